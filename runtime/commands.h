@@ -1,0 +1,62 @@
+/* Recorded sequences of kernel launches, run any number of times.
+ *
+ * Recording keeps the launches as data and encodes Vulkan command buffers from them, cut into submissions that
+ * each stay below VKFT_SUBMISSION_MAX_MS by measured time, since drivers reset a GPU that is busy for seconds. One
+ * launch that is too long by itself is cut along its workgroups (vkCmdDispatchBase), invisibly to the kernel.
+ *
+ * Launches run in recorded order; a full memory barrier stands between two launches unless the later one was
+ * declared independent. Errors while recording are kept and returned by vkft_commands_run, so that code
+ * which records reads as a plain sequence.
+ */
+#ifndef VKFT_COMMANDS_H
+#define VKFT_COMMANDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels.h"
+
+#define VKFT_SUBMISSION_MAX_MS 500.0
+
+typedef struct vkft_commands vkft_commands;
+
+vkft_commands *vkft_commands_new(vkft_device *dev, vkft_err *err);
+void vkft_commands_free(vkft_commands *cmds); /* NULL is fine */
+void vkft_commands_reset(vkft_commands *cmds); /* forgets all launches and any error; keeps its memory */
+
+/* Records one launch of threads_x * threads_y * threads_z invocations; threads_x is rounded up to whole workgroups,
+ * y and z count workgroups. args is copied and must have the size that kernels.def names. flops is the number of
+ * floating-point operations (an estimate is fine), used for pacing and in profiles.
+ * With cmds NULL nothing happens: code that plans memory runs the same path. */
+void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
+                 uint32_t threads_y, uint32_t threads_z, double flops);
+
+/* The next launch does not depend on the launches since the last barrier: no barrier stands before it. */
+void vkft_commands_independent(vkft_commands *cmds);
+
+/* Runs all launches and waits. Error: a recording error, VKFT_ERR_MEMORY, VKFT_ERR_DEVICE_LOST (says which kernels
+ * were in the submission and what to try), or VKFT_ERR_DEVICE. */
+bool vkft_commands_run(vkft_commands *cmds, vkft_err *err);
+
+uint32_t vkft_commands_launch_count(const vkft_commands *cmds);
+
+/* The profile adds timestamps around every launch; run times below include it. */
+typedef struct vkft_profile_row {
+    vkft_kernel kernel;
+    uint64_t launches;
+    double time_ms;
+    double flops;
+} vkft_profile_row;
+
+void vkft_commands_set_profile(vkft_commands *cmds, bool on);
+/* rows has VKFT_KERNEL_COUNT elements, indexed by kernel; adds this commands' measured runs to them. */
+void vkft_commands_add_profile(const vkft_commands *cmds, vkft_profile_row *rows);
+
+typedef struct vkft_run_stats {
+    uint32_t submissions;          /* of the last run */
+    double longest_submission_ms;  /* of the last run */
+    double time_ms;                /* host wall time of the last run */
+} vkft_run_stats;
+vkft_run_stats vkft_commands_stats(const vkft_commands *cmds);
+
+#endif

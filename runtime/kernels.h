@@ -1,0 +1,37 @@
+/* The table of compute kernels, made from shaders/kernels.def.
+ *
+ * Every kernel is a one-dimensional workgroup of `width` invocations (specialization constant 0) that takes its
+ * arguments as push constants (a struct of shaders/args.h, at most 128 bytes) with buffers as device addresses.
+ * Further specialization constants (1, 2, ...) are the kernel's own: tile shapes chosen per device.
+ */
+#ifndef VKFT_KERNELS_H
+#define VKFT_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device.h"
+
+typedef enum vkft_kernel {
+#define KERNEL(name, source, args, needs, defines) VKFT_KERNEL_##name,
+#include "kernels.def"
+#undef KERNEL
+    VKFT_KERNEL_COUNT
+} vkft_kernel;
+
+const char *vkft_kernel_name(vkft_kernel kernel);
+vkft_tier vkft_kernel_tier(vkft_kernel kernel); /* the `needs` column */
+
+/* Invocations per workgroup on this device; the subgroup size unless specialized otherwise. */
+uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel);
+
+/* Chooses width and the kernel's own constants (id 1 ..., at most 7) before the pipeline is first used.
+ * Error: the pipeline already exists with other values. */
+bool vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
+                            uint32_t constant_count, vkft_err *err);
+
+/* Builds the pipeline now rather than at the first launch. Built pipelines are kept in a cache on disk
+ * ($VKFT_CACHE_DIR, else $XDG_CACHE_HOME/vkft or ~/.cache/vkft, %LOCALAPPDATA%\vkft), keyed by device and driver. */
+bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err);
+
+#endif

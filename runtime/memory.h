@@ -1,0 +1,49 @@
+/* Device buffers, addressed by buffer device address, and the transfers between them and the host. */
+#ifndef VKFT_MEMORY_H
+#define VKFT_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device.h"
+
+typedef enum vkft_memory_kind {
+    VKFT_MEMORY_DEVICE, /* fastest for the device; written and read through bounded staging unless unified */
+    VKFT_MEMORY_HOST,   /* host memory that kernels read and write over the bus; always mapped, coherent */
+} vkft_memory_kind;
+
+typedef struct vkft_buffer {
+    uint64_t address; /* device address of byte 0; aligned to at least 256 */
+    uint64_t size_bytes;
+    void *mapped; /* host pointer, or NULL when the memory is not host-visible */
+    vkft_memory_kind kind;
+    struct vkft_buffer_handles *handles; /* of the runtime alone */
+} vkft_buffer;
+
+/* size_bytes > 0 and <= the device's max_allocation_bytes. label names it in errors and debug tools.
+ * Error: VKFT_ERR_MEMORY with label, size asked, total held by vkft, what is free and what to try. */
+bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label,
+                     vkft_buffer *out, vkft_err *err);
+void vkft_buffer_free(vkft_device *dev, vkft_buffer *buffer); /* zeroed or NULL is fine; zeroes *buffer */
+
+/* Copies between host memory and a buffer and waits. Ranges are checked. Large copies stream through one
+ * staging buffer of bounded size (allocated at first need and kept). Never call with work in flight on the range. */
+bool vkft_buffer_write(vkft_device *dev, vkft_buffer *dst, uint64_t offset, const void *src, uint64_t size_bytes,
+                       vkft_err *err);
+bool vkft_buffer_read(vkft_device *dev, const vkft_buffer *src, uint64_t offset, void *dst, uint64_t size_bytes,
+                      vkft_err *err);
+/* Sets size_bytes (a multiple of 4) from offset to the 32-bit pattern. */
+bool vkft_buffer_fill(vkft_device *dev, vkft_buffer *dst, uint64_t offset, uint64_t size_bytes, uint32_t pattern,
+                      vkft_err *err);
+
+typedef struct vkft_memory_stats {
+    uint64_t device_bytes;      /* requested by vkft_buffer_new and not freed, kind DEVICE */
+    uint64_t host_bytes;        /* the same, kind HOST */
+    uint64_t device_peak_bytes; /* the highest device_bytes has been */
+    uint64_t staging_bytes;     /* the staging buffer, not in the above */
+    uint64_t allocations;       /* calls of vkAllocateMemory so far; does not fall */
+} vkft_memory_stats;
+
+vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev);
+
+#endif

@@ -1,0 +1,244 @@
+/* Argument structs of all kernels, included by C and by GLSL so that the two sides cannot disagree.
+ *
+ * A struct reaches its kernel as push constants: at most 128 bytes, addresses (8 bytes, 8-aligned) first, then 32-bit
+ * values. ADDR(T) is a buffer device address: uint64_t in C, the buffer reference T_ref in GLSL (common.glsl declares
+ * F32_ref and U32_ref with scalar layout and 4-byte alignment). Matrices are row-major; "ld" is a row stride in elements.
+ * Letters: B batch, T tokens, C channels, H heads, D head size, F MLP hidden size, V vocabulary, R LoRA rank.
+ */
+#ifndef VKFT_ARGS_H
+#define VKFT_ARGS_H
+
+#ifdef VKFT_GLSL
+#define ADDR(T) T##_ref
+#else
+#include <stdint.h>
+#define ADDR(T) uint64_t
+typedef uint32_t uint;
+#endif
+
+/* matmul_nt: Y[M,N] = R + scale * X[M,K] W[N,K]^T   (R when add != 0; R may be Y)
+ * matmul_nn: Y[M,N] = R + scale * X[M,K] W[K,N]
+ * matmul_tn: Y[M,N] = R + scale * X[K,M]^T W[K,N]
+ * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type, contiguous rows, first row at w_row:
+ * the kernel reads W from row w_row on, so that a panel of a 4-bit matrix keeps its block numbering. */
+struct matmul_args {
+    ADDR(F32) X;
+    ADDR(U32) W;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    ADDR(U32) absmax;        /* nf4: f32 per block of 64; with double quantization u8 per block */
+    ADDR(F32) nested_absmax; /* nf4 with double quantization: f32 per 256 blocks */
+    uint M, N, K;
+    uint ldx, ldy;
+    uint w_row;
+    uint add;
+    float scale;
+    float absmax_offset;
+    uint double_quant;
+};
+
+/* dequant: Y[rows,cols] = W[row .. row+rows, cols] as f32, row stride ldy. */
+struct dequant_args {
+    ADDR(U32) W;
+    ADDR(U32) absmax;
+    ADDR(F32) nested_absmax;
+    ADDR(F32) Y;
+    uint row, rows, cols, ldy;
+    float absmax_offset;
+    uint double_quant;
+};
+
+/* rmsnorm: y = x * s * g,  s = 1/sqrt(mean(x^2) + eps);  x, y [T,C], g [C]. One workgroup a row. */
+struct rmsnorm_args {
+    ADDR(F32) x;
+    ADDR(F32) g;
+    ADDR(F32) y;
+    uint T, C;
+    float eps;
+};
+
+/* rmsnorm_backward: dx = s*g*dy - x*s^3/C * sum(g*dy*x), added to dx when add != 0. One workgroup a row. */
+struct rmsnorm_backward_args {
+    ADDR(F32) dy;
+    ADDR(F32) x;
+    ADDR(F32) g;
+    ADDR(F32) dx;
+    uint T, C;
+    float eps;
+    uint add;
+};
+
+/* rope, in place on x [T,H,D]: for i < D/2, (x_i, x_{i+D/2}) = (x_i cos - x_{i+D/2} s, x_{i+D/2} cos + x_i s) with
+ * s = direction * sin; direction -1 is the backward. table [P, D/2] of (cos, sin) pairs; position [T]. One invocation a pair. */
+struct rope_args {
+    ADDR(F32) x;
+    ADDR(F32) table;
+    ADDR(U32) position;
+    uint T, H, D;
+    float direction;
+};
+
+/* attention: o[t,h] = sum_s softmax_s(scale q[t,h] . k[s,g]) v[s,g] over keys s in [range[t].begin, range[t].end),
+ * g = h / (Hq/Hk). q, o [T,Hq,D]; k, v [S,Hk,D]; lse [T,Hq] = log-sum-exp of the scaled scores. range [T] of (begin, end)
+ * pairs of u32: packing, causality, sliding windows and a cache are all stated by it. An empty range gives o = 0, lse = 0. */
+struct attention_args {
+    ADDR(F32) q;
+    ADDR(F32) k;
+    ADDR(F32) v;
+    ADDR(F32) o;
+    ADDR(F32) lse;
+    ADDR(U32) range;
+    uint T, Hq, Hk, D;
+    float scale;
+};
+
+/* attention_delta: delta[t,h] = sum_d do[t,h,d] o[t,h,d]. */
+struct attention_delta_args {
+    ADDR(F32) dout;
+    ADDR(F32) o;
+    ADDR(F32) delta;
+    uint T, Hq, D;
+};
+
+/* attention_dq:  dq[t,h] = scale * sum_s p_ts (do[t,h].v[s,g] - delta[t,h]) k[s,g], s in range[t]
+ * attention_dkv: dv[s,g] = sum_{h in g} sum_t p_ts do[t,h];  dk[s,g] = scale * sum_{h in g} sum_t p_ts (do.v - delta) q[t,h]
+ * p_ts = exp(scale q.k - lse[t,h]). For dkv, range [S] holds the (begin, end) of the queries that see key s. */
+struct attention_backward_args {
+    ADDR(F32) q;
+    ADDR(F32) k;
+    ADDR(F32) v;
+    ADDR(F32) dout;
+    ADDR(F32) lse;
+    ADDR(F32) delta;
+    ADDR(U32) range;
+    ADDR(F32) dq; /* attention_dq */
+    ADDR(F32) dk; /* attention_dkv */
+    ADDR(F32) dv; /* attention_dkv */
+    uint T, S, Hq, Hk, D;
+    float scale;
+};
+
+/* swiglu: h = gate * sigmoid(gate) * up, n elements. */
+struct swiglu_args {
+    ADDR(F32) gate;
+    ADDR(F32) up;
+    ADDR(F32) h;
+    uint n;
+};
+
+/* swiglu_backward: dgate = dh * up * s (1 + gate (1 - s)), dup = dh * gate * s, s = sigmoid(gate). dgate may be gate and dup may be up. */
+struct swiglu_backward_args {
+    ADDR(F32) dh;
+    ADDR(F32) gate;
+    ADDR(F32) up;
+    ADDR(F32) dgate;
+    ADDR(F32) dup;
+    uint n;
+};
+
+/* embedding_<type>: y[t] = table[ids[t]] as f32; table [V,C] in the storage type; y [T,C]. */
+struct embedding_args {
+    ADDR(U32) table;
+    ADDR(U32) ids;
+    ADDR(F32) y;
+    uint T, C;
+};
+
+/* gather_rows: dst[i] = src[index[i]];  scatter_rows: dst[index[i]] = src[i] (indices are distinct). i < rows, C columns. */
+struct rows_args {
+    ADDR(F32) src;
+    ADDR(U32) index;
+    ADDR(F32) dst;
+    uint rows, C;
+};
+
+/* cross_entropy: loss[i] = logsumexp(logits[i]) - logits[i,target[i]]; with backward != 0 logits[i] is replaced by
+ * dlogits[i] = (softmax(logits[i]) - onehot(target[i])) * step.loss_scale. logits [rows,V]. One workgroup a row. */
+struct cross_entropy_args {
+    ADDR(F32) logits;
+    ADDR(U32) target;
+    ADDR(F32) loss;
+    ADDR(F32) step; /* struct step_state */
+    uint rows, V;
+    uint backward;
+};
+
+/* sum / sum_squares: partial[w] = sum over the w-th of `parts` equal slices of x (or of x^2), in a fixed order: one workgroup a
+ * slice. A second launch with parts = 1 over partial finishes it. add != 0: y[w] += instead. */
+struct sum_args {
+    ADDR(F32) x;
+    ADDR(F32) y;
+    uint n, parts;
+    uint add;
+};
+
+/* clip: step.grad_norm = sqrt(sum of n partial sums of squares); step.clip = min(1, max_norm / (grad_norm + 1e-6)), 1 when
+ * max_norm <= 0. One workgroup. */
+struct clip_args {
+    ADDR(F32) partial;
+    ADDR(F32) step;
+    uint n;
+    float max_norm;
+};
+
+/* adamw (PyTorch): g' = step.clip * g; p -= lr*weight_decay*p; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2;
+ * p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps). lr and the two corrections come from step. n elements, flat. */
+struct adamw_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(F32) m;
+    ADDR(F32) v;
+    ADDR(F32) step;
+    uint n;
+    float beta1, beta2, epsilon, weight_decay;
+};
+
+/* dropout: y = (add ? y : 0) + x * keep / (1-p), keep[i] from a counter-based generator keyed by
+ * (seed, step.micro_step, layer, i). The backward is the same launch with dx for y. n elements. */
+struct dropout_args {
+    ADDR(F32) x;
+    ADDR(F32) y;
+    ADDR(F32) step;
+    uint n;
+    float p;
+    uint seed_low, seed_high;
+    uint layer;
+    uint add;
+};
+
+/* fill: y[i] = value.  add: y[i] = a[i] + b[i] (y may be either). */
+struct fill_args {
+    ADDR(F32) y;
+    uint n;
+    float value;
+};
+struct add_args {
+    ADDR(F32) a;
+    ADDR(F32) b;
+    ADDR(F32) y;
+    uint n;
+};
+
+/* What changes from step to step, in a small buffer that the kernels read, so that recorded commands can be reused.
+ * All members are 32 bits; kernels index it as an F32 buffer by these positions. */
+#ifndef VKFT_GLSL
+struct step_state {
+    float lr;
+    float correction1;      /* 1 - beta1^t */
+    float correction2_sqrt; /* sqrt(1 - beta2^t) */
+    float loss_scale;       /* 1 / number of trained tokens in the effective batch */
+    float clip;             /* written by clip */
+    float grad_norm;        /* written by clip */
+    uint32_t micro_step;    /* counts micro batches since the start of training */
+    float reserved;
+};
+#endif
+#define STEP_LR 0
+#define STEP_CORRECTION1 1
+#define STEP_CORRECTION2_SQRT 2
+#define STEP_LOSS_SCALE 3
+#define STEP_CLIP 4
+#define STEP_GRAD_NORM 5
+#define STEP_MICRO_STEP 6
+
+#endif
