@@ -1,0 +1,146 @@
+/* Packing of samples into the arrays that kernels read. */
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct layout {
+    uint64_t ids, position, query_range, key_range, target, loss_row, loss, total;
+} layout;
+
+static uint64_t take(uint64_t *total, uint64_t words)
+{
+    uint64_t offset = *total;
+    *total += (words * 4 + 255) / 256 * 256;
+    return offset;
+}
+
+static layout lay_out(const vkft_batch_limits *limits)
+{
+    layout l = {0};
+    l.ids = take(&l.total, limits->tokens);
+    l.position = take(&l.total, limits->tokens);
+    l.query_range = take(&l.total, 2ull * limits->tokens);
+    l.key_range = take(&l.total, 2ull * limits->tokens);
+    l.target = take(&l.total, limits->rows);
+    l.loss_row = take(&l.total, limits->rows);
+    l.loss = take(&l.total, limits->rows);
+    return l;
+}
+
+uint64_t vkft_batch_bytes(const vkft_batch_limits *limits)
+{
+    return lay_out(limits).total;
+}
+
+bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limits *limits, vkft_err *err)
+{
+    memset(batch, 0, sizeof *batch);
+    layout l = lay_out(limits);
+    if (!vkft_buffer_new(dev, l.total, VKFT_MEMORY_HOST, "batch", &batch->buffer, err))
+        return false;
+    uint64_t base = batch->buffer.address;
+    char *host = batch->buffer.mapped;
+    batch->limits = *limits;
+    batch->ids = base + l.ids;
+    batch->target = base + l.target;
+    batch->loss_row = base + l.loss_row;
+    batch->loss = base + l.loss;
+    batch->sequence = (vkft_sequence){.position = base + l.position,
+                                      .query_range = base + l.query_range,
+                                      .key_range = base + l.key_range};
+    batch->ids_host = (uint32_t *)(void *)(host + l.ids);
+    batch->position_host = (uint32_t *)(void *)(host + l.position);
+    batch->query_range_host = (uint32_t *)(void *)(host + l.query_range);
+    batch->key_range_host = (uint32_t *)(void *)(host + l.key_range);
+    batch->target_host = (uint32_t *)(void *)(host + l.target);
+    batch->loss_row_host = (uint32_t *)(void *)(host + l.loss_row);
+    batch->loss_host = (const float *)(const void *)(host + l.loss);
+    return true;
+}
+
+void vkft_batch_free(vkft_batch *batch, vkft_device *dev)
+{
+    vkft_buffer_free(dev, &batch->buffer);
+    memset(batch, 0, sizeof *batch);
+}
+
+static int descending(const void *pa, const void *pb)
+{
+    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+    return a < b ? 1 : a > b ? -1 : 0;
+}
+
+static uint32_t sum_of_largest(uint32_t *values, uint32_t count, uint32_t n)
+{
+    qsort(values, count, sizeof *values, descending);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n && i < count; i++)
+        sum += values[i];
+    return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+}
+
+vkft_batch_limits vkft_batch_limits_of(const vkft_dataset *data, uint32_t batch_size)
+{
+    vkft_batch_limits limits = {.positions = data->max_length};
+    uint32_t *values = malloc((data->count + 1ull) * sizeof *values);
+    if (!values) /* the coarse bound serves as well */
+        return (vkft_batch_limits){batch_size * data->max_length, batch_size * data->max_length, data->max_length};
+    for (uint32_t i = 0; i < data->count; i++)
+        values[i] = data->samples[i].length;
+    limits.tokens = sum_of_largest(values, data->count, batch_size);
+    for (uint32_t i = 0; i < data->count; i++)
+        values[i] = data->samples[i].trained;
+    limits.rows = sum_of_largest(values, data->count, batch_size);
+    free(values);
+    return limits;
+}
+
+/* The rows whose loss counts: position i predicts label i+1. */
+static void fill_targets(vkft_batch *batch, const vkft_sample *sample, uint32_t start)
+{
+    for (uint32_t i = 0; i + 1 < sample->length; i++) {
+        if (sample->labels[i + 1] == VKFT_IGNORE_LABEL)
+            continue;
+        batch->loss_row_host[batch->rows] = start + i;
+        batch->target_host[batch->rows] = (uint32_t)sample->labels[i + 1];
+        batch->rows++;
+    }
+}
+
+void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint32_t count, uint32_t window)
+{
+    batch->tokens = batch->rows = batch->longest = 0;
+    for (uint32_t s = 0; s < count; s++) {
+        uint32_t start = batch->tokens, length = samples[s]->length;
+        for (uint32_t i = 0; i < length; i++) {
+            uint32_t t = start + i;
+            batch->ids_host[t] = (uint32_t)samples[s]->ids[i];
+            batch->position_host[t] = i;
+            batch->query_range_host[2 * t] = start + (window && i >= window ? i - window + 1 : 0);
+            batch->query_range_host[2 * t + 1] = t + 1;
+            batch->key_range_host[2 * t] = t;
+            batch->key_range_host[2 * t + 1] = start + (window && i + window < length ? i + window : length);
+        }
+        fill_targets(batch, samples[s], start);
+        batch->tokens += length;
+        if (length > batch->longest)
+            batch->longest = length;
+    }
+    batch->sequence.longest = batch->longest;
+}
+
+void vkft_batch_continue(vkft_batch *batch, const int32_t *ids, uint32_t count, uint32_t first, uint32_t window)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t position = first + i;
+        batch->ids_host[i] = (uint32_t)ids[i];
+        batch->position_host[i] = position;
+        batch->query_range_host[2 * i] = window && position >= window ? position - window + 1 : 0;
+        batch->query_range_host[2 * i + 1] = position + 1;
+    }
+    batch->loss_row_host[0] = count - 1;
+    batch->tokens = count;
+    batch->rows = 1;
+    batch->longest = batch->sequence.longest = first + count;
+}

@@ -1,0 +1,42 @@
+/* A micro batch on the device: samples laid end to end without padding, so that a short one costs only its own tokens.
+ *
+ * The arrays lie in one host-visible buffer that kernels read directly; they are rewritten between runs.
+ */
+#ifndef VKFT_BATCH_H
+#define VKFT_BATCH_H
+
+#include "dataset.h"
+#include "memory.h"
+#include "ops.h"
+
+typedef struct vkft_batch_limits {
+    uint32_t tokens;    /* most tokens of a batch */
+    uint32_t rows;      /* most trained tokens of a batch */
+    uint32_t positions; /* longest sample */
+} vkft_batch_limits;
+
+typedef struct vkft_batch {
+    vkft_batch_limits limits;
+    vkft_buffer buffer;
+    uint64_t ids, target, loss_row, loss; /* device addresses: u32 [tokens], u32 [rows], u32 [rows], f32 [rows] */
+    vkft_sequence sequence;
+    uint32_t *ids_host, *target_host, *loss_row_host, *position_host, *query_range_host, *key_range_host;
+    const float *loss_host; /* losses of the last run, valid after it */
+    uint32_t tokens, rows;  /* of the present batch */
+    uint32_t longest;       /* longest sample of the present batch */
+} vkft_batch;
+
+uint64_t vkft_batch_bytes(const vkft_batch_limits *limits);
+bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limits *limits, vkft_err *err);
+void vkft_batch_free(vkft_batch *batch, vkft_device *dev);
+
+/* The largest batch of batch_size samples that any order of the data can give. */
+vkft_batch_limits vkft_batch_limits_of(const vkft_dataset *data, uint32_t batch_size);
+
+/* Lays the samples out. window: 0, or how many tokens a query sees back, itself included. */
+void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint32_t count, uint32_t window);
+
+/* Lays out `count` new tokens of one sequence at positions first ... of a KV cache; the last one's logits are wanted. */
+void vkft_batch_continue(vkft_batch *batch, const int32_t *ids, uint32_t count, uint32_t first, uint32_t window);
+
+#endif
