@@ -1,0 +1,130 @@
+/* Loss over a dataset: during training over the validation split, and as a command of its own. */
+#include "trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file_io.h"
+
+bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_size, uint32_t max_batches,
+                   const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+{
+    uint32_t batches = (split->count + batch_size - 1) / batch_size;
+    if (max_batches && batches > max_batches)
+        batches = max_batches;
+    double sum = 0;
+    *tokens = 0;
+    for (uint32_t b = 0; b < batches; b++) {
+        uint32_t first = b * batch_size, count = split->count - first;
+        count = count < batch_size ? count : batch_size;
+        double batch_sum;
+        if (!vkft_runner_eval_batch(runner, split->samples + first, count, &batch_sum, err))
+            return false;
+        sum += batch_sum;
+        for (uint32_t i = 0; i < count; i++)
+            *tokens += split->samples[first + i]->trained;
+        if (observer->work)
+            observer->work(observer->context, "evaluating", b + 1, batches);
+    }
+    *loss = sum / (double)*tokens;
+    return true;
+}
+
+/* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was not asked for. */
+static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const float *losses, vkft_err *err)
+{
+    cJSON *row = cJSON_CreateObject(), *ids = cJSON_CreateIntArray(sample->ids, (int)sample->length);
+    cJSON *logprobs = cJSON_CreateArray();
+    cJSON_AddItemToObject(row, "ids", ids);
+    cJSON_AddItemToObject(row, "logprobs", logprobs);
+    for (uint32_t i = 0, at = 0; i < sample->length; i++) {
+        bool trained = i > 0 && sample->labels[i] != VKFT_IGNORE_LABEL;
+        cJSON_AddItemToArray(logprobs, trained ? cJSON_CreateNumber(-(double)losses[at++]) : cJSON_CreateNull());
+    }
+    char *text = cJSON_PrintUnformatted(row);
+    bool ok = (text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing --per-token")) &&
+              vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
+    cJSON_free(text);
+    cJSON_Delete(row);
+    return ok;
+}
+
+/* The same loss, one sample a batch, with each token's log-probability written to a file. */
+static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, const char *path,
+                               const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+{
+    vkft_writer *writer = vkft_writer_open(path, err);
+    if (!writer)
+        return false;
+    double sum = 0;
+    *tokens = 0;
+    for (uint32_t i = 0; i < split->count; i++) {
+        double sample_sum;
+        if (!vkft_runner_eval_batch(runner, &split->samples[i], 1, &sample_sum, err) ||
+            !write_sample(writer, split->samples[i], runner->batch.loss_host, err)) {
+            vkft_writer_abandon(writer);
+            return false;
+        }
+        sum += sample_sum;
+        *tokens += split->samples[i]->trained;
+        if (observer->work)
+            observer->work(observer->context, "evaluating", i + 1, split->count);
+    }
+    *loss = sum / (double)*tokens;
+    return vkft_writer_commit(writer, err);
+}
+
+static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, vkft_dataset *data, vkft_err *err)
+{
+    char *path = NULL;
+    if (!vkft_dataset_find(o->data, "valid", &path, NULL) || !path)
+        if (!vkft_dataset_find(o->data, "train", &path, err))
+            return false;
+    int32_t eos = runner->tokenizer ? vkft_tokenizer_eos_id(runner->tokenizer) : -1;
+    vkft_dataset_options options = {
+        .max_seq_length = o->max_seq_length, .mask_prompt = o->mask_prompt, .vocab_size = runner->config.vocab_size,
+        .eos_id = eos >= 0 ? eos : runner->config.eos_count ? runner->config.eos_token_ids[0] : -1,
+    };
+    bool ok = vkft_dataset_open(path, runner->tokenizer, &options, data, err);
+    free(path);
+    return ok;
+}
+
+static bool evaluate_file(vkft_runner *runner, const vkft_eval_options *o, const vkft_dataset *data, const float *flat,
+                          const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err)
+{
+    vkft_batch_limits limits = vkft_batch_limits_of(data, o->batch_size);
+    vkft_split split = {.samples = malloc((data->count + 1ull) * sizeof *split.samples), .count = data->count};
+    if (!split.samples)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    for (uint32_t i = 0; i < data->count; i++)
+        split.samples[i] = &data->samples[i];
+    bool ok = vkft_runner_plan(runner, &limits, false, false, err) &&
+              vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&
+              (o->per_token
+                   ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
+                   : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
+    if (ok)
+        result->perplexity = exp(result->loss);
+    free(split.samples);
+    return ok;
+}
+
+bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err)
+{
+    vkft_runner runner;
+    vkft_dataset data = {0};
+    float *flat = NULL;
+    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant};
+    if (!vkft_runner_open(&runner, &source, observer, err))
+        return false;
+    bool ok = load_data(options, &runner, &data, err) && vkft_runner_use_adapter(&runner, options->adapter, &flat, err) &&
+              evaluate_file(&runner, options, &data, flat, observer, result, err);
+    free(flat);
+    vkft_dataset_free(&data);
+    vkft_runner_close(&runner);
+    return ok;
+}

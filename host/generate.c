@@ -1,0 +1,278 @@
+/* Generation with a KV cache: the prompt in chunks, then one token at a time. */
+#include "generate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "decoder.h"
+#include "rope.h"
+#include "runner.h"
+#include "sampler.h"
+
+#define PROMPT_CHUNK 256u
+
+typedef struct generator {
+    const vkft_generate_options *options;
+    const vkft_generate_observer *observer;
+    vkft_runner runner;
+    vkft_graph graph;
+    vkft_commands *cmds;
+    vkft_buffer logits, arena, scratch, rope, parameters;
+    vkft_buffer *cache_buffers; /* per layer: keys, then values */
+    vkft_kv *caches;
+    float *logits_host;
+    vkft_candidate *candidates;
+    uint32_t positions; /* capacity of the cache */
+    vkft_ids ids;       /* prompt and what was generated */
+} generator;
+
+vkft_generate_options vkft_generate_defaults(void)
+{
+    return (vkft_generate_options){.quant = VKFT_QUANT_NF4, .double_quant = true, .add_special_tokens = true,
+                                   .max_new_tokens = 256, .temperature = 0.8f, .top_p = 0.95f, .top_k = 40, .seed = 42};
+}
+
+static double now_seconds(void)
+{
+    struct timespec time;
+    timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static bool encode_prompt(generator *gen, vkft_err *err)
+{
+    const vkft_generate_options *o = gen->options;
+    const vkft_tokenizer *tok = gen->runner.tokenizer;
+    if (!o->prompt) {
+        for (uint32_t i = 0; i < o->id_count; i++) {
+            if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= gen->runner.config.vocab_size)
+                return vkft_fail(err, VKFT_ERR_INPUT, "token id %d is outside the vocabulary of %u", o->ids[i],
+                                 gen->runner.config.vocab_size);
+            if (!vkft_ids_push(&gen->ids, o->ids[i], err))
+                return false;
+        }
+    } else if (!tok) {
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s has no tokenizer.json, so a text prompt cannot be encoded; give --ids",
+                         o->model);
+    } else {
+        char *wrapped = o->instruction ? vkft_instruction_prompt(o->prompt, NULL) : NULL;
+        const char *text = wrapped ? wrapped : o->prompt;
+        bool ok = vkft_tokenizer_encode(tok, text, strlen(text), o->add_special_tokens, &gen->ids, err);
+        free(wrapped);
+        if (!ok)
+            return false;
+        for (uint32_t i = 0; i < gen->ids.count; i++)
+            if ((uint32_t)gen->ids.data[i] >= gen->runner.config.vocab_size)
+                return vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer gives id %d, but the model's vocabulary has %u entries",
+                                 gen->ids.data[i], gen->runner.config.vocab_size);
+    }
+    if (gen->ids.count == 0)
+        return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has no tokens; give some text");
+    return true;
+}
+
+static void record(generator *gen, vkft_commands *cmds, uint32_t first)
+{
+    vkft_graph_begin(&gen->graph, cmds, gen->arena.address);
+    vkft_decoder_next(&gen->graph, &gen->runner.model, &gen->runner.batch, gen->caches, first, gen->logits.address);
+}
+
+static bool plan(generator *gen, uint32_t chunk, vkft_err *err)
+{
+    gen->runner.batch.tokens = chunk;
+    gen->runner.batch.rows = 1;
+    record(gen, NULL, 0);
+    if (gen->graph.failed || !vkft_plan_solve(gen->graph.plan))
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+    return true;
+}
+
+static bool allocate_cache(generator *gen, vkft_err *err)
+{
+    const vkft_config *c = &gen->runner.config;
+    uint64_t one = (uint64_t)gen->positions * c->num_kv_heads * c->head_dim * sizeof(float);
+    one = (one + 255) / 256 * 256;
+    for (uint32_t l = 0; l < c->num_layers; l++) {
+        vkft_buffer *buffer = &gen->cache_buffers[l];
+        if (!vkft_buffer_new(gen->runner.dev, 2 * one, VKFT_MEMORY_DEVICE, "KV cache", buffer, err))
+            return false;
+        gen->caches[l] = (vkft_kv){buffer->address, buffer->address + one};
+    }
+    return true;
+}
+
+static bool on_load(void *context, uint64_t done, uint64_t total)
+{
+    (void)done, (void)total;
+    const generator *gen = context;
+    return !(gen->observer->interrupted && gen->observer->interrupted(gen->observer->context));
+}
+
+static bool start(generator *gen, const float *flat, vkft_err *err)
+{
+    vkft_runner *r = &gen->runner;
+    const vkft_config *c = &r->config;
+    uint64_t V = c->vocab_size;
+    uint64_t wanted = (uint64_t)gen->ids.count + gen->options->max_new_tokens;
+    if (gen->ids.count >= c->max_position)
+        return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
+                         c->max_position);
+    gen->positions = wanted < c->max_position ? (uint32_t)wanted : c->max_position;
+    uint32_t chunk = gen->ids.count < PROMPT_CHUNK ? gen->ids.count : PROMPT_CHUNK;
+    gen->caches = calloc(c->num_layers, sizeof *gen->caches);
+    gen->cache_buffers = calloc(c->num_layers, sizeof *gen->cache_buffers);
+    gen->logits_host = malloc(V * sizeof *gen->logits_host);
+    gen->candidates = malloc(V * sizeof *gen->candidates);
+    if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    uint64_t adapter = r->lora.floats * sizeof(float);
+    vkft_batch_limits limits = {.tokens = chunk, .rows = 1, .positions = gen->positions};
+    if (!(r->dev = vkft_device_open(gen->options->device, err)) || !vkft_matmul_setup(r->dev, err) ||
+        !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
+        !vkft_buffer_new(r->dev, V * sizeof(float), VKFT_MEMORY_HOST, "logits", &gen->logits, err) ||
+        !vkft_buffer_new(r->dev, (uint64_t)gen->positions * c->head_dim * sizeof(float), VKFT_MEMORY_HOST, "rotary table",
+                         &gen->rope, err) ||
+        (r->model.scratch_bytes &&
+         !vkft_buffer_new(r->dev, r->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &gen->scratch, err)) ||
+        (adapter && (!vkft_buffer_new(r->dev, adapter, VKFT_MEMORY_DEVICE, "adapter", &gen->parameters, err) ||
+                     !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
+        !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
+        return false;
+    vkft_lora_bind(&r->lora, gen->parameters.address, 0);
+    r->model.rope_table = gen->rope.address;
+    gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
+                                      .scratch_bytes = r->model.scratch_bytes};
+    return plan(gen, chunk, err) && vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE,
+                                                    "activations", &gen->arena, err);
+}
+
+/* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
+static bool extend(generator *gen, uint32_t first, vkft_err *err)
+{
+    vkft_runner *r = &gen->runner;
+    uint32_t end = gen->ids.count;
+    bool dynamic = r->config.rope.type == VKFT_ROPE_DYNAMIC;
+    if (first == 0 || (dynamic && end > r->config.max_position))
+        vkft_rope_table(&r->config, end, gen->positions, gen->rope.mapped);
+    while (first < end) {
+        uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
+        vkft_batch_continue(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
+        vkft_commands_reset(gen->cmds);
+        record(gen, gen->cmds, first);
+        if (gen->graph.failed)
+            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a token");
+        if (!vkft_commands_run(gen->cmds, err))
+            return false;
+        first += count;
+    }
+    memcpy(gen->logits_host, gen->logits.mapped, r->config.vocab_size * sizeof(float));
+    return true;
+}
+
+static bool ends(const generator *gen, int32_t id)
+{
+    const vkft_config *c = &gen->runner.config;
+    if (gen->options->ignore_eos)
+        return false;
+    for (uint32_t i = 0; i < c->eos_count; i++)
+        if (c->eos_token_ids[i] == id)
+            return true;
+    return gen->runner.tokenizer && vkft_tokenizer_eos_id(gen->runner.tokenizer) == id;
+}
+
+static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, vkft_err *err)
+{
+    const vkft_generate_observer *observer = gen->observer;
+    if (observer->token)
+        observer->token(observer->context, id);
+    if (!stream || !observer->text)
+        return true;
+    vkft_text text = {0};
+    bool ok = vkft_text_stream_push(stream, id, &text, err);
+    if (ok && text.length)
+        observer->text(observer->context, text.data, text.length);
+    vkft_text_free(&text);
+    return ok;
+}
+
+static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_result *result, vkft_err *err)
+{
+    const vkft_generate_options *o = gen->options;
+    const vkft_generate_observer *observer = gen->observer;
+    vkft_sampler sampler = {o->temperature, o->top_p, o->top_k, o->seed};
+    double started = now_seconds();
+    result->prompt_tokens = gen->ids.count;
+    if (!extend(gen, 0, err))
+        return false;
+    result->prompt_seconds = now_seconds() - started;
+    started = now_seconds();
+    while (result->new_tokens < o->max_new_tokens) {
+        int32_t id = (int32_t)vkft_sample_token(&sampler, gen->logits_host, gen->runner.config.vocab_size,
+                                                result->new_tokens, gen->candidates);
+        result->new_tokens++;
+        if (ends(gen, id))
+            break;
+        if (!vkft_ids_push(&gen->ids, id, err) || !emit(gen, stream, id, err))
+            return false;
+        bool interrupted = observer->interrupted && observer->interrupted(observer->context);
+        if (interrupted || gen->ids.count >= gen->positions || result->new_tokens == o->max_new_tokens)
+            break;
+        if (!extend(gen, gen->ids.count - 1, err))
+            return false;
+    }
+    result->new_seconds = now_seconds() - started;
+    return true;
+}
+
+static bool finish_text(const generator *gen, vkft_text_stream *stream, vkft_err *err)
+{
+    vkft_text text = {0};
+    bool ok = !stream || !gen->observer->text || vkft_text_stream_finish(stream, &text, err);
+    if (ok && text.length)
+        gen->observer->text(gen->observer->context, text.data, text.length);
+    vkft_text_free(&text);
+    return ok;
+}
+
+static void close_generator(generator *gen)
+{
+    vkft_device *dev = gen->runner.dev;
+    vkft_commands_free(gen->cmds);
+    vkft_graph_free(&gen->graph);
+    for (uint32_t l = 0; gen->cache_buffers && l < gen->runner.config.num_layers; l++)
+        vkft_buffer_free(dev, &gen->cache_buffers[l]);
+    vkft_buffer *buffers[] = {&gen->logits, &gen->arena, &gen->scratch, &gen->rope, &gen->parameters};
+    for (size_t i = 0; dev && i < sizeof buffers / sizeof *buffers; i++)
+        vkft_buffer_free(dev, buffers[i]);
+    free(gen->caches);
+    free(gen->cache_buffers);
+    free(gen->logits_host);
+    free(gen->candidates);
+    vkft_ids_free(&gen->ids);
+    vkft_runner_close(&gen->runner);
+}
+
+bool vkft_generate(const vkft_generate_options *options, const vkft_generate_observer *observer,
+                   vkft_generate_result *result, vkft_err *err)
+{
+    generator gen = {.options = options, .observer = observer};
+    float *flat = NULL;
+    vkft_text_stream *stream = NULL;
+    vkft_train_observer quiet = {0};
+    *result = (vkft_generate_result){0};
+    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant};
+    if (!vkft_runner_open(&gen.runner, &source, &quiet, err))
+        return false;
+    bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&
+              vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
+              start(&gen, flat, err);
+    if (ok && gen.runner.tokenizer)
+        ok = (stream = vkft_text_stream_new(gen.runner.tokenizer, true, err)) != NULL;
+    ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);
+    vkft_text_stream_free(stream);
+    free(flat);
+    close_generator(&gen);
+    return ok;
+}

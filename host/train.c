@@ -1,0 +1,345 @@
+/* The training loop: accumulate, update, log, evaluate, save; resume and interruption. */
+#include "trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "random.h"
+#include "schedule.h"
+
+/* Sums since the last log row or progress event. */
+typedef struct interval {
+    double loss;
+    uint64_t steps, tokens;
+    double started;
+} interval;
+
+static double now_seconds(void)
+{
+    struct timespec time;
+    timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static bool interrupted(const vkft_trainer *t)
+{
+    return t->observer->interrupted && t->observer->interrupted(t->observer->context);
+}
+
+/* The samples of an epoch in their order. */
+static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
+{
+    if (t->order_epoch != epoch) {
+        if (t->options->shuffle)
+            vkft_random_permutation(t->options->seed, VKFT_STREAM_SHUFFLE + epoch, t->order, t->train.count);
+        else
+            for (uint32_t i = 0; i < t->train.count; i++)
+                t->order[i] = i;
+        t->order_epoch = epoch;
+    }
+    return t->order;
+}
+
+/* The micro batch number `micro` of an epoch; returns its size. */
+static uint32_t micro_batch(vkft_trainer *t, uint64_t epoch, uint32_t micro, const vkft_sample **samples)
+{
+    const uint32_t *order = epoch_order(t, epoch);
+    uint32_t first = micro * t->options->batch_size, count = 0;
+    for (; count < t->options->batch_size && first + count < t->train.count; count++)
+        samples[count] = t->train.samples[order[first + count]];
+    return count;
+}
+
+typedef struct step_result {
+    double loss, grad_norm, learning_rate;
+    uint64_t tokens;
+} step_result;
+
+/* One optimizer step: step number `step` from 0. */
+static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **samples, step_result *result, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    uint64_t epoch = step / t->steps_per_epoch;
+    uint32_t first = (uint32_t)(step % t->steps_per_epoch) * o->gradient_accumulation_steps;
+    uint32_t end = first + o->gradient_accumulation_steps;
+    end = end < t->micro_per_epoch ? end : t->micro_per_epoch;
+    uint64_t trained = 0;
+    *result = (step_result){0};
+    for (uint32_t micro = first; micro < end; micro++) {
+        uint32_t count = micro_batch(t, epoch, micro, samples);
+        for (uint32_t i = 0; i < count; i++)
+            trained += samples[i]->trained;
+    }
+    double loss_sum = 0;
+    for (uint32_t micro = first; micro < end; micro++) {
+        uint32_t count = micro_batch(t, epoch, micro, samples);
+        double sum;
+        if (!vkft_runner_train_batch(&t->runner, samples, count, 1.0 / (double)trained,
+                                     (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
+            return false;
+        loss_sum += sum;
+        for (uint32_t i = 0; i < count; i++)
+            result->tokens += samples[i]->length;
+    }
+    result->loss = loss_sum / (double)trained;
+    result->learning_rate = vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
+    if (!isfinite(result->loss))
+        return vkft_fail(err, VKFT_ERR_INPUT, "the loss is %f at step %llu; lower --learning-rate, or resume from the last "
+                         "checkpoint", result->loss, (unsigned long long)step + 1);
+    return vkft_optimizer_update(&t->runner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err);
+}
+
+static double epoch_of(const vkft_trainer *t, uint64_t steps)
+{
+    return (double)steps / (double)t->steps_per_epoch;
+}
+
+static bool get_adapter(vkft_trainer *t, bool moments, vkft_adapter *adapter, vkft_err *err)
+{
+    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
+    return vkft_optimizer_get(&t->runner.optimizer, t->flat, moments ? t->flat_m : NULL, moments ? t->flat_v : NULL, err) &&
+           vkft_lora_export(&t->runner.lora, t->flat, base, adapter, err);
+}
+
+static bool save(vkft_trainer *t, vkft_err *err)
+{
+    vkft_adapter adapter = {0};
+    if (!get_adapter(t, true, &adapter, err))
+        return false;
+    vkft_checkpoint checkpoint = {
+        .adapter = &adapter, .m = t->flat_m, .v = t->flat_v, .floats = t->runner.lora.floats, .state = &t->state,
+        .fingerprint = t->fingerprint, .max_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
+        .num_train_epochs = t->options->num_train_epochs,
+    };
+    bool ok = vkft_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
+    vkft_adapter_free(&adapter);
+    return ok;
+}
+
+static uint64_t memory_held(const vkft_trainer *t)
+{
+    return vkft_memory_get_stats(t->runner.dev).device_bytes;
+}
+
+static bool log_step(vkft_trainer *t, const step_result *result, interval *since, vkft_err *err)
+{
+    double seconds = now_seconds() - since->started;
+    vkft_train_event event = {
+        .step = t->state.step, .total_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
+        .loss = since->loss / (double)since->steps, .grad_norm = result->grad_norm,
+        .learning_rate = result->learning_rate, .tokens = t->state.tokens,
+        .tokens_per_second = seconds > 0 ? (double)since->tokens / seconds : 0, .memory_bytes = memory_held(t),
+        .eval_loss = NAN,
+    };
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddNumberToObject(row, "step", (double)event.step);
+    cJSON_AddNumberToObject(row, "loss", event.loss);
+    cJSON_AddNumberToObject(row, "grad_norm", event.grad_norm);
+    cJSON_AddNumberToObject(row, "learning_rate", event.learning_rate);
+    cJSON_AddNumberToObject(row, "epoch", event.epoch);
+    cJSON_AddNumberToObject(row, "tokens", (double)event.tokens);
+    cJSON_AddNumberToObject(row, "tokens_per_second", event.tokens_per_second);
+    cJSON_AddNumberToObject(row, "memory_bytes", (double)event.memory_bytes);
+    *since = (interval){.started = now_seconds()};
+    if (t->observer->step)
+        t->observer->step(t->observer->context, &event);
+    return vkft_run_directory_log(&t->run, t->state.history, row, err);
+}
+
+/* Evaluates, logs, and keeps the adapter when it is the best one so far. *stop: patience has run out. */
+static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    double loss;
+    uint64_t tokens;
+    if (!vkft_evaluate(&t->runner, &t->valid, o->batch_size, o->eval_batches, t->observer, &loss, &tokens, err))
+        return false;
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddNumberToObject(row, "step", (double)t->state.step);
+    cJSON_AddNumberToObject(row, "eval_loss", loss);
+    cJSON_AddNumberToObject(row, "epoch", epoch_of(t, t->state.step));
+    vkft_train_event event = {.step = t->state.step, .total_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
+                              .loss = NAN, .tokens = t->state.tokens, .memory_bytes = memory_held(t), .eval_loss = loss};
+    if (t->observer->step)
+        t->observer->step(t->observer->context, &event);
+    if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
+        return false;
+    bool better = !(loss >= t->state.best_eval_loss);
+    t->state.bad_evals = better ? 0 : t->state.bad_evals + 1;
+    *stop = o->early_stopping_patience && t->state.bad_evals >= o->early_stopping_patience;
+    if (!better)
+        return true;
+    t->state.best_eval_loss = loss;
+    t->state.best_step = t->state.step;
+    if (!o->load_best_model_at_end)
+        return true;
+    vkft_adapter adapter = {0};
+    bool ok = get_adapter(t, false, &adapter, err) && vkft_run_directory_write_best(&t->run, t->state.step, &adapter, err);
+    vkft_adapter_free(&adapter);
+    return ok;
+}
+
+static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    const vkft_sample **samples = malloc(o->batch_size * sizeof *samples);
+    if (!samples)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    interval since = {.started = now_seconds()};
+    bool stop = false, ok = true;
+    while (ok && !stop && t->state.step < t->total_steps) {
+        step_result step;
+        if (!(ok = train_step(t, t->state.step, samples, &step, err)))
+            break;
+        t->state.step++;
+        t->state.tokens += step.tokens;
+        since.loss += step.loss;
+        since.steps++;
+        since.tokens += step.tokens;
+        result->steps++;
+        if (isnan(result->first_loss))
+            result->first_loss = step.loss;
+        result->last_loss = step.loss;
+        bool last = t->state.step == t->total_steps;
+        if (t->state.step % o->logging_steps == 0 || last)
+            ok = log_step(t, &step, &since, err);
+        if (ok && t->valid.count && (last || (o->eval_steps && t->state.step % o->eval_steps == 0))) {
+            ok = evaluate(t, &stop, err);
+            since.started = now_seconds();
+        }
+        bool leave = interrupted(t);
+        if (ok && (leave || last || stop || (o->save_steps && t->state.step % o->save_steps == 0)))
+            ok = save(t, err);
+        if (ok && leave && !last)
+            ok = vkft_fail(err, VKFT_ERR_INTERRUPTED,
+                           "interrupted at step %llu of %llu, saved; continue with --resume-from-checkpoint auto",
+                           (unsigned long long)t->state.step, (unsigned long long)t->total_steps);
+    }
+    if (ok && stop)
+        vkft_trainer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
+                         (unsigned long long)t->state.step, o->early_stopping_patience);
+    free(samples);
+    return ok;
+}
+
+static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
+{
+    vkft_adapter adapter = {0};
+    vkft_run_state state;
+    if (!vkft_checkpoint_read(path, t->runner.lora.floats, t->fingerprint, &adapter, t->flat_m, t->flat_v, &state, err))
+        return false;
+    cJSON_Delete(t->state.history);
+    t->state = state;
+    vkft_lora_set check = {0};
+    bool ok = vkft_lora_choose_from(&check, &t->runner.model, &adapter, err);
+    if (ok && (check.floats != t->runner.lora.floats || check.count != t->runner.lora.count))
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint's adapter has other modules than --lora-target-modules", path);
+    if (ok) {
+        vkft_lora_import(&t->runner.lora, &adapter, t->flat);
+        ok = vkft_optimizer_set(&t->runner.optimizer, t->flat, t->flat_m, t->flat_v, err) &&
+             vkft_run_directory_restore_log(&t->run, t->state.history, err);
+    }
+    vkft_lora_free(&check);
+    vkft_adapter_free(&adapter);
+    if (ok)
+        vkft_trainer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
+    return ok;
+}
+
+/* Continues from the newest or the named checkpoint when asked. */
+static bool maybe_resume(vkft_trainer *t, vkft_err *err)
+{
+    const char *from = t->options->resume_from_checkpoint;
+    if (!from)
+        return true;
+    char *newest = NULL;
+    if (strcmp(from, "auto") == 0) {
+        if (!vkft_run_directory_newest(t->options->output_dir, &newest, err))
+            return false;
+        from = newest;
+    }
+    bool ok;
+    if (from) {
+        ok = resume(t, from, err);
+    } else {
+        vkft_trainer_say(t->observer, "%s holds no complete checkpoint: starting at step 0", t->options->output_dir);
+        ok = vkft_run_directory_restore_log(&t->run, t->state.history, err);
+    }
+    free(newest);
+    return ok;
+}
+
+static cJSON *summarize(const vkft_trainer *t, const vkft_train_result *result)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "program", "vkft");
+    cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->runner.dev)->name);
+    cJSON_AddStringToObject(root, "quant", vkft_quant_name(t->options->quant));
+    cJSON_AddBoolToObject(root, "double_quant", t->options->double_quant);
+    cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
+    cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
+    cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);
+    cJSON_AddNumberToObject(root, "seed", (double)t->options->seed);
+    cJSON_AddNumberToObject(root, "last_loss", result->last_loss);
+    if (isfinite(t->state.best_eval_loss)) {
+        cJSON_AddNumberToObject(root, "best_eval_loss", t->state.best_eval_loss);
+        cJSON_AddNumberToObject(root, "best_step", (double)t->state.best_step);
+    }
+    cJSON_AddItemToObject(root, "run", cJSON_Duplicate(t->fingerprint, true));
+    return root;
+}
+
+static bool finish(vkft_trainer *t, const vkft_train_result *result, vkft_err *err)
+{
+    vkft_adapter adapter = {0};
+    bool best = t->options->load_best_model_at_end && isfinite(t->state.best_eval_loss);
+    if (!(best ? vkft_run_directory_read_best(&t->run, t->state.best_step, &adapter, err)
+               : get_adapter(t, false, &adapter, err)))
+        return false;
+    if (best)
+        vkft_trainer_say(t->observer, "the adapter of step %llu has the lowest validation loss, %.6f",
+                         (unsigned long long)t->state.best_step, t->state.best_eval_loss);
+    cJSON *summary = summarize(t, result);
+    bool ok = vkft_run_directory_finish(&t->run, &adapter, t->runner.file, summary, err);
+    cJSON_Delete(summary);
+    vkft_adapter_free(&adapter);
+    return ok;
+}
+
+static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_adamw adamw = {o->adam_beta1, o->adam_beta2, o->adam_epsilon, o->weight_decay, o->max_grad_norm};
+    if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
+        !vkft_runner_start(&t->runner, o->device, &adamw, t->flat, o->seed, t->observer, err) || !maybe_resume(t, err))
+        return false;
+    const vkft_device_info *info = vkft_device_get_info(t->runner.dev);
+    vkft_trainer_say(t->observer, "device: %s (%s)", info->name, info->driver);
+    vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in adapters on %u modules",
+                     (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
+                     (unsigned long long)t->runner.lora.parameters, t->runner.lora.count);
+    vkft_trainer_show_sample(t);
+    double started = now_seconds();
+    uint64_t tokens = t->state.tokens;
+    if (!train_loop(t, result, err))
+        return false;
+    result->seconds = now_seconds() - started;
+    result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
+    result->peak_memory_bytes = vkft_memory_get_stats(t->runner.dev).device_peak_bytes;
+    result->best_eval_loss = t->state.best_eval_loss;
+    return finish(t, result, err);
+}
+
+bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
+                vkft_err *err)
+{
+    vkft_trainer t;
+    *result = (vkft_train_result){.first_loss = NAN, .last_loss = NAN, .best_eval_loss = NAN};
+    bool ok = vkft_trainer_open(&t, options, observer, err);
+    if (ok)
+        ok = options->dry_run ? vkft_trainer_print_plan(&t, err) : run(&t, result, err);
+    vkft_trainer_close(&t);
+    return ok;
+}

@@ -1,0 +1,243 @@
+/* Everything before the first step: options that this version has, model, data, adapter, plan, schedule. */
+#include "trainer.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "random.h"
+#include "schedule.h"
+
+vkft_train_options vkft_train_defaults(void)
+{
+    return (vkft_train_options){
+        .output_dir = "adapters",
+        .quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = "auto",
+        .lora_r = 16, .lora_alpha = 32, .lora_target_modules = "all-linear",
+        .num_train_epochs = 3, .max_steps = -1, .batch_size = 1, .gradient_accumulation_steps = 8,
+        .learning_rate = 2e-4, .lr_scheduler_type = VKFT_SCHEDULE_LINEAR, .warmup_steps = 0.03, .optim = "adamw",
+        .weight_decay = 0.01, .adam_beta1 = 0.9, .adam_beta2 = 0.999, .adam_epsilon = 1e-8, .max_grad_norm = 1.0,
+        .max_seq_length = 2048, .mask_prompt = true, .shuffle = true, .seed = 42, .gradient_checkpointing = true,
+        .eval_steps = 100, .eval_batches = 25, .load_best_model_at_end = true,
+        .save_steps = 100, .save_total_limit = 2, .logging_steps = 1,
+    };
+}
+
+void vkft_trainer_say(const vkft_train_observer *observer, const char *format, ...)
+{
+    if (!observer->message)
+        return;
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    observer->message(observer->context, line);
+}
+
+static bool check_options(const vkft_train_options *o, vkft_err *err)
+{
+    if (strcmp(o->compute_dtype, "auto") != 0 && strcmp(o->compute_dtype, "fp32") != 0)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--compute-dtype %s: products in %s are not in this version; use fp32 or auto",
+                         o->compute_dtype, o->compute_dtype);
+    if (strcmp(o->optim, "adamw") != 0)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--optim %s is not in this version; use adamw", o->optim);
+    if (!o->data && !o->dry_run)
+        return vkft_fail(err, VKFT_ERR_USAGE, "--data is missing; name a .jsonl, .json or .txt file, or a directory");
+    if (!o->model)
+        return vkft_fail(err, VKFT_ERR_USAGE, "--model is missing; name a checkpoint directory or a .vkft file");
+    return true;
+}
+
+static void say_data(const vkft_trainer *t, const char *path, const vkft_dataset *data)
+{
+    vkft_trainer_say(t->observer, "data: %s: %u samples of %s, %llu tokens, longest %u, %u truncated to --max-seq-length %u",
+                     path, data->count, vkft_data_format_name(data->format), (unsigned long long)data->tokens,
+                     data->max_length, data->truncated, t->options->max_seq_length);
+}
+
+static bool open_split(vkft_trainer *t, const char *split, vkft_dataset *data, bool *found, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    char *path;
+    if (!vkft_dataset_find(o->data, split, &path, err))
+        return false;
+    *found = path != NULL;
+    if (!path)
+        return true;
+    const vkft_config *config = &t->runner.config;
+    int32_t eos = t->runner.tokenizer ? vkft_tokenizer_eos_id(t->runner.tokenizer) : -1;
+    vkft_dataset_options options = {
+        .max_seq_length = o->max_seq_length, .mask_prompt = o->mask_prompt, .vocab_size = config->vocab_size,
+        .eos_id = eos >= 0 ? eos : config->eos_count ? config->eos_token_ids[0] : -1,
+    };
+    bool ok = vkft_dataset_open(path, t->runner.tokenizer, &options, data, err);
+    if (ok)
+        say_data(t, path, data);
+    free(path);
+    return ok;
+}
+
+static bool take_samples(vkft_split *split, const vkft_dataset *data, const uint32_t *order, uint32_t first, uint32_t count)
+{
+    split->samples = malloc((count + 1ull) * sizeof *split->samples);
+    split->count = count;
+    for (uint32_t i = 0; split->samples && i < count; i++)
+        split->samples[i] = &data->samples[order ? order[first + i] : first + i];
+    return split->samples != NULL;
+}
+
+static int by_index(const void *pa, const void *pb)
+{
+    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+    return a < b ? -1 : a > b;
+}
+
+/* Holds out a random part of the rows; both parts stay in file order. */
+static bool hold_out(vkft_trainer *t, vkft_err *err)
+{
+    uint32_t n = t->data.count, held = (uint32_t)ceil(t->options->val_split * n);
+    if (held == 0 || held >= n)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--val-split %g of %u samples leaves nothing to %s", t->options->val_split, n,
+                         held ? "train on" : "validate on");
+    uint32_t *order = malloc(n * sizeof *order);
+    if (!order)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while splitting the data");
+    vkft_random_permutation(t->options->seed, VKFT_STREAM_SPLIT, order, n);
+    qsort(order, held, sizeof *order, by_index);
+    qsort(order + held, n - held, sizeof *order, by_index);
+    bool ok = take_samples(&t->valid, &t->data, order, 0, held) && take_samples(&t->train, &t->data, order, held, n - held);
+    free(order);
+    return ok || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while splitting the data");
+}
+
+static bool open_data(vkft_trainer *t, vkft_err *err)
+{
+    bool found, has_valid;
+    if (!open_split(t, "train", &t->data, &found, err) || !open_split(t, "valid", &t->valid_data, &has_valid, err))
+        return false;
+    if (!has_valid && t->options->val_split > 0)
+        return hold_out(t, err);
+    return (take_samples(&t->train, &t->data, NULL, 0, t->data.count) &&
+            (!has_valid || take_samples(&t->valid, &t->valid_data, NULL, 0, t->valid_data.count))) ||
+           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the data");
+}
+
+/* The adapter set, and initial parameters in t->flat. */
+static bool choose_adapter(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_runner *r = &t->runner;
+    vkft_adapter init = {0};
+    bool ok = o->init_adapter ? vkft_adapter_read(o->init_adapter, &init, err) &&
+                                    vkft_lora_choose_from(&r->lora, &r->model, &init, err)
+                              : vkft_lora_choose(&r->lora, &r->model, o->lora_target_modules, o->lora_r, o->lora_alpha,
+                                                 o->lora_dropout, err);
+    if (ok && !o->dry_run) {
+        t->flat = malloc(3 * r->lora.floats * sizeof *t->flat);
+        ok = t->flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
+    }
+    if (ok && t->flat) {
+        t->flat_m = t->flat + r->lora.floats;
+        t->flat_v = t->flat_m + r->lora.floats;
+        if (o->init_adapter)
+            vkft_lora_import(&r->lora, &init, t->flat);
+        else
+            vkft_lora_init(&r->lora, o->seed, t->flat);
+    }
+    vkft_adapter_free(&init);
+    return ok;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static vkft_batch_limits limits_of(const vkft_trainer *t)
+{
+    const vkft_train_options *o = t->options;
+    if (!o->data) { /* a dry run without data: as large as the flags allow */
+        uint64_t tokens = (uint64_t)o->batch_size * o->max_seq_length;
+        uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
+        return (vkft_batch_limits){all, all, o->max_seq_length};
+    }
+    vkft_batch_limits a = vkft_batch_limits_of(&t->data, o->batch_size);
+    if (!t->valid_data.count)
+        return a;
+    vkft_batch_limits b = vkft_batch_limits_of(&t->valid_data, o->batch_size);
+    return (vkft_batch_limits){larger(a.tokens, b.tokens), larger(a.rows, b.rows), larger(a.positions, b.positions)};
+}
+
+static void schedule(vkft_trainer *t)
+{
+    const vkft_train_options *o = t->options;
+    uint32_t accumulation = o->gradient_accumulation_steps;
+    t->micro_per_epoch = (t->train.count + o->batch_size - 1) / o->batch_size;
+    t->steps_per_epoch = (t->micro_per_epoch + accumulation - 1) / accumulation;
+    t->total_steps = o->max_steps > 0 ? (uint64_t)o->max_steps
+                                      : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
+    t->warmup_steps = vkft_warmup_steps(o->warmup_steps, t->total_steps);
+    t->order_epoch = UINT64_MAX;
+}
+
+/* What a resumed run must agree on for its steps to be the same. */
+static cJSON *make_fingerprint(const vkft_trainer *t)
+{
+    const vkft_train_options *o = t->options;
+    cJSON *f = cJSON_CreateObject();
+    cJSON_AddNumberToObject(f, "layers", t->runner.config.num_layers);
+    cJSON_AddNumberToObject(f, "hidden size", t->runner.config.hidden_size);
+    cJSON_AddNumberToObject(f, "frozen weight bytes", (double)t->runner.model.device_bytes);
+    cJSON_AddNumberToObject(f, "training samples", t->train.count);
+    cJSON_AddNumberToObject(f, "data tokens", (double)t->data.tokens);
+    cJSON_AddNumberToObject(f, "--batch-size", o->batch_size);
+    cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
+    cJSON_AddNumberToObject(f, "--lora-r", t->runner.lora.r);
+    cJSON_AddNumberToObject(f, "adapter parameters", (double)t->runner.lora.parameters);
+    cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
+    cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
+    return f;
+}
+
+bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
+                       vkft_err *err)
+{
+    memset(t, 0, sizeof *t);
+    t->options = options;
+    t->observer = observer;
+    t->state.best_eval_loss = NAN;
+    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant,
+                                 .only_config = options->dry_run && !options->data};
+    if (!check_options(options, err) || !vkft_runner_open(&t->runner, &source, observer, err))
+        return false;
+    if (!(options->data ? open_data(t, err) : true) || !choose_adapter(t, err))
+        return false;
+    vkft_batch_limits limits = limits_of(t);
+    t->runner.profile = options->profile;
+    if (!vkft_runner_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
+        return false;
+    schedule(t);
+    t->fingerprint = make_fingerprint(t);
+    t->order = malloc((t->train.count + 1ull) * sizeof *t->order);
+    t->state.history = cJSON_CreateArray();
+    return (t->order && t->state.history && t->fingerprint) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+}
+
+void vkft_trainer_close(vkft_trainer *t)
+{
+    vkft_run_directory_close(&t->run);
+    cJSON_Delete(t->state.history);
+    cJSON_Delete(t->fingerprint);
+    free(t->order);
+    free(t->flat);
+    free(t->train.samples);
+    free(t->valid.samples);
+    vkft_dataset_free(&t->data);
+    vkft_dataset_free(&t->valid_data);
+    vkft_runner_close(&t->runner);
+    memset(t, 0, sizeof *t);
+}
