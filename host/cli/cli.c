@@ -1,0 +1,65 @@
+/* What the commands share. See cli.h. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "convert.h"
+#include "interrupt.h"
+
+_Static_assert(sizeof(vkft_quant) == sizeof(int), "FLAG_CHOICE stores an int");
+
+const flag_choice cli_quant_choices[] = {
+    {.name = "nf4", .value = VKFT_QUANT_NF4},
+    {.name = "bf16", .value = VKFT_QUANT_BF16},
+    {.name = "fp16", .value = VKFT_QUANT_FP16},
+    {.name = "fp32", .value = VKFT_QUANT_FP32},
+    {0},
+};
+
+bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code)
+{
+    vkft_err err = {0};
+    switch (flags_parse(table, options, argc, argv, recipe, &err)) {
+    case FLAGS_OK: return true;
+    case FLAGS_HELP:
+        flags_print_help(table, options, stdout);
+        *code = EXIT_SUCCESS;
+        return false;
+    case FLAGS_WRONG: break;
+    }
+    *code = cli_fail(&err);
+    recipe_free(recipe);
+    return false;
+}
+
+int cli_fail(const vkft_err *err)
+{
+    if (err->kind == VKFT_ERR_INTERRUPTED) {
+        fprintf(stderr, "vkft: interrupted: %s\n", err->message);
+        return EXIT_INTERRUPTED;
+    }
+    fprintf(stderr, "vkft: error: %s\n", err->message);
+    return err->kind == VKFT_ERR_USAGE ? EXIT_USAGE : EXIT_WORK_FAILED;
+}
+
+int cli_print_json(cJSON *value)
+{
+    char *text = value ? cJSON_PrintUnformatted(value) : NULL;
+    cJSON_Delete(value);
+    if (!text) {
+        fprintf(stderr, "vkft: error: out of memory\n");
+        return EXIT_WORK_FAILED;
+    }
+    printf("%s\n", text);
+    cJSON_free(text);
+    return EXIT_SUCCESS;
+}
+
+void cli_json_number(cJSON *object, const char *name, double value)
+{
+    if (isfinite(value))
+        cJSON_AddNumberToObject(object, name, value);
+    else
+        cJSON_AddNullToObject(object, name);
+}

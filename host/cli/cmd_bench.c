@@ -1,0 +1,40 @@
+/* vkft bench: measures this device. */
+#include <stdlib.h>
+
+#include "bench.h"
+#include "cli.h"
+
+typedef struct bench_options {
+    bool kernels;
+    const char *device;
+} bench_options;
+
+static const flag bench_flags[] = {
+    {.kind = FLAG_SWITCH, .name = "kernels", .help = "speed of the products, beside what the CPU reaches",
+     .offset = offsetof(bench_options, kernels)},
+    {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one", .offset = offsetof(bench_options, device)},
+};
+
+static const flag_table bench_table = {
+    .command = "bench",
+    .usage = "--kernels [--device NAME]",
+    .about = "Measures this device.",
+    .flags = bench_flags,
+    .count = FLAG_COUNT(bench_flags),
+};
+
+int cmd_bench(int argc, char **argv)
+{
+    bench_options options = {0};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code))
+        return code;
+    vkft_err err = {0};
+    bool ok = options.kernels ? vkft_bench_kernels(options.device, stdout, &err)
+                              : vkft_fail(&err, VKFT_ERR_USAGE, "say what to measure: vkft bench --kernels");
+    code = ok ? EXIT_SUCCESS : cli_fail(&err);
+    recipe_free(&recipe);
+    return code;
+}

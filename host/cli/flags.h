@@ -1,0 +1,94 @@
+/* The flags of a command: one table parses the command line, checks a recipe and prints --help, so the three cannot disagree.
+ *
+ * A flag writes a member of the command's options structure. Its default is whatever the structure holds before parsing; help prints
+ * it from there, so defaults are written down once, beside the structure they belong to.
+ * `-` and `_` are the same in names; `--name value` and `--name=value`; `--no-name` for switches; the last one wins, and the command
+ * line wins over the recipe.
+ */
+#ifndef VKFT_CLI_FLAGS_H
+#define VKFT_CLI_FLAGS_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "recipe.h"
+#include "vkft_error.h"
+
+typedef enum flag_kind {
+    FLAG_HEADING, /* no flag: starts a group in --help */
+    FLAG_SWITCH,  /* bool */
+    FLAG_U32,
+    FLAG_U64,
+    FLAG_I64,
+    FLAG_FLOAT,
+    FLAG_DOUBLE,
+    FLAG_TEXT,   /* const char *, borrowed from argv or the recipe */
+    FLAG_CHOICE, /* an enum; needs choices */
+    FLAG_COMING, /* known, but not in this version: refused unless turned off */
+} flag_kind;
+
+/* Values a flag may take. A list ends with a NULL name. */
+typedef struct flag_choice {
+    const char *name;
+    int value;   /* of FLAG_CHOICE */
+    bool coming; /* known, but not in this version */
+} flag_choice;
+
+typedef struct flag_range {
+    double min, max;
+    bool above_min, below_max; /* the bound itself is not allowed */
+} flag_range;
+
+/* As initializers of flag.range. */
+#define AT_LEAST(low) {.min = (low), .max = INFINITY}
+#define ABOVE(low) {.min = (low), .max = INFINITY, .above_min = true}
+#define BETWEEN(low, high) {.min = (low), .max = (high)}
+#define FROM_TO_BELOW(low, high) {.min = (low), .max = (high), .below_max = true}
+#define ABOVE_TO(low, high) {.min = (low), .max = (high), .above_min = true}
+
+typedef struct flag {
+    flag_kind kind;
+    const char *name;  /* "learning-rate"; of a heading its text; of a positional argument what usage calls it */
+    const char *alias; /* another long name, or NULL */
+    char letter;       /* one-letter name, or 0 */
+    const char *value; /* how help calls the value: "N", "PATH" */
+    const char *help;
+    size_t offset;              /* of the member in the options */
+    size_t given;               /* of a bool that becomes true when the flag is used, or 0 for none */
+    const flag_choice *choices; /* also for FLAG_TEXT, which then stores the name */
+    flag_range range;           /* of numbers; all zero means no limit */
+    const char *bare;           /* FLAG_TEXT: what the flag means without a value; NULL: a value is required */
+    const char *default_text;   /* what help says instead of the value in the options; "" for nothing */
+    bool required, positional, may_be_empty;
+} flag;
+
+typedef struct flag_table {
+    const char *command; /* "train" */
+    const char *usage;   /* "--model M --data FILE [flags]" */
+    const char *about;   /* lines for help */
+    const flag *flags;
+    uint32_t count;
+} flag_table;
+
+#define FLAG_COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
+#define FLAGS_MAX 80 /* rows of a table */
+
+typedef enum flags_outcome { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG } flags_outcome;
+
+/* Fills options from the recipe named by -c/--config and from argv (without program and command). The recipe keeps the strings that
+ * options borrow from it. FLAGS_HELP: --help stands somewhere. FLAGS_WRONG: err has kind VKFT_ERR_USAGE, or that of an unreadable recipe. */
+flags_outcome flags_parse(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, vkft_err *err);
+
+/* --help of a command; options hold the defaults. */
+void flags_print_help(const flag_table *table, const void *options, FILE *out);
+
+/* "at least 1", "above 0 and at most 1": for messages and help. Empty without a limit. */
+void flag_range_text(const flag_range *range, char *text, size_t size);
+
+/* The nearest of names to a mistyped word, or NULL when none is near. */
+const char *flags_nearest(const char *word, const char *const *names, uint32_t count);
+
+#endif

@@ -1,0 +1,160 @@
+/* --help from the table of flags, and the suggestion for a mistyped word. */
+#include "flags.h"
+
+#include <string.h>
+
+#define HELP_COLUMN 34
+#define HELP_WIDTH 110
+
+/* "--learning-rate X", "-o, --output PATH", "--[no-]shuffle". */
+static void print_name(const flag *f, char *text, size_t size)
+{
+    char letter[8] = "";
+    if (f->letter)
+        snprintf(letter, sizeof letter, "-%c, ", f->letter);
+    if (f->positional)
+        snprintf(text, size, "%s", f->name);
+    else if (f->kind == FLAG_SWITCH)
+        snprintf(text, size, "%s--[no-]%s", letter, f->name);
+    else
+        snprintf(text, size, "%s--%s %s%s%s", letter, f->name, f->bare ? "[" : "", f->value ? f->value : "NAME", f->bare ? "]" : "");
+}
+
+static const char *choice_name(const flag *f, const void *member)
+{
+    int value;
+    memcpy(&value, member, sizeof value);
+    for (const flag_choice *c = f->choices; c->name; c++)
+        if (c->value == value)
+            return c->name;
+    return "";
+}
+
+static void default_value(const flag *f, const void *options, char *text, size_t size)
+{
+    const void *member = (const char *)options + f->offset;
+    text[0] = 0;
+    switch (f->kind) {
+    case FLAG_SWITCH: snprintf(text, size, "%s", *(const bool *)member ? "on" : "off"); break;
+    case FLAG_U32: snprintf(text, size, "%u", *(const uint32_t *)member); break;
+    case FLAG_U64: snprintf(text, size, "%llu", (unsigned long long)*(const uint64_t *)member); break;
+    case FLAG_I64: snprintf(text, size, "%lld", (long long)*(const int64_t *)member); break;
+    case FLAG_FLOAT: snprintf(text, size, "%g", (double)*(const float *)member); break;
+    case FLAG_DOUBLE: snprintf(text, size, "%g", *(const double *)member); break;
+    case FLAG_TEXT: {
+        const char *value = *(const char *const *)member;
+        snprintf(text, size, "%s", value ? value : "none");
+        break;
+    }
+    case FLAG_CHOICE: snprintf(text, size, "%s", choice_name(f, member)); break;
+    case FLAG_COMING:
+    case FLAG_HEADING: break;
+    }
+}
+
+static void append(char *text, size_t size, const char *format, const char *a)
+{
+    size_t n = strlen(text);
+    if (n < size)
+        snprintf(text + n, size - n, format, a);
+}
+
+/* What the flag does, its values, its range, its default: one text. */
+static void describe(const flag *f, const void *options, char *text, size_t size)
+{
+    snprintf(text, size, "%s", f->help);
+    for (const flag_choice *c = f->choices; c && c->name; c++)
+        if (!c->coming)
+            append(text, size, c == f->choices ? ": %s" : ", %s", c->name);
+    if (f->alias)
+        append(text, size, "; also --%s", f->alias);
+    char range[64], value[256];
+    flag_range_text(&f->range, range, sizeof range);
+    default_value(f, options, value, sizeof value);
+    const char *shown = f->default_text ? f->default_text : value;
+    if (f->required)
+        append(text, size, "%s", " (required)");
+    else if (shown[0])
+        append(text, size, range[0] ? " (default %s; " : " (default %s)", shown);
+    if (range[0])
+        append(text, size, "%s)", range);
+}
+
+/* Prints text from the help column on, broken at spaces. */
+static void print_wrapped(FILE *out, const char *text)
+{
+    size_t width = HELP_WIDTH - HELP_COLUMN;
+    while (strlen(text) > width) {
+        size_t n = width;
+        while (n > 0 && text[n] != ' ')
+            n--;
+        if (n == 0)
+            n = width;
+        fprintf(out, "%.*s\n%*s", (int)n, text, HELP_COLUMN, "");
+        text += n + (text[n] == ' ');
+    }
+    fprintf(out, "%s\n", text);
+}
+
+void flags_print_help(const flag_table *table, const void *options, FILE *out)
+{
+    fprintf(out, "usage: vkft %s %s\n\n%s\n", table->command, table->usage, table->about);
+    if (table->count && table->flags[0].kind != FLAG_HEADING)
+        fprintf(out, "\n");
+    for (uint32_t i = 0; i < table->count; i++) {
+        const flag *f = &table->flags[i];
+        if (f->kind == FLAG_COMING)
+            continue;
+        if (f->kind == FLAG_HEADING) {
+            fprintf(out, "\n%s\n", f->name);
+            continue;
+        }
+        char name[128], text[1024];
+        print_name(f, name, sizeof name);
+        describe(f, options, text, sizeof text);
+        fprintf(out, "  %-*s", HELP_COLUMN - 2, name);
+        if (strlen(name) > HELP_COLUMN - 4)
+            fprintf(out, "\n%*s", HELP_COLUMN, "");
+        print_wrapped(out, text);
+    }
+    fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE", "flags from a YAML or JSON file; those on the command line win");
+    fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "this text");
+}
+
+/* Levenshtein distance of two short words; longer ones count as far apart. */
+static uint32_t distance(const char *a, const char *b)
+{
+    enum { LONGEST = 48 };
+    size_t n = strlen(a), m = strlen(b);
+    if (n > LONGEST || m > LONGEST)
+        return UINT32_MAX;
+    uint32_t row[LONGEST + 1];
+    for (uint32_t j = 0; j <= m; j++)
+        row[j] = j;
+    for (uint32_t i = 1; i <= n; i++) {
+        uint32_t diagonal = row[0];
+        row[0] = i;
+        for (uint32_t j = 1; j <= m; j++) {
+            uint32_t replace = diagonal + (a[i - 1] != b[j - 1]);
+            uint32_t insert = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = replace < insert ? replace : insert;
+        }
+    }
+    return row[m];
+}
+
+const char *flags_nearest(const char *word, const char *const *names, uint32_t count)
+{
+    const char *best = NULL;
+    uint32_t limit = (uint32_t)strlen(word) / 3;
+    uint32_t best_distance = (limit < 2 ? 2 : limit) + 1;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t d = distance(word, names[i]);
+        if (d < best_distance && d < strlen(word)) {
+            best = names[i];
+            best_distance = d;
+        }
+    }
+    return best;
+}

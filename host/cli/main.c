@@ -1,0 +1,108 @@
+/* vkft: the command line. Finds the command; each command is a file of its own. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "terminal.h"
+
+typedef struct command {
+    const char *name;
+    int (*run)(int argc, char **argv); /* NULL: not in this version */
+    const char *summary;
+} command;
+
+static const command commands[] = {
+    {"devices", cmd_devices, "lists the Vulkan devices and which one is used"},
+    {"convert", cmd_convert, "turns a Hugging Face checkpoint into a .vkft file"},
+    {"train", cmd_train, "fine-tunes a model with LoRA or QLoRA"},
+    {"eval", cmd_eval, "measures loss and perplexity over a dataset"},
+    {"generate", cmd_generate, "continues a prompt, with or without an adapter"},
+    {"tokenize", cmd_tokenize, "turns text into token ids and back"},
+    {"bench", cmd_bench, "measures the kernels on this device"},
+    {"chat", NULL, NULL},
+    {"template", NULL, NULL},
+    {"data", NULL, NULL},
+    {"merge", NULL, NULL},
+    {"export", NULL, NULL},
+    {"doctor", NULL, NULL},
+};
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "vkft %s - fine-tunes language models on any GPU that speaks Vulkan\n\n"
+                 "usage: vkft <command> [flags]\n\n",
+            VKFT_VERSION);
+    for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
+        if (commands[i].run)
+            fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n'vkft help <command>' lists the flags of a command.\n");
+}
+
+static const command *find_command(const char *name)
+{
+    for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[FLAG_COUNT(commands)];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
+        if (commands[i].run)
+            names[count++] = commands[i].name;
+    const char *near = flags_nearest(name, names, count);
+    if (near)
+        fprintf(stderr, "vkft: error: unknown command '%s', did you mean '%s'?\n", name, near);
+    else
+        fprintf(stderr, "vkft: error: unknown command '%s'; 'vkft help' lists all\n", name);
+    return EXIT_USAGE;
+}
+
+static int run_command(const char *name, int argc, char **argv)
+{
+    const command *c = find_command(name);
+    if (!c)
+        return unknown_command(name);
+    if (c->run)
+        return c->run(argc, argv);
+    fprintf(stderr, "vkft: error: the command '%s' is not in this version\n", name);
+    return EXIT_WORK_FAILED;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    const char *first = argv[1];
+    if (strcmp(first, "--version") == 0) {
+        printf("vkft %s\n", VKFT_VERSION);
+        return EXIT_SUCCESS;
+    }
+    bool help = strcmp(first, "help") == 0;
+    if (help && argc > 2) {
+        char help_flag[] = "--help", *arguments[] = {help_flag};
+        return run_command(argv[2], 1, arguments);
+    }
+    if (help || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
+        print_help(stdout);
+        return EXIT_SUCCESS;
+    }
+    return run_command(first, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+    terminal_setup(&argc, &argv);
+    int code = dispatch(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_SUCCESS) {
+        fprintf(stderr, "vkft: error: cannot write to standard output: %s\n", strerror(errno));
+        code = EXIT_WORK_FAILED;
+    }
+    return code;
+}

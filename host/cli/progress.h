@@ -1,0 +1,41 @@
+/* What a person sees while work goes on: one line that is drawn over on a terminal, plain lines elsewhere. All on stderr. */
+#ifndef VKFT_CLI_PROGRESS_H
+#define VKFT_CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "train.h"
+
+typedef struct progress {
+    bool terminal;
+    bool line_open;         /* a line that the next output must draw over or end */
+    uint32_t logging_steps; /* plain lines: one each so many steps */
+    double started;         /* of the first step event, with its step number: for the time left */
+    uint64_t first_step;
+    uint64_t shown_step;
+    char work[64]; /* long work going on, "" for none */
+    double work_started, work_drawn;
+} progress;
+
+progress progress_new(uint32_t logging_steps);
+
+/* An observer for vkft_train and vkft_eval that draws on p, which must outlive it. */
+vkft_train_observer progress_observer(progress *p);
+
+/* A line of information above the drawn line. */
+void progress_message(void *p, const char *line);
+void progress_step(void *p, const vkft_train_event *event);
+void progress_work(void *p, const char *what, uint64_t done, uint64_t total);
+
+/* For vkft_convert_options.progress: shows the bytes and says whether to go on. */
+bool progress_convert(void *p, uint64_t done_bytes, uint64_t total_bytes);
+
+/* Ends the drawn line, before anything else is written to the terminal. */
+void progress_close(progress *p);
+
+/* "512 B", "3.4 MiB", "1.25 GiB"; "2:05", "1:02:03". */
+void progress_bytes_text(uint64_t bytes, char *text, size_t size);
+void progress_time_text(double seconds, char *text, size_t size);
+
+#endif

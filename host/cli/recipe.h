@@ -1,0 +1,27 @@
+/* Recipes: a YAML or JSON file that gives flags by name. */
+#ifndef VKFT_CLI_RECIPE_H
+#define VKFT_CLI_RECIPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vkft_error.h"
+
+typedef struct vkft_recipe_entry {
+    char *name;
+    char *value;   /* the scalar as text, a list joined by commas; NULL for null, which leaves the default */
+    uint32_t line; /* from 1 */
+} vkft_recipe_entry;
+
+typedef struct vkft_recipe {
+    const char *path; /* borrowed; names the file in errors */
+    vkft_recipe_entry *entries;
+    uint32_t count;
+} vkft_recipe;
+
+/* Reads a flat mapping of names to scalars or lists of scalars. recipe must be zeroed. A file that ends in .json or starts with '{' is JSON.
+ * Error: missing file, syntax error with its line, a nested value, a name that stands twice. */
+bool recipe_read(const char *path, vkft_recipe *recipe, vkft_err *err);
+void recipe_free(vkft_recipe *recipe);
+
+#endif

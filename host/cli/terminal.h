@@ -1,0 +1,17 @@
+/* What the command line needs to know of terminal and clock, one spelling for Linux, macOS and Windows. */
+#ifndef VKFT_CLI_TERMINAL_H
+#define VKFT_CLI_TERMINAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Prepares standard streams and argv: on Windows, UTF-8 arguments (malloc'ed, kept until exit), UTF-8 output and escape sequences. */
+void terminal_setup(int *argc, char ***argv);
+
+bool terminal_stderr_is_terminal(void);
+uint32_t terminal_width(void); /* of stderr, in columns; 80 when unknown */
+
+/* Seconds of a clock that never goes back. */
+double terminal_seconds(void);
+
+#endif
