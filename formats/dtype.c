@@ -123,7 +123,7 @@ void vkft_to_f32(vkft_dtype dtype, const void *src, uint64_t n, float *dst)
             dst[i] = (float)x;
         }
         break;
-    default: assert(!"vkft_to_f32: not a floating-point type");
+    default: assert(0 && "vkft_to_f32: not a floating-point type");
     }
 }
 
@@ -144,6 +144,6 @@ void vkft_from_f32(vkft_dtype dtype, const float *src, uint64_t n, void *dst)
             memcpy(bytes + 2 * i, &b, sizeof b);
         }
         break;
-    default: assert(!"vkft_from_f32: neither F32, F16 nor BF16");
+    default: assert(0 && "vkft_from_f32: neither F32, F16 nor BF16");
     }
 }
