@@ -16,11 +16,9 @@
 typedef uint32_t uint;
 #endif
 
-/* matmul_nt: Y[M,N] = R + scale * X[M,K] W[N,K]^T   (R when add != 0; R may be Y)
- * matmul_nn: Y[M,N] = R + scale * X[M,K] W[K,N]
- * matmul_tn: Y[M,N] = R + scale * X[K,M]^T W[K,N]
- * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type, contiguous rows, first row at w_row:
- * the kernel reads W from row w_row on, so that a panel of a 4-bit matrix keeps its block numbering. */
+/* matmul_nt: Y[M,N] = R + scale * X[M,K] W[N,K]^T   (R when add != 0; R may be Y); meant for few rows
+ * matmul_nn: Y[M,N] = R + scale * X[M,K] W[K,N]     the same
+ * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type, contiguous, readable up to a multiple of 4 bytes. */
 struct matmul_args {
     ADDR(F32) X;
     ADDR(U32) W;
@@ -30,22 +28,61 @@ struct matmul_args {
     ADDR(F32) nested_absmax; /* nf4 with double quantization: f32 per 256 blocks */
     uint M, N, K;
     uint ldx, ldy;
-    uint w_row;
     uint add;
     float scale;
     float absmax_offset;
     uint double_quant;
 };
 
-/* dequant: Y[rows,cols] = W[row .. row+rows, cols] as f32, row stride ldy. */
-struct dequant_args {
+/* panel: W's part of n columns and k rows as f32 [ceil(n/tile)][ceil(k/8)][tile][8], the layout that matmul_panel reads.
+ * panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. cols: row length of W. */
+struct panel_args {
     ADDR(U32) W;
     ADDR(U32) absmax;
     ADDR(F32) nested_absmax;
-    ADDR(F32) Y;
-    uint row, rows, cols, ldy;
+    ADDR(F32) P;
+    uint row, column, cols;
+    uint n, k;
+    uint tile; /* a multiple of 8 */
     float absmax_offset;
     uint double_quant;
+};
+
+/* matmul_panel: Y[M,N] = R + scale * X[M,K] P, P a panel with n = N, k = K. */
+struct matmul_panel_args {
+    ADDR(F32) X;
+    ADDR(F32) P;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint M, N, K;
+    uint ldx, ldy;
+    uint add;
+    float scale;
+};
+
+/* matmul_tn: Y[m,n] = R + scale * sum over k in slice s of X[k,m] Z[k,n], m < M, n < N; slice s = workgroup id y holds `slice` of the K
+ * rows. X, Z with row strides ldx, ldz; element (m,n) of Y and R lies at s*M*N + m*row + n*column. R when add != 0 (R may be Y). */
+struct matmul_tn_args {
+    ADDR(F32) X;
+    ADDR(F32) Z;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint M, N, K;
+    uint ldx, ldz;
+    uint row, column;
+    uint slice;
+    uint add;
+    float scale;
+};
+
+/* matmul_sum: Y[i] = R[i] + scale * sum over s < parts of partial[s,i], in order; i < n. R when add != 0 (R may be Y). */
+struct matmul_sum_args {
+    ADDR(F32) partial;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint n, parts;
+    uint add;
+    float scale;
 };
 
 /* rmsnorm: y = x * s * g,  s = 1/sqrt(mean(x^2) + eps);  x, y [T,C], g [C]. One workgroup a row. */

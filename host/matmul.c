@@ -1,0 +1,249 @@
+/* See matmul.h.
+ *
+ * Two ways to multiply by a weight. Few rows: matmul_nt and matmul_nn read W in its storage type. Many rows: a panel of W is decoded to f32
+ * in scratch, in a layout made for the multiplication (panel_*), and matmul_panel multiplies it; one kernel then serves all types and
+ * both directions, and the price is a few percent from some hundred rows on. Panels are cut along K as well, so that one
+ * column tile of the panel and one row tile of X stay in a second-level cache.
+ *
+ * Tile shapes, measured on lavapipe (a GPU's are chosen by reasoning, see shapes_of): per 8-wide vector of W an invocation must do many
+ * multiplications, because a load that differs between invocations is a gather there, while a load that is the same for all of
+ * them is one scalar load. Before Mesa 25 every load was a gather; then square tiles are best.
+ *
+ * Reduction order is fixed by shapes and device alone: within a panel k ascends, panels and slices are added in order.
+ */
+#include "matmul.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+
+#define PANEL_K 2048u           /* most rows of a panel, a multiple of 8 */
+#define PANEL_BYTES (32u << 20) /* most bytes of a panel */
+#define PANEL_BYTES_CPU (4u << 20) /* on a software device, where the panel should stay in the last-level cache */
+#define WIDEST_TILE 256u        /* most columns of a tile on any device; what scratch is rounded up to */
+#define FEW_ROWS 8u             /* up to here the storage type is multiplied directly */
+#define SHORTEST_SLICE 64u      /* least rows of a slice of matmul_tn */
+
+/* Register tile of one invocation, and how many column tiles are walked together. */
+typedef struct tile {
+    uint32_t width, rows, columns, group;
+} tile;
+
+typedef struct shapes {
+    tile panel, few, tn;
+    uint64_t panel_bytes;
+    uint32_t tn_workgroups; /* matmul_tn is cut in slices up to this many workgroups */
+} shapes;
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t ceil_div(uint32_t a, uint32_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* Before Mesa 25 lavapipe has no scalar loads. */
+static bool every_load_gathers(const vkft_device_info *info)
+{
+    const char *mesa = strstr(info->driver, "Mesa ");
+    return mesa && strtol(mesa + strlen("Mesa "), NULL, 10) < 25;
+}
+
+static shapes shapes_of(const vkft_device *dev)
+{
+    const vkft_device_info *info = vkft_device_get_info(dev);
+    if (info->type != VKFT_DEVICE_CPU) {
+        /* 8x4 keeps 32 sums and 24 operands in registers, which fits the smallest register files without spilling; 64 wide is one or two
+         * subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide device. */
+        return (shapes){.panel = {64, 8, 4, 4}, .few = {64, FEW_ROWS, 1, 1}, .tn = {64, 8, 2, 4},
+                        .panel_bytes = PANEL_BYTES, .tn_workgroups = 512};
+    }
+    uint32_t width = info->subgroup_size;
+    shapes s = {.panel = {width, 32, 2, 4}, .few = {width, FEW_ROWS, 1, 1}, .tn = {width, 16, 4, 1},
+                .panel_bytes = PANEL_BYTES_CPU, .tn_workgroups = 16};
+    if (every_load_gathers(info)) {
+        s.panel = (tile){width, 16, 8, 1};
+        s.tn = (tile){width, 16, 8, 1};
+    }
+    return s;
+}
+
+static bool specialize(vkft_device *dev, const vkft_kernel *kernels, uint32_t count, tile t, vkft_err *err)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!vkft_kernel_specialize(dev, kernels[i], t.width, &t.rows, 3, err))
+            return false;
+    return true;
+}
+
+/* Kernels by storage type; the order is that of type_index. */
+static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16, VKFT_KERNEL_matmul_nt_nf4};
+static const vkft_kernel few_nn[] = {VKFT_KERNEL_matmul_nn_f32, VKFT_KERNEL_matmul_nn_f16, VKFT_KERNEL_matmul_nn_bf16, VKFT_KERNEL_matmul_nn_nf4};
+static const vkft_kernel panel_nt[] = {VKFT_KERNEL_panel_nt_f32, VKFT_KERNEL_panel_nt_f16, VKFT_KERNEL_panel_nt_bf16, VKFT_KERNEL_panel_nt_nf4};
+static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_panel_nn_f16, VKFT_KERNEL_panel_nn_bf16, VKFT_KERNEL_panel_nn_nf4};
+static const vkft_kernel panel_product[] = {VKFT_KERNEL_matmul_panel}, transposed_product[] = {VKFT_KERNEL_matmul_tn};
+
+static uint32_t type_index(vkft_dtype dtype)
+{
+    assert(dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16 || dtype == VKFT_NF4);
+    return dtype == VKFT_F16 ? 1 : dtype == VKFT_BF16 ? 2 : dtype == VKFT_NF4 ? 3 : 0;
+}
+
+bool vkft_matmul_setup(vkft_device *dev, vkft_err *err)
+{
+    shapes s = shapes_of(dev);
+    return specialize(dev, few_nt, 4, s.few, err) && specialize(dev, few_nn, 4, s.few, err) &&
+           specialize(dev, panel_product, 1, s.panel, err) && specialize(dev, transposed_product, 1, s.tn, err);
+}
+
+static uint64_t panel_bytes(uint32_t k, uint32_t columns)
+{
+    return round_up(least(k, PANEL_K), 8) * columns * sizeof(float);
+}
+
+uint64_t vkft_matmul_scratch_bytes(vkft_dtype dtype, uint32_t rows, uint32_t cols)
+{
+    (void)dtype; /* f32 goes through panels too: their layout is what makes the product fast */
+    uint64_t nt = round_up(least(cols, PANEL_K), 8) * round_up(rows, WIDEST_TILE) * sizeof(float);
+    uint64_t nn = round_up(least(rows, PANEL_K), 8) * round_up(cols, WIDEST_TILE) * sizeof(float);
+    uint64_t bytes = nt > nn ? nt : nn;
+    return bytes < PANEL_BYTES ? bytes : PANEL_BYTES;
+}
+
+/* Y = R + scale * X op(W) with op(W) [K,N]: W itself, or its transpose. */
+typedef struct product {
+    const vkft_matmul_ctx *ctx;
+    const vkft_weight *w;
+    uint64_t X, R, Y;
+    uint32_t M, N, K, ldx, ldy;
+    bool transposed;
+    float scale;
+} product;
+
+static void multiply_few(const product *p, const shapes *s)
+{
+    struct matmul_args args = {
+        .X = p->X, .W = p->w->data, .R = p->R, .Y = p->Y, .absmax = p->w->absmax, .nested_absmax = p->w->nested_absmax,
+        .M = p->M, .N = p->N, .K = p->K, .ldx = p->ldx, .ldy = p->ldy, .add = p->R != 0, .scale = p->scale,
+        .absmax_offset = p->w->absmax_offset, .double_quant = p->w->double_quant,
+    };
+    const vkft_kernel *kernels = p->transposed ? few_nt : few_nn;
+    uint32_t tile_columns = p->transposed ? s->few.width : 8 * s->few.width; /* matmul_nn: 8 columns an invocation */
+    uint64_t workgroups = (uint64_t)ceil_div(p->M, s->few.rows) * ceil_div(p->N, tile_columns);
+    vkft_launch(p->ctx->cmds, kernels[type_index(p->w->dtype)], &args, sizeof args, workgroups * s->few.width, 1, 1,
+                2.0 * p->M * p->N * p->K);
+}
+
+/* Decodes columns n ... n+columns, rows k ... k+depth of op(W) to scratch. */
+static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth, uint32_t tile_columns)
+{
+    struct panel_args args = {
+        .W = p->w->data, .absmax = p->w->absmax, .nested_absmax = p->w->nested_absmax, .P = p->ctx->scratch,
+        .row = p->transposed ? n : k, .column = p->transposed ? k : n, .cols = p->w->cols, .n = columns, .k = depth,
+        .tile = tile_columns, .absmax_offset = p->w->absmax_offset, .double_quant = p->w->double_quant,
+    };
+    const vkft_kernel *kernels = p->transposed ? panel_nt : panel_nn;
+    uint64_t threads = (uint64_t)ceil_div(depth, 8) * (p->transposed ? columns : ceil_div(columns, 8));
+    vkft_launch(p->ctx->cmds, kernels[type_index(p->w->dtype)], &args, sizeof args, threads, 1, 1, 8.0 * columns * depth);
+}
+
+static void multiply_panel(const product *p, const shapes *s, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth)
+{
+    uint64_t offset = n * sizeof(float), Y = p->Y + offset, R = k ? Y : p->R ? p->R + offset : 0;
+    struct matmul_panel_args args = {
+        .X = p->X + k * sizeof(float), .P = p->ctx->scratch, .R = R, .Y = Y, .M = p->M, .N = columns, .K = depth,
+        .ldx = p->ldx, .ldy = p->ldy, .add = R != 0, .scale = p->scale,
+    };
+    uint64_t workgroups = (uint64_t)ceil_div(p->M, s->panel.rows) * ceil_div(columns, s->panel.columns * s->panel.width);
+    vkft_launch(p->ctx->cmds, VKFT_KERNEL_matmul_panel, &args, sizeof args, workgroups * s->panel.width, 1, 1,
+                2.0 * p->M * columns * depth);
+}
+
+static void multiply(const product *p)
+{
+    if (!p->ctx->cmds || !p->M || !p->N)
+        return;
+    shapes s = shapes_of(p->ctx->dev);
+    uint32_t tile_columns = s.panel.columns * s.panel.width;
+    uint64_t limit = p->ctx->scratch_bytes < s.panel_bytes ? p->ctx->scratch_bytes : s.panel_bytes;
+    uint32_t tiles = (uint32_t)(limit / panel_bytes(p->K, tile_columns));
+    if (p->M <= FEW_ROWS || tiles == 0) {
+        multiply_few(p, &s);
+        return;
+    }
+    uint32_t most = least(tiles, ceil_div(p->N, tile_columns)) * tile_columns;
+    for (uint32_t n = 0; n < p->N; n += most)
+        for (uint32_t k = 0; k < p->K; k += PANEL_K) {
+            uint32_t columns = least(most, p->N - n), depth = least(PANEL_K, p->K - k);
+            decode_panel(p, n, columns, k, depth, tile_columns);
+            multiply_panel(p, &s, n, columns, k, depth);
+        }
+}
+
+void vkft_matmul_nt(const vkft_matmul_ctx *ctx, uint32_t M, uint64_t X, uint32_t ldx, const vkft_weight *w, uint64_t R,
+                    uint64_t Y, uint32_t ldy, float scale)
+{
+    multiply(&(product){.ctx = ctx, .w = w, .X = X, .R = R, .Y = Y, .M = M, .N = w->rows, .K = w->cols, .ldx = ldx, .ldy = ldy,
+                        .transposed = true, .scale = scale});
+}
+
+void vkft_matmul_nn(const vkft_matmul_ctx *ctx, uint32_t M, uint64_t X, uint32_t ldx, const vkft_weight *w, uint64_t R,
+                    uint64_t Y, uint32_t ldy, float scale)
+{
+    multiply(&(product){.ctx = ctx, .w = w, .X = X, .R = R, .Y = Y, .M = M, .N = w->cols, .K = w->rows, .ldx = ldx, .ldy = ldy,
+                        .transposed = false, .scale = scale});
+}
+
+/* How many slices of K: enough workgroups for the device, no slice too short, partial sums within scratch. */
+static uint32_t slices(const vkft_matmul_ctx *ctx, const shapes *s, uint32_t M, uint32_t N, uint32_t K, uint64_t workgroups)
+{
+    uint64_t parts = s->tn_workgroups / workgroups;
+    uint64_t most = K / SHORTEST_SLICE, fit = ctx->scratch_bytes / sizeof(float) / ((uint64_t)M * N);
+    parts = parts < most ? parts : most;
+    parts = parts < fit ? parts : fit;
+    return parts > 1 ? (uint32_t)parts : 1;
+}
+
+void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t K, uint64_t X, uint32_t ldx, uint64_t Z,
+                    uint64_t R, uint64_t Y, float scale)
+{
+    if (!ctx->cmds || !M || !N)
+        return;
+    shapes s = shapes_of(ctx->dev);
+    struct matmul_tn_args args = {.X = X, .Z = Z, .R = R, .Y = Y, .M = M, .N = N, .K = K, .ldx = ldx, .ldz = N, .row = N, .column = 1,
+                                  .slice = K, .add = R != 0, .scale = scale};
+    if (M > N) { /* the kernel wants the long dimension across invocations */
+        args.X = Z;
+        args.Z = X;
+        args.M = N;
+        args.N = M;
+        args.ldx = N;
+        args.ldz = ldx;
+        args.row = 1;
+        args.column = N;
+    }
+    uint64_t workgroups = (uint64_t)ceil_div(args.M, s.tn.rows) * ceil_div(args.N, s.tn.columns * s.tn.width);
+    uint32_t parts = slices(ctx, &s, M, N, K, workgroups);
+    if (parts > 1) {
+        args.slice = (uint32_t)round_up(ceil_div(K, parts), 8);
+        args.Y = ctx->scratch;
+        args.add = 0;
+        args.scale = 1.0f;
+        parts = ceil_div(K, args.slice);
+    }
+    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups * s.tn.width, parts, 1, 2.0 * M * N * K);
+    if (args.Y == Y)
+        return;
+    struct matmul_sum_args sum = {.partial = ctx->scratch, .R = R, .Y = Y, .n = M * N, .parts = parts, .add = R != 0, .scale = scale};
+    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, 1, (double)parts * sum.n);
+}

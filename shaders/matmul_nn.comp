@@ -1,0 +1,51 @@
+/* Y[M,N] = R + scale * X[M,K] W[K,N] for few rows M, W read in its storage type.
+ *
+ * One invocation makes ROWS rows of 8 neighbouring columns, so that a run of 8 along a row of W is decoded together.
+ *
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "matmul.glsl"
+
+ARGS(matmul_args)
+
+#include "weight.glsl"
+
+void main()
+{
+    const uint tile = 8 * WIDTH;
+    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
+    uint row = t.x * ROWS, column = t.y * tile + 8 * gl_LocalInvocationID.x;
+    if (column >= args.N)
+        return;
+    uint count = min(args.N - column, 8);
+    bool aligned = args.N % 8 == 0;
+
+    uint x[ROWS];
+    float acc[ROWS][8];
+    [[unroll]] for (uint i = 0; i < ROWS; i++) {
+        x[i] = min(row + i, args.M - 1) * args.ldx;
+        [[unroll]] for (uint c = 0; c < 8; c++)
+            acc[i][c] = 0.0;
+    }
+    for (uint k = 0; k < args.K; k++) {
+        float w[8];
+        weight8(args.W, k * args.N + column, count, aligned, w);
+        [[unroll]] for (uint i = 0; i < ROWS; i++) {
+            float a = args.X.v[x[i] + k];
+            [[unroll]] for (uint c = 0; c < 8; c++)
+                acc[i][c] = fma(a, w[c], acc[i][c]);
+        }
+    }
+
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        if (row + i < args.M)
+            [[unroll]] for (uint c = 0; c < 8; c++)
+                if (c < count) {
+                    uint at = (row + i) * args.ldy + column + c;
+                    float y = args.scale * acc[i][c];
+                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+                }
+}

@@ -1,0 +1,51 @@
+/* Y[M,N] = R + scale * X[M,K] W[N,K]^T for few rows M, W read in its storage type: generation, and products too small for a panel.
+ *
+ * One invocation makes ROWS rows of one column, that is, it walks along one row of W.
+ *
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "matmul.glsl"
+
+ARGS(matmul_args)
+
+#include "weight.glsl"
+
+void main()
+{
+    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + WIDTH - 1) / WIDTH);
+    uint row = t.x * ROWS, column = t.y * WIDTH + gl_LocalInvocationID.x;
+    uint first = min(column, args.N - 1) * args.K, steps = args.K / 8;
+    bool aligned = args.K % 8 == 0;
+
+    Run8_ref x[ROWS];
+    float acc[ROWS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++) {
+        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, args.M - 1) * args.ldx));
+        acc[i] = 0.0;
+    }
+    for (uint k = 0; k < steps; k++) {
+        float w[8];
+        weight8(args.W, first + 8 * k, 8, aligned, w);
+        [[unroll]] for (uint i = 0; i < ROWS; i++) {
+            run8 a = x[i].at[k];
+            [[unroll]] for (uint q = 0; q < 8; q++)
+                acc[i] = fma(a.v[q], w[q], acc[i]);
+        }
+    }
+    for (uint q = 0; q < args.K % 8; q++) {
+        float w = weight(args.W, first + 8 * steps + q);
+        [[unroll]] for (uint i = 0; i < ROWS; i++)
+            acc[i] = fma(x[i].at[steps].v[q], w, acc[i]);
+    }
+
+    if (column < args.N)
+        [[unroll]] for (uint i = 0; i < ROWS; i++)
+            if (row + i < args.M) {
+                uint at = (row + i) * args.ldy + column;
+                float y = args.scale * acc[i];
+                args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+            }
+}

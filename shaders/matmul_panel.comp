@@ -1,0 +1,60 @@
+/* Y[M,N] = R + scale * X[M,K] P, P a panel of a weight matrix as panel.comp lays it out: [column tile][K/8][tile][8] f32.
+ *
+ * The kernel of every product with many rows, whatever the weight's type and whether it stood transposed: decoding is done once
+ * per panel, here is nothing but multiplications. A column's 8 successive k lie together, so one invocation reads 32 contiguous
+ * bytes and a workgroup one contiguous piece per step.
+ *
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "matmul.glsl"
+
+ARGS(matmul_panel_args)
+
+layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Panel_ref { run8 at[]; };
+
+void main()
+{
+    const uint tile = COLUMNS * WIDTH;
+    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
+    uint row = t.x * ROWS, column = t.y * tile + gl_LocalInvocationID.x;
+    uint steps = args.K / 8;
+
+    Run8_ref x[ROWS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, args.M - 1) * args.ldx));
+    uint first = t.y * ((args.K + 7) / 8) * tile + gl_LocalInvocationID.x;
+    Panel_ref p = Panel_ref(address_of(uvec2(args.P), first * 8));
+
+    float acc[ROWS][COLUMNS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+            acc[i][j] = 0.0;
+
+    for (uint k = 0; k < steps; k++) {
+        run8 w[COLUMNS];
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+            w[j] = p.at[k * tile + j * WIDTH];
+        [[unroll]] for (uint i = 0; i < ROWS; i++) {
+            run8 a = x[i].at[k];
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                [[unroll]] for (uint q = 0; q < 8; q++)
+                    acc[i][j] = fma(a.v[q], w[j].v[q], acc[i][j]);
+        }
+    }
+    for (uint q = 0; q < args.K % 8; q++)
+        [[unroll]] for (uint i = 0; i < ROWS; i++)
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                acc[i][j] = fma(x[i].at[steps].v[q], p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
+
+    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+        if (column + j * WIDTH < args.N)
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                if (row + i < args.M) {
+                    uint at = (row + i) * args.ldy + column + j * WIDTH;
+                    float y = args.scale * acc[i][j];
+                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+                }
+}

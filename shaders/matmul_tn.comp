@@ -1,0 +1,66 @@
+/* Y[M,N] = R + scale * X[K,M]^T Z[K,N], or one slice of the sum over K: the gradients of LoRA's A and B, where K is the number of
+ * tokens and M is the rank.
+ *
+ * Both operands are read along rows; N runs over invocations, so the host makes it the larger of the two dimensions and has Y
+ * stored transposed when it swapped them. Few output tiles and long K: slices (workgroup id y) give a wide device enough to
+ * do, and matmul_sum adds them in order.
+ *
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "matmul.glsl"
+
+ARGS(matmul_tn_args)
+
+void main()
+{
+    const uint tile = COLUMNS * WIDTH;
+    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
+    uint row = t.x * ROWS, column = t.y * tile + gl_LocalInvocationID.x;
+    uint begin = gl_WorkGroupID.y * args.slice, end = min(begin + args.slice, args.K);
+
+    uint m[ROWS];
+    F32_ref z[COLUMNS];
+    float acc[ROWS][COLUMNS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        m[i] = min(row + i, args.M - 1);
+    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+        z[j] = F32_ref(address_of(uvec2(args.Z), min(column + j * WIDTH, args.N - 1)));
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+            acc[i][j] = 0.0;
+
+    uint k = begin;
+    for (; k + 8 <= end; k += 8) {
+        F32_ref x[8];
+        float w[COLUMNS][8];
+        [[unroll]] for (uint q = 0; q < 8; q++) {
+            x[q] = F32_ref(address_of(uvec2(args.X), (k + q) * args.ldx));
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                w[j][q] = z[j].v[(k + q) * args.ldz];
+        }
+        [[unroll]] for (uint i = 0; i < ROWS; i++) {
+            float a[8];
+            [[unroll]] for (uint q = 0; q < 8; q++)
+                a[q] = x[q].v[m[i]];
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                [[unroll]] for (uint q = 0; q < 8; q++)
+                    acc[i][j] = fma(a[q], w[j][q], acc[i][j]);
+        }
+    }
+    for (; k < end; k++)
+        [[unroll]] for (uint i = 0; i < ROWS; i++)
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], z[j].v[k * args.ldz], acc[i][j]);
+
+    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+        if (column + j * WIDTH < args.N)
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                if (row + i < args.M) {
+                    uint at = gl_WorkGroupID.y * args.M * args.N + (row + i) * args.row + (column + j * WIDTH) * args.column;
+                    float y = args.scale * acc[i][j];
+                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+                }
+}
