@@ -103,6 +103,11 @@ static void writer_free(vkft_writer *writer)
 
 vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
 {
+    vkft_os_info info;
+    if (vkft_os_stat(path, &info) && !info.is_regular) { /* renaming over a device or a pipe would remove it */
+        vkft_fail(err, VKFT_ERR_INPUT, "cannot write '%s': it is not a regular file", path);
+        return NULL;
+    }
     vkft_writer *writer = calloc(1, sizeof *writer);
     size_t size = strlen(path) + 48;
     if (!writer || !(writer->path = copy_text(path)) || !(writer->temporary = malloc(size))) {

@@ -44,8 +44,12 @@ static vkft_model_file *open_cached(const char *path, const char *dir, const cha
     return file;
 }
 
-static bool can_write(const char *path)
+/* Whether a new file can be made in the directory. One that is marked read-only is left alone even by root, who could. */
+static bool can_write(const char *dir, const char *path)
 {
+    vkft_os_info info;
+    if (!vkft_os_stat(dir, &info) || info.is_read_only)
+        return false;
     vkft_writer *probe = vkft_writer_open(path, NULL);
     vkft_writer_abandon(probe);
     return probe != NULL;
@@ -94,7 +98,7 @@ static vkft_model_file *open_directory(const char *dir, const vkft_convert_optio
     if (!path)
         return no_memory(dir, err);
     file = open_cached(path, dir, label);
-    if (!file && can_write(path)) {
+    if (!file && can_write(dir, path)) {
         file = convert_to(dir, path, options, err);
     } else if (!file && (cache = cache_directory(dir, err))) {
         free(path);

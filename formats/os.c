@@ -188,6 +188,8 @@ bool vkft_os_stat(const char *path, vkft_os_info *info)
     if (ok) {
         int64_t ticks = (int64_t)((uint64_t)data.ftLastWriteTime.dwHighDateTime << 32 | data.ftLastWriteTime.dwLowDateTime);
         info->is_directory = (data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+        info->is_regular = !(data.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE));
+        info->is_read_only = !info->is_directory && (data.dwFileAttributes & FILE_ATTRIBUTE_READONLY);
         info->size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
         info->modified_ns = (ticks - 116444736000000000) * 100; /* ticks of 100 ns since 1601 */
     }
@@ -322,6 +324,8 @@ bool vkft_os_stat(const char *path, vkft_os_info *info)
     struct timespec time = st.st_mtim;
 #endif
     info->is_directory = S_ISDIR(st.st_mode);
+    info->is_regular = S_ISREG(st.st_mode);
+    info->is_read_only = !(st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH));
     info->size = (uint64_t)st.st_size;
     info->modified_ns = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
     return true;

@@ -34,7 +34,8 @@ bool vkft_os_make_directory(const char *path); /* succeeds when the directory ex
 char *vkft_os_absolute_path(const char *path); /* malloc'ed, links resolved; the path must exist */
 
 typedef struct vkft_os_info {
-    bool is_directory;
+    bool is_directory, is_regular;
+    bool is_read_only; /* nobody may write, although root could */
     uint64_t size;
     int64_t modified_ns; /* since 1970 */
 } vkft_os_info;
