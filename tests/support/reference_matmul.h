@@ -1,0 +1,34 @@
+/* Matrix products and weights in double precision, written as the definitions stand. */
+#ifndef VKFT_REFERENCE_MATMUL_H
+#define VKFT_REFERENCE_MATMUL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dtype.h"
+
+/* Y[M,N] = X[M,K] W[N,K]^T, X[M,K] W[K,N], X[K,M]^T W[K,N]; all contiguous. size, when not NULL, gets the sum of magnitudes
+ * of the terms of each element, from which rounding errors are bounded. */
+void reference_nt(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size);
+void reference_nn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size);
+void reference_tn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size);
+
+/* n values in [-1, 1), the same for the same seed. */
+void reference_random(uint64_t seed, size_t n, float *x);
+
+/* A random matrix in its storage type, and the f32 values that the storage decodes to. */
+typedef struct reference_weight {
+    vkft_dtype dtype;
+    bool double_quant;
+    uint32_t rows, cols;
+    void *data, *absmax, *nested_absmax; /* storage; NULL where the type has none */
+    size_t data_bytes, absmax_bytes, nested_bytes;
+    float absmax_offset;
+    float *value;
+} reference_weight;
+
+reference_weight reference_weight_new(vkft_dtype dtype, bool double_quant, uint32_t rows, uint32_t cols, uint64_t seed);
+void reference_weight_free(reference_weight *weight);
+
+#endif
