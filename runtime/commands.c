@@ -1,0 +1,423 @@
+/* Recording, encoding, pacing and profiling.
+ *
+ * Expected times come from a rate per kernel that the device remembers (nanoseconds per operation). It starts slow, so that the first
+ * submissions are short, and is corrected by what each submission took. A recording is cut again when its submissions turn out much
+ * longer or much shorter than half of the limit.
+ */
+#include "commands.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cut.h"
+#include "runtime_private.h"
+
+#define TARGET_MS (VKFT_SUBMISSION_MAX_MS / 2)
+#define LAUNCH_MS 0.005           /* of a launch that does almost nothing */
+#define SLOW_CPU_NS_PER_FLOP 1.0  /* assumed before anything was measured */
+#define SLOW_GPU_NS_PER_FLOP 0.02
+
+typedef struct launch {
+    vkft_kernel kernel;
+    uint32_t args_bytes;
+    uint32_t groups[3];
+    bool independent;
+    double flops;
+    uint8_t args[128];
+} launch;
+
+struct vkft_commands {
+    vkft_device *dev;
+    launch *launches;
+    uint32_t count, capacity;
+    bool next_independent;
+    vkft_err error; /* kind NONE: none */
+
+    VkCommandPool pool;
+    VkFence fence;
+    VkCommandBuffer *buffers;
+    uint32_t buffer_count; /* allocated */
+    vkft_cut cut;
+    vkft_cut_launch *estimates;
+    uint32_t estimate_capacity;
+    bool encoded;
+
+    bool profile;
+    VkQueryPool queries;
+    uint32_t query_capacity;
+    uint64_t *ticks;
+    vkft_profile_row rows[VKFT_KERNEL_COUNT];
+    vkft_run_stats stats;
+};
+
+static double now_ms(void)
+{
+    struct timespec time;
+#ifdef CLOCK_MONOTONIC
+    clock_gettime(CLOCK_MONOTONIC, &time);
+#else
+    timespec_get(&time, TIME_UTC);
+#endif
+    return 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
+}
+
+vkft_commands *vkft_commands_new(vkft_device *dev, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    vkft_commands *cmds = calloc(1, sizeof *cmds);
+    if (!cmds) {
+        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for commands");
+        return NULL;
+    }
+    cmds->dev = dev;
+    const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = dev->queue_family};
+    const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    VkResult result = vk->CreateCommandPool(dev->handle, &pool, NULL, &cmds->pool);
+    if (result == VK_SUCCESS)
+        result = vk->CreateFence(dev->handle, &fence, NULL, &cmds->fence);
+    if (result == VK_SUCCESS)
+        return cmds;
+    vk_fail(err, result, "preparing commands");
+    vkft_commands_free(cmds);
+    return NULL;
+}
+
+void vkft_commands_free(vkft_commands *cmds)
+{
+    if (!cmds)
+        return;
+    const vk_functions *vk = &cmds->dev->instance.vk;
+    vk->DestroyQueryPool(cmds->dev->handle, cmds->queries, NULL);
+    vk->DestroyFence(cmds->dev->handle, cmds->fence, NULL);
+    vk->DestroyCommandPool(cmds->dev->handle, cmds->pool, NULL);
+    vkft_cut_free(&cmds->cut);
+    free(cmds->estimates);
+    free(cmds->buffers);
+    free(cmds->launches);
+    free(cmds->ticks);
+    free(cmds);
+}
+
+void vkft_commands_reset(vkft_commands *cmds)
+{
+    cmds->count = 0;
+    cmds->next_independent = false;
+    cmds->encoded = false;
+    cmds->error = (vkft_err){0};
+}
+
+void vkft_commands_independent(vkft_commands *cmds)
+{
+    if (cmds)
+        cmds->next_independent = true;
+}
+
+static bool grow(vkft_commands *cmds)
+{
+    if (cmds->count < cmds->capacity)
+        return true;
+    uint32_t capacity = cmds->capacity ? 2 * cmds->capacity : 256;
+    launch *launches = realloc(cmds->launches, capacity * sizeof *launches);
+    if (!launches)
+        return vkft_fail(&cmds->error, VKFT_ERR_MEMORY, "out of host memory while recording commands");
+    cmds->launches = launches;
+    cmds->capacity = capacity;
+    return true;
+}
+
+void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
+                 uint32_t threads_y, uint32_t threads_z, double flops)
+{
+    if (!cmds || cmds->error.kind || threads_x == 0 || threads_y == 0 || threads_z == 0)
+        return;
+    assert(args_bytes == vkft_kernel_args_bytes(kernel));
+    uint32_t width = vkft_kernel_width(cmds->dev, kernel);
+    uint64_t groups = (threads_x + width - 1) / width;
+    if (groups > UINT32_MAX) {
+        vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu workgroups; the limit is 2^32", vkft_kernel_name(kernel),
+                  (unsigned long long)groups);
+        return;
+    }
+    if (!vkft_kernel_pipeline(cmds->dev, kernel, &cmds->error) || !grow(cmds))
+        return;
+    launch *l = &cmds->launches[cmds->count++];
+    *l = (launch){.kernel = kernel, .args_bytes = args_bytes, .groups = {(uint32_t)groups, threads_y, threads_z},
+                  .independent = cmds->next_independent, .flops = flops};
+    memcpy(l->args, args, args_bytes);
+    cmds->next_independent = false;
+    cmds->encoded = false;
+}
+
+uint32_t vkft_commands_launch_count(const vkft_commands *cmds)
+{
+    return cmds->count;
+}
+
+static double *rate(vkft_device *dev, vkft_kernel kernel)
+{
+    double *ns_per_flop = &dev->kernels[kernel].ns_per_flop;
+    if (*ns_per_flop == 0)
+        *ns_per_flop = dev->info.type == VKFT_DEVICE_CPU ? SLOW_CPU_NS_PER_FLOP : SLOW_GPU_NS_PER_FLOP;
+    return ns_per_flop;
+}
+
+static double expected_ms(vkft_commands *cmds, const launch *l)
+{
+    return LAUNCH_MS + 1e-6 * l->flops * *rate(cmds->dev, l->kernel);
+}
+
+static bool make_cut(vkft_commands *cmds, vkft_err *err)
+{
+    if (cmds->estimate_capacity < cmds->count) {
+        vkft_cut_launch *estimates = realloc(cmds->estimates, cmds->capacity * sizeof *estimates);
+        if (!estimates)
+            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
+        cmds->estimates = estimates;
+        cmds->estimate_capacity = cmds->capacity;
+    }
+    for (uint32_t i = 0; i < cmds->count; i++) {
+        const launch *l = &cmds->launches[i];
+        cmds->estimates[i] = (vkft_cut_launch){{l->groups[0], l->groups[1], l->groups[2]}, expected_ms(cmds, l)};
+    }
+    return vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, TARGET_MS, cmds->dev->max_groups) ||
+           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
+}
+
+static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
+{
+    const vk_functions *vk = &cmds->dev->instance.vk;
+    uint32_t wanted = cmds->cut.submissions;
+    if (wanted > cmds->buffer_count) {
+        VkCommandBuffer *buffers = realloc(cmds->buffers, wanted * sizeof *buffers);
+        if (!buffers)
+            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
+        cmds->buffers = buffers;
+        const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = cmds->pool,
+                                                  .commandBufferCount = wanted - cmds->buffer_count};
+        VkResult result = vk->AllocateCommandBuffers(cmds->dev->handle, &info, buffers + cmds->buffer_count);
+        if (result != VK_SUCCESS)
+            return vk_fail(err, result, "allocating command buffers");
+        cmds->buffer_count = wanted;
+    }
+    if (!cmds->profile || cmds->query_capacity >= 2 * cmds->cut.count)
+        return true;
+    vk->DestroyQueryPool(cmds->dev->handle, cmds->queries, NULL);
+    cmds->queries = VK_NULL_HANDLE;
+    cmds->query_capacity = 2 * cmds->cut.count;
+    free(cmds->ticks);
+    cmds->ticks = malloc(cmds->query_capacity * sizeof *cmds->ticks);
+    const VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                        .queryCount = cmds->query_capacity};
+    VkResult result = vk->CreateQueryPool(cmds->dev->handle, &info, NULL, &cmds->queries);
+    if (!cmds->ticks)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the profile");
+    return result == VK_SUCCESS || vk_fail(err, result, "creating timestamps");
+}
+
+static void barrier(const vk_functions *vk, VkCommandBuffer cmd)
+{
+    const VkMemoryBarrier memory = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+                                    .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT};
+    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &memory, 0, NULL,
+                           0, NULL);
+}
+
+static void encode_piece(vkft_commands *cmds, VkCommandBuffer cmd, uint32_t index)
+{
+    vkft_device *dev = cmds->dev;
+    const vk_functions *vk = &dev->instance.vk;
+    const vkft_piece *piece = &cmds->cut.pieces[index];
+    const launch *l = &cmds->launches[piece->launch];
+    if (piece->first && !piece->new_submission && !l->independent)
+        barrier(vk, cmd);
+    if (cmds->profile)
+        vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index);
+    vk->CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, dev->kernels[l->kernel].pipeline);
+    vk->CmdPushConstants(cmd, dev->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, l->args_bytes, l->args);
+    vk->CmdDispatchBase(cmd, piece->base[0], piece->base[1], piece->base[2], piece->count[0], piece->count[1], piece->count[2]);
+    if (cmds->profile)
+        vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index + 1);
+}
+
+/* The piece after the last of the submission that begins at `first`. */
+static uint32_t submission_end(const vkft_cut *cut, uint32_t first)
+{
+    uint32_t end = first + 1;
+    while (end < cut->count && !cut->pieces[end].new_submission)
+        end++;
+    return end;
+}
+
+static VkResult encode_submission(vkft_commands *cmds, VkCommandBuffer cmd, uint32_t first, uint32_t end)
+{
+    const vk_functions *vk = &cmds->dev->instance.vk;
+    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    const VkMemoryBarrier to_host = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+                                     .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
+    VkResult result = vk->BeginCommandBuffer(cmd, &begin);
+    if (result != VK_SUCCESS)
+        return result;
+    if (cmds->profile)
+        vk->CmdResetQueryPool(cmd, cmds->queries, 2 * first, 2 * (end - first));
+    barrier(vk, cmd); /* against the submission before */
+    for (uint32_t i = first; i < end; i++)
+        encode_piece(cmds, cmd, i);
+    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &to_host, 0, NULL, 0, NULL);
+    return vk->EndCommandBuffer(cmd);
+}
+
+static bool encode(vkft_commands *cmds, vkft_err *err)
+{
+    const vk_functions *vk = &cmds->dev->instance.vk;
+    if (!make_cut(cmds, err) || !reserve_buffers(cmds, err))
+        return false;
+    VkResult result = vk->ResetCommandPool(cmds->dev->handle, cmds->pool, 0);
+    uint32_t number = 0;
+    for (uint32_t first = 0; result == VK_SUCCESS && first < cmds->cut.count; number++) {
+        uint32_t end = submission_end(&cmds->cut, first);
+        result = encode_submission(cmds, cmds->buffers[number], first, end);
+        first = end;
+    }
+    cmds->encoded = result == VK_SUCCESS;
+    return cmds->encoded || vk_fail(err, result, "encoding commands");
+}
+
+static void add_ticks(vkft_commands *cmds, uint32_t first, uint32_t end)
+{
+    vkft_device *dev = cmds->dev;
+    const vk_functions *vk = &dev->instance.vk;
+    if (vk->GetQueryPoolResults(dev->handle, cmds->queries, 2 * first, 2 * (end - first), 2 * (end - first) * sizeof *cmds->ticks,
+                                cmds->ticks, sizeof *cmds->ticks, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS)
+        return;
+    for (uint32_t i = first; i < end; i++) {
+        const vkft_piece *piece = &cmds->cut.pieces[i];
+        const launch *l = &cmds->launches[piece->launch];
+        vkft_profile_row *row = &cmds->rows[l->kernel];
+        const uint64_t *t = &cmds->ticks[2 * (i - first)];
+        row->kernel = l->kernel;
+        row->time_ms += 1e-6 * (double)(t[1] - t[0]) * (double)dev->info.timestamp_period_ns;
+        if (piece->first) {
+            row->launches++;
+            row->flops += l->flops;
+        }
+    }
+}
+
+static double piece_ms(vkft_commands *cmds, const vkft_piece *piece)
+{
+    const launch *l = &cmds->launches[piece->launch];
+    double share = 1;
+    for (int i = 0; i < 3; i++)
+        share *= (double)piece->count[i] / l->groups[i];
+    return share * expected_ms(cmds, l);
+}
+
+/* Moves the rates of the submission's kernels towards what it took. */
+static void learn(vkft_commands *cmds, uint32_t first, uint32_t end, double time_ms)
+{
+    double expected = 0;
+    for (uint32_t i = first; i < end; i++)
+        expected += piece_ms(cmds, &cmds->cut.pieces[i]);
+    double ratio = time_ms / expected;
+    ratio = ratio < 0.1 ? 0.1 : ratio > 10 ? 10 : ratio;
+    for (uint32_t i = first; i < end; i++) {
+        const vkft_piece *piece = &cmds->cut.pieces[i];
+        const launch *l = &cmds->launches[piece->launch];
+        double share = piece_ms(cmds, piece) / expected;
+        if (l->flops > 0)
+            *rate(cmds->dev, l->kernel) *= 1 + 0.5 * share * (ratio - 1);
+    }
+}
+
+static bool fail_submission(vkft_commands *cmds, uint32_t first, uint32_t end, VkResult result, vkft_err *err)
+{
+    char kernels[512] = "";
+    bool seen[VKFT_KERNEL_COUNT] = {false};
+    for (uint32_t i = first; i < end; i++) {
+        vkft_kernel kernel = cmds->launches[cmds->cut.pieces[i].launch].kernel;
+        size_t at = strlen(kernels);
+        if (!seen[kernel])
+            snprintf(kernels + at, sizeof kernels - at, " %s", vkft_kernel_name(kernel));
+        seen[kernel] = true;
+    }
+    vk_fail(err, result, "running kernels");
+    return vkft_fail_context(err, "in a submission of%s", kernels);
+}
+
+static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first, uint32_t end, vkft_err *err)
+{
+    vkft_device *dev = cmds->dev;
+    const vk_functions *vk = &dev->instance.vk;
+    const VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmds->buffers[number]};
+    double started = now_ms();
+    VkResult result = vk->QueueSubmit(dev->queue, 1, &submit, cmds->fence);
+    if (result == VK_SUCCESS)
+        result = vk->WaitForFences(dev->handle, 1, &cmds->fence, VK_TRUE, UINT64_MAX);
+    double time_ms = now_ms() - started;
+    if (result == VK_SUCCESS)
+        result = vk->ResetFences(dev->handle, 1, &cmds->fence);
+    if (result != VK_SUCCESS)
+        return fail_submission(cmds, first, end, result, err);
+    cmds->stats.submissions++;
+    if (time_ms > cmds->stats.longest_submission_ms)
+        cmds->stats.longest_submission_ms = time_ms;
+    learn(cmds, first, end, time_ms);
+    if (cmds->profile)
+        add_ticks(cmds, first, end);
+    return true;
+}
+
+/* The cut no longer fits what was measured: submissions come near the limit, or are many and short. */
+static bool cut_is_off(const vkft_run_stats *stats)
+{
+    return stats->longest_submission_ms > 0.8 * VKFT_SUBMISSION_MAX_MS ||
+           (stats->submissions > 1 && stats->time_ms / stats->submissions < 0.3 * TARGET_MS);
+}
+
+bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
+{
+    if (cmds->error.kind) {
+        if (err)
+            *err = cmds->error;
+        return false;
+    }
+    if (!cmds->encoded && !encode(cmds, err))
+        return false;
+    cmds->stats = (vkft_run_stats){0};
+    double started = now_ms();
+    uint32_t number = 0;
+    for (uint32_t first = 0; first < cmds->cut.count; number++) {
+        uint32_t end = submission_end(&cmds->cut, first);
+        if (!run_submission(cmds, number, first, end, err))
+            return false;
+        first = end;
+    }
+    cmds->stats.time_ms = now_ms() - started;
+    if (cut_is_off(&cmds->stats))
+        cmds->encoded = false;
+    return true;
+}
+
+void vkft_commands_set_profile(vkft_commands *cmds, bool on)
+{
+    cmds->profile = on && cmds->dev->info.timestamp_period_ns > 0;
+    cmds->encoded = false;
+}
+
+void vkft_commands_add_profile(const vkft_commands *cmds, vkft_profile_row *rows)
+{
+    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
+        rows[i].kernel = (vkft_kernel)i;
+        rows[i].launches += cmds->rows[i].launches;
+        rows[i].time_ms += cmds->rows[i].time_ms;
+        rows[i].flops += cmds->rows[i].flops;
+    }
+}
+
+vkft_run_stats vkft_commands_stats(const vkft_commands *cmds)
+{
+    return cmds->stats;
+}

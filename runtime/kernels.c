@@ -1,0 +1,171 @@
+/* The kernel table and its pipelines. */
+#include "kernels.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "runtime_private.h"
+
+#define T0 VKFT_T0
+#define T1 VKFT_T1
+#define T2 VKFT_T2
+#define T3 VKFT_T3
+
+static const struct kernel_row {
+    const char *name;
+    uint32_t args_bytes;
+    vkft_tier tier;
+} rows[] = {
+#define KERNEL(name, source, args, needs, defines) {#name, sizeof(struct args), needs},
+#include "kernels.def"
+#undef KERNEL
+};
+
+/* What Vulkan guarantees for push constants. */
+#define KERNEL(name, source, args, needs, defines)                                                                     \
+    static_assert(sizeof(struct args) <= 128, "the arguments of " #name " exceed 128 bytes");
+#include "kernels.def"
+#undef KERNEL
+
+#include "kernel_code.inc"
+
+const char *vkft_kernel_name(vkft_kernel kernel)
+{
+    return rows[kernel].name;
+}
+
+vkft_tier vkft_kernel_tier(vkft_kernel kernel)
+{
+    return rows[kernel].tier;
+}
+
+uint32_t vkft_kernel_args_bytes(vkft_kernel kernel)
+{
+    return rows[kernel].args_bytes;
+}
+
+vkft_tier vkft_kernels_best_tier(void)
+{
+    vkft_tier best = VKFT_T0;
+    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++)
+        if (kernel_code[i].words && rows[i].tier > best)
+            best = rows[i].tier;
+    return best;
+}
+
+uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel)
+{
+    return dev->kernels[kernel].constants[0];
+}
+
+bool vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
+                            uint32_t constant_count, vkft_err *err)
+{
+    vkft_kernel_state *state = &dev->kernels[kernel];
+    assert(constant_count < VKFT_MAX_CONSTANTS);
+    vkft_kernel_state wanted = {.constants = {width}, .constant_count = constant_count + 1};
+    for (uint32_t i = 0; i < constant_count; i++)
+        wanted.constants[i + 1] = constants[i];
+    bool same = state->constant_count == wanted.constant_count &&
+                memcmp(state->constants, wanted.constants, sizeof wanted.constants) == 0;
+    if (state->pipeline && !same)
+        return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is in use with other constants", rows[kernel].name);
+    memcpy(state->constants, wanted.constants, sizeof wanted.constants);
+    state->constant_count = wanted.constant_count;
+    return true;
+}
+
+static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    vkft_kernel_state *state = &dev->kernels[kernel];
+    if (!kernel_code[kernel].words)
+        return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old", rows[kernel].name);
+    const VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                           .codeSize = kernel_code[kernel].bytes, .pCode = kernel_code[kernel].words};
+    VkShaderModule module;
+    VkResult result = vk->CreateShaderModule(dev->handle, &code, NULL, &module);
+    if (result != VK_SUCCESS)
+        return vk_fail(err, result, rows[kernel].name);
+    VkSpecializationMapEntry entries[VKFT_MAX_CONSTANTS];
+    for (uint32_t i = 0; i < state->constant_count; i++)
+        entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
+    const VkSpecializationInfo specialization = {.mapEntryCount = state->constant_count, .pMapEntries = entries,
+                                                 .dataSize = 4 * state->constant_count, .pData = state->constants};
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = dev->info.subgroup_size};
+    bool whole = dev->subgroup_size_control && state->constants[0] == dev->info.subgroup_size;
+    const VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO, .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
+        .layout = dev->layout,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .pNext = whole ? &subgroup : NULL,
+                  .flags = whole ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main",
+                  .pSpecializationInfo = &specialization}};
+    result = vk->CreateComputePipelines(dev->handle, dev->cache, 1, &info, NULL, &state->pipeline);
+    vk->DestroyShaderModule(dev->handle, module, NULL);
+    return result == VK_SUCCESS || vk_fail(err, result, rows[kernel].name);
+}
+
+VkPipeline vkft_kernel_pipeline(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
+{
+    vkft_kernel_state *state = &dev->kernels[kernel];
+    return state->pipeline || build(dev, kernel, err) ? state->pipeline : VK_NULL_HANDLE;
+}
+
+bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
+{
+    return vkft_kernel_pipeline(dev, kernel, err) != VK_NULL_HANDLE;
+}
+
+bool vkft_kernels_init(vkft_device *dev, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
+        dev->kernels[i].constants[0] = dev->info.subgroup_size;
+        dev->kernels[i].constant_count = 1;
+    }
+    const VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 128};
+    const VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                               .pushConstantRangeCount = 1, .pPushConstantRanges = &range};
+    VkResult result = vk->CreatePipelineLayout(dev->handle, &layout, NULL, &dev->layout);
+    if (result != VK_SUCCESS)
+        return vk_fail(err, result, "creating the pipeline layout");
+    void *stored = vkft_pipeline_cache_read(dev, &dev->cache_bytes);
+    VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                       .initialDataSize = dev->cache_bytes, .pInitialData = stored};
+    result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->cache);
+    if (result != VK_SUCCESS && stored) { /* a cache that the driver refuses is no reason to stop */
+        cache.initialDataSize = dev->cache_bytes = 0;
+        result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->cache);
+    }
+    free(stored);
+    return result == VK_SUCCESS || vk_fail(err, result, "creating the pipeline cache");
+}
+
+/* Writes the cache when pipelines were added to it. */
+static void save_cache(vkft_device *dev)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    size_t size = 0;
+    if (!dev->cache || vk->GetPipelineCacheData(dev->handle, dev->cache, &size, NULL) != VK_SUCCESS ||
+        size <= dev->cache_bytes)
+        return;
+    void *data = malloc(size);
+    if (data && vk->GetPipelineCacheData(dev->handle, dev->cache, &size, data) == VK_SUCCESS)
+        vkft_pipeline_cache_write(dev, data, size);
+    free(data);
+}
+
+void vkft_kernels_free(vkft_device *dev)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    save_cache(dev);
+    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++)
+        vk->DestroyPipeline(dev->handle, dev->kernels[i].pipeline, NULL);
+    vk->DestroyPipelineCache(dev->handle, dev->cache, NULL);
+    vk->DestroyPipelineLayout(dev->handle, dev->layout, NULL);
+}

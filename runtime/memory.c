@@ -1,0 +1,277 @@
+/* Buffers and transfers. One vkAllocateMemory per buffer: vkft makes few and large ones. */
+#include "memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime_private.h"
+
+#define STAGING_BYTES (64ull << 20)
+
+struct vkft_buffer_handles {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+};
+
+static double gib(uint64_t bytes)
+{
+    return (double)bytes / 0x1p30;
+}
+
+static bool fail_memory(vkft_device *dev, const char *label, uint64_t size_bytes, const char *why, vkft_err *err)
+{
+    return vkft_fail(err, VKFT_ERR_MEMORY,
+                     "%s: cannot allocate %.3f GiB on %s: %s; vkft holds %.3f GiB, %.3f GiB are free; lower --batch-size or "
+                     "--max-seq-length, or choose another --device",
+                     label, gib(size_bytes), dev->info.name, why, gib(dev->stats.device_bytes + dev->stats.host_bytes),
+                     gib(vkft_device_free_bytes(dev)));
+}
+
+/* The first memory type with all wanted properties; UINT32_MAX: none. */
+static uint32_t memory_type(const vkft_device *dev, uint32_t allowed, VkMemoryPropertyFlags wanted)
+{
+    for (uint32_t i = 0; i < dev->memory.memoryTypeCount; i++)
+        if ((allowed & (1u << i)) && (dev->memory.memoryTypes[i].propertyFlags & wanted) == wanted)
+            return i;
+    return UINT32_MAX;
+}
+
+static uint32_t choose_type(const vkft_device *dev, uint32_t allowed, vkft_memory_kind kind)
+{
+    const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
+    const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    uint32_t type;
+    if (kind == VKFT_MEMORY_DEVICE) {
+        type = dev->info.unified_memory ? memory_type(dev, allowed, local | host) : UINT32_MAX;
+        return type != UINT32_MAX ? type : memory_type(dev, allowed, local);
+    }
+    type = memory_type(dev, allowed, host | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
+    return type != UINT32_MAX ? type : memory_type(dev, allowed, host);
+}
+
+static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label, vkft_buffer *out,
+                     vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    struct vkft_buffer_handles *h = out->handles;
+    const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = size_bytes,
+                                     .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
+                                              VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+    VkResult result = vk->CreateBuffer(dev->handle, &info, NULL, &h->buffer);
+    if (result != VK_SUCCESS)
+        return fail_memory(dev, label, size_bytes, vk_result_name(result), err);
+    VkMemoryRequirements needs;
+    vk->GetBufferMemoryRequirements(dev->handle, h->buffer, &needs);
+    uint32_t type = choose_type(dev, needs.memoryTypeBits, kind);
+    if (type == UINT32_MAX)
+        return fail_memory(dev, label, size_bytes, "the device has no fitting memory type", err);
+    const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                             .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    const VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &flags,
+                                             .allocationSize = needs.size, .memoryTypeIndex = type};
+    result = vk->AllocateMemory(dev->handle, &allocation, NULL, &h->memory);
+    dev->stats.allocations++;
+    if (result != VK_SUCCESS)
+        return fail_memory(dev, label, size_bytes, vk_result_name(result), err);
+    result = vk->BindBufferMemory(dev->handle, h->buffer, h->memory, 0);
+    if (result == VK_SUCCESS && (dev->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
+        result = vk->MapMemory(dev->handle, h->memory, 0, VK_WHOLE_SIZE, 0, &out->mapped);
+    if (result != VK_SUCCESS)
+        return vk_fail(err, result, label);
+    const VkBufferDeviceAddressInfo address = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = h->buffer};
+    out->address = vk->GetBufferDeviceAddress(dev->handle, &address);
+    return true;
+}
+
+static void release(vkft_device *dev, vkft_buffer *buffer)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    vk->DestroyBuffer(dev->handle, buffer->handles->buffer, NULL);
+    vk->FreeMemory(dev->handle, buffer->handles->memory, NULL);
+    free(buffer->handles);
+    *buffer = (vkft_buffer){0};
+}
+
+bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label, vkft_buffer *out,
+                     vkft_err *err)
+{
+    *out = (vkft_buffer){.size_bytes = size_bytes, .kind = kind, .handles = calloc(1, sizeof *out->handles)};
+    if (!out->handles)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while allocating %s", label);
+    bool ok;
+    if (size_bytes == 0)
+        ok = vkft_fail(err, VKFT_ERR_DEVICE, "%s: a buffer of 0 bytes was asked for", label);
+    else if (size_bytes > dev->info.max_allocation_bytes)
+        ok = fail_memory(dev, label, size_bytes, "it is above the device's largest allocation", err);
+    else if (dev->info.unified_memory && size_bytes > vkft_device_free_bytes(dev))
+        ok = fail_memory(dev, label, size_bytes, "the system's memory is exhausted", err);
+    else
+        ok = allocate(dev, size_bytes, kind, label, out, err);
+    if (!ok) {
+        release(dev, out);
+        return false;
+    }
+    uint64_t *held = kind == VKFT_MEMORY_DEVICE ? &dev->stats.device_bytes : &dev->stats.host_bytes;
+    *held += size_bytes;
+    if (dev->stats.device_bytes > dev->stats.device_peak_bytes)
+        dev->stats.device_peak_bytes = dev->stats.device_bytes;
+    return true;
+}
+
+void vkft_buffer_free(vkft_device *dev, vkft_buffer *buffer)
+{
+    if (!buffer || !buffer->handles)
+        return;
+    *(buffer->kind == VKFT_MEMORY_DEVICE ? &dev->stats.device_bytes : &dev->stats.host_bytes) -= buffer->size_bytes;
+    release(dev, buffer);
+}
+
+/* The staging buffer and what submits copies; made at first need. */
+static bool prepare_transfers(vkft_device *dev, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    if (!dev->transfer_pool) {
+        const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                              .queueFamilyIndex = dev->queue_family};
+        const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+        VkResult result = vk->CreateCommandPool(dev->handle, &pool, NULL, &dev->transfer_pool);
+        if (result == VK_SUCCESS)
+            result = vk->CreateFence(dev->handle, &fence, NULL, &dev->transfer_fence);
+        if (result != VK_SUCCESS)
+            return vk_fail(err, result, "preparing transfers");
+    }
+    if (dev->staging.handles)
+        return true;
+    dev->staging = (vkft_buffer){.size_bytes = STAGING_BYTES, .kind = VKFT_MEMORY_HOST,
+                                 .handles = calloc(1, sizeof *dev->staging.handles)};
+    if (!dev->staging.handles)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    if (!allocate(dev, STAGING_BYTES, VKFT_MEMORY_HOST, "staging", &dev->staging, err)) {
+        release(dev, &dev->staging);
+        return false;
+    }
+    dev->stats.staging_bytes = STAGING_BYTES;
+    return true;
+}
+
+/* One transfer command, submitted and waited for. */
+typedef struct transfer {
+    VkBuffer from, to; /* from VK_NULL_HANDLE: fill */
+    VkDeviceSize from_offset, to_offset, size;
+    uint32_t pattern;
+} transfer;
+
+static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    const VkCommandBufferAllocateInfo allocate_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                                       .commandPool = dev->transfer_pool, .commandBufferCount = 1};
+    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                            .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    const VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                     .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+                                     .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT | VK_ACCESS_HOST_READ_BIT};
+    VkCommandBuffer cmd;
+    VkResult result = vk->AllocateCommandBuffers(dev->handle, &allocate_info, &cmd);
+    if (result != VK_SUCCESS)
+        return vk_fail(err, result, "preparing a transfer");
+    result = vk->BeginCommandBuffer(cmd, &begin);
+    if (t->from) {
+        const VkBufferCopy region = {t->from_offset, t->to_offset, t->size};
+        vk->CmdCopyBuffer(cmd, t->from, t->to, 1, &region);
+    } else {
+        vk->CmdFillBuffer(cmd, t->to, t->to_offset, t->size, t->pattern);
+    }
+    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_TRANSFER_BIT,
+                           VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
+                           &barrier, 0, NULL, 0, NULL);
+    if (result == VK_SUCCESS)
+        result = vk->EndCommandBuffer(cmd);
+    const VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd};
+    if (result == VK_SUCCESS)
+        result = vk->QueueSubmit(dev->queue, 1, &submit, dev->transfer_fence);
+    if (result == VK_SUCCESS)
+        result = vk->WaitForFences(dev->handle, 1, &dev->transfer_fence, VK_TRUE, UINT64_MAX);
+    vk->ResetFences(dev->handle, 1, &dev->transfer_fence);
+    vk->FreeCommandBuffers(dev->handle, dev->transfer_pool, 1, &cmd);
+    return result == VK_SUCCESS || vk_fail(err, result, "copying to or from the device");
+}
+
+static bool in_range(const vkft_buffer *buffer, uint64_t offset, uint64_t size_bytes, vkft_err *err)
+{
+    return (offset <= buffer->size_bytes && size_bytes <= buffer->size_bytes - offset) ||
+           vkft_fail(err, VKFT_ERR_DEVICE, "a transfer of %llu bytes at %llu goes beyond its buffer of %llu bytes",
+                     (unsigned long long)size_bytes, (unsigned long long)offset, (unsigned long long)buffer->size_bytes);
+}
+
+bool vkft_buffer_write(vkft_device *dev, vkft_buffer *dst, uint64_t offset, const void *src, uint64_t size_bytes,
+                       vkft_err *err)
+{
+    if (!in_range(dst, offset, size_bytes, err))
+        return false;
+    if (dst->mapped) {
+        memcpy((char *)dst->mapped + offset, src, size_bytes);
+        return true;
+    }
+    if (!prepare_transfers(dev, err))
+        return false;
+    for (uint64_t done = 0; done < size_bytes;) {
+        uint64_t part = size_bytes - done < STAGING_BYTES ? size_bytes - done : STAGING_BYTES;
+        memcpy(dev->staging.mapped, (const char *)src + done, part);
+        transfer t = {.from = dev->staging.handles->buffer, .to = dst->handles->buffer, .to_offset = offset + done, .size = part};
+        if (!run_transfer(dev, &t, err))
+            return false;
+        done += part;
+    }
+    return true;
+}
+
+bool vkft_buffer_read(vkft_device *dev, const vkft_buffer *src, uint64_t offset, void *dst, uint64_t size_bytes,
+                      vkft_err *err)
+{
+    if (!in_range(src, offset, size_bytes, err))
+        return false;
+    if (src->mapped) {
+        memcpy(dst, (const char *)src->mapped + offset, size_bytes);
+        return true;
+    }
+    if (!prepare_transfers(dev, err))
+        return false;
+    for (uint64_t done = 0; done < size_bytes;) {
+        uint64_t part = size_bytes - done < STAGING_BYTES ? size_bytes - done : STAGING_BYTES;
+        transfer t = {.from = src->handles->buffer, .from_offset = offset + done, .to = dev->staging.handles->buffer, .size = part};
+        if (!run_transfer(dev, &t, err))
+            return false;
+        memcpy((char *)dst + done, dev->staging.mapped, part);
+        done += part;
+    }
+    return true;
+}
+
+bool vkft_buffer_fill(vkft_device *dev, vkft_buffer *dst, uint64_t offset, uint64_t size_bytes, uint32_t pattern,
+                      vkft_err *err)
+{
+    if (!in_range(dst, offset, size_bytes, err))
+        return false;
+    if (dst->mapped) {
+        for (uint64_t i = 0; i < size_bytes; i += sizeof pattern)
+            memcpy((char *)dst->mapped + offset + i, &pattern, sizeof pattern);
+        return true;
+    }
+    transfer t = {.to = dst->handles->buffer, .to_offset = offset, .size = size_bytes, .pattern = pattern};
+    return size_bytes == 0 || (prepare_transfers(dev, err) && run_transfer(dev, &t, err));
+}
+
+vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev)
+{
+    return dev->stats;
+}
+
+void vkft_memory_free(vkft_device *dev)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    if (dev->staging.handles)
+        release(dev, &dev->staging);
+    vk->DestroyFence(dev->handle, dev->transfer_fence, NULL);
+    vk->DestroyCommandPool(dev->handle, dev->transfer_pool, NULL);
+}
