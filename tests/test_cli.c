@@ -145,6 +145,7 @@ static void test_features_of_later_versions(void **state)
         {"train --optim paged_adamw_8bit", 2, "--optim: 'paged_adamw_8bit' is not in this version"},
         {"train --optim adam", 2, "--optim: expected adamw, found 'adam'"},
         {"train --report-to tensorboard", 2, "--report-to: 'tensorboard' is not in this version"},
+        {"train --compute-dtype bf16", 2, "--compute-dtype: 'bf16' is not in this version"},
         {"train --logging-dir runs", 2, "--logging-dir: not in this version"},
         {"train --no-packing", 2, "--model is missing"}, /* turning it off is fine */
     };

@@ -1,13 +1,14 @@
 # Cross compilation for 64-bit Windows with MinGW-w64:
 #
-#   cmake -G Ninja -S . -B build-windows -DCMAKE_TOOLCHAIN_FILE=tools/mingw-w64.cmake -DVKFT_WINDOWS_PREFIX=DIR
+#   tools/windows-libraries SOURCES DIR
+#   cmake -G Ninja -S . -B build-windows -DCMAKE_TOOLCHAIN_FILE=tools/mingw-w64.cmake -DVKFT_WINDOWS_PREFIX=DIR -DVKFT_TESTS=OFF
 #
-# DIR holds the libraries built for Windows: include/, lib/ and lib/pkgconfig/ of cJSON, PCRE2, utf8proc, libyaml, xxHash,
-# cmocka (with -DVKFT_TESTS=ON) and the Vulkan headers and loader library.
+# The program is static but for Windows' own libraries, and opens the Vulkan loader when it starts.
 set(CMAKE_SYSTEM_NAME Windows)
 set(CMAKE_SYSTEM_PROCESSOR x86_64)
 set(CMAKE_C_COMPILER x86_64-w64-mingw32-gcc)
 set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
+set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
 
 set(VKFT_WINDOWS_PREFIX "" CACHE PATH "Libraries built for Windows")
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES VKFT_WINDOWS_PREFIX)

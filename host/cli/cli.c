@@ -36,7 +36,7 @@ bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vk
 int cli_fail(const vkft_err *err)
 {
     if (err->kind == VKFT_ERR_INTERRUPTED) {
-        fprintf(stderr, "vkft: interrupted: %s\n", err->message);
+        fprintf(stderr, "vkft: %s\n", err->message);
         return EXIT_INTERRUPTED;
     }
     fprintf(stderr, "vkft: error: %s\n", err->message);

@@ -7,7 +7,6 @@
 #include "interrupt.h"
 #include "line.h"
 #include "tokenizer.h"
-#include "train.h"
 
 typedef struct generate_options {
     vkft_generate_options run;
@@ -163,10 +162,7 @@ static int report(const output *out, const vkft_generate_result *r)
 
 int cmd_generate(int argc, char **argv)
 {
-    vkft_train_options train = vkft_train_defaults(); /* a model is tried as it is trained */
     generate_options options = {.run = vkft_generate_defaults()};
-    options.run.quant = train.quant;
-    options.run.double_quant = train.double_quant;
     vkft_recipe recipe = {0};
     int code;
     if (!cli_flags(&generate_table, &options, argc, argv, &recipe, &code))

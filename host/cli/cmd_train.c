@@ -10,7 +10,9 @@
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int), "FLAG_CHOICE stores an int");
 
-static const flag_choice compute_choices[] = {{.name = "auto"}, {.name = "bf16"}, {.name = "fp16"}, {.name = "fp32"}, {0}};
+static const flag_choice compute_choices[] = {
+    {.name = "auto"}, {.name = "fp32"}, {.name = "bf16", .coming = true}, {.name = "fp16", .coming = true}, {0},
+};
 static const flag_choice scheduler_choices[] = {
     {.name = "linear", .value = VKFT_SCHEDULE_LINEAR},
     {.name = "cosine", .value = VKFT_SCHEDULE_COSINE},
