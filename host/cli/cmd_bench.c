@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct bench_options {
-    bool kernels;
+    bool kernels, json;
     const char *device;
 } bench_options;
 
@@ -14,11 +14,12 @@ static const flag bench_flags[] = {
      .offset = offsetof(bench_options, kernels)},
     {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
      .default_text = "the best one", .offset = offsetof(bench_options, device)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "an object on standard output", .offset = offsetof(bench_options, json)},
 };
 
 static const flag_table bench_table = {
     .command = "bench",
-    .usage = "--kernels [--device NAME]",
+    .usage = "--kernels [--device NAME] [--json]",
     .about = "Measures this device.",
     .flags = bench_flags,
     .count = FLAG_COUNT(bench_flags),
@@ -32,7 +33,7 @@ int cmd_bench(int argc, char **argv)
     if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code))
         return code;
     vkft_err err = {0};
-    bool ok = options.kernels ? vkft_bench_kernels(options.device, stdout, &err)
+    bool ok = options.kernels ? vkft_bench_kernels(options.device, options.json, &err)
                               : vkft_fail(&err, VKFT_ERR_USAGE, "say what to measure: vkft bench --kernels");
     code = ok ? EXIT_SUCCESS : cli_fail(&err);
     recipe_free(&recipe);
