@@ -211,7 +211,7 @@ static bool parse_rope(const source *in, vkft_config *config)
     vkft_rope *rope = &config->rope;
     const cJSON *scaling = NULL, *parameters = NULL;
     double partial = 1.0;
-    char where[600];
+    char where[700];
     rope->theta = 10000.0;
     rope->factor = 1.0;
     rope->original_max_position = config->max_position;
@@ -290,11 +290,15 @@ bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_c
     if (!root)
         return false;
     source in = {.json = root, .file = file, .err = err};
-    char buffer[96];
+    char buffer[96], where[600];
     bool ok = cJSON_IsObject(root) || vkft_fail(err, VKFT_ERR_INPUT, "%s: found %s, expected an object", file,
                                                 vkft_json_describe(root, buffer, sizeof buffer));
-    ok = ok && parse_names(&in, config) && check_kind(&in, config) && parse_sizes(&in, config) && check_sizes(&in, config) &&
-         parse_flags(&in, config) && parse_rope(&in, config) && parse_tokens(&in, config) && parse_dtype(&in, config);
+    ok = ok && parse_names(&in, config) && check_kind(&in, config);
+    /* From here on errors tell the model_type: what other kinds of models lack is then seen for what it is. */
+    snprintf(where, sizeof where, "%.500s (model_type '%s')", file, config->model_type);
+    in.file = where;
+    ok = ok && parse_sizes(&in, config) && check_sizes(&in, config) && parse_flags(&in, config) &&
+         parse_rope(&in, config) && parse_tokens(&in, config) && parse_dtype(&in, config);
     cJSON_Delete(root);
     return ok;
 }
