@@ -160,13 +160,19 @@ static bool write_json(const char *dir, const char *name, cJSON *root, vkft_err 
 static bool write_moments(const char *dir, const vkft_checkpoint *c, vkft_err *err)
 {
     char *path = vkft_path_join(dir, "optimizer.safetensors");
-    const vkft_safetensors_entry entries[] = {
-        {.name = "exp_avg", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}, .data = c->m},
-        {.name = "exp_avg_sq", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}, .data = c->v},
+    const vkft_safetensors_spec specs[] = {
+        {.name = "exp_avg", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}},
+        {.name = "exp_avg_sq", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}},
     };
-    bool ok = path && vkft_safetensors_write(path, entries, 2, NULL, err);
+    vkft_safetensors_writer *writer = path ? vkft_safetensors_create(path, specs, 2, err) : NULL;
     free(path);
-    return ok;
+    if (!writer)
+        return false;
+    if (vkft_safetensors_append(writer, c->m, c->floats * sizeof *c->m, err) &&
+        vkft_safetensors_append(writer, c->v, c->floats * sizeof *c->v, err))
+        return vkft_safetensors_commit(writer, err);
+    vkft_safetensors_abandon(writer);
+    return false;
 }
 
 bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *c, uint32_t keep, vkft_err *err)
@@ -192,25 +198,26 @@ bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint 
     return ok && prune(run->path, "checkpoint-", keep, err) && prune_best(run->path, c->state->best_step, err);
 }
 
-static bool read_moment(const vkft_safetensors *file, const char *path, const char *name, uint64_t floats, float *out,
-                        vkft_err *err)
+static bool read_moment(const vkft_safetensors *file, const char *name, uint64_t floats, float *out, vkft_err *err)
 {
     const vkft_safetensors_tensor *t = vkft_safetensors_find(file, name);
     if (!t || t->dtype != VKFT_F32 || t->elements != floats)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this adapter (%llu F32 values expected)",
-                         path, name, (unsigned long long)floats);
-    memcpy(out, t->data, floats * sizeof *out);
+                         file->path, name, (unsigned long long)floats);
+    memcpy(out, vkft_safetensors_data(file, t), floats * sizeof *out);
     return true;
 }
 
 static bool read_moments(const char *dir, uint64_t floats, float *m, float *v, vkft_err *err)
 {
     char *path = vkft_path_join(dir, "optimizer.safetensors");
-    vkft_safetensors *file = path ? vkft_safetensors_open(path, err) : NULL;
-    bool ok = file && read_moment(file, path, "exp_avg", floats, m, err) &&
-              read_moment(file, path, "exp_avg_sq", floats, v, err);
-    vkft_safetensors_close(file);
+    vkft_safetensors file;
+    bool ok = path && vkft_safetensors_open(path, &file, err);
     free(path);
+    if (!ok)
+        return false;
+    ok = read_moment(&file, "exp_avg", floats, m, err) && read_moment(&file, "exp_avg_sq", floats, v, err);
+    vkft_safetensors_close(&file);
     return ok;
 }
 

@@ -128,7 +128,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
     uint64_t adapter = r->lora.floats * sizeof(float);
     vkft_batch_limits limits = {.tokens = chunk, .rows = 1, .positions = gen->positions};
-    if (!(r->dev = vkft_device_open(gen->options->device, err)) || !vkft_matmul_setup(r->dev, err) ||
+    if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
         !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
         !vkft_buffer_new(r->dev, V * sizeof(float), VKFT_MEMORY_HOST, "logits", &gen->logits, err) ||
         !vkft_buffer_new(r->dev, (uint64_t)gen->positions * c->head_dim * sizeof(float), VKFT_MEMORY_HOST, "rotary table",
@@ -139,6 +139,8 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
                      !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
+    vkft_matmul_setup(r->dev);
+    vkft_ops_setup(r->dev, c->head_dim);
     vkft_lora_bind(&r->lora, gen->parameters.address, 0);
     r->model.rope_table = gen->rope.address;
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,

@@ -30,8 +30,8 @@ typedef struct vkft_matmul_ctx {
     uint64_t scratch_bytes;
 } vkft_matmul_ctx;
 
-/* Chooses tile shapes for this device (vkft_kernel_specialize) - once, after vkft_device_open. */
-bool vkft_matmul_setup(vkft_device *dev, vkft_err *err);
+/* Chooses tile shapes for this device, once, after vkft_device_open. */
+void vkft_matmul_setup(vkft_device *dev);
 
 /* Scratch that makes products with this weight possible at any M; the largest over all weights is enough.
  * Depends only on the weight's type and shape (not on a device), so that plans on another machine agree. */

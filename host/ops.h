@@ -8,6 +8,9 @@
 
 #include "graph.h"
 
+/* Chooses workgroup widths for this device and the attention kernels' head size; once, before the first op is recorded. */
+void vkft_ops_setup(vkft_device *dev, uint32_t head_dim);
+
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout. */
 typedef struct vkft_lora {
     uint32_t r; /* 0: none */

@@ -227,9 +227,11 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
 {
     const vkft_memory_plan *plan = &runner->plan;
     progress p = {observer, "loading"};
-    if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err) || !vkft_matmul_setup(runner->dev, err))
+    if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err))
         return false;
     vkft_device *dev = runner->dev;
+    vkft_matmul_setup(dev);
+    vkft_ops_setup(dev, runner->config.head_dim);
     if (!vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
         !start_parameters(runner, adamw, parameters, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||

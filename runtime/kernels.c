@@ -60,21 +60,20 @@ uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel)
     return dev->kernels[kernel].constants[0];
 }
 
-bool vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
-                            uint32_t constant_count, vkft_err *err)
+void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
+                            uint32_t constant_count)
 {
     vkft_kernel_state *state = &dev->kernels[kernel];
-    assert(constant_count < VKFT_MAX_CONSTANTS);
-    vkft_kernel_state wanted = {.constants = {width}, .constant_count = constant_count + 1};
+    assert(width > 0 && constant_count < VKFT_MAX_CONSTANTS);
+    uint32_t wanted[VKFT_MAX_CONSTANTS] = {width};
     for (uint32_t i = 0; i < constant_count; i++)
-        wanted.constants[i + 1] = constants[i];
-    bool same = state->constant_count == wanted.constant_count &&
-                memcmp(state->constants, wanted.constants, sizeof wanted.constants) == 0;
-    if (state->pipeline && !same)
-        return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is in use with other constants", rows[kernel].name);
-    memcpy(state->constants, wanted.constants, sizeof wanted.constants);
-    state->constant_count = wanted.constant_count;
-    return true;
+        wanted[i + 1] = constants[i];
+    if (state->constant_count == constant_count + 1 && memcmp(state->constants, wanted, sizeof wanted) == 0)
+        return;
+    dev->instance.vk.DestroyPipeline(dev->handle, state->pipeline, NULL);
+    state->pipeline = VK_NULL_HANDLE;
+    memcpy(state->constants, wanted, sizeof wanted);
+    state->constant_count = constant_count + 1;
 }
 
 static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)

@@ -25,10 +25,10 @@ vkft_tier vkft_kernel_tier(vkft_kernel kernel); /* the `needs` column */
 /* Invocations per workgroup on this device; the subgroup size unless specialized otherwise. */
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel);
 
-/* Chooses width and the kernel's own constants (id 1 ..., at most 7) before the pipeline is first used.
- * Error: the pipeline already exists with other values. */
-bool vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
-                            uint32_t constant_count, vkft_err *err);
+/* Chooses width and the kernel's own constants (id 1 ..., at most 7). A pipeline with other values is dropped: commands recorded before must
+ * not be run any more. */
+void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
+                            uint32_t constant_count);
 
 /* Builds the pipeline now rather than at the first launch. Built pipelines are kept in a cache on disk
  * ($VKFT_CACHE_DIR, else $XDG_CACHE_HOME/vkft or ~/.cache/vkft, %LOCALAPPDATA%\vkft), keyed by device and driver. */

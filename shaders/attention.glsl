@@ -1,0 +1,18 @@
+/* What the attention kernels share. One invocation holds one row (a query, or a key in attention_dkv) of one head in registers; the
+ * invocations of a workgroup take neighbouring rows and walk over the same rows of the other side together, BLOCK at a time, so that
+ * every load there is uniform. The walk goes over the union of the rows' ranges; what lies outside a row's own range is masked.
+ *
+ * HEAD is the head size, a specialization constant, so that the arrays stay in registers.
+ */
+layout(constant_id = 1) const uint HEAD = 64;
+#define BLOCK 4
+
+/* exp_exact needs no guard: masked scores are finite. */
+#define MASKED -1.0e30
+
+/* The union of the workgroup's ranges, the same for all its invocations. */
+uvec2 walk(uvec2 range)
+{
+    bool empty = range.x >= range.y;
+    return uvec2(subgroupMin(empty ? 0xffffffffu : range.x), subgroupMax(empty ? 0u : range.y));
+}

@@ -1,0 +1,16 @@
+/* y[t] = table[ids[t]] as f32; table [V,C] in the row's storage type, ids u32 [T], y [T,C].
+ * threads_x = T * WIDTH: one workgroup a row. Test: test_kernels_elementwise */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+ARGS(embedding_args)
+
+#include "weight.glsl"
+
+void main()
+{
+    uint t = gl_WorkGroupID.x, first = args.ids.v[t] * args.C;
+    for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH)
+        args.y.v[t * args.C + c] = weight(args.table, first + c);
+}

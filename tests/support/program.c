@@ -1,0 +1,122 @@
+/* Running the built program through the shell, with its output in files. */
+#include "program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "directory.h"
+#include "file_io.h"
+
+char *vkft_test_read(const char *path, size_t *size)
+{
+    char *data;
+    size_t length;
+    vkft_err err;
+    if (!vkft_file_read(path, 1u << 30, &data, &length, &err))
+        fail_msg("%s", err.message);
+    if (size)
+        *size = length;
+    return data;
+}
+
+static vkft_test_result run(const char *format, va_list args)
+{
+    char *dir = vkft_test_directory();
+    char arguments[8192], command[9000], path[512];
+    vsnprintf(arguments, sizeof arguments, format, args);
+    /* These redirections stand first, so that the arguments may hold others. */
+    snprintf(command, sizeof command, "exec > %s/out 2> %s/err < /dev/null '%s' %s", dir, dir, VKFT_PROGRAM, arguments);
+    int status = system(command);
+    vkft_test_result result = {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
+    snprintf(path, sizeof path, "%s/out", dir);
+    result.out = vkft_test_read(path, NULL);
+    snprintf(path, sizeof path, "%s/err", dir);
+    result.err = vkft_test_read(path, NULL);
+    vkft_test_remove_directory(dir);
+    return result;
+}
+
+vkft_test_result vkft_test_program(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vkft_test_result result = run(format, args);
+    va_end(args);
+    return result;
+}
+
+void vkft_test_result_free(vkft_test_result *result)
+{
+    free(result->out);
+    free(result->err);
+    *result = (vkft_test_result){0};
+}
+
+void vkft_test_program_ok(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vkft_test_result result = run(format, args);
+    va_end(args);
+    if (result.exit_code != 0)
+        fail_msg("exit code %d\n%s", result.exit_code, result.err);
+    vkft_test_result_free(&result);
+}
+
+char *vkft_test_directory(void)
+{
+    const char *base = getenv("TMPDIR");
+    char path[512];
+    snprintf(path, sizeof path, "%s/vkft-test-XXXXXX", base ? base : "/tmp");
+    if (!mkdtemp(path))
+        fail_msg("cannot create %s", path);
+    return strdup(path);
+}
+
+void vkft_test_remove_directory(char *path)
+{
+    vkft_directory_remove(path, NULL);
+    free(path);
+}
+
+cJSON *vkft_test_read_json(const char *path)
+{
+    char *text = vkft_test_read(path, NULL);
+    cJSON *root = cJSON_Parse(text);
+    if (!root)
+        fail_msg("%s is not JSON", path);
+    free(text);
+    return root;
+}
+
+cJSON *vkft_test_read_jsonl(const char *path)
+{
+    char *text = vkft_test_read(path, NULL), *rest = NULL;
+    cJSON *rows = cJSON_CreateArray();
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        cJSON *row = cJSON_Parse(line);
+        if (!row)
+            fail_msg("%s: not JSON: %.200s", path, line);
+        cJSON_AddItemToArray(rows, row);
+    }
+    free(text);
+    return rows;
+}
+
+const char *vkft_test_shared_data(void)
+{
+    const char *named = getenv("VKFT_SHARED_DATA");
+    const char *path = named ? named : VKFT_PROJECT_DIR "/../shared/data";
+    if (vkft_directory_exists(path))
+        return path;
+    print_message("skipped: %s is absent (set VKFT_SHARED_DATA)\n", path);
+    return NULL;
+}

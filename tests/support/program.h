@@ -1,0 +1,33 @@
+/* Running the built program in a temporary directory. */
+#ifndef VKFT_TEST_PROGRAM_H
+#define VKFT_TEST_PROGRAM_H
+
+#include <cjson/cJSON.h>
+
+#include "vkft_error.h"
+
+typedef struct vkft_test_result {
+    int exit_code; /* 128 + signal when killed */
+    char *out, *err; /* what it printed; zero-terminated */
+} vkft_test_result;
+
+/* Runs the program with these arguments (a shell command line without the program's name). */
+vkft_test_result vkft_test_program(const char *format, ...) VKFT_PRINTF(1, 2);
+void vkft_test_result_free(vkft_test_result *result);
+/* The same; fails the test unless the exit code is 0. */
+void vkft_test_program_ok(const char *format, ...) VKFT_PRINTF(1, 2);
+
+/* A new directory that vkft_test_remove_directory removes; malloc'ed path. */
+char *vkft_test_directory(void);
+void vkft_test_remove_directory(char *path);
+
+/* A whole file, zero-terminated; fails the test when it cannot be read. */
+char *vkft_test_read(const char *path, size_t *size);
+/* Rows of a .jsonl file as an array. */
+cJSON *vkft_test_read_jsonl(const char *path);
+cJSON *vkft_test_read_json(const char *path);
+
+/* The directory of shared real-world data, or NULL with a printed reason for a skip. */
+const char *vkft_test_shared_data(void);
+
+#endif

@@ -1,0 +1,149 @@
+/* Training runs of the program against transformers + PEFT + bitsandbytes: every step's loss, gradient norm and learning rate,
+ * the log-probabilities before training, and the final validation loss. The cases are made by golden/make_training_golden.py.
+ *
+ * Bounds: f32 runs of 20 steps in two implementations differ by rounding in another order; f32 against f64 in the reference itself
+ * differs by 2e-7. Losses and evaluation within 1e-5 relative, gradient norms within 1e-4; with 4-bit weights 1e-4 for both,
+ * because a code that rounds the other way at a tie changes a weight.
+ */
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "program.h"
+
+#define GOLDEN VKFT_TEST_DATA "/golden"
+
+static double relative(double got, double want)
+{
+    return fabs(got - want) / fmax(fabs(want), 1e-12);
+}
+
+static double number(const cJSON *array, int index)
+{
+    return cJSON_GetNumberValue(cJSON_GetArrayItem(array, index));
+}
+
+static cJSON *read_case(const char *name, const char *file)
+{
+    char path[512];
+    snprintf(path, sizeof path, GOLDEN "/%s/%s", name, file);
+    return vkft_test_read_json(path);
+}
+
+/* The flags of expected.json as one command line; *quant receives what follows --quant. */
+static void join_flags(const cJSON *expected, char *flags, size_t size)
+{
+    const cJSON *flag;
+    flags[0] = 0;
+    cJSON_ArrayForEach(flag, cJSON_GetObjectItem(expected, "flags"))
+        snprintf(flags + strlen(flags), size - strlen(flags), " %s", flag->valuestring);
+}
+
+/* The model goes through `convert`, so that no cache is written beside the test data. */
+static void convert(const char *name, const char *flags, const char *dir)
+{
+    const char *quant = strstr(flags, "--quant nf4") ? "nf4" : "none";
+    const char *twice = strstr(flags, "--double-quant") ? "--double-quant" : "--no-double-quant";
+    vkft_test_program_ok("convert " GOLDEN "/%s/model -o %s/model.vkft --quant %s %s", name, dir, quant, twice);
+}
+
+/* Removes "--quant X", "--double-quant" and "--no-double-quant": the file says what it is. */
+static void without_quant(char *flags)
+{
+    static const char *const words[] = {" --quant nf4", " --quant fp32", " --quant none", " --quant bf16",
+                                        " --no-double-quant", " --double-quant"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char *at = strstr(flags, words[i]);
+        if (at)
+            memmove(at, at + strlen(words[i]), strlen(at + strlen(words[i])) + 1);
+    }
+}
+
+static void check_steps(const char *name, const cJSON *expected, const cJSON *log, double loss_bound, double norm_bound)
+{
+    const cJSON *losses = cJSON_GetObjectItem(expected, "losses"), *norms = cJSON_GetObjectItem(expected, "grad_norms");
+    const cJSON *rates = cJSON_GetObjectItem(expected, "learning_rates"), *row;
+    int step = 0;
+    double worst_loss = 0, worst_norm = 0, eval = NAN;
+    cJSON_ArrayForEach(row, log)
+    {
+        const cJSON *eval_loss = cJSON_GetObjectItem(row, "eval_loss");
+        if (eval_loss) {
+            eval = eval_loss->valuedouble;
+            continue;
+        }
+        double loss = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "loss"));
+        double norm = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "grad_norm"));
+        double rate = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "learning_rate"));
+        worst_loss = fmax(worst_loss, relative(loss, number(losses, step)));
+        worst_norm = fmax(worst_norm, relative(norm, number(norms, step)));
+        if (fabs(rate - number(rates, step)) > 1e-12)
+            fail_msg("%s: step %d: learning rate %.12g, expected %.12g", name, step + 1, rate, number(rates, step));
+        step++;
+    }
+    double eval_error = relative(eval, cJSON_GetNumberValue(cJSON_GetObjectItem(expected, "eval_loss")));
+    print_message("%-24s %d steps: loss within %.1e, grad_norm %.1e, eval_loss %.1e\n", name, step, worst_loss, worst_norm,
+                  eval_error);
+    assert_int_equal(step, cJSON_GetArraySize(losses));
+    assert_true(step >= 20);
+    if (!(worst_loss <= loss_bound && worst_norm <= norm_bound && eval_error <= loss_bound))
+        fail_msg("%s: outside the bounds %.0e, %.0e", name, loss_bound, norm_bound);
+}
+
+static void run_case(const char *name)
+{
+    char flags[2048], path[600];
+    char *dir = vkft_test_directory();
+    cJSON *expected = read_case(name, "expected.json");
+    join_flags(expected, flags, sizeof flags);
+    bool nf4 = strstr(flags, "--quant nf4") != NULL;
+    convert(name, flags, dir);
+    without_quant(flags);
+    vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN "/%s --init-adapter " GOLDEN
+                         "/%s/adapter_init --output-dir %s/out --no-shuffle --save-steps 0 --eval-batches 0 "
+                         "--no-load-best-model-at-end%s",
+                         dir, name, name, dir, flags);
+    snprintf(path, sizeof path, "%s/out/trainer_log.jsonl", dir);
+    cJSON *log = vkft_test_read_jsonl(path);
+    check_steps(name, expected, log, nf4 ? 1e-4 : 1e-5, 1e-4);
+    cJSON_Delete(log);
+    cJSON_Delete(expected);
+    vkft_test_remove_directory(dir);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void test_all_cases(void **state)
+{
+    (void)state;
+    DIR *dir = opendir(GOLDEN);
+    assert_non_null(dir);
+    char *names[64];
+    size_t count = 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.' && !strchr(entry->d_name, '.') && count < 64)
+            names[count++] = strdup(entry->d_name);
+    closedir(dir);
+    qsort(names, count, sizeof *names, by_name);
+    assert_true(count >= 7);
+    for (size_t i = 0; i < count; i++) {
+        run_case(names[i]);
+        free(names[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_cases)};
+    return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
+}
