@@ -35,6 +35,7 @@ static bool has_layer(const vk_functions *vk)
     return found;
 }
 
+#ifdef VK_KHR_portability_enumeration
 static bool has_extension(const vk_functions *vk, const char *name)
 {
     uint32_t count = 0;
@@ -48,6 +49,7 @@ static bool has_extension(const vk_functions *vk, const char *name)
     free(extensions);
     return found;
 }
+#endif
 
 bool vkft_instance_open(vkft_instance *instance, vkft_err *err)
 {

@@ -1,10 +1,16 @@
 # Compiles every row of kernels.def to SPIR-V and embeds it: shaders/NAME.inc holds the words, kernel_code.inc the table.
+set(VKFT_SHADER_DIR ${CMAKE_CURRENT_LIST_DIR})
 find_program(GLSLC glslc)
-if(NOT GLSLC)
-  message(FATAL_ERROR "glslc is missing; install it (package glslc or shaderc, or the Vulkan SDK)")
+find_program(GLSLANG NAMES glslangValidator glslang)
+find_program(SPIRV_OPT spirv-opt)
+if(GLSLC)
+  set(VKFT_COMPILE_SHADER ${GLSLC} --target-env=vulkan1.2 -fshader-stage=compute -O -mfmt=num)
+elseif(GLSLANG)
+  set(VKFT_COMPILE_SHADER ${CMAKE_COMMAND} -DGLSLANG=${GLSLANG} -DSPIRV_OPT=${SPIRV_OPT} -P ${VKFT_SHADER_DIR}/glslang.cmake --)
+else()
+  message(FATAL_ERROR "glslc is missing; install it (package glslc or shaderc, or the Vulkan SDK), or glslangValidator (glslang-tools)")
 endif()
 
-set(VKFT_SHADER_DIR ${CMAKE_CURRENT_LIST_DIR})
 set(VKFT_SPIRV_DIR ${CMAKE_BINARY_DIR}/spirv)
 file(MAKE_DIRECTORY ${VKFT_SPIRV_DIR})
 file(GLOB VKFT_SHADER_HEADERS CONFIGURE_DEPENDS ${VKFT_SHADER_DIR}/*.glsl ${VKFT_SHADER_DIR}/args.h)
@@ -12,8 +18,8 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${VKFT_SHADER_DIR
 
 # A kernel above T1 needs extensions that an old glslc does not know; it is then left out, loudly. The others must compile.
 function(vkft_can_compile source flags result)
-  execute_process(COMMAND ${GLSLC} --target-env=vulkan1.2 -fshader-stage=compute ${flags} -I ${VKFT_SHADER_DIR}
-    ${source} -o ${VKFT_SPIRV_DIR}/probe.spv RESULT_VARIABLE code OUTPUT_QUIET ERROR_QUIET)
+  execute_process(COMMAND ${VKFT_COMPILE_SHADER} ${flags} -I ${VKFT_SHADER_DIR} ${source} -o ${VKFT_SPIRV_DIR}/probe.inc
+    RESULT_VARIABLE code OUTPUT_QUIET ERROR_QUIET)
   if(code EQUAL 0)
     set(${result} TRUE PARENT_SCOPE)
   else()
@@ -46,7 +52,7 @@ foreach(row IN LISTS rows)
   endif()
   set(output ${VKFT_SPIRV_DIR}/${name}.inc)
   add_custom_command(OUTPUT ${output}
-    COMMAND ${GLSLC} --target-env=vulkan1.2 -fshader-stage=compute -O -mfmt=num ${flags} -I ${VKFT_SHADER_DIR} ${source} -o ${output}
+    COMMAND ${VKFT_COMPILE_SHADER} ${flags} -I ${VKFT_SHADER_DIR} ${source} -o ${output}
     DEPENDS ${source} ${VKFT_SHADER_HEADERS} VERBATIM)
   list(APPEND outputs ${output})
   string(APPEND declarations "static const uint32_t code_${name}[] = {\n#include \"${name}.inc\"\n};\n")
