@@ -49,10 +49,22 @@ static void describe_error(const char *text, size_t length, size_t offset, char 
         snprintf(buffer, size, "not valid JSON at byte 0x%02x", (unsigned char)text[offset]);
 }
 
+/* Where a key should begin, cJSON points one past the character that is no quotation mark: {'a':1} or {"a":1,}. */
+static size_t step_back(const char *text, size_t offset)
+{
+    if (offset < 2 || is_space(text[offset - 1]) || text[offset - 1] == '"' || text[offset - 1] == '[')
+        return offset;
+    size_t before = offset - 1;
+    while (before && is_space(text[before - 1]))
+        before--;
+    return before && (text[before - 1] == '{' || text[before - 1] == ',') ? offset - 1 : offset;
+}
+
 static cJSON *fail_at(const char *text, size_t length, size_t offset, const char *file, uint64_t first_line, vkft_err *err)
 {
     uint64_t line, column;
     char what[128];
+    offset = step_back(text, offset < length ? offset : length);
     while (offset < length && is_space(text[offset])) /* cJSON points before the space in front of what it rejects */
         offset++;
     vkft_json_position(text, length, offset, &line, &column);
