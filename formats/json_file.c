@@ -64,7 +64,6 @@ static cJSON *fail_at(const char *text, size_t length, size_t offset, const char
 {
     uint64_t line, column;
     char what[128];
-    offset = step_back(text, offset < length ? offset : length);
     while (offset < length && is_space(text[offset])) /* cJSON points before the space in front of what it rejects */
         offset++;
     vkft_json_position(text, length, offset, &line, &column);
@@ -93,6 +92,8 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
         if (offset >= length)
             return root;
         cJSON_Delete(root); /* something follows the value */
+    } else {
+        offset = step_back(text, offset < length ? offset : length);
     }
     return fail_at(text, length, offset, file, first_line, err);
 }
