@@ -1,0 +1,210 @@
+"""Golden training runs of small random models: transformers + PEFT (+ bitsandbytes for the 4-bit cases), float32 on the CPU.
+
+    python3 make_training_golden.py OUT_DIR [CASE ...]
+
+Each case becomes OUT_DIR/CASE/ with model/ (a checkpoint as transformers saves it), adapter_init/ (a PEFT adapter), train.jsonl and
+valid.jsonl (input_ids and labels, in the order of training) and expected.json:
+
+    flags           of `vkft train`
+    losses, grad_norms, learning_rates    of 20 optimizer steps; norms before clipping
+    eval_loss       mean over the trained tokens of valid.jsonl, after the last step
+    logprobs        of each token of the first training sample given those before it, with the initial adapter
+
+Semantics are those of the Hugging Face Trainer: the loss of a step is the sum over all unmasked tokens of its micro batches divided by
+their number; torch.optim.AdamW; clip_grad_norm_; schedules of transformers. Batches are consecutive rows, padded on the right.
+"""
+import json
+import os
+import sys
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, get_scheduler
+from transformers import LlamaConfig, MistralConfig
+
+STEPS = 20
+ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+# Shapes are no multiple of 64 or of any tile unless that is the point.
+BASE = dict(hidden_size=40, intermediate_size=104, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            head_dim=12, vocab_size=97, max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=False)
+
+CASES = {
+    "llama_gqa": dict(config=BASE, r=4, alpha=8),
+    "llama_tied": dict(config=dict(BASE, hidden_size=52, intermediate_size=75, num_attention_heads=4, num_key_value_heads=4,
+                                   head_dim=13 * 2, vocab_size=131, tie_word_embeddings=True), r=8, alpha=16, old_spelling=True),
+    "llama3_rope": dict(config=dict(BASE, rope_parameters=dict(rope_type="llama3", rope_theta=10000.0, factor=8.0,
+                                    low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)),
+                        r=4, alpha=4, dtype=torch.bfloat16, length=(20, 60), old_spelling=True),
+    "mistral_window": dict(config=dict(BASE, sliding_window=7, hidden_size=36, num_attention_heads=6, num_key_value_heads=2,
+                                       head_dim=10), mistral=True, r=5, alpha=10, length=(3, 40)),
+    "linear_accumulation": dict(config=dict(BASE, rope_parameters=dict(rope_type="linear", rope_theta=5000.0, factor=4.0)),
+                                r=6, alpha=12, batch=2, accumulation=3, mask=True, length=(2, 33)),
+    "cosine_clipped": dict(config=dict(BASE, num_hidden_layers=3, intermediate_size=61), r=4, alpha=32, batch=3, mask=True,
+                           targets=["q_proj", "v_proj"], schedule="cosine", warmup=4, decay=0.1, clip=0.05, rate=5e-3),
+    "dynamic_rope": dict(config=dict(BASE, max_position_embeddings=24, rope_parameters=dict(rope_type="dynamic",
+                                     rope_theta=10000.0, factor=2.0)), r=4, alpha=8, length=(40, 40), old_spelling=True),
+    # Odd widths, so that blocks of 64 cross rows. (For rows that are even but shorter than a block, bitsandbytes 0.50's CPU kernel takes the wrong
+    # scale; its own portable code and its CUDA kernel do not.)
+    "nf4": dict(config=dict(BASE, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1, head_dim=64), r=4, alpha=8, quant="nf4"),
+    "nf4_double": dict(config=dict(BASE, hidden_size=64, intermediate_size=172, num_attention_heads=8, num_key_value_heads=4,
+                                   head_dim=8), r=8, alpha=16, quant="nf4", double=True, batch=2, accumulation=2, mask=True),
+}
+
+
+def make_model(case, path):
+    torch.manual_seed(case["seed"])
+    kind = MistralConfig if case.get("mistral") else LlamaConfig
+    config = kind(**case["config"], initializer_range=0.15, attn_implementation="eager", bos_token_id=1, eos_token_id=2,
+                  pad_token_id=None)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "norm" in name:
+                p.add_(0.1 * torch.randn_like(p))
+    model.to(case.get("dtype", torch.float32)).save_pretrained(path)
+    if case.get("old_spelling"):
+        respell(os.path.join(path, "config.json"))
+
+
+def respell(path):
+    """The configuration as transformers 4 wrote it: rope_theta, rope_scaling, torch_dtype."""
+    with open(path) as f:
+        config = json.load(f)
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = None if rope.get("rope_type", "default") == "default" else rope
+    config["torch_dtype"] = config.pop("dtype")
+    config["transformers_version"] = "4.46.0"
+    with open(path, "w") as f:
+        json.dump(config, f, indent=2, sort_keys=True)
+        f.write("\n")
+
+
+def load_model(case, path):
+    extra = {}
+    if case.get("quant") == "nf4":
+        extra["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32,
+            bnb_4bit_use_double_quant=bool(case.get("double")), bnb_4bit_quant_storage=torch.uint8)
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **extra)
+
+
+def make_rows(case, count, generator):
+    vocab, (low, high) = case["config"]["vocab_size"], case.get("length", (5, 24))
+    rows = []
+    for _ in range(count):
+        n = int(torch.randint(low, high + 1, (1,), generator=generator))
+        ids = torch.randint(0, vocab, (n,), generator=generator).tolist()
+        for i in range(2, n):  # something to learn: a fixed successor, most of the time
+            if torch.rand(1, generator=generator) < 0.7:
+                ids[i] = (3 * ids[i - 1] + 7) % vocab
+        labels = list(ids)
+        if case.get("mask"):
+            for i in range(int(torch.randint(0, max(n - 1, 1), (1,), generator=generator))):
+                labels[i] = -100
+        rows.append(dict(input_ids=ids, labels=labels))
+    return rows
+
+
+def batch_of(rows):
+    width = max(len(r["input_ids"]) for r in rows)
+    pad = lambda values, fill: values + [fill] * (width - len(values))
+    return dict(input_ids=torch.tensor([pad(r["input_ids"], 0) for r in rows]),
+                attention_mask=torch.tensor([pad([1] * len(r["input_ids"]), 0) for r in rows]),
+                labels=torch.tensor([pad(r["labels"], -100) for r in rows]))
+
+
+def loss_sum(model, batch):
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(),
+                                             ignore_index=-100, reduction="sum")
+
+
+def trained_tokens(rows):
+    return sum(sum(x != -100 for x in r["labels"][1:]) for r in rows)
+
+
+def evaluate(model, rows, size):
+    with torch.no_grad():
+        total = sum(float(loss_sum(model, batch_of(rows[i:i + size])).double()) for i in range(0, len(rows), size))
+    return total / trained_tokens(rows)
+
+
+def first_logprobs(model, row):
+    ids = torch.tensor([row["input_ids"]])
+    with torch.no_grad():
+        logprobs = model(input_ids=ids).logits.double().log_softmax(-1)[0]
+    return [None] + [float(logprobs[i - 1, ids[0, i]]) for i in range(1, ids.shape[1])]
+
+
+def write_jsonl(path, rows):
+    with open(path, "w") as f:
+        for row in rows:
+            f.write(json.dumps(row) + "\n")
+
+
+def run(case, out):
+    batch, accumulation = case.get("batch", 1), case.get("accumulation", 1)
+    generator = torch.Generator().manual_seed(case["seed"] + 1)
+    train, valid = make_rows(case, batch * accumulation * STEPS, generator), make_rows(case, 6, generator)
+    make_model(case, os.path.join(out, "model"))
+    write_jsonl(os.path.join(out, "train.jsonl"), train)
+    write_jsonl(os.path.join(out, "valid.jsonl"), valid)
+
+    torch.manual_seed(case["seed"] + 2)
+    model = get_peft_model(load_model(case, os.path.join(out, "model")), LoraConfig(
+        r=case["r"], lora_alpha=case["alpha"], target_modules=case.get("targets", ALL_LINEAR), task_type="CAUSAL_LM"))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                p.copy_(0.05 * torch.randn_like(p))
+    model.save_pretrained(os.path.join(out, "adapter_init"))
+    readme = os.path.join(out, "adapter_init", "README.md")
+    if os.path.exists(readme):
+        os.remove(readme)
+
+    rate, decay, clip = case.get("rate", 2e-3), case.get("decay", 0.01), case.get("clip", 1.0)
+    schedule, warmup = case.get("schedule", "linear"), case.get("warmup", 0)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay)
+    scheduler = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=STEPS)
+    expected = dict(losses=[], grad_norms=[], learning_rates=[])
+    model.train()  # no dropout anywhere; in evaluation bitsandbytes repacks its weights for some processors
+    expected["logprobs"] = first_logprobs(model, train[0])
+    for step in range(STEPS):
+        rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
+        tokens, total = trained_tokens(rows), 0.0
+        for i in range(0, len(rows), batch):
+            loss = loss_sum(model, batch_of(rows[i:i + batch]))
+            (loss / tokens).backward()
+            total += float(loss.detach().double())
+        expected["losses"].append(total / tokens)
+        expected["grad_norms"].append(float(torch.nn.utils.clip_grad_norm_(parameters, clip)))
+        expected["learning_rates"].append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+    expected["eval_loss"] = evaluate(model, valid, batch)
+    flags = dict(quant=case.get("quant", "fp32"), batch_size=batch, gradient_accumulation_steps=accumulation, max_steps=STEPS,
+                 learning_rate=rate, lr_scheduler_type=schedule, warmup_steps=warmup, weight_decay=decay, max_grad_norm=clip)
+    expected["flags"] = [x for k, v in flags.items() for x in ("--" + k.replace("_", "-"), str(v))]
+    expected["flags"].append("--double-quant" if case.get("double") else "--no-double-quant")
+    with open(os.path.join(out, "expected.json"), "w") as f:
+        json.dump(expected, f, indent=1)
+        f.write("\n")
+    print(os.path.basename(out), expected["losses"][0], "->", expected["losses"][-1], "eval", expected["eval_loss"])
+
+
+def main():
+    torch.set_num_threads(1)
+    for number, (name, case) in enumerate(CASES.items()):
+        if len(sys.argv) > 2 and name not in sys.argv[2:]:
+            continue
+        out = os.path.join(sys.argv[1], name)
+        os.makedirs(out, exist_ok=True)
+        run(dict(case, seed=1000 + 10 * number), out)
+
+
+if __name__ == "__main__":
+    main()
