@@ -183,6 +183,8 @@ int cmd_generate(int argc, char **argv)
     if (ok && out.failed)
         ok = vkft_fail(&err, VKFT_ERR_MEMORY, "out of memory for the generated text");
     code = ok ? report(&out, &result) : cli_fail(&err);
+    if (code == EXIT_SUCCESS && interrupt_requested(NULL))
+        code = EXIT_INTERRUPTED;
     vkft_text_free(&out.text);
     vkft_ids_free(&out.ids);
     vkft_text_free(&prompt);
