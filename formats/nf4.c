@@ -8,6 +8,9 @@
  * The mean of absmax is summed in double: PyTorch's own f32 sum depends on vector width, thread count and device, so its last
  * bits cannot be reproduced; the two means agree to a few units in the last place, which moves an 8-bit code only when a
  * value lies that close to a decision boundary.
+ *
+ * The 8-bit code is the nearest entry of the map, as in bitsandbytes' CUDA kernel and its portable one. Its CPU kernel (0.50) rounds
+ * the value to one of 65536 steps first, so there about one code in 500 is the neighbouring entry.
  */
 #include "nf4.h"
 
