@@ -72,13 +72,14 @@ static bool read_added(vkft_tokenizer *tok, const cJSON *list, const char *where
             vkft_text_free(&text);
             return false;
         }
+        a->name = content;
         a->content = text.data;
         a->length = (uint32_t)text.length;
     }
     return true;
 }
 
-static bool index_tokens(vkft_tokenizer *tok, const cJSON *added, const char *where, vkft_err *err)
+static bool index_tokens(vkft_tokenizer *tok, const char *where, vkft_err *err)
 {
     uint32_t highest = 0;
     for (uint32_t i = 0; i < tok->bpe.vocab.capacity; i++)
@@ -96,17 +97,15 @@ static bool index_tokens(vkft_tokenizer *tok, const cJSON *added, const char *wh
     for (uint32_t i = 0; i < tok->bpe.vocab.capacity; i++)
         if (tok->bpe.vocab.entries[i].key)
             tok->tokens[tok->bpe.vocab.entries[i].value] = tok->bpe.vocab.entries[i].key;
-    const cJSON *item;
-    uint32_t i = 0;
-    cJSON_ArrayForEach(item, added)
-        tok->tokens[tok->added[i++].id] = cJSON_GetStringValue(vkft_json_member(item, "content"));
+    for (uint32_t i = 0; i < tok->added_count; i++)
+        tok->tokens[tok->added[i].id] = tok->added[i].content;
     return true;
 }
 
 int32_t vkft_tokenizer_id(const vkft_tokenizer *tok, const char *token)
 {
     for (uint32_t i = 0; i < tok->added_count; i++)
-        if (tok->tokens[tok->added[i].id] && strcmp(tok->tokens[tok->added[i].id], token) == 0)
+        if (strcmp(tok->added[i].name, token) == 0)
             return tok->added[i].id;
     return vkft_string_map_get(&tok->bpe.vocab, token, strlen(token));
 }
@@ -214,7 +213,7 @@ vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const c
         vkft_normalizers_new(&tok->normalizers, vkft_json_member(tok->root, "normalizer"), file, err) &&
         vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(tok->root, "pre_tokenizer"), file, err) &&
         vkft_decoder_new(&tok->decoder, vkft_json_member(tok->root, "decoder"), file, err) &&
-        vkft_bpe_new(&tok->bpe, model, file, err) && read_added(tok, added, where, err) && index_tokens(tok, added, where, err) &&
+        vkft_bpe_new(&tok->bpe, model, file, err) && read_added(tok, added, where, err) && index_tokens(tok, where, err) &&
         read_post_processor(tok, vkft_json_member(tok->root, "post_processor"), file, err) &&
         (!config_json || read_config(tok, config_json, config_length, err)))
         return tok;
@@ -399,20 +398,20 @@ bool vkft_tokenizer_is_special(const vkft_tokenizer *tok, int32_t id)
 bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, bool skip_special_tokens, vkft_text *out,
                            vkft_err *err)
 {
-    char **tokens = calloc(count + 1ull, sizeof *tokens);
+    vkft_text *tokens = calloc(count + 1ull, sizeof *tokens);
     uint32_t n = 0;
     bool ok = tokens || out_of_memory(err);
     for (uint32_t i = 0; ok && i < count; i++) {
         if (ids[i] < 0 || (uint32_t)ids[i] >= tok->vocab_size || !tok->tokens[ids[i]]) {
             ok = vkft_fail(err, VKFT_ERR_INPUT, "token id %d is not in the tokenizer's vocabulary of %u", ids[i], tok->vocab_size);
         } else if (!(skip_special_tokens && vkft_tokenizer_is_special(tok, ids[i]))) {
-            tokens[n] = strdup(tok->tokens[ids[i]]);
-            ok = tokens[n++] || out_of_memory(err);
+            const char *token = tok->tokens[ids[i]];
+            ok = vkft_text_append(&tokens[n++], token, strlen(token), err);
         }
     }
     ok = ok && vkft_decoder_apply(&tok->decoder, tokens, n, out, err) && vkft_text_append(out, "", 0, err);
     for (uint32_t i = 0; i < n; i++)
-        free(tokens[i]);
+        vkft_text_free(&tokens[i]);
     free(tokens);
     return ok;
 }

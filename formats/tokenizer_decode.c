@@ -93,9 +93,9 @@ void vkft_decoder_free(vkft_decoder *d)
     *d = (vkft_decoder){0};
 }
 
-/* Tokens on their way through the steps; each is an owned string (no zero bytes inside: they come from JSON). */
+/* Tokens on their way through the steps. */
 typedef struct token_list {
-    char **tokens;
+    vkft_text *tokens;
     uint32_t count;
     vkft_err *err;
 } token_list;
@@ -103,45 +103,43 @@ typedef struct token_list {
 /* Puts text in the place of token i. */
 static bool set_token(token_list *l, uint32_t i, vkft_text *text)
 {
-    if (!vkft_text_append(text, "", 0, l->err))
-        return false;
-    free(l->tokens[i]);
-    l->tokens[i] = text->data;
+    vkft_text_free(&l->tokens[i]);
+    l->tokens[i] = *text;
     *text = (vkft_text){0};
-    return true;
+    return vkft_text_append(&l->tokens[i], "", 0, l->err);
 }
 
 /* All tokens become one. */
-static bool fuse(token_list *l, bool (*take)(vkft_text *text, const char *token, vkft_err *err), bool valid)
+static bool fuse(token_list *l, bool (*take)(vkft_text *text, const vkft_text *token, vkft_err *err), bool valid)
 {
     vkft_text raw = {0}, text = {0};
     bool ok = true;
     for (uint32_t i = 0; ok && i < l->count; i++)
-        ok = take(&raw, l->tokens[i], l->err);
+        ok = take(&raw, &l->tokens[i], l->err);
     ok = ok && (valid ? vkft_text_append(&text, raw.data, raw.length, l->err)
                       : vkft_text_append_valid(&text, raw.data, raw.length, l->err));
     if (ok && l->count) {
         ok = set_token(l, 0, &text);
         for (uint32_t i = 1; i < l->count; i++)
-            l->tokens[i][0] = 0;
+            l->tokens[i].length = 0;
     }
     vkft_text_free(&raw);
     vkft_text_free(&text);
     return ok;
 }
 
-static bool take_text(vkft_text *text, const char *token, vkft_err *err)
+static bool take_text(vkft_text *text, const vkft_text *token, vkft_err *err)
 {
-    return vkft_text_append(text, token, strlen(token), err);
+    return vkft_text_append(text, token->data, token->length, err);
 }
 
 /* The bytes that the token's characters stand for, or the token as it is when one of them stands for none. */
-static bool take_bytes(vkft_text *text, const char *token, vkft_err *err)
+static bool take_bytes(vkft_text *text, const vkft_text *token, vkft_err *err)
 {
-    size_t length = strlen(token), begin = text->length;
-    for (size_t i = 0; i < length;) {
-        size_t n = vkft_utf8_length(token + i, length - i);
-        int byte = n ? vkft_point_to_byte(vkft_utf8_decode(token + i, n)) : -1;
+    size_t begin = text->length;
+    for (size_t i = 0; i < token->length;) {
+        size_t n = vkft_utf8_length(token->data + i, token->length - i);
+        int byte = n ? vkft_point_to_byte(vkft_utf8_decode(token->data + i, n)) : -1;
         if (byte < 0) {
             text->length = begin;
             return take_text(text, token, err);
@@ -154,9 +152,10 @@ static bool take_bytes(vkft_text *text, const char *token, vkft_err *err)
     return true;
 }
 
-static bool is_byte_token(const char *token, unsigned *byte)
+static bool is_byte_token(const vkft_text *token, unsigned *byte)
 {
-    return strlen(token) == 6 && memcmp(token, "<0x", 3) == 0 && token[5] == '>' && sscanf(token + 3, "%2X", byte) == 1;
+    return token->length == 6 && memcmp(token->data, "<0x", 3) == 0 && token->data[5] == '>' &&
+           sscanf(token->data + 3, "%2X", byte) == 1;
 }
 
 /* Runs of <0xXX> become their bytes when those are valid UTF-8, else one U+FFFD a byte. */
@@ -166,7 +165,7 @@ static bool byte_fallback(token_list *l)
         vkft_text run = {0};
         unsigned byte;
         uint32_t end = i;
-        for (; end < l->count && is_byte_token(l->tokens[end], &byte); end++) {
+        for (; end < l->count && is_byte_token(&l->tokens[end], &byte); end++) {
             char c = (char)byte;
             if (!vkft_text_append(&run, &c, 1, l->err)) {
                 vkft_text_free(&run);
@@ -187,7 +186,7 @@ static bool byte_fallback(token_list *l)
             ok = valid ? vkft_text_append(&text, &run.data[k], 1, l->err) : vkft_text_append(&text, "\xef\xbf\xbd", 3, l->err);
         ok = ok && set_token(l, i, &text);
         for (uint32_t k = i + 1; ok && k < end; k++)
-            l->tokens[k][0] = 0;
+            l->tokens[k].length = 0;
         vkft_text_free(&run);
         vkft_text_free(&text);
         if (!ok)
@@ -197,45 +196,46 @@ static bool byte_fallback(token_list *l)
     return true;
 }
 
-static void strip(const vkft_decoder_step *step, char *token)
+static void strip(const vkft_decoder_step *step, vkft_text *token)
 {
-    size_t n = strlen(step->content), length = strlen(token), from = 0;
-    for (uint32_t k = 0; n && k < step->start && from + n <= length && memcmp(token + from, step->content, n) == 0; k++)
+    size_t n = strlen(step->content), length = token->length, from = 0;
+    const char *data = token->data;
+    for (uint32_t k = 0; n && k < step->start && from + n <= length && memcmp(data + from, step->content, n) == 0; k++)
         from += n;
-    for (uint32_t k = 0; n && k < step->stop && length >= from + n && memcmp(token + length - n, step->content, n) == 0; k++)
+    for (uint32_t k = 0; n && k < step->stop && length >= from + n && memcmp(data + length - n, step->content, n) == 0; k++)
         length -= n;
-    memmove(token, token + from, length - from);
-    token[length - from] = 0;
+    token->length = length - from;
+    memmove(token->data, data + from, token->length);
 }
 
 static bool replace(const vkft_decoder_step *step, token_list *l, uint32_t index)
 {
-    const char *token = l->tokens[index];
-    size_t length = strlen(token), at = 0, begin, end;
+    const vkft_text *token = &l->tokens[index];
+    size_t at = 0, begin, end;
     vkft_text text = {0};
-    while (vkft_pattern_find(&step->pattern, token, length, at, &begin, &end)) {
-        if (!vkft_text_append(&text, token + at, begin - at, l->err) ||
+    while (vkft_pattern_find(&step->pattern, token->data, token->length, at, &begin, &end)) {
+        if (!vkft_text_append(&text, token->data + at, begin - at, l->err) ||
             !vkft_text_append(&text, step->content, strlen(step->content), l->err)) {
             vkft_text_free(&text);
             return false;
         }
         at = end;
     }
-    bool ok = at == 0 || (vkft_text_append(&text, token + at, length - at, l->err) && set_token(l, index, &text));
+    bool ok = at == 0 || (vkft_text_append(&text, token->data + at, token->length - at, l->err) && set_token(l, index, &text));
     vkft_text_free(&text);
     return ok;
 }
 
 static bool metaspace(const vkft_decoder_step *step, token_list *l, uint32_t index)
 {
-    const char *token = l->tokens[index];
-    size_t length = strlen(token), n = strlen(step->content);
+    const vkft_text *token = &l->tokens[index];
+    size_t n = strlen(step->content);
     vkft_text text = {0};
     bool ok = true;
-    for (size_t i = 0; ok && i < length;) {
-        bool marker = n && i + n <= length && memcmp(token + i, step->content, n) == 0;
+    for (size_t i = 0; ok && i < token->length;) {
+        bool marker = n && i + n <= token->length && memcmp(token->data + i, step->content, n) == 0;
         if (!marker)
-            ok = vkft_text_append(&text, token + i, 1, l->err);
+            ok = vkft_text_append(&text, token->data + i, 1, l->err);
         else if (!(index == 0 && step->strip_first))
             ok = vkft_text_append(&text, " ", 1, l->err);
         i += marker ? n : 1;
@@ -255,14 +255,14 @@ static bool apply(const vkft_decoder_step *step, token_list *l)
     }
     for (uint32_t i = 0; i < l->count; i++) {
         if (step->kind == VKFT_DECODE_STRIP)
-            strip(step, l->tokens[i]);
+            strip(step, &l->tokens[i]);
         else if (!(step->kind == VKFT_DECODE_REPLACE ? replace(step, l, i) : metaspace(step, l, i)))
             return false;
     }
     return true;
 }
 
-bool vkft_decoder_apply(const vkft_decoder *d, char **tokens, uint32_t count, vkft_text *out, vkft_err *err)
+bool vkft_decoder_apply(const vkft_decoder *d, vkft_text *tokens, uint32_t count, vkft_text *out, vkft_err *err)
 {
     token_list l = {tokens, count, err};
     for (uint32_t i = 0; i < d->count; i++)
@@ -270,7 +270,7 @@ bool vkft_decoder_apply(const vkft_decoder *d, char **tokens, uint32_t count, vk
             return false;
     for (uint32_t i = 0; i < count; i++)
         if ((d->count == 0 && i > 0 && !vkft_text_append(out, " ", 1, err)) ||
-            !vkft_text_append(out, tokens[i], strlen(tokens[i]), err))
+            !vkft_text_append(out, tokens[i].data, tokens[i].length, err))
             return false;
     return true;
 }

@@ -143,11 +143,12 @@ typedef struct vkft_decoder {
 
 bool vkft_decoder_new(vkft_decoder *d, const cJSON *json, const char *file, vkft_err *err);
 void vkft_decoder_free(vkft_decoder *d);
-/* tokens: strings that the steps rewrite in place (and free); the result is appended to out, valid UTF-8. */
-bool vkft_decoder_apply(const vkft_decoder *d, char **tokens, uint32_t count, vkft_text *out, vkft_err *err);
+/* The steps rewrite the tokens in place; the result is appended to out, valid UTF-8. */
+bool vkft_decoder_apply(const vkft_decoder *d, vkft_text *tokens, uint32_t count, vkft_text *out, vkft_err *err);
 
 typedef struct vkft_added_token {
-    char *content;
+    const char *name; /* as tokenizer.json has it */
+    char *content;    /* what is matched and what it decodes to: normalized when `normalized` says so */
     uint32_t length;
     int32_t id;
     bool special, lstrip, rstrip, single_word, normalized;

@@ -39,7 +39,7 @@ static int set_up(void **state)
     f->dir = vkft_test_directory();
     snprintf(f->model, sizeof f->model, "%s/model", f->dir);
     snprintf(f->data, sizeof f->data, "%s/data.jsonl", f->dir);
-    expect_ok(vkft_directory_create(f->model, &err), &err);
+    expect_ok(vkft_directory_create(f->model, &err));
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, f->model);
     FILE *file = fopen(f->data, "wb");
