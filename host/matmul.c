@@ -153,7 +153,7 @@ static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_
         .tile = tile_columns, .absmax_offset = p->w->absmax_offset, .double_quant = p->w->double_quant,
     };
     const vkft_kernel *kernels = p->transposed ? panel_nt : panel_nn;
-    uint64_t threads = (uint64_t)ceil_div(depth, 8) * (p->transposed ? columns : ceil_div(columns, 8));
+    uint64_t threads = p->transposed ? (uint64_t)ceil_div(depth, 8) * columns : (uint64_t)depth * ceil_div(columns, 8);
     vkft_launch(p->ctx->cmds, kernels[type_index(p->w->dtype)], &args, sizeof args, threads, 1, 1, 8.0 * columns * depth);
 }
 

@@ -40,10 +40,10 @@ void main()
         }
     }
 
-    [[unroll]] for (uint i = 0; i < ROWS; i++)
-        if (row + i < args.M)
-            [[unroll]] for (uint c = 0; c < 8; c++)
-                if (c < count) {
+    [[unroll]] for (uint c = 0; c < 8; c++)
+        if (c < count)
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                if (row + i < args.M) {
                     uint at = (row + i) * args.ldy + column + c;
                     float y = args.scale * acc[i][c];
                     args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;

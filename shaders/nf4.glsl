@@ -1,7 +1,7 @@
 /* NF4 decoding: the 16 code values and the scale of a block, with and without double quantization.
  *
  * Expects args.absmax, args.nested_absmax, args.absmax_offset and args.double_quant. Code values are chosen by a tree of selects:
- * no table to bind, and as fast as a table in memory where both were measured. The tables are those of formats/nf4.c, bit for bit.
+ * no table to bind, and as fast as a table in memory where both were measured. All values are those of formats/nf4.c, bit for bit.
  *
  * Source: Dettmers et al. 2023 (QLoRA); bitsandbytes' values. Test: test_matmul
  */
@@ -21,37 +21,29 @@ float nf4_value(uint code)
     return b3 ? v8f : v07;
 }
 
-/* Positive half of the signed dynamic map, entries 128 to 254. */
-const float dynamic_map[127] = float[127](
-    5.50000038e-07, 3.25000019e-06, 7.7499999e-06, 2.12499981e-05, 4.37499984e-05, 6.62500024e-05, 8.87499991e-05, 0.000156250011,
-    0.000268750038, 0.000381250022, 0.000493750034, 0.000606250076, 0.00071875006, 0.000831249985, 0.000943750085, 0.00128124992,
-    0.00184375001, 0.00240624999, 0.00296874996, 0.00353124971, 0.00409374991, 0.00465624966, 0.00521875033, 0.00578125007,
-    0.00634374982, 0.00690625003, 0.00746874977, 0.00803124998, 0.00859375019, 0.00915624946, 0.00971874967, 0.0114062503,
-    0.0142187504, 0.0170312505, 0.0198437516, 0.0226562507, 0.0254687499, 0.028281251, 0.0310937501, 0.0339062512,
-    0.0367187522, 0.0395312496, 0.0423437469, 0.0451562516, 0.047968749, 0.05078125, 0.053593751, 0.0564062484,
-    0.0592187531, 0.0620312504, 0.0648437515, 0.0676562563, 0.0704687461, 0.0732812509, 0.0760937482, 0.078906253,
-    0.0817187577, 0.0845312476, 0.0873437524, 0.0901562497, 0.0929687545, 0.0957812592, 0.0985937491, 0.107031256,
-    0.12109375, 0.135156244, 0.149218753, 0.163281247, 0.177343756, 0.19140625, 0.205468744, 0.219531253,
-    0.233593747, 0.247656241, 0.26171875, 0.275781274, 0.289843738, 0.303906262, 0.317968726, 0.33203125,
-    0.346093744, 0.360156238, 0.374218762, 0.388281226, 0.40234375, 0.416406244, 0.430468738, 0.444531262,
-    0.458593726, 0.47265625, 0.486718714, 0.500781238, 0.514843702, 0.528906226, 0.54296875, 0.557031274,
-    0.571093798, 0.585156262, 0.599218726, 0.61328125, 0.627343774, 0.641406298, 0.655468762, 0.669531226,
-    0.68359375, 0.697656274, 0.711718798, 0.725781262, 0.739843726, 0.75390625, 0.767968774, 0.782031238,
-    0.796093762, 0.810156226, 0.82421875, 0.838281274, 0.852343738, 0.866406262, 0.880468726, 0.89453125,
-    0.908593774, 0.922656238, 0.936718762, 0.950781226, 0.96484375, 0.978906274, 0.992968738
-);
-
-float dynamic_value(uint code)
+/* Entry k of linspace(0.1, 1, 2^i + 1) as f32: the exact value in units of 2^-30, rounded once. 0x6666668 is f32(0.1),
+ * 0xe66666 * 2^-24 the f32 step of i = 0, counted from the nearer end as PyTorch does. */
+float dynamic_boundary(uint i, uint k)
 {
-    if (code == 127 || code == 255)
-        return code == 127 ? 0.0 : 1.0;
-    return code > 127 ? dynamic_map[code - 128] : -dynamic_map[126 - code];
+    uint n = 1 << i, slope = 0xe66666 << (6 - i);
+    return float(2 * k < n ? 0x6666668 + slope * k : 0x40000000 - slope * (n - k)) * (1.0 / 1073741824.0);
 }
 
-/* Scale of the block of 64 that element i of the flat tensor lies in. */
-float nf4_scale(uint i)
+/* Entry of the signed dynamic map: 10^(i-6) times the midpoints of linspace(0.1, 1, 2^i + 1), i = 0 to 6, ascending from the middle
+ * to both sides; 0 in the middle, 1 at the end. Computed, because a table of 256 in a shader is slow to compile and to read. */
+float dynamic_value(uint code)
 {
-    uint block = i / 64;
+    uint p = code > 127 ? code - 127 : 127 - code; /* 1 is the smallest magnitude */
+    uint i = uint(findMSB(p | 1)), k = p - (1 << i);
+    float power = i < 3 ? (i == 0 ? 1e-6 : i == 1 ? 1e-5 : 1e-4) : i < 5 ? (i == 3 ? 1e-3 : 1e-2) : i == 5 ? 1e-1 : 1.0;
+    precise float mean = (dynamic_boundary(i, k) + dynamic_boundary(i, k + 1)) * 0.5;
+    precise float magnitude = code == 255 ? 1.0 : p == 0 ? 0.0 : power * mean;
+    return code > 127 ? magnitude : -magnitude;
+}
+
+/* Scale of a block of 64 elements of the flat tensor. */
+float nf4_scale(uint block)
+{
     if (args.double_quant == 0)
         return uintBitsToFloat(args.absmax.v[block]);
     uint code = (args.absmax.v[block / 4] >> (8 * (block % 4))) & 255;

@@ -1,8 +1,8 @@
 /* Decodes a part of a weight matrix to f32 in the layout that matmul_panel reads: [column tile][k/8][tile][8].
  *
- * With TRANSPOSED (the panel is W^T, for X W^T) an invocation writes 8 successive k of one column: a run of a row of W. Without, it
- * writes 8 columns times 8 k, so that a run of a row is decoded once in this case too. Rows k from the panel's end to the next
- * multiple of 8 are zero; columns from n to the end of the tile are not written and never reach a result.
+ * An invocation decodes a run of 8 along a row of W. With TRANSPOSED (the panel is W^T, for X W^T) these are 8 successive k of a column, and
+ * lie together in the panel too. Without, they belong to 8 columns; neighbouring invocations then take neighbouring k, so that
+ * together they write whole runs. What lies behind the panel's k rows and n columns is padding and never reaches a result.
  *
  * Test: test_matmul
  */
@@ -27,30 +27,21 @@ void main()
 {
     Panel_ref P = Panel_ref(uvec2(args.P));
     bool aligned = args.cols % 8 == 0;
-    uint id = gl_GlobalInvocationID.x, runs = (args.k + 7) / 8;
+    uint id = gl_GlobalInvocationID.x;
     float w[8];
 #ifdef TRANSPOSED
-    uint n = id / runs, k8 = id % runs;
+    uint runs = (args.k + 7) / 8, n = id / runs, k8 = id % runs;
     if (n >= args.n)
         return;
-    weight8(args.W, (args.row + n) * args.cols + args.column + 8 * k8, args.k - 8 * k8, aligned, w);
+    weight8(args.W, (args.row + n) * args.cols + args.column + 8 * k8, min(args.k - 8 * k8, 8), aligned, w);
     P.at[place(n, k8)].v = w;
 #else
-    uint octets = (args.n + 7) / 8, k8 = id / octets, n = 8 * (id % octets);
-    if (k8 >= runs)
+    uint n = 8 * (id / args.k), k = id % args.k;
+    if (n >= args.n)
         return;
-    float block[8][8];
-    [[unroll]] for (uint q = 0; q < 8; q++) {
-        [[unroll]] for (uint c = 0; c < 8; c++)
-            block[c][q] = 0.0;
-        if (8 * k8 + q < args.k) {
-            weight8(args.W, (args.row + 8 * k8 + q) * args.cols + args.column + n, args.n - n, aligned, w);
-            [[unroll]] for (uint c = 0; c < 8; c++)
-                block[c][q] = w[c];
-        }
-    }
-    uint first = place(n, k8);
-    [[unroll]] for (uint c = 0; c < 8; c++)
-        P.at[first + c].v = block[c]; /* tiles are multiples of 8 wide: columns beyond n fall into the padding */
+    weight8(args.W, (args.row + k) * args.cols + args.column + n, min(args.n - n, 8), aligned, w);
+    uint first = place(n, k / 8);
+    [[unroll]] for (uint c = 0; c < 8; c++) /* tiles are multiples of 8 wide: columns behind n fall into padding */
+        P.at[first + c].v[k % 8] = w[c];
 #endif
 }
