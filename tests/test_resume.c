@@ -24,7 +24,7 @@
 
 #define FLAGS                                                                                                          \
     "--max-steps 10 --batch-size 2 --gradient-accumulation-steps 2 --lora-r 4 --lora-dropout 0.1 --learning-rate 1e-3 " \
-    "--save-total-limit 0 --val-split 0.2 --eval-steps 3 --seed 7"
+    "--save-total-limit 100 --quant fp32 --val-split 0.2 --eval-steps 3 --seed 7"
 
 typedef struct fixture {
     char *dir;
@@ -171,7 +171,7 @@ static pid_t start(const fixture *f)
             _exit(126);
         execl(VKFT_PROGRAM, VKFT_PROGRAM, "train", "--model", f->model, "--data", f->data, "--output-dir", out,
               "--max-steps", "10", "--batch-size", "2", "--gradient-accumulation-steps", "2", "--lora-r", "4",
-              "--lora-dropout", "0.1", "--learning-rate", "1e-3", "--save-total-limit", "0", "--val-split", "0.2",
+              "--lora-dropout", "0.1", "--learning-rate", "1e-3", "--save-total-limit", "100", "--quant", "fp32", "--val-split", "0.2",
               "--eval-steps", "3", "--seed", "7", "--save-steps", "1", "--resume-from-checkpoint", "auto", (char *)NULL);
         _exit(127);
     }
