@@ -4,6 +4,10 @@
  * an element of X is the same for a whole workgroup and an element of W serves ROWS rows. No shared memory and no barriers: on a
  * software device they cost more than the loads they save, and on a GPU the uniform X goes through the scalar or the first-level cache.
  *
+ * Loops over K test at their end. A software device runs a loop's body once more behind a test at its head, with all invocations
+ * masked off; but a load whose address is the same for all invocations is a scalar load there, which no mask holds back, and it
+ * would read past the end of X.
+ *
  * X is read in runs of 8 along a row, through a reference made once per row: the offsets within a run are then constants.
  */
 layout(constant_id = 1) const uint ROWS = 8;

@@ -30,7 +30,8 @@ void main()
         [[unroll]] for (uint c = 0; c < 8; c++)
             acc[i][c] = 0.0;
     }
-    for (uint k = 0; k < args.K; k++) {
+    uint k = 0;
+    do {
         float w[8];
         weight8(args.W, k * args.N + column, count, aligned, w);
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
@@ -38,7 +39,7 @@ void main()
             [[unroll]] for (uint c = 0; c < 8; c++)
                 acc[i][c] = fma(a, w[c], acc[i][c]);
         }
-    }
+    } while (++k < args.K);
 
     [[unroll]] for (uint c = 0; c < 8; c++)
         if (c < count)

@@ -26,19 +26,25 @@ void main()
         x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, args.M - 1) * args.ldx));
         acc[i] = 0.0;
     }
-    for (uint k = 0; k < steps; k++) {
-        float w[8];
-        weight8(args.W, first + 8 * k, 8, aligned, w);
-        [[unroll]] for (uint i = 0; i < ROWS; i++) {
-            run8 a = x[i].at[k];
-            [[unroll]] for (uint q = 0; q < 8; q++)
-                acc[i] = fma(a.v[q], w[q], acc[i]);
-        }
+    if (steps > 0) {
+        uint k = 0;
+        do {
+            float w[8];
+            weight8(args.W, first + 8 * k, 8, aligned, w);
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                run8 a = x[i].at[k];
+                [[unroll]] for (uint q = 0; q < 8; q++)
+                    acc[i] = fma(a.v[q], w[q], acc[i]);
+            }
+        } while (++k < steps);
     }
-    for (uint q = 0; q < args.K % 8; q++) {
-        float w = weight(args.W, first + 8 * steps + q);
-        [[unroll]] for (uint i = 0; i < ROWS; i++)
-            acc[i] = fma(x[i].at[steps].v[q], w, acc[i]);
+    if (args.K % 8 > 0) {
+        uint q = 0;
+        do {
+            float w = weight(args.W, first + 8 * steps + q);
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                acc[i] = fma(x[i].at[steps].v[q], w, acc[i]);
+        } while (++q < args.K % 8);
     }
 
     if (column < args.N)

@@ -33,21 +33,28 @@ void main()
         [[unroll]] for (uint j = 0; j < COLUMNS; j++)
             acc[i][j] = 0.0;
 
-    for (uint k = 0; k < steps; k++) {
-        run8 w[COLUMNS];
-        [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-            w[j] = p.at[k * tile + j * WIDTH];
-        [[unroll]] for (uint i = 0; i < ROWS; i++) {
-            run8 a = x[i].at[k];
+    if (steps > 0) {
+        uint k = 0;
+        do {
+            run8 w[COLUMNS];
             [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                [[unroll]] for (uint q = 0; q < 8; q++)
-                    acc[i][j] = fma(a.v[q], w[j].v[q], acc[i][j]);
-        }
+                w[j] = p.at[k * tile + j * WIDTH];
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                run8 a = x[i].at[k];
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    [[unroll]] for (uint q = 0; q < 8; q++)
+                        acc[i][j] = fma(a.v[q], w[j].v[q], acc[i][j]);
+            }
+        } while (++k < steps);
     }
-    for (uint q = 0; q < args.K % 8; q++)
-        [[unroll]] for (uint i = 0; i < ROWS; i++)
-            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                acc[i][j] = fma(x[i].at[steps].v[q], p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
+    if (args.K % 8 > 0) {
+        uint q = 0;
+        do {
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    acc[i][j] = fma(x[i].at[steps].v[q], p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
+        } while (++q < args.K % 8);
+    }
 
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
         if (column + j * WIDTH < args.N)

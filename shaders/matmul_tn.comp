@@ -33,27 +33,31 @@ void main()
             acc[i][j] = 0.0;
 
     uint k = begin;
-    for (; k + 8 <= end; k += 8) {
-        F32_ref x[8];
-        float w[COLUMNS][8];
-        [[unroll]] for (uint q = 0; q < 8; q++) {
-            x[q] = F32_ref(address_of(uvec2(args.X), (k + q) * args.ldx));
-            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                w[j][q] = z[j].v[(k + q) * args.ldz];
-        }
-        [[unroll]] for (uint i = 0; i < ROWS; i++) {
-            float a[8];
-            [[unroll]] for (uint q = 0; q < 8; q++)
-                a[q] = x[q].v[m[i]];
-            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+    if (k + 8 <= end)
+        do {
+            F32_ref x[8];
+            float w[COLUMNS][8];
+            [[unroll]] for (uint q = 0; q < 8; q++) {
+                x[q] = F32_ref(address_of(uvec2(args.X), (k + q) * args.ldx));
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    w[j][q] = z[j].v[(k + q) * args.ldz];
+            }
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                float a[8];
                 [[unroll]] for (uint q = 0; q < 8; q++)
-                    acc[i][j] = fma(a[q], w[j][q], acc[i][j]);
-        }
-    }
-    for (; k < end; k++)
-        [[unroll]] for (uint i = 0; i < ROWS; i++)
-            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], z[j].v[k * args.ldz], acc[i][j]);
+                    a[q] = x[q].v[m[i]];
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    [[unroll]] for (uint q = 0; q < 8; q++)
+                        acc[i][j] = fma(a[q], w[j][q], acc[i][j]);
+            }
+            k += 8;
+        } while (k + 8 <= end);
+    if (k < end)
+        do {
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], z[j].v[k * args.ldz], acc[i][j]);
+        } while (++k < end);
 
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
         if (column + j * WIDTH < args.N)
