@@ -33,6 +33,7 @@ typedef struct tile {
 
 typedef struct shapes {
     tile panel, few, tn;
+    bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
     uint64_t panel_bytes;
     uint32_t tn_workgroups; /* matmul_tn is cut in slices up to this many workgroups */
 } shapes;
@@ -69,11 +70,12 @@ static shapes shapes_of(const vkft_device *dev)
                         .panel_bytes = PANEL_BYTES, .tn_workgroups = 512};
     }
     uint32_t width = info->subgroup_size;
-    shapes s = {.panel = {width, 32, 2, 4}, .few = {width, FEW_ROWS, 1, 1}, .tn = {width, 16, 4, 1},
+    shapes s = {.panel = {width, 32, 2, 4}, .few = {width, FEW_ROWS, 1, 1}, .tn = {width, 32, 2, 1}, .tn_long_rows = true,
                 .panel_bytes = PANEL_BYTES_CPU, .tn_workgroups = 16};
     if (every_load_gathers(info)) {
         s.panel = (tile){width, 16, 8, 1};
         s.tn = (tile){width, 16, 8, 1};
+        s.tn_long_rows = false;
     }
     return s;
 }
@@ -222,7 +224,7 @@ void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t
     shapes s = shapes_of(ctx->dev);
     struct matmul_tn_args args = {.X = X, .Z = Z, .R = R, .Y = Y, .M = M, .N = N, .K = K, .ldx = ldx, .ldz = N, .row = N, .column = 1,
                                   .slice = K, .add = R != 0, .scale = scale};
-    if (M > N) { /* the kernel wants the long dimension across invocations */
+    if ((M > N) != s.tn_long_rows) {
         args.X = Z;
         args.Z = X;
         args.M = N;
