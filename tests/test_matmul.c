@@ -17,6 +17,7 @@
 
 #include "matmul.h"
 #include "memory.h"
+#include "nf4.h"
 #include "reference_matmul.h"
 
 #define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */
@@ -248,38 +249,55 @@ static void test_bf16(void **state) { test_product_type(*state, VKFT_BF16, false
 static void test_nf4(void **state) { test_product_type(*state, VKFT_NF4, false); }
 static void test_nf4_double(void **state) { test_product_type(*state, VKFT_NF4, true); }
 
-/* Rows of the identity times W are the decoded weights, to the last bit, whichever way they are decoded. */
+/* The first M rows of the identity times W are the first M rows of decoded weights, to the last bit. */
+static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
+{
+    vkft_err err = {0};
+    uint32_t rows = w->rows, cols = w->cols;
+    float *identity = calloc((size_t)M * rows, sizeof *identity), *y = malloc((size_t)M * cols * sizeof *y);
+    for (uint32_t m = 0; m < M; m++)
+        identity[(size_t)m * rows + m] = 1;
+    vkft_weight weight = place_weight(f, w);
+    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w->dtype, rows, cols);
+    guarded *X = place(f, identity, (size_t)M * rows * sizeof *identity), *Y = place(f, NULL, (size_t)M * cols * sizeof *y);
+    guarded *scratch = place(f, NULL, scratch_bytes);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
+    vkft_matmul_nn(&ctx, M, X->address, rows, &weight, 0, Y->address, cols, 1.0f);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, y);
+    for (size_t e = 0; e < (size_t)M * cols; e++)
+        assert_true(y[e] == w->value[e]);
+    vkft_commands_free(cmds);
+    release_all(f);
+    free(identity);
+    free(y);
+}
+
 static void test_decodes_exactly(void **state)
 {
-    fixture *f = *state;
     static const struct { vkft_dtype dtype; bool double_quant; } types[] = {
         {VKFT_F32, false}, {VKFT_F16, false}, {VKFT_BF16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}};
     for (uint32_t i = 0; i < 5; i++)
-        for (uint32_t cols = 333; cols <= 336; cols += 3)
-            for (uint32_t M = 8; M <= 64; M += 56) {
-                vkft_err err = {0};
-                uint32_t rows = 64;
-                reference_weight w = reference_weight_new(types[i].dtype, types[i].double_quant, rows, cols, 99);
-                float *identity = calloc((size_t)M * rows, sizeof *identity), *y = malloc((size_t)M * cols * sizeof *y);
-                for (uint32_t m = 0; m < M; m++)
-                    identity[(size_t)m * rows + m] = 1;
-                vkft_weight weight = place_weight(f, &w);
-                uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w.dtype, rows, cols);
-                guarded *X = place(f, identity, (size_t)M * rows * sizeof *identity), *Y = place(f, NULL, (size_t)M * cols * sizeof *y);
-                guarded *scratch = place(f, NULL, scratch_bytes);
-                vkft_commands *cmds = vkft_commands_new(f->dev, &err);
-                vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
-                vkft_matmul_nn(&ctx, M, X->address, rows, &weight, 0, Y->address, cols, 1.0f);
-                check(vkft_commands_run(cmds, &err), &err);
-                take(f, Y, y);
-                for (size_t e = 0; e < (size_t)M * cols; e++)
-                    assert_true(y[e] == w.value[e]);
-                vkft_commands_free(cmds);
-                release_all(f);
-                free(identity);
-                free(y);
-                reference_weight_free(&w);
-            }
+        for (uint32_t cols = 333; cols <= 336; cols += 3) {
+            reference_weight w = reference_weight_new(types[i].dtype, types[i].double_quant, 64, cols, 99);
+            decodes_exactly(*state, &w, 8);  /* few rows */
+            decodes_exactly(*state, &w, 64); /* by a panel */
+            reference_weight_free(&w);
+        }
+}
+
+/* Every entry of the 8-bit map as a block's scale. */
+static void test_every_scale(void **state)
+{
+    reference_weight w = reference_weight_new(VKFT_NF4, true, 256, 64, 5);
+    float absmax[256];
+    for (uint32_t i = 0; i < 256; i++)
+        ((uint8_t *)w.absmax)[i] = (uint8_t)i;
+    vkft_nf4_double_dequantize(w.absmax, w.nested_absmax, w.absmax_offset, 256, absmax);
+    vkft_nf4_dequantize(w.data, absmax, 256 * 64, w.value);
+    decodes_exactly(*state, &w, 256);
+    reference_weight_free(&w);
 }
 
 /* dR of L = sum C * (X W^T) by differences of the double forward, which is linear: the step only has to be representable. */
@@ -401,7 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_planning), cmocka_unit_test(test_f32), cmocka_unit_test(test_f16), cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_nf4), cmocka_unit_test(test_nf4_double), cmocka_unit_test(test_decodes_exactly),
-        cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
+        cmocka_unit_test(test_every_scale), cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }
