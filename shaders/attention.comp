@@ -23,11 +23,12 @@ void main()
         o[d] = 0.0;
     }
     float highest = MASKED, total = 0.0;
-    for (uint s = span.x; s < span.y; s += BLOCK) {
+    uint s = span.x;
+    if (span.x < span.y) do {
         uint at[BLOCK];
         float score[BLOCK], p[BLOCK];
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-            at[j] = (min(s + j, span.y - 1) * args.Hk + g) * HEAD;
+            at[j] = (min(s + j, last_row(span)) * args.Hk + g) * HEAD;
             score[j] = 0.0;
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
@@ -50,7 +51,8 @@ void main()
             [[unroll]] for (uint j = 0; j < BLOCK; j++)
                 o[d] = fma(p[j], args.v.v[at[j] + d], o[d]);
         }
-    }
+        s += BLOCK;
+    } while (s < span.y);
     if (!live)
         return;
     float inverse = total > 0.0 ? 1.0 / total : 0.0;

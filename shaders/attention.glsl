@@ -10,9 +10,17 @@ layout(constant_id = 1) const uint HEAD = 64;
 /* exp_exact needs no guard: masked scores are finite. */
 #define MASKED -1.0e30
 
-/* The union of the workgroup's ranges, the same for all its invocations. */
+/* The union of the workgroup's ranges, the same for all its invocations; (0, 0) when all are empty. Walks test at the end of the loop body and
+ * clamp row numbers to last_row: a software device may run a body once more with every invocation masked off, and uniform loads do not
+ * heed the mask. */
 uvec2 walk(uvec2 range)
 {
     bool empty = range.x >= range.y;
-    return uvec2(subgroupMin(empty ? 0xffffffffu : range.x), subgroupMax(empty ? 0u : range.y));
+    uvec2 span = uvec2(subgroupMin(empty ? 0xffffffffu : range.x), subgroupMax(empty ? 0u : range.y));
+    return span.x < span.y ? span : uvec2(0);
+}
+
+uint last_row(uvec2 span)
+{
+    return max(span.y, 1u) - 1u;
 }

@@ -23,30 +23,35 @@ void main()
         v[d] = args.v.v[row + d];
         dk[d] = dv[d] = 0.0;
     }
-    for (uint h = g * heads; h < (g + 1) * heads; h++)
-        for (uint t = span.x; t < span.y; t += BLOCK) {
-            uint at[BLOCK];
-            float score[BLOCK], dp[BLOCK], p[BLOCK], ds[BLOCK];
-            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                at[j] = min(t + j, span.y - 1) * args.Hq + h;
-                score[j] = dp[j] = 0.0;
-            }
-            [[unroll]] for (uint d = 0; d < HEAD; d++)
-                [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                    score[j] = fma(k[d], args.q.v[at[j] * HEAD + d], score[j]);
-                    dp[j] = fma(v[d], args.dout.v[at[j] * HEAD + d], dp[j]);
-                }
-            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                bool seen = t + j >= range.x && t + j < range.y;
-                p[j] = seen ? exp_exact(score[j] - args.lse.v[at[j]]) : 0.0;
-                ds[j] = p[j] * (dp[j] - args.delta.v[at[j]]);
-            }
-            [[unroll]] for (uint d = 0; d < HEAD; d++)
-                [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-                    dv[d] = fma(p[j], args.dout.v[at[j] * HEAD + d], dv[d]);
-                    dk[d] = fma(ds[j], args.q.v[at[j] * HEAD + d], dk[d]);
-                }
+    uint h = g * heads, t = span.x; /* all heads of the group, one after the other */
+    if (span.x < span.y) do {
+        uint at[BLOCK];
+        float score[BLOCK], dp[BLOCK], p[BLOCK], ds[BLOCK];
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
+            at[j] = min(t + j, last_row(span)) * args.Hq + h;
+            score[j] = dp[j] = 0.0;
         }
+        [[unroll]] for (uint d = 0; d < HEAD; d++)
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
+                score[j] = fma(k[d], args.q.v[at[j] * HEAD + d], score[j]);
+                dp[j] = fma(v[d], args.dout.v[at[j] * HEAD + d], dp[j]);
+            }
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
+            bool seen = t + j >= range.x && t + j < range.y;
+            p[j] = seen ? exp_exact(score[j] - args.lse.v[at[j]]) : 0.0;
+            ds[j] = p[j] * (dp[j] - args.delta.v[at[j]]);
+        }
+        [[unroll]] for (uint d = 0; d < HEAD; d++)
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
+                dv[d] = fma(p[j], args.dout.v[at[j] * HEAD + d], dv[d]);
+                dk[d] = fma(ds[j], args.q.v[at[j] * HEAD + d], dk[d]);
+            }
+        t += BLOCK;
+        if (t >= span.y) {
+            t = span.x;
+            h++;
+        }
+    } while (h < (g + 1) * heads);
     if (!live)
         return;
     [[unroll]] for (uint d = 0; d < HEAD; d++) {

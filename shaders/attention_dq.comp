@@ -23,11 +23,12 @@ void main()
         dq[d] = 0.0;
     }
     float lse = args.lse.v[row], delta = args.delta.v[row];
-    for (uint s = span.x; s < span.y; s += BLOCK) {
+    uint s = span.x;
+    if (span.x < span.y) do {
         uint at[BLOCK];
         float score[BLOCK], dp[BLOCK], ds[BLOCK];
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {
-            at[j] = (min(s + j, span.y - 1) * args.Hk + g) * HEAD;
+            at[j] = (min(s + j, last_row(span)) * args.Hk + g) * HEAD;
             score[j] = dp[j] = 0.0;
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
@@ -42,7 +43,8 @@ void main()
         [[unroll]] for (uint d = 0; d < HEAD; d++)
             [[unroll]] for (uint j = 0; j < BLOCK; j++)
                 dq[d] = fma(ds[j], args.k.v[at[j] + d], dq[d]);
-    }
+        s += BLOCK;
+    } while (s < span.y);
     if (live)
         [[unroll]] for (uint d = 0; d < HEAD; d++)
             args.dq.v[row * HEAD + d] = dq[d] * args.scale;

@@ -148,7 +148,7 @@ static void test_gradients(void **state)
 /* Forward only: central differences would take minutes here. */
 static void test_larger_shapes(void **state)
 {
-    static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false}, {65, 8, 2, 128, 65, 31, false}, {31, 1, 1, 256, 31, 0, false}};
+    static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false}, {65, 4, 2, 128, 65, 31, false}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         check(*state, shapes[i], false);
 }
