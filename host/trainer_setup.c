@@ -44,10 +44,6 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
                          o->compute_dtype, o->compute_dtype);
     if (strcmp(o->optim, "adamw") != 0)
         return vkft_fail(err, VKFT_ERR_INPUT, "--optim %s is not in this version; use adamw", o->optim);
-    if (!o->data && !o->dry_run)
-        return vkft_fail(err, VKFT_ERR_USAGE, "--data is missing; name a .jsonl, .json or .txt file, or a directory");
-    if (!o->model)
-        return vkft_fail(err, VKFT_ERR_USAGE, "--model is missing; name a checkpoint directory or a .vkft file");
     return true;
 }
 

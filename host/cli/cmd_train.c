@@ -45,8 +45,8 @@ static const flag train_flags[] = {
     {.kind = FLAG_HEADING, .name = "model and data"},
     {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
      AT(model)},
-    {.kind = FLAG_TEXT, .name = "data", .value = "PATH", .required = true,
-     .help = "a .jsonl, .json or .txt file, or a directory with train, valid and test files", AT(data)},
+    {.kind = FLAG_TEXT, .name = "data", .value = "PATH",
+     .help = "a .jsonl, .json or .txt file, or a directory with train, valid and test files; required but for --dry-run", AT(data)},
     {.kind = FLAG_TEXT, .name = "output-dir", .alias = "adapter-path", .value = "DIR", .help = "where the adapter and checkpoints go",
      AT(output_dir)},
     {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace a finished run in --output-dir", AT(overwrite)},
@@ -154,7 +154,7 @@ static void print_settings(const vkft_train_options *o)
     bool file = !o->quant_given && strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0;
     fprintf(stderr, "model      %s (%s%s)\n", o->model, file ? "weights as stored" : quant,
             !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "");
-    fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data, o->max_seq_length);
+    fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data ? o->data : "none", o->max_seq_length);
     fprintf(stderr, "adapter    r %u, alpha %g, dropout %g, on %s, to %s\n", o->lora_r, (double)o->lora_alpha, (double)o->lora_dropout,
             o->lora_target_modules, o->output_dir);
     if (o->max_steps > 0)
@@ -204,6 +204,11 @@ int cmd_train(int argc, char **argv)
     if (!cli_flags(&train_table, &options, argc, argv, &recipe, &code))
         return code;
     const vkft_train_options *run = &options.run;
+    if (!run->data && !run->dry_run) {
+        vkft_err missing;
+        vkft_fail(&missing, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
+        return cli_fail(&missing);
+    }
     if (!run->dry_run)
         print_settings(run);
     interrupt_install();
