@@ -308,6 +308,31 @@ static bool finish(vkft_trainer *t, const vkft_train_result *result, vkft_err *e
     return ok;
 }
 
+static int longest_first(const void *pa, const void *pb)
+{
+    double a = ((const vkft_profile_row *)pa)->time_ms, b = ((const vkft_profile_row *)pb)->time_ms;
+    return a < b ? 1 : a > b ? -1 : 0;
+}
+
+/* --profile: kernels by their time on the device, and the share of the matrix products. The optimizer's own launches are not in it. */
+static void say_profile(const vkft_trainer *t)
+{
+    vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
+    double total = 0, products = 0;
+    vkft_runner_profile(&t->runner, rows);
+    qsort(rows, VKFT_KERNEL_COUNT, sizeof *rows, longest_first);
+    for (size_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
+        const char *name = vkft_kernel_name(rows[i].kernel);
+        total += rows[i].time_ms;
+        if (strncmp(name, "matmul", 6) == 0 || strncmp(name, "panel", 5) == 0)
+            products += rows[i].time_ms;
+    }
+    for (size_t i = 0; i < VKFT_KERNEL_COUNT && rows[i].launches; i++)
+        vkft_trainer_say(t->observer, "%-20s %9llu launches %12.1f ms %5.1f %%", vkft_kernel_name(rows[i].kernel),
+                         (unsigned long long)rows[i].launches, rows[i].time_ms, 100 * rows[i].time_ms / total);
+    vkft_trainer_say(t->observer, "matrix products: %.1f %% of %.1f ms", total > 0 ? 100 * products / total : 0, total);
+}
+
 static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
@@ -325,6 +350,8 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     uint64_t tokens = t->state.tokens;
     if (!train_loop(t, result, err))
         return false;
+    if (o->profile)
+        say_profile(t);
     result->seconds = now_seconds() - started;
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->runner.dev).device_peak_bytes;
