@@ -79,7 +79,7 @@ bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool res
     if (overwrite && !resuming) {
         if (!remove_old_run(run, err))
             return false;
-    } else if (finished) {
+    } else if (finished && !(resuming && begun)) { /* killed while it finished, a run ends as one killed earlier does */
         return vkft_fail(err, VKFT_ERR_INPUT, "%s holds a finished run; use --overwrite or another --output-dir", path);
     } else if (begun && !resuming) {
         return vkft_fail(err, VKFT_ERR_INPUT,

@@ -34,7 +34,10 @@ typedef struct vkft_run_directory {
     void *log; /* FILE of trainer_log.jsonl */
 } vkft_run_directory;
 
-/* Creates the directory; refuses one that holds a finished run or checkpoints of one unless resuming or overwriting (which removes them). */
+/*
+ * Creates the directory. Refuses one that holds a finished run or checkpoints of one, unless overwriting (which removes them) or
+ * resuming from one of its checkpoints; a finished run that is resumed ends again, with what its last checkpoint holds.
+ */
 bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool resuming, bool overwrite, vkft_err *err);
 void vkft_run_directory_close(vkft_run_directory *run);
 

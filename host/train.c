@@ -271,7 +271,7 @@ static bool maybe_resume(vkft_trainer *t, vkft_err *err)
     return ok;
 }
 
-static cJSON *summarize(const vkft_trainer *t, const vkft_train_result *result)
+static cJSON *summarize(const vkft_trainer *t)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "program", "vkft");
@@ -282,7 +282,6 @@ static cJSON *summarize(const vkft_trainer *t, const vkft_train_result *result)
     cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
     cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);
     cJSON_AddNumberToObject(root, "seed", (double)t->options->seed);
-    cJSON_AddNumberToObject(root, "last_loss", result->last_loss);
     if (isfinite(t->state.best_eval_loss)) {
         cJSON_AddNumberToObject(root, "best_eval_loss", t->state.best_eval_loss);
         cJSON_AddNumberToObject(root, "best_step", (double)t->state.best_step);
@@ -291,7 +290,7 @@ static cJSON *summarize(const vkft_trainer *t, const vkft_train_result *result)
     return root;
 }
 
-static bool finish(vkft_trainer *t, const vkft_train_result *result, vkft_err *err)
+static bool finish(vkft_trainer *t, vkft_err *err)
 {
     vkft_adapter adapter = {0};
     bool best = t->options->load_best_model_at_end && isfinite(t->state.best_eval_loss);
@@ -301,7 +300,7 @@ static bool finish(vkft_trainer *t, const vkft_train_result *result, vkft_err *e
     if (best)
         vkft_trainer_say(t->observer, "the adapter of step %llu has the lowest validation loss, %.6f",
                          (unsigned long long)t->state.best_step, t->state.best_eval_loss);
-    cJSON *summary = summarize(t, result);
+    cJSON *summary = summarize(t);
     bool ok = vkft_run_directory_finish(&t->run, &adapter, t->runner.file, summary, err);
     cJSON_Delete(summary);
     vkft_adapter_free(&adapter);
@@ -356,7 +355,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->runner.dev).device_peak_bytes;
     result->best_eval_loss = t->state.best_eval_loss;
-    return finish(t, result, err);
+    return finish(t, err);
 }
 
 bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,

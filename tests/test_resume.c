@@ -139,6 +139,19 @@ static void test_resume_is_exact(void **state)
     same_run(f, "whole", "cut");
 }
 
+/* Killed after the last step, while the finished run was being written: the last checkpoint has all of it. */
+static void test_resume_after_the_last_step(void **state)
+{
+    const fixture *f = *state;
+    char path[700];
+    train(f, "late", "--save-steps 5");
+    snprintf(path, sizeof path, "%s/late/adapter_config.json", f->dir);
+    assert_int_equal(remove(path), 0);
+    train(f, "late", "--save-steps 5 --resume-from-checkpoint auto");
+    same_run(f, "whole", "late");
+    assert_int_equal(access(path, F_OK), 0);
+}
+
 static void test_resume_refuses_another_run(void **state)
 {
     const fixture *f = *state;
@@ -167,7 +180,9 @@ static pid_t start(const fixture *f)
     snprintf(out, sizeof out, "%s/killed", f->dir);
     pid_t pid = fork();
     if (pid == 0) {
-        if (!freopen("/dev/null", "w", stderr))
+        char messages[700];
+        snprintf(messages, sizeof messages, "%s/messages", f->dir);
+        if (!freopen(messages, "w", stderr))
             _exit(126);
         execl(VKFT_PROGRAM, VKFT_PROGRAM, "train", "--model", f->model, "--data", f->data, "--output-dir", out,
               "--max-steps", "10", "--batch-size", "2", "--gradient-accumulation-steps", "2", "--lora-r", "4",
@@ -176,6 +191,19 @@ static pid_t start(const fixture *f)
         _exit(127);
     }
     return pid;
+}
+
+/* What the last run that was started said. */
+static void print_messages(const fixture *f)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/messages", f->dir);
+    FILE *file = fopen(path, "r");
+    char line[512];
+    while (file && fgets(line, sizeof line, file))
+        print_message("%s", line);
+    if (file)
+        fclose(file);
 }
 
 /* Kills the run at random moments over and over; what is left must always be resumable, and the end must be the same bits. */
@@ -201,7 +229,11 @@ static void test_killed_at_random_moments(void **state)
             kills++;
             continue;
         }
-        assert_int_equal(WEXITSTATUS(status), 0); /* finished before it was killed */
+        if (WEXITSTATUS(status) != 0) {
+            print_messages(f);
+            fail();
+        }
+        /* Finished before it was killed. */
         same_file(f, "timed", "killed", "adapter_model.safetensors");
         same_log(f, "timed", "killed");
         snprintf(out, sizeof out, "%s/killed", f->dir);
@@ -220,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_seed_same_bits),
         cmocka_unit_test(test_resume_is_exact),
+        cmocka_unit_test(test_resume_after_the_last_step),
         cmocka_unit_test(test_resume_refuses_another_run),
         cmocka_unit_test(test_killed_at_random_moments),
     };

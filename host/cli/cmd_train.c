@@ -188,10 +188,11 @@ static int print_summary(const vkft_train_options *o, const vkft_train_result *r
     progress_bytes_text(r->peak_memory_bytes, memory, sizeof memory);
     fprintf(stderr, "\ndone: %llu steps in %s, %.0f tokens/s, at most %s of device memory\n", (unsigned long long)r->steps, time,
             r->tokens_per_second, memory);
-    fprintf(stderr, "loss %.4f -> %.4f", r->first_loss, r->last_loss);
+    if (!isnan(r->first_loss)) /* a run that is resumed after its last step has none */
+        fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
     if (!isnan(r->best_eval_loss))
-        fprintf(stderr, ", best validation loss %.4f", r->best_eval_loss);
-    fprintf(stderr, "\nadapter in %s; try it:\n  vkft generate --model '%s' --adapter '%s' --prompt '...'\n", o->output_dir, o->model,
+        fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
+    fprintf(stderr, "adapter in %s; try it:\n  vkft generate --model '%s' --adapter '%s' --prompt '...'\n", o->output_dir, o->model,
             o->output_dir);
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
