@@ -104,9 +104,9 @@ static bool check_values(const vkft_converter *c, const vkft_checkpoint_tensor *
         float value;
         vkft_to_f32(c->from, c->source + c->bad[task] * (vkft_dtype_bits(c->from) / 8), 1, &value);
         bool finite = value - value == 0;
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, %s %s", source->shard->path,
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, %s%s", source->shard->path,
                          source->tensor->name, c->first + c->bad[task], (double)value,
-                         finite ? "which does not fit" : "expected finite weights; the checkpoint is damaged",
+                         finite ? "which does not fit " : "expected finite weights; the checkpoint is damaged",
                          finite ? vkft_dtype_name(c->to) : "");
     }
     return true;

@@ -1,12 +1,14 @@
 /* Bad input from outside: exit code 1, one line on stderr that names the place, and nothing half-written. And the memory plan of --dry-run
  * against what the run holds. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 #include "directory.h"
@@ -41,22 +43,27 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Trains on a data file with this name and content and expects one last line with `part`. */
+/* The program ends with exit code 1 and one last line with `part`, and leaves no adapter. */
+static void fails(const fixture *f, const char *model, const char *data, const char *more, const char *part)
+{
+    vkft_test_result r = vkft_test_program("train --model %s --data %s --output-dir %s/out --max-steps 1 --quant fp32 %s", model, data, f->dir, more);
+    char *line = strstr(r.err, "vkft: error: ");
+    if (r.exit_code != 1 || !line || !strstr(line, part) || strchr(line, '\n') != line + strlen(line) - 1)
+        fail_msg("%s, %s %s: exit code %d, expected one line with \"%s\", got:\n%s", model, data, more, r.exit_code, part, r.err);
+    char adapter[700];
+    snprintf(adapter, sizeof adapter, "%s/out/adapter_model.safetensors", f->dir);
+    assert_false(vkft_file_exists(adapter));
+    vkft_test_result_free(&r);
+}
+
+/* The same with a data file of this name and content. */
 static void refuses(const fixture *f, const char *name, const char *content, const char *more, const char *part)
 {
     vkft_err err;
-    char path[600], out[600];
+    char path[600];
     snprintf(path, sizeof path, "%s/%s", f->dir, name);
-    snprintf(out, sizeof out, "%s/out", f->dir);
     expect_ok(vkft_file_write(path, content, strlen(content), &err));
-    vkft_test_result r = vkft_test_program("train --model %s --data %s --output-dir %s --max-steps 1 --quant fp32 %s", f->model, path, out, more);
-    char *line = strstr(r.err, "vkft: error: ");
-    if (r.exit_code != 1 || !line || !strstr(line, part) || strchr(line, '\n') != line + strlen(line) - 1)
-        fail_msg("%s: exit code %d, expected one line with \"%s\", got:\n%s", name, r.exit_code, part, r.err);
-    char adapter[700];
-    snprintf(adapter, sizeof adapter, "%s/adapter_model.safetensors", out);
-    assert_false(vkft_file_exists(adapter));
-    vkft_test_result_free(&r);
+    fails(f, f->model, path, more, part);
 }
 
 static void test_bad_data(void **state)
@@ -86,6 +93,143 @@ static void test_bad_settings(void **state)
     refuses(f, "good.jsonl", rows, "--device no-such-device", "matches no device");
     refuses(f, "good.jsonl", rows, "--val-split 0.9", "leaves nothing");
     refuses(f, "good.jsonl", rows, "--output-dir /proc/vkft", "/proc/vkft");
+}
+
+/* A new tiny checkpoint in DIR/name, written into path. */
+static void write_model(const fixture *f, const char *name, const vkft_tiny_model *tiny, char path[600])
+{
+    vkft_err err;
+    snprintf(path, 600, "%s/%s", f->dir, name);
+    expect_ok(vkft_directory_create(path, &err));
+    vkft_tiny_model_write(tiny, path);
+}
+
+/* Replaces the first `from` in a text file by `to`. */
+static void replace_text(const char *path, const char *from, const char *to)
+{
+    vkft_err err;
+    size_t size;
+    char *text = vkft_test_read(path, &size), *at = strstr(text, from), *changed = malloc(size + strlen(to) + 1);
+    assert_non_null(at);
+    int n = sprintf(changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    expect_ok(vkft_file_write(path, changed, (size_t)n, &err));
+    free(text), free(changed);
+}
+
+static void test_bad_checkpoints(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err;
+    char data[600], model[600], path[700];
+    snprintf(data, sizeof data, "%s/tokens.jsonl", f->dir);
+    expect_ok(vkft_file_write(data, "{\"input_ids\": [1, 2, 3]}\n", 25, &err));
+    vkft_tiny_model tiny = vkft_tiny_model_default(), shards = tiny;
+    shards.shards = 2;
+
+    fails(f, "/nonexistent/model", data, "", "/nonexistent/model");
+    write_model(f, "truncated", &shards, model);
+    snprintf(path, sizeof path, "%s/model-00002-of-00002.safetensors", model);
+    size_t size;
+    char *weights = vkft_test_read(path, &size);
+    expect_ok(vkft_file_write(path, weights, size - 1, &err));
+    free(weights);
+    fails(f, model, data, "", "model-00002-of-00002.safetensors");
+
+    write_model(f, "missing", &shards, model);
+    snprintf(path, sizeof path, "%s/model-00001-of-00002.safetensors", model);
+    assert_int_equal(remove(path), 0);
+    fails(f, model, data, "", "model-00001-of-00002.safetensors");
+
+    write_model(f, "nan", &tiny, model);
+    snprintf(path, sizeof path, "%s/model.safetensors", model);
+    weights = vkft_test_read(path, &size);
+    static const unsigned char nan[4] = {0, 0, 0xc0, 0x7f};
+    memcpy(weights + size - 4, nan, 4);
+    expect_ok(vkft_file_write(path, weights, size, &err));
+    free(weights);
+    fails(f, model, data, "", "element 3071 is nan");
+
+    write_model(f, "shape", &tiny, model);
+    snprintf(path, sizeof path, "%s/config.json", model);
+    replace_text(path, "\"intermediate_size\"", "\"intermediate_size\": 80, \"_\"");
+    fails(f, model, data, "", "mlp");
+
+    write_model(f, "architecture", &tiny, model);
+    snprintf(path, sizeof path, "%s/config.json", model);
+    replace_text(path, "\"model_type\"", "\"model_type\": \"mamba\", \"_\"");
+    fails(f, model, data, "", "mamba");
+}
+
+static void test_no_device(void **state)
+{
+    const fixture *f = *state;
+    static const char *const names[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"};
+    char *before[2];
+    for (int i = 0; i < 2; i++) {
+        before[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
+        setenv(names[i], "/nonexistent.json", 1);
+    }
+    refuses(f, "good.jsonl", "{\"input_ids\": [1, 2, 3]}\n", "", "Vulkan");
+    for (int i = 0; i < 2; i++) {
+        if (before[i])
+            setenv(names[i], before[i], 1);
+        else
+            unsetenv(names[i]);
+        free(before[i]);
+    }
+}
+
+/* Samples whose activations fill any device that tests run on: the plan is compared with what is free before anything is allocated. */
+static void test_too_little_memory(void **state)
+{
+    const fixture *f = *state;
+    vkft_tiny_model wide = vkft_tiny_model_default();
+    wide.hidden_size = 2048, wide.intermediate_size = 512, wide.layers = 1, wide.max_position = 4096;
+    char model[600];
+    write_model(f, "wide", &wide, model);
+    char path[600], *text = malloc(3u << 20);
+    size_t n = 0;
+    for (int row = 0; row < 300; row++) {
+        n += (size_t)sprintf(text + n, "{\"input_ids\": [1");
+        for (int i = 0; i < 4000; i++)
+            n += (size_t)sprintf(text + n, ",2");
+        n += (size_t)sprintf(text + n, "]}\n");
+    }
+    vkft_err err;
+    snprintf(path, sizeof path, "%s/long.jsonl", f->dir);
+    expect_ok(vkft_file_write(path, text, n, &err));
+    free(text);
+    fails(f, model, path, "--batch-size 300 --max-seq-length 4096 --no-gradient-checkpointing", "GiB");
+}
+
+/* A disk that fills while a checkpoint is written (a limit on the size of files acts like one): the run ends with one line, the checkpoints
+ * before it stay whole, nothing half-written stays, and with space again the run goes on. */
+static void test_full_disk(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err;
+    char data[600], path[700];
+    snprintf(data, sizeof data, "%s/full.jsonl", f->dir);
+    expect_ok(vkft_file_write(data, "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4, 5]}\n", 48, &err));
+    const char *flags = "--max-steps 4 --save-steps 2 --lora-r 64 --gradient-accumulation-steps 1 --quant fp32";
+    vkft_test_program_ok("convert %s -o %s/full.vkft --quant fp32", f->model, f->dir);
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 100000;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    vkft_test_result r = vkft_test_program("train --model %s/full.vkft --data %s --output-dir %s/full %s", f->dir, data, f->dir, flags);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    char *line = strstr(r.err, "vkft: error: ");
+    if (r.exit_code != 1 || !line || !strstr(line, ".safetensors") || strchr(line, '\n') != line + strlen(line) - 1)
+        fail_msg("exit code %d:\n%s", r.exit_code, r.err);
+    vkft_test_result_free(&r);
+    snprintf(path, sizeof path, "%s/full/checkpoint-2", f->dir);
+    assert_false(vkft_directory_exists(path));
+    vkft_test_program_ok("train --model %s/full.vkft --data %s --output-dir %s/full %s --resume-from-checkpoint auto", f->dir, data, f->dir, flags);
+    assert_true(vkft_directory_exists(path));
 }
 
 /* The device memory that a step holds is what --dry-run says, and does not change from step to step. */
@@ -123,6 +267,8 @@ static void test_plan_is_what_runs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_data), cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_plan_is_what_runs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_data), cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_bad_checkpoints),
+                                        cmocka_unit_test(test_no_device), cmocka_unit_test(test_too_little_memory),
+                                        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_plan_is_what_runs)};
     return cmocka_run_group_tests_name("errors", tests, set_up, tear_down);
 }

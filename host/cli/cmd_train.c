@@ -205,10 +205,11 @@ int cmd_train(int argc, char **argv)
     if (!cli_flags(&train_table, &options, argc, argv, &recipe, &code))
         return code;
     const vkft_train_options *run = &options.run;
+    vkft_err err = {0};
     if (!run->data && !run->dry_run) {
-        vkft_err missing;
-        vkft_fail(&missing, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
-        return cli_fail(&missing);
+        vkft_fail(&err, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
+        recipe_free(&recipe);
+        return cli_fail(&err);
     }
     if (!run->dry_run)
         print_settings(run);
@@ -216,7 +217,6 @@ int cmd_train(int argc, char **argv)
     progress display = progress_new(run->logging_steps);
     vkft_train_observer observer = progress_observer(&display);
     vkft_train_result result = {0};
-    vkft_err err = {0};
     bool ok = vkft_train(run, &observer, &result, &err);
     progress_close(&display);
     if (!ok)

@@ -1,0 +1,83 @@
+/* A model on a device: what is planned is what is allocated, once, before the first step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "expect.h"
+#include "program.h"
+#include "random.h"
+#include "runner.h"
+#include "tiny_model.h"
+
+#define LONGEST 17
+#define SAMPLES 3
+
+static void fill_sample(vkft_sample *sample, int32_t *ids, int32_t *labels, uint32_t length, uint64_t seed)
+{
+    for (uint32_t i = 0; i < length; i++)
+        ids[i] = labels[i] = (int32_t)(96 * vkft_random_uniform(seed, length, i));
+    *sample = (vkft_sample){.ids = ids, .labels = labels, .length = length, .trained = length - 1};
+}
+
+/* Steps with batches of every shape, evaluations between them: not one vkAllocateMemory after the start, and the bytes of the plan. */
+static void check_variant(const char *dir, vkft_quant quant, bool checkpointing)
+{
+    vkft_err err;
+    vkft_runner runner;
+    vkft_train_observer quiet = {0};
+    vkft_runner_source source = {.model = dir, .quant = quant, .quant_given = true, .double_quant = true};
+    expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
+    expect_ok(vkft_lora_choose(&runner.lora, &runner.model, "all-linear", 4, 8, 0, &err));
+    float *flat = calloc(runner.lora.floats, sizeof *flat);
+    vkft_lora_init(&runner.lora, 1, flat);
+    vkft_batch_limits limits = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST};
+    expect_ok(vkft_runner_plan(&runner, &limits, true, checkpointing, &err));
+    vkft_adamw adamw = {0.9, 0.999, 1e-8, 0.01, 1.0};
+    expect_ok(vkft_runner_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
+    vkft_memory_stats started = vkft_memory_get_stats(runner.dev);
+    assert_int_equal(started.device_bytes, runner.plan.device_bytes);
+
+    for (uint32_t step = 0; step < 12; step++) {
+        vkft_sample samples[SAMPLES];
+        const vkft_sample *batch[SAMPLES];
+        int32_t ids[SAMPLES][LONGEST], labels[SAMPLES][LONGEST];
+        uint32_t count = 1 + step % SAMPLES;
+        double loss, norm;
+        for (uint32_t i = 0; i < count; i++) {
+            fill_sample(&samples[i], ids[i], labels[i], step == 0 ? LONGEST : 2 + (5 * step + 3 * i) % (LONGEST - 1), step);
+            batch[i] = &samples[i];
+        }
+        expect_ok(vkft_runner_train_batch(&runner, batch, count, 0.1, step, &loss, &err));
+        expect_ok(vkft_optimizer_update(&runner.optimizer, 1e-3, step + 1, &norm, &err));
+        expect_ok(vkft_runner_eval_batch(&runner, batch, count, &loss, &err));
+        assert_true(loss > 0 && norm > 0);
+    }
+    vkft_memory_stats ended = vkft_memory_get_stats(runner.dev);
+    assert_int_equal(ended.allocations, started.allocations);
+    assert_int_equal(ended.device_peak_bytes, runner.plan.device_bytes);
+    assert_int_equal(ended.host_bytes, started.host_bytes);
+    free(flat);
+    vkft_runner_close(&runner);
+}
+
+static void test_no_allocation_in_a_step(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory();
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    vkft_tiny_model_write(&tiny, dir);
+    check_variant(dir, VKFT_QUANT_FP32, true);
+    check_variant(dir, VKFT_QUANT_NF4, true);
+    check_variant(dir, VKFT_QUANT_NF4, false);
+    vkft_test_remove_directory(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step)};
+    return cmocka_run_group_tests_name("runner", tests, NULL, NULL);
+}
