@@ -122,7 +122,8 @@ static void test_bad_checkpoints(void **state)
     vkft_err err;
     char data[600], model[600], path[700];
     snprintf(data, sizeof data, "%s/tokens.jsonl", f->dir);
-    expect_ok(vkft_file_write(data, "{\"input_ids\": [1, 2, 3]}\n", 25, &err));
+    static const char row[] = "{\"input_ids\": [1, 2, 3]}\n";
+    expect_ok(vkft_file_write(data, row, strlen(row), &err));
     vkft_tiny_model tiny = vkft_tiny_model_default(), shards = tiny;
     shards.shards = 2;
 
@@ -210,7 +211,8 @@ static void test_full_disk(void **state)
     vkft_err err;
     char data[600], path[700];
     snprintf(data, sizeof data, "%s/full.jsonl", f->dir);
-    expect_ok(vkft_file_write(data, "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4, 5]}\n", 48, &err));
+    static const char rows[] = "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4, 5]}\n";
+    expect_ok(vkft_file_write(data, rows, strlen(rows), &err));
     const char *flags = "--max-steps 4 --save-steps 2 --lora-r 64 --gradient-accumulation-steps 1 --quant fp32";
     vkft_test_program_ok("convert %s -o %s/full.vkft --quant fp32", f->model, f->dir);
     signal(SIGXFSZ, SIG_IGN);
