@@ -21,10 +21,10 @@ typedef struct piece {
     int id;
 } piece;
 
-static char *with_marks(const char *bytes, int length)
+static char *with_marks(const char *bytes, uint32_t length)
 {
-    char *text = calloc(3ull * (size_t)length + 1, 1);
-    for (int i = 0; i < length; i++)
+    char *text = calloc(3ull * length + 1, 1);
+    for (uint32_t i = 0; i < length; i++)
         if (bytes[i] == ' ')
             strcat(text, MARK);
         else
@@ -77,14 +77,14 @@ void vkft_llama2c_tokenizer(const char *bin_path, const char *json_path)
     piece *pieces = calloc(size, sizeof *pieces);
     int count = 0;
     for (; at + 8 <= size; count++) {
-        int32_t length;
+        uint32_t length;
         memcpy(&pieces[count].score, data + at, 4);
         memcpy(&length, data + at + 4, 4);
-        assert_true(length >= 0 && at + 8 + (size_t)length <= size);
+        assert_true(length <= size - at - 8);
         pieces[count].text = count > 2 ? with_marks(data + at + 8, length) : strdup(count == 0 ? "<unk>" : count == 1 ? "<s>" : "</s>");
         pieces[count].id = count;
         cJSON_AddNumberToObject(vocab, pieces[count].text, count);
-        at += 8 + (size_t)length;
+        at += 8ull + length;
     }
     qsort(pieces, (size_t)count, sizeof *pieces, better_first);
     for (int i = 0; i < count; i++)
