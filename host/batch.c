@@ -65,37 +65,6 @@ void vkft_batch_free(vkft_batch *batch, vkft_device *dev)
     memset(batch, 0, sizeof *batch);
 }
 
-static int descending(const void *pa, const void *pb)
-{
-    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
-    return a < b ? 1 : a > b ? -1 : 0;
-}
-
-static uint32_t sum_of_largest(uint32_t *values, uint32_t count, uint32_t n)
-{
-    qsort(values, count, sizeof *values, descending);
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < n && i < count; i++)
-        sum += values[i];
-    return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
-}
-
-vkft_batch_limits vkft_batch_limits_of(const vkft_dataset *data, uint32_t batch_size)
-{
-    vkft_batch_limits limits = {.positions = data->max_length};
-    uint32_t *values = malloc((data->count + 1ull) * sizeof *values);
-    if (!values) /* the coarse bound serves as well */
-        return (vkft_batch_limits){batch_size * data->max_length, batch_size * data->max_length, data->max_length};
-    for (uint32_t i = 0; i < data->count; i++)
-        values[i] = data->samples[i].length;
-    limits.tokens = sum_of_largest(values, data->count, batch_size);
-    for (uint32_t i = 0; i < data->count; i++)
-        values[i] = data->samples[i].trained;
-    limits.rows = sum_of_largest(values, data->count, batch_size);
-    free(values);
-    return limits;
-}
-
 /* The rows whose loss counts: position i predicts label i+1. */
 static void fill_targets(vkft_batch *batch, const vkft_sample *sample, uint32_t start)
 {

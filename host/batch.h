@@ -30,9 +30,6 @@ uint64_t vkft_batch_bytes(const vkft_batch_limits *limits);
 bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limits *limits, vkft_err *err);
 void vkft_batch_free(vkft_batch *batch, vkft_device *dev);
 
-/* The largest batch of batch_size samples that any order of the data can give. */
-vkft_batch_limits vkft_batch_limits_of(const vkft_dataset *data, uint32_t batch_size);
-
 /* Lays the samples out. window: 0, or how many tokens a query sees back, itself included. */
 void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint32_t count, uint32_t window);
 

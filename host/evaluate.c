@@ -6,30 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data.h"
 #include "file_io.h"
 
 bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_size, uint32_t max_batches,
                    const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
-    uint32_t batches = (split->count + batch_size - 1) / batch_size;
+    uint32_t batches = (split->packs + batch_size - 1) / batch_size;
     if (max_batches && batches > max_batches)
         batches = max_batches;
+    const vkft_sample **samples = malloc((split->count + 1ull) * sizeof *samples);
+    bool ok = samples || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
     double sum = 0;
     *tokens = 0;
-    for (uint32_t b = 0; b < batches; b++) {
-        uint32_t first = b * batch_size, count = split->count - first;
-        count = count < batch_size ? count : batch_size;
-        double batch_sum;
-        if (!vkft_runner_eval_batch(runner, split->samples + first, count, &batch_sum, err))
-            return false;
+    for (uint32_t b = 0; ok && b < batches; b++) {
+        uint32_t count = vkft_split_batch(split, NULL, b * batch_size, batch_size, samples);
+        double batch_sum = 0;
+        ok = vkft_runner_eval_batch(runner, samples, count, &batch_sum, err);
         sum += batch_sum;
         for (uint32_t i = 0; i < count; i++)
-            *tokens += split->samples[first + i]->trained;
+            *tokens += samples[i]->trained;
         if (observer->work)
             observer->work(observer->context, "evaluating", b + 1, batches);
     }
+    free(samples);
     *loss = sum / (double)*tokens;
-    return true;
+    return ok;
 }
 
 /* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was not asked for. */
@@ -76,39 +78,33 @@ static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, con
     return vkft_writer_commit(writer, err);
 }
 
-static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, vkft_dataset *data, vkft_err *err)
+static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, const vkft_train_observer *observer, vkft_dataset *data,
+                      vkft_err *err)
 {
-    char *path = NULL;
-    if (!vkft_dataset_find(o->data, "valid", &path, NULL) || !path)
-        if (!vkft_dataset_find(o->data, "train", &path, err))
+    static const char *const splits[] = {"test", "valid", "train"};
+    bool found = false;
+    for (int i = 0; i < 3 && !found; i++)
+        if (!vkft_data_open(&o->data, splits[i], &runner->text, &runner->config, observer, data, &found, err))
             return false;
-    int32_t eos = runner->tokenizer ? vkft_tokenizer_eos_id(runner->tokenizer) : -1;
-    vkft_dataset_options options = {
-        .max_seq_length = o->max_seq_length, .mask_prompt = o->mask_prompt, .vocab_size = runner->config.vocab_size,
-        .eos_id = eos >= 0 ? eos : runner->config.eos_count ? runner->config.eos_token_ids[0] : -1,
-    };
-    bool ok = vkft_dataset_open(path, runner->tokenizer, &options, data, err);
-    free(path);
-    return ok;
+    return true;
 }
 
 static bool evaluate_file(vkft_runner *runner, const vkft_eval_options *o, const vkft_dataset *data, const float *flat,
                           const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err)
 {
-    vkft_batch_limits limits = vkft_batch_limits_of(data, o->batch_size);
-    vkft_split split = {.samples = malloc((data->count + 1ull) * sizeof *split.samples), .count = data->count};
-    if (!split.samples)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    for (uint32_t i = 0; i < data->count; i++)
-        split.samples[i] = &data->samples[i];
-    bool ok = vkft_runner_plan(runner, &limits, false, false, err) &&
+    vkft_split split = {0};
+    vkft_batch_limits limits;
+    uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
+    bool ok = vkft_split_new(&split, data, NULL, data->count, pack_tokens, err) &&
+              vkft_split_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err) &&
+              vkft_runner_plan(runner, &limits, false, false, err) &&
               vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&
               (o->per_token
                    ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
                    : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
     if (ok)
         result->perplexity = exp(result->loss);
-    free(split.samples);
+    vkft_split_free(&split);
     return ok;
 }
 
@@ -118,10 +114,11 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *obse
     vkft_dataset data = {0};
     float *flat = NULL;
     vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant};
+                                 .double_quant = options->double_quant, .chat_template = options->data.chat_template};
     if (!vkft_runner_open(&runner, &source, observer, err))
         return false;
-    bool ok = load_data(options, &runner, &data, err) && vkft_runner_use_adapter(&runner, options->adapter, &flat, err) &&
+    bool ok = load_data(options, &runner, observer, &data, err) &&
+              vkft_runner_use_adapter(&runner, options->adapter, &flat, err) &&
               evaluate_file(&runner, options, &data, flat, observer, result, err);
     free(flat);
     vkft_dataset_free(&data);

@@ -43,7 +43,7 @@ static double now_seconds(void)
 static bool encode_prompt(generator *gen, vkft_err *err)
 {
     const vkft_generate_options *o = gen->options;
-    const vkft_tokenizer *tok = gen->runner.tokenizer;
+    const vkft_tokenizer *tok = gen->runner.text.tokenizer;
     if (!o->prompt) {
         for (uint32_t i = 0; i < o->id_count; i++) {
             if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= gen->runner.config.vocab_size)
@@ -180,7 +180,7 @@ static bool ends(const generator *gen, int32_t id)
     for (uint32_t i = 0; i < c->eos_count; i++)
         if (c->eos_token_ids[i] == id)
             return true;
-    return gen->runner.tokenizer && vkft_tokenizer_eos_id(gen->runner.tokenizer) == id;
+    return gen->runner.text.tokenizer && vkft_tokenizer_eos_id(gen->runner.text.tokenizer) == id;
 }
 
 static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, vkft_err *err)
@@ -270,8 +270,8 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&
               vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
               start(&gen, flat, err);
-    if (ok && gen.runner.tokenizer)
-        ok = (stream = vkft_text_stream_new(gen.runner.tokenizer, true, err)) != NULL;
+    if (ok && gen.runner.text.tokenizer)
+        ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);
     vkft_text_stream_free(stream);
     free(flat);

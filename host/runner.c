@@ -36,17 +36,6 @@ static bool open_config(vkft_runner *runner, const char *path, vkft_err *err)
     return ok;
 }
 
-static bool open_tokenizer(vkft_runner *runner, vkft_err *err)
-{
-    size_t length, config_length = 0;
-    const char *json = vkft_model_file_blob(runner->file, "tokenizer.json", &length);
-    if (!json)
-        return true;
-    const char *config = vkft_model_file_blob(runner->file, "tokenizer_config.json", &config_length);
-    runner->tokenizer = vkft_tokenizer_new(json, length, config, config_length, "tokenizer.json", err);
-    return runner->tokenizer != NULL;
-}
-
 typedef struct progress {
     const vkft_train_observer *observer;
     const char *what;
@@ -78,7 +67,7 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
         runner->config = *vkft_model_file_config(runner->file);
     }
     if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant, err) &&
-        (only_config || open_tokenizer(runner, err)) && vkft_graph_init(&runner->train.graph) &&
+        (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) && vkft_graph_init(&runner->train.graph) &&
         vkft_graph_init(&runner->eval.graph))
         return true;
     vkft_runner_close(runner);
@@ -262,7 +251,7 @@ void vkft_runner_close(vkft_runner *runner)
     }
     vkft_lora_free(&runner->lora);
     vkft_model_free(&runner->model);
-    vkft_tokenizer_free(runner->tokenizer);
+    vkft_model_text_free(&runner->text);
     vkft_model_file_close(runner->file);
     vkft_device_close(runner->dev);
     memset(runner, 0, sizeof *runner);

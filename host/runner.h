@@ -9,8 +9,8 @@
 #include "batch.h"
 #include "decoder.h"
 #include "lora.h"
+#include "model_text.h"
 #include "optimizer.h"
-#include "tokenizer.h"
 #include "train.h"
 
 typedef enum vkft_plan_item {
@@ -52,7 +52,7 @@ typedef struct vkft_pass {
 typedef struct vkft_runner {
     vkft_model_file *file; /* NULL when only a configuration was opened */
     vkft_config config;
-    vkft_tokenizer *tokenizer; /* NULL when the model has none */
+    vkft_model_text text; /* tokenizer and chat template */
     vkft_model model;
     vkft_lora_set lora;
     vkft_memory_plan plan;
@@ -75,6 +75,7 @@ typedef struct vkft_runner_source {
     const char *model; /* directory or .vkft file; with only_config a directory that may hold config.json alone, or that file */
     vkft_quant quant;
     bool quant_given, double_quant;
+    const char *chat_template; /* a file that goes before the model's own, or NULL */
     bool only_config;
 } vkft_runner_source;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "data.h"
 #include "random.h"
 #include "schedule.h"
 
@@ -28,28 +29,24 @@ static bool interrupted(const vkft_trainer *t)
     return t->observer->interrupted && t->observer->interrupted(t->observer->context);
 }
 
-/* The samples of an epoch in their order. */
+/* The packs of an epoch in their order. */
 static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
 {
     if (t->order_epoch != epoch) {
         if (t->options->shuffle)
-            vkft_random_permutation(t->options->seed, VKFT_STREAM_SHUFFLE + epoch, t->order, t->train.count);
+            vkft_random_permutation(t->options->seed, VKFT_STREAM_SHUFFLE + epoch, t->order, t->train.packs);
         else
-            for (uint32_t i = 0; i < t->train.count; i++)
+            for (uint32_t i = 0; i < t->train.packs; i++)
                 t->order[i] = i;
         t->order_epoch = epoch;
     }
     return t->order;
 }
 
-/* The micro batch number `micro` of an epoch; returns its size. */
+/* The micro batch number `micro` of an epoch; returns how many samples it has. */
 static uint32_t micro_batch(vkft_trainer *t, uint64_t epoch, uint32_t micro, const vkft_sample **samples)
 {
-    const uint32_t *order = epoch_order(t, epoch);
-    uint32_t first = micro * t->options->batch_size, count = 0;
-    for (; count < t->options->batch_size && first + count < t->train.count; count++)
-        samples[count] = t->train.samples[order[first + count]];
-    return count;
+    return vkft_split_batch(&t->train, epoch_order(t, epoch), micro * t->options->batch_size, t->options->batch_size, samples);
 }
 
 typedef struct step_result {
@@ -184,7 +181,7 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    const vkft_sample **samples = malloc(o->batch_size * sizeof *samples);
+    const vkft_sample **samples = malloc((t->train.count + 1ull) * sizeof *samples);
     if (!samples)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
     interval since = {.started = now_seconds()};
@@ -344,7 +341,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in adapters on %u modules",
                      (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
                      (unsigned long long)t->runner.lora.parameters, t->runner.lora.count);
-    vkft_trainer_show_sample(t);
+    vkft_data_show_sample(t->runner.text.tokenizer, t->train.samples[0], "first sample", t->observer);
     double started = now_seconds();
     uint64_t tokens = t->state.tokens;
     if (!train_loop(t, result, err))

@@ -16,9 +16,22 @@ typedef enum vkft_scheduler {
 } vkft_scheduler;
 
 /* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
+/* Where samples come from and how they are made. */
+typedef struct vkft_data_options {
+    const char *path; /* a file, or a directory with train / valid / test files */
+    const char *completions;   /* NULL, or a text file whose lines answer those of path */
+    const char *keys;          /* NULL, or "question=Q,answer=A" */
+    const char *chat_template; /* NULL: the model's own */
+    bool apply_chat_template;  /* prompts and answers too become conversations */
+    uint32_t max_seq_length;
+    bool mask_prompt;
+    bool mask_history; /* train on a conversation's last turn only */
+    bool packing;
+} vkft_data_options;
+
 typedef struct vkft_train_options {
     const char *model;
-    const char *data;
+    vkft_data_options data;
     const char *output_dir;
     bool overwrite;
 
@@ -44,8 +57,6 @@ typedef struct vkft_train_options {
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
     double max_grad_norm; /* 0: no clipping */
 
-    uint32_t max_seq_length;
-    bool mask_prompt;
     bool shuffle;
     uint64_t seed;
     bool gradient_checkpointing;
@@ -101,11 +112,11 @@ bool vkft_train(const vkft_train_options *options, const vkft_train_observer *ob
 
 /* Loss over a dataset. per_token: a .jsonl path or NULL. */
 typedef struct vkft_eval_options {
-    const char *model, *adapter, *data, *device, *per_token;
+    const char *model, *adapter, *device, *per_token;
+    vkft_data_options data;
     vkft_quant quant;
     bool quant_given, double_quant;
-    uint32_t batch_size, max_seq_length;
-    bool mask_prompt;
+    uint32_t batch_size;
 } vkft_eval_options;
 typedef struct vkft_eval_result {
     double loss, perplexity;

@@ -5,13 +5,8 @@
 #include "dataset.h"
 #include "run_directory.h"
 #include "runner.h"
+#include "split.h"
 #include "train.h"
-
-/* Samples of one split, borrowed from a dataset. */
-typedef struct vkft_split {
-    const vkft_sample **samples;
-    uint32_t count;
-} vkft_split;
 
 typedef struct vkft_trainer {
     const vkft_train_options *options;
@@ -41,9 +36,6 @@ void vkft_trainer_say(const vkft_train_observer *observer, const char *format, .
 
 /* --dry-run: the plan per item, what is free on the device, and flags that would fit; to stdout. */
 bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err);
-
-/* The first sample, masked and trained parts apart. */
-void vkft_trainer_show_sample(const vkft_trainer *t);
 
 /* Mean loss per trained token over at most max_batches batches (0: all). */
 bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_size, uint32_t max_batches,

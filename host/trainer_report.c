@@ -83,39 +83,3 @@ bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err)
     vkft_device_close(dev);
     return true;
 }
-
-/* Text of the tokens, or their numbers without a tokenizer; malloc'ed. */
-static char *describe_tokens(const vkft_trainer *t, const int32_t *ids, uint32_t count)
-{
-    if (t->runner.tokenizer) {
-        vkft_text text = {0};
-        if (vkft_tokenizer_decode(t->runner.tokenizer, ids, count, false, &text, NULL)) {
-            cJSON *string = cJSON_CreateString(text.data);
-            char *escaped = string ? cJSON_PrintUnformatted(string) : NULL;
-            cJSON_Delete(string);
-            vkft_text_free(&text);
-            return escaped;
-        }
-        vkft_text_free(&text);
-    }
-    cJSON *numbers = cJSON_CreateIntArray(ids, (int)(count < 64 ? count : 64));
-    char *list = numbers ? cJSON_PrintUnformatted(numbers) : NULL;
-    cJSON_Delete(numbers);
-    return list;
-}
-
-void vkft_trainer_show_sample(const vkft_trainer *t)
-{
-    const vkft_sample *s = t->train.samples[0];
-    vkft_trainer_say(t->observer, "first sample: %u tokens, %u trained", s->length, s->trained);
-    for (uint32_t begin = 0; begin < s->length;) {
-        bool masked = s->labels[begin] == VKFT_IGNORE_LABEL;
-        uint32_t end = begin + 1;
-        while (end < s->length && (s->labels[end] == VKFT_IGNORE_LABEL) == masked)
-            end++;
-        char *text = describe_tokens(t, s->ids + begin, end - begin);
-        vkft_trainer_say(t->observer, "  %s %.900s", masked ? "masked " : "trained", text ? text : "");
-        cJSON_free(text);
-        begin = end;
-    }
-}

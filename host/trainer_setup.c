@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data.h"
 #include "random.h"
 #include "schedule.h"
 
@@ -19,7 +20,7 @@ vkft_train_options vkft_train_defaults(void)
         .num_train_epochs = 3, .max_steps = -1, .batch_size = 1, .gradient_accumulation_steps = 8,
         .learning_rate = 2e-4, .lr_scheduler_type = VKFT_SCHEDULE_LINEAR, .warmup_steps = 0.03, .optim = "adamw",
         .weight_decay = 0.01, .adam_beta1 = 0.9, .adam_beta2 = 0.999, .adam_epsilon = 1e-8, .max_grad_norm = 1.0,
-        .max_seq_length = 2048, .mask_prompt = true, .shuffle = true, .seed = 42, .gradient_checkpointing = true,
+        .data = {.max_seq_length = 2048, .mask_prompt = true}, .shuffle = true, .seed = 42, .gradient_checkpointing = true,
         .eval_steps = 100, .eval_batches = 25, .load_best_model_at_end = true,
         .save_steps = 100, .save_total_limit = 2, .logging_steps = 1,
     };
@@ -47,42 +48,15 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
     return true;
 }
 
-static void say_data(const vkft_trainer *t, const char *path, const vkft_dataset *data)
+static bool take_samples(const vkft_trainer *t, vkft_split *split, const vkft_dataset *data, const uint32_t *index, uint32_t count,
+                         vkft_err *err)
 {
-    vkft_trainer_say(t->observer, "data: %s: %u samples of %s, %llu tokens, longest %u, %u truncated to --max-seq-length %u",
-                     path, data->count, vkft_data_format_name(data->format), (unsigned long long)data->tokens,
-                     data->max_length, data->truncated, t->options->max_seq_length);
-}
-
-static bool open_split(vkft_trainer *t, const char *split, vkft_dataset *data, bool *found, vkft_err *err)
-{
-    const vkft_train_options *o = t->options;
-    char *path;
-    if (!vkft_dataset_find(o->data, split, &path, err))
+    const vkft_data_options *o = &t->options->data;
+    if (!vkft_split_new(split, data, index, count, o->packing ? o->max_seq_length : 0, err))
         return false;
-    *found = path != NULL;
-    if (!path)
-        return true;
-    const vkft_config *config = &t->runner.config;
-    int32_t eos = t->runner.tokenizer ? vkft_tokenizer_eos_id(t->runner.tokenizer) : -1;
-    vkft_dataset_options options = {
-        .max_seq_length = o->max_seq_length, .mask_prompt = o->mask_prompt, .vocab_size = config->vocab_size,
-        .eos_id = eos >= 0 ? eos : config->eos_count ? config->eos_token_ids[0] : -1,
-    };
-    bool ok = vkft_dataset_open(path, t->runner.tokenizer, &options, data, err);
-    if (ok)
-        say_data(t, path, data);
-    free(path);
-    return ok;
-}
-
-static bool take_samples(vkft_split *split, const vkft_dataset *data, const uint32_t *order, uint32_t first, uint32_t count)
-{
-    split->samples = malloc((count + 1ull) * sizeof *split->samples);
-    split->count = count;
-    for (uint32_t i = 0; split->samples && i < count; i++)
-        split->samples[i] = &data->samples[order ? order[first + i] : first + i];
-    return split->samples != NULL;
+    if (o->packing)
+        vkft_trainer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count, split->packs, o->max_seq_length);
+    return true;
 }
 
 static int by_index(const void *pa, const void *pb)
@@ -104,21 +78,24 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
     vkft_random_permutation(t->options->seed, VKFT_STREAM_SPLIT, order, n);
     qsort(order, held, sizeof *order, by_index);
     qsort(order + held, n - held, sizeof *order, by_index);
-    bool ok = take_samples(&t->valid, &t->data, order, 0, held) && take_samples(&t->train, &t->data, order, held, n - held);
+    bool ok = take_samples(t, &t->valid, &t->data, order, held, err) &&
+              take_samples(t, &t->train, &t->data, order + held, n - held, err);
     free(order);
-    return ok || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while splitting the data");
+    return ok;
 }
 
 static bool open_data(vkft_trainer *t, vkft_err *err)
 {
+    const vkft_runner *r = &t->runner;
+    const vkft_data_options *o = &t->options->data;
     bool found, has_valid;
-    if (!open_split(t, "train", &t->data, &found, err) || !open_split(t, "valid", &t->valid_data, &has_valid, err))
+    if (!vkft_data_open(o, "train", &r->text, &r->config, t->observer, &t->data, &found, err) ||
+        !vkft_data_open(o, "valid", &r->text, &r->config, t->observer, &t->valid_data, &has_valid, err))
         return false;
     if (!has_valid && t->options->val_split > 0)
         return hold_out(t, err);
-    return (take_samples(&t->train, &t->data, NULL, 0, t->data.count) &&
-            (!has_valid || take_samples(&t->valid, &t->valid_data, NULL, 0, t->valid_data.count))) ||
-           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the data");
+    return take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
+           (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
 }
 
 /* The adapter set, and initial parameters in t->flat. */
@@ -152,26 +129,27 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-static vkft_batch_limits limits_of(const vkft_trainer *t)
+static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    if (!o->data) { /* a dry run without data: as large as the flags allow */
-        uint64_t tokens = (uint64_t)o->batch_size * o->max_seq_length;
+    if (!o->data.path) { /* a dry run without data: as large as the flags allow */
+        uint64_t tokens = (uint64_t)o->batch_size * o->data.max_seq_length;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
-        return (vkft_batch_limits){all, all, o->max_seq_length};
+        *limits = (vkft_batch_limits){all, all, o->data.max_seq_length};
+        return true;
     }
-    vkft_batch_limits a = vkft_batch_limits_of(&t->data, o->batch_size);
-    if (!t->valid_data.count)
-        return a;
-    vkft_batch_limits b = vkft_batch_limits_of(&t->valid_data, o->batch_size);
-    return (vkft_batch_limits){larger(a.tokens, b.tokens), larger(a.rows, b.rows), larger(a.positions, b.positions)};
+    vkft_batch_limits a, b;
+    if (!vkft_split_limits(&t->train, o->batch_size, &a, err) || !vkft_split_limits(&t->valid, o->batch_size, &b, err))
+        return false;
+    *limits = (vkft_batch_limits){larger(a.tokens, b.tokens), larger(a.rows, b.rows), larger(a.positions, b.positions)};
+    return true;
 }
 
 static void schedule(vkft_trainer *t)
 {
     const vkft_train_options *o = t->options;
     uint32_t accumulation = o->gradient_accumulation_steps;
-    t->micro_per_epoch = (t->train.count + o->batch_size - 1) / o->batch_size;
+    t->micro_per_epoch = (t->train.packs + o->batch_size - 1) / o->batch_size;
     t->steps_per_epoch = (t->micro_per_epoch + accumulation - 1) / accumulation;
     t->total_steps = o->max_steps > 0 ? (uint64_t)o->max_steps
                                       : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
@@ -195,6 +173,7 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     cJSON_AddNumberToObject(f, "adapter parameters", (double)t->runner.lora.parameters);
     cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
     cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
+    cJSON_AddBoolToObject(f, "--packing", o->data.packing);
     return f;
 }
 
@@ -207,18 +186,18 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->state.best_eval_loss = NAN;
     vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
                                  .double_quant = options->double_quant,
-                                 .only_config = options->dry_run && !options->data};
+                                 .chat_template = options->data.chat_template,
+                                 .only_config = options->dry_run && !options->data.path};
     if (!check_options(options, err) || !vkft_runner_open(&t->runner, &source, observer, err))
         return false;
-    if (!(options->data ? open_data(t, err) : true) || !choose_adapter(t, err))
-        return false;
-    vkft_batch_limits limits = limits_of(t);
+    vkft_batch_limits limits;
     t->runner.profile = options->profile;
-    if (!vkft_runner_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
+    if (!(options->data.path ? open_data(t, err) : true) || !choose_adapter(t, err) || !limits_of(t, &limits, err) ||
+        !vkft_runner_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
         return false;
     schedule(t);
     t->fingerprint = make_fingerprint(t);
-    t->order = malloc((t->train.count + 1ull) * sizeof *t->order);
+    t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
     t->state.history = cJSON_CreateArray();
     return (t->order && t->state.history && t->fingerprint) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
 }
@@ -230,8 +209,8 @@ void vkft_trainer_close(vkft_trainer *t)
     cJSON_Delete(t->fingerprint);
     free(t->order);
     free(t->flat);
-    free(t->train.samples);
-    free(t->valid.samples);
+    vkft_split_free(&t->train);
+    vkft_split_free(&t->valid);
     vkft_dataset_free(&t->data);
     vkft_dataset_free(&t->valid_data);
     vkft_runner_close(&t->runner);

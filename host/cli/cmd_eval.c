@@ -19,16 +19,14 @@ static const flag eval_flags[] = {
      AT(model)},
     {.kind = FLAG_TEXT, .name = "adapter", .alias = "adapter-path", .value = "DIR", .help = "PEFT adapter to apply", AT(adapter)},
     {.kind = FLAG_TEXT, .name = "data", .value = "PATH", .help = "a file, or a directory with a test or valid file", .required = true,
-     AT(data)},
+     AT(data.path)},
     {.kind = FLAG_TEXT, .name = "per-token", .value = "FILE.jsonl", .help = "write ids and log-probabilities of every sample",
      AT(per_token)},
     {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the weights are kept", .choices = cli_quant_choices, AT(quant),
      GIVEN(quant_given)},
     {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
     {.kind = FLAG_U32, .name = "batch-size", .value = "N", .help = "samples computed together", .range = AT_LEAST(1), AT(batch_size)},
-    {.kind = FLAG_U32, .name = "max-seq-length", .value = "N", .help = "longer samples are cut", .range = AT_LEAST(2),
-     AT(max_seq_length)},
-    {.kind = FLAG_SWITCH, .name = "mask-prompt", .help = "measure answers only; no effect on plain text", AT(mask_prompt)},
+    CLI_DATA_FLAGS(AT),
     {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
      .default_text = "the best one", AT(device)},
     {.kind = FLAG_SWITCH, .name = "json", .help = "the result as an object on standard output",
@@ -62,8 +60,7 @@ int cmd_eval(int argc, char **argv)
     eval_options options = {.run = {.quant = train.quant,
                                     .double_quant = train.double_quant,
                                     .batch_size = train.batch_size,
-                                    .max_seq_length = train.max_seq_length,
-                                    .mask_prompt = train.mask_prompt}};
+                                    .data = train.data}};
     vkft_recipe recipe = {0};
     int code;
     if (!cli_flags(&eval_table, &options, argc, argv, &recipe, &code))

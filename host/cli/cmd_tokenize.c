@@ -2,13 +2,9 @@
 #include <stdlib.h>
 
 #include "cli.h"
-#include "file_io.h"
 #include "json_file.h"
 #include "line.h"
-#include "model_file.h"
-#include "tokenizer.h"
-
-#define MAX_TOKENIZER_BYTES ((uint64_t)1 << 28)
+#include "model_text.h"
 
 typedef struct tokenize_options {
     const char *model;
@@ -30,42 +26,6 @@ static const flag_table tokenize_table = {
     .flags = tokenize_flags,
     .count = FLAG_COUNT(tokenize_flags),
 };
-
-static vkft_tokenizer *from_model_file(const char *path, vkft_err *err)
-{
-    vkft_model_file *file = vkft_model_file_open(path, err);
-    if (!file)
-        return NULL;
-    size_t length = 0, config_length = 0;
-    const char *json = vkft_model_file_blob(file, "tokenizer.json", &length);
-    const char *config = vkft_model_file_blob(file, "tokenizer_config.json", &config_length);
-    vkft_tokenizer *tok = NULL;
-    if (json)
-        tok = vkft_tokenizer_new(json, length, config, config_length, path, err);
-    else
-        vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no tokenizer.json", path);
-    vkft_model_file_close(file);
-    return tok;
-}
-
-/* Straight from the checkpoint's files: nothing needs to be converted to tokenize. */
-static vkft_tokenizer *from_directory(const char *dir, vkft_err *err)
-{
-    char *path = vkft_path_join(dir, "tokenizer.json"), *config_path = vkft_path_join(dir, "tokenizer_config.json");
-    char *json = NULL, *config = NULL;
-    size_t length = 0, config_length = 0;
-    vkft_tokenizer *tok = NULL;
-    if (!path || !config_path)
-        vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of memory", dir);
-    else if (vkft_file_read(path, MAX_TOKENIZER_BYTES, &json, &length, err) &&
-             (!vkft_file_exists(config_path) || vkft_file_read(config_path, MAX_TOKENIZER_BYTES, &config, &config_length, err)))
-        tok = vkft_tokenizer_new(json, length, config, config_length, path, err);
-    free(json);
-    free(config);
-    free(path);
-    free(config_path);
-    return tok;
-}
 
 static bool encode(const vkft_tokenizer *tok, bool special, const vkft_text *line, vkft_text *out, vkft_err *err)
 {
@@ -152,11 +112,13 @@ int cmd_tokenize(int argc, char **argv)
     if (!cli_flags(&tokenize_table, &options, argc, argv, &recipe, &code))
         return code;
     vkft_err err = {0};
-    bool directory = vkft_directory_exists(options.model);
-    vkft_tokenizer *tok = directory ? from_directory(options.model, &err) : from_model_file(options.model, &err);
-    bool ok = tok && run(tok, &options, &err);
+    vkft_model_text text;
+    bool ok = vkft_model_text_open(options.model, NULL, &text, &err);
+    if (ok && !text.tokenizer)
+        ok = vkft_fail(&err, VKFT_ERR_INPUT, "%s: the model has no tokenizer", options.model);
+    ok = ok && run(text.tokenizer, &options, &err);
     code = ok ? EXIT_SUCCESS : cli_fail(&err);
-    vkft_tokenizer_free(tok);
+    vkft_model_text_free(&text);
     recipe_free(&recipe);
     return code;
 }

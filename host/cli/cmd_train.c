@@ -46,7 +46,8 @@ static const flag train_flags[] = {
     {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
      AT(model)},
     {.kind = FLAG_TEXT, .name = "data", .value = "PATH",
-     .help = "a .jsonl, .json or .txt file, or a directory with train, valid and test files; required but for --dry-run", AT(data)},
+     .help = "a .jsonl, .json, .csv, .tsv or .txt file, or a directory with train, valid and test files; required but for --dry-run",
+     AT(data.path)},
     {.kind = FLAG_TEXT, .name = "output-dir", .alias = "adapter-path", .value = "DIR", .help = "where the adapter and checkpoints go",
      AT(output_dir)},
     {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace a finished run in --output-dir", AT(overwrite)},
@@ -94,10 +95,7 @@ static const flag train_flags[] = {
      .range = AT_LEAST(0), AT(max_grad_norm)},
 
     {.kind = FLAG_HEADING, .name = "samples"},
-    {.kind = FLAG_U32, .name = "max-seq-length", .value = "N", .help = "longer samples are cut, and counted", .range = AT_LEAST(2),
-     AT(max_seq_length)},
-    {.kind = FLAG_COMING, .name = "packing"},
-    {.kind = FLAG_SWITCH, .name = "mask-prompt", .help = "train on answers only; no effect on plain text", AT(mask_prompt)},
+    CLI_DATA_FLAGS(AT),
     {.kind = FLAG_SWITCH, .name = "shuffle", .help = "new order every epoch; off: file order", AT(shuffle)},
     {.kind = FLAG_U64, .name = "seed", .value = "N", .help = "of order, initial adapter, dropout", AT(seed)},
     {.kind = FLAG_SWITCH, .name = "gradient-checkpointing", .help = "compute activations twice to save memory",
@@ -154,7 +152,7 @@ static void print_settings(const vkft_train_options *o)
     bool file = !o->quant_given && strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0;
     fprintf(stderr, "model      %s (%s%s)\n", o->model, file ? "weights as stored" : quant,
             !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "");
-    fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data ? o->data : "none", o->max_seq_length);
+    fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data.path ? o->data.path : "none", o->data.max_seq_length);
     fprintf(stderr, "adapter    r %u, alpha %g, dropout %g, on %s, to %s\n", o->lora_r, (double)o->lora_alpha, (double)o->lora_dropout,
             o->lora_target_modules, o->output_dir);
     if (o->max_steps > 0)
@@ -206,7 +204,7 @@ int cmd_train(int argc, char **argv)
         return code;
     const vkft_train_options *run = &options.run;
     vkft_err err = {0};
-    if (!run->data && !run->dry_run) {
+    if (!run->data.path && !run->dry_run) {
         vkft_fail(&err, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
         recipe_free(&recipe);
         return cli_fail(&err);

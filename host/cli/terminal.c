@@ -49,11 +49,19 @@ void terminal_setup(int *argc, char ***argv)
     HANDLE console = GetStdHandle(STD_ERROR_HANDLE);
     if (GetConsoleMode(console, &mode))
         SetConsoleMode(console, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
+    console = GetStdHandle(STD_OUTPUT_HANDLE);
+    if (GetConsoleMode(console, &mode))
+        SetConsoleMode(console, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
 }
 
 bool terminal_stderr_is_terminal(void)
 {
     return _isatty(_fileno(stderr)) != 0;
+}
+
+bool terminal_stdout_is_terminal(void)
+{
+    return _isatty(_fileno(stdout)) != 0;
 }
 
 uint32_t terminal_width(void)
@@ -88,6 +96,11 @@ bool terminal_stderr_is_terminal(void)
 {
     const char *term = getenv("TERM");
     return isatty(STDERR_FILENO) && !(term && term[0] == 'd' && term[1] == 'u'); /* "dumb" draws no lines over */
+}
+
+bool terminal_stdout_is_terminal(void)
+{
+    return isatty(STDOUT_FILENO) != 0;
 }
 
 uint32_t terminal_width(void)

@@ -9,6 +9,7 @@
 void terminal_setup(int *argc, char ***argv);
 
 bool terminal_stderr_is_terminal(void);
+bool terminal_stdout_is_terminal(void);
 uint32_t terminal_width(void); /* of stderr, in columns; 80 when unknown */
 
 /* Seconds of a clock that never goes back. */

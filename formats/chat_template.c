@@ -1,0 +1,345 @@
+/* Loading chat templates, rendering them, and finding the assistant's turns in what was rendered.
+ *
+ * A template without {% generation %} marks does not say which text is the assistant's. Rendering the conversation up to a turn, with the
+ * prompt for it, gives where the turn begins; rendering it with the turn, where it ends. Some templates write a turn otherwise when it is the
+ * last one (Qwen 3 drops earlier thoughts): there the end is looked for behind the turn's content.
+ */
+#include "chat_template.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "json_file.h"
+
+struct vkft_chat_template {
+    vkft_jinja *main, *tool_use; /* tool_use may be NULL */
+    cJSON *special;              /* bos_token, eos_token, ...: strings */
+    int64_t now;
+};
+
+static bool no_memory(vkft_err *err)
+{
+    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for a conversation");
+}
+
+static bool parse(const char *text, const char *name, vkft_jinja **out, vkft_err *err)
+{
+    *out = vkft_jinja_new(text, strlen(text), name, err);
+    return *out != NULL;
+}
+
+/* A template as the JSON files have it: a string, or an array of {"name", "template"}. */
+static bool take_templates(vkft_chat_template *chat, const cJSON *value, const char *file, vkft_err *err)
+{
+    if (cJSON_IsString(value))
+        return parse(value->valuestring, file, &chat->main, err);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, value)
+    {
+        const char *name, *text;
+        if (!vkft_json_get_string(item, "name", true, &name, file, err) ||
+            !vkft_json_get_string(item, "template", true, &text, file, err))
+            return false;
+        vkft_jinja **slot = strcmp(name, "default") == 0 ? &chat->main : strcmp(name, "tool_use") == 0 ? &chat->tool_use : NULL;
+        if (slot && !*slot && !parse(text, file, slot, err))
+            return false;
+    }
+    return !chat->tool_use || chat->main ||
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: the list of chat templates has no \"default\"", file);
+}
+
+static bool take_special(vkft_chat_template *chat, const cJSON *config, vkft_err *err)
+{
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const cJSON *value = vkft_json_member(config, names[i]);
+        const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content")) : cJSON_GetStringValue(value);
+        if (text && !cJSON_AddStringToObject(chat->special, names[i], text))
+            return no_memory(err);
+    }
+    return true;
+}
+
+static bool take_config(vkft_chat_template *chat, const vkft_chat_sources *s, vkft_err *err)
+{
+    static const char file[] = "tokenizer_config.json";
+    if (!s->tokenizer_config)
+        return true;
+    cJSON *config = vkft_json_parse(s->tokenizer_config, s->tokenizer_config_length, file, err);
+    const cJSON *value = vkft_json_member(config, "chat_template");
+    bool ok = config && take_special(chat, config, err) && (chat->main || !value || take_templates(chat, value, file, err));
+    cJSON_Delete(config);
+    return ok;
+}
+
+static bool take_json(vkft_chat_template *chat, const vkft_chat_sources *s, vkft_err *err)
+{
+    static const char file[] = "chat_template.json";
+    if (!s->json || chat->main)
+        return true;
+    cJSON *root = vkft_json_parse(s->json, s->json_length, file, err);
+    const cJSON *value = vkft_json_member(root, "chat_template");
+    bool ok = root && (value ? take_templates(chat, value, file, err)
+                             : vkft_fail(err, VKFT_ERR_INPUT, "%s: no \"chat_template\" in it", file));
+    cJSON_Delete(root);
+    return ok;
+}
+
+bool vkft_chat_template_new(const vkft_chat_sources *sources, vkft_chat_template **out, vkft_err *err)
+{
+    vkft_chat_template *chat = calloc(1, sizeof *chat);
+    *out = NULL;
+    if (!chat || !(chat->special = cJSON_CreateObject())) {
+        vkft_chat_template_free(chat);
+        return no_memory(err);
+    }
+    chat->now = (int64_t)time(NULL);
+    bool ok = true;
+    if (sources->jinja) {
+        chat->main = vkft_jinja_new(sources->jinja, sources->jinja_length, sources->jinja_name, err);
+        ok = chat->main != NULL;
+    }
+    ok = ok && take_json(chat, sources, err) && take_config(chat, sources, err);
+    if (ok && chat->main)
+        *out = chat;
+    else
+        vkft_chat_template_free(chat);
+    return ok;
+}
+
+void vkft_chat_template_free(vkft_chat_template *chat)
+{
+    if (!chat)
+        return;
+    vkft_jinja_free(chat->main);
+    vkft_jinja_free(chat->tool_use);
+    cJSON_Delete(chat->special);
+    free(chat);
+}
+
+static const vkft_jinja *template_for(const vkft_chat_template *chat, const cJSON *tools)
+{
+    return tools && chat->tool_use ? chat->tool_use : chat->main;
+}
+
+bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *messages, const cJSON *tools, bool add_generation_prompt,
+                               vkft_jinja_output *out, vkft_err *err)
+{
+    cJSON *variables = cJSON_Duplicate(chat->special, true);
+    bool ok = variables && cJSON_AddItemReferenceToObject(variables, "messages", (cJSON *)(uintptr_t)messages) &&
+              (tools ? cJSON_AddItemReferenceToObject(variables, "tools", (cJSON *)(uintptr_t)tools)
+                     : cJSON_AddNullToObject(variables, "tools") != NULL) &&
+              cJSON_AddNullToObject(variables, "documents") &&
+              cJSON_AddBoolToObject(variables, "add_generation_prompt", add_generation_prompt);
+    ok = ok ? vkft_jinja_render(template_for(chat, tools), variables, chat->now, out, err) : no_memory(err);
+    cJSON_Delete(variables);
+    return ok;
+}
+
+/* What finding the turns of one conversation works with. */
+typedef struct finder {
+    const vkft_chat_template *chat;
+    const cJSON *messages, *tools;
+    const vkft_text *full;
+    vkft_byte_range *turns;
+    uint32_t count;
+} finder;
+
+/* Renders the first `count` messages. False also where the template refuses such a conversation. */
+static bool render_first(const finder *f, int count, bool add_generation_prompt, vkft_text *text)
+{
+    vkft_jinja_output out = {0};
+    cJSON *part = cJSON_CreateArray();
+    for (int i = 0; part && i < count; i++)
+        cJSON_AddItemReferenceToArray(part, cJSON_GetArrayItem(f->messages, i));
+    bool ok = part && vkft_chat_template_render(f->chat, part, f->tools, add_generation_prompt, &out, NULL);
+    cJSON_Delete(part);
+    *text = out.text;
+    out.text = (vkft_text){0};
+    vkft_jinja_output_free(&out);
+    return ok;
+}
+
+static bool is_prefix(const vkft_text *prefix, const vkft_text *full)
+{
+    return prefix->length <= full->length && memcmp(prefix->data, full->data, prefix->length) == 0;
+}
+
+/* The place of `part` in text from `start` on; SIZE_MAX: none. */
+static size_t find(const vkft_text *text, size_t start, const char *part)
+{
+    size_t n = strlen(part);
+    for (size_t i = start; n && i + n <= text->length; i++)
+        if (memcmp(text->data + i, part, n) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+/* The content of a message, which the template may have trimmed at both ends: malloc'ed, NULL when there is none. */
+static char *trimmed_content(const cJSON *message)
+{
+    const char *text = cJSON_GetStringValue(vkft_json_member(message, "content"));
+    static const char spaces[] = " \t\r\n";
+    if (!text)
+        return NULL;
+    text += strspn(text, spaces);
+    size_t n = strlen(text);
+    while (n > 0 && strchr(spaces, text[n - 1]))
+        n--;
+    char *copy = n ? malloc(n + 1) : NULL;
+    if (copy) {
+        memcpy(copy, text, n);
+        copy[n] = 0;
+    }
+    return copy;
+}
+
+/* Where a turn ends that the template writes otherwise when it is the last: behind its content and what follows the content there. */
+static size_t end_behind_content(const finder *f, size_t begin, const char *content, const vkft_text *with_turn)
+{
+    size_t at = content ? find(f->full, begin, content) : SIZE_MAX;
+    if (at == SIZE_MAX)
+        return SIZE_MAX;
+    size_t end = at + strlen(content), there = SIZE_MAX;
+    for (size_t i = 0; (i = find(with_turn, i, content)) != SIZE_MAX; i++)
+        there = i;
+    if (there == SIZE_MAX)
+        return end;
+    const char *tail = with_turn->data + there + strlen(content);
+    size_t length = with_turn->length - (size_t)(tail - with_turn->data);
+    return length <= f->full->length - end && memcmp(f->full->data + end, tail, length) == 0 ? end + length : end;
+}
+
+/* The turn of message i, which is the assistant's; its search begins at `from`. */
+static bool find_turn(const finder *f, int i, size_t from, vkft_byte_range *turn)
+{
+    vkft_text before = {0}, with_turn = {0};
+    char *content = trimmed_content(cJSON_GetArrayItem(f->messages, i));
+    size_t begin = SIZE_MAX, end = SIZE_MAX;
+    if (i > 0 && render_first(f, i, true, &before) && is_prefix(&before, f->full))
+        begin = before.length;
+    else if (content)
+        begin = find(f->full, from, content);
+    bool rendered = render_first(f, i + 1, false, &with_turn);
+    if (begin != SIZE_MAX && rendered && with_turn.length > begin && is_prefix(&with_turn, f->full))
+        end = with_turn.length;
+    else if (begin != SIZE_MAX && i + 1 == cJSON_GetArraySize(f->messages))
+        end = f->full->length;
+    else if (begin != SIZE_MAX)
+        end = end_behind_content(f, begin, content, &with_turn);
+    vkft_text_free(&before);
+    vkft_text_free(&with_turn);
+    free(content);
+    *turn = (vkft_byte_range){begin, end};
+    return begin != SIZE_MAX && end != SIZE_MAX && begin >= from && end > begin;
+}
+
+static bool is_assistant(const cJSON *message)
+{
+    const char *role = cJSON_GetStringValue(vkft_json_member(message, "role"));
+    return role && (strcmp(role, "assistant") == 0 || strcmp(role, "model") == 0);
+}
+
+static bool find_turns(finder *f, vkft_err *err)
+{
+    int count = cJSON_GetArraySize(f->messages);
+    size_t from = 0;
+    f->turns = malloc(((size_t)count + 1) * sizeof *f->turns);
+    if (!f->turns)
+        return no_memory(err);
+    for (int i = 0; i < count; i++) {
+        if (!is_assistant(cJSON_GetArrayItem(f->messages, i)))
+            continue;
+        vkft_byte_range *turn = &f->turns[f->count];
+        if (!find_turn(f, i, from, turn))
+            return vkft_fail(err, VKFT_ERR_INPUT, "message %d is the assistant's, but cannot be found in what the chat template makes of the "
+                             "conversation; use --no-mask-prompt, or a template with {%% generation %%} marks", i + 1);
+        from = turn->end;
+        f->count++;
+    }
+    return true;
+}
+
+/* How many tokens of ids lie before byte `at` of text; *exact is false when a token stands across it. */
+static bool tokens_before(const vkft_tokenizer *tok, const vkft_text *text, size_t at, const vkft_ids *all, uint32_t first, uint32_t *count,
+                          bool *exact, vkft_err *err)
+{
+    vkft_ids part = {0};
+    if (!vkft_tokenizer_encode(tok, text->data, at, false, &part, err)) {
+        vkft_ids_free(&part);
+        return false;
+    }
+    uint32_t n = 0;
+    while (n < part.count && first + n < all->count && part.data[n] == all->data[first + n])
+        n++;
+    *count = n;
+    *exact = n == part.count;
+    vkft_ids_free(&part);
+    return true;
+}
+
+static bool is_blank_token(const vkft_tokenizer *tok, int32_t id)
+{
+    vkft_text text = {0};
+    bool blank = vkft_tokenizer_decode(tok, &id, 1, false, &text, NULL) && text.length > 0;
+    for (size_t i = 0; blank && i < text.length; i++)
+        blank = text.data[i] == ' ' || text.data[i] == '\n' || text.data[i] == '\r' || text.data[i] == '\t';
+    vkft_text_free(&text);
+    return blank;
+}
+
+/* Marks the tokens that hold a byte of the range. */
+static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, vkft_byte_range range, bool drop_blank_end, const vkft_ids *ids,
+                       uint32_t first, uint8_t *mask, vkft_err *err)
+{
+    uint32_t begin, end;
+    bool exact;
+    if (!tokens_before(tok, text, range.begin, ids, first, &begin, &exact, err) ||
+        !tokens_before(tok, text, range.end, ids, first, &end, &exact, err))
+        return false;
+    end += !exact;
+    if (drop_blank_end && end > begin + 1 && end <= ids->count - first && is_blank_token(tok, ids->data[first + end - 1]) &&
+        vkft_tokenizer_is_special(tok, ids->data[first + end - 2]))
+        end--;
+    for (uint32_t i = begin; i < end && first + i < ids->count; i++)
+        mask[first + i] = 1;
+    return true;
+}
+
+static bool mark_turns(const vkft_tokenizer *tok, const vkft_jinja_output *out, const finder *f, bool marked, vkft_train_on train_on,
+                       const vkft_ids *ids, uint32_t first, uint8_t *mask, vkft_err *err)
+{
+    const vkft_byte_range *ranges = marked ? out->generated : f->turns;
+    uint32_t count = marked ? out->generated_count : f->count;
+    for (uint32_t i = train_on == VKFT_TRAIN_ON_LAST && count ? count - 1 : 0; i < count; i++)
+        if (!mark_range(tok, &out->text, ranges[i], !marked, ids, first, mask, err))
+            return false;
+    return true;
+}
+
+bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages, const cJSON *tools,
+                               vkft_train_on train_on, vkft_ids *ids, uint8_t **mask, vkft_err *err)
+{
+    vkft_jinja_output out = {0};
+    finder f = {.chat = chat, .messages = messages, .tools = tools, .full = &out.text};
+    bool marked = vkft_jinja_has_generation(template_for(chat, tools)), all = train_on == VKFT_TRAIN_ON_ALL;
+    uint32_t first = ids->count;
+    *mask = NULL;
+    bool ok = vkft_chat_template_render(chat, messages, tools, false, &out, err) &&
+              vkft_tokenizer_encode(tok, out.text.data ? out.text.data : "", out.text.length, false, ids, err) &&
+              (all || marked || find_turns(&f, err));
+    if (ok && !(*mask = calloc(ids->count + 1ull, 1)))
+        ok = no_memory(err);
+    if (ok && all)
+        memset(*mask + first, 1, ids->count - first);
+    else if (ok)
+        ok = mark_turns(tok, &out, &f, marked, train_on, ids, first, *mask, err);
+    if (!ok) {
+        free(*mask);
+        *mask = NULL;
+    }
+    free(f.turns);
+    vkft_jinja_output_free(&out);
+    return ok;
+}
