@@ -14,8 +14,6 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-/* Smaller files are tokenized again by every run: that takes less time than a person notices. */
-#define CACHE_FROM_BYTES (64u << 20)
 #define CACHE_VERSION 1u
 
 typedef struct batch {
@@ -140,7 +138,8 @@ static uint64_t hash_text(const void *data, size_t size, uint64_t seed)
 static char *cache_path(const opener *o)
 {
     const vkft_dataset_options *p = o->options;
-    char *base = o->file.size >= CACHE_FROM_BYTES ? vkft_os_cache_directory() : NULL, *dir = base ? vkft_path_join(base, "vkft") : NULL;
+    uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
+    char *base = o->file.size >= from ? vkft_os_cache_directory() : NULL, *dir = base ? vkft_path_join(base, "vkft") : NULL;
     char *path = NULL, name[64];
     if (dir && vkft_directory_create(dir, NULL)) {
         uint64_t numbers[] = {CACHE_VERSION, p->max_seq_length, p->mask_prompt, p->train_on, p->vocab_size, (uint64_t)(int64_t)p->eos_id,

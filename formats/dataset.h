@@ -35,6 +35,8 @@ typedef enum vkft_data_format {
 } vkft_data_format;
 
 #define VKFT_IGNORE_LABEL (-100)
+/* Smaller files are tokenized again by every run: that takes less time than a person notices. */
+#define VKFT_CACHE_FROM_BYTES (64u << 20)
 
 /* labels as transformers has them: labels[i] is ids[i] or VKFT_IGNORE_LABEL; the loss at position i-1 predicts labels[i]. labels[0] never counts. */
 typedef struct vkft_sample {
@@ -54,6 +56,7 @@ typedef struct vkft_dataset_options {
     const char *completions; /* NULL, or a second text file: line by line what --data's lines are answered with */
     const vkft_chat_template *chat; /* NULL: none; needed by messages and conversations */
     bool apply_chat_template; /* prompt/completion, instruction and question rows too become a conversation of user and assistant */
+    uint64_t cache_from_bytes; /* size of a file from which its tokens are cached; 0: VKFT_CACHE_FROM_BYTES */
     uint64_t context_hash;    /* of the tokenizer and the template, for the cache */
     void (*progress)(void *context, uint64_t done_bytes, uint64_t all_bytes); /* may be NULL */
     void *progress_context;

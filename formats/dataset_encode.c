@@ -92,7 +92,11 @@ static bool label(builder *b, bool masked, vkft_err *err)
 
 static bool encode(const builder *b, const char *text, bool special, vkft_err *err)
 {
-    return vkft_tokenizer_encode(b->encoder->tok, text, strlen(text), special, &b->out->ids, err);
+    char *decoded = strstr(text, "\xc0\x80") ? malloc(strlen(text) + 1) : NULL;
+    size_t length = decoded ? vkft_json_decode_zeros(text, decoded) : strlen(text);
+    bool ok = vkft_tokenizer_encode(b->encoder->tok, decoded ? decoded : text, length, special, &b->out->ids, err);
+    free(decoded);
+    return ok;
 }
 
 /* EOS, unless the tokenizer put it there already. */

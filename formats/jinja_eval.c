@@ -135,32 +135,67 @@ static void set_argument(jinja_arguments *args, uint32_t i, jinja_value value)
         args->count = i + 1;
 }
 
+/* A call's arguments, evaluated in the present scope. */
+typedef struct call_values {
+    jinja_value positional, named; /* a list and a dict */
+} call_values;
+
+static void spread(jinja_state *s, const jinja_node *node, call_values *values)
+{
+    jinja_value v = jinja_eval(s, node->a);
+    if (s->failed)
+        return;
+    if (node->flag && v.kind != J_DICT) {
+        jinja_fail(s, "** needs a dict, a %s was given", jinja_type_name(v));
+        return;
+    }
+    const jinja_list *items = node->flag ? NULL : jinja_iterate(s, v);
+    for (uint32_t i = 0; items && i < items->count; i++)
+        jinja_push(s, values->positional.as.l, items->items[i]);
+    for (uint32_t i = 0; node->flag && i < v.as.d->count; i++)
+        jinja_put(s, values->named.as.d, v.as.d->pairs[i].key, v.as.d->pairs[i].value);
+}
+
+static call_values eval_arguments(jinja_state *s, const jinja_node *call)
+{
+    call_values values = {jinja_new_list(s, true), jinja_new_dict(s)};
+    for (uint32_t i = 0; i < call->list.count && !s->failed; i++) {
+        if (call->list.items[i]->kind == N_SPREAD)
+            spread(s, call->list.items[i], &values);
+        else
+            jinja_push(s, values.positional.as.l, jinja_eval(s, call->list.items[i]));
+    }
+    for (uint32_t i = 0; i < call->keywords.count && !s->failed; i++) {
+        jinja_value key = {.kind = J_STRING, .as.s = call->keywords.items[i]->name};
+        jinja_put(s, values.named.as.d, key, jinja_eval(s, call->keywords.items[i]->a));
+    }
+    return values;
+}
+
 jinja_value jinja_call_builtin(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_node *call)
 {
     jinja_arguments args = {0};
     bool any = strcmp(builtin->parameters, "*") == 0;
-    uint32_t most = any ? JINJA_MAX_ARGUMENTS : parameter_count(builtin->parameters);
-    if (call->list.count > most)
-        return jinja_fail(s, "%s takes at most %u arguments, %u are given", builtin->name, most, call->list.count);
-    for (uint32_t i = 0; i < call->list.count; i++)
-        set_argument(&args, i, jinja_eval(s, call->list.items[i]));
-    if (any && call->keywords.count) { /* one dict of them, behind the others */
-        jinja_value dict = jinja_new_dict(s);
-        for (uint32_t i = 0; i < call->keywords.count && !s->failed; i++) {
-            jinja_value key = {.kind = J_STRING, .as.s = call->keywords.items[i]->name};
-            jinja_put(s, dict.as.d, key, jinja_eval(s, call->keywords.items[i]->a));
-        }
-        if (call->list.count < most)
-            set_argument(&args, JINJA_MAX_ARGUMENTS - 1, dict);
-    }
-    for (uint32_t i = 0; !any && i < call->keywords.count && !s->failed; i++) {
-        const jinja_node *keyword = call->keywords.items[i];
-        int at = position_of(builtin->parameters, keyword->name);
+    uint32_t most = any ? JINJA_MAX_ARGUMENTS - 1 : parameter_count(builtin->parameters);
+    call_values values = eval_arguments(s, call);
+    if (s->failed)
+        return jinja_undefined(NULL);
+    const jinja_list *positional = values.positional.as.l;
+    const jinja_dict *named = values.named.as.d;
+    if (positional->count > most)
+        return jinja_fail(s, "%s takes at most %u arguments, %u are given", builtin->name, most, positional->count);
+    for (uint32_t i = 0; i < positional->count; i++)
+        set_argument(&args, i, positional->items[i]);
+    if (any && named->count) /* all of them, behind the others */
+        set_argument(&args, JINJA_MAX_ARGUMENTS - 1, values.named);
+    for (uint32_t i = 0; !any && i < named->count; i++) {
+        const jinja_string *name = named->pairs[i].key.as.s;
+        int at = named->pairs[i].key.kind == J_STRING ? position_of(builtin->parameters, name) : -1;
         if (at < 0)
-            return jinja_fail(s, "%s has no argument '%.60s'", builtin->name, keyword->name->data);
-        set_argument(&args, (uint32_t)at, jinja_eval(s, keyword->a));
+            return jinja_fail(s, "%s has no argument of this name", builtin->name);
+        set_argument(&args, (uint32_t)at, named->pairs[i].value);
     }
-    return s->failed ? jinja_undefined(NULL) : builtin->call(s, self, &args);
+    return builtin->call(s, self, &args);
 }
 
 jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_arguments *args, uint32_t skip)
@@ -172,39 +207,31 @@ jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_valu
     return builtin->call(s, self, &rest);
 }
 
-static const jinja_node *keyword_of(const jinja_node *call, const jinja_string *name)
+/* Puts a macro's arguments into the present scope, which is the macro's. */
+static void bind_arguments(jinja_state *s, const jinja_node *macro, const call_values *values)
 {
-    for (uint32_t i = 0; i < call->keywords.count; i++)
-        if (call->keywords.items[i]->name->length == name->length && strcmp(call->keywords.items[i]->name->data, name->data) == 0)
-            return call->keywords.items[i]->a;
-    return NULL;
-}
-
-/* Puts a macro's arguments into the present scope; they are evaluated in the caller's. */
-static void bind_arguments(jinja_state *s, const jinja_node *macro, const jinja_node *call, jinja_scope *caller)
-{
-    jinja_scope *inside = s->scope;
     const jinja_nodes *parameters = &macro->keywords;
-    if (call->list.count > parameters->count)
-        jinja_fail(s, "the macro '%.60s' takes at most %u arguments, %u are given", macro->name ? macro->name->data : "caller", parameters->count,
-                   call->list.count);
+    const jinja_list *positional = values->positional.as.l;
+    const jinja_dict *named = values->named.as.d;
+    const char *name = macro->name ? macro->name->data : "caller";
+    uint32_t used = 0;
+    if (positional->count > parameters->count)
+        jinja_fail(s, "the macro '%.60s' takes at most %u arguments, %u are given", name, parameters->count, positional->count);
     for (uint32_t i = 0; i < parameters->count && !s->failed; i++) {
-        const jinja_node *parameter = parameters->items[i], *given = keyword_of(call, parameter->name);
-        given = i < call->list.count ? call->list.items[i] : given;
+        const jinja_node *parameter = parameters->items[i];
+        const jinja_value *given = jinja_get_name(named, parameter->name->data, parameter->name->length);
         jinja_value value = jinja_undefined(parameter->name);
-        s->scope = given ? caller : inside;
-        if (given || parameter->a)
-            value = jinja_eval(s, given ? given : parameter->a);
-        s->scope = inside;
+        used += given != NULL;
+        if (i < positional->count)
+            value = positional->items[i];
+        else if (given)
+            value = *given;
+        else if (parameter->a)
+            value = jinja_eval(s, parameter->a);
         scope_set(s, parameter->name, value);
     }
-    for (uint32_t i = 0; i < call->keywords.count && !s->failed; i++) {
-        bool known = false;
-        for (uint32_t k = 0; k < parameters->count; k++)
-            known = known || strcmp(parameters->items[k]->name->data, call->keywords.items[i]->name->data) == 0;
-        if (!known)
-            jinja_fail(s, "the macro '%.60s' has no argument '%.60s'", macro->name ? macro->name->data : "caller", call->keywords.items[i]->name->data);
-    }
+    if (used < named->count)
+        jinja_fail(s, "the macro '%.60s' is given an argument by a name that it does not have", name);
 }
 
 /* caller: what {% call %} gives, or undefined. */
@@ -212,8 +239,9 @@ static jinja_value call_macro(jinja_state *s, const jinja_macro *macro, const ji
 {
     jinja_scope *outside = s->scope;
     jinja_value text = jinja_undefined(NULL);
-    if (enter_scope(s, macro->scope)) {
-        bind_arguments(s, macro->node, call, outside);
+    call_values values = eval_arguments(s, call);
+    if (!s->failed && enter_scope(s, macro->scope)) {
+        bind_arguments(s, macro->node, &values);
         if (caller.kind == J_MACRO)
             scope_set_literal(s, "caller", caller);
         capture(s, &macro->node->list, &text);

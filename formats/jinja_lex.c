@@ -133,7 +133,7 @@ static jinja_token raw_block(jinja_state *s, jinja_lexer *x, size_t open, char o
 {
     char first, last;
     advance(x, open);
-    end_trim(x, open_end_mark);
+    x->trim_left = open_end_mark == '-'; /* a newline behind the opening stays, unlike behind other tags */
     skip_after_tag(x);
     size_t begin = x->at;
     for (size_t i = begin; i + 1 < x->length; i++) {

@@ -85,9 +85,6 @@ static void split_white(jinja_state *s, const jinja_string *t, int64_t most, jin
         bool rest = most >= 0 && parts->count >= most;
         for (end = at; end < t->length && (rest || !in_set(t->data + end, length_at(t, end), NULL));)
             end += length_at(t, end);
-        if (rest) /* white space at the end goes all the same */
-            while (end > at && in_set(t->data + end - length_before(t, end), length_before(t, end), NULL))
-                end -= length_before(t, end);
         jinja_push(s, parts, jinja_text(s, t->data + at, end - at));
         at = rest ? t->length : end;
     }

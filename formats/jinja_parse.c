@@ -131,7 +131,11 @@ static void parse_arguments(parser *p, jinja_node *call)
 {
     while (!p->s->failed && !accept(p, ')')) {
         if (is_operator(p, '*') || is_operator(p, 'P')) {
-            jinja_fail(p->s, "arguments with * and ** are not supported");
+            jinja_node *spread = node_new(p, N_SPREAD);
+            spread->flag = p->now.op == 'P';
+            advance(p);
+            spread->a = parse_expression(p);
+            push(p, &call->list, spread);
         } else if (p->now.kind == T_NAME && p->next.kind == T_OPERATOR && p->next.op == '=') {
             jinja_node *keyword = node_new(p, N_CONST);
             keyword->name = p->now.value.as.s;

@@ -95,6 +95,7 @@ typedef enum jinja_node_kind {
     N_ITEM,      /* a [ b ] */
     N_SLICE,     /* a [ b : c : d ], each may be NULL */
     N_CALL,      /* a ( list, keywords ) */
+    N_SPREAD,    /* in a call's list: * a; flag: ** a */
     N_FILTER,    /* a | name ( list, keywords ); a NULL in a filter block */
     N_TEST,      /* a is name ( list ); flag: not */
     N_NOT,       /* not a */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "jinja_private.h"
+#include "json_file.h"
 
 #define CHUNK (64u << 10)
 
@@ -194,13 +195,23 @@ void jinja_put(jinja_state *s, jinja_dict *dict, jinja_value key, jinja_value va
     dict->pairs[dict->count++] = (jinja_pair){key, value};
 }
 
+static jinja_value from_json_string(jinja_state *s, const char *text)
+{
+    jinja_string *string = jinja_alloc(s, sizeof *string);
+    char *copy = string ? jinja_alloc(s, strlen(text) + 1) : NULL;
+    if (!copy)
+        return jinja_undefined(NULL);
+    *string = (jinja_string){copy, vkft_json_decode_zeros(text, copy)};
+    return (jinja_value){.kind = J_STRING, .as.s = string};
+}
+
 static jinja_value from_json(jinja_state *s, const cJSON *json, uint32_t depth)
 {
     const cJSON *item;
     if (depth > JINJA_MAX_DEPTH)
         return jinja_fail(s, "a value is nested more than %d deep", JINJA_MAX_DEPTH);
     if (cJSON_IsString(json))
-        return jinja_literal(s, json->valuestring);
+        return from_json_string(s, json->valuestring);
     if (cJSON_IsBool(json))
         return jinja_bool(cJSON_IsTrue(json));
     if (cJSON_IsNumber(json)) {
@@ -218,7 +229,7 @@ static jinja_value from_json(jinja_state *s, const cJSON *json, uint32_t depth)
         jinja_value dict = jinja_new_dict(s);
         cJSON_ArrayForEach(item, json)
             if (!s->failed)
-                jinja_put(s, dict.as.d, jinja_literal(s, item->string), from_json(s, item, depth + 1));
+                jinja_put(s, dict.as.d, from_json_string(s, item->string), from_json(s, item, depth + 1));
         return dict;
     }
     return jinja_none();

@@ -72,6 +72,58 @@ static cJSON *fail_at(const char *text, size_t length, size_t offset, const char
     return NULL;
 }
 
+/* Whether an escaped zero stands at `at`; the backslashes before it tell. */
+static bool is_escaped_zero(const char *text, size_t length, size_t at)
+{
+    if (length - at < 6 || memcmp(text + at, "\\u0000", 6) != 0)
+        return false;
+    size_t backslashes = 0;
+    while (backslashes < at && text[at - backslashes - 1] == '\\')
+        backslashes++;
+    return backslashes % 2 == 0;
+}
+
+/* Copies text with \u0000 as 0xc0 0x80, which cJSON lets through; returns the length. */
+static size_t copy_with_zeros(const char *text, size_t length, char *copy)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\\' && is_escaped_zero(text, length, i)) {
+            copy[n++] = '\xc0';
+            copy[n++] = '\x80';
+            i += 5;
+        } else {
+            copy[n++] = text[i];
+        }
+    }
+    copy[n] = 0;
+    return n;
+}
+
+/* The place in text of what copy_with_zeros put to `offset`. */
+static size_t original_offset(const char *text, size_t length, size_t offset)
+{
+    size_t i = 0;
+    for (size_t n = 0; n < offset && i < length;) {
+        bool zero = text[i] == '\\' && is_escaped_zero(text, length, i);
+        n += zero ? 2 : 1;
+        i += zero ? 6 : 1;
+    }
+    return i;
+}
+
+size_t vkft_json_decode_zeros(const char *text, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; text[i]; i++) {
+        bool zero = text[i] == '\xc0' && text[i + 1] == '\x80';
+        out[n++] = zero ? 0 : text[i];
+        i += zero;
+    }
+    out[n] = 0;
+    return n;
+}
+
 cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err)
 {
     char *copy = length < SIZE_MAX ? malloc(length + 1) : NULL;
@@ -79,12 +131,12 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
         vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of memory", file);
         return NULL;
     }
-    if (length)
-        memcpy(copy, text, length);
-    copy[length] = 0;
+    size_t copied = copy_with_zeros(text, length, copy);
     const char *end = copy;
-    cJSON *root = cJSON_ParseWithLengthOpts(copy, length + 1, &end, false);
+    cJSON *root = cJSON_ParseWithLengthOpts(copy, copied + 1, &end, false);
     size_t offset = end ? (size_t)(end - copy) : 0;
+    if (copied != length)
+        offset = original_offset(text, length, offset);
     free(copy);
     if (root) {
         while (offset < length && is_space(text[offset]))

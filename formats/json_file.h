@@ -20,6 +20,10 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
 /* Reads and parses a file of at most max_bytes whose root must be an object. */
 cJSON *vkft_json_read_object(const char *path, uint64_t max_bytes, vkft_err *err);
 
+/* cJSON's strings end at a zero byte. A \u0000 inside a parsed string is therefore kept as the two bytes 0xc0 0x80, which no valid UTF-8 has;
+ * this turns them back. out has room for strlen(text) + 1 bytes and is zero-terminated; returns the length. */
+size_t vkft_json_decode_zeros(const char *text, char *out);
+
 /* Line and column (both from 1, the column in characters) of a byte offset, for errors found after parsing a text of one's own. */
 void vkft_json_position(const char *text, size_t length, size_t offset, uint64_t *line, uint64_t *column);
 

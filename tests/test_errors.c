@@ -78,7 +78,14 @@ static void test_bad_data(void **state)
     refuses(f, "labels.jsonl", "{\"input_ids\": [1, 2, 3], \"labels\": [1, 2]}\n", "", "labels has 2 values and input_ids 3");
     refuses(f, "masked.jsonl", "{\"input_ids\": [1, 2, 3], \"labels\": [-100, -100, -100]}\n", "", "nothing is left to train on");
     refuses(f, "cut.jsonl", "{\"input_ids\": [1, 2, 3, 4], \"labels\": [-100, -100, -100, 4]}\n", "--max-seq-length 3", "nothing is left to train on");
-    refuses(f, "kind.csv", "a,b\n", "", "expected .jsonl");
+    refuses(f, "kind.parquet", "a,b\n", "", "expected .jsonl");
+    refuses(f, "header.csv", "a,b\n", "", "no sample");
+    refuses(f, "quote.csv", "Q,A\nx,\"y\n", "", "line 2: a quote");
+    refuses(f, "array.json", "[{\"input_ids\": [1, 2]},\n {\"input_ids\": [1, 2", "", "begins in line 2 is not closed");
+    refuses(f, "comma.json", "[{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2]}]", "", "line 2: a comma is missing");
+    refuses(f, "open.json", "[{\"input_ids\": [1, 2]}\n", "", "the array is not closed");
+    refuses(f, "chat.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n", "", "no tokenizer");
+    refuses(f, "good.jsonl", "{\"input_ids\": [1, 2, 3]}\n", "--chat-template /nonexistent", "/nonexistent");
     refuses(f, "object.json", "{\"input_ids\": [1]}", "", "expected an array");
 }
 
