@@ -299,10 +299,15 @@ static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, vkft_by
         !tokens_before(tok, text, range.end, ids, first, &end, &exact, err))
         return false;
     end += !exact;
-    if (drop_blank_end && end > begin + 1 && end <= ids->count - first && is_blank_token(tok, ids->data[first + end - 1]) &&
-        vkft_tokenizer_is_special(tok, ids->data[first + end - 2]))
-        end--;
-    for (uint32_t i = begin; i < end && first + i < ids->count; i++)
+    end = end < ids->count - first ? end : ids->count - first;
+    if (drop_blank_end) {
+        uint32_t text_end = end;
+        while (text_end > begin + 1 && is_blank_token(tok, ids->data[first + text_end - 1]))
+            text_end--;
+        if (text_end > begin && vkft_tokenizer_is_special(tok, ids->data[first + text_end - 1]))
+            end = text_end;
+    }
+    for (uint32_t i = begin; i < end; i++)
         mask[first + i] = 1;
     return true;
 }

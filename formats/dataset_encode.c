@@ -30,11 +30,12 @@ static void name_place(const vkft_row_encoder *e, const vkft_row_slice *slice, c
         snprintf(place, size, "%.600s: line %llu", e->path, (unsigned long long)slice->line);
 }
 
-static bool check_ids(const builder *b, const int32_t *ids, uint32_t count, vkft_err *err)
+static bool check_ids(const builder *b, uint32_t first, vkft_err *err)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (ids[i] < 0 || (uint32_t)ids[i] >= b->encoder->options->vocab_size)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: token id %d is outside the model's vocabulary of %u", b->place, ids[i],
+    const vkft_ids *ids = &b->out->ids;
+    for (uint32_t i = first; i < ids->count; i++)
+        if (ids->data[i] < 0 || (uint32_t)ids->data[i] >= b->encoder->options->vocab_size)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: token id %d is outside the model's vocabulary of %u", b->place, ids->data[i],
                              b->encoder->options->vocab_size);
     return true;
 }
@@ -62,7 +63,7 @@ static bool end_sample(builder *b, uint32_t first, vkft_err *err)
 {
     vkft_encoded_row *out = b->out;
     uint32_t all = out->ids.count - first, most = b->encoder->options->max_seq_length, length = all < most ? all : most, trained = 0;
-    if (!check_ids(b, out->ids.data + first, all, err))
+    if (!check_ids(b, first, err))
         return false;
     for (uint32_t i = 1; i < length; i++)
         trained += out->labels.data[first + i] != VKFT_IGNORE_LABEL;
@@ -190,7 +191,7 @@ static bool add_tokens(builder *b, const cJSON *row, vkft_err *err)
     uint32_t first = b->out->ids.count;
     if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) ||
         !vkft_json_get_array(row, "labels", false, &labels, b->place, err) || !push_numbers(b, ids, "input_ids", &b->out->ids, err) ||
-        !check_ids(b, b->out->ids.data + first, b->out->ids.count - first, err))
+        !check_ids(b, first, err))
         return false;
     if (labels ? !push_numbers(b, labels, "labels", &b->out->labels, err) || !check_labels(b, first, err) : !label(b, false, err))
         return false;

@@ -508,6 +508,10 @@ static jinja_node *parse_tuple(parser *p, bool condition)
 static jinja_node *parse_target(parser *p)
 {
     jinja_node *first = NULL, *tuple = NULL;
+    if (!enter(p)) {
+        leave(p);
+        return node_new(p, N_CONST);
+    }
     bool brackets = accept(p, '(');
     do {
         if (tuple && (is_word(&p->now, "in") || is_operator(p, '=') || is_operator(p, ')')))
@@ -532,6 +536,7 @@ static jinja_node *parse_target(parser *p)
         if (tuple)
             push(p, &tuple->list, node);
     } while (accept(p, ','));
+    leave(p);
     if (brackets)
         expect(p, ')');
     return tuple ? tuple : first;
