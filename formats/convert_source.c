@@ -13,7 +13,7 @@
 
 static const char *const blob_names[] = {
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "chat_template.jinja", "chat_template.json", "vocab.json", "merges.txt", "tokenizer.model",
+    "chat_template.jinja", "chat_template.json", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
 };
 #define BLOB_NAMES (sizeof blob_names / sizeof *blob_names)
 _Static_assert(BLOB_NAMES <= VKFT_MAX_BLOBS, "room for every small file");

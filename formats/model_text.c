@@ -6,82 +6,85 @@
 #include <xxhash.h>
 
 #include "file_io.h"
+#include "tokenizer_source.h"
 
 #define MAX_TEXT_BYTES (256u << 20)
 
-/* The small files that matter here; data NULL where the model has no such file. */
-typedef struct small_file {
-    const char *data;
-    size_t length;
-    char *owned; /* the same, when it was read for this */
-} small_file;
+/* The small files that matter here: the tokenizer's, then the chat template's. */
+enum { JINJA = VKFT_TOKENIZER_FILES, JSON, FILES };
 
-enum { TOKENIZER, CONFIG, JINJA, JSON, FILES };
-static const char *const names[FILES] = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json"};
+typedef struct small_files {
+    vkft_small_file file[FILES]; /* data NULL where the model has no such file */
+    char *owned[FILES];          /* the same, when it was read for this */
+} small_files;
 
-static bool read_file(const char *path, small_file *file, vkft_err *err)
+static const char *name_of(int i)
 {
-    if (!vkft_file_read(path, MAX_TEXT_BYTES, &file->owned, &file->length, err))
-        return false;
-    file->data = file->owned;
-    return true;
+    return i < VKFT_TOKENIZER_FILES ? vkft_tokenizer_file_names[i] : i == JINJA ? "chat_template.jinja" : "chat_template.json";
 }
 
-static bool build(small_file *files, const char *path, const char *chat_template, vkft_model_text *text, vkft_err *err)
+static bool read_file(const char *path, small_files *files, int i, vkft_err *err)
 {
-    const char *jinja_name = names[JINJA];
-    if (chat_template) {
-        free(files[JINJA].owned);
-        files[JINJA] = (small_file){0};
-        jinja_name = chat_template;
-        if (!read_file(chat_template, &files[JINJA], err))
-            return false;
-    }
-    for (int i = 0; i < FILES; i++)
-        text->hash = files[i].data ? XXH3_64bits_withSeed(files[i].data, files[i].length, text->hash + (uint64_t)i) : text->hash;
-    vkft_chat_sources sources = {.tokenizer_config = files[CONFIG].data, .tokenizer_config_length = files[CONFIG].length,
-                                 .jinja = files[JINJA].data, .jinja_length = files[JINJA].length, .jinja_name = jinja_name,
-                                 .json = files[JSON].data, .json_length = files[JSON].length};
-    if (!vkft_chat_template_new(&sources, &text->chat, err))
-        return false;
-    if (!files[TOKENIZER].data)
-        return true;
-    text->tokenizer = vkft_tokenizer_new(files[TOKENIZER].data, files[TOKENIZER].length, files[CONFIG].data, files[CONFIG].length, path, err);
-    return text->tokenizer != NULL;
+    free(files->owned[i]);
+    files->owned[i] = NULL;
+    bool ok = vkft_file_read(path, MAX_TEXT_BYTES, &files->owned[i], &files->file[i].length, err);
+    files->file[i].data = files->owned[i];
+    return ok;
 }
 
-static bool finish(small_file *files, bool ok, const char *path, const char *chat_template, vkft_model_text *text, vkft_err *err)
+static bool build(small_files *files, const char *chat_template, vkft_model_text *text, vkft_err *err)
 {
-    ok = ok && build(files, path, chat_template, text, err);
+    const vkft_small_file *f = files->file;
+    if (chat_template && !read_file(chat_template, files, JINJA, err))
+        return false;
     for (int i = 0; i < FILES; i++)
-        free(files[i].owned);
+        text->hash = f[i].data ? XXH3_64bits_withSeed(f[i].data, f[i].length, text->hash + (uint64_t)i) : text->hash;
+    vkft_chat_sources sources = {.tokenizer_config = f[VKFT_FILE_TOKENIZER_CONFIG].data,
+                                 .tokenizer_config_length = f[VKFT_FILE_TOKENIZER_CONFIG].length,
+                                 .jinja = f[JINJA].data, .jinja_length = f[JINJA].length,
+                                 .jinja_name = chat_template ? chat_template : name_of(JINJA),
+                                 .json = f[JSON].data, .json_length = f[JSON].length};
+    return vkft_chat_template_new(&sources, &text->chat, err) && vkft_tokenizer_from_files(f, &text->tokenizer, err);
+}
+
+static bool finish(small_files *files, bool ok, const char *where, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    if (ok && !build(files, chat_template, text, err))
+        ok = vkft_fail_context(err, "%s", where);
+    for (int i = 0; i < FILES; i++)
+        free(files->owned[i]);
     if (!ok)
         vkft_model_text_free(text);
     return ok;
 }
 
-bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text, vkft_err *err)
+static bool of_file(const vkft_model_file *file, const char *where, const char *chat_template, vkft_model_text *text, vkft_err *err)
 {
-    small_file files[FILES] = {0};
+    small_files files = {0};
     memset(text, 0, sizeof *text);
     for (int i = 0; i < FILES; i++)
-        files[i].data = vkft_model_file_blob(file, names[i], &files[i].length);
-    return finish(files, true, names[TOKENIZER], chat_template, text, err);
+        files.file[i].data = vkft_model_file_blob(file, name_of(i), &files.file[i].length);
+    return finish(&files, true, where, chat_template, text, err);
+}
+
+bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    return of_file(file, "the model's own files", chat_template, text, err);
 }
 
 static bool open_directory(const char *dir, const char *chat_template, vkft_model_text *text, vkft_err *err)
 {
-    small_file files[FILES] = {0};
+    small_files files = {0};
     bool ok = true;
     for (int i = 0; ok && i < FILES; i++) {
-        char *path = vkft_path_join(dir, names[i]);
+        char *path = vkft_path_join(dir, name_of(i));
         if (!path)
             ok = vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of host memory", dir);
         else if (vkft_file_exists(path))
-            ok = read_file(path, &files[i], err);
+            ok = read_file(path, &files, i, err);
         free(path);
     }
-    return finish(files, ok, dir, chat_template, text, err);
+    return finish(&files, ok, dir, chat_template, text, err);
 }
 
 bool vkft_model_text_open(const char *path, const char *chat_template, vkft_model_text *text, vkft_err *err)
@@ -90,7 +93,7 @@ bool vkft_model_text_open(const char *path, const char *chat_template, vkft_mode
     if (vkft_directory_exists(path))
         return open_directory(path, chat_template, text, err);
     vkft_model_file *file = vkft_model_file_open(path, err);
-    bool ok = file && vkft_model_text_of_file(file, chat_template, text, err);
+    bool ok = file && of_file(file, path, chat_template, text, err);
     vkft_model_file_close(file);
     return ok;
 }

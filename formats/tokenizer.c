@@ -15,8 +15,6 @@
 #include "json_file.h"
 #include "tokenizer_private.h"
 
-#define MAX_VOCABULARY (1u << 24)
-
 static bool out_of_memory(vkft_err *err)
 {
     return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
@@ -63,7 +61,7 @@ static bool read_added(vkft_tokenizer *tok, const cJSON *list, const char *where
             !vkft_json_get_bool(item, "single_word", false, &a->single_word, where, err) ||
             !vkft_json_get_bool(item, "normalized", false, &a->normalized, where, err))
             return false;
-        if (a->id < 0 || (uint32_t)a->id >= MAX_VOCABULARY)
+        if (a->id < 0 || (uint32_t)a->id >= VKFT_MAX_VOCABULARY)
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: the id %d of \"%.60s\" is out of range", where, a->id, content);
         vkft_text text = {0};
         tok->added_count++;
@@ -79,26 +77,25 @@ static bool read_added(vkft_tokenizer *tok, const cJSON *list, const char *where
     return true;
 }
 
-static bool index_tokens(vkft_tokenizer *tok, const char *where, vkft_err *err)
+/* Tables by id over the model's tokens and the added ones. */
+static bool index_tokens(vkft_tokenizer *tok, vkft_err *err)
 {
-    uint32_t highest = 0;
-    for (uint32_t i = 0; i < tok->bpe.vocab.capacity; i++)
-        if (tok->bpe.vocab.entries[i].key && (uint32_t)tok->bpe.vocab.entries[i].value + 1 > highest)
-            highest = (uint32_t)tok->bpe.vocab.entries[i].value + 1;
+    tok->vocab_size = tok->vocab.size;
     for (uint32_t i = 0; i < tok->added_count; i++)
-        if ((uint32_t)tok->added[i].id + 1 > highest)
-            highest = (uint32_t)tok->added[i].id + 1;
-    if (highest > MAX_VOCABULARY)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the highest token id is %u; at most %u are supported", where, highest - 1, MAX_VOCABULARY);
-    tok->vocab_size = highest;
-    tok->tokens = calloc(highest + 1ull, sizeof *tok->tokens);
-    if (!tok->tokens)
+        if ((uint32_t)tok->added[i].id >= tok->vocab_size)
+            tok->vocab_size = (uint32_t)tok->added[i].id + 1;
+    tok->tokens = calloc(tok->vocab_size + 1ull, sizeof *tok->tokens);
+    tok->special = calloc(tok->vocab_size + 1ull, sizeof *tok->special);
+    if (!tok->tokens || !tok->special)
         return out_of_memory(err);
-    for (uint32_t i = 0; i < tok->bpe.vocab.capacity; i++)
-        if (tok->bpe.vocab.entries[i].key)
-            tok->tokens[tok->bpe.vocab.entries[i].value] = tok->bpe.vocab.entries[i].key;
-    for (uint32_t i = 0; i < tok->added_count; i++)
-        tok->tokens[tok->added[i].id] = tok->added[i].content;
+    memcpy(tok->tokens, tok->vocab.tokens, tok->vocab.size * sizeof *tok->tokens);
+    for (uint32_t i = 0; i < tok->added_count; i++) {
+        const vkft_added_token *a = &tok->added[i];
+        tok->tokens[a->id] = a->content;
+        tok->special[a->id] = a->special;
+        if (a->length)
+            tok->added_first[a->normalized][(unsigned char)a->content[0]] = true;
+    }
     return true;
 }
 
@@ -107,65 +104,21 @@ int32_t vkft_tokenizer_id(const vkft_tokenizer *tok, const char *token)
     for (uint32_t i = 0; i < tok->added_count; i++)
         if (strcmp(tok->added[i].name, token) == 0)
             return tok->added[i].id;
-    return vkft_string_map_get(&tok->bpe.vocab, token, strlen(token));
+    return vkft_string_map_get(&tok->vocab.ids, token, strlen(token));
 }
 
-/* One entry of a template: {"SpecialToken": {"id": "<s>"}} or {"Sequence": ...}. */
-static bool read_template(vkft_tokenizer *tok, const cJSON *post, const char *where, vkft_err *err)
-{
-    const cJSON *single, *entry, *specials = vkft_json_member(post, "special_tokens");
-    bool after = false;
-    if (!vkft_json_get_array(post, "single", true, &single, where, err))
-        return false;
-    cJSON_ArrayForEach(entry, single)
-    {
-        const cJSON *special = vkft_json_member(entry, "SpecialToken");
-        if (!special) {
-            after = true;
-            continue;
-        }
-        const char *name;
-        if (!vkft_json_get_string(special, "id", true, &name, where, err))
-            return false;
-        const cJSON *id, *ids = vkft_json_member(vkft_json_member(specials, name), "ids");
-        if (!cJSON_IsArray(ids))
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: special token \"%.60s\" has no ids", where, name);
-        cJSON_ArrayForEach(id, ids)
-        {
-            uint64_t number;
-            if (!vkft_json_is_u64(id, &number) || number >= MAX_VOCABULARY)
-                return vkft_fail(err, VKFT_ERR_INPUT, "%s: special token \"%.60s\" has an id out of range", where, name);
-            if (!vkft_ids_push(after ? &tok->suffix : &tok->prefix, (int32_t)number, err))
-                return false;
-        }
-    }
-    return true;
-}
-
-static bool read_post_processor(vkft_tokenizer *tok, const cJSON *post, const char *file, vkft_err *err)
+static bool read_model(vkft_tokenizer *tok, const cJSON *model, const char *file, vkft_err *err)
 {
     char where[600];
-    const char *type;
-    if (!post || cJSON_IsNull(post))
-        return true;
-    snprintf(where, sizeof where, "%.500s: post_processor", file);
-    if (!vkft_json_get_string(post, "type", true, &type, where, err))
+    const char *type = "BPE";
+    snprintf(where, sizeof where, "%.500s: model", file);
+    if (!vkft_json_get_string(model, "type", false, &type, where, err))
         return false;
-    if (strcmp(type, "ByteLevel") == 0)
-        return true;
-    if (strcmp(type, "TemplateProcessing") == 0)
-        return read_template(tok, post, where, err);
-    if (strcmp(type, "Sequence") == 0) {
-        const cJSON *part, *parts;
-        if (!vkft_json_get_array(post, "processors", true, &parts, where, err))
-            return false;
-        cJSON_ArrayForEach(part, parts)
-            if (!read_post_processor(tok, part, file, err))
-                return false;
-        return true;
-    }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%s\" is not supported; supported are TemplateProcessing, ByteLevel and Sequence", where,
-                     type);
+    if (strcmp(type, "BPE") == 0)
+        return vkft_bpe_new(&tok->bpe, &tok->vocab, model, where, err);
+    tok->is_unigram = strcmp(type, "Unigram") == 0;
+    return tok->is_unigram ? vkft_unigram_new(&tok->unigram, &tok->vocab, model, where, err)
+                           : vkft_fail(err, VKFT_ERR_INPUT, "%s: type \"%s\" is not supported; supported are BPE and Unigram", where, type);
 }
 
 /* A token of tokenizer_config.json: a string or an object with "content"; -1: none. */
@@ -174,6 +127,22 @@ static int32_t config_token(const vkft_tokenizer *tok, const cJSON *config, cons
     const cJSON *value = vkft_json_member(config, key);
     const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content")) : cJSON_GetStringValue(value);
     return text ? vkft_tokenizer_id(tok, text) : -1;
+}
+
+/* Puts the special token before or after A, unless there is one already. */
+static bool add_edge(vkft_post_processor *post, int32_t id, bool after, vkft_err *err)
+{
+    vkft_ids *ids = &post->single;
+    int32_t there = ids->data[after ? ids->count - 1 : 0];
+    if (id < 0 || there != VKFT_POST_A)
+        return true;
+    if (!vkft_ids_push(ids, id, err))
+        return false;
+    if (!after) {
+        memmove(ids->data + 1, ids->data, (ids->count - 1) * sizeof *ids->data);
+        ids->data[0] = id;
+    }
+    return true;
 }
 
 static bool read_config(vkft_tokenizer *tok, const char *json, size_t length, vkft_err *err)
@@ -188,33 +157,36 @@ static bool read_config(vkft_tokenizer *tok, const char *json, size_t length, vk
     bool ok = vkft_json_get_bool(config, "add_bos_token", false, &add_bos, file, err) &&
               vkft_json_get_bool(config, "add_eos_token", false, &add_eos, file, err);
     cJSON_Delete(config);
-    if (ok && add_bos && tok->prefix.count == 0 && tok->bos_id >= 0)
-        ok = vkft_ids_push(&tok->prefix, tok->bos_id, err);
-    if (ok && add_eos && tok->suffix.count == 0 && tok->eos_id >= 0)
-        ok = vkft_ids_push(&tok->suffix, tok->eos_id, err);
-    return ok;
+    return ok && (!add_bos || add_edge(&tok->post, tok->bos_id, false, err)) && (!add_eos || add_edge(&tok->post, tok->eos_id, true, err));
 }
 
 vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const char *config_json, size_t config_length,
                                    const char *file, vkft_err *err)
 {
+    cJSON *root = vkft_json_parse(json, json_length, file, err);
+    return root ? vkft_tokenizer_from_json(root, config_json, config_length, file, err) : NULL;
+}
+
+vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file, vkft_err *err)
+{
     char where[600];
     const cJSON *model, *added = NULL;
     vkft_tokenizer *tok = calloc(1, sizeof *tok);
     if (!tok) {
+        cJSON_Delete(root);
         out_of_memory(err);
         return NULL;
     }
+    tok->root = root;
     tok->bos_id = tok->eos_id = -1;
     snprintf(where, sizeof where, "%.500s: added_tokens", file);
-    tok->root = vkft_json_parse(json, json_length, file, err);
-    if (tok->root && vkft_json_get_object(tok->root, "model", true, &model, file, err) &&
-        vkft_json_get_array(tok->root, "added_tokens", false, &added, file, err) &&
-        vkft_normalizers_new(&tok->normalizers, vkft_json_member(tok->root, "normalizer"), file, err) &&
-        vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(tok->root, "pre_tokenizer"), file, err) &&
-        vkft_decoder_new(&tok->decoder, vkft_json_member(tok->root, "decoder"), file, err) &&
-        vkft_bpe_new(&tok->bpe, model, file, err) && read_added(tok, added, where, err) && index_tokens(tok, where, err) &&
-        read_post_processor(tok, vkft_json_member(tok->root, "post_processor"), file, err) &&
+    if (vkft_json_get_object(root, "model", true, &model, file, err) &&
+        vkft_json_get_array(root, "added_tokens", false, &added, file, err) &&
+        vkft_normalizers_new(&tok->normalizers, vkft_json_member(root, "normalizer"), file, err) &&
+        vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(root, "pre_tokenizer"), file, err) &&
+        vkft_decoder_new(&tok->decoder, vkft_json_member(root, "decoder"), file, err) && read_model(tok, model, file, err) &&
+        read_added(tok, added, where, err) && index_tokens(tok, err) &&
+        vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
         (!config_json || read_config(tok, config_json, config_length, err)))
         return tok;
     vkft_tokenizer_free(tok);
@@ -228,13 +200,15 @@ void vkft_tokenizer_free(vkft_tokenizer *tok)
     vkft_normalizers_free(&tok->normalizers);
     vkft_pre_tokenizer_free(&tok->pre);
     vkft_bpe_free(&tok->bpe);
+    vkft_unigram_free(&tok->unigram);
+    vkft_vocab_free(&tok->vocab);
     vkft_decoder_free(&tok->decoder);
     for (uint32_t i = 0; i < tok->added_count; i++)
         free(tok->added[i].content);
     free(tok->added);
     free(tok->tokens);
-    vkft_ids_free(&tok->prefix);
-    vkft_ids_free(&tok->suffix);
+    free(tok->special);
+    vkft_post_processor_free(&tok->post);
     cJSON_Delete(tok->root);
     free(tok);
 }
@@ -293,8 +267,9 @@ static const vkft_added_token *added_at(const vkft_tokenizer *tok, bool normaliz
 static const vkft_added_token *find_added(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length, size_t start,
                                           size_t *begin, size_t *end)
 {
+    const bool *first = tok->added_first[normalized];
     for (size_t i = start; i < length; i++) {
-        const vkft_added_token *a = added_at(tok, normalized, text + i, length - i);
+        const vkft_added_token *a = !first[(unsigned char)text[i]] ? NULL : added_at(tok, normalized, text + i, length - i);
         if (!a)
             continue;
         *begin = i;
@@ -333,7 +308,9 @@ static bool encode_plain(encoder *e, const char *text, size_t length)
               vkft_pre_tokenizer_apply(&e->tok->pre, &copy, e->at_start, &e->pieces, e->err);
     for (uint32_t i = 0; ok && i < e->pieces.count; i++) {
         struct vkft_span span = e->pieces.spans[i];
-        ok = vkft_bpe_encode(&e->tok->bpe, copy.data + span.begin, span.end - span.begin, e->ids, e->err);
+        const char *piece = copy.data + span.begin;
+        ok = e->tok->is_unigram ? vkft_unigram_encode(&e->tok->unigram, piece, span.end - span.begin, e->ids, e->err)
+                                : vkft_bpe_encode(&e->tok->bpe, piece, span.end - span.begin, e->ids, e->err);
     }
     vkft_text_free(&copy);
     return ok;
@@ -367,32 +344,47 @@ static bool encode_section(encoder *e, const char *text, size_t length)
     return ok;
 }
 
-static bool push_all(vkft_ids *ids, const vkft_ids *more, vkft_err *err)
-{
-    for (uint32_t i = 0; i < more->count; i++)
-        if (!vkft_ids_push(ids, more->data[i], err))
-            return false;
-    return true;
-}
-
-bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t length, bool add_special_tokens, vkft_ids *out,
-                           vkft_err *err)
+static bool encode_sequence(const vkft_tokenizer *tok, const char *text, size_t length, vkft_ids *out, vkft_err *err)
 {
     encoder e = {.tok = tok, .ids = out, .at_start = true, .err = err};
     vkft_text valid = {0};
-    bool ok = vkft_text_append_valid(&valid, text, length, err) && (!add_special_tokens || push_all(out, &tok->prefix, err)) &&
-              encode_between(&e, false, valid.data, valid.length) && (!add_special_tokens || push_all(out, &tok->suffix, err));
+    bool ok = vkft_text_append_valid(&valid, text, length, err) && encode_between(&e, false, valid.data, valid.length);
     vkft_text_free(&valid);
     vkft_pieces_free(&e.pieces);
     return ok;
 }
 
+bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t length, bool add_special_tokens, vkft_ids *out,
+                           vkft_err *err)
+{
+    if (!add_special_tokens)
+        return encode_sequence(tok, text, length, out, err);
+    for (uint32_t i = 0; i < tok->post.single.count; i++) {
+        int32_t part = tok->post.single.data[i];
+        if (!(part >= 0 ? vkft_ids_push(out, part, err) : encode_sequence(tok, text, length, out, err)))
+            return false;
+    }
+    return true;
+}
+
+bool vkft_tokenizer_encode_pair(const vkft_tokenizer *tok, const char *a, size_t a_length, const char *b, size_t b_length,
+                                bool add_special_tokens, vkft_ids *out, vkft_err *err)
+{
+    if (!add_special_tokens)
+        return encode_sequence(tok, a, a_length, out, err) && encode_sequence(tok, b, b_length, out, err);
+    for (uint32_t i = 0; i < tok->post.pair.count; i++) {
+        int32_t part = tok->post.pair.data[i];
+        bool ok = part >= 0 ? vkft_ids_push(out, part, err)
+                : part == VKFT_POST_A ? encode_sequence(tok, a, a_length, out, err) : encode_sequence(tok, b, b_length, out, err);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
 bool vkft_tokenizer_is_special(const vkft_tokenizer *tok, int32_t id)
 {
-    for (uint32_t i = 0; i < tok->added_count; i++)
-        if (tok->added[i].id == id)
-            return tok->added[i].special;
-    return false;
+    return id >= 0 && (uint32_t)id < tok->vocab_size && tok->special[id];
 }
 
 bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, bool skip_special_tokens, vkft_text *out,

@@ -1,5 +1,5 @@
-/* Tokenizers from tokenizer.json: byte-level BPE and SentencePiece-style BPE with byte fallback, to the token what the
- * `tokenizers` package gives. */
+/* Tokenizers as tokenizer.json states them (byte-level BPE, BPE with byte fallback, Unigram), to the token what the `tokenizers` package
+ * gives. Other sources: tokenizer_source.h. */
 #ifndef VKFT_TOKENIZER_H
 #define VKFT_TOKENIZER_H
 
@@ -34,6 +34,9 @@ void vkft_tokenizer_free(vkft_tokenizer *tok);
 /* Appends the ids of text (any bytes; invalid UTF-8 becomes U+FFFD as Python's errors="replace" gives) to out. */
 bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t length, bool add_special_tokens, vkft_ids *out,
                            vkft_err *err);
+/* The same for two texts, with the special tokens that the post-processor has for pairs. */
+bool vkft_tokenizer_encode_pair(const vkft_tokenizer *tok, const char *a, size_t a_length, const char *b, size_t b_length,
+                                bool add_special_tokens, vkft_ids *out, vkft_err *err);
 /* Appends the text of ids to out. Ids outside the vocabulary are an error. */
 bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, bool skip_special_tokens,
                            vkft_text *out, vkft_err *err);

@@ -9,54 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "json_file.h"
 #include "tokenizer_private.h"
 
 static bool out_of_memory(vkft_err *err)
 {
     return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
-static uint32_t table_size(uint32_t count)
-{
-    uint32_t capacity = 16;
-    while (capacity < 2ull * count)
-        capacity *= 2;
-    return capacity;
-}
-
-bool vkft_string_map_new(vkft_string_map *map, uint32_t count, vkft_err *err)
-{
-    map->capacity = table_size(count);
-    map->entries = calloc(map->capacity, sizeof *map->entries);
-    return map->entries || out_of_memory(err);
-}
-
-void vkft_string_map_free(vkft_string_map *map)
-{
-    free(map->entries);
-    *map = (vkft_string_map){0};
-}
-
-static struct vkft_string_entry *string_slot(const vkft_string_map *map, const char *key, size_t length)
-{
-    uint32_t i = (uint32_t)XXH3_64bits(key, length) & (map->capacity - 1);
-    while (map->entries[i].key && (map->entries[i].length != length || memcmp(map->entries[i].key, key, length) != 0))
-        i = (i + 1) & (map->capacity - 1);
-    return &map->entries[i];
-}
-
-void vkft_string_map_put(vkft_string_map *map, const char *key, size_t length, int32_t value)
-{
-    *string_slot(map, key, length) = (struct vkft_string_entry){key, (uint32_t)length, value};
-}
-
-int32_t vkft_string_map_get(const vkft_string_map *map, const char *key, size_t length)
-{
-    const struct vkft_string_entry *entry = string_slot(map, key, length);
-    return entry->key ? entry->value : -1;
 }
 
 static vkft_merge *merge_slot(const vkft_bpe *bpe, int32_t left, int32_t right)
@@ -68,18 +26,21 @@ static vkft_merge *merge_slot(const vkft_bpe *bpe, int32_t left, int32_t right)
     return &bpe->merges[i];
 }
 
-static bool read_vocab(vkft_bpe *bpe, const cJSON *vocab, const char *where, vkft_err *err)
+static bool read_vocab(vkft_vocab *vocab, const cJSON *json, const char *where, vkft_err *err)
 {
     const cJSON *token;
-    if (!vkft_string_map_new(&bpe->vocab, (uint32_t)cJSON_GetArraySize(vocab), err))
-        return false;
-    cJSON_ArrayForEach(token, vocab)
+    uint64_t id, size = 0;
+    cJSON_ArrayForEach(token, json)
     {
-        uint64_t id;
-        if (!vkft_json_is_u64(token, &id) || id > INT32_MAX / 2)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the id of \"%.60s\" is not a whole number from 0 on", where, token->string);
-        vkft_string_map_put(&bpe->vocab, token->string, strlen(token->string), (int32_t)id);
+        if (!vkft_json_is_u64(token, &id) || id >= VKFT_MAX_VOCABULARY)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the id of \"%.60s\" is not a whole number from 0 to %u", where, token->string,
+                             VKFT_MAX_VOCABULARY - 1);
+        size = id + 1 > size ? id + 1 : size;
     }
+    if (!vkft_vocab_new(vocab, (uint32_t)cJSON_GetArraySize(json), (uint32_t)size, err))
+        return false;
+    cJSON_ArrayForEach(token, json)
+        vkft_vocab_put(vocab, token->string, (int32_t)token->valuedouble);
     return true;
 }
 
@@ -112,9 +73,9 @@ static bool read_merge(vkft_bpe *bpe, const cJSON *merge, int32_t rank, const ch
         vkft_text_free(&joined);
         return false;
     }
-    int32_t a = vkft_string_map_get(&bpe->vocab, left, left_length);
-    int32_t b = vkft_string_map_get(&bpe->vocab, right, strlen(right));
-    int32_t merged = vkft_string_map_get(&bpe->vocab, joined.data, joined.length);
+    int32_t a = vkft_string_map_get(&bpe->vocab->ids, left, left_length);
+    int32_t b = vkft_string_map_get(&bpe->vocab->ids, right, strlen(right));
+    int32_t merged = vkft_string_map_get(&bpe->vocab->ids, joined.data, joined.length);
     bool ok = a >= 0 && b >= 0 && merged >= 0;
     if (ok)
         *merge_slot(bpe, a, b) = (vkft_merge){a, b, rank, merged};
@@ -127,7 +88,7 @@ static bool read_merge(vkft_bpe *bpe, const cJSON *merge, int32_t rank, const ch
 
 static bool read_merges(vkft_bpe *bpe, const cJSON *merges, const char *where, vkft_err *err)
 {
-    bpe->merge_capacity = table_size((uint32_t)cJSON_GetArraySize(merges));
+    bpe->merge_capacity = vkft_table_size((uint32_t)cJSON_GetArraySize(merges));
     bpe->merges = malloc(bpe->merge_capacity * sizeof *bpe->merges);
     if (!bpe->merges)
         return out_of_memory(err);
@@ -154,36 +115,26 @@ static bool check_unsupported(const cJSON *model, const char *where, vkft_err *e
            vkft_fail(err, VKFT_ERR_INPUT, "%s: dropout %g is not supported", where, dropout->valuedouble);
 }
 
-bool vkft_bpe_new(vkft_bpe *bpe, const cJSON *model, const char *file, vkft_err *err)
+bool vkft_bpe_new(vkft_bpe *bpe, vkft_vocab *vocab, const cJSON *model, const char *where, vkft_err *err)
 {
-    char where[600];
-    const char *type = "BPE", *unk = NULL;
-    const cJSON *vocab, *merges;
-    snprintf(where, sizeof where, "%.500s: model", file);
-    if (!vkft_json_get_string(model, "type", false, &type, where, err))
-        return false;
-    if (strcmp(type, "BPE") != 0)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: type \"%s\" is not supported; supported is BPE", where, type);
-    if (!check_unsupported(model, where, err) || !vkft_json_get_object(model, "vocab", true, &vocab, where, err) ||
+    const char *unk = NULL;
+    const cJSON *tokens, *merges;
+    bpe->vocab = vocab;
+    if (!check_unsupported(model, where, err) || !vkft_json_get_object(model, "vocab", true, &tokens, where, err) ||
         !vkft_json_get_array(model, "merges", true, &merges, where, err) ||
         !vkft_json_get_string(model, "unk_token", false, &unk, where, err) ||
         !vkft_json_get_bool(model, "byte_fallback", false, &bpe->byte_fallback, where, err) ||
         !vkft_json_get_bool(model, "fuse_unk", false, &bpe->fuse_unk, where, err) ||
         !vkft_json_get_bool(model, "ignore_merges", false, &bpe->ignore_merges, where, err) ||
-        !read_vocab(bpe, vocab, where, err) || !read_merges(bpe, merges, where, err))
+        !read_vocab(vocab, tokens, where, err) || !read_merges(bpe, merges, where, err))
         return false;
-    bpe->unk_id = unk ? vkft_string_map_get(&bpe->vocab, unk, strlen(unk)) : -1;
-    for (unsigned byte = 0; byte < 256; byte++) {
-        char name[8];
-        snprintf(name, sizeof name, "<0x%02X>", byte);
-        bpe->byte_ids[byte] = vkft_string_map_get(&bpe->vocab, name, 6);
-    }
+    bpe->unk_id = unk ? vkft_string_map_get(&vocab->ids, unk, strlen(unk)) : -1;
+    vkft_vocab_bytes(vocab, bpe->byte_ids);
     return true;
 }
 
 void vkft_bpe_free(vkft_bpe *bpe)
 {
-    vkft_string_map_free(&bpe->vocab);
     free(bpe->merges);
     *bpe = (vkft_bpe){0};
 }
@@ -297,7 +248,7 @@ static void split_characters(merging *m, const char *piece, size_t length)
     bool last_unknown = false;
     for (size_t i = 0; i < length;) {
         size_t n = vkft_utf8_length(piece + i, length - i);
-        int32_t id = vkft_string_map_get(&bpe->vocab, piece + i, n);
+        int32_t id = vkft_string_map_get(&bpe->vocab->ids, piece + i, n);
         bool unknown = false;
         if (id >= 0) {
             add_symbol(m, id);
@@ -316,7 +267,7 @@ static void split_characters(merging *m, const char *piece, size_t length)
 
 bool vkft_bpe_encode(const vkft_bpe *bpe, const char *piece, size_t length, vkft_ids *ids, vkft_err *err)
 {
-    int32_t whole = bpe->ignore_merges ? vkft_string_map_get(&bpe->vocab, piece, length) : -1;
+    int32_t whole = bpe->ignore_merges ? vkft_string_map_get(&bpe->vocab->ids, piece, length) : -1;
     if (whole >= 0)
         return vkft_ids_push(ids, whole, err);
     if (length > INT32_MAX / 4)

@@ -116,8 +116,13 @@ static bool read_step(vkft_normalizer *step, const cJSON *json, const char *type
         return vkft_json_get_bool(json, "strip_left", false, &step->left, where, err) &&
                vkft_json_get_bool(json, "strip_right", false, &step->right, where, err);
     }
+    if (strcmp(type, "Precompiled") == 0) {
+        step->kind = VKFT_NORMALIZE_PRECOMPILED;
+        return vkft_json_get_string(json, "precompiled_charsmap", true, &text, where, err) &&
+               vkft_charsmap_new(&step->charsmap, text, where, err);
+    }
     return vkft_fail(err, VKFT_ERR_INPUT, "%s: normalizer \"%s\" is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, "
-                     "Prepend, Replace, Strip and Sequence", where, type);
+                     "Prepend, Replace, Strip, Precompiled and Sequence", where, type);
 }
 
 bool vkft_normalizers_new(vkft_normalizers *n, const cJSON *json, const char *file, vkft_err *err)
@@ -151,6 +156,7 @@ void vkft_normalizers_free(vkft_normalizers *n)
     for (uint32_t i = 0; i < n->count; i++) {
         vkft_pattern_free(&n->steps[i].pattern);
         free(n->steps[i].content);
+        vkft_charsmap_free(&n->steps[i].charsmap);
     }
     free(n->steps);
     *n = (vkft_normalizers){0};
@@ -228,6 +234,7 @@ static bool apply(const vkft_normalizer *step, const vkft_text *text, vkft_text 
     case VKFT_NORMALIZE_NFKD: return map_unicode(text, decompose | UTF8PROC_COMPAT, out, err);
     case VKFT_NORMALIZE_LOWERCASE: return lowercase(text, out, err);
     case VKFT_NORMALIZE_REPLACE: return replace_all(step, text, out, err);
+    case VKFT_NORMALIZE_PRECOMPILED: return vkft_charsmap_apply(&step->charsmap, text->data, text->length, out, err);
     case VKFT_NORMALIZE_STRIP: return strip(step, text, out, err);
     case VKFT_NORMALIZE_PREPEND:
         return (text->length == 0 || vkft_text_append(out, step->content, strlen(step->content), err)) &&

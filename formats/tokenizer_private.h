@@ -27,14 +27,32 @@ bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t len
 
 typedef enum vkft_normalizer_kind {
     VKFT_NORMALIZE_NFC, VKFT_NORMALIZE_NFD, VKFT_NORMALIZE_NFKC, VKFT_NORMALIZE_NFKD, VKFT_NORMALIZE_PREPEND,
-    VKFT_NORMALIZE_REPLACE, VKFT_NORMALIZE_STRIP, VKFT_NORMALIZE_LOWERCASE,
+    VKFT_NORMALIZE_REPLACE, VKFT_NORMALIZE_STRIP, VKFT_NORMALIZE_LOWERCASE, VKFT_NORMALIZE_PRECOMPILED,
 } vkft_normalizer_kind;
+
+/* SentencePiece's precompiled character map: a double-array trie of strings, and what each becomes. */
+typedef struct vkft_charsmap {
+    uint32_t *units;
+    uint32_t unit_count;
+    char *targets; /* zero-terminated strings, which the trie's values point into */
+    size_t target_bytes;
+    void *memory;
+} vkft_charsmap;
+
+/* base64: "precompiled_charsmap" of tokenizer.json. */
+bool vkft_charsmap_new(vkft_charsmap *map, const char *base64, const char *where, vkft_err *err);
+void vkft_charsmap_free(vkft_charsmap *map);
+/* Bytes written to out, which has room for 3 bytes per 4 characters; -1: not base64. */
+long vkft_base64_decode(const char *text, size_t length, unsigned char *out);
+/* Appends the mapped text, grapheme by grapheme as the `tokenizers` package does. */
+bool vkft_charsmap_apply(const vkft_charsmap *map, const char *text, size_t length, vkft_text *out, vkft_err *err);
 
 typedef struct vkft_normalizer {
     vkft_normalizer_kind kind;
     vkft_pattern pattern; /* replace */
     char *content;        /* replace, prepend */
     bool left, right;     /* strip */
+    vkft_charsmap charsmap;
 } vkft_normalizer;
 
 typedef struct vkft_normalizers {
@@ -92,6 +110,9 @@ bool vkft_pre_tokenizer_apply(const vkft_pre_tokenizer *p, vkft_text *text, bool
 uint32_t vkft_byte_to_point(unsigned char byte);
 int vkft_point_to_byte(uint32_t point);
 
+/* Slots of a hash table for `count` entries: a power of two, at most half full. */
+uint32_t vkft_table_size(uint32_t count);
+
 /* A map from strings to ids. */
 typedef struct vkft_string_map {
     struct vkft_string_entry {
@@ -106,23 +127,66 @@ void vkft_string_map_free(vkft_string_map *map);
 void vkft_string_map_put(vkft_string_map *map, const char *key, size_t length, int32_t value);
 int32_t vkft_string_map_get(const vkft_string_map *map, const char *key, size_t length); /* -1: absent */
 
+/* The tokens of a model. */
+typedef struct vkft_vocab {
+    vkft_string_map ids;
+    const char **tokens; /* by id; NULL where there is none */
+    uint32_t size;       /* highest id + 1 */
+} vkft_vocab;
+/* Room for `count` strings and ids below `size`. */
+bool vkft_vocab_new(vkft_vocab *vocab, uint32_t count, uint32_t size, vkft_err *err);
+void vkft_vocab_free(vkft_vocab *vocab);
+void vkft_vocab_put(vkft_vocab *vocab, const char *token, int32_t id);
+#define VKFT_MAX_VOCABULARY (1u << 24)
+/* Ids of <0x00> to <0xFF>; -1 where absent. */
+void vkft_vocab_bytes(const vkft_vocab *vocab, int32_t ids[256]);
+
 typedef struct vkft_merge {
     int32_t left, right; /* ids */
     int32_t rank, merged;
 } vkft_merge;
 
 typedef struct vkft_bpe {
-    vkft_string_map vocab;
+    const vkft_vocab *vocab;
     vkft_merge *merges; /* hash table by (left, right), capacity a power of two; left < 0: empty */
     uint32_t merge_capacity;
     int32_t unk_id; /* -1: none */
-    int32_t byte_ids[256]; /* <0x00> ...; -1 where absent */
+    int32_t byte_ids[256];
     bool byte_fallback, fuse_unk, ignore_merges;
 } vkft_bpe;
 
-bool vkft_bpe_new(vkft_bpe *bpe, const cJSON *model, const char *file, vkft_err *err);
+/* Reads the model and its vocabulary, which stays the caller's and must outlive the model. */
+bool vkft_bpe_new(vkft_bpe *bpe, vkft_vocab *vocab, const cJSON *model, const char *where, vkft_err *err);
 void vkft_bpe_free(vkft_bpe *bpe);
 bool vkft_bpe_encode(const vkft_bpe *bpe, const char *piece, size_t length, vkft_ids *ids, vkft_err *err);
+
+typedef struct vkft_unigram {
+    const vkft_vocab *vocab;
+    double *scores; /* by id */
+    double unk_score;
+    int32_t unk_id; /* -1: none */
+    int32_t byte_ids[256];
+    bool byte_fallback;
+    struct vkft_trie_edge {
+        uint32_t from; /* node << 8 | byte; UINT32_MAX: empty */
+        uint32_t to;
+    } *edges; /* hash table, capacity a power of two */
+    uint32_t edge_capacity;
+    int32_t *node_ids; /* -1: no token ends here */
+    uint32_t node_count;
+} vkft_unigram;
+
+bool vkft_unigram_new(vkft_unigram *u, vkft_vocab *vocab, const cJSON *model, const char *where, vkft_err *err);
+void vkft_unigram_free(vkft_unigram *u);
+bool vkft_unigram_encode(const vkft_unigram *u, const char *piece, size_t length, vkft_ids *ids, vkft_err *err);
+
+/* What the post-processor makes of one sequence, A, or of a pair: special tokens and the sequences, in order. */
+enum { VKFT_POST_A = -1, VKFT_POST_B = -2 };
+typedef struct vkft_post_processor {
+    vkft_ids single, pair; /* token ids, VKFT_POST_A, VKFT_POST_B */
+} vkft_post_processor;
+bool vkft_post_processor_new(vkft_post_processor *post, const cJSON *json, const char *file, vkft_err *err);
+void vkft_post_processor_free(vkft_post_processor *post);
 
 typedef enum vkft_decoder_kind {
     VKFT_DECODE_BYTE_LEVEL, VKFT_DECODE_BYTE_FALLBACK, VKFT_DECODE_FUSE, VKFT_DECODE_STRIP, VKFT_DECODE_REPLACE, VKFT_DECODE_METASPACE,
@@ -158,14 +222,22 @@ struct vkft_tokenizer {
     cJSON *root; /* owns the vocabulary's strings */
     vkft_normalizers normalizers;
     vkft_pre_tokenizer pre;
-    vkft_bpe bpe;
+    vkft_vocab vocab;
+    bool is_unigram;
+    vkft_bpe bpe; /* or */
+    vkft_unigram unigram;
     vkft_decoder decoder;
     vkft_added_token *added;
     uint32_t added_count;
-    const char **tokens; /* by id; NULL where there is none */
-    uint32_t vocab_size; /* highest id + 1 */
-    vkft_ids prefix, suffix; /* special tokens of the post-processor for one sequence */
+    bool added_first[2][256]; /* by normalized: first bytes of the added tokens */
+    const char **tokens;      /* by id, added ones too; NULL where there is none */
+    bool *special;            /* by id */
+    uint32_t vocab_size;      /* highest id + 1 */
+    vkft_post_processor post;
     int32_t bos_id, eos_id;
 };
+
+/* vkft_tokenizer_new of a parsed tokenizer.json, which becomes the tokenizer's (also when this fails). */
+vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file, vkft_err *err);
 
 #endif

@@ -1,6 +1,9 @@
 """Compares vkft's tokenizer with the `tokenizers` package on generated strings.
 
-    python3 compare_tokenizers.py VKFT_PROGRAM COUNT TOKENIZER_JSON...
+    python3 compare_tokenizers.py VKFT_PROGRAM COUNT MODEL...
+
+MODEL is a tokenizer.json, compared with the `tokenizers` package, or a directory with tokenizer files of any kind, compared with what
+transformers' AutoTokenizer makes of it (add_special_tokens as the post-processor says).
 
 Strings mix scripts, composed and decomposed Hangul, emoji sequences, right-to-left text, control characters, runs of spaces, code and
 added tokens. Encodings (with special tokens) and decodings of the ids must be equal. Prints the number of differences; exit code 1 if any.
@@ -50,14 +53,25 @@ def run(program, model, arguments, rows):
     return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
 
 
+def load_reference(path):
+    if not os.path.isdir(path):
+        return Tokenizer.from_file(path)
+    from transformers import AutoTokenizer
+    return AutoTokenizer.from_pretrained(path).backend_tokenizer
+
+
 def compare(program, path, count):
-    reference = Tokenizer.from_file(path)
+    reference = load_reference(path)
     rng = random.Random(1)
     added = [t.content for t in reference.get_added_tokens_decoder().values()]
     texts = [make_string(rng, added) for _ in range(count)]
     want = [e.ids for e in reference.encode_batch(texts)]
-    with tempfile.TemporaryDirectory() as model:
-        os.symlink(os.path.abspath(path), os.path.join(model, "tokenizer.json"))
+    with tempfile.TemporaryDirectory() as model_dir:
+        model = model_dir
+        if os.path.isdir(path):
+            model = path
+        else:
+            os.symlink(os.path.abspath(path), os.path.join(model, "tokenizer.json"))
         got = run(program, model, [], texts)
         ids = [w for w in want if w]
         decoded = run(program, model, ["--decode"], ids)
