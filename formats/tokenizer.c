@@ -15,6 +15,8 @@
 #include "json_file.h"
 #include "tokenizer_private.h"
 
+#define CONFIG_FILE "tokenizer_config.json"
+
 static bool out_of_memory(vkft_err *err)
 {
     return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
@@ -145,19 +147,37 @@ static bool add_edge(vkft_post_processor *post, int32_t id, bool after, vkft_err
     return true;
 }
 
-static bool read_config(vkft_tokenizer *tok, const char *json, size_t length, vkft_err *err)
+/* "add_prefix_space" of tokenizer_config.json goes before what tokenizer.json says, as in transformers. */
+static void set_prefix_space(vkft_tokenizer *tok, bool add)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < tok->pre.count; i++) {
+        if (tok->pre.steps[i].kind == VKFT_PRE_BYTE_LEVEL)
+            tok->pre.steps[i].add_prefix_space = add;
+        else if (tok->pre.steps[i].kind == VKFT_PRE_METASPACE && !add)
+            tok->pre.steps[i].scheme = VKFT_PREPEND_NEVER;
+    }
+    for (uint32_t i = 0; !add && i < tok->decoder.count; i++)
+        if (tok->decoder.steps[i].kind == VKFT_DECODE_STRIP)
+            tok->decoder.steps[i].start = 0;
+    for (uint32_t i = 0; !add && i < tok->normalizers.count; i++) {
+        vkft_normalizer *step = &tok->normalizers.steps[i];
+        if (step->kind == VKFT_NORMALIZE_PREPEND)
+            free(step->content);
+        else
+            tok->normalizers.steps[kept++] = *step;
+    }
+    tok->normalizers.count = add ? tok->normalizers.count : kept;
+}
+
+static bool read_config(vkft_tokenizer *tok, const cJSON *config, vkft_err *err)
 {
     bool add_bos = false, add_eos = false;
-    const char *file = "tokenizer_config.json";
-    cJSON *config = vkft_json_parse(json, length, file, err);
-    if (!config)
-        return false;
     tok->bos_id = config_token(tok, config, "bos_token");
     tok->eos_id = config_token(tok, config, "eos_token");
-    bool ok = vkft_json_get_bool(config, "add_bos_token", false, &add_bos, file, err) &&
-              vkft_json_get_bool(config, "add_eos_token", false, &add_eos, file, err);
-    cJSON_Delete(config);
-    return ok && (!add_bos || add_edge(&tok->post, tok->bos_id, false, err)) && (!add_eos || add_edge(&tok->post, tok->eos_id, true, err));
+    return vkft_json_get_bool(config, "add_bos_token", false, &add_bos, CONFIG_FILE, err) &&
+           vkft_json_get_bool(config, "add_eos_token", false, &add_eos, CONFIG_FILE, err) &&
+           (!add_bos || add_edge(&tok->post, tok->bos_id, false, err)) && (!add_eos || add_edge(&tok->post, tok->eos_id, true, err));
 }
 
 vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const char *config_json, size_t config_length,
@@ -167,10 +187,25 @@ vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const c
     return root ? vkft_tokenizer_from_json(root, config_json, config_length, file, err) : NULL;
 }
 
+static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *file, vkft_err *err)
+{
+    const cJSON *root = tok->root, *model, *added = NULL, *prefix_space = vkft_json_member(config, "add_prefix_space");
+    char where[600];
+    snprintf(where, sizeof where, "%.500s: added_tokens", file);
+    if (!vkft_json_get_object(root, "model", true, &model, file, err) || !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
+        !vkft_normalizers_new(&tok->normalizers, vkft_json_member(root, "normalizer"), file, err) ||
+        !vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(root, "pre_tokenizer"), file, err) ||
+        !vkft_decoder_new(&tok->decoder, vkft_json_member(root, "decoder"), file, err))
+        return false;
+    if (cJSON_IsBool(prefix_space))
+        set_prefix_space(tok, cJSON_IsTrue(prefix_space));
+    return read_model(tok, model, file, err) && read_added(tok, added, where, err) && index_tokens(tok, err) &&
+           vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
+           (!config || read_config(tok, config, err));
+}
+
 vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file, vkft_err *err)
 {
-    char where[600];
-    const cJSON *model, *added = NULL;
     vkft_tokenizer *tok = calloc(1, sizeof *tok);
     if (!tok) {
         cJSON_Delete(root);
@@ -179,18 +214,14 @@ vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, s
     }
     tok->root = root;
     tok->bos_id = tok->eos_id = -1;
-    snprintf(where, sizeof where, "%.500s: added_tokens", file);
-    if (vkft_json_get_object(root, "model", true, &model, file, err) &&
-        vkft_json_get_array(root, "added_tokens", false, &added, file, err) &&
-        vkft_normalizers_new(&tok->normalizers, vkft_json_member(root, "normalizer"), file, err) &&
-        vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(root, "pre_tokenizer"), file, err) &&
-        vkft_decoder_new(&tok->decoder, vkft_json_member(root, "decoder"), file, err) && read_model(tok, model, file, err) &&
-        read_added(tok, added, where, err) && index_tokens(tok, err) &&
-        vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
-        (!config_json || read_config(tok, config_json, config_length, err)))
-        return tok;
-    vkft_tokenizer_free(tok);
-    return NULL;
+    cJSON *config = config_json ? vkft_json_parse(config_json, config_length, CONFIG_FILE, err) : NULL;
+    bool ok = (config || !config_json) && read_stages(tok, config, file, err);
+    cJSON_Delete(config);
+    if (!ok) {
+        vkft_tokenizer_free(tok);
+        return NULL;
+    }
+    return tok;
 }
 
 void vkft_tokenizer_free(vkft_tokenizer *tok)

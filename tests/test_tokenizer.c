@@ -1,4 +1,4 @@
-/* Tokenizers: published vectors, round trips and streaming with the bundled tokenizer, and damaged files. */
+/* Tokenizers: golden values, round trips and streaming with the bundled tokenizer, and damaged files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,104 +8,56 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "open_tokenizer.h"
 #include "program.h"
 #include "random.h"
 #include "tokenizer.h"
 
-#define BUNDLED VKFT_PROJECT_DIR "/tools/bundled/model/tokenizer.json"
+#define BUNDLED VKFT_PROJECT_DIR "/tools/bundled/model"
 
-static vkft_tokenizer *open_tokenizer(const char *path)
+static vkft_tokenizer *open_bundled(void)
 {
-    vkft_err err;
-    size_t size;
-    char *json = vkft_test_read(path, &size);
-    vkft_tokenizer *tok = vkft_tokenizer_new(json, size, NULL, 0, path, &err);
-    if (!tok)
-        fail_msg("%s", err.message);
-    free(json);
+    cJSON *names = cJSON_CreateObject();
+    cJSON_AddStringToObject(names, "tokenizer.json", "tokenizer.json");
+    vkft_tokenizer *tok = vkft_test_open_tokenizer(BUNDLED, names, NULL);
+    cJSON_Delete(names);
     return tok;
 }
 
-static void check_encoding(const vkft_tokenizer *tok, const char *text, size_t length, bool special, const cJSON *want)
-{
-    vkft_err err;
-    vkft_ids ids = {0};
-    if (!vkft_tokenizer_encode(tok, text, length, special, &ids, &err))
-        fail_msg("%s", err.message);
-    bool same = ids.count == (uint32_t)cJSON_GetArraySize(want);
-    for (uint32_t i = 0; same && i < ids.count; i++)
-        same = cJSON_GetArrayItem(want, (int)i)->valueint == ids.data[i];
-    if (!same)
-        fail_msg("\"%s\" has %u ids, other ones than the %d expected", text, ids.count, cJSON_GetArraySize(want));
-    vkft_ids_free(&ids);
-}
-
-/* transformers.js: text, ids, decoded for Llama 2, with BOS. */
-static void test_llama2_vectors(void **state)
+/* Small tokenizers of every kind and source, against the programs that make_tokenizer_golden.py names. */
+static void test_golden(void **state)
 {
     (void)state;
-    const char *data = vkft_test_shared_data();
-    if (!data)
-        skip();
-    char path[512];
-    snprintf(path, sizeof path, "%s/tokenizers/llama2/tokenizer.json", data);
-    vkft_tokenizer *tok = open_tokenizer(path);
-    snprintf(path, sizeof path, "%s/vectors/transformersjs/llama2.json", data);
-    cJSON *root = vkft_test_read_json(path), *cases = cJSON_GetObjectItem(root, "cases"), *item;
-    int count = 0;
-    cJSON_ArrayForEach(item, cases)
+    cJSON *sets = vkft_test_read_json(VKFT_TEST_DATA "/tokenizer_cases.json"), *set, *item;
+    cJSON_ArrayForEach(set, sets)
     {
-        const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(item, "text"));
-        if (!text || strlen(text) == 0 || strcmp(text, "1") == 0) /* "1" is what cJSON keeps of a text with a zero byte */
-            continue;
-        check_encoding(tok, text, strlen(text), true, cJSON_GetObjectItem(item, "ids"));
-        count++;
+        const cJSON *names = cJSON_GetObjectItem(set, "files");
+        const char *what = names->child->valuestring;
+        char *config = cJSON_PrintUnformatted(cJSON_GetObjectItem(set, "config"));
+        vkft_tokenizer *tok = vkft_test_open_tokenizer(VKFT_TEST_DATA "/tokenizers", names, config);
+        cJSON_ArrayForEach(item, cJSON_GetObjectItem(set, "cases"))
+        {
+            const cJSON *ids = cJSON_GetObjectItem(item, "ids"), *decoded = cJSON_GetObjectItem(item, "decoded");
+            vkft_test_encodes(tok, what, cJSON_GetObjectItem(item, "text"), true, ids);
+            if (decoded)
+                vkft_test_decodes(tok, what, ids, decoded);
+        }
+        cJSON_ArrayForEach(item, cJSON_GetObjectItem(set, "pairs"))
+        {
+            vkft_err err = {0};
+            vkft_ids ids = {0};
+            vkft_text a = vkft_test_text(cJSON_GetObjectItem(item, "a")), b = vkft_test_text(cJSON_GetObjectItem(item, "b"));
+            assert_true(vkft_tokenizer_encode_pair(tok, a.data, a.length, b.data, b.length, true, &ids, &err));
+            vkft_test_same_ids(what, a.data, &ids, cJSON_GetObjectItem(item, "ids"));
+            vkft_ids_free(&ids);
+            vkft_text_free(&a);
+            vkft_text_free(&b);
+        }
+        free(config);
+        vkft_tokenizer_free(tok);
     }
-    print_message("%d cases\n", count);
-    assert_true(count > 30);
-    cJSON_Delete(root);
-    vkft_tokenizer_free(tok);
-}
-
-/* llama.cpp: texts separated by a marker line, ids one line a case. */
-static void check_llamacpp(const char *data, const char *tokenizer, const char *ids_file)
-{
-    static const char marker[] = "\n__ggml_vocab_test__\n";
-    char path[512], *rest = NULL;
-    snprintf(path, sizeof path, "%s/tokenizers/%s/tokenizer.json", data, tokenizer);
-    vkft_tokenizer *tok = open_tokenizer(path);
-    snprintf(path, sizeof path, "%s/vectors/llamacpp/cases.inp", data);
-    char *texts = vkft_test_read(path, NULL), *text = texts;
-    snprintf(path, sizeof path, "%s/vectors/llamacpp/%s.out", data, ids_file);
-    char *lines = vkft_test_read(path, NULL), *line = lines;
-    int count = 0;
-    for (; text; count++) {
-        char *end = strstr(text, marker), *newline = strchr(line, '\n');
-        cJSON *want = cJSON_CreateArray();
-        if (newline)
-            *newline = 0;
-        for (char *number = strtok_r(line, " ", &rest); number; number = strtok_r(NULL, " ", &rest))
-            cJSON_AddItemToArray(want, cJSON_CreateNumber(atoi(number)));
-        check_encoding(tok, text, end ? (size_t)(end - text) : strlen(text), false, want);
-        cJSON_Delete(want);
-        text = end ? end + strlen(marker) : NULL;
-        line = newline ? newline + 1 : line + strlen(line);
-    }
-    print_message("%s: %d cases\n", tokenizer, count);
-    assert_true(count >= 40);
-    free(texts);
-    free(lines);
-    vkft_tokenizer_free(tok);
-}
-
-static void test_llamacpp_vectors(void **state)
-{
-    (void)state;
-    const char *data = vkft_test_shared_data();
-    if (!data)
-        skip();
-    check_llamacpp(data, "llama2", "llama-spm");
-    check_llamacpp(data, "phi-3-mini", "phi-3");
+    assert_int_equal(cJSON_GetArraySize(sets), 6);
+    cJSON_Delete(sets);
 }
 
 static const char *const tricky[] = {
@@ -118,7 +70,7 @@ static void test_round_trip_and_stream(void **state)
 {
     (void)state;
     vkft_err err;
-    vkft_tokenizer *tok = open_tokenizer(BUNDLED);
+    vkft_tokenizer *tok = open_bundled();
     for (size_t i = 0; i < sizeof tricky / sizeof *tricky; i++) {
         vkft_ids ids = {0};
         vkft_text whole = {0}, streamed = {0};
@@ -146,7 +98,7 @@ static void test_damaged_files(void **state)
 {
     (void)state;
     size_t size;
-    char *json = vkft_test_read(BUNDLED, &size);
+    char *json = vkft_test_read(BUNDLED "/tokenizer.json", &size);
     uint32_t refused = 0;
     for (uint64_t round = 0; round < 60; round++) {
         vkft_err err;
@@ -175,7 +127,7 @@ static void test_damaged_files(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_llama2_vectors), cmocka_unit_test(test_llamacpp_vectors),
-                                       cmocka_unit_test(test_round_trip_and_stream), cmocka_unit_test(test_damaged_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_round_trip_and_stream),
+                                       cmocka_unit_test(test_damaged_files)};
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 
 #include "directory.h"
 #include "file_io.h"
+#include "json_file.h"
 
 char *vkft_test_read(const char *path, size_t *size)
 {
@@ -89,12 +90,14 @@ void vkft_test_remove_directory(char *path)
 
 cJSON *vkft_test_read_json(const char *path)
 {
-    char *text = vkft_test_read(path, NULL);
-    cJSON *root = cJSON_Parse(text);
-    if (!root)
-        fail_msg("%s is not JSON", path);
+    vkft_err err = {0};
+    size_t size;
+    char *text = vkft_test_read(path, &size);
+    cJSON *json = vkft_json_parse(text, size, path, &err);
+    if (!json)
+        fail_msg("%s", err.message);
     free(text);
-    return root;
+    return json;
 }
 
 cJSON *vkft_test_read_jsonl(const char *path)
