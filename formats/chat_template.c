@@ -137,12 +137,18 @@ bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *mess
     return ok;
 }
 
+/* An assistant's turn in the rendered text. */
+typedef struct turn_range {
+    vkft_byte_range bytes;
+    bool sharp; /* else the end may lie some bytes inside the token that follows */
+} turn_range;
+
 /* What finding the turns of one conversation works with. */
 typedef struct finder {
     const vkft_chat_template *chat;
     const cJSON *messages, *tools;
     const vkft_text *full;
-    vkft_byte_range *turns;
+    turn_range *turns;
     uint32_t count;
 } finder;
 
@@ -195,24 +201,57 @@ static char *trimmed_content(const cJSON *message)
     return copy;
 }
 
-/* Where a turn ends that the template writes otherwise when it is the last: behind its content and what follows the content there. */
-static size_t end_behind_content(const finder *f, size_t begin, const char *content, const vkft_text *with_turn)
+#define MARKER "\x01vkft\x02" /* stands for a message's content where it is looked for */
+
+/* Renders the first `count` messages with MARKER as the content of message i. */
+static bool render_marked(const finder *f, int count, int i, vkft_text *text)
 {
-    size_t at = content ? find(f->full, begin, content) : SIZE_MAX;
-    if (at == SIZE_MAX)
-        return SIZE_MAX;
-    size_t end = at + strlen(content), there = SIZE_MAX;
-    for (size_t i = 0; (i = find(with_turn, i, content)) != SIZE_MAX; i++)
-        there = i;
-    if (there == SIZE_MAX)
-        return end;
-    const char *tail = with_turn->data + there + strlen(content);
-    size_t length = with_turn->length - (size_t)(tail - with_turn->data);
-    return length <= f->full->length - end && memcmp(f->full->data + end, tail, length) == 0 ? end + length : end;
+    cJSON *messages = cJSON_CreateArray(), *marked = cJSON_Duplicate(cJSON_GetArrayItem(f->messages, i), true);
+    bool ok = messages && marked && (vkft_json_member(marked, "content") ? cJSON_ReplaceItemInObject(marked, "content", cJSON_CreateString(MARKER))
+                                                                         : cJSON_AddStringToObject(marked, "content", MARKER) != NULL);
+    for (int k = 0; ok && k < count; k++)
+        ok = k == i ? cJSON_AddItemReferenceToArray(messages, marked) : cJSON_AddItemReferenceToArray(messages, cJSON_GetArrayItem(f->messages, k));
+    finder part = *f;
+    part.messages = messages;
+    ok = ok && render_first(&part, count, false, text);
+    cJSON_Delete(messages);
+    cJSON_Delete(marked);
+    return ok;
+}
+
+static size_t common_end(const vkft_text *a, const vkft_text *b)
+{
+    size_t n = 0;
+    while (n < a->length && n < b->length && a->data[a->length - 1 - n] == b->data[b->length - 1 - n])
+        n++;
+    return n;
+}
+
+/* Where the turn of message i ends although the template writes it otherwise when it is the last. Its content ends where the common end of
+ * the text and the text with MARKER as content begins; what follows the content is, as far as both agree, what follows MARKER when the
+ * turn is the last. */
+static size_t end_by_marker(const finder *f, int i, size_t begin)
+{
+    vkft_text whole = {0}, last = {0};
+    size_t end = SIZE_MAX, at;
+    if (render_marked(f, cJSON_GetArraySize(f->messages), i, &whole) && find(&whole, 0, MARKER) != SIZE_MAX)
+        end = f->full->length - common_end(f->full, &whole);
+    if (end != SIZE_MAX && end < begin)
+        end = begin;
+    if (end != SIZE_MAX && render_marked(f, i + 1, i, &last) && (at = find(&last, 0, MARKER)) != SIZE_MAX) {
+        at += strlen(MARKER);
+        while (end == begin && at < last.length && strchr(" \t\r\n", last.data[at])) /* what separates content from tool calls */
+            at++;
+        while (end < f->full->length && at < last.length && f->full->data[end] == last.data[at])
+            end++, at++;
+    }
+    vkft_text_free(&whole);
+    vkft_text_free(&last);
+    return end;
 }
 
 /* The turn of message i, which is the assistant's; its search begins at `from`. */
-static bool find_turn(const finder *f, int i, size_t from, vkft_byte_range *turn)
+static bool find_turn(const finder *f, int i, size_t from, turn_range *turn)
 {
     vkft_text before = {0}, with_turn = {0};
     char *content = trimmed_content(cJSON_GetArrayItem(f->messages, i));
@@ -221,17 +260,19 @@ static bool find_turn(const finder *f, int i, size_t from, vkft_byte_range *turn
         begin = before.length;
     else if (content)
         begin = find(f->full, from, content);
-    bool rendered = render_first(f, i + 1, false, &with_turn);
-    if (begin != SIZE_MAX && rendered && with_turn.length > begin && is_prefix(&with_turn, f->full))
+    bool rendered = render_first(f, i + 1, false, &with_turn), sharp = true;
+    if (begin != SIZE_MAX && rendered && with_turn.length > begin && is_prefix(&with_turn, f->full)) {
         end = with_turn.length;
-    else if (begin != SIZE_MAX && i + 1 == cJSON_GetArraySize(f->messages))
+    } else if (begin != SIZE_MAX && i + 1 == cJSON_GetArraySize(f->messages)) {
         end = f->full->length;
-    else if (begin != SIZE_MAX)
-        end = end_behind_content(f, begin, content, &with_turn);
+    } else if (begin != SIZE_MAX) {
+        end = end_by_marker(f, i, begin);
+        sharp = false;
+    }
     vkft_text_free(&before);
     vkft_text_free(&with_turn);
     free(content);
-    *turn = (vkft_byte_range){begin, end};
+    *turn = (turn_range){{begin, end}, sharp};
     return begin != SIZE_MAX && end != SIZE_MAX && begin >= from && end > begin;
 }
 
@@ -251,11 +292,11 @@ static bool find_turns(finder *f, vkft_err *err)
     for (int i = 0; i < count; i++) {
         if (!is_assistant(cJSON_GetArrayItem(f->messages, i)))
             continue;
-        vkft_byte_range *turn = &f->turns[f->count];
+        turn_range *turn = &f->turns[f->count];
         if (!find_turn(f, i, from, turn))
             return vkft_fail(err, VKFT_ERR_INPUT, "message %d is the assistant's, but cannot be found in what the chat template makes of the "
                              "conversation; use --no-mask-prompt, or a template with {%% generation %%} marks", i + 1);
-        from = turn->end;
+        from = turn->bytes.end;
         f->count++;
     }
     return true;
@@ -282,31 +323,40 @@ static bool tokens_before(const vkft_tokenizer *tok, const vkft_text *text, size
 static bool is_blank_token(const vkft_tokenizer *tok, int32_t id)
 {
     vkft_text text = {0};
-    bool blank = vkft_tokenizer_decode(tok, &id, 1, false, &text, NULL) && text.length > 0;
+    bool blank = vkft_tokenizer_decode(tok, &id, 1, false, &text, NULL);
     for (size_t i = 0; blank && i < text.length; i++)
         blank = text.data[i] == ' ' || text.data[i] == '\n' || text.data[i] == '\r' || text.data[i] == '\t';
     vkft_text_free(&text);
     return blank;
 }
 
-/* Marks the tokens that hold a byte of the range. */
-static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, vkft_byte_range range, bool drop_blank_end, const vkft_ids *ids,
-                       uint32_t first, uint8_t *mask, vkft_err *err)
+/* A turn ends with its end-of-turn token: of the special and blank tokens at its end, what comes after the first special one (a line break,
+ * the end of the text) is not the assistant's. */
+static uint32_t end_of_turn(const vkft_tokenizer *tok, const int32_t *ids, uint32_t begin, uint32_t end)
+{
+    uint32_t at = end, first_special = end;
+    for (; at > begin; at--) {
+        if (vkft_tokenizer_is_special(tok, ids[at - 1]))
+            first_special = at;
+        else if (!is_blank_token(tok, ids[at - 1]))
+            break;
+    }
+    return first_special;
+}
+
+/* Marks the tokens that hold a byte of the range; unless it is sharp, none that goes beyond its end. */
+static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, turn_range range, bool whole_turn, const vkft_ids *ids, uint32_t first,
+                       uint8_t *mask, vkft_err *err)
 {
     uint32_t begin, end;
     bool exact;
-    if (!tokens_before(tok, text, range.begin, ids, first, &begin, &exact, err) ||
-        !tokens_before(tok, text, range.end, ids, first, &end, &exact, err))
+    if (!tokens_before(tok, text, range.bytes.begin, ids, first, &begin, &exact, err) ||
+        !tokens_before(tok, text, range.bytes.end, ids, first, &end, &exact, err))
         return false;
-    end += !exact;
+    end += !exact && range.sharp;
     end = end < ids->count - first ? end : ids->count - first;
-    if (drop_blank_end) {
-        uint32_t text_end = end;
-        while (text_end > begin + 1 && is_blank_token(tok, ids->data[first + text_end - 1]))
-            text_end--;
-        if (text_end > begin && vkft_tokenizer_is_special(tok, ids->data[first + text_end - 1]))
-            end = text_end;
-    }
+    if (whole_turn)
+        end = end_of_turn(tok, ids->data + first, begin, end);
     for (uint32_t i = begin; i < end; i++)
         mask[first + i] = 1;
     return true;
@@ -315,11 +365,12 @@ static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, vkft_by
 static bool mark_turns(const vkft_tokenizer *tok, const vkft_jinja_output *out, const finder *f, bool marked, vkft_train_on train_on,
                        const vkft_ids *ids, uint32_t first, uint8_t *mask, vkft_err *err)
 {
-    const vkft_byte_range *ranges = marked ? out->generated : f->turns;
     uint32_t count = marked ? out->generated_count : f->count;
-    for (uint32_t i = train_on == VKFT_TRAIN_ON_LAST && count ? count - 1 : 0; i < count; i++)
-        if (!mark_range(tok, &out->text, ranges[i], !marked, ids, first, mask, err))
+    for (uint32_t i = train_on == VKFT_TRAIN_ON_LAST && count ? count - 1 : 0; i < count; i++) {
+        turn_range range = marked ? (turn_range){out->generated[i], true} : f->turns[i];
+        if (!mark_range(tok, &out->text, range, !marked, ids, first, mask, err))
             return false;
+    }
     return true;
 }
 

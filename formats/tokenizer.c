@@ -44,37 +44,73 @@ bool vkft_ids_push(vkft_ids *ids, int32_t id, vkft_err *err)
     return true;
 }
 
-static bool read_added(vkft_tokenizer *tok, const cJSON *list, const char *where, vkft_err *err)
+/* item: the token's content and flags. */
+static bool add_token(vkft_tokenizer *tok, const cJSON *item, int32_t id, const char *where, vkft_err *err)
+{
+    vkft_added_token *a = &tok->added[tok->added_count];
+    const char *content;
+    vkft_text text = {0};
+    a->id = id;
+    a->normalized = true;
+    if (!vkft_json_get_string(item, "content", true, &content, where, err) ||
+        !vkft_json_get_bool(item, "special", false, &a->special, where, err) ||
+        !vkft_json_get_bool(item, "lstrip", false, &a->lstrip, where, err) ||
+        !vkft_json_get_bool(item, "rstrip", false, &a->rstrip, where, err) ||
+        !vkft_json_get_bool(item, "single_word", false, &a->single_word, where, err) ||
+        !vkft_json_get_bool(item, "normalized", false, &a->normalized, where, err))
+        return false;
+    if (id < 0 || (uint32_t)id >= VKFT_MAX_VOCABULARY)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the id %d of \"%.60s\" is out of range", where, id, content);
+    tok->added_count++;
+    if (!vkft_text_append(&text, content, strlen(content), err) ||
+        (a->normalized && !vkft_normalizers_apply(&tok->normalizers, &text, err))) {
+        vkft_text_free(&text);
+        return false;
+    }
+    a->content = text.data;
+    a->length = (uint32_t)text.length;
+    a->name = strdup(content);
+    return a->name || out_of_memory(err);
+}
+
+static bool is_added(const vkft_tokenizer *tok, const char *name)
+{
+    for (uint32_t i = 0; i < tok->added_count; i++)
+        if (strcmp(tok->added[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of tokenizer_config.json, whose flags go before those of the
+ * list and whose other tokens are added too, as in transformers. */
+static bool read_added(vkft_tokenizer *tok, const cJSON *list, const cJSON *decoder, const char *where, vkft_err *err)
 {
     const cJSON *item;
-    tok->added = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *tok->added);
+    tok->added = calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(decoder) + 1, sizeof *tok->added);
     if (!tok->added)
         return out_of_memory(err);
     cJSON_ArrayForEach(item, list)
     {
-        vkft_added_token *a = &tok->added[tok->added_count];
-        const char *content;
-        a->normalized = true;
-        if (!vkft_json_get_string(item, "content", true, &content, where, err) ||
-            !vkft_json_get_i32(item, "id", true, &a->id, where, err) ||
-            !vkft_json_get_bool(item, "special", false, &a->special, where, err) ||
-            !vkft_json_get_bool(item, "lstrip", false, &a->lstrip, where, err) ||
-            !vkft_json_get_bool(item, "rstrip", false, &a->rstrip, where, err) ||
-            !vkft_json_get_bool(item, "single_word", false, &a->single_word, where, err) ||
-            !vkft_json_get_bool(item, "normalized", false, &a->normalized, where, err))
+        char key[16];
+        int32_t id;
+        if (!vkft_json_get_i32(item, "id", true, &id, where, err))
             return false;
-        if (a->id < 0 || (uint32_t)a->id >= VKFT_MAX_VOCABULARY)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: the id %d of \"%.60s\" is out of range", where, a->id, content);
-        vkft_text text = {0};
-        tok->added_count++;
-        if (!vkft_text_append(&text, content, strlen(content), err) ||
-            (a->normalized && !vkft_normalizers_apply(&tok->normalizers, &text, err))) {
-            vkft_text_free(&text);
+        snprintf(key, sizeof key, "%d", id);
+        const cJSON *flags = vkft_json_member(decoder, key);
+        bool same = flags && cJSON_Compare(vkft_json_member(flags, "content"), vkft_json_member(item, "content"), true);
+        if (!add_token(tok, same ? flags : item, id, where, err))
             return false;
-        }
-        a->name = content;
-        a->content = text.data;
-        a->length = (uint32_t)text.length;
+    }
+    cJSON_ArrayForEach(item, decoder)
+    {
+        const char *content = cJSON_GetStringValue(vkft_json_member(item, "content"));
+        char *end;
+        long id = strtol(item->string, &end, 10);
+        if (!content || *end || id < 0 || id >= (long)VKFT_MAX_VOCABULARY)
+            return vkft_fail(err, VKFT_ERR_INPUT, CONFIG_FILE ": added_tokens_decoder: \"%.40s\" is not a token id with its \"content\"",
+                             item->string);
+        if (!is_added(tok, content) && !add_token(tok, item, (int32_t)id, where, err))
+            return false;
     }
     return true;
 }
@@ -189,17 +225,18 @@ vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const c
 
 static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *file, vkft_err *err)
 {
-    const cJSON *root = tok->root, *model, *added = NULL, *prefix_space = vkft_json_member(config, "add_prefix_space");
+    const cJSON *root = tok->root, *model, *added = NULL, *decoder = NULL, *prefix_space = vkft_json_member(config, "add_prefix_space");
     char where[600];
     snprintf(where, sizeof where, "%.500s: added_tokens", file);
     if (!vkft_json_get_object(root, "model", true, &model, file, err) || !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
+        !vkft_json_get_object(config, "added_tokens_decoder", false, &decoder, CONFIG_FILE, err) ||
         !vkft_normalizers_new(&tok->normalizers, vkft_json_member(root, "normalizer"), file, err) ||
         !vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(root, "pre_tokenizer"), file, err) ||
         !vkft_decoder_new(&tok->decoder, vkft_json_member(root, "decoder"), file, err))
         return false;
     if (cJSON_IsBool(prefix_space))
         set_prefix_space(tok, cJSON_IsTrue(prefix_space));
-    return read_model(tok, model, file, err) && read_added(tok, added, where, err) && index_tokens(tok, err) &&
+    return read_model(tok, model, file, err) && read_added(tok, added, decoder, where, err) && index_tokens(tok, err) &&
            vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
            (!config || read_config(tok, config, err));
 }
@@ -234,8 +271,10 @@ void vkft_tokenizer_free(vkft_tokenizer *tok)
     vkft_unigram_free(&tok->unigram);
     vkft_vocab_free(&tok->vocab);
     vkft_decoder_free(&tok->decoder);
-    for (uint32_t i = 0; i < tok->added_count; i++)
+    for (uint32_t i = 0; i < tok->added_count; i++) {
         free(tok->added[i].content);
+        free(tok->added[i].name);
+    }
     free(tok->added);
     free(tok->tokens);
     free(tok->special);

@@ -211,8 +211,8 @@ void vkft_decoder_free(vkft_decoder *d);
 bool vkft_decoder_apply(const vkft_decoder *d, vkft_text *tokens, uint32_t count, vkft_text *out, vkft_err *err);
 
 typedef struct vkft_added_token {
-    const char *name; /* as tokenizer.json has it */
-    char *content;    /* what is matched and what it decodes to: normalized when `normalized` says so */
+    char *name;    /* as tokenizer.json has it */
+    char *content; /* what is matched and what it decodes to: normalized when `normalized` says so */
     uint32_t length;
     int32_t id;
     bool special, lstrip, rstrip, single_word, normalized;

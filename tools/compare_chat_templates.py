@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 CHATML = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful AI "
@@ -74,7 +75,8 @@ def load(directory):
         return AutoTokenizer.from_pretrained(directory)
     config = json.load(open(directory + "/tokenizer_config.json"))
     text = {k: v["content"] if isinstance(v, dict) else v for k, v in config.items() if k in ("bos_token", "eos_token")}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=directory + "/tokenizer.json", **text)
+    added = {int(i): AddedToken(**t) for i, t in config.get("added_tokens_decoder", {}).items()}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=directory + "/tokenizer.json", added_tokens_decoder=added, **text)
     template = directory + "/chat_template.jinja"
     tokenizer.chat_template = open(template).read() if os.path.exists(template) else config.get("chat_template")
     return tokenizer
