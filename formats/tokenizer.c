@@ -223,12 +223,26 @@ vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const c
     return root ? vkft_tokenizer_from_json(root, config_json, config_length, file, err) : NULL;
 }
 
+/* Text stays valid UTF-8 through all stages, which need not check it again: so must be whatever a stage may put into it. */
+static bool check_strings(const cJSON *node, const char *file, vkft_err *err)
+{
+    const cJSON *child;
+    if (cJSON_IsString(node) && !vkft_utf8_valid(node->valuestring, strlen(node->valuestring)))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%.60s\" in %.60s is not valid UTF-8, or holds a zero character", file, node->valuestring,
+                         node->string ? node->string : "a list");
+    cJSON_ArrayForEach(child, node)
+        if (!(child->string && strcmp(child->string, "model") == 0) && !check_strings(child, file, err))
+            return false;
+    return true;
+}
+
 static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *file, vkft_err *err)
 {
     const cJSON *root = tok->root, *model, *added = NULL, *decoder = NULL, *prefix_space = vkft_json_member(config, "add_prefix_space");
     char where[600];
     snprintf(where, sizeof where, "%.500s: added_tokens", file);
-    if (!vkft_json_get_object(root, "model", true, &model, file, err) || !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
+    if (!check_strings(root, file, err) || !check_strings(config, CONFIG_FILE, err) ||
+        !vkft_json_get_object(root, "model", true, &model, file, err) || !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
         !vkft_json_get_object(config, "added_tokens_decoder", false, &decoder, CONFIG_FILE, err) ||
         !vkft_normalizers_new(&tok->normalizers, vkft_json_member(root, "normalizer"), file, err) ||
         !vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(root, "pre_tokenizer"), file, err) ||
@@ -468,7 +482,7 @@ bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32
             ok = vkft_fail(err, VKFT_ERR_INPUT, "token id %d is not in the tokenizer's vocabulary of %u", ids[i], tok->vocab_size);
         } else if (!(skip_special_tokens && vkft_tokenizer_is_special(tok, ids[i]))) {
             const char *token = tok->tokens[ids[i]];
-            ok = vkft_text_append(&tokens[n++], token, strlen(token), err);
+            ok = vkft_text_append_valid(&tokens[n++], token, strlen(token), err);
         }
     }
     ok = ok && vkft_decoder_apply(&tok->decoder, tokens, n, out, err) && vkft_text_append(out, "", 0, err);

@@ -100,7 +100,8 @@ static const char *find(const vkft_charsmap *map, const char *text, size_t lengt
             return NULL;
         if (unit >> 8 & 1) {
             uint32_t target = map->units[node] & ~(1u << 31);
-            return target < map->target_bytes ? map->targets + target : NULL;
+            bool valid = target < map->target_bytes && vkft_utf8_valid(map->targets + target, strlen(map->targets + target));
+            return valid ? map->targets + target : NULL;
         }
     }
     return NULL;

@@ -55,6 +55,16 @@ size_t vkft_utf8_encode(uint32_t p, char out[4])
     return n;
 }
 
+bool vkft_utf8_valid(const char *s, size_t length)
+{
+    size_t n = 1;
+    while (length && (n = vkft_utf8_length(s, length))) {
+        s += n;
+        length -= n;
+    }
+    return n != 0;
+}
+
 bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err *err)
 {
     if (length >= SIZE_MAX / 4 - text->length)
@@ -90,7 +100,7 @@ bool vkft_text_append_valid(vkft_text *text, const char *data, size_t length, vk
         i += bad;
         begin = i;
     }
-    return vkft_text_append(text, data + begin, length - begin, err);
+    return vkft_text_append(text, length ? data + begin : "", length - begin, err);
 }
 
 void vkft_text_free(vkft_text *text)
