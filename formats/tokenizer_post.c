@@ -80,7 +80,7 @@ static bool read_bert(vkft_post_processor *post, const cJSON *json, bool doubled
 static bool read(vkft_post_processor *post, const cJSON *json, const char *where, vkft_err *err)
 {
     const char *type;
-    const cJSON *part, *parts, *single, *pair;
+    const cJSON *part, *parts, *single, *pair = NULL;
     if (!json || cJSON_IsNull(json))
         return true;
     if (!vkft_json_get_string(json, "type", true, &type, where, err))
@@ -99,7 +99,7 @@ static bool read(vkft_post_processor *post, const cJSON *json, const char *where
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: two parts of the sequence add special tokens; expected one", where);
     if (strcmp(type, "TemplateProcessing") == 0) {
         const cJSON *specials = vkft_json_member(json, "special_tokens");
-        return vkft_json_get_array(json, "single", true, &single, where, err) && vkft_json_get_array(json, "pair", true, &pair, where, err) &&
+        return vkft_json_get_array(json, "single", true, &single, where, err) && vkft_json_get_array(json, "pair", false, &pair, where, err) &&
                read_template(&post->single, single, specials, where, err) && read_template(&post->pair, pair, specials, where, err);
     }
     bool roberta = strcmp(type, "RobertaProcessing") == 0;
