@@ -94,7 +94,11 @@ static bool read_piece(message m, vkft_sentencepiece *sp)
             return false;
         if (f.number == PIECE_TEXT && f.type == 2) {
             free(piece->text);
-            piece->text = strndup((const char *)f.data, f.length);
+            piece->text = malloc(f.length + 1);
+            if (!piece->text)
+                return vkft_fail(m.err, VKFT_ERR_MEMORY, "%s: out of host memory for the tokenizer", m.file);
+            memcpy(piece->text, f.data, f.length);
+            piece->text[f.length] = 0;
         } else if (f.number == PIECE_SCORE && f.type == 5) {
             float score;
             uint32_t bits = (uint32_t)f.value;
