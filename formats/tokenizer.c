@@ -10,12 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <utf8proc.h>
-
 #include "json_file.h"
 #include "tokenizer_private.h"
-
-#define CONFIG_FILE "tokenizer_config.json"
 
 static bool out_of_memory(vkft_err *err)
 {
@@ -41,77 +37,6 @@ bool vkft_ids_push(vkft_ids *ids, int32_t id, vkft_err *err)
         ids->capacity = capacity;
     }
     ids->data[ids->count++] = id;
-    return true;
-}
-
-/* item: the token's content and flags. */
-static bool add_token(vkft_tokenizer *tok, const cJSON *item, int32_t id, const char *where, vkft_err *err)
-{
-    vkft_added_token *a = &tok->added[tok->added_count];
-    const char *content;
-    vkft_text text = {0};
-    a->id = id;
-    a->normalized = true;
-    if (!vkft_json_get_string(item, "content", true, &content, where, err) ||
-        !vkft_json_get_bool(item, "special", false, &a->special, where, err) ||
-        !vkft_json_get_bool(item, "lstrip", false, &a->lstrip, where, err) ||
-        !vkft_json_get_bool(item, "rstrip", false, &a->rstrip, where, err) ||
-        !vkft_json_get_bool(item, "single_word", false, &a->single_word, where, err) ||
-        !vkft_json_get_bool(item, "normalized", false, &a->normalized, where, err))
-        return false;
-    if (id < 0 || (uint32_t)id >= VKFT_MAX_VOCABULARY)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the id %d of \"%.60s\" is out of range", where, id, content);
-    tok->added_count++;
-    if (!vkft_text_append(&text, content, strlen(content), err) ||
-        (a->normalized && !vkft_normalizers_apply(&tok->normalizers, &text, err))) {
-        vkft_text_free(&text);
-        return false;
-    }
-    a->content = text.data;
-    a->length = (uint32_t)text.length;
-    a->name = strdup(content);
-    return a->name || out_of_memory(err);
-}
-
-static bool is_added(const vkft_tokenizer *tok, const char *name)
-{
-    for (uint32_t i = 0; i < tok->added_count; i++)
-        if (strcmp(tok->added[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-/* list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of tokenizer_config.json, whose flags go before those of the
- * list and whose other tokens are added too, as in transformers. */
-static bool read_added(vkft_tokenizer *tok, const cJSON *list, const cJSON *decoder, const char *where, vkft_err *err)
-{
-    const cJSON *item;
-    tok->added = calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(decoder) + 1, sizeof *tok->added);
-    if (!tok->added)
-        return out_of_memory(err);
-    cJSON_ArrayForEach(item, list)
-    {
-        char key[16];
-        int32_t id;
-        if (!vkft_json_get_i32(item, "id", true, &id, where, err))
-            return false;
-        snprintf(key, sizeof key, "%d", id);
-        const cJSON *flags = vkft_json_member(decoder, key);
-        bool same = flags && cJSON_Compare(vkft_json_member(flags, "content"), vkft_json_member(item, "content"), true);
-        if (!add_token(tok, same ? flags : item, id, where, err))
-            return false;
-    }
-    cJSON_ArrayForEach(item, decoder)
-    {
-        const char *content = cJSON_GetStringValue(vkft_json_member(item, "content"));
-        char *end;
-        long id = strtol(item->string, &end, 10);
-        if (!content || *end || id < 0 || id >= (long)VKFT_MAX_VOCABULARY)
-            return vkft_fail(err, VKFT_ERR_INPUT, CONFIG_FILE ": added_tokens_decoder: \"%.40s\" is not a token id with its \"content\"",
-                             item->string);
-        if (!is_added(tok, content) && !add_token(tok, item, (int32_t)id, where, err))
-            return false;
-    }
     return true;
 }
 
@@ -211,8 +136,8 @@ static bool read_config(vkft_tokenizer *tok, const cJSON *config, vkft_err *err)
     bool add_bos = false, add_eos = false;
     tok->bos_id = config_token(tok, config, "bos_token");
     tok->eos_id = config_token(tok, config, "eos_token");
-    return vkft_json_get_bool(config, "add_bos_token", false, &add_bos, CONFIG_FILE, err) &&
-           vkft_json_get_bool(config, "add_eos_token", false, &add_eos, CONFIG_FILE, err) &&
+    return vkft_json_get_bool(config, "add_bos_token", false, &add_bos, VKFT_TOKENIZER_CONFIG, err) &&
+           vkft_json_get_bool(config, "add_eos_token", false, &add_eos, VKFT_TOKENIZER_CONFIG, err) &&
            (!add_bos || add_edge(&tok->post, tok->bos_id, false, err)) && (!add_eos || add_edge(&tok->post, tok->eos_id, true, err));
 }
 
@@ -241,16 +166,16 @@ static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *fi
     const cJSON *root = tok->root, *model, *added = NULL, *decoder = NULL, *prefix_space = vkft_json_member(config, "add_prefix_space");
     char where[600];
     snprintf(where, sizeof where, "%.500s: added_tokens", file);
-    if (!check_strings(root, file, err) || !check_strings(config, CONFIG_FILE, err) ||
+    if (!check_strings(root, file, err) || !check_strings(config, VKFT_TOKENIZER_CONFIG, err) ||
         !vkft_json_get_object(root, "model", true, &model, file, err) || !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
-        !vkft_json_get_object(config, "added_tokens_decoder", false, &decoder, CONFIG_FILE, err) ||
+        !vkft_json_get_object(config, "added_tokens_decoder", false, &decoder, VKFT_TOKENIZER_CONFIG, err) ||
         !vkft_normalizers_new(&tok->normalizers, vkft_json_member(root, "normalizer"), file, err) ||
         !vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(root, "pre_tokenizer"), file, err) ||
         !vkft_decoder_new(&tok->decoder, vkft_json_member(root, "decoder"), file, err))
         return false;
     if (cJSON_IsBool(prefix_space))
         set_prefix_space(tok, cJSON_IsTrue(prefix_space));
-    return read_model(tok, model, file, err) && read_added(tok, added, decoder, where, err) && index_tokens(tok, err) &&
+    return read_model(tok, model, file, err) && vkft_added_read(tok, added, decoder, where, err) && index_tokens(tok, err) &&
            vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
            (!config || read_config(tok, config, err));
 }
@@ -265,7 +190,7 @@ vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, s
     }
     tok->root = root;
     tok->bos_id = tok->eos_id = -1;
-    cJSON *config = config_json ? vkft_json_parse(config_json, config_length, CONFIG_FILE, err) : NULL;
+    cJSON *config = config_json ? vkft_json_parse(config_json, config_length, VKFT_TOKENIZER_CONFIG, err) : NULL;
     bool ok = (config || !config_json) && read_stages(tok, config, file, err);
     cJSON_Delete(config);
     if (!ok) {
@@ -295,84 +220,6 @@ void vkft_tokenizer_free(vkft_tokenizer *tok)
     vkft_post_processor_free(&tok->post);
     cJSON_Delete(tok->root);
     free(tok);
-}
-
-static bool is_white(const char *s, size_t n)
-{
-    uint32_t p = vkft_utf8_decode(s, n);
-    return p == ' ' || (p >= 9 && p <= 13) || p == 0x85 || p == 0xa0 || p == 0x1680 || (p >= 0x2000 && p <= 0x200a) || p == 0x2028 ||
-           p == 0x2029 || p == 0x202f || p == 0x205f || p == 0x3000;
-}
-
-/* Start of the character that ends at `end`. */
-static size_t character_before(const char *text, size_t end)
-{
-    size_t at = end - 1;
-    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
-        at--;
-    return at;
-}
-
-static bool is_word(const char *s, size_t n)
-{
-    switch (utf8proc_category((utf8proc_int32_t)vkft_utf8_decode(s, n))) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT: case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_NO:
-    case UTF8PROC_CATEGORY_PC: case UTF8PROC_CATEGORY_MN: case UTF8PROC_CATEGORY_MC: case UTF8PROC_CATEGORY_ME: return true;
-    default: return false;
-    }
-}
-
-static bool stands_alone(const char *text, size_t length, size_t begin, size_t end)
-{
-    if (begin > 0) {
-        size_t at = character_before(text, begin);
-        if (is_word(text + at, begin - at))
-            return false;
-    }
-    size_t n = vkft_utf8_length(text + end, length - end);
-    return !n || !is_word(text + end, n);
-}
-
-/* The longest added token of the wanted kind at this place. */
-static const vkft_added_token *added_at(const vkft_tokenizer *tok, bool normalized, const char *text, size_t available)
-{
-    const vkft_added_token *best = NULL;
-    for (uint32_t i = 0; i < tok->added_count; i++) {
-        const vkft_added_token *a = &tok->added[i];
-        if (a->normalized == normalized && a->length && a->length <= available && a->content[0] == text[0] &&
-            (!best || a->length > best->length) && memcmp(a->content, text, a->length) == 0)
-            best = a;
-    }
-    return best;
-}
-
-/* The first added token from `start` on; begin and end include the white space that it strips. */
-static const vkft_added_token *find_added(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length, size_t start,
-                                          size_t *begin, size_t *end)
-{
-    const bool *first = tok->added_first[normalized];
-    for (size_t i = start; i < length; i++) {
-        const vkft_added_token *a = !first[(unsigned char)text[i]] ? NULL : added_at(tok, normalized, text + i, length - i);
-        if (!a)
-            continue;
-        *begin = i;
-        *end = i + a->length;
-        if (a->single_word && !stands_alone(text, length, *begin, *end)) {
-            i = *end - 1;
-            continue;
-        }
-        while (a->lstrip && *begin > start) {
-            size_t at = character_before(text, *begin);
-            if (!is_white(text + at, *begin - at))
-                break;
-            *begin = at;
-        }
-        for (size_t n; a->rstrip && (n = vkft_utf8_length(text + *end, length - *end)) && is_white(text + *end, n);)
-            *end += n;
-        return a;
-    }
-    return NULL;
 }
 
 /* What encoding works with from call to call. */
@@ -406,7 +253,7 @@ static bool encode_section(encoder *e, const char *text, size_t length);
 static bool encode_between(encoder *e, bool normalized, const char *text, size_t length)
 {
     size_t at = 0, begin, end;
-    for (const vkft_added_token *a; (a = find_added(e->tok, normalized, text, length, at, &begin, &end)); at = end) {
+    for (const vkft_added_token *a; (a = vkft_added_find(e->tok, normalized, text, length, at, &begin, &end)); at = end) {
         if (begin > at && !(normalized ? encode_plain(e, text + at, begin - at) : encode_section(e, text + at, begin - at)))
             return false;
         e->at_start = false;

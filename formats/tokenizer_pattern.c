@@ -199,20 +199,13 @@ static bool lowercase(const vkft_text *text, vkft_text *out, vkft_err *err)
     return true;
 }
 
-static bool is_space(uint32_t point)
-{
-    return point == ' ' || (point >= 9 && point <= 13) || point == 0x85 || point == 0xa0 || point == 0x1680 ||
-           (point >= 0x2000 && point <= 0x200a) || point == 0x2028 || point == 0x2029 || point == 0x202f || point == 0x205f ||
-           point == 0x3000;
-}
-
 static bool strip(const vkft_normalizer *step, const vkft_text *text, vkft_text *out, vkft_err *err)
 {
     size_t begin = 0, end = 0, i = 0;
     bool seen = false;
     while (i < text->length) {
         size_t n = vkft_utf8_length(text->data + i, text->length - i);
-        if (!is_space(vkft_utf8_decode(text->data + i, n))) {
+        if (!vkft_utf8_is_space(vkft_utf8_decode(text->data + i, n))) {
             begin = seen ? begin : i;
             seen = true;
             end = i + n;

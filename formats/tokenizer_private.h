@@ -237,6 +237,16 @@ struct vkft_tokenizer {
     int32_t bos_id, eos_id;
 };
 
+#define VKFT_TOKENIZER_CONFIG "tokenizer_config.json"
+
+/* Reads into tok->added. list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of tokenizer_config.json, whose flags go
+ * before those of the list and whose other tokens are added too, as in transformers. Either may be NULL. */
+bool vkft_added_read(vkft_tokenizer *tok, const cJSON *list, const cJSON *decoder, const char *where, vkft_err *err);
+/* The first added token from `start` on that is matched in raw or in normalized text; begin and end include the white space that it
+ * strips. NULL: none. */
+const vkft_added_token *vkft_added_find(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length, size_t start, size_t *begin,
+                                        size_t *end);
+
 /* vkft_tokenizer_new of a parsed tokenizer.json, which becomes the tokenizer's (also when this fails). */
 vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file, vkft_err *err);
 

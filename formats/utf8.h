@@ -13,6 +13,7 @@ size_t vkft_utf8_length(const char *s, size_t available);
 bool vkft_utf8_valid(const char *s, size_t length);
 /* Code point of a valid character. */
 uint32_t vkft_utf8_decode(const char *s, size_t length);
+bool vkft_utf8_is_space(uint32_t point); /* Unicode's White_Space */
 /* Writes 1 to 4 bytes and returns their number. */
 size_t vkft_utf8_encode(uint32_t point, char out[4]);
 
