@@ -6,7 +6,7 @@ MODEL is a tokenizer.json, compared with the `tokenizers` package, or a director
 transformers' AutoTokenizer makes of it (add_special_tokens as the post-processor says).
 
 Strings mix scripts, composed and decomposed Hangul, emoji sequences, right-to-left text, control characters, runs of spaces, code and
-added tokens. Encodings (with special tokens) and decodings of the ids must be equal. Prints the number of differences; exit code 1 if any.
+added tokens, and bytes that are not UTF-8. Encodings (with special tokens) and decodings of the ids must be equal. Prints the number of differences; exit code 1 if any.
 """
 import json
 import os
@@ -45,12 +45,25 @@ def make_string(rng, added):
     return unicodedata.normalize("NFD", text) if rng.random() < 0.1 else text
 
 
+def damage(rng, text):
+    """Puts bytes that are not UTF-8, as Python's surrogateescape has them, or a zero byte into some strings."""
+    if text and rng.random() < 0.1:
+        at = rng.randrange(len(text))
+        text = text[:at] + "".join(rng.choice("\udc80\udcc3\udce2\udcff\udcf0\udc9f\udced\udca0\x00") for _ in range(rng.randint(1, 4))) + text[at:]
+    return text
+
+
+def valid(text):
+    """The text as every reader of UTF-8 sees it: U+FFFD for what is not."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def run(program, model, arguments, rows):
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    done = subprocess.run([program, "tokenize", "--model", model] + arguments, input=lines, capture_output=True, text=True)
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogateescape")
+    done = subprocess.run([program, "tokenize", "--model", model] + arguments, input=lines, capture_output=True)
     if done.returncode:
-        sys.exit(done.stderr)
-    return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+        sys.exit(done.stderr.decode())
+    return [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
 
 
 def load_reference(path):
@@ -64,8 +77,8 @@ def compare(program, path, count):
     reference = load_reference(path)
     rng = random.Random(1)
     added = [t.content for t in reference.get_added_tokens_decoder().values()]
-    texts = [make_string(rng, added) for _ in range(count)]
-    want = [e.ids for e in reference.encode_batch(texts)]
+    texts = [damage(rng, make_string(rng, added)) for _ in range(count)]
+    want = [e.ids for e in reference.encode_batch([valid(t) for t in texts])]
     with tempfile.TemporaryDirectory() as model_dir:
         model = model_dir
         if os.path.isdir(path):
