@@ -27,9 +27,18 @@ static const char plain_template[] =
     "{% if m.role == 'assistant' %}{{ eos_token + '\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}";
 
+/* Ends the whole text once more behind the last turn, as Phi 3 does. */
+static const char closing_template[] =
+    "{% for m in messages %}{{ '[' + m.role + ']' + m.content + eos_token + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% else %}{{ eos_token }}{% endif %}";
+/* Writes thoughts into the last turn alone, as Qwen 3 does. */
+static const char thinking_template[] =
+    "{% for m in messages %}{{ '[' + m.role + ']' }}{% if m.role == 'assistant' and loop.last %}(no thought){% endif %}"
+    "{{ m.content + eos_token + '\n' }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+
 typedef struct fixture {
     char *dir;
-    vkft_model_text text, marked, plain; /* without, with the one and with the other template */
+    vkft_model_text text, marked, plain, closing, thinking; /* without a template, and with each of those above */
 } fixture;
 
 static void write_file(const fixture *f, const char *name, const char *content, char path[600])
@@ -50,6 +59,10 @@ static int set_up(void **state)
     expect_ok(vkft_model_text_open(MODEL, path, &f->marked, &err));
     write_file(f, "plain.jinja", plain_template, path);
     expect_ok(vkft_model_text_open(MODEL, path, &f->plain, &err));
+    write_file(f, "closing.jinja", closing_template, path);
+    expect_ok(vkft_model_text_open(MODEL, path, &f->closing, &err));
+    write_file(f, "thinking.jinja", thinking_template, path);
+    expect_ok(vkft_model_text_open(MODEL, path, &f->thinking, &err));
     *state = f;
     return 0;
 }
@@ -60,6 +73,8 @@ static int tear_down(void **state)
     vkft_model_text_free(&f->text);
     vkft_model_text_free(&f->marked);
     vkft_model_text_free(&f->plain);
+    vkft_model_text_free(&f->closing);
+    vkft_model_text_free(&f->thinking);
     vkft_test_remove_directory(f->dir);
     free(f);
     return 0;
@@ -207,6 +222,17 @@ static void test_conversations(void **state)
     EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->plain, &plain, VKFT_DATA_COMPLETION, with("[user]ask[assistant]«it>»\n"));
     plain.mask_prompt = false;
     EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->plain, &plain, VKFT_DATA_COMPLETION, with("«[user]ask[assistant]it>\n»"));
+}
+
+/* What a template writes only into the last turn, or only behind it, hides no turn before it. */
+static void test_last_turn_written_otherwise(void **state)
+{
+    const fixture *f = *state;
+    vkft_dataset_options closing = options_for(&f->closing), thinking = options_for(&f->thinking);
+    EXPECT("m.jsonl", chat_rows, &f->closing, &closing, VKFT_DATA_MESSAGES,
+           with("[system]S>\n[user]hi>\n[assistant]«yo>»\n[user]hi>\n[assistant]«hi>»\n>"));
+    EXPECT("m.jsonl", chat_rows, &f->thinking, &thinking, VKFT_DATA_MESSAGES,
+           with("[system]S>\n[user]hi>\n[assistant]«yo>»\n[user]hi>\n[assistant]«(no thought)hi>»\n"));
 }
 
 static void test_truncation_is_counted(void **state)
@@ -381,8 +407,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_special_tokens), cmocka_unit_test(test_prompts), cmocka_unit_test(test_tables_and_pairs),
-        cmocka_unit_test(test_conversations),  cmocka_unit_test(test_truncation_is_counted), cmocka_unit_test(test_corpus),
-        cmocka_unit_test(test_cache),          cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_conversations),  cmocka_unit_test(test_last_turn_written_otherwise),
+        cmocka_unit_test(test_truncation_is_counted), cmocka_unit_test(test_corpus), cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("dataset", tests, set_up, tear_down);
 }
