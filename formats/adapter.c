@@ -193,6 +193,7 @@ static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
     bool ok = root && check_supported(path, root, err) && vkft_json_get_u32(root, "r", true, &config->r, path, err) &&
               vkft_json_get_double(root, "lora_alpha", true, &alpha, path, err) &&
               vkft_json_get_double(root, "lora_dropout", false, &dropout, path, err) &&
+              vkft_json_get_bool(root, "fan_in_fan_out", false, &config->fan_in_fan_out, path, err) &&
               vkft_json_get_bool(root, "use_rslora", false, &config->use_rslora, path, err) &&
               vkft_json_get_string(root, "base_model_name_or_path", false, &base, path, err) &&
               read_target_modules(path, root, adapter, err);
@@ -327,7 +328,7 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
     const vkft_adapter_config *config = &adapter->config;
     return cJSON_AddObjectToObject(o, "alpha_pattern") && cJSON_AddNullToObject(o, "auto_mapping") &&
            add_base_model(o, config->base_model_name_or_path) && cJSON_AddStringToObject(o, "bias", "none") &&
-           cJSON_AddFalseToObject(o, "fan_in_fan_out") && cJSON_AddTrueToObject(o, "inference_mode") &&
+           cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) && cJSON_AddTrueToObject(o, "inference_mode") &&
            cJSON_AddTrueToObject(o, "init_lora_weights") && cJSON_AddNullToObject(o, "layers_pattern") &&
            cJSON_AddNullToObject(o, "layers_to_transform") && add_float(o, "lora_alpha", config->lora_alpha) &&
            add_float(o, "lora_dropout", config->lora_dropout) && cJSON_AddNullToObject(o, "modules_to_save") &&

@@ -12,6 +12,7 @@ typedef struct vkft_adapter_config {
     uint32_t r;
     float lora_alpha;
     float lora_dropout;
+    bool fan_in_fan_out; /* the base weights are stored [in,out] (GPT-2); the adapter's are not */
     bool use_rslora; /* scale alpha/sqrt(r) instead of alpha/r */
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */

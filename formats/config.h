@@ -1,4 +1,4 @@
-/* config.json of a Hugging Face checkpoint: what a decoder-only model is, whatever spelling the file uses. */
+/* config.json of a Hugging Face checkpoint: what the model is, whatever spelling the file uses. */
 #ifndef VKFT_CONFIG_H
 #define VKFT_CONFIG_H
 
@@ -6,26 +6,49 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activation.h"
 #include "dtype.h"
 #include "vkft_error.h"
 
-typedef enum vkft_rope_type { VKFT_ROPE_DEFAULT, VKFT_ROPE_LINEAR, VKFT_ROPE_DYNAMIC, VKFT_ROPE_LLAMA3 } vkft_rope_type;
+struct vkft_arch;
+
+typedef enum vkft_rope_type {
+    VKFT_ROPE_DEFAULT, VKFT_ROPE_LINEAR, VKFT_ROPE_DYNAMIC, VKFT_ROPE_LLAMA3, VKFT_ROPE_LONGROPE
+} vkft_rope_type;
+
+#define VKFT_MAX_ROPE_DIM 512
 
 typedef struct vkft_rope {
     vkft_rope_type type;
+    uint32_t dim; /* how many elements of a head turn; the rest keeps its place. 0: no rotary positions */
     double theta;
     double factor;
     double low_freq_factor, high_freq_factor; /* llama3 */
-    uint32_t original_max_position;           /* llama3 and dynamic */
+    uint32_t max_position;                    /* dynamic */
+    uint32_t original_max_position;           /* llama3, dynamic and longrope */
+    double attention_factor;                  /* longrope: cosine and sine are multiplied by it; else 1 */
+    float short_factor[VKFT_MAX_ROPE_DIM / 2], long_factor[VKFT_MAX_ROPE_DIM / 2]; /* longrope */
 } vkft_rope;
 
+/* What sets one layer apart from the others. */
+enum {
+    VKFT_LAYER_WINDOW = 1,     /* attention sees sliding_window tokens back */
+    VKFT_LAYER_LOCAL_ROPE = 2, /* turns by local_rope */
+    VKFT_LAYER_NO_ROPE = 4,    /* does not turn */
+};
+
 #define VKFT_MAX_EOS 8
+#define VKFT_MAX_LAYERS 1024
 
 typedef struct vkft_config {
-    char model_type[32];   /* "llama", "mistral" */
+    const struct vkft_arch *arch;
+    char model_type[32];   /* "llama", "mistral"; of the language model when there is more around it */
     char architecture[64]; /* architectures[0] */
+    char wrapper[32];      /* model_type of the multimodal model around it, "" for none: only the language model is used */
+
     uint32_t vocab_size;
     uint32_t hidden_size;
+    uint32_t embedding_size; /* width of the embedding; projected where it is not hidden_size */
     uint32_t intermediate_size;
     uint32_t num_layers;
     uint32_t num_heads;
@@ -33,12 +56,26 @@ typedef struct vkft_config {
     uint32_t head_dim; /* head_dim, or hidden_size / num_heads when absent */
     uint32_t max_position;
     uint32_t sliding_window; /* 0: none */
-    float rms_norm_eps;
-    char hidden_act[16];
+    uint8_t layers[VKFT_MAX_LAYERS];
     bool tie_word_embeddings;
-    bool attention_bias;
-    bool mlp_bias;
-    vkft_rope rope;
+
+    /* How the block differs from Llama's. */
+    vkft_activation activation;
+    bool layernorm;           /* LayerNorm with bias, else RMSNorm */
+    bool norm_after_residual; /* x' = norm(x + f(x)) instead of x + f(norm(x)) */
+    bool no_final_norm;
+    bool parallel_residual; /* the MLP reads the block's input, not the attention's sum */
+    bool qkv_bias, o_bias, mlp_bias;
+    bool qkv_by_head;   /* fused projection: query, key and value of one head after the other, else all queries, all keys, all values */
+    bool qk_norm_whole; /* norms of queries and keys over all heads, else each head by itself */
+    float norm_eps;
+    float norm_gain_offset; /* RMSNorm multiplies by its gain plus this */
+    float embedding_scale, residual_scale, logit_scale; /* factors of the embedding, of each part before it is added, of the logits */
+    float attention_scale;
+    float attention_softcap, logit_softcap; /* x -> cap tanh(x/cap); 0: none */
+    uint32_t position_offset;               /* learned positions: row of position 0 */
+    vkft_rope rope, local_rope;
+
     int32_t bos_token_id; /* -1: none */
     int32_t eos_token_ids[VKFT_MAX_EOS];
     uint32_t eos_count;
@@ -46,10 +83,11 @@ typedef struct vkft_config {
     vkft_dtype dtype;     /* torch_dtype or dtype; F32 when absent */
 } vkft_config;
 
-/* Parses the text of config.json; `file` names it in errors. Accepts rope_theta + rope_scaling and rope_parameters, num_key_value_heads
- * absent, torch_dtype or dtype, eos_token_id as number or list. Sizes are checked (non-zero, divisible, products below 2^32 where needed).
- * Error: JSON error with its line, missing or wrongly typed key, value out of range, unsupported value (says which are supported). The
- * model_type is not judged here: the host knows the architectures. */
+/* Parses the text of config.json; `file` names it in errors. Accepts the spellings of transformers 4 and 5: rope_theta + rope_scaling or
+ * rope_parameters, torch_dtype or dtype, eos_token_id as number or list, layer_types or the pattern that stood for them, and the text_config
+ * of a multimodal model. Sizes are checked (non-zero, divisible, products below 2^32 where needed).
+ * Error: JSON error with its line, unknown model_type with the nearest known one, missing or wrongly typed key, value out of range,
+ * unsupported value (says which are supported). */
 bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_config *config, vkft_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch.h"
 #include "convert_source.h"
 #include "convert_tensor.h"
 
@@ -36,76 +37,89 @@ const char *vkft_quantization_label(const vkft_convert_options *options)
     return options->quant == VKFT_QUANT_NF4 && options->double_quant ? "nf4-dq" : vkft_quant_name(options->quant);
 }
 
-/* A component "layers.<number>." in the name: the tensor belongs to a decoder layer. */
-static bool in_layer(const char *name)
+/* What bitsandbytes quantizes are the linear layers of the blocks; it leaves embeddings and the head alone. */
+static vkft_dtype target_dtype(vkft_tensor_role role, vkft_dtype found, vkft_quant quant)
 {
-    for (const char *p = name; (p = strstr(p, "layers.")); p++) {
-        const char *digits = p + strlen("layers.");
-        size_t n = strspn(digits, "0123456789");
-        if ((p == name || p[-1] == '.') && n && digits[n] == '.')
-            return true;
-    }
-    return false;
-}
-
-static bool is_matrix(const vkft_safetensors_tensor *tensor)
-{
-    size_t length = strlen(tensor->name), suffix = strlen(".weight");
-    return tensor->dims == 2 && length > suffix && strcmp(tensor->name + length - suffix, ".weight") == 0;
-}
-
-/* The matrices of decoder layers are the weights of its linear modules: norms have one dimension, and the two matrices that are no such
- * module or that bitsandbytes leaves alone, embedding and lm_head, lie outside the layers. */
-static vkft_dtype target_dtype(const vkft_safetensors_tensor *tensor, vkft_quant quant)
-{
-    if (!is_matrix(tensor))
-        return tensor->dtype;
+    if (role == VKFT_ROLE_VECTOR)
+        return found;
     switch (quant) {
-    case VKFT_QUANT_NF4: return in_layer(tensor->name) ? VKFT_NF4 : tensor->dtype;
+    case VKFT_QUANT_NF4: return role == VKFT_ROLE_LINEAR ? VKFT_NF4 : found;
     case VKFT_QUANT_BF16: return VKFT_BF16;
     case VKFT_QUANT_FP16: return VKFT_F16;
     case VKFT_QUANT_FP32: return VKFT_F32;
     case VKFT_QUANT_NONE: break;
     }
-    return tensor->dtype;
+    return found;
 }
 
-static bool plan_tensor(const vkft_checkpoint_tensor *source, const vkft_convert_options *options, vkft_model_spec *spec,
-                        vkft_err *err)
+/* One tensor of the model, with its source in the checkpoint. */
+typedef struct job {
+    const vkft_checkpoint_tensor *source;
+    bool transposed; /* stored [in,out] */
+    char name[256];
+} job;
+
+static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_options *options, vkft_model_spec *spec, vkft_err *err)
 {
-    const vkft_safetensors_tensor *tensor = source->tensor;
-    const char *path = source->shard->path;
-    bool convertible = tensor->dtype == VKFT_F32 || tensor->dtype == VKFT_F16 || tensor->dtype == VKFT_BF16;
-    spec->name = tensor->name;
-    spec->dtype = target_dtype(tensor, options->quant);
-    spec->dims = tensor->dims;
-    spec->double_quant = spec->dtype == VKFT_NF4 && options->double_quant;
-    if (strstr(tensor->name, ".quant_state.bitsandbytes__"))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s': the checkpoint is quantized by bitsandbytes already; convert the original one",
-                         path, tensor->name);
-    if (!convertible && (tensor->dtype == VKFT_F64 || is_matrix(tensor)))
+    const vkft_safetensors_tensor *tensor = j->source->tensor;
+    const char *path = j->source->shard->path;
+    if (tensor->dtype != VKFT_F32 && tensor->dtype != VKFT_F16 && tensor->dtype != VKFT_BF16)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16", path, tensor->name,
                          vkft_dtype_name(tensor->dtype));
-    if (tensor->dims > VKFT_MODEL_MAX_DIMS)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu32 " dimensions; at most %d are supported", path, tensor->name,
-                         tensor->dims, VKFT_MODEL_MAX_DIMS);
-    memcpy(spec->shape, tensor->shape, sizeof spec->shape);
+    uint32_t dims = role == VKFT_ROLE_VECTOR ? 1 : 2;
+    if (tensor->dims != dims)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu32 " dimensions; expected %" PRIu32, path, tensor->name,
+                         tensor->dims, dims);
+    *spec = (vkft_model_spec){.name = j->name, .dtype = target_dtype(role, tensor->dtype, options->quant), .dims = dims};
+    spec->double_quant = spec->dtype == VKFT_NF4 && options->double_quant;
+    for (uint32_t d = 0; d < dims; d++)
+        spec->shape[d] = tensor->shape[j->transposed ? dims - 1 - d : d];
     return true;
 }
 
-static bool run(const vkft_checkpoint *checkpoint, const vkft_model_spec *specs, const vkft_convert_options *options,
-                vkft_model_writer *writer, vkft_err *err)
+/* A conversion: the tensors that belong to the model, in the order in which they lie on disk. */
+typedef struct plan {
+    job *jobs;
+    vkft_model_spec *specs;
+    uint32_t count;
+    uint64_t bytes, largest; /* to read; elements of the largest tensor */
+} plan;
+
+static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *config, const vkft_convert_options *options, plan *p,
+                         vkft_err *err)
 {
-    uint64_t largest = 0, done = 0;
-    for (uint32_t i = 0; i < checkpoint->count; i++)
-        if (checkpoint->tensors[i].tensor->elements > largest)
-            largest = checkpoint->tensors[i].tensor->elements;
-    vkft_converter *converter = vkft_converter_new(options->threads, largest, err);
+    p->jobs = calloc((size_t)checkpoint->count + 1, sizeof *p->jobs);
+    p->specs = calloc((size_t)checkpoint->count + 1, sizeof *p->specs);
+    if (!p->jobs || !p->specs)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting '%s'", checkpoint->dir);
+    for (uint32_t i = 0; i < checkpoint->count; i++) {
+        const vkft_safetensors_tensor *tensor = checkpoint->tensors[i].tensor;
+        job *j = &p->jobs[p->count];
+        j->source = &checkpoint->tensors[i];
+        vkft_tensor_role role = vkft_arch_tensor(config, tensor->name, j->name, sizeof j->name);
+        if (role == VKFT_ROLE_NONE)
+            continue;
+        j->transposed = config->arch->conv1d && role == VKFT_ROLE_LINEAR;
+        if (!plan_tensor(j, role, options, &p->specs[p->count], err))
+            return false;
+        p->count++;
+        p->bytes += tensor->bytes;
+        p->largest = tensor->elements > p->largest ? tensor->elements : p->largest;
+    }
+    return p->count || vkft_fail(err, VKFT_ERR_INPUT, "'%s': none of its %" PRIu32 " tensors belongs to a model of type '%s' (the first is '%s')",
+                                 checkpoint->dir, checkpoint->count, config->model_type,
+                                 checkpoint->count ? checkpoint->tensors[0].tensor->name : "none");
+}
+
+static bool run(const vkft_checkpoint *checkpoint, const plan *p, const vkft_convert_options *options, vkft_model_writer *writer, vkft_err *err)
+{
+    uint64_t done = 0;
+    vkft_converter *converter = vkft_converter_new(options->threads, p->largest, err);
     bool ok = converter != NULL;
-    for (uint32_t i = 0; ok && i < checkpoint->count; i++) {
-        ok = vkft_convert_tensor(converter, &checkpoint->tensors[i], &specs[i], writer, i, err);
-        done += checkpoint->tensors[i].tensor->bytes;
-        if (ok && options->progress && !options->progress(options->progress_context, done, checkpoint->total_bytes))
+    for (uint32_t i = 0; ok && i < p->count; i++) {
+        ok = vkft_convert_tensor(converter, p->jobs[i].source, &p->specs[i], writer, i, p->jobs[i].transposed, err);
+        done += p->jobs[i].source->tensor->bytes;
+        if (ok && options->progress && !options->progress(options->progress_context, done, p->bytes))
             ok = vkft_fail(err, VKFT_ERR_INTERRUPTED, "conversion of '%s' interrupted; nothing was written", checkpoint->dir);
     }
     vkft_converter_free(converter);
@@ -116,20 +130,19 @@ static bool run(const vkft_checkpoint *checkpoint, const vkft_model_spec *specs,
 static bool write_model(const vkft_checkpoint *checkpoint, const vkft_source *source, const char *out_path,
                         const vkft_convert_options *options, vkft_err *err)
 {
-    vkft_model_spec *specs = calloc((size_t)checkpoint->count + 1, sizeof *specs);
-    bool ok = specs || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting '%s'", checkpoint->dir);
-    for (uint32_t i = 0; ok && i < checkpoint->count; i++)
-        ok = plan_tensor(&checkpoint->tensors[i], options, &specs[i], err);
+    plan p = {0};
     vkft_model_writer *writer = NULL;
+    bool ok = plan_tensors(checkpoint, &source->config, options, &p, err);
     if (ok)
         writer = vkft_model_writer_open(out_path, source->name, vkft_quantization_label(options), source->info, source->blobs,
-                                        source->blob_count, specs, checkpoint->count, err);
-    ok = writer && run(checkpoint, specs, options, writer, err);
+                                        source->blob_count, p.specs, p.count, err);
+    ok = writer && run(checkpoint, &p, options, writer, err);
     if (ok)
         ok = vkft_model_writer_commit(writer, err);
     else
         vkft_model_writer_abandon(writer);
-    free(specs);
+    free(p.jobs);
+    free(p.specs);
     return ok;
 }
 

@@ -55,12 +55,11 @@ static bool check_quantization(const char *path, const char *text, size_t length
     return ok;
 }
 
-static bool check_config(const vkft_source *source, vkft_err *err)
+static bool read_config(vkft_source *source, vkft_err *err)
 {
-    vkft_config config;
     char *path = vkft_path_join(source->dir, "config.json");
     const vkft_model_blob_spec *blob = &source->blobs[0]; /* read first and required */
-    bool ok = path ? vkft_config_parse(blob->data, blob->size, path, &config, err) : no_memory(source->dir, err);
+    bool ok = path ? vkft_config_parse(blob->data, blob->size, path, &source->config, err) : no_memory(source->dir, err);
     ok = ok && check_quantization(path, blob->data, blob->size, err);
     free(path);
     return ok;
@@ -77,7 +76,7 @@ bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
         strcpy(source->dir, dir);
     for (size_t i = 0; ok && i < BLOB_NAMES; i++)
         ok = read_blob(source, blob_names[i], err);
-    ok = ok && check_config(source, err);
+    ok = ok && read_config(source, err);
     if (!ok)
         vkft_source_close(source);
     return ok;

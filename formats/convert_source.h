@@ -13,6 +13,7 @@ typedef struct vkft_source {
     char *dir;
     char *name; /* hub id when the directory is one of the hub's cache, else the absolute path */
     char *info; /* JSON: {"source_files": [{"name", "size", "modified_ns"}]} */
+    vkft_config config;
     vkft_model_blob_spec blobs[VKFT_MAX_BLOBS];
     uint32_t blob_count;
 } vkft_source;

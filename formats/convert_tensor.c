@@ -128,15 +128,23 @@ static bool is_float(vkft_dtype dtype)
     return dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16;
 }
 
-bool vkft_convert_tensor(vkft_converter *converter, const vkft_checkpoint_tensor *source, const vkft_model_spec *spec,
-                         vkft_model_writer *writer, uint32_t index, vkft_err *err)
+/* The transpose [cols,rows] of a matrix [rows,cols] of elements of 2 or 4 bytes, in new memory. */
+static uint8_t *transpose(const uint8_t *from, uint64_t rows, uint64_t cols, uint64_t bytes)
 {
-    vkft_converter *c = converter;
+    uint8_t *to = malloc(rows * cols * bytes + 1);
+    for (uint64_t r = 0; to && r < rows; r++)
+        for (uint64_t c = 0; c < cols; c++)
+            memcpy(to + (c * rows + r) * bytes, from + (r * cols + c) * bytes, bytes);
+    return to;
+}
+
+/* The values in `data`, of the source's type and in the order in which they are written. */
+static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_checkpoint_tensor *source, vkft_model_writer *writer,
+                         uint32_t index, vkft_err *err)
+{
     const vkft_safetensors_tensor *tensor = source->tensor;
-    const uint8_t *data = vkft_safetensors_data(source->shard, tensor);
-    const uint64_t from_bits = vkft_dtype_bits(tensor->dtype), to_bits = vkft_dtype_bits(spec->dtype);
-    c->from = tensor->dtype;
-    c->to = spec->dtype;
+    const uint64_t from_bits = vkft_dtype_bits(c->from), to_bits = vkft_dtype_bits(c->to);
+    bool mapped = data == vkft_safetensors_data(source->shard, tensor);
     for (c->first = 0; c->first < tensor->elements; c->first += c->elements) {
         c->elements = tensor->elements - c->first < CHUNK ? tensor->elements - c->first : CHUNK;
         c->source = data + c->first * (from_bits / 8);
@@ -148,11 +156,28 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_checkpoint_tensor
         const void *result = c->to == c->from ? c->source : c->out;
         if (!vkft_model_writer_append(writer, index, VKFT_PART_DATA, result, (size_t)((c->elements * to_bits + 7) / 8), err))
             return false;
-        vkft_mapping_drop(&source->shard->mapping, tensor->offset + c->first * (from_bits / 8), c->elements * (from_bits / 8));
+        if (mapped)
+            vkft_mapping_drop(&source->shard->mapping, tensor->offset + c->first * (from_bits / 8), c->elements * (from_bits / 8));
     }
+    return true;
+}
+
+bool vkft_convert_tensor(vkft_converter *converter, const vkft_checkpoint_tensor *source, const vkft_model_spec *spec,
+                         vkft_model_writer *writer, uint32_t index, bool transposed, vkft_err *err)
+{
+    vkft_converter *c = converter;
+    const vkft_safetensors_tensor *tensor = source->tensor;
+    const uint8_t *data = vkft_safetensors_data(source->shard, tensor);
+    uint8_t *turned = NULL;
+    c->from = tensor->dtype;
+    c->to = spec->dtype;
+    if (transposed && !(data = turned = transpose(data, tensor->shape[0], tensor->shape[1], vkft_dtype_bits(c->from) / 8)))
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting tensor '%s'", tensor->name);
+    bool ok = write_values(c, data, source, writer, index, err);
+    free(turned);
     float offset = 0;
     uint64_t blocks = (tensor->elements + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
-    if (c->to == VKFT_NF4 && !write_scales(c, blocks, spec, writer, index, &offset, err))
+    if (!ok || (c->to == VKFT_NF4 && !write_scales(c, blocks, spec, writer, index, &offset, err)))
         return false;
     vkft_model_writer_end(writer, index, offset);
     return true;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 typedef struct layout {
-    uint64_t ids, position, query_range, key_range, target, loss_row, loss, total;
+    uint64_t ids, position, query_range, key_range, query_window, key_window, target, loss_row, loss, total;
 } layout;
 
 static uint64_t take(uint64_t *total, uint64_t words)
@@ -22,6 +22,8 @@ static layout lay_out(const vkft_batch_limits *limits)
     l.position = take(&l.total, limits->tokens);
     l.query_range = take(&l.total, 2ull * limits->tokens);
     l.key_range = take(&l.total, 2ull * limits->tokens);
+    l.query_window = take(&l.total, 2ull * limits->tokens);
+    l.key_window = take(&l.total, 2ull * limits->tokens);
     l.target = take(&l.total, limits->rows);
     l.loss_row = take(&l.total, limits->rows);
     l.loss = take(&l.total, limits->rows);
@@ -49,10 +51,15 @@ bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limit
     batch->sequence = (vkft_sequence){.position = base + l.position,
                                       .query_range = base + l.query_range,
                                       .key_range = base + l.key_range};
+    batch->windowed = (vkft_sequence){.position = base + l.position,
+                                      .query_range = base + l.query_window,
+                                      .key_range = base + l.key_window};
     batch->ids_host = (uint32_t *)(void *)(host + l.ids);
     batch->position_host = (uint32_t *)(void *)(host + l.position);
     batch->query_range_host = (uint32_t *)(void *)(host + l.query_range);
     batch->key_range_host = (uint32_t *)(void *)(host + l.key_range);
+    batch->query_window_host = (uint32_t *)(void *)(host + l.query_window);
+    batch->key_window_host = (uint32_t *)(void *)(host + l.key_window);
     batch->target_host = (uint32_t *)(void *)(host + l.target);
     batch->loss_row_host = (uint32_t *)(void *)(host + l.loss_row);
     batch->loss_host = (const float *)(const void *)(host + l.loss);
@@ -77,6 +84,12 @@ static void fill_targets(vkft_batch *batch, const vkft_sample *sample, uint32_t 
     }
 }
 
+static void set_range(uint32_t *ranges, uint32_t i, uint32_t begin, uint32_t end)
+{
+    ranges[2 * i] = begin;
+    ranges[2 * i + 1] = end;
+}
+
 void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint32_t count, uint32_t window)
 {
     batch->tokens = batch->rows = batch->longest = 0;
@@ -86,17 +99,17 @@ void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint3
             uint32_t t = start + i;
             batch->ids_host[t] = (uint32_t)samples[s]->ids[i];
             batch->position_host[t] = i;
-            batch->query_range_host[2 * t] = start + (window && i >= window ? i - window + 1 : 0);
-            batch->query_range_host[2 * t + 1] = t + 1;
-            batch->key_range_host[2 * t] = t;
-            batch->key_range_host[2 * t + 1] = start + (window && i + window < length ? i + window : length);
+            set_range(batch->query_range_host, t, start, t + 1);
+            set_range(batch->key_range_host, t, t, start + length);
+            set_range(batch->query_window_host, t, start + (window && i >= window ? i - window + 1 : 0), t + 1);
+            set_range(batch->key_window_host, t, t, start + (window && i + window < length ? i + window : length));
         }
         fill_targets(batch, samples[s], start);
         batch->tokens += length;
         if (length > batch->longest)
             batch->longest = length;
     }
-    batch->sequence.longest = batch->longest;
+    batch->sequence.longest = batch->windowed.longest = batch->longest;
 }
 
 void vkft_batch_continue(vkft_batch *batch, const int32_t *ids, uint32_t count, uint32_t first, uint32_t window)
@@ -105,11 +118,11 @@ void vkft_batch_continue(vkft_batch *batch, const int32_t *ids, uint32_t count, 
         uint32_t position = first + i;
         batch->ids_host[i] = (uint32_t)ids[i];
         batch->position_host[i] = position;
-        batch->query_range_host[2 * i] = window && position >= window ? position - window + 1 : 0;
-        batch->query_range_host[2 * i + 1] = position + 1;
+        set_range(batch->query_range_host, i, 0, position + 1);
+        set_range(batch->query_window_host, i, window && position >= window ? position - window + 1 : 0, position + 1);
     }
     batch->loss_row_host[0] = count - 1;
     batch->tokens = count;
     batch->rows = 1;
-    batch->longest = batch->sequence.longest = first + count;
+    batch->longest = batch->sequence.longest = batch->windowed.longest = first + count;
 }

@@ -19,8 +19,9 @@ typedef struct vkft_batch {
     vkft_batch_limits limits;
     vkft_buffer buffer;
     uint64_t ids, target, loss_row, loss; /* device addresses: u32 [tokens], u32 [rows], u32 [rows], f32 [rows] */
-    vkft_sequence sequence;
-    uint32_t *ids_host, *target_host, *loss_row_host, *position_host, *query_range_host, *key_range_host;
+    vkft_sequence sequence; /* attention to all tokens before */
+    vkft_sequence windowed; /* attention to the last `window` of them; the same where there is no window */
+    uint32_t *ids_host, *target_host, *loss_row_host, *position_host, *query_range_host, *key_range_host, *query_window_host, *key_window_host;
     const float *loss_host; /* losses of the last run, valid after it */
     uint32_t tokens, rows;  /* of the present batch */
     uint32_t longest;       /* longest sample of the present batch */

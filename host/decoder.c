@@ -1,10 +1,14 @@
-/*   n  = rmsnorm(x)
- *   a  = attention(rope(Wq n), rope(Wk n), Wv n)
- *   x' = x + Wo a
- *   m  = rmsnorm(x')
- *   y  = x' + Wdown (silu(Wgate m) * Wup m)
+/* The block, of which each family switches parts on:
  *
- * Source: Touvron et al. 2023 (Llama). Test: test_golden
+ *   n  = norm(x)
+ *   a  = attention(rope(norm(Wq n)), rope(norm(Wk n)), Wv n)
+ *   x' = x + norm(Wo a)
+ *   m  = norm(x')                 or norm(x): side by side
+ *   y  = x' + norm(Wdown h)       h = act(Wgate m) * Wup m, or act(Wup m)
+ *
+ * or, with norms behind the sums, x' = norm(x + Wo a), y = norm(x' + Wdown h).
+ *
+ * Source: Touvron et al. 2023 (Llama); Radford et al. 2019 (GPT-2); Zhang et al. 2022 (OPT); Gemma Team 2024 (Gemma 2). Test: test_golden
  */
 #include "decoder.h"
 
@@ -16,55 +20,122 @@ typedef struct block_call {
     bool only_backward;
 } block_call;
 
-static vkft_tensor *linear(vkft_graph *g, vkft_tensor *x, const vkft_layer *layer, vkft_linear_slot slot,
-                           vkft_linear_call call)
+static vkft_tensor *linear(vkft_graph *g, vkft_tensor *x, const vkft_layer *layer, vkft_linear_slot slot)
 {
-    return vkft_op_linear(g, x, &layer->linear[slot], call);
+    return vkft_op_linear(g, x, &layer->linear[slot], (vkft_linear_call){0});
 }
 
-/* Where a new key or value goes: behind those of the cache, or 0 for a tensor of its own. */
-static vkft_linear_call into_cache(const block_call *call, uint64_t cache, uint32_t width)
+static bool present(const vkft_layer *layer, vkft_linear_slot slot)
 {
-    uint64_t at = call->cache ? cache + (uint64_t)call->first * width * sizeof(float) : 0;
-    return (vkft_linear_call){.out = at};
+    return layer->linear[slot].w.rows != 0;
 }
 
-static vkft_tensor *attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n,
-                              const vkft_sequence *sequence, const block_call *call)
+/* x itself where the family has no such norm. */
+static vkft_tensor *norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *n)
+{
+    return n->width ? vkft_op_norm(g, x, n) : x;
+}
+
+typedef struct heads {
+    vkft_tensor *q, *k, *v;
+} heads;
+
+static heads project(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n)
+{
+    const vkft_attention_shape *s = &model->attention;
+    uint32_t D = s->D, q = s->Hq * D, kv = s->Hk * D;
+    if (!present(layer, VKFT_QKV))
+        return (heads){linear(g, n, layer, VKFT_Q), linear(g, n, layer, VKFT_K), linear(g, n, layer, VKFT_V)};
+    vkft_tensor *all = linear(g, n, layer, VKFT_QKV);
+    if (model->config.qkv_by_head)
+        return (heads){vkft_op_columns(g, all, (vkft_columns){0, D, 3 * D, s->Hq}),
+                       vkft_op_columns(g, all, (vkft_columns){D, D, 3 * D, s->Hq}),
+                       vkft_op_columns(g, all, (vkft_columns){2 * D, D, 3 * D, s->Hq})};
+    return (heads){vkft_op_columns(g, all, (vkft_columns){0, q, q, 1}), vkft_op_columns(g, all, (vkft_columns){q, kv, kv, 1}),
+                   vkft_op_columns(g, all, (vkft_columns){q + kv, kv, kv, 1})};
+}
+
+static vkft_tensor *attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n, const vkft_batch *batch,
+                              const block_call *call)
 {
     const vkft_attention_shape *shape = &model->attention;
-    uint32_t width = shape->Hk * shape->D;
-    vkft_tensor *q = linear(g, n, layer, VKFT_Q, (vkft_linear_call){0});
-    vkft_tensor *k = linear(g, n, layer, VKFT_K, into_cache(call, call->cache ? call->cache->k : 0, width));
-    vkft_tensor *v = linear(g, n, layer, VKFT_V, into_cache(call, call->cache ? call->cache->v : 0, width));
-    vkft_op_rope(g, q, shape->D, model->rope_table, sequence);
-    vkft_op_rope(g, k, shape->D, model->rope_table, sequence);
-    if (call->cache) {
-        k = vkft_tensor_at(g, call->cache->k, call->first + n->rows, width);
-        v = vkft_tensor_at(g, call->cache->v, call->first + n->rows, width);
+    const vkft_sequence *sequence = layer->windowed ? &batch->windowed : &batch->sequence;
+    heads h = project(g, model, layer, n);
+    h.q = norm(g, h.q, &layer->norm[VKFT_NORM_Q]);
+    h.k = norm(g, h.k, &layer->norm[VKFT_NORM_K]);
+    if (layer->rotary) {
+        vkft_op_rope(g, h.q, shape->D, *layer->rotary, sequence);
+        vkft_op_rope(g, h.k, shape->D, *layer->rotary, sequence);
     }
-    return vkft_op_attention(g, q, k, v, shape, sequence);
+    if (call->cache) {
+        uint32_t width = shape->Hk * shape->D, rows = call->first + n->rows;
+        uint64_t behind = (uint64_t)call->first * width * sizeof(float);
+        vkft_op_store(g, h.k, call->cache->k + behind);
+        vkft_op_store(g, h.v, call->cache->v + behind);
+        h.k = vkft_tensor_at(g, call->cache->k, rows, width);
+        h.v = vkft_tensor_at(g, call->cache->v, rows, width);
+    }
+    return vkft_op_attention(g, h.q, h.k, h.v, shape, sequence);
 }
 
-static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x,
-                          const vkft_sequence *sequence, block_call call)
+static vkft_tensor *mlp(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *m)
 {
-    float eps = model->config.rms_norm_eps;
-    vkft_tensor *n = vkft_op_rmsnorm(g, x, layer->attention_norm, eps);
-    vkft_tensor *a = attention(g, model, layer, n, sequence, &call);
-    vkft_tensor *x2 = linear(g, a, layer, VKFT_O, (vkft_linear_call){.residual = x});
-    vkft_tensor *m = vkft_op_rmsnorm(g, x2, layer->mlp_norm, eps);
-    vkft_tensor *gate = linear(g, m, layer, VKFT_GATE, (vkft_linear_call){0});
-    vkft_tensor *up = linear(g, m, layer, VKFT_UP, (vkft_linear_call){0});
-    vkft_tensor *h = vkft_op_swiglu(g, gate, up);
-    return linear(g, h, layer, VKFT_DOWN, (vkft_linear_call){.residual = x2, .only_backward = call.only_backward});
+    vkft_activation act = model->config.activation;
+    uint32_t F = model->config.intermediate_size;
+    if (present(layer, VKFT_GATE_UP)) {
+        vkft_tensor *both = linear(g, m, layer, VKFT_GATE_UP);
+        vkft_tensor *gate = vkft_op_columns(g, both, (vkft_columns){0, F, F, 1});
+        return vkft_op_gated(g, gate, vkft_op_columns(g, both, (vkft_columns){F, F, F, 1}), act);
+    }
+    if (!present(layer, VKFT_GATE))
+        return vkft_op_activation(g, linear(g, m, layer, VKFT_UP), act);
+    vkft_tensor *gate = linear(g, m, layer, VKFT_GATE);
+    return vkft_op_gated(g, gate, linear(g, m, layer, VKFT_UP), act);
 }
 
-/* Final norm of the rows that are asked for, then their losses and with backward the gradient of x. */
-static vkft_tensor *final_norm(vkft_graph *g, const vkft_model *model, vkft_tensor *x, uint64_t row_index, uint32_t rows)
+/* x + scale * norm(W h): a part's output projection, and its way into the residual stream. */
+static vkft_tensor *join(vkft_graph *g, const vkft_model *model, vkft_tensor *x, vkft_tensor *h, const vkft_linear *out,
+                         const vkft_norm *after, bool only_backward)
 {
-    vkft_tensor *picked = vkft_op_gather(g, x, row_index, rows);
-    return vkft_op_rmsnorm(g, picked, model->final_norm, model->config.rms_norm_eps);
+    float scale = model->config.residual_scale;
+    if (after->width)
+        return vkft_op_add(g, x, vkft_op_norm(g, vkft_op_linear(g, h, out, (vkft_linear_call){.scale = scale}), after));
+    return vkft_op_linear(g, h, out, (vkft_linear_call){.residual = x, .scale = scale, .only_backward = only_backward});
+}
+
+static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x, const vkft_batch *batch,
+                          block_call call)
+{
+    const vkft_config *c = &model->config;
+    const vkft_norm *norms = layer->norm;
+    bool last = c->norm_after_residual;
+    vkft_tensor *n = last ? x : norm(g, x, &norms[VKFT_NORM_ATTENTION]);
+    vkft_tensor *a = attention(g, model, layer, n, batch, &call);
+    vkft_tensor *x2 = join(g, model, x, a, &layer->linear[VKFT_O], &norms[VKFT_NORM_ATTENTION_AFTER], false);
+    if (last)
+        x2 = vkft_op_norm(g, x2, &norms[VKFT_NORM_ATTENTION]);
+    vkft_tensor *m = c->parallel_residual ? x : x2;
+    vkft_tensor *h = mlp(g, model, layer, last ? m : norm(g, m, &norms[VKFT_NORM_MLP]));
+    vkft_tensor *y = join(g, model, x2, h, &layer->linear[VKFT_DOWN], &norms[VKFT_NORM_MLP_AFTER], call.only_backward && !last);
+    return last ? vkft_op_norm(g, y, &norms[VKFT_NORM_MLP]) : y;
+}
+
+/* What the first block reads. */
+static vkft_tensor *embed(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
+{
+    vkft_tensor *x = vkft_op_embedding(g, &model->embedding, batch->ids, batch->tokens, model->config.embedding_scale);
+    if (model->project_in.w.rows)
+        x = vkft_op_linear(g, x, &model->project_in, (vkft_linear_call){0});
+    if (model->positions.rows)
+        vkft_op_embedding_add(g, x, &model->positions, batch->sequence.position, model->config.position_offset);
+    return x;
+}
+
+/* What the head reads: final norm and projection of the rows that are asked for. */
+static vkft_tensor *finish(vkft_graph *g, const vkft_model *model, vkft_tensor *x, uint64_t row_index, uint32_t rows)
+{
+    x = norm(g, vkft_op_gather(g, x, row_index, rows), &model->final_norm);
+    return model->project_out.w.rows ? vkft_op_linear(g, x, &model->project_out, (vkft_linear_call){0}) : x;
 }
 
 void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, bool checkpointing)
@@ -75,37 +146,40 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
         g->failed = true;
         return;
     }
-    x[0] = vkft_op_embedding(g, &model->embedding, batch->ids, batch->tokens);
+    g->taping = true;
+    x[0] = embed(g, model, batch);
+    const uint32_t embedded = g->tape_count; /* what lies below is walked last */
     for (uint32_t l = 0; l < L; l++) {
         g->taping = !checkpointing || l + 1 == L; /* the last block's backward follows at once: nothing to save */
-        x[l + 1] = block(g, model, &model->layers[l], x[l], &batch->sequence, (block_call){0});
+        x[l + 1] = block(g, model, &model->layers[l], x[l], batch, (block_call){0});
     }
     g->taping = true;
-    vkft_tensor *n = final_norm(g, model, x[L], batch->loss_row, batch->rows);
+    vkft_tensor *n = finish(g, model, x[L], batch->loss_row, batch->rows);
     vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->loss, n->needs_grad);
-    vkft_tape_backward(g, 0);
+    vkft_tape_backward(g, embedded);
     for (uint32_t l = checkpointing ? L - 1 : 0; l-- > 0 && x[l + 1]->needs_grad;) {
-        vkft_tensor *y = block(g, model, &model->layers[l], x[l], &batch->sequence, (block_call){.only_backward = true});
+        vkft_tensor *y = block(g, model, &model->layers[l], x[l], batch, (block_call){.only_backward = true});
         y->grad = x[l + 1]->grad;
-        vkft_tape_backward(g, 0);
+        vkft_tape_backward(g, embedded);
     }
+    vkft_tape_backward(g, 0);
     free(x);
 }
 
 void vkft_decoder_eval(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
 {
-    vkft_tensor *x = vkft_op_embedding(g, &model->embedding, batch->ids, batch->tokens);
+    vkft_tensor *x = embed(g, model, batch);
     for (uint32_t l = 0; l < model->config.num_layers; l++)
-        x = block(g, model, &model->layers[l], x, &batch->sequence, (block_call){0});
-    vkft_tensor *n = final_norm(g, model, x, batch->loss_row, batch->rows);
+        x = block(g, model, &model->layers[l], x, batch, (block_call){0});
+    vkft_tensor *n = finish(g, model, x, batch->loss_row, batch->rows);
     vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->loss, false);
 }
 
 void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches,
                        uint32_t first, uint64_t logits)
 {
-    vkft_tensor *x = vkft_op_embedding(g, &model->embedding, batch->ids, batch->tokens);
+    vkft_tensor *x = embed(g, model, batch);
     for (uint32_t l = 0; l < model->config.num_layers; l++)
-        x = block(g, model, &model->layers[l], x, &batch->sequence, (block_call){.cache = &caches[l], .first = first});
-    vkft_op_logits(g, final_norm(g, model, x, batch->loss_row, 1), &model->head, logits);
+        x = block(g, model, &model->layers[l], x, batch, (block_call){.cache = &caches[l], .first = first});
+    vkft_op_logits(g, finish(g, model, x, batch->loss_row, 1), &model->head, logits);
 }

@@ -1,4 +1,4 @@
-/* The decoder: blocks of attention and gated MLP with pre-norms, and the three ways to run it. */
+/* The decoder: blocks of attention and feed-forward layer, and the three ways to run it. */
 #ifndef VKFT_DECODER_H
 #define VKFT_DECODER_H
 

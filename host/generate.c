@@ -1,11 +1,13 @@
 /* Generation with a KV cache: the prompt in chunks, then one token at a time. */
 #include "generate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "decoder.h"
+#include "generation_config.h"
 #include "rope.h"
 #include "runner.h"
 #include "sampler.h"
@@ -15,6 +17,7 @@
 typedef struct generator {
     const vkft_generate_options *options;
     const vkft_generate_observer *observer;
+    vkft_generation_config own; /* what the model's authors say */
     vkft_runner runner;
     vkft_graph graph;
     vkft_commands *cmds;
@@ -23,6 +26,7 @@ typedef struct generator {
     vkft_kv *caches;
     float *logits_host;
     vkft_candidate *candidates;
+    uint32_t rope_length; /* what the rotary tables are for, see vkft_rope_length */
     uint32_t positions; /* capacity of the cache */
     vkft_ids ids;       /* prompt and what was generated */
 } generator;
@@ -126,13 +130,12 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     gen->candidates = malloc(V * sizeof *gen->candidates);
     if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    uint64_t adapter = r->lora.floats * sizeof(float);
+    uint64_t adapter = r->lora.floats * sizeof(float), rope = vkft_model_rope_bytes(&r->model, gen->positions);
     vkft_batch_limits limits = {.tokens = chunk, .rows = 1, .positions = gen->positions};
     if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
         !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
         !vkft_buffer_new(r->dev, V * sizeof(float), VKFT_MEMORY_HOST, "logits", &gen->logits, err) ||
-        !vkft_buffer_new(r->dev, (uint64_t)gen->positions * c->head_dim * sizeof(float), VKFT_MEMORY_HOST, "rotary table",
-                         &gen->rope, err) ||
+        (rope && !vkft_buffer_new(r->dev, rope, VKFT_MEMORY_HOST, "rotary table", &gen->rope, err)) ||
         (r->model.scratch_bytes &&
          !vkft_buffer_new(r->dev, r->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &gen->scratch, err)) ||
         (adapter && (!vkft_buffer_new(r->dev, adapter, VKFT_MEMORY_DEVICE, "adapter", &gen->parameters, err) ||
@@ -140,9 +143,9 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
     vkft_matmul_setup(r->dev);
-    vkft_ops_setup(r->dev, c->head_dim);
+    vkft_ops_setup(r->dev, c->head_dim, c->attention_softcap > 0);
     vkft_lora_bind(&r->lora, gen->parameters.address, 0);
-    r->model.rope_table = gen->rope.address;
+    vkft_model_set_rope(&r->model, gen->rope.address, gen->positions);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
                                       .scratch_bytes = r->model.scratch_bytes};
     return plan(gen, chunk, err) && vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE,
@@ -154,9 +157,11 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 {
     vkft_runner *r = &gen->runner;
     uint32_t end = gen->ids.count;
-    bool dynamic = r->config.rope.type == VKFT_ROPE_DYNAMIC;
-    if (first == 0 || (dynamic && end > r->config.max_position))
-        vkft_rope_table(&r->config, end, gen->positions, gen->rope.mapped);
+    uint32_t rope_length = vkft_rope_length(&r->config.rope, end);
+    if (gen->rope.mapped && gen->rope_length != rope_length) {
+        vkft_model_fill_rope(&r->model, rope_length, gen->positions, gen->rope.mapped);
+        gen->rope_length = rope_length;
+    }
     while (first < end) {
         uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
         vkft_batch_continue(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
@@ -175,10 +180,13 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 static bool ends(const generator *gen, int32_t id)
 {
     const vkft_config *c = &gen->runner.config;
+    const vkft_generation_config *own = &gen->own;
     if (gen->options->ignore_eos)
         return false;
-    for (uint32_t i = 0; i < c->eos_count; i++)
-        if (c->eos_token_ids[i] == id)
+    const int32_t *eos = own->eos_count ? own->eos_token_ids : c->eos_token_ids;
+    uint32_t count = own->eos_count ? own->eos_count : c->eos_count;
+    for (uint32_t i = 0; i < count; i++)
+        if (eos[i] == id)
             return true;
     return gen->runner.text.tokenizer && vkft_tokenizer_eos_id(gen->runner.text.tokenizer) == id;
 }
@@ -198,11 +206,37 @@ static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, vkft_err 
     return ok;
 }
 
+/* What the user asked for, else what the model's authors recommend, else this program's defaults. */
+static vkft_sampler choose_sampler(const generator *gen)
+{
+    const vkft_generate_options *o = gen->options;
+    const vkft_generation_config *own = &gen->own;
+    vkft_sampler s = {o->temperature, o->top_p, o->top_k, o->seed};
+    bool sampled = own->do_sample == VKFT_SAMPLE_YES;
+    if (!o->temperature_given && own->do_sample == VKFT_SAMPLE_NO)
+        s.temperature = 0;
+    if (!o->temperature_given && sampled && !isnan(own->temperature))
+        s.temperature = (float)own->temperature;
+    if (!o->top_p_given && sampled && !isnan(own->top_p))
+        s.top_p = (float)own->top_p;
+    if (!o->top_k_given && sampled && !isnan(own->top_k))
+        s.top_k = (uint32_t)own->top_k;
+    return s;
+}
+
+static bool read_own(generator *gen, vkft_err *err)
+{
+    size_t length;
+    const char *text = vkft_model_file_blob(gen->runner.file, "generation_config.json", &length);
+    gen->own = vkft_generation_config_none();
+    return !text || vkft_generation_config_parse(text, length, "generation_config.json", &gen->own, err);
+}
+
 static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_result *result, vkft_err *err)
 {
     const vkft_generate_options *o = gen->options;
     const vkft_generate_observer *observer = gen->observer;
-    vkft_sampler sampler = {o->temperature, o->top_p, o->top_k, o->seed};
+    vkft_sampler sampler = choose_sampler(gen);
     double started = now_seconds();
     result->prompt_tokens = gen->ids.count;
     if (!extend(gen, 0, err))
@@ -268,7 +302,7 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     if (!vkft_runner_open(&gen.runner, &source, &quiet, err))
         return false;
     bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&
-              vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
+              read_own(&gen, err) && vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
               start(&gen, flat, err);
     if (ok && gen.runner.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;

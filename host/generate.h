@@ -21,6 +21,7 @@ typedef struct vkft_generate_options {
     float temperature;        /* 0: greedy */
     float top_p;              /* 1: off */
     uint32_t top_k;           /* 0: off */
+    bool temperature_given, top_p_given, top_k_given; /* by the user; otherwise the model's generation_config.json decides */
     uint64_t seed;
     bool ignore_eos;
 } vkft_generate_options;

@@ -34,26 +34,23 @@ static const char *last_part(const char *module)
 static bool reserve(vkft_lora_set *set, const vkft_model *model, vkft_err *err)
 {
     memset(set, 0, sizeof *set);
-    set->modules = calloc((size_t)model->config.num_layers * VKFT_LINEAR_SLOTS, sizeof *set->modules);
+    set->model = model;
+    set->modules = calloc((size_t)model->module_count, sizeof *set->modules);
     return set->modules || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter's modules");
 }
 
-static void add_module(vkft_lora_set *set, vkft_linear *linear, const char *name)
+static void add_module(vkft_lora_set *set, const vkft_module *module)
 {
     vkft_lora_module *m = &set->modules[set->count++];
+    vkft_linear *linear = module->linear;
     uint64_t a = (uint64_t)set->r * linear->w.cols, b = (uint64_t)set->r * linear->w.rows;
-    snprintf(m->name, sizeof m->name, "%s", name);
+    snprintf(m->name, sizeof m->name, "%s", module->name);
     m->linear = linear;
     m->a = set->floats;
     m->b = m->a + padded(a);
     set->floats = m->b + padded(b);
     set->parameters += a + b;
 }
-
-/* Calls for each linear layer of the blocks in order. */
-#define EACH_LINEAR(model, l, s)                                                                                       \
-    for (uint32_t l = 0; l < (model)->config.num_layers; l++)                                                          \
-        for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++)
 
 static bool chosen(const char *module, const char *targets)
 {
@@ -68,22 +65,31 @@ static bool chosen(const char *module, const char *targets)
     return false;
 }
 
+/* The last parts of the model's module names, each once: "q_proj, k_proj". */
+static void list_kinds(const vkft_model *model, char *list, size_t size)
+{
+    list[0] = 0;
+    for (uint32_t i = 0; i < model->module_count; i++) {
+        const char *kind = last_part(model->modules[i].name);
+        bool known = false;
+        for (uint32_t j = 0; j < i && !known; j++)
+            known = strcmp(last_part(model->modules[j].name), kind) == 0;
+        size_t length = strlen(list);
+        if (!known)
+            snprintf(list + length, size - length, ", %s", kind);
+    }
+}
+
 static bool check_targets(const vkft_model *model, const char *targets, vkft_err *err)
 {
     for (const char *at = targets; *at && strcmp(targets, "all-linear") != 0;) {
         size_t length = strcspn(at, ",");
         bool found = false;
-        char name[128];
-        EACH_LINEAR(model, l, s)
-        {
-            vkft_model_module_name(model, l, s, name, sizeof name);
-            found = found || matches(name, at, length);
-        }
+        for (uint32_t i = 0; i < model->module_count && !found; i++)
+            found = matches(model->modules[i].name, at, length);
         if (!found) {
-            char known[256] = "";
-            for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++)
-                snprintf(known + strlen(known), sizeof known - strlen(known), ", %s",
-                         last_part(model->arch->linear[s]));
+            char known[256];
+            list_kinds(model, known, sizeof known);
             return vkft_fail(err, VKFT_ERR_INPUT,
                              "--lora-target-modules: \"%.*s\" matches no linear layer of this model; expected "
                              "all-linear%s",
@@ -103,13 +109,9 @@ bool vkft_lora_choose(vkft_lora_set *set, const vkft_model *model, const char *t
     set->alpha = alpha;
     set->dropout = dropout;
     set->scale = alpha / (float)r;
-    EACH_LINEAR(model, l, s)
-    {
-        char name[128];
-        vkft_model_module_name(model, l, s, name, sizeof name);
-        if (chosen(name, targets))
-            add_module(set, &model->layers[l].linear[s], name);
-    }
+    for (uint32_t i = 0; i < model->module_count; i++)
+        if (chosen(model->modules[i].name, targets))
+            add_module(set, &model->modules[i]);
     return true;
 }
 
@@ -144,17 +146,15 @@ bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vk
     set->dropout = c->lora_dropout;
     set->use_rslora = c->use_rslora;
     set->scale = c->use_rslora ? c->lora_alpha / sqrtf((float)c->r) : c->lora_alpha / (float)c->r;
-    EACH_LINEAR(model, l, s)
-    {
-        char name[128];
-        vkft_model_module_name(model, l, s, name, sizeof name);
+    for (uint32_t i = 0; i < model->module_count; i++) {
+        const char *name = model->modules[i].name;
         const vkft_adapter_tensor *a = find(adapter, name, 'A'), *b = find(adapter, name, 'B');
         if (!a && !b)
             continue;
-        vkft_linear *linear = &model->layers[l].linear[s];
+        const vkft_linear *linear = model->modules[i].linear;
         if (!check_half(a, c->r, linear->w.cols, name, 'A', err) || !check_half(b, linear->w.rows, c->r, name, 'B', err))
             goto fail;
-        add_module(set, linear, name);
+        add_module(set, &model->modules[i]);
     }
     if (2 * set->count != adapter->count) {
         vkft_fail(err, VKFT_ERR_INPUT,
@@ -228,24 +228,37 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool contains(char *const *list, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(list[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* How many of the names end in this last part. */
+static uint32_t count_kind(const void *first_name, size_t stride, uint32_t count, const char *kind)
+{
+    uint32_t same = 0;
+    for (uint32_t i = 0; i < count; i++)
+        same += strcmp(last_part((const char *)first_name + i * stride), kind) == 0;
+    return same;
+}
+
 /* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen; otherwise their full names. */
-static char **target_list(const vkft_lora_set *set, uint32_t layers)
+static char **target_list(const vkft_lora_set *set)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);
     uint32_t n = 0;
     bool whole = true;
     for (uint32_t i = 0; list && i < set->count && whole; i++) {
-        uint32_t same = 0;
-        for (uint32_t j = 0; j < set->count; j++)
-            same += strcmp(last_part(set->modules[i].name), last_part(set->modules[j].name)) == 0;
-        whole = same == layers;
+        const char *kind = last_part(set->modules[i].name);
+        whole = count_kind(set->modules[0].name, sizeof *set->modules, set->count, kind) ==
+                count_kind(set->model->modules[0].name, sizeof *set->model->modules, set->model->module_count, kind);
     }
     for (uint32_t i = 0; list && i < set->count; i++) {
         const char *name = whole ? last_part(set->modules[i].name) : set->modules[i].name;
-        bool known = false;
-        for (uint32_t j = 0; j < n && !known; j++)
-            known = strcmp(list[j], name) == 0;
-        if (!known && !(list[n++] = strdup(name)))
+        if (!contains(list, n, name) && !(list[n++] = strdup(name)))
             break;
     }
     if (list)
@@ -257,12 +270,10 @@ bool vkft_lora_export(const vkft_lora_set *set, const float *flat, const char *b
                       vkft_err *err)
 {
     memset(adapter, 0, sizeof *adapter);
-    uint32_t layers = 0;
-    for (uint32_t i = 0; i < set->count; i++)
-        layers += strcmp(last_part(set->modules[i].name), last_part(set->modules[0].name)) == 0;
     adapter->config = (vkft_adapter_config){
         .r = set->r, .lora_alpha = set->alpha, .lora_dropout = set->dropout, .use_rslora = set->use_rslora,
-        .base_model_name_or_path = strdup(base_model), .target_modules = target_list(set, layers),
+        .base_model_name_or_path = strdup(base_model), .target_modules = target_list(set),
+        .fan_in_fan_out = set->model->arch->conv1d,
     };
     adapter->tensors = calloc(2ull * set->count, sizeof *adapter->tensors);
     bool ok = adapter->tensors && adapter->config.base_model_name_or_path && adapter->config.target_modules;

@@ -16,6 +16,7 @@ typedef struct vkft_lora_module {
 } vkft_lora_module;
 
 typedef struct vkft_lora_set {
+    const vkft_model *model;
     uint32_t r;
     float alpha, dropout, scale;
     bool use_rslora;

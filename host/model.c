@@ -1,21 +1,22 @@
 /* Layout and loading of the frozen weights. */
 #include "model.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "nf4.h"
+#include "rope.h"
 
 #define ALIGNMENT 256u
+#define WRAPPED_BASE "model.language_model." /* where a multimodal model of transformers 5 has its language model */
 #define BUFFER_BYTES (1ull << 30) /* weights are packed into buffers of about this size; drivers cap single ones at 2 to 4 GB */
 
-/* One tensor of the model: either a matrix (weight) or a norm's gain vector (gain), which is always f32 on the device. */
+/* One tensor of the model: a matrix, or a gain or bias, which is always f32 on the device. */
 struct vkft_model_slot {
     char name[128];
     vkft_weight *weight;
-    uint64_t *gain;
+    uint64_t *vector;
     bool host; /* lives in host memory */
     uint32_t rows, cols;
     vkft_dtype dtype;
@@ -33,70 +34,95 @@ static uint64_t slot_bytes(const struct vkft_model_slot *slot)
     return slot->data_bytes + slot->absmax_bytes + slot->nested_bytes;
 }
 
-void vkft_model_module_name(const vkft_model *model, uint32_t layer, vkft_linear_slot slot, char *name, size_t size)
-{
-    snprintf(name, size, "%s.%u.%s", model->arch->layers, layer, model->arch->linear[slot]);
-}
-
-static struct vkft_model_slot *add_slot(vkft_model *model, uint32_t rows, uint32_t cols)
+static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows, uint32_t cols)
 {
     struct vkft_model_slot *slot = &model->slots[model->slot_count++];
     slot->rows = rows;
     slot->cols = cols;
+    snprintf(slot->name, sizeof slot->name, "%s.%s", module, suffix);
     return slot;
 }
 
 static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, const char *module)
 {
-    struct vkft_model_slot *slot = add_slot(model, rows, cols);
-    snprintf(slot->name, sizeof slot->name, "%s.weight", module);
-    slot->weight = weight;
+    add_slot(model, module, "weight", rows, cols)->weight = weight;
 }
 
-static void add_gain(vkft_model *model, uint64_t *gain, const char *module)
+static void add_vector(vkft_model *model, uint64_t *vector, uint32_t length, const char *module, const char *suffix)
 {
-    struct vkft_model_slot *slot = add_slot(model, 1, model->config.hidden_size);
-    snprintf(slot->name, sizeof slot->name, "%s.weight", module);
-    slot->gain = gain;
+    add_slot(model, module, suffix, 1, length)->vector = vector;
+}
+
+static void add_norm(vkft_model *model, vkft_norm *norm, uint32_t width, const char *module)
+{
+    const vkft_config *c = &model->config;
+    *norm = (vkft_norm){.layernorm = c->layernorm, .width = width, .eps = c->norm_eps, .gain_offset = c->norm_gain_offset};
+    add_vector(model, &norm->gain, width, module, "weight");
+    if (c->layernorm)
+        add_vector(model, &norm->bias, width, module, "bias");
+}
+
+static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, const char *name)
+{
+    vkft_module *module = &model->modules[model->module_count++];
+    const char *base = model->arch->base;
+    bool wrapped = model->config.wrapper[0] && strncmp(name, base, strlen(base)) == 0;
+    snprintf(module->name, sizeof module->name, "%s%s", wrapped ? WRAPPED_BASE : "", name + (wrapped ? strlen(base) : 0));
+    module->linear = linear;
+    add_matrix(model, &linear->w, out, in, name);
+    if (bias)
+        add_vector(model, &linear->bias, out, name, "bias");
 }
 
 static void list_layer(vkft_model *model, uint32_t index)
 {
     const vkft_config *c = &model->config;
     vkft_layer *layer = &model->layers[index];
-    uint32_t C = c->hidden_size, F = c->intermediate_size;
-    uint32_t q = c->num_heads * c->head_dim, kv = c->num_kv_heads * c->head_dim;
-    const uint32_t shape[VKFT_LINEAR_SLOTS][2] = {
-        [VKFT_Q] = {q, C},    [VKFT_K] = {kv, C}, [VKFT_V] = {kv, C},   [VKFT_O] = {C, q},
-        [VKFT_GATE] = {F, C}, [VKFT_UP] = {F, C}, [VKFT_DOWN] = {C, F},
-    };
     char module[120];
-    snprintf(module, sizeof module, "%s.%u.%s", model->arch->layers, index, model->arch->attention_norm);
-    add_gain(model, &layer->attention_norm, module);
-    for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++) {
-        vkft_model_module_name(model, index, s, module, sizeof module);
-        add_matrix(model, &layer->linear[s].w, shape[s][0], shape[s][1], module);
+    for (vkft_norm_slot s = 0; s < VKFT_NORM_SLOTS; s++) {
+        if (!model->arch->norm[s])
+            continue;
+        snprintf(module, sizeof module, "%s.%u.%s", model->arch->layers, index, model->arch->norm[s]);
+        add_norm(model, &layer->norm[s], vkft_norm_width(c, s), module);
     }
-    snprintf(module, sizeof module, "%s.%u.%s", model->arch->layers, index, model->arch->mlp_norm);
-    add_gain(model, &layer->mlp_norm, module);
+    for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++) {
+        if (!model->arch->linear[s])
+            continue;
+        uint32_t out, in;
+        vkft_linear_shape(c, s, &out, &in);
+        snprintf(module, sizeof module, "%s.%u.%s", model->arch->layers, index, model->arch->linear[s]);
+        add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), module);
+    }
+    if (c->rope.dim && !(c->layers[index] & VKFT_LAYER_NO_ROPE))
+        layer->rotary = &model->rotary[c->layers[index] & VKFT_LAYER_LOCAL_ROPE ? 1 : 0];
+    layer->windowed = c->sliding_window && c->layers[index] & VKFT_LAYER_WINDOW;
 }
 
 static void list_tensors(vkft_model *model)
 {
     const vkft_config *c = &model->config;
-    add_matrix(model, &model->embedding, c->vocab_size, c->hidden_size, model->arch->embedding);
+    const vkft_arch *arch = model->arch;
+    uint32_t C = c->hidden_size, E = c->embedding_size;
+    add_matrix(model, &model->embedding, c->vocab_size, E, arch->embedding);
     model->slots[0].host = !c->tie_word_embeddings;
+    if (arch->positions)
+        add_matrix(model, &model->positions, c->position_offset + c->max_position, C, arch->positions);
+    if (E != C)
+        add_linear(model, &model->project_in, C, E, false, arch->project_in);
     for (uint32_t i = 0; i < c->num_layers; i++)
         list_layer(model, i);
-    add_gain(model, &model->final_norm, model->arch->final_norm);
+    if (!c->no_final_norm)
+        add_norm(model, &model->final_norm, C, arch->final_norm);
+    if (E != C)
+        add_linear(model, &model->project_out, E, C, false, arch->project_out);
     if (!c->tie_word_embeddings)
-        add_matrix(model, &model->head, c->vocab_size, c->hidden_size, model->arch->head);
+        add_matrix(model, &model->head.w, c->vocab_size, E, arch->head);
 }
 
 /* The type that converting a checkpoint would give this matrix. */
 static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_model_slot *slot, vkft_quant quant)
 {
-    bool outside = slot->weight == &model->embedding || slot->weight == &model->head;
+    bool outside = slot->weight == &model->embedding || slot->weight == &model->positions || slot->weight == &model->head.w;
     switch (quant) {
     case VKFT_QUANT_NF4: return outside ? model->config.dtype : VKFT_NF4;
     case VKFT_QUANT_BF16: return VKFT_BF16;
@@ -109,7 +135,7 @@ static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_mod
 
 static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_model_slot *slot)
 {
-    if (slot->gain)
+    if (slot->vector)
         return tensor->dims == 1 && tensor->shape[0] == slot->cols;
     return tensor->dims == 2 && tensor->shape[0] == slot->rows && tensor->shape[1] == slot->cols;
 }
@@ -137,21 +163,21 @@ static bool slot_from_file(struct vkft_model_slot *slot, const vkft_model_file *
             snprintf(found, sizeof found, "%u dimensions", tensor->dims);
         if (tensor->dims == 1)
             shape_text(found, sizeof found, tensor->shape[0], 0);
-        shape_text(expected, sizeof expected, slot->gain ? slot->cols : slot->rows, slot->gain ? 0 : slot->cols);
+        shape_text(expected, sizeof expected, slot->vector ? slot->cols : slot->rows, slot->vector ? 0 : slot->cols);
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, slot->name,
                          found, expected);
     }
     switch (tensor->dtype) {
     case VKFT_F32: case VKFT_F16: case VKFT_BF16: break;
     case VKFT_NF4:
-        if (!slot->gain && !slot->host)
+        if (!slot->vector && !slot->host)
             break;
         /* fall through */
     default:
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has type %s; expected F32, F16 or BF16", path, slot->name,
                          vkft_dtype_name(tensor->dtype));
     }
-    slot->dtype = slot->gain ? VKFT_F32 : tensor->dtype;
+    slot->dtype = slot->vector ? VKFT_F32 : tensor->dtype;
     slot->double_quant = tensor->double_quant;
     return true;
 }
@@ -176,22 +202,30 @@ static void measure(vkft_model *model, struct vkft_model_slot *slot)
     }
 }
 
+static void set_head(vkft_model *model)
+{
+    if (model->config.tie_word_embeddings)
+        model->head.w = model->embedding;
+    model->head.scale = model->config.logit_scale;
+    model->head.softcap = model->config.logit_softcap;
+}
+
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, vkft_err *err)
 {
     memset(model, 0, sizeof *model);
-    const vkft_arch *arch = vkft_arch_find(config, err);
-    if (!arch)
-        return false;
     model->config = *config;
-    model->arch = arch;
+    model->arch = config->arch;
     model->attention = (vkft_attention_shape){
         .Hq = config->num_heads, .Hk = config->num_kv_heads, .D = config->head_dim,
-        .scale = (float)(1.0 / sqrt((double)config->head_dim)),
+        .scale = config->attention_scale, .softcap = config->attention_softcap,
     };
+    model->rotary[0].dim = config->rope.dim;
+    model->rotary[1].dim = config->local_rope.dim;
     model->layers = calloc(config->num_layers, sizeof *model->layers);
-    model->slots = calloc((size_t)config->num_layers * (VKFT_LINEAR_SLOTS + 2) + 3, sizeof *model->slots);
-    if (!model->layers || !model->slots) {
+    model->modules = calloc((size_t)config->num_layers * VKFT_LINEAR_SLOTS + 2, sizeof *model->modules);
+    model->slots = calloc((size_t)config->num_layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + 7, sizeof *model->slots);
+    if (!model->layers || !model->modules || !model->slots) {
         vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the model");
         goto fail;
     }
@@ -202,13 +236,12 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
             if (!slot_from_file(slot, file, err))
                 goto fail;
         } else {
-            slot->dtype = slot->gain ? VKFT_F32 : converted_dtype(model, slot, quant);
+            slot->dtype = slot->vector ? VKFT_F32 : converted_dtype(model, slot, quant);
             slot->double_quant = slot->dtype == VKFT_NF4 && double_quant;
         }
         measure(model, slot);
     }
-    if (config->tie_word_embeddings)
-        model->head = model->embedding;
+    set_head(model);
     return true;
 fail:
     vkft_model_free(model);
@@ -234,14 +267,14 @@ static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, stru
 {
     vkft_device *dev = model->dev;
     uint64_t address = buffer->address + offset;
-    if (slot->gain) {
-        *slot->gain = address;
-        float *gain = malloc(slot->cols * sizeof *gain);
-        if (!gain)
+    if (slot->vector) {
+        *slot->vector = address;
+        float *values = malloc(slot->cols * sizeof *values);
+        if (!values)
             return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading %s", slot->name);
-        vkft_to_f32(tensor->dtype, tensor->data, slot->cols, gain);
-        bool ok = vkft_buffer_write(dev, buffer, offset, gain, slot->cols * sizeof *gain, err);
-        free(gain);
+        vkft_to_f32(tensor->dtype, tensor->data, slot->cols, values);
+        bool ok = vkft_buffer_write(dev, buffer, offset, values, slot->cols * sizeof *values, err);
+        free(values);
         return ok;
     }
     vkft_weight *w = slot->weight;
@@ -292,8 +325,7 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
                 return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");
         }
     }
-    if (model->config.tie_word_embeddings)
-        model->head = model->embedding;
+    set_head(model);
     return true;
 }
 
@@ -304,5 +336,23 @@ void vkft_model_free(vkft_model *model)
     free(model->buffers);
     free(model->slots);
     free(model->layers);
+    free(model->modules);
     memset(model, 0, sizeof *model);
+}
+
+uint64_t vkft_model_rope_bytes(const vkft_model *model, uint32_t positions)
+{
+    return ((uint64_t)model->rotary[0].dim + model->rotary[1].dim) * positions * sizeof(float);
+}
+
+void vkft_model_set_rope(vkft_model *model, uint64_t address, uint32_t positions)
+{
+    model->rotary[0].table = address;
+    model->rotary[1].table = address + (uint64_t)model->rotary[0].dim * positions * sizeof(float);
+}
+
+void vkft_model_fill_rope(const vkft_model *model, uint32_t length, uint32_t positions, float *tables)
+{
+    vkft_rope_table(&model->config.rope, length, positions, tables);
+    vkft_rope_table(&model->config.local_rope, length, positions, tables + (uint64_t)model->rotary[0].dim * positions);
 }

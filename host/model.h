@@ -15,20 +15,34 @@
 #include "memory.h"
 #include "ops.h"
 
+/* What is absent in an architecture has width 0, or no rows. */
 typedef struct vkft_layer {
-    uint64_t attention_norm, mlp_norm; /* f32 gains */
+    vkft_norm norm[VKFT_NORM_SLOTS];
     vkft_linear linear[VKFT_LINEAR_SLOTS];
+    const vkft_rotary *rotary; /* NULL: positions do not turn here */
+    bool windowed;             /* attention sees config.sliding_window tokens back */
 } vkft_layer;
+
+/* A linear layer by its name in transformers, which PEFT uses: "model.layers.3.self_attn.q_proj". */
+typedef struct vkft_module {
+    char name[128];
+    vkft_linear *linear;
+} vkft_module;
 
 typedef struct vkft_model {
     vkft_config config;
     const vkft_arch *arch;
     vkft_layer *layers;
-    vkft_weight embedding; /* [V,C] */
-    vkft_weight head;      /* [V,C]; the embedding when tied */
-    uint64_t final_norm;
-    uint64_t rope_table; /* f32 (cos, sin) pairs [positions, D/2]; set by rope.c */
+    vkft_weight embedding;               /* [V,E], E = config.embedding_size */
+    vkft_weight positions;               /* [offset + P, C]: learned ones, added to the embedding */
+    vkft_linear project_in, project_out; /* [C,E] and [E,C] where E is not C */
+    vkft_norm final_norm;
+    vkft_head head; /* [V,E]; the embedding when tied */
+    vkft_rotary rotary[2]; /* of config.rope and config.local_rope; tables f32 (cos, sin) pairs [positions, dim/2], set by vkft_model_set_rope */
     vkft_attention_shape attention;
+
+    vkft_module *modules; /* all linear layers in the order in which they run, without the head */
+    uint32_t module_count;
 
     uint64_t device_bytes, host_bytes; /* of the frozen weights */
     uint64_t scratch_bytes;            /* for products with any of them, see matmul.h */
@@ -51,7 +65,11 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
 
 void vkft_model_free(vkft_model *model);
 
-/* "model.layers.3.self_attn.q_proj" */
-void vkft_model_module_name(const vkft_model *model, uint32_t layer, vkft_linear_slot slot, char *name, size_t size);
+/* Bytes of the rotary tables for this many positions; 0 without any. */
+uint64_t vkft_model_rope_bytes(const vkft_model *model, uint32_t positions);
+/* Points the model at its rotary tables, of vkft_model_rope_bytes. */
+void vkft_model_set_rope(vkft_model *model, uint64_t address, uint32_t positions);
+/* Writes them for sequences of up to `length` tokens (scalings that follow the length, see rope.h). */
+void vkft_model_fill_rope(const vkft_model *model, uint32_t length, uint32_t positions, float *tables);
 
 #endif

@@ -32,7 +32,7 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
         .q = vkft_use(g, q), .k = vkft_use(g, k), .v = vkft_use(g, v), .dout = vkft_use(g, dout),
         .lse = vkft_use(g, lse), .delta = vkft_use(g, delta), .range = op->address[0],
         .dq = vkft_use(g, q->grad), .dk = vkft_use(g, k->grad), .dv = vkft_use(g, v->grad),
-        .T = T, .S = k->rows, .Hq = shape->Hq, .Hk = shape->Hk, .D = shape->D, .scale = shape->scale,
+        .T = T, .S = k->rows, .Hq = shape->Hq, .Hk = shape->Hk, .D = shape->D, .scale = shape->scale, .softcap = shape->softcap,
     };
     double flops = pair_flops(shape, T, longest);
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1, 1.5 * flops);
@@ -49,7 +49,7 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
     struct attention_args args = {
         .q = vkft_use(g, q), .k = vkft_use(g, k), .v = vkft_use(g, v), .o = vkft_use(g, o), .lse = vkft_use(g, lse),
         .range = sequence->query_range, .T = q->rows, .Hq = shape->Hq, .Hk = shape->Hk, .D = shape->D,
-        .scale = shape->scale,
+        .scale = shape->scale, .softcap = shape->softcap,
     };
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq, 1,
                 pair_flops(shape, q->rows, sequence->longest));

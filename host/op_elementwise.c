@@ -1,4 +1,4 @@
-/* Embedding, RMSNorm, rotary positions, the gated activation and row gathering: ops of one kernel each way. */
+/* Embedding, rotary positions, activations, sums and row gathering: ops of one kernel each way. */
 #include "ops.h"
 
 #include "args.h"
@@ -9,85 +9,128 @@ static uint64_t row_threads(const vkft_graph *g, vkft_kernel kernel, uint32_t ro
     return g->mm.cmds ? (uint64_t)rows * vkft_kernel_width(g->mm.dev, kernel) : 0;
 }
 
-vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T)
+static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct embedding_args args)
 {
-    vkft_tensor *y = vkft_tensor_new(g, T, table->cols);
-    struct embedding_args args = {.table = table->data, .ids = ids, .y = vkft_use(g, y), .T = T, .C = table->cols};
     vkft_kernel kernel = table->dtype == VKFT_F16    ? VKFT_KERNEL_embedding_f16
                          : table->dtype == VKFT_BF16 ? VKFT_KERNEL_embedding_bf16
                                                      : VKFT_KERNEL_embedding_f32;
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, row_threads(g, kernel, T), 1, 1, (double)T * table->cols);
+    args.table = table->data;
+    args.C = table->cols;
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, row_threads(g, kernel, args.T), 1, 1, (double)args.T * args.C);
+}
+
+vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale)
+{
+    vkft_tensor *y = vkft_tensor_new(g, T, table->cols);
+    launch_embedding(g, table, (struct embedding_args){.ids = ids, .y = vkft_use(g, y), .T = T, .scale = scale});
     return y;
 }
 
-static void rmsnorm_backward(vkft_graph *g, const vkft_op *op)
+void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset)
 {
-    vkft_tensor *x = op->in[0], *dy = op->out->grad;
-    bool add;
-    vkft_tensor *dx = vkft_grad(g, x, &add);
-    struct rmsnorm_backward_args args = {
-        .dy = vkft_use(g, dy), .x = vkft_use(g, x), .g = op->address[0], .dx = vkft_use(g, dx),
-        .T = x->rows, .C = x->cols, .eps = op->value, .add = add,
-    };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_rmsnorm_backward, &args, sizeof args,
-                row_threads(g, VKFT_KERNEL_rmsnorm_backward, x->rows), 1, 1, 10.0 * x->rows * x->cols);
-}
-
-vkft_tensor *vkft_op_rmsnorm(vkft_graph *g, vkft_tensor *x, uint64_t gain, float eps)
-{
-    vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
-    y->needs_grad = x->needs_grad;
-    struct rmsnorm_args args = {
-        .x = vkft_use(g, x), .g = gain, .y = vkft_use(g, y), .T = x->rows, .C = x->cols, .eps = eps};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_rmsnorm, &args, sizeof args, row_threads(g, VKFT_KERNEL_rmsnorm, x->rows), 1, 1,
-                4.0 * x->rows * x->cols);
-    vkft_tape_push(g, (vkft_op){.backward = rmsnorm_backward, .in = {x}, .out = y, .address = {gain}, .value = eps});
-    return y;
+    launch_embedding(g, table, (struct embedding_args){.ids = ids, .y = vkft_use(g, x), .T = x->rows, .offset = offset, .add = 1, .scale = 1.0f});
 }
 
 /* direction 1 rotates forward, -1 back. */
-static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, uint64_t table, uint64_t position,
-                        float direction)
+static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_rotary rotary, uint64_t position, float direction)
 {
-    struct rope_args args = {.x = vkft_use(g, x), .table = table, .position = position,
-                             .T = x->rows, .H = x->cols / D, .D = D, .direction = direction};
-    uint64_t pairs = (uint64_t)x->rows * x->cols / 2;
+    struct rope_args args = {.x = vkft_use(g, x), .table = rotary.table, .position = position,
+                             .T = x->rows, .H = x->cols / D, .D = D, .R = rotary.dim, .direction = direction};
+    uint64_t pairs = (uint64_t)args.T * args.H * (args.R / 2);
     vkft_launch(g->mm.cmds, VKFT_KERNEL_rope, &args, sizeof args, pairs, 1, 1, 6.0 * (double)pairs);
 }
 
 static void rope_backward(vkft_graph *g, const vkft_op *op)
 {
-    launch_rope(g, op->out->grad, op->size[0], op->address[0], op->address[1], -1.0f);
+    launch_rope(g, op->out->grad, op->size[0], (vkft_rotary){op->address[0], op->size[1]}, op->address[1], -1.0f);
 }
 
-void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, uint64_t table, const vkft_sequence *sequence)
+void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, vkft_rotary rotary, const vkft_sequence *sequence)
 {
-    launch_rope(g, x, D, table, sequence->position, 1.0f);
-    vkft_tape_push(
-        g, (vkft_op){.backward = rope_backward, .out = x, .address = {table, sequence->position}, .size = {D}});
+    launch_rope(g, x, D, rotary, sequence->position, 1.0f);
+    vkft_tape_push(g, (vkft_op){.backward = rope_backward, .out = x, .address = {rotary.table, sequence->position}, .size = {D, rotary.dim}});
 }
 
-static void swiglu_backward(vkft_graph *g, const vkft_op *op)
+static void gated_backward(vkft_graph *g, const vkft_op *op)
 {
     vkft_tensor *gate = op->in[0], *up = op->in[1], *dh = op->out->grad;
-    struct swiglu_backward_args args = {
+    struct gated_backward_args args = {
         .dh = vkft_use(g, dh), .gate = vkft_use(g, gate), .up = vkft_use(g, up),
-        .dgate = vkft_use(g, gate), .dup = vkft_use(g, up), .n = dh->rows * dh->cols,
+        .dgate = vkft_use(g, gate), .dup = vkft_use(g, up), .n = dh->rows * dh->cols, .activation = op->size[0],
     };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_swiglu_backward, &args, sizeof args, args.n, 1, 1, 12.0 * args.n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, 1, 12.0 * args.n);
     gate->grad = gate; /* a tensor of this op alone: its value is no longer needed */
     up->grad = up;
 }
 
-vkft_tensor *vkft_op_swiglu(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up)
+vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vkft_activation f)
 {
     vkft_tensor *h = vkft_tensor_new(g, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad;
-    struct swiglu_args args = {
-        .gate = vkft_use(g, gate), .up = vkft_use(g, up), .h = vkft_use(g, h), .n = gate->rows * gate->cols};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_swiglu, &args, sizeof args, args.n, 1, 1, 6.0 * args.n);
-    vkft_tape_push(g, (vkft_op){.backward = swiglu_backward, .in = {gate, up}, .out = h});
+    struct gated_args args = {
+        .gate = vkft_use(g, gate), .up = vkft_use(g, up), .h = vkft_use(g, h), .n = gate->rows * gate->cols, .activation = f};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, 1, 6.0 * args.n);
+    vkft_tape_push(g, (vkft_op){.backward = gated_backward, .in = {gate, up}, .out = h, .size = {f}});
     return h;
+}
+
+static void activation_backward(vkft_graph *g, const vkft_op *op)
+{
+    vkft_tensor *x = op->in[0], *dy = op->out->grad;
+    struct activation_args args = {.x = vkft_use(g, x), .dy = vkft_use(g, dy), .y = vkft_use(g, x), .n = dy->rows * dy->cols,
+                                   .activation = op->size[0]};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation_backward, &args, sizeof args, args.n, 1, 1, 12.0 * args.n);
+    x->grad = x;
+}
+
+vkft_tensor *vkft_op_activation(vkft_graph *g, vkft_tensor *x, vkft_activation f)
+{
+    vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
+    y->needs_grad = x->needs_grad;
+    struct activation_args args = {.x = vkft_use(g, x), .y = vkft_use(g, y), .n = x->rows * x->cols, .activation = f};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation, &args, sizeof args, args.n, 1, 1, 6.0 * args.n);
+    vkft_tape_push(g, (vkft_op){.backward = activation_backward, .in = {x}, .out = y, .size = {f}});
+    return y;
+}
+
+/* y = a + b; y may be either. */
+static void launch_add(vkft_graph *g, const vkft_tensor *a, const vkft_tensor *b, const vkft_tensor *y)
+{
+    struct add_args args = {.a = vkft_use(g, a), .b = vkft_use(g, b), .y = vkft_use(g, y), .n = y->rows * y->cols};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_add, &args, sizeof args, args.n, 1, 1, args.n);
+}
+
+void vkft_grad_pass(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy)
+{
+    if (!x->grad)
+        x->grad = dy;
+    else
+        launch_add(g, x->grad, dy, x->grad);
+}
+
+static void add_backward(vkft_graph *g, const vkft_op *op)
+{
+    vkft_tensor *a = op->in[0], *b = op->in[1], *dy = op->out->grad;
+    /* One of the two may take dy over; the other, whose gradient may be added to later, gets a copy. */
+    if (b->needs_grad) {
+        bool add;
+        vkft_tensor *db = vkft_grad(g, b, &add);
+        if (add)
+            launch_add(g, db, dy, db);
+        else
+            vkft_op_store(g, dy, vkft_use(g, db));
+    }
+    if (a->needs_grad)
+        vkft_grad_pass(g, a, dy);
+}
+
+vkft_tensor *vkft_op_add(vkft_graph *g, vkft_tensor *a, vkft_tensor *b)
+{
+    vkft_tensor *y = vkft_tensor_new(g, a->rows, a->cols);
+    y->needs_grad = a->needs_grad || b->needs_grad;
+    launch_add(g, a, b, y);
+    vkft_tape_push(g, (vkft_op){.backward = add_backward, .in = {a, b}, .out = y});
+    return y;
 }
 
 static void launch_rows(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *src, uint64_t index,

@@ -1,7 +1,7 @@
 /* Linear layer with its LoRA branch.
  *
- *   y  = residual + x W^T + s z B^T,   z = xd A^T,  xd = dropout(x)
- *   dz = s dy B;  dB += s dy^T z;  dA += dz^T xd;  dx += dy W + mask/(1-p) * (dz A)
+ *   y  = residual + c (x W^T + b + s z B^T),   z = xd A^T,  xd = dropout(x)
+ *   dz = c s dy B;  dB += c s dy^T z;  dA += dz^T xd;  dx += c dy W + mask/(1-p) * (dz A)
  *
  * z [T,r] is kept for the backward; xd is drawn again from the counter-based generator. The residual's gradient is dy
  * itself: it takes over dy's memory, since nothing reads dy after this op's backward.
@@ -54,10 +54,11 @@ static void backward_lora(vkft_graph *g, const vkft_op *op)
     vkft_tensor *x = op->in[0], *dy = op->out->grad, *z = op->saved;
     uint32_t T = x->rows, in = l->w.cols, out = l->w.rows, r = l->lora.r;
     vkft_weight A = lora_a(l), B = lora_b(l);
+    float scale = op->value * l->lora.scale;
 
     vkft_tensor *dz = vkft_tensor_new(g, T, r);
-    vkft_matmul_nn(&g->mm, T, vkft_use(g, dy), out, &B, 0, vkft_use(g, dz), r, l->lora.scale);
-    vkft_matmul_tn(&g->mm, out, r, T, vkft_use(g, dy), out, vkft_use(g, z), l->lora.dB, l->lora.dB, l->lora.scale);
+    vkft_matmul_nn(&g->mm, T, vkft_use(g, dy), out, &B, 0, vkft_use(g, dz), r, scale);
+    vkft_matmul_tn(&g->mm, out, r, T, vkft_use(g, dy), out, vkft_use(g, z), l->lora.dB, l->lora.dB, scale);
     vkft_tensor *xd = dropped(g, l, x);
     vkft_matmul_tn(&g->mm, r, in, T, vkft_use(g, dz), r, vkft_use(g, xd), l->lora.dA, l->lora.dA, 1.0f);
     if (!x->needs_grad)
@@ -81,31 +82,37 @@ static void backward(vkft_graph *g, const vkft_op *op)
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
         uint64_t address = vkft_use(g, dx);
-        vkft_matmul_nn(&g->mm, x->rows, vkft_use(g, dy), l->w.rows, &l->w, add ? address : 0, address, l->w.cols, 1.0f);
+        vkft_matmul_nn(&g->mm, x->rows, vkft_use(g, dy), l->w.rows, &l->w, add ? address : 0, address, l->w.cols, op->value);
     }
     if (l->lora.r)
         backward_lora(g, op);
-    if (residual && residual->needs_grad) {
-        if (!residual->grad) {
-            residual->grad = dy;
-        } else {
-            struct add_args args = {.a = vkft_use(g, residual->grad), .b = vkft_use(g, dy),
-                                    .y = vkft_use(g, residual->grad), .n = dy->rows * dy->cols};
-            vkft_launch(g->mm.cmds, VKFT_KERNEL_add, &args, sizeof args, args.n, 1, 1, args.n);
-        }
-    }
+    if (residual && residual->needs_grad)
+        vkft_grad_pass(g, residual, dy);
+}
+
+/* y = residual + scale * bias, for the product to be added to. */
+static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *residual, vkft_tensor *y, float scale)
+{
+    struct bias_rows_args args = {.b = l->bias, .r = residual ? vkft_use(g, residual) : 0, .y = vkft_use(g, y), .T = y->rows, .C = y->cols,
+                                  .add = residual != NULL, .scale = scale};
+    uint32_t n = y->rows * y->cols;
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 1, 2.0 * n);
 }
 
 vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l, vkft_linear_call call)
 {
     uint32_t T = x->rows, in = l->w.cols, out = l->w.rows;
-    vkft_tensor *y = call.out             ? vkft_tensor_at(g, call.out, T, out)
-                     : call.only_backward ? vkft_tensor_at(g, 0, T, out)
-                                          : vkft_tensor_new(g, T, out);
+    float scale = call.scale != 0 ? call.scale : 1.0f;
+    vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, T, out) : vkft_tensor_new(g, T, out);
     y->needs_grad = x->needs_grad || l->lora.r || (call.residual && call.residual->needs_grad);
-    if (!call.only_backward)
-        vkft_matmul_nt(&g->mm, T, vkft_use(g, x), in, &l->w, call.residual ? vkft_use(g, call.residual) : 0,
-                       vkft_use(g, y), out, 1.0f);
+    if (!call.only_backward) {
+        uint64_t added = call.residual ? vkft_use(g, call.residual) : 0;
+        if (l->bias) {
+            start_with_bias(g, l, call.residual, y, scale);
+            added = vkft_use(g, y);
+        }
+        vkft_matmul_nt(&g->mm, T, vkft_use(g, x), in, &l->w, added, vkft_use(g, y), out, scale);
+    }
     vkft_tensor *z = NULL;
     if (l->lora.r) {
         vkft_weight A = lora_a(l), B = lora_b(l);
@@ -114,9 +121,9 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l,
         vkft_matmul_nt(&g->mm, T, vkft_use(g, xd), in, &A, 0, vkft_use(g, z), l->lora.r, 1.0f);
         if (!call.only_backward) {
             uint64_t address = vkft_use(g, y);
-            vkft_matmul_nt(&g->mm, T, vkft_use(g, z), l->lora.r, &B, address, address, out, l->lora.scale);
+            vkft_matmul_nt(&g->mm, T, vkft_use(g, z), l->lora.r, &B, address, address, out, scale * l->lora.scale);
         }
     }
-    vkft_tape_push(g, (vkft_op){.backward = backward, .in = {x, call.residual}, .out = y, .saved = z, .param = l});
+    vkft_tape_push(g, (vkft_op){.backward = backward, .in = {x, call.residual}, .out = y, .saved = z, .param = l, .value = scale});
     return y;
 }

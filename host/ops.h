@@ -6,10 +6,12 @@
 #ifndef VKFT_OPS_H
 #define VKFT_OPS_H
 
+#include "activation.h"
 #include "graph.h"
 
-/* Chooses workgroup widths for this device and the attention kernels' head size; once, before the first op is recorded. */
-void vkft_ops_setup(vkft_device *dev, uint32_t head_dim);
+/* Chooses workgroup widths for this device, the attention kernels' head size and whether they cap scores; once, before the first op is
+ * recorded. */
+void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap);
 
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout. */
 typedef struct vkft_lora {
@@ -22,6 +24,7 @@ typedef struct vkft_lora {
 
 typedef struct vkft_linear {
     vkft_weight w; /* [out, in] */
+    uint64_t bias; /* f32 [out], frozen; 0: none */
     vkft_lora lora;
 } vkft_linear;
 
@@ -33,47 +36,91 @@ typedef struct vkft_sequence {
     uint32_t longest;     /* upper bound of a range's length, for pacing */
 } vkft_sequence;
 
-/* y = table[ids]; ids u32 [T]. The table is frozen: no gradient. */
-vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T);
+/* y = scale * table[ids]; ids u32 [T]. The table is frozen: no gradient. */
+vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale);
+/* x += table[ids + offset] in place: learned positions. x must not have been read by another op. */
+void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset);
 
-/* y = x / sqrt(mean(x^2) + eps) * gain; gain f32 [C], frozen. */
-vkft_tensor *vkft_op_rmsnorm(vkft_graph *g, vkft_tensor *x, uint64_t gain, float eps);
+/* Gains and biases are f32 [width], frozen. */
+typedef struct vkft_norm {
+    bool layernorm;
+    uint64_t gain, bias; /* RMSNorm has no bias */
+    uint32_t width;      /* length of the rows that are normalized; divides a tensor's columns */
+    float eps;
+    float gain_offset; /* RMSNorm multiplies by gain + this */
+} vkft_norm;
+
+/* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (gain + gain_offset); LayerNorm: y = (x - mean) / sqrt(var + eps) * gain + bias. */
+vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm);
+
+/* dx += dy for an op whose backward passes its gradient on; x without a gradient yet takes dy's memory over, since nothing reads dy after
+ * the op's backward. For one x an op at most. */
+void vkft_grad_pass(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy);
 
 typedef struct vkft_linear_call {
     vkft_tensor *residual; /* added to the result; NULL for none */
-    uint64_t out;          /* fixed address for the result, such as a place in the KV cache; 0: a new tensor */
+    float scale;           /* of everything but the residual; 0 stands for 1 */
     bool only_backward;    /* the result is not needed, only what the backward keeps: the last product of a recomputed block */
 } vkft_linear_call;
 
-/* y = residual + x W^T + scale * dropout(x) A^T B^T. */
+/* y = residual + scale * (x W^T + bias + lora.scale * dropout(x) A^T B^T). */
 vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *linear, vkft_linear_call call);
 
-/* Rotates x [T, H*D] in place. table: f32 pairs (cos, sin) [positions, D/2]. */
-void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, uint64_t table, const vkft_sequence *sequence);
+/* Rotary positions: the first dim elements of each head turn, in pairs (i, i + dim/2). */
+typedef struct vkft_rotary {
+    uint64_t table; /* f32 pairs (cos, sin) [positions, dim/2] */
+    uint32_t dim;
+} vkft_rotary;
+
+/* Rotates x [T, H*D] in place. */
+void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, vkft_rotary rotary, const vkft_sequence *sequence);
 
 typedef struct vkft_attention_shape {
     uint32_t Hq, Hk, D;
     float scale;
+    float softcap; /* 0: none; else scores become softcap * tanh(score / softcap) */
 } vkft_attention_shape;
 
 /* Causal grouped-query attention; k and v hold as many rows as the ranges reach. */
 vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vkft_tensor *v,
                                const vkft_attention_shape *shape, const vkft_sequence *sequence);
 
-/* h = silu(gate) * up. The backward overwrites gate and up with their gradients. */
-vkft_tensor *vkft_op_swiglu(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up);
+/* h = f(gate) * up. The backward overwrites gate and up with their gradients. */
+vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vkft_activation f);
+/* y = f(x). The backward overwrites x with its gradient. */
+vkft_tensor *vkft_op_activation(vkft_graph *g, vkft_tensor *x, vkft_activation f);
+
+/* y = a + b. */
+vkft_tensor *vkft_op_add(vkft_graph *g, vkft_tensor *a, vkft_tensor *b);
+
+/* `count` runs of `width` columns, run j beginning at column offset + j * step. */
+typedef struct vkft_columns {
+    uint32_t offset, width, step, count;
+} vkft_columns;
+
+/* y [T, width * count]: these columns of x. The parts that a caller takes from one x must cover all its columns and all receive a
+ * gradient: each writes its own columns of x's. */
+vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns columns);
+/* Copies x to fixed memory, such as a place in the KV cache. No gradient. */
+void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address);
 
 /* dst[i] = src[index[i]], index u32 [rows]; the backward scatters, rows that were not gathered get zero. */
 vkft_tensor *vkft_op_gather(vkft_graph *g, vkft_tensor *src, uint64_t index, uint32_t rows);
 
-/* loss[i] = cross entropy of x[i] head^T against target[i], loss f32 [rows], and with backward the gradient of
+/* z = scale * x w^T, or with a cap softcap * tanh(that / softcap). */
+typedef struct vkft_head {
+    vkft_weight w; /* [V, C] */
+    float scale, softcap; /* softcap 0: none */
+} vkft_head;
+
+/* loss[i] = cross entropy of head(x[i]) against target[i], loss f32 [rows], and with backward the gradient of
  * step.loss_scale * sum(loss) with respect to x, in chunks of rows: each chunk's logits become their own gradient
  * in place, so no logit is computed twice and at most VKFT_LOGITS_BYTES of them exist. */
 #define VKFT_LOGITS_BYTES (48u << 20)
-void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_weight *head, uint64_t target, uint64_t loss,
+void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target, uint64_t loss,
                                   bool backward);
 
-/* logits = x head^T into fixed memory: generation. */
-void vkft_op_logits(vkft_graph *g, vkft_tensor *x, const vkft_weight *head, uint64_t logits);
+/* logits = head(x) into fixed memory: generation. */
+void vkft_op_logits(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t logits);
 
 #endif

@@ -3,15 +3,18 @@
 
 /* Kernels that treat each element alike. Their workgroups hold several subgroups, since starting a workgroup costs more than an element. */
 static const vkft_kernel elementwise[] = {
-    VKFT_KERNEL_rope, VKFT_KERNEL_swiglu, VKFT_KERNEL_swiglu_backward, VKFT_KERNEL_adamw,
+    VKFT_KERNEL_rope, VKFT_KERNEL_gated, VKFT_KERNEL_gated_backward, VKFT_KERNEL_activation,
+    VKFT_KERNEL_activation_backward, VKFT_KERNEL_softcap, VKFT_KERNEL_copy_columns, VKFT_KERNEL_bias_rows,
+    VKFT_KERNEL_adamw,
     VKFT_KERNEL_dropout, VKFT_KERNEL_fill, VKFT_KERNEL_add, VKFT_KERNEL_attention_delta,
 };
 
-void vkft_ops_setup(vkft_device *dev, uint32_t head_dim)
+void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap)
 {
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv};
+    const uint32_t constants[] = {head_dim, softcap};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
-        vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, &head_dim, 1);
+        vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, constants, 2);
     for (size_t i = 0; i < sizeof elementwise / sizeof *elementwise; i++)
         vkft_kernel_specialize(dev, elementwise[i], 256, NULL, 0);
 }

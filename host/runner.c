@@ -66,6 +66,11 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
             return false;
         runner->config = *vkft_model_file_config(runner->file);
     }
+    if (runner->config.wrapper[0] && observer->message) {
+        char line[160];
+        snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used", runner->config.wrapper, runner->config.model_type);
+        observer->message(observer->context, line);
+    }
     if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant, err) &&
         (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) && vkft_graph_init(&runner->train.graph) &&
         vkft_graph_init(&runner->eval.graph))
@@ -118,6 +123,9 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
                       vkft_err *err)
 {
     vkft_memory_plan *plan = &runner->plan;
+    if (runner->model.positions.rows && limits->positions > runner->config.max_position)
+        return vkft_fail(err, VKFT_ERR_INPUT, "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
+                         limits->positions, runner->config.max_position, runner->config.max_position);
     memset(plan, 0, sizeof *plan);
     runner->limits = *limits;
     runner->training = training;
@@ -127,7 +135,7 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
     plan->bytes[VKFT_ITEM_EMBEDDING] = runner->model.host_bytes;
     plan->bytes[VKFT_ITEM_SCRATCH] = runner->model.scratch_bytes;
     plan->bytes[VKFT_ITEM_PARAMETERS] = adapter;
-    plan->bytes[VKFT_ITEM_ROPE] = (uint64_t)limits->positions * runner->config.head_dim * sizeof(float);
+    plan->bytes[VKFT_ITEM_ROPE] = vkft_model_rope_bytes(&runner->model, limits->positions);
     plan->bytes[VKFT_ITEM_BATCH] = vkft_batch_bytes(limits) + sizeof(struct step_state);
     if (training) {
         plan->bytes[VKFT_ITEM_GRADIENTS] = adapter;
@@ -160,18 +168,14 @@ static bool check_fits(const vkft_runner *runner, vkft_err *err)
     return true;
 }
 
-/* Rewrites the table when dynamic scaling calls for another one. */
-static bool prepare_rope(vkft_runner *runner, uint32_t length, vkft_err *err)
+/* Writes the rotary tables again when a scaling that follows the length calls for others. */
+static void prepare_rope(vkft_runner *runner, uint32_t length)
 {
-    bool dynamic = runner->config.rope.type == VKFT_ROPE_DYNAMIC;
-    uint32_t wanted = dynamic && length > runner->config.max_position ? length : runner->config.max_position;
-    if (runner->rope_length == wanted)
-        return true;
-    if (runner->config.head_dim > 1024)
-        return vkft_fail(err, VKFT_ERR_INPUT, "config.json: head_dim %u is above 1024", runner->config.head_dim);
-    vkft_rope_table(&runner->config, wanted, runner->limits.positions, runner->rope.mapped);
+    uint32_t wanted = vkft_rope_length(&runner->config.rope, length);
+    if (!runner->rope.mapped || runner->rope_length == wanted)
+        return;
+    vkft_model_fill_rope(&runner->model, wanted, runner->limits.positions, runner->rope.mapped);
     runner->rope_length = wanted;
-    return true;
 }
 
 static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const float *parameters, vkft_err *err)
@@ -220,17 +224,18 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
         return false;
     vkft_device *dev = runner->dev;
     vkft_matmul_setup(dev);
-    vkft_ops_setup(dev, runner->config.head_dim);
+    vkft_ops_setup(dev, runner->config.head_dim, runner->config.attention_softcap > 0);
     if (!vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
         !start_parameters(runner, adamw, parameters, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||
         (plan->bytes[VKFT_ITEM_SCRATCH] &&
          !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_SCRATCH], VKFT_MEMORY_DEVICE, "decode scratch", &runner->scratch, err)) ||
-        !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ROPE], VKFT_MEMORY_HOST, "rotary table", &runner->rope, err) ||
+        (plan->bytes[VKFT_ITEM_ROPE] &&
+         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ROPE], VKFT_MEMORY_HOST, "rotary table", &runner->rope, err)) ||
         !vkft_batch_init(&runner->batch, dev, &runner->limits, err))
         return false;
-    runner->model.rope_table = runner->rope.address;
-    return prepare_rope(runner, 0, err) && start_pass(runner, &runner->train, seed, err) &&
+    vkft_model_set_rope(&runner->model, runner->rope.address, runner->limits.positions);
+    return start_pass(runner, &runner->train, seed, err) &&
            start_pass(runner, &runner->eval, seed, err);
 }
 
@@ -283,8 +288,7 @@ static bool run_pass(vkft_runner *runner, vkft_pass *pass, const vkft_sample *co
 {
     vkft_batch *batch = &runner->batch;
     vkft_batch_fill(batch, samples, count, runner->config.sliding_window);
-    if (!prepare_rope(runner, batch->longest, err))
-        return false;
+    prepare_rope(runner, batch->longest);
     vkft_commands *cmds = find_recording(runner, pass);
     if (pass->graph.failed)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a step");

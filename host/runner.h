@@ -65,7 +65,7 @@ typedef struct vkft_runner {
     vkft_buffer step;         /* the same */
     vkft_buffer arena, scratch, rope;
     vkft_batch batch;
-    uint32_t rope_length; /* sequence length that the rope table is for */
+    uint32_t rope_length; /* what the rotary tables are for, see vkft_rope_length; 0: not written yet */
     vkft_pass train, eval;
     uint64_t runs;
     bool profile;

@@ -133,9 +133,12 @@ static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err
 {
     const vkft_train_options *o = t->options;
     if (!o->data.path) { /* a dry run without data: as large as the flags allow */
-        uint64_t tokens = (uint64_t)o->batch_size * o->data.max_seq_length;
+        uint32_t longest = o->data.max_seq_length, most = t->runner.config.max_position;
+        if (t->runner.model.positions.rows && longest > most)
+            longest = most;
+        uint64_t tokens = (uint64_t)o->batch_size * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
-        *limits = (vkft_batch_limits){all, all, o->data.max_seq_length};
+        *limits = (vkft_batch_limits){all, all, longest};
         return true;
     }
     vkft_batch_limits a, b;

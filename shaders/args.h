@@ -85,17 +85,38 @@ struct matmul_sum_args {
     float scale;
 };
 
-/* rmsnorm: y = x * s * g,  s = 1/sqrt(mean(x^2) + eps);  x, y [T,C], g [C]. One workgroup a row. */
+/* rmsnorm: y = x * s * (g + gain_offset),  s = 1/sqrt(mean(x^2) + eps);  x, y [T,C], g [C]. One workgroup a row. */
 struct rmsnorm_args {
     ADDR(F32) x;
     ADDR(F32) g;
     ADDR(F32) y;
     uint T, C;
+    float eps, gain_offset;
+};
+
+/* rmsnorm_backward: dx = s*g'*dy - x*s^3/C * sum(g'*dy*x), g' = g + gain_offset, added to dx when add != 0. One workgroup a row. */
+struct rmsnorm_backward_args {
+    ADDR(F32) dy;
+    ADDR(F32) x;
+    ADDR(F32) g;
+    ADDR(F32) dx;
+    uint T, C;
+    float eps, gain_offset;
+    uint add;
+};
+
+/* layernorm: y = (x - m) * s * g + b,  m = mean(x), s = 1/sqrt(mean((x-m)^2) + eps);  x, y [T,C], g, b [C]. One workgroup a row. */
+struct layernorm_args {
+    ADDR(F32) x;
+    ADDR(F32) g;
+    ADDR(F32) b;
+    ADDR(F32) y;
+    uint T, C;
     float eps;
 };
 
-/* rmsnorm_backward: dx = s*g*dy - x*s^3/C * sum(g*dy*x), added to dx when add != 0. One workgroup a row. */
-struct rmsnorm_backward_args {
+/* layernorm_backward: dx = s * (g*dy - mean(g*dy) - h * mean(g*dy*h)), h = (x - m) * s, added to dx when add != 0. One workgroup a row. */
+struct layernorm_backward_args {
     ADDR(F32) dy;
     ADDR(F32) x;
     ADDR(F32) g;
@@ -105,19 +126,21 @@ struct rmsnorm_backward_args {
     uint add;
 };
 
-/* rope, in place on x [T,H,D]: for i < D/2, (x_i, x_{i+D/2}) = (x_i cos - x_{i+D/2} s, x_{i+D/2} cos + x_i s) with
- * s = direction * sin; direction -1 is the backward. table [P, D/2] of (cos, sin) pairs; position [T]. One invocation a pair. */
+/* rope, in place on x [T,H,D]: for i < R/2, (x_i, x_{i+R/2}) = (x_i cos - x_{i+R/2} s, x_{i+R/2} cos + x_i s) with
+ * s = direction * sin; direction -1 is the backward; elements from R on stay. table [P, R/2] of (cos, sin) pairs; position [T].
+ * One invocation a pair. */
 struct rope_args {
     ADDR(F32) x;
     ADDR(F32) table;
     ADDR(U32) position;
-    uint T, H, D;
+    uint T, H, D, R;
     float direction;
 };
 
 /* attention: o[t,h] = sum_s softmax_s(scale q[t,h] . k[s,g]) v[s,g] over keys s in [range[t].begin, range[t].end),
  * g = h / (Hq/Hk). q, o [T,Hq,D]; k, v [S,Hk,D]; lse [T,Hq] = log-sum-exp of the scaled scores. range [T] of (begin, end)
- * pairs of u32: packing, causality, sliding windows and a cache are all stated by it. An empty range gives o = 0, lse = 0. */
+ * pairs of u32: packing, causality, sliding windows and a cache are all stated by it. An empty range gives o = 0, lse = 0.
+ * With the constant SOFTCAP the scaled score z becomes softcap * tanh(z / softcap). */
 struct attention_args {
     ADDR(F32) q;
     ADDR(F32) k;
@@ -126,7 +149,7 @@ struct attention_args {
     ADDR(F32) lse;
     ADDR(U32) range;
     uint T, Hq, Hk, D;
-    float scale;
+    float scale, softcap;
 };
 
 /* attention_delta: delta[t,h] = sum_d do[t,h,d] o[t,h,d]. */
@@ -139,7 +162,7 @@ struct attention_delta_args {
 
 /* attention_dq:  dq[t,h] = scale * sum_s p_ts (do[t,h].v[s,g] - delta[t,h]) k[s,g], s in range[t]
  * attention_dkv: dv[s,g] = sum_{h in g} sum_t p_ts do[t,h];  dk[s,g] = scale * sum_{h in g} sum_t p_ts (do.v - delta) q[t,h]
- * p_ts = exp(scale q.k - lse[t,h]). For dkv, range [S] holds the (begin, end) of the queries that see key s. */
+ * p_ts = exp(z - lse[t,h]) with the score z of attention; a soft cap's slope 1 - (z/softcap)^2 multiplies p_ts (do.v - delta). For dkv, range [S] holds the (begin, end) of the queries that see key s. */
 struct attention_backward_args {
     ADDR(F32) q;
     ADDR(F32) k;
@@ -152,33 +175,79 @@ struct attention_backward_args {
     ADDR(F32) dk; /* attention_dkv */
     ADDR(F32) dv; /* attention_dkv */
     uint T, S, Hq, Hk, D;
-    float scale;
+    float scale, softcap;
 };
 
-/* swiglu: h = gate * sigmoid(gate) * up, n elements. */
-struct swiglu_args {
+/* Activations f, numbered as vkft_activation is. */
+#define ACTIVATION_SILU 0      /* x sigmoid(x) */
+#define ACTIVATION_GELU 1      /* x/2 (1 + erf(x/sqrt 2)) */
+#define ACTIVATION_GELU_TANH 2 /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+#define ACTIVATION_RELU 3      /* max(x, 0) */
+
+/* gated: h = f(gate) * up, n elements. */
+struct gated_args {
     ADDR(F32) gate;
     ADDR(F32) up;
     ADDR(F32) h;
     uint n;
+    uint activation;
 };
 
-/* swiglu_backward: dgate = dh * up * s (1 + gate (1 - s)), dup = dh * gate * s, s = sigmoid(gate). dgate may be gate and dup may be up. */
-struct swiglu_backward_args {
+/* gated_backward: dgate = dh * up * f'(gate), dup = dh * f(gate). dgate may be gate and dup may be up. */
+struct gated_backward_args {
     ADDR(F32) dh;
     ADDR(F32) gate;
     ADDR(F32) up;
     ADDR(F32) dgate;
     ADDR(F32) dup;
     uint n;
+    uint activation;
 };
 
-/* embedding_<type>: y[t] = table[ids[t]] as f32; table [V,C] in the storage type; y [T,C]. */
+/* activation: y = f(x), n elements.  activation_backward: y = dy * f'(x); y may be x or dy. */
+struct activation_args {
+    ADDR(F32) x;
+    ADDR(F32) dy; /* activation_backward */
+    ADDR(F32) y;
+    uint n;
+    uint activation;
+};
+
+/* softcap: x = cap * tanh(x / cap), n elements in place. */
+struct softcap_args {
+    ADDR(F32) x;
+    uint n;
+    float cap;
+};
+
+/* copy_columns: to[t, to_column(i)] = from[t, from_column(i)], t < T, i < n. Columns come in runs of `run`: element i is number
+ * i % run of run i / run, which begins at offset + (i / run) * step. Row strides ld. */
+struct copy_columns_args {
+    ADDR(F32) from;
+    ADDR(F32) to;
+    uint T, n, run;
+    uint from_ld, from_offset, from_step;
+    uint to_ld, to_offset, to_step;
+};
+
+/* bias_rows: y[t,c] = (add ? r[t,c] : 0) + scale * b[c]; y, r [T,C], b [C]. y may be r. */
+struct bias_rows_args {
+    ADDR(F32) b;
+    ADDR(F32) r;
+    ADDR(F32) y;
+    uint T, C;
+    uint add;
+    float scale;
+};
+
+/* embedding_<type>: y[t] = (add ? y[t] : 0) + scale * table[ids[t] + offset] as f32; table [V,C] in the storage type; y [T,C]. */
 struct embedding_args {
     ADDR(U32) table;
     ADDR(U32) ids;
     ADDR(F32) y;
     uint T, C;
+    uint offset, add;
+    float scale;
 };
 
 /* gather_rows: dst[i] = src[index[i]];  scatter_rows: dst[index[i]] = src[i] (indices are distinct). i < rows, C columns. */
@@ -189,8 +258,9 @@ struct rows_args {
     uint rows, C;
 };
 
-/* cross_entropy: loss[i] = logsumexp(logits[i]) - logits[i,target[i]]; with backward != 0 logits[i] is replaced by
- * dlogits[i] = (softmax(logits[i]) - onehot(target[i])) * step.loss_scale. logits [rows,V]. One workgroup a row. */
+/* cross_entropy: loss[i] = logsumexp(z[i]) - z[i,target[i]], z = logits or, with softcap > 0, softcap * tanh(logits / softcap); with
+ * backward != 0 logits[i] is replaced by dlogits[i] = (softmax(z[i]) - onehot(target[i])) * step.loss_scale, times the cap's slope
+ * 1 - (z/softcap)^2. logits [rows,V]. One workgroup a row. */
 struct cross_entropy_args {
     ADDR(F32) logits;
     ADDR(U32) target;
@@ -198,6 +268,7 @@ struct cross_entropy_args {
     ADDR(F32) step; /* struct step_state */
     uint rows, V;
     uint backward;
+    float softcap;
 };
 
 /* sum / sum_squares: partial[w] = sum over the w-th of `parts` equal slices of x (or of x^2), in a fixed order: one workgroup a

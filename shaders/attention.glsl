@@ -2,9 +2,10 @@
  * invocations of a workgroup take neighbouring rows and walk over the same rows of the other side together, BLOCK at a time, so that
  * every load there is uniform. The walk goes over the union of the rows' ranges; what lies outside a row's own range is masked.
  *
- * HEAD is the head size, a specialization constant, so that the arrays stay in registers.
+ * HEAD is the head size, a specialization constant, so that the arrays stay in registers. SOFTCAP is 1 where scores are soft-capped.
  */
 layout(constant_id = 1) const uint HEAD = 64;
+layout(constant_id = 2) const uint SOFTCAP = 0;
 #define BLOCK 4
 
 /* exp_exact needs no guard: masked scores are finite. */
@@ -23,4 +24,16 @@ uvec2 walk(uvec2 range)
 uint last_row(uvec2 span)
 {
     return max(span.y, 1u) - 1u;
+}
+
+/* The score that enters the softmax, and its derivative by the scaled product z. */
+float capped(float z, float softcap)
+{
+    return SOFTCAP != 0 ? softcap * tanh_exact(z / softcap) : z;
+}
+
+float cap_slope(float score, float softcap)
+{
+    float ratio = score / softcap;
+    return SOFTCAP != 0 ? 1.0 - ratio * ratio : 1.0;
 }

@@ -38,8 +38,9 @@ void main()
             }
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = t + j >= range.x && t + j < range.y;
+            score[j] = capped(score[j], args.softcap);
             p[j] = seen ? exp_exact(score[j] - args.lse.v[at[j]]) : 0.0;
-            ds[j] = p[j] * (dp[j] - args.delta.v[at[j]]);
+            ds[j] = p[j] * (dp[j] - args.delta.v[at[j]]) * cap_slope(score[j], args.softcap);
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
             [[unroll]] for (uint j = 0; j < BLOCK; j++) {

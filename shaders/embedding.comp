@@ -1,4 +1,4 @@
-/* y[t] = table[ids[t]] as f32; table [V,C] in the row's storage type, ids u32 [T], y [T,C].
+/* y[t] = (add ? y[t] : 0) + scale * table[ids[t] + offset] as f32; table [V,C] in the row's storage type, ids u32 [T], y [T,C].
  * threads_x = T * WIDTH: one workgroup a row. Test: test_kernels_elementwise */
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -10,7 +10,9 @@ ARGS(embedding_args)
 
 void main()
 {
-    uint t = gl_WorkGroupID.x, first = args.ids.v[t] * args.C;
-    for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH)
-        args.y.v[t * args.C + c] = weight(args.table, first + c);
+    uint t = gl_WorkGroupID.x, first = (args.ids.v[t] + args.offset) * args.C;
+    for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH) {
+        float y = args.scale * weight(args.table, first + c);
+        args.y.v[t * args.C + c] = args.add != 0 ? args.y.v[t * args.C + c] + y : y;
+    }
 }

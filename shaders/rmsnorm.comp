@@ -1,5 +1,5 @@
-/* y = x * s * g,  s = 1/sqrt(mean(x^2) + eps);  x, y [T,C], g [C] f32. threads_x = T * WIDTH: one workgroup a row.
- * Source: Zhang & Sennrich 2019. Test: test_kernels_norm */
+/* y = x * s * (g + gain_offset),  s = 1/sqrt(mean(x^2) + eps);  x, y [T,C], g [C] f32. threads_x = T * WIDTH: one workgroup a row.
+ * Source: Zhang & Sennrich 2019. Test: test_kernels_elementwise */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -16,5 +16,5 @@ void main()
     }
     float s = 1.0 / sqrt(subgroupAdd(sum) / float(args.C) + args.eps);
     for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH)
-        args.y.v[row + c] = args.x.v[row + c] * s * args.g.v[c];
+        args.y.v[row + c] = args.x.v[row + c] * s * (args.g.v[c] + args.gain_offset);
 }

@@ -1,5 +1,5 @@
-/* Rotary positions in place on x [T,H,D]: pairs (i, i + D/2) turn by the table's angle, backwards with direction -1.
- * threads_x = T * H * D/2: one invocation a pair. Source: Su et al. 2021, in the half-split form. Test: test_kernels_norm */
+/* Rotary positions in place on x [T,H,D]: pairs (i, i + R/2), i < R/2, turn by the table's angle, backwards with direction -1.
+ * threads_x = T * H * R/2: one invocation a pair. Source: Su et al. 2021, in the half-split form. Test: test_kernels_norm */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -8,7 +8,7 @@ ARGS(rope_args)
 
 void main()
 {
-    uint half_size = args.D / 2, pair = gl_GlobalInvocationID.x;
+    uint half_size = args.R / 2, pair = gl_GlobalInvocationID.x;
     if (pair >= args.T * args.H * half_size)
         return;
     uint i = pair % half_size, head = pair / half_size; /* head: t * H + h */

@@ -25,15 +25,15 @@ static void defaults(void **state)
     expect_ok(parse("{" BASE "}", &c, &err));
     assert_string_equal(c.model_type, "llama");
     assert_string_equal(c.architecture, "");
-    assert_string_equal(c.hidden_act, "silu");
+    assert_int_equal(c.activation, VKFT_ACT_SILU);
     assert_int_equal(c.num_kv_heads, 8);
     assert_int_equal(c.head_dim, 8);
     assert_int_equal(c.max_position, 2048);
     assert_int_equal(c.sliding_window, 0);
     assert_int_equal(c.rope.type, VKFT_ROPE_DEFAULT);
     assert_true(c.rope.theta == 10000 && c.rope.factor == 1);
-    assert_true(c.rms_norm_eps == 1e-6f);
-    assert_false(c.tie_word_embeddings || c.attention_bias || c.mlp_bias);
+    assert_true(c.norm_eps == 1e-6f);
+    assert_false(c.tie_word_embeddings || c.qkv_bias || c.o_bias || c.mlp_bias);
     assert_int_equal(c.bos_token_id, -1);
     assert_int_equal(c.pad_token_id, -1);
     assert_int_equal(c.eos_count, 0);
@@ -86,7 +86,7 @@ static void other_spellings(void **state)
     assert_int_equal(c.eos_token_ids[2], 5);
     assert_int_equal(c.bos_token_id, -1);
     assert_int_equal(c.dtype, VKFT_BF16);
-    assert_true(c.tie_word_embeddings && c.attention_bias && c.mlp_bias);
+    assert_true(c.tie_word_embeddings && c.qkv_bias && c.o_bias && c.mlp_bias);
     expect_ok(parse("{" BASE ",\"torch_dtype\":\"float16\",\"eos_token_id\":2,\"num_key_value_heads\":null}", &c, &err));
     assert_int_equal(c.dtype, VKFT_F16);
     assert_int_equal(c.eos_token_ids[0], 2);
@@ -119,10 +119,15 @@ static void errors(void **state)
         {"{\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n  \"vocab_size\": 12x\n}", "config.json: line 17, column "},
         {"[]", "found a list, expected an object"},
         {"{}", "key 'model_type' is missing"},
-        {"{\"model_type\":\"opt\",\"vocab_size\":1,\"hidden_size\":1}", "model_type 'opt'"},
+        {"{\"model_type\":\"opt\",\"vocab_size\":1,\"hidden_size\":1}", "key 'ffn_dim' is missing"},
+        {"{\"model_type\":\"qwen3_next\"}", "model_type 'qwen3_next' is not supported; the nearest supported one is 'qwen3'"},
+        {"{\"model_type\":\"mamba\"}", "model_type 'mamba' is not supported; the nearest supported one is"},
+        {"{" BASE ",\"hidden_act\":\"quick_gelu\"}", "hidden_act 'quick_gelu' is not supported; supported are silu"},
+        {"{\"model_type\":\"opt\",\"ffn_dim\":8,\"vocab_size\":8,\"hidden_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":1,"
+         "\"layer_norm_elementwise_affine\":false}", "layer_norm_elementwise_affine false is not supported; expected true"},
         {"{\"model_type\":3}", "key 'model_type': found the number 3, expected a string"},
         {"{\"model_type\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", "at most 31"},
-        {"{\"model_type\":\"t5\",\"is_encoder_decoder\":true}", "encoder-decoder"},
+        {"{\"model_type\":\"t5\",\"is_encoder_decoder\":true}", "model_type 't5' is not supported"},
         {"{\"model_type\":\"gemma3\",\"text_config\":{}}", "text_config"},
         {"{" BASE ",\"architectures\":[1]}", "architectures"},
         {"{\"model_type\":\"llama\",\"vocab_size\":0,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,"
@@ -202,10 +207,10 @@ static void real_files(void **state)
         {"qwen2-1.5b-instruct", NULL, 151936, 1536, 8960, 28, 12, 2, 128},
         {"qwen2.5-7b-instruct", NULL, 152064, 3584, 18944, 28, 28, 4, 128},
         {"qwen3-4b", NULL, 151936, 2560, 9728, 36, 32, 8, 128},
-        {"opt-125m", "model_type 'opt'", 0, 0, 0, 0, 0, 0, 0},
-        {"phi-4-mini", "rope type 'longrope'", 0, 0, 0, 0, 0, 0, 0},
-        {"gemma-3-4b-it", "text_config", 0, 0, 0, 0, 0, 0, 0},
-        {"flan-t5-small", "encoder-decoder", 0, 0, 0, 0, 0, 0, 0},
+        {"opt-125m", NULL, 50272, 768, 3072, 12, 12, 12, 64},
+        {"phi-4-mini", NULL, 200064, 3072, 8192, 32, 24, 8, 128},
+        {"gemma-3-4b-it", NULL, 262208, 2560, 10240, 34, 8, 4, 256},
+        {"flan-t5-small", "model_type 't5' is not supported", 0, 0, 0, 0, 0, 0, 0},
     };
     const char *shared = vkft_test_shared_data();
     if (!shared)

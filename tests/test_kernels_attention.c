@@ -23,6 +23,7 @@ typedef struct shape {
     uint32_t sequence; /* length of the packed sequences */
     uint32_t window;   /* 0: none */
     bool holes;        /* some queries see nothing */
+    float softcap;     /* 0: none */
 } shape;
 
 typedef struct attention_case {
@@ -62,6 +63,8 @@ static void reference(const double *x, const attention_case *c, double *o, doubl
             for (uint32_t j = begin; j < end; j++) {
                 for (uint32_t d = 0; d < s->D; d++)
                     score[j - begin] += c->scale * q[row * s->D + d] * k[(j * s->Hk + g) * s->D + d];
+                if (s->softcap > 0)
+                    score[j - begin] = (double)s->softcap * tanh(score[j - begin] / (double)s->softcap);
                 total += exp(score[j - begin]);
             }
             for (uint32_t j = begin; j < end; j++)
@@ -97,12 +100,13 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
     make_ranges(&c);
     reference(wide, &c, o, lse);
 
-    vkft_ops_setup(f->dev, s.D);
+    vkft_ops_setup(f->dev, s.D, s.softcap > 0);
     vkft_guarded q = vkft_guarded_floats(f, x, nq), k = vkft_guarded_floats(f, x + nq, nk), v = vkft_guarded_floats(f, x + nq + nk, nk);
     vkft_guarded bo = vkft_guarded_floats(f, NULL, nq), bl = vkft_guarded_floats(f, NULL, rows);
     vkft_guarded qr = vkft_guarded_words(f, c.query_range, 2 * s.T), kr = vkft_guarded_words(f, c.key_range, 2 * s.T);
     struct attention_args forward = {.q = q.address, .k = k.address, .v = v.address, .o = bo.address, .lse = bl.address, .range = qr.address,
-                                     .T = s.T, .Hq = s.Hq, .Hk = s.Hk, .D = s.D, .scale = (float)c.scale};
+                                     .T = s.T, .Hq = s.Hq, .Hk = s.Hk, .D = s.D, .scale = (float)c.scale,
+                                     .softcap = s.softcap};
     vkft_kernel_run(f, VKFT_KERNEL_attention, &forward, sizeof forward, s.T, s.Hq);
     vkft_guarded_read(f, &bo, got);
     vkft_assert_close("attention", got, o, nq, TOLERANCE);
@@ -116,7 +120,7 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
     struct attention_backward_args backward = {.q = q.address, .k = k.address, .v = v.address, .dout = bd.address, .lse = bl.address,
                                                .delta = delta.address, .range = qr.address, .dq = dq.address, .dk = dk.address,
                                                .dv = dv.address, .T = s.T, .S = s.T, .Hq = s.Hq, .Hk = s.Hk, .D = s.D,
-                                               .scale = (float)c.scale};
+                                               .scale = (float)c.scale, .softcap = s.softcap};
     vkft_kernel_run(f, VKFT_KERNEL_attention_dq, &backward, sizeof backward, s.T, s.Hq);
     backward.range = kr.address;
     vkft_kernel_run(f, VKFT_KERNEL_attention_dkv, &backward, sizeof backward, s.T, s.Hk);
@@ -138,8 +142,9 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
 static void test_gradients(void **state)
 {
     static const shape shapes[] = {
-        {1, 1, 1, 2, 1, 0, false},  {9, 2, 1, 6, 9, 0, false},   {13, 4, 2, 8, 5, 0, false},
-        {11, 3, 3, 10, 11, 4, false}, {17, 6, 2, 4, 6, 3, true}, {8, 2, 2, 37, 8, 0, false},
+        {1, 1, 1, 2, 1, 0, false, 0},  {9, 2, 1, 6, 9, 0, false, 0},   {13, 4, 2, 8, 5, 0, false, 0},
+        {11, 3, 3, 10, 11, 4, false, 0}, {17, 6, 2, 4, 6, 3, true, 0}, {8, 2, 2, 37, 8, 0, false, 0},
+        {13, 4, 2, 8, 5, 0, false, 1.5f},  {17, 6, 2, 4, 6, 3, true, 0.5f},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         check(*state, shapes[i], true);
@@ -148,7 +153,7 @@ static void test_gradients(void **state)
 /* Forward only: central differences would take minutes here. */
 static void test_larger_shapes(void **state)
 {
-    static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false}, {65, 4, 2, 128, 65, 31, false}};
+    static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false, 0}, {65, 4, 2, 128, 65, 31, false, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         check(*state, shapes[i], false);
 }

@@ -1,4 +1,4 @@
-/* Norm, rotation, activation, embedding, rows, dropout and the two trivial kernels: forward against a double reference, backward against
+/* Rotation, embedding, rows, columns, biases, dropout and the two trivial kernels: forward against a double reference, backward against
  * central differences of that reference, at odd shapes.
  *
  * Tolerances: a handful of f32 roundings (6e-8 each) for elementwise results; row sums of C terms add at most log2(C)/2 + C/width/sqrt(C) of
@@ -19,97 +19,10 @@
 
 #define TOLERANCE 2e-6
 
-static float *random_array(uint64_t seed, uint32_t n)
+static void check_rope(const vkft_kernel_fixture *f, uint32_t T, uint32_t H, uint32_t D, uint32_t R)
 {
-    float *x = malloc((n + 1ull) * sizeof *x);
-    vkft_random_floats(seed, x, n);
-    return x;
-}
-
-static double *widen(const float *x, uint32_t n)
-{
-    double *y = malloc((n + 1ull) * sizeof *y);
-    for (uint32_t i = 0; i < n; i++)
-        y[i] = (double)x[i];
-    return y;
-}
-
-static void row_forward(const double *x, const float *g, uint32_t C, double eps, double *y)
-{
-    double squares = 0;
-    for (uint32_t c = 0; c < C; c++)
-        squares += x[c] * x[c];
-    double s = 1 / sqrt(squares / C + eps);
-    for (uint32_t c = 0; c < C; c++)
-        y[c] = x[c] * s * (double)g[c];
-}
-
-typedef struct row_context {
-    const float *g, *dy;
-    uint32_t C;
-    double eps;
-} row_context;
-
-static double row_loss(const double *x, const void *context)
-{
-    const row_context *k = context;
-    double *y = malloc(k->C * sizeof *y), loss = 0;
-    row_forward(x, k->g, k->C, k->eps, y);
-    for (uint32_t c = 0; c < k->C; c++)
-        loss += y[c] * (double)k->dy[c];
-    free(y);
-    return loss;
-}
-
-static void check_rmsnorm(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, bool add)
-{
-    const float eps = 1e-5f;
-    uint32_t n = T * C, width = vkft_kernel_width(f->dev, VKFT_KERNEL_rmsnorm);
-    float *x = random_array(1, n), *g = random_array(2, C), *dy = random_array(3, n), *before = random_array(4, n);
-    float *got = malloc(n * sizeof *got);
-    double *wide = widen(x, n), *want = malloc(n * sizeof *want), *slope = malloc(C * sizeof *slope);
-    vkft_guarded bx = vkft_guarded_floats(f, x, n), bg = vkft_guarded_floats(f, g, C), bdy = vkft_guarded_floats(f, dy, n);
-    vkft_guarded by = vkft_guarded_floats(f, NULL, n), bdx = vkft_guarded_floats(f, add ? before : NULL, n);
-
-    struct rmsnorm_args forward = {.x = bx.address, .g = bg.address, .y = by.address, .T = T, .C = C, .eps = eps};
-    vkft_kernel_run(f, VKFT_KERNEL_rmsnorm, &forward, sizeof forward, (uint64_t)T * width, 1);
-    for (uint32_t t = 0; t < T; t++)
-        row_forward(wide + t * C, g, C, (double)eps, want + t * C);
-    vkft_guarded_read(f, &by, got);
-    vkft_assert_close("rmsnorm", got, want, n, TOLERANCE);
-
-    struct rmsnorm_backward_args backward = {.dy = bdy.address, .x = bx.address, .g = bg.address, .dx = bdx.address, .T = T, .C = C,
-                                             .eps = eps, .add = add};
-    vkft_kernel_run(f, VKFT_KERNEL_rmsnorm_backward, &backward, sizeof backward, (uint64_t)T * width, 1);
-    uint32_t rows = T < 4 || C < 100 ? T : 4; /* rows are alike; central differences of a long one cost C^2 */
-    for (uint32_t t = 0; t < rows; t++) {
-        row_context context = {g, dy + t * C, C, (double)eps};
-        vkft_central_differences(row_loss, &context, wide + t * C, C, slope);
-        for (uint32_t c = 0; c < C; c++)
-            want[t * C + c] = slope[c] + (add ? (double)before[t * C + c] : 0);
-    }
-    vkft_guarded_read(f, &bdx, got);
-    /* a row of one element cancels: s^3 x^2 against s, with a large slope for small x */
-    vkft_assert_close("rmsnorm_backward", got, want, rows * C, C == 1 ? 1e-4 : TOLERANCE);
-    vkft_guarded *all[] = {&bx, &bg, &bdy, &by, &bdx};
-    for (size_t i = 0; i < 5; i++)
-        vkft_guarded_free(f, all[i]);
-    free(x), free(g), free(dy), free(before), free(got), free(wide), free(want), free(slope);
-}
-
-static void test_rmsnorm(void **state)
-{
-    static const uint32_t shapes[][2] = {{1, 1}, {1, 7}, {31, 8}, {3, 64}, {333, 37}, {5, 333}, {2, 1025}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        check_rmsnorm(*state, shapes[i][0], shapes[i][1], false);
-        check_rmsnorm(*state, shapes[i][0], shapes[i][1], true);
-    }
-}
-
-static void check_rope(const vkft_kernel_fixture *f, uint32_t T, uint32_t H, uint32_t D)
-{
-    uint32_t n = T * H * D, half = D / 2, P = 40;
-    float *x = random_array(5, n), *table = malloc(P * D * sizeof *table), *got = malloc(n * sizeof *got);
+    uint32_t n = T * H * D, half = R / 2, P = 40;
+    float *x = vkft_random_array(5, n), *table = malloc(P * R * sizeof *table), *got = malloc(n * sizeof *got);
     uint32_t *position = malloc(T * sizeof *position);
     double *want = malloc(n * sizeof *want);
     for (uint32_t i = 0; i < P * half; i++) {
@@ -118,6 +31,8 @@ static void check_rope(const vkft_kernel_fixture *f, uint32_t T, uint32_t H, uin
     }
     for (uint32_t t = 0; t < T; t++)
         position[t] = (7 * t + 3) % P;
+    for (uint32_t i = 0; i < n; i++)
+        want[i] = (double)x[i];
     for (uint32_t r = 0; r < T * H; r++)
         for (uint32_t i = 0; i < half; i++) {
             uint32_t at = 2 * (position[r / H] * half + i);
@@ -125,14 +40,15 @@ static void check_rope(const vkft_kernel_fixture *f, uint32_t T, uint32_t H, uin
             want[r * D + i] = a * c - b * s;
             want[r * D + half + i] = b * c + a * s;
         }
-    vkft_guarded bx = vkft_guarded_floats(f, x, n), bt = vkft_guarded_floats(f, table, P * D), bp = vkft_guarded_words(f, position, T);
-    struct rope_args args = {.x = bx.address, .table = bt.address, .position = bp.address, .T = T, .H = H, .D = D, .direction = 1};
-    vkft_kernel_run(f, VKFT_KERNEL_rope, &args, sizeof args, n / 2, 1);
+    vkft_guarded bx = vkft_guarded_floats(f, x, n), bt = vkft_guarded_floats(f, table, P * R), bp = vkft_guarded_words(f, position, T);
+    struct rope_args args = {.x = bx.address, .table = bt.address, .position = bp.address, .T = T, .H = H, .D = D, .R = R,
+                             .direction = 1};
+    vkft_kernel_run(f, VKFT_KERNEL_rope, &args, sizeof args, T * H * half, 1);
     vkft_guarded_read(f, &bx, got);
     vkft_assert_close("rope", got, want, n, TOLERANCE);
     /* A rotation's backward is its transpose, which is its inverse. */
     args.direction = -1;
-    vkft_kernel_run(f, VKFT_KERNEL_rope, &args, sizeof args, n / 2, 1);
+    vkft_kernel_run(f, VKFT_KERNEL_rope, &args, sizeof args, T * H * half, 1);
     vkft_guarded_read(f, &bx, got);
     for (uint32_t i = 0; i < n; i++)
         want[i] = (double)x[i];
@@ -145,72 +61,40 @@ static void check_rope(const vkft_kernel_fixture *f, uint32_t T, uint32_t H, uin
 
 static void test_rope(void **state)
 {
-    check_rope(*state, 1, 1, 2);
-    check_rope(*state, 31, 3, 10);
-    check_rope(*state, 7, 9, 64);
-    check_rope(*state, 333, 1, 6);
-}
-
-static double swiglu_loss(const double *x, const void *context)
-{
-    double dh = (double)*(const float *)context;
-    return dh * x[0] / (1 + exp(-x[0])) * x[1];
-}
-
-static void test_swiglu(void **state)
-{
-    const vkft_kernel_fixture *f = *state;
-    static const uint32_t sizes[] = {1, 31, 333, 4099};
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        uint32_t n = sizes[k];
-        float *gate = random_array(6, n), *up = random_array(7, n), *dh = random_array(8, n), *got = malloc(n * sizeof *got);
-        double *h = malloc(n * sizeof *h), *dgate = malloc(n * sizeof *dgate), *dup = malloc(n * sizeof *dup);
-        for (uint32_t i = 0; i < n; i++) {
-            gate[i] *= i % 5 ? 1 : 20; /* saturated on both sides too */
-            double x[2] = {(double)gate[i], (double)up[i]}, slope[2];
-            h[i] = x[0] / (1 + exp(-x[0])) * x[1];
-            vkft_central_differences(swiglu_loss, &dh[i], x, 2, slope);
-            dgate[i] = slope[0];
-            dup[i] = slope[1];
-        }
-        vkft_guarded bg = vkft_guarded_floats(f, gate, n), bu = vkft_guarded_floats(f, up, n), bd = vkft_guarded_floats(f, dh, n);
-        vkft_guarded bh = vkft_guarded_floats(f, NULL, n);
-        struct swiglu_args forward = {.gate = bg.address, .up = bu.address, .h = bh.address, .n = n};
-        vkft_kernel_run(f, VKFT_KERNEL_swiglu, &forward, sizeof forward, n, 1);
-        vkft_guarded_read(f, &bh, got);
-        vkft_assert_close("swiglu", got, h, n, TOLERANCE);
-        struct swiglu_backward_args backward = {.dh = bd.address, .gate = bg.address, .up = bu.address, .dgate = bg.address,
-                                                .dup = bu.address, .n = n}; /* in place, as training uses it */
-        vkft_kernel_run(f, VKFT_KERNEL_swiglu_backward, &backward, sizeof backward, n, 1);
-        vkft_guarded_read(f, &bg, got);
-        vkft_assert_close("swiglu dgate", got, dgate, n, TOLERANCE);
-        vkft_guarded_read(f, &bu, got);
-        vkft_assert_close("swiglu dup", got, dup, n, TOLERANCE);
-        vkft_guarded *all[] = {&bg, &bu, &bd, &bh};
-        for (size_t i = 0; i < 4; i++)
-            vkft_guarded_free(f, all[i]);
-        free(gate), free(up), free(dh), free(got), free(h), free(dgate), free(dup);
-    }
+    check_rope(*state, 1, 1, 2, 2);
+    check_rope(*state, 31, 3, 10, 10);
+    check_rope(*state, 31, 3, 10, 4);
+    check_rope(*state, 7, 9, 64, 48);
+    check_rope(*state, 333, 1, 6, 6);
 }
 
 static void check_embedding(const vkft_kernel_fixture *f, vkft_kernel kernel, vkft_dtype dtype, uint32_t T, uint32_t C)
 {
     uint32_t V = 29, n = V * C, words = (n * vkft_dtype_bits(dtype) + 31) / 32;
-    float *table = random_array(9, n), *got = malloc(T * C * sizeof *got), *stored = malloc(n * sizeof *stored);
+    float *table = vkft_random_array(9, n), *got = malloc(T * C * sizeof *got), *stored = malloc(n * sizeof *stored);
     uint32_t *ids = malloc(T * sizeof *ids), *packed = calloc(words, sizeof *packed);
     double *want = malloc(T * C * sizeof *want);
     vkft_from_f32(dtype, table, n, packed);
     vkft_to_f32(dtype, packed, n, stored);
     for (uint32_t t = 0; t < T; t++) {
-        ids[t] = (11 * t + 28) % V;
+        ids[t] = (11 * t + 27) % (V - 1);
         for (uint32_t c = 0; c < C; c++)
             want[t * C + c] = (double)stored[ids[t] * C + c];
     }
     vkft_guarded bt = vkft_guarded_words(f, packed, words), bi = vkft_guarded_words(f, ids, T), by = vkft_guarded_floats(f, NULL, T * C);
-    struct embedding_args args = {.table = bt.address, .ids = bi.address, .y = by.address, .T = T, .C = C};
-    vkft_kernel_run(f, kernel, &args, sizeof args, (uint64_t)T * vkft_kernel_width(f->dev, kernel), 1);
+    struct embedding_args args = {.table = bt.address, .ids = bi.address, .y = by.address, .T = T, .C = C, .scale = 1};
+    uint64_t threads = (uint64_t)T * vkft_kernel_width(f->dev, kernel);
+    vkft_kernel_run(f, kernel, &args, sizeof args, threads, 1);
     vkft_guarded_read(f, &by, got);
     vkft_assert_close("embedding", got, want, T * C, 0); /* decoding is exact */
+    args.add = 1;
+    args.offset = 1;
+    args.scale = 3;
+    vkft_kernel_run(f, kernel, &args, sizeof args, threads, 1);
+    vkft_guarded_read(f, &by, got);
+    for (uint32_t i = 0; i < T * C; i++)
+        want[i] += 3 * (double)stored[(ids[i / C] + 1) * C + i % C];
+    vkft_assert_close("embedding added", got, want, T * C, TOLERANCE);
     vkft_guarded *all[] = {&bt, &bi, &by};
     for (size_t i = 0; i < 3; i++)
         vkft_guarded_free(f, all[i]);
@@ -232,7 +116,7 @@ static void test_rows(void **state)
     const vkft_kernel_fixture *f = *state;
     enum { T = 31, C = 37, ROWS = 9 };
     uint32_t index[ROWS], n = T * C;
-    float *src = random_array(10, n), picked[ROWS * C], scattered[T * C], before[T * C];
+    float *src = vkft_random_array(10, n), picked[ROWS * C], scattered[T * C], before[T * C];
     double want[T * C];
     for (uint32_t i = 0; i < ROWS; i++)
         index[i] = (17 * i + 5) % T;
@@ -289,7 +173,7 @@ static void test_dropout(void **state)
     static const uint32_t sizes[] = {1, 31, 333, 40001};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         uint32_t n = sizes[k], kept = 0;
-        float *x = random_array(11, n), *before = random_array(12, n), *got = malloc(n * sizeof *got), p = 0.25f;
+        float *x = vkft_random_array(11, n), *before = vkft_random_array(12, n), *got = malloc(n * sizeof *got), p = 0.25f;
         double *want = malloc(n * sizeof *want), *added = malloc(n * sizeof *added);
         struct step_state step = {.micro_step = 5};
         for (uint32_t i = 0; i < n; i++) {
@@ -325,7 +209,7 @@ static void test_fill_and_add(void **state)
 {
     const vkft_kernel_fixture *f = *state;
     uint32_t n = 1027;
-    float *x = random_array(13, n), *got = malloc(n * sizeof *got);
+    float *x = vkft_random_array(13, n), *got = malloc(n * sizeof *got);
     double *want = malloc(n * sizeof *want);
     vkft_guarded bx = vkft_guarded_floats(f, x, n), by = vkft_guarded_floats(f, NULL, n);
     struct fill_args fill = {.y = by.address, .n = n, .value = 2.5f};
@@ -341,10 +225,65 @@ static void test_fill_and_add(void **state)
     free(x), free(got), free(want);
 }
 
+static void check_columns(const vkft_kernel_fixture *f, uint32_t T, uint32_t run, uint32_t runs, uint32_t step, uint32_t offset)
+{
+    uint32_t n = run * runs, ld = offset + step * runs, cells = T * ld;
+    float *wide = vkft_random_array(14, cells), *got = malloc(cells * sizeof *got);
+    double *want = malloc(cells * sizeof *want);
+    vkft_guarded from = vkft_guarded_floats(f, wide, cells), narrow = vkft_guarded_floats(f, NULL, T * n), to = vkft_guarded_floats(f, wide, cells);
+    struct copy_columns_args out = {.from = from.address, .to = narrow.address, .T = T, .n = n, .run = run, .from_ld = ld,
+                                    .from_offset = offset, .from_step = step, .to_ld = n, .to_step = run};
+    vkft_kernel_run(f, VKFT_KERNEL_copy_columns, &out, sizeof out, T * n, 1);
+    vkft_guarded_read(f, &narrow, got);
+    for (uint32_t i = 0; i < T * n; i++)
+        want[i] = (double)wide[i / n * ld + offset + i % n / run * step + i % run];
+    vkft_assert_close("columns taken out", got, want, T * n, 0);
+    /* Back over a copy of the source shifted by one row: only these columns change. */
+    struct copy_columns_args back = {.from = narrow.address, .to = to.address, .T = T - 1, .n = n, .run = run, .from_ld = n, .from_offset = n,
+                                     .from_step = run, .to_ld = ld, .to_offset = offset, .to_step = step};
+    vkft_kernel_run(f, VKFT_KERNEL_copy_columns, &back, sizeof back, (T - 1) * n, 1);
+    vkft_guarded_read(f, &to, got);
+    for (uint32_t i = 0; i < cells; i++) {
+        uint32_t column = i % ld, t = i / ld;
+        bool inside = column >= offset && (column - offset) % step < run && t + 1 < T;
+        want[i] = (double)wide[inside ? i + ld : i];
+    }
+    vkft_assert_close("columns put back", got, want, cells, 0);
+    vkft_guarded_free(f, &from), vkft_guarded_free(f, &narrow), vkft_guarded_free(f, &to);
+    free(wide), free(got), free(want);
+}
+
+static void test_columns(void **state)
+{
+    check_columns(*state, 2, 1, 1, 1, 0);
+    check_columns(*state, 31, 7, 1, 7, 13);
+    check_columns(*state, 33, 5, 3, 15, 5); /* one part of a projection that is fused head by head */
+    check_columns(*state, 3, 333, 1, 401, 0);
+}
+
+static void test_bias_rows(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    enum { T = 31, C = 37 };
+    float *b = vkft_random_array(15, C), *r = vkft_random_array(16, T * C), got[T * C];
+    double want[T * C];
+    vkft_guarded bb = vkft_guarded_floats(f, b, C), br = vkft_guarded_floats(f, r, T * C), by = vkft_guarded_floats(f, NULL, T * C);
+    for (uint32_t add = 0; add < 2; add++) {
+        struct bias_rows_args args = {.b = bb.address, .r = br.address, .y = by.address, .T = T, .C = C, .add = add, .scale = 0.3f};
+        vkft_kernel_run(f, VKFT_KERNEL_bias_rows, &args, sizeof args, T * C, 1);
+        vkft_guarded_read(f, &by, got);
+        for (uint32_t i = 0; i < T * C; i++)
+            want[i] = (double)0.3f * (double)b[i % C] + (add ? (double)r[i] : 0);
+        vkft_assert_close("bias_rows", got, want, T * C, TOLERANCE);
+    }
+    vkft_guarded_free(f, &bb), vkft_guarded_free(f, &br), vkft_guarded_free(f, &by);
+    free(b), free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rmsnorm),   cmocka_unit_test(test_rope), cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_rope),     cmocka_unit_test(test_columns), cmocka_unit_test(test_bias_rows),
         cmocka_unit_test(test_embedding), cmocka_unit_test(test_rows), cmocka_unit_test(test_philox_reference),
         cmocka_unit_test(test_dropout),   cmocka_unit_test(test_fill_and_add),
     };

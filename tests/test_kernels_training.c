@@ -23,20 +23,26 @@ static vkft_guarded step_buffer(const vkft_kernel_fixture *f, const struct step_
 
 typedef struct row {
     uint32_t V, target;
+    double softcap; /* 0: none */
 } row;
+
+static double score(const row *r, double x)
+{
+    return r->softcap > 0 ? r->softcap * tanh(x / r->softcap) : x;
+}
 
 static double row_loss(const double *x, const void *context)
 {
     const row *r = context;
-    double highest = x[0], sum = 0;
+    double highest = score(r, x[0]), sum = 0;
     for (uint32_t v = 0; v < r->V; v++)
-        highest = fmax(highest, x[v]);
+        highest = fmax(highest, score(r, x[v]));
     for (uint32_t v = 0; v < r->V; v++)
-        sum += exp(x[v] - highest);
-    return highest + log(sum) - x[r->target];
+        sum += exp(score(r, x[v]) - highest);
+    return highest + log(sum) - score(r, x[r->target]);
 }
 
-static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uint32_t V, float spread)
+static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uint32_t V, float spread, float softcap)
 {
     uint32_t n = rows * V;
     float *logits = malloc(n * sizeof *logits), *got = malloc(n * sizeof *got);
@@ -48,7 +54,7 @@ static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uin
     const double scale = 0.125;
     uint32_t checked = V < 100 ? rows : 1; /* central differences of a long row cost V^2 */
     for (uint32_t i = 0; i < rows; i++) {
-        row r = {V, target[i] = (i * 7919u + V / 2) % V};
+        row r = {V, target[i] = (i * 7919u + V / 2) % V, (double)softcap};
         loss[i] = row_loss(wide + i * V, &r);
         if (i < checked && V < 2000)
             vkft_central_differences(row_loss, &r, wide + i * V, V, want + i * V);
@@ -60,13 +66,19 @@ static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uin
     struct step_state step = {.loss_scale = (float)scale};
     vkft_guarded bx = vkft_guarded_floats(f, logits, n), bt = vkft_guarded_words(f, target, rows), bl = vkft_guarded_floats(f, NULL, rows);
     vkft_guarded bs = step_buffer(f, &step);
-    struct cross_entropy_args args = {.logits = bx.address, .target = bt.address, .loss = bl.address, .step = bs.address, .rows = rows, .V = V};
+    struct cross_entropy_args args = {.logits = bx.address, .target = bt.address, .loss = bl.address, .step = bs.address, .rows = rows, .V = V,
+                                      .softcap = softcap};
     uint64_t threads = (uint64_t)rows * vkft_kernel_width(f->dev, VKFT_KERNEL_cross_entropy);
     vkft_kernel_run(f, VKFT_KERNEL_cross_entropy, &args, sizeof args, threads, 1);
     vkft_guarded_read(f, &bl, got);
     vkft_assert_close("loss", got, loss, rows, TOLERANCE);
     vkft_guarded_read(f, &bx, got);
-    assert_memory_equal(got, logits, n * sizeof *got); /* evaluation leaves the logits */
+    if (softcap > 0) { /* capped in place */
+        vkft_guarded_free(f, &bx);
+        args.logits = (bx = vkft_guarded_floats(f, logits, n)).address;
+    } else {
+        assert_memory_equal(got, logits, n * sizeof *got); /* evaluation leaves the logits */
+    }
     args.backward = 1;
     vkft_kernel_run(f, VKFT_KERNEL_cross_entropy, &args, sizeof args, threads, 1);
     vkft_guarded_read(f, &bl, got);
@@ -81,12 +93,14 @@ static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uin
 
 static void test_cross_entropy(void **state)
 {
-    check_cross_entropy(*state, 1, 1, 1);
-    check_cross_entropy(*state, 31, 7, 1);
-    check_cross_entropy(*state, 3, 97, 30); /* nearly one-hot */
-    check_cross_entropy(*state, 2, 333, 1);
-    check_cross_entropy(*state, 3, 1001, 5);
-    check_cross_entropy(*state, 2, 50257, 3);
+    check_cross_entropy(*state, 1, 1, 1, 0);
+    check_cross_entropy(*state, 31, 7, 1, 0);
+    check_cross_entropy(*state, 3, 97, 30, 0); /* nearly one-hot */
+    check_cross_entropy(*state, 2, 333, 1, 0);
+    check_cross_entropy(*state, 3, 1001, 5, 0);
+    check_cross_entropy(*state, 2, 50257, 3, 0);
+    check_cross_entropy(*state, 31, 7, 1, 2);
+    check_cross_entropy(*state, 2, 333, 30, 5);
 }
 
 static void test_sums(void **state)

@@ -236,7 +236,7 @@ static bool write_shards(generator *g, const char *dir, vkft_err *err)
 
 bool vkft_random_checkpoint_write(const vkft_config *config, const char *dir, const vkft_random_checkpoint *options, vkft_err *err)
 {
-    if (config->attention_bias || config->mlp_bias)
+    if (config->qkv_bias || config->mlp_bias)
         return vkft_fail(err, VKFT_ERR_INPUT, "a random checkpoint with biases is not supported; set attention_bias and mlp_bias to false");
     generator g = {.options = options};
     g.tensors = calloc((size_t)config->num_layers * 9 + 3, sizeof *g.tensors);

@@ -30,10 +30,11 @@ static const flag generate_flags[] = {
     {.kind = FLAG_U32, .name = "max-new-tokens", .alias = "max-tokens", .value = "N", .help = "tokens to make", .range = AT_LEAST(1),
      AT(max_new_tokens)},
     {.kind = FLAG_FLOAT, .name = "temperature", .alias = "temp", .value = "X", .help = "0 always takes the likeliest token",
-     .range = AT_LEAST(0), AT(temperature)},
+     .range = AT_LEAST(0), AT(temperature), GIVEN(temperature_given)},
     {.kind = FLAG_FLOAT, .name = "top-p", .value = "X", .help = "sample from the likeliest tokens that make up this probability; 1: all",
-     .range = ABOVE_TO(0, 1), AT(top_p)},
-    {.kind = FLAG_U32, .name = "top-k", .value = "N", .help = "sample from the N likeliest tokens; 0: all", AT(top_k)},
+     .range = ABOVE_TO(0, 1), AT(top_p), GIVEN(top_p_given)},
+    {.kind = FLAG_U32, .name = "top-k", .value = "N", .help = "sample from the N likeliest tokens; 0: all", AT(top_k),
+     GIVEN(top_k_given)},
     {.kind = FLAG_U64, .name = "seed", .value = "N", .help = "of sampling", AT(seed)},
     {.kind = FLAG_SWITCH, .name = "special", .help = "start with the tokenizer's special tokens", AT(add_special_tokens)},
     {.kind = FLAG_SWITCH, .name = "ignore-eos", .help = "go on after the end-of-text token", AT(ignore_eos)},
@@ -49,7 +50,8 @@ static const flag generate_flags[] = {
 static const flag_table generate_table = {
     .command = "generate",
     .usage = "--model PATH [--adapter DIR] --prompt TEXT [flags]",
-    .about = "Continues a prompt. The text goes to standard output as it is made.",
+    .about = "Continues a prompt. The text goes to standard output as it is made. Where the model's generation_config.json says\n"
+             "how to sample, that goes before the defaults below.",
     .flags = generate_flags,
     .count = FLAG_COUNT(generate_flags),
 };

@@ -5,6 +5,7 @@
 Each case becomes OUT_DIR/CASE/ with model/ (a checkpoint as transformers saves it), adapter_init/ (a PEFT adapter), train.jsonl and
 valid.jsonl (input_ids and labels, in the order of training) and expected.json:
 
+    config_v4.json in model/ where there is one: the configuration as transformers 4 spelled it
     flags           of `vkft train`
     losses, grad_norms, learning_rates    of 20 optimizer steps; norms before clipping
     eval_loss       mean over the trained tokens of valid.jsonl, after the last step
@@ -20,7 +21,8 @@ import sys
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, get_scheduler
-from transformers import LlamaConfig, MistralConfig
+from transformers import (Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, Olmo2Config,
+                          OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
 
 STEPS = 20
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -52,19 +54,112 @@ CASES = {
 }
 
 
+# The other families. Rows of 4-bit matrices are odd or multiples of 64, for the reason above. `v4` respells the configuration as transformers 4
+# wrote it: keys to drop, keys to add, rope as it was.
+SMALL = dict(hidden_size=36, intermediate_size=52, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=10,
+             vocab_size=83, max_position_embeddings=96, rms_norm_eps=1e-5, tie_word_embeddings=False)
+OPT = dict(hidden_size=36, ffn_dim=52, num_hidden_layers=2, num_attention_heads=4, vocab_size=83, max_position_embeddings=64, dropout=0.0,
+           word_embed_proj_dim=36, init_std=0.15)
+GPT2 = dict(n_embd=36, n_layer=2, n_head=4, n_positions=64, vocab_size=83, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+NEOX = dict(hidden_size=48, intermediate_size=52, num_hidden_layers=2, num_attention_heads=3, vocab_size=83, max_position_embeddings=64)
+LONGROPE = dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.1, 1.2], long_factor=[1.5, 3.0, 6.0],
+                original_max_position_embeddings=20)
+OPT_ALL = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+GPT2_ALL = ["c_attn", "c_proj", "c_fc"]
+NEOX_ALL = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
+PHI_ALL = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
+
+FAMILIES = {
+    "opt": dict(kind=OPTConfig, config=OPT, r=4, alpha=8, targets=OPT_ALL, v4=dict(drop=[])),
+    "opt_post_norm": dict(kind=OPTConfig, config=dict(OPT, do_layer_norm_before=False, word_embed_proj_dim=28), r=4, alpha=8,
+                          targets=OPT_ALL + ["project_in", "project_out"]),
+    "opt_nf4": dict(kind=OPTConfig, config=dict(OPT, hidden_size=45, ffn_dim=101, num_attention_heads=3, word_embed_proj_dim=45), r=4, alpha=8,
+                    targets=["q_proj", "v_proj"], quant="nf4"),
+    "gpt2": dict(kind=GPT2Config, config=GPT2, r=4, alpha=8, targets=GPT2_ALL, v4=dict(drop=[])),
+    "gpt2_nf4": dict(kind=GPT2Config, config=dict(GPT2, n_embd=45, n_head=3, n_inner=101), r=4, alpha=8, targets=GPT2_ALL, quant="nf4"),
+    "gpt_neox": dict(kind=GPTNeoXConfig, config=NEOX, r=4, alpha=8, targets=NEOX_ALL,
+                     v4=dict(drop=["rope_parameters"], add=dict(rotary_pct=0.25, rotary_emb_base=10000))),
+    "gpt_neox_serial": dict(kind=GPTNeoXConfig, config=dict(NEOX, use_parallel_residual=False,
+                            rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.5)), r=4, alpha=8, targets=NEOX_ALL),
+    "gpt_neox_nf4": dict(kind=GPTNeoXConfig, config=dict(NEOX, hidden_size=64, intermediate_size=101, num_attention_heads=2), r=4, alpha=8,
+                         targets=NEOX_ALL, quant="nf4"),
+    "qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, v4=dict(drop=["layer_types"], rope=True)),
+    "qwen2_window": dict(kind=Qwen2Config, config=dict(SMALL, use_sliding_window=True, sliding_window=7, max_window_layers=1), r=4, alpha=8,
+                         v4=dict(drop=["layer_types"], rope=True)),
+    "qwen2_nf4": dict(kind=Qwen2Config, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
+                      head_dim=64), r=4, alpha=8, quant="nf4"),
+    "qwen3": dict(kind=Qwen3Config, config=SMALL, r=4, alpha=8, v4=dict(drop=["layer_types"], rope=True)),
+    "qwen3_nf4": dict(kind=Qwen3Config, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
+                      head_dim=64), r=4, alpha=8, quant="nf4"),
+    "gemma2": dict(kind=Gemma2Config, config=dict(SMALL, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=14,
+                   attn_logit_softcapping=2.0, final_logit_softcapping=3.0), r=4, alpha=8, v4=dict(drop=["layer_types"], rope=True)),
+    "gemma2_nf4": dict(kind=Gemma2Config, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
+                       head_dim=64, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=50), r=4, alpha=8, quant="nf4"),
+    "gemma3": dict(kind=Gemma3TextConfig, config=dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, sliding_window=7,
+                   query_pre_attn_scalar=14, layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+                   rope_parameters=dict(full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1000000.0),
+                                        sliding_attention=dict(rope_type="default", rope_theta=100.0))), r=4, alpha=8,
+                   v4=dict(drop=["layer_types", "rope_parameters"], add=dict(sliding_window_pattern=3, rope_theta=1000000.0,
+                           rope_local_base_freq=100.0, rope_scaling=dict(rope_type="linear", factor=8.0)))),
+    "gemma3_nf4": dict(kind=Gemma3TextConfig, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3,
+                       num_key_value_heads=1, head_dim=64, tie_word_embeddings=True, sliding_window=7), r=4, alpha=8, quant="nf4"),
+    "phi3": dict(kind=Phi3Config, config=dict(SMALL, hidden_size=40, head_dim=None, sliding_window=9), r=4, alpha=8, targets=PHI_ALL, v4=dict(drop=[], rope=True)),
+    "phi3_longrope": dict(kind=Phi3Config, config=dict(SMALL, hidden_size=32, head_dim=None, original_max_position_embeddings=20,
+                          rope_parameters=LONGROPE), r=4, alpha=8, targets=PHI_ALL, length=(10, 34),
+                          v4=dict(drop=["rope_parameters"], add=dict(rope_theta=10000.0, partial_rotary_factor=0.75, rope_scaling=dict(
+                                  type="longrope", short_factor=LONGROPE["short_factor"], long_factor=LONGROPE["long_factor"])))),
+    "phi3_nf4": dict(kind=Phi3Config, config=dict(SMALL, hidden_size=64, head_dim=None, num_attention_heads=2, num_key_value_heads=1,
+                     intermediate_size=101), r=4, alpha=8, targets=PHI_ALL, quant="nf4"),
+    "smollm3": dict(kind=SmolLM3Config, config=dict(SMALL, no_rope_layers=[1, 0], hidden_size=40, head_dim=None), r=4, alpha=8,
+                    v4=dict(drop=["layer_types"], rope=True)),
+    "smollm3_nf4": dict(kind=SmolLM3Config, config=dict(SMALL, no_rope_layers=[1, 0], hidden_size=64, num_attention_heads=2, num_key_value_heads=1,
+                        intermediate_size=101, head_dim=None), r=4, alpha=8, quant="nf4"),
+    "granite": dict(kind=GraniteConfig, config=dict(SMALL, hidden_size=40, head_dim=None, embedding_multiplier=3.0, residual_multiplier=0.4,
+                    attention_multiplier=0.2, logits_scaling=1.7), r=4, alpha=8, v4=dict(drop=[], rope=True)),
+    "granite_nf4": dict(kind=GraniteConfig, config=dict(SMALL, hidden_size=64, head_dim=None, num_attention_heads=2, num_key_value_heads=1,
+                        intermediate_size=101, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.2, logits_scaling=1.7),
+                        r=4, alpha=8, quant="nf4"),
+    "olmo2": dict(kind=Olmo2Config, config=dict(SMALL, hidden_size=40, head_dim=None), r=4, alpha=8, v4=dict(drop=[], rope=True)),
+    "olmo2_nf4": dict(kind=Olmo2Config, config=dict(SMALL, hidden_size=64, head_dim=None, num_attention_heads=2, num_key_value_heads=1,
+                      intermediate_size=101), r=4, alpha=8, quant="nf4"),
+    "mistral_nf4": dict(kind=MistralConfig, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
+                        head_dim=64, sliding_window=7), r=4, alpha=8, quant="nf4"),
+}
+
+
 def make_model(case, path):
     torch.manual_seed(case["seed"])
-    kind = MistralConfig if case.get("mistral") else LlamaConfig
-    config = kind(**case["config"], initializer_range=0.15, attn_implementation="eager", bos_token_id=1, eos_token_id=2,
-                  pad_token_id=None)
+    kind = case.get("kind", MistralConfig if case.get("mistral") else LlamaConfig)
+    range_key = "init_std" if kind is OPTConfig else "initializer_range"
+    values = {k: v for k, v in case["config"].items() if v is not None and k != range_key}
+    config = kind(**values, **{range_key: 0.15}, attn_implementation="eager", bos_token_id=1, eos_token_id=2, pad_token_id=None)
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if "norm" in name:
+            if "norm" in name or (case.get("kind") and ("ln_" in name or name.endswith(".bias"))):
                 p.add_(0.1 * torch.randn_like(p))
     model.to(case.get("dtype", torch.float32)).save_pretrained(path)
     if case.get("old_spelling"):
         respell(os.path.join(path, "config.json"))
+    if "v4" in case:
+        respell_v4(path, case["v4"])
+
+
+def respell_v4(path, v4):
+    """config_v4.json beside config.json: the same configuration as transformers 4 wrote it."""
+    with open(os.path.join(path, "config.json")) as f:
+        config = json.load(f)
+    if v4.get("rope"):
+        rope = config.pop("rope_parameters")
+        config["rope_theta"] = rope["rope_theta"]
+    for key in v4["drop"]:
+        config.pop(key, None)
+    config.update(v4.get("add", {}))
+    config["torch_dtype"] = config.pop("dtype")
+    config["transformers_version"] = "4.46.0"
+    with open(os.path.join(path, "config_v4.json"), "w") as f:
+        json.dump(config, f, indent=2, sort_keys=True)
+        f.write("\n")
 
 
 def respell(path):
@@ -198,7 +293,7 @@ def run(case, out):
 
 def main():
     torch.set_num_threads(1)
-    for number, (name, case) in enumerate(CASES.items()):
+    for number, (name, case) in enumerate({**CASES, **FAMILIES}.items()):
         if len(sys.argv) > 2 and name not in sys.argv[2:]:
             continue
         out = os.path.join(sys.argv[1], name)

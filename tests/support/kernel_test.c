@@ -139,3 +139,18 @@ void vkft_central_differences(vkft_scalar_function f, const void *context, doubl
         gradient[i] = (up - down) / (2 * h);
     }
 }
+
+float *vkft_random_array(uint64_t seed, uint32_t n)
+{
+    float *x = malloc((n + 1ull) * sizeof *x);
+    vkft_random_floats(seed, x, n);
+    return x;
+}
+
+double *vkft_widen(const float *x, uint32_t n)
+{
+    double *y = malloc((n + 1ull) * sizeof *y);
+    for (uint32_t i = 0; i < n; i++)
+        y[i] = (double)x[i];
+    return y;
+}

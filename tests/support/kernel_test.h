@@ -36,6 +36,10 @@ void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const voi
 /* Standard normal values (a sum of twelve uniforms), the same for a seed. */
 void vkft_random_floats(uint64_t seed, float *x, uint32_t n);
 
+/* The same in new memory, and a copy in double. */
+float *vkft_random_array(uint64_t seed, uint32_t n);
+double *vkft_widen(const float *x, uint32_t n);
+
 /* |got - want| <= tolerance * (1 + |want|) for all; the message names the worst element. */
 void vkft_assert_close(const char *what, const float *got, const double *want, uint32_t n, double tolerance);
 

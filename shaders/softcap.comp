@@ -1,0 +1,14 @@
+/* x = cap * tanh(x / cap), n elements f32 in place. One invocation an element. Source: Gemma Team 2024. Test: test_kernels_activation */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "math.glsl"
+
+ARGS(softcap_args)
+
+void main()
+{
+    uint i = gl_GlobalInvocationID.x;
+    if (i < args.n)
+        args.x.v[i] = args.cap * tanh_exact(args.x.v[i] / args.cap);
+}
