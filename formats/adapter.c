@@ -144,7 +144,10 @@ static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
         "trainable_token_indices", "target_parameters", "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
         "velora_config",
     };
-    if (!check_string(path, root, "peft_type", "LORA", true, err) || !check_string(path, root, "task_type", "CAUSAL_LM", false, err) ||
+    const cJSON *task = vkft_json_member(root, "task_type");
+    if (task && (!cJSON_IsString(task) || (strcmp(task->valuestring, "CAUSAL_LM") != 0 && strcmp(task->valuestring, "SEQ_2_SEQ_LM") != 0)))
+        return fail_unsupported(path, "task_type", task, "CAUSAL_LM or SEQ_2_SEQ_LM", err);
+    if (!check_string(path, root, "peft_type", "LORA", true, err) ||
         !check_string(path, root, "bias", "none", false, err))
         return false;
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
@@ -334,7 +337,7 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
            add_float(o, "lora_dropout", config->lora_dropout) && cJSON_AddNullToObject(o, "modules_to_save") &&
            cJSON_AddStringToObject(o, "peft_type", "LORA") && cJSON_AddNumberToObject(o, "r", config->r) &&
            cJSON_AddObjectToObject(o, "rank_pattern") && cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
-           cJSON_AddStringToObject(o, "task_type", "CAUSAL_LM") && cJSON_AddFalseToObject(o, "use_dora") &&
+           cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") && cJSON_AddFalseToObject(o, "use_dora") &&
            cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);
 }
 

@@ -12,6 +12,7 @@ typedef struct vkft_adapter_config {
     uint32_t r;
     float lora_alpha;
     float lora_dropout;
+    bool seq2seq; /* task_type SEQ_2_SEQ_LM, else CAUSAL_LM */
     bool fan_in_fan_out; /* the base weights are stored [in,out] (GPT-2); the adapter's are not */
     bool use_rslora; /* scale alpha/sqrt(r) instead of alpha/r */
     char *base_model_name_or_path;

@@ -50,8 +50,9 @@ void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_
     uint32_t C = config->hidden_size, F = config->intermediate_size;
     uint32_t q = config->num_heads * config->head_dim, kv = config->num_kv_heads * config->head_dim;
     const uint32_t shapes[VKFT_LINEAR_SLOTS][2] = {
-        [VKFT_QKV] = {q + 2 * kv, C}, [VKFT_Q] = {q, C},    [VKFT_K] = {kv, C}, [VKFT_V] = {kv, C},   [VKFT_O] = {C, q},
-        [VKFT_GATE_UP] = {2 * F, C},  [VKFT_GATE] = {F, C}, [VKFT_UP] = {F, C}, [VKFT_DOWN] = {C, F},
+        [VKFT_QKV] = {q + 2 * kv, C}, [VKFT_Q] = {q, C},        [VKFT_K] = {kv, C},       [VKFT_V] = {kv, C},       [VKFT_O] = {C, q},
+        [VKFT_CROSS_Q] = {q, C},      [VKFT_CROSS_K] = {kv, C}, [VKFT_CROSS_V] = {kv, C}, [VKFT_CROSS_O] = {C, q},
+        [VKFT_GATE_UP] = {2 * F, C},  [VKFT_GATE] = {F, C},     [VKFT_UP] = {F, C},       [VKFT_DOWN] = {C, F},
     };
     *out = shapes[slot][0];
     *in = shapes[slot][1];
@@ -86,14 +87,29 @@ static bool listed(const char *const *names, size_t count, const char *name)
 }
 
 /* A module inside block <number>: "self_attn.q_proj"; NULL when the name is none. */
-static const char *inside_block(const vkft_arch *arch, const char *module)
+static const char *inside_block(const vkft_stack_names *stack, const char *module)
 {
-    size_t length = strlen(arch->layers);
-    if (strncmp(module, arch->layers, length) != 0 || module[length] != '.')
+    size_t length = stack->layers ? strlen(stack->layers) : 0;
+    if (!length || strncmp(module, stack->layers, length) != 0 || module[length] != '.')
         return NULL;
     module += length + 1;
     size_t digits = strspn(module, "0123456789");
     return digits && module[digits] == '.' ? module + digits + 1 : NULL;
+}
+
+static vkft_tensor_role role_in_stack(const vkft_arch *arch, const vkft_stack_names *stack, const char *module, bool weight)
+{
+    if (stack->final_norm && strcmp(module, stack->final_norm) == 0)
+        return VKFT_ROLE_VECTOR;
+    const char *inner = inside_block(stack, module);
+    if (!inner)
+        return VKFT_ROLE_NONE;
+    for (size_t s = 0; s < VKFT_LINEAR_SLOTS; s++)
+        if (stack->linear[s] && strcmp(stack->linear[s], inner) == 0)
+            return !weight ? VKFT_ROLE_VECTOR : arch->keep[s] ? VKFT_ROLE_KEPT : VKFT_ROLE_LINEAR;
+    if (weight && listed(&stack->relative_bias, 1, inner))
+        return VKFT_ROLE_TABLE;
+    return listed(stack->norm, VKFT_NORM_SLOTS, inner) ? VKFT_ROLE_VECTOR : VKFT_ROLE_NONE;
 }
 
 static vkft_tensor_role role_of(const vkft_config *config, const char *name)
@@ -108,18 +124,14 @@ static vkft_tensor_role role_of(const vkft_config *config, const char *name)
         return VKFT_ROLE_NONE;
     snprintf(module, sizeof module, "%.*s", (int)(dot - name), name);
 
-    const char *const embeddings[] = {arch->embedding, arch->positions, config->tie_word_embeddings ? NULL : arch->head};
+    const char *const embeddings[] = {arch->embedding, arch->positions, config->tie_word_embeddings && !config->head_if_stored ? NULL : arch->head};
     const char *const linears[] = {arch->project_in, arch->project_out};
     if (weight && listed(embeddings, 3, module))
         return VKFT_ROLE_EMBEDDING;
     if (listed(linears, 2, module))
         return weight ? VKFT_ROLE_LINEAR : VKFT_ROLE_VECTOR;
-    if (arch->final_norm && strcmp(module, arch->final_norm) == 0)
-        return VKFT_ROLE_VECTOR;
-    const char *inner = inside_block(arch, module);
-    if (inner && listed(arch->linear, VKFT_LINEAR_SLOTS, inner))
-        return weight ? VKFT_ROLE_LINEAR : VKFT_ROLE_VECTOR;
-    return inner && listed(arch->norm, VKFT_NORM_SLOTS, inner) ? VKFT_ROLE_VECTOR : VKFT_ROLE_NONE;
+    vkft_tensor_role role = role_in_stack(arch, &arch->decoder, module, weight);
+    return role != VKFT_ROLE_NONE ? role : role_in_stack(arch, &arch->encoder, module, weight);
 }
 
 /* name with `prefix` replaced by `with`; false when it does not begin so. */

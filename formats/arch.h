@@ -10,33 +10,43 @@
 
 /* The linear layers of a block. An architecture has those that it names: fused ones instead of their parts. */
 typedef enum vkft_linear_slot {
-    VKFT_QKV, VKFT_Q, VKFT_K, VKFT_V, VKFT_O, VKFT_GATE_UP, VKFT_GATE, VKFT_UP, VKFT_DOWN,
+    VKFT_QKV, VKFT_Q, VKFT_K, VKFT_V, VKFT_O,
+    VKFT_CROSS_Q, VKFT_CROSS_K, VKFT_CROSS_V, VKFT_CROSS_O, /* a decoder's attention to its encoder */
+    VKFT_GATE_UP, VKFT_GATE, VKFT_UP, VKFT_DOWN,
     VKFT_LINEAR_SLOTS
 } vkft_linear_slot;
 
 /* The norms of a block: in front of a part, behind it (before it is added to the residual stream), and of queries and keys. */
 typedef enum vkft_norm_slot {
-    VKFT_NORM_ATTENTION, VKFT_NORM_Q, VKFT_NORM_K, VKFT_NORM_ATTENTION_AFTER, VKFT_NORM_MLP, VKFT_NORM_MLP_AFTER,
+    VKFT_NORM_ATTENTION, VKFT_NORM_Q, VKFT_NORM_K, VKFT_NORM_ATTENTION_AFTER, VKFT_NORM_CROSS, VKFT_NORM_MLP, VKFT_NORM_MLP_AFTER,
     VKFT_NORM_SLOTS
 } vkft_norm_slot;
 
 struct vkft_config_source;
 
-typedef struct vkft_arch {
-    const char *model_type;
-    /* Modules as the model with a language head names them; names of a block's are appended to "<layers>.<number>.". NULL: there is none. */
-    const char *base; /* the prefix that a checkpoint without the head lacks: "model." */
-    const char *embedding, *positions, *project_in, *layers, *final_norm, *project_out, *head;
+/* Modules as the model with a language head names them; NULL: there is none. */
+typedef struct vkft_stack_names {
+    const char *layers, *final_norm;
+    /* Inside a block, appended to "<layers>.<number>.": */
     const char *norm[VKFT_NORM_SLOTS];
     const char *linear[VKFT_LINEAR_SLOTS];
+    const char *relative_bias; /* of block 0, which all blocks use */
+} vkft_stack_names;
+
+typedef struct vkft_arch {
+    const char *model_type;
+    const char *base; /* the prefix that a checkpoint without the head lacks: "model." */
+    const char *embedding, *positions, *project_in, *project_out, *head;
+    vkft_stack_names decoder, encoder; /* most have a decoder alone */
     bool conv1d; /* linear weights are stored [in,out] */
+    bool keep[VKFT_LINEAR_SLOTS]; /* linear layers that stay out of 4 bits, as in transformers: they overflow or suffer */
     bool (*read)(const struct vkft_config_source *source, vkft_config *config);
 } vkft_arch;
 
 /* Names that Llama brought and most families kept. */
 #define VKFT_LLAMA_NAMES                                                                                               \
-    .base = "model.", .embedding = "model.embed_tokens", .layers = "model.layers", .final_norm = "model.norm",         \
-    .head = "lm_head"
+    .base = "model.", .embedding = "model.embed_tokens", .decoder.layers = "model.layers",                             \
+    .decoder.final_norm = "model.norm", .head = "lm_head"
 #define VKFT_LLAMA_LINEAR                                                                                              \
     [VKFT_Q] = "self_attn.q_proj", [VKFT_K] = "self_attn.k_proj", [VKFT_V] = "self_attn.v_proj",                       \
     [VKFT_O] = "self_attn.o_proj", [VKFT_GATE] = "mlp.gate_proj", [VKFT_UP] = "mlp.up_proj", [VKFT_DOWN] = "mlp.down_proj"
@@ -56,7 +66,9 @@ typedef enum vkft_tensor_role {
     VKFT_ROLE_NONE, /* not part of the model: masks, rotary tables, a vision tower, a tied head */
     VKFT_ROLE_EMBEDDING, /* token and position embeddings, and the head */
     VKFT_ROLE_LINEAR,
+    VKFT_ROLE_KEPT,   /* a linear layer that stays out of 4 bits */
     VKFT_ROLE_VECTOR, /* gains and biases */
+    VKFT_ROLE_TABLE,  /* relative positions */
 } vkft_tensor_role;
 
 /* What the checkpoint's tensor is, and its name in this program: the one that the model with a language head gives it. Understands names

@@ -40,9 +40,9 @@ static bool read(const vkft_config_source *in, vkft_config *c)
 const vkft_arch vkft_arch_gemma3 = {
     .model_type = "gemma3_text",
     VKFT_LLAMA_NAMES,
-    .norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_Q] = "self_attn.q_norm", [VKFT_NORM_K] = "self_attn.k_norm",
-             [VKFT_NORM_ATTENTION_AFTER] = "post_attention_layernorm", [VKFT_NORM_MLP] = "pre_feedforward_layernorm",
-             [VKFT_NORM_MLP_AFTER] = "post_feedforward_layernorm"},
-    .linear = {VKFT_LLAMA_LINEAR},
+    .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_Q] = "self_attn.q_norm", [VKFT_NORM_K] = "self_attn.k_norm",
+                     [VKFT_NORM_ATTENTION_AFTER] = "post_attention_layernorm", [VKFT_NORM_MLP] = "pre_feedforward_layernorm",
+                     [VKFT_NORM_MLP_AFTER] = "post_feedforward_layernorm"},
+    .decoder.linear = {VKFT_LLAMA_LINEAR},
     .read = read,
 };

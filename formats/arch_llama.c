@@ -9,7 +9,7 @@ static bool read(const vkft_config_source *in, vkft_config *c)
 const vkft_arch vkft_arch_llama = {
     .model_type = "llama",
     VKFT_LLAMA_NAMES,
-    .norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_MLP] = "post_attention_layernorm"},
-    .linear = {VKFT_LLAMA_LINEAR},
+    .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_MLP] = "post_attention_layernorm"},
+    .decoder.linear = {VKFT_LLAMA_LINEAR},
     .read = read,
 };

@@ -17,8 +17,8 @@ static bool read(const vkft_config_source *in, vkft_config *c)
 const vkft_arch vkft_arch_phi3 = {
     .model_type = "phi3",
     VKFT_LLAMA_NAMES,
-    .norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_MLP] = "post_attention_layernorm"},
-    .linear = {[VKFT_QKV] = "self_attn.qkv_proj", [VKFT_O] = "self_attn.o_proj", [VKFT_GATE_UP] = "mlp.gate_up_proj",
-               [VKFT_DOWN] = "mlp.down_proj"},
+    .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_MLP] = "post_attention_layernorm"},
+    .decoder.linear = {[VKFT_QKV] = "self_attn.qkv_proj", [VKFT_O] = "self_attn.o_proj", [VKFT_GATE_UP] = "mlp.gate_up_proj",
+                       [VKFT_DOWN] = "mlp.down_proj"},
     .read = read,
 };

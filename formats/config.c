@@ -67,7 +67,8 @@ static bool find_architecture(const vkft_config_source *in, vkft_config *config,
 static bool parse_tokens(const vkft_config_source *in, vkft_config *config)
 {
     if (!vkft_json_get_i32(in->json, "bos_token_id", false, &config->bos_token_id, in->file, in->err) ||
-        !vkft_json_get_i32(in->json, "pad_token_id", false, &config->pad_token_id, in->file, in->err))
+        !vkft_json_get_i32(in->json, "pad_token_id", false, &config->pad_token_id, in->file, in->err) ||
+        !vkft_json_get_i32(in->json, "decoder_start_token_id", false, &config->decoder_start_token_id, in->file, in->err))
         return false;
     return vkft_eos_parse(in->json, in->file, config->eos_token_ids, &config->eos_count, in->err);
 }
@@ -108,7 +109,7 @@ static void set_defaults(vkft_config *config)
         .max_position = 2048, .activation = VKFT_ACT_SILU, .norm_eps = 1e-6f,
         .embedding_scale = 1, .residual_scale = 1, .logit_scale = 1,
         .rope = {.theta = 10000.0}, .local_rope = {.theta = 10000.0},
-        .bos_token_id = -1, .pad_token_id = -1, .dtype = VKFT_F32,
+        .bos_token_id = -1, .pad_token_id = -1, .decoder_start_token_id = -1, .dtype = VKFT_F32,
     };
 }
 

@@ -51,6 +51,7 @@ typedef struct vkft_config {
     uint32_t embedding_size; /* width of the embedding; projected where it is not hidden_size */
     uint32_t intermediate_size;
     uint32_t num_layers;
+    uint32_t encoder_layers; /* 0: a decoder alone */
     uint32_t num_heads;
     uint32_t num_kv_heads;
     uint32_t head_dim; /* head_dim, or hidden_size / num_heads when absent */
@@ -58,6 +59,7 @@ typedef struct vkft_config {
     uint32_t sliding_window; /* 0: none */
     uint8_t layers[VKFT_MAX_LAYERS];
     bool tie_word_embeddings;
+    bool head_if_stored; /* tied, unless the checkpoint has a head: T5 as transformers 5 describes it */
 
     /* How the block differs from Llama's. */
     vkft_activation activation;
@@ -75,11 +77,13 @@ typedef struct vkft_config {
     float attention_softcap, logit_softcap; /* x -> cap tanh(x/cap); 0: none */
     uint32_t position_offset;               /* learned positions: row of position 0 */
     vkft_rope rope, local_rope;
+    uint32_t relative_buckets, relative_max_distance; /* relative position biases; 0: none */
 
     int32_t bos_token_id; /* -1: none */
     int32_t eos_token_ids[VKFT_MAX_EOS];
     uint32_t eos_count;
     int32_t pad_token_id; /* -1: none */
+    int32_t decoder_start_token_id; /* what a decoder with an encoder begins with; -1: none */
     vkft_dtype dtype;     /* torch_dtype or dtype; F32 when absent */
 } vkft_config;
 

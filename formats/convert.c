@@ -40,7 +40,7 @@ const char *vkft_quantization_label(const vkft_convert_options *options)
 /* What bitsandbytes quantizes are the linear layers of the blocks; it leaves embeddings and the head alone. */
 static vkft_dtype target_dtype(vkft_tensor_role role, vkft_dtype found, vkft_quant quant)
 {
-    if (role == VKFT_ROLE_VECTOR)
+    if (role == VKFT_ROLE_VECTOR || role == VKFT_ROLE_TABLE)
         return found;
     switch (quant) {
     case VKFT_QUANT_NF4: return role == VKFT_ROLE_LINEAR ? VKFT_NF4 : found;
@@ -99,7 +99,7 @@ static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *c
         vkft_tensor_role role = vkft_arch_tensor(config, tensor->name, j->name, sizeof j->name);
         if (role == VKFT_ROLE_NONE)
             continue;
-        j->transposed = config->arch->conv1d && role == VKFT_ROLE_LINEAR;
+        j->transposed = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT);
         if (!plan_tensor(j, role, options, &p->specs[p->count], err))
             return false;
         p->count++;

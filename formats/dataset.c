@@ -14,7 +14,7 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-#define CACHE_VERSION 1u
+#define CACHE_VERSION 2u
 
 typedef struct batch {
     const vkft_row_encoder *encoder;
@@ -143,10 +143,11 @@ static char *cache_path(const opener *o)
     char *path = NULL, name[64];
     if (dir && vkft_directory_create(dir, NULL)) {
         uint64_t numbers[] = {CACHE_VERSION, p->max_seq_length, p->mask_prompt, p->train_on, p->vocab_size, (uint64_t)(int64_t)p->eos_id,
-                              p->apply_chat_template, p->context_hash, o->reader.kind};
+                              p->apply_chat_template, p->context_hash, o->reader.kind, p->encoder_decoder, (uint64_t)(int64_t)p->decoder_start_id};
         uint64_t hash = hash_text(numbers, sizeof numbers, 0);
         hash = hash_text(o->file.data, (size_t)o->file.size, hash);
         hash = o->partner.data ? hash_text(o->partner.data, (size_t)o->partner.size, hash) : hash;
+        hash = p->prompt_template ? hash_text(p->prompt_template, strlen(p->prompt_template), hash) : hash;
         hash = p->keys ? hash_text(p->keys, strlen(p->keys), hash) : hash;
         snprintf(name, sizeof name, "tokens-%016" PRIx64 ".bin", hash);
         path = vkft_path_join(dir, name);
@@ -194,7 +195,7 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     memset(data, 0, sizeof *data);
     o.encoder = (vkft_row_encoder){.path = path, .tok = tok, .options = options, .reader = &o.reader};
     const char *second = options->completions;
-    bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, err) && vkft_mapping_open(path, &o.file, err) &&
+    bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) && vkft_mapping_open(path, &o.file, err) &&
               (!second || vkft_mapping_open(second, &o.partner, err)) &&
               vkft_row_reader_open(&o.reader, path, (const char *)o.file.data, o.file.size,
                                    second ? o.partner.data ? (const char *)o.partner.data : "" : NULL, o.partner.size, err);
@@ -208,6 +209,14 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     if (!ok)
         vkft_dataset_free(data);
     return ok;
+}
+
+uint32_t vkft_sample_source(const vkft_sample *sample)
+{
+    uint32_t n = 0;
+    while (n < sample->length && sample->labels[n] == VKFT_SOURCE_LABEL)
+        n++;
+    return n;
 }
 
 void vkft_dataset_free(vkft_dataset *data)

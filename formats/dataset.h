@@ -9,6 +9,8 @@
  *   messages     the model's chat template; the assistant's turns are trained; conversations are ShareGPT's spelling of them
  *   tokens       as given; labels are the ids where they are absent
  *
+ * For a model with an encoder a prompt and its answer are each cut to max_seq_length, with the end token kept; plain text and
+ * conversations have no place for it.
  * A sample longer than max_seq_length is cut at its end and counted. Rows are tokenized on all cores; large files go through a file of
  * tokens in the user's cache directory, named by a hash of everything that they depend on, so that the next run finds them done.
  */
@@ -35,6 +37,7 @@ typedef enum vkft_data_format {
 } vkft_data_format;
 
 #define VKFT_IGNORE_LABEL (-100)
+#define VKFT_SOURCE_LABEL (-101) /* of tokens that the encoder of an encoder-decoder model reads; they come first */
 /* Smaller files are tokenized again by every run: that takes less time than a person notices. */
 #define VKFT_CACHE_FROM_BYTES (64u << 20)
 
@@ -43,8 +46,11 @@ typedef struct vkft_sample {
     const int32_t *ids;
     const int32_t *labels;
     uint32_t length;
-    uint32_t trained; /* labels at positions >= 1 that are not VKFT_IGNORE_LABEL; never 0 */
+    uint32_t trained; /* labels at positions >= 1 that are token ids; never 0 */
 } vkft_sample;
+
+/* How many of a sample's tokens are for the encoder. */
+uint32_t vkft_sample_source(const vkft_sample *sample);
 
 typedef struct vkft_dataset_options {
     uint32_t max_seq_length; /* >= 2 */
@@ -53,6 +59,9 @@ typedef struct vkft_dataset_options {
     uint32_t vocab_size;     /* every id must be below it */
     int32_t eos_id;          /* appended to text rows and completions; -1: none */
     const char *keys;        /* NULL, or "question=Q,answer=A": the rows' own names for known keys */
+    const char *prompt_template; /* NULL, or what makes a prompt of a row, see dataset_shape.h */
+    bool encoder_decoder;     /* prompts are for an encoder; answers begin with decoder_start_id in the decoder */
+    int32_t decoder_start_id;
     const char *completions; /* NULL, or a second text file: line by line what --data's lines are answered with */
     const vkft_chat_template *chat; /* NULL: none; needed by messages and conversations */
     bool apply_chat_template; /* prompt/completion, instruction and question rows too become a conversation of user and assistant */

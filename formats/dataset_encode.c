@@ -58,15 +58,21 @@ static bool reserve_sample(vkft_encoded_row *out)
     return samples != NULL;
 }
 
+/* In tokens; with an encoder both sides have been cut before. */
+static uint32_t longest_sample(const vkft_dataset_options *o)
+{
+    return o->encoder_decoder ? UINT32_MAX : o->max_seq_length;
+}
+
 /* Ends the sample whose ids and labels begin at `first` and go to the end: checks it and cuts it to length. */
 static bool end_sample(builder *b, uint32_t first, vkft_err *err)
 {
     vkft_encoded_row *out = b->out;
-    uint32_t all = out->ids.count - first, most = b->encoder->options->max_seq_length, length = all < most ? all : most, trained = 0;
+    uint32_t all = out->ids.count - first, most = longest_sample(b->encoder->options), length = all < most ? all : most, trained = 0;
     if (!check_ids(b, first, err))
         return false;
     for (uint32_t i = 1; i < length; i++)
-        trained += out->labels.data[first + i] != VKFT_IGNORE_LABEL;
+        trained += out->labels.data[first + i] >= 0;
     if (trained == 0) {
         uint32_t masked = 0;
         while (masked < all && out->labels.data[first + masked] == VKFT_IGNORE_LABEL)
@@ -114,8 +120,51 @@ static bool add_text(builder *b, const char *text, vkft_err *err)
     return encode(b, text, true, err) && end_with_eos(b, first, err) && label(b, false, err) && end_sample(b, first, err);
 }
 
+/* Cuts what begins at `first` to max_seq_length, keeping the last token where it is EOS; *dropped counts. */
+static void cut_side(builder *b, uint32_t first, uint32_t *dropped)
+{
+    vkft_ids *ids = &b->out->ids;
+    uint32_t count = ids->count - first, most = b->encoder->options->max_seq_length;
+    if (count <= most)
+        return;
+    int32_t last = ids->data[ids->count - 1];
+    *dropped += count - most;
+    ids->count = first + most;
+    if (last == b->encoder->options->eos_id)
+        ids->data[ids->count - 1] = last;
+}
+
+static bool label_as(builder *b, int32_t value, vkft_err *err)
+{
+    while (b->out->labels.count < b->out->ids.count)
+        if (!vkft_ids_push(&b->out->labels, value, err))
+            return false;
+    return true;
+}
+
+/* Source tokens, the decoder's first token, target tokens, each side cut to length. */
+static bool add_source_and_target(builder *b, const char *prompt, const char *completion, vkft_err *err)
+{
+    uint32_t first = b->out->ids.count, dropped = 0;
+    if (!encode(b, prompt, true, err))
+        return false;
+    cut_side(b, first, &dropped);
+    if (!label_as(b, VKFT_SOURCE_LABEL, err) || !vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
+        return false;
+    uint32_t target = b->out->ids.count;
+    if (!encode(b, completion, true, err) || !end_with_eos(b, target, err))
+        return false;
+    cut_side(b, target, &dropped);
+    if (!label(b, false, err) || !end_sample(b, first, err))
+        return false;
+    b->out->samples[b->out->count - 1].dropped = dropped;
+    return true;
+}
+
 static bool add_pair(builder *b, const char *prompt, const char *completion, vkft_err *err)
 {
+    if (b->encoder->options->encoder_decoder)
+        return add_source_and_target(b, prompt, completion, err);
     uint32_t first = b->out->ids.count;
     return encode(b, prompt, true, err) && label(b, b->encoder->options->mask_prompt, err) && encode(b, completion, false, err) &&
            end_with_eos(b, first, err) && label(b, false, err) && end_sample(b, first, err);
@@ -185,10 +234,35 @@ static bool check_labels(const builder *b, uint32_t first, vkft_err *err)
     return true;
 }
 
+/* input_ids for the encoder and labels for the decoder, whose input they are too, one place later. */
+static bool add_two_sides(builder *b, const cJSON *row, vkft_err *err)
+{
+    const cJSON *ids, *labels;
+    vkft_encoded_row *out = b->out;
+    uint32_t first = out->ids.count;
+    if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) || !vkft_json_get_array(row, "labels", true, &labels, b->place, err) ||
+        !push_numbers(b, ids, "input_ids", &out->ids, err) || !label_as(b, VKFT_SOURCE_LABEL, err) ||
+        !vkft_ids_push(&out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
+        return false;
+    uint32_t target = out->ids.count;
+    if (!push_numbers(b, labels, "labels", &out->ids, err))
+        return false;
+    for (uint32_t i = target; i < out->ids.count; i++) { /* a label that does not count is read as padding */
+        bool ignored = out->ids.data[i] == VKFT_IGNORE_LABEL;
+        if (!vkft_ids_push(&out->labels, ignored ? VKFT_IGNORE_LABEL : out->ids.data[i], err))
+            return false;
+        if (ignored)
+            out->ids.data[i] = b->encoder->options->decoder_start_id;
+    }
+    return end_sample(b, first, err);
+}
+
 static bool add_tokens(builder *b, const cJSON *row, vkft_err *err)
 {
     const cJSON *ids, *labels = NULL;
     uint32_t first = b->out->ids.count;
+    if (b->encoder->options->encoder_decoder)
+        return add_two_sides(b, row, err);
     if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) ||
         !vkft_json_get_array(row, "labels", false, &labels, b->place, err) || !push_numbers(b, ids, "input_ids", &b->out->ids, err) ||
         !check_ids(b, first, err))
@@ -214,6 +288,11 @@ static bool add_example(void *context, const vkft_example *example, const char *
 
 static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *err)
 {
+    bool sides = e->format == VKFT_DATA_COMPLETION || e->format == VKFT_DATA_INSTRUCTION || e->format == VKFT_DATA_QUESTION ||
+                 e->format == VKFT_DATA_SQUAD || e->format == VKFT_DATA_TOKENS;
+    if (e->options->encoder_decoder && (!sides || e->options->apply_chat_template))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: rows of %s%s, but the model has an encoder and a decoder; expected a prompt and an answer",
+                         place, vkft_data_format_name(e->format), e->options->apply_chat_template ? " as conversations" : "");
     bool chat = e->format == VKFT_DATA_MESSAGES || e->format == VKFT_DATA_CONVERSATIONS ||
                 (e->options->apply_chat_template && e->format != VKFT_DATA_TOKENS && e->format != VKFT_DATA_TEXT &&
                  e->format != VKFT_DATA_CORPUS);

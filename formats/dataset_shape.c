@@ -35,9 +35,8 @@ static bool is_known(const char *name)
     return false;
 }
 
-bool vkft_data_keys_new(vkft_data_keys *keys, const char *text, vkft_err *err)
+static bool read_names(vkft_data_keys *keys, const char *text, vkft_err *err)
 {
-    memset(keys, 0, sizeof *keys);
     if (!text || !*text)
         return true;
     keys->names = strdup(text);
@@ -60,9 +59,49 @@ bool vkft_data_keys_new(vkft_data_keys *keys, const char *text, vkft_err *err)
     return true;
 }
 
+/* The template with its escapes resolved; NULL with *err set. */
+static char *read_template(const char *text, vkft_err *err)
+{
+    char *out = malloc(strlen(text) + 1), *end = out;
+    bool open = false, ok = true;
+    for (const char *p = text; out && ok && *p; p++) {
+        if (p[0] == '\\' && (p[1] == 'n' || p[1] == 't')) {
+            *end++ = *++p == 'n' ? '\n' : '\t';
+            continue;
+        }
+        if ((*p == '{' || *p == '}') && p[1] == *p) {
+            *end++ = *p;
+            *end++ = *p++;
+            continue;
+        }
+        if (*p == '{' || *p == '}') {
+            ok = open == (*p == '}');
+            open = *p == '{';
+        }
+        *end++ = *p;
+    }
+    if (out && ok && !open) {
+        *end = 0;
+        return out;
+    }
+    vkft_fail(err, out ? VKFT_ERR_USAGE : VKFT_ERR_MEMORY, "--prompt-template: a brace without its partner in '%.200s'; expected a text such as "
+              "'Question: {question}', with {{ for a brace itself", text);
+    free(out);
+    return NULL;
+}
+
+bool vkft_data_keys_new(vkft_data_keys *keys, const char *text, const char *prompt_template, vkft_err *err)
+{
+    memset(keys, 0, sizeof *keys);
+    if (!read_names(keys, text, err))
+        return false;
+    return !prompt_template || (keys->prompt_template = read_template(prompt_template, err)) != NULL;
+}
+
 void vkft_data_keys_free(vkft_data_keys *keys)
 {
     free(keys->names);
+    free(keys->prompt_template);
     memset(keys, 0, sizeof *keys);
 }
 
@@ -212,9 +251,53 @@ static bool visit_pair(const visitor *v, char *prompt, const char *completion)
     return ok;
 }
 
+/* Appends n bytes to a growing text; *text NULL after running out of memory. */
+static void append(char **text, size_t *length, const char *data, size_t n)
+{
+    char *longer = *text ? realloc(*text, *length + n + 1) : NULL;
+    if (!longer) {
+        free(*text);
+        *text = NULL;
+        return;
+    }
+    memcpy(longer + *length, data, n);
+    *length += n;
+    longer[*length] = 0;
+    *text = longer;
+}
+
+/* The user's template with the row's values; context is that of a question whose row has none itself. NULL: out of memory. */
+static char *fill_template(const visitor *v, const cJSON *row, const char *context)
+{
+    char *text = calloc(1, 1);
+    size_t length = 0;
+    for (const char *p = v->keys->prompt_template; text && *p;) {
+        if (p[0] != '{' || p[1] == '{') {
+            bool twice = (*p == '{' || *p == '}') && p[1] == *p;
+            append(&text, &length, p, 1);
+            p += twice ? 2 : 1;
+            continue;
+        }
+        char name[64];
+        const char *key, *value;
+        size_t n = strcspn(++p, "}");
+        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), p);
+        value = cJSON_GetStringValue(member(v->keys, row, name, &key));
+        if (!value && context && strcmp(name, "context") == 0)
+            value = context;
+        if (value)
+            append(&text, &length, value, strlen(value));
+        p += n + (p[n] == '}');
+    }
+    return text;
+}
+
 static bool visit_completion(const visitor *v, const cJSON *row)
 {
     vkft_example example = {0};
+    if (v->keys->prompt_template)
+        return get_string(v->keys, row, "completion", true, &example.completion, v->place, v->err) &&
+               visit_pair(v, fill_template(v, row, NULL), example.completion);
     return get_string(v->keys, row, "prompt", true, &example.prompt, v->place, v->err) &&
            get_string(v->keys, row, "completion", true, &example.completion, v->place, v->err) &&
            v->visit(v->context, &example, v->place, v->err);
@@ -226,7 +309,7 @@ static bool visit_instruction(const visitor *v, const cJSON *row)
     return get_string(v->keys, row, "instruction", true, &instruction, v->place, v->err) &&
            get_string(v->keys, row, "input", false, &input, v->place, v->err) &&
            get_string(v->keys, row, "output", true, &output, v->place, v->err) &&
-           visit_pair(v, vkft_instruction_prompt(instruction, input), output);
+           visit_pair(v, v->keys->prompt_template ? fill_template(v, row, NULL) : vkft_instruction_prompt(instruction, input), output);
 }
 
 /* The first answer: a string, {"text": ["..."]} or [{"text": "..."}]. */
@@ -252,7 +335,7 @@ static bool visit_question(const visitor *v, const cJSON *row, const char *conte
     answer = first_answer(value);
     if (!answer)
         return vkft_fail(v->err, VKFT_ERR_INPUT, "%s: %s holds no text; expected a string, or a list of answers with at least one", v->place, key);
-    return visit_pair(v, vkft_question_prompt(question, context), answer);
+    return visit_pair(v, v->keys->prompt_template ? fill_template(v, row, context) : vkft_question_prompt(question, context), answer);
 }
 
 static bool visit_squad(const visitor *v, const cJSON *row)

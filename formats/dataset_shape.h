@@ -14,17 +14,19 @@ typedef struct vkft_example {
     const cJSON *row;
 } vkft_example;
 
-/* A row's own names for the keys of a known shape: "question=Q,answer=A". */
+/* What the user says of the rows: their own names for the keys of a known shape, "question=Q,answer=A", and the text that makes a prompt. */
 typedef struct vkft_data_keys {
     char *names; /* owned; the pairs, zero-terminated one by one */
     struct vkft_data_key {
         const char *name, *key;
     } pairs[16];
     uint32_t count;
+    char *prompt_template; /* owned; NULL: each shape's own */
 } vkft_data_keys;
 
-/* text NULL: no renaming. Error: a pair without '=', a name that no shape has. */
-bool vkft_data_keys_new(vkft_data_keys *keys, const char *text, vkft_err *err);
+/* text NULL: no renaming. prompt_template NULL, or a text in which {name} stands for a row's value ("" where it has none), {{ and }} for
+ * braces, and \n and \t for a line's end and a tab. Error: a pair without '=', a name that no shape has, a brace without its partner. */
+bool vkft_data_keys_new(vkft_data_keys *keys, const char *text, const char *prompt_template, vkft_err *err);
 void vkft_data_keys_free(vkft_data_keys *keys);
 
 /* The shape of a row by its keys. Error: none of the known ones; tells the keys that were found. */

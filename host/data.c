@@ -37,7 +37,8 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
     vkft_dataset_options o = {
         .max_seq_length = options->max_seq_length, .mask_prompt = options->mask_prompt,
         .train_on = options->mask_history ? VKFT_TRAIN_ON_LAST : VKFT_TRAIN_ON_ASSISTANT, .vocab_size = config->vocab_size,
-        .eos_id = eos >= 0 ? eos : config->eos_count ? config->eos_token_ids[0] : -1, .keys = options->keys,
+        .eos_id = eos >= 0 ? eos : config->eos_count ? config->eos_token_ids[0] : -1, .keys = options->keys, .prompt_template = options->prompt_template,
+        .encoder_decoder = config->encoder_layers != 0, .decoder_start_id = config->decoder_start_token_id,
         .completions = options->completions, .chat = text->chat, .apply_chat_template = options->apply_chat_template,
         .context_hash = text->hash, .progress = on_progress, .progress_context = (void *)(uintptr_t)observer,
     };
@@ -66,8 +67,8 @@ void vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
                            void (*visit)(void *context, bool trained, const vkft_text *text), void *context)
 {
     for (uint32_t begin = 0, end; begin < sample->length; begin = end) {
-        bool masked = sample->labels[begin] == VKFT_IGNORE_LABEL;
-        for (end = begin + 1; end < sample->length && (sample->labels[end] == VKFT_IGNORE_LABEL) == masked;)
+        bool masked = sample->labels[begin] < 0;
+        for (end = begin + 1; end < sample->length && (sample->labels[end] < 0) == masked;)
             end++;
         vkft_text text = {0};
         describe(tok, sample->ids + begin, end - begin, &text);

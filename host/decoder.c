@@ -14,9 +14,13 @@
 
 #include <stdlib.h>
 
+/* How the blocks of a stack are run. */
 typedef struct block_call {
-    const vkft_kv *cache;
-    uint32_t first; /* tokens in the cache */
+    const vkft_stack *stack;
+    const vkft_sequence *sequence, *windowed;
+    vkft_tensor *memory; /* what the encoder gave; NULL without one, or when its keys and values are in the cache */
+    const vkft_sequence *cross;
+    const vkft_kv *cache; /* of the block */
     bool only_backward;
 } block_call;
 
@@ -42,7 +46,7 @@ typedef struct heads {
 
 static heads project(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n)
 {
-    const vkft_attention_shape *s = &model->attention;
+    const vkft_attention_shape *s = &model->decoder.attention;
     uint32_t D = s->D, q = s->Hq * D, kv = s->Hk * D;
     if (!present(layer, VKFT_QKV))
         return (heads){linear(g, n, layer, VKFT_Q), linear(g, n, layer, VKFT_K), linear(g, n, layer, VKFT_V)};
@@ -55,11 +59,10 @@ static heads project(vkft_graph *g, const vkft_model *model, const vkft_layer *l
                    vkft_op_columns(g, all, (vkft_columns){q + kv, kv, kv, 1})};
 }
 
-static vkft_tensor *attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n, const vkft_batch *batch,
-                              const block_call *call)
+static vkft_tensor *self_attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n, const block_call *call)
 {
-    const vkft_attention_shape *shape = &model->attention;
-    const vkft_sequence *sequence = layer->windowed ? &batch->windowed : &batch->sequence;
+    const vkft_attention_shape *shape = &call->stack->attention;
+    const vkft_sequence *sequence = layer->windowed ? call->windowed : call->sequence;
     heads h = project(g, model, layer, n);
     h.q = norm(g, h.q, &layer->norm[VKFT_NORM_Q]);
     h.k = norm(g, h.k, &layer->norm[VKFT_NORM_K]);
@@ -68,14 +71,29 @@ static vkft_tensor *attention(vkft_graph *g, const vkft_model *model, const vkft
         vkft_op_rope(g, h.k, shape->D, *layer->rotary, sequence);
     }
     if (call->cache) {
-        uint32_t width = shape->Hk * shape->D, rows = call->first + n->rows;
-        uint64_t behind = (uint64_t)call->first * width * sizeof(float);
+        uint32_t width = shape->Hk * shape->D, rows = sequence->first + n->rows;
+        uint64_t behind = (uint64_t)sequence->first * width * sizeof(float);
         vkft_op_store(g, h.k, call->cache->k + behind);
         vkft_op_store(g, h.v, call->cache->v + behind);
         h.k = vkft_tensor_at(g, call->cache->k, rows, width);
         h.v = vkft_tensor_at(g, call->cache->v, rows, width);
     }
     return vkft_op_attention(g, h.q, h.k, h.v, shape, sequence);
+}
+
+static vkft_tensor *cross_attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n, const block_call *call)
+{
+    const vkft_attention_shape *shape = &model->cross_attention;
+    vkft_tensor *q = linear(g, n, layer, VKFT_CROSS_Q), *k, *v;
+    if (call->memory) {
+        k = linear(g, call->memory, layer, VKFT_CROSS_K);
+        v = linear(g, call->memory, layer, VKFT_CROSS_V);
+    } else {
+        uint32_t width = shape->Hk * shape->D, rows = call->cross->longest;
+        k = vkft_tensor_at(g, call->cache->cross_k, rows, width);
+        v = vkft_tensor_at(g, call->cache->cross_v, rows, width);
+    }
+    return vkft_op_attention(g, q, k, v, shape, call->cross);
 }
 
 static vkft_tensor *mlp(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *m)
@@ -103,21 +121,56 @@ static vkft_tensor *join(vkft_graph *g, const vkft_model *model, vkft_tensor *x,
     return vkft_op_linear(g, h, out, (vkft_linear_call){.residual = x, .scale = scale, .only_backward = only_backward});
 }
 
-static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x, const vkft_batch *batch,
-                          block_call call)
+static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x, block_call call)
 {
     const vkft_config *c = &model->config;
-    const vkft_norm *norms = layer->norm;
+    const vkft_norm *norms = layer->norm, none = {0};
     bool last = c->norm_after_residual;
     vkft_tensor *n = last ? x : norm(g, x, &norms[VKFT_NORM_ATTENTION]);
-    vkft_tensor *a = attention(g, model, layer, n, batch, &call);
+    vkft_tensor *a = self_attention(g, model, layer, n, &call);
     vkft_tensor *x2 = join(g, model, x, a, &layer->linear[VKFT_O], &norms[VKFT_NORM_ATTENTION_AFTER], false);
     if (last)
         x2 = vkft_op_norm(g, x2, &norms[VKFT_NORM_ATTENTION]);
+    if (present(layer, VKFT_CROSS_Q)) {
+        a = cross_attention(g, model, layer, norm(g, x2, &norms[VKFT_NORM_CROSS]), &call);
+        x2 = join(g, model, x2, a, &layer->linear[VKFT_CROSS_O], &none, false);
+    }
     vkft_tensor *m = c->parallel_residual ? x : x2;
     vkft_tensor *h = mlp(g, model, layer, last ? m : norm(g, m, &norms[VKFT_NORM_MLP]));
     vkft_tensor *y = join(g, model, x2, h, &layer->linear[VKFT_DOWN], &norms[VKFT_NORM_MLP_AFTER], call.only_backward && !last);
     return last ? vkft_op_norm(g, y, &norms[VKFT_NORM_MLP]) : y;
+}
+
+/* x[0] is what block 0 reads; fills x[1] ... x[count]. Blocks from `taped` on put themselves on the tape. */
+static void run_stack(vkft_graph *g, const vkft_model *model, vkft_tensor **x, block_call call, uint32_t taped)
+{
+    for (uint32_t l = 0; l < call.stack->count; l++) {
+        g->taping = l >= taped;
+        x[l + 1] = block(g, model, &call.stack->layers[l], x[l], call);
+    }
+    g->taping = true;
+}
+
+/* Backward of the blocks below `taped`, computing each one's inside again. Nothing lies above `mark` on the tape. */
+static void replay_stack(vkft_graph *g, const vkft_model *model, vkft_tensor **x, block_call call, uint32_t taped, uint32_t mark)
+{
+    call.only_backward = true;
+    for (uint32_t l = taped; l-- > 0 && x[l + 1]->needs_grad;) {
+        vkft_tensor *y = block(g, model, &call.stack->layers[l], x[l], call);
+        y->grad = x[l + 1]->grad;
+        vkft_tape_backward(g, mark);
+    }
+}
+
+static block_call encoder_call(const vkft_model *model, const vkft_batch *batch)
+{
+    return (block_call){.stack = &model->encoder, .sequence = &batch->source, .windowed = &batch->source};
+}
+
+static block_call decoder_call(const vkft_model *model, const vkft_batch *batch, vkft_tensor *memory)
+{
+    return (block_call){.stack = &model->decoder, .sequence = &batch->sequence, .windowed = &batch->windowed, .memory = memory,
+                        .cross = &batch->cross};
 }
 
 /* What the first block reads. */
@@ -131,55 +184,92 @@ static vkft_tensor *embed(vkft_graph *g, const vkft_model *model, const vkft_bat
     return x;
 }
 
+static vkft_tensor *embed_source(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
+{
+    return vkft_op_embedding(g, &model->embedding, batch->source_ids, batch->source_tokens, model->config.embedding_scale);
+}
+
 /* What the head reads: final norm and projection of the rows that are asked for. */
 static vkft_tensor *finish(vkft_graph *g, const vkft_model *model, vkft_tensor *x, uint64_t row_index, uint32_t rows)
 {
-    x = norm(g, vkft_op_gather(g, x, row_index, rows), &model->final_norm);
+    x = norm(g, vkft_op_gather(g, x, row_index, rows), &model->decoder.final_norm);
     return model->project_out.w.rows ? vkft_op_linear(g, x, &model->project_out, (vkft_linear_call){0}) : x;
 }
 
+/* The tape holds, from its bottom up: the encoder's embedding, its taped blocks and final norm, the decoder's embedding, its taped blocks,
+ * the head. Each backward walks down to the mark below which something else has to run first. */
 void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, bool checkpointing)
 {
-    uint32_t L = model->config.num_layers;
-    vkft_tensor **x = malloc((L + 1ull) * sizeof *x); /* x[l]: the input of block l */
-    if (!x) {
+    uint32_t E = model->encoder.count, L = model->decoder.count;
+    vkft_tensor **source = malloc((E + L + 2ull) * sizeof *source); /* the inputs of the encoder's blocks */
+    if (!source) {
         g->failed = true;
         return;
     }
+    vkft_tensor **x = source + E + 1; /* of the decoder's */
+    vkft_tensor *memory = NULL;
+    block_call encode = encoder_call(model, batch);
+    uint32_t source_embedded = 0, encoded = 0;
     g->taping = true;
-    x[0] = embed(g, model, batch);
-    const uint32_t embedded = g->tape_count; /* what lies below is walked last */
-    for (uint32_t l = 0; l < L; l++) {
-        g->taping = !checkpointing || l + 1 == L; /* the last block's backward follows at once: nothing to save */
-        x[l + 1] = block(g, model, &model->layers[l], x[l], batch, (block_call){0});
+    if (E) {
+        source[0] = embed_source(g, model, batch);
+        source_embedded = g->tape_count;
+        run_stack(g, model, source, encode, checkpointing ? E : 0);
+        memory = norm(g, source[E], &model->encoder.final_norm);
+        encoded = g->tape_count;
     }
-    g->taping = true;
+    block_call decode = decoder_call(model, batch, memory);
+    x[0] = embed(g, model, batch);
+    uint32_t embedded = g->tape_count, taped = checkpointing ? L - 1 : 0; /* the last block's backward follows at once: nothing to save */
+    run_stack(g, model, x, decode, taped);
     vkft_tensor *n = finish(g, model, x[L], batch->loss_row, batch->rows);
     vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->loss, n->needs_grad);
     vkft_tape_backward(g, embedded);
-    for (uint32_t l = checkpointing ? L - 1 : 0; l-- > 0 && x[l + 1]->needs_grad;) {
-        vkft_tensor *y = block(g, model, &model->layers[l], x[l], batch, (block_call){.only_backward = true});
-        y->grad = x[l + 1]->grad;
-        vkft_tape_backward(g, embedded);
+    replay_stack(g, model, x, decode, taped, embedded);
+    vkft_tape_backward(g, encoded);
+    if (E) {
+        vkft_tape_backward(g, source_embedded);
+        replay_stack(g, model, source, encode, checkpointing ? E : 0, source_embedded);
     }
     vkft_tape_backward(g, 0);
-    free(x);
+    free(source);
+}
+
+/* The last block's output. */
+static vkft_tensor *forward(vkft_graph *g, const vkft_model *model, vkft_tensor *x, block_call call, const vkft_kv *caches)
+{
+    for (uint32_t l = 0; l < call.stack->count; l++) {
+        call.cache = caches ? &caches[l] : NULL;
+        x = block(g, model, &call.stack->layers[l], x, call);
+    }
+    return x;
+}
+
+static vkft_tensor *encode_source(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
+{
+    vkft_tensor *x = forward(g, model, embed_source(g, model, batch), encoder_call(model, batch), NULL);
+    return norm(g, x, &model->encoder.final_norm);
 }
 
 void vkft_decoder_eval(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
 {
-    vkft_tensor *x = embed(g, model, batch);
-    for (uint32_t l = 0; l < model->config.num_layers; l++)
-        x = block(g, model, &model->layers[l], x, batch, (block_call){0});
+    vkft_tensor *memory = model->encoder.count ? encode_source(g, model, batch) : NULL;
+    vkft_tensor *x = forward(g, model, embed(g, model, batch), decoder_call(model, batch, memory), NULL);
     vkft_tensor *n = finish(g, model, x, batch->loss_row, batch->rows);
     vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->loss, false);
 }
 
-void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches,
-                       uint32_t first, uint64_t logits)
+void vkft_decoder_encode(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches)
 {
-    vkft_tensor *x = embed(g, model, batch);
-    for (uint32_t l = 0; l < model->config.num_layers; l++)
-        x = block(g, model, &model->layers[l], x, batch, (block_call){.cache = &caches[l], .first = first});
+    vkft_tensor *memory = encode_source(g, model, batch);
+    for (uint32_t l = 0; l < model->decoder.count; l++) {
+        vkft_op_store(g, linear(g, memory, &model->decoder.layers[l], VKFT_CROSS_K), caches[l].cross_k);
+        vkft_op_store(g, linear(g, memory, &model->decoder.layers[l], VKFT_CROSS_V), caches[l].cross_v);
+    }
+}
+
+void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches, uint64_t logits)
+{
+    vkft_tensor *x = forward(g, model, embed(g, model, batch), decoder_call(model, batch, NULL), caches);
     vkft_op_logits(g, finish(g, model, x, batch->loss_row, 1), &model->head, logits);
 }

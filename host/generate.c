@@ -21,14 +21,16 @@ typedef struct generator {
     vkft_runner runner;
     vkft_graph graph;
     vkft_commands *cmds;
-    vkft_buffer logits, arena, scratch, rope, parameters;
+    vkft_buffer logits, arena, scratch, tables, parameters;
     vkft_buffer *cache_buffers; /* per layer: keys, then values */
     vkft_kv *caches;
     float *logits_host;
     vkft_candidate *candidates;
-    uint32_t rope_length; /* what the rotary tables are for, see vkft_rope_length */
+    uint32_t rope_length; /* what the position tables are for, see vkft_rope_length */
     uint32_t positions; /* capacity of the cache */
-    vkft_ids ids;       /* prompt and what was generated */
+    vkft_ids ids;       /* prompt and what was generated; with an encoder what was generated, behind the decoder's first token */
+    vkft_ids source;    /* with an encoder: the prompt */
+    uint32_t prompt_tokens;
 } generator;
 
 vkft_generate_options vkft_generate_defaults(void)
@@ -76,32 +78,81 @@ static bool encode_prompt(generator *gen, vkft_err *err)
     return true;
 }
 
-static void record(generator *gen, vkft_commands *cmds, uint32_t first)
+/* With an encoder the prompt is its source, and the decoder begins with a token of its own. */
+static bool split_source(generator *gen, vkft_err *err)
+{
+    const vkft_config *c = &gen->runner.config;
+    gen->prompt_tokens = gen->ids.count;
+    if (!c->encoder_layers)
+        return true;
+    int32_t start = gen->own.decoder_start_token_id >= 0 ? gen->own.decoder_start_token_id : c->decoder_start_token_id;
+    if (start < 0)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: neither config.json nor generation_config.json has decoder_start_token_id",
+                         gen->options->model);
+    gen->source = gen->ids;
+    gen->ids = (vkft_ids){0};
+    return vkft_ids_push(&gen->ids, start, err);
+}
+
+static void record(generator *gen, vkft_commands *cmds)
 {
     vkft_graph_begin(&gen->graph, cmds, gen->arena.address);
-    vkft_decoder_next(&gen->graph, &gen->runner.model, &gen->runner.batch, gen->caches, first, gen->logits.address);
+    vkft_decoder_next(&gen->graph, &gen->runner.model, &gen->runner.batch, gen->caches, gen->logits.address);
+}
+
+static bool solve(vkft_graph *graph, vkft_err *err)
+{
+    return (!graph->failed && vkft_plan_solve(graph->plan)) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
 }
 
 static bool plan(generator *gen, uint32_t chunk, vkft_err *err)
 {
     gen->runner.batch.tokens = chunk;
     gen->runner.batch.rows = 1;
-    record(gen, NULL, 0);
-    if (gen->graph.failed || !vkft_plan_solve(gen->graph.plan))
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
-    return true;
+    record(gen, NULL);
+    return solve(&gen->graph, err);
+}
+
+/* Runs the encoder once, in memory of its own that goes again. */
+static bool encode_source(generator *gen, vkft_err *err)
+{
+    vkft_runner *r = &gen->runner;
+    vkft_graph graph;
+    vkft_buffer arena = {0};
+    if (!gen->source.count)
+        return true;
+    if (!vkft_graph_init(&graph))
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    graph.mm = gen->graph.mm;
+    vkft_batch_source(&r->batch, gen->source.data, gen->source.count);
+    vkft_graph_begin(&graph, NULL, 0);
+    vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
+    bool ok = solve(&graph, err) &&
+              vkft_buffer_new(r->dev, vkft_plan_total(graph.plan), VKFT_MEMORY_DEVICE, "encoder activations", &arena, err);
+    if (ok) {
+        vkft_graph_begin(&graph, gen->cmds, arena.address);
+        vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
+        ok = vkft_commands_run(gen->cmds, err);
+        vkft_commands_reset(gen->cmds);
+    }
+    vkft_buffer_free(r->dev, &arena);
+    vkft_graph_free(&graph);
+    return ok;
 }
 
 static bool allocate_cache(generator *gen, vkft_err *err)
 {
     const vkft_config *c = &gen->runner.config;
     uint64_t one = (uint64_t)gen->positions * c->num_kv_heads * c->head_dim * sizeof(float);
+    uint64_t cross = (uint64_t)gen->source.count * c->num_kv_heads * c->head_dim * sizeof(float);
     one = (one + 255) / 256 * 256;
+    cross = (cross + 255) / 256 * 256;
     for (uint32_t l = 0; l < c->num_layers; l++) {
         vkft_buffer *buffer = &gen->cache_buffers[l];
-        if (!vkft_buffer_new(gen->runner.dev, 2 * one, VKFT_MEMORY_DEVICE, "KV cache", buffer, err))
+        if (!vkft_buffer_new(gen->runner.dev, 2 * one + 2 * cross, VKFT_MEMORY_DEVICE, "KV cache", buffer, err))
             return false;
-        gen->caches[l] = (vkft_kv){buffer->address, buffer->address + one};
+        uint64_t at = buffer->address;
+        gen->caches[l] = (vkft_kv){at, at + one, at + 2 * one, at + 2 * one + cross};
     }
     return true;
 }
@@ -123,6 +174,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
                          c->max_position);
     gen->positions = wanted < c->max_position ? (uint32_t)wanted : c->max_position;
+    uint32_t longest = gen->positions > gen->source.count ? gen->positions : gen->source.count;
     uint32_t chunk = gen->ids.count < PROMPT_CHUNK ? gen->ids.count : PROMPT_CHUNK;
     gen->caches = calloc(c->num_layers, sizeof *gen->caches);
     gen->cache_buffers = calloc(c->num_layers, sizeof *gen->cache_buffers);
@@ -130,12 +182,12 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     gen->candidates = malloc(V * sizeof *gen->candidates);
     if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    uint64_t adapter = r->lora.floats * sizeof(float), rope = vkft_model_rope_bytes(&r->model, gen->positions);
-    vkft_batch_limits limits = {.tokens = chunk, .rows = 1, .positions = gen->positions};
+    uint64_t adapter = r->lora.floats * sizeof(float), tables = vkft_model_table_bytes(&r->model, longest);
+    vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
     if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
         !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
         !vkft_buffer_new(r->dev, V * sizeof(float), VKFT_MEMORY_HOST, "logits", &gen->logits, err) ||
-        (rope && !vkft_buffer_new(r->dev, rope, VKFT_MEMORY_HOST, "rotary table", &gen->rope, err)) ||
+        (tables && !vkft_buffer_new(r->dev, tables, VKFT_MEMORY_HOST, "position tables", &gen->tables, err)) ||
         (r->model.scratch_bytes &&
          !vkft_buffer_new(r->dev, r->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &gen->scratch, err)) ||
         (adapter && (!vkft_buffer_new(r->dev, adapter, VKFT_MEMORY_DEVICE, "adapter", &gen->parameters, err) ||
@@ -143,13 +195,24 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
     vkft_matmul_setup(r->dev);
-    vkft_ops_setup(r->dev, c->head_dim, c->attention_softcap > 0);
+    vkft_ops_setup(r->dev, c->head_dim, c->attention_softcap > 0, c->relative_buckets > 0);
     vkft_lora_bind(&r->lora, gen->parameters.address, 0);
-    vkft_model_set_rope(&r->model, gen->rope.address, gen->positions);
+    vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
                                       .scratch_bytes = r->model.scratch_bytes};
     return plan(gen, chunk, err) && vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE,
                                                     "activations", &gen->arena, err);
+}
+
+/* Writes the position tables that the present length calls for. */
+static void prepare_tables(generator *gen)
+{
+    vkft_runner *r = &gen->runner;
+    uint32_t rope_length = vkft_rope_length(&r->config.rope, gen->ids.count);
+    if (!gen->tables.mapped || gen->rope_length == rope_length)
+        return;
+    vkft_model_fill_tables(&r->model, rope_length, r->batch.limits.positions, gen->tables.mapped);
+    gen->rope_length = rope_length;
 }
 
 /* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
@@ -157,16 +220,12 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 {
     vkft_runner *r = &gen->runner;
     uint32_t end = gen->ids.count;
-    uint32_t rope_length = vkft_rope_length(&r->config.rope, end);
-    if (gen->rope.mapped && gen->rope_length != rope_length) {
-        vkft_model_fill_rope(&r->model, rope_length, gen->positions, gen->rope.mapped);
-        gen->rope_length = rope_length;
-    }
+    prepare_tables(gen);
     while (first < end) {
         uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
         vkft_batch_continue(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
         vkft_commands_reset(gen->cmds);
-        record(gen, gen->cmds, first);
+        record(gen, gen->cmds);
         if (gen->graph.failed)
             return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a token");
         if (!vkft_commands_run(gen->cmds, err))
@@ -238,8 +297,9 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
     const vkft_generate_observer *observer = gen->observer;
     vkft_sampler sampler = choose_sampler(gen);
     double started = now_seconds();
-    result->prompt_tokens = gen->ids.count;
-    if (!extend(gen, 0, err))
+    result->prompt_tokens = gen->prompt_tokens;
+    prepare_tables(gen);
+    if (!encode_source(gen, err) || !extend(gen, 0, err))
         return false;
     result->prompt_seconds = now_seconds() - started;
     started = now_seconds();
@@ -278,7 +338,7 @@ static void close_generator(generator *gen)
     vkft_graph_free(&gen->graph);
     for (uint32_t l = 0; gen->cache_buffers && l < gen->runner.config.num_layers; l++)
         vkft_buffer_free(dev, &gen->cache_buffers[l]);
-    vkft_buffer *buffers[] = {&gen->logits, &gen->arena, &gen->scratch, &gen->rope, &gen->parameters};
+    vkft_buffer *buffers[] = {&gen->logits, &gen->arena, &gen->scratch, &gen->tables, &gen->parameters};
     for (size_t i = 0; dev && i < sizeof buffers / sizeof *buffers; i++)
         vkft_buffer_free(dev, buffers[i]);
     free(gen->caches);
@@ -286,6 +346,7 @@ static void close_generator(generator *gen)
     free(gen->logits_host);
     free(gen->candidates);
     vkft_ids_free(&gen->ids);
+    vkft_ids_free(&gen->source);
     vkft_runner_close(&gen->runner);
 }
 
@@ -302,7 +363,7 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     if (!vkft_runner_open(&gen.runner, &source, &quiet, err))
         return false;
     bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&
-              read_own(&gen, err) && vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
+              read_own(&gen, err) && vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) && split_source(&gen, err) &&
               start(&gen, flat, err);
     if (ok && gen.runner.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;

@@ -274,6 +274,7 @@ bool vkft_lora_export(const vkft_lora_set *set, const float *flat, const char *b
         .r = set->r, .lora_alpha = set->alpha, .lora_dropout = set->dropout, .use_rslora = set->use_rslora,
         .base_model_name_or_path = strdup(base_model), .target_modules = target_list(set),
         .fan_in_fan_out = set->model->arch->conv1d,
+        .seq2seq = set->model->encoder.count != 0,
     };
     adapter->tensors = calloc(2ull * set->count, sizeof *adapter->tensors);
     bool ok = adapter->tensors && adapter->config.base_model_name_or_path && adapter->config.target_modules;

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "nf4.h"
-#include "rope.h"
 
 #define ALIGNMENT 256u
 #define WRAPPED_BASE "model.language_model." /* where a multimodal model of transformers 5 has its language model */
@@ -16,8 +15,9 @@
 struct vkft_model_slot {
     char name[128];
     vkft_weight *weight;
-    uint64_t *vector;
+    uint64_t *vector; /* [cols], or [rows,cols] of relative positions */
     bool host; /* lives in host memory */
+    bool kept; /* stays out of 4 bits */
     uint32_t rows, cols;
     vkft_dtype dtype;
     bool double_quant;
@@ -43,9 +43,11 @@ static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, c
     return slot;
 }
 
-static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, const char *module)
+static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool kept, const char *module)
 {
-    add_slot(model, module, "weight", rows, cols)->weight = weight;
+    struct vkft_model_slot *slot = add_slot(model, module, "weight", rows, cols);
+    slot->weight = weight;
+    slot->kept = kept;
 }
 
 static void add_vector(vkft_model *model, uint64_t *vector, uint32_t length, const char *module, const char *suffix)
@@ -62,40 +64,53 @@ static void add_norm(vkft_model *model, vkft_norm *norm, uint32_t width, const c
         add_vector(model, &norm->bias, width, module, "bias");
 }
 
-static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, const char *name)
+static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, bool kept, const char *name)
 {
     vkft_module *module = &model->modules[model->module_count++];
     const char *base = model->arch->base;
     bool wrapped = model->config.wrapper[0] && strncmp(name, base, strlen(base)) == 0;
     snprintf(module->name, sizeof module->name, "%s%s", wrapped ? WRAPPED_BASE : "", name + (wrapped ? strlen(base) : 0));
     module->linear = linear;
-    add_matrix(model, &linear->w, out, in, name);
+    add_matrix(model, &linear->w, out, in, kept, name);
     if (bias)
         add_vector(model, &linear->bias, out, name, "bias");
 }
 
-static void list_layer(vkft_model *model, uint32_t index)
+static void list_layer(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
 {
     const vkft_config *c = &model->config;
-    vkft_layer *layer = &model->layers[index];
     char module[120];
     for (vkft_norm_slot s = 0; s < VKFT_NORM_SLOTS; s++) {
-        if (!model->arch->norm[s])
+        if (!names->norm[s])
             continue;
-        snprintf(module, sizeof module, "%s.%u.%s", model->arch->layers, index, model->arch->norm[s]);
+        snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->norm[s]);
         add_norm(model, &layer->norm[s], vkft_norm_width(c, s), module);
     }
     for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++) {
-        if (!model->arch->linear[s])
+        if (!names->linear[s])
             continue;
         uint32_t out, in;
         vkft_linear_shape(c, s, &out, &in);
-        snprintf(module, sizeof module, "%s.%u.%s", model->arch->layers, index, model->arch->linear[s]);
-        add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), module);
+        snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->linear[s]);
+        add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), model->arch->keep[s], module);
     }
     if (c->rope.dim && !(c->layers[index] & VKFT_LAYER_NO_ROPE))
         layer->rotary = &model->rotary[c->layers[index] & VKFT_LAYER_LOCAL_ROPE ? 1 : 0];
     layer->windowed = c->sliding_window && c->layers[index] & VKFT_LAYER_WINDOW;
+}
+
+static void list_stack(vkft_model *model, const vkft_stack_names *names, vkft_stack *stack)
+{
+    const vkft_config *c = &model->config;
+    if (names->relative_bias && stack->count) {
+        char module[120];
+        snprintf(module, sizeof module, "%s.0.%s", names->layers, names->relative_bias);
+        add_slot(model, module, "weight", c->relative_buckets, c->num_heads)->vector = &stack->attention.bias;
+    }
+    for (uint32_t i = 0; i < stack->count; i++)
+        list_layer(model, names, i, &stack->layers[i]);
+    if (stack->count && !c->no_final_norm)
+        add_norm(model, &stack->final_norm, c->hidden_size, names->final_norm);
 }
 
 static void list_tensors(vkft_model *model)
@@ -103,28 +118,25 @@ static void list_tensors(vkft_model *model)
     const vkft_config *c = &model->config;
     const vkft_arch *arch = model->arch;
     uint32_t C = c->hidden_size, E = c->embedding_size;
-    add_matrix(model, &model->embedding, c->vocab_size, E, arch->embedding);
+    add_matrix(model, &model->embedding, c->vocab_size, E, true, arch->embedding);
     model->slots[0].host = !c->tie_word_embeddings;
     if (arch->positions)
-        add_matrix(model, &model->positions, c->position_offset + c->max_position, C, arch->positions);
+        add_matrix(model, &model->positions, c->position_offset + c->max_position, C, true, arch->positions);
     if (E != C)
-        add_linear(model, &model->project_in, C, E, false, arch->project_in);
-    for (uint32_t i = 0; i < c->num_layers; i++)
-        list_layer(model, i);
-    if (!c->no_final_norm)
-        add_norm(model, &model->final_norm, C, arch->final_norm);
+        add_linear(model, &model->project_in, C, E, false, false, arch->project_in);
+    list_stack(model, &arch->encoder, &model->encoder);
+    list_stack(model, &arch->decoder, &model->decoder);
     if (E != C)
-        add_linear(model, &model->project_out, E, C, false, arch->project_out);
+        add_linear(model, &model->project_out, E, C, false, false, arch->project_out);
     if (!c->tie_word_embeddings)
-        add_matrix(model, &model->head.w, c->vocab_size, E, arch->head);
+        add_matrix(model, &model->head.w, c->vocab_size, E, true, arch->head);
 }
 
 /* The type that converting a checkpoint would give this matrix. */
 static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_model_slot *slot, vkft_quant quant)
 {
-    bool outside = slot->weight == &model->embedding || slot->weight == &model->positions || slot->weight == &model->head.w;
     switch (quant) {
-    case VKFT_QUANT_NF4: return outside ? model->config.dtype : VKFT_NF4;
+    case VKFT_QUANT_NF4: return slot->kept ? model->config.dtype : VKFT_NF4;
     case VKFT_QUANT_BF16: return VKFT_BF16;
     case VKFT_QUANT_FP16: return VKFT_F16;
     case VKFT_QUANT_FP32: return VKFT_F32;
@@ -135,7 +147,7 @@ static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_mod
 
 static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_model_slot *slot)
 {
-    if (slot->vector)
+    if (slot->vector && slot->rows == 1)
         return tensor->dims == 1 && tensor->shape[0] == slot->cols;
     return tensor->dims == 2 && tensor->shape[0] == slot->rows && tensor->shape[1] == slot->cols;
 }
@@ -163,7 +175,8 @@ static bool slot_from_file(struct vkft_model_slot *slot, const vkft_model_file *
             snprintf(found, sizeof found, "%u dimensions", tensor->dims);
         if (tensor->dims == 1)
             shape_text(found, sizeof found, tensor->shape[0], 0);
-        shape_text(expected, sizeof expected, slot->vector ? slot->cols : slot->rows, slot->vector ? 0 : slot->cols);
+        bool flat = slot->vector && slot->rows == 1;
+        shape_text(expected, sizeof expected, flat ? slot->cols : slot->rows, flat ? 0 : slot->cols);
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, slot->name,
                          found, expected);
     }
@@ -216,16 +229,25 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     memset(model, 0, sizeof *model);
     model->config = *config;
     model->arch = config->arch;
-    model->attention = (vkft_attention_shape){
+    if (file && config->head_if_stored) {
+        char head[128];
+        snprintf(head, sizeof head, "%s.weight", config->arch->head);
+        model->config.tie_word_embeddings = !vkft_model_file_find(file, head);
+    }
+    model->cross_attention = model->decoder.attention = model->encoder.attention = (vkft_attention_shape){
         .Hq = config->num_heads, .Hk = config->num_kv_heads, .D = config->head_dim,
         .scale = config->attention_scale, .softcap = config->attention_softcap,
     };
     model->rotary[0].dim = config->rope.dim;
     model->rotary[1].dim = config->local_rope.dim;
-    model->layers = calloc(config->num_layers, sizeof *model->layers);
-    model->modules = calloc((size_t)config->num_layers * VKFT_LINEAR_SLOTS + 2, sizeof *model->modules);
-    model->slots = calloc((size_t)config->num_layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + 7, sizeof *model->slots);
-    if (!model->layers || !model->modules || !model->slots) {
+    model->decoder.count = config->num_layers;
+    model->encoder.count = config->encoder_layers;
+    size_t layers = (size_t)config->num_layers + config->encoder_layers;
+    model->decoder.layers = calloc(config->num_layers, sizeof *model->decoder.layers);
+    model->encoder.layers = calloc(config->encoder_layers + 1ull, sizeof *model->encoder.layers);
+    model->modules = calloc(layers * VKFT_LINEAR_SLOTS + 2, sizeof *model->modules);
+    model->slots = calloc(layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + 11, sizeof *model->slots);
+    if (!model->decoder.layers || !model->encoder.layers || !model->modules || !model->slots) {
         vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the model");
         goto fail;
     }
@@ -269,11 +291,12 @@ static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, stru
     uint64_t address = buffer->address + offset;
     if (slot->vector) {
         *slot->vector = address;
-        float *values = malloc(slot->cols * sizeof *values);
+        uint32_t n = slot->rows * slot->cols;
+        float *values = malloc(n * sizeof *values);
         if (!values)
             return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading %s", slot->name);
-        vkft_to_f32(tensor->dtype, tensor->data, slot->cols, values);
-        bool ok = vkft_buffer_write(dev, buffer, offset, values, slot->cols * sizeof *values, err);
+        vkft_to_f32(tensor->dtype, tensor->data, n, values);
+        bool ok = vkft_buffer_write(dev, buffer, offset, values, n * sizeof *values, err);
         free(values);
         return ok;
     }
@@ -335,24 +358,8 @@ void vkft_model_free(vkft_model *model)
         vkft_buffer_free(model->dev, &model->buffers[i]);
     free(model->buffers);
     free(model->slots);
-    free(model->layers);
+    free(model->decoder.layers);
+    free(model->encoder.layers);
     free(model->modules);
     memset(model, 0, sizeof *model);
-}
-
-uint64_t vkft_model_rope_bytes(const vkft_model *model, uint32_t positions)
-{
-    return ((uint64_t)model->rotary[0].dim + model->rotary[1].dim) * positions * sizeof(float);
-}
-
-void vkft_model_set_rope(vkft_model *model, uint64_t address, uint32_t positions)
-{
-    model->rotary[0].table = address;
-    model->rotary[1].table = address + (uint64_t)model->rotary[0].dim * positions * sizeof(float);
-}
-
-void vkft_model_fill_rope(const vkft_model *model, uint32_t length, uint32_t positions, float *tables)
-{
-    vkft_rope_table(&model->config.rope, length, positions, tables);
-    vkft_rope_table(&model->config.local_rope, length, positions, tables + (uint64_t)model->rotary[0].dim * positions);
 }

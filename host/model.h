@@ -29,17 +29,24 @@ typedef struct vkft_module {
     vkft_linear *linear;
 } vkft_module;
 
+/* Blocks one behind the other. */
+typedef struct vkft_stack {
+    vkft_layer *layers;
+    uint32_t count;
+    vkft_norm final_norm;
+    vkft_attention_shape attention; /* of its tokens to each other */
+} vkft_stack;
+
 typedef struct vkft_model {
     vkft_config config;
     const vkft_arch *arch;
-    vkft_layer *layers;
+    vkft_stack decoder, encoder; /* encoder.count is 0 where there is none */
     vkft_weight embedding;               /* [V,E], E = config.embedding_size */
     vkft_weight positions;               /* [offset + P, C]: learned ones, added to the embedding */
     vkft_linear project_in, project_out; /* [C,E] and [E,C] where E is not C */
-    vkft_norm final_norm;
     vkft_head head; /* [V,E]; the embedding when tied */
-    vkft_rotary rotary[2]; /* of config.rope and config.local_rope; tables f32 (cos, sin) pairs [positions, dim/2], set by vkft_model_set_rope */
-    vkft_attention_shape attention;
+    vkft_rotary rotary[2]; /* of config.rope and config.local_rope */
+    vkft_attention_shape cross_attention; /* of the decoder's tokens to the encoder's */
 
     vkft_module *modules; /* all linear layers in the order in which they run, without the head */
     uint32_t module_count;
@@ -65,11 +72,11 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
 
 void vkft_model_free(vkft_model *model);
 
-/* Bytes of the rotary tables for this many positions; 0 without any. */
-uint64_t vkft_model_rope_bytes(const vkft_model *model, uint32_t positions);
-/* Points the model at its rotary tables, of vkft_model_rope_bytes. */
-void vkft_model_set_rope(vkft_model *model, uint64_t address, uint32_t positions);
+/* Tables by position: rotary (cos, sin) pairs, and the buckets of relative positions. Bytes for this many positions; 0 without any. */
+uint64_t vkft_model_table_bytes(const vkft_model *model, uint32_t positions);
+/* Points the model at its tables, of vkft_model_table_bytes. */
+void vkft_model_set_tables(vkft_model *model, uint64_t address, uint32_t positions);
 /* Writes them for sequences of up to `length` tokens (scalings that follow the length, see rope.h). */
-void vkft_model_fill_rope(const vkft_model *model, uint32_t length, uint32_t positions, float *tables);
+void vkft_model_fill_tables(const vkft_model *model, uint32_t length, uint32_t positions, void *tables);
 
 #endif

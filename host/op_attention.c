@@ -1,4 +1,4 @@
-/* Causal grouped-query attention over packed sequences, forward and flash-style backward (no T x T matrix).
+/* Grouped-query attention over packed sequences, forward and flash-style backward (no T x T matrix).
  *
  * Source: Dao et al. 2022 (FlashAttention), Ainslie et al. 2023 (grouped queries). Test: test_ops
  */
@@ -32,7 +32,8 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
         .q = vkft_use(g, q), .k = vkft_use(g, k), .v = vkft_use(g, v), .dout = vkft_use(g, dout),
         .lse = vkft_use(g, lse), .delta = vkft_use(g, delta), .range = op->address[0],
         .dq = vkft_use(g, q->grad), .dk = vkft_use(g, k->grad), .dv = vkft_use(g, v->grad),
-        .T = T, .S = k->rows, .Hq = shape->Hq, .Hk = shape->Hk, .D = shape->D, .scale = shape->scale, .softcap = shape->softcap,
+        .bias = shape->bias, .bucket = shape->bucket, .T = T, .S = k->rows, .Hq = shape->Hq, .Hk = shape->Hk,
+        .scale = shape->scale, .softcap = shape->softcap, .first = op->size[1], .span = shape->span,
     };
     double flops = pair_flops(shape, T, longest);
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1, 1.5 * flops);
@@ -48,13 +49,13 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
     o->needs_grad = q->needs_grad || k->needs_grad || v->needs_grad;
     struct attention_args args = {
         .q = vkft_use(g, q), .k = vkft_use(g, k), .v = vkft_use(g, v), .o = vkft_use(g, o), .lse = vkft_use(g, lse),
-        .range = sequence->query_range, .T = q->rows, .Hq = shape->Hq, .Hk = shape->Hk, .D = shape->D,
-        .scale = shape->scale, .softcap = shape->softcap,
+        .range = sequence->query_range, .bias = shape->bias, .bucket = shape->bucket, .T = q->rows, .Hq = shape->Hq, .Hk = shape->Hk,
+        .scale = shape->scale, .softcap = shape->softcap, .first = sequence->first, .span = shape->span,
     };
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq, 1,
                 pair_flops(shape, q->rows, sequence->longest));
     vkft_tape_push(g, (vkft_op){.backward = attention_backward, .in = {q, k, v}, .out = o, .saved = lse, .param = shape,
                                 .address = {sequence->query_range, sequence->key_range},
-                                .size = {sequence->longest}});
+                                .size = {sequence->longest, sequence->first}});
     return o;
 }

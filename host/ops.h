@@ -9,9 +9,9 @@
 #include "activation.h"
 #include "graph.h"
 
-/* Chooses workgroup widths for this device, the attention kernels' head size and whether they cap scores; once, before the first op is
+/* Chooses workgroup widths for this device, the attention kernels' head size and whether they cap scores or add biases to them; once, before the first op is
  * recorded. */
-void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap);
+void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap, bool relative);
 
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout. */
 typedef struct vkft_lora {
@@ -33,6 +33,7 @@ typedef struct vkft_sequence {
     uint64_t position;    /* u32 [T] */
     uint64_t query_range; /* u32 pairs [T]: keys that a query sees */
     uint64_t key_range;   /* u32 pairs [T]: queries that see a key; backward only */
+    uint32_t first;       /* number of the key that lies where query 0 does: tokens in the cache */
     uint32_t longest;     /* upper bound of a range's length, for pacing */
 } vkft_sequence;
 
@@ -79,9 +80,13 @@ typedef struct vkft_attention_shape {
     uint32_t Hq, Hk, D;
     float scale;
     float softcap; /* 0: none; else scores become softcap * tanh(score / softcap) */
+    /* Biases by relative position; span 0: none. */
+    uint64_t bias;   /* f32 [buckets,Hq] */
+    uint64_t bucket; /* u32 [2*span - 1]: of distances key - query from 1 - span on */
+    uint32_t span;
 } vkft_attention_shape;
 
-/* Causal grouped-query attention; k and v hold as many rows as the ranges reach. */
+/* Grouped-query attention to the keys that the ranges state; k and v hold as many rows as they reach. */
 vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vkft_tensor *v,
                                const vkft_attention_shape *shape, const vkft_sequence *sequence);
 

@@ -9,12 +9,12 @@ static const vkft_kernel elementwise[] = {
     VKFT_KERNEL_dropout, VKFT_KERNEL_fill, VKFT_KERNEL_add, VKFT_KERNEL_attention_delta,
 };
 
-void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap)
+void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap, bool relative)
 {
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv};
-    const uint32_t constants[] = {head_dim, softcap};
+    const uint32_t constants[] = {head_dim, softcap, relative};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
-        vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, constants, 2);
+        vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, constants, 3);
     for (size_t i = 0; i < sizeof elementwise / sizeof *elementwise; i++)
         vkft_kernel_specialize(dev, elementwise[i], 256, NULL, 0);
 }

@@ -13,7 +13,7 @@ const char *vkft_plan_item_name(vkft_plan_item item)
 {
     static const char *const names[VKFT_ITEM_COUNT] = {
         "frozen weights", "adapter parameters", "adapter gradients", "optimizer state", "activations", "decode scratch",
-        "input embedding (host)", "batch (host)", "rotary table (host)",
+        "input embedding (host)", "batch (host)", "position tables (host)",
     };
     return names[item];
 }
@@ -135,13 +135,14 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
     plan->bytes[VKFT_ITEM_EMBEDDING] = runner->model.host_bytes;
     plan->bytes[VKFT_ITEM_SCRATCH] = runner->model.scratch_bytes;
     plan->bytes[VKFT_ITEM_PARAMETERS] = adapter;
-    plan->bytes[VKFT_ITEM_ROPE] = vkft_model_rope_bytes(&runner->model, limits->positions);
+    plan->bytes[VKFT_ITEM_TABLES] = vkft_model_table_bytes(&runner->model, limits->positions);
     plan->bytes[VKFT_ITEM_BATCH] = vkft_batch_bytes(limits) + sizeof(struct step_state);
     if (training) {
         plan->bytes[VKFT_ITEM_GRADIENTS] = adapter;
         plan->bytes[VKFT_ITEM_OPTIMIZER] = 2 * adapter + VKFT_OPTIMIZER_PARTS * sizeof(float);
     }
-    runner->batch = (vkft_batch){.limits = *limits, .tokens = limits->tokens, .rows = limits->rows};
+    runner->batch = (vkft_batch){.limits = *limits, .tokens = limits->tokens, .source_tokens = limits->source_tokens,
+                                  .rows = limits->rows};
     vkft_lora_bind(&runner->lora, 0, 0);
     if ((training && !plan_pass(runner, &runner->train, err)) || !plan_pass(runner, &runner->eval, err))
         return false;
@@ -168,13 +169,13 @@ static bool check_fits(const vkft_runner *runner, vkft_err *err)
     return true;
 }
 
-/* Writes the rotary tables again when a scaling that follows the length calls for others. */
-static void prepare_rope(vkft_runner *runner, uint32_t length)
+/* Writes the position tables again when a scaling that follows the length calls for others. */
+static void prepare_tables(vkft_runner *runner, uint32_t length)
 {
     uint32_t wanted = vkft_rope_length(&runner->config.rope, length);
-    if (!runner->rope.mapped || runner->rope_length == wanted)
+    if (!runner->tables.mapped || runner->rope_length == wanted)
         return;
-    vkft_model_fill_rope(&runner->model, wanted, runner->limits.positions, runner->rope.mapped);
+    vkft_model_fill_tables(&runner->model, wanted, runner->limits.positions, runner->tables.mapped);
     runner->rope_length = wanted;
 }
 
@@ -224,17 +225,17 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
         return false;
     vkft_device *dev = runner->dev;
     vkft_matmul_setup(dev);
-    vkft_ops_setup(dev, runner->config.head_dim, runner->config.attention_softcap > 0);
+    vkft_ops_setup(dev, runner->config.head_dim, runner->config.attention_softcap > 0, runner->config.relative_buckets > 0);
     if (!vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
         !start_parameters(runner, adamw, parameters, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||
         (plan->bytes[VKFT_ITEM_SCRATCH] &&
          !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_SCRATCH], VKFT_MEMORY_DEVICE, "decode scratch", &runner->scratch, err)) ||
-        (plan->bytes[VKFT_ITEM_ROPE] &&
-         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ROPE], VKFT_MEMORY_HOST, "rotary table", &runner->rope, err)) ||
+        (plan->bytes[VKFT_ITEM_TABLES] &&
+         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_TABLES], VKFT_MEMORY_HOST, "position tables", &runner->tables, err)) ||
         !vkft_batch_init(&runner->batch, dev, &runner->limits, err))
         return false;
-    vkft_model_set_rope(&runner->model, runner->rope.address, runner->limits.positions);
+    vkft_model_set_tables(&runner->model, runner->tables.address, runner->limits.positions);
     return start_pass(runner, &runner->train, seed, err) &&
            start_pass(runner, &runner->eval, seed, err);
 }
@@ -250,7 +251,7 @@ void vkft_runner_close(vkft_runner *runner)
     if (runner->dev) {
         vkft_optimizer_free(&runner->optimizer);
         vkft_batch_free(&runner->batch, runner->dev);
-        vkft_buffer *buffers[] = {&runner->parameters, &runner->step, &runner->arena, &runner->scratch, &runner->rope};
+        vkft_buffer *buffers[] = {&runner->parameters, &runner->step, &runner->arena, &runner->scratch, &runner->tables};
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             vkft_buffer_free(runner->dev, buffers[i]);
     }
@@ -268,7 +269,7 @@ static vkft_commands *find_recording(vkft_runner *runner, vkft_pass *pass)
     vkft_recording *oldest = &pass->recordings[0];
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
         vkft_recording *r = &pass->recordings[i];
-        if (r->tokens == runner->batch.tokens && r->rows == runner->batch.rows) {
+        if (r->tokens == runner->batch.tokens && r->source_tokens == runner->batch.source_tokens && r->rows == runner->batch.rows) {
             r->last_used = ++runner->runs;
             return r->cmds;
         }
@@ -278,6 +279,7 @@ static vkft_commands *find_recording(vkft_runner *runner, vkft_pass *pass)
     vkft_commands_reset(oldest->cmds);
     record_pass(runner, pass, oldest->cmds);
     oldest->tokens = runner->batch.tokens;
+    oldest->source_tokens = runner->batch.source_tokens;
     oldest->rows = runner->batch.rows;
     oldest->last_used = ++runner->runs;
     return oldest->cmds;
@@ -288,7 +290,7 @@ static bool run_pass(vkft_runner *runner, vkft_pass *pass, const vkft_sample *co
 {
     vkft_batch *batch = &runner->batch;
     vkft_batch_fill(batch, samples, count, runner->config.sliding_window);
-    prepare_rope(runner, batch->longest);
+    prepare_tables(runner, batch->longest);
     vkft_commands *cmds = find_recording(runner, pass);
     if (pass->graph.failed)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a step");

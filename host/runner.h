@@ -22,7 +22,7 @@ typedef enum vkft_plan_item {
     VKFT_ITEM_SCRATCH,
     VKFT_ITEM_EMBEDDING, /* host from here on */
     VKFT_ITEM_BATCH,
-    VKFT_ITEM_ROPE,
+    VKFT_ITEM_TABLES,
     VKFT_ITEM_COUNT
 } vkft_plan_item;
 
@@ -39,7 +39,7 @@ bool vkft_plan_item_on_host(vkft_plan_item item);
 
 typedef struct vkft_recording {
     vkft_commands *cmds;
-    uint32_t tokens, rows; /* 0: nothing recorded */
+    uint32_t tokens, source_tokens, rows; /* 0: nothing recorded */
     uint64_t last_used;
 } vkft_recording;
 
@@ -63,9 +63,9 @@ typedef struct vkft_runner {
     vkft_optimizer optimizer; /* training */
     vkft_buffer parameters;   /* the adapters' when not training */
     vkft_buffer step;         /* the same */
-    vkft_buffer arena, scratch, rope;
+    vkft_buffer arena, scratch, tables;
     vkft_batch batch;
-    uint32_t rope_length; /* what the rotary tables are for, see vkft_rope_length; 0: not written yet */
+    uint32_t rope_length; /* what the position tables are for, see vkft_rope_length; 0: not written yet */
     vkft_pass train, eval;
     uint64_t runs;
     bool profile;

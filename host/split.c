@@ -167,20 +167,28 @@ static uint32_t sum_of_largest(uint32_t *values, uint32_t n, uint32_t count)
     return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }
 
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 bool vkft_split_limits(const vkft_split *split, uint32_t batch_size, vkft_batch_limits *limits, vkft_err *err)
 {
-    uint32_t *tokens = calloc(2 * (split->packs + 1ull), sizeof *tokens), *rows = tokens ? tokens + split->packs : NULL;
+    uint32_t *tokens = calloc(3 * (split->packs + 1ull), sizeof *tokens), *rows = tokens ? tokens + split->packs : NULL;
+    uint32_t *sources = tokens ? rows + split->packs : NULL;
     *limits = (vkft_batch_limits){0};
     if (!tokens)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
     for (uint32_t p = 0; p < split->packs; p++)
         for (uint32_t s = split->pack[p]; s < split->pack[p + 1]; s++) {
-            tokens[p] += split->samples[s]->length;
+            uint32_t source = vkft_sample_source(split->samples[s]), length = split->samples[s]->length - source;
+            tokens[p] += length;
+            sources[p] += source;
             rows[p] += split->samples[s]->trained;
-            if (split->samples[s]->length > limits->positions)
-                limits->positions = split->samples[s]->length;
+            limits->positions = larger(limits->positions, larger(source, length));
         }
     limits->tokens = sum_of_largest(tokens, split->packs, batch_size);
+    limits->source_tokens = sum_of_largest(sources, split->packs, batch_size);
     limits->rows = sum_of_largest(rows, split->packs, batch_size);
     free(tokens);
     return true;

@@ -43,7 +43,8 @@ static uint32_t fitting_length(vkft_trainer *t, uint64_t free_bytes)
         memset(&trial.train, 0, sizeof trial.train);
         memset(&trial.eval, 0, sizeof trial.eval);
         bool ok = vkft_graph_init(&trial.train.graph) && vkft_graph_init(&trial.eval.graph);
-        vkft_batch_limits limits = {length, length, length};
+        vkft_batch_limits limits = {.tokens = length, .source_tokens = trial.config.encoder_layers ? length : 0, .rows = length,
+                                    .positions = length};
         ok = ok && vkft_runner_plan(&trial, &limits, true, true, NULL);
         vkft_graph_free(&trial.train.graph);
         vkft_graph_free(&trial.eval.graph);

@@ -138,13 +138,15 @@ static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err
             longest = most;
         uint64_t tokens = (uint64_t)o->batch_size * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
-        *limits = (vkft_batch_limits){all, all, longest};
+        bool source = t->runner.config.encoder_layers != 0;
+        *limits = (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
         return true;
     }
     vkft_batch_limits a, b;
     if (!vkft_split_limits(&t->train, o->batch_size, &a, err) || !vkft_split_limits(&t->valid, o->batch_size, &b, err))
         return false;
-    *limits = (vkft_batch_limits){larger(a.tokens, b.tokens), larger(a.rows, b.rows), larger(a.positions, b.positions)};
+    *limits = (vkft_batch_limits){.tokens = larger(a.tokens, b.tokens), .source_tokens = larger(a.source_tokens, b.source_tokens),
+                                  .rows = larger(a.rows, b.rows), .positions = larger(a.positions, b.positions)};
     return true;
 }
 

@@ -137,10 +137,11 @@ struct rope_args {
     float direction;
 };
 
-/* attention: o[t,h] = sum_s softmax_s(scale q[t,h] . k[s,g]) v[s,g] over keys s in [range[t].begin, range[t].end),
+/* attention: o[t,h] = sum_s softmax_s(scale q[t,h] . k[s,g]) v[s,g], heads of HEAD (a constant) elements, over keys s in [range[t].begin, range[t].end),
  * g = h / (Hq/Hk). q, o [T,Hq,D]; k, v [S,Hk,D]; lse [T,Hq] = log-sum-exp of the scaled scores. range [T] of (begin, end)
  * pairs of u32: packing, causality, sliding windows and a cache are all stated by it. An empty range gives o = 0, lse = 0.
- * With the constant SOFTCAP the scaled score z becomes softcap * tanh(z / softcap). */
+ * With the constant SOFTCAP the scaled score z becomes softcap * tanh(z / softcap). With the constant RELATIVE and span != 0,
+ * bias[bucket[s - (t + first) + span - 1], h] is added to it; bucket [2*span - 1] u32, bias [buckets,Hq]; distances are clamped. */
 struct attention_args {
     ADDR(F32) q;
     ADDR(F32) k;
@@ -148,8 +149,11 @@ struct attention_args {
     ADDR(F32) o;
     ADDR(F32) lse;
     ADDR(U32) range;
-    uint T, Hq, Hk, D;
+    ADDR(F32) bias;
+    ADDR(U32) bucket;
+    uint T, Hq, Hk;
     float scale, softcap;
+    uint first, span;
 };
 
 /* attention_delta: delta[t,h] = sum_d do[t,h,d] o[t,h,d]. */
@@ -174,8 +178,11 @@ struct attention_backward_args {
     ADDR(F32) dq; /* attention_dq */
     ADDR(F32) dk; /* attention_dkv */
     ADDR(F32) dv; /* attention_dkv */
-    uint T, S, Hq, Hk, D;
+    ADDR(F32) bias;
+    ADDR(U32) bucket;
+    uint T, S, Hq, Hk;
     float scale, softcap;
+    uint first, span;
 };
 
 /* Activations f, numbered as vkft_activation is. */

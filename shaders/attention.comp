@@ -37,7 +37,7 @@ void main()
         float before = highest;
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = s + j >= range.x && s + j < range.y;
-            score[j] = seen ? capped(score[j], args.softcap) : MASKED;
+            score[j] = seen ? capped(score[j], args.softcap) + RELATIVE_BIAS(t, s + j, h) : MASKED;
             highest = max(highest, score[j]);
         }
         float shrink = exp_exact(before - highest);

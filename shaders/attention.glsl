@@ -2,10 +2,12 @@
  * invocations of a workgroup take neighbouring rows and walk over the same rows of the other side together, BLOCK at a time, so that
  * every load there is uniform. The walk goes over the union of the rows' ranges; what lies outside a row's own range is masked.
  *
- * HEAD is the head size, a specialization constant, so that the arrays stay in registers. SOFTCAP is 1 where scores are soft-capped.
+ * HEAD is the head size, a specialization constant, so that the arrays stay in registers. SOFTCAP is 1 where scores are soft-capped, RELATIVE where biases by
+ * distance are added to them.
  */
 layout(constant_id = 1) const uint HEAD = 64;
 layout(constant_id = 2) const uint SOFTCAP = 0;
+layout(constant_id = 3) const uint RELATIVE = 0;
 #define BLOCK 4
 
 /* exp_exact needs no guard: masked scores are finite. */
@@ -25,6 +27,12 @@ uint last_row(uvec2 span)
 {
     return max(span.y, 1u) - 1u;
 }
+
+/* What the distance from query t to key s adds to head h's score. */
+#define RELATIVE_BIAS(t, s, h)                                                                                         \
+    (RELATIVE != 0 && args.span != 0                                                                                   \
+         ? args.bias.v[args.bucket.v[uint(clamp(int(s) - int((t) + args.first), 1 - int(args.span), int(args.span) - 1) + int(args.span) - 1)] * args.Hq + (h)] \
+         : 0.0)
 
 /* The score that enters the softmax, and its derivative by the scaled product z. */
 float capped(float z, float softcap)

@@ -39,7 +39,7 @@ void main()
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = t + j >= range.x && t + j < range.y;
             score[j] = capped(score[j], args.softcap);
-            p[j] = seen ? exp_exact(score[j] - args.lse.v[at[j]]) : 0.0;
+            p[j] = seen ? exp_exact(score[j] + RELATIVE_BIAS(t + j, s, h) - args.lse.v[at[j]]) : 0.0;
             ds[j] = p[j] * (dp[j] - args.delta.v[at[j]]) * cap_slope(score[j], args.softcap);
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)

@@ -39,7 +39,8 @@ void main()
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = s + j >= range.x && s + j < range.y;
             score[j] = capped(score[j], args.softcap);
-            ds[j] = seen ? exp_exact(score[j] - lse) * (dp[j] - delta) * cap_slope(score[j], args.softcap) : 0.0;
+            float bias = RELATIVE_BIAS(t, s + j, h);
+            ds[j] = seen ? exp_exact(score[j] + bias - lse) * (dp[j] - delta) * cap_slope(score[j], args.softcap) : 0.0;
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
             [[unroll]] for (uint j = 0; j < BLOCK; j++)

@@ -24,12 +24,23 @@ typedef struct shape {
     uint32_t window;   /* 0: none */
     bool holes;        /* some queries see nothing */
     float softcap;     /* 0: none */
+    uint32_t buckets;  /* of relative positions; 0: none */
 } shape;
+
+#define SPAN 4 /* distances from here on share a bucket */
+
+/* A bucket for the distance s - t; nothing like T5's, since the kernel reads a table. */
+static uint32_t bucket_of(const shape *s, int distance)
+{
+    int d = distance < 1 - SPAN ? 1 - SPAN : distance > SPAN - 1 ? SPAN - 1 : distance;
+    return (uint32_t)(d + 7 * SPAN) % s->buckets;
+}
 
 typedef struct attention_case {
     shape s;
     double scale;
     uint32_t *query_range, *key_range; /* pairs */
+    const float *bias;                 /* [buckets,Hq] */
     const float *dout;
 } attention_case;
 
@@ -65,6 +76,8 @@ static void reference(const double *x, const attention_case *c, double *o, doubl
                     score[j - begin] += c->scale * q[row * s->D + d] * k[(j * s->Hk + g) * s->D + d];
                 if (s->softcap > 0)
                     score[j - begin] = (double)s->softcap * tanh(score[j - begin] / (double)s->softcap);
+                if (s->buckets)
+                    score[j - begin] += (double)c->bias[bucket_of(s, (int)j - (int)t) * s->Hq + h];
                 total += exp(score[j - begin]);
             }
             for (uint32_t j = begin; j < end; j++)
@@ -98,14 +111,20 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
         wide[i] = (double)x[i];
     attention_case c = {.s = s, .scale = 1 / sqrt((double)s.D), .dout = dout};
     make_ranges(&c);
+    uint32_t bucket[2 * SPAN - 1];
+    float *bias = vkft_random_array(3, (s.buckets + 1) * s.Hq);
+    for (int i = 0; i < 2 * SPAN - 1; i++)
+        bucket[i] = s.buckets ? bucket_of(&s, i - (SPAN - 1)) : 0;
+    c.bias = bias;
+    vkft_guarded bb = vkft_guarded_floats(f, bias, (s.buckets + 1) * s.Hq), bu = vkft_guarded_words(f, bucket, 2 * SPAN - 1);
     reference(wide, &c, o, lse);
 
-    vkft_ops_setup(f->dev, s.D, s.softcap > 0);
+    vkft_ops_setup(f->dev, s.D, s.softcap > 0, s.buckets > 0);
     vkft_guarded q = vkft_guarded_floats(f, x, nq), k = vkft_guarded_floats(f, x + nq, nk), v = vkft_guarded_floats(f, x + nq + nk, nk);
     vkft_guarded bo = vkft_guarded_floats(f, NULL, nq), bl = vkft_guarded_floats(f, NULL, rows);
     vkft_guarded qr = vkft_guarded_words(f, c.query_range, 2 * s.T), kr = vkft_guarded_words(f, c.key_range, 2 * s.T);
     struct attention_args forward = {.q = q.address, .k = k.address, .v = v.address, .o = bo.address, .lse = bl.address, .range = qr.address,
-                                     .T = s.T, .Hq = s.Hq, .Hk = s.Hk, .D = s.D, .scale = (float)c.scale,
+                                     .bias = bb.address, .bucket = bu.address, .span = s.buckets ? SPAN : 0, .T = s.T, .Hq = s.Hq, .Hk = s.Hk, .scale = (float)c.scale,
                                      .softcap = s.softcap};
     vkft_kernel_run(f, VKFT_KERNEL_attention, &forward, sizeof forward, s.T, s.Hq);
     vkft_guarded_read(f, &bo, got);
@@ -119,7 +138,8 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
     vkft_kernel_run(f, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, rows, 1);
     struct attention_backward_args backward = {.q = q.address, .k = k.address, .v = v.address, .dout = bd.address, .lse = bl.address,
                                                .delta = delta.address, .range = qr.address, .dq = dq.address, .dk = dk.address,
-                                               .dv = dv.address, .T = s.T, .S = s.T, .Hq = s.Hq, .Hk = s.Hk, .D = s.D,
+                                               .dv = dv.address, .T = s.T, .S = s.T, .Hq = s.Hq, .Hk = s.Hk,
+                                               .bias = bb.address, .bucket = bu.address, .span = s.buckets ? SPAN : 0,
                                                .scale = (float)c.scale, .softcap = s.softcap};
     vkft_kernel_run(f, VKFT_KERNEL_attention_dq, &backward, sizeof backward, s.T, s.Hq);
     backward.range = kr.address;
@@ -133,18 +153,19 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
         vkft_assert_close("attention_dk", got + nq, slope + nq, nk, TOLERANCE);
         vkft_assert_close("attention_dv", got + nq + nk, slope + nq + nk, nk, TOLERANCE);
     }
-    vkft_guarded *all[] = {&q, &k, &v, &bo, &bl, &qr, &kr, &bd, &delta, &dq, &dk, &dv};
+    vkft_guarded *all[] = {&q, &k, &v, &bo, &bl, &qr, &kr, &bd, &delta, &dq, &dk, &dv, &bb, &bu};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         vkft_guarded_free(f, all[i]);
-    free(x), free(dout), free(got), free(wide), free(o), free(lse), free(slope), free(c.query_range), free(c.key_range);
+    free(bias), free(x), free(dout), free(got), free(wide), free(o), free(lse), free(slope), free(c.query_range), free(c.key_range);
 }
 
 static void test_gradients(void **state)
 {
     static const shape shapes[] = {
-        {1, 1, 1, 2, 1, 0, false, 0},  {9, 2, 1, 6, 9, 0, false, 0},   {13, 4, 2, 8, 5, 0, false, 0},
-        {11, 3, 3, 10, 11, 4, false, 0}, {17, 6, 2, 4, 6, 3, true, 0}, {8, 2, 2, 37, 8, 0, false, 0},
-        {13, 4, 2, 8, 5, 0, false, 1.5f},  {17, 6, 2, 4, 6, 3, true, 0.5f},
+        {1, 1, 1, 2, 1, 0, false, 0, 0},  {9, 2, 1, 6, 9, 0, false, 0, 0},   {13, 4, 2, 8, 5, 0, false, 0, 0},
+        {11, 3, 3, 10, 11, 4, false, 0, 0}, {17, 6, 2, 4, 6, 3, true, 0, 0}, {8, 2, 2, 37, 8, 0, false, 0, 0},
+        {13, 4, 2, 8, 5, 0, false, 1.5f, 0},  {17, 6, 2, 4, 6, 3, true, 0.5f, 0},
+        {13, 4, 2, 8, 5, 0, false, 0, 3},  {17, 6, 2, 4, 9, 0, true, 0, 5},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         check(*state, shapes[i], true);
@@ -153,7 +174,7 @@ static void test_gradients(void **state)
 /* Forward only: central differences would take minutes here. */
 static void test_larger_shapes(void **state)
 {
-    static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false, 0}, {65, 4, 2, 128, 65, 31, false, 0}};
+    static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false, 0, 0}, {65, 4, 2, 128, 65, 31, false, 0, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         check(*state, shapes[i], false);
 }

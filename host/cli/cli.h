@@ -45,6 +45,8 @@ extern const flag_choice cli_quant_choices[]; /* how frozen weights are kept */
     {.kind = FLAG_SWITCH, .name = "packing", .help = "put short samples together up to --max-seq-length tokens", AT(data.packing)},     \
     {.kind = FLAG_SWITCH, .name = "mask-prompt", .help = "count answers only; no effect on plain text", AT(data.mask_prompt)},          \
     {.kind = FLAG_SWITCH, .name = "mask-history", .help = "of a conversation, count the last answer only", AT(data.mask_history)},      \
+    {.kind = FLAG_TEXT, .name = "prompt-template", .value = "TEXT", .help = "what makes a prompt of a row: 'Q: {question}\\nA:'",        \
+     .default_text = "", AT(data.prompt_template)},                                                                                    \
     {.kind = FLAG_TEXT, .name = "data-keys", .value = "NAME=KEY,...", .help = "what the rows call known keys: question=Q,answer=A",     \
      .default_text = "", AT(data.keys)},                                                                                               \
     {.kind = FLAG_TEXT, .name = "completions", .value = "FILE", .help = "a text file whose lines answer those of --data",               \

@@ -20,9 +20,9 @@ import sys
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, get_scheduler
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig, get_scheduler
 from transformers import (Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, Olmo2Config,
-                          OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config)
+                          OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config, T5Config)
 
 STEPS = 20
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -64,6 +64,8 @@ GPT2 = dict(n_embd=36, n_layer=2, n_head=4, n_positions=64, vocab_size=83, resid
 NEOX = dict(hidden_size=48, intermediate_size=52, num_hidden_layers=2, num_attention_heads=3, vocab_size=83, max_position_embeddings=64)
 LONGROPE = dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.1, 1.2], long_factor=[1.5, 3.0, 6.0],
                 original_max_position_embeddings=20)
+T5 = dict(d_model=36, d_kv=10, d_ff=52, num_layers=2, num_decoder_layers=3, num_heads=4, vocab_size=83, dropout_rate=0.0,
+          relative_attention_num_buckets=8, relative_attention_max_distance=12, decoder_start_token_id=0, initializer_factor=1.0)
 OPT_ALL = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 GPT2_ALL = ["c_attn", "c_proj", "c_fc"]
 NEOX_ALL = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
@@ -122,18 +124,38 @@ FAMILIES = {
     "olmo2": dict(kind=Olmo2Config, config=dict(SMALL, hidden_size=40, head_dim=None), r=4, alpha=8, v4=dict(drop=[], rope=True)),
     "olmo2_nf4": dict(kind=Olmo2Config, config=dict(SMALL, hidden_size=64, head_dim=None, num_attention_heads=2, num_key_value_heads=1,
                       intermediate_size=101), r=4, alpha=8, quant="nf4"),
+    "t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="relu"), r=4, alpha=8, targets=["q", "k", "v", "o", "wi", "wo"], batch=3,
+               v4=dict(drop=["scale_decoder_outputs"])),
+    "flan_t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), r=4, alpha=8,
+                    targets=["q", "v"], batch=2, accumulation=2, untied=True, v4=dict(drop=["scale_decoder_outputs"], add=dict(tie_word_embeddings=False))),
+    "flan_t5_nf4": dict(kind=T5Config, seq2seq=True, config=dict(T5, d_model=45, d_kv=64, d_ff=101, num_heads=3, feed_forward_proj="gated-gelu",
+                        tie_word_embeddings=False), r=4, alpha=8, targets=["q", "v"], batch=2, untied=True, quant="nf4"),
     "mistral_nf4": dict(kind=MistralConfig, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
                         head_dim=64, sliding_window=7), r=4, alpha=8, quant="nf4"),
 }
 
 
+def model_class(case):
+    return AutoModelForSeq2SeqLM if case.get("seq2seq") else AutoModelForCausalLM
+
+
 def make_model(case, path):
     torch.manual_seed(case["seed"])
     kind = case.get("kind", MistralConfig if case.get("mistral") else LlamaConfig)
-    range_key = "init_std" if kind is OPTConfig else "initializer_range"
+    range_key = "init_std" if kind is OPTConfig else "initializer_factor" if kind is T5Config else "initializer_range"
     values = {k: v for k, v in case["config"].items() if v is not None and k != range_key}
-    config = kind(**values, **{range_key: 0.15}, attn_implementation="eager", bos_token_id=1, eos_token_id=2, pad_token_id=None)
-    model = AutoModelForCausalLM.from_config(config)
+    tokens = dict(eos_token_id=1, pad_token_id=0) if kind is T5Config else dict(bos_token_id=1, eos_token_id=2, pad_token_id=None)
+    config = kind(**values, **{range_key: 1.0 if kind is T5Config else 0.15}, attn_implementation="eager", **tokens)
+    model = model_class(case).from_config(config)
+    if case.get("untied"):
+        model.lm_head.weight = torch.nn.Parameter(0.3 * torch.randn_like(model.lm_head.weight))
+    if kind is T5Config:
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if name.endswith("SelfAttention.q.weight") or name.endswith("EncDecAttention.q.weight"):
+                    p.mul_(4)  # scores are not scaled; let them matter
+                if "relative_attention_bias" in name:
+                    p.mul_(10)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "norm" in name or (case.get("kind") and ("ln_" in name or name.endswith(".bias"))):
@@ -182,10 +204,23 @@ def load_model(case, path):
         extra["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32,
             bnb_4bit_use_double_quant=bool(case.get("double")), bnb_4bit_quant_storage=torch.uint8)
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **extra)
+    return model_class(case).from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **extra)
+
+
+def make_pairs(case, count, generator):
+    """Source and target of lengths of their own; the target repeats the source backwards, mostly."""
+    vocab, rows = case["config"]["vocab_size"], []
+    for _ in range(count):
+        n, m = (int(torch.randint(2, 19, (1,), generator=generator)) for _ in range(2))
+        ids = torch.randint(2, vocab, (n,), generator=generator).tolist()
+        labels = [ids[-1 - i] if i < n and torch.rand(1, generator=generator) < 0.8 else (7 * i + n) % vocab for i in range(m)] + [1]
+        rows.append(dict(input_ids=ids + [1], labels=labels))
+    return rows
 
 
 def make_rows(case, count, generator):
+    if case.get("seq2seq"):
+        return make_pairs(case, count, generator)
     vocab, (low, high) = case["config"]["vocab_size"], case.get("length", (5, 24))
     rows = []
     for _ in range(count):
@@ -203,30 +238,37 @@ def make_rows(case, count, generator):
 
 
 def batch_of(rows):
-    width = max(len(r["input_ids"]) for r in rows)
-    pad = lambda values, fill: values + [fill] * (width - len(values))
+    width, target = max(len(r["input_ids"]) for r in rows), max(len(r["labels"]) for r in rows)
+    pad = lambda values, fill, to=None: values + [fill] * ((to or width) - len(values))
     return dict(input_ids=torch.tensor([pad(r["input_ids"], 0) for r in rows]),
                 attention_mask=torch.tensor([pad([1] * len(r["input_ids"]), 0) for r in rows]),
-                labels=torch.tensor([pad(r["labels"], -100) for r in rows]))
+                labels=torch.tensor([pad(r["labels"], -100, target) for r in rows]))
 
 
 def loss_sum(model, batch):
+    if model.config.is_encoder_decoder:
+        logits = model(**batch).logits  # the decoder reads the labels, one place later, behind decoder_start_token_id
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100, reduction="sum")
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(),
                                              ignore_index=-100, reduction="sum")
 
 
-def trained_tokens(rows):
-    return sum(sum(x != -100 for x in r["labels"][1:]) for r in rows)
+def trained_tokens(rows, seq2seq):
+    return sum(sum(x != -100 for x in r["labels"][0 if seq2seq else 1:]) for r in rows)
 
 
 def evaluate(model, rows, size):
     with torch.no_grad():
         total = sum(float(loss_sum(model, batch_of(rows[i:i + size])).double()) for i in range(0, len(rows), size))
-    return total / trained_tokens(rows)
+    return total / trained_tokens(rows, model.config.is_encoder_decoder)
 
 
 def first_logprobs(model, row):
+    if model.config.is_encoder_decoder:
+        with torch.no_grad():
+            logprobs = model(**batch_of([row])).logits.double().log_softmax(-1)[0]
+        return [float(logprobs[i, x]) for i, x in enumerate(row["labels"])]
     ids = torch.tensor([row["input_ids"]])
     with torch.no_grad():
         logprobs = model(input_ids=ids).logits.double().log_softmax(-1)[0]
@@ -249,7 +291,7 @@ def run(case, out):
 
     torch.manual_seed(case["seed"] + 2)
     model = get_peft_model(load_model(case, os.path.join(out, "model")), LoraConfig(
-        r=case["r"], lora_alpha=case["alpha"], target_modules=case.get("targets", ALL_LINEAR), task_type="CAUSAL_LM"))
+        r=case["r"], lora_alpha=case["alpha"], target_modules=case.get("targets", ALL_LINEAR), task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name:
@@ -269,7 +311,7 @@ def run(case, out):
     expected["logprobs"] = first_logprobs(model, train[0])
     for step in range(STEPS):
         rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
-        tokens, total = trained_tokens(rows), 0.0
+        tokens, total = trained_tokens(rows, case.get("seq2seq")), 0.0
         for i in range(0, len(rows), batch):
             loss = loss_sum(model, batch_of(rows[i:i + batch]))
             (loss / tokens).backward()
