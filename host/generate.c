@@ -204,15 +204,18 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
                                                     "activations", &gen->arena, err);
 }
 
-/* Writes the position tables that the present length calls for. */
-static void prepare_tables(generator *gen)
+/* Writes the position tables that the present length calls for. True: what is in the cache was turned by other factors and has to be
+ * made again. (Dynamic scaling keeps it, as transformers does.) */
+static bool prepare_tables(generator *gen)
 {
     vkft_runner *r = &gen->runner;
     uint32_t rope_length = vkft_rope_length(&r->config.rope, gen->ids.count);
+    bool first = gen->rope_length == 0;
     if (!gen->tables.mapped || gen->rope_length == rope_length)
-        return;
+        return false;
     vkft_model_fill_tables(&r->model, rope_length, r->batch.limits.positions, gen->tables.mapped);
     gen->rope_length = rope_length;
+    return !first && r->config.rope.type == VKFT_ROPE_LONGROPE;
 }
 
 /* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
@@ -220,7 +223,8 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 {
     vkft_runner *r = &gen->runner;
     uint32_t end = gen->ids.count;
-    prepare_tables(gen);
+    if (prepare_tables(gen))
+        first = 0;
     while (first < end) {
         uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
         vkft_batch_continue(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);

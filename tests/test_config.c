@@ -127,7 +127,7 @@ static void errors(void **state)
          "\"layer_norm_elementwise_affine\":false}", "layer_norm_elementwise_affine false is not supported; expected true"},
         {"{\"model_type\":3}", "key 'model_type': found the number 3, expected a string"},
         {"{\"model_type\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", "at most 31"},
-        {"{\"model_type\":\"t5\",\"is_encoder_decoder\":true}", "model_type 't5' is not supported"},
+        {"{\"model_type\":\"t5\",\"is_encoder_decoder\":true}", "key 'd_model' is missing"},
         {"{\"model_type\":\"gemma3\",\"text_config\":{}}", "text_config"},
         {"{" BASE ",\"architectures\":[1]}", "architectures"},
         {"{\"model_type\":\"llama\",\"vocab_size\":0,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,"
@@ -210,7 +210,7 @@ static void real_files(void **state)
         {"opt-125m", NULL, 50272, 768, 3072, 12, 12, 12, 64},
         {"phi-4-mini", NULL, 200064, 3072, 8192, 32, 24, 8, 128},
         {"gemma-3-4b-it", NULL, 262208, 2560, 10240, 34, 8, 4, 256},
-        {"flan-t5-small", "model_type 't5' is not supported", 0, 0, 0, 0, 0, 0, 0},
+        {"flan-t5-small", NULL, 32128, 512, 1024, 8, 6, 6, 64},
     };
     const char *shared = vkft_test_shared_data();
     if (!shared)
