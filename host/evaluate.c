@@ -42,7 +42,7 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const f
     cJSON_AddItemToObject(row, "ids", ids);
     cJSON_AddItemToObject(row, "logprobs", logprobs);
     for (uint32_t i = 0, at = 0; i < sample->length; i++) {
-        bool trained = i > 0 && sample->labels[i] != VKFT_IGNORE_LABEL;
+        bool trained = i > 0 && sample->labels[i] >= 0;
         cJSON_AddItemToArray(logprobs, trained ? cJSON_CreateNumber(-(double)losses[at++]) : cJSON_CreateNull());
     }
     char *text = cJSON_PrintUnformatted(row);

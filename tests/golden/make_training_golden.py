@@ -10,6 +10,7 @@ valid.jsonl (input_ids and labels, in the order of training) and expected.json:
     losses, grad_norms, learning_rates    of 20 optimizer steps; norms before clipping
     eval_loss       mean over the trained tokens of valid.jsonl, after the last step
     logprobs        of each token of the first training sample given those before it, with the initial adapter
+    greedy          of the families: the likeliest continuation of the first training sample, with the initial adapter
 
 Semantics are those of the Hugging Face Trainer: the loss of a step is the sum over all unmasked tokens of its micro batches divided by
 their number; torch.optim.AdamW; clip_grad_norm_; schedules of transformers. Batches are consecutive rows, padded on the right.
@@ -275,6 +276,19 @@ def first_logprobs(model, row):
     return [None] + [float(logprobs[i - 1, ids[0, i]]) for i in range(1, ids.shape[1])]
 
 
+def greedy(model, ids, count=12):
+    """The likeliest continuation, without a cache."""
+    seq2seq, new = model.config.is_encoder_decoder, []
+    with torch.no_grad():
+        for _ in range(count):
+            if seq2seq:
+                logits = model(input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([[0] + new])).logits
+            else:
+                logits = model(input_ids=torch.tensor([ids + new])).logits
+            new.append(int(logits[0, -1].argmax()))
+    return new
+
+
 def write_jsonl(path, rows):
     with open(path, "w") as f:
         for row in rows:
@@ -309,6 +323,8 @@ def run(case, out):
     expected = dict(losses=[], grad_norms=[], learning_rates=[])
     model.train()  # no dropout anywhere; in evaluation bitsandbytes repacks its weights for some processors
     expected["logprobs"] = first_logprobs(model, train[0])
+    if "kind" in case:
+        expected["greedy"] = greedy(model, train[0]["input_ids"])
     for step in range(STEPS):
         rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
         tokens, total = trained_tokens(rows, case.get("seq2seq")), 0.0
