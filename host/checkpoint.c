@@ -180,7 +180,7 @@ bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint 
     char *temporary = numbered(run->path, "checkpoint-", c->state->step, ".tmp");
     char *final = numbered(run->path, "checkpoint-", c->state->step, "");
     bool ok = temporary && final && vkft_directory_remove(temporary, err) && vkft_directory_create(temporary, err) &&
-              vkft_adapter_write(temporary, c->adapter, err) && write_moments(temporary, c, err) &&
+              c->saver.write(c->saver.context, temporary, err) && write_moments(temporary, c, err) &&
               write_json(temporary, "trainer_state.json", trainer_state(c), err) &&
               write_json(temporary, "vkft_state.json", vkft_state(c), err);
     if (ok && vkft_directory_exists(final)) { /* a run that was resumed from an earlier checkpoint passes here again */
@@ -202,7 +202,7 @@ static bool read_moment(const vkft_safetensors *file, const char *name, uint64_t
 {
     const vkft_safetensors_tensor *t = vkft_safetensors_find(file, name);
     if (!t || t->dtype != VKFT_F32 || t->elements != floats)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this adapter (%llu F32 values expected)",
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this run (%llu F32 values expected)",
                          file->path, name, (unsigned long long)floats);
     memcpy(out, vkft_safetensors_data(file, t), floats * sizeof *out);
     return true;
@@ -268,12 +268,10 @@ static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state
     return ok;
 }
 
-bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, vkft_adapter *adapter, float *m,
-                          float *v, vkft_run_state *state, vkft_err *err)
+bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v, vkft_run_state *state,
+                          vkft_err *err)
 {
     if (!vkft_directory_exists(path))
         return vkft_fail(err, VKFT_ERR_INPUT, "--resume-from-checkpoint: %s is not a directory", path);
-    if (!read_state(path, fingerprint, state, err) || !read_moments(path, floats, m, v, err))
-        return false;
-    return vkft_adapter_read(path, adapter, err);
+    return read_state(path, fingerprint, state, err) && read_moments(path, floats, m, v, err);
 }

@@ -182,7 +182,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     gen->candidates = malloc(V * sizeof *gen->candidates);
     if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    uint64_t adapter = r->lora.floats * sizeof(float), tables = vkft_model_table_bytes(&r->model, longest);
+    uint64_t adapter = r->trained.lora.floats * sizeof(float), tables = vkft_model_table_bytes(&r->model, longest);
     vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
     if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
         !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
@@ -196,7 +196,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
         return false;
     vkft_matmul_setup(r->dev);
     vkft_ops_setup(r->dev, c->head_dim, c->attention_softcap > 0, c->relative_buckets > 0);
-    vkft_lora_bind(&r->lora, gen->parameters.address, 0);
+    vkft_lora_bind(&r->trained.lora, gen->parameters.address, 0);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
                                       .scratch_bytes = r->model.scratch_bytes};

@@ -21,6 +21,7 @@ typedef struct vkft_weight {
     uint64_t nested_absmax; /* NF4 with double_quant */
     float absmax_offset;
     bool double_quant;
+    uint64_t grad; /* address of f32 [rows, cols] that backward adds to; 0: frozen */
 } vkft_weight;
 
 typedef struct vkft_matmul_ctx {

@@ -1,5 +1,5 @@
-/* Layout and loading of the frozen weights. */
-#include "model.h"
+/* Layout of a model's tensors, and loading of the frozen ones. */
+#include "model_slot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,19 +10,6 @@
 #define ALIGNMENT 256u
 #define WRAPPED_BASE "model.language_model." /* where a multimodal model of transformers 5 has its language model */
 #define BUFFER_BYTES (1ull << 30) /* weights are packed into buffers of about this size; drivers cap single ones at 2 to 4 GB */
-
-/* One tensor of the model: a matrix, or a gain or bias, which is always f32 on the device. */
-struct vkft_model_slot {
-    char name[128];
-    vkft_weight *weight;
-    uint64_t *vector; /* [cols], or [rows,cols] of relative positions */
-    bool host; /* lives in host memory */
-    bool kept; /* stays out of 4 bits */
-    uint32_t rows, cols;
-    vkft_dtype dtype;
-    bool double_quant;
-    uint64_t data_bytes, absmax_bytes, nested_bytes; /* padded to ALIGNMENT; 0 where absent */
-};
 
 static uint64_t padded(uint64_t bytes)
 {
@@ -50,18 +37,20 @@ static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, ui
     slot->kept = kept;
 }
 
-static void add_vector(vkft_model *model, uint64_t *vector, uint32_t length, const char *module, const char *suffix)
+static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, uint32_t length, const char *module, const char *suffix)
 {
-    add_slot(model, module, suffix, 1, length)->vector = vector;
+    struct vkft_model_slot *slot = add_slot(model, module, suffix, 1, length);
+    slot->vector = vector;
+    slot->gradient = gradient;
 }
 
 static void add_norm(vkft_model *model, vkft_norm *norm, uint32_t width, const char *module)
 {
     const vkft_config *c = &model->config;
     *norm = (vkft_norm){.layernorm = c->layernorm, .width = width, .eps = c->norm_eps, .gain_offset = c->norm_gain_offset};
-    add_vector(model, &norm->gain, width, module, "weight");
+    add_vector(model, &norm->gain, &norm->dgain, width, module, "weight");
     if (c->layernorm)
-        add_vector(model, &norm->bias, width, module, "bias");
+        add_vector(model, &norm->bias, &norm->dbias, width, module, "bias");
 }
 
 static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, bool kept, const char *name)
@@ -72,8 +61,9 @@ static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uin
     snprintf(module->name, sizeof module->name, "%s%s", wrapped ? WRAPPED_BASE : "", name + (wrapped ? strlen(base) : 0));
     module->linear = linear;
     add_matrix(model, &linear->w, out, in, kept, name);
+    model->slots[model->slot_count - 1].linear = true;
     if (bias)
-        add_vector(model, &linear->bias, out, name, "bias");
+        add_vector(model, &linear->bias, &linear->dbias, out, name, "bias");
 }
 
 static void list_layer(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
@@ -103,9 +93,12 @@ static void list_stack(vkft_model *model, const vkft_stack_names *names, vkft_st
 {
     const vkft_config *c = &model->config;
     if (names->relative_bias && stack->count) {
+        stack->attention.buckets = c->relative_buckets;
         char module[120];
         snprintf(module, sizeof module, "%s.0.%s", names->layers, names->relative_bias);
-        add_slot(model, module, "weight", c->relative_buckets, c->num_heads)->vector = &stack->attention.bias;
+        struct vkft_model_slot *slot = add_slot(model, module, "weight", c->relative_buckets, c->num_heads);
+        slot->vector = &stack->attention.bias;
+        slot->gradient = &stack->attention.dbias;
     }
     for (uint32_t i = 0; i < stack->count; i++)
         list_layer(model, names, i, &stack->layers[i]);
@@ -215,7 +208,7 @@ static void measure(vkft_model *model, struct vkft_model_slot *slot)
     }
 }
 
-static void set_head(vkft_model *model)
+void vkft_model_set_head(vkft_model *model)
 {
     if (model->config.tie_word_embeddings)
         model->head.w = model->embedding;
@@ -224,7 +217,7 @@ static void set_head(vkft_model *model)
 }
 
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
-                     bool double_quant, vkft_err *err)
+                     bool double_quant, bool trained, vkft_err *err)
 {
     memset(model, 0, sizeof *model);
     model->config = *config;
@@ -261,9 +254,21 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
             slot->dtype = slot->vector ? VKFT_F32 : converted_dtype(model, slot, quant);
             slot->double_quant = slot->dtype == VKFT_NF4 && double_quant;
         }
+        if (trained && slot->dtype == VKFT_NF4) {
+            vkft_fail(err, VKFT_ERR_INPUT, "tensor %s is in 4 bits, and all weights are to be trained; use --quant fp32 with the checkpoint "
+                      "itself", slot->name);
+            goto fail;
+        }
+        if (trained) { /* lies with the optimizer's state */
+            slot->dtype = VKFT_F32;
+            slot->host = false;
+        }
         measure(model, slot);
     }
-    set_head(model);
+    model->trained = trained;
+    if (trained)
+        model->device_bytes = model->host_bytes = 0;
+    vkft_model_set_head(model);
     return true;
 fail:
     vkft_model_free(model);
@@ -322,9 +327,11 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                      vkft_err *err)
 {
+    model->dev = dev;
+    if (model->trained)
+        return true;
     uint64_t limit = vkft_device_get_info(dev)->max_allocation_bytes;
     limit = limit < BUFFER_BYTES ? limit : BUFFER_BYTES;
-    model->dev = dev;
     model->buffers = calloc(model->slot_count, sizeof *model->buffers);
     if (!model->buffers)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading the model");
@@ -348,7 +355,7 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
                 return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");
         }
     }
-    set_head(model);
+    vkft_model_set_head(model);
     return true;
 }
 

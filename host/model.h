@@ -51,6 +51,7 @@ typedef struct vkft_model {
     vkft_module *modules; /* all linear layers in the order in which they run, without the head */
     uint32_t module_count;
 
+    bool trained; /* all of it: full.h has the weights */
     uint64_t device_bytes, host_bytes; /* of the frozen weights */
     uint64_t scratch_bytes;            /* for products with any of them, see matmul.h */
 
@@ -62,15 +63,19 @@ typedef struct vkft_model {
 } vkft_model;
 
 /* Lays out the model. file gives each tensor's type and is checked for missing tensors and shapes; with file NULL the types are those that
- * converting such a checkpoint with `quant` would give. Error: unsupported architecture; missing tensor; shape found and expected. */
+ * converting such a checkpoint with `quant` would give. trained: all weights are to be trained, which are f32 in memory that full.h
+ * manages; nothing is left to load here. Error: unsupported architecture; missing tensor; shape found and expected. */
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
-                     bool double_quant, vkft_err *err);
+                     bool double_quant, bool trained, vkft_err *err);
 
 /* Allocates the buffers and uploads all tensors, verifying their checksums. progress may be NULL; returning false stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context, vkft_err *err);
 
 void vkft_model_free(vkft_model *model);
+
+/* Makes the head the embedding where they are tied; again after either has moved. */
+void vkft_model_set_head(vkft_model *model);
 
 /* Tables by position: rotary (cos, sin) pairs, and the buckets of relative positions. Bytes for this many positions; 0 without any. */
 uint64_t vkft_model_table_bytes(const vkft_model *model, uint32_t positions);

@@ -12,6 +12,19 @@ static double pair_flops(const vkft_attention_shape *shape, uint32_t T, uint32_t
     return 4.0 * T * 0.5 * (longest + 1.0) * shape->Hq * shape->D;
 }
 
+/* The biases' gradient: sums by distance, then by bucket. */
+static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct attention_backward_args args, const vkft_tensor *by_distance,
+                  double flops)
+{
+    uint32_t distances = by_distance->rows;
+    args.dq = vkft_use(g, by_distance);
+    uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_attention_dbias) : 0;
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances * width, shape->Hq, 1, flops);
+    struct bucket_sum_args sum = {.bucket = shape->bucket, .by_distance = vkft_use(g, by_distance), .dbias = shape->dbias,
+                                  .distances = distances, .buckets = shape->buckets, .H = shape->Hq};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1, 1, (double)distances * sum.H);
+}
+
 static void attention_backward(vkft_graph *g, const vkft_op *op)
 {
     const vkft_attention_shape *shape = op->param;
@@ -24,6 +37,8 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1, 1,
                 2.0 * T * q->cols);
 
+    /* All memory is taken before the first address is: what comes later might lie where an operand has ended its life. */
+    vkft_tensor *by_distance = shape->dbias ? vkft_tensor_new(g, 2 * shape->span - 1, shape->Hq) : NULL;
     /* k's and v's gradients are computed together with q's; whether all of them are needed is not worth a variant. */
     q->grad = vkft_tensor_new(g, T, q->cols);
     k->grad = vkft_tensor_new(g, k->rows, k->cols);
@@ -37,6 +52,8 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
     };
     double flops = pair_flops(shape, T, longest);
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1, 1.5 * flops);
+    if (shape->dbias)
+        dbias(g, shape, args, by_distance, flops);
     args.range = op->address[1];
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dkv, &args, sizeof args, k->rows, shape->Hk, 1, 2.0 * flops);
 }

@@ -34,6 +34,12 @@ vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns c)
     return y;
 }
 
+void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float scale)
+{
+    struct column_sum_args args = {.x = vkft_use(g, x), .y = sum, .T = x->rows, .C = x->cols, .scale = scale};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_column_sum, &args, sizeof args, args.C, 1, 1, (double)args.T * args.C);
+}
+
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)
 {
     launch(g, (struct copy_columns_args){.from = vkft_use(g, x), .to = address, .T = x->rows, .n = x->cols, .run = x->cols,

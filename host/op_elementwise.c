@@ -19,16 +19,33 @@ static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct emb
     vkft_launch(g->mm.cmds, kernel, &args, sizeof args, row_threads(g, kernel, args.T), 1, 1, (double)args.T * args.C);
 }
 
+/* What the backward needs travels in the op: ids, gradient of the table, offset and scale. */
+static void embedding_backward(vkft_graph *g, const vkft_op *op)
+{
+    vkft_tensor *dy = op->out->grad;
+    struct embedding_backward_args args = {.ids = op->address[0], .dy = vkft_use(g, dy), .dtable = op->address[1], .T = dy->rows, .C = dy->cols,
+                                           .offset = op->size[0], .scale = op->value};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, row_threads(g, VKFT_KERNEL_embedding_backward, args.T), 1, 1,
+                (double)args.T * args.C);
+}
+
 vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale)
 {
     vkft_tensor *y = vkft_tensor_new(g, T, table->cols);
     launch_embedding(g, table, (struct embedding_args){.ids = ids, .y = vkft_use(g, y), .T = T, .scale = scale});
+    y->needs_grad = table->grad != 0;
+    if (table->grad)
+        vkft_tape_push(g, (vkft_op){.backward = embedding_backward, .out = y, .address = {ids, table->grad}, .value = scale});
     return y;
 }
 
 void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset)
 {
     launch_embedding(g, table, (struct embedding_args){.ids = ids, .y = vkft_use(g, x), .T = x->rows, .offset = offset, .add = 1, .scale = 1.0f});
+    if (!table->grad)
+        return;
+    x->needs_grad = true;
+    vkft_tape_push(g, (vkft_op){.backward = embedding_backward, .out = x, .address = {ids, table->grad}, .size = {offset}, .value = 1.0f});
 }
 
 /* direction 1 rotates forward, -1 back. */

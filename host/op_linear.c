@@ -3,6 +3,8 @@
  *   y  = residual + c (x W^T + b + s z B^T),   z = xd A^T,  xd = dropout(x)
  *   dz = c s dy B;  dB += c s dy^T z;  dA += dz^T xd;  dx += c dy W + mask/(1-p) * (dz A)
  *
+ * and, where they are trained, dW += c dy^T x;  db += c sum_t dy.
+ *
  * z [T,r] is kept for the backward; xd is drawn again from the counter-based generator. The residual's gradient is dy
  * itself: it takes over dy's memory, since nothing reads dy after this op's backward.
  *
@@ -84,6 +86,10 @@ static void backward(vkft_graph *g, const vkft_op *op)
         uint64_t address = vkft_use(g, dx);
         vkft_matmul_nn(&g->mm, x->rows, vkft_use(g, dy), l->w.rows, &l->w, add ? address : 0, address, l->w.cols, op->value);
     }
+    if (l->w.grad)
+        vkft_matmul_tn(&g->mm, l->w.rows, l->w.cols, x->rows, vkft_use(g, dy), l->w.rows, vkft_use(g, x), l->w.grad, l->w.grad, op->value);
+    if (l->dbias)
+        vkft_column_sum(g, dy, l->dbias, op->value);
     if (l->lora.r)
         backward_lora(g, op);
     if (residual && residual->needs_grad)
@@ -104,7 +110,7 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l,
     uint32_t T = x->rows, in = l->w.cols, out = l->w.rows;
     float scale = call.scale != 0 ? call.scale : 1.0f;
     vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, T, out) : vkft_tensor_new(g, T, out);
-    y->needs_grad = x->needs_grad || l->lora.r || (call.residual && call.residual->needs_grad);
+    y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || (call.residual && call.residual->needs_grad);
     if (!call.only_backward) {
         uint64_t added = call.residual ? vkft_use(g, call.residual) : 0;
         if (l->bias) {

@@ -38,6 +38,8 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
         };
         uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_cross_entropy) : 0;
         vkft_launch(g->mm.cmds, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows * width, 1, 1, 10.0 * rows * V);
+        if (backward && head->w.grad)
+            vkft_matmul_tn(&g->mm, V, C, rows, address, V, vkft_use(g, x) + offset, head->w.grad, head->w.grad, head->scale);
         if (backward) {
             uint64_t dx_address = vkft_use(g, dx) + offset;
             vkft_matmul_nn(&g->mm, rows, address, V, &head->w, add ? dx_address : 0, dx_address, C, head->scale);

@@ -1,4 +1,4 @@
-/* RMSNorm and LayerNorm over rows, or over each head of a row. The gains are frozen.
+/* RMSNorm and LayerNorm over rows, or over each head of a row.
  *
  * Source: Zhang & Sennrich 2019, Ba et al. 2016. Test: test_kernels_norm
  */
@@ -12,10 +12,29 @@ static void launch(vkft_graph *g, vkft_kernel kernel, const void *args, uint32_t
     vkft_launch(g->mm.cmds, kernel, args, size, threads, 1, 1, flops);
 }
 
+/* Gradients of gain and bias. Each row's mean and scale come first, so that a column's sum needs no other column. */
+static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft_tensor *x, const vkft_tensor *dy)
+{
+    uint32_t C = norm->width, rows = x->rows * (x->cols / C);
+    vkft_tensor *stats = vkft_tensor_new(g, rows, 2);
+    struct norm_stats_args first = {.x = vkft_use(g, x), .stats = vkft_use(g, stats), .T = rows, .C = C, .eps = norm->eps,
+                                    .layernorm = norm->layernorm};
+    launch(g, VKFT_KERNEL_norm_stats, &first, sizeof first, rows, 4.0 * rows * C);
+    struct norm_gain_backward_args args = {.dy = vkft_use(g, dy), .x = vkft_use(g, x), .stats = vkft_use(g, stats), .dg = norm->dgain,
+                                           .T = rows, .C = C};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 1, 3.0 * rows * C);
+    if (norm->dbias)
+        vkft_column_sum(g, dy, norm->dbias, 1.0f);
+}
+
 static void norm_backward(vkft_graph *g, const vkft_op *op)
 {
     const vkft_norm *norm = op->param;
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
+    if (norm->dgain)
+        parameters_backward(g, norm, x, dy);
+    if (!x->needs_grad)
+        return;
     bool add;
     vkft_tensor *dx = vkft_grad(g, x, &add);
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
@@ -34,7 +53,7 @@ static void norm_backward(vkft_graph *g, const vkft_op *op)
 vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
 {
     vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
-    y->needs_grad = x->needs_grad;
+    y->needs_grad = x->needs_grad || norm->dgain;
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 4.0 * rows * C;
     if (norm->layernorm) {

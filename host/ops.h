@@ -1,6 +1,7 @@
 /* The differentiable operations of a decoder, each a forward that records its launches and puts its backward on the tape.
  *
- * All activations are f32 [T, columns]; frozen weights are in their storage type and produce only the gradient of the input.
+ * All activations are f32 [T, columns]; frozen weights are in their storage type and produce only the gradient of the input; those with the
+ * address of a gradient have it added to there.
  * Formulas stand in shaders/args.h, beside each kernel's arguments.
  */
 #ifndef VKFT_OPS_H
@@ -24,7 +25,7 @@ typedef struct vkft_lora {
 
 typedef struct vkft_linear {
     vkft_weight w; /* [out, in] */
-    uint64_t bias; /* f32 [out], frozen; 0: none */
+    uint64_t bias, dbias; /* f32 [out]; bias 0: none; dbias 0: frozen */
     vkft_lora lora;
 } vkft_linear;
 
@@ -37,15 +38,16 @@ typedef struct vkft_sequence {
     uint32_t longest;     /* upper bound of a range's length, for pacing */
 } vkft_sequence;
 
-/* y = scale * table[ids]; ids u32 [T]. The table is frozen: no gradient. */
+/* y = scale * table[ids]; ids u32 [T]. */
 vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale);
 /* x += table[ids + offset] in place: learned positions. x must not have been read by another op. */
 void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset);
 
-/* Gains and biases are f32 [width], frozen. */
+/* Gains and biases are f32 [width]; gradients 0: frozen. */
 typedef struct vkft_norm {
     bool layernorm;
     uint64_t gain, bias; /* RMSNorm has no bias */
+    uint64_t dgain, dbias;
     uint32_t width;      /* length of the rows that are normalized; divides a tensor's columns */
     float eps;
     float gain_offset; /* RMSNorm multiplies by gain + this */
@@ -57,6 +59,9 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm);
 /* dx += dy for an op whose backward passes its gradient on; x without a gradient yet takes dy's memory over, since nothing reads dy after
  * the op's backward. For one x an op at most. */
 void vkft_grad_pass(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy);
+
+/* sum += scale * the sum of x's rows; sum f32 [columns]. */
+void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float scale);
 
 typedef struct vkft_linear_call {
     vkft_tensor *residual; /* added to the result; NULL for none */
@@ -81,7 +86,8 @@ typedef struct vkft_attention_shape {
     float scale;
     float softcap; /* 0: none; else scores become softcap * tanh(score / softcap) */
     /* Biases by relative position; span 0: none. */
-    uint64_t bias;   /* f32 [buckets,Hq] */
+    uint64_t bias, dbias; /* f32 [buckets,Hq]; dbias 0: frozen */
+    uint32_t buckets;
     uint64_t bucket; /* u32 [2*span - 1]: of distances key - query from 1 - span on */
     uint32_t span;
 } vkft_attention_shape;

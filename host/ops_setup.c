@@ -11,7 +11,8 @@ static const vkft_kernel elementwise[] = {
 
 void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap, bool relative)
 {
-    static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv};
+    static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv,
+                                           VKFT_KERNEL_attention_dbias};
     const uint32_t constants[] = {head_dim, softcap, relative};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
         vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, constants, 3);

@@ -17,7 +17,7 @@ static void record(vkft_optimizer *opt)
                 VKFT_OPTIMIZER_PARTS);
     struct adamw_args adamw = {
         .p = opt->p.address, .g = opt->g.address, .m = opt->m.address, .v = opt->v.address, .step = opt->step.address,
-        .n = n, .beta1 = (float)opt->adamw.beta1, .beta2 = (float)opt->adamw.beta2,
+        .n = n, .decayed = opt->decayed, .beta1 = (float)opt->adamw.beta1, .beta2 = (float)opt->adamw.beta2,
         .epsilon = (float)opt->adamw.epsilon, .weight_decay = (float)opt->adamw.weight_decay,
     };
     vkft_launch(cmds, VKFT_KERNEL_adamw, &adamw, sizeof adamw, n, 1, 1, 16.0 * n);
@@ -25,18 +25,19 @@ static void record(vkft_optimizer *opt)
     vkft_launch(cmds, VKFT_KERNEL_fill, &clear, sizeof clear, n, 1, 1, n);
 }
 
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, uint64_t floats, const vkft_adamw *adamw, vkft_err *err)
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, uint64_t floats, uint64_t decayed, const vkft_adamw *adamw, vkft_err *err)
 {
     memset(opt, 0, sizeof *opt);
     if (floats > UINT32_MAX)
-        return vkft_fail(err, VKFT_ERR_INPUT, "the adapter has %llu parameters; at most %u are supported: lower --lora-r",
+        return vkft_fail(err, VKFT_ERR_INPUT, "there are %llu parameters to train; at most %u are supported: train an adapter, or one of lower --lora-r",
                          (unsigned long long)floats, UINT32_MAX);
     opt->dev = dev;
     opt->adamw = *adamw;
     opt->n = (uint32_t)floats;
+    opt->decayed = (uint32_t)decayed;
     uint64_t bytes = floats * sizeof(float);
-    if (vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "adapter parameters", &opt->p, err) &&
-        vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "adapter gradients", &opt->g, err) &&
+    if (vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &opt->p, err) &&
+        vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "gradients", &opt->g, err) &&
         vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "first moments", &opt->m, err) &&
         vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "second moments", &opt->v, err) &&
         vkft_buffer_new(dev, VKFT_OPTIMIZER_PARTS * sizeof(float), VKFT_MEMORY_DEVICE, "gradient norm", &opt->partial, err) &&

@@ -15,7 +15,7 @@ typedef struct vkft_adamw {
 typedef struct vkft_optimizer {
     vkft_device *dev;
     vkft_adamw adamw;
-    uint32_t n;
+    uint32_t n, decayed; /* weight decay is for the first `decayed` */
     vkft_buffer p, g, m, v, partial;
     vkft_buffer step; /* host memory, struct step_state */
     vkft_commands *update;
@@ -24,7 +24,7 @@ typedef struct vkft_optimizer {
 #define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
 
 /* Parameters and moments are uninitialized (see vkft_optimizer_set); gradients are zero. */
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, uint64_t floats, const vkft_adamw *adamw, vkft_err *err);
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, uint64_t floats, uint64_t decayed, const vkft_adamw *adamw, vkft_err *err);
 void vkft_optimizer_free(vkft_optimizer *opt);
 
 static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer *opt)

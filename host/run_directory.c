@@ -1,4 +1,4 @@
-/* The output directory of a run: opening, log, best and final adapter. Checkpoints are in checkpoint.c. */
+/* The output directory of a run: opening, log, best and final result. Checkpoints are in checkpoint.c. */
 #include "run_directory.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ static bool remove_old_run(const vkft_run_directory *run, vkft_err *err)
     sweep s = {run, false, err};
     if (!vkft_directory_list(run->path, sweep_entry, &s, err))
         return false;
-    static const char *const files[] = {LOG_NAME, "adapter_model.safetensors", "adapter_config.json"};
+    static const char *const files[] = {LOG_NAME, "adapter_model.safetensors", "adapter_config.json", "model.safetensors"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = join(run, files[i], err);
         if (!path)
@@ -74,8 +74,11 @@ bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool res
     char *newest = NULL;
     if (!vkft_directory_create(path, err) || !vkft_run_directory_newest(path, &newest, err))
         return false;
-    bool finished = has_file(run, "adapter_model.safetensors"), begun = newest != NULL;
+    bool whole = has_file(run, "model.safetensors") || has_file(run, "model.safetensors.index.json") || has_file(run, "pytorch_model.bin");
+    bool finished = has_file(run, "adapter_model.safetensors") || whole, begun = newest != NULL;
     free(newest);
+    if (whole && !has_file(run, LOG_NAME)) /* a model that no run made is never written over */
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s holds a model; use another --output-dir", path);
     if (overwrite && !resuming) {
         if (!remove_old_run(run, err))
             return false;
@@ -147,7 +150,7 @@ bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *histor
     return ok;
 }
 
-bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_adapter *adapter, vkft_err *err)
+bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver, vkft_err *err)
 {
     char name[48];
     snprintf(name, sizeof name, "best-%llu", (unsigned long long)step);
@@ -155,21 +158,18 @@ bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step,
     snprintf(name, sizeof name, "best-%llu.tmp", (unsigned long long)step);
     char *temporary = join(run, name, err);
     bool ok = final && temporary && vkft_directory_remove(temporary, err) && vkft_directory_create(temporary, err) &&
-              vkft_adapter_write(temporary, adapter, err) && vkft_directory_remove(final, err) &&
+              saver->write(saver->context, temporary, err) && vkft_directory_remove(final, err) &&
               vkft_directory_rename(temporary, final, err);
     free(final);
     free(temporary);
     return ok;
 }
 
-bool vkft_run_directory_read_best(const vkft_run_directory *run, uint64_t step, vkft_adapter *adapter, vkft_err *err)
+char *vkft_run_directory_best(const vkft_run_directory *run, uint64_t step, vkft_err *err)
 {
     char name[48];
     snprintf(name, sizeof name, "best-%llu", (unsigned long long)step);
-    char *path = join(run, name, err);
-    bool ok = path && vkft_adapter_read(path, adapter, err);
-    free(path);
-    return ok;
+    return join(run, name, err);
 }
 
 static bool write_text(const vkft_run_directory *run, const char *name, const char *text, size_t length, vkft_err *err)
@@ -193,22 +193,13 @@ static bool write_tokenizer(const vkft_run_directory *run, const vkft_model_file
     return true;
 }
 
-bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_adapter *adapter, const vkft_model_file *model,
+bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model, const char *readme,
                                const cJSON *summary, vkft_err *err)
 {
-    char readme[2048];
-    int length = snprintf(readme, sizeof readme,
-                          "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
-                          "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
-                          "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
-                          "    vkft generate --model BASE --adapter . --prompt \"...\"\n",
-                          adapter->config.base_model_name_or_path, adapter->config.r, (double)adapter->config.lora_alpha);
     char *text = cJSON_Print(summary);
-    bool ok = text && length > 0 && (size_t)length < sizeof readme;
-    if (!ok)
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while finishing the run");
-    ok = ok && write_tokenizer(run, model, err) && write_text(run, "README.md", readme, (size_t)length, err) &&
-         write_text(run, "vkft.json", text, strlen(text), err) && vkft_adapter_write(run->path, adapter, err);
+    bool ok = text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while finishing the run");
+    ok = ok && write_tokenizer(run, model, err) && write_text(run, "README.md", readme, strlen(readme), err) &&
+         write_text(run, "vkft.json", text, strlen(text), err) && saver->write(saver->context, run->path, err);
     cJSON_free(text);
     return ok;
 }

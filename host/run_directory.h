@@ -1,9 +1,9 @@
 /* What a run leaves on disk: the log, checkpoints that are complete or absent, the best adapter, the final adapter.
  *
  *   OUT/trainer_log.jsonl                     one object per logged step
- *   OUT/checkpoint-N/                         adapter, optimizer.safetensors, trainer_state.json, vkft_state.json
- *   OUT/best-N/                               adapter with the lowest validation loss, while the run goes on
- *   OUT/adapter_model.safetensors ...         the finished run
+ *   OUT/checkpoint-N/                         adapter or model, optimizer.safetensors, trainer_state.json, vkft_state.json
+ *   OUT/best-N/                               the same with the lowest validation loss, while the run goes on
+ *   OUT/adapter_model.safetensors ...         the finished run; model.safetensors ... when all weights were trained
  *
  * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always whole.
  */
@@ -15,7 +15,6 @@
 
 #include <cjson/cJSON.h>
 
-#include "adapter.h"
 #include "model_file.h"
 #include "train.h"
 
@@ -28,6 +27,12 @@ typedef struct vkft_run_state {
     uint32_t bad_evals;     /* evaluations since the best one */
     cJSON *history;         /* array of log rows */
 } vkft_run_state;
+
+/* What was trained, as files in a directory: an adapter, or a whole model. */
+typedef struct vkft_saver {
+    bool (*write)(const void *context, const char *dir, vkft_err *err);
+    const void *context;
+} vkft_saver;
 
 typedef struct vkft_run_directory {
     const char *path;
@@ -50,7 +55,7 @@ bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row,
 bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *history, vkft_err *err);
 
 typedef struct vkft_checkpoint {
-    const vkft_adapter *adapter;
+    vkft_saver saver;
     const float *m, *v; /* flat, `floats` long */
     uint64_t floats;
     const vkft_run_state *state;
@@ -62,17 +67,18 @@ typedef struct vkft_checkpoint {
 /* Writes checkpoint-N, then removes all but the newest `keep` checkpoints (0: keep all) and outdated best-N. */
 bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *checkpoint, uint32_t keep, vkft_err *err);
 
-/* Reads a checkpoint directory. adapter, m, v (length floats) and state->history are filled; the fingerprint must agree.
+/* Reads a checkpoint directory, except what the saver wrote. m, v (length floats) and state->history are filled; the fingerprint must agree.
  * Error: a file that is missing or wrong; the first value in which the runs differ. */
-bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, vkft_adapter *adapter, float *m,
-                          float *v, vkft_run_state *state, vkft_err *err);
+bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v, vkft_run_state *state,
+                          vkft_err *err);
 
 /* OUT/best-<step>/ */
-bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_adapter *adapter, vkft_err *err);
-bool vkft_run_directory_read_best(const vkft_run_directory *run, uint64_t step, vkft_adapter *adapter, vkft_err *err);
+bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver, vkft_err *err);
+/* Its path, malloc'ed. */
+char *vkft_run_directory_best(const vkft_run_directory *run, uint64_t step, vkft_err *err);
 
-/* The finished run: adapter, the tokenizer's files, README.md and vkft.json (an object). */
-bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_adapter *adapter, const vkft_model_file *model,
+/* The finished run: what was trained, the tokenizer's files, README.md (this text) and vkft.json (an object). */
+bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model, const char *readme,
                                const cJSON *summary, vkft_err *err);
 
 #endif

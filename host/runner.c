@@ -9,10 +9,12 @@
 #include "file_io.h"
 #include "rope.h"
 
+#define UNPLACED 4096u /* an address while there is no device: not 0, which would say that there is no such thing */
+
 const char *vkft_plan_item_name(vkft_plan_item item)
 {
     static const char *const names[VKFT_ITEM_COUNT] = {
-        "frozen weights", "adapter parameters", "adapter gradients", "optimizer state", "activations", "decode scratch",
+        "frozen weights", "trained parameters", "gradients", "optimizer state", "activations", "decode scratch",
         "input embedding (host)", "batch (host)", "position tables (host)",
     };
     return names[item];
@@ -71,7 +73,7 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
         snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used", runner->config.wrapper, runner->config.model_type);
         observer->message(observer->context, line);
     }
-    if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant, err) &&
+    if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant, source->full, err) &&
         (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) && vkft_graph_init(&runner->train.graph) &&
         vkft_graph_init(&runner->eval.graph))
         return true;
@@ -87,13 +89,13 @@ bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat,
         return true;
     if (!vkft_adapter_read(dir, &adapter, err))
         return false;
-    bool ok = vkft_lora_choose_from(&runner->lora, &runner->model, &adapter, err);
+    bool ok = vkft_lora_choose_from(&runner->trained.lora, &runner->model, &adapter, err);
     if (ok) {
-        *flat = malloc((runner->lora.floats + 1) * sizeof **flat);
+        *flat = malloc((runner->trained.lora.floats + 1) * sizeof **flat);
         ok = *flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
     }
     if (ok)
-        vkft_lora_import(&runner->lora, &adapter, *flat);
+        vkft_lora_import(&runner->trained.lora, &adapter, *flat);
     vkft_adapter_free(&adapter);
     return ok || vkft_fail_context(err, "%s", dir);
 }
@@ -130,20 +132,21 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
     runner->limits = *limits;
     runner->training = training;
     runner->checkpointing = checkpointing;
-    uint64_t adapter = runner->lora.floats * sizeof(float);
+    uint64_t trained = vkft_trained_floats(&runner->trained) * sizeof(float);
     plan->bytes[VKFT_ITEM_WEIGHTS] = runner->model.device_bytes;
     plan->bytes[VKFT_ITEM_EMBEDDING] = runner->model.host_bytes;
     plan->bytes[VKFT_ITEM_SCRATCH] = runner->model.scratch_bytes;
-    plan->bytes[VKFT_ITEM_PARAMETERS] = adapter;
+    plan->bytes[VKFT_ITEM_PARAMETERS] = trained;
     plan->bytes[VKFT_ITEM_TABLES] = vkft_model_table_bytes(&runner->model, limits->positions);
     plan->bytes[VKFT_ITEM_BATCH] = vkft_batch_bytes(limits) + sizeof(struct step_state);
     if (training) {
-        plan->bytes[VKFT_ITEM_GRADIENTS] = adapter;
-        plan->bytes[VKFT_ITEM_OPTIMIZER] = 2 * adapter + VKFT_OPTIMIZER_PARTS * sizeof(float);
+        plan->bytes[VKFT_ITEM_GRADIENTS] = trained;
+        plan->bytes[VKFT_ITEM_OPTIMIZER] = 2 * trained + VKFT_OPTIMIZER_PARTS * sizeof(float);
     }
     runner->batch = (vkft_batch){.limits = *limits, .tokens = limits->tokens, .source_tokens = limits->source_tokens,
                                   .rows = limits->rows};
-    vkft_lora_bind(&runner->lora, 0, 0);
+    vkft_trained_bind(&runner->trained, UNPLACED, UNPLACED);
+    vkft_model_set_tables(&runner->model, UNPLACED, limits->positions);
     if ((training && !plan_pass(runner, &runner->train, err)) || !plan_pass(runner, &runner->eval, err))
         return false;
     for (vkft_plan_item i = 0; i < VKFT_ITEM_COUNT; i++)
@@ -184,10 +187,11 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
     vkft_device *dev = runner->dev;
     uint64_t bytes = runner->plan.bytes[VKFT_ITEM_PARAMETERS];
     if (runner->training) {
-        if (!vkft_optimizer_init(&runner->optimizer, dev, runner->lora.floats, adamw, err) ||
+        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trained_floats(&runner->trained), vkft_trained_decayed(&runner->trained), adamw,
+                                 err) ||
             !vkft_optimizer_set(&runner->optimizer, parameters, NULL, NULL, err))
             return false;
-        vkft_lora_bind(&runner->lora, runner->optimizer.p.address, runner->optimizer.g.address);
+        vkft_trained_bind(&runner->trained, runner->optimizer.p.address, runner->optimizer.g.address);
         runner->train.graph.step = runner->eval.graph.step = runner->optimizer.step.address;
         return true;
     }
@@ -196,10 +200,10 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
     runner->eval.graph.step = runner->step.address;
     if (bytes == 0)
         return true;
-    if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "adapter parameters", &runner->parameters, err) ||
+    if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &runner->parameters, err) ||
         !vkft_buffer_write(dev, &runner->parameters, 0, parameters, bytes, err))
         return false;
-    vkft_lora_bind(&runner->lora, runner->parameters.address, 0);
+    vkft_trained_bind(&runner->trained, runner->parameters.address, 0);
     return true;
 }
 
@@ -255,7 +259,7 @@ void vkft_runner_close(vkft_runner *runner)
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             vkft_buffer_free(runner->dev, buffers[i]);
     }
-    vkft_lora_free(&runner->lora);
+    vkft_trained_free(&runner->trained);
     vkft_model_free(&runner->model);
     vkft_model_text_free(&runner->text);
     vkft_model_file_close(runner->file);

@@ -8,14 +8,14 @@
 
 #include "batch.h"
 #include "decoder.h"
-#include "lora.h"
 #include "model_text.h"
 #include "optimizer.h"
+#include "trained.h"
 #include "train.h"
 
 typedef enum vkft_plan_item {
     VKFT_ITEM_WEIGHTS,
-    VKFT_ITEM_PARAMETERS, /* adapters */
+    VKFT_ITEM_PARAMETERS, /* adapters, or all weights */
     VKFT_ITEM_GRADIENTS,
     VKFT_ITEM_OPTIMIZER,
     VKFT_ITEM_ACTIVATIONS,
@@ -54,7 +54,7 @@ typedef struct vkft_runner {
     vkft_config config;
     vkft_model_text text; /* tokenizer and chat template */
     vkft_model model;
-    vkft_lora_set lora;
+    vkft_trained trained;
     vkft_memory_plan plan;
     vkft_batch_limits limits;
     bool training, checkpointing;
@@ -77,20 +77,21 @@ typedef struct vkft_runner_source {
     bool quant_given, double_quant;
     const char *chat_template; /* a file that goes before the model's own, or NULL */
     bool only_config;
+    bool full; /* all weights are to be trained */
 } vkft_runner_source;
 
 bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
                       vkft_err *err);
 
-/* Chooses the modules of the adapter in dir (NULL: none) and returns its parameters, f32 [lora.floats], malloc'ed. */
+/* Chooses the modules of the adapter in dir (NULL: none) and returns its parameters, f32 [floats], malloc'ed. */
 bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat, vkft_err *err);
 
 /* Computes plan for batches within the limits. training: gradients, optimizer state. Needs no device. */
 bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
                       vkft_err *err);
 
-/* Opens the device, compares the plan with what is free, allocates and uploads. adamw may be NULL when not training. parameters: the adapters'
- * initial values, f32 [lora.floats]; NULL when there are none. */
+/* Opens the device, compares the plan with what is free, allocates and uploads. adamw may be NULL when not training. parameters: the
+ * initial values of what is trained, f32 [floats]; NULL when there is nothing. */
 bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
                        uint64_t seed, const vkft_train_observer *observer, vkft_err *err);
 void vkft_runner_close(vkft_runner *runner);

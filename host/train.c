@@ -2,6 +2,7 @@
 #include "trainer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -93,26 +94,40 @@ static double epoch_of(const vkft_trainer *t, uint64_t steps)
     return (double)steps / (double)t->steps_per_epoch;
 }
 
-static bool get_adapter(vkft_trainer *t, bool moments, vkft_adapter *adapter, vkft_err *err)
+/* Copies what was trained to t->flat. */
+static bool get_trained(vkft_trainer *t, bool moments, vkft_err *err)
+{
+    return vkft_optimizer_get(&t->runner.optimizer, t->flat, moments ? t->flat_m : NULL, moments ? t->flat_v : NULL, err);
+}
+
+static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
 {
     const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
-    return vkft_optimizer_get(&t->runner.optimizer, t->flat, moments ? t->flat_m : NULL, moments ? t->flat_v : NULL, err) &&
-           vkft_lora_export(&t->runner.lora, t->flat, base, adapter, err);
+    return vkft_trained_write(&t->runner.trained, t->flat, t->runner.file, base, dtype, dir, err);
+}
+
+/* While a run goes on nothing may be rounded; what it ends with has the checkpoint's own type. */
+static bool write_exactly(const void *context, const char *dir, vkft_err *err)
+{
+    return write_as(context, VKFT_F32, dir, err);
+}
+
+static bool write_final(const void *context, const char *dir, vkft_err *err)
+{
+    const vkft_trainer *t = context;
+    return write_as(t, t->runner.config.dtype, dir, err);
 }
 
 static bool save(vkft_trainer *t, vkft_err *err)
 {
-    vkft_adapter adapter = {0};
-    if (!get_adapter(t, true, &adapter, err))
+    if (!get_trained(t, true, err))
         return false;
     vkft_checkpoint checkpoint = {
-        .adapter = &adapter, .m = t->flat_m, .v = t->flat_v, .floats = t->runner.lora.floats, .state = &t->state,
+        .saver = {write_exactly, t}, .m = t->flat_m, .v = t->flat_v, .floats = vkft_trained_floats(&t->runner.trained), .state = &t->state,
         .fingerprint = t->fingerprint, .max_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
         .num_train_epochs = t->options->num_train_epochs,
     };
-    bool ok = vkft_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
-    vkft_adapter_free(&adapter);
-    return ok;
+    return vkft_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
 }
 
 static uint64_t memory_held(const vkft_trainer *t)
@@ -172,10 +187,7 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     t->state.best_step = t->state.step;
     if (!o->load_best_model_at_end)
         return true;
-    vkft_adapter adapter = {0};
-    bool ok = get_adapter(t, false, &adapter, err) && vkft_run_directory_write_best(&t->run, t->state.step, &adapter, err);
-    vkft_adapter_free(&adapter);
-    return ok;
+    return get_trained(t, false, err) && vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
 }
 
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
@@ -223,23 +235,15 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
 
 static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
 {
-    vkft_adapter adapter = {0};
     vkft_run_state state;
-    if (!vkft_checkpoint_read(path, t->runner.lora.floats, t->fingerprint, &adapter, t->flat_m, t->flat_v, &state, err))
+    uint64_t floats = vkft_trained_floats(&t->runner.trained);
+    if (!vkft_checkpoint_read(path, floats, t->fingerprint, t->flat_m, t->flat_v, &state, err))
         return false;
     cJSON_Delete(t->state.history);
     t->state = state;
-    vkft_lora_set check = {0};
-    bool ok = vkft_lora_choose_from(&check, &t->runner.model, &adapter, err);
-    if (ok && (check.floats != t->runner.lora.floats || check.count != t->runner.lora.count))
-        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint's adapter has other modules than --lora-target-modules", path);
-    if (ok) {
-        vkft_lora_import(&t->runner.lora, &adapter, t->flat);
-        ok = vkft_optimizer_set(&t->runner.optimizer, t->flat, t->flat_m, t->flat_v, err) &&
-             vkft_run_directory_restore_log(&t->run, t->state.history, err);
-    }
-    vkft_lora_free(&check);
-    vkft_adapter_free(&adapter);
+    bool ok = vkft_trained_read(&t->runner.trained, path, t->flat, err) &&
+              vkft_optimizer_set(&t->runner.optimizer, t->flat, t->flat_m, t->flat_v, err) &&
+              vkft_run_directory_restore_log(&t->run, t->state.history, err);
     if (ok)
         vkft_trainer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
     return ok;
@@ -287,20 +291,50 @@ static cJSON *summarize(const vkft_trainer *t)
     return root;
 }
 
+static char *make_readme(const vkft_trainer *t)
+{
+    static const char adapter[] = "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
+                                  "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
+                                  "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
+                                  "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
+    static const char full[] = "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
+                               "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
+                               "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
+    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
+    const vkft_lora_set *lora = &t->runner.trained.lora;
+    size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
+    char *text = malloc(size);
+    if (text && t->runner.trained.full.model)
+        snprintf(text, size, full, base);
+    else if (text)
+        snprintf(text, size, adapter, base, lora->r, (double)lora->alpha);
+    return text;
+}
+
+/* Takes what the best evaluation kept, if asked to, else what the last step left. */
+static bool choose_result(vkft_trainer *t, vkft_err *err)
+{
+    if (!t->options->load_best_model_at_end || !isfinite(t->state.best_eval_loss))
+        return get_trained(t, false, err);
+    char *path = vkft_run_directory_best(&t->run, t->state.best_step, err);
+    bool ok = path && vkft_trained_read(&t->runner.trained, path, t->flat, err);
+    free(path);
+    if (ok)
+        vkft_trainer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
+                         t->runner.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step, t->state.best_eval_loss);
+    return ok;
+}
+
 static bool finish(vkft_trainer *t, vkft_err *err)
 {
-    vkft_adapter adapter = {0};
-    bool best = t->options->load_best_model_at_end && isfinite(t->state.best_eval_loss);
-    if (!(best ? vkft_run_directory_read_best(&t->run, t->state.best_step, &adapter, err)
-               : get_adapter(t, false, &adapter, err)))
+    if (!choose_result(t, err))
         return false;
-    if (best)
-        vkft_trainer_say(t->observer, "the adapter of step %llu has the lowest validation loss, %.6f",
-                         (unsigned long long)t->state.best_step, t->state.best_eval_loss);
     cJSON *summary = summarize(t);
-    bool ok = vkft_run_directory_finish(&t->run, &adapter, t->runner.file, summary, err);
+    char *readme = make_readme(t);
+    bool ok = (summary && readme) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while finishing the run");
+    ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->runner.file, readme, summary, err);
     cJSON_Delete(summary);
-    vkft_adapter_free(&adapter);
+    free(readme);
     return ok;
 }
 
@@ -338,9 +372,11 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->runner.dev);
     vkft_trainer_say(t->observer, "device: %s (%s)", info->name, info->driver);
-    vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in adapters on %u modules",
-                     (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
-                     (unsigned long long)t->runner.lora.parameters, t->runner.lora.count);
+    char where[64] = "all weights";
+    if (!t->runner.trained.full.model)
+        snprintf(where, sizeof where, "adapters on %u modules", t->runner.trained.lora.count);
+    vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s", (unsigned long long)t->total_steps,
+                     o->gradient_accumulation_steps, o->batch_size, (unsigned long long)vkft_trained_parameters(&t->runner.trained), where);
     vkft_data_show_sample(t->runner.text.tokenizer, t->train.samples[0], "first sample", t->observer);
     double started = now_seconds();
     uint64_t tokens = t->state.tokens;

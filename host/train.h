@@ -15,6 +15,11 @@ typedef enum vkft_scheduler {
     VKFT_SCHEDULE_COSINE,
 } vkft_scheduler;
 
+typedef enum vkft_fine_tune {
+    VKFT_FINE_TUNE_LORA,
+    VKFT_FINE_TUNE_FULL, /* all weights */
+} vkft_fine_tune;
+
 /* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
@@ -40,6 +45,8 @@ typedef struct vkft_train_options {
     bool quant_given; /* the user asked for it; otherwise a .vkft file is taken as it is */
     bool double_quant;
     const char *compute_dtype; /* "auto", "fp32", ...; what the kernels cannot do is an error */
+
+    vkft_fine_tune fine_tune_type;
 
     uint32_t lora_r;
     float lora_alpha;

@@ -62,8 +62,8 @@ bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err)
         return true;
     }
     print_items(plan);
-    printf("for batches of at most %u tokens, %u of them trained; %llu adapter parameters\n", t->runner.limits.tokens,
-           t->runner.limits.rows, (unsigned long long)t->runner.lora.parameters);
+    printf("for batches of at most %u tokens, %u of them trained; %llu trained parameters\n", t->runner.limits.tokens,
+           t->runner.limits.rows, (unsigned long long)vkft_trained_parameters(&t->runner.trained));
     vkft_device *dev = vkft_device_open(t->options->device, err);
     if (!dev) {
         printf("no device to compare with: %s\n", err->message);

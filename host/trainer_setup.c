@@ -98,27 +98,40 @@ static bool open_data(vkft_trainer *t, vkft_err *err)
            (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
 }
 
-/* The adapter set, and initial parameters in t->flat. */
-static bool choose_adapter(vkft_trainer *t, vkft_err *err)
+/* The modules of the adapter, new or that of --init-adapter, whose parameters go to *init. */
+static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_runner *r = &t->runner;
+    if (o->init_adapter)
+        return vkft_adapter_read(o->init_adapter, init, err) && vkft_lora_choose_from(&r->trained.lora, &r->model, init, err);
+    return vkft_lora_choose(&r->trained.lora, &r->model, o->lora_target_modules, o->lora_r, o->lora_alpha, o->lora_dropout, err);
+}
+
+/* What is trained, and its initial values in t->flat. */
+static bool choose_trained(vkft_trainer *t, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     vkft_runner *r = &t->runner;
     vkft_adapter init = {0};
-    bool ok = o->init_adapter ? vkft_adapter_read(o->init_adapter, &init, err) &&
-                                    vkft_lora_choose_from(&r->lora, &r->model, &init, err)
-                              : vkft_lora_choose(&r->lora, &r->model, o->lora_target_modules, o->lora_r, o->lora_alpha,
-                                                 o->lora_dropout, err);
+    bool full = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
+    if (full && o->init_adapter)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--init-adapter continues an adapter, and --fine-tune-type full trains none");
+    bool ok = full ? vkft_full_layout(&r->trained.full, &r->model, err) : choose_adapter(t, &init, err);
+    uint64_t floats = vkft_trained_floats(&r->trained);
     if (ok && !o->dry_run) {
-        t->flat = malloc(3 * r->lora.floats * sizeof *t->flat);
-        ok = t->flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
+        t->flat = malloc(3 * floats * sizeof *t->flat);
+        ok = t->flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for what is trained");
     }
     if (ok && t->flat) {
-        t->flat_m = t->flat + r->lora.floats;
-        t->flat_v = t->flat_m + r->lora.floats;
-        if (o->init_adapter)
-            vkft_lora_import(&r->lora, &init, t->flat);
+        t->flat_m = t->flat + floats;
+        t->flat_v = t->flat_m + floats;
+        if (full)
+            ok = vkft_full_init(&r->trained.full, r->file, t->flat, err);
+        else if (o->init_adapter)
+            vkft_lora_import(&r->trained.lora, &init, t->flat);
         else
-            vkft_lora_init(&r->lora, o->seed, t->flat);
+            vkft_lora_init(&r->trained.lora, o->seed, t->flat);
     }
     vkft_adapter_free(&init);
     return ok;
@@ -174,8 +187,8 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     cJSON_AddNumberToObject(f, "data tokens", (double)t->data.tokens);
     cJSON_AddNumberToObject(f, "--batch-size", o->batch_size);
     cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
-    cJSON_AddNumberToObject(f, "--lora-r", t->runner.lora.r);
-    cJSON_AddNumberToObject(f, "adapter parameters", (double)t->runner.lora.parameters);
+    cJSON_AddNumberToObject(f, "--lora-r", t->runner.trained.lora.r);
+    cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trained_parameters(&t->runner.trained));
     cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
     cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
     cJSON_AddBoolToObject(f, "--packing", o->data.packing);
@@ -189,15 +202,18 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->options = options;
     t->observer = observer;
     t->state.best_eval_loss = NAN;
+    bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
     vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
                                  .double_quant = options->double_quant,
                                  .chat_template = options->data.chat_template,
-                                 .only_config = options->dry_run && !options->data.path};
+                                 .only_config = options->dry_run && !options->data.path, .full = full};
+    if (full && !options->quant_given)
+        source.quant = VKFT_QUANT_NONE;
     if (!check_options(options, err) || !vkft_runner_open(&t->runner, &source, observer, err))
         return false;
     vkft_batch_limits limits;
     t->runner.profile = options->profile;
-    if (!(options->data.path ? open_data(t, err) : true) || !choose_adapter(t, err) || !limits_of(t, &limits, err) ||
+    if (!(options->data.path ? open_data(t, err) : true) || !choose_trained(t, err) || !limits_of(t, &limits, err) ||
         !vkft_runner_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
         return false;
     schedule(t);

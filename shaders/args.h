@@ -296,7 +296,7 @@ struct clip_args {
     float max_norm;
 };
 
-/* adamw (PyTorch): g' = step.clip * g; p -= lr*weight_decay*p; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2;
+/* adamw (PyTorch): g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2;
  * p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps). lr and the two corrections come from step. n elements, flat. */
 struct adamw_args {
     ADDR(F32) p;
@@ -304,7 +304,7 @@ struct adamw_args {
     ADDR(F32) m;
     ADDR(F32) v;
     ADDR(F32) step;
-    uint n;
+    uint n, decayed;
     float beta1, beta2, epsilon, weight_decay;
 };
 
@@ -332,6 +332,54 @@ struct add_args {
     ADDR(F32) b;
     ADDR(F32) y;
     uint n;
+};
+
+/* column_sum: y[c] += scale * sum_t x[t,c], in order; x [T,C]. One invocation a column. */
+struct column_sum_args {
+    ADDR(F32) x;
+    ADDR(F32) y;
+    uint T, C;
+    float scale;
+};
+
+/* norm_stats: stats[t] = (m, s) of row t as rmsnorm (m = 0) or, with layernorm != 0, layernorm have them; x [T,C], stats [T,2].
+ * One workgroup a row. */
+struct norm_stats_args {
+    ADDR(F32) x;
+    ADDR(F32) stats;
+    uint T, C;
+    float eps;
+    uint layernorm;
+};
+
+/* norm_gain_backward: dg[c] += sum_t dy[t,c] (x[t,c] - m_t) s_t, in order. One invocation a column. */
+struct norm_gain_backward_args {
+    ADDR(F32) dy;
+    ADDR(F32) x;
+    ADDR(F32) stats;
+    ADDR(F32) dg;
+    uint T, C;
+};
+
+/* embedding_backward: dtable[ids[t] + offset] += scale * sum of dy[u] over all u with ids[u] = ids[t], in order; done by the first such t.
+ * dtable [V,C] f32, dy [T,C]. One workgroup a row. */
+struct embedding_backward_args {
+    ADDR(U32) ids;
+    ADDR(F32) dy;
+    ADDR(F32) dtable;
+    uint T, C;
+    uint offset;
+    float scale;
+};
+
+/* attention_dbias: by_distance[d,h] = sum over t with s = t + d + 1 - span in range[t] of p_ts (do[t,h].v[s,g] - delta[t,h]), d < 2*span - 1.
+ * One workgroup a distance and head. Arguments are those of the other backward kernels; dq is by_distance [2*span - 1, Hq].
+ * bucket_sum: dbias[b,h] += sum over d with bucket[d] = b of by_distance[d,h], in order. One invocation an element. */
+struct bucket_sum_args {
+    ADDR(U32) bucket;
+    ADDR(F32) by_distance;
+    ADDR(F32) dbias;
+    uint distances, buckets, H;
 };
 
 /* What changes from step to step, in a small buffer that the kernels read, so that recorded commands can be reused.

@@ -187,7 +187,7 @@ static void test_adamw(void **state)
         step = (struct step_state){.lr = (float)lr, .correction1 = (float)(1 - pow(beta1, t)),
                                    .correction2_sqrt = (float)sqrt(1 - pow(beta2, t)), .clip = (float)clip};
         vkft_guarded bg = vkft_guarded_floats(f, g, N), bs = step_buffer(f, &step);
-        struct adamw_args args = {.p = bp.address, .g = bg.address, .m = bm.address, .v = bv.address, .step = bs.address, .n = N,
+        struct adamw_args args = {.decayed = UINT32_MAX, .p = bp.address, .g = bg.address, .m = bm.address, .v = bv.address, .step = bs.address, .n = N,
                                   .beta1 = (float)beta1, .beta2 = (float)beta2, .epsilon = (float)epsilon, .weight_decay = (float)decay};
         vkft_kernel_run(f, VKFT_KERNEL_adamw, &args, sizeof args, N, 1);
         vkft_guarded_free(f, &bg);

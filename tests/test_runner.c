@@ -31,9 +31,9 @@ static void check_variant(const char *dir, vkft_quant quant, bool checkpointing)
     vkft_train_observer quiet = {0};
     vkft_runner_source source = {.model = dir, .quant = quant, .quant_given = true, .double_quant = true};
     expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
-    expect_ok(vkft_lora_choose(&runner.lora, &runner.model, "all-linear", 4, 8, 0, &err));
-    float *flat = calloc(runner.lora.floats, sizeof *flat);
-    vkft_lora_init(&runner.lora, 1, flat);
+    expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, "all-linear", 4, 8, 0, &err));
+    float *flat = calloc(runner.trained.lora.floats, sizeof *flat);
+    vkft_lora_init(&runner.trained.lora, 1, flat);
     vkft_batch_limits limits = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST};
     expect_ok(vkft_runner_plan(&runner, &limits, true, checkpointing, &err));
     vkft_adamw adamw = {0.9, 0.999, 1e-8, 0.01, 1.0};

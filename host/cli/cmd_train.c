@@ -41,6 +41,10 @@ static const flag_choice report_choices[] = {{.name = "none"}, {.name = "tensorb
 #define AT(member) .offset = offsetof(train_options, run.member)
 #define GIVEN(member) .given = offsetof(train_options, run.member)
 
+static const flag_choice fine_tune_choices[] = {
+    {.name = "lora", .value = VKFT_FINE_TUNE_LORA}, {.name = "full", .value = VKFT_FINE_TUNE_FULL}, {0},
+};
+
 static const flag train_flags[] = {
     {.kind = FLAG_HEADING, .name = "model and data"},
     {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
@@ -48,7 +52,7 @@ static const flag train_flags[] = {
     {.kind = FLAG_TEXT, .name = "data", .value = "PATH",
      .help = "a .jsonl, .json, .csv, .tsv or .txt file, or a directory with train, valid and test files; required but for --dry-run",
      AT(data.path)},
-    {.kind = FLAG_TEXT, .name = "output-dir", .alias = "adapter-path", .value = "DIR", .help = "where the adapter and checkpoints go",
+    {.kind = FLAG_TEXT, .name = "output-dir", .alias = "adapter-path", .value = "DIR", .help = "where the result and checkpoints go",
      AT(output_dir)},
     {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace a finished run in --output-dir", AT(overwrite)},
     {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the frozen weights are kept", .choices = cli_quant_choices,
@@ -60,6 +64,8 @@ static const flag train_flags[] = {
      .default_text = "the best one", AT(device)},
 
     {.kind = FLAG_HEADING, .name = "adapter"},
+    {.kind = FLAG_CHOICE, .name = "fine-tune-type", .value = "TYPE",
+     .help = "lora, or full: all weights, written as a Hugging Face checkpoint", .choices = fine_tune_choices, AT(fine_tune_type)},
     {.kind = FLAG_U32, .name = "lora-r", .value = "N", .help = "rank", .range = BETWEEN(1, 65536), AT(lora_r)},
     {.kind = FLAG_FLOAT, .name = "lora-alpha", .value = "X", .help = "scale: alpha / r", .range = ABOVE(0), AT(lora_alpha)},
     {.kind = FLAG_FLOAT, .name = "lora-dropout", .value = "X", .help = "dropout before A", .range = FROM_TO_BELOW(0, 1),
@@ -132,7 +138,7 @@ _Static_assert(FLAG_COUNT(train_flags) <= FLAGS_MAX, "raise FLAGS_MAX");
 static const flag_table train_table = {
     .command = "train",
     .usage = "--model PATH --data PATH [flags]",
-    .about = "Fine-tunes a model with LoRA on its frozen, by default 4-bit, weights and writes a PEFT adapter.\n"
+    .about = "Fine-tunes a model with LoRA on its frozen, by default 4-bit, weights and writes a PEFT adapter; or trains all weights.\n"
              "Ctrl-C saves a checkpoint and stops; --resume-from-checkpoint goes on from there.",
     .flags = train_flags,
     .count = FLAG_COUNT(train_flags),
@@ -149,11 +155,15 @@ static const char *name_of(const flag_choice *choices, int value)
 static void print_settings(const vkft_train_options *o)
 {
     const char *quant = vkft_quant_name(o->quant);
-    bool file = !o->quant_given && strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0;
+    bool whole = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
+    bool file = !o->quant_given && (whole || (strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0));
     fprintf(stderr, "model      %s (%s%s)\n", o->model, file ? "weights as stored" : quant,
             !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "");
     fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data.path ? o->data.path : "none", o->data.max_seq_length);
-    fprintf(stderr, "adapter    r %u, alpha %g, dropout %g, on %s, to %s\n", o->lora_r, (double)o->lora_alpha, (double)o->lora_dropout,
+    if (o->fine_tune_type == VKFT_FINE_TUNE_FULL)
+        fprintf(stderr, "trained    all weights, to %s\n", o->output_dir);
+    else
+        fprintf(stderr, "adapter    r %u, alpha %g, dropout %g, on %s, to %s\n", o->lora_r, (double)o->lora_alpha, (double)o->lora_dropout,
             o->lora_target_modules, o->output_dir);
     if (o->max_steps > 0)
         fprintf(stderr, "length     %lld steps", (long long)o->max_steps);

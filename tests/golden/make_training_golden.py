@@ -21,6 +21,8 @@ import sys
 
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
+from transformers.trainer_pt_utils import get_parameter_names
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig, get_scheduler
 from transformers import (Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, Olmo2Config,
                           OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config, T5Config)
@@ -131,6 +133,15 @@ FAMILIES = {
                     targets=["q", "v"], batch=2, accumulation=2, untied=True, v4=dict(drop=["scale_decoder_outputs"], add=dict(tie_word_embeddings=False))),
     "flan_t5_nf4": dict(kind=T5Config, seq2seq=True, config=dict(T5, d_model=45, d_kv=64, d_ff=101, num_heads=3, feed_forward_proj="gated-gelu",
                         tie_word_embeddings=False), r=4, alpha=8, targets=["q", "v"], batch=2, untied=True, quant="nf4"),
+    "full_llama": dict(kind=LlamaConfig, config=SMALL, full=True, rate=1e-3, decay=0.05, batch=2),
+    "full_opt": dict(kind=OPTConfig, config=OPT, full=True, rate=1e-3, decay=0.05, batch=2, accumulation=2),
+    "full_gpt2": dict(kind=GPT2Config, config=GPT2, full=True, rate=1e-3, decay=0.05, batch=2),
+    "full_t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="relu"), full=True, rate=1e-3, decay=0.05, batch=2),
+    "full_flan_t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), untied=True,
+                         full=True, rate=1e-3, decay=0.05, batch=2),
+    "full_gemma3": dict(kind=Gemma3TextConfig, config=dict(SMALL, num_hidden_layers=3, tie_word_embeddings=True, sliding_window=7,
+                        query_pre_attn_scalar=14, layer_types=["sliding_attention", "sliding_attention", "full_attention"]), full=True,
+                        rate=1e-3, decay=0.05),
     "mistral_nf4": dict(kind=MistralConfig, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
                         head_dim=64, sliding_window=7), r=4, alpha=8, quant="nf4"),
 }
@@ -295,6 +306,29 @@ def write_jsonl(path, rows):
             f.write(json.dumps(row) + "\n")
 
 
+def add_adapter(case, model, out):
+    model = get_peft_model(model, LoraConfig(
+        r=case["r"], lora_alpha=case["alpha"], target_modules=case.get("targets", ALL_LINEAR),
+        task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                p.copy_(0.05 * torch.randn_like(p))
+    model.save_pretrained(os.path.join(out, "adapter_init"))
+    readme = os.path.join(out, "adapter_init", "README.md")
+    if os.path.exists(readme):
+        os.remove(readme)
+    return model
+
+
+def parameter_groups(model, decay):
+    """As the Hugging Face Trainer has them: no weight decay for biases and norms."""
+    names = set(get_parameter_names(model, ALL_LAYERNORM_LAYERS, [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]))
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    return [dict(params=[p for n, p in trained if n in names], weight_decay=decay),
+            dict(params=[p for n, p in trained if n not in names], weight_decay=0.0)]
+
+
 def run(case, out):
     batch, accumulation = case.get("batch", 1), case.get("accumulation", 1)
     generator = torch.Generator().manual_seed(case["seed"] + 1)
@@ -304,21 +338,14 @@ def run(case, out):
     write_jsonl(os.path.join(out, "valid.jsonl"), valid)
 
     torch.manual_seed(case["seed"] + 2)
-    model = get_peft_model(load_model(case, os.path.join(out, "model")), LoraConfig(
-        r=case["r"], lora_alpha=case["alpha"], target_modules=case.get("targets", ALL_LINEAR), task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if "lora_B" in name:
-                p.copy_(0.05 * torch.randn_like(p))
-    model.save_pretrained(os.path.join(out, "adapter_init"))
-    readme = os.path.join(out, "adapter_init", "README.md")
-    if os.path.exists(readme):
-        os.remove(readme)
+    model = load_model(case, os.path.join(out, "model"))
+    if not case.get("full"):
+        model = add_adapter(case, model, out)
 
     rate, decay, clip = case.get("rate", 2e-3), case.get("decay", 0.01), case.get("clip", 1.0)
     schedule, warmup = case.get("schedule", "linear"), case.get("warmup", 0)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay)
+    optimizer = torch.optim.AdamW(parameter_groups(model, decay), lr=rate, betas=(0.9, 0.999), eps=1e-8)
     scheduler = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=STEPS)
     expected = dict(losses=[], grad_norms=[], learning_rates=[])
     model.train()  # no dropout anywhere; in evaluation bitsandbytes repacks its weights for some processors
@@ -342,6 +369,7 @@ def run(case, out):
     flags = dict(quant=case.get("quant", "fp32"), batch_size=batch, gradient_accumulation_steps=accumulation, max_steps=STEPS,
                  learning_rate=rate, lr_scheduler_type=schedule, warmup_steps=warmup, weight_decay=decay, max_grad_norm=clip)
     expected["flags"] = [x for k, v in flags.items() for x in ("--" + k.replace("_", "-"), str(v))]
+    expected["flags"] += ["--fine-tune-type", "full"] if case.get("full") else []
     expected["flags"].append("--double-quant" if case.get("double") else "--no-double-quant")
     with open(os.path.join(out, "expected.json"), "w") as f:
         json.dump(expected, f, indent=1)

@@ -1,0 +1,185 @@
+/* Layout, checkpoint and gradients of a model whose weights are all trained. */
+#include "full.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "file_io.h"
+#include "model_slot.h"
+#include "safetensors.h"
+
+#define PAD 64u
+
+static uint64_t elements(const struct vkft_model_slot *slot)
+{
+    return (uint64_t)slot->rows * slot->cols;
+}
+
+static bool decays(const struct vkft_model_slot *slot)
+{
+    return slot->weight != NULL; /* a table of biases counts as a bias */
+}
+
+bool vkft_full_layout(vkft_full_set *set, vkft_model *model, vkft_err *err)
+{
+    *set = (vkft_full_set){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
+    if (model->config.wrapper[0])
+        return vkft_fail(err, VKFT_ERR_INPUT, "the language model inside a %s cannot be trained as a whole in this version; train an adapter",
+                         model->config.wrapper);
+    if (!set->offset)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the weights");
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < model->slot_count; i++) {
+            const struct vkft_model_slot *slot = &model->slots[i];
+            if (decays(slot) != (pass == 0))
+                continue;
+            set->offset[i] = set->floats;
+            set->floats += (elements(slot) + PAD - 1) / PAD * PAD;
+            set->parameters += elements(slot);
+        }
+        if (pass == 0)
+            set->decayed = set->floats;
+    }
+    return true;
+}
+
+void vkft_full_free(vkft_full_set *set)
+{
+    free(set->offset);
+    *set = (vkft_full_set){0};
+}
+
+void vkft_full_bind(const vkft_full_set *set, uint64_t parameters, uint64_t gradients)
+{
+    vkft_model *model = set->model;
+    for (uint32_t i = 0; i < model->slot_count; i++) {
+        struct vkft_model_slot *slot = &model->slots[i];
+        uint64_t value = parameters + set->offset[i] * sizeof(float), grad = gradients + set->offset[i] * sizeof(float);
+        if (slot->weight) {
+            slot->weight->data = value;
+            slot->weight->grad = grad;
+        } else {
+            *slot->vector = value;
+            *slot->gradient = grad;
+        }
+    }
+    vkft_model_set_head(model);
+}
+
+bool vkft_full_init(const vkft_full_set *set, const vkft_model_file *file, float *flat, vkft_err *err)
+{
+    memset(flat, 0, set->floats * sizeof *flat);
+    for (uint32_t i = 0; i < set->model->slot_count; i++) {
+        const vkft_model_tensor *tensor = vkft_model_file_find(file, set->model->slots[i].name);
+        if (!vkft_model_file_verify(file, tensor, err))
+            return false;
+        vkft_to_f32(tensor->dtype, tensor->data, tensor->elements, flat + set->offset[i]);
+    }
+    return true;
+}
+
+/* GPT-2's linear layers are stored [in,out]; here they are [out,in]. */
+static bool is_turned(const vkft_full_set *set, const struct vkft_model_slot *slot)
+{
+    return set->model->arch->conv1d && slot->weight && slot->linear;
+}
+
+static void transpose(const float *from, uint32_t rows, uint32_t cols, float *to)
+{
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t c = 0; c < cols; c++)
+            to[(uint64_t)c * rows + r] = from[(uint64_t)r * cols + c];
+}
+
+static bool append(const vkft_full_set *set, uint32_t index, const float *flat, vkft_dtype dtype, vkft_safetensors_writer *writer, vkft_err *err)
+{
+    const struct vkft_model_slot *slot = &set->model->slots[index];
+    const float *values = flat + set->offset[index];
+    uint64_t n = elements(slot);
+    float *turned = is_turned(set, slot) ? malloc(n * sizeof *turned) : NULL;
+    void *stored = malloc(n * sizeof(float));
+    bool ok = (stored && (turned || !is_turned(set, slot))) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", slot->name);
+    if (ok && turned)
+        transpose(values, slot->rows, slot->cols, turned);
+    if (ok) {
+        vkft_from_f32(dtype, turned ? turned : values, n, stored);
+        ok = vkft_safetensors_append(writer, stored, n * (vkft_dtype_bits(dtype) / 8), err);
+    }
+    free(turned);
+    free(stored);
+    return ok;
+}
+
+static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtype dtype, const char *path, vkft_err *err)
+{
+    uint32_t count = set->model->slot_count;
+    vkft_safetensors_spec *specs = calloc(count, sizeof *specs);
+    if (!specs)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", path);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct vkft_model_slot *slot = &set->model->slots[i];
+        bool turned = is_turned(set, slot), flat_vector = slot->vector && slot->rows == 1;
+        specs[i] = (vkft_safetensors_spec){.name = slot->name, .dtype = dtype, .dims = flat_vector ? 1 : 2,
+                                           .shape = {turned || flat_vector ? slot->cols : slot->rows, turned ? slot->rows : slot->cols}};
+    }
+    vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, count, err);
+    free(specs);
+    bool ok = writer != NULL;
+    for (uint32_t i = 0; ok && i < count; i++)
+        ok = append(set, i, flat, dtype, writer, err);
+    if (ok)
+        return vkft_safetensors_commit(writer, err);
+    vkft_safetensors_abandon(writer);
+    return false;
+}
+
+bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_model_file *file, vkft_dtype dtype, const char *dir, vkft_err *err)
+{
+    for (uint32_t i = 0; i < vkft_model_file_blob_count(file); i++) {
+        size_t length;
+        const char *name = vkft_model_file_blob_name(file, i), *data = vkft_model_file_blob(file, name, &length);
+        char *path = vkft_path_join(dir, name);
+        bool ok = path ? vkft_file_write(path, data, length, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        free(path);
+        if (!ok)
+            return false;
+    }
+    char *path = vkft_path_join(dir, "model.safetensors");
+    bool ok = path ? write_weights(set, flat, dtype, path, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    free(path);
+    return ok;
+}
+
+static bool read_weights(const vkft_full_set *set, const vkft_safetensors *file, float *flat, vkft_err *err)
+{
+    memset(flat, 0, set->floats * sizeof *flat);
+    for (uint32_t i = 0; i < set->model->slot_count; i++) {
+        const struct vkft_model_slot *slot = &set->model->slots[i];
+        const vkft_safetensors_tensor *t = vkft_safetensors_find(file, slot->name);
+        bool known = t && (t->dtype == VKFT_F32 || t->dtype == VKFT_F16 || t->dtype == VKFT_BF16);
+        if (!known || t->elements != elements(slot))
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this model; expected %llu values", file->path,
+                             slot->name, (unsigned long long)elements(slot));
+        float *values = flat + set->offset[i], *stored = is_turned(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
+        if (is_turned(set, slot) && !stored)
+            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading %s", file->path);
+        vkft_to_f32(t->dtype, vkft_safetensors_data(file, t), t->elements, stored ? stored : values);
+        if (stored)
+            transpose(stored, slot->cols, slot->rows, values);
+        free(stored);
+    }
+    return true;
+}
+
+bool vkft_full_read(const vkft_full_set *set, const char *dir, float *flat, vkft_err *err)
+{
+    vkft_safetensors file;
+    char *path = vkft_path_join(dir, "model.safetensors");
+    bool ok = path ? vkft_safetensors_open(path, &file, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    free(path);
+    if (!ok)
+        return false;
+    ok = read_weights(set, &file, flat, err);
+    vkft_safetensors_close(&file);
+    return ok;
+}

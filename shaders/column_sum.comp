@@ -1,0 +1,17 @@
+/* y[c] += scale * sum_t x[t,c], t ascending; x [T,C] f32. threads_x = C: one invocation a column. Test: test_kernels_parameters */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+
+ARGS(column_sum_args)
+
+void main()
+{
+    uint c = gl_GlobalInvocationID.x;
+    if (c >= args.C)
+        return;
+    float sum = 0.0;
+    for (uint t = 0; t < args.T; t++)
+        sum += args.x.v[t * args.C + c];
+    args.y.v[c] = fma(args.scale, sum, args.y.v[c]);
+}
