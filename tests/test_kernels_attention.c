@@ -27,7 +27,7 @@ typedef struct shape {
     uint32_t buckets;  /* of relative positions; 0: none */
 } shape;
 
-#define SPAN 4 /* distances from here on share a bucket */
+#define SPAN 6 /* distances from here on share a bucket; their biases have a gradient only where no distance is longer */
 
 /* A bucket for the distance s - t; nothing like T5's, since the kernel reads a table. */
 static uint32_t bucket_of(const shape *s, int distance)
@@ -41,6 +41,7 @@ typedef struct attention_case {
     double scale;
     uint32_t *query_range, *key_range; /* pairs */
     const float *bias;                 /* [buckets,Hq] */
+    const double *wide_bias;           /* instead of it */
     const float *dout;
 } attention_case;
 
@@ -76,8 +77,10 @@ static void reference(const double *x, const attention_case *c, double *o, doubl
                     score[j - begin] += c->scale * q[row * s->D + d] * k[(j * s->Hk + g) * s->D + d];
                 if (s->softcap > 0)
                     score[j - begin] = (double)s->softcap * tanh(score[j - begin] / (double)s->softcap);
-                if (s->buckets)
-                    score[j - begin] += (double)c->bias[bucket_of(s, (int)j - (int)t) * s->Hq + h];
+                if (s->buckets) {
+                    uint32_t at = bucket_of(s, (int)j - (int)t) * s->Hq + h;
+                    score[j - begin] += c->wide_bias ? c->wide_bias[at] : (double)c->bias[at];
+                }
                 total += exp(score[j - begin]);
             }
             for (uint32_t j = begin; j < end; j++)
@@ -98,6 +101,44 @@ static double attention_loss(const double *x, const void *context)
         loss += o[i] * (double)c->dout[i];
     free(o);
     return loss;
+}
+
+/* The loss as a function of the biases [buckets,Hq]; x are queries, keys and values. */
+typedef struct bias_context {
+    const attention_case *c;
+    const double *x;
+} bias_context;
+
+static double bias_loss(const double *bias, const void *context)
+{
+    const bias_context *k = context;
+    attention_case c = *k->c;
+    c.wide_bias = bias;
+    return attention_loss(k->x, &c);
+}
+
+/* The gradient of the biases: sums by distance, then by bucket, added to what is there. */
+static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_case *c, const double *x, const float *bias,
+                                struct attention_backward_args args, const vkft_guarded *bucket)
+{
+    uint32_t n = c->s.buckets * c->s.Hq, distances = 2 * SPAN - 1;
+    double *wide = vkft_widen(bias, n), *slope = malloc(n * sizeof *slope);
+    float *before = vkft_random_array(4, n), *got = malloc(n * sizeof *got);
+    bias_context k = {c, x};
+    vkft_central_differences(bias_loss, &k, wide, n, slope);
+    for (uint32_t i = 0; i < n; i++)
+        slope[i] += (double)before[i];
+    vkft_guarded by_distance = vkft_guarded_floats(f, NULL, distances * c->s.Hq), dbias = vkft_guarded_floats(f, before, n);
+    args.dq = by_distance.address;
+    vkft_kernel_run(f, VKFT_KERNEL_attention_dbias, &args, sizeof args,
+                    (uint64_t)distances * vkft_kernel_width(f->dev, VKFT_KERNEL_attention_dbias), c->s.Hq);
+    struct bucket_sum_args sum = {.bucket = bucket->address, .by_distance = by_distance.address, .dbias = dbias.address,
+                                  .distances = distances, .buckets = c->s.buckets, .H = c->s.Hq};
+    vkft_kernel_run(f, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, n, 1);
+    vkft_guarded_read(f, &dbias, got);
+    vkft_assert_close("attention_dbias", got, slope, n, TOLERANCE);
+    vkft_guarded_free(f, &by_distance), vkft_guarded_free(f, &dbias);
+    free(wide), free(slope), free(before), free(got);
 }
 
 static void check(vkft_kernel_fixture *f, shape s, bool gradients)
@@ -142,6 +183,8 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
                                                .bias = bb.address, .bucket = bu.address, .span = s.buckets ? SPAN : 0,
                                                .scale = (float)c.scale, .softcap = s.softcap};
     vkft_kernel_run(f, VKFT_KERNEL_attention_dq, &backward, sizeof backward, s.T, s.Hq);
+    if (gradients && s.buckets && s.sequence <= SPAN)
+        check_bias_gradient(f, &c, wide, bias, backward, &bu);
     backward.range = kr.address;
     vkft_kernel_run(f, VKFT_KERNEL_attention_dkv, &backward, sizeof backward, s.T, s.Hk);
     vkft_guarded_read(f, &dq, got);
