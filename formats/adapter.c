@@ -211,7 +211,7 @@ static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
     return ok;
 }
 
-static bool read_tensor(const vkft_safetensors *file, const vkft_safetensors_tensor *from, vkft_adapter_tensor *to, vkft_err *err)
+static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, vkft_adapter_tensor *to, vkft_err *err)
 {
     const char *name;
     size_t length;
@@ -230,7 +230,7 @@ static bool read_tensor(const vkft_safetensors *file, const vkft_safetensors_ten
     to->data = malloc((size_t)from->elements * sizeof *to->data);
     if (!to->key || !to->data)
         return no_memory(file->path, err);
-    vkft_to_f32(from->dtype, vkft_safetensors_data(file, from), from->elements, to->data);
+    vkft_to_f32(from->dtype, vkft_tensor_file_data(file, from), from->elements, to->data);
     for (uint64_t i = 0; i < from->elements; i++)
         if (to->data[i] - to->data[i] != 0)
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, expected finite weights", file->path,
@@ -240,7 +240,7 @@ static bool read_tensor(const vkft_safetensors *file, const vkft_safetensors_ten
 
 static bool read_weights(const char *path, vkft_adapter *adapter, vkft_err *err)
 {
-    vkft_safetensors file;
+    vkft_tensor_file file;
     if (!vkft_safetensors_open(path, &file, err))
         return false;
     adapter->tensors = calloc((size_t)file.count + 1, sizeof *adapter->tensors);
@@ -249,7 +249,7 @@ static bool read_weights(const char *path, vkft_adapter *adapter, vkft_err *err)
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no tensors", path);
     for (uint32_t i = 0; ok && i < file.count; i++)
         ok = read_tensor(&file, &file.tensors[i], &adapter->tensors[adapter->count++], err);
-    vkft_safetensors_close(&file);
+    vkft_tensor_file_close(&file);
     return ok;
 }
 

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "json_file.h"
+#include "pytorch_file.h"
+#include "safetensors.h"
 
 #define MAX_INDEX_BYTES 100000000
 
@@ -26,13 +28,13 @@ static bool has_file(const vkft_checkpoint *checkpoint, const char *name)
 
 static bool fail_without_weights(const vkft_checkpoint *checkpoint, vkft_err *err)
 {
-    static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "model.pth"};
-    for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)
-        if (has_file(checkpoint, pickles[i]))
-            return vkft_fail(err, VKFT_ERR_INPUT, "'%s' holds its weights as a PyTorch pickle (%s), which is not supported yet; load it in "
-                             "transformers and save it with safe_serialization=True", checkpoint->dir, pickles[i]);
-    return vkft_fail(err, VKFT_ERR_INPUT, "'%s' has neither " VKFT_CHECKPOINT_SINGLE " nor " VKFT_CHECKPOINT_INDEX
-                     "; expected a Hugging Face checkpoint directory", checkpoint->dir);
+    static const char *const others[] = {"consolidated.00.pth", "consolidated.safetensors", "model.pth", "tf_model.h5", "flax_model.msgpack"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (has_file(checkpoint, others[i]))
+            return vkft_fail(err, VKFT_ERR_INPUT, "'%s' has its weights in %s alone, whose names are not those of transformers; download the "
+                             "checkpoint in Hugging Face format", checkpoint->dir, others[i]);
+    return vkft_fail(err, VKFT_ERR_INPUT, "'%s' has neither model.safetensors nor pytorch_model.bin, nor an index of shards of either; expected a "
+                     "Hugging Face checkpoint directory", checkpoint->dir);
 }
 
 static int compare_strings(const void *a, const void *b)
@@ -83,6 +85,14 @@ static bool collect_shards(vkft_checkpoint *checkpoint, const char *index, const
     return ok;
 }
 
+/* By the ending: the format that PyTorch writes, or safetensors. */
+static bool open_shard(const char *path, vkft_tensor_file *shard, vkft_err *err)
+{
+    size_t length = strlen(path);
+    bool pickle = length > 4 && strcmp(path + length - 4, ".bin") == 0;
+    return pickle ? vkft_pytorch_open(path, shard, err) : vkft_safetensors_open(path, shard, err);
+}
+
 static bool open_shards(vkft_checkpoint *checkpoint, vkft_err *err)
 {
     checkpoint->shards = calloc(checkpoint->shard_count, sizeof *checkpoint->shards);
@@ -90,8 +100,8 @@ static bool open_shards(vkft_checkpoint *checkpoint, vkft_err *err)
         return no_memory(checkpoint, err);
     for (uint32_t i = 0; i < checkpoint->shard_count; i++) {
         char *path = vkft_path_join(checkpoint->dir, checkpoint->shard_names[i]);
-        bool ok = path ? vkft_safetensors_open(path, &checkpoint->shards[i], err) : no_memory(checkpoint, err);
-        if (ok == false && path && !vkft_file_exists(path) && checkpoint->has_index)
+        bool ok = path ? open_shard(path, &checkpoint->shards[i], err) : no_memory(checkpoint, err);
+        if (ok == false && path && !vkft_file_exists(path) && checkpoint->index)
             vkft_fail_context(err, "shard %" PRIu32 " of %" PRIu32 " is missing", i + 1, checkpoint->shard_count);
         free(path);
         if (!ok)
@@ -106,7 +116,7 @@ static bool add_tensors(vkft_checkpoint *checkpoint, uint64_t capacity, vkft_err
     return checkpoint->tensors || no_memory(checkpoint, err);
 }
 
-static void add_tensor(vkft_checkpoint *checkpoint, const vkft_safetensors *shard, const vkft_safetensors_tensor *tensor)
+static void add_tensor(vkft_checkpoint *checkpoint, const vkft_tensor_file *shard, const vkft_file_tensor *tensor)
 {
     checkpoint->tensors[checkpoint->count++] = (vkft_checkpoint_tensor){.shard = shard, .tensor = tensor};
     checkpoint->total_bytes += tensor->bytes;
@@ -114,7 +124,7 @@ static void add_tensor(vkft_checkpoint *checkpoint, const vkft_safetensors *shar
 
 static bool list_single(vkft_checkpoint *checkpoint, vkft_err *err)
 {
-    const vkft_safetensors *shard = &checkpoint->shards[0];
+    const vkft_tensor_file *shard = &checkpoint->shards[0];
     if (!add_tensors(checkpoint, shard->count, err))
         return false;
     for (uint32_t i = 0; i < shard->count; i++)
@@ -153,8 +163,8 @@ static bool list_indexed(vkft_checkpoint *checkpoint, const char *index, const c
     for (const cJSON *entry = weight_map->child; entry; entry = entry->next) {
         const char *const name = entry->valuestring;
         char **found = bsearch(&name, checkpoint->shard_names, checkpoint->shard_count, sizeof *checkpoint->shard_names, compare_strings);
-        const vkft_safetensors *shard = &checkpoint->shards[found - checkpoint->shard_names];
-        const vkft_safetensors_tensor *tensor = vkft_safetensors_find(shard, entry->string);
+        const vkft_tensor_file *shard = &checkpoint->shards[found - checkpoint->shard_names];
+        const vkft_file_tensor *tensor = vkft_tensor_file_find(shard, entry->string);
         if (!tensor)
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%.200s' should be in '%s' but is not there; download both again", index,
                              entry->string, name);
@@ -163,13 +173,13 @@ static bool list_indexed(vkft_checkpoint *checkpoint, const char *index, const c
     return check_duplicates(checkpoint, index, err);
 }
 
-static bool open_indexed(vkft_checkpoint *checkpoint, vkft_err *err)
+static bool open_indexed(vkft_checkpoint *checkpoint, const char *name, vkft_err *err)
 {
     const cJSON *weight_map = NULL;
-    char *index = vkft_path_join(checkpoint->dir, VKFT_CHECKPOINT_INDEX);
+    char *index = vkft_path_join(checkpoint->dir, name);
     if (!index)
         return no_memory(checkpoint, err);
-    checkpoint->has_index = true;
+    checkpoint->index = name;
     cJSON *root = vkft_json_read_object(index, MAX_INDEX_BYTES, err);
     bool ok = root && vkft_json_get_object(root, "weight_map", true, &weight_map, index, err) &&
               collect_shards(checkpoint, index, weight_map, err) && open_shards(checkpoint, err) &&
@@ -179,14 +189,28 @@ static bool open_indexed(vkft_checkpoint *checkpoint, vkft_err *err)
     return ok;
 }
 
-static bool open_single(vkft_checkpoint *checkpoint, vkft_err *err)
+static bool open_single(vkft_checkpoint *checkpoint, const char *name, vkft_err *err)
 {
     checkpoint->shard_names = calloc(1, sizeof *checkpoint->shard_names);
-    if (!checkpoint->shard_names || !(checkpoint->shard_names[0] = malloc(sizeof VKFT_CHECKPOINT_SINGLE)))
+    if (!checkpoint->shard_names || !(checkpoint->shard_names[0] = malloc(strlen(name) + 1)))
         return no_memory(checkpoint, err);
-    strcpy(checkpoint->shard_names[0], VKFT_CHECKPOINT_SINGLE);
+    strcpy(checkpoint->shard_names[0], name);
     checkpoint->shard_count = 1;
     return open_shards(checkpoint, err) && list_single(checkpoint, err);
+}
+
+/* In the order in which transformers looks for them. */
+static bool open_weights(vkft_checkpoint *checkpoint, vkft_err *err)
+{
+    if (has_file(checkpoint, "model.safetensors"))
+        return open_single(checkpoint, "model.safetensors", err);
+    if (has_file(checkpoint, "model.safetensors.index.json"))
+        return open_indexed(checkpoint, "model.safetensors.index.json", err);
+    if (has_file(checkpoint, "pytorch_model.bin"))
+        return open_single(checkpoint, "pytorch_model.bin", err);
+    if (has_file(checkpoint, "pytorch_model.bin.index.json"))
+        return open_indexed(checkpoint, "pytorch_model.bin.index.json", err);
+    return fail_without_weights(checkpoint, err);
 }
 
 bool vkft_checkpoint_open(const char *dir, vkft_checkpoint *checkpoint, vkft_err *err)
@@ -198,13 +222,7 @@ bool vkft_checkpoint_open(const char *dir, vkft_checkpoint *checkpoint, vkft_err
     if (!checkpoint->dir)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", dir);
     strcpy(checkpoint->dir, dir);
-    bool ok;
-    if (has_file(checkpoint, VKFT_CHECKPOINT_SINGLE))
-        ok = open_single(checkpoint, err);
-    else if (has_file(checkpoint, VKFT_CHECKPOINT_INDEX))
-        ok = open_indexed(checkpoint, err);
-    else
-        ok = fail_without_weights(checkpoint, err);
+    bool ok = open_weights(checkpoint, err);
     if (!ok)
         vkft_checkpoint_close(checkpoint);
     return ok;
@@ -214,7 +232,7 @@ void vkft_checkpoint_close(vkft_checkpoint *checkpoint)
 {
     for (uint32_t i = 0; i < checkpoint->shard_count; i++) {
         if (checkpoint->shards)
-            vkft_safetensors_close(&checkpoint->shards[i]);
+            vkft_tensor_file_close(&checkpoint->shards[i]);
         free(checkpoint->shard_names[i]);
     }
     free(checkpoint->shards);

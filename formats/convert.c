@@ -40,6 +40,7 @@ const char *vkft_quantization_label(const vkft_convert_options *options)
 /* What bitsandbytes quantizes are the linear layers of the blocks; it leaves embeddings and the head alone. */
 static vkft_dtype target_dtype(vkft_tensor_role role, vkft_dtype found, vkft_quant quant)
 {
+    found = found == VKFT_F64 ? VKFT_F32 : found; /* doubles are rounded once, here */
     if (role == VKFT_ROLE_VECTOR || role == VKFT_ROLE_TABLE)
         return found;
     switch (quant) {
@@ -55,16 +56,17 @@ static vkft_dtype target_dtype(vkft_tensor_role role, vkft_dtype found, vkft_qua
 /* One tensor of the model, with its source in the checkpoint. */
 typedef struct job {
     const vkft_checkpoint_tensor *source;
-    bool transposed; /* stored [in,out] */
+    bool swapped;    /* the checkpoint's shape is [in,out] */
+    bool transposed; /* its data has to be turned around */
     char name[256];
 } job;
 
 static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_options *options, vkft_model_spec *spec, vkft_err *err)
 {
-    const vkft_safetensors_tensor *tensor = j->source->tensor;
+    const vkft_file_tensor *tensor = j->source->tensor;
     const char *path = j->source->shard->path;
-    if (tensor->dtype != VKFT_F32 && tensor->dtype != VKFT_F16 && tensor->dtype != VKFT_BF16)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16", path, tensor->name,
+    if (tensor->dtype != VKFT_F32 && tensor->dtype != VKFT_F16 && tensor->dtype != VKFT_BF16 && tensor->dtype != VKFT_F64)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F64, F32, F16 and BF16", path, tensor->name,
                          vkft_dtype_name(tensor->dtype));
     uint32_t dims = role == VKFT_ROLE_VECTOR ? 1 : 2;
     if (tensor->dims != dims)
@@ -73,7 +75,7 @@ static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_
     *spec = (vkft_model_spec){.name = j->name, .dtype = target_dtype(role, tensor->dtype, options->quant), .dims = dims};
     spec->double_quant = spec->dtype == VKFT_NF4 && options->double_quant;
     for (uint32_t d = 0; d < dims; d++)
-        spec->shape[d] = tensor->shape[j->transposed ? dims - 1 - d : d];
+        spec->shape[d] = tensor->shape[j->swapped ? dims - 1 - d : d];
     return true;
 }
 
@@ -93,13 +95,14 @@ static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *c
     if (!p->jobs || !p->specs)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting '%s'", checkpoint->dir);
     for (uint32_t i = 0; i < checkpoint->count; i++) {
-        const vkft_safetensors_tensor *tensor = checkpoint->tensors[i].tensor;
+        const vkft_file_tensor *tensor = checkpoint->tensors[i].tensor;
         job *j = &p->jobs[p->count];
         j->source = &checkpoint->tensors[i];
         vkft_tensor_role role = vkft_arch_tensor(config, tensor->name, j->name, sizeof j->name);
         if (role == VKFT_ROLE_NONE)
             continue;
-        j->transposed = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT);
+        j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT);
+        j->transposed = j->swapped != tensor->turned;
         if (!plan_tensor(j, role, options, &p->specs[p->count], err))
             return false;
         p->count++;

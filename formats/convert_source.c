@@ -146,8 +146,8 @@ bool vkft_source_describe(vkft_source *source, const vkft_checkpoint *checkpoint
     bool ok = source->name && files;
     for (uint32_t i = 0; ok && i < source->blob_count; i++)
         ok = add_file(files, source->dir, source->blobs[i].name);
-    if (checkpoint->has_index)
-        ok = ok && add_file(files, source->dir, VKFT_CHECKPOINT_INDEX);
+    if (checkpoint->index)
+        ok = ok && add_file(files, source->dir, checkpoint->index);
     for (uint32_t i = 0; ok && i < checkpoint->shard_count; i++)
         ok = add_file(files, source->dir, checkpoint->shard_names[i]);
     source->info = ok ? cJSON_PrintUnformatted(root) : NULL;

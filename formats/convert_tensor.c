@@ -125,10 +125,10 @@ static bool write_scales(vkft_converter *c, uint64_t blocks, const vkft_model_sp
 
 static bool is_float(vkft_dtype dtype)
 {
-    return dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16;
+    return dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16 || dtype == VKFT_F64;
 }
 
-/* The transpose [cols,rows] of a matrix [rows,cols] of elements of 2 or 4 bytes, in new memory. */
+/* The transpose [cols,rows] of a matrix [rows,cols] of elements of 2, 4 or 8 bytes, in new memory. */
 static uint8_t *transpose(const uint8_t *from, uint64_t rows, uint64_t cols, uint64_t bytes)
 {
     uint8_t *to = malloc(rows * cols * bytes + 1);
@@ -142,9 +142,9 @@ static uint8_t *transpose(const uint8_t *from, uint64_t rows, uint64_t cols, uin
 static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_checkpoint_tensor *source, vkft_model_writer *writer,
                          uint32_t index, vkft_err *err)
 {
-    const vkft_safetensors_tensor *tensor = source->tensor;
+    const vkft_file_tensor *tensor = source->tensor;
     const uint64_t from_bits = vkft_dtype_bits(c->from), to_bits = vkft_dtype_bits(c->to);
-    bool mapped = data == vkft_safetensors_data(source->shard, tensor);
+    bool mapped = data == vkft_tensor_file_data(source->shard, tensor);
     for (c->first = 0; c->first < tensor->elements; c->first += c->elements) {
         c->elements = tensor->elements - c->first < CHUNK ? tensor->elements - c->first : CHUNK;
         c->source = data + c->first * (from_bits / 8);
@@ -166,12 +166,12 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_checkpoint_tensor
                          vkft_model_writer *writer, uint32_t index, bool transposed, vkft_err *err)
 {
     vkft_converter *c = converter;
-    const vkft_safetensors_tensor *tensor = source->tensor;
-    const uint8_t *data = vkft_safetensors_data(source->shard, tensor);
+    const vkft_file_tensor *tensor = source->tensor;
+    const uint8_t *data = vkft_tensor_file_data(source->shard, tensor);
     uint8_t *turned = NULL;
     c->from = tensor->dtype;
     c->to = spec->dtype;
-    if (transposed && !(data = turned = transpose(data, tensor->shape[0], tensor->shape[1], vkft_dtype_bits(c->from) / 8)))
+    if (transposed && !(data = turned = transpose(data, tensor->shape[tensor->turned], tensor->shape[!tensor->turned], vkft_dtype_bits(c->from) / 8)))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting tensor '%s'", tensor->name);
     bool ok = write_values(c, data, source, writer, index, err);
     free(turned);

@@ -17,25 +17,6 @@
 static const vkft_dtype known_dtypes[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_F64, VKFT_U8,
                                           VKFT_I8,  VKFT_I16, VKFT_I32,  VKFT_I64, VKFT_BOOL};
 
-static bool starts_with(const uint8_t *data, uint64_t size, const char *prefix)
-{
-    size_t n = strlen(prefix);
-    return size >= n && memcmp(data, prefix, n) == 0;
-}
-
-bool vkft_check_disguise(const char *path, const uint8_t *data, uint64_t size, vkft_err *err)
-{
-    if (starts_with(data, size, "version https://git-lfs"))
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a Git-LFS pointer, not the file itself; run 'git lfs pull' in its repository or "
-                         "download the file", path);
-    if (starts_with(data, size, "PK\x03\x04") || starts_with(data, size, "\x80\x02"))
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a PyTorch pickle, not a safetensors file; save the model again with "
-                         "safe_serialization=True", path);
-    if (starts_with(data, size, "<!DOCTYPE") || starts_with(data, size, "<!doctype") || starts_with(data, size, "<html"))
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a web page, not a safetensors file; download the file again", path);
-    return true;
-}
-
 static bool parse_dtype(const char *path, const cJSON *entry, vkft_dtype *dtype, vkft_err *err)
 {
     const char *name = NULL;
@@ -51,7 +32,7 @@ static bool parse_dtype(const char *path, const cJSON *entry, vkft_dtype *dtype,
                      name);
 }
 
-static bool parse_shape(const char *where, const cJSON *entry, vkft_safetensors_tensor *tensor, vkft_err *err)
+static bool parse_shape(const char *where, const cJSON *entry, vkft_file_tensor *tensor, vkft_err *err)
 {
     const cJSON *shape = NULL;
     if (!vkft_json_get_array(entry, "shape", true, &shape, where, err))
@@ -60,8 +41,8 @@ static bool parse_shape(const char *where, const cJSON *entry, vkft_safetensors_
     bool overflow = false;
     for (const cJSON *item = shape->child; item; item = item->next) {
         uint64_t size;
-        if (tensor->dims == VKFT_SAFETENSORS_MAX_DIMS)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: more than %d dimensions", where, VKFT_SAFETENSORS_MAX_DIMS);
+        if (tensor->dims == VKFT_TENSOR_MAX_DIMS)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: more than %d dimensions", where, VKFT_TENSOR_MAX_DIMS);
         if (!vkft_json_is_u64(item, &size))
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: 'shape' must be a list of whole numbers", where);
         tensor->shape[tensor->dims++] = size;
@@ -75,7 +56,7 @@ static bool parse_shape(const char *where, const cJSON *entry, vkft_safetensors_
 }
 
 static bool parse_offsets(const char *where, const cJSON *entry, uint64_t data_start, uint64_t file_size,
-                          vkft_safetensors_tensor *tensor, vkft_err *err)
+                          vkft_file_tensor *tensor, vkft_err *err)
 {
     const cJSON *offsets = NULL;
     uint64_t begin, end;
@@ -94,7 +75,7 @@ static bool parse_offsets(const char *where, const cJSON *entry, uint64_t data_s
     return true;
 }
 
-static bool parse_tensor(const vkft_safetensors *file, const cJSON *entry, uint64_t data_start, vkft_safetensors_tensor *tensor,
+static bool parse_tensor(const vkft_tensor_file *file, const cJSON *entry, uint64_t data_start, vkft_file_tensor *tensor,
                          vkft_err *err)
 {
     char where[700];
@@ -113,43 +94,32 @@ static bool parse_tensor(const vkft_safetensors *file, const cJSON *entry, uint6
 
 static int compare_offsets(const void *a, const void *b)
 {
-    const vkft_safetensors_tensor *x = a, *y = b;
+    const vkft_file_tensor *x = a, *y = b;
     uint64_t x_end = x->offset + x->bytes, y_end = y->offset + y->bytes; /* empty tensors go before what starts at the same place */
     if (x->offset != y->offset)
         return x->offset < y->offset ? -1 : 1;
     return x_end < y_end ? -1 : x_end > y_end;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    const vkft_safetensors_tensor *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
-}
-
 /* The data must be covered exactly once, and names must be unique. */
-static bool check_tiling(vkft_safetensors *file, uint64_t data_start, vkft_err *err)
+static bool check_tiling(vkft_tensor_file *file, uint64_t data_start, vkft_err *err)
 {
     uint64_t end = data_start;
     qsort(file->tensors, file->count, sizeof *file->tensors, compare_offsets);
     for (uint32_t i = 0; i < file->count; i++) {
-        const vkft_safetensors_tensor *tensor = &file->tensors[i];
+        const vkft_file_tensor *tensor = &file->tensors[i];
         if (tensor->offset != end)
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' starts at byte %" PRIu64 ", but the one before it ends at %" PRIu64,
                              file->path, tensor->name, tensor->offset, end);
         end += tensor->bytes;
-        file->by_name[i] = &file->tensors[i];
     }
     if (end != file->mapping.size)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: the last tensor ends at byte %" PRIu64 ", but the file has %" PRIu64 " bytes",
                          file->path, end, file->mapping.size);
-    qsort(file->by_name, file->count, sizeof *file->by_name, compare_names);
-    for (uint32_t i = 1; i < file->count; i++)
-        if (strcmp(file->by_name[i - 1]->name, file->by_name[i]->name) == 0)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is listed twice", file->path, file->by_name[i]->name);
-    return true;
+    return vkft_tensor_file_index(file, err);
 }
 
-static bool parse_header(vkft_safetensors *file, const cJSON *header, uint64_t data_start, vkft_err *err)
+static bool parse_header(vkft_tensor_file *file, const cJSON *header, uint64_t data_start, vkft_err *err)
 {
     size_t entries = (size_t)cJSON_GetArraySize(header);
     file->tensors = calloc(entries + 1, sizeof *file->tensors);
@@ -159,14 +129,14 @@ static bool parse_header(vkft_safetensors *file, const cJSON *header, uint64_t d
     for (const cJSON *entry = header->child; entry; entry = entry->next) {
         if (strcmp(entry->string, "__metadata__") == 0)
             continue;
-        vkft_safetensors_tensor *tensor = &file->tensors[file->count++];
+        vkft_file_tensor *tensor = &file->tensors[file->count++];
         if (!parse_tensor(file, entry, data_start, tensor, err))
             return false;
     }
     return check_tiling(file, data_start, err);
 }
 
-static bool read_header(vkft_safetensors *file, vkft_err *err)
+static bool read_header(vkft_tensor_file *file, vkft_err *err)
 {
     const uint8_t *data = file->mapping.data;
     uint64_t size = file->mapping.size, length = 0;
@@ -193,9 +163,9 @@ static bool read_header(vkft_safetensors *file, vkft_err *err)
     return ok;
 }
 
-bool vkft_safetensors_open(const char *path, vkft_safetensors *file, vkft_err *err)
+bool vkft_safetensors_open(const char *path, vkft_tensor_file *file, vkft_err *err)
 {
-    *file = (vkft_safetensors){0};
+    *file = (vkft_tensor_file){0};
     if (!vkft_mapping_open(path, &file->mapping, err))
         return false;
     file->path = malloc(strlen(path) + 1);
@@ -205,40 +175,8 @@ bool vkft_safetensors_open(const char *path, vkft_safetensors *file, vkft_err *e
         ok = read_header(file, err);
     }
     if (!ok)
-        vkft_safetensors_close(file);
+        vkft_tensor_file_close(file);
     return ok;
-}
-
-void vkft_safetensors_close(vkft_safetensors *file)
-{
-    for (uint32_t i = 0; i < file->count; i++)
-        free(file->tensors[i].name);
-    free(file->tensors);
-    free(file->by_name);
-    free(file->path);
-    vkft_mapping_close(&file->mapping);
-    *file = (vkft_safetensors){0};
-}
-
-const vkft_safetensors_tensor *vkft_safetensors_find(const vkft_safetensors *file, const char *name)
-{
-    uint32_t low = 0, high = file->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = strcmp(name, file->by_name[middle]->name);
-        if (order == 0)
-            return file->by_name[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-const uint8_t *vkft_safetensors_data(const vkft_safetensors *file, const vkft_safetensors_tensor *tensor)
-{
-    return file->mapping.data + tensor->offset;
 }
 
 struct vkft_safetensors_writer {

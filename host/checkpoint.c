@@ -198,26 +198,26 @@ bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint 
     return ok && prune(run->path, "checkpoint-", keep, err) && prune_best(run->path, c->state->best_step, err);
 }
 
-static bool read_moment(const vkft_safetensors *file, const char *name, uint64_t floats, float *out, vkft_err *err)
+static bool read_moment(const vkft_tensor_file *file, const char *name, uint64_t floats, float *out, vkft_err *err)
 {
-    const vkft_safetensors_tensor *t = vkft_safetensors_find(file, name);
+    const vkft_file_tensor *t = vkft_tensor_file_find(file, name);
     if (!t || t->dtype != VKFT_F32 || t->elements != floats)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this run (%llu F32 values expected)",
                          file->path, name, (unsigned long long)floats);
-    memcpy(out, vkft_safetensors_data(file, t), floats * sizeof *out);
+    memcpy(out, vkft_tensor_file_data(file, t), floats * sizeof *out);
     return true;
 }
 
 static bool read_moments(const char *dir, uint64_t floats, float *m, float *v, vkft_err *err)
 {
     char *path = vkft_path_join(dir, "optimizer.safetensors");
-    vkft_safetensors file;
+    vkft_tensor_file file;
     bool ok = path && vkft_safetensors_open(path, &file, err);
     free(path);
     if (!ok)
         return false;
     ok = read_moment(&file, "exp_avg", floats, m, err) && read_moment(&file, "exp_avg_sq", floats, v, err);
-    vkft_safetensors_close(&file);
+    vkft_tensor_file_close(&file);
     return ok;
 }
 

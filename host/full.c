@@ -150,12 +150,12 @@ bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_mod
     return ok;
 }
 
-static bool read_weights(const vkft_full_set *set, const vkft_safetensors *file, float *flat, vkft_err *err)
+static bool read_weights(const vkft_full_set *set, const vkft_tensor_file *file, float *flat, vkft_err *err)
 {
     memset(flat, 0, set->floats * sizeof *flat);
     for (uint32_t i = 0; i < set->model->slot_count; i++) {
         const struct vkft_model_slot *slot = &set->model->slots[i];
-        const vkft_safetensors_tensor *t = vkft_safetensors_find(file, slot->name);
+        const vkft_file_tensor *t = vkft_tensor_file_find(file, slot->name);
         bool known = t && (t->dtype == VKFT_F32 || t->dtype == VKFT_F16 || t->dtype == VKFT_BF16);
         if (!known || t->elements != elements(slot))
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this model; expected %llu values", file->path,
@@ -163,7 +163,7 @@ static bool read_weights(const vkft_full_set *set, const vkft_safetensors *file,
         float *values = flat + set->offset[i], *stored = is_turned(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
         if (is_turned(set, slot) && !stored)
             return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading %s", file->path);
-        vkft_to_f32(t->dtype, vkft_safetensors_data(file, t), t->elements, stored ? stored : values);
+        vkft_to_f32(t->dtype, vkft_tensor_file_data(file, t), t->elements, stored ? stored : values);
         if (stored)
             transpose(stored, slot->cols, slot->rows, values);
         free(stored);
@@ -173,13 +173,13 @@ static bool read_weights(const vkft_full_set *set, const vkft_safetensors *file,
 
 bool vkft_full_read(const vkft_full_set *set, const char *dir, float *flat, vkft_err *err)
 {
-    vkft_safetensors file;
+    vkft_tensor_file file;
     char *path = vkft_path_join(dir, "model.safetensors");
     bool ok = path ? vkft_safetensors_open(path, &file, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
     free(path);
     if (!ok)
         return false;
     ok = read_weights(set, &file, flat, err);
-    vkft_safetensors_close(&file);
+    vkft_tensor_file_close(&file);
     return ok;
 }

@@ -24,6 +24,7 @@
 #define PANEL_BYTES_CPU (4u << 20) /* on a software device, where the panel should stay in the last-level cache */
 #define WIDEST_TILE 256u        /* most columns of a tile on any device; what scratch is rounded up to */
 #define FEW_ROWS 8u             /* up to here the storage type is multiplied directly */
+#define LONGEST_WALK 32768u     /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
 #define SHORTEST_SLICE 64u      /* least rows of a slice of matmul_tn */
 
 /* Register tile of one invocation, and how many column tiles are walked together. */
@@ -179,7 +180,8 @@ static void multiply(const product *p)
     uint32_t tile_columns = s.panel.columns * s.panel.width;
     uint64_t limit = p->ctx->scratch_bytes < s.panel_bytes ? p->ctx->scratch_bytes : s.panel_bytes;
     uint32_t tiles = (uint32_t)(limit / panel_bytes(p->K, tile_columns));
-    if (p->M <= FEW_ROWS || tiles == 0) {
+    bool short_walk = p->transposed || p->K <= LONGEST_WALK;
+    if ((p->M <= FEW_ROWS && short_walk) || tiles == 0) {
         multiply_few(p, &s);
         return;
     }

@@ -110,7 +110,7 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l,
     uint32_t T = x->rows, in = l->w.cols, out = l->w.rows;
     float scale = call.scale != 0 ? call.scale : 1.0f;
     vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, T, out) : vkft_tensor_new(g, T, out);
-    y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || (call.residual && call.residual->needs_grad);
+    y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || l->dbias || (call.residual && call.residual->needs_grad);
     if (!call.only_backward) {
         uint64_t added = call.residual ? vkft_use(g, call.residual) : 0;
         if (l->bias) {

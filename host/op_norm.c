@@ -16,6 +16,13 @@ static void launch(vkft_graph *g, vkft_kernel kernel, const void *args, uint32_t
 static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft_tensor *x, const vkft_tensor *dy)
 {
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
+    vkft_tensor heads = *dy; /* its rows as long as the norm is wide */
+    heads.rows = rows;
+    heads.cols = C;
+    if (norm->dbias)
+        vkft_column_sum(g, &heads, norm->dbias, 1.0f);
+    if (!norm->dgain)
+        return;
     vkft_tensor *stats = vkft_tensor_new(g, rows, 2);
     struct norm_stats_args first = {.x = vkft_use(g, x), .stats = vkft_use(g, stats), .T = rows, .C = C, .eps = norm->eps,
                                     .layernorm = norm->layernorm};
@@ -23,15 +30,13 @@ static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft
     struct norm_gain_backward_args args = {.dy = vkft_use(g, dy), .x = vkft_use(g, x), .stats = vkft_use(g, stats), .dg = norm->dgain,
                                            .T = rows, .C = C};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 1, 3.0 * rows * C);
-    if (norm->dbias)
-        vkft_column_sum(g, dy, norm->dbias, 1.0f);
 }
 
 static void norm_backward(vkft_graph *g, const vkft_op *op)
 {
     const vkft_norm *norm = op->param;
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
-    if (norm->dgain)
+    if (norm->dgain || norm->dbias)
         parameters_backward(g, norm, x, dy);
     if (!x->needs_grad)
         return;
@@ -53,7 +58,7 @@ static void norm_backward(vkft_graph *g, const vkft_op *op)
 vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
 {
     vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
-    y->needs_grad = x->needs_grad || norm->dgain;
+    y->needs_grad = x->needs_grad || norm->dgain || norm->dbias;
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 4.0 * rows * C;
     if (norm->layernorm) {

@@ -37,11 +37,10 @@ uint last_row(uvec2 span)
 /* The score that enters the softmax, and its derivative by the scaled product z. */
 float capped(float z, float softcap)
 {
-    return SOFTCAP != 0 ? softcap * tanh_exact(z / softcap) : z;
+    return SOFTCAP != 0 && softcap > 0.0 ? softcapped(z, softcap) : z;
 }
 
 float cap_slope(float score, float softcap)
 {
-    float ratio = score / softcap;
-    return SOFTCAP != 0 ? 1.0 - ratio * ratio : 1.0;
+    return SOFTCAP != 0 && softcap > 0.0 ? softcap_slope(score, softcap) : 1.0;
 }

@@ -3,6 +3,8 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
+#define ROWS 8 /* a turn: a software device ends loops after 65535 of them */
+
 ARGS(column_sum_args)
 
 void main()
@@ -11,7 +13,8 @@ void main()
     if (c >= args.C)
         return;
     float sum = 0.0;
-    for (uint t = 0; t < args.T; t++)
-        sum += args.x.v[t * args.C + c];
+    for (uint t = 0; t < args.T; t += ROWS)
+        [[unroll]] for (uint q = 0; q < ROWS; q++)
+            sum += t + q < args.T ? args.x.v[(t + q) * args.C + c] : 0.0;
     args.y.v[c] = fma(args.scale, sum, args.y.v[c]);
 }

@@ -73,3 +73,15 @@ float erf_exact(float x)
     float y = a < 1.0 ? near : far;
     return x < 0.0 ? -y : y;
 }
+
+/* The soft cap of a score, and its slope where it gave y. */
+float softcapped(float x, float cap)
+{
+    return cap * tanh_exact(x / cap);
+}
+
+float softcap_slope(float y, float cap)
+{
+    float ratio = y / cap;
+    return 1.0 - ratio * ratio;
+}

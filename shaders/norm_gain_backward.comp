@@ -4,6 +4,8 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
+#define ROWS 8 /* a turn: a software device ends loops after 65535 of them */
+
 ARGS(norm_gain_backward_args)
 
 void main()
@@ -12,9 +14,11 @@ void main()
     if (c >= args.C)
         return;
     float sum = 0.0;
-    for (uint t = 0; t < args.T; t++) {
-        uint i = t * args.C + c;
-        sum = fma(args.dy.v[i], (args.x.v[i] - args.stats.v[2 * t]) * args.stats.v[2 * t + 1], sum);
-    }
+    for (uint first = 0; first < args.T; first += ROWS)
+        [[unroll]] for (uint q = 0; q < ROWS; q++) {
+            uint t = first + q, i = t * args.C + c;
+            if (t < args.T)
+                sum = fma(args.dy.v[i], (args.x.v[i] - args.stats.v[2 * t]) * args.stats.v[2 * t + 1], sum);
+        }
     args.dg.v[c] += sum;
 }

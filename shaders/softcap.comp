@@ -10,5 +10,5 @@ void main()
 {
     uint i = gl_GlobalInvocationID.x;
     if (i < args.n)
-        args.x.v[i] = args.cap * tanh_exact(args.x.v[i] / args.cap);
+        args.x.v[i] = softcapped(args.x.v[i], args.cap);
 }

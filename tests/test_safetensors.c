@@ -67,26 +67,26 @@ static void write_good(const char *path)
 static void round_trip(void **state)
 {
     const fixture *f = *state;
-    vkft_safetensors file;
+    vkft_tensor_file file;
     vkft_err err = {0};
     write_good(f->path);
     expect_ok(vkft_safetensors_open(f->path, &file, &err));
     assert_int_equal(file.count, 4);
-    const vkft_safetensors_tensor *b = vkft_safetensors_find(&file, "b");
+    const vkft_file_tensor *b = vkft_tensor_file_find(&file, "b");
     assert_non_null(b);
     assert_int_equal(b->dtype, VKFT_F32);
     assert_int_equal(b->dims, 2);
     assert_true(b->shape[0] == 2 && b->shape[1] == 3 && b->elements == 6 && b->bytes == 24);
     assert_int_equal(b->offset % 8, 0);
     float x[6];
-    memcpy(x, vkft_safetensors_data(&file, b), sizeof x);
+    memcpy(x, vkft_tensor_file_data(&file, b), sizeof x);
     assert_true(x[0] == 1 && x[5] == 6);
-    assert_memory_equal(vkft_safetensors_data(&file, vkft_safetensors_find(&file, "a")), "hello", 5);
-    assert_true(vkft_safetensors_find(&file, "empty")->bytes == 0);
-    assert_true(vkft_safetensors_find(&file, "scalar")->elements == 1);
-    assert_null(vkft_safetensors_find(&file, "c"));
-    assert_null(vkft_safetensors_find(&file, ""));
-    vkft_safetensors_close(&file);
+    assert_memory_equal(vkft_tensor_file_data(&file, vkft_tensor_file_find(&file, "a")), "hello", 5);
+    assert_true(vkft_tensor_file_find(&file, "empty")->bytes == 0);
+    assert_true(vkft_tensor_file_find(&file, "scalar")->elements == 1);
+    assert_null(vkft_tensor_file_find(&file, "c"));
+    assert_null(vkft_tensor_file_find(&file, ""));
+    vkft_tensor_file_close(&file);
 }
 
 /* What was announced must be written, and an unfinished file never appears under its name. */
@@ -139,7 +139,7 @@ static void wrong_headers(void **state)
          "'a' is listed twice"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vkft_safetensors file;
+        vkft_tensor_file file;
         vkft_err err = {0};
         write_raw(f->path, cases[i].header, cases[i].data);
         expect_failure(vkft_safetensors_open(f->path, &file, &err), cases[i].message);
@@ -162,7 +162,7 @@ static void disguises(void **state)
         {"\xff\xff\xff\xff\xff\xff\xff\xff{}", "this is not a safetensors file"},
         {"zzzzzzzzzzzz", "this is not a safetensors file"},
     };
-    vkft_safetensors file;
+    vkft_tensor_file file;
     vkft_err err = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         expect_ok(vkft_file_write(f->path, cases[i].content, strlen(cases[i].content), &err));
@@ -174,14 +174,14 @@ static void disguises(void **state)
     expect_failure(vkft_safetensors_open("/does/not/exist", &file, &err), "No such file");
 }
 
-static void touch_everything(const vkft_safetensors *file)
+static void touch_everything(const vkft_tensor_file *file)
 {
     volatile uint8_t sum = 0;
     for (uint32_t i = 0; i < file->count; i++) {
-        const uint8_t *data = vkft_safetensors_data(file, &file->tensors[i]);
+        const uint8_t *data = vkft_tensor_file_data(file, &file->tensors[i]);
         for (uint64_t k = 0; k < file->tensors[i].bytes; k++)
             sum = (uint8_t)(sum + data[k]);
-        assert_ptr_equal(vkft_safetensors_find(file, file->tensors[i].name), &file->tensors[i]);
+        assert_ptr_equal(vkft_tensor_file_find(file, file->tensors[i].name), &file->tensors[i]);
     }
 }
 
@@ -189,7 +189,7 @@ static void touch_everything(const vkft_safetensors *file)
 static void truncated_and_damaged(void **state)
 {
     const fixture *f = *state;
-    vkft_safetensors file;
+    vkft_tensor_file file;
     vkft_err err = {0};
     size_t size;
     write_good(f->path);
@@ -207,7 +207,7 @@ static void truncated_and_damaged(void **state)
         expect_ok(vkft_file_write(f->path, copy, size, &err));
         if (vkft_safetensors_open(f->path, &file, &err)) {
             touch_everything(&file);
-            vkft_safetensors_close(&file);
+            vkft_tensor_file_close(&file);
         }
     }
     free(copy);
@@ -226,7 +226,7 @@ static void files_of_other_writers(void **state)
     if (!shared)
         skip();
     char path[1024];
-    vkft_safetensors file;
+    vkft_tensor_file file;
     vkft_err err = {0};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/safetensors/tensor-%s.safetensors", shared, files[i].name);
@@ -235,16 +235,16 @@ static void files_of_other_writers(void **state)
         assert_int_equal(file.tensors[0].dtype, files[i].dtype);
         assert_int_equal(file.tensors[0].dims, files[i].dims);
         touch_everything(&file);
-        vkft_safetensors_close(&file);
+        vkft_tensor_file_close(&file);
     }
     snprintf(path, sizeof path, "%s/negative/lfs_pointer.safetensors", shared);
     expect_failure(vkft_safetensors_open(path, &file, &err), "Git-LFS pointer");
     snprintf(path, sizeof path, "%s/checkpoints/stories260K/hf/model.safetensors", shared);
     expect_ok(vkft_safetensors_open(path, &file, &err));
-    const vkft_safetensors_tensor *q = vkft_safetensors_find(&file, "model.layers.0.self_attn.q_proj.weight");
+    const vkft_file_tensor *q = vkft_tensor_file_find(&file, "model.layers.0.self_attn.q_proj.weight");
     assert_true(q && q->shape[0] == 64 && q->shape[1] == 64);
     touch_everything(&file);
-    vkft_safetensors_close(&file);
+    vkft_tensor_file_close(&file);
 }
 
 int main(void)
