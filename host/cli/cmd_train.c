@@ -200,8 +200,11 @@ static int print_summary(const vkft_train_options *o, const vkft_train_result *r
         fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
     if (!isnan(r->best_eval_loss))
         fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
-    fprintf(stderr, "adapter in %s; try it:\n  vkft generate --model '%s' --adapter '%s' --prompt '...'\n", o->output_dir, o->model,
-            o->output_dir);
+    if (o->fine_tune_type == VKFT_FINE_TUNE_FULL)
+        fprintf(stderr, "model in %s; try it:\n  vkft generate --model '%s' --prompt '...'\n", o->output_dir, o->output_dir);
+    else
+        fprintf(stderr, "adapter in %s; try it:\n  vkft generate --model '%s' --adapter '%s' --prompt '...'\n", o->output_dir,
+                o->model, o->output_dir);
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
 

@@ -1,7 +1,10 @@
-"""Loads an adapter that vkft wrote in PEFT, unchanged, and compares log-probabilities token by token.
+"""Loads what vkft wrote, unchanged, and compares log-probabilities token by token: an adapter in PEFT, or a fully tuned model in transformers.
 
     vkft eval --model BASE --adapter ADAPTER --data DATA --quant fp32 --per-token vkft.jsonl
     python3 check_peft.py BASE ADAPTER vkft.jsonl [nf4]
+
+    vkft eval --model MODEL --data DATA --quant fp32 --per-token vkft.jsonl
+    python3 check_peft.py MODEL none vkft.jsonl
 
 BASE is the Hugging Face checkpoint. With nf4 as last argument PEFT's base is quantized by bitsandbytes, for `vkft eval --quant nf4
 --no-double-quant`; an adapter from any run can be compared over fp32 weights. There is no comparison with double quantization: bitsandbytes' CPU
@@ -17,7 +20,7 @@ import warnings
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
 
 BOUND = 1e-4
 
@@ -27,11 +30,18 @@ def load_base(path, nf4):
     if nf4:
         extra["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32, bnb_4bit_use_double_quant=False)
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **extra)
+    kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(path).is_encoder_decoder else AutoModelForCausalLM
+    return kind.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **extra)
 
 
-def logprobs(model, ids):
-    """Of each token given those before it; the first has none."""
+def logprobs(model, row):
+    """Of each token given those before it; the first has none, nor has what an encoder reads and the decoder's first token."""
+    ids = row["ids"]
+    if model.config.is_encoder_decoder:
+        source = next(i for i, x in enumerate(row["logprobs"]) if x is not None) - 1
+        with torch.no_grad():
+            table = model(input_ids=torch.tensor([ids[:source]]), decoder_input_ids=torch.tensor([ids[source:-1]])).logits[0].double().log_softmax(-1)
+        return [None] * (source + 1) + table.gather(1, torch.tensor(ids[source + 1:]).view(-1, 1)).view(-1).tolist()
     with torch.no_grad():
         table = model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
     return [None] + table[:-1].gather(1, torch.tensor(ids[1:]).view(-1, 1)).view(-1).tolist()
@@ -42,9 +52,10 @@ def main():
         sys.exit(__doc__)
     base, adapter, per_token = sys.argv[1:4]
     model = load_base(base, len(sys.argv) == 5)
+    tuned_whole = adapter == "none"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = PeftModel.from_pretrained(model, adapter)
+        model = model if tuned_whole else PeftModel.from_pretrained(model, adapter)
     complaints = [str(w.message) for w in caught if "adapter" in str(w.message).lower() or "config" in str(w.message).lower()]
     model.train()  # no dropout in a run that is compared; in evaluation bitsandbytes repacks its weights for some processors
     for module in model.modules():
@@ -55,9 +66,10 @@ def main():
     with open(per_token, encoding="utf-8") as f:
         for line in f:
             row = json.loads(line)
-            tuned = logprobs(model, row["ids"])
-            with model.disable_adapter():
-                plain = logprobs(model, row["ids"])
+            tuned = plain = logprobs(model, row)
+            if not tuned_whole:
+                with model.disable_adapter():
+                    plain = logprobs(model, row)
             for got, want, before in zip(row["logprobs"], tuned, plain, strict=True):
                 if got is not None:
                     difference = abs(got - want)
@@ -67,7 +79,7 @@ def main():
     print(f"{count} tokens: largest difference {worst:.2e} (bound {BOUND:.0e}); the adapter changes up to {change:.2e}")
     for text in complaints:
         print("PEFT warns:", text)
-    sys.exit(0 if count and worst <= BOUND and change > 0 and not complaints else 1)
+    sys.exit(0 if count and worst <= BOUND and (change > 0 or tuned_whole) and not complaints else 1)
 
 
 if __name__ == "__main__":
