@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arch.h"
+#include "convert_bnb.h"
 #include "convert_source.h"
 #include "convert_tensor.h"
 
@@ -58,6 +59,8 @@ typedef struct job {
     const vkft_checkpoint_tensor *source;
     bool swapped;    /* the checkpoint's shape is [in,out] */
     bool transposed; /* its data has to be turned around */
+    bool quantized;  /* by bitsandbytes; bnb has the parts */
+    vkft_bnb_weight bnb;
     char name[256];
 } job;
 
@@ -65,6 +68,13 @@ static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_
 {
     const vkft_file_tensor *tensor = j->source->tensor;
     const char *path = j->source->shard->path;
+    if (j->quantized) {
+        *spec = (vkft_model_spec){.name = j->name, .dtype = VKFT_NF4, .dims = 2, .shape = {j->bnb.shape[0], j->bnb.shape[1]},
+                                  .double_quant = j->bnb.nested_absmax.tensor != NULL};
+        return options->quant == VKFT_QUANT_NF4 || options->quant == VKFT_QUANT_NONE ||
+               vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is in 4 bits already; use --quant nf4, or the original checkpoint", path,
+                         tensor->name);
+    }
     if (tensor->dtype != VKFT_F32 && tensor->dtype != VKFT_F16 && tensor->dtype != VKFT_BF16 && tensor->dtype != VKFT_F64)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F64, F32, F16 and BF16", path, tensor->name,
                          vkft_dtype_name(tensor->dtype));
@@ -103,6 +113,8 @@ static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *c
             continue;
         j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT);
         j->transposed = j->swapped != tensor->turned;
+        if (role == VKFT_ROLE_LINEAR && !vkft_bnb_find(checkpoint, j->source, &j->bnb, &j->quantized, err))
+            return false;
         if (!plan_tensor(j, role, options, &p->specs[p->count], err))
             return false;
         p->count++;
@@ -120,8 +132,10 @@ static bool run(const vkft_checkpoint *checkpoint, const plan *p, const vkft_con
     vkft_converter *converter = vkft_converter_new(options->threads, p->largest, err);
     bool ok = converter != NULL;
     for (uint32_t i = 0; ok && i < p->count; i++) {
-        ok = vkft_convert_tensor(converter, p->jobs[i].source, &p->specs[i], writer, i, p->jobs[i].transposed, err);
-        done += p->jobs[i].source->tensor->bytes;
+        const job *j = &p->jobs[i];
+        ok = j->quantized ? vkft_bnb_write(&j->bnb, writer, i, err)
+                          : vkft_convert_tensor(converter, j->source, &p->specs[i], writer, i, j->transposed, err);
+        done += j->source->tensor->bytes;
         if (ok && options->progress && !options->progress(options->progress_context, done, p->bytes))
             ok = vkft_fail(err, VKFT_ERR_INTERRUPTED, "conversion of '%s' interrupted; nothing was written", checkpoint->dir);
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert_bnb.h"
 #include "json_file.h"
 #include "os.h"
 
@@ -48,9 +49,7 @@ static bool check_quantization(const char *path, const char *text, size_t length
     if (!root)
         return false;
     const cJSON *quantization = vkft_json_member(root, "quantization_config");
-    const cJSON *method = quantization ? vkft_json_member(quantization, "quant_method") : NULL;
-    bool ok = !quantization || vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint is quantized already (quant_method %s); convert the "
-                                         "original one", path, cJSON_IsString(method) ? method->valuestring : "unknown");
+    bool ok = vkft_bnb_check_config(quantization, path, err);
     cJSON_Delete(root);
     return ok;
 }

@@ -7,6 +7,7 @@
 
 #include "adapter.h"
 #include "json_file.h"
+#include "lora.h"
 #include "program.h"
 #include "safetensors.h"
 
@@ -285,12 +286,61 @@ static void real_adapter(void **state)
     vkft_adapter_free(&adapter);
 }
 
+/* The same adapter through a model of its shape and back: every tensor byte for byte. */
+static void real_adapter_through_a_model(void **state)
+{
+    (void)state;
+    static const char config_text[] = "{\"model_type\":\"gpt2\",\"n_embd\":768,\"n_layer\":12,\"n_head\":12,\"vocab_size\":64}";
+    const char *shared = vkft_test_shared_data();
+    if (!shared)
+        skip();
+    char from[1024], *to = vkft_test_directory(), path[1100];
+    vkft_adapter adapter, back;
+    vkft_config config;
+    vkft_model model;
+    vkft_lora_set set;
+    vkft_err err = {0};
+    snprintf(from, sizeof from, "%s/adapters/gpt2-tigrinya", shared);
+    expect_ok(vkft_adapter_read(from, &adapter, &err));
+    expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_FP32, false, false, &err));
+    expect_ok(vkft_lora_choose_from(&set, &model, &adapter, &err));
+    assert_int_equal(set.count, 36);
+    float *flat = malloc(set.floats * sizeof *flat);
+    vkft_lora_import(&set, &adapter, flat);
+    expect_ok(vkft_lora_export(&set, flat, "gpt2", &back, &err));
+    assert_true(back.config.fan_in_fan_out);
+    expect_ok(vkft_adapter_write(to, &back, &err));
+
+    vkft_tensor_file before, after;
+    snprintf(path, sizeof path, "%s/adapter_model.safetensors", from);
+    expect_ok(vkft_safetensors_open(path, &before, &err));
+    snprintf(path, sizeof path, "%s/adapter_model.safetensors", to);
+    expect_ok(vkft_safetensors_open(path, &after, &err));
+    assert_int_equal(before.count, after.count);
+    for (uint32_t i = 0; i < before.count; i++) {
+        const vkft_file_tensor *a = &before.tensors[i], *b = vkft_tensor_file_find(&after, a->name);
+        assert_non_null(b);
+        assert_true(a->dtype == b->dtype && a->bytes == b->bytes && a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1]);
+        assert_memory_equal(vkft_tensor_file_data(&before, a), vkft_tensor_file_data(&after, b), a->bytes);
+    }
+    vkft_tensor_file_close(&before);
+    vkft_tensor_file_close(&after);
+    vkft_adapter_free(&adapter);
+    vkft_adapter_free(&back);
+    vkft_lora_free(&set);
+    vkft_model_free(&model);
+    free(flat);
+    vkft_test_remove_directory(to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),      cmocka_unit_test(config_as_peft_writes_it), cmocka_unit_test(settings_that_change_the_result),
         cmocka_unit_test(settings_that_do_not), cmocka_unit_test(wrong_tensors),       cmocka_unit_test(half_precision),
         cmocka_unit_test(missing_files),   cmocka_unit_test(real_adapter),
+        cmocka_unit_test(real_adapter_through_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -354,11 +354,11 @@ static void quantized_already(void **state)
     path = in(f, "config.json");
     char *text = vkft_test_read(path, NULL);
     cJSON *root = cJSON_Parse(text);
-    cJSON_AddStringToObject(cJSON_AddObjectToObject(root, "quantization_config"), "quant_method", "bitsandbytes");
+    cJSON_AddStringToObject(cJSON_AddObjectToObject(root, "quantization_config"), "quant_method", "gptq");
     free(text);
     text = cJSON_PrintUnformatted(root);
     put(f, "config.json", text, strlen(text));
-    expect_refusal(f, &options, "quantized already (quant_method bitsandbytes)");
+    expect_refusal(f, &options, "quantized already (quant_method gptq");
     cJSON_free(text);
     cJSON_Delete(root);
     free(path);
@@ -582,11 +582,67 @@ static void real_checkpoint(void **state)
 
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+/* A part of a quantized weight in the checkpoint against what the model file holds of it. */
+static void expect_part(const vkft_tensor_file *file, const char *weight, const char *suffix, const void *got, uint64_t bytes)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s%s", weight, suffix);
+    const vkft_file_tensor *t = vkft_tensor_file_find(file, name);
+    assert_non_null(t);
+    assert_int_equal(t->bytes, bytes);
+    assert_memory_equal(vkft_tensor_file_data(file, t), got, bytes);
+}
+
+/* Checkpoints that bitsandbytes has quantized: every byte as it was; without double quantization the same as our own quantization. */
+static void quantized_by_bitsandbytes(void **state)
+{
+    const fixture *f = *state;
+    static const char *const names[] = {"nf4", "nf4_dq"};
+    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    char dir[600], path[700], *own = in(f, "own.vkft");
+    vkft_err err = {0};
+    expect_ok(vkft_convert(VKFT_TEST_DATA "/bnb/original", own, &options, &err));
+    vkft_model_file *ours = vkft_model_file_open(own, &err);
+    assert_non_null(ours);
+    for (size_t k = 0; k < 2; k++) {
+        vkft_tensor_file file;
+        snprintf(dir, sizeof dir, VKFT_TEST_DATA "/bnb/%s", names[k]);
+        snprintf(path, sizeof path, "%s/model.safetensors", dir);
+        expect_ok(vkft_safetensors_open(path, &file, &err));
+        expect_ok(vkft_convert(dir, f->out, &options, &err));
+        vkft_model_file *model = vkft_model_file_open(f->out, &err);
+        assert_non_null(model);
+        uint32_t quantized = 0;
+        for (uint32_t i = 0; i < vkft_model_file_tensor_count(model); i++) {
+            const vkft_model_tensor *t = vkft_model_file_tensor(model, i), *o = vkft_model_file_find(ours, t->name);
+            expect_part(&file, t->name, "", t->data, t->data_bytes);
+            if (t->dtype != VKFT_NF4)
+                continue;
+            quantized++;
+            assert_int_equal(t->double_quant, k == 1);
+            expect_part(&file, t->name, ".absmax", t->absmax, t->absmax_bytes);
+            assert_memory_equal(t->data, o->data, t->data_bytes);
+            if (k == 0)
+                assert_memory_equal(t->absmax, o->absmax, t->absmax_bytes);
+            else
+                expect_part(&file, t->name, ".nested_absmax", t->nested_absmax, t->nested_absmax_bytes);
+        }
+        assert_int_equal(quantized, 7);
+        vkft_model_file_close(model);
+        vkft_tensor_file_close(&file);
+    }
+    vkft_model_file_close(ours);
+    free(own);
+    expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/fp4", f->out, &options, &err), "only nf4 of bitsandbytes is supported");
+    options.quant = VKFT_QUANT_BF16;
+    expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/nf4", f->out, &options, &err), "is in 4 bits already; use --quant nf4");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test(every_type),        test(large_tensor), test(small_files),          test(hub_name), test(unusable_values),
-        test(wrong_checkpoints), test(quantized_already), test(wrong_shards),    test(interrupted_and_full),
+        test(wrong_checkpoints), test(quantized_already), test(quantized_by_bitsandbytes), test(wrong_shards),    test(interrupted_and_full),
         test(cache),             test(read_only_directory), cmocka_unit_test(quant_names), test(real_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
