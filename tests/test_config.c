@@ -1,11 +1,13 @@
 /* config.json: real files, the spellings of different transformers versions, and what is wrong in a file. */
 #include "expect.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "config.h"
 #include "file_io.h"
+#include "generation_config.h"
 #include "program.h"
 
 #define BASE                                                                                                             \
@@ -108,6 +110,61 @@ static void mistral_defaults(void **state)
                     "\"num_hidden_layers\":2,\"num_attention_heads\":16,\"sliding_window\":null,\"num_key_value_heads\":null}", &c, &err));
     assert_int_equal(c.num_kv_heads, 16);
     assert_int_equal(c.sliding_window, 0);
+}
+
+#define SIZES "\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":6,\"num_attention_heads\":8"
+
+/* What sets the families apart, from keys and from defaults; the golden runs show that it is right. */
+static void families(void **state)
+{
+    (void)state;
+    vkft_config c;
+    vkft_err err = {0};
+    expect_ok(parse("{\"model_type\":\"qwen2\"," SIZES ",\"num_key_value_heads\":8,\"use_sliding_window\":true,\"sliding_window\":16,"
+                    "\"max_window_layers\":4}", &c, &err));
+    assert_true(c.qkv_bias && !c.o_bias && c.sliding_window == 16);
+    assert_true(c.layers[3] == 0 && c.layers[4] == VKFT_LAYER_WINDOW);
+    expect_ok(parse("{\"model_type\":\"qwen3\"," SIZES ",\"num_key_value_heads\":8}", &c, &err));
+    assert_true(c.head_dim == 128 && c.sliding_window == 0);
+    expect_ok(parse("{\"model_type\":\"gemma3\",\"eos_token_id\":[1,106],\"text_config\":{\"model_type\":\"gemma3_text\",\"hidden_size\":2560,"
+                    "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8.0}}}", &c, &err));
+    assert_string_equal(c.wrapper, "gemma3");
+    assert_string_equal(c.model_type, "gemma3_text");
+    assert_true(c.tie_word_embeddings && c.norm_gain_offset == 1 && c.attention_scale == 0.0625f && c.eos_count == 2);
+    assert_true(c.rope.theta == 1e6 && c.rope.factor == 8 && c.local_rope.theta == 1e4 && c.local_rope.factor == 1);
+    assert_true(c.layers[4] == (VKFT_LAYER_WINDOW | VKFT_LAYER_LOCAL_ROPE) && c.layers[5] == 0);
+    expect_ok(parse("{\"model_type\":\"gemma2\",\"attn_logit_softcapping\":null}", &c, &err));
+    assert_true(c.attention_softcap == 0 && c.logit_softcap == 30 && c.layers[0] == VKFT_LAYER_WINDOW && c.layers[1] == 0);
+    expect_ok(parse("{\"model_type\":\"gpt2\",\"n_embd\":64,\"n_layer\":2,\"n_head\":4}", &c, &err));
+    assert_true(c.intermediate_size == 256 && c.max_position == 1024 && c.rope.dim == 0 && c.activation == VKFT_ACT_GELU_TANH);
+    expect_ok(parse("{\"model_type\":\"gpt_neox\"," SIZES ",\"rotary_pct\":0.25,\"rotary_emb_base\":500}", &c, &err));
+    assert_true(c.rope.dim == 2 && c.rope.theta == 500 && c.parallel_residual && c.qkv_by_head);
+    expect_ok(parse("{\"model_type\":\"smollm3\"," SIZES "}", &c, &err));
+    assert_true(c.layers[3] & VKFT_LAYER_NO_ROPE && !(c.layers[2] & VKFT_LAYER_NO_ROPE) && c.num_kv_heads == 4);
+    expect_ok(parse("{\"model_type\":\"granite\"," SIZES ",\"logits_scaling\":4}", &c, &err));
+    assert_true(c.logit_scale == 0.25f && c.attention_scale == 1);
+    expect_ok(parse("{\"model_type\":\"phi3\"," SIZES ",\"max_position_embeddings\":32,\"original_max_position_embeddings\":8,\"rope_scaling\":"
+                    "{\"type\":\"su\",\"short_factor\":[1,1,1,1],\"long_factor\":[1,2,3,4]}}", &c, &err));
+    assert_int_equal(c.rope.type, VKFT_ROPE_LONGROPE);
+    assert_true(fabs(c.rope.attention_factor - sqrt(1 + log(4.0) / log(8.0))) < 1e-12 && c.rope.long_factor[3] == 4);
+    expect_ok(parse("{\"model_type\":\"t5\",\"d_model\":64,\"d_ff\":96,\"d_kv\":16,\"num_layers\":2,\"num_decoder_layers\":3,\"num_heads\":2,"
+                    "\"feed_forward_proj\":\"gated-gelu\",\"tie_word_embeddings\":false}", &c, &err));
+    assert_true(c.encoder_layers == 2 && c.num_layers == 3 && !c.tie_word_embeddings && c.logit_scale == 1 && c.decoder_start_token_id == 0);
+}
+
+static void generation(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"eos_token_id\":[5,6],\"do_sample\":true,\"temperature\":0.6,\"top_p\":0.9,\"decoder_start_token_id\":0,\"x\":[]}";
+    vkft_generation_config g;
+    vkft_err err = {0};
+    expect_ok(vkft_generation_config_parse(text, sizeof text - 1, "generation_config.json", &g, &err));
+    assert_true(g.eos_count == 2 && g.eos_token_ids[1] == 6 && g.do_sample == VKFT_SAMPLE_YES && g.temperature == 0.6 && g.top_p == 0.9);
+    assert_true(isnan(g.top_k) && g.decoder_start_token_id == 0);
+    expect_ok(vkft_generation_config_parse("{}", 2, "generation_config.json", &g, &err));
+    assert_true(g.eos_count == 0 && g.do_sample == VKFT_SAMPLE_UNSAID && g.decoder_start_token_id == -1);
+    expect_failure(vkft_generation_config_parse("{\"top_p\":7}", 11, "generation_config.json", &g, &err), "top_p 7");
+    expect_failure(vkft_generation_config_parse("[]", 2, "generation_config.json", &g, &err), "expected an object");
 }
 
 static void errors(void **state)
@@ -238,7 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),         cmocka_unit_test(rope_spellings), cmocka_unit_test(other_spellings),
         cmocka_unit_test(mistral_defaults), cmocka_unit_test(errors),         cmocka_unit_test(hostile),
-        cmocka_unit_test(real_files),
+        cmocka_unit_test(real_files),       cmocka_unit_test(families),       cmocka_unit_test(generation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,17 +86,18 @@ static vkft_dataset_options options_for(const vkft_model_text *text)
                                   .eos_id = vkft_tokenizer_eos_id(text->tokenizer), .chat = text->chat, .context_hash = text->hash};
 }
 
-/* A sample as text, its trained parts in «». */
+/* A sample as text, its trained parts in «», what an encoder reads in []. */
 static char *show(const vkft_tokenizer *tok, const vkft_sample *s)
 {
     vkft_text out = {0};
     for (uint32_t begin = 0, end; begin < s->length; begin = end) {
-        bool trained = s->labels[begin] != VKFT_IGNORE_LABEL;
-        for (end = begin + 1; end < s->length && (s->labels[end] != VKFT_IGNORE_LABEL) == trained;)
+        bool trained = s->labels[begin] >= 0, source = s->labels[begin] == VKFT_SOURCE_LABEL;
+        for (end = begin + 1; end < s->length && (s->labels[end] >= 0) == trained && (s->labels[end] == VKFT_SOURCE_LABEL) == source;)
             end++;
-        vkft_text_append(&out, trained ? "«" : "", trained ? 2 : 0, NULL);
+        const char *open = trained ? "«" : source ? "[" : "", *close = trained ? "»" : source ? "]" : "";
+        vkft_text_append(&out, open, strlen(open), NULL);
         assert_true(vkft_tokenizer_decode(tok, s->ids + begin, end - begin, false, &out, NULL));
-        vkft_text_append(&out, trained ? "»" : "", trained ? 2 : 0, NULL);
+        vkft_text_append(&out, close, strlen(close), NULL);
     }
     return out.data;
 }
@@ -180,6 +181,50 @@ static void test_prompts(void **state)
            with("<### Context:\nc\n\n### Question:\ns\n\n### Answer:\n«b>»"));
     o.mask_prompt = false;
     EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \" it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION, with("«<ask it>»"));
+}
+
+/* The prompt is the encoder's; the decoder begins with its own token, here BOS, and has the answer to write. */
+static void test_encoder_and_decoder(void **state)
+{
+    const fixture *f = *state;
+    vkft_dataset_options o = options_for(&f->text);
+    o.encoder_decoder = true;
+    o.decoder_start_id = vkft_tokenizer_bos_id(f->text.tokenizer);
+    assert_true(o.decoder_start_id >= 0);
+    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION, with("[<ask]<«<it>»"));
+    o.prompt_template = "Instruction: {instruction}\\nInput: {input}{{}}";
+    EXPECT("i.jsonl", "{\"instruction\": \"do\", \"output\": \"done\"}\n{\"instruction\": \"a\", \"input\": \"b\", \"output\": \"c\"}\n", &f->text, &o,
+           VKFT_DATA_INSTRUCTION, with("[<Instruction: do\nInput: {}]<«<done>»"), with("[<Instruction: a\nInput: b{}]<«<c>»"));
+    o.prompt_template = NULL;
+
+    /* Either side is cut by itself, and the answer keeps its end. */
+    char path[600];
+    vkft_err err = {0};
+    vkft_dataset data;
+    o.max_seq_length = 6;
+    write_file(f, "long.jsonl", "{\"prompt\": \"a b c d e f g h i\", \"completion\": \"1 2 3 4 5 6 7 8 9\"}\n", path);
+    expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
+    assert_int_equal(vkft_sample_source(&data.samples[0]), 6);
+    assert_int_equal(data.samples[0].length, 6 + 1 + 6);
+    assert_int_equal(data.samples[0].ids[12], o.eos_id);
+    assert_int_equal(data.samples[0].trained, 6);
+    assert_int_equal(data.truncated, 1);
+    assert_true(data.dropped_tokens > 10);
+    vkft_dataset_free(&data);
+    o.max_seq_length = 64;
+    write_file(f, "ids.jsonl", "{\"input_ids\": [5, 6, 7], \"labels\": [8, -100, 9]}\n", path);
+    expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
+    const int32_t start = o.decoder_start_id, ids[] = {5, 6, 7, start, 8, start, 9};
+    const int32_t labels[] = {VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_IGNORE_LABEL, 8, VKFT_IGNORE_LABEL, 9};
+    assert_int_equal(data.samples[0].length, 7);
+    assert_memory_equal(data.samples[0].ids, ids, sizeof ids);
+    assert_memory_equal(data.samples[0].labels, labels, sizeof labels);
+    assert_int_equal(data.samples[0].trained, 2);
+    vkft_dataset_free(&data);
+    write_file(f, "t.jsonl", "{\"text\": \"one two\"}\n", path);
+    expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err), "the model has an encoder and a decoder");
+    o.prompt_template = "{open";
+    expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err), "--prompt-template: a brace without its partner");
 }
 
 static void test_tables_and_pairs(void **state)
@@ -407,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_special_tokens), cmocka_unit_test(test_prompts), cmocka_unit_test(test_tables_and_pairs),
+        cmocka_unit_test(test_encoder_and_decoder),
         cmocka_unit_test(test_conversations),  cmocka_unit_test(test_last_turn_written_otherwise),
         cmocka_unit_test(test_truncation_is_counted), cmocka_unit_test(test_corpus), cmocka_unit_test(test_cache),
         cmocka_unit_test(test_refusals),
