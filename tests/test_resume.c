@@ -247,6 +247,37 @@ static void test_killed_at_random_moments(void **state)
     same_log(f, "timed", "killed");
 }
 
+/* All weights: 10 steps, and 5 + a checkpoint + 5, leave the same model. */
+static void test_full_fine_tuning(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), first[600], second[600];
+    static const char train[] = "train --model %s/model.vkft --fine-tune-type full --data " VKFT_TEST_DATA "/golden/full_t5 --output-dir %s/%s --batch-size 2 "
+                                "--gradient-accumulation-steps 2 --max-steps 10 --save-steps 5 --no-load-best-model-at-end %s";
+    vkft_test_program_ok("convert " VKFT_TEST_DATA "/golden/full_t5/model -o %s/model.vkft --quant none", dir);
+    vkft_test_program_ok(train, dir, dir, "a", "");
+    char command[1400];
+    snprintf(command, sizeof command, "mkdir '%s/b' && mv '%s/a/checkpoint-5' '%s/b'", dir, dir, dir);
+    assert_int_equal(system(command), 0);
+    vkft_test_program_ok(train, dir, dir, "b", "--resume-from-checkpoint auto");
+    snprintf(first, sizeof first, "%s/a/model.safetensors", dir);
+    snprintf(second, sizeof second, "%s/b/model.safetensors", dir);
+    size_t size_a, size_b;
+    char *a = vkft_test_read(first, &size_a), *b = vkft_test_read(second, &size_b);
+    assert_int_equal(size_a, size_b);
+    assert_memory_equal(a, b, size_a);
+    free(a);
+    free(b);
+    /* A model that no run made is not written over. */
+    snprintf(command, sizeof command, "mkdir '%s/c' && cp '%s' '%s/c'", dir, first, dir);
+    assert_int_equal(system(command), 0);
+    vkft_test_result r = vkft_test_program(train, dir, dir, "c", "--overwrite");
+    assert_int_equal(r.exit_code, 1);
+    assert_non_null(strstr(r.err, "holds a model"));
+    vkft_test_result_free(&r);
+    vkft_test_remove_directory(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_resume_after_the_last_step),
         cmocka_unit_test(test_resume_refuses_another_run),
         cmocka_unit_test(test_killed_at_random_moments),
+        cmocka_unit_test(test_full_fine_tuning),
     };
     return cmocka_run_group_tests_name("resume", tests, set_up, tear_down);
 }
