@@ -89,6 +89,8 @@ static void nothing_runs(void **state)
     REFUSED("\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.", "imports posix.system");
     REFUSED("\x80\x02" "c__builtin__\neval\n(U\x01" "1tR.", "imports __builtin__.eval");
     REFUSED("\x80\x02" "ctorch\nload\n(U\x01" "1tR.", "imports torch.load");
+    REFUSED("\x80\x02" "ccollections\nCounter\n)R.", "imports collections.Counter");
+    REFUSED("\x80\x02" "ctorch._utils\n_import_dotted_name\n)R.", "imports torch._utils._import_dotted_name");
     REFUSED("\x80\x02" "ccollections\nOrderedDict\n(]tR.", "an OrderedDict made of something");
     REFUSED("\x80\x02(ios\nsystem\n.", "opcode 0x69");  /* INST */
     REFUSED("\x80\x02(No.", "opcode 0x6f");             /* OBJ */
