@@ -69,7 +69,7 @@ static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_
     const vkft_file_tensor *tensor = j->source->tensor;
     const char *path = j->source->shard->path;
     if (j->quantized) {
-        *spec = (vkft_model_spec){.name = j->name, .dtype = VKFT_NF4, .dims = 2, .shape = {j->bnb.shape[0], j->bnb.shape[1]},
+        *spec = (vkft_model_spec){.name = j->name, .dtype = j->bnb.dtype, .dims = 2, .shape = {j->bnb.shape[0], j->bnb.shape[1]},
                                   .double_quant = j->bnb.nested_absmax.tensor != NULL};
         return options->quant == VKFT_QUANT_NF4 || options->quant == VKFT_QUANT_NONE ||
                vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is in 4 bits already; use --quant nf4, or the original checkpoint", path,

@@ -11,20 +11,18 @@
 
 bool vkft_bnb_check_config(const void *quantization_config, const char *file, vkft_err *err)
 {
-    const char *method = "unknown", *type = "nf4";
+    const char *method = "unknown";
     bool four = true, eight = false;
     if (!quantization_config)
         return true;
     if (!vkft_json_get_string(quantization_config, "quant_method", false, &method, file, err) ||
         !vkft_json_get_bool(quantization_config, "load_in_4bit", false, &four, file, err) ||
-        !vkft_json_get_bool(quantization_config, "load_in_8bit", false, &eight, file, err) ||
-        !vkft_json_get_string(quantization_config, "bnb_4bit_quant_type", false, &type, file, err))
+        !vkft_json_get_bool(quantization_config, "load_in_8bit", false, &eight, file, err))
         return false;
-    if (strcmp(method, "bitsandbytes") == 0 && four && !eight && strcmp(type, "nf4") == 0)
+    if (strcmp(method, "bitsandbytes") == 0 && four && !eight)
         return true;
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint is quantized already (quant_method %.40s%s%.40s); of quantized ones only nf4 of "
-                     "bitsandbytes is supported: convert the original one", file, method, eight ? ", 8 bits" : four ? ", " : "",
-                     four && !eight ? type : "");
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint is quantized already (quant_method %.40s%s); of quantized ones only the 4 bits of "
+                     "bitsandbytes are supported: convert the original one", file, method, eight ? ", 8 bits" : "");
 }
 
 static bool find(const vkft_checkpoint *checkpoint, const char *weight, const char *suffix, vkft_checkpoint_tensor *found)
@@ -55,13 +53,25 @@ static bool take(const vkft_checkpoint *checkpoint, const char *where, const cha
     return true;
 }
 
+/* Bit for bit, but for the sign of a zero. */
+static bool same(const uint8_t *stored, const float *table, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        float value;
+        memcpy(&value, stored + i * sizeof value, sizeof value);
+        if (value != table[i])
+            return false;
+    }
+    return true;
+}
+
 static bool check_table(const vkft_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix, const float *table,
                         uint64_t count, vkft_err *err)
 {
     vkft_checkpoint_tensor part;
     if (!take(checkpoint, where, weight, suffix, VKFT_F32, count, &part, err))
         return false;
-    return memcmp(data_of(&part), table, count * sizeof *table) == 0 ||
+    return same(data_of(&part), table, count) ||
            vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' is another table than that of bitsandbytes", where, weight, suffix);
 }
 
@@ -93,14 +103,13 @@ static bool read_state(const vkft_checkpoint_tensor *state, const char *where, v
 bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tensor *weight, vkft_bnb_weight *parts, bool *found, vkft_err *err)
 {
     const char *name = weight->tensor->name, *path = weight->shard->path;
-    vkft_checkpoint_tensor state, other;
+    vkft_checkpoint_tensor state;
     float map[256];
     bool twice;
     *parts = (vkft_bnb_weight){.codes = *weight};
-    *found = find(checkpoint, name, "quant_state.bitsandbytes__nf4", &state);
-    if (find(checkpoint, name, "quant_state.bitsandbytes__fp4", &other))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is quantized to FP4, which is not supported; expected NF4, or the original checkpoint",
-                         path, name);
+    bool nf4 = find(checkpoint, name, "quant_state.bitsandbytes__nf4", &state);
+    *found = nf4 || find(checkpoint, name, "quant_state.bitsandbytes__fp4", &state);
+    parts->dtype = nf4 ? VKFT_NF4 : VKFT_FP4;
     if (!*found)
         return true;
     char where[700];
@@ -112,7 +121,7 @@ bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tens
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu64 " elements of %s; expected %" PRIu64 " of U8", path, name,
                          weight->tensor->elements, vkft_dtype_name(weight->tensor->dtype), (parts->elements + 1) / 2);
     if (!take(checkpoint, path, name, "absmax", twice ? VKFT_U8 : VKFT_F32, blocks, &parts->absmax, err) ||
-        !check_table(checkpoint, path, name, "quant_map", vkft_nf4_table, 16, err))
+        !check_table(checkpoint, path, name, "quant_map", nf4 ? vkft_nf4_table : vkft_fp4_table, 16, err))
         return false;
     if (!twice)
         return true;

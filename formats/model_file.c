@@ -87,7 +87,7 @@ bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shap
     *elements = n;
     bytes[VKFT_PART_DATA] = (bits + 7) / 8;
     bytes[VKFT_PART_ABSMAX] = bytes[VKFT_PART_NESTED_ABSMAX] = 0;
-    if (dtype == VKFT_NF4) { /* the number of blocks is far below n, so nothing here can wrap */
+    if (vkft_dtype_is_4bit(dtype)) { /* the number of blocks is far below n, so nothing here can wrap */
         uint64_t blocks = n / 64 + (n % 64 != 0);
         bytes[VKFT_PART_ABSMAX] = double_quant ? blocks : blocks * sizeof(float);
         bytes[VKFT_PART_NESTED_ABSMAX] = double_quant ? (blocks + 255) / 256 * sizeof(float) : 0;
@@ -251,16 +251,16 @@ static bool parse_tensor(vkft_model_file *file, const cJSON *object, vkft_err *e
     snprintf(where, sizeof where, "%.500s: tensor '%.200s'", file->path, name);
     if (!parse_dtype(object, &tensor->dtype, where, err) || !parse_shape(object, tensor, where, err))
         return false;
-    bool nf4 = tensor->dtype == VKFT_NF4;
-    tensor->double_quant = nf4 && vkft_json_member(object, "nested_absmax");
-    size_t known = !nf4 ? 6 : tensor->double_quant ? 9 : 7;
+    bool coded = vkft_dtype_is_4bit(tensor->dtype);
+    tensor->double_quant = coded && vkft_json_member(object, "nested_absmax");
+    size_t known = !coded ? 6 : tensor->double_quant ? 9 : 7;
     if (!check_keys(object, keys, known, where, err))
         return false;
     if (!vkft_model_part_bytes(tensor->dtype, tensor->dims, tensor->shape, tensor->double_quant, &tensor->elements, bytes))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: the product of 'shape' is too large", where);
     if (!get_range(file, object, bytes[VKFT_PART_DATA], &data, &tensor->data_bytes, where, err) ||
         !get_hex(object, "checksum", 16, &added->checksum, where, err) ||
-        (nf4 && !parse_scales(file, object, tensor, bytes, where, err)))
+        (coded && !parse_scales(file, object, tensor, bytes, where, err)))
         return false;
     tensor->data = data;
     tensor->name = duplicate(name);
@@ -486,7 +486,7 @@ bool vkft_model_file_verify(const vkft_model_file *file, const vkft_model_tensor
         return no_memory(file->path, err);
     XXH3_64bits_reset(state);
     XXH3_64bits_update(state, tensor->data, (size_t)tensor->data_bytes);
-    if (tensor->dtype == VKFT_NF4)
+    if (vkft_dtype_is_4bit(tensor->dtype))
         XXH3_64bits_update(state, tensor->absmax, (size_t)tensor->absmax_bytes);
     if (tensor->double_quant) {
         XXH3_64bits_update(state, tensor->nested_absmax, (size_t)tensor->nested_absmax_bytes);

@@ -101,7 +101,7 @@ static bool describe_tensor(cJSON *list, const vkft_model_spec *spec, const item
             return false;
     if (!shape || !add_range(object, from->offset[0], from->bytes[0]) || !add_hex(object, "checksum", from->checksum, 16))
         return false;
-    for (int part = VKFT_PART_ABSMAX; spec->dtype == VKFT_NF4 && part <= (spec->double_quant ? VKFT_PART_NESTED_ABSMAX : VKFT_PART_ABSMAX);
+    for (int part = VKFT_PART_ABSMAX; vkft_dtype_is_4bit(spec->dtype) && part <= (spec->double_quant ? VKFT_PART_NESTED_ABSMAX : VKFT_PART_ABSMAX);
          part++)
         if (!add_range(cJSON_AddObjectToObject(object, vkft_part_names[part]), from->offset[part], from->bytes[part]))
             return false;

@@ -23,6 +23,11 @@ const float vkft_nf4_table[16] = {
     0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f,
 };
 
+const float vkft_fp4_table[16] = {
+    0.0f, 0.0052083334885537624f, 0.6666666865348816f, 1.0f, 0.3333333432674408f, 0.5f, 0.1666666716337204f, 0.25f,
+    0.0f, -0.0052083334885537624f, -0.6666666865348816f, -1.0f, -0.3333333432674408f, -0.5f, -0.1666666716337204f, -0.25f,
+};
+
 /* Midpoints of neighbouring table entries. */
 static const float thresholds[15] = {
     -0.8480964004993439f, -0.6106329262256622f, -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
@@ -82,12 +87,22 @@ void vkft_nf4_quantize(const float *x, uint64_t n, uint8_t *codes, float *absmax
     }
 }
 
-void vkft_nf4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, float *y)
+static void dequantize(const float *table, const uint8_t *codes, const float *absmax, uint64_t n, float *y)
 {
     for (uint64_t i = 0; i < n; i++) {
         uint8_t code = i & 1 ? codes[i / 2] & 15 : codes[i / 2] >> 4;
-        y[i] = vkft_nf4_table[code] * absmax[i / VKFT_NF4_BLOCK];
+        y[i] = table[code] * absmax[i / VKFT_NF4_BLOCK];
     }
+}
+
+void vkft_nf4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, float *y)
+{
+    dequantize(vkft_nf4_table, codes, absmax, n, y);
+}
+
+void vkft_fp4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, float *y)
+{
+    dequantize(vkft_fp4_table, codes, absmax, n, y);
 }
 
 /* For i = 0..6: 10^(i-6) times the midpoints of linspace(0.1, 1, 2^i + 1), with both signs; 0 in the middle and 1 at the end. The f32

@@ -10,6 +10,7 @@
 #define VKFT_NF4_NESTED_BLOCK 256
 
 extern const float vkft_nf4_table[16];
+extern const float vkft_fp4_table[16]; /* bitsandbytes' FP4: a sign, then 0, 1/192 and six values from 1/6 to 1 */
 
 /* The signed dynamic map of bitsandbytes' 8-bit quantization, 256 ascending entries; map[127] == 0. */
 void vkft_dynamic_map(float map[256]);
@@ -26,5 +27,6 @@ void vkft_nf4_double_dequantize(const uint8_t *quantized, const float *nested_ab
 
 /* y[i] = table[code i] * absmax[i/64] */
 void vkft_nf4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, float *y);
+void vkft_fp4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, float *y);
 
 #endif

@@ -56,8 +56,8 @@ static bool make_operands(vkft_device *dev, const bench_case *c, operands *o, vk
 {
     const uint32_t one = 0x3f800000;
     uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, elements = (uint64_t)c->N * c->K;
-    uint32_t pattern = c->dtype == VKFT_F16 ? 0x3c003c00 : c->dtype == VKFT_BF16 ? 0x3f803f80 : c->dtype == VKFT_NF4 ? 0x7654fedc : one;
-    bool nf4 = c->dtype == VKFT_NF4;
+    uint32_t pattern = c->dtype == VKFT_F16 ? 0x3c003c00 : c->dtype == VKFT_BF16 ? 0x3f803f80 : vkft_dtype_is_4bit(c->dtype) ? 0x7654fedc : one;
+    bool nf4 = vkft_dtype_is_4bit(c->dtype);
     return filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
            filled(dev, elements * vkft_dtype_bits(c->dtype) / 8, pattern, "bench W", &o->W, err) &&
            filled(dev, vkft_matmul_scratch_bytes(c->dtype, c->N, c->K), one, "bench scratch", &o->scratch, err) &&

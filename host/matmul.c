@@ -88,23 +88,27 @@ static void specialize(vkft_device *dev, const vkft_kernel *kernels, uint32_t co
 }
 
 /* Kernels by storage type; the order is that of type_index. */
-static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16, VKFT_KERNEL_matmul_nt_nf4};
-static const vkft_kernel few_nn[] = {VKFT_KERNEL_matmul_nn_f32, VKFT_KERNEL_matmul_nn_f16, VKFT_KERNEL_matmul_nn_bf16, VKFT_KERNEL_matmul_nn_nf4};
-static const vkft_kernel panel_nt[] = {VKFT_KERNEL_panel_nt_f32, VKFT_KERNEL_panel_nt_f16, VKFT_KERNEL_panel_nt_bf16, VKFT_KERNEL_panel_nt_nf4};
-static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_panel_nn_f16, VKFT_KERNEL_panel_nn_bf16, VKFT_KERNEL_panel_nn_nf4};
+static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16, VKFT_KERNEL_matmul_nt_nf4,
+                                       VKFT_KERNEL_matmul_nt_fp4};
+static const vkft_kernel few_nn[] = {VKFT_KERNEL_matmul_nn_f32, VKFT_KERNEL_matmul_nn_f16, VKFT_KERNEL_matmul_nn_bf16, VKFT_KERNEL_matmul_nn_nf4,
+                                       VKFT_KERNEL_matmul_nn_fp4};
+static const vkft_kernel panel_nt[] = {VKFT_KERNEL_panel_nt_f32, VKFT_KERNEL_panel_nt_f16, VKFT_KERNEL_panel_nt_bf16, VKFT_KERNEL_panel_nt_nf4,
+                                       VKFT_KERNEL_panel_nt_fp4};
+static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_panel_nn_f16, VKFT_KERNEL_panel_nn_bf16, VKFT_KERNEL_panel_nn_nf4,
+                                       VKFT_KERNEL_panel_nn_fp4};
 static const vkft_kernel panel_product[] = {VKFT_KERNEL_matmul_panel}, transposed_product[] = {VKFT_KERNEL_matmul_tn};
 
 static uint32_t type_index(vkft_dtype dtype)
 {
-    assert(dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16 || dtype == VKFT_NF4);
-    return dtype == VKFT_F16 ? 1 : dtype == VKFT_BF16 ? 2 : dtype == VKFT_NF4 ? 3 : 0;
+    assert(dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16 || vkft_dtype_is_4bit(dtype));
+    return dtype == VKFT_F16 ? 1 : dtype == VKFT_BF16 ? 2 : dtype == VKFT_NF4 ? 3 : dtype == VKFT_FP4 ? 4 : 0;
 }
 
 void vkft_matmul_setup(vkft_device *dev)
 {
     shapes s = shapes_of(dev);
-    specialize(dev, few_nt, 4, s.few);
-    specialize(dev, few_nn, 4, s.few);
+    specialize(dev, few_nt, 5, s.few);
+    specialize(dev, few_nn, 5, s.few);
     specialize(dev, panel_product, 1, s.panel);
     specialize(dev, transposed_product, 1, s.tn);
 }

@@ -12,7 +12,7 @@
 #include "commands.h"
 #include "dtype.h"
 
-/* A matrix [rows, cols] in device memory in its storage type (F32, F16, BF16, NF4). */
+/* A matrix [rows, cols] in device memory in its storage type (F32, F16, BF16, NF4, FP4). */
 typedef struct vkft_weight {
     vkft_dtype dtype;
     uint32_t rows, cols;

@@ -175,7 +175,7 @@ static bool slot_from_file(struct vkft_model_slot *slot, const vkft_model_file *
     }
     switch (tensor->dtype) {
     case VKFT_F32: case VKFT_F16: case VKFT_BF16: break;
-    case VKFT_NF4:
+    case VKFT_NF4: case VKFT_FP4:
         if (!slot->vector && !slot->host)
             break;
         /* fall through */
@@ -192,7 +192,7 @@ static void measure(vkft_model *model, struct vkft_model_slot *slot)
 {
     uint64_t elements = (uint64_t)slot->rows * slot->cols;
     slot->data_bytes = padded((elements * vkft_dtype_bits(slot->dtype) + 7) / 8);
-    if (slot->dtype == VKFT_NF4) {
+    if (vkft_dtype_is_4bit(slot->dtype)) {
         uint64_t blocks = (elements + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
         uint64_t nested = (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK;
         slot->absmax_bytes = padded(slot->double_quant ? blocks : blocks * sizeof(float));
@@ -252,9 +252,9 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
                 goto fail;
         } else {
             slot->dtype = slot->vector ? VKFT_F32 : converted_dtype(model, slot, quant);
-            slot->double_quant = slot->dtype == VKFT_NF4 && double_quant;
+            slot->double_quant = vkft_dtype_is_4bit(slot->dtype) && double_quant;
         }
-        if (trained && slot->dtype == VKFT_NF4) {
+        if (trained && vkft_dtype_is_4bit(slot->dtype)) {
             vkft_fail(err, VKFT_ERR_INPUT, "tensor %s is in 4 bits, and all weights are to be trained; use --quant fp32 with the checkpoint "
                       "itself", slot->name);
             goto fail;
@@ -309,7 +309,7 @@ static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, stru
     w->data = address;
     if (!vkft_buffer_write(dev, buffer, offset, tensor->data, tensor->data_bytes, err))
         return false;
-    if (slot->dtype != VKFT_NF4)
+    if (!vkft_dtype_is_4bit(slot->dtype))
         return true;
     w->absmax = address + slot->data_bytes;
     w->absmax_offset = tensor->absmax_offset;

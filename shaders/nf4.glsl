@@ -1,10 +1,23 @@
-/* NF4 decoding: the 16 code values and the scale of a block, with and without double quantization.
+/* NF4 and FP4 decoding: the 16 code values and the scale of a block, with and without double quantization.
  *
  * Expects args.absmax, args.nested_absmax, args.absmax_offset and args.double_quant. Code values are chosen by a tree of selects:
  * no table to bind, and as fast as a table in memory where both were measured. All values are those of formats/nf4.c, bit for bit.
  *
  * Source: Dettmers et al. 2023 (QLoRA); bitsandbytes' values. Test: test_matmul
  */
+#ifdef FP4_VALUES
+/* The same for bitsandbytes' FP4: a sign and eight magnitudes. */
+float nf4_value(uint code)
+{
+    bool b0 = (code & 1) != 0, b1 = (code & 2) != 0, b2 = (code & 4) != 0;
+    float v01 = b0 ? 0.0052083334885537624 : 0.0;
+    float v23 = b0 ? 1.0 : 0.6666666865348816;
+    float v45 = b0 ? 0.5 : 0.3333333432674408;
+    float v67 = b0 ? 0.25 : 0.1666666716337204;
+    float v03 = b1 ? v23 : v01, v47 = b1 ? v67 : v45, magnitude = b2 ? v47 : v03;
+    return (code & 8) != 0 ? -magnitude : magnitude;
+}
+#else
 float nf4_value(uint code)
 {
     bool b0 = (code & 1) != 0, b1 = (code & 2) != 0, b2 = (code & 4) != 0, b3 = (code & 8) != 0;
@@ -20,6 +33,7 @@ float nf4_value(uint code)
     float v07 = b2 ? v47 : v03, v8f = b2 ? vcf : v8b;
     return b3 ? v8f : v07;
 }
+#endif
 
 /* Entry k of linspace(0.1, 1, 2^i + 1) as f32: the exact value in units of 2^-30, rounded once. 0x6666668 is f32(0.1),
  * 0xe66666 * 2^-24 the f32 step of i = 0, counted from the nearer end as PyTorch does. */

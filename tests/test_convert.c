@@ -597,14 +597,14 @@ static void expect_part(const vkft_tensor_file *file, const char *weight, const 
 static void quantized_by_bitsandbytes(void **state)
 {
     const fixture *f = *state;
-    static const char *const names[] = {"nf4", "nf4_dq"};
+    static const char *const names[] = {"nf4", "nf4_dq", "fp4"};
     vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
     char dir[600], path[700], *own = in(f, "own.vkft");
     vkft_err err = {0};
     expect_ok(vkft_convert(VKFT_TEST_DATA "/bnb/original", own, &options, &err));
     vkft_model_file *ours = vkft_model_file_open(own, &err);
     assert_non_null(ours);
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < 3; k++) {
         vkft_tensor_file file;
         snprintf(dir, sizeof dir, VKFT_TEST_DATA "/bnb/%s", names[k]);
         snprintf(path, sizeof path, "%s/model.safetensors", dir);
@@ -616,15 +616,17 @@ static void quantized_by_bitsandbytes(void **state)
         for (uint32_t i = 0; i < vkft_model_file_tensor_count(model); i++) {
             const vkft_model_tensor *t = vkft_model_file_tensor(model, i), *o = vkft_model_file_find(ours, t->name);
             expect_part(&file, t->name, "", t->data, t->data_bytes);
-            if (t->dtype != VKFT_NF4)
+            if (!vkft_dtype_is_4bit(t->dtype))
                 continue;
             quantized++;
+            assert_int_equal(t->dtype, k == 2 ? VKFT_FP4 : VKFT_NF4);
             assert_int_equal(t->double_quant, k == 1);
             expect_part(&file, t->name, ".absmax", t->absmax, t->absmax_bytes);
-            assert_memory_equal(t->data, o->data, t->data_bytes);
+            if (k < 2)
+                assert_memory_equal(t->data, o->data, t->data_bytes);
             if (k == 0)
                 assert_memory_equal(t->absmax, o->absmax, t->absmax_bytes);
-            else
+            if (k == 1)
                 expect_part(&file, t->name, ".nested_absmax", t->nested_absmax, t->nested_absmax_bytes);
         }
         assert_int_equal(quantized, 7);
@@ -633,7 +635,6 @@ static void quantized_by_bitsandbytes(void **state)
     }
     vkft_model_file_close(ours);
     free(own);
-    expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/fp4", f->out, &options, &err), "only nf4 of bitsandbytes is supported");
     options.quant = VKFT_QUANT_BF16;
     expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/nf4", f->out, &options, &err), "is in 4 bits already; use --quant nf4");
 }

@@ -247,6 +247,8 @@ static void test_f32(void **state) { test_product_type(*state, VKFT_F32, false);
 static void test_f16(void **state) { test_product_type(*state, VKFT_F16, false); }
 static void test_bf16(void **state) { test_product_type(*state, VKFT_BF16, false); }
 static void test_nf4(void **state) { test_product_type(*state, VKFT_NF4, false); }
+static void test_fp4(void **state) { test_product_type(*state, VKFT_FP4, false); }
+static void test_fp4_double(void **state) { test_product_type(*state, VKFT_FP4, true); }
 static void test_nf4_double(void **state) { test_product_type(*state, VKFT_NF4, true); }
 
 /* The first M rows of the identity times W are the first M rows of decoded weights, to the last bit. */
@@ -277,7 +279,7 @@ static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
 static void test_decodes_exactly(void **state)
 {
     static const struct { vkft_dtype dtype; bool double_quant; } types[] = {
-        {VKFT_F32, false}, {VKFT_F16, false}, {VKFT_BF16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}};
+        {VKFT_F32, false}, {VKFT_F16, false}, {VKFT_BF16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}, {VKFT_FP4, false}};
     for (uint32_t i = 0; i < 5; i++)
         for (uint32_t cols = 333; cols <= 336; cols += 3) {
             reference_weight w = reference_weight_new(types[i].dtype, types[i].double_quant, 64, cols, 99);
@@ -418,7 +420,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_planning), cmocka_unit_test(test_f32), cmocka_unit_test(test_f16), cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_nf4), cmocka_unit_test(test_nf4_double), cmocka_unit_test(test_decodes_exactly),
+        cmocka_unit_test(test_nf4), cmocka_unit_test(test_nf4_double), cmocka_unit_test(test_fp4), cmocka_unit_test(test_fp4_double), cmocka_unit_test(test_decodes_exactly),
         cmocka_unit_test(test_every_scale), cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);

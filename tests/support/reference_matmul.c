@@ -61,8 +61,10 @@ static void *allocate(size_t bytes)
     return p;
 }
 
+/* Any codes will do for FP4: those of NF4, read by the other table. */
 static void encode_nf4(reference_weight *w, size_t n)
 {
+    void (*decode)(const uint8_t *, const float *, uint64_t, float *) = w->dtype == VKFT_FP4 ? vkft_fp4_dequantize : vkft_nf4_dequantize;
     size_t blocks = (n + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
     w->data_bytes = (n + 1) / 2;
     w->data = allocate(w->data_bytes);
@@ -77,12 +79,12 @@ static void encode_nf4(reference_weight *w, size_t n)
         uint8_t *codes = allocate(blocks);
         vkft_nf4_double_quantize(absmax, blocks, codes, w->nested_absmax, &w->absmax_offset);
         vkft_nf4_double_dequantize(codes, w->nested_absmax, w->absmax_offset, blocks, absmax);
-        vkft_nf4_dequantize(w->data, absmax, n, w->value);
+        decode(w->data, absmax, n, w->value);
         free(absmax);
         w->absmax = codes;
         w->absmax_bytes = blocks;
     } else {
-        vkft_nf4_dequantize(w->data, absmax, n, w->value);
+        decode(w->data, absmax, n, w->value);
     }
 }
 
@@ -94,7 +96,7 @@ reference_weight reference_weight_new(vkft_dtype dtype, bool double_quant, uint3
     reference_random(seed, n, w.value);
     for (size_t i = 0; i < n; i++)
         w.value[i] *= 1.0f + (float)(i / 64 % 5); /* blocks of different size */
-    if (dtype == VKFT_NF4) {
+    if (vkft_dtype_is_4bit(dtype)) {
         encode_nf4(&w, n);
     } else {
         w.data_bytes = n * vkft_dtype_bits(dtype) / 8;
