@@ -137,7 +137,7 @@ static int compare_entries(const void *a, const void *b)
 bool vkft_zip_open(const uint8_t *data, uint64_t size, const char *file, vkft_zip *zip, vkft_err *err)
 {
     source s = {data, size, file, err};
-    directory d;
+    directory d = {0};
     *zip = (vkft_zip){0};
     if (!find_directory(&s, &d))
         return false;
