@@ -314,6 +314,7 @@ def add_adapter(case, model, out):
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.copy_(0.05 * torch.randn_like(p))
+    model.peft_config["default"].base_model_name_or_path = os.path.basename(out) + "/model"  # wherever it was made
     model.save_pretrained(os.path.join(out, "adapter_init"))
     readme = os.path.join(out, "adapter_init", "README.md")
     if os.path.exists(readme):
