@@ -1,6 +1,6 @@
 /* Architectures: each is a table of names over the one decoder block of host/decoder.c, and a reader of its configuration.
  *
- * An architecture is one file arch_<name>.c and its row in arch.def. Its reader sets the flags of vkft_config by which the
+ * An architecture is one file arch/<name>.c and its row in arch.def. Its reader sets the flags of vkft_config by which the
  * block differs from Llama's, and the defaults that transformers has for keys that the file leaves out.
  */
 #ifndef VKFT_ARCH_H
