@@ -53,6 +53,8 @@ void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_
         [VKFT_QKV] = {q + 2 * kv, C}, [VKFT_Q] = {q, C},        [VKFT_K] = {kv, C},       [VKFT_V] = {kv, C},       [VKFT_O] = {C, q},
         [VKFT_CROSS_Q] = {q, C},      [VKFT_CROSS_K] = {kv, C}, [VKFT_CROSS_V] = {kv, C}, [VKFT_CROSS_O] = {C, q},
         [VKFT_GATE_UP] = {2 * F, C},  [VKFT_GATE] = {F, C},     [VKFT_UP] = {F, C},       [VKFT_DOWN] = {C, F},
+        [VKFT_ROUTER] = {config->experts, C},
+        [VKFT_EXPERT_GATE] = {config->expert_size, C}, [VKFT_EXPERT_UP] = {config->expert_size, C}, [VKFT_EXPERT_DOWN] = {C, config->expert_size},
     };
     *out = shapes[slot][0];
     *in = shapes[slot][1];
@@ -65,6 +67,13 @@ bool vkft_linear_has_bias(const vkft_config *config, vkft_linear_slot slot)
     case VKFT_O: return config->o_bias;
     default: return config->mlp_bias;
     }
+}
+
+bool vkft_linear_present(const vkft_config *config, uint32_t layer, vkft_linear_slot slot)
+{
+    if (slot < VKFT_GATE_UP)
+        return true;
+    return (slot >= VKFT_ROUTER) == ((config->layers[layer] & VKFT_LAYER_EXPERTS) != 0);
 }
 
 uint32_t vkft_norm_width(const vkft_config *config, vkft_norm_slot slot)
@@ -86,6 +95,19 @@ static bool listed(const char *const *names, size_t count, const char *name)
     return false;
 }
 
+/* '*' in the pattern stands for digits. */
+static bool same_module(const char *pattern, const char *name)
+{
+    const char *star = strchr(pattern, '*');
+    size_t length = star ? (size_t)(star - pattern) : 0;
+    if (!star)
+        return strcmp(pattern, name) == 0;
+    if (strncmp(pattern, name, length) != 0)
+        return false;
+    size_t digits = strspn(name + length, "0123456789");
+    return digits && strcmp(star + 1, name + length + digits) == 0;
+}
+
 /* A module inside block <number>: "self_attn.q_proj"; NULL when the name is none. */
 static const char *inside_block(const vkft_stack_names *stack, const char *module)
 {
@@ -105,7 +127,7 @@ static vkft_tensor_role role_in_stack(const vkft_arch *arch, const vkft_stack_na
     if (!inner)
         return VKFT_ROLE_NONE;
     for (size_t s = 0; s < VKFT_LINEAR_SLOTS; s++)
-        if (stack->linear[s] && strcmp(stack->linear[s], inner) == 0)
+        if (stack->linear[s] && same_module(stack->linear[s], inner))
             return !weight ? VKFT_ROLE_VECTOR : arch->keep[s] ? VKFT_ROLE_KEPT : VKFT_ROLE_LINEAR;
     if (weight && listed(&stack->relative_bias, 1, inner))
         return VKFT_ROLE_TABLE;

@@ -13,6 +13,7 @@ typedef enum vkft_linear_slot {
     VKFT_QKV, VKFT_Q, VKFT_K, VKFT_V, VKFT_O,
     VKFT_CROSS_Q, VKFT_CROSS_K, VKFT_CROSS_V, VKFT_CROSS_O, /* a decoder's attention to its encoder */
     VKFT_GATE_UP, VKFT_GATE, VKFT_UP, VKFT_DOWN,
+    VKFT_ROUTER, VKFT_EXPERT_GATE, VKFT_EXPERT_UP, VKFT_EXPERT_DOWN, /* of the layers whose feed-forward layer is a mixture, instead of the above */
     VKFT_LINEAR_SLOTS
 } vkft_linear_slot;
 
@@ -29,7 +30,7 @@ typedef struct vkft_stack_names {
     const char *layers, *final_norm;
     /* Inside a block, appended to "<layers>.<number>.": */
     const char *norm[VKFT_NORM_SLOTS];
-    const char *linear[VKFT_LINEAR_SLOTS];
+    const char *linear[VKFT_LINEAR_SLOTS]; /* '*' stands for an expert's number */
     const char *relative_bias; /* of block 0, which all blocks use */
 } vkft_stack_names;
 
@@ -51,6 +52,8 @@ typedef struct vkft_arch {
     [VKFT_Q] = "self_attn.q_proj", [VKFT_K] = "self_attn.k_proj", [VKFT_V] = "self_attn.v_proj",                       \
     [VKFT_O] = "self_attn.o_proj", [VKFT_GATE] = "mlp.gate_proj", [VKFT_UP] = "mlp.up_proj", [VKFT_DOWN] = "mlp.down_proj"
 
+#define VKFT_EXPERT_SLOTS 3 /* from VKFT_EXPERT_GATE on */
+
 /* NULL when the model_type is not known. */
 const vkft_arch *vkft_arch_find(const char *model_type);
 /* Fails with the list of known ones and the one whose name is nearest. */
@@ -59,6 +62,8 @@ bool vkft_arch_fail_unknown(const char *model_type, const char *file, vkft_err *
 /* Output and input width of a block's linear layer. */
 void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_t *out, uint32_t *in);
 bool vkft_linear_has_bias(const vkft_config *config, vkft_linear_slot slot);
+/* Whether this layer of the architecture has the slot: a mixture has no dense feed-forward layer, others no router and no experts. */
+bool vkft_linear_present(const vkft_config *config, uint32_t layer, vkft_linear_slot slot);
 /* Width of a block's norm. */
 uint32_t vkft_norm_width(const vkft_config *config, vkft_norm_slot slot);
 

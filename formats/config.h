@@ -35,6 +35,7 @@ enum {
     VKFT_LAYER_WINDOW = 1,     /* attention sees sliding_window tokens back */
     VKFT_LAYER_LOCAL_ROPE = 2, /* turns by local_rope */
     VKFT_LAYER_NO_ROPE = 4,    /* does not turn */
+    VKFT_LAYER_EXPERTS = 8,    /* its feed-forward layer is a mixture of experts */
 };
 
 #define VKFT_MAX_EOS 8
@@ -77,6 +78,8 @@ typedef struct vkft_config {
     float attention_softcap, logit_softcap; /* x -> cap tanh(x/cap); 0: none */
     uint32_t position_offset;               /* learned positions: row of position 0 */
     vkft_rope rope, local_rope;
+    uint32_t experts, experts_per_token, expert_size; /* mixtures: how many experts, how many a token goes to, their intermediate size */
+    bool expert_weights_normalized; /* the weights of a token's experts sum to 1, else they are parts of the softmax over all */
     uint32_t relative_buckets, relative_max_distance; /* relative position biases; 0: none */
 
     int32_t bos_token_id; /* -1: none */

@@ -192,6 +192,20 @@ bool vkft_config_late_window(const vkft_config_source *in, vkft_config *config)
     return true;
 }
 
+bool vkft_config_experts(const vkft_config_source *in, vkft_config *config)
+{
+    /* transformers 5 writes the second name for families whose first configurations had the first. */
+    if (!vkft_config_optional_u32(in, "num_experts", &config->experts) || !vkft_config_optional_u32(in, "num_local_experts", &config->experts) ||
+        !vkft_config_optional_u32(in, "num_experts_per_tok", &config->experts_per_token) ||
+        !vkft_config_expect(in, "output_router_logits", false)) /* transformers then adds a loss that balances the experts */
+        return false;
+    if (!config->experts || !config->experts_per_token || config->experts_per_token > config->experts)
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: %" PRIu32 " of %" PRIu32 " experts for each token (num_experts_per_tok, num_experts); "
+                         "expected 1 to the number of experts", in->file, config->experts_per_token, config->experts);
+    return check_matrix(in, "an expert's weight", config->expert_size, config->hidden_size) &&
+           check_matrix(in, "a router", config->experts, config->hidden_size);
+}
+
 void vkft_config_gemma_defaults(vkft_config *config)
 {
     config->vocab_size = 256000;

@@ -43,6 +43,8 @@ bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, co
 bool vkft_config_layer_types(const vkft_config_source *in, vkft_config *config, uint8_t sliding_flags, bool *found);
 /* Qwen: the layers from max_window_layers on have a sliding window, if use_sliding_window. */
 bool vkft_config_late_window(const vkft_config_source *in, vkft_config *config);
+/* num_experts or num_local_experts, and num_experts_per_tok; expert_size is the reader's own. Which layers are mixtures is, too. */
+bool vkft_config_experts(const vkft_config_source *in, vkft_config *config);
 /* What Gemma 2 and 3 have in common, without rotary positions and the pattern of layers. */
 void vkft_config_gemma_defaults(vkft_config *config);
 bool vkft_config_gemma(const vkft_config_source *in, vkft_config *config);

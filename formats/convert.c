@@ -113,7 +113,7 @@ static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *c
             continue;
         j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT);
         j->transposed = j->swapped != tensor->turned;
-        if (role == VKFT_ROLE_LINEAR && !vkft_bnb_find(checkpoint, j->source, &j->bnb, &j->quantized, err))
+        if ((role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT) && !vkft_bnb_find(checkpoint, j->source, &j->bnb, &j->quantized, err))
             return false;
         if (!plan_tensor(j, role, options, &p->specs[p->count], err))
             return false;

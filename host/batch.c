@@ -5,7 +5,7 @@
 #include <string.h>
 
 typedef struct layout {
-    uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query, cross_key, target, loss_row, loss, total;
+    uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query, cross_key, target, loss_row, loss, routes, total;
 } layout;
 
 static uint64_t take(uint64_t *total, uint64_t words)
@@ -31,6 +31,7 @@ static layout lay_out(const vkft_batch_limits *limits)
     l.target = take(&l.total, limits->rows);
     l.loss_row = take(&l.total, limits->rows);
     l.loss = take(&l.total, limits->rows);
+    l.routes = take(&l.total, (uint64_t)limits->routes * limits->tokens);
     return l;
 }
 
@@ -75,6 +76,8 @@ bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limit
     batch->target_host = (uint32_t *)(void *)(host + l.target);
     batch->loss_row_host = (uint32_t *)(void *)(host + l.loss_row);
     batch->loss_host = (const float *)(const void *)(host + l.loss);
+    batch->routes = limits->routes ? base + l.routes : 0;
+    batch->routes_host = limits->routes ? (const uint32_t *)(const void *)(host + l.routes) : NULL;
     return true;
 }
 

@@ -6,6 +6,7 @@
  *   m  = norm(x')                 or norm(x): side by side
  *   y  = x' + norm(Wdown h)       h = act(Wgate m) * Wup m, or act(Wup m)
  *
+ * or, with experts, y = x' + sum over a token's experts e of weight_e Wdown_e h_e (op_experts.c);
  * or, with norms behind the sums, x' = norm(x + Wo a), y = norm(x' + Wdown h).
  *
  * Source: Touvron et al. 2023 (Llama); Radford et al. 2019 (GPT-2); Zhang et al. 2022 (OPT); Gemma Team 2024 (Gemma 2). Test: test_golden
@@ -21,6 +22,7 @@ typedef struct block_call {
     vkft_tensor *memory; /* what the encoder gave; NULL without one, or when its keys and values are in the cache */
     const vkft_sequence *cross;
     const vkft_kv *cache; /* of the block */
+    uint64_t routes;      /* where the block's choice of experts is kept; 0: nowhere */
     bool only_backward;
 } block_call;
 
@@ -121,6 +123,25 @@ static vkft_tensor *join(vkft_graph *g, const vkft_model *model, vkft_tensor *x,
     return vkft_op_linear(g, h, out, (vkft_linear_call){.residual = x, .scale = scale, .only_backward = only_backward});
 }
 
+/* The mixture's way into the residual stream, likewise. */
+static vkft_tensor *join_experts(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x, vkft_tensor *m, const block_call *call)
+{
+    const vkft_config *c = &model->config;
+    const vkft_grouped_linear *experts = layer->experts;
+    const vkft_norm *after = &layer->norm[VKFT_NORM_MLP_AFTER];
+    bool only_backward = call->only_backward && !after->width && !c->norm_after_residual;
+    vkft_linear_call plain = {0}, down = {.scale = c->residual_scale, .only_backward = only_backward};
+    vkft_routing routing = vkft_op_route(g, linear(g, m, layer, VKFT_ROUTER), c->experts_per_token, c->expert_weights_normalized,
+                                         call->routes);
+    vkft_tensor *rows = vkft_op_dispatch(g, m, &routing);
+    vkft_tensor *gate = vkft_op_grouped_linear(g, rows, &experts[0], &routing, plain);
+    vkft_tensor *h = vkft_op_expert_gated(g, gate, vkft_op_grouped_linear(g, rows, &experts[1], &routing, plain), &routing, c->activation);
+    vkft_tensor *y = vkft_op_grouped_linear(g, h, &experts[2], &routing, down);
+    if (after->width)
+        return vkft_op_add(g, x, vkft_op_norm(g, vkft_op_combine(g, y, &routing, NULL, false), after));
+    return vkft_op_combine(g, y, &routing, x, only_backward);
+}
+
 static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x, block_call call)
 {
     const vkft_config *c = &model->config;
@@ -136,8 +157,10 @@ static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_lay
         x2 = join(g, model, x2, a, &layer->linear[VKFT_CROSS_O], &none, false);
     }
     vkft_tensor *m = c->parallel_residual ? x : x2;
-    vkft_tensor *h = mlp(g, model, layer, last ? m : norm(g, m, &norms[VKFT_NORM_MLP]));
-    vkft_tensor *y = join(g, model, x2, h, &layer->linear[VKFT_DOWN], &norms[VKFT_NORM_MLP_AFTER], call.only_backward && !last);
+    vkft_tensor *n2 = last ? m : norm(g, m, &norms[VKFT_NORM_MLP]);
+    vkft_tensor *y = layer->experts[0].groups ? join_experts(g, model, layer, x2, n2, &call)
+                                              : join(g, model, x2, mlp(g, model, layer, n2), &layer->linear[VKFT_DOWN],
+                                                     &norms[VKFT_NORM_MLP_AFTER], call.only_backward && !last);
     return last ? vkft_op_norm(g, y, &norms[VKFT_NORM_MLP]) : y;
 }
 
@@ -170,7 +193,7 @@ static block_call encoder_call(const vkft_model *model, const vkft_batch *batch)
 static block_call decoder_call(const vkft_model *model, const vkft_batch *batch, vkft_tensor *memory)
 {
     return (block_call){.stack = &model->decoder, .sequence = &batch->sequence, .windowed = &batch->windowed, .memory = memory,
-                        .cross = &batch->cross};
+                        .cross = &batch->cross, .routes = batch->routes};
 }
 
 /* What the first block reads. */
@@ -239,8 +262,11 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
 static vkft_tensor *forward(vkft_graph *g, const vkft_model *model, vkft_tensor *x, block_call call, const vkft_kv *caches)
 {
     for (uint32_t l = 0; l < call.stack->count; l++) {
+        const vkft_layer *layer = &call.stack->layers[l];
         call.cache = caches ? &caches[l] : NULL;
-        x = block(g, model, &call.stack->layers[l], x, call);
+        x = block(g, model, layer, x, call);
+        if (call.routes && layer->experts[0].groups)
+            call.routes += (uint64_t)x->rows * model->config.experts_per_token * sizeof(uint32_t);
     }
     return x;
 }

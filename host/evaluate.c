@@ -34,9 +34,40 @@ bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_
     return ok;
 }
 
-/* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was not asked for. */
-static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const float *losses, vkft_err *err)
+/* How many layers of the model have experts. */
+static uint32_t mixtures(const vkft_config *config)
 {
+    uint32_t count = 0;
+    for (uint32_t l = 0; l < config->num_layers; l++)
+        count += (config->layers[l] & VKFT_LAYER_EXPERTS) != 0;
+    return count;
+}
+
+/* [layers with experts][tokens][experts of a token]. */
+static cJSON *routes_of(const vkft_runner *runner)
+{
+    const vkft_batch *batch = &runner->batch;
+    uint32_t k = runner->config.experts_per_token, layers = mixtures(&runner->config);
+    cJSON *routes = cJSON_CreateArray();
+    const uint32_t *at = batch->routes_host;
+    for (uint32_t l = 0; l < layers; l++) {
+        cJSON *layer = cJSON_CreateArray();
+        cJSON_AddItemToArray(routes, layer);
+        for (uint32_t t = 0; t < batch->tokens; t++, at += k) {
+            cJSON *token = cJSON_CreateArray();
+            cJSON_AddItemToArray(layer, token);
+            for (uint32_t j = 0; j < k; j++)
+                cJSON_AddItemToArray(token, cJSON_CreateNumber(at[j]));
+        }
+    }
+    return routes;
+}
+
+/* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was not asked for. Of a mixture
+ * also "experts": those of each layer and token. */
+static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_runner *runner, vkft_err *err)
+{
+    const float *losses = runner->batch.loss_host;
     cJSON *row = cJSON_CreateObject(), *ids = cJSON_CreateIntArray(sample->ids, (int)sample->length);
     cJSON *logprobs = cJSON_CreateArray();
     cJSON_AddItemToObject(row, "ids", ids);
@@ -45,6 +76,8 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const f
         bool trained = i > 0 && sample->labels[i] >= 0;
         cJSON_AddItemToArray(logprobs, trained ? cJSON_CreateNumber(-(double)losses[at++]) : cJSON_CreateNull());
     }
+    if (runner->batch.routes_host)
+        cJSON_AddItemToObject(row, "experts", routes_of(runner));
     char *text = cJSON_PrintUnformatted(row);
     bool ok = (text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing --per-token")) &&
               vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
@@ -65,7 +98,7 @@ static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, con
     for (uint32_t i = 0; i < split->count; i++) {
         double sample_sum;
         if (!vkft_runner_eval_batch(runner, &split->samples[i], 1, &sample_sum, err) ||
-            !write_sample(writer, split->samples[i], runner->batch.loss_host, err)) {
+            !write_sample(writer, split->samples[i], runner, err)) {
             vkft_writer_abandon(writer);
             return false;
         }
@@ -96,8 +129,10 @@ static bool evaluate_file(vkft_runner *runner, const vkft_eval_options *o, const
     vkft_batch_limits limits;
     uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
     bool ok = vkft_split_new(&split, data, NULL, data->count, pack_tokens, err) &&
-              vkft_split_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err) &&
-              vkft_runner_plan(runner, &limits, false, false, err) &&
+              vkft_split_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
+    if (o->per_token)
+        limits.routes = mixtures(&runner->config) * runner->config.experts_per_token;
+    ok = ok && vkft_runner_plan(runner, &limits, false, false, err) &&
               vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&
               (o->per_token
                    ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)

@@ -200,7 +200,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
                                       .scratch_bytes = r->model.scratch_bytes};
-    return plan(gen, chunk, err) && vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE,
+    return vkft_model_write_expert_tables(&r->model, r->dev, err) && plan(gen, chunk, err) && vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE,
                                                     "activations", &gen->arena, err);
 }
 

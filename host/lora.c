@@ -52,10 +52,11 @@ static void add_module(vkft_lora_set *set, const vkft_module *module)
     set->parameters += a + b;
 }
 
-static bool chosen(const char *module, const char *targets)
+static bool chosen(const vkft_module *candidate, const char *targets)
 {
+    const char *module = candidate->name;
     if (strcmp(targets, "all-linear") == 0)
-        return true;
+        return !candidate->by_name;
     for (const char *at = targets; *at;) {
         size_t length = strcspn(at, ",");
         if (matches(module, at, length))
@@ -65,18 +66,24 @@ static bool chosen(const char *module, const char *targets)
     return false;
 }
 
+/* Whether the list ", a, b" has this name. */
+static bool listed(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = list; (at = strstr(at, name)); at++)
+        if (at[-1] == ' ' && (at[length] == ',' || !at[length]))
+            return true;
+    return false;
+}
+
 /* The last parts of the model's module names, each once: "q_proj, k_proj". */
 static void list_kinds(const vkft_model *model, char *list, size_t size)
 {
     list[0] = 0;
     for (uint32_t i = 0; i < model->module_count; i++) {
         const char *kind = last_part(model->modules[i].name);
-        bool known = false;
-        for (uint32_t j = 0; j < i && !known; j++)
-            known = strcmp(last_part(model->modules[j].name), kind) == 0;
-        size_t length = strlen(list);
-        if (!known)
-            snprintf(list + length, size - length, ", %s", kind);
+        if (!listed(list, kind))
+            snprintf(list + strlen(list), size - strlen(list), ", %s", kind);
     }
 }
 
@@ -100,6 +107,28 @@ static bool check_targets(const vkft_model *model, const char *targets, vkft_err
     return true;
 }
 
+/* One kernel serves all experts of a layer, so all of them have adapters or none. */
+static bool check_experts(const vkft_lora_set *set, vkft_err *err)
+{
+    const vkft_model *model = set->model;
+    uint32_t groups = model->config.experts, *adapted = calloc(model->expert_count + 1ull, sizeof *adapted); /* by the first of a group */
+    if (!adapted)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter's modules");
+    bool ok = true;
+    for (uint32_t i = 0; i < set->count; i++)
+        if (vkft_model_is_expert(model, set->modules[i].linear))
+            adapted[(set->modules[i].linear - model->experts) / groups]++;
+    for (uint32_t i = 0; ok && i < set->count; i++) {
+        if (!vkft_model_is_expert(model, set->modules[i].linear))
+            continue;
+        uint32_t n = adapted[(set->modules[i].linear - model->experts) / groups];
+        ok = n == groups || vkft_fail(err, VKFT_ERR_INPUT, "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
+                                      set->modules[i].name, n, groups);
+    }
+    free(adapted);
+    return ok;
+}
+
 bool vkft_lora_choose(vkft_lora_set *set, const vkft_model *model, const char *targets, uint32_t r, float alpha,
                       float dropout, vkft_err *err)
 {
@@ -110,19 +139,42 @@ bool vkft_lora_choose(vkft_lora_set *set, const vkft_model *model, const char *t
     set->dropout = dropout;
     set->scale = alpha / (float)r;
     for (uint32_t i = 0; i < model->module_count; i++)
-        if (chosen(model->modules[i].name, targets))
+        if (chosen(&model->modules[i], targets))
             add_module(set, &model->modules[i]);
-    return true;
+    if (check_experts(set, err))
+        return true;
+    vkft_lora_free(set);
+    return false;
 }
 
-static const vkft_adapter_tensor *find(const vkft_adapter *adapter, const char *module, char half)
+/* An adapter's tensors in the order of their keys: experts make tens of thousands of them. */
+typedef struct key_index {
+    const vkft_adapter_tensor **tensors;
+    uint32_t count;
+} key_index;
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp((*(const vkft_adapter_tensor *const *)a)->key, (*(const vkft_adapter_tensor *const *)b)->key);
+}
+
+static bool index_keys(const vkft_adapter *adapter, key_index *keys)
+{
+    *keys = (key_index){calloc(adapter->count + 1ull, sizeof *keys->tensors), adapter->count};
+    for (uint32_t i = 0; keys->tensors && i < adapter->count; i++)
+        keys->tensors[i] = &adapter->tensors[i];
+    if (keys->tensors)
+        qsort(keys->tensors, keys->count, sizeof *keys->tensors, by_key);
+    return keys->tensors != NULL;
+}
+
+static const vkft_adapter_tensor *find(const key_index *keys, const char *module, char half)
 {
     char key[192];
     snprintf(key, sizeof key, PREFIX "%s.lora_%c.weight", module, half);
-    for (uint32_t i = 0; i < adapter->count; i++)
-        if (strcmp(adapter->tensors[i].key, key) == 0)
-            return &adapter->tensors[i];
-    return NULL;
+    const vkft_adapter_tensor wanted = {.key = key}, *pointer = &wanted;
+    const vkft_adapter_tensor **found = bsearch(&pointer, keys->tensors, keys->count, sizeof *keys->tensors, by_key);
+    return found ? *found : NULL;
 }
 
 static bool check_half(const vkft_adapter_tensor *t, uint32_t rows, uint32_t cols, const char *module, char half,
@@ -138,8 +190,13 @@ static bool check_half(const vkft_adapter_tensor *t, uint32_t rows, uint32_t col
 
 bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vkft_adapter *adapter, vkft_err *err)
 {
+    key_index keys;
     if (!reserve(set, model, err))
         return false;
+    if (!index_keys(adapter, &keys)) {
+        vkft_lora_free(set);
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the adapter");
+    }
     const vkft_adapter_config *c = &adapter->config;
     set->r = c->r;
     set->alpha = c->lora_alpha;
@@ -148,7 +205,7 @@ bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vk
     set->scale = c->use_rslora ? c->lora_alpha / sqrtf((float)c->r) : c->lora_alpha / (float)c->r;
     for (uint32_t i = 0; i < model->module_count; i++) {
         const char *name = model->modules[i].name;
-        const vkft_adapter_tensor *a = find(adapter, name, 'A'), *b = find(adapter, name, 'B');
+        const vkft_adapter_tensor *a = find(&keys, name, 'A'), *b = find(&keys, name, 'B');
         if (!a && !b)
             continue;
         const vkft_linear *linear = model->modules[i].linear;
@@ -162,8 +219,12 @@ bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vk
                   adapter->count - 2 * set->count, adapter->count, adapter->count ? adapter->tensors[0].key : "none");
         goto fail;
     }
+    if (!check_experts(set, err))
+        goto fail;
+    free(keys.tensors);
     return true;
 fail:
+    free(keys.tensors);
     vkft_lora_free(set);
     return false;
 }
@@ -198,15 +259,20 @@ void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat)
     }
 }
 
-void vkft_lora_import(const vkft_lora_set *set, const vkft_adapter *adapter, float *flat)
+bool vkft_lora_import(const vkft_lora_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err)
 {
+    key_index keys;
     memset(flat, 0, set->floats * sizeof *flat);
+    if (!index_keys(adapter, &keys))
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the adapter");
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_lora_module *m = &set->modules[i];
-        const vkft_adapter_tensor *a = find(adapter, m->name, 'A'), *b = find(adapter, m->name, 'B');
+        const vkft_adapter_tensor *a = find(&keys, m->name, 'A'), *b = find(&keys, m->name, 'B');
         memcpy(flat + m->a, a->data, (size_t)a->rows * a->cols * sizeof *flat);
         memcpy(flat + m->b, b->data, (size_t)b->rows * b->cols * sizeof *flat);
     }
+    free(keys.tensors);
+    return true;
 }
 
 static bool export_half(vkft_adapter *adapter, const vkft_lora_module *m, char half, uint32_t rows, uint32_t cols,
@@ -236,13 +302,15 @@ static bool contains(char *const *list, uint32_t count, const char *name)
     return false;
 }
 
-/* How many of the names end in this last part. */
-static uint32_t count_kind(const void *first_name, size_t stride, uint32_t count, const char *kind)
+/* Whether all of the model's modules of this kind are in the set. */
+static bool is_whole(const vkft_lora_set *set, const char *kind)
 {
-    uint32_t same = 0;
-    for (uint32_t i = 0; i < count; i++)
-        same += strcmp(last_part((const char *)first_name + i * stride), kind) == 0;
-    return same;
+    uint32_t all = 0, adapted = 0;
+    for (uint32_t i = 0; i < set->model->module_count; i++)
+        all += strcmp(last_part(set->model->modules[i].name), kind) == 0;
+    for (uint32_t i = 0; i < set->count; i++)
+        adapted += strcmp(last_part(set->modules[i].name), kind) == 0;
+    return adapted == all;
 }
 
 /* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen; otherwise their full names. */
@@ -250,17 +318,18 @@ static char **target_list(const vkft_lora_set *set)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);
     uint32_t n = 0;
-    bool whole = true;
-    for (uint32_t i = 0; list && i < set->count && whole; i++) {
+    bool whole = true, ok = list != NULL;
+    for (uint32_t i = 0; ok && whole && i < set->count; i++) {
         const char *kind = last_part(set->modules[i].name);
-        whole = count_kind(set->modules[0].name, sizeof *set->modules, set->count, kind) ==
-                count_kind(set->model->modules[0].name, sizeof *set->model->modules, set->model->module_count, kind);
+        if (contains(list, n, kind))
+            continue;
+        whole = is_whole(set, kind);
+        ok = (list[n++] = strdup(kind)) != NULL;
     }
-    for (uint32_t i = 0; list && i < set->count; i++) {
-        const char *name = whole ? last_part(set->modules[i].name) : set->modules[i].name;
-        if (!contains(list, n, name) && !(list[n++] = strdup(name)))
-            break;
-    }
+    while (ok && !whole && n)
+        free(list[--n]);
+    for (uint32_t i = 0; ok && !whole && i < set->count; i++)
+        ok = (list[n++] = strdup(set->modules[i].name)) != NULL;
     if (list)
         qsort(list, n, sizeof *list, by_text);
     return list;

@@ -26,7 +26,7 @@ typedef struct vkft_lora_set {
     uint64_t parameters; /* without padding */
 } vkft_lora_set;
 
-/* targets: "all-linear", or names as PEFT takes them ("q_proj", "self_attn.q_proj", a whole module name), comma separated.
+/* targets: "all-linear" (of a mixture all but the routers and the experts), or names as PEFT takes them ("q_proj", "self_attn.q_proj", a whole module name), comma separated.
  * Error: a target that matches nothing, with the names that exist. */
 bool vkft_lora_choose(vkft_lora_set *set, const vkft_model *model, const char *targets, uint32_t r, float alpha,
                       float dropout, vkft_err *err);
@@ -39,7 +39,8 @@ void vkft_lora_bind(const vkft_lora_set *set, uint64_t parameters, uint64_t grad
 
 /* PEFT's initialization: A uniform in +-1/sqrt(in), B zero. flat: f32 [floats]. */
 void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat);
-void vkft_lora_import(const vkft_lora_set *set, const vkft_adapter *adapter, float *flat);
+/* The adapter that the set was chosen from, or one with the same modules. */
+bool vkft_lora_import(const vkft_lora_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err);
 /* Everything of *adapter is allocated; base_model goes into its configuration. */
 bool vkft_lora_export(const vkft_lora_set *set, const float *flat, const char *base_model, vkft_adapter *adapter,
                       vkft_err *err);

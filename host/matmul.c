@@ -87,7 +87,7 @@ static void specialize(vkft_device *dev, const vkft_kernel *kernels, uint32_t co
         vkft_kernel_specialize(dev, kernels[i], t.width, &t.rows, 3);
 }
 
-/* Kernels by storage type; the order is that of type_index. */
+/* Kernels by storage type; the order is that of vkft_weight_type. */
 static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16, VKFT_KERNEL_matmul_nt_nf4,
                                        VKFT_KERNEL_matmul_nt_fp4};
 static const vkft_kernel few_nn[] = {VKFT_KERNEL_matmul_nn_f32, VKFT_KERNEL_matmul_nn_f16, VKFT_KERNEL_matmul_nn_bf16, VKFT_KERNEL_matmul_nn_nf4,
@@ -98,7 +98,7 @@ static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_pan
                                        VKFT_KERNEL_panel_nn_fp4};
 static const vkft_kernel panel_product[] = {VKFT_KERNEL_matmul_panel}, transposed_product[] = {VKFT_KERNEL_matmul_tn};
 
-static uint32_t type_index(vkft_dtype dtype)
+uint32_t vkft_weight_type(vkft_dtype dtype)
 {
     assert(dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16 || vkft_dtype_is_4bit(dtype));
     return dtype == VKFT_F16 ? 1 : dtype == VKFT_BF16 ? 2 : dtype == VKFT_NF4 ? 3 : dtype == VKFT_FP4 ? 4 : 0;
@@ -147,7 +147,7 @@ static void multiply_few(const product *p, const shapes *s)
     const vkft_kernel *kernels = p->transposed ? few_nt : few_nn;
     uint32_t tile_columns = p->transposed ? s->few.width : 8 * s->few.width; /* matmul_nn: 8 columns an invocation */
     uint64_t workgroups = (uint64_t)ceil_div(p->M, s->few.rows) * ceil_div(p->N, tile_columns);
-    vkft_launch(p->ctx->cmds, kernels[type_index(p->w->dtype)], &args, sizeof args, workgroups * s->few.width, 1, 1,
+    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->few.width, 1, 1,
                 2.0 * p->M * p->N * p->K);
 }
 
@@ -161,7 +161,7 @@ static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_
     };
     const vkft_kernel *kernels = p->transposed ? panel_nt : panel_nn;
     uint64_t threads = p->transposed ? (uint64_t)ceil_div(depth, 8) * columns : (uint64_t)depth * ceil_div(columns, 8);
-    vkft_launch(p->ctx->cmds, kernels[type_index(p->w->dtype)], &args, sizeof args, threads, 1, 1, 8.0 * columns * depth);
+    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, 1, 1, 8.0 * columns * depth);
 }
 
 static void multiply_panel(const product *p, const shapes *s, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth)

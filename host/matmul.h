@@ -34,6 +34,10 @@ typedef struct vkft_matmul_ctx {
 /* Chooses tile shapes for this device, once, after vkft_device_open. */
 void vkft_matmul_setup(vkft_device *dev);
 
+/* Storage types are numbered in this order wherever a kernel has one variant for each. */
+#define VKFT_WEIGHT_TYPES 5 /* F32, F16, BF16, NF4, FP4 */
+uint32_t vkft_weight_type(vkft_dtype dtype);
+
 /* Scratch that makes products with this weight possible at any M; the largest over all weights is enough.
  * Depends only on the weight's type and shape (not on a device), so that plans on another machine agree. */
 uint64_t vkft_matmul_scratch_bytes(vkft_dtype dtype, uint32_t rows, uint32_t cols);

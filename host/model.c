@@ -66,6 +66,32 @@ static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uin
         add_vector(model, &linear->bias, &linear->dbias, out, name, "bias");
 }
 
+/* "mlp.experts.*.up_proj" with a number. */
+static void expert_name(const char *pattern, uint32_t number, char *name, size_t size)
+{
+    const char *star = strchr(pattern, '*');
+    snprintf(name, size, "%.*s%u%s", (int)(star - pattern), pattern, number, star + 1);
+}
+
+static void list_experts(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
+{
+    const vkft_config *c = &model->config;
+    for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
+        layer->experts[s] = (vkft_grouped_linear){.linear = model->experts + model->expert_count, .groups = c->experts};
+        model->expert_count += c->experts;
+    }
+    for (uint32_t e = 0; e < c->experts; e++)
+        for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
+            uint32_t out, in;
+            char inner[64], module[120];
+            vkft_linear_shape(c, VKFT_EXPERT_GATE + s, &out, &in);
+            expert_name(names->linear[VKFT_EXPERT_GATE + s], e, inner, sizeof inner);
+            snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, inner);
+            add_linear(model, &layer->experts[s].linear[e], out, in, false, false, module);
+            model->modules[model->module_count - 1].by_name = true;
+        }
+}
+
 static void list_layer(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
 {
     const vkft_config *c = &model->config;
@@ -77,13 +103,16 @@ static void list_layer(vkft_model *model, const vkft_stack_names *names, uint32_
         add_norm(model, &layer->norm[s], vkft_norm_width(c, s), module);
     }
     for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++) {
-        if (!names->linear[s])
+        if (!names->linear[s] || s > VKFT_ROUTER || !vkft_linear_present(c, index, s))
             continue;
         uint32_t out, in;
         vkft_linear_shape(c, s, &out, &in);
         snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->linear[s]);
         add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), model->arch->keep[s], module);
+        model->modules[model->module_count - 1].by_name = s == VKFT_ROUTER;
     }
+    if (c->layers[index] & VKFT_LAYER_EXPERTS)
+        list_experts(model, names, index, layer);
     if (c->rope.dim && !(c->layers[index] & VKFT_LAYER_NO_ROPE))
         layer->rotary = &model->rotary[c->layers[index] & VKFT_LAYER_LOCAL_ROPE ? 1 : 0];
     layer->windowed = c->sliding_window && c->layers[index] & VKFT_LAYER_WINDOW;
@@ -216,6 +245,29 @@ void vkft_model_set_head(vkft_model *model)
     model->head.softcap = model->config.logit_softcap;
 }
 
+bool vkft_model_is_expert(const vkft_model *model, const vkft_linear *linear)
+{
+    uintptr_t begin = (uintptr_t)model->experts, at = (uintptr_t)linear;
+    return at >= begin && at < begin + model->expert_count * sizeof *linear;
+}
+
+/* One kernel multiplies all experts of a layer. */
+static bool check_experts(const vkft_model *model, vkft_err *err)
+{
+    for (uint32_t i = 0; i < model->module_count && model->expert_count; i++) {
+        const vkft_module *module = &model->modules[i];
+        if (!vkft_model_is_expert(model, module->linear))
+            continue;
+        size_t number = (size_t)(module->linear - model->experts), first = number - number % model->config.experts;
+        const vkft_weight *w = &module->linear->w, *other = &model->experts[first].w;
+        if (w->dtype != other->dtype || w->double_quant != other->double_quant)
+            return vkft_fail(err, VKFT_ERR_INPUT, "tensor %s.weight is stored as %s%s and that of the layer's first expert as %s%s; expected one type",
+                             module->name, vkft_dtype_name(w->dtype), w->double_quant ? " (double)" : "", vkft_dtype_name(other->dtype),
+                             other->double_quant ? " (double)" : "");
+    }
+    return true;
+}
+
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, bool trained, vkft_err *err)
 {
@@ -235,12 +287,13 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     model->rotary[1].dim = config->local_rope.dim;
     model->decoder.count = config->num_layers;
     model->encoder.count = config->encoder_layers;
-    size_t layers = (size_t)config->num_layers + config->encoder_layers;
+    size_t layers = (size_t)config->num_layers + config->encoder_layers, experts = layers * config->experts * VKFT_EXPERT_SLOTS;
     model->decoder.layers = calloc(config->num_layers, sizeof *model->decoder.layers);
     model->encoder.layers = calloc(config->encoder_layers + 1ull, sizeof *model->encoder.layers);
-    model->modules = calloc(layers * VKFT_LINEAR_SLOTS + 2, sizeof *model->modules);
-    model->slots = calloc(layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + 11, sizeof *model->slots);
-    if (!model->decoder.layers || !model->encoder.layers || !model->modules || !model->slots) {
+    model->experts = calloc(experts + 1, sizeof *model->experts);
+    model->modules = calloc(layers * VKFT_LINEAR_SLOTS + experts + 2, sizeof *model->modules);
+    model->slots = calloc(layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + experts + 11, sizeof *model->slots);
+    if (!model->decoder.layers || !model->encoder.layers || !model->experts || !model->modules || !model->slots) {
         vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the model");
         goto fail;
     }
@@ -265,6 +318,8 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
         }
         measure(model, slot);
     }
+    if (!check_experts(model, err))
+        goto fail;
     model->trained = trained;
     if (trained)
         model->device_bytes = model->host_bytes = 0;
@@ -365,6 +420,8 @@ void vkft_model_free(vkft_model *model)
         vkft_buffer_free(model->dev, &model->buffers[i]);
     free(model->buffers);
     free(model->slots);
+    vkft_buffer_free(model->dev, &model->expert_tables);
+    free(model->experts);
     free(model->decoder.layers);
     free(model->encoder.layers);
     free(model->modules);

@@ -19,6 +19,7 @@
 typedef struct vkft_layer {
     vkft_norm norm[VKFT_NORM_SLOTS];
     vkft_linear linear[VKFT_LINEAR_SLOTS];
+    vkft_grouped_linear experts[VKFT_EXPERT_SLOTS]; /* gate, up, down; no groups: the feed-forward layer is a dense one */
     const vkft_rotary *rotary; /* NULL: positions do not turn here */
     bool windowed;             /* attention sees config.sliding_window tokens back */
 } vkft_layer;
@@ -27,6 +28,7 @@ typedef struct vkft_layer {
 typedef struct vkft_module {
     char name[128];
     vkft_linear *linear;
+    bool by_name; /* a router or an expert: adapted when it is named, and not as one of all linear layers */
 } vkft_module;
 
 /* Blocks one behind the other. */
@@ -55,6 +57,10 @@ typedef struct vkft_model {
     uint64_t device_bytes, host_bytes; /* of the frozen weights */
     uint64_t scratch_bytes;            /* for products with any of them, see matmul.h */
 
+    vkft_linear *experts; /* those of all layers */
+    uint32_t expert_count;
+    vkft_buffer expert_tables;
+
     struct vkft_model_slot *slots; /* one per tensor: name, shape, place */
     uint32_t slot_count;
     vkft_device *dev; /* NULL until loaded */
@@ -71,6 +77,14 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
 /* Allocates the buffers and uploads all tensors, verifying their checksums. progress may be NULL; returning false stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context, vkft_err *err);
+
+/* The tables by which kernels find the experts' matrices: bytes, 0 without any; and a buffer with them, when all weights and adapters have their
+ * addresses. */
+uint64_t vkft_model_expert_table_bytes(const vkft_model *model);
+bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_err *err);
+
+/* Whether this is one of model->experts: `config.experts` of them follow each other for each layer and slot. */
+bool vkft_model_is_expert(const vkft_model *model, const vkft_linear *linear);
 
 void vkft_model_free(vkft_model *model);
 

@@ -24,8 +24,7 @@ static vkft_weight lora_b(const vkft_linear *l)
     return (vkft_weight){.dtype = VKFT_F32, .rows = l->w.rows, .cols = l->lora.r, .data = l->lora.B};
 }
 
-/* y = (add ? y : 0) + x * mask / (1-p) */
-static void dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add)
+void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add)
 {
     uint32_t n = x->rows * x->cols;
     struct dropout_args args = {
@@ -35,18 +34,18 @@ static void dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_t
     vkft_launch(g->mm.cmds, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1, 1, 12.0 * n);
 }
 
-static bool drops(const vkft_graph *g, const vkft_linear *l)
+bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora)
 {
-    return g->dropout && l->lora.dropout > 0;
+    return g->dropout && lora->dropout > 0;
 }
 
 /* x itself, or a dropped copy. */
 static vkft_tensor *dropped(vkft_graph *g, const vkft_linear *l, vkft_tensor *x)
 {
-    if (!drops(g, l))
+    if (!vkft_lora_drops(g, &l->lora))
         return x;
     vkft_tensor *xd = vkft_tensor_new(g, x->rows, x->cols);
-    dropout(g, &l->lora, x, xd, false);
+    vkft_lora_dropout(g, &l->lora, x, xd, false);
     return xd;
 }
 
@@ -66,13 +65,13 @@ static void backward_lora(vkft_graph *g, const vkft_op *op)
     if (!x->needs_grad)
         return;
     vkft_tensor *dx = x->grad; /* the frozen weight's product has been written to it */
-    if (!drops(g, l)) {
+    if (!vkft_lora_drops(g, &l->lora)) {
         uint64_t address = vkft_use(g, dx);
         vkft_matmul_nn(&g->mm, T, vkft_use(g, dz), r, &A, address, address, in, 1.0f);
     } else {
         vkft_tensor *branch = vkft_tensor_new(g, T, in);
         vkft_matmul_nn(&g->mm, T, vkft_use(g, dz), r, &A, 0, vkft_use(g, branch), in, 1.0f);
-        dropout(g, &l->lora, branch, dx, true);
+        vkft_lora_dropout(g, &l->lora, branch, dx, true);
     }
 }
 

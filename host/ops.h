@@ -29,6 +29,18 @@ typedef struct vkft_linear {
     vkft_lora lora;
 } vkft_linear;
 
+/* Linear layers of one type and shape without biases, each for the rows of one group. What is trained, and how, is that of the first. */
+typedef struct vkft_grouped_linear {
+    vkft_linear *linear; /* [groups] */
+    uint32_t groups;
+    uint64_t tables; /* device address of what vkft_grouped_tables writes */
+} vkft_grouped_linear;
+
+/* The tables by which kernels find the matrices and where to add gradients, VKFT_GROUP_TABLES of them: bytes, and contents once all addresses are known. */
+#define VKFT_GROUP_TABLES 6
+uint64_t vkft_grouped_table_bytes(uint32_t groups);
+void vkft_grouped_tables(const vkft_grouped_linear *grouped, void *tables);
+
 /* Where the tokens of a packed batch are and what they see; arrays of device addresses, host-written before each run. */
 typedef struct vkft_sequence {
     uint64_t position;    /* u32 [T] */
@@ -71,6 +83,33 @@ typedef struct vkft_linear_call {
 
 /* y = residual + scale * (x W^T + bias + lora.scale * dropout(x) A^T B^T). */
 vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *linear, vkft_linear_call call);
+
+/* The experts that each token goes to. An assignment is one expert for one token; sorted by expert, assignments are the rows of the experts' tensors. */
+typedef struct vkft_routing {
+    uint32_t experts, per_token;
+    vkft_tensor *weight; /* f32 [T,per_token], with a gradient */
+    vkft_tensor *chosen; /* u32 [T,per_token], in tensors as memory here and below */
+    vkft_tensor *group;  /* where each expert's rows begin */
+    vkft_tensor *token, *assignment; /* of each row */
+    vkft_tensor *row;    /* of each assignment */
+} vkft_routing;
+
+/* The per_token experts with the largest of logits [T,experts], and their parts of the softmax, normalized: divided by their sum.
+ * chosen: fixed memory for their numbers; 0: none is wanted. */
+vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_token, bool normalized, uint64_t chosen);
+/* y[i] = x[token of row i]. */
+vkft_tensor *vkft_op_dispatch(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing);
+/* y[t] = residual[t] + the sum of x's rows for token t; residual may be NULL. only_backward: see vkft_linear_call. */
+vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing, vkft_tensor *residual, bool only_backward);
+/* y = scale * (x W^T + lora.scale * dropout(x) A^T B^T) with the matrices of each row's expert; a call without residual. */
+vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_grouped_linear *grouped, const vkft_routing *routing,
+                                    vkft_linear_call call);
+/* h = weight of the row's assignment * f(gate) * up. The backward overwrites gate and up with their gradients. */
+vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, const vkft_routing *routing, vkft_activation f);
+
+/* Whether the branch drops elements of its input in this pass, and y = (add ? y : 0) + x * mask / (1-p). */
+bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora);
+void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add);
 
 /* Rotary positions: the first dim elements of each head turn, in pairs (i, i + dim/2). */
 typedef struct vkft_rotary {

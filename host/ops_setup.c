@@ -1,4 +1,5 @@
 /* Kernel constants of the ops, chosen per device. */
+#include "grouped.h"
 #include "ops.h"
 
 /* Kernels that treat each element alike. Their workgroups hold several subgroups, since starting a workgroup costs more than an element. */
@@ -11,6 +12,7 @@ static const vkft_kernel elementwise[] = {
 
 void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap, bool relative)
 {
+    vkft_grouped_setup(dev);
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv,
                                            VKFT_KERNEL_attention_dbias};
     const uint32_t constants[] = {head_dim, softcap, relative};

@@ -94,8 +94,7 @@ bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat,
         *flat = malloc((runner->trained.lora.floats + 1) * sizeof **flat);
         ok = *flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
     }
-    if (ok)
-        vkft_lora_import(&runner->trained.lora, &adapter, *flat);
+    ok = ok && vkft_lora_import(&runner->trained.lora, &adapter, *flat, err);
     vkft_adapter_free(&adapter);
     return ok || vkft_fail_context(err, "%s", dir);
 }
@@ -133,7 +132,7 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
     runner->training = training;
     runner->checkpointing = checkpointing;
     uint64_t trained = vkft_trained_floats(&runner->trained) * sizeof(float);
-    plan->bytes[VKFT_ITEM_WEIGHTS] = runner->model.device_bytes;
+    plan->bytes[VKFT_ITEM_WEIGHTS] = runner->model.device_bytes + vkft_model_expert_table_bytes(&runner->model);
     plan->bytes[VKFT_ITEM_EMBEDDING] = runner->model.host_bytes;
     plan->bytes[VKFT_ITEM_SCRATCH] = runner->model.scratch_bytes;
     plan->bytes[VKFT_ITEM_PARAMETERS] = trained;
@@ -144,7 +143,7 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
         plan->bytes[VKFT_ITEM_OPTIMIZER] = 2 * trained + VKFT_OPTIMIZER_PARTS * sizeof(float);
     }
     runner->batch = (vkft_batch){.limits = *limits, .tokens = limits->tokens, .source_tokens = limits->source_tokens,
-                                  .rows = limits->rows};
+                                  .rows = limits->rows, .routes = limits->routes ? UNPLACED : 0};
     vkft_trained_bind(&runner->trained, UNPLACED, UNPLACED);
     vkft_model_set_tables(&runner->model, UNPLACED, limits->positions);
     if ((training && !plan_pass(runner, &runner->train, err)) || !plan_pass(runner, &runner->eval, err))
@@ -231,7 +230,7 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
     vkft_matmul_setup(dev);
     vkft_ops_setup(dev, runner->config.head_dim, runner->config.attention_softcap > 0, runner->config.relative_buckets > 0);
     if (!vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
-        !start_parameters(runner, adamw, parameters, err) ||
+        !start_parameters(runner, adamw, parameters, err) || !vkft_model_write_expert_tables(&runner->model, dev, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||
         (plan->bytes[VKFT_ITEM_SCRATCH] &&
          !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_SCRATCH], VKFT_MEMORY_DEVICE, "decode scratch", &runner->scratch, err)) ||

@@ -52,8 +52,7 @@ bool vkft_trained_read(const vkft_trained *t, const char *dir, float *flat, vkft
     bool ok = vkft_adapter_read(dir, &adapter, err) && vkft_lora_choose_from(&stored, t->lora.model, &adapter, err);
     if (ok && (stored.floats != t->lora.floats || stored.count != t->lora.count))
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the adapter there has other modules than --lora-target-modules", dir);
-    if (ok)
-        vkft_lora_import(&t->lora, &adapter, flat);
+    ok = ok && vkft_lora_import(&t->lora, &adapter, flat, err);
     vkft_lora_free(&stored);
     vkft_adapter_free(&adapter);
     return ok;

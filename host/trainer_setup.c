@@ -129,7 +129,7 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
         if (full)
             ok = vkft_full_init(&r->trained.full, r->file, t->flat, err);
         else if (o->init_adapter)
-            vkft_lora_import(&r->trained.lora, &init, t->flat);
+            ok = vkft_lora_import(&r->trained.lora, &init, t->flat, err);
         else
             vkft_lora_init(&r->trained.lora, o->seed, t->flat);
     }

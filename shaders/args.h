@@ -34,6 +34,34 @@ struct matmul_args {
     uint double_quant;
 };
 
+/* A group's matrix, as grouped products find it: [groups] of them make a table. With gradients data is where to add. */
+struct group_weight {
+    ADDR(U32) data;
+    ADDR(U32) absmax; /* these three as in matmul_args */
+    ADDR(F32) nested_absmax;
+    float absmax_offset;
+    uint reserved;
+};
+
+/* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be Y)
+ * grouped_nn: Y[m] = R[m] + scale * X[m] W_g, W_g [K,N]                                    the same
+ * X [M,K], R and Y [M,N] f32 with row strides ldx, ldy. The rows of group g are group[2g] to group[2g+2]; they are cut into tiles of GROUP_TILE rows, the
+ * first of which is number group[2g+1] of all; group has 2 (groups + 1) words. tiles: upper bound of all groups' tiles of the kernel's ROWS rows. */
+struct grouped_args {
+    ADDR(F32) X;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    ADDR(U32) weights; /* group_weight [groups] */
+    ADDR(U32) group;
+    uint tiles, groups;
+    uint N, K;
+    uint ldx, ldy;
+    uint add;
+    float scale;
+    uint double_quant;
+};
+#define GROUP_TILE 16 /* a multiple of the kernels' ROWS */
+
 /* panel: W's part of n columns and k rows as f32 [ceil(n/tile)][ceil(k/8)][tile][8], the layout that matmul_panel reads.
  * panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. cols: row length of W. */
 struct panel_args {
@@ -72,6 +100,19 @@ struct matmul_tn_args {
     uint row, column;
     uint slice;
     uint add;
+    float scale;
+};
+
+/* grouped_tn: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n]; element (m,n) of Y_g lies at m*row + n*column;
+ * Y: group_weight [groups], group as in grouped_args. */
+struct grouped_tn_args {
+    ADDR(F32) X;
+    ADDR(F32) Z;
+    ADDR(U32) Y;
+    ADDR(U32) group;
+    uint M, N;
+    uint ldx, ldz;
+    uint row, column;
     float scale;
 };
 
@@ -183,6 +224,62 @@ struct attention_backward_args {
     uint T, S, Hq, Hk;
     float scale, softcap;
     uint first, span;
+};
+
+/* Mixtures of experts: E experts, of which each token goes to k. An assignment a = t*k + j is one expert's work for one token; A = T*k.
+ *
+ * router: chosen[t,j] = the number of the j-th largest of logits[t], the lower one first where they are equal;
+ * weight[t,j] = softmax(logits[t])[chosen[t,j]], with normalize divided by their sum over j. logits [T,E]; chosen, weight [T,k].
+ * router_backward: dlogits = gradient of the above from dweight [T,k]. One invocation a token. */
+struct router_args {
+    ADDR(F32) logits;
+    ADDR(F32) weight;
+    ADDR(U32) chosen;
+    ADDR(F32) dweight; /* router_backward */
+    ADDR(F32) dlogits; /* router_backward */
+    uint T, E, k;
+    uint normalize;
+};
+
+/* Sorting assignments by expert, those of one expert in their order: a row is a place in that order.
+ * experts_count: count[s,e] = assignments to e in slice s, EXPERT_SLICE of them each. One invocation a slice and expert.
+ * experts_scan: count[s,e] = those in the slices before s; count[slices,e] = all. One invocation an expert.
+ * experts_place: token[row], assignment[row] and its inverse row[assignment], and group as in grouped_args. One invocation a slice and expert. */
+struct experts_args {
+    ADDR(U32) chosen; /* [A] */
+    ADDR(U32) count;  /* [slices + 1, E] */
+    ADDR(U32) group;  /* [2 (E + 1)] */
+    ADDR(U32) token;  /* [A] */
+    ADDR(U32) assignment; /* [A] */
+    ADDR(U32) row;    /* [A] */
+    uint A, E, k;
+    uint slices;
+};
+#define EXPERT_SLICE 256
+
+/* sum_rows: y[t] = (add ? r[t] : 0) + sum over j < k of x[row[t,j]], j ascending; x [.,C], y, r [T,C]; y may be r. One workgroup a row. */
+struct sum_rows_args {
+    ADDR(F32) x;
+    ADDR(U32) row;
+    ADDR(F32) r;
+    ADDR(F32) y;
+    uint T, C, k;
+    uint add;
+};
+
+/* expert_gated: h[i] = weight[assignment[i]] * f(gate[i]) * up[i]; gate, up, h [A,F]. One workgroup a row.
+ * expert_gated_backward: dgate, dup, dweight[assignment[i]] from dh; dgate and dup replace gate and up. dweight when with_weight != 0. */
+struct expert_gated_args {
+    ADDR(F32) gate;
+    ADDR(F32) up;
+    ADDR(F32) weight;
+    ADDR(U32) assignment;
+    ADDR(F32) h;
+    ADDR(F32) dh;      /* expert_gated_backward */
+    ADDR(F32) dweight; /* expert_gated_backward */
+    uint F;
+    uint activation;
+    uint with_weight;
 };
 
 /* Activations f, numbered as vkft_activation is. */

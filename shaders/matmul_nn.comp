@@ -1,4 +1,4 @@
-/* Y[M,N] = R + scale * X[M,K] W[K,N] for few rows M, W read in its storage type.
+/* Y[M,N] = R + scale * X[M,K] W[K,N] for few rows M, W read in its storage type. GROUPED: each group of rows with a W of its own.
  *
  * One invocation makes ROWS rows of 8 neighbouring columns, so that a run of 8 along a row of W is decoded together.
  *
@@ -9,16 +9,33 @@
 #include "common.glsl"
 #include "matmul.glsl"
 
+#ifdef GROUPED
+#include "grouped.glsl"
+#else
 ARGS(matmul_args)
+#define WEIGHT args.W
+
+uint row_tiles()
+{
+    return (args.M + ROWS - 1) / ROWS;
+}
+
+bool rows_of(uint tile, out uint row, out uint end)
+{
+    row = tile * ROWS;
+    end = args.M;
+    return true;
+}
+#endif
 
 #include "weight.glsl"
 
 void main()
 {
     const uint tile = 8 * WIDTH;
-    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
-    uint row = t.x * ROWS, column = t.y * tile + 8 * gl_LocalInvocationID.x;
-    if (column >= args.N)
+    uvec2 t = tile_of(gl_WorkGroupID.x, row_tiles(), (args.N + tile - 1) / tile);
+    uint row, end, column = t.y * tile + 8 * gl_LocalInvocationID.x;
+    if (!rows_of(t.x, row, end) || column >= args.N)
         return;
     uint count = min(args.N - column, 8);
     bool aligned = args.N % 8 == 0;
@@ -26,14 +43,14 @@ void main()
     uint x[ROWS];
     float acc[ROWS][8];
     [[unroll]] for (uint i = 0; i < ROWS; i++) {
-        x[i] = min(row + i, args.M - 1) * args.ldx;
+        x[i] = min(row + i, end - 1) * args.ldx;
         [[unroll]] for (uint c = 0; c < 8; c++)
             acc[i][c] = 0.0;
     }
     uint k = 0;
     do {
         float w[8];
-        weight8(args.W, k * args.N + column, count, aligned, w);
+        weight8(WEIGHT, k * args.N + column, count, aligned, w);
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
             float a = args.X.v[x[i] + k];
             [[unroll]] for (uint c = 0; c < 8; c++)
@@ -44,7 +61,7 @@ void main()
     [[unroll]] for (uint c = 0; c < 8; c++)
         if (c < count)
             [[unroll]] for (uint i = 0; i < ROWS; i++)
-                if (row + i < args.M) {
+                if (row + i < end) {
                     uint at = (row + i) * args.ldy + column + c;
                     float y = args.scale * acc[i][c];
                     args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;

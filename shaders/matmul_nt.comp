@@ -1,4 +1,5 @@
 /* Y[M,N] = R + scale * X[M,K] W[N,K]^T for few rows M, W read in its storage type: generation, and products too small for a panel.
+ * GROUPED: each group of rows with a W of its own.
  *
  * One invocation makes ROWS rows of one column, that is, it walks along one row of W.
  *
@@ -9,28 +10,47 @@
 #include "common.glsl"
 #include "matmul.glsl"
 
+#ifdef GROUPED
+#include "grouped.glsl"
+#else
 ARGS(matmul_args)
+#define WEIGHT args.W
+
+uint row_tiles()
+{
+    return (args.M + ROWS - 1) / ROWS;
+}
+
+bool rows_of(uint tile, out uint row, out uint end)
+{
+    row = tile * ROWS;
+    end = args.M;
+    return true;
+}
+#endif
 
 #include "weight.glsl"
 
 void main()
 {
-    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + WIDTH - 1) / WIDTH);
-    uint row = t.x * ROWS, column = t.y * WIDTH + gl_LocalInvocationID.x;
+    uvec2 t = tile_of(gl_WorkGroupID.x, row_tiles(), (args.N + WIDTH - 1) / WIDTH);
+    uint row, end, column = t.y * WIDTH + gl_LocalInvocationID.x;
+    if (!rows_of(t.x, row, end))
+        return;
     uint first = min(column, args.N - 1) * args.K, steps = args.K / 8;
     bool aligned = args.K % 8 == 0;
 
     Run8_ref x[ROWS];
     float acc[ROWS];
     [[unroll]] for (uint i = 0; i < ROWS; i++) {
-        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, args.M - 1) * args.ldx));
+        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx));
         acc[i] = 0.0;
     }
     if (steps > 0) {
         uint k = 0;
         do {
             float w[8];
-            weight8(args.W, first + 8 * k, 8, aligned, w);
+            weight8(WEIGHT, first + 8 * k, 8, aligned, w);
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 run8 a = x[i].at[k];
                 [[unroll]] for (uint q = 0; q < 8; q++)
@@ -41,7 +61,7 @@ void main()
     if (args.K % 8 > 0) {
         uint q = 0;
         do {
-            float w = weight(args.W, first + 8 * steps + q);
+            float w = weight(WEIGHT, first + 8 * steps + q);
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 acc[i] = fma(x[i].at[steps].v[q], w, acc[i]);
         } while (++q < args.K % 8);
@@ -49,7 +69,7 @@ void main()
 
     if (column < args.N)
         [[unroll]] for (uint i = 0; i < ROWS; i++)
-            if (row + i < args.M) {
+            if (row + i < end) {
                 uint at = (row + i) * args.ldy + column;
                 float y = args.scale * acc[i];
                 args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;

@@ -5,21 +5,35 @@
  * stored transposed when it swapped them. Few output tiles and long K: slices (workgroup id y) give a wide device enough to
  * do, and matmul_sum adds them in order.
  *
- * Test: test_matmul
+ * GROUPED: one product for each group of rows.
+ *
+ * Test: test_matmul, test_kernels_experts
  */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "matmul.glsl"
 
+#ifdef GROUPED
+ARGS(grouped_tn_args)
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer GroupWeight_ref { group_weight at[]; };
+#else
 ARGS(matmul_tn_args)
+#endif
 
 void main()
 {
     const uint tile = COLUMNS * WIDTH;
     uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
     uint row = t.x * ROWS, column = t.y * tile + gl_LocalInvocationID.x;
+#ifdef GROUPED
+    const uint g = gl_WorkGroupID.y;
+    uint begin = args.group.v[2 * g], end = args.group.v[2 * g + 2];
+    if (begin >= end)
+        return;
+#else
     uint begin = gl_WorkGroupID.y * args.slice, end = min(begin + args.slice, args.K);
+#endif
 
     uint m[ROWS];
     F32_ref z[COLUMNS];
@@ -59,12 +73,20 @@ void main()
                     acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], z[j].v[k * args.ldz], acc[i][j]);
         } while (++k < end);
 
+#ifdef GROUPED
+    F32_ref Y = F32_ref(uvec2(GroupWeight_ref(uvec2(args.Y)).at[g].data));
+#endif
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
         if (column + j * WIDTH < args.N)
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 if (row + i < args.M) {
-                    uint at = gl_WorkGroupID.y * args.M * args.N + (row + i) * args.row + (column + j * WIDTH) * args.column;
+                    uint at = (row + i) * args.row + (column + j * WIDTH) * args.column;
                     float y = args.scale * acc[i][j];
+#ifdef GROUPED
+                    Y.v[at] += y;
+#else
+                    at += gl_WorkGroupID.y * args.M * args.N;
                     args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+#endif
                 }
 }

@@ -1,10 +1,15 @@
 /* NF4 and FP4 decoding: the 16 code values and the scale of a block, with and without double quantization.
  *
- * Expects args.absmax, args.nested_absmax, args.absmax_offset and args.double_quant. Code values are chosen by a tree of selects:
+ * Expects absmax, nested_absmax and absmax_offset in SCALES, which is args unless the kernel says otherwise, and DOUBLE_QUANT. Code values are chosen by a tree of selects:
  * no table to bind, and as fast as a table in memory where both were measured. All values are those of formats/nf4.c, bit for bit.
  *
  * Source: Dettmers et al. 2023 (QLoRA); bitsandbytes' values. Test: test_matmul
  */
+#ifndef SCALES
+#define SCALES args
+#define DOUBLE_QUANT args.double_quant
+#endif
+
 #ifdef FP4_VALUES
 /* The same for bitsandbytes' FP4: a sign and eight magnitudes. */
 float nf4_value(uint code)
@@ -58,10 +63,10 @@ float dynamic_value(uint code)
 /* Scale of a block of 64 elements of the flat tensor. */
 float nf4_scale(uint block)
 {
-    if (args.double_quant == 0)
-        return uintBitsToFloat(args.absmax.v[block]);
-    uint code = (args.absmax.v[block / 4] >> (8 * (block % 4))) & 255;
-    precise float scaled = dynamic_value(code) * args.nested_absmax.v[block / 256];
-    precise float scale = scaled + args.absmax_offset;
+    if (DOUBLE_QUANT == 0)
+        return uintBitsToFloat(SCALES.absmax.v[block]);
+    uint code = (SCALES.absmax.v[block / 4] >> (8 * (block % 4))) & 255;
+    precise float scaled = dynamic_value(code) * SCALES.nested_absmax.v[block / 256];
+    precise float scale = scaled + SCALES.absmax_offset;
     return scale;
 }

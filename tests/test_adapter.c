@@ -265,6 +265,45 @@ static void missing_files(void **state)
     vkft_test_remove_directory(dir);
 }
 
+/* Which layers of a mixture are adapted: no expert unless it is named, and all of a layer's or none. */
+static void mixture_of_experts(void **state)
+{
+    (void)state;
+    static const char config_text[] = "{\"model_type\":\"qwen3_moe\",\"hidden_size\":64,\"intermediate_size\":32,\"num_hidden_layers\":3,"
+                                      "\"num_attention_heads\":4,\"vocab_size\":64,\"num_experts\":5,\"num_experts_per_tok\":2,\"mlp_only_layers\":[1]}";
+    static const struct {
+        const char *targets;
+        uint32_t count;
+    } cases[] = {{"all-linear", 3 * 4 + 3}, {"gate", 2}, {"q_proj,down_proj", 3 + 1 + 2 * 5}, {"model.layers.2.mlp.experts.0.up_proj", 0}};
+    vkft_config config;
+    vkft_model model;
+    vkft_err err = {0};
+    expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_NF4, false, false, &err));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkft_lora_set set, back;
+        vkft_adapter adapter;
+        if (!cases[i].count) {
+            expect_failure(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err), "have 1 of the layer's 5 experts");
+            continue;
+        }
+        expect_ok(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err));
+        assert_int_equal(set.count, cases[i].count);
+        float *flat = malloc(set.floats * sizeof *flat), *again = malloc(set.floats * sizeof *again);
+        vkft_lora_init(&set, 1, flat);
+        expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
+        expect_ok(vkft_lora_choose_from(&back, &model, &adapter, &err));
+        assert_int_equal(back.floats, set.floats);
+        expect_ok(vkft_lora_import(&back, &adapter, again, &err));
+        assert_memory_equal(again, flat, set.floats * sizeof *flat);
+        free(flat), free(again);
+        vkft_adapter_free(&adapter);
+        vkft_lora_free(&set);
+        vkft_lora_free(&back);
+    }
+    vkft_model_free(&model);
+}
+
 /* Written by PEFT itself. */
 static void real_adapter(void **state)
 {
@@ -307,7 +346,7 @@ static void real_adapter_through_a_model(void **state)
     expect_ok(vkft_lora_choose_from(&set, &model, &adapter, &err));
     assert_int_equal(set.count, 36);
     float *flat = malloc(set.floats * sizeof *flat);
-    vkft_lora_import(&set, &adapter, flat);
+    assert_true(vkft_lora_import(&set, &adapter, flat, &err));
     expect_ok(vkft_lora_export(&set, flat, "gpt2", &back, &err));
     assert_true(back.config.fan_in_fan_out);
     expect_ok(vkft_adapter_write(to, &back, &err));
@@ -340,7 +379,7 @@ int main(void)
         cmocka_unit_test(round_trip),      cmocka_unit_test(config_as_peft_writes_it), cmocka_unit_test(settings_that_change_the_result),
         cmocka_unit_test(settings_that_do_not), cmocka_unit_test(wrong_tensors),       cmocka_unit_test(half_precision),
         cmocka_unit_test(missing_files),   cmocka_unit_test(real_adapter),
-        cmocka_unit_test(real_adapter_through_a_model),
+        cmocka_unit_test(real_adapter_through_a_model), cmocka_unit_test(mixture_of_experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

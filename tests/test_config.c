@@ -152,6 +152,36 @@ static void families(void **state)
     assert_true(c.encoder_layers == 2 && c.num_layers == 3 && !c.tie_word_embeddings && c.logit_scale == 1 && c.decoder_start_token_id == 0);
 }
 
+#define MOE "\"model_type\":\"qwen3_moe\",\"vocab_size\":32,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":6,\"num_attention_heads\":8"
+
+/* Which layers are mixtures, and the spellings of the number of experts. */
+static void mixtures(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys;
+        uint32_t experts, per_token;
+        const char *layers; /* x: a mixture */
+    } cases[] = {
+        {"", 128, 8, "xxxxxx"},
+        {",\"num_experts\":9,\"num_experts_per_tok\":9", 9, 9, "xxxxxx"},
+        {",\"num_local_experts\":9,\"num_experts_per_tok\":1", 9, 1, "xxxxxx"},
+        {",\"decoder_sparse_step\":2,\"mlp_only_layers\":[]", 128, 8, ".x.x.x"},
+        {",\"decoder_sparse_step\":2,\"mlp_only_layers\":[3,0,99]", 128, 8, ".x...x"},
+        {",\"decoder_sparse_step\":7", 128, 8, "......"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600];
+        vkft_config c;
+        vkft_err err = {0};
+        snprintf(text, sizeof text, "{" MOE "%s}", cases[i].keys);
+        expect_ok(parse(text, &c, &err));
+        assert_true(c.experts == cases[i].experts && c.experts_per_token == cases[i].per_token && c.expert_size == 768 && !c.expert_weights_normalized);
+        for (uint32_t l = 0; l < c.num_layers; l++)
+            assert_int_equal((c.layers[l] & VKFT_LAYER_EXPERTS) != 0, cases[i].layers[l] == 'x');
+    }
+}
+
 static void generation(void **state)
 {
     (void)state;
@@ -177,7 +207,7 @@ static void errors(void **state)
         {"[]", "found a list, expected an object"},
         {"{}", "key 'model_type' is missing"},
         {"{\"model_type\":\"opt\",\"vocab_size\":1,\"hidden_size\":1}", "key 'ffn_dim' is missing"},
-        {"{\"model_type\":\"qwen3_next\"}", "model_type 'qwen3_next' is not supported; the nearest supported one is 'qwen3'"},
+        {"{\"model_type\":\"qwen3_next\"}", "model_type 'qwen3_next' is not supported; the nearest supported one is 'qwen3_moe'"},
         {"{\"model_type\":\"mamba\"}", "model_type 'mamba' is not supported; the nearest supported one is"},
         {"{" BASE ",\"hidden_act\":\"quick_gelu\"}", "hidden_act 'quick_gelu' is not supported; supported are silu"},
         {"{\"model_type\":\"opt\",\"ffn_dim\":8,\"vocab_size\":8,\"hidden_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":1,"
@@ -216,6 +246,12 @@ static void errors(void **state)
         {"{" BASE ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor 0.5"},
         {"{" BASE ",\"eos_token_id\":[1,2,3,4,5,6,7,8,9]}", "eos_token_id"},
         {"{" BASE ",\"eos_token_id\":[\"a\"]}", "eos_token_id"},
+        {"{" MOE ",\"num_experts_per_tok\":0}", "0 of 128 experts for each token"},
+        {"{" MOE ",\"num_experts\":7}", "8 of 7 experts for each token"},
+        {"{" MOE ",\"num_experts\":4000000000}", "a router of 4000000000 x 64 has more than 2^32 elements"},
+        {"{" MOE ",\"decoder_sparse_step\":0}", "decoder_sparse_step"},
+        {"{" MOE ",\"mlp_only_layers\":[\"1\"]}", "mlp_only_layers: expected a list of numbers"},
+        {"{" MOE ",\"output_router_logits\":true}", "output_router_logits true is not supported"},
         {"{" BASE ",\"torch_dtype\":\"int4\"}", "dtype 'int4' is not supported"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -296,6 +332,7 @@ int main(void)
         cmocka_unit_test(defaults),         cmocka_unit_test(rope_spellings), cmocka_unit_test(other_spellings),
         cmocka_unit_test(mistral_defaults), cmocka_unit_test(errors),         cmocka_unit_test(hostile),
         cmocka_unit_test(real_files),       cmocka_unit_test(families),       cmocka_unit_test(generation),
+        cmocka_unit_test(mixtures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* Training runs of the program against transformers + PEFT + bitsandbytes: every step's loss, gradient norm and learning rate,
- * the log-probabilities before training, and the final validation loss. The cases are made by golden/make_training_golden.py.
+ * the log-probabilities before training, the gradient of each adapter tensor in the first step, the experts that a mixture's tokens go to, and the
+ * final validation loss. The cases are made by golden/make_training_golden.py.
  *
  * Bounds: f32 runs of 20 steps in two implementations differ by rounding in another order; f32 against f64 in the reference itself
  * differs by 2e-7. Losses and evaluation within 1e-5 relative, gradient norms within 1e-4; with 4-bit weights 1e-4 for both,
@@ -18,6 +19,7 @@
 #include <cmocka.h>
 
 #include "program.h"
+#include "safetensors.h"
 
 #define GOLDEN VKFT_TEST_DATA "/golden"
 
@@ -117,6 +119,78 @@ static void check_steps(const char *name, const cJSON *expected, const cJSON *lo
         fail_msg("%s: outside the bounds %.0e, %.0e", name, loss_bound, norm_bound);
 }
 
+/* The experts of the first sample's tokens. */
+static void check_experts(const char *name, const cJSON *expected, const cJSON *row)
+{
+    const cJSON *want = cJSON_GetObjectItem(expected, "experts");
+    if (!want)
+        return;
+    char *wanted = cJSON_PrintUnformatted(want), *made = cJSON_PrintUnformatted(cJSON_GetObjectItem(row, "experts"));
+    print_message("%-24s experts as expected: %d layers\n", name, cJSON_GetArraySize(want));
+    assert_string_equal(made, wanted);
+    cJSON_free(wanted);
+    cJSON_free(made);
+}
+
+static void open_tensors(const char *dir, const char *file, vkft_tensor_file *tensors)
+{
+    char path[1200];
+    vkft_err err;
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    if (!vkft_safetensors_open(path, tensors, &err))
+        fail_msg("%s", err.message);
+}
+
+static const float *values(const vkft_tensor_file *file, const vkft_file_tensor *tensor)
+{
+    assert_int_equal(tensor->dtype, VKFT_F32);
+    return (const float *)(const void *)vkft_tensor_file_data(file, tensor);
+}
+
+/* How far the first step's gradient of a tensor is from the golden one, relative to its norm. */
+static double gradient_error(const float *before, const float *after, const float *want, uint64_t n, double scale)
+{
+    double error = 0, size = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        double got = ((double)before[i] - (double)after[i]) / scale;
+        error += pow(got - (double)want[i], 2);
+        size += pow((double)want[i], 2);
+    }
+    return sqrt(error / fmax(size, 1e-30));
+}
+
+/* AdamW moves a parameter by lr g / (|g| + epsilon) in its first step: by lr / epsilon * g when epsilon is large. */
+static void check_gradients(const char *name, const char *dir, const char *adapter, const char *flags)
+{
+    static const double scale = 1000;
+    char golden[600], made[600];
+    double worst = 0;
+    vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN "/%s %s %s --output-dir %s/one --no-shuffle --eval-batches 0 --no-load-best-model-at-end "
+                         "--save-steps 0 --max-steps 1 --max-grad-norm 0 --weight-decay 0 --adam-epsilon 1e7 --learning-rate 1e10 --warmup-steps 0 "
+                         "--lr-scheduler-type constant",
+                         dir, name, adapter, flags, dir);
+    vkft_tensor_file before, after, want;
+    snprintf(golden, sizeof golden, GOLDEN "/%s", name);
+    snprintf(made, sizeof made, "%s/one", dir);
+    open_tensors(golden, "gradients.safetensors", &want);
+    open_tensors(golden, "adapter_init/adapter_model.safetensors", &before);
+    open_tensors(made, "adapter_model.safetensors", &after);
+    assert_int_equal(after.count, want.count);
+    for (uint32_t i = 0; i < want.count; i++) {
+        const vkft_file_tensor *w = &want.tensors[i], *b = vkft_tensor_file_find(&before, w->name), *a = vkft_tensor_file_find(&after, w->name);
+        if (!b || !a || a->elements != w->elements || b->elements != w->elements)
+            fail_msg("%s: %s is not in all three files", name, w->name);
+        double error = gradient_error(values(&before, b), values(&after, a), values(&want, w), w->elements, scale);
+        if (!(error <= 1e-3))
+            fail_msg("%s: gradient of %s is off by %.1e", name, w->name, error);
+        worst = fmax(worst, error);
+    }
+    print_message("%-24s gradients of %u tensors within %.1e\n", name, want.count, worst);
+    vkft_tensor_file_close(&want);
+    vkft_tensor_file_close(&before);
+    vkft_tensor_file_close(&after);
+}
+
 /* The first training sample's log-probabilities, and what follows it, before training: the model itself, without an optimizer.
  * Log-probabilities are differences of logits, so a bound on them bounds logits. */
 static void check_model(const char *name, const cJSON *expected, const char *dir)
@@ -138,6 +212,7 @@ static void check_model(const char *name, const cJSON *expected, const char *dir
     for (int i = 0; i < count; i++)
         if (cJSON_IsNumber(cJSON_GetArrayItem(logprobs, i)))
             worst = fmax(worst, fabs(number(got, i + offset) - number(logprobs, i)));
+    check_experts(name, expected, cJSON_GetArrayItem(rows, 0));
     cJSON_Delete(rows);
     print_message("%-24s log-probabilities within %.1e\n", name, worst);
     /* bitsandbytes' CPU kernel rounds some 8-bit scales to the neighbour of the nearest value (golden/nf4_hashes.py). */
@@ -184,6 +259,8 @@ static void run_case(const char *name, bool v4)
                          dir, name, adapter, dir, flags);
     snprintf(path, sizeof path, "%s/out/trainer_log.jsonl", dir);
     cJSON *log = vkft_test_read_jsonl(path);
+    if (adapter[0] && !v4)
+        check_gradients(name, dir, adapter, flags);
     check_steps(v4 ? "  transformers 4 spelling" : name, expected, log, nf4 ? 1e-4 : 1e-5, 1e-4);
     cJSON_Delete(log);
     cJSON_Delete(expected);

@@ -3,7 +3,7 @@
     python3 make_training_golden.py OUT_DIR [CASE ...]
 
 Each case becomes OUT_DIR/CASE/ with model/ (a checkpoint as transformers saves it), adapter_init/ (a PEFT adapter), train.jsonl and
-valid.jsonl (input_ids and labels, in the order of training) and expected.json:
+valid.jsonl (input_ids and labels, in the order of training), gradients.safetensors (of the adapter's tensors in the first step) and expected.json:
 
     config_v4.json in model/ where there is one: the configuration as transformers 4 spelled it
     flags           of `vkft train`
@@ -11,21 +11,27 @@ valid.jsonl (input_ids and labels, in the order of training) and expected.json:
     eval_loss       mean over the trained tokens of valid.jsonl, after the last step
     logprobs        of each token of the first training sample given those before it, with the initial adapter
     greedy          of the families: the likeliest continuation of the first training sample, with the initial adapter
+    experts         of mixtures: the experts of each token of the first training sample, by falling weight; [layers with experts][tokens][k]
 
 Semantics are those of the Hugging Face Trainer: the loss of a step is the sum over all unmasked tokens of its micro batches divided by
 their number; torch.optim.AdamW; clip_grad_norm_; schedules of transformers. Batches are consecutive rows, padded on the right.
+
+Mixtures of experts: transformers 5 keeps the experts of a layer as two parameters, which neither bitsandbytes quantizes nor PEFT adapts expert by
+expert. Where a case needs that, they become one module each again, as they are in checkpoints and were in transformers 4, quantized one by one.
 """
 import json
 import os
 import sys
 
 import torch
+from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
 from transformers.trainer_pt_utils import get_parameter_names
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig, get_scheduler
-from transformers import (Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, Olmo2Config,
-                          OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config, T5Config)
+from transformers import (Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, MixtralConfig,
+                          Olmo2Config, OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config, T5Config)
 
 STEPS = 20
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -72,6 +78,9 @@ T5 = dict(d_model=36, d_kv=10, d_ff=52, num_layers=2, num_decoder_layers=3, num_
 OPT_ALL = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 GPT2_ALL = ["c_attn", "c_proj", "c_fc"]
 NEOX_ALL = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+MOE = dict(SMALL, num_hidden_layers=3, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=28, norm_topk_prob=True)
+MIXTRAL = dict(SMALL, num_local_experts=5, num_experts_per_tok=2)
 PHI_ALL = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
 
 FAMILIES = {
@@ -144,6 +153,15 @@ FAMILIES = {
                         rate=1e-3, decay=0.05),
     "mistral_nf4": dict(kind=MistralConfig, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
                         head_dim=64, sliding_window=7), r=4, alpha=8, quant="nf4"),
+    "qwen3_moe": dict(kind=Qwen3MoeConfig, config=dict(MOE, mlp_only_layers=[1]), r=4, alpha=8, batch=2, targets=ATTENTION,
+                      v4=dict(drop=["num_local_experts"], rope=True, add=dict(num_experts=6))),
+    "qwen3_moe_experts": dict(kind=Qwen3MoeConfig, config=dict(MOE, norm_topk_prob=False, decoder_sparse_step=2), r=4, alpha=8,
+                              unfused=True, targets=["q_proj", "gate_proj", "up_proj", "down_proj"]),
+    "qwen3_moe_nf4": dict(kind=Qwen3MoeConfig, config=dict(MOE, num_hidden_layers=2, hidden_size=64, moe_intermediate_size=64, num_attention_heads=2,
+                          num_key_value_heads=1, head_dim=64), r=4, alpha=8, unfused=True, targets=ATTENTION, quant="nf4"),
+    # Of a size with which no token comes so close to a tie between experts that rounding decides.
+    "full_qwen3_moe": dict(kind=Qwen3MoeConfig, config=dict(MOE, num_hidden_layers=2, num_experts=4, num_experts_per_tok=2), full=True, rate=1e-3,
+                           decay=0.05, batch=2),
 }
 
 
@@ -216,7 +234,62 @@ def load_model(case, path):
         extra["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32,
             bnb_4bit_use_double_quant=bool(case.get("double")), bnb_4bit_quant_storage=torch.uint8)
-    return model_class(case).from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **extra)
+    model = model_class(case).from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **extra)
+    if case.get("unfused"):
+        unfuse(model, case.get("quant"))
+    return model
+
+
+class Experts(torch.nn.ModuleList):
+    """The experts of a layer as one module each, of the names that checkpoints have."""
+
+    def __init__(self, fused, names, quant):
+        super().__init__()
+        gates, ups = fused.gate_up_proj.data.chunk(2, dim=1)
+        for parts in zip(gates, ups, fused.down_proj.data):
+            self.append(torch.nn.ModuleDict({name: self.linear(part, quant) for name, part in zip(names, parts)}))
+        self.names, self.act = names, fused.act_fn.forward  # as a module it would be one of the list
+
+    @staticmethod
+    def linear(weight, quant):
+        linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+        weight = weight.contiguous()
+        linear.weight.data = dequantize_4bit(*quantize_4bit(weight, quant_type="nf4")) if quant else weight
+        linear.weight.requires_grad = False
+        return linear
+
+    def forward(self, hidden, chosen, weights):
+        result = torch.zeros_like(hidden)
+        for number, expert in enumerate(self):
+            gate, up, down = (expert[name] for name in self.names)
+            token, place = torch.where(chosen == number)
+            made = down(self.act(gate(hidden[token])) * up(hidden[token])) * weights[token, place, None]
+            result = result.index_add(0, token, made)
+        return result
+
+
+def unfuse(model, quant):
+    names = ["w1", "w3", "w2"] if model.config.model_type == "mixtral" else ["gate_proj", "up_proj", "down_proj"]
+    for layer in model.model.layers:
+        if hasattr(layer.mlp, "experts"):
+            layer.mlp.experts = Experts(layer.mlp.experts, names, quant)
+
+
+def hub_name(model, name):
+    """A tensor's name in an adapter that fits the checkpoint's names."""
+    name = name.replace(".default.", ".")
+    return name.replace(".mlp.", ".block_sparse_moe.") if model.config.model_type == "mixtral" else name
+
+
+def chosen_experts(model, row):
+    chosen, hooks = [], []
+    for module in model.modules():
+        if type(module).__name__.endswith("TopKRouter"):
+            hooks.append(module.register_forward_hook(lambda module, inputs, output: chosen.append(output[2].tolist())))
+    first_logprobs(model, row)
+    for hook in hooks:
+        hook.remove()
+    return chosen
 
 
 def make_pairs(case, count, generator):
@@ -307,15 +380,21 @@ def write_jsonl(path, rows):
 
 
 def add_adapter(case, model, out):
+    model_type = model.config.model_type
+    if case.get("unfused"):
+        model.config.model_type = "llama"  # or PEFT looks for the experts as transformers 5 has them
     model = get_peft_model(model, LoraConfig(
         r=case["r"], lora_alpha=case["alpha"], target_modules=case.get("targets", ALL_LINEAR),
         task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
+    model.config.model_type = model_type
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.copy_(0.05 * torch.randn_like(p))
     model.peft_config["default"].base_model_name_or_path = os.path.basename(out) + "/model"  # wherever it was made
     model.save_pretrained(os.path.join(out, "adapter_init"))
+    path = os.path.join(out, "adapter_init", "adapter_model.safetensors")
+    save_file({hub_name(model, k): v for k, v in load_file(path).items()}, path, metadata=dict(format="pt"))
     readme = os.path.join(out, "adapter_init", "README.md")
     if os.path.exists(readme):
         os.remove(readme)
@@ -353,6 +432,9 @@ def run(case, out):
     expected["logprobs"] = first_logprobs(model, train[0])
     if "kind" in case:
         expected["greedy"] = greedy(model, train[0]["input_ids"])
+    experts = chosen_experts(model, train[0])
+    if experts:
+        expected["experts"] = experts
     for step in range(STEPS):
         rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
         tokens, total = trained_tokens(rows, case.get("seq2seq")), 0.0
@@ -360,6 +442,9 @@ def run(case, out):
             loss = loss_sum(model, batch_of(rows[i:i + batch]))
             (loss / tokens).backward()
             total += float(loss.detach().double())
+        if step == 0 and not case.get("full"):
+            save_file({hub_name(model, k): p.grad.contiguous() for k, p in model.named_parameters() if p.requires_grad},
+                      os.path.join(out, "gradients.safetensors"), metadata=dict(format="pt"))
         expected["losses"].append(total / tokens)
         expected["grad_norms"].append(float(torch.nn.utils.clip_grad_norm_(parameters, clip)))
         expected["learning_rates"].append(scheduler.get_last_lr()[0])
