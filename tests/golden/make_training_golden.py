@@ -162,6 +162,11 @@ FAMILIES = {
     # Of a size with which no token comes so close to a tie between experts that rounding decides.
     "full_qwen3_moe": dict(kind=Qwen3MoeConfig, config=dict(MOE, num_hidden_layers=2, num_experts=4, num_experts_per_tok=2), full=True, rate=1e-3,
                            decay=0.05, batch=2),
+    "mixtral": dict(kind=MixtralConfig, config=MIXTRAL, r=4, alpha=8, targets=ATTENTION, v4=dict(drop=[], rope=True)),
+    "mixtral_experts": dict(kind=MixtralConfig, config=dict(MIXTRAL, sliding_window=7), r=4, alpha=8, batch=2, accumulation=2, unfused=True,
+                            targets=["q_proj", "v_proj", "w1", "w2", "w3"]),
+    "mixtral_nf4": dict(kind=MixtralConfig, config=dict(MIXTRAL, hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=1,
+                        head_dim=64), r=4, alpha=8, unfused=True, targets=ATTENTION, quant="nf4"),
 }
 
 
