@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "args.h"
 #include "commands.h"
 #include "cpu_time.h"
+#include "grouped.h"
 #include "matmul.h"
 #include "memory.h"
 
@@ -23,12 +25,12 @@ typedef enum direction { NT, NN, TN } direction;
 
 static const char *const direction_names[] = {"NT", "NN", "TN"};
 
-/* M rows of X; W is [N,K] for NT, [K,N] for NN; TN has K tokens. */
+/* M rows of X; W is [N,K] for NT, [K,N] for NN; TN has K tokens. With groups the rows are shared out among so many matrices: the experts of a mixture. */
 typedef struct bench_case {
     direction direction;
     vkft_dtype dtype;
     bool double_quant;
-    uint32_t M, N, K;
+    uint32_t M, N, K, groups;
 } bench_case;
 
 typedef struct bench_result {
@@ -37,11 +39,12 @@ typedef struct bench_result {
 
 typedef struct operands {
     vkft_buffer X, W, absmax, nested, Y, scratch;
+    vkft_buffer weights, group; /* tables of grouped products */
 } operands;
 
 static void free_operands(vkft_device *dev, operands *o)
 {
-    vkft_buffer *buffers[] = {&o->X, &o->W, &o->absmax, &o->nested, &o->Y, &o->scratch};
+    vkft_buffer *buffers[] = {&o->X, &o->W, &o->absmax, &o->nested, &o->Y, &o->scratch, &o->weights, &o->group};
     for (uint32_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         vkft_buffer_free(dev, buffers[i]);
 }
@@ -52,17 +55,42 @@ static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const cha
     return vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, label, out, err) && vkft_buffer_fill(dev, out, 0, bytes, pattern, err);
 }
 
+/* Tables of groups of equal size; their matrices lie one behind the other. */
+static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
+{
+    uint64_t elements = (uint64_t)c->N * c->K;
+    uint32_t rows = c->M / c->groups, *group = calloc(2ull * c->groups + 2, sizeof *group);
+    struct group_weight *weights = calloc(c->groups, sizeof *weights);
+    if (!group || !weights) {
+        free(group), free(weights);
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    }
+    for (uint32_t g = 0; g < c->groups; g++) {
+        group[2 * g + 2] = group[2 * g] + rows;
+        group[2 * g + 3] = group[2 * g + 1] + (rows + GROUP_TILE - 1) / GROUP_TILE;
+        weights[g] = (struct group_weight){.data = o->W.address + g * elements * vkft_dtype_bits(c->dtype) / 8,
+                                           .absmax = o->absmax.address + g * elements / (c->double_quant ? 64 : 16),
+                                           .nested_absmax = o->nested.address + g * elements / (64 * 256) * 4};
+    }
+    uint64_t group_bytes = (2ull * c->groups + 2) * sizeof *group, weight_bytes = c->groups * sizeof *weights;
+    bool ok = vkft_buffer_new(dev, group_bytes, VKFT_MEMORY_DEVICE, "bench groups", &o->group, err) &&
+              vkft_buffer_new(dev, weight_bytes, VKFT_MEMORY_DEVICE, "bench tables", &o->weights, err) &&
+              vkft_buffer_write(dev, &o->group, 0, group, group_bytes, err) && vkft_buffer_write(dev, &o->weights, 0, weights, weight_bytes, err);
+    free(group), free(weights);
+    return ok;
+}
+
 static bool make_operands(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
 {
     const uint32_t one = 0x3f800000;
-    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, elements = (uint64_t)c->N * c->K;
+    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, elements = (uint64_t)c->N * c->K * (c->groups ? c->groups : 1);
     uint32_t pattern = c->dtype == VKFT_F16 ? 0x3c003c00 : c->dtype == VKFT_BF16 ? 0x3f803f80 : vkft_dtype_is_4bit(c->dtype) ? 0x7654fedc : one;
     bool nf4 = vkft_dtype_is_4bit(c->dtype);
     return filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
            filled(dev, elements * vkft_dtype_bits(c->dtype) / 8, pattern, "bench W", &o->W, err) &&
            filled(dev, vkft_matmul_scratch_bytes(c->dtype, c->N, c->K), one, "bench scratch", &o->scratch, err) &&
            (!nf4 || filled(dev, elements / 16, c->double_quant ? 0xc0c0c0c0 : one, "bench absmax", &o->absmax, err)) &&
-           (!nf4 || filled(dev, elements / 64, one, "bench nested absmax", &o->nested, err));
+           (!nf4 || filled(dev, elements / 64, one, "bench nested absmax", &o->nested, err)) && (!c->groups || make_groups(dev, c, o, err));
 }
 
 static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, const operands *o)
@@ -71,10 +99,15 @@ static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, c
     vkft_weight w = {.dtype = c->dtype, .rows = c->direction == NT ? c->N : c->K, .cols = c->direction == NT ? c->K : c->N,
                      .data = o->W.address, .absmax = o->absmax.address, .nested_absmax = o->nested.address,
                      .double_quant = c->double_quant};
-    if (c->direction == TN)
+    if (c->groups) {
+        const vkft_grouping grouping = {.groups = c->groups, .rows = c->M, .table = o->group.address};
+        const vkft_group_weights group = {.dtype = w.dtype, .double_quant = w.double_quant, .rows = w.rows, .cols = w.cols, .table = o->weights.address};
+        (c->direction == NT ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, o->X.address, &group, o->Y.address, false, 1.0f);
+    } else if (c->direction == TN) {
         vkft_matmul_tn(&ctx, c->M, c->N, c->K, o->X.address, c->M, o->W.address, 0, o->Y.address, 1.0f);
-    else
+    } else {
         (c->direction == NT ? vkft_matmul_nt : vkft_matmul_nn)(&ctx, c->M, o->X.address, c->K, &w, 0, o->Y.address, c->N, 1.0f);
+    }
 }
 
 /* Time by timestamps of all kernels of the runs so far, ms. */
@@ -132,7 +165,10 @@ fail:
 
 static void describe(const bench_case *c, char name[32])
 {
-    snprintf(name, 32, "%s %s%s", direction_names[c->direction], vkft_dtype_name(c->dtype), c->double_quant ? " double quant" : "");
+    char groups[16] = "";
+    if (c->groups)
+        snprintf(groups, sizeof groups, "%ux ", c->groups);
+    snprintf(name, 32, "%s%s %s%s", groups, direction_names[c->direction], vkft_dtype_name(c->dtype), c->double_quant ? " double quant" : "");
 }
 
 static void print_row(const bench_case *c, const bench_result *r, double peak, bool software)
@@ -192,17 +228,19 @@ static uint32_t list_cases(bench_case cases[64])
         uint32_t n = sizes[s];
         for (uint32_t d = NT; d <= NN; d++)
             for (uint32_t t = 0; t < sizeof types / sizeof *types; t++)
-                cases[count++] = (bench_case){d, types[t].dtype, types[t].double_quant, n, n, n};
-        cases[count++] = (bench_case){TN, VKFT_F32, false, n, n, n};
+                cases[count++] = (bench_case){d, types[t].dtype, types[t].double_quant, n, n, n, 0};
+        cases[count++] = (bench_case){TN, VKFT_F32, false, n, n, n, 0};
     }
     for (uint32_t d = NT; d <= NN; d++) {
-        cases[count++] = (bench_case){d, VKFT_F32, false, 512, 4096, 4096};
-        cases[count++] = (bench_case){d, VKFT_NF4, true, 512, 4096, 4096};
+        cases[count++] = (bench_case){d, VKFT_F32, false, 512, 4096, 4096, 0};
+        cases[count++] = (bench_case){d, VKFT_NF4, true, 512, 4096, 4096, 0};
     }
-    cases[count++] = (bench_case){TN, VKFT_F32, false, 16, 4096, 2048}; /* dA at rank 16 */
-    cases[count++] = (bench_case){TN, VKFT_F32, false, 4096, 16, 2048}; /* dB */
-    cases[count++] = (bench_case){NT, VKFT_BF16, false, 1, 4096, 4096}; /* generation */
-    cases[count++] = (bench_case){NT, VKFT_NF4, true, 1, 4096, 4096};
+    cases[count++] = (bench_case){TN, VKFT_F32, false, 16, 4096, 2048, 0}; /* dA at rank 16 */
+    cases[count++] = (bench_case){TN, VKFT_F32, false, 4096, 16, 2048, 0}; /* dB */
+    cases[count++] = (bench_case){NT, VKFT_BF16, false, 1, 4096, 4096, 0}; /* generation */
+    cases[count++] = (bench_case){NT, VKFT_NF4, true, 1, 4096, 4096, 0};
+    cases[count++] = (bench_case){NT, VKFT_NF4, true, 4096, 768, 2048, 128}; /* 512 tokens, 8 of 128 experts */
+    cases[count++] = (bench_case){NN, VKFT_NF4, true, 4096, 2048, 768, 128};
     return count;
 }
 
@@ -216,6 +254,7 @@ bool vkft_bench_kernels(const char *device, bool json, vkft_err *err)
     if (!dev)
         goto done;
     vkft_matmul_setup(dev);
+    vkft_grouped_setup(dev);
     const vkft_device_info *info = vkft_device_get_info(dev);
     double peak = info->type == VKFT_DEVICE_CPU ? vkft_cpu_fma_peak() : 0;
     if (json) {

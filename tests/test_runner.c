@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -19,23 +20,29 @@
 static void fill_sample(vkft_sample *sample, int32_t *ids, int32_t *labels, uint32_t length, uint64_t seed)
 {
     for (uint32_t i = 0; i < length; i++)
-        ids[i] = labels[i] = (int32_t)(96 * vkft_random_uniform(seed, length, i));
+        ids[i] = labels[i] = (int32_t)(80 * vkft_random_uniform(seed, length, i));
     *sample = (vkft_sample){.ids = ids, .labels = labels, .length = length, .trained = length - 1};
 }
 
+typedef struct variant {
+    vkft_quant quant;
+    bool checkpointing;
+    const char *targets;
+} variant;
+
 /* Steps with batches of every shape, evaluations between them: not one vkAllocateMemory after the start, and the bytes of the plan. */
-static void check_variant(const char *dir, vkft_quant quant, bool checkpointing)
+static void check_variant(const char *dir, variant v)
 {
     vkft_err err;
     vkft_runner runner;
     vkft_train_observer quiet = {0};
-    vkft_runner_source source = {.model = dir, .quant = quant, .quant_given = true, .double_quant = true};
+    vkft_runner_source source = {.model = dir, .quant = v.quant, .quant_given = true, .double_quant = true};
     expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
-    expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, "all-linear", 4, 8, 0, &err));
+    expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, v.targets, 4, 8, 0, &err));
     float *flat = calloc(runner.trained.lora.floats, sizeof *flat);
     vkft_lora_init(&runner.trained.lora, 1, flat);
     vkft_batch_limits limits = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST};
-    expect_ok(vkft_runner_plan(&runner, &limits, true, checkpointing, &err));
+    expect_ok(vkft_runner_plan(&runner, &limits, true, v.checkpointing, &err));
     vkft_adamw adamw = {0.9, 0.999, 1e-8, 0.01, 1.0};
     expect_ok(vkft_runner_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
     vkft_memory_stats started = vkft_memory_get_stats(runner.dev);
@@ -70,14 +77,27 @@ static void test_no_allocation_in_a_step(void **state)
     char *dir = vkft_test_directory();
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
-    check_variant(dir, VKFT_QUANT_FP32, true);
-    check_variant(dir, VKFT_QUANT_NF4, true);
-    check_variant(dir, VKFT_QUANT_NF4, false);
+    check_variant(dir, (variant){VKFT_QUANT_FP32, true, "all-linear"});
+    check_variant(dir, (variant){VKFT_QUANT_NF4, true, "all-linear"});
+    check_variant(dir, (variant){VKFT_QUANT_NF4, false, "all-linear"});
+    vkft_test_remove_directory(dir);
+}
+
+static void test_experts(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), command[1200];
+    snprintf(command, sizeof command, "cp " VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json " VKFT_TEST_DATA
+             "/golden/qwen3_moe/model/model.safetensors %s", dir);
+    assert_int_equal(system(command), 0);
+    check_variant(dir, (variant){VKFT_QUANT_NF4, true, "all-linear"});
+    check_variant(dir, (variant){VKFT_QUANT_NF4, true, "gate,gate_proj,down_proj"});
+    check_variant(dir, (variant){VKFT_QUANT_FP32, false, "o_proj,up_proj,down_proj"});
     vkft_test_remove_directory(dir);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step), cmocka_unit_test(test_experts)};
     return cmocka_run_group_tests_name("runner", tests, NULL, NULL);
 }
