@@ -40,6 +40,7 @@ enum {
 
 #define VKFT_MAX_EOS 8
 #define VKFT_MAX_LAYERS 1024
+#define VKFT_MAX_EXPERTS 1024
 
 typedef struct vkft_config {
     const struct vkft_arch *arch;

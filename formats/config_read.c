@@ -202,8 +202,10 @@ bool vkft_config_experts(const vkft_config_source *in, vkft_config *config)
     if (!config->experts || !config->experts_per_token || config->experts_per_token > config->experts)
         return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: %" PRIu32 " of %" PRIu32 " experts for each token (num_experts_per_tok, num_experts); "
                          "expected 1 to the number of experts", in->file, config->experts_per_token, config->experts);
-    return check_matrix(in, "an expert's weight", config->expert_size, config->hidden_size) &&
-           check_matrix(in, "a router", config->experts, config->hidden_size);
+    if (config->experts > VKFT_MAX_EXPERTS)
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: %" PRIu32 " experts (num_experts), expected at most %d", in->file, config->experts,
+                         VKFT_MAX_EXPERTS);
+    return check_matrix(in, "an expert's weight", config->expert_size, config->hidden_size);
 }
 
 void vkft_config_gemma_defaults(vkft_config *config)

@@ -1,4 +1,4 @@
-/* Layout of a model's tensors, and loading of the frozen ones. */
+/* Layout of a model's tensors. */
 #include "model_slot.h"
 
 #include <stdio.h>
@@ -9,16 +9,10 @@
 
 #define ALIGNMENT 256u
 #define WRAPPED_BASE "model.language_model." /* where a multimodal model of transformers 5 has its language model */
-#define BUFFER_BYTES (1ull << 30) /* weights are packed into buffers of about this size; drivers cap single ones at 2 to 4 GB */
 
 static uint64_t padded(uint64_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static uint64_t slot_bytes(const struct vkft_model_slot *slot)
-{
-    return slot->data_bytes + slot->absmax_bytes + slot->nested_bytes;
 }
 
 static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows, uint32_t cols)
@@ -227,7 +221,7 @@ static void measure(vkft_model *model, struct vkft_model_slot *slot)
         slot->absmax_bytes = padded(slot->double_quant ? blocks : blocks * sizeof(float));
         slot->nested_bytes = slot->double_quant ? padded(nested * sizeof(float)) : 0;
     }
-    *(slot->host ? &model->host_bytes : &model->device_bytes) += slot_bytes(slot);
+    *(slot->host ? &model->host_bytes : &model->device_bytes) += vkft_model_slot_bytes(slot);
     if (slot->weight) {
         *slot->weight = (vkft_weight){
             .dtype = slot->dtype, .rows = slot->rows, .cols = slot->cols, .double_quant = slot->double_quant};
@@ -328,90 +322,6 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
 fail:
     vkft_model_free(model);
     return false;
-}
-
-/* Fills one buffer after another: the slots from `first` on that fit, at least one. Returns the number after the last. */
-static uint32_t next_group(const vkft_model *model, uint32_t first, uint64_t limit, uint64_t *bytes)
-{
-    *bytes = 0;
-    uint32_t i = first;
-    for (; i < model->slot_count; i++) {
-        uint64_t size = slot_bytes(&model->slots[i]);
-        if (i > first && (model->slots[i].host != model->slots[first].host || *bytes + size > limit))
-            break;
-        *bytes += size;
-    }
-    return i;
-}
-
-static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, struct vkft_model_slot *slot,
-                   const vkft_model_tensor *tensor, vkft_err *err)
-{
-    vkft_device *dev = model->dev;
-    uint64_t address = buffer->address + offset;
-    if (slot->vector) {
-        *slot->vector = address;
-        uint32_t n = slot->rows * slot->cols;
-        float *values = malloc(n * sizeof *values);
-        if (!values)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading %s", slot->name);
-        vkft_to_f32(tensor->dtype, tensor->data, n, values);
-        bool ok = vkft_buffer_write(dev, buffer, offset, values, n * sizeof *values, err);
-        free(values);
-        return ok;
-    }
-    vkft_weight *w = slot->weight;
-    w->data = address;
-    if (!vkft_buffer_write(dev, buffer, offset, tensor->data, tensor->data_bytes, err))
-        return false;
-    if (!vkft_dtype_is_4bit(slot->dtype))
-        return true;
-    w->absmax = address + slot->data_bytes;
-    w->absmax_offset = tensor->absmax_offset;
-    offset += slot->data_bytes;
-    if (!vkft_buffer_write(dev, buffer, offset, tensor->absmax, tensor->absmax_bytes, err))
-        return false;
-    if (!slot->double_quant)
-        return true;
-    w->nested_absmax = w->absmax + slot->absmax_bytes;
-    offset += slot->absmax_bytes;
-    return vkft_buffer_write(dev, buffer, offset, tensor->nested_absmax, tensor->nested_absmax_bytes, err);
-}
-
-bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
-                     bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
-                     vkft_err *err)
-{
-    model->dev = dev;
-    if (model->trained)
-        return true;
-    uint64_t limit = vkft_device_get_info(dev)->max_allocation_bytes;
-    limit = limit < BUFFER_BYTES ? limit : BUFFER_BYTES;
-    model->buffers = calloc(model->slot_count, sizeof *model->buffers);
-    if (!model->buffers)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading the model");
-    uint64_t done = 0, total = model->device_bytes + model->host_bytes;
-    for (uint32_t i = 0; i < model->slot_count;) {
-        uint64_t bytes, offset = 0;
-        uint32_t end = next_group(model, i, limit, &bytes);
-        vkft_buffer *buffer = &model->buffers[model->buffer_count];
-        if (!vkft_buffer_new(dev, bytes, model->slots[i].host ? VKFT_MEMORY_HOST : VKFT_MEMORY_DEVICE, "model weights",
-                             buffer, err))
-            return false;
-        model->buffer_count++;
-        for (; i < end; i++) {
-            const vkft_model_tensor *tensor = vkft_model_file_find(file, model->slots[i].name);
-            if (!vkft_model_file_verify(file, tensor, err) ||
-                !upload(model, buffer, offset, &model->slots[i], tensor, err))
-                return false;
-            offset += slot_bytes(&model->slots[i]);
-            done += slot_bytes(&model->slots[i]);
-            if (progress && !progress(context, done, total))
-                return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");
-        }
-    }
-    vkft_model_set_head(model);
-    return true;
 }
 
 void vkft_model_free(vkft_model *model)

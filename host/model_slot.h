@@ -19,4 +19,9 @@ struct vkft_model_slot {
     uint64_t data_bytes, absmax_bytes, nested_bytes; /* padded; 0 where absent */
 };
 
+static inline uint64_t vkft_model_slot_bytes(const struct vkft_model_slot *slot)
+{
+    return slot->data_bytes + slot->absmax_bytes + slot->nested_bytes;
+}
+
 #endif

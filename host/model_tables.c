@@ -1,7 +1,6 @@
 /* Tables by position that the host computes: rotary cosines and sines, and the buckets into which distances fall. One buffer holds them
  * all: the model's rotary table, the local one, the encoder's buckets, the decoder's buckets. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "model.h"
 #include "rope.h"
@@ -72,32 +71,4 @@ void vkft_model_fill_tables(const vkft_model *model, uint32_t length, uint32_t p
     for (int i = 0; i < 2 && c->relative_buckets; i++)
         for (int64_t d = 1 - (int64_t)positions; stacks[i]->count && d < (int64_t)positions; d++)
             *bucket++ = bucket_of(d, i == 0, c->relative_buckets, c->relative_max_distance);
-}
-
-uint64_t vkft_model_expert_table_bytes(const vkft_model *model)
-{
-    uint32_t groups = model->config.experts;
-    return groups ? model->expert_count / groups * vkft_grouped_table_bytes(groups) : 0;
-}
-
-bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_err *err)
-{
-    uint64_t bytes = vkft_model_expert_table_bytes(model), one = vkft_grouped_table_bytes(model->config.experts), at = 0;
-    if (!bytes)
-        return true;
-    char *tables = malloc(bytes);
-    bool ok = tables ? vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "experts' tables", &model->expert_tables, err)
-                     : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while placing the experts");
-    for (uint32_t l = 0; ok && l < model->decoder.count; l++)
-        for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
-            vkft_grouped_linear *experts = &model->decoder.layers[l].experts[s];
-            if (!experts->groups)
-                continue;
-            vkft_grouped_tables(experts, tables + at);
-            experts->tables = model->expert_tables.address + at;
-            at += one;
-        }
-    ok = ok && vkft_buffer_write(dev, &model->expert_tables, 0, tables, bytes, err);
-    free(tables);
-    return ok;
 }
