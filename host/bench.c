@@ -100,7 +100,7 @@ static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, c
                      .data = o->W.address, .absmax = o->absmax.address, .nested_absmax = o->nested.address,
                      .double_quant = c->double_quant};
     if (c->groups) {
-        const vkft_grouping grouping = {.groups = c->groups, .rows = c->M, .table = o->group.address};
+        const vkft_grouping grouping = {.groups = c->groups, .rows = c->M, .most = c->M / c->groups, .table = o->group.address};
         const vkft_group_weights group = {.dtype = w.dtype, .double_quant = w.double_quant, .rows = w.rows, .cols = w.cols, .table = o->weights.address};
         (c->direction == NT ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, o->X.address, &group, o->Y.address, false, 1.0f);
     } else if (c->direction == TN) {

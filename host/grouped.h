@@ -10,6 +10,7 @@
 
 typedef struct vkft_grouping {
     uint32_t groups, rows; /* rows of all groups together */
+    uint32_t most;         /* rows that one group can have */
     uint64_t table;        /* address of u32 [2 (groups + 1)] */
 } vkft_grouping;
 

@@ -5,10 +5,6 @@
  * both directions, and the price is a few percent from some hundred rows on. Panels are cut along K as well, so that one
  * column tile of the panel and one row tile of X stay in a second-level cache.
  *
- * Tile shapes, measured on lavapipe (a GPU's are chosen by reasoning, see shapes_of): per 8-wide vector of W an invocation must do many
- * multiplications, because a load that differs between invocations is a gather there, while a load that is the same for all of
- * them is one scalar load. Before Mesa 25 every load was a gather; then square tiles are best.
- *
  * Reduction order is fixed by shapes and device alone: within a panel k ascends, panels and slices are added in order.
  */
 #include "matmul.h"
@@ -18,74 +14,10 @@
 #include <string.h>
 
 #include "args.h"
+#include "matmul_shapes.h"
 
-#define PANEL_K 2048u           /* most rows of a panel, a multiple of 8 */
-#define PANEL_BYTES (32u << 20) /* most bytes of a panel */
-#define PANEL_BYTES_CPU (4u << 20) /* on a software device, where the panel should stay in the last-level cache */
-#define WIDEST_TILE 256u        /* most columns of a tile on any device; what scratch is rounded up to */
-#define FEW_ROWS 8u             /* up to here the storage type is multiplied directly */
-#define LONGEST_WALK 32768u     /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
-#define SHORTEST_SLICE 64u      /* least rows of a slice of matmul_tn */
-
-/* Register tile of one invocation, and how many column tiles are walked together. */
-typedef struct tile {
-    uint32_t width, rows, columns, group;
-} tile;
-
-typedef struct shapes {
-    tile panel, few, tn;
-    bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
-    uint64_t panel_bytes;
-    uint32_t tn_workgroups; /* matmul_tn is cut in slices up to this many workgroups */
-} shapes;
-
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint32_t ceil_div(uint32_t a, uint32_t b)
-{
-    return a / b + (a % b != 0);
-}
-
-static uint64_t round_up(uint64_t n, uint64_t to)
-{
-    return (n + to - 1) / to * to;
-}
-
-/* Before Mesa 25 lavapipe has no scalar loads. */
-static bool every_load_gathers(const vkft_device_info *info)
-{
-    const char *mesa = strstr(info->driver, "Mesa ");
-    return mesa && strtol(mesa + strlen("Mesa "), NULL, 10) < 25;
-}
-
-static shapes shapes_of(const vkft_device *dev)
-{
-    const vkft_device_info *info = vkft_device_get_info(dev);
-    if (info->type != VKFT_DEVICE_CPU) {
-        /* 8x4 keeps 32 sums and 24 operands in registers, which fits the smallest register files without spilling; 64 wide is one or two
-         * subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide device. */
-        return (shapes){.panel = {64, 8, 4, 4}, .few = {64, FEW_ROWS, 1, 1}, .tn = {64, 8, 2, 4},
-                        .panel_bytes = PANEL_BYTES, .tn_workgroups = 512};
-    }
-    uint32_t width = info->subgroup_size;
-    shapes s = {.panel = {width, 32, 2, 4}, .few = {width, FEW_ROWS, 1, 1}, .tn = {width, 32, 2, 1}, .tn_long_rows = true,
-                .panel_bytes = PANEL_BYTES_CPU, .tn_workgroups = 16};
-    if (every_load_gathers(info)) {
-        s.panel = (tile){width, 16, 8, 1};
-        s.tn = (tile){width, 16, 8, 1};
-        s.tn_long_rows = false;
-    }
-    return s;
-}
-
-static void specialize(vkft_device *dev, const vkft_kernel *kernels, uint32_t count, tile t)
-{
-    for (uint32_t i = 0; i < count; i++)
-        vkft_kernel_specialize(dev, kernels[i], t.width, &t.rows, 3);
-}
+#define LONGEST_WALK 32768u  /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
+#define SHORTEST_SLICE 64u   /* least rows of a slice of matmul_tn */
 
 /* Kernels by storage type; the order is that of vkft_weight_type. */
 static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16, VKFT_KERNEL_matmul_nt_nf4,
@@ -106,25 +38,20 @@ uint32_t vkft_weight_type(vkft_dtype dtype)
 
 void vkft_matmul_setup(vkft_device *dev)
 {
-    shapes s = shapes_of(dev);
-    specialize(dev, few_nt, 5, s.few);
-    specialize(dev, few_nn, 5, s.few);
-    specialize(dev, panel_product, 1, s.panel);
-    specialize(dev, transposed_product, 1, s.tn);
-}
-
-static uint64_t panel_bytes(uint32_t k, uint32_t columns)
-{
-    return round_up(least(k, PANEL_K), 8) * columns * sizeof(float);
+    vkft_matmul_shapes s = vkft_matmul_shapes_of(dev);
+    vkft_tile_specialize(dev, few_nt, 5, s.few);
+    vkft_tile_specialize(dev, few_nn, 5, s.few);
+    vkft_tile_specialize(dev, panel_product, 1, s.panel);
+    vkft_tile_specialize(dev, transposed_product, 1, s.tn);
 }
 
 uint64_t vkft_matmul_scratch_bytes(vkft_dtype dtype, uint32_t rows, uint32_t cols)
 {
     (void)dtype; /* f32 goes through panels too: their layout is what makes the product fast */
-    uint64_t nt = round_up(least(cols, PANEL_K), 8) * round_up(rows, WIDEST_TILE) * sizeof(float);
-    uint64_t nn = round_up(least(rows, PANEL_K), 8) * round_up(cols, WIDEST_TILE) * sizeof(float);
+    uint64_t nt = round_up(least(cols, VKFT_PANEL_K), 8) * round_up(rows, VKFT_WIDEST_TILE) * sizeof(float);
+    uint64_t nn = round_up(least(rows, VKFT_PANEL_K), 8) * round_up(cols, VKFT_WIDEST_TILE) * sizeof(float);
     uint64_t bytes = nt > nn ? nt : nn;
-    return bytes < PANEL_BYTES ? bytes : PANEL_BYTES;
+    return bytes < VKFT_PANEL_BYTES ? bytes : VKFT_PANEL_BYTES;
 }
 
 /* Y = R + scale * X op(W) with op(W) [K,N]: W itself, or its transpose. */
@@ -137,7 +64,7 @@ typedef struct product {
     float scale;
 } product;
 
-static void multiply_few(const product *p, const shapes *s)
+static void multiply_few(const product *p, const vkft_matmul_shapes *s)
 {
     struct matmul_args args = {
         .X = p->X, .W = p->w->data, .R = p->R, .Y = p->Y, .absmax = p->w->absmax, .nested_absmax = p->w->nested_absmax,
@@ -164,7 +91,7 @@ static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_
     vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, 1, 1, 8.0 * columns * depth);
 }
 
-static void multiply_panel(const product *p, const shapes *s, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth)
+static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth)
 {
     uint64_t offset = n * sizeof(float), Y = p->Y + offset, R = k ? Y : p->R ? p->R + offset : 0;
     struct matmul_panel_args args = {
@@ -180,19 +107,19 @@ static void multiply(const product *p)
 {
     if (!p->ctx->cmds || !p->M || !p->N)
         return;
-    shapes s = shapes_of(p->ctx->dev);
+    vkft_matmul_shapes s = vkft_matmul_shapes_of(p->ctx->dev);
     uint32_t tile_columns = s.panel.columns * s.panel.width;
     uint64_t limit = p->ctx->scratch_bytes < s.panel_bytes ? p->ctx->scratch_bytes : s.panel_bytes;
-    uint32_t tiles = (uint32_t)(limit / panel_bytes(p->K, tile_columns));
+    uint32_t tiles = (uint32_t)(limit / vkft_panel_bytes(p->K, tile_columns));
     bool short_walk = p->transposed || p->K <= LONGEST_WALK;
-    if ((p->M <= FEW_ROWS && short_walk) || tiles == 0) {
+    if ((p->M <= VKFT_FEW_ROWS && short_walk) || tiles == 0) {
         multiply_few(p, &s);
         return;
     }
     uint32_t most = least(tiles, ceil_div(p->N, tile_columns)) * tile_columns;
     for (uint32_t n = 0; n < p->N; n += most)
-        for (uint32_t k = 0; k < p->K; k += PANEL_K) {
-            uint32_t columns = least(most, p->N - n), depth = least(PANEL_K, p->K - k);
+        for (uint32_t k = 0; k < p->K; k += VKFT_PANEL_K) {
+            uint32_t columns = least(most, p->N - n), depth = least(VKFT_PANEL_K, p->K - k);
             decode_panel(p, n, columns, k, depth, tile_columns);
             multiply_panel(p, &s, n, columns, k, depth);
         }
@@ -213,7 +140,7 @@ void vkft_matmul_nn(const vkft_matmul_ctx *ctx, uint32_t M, uint64_t X, uint32_t
 }
 
 /* How many slices of K: enough workgroups for the device, no slice too short, partial sums within scratch. */
-static uint32_t slices(const vkft_matmul_ctx *ctx, const shapes *s, uint32_t M, uint32_t N, uint32_t K, uint64_t workgroups)
+static uint32_t slices(const vkft_matmul_ctx *ctx, const vkft_matmul_shapes *s, uint32_t M, uint32_t N, uint32_t K, uint64_t workgroups)
 {
     uint64_t parts = s->tn_workgroups / workgroups;
     uint64_t most = K / SHORTEST_SLICE, fit = ctx->scratch_bytes / sizeof(float) / ((uint64_t)M * N);
@@ -227,7 +154,7 @@ void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t
 {
     if (!ctx->cmds || !M || !N)
         return;
-    shapes s = shapes_of(ctx->dev);
+    vkft_matmul_shapes s = vkft_matmul_shapes_of(ctx->dev);
     struct matmul_tn_args args = {.X = X, .Z = Z, .R = R, .Y = Y, .M = M, .N = N, .K = K, .ldx = ldx, .ldz = N, .row = N, .column = 1,
                                   .slice = K, .add = R != 0, .scale = scale};
     if ((M > N) != s.tn_long_rows) {

@@ -52,9 +52,10 @@ static vkft_group_weights lora_of(const vkft_grouped_linear *grouped, uint32_t n
     return (vkft_group_weights){.dtype = VKFT_F32, .rows = rows, .cols = cols, .table = table_of(grouped, number)};
 }
 
-static vkft_grouping grouping_of(vkft_graph *g, const vkft_grouped_linear *grouped, const vkft_tensor *group, uint32_t rows)
+/* A token goes to an expert once, so no group has more rows than there are tokens. */
+static vkft_grouping grouping_of(vkft_graph *g, const vkft_grouped_linear *grouped, const vkft_tensor *group, uint32_t rows, uint32_t per_token)
 {
-    return (vkft_grouping){.groups = grouped->groups, .rows = rows, .table = vkft_use(g, group)};
+    return (vkft_grouping){.groups = grouped->groups, .rows = rows, .most = rows / per_token, .table = vkft_use(g, group)};
 }
 
 static void backward_lora(vkft_graph *g, const vkft_op *op)
@@ -67,7 +68,7 @@ static void backward_lora(vkft_graph *g, const vkft_op *op)
     vkft_group_weights A = lora_of(grouped, TABLE_A, r, in), B = lora_of(grouped, TABLE_B, out, r);
     vkft_tensor *dz = vkft_tensor_new(g, x->rows, r);
     vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x, *dxd = drops && x->needs_grad ? vkft_tensor_new(g, x->rows, in) : NULL;
-    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows);
+    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
     float scale = op->value * l->lora.scale;
 
     vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dy), &B, vkft_use(g, dz), false, scale);
@@ -90,7 +91,7 @@ static void backward(vkft_graph *g, const vkft_op *op)
     vkft_group_weights w = weights_of(grouped);
     bool add = false;
     vkft_tensor *dx = x->needs_grad ? vkft_grad(g, x, &add) : NULL;
-    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows);
+    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
     if (dx)
         vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dy), &w, vkft_use(g, dx), add, op->value);
     if (grouped->linear->w.grad)
@@ -107,7 +108,7 @@ vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_gr
     float scale = call.scale != 0 ? call.scale : 1.0f;
     vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, x->rows, out) : vkft_tensor_new(g, x->rows, out);
     y->needs_grad = x->needs_grad || r || l->w.grad;
-    vkft_grouping grouping = grouping_of(g, grouped, routing->group, x->rows);
+    vkft_grouping grouping = grouping_of(g, grouped, routing->group, x->rows, routing->per_token);
     if (!call.only_backward) {
         vkft_group_weights w = weights_of(grouped);
         vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, x), &w, vkft_use(g, y), false, scale);
@@ -124,6 +125,7 @@ vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_gr
         if (!call.only_backward)
             vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, z), &B, vkft_use(g, y), true, scale * l->lora.scale);
     }
-    vkft_tape_push(g, (vkft_op){.backward = backward, .in = {x, routing->group}, .out = y, .saved = z, .param = grouped, .value = scale});
+    vkft_tape_push(g, (vkft_op){.backward = backward, .in = {x, routing->group}, .out = y, .saved = z, .param = grouped, .size = {routing->per_token},
+                                .value = scale});
     return y;
 }

@@ -354,7 +354,7 @@ static void say_profile(const vkft_trainer *t)
     for (size_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
         const char *name = vkft_kernel_name(rows[i].kernel);
         total += rows[i].time_ms;
-        if (strncmp(name, "matmul", 6) == 0 || strncmp(name, "panel", 5) == 0)
+        if (strncmp(name, "matmul", 6) == 0 || strncmp(name, "panel", 5) == 0 || strncmp(name, "grouped", 7) == 0)
             products += rows[i].time_ms;
     }
     for (size_t i = 0; i < VKFT_KERNEL_COUNT && rows[i].launches; i++)

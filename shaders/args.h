@@ -46,21 +46,22 @@ struct group_weight {
 /* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be Y)
  * grouped_nn: Y[m] = R[m] + scale * X[m] W_g, W_g [K,N]                                    the same
  * X [M,K], R and Y [M,N] f32 with row strides ldx, ldy. The rows of group g are group[2g] to group[2g+2]; they are cut into tiles of GROUP_TILE rows, the
- * first of which is number group[2g+1] of all; group has 2 (groups + 1) words. tiles: upper bound of all groups' tiles of the kernel's ROWS rows. */
+ * first of which is number group[2g+1] of all; group has two words for each group and two more. The launch is for `groups` groups from `first` on;
+ * tiles: upper bound of their tiles of the kernel's ROWS rows. */
 struct grouped_args {
     ADDR(F32) X;
     ADDR(F32) R;
     ADDR(F32) Y;
     ADDR(U32) weights; /* group_weight [groups] */
     ADDR(U32) group;
-    uint tiles, groups;
+    uint tiles, first, groups;
     uint N, K;
     uint ldx, ldy;
     uint add;
     float scale;
     uint double_quant;
 };
-#define GROUP_TILE 16 /* a multiple of the kernels' ROWS */
+#define GROUP_TILE 32 /* a multiple of the kernels' ROWS */
 
 /* panel: W's part of n columns and k rows as f32 [ceil(n/tile)][ceil(k/8)][tile][8], the layout that matmul_panel reads.
  * panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. cols: row length of W. */
@@ -83,6 +84,33 @@ struct matmul_panel_args {
     ADDR(F32) R;
     ADDR(F32) Y;
     uint M, N, K;
+    uint ldx, ldy;
+    uint add;
+    float scale;
+};
+
+/* grouped_panel: panel's for each of some groups from `first` on that have rows, number workgroup id y; one begins `stride` runs of 8 behind the other. */
+struct grouped_panel_args {
+    ADDR(U32) weights; /* group_weight [groups] */
+    ADDR(U32) group;
+    ADDR(F32) P;
+    uint row, column, cols;
+    uint n, k;
+    uint tile;
+    uint first, stride;
+    uint double_quant;
+};
+
+/* grouped_matmul_panel: grouped_nt's product with such panels. */
+struct grouped_matmul_panel_args {
+    ADDR(F32) X;
+    ADDR(F32) P;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    ADDR(U32) group;
+    uint tiles, first, groups;
+    uint stride;
+    uint N, K;
     uint ldx, ldy;
     uint add;
     float scale;

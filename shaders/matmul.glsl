@@ -14,16 +14,10 @@ layout(constant_id = 1) const uint ROWS = 8;
 layout(constant_id = 2) const uint COLUMNS = 1;
 layout(constant_id = 3) const uint GROUP = 1; /* column tiles that are walked together */
 
+#include "address.glsl"
+
 struct run8 { float v[8]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Run8_ref { run8 at[]; };
-
-/* base + 4 * index, index < 2^32 elements. */
-uvec2 address_of(uvec2 base, uint index)
-{
-    uint carry;
-    uint low = uaddCarry(base.x, index << 2, carry);
-    return uvec2(low, base.y + (index >> 30) + carry);
-}
 
 /* Tile of workgroup `id`: GROUP column tiles side by side, rows slowest within the group, so that a group's part of W and one
  * row tile of X stay in the cache. x: row tile, y: column tile. */

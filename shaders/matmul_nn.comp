@@ -10,24 +10,13 @@
 #include "matmul.glsl"
 
 #ifdef GROUPED
-#include "grouped.glsl"
+ARGS(grouped_args)
+#include "group_weight.glsl"
 #else
 ARGS(matmul_args)
 #define WEIGHT args.W
-
-uint row_tiles()
-{
-    return (args.M + ROWS - 1) / ROWS;
-}
-
-bool rows_of(uint tile, out uint row, out uint end)
-{
-    row = tile * ROWS;
-    end = args.M;
-    return true;
-}
 #endif
-
+#include "matmul_rows.glsl"
 #include "weight.glsl"
 
 void main()
@@ -37,6 +26,9 @@ void main()
     uint row, end, column = t.y * tile + 8 * gl_LocalInvocationID.x;
     if (!rows_of(t.x, row, end) || column >= args.N)
         return;
+#ifdef GROUPED
+    own = weight_of(own_group);
+#endif
     uint count = min(args.N - column, 8);
     bool aligned = args.N % 8 == 0;
 

@@ -2,7 +2,7 @@
  *
  * The kernel of every product with many rows, whatever the weight's type and whether it stood transposed: decoding is done once
  * per panel, here is nothing but multiplications. A column's 8 successive k lie together, so one invocation reads 32 contiguous
- * bytes and a workgroup one contiguous piece per step.
+ * bytes and a workgroup one contiguous piece per step. GROUPED: each group of rows with a panel of its own.
  *
  * Test: test_matmul
  */
@@ -11,21 +11,31 @@
 #include "common.glsl"
 #include "matmul.glsl"
 
+#ifdef GROUPED
+ARGS(grouped_matmul_panel_args)
+#else
 ARGS(matmul_panel_args)
+#endif
+#include "matmul_rows.glsl"
 
 layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Panel_ref { run8 at[]; };
 
 void main()
 {
     const uint tile = COLUMNS * WIDTH;
-    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
-    uint row = t.x * ROWS, column = t.y * tile + gl_LocalInvocationID.x;
+    uvec2 t = tile_of(gl_WorkGroupID.x, row_tiles(), (args.N + tile - 1) / tile);
+    uint row, end, column = t.y * tile + gl_LocalInvocationID.x;
     uint steps = args.K / 8;
+    if (!rows_of(t.x, row, end))
+        return;
 
     Run8_ref x[ROWS];
     [[unroll]] for (uint i = 0; i < ROWS; i++)
-        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, args.M - 1) * args.ldx));
+        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx));
     uint first = t.y * ((args.K + 7) / 8) * tile + gl_LocalInvocationID.x;
+#ifdef GROUPED
+    first += (own_group - args.first) * args.stride;
+#endif
     Panel_ref p = Panel_ref(address_of(uvec2(args.P), first * 8));
 
     float acc[ROWS][COLUMNS];
@@ -59,7 +69,7 @@ void main()
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
         if (column + j * WIDTH < args.N)
             [[unroll]] for (uint i = 0; i < ROWS; i++)
-                if (row + i < args.M) {
+                if (row + i < end) {
                     uint at = (row + i) * args.ldy + column + j * WIDTH;
                     float y = args.scale * acc[i][j];
                     args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;

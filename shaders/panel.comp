@@ -2,16 +2,22 @@
  *
  * An invocation decodes a run of 8 along a row of W. With TRANSPOSED (the panel is W^T, for X W^T) these are 8 successive k of a column, and
  * lie together in the panel too. Without, they belong to 8 columns; neighbouring invocations then take neighbouring k, so that
- * together they write whole runs. What lies behind the panel's k rows and n columns is padding and never reaches a result.
+ * together they write whole runs. GROUPED: one panel for each of some groups, workgroup id y counting them. What lies behind the panel's k rows and n columns is padding and never reaches a result.
  *
  * Test: test_matmul
  */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+#include "address.glsl"
 
+#ifdef GROUPED
+ARGS(grouped_panel_args)
+#include "group_weight.glsl"
+#else
 ARGS(panel_args)
-
+#define WEIGHT args.W
+#endif
 #include "weight.glsl"
 
 struct run8 { float v[8]; };
@@ -25,7 +31,15 @@ uint place(uint n, uint k8)
 
 void main()
 {
+#ifdef GROUPED
+    uint group = args.first + gl_WorkGroupID.y;
+    if (args.group.v[2 * group] == args.group.v[2 * group + 2])
+        return; /* no rows */
+    own = weight_of(group);
+    Panel_ref P = Panel_ref(address_of(uvec2(args.P), gl_WorkGroupID.y * args.stride * 8));
+#else
     Panel_ref P = Panel_ref(uvec2(args.P));
+#endif
     bool aligned = args.cols % 8 == 0;
     uint id = gl_GlobalInvocationID.x;
     float w[8];
@@ -33,13 +47,13 @@ void main()
     uint runs = (args.k + 7) / 8, n = id / runs, k8 = id % runs;
     if (n >= args.n)
         return;
-    weight8(args.W, (args.row + n) * args.cols + args.column + 8 * k8, min(args.k - 8 * k8, 8), aligned, w);
+    weight8(WEIGHT, (args.row + n) * args.cols + args.column + 8 * k8, min(args.k - 8 * k8, 8), aligned, w);
     P.at[place(n, k8)].v = w;
 #else
     uint n = 8 * (id / args.k), k = id % args.k;
     if (n >= args.n)
         return;
-    weight8(args.W, (args.row + k) * args.cols + args.column + n, min(args.n - n, 8), aligned, w);
+    weight8(WEIGHT, (args.row + k) * args.cols + args.column + n, min(args.n - n, 8), aligned, w);
     uint first = place(n, k / 8);
     [[unroll]] for (uint c = 0; c < 8; c++) /* tiles are multiples of 8 wide: columns behind n fall into padding */
         P.at[first + c].v[k % 8] = w[c];

@@ -18,8 +18,9 @@
 #include "reference_matmul.h"
 
 #define GROUPS 5
-/* Rows of each group: none at the beginning, between and at the end, fewer than a tile, and several tiles. */
-static const uint32_t group_rows[GROUPS] = {0, 3, 0, 37, 16};
+/* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are stored, and many, which decodes
+ * them first. */
+static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = {70, 0, 133, 16, 0};
 
 typedef struct weights {
     reference_weight w[GROUPS];
@@ -62,7 +63,7 @@ static void free_weights(const vkft_kernel_fixture *f, weights *set)
     vkft_guarded_free(f, &set->table);
 }
 
-static uint32_t all_rows(void)
+static uint32_t sum_of(const uint32_t *group_rows)
 {
     uint32_t rows = 0;
     for (uint32_t g = 0; g < GROUPS; g++)
@@ -71,7 +72,7 @@ static uint32_t all_rows(void)
 }
 
 /* The table of first rows and tiles. */
-static vkft_guarded place_groups(const vkft_kernel_fixture *f)
+static vkft_guarded place_groups(const vkft_kernel_fixture *f, const uint32_t *group_rows)
 {
     uint32_t group[2 * GROUPS + 2] = {0};
     for (uint32_t g = 0; g < GROUPS; g++) {
@@ -95,18 +96,30 @@ static void run_commands(const vkft_kernel_fixture *f)
         fail_msg("%s", err.message);
 }
 
+typedef struct trial {
+    vkft_dtype dtype;
+    bool double_quant, transposed;
+    uint32_t rows, cols; /* of W */
+    const uint32_t *group_rows;
+    uint32_t scratch_floats;
+} trial;
+
 /* Y += 0.5 X W^T or 0.5 X W of each group, W [rows,cols]. */
-static void check_product(const vkft_kernel_fixture *f, vkft_dtype dtype, bool double_quant, uint32_t rows, uint32_t cols, bool transposed)
+static void check_product(const vkft_kernel_fixture *f, const trial *t)
 {
     weights set;
-    uint32_t M = all_rows(), K = transposed ? cols : rows, N = transposed ? rows : cols;
+    const uint32_t *group_rows = t->group_rows;
+    uint32_t rows = t->rows, cols = t->cols;
+    bool transposed = t->transposed;
+    uint32_t M = sum_of(group_rows), K = transposed ? cols : rows, N = transposed ? rows : cols;
     float *x = vkft_random_array(3, M * K), *before = vkft_random_array(4, M * N), *got = malloc(M * N * sizeof *got);
     double *wide = vkft_widen(x, M * K), *want = malloc(M * N * sizeof *want), *size = malloc(M * N * sizeof *size);
-    make_weights(f, &set, dtype, double_quant, rows, cols);
-    vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N), bg = place_groups(f);
-    const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds};
-    const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .table = bg.address};
-    const vkft_group_weights w = {.dtype = dtype, .double_quant = double_quant, .rows = rows, .cols = cols, .table = set.table.address};
+    make_weights(f, &set, t->dtype, t->double_quant, rows, cols);
+    vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N), bg = place_groups(f, group_rows);
+    vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats);
+    const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds, .scratch = bs.address, .scratch_bytes = t->scratch_floats * sizeof(float)};
+    const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .most = M, .table = bg.address};
+    const vkft_group_weights w = {.dtype = t->dtype, .double_quant = t->double_quant, .rows = rows, .cols = cols, .table = set.table.address};
     vkft_commands_reset(f->cmds);
     (transposed ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, bx.address, &w, by.address, true, 0.5f);
     run_commands(f);
@@ -118,39 +131,55 @@ static void check_product(const vkft_kernel_fixture *f, vkft_dtype dtype, bool d
     }
     for (uint32_t i = 0; i < M * N; i++)
         want[i] = (double)before[i] + 0.5 * want[i];
-    assert_sums(vkft_dtype_name(dtype), got, want, size, M * N, K);
-    vkft_guarded_free(f, &bx), vkft_guarded_free(f, &by), vkft_guarded_free(f, &bg);
+    assert_sums(vkft_dtype_name(t->dtype), got, want, size, M * N, K);
+    vkft_guarded_free(f, &bx), vkft_guarded_free(f, &by), vkft_guarded_free(f, &bg), vkft_guarded_free(f, &bs);
     free_weights(f, &set);
     free(x), free(before), free(got), free(wide), free(want), free(size);
 }
 
-static void test_products(void **state)
+static void check_products(const vkft_kernel_fixture *f, const uint32_t *group_rows, uint32_t scratch_floats, const uint32_t (*shapes)[2], size_t count)
+{
+    static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_NF4, VKFT_FP4};
+    for (size_t s = 0; s < count; s++)
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+            for (int way = 0; way < 4; way++) {
+                const trial t = {types[i], way % 2, way / 2, shapes[s][0], shapes[s][1], group_rows, scratch_floats};
+                if (!t.double_quant || vkft_dtype_is_4bit(t.dtype))
+                    check_product(f, &t);
+            }
+}
+
+static void test_few_rows(void **state)
 {
     static const uint32_t shapes[][2] = {{1, 1}, {13, 37}, {64, 64}, {31, 128}, {333, 7}, {5, 333}};
-    static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_NF4, VKFT_FP4};
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-        for (size_t t = 0; t < sizeof types / sizeof *types; t++)
-            for (int twice = 0; twice <= vkft_dtype_is_4bit(types[t]); twice++) {
-                check_product(*state, types[t], twice, shapes[s][0], shapes[s][1], true);
-                check_product(*state, types[t], twice, shapes[s][0], shapes[s][1], false);
-            }
+    check_products(*state, few_rows, 1, shapes, 6);
+}
+
+/* Room for one panel of one group, for all columns of some groups, and for all. */
+static void test_many_rows(void **state)
+{
+    static const uint32_t shapes[][2] = {{13, 333}, {333, 13}, {64, 128}, {333, 65}}, deep[][2] = {{133, 2100}, {2100, 133}};
+    check_products(*state, many_rows, 333 * 520, shapes, 4);
+    check_products(*state, many_rows, 1 << 20, shapes, 4);
+    check_products(*state, many_rows, 2048 * 300, deep, 2);
 }
 
 /* Y_g += 2 X_g^T Z_g. */
 static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
 {
-    uint32_t K = all_rows(), n = M * N;
+    const uint32_t *group_rows = few_rows;
+    uint32_t K = sum_of(group_rows), n = M * N;
     float *x = vkft_random_array(5, K * M), *z = vkft_random_array(6, K * N), *before = vkft_random_array(7, n), *got = malloc(n * sizeof *got);
     double *wide_x = vkft_widen(x, K * M), *wide_z = vkft_widen(z, K * N), *want = calloc(n, sizeof *want), *size = calloc(n, sizeof *size);
     struct group_weight table[GROUPS] = {0};
-    vkft_guarded bx = vkft_guarded_floats(f, x, K * M), bz = vkft_guarded_floats(f, z, K * N), bg = place_groups(f), by[GROUPS];
+    vkft_guarded bx = vkft_guarded_floats(f, x, K * M), bz = vkft_guarded_floats(f, z, K * N), bg = place_groups(f, group_rows), by[GROUPS];
     for (uint32_t g = 0; g < GROUPS; g++) {
         by[g] = vkft_guarded_floats(f, before, n);
         table[g].data = by[g].address;
     }
     vkft_guarded bt = place(f, table, sizeof table);
     const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds};
-    const vkft_grouping grouping = {.groups = GROUPS, .rows = K, .table = bg.address};
+    const vkft_grouping grouping = {.groups = GROUPS, .rows = K, .most = K, .table = bg.address};
     vkft_commands_reset(f->cmds);
     vkft_grouped_tn(&ctx, &grouping, M, N, bx.address, bz.address, bt.address, 2.0f);
     run_commands(f);
@@ -259,7 +288,7 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products), cmocka_unit_test(test_gradients), cmocka_unit_test(test_ties),
-                                       cmocka_unit_test(test_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows), cmocka_unit_test(test_many_rows), cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_ties), cmocka_unit_test(test_order)};
     return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
 }

@@ -1,7 +1,7 @@
 """Two recipes that tutorials contain, from a directory that holds what the hub has, step for step against transformers + PEFT + bitsandbytes.
 
-    python3 check_recipes.py make RECIPE DIR TOKENIZER CONFIG DATA STEPS [EPOCHS]     # DIR/model, DIR/data.*, DIR/expected.json, DIR/flags
-    vkft train --model DIR/model --data DIR/data.jsonl --output-dir DIR/out $(cat DIR/flags)
+    python3 check_recipes.py make RECIPE DIR TOKENIZER CONFIG DATA STEPS [EPOCHS]     # DIR/model, DIR/data.*, DIR/expected.json, DIR/recipe.json
+    vkft train -c DIR/recipe.json
     python3 check_recipes.py compare DIR
 
 RECIPE is one of
@@ -164,13 +164,13 @@ def make(recipe, out, tokenizer, config, data, steps, epochs=1):
         print(step + 1, expected["losses"][-1], expected["grad_norms"][-1], flush=True)
     with open(os.path.join(out, "expected.json"), "w") as f:
         json.dump(expected, f)
-    flags = ["--batch-size", batch, "--gradient-accumulation-steps", 1, "--num-train-epochs", epochs, "--learning-rate", "2e-4", "--warmup-steps", 0,
-             "--weight-decay", 0, "--no-shuffle", "--save-steps", 0, "--seed", seed, "--val-split", 0]
-    flags += ["--init-adapter", os.path.join(out, "adapter_init")] if lora else ["--fine-tune-type", "full"]
-    flags += ["--quant", "nf4", "--no-double-quant"] if nf4 else ["--quant", "fp32"]
-    flags += [] if opt else ["--max-seq-length", 256]
-    with open(os.path.join(out, "flags"), "w") as f:
-        f.write(" ".join(map(str, flags)) + "\n")
+    flags = {"model": model_dir, "data": os.path.join(out, "data.jsonl"), "output-dir": os.path.join(out, "out"), "batch-size": batch,
+             "gradient-accumulation-steps": 1, "num-train-epochs": epochs, "learning-rate": 2e-4, "warmup-steps": 0, "weight-decay": 0, "shuffle": False,
+             "save-steps": 0, "seed": seed, "val-split": 0, "quant": "nf4" if nf4 else "fp32", "double-quant": False}
+    flags |= {"init-adapter": os.path.join(out, "adapter_init")} if lora else {"fine-tune-type": "full"}
+    flags |= {} if opt else {"max-seq-length": 256, "prompt-template": TEMPLATE}
+    with open(os.path.join(out, "recipe.json"), "w") as f:
+        json.dump(flags, f, indent=1)
 
 
 def compare(out):
