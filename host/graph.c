@@ -105,6 +105,11 @@ vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add)
     return t->grad;
 }
 
+uint64_t vkft_row_threads(const vkft_graph *graph, vkft_kernel kernel, uint32_t rows)
+{
+    return graph->mm.cmds ? (uint64_t)rows * vkft_kernel_width(graph->mm.dev, kernel) : 0;
+}
+
 void vkft_tape_push(vkft_graph *graph, vkft_op op)
 {
     if (!graph->taping || !op.out->needs_grad)

@@ -73,6 +73,9 @@ uint64_t vkft_use(vkft_graph *graph, const vkft_tensor *tensor);
 /* The gradient of t, made on first call; *add tells whether it already holds something. */
 vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add);
 
+/* Threads of a kernel that gives each row one workgroup; 0 while planning. */
+uint64_t vkft_row_threads(const vkft_graph *graph, vkft_kernel kernel, uint32_t rows);
+
 /* Puts op on the tape when taping and its output needs a gradient. */
 void vkft_tape_push(vkft_graph *graph, vkft_op op);
 /* Walks the tape from its end to the entry numbered `from` and drops what it walked. */

@@ -1,8 +1,8 @@
 /* See grouped.h.
  *
- * Groups with many rows on average: the matrices of some groups are decoded to panels in scratch, as in matmul.c, and multiplied in one launch; then those of the
- * next groups. Few rows: the matrices are read in their storage type, those of groups without rows not at all. Which it is depends
- * on how many rows there are together, which the host knows.
+ * Groups with many rows on average: the matrices of some groups are decoded to panels in scratch, as in matmul.c, and multiplied in one launch;
+ * then those of the next groups. Few rows: the matrices are read in their storage type, those of groups without rows not at all. Which
+ * it is depends on how many rows there are together, which the host knows.
  */
 #include "grouped.h"
 

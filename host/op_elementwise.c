@@ -3,12 +3,6 @@
 
 #include "args.h"
 
-/* Threads of a kernel that gives each row one workgroup. */
-static uint64_t row_threads(const vkft_graph *g, vkft_kernel kernel, uint32_t rows)
-{
-    return g->mm.cmds ? (uint64_t)rows * vkft_kernel_width(g->mm.dev, kernel) : 0;
-}
-
 static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct embedding_args args)
 {
     vkft_kernel kernel = table->dtype == VKFT_F16    ? VKFT_KERNEL_embedding_f16
@@ -16,7 +10,7 @@ static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct emb
                                                      : VKFT_KERNEL_embedding_f32;
     args.table = table->data;
     args.C = table->cols;
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, row_threads(g, kernel, args.T), 1, 1, (double)args.T * args.C);
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, args.T), 1, 1, (double)args.T * args.C);
 }
 
 /* What the backward needs travels in the op: ids, gradient of the table, offset and scale. */
@@ -25,7 +19,7 @@ static void embedding_backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *dy = op->out->grad;
     struct embedding_backward_args args = {.ids = op->address[0], .dy = vkft_use(g, dy), .dtable = op->address[1], .T = dy->rows, .C = dy->cols,
                                            .offset = op->size[0], .scale = op->value};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, row_threads(g, VKFT_KERNEL_embedding_backward, args.T), 1, 1,
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_embedding_backward, args.T), 1, 1,
                 (double)args.T * args.C);
 }
 
@@ -155,7 +149,7 @@ static void launch_rows(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *sr
 {
     struct rows_args args = {
         .src = vkft_use(g, src), .index = index, .dst = vkft_use(g, dst), .rows = rows, .C = src->cols};
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, row_threads(g, kernel, rows), 1, 1, (double)rows * src->cols);
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, rows), 1, 1, (double)rows * src->cols);
 }
 
 static void gather_backward(vkft_graph *g, const vkft_op *op)

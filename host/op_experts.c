@@ -11,11 +11,6 @@
 
 #include "args.h"
 
-static uint64_t row_threads(const vkft_graph *g, vkft_kernel kernel, uint32_t rows)
-{
-    return g->mm.cmds ? (uint64_t)rows * vkft_kernel_width(g->mm.dev, kernel) : 0;
-}
-
 static void route_backward(vkft_graph *g, const vkft_op *op)
 {
     vkft_tensor *logits = op->in[0], *chosen = op->saved, *weight = op->out;
@@ -46,7 +41,8 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
 {
     uint32_t T = logits->rows, A = T * per_token;
     vkft_routing r = {.experts = logits->cols, .per_token = per_token,
-                      .weight = vkft_tensor_new(g, T, per_token), .chosen = chosen ? vkft_tensor_at(g, chosen, T, per_token) : vkft_tensor_new(g, T, per_token),
+                      .weight = vkft_tensor_new(g, T, per_token),
+                      .chosen = chosen ? vkft_tensor_at(g, chosen, T, per_token) : vkft_tensor_new(g, T, per_token),
                       .group = vkft_tensor_new(g, logits->cols + 1, 2), .token = vkft_tensor_new(g, A, 1),
                       .assignment = vkft_tensor_new(g, A, 1), .row = vkft_tensor_new(g, T, per_token)};
     r.weight->needs_grad = logits->needs_grad;
@@ -62,7 +58,7 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
 static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *token, const vkft_tensor *dst)
 {
     struct rows_args args = {.src = vkft_use(g, src), .index = vkft_use(g, token), .dst = vkft_use(g, dst), .rows = dst->rows, .C = dst->cols};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args, row_threads(g, VKFT_KERNEL_gather_rows, dst->rows), 1, 1,
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_gather_rows, dst->rows), 1, 1,
                 (double)dst->rows * dst->cols);
 }
 
@@ -71,7 +67,7 @@ static void sum_rows(vkft_graph *g, const vkft_tensor *x, const vkft_tensor *row
 {
     struct sum_rows_args args = {.x = vkft_use(g, x), .row = vkft_use(g, row), .r = r ? vkft_use(g, r) : 0, .y = vkft_use(g, y), .T = y->rows,
                                  .C = y->cols, .k = row->cols, .add = r != NULL};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_sum_rows, &args, sizeof args, row_threads(g, VKFT_KERNEL_sum_rows, args.T), 1, 1,
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_sum_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_sum_rows, args.T), 1, 1,
                 (double)args.T * args.C * (args.k + 1.0));
 }
 
@@ -121,7 +117,7 @@ static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *g
         .gate = vkft_use(g, gate), .up = vkft_use(g, up), .weight = vkft_use(g, weight), .assignment = vkft_use(g, assignment),
         .h = h ? vkft_use(g, h) : 0, .dh = dh ? vkft_use(g, dh) : 0, .dweight = dh && dweight ? vkft_use(g, dweight) : 0, .F = gate->cols,
         .activation = activation, .with_weight = dweight != NULL};
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, row_threads(g, kernel, gate->rows), 1, 1, (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, gate->rows), 1, 1, (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
 }
 
 static void expert_gated_backward(vkft_graph *g, const vkft_op *op)

@@ -44,7 +44,8 @@ static uint64_t table_of(const vkft_grouped_linear *grouped, uint32_t number)
 static vkft_group_weights weights_of(const vkft_grouped_linear *grouped)
 {
     const vkft_weight *w = &grouped->linear->w;
-    return (vkft_group_weights){.dtype = w->dtype, .double_quant = w->double_quant, .rows = w->rows, .cols = w->cols, .table = table_of(grouped, TABLE_W)};
+    return (vkft_group_weights){.dtype = w->dtype, .double_quant = w->double_quant, .rows = w->rows, .cols = w->cols,
+                                .table = table_of(grouped, TABLE_W)};
 }
 
 static vkft_group_weights lora_of(const vkft_grouped_linear *grouped, uint32_t number, uint32_t rows, uint32_t cols)

@@ -1,7 +1,8 @@
 /* NF4 and FP4 decoding: the 16 code values and the scale of a block, with and without double quantization.
  *
- * Expects absmax, nested_absmax and absmax_offset in SCALES, which is args unless the kernel says otherwise, and DOUBLE_QUANT. Code values are chosen by a tree of selects:
- * no table to bind, and as fast as a table in memory where both were measured. All values are those of formats/nf4.c, bit for bit.
+ * Expects absmax, nested_absmax and absmax_offset in SCALES, which is args unless the kernel says otherwise, and DOUBLE_QUANT. Code values
+ * are chosen by a tree of selects: no table to bind, and as fast as a table in memory where both were measured. All values are those of
+ * formats/nf4.c, bit for bit.
  *
  * Source: Dettmers et al. 2023 (QLoRA); bitsandbytes' values. Test: test_matmul
  */

@@ -2,7 +2,9 @@
  *
  * An invocation decodes a run of 8 along a row of W. With TRANSPOSED (the panel is W^T, for X W^T) these are 8 successive k of a column, and
  * lie together in the panel too. Without, they belong to 8 columns; neighbouring invocations then take neighbouring k, so that
- * together they write whole runs. GROUPED: one panel for each of some groups, workgroup id y counting them. What lies behind the panel's k rows and n columns is padding and never reaches a result.
+ * together they write whole runs. What lies behind the panel's k rows and n columns is padding and never reaches a result.
+ *
+ * GROUPED: one panel for each of some groups, workgroup id y counting them.
  *
  * Test: test_matmul
  */

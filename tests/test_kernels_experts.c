@@ -18,8 +18,8 @@
 #include "reference_matmul.h"
 
 #define GROUPS 5
-/* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are stored, and many, which decodes
- * them first. */
+/* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are stored, and many,
+ * which decodes them first. */
 static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = {70, 0, 133, 16, 0};
 
 typedef struct weights {
@@ -137,7 +137,8 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     free(x), free(before), free(got), free(wide), free(want), free(size);
 }
 
-static void check_products(const vkft_kernel_fixture *f, const uint32_t *group_rows, uint32_t scratch_floats, const uint32_t (*shapes)[2], size_t count)
+static void check_products(const vkft_kernel_fixture *f, const uint32_t *group_rows, uint32_t scratch_floats, const uint32_t (*shapes)[2],
+                           size_t count)
 {
     static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_NF4, VKFT_FP4};
     for (size_t s = 0; s < count; s++)

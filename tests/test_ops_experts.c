@@ -46,7 +46,8 @@ static void set_experts(mixture *m, const vkft_operand *in, bool recording)
             m->linear[s][e] = (vkft_linear){.w = slice(&in[GATE + s], e, rows)};
             if (GATE + s == ADAPTED && m->r) {
                 vkft_weight a = slice(&in[A], e, m->r), b = slice(&in[B], e, rows);
-                m->linear[s][e].lora = (vkft_lora){.r = m->r, .scale = 2, .dropout = m->dropout, .layer = 3, .A = a.data, .B = b.data, .dA = a.grad, .dB = b.grad};
+                m->linear[s][e].lora = (vkft_lora){.r = m->r, .scale = 2, .dropout = m->dropout, .layer = 3, .A = a.data, .B = b.data,
+                                                   .dA = a.grad, .dB = b.grad};
             }
         }
         m->grouped[s] = (vkft_grouped_linear){.linear = m->linear[s], .groups = m->E, .tables = m->tables[s].address};
