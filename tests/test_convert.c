@@ -1,4 +1,5 @@
 /* Conversion of checkpoints: what becomes what, bytes against the codec, every way a checkpoint can be wrong, and the cache. */
+#include "model.h"
 #include "expect.h"
 
 #include <math.h>
@@ -639,11 +640,36 @@ static void quantized_by_bitsandbytes(void **state)
     expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/nf4", f->out, &options, &err), "is in 4 bits already; use --quant nf4");
 }
 
+/* Experts and a router in 4 bits, as transformers 4 left them. */
+static void experts_quantized_by_bitsandbytes(void **state)
+{
+    const fixture *f = *state;
+    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    vkft_tensor_file file;
+    vkft_model laid_out;
+    vkft_err err = {0};
+    expect_ok(vkft_safetensors_open(VKFT_TEST_DATA "/bnb/experts/model.safetensors", &file, &err));
+    expect_ok(vkft_convert(VKFT_TEST_DATA "/bnb/experts", f->out, &options, &err));
+    vkft_model_file *model = vkft_model_file_open(f->out, &err);
+    assert_non_null(model);
+    uint32_t quantized = 0;
+    for (uint32_t i = 0; i < vkft_model_file_tensor_count(model); i++) {
+        const vkft_model_tensor *t = vkft_model_file_tensor(model, i);
+        expect_part(&file, t->name, "", t->data, t->data_bytes);
+        quantized += t->dtype == VKFT_NF4 && t->double_quant;
+    }
+    assert_int_equal(quantized, 4 + 1 + 3 * 3);
+    expect_ok(vkft_model_init(&laid_out, vkft_model_file_config(model), model, VKFT_QUANT_NONE, false, false, &err));
+    vkft_model_free(&laid_out);
+    vkft_model_file_close(model);
+    vkft_tensor_file_close(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test(every_type),        test(large_tensor), test(small_files),          test(hub_name), test(unusable_values),
-        test(wrong_checkpoints), test(quantized_already), test(quantized_by_bitsandbytes), test(wrong_shards),    test(interrupted_and_full),
+        test(wrong_checkpoints), test(quantized_already), test(quantized_by_bitsandbytes), test(experts_quantized_by_bitsandbytes), test(wrong_shards),    test(interrupted_and_full),
         test(cache),             test(read_only_directory), cmocka_unit_test(quant_names), test(real_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
