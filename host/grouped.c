@@ -9,7 +9,9 @@
 #include "args.h"
 #include "matmul_shapes.h"
 
-#define FEW_ROWS 16u /* of a group on average: so many share a decoded element in grouped_nt, too */
+/* Rows of a group on average up to which its matrix is read as it is stored; measured on lavapipe, where grouped_nt does more rows at a time. */
+#define FEW_ROWS_NT 32u
+#define FEW_ROWS_NN 8u
 
 static const vkft_kernel nt[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_nt_f32, VKFT_KERNEL_grouped_nt_f16, VKFT_KERNEL_grouped_nt_bf16,
                                                   VKFT_KERNEL_grouped_nt_nf4, VKFT_KERNEL_grouped_nt_fp4};
@@ -117,7 +119,8 @@ static void multiply(const product *p)
     uint32_t G = p->grouping->groups, tile_columns = s.panel.columns * s.panel.width;
     uint64_t limit = p->ctx->scratch_bytes < s.panel_bytes ? p->ctx->scratch_bytes : s.panel_bytes;
     uint32_t tiles = (uint32_t)(limit / vkft_panel_bytes(p->K, tile_columns));
-    if (p->grouping->rows <= (uint64_t)G * FEW_ROWS || p->N < tile_columns / 2 || tiles == 0) {
+    uint64_t few = (uint64_t)G * (p->transposed ? FEW_ROWS_NT : FEW_ROWS_NN);
+    if (p->grouping->rows <= few || p->N < tile_columns / 2 || tiles == 0) {
         multiply_few(p, &s);
         return;
     }
