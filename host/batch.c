@@ -5,7 +5,8 @@
 #include <string.h>
 
 typedef struct layout {
-    uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query, cross_key, target, loss_row, loss, routes, total;
+    uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query, cross_key, target, loss_row,
+        loss, routes, total;
 } layout;
 
 static uint64_t take(uint64_t *total, uint64_t words)

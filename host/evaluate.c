@@ -130,7 +130,7 @@ static bool evaluate_file(vkft_runner *runner, const vkft_eval_options *o, const
     uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
     bool ok = vkft_split_new(&split, data, NULL, data->count, pack_tokens, err) &&
               vkft_split_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
-    if (o->per_token)
+    if (ok && o->per_token)
         limits.routes = mixtures(&runner->config) * runner->config.experts_per_token;
     ok = ok && vkft_runner_plan(runner, &limits, false, false, err) &&
               vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&

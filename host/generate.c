@@ -200,8 +200,8 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
                                       .scratch_bytes = r->model.scratch_bytes};
-    return vkft_model_write_expert_tables(&r->model, r->dev, err) && plan(gen, chunk, err) && vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE,
-                                                    "activations", &gen->arena, err);
+    return vkft_model_write_expert_tables(&r->model, r->dev, err) && plan(gen, chunk, err) &&
+           vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE, "activations", &gen->arena, err);
 }
 
 /* Writes the position tables that the present length calls for. True: what is in the cache was turned by other factors and has to be

@@ -330,9 +330,14 @@ static char **target_list(const vkft_lora_set *set)
         free(list[--n]);
     for (uint32_t i = 0; ok && !whole && i < set->count; i++)
         ok = (list[n++] = strdup(set->modules[i].name)) != NULL;
-    if (list)
+    if (ok) {
         qsort(list, n, sizeof *list, by_text);
-    return list;
+        return list;
+    }
+    for (uint32_t i = 0; list && i < n; i++)
+        free(list[i]);
+    free(list);
+    return NULL;
 }
 
 bool vkft_lora_export(const vkft_lora_set *set, const float *flat, const char *base_model, vkft_adapter *adapter,

@@ -14,21 +14,12 @@
 #include "activation.h"
 #include "args.h"
 #include "kernel_test.h"
+#include "reference_ops.h"
 
 #define TOLERANCE 2e-6
 
 _Static_assert(VKFT_ACT_SILU == ACTIVATION_SILU && VKFT_ACT_GELU == ACTIVATION_GELU && VKFT_ACT_GELU_TANH == ACTIVATION_GELU_TANH &&
                    VKFT_ACT_RELU == ACTIVATION_RELU, "C and GLSL number activations alike");
-
-static double activate(vkft_activation f, double x)
-{
-    switch (f) {
-    case VKFT_ACT_GELU: return 0.5 * x * (1 + erf(x / sqrt(2.0)));
-    case VKFT_ACT_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
-    case VKFT_ACT_RELU: return x > 0 ? x : 0;
-    default: return x / (1 + exp(-x));
-    }
-}
 
 typedef struct gated_context {
     vkft_activation f;
@@ -38,7 +29,7 @@ typedef struct gated_context {
 static double gated_loss(const double *x, const void *context)
 {
     const gated_context *k = context;
-    return (double)k->dh * activate(k->f, x[0]) * x[1];
+    return (double)k->dh * reference_activation(k->f, x[0]) * x[1];
 }
 
 static const uint32_t sizes[] = {1, 31, 333, 4099};
@@ -59,7 +50,7 @@ static void check_gated(const vkft_kernel_fixture *f, uint32_t n, vkft_activatio
     for (uint32_t i = 0; i < n; i++) {
         double x[2] = {(double)gate[i], (double)up[i]}, slope[2];
         gated_context k = {activation, dh[i]};
-        h[i] = activate(activation, x[0]) * x[1];
+        h[i] = reference_activation(activation, x[0]) * x[1];
         vkft_central_differences(gated_loss, &k, x, 2, slope);
         dgate[i] = slope[0];
         dup[i] = slope[1];
@@ -90,7 +81,7 @@ static void check_plain(const vkft_kernel_fixture *f, uint32_t n, vkft_activatio
     for (uint32_t i = 0; i < n; i++) {
         double both[2] = {(double)x[i], 1}, slope[2];
         gated_context k = {activation, dy[i]};
-        y[i] = activate(activation, both[0]);
+        y[i] = reference_activation(activation, both[0]);
         vkft_central_differences(gated_loss, &k, both, 2, slope);
         dx[i] = slope[0];
     }

@@ -16,6 +16,7 @@
 #include "args.h"
 #include "dtype.h"
 #include "kernel_test.h"
+#include "reference_ops.h"
 
 #define TOLERANCE 2e-6
 
@@ -143,24 +144,12 @@ static void test_rows(void **state)
     free(src);
 }
 
-/* Philox4x32-10 on the host, written from the paper. */
-static void philox(uint32_t counter[4], uint32_t k0, uint32_t k1)
-{
-    for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * counter[0], p1 = (uint64_t)0xCD9E8D57u * counter[2];
-        uint32_t next[4] = {(uint32_t)(p1 >> 32) ^ counter[1] ^ k0, (uint32_t)p1, (uint32_t)(p0 >> 32) ^ counter[3] ^ k1, (uint32_t)p0};
-        memcpy(counter, next, sizeof next);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-}
-
 static void test_philox_reference(void **state)
 {
     (void)state;
     /* Known answers published with Random123. */
     uint32_t zero[4] = {0, 0, 0, 0};
-    philox(zero, 0, 0);
+    reference_philox(zero, 0, 0);
     assert_int_equal(zero[0], 0x6627e8d5u);
     assert_int_equal(zero[1], 0xe169c58du);
     assert_int_equal(zero[2], 0xbc57ac4cu);
@@ -177,9 +166,7 @@ static void test_dropout(void **state)
         double *want = malloc(n * sizeof *want), *added = malloc(n * sizeof *added);
         struct step_state step = {.micro_step = 5};
         for (uint32_t i = 0; i < n; i++) {
-            uint32_t counter[4] = {i / 4, 3, 5, 0};
-            philox(counter, 0x12345678u, 0x9abcdef0u);
-            bool keep = counter[i % 4] >= 0x40000000u;
+            bool keep = reference_dropout_word(0x9abcdef012345678ull, 3, 5, i) >= 0x40000000u;
             kept += keep;
             want[i] = keep ? (double)x[i] / 0.75 : 0;
             added[i] = want[i] + (double)before[i];

@@ -12,33 +12,23 @@
 
 #include "args.h"
 #include "kernel_test.h"
+#include "reference_ops.h"
 
 #define TOLERANCE 2e-6
 
 typedef struct row_context {
-    const float *g, *b, *dy; /* b NULL: RMSNorm */
-    uint32_t C;
-    double eps, offset;
+    reference_norm norm;
+    const double *g, *b; /* b NULL: RMSNorm */
+    const float *dy;
 } row_context;
-
-static void row_forward(const double *x, const row_context *k, double *y)
-{
-    double mean = 0, squares = 0;
-    for (uint32_t c = 0; k->b && c < k->C; c++)
-        mean += x[c] / k->C;
-    for (uint32_t c = 0; c < k->C; c++)
-        squares += (x[c] - mean) * (x[c] - mean);
-    double s = 1 / sqrt(squares / k->C + k->eps);
-    for (uint32_t c = 0; c < k->C; c++)
-        y[c] = (x[c] - mean) * s * ((double)k->g[c] + k->offset) + (k->b ? (double)k->b[c] : 0);
-}
 
 static double row_loss(const double *x, const void *context)
 {
     const row_context *k = context;
-    double *y = malloc(k->C * sizeof *y), loss = 0;
-    row_forward(x, k, y);
-    for (uint32_t c = 0; c < k->C; c++)
+    uint32_t C = k->norm.C;
+    double *y = malloc(C * sizeof *y), loss = 0;
+    reference_norm_row(&k->norm, x, k->g, k->b, y);
+    for (uint32_t c = 0; c < C; c++)
         loss += y[c] * (double)k->dy[c];
     free(y);
     return loss;
@@ -73,12 +63,13 @@ static void check_norm(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
     vkft_guarded bx = vkft_guarded_floats(f, x, n), bg = vkft_guarded_floats(f, g, C), bb = vkft_guarded_floats(f, b, C);
     vkft_guarded bdy = vkft_guarded_floats(f, dy, n), by = vkft_guarded_floats(f, NULL, n);
     vkft_guarded bdx = vkft_guarded_floats(f, add ? before : NULL, n);
-    row_context k = {.g = g, .b = layer ? b : NULL, .C = C, .eps = (double)eps, .offset = (double)offset};
+    double *gain = vkft_widen(g, C), *bias = vkft_widen(b, C);
+    row_context k = {.norm = {.layernorm = layer, .C = C, .eps = (double)eps, .gain_offset = (double)offset}, .g = gain, .b = layer ? bias : NULL};
 
     launch_forward(f, layer, (struct layernorm_args){.x = bx.address, .g = bg.address, .b = bb.address, .y = by.address, .T = T, .C = C, .eps = eps},
                    offset);
     for (uint32_t t = 0; t < T; t++)
-        row_forward(wide + t * C, &k, want + t * C);
+        reference_norm_row(&k.norm, wide + t * C, k.g, k.b, want + t * C);
     vkft_guarded_read(f, &by, got);
     /* Subtracting a mean of 3 from values of its size loses two bits. */
     vkft_assert_close("norm", got, want, n, layer ? 4 * TOLERANCE : TOLERANCE);
@@ -98,7 +89,7 @@ static void check_norm(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
     vkft_guarded *all[] = {&bx, &bg, &bb, &bdy, &by, &bdx};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         vkft_guarded_free(f, all[i]);
-    free(x), free(g), free(b), free(dy), free(before), free(got), free(wide), free(want), free(slope);
+    free(x), free(g), free(b), free(dy), free(before), free(got), free(wide), free(want), free(slope), free(gain), free(bias);
 }
 
 static void check_shapes(const vkft_kernel_fixture *f, bool layer, float offset)

@@ -1,4 +1,6 @@
 /* Qwen 3, mixtures of experts: Qwen 3's attention, and in most layers experts of which the router picks a few for each token. */
+#include <string.h>
+
 #include "config_read.h"
 
 /* Every decoder_sparse_step-th layer is a mixture, but for those listed in mlp_only_layers. */
@@ -30,14 +32,13 @@ static bool read(const vkft_config_source *in, vkft_config *c)
     c->experts_per_token = 8;
     c->expert_size = 768;
     c->sliding_window = 4096;
+    memset(c->layers, VKFT_LAYER_WINDOW, sizeof c->layers);
     if (!vkft_config_llama(in, c) || !vkft_config_attention_bias(in, c) || !vkft_config_u32(in, "moe_intermediate_size", &c->expert_size) ||
         !vkft_config_experts(in, c) || !vkft_config_bool(in, "norm_topk_prob", &c->expert_weights_normalized) || !read_mixtures(in, c) ||
         !vkft_config_bool(in, "use_sliding_window", &window) || !vkft_config_optional_u32(in, "sliding_window", &c->sliding_window))
         return false;
     if (!window)
         c->sliding_window = 0;
-    for (uint32_t l = 0; l < c->num_layers; l++)
-        c->layers[l] |= VKFT_LAYER_WINDOW;
     return true;
 }
 
