@@ -253,8 +253,8 @@ bool vkft_bench_kernels(const char *device, bool json, vkft_err *err)
     vkft_device *dev = vkft_device_open(device, err);
     if (!dev)
         goto done;
-    vkft_matmul_setup(dev);
-    vkft_grouped_setup(dev);
+    vkft_matmul_setup(dev, VKFT_F32);
+    vkft_grouped_setup(dev, VKFT_F32);
     const vkft_device_info *info = vkft_device_get_info(dev);
     double peak = info->type == VKFT_DEVICE_CPU ? vkft_cpu_fma_peak() : 0;
     if (json) {

@@ -149,7 +149,8 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *obse
     vkft_dataset data = {0};
     float *flat = NULL;
     vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant, .chat_template = options->data.chat_template};
+                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype,
+                                 .chat_template = options->data.chat_template};
     if (!vkft_runner_open(&runner, &source, observer, err))
         return false;
     bool ok = load_data(options, &runner, observer, &data, err) &&

@@ -194,8 +194,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
                      !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
-    vkft_matmul_setup(r->dev);
-    vkft_ops_setup(r->dev, c->head_dim, c->attention_softcap > 0, c->relative_buckets > 0);
+    vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype);
     vkft_lora_bind(&r->trained.lora, gen->parameters.address, 0);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
@@ -363,6 +362,7 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     vkft_train_observer quiet = {0};
     *result = (vkft_generate_result){0};
     vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
+                                 .compute_dtype = options->compute_dtype,
                                  .double_quant = options->double_quant};
     if (!vkft_runner_open(&gen.runner, &source, &quiet, err))
         return false;

@@ -23,15 +23,17 @@ static const vkft_kernel panel_nt[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_pane
 static const vkft_kernel panel_nn[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_panel_nn_f32, VKFT_KERNEL_grouped_panel_nn_f16,
                                                         VKFT_KERNEL_grouped_panel_nn_bf16, VKFT_KERNEL_grouped_panel_nn_nf4,
                                                         VKFT_KERNEL_grouped_panel_nn_fp4};
-static const vkft_kernel panel_product[] = {VKFT_KERNEL_grouped_matmul_panel}, transposed_product[] = {VKFT_KERNEL_grouped_tn};
 
-void vkft_grouped_setup(vkft_device *dev)
+void vkft_grouped_setup(vkft_device *dev, vkft_dtype operands)
 {
     vkft_matmul_shapes s = vkft_matmul_shapes_of(dev);
-    vkft_tile_specialize(dev, nt, VKFT_WEIGHT_TYPES, s.grouped_nt);
-    vkft_tile_specialize(dev, nn, VKFT_WEIGHT_TYPES, s.grouped_nn);
-    vkft_tile_specialize(dev, panel_product, 1, s.panel);
-    vkft_tile_specialize(dev, transposed_product, 1, s.grouped_tn);
+    vkft_tile_specialize_types(dev, nt, s.grouped_nt, operands);
+    vkft_tile_specialize_types(dev, nn, s.grouped_nn, operands);
+    vkft_tile_specialize_types(dev, panel_nt, s.decode, operands);
+    vkft_tile_specialize_types(dev, panel_nn, s.decode, operands);
+    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_matmul_panel, s.panel, VKFT_F32);
+    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_matmul_panel_4bit, s.panel, operands);
+    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, s.grouped_tn, VKFT_F32);
 }
 
 /* Y = (add ? Y : 0) + scale * X op(W_g), op(W_g) [K,N]. */
@@ -107,7 +109,8 @@ static void multiply_panels(const product *p, const portion *part, const vkft_ma
         .add = p->add || part->k, .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(part->columns, tile_columns);
-    vkft_launch(p->ctx->cmds, VKFT_KERNEL_grouped_matmul_panel, &args, sizeof args, workgroups * s->panel.width, 1, 1,
+    vkft_kernel kernel = vkft_dtype_is_4bit(p->w->dtype) ? VKFT_KERNEL_grouped_matmul_panel_4bit : VKFT_KERNEL_grouped_matmul_panel;
+    vkft_launch(p->ctx->cmds, kernel, &args, sizeof args, workgroups * s->panel.width, 1, 1,
                 flops_of(p, part->columns, part->depth) * part->groups / p->grouping->groups);
 }
 

@@ -22,8 +22,8 @@ typedef struct vkft_group_weights {
     uint64_t table; /* address of struct group_weight [groups] */
 } vkft_group_weights;
 
-/* Chooses workgroup shapes for this device. */
-void vkft_grouped_setup(vkft_device *dev);
+/* Chooses workgroup shapes for this device; operands as in vkft_matmul_setup. */
+void vkft_grouped_setup(vkft_device *dev, vkft_dtype operands);
 
 /* Y[M, w.rows] = (add ? Y : 0) + scale * X[M, w.cols] W_g^T, M = grouping.rows. */
 void vkft_grouped_nt(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint64_t X, const vkft_group_weights *w, uint64_t Y, bool add,

@@ -31,11 +31,13 @@ typedef struct vkft_matmul_ctx {
     uint64_t scratch_bytes;
 } vkft_matmul_ctx;
 
-/* Chooses tile shapes for this device, once, after vkft_device_open. */
-void vkft_matmul_setup(vkft_device *dev);
+/* Chooses tile shapes for this device, once, after vkft_device_open. operands: what products with 4-bit weights round the decoded weights, and what they
+ * are multiplied by, to: F32 (nothing) or BF16; sums are f32. That is bitsandbytes' bnb_4bit_compute_dtype, except that it also rounds sums. */
+void vkft_matmul_setup(vkft_device *dev, vkft_dtype operands);
 
 /* Storage types are numbered in this order wherever a kernel has one variant for each. */
 #define VKFT_WEIGHT_TYPES 5 /* F32, F16, BF16, NF4, FP4 */
+#define VKFT_4BIT_TYPES 3   /* from here on */
 uint32_t vkft_weight_type(vkft_dtype dtype);
 
 /* Scratch that makes products with this weight possible at any M; the largest over all weights is enough.

@@ -324,6 +324,21 @@ fail:
     return false;
 }
 
+bool vkft_model_is_4bit(const vkft_model *model)
+{
+    for (uint32_t i = 0; i < model->slot_count; i++)
+        if (vkft_dtype_is_4bit(model->slots[i].dtype))
+            return true;
+    return false;
+}
+
+void vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands)
+{
+    const vkft_config *c = &model->config;
+    vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim, .softcap = c->attention_softcap > 0, .relative = c->relative_buckets > 0,
+                                              .operands = operands});
+}
+
 void vkft_model_free(vkft_model *model)
 {
     for (uint32_t i = 0; i < model->buffer_count; i++)

@@ -74,6 +74,12 @@ typedef struct vkft_model {
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, bool trained, vkft_err *err);
 
+/* Whether a linear layer has 4-bit weights. */
+bool vkft_model_is_4bit(const vkft_model *model);
+
+/* Builds the device's kernels for this model, products with 4-bit weights for operands of this type (F32 or BF16). */
+void vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands);
+
 /* Allocates the buffers and uploads all tensors, verifying their checksums. progress may be NULL; returning false stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context, vkft_err *err);

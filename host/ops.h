@@ -10,9 +10,15 @@
 #include "activation.h"
 #include "graph.h"
 
-/* Chooses workgroup widths for this device, the attention kernels' head size and whether they cap scores or add biases to them; once, before the first op is
- * recorded. */
-void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap, bool relative);
+/* What the kernels of a model's ops are built for. */
+typedef struct vkft_ops_constants {
+    uint32_t head_dim;
+    bool softcap, relative; /* attention caps scores, adds biases to them */
+    vkft_dtype operands;    /* of products with 4-bit weights, see vkft_matmul_setup */
+} vkft_ops_constants;
+
+/* Chooses shapes and workgroup widths for this device and these constants; once, before the first op is recorded. */
+void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *constants);
 
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout. */
 typedef struct vkft_lora {

@@ -10,12 +10,13 @@ static const vkft_kernel elementwise[] = {
     VKFT_KERNEL_dropout, VKFT_KERNEL_fill, VKFT_KERNEL_add, VKFT_KERNEL_attention_delta,
 };
 
-void vkft_ops_setup(vkft_device *dev, uint32_t head_dim, bool softcap, bool relative)
+void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
 {
-    vkft_grouped_setup(dev);
+    vkft_matmul_setup(dev, c->operands);
+    vkft_grouped_setup(dev, c->operands);
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv,
                                            VKFT_KERNEL_attention_dbias};
-    const uint32_t constants[] = {head_dim, softcap, relative};
+    const uint32_t constants[] = {c->head_dim, c->softcap, c->relative};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
         vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, constants, 3);
     for (size_t i = 0; i < sizeof elementwise / sizeof *elementwise; i++)

@@ -51,6 +51,13 @@ static bool on_progress(void *context, uint64_t done, uint64_t total)
     return !(p->observer->interrupted && p->observer->interrupted(p->observer->context));
 }
 
+static bool check_compute_dtype(const vkft_runner *runner, vkft_err *err)
+{
+    return runner->compute_dtype == VKFT_F32 || vkft_model_is_4bit(&runner->model) ||
+           vkft_fail(err, VKFT_ERR_INPUT, "--compute-dtype %s is for products with 4-bit weights, and the model is to have none; give --quant nf4, or fp32 as its value",
+                     runner->compute_dtype == VKFT_BF16 ? "bf16" : vkft_dtype_name(runner->compute_dtype));
+}
+
 bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
                       vkft_err *err)
 {
@@ -68,12 +75,14 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
             return false;
         runner->config = *vkft_model_file_config(runner->file);
     }
+    runner->compute_dtype = source->compute_dtype;
     if (runner->config.wrapper[0] && observer->message) {
         char line[160];
         snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used", runner->config.wrapper, runner->config.model_type);
         observer->message(observer->context, line);
     }
     if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant, source->full, err) &&
+        check_compute_dtype(runner, err) &&
         (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) && vkft_graph_init(&runner->train.graph) &&
         vkft_graph_init(&runner->eval.graph))
         return true;
@@ -227,8 +236,7 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
     if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err))
         return false;
     vkft_device *dev = runner->dev;
-    vkft_matmul_setup(dev);
-    vkft_ops_setup(dev, runner->config.head_dim, runner->config.attention_softcap > 0, runner->config.relative_buckets > 0);
+    vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype);
     if (!vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
         !start_parameters(runner, adamw, parameters, err) || !vkft_model_write_expert_tables(&runner->model, dev, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||

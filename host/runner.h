@@ -58,6 +58,7 @@ typedef struct vkft_runner {
     vkft_memory_plan plan;
     vkft_batch_limits limits;
     bool training, checkpointing;
+    vkft_dtype compute_dtype;
 
     vkft_device *dev;
     vkft_optimizer optimizer; /* training */
@@ -78,8 +79,10 @@ typedef struct vkft_runner_source {
     const char *chat_template; /* a file that goes before the model's own, or NULL */
     bool only_config;
     bool full; /* all weights are to be trained */
+    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
 } vkft_runner_source;
 
+/* Error: what opening a model has; a compute_dtype for 4-bit weights where there are none. */
 bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
                       vkft_err *err);
 

@@ -44,7 +44,7 @@ typedef struct vkft_train_options {
     vkft_quant quant; /* nf4, bf16, fp16, fp32 */
     bool quant_given; /* the user asked for it; otherwise a .vkft file is taken as it is */
     bool double_quant;
-    const char *compute_dtype; /* "auto", "fp32", ...; what the kernels cannot do is an error */
+    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
 
     vkft_fine_tune fine_tune_type;
 
@@ -124,6 +124,7 @@ typedef struct vkft_eval_options {
     vkft_data_options data;
     vkft_quant quant;
     bool quant_given, double_quant;
+    vkft_dtype compute_dtype;
     uint32_t batch_size;
 } vkft_eval_options;
 typedef struct vkft_eval_result {

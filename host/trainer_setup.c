@@ -15,7 +15,7 @@ vkft_train_options vkft_train_defaults(void)
 {
     return (vkft_train_options){
         .output_dir = "adapters",
-        .quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = "auto",
+        .quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = VKFT_F32,
         .lora_r = 16, .lora_alpha = 32, .lora_target_modules = "all-linear",
         .num_train_epochs = 3, .max_steps = -1, .batch_size = 1, .gradient_accumulation_steps = 8,
         .learning_rate = 2e-4, .lr_scheduler_type = VKFT_SCHEDULE_LINEAR, .warmup_steps = 0.03, .optim = "adamw",
@@ -40,9 +40,6 @@ void vkft_trainer_say(const vkft_train_observer *observer, const char *format, .
 
 static bool check_options(const vkft_train_options *o, vkft_err *err)
 {
-    if (strcmp(o->compute_dtype, "auto") != 0 && strcmp(o->compute_dtype, "fp32") != 0)
-        return vkft_fail(err, VKFT_ERR_INPUT, "--compute-dtype %s: products in %s are not in this version; use fp32 or auto",
-                         o->compute_dtype, o->compute_dtype);
     if (strcmp(o->optim, "adamw") != 0)
         return vkft_fail(err, VKFT_ERR_INPUT, "--optim %s is not in this version; use adamw", o->optim);
     return true;
@@ -189,6 +186,7 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
     cJSON_AddNumberToObject(f, "--lora-r", t->runner.trained.lora.r);
     cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trained_parameters(&t->runner.trained));
+    cJSON_AddStringToObject(f, "--compute-dtype", vkft_dtype_name(o->compute_dtype));
     cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
     cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
     cJSON_AddBoolToObject(f, "--packing", o->data.packing);
@@ -204,7 +202,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->state.best_eval_loss = NAN;
     bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
     vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant,
+                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype,
                                  .chat_template = options->data.chat_template,
                                  .only_config = options->dry_run && !options->data.path, .full = full};
     if (full && !options->quant_given)

@@ -17,6 +17,7 @@ ARGS(matmul_args)
 #define WEIGHT args.W
 #endif
 #include "matmul_rows.glsl"
+#include "operand.glsl"
 #include "weight.glsl"
 
 void main()
@@ -43,8 +44,9 @@ void main()
     do {
         float w[8];
         weight8(WEIGHT, k * args.N + column, count, aligned, w);
+        operands(w);
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
-            float a = args.X.v[x[i] + k];
+            float a = operand(args.X.v[x[i] + k]);
             [[unroll]] for (uint c = 0; c < 8; c++)
                 acc[i][c] = fma(a, w[c], acc[i][c]);
         }

@@ -18,6 +18,7 @@ ARGS(matmul_args)
 #define WEIGHT args.W
 #endif
 #include "matmul_rows.glsl"
+#include "operand.glsl"
 #include "weight.glsl"
 
 void main()
@@ -43,8 +44,10 @@ void main()
         do {
             float w[8];
             weight8(WEIGHT, first + 8 * k, 8, aligned, w);
+            operands(w);
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 run8 a = x[i].at[k];
+                operands(a.v);
                 [[unroll]] for (uint q = 0; q < 8; q++)
                     acc[i] = fma(a.v[q], w[q], acc[i]);
             }
@@ -53,9 +56,9 @@ void main()
     if (args.K % 8 > 0) {
         uint q = 0;
         do {
-            float w = weight(WEIGHT, first + 8 * steps + q);
+            float w = operand(weight(WEIGHT, first + 8 * steps + q));
             [[unroll]] for (uint i = 0; i < ROWS; i++)
-                acc[i] = fma(x[i].at[steps].v[q], w, acc[i]);
+                acc[i] = fma(operand(x[i].at[steps].v[q]), w, acc[i]);
         } while (++q < args.K % 8);
     }
 

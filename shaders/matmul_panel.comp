@@ -17,6 +17,7 @@ ARGS(grouped_matmul_panel_args)
 ARGS(matmul_panel_args)
 #endif
 #include "matmul_rows.glsl"
+#include "operand.glsl"
 
 layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Panel_ref { run8 at[]; };
 
@@ -51,6 +52,7 @@ void main()
                 w[j] = p.at[k * tile + j * WIDTH];
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 run8 a = x[i].at[k];
+                operands(a.v);
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
                     [[unroll]] for (uint q = 0; q < 8; q++)
                         acc[i][j] = fma(a.v[q], w[j].v[q], acc[i][j]);
@@ -62,7 +64,7 @@ void main()
         do {
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    acc[i][j] = fma(x[i].at[steps].v[q], p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
+                    acc[i][j] = fma(operand(x[i].at[steps].v[q]), p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
         } while (++q < args.K % 8);
     }
 

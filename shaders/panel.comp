@@ -20,6 +20,7 @@ ARGS(grouped_panel_args)
 ARGS(panel_args)
 #define WEIGHT args.W
 #endif
+#include "operand.glsl"
 #include "weight.glsl"
 
 struct run8 { float v[8]; };
@@ -50,12 +51,14 @@ void main()
     if (n >= args.n)
         return;
     weight8(WEIGHT, (args.row + n) * args.cols + args.column + 8 * k8, min(args.k - 8 * k8, 8), aligned, w);
+    operands(w);
     P.at[place(n, k8)].v = w;
 #else
     uint n = 8 * (id / args.k), k = id % args.k;
     if (n >= args.n)
         return;
     weight8(WEIGHT, (args.row + k) * args.cols + args.column + n, min(args.n - n, 8), aligned, w);
+    operands(w);
     uint first = place(n, k / 8);
     [[unroll]] for (uint c = 0; c < 8; c++) /* tiles are multiples of 8 wide: columns behind n fall into padding */
         P.at[first + c].v[k % 8] = w[c];

@@ -142,7 +142,7 @@ static void test_features_of_later_versions(void **state)
         {"train --optim paged_adamw_8bit", 2, "--optim: 'paged_adamw_8bit' is not in this version"},
         {"train --optim adam", 2, "--optim: expected adamw, found 'adam'"},
         {"train --report-to tensorboard", 2, "--report-to: 'tensorboard' is not in this version"},
-        {"train --compute-dtype bf16", 2, "--compute-dtype: 'bf16' is not in this version"},
+        {"train --compute-dtype fp16", 2, "--compute-dtype: 'fp16' is not in this version"},
         {"train --logging-dir runs", 2, "--logging-dir: not in this version"},
         {"train --no-packing", 2, "--model is missing"}, /* turning it off is fine */
     };
@@ -157,7 +157,7 @@ static void test_spellings(void **state)
         "--learning_rate 1e-3", "--learning-rate=1e-3", "--iters 10",          "--max_steps -1",        "--adapter-path x",
         "--no-shuffle",         "--no_shuffle",         "--shuffle=false",     "--double-quant",        "--no-double-quant",
         "--seed 18446744073709551615", "--resume-from-checkpoint", "--resume-from-checkpoint dir", "--optim adamw",
-        "--report-to none",     "--lora-target-modules q_proj,v_proj", "--warmup-steps 0.1", "--compute-dtype fp32",
+        "--report-to none",     "--lora-target-modules q_proj,v_proj", "--warmup-steps 0.1", "--compute-dtype fp32", "--compute-dtype bf16",
         "--lr-scheduler-type constant_with_warmup", "--device -", "--quant fp16 --quant nf4",
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {

@@ -98,6 +98,7 @@ static void test_bad_settings(void **state)
     refuses(f, "good.jsonl", rows, "--device no-such-device", "matches no device");
     refuses(f, "good.jsonl", rows, "--val-split 0.9", "leaves nothing");
     refuses(f, "good.jsonl", rows, "--output-dir /proc/vkft", "/proc/vkft");
+    refuses(f, "good.jsonl", rows, "--compute-dtype bf16", "4-bit weights");
 }
 
 /* A new tiny checkpoint in DIR/name, written into path. */
@@ -262,7 +263,8 @@ static void test_plan_is_what_runs(void **state)
     static const char rows[] = "{\"input_ids\": [1, 2, 3, 4, 5, 6, 7]}\n{\"input_ids\": [9, 8, 7]}\n{\"input_ids\": [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]}\n";
     snprintf(path, sizeof path, "%s/plan.jsonl", f->dir);
     expect_ok(vkft_file_write(path, rows, strlen(rows), &err));
-    static const char *const variants[] = {"--quant fp32", "--quant nf4 --double-quant", "--quant nf4 --no-gradient-checkpointing --lora-dropout 0.1"};
+    static const char *const variants[] = {"--quant fp32", "--quant nf4 --double-quant", "--quant nf4 --compute-dtype bf16",
+                                           "--quant nf4 --no-gradient-checkpointing --lora-dropout 0.1"};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         const char *common = "--max-steps 6 --batch-size 2 --gradient-accumulation-steps 1 --val-split 0.3 --eval-steps 2 --overwrite";
         vkft_test_result r = vkft_test_program("train --dry-run --json --model %s --data %s --output-dir %s/plan %s %s", f->model, path, f->dir,

@@ -160,7 +160,7 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
     vkft_guarded bb = vkft_guarded_floats(f, bias, (s.buckets + 1) * s.Hq), bu = vkft_guarded_words(f, bucket, 2 * SPAN - 1);
     reference(wide, &c, o, lse);
 
-    vkft_ops_setup(f->dev, s.D, s.softcap > 0, s.buckets > 0);
+    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = s.D, .softcap = s.softcap > 0, .relative = s.buckets > 0});
     vkft_guarded q = vkft_guarded_floats(f, x, nq), k = vkft_guarded_floats(f, x + nq, nk), v = vkft_guarded_floats(f, x + nq + nk, nk);
     vkft_guarded bo = vkft_guarded_floats(f, NULL, nq), bl = vkft_guarded_floats(f, NULL, rows);
     vkft_guarded qr = vkft_guarded_words(f, c.query_range, 2 * s.T), kr = vkft_guarded_words(f, c.key_range, 2 * s.T);

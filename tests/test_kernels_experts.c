@@ -97,7 +97,7 @@ static void run_commands(const vkft_kernel_fixture *f)
 }
 
 typedef struct trial {
-    vkft_dtype dtype;
+    vkft_dtype dtype, operands;
     bool double_quant, transposed;
     uint32_t rows, cols; /* of W */
     const uint32_t *group_rows;
@@ -113,7 +113,7 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     bool transposed = t->transposed;
     uint32_t M = sum_of(group_rows), K = transposed ? cols : rows, N = transposed ? rows : cols;
     float *x = vkft_random_array(3, M * K), *before = vkft_random_array(4, M * N), *got = malloc(M * N * sizeof *got);
-    double *wide = vkft_widen(x, M * K), *want = malloc(M * N * sizeof *want), *size = malloc(M * N * sizeof *size);
+    double *wide = reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want), *size = malloc(M * N * sizeof *size);
     make_weights(f, &set, t->dtype, t->double_quant, rows, cols);
     vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N), bg = place_groups(f, group_rows);
     vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats);
@@ -125,7 +125,7 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     run_commands(f);
     vkft_guarded_read(f, &by, got);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
-        double *values = vkft_widen(set.w[g].value, rows * cols);
+        double *values = reference_operands(t->operands, set.w[g].value, rows * cols);
         (transposed ? reference_nt : reference_nn)(group_rows[g], N, K, wide + row * K, values, want + row * N, size + row * N);
         free(values);
     }
@@ -137,32 +137,45 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     free(x), free(before), free(got), free(wide), free(want), free(size);
 }
 
-static void check_products(const vkft_kernel_fixture *f, const uint32_t *group_rows, uint32_t scratch_floats, const uint32_t (*shapes)[2],
-                           size_t count)
+/* operands: what products with 4-bit weights round theirs to. */
+static void check_products(const vkft_kernel_fixture *f, vkft_dtype operands, const uint32_t *group_rows, uint32_t scratch_floats,
+                           const uint32_t (*shapes)[2], size_t count)
 {
     static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_NF4, VKFT_FP4};
     for (size_t s = 0; s < count; s++)
         for (size_t i = 0; i < sizeof types / sizeof *types; i++)
             for (int way = 0; way < 4; way++) {
-                const trial t = {types[i], way % 2, way / 2, shapes[s][0], shapes[s][1], group_rows, scratch_floats};
-                if (!t.double_quant || vkft_dtype_is_4bit(t.dtype))
-                    check_product(f, &t);
+                trial t = {types[i], VKFT_F32, way % 2, way / 2, shapes[s][0], shapes[s][1], group_rows, scratch_floats};
+                if (t.double_quant && !vkft_dtype_is_4bit(t.dtype))
+                    continue;
+                t.operands = vkft_dtype_is_4bit(t.dtype) ? operands : VKFT_F32;
+                check_product(f, &t);
             }
 }
 
 static void test_few_rows(void **state)
 {
     static const uint32_t shapes[][2] = {{1, 1}, {13, 37}, {64, 64}, {31, 128}, {333, 7}, {5, 333}};
-    check_products(*state, few_rows, 1, shapes, 6);
+    check_products(*state, VKFT_F32, few_rows, 1, shapes, 6);
 }
 
 /* Room for one panel of one group, for all columns of some groups, and for all. */
 static void test_many_rows(void **state)
 {
     static const uint32_t shapes[][2] = {{13, 333}, {333, 13}, {64, 128}, {333, 65}}, deep[][2] = {{133, 2100}, {2100, 133}};
-    check_products(*state, many_rows, 333 * 520, shapes, 4);
-    check_products(*state, many_rows, 1 << 20, shapes, 4);
-    check_products(*state, many_rows, 2048 * 300, deep, 2);
+    check_products(*state, VKFT_F32, many_rows, 333 * 520, shapes, 4);
+    check_products(*state, VKFT_F32, many_rows, 1 << 20, shapes, 4);
+    check_products(*state, VKFT_F32, many_rows, 2048 * 300, deep, 2);
+}
+
+static void test_bf16_operands(void **state)
+{
+    static const uint32_t shapes[][2] = {{64, 128}, {333, 65}};
+    const vkft_kernel_fixture *f = *state;
+    vkft_grouped_setup(f->dev, VKFT_BF16);
+    check_products(f, VKFT_BF16, few_rows, 1, shapes, 2);
+    check_products(f, VKFT_BF16, many_rows, 1 << 20, shapes, 2);
+    vkft_grouped_setup(f->dev, VKFT_F32);
 }
 
 /* Y_g += 2 X_g^T Z_g. */
@@ -283,13 +296,13 @@ static int setup(void **state)
 {
     if (vkft_kernel_setup(state))
         return 1;
-    vkft_grouped_setup(((vkft_kernel_fixture *)*state)->dev);
+    vkft_grouped_setup(((vkft_kernel_fixture *)*state)->dev, VKFT_F32);
     return 0;
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows), cmocka_unit_test(test_many_rows), cmocka_unit_test(test_gradients),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows), cmocka_unit_test(test_many_rows), cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_gradients),
                                        cmocka_unit_test(test_ties), cmocka_unit_test(test_order)};
     return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
 }

@@ -34,6 +34,7 @@ typedef struct fixture {
     vkft_device *dev;
     guarded buffers[MAX_BUFFERS];
     uint32_t count;
+    vkft_dtype operands; /* of products with 4-bit weights */
 } fixture;
 
 static void check(bool ok, const vkft_err *err)
@@ -51,7 +52,7 @@ static int open_device(void **state)
         print_error("%s\n", err.message);
         return 1;
     }
-    vkft_matmul_setup(f->dev);
+    vkft_matmul_setup(f->dev, f->operands);
     *state = f;
     return 0;
 }
@@ -101,14 +102,6 @@ static void release_all(fixture *f)
         vkft_buffer_free(f->dev, &g->buffer);
     }
     f->count = 0;
-}
-
-static double *doubles(const float *x, size_t n)
-{
-    double *d = malloc(n * sizeof *d);
-    for (size_t i = 0; i < n; i++)
-        d[i] = (double)x[i];
-    return d;
 }
 
 typedef enum sum_with { NOTHING, ANOTHER, ITSELF } sum_with; /* what R is */
@@ -171,11 +164,13 @@ static void run_trial(fixture *f, const reference_weight *w, const trial *t)
     float *x = malloc(nx * sizeof *x), *r = malloc(ny * sizeof *r), *y = malloc(ny * sizeof *y), *again = malloc(ny * sizeof *y);
     reference_random(7, nx, x);
     reference_random(8, ny, r);
-    double *packed = malloc((size_t)t->M * K * sizeof *packed), *values = doubles(w->value, (size_t)w->rows * w->cols);
+    vkft_dtype operands = vkft_dtype_is_4bit(w->dtype) ? f->operands : VKFT_F32;
+    double *wide = reference_operands(operands, x, nx), *values = reference_operands(operands, w->value, (size_t)w->rows * w->cols);
+    double *packed = malloc((size_t)t->M * K * sizeof *packed);
     for (uint32_t m = 0; m < t->M; m++)
         for (uint32_t k = 0; k < ldx; k++) {
             if (k < K)
-                packed[(size_t)m * K + k] = (double)x[(size_t)m * ldx + k];
+                packed[(size_t)m * K + k] = wide[(size_t)m * ldx + k];
             else
                 x[(size_t)m * ldx + k] = NAN; /* between the rows there may be anything */
         }
@@ -201,7 +196,7 @@ static void run_trial(fixture *f, const reference_weight *w, const trial *t)
 
     vkft_commands_free(cmds);
     release_all(f);
-    free(x), free(r), free(y), free(again), free(packed), free(values), free(exact), free(size);
+    free(x), free(r), free(y), free(again), free(wide), free(packed), free(values), free(exact), free(size);
 }
 
 static void test_product_type(fixture *f, vkft_dtype dtype, bool double_quant)
@@ -250,6 +245,58 @@ static void test_nf4(void **state) { test_product_type(*state, VKFT_NF4, false);
 static void test_fp4(void **state) { test_product_type(*state, VKFT_FP4, false); }
 static void test_fp4_double(void **state) { test_product_type(*state, VKFT_FP4, true); }
 static void test_nf4_double(void **state) { test_product_type(*state, VKFT_NF4, true); }
+
+static void set_operands(fixture *f, vkft_dtype operands)
+{
+    f->operands = operands;
+    vkft_matmul_setup(f->dev, operands);
+}
+
+/* Products with 4-bit weights round what they multiply, the others do not. */
+static void test_bf16_operands(void **state)
+{
+    set_operands(*state, VKFT_BF16);
+    test_product_type(*state, VKFT_NF4, true);
+    test_product_type(*state, VKFT_FP4, false);
+    test_product_type(*state, VKFT_BF16, false);
+    test_product_type(*state, VKFT_F32, false);
+    set_operands(*state, VKFT_F32);
+}
+
+/* x times the NF4 code of 1 is x rounded as the host rounds it: ties, a carry into the exponent, overflow, what is not a number. */
+static void rounds_exactly(fixture *f, const float *x, uint32_t M)
+{
+    vkft_err err = {0};
+    const uint8_t codes = 0xf0;
+    const float one = 1;
+    float y[16];
+    vkft_weight w = {.dtype = VKFT_NF4, .rows = 1, .cols = 1, .data = place(f, &codes, sizeof codes)->address, .absmax = place(f, &one, sizeof one)->address};
+    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w.dtype, 1, 1);
+    guarded *X = place(f, x, M * sizeof *x), *Y = place(f, NULL, M * sizeof *y), *scratch = place(f, NULL, scratch_bytes);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
+    vkft_matmul_nt(&ctx, M, X->address, 1, &w, 0, Y->address, 1, 1.0f);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, y);
+    for (uint32_t m = 0; m < M; m++) {
+        float want = vkft_bf16_to_f32(vkft_f32_to_bf16(x[m]));
+        if (!(y[m] == want || (isnan(y[m]) && isnan(want))))
+            fail_msg("%a rounds to %a, expected %a", (double)x[m], (double)y[m], (double)want);
+    }
+    vkft_commands_free(cmds);
+    release_all(f);
+}
+
+static void test_rounds_exactly(void **state)
+{
+    static const float x[] = {0,           0x1.01p0f,   -0x1.03p0f, 0x1.00fffep0f, 0x1.010002p0f,  0x1.ffp5f, -0x1.fefffep-3f, 0x1.fffffep127f,
+                              -0x1.fep127f, 0x1.ffp127f, INFINITY,  -INFINITY,     NAN,           1.0f / 3,  0x1p-126f,      -1e-30f};
+    set_operands(*state, VKFT_BF16);
+    rounds_exactly(*state, x, 8);
+    rounds_exactly(*state, x + 8, 8);
+    rounds_exactly(*state, x, 16); /* by a panel */
+    set_operands(*state, VKFT_F32);
+}
 
 /* The first M rows of the identity times W are the first M rows of decoded weights, to the last bit. */
 static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
@@ -342,7 +389,7 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
     take(f, dX, dx);
     take(f, dW, dw);
 
-    double *Xd = doubles(x, nx), *Wd = doubles(w, nw), *Cd = doubles(c, nc);
+    double *Xd = reference_operands(VKFT_F32, x, nx), *Wd = reference_operands(VKFT_F32, w, nw), *Cd = reference_operands(VKFT_F32, c, nc);
     const double u = ldexp(1.0, -24);
     for (uint32_t i = 0; i < 40; i++) {
         size_t ix = (size_t)i * 7919 % nx, iw = (size_t)i * 7919 % nw;
@@ -421,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_planning), cmocka_unit_test(test_f32), cmocka_unit_test(test_f16), cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_nf4), cmocka_unit_test(test_nf4_double), cmocka_unit_test(test_fp4), cmocka_unit_test(test_fp4_double), cmocka_unit_test(test_decodes_exactly),
+        cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_rounds_exactly),
         cmocka_unit_test(test_every_scale), cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);

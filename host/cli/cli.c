@@ -7,7 +7,7 @@
 #include "convert.h"
 #include "interrupt.h"
 
-_Static_assert(sizeof(vkft_quant) == sizeof(int), "FLAG_CHOICE stores an int");
+_Static_assert(sizeof(vkft_quant) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");
 
 const flag_choice cli_quant_choices[] = {
     {.name = "nf4", .value = VKFT_QUANT_NF4},
@@ -15,6 +15,11 @@ const flag_choice cli_quant_choices[] = {
     {.name = "fp16", .value = VKFT_QUANT_FP16},
     {.name = "fp32", .value = VKFT_QUANT_FP32},
     {0},
+};
+
+/* auto is f32: the kernels of this version are not faster with less. */
+const flag_choice cli_compute_choices[] = {
+    {.name = "auto", .value = VKFT_F32}, {.name = "fp32", .value = VKFT_F32}, {.name = "bf16", .value = VKFT_BF16}, {.name = "fp16", .coming = true}, {0},
 };
 
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code)

@@ -36,7 +36,8 @@ int cli_print_json(cJSON *value);
 void cli_json_number(cJSON *object, const char *name, double value);
 
 /* Values that several commands take. */
-extern const flag_choice cli_quant_choices[]; /* how frozen weights are kept */
+extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept */
+extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
 /* Rows of a flag table for the vkft_data_options that a command's options hold; AT(data.keys) must expand to the offset of that member. */
 #define CLI_DATA_FLAGS(AT)                                                                                                             \

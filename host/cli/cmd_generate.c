@@ -41,6 +41,8 @@ static const flag generate_flags[] = {
     {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the weights are kept", .choices = cli_quant_choices, AT(quant),
      GIVEN(quant_given)},
     {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
+    {.kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE", .help = "operands of products with 4-bit weights; sums are fp32",
+     .choices = cli_compute_choices, AT(compute_dtype)},
     {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
      .default_text = "the best one", AT(device)},
     {.kind = FLAG_SWITCH, .name = "json", .help = "text, ids and times as an object on standard output, at the end",

@@ -10,9 +10,6 @@
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int), "FLAG_CHOICE stores an int");
 
-static const flag_choice compute_choices[] = {
-    {.name = "auto"}, {.name = "fp32"}, {.name = "bf16", .coming = true}, {.name = "fp16", .coming = true}, {0},
-};
 static const flag_choice scheduler_choices[] = {
     {.name = "linear", .value = VKFT_SCHEDULE_LINEAR},
     {.name = "cosine", .value = VKFT_SCHEDULE_COSINE},
@@ -58,8 +55,8 @@ static const flag train_flags[] = {
     {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the frozen weights are kept", .choices = cli_quant_choices,
      AT(quant), GIVEN(quant_given)},
     {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
-    {.kind = FLAG_TEXT, .name = "compute-dtype", .value = "TYPE", .help = "operands of the products", .choices = compute_choices,
-     AT(compute_dtype)},
+    {.kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE", .help = "operands of products with 4-bit weights; sums are fp32",
+     .choices = cli_compute_choices, AT(compute_dtype)},
     {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
      .default_text = "the best one", AT(device)},
 
@@ -157,8 +154,9 @@ static void print_settings(const vkft_train_options *o)
     const char *quant = vkft_quant_name(o->quant);
     bool whole = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
     bool file = !o->quant_given && (whole || (strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0));
-    fprintf(stderr, "model      %s (%s%s)\n", o->model, file ? "weights as stored" : quant,
-            !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "");
+    fprintf(stderr, "model      %s (%s%s%s)\n", o->model, file ? "weights as stored" : quant,
+            !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "",
+            o->compute_dtype == VKFT_BF16 ? ", products in bf16" : "");
     fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data.path ? o->data.path : "none", o->data.max_seq_length);
     if (o->fine_tune_type == VKFT_FINE_TUNE_FULL)
         fprintf(stderr, "trained    all weights, to %s\n", o->output_dir);

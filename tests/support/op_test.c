@@ -34,8 +34,7 @@ int vkft_op_setup(void **state)
     if (vkft_kernel_setup(state))
         return 1;
     vkft_kernel_fixture *f = *state;
-    vkft_matmul_setup(f->dev);
-    vkft_ops_setup(f->dev, VKFT_TEST_HEAD, true, false);
+    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = VKFT_TEST_HEAD, .softcap = true});
     return 0;
 }
 

@@ -61,6 +61,14 @@ static void *allocate(size_t bytes)
     return p;
 }
 
+double *reference_operands(vkft_dtype dtype, const float *x, size_t n)
+{
+    double *operands = allocate((n + 1) * sizeof *operands);
+    for (size_t i = 0; i < n; i++)
+        operands[i] = (double)(dtype == VKFT_BF16 ? vkft_bf16_to_f32(vkft_f32_to_bf16(x[i])) : x[i]);
+    return operands;
+}
+
 /* Any codes will do for FP4: those of NF4, read by the other table. */
 static void encode_nf4(reference_weight *w, size_t n)
 {

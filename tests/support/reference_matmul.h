@@ -17,6 +17,9 @@ void reference_tn(uint32_t M, uint32_t N, uint32_t K, const double *X, const dou
 /* n values in [-1, 1), the same for the same seed. */
 void reference_random(uint64_t seed, size_t n, float *x);
 
+/* x as doubles, malloc'ed, rounded to dtype (F32: as they are) first: the operands of a product that rounds them. */
+double *reference_operands(vkft_dtype dtype, const float *x, size_t n);
+
 /* A random matrix in its storage type, and the f32 values that the storage decodes to. */
 typedef struct reference_weight {
     vkft_dtype dtype;
