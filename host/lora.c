@@ -313,12 +313,13 @@ static bool is_whole(const vkft_lora_set *set, const char *kind)
     return adapted == all;
 }
 
-/* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen; otherwise their full names. */
+/* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen; otherwise their full names. Those too
+ * inside a multimodal model, whose other parts have modules of the same kinds. */
 static char **target_list(const vkft_lora_set *set)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);
     uint32_t n = 0;
-    bool whole = true, ok = list != NULL;
+    bool whole = !set->model->config.wrapper[0], ok = list != NULL;
     for (uint32_t i = 0; ok && whole && i < set->count; i++) {
         const char *kind = last_part(set->modules[i].name);
         if (contains(list, n, kind))

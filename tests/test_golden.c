@@ -279,10 +279,10 @@ static void test_all_cases(void **state)
     (void)state;
     DIR *dir = opendir(GOLDEN);
     assert_non_null(dir);
-    char *names[64];
+    char *names[128];
     size_t count = 0;
     for (struct dirent *entry; (entry = readdir(dir));)
-        if (entry->d_name[0] != '.' && !strchr(entry->d_name, '.') && count < 64)
+        if (entry->d_name[0] != '.' && !strchr(entry->d_name, '.') && count < 128)
             names[count++] = strdup(entry->d_name);
     closedir(dir);
     qsort(names, count, sizeof *names, by_name);

@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
 from transformers.trainer_pt_utils import get_parameter_names
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig, get_scheduler
-from transformers import (Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, MixtralConfig,
+from transformers import (Gemma2Config, Gemma3Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, MixtralConfig,
                           Olmo2Config, OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config, T5Config)
 
 STEPS = 20
@@ -167,6 +167,10 @@ FAMILIES = {
                             targets=["q_proj", "v_proj", "w1", "w2", "w3"]),
     "mixtral_nf4": dict(kind=MixtralConfig, config=dict(MIXTRAL, hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=1,
                         head_dim=64), r=4, alpha=8, unfused=True, targets=ATTENTION, quant="nf4"),
+    # Inside a multimodal model, whose vision tower has modules of the same names.
+    "gemma3_wrapped": dict(kind=Gemma3TextConfig, vision=dict(hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+                           image_size=28, patch_size=14), config=dict(SMALL, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=14),
+                           r=4, alpha=8, targets=r".*language_model.*\.(" + "|".join(ALL_LINEAR) + ")"),
 }
 
 
@@ -181,6 +185,9 @@ def make_model(case, path):
     values = {k: v for k, v in case["config"].items() if v is not None and k != range_key}
     tokens = dict(eos_token_id=1, pad_token_id=0) if kind is T5Config else dict(bos_token_id=1, eos_token_id=2, pad_token_id=None)
     config = kind(**values, **{range_key: 1.0 if kind is T5Config else 0.15}, attn_implementation="eager", **tokens)
+    if "vision" in case:
+        config = Gemma3Config(text_config=config, vision_config=case["vision"], mm_tokens_per_image=4, image_token_index=82, boi_token_index=81,
+                              eoi_token_index=80, attn_implementation="eager")
     model = model_class(case).from_config(config)
     if case.get("untied"):
         model.lm_head.weight = torch.nn.Parameter(0.3 * torch.randn_like(model.lm_head.weight))
