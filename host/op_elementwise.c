@@ -19,8 +19,7 @@ static void embedding_backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *dy = op->out->grad;
     struct embedding_backward_args args = {.ids = op->address[0], .dy = vkft_use(g, dy), .dtable = op->address[1], .T = dy->rows, .C = dy->cols,
                                            .offset = op->size[0], .scale = op->value};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_embedding_backward, args.T), 1, 1,
-                (double)args.T * args.C);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, args.C, 1, 1, 2.0 * args.T * args.C);
 }
 
 vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale)

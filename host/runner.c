@@ -180,6 +180,17 @@ static bool check_fits(const vkft_runner *runner, vkft_err *err)
     return true;
 }
 
+/* llvmpipe ends an invocation's loops after 65535 turns in all, without a word. attention_dkv has the most: a sample's queries, for each query head of
+ * a key head. The forward pass goes through one head's. */
+static bool check_turns(const vkft_runner *runner, vkft_err *err)
+{
+    const vkft_config *c = &runner->config;
+    uint32_t heads = runner->training ? c->num_heads / c->num_kv_heads : 1, most = 65535u / heads * ATTENTION_BLOCK;
+    return vkft_device_get_info(runner->dev)->type != VKFT_DEVICE_CPU || runner->limits.positions <= most ||
+           vkft_fail(err, VKFT_ERR_INPUT, "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower --max-seq-length, or use a GPU",
+                     vkft_device_get_info(runner->dev)->name, most, runner->limits.positions);
+}
+
 /* Writes the position tables again when a scaling that follows the length calls for others. */
 static void prepare_tables(vkft_runner *runner, uint32_t length)
 {
@@ -233,7 +244,7 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
 {
     const vkft_memory_plan *plan = &runner->plan;
     progress p = {observer, "loading"};
-    if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err))
+    if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err) || !check_turns(runner, err))
         return false;
     vkft_device *dev = runner->dev;
     vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype);

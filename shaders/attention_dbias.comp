@@ -20,7 +20,7 @@ void main()
             continue;
         uint query = (t * args.Hq + h) * HEAD, key = (uint(s) * args.Hk + g) * HEAD;
         float score = 0.0, dp = 0.0;
-        for (uint d = 0; d < HEAD; d++) {
+        [[unroll]] for (uint d = 0; d < HEAD; d++) { /* or its turns would count too: llvmpipe ends loops after 65535 in all */
             score = fma(args.q.v[query + d] * args.scale, args.k.v[key + d], score);
             dp = fma(args.dout.v[query + d], args.v.v[key + d], dp);
         }

@@ -1,23 +1,24 @@
-/* dtable[ids[t] + offset] += scale * sum of dy[u], ids[u] = ids[t], u ascending; the first t of an id does it, so that no two workgroups write
- * one row and the order is fixed. dtable [V,C], dy [T,C] f32. threads_x = T * WIDTH: one workgroup a row. Test: test_kernels_parameters */
+/* dtable[ids[t] + offset] += scale * dy[t], t ascending: a column of the table belongs to one invocation, which adds to it token by token.
+ * dtable [V,C], dy [T,C] f32. threads_x = C. Test: test_kernels_parameters */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
+
+#define ROWS 4 /* a turn: a software device ends loops after 65535 of them */
 
 ARGS(embedding_backward_args)
 
 void main()
 {
-    uint t = gl_WorkGroupID.x, id = args.ids.v[t];
-    for (uint u = 0; u < t; u++)
-        if (args.ids.v[u] == id)
-            return;
-    uint row = (id + args.offset) * args.C;
-    for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH) {
-        float sum = 0.0;
-        for (uint u = t; u < args.T; u++)
-            if (args.ids.v[u] == id)
-                sum += args.dy.v[u * args.C + c];
-        args.dtable.v[row + c] = fma(args.scale, sum, args.dtable.v[row + c]);
-    }
+    uint c = gl_GlobalInvocationID.x;
+    if (c >= args.C)
+        return;
+    for (uint first = 0; first < args.T; first += ROWS)
+        [[unroll]] for (uint q = 0; q < ROWS; q++) {
+            uint t = first + q;
+            if (t < args.T) {
+                uint at = (args.ids.v[t] + args.offset) * args.C + c;
+                args.dtable.v[at] = fma(args.scale, args.dy.v[t * args.C + c], args.dtable.v[at]);
+            }
+        }
 }

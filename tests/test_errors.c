@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "device.h"
 #include "directory.h"
 #include "expect.h"
 #include "file_io.h"
@@ -99,6 +100,29 @@ static void test_bad_settings(void **state)
     refuses(f, "good.jsonl", rows, "--val-split 0.9", "leaves nothing");
     refuses(f, "good.jsonl", rows, "--output-dir /proc/vkft", "/proc/vkft");
     refuses(f, "good.jsonl", rows, "--compute-dtype bf16", "4-bit weights");
+}
+
+/* Longer than a software device's loops: with two query heads a key head 131068 tokens. A GPU has no such limit. */
+static void test_too_long_for_software(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err;
+    vkft_device *dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
+    assert_non_null(dev);
+    bool software = vkft_device_get_info(dev)->type == VKFT_DEVICE_CPU;
+    vkft_device_close(dev);
+    if (!software) {
+        print_message("skipped: not a software device\n");
+        skip();
+    }
+    enum { TOKENS = 131069 };
+    char *row = malloc(2 * TOKENS + 32);
+    size_t length = (size_t)sprintf(row, "{\"input_ids\": [1");
+    for (uint32_t i = 1; i < TOKENS; i++)
+        length += (size_t)sprintf(row + length, ",%u", i % 9);
+    sprintf(row + length, "]}\n");
+    refuses(f, "long.jsonl", row, "--max-seq-length 200000", "more than 131068 tokens, and the longest has 131069");
+    free(row);
 }
 
 /* A new tiny checkpoint in DIR/name, written into path. */
@@ -290,7 +314,7 @@ static void test_plan_is_what_runs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_data), cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_bad_checkpoints),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_data), cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_bad_checkpoints), cmocka_unit_test(test_too_long_for_software),
                                         cmocka_unit_test(test_no_device), cmocka_unit_test(test_too_little_memory),
                                         cmocka_unit_test(test_full_disk), cmocka_unit_test(test_plan_is_what_runs)};
     return cmocka_run_group_tests_name("errors", tests, set_up, tear_down);
