@@ -15,6 +15,11 @@ static uint64_t elements(const struct vkft_model_slot *slot)
     return (uint64_t)slot->rows * slot->cols;
 }
 
+static uint64_t padded(const struct vkft_model_slot *slot)
+{
+    return (elements(slot) + PAD - 1) / PAD * PAD;
+}
+
 static bool decays(const struct vkft_model_slot *slot)
 {
     return slot->weight != NULL; /* a table of biases counts as a bias */
@@ -34,7 +39,7 @@ bool vkft_full_layout(vkft_full_set *set, vkft_model *model, vkft_err *err)
             if (decays(slot) != (pass == 0))
                 continue;
             set->offset[i] = set->floats;
-            set->floats += (elements(slot) + PAD - 1) / PAD * PAD;
+            set->floats += padded(slot);
             set->parameters += elements(slot);
         }
         if (pass == 0)
@@ -49,12 +54,20 @@ void vkft_full_free(vkft_full_set *set)
     *set = (vkft_full_set){0};
 }
 
-void vkft_full_bind(const vkft_full_set *set, uint64_t parameters, uint64_t gradients)
+void vkft_full_cut(const vkft_full_set *set, uint64_t most, vkft_flat *layout)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < set->model->slot_count; i++)
+            if (decays(&set->model->slots[i]) == (pass == 0))
+                vkft_flat_append(layout, padded(&set->model->slots[i]), most);
+}
+
+void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const vkft_flat *gradients)
 {
     vkft_model *model = set->model;
     for (uint32_t i = 0; i < model->slot_count; i++) {
         struct vkft_model_slot *slot = &model->slots[i];
-        uint64_t value = parameters + set->offset[i] * sizeof(float), grad = gradients + set->offset[i] * sizeof(float);
+        uint64_t value = vkft_flat_at(parameters, set->offset[i]), grad = gradients ? vkft_flat_at(gradients, set->offset[i]) : 0;
         if (slot->weight) {
             slot->weight->data = value;
             slot->weight->grad = grad;

@@ -6,6 +6,7 @@
 #ifndef VKFT_FULL_H
 #define VKFT_FULL_H
 
+#include "flat.h"
 #include "model.h"
 
 typedef struct vkft_full_set {
@@ -18,8 +19,10 @@ typedef struct vkft_full_set {
 bool vkft_full_layout(vkft_full_set *set, vkft_model *model, vkft_err *err);
 void vkft_full_free(vkft_full_set *set);
 
-/* Points the model at its tensors and their gradients (device addresses). */
-void vkft_full_bind(const vkft_full_set *set, uint64_t parameters, uint64_t gradients);
+/* Cuts the flat space between tensors into parts of at most `most` floats where that is possible. layout: empty before. */
+void vkft_full_cut(const vkft_full_set *set, uint64_t most, vkft_flat *layout);
+/* Points the model at its tensors and their gradients. */
+void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const vkft_flat *gradients);
 
 /* The model file's values, f32 [floats], checksums verified. */
 bool vkft_full_init(const vkft_full_set *set, const vkft_model_file *file, float *flat, vkft_err *err);

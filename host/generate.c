@@ -195,7 +195,8 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
     vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype);
-    vkft_lora_bind(&r->trained.lora, gen->parameters.address, 0);
+    const vkft_flat placed = vkft_flat_whole(r->trained.lora.floats, gen->parameters.address);
+    vkft_lora_bind(&r->trained.lora, &placed, NULL);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
                                       .scratch_bytes = r->model.scratch_bytes};

@@ -235,14 +235,24 @@ void vkft_lora_free(vkft_lora_set *set)
     memset(set, 0, sizeof *set);
 }
 
-void vkft_lora_bind(const vkft_lora_set *set, uint64_t parameters, uint64_t gradients)
+void vkft_lora_cut(const vkft_lora_set *set, uint64_t most, vkft_flat *layout)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const vkft_lora_module *m = &set->modules[i];
+        uint64_t end = i + 1 < set->count ? set->modules[i + 1].a : set->floats;
+        vkft_flat_append(layout, m->b - m->a, most);
+        vkft_flat_append(layout, end - m->b, most);
+    }
+}
+
+void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const vkft_flat *gradients)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_lora_module *m = &set->modules[i];
         m->linear->lora = (vkft_lora){
             .r = set->r, .scale = set->scale, .dropout = set->dropout, .layer = i,
-            .A = parameters + m->a * sizeof(float), .B = parameters + m->b * sizeof(float),
-            .dA = gradients + m->a * sizeof(float), .dB = gradients + m->b * sizeof(float),
+            .A = vkft_flat_at(parameters, m->a), .B = vkft_flat_at(parameters, m->b),
+            .dA = gradients ? vkft_flat_at(gradients, m->a) : 0, .dB = gradients ? vkft_flat_at(gradients, m->b) : 0,
         };
     }
 }

@@ -7,6 +7,7 @@
 #define VKFT_LORA_H
 
 #include "adapter.h"
+#include "flat.h"
 #include "model.h"
 
 typedef struct vkft_lora_module {
@@ -34,8 +35,10 @@ bool vkft_lora_choose(vkft_lora_set *set, const vkft_model *model, const char *t
 bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vkft_adapter *adapter, vkft_err *err);
 void vkft_lora_free(vkft_lora_set *set);
 
-/* Points the model's linear layers at their parameters and gradients (device addresses; gradients 0 for inference). */
-void vkft_lora_bind(const vkft_lora_set *set, uint64_t parameters, uint64_t gradients);
+/* Cuts the flat space between matrices into parts of at most `most` floats where that is possible. layout: empty before. */
+void vkft_lora_cut(const vkft_lora_set *set, uint64_t most, vkft_flat *layout);
+/* Points the model's linear layers at their parameters and gradients (NULL for inference). */
+void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const vkft_flat *gradients);
 
 /* PEFT's initialization: A uniform in +-1/sqrt(in), B zero. flat: f32 [floats]. */
 void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat);

@@ -4,6 +4,7 @@
 
 #include "args.h"
 #include "commands.h"
+#include "flat.h"
 #include "memory.h"
 
 typedef struct vkft_adamw {
@@ -11,21 +12,32 @@ typedef struct vkft_adamw {
     double max_grad_norm; /* 0: no clipping */
 } vkft_adamw;
 
-/* Flat f32 buffers of n floats: parameters, gradients, first and second moments. */
+/* A part of the flat space: parameters, gradients, first and second moments, n floats each. */
+typedef struct vkft_optimizer_part {
+    vkft_buffer p, g, m, v;
+    uint64_t first;
+    uint32_t n, decayed; /* weight decay is for the first `decayed` */
+} vkft_optimizer_part;
+
 typedef struct vkft_optimizer {
     vkft_device *dev;
     vkft_adamw adamw;
-    uint32_t n, decayed; /* weight decay is for the first `decayed` */
-    vkft_buffer p, g, m, v, partial;
-    vkft_buffer step; /* host memory, struct step_state */
+    vkft_optimizer_part part[VKFT_FLAT_PARTS];
+    uint32_t parts;
+    vkft_buffer partial; /* sums of squared gradients */
+    vkft_buffer step;    /* host memory, struct step_state */
     vkft_commands *update;
 } vkft_optimizer;
 
 #define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
 
-/* Parameters and moments are uninitialized (see vkft_optimizer_set); gradients are zero. */
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, uint64_t floats, uint64_t decayed, const vkft_adamw *adamw, vkft_err *err);
+/* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and moments are uninitialized (see vkft_optimizer_set);
+ * gradients are zero. */
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed, const vkft_adamw *adamw, vkft_err *err);
 void vkft_optimizer_free(vkft_optimizer *opt);
+
+/* Where parameters and gradients are. */
+void vkft_optimizer_places(const vkft_optimizer *opt, vkft_flat *parameters, vkft_flat *gradients);
 
 static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer *opt)
 {

@@ -153,7 +153,8 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
     }
     runner->batch = (vkft_batch){.limits = *limits, .tokens = limits->tokens, .source_tokens = limits->source_tokens,
                                   .rows = limits->rows, .routes = limits->routes ? UNPLACED : 0};
-    vkft_trained_bind(&runner->trained, UNPLACED, UNPLACED);
+    const vkft_flat unplaced = vkft_flat_whole(vkft_trained_floats(&runner->trained), UNPLACED);
+    vkft_trained_bind(&runner->trained, &unplaced, &unplaced);
     vkft_model_set_tables(&runner->model, UNPLACED, limits->positions);
     if ((training && !plan_pass(runner, &runner->train, err)) || !plan_pass(runner, &runner->eval, err))
         return false;
@@ -206,11 +207,13 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
     vkft_device *dev = runner->dev;
     uint64_t bytes = runner->plan.bytes[VKFT_ITEM_PARAMETERS];
     if (runner->training) {
-        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trained_floats(&runner->trained), vkft_trained_decayed(&runner->trained), adamw,
-                                 err) ||
+        const vkft_flat layout = vkft_trained_layout(&runner->trained, runner->part_floats ? runner->part_floats : VKFT_FLAT_FLOATS);
+        if (!vkft_optimizer_init(&runner->optimizer, dev, &layout, vkft_trained_decayed(&runner->trained), adamw, err) ||
             !vkft_optimizer_set(&runner->optimizer, parameters, NULL, NULL, err))
             return false;
-        vkft_trained_bind(&runner->trained, runner->optimizer.p.address, runner->optimizer.g.address);
+        vkft_flat placed, gradients;
+        vkft_optimizer_places(&runner->optimizer, &placed, &gradients);
+        vkft_trained_bind(&runner->trained, &placed, &gradients);
         runner->train.graph.step = runner->eval.graph.step = runner->optimizer.step.address;
         return true;
     }
@@ -222,7 +225,8 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
     if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &runner->parameters, err) ||
         !vkft_buffer_write(dev, &runner->parameters, 0, parameters, bytes, err))
         return false;
-    vkft_trained_bind(&runner->trained, runner->parameters.address, 0);
+    const vkft_flat placed = vkft_flat_whole(vkft_trained_floats(&runner->trained), runner->parameters.address);
+    vkft_trained_bind(&runner->trained, &placed, NULL);
     return true;
 }
 

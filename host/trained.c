@@ -16,7 +16,17 @@ uint64_t vkft_trained_parameters(const vkft_trained *t)
     return t->full.model ? t->full.parameters : t->lora.parameters;
 }
 
-void vkft_trained_bind(const vkft_trained *t, uint64_t parameters, uint64_t gradients)
+vkft_flat vkft_trained_layout(const vkft_trained *t, uint64_t most)
+{
+    vkft_flat layout = {0};
+    if (t->full.model)
+        vkft_full_cut(&t->full, most, &layout);
+    else
+        vkft_lora_cut(&t->lora, most, &layout);
+    return layout;
+}
+
+void vkft_trained_bind(const vkft_trained *t, const vkft_flat *parameters, const vkft_flat *gradients)
 {
     if (t->full.model)
         vkft_full_bind(&t->full, parameters, gradients);

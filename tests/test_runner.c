@@ -1,4 +1,5 @@
 /* A model on a device: what is planned is what is allocated, once, before the first step. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,8 +97,89 @@ static void test_experts(void **state)
     vkft_test_remove_directory(dir);
 }
 
+/* All weights after three steps, in buffers of at most part_floats parameters; *parts: how many these were. */
+static float *train_whole(const char *dir, uint64_t part_floats, double norms[3], uint32_t *parts, uint64_t *floats)
+{
+    vkft_err err;
+    vkft_runner runner;
+    vkft_train_observer quiet = {0};
+    vkft_runner_source source = {.model = dir, .quant = VKFT_QUANT_FP32, .quant_given = true, .full = true};
+    expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
+    runner.part_floats = part_floats;
+    expect_ok(vkft_full_layout(&runner.trained.full, &runner.model, &err));
+    *floats = vkft_trained_floats(&runner.trained);
+    float *flat = malloc(*floats * sizeof *flat);
+    expect_ok(vkft_full_init(&runner.trained.full, runner.file, flat, &err));
+    vkft_batch_limits limits = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST};
+    expect_ok(vkft_runner_plan(&runner, &limits, true, true, &err));
+    vkft_adamw adamw = {0.9, 0.999, 1e-8, 0.1, 0};
+    expect_ok(vkft_runner_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
+    assert_int_equal(vkft_memory_get_stats(runner.dev).device_bytes, runner.plan.device_bytes);
+    for (uint32_t step = 0; step < 3; step++) {
+        vkft_sample sample;
+        const vkft_sample *batch = &sample;
+        int32_t ids[LONGEST], labels[LONGEST];
+        double loss;
+        fill_sample(&sample, ids, labels, LONGEST - step, step);
+        expect_ok(vkft_runner_train_batch(&runner, &batch, 1, 0.1, step, &loss, &err));
+        expect_ok(vkft_optimizer_update(&runner.optimizer, 1e-2, step + 1, &norms[step], &err));
+    }
+    *parts = runner.optimizer.parts;
+    expect_ok(vkft_optimizer_get(&runner.optimizer, flat, NULL, NULL, &err));
+    vkft_runner_close(&runner);
+    return flat;
+}
+
+/* Where the parameters are cut into buffers changes nothing; their norm is summed in another order. */
+static void test_parameters_in_parts(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory();
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    vkft_tiny_model_write(&tiny, dir);
+    double norms[3], norms_of_parts[3];
+    uint32_t one, several, each;
+    uint64_t floats;
+    float *whole = train_whole(dir, 0, norms, &one, &floats), *cut = train_whole(dir, 5000, norms_of_parts, &several, &floats);
+    assert_true(one == 1 && several > 3);
+    assert_memory_equal(whole, cut, floats * sizeof *whole);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(fabs(norms[i] - norms_of_parts[i]) <= 1e-6 * norms[i]);
+    free(cut);
+    cut = train_whole(dir, 1, norms_of_parts, &each, &floats); /* every tensor for itself */
+    assert_true(each > several);
+    assert_memory_equal(whole, cut, floats * sizeof *whole);
+    free(whole), free(cut);
+    vkft_test_remove_directory(dir);
+}
+
+static void test_flat(void **state)
+{
+    (void)state;
+    vkft_flat flat = {0};
+    static const uint64_t tensors[] = {30, 60, 20, 500, 10, 90, 1};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+        vkft_flat_append(&flat, tensors[i], 100);
+    static const uint64_t first[] = {0, 90, 110, 610, 710, 711};
+    assert_int_equal(flat.parts, 5);
+    assert_memory_equal(flat.first, first, sizeof first);
+    for (uint32_t i = 0; i < flat.parts; i++)
+        flat.address[i] = 1000000 * (i + 1);
+    assert_int_equal(vkft_flat_at(&flat, 0), 1000000);
+    assert_int_equal(vkft_flat_at(&flat, 89), 1000000 + 89 * 4);
+    assert_int_equal(vkft_flat_at(&flat, 90), 2000000);
+    assert_int_equal(vkft_flat_at(&flat, 609), 3000000 + 499 * 4);
+    assert_int_equal(vkft_flat_at(&flat, 710), 5000000);
+    flat = (vkft_flat){0};
+    for (uint32_t i = 0; i < 2 * VKFT_FLAT_PARTS; i++)
+        vkft_flat_append(&flat, 64, 1);
+    assert_int_equal(flat.parts, VKFT_FLAT_PARTS);
+    assert_int_equal(flat.first[VKFT_FLAT_PARTS], 2 * VKFT_FLAT_PARTS * 64);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step), cmocka_unit_test(test_experts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step), cmocka_unit_test(test_experts),
+                                       cmocka_unit_test(test_parameters_in_parts), cmocka_unit_test(test_flat)};
     return cmocka_run_group_tests_name("runner", tests, NULL, NULL);
 }
