@@ -171,6 +171,7 @@ FAMILIES = {
     "gemma3_wrapped": dict(kind=Gemma3TextConfig, vision=dict(hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
                            image_size=28, patch_size=14), config=dict(SMALL, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=14),
                            r=4, alpha=8, targets=r".*language_model.*\.(" + "|".join(ALL_LINEAR) + ")"),
+    "mistral": dict(kind=MistralConfig, config=dict(SMALL, sliding_window=7), r=4, alpha=8, v4=dict(drop=[], rope=True)),
 }
 
 
