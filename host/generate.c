@@ -194,7 +194,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
                      !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
-    vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype);
+    vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype, longest);
     const vkft_flat placed = vkft_flat_whole(r->trained.lora.floats, gen->parameters.address);
     vkft_lora_bind(&r->trained.lora, &placed, NULL);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);

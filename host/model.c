@@ -332,11 +332,16 @@ bool vkft_model_is_4bit(const vkft_model *model)
     return false;
 }
 
-void vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands)
+uint32_t vkft_model_walked_heads(const vkft_model *model, bool training)
+{
+    return training ? model->config.num_heads / model->config.num_kv_heads : 1;
+}
+
+void vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t longest_walk)
 {
     const vkft_config *c = &model->config;
     vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim, .softcap = c->attention_softcap > 0, .relative = c->relative_buckets > 0,
-                                              .operands = operands});
+                                              .longest_walk = longest_walk, .operands = operands});
 }
 
 void vkft_model_free(vkft_model *model)

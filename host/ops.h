@@ -10,10 +10,15 @@
 #include "activation.h"
 #include "graph.h"
 
+/* llvmpipe ends an invocation's loops after so many turns in all, without a word. */
+#define VKFT_SOFTWARE_TURNS 65535u
+#define VKFT_ATTENTION_BLOCK 4u /* most rows of the other side that an attention kernel takes in a turn */
+
 /* What the kernels of a model's ops are built for. */
 typedef struct vkft_ops_constants {
     uint32_t head_dim;
     bool softcap, relative; /* attention caps scores, adds biases to them */
+    uint32_t longest_walk;  /* most rows that an invocation of an attention kernel goes through */
     vkft_dtype operands;    /* of products with 4-bit weights, see vkft_matmul_setup */
 } vkft_ops_constants;
 

@@ -181,12 +181,10 @@ static bool check_fits(const vkft_runner *runner, vkft_err *err)
     return true;
 }
 
-/* llvmpipe ends an invocation's loops after 65535 turns in all, without a word. attention_dkv has the most: a sample's queries, for each query head of
- * a key head. The forward pass goes through one head's. */
+/* The longest loop of a software device is that of attention. */
 static bool check_turns(const vkft_runner *runner, vkft_err *err)
 {
-    const vkft_config *c = &runner->config;
-    uint32_t heads = runner->training ? c->num_heads / c->num_kv_heads : 1, most = 65535u / heads * ATTENTION_BLOCK;
+    uint32_t heads = vkft_model_walked_heads(&runner->model, runner->training), most = VKFT_SOFTWARE_TURNS / heads * VKFT_ATTENTION_BLOCK;
     return vkft_device_get_info(runner->dev)->type != VKFT_DEVICE_CPU || runner->limits.positions <= most ||
            vkft_fail(err, VKFT_ERR_INPUT, "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower --max-seq-length, or use a GPU",
                      vkft_device_get_info(runner->dev)->name, most, runner->limits.positions);
@@ -251,7 +249,8 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
     if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err) || !check_turns(runner, err))
         return false;
     vkft_device *dev = runner->dev;
-    vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype);
+    uint32_t walk = runner->limits.positions * vkft_model_walked_heads(&runner->model, runner->training);
+    vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype, walk);
     if (!vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
         !start_parameters(runner, adamw, parameters, err) || !vkft_model_write_expert_tables(&runner->model, dev, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||

@@ -211,7 +211,6 @@ struct rope_args {
  * pairs of u32: packing, causality, sliding windows and a cache are all stated by it. An empty range gives o = 0, lse = 0.
  * With the constant SOFTCAP the scaled score z becomes softcap * tanh(z / softcap). With the constant RELATIVE and span != 0,
  * bias[bucket[s - (t + first) + span - 1], h] is added to it; bucket [2*span - 1] u32, bias [buckets,Hq]; distances are clamped. */
-#define ATTENTION_BLOCK 4 /* rows of the other side that an invocation of these kernels goes through in a turn of its loop */
 struct attention_args {
     ADDR(F32) q;
     ADDR(F32) k;

@@ -25,33 +25,33 @@ void main()
     float highest = MASKED, total = 0.0;
     uint s = span.x;
     if (span.x < span.y) do {
-        uint at[ATTENTION_BLOCK];
-        float score[ATTENTION_BLOCK], p[ATTENTION_BLOCK];
-        [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+        uint at[BLOCK];
+        float score[BLOCK], p[BLOCK];
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             at[j] = (min(s + j, last_row(span)) * args.Hk + g) * HEAD;
             score[j] = 0.0;
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
-            [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++)
+            [[unroll]] for (uint j = 0; j < BLOCK; j++)
                 score[j] = fma(q[d], args.k.v[at[j] + d], score[j]);
         float before = highest;
-        [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = s + j >= range.x && s + j < range.y;
             score[j] = seen ? capped(score[j], args.softcap) + RELATIVE_BIAS(t, s + j, h) : MASKED;
             highest = max(highest, score[j]);
         }
         float shrink = exp_exact(before - highest);
         total *= shrink;
-        [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             p[j] = score[j] > 0.5 * MASKED ? exp_exact(score[j] - highest) : 0.0;
             total += p[j];
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++) {
             o[d] *= shrink;
-            [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++)
+            [[unroll]] for (uint j = 0; j < BLOCK; j++)
                 o[d] = fma(p[j], args.v.v[at[j] + d], o[d]);
         }
-        s += ATTENTION_BLOCK;
+        s += BLOCK;
     } while (s < span.y);
     if (!live)
         return;

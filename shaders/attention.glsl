@@ -1,13 +1,15 @@
 /* What the attention kernels share. One invocation holds one row (a query, or a key in attention_dkv) of one head in registers; the
- * invocations of a workgroup take neighbouring rows and walk over the same rows of the other side together, ATTENTION_BLOCK at a time, so that
+ * invocations of a workgroup take neighbouring rows and walk over the same rows of the other side together, BLOCK at a time, so that
  * every load there is uniform. The walk goes over the union of the rows' ranges; what lies outside a row's own range is masked.
  *
- * HEAD is the head size, a specialization constant, so that the arrays stay in registers. SOFTCAP is 1 where scores are soft-capped, RELATIVE where biases by
+ * HEAD is the head size, a specialization constant, so that the arrays stay in registers. BLOCK: one row at a time is least code, which on a software device
+ * is least time too; on a GPU the products of some rows overlap. SOFTCAP is 1 where scores are soft-capped, RELATIVE where biases by
  * distance are added to them.
  */
 layout(constant_id = 1) const uint HEAD = 64;
 layout(constant_id = 2) const uint SOFTCAP = 0;
 layout(constant_id = 3) const uint RELATIVE = 0;
+layout(constant_id = 4) const uint BLOCK = 4;
 
 /* exp_exact needs no guard: masked scores are finite. */
 #define MASKED -1.0e30

@@ -25,29 +25,29 @@ void main()
     }
     uint h = g * heads, t = span.x; /* all heads of the group, one after the other */
     if (span.x < span.y) do {
-        uint at[ATTENTION_BLOCK];
-        float score[ATTENTION_BLOCK], dp[ATTENTION_BLOCK], p[ATTENTION_BLOCK], ds[ATTENTION_BLOCK];
-        [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+        uint at[BLOCK];
+        float score[BLOCK], dp[BLOCK], p[BLOCK], ds[BLOCK];
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             at[j] = min(t + j, last_row(span)) * args.Hq + h;
             score[j] = dp[j] = 0.0;
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
-            [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
                 score[j] = fma(k[d], args.q.v[at[j] * HEAD + d], score[j]);
                 dp[j] = fma(v[d], args.dout.v[at[j] * HEAD + d], dp[j]);
             }
-        [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = t + j >= range.x && t + j < range.y;
             score[j] = capped(score[j], args.softcap);
             p[j] = seen ? exp_exact(score[j] + RELATIVE_BIAS(t + j, s, h) - args.lse.v[at[j]]) : 0.0;
             ds[j] = p[j] * (dp[j] - args.delta.v[at[j]]) * cap_slope(score[j], args.softcap);
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
-            [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
                 dv[d] = fma(p[j], args.dout.v[at[j] * HEAD + d], dv[d]);
                 dk[d] = fma(ds[j], args.q.v[at[j] * HEAD + d], dk[d]);
             }
-        t += ATTENTION_BLOCK;
+        t += BLOCK;
         if (t >= span.y) {
             t = span.x;
             h++;

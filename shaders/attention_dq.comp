@@ -25,27 +25,27 @@ void main()
     float lse = args.lse.v[row], delta = args.delta.v[row];
     uint s = span.x;
     if (span.x < span.y) do {
-        uint at[ATTENTION_BLOCK];
-        float score[ATTENTION_BLOCK], dp[ATTENTION_BLOCK], ds[ATTENTION_BLOCK];
-        [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+        uint at[BLOCK];
+        float score[BLOCK], dp[BLOCK], ds[BLOCK];
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             at[j] = (min(s + j, last_row(span)) * args.Hk + g) * HEAD;
             score[j] = dp[j] = 0.0;
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
-            [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+            [[unroll]] for (uint j = 0; j < BLOCK; j++) {
                 score[j] = fma(q[d], args.k.v[at[j] + d], score[j]);
                 dp[j] = fma(dout[d], args.v.v[at[j] + d], dp[j]);
             }
-        [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++) {
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = s + j >= range.x && s + j < range.y;
             score[j] = capped(score[j], args.softcap);
             float bias = RELATIVE_BIAS(t, s + j, h);
             ds[j] = seen ? exp_exact(score[j] + bias - lse) * (dp[j] - delta) * cap_slope(score[j], args.softcap) : 0.0;
         }
         [[unroll]] for (uint d = 0; d < HEAD; d++)
-            [[unroll]] for (uint j = 0; j < ATTENTION_BLOCK; j++)
+            [[unroll]] for (uint j = 0; j < BLOCK; j++)
                 dq[d] = fma(ds[j], args.k.v[at[j] + d], dq[d]);
-        s += ATTENTION_BLOCK;
+        s += BLOCK;
     } while (s < span.y);
     if (live)
         [[unroll]] for (uint d = 0; d < HEAD; d++)

@@ -141,7 +141,8 @@ static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_ca
     free(wide), free(slope), free(before), free(got);
 }
 
-static void check(vkft_kernel_fixture *f, shape s, bool gradients)
+/* longest_walk: short ones may be made of one row a turn, long ones of more. */
+static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool gradients)
 {
     uint32_t nq = s.T * s.Hq * s.D, nk = s.T * s.Hk * s.D, n = nq + 2 * nk, rows = s.T * s.Hq;
     float *x = malloc(n * sizeof *x), *dout = malloc(nq * sizeof *dout), *got = malloc(n * sizeof *got);
@@ -160,7 +161,7 @@ static void check(vkft_kernel_fixture *f, shape s, bool gradients)
     vkft_guarded bb = vkft_guarded_floats(f, bias, (s.buckets + 1) * s.Hq), bu = vkft_guarded_words(f, bucket, 2 * SPAN - 1);
     reference(wide, &c, o, lse);
 
-    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = s.D, .softcap = s.softcap > 0, .relative = s.buckets > 0});
+    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = s.D, .softcap = s.softcap > 0, .relative = s.buckets > 0, .longest_walk = longest_walk});
     vkft_guarded q = vkft_guarded_floats(f, x, nq), k = vkft_guarded_floats(f, x + nq, nk), v = vkft_guarded_floats(f, x + nq + nk, nk);
     vkft_guarded bo = vkft_guarded_floats(f, NULL, nq), bl = vkft_guarded_floats(f, NULL, rows);
     vkft_guarded qr = vkft_guarded_words(f, c.query_range, 2 * s.T), kr = vkft_guarded_words(f, c.key_range, 2 * s.T);
@@ -210,8 +211,10 @@ static void test_gradients(void **state)
         {13, 4, 2, 8, 5, 0, false, 1.5f, 0},  {17, 6, 2, 4, 6, 3, true, 0.5f, 0},
         {13, 4, 2, 8, 5, 0, false, 0, 3},  {17, 6, 2, 4, 9, 0, true, 0, 5},
     };
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        check(*state, shapes[i], true);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        check(*state, shapes[i], 1, true);
+        check(*state, shapes[i], UINT32_MAX, true);
+    }
 }
 
 /* Forward only: central differences would take minutes here. */
@@ -219,7 +222,7 @@ static void test_larger_shapes(void **state)
 {
     static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false, 0, 0}, {65, 4, 2, 128, 65, 31, false, 0, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        check(*state, shapes[i], false);
+        check(*state, shapes[i], 1, false);
 }
 
 int main(void)
