@@ -76,7 +76,7 @@ def main():
                     worst = max(worst, difference) if difference == difference else float("nan")
                     change = max(change, abs(want - before))
                     count += 1
-    print(f"{count} tokens: largest difference {worst:.2e} (bound {BOUND:.0e}); the adapter changes up to {change:.2e}")
+    print(f"{count} tokens: largest difference {worst:.2e} (bound {BOUND:.0e})" + ("" if tuned_whole else f"; the adapter changes up to {change:.2e}"))
     for text in complaints:
         print("PEFT warns:", text)
     sys.exit(0 if count and worst <= BOUND and (change > 0 or tuned_whole) and not complaints else 1)
