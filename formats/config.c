@@ -133,3 +133,38 @@ bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_c
     cJSON_Delete(root);
     return ok;
 }
+
+/* The keys of read_shared. */
+static bool copy_shared(const cJSON *from, cJSON *to)
+{
+    static const char *const keys[] = {"tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
+                                       "torch_dtype", "dtype"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const cJSON *value = vkft_json_member(from, keys[i]);
+        if (!value)
+            continue;
+        cJSON_DeleteItemFromObjectCaseSensitive(to, keys[i]);
+        if (!cJSON_AddItemToObject(to, keys[i], cJSON_Duplicate(value, true)))
+            return false;
+    }
+    return true;
+}
+
+char *vkft_config_language_model(const char *text, size_t length, const char *file, vkft_err *err)
+{
+    const cJSON *inner = NULL;
+    cJSON *root = vkft_json_parse(text, length, file, err);
+    if (!root || !vkft_json_get_object(root, "text_config", true, &inner, file, err)) {
+        cJSON_Delete(root);
+        return NULL;
+    }
+    cJSON *model = cJSON_Duplicate(inner, true);
+    char *printed = model && copy_shared(root, model) ? cJSON_Print(model) : NULL;
+    char *copy = printed ? strdup(printed) : NULL;
+    if (!copy)
+        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while taking the language model from %s", file);
+    cJSON_free(printed);
+    cJSON_Delete(model);
+    cJSON_Delete(root);
+    return copy;
+}

@@ -98,4 +98,8 @@ typedef struct vkft_config {
  * unsupported value (says which are supported). */
 bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_config *config, vkft_err *err);
 
+/* The config.json of the language model inside a multimodal one, malloc'ed: its text_config, with what vkft_config_parse takes of the whole model.
+ * Error: as there; there is no text_config. */
+char *vkft_config_language_model(const char *text, size_t length, const char *file, vkft_err *err);
+
 #endif

@@ -28,9 +28,6 @@ static bool decays(const struct vkft_model_slot *slot)
 bool vkft_full_layout(vkft_full_set *set, vkft_model *model, vkft_err *err)
 {
     *set = (vkft_full_set){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
-    if (model->config.wrapper[0])
-        return vkft_fail(err, VKFT_ERR_INPUT, "the language model inside a %s cannot be trained as a whole in this version; train an adapter",
-                         model->config.wrapper);
     if (!set->offset)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the weights");
     for (int pass = 0; pass < 2; pass++) {
@@ -146,17 +143,29 @@ static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtyp
     return false;
 }
 
+/* A small file of the model as it is; only a configuration is that of the language model alone, as the weights are. */
+static bool write_blob(const vkft_full_set *set, const vkft_model_file *file, const char *name, const char *dir, vkft_err *err)
+{
+    size_t length;
+    const char *data = vkft_model_file_blob(file, name, &length);
+    char *path = vkft_path_join(dir, name), *inner = NULL;
+    bool ok = path || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    if (ok && set->model->config.wrapper[0] && strcmp(name, "config.json") == 0) {
+        data = inner = vkft_config_language_model(data, length, name, err);
+        ok = inner != NULL;
+        length = ok ? strlen(inner) : 0;
+    }
+    ok = ok && vkft_file_write(path, data, length, err);
+    free(path);
+    free(inner);
+    return ok;
+}
+
 bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_model_file *file, vkft_dtype dtype, const char *dir, vkft_err *err)
 {
-    for (uint32_t i = 0; i < vkft_model_file_blob_count(file); i++) {
-        size_t length;
-        const char *name = vkft_model_file_blob_name(file, i), *data = vkft_model_file_blob(file, name, &length);
-        char *path = vkft_path_join(dir, name);
-        bool ok = path ? vkft_file_write(path, data, length, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-        free(path);
-        if (!ok)
+    for (uint32_t i = 0; i < vkft_model_file_blob_count(file); i++)
+        if (!write_blob(set, file, vkft_model_file_blob_name(file, i), dir, err))
             return false;
-    }
     char *path = vkft_path_join(dir, "model.safetensors");
     bool ok = path ? write_weights(set, flat, dtype, path, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
     free(path);

@@ -112,6 +112,29 @@ static void mistral_defaults(void **state)
     assert_int_equal(c.sliding_window, 0);
 }
 
+/* What is written of a language model that was inside a multimodal one reads as that model did. */
+static void language_model_alone(void **state)
+{
+    (void)state;
+    vkft_config whole, alone;
+    vkft_err err = {0};
+    static const char text[] = "{\"model_type\":\"gemma3\",\"architectures\":[\"Gemma3ForConditionalGeneration\"],\"eos_token_id\":[1,106],"
+                               "\"torch_dtype\":\"bfloat16\",\"vision_config\":{\"hidden_size\":16},\"text_config\":{\"model_type\":\"gemma3_text\","
+                               "\"hidden_size\":2560,\"eos_token_id\":7}}";
+    expect_ok(parse(text, &whole, &err));
+    char *inner = vkft_config_language_model(text, sizeof text - 1, "config.json", &err);
+    assert_non_null(inner);
+    assert_null(strstr(inner, "vision"));
+    expect_ok(parse(inner, &alone, &err));
+    assert_string_equal(alone.wrapper, "");
+    assert_string_equal(alone.model_type, "gemma3_text");
+    assert_true(alone.hidden_size == 2560 && alone.eos_count == 2 && alone.eos_token_ids[1] == 106 && alone.dtype == VKFT_BF16);
+    assert_true(alone.tie_word_embeddings == whole.tie_word_embeddings && alone.num_layers == whole.num_layers && alone.rope.theta == whole.rope.theta);
+    free(inner);
+    assert_null(vkft_config_language_model("{}", 2, "config.json", &err));
+    assert_non_null(strstr(err.message, "text_config"));
+}
+
 #define SIZES "\"vocab_size\":320,\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":6,\"num_attention_heads\":8"
 
 /* What sets the families apart, from keys and from defaults; the golden runs show that it is right. */
@@ -331,7 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),         cmocka_unit_test(rope_spellings), cmocka_unit_test(other_spellings),
         cmocka_unit_test(mistral_defaults), cmocka_unit_test(errors),         cmocka_unit_test(hostile),
-        cmocka_unit_test(real_files),       cmocka_unit_test(families),       cmocka_unit_test(generation),
+        cmocka_unit_test(real_files),       cmocka_unit_test(language_model_alone), cmocka_unit_test(families),       cmocka_unit_test(generation),
         cmocka_unit_test(mixtures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,7 @@ NEOX_ALL = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 MOE = dict(SMALL, num_hidden_layers=3, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=28, norm_topk_prob=True)
 MIXTRAL = dict(SMALL, num_local_experts=5, num_experts_per_tok=2)
+VISION = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
 PHI_ALL = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
 
 FAMILIES = {
@@ -170,10 +171,11 @@ FAMILIES = {
     "mixtral_nf4": dict(kind=MixtralConfig, config=dict(MIXTRAL, hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=1,
                         head_dim=64), r=4, alpha=8, unfused=True, targets=ATTENTION, quant="nf4"),
     # Inside a multimodal model, whose vision tower has modules of the same names.
-    "gemma3_wrapped": dict(kind=Gemma3TextConfig, vision=dict(hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
-                           image_size=28, patch_size=14), config=dict(SMALL, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=14),
+    "gemma3_wrapped": dict(kind=Gemma3TextConfig, vision=VISION, config=dict(SMALL, tie_word_embeddings=True, sliding_window=7, query_pre_attn_scalar=14),
                            r=4, alpha=8, targets=r".*language_model.*\.(" + "|".join(ALL_LINEAR) + ")"),
     "mistral": dict(kind=MistralConfig, config=dict(SMALL, sliding_window=7), r=4, alpha=8, v4=dict(drop=[], rope=True)),
+    "full_gemma3_wrapped": dict(kind=Gemma3TextConfig, vision=VISION, config=dict(SMALL, tie_word_embeddings=True, sliding_window=7,
+                                query_pre_attn_scalar=14), full=True, rate=1e-3, decay=0.05, batch=2),
 }
 
 
