@@ -10,8 +10,8 @@
 #include "activation.h"
 #include "graph.h"
 
-/* llvmpipe ends an invocation's loops after so many turns in all, without a word. */
-#define VKFT_SOFTWARE_TURNS 65535u
+/* llvmpipe ends an invocation's loops after 65535 turns in all, without a word; this leaves room for the rows that neighbours in a workgroup add. */
+#define VKFT_SOFTWARE_TURNS 60000u
 #define VKFT_ATTENTION_BLOCK 4u /* most rows of the other side that an attention kernel takes in a turn */
 
 /* What the kernels of a model's ops are built for. */
