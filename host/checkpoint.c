@@ -221,17 +221,18 @@ static bool read_moments(const char *dir, uint64_t floats, float *m, float *v, v
     return ok;
 }
 
+/* What the version that wrote the checkpoint did not record is not compared. */
 static bool same_run(const char *dir, const cJSON *stored, const cJSON *now, vkft_err *err)
 {
     const cJSON *value;
     cJSON_ArrayForEach(value, now)
     {
         const cJSON *old = vkft_json_member(stored, value->string);
-        if (old && cJSON_Compare(old, value, true))
+        if (!old || cJSON_Compare(old, value, true))
             continue;
-        char *was = old ? cJSON_PrintUnformatted(old) : NULL, *is = cJSON_PrintUnformatted(value);
+        char *was = cJSON_PrintUnformatted(old), *is = cJSON_PrintUnformatted(value);
         vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same "
-                  "data and flags", dir, value->string, was ? was : "(none)", is ? is : "?");
+                  "data and flags", dir, value->string, was ? was : "?", is ? is : "?");
         cJSON_free(was);
         cJSON_free(is);
         return false;

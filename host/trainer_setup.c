@@ -186,7 +186,7 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
     cJSON_AddNumberToObject(f, "--lora-r", t->runner.trained.lora.r);
     cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trained_parameters(&t->runner.trained));
-    cJSON_AddStringToObject(f, "--compute-dtype", vkft_dtype_name(o->compute_dtype));
+    cJSON_AddStringToObject(f, "--compute-dtype", o->compute_dtype == VKFT_BF16 ? "bf16" : "fp32");
     cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
     cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
     cJSON_AddBoolToObject(f, "--packing", o->data.packing);
