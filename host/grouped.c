@@ -71,7 +71,7 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
         .ldy = p->N, .add = p->add, .scale = p->scale, .double_quant = p->w->double_quant,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(p->N, columns);
-    vkft_launch(p->ctx->cmds, (p->transposed ? nt : nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * t->width, 1, 1,
+    vkft_launch(p->ctx->cmds, (p->transposed ? nt : nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * t->width, 1,
                 flops_of(p, p->N, p->K));
 }
 
@@ -94,7 +94,7 @@ static void decode_panels(const product *p, const portion *part, uint32_t tile_c
         .first = part->first, .stride = panel_runs(part, tile_columns), .double_quant = p->w->double_quant,
     };
     uint64_t threads = p->transposed ? (uint64_t)ceil_div(part->depth, 8) * part->columns : (uint64_t)part->depth * ceil_div(part->columns, 8);
-    vkft_launch(p->ctx->cmds, (p->transposed ? panel_nt : panel_nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, part->groups, 1,
+    vkft_launch(p->ctx->cmds, (p->transposed ? panel_nt : panel_nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, part->groups,
                 8.0 * part->groups * part->columns * part->depth);
 }
 
@@ -110,7 +110,7 @@ static void multiply_panels(const product *p, const portion *part, const vkft_ma
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(part->columns, tile_columns);
     vkft_kernel kernel = vkft_dtype_is_4bit(p->w->dtype) ? VKFT_KERNEL_grouped_matmul_panel_4bit : VKFT_KERNEL_grouped_matmul_panel;
-    vkft_launch(p->ctx->cmds, kernel, &args, sizeof args, workgroups * s->panel.width, 1, 1,
+    vkft_launch(p->ctx->cmds, kernel, &args, sizeof args, workgroups * s->panel.width, 1,
                 flops_of(p, part->columns, part->depth) * part->groups / p->grouping->groups);
 }
 
@@ -162,5 +162,5 @@ void vkft_grouped_tn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, 
                                    .ldx = swap ? N : M, .ldz = swap ? M : N, .row = swap ? 1 : N, .column = swap ? N : 1, .scale = scale};
     vkft_tile tile = vkft_matmul_shapes_of(ctx->dev).grouped_tn;
     uint64_t workgroups = (uint64_t)ceil_div(args.M, tile.rows) * ceil_div(args.N, tile.columns * tile.width);
-    vkft_launch(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups * tile.width, grouping->groups, 1, 2.0 * M * N * grouping->rows);
+    vkft_launch(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups * tile.width, grouping->groups, 2.0 * M * N * grouping->rows);
 }

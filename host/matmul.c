@@ -76,7 +76,7 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
     const vkft_kernel *kernels = p->transposed ? few_nt : few_nn;
     uint32_t tile_columns = p->transposed ? s->few.width : 8 * s->few.width; /* matmul_nn: 8 columns an invocation */
     uint64_t workgroups = (uint64_t)ceil_div(p->M, s->few.rows) * ceil_div(p->N, tile_columns);
-    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->few.width, 1, 1,
+    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->few.width, 1,
                 2.0 * p->M * p->N * p->K);
 }
 
@@ -90,7 +90,7 @@ static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_
     };
     const vkft_kernel *kernels = p->transposed ? panel_nt : panel_nn;
     uint64_t threads = p->transposed ? (uint64_t)ceil_div(depth, 8) * columns : (uint64_t)depth * ceil_div(columns, 8);
-    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, 1, 1, 8.0 * columns * depth);
+    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, 1, 8.0 * columns * depth);
 }
 
 static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth)
@@ -102,7 +102,7 @@ static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32
     };
     uint64_t workgroups = (uint64_t)ceil_div(p->M, s->panel.rows) * ceil_div(columns, s->panel.columns * s->panel.width);
     vkft_kernel kernel = vkft_dtype_is_4bit(p->w->dtype) ? VKFT_KERNEL_matmul_panel_4bit : VKFT_KERNEL_matmul_panel;
-    vkft_launch(p->ctx->cmds, kernel, &args, sizeof args, workgroups * s->panel.width, 1, 1,
+    vkft_launch(p->ctx->cmds, kernel, &args, sizeof args, workgroups * s->panel.width, 1,
                 2.0 * p->M * columns * depth);
 }
 
@@ -179,9 +179,9 @@ void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t
         args.scale = 1.0f;
         parts = ceil_div(K, args.slice);
     }
-    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups * s.tn.width, parts, 1, 2.0 * M * N * K);
+    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups * s.tn.width, parts, 2.0 * M * N * K);
     if (args.Y == Y)
         return;
     struct matmul_sum_args sum = {.partial = ctx->scratch, .R = R, .Y = Y, .n = M * N, .parts = parts, .add = R != 0, .scale = scale};
-    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, 1, (double)parts * sum.n);
+    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
 }

@@ -19,10 +19,10 @@ static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct atten
     uint32_t distances = by_distance->rows;
     args.dq = vkft_use(g, by_distance);
     uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_attention_dbias) : 0;
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances * width, shape->Hq, 1, flops);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances * width, shape->Hq, flops);
     struct bucket_sum_args sum = {.bucket = shape->bucket, .by_distance = vkft_use(g, by_distance), .dbias = shape->dbias,
                                   .distances = distances, .buckets = shape->buckets, .H = shape->Hq};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1, 1, (double)distances * sum.H);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1, (double)distances * sum.H);
 }
 
 static void attention_backward(vkft_graph *g, const vkft_op *op)
@@ -34,7 +34,7 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *delta = vkft_tensor_new(g, T, shape->Hq);
     struct attention_delta_args delta_args = {.dout = vkft_use(g, dout), .o = vkft_use(g, o),
                                               .delta = vkft_use(g, delta), .T = T, .Hq = shape->Hq, .D = shape->D};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1, 1,
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1,
                 2.0 * T * q->cols);
 
     /* All memory is taken before the first address is: what comes later might lie where an operand has ended its life. */
@@ -51,11 +51,11 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
         .scale = shape->scale, .softcap = shape->softcap, .first = op->size[1], .span = shape->span,
     };
     double flops = pair_flops(shape, T, longest);
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1, 1.5 * flops);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1.5 * flops);
     if (shape->dbias)
         dbias(g, shape, args, by_distance, flops);
     args.range = op->address[1];
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dkv, &args, sizeof args, k->rows, shape->Hk, 1, 2.0 * flops);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dkv, &args, sizeof args, k->rows, shape->Hk, 2.0 * flops);
 }
 
 vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vkft_tensor *v,
@@ -69,7 +69,7 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
         .range = sequence->query_range, .bias = shape->bias, .bucket = shape->bucket, .T = q->rows, .Hq = shape->Hq, .Hk = shape->Hk,
         .scale = shape->scale, .softcap = shape->softcap, .first = sequence->first, .span = shape->span,
     };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq, 1,
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
                 pair_flops(shape, q->rows, sequence->longest));
     vkft_tape_push(g, (vkft_op){.backward = attention_backward, .in = {q, k, v}, .out = o, .saved = lse, .param = shape,
                                 .address = {sequence->query_range, sequence->key_range},

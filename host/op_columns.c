@@ -10,7 +10,7 @@
 static void launch(vkft_graph *g, struct copy_columns_args args)
 {
     uint64_t elements = (uint64_t)args.T * args.n;
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_copy_columns, &args, sizeof args, elements, 1, 1, (double)elements);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_copy_columns, &args, sizeof args, elements, 1, (double)elements);
 }
 
 static void columns_backward(vkft_graph *g, const vkft_op *op)
@@ -37,7 +37,7 @@ vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns c)
 void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float scale)
 {
     struct column_sum_args args = {.x = vkft_use(g, x), .y = sum, .T = x->rows, .C = x->cols, .scale = scale};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_column_sum, &args, sizeof args, args.C, 1, 1, (double)args.T * args.C);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_column_sum, &args, sizeof args, args.C, 1, (double)args.T * args.C);
 }
 
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)

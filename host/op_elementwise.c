@@ -10,7 +10,7 @@ static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct emb
                                                      : VKFT_KERNEL_embedding_f32;
     args.table = table->data;
     args.C = table->cols;
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, args.T), 1, 1, (double)args.T * args.C);
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, args.T), 1, (double)args.T * args.C);
 }
 
 /* What the backward needs travels in the op: ids, gradient of the table, offset and scale. */
@@ -19,7 +19,7 @@ static void embedding_backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *dy = op->out->grad;
     struct embedding_backward_args args = {.ids = op->address[0], .dy = vkft_use(g, dy), .dtable = op->address[1], .T = dy->rows, .C = dy->cols,
                                            .offset = op->size[0], .scale = op->value};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, args.C, 1, 1, 2.0 * args.T * args.C);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
 }
 
 vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale)
@@ -47,7 +47,7 @@ static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_ro
     struct rope_args args = {.x = vkft_use(g, x), .table = rotary.table, .position = position,
                              .T = x->rows, .H = x->cols / D, .D = D, .R = rotary.dim, .direction = direction};
     uint64_t pairs = (uint64_t)args.T * args.H * (args.R / 2);
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_rope, &args, sizeof args, pairs, 1, 1, 6.0 * (double)pairs);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_rope, &args, sizeof args, pairs, 1, 6.0 * (double)pairs);
 }
 
 static void rope_backward(vkft_graph *g, const vkft_op *op)
@@ -68,7 +68,7 @@ static void gated_backward(vkft_graph *g, const vkft_op *op)
         .dh = vkft_use(g, dh), .gate = vkft_use(g, gate), .up = vkft_use(g, up),
         .dgate = vkft_use(g, gate), .dup = vkft_use(g, up), .n = dh->rows * dh->cols, .activation = op->size[0],
     };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, 1, 12.0 * args.n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
     gate->grad = gate; /* a tensor of this op alone: its value is no longer needed */
     up->grad = up;
 }
@@ -79,7 +79,7 @@ vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vk
     h->needs_grad = gate->needs_grad || up->needs_grad;
     struct gated_args args = {
         .gate = vkft_use(g, gate), .up = vkft_use(g, up), .h = vkft_use(g, h), .n = gate->rows * gate->cols, .activation = f};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, 1, 6.0 * args.n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, 6.0 * args.n);
     vkft_tape_push(g, (vkft_op){.backward = gated_backward, .in = {gate, up}, .out = h, .size = {f}});
     return h;
 }
@@ -89,7 +89,7 @@ static void activation_backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
     struct activation_args args = {.x = vkft_use(g, x), .dy = vkft_use(g, dy), .y = vkft_use(g, x), .n = dy->rows * dy->cols,
                                    .activation = op->size[0]};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation_backward, &args, sizeof args, args.n, 1, 1, 12.0 * args.n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
     x->grad = x;
 }
 
@@ -98,7 +98,7 @@ vkft_tensor *vkft_op_activation(vkft_graph *g, vkft_tensor *x, vkft_activation f
     vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
     y->needs_grad = x->needs_grad;
     struct activation_args args = {.x = vkft_use(g, x), .y = vkft_use(g, y), .n = x->rows * x->cols, .activation = f};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation, &args, sizeof args, args.n, 1, 1, 6.0 * args.n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation, &args, sizeof args, args.n, 1, 6.0 * args.n);
     vkft_tape_push(g, (vkft_op){.backward = activation_backward, .in = {x}, .out = y, .size = {f}});
     return y;
 }
@@ -107,7 +107,7 @@ vkft_tensor *vkft_op_activation(vkft_graph *g, vkft_tensor *x, vkft_activation f
 static void launch_add(vkft_graph *g, const vkft_tensor *a, const vkft_tensor *b, const vkft_tensor *y)
 {
     struct add_args args = {.a = vkft_use(g, a), .b = vkft_use(g, b), .y = vkft_use(g, y), .n = y->rows * y->cols};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_add, &args, sizeof args, args.n, 1, 1, args.n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_add, &args, sizeof args, args.n, 1, args.n);
 }
 
 void vkft_grad_pass(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy)
@@ -148,7 +148,7 @@ static void launch_rows(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *sr
 {
     struct rows_args args = {
         .src = vkft_use(g, src), .index = index, .dst = vkft_use(g, dst), .rows = rows, .C = src->cols};
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, rows), 1, 1, (double)rows * src->cols);
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, rows), 1, (double)rows * src->cols);
 }
 
 static void gather_backward(vkft_graph *g, const vkft_op *op)
@@ -157,7 +157,7 @@ static void gather_backward(vkft_graph *g, const vkft_op *op)
     bool add;
     vkft_tensor *dsrc = vkft_grad(g, src, &add);
     struct fill_args args = {.y = vkft_use(g, dsrc), .n = dsrc->rows * dsrc->cols, .value = 0.0f};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_fill, &args, sizeof args, args.n, 1, 1, args.n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_fill, &args, sizeof args, args.n, 1, args.n);
     launch_rows(g, VKFT_KERNEL_scatter_rows, op->out->grad, op->address[0], dsrc, op->out->rows);
 }
 

@@ -19,7 +19,7 @@ static void route_backward(vkft_graph *g, const vkft_op *op)
     struct router_args args = {.logits = vkft_use(g, logits), .weight = vkft_use(g, weight), .chosen = vkft_use(g, chosen),
                                .dweight = vkft_use(g, weight->grad), .dlogits = vkft_use(g, dlogits), .T = logits->rows, .E = logits->cols,
                                .k = weight->cols, .normalize = op->size[0]};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_router_backward, &args, sizeof args, args.T, 1, 1, 20.0 * args.T * args.E);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_router_backward, &args, sizeof args, args.T, 1, 20.0 * args.T * args.E);
 }
 
 /* Fills token, assignment, row and group from chosen. */
@@ -33,7 +33,7 @@ static void sort_assignments(vkft_graph *g, const vkft_routing *r)
                                     .token = vkft_use(g, r->token), .assignment = vkft_use(g, r->assignment), .row = vkft_use(g, r->row),
                                     .A = A, .E = r->experts, .k = r->per_token, .slices = slices};
         uint64_t threads = pass == 1 ? r->experts : (uint64_t)slices * r->experts;
-        vkft_launch(g->mm.cmds, kernels[pass], &args, sizeof args, threads, 1, 1, (double)A * r->experts);
+        vkft_launch(g->mm.cmds, kernels[pass], &args, sizeof args, threads, 1, (double)A * r->experts);
     }
 }
 
@@ -48,7 +48,7 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
     r.weight->needs_grad = logits->needs_grad;
     struct router_args args = {.logits = vkft_use(g, logits), .weight = vkft_use(g, r.weight), .chosen = vkft_use(g, r.chosen), .T = T,
                                .E = logits->cols, .k = per_token, .normalize = normalized};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_router, &args, sizeof args, T, 1, 1, (double)T * args.E * (10.0 + 2.0 * per_token));
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_router, &args, sizeof args, T, 1, (double)T * args.E * (10.0 + 2.0 * per_token));
     sort_assignments(g, &r);
     vkft_tape_push(g, (vkft_op){.backward = route_backward, .in = {logits}, .out = r.weight, .saved = r.chosen, .size = {normalized}});
     return r;
@@ -58,7 +58,7 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
 static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *token, const vkft_tensor *dst)
 {
     struct rows_args args = {.src = vkft_use(g, src), .index = vkft_use(g, token), .dst = vkft_use(g, dst), .rows = dst->rows, .C = dst->cols};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_gather_rows, dst->rows), 1, 1,
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_gather_rows, dst->rows), 1,
                 (double)dst->rows * dst->cols);
 }
 
@@ -67,7 +67,7 @@ static void sum_rows(vkft_graph *g, const vkft_tensor *x, const vkft_tensor *row
 {
     struct sum_rows_args args = {.x = vkft_use(g, x), .row = vkft_use(g, row), .r = r ? vkft_use(g, r) : 0, .y = vkft_use(g, y), .T = y->rows,
                                  .C = y->cols, .k = row->cols, .add = r != NULL};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_sum_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_sum_rows, args.T), 1, 1,
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_sum_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_sum_rows, args.T), 1,
                 (double)args.T * args.C * (args.k + 1.0));
 }
 
@@ -117,7 +117,7 @@ static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *g
         .gate = vkft_use(g, gate), .up = vkft_use(g, up), .weight = vkft_use(g, weight), .assignment = vkft_use(g, assignment),
         .h = h ? vkft_use(g, h) : 0, .dh = dh ? vkft_use(g, dh) : 0, .dweight = dh && dweight ? vkft_use(g, dweight) : 0, .F = gate->cols,
         .activation = activation, .with_weight = dweight != NULL};
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, gate->rows), 1, 1, (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, gate->rows), 1, (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
 }
 
 static void expert_gated_backward(vkft_graph *g, const vkft_op *op)

@@ -31,7 +31,7 @@ void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkf
         .x = vkft_use(g, x), .y = vkft_use(g, y), .step = g->step, .n = n, .p = lora->dropout,
         .seed_low = (uint32_t)g->seed, .seed_high = (uint32_t)(g->seed >> 32), .layer = lora->layer, .add = add,
     };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1, 1, 12.0 * n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1, 12.0 * n);
 }
 
 bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora)
@@ -101,7 +101,7 @@ static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *re
     struct bias_rows_args args = {.b = l->bias, .r = residual ? vkft_use(g, residual) : 0, .y = vkft_use(g, y), .T = y->rows, .C = y->cols,
                                   .add = residual != NULL, .scale = scale};
     uint32_t n = y->rows * y->cols;
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 1, 2.0 * n);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 2.0 * n);
 }
 
 vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l, vkft_linear_call call)

@@ -37,7 +37,7 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
             .softcap = head->softcap,
         };
         uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_cross_entropy) : 0;
-        vkft_launch(g->mm.cmds, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows * width, 1, 1, 10.0 * rows * V);
+        vkft_launch(g->mm.cmds, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows * width, 1, 10.0 * rows * V);
         if (backward && head->w.grad)
             vkft_matmul_tn(&g->mm, V, C, rows, address, V, vkft_use(g, x) + offset, head->w.grad, head->w.grad, head->scale);
         if (backward) {
@@ -53,6 +53,6 @@ void vkft_op_logits(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64
     vkft_matmul_nt(&g->mm, x->rows, vkft_use(g, x), head->w.cols, &head->w, 0, logits, V, head->scale);
     if (head->softcap > 0) {
         struct softcap_args args = {.x = logits, .n = x->rows * V, .cap = head->softcap};
-        vkft_launch(g->mm.cmds, VKFT_KERNEL_softcap, &args, sizeof args, args.n, 1, 1, 10.0 * args.n);
+        vkft_launch(g->mm.cmds, VKFT_KERNEL_softcap, &args, sizeof args, args.n, 1, 10.0 * args.n);
     }
 }

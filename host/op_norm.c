@@ -9,7 +9,7 @@
 static void launch(vkft_graph *g, vkft_kernel kernel, const void *args, uint32_t size, uint32_t rows, double flops)
 {
     uint64_t threads = g->mm.cmds ? (uint64_t)rows * vkft_kernel_width(g->mm.dev, kernel) : 0;
-    vkft_launch(g->mm.cmds, kernel, args, size, threads, 1, 1, flops);
+    vkft_launch(g->mm.cmds, kernel, args, size, threads, 1, flops);
 }
 
 /* Gradients of gain and bias. Each row's mean and scale come first, so that a column's sum needs no other column. */
@@ -29,7 +29,7 @@ static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft
     launch(g, VKFT_KERNEL_norm_stats, &first, sizeof first, rows, 4.0 * rows * C);
     struct norm_gain_backward_args args = {.dy = vkft_use(g, dy), .x = vkft_use(g, x), .stats = vkft_use(g, stats), .dg = norm->dgain,
                                            .T = rows, .C = C};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 1, 3.0 * rows * C);
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 3.0 * rows * C);
 }
 
 static void norm_backward(vkft_graph *g, const vkft_op *op)

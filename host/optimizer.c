@@ -11,11 +11,11 @@ static void record(vkft_optimizer *opt)
     for (uint32_t i = 0; i < opt->parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
         struct sum_args squares = {.x = part->g.address, .y = opt->partial.address, .n = part->n, .parts = VKFT_OPTIMIZER_PARTS, .add = i > 0};
-        vkft_launch(cmds, VKFT_KERNEL_sum_squares, &squares, sizeof squares, VKFT_OPTIMIZER_PARTS * width, 1, 1, 2.0 * part->n);
+        vkft_launch(cmds, VKFT_KERNEL_sum_squares, &squares, sizeof squares, VKFT_OPTIMIZER_PARTS * width, 1, 2.0 * part->n);
     }
     struct clip_args clip = {.partial = opt->partial.address, .step = opt->step.address, .n = VKFT_OPTIMIZER_PARTS,
                              .max_norm = (float)opt->adamw.max_grad_norm};
-    vkft_launch(cmds, VKFT_KERNEL_clip, &clip, sizeof clip, vkft_kernel_width(opt->dev, VKFT_KERNEL_clip), 1, 1,
+    vkft_launch(cmds, VKFT_KERNEL_clip, &clip, sizeof clip, vkft_kernel_width(opt->dev, VKFT_KERNEL_clip), 1,
                 VKFT_OPTIMIZER_PARTS);
     for (uint32_t i = 0; i < opt->parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
@@ -24,9 +24,9 @@ static void record(vkft_optimizer *opt)
             .n = part->n, .decayed = part->decayed, .beta1 = (float)opt->adamw.beta1, .beta2 = (float)opt->adamw.beta2,
             .epsilon = (float)opt->adamw.epsilon, .weight_decay = (float)opt->adamw.weight_decay,
         };
-        vkft_launch(cmds, VKFT_KERNEL_adamw, &adamw, sizeof adamw, part->n, 1, 1, 16.0 * part->n);
+        vkft_launch(cmds, VKFT_KERNEL_adamw, &adamw, sizeof adamw, part->n, 1, 16.0 * part->n);
         struct fill_args clear = {.y = part->g.address, .n = part->n, .value = 0.0f};
-        vkft_launch(cmds, VKFT_KERNEL_fill, &clear, sizeof clear, part->n, 1, 1, part->n);
+        vkft_launch(cmds, VKFT_KERNEL_fill, &clear, sizeof clear, part->n, 1, part->n);
     }
 }
 

@@ -12,10 +12,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "args.h"
 #include "cut.h"
 #include "runtime_private.h"
 
 #define TARGET_MS (VKFT_SUBMISSION_MAX_MS / 2)
+#define LEAST_GROUPS 65535u       /* along an axis, which Vulkan guarantees */
 #define LAUNCH_MS 0.005           /* of a launch that does almost nothing */
 #define SLOW_CPU_NS_PER_FLOP 1.0  /* assumed before anything was measured */
 #define SLOW_GPU_NS_PER_FLOP 0.02
@@ -23,7 +25,7 @@
 typedef struct launch {
     vkft_kernel kernel;
     uint32_t args_bytes;
-    uint32_t groups[3];
+    uint32_t groups[2]; /* along x and y */
     bool independent;
     double flops;
     uint8_t args[128];
@@ -129,22 +131,22 @@ static bool grow(vkft_commands *cmds)
 }
 
 void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
-                 uint32_t threads_y, uint32_t threads_z, double flops)
+                 uint32_t threads_y, double flops)
 {
-    if (!cmds || cmds->error.kind || threads_x == 0 || threads_y == 0 || threads_z == 0)
+    if (!cmds || cmds->error.kind || threads_x == 0 || threads_y == 0)
         return;
     assert(args_bytes == vkft_kernel_args_bytes(kernel));
     uint32_t width = vkft_kernel_width(cmds->dev, kernel);
     uint64_t groups = (threads_x + width - 1) / width;
-    if (groups > UINT32_MAX) {
-        vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu workgroups; the limit is 2^32", vkft_kernel_name(kernel),
-                  (unsigned long long)groups);
+    if (groups > (uint64_t)WORKGROUP_ROW * LEAST_GROUPS || threads_y > LEAST_GROUPS) {
+        vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu x %u workgroups; the limit is %llu x %u", vkft_kernel_name(kernel),
+                  (unsigned long long)groups, threads_y, (unsigned long long)WORKGROUP_ROW * LEAST_GROUPS, LEAST_GROUPS);
         return;
     }
     if (!vkft_kernel_pipeline(cmds->dev, kernel, &cmds->error) || !grow(cmds))
         return;
     launch *l = &cmds->launches[cmds->count++];
-    *l = (launch){.kernel = kernel, .args_bytes = args_bytes, .groups = {(uint32_t)groups, threads_y, threads_z},
+    *l = (launch){.kernel = kernel, .args_bytes = args_bytes, .groups = {(uint32_t)groups, threads_y},
                   .independent = cmds->next_independent, .flops = flops};
     memcpy(l->args, args, args_bytes);
     cmds->next_independent = false;
@@ -180,9 +182,9 @@ static bool make_cut(vkft_commands *cmds, vkft_err *err)
     }
     for (uint32_t i = 0; i < cmds->count; i++) {
         const launch *l = &cmds->launches[i];
-        cmds->estimates[i] = (vkft_cut_launch){{l->groups[0], l->groups[1], l->groups[2]}, expected_ms(cmds, l)};
+        cmds->estimates[i] = (vkft_cut_launch){{l->groups[0], l->groups[1]}, expected_ms(cmds, l)};
     }
-    return vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, TARGET_MS, cmds->dev->max_groups) ||
+    return vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, TARGET_MS, WORKGROUP_ROW) ||
            vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
 }
 
@@ -237,7 +239,7 @@ static void encode_piece(vkft_commands *cmds, VkCommandBuffer cmd, uint32_t inde
         vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index);
     vk->CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, dev->kernels[l->kernel].pipeline);
     vk->CmdPushConstants(cmd, dev->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, l->args_bytes, l->args);
-    vk->CmdDispatchBase(cmd, piece->base[0], piece->base[1], piece->base[2], piece->count[0], piece->count[1], piece->count[2]);
+    vk->CmdDispatchBase(cmd, piece->base[0] % WORKGROUP_ROW, piece->base[1], piece->base[0] / WORKGROUP_ROW, piece->count[0], piece->count[1], 1);
     if (cmds->profile)
         vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index + 1);
 }
@@ -310,7 +312,7 @@ static double piece_ms(vkft_commands *cmds, const vkft_piece *piece)
 {
     const launch *l = &cmds->launches[piece->launch];
     double share = 1;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         share *= (double)piece->count[i] / l->groups[i];
     return share * expected_ms(cmds, l);
 }

@@ -1,4 +1,4 @@
-/* Greedy cutting: launches fill a submission up to the target; a launch above it is cut along its longest dimension. */
+/* Greedy cutting: launches fill a submission up to the target; a launch above it is cut along its longer dimension. */
 #include "cut.h"
 
 #include <math.h>
@@ -19,38 +19,29 @@ static bool push(vkft_cut *cut, vkft_piece piece)
     return true;
 }
 
-static uint32_t longest(const uint32_t groups[3])
+/* Workgroups of one piece along the axis, of which the launch has `groups`. */
+static uint32_t piece_length(double time_ms, uint32_t groups, double target_ms)
 {
-    uint32_t axis = 0;
-    for (uint32_t i = 1; i < 3; i++)
-        if (groups[i] > groups[axis])
-            axis = i;
-    return axis;
+    double parts = ceil(time_ms / target_ms);
+    return parts >= groups ? 1 : (uint32_t)ceil(groups / fmax(parts, 1.0));
 }
 
-/* Workgroups of one piece along the axis. */
-static uint32_t piece_length(const vkft_cut_launch *launch, uint32_t axis, double target_ms, uint32_t max_groups)
-{
-    uint32_t groups = launch->groups[axis];
-    double parts = ceil(launch->time_ms / target_ms);
-    uint32_t length = parts >= groups ? 1 : (uint32_t)ceil(groups / fmax(parts, 1.0));
-    return length < max_groups ? length : max_groups;
-}
-
-bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t count, double target_ms,
-                   const uint32_t max_groups[3])
+bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row)
 {
     double filled = 0;
     cut->count = cut->submissions = 0;
     for (uint32_t i = 0; i < count; i++) {
         const vkft_cut_launch *launch = &launches[i];
-        uint32_t axis = longest(launch->groups), groups = launch->groups[axis];
-        uint32_t length = piece_length(launch, axis, target_ms, max_groups[axis]);
+        uint32_t axis = launch->groups[0] <= row && launch->groups[0] < launch->groups[1], groups = launch->groups[axis];
+        uint32_t most = piece_length(launch->time_ms, groups, target_ms), length;
         for (uint32_t base = 0; base < groups; base += length) {
-            vkft_piece piece = {.launch = i, .count = {launch->groups[0], launch->groups[1], launch->groups[2]}, .first = base == 0};
+            length = groups - base < most ? groups - base : most;
+            if (axis == 0 && length > row - base % row)
+                length = row - base % row;
+            vkft_piece piece = {.launch = i, .count = {launch->groups[0], launch->groups[1]}, .first = base == 0};
             piece.base[axis] = base;
-            piece.count[axis] = groups - base < length ? groups - base : length;
-            double time_ms = launch->time_ms * piece.count[axis] / groups;
+            piece.count[axis] = length;
+            double time_ms = launch->time_ms * length / groups;
             piece.new_submission = cut->count == 0 || filled + time_ms > target_ms;
             filled = (piece.new_submission ? 0 : filled) + time_ms;
             if (!push(cut, piece))

@@ -6,14 +6,14 @@
 #include <stdint.h>
 
 typedef struct vkft_cut_launch {
-    uint32_t groups[3];
+    uint32_t groups[2]; /* along x and y */
     double time_ms; /* expected */
 } vkft_cut_launch;
 
-/* A part of a launch: the workgroups [base, base + count) in each dimension. */
+/* A part of a launch: the workgroups [base, base + count) along x and y. */
 typedef struct vkft_piece {
     uint32_t launch;
-    uint32_t base[3], count[3];
+    uint32_t base[2], count[2];
     bool first;          /* the launch's first piece: a barrier may have to stand before it */
     bool new_submission; /* a submission begins here */
 } vkft_piece;
@@ -24,10 +24,9 @@ typedef struct vkft_cut {
     uint32_t submissions;
 } vkft_cut;
 
-/* Fills cut (reusing its memory): no submission is expected to last longer than target_ms unless it is a single workgroup row, and no piece
- * has more workgroups than max_groups. False: out of memory. */
-bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t count, double target_ms,
-                   const uint32_t max_groups[3]);
+/* Fills cut (reusing its memory): no submission is expected to last longer than target_ms unless it is a single workgroup row, and along x no piece
+ * crosses a multiple of `row`. False: out of memory. */
+bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row);
 void vkft_cut_free(vkft_cut *cut);
 
 #endif

@@ -367,9 +367,6 @@ static bool open_device(vkft_device *dev, const char *selector, vkft_err *err)
         VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
         vk->GetPhysicalDeviceMemoryProperties2(dev->physical, &memory);
         dev->memory = memory.memoryProperties;
-        VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
-        vk->GetPhysicalDeviceProperties2(dev->physical, &properties);
-        memcpy(dev->max_groups, properties.properties.limits.maxComputeWorkGroupCount, sizeof dev->max_groups);
         ok = find_queue(dev, err) && create_device(dev, c, err) && vkft_kernels_init(dev, err);
     }
     free(candidates);

@@ -29,7 +29,6 @@ struct vkft_device {
     VkDevice handle;
     VkQueue queue;
     uint32_t queue_family;
-    uint32_t max_groups[3];
     bool subgroup_size_control;
     bool memory_budget;
     VkPhysicalDeviceMemoryProperties memory;

@@ -10,7 +10,7 @@ ARGS(activation_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.n)
         return;
 #ifdef BACKWARD

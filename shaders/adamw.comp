@@ -9,7 +9,7 @@ ARGS(adamw_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.n)
         return;
     float lr = args.step.v[STEP_LR];

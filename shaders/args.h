@@ -8,6 +8,8 @@
 #ifndef VKFT_ARGS_H
 #define VKFT_ARGS_H
 
+#define WORKGROUP_ROW 32768 /* workgroups along x before a launch goes on along z, see common.glsl */
+
 #ifdef VKFT_GLSL
 #define ADDR(T) T##_ref
 #else

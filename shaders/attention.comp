@@ -11,7 +11,7 @@ ARGS(attention_args)
 
 void main()
 {
-    uint t = gl_GlobalInvocationID.x, h = gl_WorkGroupID.y, g = h / (args.Hq / args.Hk);
+    uint t = INVOCATION, h = gl_WorkGroupID.y, g = h / (args.Hq / args.Hk);
     bool live = t < args.T;
     uvec2 range = live ? uvec2(args.range.v[2 * t], args.range.v[2 * t + 1]) : uvec2(0);
     uvec2 span = walk(range);

@@ -12,7 +12,7 @@ ARGS(attention_backward_args)
 void main()
 {
     uint h = gl_WorkGroupID.y, g = h / (args.Hq / args.Hk);
-    int distance = int(gl_WorkGroupID.x) + 1 - int(args.span);
+    int distance = int(WORKGROUP) + 1 - int(args.span);
     float sum = 0.0;
     for (uint t = gl_LocalInvocationID.x; t < args.T; t += WIDTH) {
         int s = int(t + args.first) + distance;
@@ -29,5 +29,5 @@ void main()
     }
     sum = subgroupAdd(sum);
     if (gl_LocalInvocationID.x == 0)
-        args.dq.v[gl_WorkGroupID.x * args.Hq + h] = sum;
+        args.dq.v[WORKGROUP * args.Hq + h] = sum;
 }

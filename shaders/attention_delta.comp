@@ -8,7 +8,7 @@ ARGS(attention_delta_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.T * args.Hq)
         return;
     float sum = 0.0;

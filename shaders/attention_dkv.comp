@@ -11,7 +11,7 @@ ARGS(attention_backward_args)
 
 void main()
 {
-    uint s = gl_GlobalInvocationID.x, g = gl_WorkGroupID.y, heads = args.Hq / args.Hk;
+    uint s = INVOCATION, g = gl_WorkGroupID.y, heads = args.Hq / args.Hk;
     bool live = s < args.S;
     uint row = (min(s, args.S - 1) * args.Hk + g) * HEAD;
     uvec2 range = live ? uvec2(args.range.v[2 * s], args.range.v[2 * s + 1]) : uvec2(0);

@@ -10,7 +10,7 @@ ARGS(attention_backward_args)
 
 void main()
 {
-    uint t = gl_GlobalInvocationID.x, h = gl_WorkGroupID.y, g = h / (args.Hq / args.Hk);
+    uint t = INVOCATION, h = gl_WorkGroupID.y, g = h / (args.Hq / args.Hk);
     bool live = t < args.T;
     uint row = min(t, args.T - 1) * args.Hq + h;
     uvec2 range = live ? uvec2(args.range.v[2 * t], args.range.v[2 * t + 1]) : uvec2(0);

@@ -7,7 +7,7 @@ ARGS(bias_rows_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.T * args.C)
         return;
     float b = args.scale * args.b.v[i % args.C];

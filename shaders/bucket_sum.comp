@@ -8,7 +8,7 @@ ARGS(bucket_sum_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.buckets * args.H)
         return;
     float sum = 0.0;

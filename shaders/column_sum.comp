@@ -9,7 +9,7 @@ ARGS(column_sum_args)
 
 void main()
 {
-    uint c = gl_GlobalInvocationID.x;
+    uint c = INVOCATION;
     if (c >= args.C)
         return;
     float sum = 0.0;

@@ -7,7 +7,7 @@ ARGS(copy_columns_args)
 
 void main()
 {
-    uint at = gl_GlobalInvocationID.x;
+    uint at = INVOCATION;
     if (at >= args.T * args.n)
         return;
     uint t = at / args.n, i = at % args.n, run = i / args.run, within = i % args.run;

@@ -26,7 +26,7 @@ float capped(float logit)
 
 void main()
 {
-    uint i = gl_WorkGroupID.x, first = i * args.V;
+    uint i = WORKGROUP, first = i * args.V;
     uint target = args.target.v[i];
     float picked = capped(args.logits.v[first + target]);
 

@@ -21,10 +21,10 @@ uvec4 philox(uvec4 counter, uvec2 key)
 
 void main()
 {
-    uint first = 4 * gl_GlobalInvocationID.x;
+    uint first = 4 * INVOCATION;
     if (first >= args.n)
         return;
-    uvec4 words = philox(uvec4(gl_GlobalInvocationID.x, args.layer, floatBitsToUint(args.step.v[STEP_MICRO_STEP]), 0),
+    uvec4 words = philox(uvec4(INVOCATION, args.layer, floatBitsToUint(args.step.v[STEP_MICRO_STEP]), 0),
                          uvec2(args.seed_low, args.seed_high));
     uint threshold = uint(args.p * 4294967296.0);
     float scale = 1.0 / (1.0 - args.p);

@@ -10,7 +10,7 @@ ARGS(embedding_args)
 
 void main()
 {
-    uint t = gl_WorkGroupID.x, first = (args.ids.v[t] + args.offset) * args.C;
+    uint t = WORKGROUP, first = (args.ids.v[t] + args.offset) * args.C;
     for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH) {
         float y = args.scale * weight(args.table, first + c);
         args.y.v[t * args.C + c] = args.add != 0 ? args.y.v[t * args.C + c] + y : y;

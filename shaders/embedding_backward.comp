@@ -10,7 +10,7 @@ ARGS(embedding_backward_args)
 
 void main()
 {
-    uint c = gl_GlobalInvocationID.x;
+    uint c = INVOCATION;
     if (c >= args.C)
         return;
     for (uint first = 0; first < args.T; first += ROWS)

@@ -12,8 +12,8 @@ ARGS(expert_gated_args)
 
 void main()
 {
-    uint row = gl_WorkGroupID.x * args.F;
-    float weight = args.weight.v[args.assignment.v[gl_WorkGroupID.x]];
+    uint row = WORKGROUP * args.F;
+    float weight = args.weight.v[args.assignment.v[WORKGROUP]];
     for (uint c = gl_LocalInvocationID.x; c < args.F; c += WIDTH)
         args.h.v[row + c] = weight * activate(args.activation, args.gate.v[row + c]) * args.up.v[row + c];
 }

@@ -10,7 +10,7 @@ ARGS(expert_gated_args)
 
 void main()
 {
-    uint row = gl_WorkGroupID.x * args.F, assignment = args.assignment.v[gl_WorkGroupID.x];
+    uint row = WORKGROUP * args.F, assignment = args.assignment.v[WORKGROUP];
     float weight = args.weight.v[assignment], sum = 0.0;
     for (uint c = gl_LocalInvocationID.x; c < args.F; c += WIDTH) {
         float gate = args.gate.v[row + c], up = args.up.v[row + c], dh = args.dh.v[row + c];

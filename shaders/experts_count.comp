@@ -7,7 +7,7 @@ ARGS(experts_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.slices * args.E)
         return;
     uint e = i % args.E, first = i / args.E * EXPERT_SLICE, end = min(first + EXPERT_SLICE, args.A), count = 0;

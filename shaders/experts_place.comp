@@ -8,7 +8,7 @@ ARGS(experts_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.slices * args.E)
         return;
     uint e = i % args.E, s = i / args.E, totals = args.slices * args.E, first = 0, tile = 0;

@@ -7,7 +7,7 @@ ARGS(experts_args)
 
 void main()
 {
-    uint e = gl_GlobalInvocationID.x;
+    uint e = INVOCATION;
     if (e >= args.E)
         return;
     uint sum = 0;

@@ -7,7 +7,7 @@ ARGS(fill_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i < args.n)
         args.y.v[i] = args.value;
 }

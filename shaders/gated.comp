@@ -9,7 +9,7 @@ ARGS(gated_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.n)
         return;
     args.h.v[i] = activate(args.activation, args.gate.v[i]) * args.up.v[i];

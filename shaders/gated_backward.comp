@@ -10,7 +10,7 @@ ARGS(gated_backward_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.n)
         return;
     float gate = args.gate.v[i], up = args.up.v[i], dh = args.dh.v[i];

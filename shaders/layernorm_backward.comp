@@ -8,7 +8,7 @@ ARGS(layernorm_backward_args)
 
 void main()
 {
-    uint row = gl_WorkGroupID.x * args.C;
+    uint row = WORKGROUP * args.C;
     float sum = 0.0, squares = 0.0, slope = 0.0, product = 0.0;
     for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH)
         sum += args.x.v[row + c];

@@ -23,7 +23,7 @@ ARGS(matmul_args)
 void main()
 {
     const uint tile = 8 * WIDTH;
-    uvec2 t = tile_of(gl_WorkGroupID.x, row_tiles(), (args.N + tile - 1) / tile);
+    uvec2 t = tile_of(WORKGROUP, row_tiles(), (args.N + tile - 1) / tile);
     uint row, end, column = t.y * tile + 8 * gl_LocalInvocationID.x;
     if (!rows_of(t.x, row, end) || column >= args.N)
         return;

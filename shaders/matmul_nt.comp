@@ -23,7 +23,7 @@ ARGS(matmul_args)
 
 void main()
 {
-    uvec2 t = tile_of(gl_WorkGroupID.x, row_tiles(), (args.N + WIDTH - 1) / WIDTH);
+    uvec2 t = tile_of(WORKGROUP, row_tiles(), (args.N + WIDTH - 1) / WIDTH);
     uint row, end, column = t.y * WIDTH + gl_LocalInvocationID.x;
     if (!rows_of(t.x, row, end))
         return;

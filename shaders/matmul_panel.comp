@@ -24,7 +24,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Pa
 void main()
 {
     const uint tile = COLUMNS * WIDTH;
-    uvec2 t = tile_of(gl_WorkGroupID.x, row_tiles(), (args.N + tile - 1) / tile);
+    uvec2 t = tile_of(WORKGROUP, row_tiles(), (args.N + tile - 1) / tile);
     uint row, end, column = t.y * tile + gl_LocalInvocationID.x;
     uint steps = args.K / 8;
     if (!rows_of(t.x, row, end))

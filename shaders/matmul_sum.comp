@@ -10,7 +10,7 @@ ARGS(matmul_sum_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i >= args.n)
         return;
     float sum = 0.0;

@@ -24,7 +24,7 @@ ARGS(matmul_tn_args)
 void main()
 {
     const uint tile = COLUMNS * WIDTH;
-    uvec2 t = tile_of(gl_WorkGroupID.x, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
+    uvec2 t = tile_of(WORKGROUP, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
     uint row = t.x * ROWS, column = t.y * tile + gl_LocalInvocationID.x;
 #ifdef GROUPED
     const uint g = gl_WorkGroupID.y;

@@ -10,7 +10,7 @@ ARGS(norm_gain_backward_args)
 
 void main()
 {
-    uint c = gl_GlobalInvocationID.x;
+    uint c = INVOCATION;
     if (c >= args.C)
         return;
     float sum = 0.0;

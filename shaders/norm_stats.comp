@@ -8,7 +8,7 @@ ARGS(norm_stats_args)
 
 void main()
 {
-    uint row = gl_WorkGroupID.x * args.C;
+    uint row = WORKGROUP * args.C;
     float sum = 0.0, squares = 0.0;
     for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH)
         sum += args.x.v[row + c];
@@ -19,7 +19,7 @@ void main()
     }
     float s = 1.0 / sqrt(subgroupAdd(squares) / float(args.C) + args.eps);
     if (gl_LocalInvocationID.x == 0) {
-        args.stats.v[2 * gl_WorkGroupID.x] = mean;
-        args.stats.v[2 * gl_WorkGroupID.x + 1] = s;
+        args.stats.v[2 * WORKGROUP] = mean;
+        args.stats.v[2 * WORKGROUP + 1] = s;
     }
 }

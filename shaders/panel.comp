@@ -44,7 +44,7 @@ void main()
     Panel_ref P = Panel_ref(uvec2(args.P));
 #endif
     bool aligned = args.cols % 8 == 0;
-    uint id = gl_GlobalInvocationID.x;
+    uint id = INVOCATION;
     float w[8];
 #ifdef TRANSPOSED
     uint runs = (args.k + 7) / 8, n = id / runs, k8 = id % runs;

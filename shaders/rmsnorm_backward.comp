@@ -8,7 +8,7 @@ ARGS(rmsnorm_backward_args)
 
 void main()
 {
-    uint row = gl_WorkGroupID.x * args.C;
+    uint row = WORKGROUP * args.C;
     float squares = 0.0, product = 0.0;
     for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH) {
         float x = args.x.v[row + c];

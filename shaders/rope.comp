@@ -8,7 +8,7 @@ ARGS(rope_args)
 
 void main()
 {
-    uint half_size = args.R / 2, pair = gl_GlobalInvocationID.x;
+    uint half_size = args.R / 2, pair = INVOCATION;
     if (pair >= args.T * args.H * half_size)
         return;
     uint i = pair % half_size, head = pair / half_size; /* head: t * H + h */

@@ -13,7 +13,7 @@ ARGS(router_args)
 
 void main()
 {
-    uint t = gl_GlobalInvocationID.x;
+    uint t = INVOCATION;
     if (t >= args.T)
         return;
     uint row = t * args.E, chosen = t * args.k;

@@ -8,7 +8,7 @@ ARGS(rows_args)
 
 void main()
 {
-    uint i = gl_WorkGroupID.x;
+    uint i = WORKGROUP;
 #ifdef GATHER
     uint from = args.index.v[i] * args.C, to = i * args.C;
 #else

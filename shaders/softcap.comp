@@ -8,7 +8,7 @@ ARGS(softcap_args)
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
+    uint i = INVOCATION;
     if (i < args.n)
         args.x.v[i] = softcapped(args.x.v[i], args.cap);
 }

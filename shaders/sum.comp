@@ -11,7 +11,7 @@ ARGS(sum_args)
 
 void main()
 {
-    uint w = gl_WorkGroupID.x, slice = (args.n + args.parts - 1) / args.parts;
+    uint w = WORKGROUP, slice = (args.n + args.parts - 1) / args.parts;
     uint first = min(w * slice, args.n), end = min(first + slice, args.n);
     float sum = 0.0;
     for (uint at = first; at < end; at += RUN * WIDTH) {

@@ -8,7 +8,7 @@ ARGS(sum_rows_args)
 
 void main()
 {
-    uint t = gl_WorkGroupID.x;
+    uint t = WORKGROUP;
     for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH) {
         float sum = 0.0;
         for (uint j = 0; j < args.k; j++)

@@ -17,27 +17,25 @@
 #include "program.h"
 #include "random.h"
 
-/* Every workgroup of every launch lies in exactly one piece, in order, and submissions keep to the target. */
-static void check_cut(const vkft_cut_launch *launches, uint32_t count, double target_ms, const uint32_t max_groups[3])
+/* Every workgroup of every launch lies in exactly one piece, in order, no piece crosses the end of a row, and submissions keep to the target. */
+static void check_cut(const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row)
 {
     vkft_cut cut = {0};
-    assert_true(vkft_cut_make(&cut, launches, count, target_ms, max_groups));
+    assert_true(vkft_cut_make(&cut, launches, count, target_ms, row));
     double submission_ms = 0;
     uint32_t submissions = 0, next = 0, pieces_of_submission = 0;
     for (uint32_t i = 0; i < count; i++) {
         const vkft_cut_launch *l = &launches[i];
-        uint64_t covered = 0, all = (uint64_t)l->groups[0] * l->groups[1] * l->groups[2], end = 0;
+        uint64_t covered = 0, all = (uint64_t)l->groups[0] * l->groups[1], end = 0;
         for (bool first = true; next < cut.count && cut.pieces[next].launch == i; next++, first = false) {
             const vkft_piece *p = &cut.pieces[next];
-            uint64_t groups = (uint64_t)p->count[0] * p->count[1] * p->count[2];
-            uint64_t begin = ((uint64_t)p->base[2] * l->groups[1] + p->base[1]) * l->groups[0] + p->base[0];
+            uint64_t groups = (uint64_t)p->count[0] * p->count[1], begin = (uint64_t)p->base[1] * l->groups[0] + p->base[0];
             assert_true(first || begin > end - 1); /* behind the piece before it */
             end = begin + 1;
             assert_int_equal(p->first, first);
-            for (int axis = 0; axis < 3; axis++) {
-                assert_true(p->count[axis] > 0 && p->count[axis] <= max_groups[axis]);
-                assert_true(p->base[axis] + p->count[axis] <= l->groups[axis]);
-            }
+            for (int axis = 0; axis < 2; axis++)
+                assert_true(p->count[axis] > 0 && p->base[axis] + p->count[axis] <= l->groups[axis]);
+            assert_int_equal(p->base[0] / row, (p->base[0] + p->count[0] - 1) / row);
             if (p->new_submission) {
                 submissions++;
                 submission_ms = 0;
@@ -58,23 +56,45 @@ static void check_cut(const vkft_cut_launch *launches, uint32_t count, double ta
 static void test_cut(void **state)
 {
     (void)state;
-    static const uint32_t limits[3] = {65535, 65535, 65535}, small[3] = {7, 65535, 65535};
     static const vkft_cut_launch fixed[] = {
-        {{1, 1, 1}, 0.01}, {{100, 3, 2}, 40}, {{100000, 1, 1}, 5}, {{3, 5000, 1}, 990}, {{1, 1, 1}, 1e6}, {{2, 1, 300}, 251},
+        {{1, 1}, 0.01}, {{100, 3}, 40}, {{100000, 1}, 5}, {{3, 5000}, 990}, {{1, 1}, 1e6}, {{2, 300}, 251}, {{70000, 70001}, 2},
     };
-    check_cut(fixed, 6, 250, limits);
-    check_cut(fixed, 6, 0.001, limits);
-    check_cut(fixed, 1, 250, small);
-    check_cut(fixed, 0, 250, limits);
+    check_cut(fixed, 7, 250, WORKGROUP_ROW);
+    check_cut(fixed, 6, 0.001, WORKGROUP_ROW);
+    check_cut(fixed, 3, 250, 7);
+    check_cut(fixed, 0, 250, WORKGROUP_ROW);
     for (uint64_t seed = 0; seed < 200; seed++) {
         vkft_cut_launch random[40];
         uint32_t count = (uint32_t)(40 * vkft_random_uniform(seed, 0, 0));
         for (uint32_t i = 0; i < count; i++) {
-            random[i] = (vkft_cut_launch){{1 + (uint32_t)(2000 * vkft_random_uniform(seed, 1, i)), 1 + (uint32_t)(6 * vkft_random_uniform(seed, 2, i)),
-                                           1 + (uint32_t)(3 * vkft_random_uniform(seed, 3, i))}, 300 * vkft_random_uniform(seed, 4, i)};
+            random[i] = (vkft_cut_launch){{1 + (uint32_t)(2000 * vkft_random_uniform(seed, 1, i)), 1 + (uint32_t)(6 * vkft_random_uniform(seed, 2, i))},
+                                          300 * vkft_random_uniform(seed, 3, i)};
         }
-        check_cut(random, count, 50, limits);
+        check_cut(random, count, 50, 700);
     }
+}
+
+/* More workgroups than a device need count along x: an element each, at the borders of the rows and behind the last. */
+static void test_wide_launch(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    uint32_t width = vkft_kernel_width(f->dev, VKFT_KERNEL_fill), n = (2 * WORKGROUP_ROW + 5) * width + 1;
+    float *got = malloc((n + 3) * sizeof *got);
+    vkft_guarded b = vkft_guarded_floats(f, NULL, n);
+    struct fill_args fill = {.y = b.address, .n = n, .value = 3};
+    struct add_args add = {.a = b.address, .b = b.address, .y = b.address, .n = n};
+    vkft_commands_reset(f->cmds);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, n, 1, n);
+    vkft_launch(f->cmds, VKFT_KERNEL_add, &add, sizeof add, n, 1, n);
+    expect_ok(vkft_commands_run(f->cmds, &err));
+    vkft_guarded_read(f, &b, got);
+    for (uint32_t i = 0; i < n; i++)
+        if (got[i] != 6)
+            fail_msg("element %u of %u is %g, expected 6", i, n, (double)got[i]);
+    vkft_commands_reset(f->cmds);
+    vkft_guarded_free(f, &b);
+    free(got);
 }
 
 /* A launch that is expected to take minutes is cut into many submissions, and gives what a single one gives. */
@@ -90,8 +110,8 @@ static void test_long_launch(void **state)
     struct add_args again = {.a = by.address, .b = by.address, .y = by.address, .n = n};
     for (int run = 0; run < 3; run++) { /* the rates that were measured cut the second run again */
         vkft_commands_reset(f->cmds);
-        vkft_launch(f->cmds, VKFT_KERNEL_add, &twice, sizeof twice, n, 1, 1, 1e11);
-        vkft_launch(f->cmds, VKFT_KERNEL_add, &again, sizeof again, n, 1, 1, 1e11);
+        vkft_launch(f->cmds, VKFT_KERNEL_add, &twice, sizeof twice, n, 1, 1e11);
+        vkft_launch(f->cmds, VKFT_KERNEL_add, &again, sizeof again, n, 1, 1e11);
         expect_ok(vkft_commands_run(f->cmds, &err));
         if (run == 0)
             assert_true(vkft_commands_stats(f->cmds).submissions > 1);
@@ -113,14 +133,14 @@ static void test_recording_error(void **state)
     vkft_guarded b = vkft_guarded_floats(f, zero, 4);
     struct fill_args fill = {.y = b.address, .n = 4, .value = 1};
     vkft_commands_reset(f->cmds);
-    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, UINT64_MAX / 2, 1, 1, 1);
-    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 4, 1, 1, 1);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, UINT64_MAX / 2, 1, 1);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 4, 1, 1);
     expect_failure(vkft_commands_run(f->cmds, &err), "workgroups");
     expect_failure(vkft_commands_run(f->cmds, &err), "fill");
     vkft_guarded_read(f, &b, got);
     assert_memory_equal(got, zero, sizeof zero);
     vkft_commands_reset(f->cmds);
-    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 4, 1, 1, 1);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 4, 1, 1);
     expect_ok(vkft_commands_run(f->cmds, &err));
     vkft_guarded_read(f, &b, got);
     assert_true(got[0] == 1 && got[3] == 1);
@@ -268,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_wide_launch),
         cmocka_unit_test(test_long_launch),
         cmocka_unit_test(test_recording_error),
         cmocka_unit_test(test_staging),

@@ -93,7 +93,7 @@ void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const voi
 {
     vkft_err err;
     vkft_commands_reset(f->cmds);
-    vkft_launch(f->cmds, kernel, args, args_bytes, threads_x, threads_y, 1, 1e3 * (double)threads_x * threads_y);
+    vkft_launch(f->cmds, kernel, args, args_bytes, threads_x, threads_y, 1e3 * (double)threads_x * threads_y);
     if (!vkft_commands_run(f->cmds, &err))
         fail_msg("%s", err.message);
 }
