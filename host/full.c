@@ -15,17 +15,12 @@ static uint64_t elements(const struct vkft_model_slot *slot)
     return (uint64_t)slot->rows * slot->cols;
 }
 
-static uint64_t padded(const struct vkft_model_slot *slot)
-{
-    return (elements(slot) + PAD - 1) / PAD * PAD;
-}
-
 static bool decays(const struct vkft_model_slot *slot)
 {
     return slot->weight != NULL; /* a table of biases counts as a bias */
 }
 
-bool vkft_full_layout(vkft_full_set *set, vkft_model *model, vkft_err *err)
+bool vkft_full_layout(vkft_full_set *set, vkft_model *model, uint64_t most, vkft_err *err)
 {
     *set = (vkft_full_set){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
     if (!set->offset)
@@ -35,12 +30,11 @@ bool vkft_full_layout(vkft_full_set *set, vkft_model *model, vkft_err *err)
             const struct vkft_model_slot *slot = &model->slots[i];
             if (decays(slot) != (pass == 0))
                 continue;
-            set->offset[i] = set->floats;
-            set->floats += padded(slot);
+            set->offset[i] = vkft_flat_append(&set->layout, (elements(slot) + PAD - 1) / PAD * PAD, most);
             set->parameters += elements(slot);
         }
         if (pass == 0)
-            set->decayed = set->floats;
+            set->decayed = vkft_flat_length(&set->layout);
     }
     return true;
 }
@@ -49,14 +43,6 @@ void vkft_full_free(vkft_full_set *set)
 {
     free(set->offset);
     *set = (vkft_full_set){0};
-}
-
-void vkft_full_cut(const vkft_full_set *set, uint64_t most, vkft_flat *layout)
-{
-    for (int pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < set->model->slot_count; i++)
-            if (decays(&set->model->slots[i]) == (pass == 0))
-                vkft_flat_append(layout, padded(&set->model->slots[i]), most);
 }
 
 void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const vkft_flat *gradients)
@@ -78,7 +64,7 @@ void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const
 
 bool vkft_full_init(const vkft_full_set *set, const vkft_model_file *file, float *flat, vkft_err *err)
 {
-    memset(flat, 0, set->floats * sizeof *flat);
+    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
     for (uint32_t i = 0; i < set->model->slot_count; i++) {
         const vkft_model_tensor *tensor = vkft_model_file_find(file, set->model->slots[i].name);
         if (!vkft_model_file_verify(file, tensor, err))
@@ -174,7 +160,7 @@ bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_mod
 
 static bool read_weights(const vkft_full_set *set, const vkft_tensor_file *file, float *flat, vkft_err *err)
 {
-    memset(flat, 0, set->floats * sizeof *flat);
+    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
     for (uint32_t i = 0; i < set->model->slot_count; i++) {
         const struct vkft_model_slot *slot = &set->model->slots[i];
         const vkft_file_tensor *t = vkft_tensor_file_find(file, slot->name);

@@ -12,15 +12,15 @@
 typedef struct vkft_full_set {
     vkft_model *model; /* NULL: not in use */
     uint64_t *offset;  /* of each tensor, in floats */
-    uint64_t floats, decayed;
+    vkft_flat layout;  /* without addresses */
+    uint64_t decayed;  /* floats with weight decay: the first ones */
     uint64_t parameters; /* without padding */
 } vkft_full_set;
 
-bool vkft_full_layout(vkft_full_set *set, vkft_model *model, vkft_err *err);
+/* most: floats of a buffer, VKFT_FLAT_FLOATS but in tests. */
+bool vkft_full_layout(vkft_full_set *set, vkft_model *model, uint64_t most, vkft_err *err);
 void vkft_full_free(vkft_full_set *set);
 
-/* Cuts the flat space between tensors into parts of at most `most` floats where that is possible. layout: empty before. */
-void vkft_full_cut(const vkft_full_set *set, uint64_t most, vkft_flat *layout);
 /* Points the model at its tensors and their gradients. */
 void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const vkft_flat *gradients);
 

@@ -182,9 +182,10 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     gen->candidates = malloc(V * sizeof *gen->candidates);
     if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    uint64_t adapter = r->trained.lora.floats * sizeof(float), tables = vkft_model_table_bytes(&r->model, longest);
+    uint64_t adapter = vkft_trained_floats(&r->trained) * sizeof(float), tables = vkft_model_table_bytes(&r->model, longest);
     vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
     if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
+        !vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype, longest, false, err) ||
         !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
         !vkft_buffer_new(r->dev, V * sizeof(float), VKFT_MEMORY_HOST, "logits", &gen->logits, err) ||
         (tables && !vkft_buffer_new(r->dev, tables, VKFT_MEMORY_HOST, "position tables", &gen->tables, err)) ||
@@ -194,8 +195,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
                      !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
-    vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype, longest);
-    const vkft_flat placed = vkft_flat_whole(r->trained.lora.floats, gen->parameters.address);
+    const vkft_flat placed = vkft_flat_whole(vkft_trained_floats(&r->trained), gen->parameters.address);
     vkft_lora_bind(&r->trained.lora, &placed, NULL);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
@@ -363,8 +363,7 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     vkft_train_observer quiet = {0};
     *result = (vkft_generate_result){0};
     vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
-                                 .compute_dtype = options->compute_dtype,
-                                 .double_quant = options->double_quant};
+                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype};
     if (!vkft_runner_open(&gen.runner, &source, &quiet, err))
         return false;
     bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&

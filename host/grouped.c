@@ -23,6 +23,9 @@ static const vkft_kernel panel_nt[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_pane
 static const vkft_kernel panel_nn[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_panel_nn_f32, VKFT_KERNEL_grouped_panel_nn_f16,
                                                         VKFT_KERNEL_grouped_panel_nn_bf16, VKFT_KERNEL_grouped_panel_nn_nf4,
                                                         VKFT_KERNEL_grouped_panel_nn_fp4};
+static const vkft_kernel panel_product[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel,
+                                                             VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel_4bit,
+                                                             VKFT_KERNEL_grouped_matmul_panel_4bit};
 
 void vkft_grouped_setup(vkft_device *dev, vkft_dtype operands)
 {
@@ -31,8 +34,7 @@ void vkft_grouped_setup(vkft_device *dev, vkft_dtype operands)
     vkft_tile_specialize_types(dev, nn, s.grouped_nn, operands);
     vkft_tile_specialize_types(dev, panel_nt, s.decode, operands);
     vkft_tile_specialize_types(dev, panel_nn, s.decode, operands);
-    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_matmul_panel, s.panel, VKFT_F32);
-    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_matmul_panel_4bit, s.panel, operands);
+    vkft_tile_specialize_types(dev, panel_product, s.panel, operands);
     vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, s.grouped_tn, VKFT_F32);
 }
 
@@ -109,8 +111,7 @@ static void multiply_panels(const product *p, const portion *part, const vkft_ma
         .add = p->add || part->k, .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(part->columns, tile_columns);
-    vkft_kernel kernel = vkft_dtype_is_4bit(p->w->dtype) ? VKFT_KERNEL_grouped_matmul_panel_4bit : VKFT_KERNEL_grouped_matmul_panel;
-    vkft_launch(p->ctx->cmds, kernel, &args, sizeof args, workgroups * s->panel.width, 1,
+    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->panel.width, 1,
                 flops_of(p, part->columns, part->depth) * part->groups / p->grouping->groups);
 }
 

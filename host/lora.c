@@ -46,9 +46,8 @@ static void add_module(vkft_lora_set *set, const vkft_module *module)
     uint64_t a = (uint64_t)set->r * linear->w.cols, b = (uint64_t)set->r * linear->w.rows;
     snprintf(m->name, sizeof m->name, "%s", module->name);
     m->linear = linear;
-    m->a = set->floats;
-    m->b = m->a + padded(a);
-    set->floats = m->b + padded(b);
+    m->a = vkft_flat_append(&set->layout, padded(a), VKFT_FLAT_FLOATS);
+    m->b = vkft_flat_append(&set->layout, padded(b), VKFT_FLAT_FLOATS);
     set->parameters += a + b;
 }
 
@@ -235,16 +234,6 @@ void vkft_lora_free(vkft_lora_set *set)
     memset(set, 0, sizeof *set);
 }
 
-void vkft_lora_cut(const vkft_lora_set *set, uint64_t most, vkft_flat *layout)
-{
-    for (uint32_t i = 0; i < set->count; i++) {
-        const vkft_lora_module *m = &set->modules[i];
-        uint64_t end = i + 1 < set->count ? set->modules[i + 1].a : set->floats;
-        vkft_flat_append(layout, m->b - m->a, most);
-        vkft_flat_append(layout, end - m->b, most);
-    }
-}
-
 void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const vkft_flat *gradients)
 {
     for (uint32_t i = 0; i < set->count; i++) {
@@ -259,7 +248,7 @@ void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const
 
 void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat)
 {
-    memset(flat, 0, set->floats * sizeof *flat);
+    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_lora_module *m = &set->modules[i];
         uint64_t n = (uint64_t)set->r * m->linear->w.cols;
@@ -272,7 +261,7 @@ void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat)
 bool vkft_lora_import(const vkft_lora_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err)
 {
     key_index keys;
-    memset(flat, 0, set->floats * sizeof *flat);
+    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
     if (!index_keys(adapter, &keys))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the adapter");
     for (uint32_t i = 0; i < set->count; i++) {

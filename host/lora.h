@@ -23,7 +23,7 @@ typedef struct vkft_lora_set {
     bool use_rslora;
     vkft_lora_module *modules;
     uint32_t count;
-    uint64_t floats;     /* length of the flat buffer */
+    vkft_flat layout;    /* without addresses */
     uint64_t parameters; /* without padding */
 } vkft_lora_set;
 
@@ -35,8 +35,6 @@ bool vkft_lora_choose(vkft_lora_set *set, const vkft_model *model, const char *t
 bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vkft_adapter *adapter, vkft_err *err);
 void vkft_lora_free(vkft_lora_set *set);
 
-/* Cuts the flat space between matrices into parts of at most `most` floats where that is possible. layout: empty before. */
-void vkft_lora_cut(const vkft_lora_set *set, uint64_t most, vkft_flat *layout);
 /* Points the model's linear layers at their parameters and gradients (NULL for inference). */
 void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const vkft_flat *gradients);
 

@@ -28,6 +28,8 @@ static const vkft_kernel panel_nt[] = {VKFT_KERNEL_panel_nt_f32, VKFT_KERNEL_pan
                                        VKFT_KERNEL_panel_nt_fp4};
 static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_panel_nn_f16, VKFT_KERNEL_panel_nn_bf16, VKFT_KERNEL_panel_nn_nf4,
                                        VKFT_KERNEL_panel_nn_fp4};
+static const vkft_kernel panel_product[] = {VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel,
+                                            VKFT_KERNEL_matmul_panel_4bit, VKFT_KERNEL_matmul_panel_4bit};
 
 uint32_t vkft_weight_type(vkft_dtype dtype)
 {
@@ -42,8 +44,7 @@ void vkft_matmul_setup(vkft_device *dev, vkft_dtype operands)
     vkft_tile_specialize_types(dev, few_nn, s.few, operands);
     vkft_tile_specialize_types(dev, panel_nt, s.decode, operands);
     vkft_tile_specialize_types(dev, panel_nn, s.decode, operands);
-    vkft_tile_specialize(dev, VKFT_KERNEL_matmul_panel, s.panel, VKFT_F32);
-    vkft_tile_specialize(dev, VKFT_KERNEL_matmul_panel_4bit, s.panel, operands);
+    vkft_tile_specialize_types(dev, panel_product, s.panel, operands);
     vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn, s.tn, VKFT_F32);
 }
 
@@ -101,8 +102,7 @@ static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32
         .ldx = p->ldx, .ldy = p->ldy, .add = R != 0, .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)ceil_div(p->M, s->panel.rows) * ceil_div(columns, s->panel.columns * s->panel.width);
-    vkft_kernel kernel = vkft_dtype_is_4bit(p->w->dtype) ? VKFT_KERNEL_matmul_panel_4bit : VKFT_KERNEL_matmul_panel;
-    vkft_launch(p->ctx->cmds, kernel, &args, sizeof args, workgroups * s->panel.width, 1,
+    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->panel.width, 1,
                 2.0 * p->M * columns * depth);
 }
 

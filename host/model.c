@@ -332,16 +332,18 @@ bool vkft_model_is_4bit(const vkft_model *model)
     return false;
 }
 
-uint32_t vkft_model_walked_heads(const vkft_model *model, bool training)
-{
-    return training ? model->config.num_heads / model->config.num_kv_heads : 1;
-}
-
-void vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t longest_walk)
+bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions, bool training, vkft_err *err)
 {
     const vkft_config *c = &model->config;
+    const vkft_device_info *info = vkft_device_get_info(dev);
+    /* attention_dkv goes through all query heads of a key head, one behind the other; the forward pass through one. */
+    uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1, most = VKFT_SOFTWARE_TURNS / heads * VKFT_ATTENTION_BLOCK;
+    if (info->type == VKFT_DEVICE_CPU && positions > most)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower --max-seq-length, or use a GPU",
+                         info->name, most, positions);
     vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim, .softcap = c->attention_softcap > 0, .relative = c->relative_buckets > 0,
-                                              .longest_walk = longest_walk, .operands = operands});
+                                              .longest_walk = (uint64_t)positions * heads, .operands = operands});
+    return true;
 }
 
 void vkft_model_free(vkft_model *model)

@@ -77,10 +77,9 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
 /* Whether a linear layer has 4-bit weights. */
 bool vkft_model_is_4bit(const vkft_model *model);
 
-/* How many heads an invocation of an attention kernel goes through: attention_dkv all query heads of a key head. */
-uint32_t vkft_model_walked_heads(const vkft_model *model, bool training);
-/* Builds the device's kernels for this model, products with 4-bit weights for operands of this type (F32 or BF16). longest_walk: see ops.h. */
-void vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t longest_walk);
+/* Prepares the device's kernels for this model and samples of at most `positions` tokens, products with 4-bit weights for operands of this type (F32 or
+ * BF16). Error: samples too long for the loops of a software device. */
+bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions, bool training, vkft_err *err);
 
 /* Allocates the buffers and uploads all tensors, verifying their checksums. progress may be NULL; returning false stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#define BUFFER_BYTES (1ull << 30) /* weights are packed into buffers of about this size; drivers cap single ones at 2 to 4 GB */
-
 /* Fills one buffer after another: the slots from `first` on that fit, at least one. Returns the number after the last. */
 static uint32_t next_group(const vkft_model *model, uint32_t first, uint64_t limit, uint64_t *bytes)
 {
@@ -61,7 +59,7 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
     if (model->trained)
         return true;
     uint64_t limit = vkft_device_get_info(dev)->max_allocation_bytes;
-    limit = limit < BUFFER_BYTES ? limit : BUFFER_BYTES;
+    limit = limit < VKFT_BUFFER_BYTES ? limit : VKFT_BUFFER_BYTES;
     model->buffers = calloc(model->slot_count, sizeof *model->buffers);
     if (!model->buffers)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading the model");

@@ -18,7 +18,7 @@
 typedef struct vkft_ops_constants {
     uint32_t head_dim;
     bool softcap, relative; /* attention caps scores, adds biases to them */
-    uint32_t longest_walk;  /* most rows that an invocation of an attention kernel goes through */
+    uint64_t longest_walk;  /* most rows that an invocation of an attention kernel goes through */
     vkft_dtype operands;    /* of products with 4-bit weights, see vkft_matmul_setup */
 } vkft_ops_constants;
 

@@ -15,15 +15,14 @@ typedef struct vkft_adamw {
 /* A part of the flat space: parameters, gradients, first and second moments, n floats each. */
 typedef struct vkft_optimizer_part {
     vkft_buffer p, g, m, v;
-    uint64_t first;
     uint32_t n, decayed; /* weight decay is for the first `decayed` */
 } vkft_optimizer_part;
 
 typedef struct vkft_optimizer {
     vkft_device *dev;
     vkft_adamw adamw;
+    vkft_flat parameters, gradients; /* where they are */
     vkft_optimizer_part part[VKFT_FLAT_PARTS];
-    uint32_t parts;
     vkft_buffer partial; /* sums of squared gradients */
     vkft_buffer step;    /* host memory, struct step_state */
     vkft_commands *update;
@@ -35,9 +34,6 @@ typedef struct vkft_optimizer {
  * gradients are zero. */
 bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed, const vkft_adamw *adamw, vkft_err *err);
 void vkft_optimizer_free(vkft_optimizer *opt);
-
-/* Where parameters and gradients are. */
-void vkft_optimizer_places(const vkft_optimizer *opt, vkft_flat *parameters, vkft_flat *gradients);
 
 static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer *opt)
 {

@@ -54,8 +54,7 @@ static bool on_progress(void *context, uint64_t done, uint64_t total)
 static bool check_compute_dtype(const vkft_runner *runner, vkft_err *err)
 {
     return runner->compute_dtype == VKFT_F32 || vkft_model_is_4bit(&runner->model) ||
-           vkft_fail(err, VKFT_ERR_INPUT, "--compute-dtype %s is for products with 4-bit weights, and the model is to have none; give --quant nf4, or fp32 as its value",
-                     runner->compute_dtype == VKFT_BF16 ? "bf16" : vkft_dtype_name(runner->compute_dtype));
+           vkft_fail(err, VKFT_ERR_INPUT, "--compute-dtype bf16 is for products with 4-bit weights, and the model is to have none; give --quant nf4, or --compute-dtype fp32");
 }
 
 bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
@@ -100,7 +99,7 @@ bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat,
         return false;
     bool ok = vkft_lora_choose_from(&runner->trained.lora, &runner->model, &adapter, err);
     if (ok) {
-        *flat = malloc((runner->trained.lora.floats + 1) * sizeof **flat);
+        *flat = malloc((vkft_trained_floats(&runner->trained) + 1) * sizeof **flat);
         ok = *flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
     }
     ok = ok && vkft_lora_import(&runner->trained.lora, &adapter, *flat, err);
@@ -181,15 +180,6 @@ static bool check_fits(const vkft_runner *runner, vkft_err *err)
     return true;
 }
 
-/* The longest loop of a software device is that of attention. */
-static bool check_turns(const vkft_runner *runner, vkft_err *err)
-{
-    uint32_t heads = vkft_model_walked_heads(&runner->model, runner->training), most = VKFT_SOFTWARE_TURNS / heads * VKFT_ATTENTION_BLOCK;
-    return vkft_device_get_info(runner->dev)->type != VKFT_DEVICE_CPU || runner->limits.positions <= most ||
-           vkft_fail(err, VKFT_ERR_INPUT, "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower --max-seq-length, or use a GPU",
-                     vkft_device_get_info(runner->dev)->name, most, runner->limits.positions);
-}
-
 /* Writes the position tables again when a scaling that follows the length calls for others. */
 static void prepare_tables(vkft_runner *runner, uint32_t length)
 {
@@ -205,13 +195,11 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
     vkft_device *dev = runner->dev;
     uint64_t bytes = runner->plan.bytes[VKFT_ITEM_PARAMETERS];
     if (runner->training) {
-        const vkft_flat layout = vkft_trained_layout(&runner->trained, runner->part_floats ? runner->part_floats : VKFT_FLAT_FLOATS);
-        if (!vkft_optimizer_init(&runner->optimizer, dev, &layout, vkft_trained_decayed(&runner->trained), adamw, err) ||
+        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trained_layout(&runner->trained), vkft_trained_decayed(&runner->trained), adamw,
+                                 err) ||
             !vkft_optimizer_set(&runner->optimizer, parameters, NULL, NULL, err))
             return false;
-        vkft_flat placed, gradients;
-        vkft_optimizer_places(&runner->optimizer, &placed, &gradients);
-        vkft_trained_bind(&runner->trained, &placed, &gradients);
+        vkft_trained_bind(&runner->trained, &runner->optimizer.parameters, &runner->optimizer.gradients);
         runner->train.graph.step = runner->eval.graph.step = runner->optimizer.step.address;
         return true;
     }
@@ -246,12 +234,11 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
 {
     const vkft_memory_plan *plan = &runner->plan;
     progress p = {observer, "loading"};
-    if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err) || !check_turns(runner, err))
+    if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err))
         return false;
     vkft_device *dev = runner->dev;
-    uint32_t walk = runner->limits.positions * vkft_model_walked_heads(&runner->model, runner->training);
-    vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype, walk);
-    if (!vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
+    if (!vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype, runner->limits.positions, runner->training, err) ||
+        !vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
         !start_parameters(runner, adamw, parameters, err) || !vkft_model_write_expert_tables(&runner->model, dev, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||
         (plan->bytes[VKFT_ITEM_SCRATCH] &&

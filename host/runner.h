@@ -70,7 +70,6 @@ typedef struct vkft_runner {
     vkft_pass train, eval;
     uint64_t runs;
     bool profile;
-    uint64_t part_floats; /* most trained parameters in a buffer; 0: VKFT_FLAT_FLOATS */
 } vkft_runner;
 
 typedef struct vkft_runner_source {

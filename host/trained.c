@@ -1,29 +1,24 @@
 /* Adapters or all weights: which of the two is at hand. */
 #include "trained.h"
 
+const vkft_flat *vkft_trained_layout(const vkft_trained *t)
+{
+    return t->full.model ? &t->full.layout : &t->lora.layout;
+}
+
 uint64_t vkft_trained_floats(const vkft_trained *t)
 {
-    return t->full.model ? t->full.floats : t->lora.floats;
+    return vkft_flat_length(vkft_trained_layout(t));
 }
 
 uint64_t vkft_trained_decayed(const vkft_trained *t)
 {
-    return t->full.model ? t->full.decayed : t->lora.floats;
+    return t->full.model ? t->full.decayed : vkft_trained_floats(t);
 }
 
 uint64_t vkft_trained_parameters(const vkft_trained *t)
 {
     return t->full.model ? t->full.parameters : t->lora.parameters;
-}
-
-vkft_flat vkft_trained_layout(const vkft_trained *t, uint64_t most)
-{
-    vkft_flat layout = {0};
-    if (t->full.model)
-        vkft_full_cut(&t->full, most, &layout);
-    else
-        vkft_lora_cut(&t->lora, most, &layout);
-    return layout;
 }
 
 void vkft_trained_bind(const vkft_trained *t, const vkft_flat *parameters, const vkft_flat *gradients)
@@ -60,7 +55,7 @@ bool vkft_trained_read(const vkft_trained *t, const char *dir, float *flat, vkft
     vkft_adapter adapter = {0};
     vkft_lora_set stored = {0};
     bool ok = vkft_adapter_read(dir, &adapter, err) && vkft_lora_choose_from(&stored, t->lora.model, &adapter, err);
-    if (ok && (stored.floats != t->lora.floats || stored.count != t->lora.count))
+    if (ok && (vkft_flat_length(&stored.layout) != vkft_trained_floats(t) || stored.count != t->lora.count))
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the adapter there has other modules than --lora-target-modules", dir);
     ok = ok && vkft_lora_import(&t->lora, &adapter, flat, err);
     vkft_lora_free(&stored);

@@ -13,8 +13,7 @@ typedef struct vkft_trained {
 uint64_t vkft_trained_floats(const vkft_trained *trained);
 uint64_t vkft_trained_decayed(const vkft_trained *trained);    /* of them, those with weight decay: the first ones */
 uint64_t vkft_trained_parameters(const vkft_trained *trained); /* of them, those that are not padding */
-/* How the flat space is cut into parts of at most `most` floats where that is possible. */
-vkft_flat vkft_trained_layout(const vkft_trained *trained, uint64_t most);
+const vkft_flat *vkft_trained_layout(const vkft_trained *trained); /* without addresses */
 /* Points the model at its parameters and gradients; gradients NULL: there are none. */
 void vkft_trained_bind(const vkft_trained *trained, const vkft_flat *parameters, const vkft_flat *gradients);
 void vkft_trained_free(vkft_trained *trained);

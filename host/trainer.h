@@ -20,7 +20,7 @@ typedef struct vkft_trainer {
     uint32_t *order;        /* of the epoch in order_epoch */
     uint64_t order_epoch;
 
-    float *flat, *flat_m, *flat_v; /* host copies for saving and loading, f32 [lora.floats] */
+    float *flat, *flat_m, *flat_v; /* host copies for saving and loading, f32 [vkft_trained_floats] */
     vkft_run_directory run;
     vkft_run_state state;
     cJSON *fingerprint;

@@ -114,7 +114,7 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
     bool full = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
     if (full && o->init_adapter)
         return vkft_fail(err, VKFT_ERR_INPUT, "--init-adapter continues an adapter, and --fine-tune-type full trains none");
-    bool ok = full ? vkft_full_layout(&r->trained.full, &r->model, err) : choose_adapter(t, &init, err);
+    bool ok = full ? vkft_full_layout(&r->trained.full, &r->model, VKFT_FLAT_FLOATS, err) : choose_adapter(t, &init, err);
     uint64_t floats = vkft_trained_floats(&r->trained);
     if (ok && !o->dry_run) {
         t->flat = malloc(3 * floats * sizeof *t->flat);

@@ -2,8 +2,8 @@
  * invocations of a workgroup take neighbouring rows and walk over the same rows of the other side together, BLOCK at a time, so that
  * every load there is uniform. The walk goes over the union of the rows' ranges; what lies outside a row's own range is masked.
  *
- * HEAD is the head size, a specialization constant, so that the arrays stay in registers. BLOCK: one row at a time is least code, which on a software device
- * is least time too; on a GPU the products of some rows overlap. SOFTCAP is 1 where scores are soft-capped, RELATIVE where biases by
+ * HEAD is the head size, a specialization constant, so that the arrays stay in registers. BLOCK: one row at a time is least code, and on a software device
+ * costs no time; on a GPU the products of some rows should overlap. SOFTCAP is 1 where scores are soft-capped, RELATIVE where biases by
  * distance are added to them.
  */
 layout(constant_id = 1) const uint HEAD = 64;

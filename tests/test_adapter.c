@@ -289,18 +289,45 @@ static void mixture_of_experts(void **state)
         }
         expect_ok(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err));
         assert_int_equal(set.count, cases[i].count);
-        float *flat = malloc(set.floats * sizeof *flat), *again = malloc(set.floats * sizeof *again);
+        float *flat = malloc(vkft_flat_length(&set.layout) * sizeof *flat), *again = malloc(vkft_flat_length(&set.layout) * sizeof *again);
         vkft_lora_init(&set, 1, flat);
         expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
         expect_ok(vkft_lora_choose_from(&back, &model, &adapter, &err));
-        assert_int_equal(back.floats, set.floats);
+        assert_int_equal(vkft_flat_length(&back.layout), vkft_flat_length(&set.layout));
         expect_ok(vkft_lora_import(&back, &adapter, again, &err));
-        assert_memory_equal(again, flat, set.floats * sizeof *flat);
+        assert_memory_equal(again, flat, vkft_flat_length(&set.layout) * sizeof *flat);
         free(flat), free(again);
         vkft_adapter_free(&adapter);
         vkft_lora_free(&set);
         vkft_lora_free(&back);
     }
+    vkft_model_free(&model);
+}
+
+/* Short names would select modules of the vision tower too. */
+static void inside_a_multimodal_model(void **state)
+{
+    (void)state;
+    static const char config_text[] = "{\"model_type\":\"gemma3\",\"text_config\":{\"model_type\":\"gemma3_text\",\"hidden_size\":64,\"vocab_size\":64,"
+                                      "\"intermediate_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":4}}";
+    static const char base[] = "model.language_model.layers.";
+    vkft_config config;
+    vkft_model model;
+    vkft_lora_set set;
+    vkft_adapter adapter;
+    vkft_err err = {0};
+    expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_NF4, false, false, &err));
+    expect_ok(vkft_lora_choose(&set, &model, "all-linear", 4, 8, 0, &err));
+    float *flat = calloc(vkft_flat_length(&set.layout), sizeof *flat);
+    expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
+    uint32_t count = 0;
+    for (char **name = adapter.config.target_modules; *name; name++, count++)
+        assert_int_equal(strncmp(*name, base, sizeof base - 1), 0);
+    assert_int_equal(count, 2 * 7);
+    free(flat);
+    vkft_adapter_free(&adapter);
+    vkft_lora_free(&set);
     vkft_model_free(&model);
 }
 
@@ -345,7 +372,7 @@ static void real_adapter_through_a_model(void **state)
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_FP32, false, false, &err));
     expect_ok(vkft_lora_choose_from(&set, &model, &adapter, &err));
     assert_int_equal(set.count, 36);
-    float *flat = malloc(set.floats * sizeof *flat);
+    float *flat = malloc(vkft_flat_length(&set.layout) * sizeof *flat);
     assert_true(vkft_lora_import(&set, &adapter, flat, &err));
     expect_ok(vkft_lora_export(&set, flat, "gpt2", &back, &err));
     assert_true(back.config.fan_in_fan_out);
@@ -379,7 +406,7 @@ int main(void)
         cmocka_unit_test(round_trip),      cmocka_unit_test(config_as_peft_writes_it), cmocka_unit_test(settings_that_change_the_result),
         cmocka_unit_test(settings_that_do_not), cmocka_unit_test(wrong_tensors),       cmocka_unit_test(half_precision),
         cmocka_unit_test(missing_files),   cmocka_unit_test(real_adapter),
-        cmocka_unit_test(real_adapter_through_a_model), cmocka_unit_test(mixture_of_experts),
+        cmocka_unit_test(real_adapter_through_a_model), cmocka_unit_test(mixture_of_experts), cmocka_unit_test(inside_a_multimodal_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

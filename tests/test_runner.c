@@ -40,7 +40,7 @@ static void check_variant(const char *dir, variant v)
     vkft_runner_source source = {.model = dir, .quant = v.quant, .quant_given = true, .double_quant = true};
     expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, v.targets, 4, 8, 0, &err));
-    float *flat = calloc(runner.trained.lora.floats, sizeof *flat);
+    float *flat = calloc(vkft_trained_floats(&runner.trained), sizeof *flat);
     vkft_lora_init(&runner.trained.lora, 1, flat);
     vkft_batch_limits limits = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST};
     expect_ok(vkft_runner_plan(&runner, &limits, true, v.checkpointing, &err));
@@ -105,8 +105,7 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     vkft_train_observer quiet = {0};
     vkft_runner_source source = {.model = dir, .quant = VKFT_QUANT_FP32, .quant_given = true, .full = true};
     expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
-    runner.part_floats = part_floats;
-    expect_ok(vkft_full_layout(&runner.trained.full, &runner.model, &err));
+    expect_ok(vkft_full_layout(&runner.trained.full, &runner.model, part_floats, &err));
     *floats = vkft_trained_floats(&runner.trained);
     float *flat = malloc(*floats * sizeof *flat);
     expect_ok(vkft_full_init(&runner.trained.full, runner.file, flat, &err));
@@ -124,7 +123,7 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
         expect_ok(vkft_runner_train_batch(&runner, &batch, 1, 0.1, step, &loss, &err));
         expect_ok(vkft_optimizer_update(&runner.optimizer, 1e-2, step + 1, &norms[step], &err));
     }
-    *parts = runner.optimizer.parts;
+    *parts = runner.optimizer.parameters.parts;
     expect_ok(vkft_optimizer_get(&runner.optimizer, flat, NULL, NULL, &err));
     vkft_runner_close(&runner);
     return flat;
@@ -140,7 +139,7 @@ static void test_parameters_in_parts(void **state)
     double norms[3], norms_of_parts[3];
     uint32_t one, several, each;
     uint64_t floats;
-    float *whole = train_whole(dir, 0, norms, &one, &floats), *cut = train_whole(dir, 5000, norms_of_parts, &several, &floats);
+    float *whole = train_whole(dir, VKFT_FLAT_FLOATS, norms, &one, &floats), *cut = train_whole(dir, 5000, norms_of_parts, &several, &floats);
     assert_true(one == 1 && several > 3);
     assert_memory_equal(whole, cut, floats * sizeof *whole);
     for (uint32_t i = 0; i < 3; i++)
@@ -158,8 +157,9 @@ static void test_flat(void **state)
     (void)state;
     vkft_flat flat = {0};
     static const uint64_t tensors[] = {30, 60, 20, 500, 10, 90, 1};
-    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
-        vkft_flat_append(&flat, tensors[i], 100);
+    uint64_t offset = 0;
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; offset += tensors[i++])
+        assert_int_equal(vkft_flat_append(&flat, tensors[i], 100), offset);
     static const uint64_t first[] = {0, 90, 110, 610, 710, 711};
     assert_int_equal(flat.parts, 5);
     assert_memory_equal(flat.first, first, sizeof first);

@@ -39,6 +39,11 @@ void cli_json_number(cJSON *object, const char *name, double value);
 extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept */
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
+/* The row of a flag table for the options' compute_dtype. */
+#define CLI_COMPUTE_FLAG(AT)                                                                                                           \
+    {.kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE", .help = "operands of products with 4-bit weights; sums are fp32",   \
+     .choices = cli_compute_choices, AT(compute_dtype)}
+
 /* Rows of a flag table for the vkft_data_options that a command's options hold; AT(data.keys) must expand to the offset of that member. */
 #define CLI_DATA_FLAGS(AT)                                                                                                             \
     {.kind = FLAG_U32, .name = "max-seq-length", .value = "N", .help = "longer samples are cut, and counted", .range = AT_LEAST(2),     \

@@ -55,8 +55,7 @@ static const flag train_flags[] = {
     {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the frozen weights are kept", .choices = cli_quant_choices,
      AT(quant), GIVEN(quant_given)},
     {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
-    {.kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE", .help = "operands of products with 4-bit weights; sums are fp32",
-     .choices = cli_compute_choices, AT(compute_dtype)},
+    CLI_COMPUTE_FLAG(AT),
     {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
      .default_text = "the best one", AT(device)},
 
