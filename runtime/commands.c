@@ -4,7 +4,7 @@
  * submissions are short, and is corrected by what each submission took. A recording is cut again when its submissions turn out much
  * longer or much shorter than half of the limit.
  */
-#include "commands.h"
+#include "runtime/commands.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,9 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "args.h"
-#include "cut.h"
-#include "runtime_private.h"
+#include "shaders/core/args.h"
+#include "runtime/pacing.h"
+#include "runtime/runtime_private.h"
 
 #define TARGET_MS (VKFT_SUBMISSION_MAX_MS / 2)
 #define LEAST_GROUPS 65535u       /* along an axis, which Vulkan guarantees */

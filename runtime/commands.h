@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels.h"
+#include "runtime/kernels.h"
 
 #define VKFT_SUBMISSION_MAX_MS 500.0
 

@@ -1,5 +1,5 @@
 /* Listing, choosing and opening devices. */
-#include "device.h"
+#include "runtime/device.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include <unistd.h>
 #endif
 
-#include "instance.h"
-#include "runtime_private.h"
+#include "runtime/instance.h"
+#include "runtime/runtime_private.h"
 
 typedef struct candidate {
     VkPhysicalDevice physical;

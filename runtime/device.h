@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vkft_error.h"
+#include "runtime/base/error.h"
 
 typedef struct vkft_device vkft_device;
 

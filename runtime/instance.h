@@ -2,7 +2,7 @@
 #ifndef VKFT_INSTANCE_H
 #define VKFT_INSTANCE_H
 
-#include "runtime_private.h"
+#include "runtime/runtime_private.h"
 
 bool vkft_instance_open(vkft_instance *instance, vkft_err *err);
 void vkft_instance_close(vkft_instance *instance);

@@ -1,12 +1,12 @@
 /* The kernel table and its pipelines. */
-#include "kernels.h"
+#include "runtime/kernels.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
-#include "runtime_private.h"
+#include "shaders/core/args.h"
+#include "runtime/runtime_private.h"
 
 #define T0 VKFT_T0
 #define T1 VKFT_T1
@@ -19,14 +19,14 @@ static const struct kernel_row {
     vkft_tier tier;
 } rows[] = {
 #define KERNEL(name, source, args, needs, defines) {#name, sizeof(struct args), needs},
-#include "kernels.def"
+#include "shaders/kernels.def"
 #undef KERNEL
 };
 
 /* What Vulkan guarantees for push constants. */
 #define KERNEL(name, source, args, needs, defines)                                                                     \
     static_assert(sizeof(struct args) <= 128, "the arguments of " #name " exceed 128 bytes");
-#include "kernels.def"
+#include "shaders/kernels.def"
 #undef KERNEL
 
 #include "kernel_code.inc"

@@ -10,11 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "device.h"
+#include "runtime/device.h"
 
 typedef enum vkft_kernel {
 #define KERNEL(name, source, args, needs, defines) VKFT_KERNEL_##name,
-#include "kernels.def"
+#include "shaders/kernels.def"
 #undef KERNEL
     VKFT_KERNEL_COUNT
 } vkft_kernel;

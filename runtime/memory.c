@@ -1,10 +1,10 @@
 /* Buffers and transfers. One vkAllocateMemory per buffer: vkft makes few and large ones. */
-#include "memory.h"
+#include "runtime/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime_private.h"
+#include "runtime/runtime_private.h"
 
 #define STAGING_BYTES (64ull << 20)
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "device.h"
+#include "runtime/device.h"
 
 typedef enum vkft_memory_kind {
     VKFT_MEMORY_DEVICE, /* fastest for the device; written and read through bounded staging unless unified */

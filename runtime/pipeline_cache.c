@@ -25,7 +25,7 @@
 #define replace_file(from, to) rename(from, to)
 #endif
 
-#include "runtime_private.h"
+#include "runtime/runtime_private.h"
 
 #define CACHE_LIMIT (256u << 20)
 

@@ -2,10 +2,10 @@
 #ifndef VKFT_RUNTIME_PRIVATE_H
 #define VKFT_RUNTIME_PRIVATE_H
 
-#include "device.h"
-#include "kernels.h"
-#include "memory.h"
-#include "vk.h"
+#include "runtime/device.h"
+#include "runtime/kernels.h"
+#include "runtime/memory.h"
+#include "runtime/vk.h"
 
 #define VKFT_MAX_CONSTANTS 8 /* width and seven of the kernel's own */
 

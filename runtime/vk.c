@@ -1,5 +1,5 @@
 /* Loading of the Vulkan loader and its functions. */
-#include "vk.h"
+#include "runtime/vk.h"
 
 #include <stdio.h>
 

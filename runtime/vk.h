@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "vkft_error.h"
+#include "runtime/base/error.h"
 
 #define VK_GLOBAL_FUNCTIONS(X)                                                                                         \
     X(CreateInstance) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties)                      \

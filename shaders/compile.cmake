@@ -13,12 +13,12 @@ endif()
 
 set(VKFT_SPIRV_DIR ${CMAKE_BINARY_DIR}/spirv)
 file(MAKE_DIRECTORY ${VKFT_SPIRV_DIR})
-file(GLOB VKFT_SHADER_HEADERS CONFIGURE_DEPENDS ${VKFT_SHADER_DIR}/*.glsl ${VKFT_SHADER_DIR}/args.h)
+file(GLOB_RECURSE VKFT_SHADER_HEADERS CONFIGURE_DEPENDS ${VKFT_SHADER_DIR}/*.glsl ${VKFT_SHADER_DIR}/*.h)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${VKFT_SHADER_DIR}/kernels.def)
 
 # A kernel above T1 needs extensions that an old glslc does not know; it is then left out, loudly. The others must compile.
 function(vkft_can_compile source flags result)
-  execute_process(COMMAND ${VKFT_COMPILE_SHADER} ${flags} -I ${VKFT_SHADER_DIR} ${source} -o ${VKFT_SPIRV_DIR}/probe.inc
+  execute_process(COMMAND ${VKFT_COMPILE_SHADER} ${flags} -I ${PROJECT_SOURCE_DIR} ${source} -o ${VKFT_SPIRV_DIR}/probe.inc
     RESULT_VARIABLE code OUTPUT_QUIET ERROR_QUIET)
   if(code EQUAL 0)
     set(${result} TRUE PARENT_SCOPE)
@@ -31,7 +31,7 @@ file(STRINGS ${VKFT_SHADER_DIR}/kernels.def rows REGEX "^KERNEL\\(")
 set(table "")
 set(outputs "")
 foreach(row IN LISTS rows)
-  if(NOT row MATCHES "^KERNEL\\(([a-z0-9_]+), *([a-z0-9_]+\\.comp), *([a-z0-9_]+), *(T[0-3]), *\"([^\"]*)\"\\)")
+  if(NOT row MATCHES "^KERNEL\\(([a-z0-9_]+), *([a-z0-9_/]+\\.comp), *([a-z0-9_]+), *(T[0-3]), *\"([^\"]*)\"\\)")
     message(FATAL_ERROR "shaders/kernels.def: not a row: ${row}")
   endif()
   set(name ${CMAKE_MATCH_1})
@@ -52,7 +52,7 @@ foreach(row IN LISTS rows)
   endif()
   set(output ${VKFT_SPIRV_DIR}/${name}.inc)
   add_custom_command(OUTPUT ${output}
-    COMMAND ${VKFT_COMPILE_SHADER} ${flags} -I ${VKFT_SHADER_DIR} ${source} -o ${output}
+    COMMAND ${VKFT_COMPILE_SHADER} ${flags} -I ${PROJECT_SOURCE_DIR} ${source} -o ${output}
     DEPENDS ${source} ${VKFT_SHADER_HEADERS} VERBATIM)
   list(APPEND outputs ${output})
   string(APPEND declarations "static const uint32_t code_${name}[] = {\n#include \"${name}.inc\"\n};\n")

@@ -2,7 +2,7 @@
 
     python3 bench_tokenizers.py VKFT_PROGRAM DATA [ROUNDS]
 
-DATA holds datasets/ and tokenizers/ as tests/test_tokenizer_vectors.c expects them; the code is Python's own library. Documents of about
+DATA holds datasets/ and tokenizers/ as tests/formats/tokenizer/test_tokenizer_vectors.c expects them; the code is Python's own library. Documents of about
 2,000 characters, the same for both, in an order that mixes them. The two take turns; the ratio is that of the best rounds. Both must
 give the same ids (a checksum). `tokenizers` runs encode_batch_fast, its quickest call, with parallelism off.
 """

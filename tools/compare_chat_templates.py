@@ -2,7 +2,7 @@
 
     python3 compare_chat_templates.py VKFT_PROGRAM DATA
 
-DATA holds tokenizers/ and chat/ as tests/test_tokenizer_vectors.c expects them. Each template is rendered for several conversations
+DATA holds tokenizers/ and chat/ as tests/formats/tokenizer/test_tokenizer_vectors.c expects them. Each template is rendered for several conversations
 (system, several turns, tools) by transformers and by `vkft template --json`. The reference mask is what transformers gives where the
 template has {% generation %} marks; for the others it is the tokens, by transformers' own char_to_token, of the assistant's turns from
 behind the header to the end-of-turn token. Prints one line a template; exit code 1 when anything differs.

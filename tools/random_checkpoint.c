@@ -1,7 +1,7 @@
 /* Random weights at the speed of the disk: a value is one of 65536 equally likely points of the normal distribution (its quantiles at
  * (i + 1/2) / 65536, which reach to 4.2 standard deviations), so 16 random bits and one look-up make one weight. The generator is
  * counter-based, one stream per tensor and piece, so pieces can be made by several threads. */
-#include "random_checkpoint.h"
+#include "tools/random_checkpoint.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "file_io.h"
-#include "parallel.h"
-#include "safetensors.h"
+#include "runtime/base/file.h"
+#include "runtime/base/parallel.h"
+#include "formats/tensors/safetensors.h"
 
 #define LEVELS 65536
 #define PIECE ((uint64_t)1 << 18) /* elements a thread makes at a time */

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "config.h"
+#include "formats/config/config.h"
 
 typedef struct vkft_random_checkpoint {
     vkft_dtype dtype; /* F32, F16 or BF16, of every tensor */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "file_io.h"
-#include "json_file.h"
-#include "random_checkpoint.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "tools/random_checkpoint.h"
 
 #define MAX_CONFIG_BYTES 1000000
 

@@ -1,11 +1,11 @@
 /* What the commands share. See cli.h. */
-#include "cli.h"
+#include "host/cli/cli.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "convert.h"
-#include "interrupt.h"
+#include "formats/convert/convert.h"
+#include "host/cli/interrupt.h"
 
 _Static_assert(sizeof(vkft_quant) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");
 

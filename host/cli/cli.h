@@ -7,8 +7,8 @@
 
 #include <cjson/cJSON.h>
 
-#include "flags.h"
-#include "vkft_error.h"
+#include "host/cli/flags.h"
+#include "runtime/base/error.h"
 
 #define EXIT_WORK_FAILED 1
 #define EXIT_USAGE 2

@@ -2,7 +2,7 @@
  *
  * getopt_long was not used: it knows no types, no `_` for `-`, no recipes, and is absent from some Windows toolchains.
  */
-#include "flags.h"
+#include "host/cli/flags.h"
 
 #include <assert.h>
 #include <errno.h>

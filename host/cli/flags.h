@@ -14,8 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "recipe.h"
-#include "vkft_error.h"
+#include "host/cli/recipe.h"
+#include "runtime/base/error.h"
 
 typedef enum flag_kind {
     FLAG_HEADING, /* no flag: starts a group in --help */

@@ -1,5 +1,5 @@
 /* --help from the table of flags, and the suggestion for a mistyped word. */
-#include "flags.h"
+#include "host/cli/flags.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
  *
  * The flag is the program's one variable with static storage: a signal handler is given no context.
  */
-#include "interrupt.h"
+#include "host/cli/interrupt.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
-#include "terminal.h"
+#include "host/cli/cli.h"
+#include "host/cli/terminal.h"
 
 typedef struct command {
     const char *name;

@@ -3,14 +3,14 @@
  * On a terminal each update starts with a carriage return and ends with "erase to the end of the line", so that nothing is left of a longer line
  * before it; the text is cut to the width, since a wrapped line could not be drawn over.
  */
-#include "progress.h"
+#include "host/cli/progress.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "interrupt.h"
-#include "terminal.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/terminal.h"
 
 #define ERASE_REST "\x1b[K"
 #define DRAW_INTERVAL_S 0.1

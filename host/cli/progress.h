@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "train.h"
+#include "host/train/train.h"
 
 typedef struct progress {
     bool terminal;

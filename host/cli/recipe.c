@@ -3,7 +3,7 @@
  * Both parsers end in the same list of entries, whose values are plain text: the table of flags knows the types, so that a value means
  * the same in a recipe and on the command line.
  */
-#include "recipe.h"
+#include "host/cli/recipe.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 #include <cjson/cJSON.h>
 #include <yaml.h>
 
-#include "file_io.h"
-#include "json_file.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
 
 #define MAX_RECIPE_BYTES (1u << 20)
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vkft_error.h"
+#include "runtime/base/error.h"
 
 typedef struct vkft_recipe_entry {
     char *name;

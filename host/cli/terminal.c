@@ -1,5 +1,5 @@
 /* Terminal and clock. See terminal.h. */
-#include "terminal.h"
+#include "host/cli/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataset_encode.h"
-#include "model_text.h"
+#include "formats/dataset/encode.h"
+#include "formats/chat/model_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "file_io.h"
-#include "tokenizer_source.h"
+#include "runtime/base/file.h"
+#include "formats/tokenizer/files/source.h"
 
 #define DATA VKFT_PROJECT_DIR "/tests/data/tokenizers/"
 

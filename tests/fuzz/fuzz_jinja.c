@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jinja.h"
+#include "formats/jinja/jinja.h"
 
 static const char variables_json[] =
     "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"\\u00e9\\ud83d\\ude00 x\"}, {\"role\": \"assistant\","

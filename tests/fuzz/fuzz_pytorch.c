@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pytorch_file.h"
+#include "formats/tensors/pytorch_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tokenizer_source.h"
+#include "formats/tokenizer/files/source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

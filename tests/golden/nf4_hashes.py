@@ -1,4 +1,4 @@
-"""Prints the table of tests/test_nf4.c: FNV-1a hashes of what bitsandbytes makes of a reproducible input.
+"""Prints the table of tests/formats/tensors/test_nf4.c: FNV-1a hashes of what bitsandbytes makes of a reproducible input.
 
 The 8-bit part: bitsandbytes' CUDA kernel and its portable implementation take the nearest entry of the map. Its CPU kernel (0.50) looks values up in a
 table of 65536 steps instead, which gives the neighbouring entry when a value lies within 1.6e-5 of a midpoint; the hashes are of the

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "vkft_error.h"
+#include "runtime/base/error.h"
 
 #define expect_ok(call)                                                      \
     do {                                                                     \

@@ -1,5 +1,5 @@
 /* Helpers of the kernel tests. */
-#include "kernel_test.h"
+#include "tests/support/kernel_test.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "random.h"
+#include "runtime/base/random.h"
 
 #define GUARD 64u
 #define CANARY 0xfeedc0deu

@@ -6,8 +6,8 @@
 #ifndef VKFT_KERNEL_TEST_H
 #define VKFT_KERNEL_TEST_H
 
-#include "commands.h"
-#include "memory.h"
+#include "runtime/commands.h"
+#include "runtime/memory.h"
 
 typedef struct vkft_kernel_fixture {
     vkft_device *dev;

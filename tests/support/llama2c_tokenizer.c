@@ -1,5 +1,5 @@
 /* Conversion of llama2.c's tokenizer.bin. */
-#include "llama2c_tokenizer.h"
+#include "tests/support/llama2c_tokenizer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,8 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "file_io.h"
-#include "program.h"
+#include "runtime/base/file.h"
+#include "tests/support/program.h"
 
 #define MARK "\xe2\x96\x81" /* U+2581, what SentencePiece writes for a space */
 

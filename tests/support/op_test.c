@@ -1,5 +1,5 @@
 /* See op_test.h. */
-#include "op_test.h"
+#include "tests/support/op_test.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "args.h"
+#include "shaders/core/args.h"
 
 #define SCRATCH_FLOATS (1u << 20)
 

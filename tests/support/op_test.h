@@ -6,8 +6,8 @@
 #ifndef VKFT_OP_TEST_H
 #define VKFT_OP_TEST_H
 
-#include "kernel_test.h"
-#include "ops.h"
+#include "tests/support/kernel_test.h"
+#include "host/engine/ops/ops.h"
 
 typedef enum vkft_operand_kind {
     VKFT_OPERAND_TENSOR,    /* an activation with a gradient */

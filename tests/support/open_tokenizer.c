@@ -1,5 +1,5 @@
 /* See open_tokenizer.h. */
-#include "open_tokenizer.h"
+#include "tests/support/open_tokenizer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,10 +10,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "file_io.h"
-#include "json_file.h"
-#include "program.h"
-#include "tokenizer_source.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "tests/support/program.h"
+#include "formats/tokenizer/files/source.h"
 
 vkft_tokenizer *vkft_test_open_tokenizer(const char *dir, const cJSON *names, const char *config)
 {

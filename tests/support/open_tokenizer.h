@@ -4,7 +4,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "tokenizer.h"
+#include "formats/tokenizer/tokenizer.h"
 
 /* dir: holds the files. names: {"tokenizer.model": "file in dir", ...}, or NULL: those in dir that have a tokenizer's names.
  * config: JSON text in the place of tokenizer_config.json, or NULL. Fails the test when this gives no tokenizer. */

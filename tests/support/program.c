@@ -1,5 +1,5 @@
 /* Running the built program through the shell, with its output in files. */
-#include "program.h"
+#include "tests/support/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,9 +12,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "directory.h"
-#include "file_io.h"
-#include "json_file.h"
+#include "runtime/base/directory.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
 
 char *vkft_test_read(const char *path, size_t *size)
 {

@@ -4,7 +4,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "vkft_error.h"
+#include "runtime/base/error.h"
 
 typedef struct vkft_test_result {
     int exit_code; /* 128 + signal when killed */

@@ -1,11 +1,11 @@
 /* See reference_matmul.h. */
-#include "reference_matmul.h"
+#include "tests/support/reference_matmul.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
-#include "nf4.h"
+#include "formats/tensors/nf4.h"
 
 /* Element (m,k) of X is X[m*xm + k*xk], element (k,n) of W is W[k*wk + n*wn]. */
 typedef struct strides {

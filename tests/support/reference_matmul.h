@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dtype.h"
+#include "formats/tensors/dtype.h"
 
 /* Y[M,N] = X[M,K] W[N,K]^T, X[M,K] W[K,N], X[K,M]^T W[K,N]; all contiguous. size, when not NULL, gets the sum of magnitudes
  * of the terms of each element, from which rounding errors are bounded. */

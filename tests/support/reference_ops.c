@@ -1,5 +1,5 @@
 /* See reference_ops.h. */
-#include "reference_ops.h"
+#include "tests/support/reference_ops.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "activation.h"
+#include "formats/config/activation.h"
 
 /* y[i] = x[i]; for f32 arrays the caller frees the result of. */
 double *reference_widen(const float *x, uint32_t n);

@@ -1,5 +1,5 @@
 /* config.json from a struct, and the weights through the random checkpoint writer. */
-#include "tiny_model.h"
+#include "tests/support/tiny_model.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "file_io.h"
-#include "random_checkpoint.h"
+#include "runtime/base/file.h"
+#include "tools/random_checkpoint.h"
 
 vkft_tiny_model vkft_tiny_model_default(void)
 {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "dtype.h"
+#include "formats/tensors/dtype.h"
 
 typedef struct vkft_tiny_model {
     const char *model_type; /* "llama" or "mistral" */

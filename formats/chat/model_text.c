@@ -1,0 +1,106 @@
+/* Tokenizer and chat template of a model. See model_text.h. */
+#include "formats/chat/model_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "runtime/base/file.h"
+#include "formats/tokenizer/files/source.h"
+
+#define MAX_TEXT_BYTES (256u << 20)
+
+/* The small files that matter here: the tokenizer's, then the chat template's. */
+enum { JINJA = VKFT_TOKENIZER_FILES, JSON, FILES };
+
+typedef struct small_files {
+    vkft_small_file file[FILES]; /* data NULL where the model has no such file */
+    char *owned[FILES];          /* the same, when it was read for this */
+} small_files;
+
+static const char *name_of(int i)
+{
+    return i < VKFT_TOKENIZER_FILES ? vkft_tokenizer_file_names[i] : i == JINJA ? "chat_template.jinja" : "chat_template.json";
+}
+
+static bool read_file(const char *path, small_files *files, int i, vkft_err *err)
+{
+    free(files->owned[i]);
+    files->owned[i] = NULL;
+    bool ok = vkft_file_read(path, MAX_TEXT_BYTES, &files->owned[i], &files->file[i].length, err);
+    files->file[i].data = files->owned[i];
+    return ok;
+}
+
+static bool build(small_files *files, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    const vkft_small_file *f = files->file;
+    if (chat_template && !read_file(chat_template, files, JINJA, err))
+        return false;
+    for (int i = 0; i < FILES; i++)
+        text->hash = f[i].data ? XXH3_64bits_withSeed(f[i].data, f[i].length, text->hash + (uint64_t)i) : text->hash;
+    vkft_chat_sources sources = {.tokenizer_config = f[VKFT_FILE_TOKENIZER_CONFIG].data,
+                                 .tokenizer_config_length = f[VKFT_FILE_TOKENIZER_CONFIG].length,
+                                 .jinja = f[JINJA].data, .jinja_length = f[JINJA].length,
+                                 .jinja_name = chat_template ? chat_template : name_of(JINJA),
+                                 .json = f[JSON].data, .json_length = f[JSON].length};
+    return vkft_chat_template_new(&sources, &text->chat, err) && vkft_tokenizer_from_files(f, &text->tokenizer, err);
+}
+
+static bool finish(small_files *files, bool ok, const char *where, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    if (ok && !build(files, chat_template, text, err))
+        ok = vkft_fail_context(err, "%s", where);
+    for (int i = 0; i < FILES; i++)
+        free(files->owned[i]);
+    if (!ok)
+        vkft_model_text_free(text);
+    return ok;
+}
+
+static bool of_file(const vkft_model_file *file, const char *where, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    small_files files = {0};
+    memset(text, 0, sizeof *text);
+    for (int i = 0; i < FILES; i++)
+        files.file[i].data = vkft_model_file_blob(file, name_of(i), &files.file[i].length);
+    return finish(&files, true, where, chat_template, text, err);
+}
+
+bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    return of_file(file, "the model's own files", chat_template, text, err);
+}
+
+static bool open_directory(const char *dir, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    small_files files = {0};
+    bool ok = true;
+    for (int i = 0; ok && i < FILES; i++) {
+        char *path = vkft_path_join(dir, name_of(i));
+        if (!path)
+            ok = vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of host memory", dir);
+        else if (vkft_file_exists(path))
+            ok = read_file(path, &files, i, err);
+        free(path);
+    }
+    return finish(&files, ok, dir, chat_template, text, err);
+}
+
+bool vkft_model_text_open(const char *path, const char *chat_template, vkft_model_text *text, vkft_err *err)
+{
+    memset(text, 0, sizeof *text);
+    if (vkft_directory_exists(path))
+        return open_directory(path, chat_template, text, err);
+    vkft_model_file *file = vkft_model_file_open(path, err);
+    bool ok = file && of_file(file, path, chat_template, text, err);
+    vkft_model_file_close(file);
+    return ok;
+}
+
+void vkft_model_text_free(vkft_model_text *text)
+{
+    vkft_tokenizer_free(text->tokenizer);
+    vkft_chat_template_free(text->chat);
+    memset(text, 0, sizeof *text);
+}

@@ -1,0 +1,182 @@
+/* The list of architectures, and what follows from their tables: shapes and the roles of tensors. */
+#include "formats/config/arch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ARCH(name) extern const vkft_arch vkft_arch_##name;
+#include "formats/config/arch.def"
+#undef ARCH
+
+#define ARCH(name) &vkft_arch_##name,
+static const vkft_arch *const architectures[] = {
+#include "formats/config/arch.def"
+};
+#undef ARCH
+#define COUNT (sizeof architectures / sizeof *architectures)
+
+const vkft_arch *vkft_arch_find(const char *model_type)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        if (strcmp(architectures[i]->model_type, model_type) == 0)
+            return architectures[i];
+    return NULL;
+}
+
+static size_t common_prefix(const char *a, const char *b)
+{
+    size_t n = 0;
+    while (a[n] && a[n] == b[n])
+        n++;
+    return n;
+}
+
+bool vkft_arch_fail_unknown(const char *model_type, const char *file, vkft_err *err)
+{
+    char known[512] = "";
+    const vkft_arch *nearest = architectures[0];
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t length = strlen(known);
+        snprintf(known + length, sizeof known - length, "%s%s", i ? ", " : "", architectures[i]->model_type);
+        if (common_prefix(model_type, architectures[i]->model_type) > common_prefix(model_type, nearest->model_type))
+            nearest = architectures[i];
+    }
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: model_type '%s' is not supported; the nearest supported one is '%s' (of %s)", file, model_type,
+                     nearest->model_type, known);
+}
+
+void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_t *out, uint32_t *in)
+{
+    uint32_t C = config->hidden_size, F = config->intermediate_size;
+    uint32_t q = config->num_heads * config->head_dim, kv = config->num_kv_heads * config->head_dim;
+    const uint32_t shapes[VKFT_LINEAR_SLOTS][2] = {
+        [VKFT_QKV] = {q + 2 * kv, C}, [VKFT_Q] = {q, C},        [VKFT_K] = {kv, C},       [VKFT_V] = {kv, C},       [VKFT_O] = {C, q},
+        [VKFT_CROSS_Q] = {q, C},      [VKFT_CROSS_K] = {kv, C}, [VKFT_CROSS_V] = {kv, C}, [VKFT_CROSS_O] = {C, q},
+        [VKFT_GATE_UP] = {2 * F, C},  [VKFT_GATE] = {F, C},     [VKFT_UP] = {F, C},       [VKFT_DOWN] = {C, F},
+        [VKFT_ROUTER] = {config->experts, C},
+        [VKFT_EXPERT_GATE] = {config->expert_size, C}, [VKFT_EXPERT_UP] = {config->expert_size, C}, [VKFT_EXPERT_DOWN] = {C, config->expert_size},
+    };
+    *out = shapes[slot][0];
+    *in = shapes[slot][1];
+}
+
+bool vkft_linear_has_bias(const vkft_config *config, vkft_linear_slot slot)
+{
+    switch (slot) {
+    case VKFT_QKV: case VKFT_Q: case VKFT_K: case VKFT_V: return config->qkv_bias;
+    case VKFT_O: return config->o_bias;
+    default: return config->mlp_bias;
+    }
+}
+
+bool vkft_linear_present(const vkft_config *config, uint32_t layer, vkft_linear_slot slot)
+{
+    if (slot < VKFT_GATE_UP)
+        return true;
+    return (slot >= VKFT_ROUTER) == ((config->layers[layer] & VKFT_LAYER_EXPERTS) != 0);
+}
+
+uint32_t vkft_norm_width(const vkft_config *config, vkft_norm_slot slot)
+{
+    uint32_t D = config->head_dim;
+    switch (slot) {
+    case VKFT_NORM_Q: return config->qk_norm_whole ? config->num_heads * D : D;
+    case VKFT_NORM_K: return config->qk_norm_whole ? config->num_kv_heads * D : D;
+    default: return config->hidden_size;
+    }
+}
+
+/* Whether `name` is one of the names that are not NULL. */
+static bool listed(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (names[i] && strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* '*' in the pattern stands for digits. */
+static bool same_module(const char *pattern, const char *name)
+{
+    const char *star = strchr(pattern, '*');
+    size_t length = star ? (size_t)(star - pattern) : 0;
+    if (!star)
+        return strcmp(pattern, name) == 0;
+    if (strncmp(pattern, name, length) != 0)
+        return false;
+    size_t digits = strspn(name + length, "0123456789");
+    return digits && strcmp(star + 1, name + length + digits) == 0;
+}
+
+/* A module inside block <number>: "self_attn.q_proj"; NULL when the name is none. */
+static const char *inside_block(const vkft_stack_names *stack, const char *module)
+{
+    size_t length = stack->layers ? strlen(stack->layers) : 0;
+    if (!length || strncmp(module, stack->layers, length) != 0 || module[length] != '.')
+        return NULL;
+    module += length + 1;
+    size_t digits = strspn(module, "0123456789");
+    return digits && module[digits] == '.' ? module + digits + 1 : NULL;
+}
+
+static vkft_tensor_role role_in_stack(const vkft_arch *arch, const vkft_stack_names *stack, const char *module, bool weight)
+{
+    if (stack->final_norm && strcmp(module, stack->final_norm) == 0)
+        return VKFT_ROLE_VECTOR;
+    const char *inner = inside_block(stack, module);
+    if (!inner)
+        return VKFT_ROLE_NONE;
+    for (size_t s = 0; s < VKFT_LINEAR_SLOTS; s++)
+        if (stack->linear[s] && same_module(stack->linear[s], inner))
+            return !weight ? VKFT_ROLE_VECTOR : arch->keep[s] ? VKFT_ROLE_KEPT : VKFT_ROLE_LINEAR;
+    if (weight && listed(&stack->relative_bias, 1, inner))
+        return VKFT_ROLE_TABLE;
+    return listed(stack->norm, VKFT_NORM_SLOTS, inner) ? VKFT_ROLE_VECTOR : VKFT_ROLE_NONE;
+}
+
+static vkft_tensor_role role_of(const vkft_config *config, const char *name)
+{
+    const vkft_arch *arch = config->arch;
+    const char *dot = strrchr(name, '.');
+    char module[256];
+    if (!dot || (size_t)(dot - name) >= sizeof module)
+        return VKFT_ROLE_NONE;
+    bool weight = strcmp(dot, ".weight") == 0;
+    if (!weight && strcmp(dot, ".bias") != 0)
+        return VKFT_ROLE_NONE;
+    snprintf(module, sizeof module, "%.*s", (int)(dot - name), name);
+
+    const char *const embeddings[] = {arch->embedding, arch->positions, config->tie_word_embeddings && !config->head_if_stored ? NULL : arch->head};
+    const char *const linears[] = {arch->project_in, arch->project_out};
+    if (weight && listed(embeddings, 3, module))
+        return VKFT_ROLE_EMBEDDING;
+    if (listed(linears, 2, module))
+        return weight ? VKFT_ROLE_LINEAR : VKFT_ROLE_VECTOR;
+    vkft_tensor_role role = role_in_stack(arch, &arch->decoder, module, weight);
+    return role != VKFT_ROLE_NONE ? role : role_in_stack(arch, &arch->encoder, module, weight);
+}
+
+/* name with `prefix` replaced by `with`; false when it does not begin so. */
+static bool respell(const char *name, const char *prefix, const char *with, char *out, size_t size)
+{
+    size_t length = strlen(prefix);
+    if (strncmp(name, prefix, length) != 0)
+        return false;
+    int written = snprintf(out, size, "%s%s", with, name + length);
+    return written > 0 && (size_t)written < size;
+}
+
+vkft_tensor_role vkft_arch_tensor(const vkft_config *config, const char *name, char *canonical, size_t size)
+{
+    const char *base = config->arch->base;
+    const char *const spellings[][2] = {{"", ""}, {"", base}, {"language_model.", ""}, {"language_model.", base}, {"model.language_model.", base}};
+    size_t count = config->wrapper[0] ? 5 : 2;
+    for (size_t i = 0; i < count; i++) {
+        if (!respell(name, spellings[i][0], spellings[i][1], canonical, size))
+            continue;
+        vkft_tensor_role role = role_of(config, canonical);
+        if (role != VKFT_ROLE_NONE)
+            return role;
+    }
+    return VKFT_ROLE_NONE;
+}

@@ -1,0 +1,40 @@
+/* Hugging Face checkpoint directory -> native .vkft file, streaming: one tensor in memory at a time. */
+#ifndef VKFT_CONVERT_H
+#define VKFT_CONVERT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "formats/native/model_file.h"
+
+typedef enum vkft_quant {
+    VKFT_QUANT_NONE, /* every tensor as the checkpoint has it */
+    VKFT_QUANT_NF4,  /* linear weights of the decoder layers as bitsandbytes does; the rest as the checkpoint has it */
+    VKFT_QUANT_BF16, /* all linear weights and the embeddings rounded to bf16 */
+    VKFT_QUANT_FP16,
+    VKFT_QUANT_FP32,
+} vkft_quant;
+
+const char *vkft_quant_name(vkft_quant quant); /* "none", "nf4", ... */
+bool vkft_quant_parse(const char *text, vkft_quant *quant);
+
+typedef struct vkft_convert_options {
+    vkft_quant quant;
+    bool double_quant;
+    uint32_t threads; /* 0: one per core */
+    /* Called after each tensor with bytes read so far and in total; returning false cancels (VKFT_ERR_INTERRUPTED). May be NULL. */
+    bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    void *progress_context;
+} vkft_convert_options;
+
+/* Writes out_path through a temporary file beside it, synced and renamed; on any error nothing is left.
+ * Error: missing file, LFS pointer, pickle (.bin) checkpoint, truncated shard, missing tensor of the index, non-finite weights
+ * (tensor and first index), unsupported dtype, disk full. */
+bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err);
+
+/* Opens what --model names: a .vkft file (whose quantization must then agree with what was asked explicitly), or a checkpoint directory, converted
+ * on first use to DIR/vkft-<quant>[-dq].vkft, or into the cache directory when DIR cannot be written; converted again when the checkpoint's files
+ * changed (size or time). asked: whether the user gave --quant; otherwise a .vkft file is taken as it is. */
+vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err);
+
+#endif

@@ -1,0 +1,124 @@
+/* vkft_model_open: what --model names, converted and cached when it is a checkpoint directory. */
+#include "formats/convert/convert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "formats/convert/source.h"
+#include "runtime/base/file.h"
+#include "formats/native/model_layout.h"
+#include "runtime/base/os.h"
+
+static vkft_model_file *no_memory(const char *path, vkft_err *err)
+{
+    vkft_fail(err, VKFT_ERR_MEMORY, "out of memory opening '%s'", path);
+    return NULL;
+}
+
+static vkft_model_file *open_file(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
+{
+    vkft_model_file *file = vkft_model_file_open(path, err);
+    const char *wanted = vkft_quantization_label(options);
+    if (file && asked && strcmp(vkft_model_file_quantization(file), wanted) != 0) {
+        vkft_fail(err, VKFT_ERR_INPUT, "'%s' was converted with quantization '%s', but '%s' was asked for; convert the checkpoint "
+                  "again or leave the flag out", path, vkft_model_file_quantization(file), wanted);
+        vkft_model_file_close(file);
+        return NULL;
+    }
+    return file;
+}
+
+/* An earlier conversion of the directory as it is now, or NULL. */
+static vkft_model_file *open_cached(const char *path, const char *dir, const char *label)
+{
+    if (!vkft_file_exists(path))
+        return NULL;
+    vkft_model_file *file = vkft_model_file_open(path, NULL);
+    if (file && (strcmp(vkft_model_file_quantization(file), label) != 0 || !vkft_source_unchanged(dir, vkft_model_file_info(file)))) {
+        vkft_model_file_close(file);
+        file = NULL;
+    }
+    return file;
+}
+
+/* Whether a new file can be made in the directory. One that is marked read-only is left alone even by root, who could. */
+static bool can_write(const char *dir, const char *path)
+{
+    vkft_os_info info;
+    if (!vkft_os_stat(dir, &info) || info.is_read_only)
+        return false;
+    vkft_writer *probe = vkft_writer_open(path, NULL);
+    vkft_writer_abandon(probe);
+    return probe != NULL;
+}
+
+/* "<cache>/vkft/<directory's name>-<hash of its absolute path>", malloc'ed, created. */
+static char *cache_directory(const char *dir, vkft_err *err)
+{
+    char *base = vkft_os_cache_directory(), *absolute = vkft_os_absolute_path(dir), *result = NULL;
+    if (!base || !absolute) {
+        vkft_fail(err, VKFT_ERR_IO, "'%s' cannot be written and there is no cache directory; set XDG_CACHE_HOME, or run 'vkft convert' "
+                  "with -o", dir);
+    } else {
+        const char *name = vkft_path_base(absolute);
+        size_t size = strlen(base) + strlen(name) + 32;
+        result = malloc(size);
+        if (result)
+            snprintf(result, size, "%s/vkft/%s-%016" PRIx64, base, name, (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
+        else
+            no_memory(dir, err);
+    }
+    if (result && !vkft_directory_create(result, err)) {
+        vkft_fail_context(err, "'%s' cannot be written, and neither can the cache directory", dir);
+        free(result);
+        result = NULL;
+    }
+    free(base);
+    free(absolute);
+    return result;
+}
+
+static vkft_model_file *convert_to(const char *dir, const char *path, const vkft_convert_options *options, vkft_err *err)
+{
+    if (!vkft_convert(dir, path, options, err))
+        return NULL;
+    return vkft_model_file_open(path, err);
+}
+
+static vkft_model_file *open_directory(const char *dir, const vkft_convert_options *options, vkft_err *err)
+{
+    const char *label = vkft_quantization_label(options);
+    char name[40], *path = NULL, *cache = NULL;
+    vkft_model_file *file = NULL;
+    snprintf(name, sizeof name, "vkft-%s.vkft", label);
+    path = vkft_path_join(dir, name);
+    if (!path)
+        return no_memory(dir, err);
+    file = open_cached(path, dir, label);
+    if (!file && can_write(dir, path)) {
+        file = convert_to(dir, path, options, err);
+    } else if (!file && (cache = cache_directory(dir, err))) {
+        free(path);
+        path = vkft_path_join(cache, name);
+        file = path ? open_cached(path, dir, label) : no_memory(dir, err);
+        if (path && !file)
+            file = convert_to(dir, path, options, err);
+    }
+    free(cache);
+    free(path);
+    return file;
+}
+
+vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
+{
+    if (vkft_directory_exists(path))
+        return open_directory(path, options, err);
+    if (vkft_file_exists(path))
+        return open_file(path, options, asked, err);
+    vkft_fail(err, VKFT_ERR_IO, "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory (a hub name must be "
+              "downloaded first)", path);
+    return NULL;
+}

@@ -1,0 +1,196 @@
+/* Small files and identity of a checkpoint directory. */
+#include "formats/convert/source.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/convert/bnb.h"
+#include "runtime/base/json.h"
+#include "runtime/base/os.h"
+
+#define MAX_BLOB_BYTES 268435456
+
+static const char *const blob_names[] = {
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "chat_template.jinja", "chat_template.json", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
+};
+#define BLOB_NAMES (sizeof blob_names / sizeof *blob_names)
+_Static_assert(BLOB_NAMES <= VKFT_MAX_BLOBS, "room for every small file");
+
+static bool no_memory(const char *dir, vkft_err *err)
+{
+    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", dir);
+}
+
+static bool read_blob(vkft_source *source, const char *name, vkft_err *err)
+{
+    char *path = vkft_path_join(source->dir, name), *data = NULL;
+    size_t size = 0;
+    if (!path)
+        return no_memory(source->dir, err);
+    bool required = strcmp(name, "config.json") == 0;
+    bool ok = true;
+    if (required || vkft_file_exists(path)) {
+        ok = vkft_file_read(path, MAX_BLOB_BYTES, &data, &size, err);
+        if (ok) { /* the list owns it from here, also when the check below fails */
+            source->blobs[source->blob_count++] = (vkft_model_blob_spec){.name = name, .data = data, .size = size};
+            ok = vkft_check_disguise(path, (const uint8_t *)data, size, err);
+        }
+    }
+    free(path);
+    return ok;
+}
+
+static bool check_quantization(const char *path, const char *text, size_t length, vkft_err *err)
+{
+    cJSON *root = vkft_json_parse(text, length, path, err);
+    if (!root)
+        return false;
+    const cJSON *quantization = vkft_json_member(root, "quantization_config");
+    bool ok = vkft_bnb_check_config(quantization, path, err);
+    cJSON_Delete(root);
+    return ok;
+}
+
+static bool read_config(vkft_source *source, vkft_err *err)
+{
+    char *path = vkft_path_join(source->dir, "config.json");
+    const vkft_model_blob_spec *blob = &source->blobs[0]; /* read first and required */
+    bool ok = path ? vkft_config_parse(blob->data, blob->size, path, &source->config, err) : no_memory(source->dir, err);
+    ok = ok && check_quantization(path, blob->data, blob->size, err);
+    free(path);
+    return ok;
+}
+
+bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
+{
+    *source = (vkft_source){0};
+    if (!vkft_directory_exists(dir))
+        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory", dir);
+    source->dir = malloc(strlen(dir) + 1);
+    bool ok = source->dir || no_memory(dir, err);
+    if (ok)
+        strcpy(source->dir, dir);
+    for (size_t i = 0; ok && i < BLOB_NAMES; i++)
+        ok = read_blob(source, blob_names[i], err);
+    ok = ok && read_config(source, err);
+    if (!ok)
+        vkft_source_close(source);
+    return ok;
+}
+
+void vkft_source_close(vkft_source *source)
+{
+    for (uint32_t i = 0; i < source->blob_count; i++)
+        free((char *)(uintptr_t)source->blobs[i].data);
+    free(source->dir);
+    free(source->name);
+    cJSON_free(source->info);
+    *source = (vkft_source){0};
+}
+
+/* ".../models--org--name/snapshots/<revision>" of the hub's cache -> "org/name", else NULL. Works on a copy of the path. */
+static char *hub_name(const char *path)
+{
+    const char *start = NULL;
+    for (const char *p = path; (p = strstr(p, "models--")); p++)
+        start = p;
+    const char *end = start ? strpbrk(start, "/\\") : NULL;
+    if (!end || strncmp(end + 1, "snapshots", 9) != 0)
+        return NULL;
+    start += strlen("models--");
+    char *name = malloc((size_t)(end - start) + 1);
+    if (!name)
+        return NULL;
+    size_t n = 0;
+    for (const char *p = start; p < end; p++) {
+        bool separator = p[0] == '-' && p[1] == '-' && p + 1 < end;
+        name[n++] = separator ? '/' : *p;
+        p += separator;
+    }
+    name[n] = 0;
+    return name;
+}
+
+static bool add_file(cJSON *list, const char *dir, const char *name)
+{
+    vkft_os_info info;
+    char *path = vkft_path_join(dir, name);
+    bool ok = path && vkft_os_stat(path, &info);
+    free(path);
+    cJSON *object = ok ? cJSON_CreateObject() : NULL;
+    if (!object || !cJSON_AddItemToArray(list, object)) {
+        cJSON_Delete(object);
+        return false;
+    }
+    char time[24]; /* a string: nanoseconds do not fit the exact range of JSON numbers */
+    snprintf(time, sizeof time, "%" PRId64, info.modified_ns);
+    return cJSON_AddStringToObject(object, "name", name) && cJSON_AddNumberToObject(object, "size", (double)info.size) &&
+           cJSON_AddStringToObject(object, "modified_ns", time);
+}
+
+bool vkft_source_describe(vkft_source *source, const vkft_checkpoint *checkpoint, vkft_err *err)
+{
+    char *absolute = vkft_os_absolute_path(source->dir);
+    source->name = hub_name(absolute ? absolute : source->dir);
+    if (source->name) {
+        free(absolute);
+    } else {
+        source->name = absolute;
+    }
+    cJSON *root = cJSON_CreateObject();
+    cJSON *files = cJSON_AddArrayToObject(root, "source_files");
+    bool ok = source->name && files;
+    for (uint32_t i = 0; ok && i < source->blob_count; i++)
+        ok = add_file(files, source->dir, source->blobs[i].name);
+    if (checkpoint->index)
+        ok = ok && add_file(files, source->dir, checkpoint->index);
+    for (uint32_t i = 0; ok && i < checkpoint->shard_count; i++)
+        ok = add_file(files, source->dir, checkpoint->shard_names[i]);
+    source->info = ok ? cJSON_PrintUnformatted(root) : NULL;
+    cJSON_Delete(root);
+    return source->info || vkft_fail(err, VKFT_ERR_IO, "cannot describe the files of '%s'; did they change just now?", source->dir);
+}
+
+static bool file_unchanged(const char *dir, const cJSON *record)
+{
+    const char *name = NULL, *time = NULL;
+    uint64_t size = 0;
+    vkft_os_info info;
+    if (!vkft_json_get_string(record, "name", true, &name, "", NULL) ||
+        !vkft_json_get_string(record, "modified_ns", true, &time, "", NULL) ||
+        !vkft_json_get_u64(record, "size", true, &size, "", NULL))
+        return false;
+    char *path = vkft_path_join(dir, name);
+    bool ok = path && vkft_os_stat(path, &info) && info.size == size && info.modified_ns == strtoll(time, NULL, 10);
+    free(path);
+    return ok;
+}
+
+static bool is_recorded(const cJSON *files, const char *name)
+{
+    for (const cJSON *record = files->child; record; record = record->next) {
+        const cJSON *recorded = vkft_json_member(record, "name");
+        if (cJSON_IsString(recorded) && strcmp(recorded->valuestring, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool vkft_source_unchanged(const char *dir, const char *info)
+{
+    cJSON *root = vkft_json_parse(info, strlen(info), "info", NULL);
+    const cJSON *files = root ? cJSON_GetObjectItemCaseSensitive(root, "source_files") : NULL;
+    bool ok = cJSON_IsArray(files);
+    for (const cJSON *record = ok ? files->child : NULL; ok && record; record = record->next)
+        ok = file_unchanged(dir, record);
+    for (size_t i = 0; ok && i < BLOB_NAMES; i++) { /* a tokenizer that was added later belongs into the model */
+        char *path = vkft_path_join(dir, blob_names[i]);
+        ok = path && (!vkft_file_exists(path) || is_recorded(files, blob_names[i]));
+        free(path);
+    }
+    cJSON_Delete(root);
+    return ok;
+}

@@ -1,0 +1,34 @@
+/* The small files of a checkpoint directory, its name, and a record of its files by which a later run sees whether they changed.
+ * Internal to formats. */
+#ifndef VKFT_CONVERT_SOURCE_H
+#define VKFT_CONVERT_SOURCE_H
+
+#include "formats/convert/hf_checkpoint.h"
+#include "formats/convert/convert.h"
+#include "formats/native/model_writer.h"
+
+#define VKFT_MAX_BLOBS 16
+
+typedef struct vkft_source {
+    char *dir;
+    char *name; /* hub id when the directory is one of the hub's cache, else the absolute path */
+    char *info; /* JSON: {"source_files": [{"name", "size", "modified_ns"}]} */
+    vkft_config config;
+    vkft_model_blob_spec blobs[VKFT_MAX_BLOBS];
+    uint32_t blob_count;
+} vkft_source;
+
+/* Reads the small files and checks config.json. Error: no directory, no config.json, a Git-LFS pointer, a configuration that is not
+ * supported or says that the weights are quantized already. */
+bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err);
+/* Fills name and info. */
+bool vkft_source_describe(vkft_source *source, const vkft_checkpoint *checkpoint, vkft_err *err);
+void vkft_source_close(vkft_source *source); /* zeroes it */
+
+/* Whether the files recorded in info are still there, with the same size and time. */
+bool vkft_source_unchanged(const char *dir, const char *info);
+
+/* "nf4-dq", "nf4", "bf16", ... as it stands in file names and headers. */
+const char *vkft_quantization_label(const vkft_convert_options *options);
+
+#endif

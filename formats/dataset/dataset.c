@@ -1,0 +1,254 @@
+/* Opening a data file: rows are found by one thread, encoded by all in batches, and stored in order. */
+#include "formats/dataset/dataset.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "formats/dataset/encode.h"
+#include "formats/dataset/store.h"
+#include "runtime/base/os.h"
+#include "runtime/base/parallel.h"
+
+#define BATCH_ROWS 1024u
+#define BATCH_BYTES (8u << 20)
+#define CACHE_VERSION 2u
+
+typedef struct batch {
+    const vkft_row_encoder *encoder;
+    vkft_row_slice slices[BATCH_ROWS];
+    vkft_encoded_row rows[BATCH_ROWS];
+    vkft_err errors[BATCH_ROWS];
+    bool ok[BATCH_ROWS];
+    uint32_t count;
+} batch;
+
+typedef struct opener {
+    vkft_dataset *data;
+    const vkft_dataset_options *options;
+    vkft_mapping file, partner;
+    vkft_row_reader reader;
+    vkft_row_encoder encoder;
+    vkft_token_store store;
+    batch *batch;
+    vkft_ids carry; /* of a corpus: tokens that no sample has yet */
+    vkft_err *err;
+} opener;
+
+static void encode_task(void *context, uint64_t task, uint32_t worker)
+{
+    batch *b = context;
+    (void)worker;
+    b->ok[task] = vkft_row_encode(b->encoder, &b->slices[task], &b->rows[task], &b->errors[task]);
+}
+
+static bool fill_batch(opener *o)
+{
+    batch *b = o->batch;
+    size_t bytes = 0;
+    bool found = true;
+    for (b->count = 0; b->count < BATCH_ROWS && bytes < BATCH_BYTES; b->count++) {
+        if (!vkft_row_reader_next(&o->reader, &b->slices[b->count], &found, o->err))
+            return false;
+        if (!found)
+            break;
+        bytes += b->slices[b->count].length;
+    }
+    return true;
+}
+
+static bool store_row(opener *o, const vkft_encoded_row *row)
+{
+    const int32_t *ids = row->ids.data, *labels = row->labels.data;
+    for (uint32_t i = 0; i < row->count; i++) {
+        const vkft_encoded_sample *s = &row->samples[i];
+        if (!vkft_token_store_add(&o->store, ids, labels, s->length, s->trained, o->err))
+            return false;
+        o->data->truncated += s->dropped > 0;
+        o->data->dropped_tokens += s->dropped;
+        ids += s->length;
+        labels += s->length;
+    }
+    return true;
+}
+
+/* Cuts the stream of a corpus into samples; the last tokens wait for more unless this is the end. */
+static bool store_stream(opener *o, const vkft_ids *more, bool end)
+{
+    uint32_t most = o->options->max_seq_length, at = 0;
+    for (uint32_t i = 0; more && i < more->count; i++)
+        if (!vkft_ids_push(&o->carry, more->data[i], o->err))
+            return false;
+    while (o->carry.count - at >= most || (end && o->carry.count - at >= 2)) {
+        uint32_t left = o->carry.count - at, length = left < most ? left : most;
+        const int32_t *ids = o->carry.data + at;
+        if (!vkft_token_store_add(&o->store, ids, ids, length, length - 1, o->err))
+            return false;
+        at += length;
+    }
+    if (at)
+        memmove(o->carry.data, o->carry.data + at, (o->carry.count - at) * sizeof *o->carry.data);
+    o->carry.count -= at;
+    return true;
+}
+
+static bool store_batch(opener *o)
+{
+    for (uint32_t i = 0; i < o->batch->count; i++) {
+        if (!o->batch->ok[i]) {
+            if (o->err)
+                *o->err = o->batch->errors[i];
+            return false;
+        }
+        const vkft_encoded_row *row = &o->batch->rows[i];
+        if (!(o->reader.kind == VKFT_ROWS_CORPUS ? store_stream(o, &row->ids, false) : store_row(o, row)))
+            return false;
+    }
+    return true;
+}
+
+static bool encode_all(opener *o)
+{
+    uint32_t workers = vkft_worker_count(0);
+    for (uint64_t done = 0; fill_batch(o); done = o->reader.at) {
+        batch *b = o->batch;
+        if (b->count == 0)
+            return o->reader.kind != VKFT_ROWS_CORPUS || store_stream(o, NULL, true);
+        if (done == 0 && !vkft_row_encoder_detect(&o->encoder, &b->slices[0], o->err))
+            return false;
+        o->data->format = o->encoder.format;
+        vkft_parallel(workers < b->count ? workers : b->count, b->count, encode_task, b);
+        if (!store_batch(o))
+            return false;
+        vkft_mapping_drop(&o->file, done, o->reader.at - done);
+        if (o->options->progress)
+            o->options->progress(o->options->progress_context, o->reader.at, o->file.size);
+    }
+    return false;
+}
+
+static uint64_t hash_text(const void *data, size_t size, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, size, seed);
+}
+
+/* "<cache>/vkft/tokens-<hash of all that the tokens depend on>.bin", malloc'ed; NULL: this data is not cached. */
+static char *cache_path(const opener *o)
+{
+    const vkft_dataset_options *p = o->options;
+    uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
+    char *base = o->file.size >= from ? vkft_os_cache_directory() : NULL, *dir = base ? vkft_path_join(base, "vkft") : NULL;
+    char *path = NULL, name[64];
+    if (dir && vkft_directory_create(dir, NULL)) {
+        uint64_t numbers[] = {CACHE_VERSION, p->max_seq_length, p->mask_prompt, p->train_on, p->vocab_size, (uint64_t)(int64_t)p->eos_id,
+                              p->apply_chat_template, p->context_hash, o->reader.kind, p->encoder_decoder, (uint64_t)(int64_t)p->decoder_start_id};
+        uint64_t hash = hash_text(numbers, sizeof numbers, 0);
+        hash = hash_text(o->file.data, (size_t)o->file.size, hash);
+        hash = o->partner.data ? hash_text(o->partner.data, (size_t)o->partner.size, hash) : hash;
+        hash = p->prompt_template ? hash_text(p->prompt_template, strlen(p->prompt_template), hash) : hash;
+        hash = p->keys ? hash_text(p->keys, strlen(p->keys), hash) : hash;
+        snprintf(name, sizeof name, "tokens-%016" PRIx64 ".bin", hash);
+        path = vkft_path_join(dir, name);
+    }
+    free(base);
+    free(dir);
+    return path;
+}
+
+static bool tokenize(opener *o, const char *cache)
+{
+    o->batch = calloc(1, sizeof *o->batch);
+    if (!o->batch)
+        return vkft_fail(o->err, VKFT_ERR_MEMORY, "out of host memory while reading the data");
+    o->batch->encoder = &o->encoder;
+    /* A cache directory that cannot be written is no reason to fail: the tokens then stay in memory. */
+    if (cache && !vkft_token_store_open(&o->store, o->data, cache, NULL))
+        cache = NULL;
+    if (!cache && !vkft_token_store_open(&o->store, o->data, NULL, o->err))
+        return false;
+    bool ok = encode_all(o);
+    if (ok && o->data->count == 0)
+        ok = vkft_fail(o->err, VKFT_ERR_INPUT, "%s: no sample in the file; expected at least one row", o->encoder.path);
+    if (ok)
+        return vkft_token_store_finish(&o->store, cache, o->err);
+    vkft_token_store_abandon(&o->store);
+    return false;
+}
+
+static void close_opener(opener *o)
+{
+    for (uint32_t i = 0; o->batch && i < BATCH_ROWS; i++)
+        vkft_encoded_row_free(&o->batch->rows[i]);
+    free(o->batch);
+    vkft_ids_free(&o->carry);
+    vkft_data_keys_free(&o->encoder.keys);
+    vkft_row_reader_close(&o->reader);
+    vkft_mapping_close(&o->file);
+    vkft_mapping_close(&o->partner);
+}
+
+bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_dataset_options *options, vkft_dataset *data, vkft_err *err)
+{
+    opener o = {.data = data, .options = options, .err = err};
+    memset(data, 0, sizeof *data);
+    o.encoder = (vkft_row_encoder){.path = path, .tok = tok, .options = options, .reader = &o.reader};
+    const char *second = options->completions;
+    bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) && vkft_mapping_open(path, &o.file, err) &&
+              (!second || vkft_mapping_open(second, &o.partner, err)) &&
+              vkft_row_reader_open(&o.reader, path, (const char *)o.file.data, o.file.size,
+                                   second ? o.partner.data ? (const char *)o.partner.data : "" : NULL, o.partner.size, err);
+    char *cache = ok ? cache_path(&o) : NULL;
+    if (ok && cache && vkft_token_store_load(cache, data))
+        data->from_cache = true;
+    else if (ok)
+        ok = tokenize(&o, cache);
+    free(cache);
+    close_opener(&o);
+    if (!ok)
+        vkft_dataset_free(data);
+    return ok;
+}
+
+uint32_t vkft_sample_source(const vkft_sample *sample)
+{
+    uint32_t n = 0;
+    while (n < sample->length && sample->labels[n] == VKFT_SOURCE_LABEL)
+        n++;
+    return n;
+}
+
+void vkft_dataset_free(vkft_dataset *data)
+{
+    free(data->samples);
+    free(data->memory);
+    vkft_mapping_close(&data->file);
+    memset(data, 0, sizeof *data);
+}
+
+bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_err *err)
+{
+    static const char *const endings[] = {".jsonl", ".json", ".csv", ".tsv", ".txt"};
+    static const char *const valid_names[] = {"valid", "validation", "val"};
+    bool train = strcmp(split, "train") == 0, valid = strcmp(split, "valid") == 0;
+    *path = NULL;
+    if (!vkft_directory_exists(data)) {
+        *path = train ? strdup(data) : NULL;
+        return *path || !train || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    }
+    for (size_t n = 0; n < (valid ? 3 : 1); n++)
+        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
+            char name[32];
+            snprintf(name, sizeof name, "%.20s%s", valid ? valid_names[n] : split, endings[e]);
+            char *candidate = vkft_path_join(data, name);
+            if (!candidate)
+                return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+            if (vkft_file_exists(candidate)) {
+                *path = candidate;
+                return true;
+            }
+            free(candidate);
+        }
+    return !train || vkft_fail(err, VKFT_ERR_INPUT, "%s: no train.jsonl, .json, .csv, .tsv or .txt in this directory", data);
+}

@@ -1,0 +1,38 @@
+/* From a row to the ids and labels of its samples. Internal to formats. */
+#ifndef VKFT_DATASET_ENCODE_H
+#define VKFT_DATASET_ENCODE_H
+
+#include "formats/dataset/dataset.h"
+#include "formats/dataset/rows.h"
+#include "formats/dataset/shape.h"
+
+/* What all rows share; read-only while rows are encoded. */
+typedef struct vkft_row_encoder {
+    const char *path;
+    const vkft_tokenizer *tok;
+    const vkft_dataset_options *options;
+    const vkft_row_reader *reader;
+    vkft_data_keys keys;
+    vkft_data_format format; /* that every row must have */
+} vkft_row_encoder;
+
+typedef struct vkft_encoded_sample {
+    uint32_t length, trained, dropped; /* dropped: tokens cut off at max_seq_length */
+} vkft_encoded_sample;
+
+/* The samples of one row: their values lie one behind the other. Zero it before use; reuse keeps the memory. */
+typedef struct vkft_encoded_row {
+    vkft_ids ids, labels;
+    vkft_encoded_sample *samples;
+    uint32_t count, capacity;
+} vkft_encoded_row;
+
+void vkft_encoded_row_free(vkft_encoded_row *row);
+
+/* Finds the format out from the first row, and checks that the tokenizer and the template are there that it needs. */
+bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, vkft_err *err);
+
+/* May run on several threads at once with different rows. A corpus block gives ids only, without samples. */
+bool vkft_row_encode(const vkft_row_encoder *encoder, const vkft_row_slice *slice, vkft_encoded_row *out, vkft_err *err);
+
+#endif

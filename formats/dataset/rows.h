@@ -1,0 +1,61 @@
+/* The rows of a data file, as slices of the mapped file: found quickly one after the other, parsed by whoever has time. Internal to formats.
+ *
+ * Kinds of files: .jsonl (one object a line), .json (an array of objects, or an object whose "data" is one), .csv and .tsv (the first record
+ * names the columns), .txt (a corpus in blocks; or with a second file of as many lines, pairs of lines).
+ */
+#ifndef VKFT_DATASET_ROWS_H
+#define VKFT_DATASET_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "runtime/base/error.h"
+
+typedef enum vkft_rows_kind { VKFT_ROWS_LINES, VKFT_ROWS_ARRAY, VKFT_ROWS_CSV, VKFT_ROWS_CORPUS, VKFT_ROWS_PAIRS } vkft_rows_kind;
+
+/* Large corpora are encoded in blocks of about this size that end at a line's end, before a line that begins with a letter or digit. */
+#define VKFT_CORPUS_BLOCK (1u << 20)
+
+typedef struct vkft_row_slice {
+    const char *text; /* inside the file */
+    size_t length;
+    uint64_t number;     /* of the row, from 1 */
+    uint64_t line;       /* where it begins, from 1 */
+    const char *partner; /* pairs: the line of the second file */
+    size_t partner_length;
+} vkft_row_slice;
+
+typedef struct vkft_row_reader {
+    const char *path;
+    vkft_rows_kind kind;
+    const char *text, *partner;
+    uint64_t length, at, partner_length, partner_at;
+    uint64_t number, line;
+    char separator;       /* csv */
+    char **columns;       /* csv */
+    uint32_t column_count;
+} vkft_row_reader;
+
+/* path decides the kind by its ending and names the file in errors; text stays the caller's. partner: NULL, or the text of the second file of
+ * pairs. Error: another ending, a .json that is neither an array nor an object with "data", a csv without a header. */
+bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length, const char *partner,
+                          uint64_t partner_length, vkft_err *err);
+void vkft_row_reader_close(vkft_row_reader *reader);
+
+/* *found is false at the end. Error: an array that ends early, a quote that is not closed, pairs of different length. */
+bool vkft_row_reader_next(vkft_row_reader *reader, vkft_row_slice *slice, bool *found, vkft_err *err);
+
+/* The row as a value: an object with the columns' names for csv, {"prompt", "completion"} for pairs. May be called from several threads.
+ * Not for a corpus. */
+cJSON *vkft_row_parse(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err);
+
+/* csv.c: the end of the record that begins at `at` (after its line end), and its fields. */
+bool vkft_csv_record_end(const char *text, uint64_t length, uint64_t at, uint64_t *end, uint64_t *lines);
+/* Fields are malloc'ed, unquoted; the array too. */
+bool vkft_csv_fields(const char *record, size_t length, char separator, char ***fields, uint32_t *count, vkft_err *err);
+void vkft_csv_fields_free(char **fields, uint32_t count);
+
+#endif

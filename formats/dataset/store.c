@@ -1,0 +1,191 @@
+/* Tokens of a dataset in memory or in a file. See dataset_store.h. */
+#include "formats/dataset/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define FLUSH_VALUES (1u << 20)
+#define MAGIC "VKFTTOK1"
+
+typedef struct header {
+    char magic[8];
+    uint32_t format, count, max_length, truncated;
+    uint64_t tokens, trained, dropped_tokens;
+    uint64_t values_hash, index_hash; /* XXH3, 64 bits */
+} header;
+
+static bool no_memory(vkft_err *err)
+{
+    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokens of the data");
+}
+
+bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const char *path, vkft_err *err)
+{
+    *store = (vkft_token_store){.data = data};
+    if (!path)
+        return true;
+    static const header empty = {.magic = ""};
+    store->hash = XXH3_createState();
+    store->writer = vkft_writer_open(path, err);
+    if (store->hash && store->writer && XXH3_64bits_reset(store->hash) == XXH_OK &&
+        vkft_writer_append(store->writer, &empty, sizeof empty, err))
+        return true;
+    if (store->writer && !store->hash)
+        no_memory(err);
+    vkft_token_store_abandon(store);
+    return false;
+}
+
+void vkft_token_store_abandon(vkft_token_store *store)
+{
+    vkft_writer_abandon(store->writer);
+    XXH3_freeState(store->hash);
+    free(store->buffer);
+    free(store->index);
+    *store = (vkft_token_store){0};
+}
+
+static bool flush(vkft_token_store *store, vkft_err *err)
+{
+    size_t bytes = store->used * sizeof *store->buffer;
+    if (!vkft_writer_append(store->writer, store->buffer, bytes, err))
+        return false;
+    XXH3_64bits_update(store->hash, store->buffer, bytes);
+    store->written += store->used;
+    store->used = 0;
+    return true;
+}
+
+static bool reserve(vkft_token_store *store, size_t values, vkft_err *err)
+{
+    if (store->writer && store->used >= FLUSH_VALUES && !flush(store, err))
+        return false;
+    if (store->used + values > store->capacity) {
+        size_t capacity = store->capacity ? store->capacity : 1u << 16;
+        while (capacity < store->used + values)
+            capacity *= 2;
+        int32_t *buffer = realloc(store->buffer, capacity * sizeof *buffer);
+        if (!buffer)
+            return no_memory(err);
+        store->buffer = buffer;
+        store->capacity = capacity;
+    }
+    if (store->data->count == store->index_capacity) {
+        uint32_t capacity = store->index_capacity ? 2 * store->index_capacity : 1024;
+        uint32_t *index = realloc(store->index, 2 * sizeof *index * capacity);
+        if (!index)
+            return no_memory(err);
+        store->index = index;
+        store->index_capacity = capacity;
+    }
+    return true;
+}
+
+bool vkft_token_store_add(vkft_token_store *store, const int32_t *ids, const int32_t *labels, uint32_t length, uint32_t trained,
+                          vkft_err *err)
+{
+    vkft_dataset *data = store->data;
+    if (data->count == UINT32_MAX / 2)
+        return vkft_fail(err, VKFT_ERR_INPUT, "the data has more than %u samples", data->count);
+    if (!reserve(store, 2ull * length, err))
+        return false;
+    memcpy(store->buffer + store->used, ids, length * sizeof *ids);
+    memcpy(store->buffer + store->used + length, labels, length * sizeof *labels);
+    store->used += 2ull * length;
+    store->index[2ull * data->count] = length;
+    store->index[2ull * data->count + 1] = trained;
+    data->count++;
+    data->tokens += length;
+    data->trained += trained;
+    if (length > data->max_length)
+        data->max_length = length;
+    return true;
+}
+
+/* The samples, from their index and where their values begin. */
+static bool make_samples(vkft_dataset *data, const uint32_t *index, const int32_t *values, vkft_err *err)
+{
+    data->samples = malloc((data->count + 1ull) * sizeof *data->samples);
+    if (!data->samples)
+        return no_memory(err);
+    for (uint32_t i = 0; i < data->count; i++) {
+        uint32_t length = index[2ull * i];
+        data->samples[i] = (vkft_sample){.ids = values, .labels = values + length, .length = length, .trained = index[2ull * i + 1]};
+        values += 2ull * length;
+    }
+    return true;
+}
+
+static bool commit(vkft_token_store *store, vkft_err *err)
+{
+    const vkft_dataset *data = store->data;
+    size_t index_bytes = 2 * sizeof *store->index * (size_t)data->count;
+    if (!flush(store, err) || !vkft_writer_append(store->writer, store->index, index_bytes, err))
+        return false;
+    header h = {.magic = MAGIC, .format = data->format, .count = data->count, .max_length = data->max_length, .truncated = data->truncated,
+                .tokens = data->tokens, .trained = data->trained, .dropped_tokens = data->dropped_tokens,
+                .values_hash = XXH3_64bits_digest(store->hash), .index_hash = XXH3_64bits(store->index, index_bytes)};
+    vkft_writer *writer = store->writer;
+    if (!vkft_writer_write_at(writer, 0, &h, sizeof h, err))
+        return false;
+    store->writer = NULL;
+    return vkft_writer_commit(writer, err);
+}
+
+bool vkft_token_store_finish(vkft_token_store *store, const char *path, vkft_err *err)
+{
+    vkft_dataset *data = store->data;
+    bool ok;
+    if (store->writer) {
+        ok = commit(store, err);
+        vkft_dataset made = *data;
+        if (ok && !vkft_token_store_load(path, data)) {
+            *data = made;
+            ok = vkft_fail(err, VKFT_ERR_IO, "%s: what was just written cannot be read again", path);
+        }
+    } else {
+        ok = make_samples(data, store->index, store->buffer, err);
+        data->memory = store->buffer;
+        store->buffer = NULL;
+    }
+    vkft_token_store_abandon(store);
+    return ok;
+}
+
+/* Whether the file is whole: sizes first, then what was hashed, then the index against the sums. */
+static bool is_whole(const vkft_mapping *file, const header *h)
+{
+    if (memcmp(h->magic, MAGIC, 8) != 0 || h->format > VKFT_DATA_TOKENS || h->tokens > file->size)
+        return false;
+    uint64_t value_bytes = 2 * sizeof(int32_t) * h->tokens, index_bytes = 2 * sizeof(uint32_t) * (uint64_t)h->count;
+    if (file->size - sizeof *h < value_bytes || file->size - sizeof *h - value_bytes != index_bytes)
+        return false;
+    const uint8_t *values = file->data + sizeof *h, *index = values + value_bytes;
+    if (XXH3_64bits(index, (size_t)index_bytes) != h->index_hash || XXH3_64bits(values, (size_t)value_bytes) != h->values_hash)
+        return false;
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < h->count; i++)
+        tokens += ((const uint32_t *)(const void *)index)[2ull * i];
+    return tokens == h->tokens;
+}
+
+bool vkft_token_store_load(const char *path, vkft_dataset *data)
+{
+    vkft_mapping file;
+    header h;
+    if (!vkft_file_exists(path) || !vkft_mapping_open(path, &file, NULL))
+        return false;
+    if (file.size >= sizeof h)
+        memcpy(&h, file.data, sizeof h);
+    if (file.size >= sizeof h && is_whole(&file, &h)) {
+        const int32_t *values = (const int32_t *)(const void *)(file.data + sizeof h);
+        *data = (vkft_dataset){.count = h.count, .tokens = h.tokens, .trained = h.trained, .max_length = h.max_length, .truncated = h.truncated,
+                               .dropped_tokens = h.dropped_tokens, .format = (vkft_data_format)h.format, .file = file};
+        if (make_samples(data, (const uint32_t *)(const void *)(values + 2 * h.tokens), values, NULL))
+            return true;
+    }
+    vkft_mapping_close(&file);
+    *data = (vkft_dataset){0};
+    return false;
+}

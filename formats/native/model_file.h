@@ -1,0 +1,56 @@
+/* The native .vkft model file: one self-contained model, mapped and uploaded without a copy.
+ *
+ * It holds the checkpoint's small files verbatim ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+ * "chat_template.jinja", "special_tokens_map.json", ... those that exist) and its tensors under their Hugging Face names. The layout is in model_file.c.
+ */
+#ifndef VKFT_MODEL_FILE_H
+#define VKFT_MODEL_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "formats/config/config.h"
+#include "formats/tensors/dtype.h"
+
+typedef struct vkft_model_file vkft_model_file;
+
+/* A tensor in the mapped file; pointers live as long as the file is open and are 256-byte aligned. */
+typedef struct vkft_model_tensor {
+    const char *name; /* "model.layers.0.self_attn.q_proj.weight" */
+    vkft_dtype dtype;
+    uint32_t dims;
+    uint64_t shape[4];
+    uint64_t elements;
+    const void *data; /* for NF4 the codes, (elements+1)/2 bytes */
+    uint64_t data_bytes;
+    /* NF4 only: */
+    bool double_quant;
+    const void *absmax; /* f32 [blocks], or u8 [blocks] with double_quant */
+    uint64_t absmax_bytes;
+    const float *nested_absmax; /* f32 [ceil(blocks/256)], NULL without double_quant */
+    uint64_t nested_absmax_bytes;
+    float absmax_offset;
+} vkft_model_tensor;
+
+/* Maps and checks the file: magic, version, every offset and size. Checksums of tensors are verified by vkft_model_file_verify. */
+vkft_model_file *vkft_model_file_open(const char *path, vkft_err *err);
+void vkft_model_file_close(vkft_model_file *file);
+
+const char *vkft_model_file_path(const vkft_model_file *file);
+const vkft_config *vkft_model_file_config(const vkft_model_file *file);
+/* base_model_name_or_path for adapters: the directory that was converted, or its hub id where known. */
+const char *vkft_model_file_source(const vkft_model_file *file);
+
+uint32_t vkft_model_file_tensor_count(const vkft_model_file *file);
+const vkft_model_tensor *vkft_model_file_tensor(const vkft_model_file *file, uint32_t index);
+const vkft_model_tensor *vkft_model_file_find(const vkft_model_file *file, const char *name); /* NULL when absent */
+/* A verbatim small file by name; NULL when the model has none. Not zero-terminated. */
+const char *vkft_model_file_blob(const vkft_model_file *file, const char *name, size_t *length);
+uint32_t vkft_model_file_blob_count(const vkft_model_file *file);
+const char *vkft_model_file_blob_name(const vkft_model_file *file, uint32_t index);
+
+/* Recomputes the tensor's checksum. Error: names file, tensor, stored and computed value. */
+bool vkft_model_file_verify(const vkft_model_file *file, const vkft_model_tensor *tensor, vkft_err *err);
+
+#endif

@@ -1,0 +1,33 @@
+/* What reader and writer of the .vkft file share; the layout itself is described in model_file.c. Internal to formats. */
+#ifndef VKFT_MODEL_LAYOUT_H
+#define VKFT_MODEL_LAYOUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "formats/tensors/dtype.h"
+#include "formats/native/model_file.h"
+
+#define VKFT_MODEL_MAGIC "VKFT"
+#define VKFT_MODEL_VERSION 1
+#define VKFT_MODEL_PREFIX 24 /* bytes before the header's text */
+#define VKFT_MODEL_ALIGNMENT 256
+#define VKFT_MODEL_MAX_HEADER 100000000
+#define VKFT_MODEL_MAX_DIMS 4
+
+/* The arrays that a tensor consists of, in the order in which they lie in the file and enter its checksum. */
+typedef enum vkft_part { VKFT_PART_DATA, VKFT_PART_ABSMAX, VKFT_PART_NESTED_ABSMAX, VKFT_PART_COUNT } vkft_part;
+extern const char *const vkft_part_names[VKFT_PART_COUNT]; /* keys in the header; the data has none */
+
+/* Bytes of every part; 0 for parts that the tensor does not have. false: a product overflows. */
+bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant, uint64_t *elements,
+                           uint64_t bytes[VKFT_PART_COUNT]);
+/* offset rounded up to the alignment. */
+uint64_t vkft_model_align(uint64_t offset);
+
+/* The "quantization" of the header: "none", "nf4", "nf4-dq", "bf16", ... borrowed from the file. */
+const char *vkft_model_file_quantization(const vkft_model_file *file);
+/* The "info" of the header as JSON text: where the file came from. Nothing in it changes what the model computes. */
+const char *vkft_model_file_info(const vkft_model_file *file);
+
+#endif

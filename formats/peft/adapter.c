@@ -1,0 +1,384 @@
+/* PEFT's LoRA adapter directories.
+ *
+ * Written are the keys that every PEFT since 0.9 knows, sorted as PEFT sorts them: newer keys have defaults there, and an older PEFT refuses
+ * keys it does not know. Read is whatever changes nothing; a setting that would make the same tensors mean something else is an error,
+ * because applying it halfway would give wrong answers silently.
+ */
+#include "formats/peft/adapter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/json.h"
+#include "formats/tensors/safetensors.h"
+
+#define CONFIG_NAME "adapter_config.json"
+#define WEIGHTS_NAME "adapter_model.safetensors"
+#define MAX_CONFIG_BYTES 4000000
+
+static char *duplicate(const char *text)
+{
+    char *copy = malloc(strlen(text) + 1);
+    return copy ? strcpy(copy, text) : NULL;
+}
+
+static bool no_memory(const char *what, vkft_err *err)
+{
+    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory: adapter '%s'", what);
+}
+
+void vkft_adapter_free(vkft_adapter *adapter)
+{
+    for (uint32_t i = 0; i < adapter->count; i++) {
+        free(adapter->tensors[i].key);
+        free(adapter->tensors[i].data);
+    }
+    free(adapter->tensors);
+    for (char **name = adapter->config.target_modules; name && *name; name++)
+        free(*name);
+    free(adapter->config.target_modules);
+    free(adapter->config.base_model_name_or_path);
+    *adapter = (vkft_adapter){0};
+}
+
+/* Last component of the module in a key "base_model.model.<...>.<name>.lora_A.weight"; false when the key is not of this form. */
+static bool module_of_key(const char *key, const char **name, size_t *length)
+{
+    static const char *const suffixes[] = {".lora_A.weight", ".lora_B.weight"};
+    size_t size = strlen(key);
+    if (strncmp(key, "base_model.model.", 17) != 0)
+        return false;
+    for (size_t i = 0; i < 2; i++) {
+        size_t suffix = strlen(suffixes[i]);
+        if (size <= 17 + suffix || strcmp(key + size - suffix, suffixes[i]) != 0)
+            continue;
+        const char *end = key + size - suffix, *start = end;
+        while (start > key && start[-1] != '.')
+            start--;
+        *name = start;
+        *length = (size_t)(end - start);
+        return *length > 0;
+    }
+    return false;
+}
+
+static bool list_has(char *const *list, const char *name, size_t length)
+{
+    for (; *list; list++)
+        if (strlen(*list) == length && memcmp(*list, name, length) == 0)
+            return true;
+    return false;
+}
+
+static void free_list(char **list)
+{
+    for (char **name = list; name && *name; name++)
+        free(*name);
+    free(list);
+}
+
+/* The distinct module names of all keys in the order of their appearance, NULL-terminated. */
+static char **modules_of_tensors(const vkft_adapter *adapter)
+{
+    char **list = calloc((size_t)adapter->count + 1, sizeof *list);
+    uint32_t n = 0;
+    for (uint32_t i = 0; list && i < adapter->count; i++) {
+        const char *name;
+        size_t length;
+        if (!module_of_key(adapter->tensors[i].key, &name, &length) || list_has(list, name, length))
+            continue;
+        list[n] = malloc(length + 1);
+        if (!list[n]) {
+            free_list(list);
+            return NULL;
+        }
+        memcpy(list[n], name, length);
+        list[n++][length] = 0;
+    }
+    return list;
+}
+
+/* ---- reading ---- */
+
+/* null, false, an empty list or object, an empty string: a setting that is off. */
+static bool is_off(const cJSON *value)
+{
+    return !value || cJSON_IsNull(value) || cJSON_IsFalse(value) ||
+           ((cJSON_IsArray(value) || cJSON_IsObject(value)) && !value->child) || (cJSON_IsString(value) && !*value->valuestring);
+}
+
+static bool fail_unsupported(const char *path, const char *key, const cJSON *value, const char *expected, vkft_err *err)
+{
+    char buffer[96];
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: key '%s': found %s, which this version cannot apply; expected %s", path, key,
+                     vkft_json_describe(value, buffer, sizeof buffer), expected);
+}
+
+static bool check_string(const char *path, const cJSON *root, const char *key, const char *expected, bool required, vkft_err *err)
+{
+    const cJSON *value = vkft_json_member(root, key);
+    if (!value && !required)
+        return true;
+    if (cJSON_IsString(value) && strcmp(value->valuestring, expected) == 0)
+        return true;
+    return fail_unsupported(path, key, value, expected, err);
+}
+
+/* Initializations that change the base weights too; the saved tensors are only right together with that change. */
+static bool check_initialization(const char *path, const cJSON *root, vkft_err *err)
+{
+    static const char *const changing[] = {"pissa", "olora", "corda", "loftq", "lora_ga"};
+    const cJSON *value = vkft_json_member(root, "init_lora_weights");
+    for (size_t i = 0; cJSON_IsString(value) && i < sizeof changing / sizeof *changing; i++)
+        if (strncmp(value->valuestring, changing[i], strlen(changing[i])) == 0)
+            return fail_unsupported(path, "init_lora_weights", value, "an adapter that was saved as plain LoRA", err);
+    return true;
+}
+
+static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
+{
+    static const char *const off[] = {
+        "use_dora", "use_qalora", "use_bdlora", "lora_bias", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication",
+        "trainable_token_indices", "target_parameters", "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
+        "velora_config",
+    };
+    const cJSON *task = vkft_json_member(root, "task_type");
+    if (task && (!cJSON_IsString(task) || (strcmp(task->valuestring, "CAUSAL_LM") != 0 && strcmp(task->valuestring, "SEQ_2_SEQ_LM") != 0)))
+        return fail_unsupported(path, "task_type", task, "CAUSAL_LM or SEQ_2_SEQ_LM", err);
+    if (!check_string(path, root, "peft_type", "LORA", true, err) ||
+        !check_string(path, root, "bias", "none", false, err))
+        return false;
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(root, off[i]);
+        if (!is_off(value))
+            return fail_unsupported(path, off[i], value, "it to be off", err);
+    }
+    return check_initialization(path, root, err);
+}
+
+static bool copy_list(const char *path, const cJSON *list, char ***copy, vkft_err *err)
+{
+    size_t n = 0;
+    *copy = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof **copy);
+    if (!*copy)
+        return no_memory(path, err);
+    for (const cJSON *item = list->child; item; item = item->next) {
+        if (!cJSON_IsString(item))
+            return fail_unsupported(path, "target_modules", item, "a list of names", err);
+        if (!((*copy)[n++] = duplicate(item->valuestring)))
+            return no_memory(path, err);
+    }
+    return true;
+}
+
+/* A list of names, "all-linear", or a regular expression; for the last one the tensors themselves say which modules it matched. */
+static bool read_target_modules(const char *path, const cJSON *root, vkft_adapter *adapter, vkft_err *err)
+{
+    const cJSON *value = vkft_json_member(root, "target_modules");
+    vkft_adapter_config *config = &adapter->config;
+    if (cJSON_IsArray(value))
+        return copy_list(path, value, &config->target_modules, err);
+    config->target_all_linear = cJSON_IsString(value) && strcmp(value->valuestring, "all-linear") == 0;
+    if (config->target_all_linear)
+        return true;
+    config->target_modules = modules_of_tensors(adapter);
+    return config->target_modules || no_memory(path, err);
+}
+
+static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
+{
+    vkft_adapter_config *config = &adapter->config;
+    const char *base = NULL;
+    double alpha = 0, dropout = 0;
+    cJSON *root = vkft_json_read_object(path, MAX_CONFIG_BYTES, err);
+    bool ok = root && check_supported(path, root, err) && vkft_json_get_u32(root, "r", true, &config->r, path, err) &&
+              vkft_json_get_double(root, "lora_alpha", true, &alpha, path, err) &&
+              vkft_json_get_double(root, "lora_dropout", false, &dropout, path, err) &&
+              vkft_json_get_bool(root, "fan_in_fan_out", false, &config->fan_in_fan_out, path, err) &&
+              vkft_json_get_bool(root, "use_rslora", false, &config->use_rslora, path, err) &&
+              vkft_json_get_string(root, "base_model_name_or_path", false, &base, path, err) &&
+              read_target_modules(path, root, adapter, err);
+    if (ok && (!config->r || !(dropout >= 0 && dropout < 1)))
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: r %" PRIu32 " and lora_dropout %g; expected r > 0 and 0 <= lora_dropout < 1", path,
+                       config->r, dropout);
+    if (ok && base && !(config->base_model_name_or_path = duplicate(base)))
+        ok = no_memory(path, err);
+    config->lora_alpha = (float)alpha;
+    config->lora_dropout = (float)dropout;
+    cJSON_Delete(root);
+    return ok;
+}
+
+static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, vkft_adapter_tensor *to, vkft_err *err)
+{
+    const char *name;
+    size_t length;
+    if (!module_of_key(from->name, &name, &length))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' cannot be applied; expected base_model.model.<module>.lora_A.weight or "
+                         ".lora_B.weight", file->path, from->name);
+    if (from->dtype != VKFT_F32 && from->dtype != VKFT_F16 && from->dtype != VKFT_BF16)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16", file->path, from->name,
+                         vkft_dtype_name(from->dtype));
+    if (from->dims != 2 || !from->elements || from->shape[0] > UINT32_MAX || from->shape[1] > UINT32_MAX)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu32 " dimensions or an unusable size; expected a matrix",
+                         file->path, from->name, from->dims);
+    to->rows = (uint32_t)from->shape[0];
+    to->cols = (uint32_t)from->shape[1];
+    to->key = duplicate(from->name);
+    to->data = malloc((size_t)from->elements * sizeof *to->data);
+    if (!to->key || !to->data)
+        return no_memory(file->path, err);
+    vkft_to_f32(from->dtype, vkft_tensor_file_data(file, from), from->elements, to->data);
+    for (uint64_t i = 0; i < from->elements; i++)
+        if (to->data[i] - to->data[i] != 0)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, expected finite weights", file->path,
+                             from->name, i, (double)to->data[i]);
+    return true;
+}
+
+static bool read_weights(const char *path, vkft_adapter *adapter, vkft_err *err)
+{
+    vkft_tensor_file file;
+    if (!vkft_safetensors_open(path, &file, err))
+        return false;
+    adapter->tensors = calloc((size_t)file.count + 1, sizeof *adapter->tensors);
+    bool ok = adapter->tensors || no_memory(path, err);
+    if (ok && !file.count)
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no tensors", path);
+    for (uint32_t i = 0; ok && i < file.count; i++)
+        ok = read_tensor(&file, &file.tensors[i], &adapter->tensors[adapter->count++], err);
+    vkft_tensor_file_close(&file);
+    return ok;
+}
+
+/* A directory without the safetensors file may hold an older adapter. */
+static bool check_pickle(const char *dir, const char *weights, vkft_err *err)
+{
+    char *pickle = vkft_path_join(dir, "adapter_model.bin");
+    bool found = pickle && vkft_file_exists(pickle) && !vkft_file_exists(weights);
+    free(pickle);
+    return !found || vkft_fail(err, VKFT_ERR_INPUT, "'%s' holds its adapter as a PyTorch pickle (adapter_model.bin), which is not supported; "
+                               "load it in PEFT and save it again with safe_serialization=True", dir);
+}
+
+bool vkft_adapter_read(const char *dir, vkft_adapter *adapter, vkft_err *err)
+{
+    *adapter = (vkft_adapter){0};
+    if (!vkft_directory_exists(dir))
+        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected an adapter directory with " CONFIG_NAME, dir);
+    char *config = vkft_path_join(dir, CONFIG_NAME), *weights = vkft_path_join(dir, WEIGHTS_NAME);
+    bool ok = (config && weights) || no_memory(dir, err);
+    ok = ok && check_pickle(dir, weights, err) && read_weights(weights, adapter, err) && read_config(config, adapter, err);
+    free(config);
+    free(weights);
+    if (!ok)
+        vkft_adapter_free(adapter);
+    return ok;
+}
+
+/* ---- writing ---- */
+
+/* The shortest decimal that reads back as the same float: 0.05, not 0.0500000007. */
+static bool add_float(cJSON *object, const char *key, float value)
+{
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return cJSON_AddRawToObject(object, key, text);
+}
+
+static int compare_strings(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+    return strcmp(*x, *y);
+}
+
+/* With all-linear the names are written out: every reader understands a list, and it stays right if the base model gains a module. */
+static bool add_target_modules(cJSON *object, const vkft_adapter *adapter)
+{
+    char **names = adapter->config.target_all_linear || !adapter->config.target_modules ? modules_of_tensors(adapter) : NULL;
+    char *const *list = names ? names : adapter->config.target_modules;
+    size_t count = 0;
+    while (list && list[count])
+        count++;
+    const char **sorted = malloc((count + 1) * sizeof *sorted);
+    bool ok = list && sorted;
+    for (size_t i = 0; ok && i < count; i++)
+        sorted[i] = list[i];
+    if (ok)
+        qsort(sorted, count, sizeof *sorted, compare_strings);
+    cJSON *array = ok ? cJSON_AddArrayToObject(object, "target_modules") : NULL;
+    for (size_t i = 0; i < count && array; i++)
+        ok = ok && cJSON_AddItemToArray(array, cJSON_CreateString(sorted[i]));
+    free(sorted);
+    free_list(names);
+    return ok && array;
+}
+
+static bool add_base_model(cJSON *object, const char *base)
+{
+    return base ? cJSON_AddStringToObject(object, "base_model_name_or_path", base) != NULL
+                : cJSON_AddNullToObject(object, "base_model_name_or_path") != NULL;
+}
+
+static bool fill_config(cJSON *o, const vkft_adapter *adapter)
+{
+    const vkft_adapter_config *config = &adapter->config;
+    return cJSON_AddObjectToObject(o, "alpha_pattern") && cJSON_AddNullToObject(o, "auto_mapping") &&
+           add_base_model(o, config->base_model_name_or_path) && cJSON_AddStringToObject(o, "bias", "none") &&
+           cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) && cJSON_AddTrueToObject(o, "inference_mode") &&
+           cJSON_AddTrueToObject(o, "init_lora_weights") && cJSON_AddNullToObject(o, "layers_pattern") &&
+           cJSON_AddNullToObject(o, "layers_to_transform") && add_float(o, "lora_alpha", config->lora_alpha) &&
+           add_float(o, "lora_dropout", config->lora_dropout) && cJSON_AddNullToObject(o, "modules_to_save") &&
+           cJSON_AddStringToObject(o, "peft_type", "LORA") && cJSON_AddNumberToObject(o, "r", config->r) &&
+           cJSON_AddObjectToObject(o, "rank_pattern") && cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
+           cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") && cJSON_AddFalseToObject(o, "use_dora") &&
+           cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);
+}
+
+static bool write_config(const char *path, const vkft_adapter *adapter, vkft_err *err)
+{
+    cJSON *object = cJSON_CreateObject();
+    char *text = object && fill_config(object, adapter) ? cJSON_Print(object) : NULL;
+    cJSON_Delete(object);
+    bool ok = text ? vkft_file_write(path, text, strlen(text), err) : no_memory(path, err);
+    cJSON_free(text);
+    return ok;
+}
+
+static bool write_weights(const char *path, const vkft_adapter *adapter, vkft_err *err)
+{
+    vkft_safetensors_spec *specs = calloc((size_t)adapter->count + 1, sizeof *specs);
+    if (!specs)
+        return no_memory(path, err);
+    for (uint32_t i = 0; i < adapter->count; i++) {
+        const vkft_adapter_tensor *t = &adapter->tensors[i];
+        specs[i] = (vkft_safetensors_spec){.name = t->key, .dtype = VKFT_F32, .dims = 2, .shape = {t->rows, t->cols}};
+    }
+    vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, adapter->count, err);
+    free(specs);
+    bool ok = writer != NULL;
+    for (uint32_t i = 0; ok && i < adapter->count; i++) {
+        const vkft_adapter_tensor *t = &adapter->tensors[i];
+        ok = vkft_safetensors_append(writer, t->data, (size_t)t->rows * t->cols * sizeof *t->data, err);
+    }
+    if (ok)
+        return vkft_safetensors_commit(writer, err);
+    vkft_safetensors_abandon(writer);
+    return false;
+}
+
+bool vkft_adapter_write(const char *dir, const vkft_adapter *adapter, vkft_err *err)
+{
+    char *config = vkft_path_join(dir, CONFIG_NAME), *weights = vkft_path_join(dir, WEIGHTS_NAME);
+    bool ok = (config && weights) || no_memory(dir, err);
+    ok = ok && write_weights(weights, adapter, err) && write_config(config, adapter, err);
+    free(config);
+    free(weights);
+    return ok;
+}

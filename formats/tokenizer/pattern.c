@@ -1,0 +1,251 @@
+/* Patterns (literal or PCRE2) and the normalizers, which are mostly made of them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utf8proc.h>
+
+#include "runtime/base/json.h"
+#include "formats/tokenizer/tokenizer_private.h"
+
+bool vkft_pattern_regex(vkft_pattern *pattern, const char *expression, const char *where, vkft_err *err)
+{
+    int code;
+    PCRE2_SIZE offset;
+    *pattern = (vkft_pattern){0};
+    pattern->regex = pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
+    if (!pattern->regex) {
+        PCRE2_UCHAR message[128];
+        pcre2_get_error_message(code, message, sizeof message);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: regular expression \"%.100s\": %s at offset %zu", where, expression,
+                         (const char *)message, (size_t)offset);
+    }
+    pcre2_jit_compile(pattern->regex, PCRE2_JIT_COMPLETE); /* where it is not available the interpreter serves */
+    return true;
+}
+
+bool vkft_pattern_new(vkft_pattern *pattern, const cJSON *json, const char *where, vkft_err *err)
+{
+    const char *literal = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "String"));
+    const char *regex = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "Regex"));
+    *pattern = (vkft_pattern){0};
+    if (regex)
+        return vkft_pattern_regex(pattern, regex, where, err);
+    if (!literal)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: pattern has neither \"String\" nor \"Regex\"", where);
+    pattern->literal = strdup(literal);
+    return pattern->literal || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+}
+
+void vkft_pattern_free(vkft_pattern *pattern)
+{
+    free(pattern->literal);
+    pcre2_code_free(pattern->regex);
+    *pattern = (vkft_pattern){0};
+}
+
+static bool find_literal(const char *literal, const char *text, size_t length, size_t start, size_t *begin, size_t *end)
+{
+    size_t n = strlen(literal);
+    for (size_t i = start; n && i + n <= length; i++) {
+        const char *at = memchr(text + i, literal[0], length - n - i + 1);
+        if (!at)
+            return false;
+        i = (size_t)(at - text);
+        if (memcmp(at, literal, n) == 0) {
+            *begin = i;
+            *end = i + n;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin, size_t *end)
+{
+    if (pattern->literal)
+        return find_literal(pattern->literal, text, length, start, begin, end);
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    bool found = false;
+    while (data && start <= length && !found) {
+        int count = pcre2_match(pattern->regex, (PCRE2_SPTR)text, length, start, PCRE2_NO_UTF_CHECK, data, NULL);
+        if (count < 0)
+            break;
+        const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
+        *begin = at[0];
+        *end = at[1];
+        found = *end > *begin;
+        size_t step = vkft_utf8_length(text + at[1], length - at[1]);
+        start = at[1] + (step ? step : 1); /* only used after an empty match */
+    }
+    pcre2_match_data_free(data);
+    return found;
+}
+
+static bool copy_string(char **copy, const char *text, vkft_err *err)
+{
+    *copy = strdup(text);
+    return *copy || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+}
+
+static bool read_step(vkft_normalizer *step, const cJSON *json, const char *type, const char *where, vkft_err *err)
+{
+    static const struct {
+        const char *name;
+        vkft_normalizer_kind kind;
+    } plain[] = {{"NFC", VKFT_NORMALIZE_NFC}, {"NFD", VKFT_NORMALIZE_NFD}, {"NFKC", VKFT_NORMALIZE_NFKC},
+                 {"NFKD", VKFT_NORMALIZE_NFKD}, {"Lowercase", VKFT_NORMALIZE_LOWERCASE}};
+    const char *text;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(type, plain[i].name) == 0) {
+            step->kind = plain[i].kind;
+            return true;
+        }
+    if (strcmp(type, "Prepend") == 0) {
+        step->kind = VKFT_NORMALIZE_PREPEND;
+        return vkft_json_get_string(json, "prepend", true, &text, where, err) && copy_string(&step->content, text, err);
+    }
+    if (strcmp(type, "Replace") == 0) {
+        step->kind = VKFT_NORMALIZE_REPLACE;
+        return vkft_json_get_string(json, "content", true, &text, where, err) && copy_string(&step->content, text, err) &&
+               vkft_pattern_new(&step->pattern, vkft_json_member(json, "pattern"), where, err);
+    }
+    if (strcmp(type, "Strip") == 0) {
+        step->kind = VKFT_NORMALIZE_STRIP;
+        step->left = step->right = true;
+        return vkft_json_get_bool(json, "strip_left", false, &step->left, where, err) &&
+               vkft_json_get_bool(json, "strip_right", false, &step->right, where, err);
+    }
+    if (strcmp(type, "Precompiled") == 0) {
+        step->kind = VKFT_NORMALIZE_PRECOMPILED;
+        return vkft_json_get_string(json, "precompiled_charsmap", true, &text, where, err) &&
+               vkft_charsmap_new(&step->charsmap, text, where, err);
+    }
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: normalizer \"%s\" is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, "
+                     "Prepend, Replace, Strip, Precompiled and Sequence", where, type);
+}
+
+bool vkft_normalizers_new(vkft_normalizers *n, const cJSON *json, const char *file, vkft_err *err)
+{
+    char where[600];
+    const char *type;
+    if (!json || cJSON_IsNull(json))
+        return true;
+    snprintf(where, sizeof where, "%.500s: normalizer", file);
+    if (!vkft_json_get_string(json, "type", true, &type, where, err))
+        return false;
+    if (strcmp(type, "Sequence") == 0) {
+        const cJSON *part, *parts;
+        if (!vkft_json_get_array(json, "normalizers", true, &parts, where, err))
+            return false;
+        cJSON_ArrayForEach(part, parts)
+            if (!vkft_normalizers_new(n, part, file, err))
+                return false;
+        return true;
+    }
+    vkft_normalizer *steps = realloc(n->steps, (n->count + 1) * sizeof *steps);
+    if (!steps)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+    n->steps = steps;
+    steps[n->count] = (vkft_normalizer){0};
+    return read_step(&steps[n->count++], json, type, where, err);
+}
+
+void vkft_normalizers_free(vkft_normalizers *n)
+{
+    for (uint32_t i = 0; i < n->count; i++) {
+        vkft_pattern_free(&n->steps[i].pattern);
+        free(n->steps[i].content);
+        vkft_charsmap_free(&n->steps[i].charsmap);
+    }
+    free(n->steps);
+    *n = (vkft_normalizers){0};
+}
+
+static bool replace_all(const vkft_normalizer *step, const vkft_text *text, vkft_text *out, vkft_err *err)
+{
+    size_t at = 0, begin, end;
+    while (vkft_pattern_find(&step->pattern, text->data, text->length, at, &begin, &end)) {
+        if (!vkft_text_append(out, text->data + at, begin - at, err) ||
+            !vkft_text_append(out, step->content, strlen(step->content), err))
+            return false;
+        at = end;
+    }
+    return vkft_text_append(out, text->data + at, text->length - at, err);
+}
+
+static bool map_unicode(const vkft_text *text, utf8proc_option_t options, vkft_text *out, vkft_err *err)
+{
+    utf8proc_uint8_t *mapped = NULL;
+    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text->data, (utf8proc_ssize_t)text->length, &mapped, options);
+    bool ok = n >= 0 ? vkft_text_append(out, (const char *)mapped, (size_t)n, err)
+                     : vkft_fail(err, VKFT_ERR_MEMORY, "normalizing a text failed: %s", utf8proc_errmsg(n));
+    free(mapped);
+    return ok;
+}
+
+/* Lowercase of each character by itself, as Rust's to_lowercase: only U+0130 becomes two. */
+static bool lowercase(const vkft_text *text, vkft_text *out, vkft_err *err)
+{
+    for (size_t i = 0; i < text->length;) {
+        size_t n = vkft_utf8_length(text->data + i, text->length - i);
+        uint32_t point = vkft_utf8_decode(text->data + i, n);
+        char bytes[4];
+        size_t m = vkft_utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)point), bytes);
+        if (!(point == 0x130 ? vkft_text_append(out, "i\xcc\x87", 3, err) : vkft_text_append(out, bytes, m, err)))
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+static bool strip(const vkft_normalizer *step, const vkft_text *text, vkft_text *out, vkft_err *err)
+{
+    size_t begin = 0, end = 0, i = 0;
+    bool seen = false;
+    while (i < text->length) {
+        size_t n = vkft_utf8_length(text->data + i, text->length - i);
+        if (!vkft_utf8_is_space(vkft_utf8_decode(text->data + i, n))) {
+            begin = seen ? begin : i;
+            seen = true;
+            end = i + n;
+        }
+        i += n;
+    }
+    begin = !step->left ? 0 : seen ? begin : text->length;
+    end = !step->right ? text->length : seen ? end : begin;
+    return vkft_text_append(out, text->data + begin, end > begin ? end - begin : 0, err);
+}
+
+static bool apply(const vkft_normalizer *step, const vkft_text *text, vkft_text *out, vkft_err *err)
+{
+    const utf8proc_option_t compose = UTF8PROC_STABLE | UTF8PROC_COMPOSE, decompose = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
+    switch (step->kind) {
+    case VKFT_NORMALIZE_NFC: return map_unicode(text, compose, out, err);
+    case VKFT_NORMALIZE_NFD: return map_unicode(text, decompose, out, err);
+    case VKFT_NORMALIZE_NFKC: return map_unicode(text, compose | UTF8PROC_COMPAT, out, err);
+    case VKFT_NORMALIZE_NFKD: return map_unicode(text, decompose | UTF8PROC_COMPAT, out, err);
+    case VKFT_NORMALIZE_LOWERCASE: return lowercase(text, out, err);
+    case VKFT_NORMALIZE_REPLACE: return replace_all(step, text, out, err);
+    case VKFT_NORMALIZE_PRECOMPILED: return vkft_charsmap_apply(&step->charsmap, text->data, text->length, out, err);
+    case VKFT_NORMALIZE_STRIP: return strip(step, text, out, err);
+    case VKFT_NORMALIZE_PREPEND:
+        return (text->length == 0 || vkft_text_append(out, step->content, strlen(step->content), err)) &&
+               vkft_text_append(out, text->data, text->length, err);
+    }
+    return true;
+}
+
+bool vkft_normalizers_apply(const vkft_normalizers *n, vkft_text *text, vkft_err *err)
+{
+    for (uint32_t i = 0; i < n->count; i++) {
+        vkft_text out = {0};
+        if (!vkft_text_append(text, "", 0, err) || !apply(&n->steps[i], text, &out, err)) {
+            vkft_text_free(&out);
+            return false;
+        }
+        vkft_text_free(text);
+        *text = out;
+    }
+    return true;
+}

@@ -1,0 +1,107 @@
+/* vkft convert: a Hugging Face checkpoint to the native format. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/cli/cli.h"
+#include "formats/convert/convert.h"
+#include "runtime/base/file.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/progress.h"
+#include "host/train/train.h"
+
+typedef struct convert_options {
+    const char *hf_dir, *output;
+    vkft_quant quant;
+    bool double_quant, overwrite, json;
+    uint32_t threads;
+} convert_options;
+
+static const flag_choice quant_choices[] = {
+    {.name = "nf4", .value = VKFT_QUANT_NF4},   {.name = "none", .value = VKFT_QUANT_NONE}, {.name = "bf16", .value = VKFT_QUANT_BF16},
+    {.name = "fp16", .value = VKFT_QUANT_FP16}, {.name = "fp32", .value = VKFT_QUANT_FP32}, {0},
+};
+
+#define AT(member) .offset = offsetof(convert_options, member)
+
+static const flag convert_flags[] = {
+    {.kind = FLAG_TEXT, .name = "HF_DIR", .help = "directory of the checkpoint: config.json, *.safetensors, tokenizer files",
+     .positional = true, .required = true, AT(hf_dir)},
+    {.kind = FLAG_TEXT, .name = "output", .letter = 'o', .value = "FILE.vkft", .help = "where to write",
+     .default_text = "in the checkpoint's directory, where --model finds it", AT(output)},
+    {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how weights are stored", .choices = quant_choices, AT(quant)},
+    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant)},
+    {.kind = FLAG_U32, .name = "threads", .value = "N", .help = "threads", .default_text = "one per core", .range = AT_LEAST(1),
+     AT(threads)},
+    {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace an existing --output", AT(overwrite)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "the result as an object on standard output", AT(json)},
+};
+
+static const flag_table convert_table = {
+    .command = "convert",
+    .usage = "HF_DIR [-o FILE.vkft] [flags]",
+    .about = "Turns a Hugging Face checkpoint into a .vkft file: configuration, tokenizer and weights in one.",
+    .flags = convert_flags,
+    .count = FLAG_COUNT(convert_flags),
+};
+
+/* Converts and opens the result, which checks it. */
+static vkft_model_file *convert(const convert_options *o, progress *display, vkft_err *err)
+{
+    vkft_convert_options options = {.quant = o->quant,
+                                    .double_quant = o->double_quant && o->quant == VKFT_QUANT_NF4,
+                                    .threads = o->threads,
+                                    .progress = progress_convert,
+                                    .progress_context = display};
+    if (!o->output) {
+        if (vkft_file_exists(o->hf_dir)) {
+            vkft_fail(err, VKFT_ERR_INPUT, "%s: is a file; expected the directory of a checkpoint", o->hf_dir);
+            return NULL;
+        }
+        return vkft_model_open(o->hf_dir, &options, true, err);
+    }
+    if (!o->overwrite && vkft_file_exists(o->output)) {
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: exists; --overwrite replaces it", o->output);
+        return NULL;
+    }
+    return vkft_convert(o->hf_dir, o->output, &options, err) ? vkft_model_file_open(o->output, err) : NULL;
+}
+
+static int report(const vkft_model_file *file, bool json)
+{
+    uint64_t bytes = 0;
+    uint32_t count = vkft_model_file_tensor_count(file);
+    for (uint32_t i = 0; i < count; i++) {
+        const vkft_model_tensor *t = vkft_model_file_tensor(file, i);
+        bytes += t->data_bytes + t->absmax_bytes + t->nested_absmax_bytes;
+    }
+    if (json) {
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "output", vkft_model_file_path(file));
+        cJSON_AddNumberToObject(o, "tensors", count);
+        cJSON_AddNumberToObject(o, "bytes", (double)bytes);
+        return cli_print_json(o);
+    }
+    char size[32];
+    progress_bytes_text(bytes, size, sizeof size);
+    printf("%s: %u tensors, %s\n", vkft_model_file_path(file), count, size);
+    return EXIT_SUCCESS;
+}
+
+int cmd_convert(int argc, char **argv)
+{
+    vkft_train_options train = vkft_train_defaults(); /* so that training takes what conversion makes */
+    convert_options options = {.quant = train.quant, .double_quant = train.double_quant};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&convert_table, &options, argc, argv, &recipe, &code))
+        return code;
+    interrupt_install();
+    vkft_err err = {0};
+    progress display = progress_new(1);
+    vkft_model_file *file = convert(&options, &display, &err);
+    progress_close(&display);
+    code = file ? report(file, options.json) : cli_fail(&err);
+    vkft_model_file_close(file);
+    recipe_free(&recipe);
+    return code;
+}

@@ -1,0 +1,242 @@
+/* vkft data: what a model would be trained on, in numbers and as the first samples, masked and trained tokens apart. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/cli/cli.h"
+#include "host/train/training_data.h"
+#include "runtime/base/file.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/progress.h"
+#include "host/train/packs.h"
+#include "host/cli/terminal.h"
+
+#define BINS 12
+
+typedef struct data_command {
+    vkft_data_options data;
+    const char *model;
+    uint32_t samples;
+    bool json;
+} data_command;
+
+#define AT(member) .offset = offsetof(data_command, member)
+
+static const flag data_flags[] = {
+    {.kind = FLAG_TEXT, .name = "PATH", .positional = true, .help = "a data file, or a directory with a train file", .required = true,
+     AT(data.path)},
+    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+     AT(model)},
+    CLI_DATA_FLAGS(AT),
+    {.kind = FLAG_U32, .name = "samples", .value = "N", .help = "samples shown", AT(samples)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "the numbers as an object on standard output", AT(json)},
+};
+
+static const flag_table data_table = {
+    .command = "data",
+    .usage = "PATH --model PATH [flags]",
+    .about = "Shows what a model would be trained on: samples, tokens, lengths, what is cut and what is masked, and the first samples.",
+    .flags = data_flags,
+    .count = FLAG_COUNT(data_flags),
+};
+
+typedef struct statistics {
+    uint32_t *length; /* ascending */
+    uint32_t count;
+    uint32_t bin[BINS], bin_width;
+    uint32_t packs; /* 0: no packing */
+} statistics;
+
+static int ascending(const void *pa, const void *pb)
+{
+    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+    return a < b ? -1 : a > b;
+}
+
+static bool measure(const data_command *o, const vkft_dataset *data, statistics *s, vkft_err *err)
+{
+    *s = (statistics){.length = malloc((data->count + 1ull) * sizeof *s->length), .count = data->count};
+    if (!s->length)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    s->bin_width = (data->max_length + BINS) / BINS;
+    for (uint32_t i = 0; i < data->count; i++) {
+        s->length[i] = data->samples[i].length;
+        s->bin[s->length[i] / s->bin_width]++;
+    }
+    qsort(s->length, s->count, sizeof *s->length, ascending);
+    if (!o->data.packing)
+        return true;
+    vkft_split split;
+    if (!vkft_split_new(&split, data, NULL, data->count, o->data.max_seq_length, err))
+        return false;
+    s->packs = split.packs;
+    vkft_split_free(&split);
+    return true;
+}
+
+static uint32_t percentile(const statistics *s, double p)
+{
+    return s->length[(uint32_t)(p * (s->count - 1) + 0.5)];
+}
+
+static int print_json(const data_command *o, const vkft_dataset *data, const statistics *s)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "format", vkft_data_format_name(data->format));
+    cJSON_AddNumberToObject(root, "samples", data->count);
+    cJSON_AddNumberToObject(root, "tokens", (double)data->tokens);
+    cJSON_AddNumberToObject(root, "trained_tokens", (double)data->trained);
+    cJSON_AddNumberToObject(root, "truncated_samples", data->truncated);
+    cJSON_AddNumberToObject(root, "truncated_tokens", (double)data->dropped_tokens);
+    cJSON_AddNumberToObject(root, "shortest", s->length[0]);
+    cJSON_AddNumberToObject(root, "median", percentile(s, 0.5));
+    cJSON_AddNumberToObject(root, "longest", data->max_length);
+    cJSON_AddNumberToObject(root, "max_seq_length", o->data.max_seq_length);
+    if (s->packs)
+        cJSON_AddNumberToObject(root, "packs", s->packs);
+    return cli_print_json(root);
+}
+
+static void print_histogram(const statistics *s)
+{
+    uint32_t highest = 1;
+    for (int i = 0; i < BINS; i++)
+        highest = s->bin[i] > highest ? s->bin[i] : highest;
+    printf("lengths\n");
+    for (uint32_t i = 0; i < BINS; i++) {
+        static const char bar[] = "########################################";
+        int width = (int)((double)s->bin[i] * (double)(sizeof bar - 1) / highest + 0.5);
+        printf("  %6u - %-6u %8u %.*s\n", i * s->bin_width, (i + 1) * s->bin_width - 1, s->bin[i], s->bin[i] && !width ? 1 : width, bar);
+    }
+}
+
+static void print_numbers(const data_command *o, const vkft_dataset *data, const statistics *s)
+{
+    printf("samples    %u of %s\n", data->count, vkft_data_format_name(data->format));
+    printf("tokens     %llu; %llu trained, %.1f %% masked\n", (unsigned long long)data->tokens, (unsigned long long)data->trained,
+           100.0 - 100.0 * (double)data->trained / (double)data->tokens);
+    printf("length     shortest %u, median %u, 95th percentile %u, longest %u\n", s->length[0], percentile(s, 0.5), percentile(s, 0.95),
+           data->max_length);
+    printf("truncated  %u samples to %u tokens, %llu tokens lost\n", data->truncated, o->data.max_seq_length,
+           (unsigned long long)data->dropped_tokens);
+    if (s->packs)
+        printf("packs      %u of at most %u tokens, %.1f %% full\n", s->packs, o->data.max_seq_length,
+               100.0 * (double)data->tokens / ((double)s->packs * o->data.max_seq_length));
+    print_histogram(s);
+}
+
+/* Control characters but line ends and tabs would change the terminal; they are shown as in caret notation. */
+static void print_plain(const vkft_text *text)
+{
+    for (size_t i = 0; i < text->length; i++) {
+        unsigned char c = (unsigned char)text->data[i];
+        if ((c < 32 && c != '\n' && c != '\t') || c == 127)
+            printf("^%c", c ^ 64);
+        else
+            putchar(c);
+    }
+}
+
+static void print_coloured(void *context, bool trained, const vkft_text *text)
+{
+    (void)context;
+    printf(trained ? "\033[32m" : "\033[2m");
+    print_plain(text);
+    printf("\033[0m");
+}
+
+static void print_line(void *context, const char *line)
+{
+    (void)context;
+    printf("%s\n", line);
+}
+
+static void print_samples(const data_command *o, const vkft_model_text *text, const vkft_dataset *data)
+{
+    const char *no_color = getenv("NO_COLOR");
+    bool colour = terminal_stdout_is_terminal() && !(no_color && *no_color);
+    vkft_train_observer lines = {.message = print_line};
+    if (colour && o->samples)
+        printf("\nsamples: \033[2mmasked\033[0m \033[32mtrained\033[0m\n");
+    for (uint32_t i = 0; i < o->samples && i < data->count; i++) {
+        char title[40];
+        const vkft_sample *sample = &data->samples[i];
+        snprintf(title, sizeof title, "sample %u", i + 1);
+        printf("\n");
+        if (!colour) {
+            vkft_data_show_sample(text->tokenizer, sample, title, &lines);
+            continue;
+        }
+        printf("%s: %u tokens, %u trained\n", title, sample->length, sample->trained);
+        vkft_data_visit_parts(text->tokenizer, sample, print_coloured, NULL);
+        printf("\n");
+    }
+}
+
+/* The model's vocabulary: that of its configuration, or of its tokenizer where there is none that can be read. */
+static bool read_config(const char *model, const vkft_model_text *text, vkft_config *config, vkft_err *err)
+{
+    bool directory = vkft_directory_exists(model), ok = false;
+    char *path = directory ? vkft_path_join(model, "config.json") : NULL, *json = NULL;
+    size_t size = 0;
+    memset(config, 0, sizeof *config);
+    if (path && vkft_file_read(path, 16u << 20, &json, &size, NULL))
+        ok = vkft_config_parse(json, size, path, config, NULL);
+    vkft_model_file *file = directory ? NULL : vkft_model_file_open(model, NULL);
+    if (file) {
+        *config = *vkft_model_file_config(file);
+        ok = true;
+    }
+    vkft_model_file_close(file);
+    free(json);
+    free(path);
+    if (!ok && text->tokenizer) {
+        memset(config, 0, sizeof *config);
+        config->vocab_size = vkft_tokenizer_vocab_size(text->tokenizer);
+        ok = true;
+    }
+    return ok || vkft_fail(err, VKFT_ERR_INPUT, "%s: no config.json and no tokenizer in it", model);
+}
+
+static bool run(const data_command *o, const vkft_train_observer *observer, int *code, vkft_err *err)
+{
+    vkft_model_text text;
+    vkft_config config;
+    vkft_dataset data = {0};
+    statistics s = {0};
+    bool found;
+    if (!vkft_model_text_open(o->model, o->data.chat_template, &text, err))
+        return false;
+    bool ok = read_config(o->model, &text, &config, err) &&
+              vkft_data_open(&o->data, "train", &text, &config, observer, &data, &found, err) && measure(o, &data, &s, err);
+    if (ok && o->json)
+        *code = print_json(o, &data, &s);
+    if (ok && !o->json) {
+        print_numbers(o, &data, &s);
+        print_samples(o, &text, &data);
+    }
+    free(s.length);
+    vkft_dataset_free(&data);
+    vkft_model_text_free(&text);
+    return ok;
+}
+
+int cmd_data(int argc, char **argv)
+{
+    data_command options = {.data = vkft_train_defaults().data, .samples = 3};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&data_table, &options, argc, argv, &recipe, &code))
+        return code;
+    interrupt_install();
+    progress display = progress_new(1);
+    vkft_train_observer observer = progress_observer(&display);
+    observer.message = NULL;
+    vkft_err err = {0};
+    code = EXIT_SUCCESS;
+    bool ok = run(&options, &observer, &code, &err);
+    progress_close(&display);
+    if (!ok)
+        code = cli_fail(&err);
+    recipe_free(&recipe);
+    return code;
+}

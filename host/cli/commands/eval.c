@@ -1,0 +1,79 @@
+/* vkft eval: loss, perplexity and token count over a dataset. */
+#include <stdlib.h>
+
+#include "host/cli/cli.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/progress.h"
+#include "host/train/train.h"
+
+typedef struct eval_options {
+    vkft_eval_options run;
+    bool json;
+} eval_options;
+
+#define AT(member) .offset = offsetof(eval_options, run.member)
+#define GIVEN(member) .given = offsetof(eval_options, run.member)
+
+static const flag eval_flags[] = {
+    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+     AT(model)},
+    {.kind = FLAG_TEXT, .name = "adapter", .alias = "adapter-path", .value = "DIR", .help = "PEFT adapter to apply", AT(adapter)},
+    {.kind = FLAG_TEXT, .name = "data", .value = "PATH", .help = "a file, or a directory with a test or valid file", .required = true,
+     AT(data.path)},
+    {.kind = FLAG_TEXT, .name = "per-token", .value = "FILE.jsonl", .help = "write ids and log-probabilities of every sample",
+     AT(per_token)},
+    {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the weights are kept", .choices = cli_quant_choices, AT(quant),
+     GIVEN(quant_given)},
+    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
+    CLI_COMPUTE_FLAG(AT),
+    {.kind = FLAG_U32, .name = "batch-size", .value = "N", .help = "samples computed together", .range = AT_LEAST(1), AT(batch_size)},
+    CLI_DATA_FLAGS(AT),
+    {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one", AT(device)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "the result as an object on standard output",
+     .offset = offsetof(eval_options, json)},
+};
+
+static const flag_table eval_table = {
+    .command = "eval",
+    .usage = "--model PATH [--adapter DIR] --data PATH [flags]",
+    .about = "Measures the mean loss per token, and its perplexity, over a dataset.",
+    .flags = eval_flags,
+    .count = FLAG_COUNT(eval_flags),
+};
+
+static int print_result(const vkft_eval_result *result, bool json)
+{
+    if (!json) {
+        printf("loss %.6f, perplexity %.4f, %llu tokens\n", result->loss, result->perplexity, (unsigned long long)result->tokens);
+        return EXIT_SUCCESS;
+    }
+    cJSON *o = cJSON_CreateObject();
+    cli_json_number(o, "loss", result->loss);
+    cli_json_number(o, "perplexity", result->perplexity);
+    cJSON_AddNumberToObject(o, "tokens", (double)result->tokens);
+    return cli_print_json(o);
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    vkft_train_options train = vkft_train_defaults(); /* a model is evaluated as it is trained */
+    eval_options options = {.run = {.quant = train.quant,
+                                    .double_quant = train.double_quant,
+                                    .batch_size = train.batch_size,
+                                    .data = train.data}};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&eval_table, &options, argc, argv, &recipe, &code))
+        return code;
+    interrupt_install();
+    progress display = progress_new(1);
+    vkft_train_observer observer = progress_observer(&display);
+    vkft_eval_result result = {0};
+    vkft_err err = {0};
+    bool ok = vkft_eval(&options.run, &observer, &result, &err);
+    progress_close(&display);
+    code = ok ? print_result(&result, options.json) : cli_fail(&err);
+    recipe_free(&recipe);
+    return code;
+}

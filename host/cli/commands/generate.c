@@ -1,0 +1,197 @@
+/* vkft generate: continues a prompt; the text appears as it is made. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/cli/cli.h"
+#include "host/generate/generate.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/json_lines.h"
+#include "formats/tokenizer/tokenizer.h"
+
+typedef struct generate_options {
+    vkft_generate_options run;
+    const char *prompt_ids;
+    bool json;
+} generate_options;
+
+#define AT(member) .offset = offsetof(generate_options, run.member)
+#define GIVEN(member) .given = offsetof(generate_options, run.member)
+
+static const flag generate_flags[] = {
+    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+     AT(model)},
+    {.kind = FLAG_TEXT, .name = "adapter", .alias = "adapter-path", .value = "DIR", .help = "PEFT adapter to apply", AT(adapter)},
+    {.kind = FLAG_TEXT, .name = "prompt", .value = "TEXT", .help = "what to continue; - reads it from standard input",
+     .may_be_empty = true, AT(prompt)},
+    {.kind = FLAG_TEXT, .name = "prompt-ids", .value = "1,2,3", .help = "the prompt as token ids, for models without a tokenizer",
+     .offset = offsetof(generate_options, prompt_ids)},
+    {.kind = FLAG_SWITCH, .name = "instruction", .help = "put the prompt into the template that instruction data is trained with",
+     AT(instruction)},
+    {.kind = FLAG_U32, .name = "max-new-tokens", .alias = "max-tokens", .value = "N", .help = "tokens to make", .range = AT_LEAST(1),
+     AT(max_new_tokens)},
+    {.kind = FLAG_FLOAT, .name = "temperature", .alias = "temp", .value = "X", .help = "0 always takes the likeliest token",
+     .range = AT_LEAST(0), AT(temperature), GIVEN(temperature_given)},
+    {.kind = FLAG_FLOAT, .name = "top-p", .value = "X", .help = "sample from the likeliest tokens that make up this probability; 1: all",
+     .range = ABOVE_TO(0, 1), AT(top_p), GIVEN(top_p_given)},
+    {.kind = FLAG_U32, .name = "top-k", .value = "N", .help = "sample from the N likeliest tokens; 0: all", AT(top_k),
+     GIVEN(top_k_given)},
+    {.kind = FLAG_U64, .name = "seed", .value = "N", .help = "of sampling", AT(seed)},
+    {.kind = FLAG_SWITCH, .name = "special", .help = "start with the tokenizer's special tokens", AT(add_special_tokens)},
+    {.kind = FLAG_SWITCH, .name = "ignore-eos", .help = "go on after the end-of-text token", AT(ignore_eos)},
+    {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the weights are kept", .choices = cli_quant_choices, AT(quant),
+     GIVEN(quant_given)},
+    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
+    CLI_COMPUTE_FLAG(AT),
+    {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one", AT(device)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "text, ids and times as an object on standard output, at the end",
+     .offset = offsetof(generate_options, json)},
+};
+
+static const flag_table generate_table = {
+    .command = "generate",
+    .usage = "--model PATH [--adapter DIR] --prompt TEXT [flags]",
+    .about = "Continues a prompt. The text goes to standard output as it is made. Where the model's generation_config.json says\n"
+             "how to sample, that goes before the defaults below.",
+    .flags = generate_flags,
+    .count = FLAG_COUNT(generate_flags),
+};
+
+/* What came out so far. */
+typedef struct output {
+    bool json, failed;
+    vkft_text text;
+    vkft_ids ids;
+} output;
+
+static void on_text(void *context, const char *text, size_t length)
+{
+    output *out = context;
+    if (!text_append(&out->text, text, length))
+        out->failed = true;
+    if (!out->json) {
+        fwrite(text, 1, length, stdout);
+        fflush(stdout);
+    }
+}
+
+static void on_token(void *context, int32_t id)
+{
+    output *out = context;
+    if (!vkft_ids_push(&out->ids, id, NULL))
+        out->failed = true;
+}
+
+/* "1,2,3"; spaces are fine. */
+static bool parse_ids(const char *text, vkft_ids *ids, vkft_err *err)
+{
+    for (const char *p = text; *p;) {
+        char *end;
+        long id = strtol(p, &end, 10);
+        bool separated = *end == ',' || *end == 0;
+        if (end == p || !separated || id < 0 || id > INT32_MAX)
+            return vkft_fail(err, VKFT_ERR_USAGE, "--prompt-ids: expected token ids separated by commas, found '%s'", text);
+        if (!vkft_ids_push(ids, (int32_t)id, err))
+            return false;
+        p = end + (*end == ',');
+    }
+    return true;
+}
+
+static bool read_all(FILE *in, vkft_text *text, vkft_err *err)
+{
+    char block[4096];
+    size_t n;
+    while ((n = fread(block, 1, sizeof block, in)) > 0)
+        if (!text_append(text, block, n))
+            return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory for the prompt");
+    if (ferror(in))
+        return vkft_fail_errno(err, "cannot read standard input");
+    if (text->length && memchr(text->data, 0, text->length))
+        return vkft_fail(err, VKFT_ERR_INPUT, "standard input: the prompt contains a zero byte");
+    return text_append(text, "", 0) || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory for the prompt");
+}
+
+/* Exactly one of --prompt and --prompt-ids, in the form that generation takes. */
+static bool prepare_prompt(generate_options *o, vkft_text *text, vkft_ids *ids, vkft_err *err)
+{
+    if (!o->run.prompt == !o->prompt_ids)
+        return vkft_fail(err, VKFT_ERR_USAGE, "give either --prompt or --prompt-ids");
+    if (o->run.prompt) {
+        if (strcmp(o->run.prompt, "-") != 0)
+            return true;
+        if (!read_all(stdin, text, err))
+            return false;
+        o->run.prompt = text->data;
+        return true;
+    }
+    if (!parse_ids(o->prompt_ids, ids, err))
+        return false;
+    o->run.ids = ids->data;
+    o->run.id_count = ids->count;
+    return true;
+}
+
+static int print_json(const output *out, const vkft_generate_result *r)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "text", out->text.data ? out->text.data : "");
+    cJSON_AddItemToObject(o, "ids", cJSON_CreateIntArray(out->ids.data, (int)out->ids.count));
+    cJSON_AddNumberToObject(o, "prompt_tokens", r->prompt_tokens);
+    cJSON_AddNumberToObject(o, "new_tokens", r->new_tokens);
+    cli_json_number(o, "prompt_seconds", r->prompt_seconds);
+    cli_json_number(o, "new_seconds", r->new_seconds);
+    return cli_print_json(o);
+}
+
+static double rate(uint32_t tokens, double seconds)
+{
+    return seconds > 0 ? tokens / seconds : 0;
+}
+
+static int report(const output *out, const vkft_generate_result *r)
+{
+    if (out->json)
+        return print_json(out, r);
+    if (out->text.length == 0) /* a model without a tokenizer */
+        for (uint32_t i = 0; i < out->ids.count; i++)
+            printf("%s%d", i ? "," : "", (int)out->ids.data[i]);
+    printf("\n");
+    fflush(stdout);
+    fprintf(stderr, "prompt: %u tokens, %.1f tokens/s; new: %u tokens, %.1f tokens/s\n", r->prompt_tokens,
+            rate(r->prompt_tokens, r->prompt_seconds), r->new_tokens, rate(r->new_tokens, r->new_seconds));
+    return EXIT_SUCCESS;
+}
+
+int cmd_generate(int argc, char **argv)
+{
+    generate_options options = {.run = vkft_generate_defaults()};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&generate_table, &options, argc, argv, &recipe, &code))
+        return code;
+    vkft_text prompt = {0};
+    vkft_ids ids = {0};
+    output out = {.json = options.json};
+    vkft_generate_observer observer = {.context = &out, .text = on_text, .token = on_token, .interrupted = interrupt_requested};
+    vkft_generate_result result = {0};
+    vkft_err err = {0};
+    bool ok = prepare_prompt(&options, &prompt, &ids, &err);
+    if (ok) {
+        interrupt_install();
+        ok = vkft_generate(&options.run, &observer, &result, &err);
+        if (!ok && !out.json && out.text.length)
+            printf("\n");
+    }
+    if (ok && out.failed)
+        ok = vkft_fail(&err, VKFT_ERR_MEMORY, "out of memory for the generated text");
+    code = ok ? report(&out, &result) : cli_fail(&err);
+    if (code == EXIT_SUCCESS && interrupt_requested(NULL))
+        code = EXIT_INTERRUPTED;
+    vkft_text_free(&out.text);
+    vkft_ids_free(&out.ids);
+    vkft_text_free(&prompt);
+    vkft_ids_free(&ids);
+    recipe_free(&recipe);
+    return code;
+}

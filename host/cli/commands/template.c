@@ -1,0 +1,126 @@
+/* vkft template: conversations as the model sees them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/chat/chat_template.h"
+#include "host/cli/cli.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "formats/chat/model_text.h"
+#include "runtime/base/utf8.h"
+
+#define MAX_CONVERSATION_BYTES (64u << 20)
+
+typedef struct template_options {
+    const char *model, *chat_template, *input;
+    bool generation_prompt, json;
+} template_options;
+
+static const flag template_flags[] = {
+    {.kind = FLAG_TEXT, .name = "FILE", .positional = true, .help = "the conversation", .default_text = "standard input",
+     .offset = offsetof(template_options, input)},
+    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+     .offset = offsetof(template_options, model)},
+    {.kind = FLAG_TEXT, .name = "chat-template", .value = "FILE", .help = "a Jinja template instead of the model's own",
+     .default_text = "the model's", .offset = offsetof(template_options, chat_template)},
+    {.kind = FLAG_SWITCH, .name = "generation-prompt", .help = "end with the beginning of the assistant's turn",
+     .offset = offsetof(template_options, generation_prompt)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "an object with text, ids and the assistant's mask",
+     .offset = offsetof(template_options, json)},
+};
+
+static const flag_table template_table = {
+    .command = "template",
+    .usage = "--model PATH [FILE] [flags]",
+    .about = "Renders a conversation, [{\"role\": \"user\", \"content\": \"...\"}, ...] or {\"messages\": [...], \"tools\": [...]}, with the\n"
+             "model's chat template.",
+    .flags = template_flags,
+    .count = FLAG_COUNT(template_flags),
+};
+
+static bool read_input(vkft_text *text, vkft_err *err)
+{
+    char buffer[1 << 16];
+    for (size_t n; (n = fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
+        if (text->length + n > MAX_CONVERSATION_BYTES)
+            return vkft_fail(err, VKFT_ERR_INPUT, "standard input: a conversation has at most %u bytes", MAX_CONVERSATION_BYTES);
+        if (!vkft_text_append(text, buffer, n, err))
+            return false;
+    }
+    return true;
+}
+
+static cJSON *read_conversation(const char *path, vkft_err *err)
+{
+    vkft_text text = {0};
+    cJSON *root = NULL;
+    if (path ? vkft_file_read(path, MAX_CONVERSATION_BYTES, &text.data, &text.length, err) : read_input(&text, err))
+        root = vkft_json_parse(text.data ? text.data : "", text.length, path ? path : "standard input", err);
+    vkft_text_free(&text);
+    return root;
+}
+
+/* {"text", "ids", "assistant_mask"}; with a generation prompt the mask is left out, since nothing is trained on. */
+static bool print_json(const template_options *o, const vkft_model_text *text, const cJSON *messages, const cJSON *tools,
+                       const vkft_text *rendered, vkft_err *err)
+{
+    vkft_ids ids = {0};
+    uint8_t *mask = NULL;
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "text", rendered->data ? rendered->data : "");
+    bool ok = true;
+    if (text->tokenizer && o->generation_prompt)
+        ok = vkft_tokenizer_encode(text->tokenizer, rendered->data ? rendered->data : "", rendered->length, false, &ids, err);
+    else if (text->tokenizer)
+        ok = vkft_chat_template_encode(text->chat, text->tokenizer, messages, tools, VKFT_TRAIN_ON_ASSISTANT, &ids, &mask, err);
+    if (ok && text->tokenizer)
+        cJSON_AddItemToObject(root, "ids", cJSON_CreateIntArray(ids.data, (int)ids.count));
+    if (ok && mask) {
+        cJSON *list = cJSON_AddArrayToObject(root, "assistant_mask");
+        for (uint32_t i = 0; i < ids.count; i++)
+            cJSON_AddItemToArray(list, cJSON_CreateNumber(mask[i]));
+    }
+    if (ok)
+        ok = cli_print_json(root) == EXIT_SUCCESS;
+    else
+        cJSON_Delete(root);
+    free(mask);
+    vkft_ids_free(&ids);
+    return ok;
+}
+
+static bool run(const template_options *o, const vkft_model_text *text, const cJSON *root, vkft_err *err)
+{
+    const cJSON *messages = cJSON_IsObject(root) ? vkft_json_member(root, "messages") : root, *tools = vkft_json_member(root, "tools");
+    vkft_jinja_output out = {0};
+    if (!cJSON_IsArray(messages))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: expected an array of messages, or an object with \"messages\"", o->input ? o->input : "standard input");
+    if (!text->chat)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template; give one with --chat-template FILE", o->model);
+    bool ok = vkft_chat_template_render(text->chat, messages, tools, o->generation_prompt, &out, err);
+    if (ok && o->json)
+        ok = print_json(o, text, messages, tools, &out.text, err);
+    else if (ok && out.text.length)
+        fwrite(out.text.data, 1, out.text.length, stdout);
+    vkft_jinja_output_free(&out);
+    return ok;
+}
+
+int cmd_template(int argc, char **argv)
+{
+    template_options options = {0};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&template_table, &options, argc, argv, &recipe, &code))
+        return code;
+    vkft_err err = {0};
+    vkft_model_text text = {0};
+    cJSON *root = read_conversation(options.input, &err);
+    bool ok = root && vkft_model_text_open(options.model, options.chat_template, &text, &err) && run(&options, &text, root, &err);
+    code = ok ? EXIT_SUCCESS : cli_fail(&err);
+    cJSON_Delete(root);
+    vkft_model_text_free(&text);
+    recipe_free(&recipe);
+    return code;
+}

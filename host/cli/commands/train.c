@@ -1,0 +1,236 @@
+/* vkft train: the flags of a fine-tuning, what is said before it, and the summary after it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/cli/cli.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/progress.h"
+#include "host/train/train.h"
+
+_Static_assert(sizeof(vkft_scheduler) == sizeof(int), "FLAG_CHOICE stores an int");
+
+static const flag_choice scheduler_choices[] = {
+    {.name = "linear", .value = VKFT_SCHEDULE_LINEAR},
+    {.name = "cosine", .value = VKFT_SCHEDULE_COSINE},
+    {.name = "constant", .value = VKFT_SCHEDULE_CONSTANT},
+    {.name = "constant_with_warmup", .value = VKFT_SCHEDULE_CONSTANT_WITH_WARMUP},
+    {0},
+};
+static const flag_choice optim_choices[] = {
+    {.name = "adamw"},
+    {.name = "adamw_8bit", .coming = true},
+    {.name = "paged_adamw_32bit", .coming = true},
+    {.name = "paged_adamw_8bit", .coming = true},
+    {.name = "adafactor", .coming = true},
+    {.name = "sgd", .coming = true},
+    {0},
+};
+
+/* The trainer's options, and those of the command line alone. */
+typedef struct train_options {
+    vkft_train_options run;
+    const char *report_to;
+} train_options;
+
+static const flag_choice report_choices[] = {{.name = "none"}, {.name = "tensorboard", .coming = true}, {0}};
+
+#define AT(member) .offset = offsetof(train_options, run.member)
+#define GIVEN(member) .given = offsetof(train_options, run.member)
+
+static const flag_choice fine_tune_choices[] = {
+    {.name = "lora", .value = VKFT_FINE_TUNE_LORA}, {.name = "full", .value = VKFT_FINE_TUNE_FULL}, {0},
+};
+
+static const flag train_flags[] = {
+    {.kind = FLAG_HEADING, .name = "model and data"},
+    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+     AT(model)},
+    {.kind = FLAG_TEXT, .name = "data", .value = "PATH",
+     .help = "a .jsonl, .json, .csv, .tsv or .txt file, or a directory with train, valid and test files; required but for --dry-run",
+     AT(data.path)},
+    {.kind = FLAG_TEXT, .name = "output-dir", .alias = "adapter-path", .value = "DIR", .help = "where the result and checkpoints go",
+     AT(output_dir)},
+    {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace a finished run in --output-dir", AT(overwrite)},
+    {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the frozen weights are kept", .choices = cli_quant_choices,
+     AT(quant), GIVEN(quant_given)},
+    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
+    CLI_COMPUTE_FLAG(AT),
+    {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one", AT(device)},
+
+    {.kind = FLAG_HEADING, .name = "adapter"},
+    {.kind = FLAG_CHOICE, .name = "fine-tune-type", .value = "TYPE",
+     .help = "lora, or full: all weights, written as a Hugging Face checkpoint", .choices = fine_tune_choices, AT(fine_tune_type)},
+    {.kind = FLAG_U32, .name = "lora-r", .value = "N", .help = "rank", .range = BETWEEN(1, 65536), AT(lora_r)},
+    {.kind = FLAG_FLOAT, .name = "lora-alpha", .value = "X", .help = "scale: alpha / r", .range = ABOVE(0), AT(lora_alpha)},
+    {.kind = FLAG_FLOAT, .name = "lora-dropout", .value = "X", .help = "dropout before A", .range = FROM_TO_BELOW(0, 1),
+     AT(lora_dropout)},
+    {.kind = FLAG_TEXT, .name = "lora-target-modules", .value = "NAMES",
+     .help = "names as in the checkpoint, comma separated, or all-linear", AT(lora_target_modules)},
+    {.kind = FLAG_TEXT, .name = "init-adapter", .value = "DIR", .help = "start from this PEFT adapter", AT(init_adapter)},
+
+    {.kind = FLAG_HEADING, .name = "length of the run"},
+    {.kind = FLAG_DOUBLE, .name = "num-train-epochs", .value = "X", .help = "passes over the data", .range = ABOVE(0),
+     AT(num_train_epochs)},
+    {.kind = FLAG_I64, .name = "max-steps", .alias = "iters", .value = "N", .help = "optimizer steps; -1: as the epochs say",
+     .range = AT_LEAST(-1), AT(max_steps)},
+    {.kind = FLAG_U32, .name = "batch-size", .value = "N", .help = "samples computed together", .range = AT_LEAST(1), AT(batch_size)},
+    {.kind = FLAG_U32, .name = "gradient-accumulation-steps", .value = "N", .help = "batches per optimizer step", .range = AT_LEAST(1),
+     AT(gradient_accumulation_steps)},
+
+    {.kind = FLAG_HEADING, .name = "optimizer"},
+    {.kind = FLAG_DOUBLE, .name = "learning-rate", .value = "X", .help = "highest learning rate", .range = ABOVE(0), AT(learning_rate)},
+    {.kind = FLAG_CHOICE, .name = "lr-scheduler-type", .value = "NAME", .help = "its course", .choices = scheduler_choices,
+     AT(lr_scheduler_type)},
+    {.kind = FLAG_DOUBLE, .name = "warmup-steps", .value = "X", .help = "steps of rising learning rate; below 1: part of all steps",
+     .range = AT_LEAST(0), AT(warmup_steps)},
+    {.kind = FLAG_TEXT, .name = "optim", .value = "NAME", .help = "optimizer", .choices = optim_choices, AT(optim)},
+    {.kind = FLAG_DOUBLE, .name = "weight-decay", .value = "X", .help = "decoupled weight decay", .range = AT_LEAST(0),
+     AT(weight_decay)},
+    {.kind = FLAG_DOUBLE, .name = "adam-beta1", .value = "X", .help = "decay of the mean gradient", .range = FROM_TO_BELOW(0, 1),
+     AT(adam_beta1)},
+    {.kind = FLAG_DOUBLE, .name = "adam-beta2", .value = "X", .help = "decay of the mean squared gradient",
+     .range = FROM_TO_BELOW(0, 1), AT(adam_beta2)},
+    {.kind = FLAG_DOUBLE, .name = "adam-epsilon", .value = "X", .help = "added to its root", .range = ABOVE(0), AT(adam_epsilon)},
+    {.kind = FLAG_DOUBLE, .name = "max-grad-norm", .value = "X", .help = "gradients are scaled down to this norm; 0: not",
+     .range = AT_LEAST(0), AT(max_grad_norm)},
+
+    {.kind = FLAG_HEADING, .name = "samples"},
+    CLI_DATA_FLAGS(AT),
+    {.kind = FLAG_SWITCH, .name = "shuffle", .help = "new order every epoch; off: file order", AT(shuffle)},
+    {.kind = FLAG_U64, .name = "seed", .value = "N", .help = "of order, initial adapter, dropout", AT(seed)},
+    {.kind = FLAG_SWITCH, .name = "gradient-checkpointing", .help = "compute activations twice to save memory",
+     AT(gradient_checkpointing)},
+
+    {.kind = FLAG_HEADING, .name = "validation"},
+    {.kind = FLAG_DOUBLE, .name = "val-split", .value = "X", .help = "part of the data held out where there is no valid file",
+     .range = FROM_TO_BELOW(0, 1), AT(val_split)},
+    {.kind = FLAG_U32, .name = "eval-steps", .value = "N", .help = "steps between evaluations", .range = AT_LEAST(1), AT(eval_steps)},
+    {.kind = FLAG_U32, .name = "eval-batches", .value = "N", .help = "batches of an evaluation; 0: all", AT(eval_batches)},
+    {.kind = FLAG_U32, .name = "early-stopping-patience", .value = "N", .help = "stop after so many evaluations without a better one; 0: never",
+     AT(early_stopping_patience)},
+    {.kind = FLAG_SWITCH, .name = "load-best-model-at-end", .help = "with validation: keep the best adapter, not the last",
+     AT(load_best_model_at_end)},
+
+    {.kind = FLAG_HEADING, .name = "checkpoints and reports"},
+    {.kind = FLAG_U32, .name = "save-steps", .value = "N", .help = "steps between checkpoints; 0: only at the end", AT(save_steps)},
+    {.kind = FLAG_U32, .name = "save-total-limit", .value = "N", .help = "checkpoints kept", .range = AT_LEAST(1),
+     AT(save_total_limit)},
+    {.kind = FLAG_TEXT, .name = "resume-from-checkpoint", .value = "PATH|auto", .bare = "auto",
+     .help = "go on exactly where a run stopped; auto: its newest checkpoint", AT(resume_from_checkpoint)},
+    {.kind = FLAG_U32, .name = "logging-steps", .value = "N", .help = "steps between logged ones", .range = AT_LEAST(1),
+     AT(logging_steps)},
+    {.kind = FLAG_COMING, .name = "logging-dir"},
+    {.kind = FLAG_TEXT, .name = "report-to", .value = "NAME", .help = "other reports", .choices = report_choices,
+     .offset = offsetof(train_options, report_to)},
+    {.kind = FLAG_SWITCH, .name = "profile", .help = "kernel times, printed at the end", AT(profile)},
+    {.kind = FLAG_SWITCH, .name = "dry-run", .help = "print the memory plan and train nothing", AT(dry_run)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "the summary (or the plan) as an object on standard output", AT(json)},
+};
+
+_Static_assert(FLAG_COUNT(train_flags) <= FLAGS_MAX, "raise FLAGS_MAX");
+
+static const flag_table train_table = {
+    .command = "train",
+    .usage = "--model PATH --data PATH [flags]",
+    .about = "Fine-tunes a model with LoRA on its frozen, by default 4-bit, weights and writes a PEFT adapter; or trains all weights.\n"
+             "Ctrl-C saves a checkpoint and stops; --resume-from-checkpoint goes on from there.",
+    .flags = train_flags,
+    .count = FLAG_COUNT(train_flags),
+};
+
+static const char *name_of(const flag_choice *choices, int value)
+{
+    while (choices->name && choices->value != value)
+        choices++;
+    return choices->name ? choices->name : "";
+}
+
+/* What the run will do, in a few lines. */
+static void print_settings(const vkft_train_options *o)
+{
+    const char *quant = vkft_quant_name(o->quant);
+    bool whole = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
+    bool file = !o->quant_given && (whole || (strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0));
+    fprintf(stderr, "model      %s (%s%s%s)\n", o->model, file ? "weights as stored" : quant,
+            !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "",
+            o->compute_dtype == VKFT_BF16 ? ", products in bf16" : "");
+    fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data.path ? o->data.path : "none", o->data.max_seq_length);
+    if (o->fine_tune_type == VKFT_FINE_TUNE_FULL)
+        fprintf(stderr, "trained    all weights, to %s\n", o->output_dir);
+    else
+        fprintf(stderr, "adapter    r %u, alpha %g, dropout %g, on %s, to %s\n", o->lora_r, (double)o->lora_alpha, (double)o->lora_dropout,
+            o->lora_target_modules, o->output_dir);
+    if (o->max_steps > 0)
+        fprintf(stderr, "length     %lld steps", (long long)o->max_steps);
+    else
+        fprintf(stderr, "length     %g epochs", o->num_train_epochs);
+    fprintf(stderr, " of %u x %u samples\n", o->gradient_accumulation_steps, o->batch_size);
+    fprintf(stderr, "optimizer  %s, learning rate %g, %s, warmup %g, weight decay %g, gradient norm at most %g\n", o->optim,
+            o->learning_rate, name_of(scheduler_choices, (int)o->lr_scheduler_type), o->warmup_steps, o->weight_decay,
+            o->max_grad_norm);
+}
+
+static int print_json_summary(const vkft_train_options *o, const vkft_train_result *r)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "steps", (double)r->steps);
+    cli_json_number(json, "first_loss", r->first_loss);
+    cli_json_number(json, "last_loss", r->last_loss);
+    cli_json_number(json, "best_eval_loss", r->best_eval_loss);
+    cli_json_number(json, "seconds", r->seconds);
+    cli_json_number(json, "tokens_per_second", r->tokens_per_second);
+    cJSON_AddNumberToObject(json, "peak_memory_bytes", (double)r->peak_memory_bytes);
+    cJSON_AddStringToObject(json, "output_dir", o->output_dir);
+    return cli_print_json(json);
+}
+
+static int print_summary(const vkft_train_options *o, const vkft_train_result *r)
+{
+    char time[32], memory[32];
+    progress_time_text(r->seconds, time, sizeof time);
+    progress_bytes_text(r->peak_memory_bytes, memory, sizeof memory);
+    fprintf(stderr, "\ndone: %llu steps in %s, %.0f tokens/s, at most %s of device memory\n", (unsigned long long)r->steps, time,
+            r->tokens_per_second, memory);
+    if (!isnan(r->first_loss)) /* a run that is resumed after its last step has none */
+        fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
+    if (!isnan(r->best_eval_loss))
+        fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
+    if (o->fine_tune_type == VKFT_FINE_TUNE_FULL)
+        fprintf(stderr, "model in %s; try it:\n  vkft generate --model '%s' --prompt '...'\n", o->output_dir, o->output_dir);
+    else
+        fprintf(stderr, "adapter in %s; try it:\n  vkft generate --model '%s' --adapter '%s' --prompt '...'\n", o->output_dir,
+                o->model, o->output_dir);
+    return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
+}
+
+int cmd_train(int argc, char **argv)
+{
+    train_options options = {.run = vkft_train_defaults(), .report_to = "none"};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&train_table, &options, argc, argv, &recipe, &code))
+        return code;
+    const vkft_train_options *run = &options.run;
+    vkft_err err = {0};
+    if (!run->data.path && !run->dry_run) {
+        vkft_fail(&err, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
+        recipe_free(&recipe);
+        return cli_fail(&err);
+    }
+    if (!run->dry_run)
+        print_settings(run);
+    interrupt_install();
+    progress display = progress_new(run->logging_steps);
+    vkft_train_observer observer = progress_observer(&display);
+    vkft_train_result result = {0};
+    bool ok = vkft_train(run, &observer, &result, &err);
+    progress_close(&display);
+    if (!ok)
+        code = cli_fail(&err);
+    else
+        code = run->dry_run ? EXIT_SUCCESS : print_summary(run, &result);
+    recipe_free(&recipe);
+    return code;
+}

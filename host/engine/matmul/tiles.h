@@ -1,0 +1,51 @@
+/* Tile shapes of matrix products and how much of a weight is decoded at a time. Internal to host. */
+#ifndef VKFT_MATMUL_SHAPES_H
+#define VKFT_MATMUL_SHAPES_H
+
+#include "runtime/kernels.h"
+#include "host/engine/matmul/matmul.h"
+
+#define VKFT_PANEL_K 2048u           /* most rows of a panel, a multiple of 8 */
+#define VKFT_PANEL_BYTES (32u << 20) /* most bytes of panels */
+#define VKFT_WIDEST_TILE 256u        /* most columns of a tile on any device; what scratch is rounded up to */
+#define VKFT_FEW_ROWS 8u             /* up to here the storage type is multiplied directly */
+
+/* Register tile of one invocation, and how many column tiles are walked together. */
+typedef struct vkft_tile {
+    uint32_t width, rows, columns, group;
+} vkft_tile;
+
+typedef struct vkft_matmul_shapes {
+    vkft_tile panel, few, tn, decode; /* decode: of the kernels that make panels */
+    vkft_tile grouped_nt, grouped_nn, grouped_tn; /* rows divide GROUP_TILE, as panel's do */
+    bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
+    uint64_t panel_bytes;
+    uint32_t tn_workgroups; /* matmul_tn is cut in slices up to this many workgroups */
+} vkft_matmul_shapes;
+
+vkft_matmul_shapes vkft_matmul_shapes_of(const vkft_device *dev);
+
+/* Sets width and constants of a kernel. operands: F32, or BF16 to which it is to round them. */
+void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile tile, vkft_dtype operands);
+/* The same for kernels by storage type, of which those of 4 bits alone may round. */
+void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT_WEIGHT_TYPES], vkft_tile tile, vkft_dtype operands);
+
+/* Bytes of a panel for products over k. */
+uint64_t vkft_panel_bytes(uint32_t k, uint32_t columns);
+
+static inline uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint32_t ceil_div(uint32_t a, uint32_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static inline uint64_t round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+#endif

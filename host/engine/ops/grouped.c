@@ -1,0 +1,132 @@
+/* Linear layers with a matrix for each group of rows, and their LoRA branches: op_linear.c's formulas, group by group.
+ *
+ *   y = c (x W_g^T + s z B_g^T),   z = xd A_g^T,  xd = dropout(x)
+ *   dz = c s dy B_g;  dB_g += c s dy^T z;  dA_g += dz^T xd;  dx += c dy W_g + mask/(1-p) * (dz A_g)
+ *
+ * and, where they are trained, dW_g += c dy^T x.
+ *
+ * Test: test_ops_experts
+ */
+#include "host/engine/ops/ops.h"
+
+#include "shaders/core/args.h"
+#include "host/engine/matmul/grouped.h"
+
+enum { TABLE_W, TABLE_DW, TABLE_A, TABLE_B, TABLE_DA, TABLE_DB };
+_Static_assert(TABLE_DB + 1 == VKFT_GROUP_TABLES, "a place for each table");
+
+uint64_t vkft_grouped_table_bytes(uint32_t groups)
+{
+    return (uint64_t)VKFT_GROUP_TABLES * groups * sizeof(struct group_weight);
+}
+
+void vkft_grouped_tables(const vkft_grouped_linear *grouped, void *tables)
+{
+    struct group_weight *table = tables;
+    uint32_t G = grouped->groups;
+    for (uint32_t i = 0; i < G; i++) {
+        const vkft_linear *l = &grouped->linear[i];
+        table[TABLE_W * G + i] = (struct group_weight){.data = l->w.data, .absmax = l->w.absmax, .nested_absmax = l->w.nested_absmax,
+                                                       .absmax_offset = l->w.absmax_offset};
+        table[TABLE_DW * G + i] = (struct group_weight){.data = l->w.grad};
+        table[TABLE_A * G + i] = (struct group_weight){.data = l->lora.A};
+        table[TABLE_B * G + i] = (struct group_weight){.data = l->lora.B};
+        table[TABLE_DA * G + i] = (struct group_weight){.data = l->lora.dA};
+        table[TABLE_DB * G + i] = (struct group_weight){.data = l->lora.dB};
+    }
+}
+
+static uint64_t table_of(const vkft_grouped_linear *grouped, uint32_t number)
+{
+    return grouped->tables + (uint64_t)number * grouped->groups * sizeof(struct group_weight);
+}
+
+static vkft_group_weights weights_of(const vkft_grouped_linear *grouped)
+{
+    const vkft_weight *w = &grouped->linear->w;
+    return (vkft_group_weights){.dtype = w->dtype, .double_quant = w->double_quant, .rows = w->rows, .cols = w->cols,
+                                .table = table_of(grouped, TABLE_W)};
+}
+
+static vkft_group_weights lora_of(const vkft_grouped_linear *grouped, uint32_t number, uint32_t rows, uint32_t cols)
+{
+    return (vkft_group_weights){.dtype = VKFT_F32, .rows = rows, .cols = cols, .table = table_of(grouped, number)};
+}
+
+/* A token goes to an expert once, so no group has more rows than there are tokens. */
+static vkft_grouping grouping_of(vkft_graph *g, const vkft_grouped_linear *grouped, const vkft_tensor *group, uint32_t rows, uint32_t per_token)
+{
+    return (vkft_grouping){.groups = grouped->groups, .rows = rows, .most = rows / per_token, .table = vkft_use(g, group)};
+}
+
+static void backward_lora(vkft_graph *g, const vkft_op *op)
+{
+    const vkft_grouped_linear *grouped = op->param;
+    const vkft_linear *l = grouped->linear;
+    vkft_tensor *x = op->in[0], *group = op->in[1], *dy = op->out->grad, *z = op->saved;
+    uint32_t in = l->w.cols, out = l->w.rows, r = l->lora.r;
+    bool drops = vkft_lora_drops(g, &l->lora);
+    vkft_group_weights A = lora_of(grouped, TABLE_A, r, in), B = lora_of(grouped, TABLE_B, out, r);
+    vkft_tensor *dz = vkft_tensor_new(g, x->rows, r);
+    vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x, *dxd = drops && x->needs_grad ? vkft_tensor_new(g, x->rows, in) : NULL;
+    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
+    float scale = op->value * l->lora.scale;
+
+    vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dy), &B, vkft_use(g, dz), false, scale);
+    vkft_grouped_tn(&g->mm, &grouping, out, r, vkft_use(g, dy), vkft_use(g, z), table_of(grouped, TABLE_DB), scale);
+    if (drops)
+        vkft_lora_dropout(g, &l->lora, x, xd, false);
+    vkft_grouped_tn(&g->mm, &grouping, r, in, vkft_use(g, dz), vkft_use(g, xd), table_of(grouped, TABLE_DA), 1.0f);
+    if (!x->needs_grad)
+        return;
+    vkft_tensor *dx = x->grad; /* the frozen weights' product has been written to it */
+    vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dz), &A, vkft_use(g, drops ? dxd : dx), !drops, 1.0f);
+    if (drops)
+        vkft_lora_dropout(g, &l->lora, dxd, dx, true);
+}
+
+static void backward(vkft_graph *g, const vkft_op *op)
+{
+    const vkft_grouped_linear *grouped = op->param;
+    vkft_tensor *x = op->in[0], *group = op->in[1], *dy = op->out->grad;
+    vkft_group_weights w = weights_of(grouped);
+    bool add = false;
+    vkft_tensor *dx = x->needs_grad ? vkft_grad(g, x, &add) : NULL;
+    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
+    if (dx)
+        vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dy), &w, vkft_use(g, dx), add, op->value);
+    if (grouped->linear->w.grad)
+        vkft_grouped_tn(&g->mm, &grouping, w.rows, w.cols, vkft_use(g, dy), vkft_use(g, x), table_of(grouped, TABLE_DW), op->value);
+    if (grouped->linear->lora.r)
+        backward_lora(g, op);
+}
+
+vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_grouped_linear *grouped, const vkft_routing *routing,
+                                    vkft_linear_call call)
+{
+    const vkft_linear *l = grouped->linear;
+    uint32_t in = l->w.cols, out = l->w.rows, r = l->lora.r;
+    float scale = call.scale != 0 ? call.scale : 1.0f;
+    vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, x->rows, out) : vkft_tensor_new(g, x->rows, out);
+    y->needs_grad = x->needs_grad || r || l->w.grad;
+    vkft_grouping grouping = grouping_of(g, grouped, routing->group, x->rows, routing->per_token);
+    if (!call.only_backward) {
+        vkft_group_weights w = weights_of(grouped);
+        vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, x), &w, vkft_use(g, y), false, scale);
+    }
+    vkft_tensor *z = NULL;
+    if (r) {
+        vkft_group_weights A = lora_of(grouped, TABLE_A, r, in), B = lora_of(grouped, TABLE_B, out, r);
+        bool drops = vkft_lora_drops(g, &l->lora);
+        z = vkft_tensor_new(g, x->rows, r);
+        vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x;
+        if (drops)
+            vkft_lora_dropout(g, &l->lora, x, xd, false);
+        vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, xd), &A, vkft_use(g, z), false, 1.0f);
+        if (!call.only_backward)
+            vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, z), &B, vkft_use(g, y), true, scale * l->lora.scale);
+    }
+    vkft_tape_push(g, (vkft_op){.backward = backward, .in = {x, routing->group}, .out = y, .saved = z, .param = grouped, .size = {routing->per_token},
+                                .value = scale});
+    return y;
+}

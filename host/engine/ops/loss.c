@@ -1,0 +1,58 @@
+/* Output product and cross entropy together, in chunks of rows.
+ *
+ * Going through the rows in chunks, each over the whole vocabulary, needs two products for loss and gradient; going through the
+ * vocabulary in chunks would need a third, because the softmax's denominator is known only after the first pass. Memory is
+ * bounded either way. The price is that the output matrix is read once per chunk.
+ *
+ * Test: test_ops
+ */
+#include "host/engine/ops/ops.h"
+
+#include "shaders/core/args.h"
+
+static uint32_t chunk_rows(const vkft_tensor *x, const vkft_head *head)
+{
+    uint32_t rows = VKFT_LOGITS_BYTES / (uint32_t)sizeof(float) / head->w.rows;
+    rows = rows < 16 ? 16 : rows;
+    return rows < x->rows ? rows : x->rows;
+}
+
+void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target, uint64_t loss,
+                                  bool backward)
+{
+    uint32_t C = head->w.cols, V = head->w.rows, chunk = chunk_rows(x, head);
+    vkft_tensor *logits = vkft_tensor_new(g, chunk, V);
+    vkft_tensor *dx = NULL;
+    bool add = false;
+    if (backward)
+        dx = vkft_grad(g, x, &add);
+    for (uint32_t row = 0; row < x->rows; row += chunk) {
+        uint32_t rows = x->rows - row < chunk ? x->rows - row : chunk;
+        uint64_t offset = (uint64_t)row * C * sizeof(float);
+        uint64_t address = vkft_use(g, logits);
+        vkft_matmul_nt(&g->mm, rows, vkft_use(g, x) + offset, C, &head->w, 0, address, V, head->scale);
+        struct cross_entropy_args args = {
+            .logits = address, .target = target + row * sizeof(uint32_t), .loss = loss + row * sizeof(float),
+            .step = g->step, .rows = rows, .V = V, .backward = backward,
+            .softcap = head->softcap,
+        };
+        uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_cross_entropy) : 0;
+        vkft_launch(g->mm.cmds, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows * width, 1, 10.0 * rows * V);
+        if (backward && head->w.grad)
+            vkft_matmul_tn(&g->mm, V, C, rows, address, V, vkft_use(g, x) + offset, head->w.grad, head->w.grad, head->scale);
+        if (backward) {
+            uint64_t dx_address = vkft_use(g, dx) + offset;
+            vkft_matmul_nn(&g->mm, rows, address, V, &head->w, add ? dx_address : 0, dx_address, C, head->scale);
+        }
+    }
+}
+
+void vkft_op_logits(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t logits)
+{
+    uint32_t V = head->w.rows;
+    vkft_matmul_nt(&g->mm, x->rows, vkft_use(g, x), head->w.cols, &head->w, 0, logits, V, head->scale);
+    if (head->softcap > 0) {
+        struct softcap_args args = {.x = logits, .n = x->rows * V, .cap = head->softcap};
+        vkft_launch(g->mm.cmds, VKFT_KERNEL_softcap, &args, sizeof args, args.n, 1, 10.0 * args.n);
+    }
+}

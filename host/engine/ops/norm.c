@@ -1,0 +1,75 @@
+/* RMSNorm and LayerNorm over rows, or over each head of a row.
+ *
+ * Source: Zhang & Sennrich 2019, Ba et al. 2016. Test: test_kernels_norm
+ */
+#include "host/engine/ops/ops.h"
+
+#include "shaders/core/args.h"
+
+static void launch(vkft_graph *g, vkft_kernel kernel, const void *args, uint32_t size, uint32_t rows, double flops)
+{
+    uint64_t threads = g->mm.cmds ? (uint64_t)rows * vkft_kernel_width(g->mm.dev, kernel) : 0;
+    vkft_launch(g->mm.cmds, kernel, args, size, threads, 1, flops);
+}
+
+/* Gradients of gain and bias. Each row's mean and scale come first, so that a column's sum needs no other column. */
+static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft_tensor *x, const vkft_tensor *dy)
+{
+    uint32_t C = norm->width, rows = x->rows * (x->cols / C);
+    vkft_tensor heads = *dy; /* its rows as long as the norm is wide */
+    heads.rows = rows;
+    heads.cols = C;
+    if (norm->dbias)
+        vkft_column_sum(g, &heads, norm->dbias, 1.0f);
+    if (!norm->dgain)
+        return;
+    vkft_tensor *stats = vkft_tensor_new(g, rows, 2);
+    struct norm_stats_args first = {.x = vkft_use(g, x), .stats = vkft_use(g, stats), .T = rows, .C = C, .eps = norm->eps,
+                                    .layernorm = norm->layernorm};
+    launch(g, VKFT_KERNEL_norm_stats, &first, sizeof first, rows, 4.0 * rows * C);
+    struct norm_gain_backward_args args = {.dy = vkft_use(g, dy), .x = vkft_use(g, x), .stats = vkft_use(g, stats), .dg = norm->dgain,
+                                           .T = rows, .C = C};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 3.0 * rows * C);
+}
+
+static void norm_backward(vkft_graph *g, const vkft_op *op)
+{
+    const vkft_norm *norm = op->param;
+    vkft_tensor *x = op->in[0], *dy = op->out->grad;
+    if (norm->dgain || norm->dbias)
+        parameters_backward(g, norm, x, dy);
+    if (!x->needs_grad)
+        return;
+    bool add;
+    vkft_tensor *dx = vkft_grad(g, x, &add);
+    uint32_t C = norm->width, rows = x->rows * (x->cols / C);
+    double flops = 10.0 * rows * C;
+    if (norm->layernorm) {
+        struct layernorm_backward_args args = {.dy = vkft_use(g, dy), .x = vkft_use(g, x), .g = norm->gain, .dx = vkft_use(g, dx),
+                                               .T = rows, .C = C, .eps = norm->eps, .add = add};
+        launch(g, VKFT_KERNEL_layernorm_backward, &args, sizeof args, rows, flops);
+    } else {
+        struct rmsnorm_backward_args args = {.dy = vkft_use(g, dy), .x = vkft_use(g, x), .g = norm->gain, .dx = vkft_use(g, dx),
+                                             .T = rows, .C = C, .eps = norm->eps, .gain_offset = norm->gain_offset, .add = add};
+        launch(g, VKFT_KERNEL_rmsnorm_backward, &args, sizeof args, rows, flops);
+    }
+}
+
+vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
+{
+    vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
+    y->needs_grad = x->needs_grad || norm->dgain || norm->dbias;
+    uint32_t C = norm->width, rows = x->rows * (x->cols / C);
+    double flops = 4.0 * rows * C;
+    if (norm->layernorm) {
+        struct layernorm_args args = {.x = vkft_use(g, x), .g = norm->gain, .b = norm->bias, .y = vkft_use(g, y), .T = rows, .C = C,
+                                      .eps = norm->eps};
+        launch(g, VKFT_KERNEL_layernorm, &args, sizeof args, rows, flops);
+    } else {
+        struct rmsnorm_args args = {.x = vkft_use(g, x), .g = norm->gain, .y = vkft_use(g, y), .T = rows, .C = C, .eps = norm->eps,
+                                    .gain_offset = norm->gain_offset};
+        launch(g, VKFT_KERNEL_rmsnorm, &args, sizeof args, rows, flops);
+    }
+    vkft_tape_push(g, (vkft_op){.backward = norm_backward, .in = {x}, .out = y, .param = norm});
+    return y;
+}

@@ -1,0 +1,144 @@
+/* Liveness intervals placed greedily by size. Optimal placement is NP-hard; on the graphs here greedy-by-size lies within a
+ * few percent of the lower bound (the largest sum of buffers alive at one time), and it is simple and deterministic. */
+#include "host/engine/plan.h"
+
+#include <stdlib.h>
+
+#define ALIGNMENT 256u
+
+typedef struct interval {
+    uint64_t size, offset;
+    uint64_t first, last; /* clock ticks, inclusive */
+} interval;
+
+struct vkft_plan {
+    interval *buffers;
+    uint32_t count, capacity;
+    uint64_t clock;
+    uint64_t total;
+};
+
+vkft_plan *vkft_plan_new(void)
+{
+    return calloc(1, sizeof(vkft_plan));
+}
+
+void vkft_plan_free(vkft_plan *plan)
+{
+    if (plan)
+        free(plan->buffers);
+    free(plan);
+}
+
+uint32_t vkft_plan_alloc(vkft_plan *plan, uint64_t size_bytes)
+{
+    if (plan->count == plan->capacity) {
+        uint32_t capacity = plan->capacity ? 2 * plan->capacity : 256;
+        interval *buffers = realloc(plan->buffers, capacity * sizeof *buffers);
+        if (!buffers)
+            return UINT32_MAX;
+        plan->buffers = buffers;
+        plan->capacity = capacity;
+    }
+    uint64_t size = (size_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    plan->clock++;
+    plan->buffers[plan->count] = (interval){.size = size, .first = plan->clock, .last = plan->clock};
+    return plan->count++;
+}
+
+void vkft_plan_use(vkft_plan *plan, uint32_t buffer)
+{
+    plan->buffers[buffer].last = ++plan->clock;
+}
+
+static bool alive_together(const interval *a, const interval *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+static int larger_first(const void *pa, const void *pb)
+{
+    const interval *a = *(const interval *const *)pa, *b = *(const interval *const *)pb;
+    if (a->size != b->size)
+        return a->size < b->size ? 1 : -1;
+    return a->first < b->first ? -1 : a->first > b->first;
+}
+
+static int lower_first(const void *pa, const void *pb)
+{
+    const interval *a = *(const interval *const *)pa, *b = *(const interval *const *)pb;
+    return a->offset < b->offset ? -1 : a->offset > b->offset;
+}
+
+/* The lowest gap that fits between the neighbours, which are sorted by offset and may overlap each other. */
+static uint64_t lowest_gap(interval **neighbours, uint32_t count, uint64_t size)
+{
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (neighbours[i]->offset >= end + size)
+            break;
+        uint64_t neighbour_end = neighbours[i]->offset + neighbours[i]->size;
+        if (neighbour_end > end)
+            end = neighbour_end;
+    }
+    return end;
+}
+
+bool vkft_plan_solve(vkft_plan *plan)
+{
+    plan->total = 0;
+    if (plan->count == 0)
+        return true;
+    interval **order = malloc(2 * plan->count * sizeof *order);
+    if (!order)
+        return false;
+    interval **neighbours = order + plan->count;
+    for (uint32_t i = 0; i < plan->count; i++)
+        order[i] = &plan->buffers[i];
+    qsort(order, plan->count, sizeof *order, larger_first);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        uint32_t n = 0;
+        for (uint32_t j = 0; j < i; j++)
+            if (alive_together(order[i], order[j]))
+                neighbours[n++] = order[j];
+        qsort(neighbours, n, sizeof *neighbours, lower_first);
+        order[i]->offset = lowest_gap(neighbours, n, order[i]->size);
+        if (order[i]->offset + order[i]->size > plan->total)
+            plan->total = order[i]->offset + order[i]->size;
+    }
+    free(order);
+    return true;
+}
+
+uint64_t vkft_plan_total(const vkft_plan *plan)
+{
+    return plan->total;
+}
+
+uint32_t vkft_plan_count(const vkft_plan *plan)
+{
+    return plan->count;
+}
+
+uint64_t vkft_plan_offset(const vkft_plan *plan, uint32_t buffer)
+{
+    return plan->buffers[buffer].offset;
+}
+
+uint64_t vkft_plan_size(const vkft_plan *plan, uint32_t buffer)
+{
+    return plan->buffers[buffer].size;
+}
+
+bool vkft_plan_check(const vkft_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const interval *a = &plan->buffers[i];
+        for (uint32_t j = 0; j < i; j++) {
+            const interval *b = &plan->buffers[j];
+            if (alive_together(a, b) && a->offset < b->offset + b->size && b->offset < a->offset + a->size)
+                return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,116 @@
+/* Loading of a model's frozen tensors, and the tables by which kernels find its experts. */
+#include "host/model/model_tensor.h"
+
+#include <stdlib.h>
+
+/* Fills one buffer after another: the slots from `first` on that fit, at least one. Returns the number after the last. */
+static uint32_t next_group(const vkft_model *model, uint32_t first, uint64_t limit, uint64_t *bytes)
+{
+    *bytes = 0;
+    uint32_t i = first;
+    for (; i < model->slot_count; i++) {
+        uint64_t size = vkft_model_slot_bytes(&model->slots[i]);
+        if (i > first && (model->slots[i].host != model->slots[first].host || *bytes + size > limit))
+            break;
+        *bytes += size;
+    }
+    return i;
+}
+
+static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, struct vkft_model_slot *slot,
+                   const vkft_model_tensor *tensor, vkft_err *err)
+{
+    vkft_device *dev = model->dev;
+    uint64_t address = buffer->address + offset;
+    if (slot->vector) {
+        *slot->vector = address;
+        uint32_t n = slot->rows * slot->cols;
+        float *values = malloc(n * sizeof *values);
+        if (!values)
+            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading %s", slot->name);
+        vkft_to_f32(tensor->dtype, tensor->data, n, values);
+        bool ok = vkft_buffer_write(dev, buffer, offset, values, n * sizeof *values, err);
+        free(values);
+        return ok;
+    }
+    vkft_weight *w = slot->weight;
+    w->data = address;
+    if (!vkft_buffer_write(dev, buffer, offset, tensor->data, tensor->data_bytes, err))
+        return false;
+    if (!vkft_dtype_is_4bit(slot->dtype))
+        return true;
+    w->absmax = address + slot->data_bytes;
+    w->absmax_offset = tensor->absmax_offset;
+    offset += slot->data_bytes;
+    if (!vkft_buffer_write(dev, buffer, offset, tensor->absmax, tensor->absmax_bytes, err))
+        return false;
+    if (!slot->double_quant)
+        return true;
+    w->nested_absmax = w->absmax + slot->absmax_bytes;
+    offset += slot->absmax_bytes;
+    return vkft_buffer_write(dev, buffer, offset, tensor->nested_absmax, tensor->nested_absmax_bytes, err);
+}
+
+bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
+                     bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
+                     vkft_err *err)
+{
+    model->dev = dev;
+    if (model->trained)
+        return true;
+    uint64_t limit = vkft_device_get_info(dev)->max_allocation_bytes;
+    limit = limit < VKFT_BUFFER_BYTES ? limit : VKFT_BUFFER_BYTES;
+    model->buffers = calloc(model->slot_count, sizeof *model->buffers);
+    if (!model->buffers)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading the model");
+    uint64_t done = 0, total = model->device_bytes + model->host_bytes;
+    for (uint32_t i = 0; i < model->slot_count;) {
+        uint64_t bytes, offset = 0;
+        uint32_t end = next_group(model, i, limit, &bytes);
+        vkft_buffer *buffer = &model->buffers[model->buffer_count];
+        if (!vkft_buffer_new(dev, bytes, model->slots[i].host ? VKFT_MEMORY_HOST : VKFT_MEMORY_DEVICE, "model weights",
+                             buffer, err))
+            return false;
+        model->buffer_count++;
+        for (; i < end; i++) {
+            const vkft_model_tensor *tensor = vkft_model_file_find(file, model->slots[i].name);
+            if (!vkft_model_file_verify(file, tensor, err) ||
+                !upload(model, buffer, offset, &model->slots[i], tensor, err))
+                return false;
+            offset += vkft_model_slot_bytes(&model->slots[i]);
+            done += vkft_model_slot_bytes(&model->slots[i]);
+            if (progress && !progress(context, done, total))
+                return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");
+        }
+    }
+    vkft_model_set_head(model);
+    return true;
+}
+
+uint64_t vkft_model_expert_table_bytes(const vkft_model *model)
+{
+    uint32_t groups = model->config.experts;
+    return groups ? model->expert_count / groups * vkft_grouped_table_bytes(groups) : 0;
+}
+
+bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_err *err)
+{
+    uint64_t bytes = vkft_model_expert_table_bytes(model), one = vkft_grouped_table_bytes(model->config.experts), at = 0;
+    if (!bytes)
+        return true;
+    char *tables = malloc(bytes);
+    bool ok = tables ? vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "experts' tables", &model->expert_tables, err)
+                     : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while placing the experts");
+    for (uint32_t l = 0; ok && l < model->decoder.count; l++)
+        for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
+            vkft_grouped_linear *experts = &model->decoder.layers[l].experts[s];
+            if (!experts->groups)
+                continue;
+            vkft_grouped_tables(experts, tables + at);
+            experts->tables = model->expert_tables.address + at;
+            at += one;
+        }
+    ok = ok && vkft_buffer_write(dev, &model->expert_tables, 0, tables, bytes, err);
+    free(tables);
+    return ok;
+}

@@ -1,0 +1,361 @@
+/* Layout of a model's tensors. */
+#include "host/model/model_tensor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/tensors/nf4.h"
+
+#define ALIGNMENT 256u
+#define WRAPPED_BASE "model.language_model." /* where a multimodal model of transformers 5 has its language model */
+
+static uint64_t padded(uint64_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows, uint32_t cols)
+{
+    struct vkft_model_slot *slot = &model->slots[model->slot_count++];
+    slot->rows = rows;
+    slot->cols = cols;
+    snprintf(slot->name, sizeof slot->name, "%s.%s", module, suffix);
+    return slot;
+}
+
+static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool kept, const char *module)
+{
+    struct vkft_model_slot *slot = add_slot(model, module, "weight", rows, cols);
+    slot->weight = weight;
+    slot->kept = kept;
+}
+
+static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, uint32_t length, const char *module, const char *suffix)
+{
+    struct vkft_model_slot *slot = add_slot(model, module, suffix, 1, length);
+    slot->vector = vector;
+    slot->gradient = gradient;
+}
+
+static void add_norm(vkft_model *model, vkft_norm *norm, uint32_t width, const char *module)
+{
+    const vkft_config *c = &model->config;
+    *norm = (vkft_norm){.layernorm = c->layernorm, .width = width, .eps = c->norm_eps, .gain_offset = c->norm_gain_offset};
+    add_vector(model, &norm->gain, &norm->dgain, width, module, "weight");
+    if (c->layernorm)
+        add_vector(model, &norm->bias, &norm->dbias, width, module, "bias");
+}
+
+static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, bool kept, const char *name)
+{
+    vkft_module *module = &model->modules[model->module_count++];
+    const char *base = model->arch->base;
+    bool wrapped = model->config.wrapper[0] && strncmp(name, base, strlen(base)) == 0;
+    snprintf(module->name, sizeof module->name, "%s%s", wrapped ? WRAPPED_BASE : "", name + (wrapped ? strlen(base) : 0));
+    module->linear = linear;
+    add_matrix(model, &linear->w, out, in, kept, name);
+    model->slots[model->slot_count - 1].linear = true;
+    if (bias)
+        add_vector(model, &linear->bias, &linear->dbias, out, name, "bias");
+}
+
+/* "mlp.experts.*.up_proj" with a number. */
+static void expert_name(const char *pattern, uint32_t number, char *name, size_t size)
+{
+    const char *star = strchr(pattern, '*');
+    snprintf(name, size, "%.*s%u%s", (int)(star - pattern), pattern, number, star + 1);
+}
+
+static void list_experts(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
+{
+    const vkft_config *c = &model->config;
+    for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
+        layer->experts[s] = (vkft_grouped_linear){.linear = model->experts + model->expert_count, .groups = c->experts};
+        model->expert_count += c->experts;
+    }
+    for (uint32_t e = 0; e < c->experts; e++)
+        for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
+            uint32_t out, in;
+            char inner[64], module[120];
+            vkft_linear_shape(c, VKFT_EXPERT_GATE + s, &out, &in);
+            expert_name(names->linear[VKFT_EXPERT_GATE + s], e, inner, sizeof inner);
+            snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, inner);
+            add_linear(model, &layer->experts[s].linear[e], out, in, false, false, module);
+            model->modules[model->module_count - 1].by_name = true;
+        }
+}
+
+static void list_layer(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
+{
+    const vkft_config *c = &model->config;
+    char module[120];
+    for (vkft_norm_slot s = 0; s < VKFT_NORM_SLOTS; s++) {
+        if (!names->norm[s])
+            continue;
+        snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->norm[s]);
+        add_norm(model, &layer->norm[s], vkft_norm_width(c, s), module);
+    }
+    for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++) {
+        if (!names->linear[s] || s > VKFT_ROUTER || !vkft_linear_present(c, index, s))
+            continue;
+        uint32_t out, in;
+        vkft_linear_shape(c, s, &out, &in);
+        snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->linear[s]);
+        add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), model->arch->keep[s], module);
+        model->modules[model->module_count - 1].by_name = s == VKFT_ROUTER;
+    }
+    if (c->layers[index] & VKFT_LAYER_EXPERTS)
+        list_experts(model, names, index, layer);
+    if (c->rope.dim && !(c->layers[index] & VKFT_LAYER_NO_ROPE))
+        layer->rotary = &model->rotary[c->layers[index] & VKFT_LAYER_LOCAL_ROPE ? 1 : 0];
+    layer->windowed = c->sliding_window && c->layers[index] & VKFT_LAYER_WINDOW;
+}
+
+static void list_stack(vkft_model *model, const vkft_stack_names *names, vkft_stack *stack)
+{
+    const vkft_config *c = &model->config;
+    if (names->relative_bias && stack->count) {
+        stack->attention.buckets = c->relative_buckets;
+        char module[120];
+        snprintf(module, sizeof module, "%s.0.%s", names->layers, names->relative_bias);
+        struct vkft_model_slot *slot = add_slot(model, module, "weight", c->relative_buckets, c->num_heads);
+        slot->vector = &stack->attention.bias;
+        slot->gradient = &stack->attention.dbias;
+    }
+    for (uint32_t i = 0; i < stack->count; i++)
+        list_layer(model, names, i, &stack->layers[i]);
+    if (stack->count && !c->no_final_norm)
+        add_norm(model, &stack->final_norm, c->hidden_size, names->final_norm);
+}
+
+static void list_tensors(vkft_model *model)
+{
+    const vkft_config *c = &model->config;
+    const vkft_arch *arch = model->arch;
+    uint32_t C = c->hidden_size, E = c->embedding_size;
+    add_matrix(model, &model->embedding, c->vocab_size, E, true, arch->embedding);
+    model->slots[0].host = !c->tie_word_embeddings;
+    if (arch->positions)
+        add_matrix(model, &model->positions, c->position_offset + c->max_position, C, true, arch->positions);
+    if (E != C)
+        add_linear(model, &model->project_in, C, E, false, false, arch->project_in);
+    list_stack(model, &arch->encoder, &model->encoder);
+    list_stack(model, &arch->decoder, &model->decoder);
+    if (E != C)
+        add_linear(model, &model->project_out, E, C, false, false, arch->project_out);
+    if (!c->tie_word_embeddings)
+        add_matrix(model, &model->head.w, c->vocab_size, E, true, arch->head);
+}
+
+/* The type that converting a checkpoint would give this matrix. */
+static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_model_slot *slot, vkft_quant quant)
+{
+    switch (quant) {
+    case VKFT_QUANT_NF4: return slot->kept ? model->config.dtype : VKFT_NF4;
+    case VKFT_QUANT_BF16: return VKFT_BF16;
+    case VKFT_QUANT_FP16: return VKFT_F16;
+    case VKFT_QUANT_FP32: return VKFT_F32;
+    case VKFT_QUANT_NONE: break;
+    }
+    return model->config.dtype;
+}
+
+static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_model_slot *slot)
+{
+    if (slot->vector && slot->rows == 1)
+        return tensor->dims == 1 && tensor->shape[0] == slot->cols;
+    return tensor->dims == 2 && tensor->shape[0] == slot->rows && tensor->shape[1] == slot->cols;
+}
+
+/* "[rows, cols]", or "[rows]" with cols 0. */
+static void shape_text(char *text, size_t size, uint64_t rows, uint64_t cols)
+{
+    if (cols)
+        snprintf(text, size, "[%llu, %llu]", (unsigned long long)rows, (unsigned long long)cols);
+    else
+        snprintf(text, size, "[%llu]", (unsigned long long)rows);
+}
+
+static bool slot_from_file(struct vkft_model_slot *slot, const vkft_model_file *file, vkft_err *err)
+{
+    const vkft_model_tensor *tensor = vkft_model_file_find(file, slot->name);
+    const char *path = vkft_model_file_path(file);
+    if (!tensor)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing; config.json calls for it", path, slot->name);
+    if (!shape_matches(tensor, slot)) {
+        char found[48], expected[48];
+        if (tensor->dims == 2)
+            shape_text(found, sizeof found, tensor->shape[0], tensor->shape[1]);
+        else
+            snprintf(found, sizeof found, "%u dimensions", tensor->dims);
+        if (tensor->dims == 1)
+            shape_text(found, sizeof found, tensor->shape[0], 0);
+        bool flat = slot->vector && slot->rows == 1;
+        shape_text(expected, sizeof expected, flat ? slot->cols : slot->rows, flat ? 0 : slot->cols);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, slot->name,
+                         found, expected);
+    }
+    switch (tensor->dtype) {
+    case VKFT_F32: case VKFT_F16: case VKFT_BF16: break;
+    case VKFT_NF4: case VKFT_FP4:
+        if (!slot->vector && !slot->host)
+            break;
+        /* fall through */
+    default:
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has type %s; expected F32, F16 or BF16", path, slot->name,
+                         vkft_dtype_name(tensor->dtype));
+    }
+    slot->dtype = slot->vector ? VKFT_F32 : tensor->dtype;
+    slot->double_quant = tensor->double_quant;
+    return true;
+}
+
+static void measure(vkft_model *model, struct vkft_model_slot *slot)
+{
+    uint64_t elements = (uint64_t)slot->rows * slot->cols;
+    slot->data_bytes = padded((elements * vkft_dtype_bits(slot->dtype) + 7) / 8);
+    if (vkft_dtype_is_4bit(slot->dtype)) {
+        uint64_t blocks = (elements + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
+        uint64_t nested = (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK;
+        slot->absmax_bytes = padded(slot->double_quant ? blocks : blocks * sizeof(float));
+        slot->nested_bytes = slot->double_quant ? padded(nested * sizeof(float)) : 0;
+    }
+    *(slot->host ? &model->host_bytes : &model->device_bytes) += vkft_model_slot_bytes(slot);
+    if (slot->weight) {
+        *slot->weight = (vkft_weight){
+            .dtype = slot->dtype, .rows = slot->rows, .cols = slot->cols, .double_quant = slot->double_quant};
+        uint64_t scratch = vkft_matmul_scratch_bytes(slot->dtype, slot->rows, slot->cols);
+        if (scratch > model->scratch_bytes)
+            model->scratch_bytes = scratch;
+    }
+}
+
+void vkft_model_set_head(vkft_model *model)
+{
+    if (model->config.tie_word_embeddings)
+        model->head.w = model->embedding;
+    model->head.scale = model->config.logit_scale;
+    model->head.softcap = model->config.logit_softcap;
+}
+
+bool vkft_model_is_expert(const vkft_model *model, const vkft_linear *linear)
+{
+    uintptr_t begin = (uintptr_t)model->experts, at = (uintptr_t)linear;
+    return at >= begin && at < begin + model->expert_count * sizeof *linear;
+}
+
+/* One kernel multiplies all experts of a layer. */
+static bool check_experts(const vkft_model *model, vkft_err *err)
+{
+    for (uint32_t i = 0; i < model->module_count && model->expert_count; i++) {
+        const vkft_module *module = &model->modules[i];
+        if (!vkft_model_is_expert(model, module->linear))
+            continue;
+        size_t number = (size_t)(module->linear - model->experts), first = number - number % model->config.experts;
+        const vkft_weight *w = &module->linear->w, *other = &model->experts[first].w;
+        if (w->dtype != other->dtype || w->double_quant != other->double_quant)
+            return vkft_fail(err, VKFT_ERR_INPUT, "tensor %s.weight is stored as %s%s and that of the layer's first expert as %s%s; expected one type",
+                             module->name, vkft_dtype_name(w->dtype), w->double_quant ? " (double)" : "", vkft_dtype_name(other->dtype),
+                             other->double_quant ? " (double)" : "");
+    }
+    return true;
+}
+
+bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
+                     bool double_quant, bool trained, vkft_err *err)
+{
+    memset(model, 0, sizeof *model);
+    model->config = *config;
+    model->arch = config->arch;
+    if (file && config->head_if_stored) {
+        char head[128];
+        snprintf(head, sizeof head, "%s.weight", config->arch->head);
+        model->config.tie_word_embeddings = !vkft_model_file_find(file, head);
+    }
+    model->cross_attention = model->decoder.attention = model->encoder.attention = (vkft_attention_shape){
+        .Hq = config->num_heads, .Hk = config->num_kv_heads, .D = config->head_dim,
+        .scale = config->attention_scale, .softcap = config->attention_softcap,
+    };
+    model->rotary[0].dim = config->rope.dim;
+    model->rotary[1].dim = config->local_rope.dim;
+    model->decoder.count = config->num_layers;
+    model->encoder.count = config->encoder_layers;
+    size_t layers = (size_t)config->num_layers + config->encoder_layers, experts = layers * config->experts * VKFT_EXPERT_SLOTS;
+    model->decoder.layers = calloc(config->num_layers, sizeof *model->decoder.layers);
+    model->encoder.layers = calloc(config->encoder_layers + 1ull, sizeof *model->encoder.layers);
+    model->experts = calloc(experts + 1, sizeof *model->experts);
+    model->modules = calloc(layers * VKFT_LINEAR_SLOTS + experts + 2, sizeof *model->modules);
+    model->slots = calloc(layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + experts + 11, sizeof *model->slots);
+    if (!model->decoder.layers || !model->encoder.layers || !model->experts || !model->modules || !model->slots) {
+        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the model");
+        goto fail;
+    }
+    list_tensors(model);
+    for (uint32_t i = 0; i < model->slot_count; i++) {
+        struct vkft_model_slot *slot = &model->slots[i];
+        if (file) {
+            if (!slot_from_file(slot, file, err))
+                goto fail;
+        } else {
+            slot->dtype = slot->vector ? VKFT_F32 : converted_dtype(model, slot, quant);
+            slot->double_quant = vkft_dtype_is_4bit(slot->dtype) && double_quant;
+        }
+        if (trained && vkft_dtype_is_4bit(slot->dtype)) {
+            vkft_fail(err, VKFT_ERR_INPUT, "tensor %s is in 4 bits, and all weights are to be trained; use --quant fp32 with the checkpoint "
+                      "itself", slot->name);
+            goto fail;
+        }
+        if (trained) { /* lies with the optimizer's state */
+            slot->dtype = VKFT_F32;
+            slot->host = false;
+        }
+        measure(model, slot);
+    }
+    if (!check_experts(model, err))
+        goto fail;
+    model->trained = trained;
+    if (trained)
+        model->device_bytes = model->host_bytes = 0;
+    vkft_model_set_head(model);
+    return true;
+fail:
+    vkft_model_free(model);
+    return false;
+}
+
+bool vkft_model_is_4bit(const vkft_model *model)
+{
+    for (uint32_t i = 0; i < model->slot_count; i++)
+        if (vkft_dtype_is_4bit(model->slots[i].dtype))
+            return true;
+    return false;
+}
+
+bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions, bool training, vkft_err *err)
+{
+    const vkft_config *c = &model->config;
+    const vkft_device_info *info = vkft_device_get_info(dev);
+    /* attention_dkv goes through all query heads of a key head, one behind the other; the forward pass through one. */
+    uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1, most = VKFT_SOFTWARE_TURNS / heads * VKFT_ATTENTION_BLOCK;
+    if (info->type == VKFT_DEVICE_CPU && positions > most)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower --max-seq-length, or use a GPU",
+                         info->name, most, positions);
+    vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim, .softcap = c->attention_softcap > 0, .relative = c->relative_buckets > 0,
+                                              .longest_walk = (uint64_t)positions * heads, .operands = operands});
+    return true;
+}
+
+void vkft_model_free(vkft_model *model)
+{
+    for (uint32_t i = 0; i < model->buffer_count; i++)
+        vkft_buffer_free(model->dev, &model->buffers[i]);
+    free(model->buffers);
+    free(model->slots);
+    vkft_buffer_free(model->dev, &model->expert_tables);
+    free(model->experts);
+    free(model->decoder.layers);
+    free(model->encoder.layers);
+    free(model->modules);
+    memset(model, 0, sizeof *model);
+}

@@ -1,0 +1,27 @@
+/* The tensors of a model as a list, by which they are planned, loaded, trained and written. Internal to host. */
+#ifndef VKFT_MODEL_SLOT_H
+#define VKFT_MODEL_SLOT_H
+
+#include "host/model/model.h"
+
+/* One tensor of the model: a matrix, or a gain or bias, which is always f32 on the device. */
+struct vkft_model_slot {
+    char name[128];
+    vkft_weight *weight;
+    bool linear; /* the weight is a linear layer's */
+    uint64_t *gradient; /* beside vector: where the address of its gradient goes */
+    uint64_t *vector; /* [cols], or [rows,cols] of relative positions */
+    bool host; /* lives in host memory */
+    bool kept; /* stays out of 4 bits */
+    uint32_t rows, cols;
+    vkft_dtype dtype;
+    bool double_quant;
+    uint64_t data_bytes, absmax_bytes, nested_bytes; /* padded; 0 where absent */
+};
+
+static inline uint64_t vkft_model_slot_bytes(const struct vkft_model_slot *slot)
+{
+    return slot->data_bytes + slot->absmax_bytes + slot->nested_bytes;
+}
+
+#endif

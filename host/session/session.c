@@ -1,0 +1,338 @@
+/* Planning, allocation and running of batches. */
+#include "host/session/session.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/file.h"
+#include "host/model/rope.h"
+
+#define UNPLACED 4096u /* an address while there is no device: not 0, which would say that there is no such thing */
+
+const char *vkft_plan_item_name(vkft_plan_item item)
+{
+    static const char *const names[VKFT_ITEM_COUNT] = {
+        "frozen weights", "trained parameters", "gradients", "optimizer state", "activations", "decode scratch",
+        "input embedding (host)", "batch (host)", "position tables (host)",
+    };
+    return names[item];
+}
+
+bool vkft_plan_item_on_host(vkft_plan_item item)
+{
+    return item >= VKFT_ITEM_EMBEDDING;
+}
+
+static bool open_config(vkft_runner *runner, const char *path, vkft_err *err)
+{
+    char *file = vkft_directory_exists(path) ? vkft_path_join(path, "config.json") : strdup(path);
+    char *text = NULL;
+    size_t size = 0;
+    bool ok = file ? vkft_file_read(file, 16 << 20, &text, &size, err)
+                   : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    ok = ok && vkft_config_parse(text, size, file, &runner->config, err);
+    free(text);
+    free(file);
+    return ok;
+}
+
+typedef struct progress {
+    const vkft_train_observer *observer;
+    const char *what;
+} progress;
+
+static bool on_progress(void *context, uint64_t done, uint64_t total)
+{
+    const progress *p = context;
+    if (p->observer->work)
+        p->observer->work(p->observer->context, p->what, done, total);
+    return !(p->observer->interrupted && p->observer->interrupted(p->observer->context));
+}
+
+static bool check_compute_dtype(const vkft_runner *runner, vkft_err *err)
+{
+    return runner->compute_dtype == VKFT_F32 || vkft_model_is_4bit(&runner->model) ||
+           vkft_fail(err, VKFT_ERR_INPUT, "--compute-dtype bf16 is for products with 4-bit weights, and the model is to have none; give --quant nf4, or --compute-dtype fp32");
+}
+
+bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
+                      vkft_err *err)
+{
+    memset(runner, 0, sizeof *runner);
+    bool only_config = source->only_config && !strstr(source->model, ".vkft");
+    if (only_config) {
+        if (!open_config(runner, source->model, err))
+            return false;
+    } else {
+        progress p = {observer, "converting"};
+        vkft_convert_options options = {.quant = source->quant, .double_quant = source->double_quant,
+                                        .progress = on_progress, .progress_context = &p};
+        runner->file = vkft_model_open(source->model, &options, source->quant_given, err);
+        if (!runner->file)
+            return false;
+        runner->config = *vkft_model_file_config(runner->file);
+    }
+    runner->compute_dtype = source->compute_dtype;
+    if (runner->config.wrapper[0] && observer->message) {
+        char line[160];
+        snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used", runner->config.wrapper, runner->config.model_type);
+        observer->message(observer->context, line);
+    }
+    if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant, source->full, err) &&
+        check_compute_dtype(runner, err) &&
+        (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) && vkft_graph_init(&runner->train.graph) &&
+        vkft_graph_init(&runner->eval.graph))
+        return true;
+    vkft_runner_close(runner);
+    return false;
+}
+
+bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat, vkft_err *err)
+{
+    vkft_adapter adapter = {0};
+    *flat = NULL;
+    if (!dir)
+        return true;
+    if (!vkft_adapter_read(dir, &adapter, err))
+        return false;
+    bool ok = vkft_lora_choose_from(&runner->trained.lora, &runner->model, &adapter, err);
+    if (ok) {
+        *flat = malloc((vkft_trained_floats(&runner->trained) + 1) * sizeof **flat);
+        ok = *flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
+    }
+    ok = ok && vkft_lora_import(&runner->trained.lora, &adapter, *flat, err);
+    vkft_adapter_free(&adapter);
+    return ok || vkft_fail_context(err, "%s", dir);
+}
+
+static void record_pass(vkft_runner *runner, vkft_pass *pass, vkft_commands *cmds)
+{
+    vkft_graph_begin(&pass->graph, cmds, runner->arena.address);
+    if (pass == &runner->train)
+        vkft_decoder_train(&pass->graph, &runner->model, &runner->batch, runner->checkpointing);
+    else
+        vkft_decoder_eval(&pass->graph, &runner->model, &runner->batch);
+}
+
+static bool plan_pass(vkft_runner *runner, vkft_pass *pass, vkft_err *err)
+{
+    pass->graph.dropout = pass == &runner->train;
+    record_pass(runner, pass, NULL);
+    if (pass->graph.failed || !vkft_plan_solve(pass->graph.plan))
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+    uint64_t bytes = vkft_plan_total(pass->graph.plan);
+    if (bytes > runner->plan.bytes[VKFT_ITEM_ACTIVATIONS])
+        runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] = bytes;
+    return true;
+}
+
+bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
+                      vkft_err *err)
+{
+    vkft_memory_plan *plan = &runner->plan;
+    if (runner->model.positions.rows && limits->positions > runner->config.max_position)
+        return vkft_fail(err, VKFT_ERR_INPUT, "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
+                         limits->positions, runner->config.max_position, runner->config.max_position);
+    memset(plan, 0, sizeof *plan);
+    runner->limits = *limits;
+    runner->training = training;
+    runner->checkpointing = checkpointing;
+    uint64_t trained = vkft_trained_floats(&runner->trained) * sizeof(float);
+    plan->bytes[VKFT_ITEM_WEIGHTS] = runner->model.device_bytes + vkft_model_expert_table_bytes(&runner->model);
+    plan->bytes[VKFT_ITEM_EMBEDDING] = runner->model.host_bytes;
+    plan->bytes[VKFT_ITEM_SCRATCH] = runner->model.scratch_bytes;
+    plan->bytes[VKFT_ITEM_PARAMETERS] = trained;
+    plan->bytes[VKFT_ITEM_TABLES] = vkft_model_table_bytes(&runner->model, limits->positions);
+    plan->bytes[VKFT_ITEM_BATCH] = vkft_batch_bytes(limits) + sizeof(struct step_state);
+    if (training) {
+        plan->bytes[VKFT_ITEM_GRADIENTS] = trained;
+        plan->bytes[VKFT_ITEM_OPTIMIZER] = 2 * trained + VKFT_OPTIMIZER_PARTS * sizeof(float);
+    }
+    runner->batch = (vkft_batch){.limits = *limits, .tokens = limits->tokens, .source_tokens = limits->source_tokens,
+                                  .rows = limits->rows, .routes = limits->routes ? UNPLACED : 0};
+    const vkft_flat unplaced = vkft_flat_whole(vkft_trained_floats(&runner->trained), UNPLACED);
+    vkft_trained_bind(&runner->trained, &unplaced, &unplaced);
+    vkft_model_set_tables(&runner->model, UNPLACED, limits->positions);
+    if ((training && !plan_pass(runner, &runner->train, err)) || !plan_pass(runner, &runner->eval, err))
+        return false;
+    for (vkft_plan_item i = 0; i < VKFT_ITEM_COUNT; i++)
+        *(vkft_plan_item_on_host(i) ? &plan->host_bytes : &plan->device_bytes) += plan->bytes[i];
+    return true;
+}
+
+static bool check_fits(const vkft_runner *runner, vkft_err *err)
+{
+    const vkft_device_info *info = vkft_device_get_info(runner->dev);
+    uint64_t needed = runner->plan.device_bytes + (info->unified_memory ? runner->plan.host_bytes : 0);
+    if (needed > info->memory_free_bytes)
+        return vkft_fail(err, VKFT_ERR_MEMORY,
+                         "the run needs %.2f GiB of memory and %s has %.2f GiB free; lower --max-seq-length, --batch-size "
+                         "or --lora-r, or see --dry-run",
+                         (double)needed / 0x1p30, info->name, (double)info->memory_free_bytes / 0x1p30);
+    if (runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] > info->max_allocation_bytes)
+        return vkft_fail(err, VKFT_ERR_MEMORY,
+                         "the activations need %.2f GiB in one buffer and %s allows %.2f GiB; lower --max-seq-length or "
+                         "--batch-size",
+                         (double)runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] / 0x1p30, info->name,
+                         (double)info->max_allocation_bytes / 0x1p30);
+    return true;
+}
+
+/* Writes the position tables again when a scaling that follows the length calls for others. */
+static void prepare_tables(vkft_runner *runner, uint32_t length)
+{
+    uint32_t wanted = vkft_rope_length(&runner->config.rope, length);
+    if (!runner->tables.mapped || runner->rope_length == wanted)
+        return;
+    vkft_model_fill_tables(&runner->model, wanted, runner->limits.positions, runner->tables.mapped);
+    runner->rope_length = wanted;
+}
+
+static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const float *parameters, vkft_err *err)
+{
+    vkft_device *dev = runner->dev;
+    uint64_t bytes = runner->plan.bytes[VKFT_ITEM_PARAMETERS];
+    if (runner->training) {
+        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trained_layout(&runner->trained), vkft_trained_decayed(&runner->trained), adamw,
+                                 err) ||
+            !vkft_optimizer_set(&runner->optimizer, parameters, NULL, NULL, err))
+            return false;
+        vkft_trained_bind(&runner->trained, &runner->optimizer.parameters, &runner->optimizer.gradients);
+        runner->train.graph.step = runner->eval.graph.step = runner->optimizer.step.address;
+        return true;
+    }
+    if (!vkft_buffer_new(dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state", &runner->step, err))
+        return false;
+    runner->eval.graph.step = runner->step.address;
+    if (bytes == 0)
+        return true;
+    if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &runner->parameters, err) ||
+        !vkft_buffer_write(dev, &runner->parameters, 0, parameters, bytes, err))
+        return false;
+    const vkft_flat placed = vkft_flat_whole(vkft_trained_floats(&runner->trained), runner->parameters.address);
+    vkft_trained_bind(&runner->trained, &placed, NULL);
+    return true;
+}
+
+static bool start_pass(vkft_runner *runner, vkft_pass *pass, uint64_t seed, vkft_err *err)
+{
+    pass->graph.mm = (vkft_matmul_ctx){.dev = runner->dev, .scratch = runner->scratch.address,
+                                       .scratch_bytes = runner->plan.bytes[VKFT_ITEM_SCRATCH]};
+    pass->graph.seed = seed;
+    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
+        if (!(pass->recordings[i].cmds = vkft_commands_new(runner->dev, err)))
+            return false;
+        vkft_commands_set_profile(pass->recordings[i].cmds, runner->profile);
+    }
+    return true;
+}
+
+bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
+                       uint64_t seed, const vkft_train_observer *observer, vkft_err *err)
+{
+    const vkft_memory_plan *plan = &runner->plan;
+    progress p = {observer, "loading"};
+    if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err))
+        return false;
+    vkft_device *dev = runner->dev;
+    if (!vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype, runner->limits.positions, runner->training, err) ||
+        !vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
+        !start_parameters(runner, adamw, parameters, err) || !vkft_model_write_expert_tables(&runner->model, dev, err) ||
+        !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||
+        (plan->bytes[VKFT_ITEM_SCRATCH] &&
+         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_SCRATCH], VKFT_MEMORY_DEVICE, "decode scratch", &runner->scratch, err)) ||
+        (plan->bytes[VKFT_ITEM_TABLES] &&
+         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_TABLES], VKFT_MEMORY_HOST, "position tables", &runner->tables, err)) ||
+        !vkft_batch_init(&runner->batch, dev, &runner->limits, err))
+        return false;
+    vkft_model_set_tables(&runner->model, runner->tables.address, runner->limits.positions);
+    return start_pass(runner, &runner->train, seed, err) &&
+           start_pass(runner, &runner->eval, seed, err);
+}
+
+void vkft_runner_close(vkft_runner *runner)
+{
+    vkft_pass *passes[] = {&runner->train, &runner->eval};
+    for (size_t i = 0; i < 2; i++) {
+        for (uint32_t j = 0; j < VKFT_RECORDINGS; j++)
+            vkft_commands_free(passes[i]->recordings[j].cmds);
+        vkft_graph_free(&passes[i]->graph);
+    }
+    if (runner->dev) {
+        vkft_optimizer_free(&runner->optimizer);
+        vkft_batch_free(&runner->batch, runner->dev);
+        vkft_buffer *buffers[] = {&runner->parameters, &runner->step, &runner->arena, &runner->scratch, &runner->tables};
+        for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+            vkft_buffer_free(runner->dev, buffers[i]);
+    }
+    vkft_trained_free(&runner->trained);
+    vkft_model_free(&runner->model);
+    vkft_model_text_free(&runner->text);
+    vkft_model_file_close(runner->file);
+    vkft_device_close(runner->dev);
+    memset(runner, 0, sizeof *runner);
+}
+
+/* The recording for the present batch's shape, made in the place of the least recently used one when there is none. */
+static vkft_commands *find_recording(vkft_runner *runner, vkft_pass *pass)
+{
+    vkft_recording *oldest = &pass->recordings[0];
+    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
+        vkft_recording *r = &pass->recordings[i];
+        if (r->tokens == runner->batch.tokens && r->source_tokens == runner->batch.source_tokens && r->rows == runner->batch.rows) {
+            r->last_used = ++runner->runs;
+            return r->cmds;
+        }
+        if (r->last_used < oldest->last_used)
+            oldest = r;
+    }
+    vkft_commands_reset(oldest->cmds);
+    record_pass(runner, pass, oldest->cmds);
+    oldest->tokens = runner->batch.tokens;
+    oldest->source_tokens = runner->batch.source_tokens;
+    oldest->rows = runner->batch.rows;
+    oldest->last_used = ++runner->runs;
+    return oldest->cmds;
+}
+
+static bool run_pass(vkft_runner *runner, vkft_pass *pass, const vkft_sample *const *samples, uint32_t count,
+                     double *loss_sum, vkft_err *err)
+{
+    vkft_batch *batch = &runner->batch;
+    vkft_batch_fill(batch, samples, count, runner->config.sliding_window);
+    prepare_tables(runner, batch->longest);
+    vkft_commands *cmds = find_recording(runner, pass);
+    if (pass->graph.failed)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a step");
+    if (!vkft_commands_run(cmds, err))
+        return false;
+    *loss_sum = 0;
+    for (uint32_t i = 0; i < batch->rows; i++)
+        *loss_sum += (double)batch->loss_host[i];
+    return true;
+}
+
+bool vkft_runner_train_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
+                             uint32_t micro_step, double *loss_sum, vkft_err *err)
+{
+    struct step_state *state = vkft_optimizer_step_state(&runner->optimizer);
+    state->loss_scale = (float)loss_scale;
+    state->micro_step = micro_step;
+    return run_pass(runner, &runner->train, samples, count, loss_sum, err);
+}
+
+bool vkft_runner_eval_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double *loss_sum,
+                            vkft_err *err)
+{
+    return run_pass(runner, &runner->eval, samples, count, loss_sum, err);
+}
+
+void vkft_runner_profile(const vkft_runner *runner, vkft_profile_row *rows)
+{
+    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
+        vkft_commands_add_profile(runner->train.recordings[i].cmds, rows);
+        vkft_commands_add_profile(runner->eval.recordings[i].cmds, rows);
+    }
+}

@@ -1,0 +1,112 @@
+/* A model on a device, ready to compute losses and gradients of batches; and the memory plan that it allocates by.
+ *
+ * Order of use: vkft_runner_open (files, no device) - set up adapters with lora.h - vkft_runner_plan - vkft_runner_start (allocates what
+ * the plan says and nothing else) - run batches - vkft_runner_close.
+ */
+#ifndef VKFT_RUNNER_H
+#define VKFT_RUNNER_H
+
+#include "host/model/batch.h"
+#include "host/model/decoder.h"
+#include "formats/chat/model_text.h"
+#include "host/trainable/optimizer/optimizer.h"
+#include "host/trainable/trainables.h"
+#include "host/train/train.h"
+
+typedef enum vkft_plan_item {
+    VKFT_ITEM_WEIGHTS,
+    VKFT_ITEM_PARAMETERS, /* adapters, or all weights */
+    VKFT_ITEM_GRADIENTS,
+    VKFT_ITEM_OPTIMIZER,
+    VKFT_ITEM_ACTIVATIONS,
+    VKFT_ITEM_SCRATCH,
+    VKFT_ITEM_EMBEDDING, /* host from here on */
+    VKFT_ITEM_BATCH,
+    VKFT_ITEM_TABLES,
+    VKFT_ITEM_COUNT
+} vkft_plan_item;
+
+typedef struct vkft_memory_plan {
+    uint64_t bytes[VKFT_ITEM_COUNT];
+    uint64_t device_bytes, host_bytes; /* sums */
+} vkft_memory_plan;
+
+const char *vkft_plan_item_name(vkft_plan_item item);
+bool vkft_plan_item_on_host(vkft_plan_item item);
+
+/* Recordings are kept for the last few batch shapes. */
+#define VKFT_RECORDINGS 4
+
+typedef struct vkft_recording {
+    vkft_commands *cmds;
+    uint32_t tokens, source_tokens, rows; /* 0: nothing recorded */
+    uint64_t last_used;
+} vkft_recording;
+
+typedef struct vkft_pass {
+    vkft_graph graph;
+    vkft_recording recordings[VKFT_RECORDINGS];
+    bool planned;
+} vkft_pass;
+
+typedef struct vkft_runner {
+    vkft_model_file *file; /* NULL when only a configuration was opened */
+    vkft_config config;
+    vkft_model_text text; /* tokenizer and chat template */
+    vkft_model model;
+    vkft_trained trained;
+    vkft_memory_plan plan;
+    vkft_batch_limits limits;
+    bool training, checkpointing;
+    vkft_dtype compute_dtype;
+
+    vkft_device *dev;
+    vkft_optimizer optimizer; /* training */
+    vkft_buffer parameters;   /* the adapters' when not training */
+    vkft_buffer step;         /* the same */
+    vkft_buffer arena, scratch, tables;
+    vkft_batch batch;
+    uint32_t rope_length; /* what the position tables are for, see vkft_rope_length; 0: not written yet */
+    vkft_pass train, eval;
+    uint64_t runs;
+    bool profile;
+} vkft_runner;
+
+typedef struct vkft_runner_source {
+    const char *model; /* directory or .vkft file; with only_config a directory that may hold config.json alone, or that file */
+    vkft_quant quant;
+    bool quant_given, double_quant;
+    const char *chat_template; /* a file that goes before the model's own, or NULL */
+    bool only_config;
+    bool full; /* all weights are to be trained */
+    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
+} vkft_runner_source;
+
+/* Error: what opening a model has; a compute_dtype for 4-bit weights where there are none. */
+bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
+                      vkft_err *err);
+
+/* Chooses the modules of the adapter in dir (NULL: none) and returns its parameters, f32 [floats], malloc'ed. */
+bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat, vkft_err *err);
+
+/* Computes plan for batches within the limits. training: gradients, optimizer state. Needs no device. */
+bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
+                      vkft_err *err);
+
+/* Opens the device, compares the plan with what is free, allocates and uploads. adamw may be NULL when not training. parameters: the
+ * initial values of what is trained, f32 [floats]; NULL when there is nothing. */
+bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
+                       uint64_t seed, const vkft_train_observer *observer, vkft_err *err);
+void vkft_runner_close(vkft_runner *runner);
+
+/* Adds the gradients of loss_scale * (sum of the trained tokens' losses) and returns that sum of losses. */
+bool vkft_runner_train_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
+                             uint32_t micro_step, double *loss_sum, vkft_err *err);
+/* The sum of losses; single ones are in batch.loss_host afterwards. */
+bool vkft_runner_eval_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double *loss_sum,
+                            vkft_err *err);
+
+/* Kernel times of all runs so far, VKFT_KERNEL_COUNT rows; set runner->profile before starting. */
+void vkft_runner_profile(const vkft_runner *runner, vkft_profile_row *rows);
+
+#endif

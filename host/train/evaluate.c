@@ -1,0 +1,163 @@
+/* Loss over a dataset: during training over the validation split, and as a command of its own. */
+#include "host/train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/train/training_data.h"
+#include "runtime/base/file.h"
+
+bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_size, uint32_t max_batches,
+                   const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+{
+    uint32_t batches = (split->packs + batch_size - 1) / batch_size;
+    if (max_batches && batches > max_batches)
+        batches = max_batches;
+    const vkft_sample **samples = malloc((split->count + 1ull) * sizeof *samples);
+    bool ok = samples || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    double sum = 0;
+    *tokens = 0;
+    for (uint32_t b = 0; ok && b < batches; b++) {
+        uint32_t count = vkft_split_batch(split, NULL, b * batch_size, batch_size, samples);
+        double batch_sum = 0;
+        ok = vkft_runner_eval_batch(runner, samples, count, &batch_sum, err);
+        sum += batch_sum;
+        for (uint32_t i = 0; i < count; i++)
+            *tokens += samples[i]->trained;
+        if (observer->work)
+            observer->work(observer->context, "evaluating", b + 1, batches);
+    }
+    free(samples);
+    *loss = sum / (double)*tokens;
+    return ok;
+}
+
+/* How many layers of the model have experts. */
+static uint32_t mixtures(const vkft_config *config)
+{
+    uint32_t count = 0;
+    for (uint32_t l = 0; l < config->num_layers; l++)
+        count += (config->layers[l] & VKFT_LAYER_EXPERTS) != 0;
+    return count;
+}
+
+/* [layers with experts][tokens][experts of a token]. */
+static cJSON *routes_of(const vkft_runner *runner)
+{
+    const vkft_batch *batch = &runner->batch;
+    uint32_t k = runner->config.experts_per_token, layers = mixtures(&runner->config);
+    cJSON *routes = cJSON_CreateArray();
+    const uint32_t *at = batch->routes_host;
+    for (uint32_t l = 0; l < layers; l++) {
+        cJSON *layer = cJSON_CreateArray();
+        cJSON_AddItemToArray(routes, layer);
+        for (uint32_t t = 0; t < batch->tokens; t++, at += k) {
+            cJSON *token = cJSON_CreateArray();
+            cJSON_AddItemToArray(layer, token);
+            for (uint32_t j = 0; j < k; j++)
+                cJSON_AddItemToArray(token, cJSON_CreateNumber(at[j]));
+        }
+    }
+    return routes;
+}
+
+/* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was not asked for. Of a mixture
+ * also "experts": those of each layer and token. */
+static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_runner *runner, vkft_err *err)
+{
+    const float *losses = runner->batch.loss_host;
+    cJSON *row = cJSON_CreateObject(), *ids = cJSON_CreateIntArray(sample->ids, (int)sample->length);
+    cJSON *logprobs = cJSON_CreateArray();
+    cJSON_AddItemToObject(row, "ids", ids);
+    cJSON_AddItemToObject(row, "logprobs", logprobs);
+    for (uint32_t i = 0, at = 0; i < sample->length; i++) {
+        bool trained = i > 0 && sample->labels[i] >= 0;
+        cJSON_AddItemToArray(logprobs, trained ? cJSON_CreateNumber(-(double)losses[at++]) : cJSON_CreateNull());
+    }
+    if (runner->batch.routes_host)
+        cJSON_AddItemToObject(row, "experts", routes_of(runner));
+    char *text = cJSON_PrintUnformatted(row);
+    bool ok = (text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing --per-token")) &&
+              vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
+    cJSON_free(text);
+    cJSON_Delete(row);
+    return ok;
+}
+
+/* The same loss, one sample a batch, with each token's log-probability written to a file. */
+static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, const char *path,
+                               const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+{
+    vkft_writer *writer = vkft_writer_open(path, err);
+    if (!writer)
+        return false;
+    double sum = 0;
+    *tokens = 0;
+    for (uint32_t i = 0; i < split->count; i++) {
+        double sample_sum;
+        if (!vkft_runner_eval_batch(runner, &split->samples[i], 1, &sample_sum, err) ||
+            !write_sample(writer, split->samples[i], runner, err)) {
+            vkft_writer_abandon(writer);
+            return false;
+        }
+        sum += sample_sum;
+        *tokens += split->samples[i]->trained;
+        if (observer->work)
+            observer->work(observer->context, "evaluating", i + 1, split->count);
+    }
+    *loss = sum / (double)*tokens;
+    return vkft_writer_commit(writer, err);
+}
+
+static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, const vkft_train_observer *observer, vkft_dataset *data,
+                      vkft_err *err)
+{
+    static const char *const splits[] = {"test", "valid", "train"};
+    bool found = false;
+    for (int i = 0; i < 3 && !found; i++)
+        if (!vkft_data_open(&o->data, splits[i], &runner->text, &runner->config, observer, data, &found, err))
+            return false;
+    return true;
+}
+
+static bool evaluate_file(vkft_runner *runner, const vkft_eval_options *o, const vkft_dataset *data, const float *flat,
+                          const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err)
+{
+    vkft_split split = {0};
+    vkft_batch_limits limits;
+    uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
+    bool ok = vkft_split_new(&split, data, NULL, data->count, pack_tokens, err) &&
+              vkft_split_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
+    if (ok && o->per_token)
+        limits.routes = mixtures(&runner->config) * runner->config.experts_per_token;
+    ok = ok && vkft_runner_plan(runner, &limits, false, false, err) &&
+              vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&
+              (o->per_token
+                   ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
+                   : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
+    if (ok)
+        result->perplexity = exp(result->loss);
+    vkft_split_free(&split);
+    return ok;
+}
+
+bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err)
+{
+    vkft_runner runner;
+    vkft_dataset data = {0};
+    float *flat = NULL;
+    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype,
+                                 .chat_template = options->data.chat_template};
+    if (!vkft_runner_open(&runner, &source, observer, err))
+        return false;
+    bool ok = load_data(options, &runner, observer, &data, err) &&
+              vkft_runner_use_adapter(&runner, options->adapter, &flat, err) &&
+              evaluate_file(&runner, options, &data, flat, observer, result, err);
+    free(flat);
+    vkft_dataset_free(&data);
+    vkft_runner_close(&runner);
+    return ok;
+}

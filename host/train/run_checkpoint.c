@@ -1,0 +1,278 @@
+/* Checkpoints of a run, see run_directory.h. */
+#include "host/train/run_directory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/directory.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "formats/tensors/safetensors.h"
+
+#define STATE_LIMIT (1u << 30)
+
+/* "checkpoint-120" -> 120; anything else, temporary names included: false. */
+static bool parse_name(const char *name, const char *prefix, uint64_t *number)
+{
+    size_t length = strlen(prefix);
+    if (strncmp(name, prefix, length) != 0 || !name[length] || strspn(name + length, "0123456789") != strlen(name + length))
+        return false;
+    *number = strtoull(name + length, NULL, 10);
+    return true;
+}
+
+typedef struct listing {
+    uint64_t newest;
+    uint64_t *numbers;
+    size_t count, capacity;
+    const char *prefix;
+} listing;
+
+static bool note_entry(void *context, const char *name)
+{
+    listing *l = context;
+    uint64_t number;
+    if (!parse_name(name, l->prefix, &number))
+        return true;
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity ? 2 * l->capacity : 16;
+        uint64_t *numbers = realloc(l->numbers, capacity * sizeof *numbers);
+        if (!numbers)
+            return false;
+        l->numbers = numbers;
+        l->capacity = capacity;
+    }
+    l->numbers[l->count++] = number;
+    if (number > l->newest)
+        l->newest = number;
+    return true;
+}
+
+static char *numbered(const char *dir, const char *prefix, uint64_t number, const char *suffix)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%llu%s", prefix, (unsigned long long)number, suffix);
+    return vkft_path_join(dir, name);
+}
+
+bool vkft_run_directory_newest(const char *path, char **found, vkft_err *err)
+{
+    listing l = {.prefix = "checkpoint-"};
+    *found = NULL;
+    bool ok = vkft_directory_list(path, note_entry, &l, err);
+    if (ok && l.count) {
+        *found = numbered(path, l.prefix, l.newest, "");
+        ok = *found || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    }
+    free(l.numbers);
+    return ok;
+}
+
+/* Removes a directory that others may take for a whole one: under another name first. */
+static bool retire(const char *dir, const char *prefix, uint64_t number, vkft_err *err)
+{
+    char *path = numbered(dir, prefix, number, ""), *away = numbered(dir, prefix, number, ".tmp");
+    bool ok = path && away;
+    if (ok && vkft_directory_exists(path))
+        ok = vkft_directory_remove(away, err) && vkft_directory_rename(path, away, err) && vkft_directory_remove(away, err);
+    free(path);
+    free(away);
+    return ok;
+}
+
+static int descending(const void *pa, const void *pb)
+{
+    uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+    return a < b ? 1 : a > b ? -1 : 0;
+}
+
+/* Keeps the newest `keep` (0: all) of the numbered directories; with only >= 0 that one alone. */
+static bool prune(const char *dir, const char *prefix, uint32_t keep, vkft_err *err)
+{
+    listing l = {.prefix = prefix};
+    bool ok = vkft_directory_list(dir, note_entry, &l, err);
+    if (ok && l.count)
+        qsort(l.numbers, l.count, sizeof *l.numbers, descending);
+    for (size_t i = keep; ok && keep && i < l.count; i++)
+        ok = retire(dir, prefix, l.numbers[i], err);
+    free(l.numbers);
+    return ok;
+}
+
+static bool prune_best(const char *dir, uint64_t best_step, vkft_err *err)
+{
+    listing l = {.prefix = "best-"};
+    bool ok = vkft_directory_list(dir, note_entry, &l, err);
+    for (size_t i = 0; ok && i < l.count; i++)
+        ok = l.numbers[i] == best_step || retire(dir, l.prefix, l.numbers[i], err);
+    free(l.numbers);
+    return ok;
+}
+
+static cJSON *number_or_null(double x)
+{
+    return isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull();
+}
+
+/* trainer_state.json in the form that transformers writes. */
+static cJSON *trainer_state(const vkft_checkpoint *c)
+{
+    cJSON *root = cJSON_CreateObject();
+    const vkft_run_state *s = c->state;
+    char best[48];
+    snprintf(best, sizeof best, "best-%llu", (unsigned long long)s->best_step);
+    cJSON_AddItemToObject(root, "best_metric", number_or_null(s->best_eval_loss));
+    cJSON_AddItemToObject(root, "best_model_checkpoint",
+                          isfinite(s->best_eval_loss) ? cJSON_CreateString(best) : cJSON_CreateNull());
+    cJSON_AddNumberToObject(root, "epoch", c->epoch);
+    cJSON_AddNumberToObject(root, "global_step", (double)s->step);
+    cJSON_AddBoolToObject(root, "is_world_process_zero", true);
+    cJSON_AddNumberToObject(root, "max_steps", (double)c->max_steps);
+    cJSON_AddNumberToObject(root, "num_train_epochs", c->num_train_epochs);
+    cJSON_AddNumberToObject(root, "num_input_tokens_seen", (double)s->tokens);
+    cJSON_AddItemToObject(root, "log_history", cJSON_Duplicate(s->history, true));
+    return root;
+}
+
+static cJSON *vkft_state(const vkft_checkpoint *c)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddNumberToObject(root, "version", 1);
+    cJSON_AddNumberToObject(root, "best_step", (double)c->state->best_step);
+    cJSON_AddNumberToObject(root, "bad_evals", c->state->bad_evals);
+    cJSON_AddItemToObject(root, "run", cJSON_Duplicate(c->fingerprint, true));
+    return root;
+}
+
+static bool write_json(const char *dir, const char *name, cJSON *root, vkft_err *err)
+{
+    char *path = vkft_path_join(dir, name), *text = root ? cJSON_Print(root) : NULL;
+    bool ok = (path && text) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing a checkpoint");
+    ok = ok && vkft_file_write(path, text, strlen(text), err);
+    free(path);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return ok;
+}
+
+static bool write_moments(const char *dir, const vkft_checkpoint *c, vkft_err *err)
+{
+    char *path = vkft_path_join(dir, "optimizer.safetensors");
+    const vkft_safetensors_spec specs[] = {
+        {.name = "exp_avg", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}},
+        {.name = "exp_avg_sq", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}},
+    };
+    vkft_safetensors_writer *writer = path ? vkft_safetensors_create(path, specs, 2, err) : NULL;
+    free(path);
+    if (!writer)
+        return false;
+    if (vkft_safetensors_append(writer, c->m, c->floats * sizeof *c->m, err) &&
+        vkft_safetensors_append(writer, c->v, c->floats * sizeof *c->v, err))
+        return vkft_safetensors_commit(writer, err);
+    vkft_safetensors_abandon(writer);
+    return false;
+}
+
+bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *c, uint32_t keep, vkft_err *err)
+{
+    char *temporary = numbered(run->path, "checkpoint-", c->state->step, ".tmp");
+    char *final = numbered(run->path, "checkpoint-", c->state->step, "");
+    bool ok = temporary && final && vkft_directory_remove(temporary, err) && vkft_directory_create(temporary, err) &&
+              c->saver.write(c->saver.context, temporary, err) && write_moments(temporary, c, err) &&
+              write_json(temporary, "trainer_state.json", trainer_state(c), err) &&
+              write_json(temporary, "vkft_state.json", vkft_state(c), err);
+    if (ok && vkft_directory_exists(final)) { /* a run that was resumed from an earlier checkpoint passes here again */
+        char *away = numbered(run->path, "checkpoint-", c->state->step, ".old.tmp");
+        ok = away && vkft_directory_rename(final, away, err) && vkft_directory_rename(temporary, final, err) &&
+             vkft_directory_remove(away, err);
+        free(away);
+    } else if (ok) {
+        ok = vkft_directory_rename(temporary, final, err);
+    }
+    if (!ok && temporary)
+        vkft_directory_remove(temporary, NULL);
+    free(temporary);
+    free(final);
+    return ok && prune(run->path, "checkpoint-", keep, err) && prune_best(run->path, c->state->best_step, err);
+}
+
+static bool read_moment(const vkft_tensor_file *file, const char *name, uint64_t floats, float *out, vkft_err *err)
+{
+    const vkft_file_tensor *t = vkft_tensor_file_find(file, name);
+    if (!t || t->dtype != VKFT_F32 || t->elements != floats)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this run (%llu F32 values expected)",
+                         file->path, name, (unsigned long long)floats);
+    memcpy(out, vkft_tensor_file_data(file, t), floats * sizeof *out);
+    return true;
+}
+
+static bool read_moments(const char *dir, uint64_t floats, float *m, float *v, vkft_err *err)
+{
+    char *path = vkft_path_join(dir, "optimizer.safetensors");
+    vkft_tensor_file file;
+    bool ok = path && vkft_safetensors_open(path, &file, err);
+    free(path);
+    if (!ok)
+        return false;
+    ok = read_moment(&file, "exp_avg", floats, m, err) && read_moment(&file, "exp_avg_sq", floats, v, err);
+    vkft_tensor_file_close(&file);
+    return ok;
+}
+
+/* What the version that wrote the checkpoint did not record is not compared. */
+static bool same_run(const char *dir, const cJSON *stored, const cJSON *now, vkft_err *err)
+{
+    const cJSON *value;
+    cJSON_ArrayForEach(value, now)
+    {
+        const cJSON *old = vkft_json_member(stored, value->string);
+        if (!old || cJSON_Compare(old, value, true))
+            continue;
+        char *was = cJSON_PrintUnformatted(old), *is = cJSON_PrintUnformatted(value);
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same "
+                  "data and flags", dir, value->string, was ? was : "?", is ? is : "?");
+        cJSON_free(was);
+        cJSON_free(is);
+        return false;
+    }
+    return true;
+}
+
+static cJSON *read_json(const char *dir, const char *name, vkft_err *err)
+{
+    char *path = vkft_path_join(dir, name);
+    cJSON *root = path ? vkft_json_read_object(path, STATE_LIMIT, err) : NULL;
+    free(path);
+    return root;
+}
+
+static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state *state, vkft_err *err)
+{
+    *state = (vkft_run_state){.best_eval_loss = NAN};
+    cJSON *trainer = read_json(dir, "trainer_state.json", err), *own = trainer ? read_json(dir, "vkft_state.json", err) : NULL;
+    const cJSON *run, *history = NULL;
+    bool ok = own && vkft_json_get_object(own, "run", true, &run, dir, err) && same_run(dir, run, fingerprint, err) &&
+              vkft_json_get_u64(own, "best_step", true, &state->best_step, dir, err) &&
+              vkft_json_get_u32(own, "bad_evals", true, &state->bad_evals, dir, err) &&
+              vkft_json_get_u64(trainer, "global_step", true, &state->step, dir, err) &&
+              vkft_json_get_u64(trainer, "num_input_tokens_seen", true, &state->tokens, dir, err) &&
+              vkft_json_get_double(trainer, "best_metric", false, &state->best_eval_loss, dir, err) &&
+              vkft_json_get_array(trainer, "log_history", true, &history, dir, err);
+    if (ok) {
+        state->history = cJSON_Duplicate(history, true);
+        ok = state->history || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading %s", dir);
+    }
+    cJSON_Delete(trainer);
+    cJSON_Delete(own);
+    return ok;
+}
+
+bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v, vkft_run_state *state,
+                          vkft_err *err)
+{
+    if (!vkft_directory_exists(path))
+        return vkft_fail(err, VKFT_ERR_INPUT, "--resume-from-checkpoint: %s is not a directory", path);
+    return read_state(path, fingerprint, state, err) && read_moments(path, floats, m, v, err);
+}

@@ -1,0 +1,84 @@
+/* What a run leaves on disk: the log, checkpoints that are complete or absent, the best adapter, the final adapter.
+ *
+ *   OUT/trainer_log.jsonl                     one object per logged step
+ *   OUT/checkpoint-N/                         adapter or model, optimizer.safetensors, trainer_state.json, vkft_state.json
+ *   OUT/best-N/                               the same with the lowest validation loss, while the run goes on
+ *   OUT/adapter_model.safetensors ...         the finished run; model.safetensors ... when all weights were trained
+ *
+ * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always whole.
+ */
+#ifndef VKFT_RUN_DIRECTORY_H
+#define VKFT_RUN_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "formats/native/model_file.h"
+#include "host/train/train.h"
+
+/* Where a run stands, besides parameters and moments. */
+typedef struct vkft_run_state {
+    uint64_t step;          /* optimizer steps done */
+    uint64_t tokens;        /* tokens seen */
+    double best_eval_loss;  /* NaN: none yet */
+    uint64_t best_step;
+    uint32_t bad_evals;     /* evaluations since the best one */
+    cJSON *history;         /* array of log rows */
+} vkft_run_state;
+
+/* What was trained, as files in a directory: an adapter, or a whole model. */
+typedef struct vkft_saver {
+    bool (*write)(const void *context, const char *dir, vkft_err *err);
+    const void *context;
+} vkft_saver;
+
+typedef struct vkft_run_directory {
+    const char *path;
+    void *log; /* FILE of trainer_log.jsonl */
+} vkft_run_directory;
+
+/*
+ * Creates the directory. Refuses one that holds a finished run or checkpoints of one, unless overwriting (which removes them) or
+ * resuming from one of its checkpoints; a finished run that is resumed ends again, with what its last checkpoint holds.
+ */
+bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool resuming, bool overwrite, vkft_err *err);
+void vkft_run_directory_close(vkft_run_directory *run);
+
+/* The newest checkpoint in path, malloc'ed; *found NULL when there is none. */
+bool vkft_run_directory_newest(const char *path, char **found, vkft_err *err);
+
+/* Adds the row to history (which takes it over) and to the log. */
+bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row, vkft_err *err);
+/* Makes the log hold exactly this history: on resume, rows of steps after the checkpoint go. */
+bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *history, vkft_err *err);
+
+typedef struct vkft_checkpoint {
+    vkft_saver saver;
+    const float *m, *v; /* flat, `floats` long */
+    uint64_t floats;
+    const vkft_run_state *state;
+    const cJSON *fingerprint; /* what a resumed run must agree on: an object of plain values */
+    uint64_t max_steps;
+    double num_train_epochs, epoch;
+} vkft_checkpoint;
+
+/* Writes checkpoint-N, then removes all but the newest `keep` checkpoints (0: keep all) and outdated best-N. */
+bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *checkpoint, uint32_t keep, vkft_err *err);
+
+/* Reads a checkpoint directory, except what the saver wrote. m, v (length floats) and state->history are filled; the fingerprint must agree.
+ * Error: a file that is missing or wrong; the first value in which the runs differ. */
+bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v, vkft_run_state *state,
+                          vkft_err *err);
+
+/* OUT/best-<step>/ */
+bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver, vkft_err *err);
+/* Its path, malloc'ed. */
+char *vkft_run_directory_best(const vkft_run_directory *run, uint64_t step, vkft_err *err);
+
+/* The finished run: what was trained, the tokenizer's files, README.md (this text) and vkft.json (an object). */
+bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model, const char *readme,
+                               const cJSON *summary, vkft_err *err);
+
+#endif

@@ -1,0 +1,237 @@
+/* Everything before the first step: options that this version has, model, data, adapter, plan, schedule. */
+#include "host/train/trainer.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/train/training_data.h"
+#include "runtime/base/random.h"
+#include "host/train/schedule.h"
+
+vkft_train_options vkft_train_defaults(void)
+{
+    return (vkft_train_options){
+        .output_dir = "adapters",
+        .quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = VKFT_F32,
+        .lora_r = 16, .lora_alpha = 32, .lora_target_modules = "all-linear",
+        .num_train_epochs = 3, .max_steps = -1, .batch_size = 1, .gradient_accumulation_steps = 8,
+        .learning_rate = 2e-4, .lr_scheduler_type = VKFT_SCHEDULE_LINEAR, .warmup_steps = 0.03, .optim = "adamw",
+        .weight_decay = 0.01, .adam_beta1 = 0.9, .adam_beta2 = 0.999, .adam_epsilon = 1e-8, .max_grad_norm = 1.0,
+        .data = {.max_seq_length = 2048, .mask_prompt = true}, .shuffle = true, .seed = 42, .gradient_checkpointing = true,
+        .eval_steps = 100, .eval_batches = 25, .load_best_model_at_end = true,
+        .save_steps = 100, .save_total_limit = 2, .logging_steps = 1,
+    };
+}
+
+void vkft_trainer_say(const vkft_train_observer *observer, const char *format, ...)
+{
+    if (!observer->message)
+        return;
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    observer->message(observer->context, line);
+}
+
+static bool check_options(const vkft_train_options *o, vkft_err *err)
+{
+    if (strcmp(o->optim, "adamw") != 0)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--optim %s is not in this version; use adamw", o->optim);
+    return true;
+}
+
+static bool take_samples(const vkft_trainer *t, vkft_split *split, const vkft_dataset *data, const uint32_t *index, uint32_t count,
+                         vkft_err *err)
+{
+    const vkft_data_options *o = &t->options->data;
+    if (!vkft_split_new(split, data, index, count, o->packing ? o->max_seq_length : 0, err))
+        return false;
+    if (o->packing)
+        vkft_trainer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count, split->packs, o->max_seq_length);
+    return true;
+}
+
+static int by_index(const void *pa, const void *pb)
+{
+    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+    return a < b ? -1 : a > b;
+}
+
+/* Holds out a random part of the rows; both parts stay in file order. */
+static bool hold_out(vkft_trainer *t, vkft_err *err)
+{
+    uint32_t n = t->data.count, held = (uint32_t)ceil(t->options->val_split * n);
+    if (held == 0 || held >= n)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--val-split %g of %u samples leaves nothing to %s", t->options->val_split, n,
+                         held ? "train on" : "validate on");
+    uint32_t *order = malloc(n * sizeof *order);
+    if (!order)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while splitting the data");
+    vkft_random_permutation(t->options->seed, VKFT_STREAM_SPLIT, order, n);
+    qsort(order, held, sizeof *order, by_index);
+    qsort(order + held, n - held, sizeof *order, by_index);
+    bool ok = take_samples(t, &t->valid, &t->data, order, held, err) &&
+              take_samples(t, &t->train, &t->data, order + held, n - held, err);
+    free(order);
+    return ok;
+}
+
+static bool open_data(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_runner *r = &t->runner;
+    const vkft_data_options *o = &t->options->data;
+    bool found, has_valid;
+    if (!vkft_data_open(o, "train", &r->text, &r->config, t->observer, &t->data, &found, err) ||
+        !vkft_data_open(o, "valid", &r->text, &r->config, t->observer, &t->valid_data, &has_valid, err))
+        return false;
+    if (!has_valid && t->options->val_split > 0)
+        return hold_out(t, err);
+    return take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
+           (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
+}
+
+/* The modules of the adapter, new or that of --init-adapter, whose parameters go to *init. */
+static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_runner *r = &t->runner;
+    if (o->init_adapter)
+        return vkft_adapter_read(o->init_adapter, init, err) && vkft_lora_choose_from(&r->trained.lora, &r->model, init, err);
+    return vkft_lora_choose(&r->trained.lora, &r->model, o->lora_target_modules, o->lora_r, o->lora_alpha, o->lora_dropout, err);
+}
+
+/* What is trained, and its initial values in t->flat. */
+static bool choose_trained(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_runner *r = &t->runner;
+    vkft_adapter init = {0};
+    bool full = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
+    if (full && o->init_adapter)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--init-adapter continues an adapter, and --fine-tune-type full trains none");
+    bool ok = full ? vkft_full_layout(&r->trained.full, &r->model, VKFT_FLAT_FLOATS, err) : choose_adapter(t, &init, err);
+    uint64_t floats = vkft_trained_floats(&r->trained);
+    if (ok && !o->dry_run) {
+        t->flat = malloc(3 * floats * sizeof *t->flat);
+        ok = t->flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for what is trained");
+    }
+    if (ok && t->flat) {
+        t->flat_m = t->flat + floats;
+        t->flat_v = t->flat_m + floats;
+        if (full)
+            ok = vkft_full_init(&r->trained.full, r->file, t->flat, err);
+        else if (o->init_adapter)
+            ok = vkft_lora_import(&r->trained.lora, &init, t->flat, err);
+        else
+            vkft_lora_init(&r->trained.lora, o->seed, t->flat);
+    }
+    vkft_adapter_free(&init);
+    return ok;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    if (!o->data.path) { /* a dry run without data: as large as the flags allow */
+        uint32_t longest = o->data.max_seq_length, most = t->runner.config.max_position;
+        if (t->runner.model.positions.rows && longest > most)
+            longest = most;
+        uint64_t tokens = (uint64_t)o->batch_size * longest;
+        uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
+        bool source = t->runner.config.encoder_layers != 0;
+        *limits = (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
+        return true;
+    }
+    vkft_batch_limits a, b;
+    if (!vkft_split_limits(&t->train, o->batch_size, &a, err) || !vkft_split_limits(&t->valid, o->batch_size, &b, err))
+        return false;
+    *limits = (vkft_batch_limits){.tokens = larger(a.tokens, b.tokens), .source_tokens = larger(a.source_tokens, b.source_tokens),
+                                  .rows = larger(a.rows, b.rows), .positions = larger(a.positions, b.positions)};
+    return true;
+}
+
+static void schedule(vkft_trainer *t)
+{
+    const vkft_train_options *o = t->options;
+    uint32_t accumulation = o->gradient_accumulation_steps;
+    t->micro_per_epoch = (t->train.packs + o->batch_size - 1) / o->batch_size;
+    t->steps_per_epoch = (t->micro_per_epoch + accumulation - 1) / accumulation;
+    t->total_steps = o->max_steps > 0 ? (uint64_t)o->max_steps
+                                      : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
+    t->warmup_steps = vkft_warmup_steps(o->warmup_steps, t->total_steps);
+    t->order_epoch = UINT64_MAX;
+}
+
+/* What a resumed run must agree on for its steps to be the same. */
+static cJSON *make_fingerprint(const vkft_trainer *t)
+{
+    const vkft_train_options *o = t->options;
+    cJSON *f = cJSON_CreateObject();
+    cJSON_AddNumberToObject(f, "layers", t->runner.config.num_layers);
+    cJSON_AddNumberToObject(f, "hidden size", t->runner.config.hidden_size);
+    cJSON_AddNumberToObject(f, "frozen weight bytes", (double)t->runner.model.device_bytes);
+    cJSON_AddNumberToObject(f, "training samples", t->train.count);
+    cJSON_AddNumberToObject(f, "data tokens", (double)t->data.tokens);
+    cJSON_AddNumberToObject(f, "--batch-size", o->batch_size);
+    cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
+    cJSON_AddNumberToObject(f, "--lora-r", t->runner.trained.lora.r);
+    cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trained_parameters(&t->runner.trained));
+    cJSON_AddStringToObject(f, "--compute-dtype", o->compute_dtype == VKFT_BF16 ? "bf16" : "fp32");
+    cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
+    cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
+    cJSON_AddBoolToObject(f, "--packing", o->data.packing);
+    return f;
+}
+
+bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
+                       vkft_err *err)
+{
+    memset(t, 0, sizeof *t);
+    t->options = options;
+    t->observer = observer;
+    t->state.best_eval_loss = NAN;
+    bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
+    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype,
+                                 .chat_template = options->data.chat_template,
+                                 .only_config = options->dry_run && !options->data.path, .full = full};
+    if (full && !options->quant_given)
+        source.quant = VKFT_QUANT_NONE;
+    if (!check_options(options, err) || !vkft_runner_open(&t->runner, &source, observer, err))
+        return false;
+    vkft_batch_limits limits;
+    t->runner.profile = options->profile;
+    if (!(options->data.path ? open_data(t, err) : true) || !choose_trained(t, err) || !limits_of(t, &limits, err) ||
+        !vkft_runner_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
+        return false;
+    schedule(t);
+    t->fingerprint = make_fingerprint(t);
+    t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
+    t->state.history = cJSON_CreateArray();
+    return (t->order && t->state.history && t->fingerprint) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+}
+
+void vkft_trainer_close(vkft_trainer *t)
+{
+    vkft_run_directory_close(&t->run);
+    cJSON_Delete(t->state.history);
+    cJSON_Delete(t->fingerprint);
+    free(t->order);
+    free(t->flat);
+    vkft_split_free(&t->train);
+    vkft_split_free(&t->valid);
+    vkft_dataset_free(&t->data);
+    vkft_dataset_free(&t->valid_data);
+    vkft_runner_close(&t->runner);
+    memset(t, 0, sizeof *t);
+}

@@ -1,0 +1,404 @@
+/* The training loop: accumulate, update, log, evaluate, save; resume and interruption. */
+#include "host/train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host/train/training_data.h"
+#include "runtime/base/random.h"
+#include "host/train/schedule.h"
+
+/* Sums since the last log row or progress event. */
+typedef struct interval {
+    double loss;
+    uint64_t steps, tokens;
+    double started;
+} interval;
+
+static double now_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static bool interrupted(const vkft_trainer *t)
+{
+    return t->observer->interrupted && t->observer->interrupted(t->observer->context);
+}
+
+/* The packs of an epoch in their order. */
+static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
+{
+    if (t->order_epoch != epoch) {
+        if (t->options->shuffle)
+            vkft_random_permutation(t->options->seed, VKFT_STREAM_SHUFFLE + epoch, t->order, t->train.packs);
+        else
+            for (uint32_t i = 0; i < t->train.packs; i++)
+                t->order[i] = i;
+        t->order_epoch = epoch;
+    }
+    return t->order;
+}
+
+/* The micro batch number `micro` of an epoch; returns how many samples it has. */
+static uint32_t micro_batch(vkft_trainer *t, uint64_t epoch, uint32_t micro, const vkft_sample **samples)
+{
+    return vkft_split_batch(&t->train, epoch_order(t, epoch), micro * t->options->batch_size, t->options->batch_size, samples);
+}
+
+typedef struct step_result {
+    double loss, grad_norm, learning_rate;
+    uint64_t tokens;
+} step_result;
+
+/* One optimizer step: step number `step` from 0. */
+static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **samples, step_result *result, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    uint64_t epoch = step / t->steps_per_epoch;
+    uint32_t first = (uint32_t)(step % t->steps_per_epoch) * o->gradient_accumulation_steps;
+    uint32_t end = first + o->gradient_accumulation_steps;
+    end = end < t->micro_per_epoch ? end : t->micro_per_epoch;
+    uint64_t trained = 0;
+    *result = (step_result){0};
+    for (uint32_t micro = first; micro < end; micro++) {
+        uint32_t count = micro_batch(t, epoch, micro, samples);
+        for (uint32_t i = 0; i < count; i++)
+            trained += samples[i]->trained;
+    }
+    double loss_sum = 0;
+    for (uint32_t micro = first; micro < end; micro++) {
+        uint32_t count = micro_batch(t, epoch, micro, samples);
+        double sum;
+        if (!vkft_runner_train_batch(&t->runner, samples, count, 1.0 / (double)trained,
+                                     (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
+            return false;
+        loss_sum += sum;
+        for (uint32_t i = 0; i < count; i++)
+            result->tokens += samples[i]->length;
+    }
+    result->loss = loss_sum / (double)trained;
+    result->learning_rate = vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
+    if (!isfinite(result->loss))
+        return vkft_fail(err, VKFT_ERR_INPUT, "the loss is %f at step %llu; lower --learning-rate, or resume from the last "
+                         "checkpoint", result->loss, (unsigned long long)step + 1);
+    return vkft_optimizer_update(&t->runner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err);
+}
+
+static double epoch_of(const vkft_trainer *t, uint64_t steps)
+{
+    return (double)steps / (double)t->steps_per_epoch;
+}
+
+/* Copies what was trained to t->flat. */
+static bool get_trained(vkft_trainer *t, bool moments, vkft_err *err)
+{
+    return vkft_optimizer_get(&t->runner.optimizer, t->flat, moments ? t->flat_m : NULL, moments ? t->flat_v : NULL, err);
+}
+
+static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
+{
+    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
+    return vkft_trained_write(&t->runner.trained, t->flat, t->runner.file, base, dtype, dir, err);
+}
+
+/* While a run goes on nothing may be rounded; what it ends with has the checkpoint's own type. */
+static bool write_exactly(const void *context, const char *dir, vkft_err *err)
+{
+    return write_as(context, VKFT_F32, dir, err);
+}
+
+static bool write_final(const void *context, const char *dir, vkft_err *err)
+{
+    const vkft_trainer *t = context;
+    return write_as(t, t->runner.config.dtype, dir, err);
+}
+
+static bool save(vkft_trainer *t, vkft_err *err)
+{
+    if (!get_trained(t, true, err))
+        return false;
+    vkft_checkpoint checkpoint = {
+        .saver = {write_exactly, t}, .m = t->flat_m, .v = t->flat_v, .floats = vkft_trained_floats(&t->runner.trained), .state = &t->state,
+        .fingerprint = t->fingerprint, .max_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
+        .num_train_epochs = t->options->num_train_epochs,
+    };
+    return vkft_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
+}
+
+static uint64_t memory_held(const vkft_trainer *t)
+{
+    return vkft_memory_get_stats(t->runner.dev).device_bytes;
+}
+
+static bool log_step(vkft_trainer *t, const step_result *result, interval *since, vkft_err *err)
+{
+    double seconds = now_seconds() - since->started;
+    vkft_train_event event = {
+        .step = t->state.step, .total_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
+        .loss = since->loss / (double)since->steps, .grad_norm = result->grad_norm,
+        .learning_rate = result->learning_rate, .tokens = t->state.tokens,
+        .tokens_per_second = seconds > 0 ? (double)since->tokens / seconds : 0, .memory_bytes = memory_held(t),
+        .eval_loss = NAN,
+    };
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddNumberToObject(row, "step", (double)event.step);
+    cJSON_AddNumberToObject(row, "loss", event.loss);
+    cJSON_AddNumberToObject(row, "grad_norm", event.grad_norm);
+    cJSON_AddNumberToObject(row, "learning_rate", event.learning_rate);
+    cJSON_AddNumberToObject(row, "epoch", event.epoch);
+    cJSON_AddNumberToObject(row, "tokens", (double)event.tokens);
+    cJSON_AddNumberToObject(row, "tokens_per_second", event.tokens_per_second);
+    cJSON_AddNumberToObject(row, "memory_bytes", (double)event.memory_bytes);
+    *since = (interval){.started = now_seconds()};
+    if (t->observer->step)
+        t->observer->step(t->observer->context, &event);
+    return vkft_run_directory_log(&t->run, t->state.history, row, err);
+}
+
+/* Evaluates, logs, and keeps the adapter when it is the best one so far. *stop: patience has run out. */
+static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    double loss;
+    uint64_t tokens;
+    if (!vkft_evaluate(&t->runner, &t->valid, o->batch_size, o->eval_batches, t->observer, &loss, &tokens, err))
+        return false;
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddNumberToObject(row, "step", (double)t->state.step);
+    cJSON_AddNumberToObject(row, "eval_loss", loss);
+    cJSON_AddNumberToObject(row, "epoch", epoch_of(t, t->state.step));
+    vkft_train_event event = {.step = t->state.step, .total_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
+                              .loss = NAN, .tokens = t->state.tokens, .memory_bytes = memory_held(t), .eval_loss = loss};
+    if (t->observer->step)
+        t->observer->step(t->observer->context, &event);
+    if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
+        return false;
+    bool better = !(loss >= t->state.best_eval_loss);
+    t->state.bad_evals = better ? 0 : t->state.bad_evals + 1;
+    *stop = o->early_stopping_patience && t->state.bad_evals >= o->early_stopping_patience;
+    if (!better)
+        return true;
+    t->state.best_eval_loss = loss;
+    t->state.best_step = t->state.step;
+    if (!o->load_best_model_at_end)
+        return true;
+    return get_trained(t, false, err) && vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
+}
+
+static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    const vkft_sample **samples = malloc((t->train.count + 1ull) * sizeof *samples);
+    if (!samples)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    interval since = {.started = now_seconds()};
+    bool stop = false, ok = true;
+    while (ok && !stop && t->state.step < t->total_steps) {
+        step_result step;
+        if (!(ok = train_step(t, t->state.step, samples, &step, err)))
+            break;
+        t->state.step++;
+        t->state.tokens += step.tokens;
+        since.loss += step.loss;
+        since.steps++;
+        since.tokens += step.tokens;
+        result->steps++;
+        if (isnan(result->first_loss))
+            result->first_loss = step.loss;
+        result->last_loss = step.loss;
+        bool last = t->state.step == t->total_steps;
+        if (t->state.step % o->logging_steps == 0 || last)
+            ok = log_step(t, &step, &since, err);
+        if (ok && t->valid.count && (last || (o->eval_steps && t->state.step % o->eval_steps == 0))) {
+            ok = evaluate(t, &stop, err);
+            since.started = now_seconds();
+        }
+        bool leave = interrupted(t);
+        if (ok && (leave || last || stop || (o->save_steps && t->state.step % o->save_steps == 0)))
+            ok = save(t, err);
+        if (ok && leave && !last)
+            ok = vkft_fail(err, VKFT_ERR_INTERRUPTED,
+                           "interrupted at step %llu of %llu, saved; continue with --resume-from-checkpoint auto",
+                           (unsigned long long)t->state.step, (unsigned long long)t->total_steps);
+    }
+    if (ok && stop)
+        vkft_trainer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
+                         (unsigned long long)t->state.step, o->early_stopping_patience);
+    free(samples);
+    return ok;
+}
+
+static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
+{
+    vkft_run_state state;
+    uint64_t floats = vkft_trained_floats(&t->runner.trained);
+    if (!vkft_checkpoint_read(path, floats, t->fingerprint, t->flat_m, t->flat_v, &state, err))
+        return false;
+    cJSON_Delete(t->state.history);
+    t->state = state;
+    bool ok = vkft_trained_read(&t->runner.trained, path, t->flat, err) &&
+              vkft_optimizer_set(&t->runner.optimizer, t->flat, t->flat_m, t->flat_v, err) &&
+              vkft_run_directory_restore_log(&t->run, t->state.history, err);
+    if (ok)
+        vkft_trainer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
+    return ok;
+}
+
+/* Continues from the newest or the named checkpoint when asked. */
+static bool maybe_resume(vkft_trainer *t, vkft_err *err)
+{
+    const char *from = t->options->resume_from_checkpoint;
+    if (!from)
+        return true;
+    char *newest = NULL;
+    if (strcmp(from, "auto") == 0) {
+        if (!vkft_run_directory_newest(t->options->output_dir, &newest, err))
+            return false;
+        from = newest;
+    }
+    bool ok;
+    if (from) {
+        ok = resume(t, from, err);
+    } else {
+        vkft_trainer_say(t->observer, "%s holds no complete checkpoint: starting at step 0", t->options->output_dir);
+        ok = vkft_run_directory_restore_log(&t->run, t->state.history, err);
+    }
+    free(newest);
+    return ok;
+}
+
+static cJSON *summarize(const vkft_trainer *t)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "program", "vkft");
+    cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->runner.dev)->name);
+    cJSON_AddStringToObject(root, "quant", vkft_quant_name(t->options->quant));
+    cJSON_AddBoolToObject(root, "double_quant", t->options->double_quant);
+    cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
+    cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
+    cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);
+    cJSON_AddNumberToObject(root, "seed", (double)t->options->seed);
+    if (isfinite(t->state.best_eval_loss)) {
+        cJSON_AddNumberToObject(root, "best_eval_loss", t->state.best_eval_loss);
+        cJSON_AddNumberToObject(root, "best_step", (double)t->state.best_step);
+    }
+    cJSON_AddItemToObject(root, "run", cJSON_Duplicate(t->fingerprint, true));
+    return root;
+}
+
+static char *make_readme(const vkft_trainer *t)
+{
+    static const char adapter[] = "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
+                                  "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
+                                  "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
+                                  "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
+    static const char full[] = "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
+                               "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
+                               "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
+    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
+    const vkft_lora_set *lora = &t->runner.trained.lora;
+    size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
+    char *text = malloc(size);
+    if (text && t->runner.trained.full.model)
+        snprintf(text, size, full, base);
+    else if (text)
+        snprintf(text, size, adapter, base, lora->r, (double)lora->alpha);
+    return text;
+}
+
+/* Takes what the best evaluation kept, if asked to, else what the last step left. */
+static bool choose_result(vkft_trainer *t, vkft_err *err)
+{
+    if (!t->options->load_best_model_at_end || !isfinite(t->state.best_eval_loss))
+        return get_trained(t, false, err);
+    char *path = vkft_run_directory_best(&t->run, t->state.best_step, err);
+    bool ok = path && vkft_trained_read(&t->runner.trained, path, t->flat, err);
+    free(path);
+    if (ok)
+        vkft_trainer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
+                         t->runner.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step, t->state.best_eval_loss);
+    return ok;
+}
+
+static bool finish(vkft_trainer *t, vkft_err *err)
+{
+    if (!choose_result(t, err))
+        return false;
+    cJSON *summary = summarize(t);
+    char *readme = make_readme(t);
+    bool ok = (summary && readme) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while finishing the run");
+    ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->runner.file, readme, summary, err);
+    cJSON_Delete(summary);
+    free(readme);
+    return ok;
+}
+
+static int longest_first(const void *pa, const void *pb)
+{
+    double a = ((const vkft_profile_row *)pa)->time_ms, b = ((const vkft_profile_row *)pb)->time_ms;
+    return a < b ? 1 : a > b ? -1 : 0;
+}
+
+/* --profile: kernels by their time on the device, and the share of the matrix products. The optimizer's own launches are not in it. */
+static void say_profile(const vkft_trainer *t)
+{
+    vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
+    double total = 0, products = 0;
+    vkft_runner_profile(&t->runner, rows);
+    qsort(rows, VKFT_KERNEL_COUNT, sizeof *rows, longest_first);
+    for (size_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
+        const char *name = vkft_kernel_name(rows[i].kernel);
+        total += rows[i].time_ms;
+        if (strncmp(name, "matmul", 6) == 0 || strncmp(name, "panel", 5) == 0 || strncmp(name, "grouped", 7) == 0)
+            products += rows[i].time_ms;
+    }
+    for (size_t i = 0; i < VKFT_KERNEL_COUNT && rows[i].launches; i++)
+        vkft_trainer_say(t->observer, "%-20s %9llu launches %12.1f ms %5.1f %%", vkft_kernel_name(rows[i].kernel),
+                         (unsigned long long)rows[i].launches, rows[i].time_ms, 100 * rows[i].time_ms / total);
+    vkft_trainer_say(t->observer, "matrix products: %.1f %% of %.1f ms", total > 0 ? 100 * products / total : 0, total);
+}
+
+static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_adamw adamw = {o->adam_beta1, o->adam_beta2, o->adam_epsilon, o->weight_decay, o->max_grad_norm};
+    if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
+        !vkft_runner_start(&t->runner, o->device, &adamw, t->flat, o->seed, t->observer, err) || !maybe_resume(t, err))
+        return false;
+    const vkft_device_info *info = vkft_device_get_info(t->runner.dev);
+    vkft_trainer_say(t->observer, "device: %s (%s)", info->name, info->driver);
+    char where[64] = "all weights";
+    if (!t->runner.trained.full.model)
+        snprintf(where, sizeof where, "adapters on %u modules", t->runner.trained.lora.count);
+    vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s", (unsigned long long)t->total_steps,
+                     o->gradient_accumulation_steps, o->batch_size, (unsigned long long)vkft_trained_parameters(&t->runner.trained), where);
+    vkft_data_show_sample(t->runner.text.tokenizer, t->train.samples[0], "first sample", t->observer);
+    double started = now_seconds();
+    uint64_t tokens = t->state.tokens;
+    if (!train_loop(t, result, err))
+        return false;
+    if (o->profile)
+        say_profile(t);
+    result->seconds = now_seconds() - started;
+    result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
+    result->peak_memory_bytes = vkft_memory_get_stats(t->runner.dev).device_peak_bytes;
+    result->best_eval_loss = t->state.best_eval_loss;
+    return finish(t, err);
+}
+
+bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
+                vkft_err *err)
+{
+    vkft_trainer t;
+    *result = (vkft_train_result){.first_loss = NAN, .last_loss = NAN, .best_eval_loss = NAN};
+    bool ok = vkft_trainer_open(&t, options, observer, err);
+    if (ok)
+        ok = options->dry_run ? vkft_trainer_print_plan(&t, err) : run(&t, result, err);
+    vkft_trainer_close(&t);
+    return ok;
+}

@@ -1,0 +1,136 @@
+/* Fine-tuning: options, the run, and what it reports while it runs. */
+#ifndef VKFT_TRAIN_H
+#define VKFT_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "formats/convert/convert.h"
+#include "runtime/base/error.h"
+
+typedef enum vkft_scheduler {
+    VKFT_SCHEDULE_CONSTANT,
+    VKFT_SCHEDULE_CONSTANT_WITH_WARMUP,
+    VKFT_SCHEDULE_LINEAR,
+    VKFT_SCHEDULE_COSINE,
+} vkft_scheduler;
+
+typedef enum vkft_fine_tune {
+    VKFT_FINE_TUNE_LORA,
+    VKFT_FINE_TUNE_FULL, /* all weights */
+} vkft_fine_tune;
+
+/* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
+/* Where samples come from and how they are made. */
+typedef struct vkft_data_options {
+    const char *path; /* a file, or a directory with train / valid / test files */
+    const char *completions;   /* NULL, or a text file whose lines answer those of path */
+    const char *keys;          /* NULL, or "question=Q,answer=A" */
+    const char *prompt_template; /* NULL, or "Question: {question}": what makes a prompt of a row */
+    const char *chat_template; /* NULL: the model's own */
+    bool apply_chat_template;  /* prompts and answers too become conversations */
+    uint32_t max_seq_length;
+    bool mask_prompt;
+    bool mask_history; /* train on a conversation's last turn only */
+    bool packing;
+} vkft_data_options;
+
+typedef struct vkft_train_options {
+    const char *model;
+    vkft_data_options data;
+    const char *output_dir;
+    bool overwrite;
+
+    vkft_quant quant; /* nf4, bf16, fp16, fp32 */
+    bool quant_given; /* the user asked for it; otherwise a .vkft file is taken as it is */
+    bool double_quant;
+    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
+
+    vkft_fine_tune fine_tune_type;
+
+    uint32_t lora_r;
+    float lora_alpha;
+    float lora_dropout;
+    const char *lora_target_modules; /* "all-linear" or names, comma separated */
+    const char *init_adapter;        /* directory or NULL */
+
+    double num_train_epochs;
+    int64_t max_steps; /* optimizer steps; > 0 wins over epochs */
+    uint32_t batch_size;
+    uint32_t gradient_accumulation_steps;
+    double learning_rate;
+    vkft_scheduler lr_scheduler_type;
+    double warmup_steps; /* below 1: a ratio of all steps */
+    const char *optim;
+    double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
+    double max_grad_norm; /* 0: no clipping */
+
+    bool shuffle;
+    uint64_t seed;
+    bool gradient_checkpointing;
+
+    double val_split; /* part of the training rows held out; used when there is no validation file */
+    uint32_t eval_steps;
+    uint32_t eval_batches; /* 0: all */
+    uint32_t early_stopping_patience;
+    bool load_best_model_at_end;
+
+    uint32_t save_steps; /* 0: only at the end */
+    uint32_t save_total_limit;
+    const char *resume_from_checkpoint; /* NULL, "auto", or a directory */
+    uint32_t logging_steps;
+
+    const char *device; /* NULL: auto */
+    bool dry_run;
+    bool json;    /* machine-readable summary on stdout */
+    bool profile; /* kernel times of the steps, printed at the end */
+} vkft_train_options;
+
+/* The defaults of the table in the documentation; model and data stay NULL. */
+vkft_train_options vkft_train_defaults(void);
+
+/* What the command line shows while the run goes on; implemented in the command line, called by the trainer. */
+typedef struct vkft_train_event {
+    uint64_t step, total_steps;
+    double epoch;
+    double loss, grad_norm, learning_rate;
+    uint64_t tokens;          /* trained so far, over the whole run */
+    double tokens_per_second; /* over the steps since the last event */
+    uint64_t memory_bytes;    /* device memory held */
+    double eval_loss;         /* NaN unless this event reports an evaluation */
+} vkft_train_event;
+
+typedef struct vkft_train_observer {
+    void *context;
+    void (*message)(void *context, const char *line);              /* one line of information */
+    void (*step)(void *context, const vkft_train_event *event);    /* after each optimizer step */
+    void (*work)(void *context, const char *what, uint64_t done, uint64_t total); /* long work: conversion, upload, evaluation */
+    bool (*interrupted)(void *context);                            /* Ctrl-C was pressed: save and stop */
+} vkft_train_observer;
+
+typedef struct vkft_train_result {
+    uint64_t steps;
+    double first_loss, last_loss, best_eval_loss; /* NaN when there is none */
+    double seconds, tokens_per_second;
+    uint64_t peak_memory_bytes;
+} vkft_train_result;
+
+/* Runs a whole fine-tuning (or, with dry_run, prints its memory plan to stdout). */
+bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result, vkft_err *err);
+
+/* Loss over a dataset. per_token: a .jsonl path or NULL. */
+typedef struct vkft_eval_options {
+    const char *model, *adapter, *device, *per_token;
+    vkft_data_options data;
+    vkft_quant quant;
+    bool quant_given, double_quant;
+    vkft_dtype compute_dtype;
+    uint32_t batch_size;
+} vkft_eval_options;
+typedef struct vkft_eval_result {
+    double loss, perplexity;
+    uint64_t tokens;
+} vkft_eval_result;
+bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err);
+
+#endif

@@ -1,0 +1,93 @@
+/* Opening the data of a run. See data.h. */
+#include "host/train/training_data.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "host/train/trainer.h"
+#include "runtime/base/utf8.h"
+
+static void on_progress(void *context, uint64_t done, uint64_t all)
+{
+    const vkft_train_observer *observer = context;
+    if (observer->work)
+        observer->work(observer->context, "tokenizing", done, all);
+}
+
+static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data, const vkft_train_observer *observer)
+{
+    vkft_trainer_say(observer, "data: %s: %u samples of %s, %llu tokens, longest %u%s", path, data->count,
+                     vkft_data_format_name(data->format), (unsigned long long)data->tokens, data->max_length,
+                     data->from_cache ? " (tokens from the cache)" : "");
+    if (data->truncated)
+        vkft_trainer_say(observer, "data: %u samples were truncated to --max-seq-length %u and lost %llu tokens", data->truncated,
+                         o->max_seq_length, (unsigned long long)data->dropped_tokens);
+}
+
+bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text, const vkft_config *config,
+                    const vkft_train_observer *observer, vkft_dataset *data, bool *found, vkft_err *err)
+{
+    char *path;
+    if (!vkft_dataset_find(options->path, split, &path, err))
+        return false;
+    *found = path != NULL;
+    if (!path)
+        return true;
+    int32_t eos = text->tokenizer ? vkft_tokenizer_eos_id(text->tokenizer) : -1;
+    vkft_dataset_options o = {
+        .max_seq_length = options->max_seq_length, .mask_prompt = options->mask_prompt,
+        .train_on = options->mask_history ? VKFT_TRAIN_ON_LAST : VKFT_TRAIN_ON_ASSISTANT, .vocab_size = config->vocab_size,
+        .eos_id = eos >= 0 ? eos : config->eos_count ? config->eos_token_ids[0] : -1, .keys = options->keys, .prompt_template = options->prompt_template,
+        .encoder_decoder = config->encoder_layers != 0, .decoder_start_id = config->decoder_start_token_id,
+        .completions = options->completions, .chat = text->chat, .apply_chat_template = options->apply_chat_template,
+        .context_hash = text->hash, .progress = on_progress, .progress_context = (void *)(uintptr_t)observer,
+    };
+    bool ok = vkft_dataset_open(path, text->tokenizer, &o, data, err);
+    if (ok)
+        say_found(options, path, data, observer);
+    free(path);
+    return ok;
+}
+
+/* The tokens' text; their numbers where there is no tokenizer. */
+static void describe(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, vkft_text *text)
+{
+    if (tok && vkft_tokenizer_decode(tok, ids, count, false, text, NULL))
+        return;
+    text->length = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        char number[16];
+        int n = snprintf(number, sizeof number, "%s%d", i ? " " : "", ids[i]);
+        if (!vkft_text_append(text, number, (size_t)n, NULL))
+            return;
+    }
+}
+
+void vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
+                           void (*visit)(void *context, bool trained, const vkft_text *text), void *context)
+{
+    for (uint32_t begin = 0, end; begin < sample->length; begin = end) {
+        bool masked = sample->labels[begin] < 0;
+        for (end = begin + 1; end < sample->length && (sample->labels[end] < 0) == masked;)
+            end++;
+        vkft_text text = {0};
+        describe(tok, sample->ids + begin, end - begin, &text);
+        visit(context, !masked, &text);
+        vkft_text_free(&text);
+    }
+}
+
+static void say_part(void *context, bool trained, const vkft_text *text)
+{
+    cJSON *string = cJSON_CreateString(text->data ? text->data : "");
+    char *quoted = string ? cJSON_PrintUnformatted(string) : NULL;
+    vkft_trainer_say(context, "  %s %.900s", trained ? "trained" : "masked ", quoted ? quoted : "");
+    cJSON_free(quoted);
+    cJSON_Delete(string);
+}
+
+void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title, const vkft_train_observer *observer)
+{
+    vkft_trainer_say(observer, "%s: %u tokens, %u trained", title, sample->length, sample->trained);
+    vkft_data_visit_parts(tok, sample, say_part, (void *)(uintptr_t)observer);
+}

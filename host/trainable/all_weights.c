@@ -1,0 +1,193 @@
+/* Layout, checkpoint and gradients of a model whose weights are all trained. */
+#include "host/trainable/all_weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/file.h"
+#include "host/model/model_tensor.h"
+#include "formats/tensors/safetensors.h"
+
+#define PAD 64u
+
+static uint64_t elements(const struct vkft_model_slot *slot)
+{
+    return (uint64_t)slot->rows * slot->cols;
+}
+
+static bool decays(const struct vkft_model_slot *slot)
+{
+    return slot->weight != NULL; /* a table of biases counts as a bias */
+}
+
+bool vkft_full_layout(vkft_full_set *set, vkft_model *model, uint64_t most, vkft_err *err)
+{
+    *set = (vkft_full_set){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
+    if (!set->offset)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the weights");
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < model->slot_count; i++) {
+            const struct vkft_model_slot *slot = &model->slots[i];
+            if (decays(slot) != (pass == 0))
+                continue;
+            set->offset[i] = vkft_flat_append(&set->layout, (elements(slot) + PAD - 1) / PAD * PAD, most);
+            set->parameters += elements(slot);
+        }
+        if (pass == 0)
+            set->decayed = vkft_flat_length(&set->layout);
+    }
+    return true;
+}
+
+void vkft_full_free(vkft_full_set *set)
+{
+    free(set->offset);
+    *set = (vkft_full_set){0};
+}
+
+void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const vkft_flat *gradients)
+{
+    vkft_model *model = set->model;
+    for (uint32_t i = 0; i < model->slot_count; i++) {
+        struct vkft_model_slot *slot = &model->slots[i];
+        uint64_t value = vkft_flat_at(parameters, set->offset[i]), grad = gradients ? vkft_flat_at(gradients, set->offset[i]) : 0;
+        if (slot->weight) {
+            slot->weight->data = value;
+            slot->weight->grad = grad;
+        } else {
+            *slot->vector = value;
+            *slot->gradient = grad;
+        }
+    }
+    vkft_model_set_head(model);
+}
+
+bool vkft_full_init(const vkft_full_set *set, const vkft_model_file *file, float *flat, vkft_err *err)
+{
+    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
+    for (uint32_t i = 0; i < set->model->slot_count; i++) {
+        const vkft_model_tensor *tensor = vkft_model_file_find(file, set->model->slots[i].name);
+        if (!vkft_model_file_verify(file, tensor, err))
+            return false;
+        vkft_to_f32(tensor->dtype, tensor->data, tensor->elements, flat + set->offset[i]);
+    }
+    return true;
+}
+
+/* GPT-2's linear layers are stored [in,out]; here they are [out,in]. */
+static bool is_turned(const vkft_full_set *set, const struct vkft_model_slot *slot)
+{
+    return set->model->arch->conv1d && slot->weight && slot->linear;
+}
+
+static void transpose(const float *from, uint32_t rows, uint32_t cols, float *to)
+{
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t c = 0; c < cols; c++)
+            to[(uint64_t)c * rows + r] = from[(uint64_t)r * cols + c];
+}
+
+static bool append(const vkft_full_set *set, uint32_t index, const float *flat, vkft_dtype dtype, vkft_safetensors_writer *writer, vkft_err *err)
+{
+    const struct vkft_model_slot *slot = &set->model->slots[index];
+    const float *values = flat + set->offset[index];
+    uint64_t n = elements(slot);
+    float *turned = is_turned(set, slot) ? malloc(n * sizeof *turned) : NULL;
+    void *stored = malloc(n * sizeof(float));
+    bool ok = (stored && (turned || !is_turned(set, slot))) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", slot->name);
+    if (ok && turned)
+        transpose(values, slot->rows, slot->cols, turned);
+    if (ok) {
+        vkft_from_f32(dtype, turned ? turned : values, n, stored);
+        ok = vkft_safetensors_append(writer, stored, n * (vkft_dtype_bits(dtype) / 8), err);
+    }
+    free(turned);
+    free(stored);
+    return ok;
+}
+
+static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtype dtype, const char *path, vkft_err *err)
+{
+    uint32_t count = set->model->slot_count;
+    vkft_safetensors_spec *specs = calloc(count, sizeof *specs);
+    if (!specs)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", path);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct vkft_model_slot *slot = &set->model->slots[i];
+        bool turned = is_turned(set, slot), flat_vector = slot->vector && slot->rows == 1;
+        specs[i] = (vkft_safetensors_spec){.name = slot->name, .dtype = dtype, .dims = flat_vector ? 1 : 2,
+                                           .shape = {turned || flat_vector ? slot->cols : slot->rows, turned ? slot->rows : slot->cols}};
+    }
+    vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, count, err);
+    free(specs);
+    bool ok = writer != NULL;
+    for (uint32_t i = 0; ok && i < count; i++)
+        ok = append(set, i, flat, dtype, writer, err);
+    if (ok)
+        return vkft_safetensors_commit(writer, err);
+    vkft_safetensors_abandon(writer);
+    return false;
+}
+
+/* A small file of the model as it is; only a configuration is that of the language model alone, as the weights are. */
+static bool write_blob(const vkft_full_set *set, const vkft_model_file *file, const char *name, const char *dir, vkft_err *err)
+{
+    size_t length;
+    const char *data = vkft_model_file_blob(file, name, &length);
+    char *path = vkft_path_join(dir, name), *inner = NULL;
+    bool ok = path || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    if (ok && set->model->config.wrapper[0] && strcmp(name, "config.json") == 0) {
+        data = inner = vkft_config_language_model(data, length, name, err);
+        ok = inner != NULL;
+        length = ok ? strlen(inner) : 0;
+    }
+    ok = ok && vkft_file_write(path, data, length, err);
+    free(path);
+    free(inner);
+    return ok;
+}
+
+bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_model_file *file, vkft_dtype dtype, const char *dir, vkft_err *err)
+{
+    for (uint32_t i = 0; i < vkft_model_file_blob_count(file); i++)
+        if (!write_blob(set, file, vkft_model_file_blob_name(file, i), dir, err))
+            return false;
+    char *path = vkft_path_join(dir, "model.safetensors");
+    bool ok = path ? write_weights(set, flat, dtype, path, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    free(path);
+    return ok;
+}
+
+static bool read_weights(const vkft_full_set *set, const vkft_tensor_file *file, float *flat, vkft_err *err)
+{
+    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
+    for (uint32_t i = 0; i < set->model->slot_count; i++) {
+        const struct vkft_model_slot *slot = &set->model->slots[i];
+        const vkft_file_tensor *t = vkft_tensor_file_find(file, slot->name);
+        bool known = t && (t->dtype == VKFT_F32 || t->dtype == VKFT_F16 || t->dtype == VKFT_BF16);
+        if (!known || t->elements != elements(slot))
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this model; expected %llu values", file->path,
+                             slot->name, (unsigned long long)elements(slot));
+        float *values = flat + set->offset[i], *stored = is_turned(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
+        if (is_turned(set, slot) && !stored)
+            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading %s", file->path);
+        vkft_to_f32(t->dtype, vkft_tensor_file_data(file, t), t->elements, stored ? stored : values);
+        if (stored)
+            transpose(stored, slot->cols, slot->rows, values);
+        free(stored);
+    }
+    return true;
+}
+
+bool vkft_full_read(const vkft_full_set *set, const char *dir, float *flat, vkft_err *err)
+{
+    vkft_tensor_file file;
+    char *path = vkft_path_join(dir, "model.safetensors");
+    bool ok = path ? vkft_safetensors_open(path, &file, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    free(path);
+    if (!ok)
+        return false;
+    ok = read_weights(set, &file, flat, err);
+    vkft_tensor_file_close(&file);
+    return ok;
+}

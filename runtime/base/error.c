@@ -1,0 +1,60 @@
+/* Formatting of vkft_err. */
+#include "runtime/base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool vkft_fail(vkft_err *err, vkft_err_kind kind, const char *format, ...)
+{
+    if (err) {
+        err->kind = kind;
+        va_list args;
+        va_start(args, format);
+        vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+    }
+    return false;
+}
+
+bool vkft_fail_context(vkft_err *err, const char *format, ...)
+{
+    if (err) {
+        char inner[sizeof err->message];
+        memcpy(inner, err->message, sizeof inner);
+        va_list args;
+        va_start(args, format);
+        int n = vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+        if (n >= 0 && (size_t)n < sizeof err->message)
+            snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", inner);
+    }
+    return false;
+}
+
+static const char *advice(int code)
+{
+    switch (code) {
+    case ENOSPC: return "; free space there or choose another directory";
+    case EROFS: return "; the file system is read-only, choose another directory";
+    case EACCES: return "; check the permissions or choose another directory";
+    case ENOENT: return "; check the path";
+    default: return "";
+    }
+}
+
+bool vkft_fail_errno(vkft_err *err, const char *format, ...)
+{
+    int code = errno;
+    if (err) {
+        err->kind = VKFT_ERR_IO;
+        va_list args;
+        va_start(args, format);
+        int n = vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+        if (n >= 0 && (size_t)n < sizeof err->message)
+            snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s%s", strerror(code), advice(code));
+    }
+    return false;
+}

@@ -1,0 +1,253 @@
+/* Mapping, whole-file reading and atomic writing on top of os.h. */
+#include "runtime/base/file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/os.h"
+
+/* Opens and measures; -1 with err filled on failure. */
+static int open_sized(const char *path, uint64_t *size, vkft_err *err)
+{
+    int fd = vkft_os_open_read(path);
+    if (fd < 0) {
+        vkft_fail_errno(err, "cannot open '%s'", path);
+        return -1;
+    }
+    if (!vkft_os_size(fd, size)) {
+        vkft_fail_errno(err, "cannot read '%s'", path);
+        vkft_os_close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+bool vkft_mapping_open(const char *path, vkft_mapping *mapping, vkft_err *err)
+{
+    *mapping = (vkft_mapping){0};
+    int fd = open_sized(path, &mapping->size, err);
+    if (fd < 0)
+        return false;
+    if (mapping->size) /* an empty range cannot be mapped */
+        mapping->data = vkft_os_map(fd, mapping->size);
+    bool ok = mapping->data || !mapping->size || vkft_fail_errno(err, "cannot map '%s'", path);
+    vkft_os_close(fd);
+    if (!ok)
+        *mapping = (vkft_mapping){0};
+    return ok;
+}
+
+void vkft_mapping_close(vkft_mapping *mapping)
+{
+    if (mapping->data)
+        vkft_os_unmap((void *)(uintptr_t)mapping->data, mapping->size);
+    *mapping = (vkft_mapping){0};
+}
+
+void vkft_mapping_drop(const vkft_mapping *mapping, uint64_t offset, uint64_t size)
+{
+    if (offset < mapping->size && size <= mapping->size - offset)
+        vkft_os_drop_pages(mapping->data + offset, size);
+}
+
+bool vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *size, vkft_err *err)
+{
+    uint64_t length = 0;
+    *data = NULL;
+    *size = 0;
+    int fd = open_sized(path, &length, err);
+    if (fd < 0)
+        return false;
+    bool ok = true;
+    if (length > max_bytes || length >= SIZE_MAX)
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "'%s' has %" PRIu64 " bytes; at most %" PRIu64 " are expected in such a file", path,
+                       length, max_bytes);
+    char *buffer = ok ? malloc((size_t)length + 1) : NULL;
+    if (ok && !buffer)
+        ok = vkft_fail(err, VKFT_ERR_MEMORY, "out of memory: reading '%s' needs %" PRIu64 " bytes", path, length);
+    if (ok && !vkft_os_read(fd, buffer, (size_t)length))
+        ok = vkft_fail_errno(err, "cannot read '%s'", path);
+    vkft_os_close(fd);
+    if (!ok) {
+        free(buffer);
+        return false;
+    }
+    buffer[length] = 0;
+    *data = buffer;
+    *size = (size_t)length;
+    return true;
+}
+
+struct vkft_writer {
+    int fd;
+    uint64_t end; /* where append continues */
+    char *path, *temporary;
+};
+
+static char *copy_text(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static void writer_free(vkft_writer *writer)
+{
+    free(writer->path);
+    free(writer->temporary);
+    free(writer);
+}
+
+vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
+{
+    vkft_os_info info;
+    if (vkft_os_stat(path, &info) && !info.is_regular) { /* renaming over a device or a pipe would remove it */
+        vkft_fail(err, VKFT_ERR_INPUT, "cannot write '%s': it is not a regular file", path);
+        return NULL;
+    }
+    vkft_writer *writer = calloc(1, sizeof *writer);
+    size_t size = strlen(path) + 48;
+    if (!writer || !(writer->path = copy_text(path)) || !(writer->temporary = malloc(size))) {
+        vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", path);
+        goto fail;
+    }
+    /* The process id keeps two programs apart; the counter only matters after a crash with the same id. */
+    for (unsigned attempt = 0;; attempt++) {
+        snprintf(writer->temporary, size, "%s.%ld-%u.tmp", path, vkft_os_process_id(), attempt);
+        writer->fd = vkft_os_create_new(writer->temporary);
+        if (writer->fd >= 0)
+            return writer;
+        if (errno != EEXIST || attempt == 1000) {
+            vkft_fail_errno(err, "cannot create '%s'", writer->temporary);
+            goto fail;
+        }
+    }
+fail:
+    if (writer)
+        writer_free(writer);
+    return NULL;
+}
+
+bool vkft_writer_write_at(vkft_writer *writer, uint64_t offset, const void *data, size_t size, vkft_err *err)
+{
+    if (!vkft_os_write_at(writer->fd, offset, data, size))
+        return vkft_fail_errno(err, "cannot write '%s'", writer->path);
+    return true;
+}
+
+bool vkft_writer_append(vkft_writer *writer, const void *data, size_t size, vkft_err *err)
+{
+    bool ok = vkft_writer_write_at(writer, writer->end, data, size, err);
+    writer->end += ok ? size : 0;
+    return ok;
+}
+
+/* The directory that holds path, malloc'ed. */
+static char *parent_directory(const char *path)
+{
+    size_t length = (size_t)(vkft_path_base(path) - path);
+    if (!length)
+        return copy_text(".");
+    while (length > 1 && (path[length - 1] == '/' || path[length - 1] == '\\'))
+        length--;
+    char *parent = malloc(length + 1);
+    if (parent) {
+        memcpy(parent, path, length);
+        parent[length] = 0;
+    }
+    return parent;
+}
+
+bool vkft_writer_commit(vkft_writer *writer, vkft_err *err)
+{
+    bool ok = vkft_os_sync(writer->fd) || vkft_fail_errno(err, "cannot write '%s'", writer->path);
+    if (!vkft_os_close(writer->fd) && ok)
+        ok = vkft_fail_errno(err, "cannot write '%s'", writer->path);
+    if (ok && !vkft_os_rename(writer->temporary, writer->path))
+        ok = vkft_fail_errno(err, "cannot rename '%s' to '%s'", writer->temporary, writer->path);
+    if (!ok)
+        vkft_os_remove(writer->temporary);
+    char *parent = ok ? parent_directory(writer->path) : NULL;
+    if (ok && !parent)
+        ok = vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", writer->path);
+    if (ok && !vkft_os_sync_directory(parent))
+        ok = vkft_fail_errno(err, "cannot sync directory '%s'", parent);
+    free(parent);
+    writer_free(writer);
+    return ok;
+}
+
+void vkft_writer_abandon(vkft_writer *writer)
+{
+    if (!writer)
+        return;
+    vkft_os_close(writer->fd);
+    vkft_os_remove(writer->temporary);
+    writer_free(writer);
+}
+
+bool vkft_file_write(const char *path, const void *data, size_t size, vkft_err *err)
+{
+    vkft_writer *writer = vkft_writer_open(path, err);
+    if (!writer)
+        return false;
+    if (!vkft_writer_append(writer, data, size, err)) {
+        vkft_writer_abandon(writer);
+        return false;
+    }
+    return vkft_writer_commit(writer, err);
+}
+
+bool vkft_file_exists(const char *path)
+{
+    vkft_os_info info;
+    return vkft_os_stat(path, &info) && !info.is_directory;
+}
+
+bool vkft_directory_exists(const char *path)
+{
+    vkft_os_info info;
+    return vkft_os_stat(path, &info) && info.is_directory;
+}
+
+bool vkft_directory_create(const char *path, vkft_err *err)
+{
+    if (vkft_directory_exists(path))
+        return true;
+    char *parent = parent_directory(path);
+    if (!parent)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory creating '%s'", path);
+    /* A parent as long as the path itself is the end of the recursion: a root. */
+    bool ok = strlen(parent) >= strlen(path) || vkft_directory_create(parent, err);
+    free(parent);
+    if (ok && (!vkft_os_make_directory(path) || !vkft_directory_exists(path)))
+        ok = vkft_fail_errno(err, "cannot create directory '%s'", path);
+    return ok;
+}
+
+char *vkft_path_join(const char *dir, const char *name)
+{
+    size_t length = strlen(dir), size = length + strlen(name) + 2;
+    char *path = malloc(size);
+    bool separated = length && (dir[length - 1] == '/' || dir[length - 1] == '\\');
+    if (path)
+        snprintf(path, size, "%s%s%s", dir, separated ? "" : "/", name);
+    return path;
+}
+
+const char *vkft_path_base(const char *path)
+{
+    const char *base = path;
+    for (const char *p = path; *p; p++) {
+#ifdef _WIN32
+        if (*p == '\\' || *p == ':')
+            base = p + 1;
+#endif
+        if (*p == '/')
+            base = p + 1;
+    }
+    return base;
+}

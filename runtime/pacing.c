@@ -1,0 +1,58 @@
+/* Greedy cutting: launches fill a submission up to the target; a launch above it is cut along its longer dimension. */
+#include "runtime/pacing.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static bool push(vkft_cut *cut, vkft_piece piece)
+{
+    if (cut->count == cut->capacity) {
+        uint32_t capacity = cut->capacity ? 2 * cut->capacity : 64;
+        vkft_piece *pieces = realloc(cut->pieces, capacity * sizeof *pieces);
+        if (!pieces)
+            return false;
+        cut->pieces = pieces;
+        cut->capacity = capacity;
+    }
+    cut->pieces[cut->count++] = piece;
+    cut->submissions += piece.new_submission;
+    return true;
+}
+
+/* Workgroups of one piece along the axis, of which the launch has `groups`. */
+static uint32_t piece_length(double time_ms, uint32_t groups, double target_ms)
+{
+    double parts = ceil(time_ms / target_ms);
+    return parts >= groups ? 1 : (uint32_t)ceil(groups / fmax(parts, 1.0));
+}
+
+bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row)
+{
+    double filled = 0;
+    cut->count = cut->submissions = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const vkft_cut_launch *launch = &launches[i];
+        uint32_t axis = launch->groups[0] <= row && launch->groups[0] < launch->groups[1], groups = launch->groups[axis];
+        uint32_t most = piece_length(launch->time_ms, groups, target_ms), length;
+        for (uint32_t base = 0; base < groups; base += length) {
+            length = groups - base < most ? groups - base : most;
+            if (axis == 0 && length > row - base % row)
+                length = row - base % row;
+            vkft_piece piece = {.launch = i, .count = {launch->groups[0], launch->groups[1]}, .first = base == 0};
+            piece.base[axis] = base;
+            piece.count[axis] = length;
+            double time_ms = launch->time_ms * length / groups;
+            piece.new_submission = cut->count == 0 || filled + time_ms > target_ms;
+            filled = (piece.new_submission ? 0 : filled) + time_ms;
+            if (!push(cut, piece))
+                return false;
+        }
+    }
+    return true;
+}
+
+void vkft_cut_free(vkft_cut *cut)
+{
+    free(cut->pieces);
+    *cut = (vkft_cut){0};
+}

@@ -1,0 +1,13 @@
+/* y[i] = a[i] + b[i] for i < n; y may be a or b. One invocation an element. Test: test_runtime */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+
+ARGS(add_args)
+
+void main()
+{
+    uint i = INVOCATION;
+    if (i < args.n)
+        args.y.v[i] = args.a.v[i] + args.b.v[i];
+}

@@ -1,0 +1,20 @@
+/* y[c] += scale * sum_t x[t,c], t ascending; x [T,C] f32. threads_x = C: one invocation a column. Test: test_kernels_parameters */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+
+#define ROWS 8 /* a turn: a software device ends loops after 65535 of them */
+
+ARGS(column_sum_args)
+
+void main()
+{
+    uint c = INVOCATION;
+    if (c >= args.C)
+        return;
+    float sum = 0.0;
+    for (uint t = 0; t < args.T; t += ROWS)
+        [[unroll]] for (uint q = 0; q < ROWS; q++)
+            sum += t + q < args.T ? args.x.v[(t + q) * args.C + c] : 0.0;
+    args.y.v[c] = fma(args.scale, sum, args.y.v[c]);
+}

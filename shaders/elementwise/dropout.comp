@@ -1,0 +1,38 @@
+/* y = (add ? y : 0) + x * keep / (1-p), n elements f32. keep[i] is bit-reproducible from (seed, step.micro_step, layer, i): word i%4 of
+ * Philox4x32-10 with key seed and counter (i/4, layer, micro_step, 0), kept when the word >= p * 2^32.
+ * threads_x = ceil(n/4): one invocation four elements. Source: Salmon et al. 2011; Hinton et al. 2012. Test: test_kernels_elementwise */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+
+ARGS(dropout_args)
+
+uvec4 philox(uvec4 counter, uvec2 key)
+{
+    [[unroll]] for (uint round = 0; round < 10; round++) {
+        uint high0, low0, high1, low1;
+        umulExtended(0xD2511F53u, counter.x, high0, low0);
+        umulExtended(0xCD9E8D57u, counter.z, high1, low1);
+        counter = uvec4(high1 ^ counter.y ^ key.x, low1, high0 ^ counter.w ^ key.y, low0);
+        key += uvec2(0x9E3779B9u, 0xBB67AE85u);
+    }
+    return counter;
+}
+
+void main()
+{
+    uint first = 4 * INVOCATION;
+    if (first >= args.n)
+        return;
+    uvec4 words = philox(uvec4(INVOCATION, args.layer, floatBitsToUint(args.step.v[STEP_MICRO_STEP]), 0),
+                         uvec2(args.seed_low, args.seed_high));
+    uint threshold = uint(args.p * 4294967296.0);
+    float scale = 1.0 / (1.0 - args.p);
+    [[unroll]] for (uint q = 0; q < 4; q++) {
+        uint i = first + q;
+        if (i < args.n) {
+            float y = words[q] >= threshold ? args.x.v[i] * scale : 0.0;
+            args.y.v[i] = args.add != 0 ? args.y.v[i] + y : y;
+        }
+    }
+}

@@ -1,0 +1,24 @@
+/* dtable[ids[t] + offset] += scale * dy[t], t ascending: a column of the table belongs to one invocation, which adds to it token by token.
+ * dtable [V,C], dy [T,C] f32. threads_x = C. Test: test_kernels_parameters */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+
+#define ROWS 4 /* a turn: a software device ends loops after 65535 of them */
+
+ARGS(embedding_backward_args)
+
+void main()
+{
+    uint c = INVOCATION;
+    if (c >= args.C)
+        return;
+    for (uint first = 0; first < args.T; first += ROWS)
+        [[unroll]] for (uint q = 0; q < ROWS; q++) {
+            uint t = first + q;
+            if (t < args.T) {
+                uint at = (args.ids.v[t] + args.offset) * args.C + c;
+                args.dtable.v[at] = fma(args.scale, args.dy.v[t * args.C + c], args.dtable.v[at]);
+            }
+        }
+}

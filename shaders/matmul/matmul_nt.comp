@@ -1,0 +1,72 @@
+/* Y[M,N] = R + scale * X[M,K] W[N,K]^T for few rows M, W read in its storage type: generation, and products too small for a panel.
+ * GROUPED: each group of rows with a W of its own.
+ *
+ * One invocation makes ROWS rows of one column, that is, it walks along one row of W.
+ *
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+#include "shaders/matmul/matmul.glsl"
+
+#ifdef GROUPED
+ARGS(grouped_args)
+#include "shaders/matmul/group_weight.glsl"
+#else
+ARGS(matmul_args)
+#define WEIGHT args.W
+#endif
+#include "shaders/matmul/matmul_rows.glsl"
+#include "shaders/matmul/operand.glsl"
+#include "shaders/matmul/storage/weight.glsl"
+
+void main()
+{
+    uvec2 t = tile_of(WORKGROUP, row_tiles(), (args.N + WIDTH - 1) / WIDTH);
+    uint row, end, column = t.y * WIDTH + gl_LocalInvocationID.x;
+    if (!rows_of(t.x, row, end))
+        return;
+#ifdef GROUPED
+    own = weight_of(own_group);
+#endif
+    uint first = min(column, args.N - 1) * args.K, steps = args.K / 8;
+    bool aligned = args.K % 8 == 0;
+
+    Run8_ref x[ROWS];
+    float acc[ROWS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++) {
+        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx));
+        acc[i] = 0.0;
+    }
+    if (steps > 0) {
+        uint k = 0;
+        do {
+            float w[8];
+            weight8(WEIGHT, first + 8 * k, 8, aligned, w);
+            operands(w);
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                run8 a = x[i].at[k];
+                operands(a.v);
+                [[unroll]] for (uint q = 0; q < 8; q++)
+                    acc[i] = fma(a.v[q], w[q], acc[i]);
+            }
+        } while (++k < steps);
+    }
+    if (args.K % 8 > 0) {
+        uint q = 0;
+        do {
+            float w = operand(weight(WEIGHT, first + 8 * steps + q));
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                acc[i] = fma(operand(x[i].at[steps].v[q]), w, acc[i]);
+        } while (++q < args.K % 8);
+    }
+
+    if (column < args.N)
+        [[unroll]] for (uint i = 0; i < ROWS; i++)
+            if (row + i < end) {
+                uint at = (row + i) * args.ldy + column;
+                float y = args.scale * acc[i];
+                args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+            }
+}

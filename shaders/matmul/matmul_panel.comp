@@ -1,0 +1,79 @@
+/* Y[M,N] = R + scale * X[M,K] P, P a panel of a weight matrix as panel.comp lays it out: [column tile][K/8][tile][8] f32.
+ *
+ * The kernel of every product with many rows, whatever the weight's type and whether it stood transposed: decoding is done once
+ * per panel, here is nothing but multiplications. A column's 8 successive k lie together, so one invocation reads 32 contiguous
+ * bytes and a workgroup one contiguous piece per step. GROUPED: each group of rows with a panel of its own.
+ *
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+#include "shaders/matmul/matmul.glsl"
+
+#ifdef GROUPED
+ARGS(grouped_matmul_panel_args)
+#else
+ARGS(matmul_panel_args)
+#endif
+#include "shaders/matmul/matmul_rows.glsl"
+#include "shaders/matmul/operand.glsl"
+
+layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Panel_ref { run8 at[]; };
+
+void main()
+{
+    const uint tile = COLUMNS * WIDTH;
+    uvec2 t = tile_of(WORKGROUP, row_tiles(), (args.N + tile - 1) / tile);
+    uint row, end, column = t.y * tile + gl_LocalInvocationID.x;
+    uint steps = args.K / 8;
+    if (!rows_of(t.x, row, end))
+        return;
+
+    Run8_ref x[ROWS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx));
+    uint first = t.y * ((args.K + 7) / 8) * tile + gl_LocalInvocationID.x;
+#ifdef GROUPED
+    first += (own_group - args.first) * args.stride;
+#endif
+    Panel_ref p = Panel_ref(address_of(uvec2(args.P), first * 8));
+
+    float acc[ROWS][COLUMNS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+            acc[i][j] = 0.0;
+
+    if (steps > 0) {
+        uint k = 0;
+        do {
+            run8 w[COLUMNS];
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                w[j] = p.at[k * tile + j * WIDTH];
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                run8 a = x[i].at[k];
+                operands(a.v);
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    [[unroll]] for (uint q = 0; q < 8; q++)
+                        acc[i][j] = fma(a.v[q], w[j].v[q], acc[i][j]);
+            }
+        } while (++k < steps);
+    }
+    if (args.K % 8 > 0) {
+        uint q = 0;
+        do {
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    acc[i][j] = fma(operand(x[i].at[steps].v[q]), p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
+        } while (++q < args.K % 8);
+    }
+
+    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+        if (column + j * WIDTH < args.N)
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                if (row + i < end) {
+                    uint at = (row + i) * args.ldy + column + j * WIDTH;
+                    float y = args.scale * acc[i][j];
+                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+                }
+}

@@ -1,0 +1,21 @@
+/* Y[i] = R[i] + scale * sum over s of partial[s,i], s ascending: the end of a product whose K was cut in slices.
+ *
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+
+ARGS(matmul_sum_args)
+
+void main()
+{
+    uint i = INVOCATION;
+    if (i >= args.n)
+        return;
+    float sum = 0.0;
+    for (uint s = 0; s < args.parts; s++)
+        sum += args.partial.v[s * args.n + i];
+    sum *= args.scale;
+    args.Y.v[i] = args.add != 0 ? args.R.v[i] + sum : sum;
+}

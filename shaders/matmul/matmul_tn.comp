@@ -1,0 +1,92 @@
+/* Y[M,N] = R + scale * X[K,M]^T Z[K,N], or one slice of the sum over K: the gradients of LoRA's A and B, where K is the number of
+ * tokens and M is the rank.
+ *
+ * Both operands are read along rows; N runs over invocations, so the host makes it the larger of the two dimensions and has Y
+ * stored transposed when it swapped them. Few output tiles and long K: slices (workgroup id y) give a wide device enough to
+ * do, and matmul_sum adds them in order.
+ *
+ * GROUPED: one product for each group of rows.
+ *
+ * Test: test_matmul, test_kernels_experts
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+#include "shaders/matmul/matmul.glsl"
+
+#ifdef GROUPED
+ARGS(grouped_tn_args)
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer GroupWeight_ref { group_weight at[]; };
+#else
+ARGS(matmul_tn_args)
+#endif
+
+void main()
+{
+    const uint tile = COLUMNS * WIDTH;
+    uvec2 t = tile_of(WORKGROUP, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
+    uint row = t.x * ROWS, column = t.y * tile + gl_LocalInvocationID.x;
+#ifdef GROUPED
+    const uint g = gl_WorkGroupID.y;
+    uint begin = args.group.v[2 * g], end = args.group.v[2 * g + 2];
+    if (begin >= end)
+        return;
+#else
+    uint begin = gl_WorkGroupID.y * args.slice, end = min(begin + args.slice, args.K);
+#endif
+
+    uint m[ROWS];
+    F32_ref z[COLUMNS];
+    float acc[ROWS][COLUMNS];
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        m[i] = min(row + i, args.M - 1);
+    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+        z[j] = F32_ref(address_of(uvec2(args.Z), min(column + j * WIDTH, args.N - 1)));
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+            acc[i][j] = 0.0;
+
+    uint k = begin;
+    if (k + 8 <= end)
+        do {
+            F32_ref x[8];
+            float w[COLUMNS][8];
+            [[unroll]] for (uint q = 0; q < 8; q++) {
+                x[q] = F32_ref(address_of(uvec2(args.X), (k + q) * args.ldx));
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    w[j][q] = z[j].v[(k + q) * args.ldz];
+            }
+            [[unroll]] for (uint i = 0; i < ROWS; i++) {
+                float a[8];
+                [[unroll]] for (uint q = 0; q < 8; q++)
+                    a[q] = x[q].v[m[i]];
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    [[unroll]] for (uint q = 0; q < 8; q++)
+                        acc[i][j] = fma(a[q], w[j][q], acc[i][j]);
+            }
+            k += 8;
+        } while (k + 8 <= end);
+    if (k < end)
+        do {
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+                    acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], z[j].v[k * args.ldz], acc[i][j]);
+        } while (++k < end);
+
+#ifdef GROUPED
+    F32_ref Y = F32_ref(uvec2(GroupWeight_ref(uvec2(args.Y)).at[g].data));
+#endif
+    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
+        if (column + j * WIDTH < args.N)
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                if (row + i < args.M) {
+                    uint at = (row + i) * args.row + (column + j * WIDTH) * args.column;
+                    float y = args.scale * acc[i][j];
+#ifdef GROUPED
+                    Y.v[at] += y;
+#else
+                    at += gl_WorkGroupID.y * args.M * args.N;
+                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+#endif
+                }
+}

@@ -1,0 +1,475 @@
+/* Matrix products on the device against double precision: all storage types, all ways to multiply, odd shapes, strides and sums.
+ *
+ * Tolerance: an f32 sum of K products in any order, with or without fused multiply-add, differs from the exact one by at most
+ * (K + 1) u sum|x w| (1 + O(Ku)), u = 2^-24; scale and R add two roundings of results no larger than that sum and |R|.
+ *
+ * Every buffer lies between canaries and results start as NaN, because nothing behind a device address checks bounds.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host/engine/matmul/matmul.h"
+#include "runtime/memory.h"
+#include "formats/tensors/nf4.h"
+#include "tests/support/reference_matmul.h"
+
+#define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */
+#define CANARY_BYTES 256u
+#define MAX_BUFFERS 16
+
+typedef struct guarded {
+    vkft_buffer buffer;
+    uint64_t address; /* of the data, behind the first canary */
+    size_t bytes;
+} guarded;
+
+typedef struct fixture {
+    vkft_device *dev;
+    guarded buffers[MAX_BUFFERS];
+    uint32_t count;
+    vkft_dtype operands; /* of products with 4-bit weights */
+} fixture;
+
+static void check(bool ok, const vkft_err *err)
+{
+    if (!ok)
+        fail_msg("%s", err->message);
+}
+
+static int open_device(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    vkft_err err = {0};
+    f->dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
+    if (!f->dev) {
+        print_error("%s\n", err.message);
+        return 1;
+    }
+    vkft_matmul_setup(f->dev, f->operands);
+    *state = f;
+    return 0;
+}
+
+static int close_device(void **state)
+{
+    fixture *f = *state;
+    vkft_device_close(f->dev);
+    free(f);
+    return 0;
+}
+
+/* A buffer of canaries with data (or more canary) of this size in the middle. The data begins 4-aligned, not more. */
+static guarded *place(fixture *f, const void *data, size_t bytes)
+{
+    vkft_err err = {0};
+    assert_true(f->count < MAX_BUFFERS);
+    guarded *g = &f->buffers[f->count++];
+    size_t whole = (bytes + 3) / 4 * 4 + 2 * CANARY_BYTES;
+    check(vkft_buffer_new(f->dev, whole, VKFT_MEMORY_DEVICE, "test", &g->buffer, &err), &err);
+    check(vkft_buffer_fill(f->dev, &g->buffer, 0, whole, CANARY, &err), &err);
+    if (data && bytes)
+        check(vkft_buffer_write(f->dev, &g->buffer, CANARY_BYTES, data, bytes, &err), &err);
+    g->address = g->buffer.address + CANARY_BYTES;
+    g->bytes = bytes;
+    return g;
+}
+
+static void take(fixture *f, const guarded *g, void *data)
+{
+    vkft_err err = {0};
+    check(vkft_buffer_read(f->dev, &g->buffer, CANARY_BYTES, data, g->bytes, &err), &err);
+}
+
+static void release_all(fixture *f)
+{
+    vkft_err err = {0};
+    for (uint32_t i = 0; i < f->count; i++) {
+        guarded *g = &f->buffers[i];
+        uint32_t before[CANARY_BYTES / 4], after[CANARY_BYTES / 4];
+        check(vkft_buffer_read(f->dev, &g->buffer, 0, before, sizeof before, &err), &err);
+        check(vkft_buffer_read(f->dev, &g->buffer, CANARY_BYTES + (g->bytes + 3) / 4 * 4, after, sizeof after, &err), &err);
+        for (uint32_t c = 0; c < CANARY_BYTES / 4; c++) {
+            assert_int_equal(before[c], CANARY);
+            assert_int_equal(after[c], CANARY);
+        }
+        vkft_buffer_free(f->dev, &g->buffer);
+    }
+    f->count = 0;
+}
+
+typedef enum sum_with { NOTHING, ANOTHER, ITSELF } sum_with; /* what R is */
+
+typedef struct trial {
+    uint32_t M, out, in; /* W is [out, in] */
+    bool transposed;     /* NT: X [M,in], Y [M,out]; else NN: X [M,out], Y [M,in] */
+    uint32_t pad_x, pad_y; /* row strides beyond the columns */
+    sum_with R;
+    float scale;
+    uint64_t scratch_bytes;
+} trial;
+
+static vkft_weight place_weight(fixture *f, const reference_weight *w)
+{
+    vkft_weight weight = {.dtype = w->dtype, .rows = w->rows, .cols = w->cols, .absmax_offset = w->absmax_offset,
+                          .double_quant = w->double_quant, .data = place(f, w->data, w->data_bytes)->address};
+    if (w->absmax)
+        weight.absmax = place(f, w->absmax, w->absmax_bytes)->address;
+    if (w->nested_absmax)
+        weight.nested_absmax = place(f, w->nested_absmax, w->nested_bytes)->address;
+    return weight;
+}
+
+static void record_product(const vkft_matmul_ctx *ctx, const trial *t, const vkft_weight *w, uint64_t X, uint64_t R, uint64_t Y)
+{
+    uint32_t K = t->transposed ? t->in : t->out, N = t->transposed ? t->out : t->in;
+    (t->transposed ? vkft_matmul_nt : vkft_matmul_nn)(ctx, t->M, X, K + t->pad_x, w, R, Y, N + t->pad_y, t->scale);
+}
+
+/* Compares Y, rows of stride ldy, with R + scale * exact; the padding must be untouched canary. */
+static void compare(const trial *t, uint32_t N, uint32_t K, const float *Y, const float *R, const double *exact, const double *size)
+{
+    const double u = ldexp(1.0, -24);
+    uint32_t ldy = N + t->pad_y;
+    for (uint32_t m = 0; m < t->M; m++)
+        for (uint32_t n = 0; n < ldy; n++) {
+            size_t at = (size_t)m * ldy + n;
+            if (n >= N) {
+                uint32_t bits;
+                memcpy(&bits, &Y[at], sizeof bits);
+                if (t->R != ITSELF)
+                    assert_int_equal(bits, CANARY);
+                continue;
+            }
+            double r = R ? (double)R[at] : 0, expected = r + (double)t->scale * exact[(size_t)m * N + n];
+            double bound = (K + 3.0) * u * (fabs((double)t->scale) * size[(size_t)m * N + n] + fabs(r));
+            if (!(fabs((double)Y[at] - expected) <= bound))
+                fail_msg("M %u out %u in %u %s row %u column %u: got %.9g, expected %.9g +- %.2g", t->M, t->out, t->in,
+                         t->transposed ? "NT" : "NN", m, n, (double)Y[at], expected, bound);
+        }
+}
+
+static void run_trial(fixture *f, const reference_weight *w, const trial *t)
+{
+    vkft_err err = {0};
+    uint32_t K = t->transposed ? t->in : t->out, N = t->transposed ? t->out : t->in;
+    uint32_t ldx = K + t->pad_x, ldy = N + t->pad_y;
+    size_t nx = (size_t)t->M * ldx, ny = (size_t)t->M * ldy;
+    float *x = malloc(nx * sizeof *x), *r = malloc(ny * sizeof *r), *y = malloc(ny * sizeof *y), *again = malloc(ny * sizeof *y);
+    reference_random(7, nx, x);
+    reference_random(8, ny, r);
+    vkft_dtype operands = vkft_dtype_is_4bit(w->dtype) ? f->operands : VKFT_F32;
+    double *wide = reference_operands(operands, x, nx), *values = reference_operands(operands, w->value, (size_t)w->rows * w->cols);
+    double *packed = malloc((size_t)t->M * K * sizeof *packed);
+    for (uint32_t m = 0; m < t->M; m++)
+        for (uint32_t k = 0; k < ldx; k++) {
+            if (k < K)
+                packed[(size_t)m * K + k] = wide[(size_t)m * ldx + k];
+            else
+                x[(size_t)m * ldx + k] = NAN; /* between the rows there may be anything */
+        }
+    double *exact = malloc((size_t)t->M * N * sizeof *exact), *size = malloc((size_t)t->M * N * sizeof *size);
+    (t->transposed ? reference_nt : reference_nn)(t->M, N, K, packed, values, exact, size);
+
+    vkft_weight weight = place_weight(f, w);
+    guarded *X = place(f, x, nx * sizeof *x), *Y = place(f, t->R == ITSELF ? r : NULL, ny * sizeof *y);
+    guarded *R = t->R == ANOTHER ? place(f, r, ny * sizeof *r) : Y, *scratch = place(f, NULL, t->scratch_bytes);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    check(cmds != NULL, &err);
+    vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = cmds, .scratch = scratch->address, .scratch_bytes = t->scratch_bytes};
+    record_product(&ctx, t, &weight, X->address, t->R == NOTHING ? 0 : R->address, Y->address);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, y);
+    compare(t, N, K, y, t->R == NOTHING ? NULL : r, exact, size);
+
+    if (t->R == ITSELF)
+        check(vkft_buffer_write(f->dev, &Y->buffer, CANARY_BYTES, r, ny * sizeof *r, &err), &err);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, again);
+    assert_memory_equal(y, again, ny * sizeof *y);
+
+    vkft_commands_free(cmds);
+    release_all(f);
+    free(x), free(r), free(y), free(again), free(wide), free(packed), free(values), free(exact), free(size);
+}
+
+static void test_product_type(fixture *f, vkft_dtype dtype, bool double_quant)
+{
+    static const trial trials[] = {
+        /* few rows */
+        {.M = 1, .out = 1, .in = 1, .scale = 1},
+        {.M = 1, .out = 31, .in = 333, .scale = 1, .R = ANOTHER},
+        {.M = 3, .out = 17, .in = 8, .scale = 0.5f, .pad_x = 3, .pad_y = 5},
+        {.M = 8, .out = 72, .in = 64, .scale = 1, .R = ITSELF},
+        {.M = 5, .out = 9, .in = 129, .scale = -2, .R = ITSELF, .pad_y = 2},
+        /* many rows */
+        {.M = 9, .out = 1, .in = 1, .scale = 1},
+        {.M = 9, .out = 16, .in = 1, .scale = 1},
+        {.M = 31, .out = 333, .in = 31, .scale = 1, .R = ITSELF, .pad_x = 1},
+        {.M = 33, .out = 65, .in = 129, .scale = 0.25f, .R = ANOTHER, .pad_x = 5, .pad_y = 3},
+        {.M = 64, .out = 48, .in = 333, .scale = 1, .pad_y = 1},
+        {.M = 70, .out = 40, .in = 128, .scale = 2, .R = ITSELF},
+        {.M = 17, .out = 300, .in = 2100, .scale = 1.5f, .R = ANOTHER, .pad_x = 4}, /* several panels along K */
+        {.M = 17, .out = 2061, .in = 43, .scale = 1, .R = ITSELF},
+    };
+    for (uint32_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+        trial t = trials[i];
+        reference_weight w = reference_weight_new(dtype, double_quant, t.out, t.in, i + 1);
+        uint64_t scratch = vkft_matmul_scratch_bytes(dtype, t.out, t.in);
+        for (uint32_t transposed = 0; transposed < 2; transposed++) {
+            t.transposed = transposed;
+            t.scratch_bytes = scratch;
+            run_trial(f, &w, &t);
+            if (t.M <= 8)
+                continue;
+            uint32_t K = transposed ? t.in : t.out;
+            t.scratch_bytes = (uint64_t)((K < 2048 ? K : 2048) + 7) / 8 * 8 * 256 * sizeof(float); /* panels of one tile or few */
+            run_trial(f, &w, &t);
+            t.scratch_bytes = 0; /* no panel at all */
+            run_trial(f, &w, &t);
+        }
+        reference_weight_free(&w);
+    }
+}
+
+static void test_f32(void **state) { test_product_type(*state, VKFT_F32, false); }
+static void test_f16(void **state) { test_product_type(*state, VKFT_F16, false); }
+static void test_bf16(void **state) { test_product_type(*state, VKFT_BF16, false); }
+static void test_nf4(void **state) { test_product_type(*state, VKFT_NF4, false); }
+static void test_fp4(void **state) { test_product_type(*state, VKFT_FP4, false); }
+static void test_fp4_double(void **state) { test_product_type(*state, VKFT_FP4, true); }
+static void test_nf4_double(void **state) { test_product_type(*state, VKFT_NF4, true); }
+
+static void set_operands(fixture *f, vkft_dtype operands)
+{
+    f->operands = operands;
+    vkft_matmul_setup(f->dev, operands);
+}
+
+/* Products with 4-bit weights round what they multiply, the others do not. */
+static void test_bf16_operands(void **state)
+{
+    set_operands(*state, VKFT_BF16);
+    test_product_type(*state, VKFT_NF4, true);
+    test_product_type(*state, VKFT_FP4, false);
+    test_product_type(*state, VKFT_BF16, false);
+    test_product_type(*state, VKFT_F32, false);
+    set_operands(*state, VKFT_F32);
+}
+
+/* x times the NF4 code of 1 is x rounded as the host rounds it: ties, a carry into the exponent, overflow, what is not a number. */
+static void rounds_exactly(fixture *f, const float *x, uint32_t M)
+{
+    vkft_err err = {0};
+    const uint8_t codes = 0xf0;
+    const float one = 1;
+    float y[16];
+    vkft_weight w = {.dtype = VKFT_NF4, .rows = 1, .cols = 1, .data = place(f, &codes, sizeof codes)->address, .absmax = place(f, &one, sizeof one)->address};
+    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w.dtype, 1, 1);
+    guarded *X = place(f, x, M * sizeof *x), *Y = place(f, NULL, M * sizeof *y), *scratch = place(f, NULL, scratch_bytes);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
+    vkft_matmul_nt(&ctx, M, X->address, 1, &w, 0, Y->address, 1, 1.0f);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, y);
+    for (uint32_t m = 0; m < M; m++) {
+        float want = vkft_bf16_to_f32(vkft_f32_to_bf16(x[m]));
+        if (!(y[m] == want || (isnan(y[m]) && isnan(want))))
+            fail_msg("%a rounds to %a, expected %a", (double)x[m], (double)y[m], (double)want);
+    }
+    vkft_commands_free(cmds);
+    release_all(f);
+}
+
+static void test_rounds_exactly(void **state)
+{
+    static const float x[] = {0,           0x1.01p0f,   -0x1.03p0f, 0x1.00fffep0f, 0x1.010002p0f,  0x1.ffp5f, -0x1.fefffep-3f, 0x1.fffffep127f,
+                              -0x1.fep127f, 0x1.ffp127f, INFINITY,  -INFINITY,     NAN,           1.0f / 3,  0x1p-126f,      -1e-30f};
+    set_operands(*state, VKFT_BF16);
+    rounds_exactly(*state, x, 8);
+    rounds_exactly(*state, x + 8, 8);
+    rounds_exactly(*state, x, 16); /* by a panel */
+    set_operands(*state, VKFT_F32);
+}
+
+/* The first M rows of the identity times W are the first M rows of decoded weights, to the last bit. */
+static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
+{
+    vkft_err err = {0};
+    uint32_t rows = w->rows, cols = w->cols;
+    float *identity = calloc((size_t)M * rows, sizeof *identity), *y = malloc((size_t)M * cols * sizeof *y);
+    for (uint32_t m = 0; m < M; m++)
+        identity[(size_t)m * rows + m] = 1;
+    vkft_weight weight = place_weight(f, w);
+    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w->dtype, rows, cols);
+    guarded *X = place(f, identity, (size_t)M * rows * sizeof *identity), *Y = place(f, NULL, (size_t)M * cols * sizeof *y);
+    guarded *scratch = place(f, NULL, scratch_bytes);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
+    vkft_matmul_nn(&ctx, M, X->address, rows, &weight, 0, Y->address, cols, 1.0f);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, y);
+    for (size_t e = 0; e < (size_t)M * cols; e++)
+        assert_true(y[e] == w->value[e]);
+    vkft_commands_free(cmds);
+    release_all(f);
+    free(identity);
+    free(y);
+}
+
+static void test_decodes_exactly(void **state)
+{
+    static const struct { vkft_dtype dtype; bool double_quant; } types[] = {
+        {VKFT_F32, false}, {VKFT_F16, false}, {VKFT_BF16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}, {VKFT_FP4, false}};
+    for (uint32_t i = 0; i < 5; i++)
+        for (uint32_t cols = 333; cols <= 336; cols += 3) {
+            reference_weight w = reference_weight_new(types[i].dtype, types[i].double_quant, 64, cols, 99);
+            decodes_exactly(*state, &w, 8);  /* few rows */
+            decodes_exactly(*state, &w, 64); /* by a panel */
+            reference_weight_free(&w);
+        }
+}
+
+/* Every entry of the 8-bit map as a block's scale. */
+static void test_every_scale(void **state)
+{
+    reference_weight w = reference_weight_new(VKFT_NF4, true, 256, 64, 5);
+    float absmax[256];
+    for (uint32_t i = 0; i < 256; i++)
+        ((uint8_t *)w.absmax)[i] = (uint8_t)i;
+    vkft_nf4_double_dequantize(w.absmax, w.nested_absmax, w.absmax_offset, 256, absmax);
+    vkft_nf4_dequantize(w.data, absmax, 256 * 64, w.value);
+    decodes_exactly(*state, &w, 256);
+    reference_weight_free(&w);
+}
+
+/* dR of L = sum C * (X W^T) by differences of the double forward, which is linear: the step only has to be representable. */
+static double difference(uint32_t M, uint32_t N, uint32_t K, double *X, double *W, const double *C, double *at)
+{
+    const double h = 0.5;
+    double *Y = malloc((size_t)M * N * sizeof *Y), loss[2], kept = *at;
+    for (int side = 0; side < 2; side++) {
+        *at = kept + (side ? h : -h);
+        reference_nt(M, N, K, X, W, Y, NULL);
+        loss[side] = 0;
+        for (size_t i = 0; i < (size_t)M * N; i++)
+            loss[side] += C[i] * Y[i];
+    }
+    *at = kept;
+    free(Y);
+    return (loss[1] - loss[0]) / (2 * h);
+}
+
+/* Backward of the linear layer: dX = C W by NN, dW = C^T X by TN. */
+static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint64_t scratch_bytes, sum_with add)
+{
+    vkft_err err = {0};
+    size_t nx = (size_t)M * K, nw = (size_t)N * K, nc = (size_t)M * N;
+    float *x = malloc(nx * sizeof *x), *w = malloc(nw * sizeof *w), *c = malloc(nc * sizeof *c), *dx = malloc(nx * sizeof *dx),
+          *dw = malloc(nw * sizeof *dw), *before = malloc(nw * sizeof *before);
+    reference_random(1, nx, x);
+    reference_random(2, nw, w);
+    reference_random(3, nc, c);
+    reference_random(4, nw, before);
+    guarded *X = place(f, x, nx * sizeof *x), *W = place(f, w, nw * sizeof *w), *C = place(f, c, nc * sizeof *c);
+    guarded *dX = place(f, NULL, nx * sizeof *x), *dW = place(f, add == ITSELF ? before : NULL, nw * sizeof *w);
+    guarded *scratch = place(f, NULL, scratch_bytes);
+    vkft_weight weight = {.dtype = VKFT_F32, .rows = N, .cols = K, .data = W->address};
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
+    vkft_matmul_nn(&ctx, M, C->address, N, &weight, 0, dX->address, K, 1.0f);
+    vkft_matmul_tn(&ctx, N, K, M, C->address, N, X->address, add == ITSELF ? dW->address : 0, dW->address, 0.5f);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, dX, dx);
+    take(f, dW, dw);
+
+    double *Xd = reference_operands(VKFT_F32, x, nx), *Wd = reference_operands(VKFT_F32, w, nw), *Cd = reference_operands(VKFT_F32, c, nc);
+    const double u = ldexp(1.0, -24);
+    for (uint32_t i = 0; i < 40; i++) {
+        size_t ix = (size_t)i * 7919 % nx, iw = (size_t)i * 7919 % nw;
+        /* |x|, |w|, |c| <= 1, so a sum of N or M terms has magnitude at most N or M */
+        assert_true(fabs((double)dx[ix] - difference(M, N, K, Xd, Wd, Cd, &Xd[ix])) <= (N + 3.0) * u * N);
+        double expected = 0.5 * difference(M, N, K, Xd, Wd, Cd, &Wd[iw]) + (add == ITSELF ? (double)before[iw] : 0);
+        assert_true(fabs((double)dw[iw] - expected) <= (M + 3.0) * u * (M + 1.0));
+    }
+    /* the same bits again */
+    float *again = malloc(nw * sizeof *again);
+    if (add == ITSELF)
+        check(vkft_buffer_write(f->dev, &dW->buffer, CANARY_BYTES, before, nw * sizeof *before, &err), &err);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, dW, again);
+    assert_memory_equal(again, dw, nw * sizeof *dw);
+
+    vkft_commands_free(cmds);
+    release_all(f);
+    free(x), free(w), free(c), free(dx), free(dw), free(before), free(Xd), free(Wd), free(Cd), free(again);
+}
+
+static void test_linear_backward(void **state)
+{
+    static const uint32_t shapes[][3] = {/* M, N, K */ {1, 1, 1}, {31, 16, 33}, {333, 4, 31}, {1030, 8, 17}, {259, 33, 8}, {40, 20, 64}};
+    for (uint32_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const uint32_t *s = shapes[i];
+        linear_backward(*state, s[0], s[1], s[2], 0, NOTHING);
+        linear_backward(*state, s[0], s[1], s[2], 1 << 20, NOTHING);
+        linear_backward(*state, s[0], s[1], s[2], 1 << 20, ITSELF);
+    }
+}
+
+/* X of the transposed product may be wider than M: a row stride. */
+static void test_transposed_stride(void **state)
+{
+    fixture *f = *state;
+    vkft_err err = {0};
+    enum { M = 5, N = 40, K = 77, LDX = 9 };
+    float x[K * LDX], z[K * N], y[M * N];
+    double xd[K * M], zd[K * N], exact[M * N], size[M * N];
+    reference_random(11, K * LDX, x);
+    reference_random(12, K * N, z);
+    for (uint32_t k = 0; k < K; k++)
+        for (uint32_t m = 0; m < M; m++)
+            xd[k * M + m] = (double)x[k * LDX + m];
+    for (uint32_t i = 0; i < K * N; i++)
+        zd[i] = (double)z[i];
+    reference_tn(M, N, K, xd, zd, exact, size);
+    guarded *X = place(f, x, sizeof x), *Z = place(f, z, sizeof z), *Y = place(f, NULL, sizeof y);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = cmds};
+    vkft_matmul_tn(&ctx, M, N, K, X->address, LDX, Z->address, 0, Y->address, 1.0f);
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, y);
+    for (uint32_t i = 0; i < M * N; i++)
+        assert_true(fabs((double)y[i] - exact[i]) <= (K + 3.0) * ldexp(1.0, -24) * size[i]);
+    vkft_commands_free(cmds);
+    release_all(f);
+}
+
+/* Planning records nothing and needs no device; scratch is bounded and fits one column tile at least. */
+static void test_planning(void **state)
+{
+    (void)state;
+    vkft_matmul_ctx ctx = {0};
+    vkft_weight w = {.dtype = VKFT_NF4, .rows = 100, .cols = 64};
+    vkft_matmul_nt(&ctx, 7, 0, 64, &w, 0, 0, 100, 1.0f);
+    vkft_matmul_nn(&ctx, 700, 0, 100, &w, 0, 0, 64, 1.0f);
+    vkft_matmul_tn(&ctx, 16, 64, 700, 0, 16, 0, 0, 0, 1.0f);
+    assert_true(vkft_matmul_scratch_bytes(VKFT_NF4, 128256, 8192) <= 64u << 20);
+    assert_true(vkft_matmul_scratch_bytes(VKFT_NF4, 1, 1) > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_planning), cmocka_unit_test(test_f32), cmocka_unit_test(test_f16), cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_nf4), cmocka_unit_test(test_nf4_double), cmocka_unit_test(test_fp4), cmocka_unit_test(test_fp4_double), cmocka_unit_test(test_decodes_exactly),
+        cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_rounds_exactly),
+        cmocka_unit_test(test_every_scale), cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
+    };
+    return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
+}

@@ -1,0 +1,221 @@
+/* The linear layer with bias, residual, scale, LoRA and dropout, and the output layer's loss, forward and backward.
+ *
+ * Tolerance: weights are 1/sqrt(K), so a product of K terms has order 1 and its error is a random walk of K roundings of that order
+ * (6e-8 sqrt(K) ~ 1e-6 for K = 333) plus a few; gradients sum up to 31 rows of them. 1e-5 is ten times that.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/support/op_test.h"
+#include "tests/support/reference_ops.h"
+
+#define TOLERANCE 1e-5
+
+typedef struct linear_context {
+    uint32_t T, in, out, r;
+    bool bias, residual, same; /* same: the residual is x itself */
+    float scale, lora_scale, dropout;
+    vkft_linear linear;
+} linear_context;
+
+enum { X, W, BIAS, RESIDUAL, A, B };
+
+static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
+{
+    (void)loss;
+    linear_context *k = context;
+    k->linear = (vkft_linear){.w = vkft_operand_weight(&in[W])};
+    if (k->bias)
+        k->linear.bias = in[BIAS].address;
+    if (k->r)
+        k->linear.lora = (vkft_lora){.r = k->r, .scale = k->lora_scale, .dropout = k->dropout, .layer = 3, .A = in[A].address,
+                                     .B = in[B].address, .dA = in[A].grad, .dB = in[B].grad};
+    vkft_tensor *residual = k->same ? in[X].tensor : k->residual ? in[RESIDUAL].tensor : NULL;
+    return vkft_op_linear(g, in[X].tensor, &k->linear, (vkft_linear_call){.residual = residual, .scale = k->scale});
+}
+
+/* z[t] = A dropout(x[t]) */
+static void lora_rank(const linear_context *k, double *const *in, uint32_t t, double *z)
+{
+    double p = (double)k->dropout;
+    for (uint32_t j = 0; j < k->r; j++) {
+        z[j] = 0;
+        for (uint32_t c = 0; c < k->in; c++) {
+            uint32_t i = t * k->in + c;
+            bool keep = p <= 0 || reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >= (uint32_t)(p * 0x1p32);
+            z[j] += keep ? in[X][i] / (1 - p) * in[A][j * k->in + c] : 0;
+        }
+    }
+}
+
+static void linear_reference(double *const *in, double *y, const void *context)
+{
+    const linear_context *k = context;
+    double scale = k->scale > 0 ? (double)k->scale : 1, z[16];
+    for (uint32_t t = 0; t < k->T; t++) {
+        lora_rank(k, in, t, z);
+        for (uint32_t o = 0; o < k->out; o++) {
+            double sum = k->bias ? in[BIAS][o] : 0;
+            for (uint32_t c = 0; c < k->in; c++)
+                sum += in[X][t * k->in + c] * in[W][o * k->in + c];
+            for (uint32_t j = 0; j < k->r; j++)
+                sum += (double)k->lora_scale * z[j] * in[B][o * k->r + j];
+            uint32_t at = t * k->out + o;
+            y[at] = scale * sum + (k->same ? in[X][at] : k->residual ? in[RESIDUAL][at] : 0);
+        }
+    }
+}
+
+static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_context k)
+{
+    uint32_t r = k.r ? k.r : 1;
+    float spread = (float)(1 / sqrt((double)k.in));
+    vkft_op_case c = {
+        .name = name, .rows = k.T, .cols = k.out, .tolerance = TOLERANCE, .forward = linear_forward, .reference = linear_reference,
+        .context = &k, .dropout = true,
+        .operands = {
+            [X] = {"x", VKFT_OPERAND_TENSOR, k.T, k.in, .spread = 1},
+            [W] = {"w", VKFT_OPERAND_FROZEN, k.out, k.in, .spread = spread},
+            [BIAS] = {"bias", VKFT_OPERAND_FROZEN, 1, k.out, .spread = 1},
+            [RESIDUAL] = {"residual", k.residual ? VKFT_OPERAND_TENSOR : VKFT_OPERAND_CONSTANT, k.T, k.out, .spread = 1},
+            [A] = {"A", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, r, k.in, .spread = spread},
+            [B] = {"B", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
+        },
+    };
+    vkft_check_op(f, &c);
+}
+
+static void test_linear(void **state)
+{
+    check_linear(*state, "1x1", (linear_context){.T = 1, .in = 1, .out = 1});
+    check_linear(*state, "plain", (linear_context){.T = 31, .in = 37, .out = 13});
+    check_linear(*state, "bias", (linear_context){.T = 3, .in = 333, .out = 5, .bias = true});
+    check_linear(*state, "bias, scale", (linear_context){.T = 31, .in = 7, .out = 31, .bias = true, .scale = 0.22f});
+    check_linear(*state, "residual", (linear_context){.T = 31, .in = 7, .out = 9, .residual = true});
+    check_linear(*state, "bias, residual, scale", (linear_context){.T = 7, .in = 31, .out = 33, .bias = true, .residual = true, .scale = 0.22f});
+    check_linear(*state, "x is the residual", (linear_context){.T = 5, .in = 11, .out = 11, .same = true, .scale = 1.5f});
+}
+
+static void test_lora(void **state)
+{
+    check_linear(*state, "lora", (linear_context){.T = 31, .in = 37, .out = 13, .r = 3, .lora_scale = 2});
+    check_linear(*state, "lora, all", (linear_context){.T = 13, .in = 37, .out = 31, .r = 4, .lora_scale = 0.5f, .bias = true,
+                                                       .residual = true, .scale = 0.22f});
+    check_linear(*state, "lora, dropout", (linear_context){.T = 31, .in = 13, .out = 7, .r = 5, .lora_scale = 2, .dropout = 0.25f});
+    check_linear(*state, "lora, dropout, all", (linear_context){.T = 13, .in = 31, .out = 31, .r = 2, .lora_scale = 2, .dropout = 0.5f,
+                                                                .bias = true, .same = true, .scale = 0.3f});
+}
+
+static uint64_t target_address;
+
+typedef struct head_context {
+    uint32_t rows, C, V;
+    vkft_head head;
+    const uint32_t *target;
+} head_context;
+
+static vkft_tensor *loss_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
+{
+    head_context *k = context;
+    k->head.w = vkft_operand_weight(&in[W]);
+    vkft_op_linear_cross_entropy(g, in[X].tensor, &k->head, target_address, loss, true);
+    return NULL;
+}
+
+/* The logits of row t. */
+static void head_row(const head_context *k, double *const *in, uint32_t t, double *z)
+{
+    for (uint32_t v = 0; v < k->V; v++) {
+        double sum = 0;
+        for (uint32_t c = 0; c < k->C; c++)
+            sum += in[X][t * k->C + c] * in[W][v * k->C + c];
+        z[v] = reference_softcap((double)k->head.scale * sum, (double)k->head.softcap);
+    }
+}
+
+static void loss_reference(double *const *in, double *y, const void *context)
+{
+    const head_context *k = context;
+    double *z = malloc(k->V * sizeof *z);
+    for (uint32_t t = 0; t < k->rows; t++) {
+        head_row(k, in, t, z);
+        y[t] = reference_cross_entropy(z, k->V, k->target[t]);
+    }
+    free(z);
+}
+
+static void check_loss(const vkft_kernel_fixture *f, const char *name, head_context k)
+{
+    uint32_t *target = malloc(k.rows * sizeof *target);
+    for (uint32_t t = 0; t < k.rows; t++)
+        target[t] = (7919u * t + 5) % k.V;
+    k.target = target;
+    vkft_guarded bt = vkft_guarded_words(f, target, k.rows);
+    target_address = bt.address;
+    vkft_op_case c = {
+        .name = name, .rows = k.rows, .cols = 1, .tolerance = TOLERANCE, .forward = loss_forward, .reference = loss_reference, .context = &k,
+        .operands = {[X] = {"x", VKFT_OPERAND_TENSOR, k.rows, k.C, .spread = 1},
+                     [W] = {"w", VKFT_OPERAND_FROZEN, k.V, k.C, .spread = (float)(2 / sqrt((double)k.C))}},
+    };
+    vkft_check_op(f, &c);
+    vkft_guarded_free(f, &bt);
+    free(target);
+}
+
+static void test_loss(void **state)
+{
+    check_loss(*state, "one row", (head_context){.rows = 1, .C = 1, .V = 3, .head = {.scale = 1}});
+    check_loss(*state, "loss", (head_context){.rows = 31, .C = 7, .V = 333, .head = {.scale = 1}});
+    check_loss(*state, "loss, scale", (head_context){.rows = 7, .C = 31, .V = 37, .head = {.scale = 0.125f}});
+    check_loss(*state, "loss, softcap", (head_context){.rows = 31, .C = 7, .V = 37, .head = {.scale = 3, .softcap = 2}});
+}
+
+/* A vocabulary so large that rows go in chunks of 16. */
+static void test_loss_chunks(void **state)
+{
+    check_loss(*state, "chunks", (head_context){.rows = 18, .C = 1, .V = VKFT_LOGITS_BYTES / 4 / 16 - 5, .head = {.scale = 1}});
+}
+
+static void test_logits(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    enum { ROWS = 3, C = 31, V = 333 };
+    float *x = vkft_random_array(1, ROWS * C), *w = vkft_random_array(2, V * C), got[ROWS * V];
+    double *in[2] = {reference_widen(x, ROWS * C), reference_widen(w, V * C)}, want[ROWS * V];
+    vkft_guarded bx = vkft_guarded_floats(f, x, ROWS * C), bw = vkft_guarded_floats(f, w, V * C);
+    for (int cap = 0; cap < 2; cap++) {
+        head_context k = {.rows = ROWS, .C = C, .V = V, .head = {.scale = 0.5f, .softcap = cap ? 3.0f : 0.0f}};
+        k.head.w = (vkft_weight){.dtype = VKFT_F32, .rows = V, .cols = C, .data = bw.address};
+        vkft_guarded bz = vkft_guarded_floats(f, NULL, ROWS * V);
+        vkft_graph g;
+        vkft_err err;
+        assert_true(vkft_graph_init(&g));
+        g.mm.dev = f->dev;
+        vkft_commands_reset(f->cmds);
+        vkft_graph_begin(&g, f->cmds, 0);
+        vkft_op_logits(&g, vkft_tensor_at(&g, bx.address, ROWS, C), &k.head, bz.address);
+        assert_true(vkft_commands_run(f->cmds, &err));
+        vkft_guarded_read(f, &bz, got);
+        for (uint32_t t = 0; t < ROWS; t++)
+            head_row(&k, in, t, want + t * V);
+        vkft_assert_close("logits", got, want, ROWS * V, TOLERANCE);
+        vkft_guarded_free(f, &bz);
+        vkft_graph_free(&g);
+    }
+    vkft_guarded_free(f, &bx);
+    vkft_guarded_free(f, &bw);
+    free(x), free(w), free(in[0]), free(in[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_lora), cmocka_unit_test(test_loss),
+                                       cmocka_unit_test(test_loss_chunks), cmocka_unit_test(test_logits)};
+    return cmocka_run_group_tests_name("ops: linear", tests, vkft_op_setup, vkft_kernel_teardown);
+}

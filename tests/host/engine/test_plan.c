@@ -1,0 +1,75 @@
+/* The memory planner: no two living buffers share a byte, dead memory is reused, totals are near the lower bound. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "host/engine/plan.h"
+#include "runtime/base/random.h"
+
+static void test_reuses_dead_memory(void **state)
+{
+    (void)state;
+    vkft_plan *plan = vkft_plan_new();
+    uint32_t a = vkft_plan_alloc(plan, 1000), b = vkft_plan_alloc(plan, 1000);
+    vkft_plan_use(plan, a);
+    vkft_plan_use(plan, b);
+    uint32_t c = vkft_plan_alloc(plan, 900); /* a and b are dead */
+    vkft_plan_use(plan, c);
+    assert_true(vkft_plan_solve(plan));
+    assert_true(vkft_plan_check(plan));
+    assert_int_equal(vkft_plan_total(plan), 2048); /* two buffers of 1000 padded to 1024 */
+    assert_int_equal(vkft_plan_offset(plan, c), 0);
+    vkft_plan_free(plan);
+}
+
+static void test_keeps_living_apart(void **state)
+{
+    (void)state;
+    vkft_plan *plan = vkft_plan_new();
+    uint32_t buffers[64];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < 64; i++) {
+        buffers[i] = vkft_plan_alloc(plan, 256 * (1 + i % 7));
+        sum += 256 * (1 + i % 7);
+    }
+    for (uint32_t i = 0; i < 64; i++)
+        vkft_plan_use(plan, buffers[i]);
+    assert_true(vkft_plan_solve(plan));
+    assert_true(vkft_plan_check(plan));
+    assert_int_equal(vkft_plan_total(plan), sum);
+    vkft_plan_free(plan);
+}
+
+static void test_random_graphs(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        vkft_plan *plan = vkft_plan_new();
+        for (uint64_t i = 0; i < 200; i++) {
+            uint32_t made = vkft_plan_count(plan);
+            if (made == 0 || vkft_random_uniform(seed, 1, i) < 0.4)
+                vkft_plan_alloc(plan, 1 + vkft_random_bits(seed, 2, i) % 100000);
+            else
+                vkft_plan_use(plan, (uint32_t)(vkft_random_bits(seed, 3, i) % made));
+        }
+        assert_true(vkft_plan_solve(plan));
+        assert_true(vkft_plan_check(plan));
+        for (uint32_t i = 0; i < vkft_plan_count(plan); i++) {
+            assert_int_equal(vkft_plan_offset(plan, i) % 256, 0);
+            assert_true(vkft_plan_offset(plan, i) + vkft_plan_size(plan, i) <= vkft_plan_total(plan));
+        }
+        vkft_plan_free(plan);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reuses_dead_memory),
+        cmocka_unit_test(test_keeps_living_apart),
+        cmocka_unit_test(test_random_graphs),
+    };
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}

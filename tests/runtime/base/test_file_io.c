@@ -1,0 +1,204 @@
+/* Atomic files, directories, and JSON with positions in its errors. */
+#include "tests/support/expect.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "runtime/base/directory.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "tests/support/program.h"
+
+static bool count_entry(void *context, const char *name)
+{
+    (void)name;
+    ++*(int *)context;
+    return true;
+}
+
+static int entries(const char *dir)
+{
+    int count = 0;
+    vkft_err err = {0};
+    expect_ok(vkft_directory_list(dir, count_entry, &count, &err));
+    return count;
+}
+
+static void replaces_whole_files(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), *path = vkft_path_join(dir, "file");
+    vkft_err err = {0};
+    size_t size;
+    expect_ok(vkft_file_write(path, "first", 5, &err));
+    vkft_writer *writer = vkft_writer_open(path, &err);
+    expect_ok(vkft_writer_append(writer, "sec", 3, &err));
+    expect_ok(vkft_writer_write_at(writer, 6, "!", 1, &err));
+    expect_ok(vkft_writer_append(writer, "ond", 3, &err));
+    char *text = vkft_test_read(path, &size); /* not yet */
+    assert_string_equal(text, "first");
+    free(text);
+    expect_ok(vkft_writer_commit(writer, &err));
+    text = vkft_test_read(path, &size);
+    assert_string_equal(text, "second!");
+    free(text);
+    writer = vkft_writer_open(path, &err);
+    expect_ok(vkft_writer_append(writer, "third", 5, &err));
+    vkft_writer_abandon(writer);
+    text = vkft_test_read(path, &size);
+    assert_string_equal(text, "second!");
+    assert_int_equal(entries(dir), 1);
+    free(text);
+    free(path);
+    vkft_test_remove_directory(dir);
+}
+
+/* A full disk, played by the limit on the size of a file: the old content stays, nothing else does. */
+static void full_disk(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), *path = vkft_path_join(dir, "file"), *large = calloc(1, 100000);
+    struct rlimit before, limit;
+    vkft_err err = {0};
+    expect_ok(vkft_file_write(path, "old", 3, &err));
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 50000;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    bool written = vkft_file_write(path, large, 100000, &err);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_false(written);
+    assert_non_null(strstr(err.message, "cannot write"));
+    assert_int_equal(err.kind, VKFT_ERR_IO);
+    char *text = vkft_test_read(path, NULL);
+    assert_string_equal(text, "old");
+    assert_int_equal(entries(dir), 1);
+    free(text);
+    free(large);
+    free(path);
+    vkft_test_remove_directory(dir);
+}
+
+static void places_that_cannot_be_written(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    expect_failure(vkft_file_write("/proc/vkft", "x", 1, &err), "cannot create");
+    expect_failure(vkft_file_write("/does/not/exist", "x", 1, &err), "check the path");
+    expect_failure(vkft_file_write("/dev/null/x", "x", 1, &err), "cannot create");
+    expect_failure(vkft_file_write("/dev/null", "x", 1, &err), "not a regular file");
+    expect_failure(vkft_directory_create("/proc/vkft/a", &err), "cannot create directory");
+}
+
+static void reading(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), *path = vkft_path_join(dir, "file"), *text;
+    size_t size;
+    vkft_err err = {0};
+    vkft_mapping mapping;
+    expect_ok(vkft_file_write(path, "", 0, &err));
+    expect_ok(vkft_mapping_open(path, &mapping, &err)); /* an empty file maps to nothing */
+    assert_true(mapping.size == 0 && !mapping.data);
+    vkft_mapping_close(&mapping);
+    expect_ok(vkft_file_read(path, 10, &text, &size, &err));
+    assert_true(size == 0 && text[0] == 0);
+    free(text);
+    expect_ok(vkft_file_write(path, "12345", 5, &err));
+    expect_failure(vkft_file_read(path, 4, &text, &size, &err), "has 5 bytes; at most 4");
+    expect_ok(vkft_mapping_open(path, &mapping, &err));
+    vkft_mapping_drop(&mapping, 0, 5);
+    vkft_mapping_drop(&mapping, 3, UINT64_MAX); /* outside: no effect */
+    assert_memory_equal(mapping.data, "12345", 5);
+    vkft_mapping_close(&mapping);
+    expect_failure(vkft_file_read(dir, 10, &text, &size, &err), "s a directory");
+    free(path);
+    path = vkft_path_join(dir, "a/b/c");
+    expect_ok(vkft_directory_create(path, &err));
+    expect_ok(vkft_directory_create(path, &err));
+    assert_true(vkft_directory_exists(path));
+    assert_string_equal(vkft_path_base("x/y.z"), "y.z");
+    free(path);
+    vkft_test_remove_directory(dir);
+}
+
+static void json_positions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"", "f: line 1, column 1: the text ends"},
+        {"{\"a\":1,", "f: line 1, column 8: the text ends"},
+        {"{\n\"a\": 1,\n  \"b\": tru\n}", "f: line 3, column 8: not valid JSON at 'tru'"},
+        {"{\"a\":1} x", "f: line 1, column 9"},
+        {"[1,\n2,\n]", "f: line 3, column 1"},
+        {"{\"\xea\xb0\x80\xeb\x82\x98\" 1}", "f: line 1, column 7"}, /* columns count characters */
+        {"{'a':1}", "f: line 1, column 2: not valid JSON at ''a':1}'"},
+        {"{\"a\":1,}", "f: line 1, column 8: not valid JSON at '}'"},
+        {"{\"a\":1,\n  b:2}", "f: line 2, column 3: not valid JSON at 'b:2}'"},
+        {"[1,x]", "f: line 1, column 4: not valid JSON at 'x]'"},
+        {"[1,[x]]", "f: line 1, column 5"},
+        {"{\"a\":x}", "f: line 1, column 6"},
+        {"nul", "f: line 1, column 1"},
+    };
+    vkft_err err = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_failure(vkft_json_parse(cases[i].text, strlen(cases[i].text), "f", &err), cases[i].message);
+    expect_failure(vkft_json_parse("{}\0{}", 5, "f", &err), "line 1, column 3");
+    expect_failure(vkft_json_parse_line("{\"a\" 1}", 7, "f", 17, &err), "f: line 17, column 6");
+    char *deep = malloc(5000);
+    memset(deep, '[', 5000);
+    expect_failure(vkft_json_parse(deep, 5000, "f", &err), "line 1");
+    free(deep);
+    cJSON *root = vkft_json_parse(" {\"a\": [1, 2]}\r\n\t ", 18, "f", &err);
+    expect_ok(root);
+    cJSON_Delete(root);
+}
+
+static void json_members(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"n\":7,\"neg\":-3,\"big\":4294967296,\"half\":0.5,\"t\":true,\"s\":\"text\",\"null\":null,\"l\":[],\"o\":{}}";
+    vkft_err err = {0};
+    cJSON *root = vkft_json_parse(text, strlen(text), "f", &err);
+    uint32_t u = 1;
+    int32_t i = 1;
+    uint64_t big = 1;
+    double d = 1;
+    bool b = false;
+    const char *s = NULL;
+    const cJSON *item = NULL;
+    expect_ok(vkft_json_get_u32(root, "n", true, &u, "f", &err));
+    expect_ok(vkft_json_get_i32(root, "neg", true, &i, "f", &err));
+    expect_ok(vkft_json_get_u64(root, "big", true, &big, "f", &err));
+    expect_ok(vkft_json_get_double(root, "half", true, &d, "f", &err));
+    expect_ok(vkft_json_get_bool(root, "t", true, &b, "f", &err));
+    expect_ok(vkft_json_get_string(root, "s", true, &s, "f", &err));
+    expect_ok(vkft_json_get_array(root, "l", true, &item, "f", &err));
+    expect_ok(vkft_json_get_object(root, "o", true, &item, "f", &err));
+    assert_true(u == 7 && i == -3 && big == 4294967296 && d == 0.5 && b && strcmp(s, "text") == 0);
+    expect_ok(vkft_json_get_u32(root, "absent", false, &u, "f", &err));
+    expect_ok(vkft_json_get_u32(root, "null", false, &u, "f", &err));
+    assert_true(u == 7);
+    expect_failure(vkft_json_get_u32(root, "null", true, &u, "f", &err), "f: key 'null' is missing");
+    expect_failure(vkft_json_get_u32(root, "big", true, &u, "f", &err), "key 'big': found the number 4294967296");
+    expect_failure(vkft_json_get_u32(root, "neg", false, &u, "f", &err), "key 'neg'");
+    expect_failure(vkft_json_get_u64(root, "half", false, &big, "f", &err), "found the number 0.5, expected a whole number");
+    expect_failure(vkft_json_get_string(root, "n", false, &s, "f", &err), "expected a string");
+    expect_failure(vkft_json_get_bool(root, "s", false, &b, "f", &err), "found the string 'text', expected true or false");
+    expect_failure(vkft_json_get_array(root, "o", false, &item, "f", &err), "found an object, expected a list");
+    cJSON_Delete(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replaces_whole_files), cmocka_unit_test(full_disk),      cmocka_unit_test(places_that_cannot_be_written),
+        cmocka_unit_test(reading),              cmocka_unit_test(json_positions), cmocka_unit_test(json_members),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

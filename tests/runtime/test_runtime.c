@@ -1,0 +1,300 @@
+/* The runtime below the kernels: cutting, submissions, transfers, memory accounts, device choice, the pipeline cache. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "shaders/core/args.h"
+#include "runtime/pacing.h"
+#include "runtime/base/directory.h"
+#include "tests/support/expect.h"
+#include "runtime/base/file.h"
+#include "tests/support/kernel_test.h"
+#include "tests/support/program.h"
+#include "runtime/base/random.h"
+
+/* Every workgroup of every launch lies in exactly one piece, in order, no piece crosses the end of a row, and submissions keep to the target. */
+static void check_cut(const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row)
+{
+    vkft_cut cut = {0};
+    assert_true(vkft_cut_make(&cut, launches, count, target_ms, row));
+    double submission_ms = 0;
+    uint32_t submissions = 0, next = 0, pieces_of_submission = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const vkft_cut_launch *l = &launches[i];
+        uint64_t covered = 0, all = (uint64_t)l->groups[0] * l->groups[1], end = 0;
+        for (bool first = true; next < cut.count && cut.pieces[next].launch == i; next++, first = false) {
+            const vkft_piece *p = &cut.pieces[next];
+            uint64_t groups = (uint64_t)p->count[0] * p->count[1], begin = (uint64_t)p->base[1] * l->groups[0] + p->base[0];
+            assert_true(first || begin > end - 1); /* behind the piece before it */
+            end = begin + 1;
+            assert_int_equal(p->first, first);
+            for (int axis = 0; axis < 2; axis++)
+                assert_true(p->count[axis] > 0 && p->base[axis] + p->count[axis] <= l->groups[axis]);
+            assert_int_equal(p->base[0] / row, (p->base[0] + p->count[0] - 1) / row);
+            if (p->new_submission) {
+                submissions++;
+                submission_ms = 0;
+                pieces_of_submission = 0;
+            }
+            submission_ms += l->time_ms * (double)groups / (double)all;
+            pieces_of_submission++;
+            assert_true(submission_ms <= target_ms * (1 + 1e-9) || pieces_of_submission == 1);
+            covered += groups;
+        }
+        assert_int_equal(covered, all);
+    }
+    assert_int_equal(next, cut.count);
+    assert_int_equal(submissions, cut.submissions);
+    vkft_cut_free(&cut);
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    static const vkft_cut_launch fixed[] = {
+        {{1, 1}, 0.01}, {{100, 3}, 40}, {{100000, 1}, 5}, {{3, 5000}, 990}, {{1, 1}, 1e6}, {{2, 300}, 251}, {{70000, 70001}, 2},
+    };
+    check_cut(fixed, 7, 250, WORKGROUP_ROW);
+    check_cut(fixed, 6, 0.001, WORKGROUP_ROW);
+    check_cut(fixed, 3, 250, 7);
+    check_cut(fixed, 0, 250, WORKGROUP_ROW);
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        vkft_cut_launch random[40];
+        uint32_t count = (uint32_t)(40 * vkft_random_uniform(seed, 0, 0));
+        for (uint32_t i = 0; i < count; i++) {
+            random[i] = (vkft_cut_launch){{1 + (uint32_t)(2000 * vkft_random_uniform(seed, 1, i)), 1 + (uint32_t)(6 * vkft_random_uniform(seed, 2, i))},
+                                          300 * vkft_random_uniform(seed, 3, i)};
+        }
+        check_cut(random, count, 50, 700);
+    }
+}
+
+/* More workgroups than a device need count along x: an element each, at the borders of the rows and behind the last. */
+static void test_wide_launch(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    uint32_t width = vkft_kernel_width(f->dev, VKFT_KERNEL_fill), n = (2 * WORKGROUP_ROW + 5) * width + 1;
+    float *got = malloc((n + 3) * sizeof *got);
+    vkft_guarded b = vkft_guarded_floats(f, NULL, n);
+    struct fill_args fill = {.y = b.address, .n = n, .value = 3};
+    struct add_args add = {.a = b.address, .b = b.address, .y = b.address, .n = n};
+    vkft_commands_reset(f->cmds);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, n, 1, n);
+    vkft_launch(f->cmds, VKFT_KERNEL_add, &add, sizeof add, n, 1, n);
+    expect_ok(vkft_commands_run(f->cmds, &err));
+    vkft_guarded_read(f, &b, got);
+    for (uint32_t i = 0; i < n; i++)
+        if (got[i] != 6)
+            fail_msg("element %u of %u is %g, expected 6", i, n, (double)got[i]);
+    vkft_commands_reset(f->cmds);
+    vkft_guarded_free(f, &b);
+    free(got);
+}
+
+/* A launch that is expected to take minutes is cut into many submissions, and gives what a single one gives. */
+static void test_long_launch(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    enum { n = 100003 };
+    float *x = malloc(n * sizeof *x), *got = malloc(n * sizeof *got);
+    vkft_random_floats(1, x, n);
+    vkft_guarded bx = vkft_guarded_floats(f, x, n), by = vkft_guarded_floats(f, NULL, n);
+    struct add_args twice = {.a = bx.address, .b = bx.address, .y = by.address, .n = n};
+    struct add_args again = {.a = by.address, .b = by.address, .y = by.address, .n = n};
+    for (int run = 0; run < 3; run++) { /* the rates that were measured cut the second run again */
+        vkft_commands_reset(f->cmds);
+        vkft_launch(f->cmds, VKFT_KERNEL_add, &twice, sizeof twice, n, 1, 1e11);
+        vkft_launch(f->cmds, VKFT_KERNEL_add, &again, sizeof again, n, 1, 1e11);
+        expect_ok(vkft_commands_run(f->cmds, &err));
+        if (run == 0)
+            assert_true(vkft_commands_stats(f->cmds).submissions > 1);
+        vkft_guarded_read(f, &by, got);
+        for (uint32_t i = 0; i < n; i++)
+            assert_true(got[i] == 4 * x[i]);
+    }
+    vkft_guarded_free(f, &bx);
+    vkft_guarded_free(f, &by);
+    free(x), free(got);
+}
+
+/* The error of a recording stays until the reset, and nothing of the recording runs. */
+static void test_recording_error(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    float zero[4] = {0}, got[4];
+    vkft_guarded b = vkft_guarded_floats(f, zero, 4);
+    struct fill_args fill = {.y = b.address, .n = 4, .value = 1};
+    vkft_commands_reset(f->cmds);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, UINT64_MAX / 2, 1, 1);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 4, 1, 1);
+    expect_failure(vkft_commands_run(f->cmds, &err), "workgroups");
+    expect_failure(vkft_commands_run(f->cmds, &err), "fill");
+    vkft_guarded_read(f, &b, got);
+    assert_memory_equal(got, zero, sizeof zero);
+    vkft_commands_reset(f->cmds);
+    vkft_launch(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 4, 1, 1);
+    expect_ok(vkft_commands_run(f->cmds, &err));
+    vkft_guarded_read(f, &b, got);
+    assert_true(got[0] == 1 && got[3] == 1);
+    vkft_commands_reset(f->cmds);
+    vkft_guarded_free(f, &b);
+}
+
+/* A buffer whose memory the host cannot see goes through the staging buffer; more bytes than it holds, at odd places. */
+static void test_staging(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    const uint64_t size = (130ull << 20) + 12, from = 4, count = size - 8;
+    uint8_t *data = malloc(size), *got = malloc(size);
+    for (uint64_t i = 0; i < size; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    vkft_buffer b;
+    expect_ok(vkft_buffer_new(f->dev, size, VKFT_MEMORY_DEVICE, "test", &b, &err));
+    b.mapped = NULL; /* as on a card whose memory is not host-visible */
+    expect_ok(vkft_buffer_fill(f->dev, &b, 0, size, 0x01020304, &err));
+    expect_ok(vkft_buffer_write(f->dev, &b, from, data, count, &err));
+    expect_ok(vkft_buffer_read(f->dev, &b, 0, got, size, &err));
+    static const uint8_t pattern[4] = {4, 3, 2, 1};
+    assert_memory_equal(got, pattern, 4);
+    assert_memory_equal(got + from, data, count);
+    assert_memory_equal(got + size - 4, pattern, 4);
+    assert_true(vkft_memory_get_stats(f->dev).staging_bytes > 0);
+    expect_failure(vkft_buffer_write(f->dev, &b, 8, data, size, &err), "beyond its buffer");
+    expect_failure(vkft_buffer_read(f->dev, &b, size + 1, got, 0, &err), "beyond its buffer");
+    expect_failure(vkft_buffer_fill(f->dev, &b, UINT64_MAX - 3, 8, 0, &err), "beyond its buffer");
+    vkft_buffer_free(f->dev, &b);
+    free(data), free(got);
+}
+
+static void test_memory_accounts(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    vkft_memory_stats before = vkft_memory_get_stats(f->dev);
+    vkft_buffer a, b;
+    expect_ok(vkft_buffer_new(f->dev, 1000, VKFT_MEMORY_DEVICE, "a", &a, &err));
+    expect_ok(vkft_buffer_new(f->dev, 77, VKFT_MEMORY_HOST, "b", &b, &err));
+    assert_int_equal(a.address % 256, 0);
+    assert_non_null(b.mapped);
+    vkft_memory_stats held = vkft_memory_get_stats(f->dev);
+    assert_int_equal(held.device_bytes, before.device_bytes + 1000);
+    assert_int_equal(held.host_bytes, before.host_bytes + 77);
+    assert_int_equal(held.allocations, before.allocations + 2);
+    vkft_buffer_free(f->dev, &a);
+    vkft_buffer_free(f->dev, &a);
+    vkft_buffer_free(f->dev, &b);
+    vkft_memory_stats after = vkft_memory_get_stats(f->dev);
+    assert_int_equal(after.device_bytes, before.device_bytes);
+    assert_int_equal(after.host_bytes, before.host_bytes);
+    assert_true(after.device_peak_bytes >= before.device_bytes + 1000);
+    expect_failure(vkft_buffer_new(f->dev, UINT64_MAX / 2, VKFT_MEMORY_DEVICE, "activations", &a, &err), "activations: cannot allocate");
+    assert_int_equal(err.kind, VKFT_ERR_MEMORY);
+    expect_failure(vkft_buffer_new(f->dev, 0, VKFT_MEMORY_DEVICE, "nothing", &a, &err), "nothing");
+    assert_int_equal(vkft_memory_get_stats(f->dev).device_bytes, before.device_bytes);
+}
+
+static void test_device_choice(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    const vkft_device_info *info = vkft_device_get_info(f->dev);
+    char index[16], uuid[33];
+    snprintf(index, sizeof index, "%u", info->index);
+    for (int i = 0; i < 16; i++)
+        snprintf(uuid + 2 * i, 3, "%02x", info->uuid[i]);
+    const char *const selectors[] = {index, uuid, info->name};
+    for (size_t i = 0; i < 3; i++) {
+        vkft_device *dev = vkft_device_open(selectors[i], &err);
+        if (!dev)
+            fail_msg("%s: %s", selectors[i], err.message);
+        assert_memory_equal(vkft_device_get_info(dev)->uuid, info->uuid, 16);
+        vkft_device_close(dev);
+    }
+    expect_failure(vkft_device_open("no such card", &err), "no such card");
+    expect_failure(vkft_device_open("4096", &err), "4096");
+}
+
+/* Runs one kernel on a freshly opened device. */
+static void use_device(void)
+{
+    vkft_err err;
+    vkft_kernel_fixture f = {.dev = vkft_device_open(getenv("VKFT_DEVICE"), &err)};
+    assert_non_null(f.dev);
+    f.cmds = vkft_commands_new(f.dev, &err);
+    assert_non_null(f.cmds);
+    float got[5];
+    vkft_guarded b = vkft_guarded_floats(&f, NULL, 5);
+    struct fill_args fill = {.y = b.address, .n = 5, .value = 3};
+    vkft_kernel_run(&f, VKFT_KERNEL_fill, &fill, sizeof fill, 5, 1);
+    vkft_guarded_read(&f, &b, got);
+    assert_true(got[4] == 3);
+    vkft_guarded_free(&f, &b);
+    vkft_commands_free(f.cmds);
+    vkft_device_close(f.dev);
+}
+
+static bool find_cache(void *context, const char *name)
+{
+    if (strncmp(name, "pipelines-", 10) == 0)
+        snprintf(context, 300, "%s", name);
+    return true;
+}
+
+/* A pipeline cache that is damaged in any way is as good as none, and is replaced. */
+static void test_damaged_pipeline_cache(void **state)
+{
+    (void)state;
+    vkft_err err;
+    char *dir = vkft_test_directory(), *before = getenv("VKFT_CACHE_DIR"), name[300] = "", path[900];
+    before = before ? strdup(before) : NULL;
+    setenv("VKFT_CACHE_DIR", dir, 1);
+    use_device();
+    expect_ok(vkft_directory_list(dir, find_cache, name, &err));
+    assert_true(name[0] != '\0');
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    size_t size;
+    char *good = vkft_test_read(path, &size), *bad = malloc(size + 1);
+    memcpy(bad, good, size);
+    bad[size / 2] ^= 1;
+    const struct {
+        const char *bytes;
+        size_t size;
+    } damages[] = {{bad, size}, {good, size / 2}, {good, 10}, {"", 0}, {good, size}};
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        expect_ok(vkft_file_write(path, damages[i].bytes, damages[i].size, &err));
+        use_device();
+        size_t now;
+        free(vkft_test_read(path, &now));
+        assert_true(now >= size);
+    }
+    if (before)
+        setenv("VKFT_CACHE_DIR", before, 1);
+    else
+        unsetenv("VKFT_CACHE_DIR");
+    vkft_test_remove_directory(dir);
+    free(before), free(good), free(bad);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_wide_launch),
+        cmocka_unit_test(test_long_launch),
+        cmocka_unit_test(test_recording_error),
+        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_memory_accounts),
+        cmocka_unit_test(test_device_choice),
+        cmocka_unit_test(test_damaged_pipeline_cache),
+    };
+    return cmocka_run_group_tests_name("runtime", tests, vkft_kernel_setup, vkft_kernel_teardown);
+}

@@ -1,0 +1,308 @@
+/* Kernels of mixtures of experts that the ops' test (test_ops_experts) does not bring to their edges: grouped products in all storage types, ties
+ * between experts, and the order of the assignments.
+ *
+ * Tolerance of products: that of test_matmul, (K + 3) u times the sum of the terms' magnitudes, u = 2^-24.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "shaders/core/args.h"
+#include "host/engine/matmul/grouped.h"
+#include "tests/support/kernel_test.h"
+#include "tests/support/reference_matmul.h"
+
+#define GROUPS 5
+/* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are stored, and many,
+ * which decodes them first. */
+static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = {70, 0, 133, 16, 0};
+
+typedef struct weights {
+    reference_weight w[GROUPS];
+    vkft_guarded data[GROUPS], absmax[GROUPS], nested[GROUPS], table;
+} weights;
+
+static vkft_guarded place(const vkft_kernel_fixture *f, const void *data, size_t bytes)
+{
+    uint32_t words = (uint32_t)((bytes + 3) / 4), *padded = calloc(words + 1, sizeof *padded);
+    if (bytes)
+        memcpy(padded, data, bytes);
+    vkft_guarded g = vkft_guarded_words(f, padded, words ? words : 1);
+    free(padded);
+    return g;
+}
+
+static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_dtype dtype, bool double_quant, uint32_t rows, uint32_t cols)
+{
+    struct group_weight table[GROUPS];
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        const reference_weight *w = &set->w[g];
+        set->w[g] = reference_weight_new(dtype, double_quant, rows, cols, 30 + g);
+        set->data[g] = place(f, w->data, w->data_bytes);
+        set->absmax[g] = place(f, w->absmax, w->absmax_bytes);
+        set->nested[g] = place(f, w->nested_absmax, w->nested_bytes);
+        table[g] = (struct group_weight){.data = set->data[g].address, .absmax = set->absmax[g].address, .nested_absmax = set->nested[g].address,
+                                         .absmax_offset = w->absmax_offset};
+    }
+    set->table = place(f, table, sizeof table);
+}
+
+static void free_weights(const vkft_kernel_fixture *f, weights *set)
+{
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        vkft_guarded_free(f, &set->data[g]);
+        vkft_guarded_free(f, &set->absmax[g]);
+        vkft_guarded_free(f, &set->nested[g]);
+        reference_weight_free(&set->w[g]);
+    }
+    vkft_guarded_free(f, &set->table);
+}
+
+static uint32_t sum_of(const uint32_t *group_rows)
+{
+    uint32_t rows = 0;
+    for (uint32_t g = 0; g < GROUPS; g++)
+        rows += group_rows[g];
+    return rows;
+}
+
+/* The table of first rows and tiles. */
+static vkft_guarded place_groups(const vkft_kernel_fixture *f, const uint32_t *group_rows)
+{
+    uint32_t group[2 * GROUPS + 2] = {0};
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        group[2 * g + 2] = group[2 * g] + group_rows[g];
+        group[2 * g + 3] = group[2 * g + 1] + (group_rows[g] + GROUP_TILE - 1) / GROUP_TILE;
+    }
+    return vkft_guarded_words(f, group, 2 * GROUPS + 2);
+}
+
+static void assert_sums(const char *what, const float *got, const double *want, const double *size, uint32_t n, uint32_t K)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!(fabs((double)got[i] - want[i]) <= (K + 3) * 0x1p-24 * (size[i] + fabs(want[i])) + 1e-30))
+            fail_msg("%s: element %u is %.9g, expected %.9g", what, i, (double)got[i], want[i]);
+}
+
+static void run_commands(const vkft_kernel_fixture *f)
+{
+    vkft_err err;
+    if (!vkft_commands_run(f->cmds, &err))
+        fail_msg("%s", err.message);
+}
+
+typedef struct trial {
+    vkft_dtype dtype, operands;
+    bool double_quant, transposed;
+    uint32_t rows, cols; /* of W */
+    const uint32_t *group_rows;
+    uint32_t scratch_floats;
+} trial;
+
+/* Y += 0.5 X W^T or 0.5 X W of each group, W [rows,cols]. */
+static void check_product(const vkft_kernel_fixture *f, const trial *t)
+{
+    weights set;
+    const uint32_t *group_rows = t->group_rows;
+    uint32_t rows = t->rows, cols = t->cols;
+    bool transposed = t->transposed;
+    uint32_t M = sum_of(group_rows), K = transposed ? cols : rows, N = transposed ? rows : cols;
+    float *x = vkft_random_array(3, M * K), *before = vkft_random_array(4, M * N), *got = malloc(M * N * sizeof *got);
+    double *wide = reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want), *size = malloc(M * N * sizeof *size);
+    make_weights(f, &set, t->dtype, t->double_quant, rows, cols);
+    vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N), bg = place_groups(f, group_rows);
+    vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats);
+    const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds, .scratch = bs.address, .scratch_bytes = t->scratch_floats * sizeof(float)};
+    const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .most = M, .table = bg.address};
+    const vkft_group_weights w = {.dtype = t->dtype, .double_quant = t->double_quant, .rows = rows, .cols = cols, .table = set.table.address};
+    vkft_commands_reset(f->cmds);
+    (transposed ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, bx.address, &w, by.address, true, 0.5f);
+    run_commands(f);
+    vkft_guarded_read(f, &by, got);
+    for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
+        double *values = reference_operands(t->operands, set.w[g].value, rows * cols);
+        (transposed ? reference_nt : reference_nn)(group_rows[g], N, K, wide + row * K, values, want + row * N, size + row * N);
+        free(values);
+    }
+    for (uint32_t i = 0; i < M * N; i++)
+        want[i] = (double)before[i] + 0.5 * want[i];
+    assert_sums(vkft_dtype_name(t->dtype), got, want, size, M * N, K);
+    vkft_guarded_free(f, &bx), vkft_guarded_free(f, &by), vkft_guarded_free(f, &bg), vkft_guarded_free(f, &bs);
+    free_weights(f, &set);
+    free(x), free(before), free(got), free(wide), free(want), free(size);
+}
+
+/* operands: what products with 4-bit weights round theirs to. */
+static void check_products(const vkft_kernel_fixture *f, vkft_dtype operands, const uint32_t *group_rows, uint32_t scratch_floats,
+                           const uint32_t (*shapes)[2], size_t count)
+{
+    static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_NF4, VKFT_FP4};
+    for (size_t s = 0; s < count; s++)
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+            for (int way = 0; way < 4; way++) {
+                trial t = {types[i], VKFT_F32, way % 2, way / 2, shapes[s][0], shapes[s][1], group_rows, scratch_floats};
+                if (t.double_quant && !vkft_dtype_is_4bit(t.dtype))
+                    continue;
+                t.operands = vkft_dtype_is_4bit(t.dtype) ? operands : VKFT_F32;
+                check_product(f, &t);
+            }
+}
+
+static void test_few_rows(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {13, 37}, {64, 64}, {31, 128}, {333, 7}, {5, 333}};
+    check_products(*state, VKFT_F32, few_rows, 1, shapes, 6);
+}
+
+/* Room for one panel of one group, for all columns of some groups, and for all. */
+static void test_many_rows(void **state)
+{
+    static const uint32_t shapes[][2] = {{13, 333}, {333, 13}, {64, 128}, {333, 65}}, deep[][2] = {{133, 2100}, {2100, 133}};
+    check_products(*state, VKFT_F32, many_rows, 333 * 520, shapes, 4);
+    check_products(*state, VKFT_F32, many_rows, 1 << 20, shapes, 4);
+    check_products(*state, VKFT_F32, many_rows, 2048 * 300, deep, 2);
+}
+
+static void test_bf16_operands(void **state)
+{
+    static const uint32_t shapes[][2] = {{64, 128}, {333, 65}};
+    const vkft_kernel_fixture *f = *state;
+    vkft_grouped_setup(f->dev, VKFT_BF16);
+    check_products(f, VKFT_BF16, few_rows, 1, shapes, 2);
+    check_products(f, VKFT_BF16, many_rows, 1 << 20, shapes, 2);
+    vkft_grouped_setup(f->dev, VKFT_F32);
+}
+
+/* Y_g += 2 X_g^T Z_g. */
+static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
+{
+    const uint32_t *group_rows = few_rows;
+    uint32_t K = sum_of(group_rows), n = M * N;
+    float *x = vkft_random_array(5, K * M), *z = vkft_random_array(6, K * N), *before = vkft_random_array(7, n), *got = malloc(n * sizeof *got);
+    double *wide_x = vkft_widen(x, K * M), *wide_z = vkft_widen(z, K * N), *want = calloc(n, sizeof *want), *size = calloc(n, sizeof *size);
+    struct group_weight table[GROUPS] = {0};
+    vkft_guarded bx = vkft_guarded_floats(f, x, K * M), bz = vkft_guarded_floats(f, z, K * N), bg = place_groups(f, group_rows), by[GROUPS];
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        by[g] = vkft_guarded_floats(f, before, n);
+        table[g].data = by[g].address;
+    }
+    vkft_guarded bt = place(f, table, sizeof table);
+    const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds};
+    const vkft_grouping grouping = {.groups = GROUPS, .rows = K, .most = K, .table = bg.address};
+    vkft_commands_reset(f->cmds);
+    vkft_grouped_tn(&ctx, &grouping, M, N, bx.address, bz.address, bt.address, 2.0f);
+    run_commands(f);
+    for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
+        memset(want, 0, n * sizeof *want), memset(size, 0, n * sizeof *size);
+        if (group_rows[g])
+            reference_tn(M, N, group_rows[g], wide_x + row * M, wide_z + row * N, want, size);
+        for (uint32_t i = 0; i < n; i++) {
+            want[i] = (double)before[i] + 2 * want[i];
+            size[i] *= 2;
+        }
+        vkft_guarded_read(f, &by[g], got);
+        assert_sums("grouped_tn", got, want, size, n, group_rows[g]);
+        vkft_guarded_free(f, &by[g]);
+    }
+    vkft_guarded_free(f, &bx), vkft_guarded_free(f, &bz), vkft_guarded_free(f, &bg), vkft_guarded_free(f, &bt);
+    free(x), free(z), free(before), free(got), free(wide_x), free(wide_z), free(want), free(size);
+}
+
+static void test_gradients(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {4, 333}, {333, 4}, {31, 37}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        check_tn(*state, shapes[s][0], shapes[s][1]);
+}
+
+/* Equal logits: the lower number comes first; one that is not a number harms nobody else. */
+static void test_ties(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    enum { T = 4, E = 5, K = 3 };
+    const float logits[T * E] = {1, 2, 2, 1, 2, 0, 0, 0, 0, 0, 3, 1, 3, 1, 1, NAN, NAN, NAN, NAN, NAN};
+    static const uint32_t want[(T - 1) * K] = {1, 2, 4, 0, 1, 2, 0, 2, 1};
+    uint32_t chosen[T * K];
+    float weight[T * K];
+    vkft_guarded bl = vkft_guarded_floats(f, logits, T * E), bw = vkft_guarded_floats(f, NULL, T * K), bc = vkft_guarded_floats(f, NULL, T * K);
+    struct router_args args = {.logits = bl.address, .weight = bw.address, .chosen = bc.address, .T = T, .E = E, .k = K, .normalize = 1};
+    vkft_kernel_run(f, VKFT_KERNEL_router, &args, sizeof args, T, 1);
+    vkft_guarded_read(f, &bc, (float *)(void *)chosen);
+    vkft_guarded_read(f, &bw, weight);
+    assert_memory_equal(chosen, want, sizeof want);
+    for (uint32_t j = 0; j < K; j++) {
+        assert_true(fabs((double)weight[j] - 1.0 / 3) < 1e-6);
+        assert_true(chosen[(T - 1) * K + j] < E);
+    }
+    vkft_guarded_free(f, &bl), vkft_guarded_free(f, &bw), vkft_guarded_free(f, &bc);
+}
+
+static void check_order(const vkft_kernel_fixture *f, uint32_t T, uint32_t E, uint32_t k)
+{
+    uint32_t A = T * k, slices = (A + EXPERT_SLICE - 1) / EXPERT_SLICE, words = 2 * (E + 1);
+    uint32_t *chosen = malloc(A * sizeof *chosen), *token = malloc(A * sizeof *token), *assignment = malloc(A * sizeof *assignment);
+    uint32_t *row = malloc(A * sizeof *row), *group = malloc(words * sizeof *group);
+    for (uint32_t a = 0; a < A; a++)
+        chosen[a] = (a * a + 3 * a) % 11 % E;
+    vkft_guarded bc = vkft_guarded_words(f, chosen, A), bn = vkft_guarded_floats(f, NULL, (slices + 1) * E), bg = vkft_guarded_floats(f, NULL, words);
+    vkft_guarded bt = vkft_guarded_floats(f, NULL, A), ba = vkft_guarded_floats(f, NULL, A), br = vkft_guarded_floats(f, NULL, A);
+    struct experts_args args = {.chosen = bc.address, .count = bn.address, .group = bg.address, .token = bt.address, .assignment = ba.address,
+                                .row = br.address, .A = A, .E = E, .k = k, .slices = slices};
+    vkft_kernel_run(f, VKFT_KERNEL_experts_count, &args, sizeof args, slices * E, 1);
+    vkft_kernel_run(f, VKFT_KERNEL_experts_scan, &args, sizeof args, E, 1);
+    vkft_kernel_run(f, VKFT_KERNEL_experts_place, &args, sizeof args, slices * E, 1);
+    vkft_guarded_read(f, &bt, (float *)(void *)token);
+    vkft_guarded_read(f, &ba, (float *)(void *)assignment);
+    vkft_guarded_read(f, &br, (float *)(void *)row);
+    vkft_guarded_read(f, &bg, (float *)(void *)group);
+    uint32_t place = 0, tile = 0;
+    for (uint32_t e = 0; e < E; e++) {
+        uint32_t first = place;
+        assert_int_equal(group[2 * e], place);
+        assert_int_equal(group[2 * e + 1], tile);
+        for (uint32_t a = 0; a < A; a++) {
+            if (chosen[a] != e)
+                continue;
+            assert_int_equal(row[a], place);
+            assert_int_equal(assignment[place], a);
+            assert_int_equal(token[place], a / k);
+            place++;
+        }
+        tile += (place - first + GROUP_TILE - 1) / GROUP_TILE;
+    }
+    assert_int_equal(group[2 * E], A);
+    assert_int_equal(group[2 * E + 1], tile);
+    vkft_guarded *all[] = {&bc, &bn, &bg, &bt, &ba, &br};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        vkft_guarded_free(f, all[i]);
+    free(chosen), free(token), free(assignment), free(row), free(group);
+}
+
+static void test_order(void **state)
+{
+    check_order(*state, 1, 1, 1);
+    check_order(*state, 1, 128, 8);
+    check_order(*state, 31, 7, 3);
+    check_order(*state, 333, 128, 2);
+    check_order(*state, 1025, 11, 8);
+}
+
+static int setup(void **state)
+{
+    if (vkft_kernel_setup(state))
+        return 1;
+    vkft_grouped_setup(((vkft_kernel_fixture *)*state)->dev, VKFT_F32);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows), cmocka_unit_test(test_many_rows), cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_ties), cmocka_unit_test(test_order)};
+    return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
+}
