@@ -1,8 +1,8 @@
 /* Recording, encoding, pacing and profiling.
  *
- * Expected times come from a rate per kernel that the device remembers (nanoseconds per operation). It starts slow, so that the first
- * submissions are short, and is corrected by what each submission took. A recording is cut again when its submissions turn out much
- * longer or much shorter than half of the limit.
+ * Expected times come from a rate per kernel that the device remembers (nanoseconds per operation). It starts slow, so
+ * that the first submissions are short, and is corrected by what each submission took. A recording is cut again when
+ * its submissions turn out much longer or much shorter than half of the limit.
  */
 #include "runtime/commands.h"
 
@@ -17,9 +17,9 @@
 #include "runtime/runtime_private.h"
 
 #define TARGET_MS (VKFT_SUBMISSION_MAX_MS / 2)
-#define LEAST_GROUPS 65535u       /* along an axis, which Vulkan guarantees */
-#define LAUNCH_MS 0.005           /* of a launch that does almost nothing */
-#define SLOW_CPU_NS_PER_FLOP 1.0  /* assumed before anything was measured */
+#define LEAST_GROUPS 65535u      /* along an axis, which Vulkan guarantees */
+#define LAUNCH_MS 0.005          /* of a launch that does almost nothing */
+#define SLOW_CPU_NS_PER_FLOP 1.0 /* assumed before anything was measured */
 #define SLOW_GPU_NS_PER_FLOP 0.02
 
 typedef struct launch {
@@ -75,7 +75,8 @@ vkft_commands *vkft_commands_new(vkft_device *dev, vkft_err *err)
         return NULL;
     }
     cmds->dev = dev;
-    const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = dev->queue_family};
+    const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                          .queueFamilyIndex = dev->queue_family};
     const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     VkResult result = vk->CreateCommandPool(dev->handle, &pool, NULL, &cmds->pool);
     if (result == VK_SUCCESS)
@@ -139,15 +140,19 @@ void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint
     uint32_t width = vkft_kernel_width(cmds->dev, kernel);
     uint64_t groups = (threads_x + width - 1) / width;
     if (groups > (uint64_t)WORKGROUP_ROW * LEAST_GROUPS || threads_y > LEAST_GROUPS) {
-        vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu x %u workgroups; the limit is %llu x %u", vkft_kernel_name(kernel),
-                  (unsigned long long)groups, threads_y, (unsigned long long)WORKGROUP_ROW * LEAST_GROUPS, LEAST_GROUPS);
+        vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu x %u workgroups; the limit is %llu x %u",
+                  vkft_kernel_name(kernel), (unsigned long long)groups, threads_y,
+                  (unsigned long long)WORKGROUP_ROW * LEAST_GROUPS, LEAST_GROUPS);
         return;
     }
     if (!vkft_kernel_pipeline(cmds->dev, kernel, &cmds->error) || !grow(cmds))
         return;
     launch *l = &cmds->launches[cmds->count++];
-    *l = (launch){.kernel = kernel, .args_bytes = args_bytes, .groups = {(uint32_t)groups, threads_y},
-                  .independent = cmds->next_independent, .flops = flops};
+    *l = (launch){.kernel = kernel,
+                  .args_bytes = args_bytes,
+                  .groups = {(uint32_t)groups, threads_y},
+                  .independent = cmds->next_independent,
+                  .flops = flops};
     memcpy(l->args, args, args_bytes);
     cmds->next_independent = false;
     cmds->encoded = false;
@@ -197,7 +202,8 @@ static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
         if (!buffers)
             return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
         cmds->buffers = buffers;
-        const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = cmds->pool,
+        const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                                  .commandPool = cmds->pool,
                                                   .commandBufferCount = wanted - cmds->buffer_count};
         VkResult result = vk->AllocateCommandBuffers(cmds->dev->handle, &info, buffers + cmds->buffer_count);
         if (result != VK_SUCCESS)
@@ -211,7 +217,8 @@ static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
     cmds->query_capacity = 2 * cmds->cut.count;
     free(cmds->ticks);
     cmds->ticks = malloc(cmds->query_capacity * sizeof *cmds->ticks);
-    const VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP,
+    const VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                        .queryType = VK_QUERY_TYPE_TIMESTAMP,
                                         .queryCount = cmds->query_capacity};
     VkResult result = vk->CreateQueryPool(cmds->dev->handle, &info, NULL, &cmds->queries);
     if (!cmds->ticks)
@@ -221,10 +228,11 @@ static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
 
 static void barrier(const vk_functions *vk, VkCommandBuffer cmd)
 {
-    const VkMemoryBarrier memory = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+    const VkMemoryBarrier memory = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                    .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                     .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT};
-    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &memory, 0, NULL,
-                           0, NULL);
+    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
+                           &memory, 0, NULL, 0, NULL);
 }
 
 static void encode_piece(vkft_commands *cmds, VkCommandBuffer cmd, uint32_t index)
@@ -239,7 +247,8 @@ static void encode_piece(vkft_commands *cmds, VkCommandBuffer cmd, uint32_t inde
         vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index);
     vk->CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, dev->kernels[l->kernel].pipeline);
     vk->CmdPushConstants(cmd, dev->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, l->args_bytes, l->args);
-    vk->CmdDispatchBase(cmd, piece->base[0] % WORKGROUP_ROW, piece->base[1], piece->base[0] / WORKGROUP_ROW, piece->count[0], piece->count[1], 1);
+    vk->CmdDispatchBase(cmd, piece->base[0] % WORKGROUP_ROW, piece->base[1], piece->base[0] / WORKGROUP_ROW,
+                        piece->count[0], piece->count[1], 1);
     if (cmds->profile)
         vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index + 1);
 }
@@ -257,7 +266,8 @@ static VkResult encode_submission(vkft_commands *cmds, VkCommandBuffer cmd, uint
 {
     const vk_functions *vk = &cmds->dev->instance.vk;
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    const VkMemoryBarrier to_host = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+    const VkMemoryBarrier to_host = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                     .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                      .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
     VkResult result = vk->BeginCommandBuffer(cmd, &begin);
     if (result != VK_SUCCESS)
@@ -267,7 +277,8 @@ static VkResult encode_submission(vkft_commands *cmds, VkCommandBuffer cmd, uint
     barrier(vk, cmd); /* against the submission before */
     for (uint32_t i = first; i < end; i++)
         encode_piece(cmds, cmd, i);
-    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &to_host, 0, NULL, 0, NULL);
+    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &to_host, 0,
+                           NULL, 0, NULL);
     return vk->EndCommandBuffer(cmd);
 }
 
@@ -291,8 +302,9 @@ static void add_ticks(vkft_commands *cmds, uint32_t first, uint32_t end)
 {
     vkft_device *dev = cmds->dev;
     const vk_functions *vk = &dev->instance.vk;
-    if (vk->GetQueryPoolResults(dev->handle, cmds->queries, 2 * first, 2 * (end - first), 2 * (end - first) * sizeof *cmds->ticks,
-                                cmds->ticks, sizeof *cmds->ticks, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS)
+    if (vk->GetQueryPoolResults(dev->handle, cmds->queries, 2 * first, 2 * (end - first),
+                                2 * (end - first) * sizeof *cmds->ticks, cmds->ticks, sizeof *cmds->ticks,
+                                VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS)
         return;
     for (uint32_t i = first; i < end; i++) {
         const vkft_piece *piece = &cmds->cut.pieces[i];
@@ -353,7 +365,8 @@ static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first,
 {
     vkft_device *dev = cmds->dev;
     const vk_functions *vk = &dev->instance.vk;
-    const VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmds->buffers[number]};
+    const VkSubmitInfo submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmds->buffers[number]};
     double started = now_ms();
     VkResult result = vk->QueueSubmit(dev->queue, 1, &submit, cmds->fence);
     if (result == VK_SUCCESS)

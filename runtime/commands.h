@@ -21,11 +21,11 @@
 typedef struct vkft_commands vkft_commands;
 
 vkft_commands *vkft_commands_new(vkft_device *dev, vkft_err *err);
-void vkft_commands_free(vkft_commands *cmds); /* NULL is fine */
+void vkft_commands_free(vkft_commands *cmds);  /* NULL is fine */
 void vkft_commands_reset(vkft_commands *cmds); /* forgets all launches and any error; keeps its memory */
 
-/* Records one launch of threads_x * threads_y invocations; threads_x is rounded up to whole workgroups, threads_y counts
- * workgroups. args is copied and must have the size that kernels.def names. flops is the number of
+/* Records one launch of threads_x * threads_y invocations; threads_x is rounded up to whole workgroups, threads_y
+ * counts workgroups. args is copied and must have the size that kernels.def names. flops is the number of
  * floating-point operations (an estimate is fine), used for pacing and in profiles.
  * With cmds NULL nothing happens: code that plans memory runs the same path. */
 void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
@@ -53,9 +53,9 @@ void vkft_commands_set_profile(vkft_commands *cmds, bool on);
 void vkft_commands_add_profile(const vkft_commands *cmds, vkft_profile_row *rows);
 
 typedef struct vkft_run_stats {
-    uint32_t submissions;          /* of the last run */
-    double longest_submission_ms;  /* of the last run */
-    double time_ms;                /* host wall time of the last run */
+    uint32_t submissions;         /* of the last run */
+    double longest_submission_ms; /* of the last run */
+    double time_ms;               /* host wall time of the last run */
 } vkft_run_stats;
 vkft_run_stats vkft_commands_stats(const vkft_commands *cmds);
 

@@ -60,7 +60,8 @@ static uint64_t available_host_bytes(void)
 
 static void read_memory(const vk_functions *vk, candidate *c)
 {
-    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
     VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
                                                 .pNext = c->memory_budget ? &budget : NULL};
     vk->GetPhysicalDeviceMemoryProperties2(c->physical, &memory);
@@ -85,14 +86,14 @@ static void read_memory(const vk_functions *vk, candidate *c)
     for (uint32_t i = 0; i < m->memoryTypeCount; i++) {
         const VkMemoryPropertyFlags wanted = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
                                              VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-        visible = visible || ((m->memoryTypes[i].propertyFlags & wanted) == wanted && m->memoryTypes[i].heapIndex == heap);
+        visible =
+            visible || ((m->memoryTypes[i].propertyFlags & wanted) == wanted && m->memoryTypes[i].heapIndex == heap);
     }
-    c->info.unified_memory =
-        visible && (c->info.type == VKFT_DEVICE_CPU || c->info.type == VKFT_DEVICE_INTEGRATED);
+    c->info.unified_memory = visible && (c->info.type == VKFT_DEVICE_CPU || c->info.type == VKFT_DEVICE_INTEGRATED);
 }
 
-static const char *missing_feature(const VkPhysicalDeviceVulkan12Features *f, const VkPhysicalDeviceSubgroupProperties *s,
-                                   uint32_t push_constants)
+static const char *missing_feature(const VkPhysicalDeviceVulkan12Features *f,
+                                   const VkPhysicalDeviceSubgroupProperties *s, uint32_t push_constants)
 {
     const VkSubgroupFeatureFlags subgroup = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
     if (!f->bufferDeviceAddress)
@@ -150,7 +151,8 @@ static void read_device(const vk_functions *vk, candidate *c)
         VkPhysicalDeviceVulkan12Features features12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
         VkPhysicalDeviceVulkan11Features features11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
                                                        .pNext = &features12};
-        VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &features11};
+        VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                                              .pNext = &features11};
         if (p->apiVersion >= VK_API_VERSION_1_3)
             features12.pNext = &control;
         vk->GetPhysicalDeviceFeatures2(c->physical, &features);
@@ -274,7 +276,8 @@ static const candidate *choose(const candidate *candidates, uint32_t count, cons
     char names[1500];
     const candidate *found = NULL;
     if (count == 0) {
-        vkft_fail(err, VKFT_ERR_DEVICE, "no Vulkan device found; install the GPU's driver (Debian and Ubuntu: "
+        vkft_fail(err, VKFT_ERR_DEVICE,
+                  "no Vulkan device found; install the GPU's driver (Debian and Ubuntu: "
                   "mesa-vulkan-drivers, which also has a software device)");
         return NULL;
     }
@@ -290,7 +293,8 @@ static const candidate *choose(const candidate *candidates, uint32_t count, cons
         if (!selects(&candidates[i], selector))
             continue;
         if (found) {
-            vkft_fail(err, VKFT_ERR_DEVICE, "--device \"%s\" matches more than one device: %s; use the number", selector, names);
+            vkft_fail(err, VKFT_ERR_DEVICE, "--device \"%s\" matches more than one device: %s; use the number",
+                      selector, names);
             return NULL;
         }
         found = &candidates[i];
@@ -324,22 +328,29 @@ static bool create_device(vkft_device *dev, const candidate *c, vkft_err *err)
     const vk_functions *vk = &dev->instance.vk;
     const float priority = 1;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-                                           .queueFamilyIndex = dev->queue_family, .queueCount = 1, .pQueuePriorities = &priority};
+                                           .queueFamilyIndex = dev->queue_family,
+                                           .queueCount = 1,
+                                           .pQueuePriorities = &priority};
     VkPhysicalDeviceSubgroupSizeControlFeatures control = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES, .subgroupSizeControl = VK_TRUE,
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .subgroupSizeControl = VK_TRUE,
         .computeFullSubgroups = VK_TRUE};
-    VkPhysicalDeviceVulkan12Features features = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = c->subgroup_size_control ? &control : NULL,
-        .bufferDeviceAddress = VK_TRUE, .scalarBlockLayout = VK_TRUE};
+    VkPhysicalDeviceVulkan12Features features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                                                 .pNext = c->subgroup_size_control ? &control : NULL,
+                                                 .bufferDeviceAddress = VK_TRUE,
+                                                 .scalarBlockLayout = VK_TRUE};
     const char *extensions[2];
     uint32_t extension_count = 0;
     if (c->portability)
         extensions[extension_count++] = "VK_KHR_portability_subset";
     if (c->memory_budget)
         extensions[extension_count++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
-    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &features,
-                                     .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
-                                     .enabledExtensionCount = extension_count, .ppEnabledExtensionNames = extensions};
+    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                     .pNext = &features,
+                                     .queueCreateInfoCount = 1,
+                                     .pQueueCreateInfos = &queue,
+                                     .enabledExtensionCount = extension_count,
+                                     .ppEnabledExtensionNames = extensions};
     VkResult result = vk->CreateDevice(dev->physical, &info, NULL, &dev->handle);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, "opening the device");

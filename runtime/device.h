@@ -26,8 +26,8 @@ typedef enum vkft_tier { VKFT_T0, VKFT_T1, VKFT_T2, VKFT_T3 } vkft_tier;
 typedef struct vkft_device_info {
     uint32_t index; /* position in the listing; what --device takes */
     char name[256];
-    char driver[256];      /* driverName and driverInfo */
-    char api_version[16];  /* "1.3.274" */
+    char driver[256];     /* driverName and driverInfo */
+    char api_version[16]; /* "1.3.274" */
     uint8_t uuid[16];
     vkft_device_type type;
     uint32_t vendor_id;
@@ -36,11 +36,11 @@ typedef struct vkft_device_info {
     uint64_t max_allocation_bytes;
     uint32_t subgroup_size;
     uint32_t shared_memory_bytes;
-    bool fp16;              /* shaderFloat16 and 16-bit storage */
-    bool bf16;              /* VK_KHR_shader_bfloat16 */
-    bool cooperative_matrix;  /* VK_KHR_cooperative_matrix */
-    bool cooperative_matrix2; /* VK_NV_cooperative_matrix2 */
-    bool unified_memory;    /* device-local memory is host-visible in full: integrated and software devices */
+    bool fp16;                 /* shaderFloat16 and 16-bit storage */
+    bool bf16;                 /* VK_KHR_shader_bfloat16 */
+    bool cooperative_matrix;   /* VK_KHR_cooperative_matrix */
+    bool cooperative_matrix2;  /* VK_NV_cooperative_matrix2 */
+    bool unified_memory;       /* device-local memory is host-visible in full: integrated and software devices */
     float timestamp_period_ns; /* 0 when the queue has no timestamps */
     vkft_tier tier;            /* the tier of the kernels that this program uses on the device */
     bool usable;

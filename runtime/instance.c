@@ -60,7 +60,8 @@ bool vkft_instance_open(vkft_instance *instance, vkft_err *err)
     const char *wanted = getenv("VKFT_VALIDATE");
     bool validate = wanted && strcmp(wanted, "1") == 0;
     if (validate && !has_layer(vk)) {
-        vkft_fail(err, VKFT_ERR_DEVICE, "VKFT_VALIDATE=1 is set, but " VALIDATION_LAYER " is not installed (package "
+        vkft_fail(err, VKFT_ERR_DEVICE,
+                  "VKFT_VALIDATE=1 is set, but " VALIDATION_LAYER " is not installed (package "
                   "vulkan-validationlayers)");
         goto fail;
     }
@@ -78,22 +79,32 @@ bool vkft_instance_open(vkft_instance *instance, vkft_err *err)
     }
 #endif
     const VkValidationFeatureEnableEXT enabled[] = {VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
-    const VkValidationFeaturesEXT features = {
-        .sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT, .enabledValidationFeatureCount = 1, .pEnabledValidationFeatures = enabled};
+    const VkValidationFeaturesEXT features = {.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
+                                              .enabledValidationFeatureCount = 1,
+                                              .pEnabledValidationFeatures = enabled};
     const VkDebugUtilsMessengerCreateInfoEXT messenger = {
-        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT, .pNext = &features,
-        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT,
+        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+        .pNext = &features,
+        .messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT,
         .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
         .pfnUserCallback = on_message};
-    const VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "vkft",
-                                           .pEngineName = "vkft", .apiVersion = VK_API_VERSION_1_3};
-    const VkInstanceCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pNext = validate ? &messenger : NULL, .flags = flags,
-        .pApplicationInfo = &application, .enabledLayerCount = validate, .ppEnabledLayerNames = layers,
-        .enabledExtensionCount = extension_count, .ppEnabledExtensionNames = extensions};
+    const VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+                                           .pApplicationName = "vkft",
+                                           .pEngineName = "vkft",
+                                           .apiVersion = VK_API_VERSION_1_3};
+    const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+                                       .pNext = validate ? &messenger : NULL,
+                                       .flags = flags,
+                                       .pApplicationInfo = &application,
+                                       .enabledLayerCount = validate,
+                                       .ppEnabledLayerNames = layers,
+                                       .enabledExtensionCount = extension_count,
+                                       .ppEnabledExtensionNames = extensions};
     VkResult result = vk->CreateInstance(&info, NULL, &instance->handle);
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER) {
-        vkft_fail(err, VKFT_ERR_DEVICE, "no Vulkan driver found; install the GPU's driver (Debian and Ubuntu: "
+        vkft_fail(err, VKFT_ERR_DEVICE,
+                  "no Vulkan driver found; install the GPU's driver (Debian and Ubuntu: "
                   "mesa-vulkan-drivers for AMD, Intel and software, or NVIDIA's own)");
         goto fail;
     }

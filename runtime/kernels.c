@@ -81,9 +81,11 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     const vk_functions *vk = &dev->instance.vk;
     vkft_kernel_state *state = &dev->kernels[kernel];
     if (!kernel_code[kernel].words)
-        return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old", rows[kernel].name);
+        return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old",
+                         rows[kernel].name);
     const VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                           .codeSize = kernel_code[kernel].bytes, .pCode = kernel_code[kernel].words};
+                                           .codeSize = kernel_code[kernel].bytes,
+                                           .pCode = kernel_code[kernel].words};
     VkShaderModule module;
     VkResult result = vk->CreateShaderModule(dev->handle, &code, NULL, &module);
     if (result != VK_SUCCESS)
@@ -91,18 +93,24 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     VkSpecializationMapEntry entries[VKFT_MAX_CONSTANTS];
     for (uint32_t i = 0; i < state->constant_count; i++)
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
-    const VkSpecializationInfo specialization = {.mapEntryCount = state->constant_count, .pMapEntries = entries,
-                                                 .dataSize = 4 * state->constant_count, .pData = state->constants};
+    const VkSpecializationInfo specialization = {.mapEntryCount = state->constant_count,
+                                                 .pMapEntries = entries,
+                                                 .dataSize = 4 * state->constant_count,
+                                                 .pData = state->constants};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = dev->info.subgroup_size};
     bool whole = dev->subgroup_size_control && state->constants[0] == dev->info.subgroup_size;
     const VkComputePipelineCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO, .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
         .layout = dev->layout,
-        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .pNext = whole ? &subgroup : NULL,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = whole ? &subgroup : NULL,
                   .flags = whole ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
-                  .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main",
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
                   .pSpecializationInfo = &specialization}};
     result = vk->CreateComputePipelines(dev->handle, dev->cache, 1, &info, NULL, &state->pipeline);
     vk->DestroyShaderModule(dev->handle, module, NULL);
@@ -129,13 +137,15 @@ bool vkft_kernels_init(vkft_device *dev, vkft_err *err)
     }
     const VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 128};
     const VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
-                                               .pushConstantRangeCount = 1, .pPushConstantRanges = &range};
+                                               .pushConstantRangeCount = 1,
+                                               .pPushConstantRanges = &range};
     VkResult result = vk->CreatePipelineLayout(dev->handle, &layout, NULL, &dev->layout);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, "creating the pipeline layout");
     void *stored = vkft_pipeline_cache_read(dev, &dev->cache_bytes);
     VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
-                                       .initialDataSize = dev->cache_bytes, .pInitialData = stored};
+                                       .initialDataSize = dev->cache_bytes,
+                                       .pInitialData = stored};
     result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->cache);
     if (result != VK_SUCCESS && stored) { /* a cache that the driver refuses is no reason to stop */
         cache.initialDataSize = dev->cache_bytes = 0;

@@ -25,8 +25,8 @@ vkft_tier vkft_kernel_tier(vkft_kernel kernel); /* the `needs` column */
 /* Invocations per workgroup on this device; the subgroup size unless specialized otherwise. */
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel);
 
-/* Chooses width and the kernel's own constants (id 1 ..., at most 7). A pipeline with other values is dropped: commands recorded before must
- * not be run any more. */
+/* Chooses width and the kernel's own constants (id 1 ..., at most 7). A pipeline with other values is dropped: commands
+ * recorded before must not be run any more. */
 void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
                             uint32_t constant_count);
 

@@ -20,11 +20,12 @@ static double gib(uint64_t bytes)
 
 static bool fail_memory(vkft_device *dev, const char *label, uint64_t size_bytes, const char *why, vkft_err *err)
 {
-    return vkft_fail(err, VKFT_ERR_MEMORY,
-                     "%s: cannot allocate %.3f GiB on %s: %s; vkft holds %.3f GiB, %.3f GiB are free; lower --batch-size or "
-                     "--max-seq-length, or choose another --device",
-                     label, gib(size_bytes), dev->info.name, why, gib(dev->stats.device_bytes + dev->stats.host_bytes),
-                     gib(vkft_device_free_bytes(dev)));
+    return vkft_fail(
+        err, VKFT_ERR_MEMORY,
+        "%s: cannot allocate %.3f GiB on %s: %s; vkft holds %.3f GiB, %.3f GiB are free; lower --batch-size or "
+        "--max-seq-length, or choose another --device",
+        label, gib(size_bytes), dev->info.name, why, gib(dev->stats.device_bytes + dev->stats.host_bytes),
+        gib(vkft_device_free_bytes(dev)));
 }
 
 /* The first memory type with all wanted properties; UINT32_MAX: none. */
@@ -54,8 +55,10 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
 {
     const vk_functions *vk = &dev->instance.vk;
     struct vkft_buffer_handles *h = out->handles;
-    const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = size_bytes,
-                                     .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
+    const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                                     .size = size_bytes,
+                                     .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
+                                              VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
                                               VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
     VkResult result = vk->CreateBuffer(dev->handle, &info, NULL, &h->buffer);
     if (result != VK_SUCCESS)
@@ -67,8 +70,10 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
         return fail_memory(dev, label, size_bytes, "the device has no fitting memory type", err);
     const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
                                              .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
-    const VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &flags,
-                                             .allocationSize = needs.size, .memoryTypeIndex = type};
+    const VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                             .pNext = &flags,
+                                             .allocationSize = needs.size,
+                                             .memoryTypeIndex = type};
     result = vk->AllocateMemory(dev->handle, &allocation, NULL, &h->memory);
     dev->stats.allocations++;
     if (result != VK_SUCCESS)
@@ -78,7 +83,8 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
         result = vk->MapMemory(dev->handle, h->memory, 0, VK_WHOLE_SIZE, 0, &out->mapped);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, label);
-    const VkBufferDeviceAddressInfo address = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = h->buffer};
+    const VkBufferDeviceAddressInfo address = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
+                                               .buffer = h->buffer};
     out->address = vk->GetBufferDeviceAddress(dev->handle, &address);
     return true;
 }
@@ -142,8 +148,8 @@ static bool prepare_transfers(vkft_device *dev, vkft_err *err)
     }
     if (dev->staging.handles)
         return true;
-    dev->staging = (vkft_buffer){.size_bytes = STAGING_BYTES, .kind = VKFT_MEMORY_HOST,
-                                 .handles = calloc(1, sizeof *dev->staging.handles)};
+    dev->staging = (vkft_buffer){
+        .size_bytes = STAGING_BYTES, .kind = VKFT_MEMORY_HOST, .handles = calloc(1, sizeof *dev->staging.handles)};
     if (!dev->staging.handles)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
     if (!allocate(dev, STAGING_BYTES, VKFT_MEMORY_HOST, "staging", &dev->staging, err)) {
@@ -165,12 +171,14 @@ static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
 {
     const vk_functions *vk = &dev->instance.vk;
     const VkCommandBufferAllocateInfo allocate_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                                       .commandPool = dev->transfer_pool, .commandBufferCount = 1};
+                                                       .commandPool = dev->transfer_pool,
+                                                       .commandBufferCount = 1};
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                             .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
     const VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                      .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
-                                     .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT | VK_ACCESS_HOST_READ_BIT};
+                                     .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT |
+                                                      VK_ACCESS_HOST_READ_BIT};
     VkCommandBuffer cmd;
     VkResult result = vk->AllocateCommandBuffers(dev->handle, &allocate_info, &cmd);
     if (result != VK_SUCCESS)
@@ -183,11 +191,13 @@ static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
         vk->CmdFillBuffer(cmd, t->to, t->to_offset, t->size, t->pattern);
     }
     vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_TRANSFER_BIT,
-                           VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-                           &barrier, 0, NULL, 0, NULL);
+                           VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT |
+                               VK_PIPELINE_STAGE_HOST_BIT,
+                           0, 1, &barrier, 0, NULL, 0, NULL);
     if (result == VK_SUCCESS)
         result = vk->EndCommandBuffer(cmd);
-    const VkSubmitInfo submit = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd};
+    const VkSubmitInfo submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd};
     if (result == VK_SUCCESS)
         result = vk->QueueSubmit(dev->queue, 1, &submit, dev->transfer_fence);
     if (result == VK_SUCCESS)
@@ -201,7 +211,8 @@ static bool in_range(const vkft_buffer *buffer, uint64_t offset, uint64_t size_b
 {
     return (offset <= buffer->size_bytes && size_bytes <= buffer->size_bytes - offset) ||
            vkft_fail(err, VKFT_ERR_DEVICE, "a transfer of %llu bytes at %llu goes beyond its buffer of %llu bytes",
-                     (unsigned long long)size_bytes, (unsigned long long)offset, (unsigned long long)buffer->size_bytes);
+                     (unsigned long long)size_bytes, (unsigned long long)offset,
+                     (unsigned long long)buffer->size_bytes);
 }
 
 bool vkft_buffer_write(vkft_device *dev, vkft_buffer *dst, uint64_t offset, const void *src, uint64_t size_bytes,
@@ -218,7 +229,8 @@ bool vkft_buffer_write(vkft_device *dev, vkft_buffer *dst, uint64_t offset, cons
     for (uint64_t done = 0; done < size_bytes;) {
         uint64_t part = size_bytes - done < STAGING_BYTES ? size_bytes - done : STAGING_BYTES;
         memcpy(dev->staging.mapped, (const char *)src + done, part);
-        transfer t = {.from = dev->staging.handles->buffer, .to = dst->handles->buffer, .to_offset = offset + done, .size = part};
+        transfer t = {
+            .from = dev->staging.handles->buffer, .to = dst->handles->buffer, .to_offset = offset + done, .size = part};
         if (!run_transfer(dev, &t, err))
             return false;
         done += part;
@@ -239,7 +251,10 @@ bool vkft_buffer_read(vkft_device *dev, const vkft_buffer *src, uint64_t offset,
         return false;
     for (uint64_t done = 0; done < size_bytes;) {
         uint64_t part = size_bytes - done < STAGING_BYTES ? size_bytes - done : STAGING_BYTES;
-        transfer t = {.from = src->handles->buffer, .from_offset = offset + done, .to = dev->staging.handles->buffer, .size = part};
+        transfer t = {.from = src->handles->buffer,
+                      .from_offset = offset + done,
+                      .to = dev->staging.handles->buffer,
+                      .size = part};
         if (!run_transfer(dev, &t, err))
             return false;
         memcpy((char *)dst + done, dev->staging.mapped, part);

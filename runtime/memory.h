@@ -20,13 +20,14 @@ typedef struct vkft_buffer {
     struct vkft_buffer_handles *handles; /* of the runtime alone */
 } vkft_buffer;
 
-/* What is larger is better cut into buffers of this size: Vulkan guarantees 1 GiB, and drivers cap single ones at 2 to 4 GiB. */
+/* What is larger is better cut into buffers of this size: Vulkan guarantees 1 GiB, and drivers cap single ones at 2 to
+ * 4 GiB. */
 #define VKFT_BUFFER_BYTES (1ull << 30)
 
 /* size_bytes > 0 and <= the device's max_allocation_bytes. label names it in errors and debug tools.
  * Error: VKFT_ERR_MEMORY with label, size asked, total held by vkft, what is free and what to try. */
-bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label,
-                     vkft_buffer *out, vkft_err *err);
+bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label, vkft_buffer *out,
+                     vkft_err *err);
 void vkft_buffer_free(vkft_device *dev, vkft_buffer *buffer); /* zeroed or NULL is fine; zeroes *buffer */
 
 /* Copies between host memory and a buffer and waits. Ranges are checked. Large copies stream through one

@@ -32,7 +32,8 @@ bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t coun
     cut->count = cut->submissions = 0;
     for (uint32_t i = 0; i < count; i++) {
         const vkft_cut_launch *launch = &launches[i];
-        uint32_t axis = launch->groups[0] <= row && launch->groups[0] < launch->groups[1], groups = launch->groups[axis];
+        uint32_t axis = launch->groups[0] <= row && launch->groups[0] < launch->groups[1],
+                 groups = launch->groups[axis];
         uint32_t most = piece_length(launch->time_ms, groups, target_ms), length;
         for (uint32_t base = 0; base < groups; base += length) {
             length = groups - base < most ? groups - base : most;

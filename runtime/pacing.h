@@ -7,7 +7,7 @@
 
 typedef struct vkft_cut_launch {
     uint32_t groups[2]; /* along x and y */
-    double time_ms; /* expected */
+    double time_ms;     /* expected */
 } vkft_cut_launch;
 
 /* A part of a launch: the workgroups [base, base + count) along x and y. */
@@ -24,8 +24,8 @@ typedef struct vkft_cut {
     uint32_t submissions;
 } vkft_cut;
 
-/* Fills cut (reusing its memory): no submission is expected to last longer than target_ms unless it is a single workgroup row, and along x no piece
- * crosses a multiple of `row`. False: out of memory. */
+/* Fills cut (reusing its memory): no submission is expected to last longer than target_ms unless it is a single
+ * workgroup row, and along x no piece crosses a multiple of `row`. False: out of memory. */
 bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row);
 void vkft_cut_free(vkft_cut *cut);
 

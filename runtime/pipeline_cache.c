@@ -1,7 +1,7 @@
 /* The pipeline cache on disk: one file per device and driver, $VKFT_CACHE_DIR or the user's cache directory.
  *
- * It only saves time, so every failure is silent: a file that is missing, foreign or damaged is as good as none. A checksum
- * stands before the driver's data, because drivers are known to trust what they are given.
+ * It only saves time, so every failure is silent: a file that is missing, foreign or damaged is as good as none. A
+ * checksum stands before the driver's data, because drivers are known to trust what they are given.
  */
 #include <stdio.h>
 #include <stdlib.h>

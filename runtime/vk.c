@@ -50,7 +50,8 @@ bool vk_load(vk_functions *vk, vkft_err *err)
         vk->GetInstanceProcAddr = (PFN_vkGetInstanceProcAddr)symbol(vk->library, "vkGetInstanceProcAddr");
     if (!vk->GetInstanceProcAddr) {
         vk_unload(vk);
-        return vkft_fail(err, VKFT_ERR_DEVICE, "no Vulkan loader found; install the GPU's driver and the loader (Debian and "
+        return vkft_fail(err, VKFT_ERR_DEVICE,
+                         "no Vulkan loader found; install the GPU's driver and the loader (Debian and "
                          "Ubuntu: libvulkan1 mesa-vulkan-drivers; Fedora: vulkan-loader mesa-vulkan-drivers)");
     }
 #define X(name) vk->name = (PFN_vk##name)vk->GetInstanceProcAddr(NULL, "vk" #name);
@@ -107,11 +108,15 @@ bool vk_fail(vkft_err *err, VkResult result, const char *doing)
     switch (result) {
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
     case VK_ERROR_OUT_OF_HOST_MEMORY:
-        return vkft_fail(err, VKFT_ERR_MEMORY, "%s: %s; lower --batch-size or --max-seq-length, or close other programs that "
-                         "use the device", doing, vk_result_name(result));
+        return vkft_fail(err, VKFT_ERR_MEMORY,
+                         "%s: %s; lower --batch-size or --max-seq-length, or close other programs that "
+                         "use the device",
+                         doing, vk_result_name(result));
     case VK_ERROR_DEVICE_LOST:
-        return vkft_fail(err, VKFT_ERR_DEVICE_LOST, "%s: VK_ERROR_DEVICE_LOST: the driver reset the device; resume from the "
-                         "last checkpoint, and update the driver if it happens again", doing);
+        return vkft_fail(err, VKFT_ERR_DEVICE_LOST,
+                         "%s: VK_ERROR_DEVICE_LOST: the driver reset the device; resume from the "
+                         "last checkpoint, and update the driver if it happens again",
+                         doing);
     default: return vkft_fail(err, VKFT_ERR_DEVICE, "%s: %s (%d)", doing, vk_result_name(result), (int)result);
     }
 }

@@ -1,5 +1,5 @@
-/* The Vulkan functions that vkft calls, loaded at run time, so that the program starts without a Vulkan loader and can say so.
- * Internal to runtime. */
+/* The Vulkan functions that vkft calls, loaded at run time, so that the program starts without a Vulkan loader and can
+ * say so. Internal to runtime. */
 #ifndef VKFT_VK_H
 #define VKFT_VK_H
 
@@ -11,22 +11,55 @@
 #include "runtime/base/error.h"
 
 #define VK_GLOBAL_FUNCTIONS(X)                                                                                         \
-    X(CreateInstance) X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties)                      \
-    X(EnumerateInstanceVersion)
+    X(CreateInstance)                                                                                                  \
+    X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties) X(EnumerateInstanceVersion)
 #define VK_INSTANCE_FUNCTIONS(X)                                                                                       \
-    X(DestroyInstance) X(EnumeratePhysicalDevices) X(GetPhysicalDeviceProperties2) X(GetPhysicalDeviceFeatures2)       \
-    X(GetPhysicalDeviceMemoryProperties2) X(GetPhysicalDeviceQueueFamilyProperties)                                    \
-    X(EnumerateDeviceExtensionProperties) X(CreateDevice) X(GetDeviceProcAddr)
+    X(DestroyInstance)                                                                                                 \
+    X(EnumeratePhysicalDevices)                                                                                        \
+    X(GetPhysicalDeviceProperties2)                                                                                    \
+    X(GetPhysicalDeviceFeatures2)                                                                                      \
+    X(GetPhysicalDeviceMemoryProperties2)                                                                              \
+    X(GetPhysicalDeviceQueueFamilyProperties) X(EnumerateDeviceExtensionProperties) X(CreateDevice) X(GetDeviceProcAddr)
 #define VK_DEVICE_FUNCTIONS(X)                                                                                         \
-    X(DestroyDevice) X(GetDeviceQueue) X(CreateBuffer) X(DestroyBuffer) X(GetBufferMemoryRequirements)                 \
-    X(AllocateMemory) X(FreeMemory) X(BindBufferMemory) X(MapMemory) X(GetBufferDeviceAddress) X(CreateCommandPool)    \
-    X(DestroyCommandPool) X(ResetCommandPool) X(AllocateCommandBuffers) X(FreeCommandBuffers) X(BeginCommandBuffer)    \
-    X(EndCommandBuffer) X(CmdBindPipeline) X(CmdPushConstants) X(CmdDispatchBase) X(CmdPipelineBarrier)                \
-    X(CmdCopyBuffer) X(CmdFillBuffer) X(CmdWriteTimestamp) X(CmdResetQueryPool) X(CreateQueryPool)                     \
-    X(DestroyQueryPool) X(GetQueryPoolResults) X(QueueSubmit) X(CreateFence) X(DestroyFence) X(ResetFences)            \
-    X(WaitForFences) X(CreateShaderModule) X(DestroyShaderModule) X(CreateComputePipelines) X(DestroyPipeline)         \
-    X(CreatePipelineLayout) X(DestroyPipelineLayout) X(CreatePipelineCache) X(DestroyPipelineCache)                    \
-    X(GetPipelineCacheData) X(DeviceWaitIdle)
+    X(DestroyDevice)                                                                                                   \
+    X(GetDeviceQueue)                                                                                                  \
+    X(CreateBuffer)                                                                                                    \
+    X(DestroyBuffer)                                                                                                   \
+    X(GetBufferMemoryRequirements)                                                                                     \
+    X(AllocateMemory)                                                                                                  \
+    X(FreeMemory)                                                                                                      \
+    X(BindBufferMemory)                                                                                                \
+    X(MapMemory)                                                                                                       \
+    X(GetBufferDeviceAddress)                                                                                          \
+    X(CreateCommandPool)                                                                                               \
+    X(DestroyCommandPool)                                                                                              \
+    X(ResetCommandPool)                                                                                                \
+    X(AllocateCommandBuffers)                                                                                          \
+    X(FreeCommandBuffers)                                                                                              \
+    X(BeginCommandBuffer)                                                                                              \
+    X(EndCommandBuffer)                                                                                                \
+    X(CmdBindPipeline)                                                                                                 \
+    X(CmdPushConstants)                                                                                                \
+    X(CmdDispatchBase)                                                                                                 \
+    X(CmdPipelineBarrier)                                                                                              \
+    X(CmdCopyBuffer)                                                                                                   \
+    X(CmdFillBuffer)                                                                                                   \
+    X(CmdWriteTimestamp)                                                                                               \
+    X(CmdResetQueryPool)                                                                                               \
+    X(CreateQueryPool)                                                                                                 \
+    X(DestroyQueryPool)                                                                                                \
+    X(GetQueryPoolResults)                                                                                             \
+    X(QueueSubmit)                                                                                                     \
+    X(CreateFence)                                                                                                     \
+    X(DestroyFence)                                                                                                    \
+    X(ResetFences)                                                                                                     \
+    X(WaitForFences)                                                                                                   \
+    X(CreateShaderModule)                                                                                              \
+    X(DestroyShaderModule)                                                                                             \
+    X(CreateComputePipelines)                                                                                          \
+    X(DestroyPipeline)                                                                                                 \
+    X(CreatePipelineLayout)                                                                                            \
+    X(DestroyPipelineLayout) X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData) X(DeviceWaitIdle)
 
 /* Functions by name without "vk": vk->QueueSubmit(...). */
 typedef struct vk_functions {

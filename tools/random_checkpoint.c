@@ -1,6 +1,7 @@
-/* Random weights at the speed of the disk: a value is one of 65536 equally likely points of the normal distribution (its quantiles at
- * (i + 1/2) / 65536, which reach to 4.2 standard deviations), so 16 random bits and one look-up make one weight. The generator is
- * counter-based, one stream per tensor and piece, so pieces can be made by several threads. */
+/* Random weights at the speed of the disk: a value is one of 65536 equally likely points of the normal distribution
+ * (its quantiles at (i + 1/2) / 65536, which reach to 4.2 standard deviations), so 16 random bits and one look-up make
+ * one weight. The generator is counter-based, one stream per tensor and piece, so pieces can be made by several
+ * threads. */
 #include "tools/random_checkpoint.h"
 
 #include <inttypes.h>
@@ -104,14 +105,15 @@ static void add(generator *g, const char *name, uint64_t rows, uint64_t columns)
 static void list_tensors(generator *g, const vkft_config *config)
 {
     const uint64_t C = config->hidden_size, F = config->intermediate_size, V = config->vocab_size;
-    const uint64_t q = (uint64_t)config->num_heads * config->head_dim, kv = (uint64_t)config->num_kv_heads * config->head_dim;
+    const uint64_t q = (uint64_t)config->num_heads * config->head_dim,
+                   kv = (uint64_t)config->num_kv_heads * config->head_dim;
     const struct {
         const char *name;
         uint64_t rows, columns; /* columns 0: a vector */
     } layer[] = {
-        {"input_layernorm", C, 0},          {"self_attn.q_proj", q, C}, {"self_attn.k_proj", kv, C}, {"self_attn.v_proj", kv, C},
-        {"self_attn.o_proj", C, q},         {"post_attention_layernorm", C, 0}, {"mlp.gate_proj", F, C},
-        {"mlp.up_proj", F, C},              {"mlp.down_proj", C, F},
+        {"input_layernorm", C, 0},   {"self_attn.q_proj", q, C}, {"self_attn.k_proj", kv, C},
+        {"self_attn.v_proj", kv, C}, {"self_attn.o_proj", C, q}, {"post_attention_layernorm", C, 0},
+        {"mlp.gate_proj", F, C},     {"mlp.up_proj", F, C},      {"mlp.down_proj", C, F},
     };
     add(g, "model.embed_tokens.weight", V, C);
     for (uint32_t l = 0; l < config->num_layers; l++) {
@@ -187,11 +189,13 @@ static bool write_index(const generator *g, const char *dir, const uint32_t *of_
     for (uint32_t i = 0; i < g->count; i++)
         total += g->tensors[i].elements * (vkft_dtype_bits(g->options->dtype) / 8);
     if (ok)
-        n += (size_t)snprintf(text, size, "{\n  \"metadata\": {\n    \"total_size\": %" PRIu64 "\n  },\n  \"weight_map\": {\n", total);
+        n += (size_t)snprintf(
+            text, size, "{\n  \"metadata\": {\n    \"total_size\": %" PRIu64 "\n  },\n  \"weight_map\": {\n", total);
     for (uint32_t i = 0; ok && i < g->count; i++) {
         char name[48];
         shard_name(name, sizeof name, of_tensor[i], shards);
-        n += (size_t)snprintf(text + n, size - n, "    \"%s\": \"%s\"%s\n", g->tensors[i].name, name, i + 1 < g->count ? "," : "");
+        n += (size_t)snprintf(text + n, size - n, "    \"%s\": \"%s\"%s\n", g->tensors[i].name, name,
+                              i + 1 < g->count ? "," : "");
     }
     if (ok) {
         n += (size_t)snprintf(text + n, size - n, "  }\n}\n");
@@ -234,10 +238,12 @@ static bool write_shards(generator *g, const char *dir, vkft_err *err)
     return ok;
 }
 
-bool vkft_random_checkpoint_write(const vkft_config *config, const char *dir, const vkft_random_checkpoint *options, vkft_err *err)
+bool vkft_random_checkpoint_write(const vkft_config *config, const char *dir, const vkft_random_checkpoint *options,
+                                  vkft_err *err)
 {
     if (config->qkv_bias || config->mlp_bias)
-        return vkft_fail(err, VKFT_ERR_INPUT, "a random checkpoint with biases is not supported; set attention_bias and mlp_bias to false");
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "a random checkpoint with biases is not supported; set attention_bias and mlp_bias to false");
     generator g = {.options = options};
     g.tensors = calloc((size_t)config->num_layers * 9 + 3, sizeof *g.tensors);
     g.table = malloc(LEVELS * sizeof(float));

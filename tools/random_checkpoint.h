@@ -1,4 +1,5 @@
-/* Writes Llama-class checkpoints with random weights, of any size: for tests, and for measuring memory and time at real sizes. */
+/* Writes Llama-class checkpoints with random weights, of any size: for tests, and for measuring memory and time at real
+ * sizes. */
 #ifndef VKFT_RANDOM_CHECKPOINT_H
 #define VKFT_RANDOM_CHECKPOINT_H
 
@@ -14,9 +15,10 @@ typedef struct vkft_random_checkpoint {
     uint32_t threads; /* 0: one per core */
 } vkft_random_checkpoint;
 
-/* Writes the weights of a Llama or Mistral model as transformers names them into an existing directory, streaming. The same
- * options give the same bytes whatever the number of threads. config.json is the caller's to write.
- * Error: a bias in the configuration; whatever writing reports. */
-bool vkft_random_checkpoint_write(const vkft_config *config, const char *dir, const vkft_random_checkpoint *options, vkft_err *err);
+/* Writes the weights of a Llama or Mistral model as transformers names them into an existing directory, streaming. The
+ * same options give the same bytes whatever the number of threads. config.json is the caller's to write. Error: a bias
+ * in the configuration; whatever writing reports. */
+bool vkft_random_checkpoint_write(const vkft_config *config, const char *dir, const vkft_random_checkpoint *options,
+                                  vkft_err *err);
 
 #endif

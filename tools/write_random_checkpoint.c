@@ -1,7 +1,7 @@
 /* write_random_checkpoint CONFIG.json OUT_DIR [--dtype bf16|f16|f32] [--shards N] [--seed S]
  *
- * Makes a Hugging Face checkpoint directory with random weights in the shape that CONFIG.json describes, so that conversion, memory and
- * speed can be measured at real sizes without downloading anything. */
+ * Makes a Hugging Face checkpoint directory with random weights in the shape that CONFIG.json describes, so that
+ * conversion, memory and speed can be measured at real sizes without downloading anything. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: write_random_checkpoint CONFIG.json OUT_DIR [--dtype bf16|f16|f32] [--shards N] [--seed S]\n");
+    fprintf(stderr,
+            "usage: write_random_checkpoint CONFIG.json OUT_DIR [--dtype bf16|f16|f32] [--shards N] [--seed S]\n");
     return 2;
 }
 

@@ -1,8 +1,9 @@
 /* Loading chat templates, rendering them, and finding the assistant's turns in what was rendered.
  *
- * A template without {% generation %} marks does not say which text is the assistant's. Rendering the conversation up to a turn, with the
- * prompt for it, gives where the turn begins; rendering it with the turn, where it ends. Some templates write a turn otherwise when it is the
- * last one (Qwen 3 drops earlier thoughts): there the end is looked for behind the turn's content.
+ * A template without {% generation %} marks does not say which text is the assistant's. Rendering the conversation up
+ * to a turn, with the prompt for it, gives where the turn begins; rendering it with the turn, where it ends. Some
+ * templates write a turn otherwise when it is the last one (Qwen 3 drops earlier thoughts): there the end is looked for
+ * behind the turn's content.
  */
 #include "formats/chat/chat_template.h"
 
@@ -41,7 +42,9 @@ static bool take_templates(vkft_chat_template *chat, const cJSON *value, const c
         if (!vkft_json_get_string(item, "name", true, &name, file, err) ||
             !vkft_json_get_string(item, "template", true, &text, file, err))
             return false;
-        vkft_jinja **slot = strcmp(name, "default") == 0 ? &chat->main : strcmp(name, "tool_use") == 0 ? &chat->tool_use : NULL;
+        vkft_jinja **slot = strcmp(name, "default") == 0    ? &chat->main
+                            : strcmp(name, "tool_use") == 0 ? &chat->tool_use
+                                                            : NULL;
         if (slot && !*slot && !parse(text, file, slot, err))
             return false;
     }
@@ -51,10 +54,12 @@ static bool take_templates(vkft_chat_template *chat, const cJSON *value, const c
 
 static bool take_special(vkft_chat_template *chat, const cJSON *config, vkft_err *err)
 {
-    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const cJSON *value = vkft_json_member(config, names[i]);
-        const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content")) : cJSON_GetStringValue(value);
+        const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
+                                                 : cJSON_GetStringValue(value);
         if (text && !cJSON_AddStringToObject(chat->special, names[i], text))
             return no_memory(err);
     }
@@ -68,7 +73,8 @@ static bool take_config(vkft_chat_template *chat, const vkft_chat_sources *s, vk
         return true;
     cJSON *config = vkft_json_parse(s->tokenizer_config, s->tokenizer_config_length, file, err);
     const cJSON *value = vkft_json_member(config, "chat_template");
-    bool ok = config && take_special(chat, config, err) && (chat->main || !value || take_templates(chat, value, file, err));
+    bool ok =
+        config && take_special(chat, config, err) && (chat->main || !value || take_templates(chat, value, file, err));
     cJSON_Delete(config);
     return ok;
 }
@@ -123,8 +129,8 @@ static const vkft_jinja *template_for(const vkft_chat_template *chat, const cJSO
     return tools && chat->tool_use ? chat->tool_use : chat->main;
 }
 
-bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *messages, const cJSON *tools, bool add_generation_prompt,
-                               vkft_jinja_output *out, vkft_err *err)
+bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *messages, const cJSON *tools,
+                               bool add_generation_prompt, vkft_jinja_output *out, vkft_err *err)
 {
     cJSON *variables = cJSON_Duplicate(chat->special, true);
     bool ok = variables && cJSON_AddItemReferenceToObject(variables, "messages", (cJSON *)(uintptr_t)messages) &&
@@ -207,10 +213,13 @@ static char *trimmed_content(const cJSON *message)
 static bool render_marked(const finder *f, int count, int i, vkft_text *text)
 {
     cJSON *messages = cJSON_CreateArray(), *marked = cJSON_Duplicate(cJSON_GetArrayItem(f->messages, i), true);
-    bool ok = messages && marked && (vkft_json_member(marked, "content") ? cJSON_ReplaceItemInObject(marked, "content", cJSON_CreateString(MARKER))
-                                                                         : cJSON_AddStringToObject(marked, "content", MARKER) != NULL);
+    bool ok =
+        messages && marked &&
+        (vkft_json_member(marked, "content") ? cJSON_ReplaceItemInObject(marked, "content", cJSON_CreateString(MARKER))
+                                             : cJSON_AddStringToObject(marked, "content", MARKER) != NULL);
     for (int k = 0; ok && k < count; k++)
-        ok = k == i ? cJSON_AddItemReferenceToArray(messages, marked) : cJSON_AddItemReferenceToArray(messages, cJSON_GetArrayItem(f->messages, k));
+        ok = k == i ? cJSON_AddItemReferenceToArray(messages, marked)
+                    : cJSON_AddItemReferenceToArray(messages, cJSON_GetArrayItem(f->messages, k));
     finder part = *f;
     part.messages = messages;
     ok = ok && render_first(&part, count, false, text);
@@ -227,9 +236,9 @@ static size_t common_end(const vkft_text *a, const vkft_text *b)
     return n;
 }
 
-/* Where the turn of message i ends although the template writes it otherwise when it is the last. Its content ends where the common end of
- * the text and the text with MARKER as content begins; what follows the content is, as far as both agree, what follows MARKER when the
- * turn is the last. */
+/* Where the turn of message i ends although the template writes it otherwise when it is the last. Its content ends
+ * where the common end of the text and the text with MARKER as content begins; what follows the content is, as far as
+ * both agree, what follows MARKER when the turn is the last. */
 static size_t end_by_marker(const finder *f, int i, size_t begin)
 {
     vkft_text whole = {0}, last = {0};
@@ -240,7 +249,8 @@ static size_t end_by_marker(const finder *f, int i, size_t begin)
         end = begin;
     if (end != SIZE_MAX && render_marked(f, i + 1, i, &last) && (at = find(&last, 0, MARKER)) != SIZE_MAX) {
         at += strlen(MARKER);
-        while (end == begin && at < last.length && strchr(" \t\r\n", last.data[at])) /* what separates content from tool calls */
+        while (end == begin && at < last.length &&
+               strchr(" \t\r\n", last.data[at])) /* what separates content from tool calls */
             at++;
         while (end < f->full->length && at < last.length && f->full->data[end] == last.data[at])
             end++, at++;
@@ -294,8 +304,11 @@ static bool find_turns(finder *f, vkft_err *err)
             continue;
         turn_range *turn = &f->turns[f->count];
         if (!find_turn(f, i, from, turn))
-            return vkft_fail(err, VKFT_ERR_INPUT, "message %d is the assistant's, but cannot be found in what the chat template makes of the "
-                             "conversation; use --no-mask-prompt, or a template with {%% generation %%} marks", i + 1);
+            return vkft_fail(
+                err, VKFT_ERR_INPUT,
+                "message %d is the assistant's, but cannot be found in what the chat template makes of the "
+                "conversation; use --no-mask-prompt, or a template with {%% generation %%} marks",
+                i + 1);
         from = turn->bytes.end;
         f->count++;
     }
@@ -303,8 +316,8 @@ static bool find_turns(finder *f, vkft_err *err)
 }
 
 /* How many tokens of ids lie before byte `at` of text; *exact is false when a token stands across it. */
-static bool tokens_before(const vkft_tokenizer *tok, const vkft_text *text, size_t at, const vkft_ids *all, uint32_t first, uint32_t *count,
-                          bool *exact, vkft_err *err)
+static bool tokens_before(const vkft_tokenizer *tok, const vkft_text *text, size_t at, const vkft_ids *all,
+                          uint32_t first, uint32_t *count, bool *exact, vkft_err *err)
 {
     vkft_ids part = {0};
     if (!vkft_tokenizer_encode(tok, text->data, at, false, &part, err)) {
@@ -330,8 +343,8 @@ static bool is_blank_token(const vkft_tokenizer *tok, int32_t id)
     return blank;
 }
 
-/* A turn ends with its end-of-turn token: of the special and blank tokens at its end, what comes after the first special one (a line break,
- * the end of the text) is not the assistant's. */
+/* A turn ends with its end-of-turn token: of the special and blank tokens at its end, what comes after the first
+ * special one (a line break, the end of the text) is not the assistant's. */
 static uint32_t end_of_turn(const vkft_tokenizer *tok, const int32_t *ids, uint32_t begin, uint32_t end)
 {
     uint32_t at = end, first_special = end;
@@ -345,8 +358,8 @@ static uint32_t end_of_turn(const vkft_tokenizer *tok, const int32_t *ids, uint3
 }
 
 /* Marks the tokens that hold a byte of the range; unless it is sharp, none that goes beyond its end. */
-static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, turn_range range, bool whole_turn, const vkft_ids *ids, uint32_t first,
-                       uint8_t *mask, vkft_err *err)
+static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, turn_range range, bool whole_turn,
+                       const vkft_ids *ids, uint32_t first, uint8_t *mask, vkft_err *err)
 {
     uint32_t begin, end;
     bool exact;
@@ -362,8 +375,8 @@ static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, turn_ra
     return true;
 }
 
-static bool mark_turns(const vkft_tokenizer *tok, const vkft_jinja_output *out, const finder *f, bool marked, vkft_train_on train_on,
-                       const vkft_ids *ids, uint32_t first, uint8_t *mask, vkft_err *err)
+static bool mark_turns(const vkft_tokenizer *tok, const vkft_jinja_output *out, const finder *f, bool marked,
+                       vkft_train_on train_on, const vkft_ids *ids, uint32_t first, uint8_t *mask, vkft_err *err)
 {
     uint32_t count = marked ? out->generated_count : f->count;
     for (uint32_t i = train_on == VKFT_TRAIN_ON_LAST && count ? count - 1 : 0; i < count; i++) {
@@ -374,8 +387,8 @@ static bool mark_turns(const vkft_tokenizer *tok, const vkft_jinja_output *out, 
     return true;
 }
 
-bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages, const cJSON *tools,
-                               vkft_train_on train_on, vkft_ids *ids, uint8_t **mask, vkft_err *err)
+bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages,
+                               const cJSON *tools, vkft_train_on train_on, vkft_ids *ids, uint8_t **mask, vkft_err *err)
 {
     vkft_jinja_output out = {0};
     finder f = {.chat = chat, .messages = messages, .tools = tools, .full = &out.text};

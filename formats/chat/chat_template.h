@@ -1,4 +1,5 @@
-/* Conversations as a model sees them: rendered through the checkpoint's chat template, encoded, with the assistant's parts marked. */
+/* Conversations as a model sees them: rendered through the checkpoint's chat template, encoded, with the assistant's
+ * parts marked. */
 #ifndef VKFT_CHAT_TEMPLATE_H
 #define VKFT_CHAT_TEMPLATE_H
 
@@ -15,31 +16,35 @@ typedef struct vkft_chat_template vkft_chat_template; /* immutable; may be used 
 
 /* Texts of a checkpoint's files; NULL where there is no such file. */
 typedef struct vkft_chat_sources {
-    const char *tokenizer_config;     /* tokenizer_config.json: special tokens, and maybe "chat_template" */
+    const char *tokenizer_config; /* tokenizer_config.json: special tokens, and maybe "chat_template" */
     size_t tokenizer_config_length;
-    const char *jinja;                /* chat_template.jinja, or the file that the user named: goes before the others */
+    const char *jinja; /* chat_template.jinja, or the file that the user named: goes before the others */
     size_t jinja_length;
-    const char *jinja_name;           /* names it in errors */
-    const char *json;                 /* chat_template.json */
+    const char *jinja_name; /* names it in errors */
+    const char *json;       /* chat_template.json */
     size_t json_length;
 } vkft_chat_sources;
 
-/* *out is NULL when none of the sources has a template, which is no error. A list of named templates: "tool_use" for conversations with
- * tools where there is one, else "default". */
+/* *out is NULL when none of the sources has a template, which is no error. A list of named templates: "tool_use" for
+ * conversations with tools where there is one, else "default". */
 bool vkft_chat_template_new(const vkft_chat_sources *sources, vkft_chat_template **out, vkft_err *err);
 void vkft_chat_template_free(vkft_chat_template *chat);
 
-/* messages: an array of {"role", "content", ...}; tools: an array or NULL. As transformers' apply_chat_template(tokenize=False). */
-bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *messages, const cJSON *tools, bool add_generation_prompt,
-                               vkft_jinja_output *out, vkft_err *err);
+/* messages: an array of {"role", "content", ...}; tools: an array or NULL. As transformers'
+ * apply_chat_template(tokenize=False). */
+bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *messages, const cJSON *tools,
+                               bool add_generation_prompt, vkft_jinja_output *out, vkft_err *err);
 
 /* Which of the assistant's turns are trained. */
 typedef enum vkft_train_on { VKFT_TRAIN_ON_ASSISTANT, VKFT_TRAIN_ON_LAST, VKFT_TRAIN_ON_ALL } vkft_train_on;
 
-/* Appends the ids of the rendered conversation and, into mask (malloc'ed, one byte an id, 1: the assistant's). The parts come from
- * {% generation %} blocks where the template has them; else a turn is what stands between the prompt for it and the next message, without
- * white space behind its last special token. Error: a turn that cannot be found in the rendered text. */
-bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages, const cJSON *tools,
-                               vkft_train_on train_on, vkft_ids *ids, uint8_t **mask, vkft_err *err);
+/* Appends the ids of the rendered conversation and, into mask (malloc'ed, one byte an id, 1: the assistant's). The
+ * parts come from
+ * {% generation %} blocks where the template has them; else a turn is what stands between the prompt for it and the
+ * next message, without white space behind its last special token. Error: a turn that cannot be found in the rendered
+ * text. */
+bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages,
+                               const cJSON *tools, vkft_train_on train_on, vkft_ids *ids, uint8_t **mask,
+                               vkft_err *err);
 
 #endif

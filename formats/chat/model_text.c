@@ -20,7 +20,9 @@ typedef struct small_files {
 
 static const char *name_of(int i)
 {
-    return i < VKFT_TOKENIZER_FILES ? vkft_tokenizer_file_names[i] : i == JINJA ? "chat_template.jinja" : "chat_template.json";
+    return i < VKFT_TOKENIZER_FILES ? vkft_tokenizer_file_names[i]
+           : i == JINJA             ? "chat_template.jinja"
+                                    : "chat_template.json";
 }
 
 static bool read_file(const char *path, small_files *files, int i, vkft_err *err)
@@ -41,13 +43,16 @@ static bool build(small_files *files, const char *chat_template, vkft_model_text
         text->hash = f[i].data ? XXH3_64bits_withSeed(f[i].data, f[i].length, text->hash + (uint64_t)i) : text->hash;
     vkft_chat_sources sources = {.tokenizer_config = f[VKFT_FILE_TOKENIZER_CONFIG].data,
                                  .tokenizer_config_length = f[VKFT_FILE_TOKENIZER_CONFIG].length,
-                                 .jinja = f[JINJA].data, .jinja_length = f[JINJA].length,
+                                 .jinja = f[JINJA].data,
+                                 .jinja_length = f[JINJA].length,
                                  .jinja_name = chat_template ? chat_template : name_of(JINJA),
-                                 .json = f[JSON].data, .json_length = f[JSON].length};
+                                 .json = f[JSON].data,
+                                 .json_length = f[JSON].length};
     return vkft_chat_template_new(&sources, &text->chat, err) && vkft_tokenizer_from_files(f, &text->tokenizer, err);
 }
 
-static bool finish(small_files *files, bool ok, const char *where, const char *chat_template, vkft_model_text *text, vkft_err *err)
+static bool finish(small_files *files, bool ok, const char *where, const char *chat_template, vkft_model_text *text,
+                   vkft_err *err)
 {
     if (ok && !build(files, chat_template, text, err))
         ok = vkft_fail_context(err, "%s", where);
@@ -58,7 +63,8 @@ static bool finish(small_files *files, bool ok, const char *where, const char *c
     return ok;
 }
 
-static bool of_file(const vkft_model_file *file, const char *where, const char *chat_template, vkft_model_text *text, vkft_err *err)
+static bool of_file(const vkft_model_file *file, const char *where, const char *chat_template, vkft_model_text *text,
+                    vkft_err *err)
 {
     small_files files = {0};
     memset(text, 0, sizeof *text);
@@ -67,7 +73,8 @@ static bool of_file(const vkft_model_file *file, const char *where, const char *
     return finish(&files, true, where, chat_template, text, err);
 }
 
-bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text, vkft_err *err)
+bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text,
+                             vkft_err *err)
 {
     return of_file(file, "the model's own files", chat_template, text, err);
 }

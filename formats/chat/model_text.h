@@ -1,4 +1,5 @@
-/* What a model brings for text: its tokenizer and its chat template, from a .vkft file or straight from a checkpoint directory. */
+/* What a model brings for text: its tokenizer and its chat template, from a .vkft file or straight from a checkpoint
+ * directory. */
 #ifndef VKFT_MODEL_TEXT_H
 #define VKFT_MODEL_TEXT_H
 
@@ -13,7 +14,8 @@ typedef struct vkft_model_text {
 } vkft_model_text;
 
 /* chat_template: a file that goes before the model's own template, or NULL. */
-bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text, vkft_err *err);
+bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text,
+                             vkft_err *err);
 /* path: a checkpoint directory, of which only the small files are read, or a .vkft file. */
 bool vkft_model_text_open(const char *path, const char *chat_template, vkft_model_text *text, vkft_err *err);
 void vkft_model_text_free(vkft_model_text *text);

@@ -41,8 +41,9 @@ bool vkft_arch_fail_unknown(const char *model_type, const char *file, vkft_err *
         if (common_prefix(model_type, architectures[i]->model_type) > common_prefix(model_type, nearest->model_type))
             nearest = architectures[i];
     }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: model_type '%s' is not supported; the nearest supported one is '%s' (of %s)", file, model_type,
-                     nearest->model_type, known);
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: model_type '%s' is not supported; the nearest supported one is '%s' (of %s)", file,
+                     model_type, nearest->model_type, known);
 }
 
 void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_t *out, uint32_t *in)
@@ -50,11 +51,23 @@ void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_
     uint32_t C = config->hidden_size, F = config->intermediate_size;
     uint32_t q = config->num_heads * config->head_dim, kv = config->num_kv_heads * config->head_dim;
     const uint32_t shapes[VKFT_LINEAR_SLOTS][2] = {
-        [VKFT_QKV] = {q + 2 * kv, C}, [VKFT_Q] = {q, C},        [VKFT_K] = {kv, C},       [VKFT_V] = {kv, C},       [VKFT_O] = {C, q},
-        [VKFT_CROSS_Q] = {q, C},      [VKFT_CROSS_K] = {kv, C}, [VKFT_CROSS_V] = {kv, C}, [VKFT_CROSS_O] = {C, q},
-        [VKFT_GATE_UP] = {2 * F, C},  [VKFT_GATE] = {F, C},     [VKFT_UP] = {F, C},       [VKFT_DOWN] = {C, F},
+        [VKFT_QKV] = {q + 2 * kv, C},
+        [VKFT_Q] = {q, C},
+        [VKFT_K] = {kv, C},
+        [VKFT_V] = {kv, C},
+        [VKFT_O] = {C, q},
+        [VKFT_CROSS_Q] = {q, C},
+        [VKFT_CROSS_K] = {kv, C},
+        [VKFT_CROSS_V] = {kv, C},
+        [VKFT_CROSS_O] = {C, q},
+        [VKFT_GATE_UP] = {2 * F, C},
+        [VKFT_GATE] = {F, C},
+        [VKFT_UP] = {F, C},
+        [VKFT_DOWN] = {C, F},
         [VKFT_ROUTER] = {config->experts, C},
-        [VKFT_EXPERT_GATE] = {config->expert_size, C}, [VKFT_EXPERT_UP] = {config->expert_size, C}, [VKFT_EXPERT_DOWN] = {C, config->expert_size},
+        [VKFT_EXPERT_GATE] = {config->expert_size, C},
+        [VKFT_EXPERT_UP] = {config->expert_size, C},
+        [VKFT_EXPERT_DOWN] = {C, config->expert_size},
     };
     *out = shapes[slot][0];
     *in = shapes[slot][1];
@@ -63,7 +76,10 @@ void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_
 bool vkft_linear_has_bias(const vkft_config *config, vkft_linear_slot slot)
 {
     switch (slot) {
-    case VKFT_QKV: case VKFT_Q: case VKFT_K: case VKFT_V: return config->qkv_bias;
+    case VKFT_QKV:
+    case VKFT_Q:
+    case VKFT_K:
+    case VKFT_V: return config->qkv_bias;
     case VKFT_O: return config->o_bias;
     default: return config->mlp_bias;
     }
@@ -119,7 +135,8 @@ static const char *inside_block(const vkft_stack_names *stack, const char *modul
     return digits && module[digits] == '.' ? module + digits + 1 : NULL;
 }
 
-static vkft_tensor_role role_in_stack(const vkft_arch *arch, const vkft_stack_names *stack, const char *module, bool weight)
+static vkft_tensor_role role_in_stack(const vkft_arch *arch, const vkft_stack_names *stack, const char *module,
+                                      bool weight)
 {
     if (stack->final_norm && strcmp(module, stack->final_norm) == 0)
         return VKFT_ROLE_VECTOR;
@@ -146,7 +163,8 @@ static vkft_tensor_role role_of(const vkft_config *config, const char *name)
         return VKFT_ROLE_NONE;
     snprintf(module, sizeof module, "%.*s", (int)(dot - name), name);
 
-    const char *const embeddings[] = {arch->embedding, arch->positions, config->tie_word_embeddings && !config->head_if_stored ? NULL : arch->head};
+    const char *const embeddings[] = {arch->embedding, arch->positions,
+                                      config->tie_word_embeddings && !config->head_if_stored ? NULL : arch->head};
     const char *const linears[] = {arch->project_in, arch->project_out};
     if (weight && listed(embeddings, 3, module))
         return VKFT_ROLE_EMBEDDING;
@@ -169,7 +187,8 @@ static bool respell(const char *name, const char *prefix, const char *with, char
 vkft_tensor_role vkft_arch_tensor(const vkft_config *config, const char *name, char *canonical, size_t size)
 {
     const char *base = config->arch->base;
-    const char *const spellings[][2] = {{"", ""}, {"", base}, {"language_model.", ""}, {"language_model.", base}, {"model.language_model.", base}};
+    const char *const spellings[][2] = {
+        {"", ""}, {"", base}, {"language_model.", ""}, {"language_model.", base}, {"model.language_model.", base}};
     size_t count = config->wrapper[0] ? 5 : 2;
     for (size_t i = 0; i < count; i++) {
         if (!respell(name, spellings[i][0], spellings[i][1], canonical, size))

@@ -1,7 +1,8 @@
-/* Architectures: each is a table of names over the one decoder block of host/decoder.c, and a reader of its configuration.
+/* Architectures: each is a table of names over the one decoder block of host/decoder.c, and a reader of its
+ * configuration.
  *
- * An architecture is one file arch/<name>.c and its row in arch.def. Its reader sets the flags of vkft_config by which the
- * block differs from Llama's, and the defaults that transformers has for keys that the file leaves out.
+ * An architecture is one file arch/<name>.c and its row in arch.def. Its reader sets the flags of vkft_config by which
+ * the block differs from Llama's, and the defaults that transformers has for keys that the file leaves out.
  */
 #ifndef VKFT_ARCH_H
 #define VKFT_ARCH_H
@@ -10,16 +11,36 @@
 
 /* The linear layers of a block. An architecture has those that it names: fused ones instead of their parts. */
 typedef enum vkft_linear_slot {
-    VKFT_QKV, VKFT_Q, VKFT_K, VKFT_V, VKFT_O,
-    VKFT_CROSS_Q, VKFT_CROSS_K, VKFT_CROSS_V, VKFT_CROSS_O, /* a decoder's attention to its encoder */
-    VKFT_GATE_UP, VKFT_GATE, VKFT_UP, VKFT_DOWN,
-    VKFT_ROUTER, VKFT_EXPERT_GATE, VKFT_EXPERT_UP, VKFT_EXPERT_DOWN, /* of the layers whose feed-forward layer is a mixture, instead of the above */
+    VKFT_QKV,
+    VKFT_Q,
+    VKFT_K,
+    VKFT_V,
+    VKFT_O,
+    VKFT_CROSS_Q,
+    VKFT_CROSS_K,
+    VKFT_CROSS_V,
+    VKFT_CROSS_O, /* a decoder's attention to its encoder */
+    VKFT_GATE_UP,
+    VKFT_GATE,
+    VKFT_UP,
+    VKFT_DOWN,
+    VKFT_ROUTER,
+    VKFT_EXPERT_GATE,
+    VKFT_EXPERT_UP,
+    VKFT_EXPERT_DOWN, /* of the layers whose feed-forward layer is a mixture, instead of the above */
     VKFT_LINEAR_SLOTS
 } vkft_linear_slot;
 
-/* The norms of a block: in front of a part, behind it (before it is added to the residual stream), and of queries and keys. */
+/* The norms of a block: in front of a part, behind it (before it is added to the residual stream), and of queries and
+ * keys. */
 typedef enum vkft_norm_slot {
-    VKFT_NORM_ATTENTION, VKFT_NORM_Q, VKFT_NORM_K, VKFT_NORM_ATTENTION_AFTER, VKFT_NORM_CROSS, VKFT_NORM_MLP, VKFT_NORM_MLP_AFTER,
+    VKFT_NORM_ATTENTION,
+    VKFT_NORM_Q,
+    VKFT_NORM_K,
+    VKFT_NORM_ATTENTION_AFTER,
+    VKFT_NORM_CROSS,
+    VKFT_NORM_MLP,
+    VKFT_NORM_MLP_AFTER,
     VKFT_NORM_SLOTS
 } vkft_norm_slot;
 
@@ -31,7 +52,7 @@ typedef struct vkft_stack_names {
     /* Inside a block, appended to "<layers>.<number>.": */
     const char *norm[VKFT_NORM_SLOTS];
     const char *linear[VKFT_LINEAR_SLOTS]; /* '*' stands for an expert's number */
-    const char *relative_bias; /* of block 0, which all blocks use */
+    const char *relative_bias;             /* of block 0, which all blocks use */
 } vkft_stack_names;
 
 typedef struct vkft_arch {
@@ -39,8 +60,9 @@ typedef struct vkft_arch {
     const char *base; /* the prefix that a checkpoint without the head lacks: "model." */
     const char *embedding, *positions, *project_in, *project_out, *head;
     vkft_stack_names decoder, encoder; /* most have a decoder alone */
-    bool conv1d; /* linear weights are stored [in,out] */
-    bool keep[VKFT_LINEAR_SLOTS]; /* linear layers that stay out of 4 bits, as in transformers: they overflow or suffer */
+    bool conv1d;                       /* linear weights are stored [in,out] */
+    bool keep[VKFT_LINEAR_SLOTS]; /* linear layers that stay out of 4 bits, as in transformers: they overflow or suffer
+                                   */
     bool (*read)(const struct vkft_config_source *source, vkft_config *config);
 } vkft_arch;
 
@@ -50,7 +72,8 @@ typedef struct vkft_arch {
     .decoder.final_norm = "model.norm", .head = "lm_head"
 #define VKFT_LLAMA_LINEAR                                                                                              \
     [VKFT_Q] = "self_attn.q_proj", [VKFT_K] = "self_attn.k_proj", [VKFT_V] = "self_attn.v_proj",                       \
-    [VKFT_O] = "self_attn.o_proj", [VKFT_GATE] = "mlp.gate_proj", [VKFT_UP] = "mlp.up_proj", [VKFT_DOWN] = "mlp.down_proj"
+    [VKFT_O] = "self_attn.o_proj", [VKFT_GATE] = "mlp.gate_proj", [VKFT_UP] = "mlp.up_proj",                           \
+    [VKFT_DOWN] = "mlp.down_proj"
 
 #define VKFT_EXPERT_SLOTS 3 /* from VKFT_EXPERT_GATE on */
 
@@ -62,13 +85,14 @@ bool vkft_arch_fail_unknown(const char *model_type, const char *file, vkft_err *
 /* Output and input width of a block's linear layer. */
 void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_t *out, uint32_t *in);
 bool vkft_linear_has_bias(const vkft_config *config, vkft_linear_slot slot);
-/* Whether this layer of the architecture has the slot: a mixture has no dense feed-forward layer, others no router and no experts. */
+/* Whether this layer of the architecture has the slot: a mixture has no dense feed-forward layer, others no router and
+ * no experts. */
 bool vkft_linear_present(const vkft_config *config, uint32_t layer, vkft_linear_slot slot);
 /* Width of a block's norm. */
 uint32_t vkft_norm_width(const vkft_config *config, vkft_norm_slot slot);
 
 typedef enum vkft_tensor_role {
-    VKFT_ROLE_NONE, /* not part of the model: masks, rotary tables, a vision tower, a tied head */
+    VKFT_ROLE_NONE,      /* not part of the model: masks, rotary tables, a vision tower, a tied head */
     VKFT_ROLE_EMBEDDING, /* token and position embeddings, and the head */
     VKFT_ROLE_LINEAR,
     VKFT_ROLE_KEPT,   /* a linear layer that stays out of 4 bits */
@@ -76,8 +100,9 @@ typedef enum vkft_tensor_role {
     VKFT_ROLE_TABLE,  /* relative positions */
 } vkft_tensor_role;
 
-/* What the checkpoint's tensor is, and its name in this program: the one that the model with a language head gives it. Understands names
- * without the base model's prefix and those of a language model inside a multimodal one. canonical has `size` bytes. */
+/* What the checkpoint's tensor is, and its name in this program: the one that the model with a language head gives it.
+ * Understands names without the base model's prefix and those of a language model inside a multimodal one. canonical
+ * has `size` bytes. */
 vkft_tensor_role vkft_arch_tensor(const vkft_config *config, const char *name, char *canonical, size_t size);
 
 #endif

@@ -1,7 +1,8 @@
-/* config.json -> vkft_config: which architecture it is, what all of them share, and the architecture's own reader for the rest.
+/* config.json -> vkft_config: which architecture it is, what all of them share, and the architecture's own reader for
+ * the rest.
  *
- * Absent keys get the defaults that transformers has for them, so that a file that works there means the same here; keys without a safe
- * default are required. */
+ * Absent keys get the defaults that transformers has for them, so that a file that works there means the same here;
+ * keys without a safe default are required. */
 #include "formats/config/config.h"
 
 #include <stdio.h>
@@ -13,8 +14,8 @@
 static bool copy_string(const vkft_config_source *in, const char *key, const char *value, char *out, size_t size)
 {
     if (strlen(value) >= size)
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: key '%s': '%.40s...' has %zu characters, expected at most %zu", in->file,
-                         key, value, strlen(value), size - 1);
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: key '%s': '%.40s...' has %zu characters, expected at most %zu",
+                         in->file, key, value, strlen(value), size - 1);
     memcpy(out, value, strlen(value) + 1);
     return true;
 }
@@ -37,13 +38,14 @@ static bool read_architecture(const vkft_config_source *in, vkft_config *config)
         return true;
     if (!cJSON_IsString(first)) {
         char buffer[96];
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: key 'architectures': found %s in the list, expected a string", in->file,
-                         vkft_json_describe(first, buffer, sizeof buffer));
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: key 'architectures': found %s in the list, expected a string",
+                         in->file, vkft_json_describe(first, buffer, sizeof buffer));
     }
     return copy_string(in, "architectures", first->valuestring, config->architecture, sizeof config->architecture);
 }
 
-/* Finds the architecture; *text becomes the object that describes the language model: the file's own, or its text_config. */
+/* Finds the architecture; *text becomes the object that describes the language model: the file's own, or its
+ * text_config. */
 static bool find_architecture(const vkft_config_source *in, vkft_config *config, vkft_config_source *text)
 {
     const cJSON *inner = NULL;
@@ -63,12 +65,14 @@ static bool find_architecture(const vkft_config_source *in, vkft_config *config,
     return config->arch || vkft_arch_fail_unknown(config->model_type, in->file, in->err);
 }
 
-/* Token ids may lie outside the vocabulary in real files (added tokens that were never trained), so only the type is checked. */
+/* Token ids may lie outside the vocabulary in real files (added tokens that were never trained), so only the type is
+ * checked. */
 static bool parse_tokens(const vkft_config_source *in, vkft_config *config)
 {
     if (!vkft_json_get_i32(in->json, "bos_token_id", false, &config->bos_token_id, in->file, in->err) ||
         !vkft_json_get_i32(in->json, "pad_token_id", false, &config->pad_token_id, in->file, in->err) ||
-        !vkft_json_get_i32(in->json, "decoder_start_token_id", false, &config->decoder_start_token_id, in->file, in->err))
+        !vkft_json_get_i32(in->json, "decoder_start_token_id", false, &config->decoder_start_token_id, in->file,
+                           in->err))
         return false;
     return vkft_eos_parse(in->json, in->file, config->eos_token_ids, &config->eos_count, in->err);
 }
@@ -78,7 +82,7 @@ static bool parse_dtype(const vkft_config_source *in, vkft_config *config)
     static const struct {
         const char *name;
         vkft_dtype dtype;
-    } names[] = {{"float32", VKFT_F32}, {"float", VKFT_F32}, {"float16", VKFT_F16}, {"half", VKFT_F16},
+    } names[] = {{"float32", VKFT_F32},   {"float", VKFT_F32},  {"float16", VKFT_F16}, {"half", VKFT_F16},
                  {"bfloat16", VKFT_BF16}, {"float64", VKFT_F32}}; /* doubles are rounded when they are read */
     const char *name = NULL;
     if (!vkft_json_get_string(in->json, "torch_dtype", false, &name, in->file, in->err) ||
@@ -94,22 +98,33 @@ static bool parse_dtype(const vkft_config_source *in, vkft_config *config)
             return true;
         }
     }
-    return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: dtype '%.40s' is not supported; supported are float32, float16, bfloat16 and "
-                     "float64", in->file, name);
+    return vkft_fail(in->err, VKFT_ERR_INPUT,
+                     "%s: dtype '%.40s' is not supported; supported are float32, float16, bfloat16 and "
+                     "float64",
+                     in->file, name);
 }
 
 static bool read_shared(const vkft_config_source *in, vkft_config *config)
 {
-    return vkft_config_bool(in, "tie_word_embeddings", &config->tie_word_embeddings) && parse_tokens(in, config) && parse_dtype(in, config);
+    return vkft_config_bool(in, "tie_word_embeddings", &config->tie_word_embeddings) && parse_tokens(in, config) &&
+           parse_dtype(in, config);
 }
 
 static void set_defaults(vkft_config *config)
 {
     *config = (vkft_config){
-        .max_position = 2048, .activation = VKFT_ACT_SILU, .norm_eps = 1e-6f,
-        .embedding_scale = 1, .residual_scale = 1, .logit_scale = 1,
-        .rope = {.theta = 10000.0}, .local_rope = {.theta = 10000.0},
-        .bos_token_id = -1, .pad_token_id = -1, .decoder_start_token_id = -1, .dtype = VKFT_F32,
+        .max_position = 2048,
+        .activation = VKFT_ACT_SILU,
+        .norm_eps = 1e-6f,
+        .embedding_scale = 1,
+        .residual_scale = 1,
+        .logit_scale = 1,
+        .rope = {.theta = 10000.0},
+        .local_rope = {.theta = 10000.0},
+        .bos_token_id = -1,
+        .pad_token_id = -1,
+        .decoder_start_token_id = -1,
+        .dtype = VKFT_F32,
     };
 }
 
@@ -137,8 +152,8 @@ bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_c
 /* The keys of read_shared. */
 static bool copy_shared(const cJSON *from, cJSON *to)
 {
-    static const char *const keys[] = {"tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
-                                       "torch_dtype", "dtype"};
+    static const char *const keys[] = {"tie_word_embeddings",    "bos_token_id", "eos_token_id", "pad_token_id",
+                                       "decoder_start_token_id", "torch_dtype",  "dtype"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const cJSON *value = vkft_json_member(from, keys[i]);
         if (!value)

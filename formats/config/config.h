@@ -13,7 +13,11 @@
 struct vkft_arch;
 
 typedef enum vkft_rope_type {
-    VKFT_ROPE_DEFAULT, VKFT_ROPE_LINEAR, VKFT_ROPE_DYNAMIC, VKFT_ROPE_LLAMA3, VKFT_ROPE_LONGROPE
+    VKFT_ROPE_DEFAULT,
+    VKFT_ROPE_LINEAR,
+    VKFT_ROPE_DYNAMIC,
+    VKFT_ROPE_LLAMA3,
+    VKFT_ROPE_LONGROPE
 } vkft_rope_type;
 
 #define VKFT_MAX_ROPE_DIM 512
@@ -46,7 +50,7 @@ typedef struct vkft_config {
     const struct vkft_arch *arch;
     char model_type[32];   /* "llama", "mistral"; of the language model when there is more around it */
     char architecture[64]; /* architectures[0] */
-    char wrapper[32];      /* model_type of the multimodal model around it, "" for none: only the language model is used */
+    char wrapper[32]; /* model_type of the multimodal model around it, "" for none: only the language model is used */
 
     uint32_t vocab_size;
     uint32_t hidden_size;
@@ -70,36 +74,40 @@ typedef struct vkft_config {
     bool no_final_norm;
     bool parallel_residual; /* the MLP reads the block's input, not the attention's sum */
     bool qkv_bias, o_bias, mlp_bias;
-    bool qkv_by_head;   /* fused projection: query, key and value of one head after the other, else all queries, all keys, all values */
+    bool qkv_by_head; /* fused projection: query, key and value of one head after the other, else all queries, all keys,
+                         all values */
     bool qk_norm_whole; /* norms of queries and keys over all heads, else each head by itself */
     float norm_eps;
     float norm_gain_offset; /* RMSNorm multiplies by its gain plus this */
-    float embedding_scale, residual_scale, logit_scale; /* factors of the embedding, of each part before it is added, of the logits */
+    float embedding_scale, residual_scale,
+        logit_scale; /* factors of the embedding, of each part before it is added, of the logits */
     float attention_scale;
     float attention_softcap, logit_softcap; /* x -> cap tanh(x/cap); 0: none */
     uint32_t position_offset;               /* learned positions: row of position 0 */
     vkft_rope rope, local_rope;
-    uint32_t experts, experts_per_token, expert_size; /* mixtures: how many experts, how many a token goes to, their intermediate size */
-    bool expert_weights_normalized; /* the weights of a token's experts sum to 1, else they are parts of the softmax over all */
+    uint32_t experts, experts_per_token,
+        expert_size;                /* mixtures: how many experts, how many a token goes to, their intermediate size */
+    bool expert_weights_normalized; /* the weights of a token's experts sum to 1, else they are parts of the softmax
+                                       over all */
     uint32_t relative_buckets, relative_max_distance; /* relative position biases; 0: none */
 
     int32_t bos_token_id; /* -1: none */
     int32_t eos_token_ids[VKFT_MAX_EOS];
     uint32_t eos_count;
-    int32_t pad_token_id; /* -1: none */
+    int32_t pad_token_id;           /* -1: none */
     int32_t decoder_start_token_id; /* what a decoder with an encoder begins with; -1: none */
-    vkft_dtype dtype;     /* torch_dtype or dtype; F32 when absent */
+    vkft_dtype dtype;               /* torch_dtype or dtype; F32 when absent */
 } vkft_config;
 
-/* Parses the text of config.json; `file` names it in errors. Accepts the spellings of transformers 4 and 5: rope_theta + rope_scaling or
- * rope_parameters, torch_dtype or dtype, eos_token_id as number or list, layer_types or the pattern that stood for them, and the text_config
- * of a multimodal model. Sizes are checked (non-zero, divisible, products below 2^32 where needed).
- * Error: JSON error with its line, unknown model_type with the nearest known one, missing or wrongly typed key, value out of range,
- * unsupported value (says which are supported). */
+/* Parses the text of config.json; `file` names it in errors. Accepts the spellings of transformers 4 and 5: rope_theta
+ * + rope_scaling or rope_parameters, torch_dtype or dtype, eos_token_id as number or list, layer_types or the pattern
+ * that stood for them, and the text_config of a multimodal model. Sizes are checked (non-zero, divisible, products
+ * below 2^32 where needed). Error: JSON error with its line, unknown model_type with the nearest known one, missing or
+ * wrongly typed key, value out of range, unsupported value (says which are supported). */
 bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_config *config, vkft_err *err);
 
-/* The config.json of the language model inside a multimodal one, malloc'ed: its text_config, with what vkft_config_parse takes of the whole model.
- * Error: as there; there is no text_config. */
+/* The config.json of the language model inside a multimodal one, malloc'ed: its text_config, with what
+ * vkft_config_parse takes of the whole model. Error: as there; there is no text_config. */
 char *vkft_config_language_model(const char *text, size_t length, const char *file, vkft_err *err);
 
 #endif

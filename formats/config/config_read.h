@@ -1,7 +1,7 @@
 /* What the readers of architectures use: typed keys, and the groups of keys that families share. Internal to formats.
  *
- * All of them leave a value as it is when its key is absent or null, so that an architecture sets its defaults first; sizes that are still 0
- * then are missing.
+ * All of them leave a value as it is when its key is absent or null, so that an architecture sets its defaults first;
+ * sizes that are still 0 then are missing.
  */
 #ifndef VKFT_CONFIG_READ_H
 #define VKFT_CONFIG_READ_H
@@ -15,7 +15,8 @@ typedef struct vkft_config_source {
     vkft_err *err;
 } vkft_config_source;
 
-bool vkft_config_u32(const vkft_config_source *in, const char *key, uint32_t *value); /* missing is an error when *value is 0 */
+bool vkft_config_u32(const vkft_config_source *in, const char *key,
+                     uint32_t *value); /* missing is an error when *value is 0 */
 bool vkft_config_optional_u32(const vkft_config_source *in, const char *key, uint32_t *value);
 bool vkft_config_bool(const vkft_config_source *in, const char *key, bool *value);
 bool vkft_config_double(const vkft_config_source *in, const char *key, double *value);
@@ -24,7 +25,8 @@ bool vkft_config_activation(const vkft_config_source *in, const char *key, vkft_
 /* Error unless the flag is absent or has this value: something that the block cannot compute. */
 bool vkft_config_expect(const vkft_config_source *in, const char *key, bool expected);
 
-/* vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim, max_position_embeddings. */
+/* vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim,
+ * max_position_embeddings. */
 bool vkft_config_sizes(const vkft_config_source *in, vkft_config *config);
 /* The above, rms_norm_eps, hidden_act, rotary positions: what all of Llama's descendants have. */
 bool vkft_config_llama(const vkft_config_source *in, vkft_config *config);
@@ -37,13 +39,14 @@ bool vkft_config_derive(const vkft_config_source *in, vkft_config *config);
 /* config->rope, from rope_theta and rope_scaling or from rope_parameters; what config->rope holds are the defaults. */
 bool vkft_config_rope(const vkft_config_source *in, vkft_config *config, double partial_rotary_factor);
 /* One set of parameters; json NULL: only defaults. */
-bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, const char *name, const vkft_config *config, double partial,
-                             vkft_rope *rope);
+bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, const char *name,
+                             const vkft_config *config, double partial, vkft_rope *rope);
 /* Flags of the layers whose entry in layer_types is "sliding_attention"; *found tells whether the key was there. */
 bool vkft_config_layer_types(const vkft_config_source *in, vkft_config *config, uint8_t sliding_flags, bool *found);
 /* Qwen: the layers from max_window_layers on have a sliding window, if use_sliding_window. */
 bool vkft_config_late_window(const vkft_config_source *in, vkft_config *config);
-/* num_experts or num_local_experts, and num_experts_per_tok; expert_size is the reader's own. Which layers are mixtures is, too. */
+/* num_experts or num_local_experts, and num_experts_per_tok; expert_size is the reader's own. Which layers are mixtures
+ * is, too. */
 bool vkft_config_experts(const vkft_config_source *in, vkft_config *config);
 /* What Gemma 2 and 3 have in common, without rotary positions and the pattern of layers. */
 void vkft_config_gemma_defaults(vkft_config *config);

@@ -11,8 +11,8 @@ static bool read_type(const vkft_config_source *in, vkft_rope *rope)
     static const struct {
         const char *name;
         vkft_rope_type type;
-    } types[] = {{"default", VKFT_ROPE_DEFAULT}, {"linear", VKFT_ROPE_LINEAR}, {"dynamic", VKFT_ROPE_DYNAMIC},
-                 {"llama3", VKFT_ROPE_LLAMA3}, {"longrope", VKFT_ROPE_LONGROPE}, {"su", VKFT_ROPE_LONGROPE}};
+    } types[] = {{"default", VKFT_ROPE_DEFAULT}, {"linear", VKFT_ROPE_LINEAR},     {"dynamic", VKFT_ROPE_DYNAMIC},
+                 {"llama3", VKFT_ROPE_LLAMA3},   {"longrope", VKFT_ROPE_LONGROPE}, {"su", VKFT_ROPE_LONGROPE}};
     const char *name = "default";
     if (!vkft_json_get_string(in->json, "type", false, &name, in->file, in->err) || /* the older spelling */
         !vkft_json_get_string(in->json, "rope_type", false, &name, in->file, in->err))
@@ -23,8 +23,10 @@ static bool read_type(const vkft_config_source *in, vkft_rope *rope)
             return true;
         }
     }
-    return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: rope type '%.40s' is not supported; supported are default, linear, dynamic, llama3 "
-                     "and longrope", in->file, name);
+    return vkft_fail(in->err, VKFT_ERR_INPUT,
+                     "%s: rope type '%.40s' is not supported; supported are default, linear, dynamic, llama3 "
+                     "and longrope",
+                     in->file, name);
 }
 
 static bool read_factors(const vkft_config_source *in, const char *key, uint32_t count, float *factors)
@@ -39,7 +41,8 @@ static bool read_factors(const vkft_config_source *in, const char *key, uint32_t
         if (n < count)
             factors[n] = (float)item->valuedouble;
     }
-    return n == count || vkft_fail(in->err, VKFT_ERR_INPUT, "%s: %s has %" PRIu32 " entries, expected %" PRIu32, in->file, key, n, count);
+    return n == count || vkft_fail(in->err, VKFT_ERR_INPUT, "%s: %s has %" PRIu32 " entries, expected %" PRIu32,
+                                   in->file, key, n, count);
 }
 
 /* The factor by which attention grows with the context, unless the file states it. */
@@ -47,7 +50,8 @@ static bool read_longrope(const vkft_config_source *in, const vkft_config *confi
 {
     double factor = (double)config->max_position / rope->original_max_position;
     if (!read_factors(in, "short_factor", rope->dim / 2, rope->short_factor) ||
-        !read_factors(in, "long_factor", rope->dim / 2, rope->long_factor) || !vkft_config_double(in, "factor", &factor))
+        !read_factors(in, "long_factor", rope->dim / 2, rope->long_factor) ||
+        !vkft_config_double(in, "factor", &factor))
         return false;
     rope->attention_factor = factor > 1 ? sqrt(1 + log(factor) / log((double)rope->original_max_position)) : 1.0;
     return vkft_config_double(in, "attention_factor", &rope->attention_factor);
@@ -56,17 +60,22 @@ static bool read_longrope(const vkft_config_source *in, const vkft_config *confi
 static bool check(const vkft_config_source *in, const vkft_config *config, double partial, vkft_rope *rope)
 {
     if (!(partial > 0 && partial <= 1))
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: partial_rotary_factor %g is not supported; expected 0 < partial_rotary_factor <= 1",
+        return vkft_fail(in->err, VKFT_ERR_INPUT,
+                         "%s: partial_rotary_factor %g is not supported; expected 0 < partial_rotary_factor <= 1",
                          in->file, partial);
     rope->dim = (uint32_t)(config->head_dim * partial);
     if (rope->dim % 2 || !rope->dim)
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: head_dim %" PRIu32 " is odd; rotary embeddings need an even one", in->file, rope->dim);
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: head_dim %" PRIu32 " is odd; rotary embeddings need an even one",
+                         in->file, rope->dim);
     if (rope->dim > VKFT_MAX_ROPE_DIM)
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: head_dim %" PRIu32 " is above %d", in->file, rope->dim, VKFT_MAX_ROPE_DIM);
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: head_dim %" PRIu32 " is above %d", in->file, rope->dim,
+                         VKFT_MAX_ROPE_DIM);
     if (!(rope->theta > 0))
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: rope_theta is %g, expected a positive number", in->file, rope->theta);
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: rope_theta is %g, expected a positive number", in->file,
+                         rope->theta);
     if (rope->type != VKFT_ROPE_DEFAULT && !rope->original_max_position)
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: original_max_position_embeddings is 0, expected a positive number", in->file);
+        return vkft_fail(in->err, VKFT_ERR_INPUT,
+                         "%s: original_max_position_embeddings is 0, expected a positive number", in->file);
     return true;
 }
 
@@ -75,14 +84,16 @@ static bool check_scaling(const vkft_config_source *in, const vkft_rope *rope)
     bool stated = rope->type != VKFT_ROPE_DEFAULT && rope->type != VKFT_ROPE_LONGROPE;
     if (stated && !(rope->factor >= 1))
         return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: rope factor is %g, expected at least 1", in->file, rope->factor);
-    if (rope->type == VKFT_ROPE_LLAMA3 && !(rope->low_freq_factor > 0 && rope->low_freq_factor < rope->high_freq_factor))
-        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: low_freq_factor %g and high_freq_factor %g: expected 0 < low < high", in->file,
+    if (rope->type == VKFT_ROPE_LLAMA3 &&
+        !(rope->low_freq_factor > 0 && rope->low_freq_factor < rope->high_freq_factor))
+        return vkft_fail(in->err, VKFT_ERR_INPUT,
+                         "%s: low_freq_factor %g and high_freq_factor %g: expected 0 < low < high", in->file,
                          rope->low_freq_factor, rope->high_freq_factor);
     return true;
 }
 
-bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, const char *name, const vkft_config *config, double partial,
-                             vkft_rope *rope)
+bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, const char *name,
+                             const vkft_config *config, double partial, vkft_rope *rope)
 {
     char where[700];
     vkft_config_source inner = {.json = json, .file = where, .err = in->err};
@@ -112,14 +123,17 @@ bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, co
            check_scaling(&inner, rope);
 }
 
-/* As in transformers, a non-empty rope_scaling wins over rope_parameters, and what it does not say is looked up beside it. */
+/* As in transformers, a non-empty rope_scaling wins over rope_parameters, and what it does not say is looked up beside
+ * it. */
 bool vkft_config_rope(const vkft_config_source *in, vkft_config *config, double partial)
 {
     const cJSON *scaling = NULL, *parameters = NULL;
     if (!vkft_json_get_object(in->json, "rope_parameters", false, &parameters, in->file, in->err) ||
         !vkft_json_get_object(in->json, "rope_scaling", false, &scaling, in->file, in->err) ||
-        !vkft_config_double(in, "rope_theta", &config->rope.theta) || !vkft_config_double(in, "partial_rotary_factor", &partial))
+        !vkft_config_double(in, "rope_theta", &config->rope.theta) ||
+        !vkft_config_double(in, "partial_rotary_factor", &partial))
         return false;
     bool old = scaling && scaling->child;
-    return vkft_config_rope_object(in, old ? scaling : parameters, old ? "rope_scaling" : "rope_parameters", config, partial, &config->rope);
+    return vkft_config_rope_object(in, old ? scaling : parameters, old ? "rope_scaling" : "rope_parameters", config,
+                                   partial, &config->rope);
 }

@@ -18,7 +18,8 @@ bool vkft_eos_parse(const void *json, const char *file, int32_t *ids, uint32_t *
     for (const cJSON *item = eos->child; item; item = item->next) {
         uint64_t id;
         if (!vkft_json_is_u64(item, &id) || id > INT32_MAX || *count == VKFT_MAX_EOS)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: key 'eos_token_id': expected a list of at most %d token ids", file, VKFT_MAX_EOS);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: key 'eos_token_id': expected a list of at most %d token ids",
+                             file, VKFT_MAX_EOS);
         ids[(*count)++] = (int32_t)id;
     }
     return true;
@@ -41,18 +42,23 @@ static bool read(const cJSON *root, const char *file, vkft_generation_config *co
         return false;
     if (vkft_json_member(root, "do_sample"))
         config->do_sample = sample ? VKFT_SAMPLE_YES : VKFT_SAMPLE_NO;
-    bool ok = !(config->temperature < 0) && !(config->top_p <= 0 || config->top_p > 1) && !(config->top_k < 0 || config->top_k > INT32_MAX);
-    return ok || vkft_fail(err, VKFT_ERR_INPUT, "%s: temperature %g, top_p %g, top_k %g: expected 0 <= temperature, 0 < top_p <= 1, 0 <= top_k",
-                           file, config->temperature, config->top_p, config->top_k);
+    bool ok = !(config->temperature < 0) && !(config->top_p <= 0 || config->top_p > 1) &&
+              !(config->top_k < 0 || config->top_k > INT32_MAX);
+    return ok ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: temperature %g, top_p %g, top_k %g: expected 0 <= temperature, 0 < top_p <= 1, 0 <= top_k",
+                     file, config->temperature, config->top_p, config->top_k);
 }
 
-bool vkft_generation_config_parse(const char *text, size_t length, const char *file, vkft_generation_config *config, vkft_err *err)
+bool vkft_generation_config_parse(const char *text, size_t length, const char *file, vkft_generation_config *config,
+                                  vkft_err *err)
 {
     *config = vkft_generation_config_none();
     cJSON *root = vkft_json_parse(text, length, file, err);
     if (!root)
         return false;
-    bool ok = cJSON_IsObject(root) ? read(root, file, config, err) : vkft_fail(err, VKFT_ERR_INPUT, "%s: expected an object", file);
+    bool ok = cJSON_IsObject(root) ? read(root, file, config, err)
+                                   : vkft_fail(err, VKFT_ERR_INPUT, "%s: expected an object", file);
     cJSON_Delete(root);
     return ok;
 }

@@ -21,11 +21,15 @@ bool vkft_bnb_check_config(const void *quantization_config, const char *file, vk
         return false;
     if (strcmp(method, "bitsandbytes") == 0 && four && !eight)
         return true;
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint is quantized already (quant_method %.40s%s); of quantized ones only the 4 bits of "
-                     "bitsandbytes are supported: convert the original one", file, method, eight ? ", 8 bits" : "");
+    return vkft_fail(
+        err, VKFT_ERR_INPUT,
+        "%s: the checkpoint is quantized already (quant_method %.40s%s); of quantized ones only the 4 bits of "
+        "bitsandbytes are supported: convert the original one",
+        file, method, eight ? ", 8 bits" : "");
 }
 
-static bool find(const vkft_checkpoint *checkpoint, const char *weight, const char *suffix, vkft_checkpoint_tensor *found)
+static bool find(const vkft_checkpoint *checkpoint, const char *weight, const char *suffix,
+                 vkft_checkpoint_tensor *found)
 {
     char name[512];
     *found = (vkft_checkpoint_tensor){0};
@@ -42,14 +46,16 @@ static const uint8_t *data_of(const vkft_checkpoint_tensor *t)
 }
 
 /* A part with this type and number of elements. */
-static bool take(const vkft_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix, vkft_dtype dtype, uint64_t elements,
-                 vkft_checkpoint_tensor *part, vkft_err *err)
+static bool take(const vkft_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix,
+                 vkft_dtype dtype, uint64_t elements, vkft_checkpoint_tensor *part, vkft_err *err)
 {
     if (!find(checkpoint, weight, suffix, part))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' is missing; the quantized checkpoint is not whole", where, weight, suffix);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' is missing; the quantized checkpoint is not whole", where,
+                         weight, suffix);
     if (part->tensor->dtype != dtype || part->tensor->elements != elements)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' has %" PRIu64 " elements of %s; expected %" PRIu64 " of %s", where, weight, suffix,
-                         part->tensor->elements, vkft_dtype_name(part->tensor->dtype), elements, vkft_dtype_name(dtype));
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' has %" PRIu64 " elements of %s; expected %" PRIu64 " of %s",
+                         where, weight, suffix, part->tensor->elements, vkft_dtype_name(part->tensor->dtype), elements,
+                         vkft_dtype_name(dtype));
     return true;
 }
 
@@ -65,17 +71,19 @@ static bool same(const uint8_t *stored, const float *table, uint64_t count)
     return true;
 }
 
-static bool check_table(const vkft_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix, const float *table,
-                        uint64_t count, vkft_err *err)
+static bool check_table(const vkft_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix,
+                        const float *table, uint64_t count, vkft_err *err)
 {
     vkft_checkpoint_tensor part;
     if (!take(checkpoint, where, weight, suffix, VKFT_F32, count, &part, err))
         return false;
     return same(data_of(&part), table, count) ||
-           vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' is another table than that of bitsandbytes", where, weight, suffix);
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' is another table than that of bitsandbytes", where, weight,
+                     suffix);
 }
 
-static bool read_state(const vkft_checkpoint_tensor *state, const char *where, vkft_bnb_weight *parts, bool *twice, vkft_err *err)
+static bool read_state(const vkft_checkpoint_tensor *state, const char *where, vkft_bnb_weight *parts, bool *twice,
+                       vkft_err *err)
 {
     uint32_t block = VKFT_NF4_BLOCK, nested = VKFT_NF4_NESTED_BLOCK;
     double offset = 0;
@@ -89,8 +97,8 @@ static bool read_state(const vkft_checkpoint_tensor *state, const char *where, v
         *twice = vkft_json_member(root, "nested_blocksize") != NULL;
         parts->offset = (float)offset;
         ok = (block == VKFT_NF4_BLOCK && nested == VKFT_NF4_NESTED_BLOCK) ||
-             vkft_fail(err, VKFT_ERR_INPUT, "%s: blocks of %" PRIu32 " and %" PRIu32 "; expected %d and %d", where, block, nested, VKFT_NF4_BLOCK,
-                       VKFT_NF4_NESTED_BLOCK);
+             vkft_fail(err, VKFT_ERR_INPUT, "%s: blocks of %" PRIu32 " and %" PRIu32 "; expected %d and %d", where,
+                       block, nested, VKFT_NF4_BLOCK, VKFT_NF4_NESTED_BLOCK);
     }
     ok = ok && ((cJSON_GetArraySize(shape) == 2 && vkft_json_is_u64(shape->child, &parts->shape[0]) &&
                  vkft_json_is_u64(shape->child->next, &parts->shape[1]) &&
@@ -100,7 +108,8 @@ static bool read_state(const vkft_checkpoint_tensor *state, const char *where, v
     return ok;
 }
 
-bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tensor *weight, vkft_bnb_weight *parts, bool *found, vkft_err *err)
+bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tensor *weight, vkft_bnb_weight *parts,
+                   bool *found, vkft_err *err)
 {
     const char *name = weight->tensor->name, *path = weight->shard->path;
     vkft_checkpoint_tensor state;
@@ -118,7 +127,8 @@ bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tens
         return false;
     uint64_t blocks = (parts->elements + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
     if (weight->tensor->dtype != VKFT_U8 || weight->tensor->elements != (parts->elements + 1) / 2)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu64 " elements of %s; expected %" PRIu64 " of U8", path, name,
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s' has %" PRIu64 " elements of %s; expected %" PRIu64 " of U8", path, name,
                          weight->tensor->elements, vkft_dtype_name(weight->tensor->dtype), (parts->elements + 1) / 2);
     if (!take(checkpoint, path, name, "absmax", twice ? VKFT_U8 : VKFT_F32, blocks, &parts->absmax, err) ||
         !check_table(checkpoint, path, name, "quant_map", nf4 ? vkft_nf4_table : vkft_fp4_table, 16, err))
@@ -131,7 +141,8 @@ bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tens
            check_table(checkpoint, path, name, "nested_quant_map", map, 256, err);
 }
 
-static bool append(vkft_model_writer *writer, uint32_t index, vkft_part part, const vkft_checkpoint_tensor *t, vkft_err *err)
+static bool append(vkft_model_writer *writer, uint32_t index, vkft_part part, const vkft_checkpoint_tensor *t,
+                   vkft_err *err)
 {
     bool ok = vkft_model_writer_append(writer, index, part, data_of(t), (size_t)t->tensor->bytes, err);
     vkft_mapping_drop(&t->shard->mapping, t->tensor->offset, t->tensor->bytes);
@@ -140,7 +151,8 @@ static bool append(vkft_model_writer *writer, uint32_t index, vkft_part part, co
 
 bool vkft_bnb_write(const vkft_bnb_weight *parts, vkft_model_writer *writer, uint32_t index, vkft_err *err)
 {
-    if (!append(writer, index, VKFT_PART_DATA, &parts->codes, err) || !append(writer, index, VKFT_PART_ABSMAX, &parts->absmax, err) ||
+    if (!append(writer, index, VKFT_PART_DATA, &parts->codes, err) ||
+        !append(writer, index, VKFT_PART_ABSMAX, &parts->absmax, err) ||
         (parts->nested_absmax.tensor && !append(writer, index, VKFT_PART_NESTED_ABSMAX, &parts->nested_absmax, err)))
         return false;
     vkft_model_writer_end(writer, index, parts->offset);

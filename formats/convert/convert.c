@@ -1,5 +1,5 @@
-/* What a conversion consists of: which tensors become what, the small files, and the run over all tensors in the order in which they lie on
- * disk. The work on one tensor is in convert_tensor.c. */
+/* What a conversion consists of: which tensors become what, the small files, and the run over all tensors in the order
+ * in which they lie on disk. The work on one tensor is in convert_tensor.c. */
 #include "formats/convert/convert.h"
 
 #include <inttypes.h>
@@ -12,8 +12,8 @@
 #include "formats/convert/tensor.h"
 
 static const char *const quant_names[] = {
-    [VKFT_QUANT_NONE] = "none", [VKFT_QUANT_NF4] = "nf4", [VKFT_QUANT_BF16] = "bf16", [VKFT_QUANT_FP16] = "fp16",
-    [VKFT_QUANT_FP32] = "fp32",
+    [VKFT_QUANT_NONE] = "none", [VKFT_QUANT_NF4] = "nf4",   [VKFT_QUANT_BF16] = "bf16",
+    [VKFT_QUANT_FP16] = "fp16", [VKFT_QUANT_FP32] = "fp32",
 };
 #define QUANT_COUNT (sizeof quant_names / sizeof *quant_names)
 
@@ -64,25 +64,32 @@ typedef struct job {
     char name[256];
 } job;
 
-static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_options *options, vkft_model_spec *spec, vkft_err *err)
+static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_options *options, vkft_model_spec *spec,
+                        vkft_err *err)
 {
     const vkft_file_tensor *tensor = j->source->tensor;
     const char *path = j->source->shard->path;
     if (j->quantized) {
-        *spec = (vkft_model_spec){.name = j->name, .dtype = j->bnb.dtype, .dims = 2, .shape = {j->bnb.shape[0], j->bnb.shape[1]},
+        *spec = (vkft_model_spec){.name = j->name,
+                                  .dtype = j->bnb.dtype,
+                                  .dims = 2,
+                                  .shape = {j->bnb.shape[0], j->bnb.shape[1]},
                                   .double_quant = j->bnb.nested_absmax.tensor != NULL};
         return options->quant == VKFT_QUANT_NF4 || options->quant == VKFT_QUANT_NONE ||
-               vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is in 4 bits already; use --quant nf4, or the original checkpoint", path,
+               vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s' is in 4 bits already; use --quant nf4, or the original checkpoint", path,
                          tensor->name);
     }
-    if (tensor->dtype != VKFT_F32 && tensor->dtype != VKFT_F16 && tensor->dtype != VKFT_BF16 && tensor->dtype != VKFT_F64)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F64, F32, F16 and BF16", path, tensor->name,
-                         vkft_dtype_name(tensor->dtype));
+    if (tensor->dtype != VKFT_F32 && tensor->dtype != VKFT_F16 && tensor->dtype != VKFT_BF16 &&
+        tensor->dtype != VKFT_F64)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F64, F32, F16 and BF16",
+                         path, tensor->name, vkft_dtype_name(tensor->dtype));
     uint32_t dims = role == VKFT_ROLE_VECTOR ? 1 : 2;
     if (tensor->dims != dims)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu32 " dimensions; expected %" PRIu32, path, tensor->name,
-                         tensor->dims, dims);
-    *spec = (vkft_model_spec){.name = j->name, .dtype = target_dtype(role, tensor->dtype, options->quant), .dims = dims};
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu32 " dimensions; expected %" PRIu32, path,
+                         tensor->name, tensor->dims, dims);
+    *spec =
+        (vkft_model_spec){.name = j->name, .dtype = target_dtype(role, tensor->dtype, options->quant), .dims = dims};
     spec->double_quant = spec->dtype == VKFT_NF4 && options->double_quant;
     for (uint32_t d = 0; d < dims; d++)
         spec->shape[d] = tensor->shape[j->swapped ? dims - 1 - d : d];
@@ -97,8 +104,8 @@ typedef struct plan {
     uint64_t bytes, largest; /* to read; elements of the largest tensor */
 } plan;
 
-static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *config, const vkft_convert_options *options, plan *p,
-                         vkft_err *err)
+static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *config,
+                         const vkft_convert_options *options, plan *p, vkft_err *err)
 {
     p->jobs = calloc((size_t)checkpoint->count + 1, sizeof *p->jobs);
     p->specs = calloc((size_t)checkpoint->count + 1, sizeof *p->specs);
@@ -113,7 +120,8 @@ static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *c
             continue;
         j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT);
         j->transposed = j->swapped != tensor->turned;
-        if ((role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT) && !vkft_bnb_find(checkpoint, j->source, &j->bnb, &j->quantized, err))
+        if ((role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT) &&
+            !vkft_bnb_find(checkpoint, j->source, &j->bnb, &j->quantized, err))
             return false;
         if (!plan_tensor(j, role, options, &p->specs[p->count], err))
             return false;
@@ -121,12 +129,15 @@ static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *c
         p->bytes += tensor->bytes;
         p->largest = tensor->elements > p->largest ? tensor->elements : p->largest;
     }
-    return p->count || vkft_fail(err, VKFT_ERR_INPUT, "'%s': none of its %" PRIu32 " tensors belongs to a model of type '%s' (the first is '%s')",
-                                 checkpoint->dir, checkpoint->count, config->model_type,
-                                 checkpoint->count ? checkpoint->tensors[0].tensor->name : "none");
+    return p->count ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "'%s': none of its %" PRIu32 " tensors belongs to a model of type '%s' (the first is '%s')",
+                     checkpoint->dir, checkpoint->count, config->model_type,
+                     checkpoint->count ? checkpoint->tensors[0].tensor->name : "none");
 }
 
-static bool run(const vkft_checkpoint *checkpoint, const plan *p, const vkft_convert_options *options, vkft_model_writer *writer, vkft_err *err)
+static bool run(const vkft_checkpoint *checkpoint, const plan *p, const vkft_convert_options *options,
+                vkft_model_writer *writer, vkft_err *err)
 {
     uint64_t done = 0;
     vkft_converter *converter = vkft_converter_new(options->threads, p->largest, err);
@@ -137,7 +148,8 @@ static bool run(const vkft_checkpoint *checkpoint, const plan *p, const vkft_con
                           : vkft_convert_tensor(converter, j->source, &p->specs[i], writer, i, j->transposed, err);
         done += j->source->tensor->bytes;
         if (ok && options->progress && !options->progress(options->progress_context, done, p->bytes))
-            ok = vkft_fail(err, VKFT_ERR_INTERRUPTED, "conversion of '%s' interrupted; nothing was written", checkpoint->dir);
+            ok = vkft_fail(err, VKFT_ERR_INTERRUPTED, "conversion of '%s' interrupted; nothing was written",
+                           checkpoint->dir);
     }
     vkft_converter_free(converter);
     return ok;
@@ -151,8 +163,8 @@ static bool write_model(const vkft_checkpoint *checkpoint, const vkft_source *so
     vkft_model_writer *writer = NULL;
     bool ok = plan_tensors(checkpoint, &source->config, options, &p, err);
     if (ok)
-        writer = vkft_model_writer_open(out_path, source->name, vkft_quantization_label(options), source->info, source->blobs,
-                                        source->blob_count, p.specs, p.count, err);
+        writer = vkft_model_writer_open(out_path, source->name, vkft_quantization_label(options), source->info,
+                                        source->blobs, source->blob_count, p.specs, p.count, err);
     ok = writer && run(checkpoint, &p, options, writer, err);
     if (ok)
         ok = vkft_model_writer_commit(writer, err);
@@ -168,12 +180,14 @@ bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_o
     vkft_checkpoint checkpoint;
     vkft_source source = {0};
     if (vkft_directory_exists(out_path))
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a directory; expected the name of the .vkft file to write", out_path);
+        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a directory; expected the name of the .vkft file to write",
+                         out_path);
     if (!vkft_source_open(hf_dir, &source, err))
         return false;
     bool ok = vkft_checkpoint_open(hf_dir, &checkpoint, err);
     if (ok) {
-        ok = vkft_source_describe(&source, &checkpoint, err) && write_model(&checkpoint, &source, out_path, options, err);
+        ok = vkft_source_describe(&source, &checkpoint, err) &&
+             write_model(&checkpoint, &source, out_path, options, err);
         vkft_checkpoint_close(&checkpoint);
     }
     vkft_source_close(&source);

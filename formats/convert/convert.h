@@ -22,19 +22,21 @@ typedef struct vkft_convert_options {
     vkft_quant quant;
     bool double_quant;
     uint32_t threads; /* 0: one per core */
-    /* Called after each tensor with bytes read so far and in total; returning false cancels (VKFT_ERR_INTERRUPTED). May be NULL. */
+    /* Called after each tensor with bytes read so far and in total; returning false cancels (VKFT_ERR_INTERRUPTED). May
+     * be NULL. */
     bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
     void *progress_context;
 } vkft_convert_options;
 
 /* Writes out_path through a temporary file beside it, synced and renamed; on any error nothing is left.
- * Error: missing file, LFS pointer, pickle (.bin) checkpoint, truncated shard, missing tensor of the index, non-finite weights
- * (tensor and first index), unsupported dtype, disk full. */
+ * Error: missing file, LFS pointer, pickle (.bin) checkpoint, truncated shard, missing tensor of the index, non-finite
+ * weights (tensor and first index), unsupported dtype, disk full. */
 bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err);
 
-/* Opens what --model names: a .vkft file (whose quantization must then agree with what was asked explicitly), or a checkpoint directory, converted
- * on first use to DIR/vkft-<quant>[-dq].vkft, or into the cache directory when DIR cannot be written; converted again when the checkpoint's files
- * changed (size or time). asked: whether the user gave --quant; otherwise a .vkft file is taken as it is. */
+/* Opens what --model names: a .vkft file (whose quantization must then agree with what was asked explicitly), or a
+ * checkpoint directory, converted on first use to DIR/vkft-<quant>[-dq].vkft, or into the cache directory when DIR
+ * cannot be written; converted again when the checkpoint's files changed (size or time). asked: whether the user gave
+ * --quant; otherwise a .vkft file is taken as it is. */
 vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err);
 
 #endif

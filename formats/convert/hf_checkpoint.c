@@ -1,5 +1,6 @@
-/* Finding and opening the weights of a checkpoint directory. A single file wins over an index, as in transformers. With an index, the
- * index decides: each tensor is taken from the shard it names, and what shards hold beyond that is not part of the model. */
+/* Finding and opening the weights of a checkpoint directory. A single file wins over an index, as in transformers. With
+ * an index, the index decides: each tensor is taken from the shard it names, and what shards hold beyond that is not
+ * part of the model. */
 #include "formats/convert/hf_checkpoint.h"
 
 #include <inttypes.h>
@@ -28,13 +29,20 @@ static bool has_file(const vkft_checkpoint *checkpoint, const char *name)
 
 static bool fail_without_weights(const vkft_checkpoint *checkpoint, vkft_err *err)
 {
-    static const char *const others[] = {"consolidated.00.pth", "consolidated.safetensors", "model.pth", "tf_model.h5", "flax_model.msgpack"};
+    static const char *const others[] = {"consolidated.00.pth", "consolidated.safetensors", "model.pth", "tf_model.h5",
+                                         "flax_model.msgpack"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (has_file(checkpoint, others[i]))
-            return vkft_fail(err, VKFT_ERR_INPUT, "'%s' has its weights in %s alone, whose names are not those of transformers; download the "
-                             "checkpoint in Hugging Face format", checkpoint->dir, others[i]);
-    return vkft_fail(err, VKFT_ERR_INPUT, "'%s' has neither model.safetensors nor pytorch_model.bin, nor an index of shards of either; expected a "
-                     "Hugging Face checkpoint directory", checkpoint->dir);
+            return vkft_fail(
+                err, VKFT_ERR_INPUT,
+                "'%s' has its weights in %s alone, whose names are not those of transformers; download the "
+                "checkpoint in Hugging Face format",
+                checkpoint->dir, others[i]);
+    return vkft_fail(
+        err, VKFT_ERR_INPUT,
+        "'%s' has neither model.safetensors nor pytorch_model.bin, nor an index of shards of either; expected a "
+        "Hugging Face checkpoint directory",
+        checkpoint->dir);
 }
 
 static int compare_strings(const void *a, const void *b)
@@ -49,7 +57,8 @@ static bool check_shard_name(const char *index, const cJSON *entry, vkft_err *er
     if (cJSON_IsString(entry) && entry->valuestring[0] && !strpbrk(entry->valuestring, "/\\:"))
         return true;
     char buffer[96];
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: weight_map: tensor '%.200s': found %s, expected the name of a file beside the index", index,
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: weight_map: tensor '%.200s': found %s, expected the name of a file beside the index", index,
                      entry->string, vkft_json_describe(entry, buffer, sizeof buffer));
 }
 
@@ -151,7 +160,8 @@ static bool check_duplicates(vkft_checkpoint *checkpoint, const char *index, vkf
     qsort(checkpoint->tensors, checkpoint->count, sizeof *checkpoint->tensors, compare_tensor_names);
     for (uint32_t i = 1; i < checkpoint->count; i++)
         if (compare_tensor_names(&checkpoint->tensors[i - 1], &checkpoint->tensors[i]) == 0)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%.200s' is listed twice", index, checkpoint->tensors[i].tensor->name);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%.200s' is listed twice", index,
+                             checkpoint->tensors[i].tensor->name);
     qsort(checkpoint->tensors, checkpoint->count, sizeof *checkpoint->tensors, compare_places);
     return true;
 }
@@ -162,11 +172,13 @@ static bool list_indexed(vkft_checkpoint *checkpoint, const char *index, const c
         return false;
     for (const cJSON *entry = weight_map->child; entry; entry = entry->next) {
         const char *const name = entry->valuestring;
-        char **found = bsearch(&name, checkpoint->shard_names, checkpoint->shard_count, sizeof *checkpoint->shard_names, compare_strings);
+        char **found = bsearch(&name, checkpoint->shard_names, checkpoint->shard_count, sizeof *checkpoint->shard_names,
+                               compare_strings);
         const vkft_tensor_file *shard = &checkpoint->shards[found - checkpoint->shard_names];
         const vkft_file_tensor *tensor = vkft_tensor_file_find(shard, entry->string);
         if (!tensor)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%.200s' should be in '%s' but is not there; download both again", index,
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "%s: tensor '%.200s' should be in '%s' but is not there; download both again", index,
                              entry->string, name);
         add_tensor(checkpoint, shard, tensor);
     }
@@ -217,7 +229,8 @@ bool vkft_checkpoint_open(const char *dir, vkft_checkpoint *checkpoint, vkft_err
 {
     *checkpoint = (vkft_checkpoint){0};
     if (!vkft_directory_exists(dir))
-        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory", dir);
+        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory",
+                         dir);
     checkpoint->dir = malloc(strlen(dir) + 1);
     if (!checkpoint->dir)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", dir);

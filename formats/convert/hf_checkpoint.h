@@ -1,4 +1,5 @@
-/* A Hugging Face checkpoint directory: config.json and the weights, safetensors or PyTorch's own, in one file or in shards with an index. */
+/* A Hugging Face checkpoint directory: config.json and the weights, safetensors or PyTorch's own, in one file or in
+ * shards with an index. */
 #ifndef VKFT_CHECKPOINT_H
 #define VKFT_CHECKPOINT_H
 
@@ -16,7 +17,7 @@ typedef struct vkft_checkpoint {
     uint32_t shard_count;
     vkft_checkpoint_tensor *tensors; /* shard by shard, in the order of their data */
     uint32_t count;
-    const char *index; /* name of the index file; NULL: a single file */
+    const char *index;    /* name of the index file; NULL: a single file */
     uint64_t total_bytes; /* of all tensors */
 } vkft_checkpoint;
 

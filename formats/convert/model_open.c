@@ -23,8 +23,10 @@ static vkft_model_file *open_file(const char *path, const vkft_convert_options *
     vkft_model_file *file = vkft_model_file_open(path, err);
     const char *wanted = vkft_quantization_label(options);
     if (file && asked && strcmp(vkft_model_file_quantization(file), wanted) != 0) {
-        vkft_fail(err, VKFT_ERR_INPUT, "'%s' was converted with quantization '%s', but '%s' was asked for; convert the checkpoint "
-                  "again or leave the flag out", path, vkft_model_file_quantization(file), wanted);
+        vkft_fail(err, VKFT_ERR_INPUT,
+                  "'%s' was converted with quantization '%s', but '%s' was asked for; convert the checkpoint "
+                  "again or leave the flag out",
+                  path, vkft_model_file_quantization(file), wanted);
         vkft_model_file_close(file);
         return NULL;
     }
@@ -37,14 +39,16 @@ static vkft_model_file *open_cached(const char *path, const char *dir, const cha
     if (!vkft_file_exists(path))
         return NULL;
     vkft_model_file *file = vkft_model_file_open(path, NULL);
-    if (file && (strcmp(vkft_model_file_quantization(file), label) != 0 || !vkft_source_unchanged(dir, vkft_model_file_info(file)))) {
+    if (file && (strcmp(vkft_model_file_quantization(file), label) != 0 ||
+                 !vkft_source_unchanged(dir, vkft_model_file_info(file)))) {
         vkft_model_file_close(file);
         file = NULL;
     }
     return file;
 }
 
-/* Whether a new file can be made in the directory. One that is marked read-only is left alone even by root, who could. */
+/* Whether a new file can be made in the directory. One that is marked read-only is left alone even by root, who could.
+ */
 static bool can_write(const char *dir, const char *path)
 {
     vkft_os_info info;
@@ -60,14 +64,17 @@ static char *cache_directory(const char *dir, vkft_err *err)
 {
     char *base = vkft_os_cache_directory(), *absolute = vkft_os_absolute_path(dir), *result = NULL;
     if (!base || !absolute) {
-        vkft_fail(err, VKFT_ERR_IO, "'%s' cannot be written and there is no cache directory; set XDG_CACHE_HOME, or run 'vkft convert' "
-                  "with -o", dir);
+        vkft_fail(err, VKFT_ERR_IO,
+                  "'%s' cannot be written and there is no cache directory; set XDG_CACHE_HOME, or run 'vkft convert' "
+                  "with -o",
+                  dir);
     } else {
         const char *name = vkft_path_base(absolute);
         size_t size = strlen(base) + strlen(name) + 32;
         result = malloc(size);
         if (result)
-            snprintf(result, size, "%s/vkft/%s-%016" PRIx64, base, name, (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
+            snprintf(result, size, "%s/vkft/%s-%016" PRIx64, base, name,
+                     (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
         else
             no_memory(dir, err);
     }
@@ -81,7 +88,8 @@ static char *cache_directory(const char *dir, vkft_err *err)
     return result;
 }
 
-static vkft_model_file *convert_to(const char *dir, const char *path, const vkft_convert_options *options, vkft_err *err)
+static vkft_model_file *convert_to(const char *dir, const char *path, const vkft_convert_options *options,
+                                   vkft_err *err)
 {
     if (!vkft_convert(dir, path, options, err))
         return NULL;
@@ -118,7 +126,9 @@ vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *o
         return open_directory(path, options, err);
     if (vkft_file_exists(path))
         return open_file(path, options, asked, err);
-    vkft_fail(err, VKFT_ERR_IO, "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory (a hub name must be "
-              "downloaded first)", path);
+    vkft_fail(err, VKFT_ERR_IO,
+              "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory (a hub name must be "
+              "downloaded first)",
+              path);
     return NULL;
 }

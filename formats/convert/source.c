@@ -13,8 +13,18 @@
 #define MAX_BLOB_BYTES 268435456
 
 static const char *const blob_names[] = {
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "chat_template.jinja", "chat_template.json", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
 };
 #define BLOB_NAMES (sizeof blob_names / sizeof *blob_names)
 _Static_assert(BLOB_NAMES <= VKFT_MAX_BLOBS, "room for every small file");
@@ -58,7 +68,8 @@ static bool read_config(vkft_source *source, vkft_err *err)
 {
     char *path = vkft_path_join(source->dir, "config.json");
     const vkft_model_blob_spec *blob = &source->blobs[0]; /* read first and required */
-    bool ok = path ? vkft_config_parse(blob->data, blob->size, path, &source->config, err) : no_memory(source->dir, err);
+    bool ok =
+        path ? vkft_config_parse(blob->data, blob->size, path, &source->config, err) : no_memory(source->dir, err);
     ok = ok && check_quantization(path, blob->data, blob->size, err);
     free(path);
     return ok;
@@ -68,7 +79,8 @@ bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
 {
     *source = (vkft_source){0};
     if (!vkft_directory_exists(dir))
-        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory", dir);
+        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory",
+                         dir);
     source->dir = malloc(strlen(dir) + 1);
     bool ok = source->dir || no_memory(dir, err);
     if (ok)
@@ -91,7 +103,8 @@ void vkft_source_close(vkft_source *source)
     *source = (vkft_source){0};
 }
 
-/* ".../models--org--name/snapshots/<revision>" of the hub's cache -> "org/name", else NULL. Works on a copy of the path. */
+/* ".../models--org--name/snapshots/<revision>" of the hub's cache -> "org/name", else NULL. Works on a copy of the
+ * path. */
 static char *hub_name(const char *path)
 {
     const char *start = NULL;
@@ -127,7 +140,8 @@ static bool add_file(cJSON *list, const char *dir, const char *name)
     }
     char time[24]; /* a string: nanoseconds do not fit the exact range of JSON numbers */
     snprintf(time, sizeof time, "%" PRId64, info.modified_ns);
-    return cJSON_AddStringToObject(object, "name", name) && cJSON_AddNumberToObject(object, "size", (double)info.size) &&
+    return cJSON_AddStringToObject(object, "name", name) &&
+           cJSON_AddNumberToObject(object, "size", (double)info.size) &&
            cJSON_AddStringToObject(object, "modified_ns", time);
 }
 
@@ -151,7 +165,8 @@ bool vkft_source_describe(vkft_source *source, const vkft_checkpoint *checkpoint
         ok = add_file(files, source->dir, checkpoint->shard_names[i]);
     source->info = ok ? cJSON_PrintUnformatted(root) : NULL;
     cJSON_Delete(root);
-    return source->info || vkft_fail(err, VKFT_ERR_IO, "cannot describe the files of '%s'; did they change just now?", source->dir);
+    return source->info ||
+           vkft_fail(err, VKFT_ERR_IO, "cannot describe the files of '%s'; did they change just now?", source->dir);
 }
 
 static bool file_unchanged(const char *dir, const cJSON *record)

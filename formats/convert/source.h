@@ -1,5 +1,5 @@
-/* The small files of a checkpoint directory, its name, and a record of its files by which a later run sees whether they changed.
- * Internal to formats. */
+/* The small files of a checkpoint directory, its name, and a record of its files by which a later run sees whether they
+ * changed. Internal to formats. */
 #ifndef VKFT_CONVERT_SOURCE_H
 #define VKFT_CONVERT_SOURCE_H
 
@@ -18,8 +18,8 @@ typedef struct vkft_source {
     uint32_t blob_count;
 } vkft_source;
 
-/* Reads the small files and checks config.json. Error: no directory, no config.json, a Git-LFS pointer, a configuration that is not
- * supported or says that the weights are quantized already. */
+/* Reads the small files and checks config.json. Error: no directory, no config.json, a Git-LFS pointer, a configuration
+ * that is not supported or says that the weights are quantized already. */
 bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err);
 /* Fills name and info. */
 bool vkft_source_describe(vkft_source *source, const vkft_checkpoint *checkpoint, vkft_err *err);

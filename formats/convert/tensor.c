@@ -1,6 +1,7 @@
-/* One tensor at a time, in chunks that are cut into tasks for the threads. Pages of the source are given back after each chunk, so that the
- * memory needed does not grow with the checkpoint: scratch of every thread, one chunk of output, and the block scales of
- * the tensor (1/64 of its elements), which double quantization needs all at once for their mean. */
+/* One tensor at a time, in chunks that are cut into tasks for the threads. Pages of the source are given back after
+ * each chunk, so that the memory needed does not grow with the checkpoint: scratch of every thread, one chunk of
+ * output, and the block scales of the tensor (1/64 of its elements), which double quantization needs all at once for
+ * their mean. */
 #include "formats/convert/tensor.h"
 
 #include <inttypes.h>
@@ -15,9 +16,9 @@
 
 struct vkft_converter {
     uint32_t workers;
-    float *scratch;          /* [workers, TASK] */
-    uint8_t *out;            /* CHUNK elements of at most 4 bytes */
-    float *absmax;           /* of a whole tensor */
+    float *scratch; /* [workers, TASK] */
+    uint8_t *out;   /* CHUNK elements of at most 4 bytes */
+    float *absmax;  /* of a whole tensor */
     uint8_t *absmax8;
     float *nested;
     uint64_t bad[CHUNK / TASK]; /* per task: first unusable element of the chunk, or UINT64_MAX */
@@ -112,8 +113,8 @@ static bool check_values(const vkft_converter *c, const vkft_checkpoint_tensor *
     return true;
 }
 
-static bool write_scales(vkft_converter *c, uint64_t blocks, const vkft_model_spec *spec, vkft_model_writer *writer, uint32_t index,
-                         float *offset, vkft_err *err)
+static bool write_scales(vkft_converter *c, uint64_t blocks, const vkft_model_spec *spec, vkft_model_writer *writer,
+                         uint32_t index, float *offset, vkft_err *err)
 {
     if (!spec->double_quant)
         return vkft_model_writer_append(writer, index, VKFT_PART_ABSMAX, c->absmax, blocks * sizeof *c->absmax, err);
@@ -139,8 +140,8 @@ static uint8_t *transpose(const uint8_t *from, uint64_t rows, uint64_t cols, uin
 }
 
 /* The values in `data`, of the source's type and in the order in which they are written. */
-static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_checkpoint_tensor *source, vkft_model_writer *writer,
-                         uint32_t index, vkft_err *err)
+static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_checkpoint_tensor *source,
+                         vkft_model_writer *writer, uint32_t index, vkft_err *err)
 {
     const vkft_file_tensor *tensor = source->tensor;
     const uint64_t from_bits = vkft_dtype_bits(c->from), to_bits = vkft_dtype_bits(c->to);
@@ -154,10 +155,12 @@ static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_chec
                 return false;
         }
         const void *result = c->to == c->from ? c->source : c->out;
-        if (!vkft_model_writer_append(writer, index, VKFT_PART_DATA, result, (size_t)((c->elements * to_bits + 7) / 8), err))
+        if (!vkft_model_writer_append(writer, index, VKFT_PART_DATA, result, (size_t)((c->elements * to_bits + 7) / 8),
+                                      err))
             return false;
         if (mapped)
-            vkft_mapping_drop(&source->shard->mapping, tensor->offset + c->first * (from_bits / 8), c->elements * (from_bits / 8));
+            vkft_mapping_drop(&source->shard->mapping, tensor->offset + c->first * (from_bits / 8),
+                              c->elements * (from_bits / 8));
     }
     return true;
 }
@@ -171,7 +174,8 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_checkpoint_tensor
     uint8_t *turned = NULL;
     c->from = tensor->dtype;
     c->to = spec->dtype;
-    if (transposed && !(data = turned = transpose(data, tensor->shape[tensor->turned], tensor->shape[!tensor->turned], vkft_dtype_bits(c->from) / 8)))
+    if (transposed && !(data = turned = transpose(data, tensor->shape[tensor->turned], tensor->shape[!tensor->turned],
+                                                  vkft_dtype_bits(c->from) / 8)))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting tensor '%s'", tensor->name);
     bool ok = write_values(c, data, source, writer, index, err);
     free(turned);

@@ -139,11 +139,21 @@ static char *cache_path(const opener *o)
 {
     const vkft_dataset_options *p = o->options;
     uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
-    char *base = o->file.size >= from ? vkft_os_cache_directory() : NULL, *dir = base ? vkft_path_join(base, "vkft") : NULL;
+    char *base = o->file.size >= from ? vkft_os_cache_directory() : NULL,
+         *dir = base ? vkft_path_join(base, "vkft") : NULL;
     char *path = NULL, name[64];
     if (dir && vkft_directory_create(dir, NULL)) {
-        uint64_t numbers[] = {CACHE_VERSION, p->max_seq_length, p->mask_prompt, p->train_on, p->vocab_size, (uint64_t)(int64_t)p->eos_id,
-                              p->apply_chat_template, p->context_hash, o->reader.kind, p->encoder_decoder, (uint64_t)(int64_t)p->decoder_start_id};
+        uint64_t numbers[] = {CACHE_VERSION,
+                              p->max_seq_length,
+                              p->mask_prompt,
+                              p->train_on,
+                              p->vocab_size,
+                              (uint64_t)(int64_t)p->eos_id,
+                              p->apply_chat_template,
+                              p->context_hash,
+                              o->reader.kind,
+                              p->encoder_decoder,
+                              (uint64_t)(int64_t)p->decoder_start_id};
         uint64_t hash = hash_text(numbers, sizeof numbers, 0);
         hash = hash_text(o->file.data, (size_t)o->file.size, hash);
         hash = o->partner.data ? hash_text(o->partner.data, (size_t)o->partner.size, hash) : hash;
@@ -189,16 +199,18 @@ static void close_opener(opener *o)
     vkft_mapping_close(&o->partner);
 }
 
-bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_dataset_options *options, vkft_dataset *data, vkft_err *err)
+bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_dataset_options *options,
+                       vkft_dataset *data, vkft_err *err)
 {
     opener o = {.data = data, .options = options, .err = err};
     memset(data, 0, sizeof *data);
     o.encoder = (vkft_row_encoder){.path = path, .tok = tok, .options = options, .reader = &o.reader};
     const char *second = options->completions;
-    bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) && vkft_mapping_open(path, &o.file, err) &&
-              (!second || vkft_mapping_open(second, &o.partner, err)) &&
-              vkft_row_reader_open(&o.reader, path, (const char *)o.file.data, o.file.size,
-                                   second ? o.partner.data ? (const char *)o.partner.data : "" : NULL, o.partner.size, err);
+    bool ok =
+        vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) &&
+        vkft_mapping_open(path, &o.file, err) && (!second || vkft_mapping_open(second, &o.partner, err)) &&
+        vkft_row_reader_open(&o.reader, path, (const char *)o.file.data, o.file.size,
+                             second ? o.partner.data ? (const char *)o.partner.data : "" : NULL, o.partner.size, err);
     char *cache = ok ? cache_path(&o) : NULL;
     if (ok && cache && vkft_token_store_load(cache, data))
         data->from_cache = true;
@@ -250,5 +262,6 @@ bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_er
             }
             free(candidate);
         }
-    return !train || vkft_fail(err, VKFT_ERR_INPUT, "%s: no train.jsonl, .json, .csv, .tsv or .txt in this directory", data);
+    return !train ||
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: no train.jsonl, .json, .csv, .tsv or .txt in this directory", data);
 }

@@ -25,7 +25,8 @@ void vkft_encoded_row_free(vkft_encoded_row *row)
 static void name_place(const vkft_row_encoder *e, const vkft_row_slice *slice, char *place, size_t size)
 {
     if (e->reader->kind == VKFT_ROWS_ARRAY)
-        snprintf(place, size, "%.600s: row %llu (line %llu)", e->path, (unsigned long long)slice->number, (unsigned long long)slice->line);
+        snprintf(place, size, "%.600s: row %llu (line %llu)", e->path, (unsigned long long)slice->number,
+                 (unsigned long long)slice->line);
     else
         snprintf(place, size, "%.600s: line %llu", e->path, (unsigned long long)slice->line);
 }
@@ -35,8 +36,8 @@ static bool check_ids(const builder *b, uint32_t first, vkft_err *err)
     const vkft_ids *ids = &b->out->ids;
     for (uint32_t i = first; i < ids->count; i++)
         if (ids->data[i] < 0 || (uint32_t)ids->data[i] >= b->encoder->options->vocab_size)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: token id %d is outside the model's vocabulary of %u", b->place, ids->data[i],
-                             b->encoder->options->vocab_size);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: token id %d is outside the model's vocabulary of %u", b->place,
+                             ids->data[i], b->encoder->options->vocab_size);
     return true;
 }
 
@@ -68,7 +69,8 @@ static uint32_t longest_sample(const vkft_dataset_options *o)
 static bool end_sample(builder *b, uint32_t first, vkft_err *err)
 {
     vkft_encoded_row *out = b->out;
-    uint32_t all = out->ids.count - first, most = longest_sample(b->encoder->options), length = all < most ? all : most, trained = 0;
+    uint32_t all = out->ids.count - first, most = longest_sample(b->encoder->options), length = all < most ? all : most,
+             trained = 0;
     if (!check_ids(b, first, err))
         return false;
     for (uint32_t i = 1; i < length; i++)
@@ -77,8 +79,10 @@ static bool end_sample(builder *b, uint32_t first, vkft_err *err)
         uint32_t masked = 0;
         while (masked < all && out->labels.data[first + masked] == VKFT_IGNORE_LABEL)
             masked++;
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: nothing is left to train on: %u tokens of which the first %u are the prompt, and "
-                         "--max-seq-length is %u; raise it or shorten the prompt", b->place, all, masked, most);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: nothing is left to train on: %u tokens of which the first %u are the prompt, and "
+                         "--max-seq-length is %u; raise it or shorten the prompt",
+                         b->place, all, masked, most);
     }
     if (!reserve_sample(out))
         return no_memory(b, err);
@@ -117,7 +121,8 @@ static bool end_with_eos(builder *b, uint32_t first, vkft_err *err)
 static bool add_text(builder *b, const char *text, vkft_err *err)
 {
     uint32_t first = b->out->ids.count;
-    return encode(b, text, true, err) && end_with_eos(b, first, err) && label(b, false, err) && end_sample(b, first, err);
+    return encode(b, text, true, err) && end_with_eos(b, first, err) && label(b, false, err) &&
+           end_sample(b, first, err);
 }
 
 /* Cuts what begins at `first` to max_seq_length, keeping the last token where it is EOS; *dropped counts. */
@@ -149,7 +154,8 @@ static bool add_source_and_target(builder *b, const char *prompt, const char *co
     if (!encode(b, prompt, true, err))
         return false;
     cut_side(b, first, &dropped);
-    if (!label_as(b, VKFT_SOURCE_LABEL, err) || !vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
+    if (!label_as(b, VKFT_SOURCE_LABEL, err) ||
+        !vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
         return false;
     uint32_t target = b->out->ids.count;
     if (!encode(b, completion, true, err) || !end_with_eos(b, target, err))
@@ -166,8 +172,9 @@ static bool add_pair(builder *b, const char *prompt, const char *completion, vkf
     if (b->encoder->options->encoder_decoder)
         return add_source_and_target(b, prompt, completion, err);
     uint32_t first = b->out->ids.count;
-    return encode(b, prompt, true, err) && label(b, b->encoder->options->mask_prompt, err) && encode(b, completion, false, err) &&
-           end_with_eos(b, first, err) && label(b, false, err) && end_sample(b, first, err);
+    return encode(b, prompt, true, err) && label(b, b->encoder->options->mask_prompt, err) &&
+           encode(b, completion, false, err) && end_with_eos(b, first, err) && label(b, false, err) &&
+           end_sample(b, first, err);
 }
 
 static bool add_messages(builder *b, const cJSON *messages, const cJSON *tools, vkft_err *err)
@@ -195,8 +202,8 @@ static bool add_pair_as_chat(builder *b, const char *prompt, const char *complet
     bool ok = messages != NULL;
     for (int i = 0; ok && i < 2; i++) {
         cJSON *message = cJSON_CreateObject();
-        ok = message && cJSON_AddStringToObject(message, "role", roles[i]) && cJSON_AddStringToObject(message, "content", contents[i]) &&
-             cJSON_AddItemToArray(messages, message);
+        ok = message && cJSON_AddStringToObject(message, "role", roles[i]) &&
+             cJSON_AddStringToObject(message, "content", contents[i]) && cJSON_AddItemToArray(messages, message);
     }
     ok = ok ? add_messages(b, messages, NULL, err) : no_memory(b, err);
     cJSON_Delete(messages);
@@ -224,12 +231,14 @@ static bool check_labels(const builder *b, uint32_t first, vkft_err *err)
     const vkft_ids *labels = &b->out->labels;
     uint32_t ids = b->out->ids.count - first, count = labels->count - first;
     if (count != ids)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: labels has %u values and input_ids %u; they must be as many", b->place, count, ids);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: labels has %u values and input_ids %u; they must be as many",
+                         b->place, count, ids);
     for (uint32_t i = 0; i < count; i++) {
         int32_t value = labels->data[first + i];
         if (value != VKFT_IGNORE_LABEL && (value < 0 || (uint32_t)value >= b->encoder->options->vocab_size))
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: labels[%u] is %d; expected -100 or an id below the vocabulary's %u", b->place, i, value,
-                             b->encoder->options->vocab_size);
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "%s: labels[%u] is %d; expected -100 or an id below the vocabulary's %u", b->place, i,
+                             value, b->encoder->options->vocab_size);
     }
     return true;
 }
@@ -240,7 +249,8 @@ static bool add_two_sides(builder *b, const cJSON *row, vkft_err *err)
     const cJSON *ids, *labels;
     vkft_encoded_row *out = b->out;
     uint32_t first = out->ids.count;
-    if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) || !vkft_json_get_array(row, "labels", true, &labels, b->place, err) ||
+    if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) ||
+        !vkft_json_get_array(row, "labels", true, &labels, b->place, err) ||
         !push_numbers(b, ids, "input_ids", &out->ids, err) || !label_as(b, VKFT_SOURCE_LABEL, err) ||
         !vkft_ids_push(&out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
         return false;
@@ -264,10 +274,11 @@ static bool add_tokens(builder *b, const cJSON *row, vkft_err *err)
     if (b->encoder->options->encoder_decoder)
         return add_two_sides(b, row, err);
     if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) ||
-        !vkft_json_get_array(row, "labels", false, &labels, b->place, err) || !push_numbers(b, ids, "input_ids", &b->out->ids, err) ||
-        !check_ids(b, first, err))
+        !vkft_json_get_array(row, "labels", false, &labels, b->place, err) ||
+        !push_numbers(b, ids, "input_ids", &b->out->ids, err) || !check_ids(b, first, err))
         return false;
-    if (labels ? !push_numbers(b, labels, "labels", &b->out->labels, err) || !check_labels(b, first, err) : !label(b, false, err))
+    if (labels ? !push_numbers(b, labels, "labels", &b->out->labels, err) || !check_labels(b, first, err)
+               : !label(b, false, err))
         return false;
     return end_sample(b, first, err);
 }
@@ -288,20 +299,26 @@ static bool add_example(void *context, const vkft_example *example, const char *
 
 static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *err)
 {
-    bool sides = e->format == VKFT_DATA_COMPLETION || e->format == VKFT_DATA_INSTRUCTION || e->format == VKFT_DATA_QUESTION ||
-                 e->format == VKFT_DATA_SQUAD || e->format == VKFT_DATA_TOKENS;
+    bool sides = e->format == VKFT_DATA_COMPLETION || e->format == VKFT_DATA_INSTRUCTION ||
+                 e->format == VKFT_DATA_QUESTION || e->format == VKFT_DATA_SQUAD || e->format == VKFT_DATA_TOKENS;
     if (e->options->encoder_decoder && (!sides || e->options->apply_chat_template))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: rows of %s%s, but the model has an encoder and a decoder; expected a prompt and an answer",
-                         place, vkft_data_format_name(e->format), e->options->apply_chat_template ? " as conversations" : "");
+        return vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "%s: rows of %s%s, but the model has an encoder and a decoder; expected a prompt and an answer", place,
+            vkft_data_format_name(e->format), e->options->apply_chat_template ? " as conversations" : "");
     bool chat = e->format == VKFT_DATA_MESSAGES || e->format == VKFT_DATA_CONVERSATIONS ||
                 (e->options->apply_chat_template && e->format != VKFT_DATA_TOKENS && e->format != VKFT_DATA_TEXT &&
                  e->format != VKFT_DATA_CORPUS);
     if (e->format != VKFT_DATA_TOKENS && !e->tok)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no tokenizer (no tokenizer.json, vocab.json or tokenizer.model), so text "
-                         "cannot be encoded; add it to the model's directory, or give rows of input_ids", place);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: the model has no tokenizer (no tokenizer.json, vocab.json or tokenizer.model), so text "
+                         "cannot be encoded; add it to the model's directory, or give rows of input_ids",
+                         place);
     return !chat || e->options->chat ||
-           vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template, so conversations cannot be rendered; give one with "
-                     "--chat-template FILE", place);
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: the model has no chat template, so conversations cannot be rendered; give one with "
+                     "--chat-template FILE",
+                     place);
 }
 
 bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, vkft_err *err)

@@ -33,6 +33,7 @@ void vkft_encoded_row_free(vkft_encoded_row *row);
 bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, vkft_err *err);
 
 /* May run on several threads at once with different rows. A corpus block gives ids only, without samples. */
-bool vkft_row_encode(const vkft_row_encoder *encoder, const vkft_row_slice *slice, vkft_encoded_row *out, vkft_err *err);
+bool vkft_row_encode(const vkft_row_encoder *encoder, const vkft_row_slice *slice, vkft_encoded_row *out,
+                     vkft_err *err);
 
 #endif

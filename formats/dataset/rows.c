@@ -30,7 +30,8 @@ static bool fail_at(const vkft_row_reader *r, vkft_err *err, const char *what)
     return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %s", r->path, (unsigned long long)r->line, what);
 }
 
-/* Moves behind the JSON value that begins here, by its quotes and brackets alone; its inside is checked when it is parsed. */
+/* Moves behind the JSON value that begins here, by its quotes and brackets alone; its inside is checked when it is
+ * parsed. */
 static bool skip_value(vkft_row_reader *r, vkft_err *err)
 {
     uint64_t depth = 0, first_line = r->line;
@@ -57,14 +58,15 @@ static bool skip_value(vkft_row_reader *r, vkft_err *err)
             return true;
         }
     }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: the value that begins in line %llu is not closed; the file is cut off", r->path,
-                     (unsigned long long)first_line);
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: the value that begins in line %llu is not closed; the file is cut off",
+                     r->path, (unsigned long long)first_line);
 }
 
 /* Moves into the array that is the member "data" of the object that begins here. */
 static bool enter_data(vkft_row_reader *r, vkft_err *err)
 {
-    static const char expected[] = "expected an array of objects, or an object whose \"data\" is one; use .jsonl for one object a line";
+    static const char expected[] =
+        "expected an array of objects, or an object whose \"data\" is one; use .jsonl for one object a line";
     r->at++;
     for (;;) {
         skip_spaces(r);
@@ -98,7 +100,9 @@ static bool open_array(vkft_row_reader *r, vkft_err *err)
     if (r->text[r->at] == '{' && !enter_data(r, err))
         return false;
     if (r->text[r->at] != '[')
-        return fail_at(r, err, "expected an array of objects, or an object whose \"data\" is one; use .jsonl for one object a line");
+        return fail_at(
+            r, err,
+            "expected an array of objects, or an object whose \"data\" is one; use .jsonl for one object a line");
     r->at++;
     return true;
 }
@@ -115,10 +119,11 @@ static bool open_csv(vkft_row_reader *r, vkft_err *err)
     return true;
 }
 
-bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length, const char *partner,
-                          uint64_t partner_length, vkft_err *err)
+bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length,
+                          const char *partner, uint64_t partner_length, vkft_err *err)
 {
-    *reader = (vkft_row_reader){.path = path, .text = text, .length = length, .partner = partner, .partner_length = partner_length, .line = 1};
+    *reader = (vkft_row_reader){
+        .path = path, .text = text, .length = length, .partner = partner, .partner_length = partner_length, .line = 1};
     if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         reader->at = 3;
     if (partner) {
@@ -140,7 +145,8 @@ bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char 
     }
     reader->kind = VKFT_ROWS_CORPUS;
     return ends_with(path, ".txt") ||
-           vkft_fail(err, VKFT_ERR_INPUT, "%s: this kind of file is not supported; expected .jsonl, .json, .csv, .tsv or .txt", path);
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: this kind of file is not supported; expected .jsonl, .json, .csv, .tsv or .txt", path);
 }
 
 void vkft_row_reader_close(vkft_row_reader *reader)
@@ -180,7 +186,8 @@ static bool next_element(vkft_row_reader *r, vkft_row_slice *slice, bool *found,
     *found = false;
     skip_spaces(r);
     if (r->at >= r->length)
-        return r->length == 0 || is_blank(r->text, (size_t)r->length) || fail_at(r, err, "the array is not closed; the file is cut off");
+        return r->length == 0 || is_blank(r->text, (size_t)r->length) ||
+               fail_at(r, err, "the array is not closed; the file is cut off");
     if (r->text[r->at] == ']')
         return true;
     if (r->number > 0) {
@@ -217,7 +224,8 @@ static bool next_pair(vkft_row_reader *r, vkft_row_slice *slice, bool *found, vk
     *found = false;
     bool first = r->at < r->length, second = r->partner_at < r->partner_length;
     if (first != second)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu has no partner: the file of %s ends before it; both must have as many lines",
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: line %llu has no partner: the file of %s ends before it; both must have as many lines",
                          r->path, (unsigned long long)r->line, first ? "completions" : "prompts");
     if (!first)
         return true;
@@ -268,19 +276,21 @@ static cJSON *no_memory(const vkft_row_reader *reader, cJSON *row, vkft_err *err
 static bool has_zero(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err)
 {
     return memchr(slice->text, 0, slice->length) &&
-           !vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: a zero byte; expected text in UTF-8", reader->path, (unsigned long long)slice->line);
+           !vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: a zero byte; expected text in UTF-8", reader->path,
+                      (unsigned long long)slice->line);
 }
 
 static cJSON *parse_record(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err)
 {
     char **fields;
     uint32_t count;
-    if (has_zero(reader, slice, err) || !vkft_csv_fields(slice->text, slice->length, reader->separator, &fields, &count, err))
+    if (has_zero(reader, slice, err) ||
+        !vkft_csv_fields(slice->text, slice->length, reader->separator, &fields, &count, err))
         return NULL;
     cJSON *row = NULL;
     if (count != reader->column_count) {
-        vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %u fields, the header has %u", reader->path, (unsigned long long)slice->line, count,
-                  reader->column_count);
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %u fields, the header has %u", reader->path,
+                  (unsigned long long)slice->line, count, reader->column_count);
     } else {
         row = cJSON_CreateObject();
         for (uint32_t i = 0; row && i < count; i++)

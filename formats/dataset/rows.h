@@ -1,7 +1,9 @@
-/* The rows of a data file, as slices of the mapped file: found quickly one after the other, parsed by whoever has time. Internal to formats.
+/* The rows of a data file, as slices of the mapped file: found quickly one after the other, parsed by whoever has time.
+ * Internal to formats.
  *
- * Kinds of files: .jsonl (one object a line), .json (an array of objects, or an object whose "data" is one), .csv and .tsv (the first record
- * names the columns), .txt (a corpus in blocks; or with a second file of as many lines, pairs of lines).
+ * Kinds of files: .jsonl (one object a line), .json (an array of objects, or an object whose "data" is one), .csv and
+ * .tsv (the first record names the columns), .txt (a corpus in blocks; or with a second file of as many lines, pairs of
+ * lines).
  */
 #ifndef VKFT_DATASET_ROWS_H
 #define VKFT_DATASET_ROWS_H
@@ -14,9 +16,16 @@
 
 #include "runtime/base/error.h"
 
-typedef enum vkft_rows_kind { VKFT_ROWS_LINES, VKFT_ROWS_ARRAY, VKFT_ROWS_CSV, VKFT_ROWS_CORPUS, VKFT_ROWS_PAIRS } vkft_rows_kind;
+typedef enum vkft_rows_kind {
+    VKFT_ROWS_LINES,
+    VKFT_ROWS_ARRAY,
+    VKFT_ROWS_CSV,
+    VKFT_ROWS_CORPUS,
+    VKFT_ROWS_PAIRS
+} vkft_rows_kind;
 
-/* Large corpora are encoded in blocks of about this size that end at a line's end, before a line that begins with a letter or digit. */
+/* Large corpora are encoded in blocks of about this size that end at a line's end, before a line that begins with a
+ * letter or digit. */
 #define VKFT_CORPUS_BLOCK (1u << 20)
 
 typedef struct vkft_row_slice {
@@ -34,22 +43,24 @@ typedef struct vkft_row_reader {
     const char *text, *partner;
     uint64_t length, at, partner_length, partner_at;
     uint64_t number, line;
-    char separator;       /* csv */
-    char **columns;       /* csv */
+    char separator; /* csv */
+    char **columns; /* csv */
     uint32_t column_count;
 } vkft_row_reader;
 
-/* path decides the kind by its ending and names the file in errors; text stays the caller's. partner: NULL, or the text of the second file of
- * pairs. Error: another ending, a .json that is neither an array nor an object with "data", a csv without a header. */
-bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length, const char *partner,
-                          uint64_t partner_length, vkft_err *err);
+/* path decides the kind by its ending and names the file in errors; text stays the caller's. partner: NULL, or the text
+ * of the second file of pairs. Error: another ending, a .json that is neither an array nor an object with "data", a csv
+ * without a header. */
+bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length,
+                          const char *partner, uint64_t partner_length, vkft_err *err);
 void vkft_row_reader_close(vkft_row_reader *reader);
 
-/* *found is false at the end. Error: an array that ends early, a quote that is not closed, pairs of different length. */
+/* *found is false at the end. Error: an array that ends early, a quote that is not closed, pairs of different length.
+ */
 bool vkft_row_reader_next(vkft_row_reader *reader, vkft_row_slice *slice, bool *found, vkft_err *err);
 
-/* The row as a value: an object with the columns' names for csv, {"prompt", "completion"} for pairs. May be called from several threads.
- * Not for a corpus. */
+/* The row as a value: an object with the columns' names for csv, {"prompt", "completion"} for pairs. May be called from
+ * several threads. Not for a corpus. */
 cJSON *vkft_row_parse(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err);
 
 /* csv.c: the end of the record that begins at `at` (after its line end), and its fields. */

@@ -1,6 +1,7 @@
 /* From the keys of a row to prompt and completion, messages, text or tokens.
  *
- * Names that several data sets use for one thing (answer and A, output and response) count as one; --data-keys names any other.
+ * Names that several data sets use for one thing (answer and A, output and response) count as one; --data-keys names
+ * any other.
  */
 #include "formats/dataset/shape.h"
 
@@ -12,18 +13,37 @@
 
 /* The names of the known shapes, each with another spelling that is taken without asking. */
 static const char *const known_names[][2] = {
-    {"text", "text"},         {"prompt", "prompt"},     {"completion", "response"}, {"instruction", "instruction"},
-    {"input", "context"},     {"output", "response"},   {"question", "Q"},          {"answer", "A"},
-    {"answers", "answers"},   {"context", "context"},   {"messages", "messages"},   {"conversations", "conversation"},
-    {"system", "system"},     {"tools", "tools"},       {"input_ids", "input_ids"}, {"labels", "labels"},
+    {"text", "text"},
+    {"prompt", "prompt"},
+    {"completion", "response"},
+    {"instruction", "instruction"},
+    {"input", "context"},
+    {"output", "response"},
+    {"question", "Q"},
+    {"answer", "A"},
+    {"answers", "answers"},
+    {"context", "context"},
+    {"messages", "messages"},
+    {"conversations", "conversation"},
+    {"system", "system"},
+    {"tools", "tools"},
+    {"input_ids", "input_ids"},
+    {"labels", "labels"},
     {"paragraphs", "paragraphs"},
 };
 #define KNOWN (sizeof known_names / sizeof *known_names)
 
 const char *vkft_data_format_name(vkft_data_format format)
 {
-    static const char *const names[] = {"text", "plain text", "prompt/completion", "instruction/input/output", "question/answer",
-                                        "paragraphs with questions (SQuAD)", "messages", "conversations", "input_ids/labels"};
+    static const char *const names[] = {"text",
+                                        "plain text",
+                                        "prompt/completion",
+                                        "instruction/input/output",
+                                        "question/answer",
+                                        "paragraphs with questions (SQuAD)",
+                                        "messages",
+                                        "conversations",
+                                        "input_ids/labels"};
     return names[format];
 }
 
@@ -48,12 +68,17 @@ static bool read_names(vkft_data_keys *keys, const char *text, vkft_err *err)
             *next++ = 0;
         char *equals = strchr(pair, '=');
         if (!equals || equals == pair || !equals[1] || keys->count == sizeof keys->pairs / sizeof *keys->pairs)
-            return vkft_fail(err, VKFT_ERR_USAGE, "--data-keys: expected NAME=KEY,NAME=KEY such as question=Q,answer=A, found '%.100s'", text);
+            return vkft_fail(err, VKFT_ERR_USAGE,
+                             "--data-keys: expected NAME=KEY,NAME=KEY such as question=Q,answer=A, found '%.100s'",
+                             text);
         *equals = 0;
         if (!is_known(pair))
-            return vkft_fail(err, VKFT_ERR_USAGE, "--data-keys: '%.60s' is no name of a known shape; those are text, prompt, completion, "
-                             "instruction, input, output, question, answer, context, messages, conversations, system, tools, input_ids "
-                             "and labels", pair);
+            return vkft_fail(err, VKFT_ERR_USAGE,
+                             "--data-keys: '%.60s' is no name of a known shape; those are text, prompt, completion, "
+                             "instruction, input, output, question, answer, context, messages, conversations, system, "
+                             "tools, input_ids "
+                             "and labels",
+                             pair);
         keys->pairs[keys->count++] = (struct vkft_data_key){pair, equals + 1};
     }
     return true;
@@ -84,8 +109,10 @@ static char *read_template(const char *text, vkft_err *err)
         *end = 0;
         return out;
     }
-    vkft_fail(err, out ? VKFT_ERR_USAGE : VKFT_ERR_MEMORY, "--prompt-template: a brace without its partner in '%.200s'; expected a text such as "
-              "'Question: {question}', with {{ for a brace itself", text);
+    vkft_fail(err, out ? VKFT_ERR_USAGE : VKFT_ERR_MEMORY,
+              "--prompt-template: a brace without its partner in '%.200s'; expected a text such as "
+              "'Question: {question}', with {{ for a brace itself",
+              text);
     free(out);
     return NULL;
 }
@@ -163,7 +190,8 @@ static void list_keys(const cJSON *row, char *text, size_t size)
     }
 }
 
-bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char *place, vkft_data_format *format, vkft_err *err)
+bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char *place, vkft_data_format *format,
+                       vkft_err *err)
 {
     char found[400];
     if (!cJSON_IsObject(row))
@@ -172,13 +200,16 @@ bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char 
     if (detect(keys, row, format))
         return true;
     list_keys(row, found, sizeof found);
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: keys found: %s; expected text, or prompt and completion, or instruction and output (and "
-                     "input), or question and answer (and context), or messages, or conversations, or input_ids (and labels); other names "
-                     "can be given with --data-keys", place, found[0] ? found : "none");
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: keys found: %s; expected text, or prompt and completion, or instruction and output (and "
+                     "input), or question and answer (and context), or messages, or conversations, or input_ids (and "
+                     "labels); other names "
+                     "can be given with --data-keys",
+                     place, found[0] ? found : "none");
 }
 
-static bool get_string(const vkft_data_keys *keys, const cJSON *row, const char *name, bool required, const char **text, const char *place,
-                       vkft_err *err)
+static bool get_string(const vkft_data_keys *keys, const cJSON *row, const char *name, bool required, const char **text,
+                       const char *place, vkft_err *err)
 {
     const char *key;
     char found[100];
@@ -216,8 +247,13 @@ char *vkft_instruction_prompt(const char *instruction, const char *input)
     static const char task[] = "Below is an instruction that describes a task";
     static const char answer[] = "Write a response that appropriately completes the request.\n\n### Instruction:\n";
     if (input && *input) {
-        const char *const parts[] = {task, ", paired with an input that provides further context. ", answer, instruction,
-                                     "\n\n### Input:\n", input, "\n\n### Response:\n"};
+        const char *const parts[] = {task,
+                                     ", paired with an input that provides further context. ",
+                                     answer,
+                                     instruction,
+                                     "\n\n### Input:\n",
+                                     input,
+                                     "\n\n### Response:\n"};
         return join_prompt(parts, 7);
     }
     const char *const parts[] = {task, ". ", answer, instruction, "\n\n### Response:\n"};
@@ -227,8 +263,9 @@ char *vkft_instruction_prompt(const char *instruction, const char *input)
 char *vkft_question_prompt(const char *question, const char *context)
 {
     bool with = context && *context;
-    const char *const parts[] = {with ? "### Context:\n" : "", with ? context : "", with ? "\n\n" : "", "### Question:\n", question,
-                                 "\n\n### Answer:\n"};
+    const char *const parts[] = {
+        with ? "### Context:\n" : "", with ? context : "", with ? "\n\n" : "", "### Question:\n", question,
+        "\n\n### Answer:\n"};
     return join_prompt(parts, 6);
 }
 
@@ -266,7 +303,8 @@ static void append(char **text, size_t *length, const char *data, size_t n)
     *text = longer;
 }
 
-/* The user's template with the row's values; context is that of a question whose row has none itself. NULL: out of memory. */
+/* The user's template with the row's values; context is that of a question whose row has none itself. NULL: out of
+ * memory. */
 static char *fill_template(const visitor *v, const cJSON *row, const char *context)
 {
     char *text = calloc(1, 1);
@@ -309,7 +347,9 @@ static bool visit_instruction(const visitor *v, const cJSON *row)
     return get_string(v->keys, row, "instruction", true, &instruction, v->place, v->err) &&
            get_string(v->keys, row, "input", false, &input, v->place, v->err) &&
            get_string(v->keys, row, "output", true, &output, v->place, v->err) &&
-           visit_pair(v, v->keys->prompt_template ? fill_template(v, row, NULL) : vkft_instruction_prompt(instruction, input), output);
+           visit_pair(
+               v, v->keys->prompt_template ? fill_template(v, row, NULL) : vkft_instruction_prompt(instruction, input),
+               output);
 }
 
 /* The first answer: a string, {"text": ["..."]} or [{"text": "..."}]. */
@@ -334,8 +374,11 @@ static bool visit_question(const visitor *v, const cJSON *row, const char *conte
         value = member(v->keys, row, "answers", &key);
     answer = first_answer(value);
     if (!answer)
-        return vkft_fail(v->err, VKFT_ERR_INPUT, "%s: %s holds no text; expected a string, or a list of answers with at least one", v->place, key);
-    return visit_pair(v, v->keys->prompt_template ? fill_template(v, row, context) : vkft_question_prompt(question, context), answer);
+        return vkft_fail(v->err, VKFT_ERR_INPUT,
+                         "%s: %s holds no text; expected a string, or a list of answers with at least one", v->place,
+                         key);
+    return visit_pair(
+        v, v->keys->prompt_template ? fill_template(v, row, context) : vkft_question_prompt(question, context), answer);
 }
 
 static bool visit_squad(const visitor *v, const cJSON *row)
@@ -370,7 +413,8 @@ static cJSON *message_new(const char *role, const char *content)
     return NULL;
 }
 
-/* ShareGPT's {"name", "arguments"} or a list of them, as text, becomes the assistant's tool_calls; any other text stays content. */
+/* ShareGPT's {"name", "arguments"} or a list of them, as text, becomes the assistant's tool_calls; any other text stays
+ * content. */
 static cJSON *tool_call_message(const char *text)
 {
     cJSON *call = cJSON_Parse(text), *message = NULL;
@@ -400,9 +444,9 @@ static cJSON *tool_call_message(const char *text)
 static const char *role_of(const char *from)
 {
     static const char *const roles[][2] = {
-        {"human", "user"},      {"user", "user"},   {"gpt", "assistant"},     {"assistant", "assistant"}, {"chatgpt", "assistant"},
-        {"model", "assistant"}, {"bot", "assistant"}, {"system", "system"},   {"observation", "tool"},    {"tool", "tool"},
-        {"function_response", "tool"},
+        {"human", "user"},        {"user", "user"},       {"gpt", "assistant"},          {"assistant", "assistant"},
+        {"chatgpt", "assistant"}, {"model", "assistant"}, {"bot", "assistant"},          {"system", "system"},
+        {"observation", "tool"},  {"tool", "tool"},       {"function_response", "tool"},
     };
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         if (strcmp(roles[i][0], from) == 0)
@@ -420,14 +464,16 @@ static cJSON *convert_conversation(const visitor *v, const cJSON *turns, const c
         cJSON_AddItemToArray(messages, message_new("system", system));
     cJSON_ArrayForEach(turn, turns)
     {
-        const char *from = cJSON_GetStringValue(vkft_json_member(turn, "from")), *value = cJSON_GetStringValue(vkft_json_member(turn, "value"));
+        const char *from = cJSON_GetStringValue(vkft_json_member(turn, "from")),
+                   *value = cJSON_GetStringValue(vkft_json_member(turn, "value"));
         const char *role = from ? role_of(from) : NULL;
         bool call = from && (strcmp(from, "function_call") == 0 || strcmp(from, "tool_call") == 0);
         number++;
         if (!value || (!role && !call)) {
-            vkft_fail(v->err, VKFT_ERR_INPUT, "%s: turn %u of the conversation has from '%.40s'%s; expected \"from\": human, gpt, system, "
-                      "function_call or observation, and a string \"value\"", v->place, number, from ? from : "",
-                      value ? "" : " and no value");
+            vkft_fail(v->err, VKFT_ERR_INPUT,
+                      "%s: turn %u of the conversation has from '%.40s'%s; expected \"from\": human, gpt, system, "
+                      "function_call or observation, and a string \"value\"",
+                      v->place, number, from ? from : "", value ? "" : " and no value");
             cJSON_Delete(messages);
             return NULL;
         }
@@ -436,7 +482,8 @@ static cJSON *convert_conversation(const visitor *v, const cJSON *turns, const c
     return messages;
 }
 
-/* Tools as chat templates expect them: [{"type": "function", "function": {...}}]; NULL: there are none, or *ok is false. */
+/* Tools as chat templates expect them: [{"type": "function", "function": {...}}]; NULL: there are none, or *ok is
+ * false. */
 static cJSON *read_tools(const visitor *v, const cJSON *row, bool *ok)
 {
     const char *key;
@@ -473,10 +520,12 @@ static bool check_messages(const visitor *v, const cJSON *messages, const char *
     {
         number++;
         if (!cJSON_IsString(vkft_json_member(message, "role")))
-            return vkft_fail(v->err, VKFT_ERR_INPUT, "%s: %s[%u] has no \"role\"; expected {\"role\": \"user\", \"content\": \"...\"}",
+            return vkft_fail(v->err, VKFT_ERR_INPUT,
+                             "%s: %s[%u] has no \"role\"; expected {\"role\": \"user\", \"content\": \"...\"}",
                              v->place, key, number - 1);
     }
-    return number > 0 || vkft_fail(v->err, VKFT_ERR_INPUT, "%s: %s is empty or no array; expected a list of messages", v->place, key);
+    return number > 0 ||
+           vkft_fail(v->err, VKFT_ERR_INPUT, "%s: %s is empty or no array; expected a list of messages", v->place, key);
 }
 
 static bool visit_chat(const visitor *v, const cJSON *row, bool sharegpt)
@@ -499,8 +548,8 @@ static bool visit_chat(const visitor *v, const cJSON *row, bool sharegpt)
 }
 
 bool vkft_shape_examples(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, const char *place,
-                         bool (*visit)(void *context, const vkft_example *example, const char *place, vkft_err *err), void *context,
-                         vkft_err *err)
+                         bool (*visit)(void *context, const vkft_example *example, const char *place, vkft_err *err),
+                         void *context, vkft_err *err)
 {
     visitor v = {keys, place, visit, context, err};
     vkft_example example = {.row = row};

@@ -6,7 +6,8 @@
 
 #include "formats/dataset/dataset.h"
 
-/* One of: text; prompt and completion; messages (and tools); row (input_ids and labels). Borrowed for the time of the visit. */
+/* One of: text; prompt and completion; messages (and tools); row (input_ids and labels). Borrowed for the time of the
+ * visit. */
 typedef struct vkft_example {
     const char *text;
     const char *prompt, *completion;
@@ -14,7 +15,8 @@ typedef struct vkft_example {
     const cJSON *row;
 } vkft_example;
 
-/* What the user says of the rows: their own names for the keys of a known shape, "question=Q,answer=A", and the text that makes a prompt. */
+/* What the user says of the rows: their own names for the keys of a known shape, "question=Q,answer=A", and the text
+ * that makes a prompt. */
 typedef struct vkft_data_keys {
     char *names; /* owned; the pairs, zero-terminated one by one */
     struct vkft_data_key {
@@ -24,17 +26,19 @@ typedef struct vkft_data_keys {
     char *prompt_template; /* owned; NULL: each shape's own */
 } vkft_data_keys;
 
-/* text NULL: no renaming. prompt_template NULL, or a text in which {name} stands for a row's value ("" where it has none), {{ and }} for
- * braces, and \n and \t for a line's end and a tab. Error: a pair without '=', a name that no shape has, a brace without its partner. */
+/* text NULL: no renaming. prompt_template NULL, or a text in which {name} stands for a row's value ("" where it has
+ * none), {{ and }} for braces, and \n and \t for a line's end and a tab. Error: a pair without '=', a name that no
+ * shape has, a brace without its partner. */
 bool vkft_data_keys_new(vkft_data_keys *keys, const char *text, const char *prompt_template, vkft_err *err);
 void vkft_data_keys_free(vkft_data_keys *keys);
 
 /* The shape of a row by its keys. Error: none of the known ones; tells the keys that were found. */
-bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char *place, vkft_data_format *format, vkft_err *err);
+bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char *place, vkft_data_format *format,
+                       vkft_err *err);
 
 /* Calls visit with every example of a row of this shape; there are several in SQuAD's. */
 bool vkft_shape_examples(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, const char *place,
-                         bool (*visit)(void *context, const vkft_example *example, const char *place, vkft_err *err), void *context,
-                         vkft_err *err);
+                         bool (*visit)(void *context, const vkft_example *example, const char *place, vkft_err *err),
+                         void *context, vkft_err *err);
 
 #endif

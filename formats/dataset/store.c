@@ -82,8 +82,8 @@ static bool reserve(vkft_token_store *store, size_t values, vkft_err *err)
     return true;
 }
 
-bool vkft_token_store_add(vkft_token_store *store, const int32_t *ids, const int32_t *labels, uint32_t length, uint32_t trained,
-                          vkft_err *err)
+bool vkft_token_store_add(vkft_token_store *store, const int32_t *ids, const int32_t *labels, uint32_t length,
+                          uint32_t trained, vkft_err *err)
 {
     vkft_dataset *data = store->data;
     if (data->count == UINT32_MAX / 2)
@@ -111,7 +111,8 @@ static bool make_samples(vkft_dataset *data, const uint32_t *index, const int32_
         return no_memory(err);
     for (uint32_t i = 0; i < data->count; i++) {
         uint32_t length = index[2ull * i];
-        data->samples[i] = (vkft_sample){.ids = values, .labels = values + length, .length = length, .trained = index[2ull * i + 1]};
+        data->samples[i] =
+            (vkft_sample){.ids = values, .labels = values + length, .length = length, .trained = index[2ull * i + 1]};
         values += 2ull * length;
     }
     return true;
@@ -123,9 +124,16 @@ static bool commit(vkft_token_store *store, vkft_err *err)
     size_t index_bytes = 2 * sizeof *store->index * (size_t)data->count;
     if (!flush(store, err) || !vkft_writer_append(store->writer, store->index, index_bytes, err))
         return false;
-    header h = {.magic = MAGIC, .format = data->format, .count = data->count, .max_length = data->max_length, .truncated = data->truncated,
-                .tokens = data->tokens, .trained = data->trained, .dropped_tokens = data->dropped_tokens,
-                .values_hash = XXH3_64bits_digest(store->hash), .index_hash = XXH3_64bits(store->index, index_bytes)};
+    header h = {.magic = MAGIC,
+                .format = data->format,
+                .count = data->count,
+                .max_length = data->max_length,
+                .truncated = data->truncated,
+                .tokens = data->tokens,
+                .trained = data->trained,
+                .dropped_tokens = data->dropped_tokens,
+                .values_hash = XXH3_64bits_digest(store->hash),
+                .index_hash = XXH3_64bits(store->index, index_bytes)};
     vkft_writer *writer = store->writer;
     if (!vkft_writer_write_at(writer, 0, &h, sizeof h, err))
         return false;
@@ -162,7 +170,8 @@ static bool is_whole(const vkft_mapping *file, const header *h)
     if (file->size - sizeof *h < value_bytes || file->size - sizeof *h - value_bytes != index_bytes)
         return false;
     const uint8_t *values = file->data + sizeof *h, *index = values + value_bytes;
-    if (XXH3_64bits(index, (size_t)index_bytes) != h->index_hash || XXH3_64bits(values, (size_t)value_bytes) != h->values_hash)
+    if (XXH3_64bits(index, (size_t)index_bytes) != h->index_hash ||
+        XXH3_64bits(values, (size_t)value_bytes) != h->values_hash)
         return false;
     uint64_t tokens = 0;
     for (uint32_t i = 0; i < h->count; i++)
@@ -180,8 +189,14 @@ bool vkft_token_store_load(const char *path, vkft_dataset *data)
         memcpy(&h, file.data, sizeof h);
     if (file.size >= sizeof h && is_whole(&file, &h)) {
         const int32_t *values = (const int32_t *)(const void *)(file.data + sizeof h);
-        *data = (vkft_dataset){.count = h.count, .tokens = h.tokens, .trained = h.trained, .max_length = h.max_length, .truncated = h.truncated,
-                               .dropped_tokens = h.dropped_tokens, .format = (vkft_data_format)h.format, .file = file};
+        *data = (vkft_dataset){.count = h.count,
+                               .tokens = h.tokens,
+                               .trained = h.trained,
+                               .max_length = h.max_length,
+                               .truncated = h.truncated,
+                               .dropped_tokens = h.dropped_tokens,
+                               .format = (vkft_data_format)h.format,
+                               .file = file};
         if (make_samples(data, (const uint32_t *)(const void *)(values + 2 * h.tokens), values, NULL))
             return true;
     }

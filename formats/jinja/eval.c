@@ -1,4 +1,5 @@
-/* Running a syntax tree. Names live in scopes: the template's own, and one for every loop turn, macro call, and block that has its own. */
+/* Running a syntax tree. Names live in scopes: the template's own, and one for every loop turn, macro call, and block
+ * that has its own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,7 +199,8 @@ jinja_value jinja_call_builtin(jinja_state *s, const jinja_builtin *builtin, jin
     return builtin->call(s, self, &args);
 }
 
-jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_arguments *args, uint32_t skip)
+jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_arguments *args,
+                        uint32_t skip)
 {
     jinja_arguments rest = {0};
     for (uint32_t i = skip; i < args->count; i++)
@@ -216,7 +218,8 @@ static void bind_arguments(jinja_state *s, const jinja_node *macro, const call_v
     const char *name = macro->name ? macro->name->data : "caller";
     uint32_t used = 0;
     if (positional->count > parameters->count)
-        jinja_fail(s, "the macro '%.60s' takes at most %u arguments, %u are given", name, parameters->count, positional->count);
+        jinja_fail(s, "the macro '%.60s' takes at most %u arguments, %u are given", name, parameters->count,
+                   positional->count);
     for (uint32_t i = 0; i < parameters->count && !s->failed; i++) {
         const jinja_node *parameter = parameters->items[i];
         const jinja_value *given = jinja_get_name(named, parameter->name->data, parameter->name->length);
@@ -346,9 +349,7 @@ static jinja_value eval_node(jinja_state *s, const jinja_node *node)
     case N_NAME: return lookup(s, node->name);
     case N_LIST: return eval_items(s, node);
     case N_DICT: return eval_dict(s, node);
-    case N_ATTRIBUTE:
-        a = jinja_eval(s, node->a);
-        return s->failed ? a : jinja_attribute(s, a, node->name);
+    case N_ATTRIBUTE: a = jinja_eval(s, node->a); return s->failed ? a : jinja_attribute(s, a, node->name);
     case N_ITEM: return eval_item(s, node);
     case N_SLICE:
         a = jinja_eval(s, node->a);
@@ -362,9 +363,7 @@ static jinja_value eval_node(jinja_state *s, const jinja_node *node)
     case N_NOT: return jinja_bool(!jinja_truth(jinja_eval(s, node->a)));
     case N_NEGATE: return eval_negate(s, node);
     case N_AND:
-    case N_OR:
-        a = jinja_eval(s, node->a);
-        return jinja_truth(a) == (node->kind == N_OR) ? a : jinja_eval(s, node->b);
+    case N_OR: a = jinja_eval(s, node->a); return jinja_truth(a) == (node->kind == N_OR) ? a : jinja_eval(s, node->b);
     case N_COMPARE: return eval_compare(s, node);
     case N_CONDITION:
         if (jinja_truth(jinja_eval(s, node->a)))
@@ -487,7 +486,8 @@ static void run_call_block(jinja_state *s, const jinja_node *node)
         jinja_fail(s, "a call block needs a macro, a %s is called", jinja_type_name(callee));
         return;
     }
-    jinja_append_str(s, s->out, call_macro(s, callee.as.macro, node->a, (jinja_value){.kind = J_MACRO, .as.macro = caller}));
+    jinja_append_str(s, s->out,
+                     call_macro(s, callee.as.macro, node->a, (jinja_value){.kind = J_MACRO, .as.macro = caller}));
 }
 
 static void run_with(jinja_state *s, const jinja_node *node)
@@ -604,7 +604,8 @@ vkft_jinja *vkft_jinja_new(const char *source, size_t length, const char *file, 
     vkft_text text = {0};
     vkft_jinja *t = calloc(1, sizeof *t);
     if (length > JINJA_MAX_SOURCE) {
-        vkft_fail(err, VKFT_ERR_INPUT, "%s: a template of %zu bytes; at most %u are taken", file, length, JINJA_MAX_SOURCE);
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: a template of %zu bytes; at most %u are taken", file, length,
+                  JINJA_MAX_SOURCE);
         free(t);
         return NULL;
     }
@@ -643,10 +644,17 @@ void vkft_jinja_output_free(vkft_jinja_output *out)
     *out = (vkft_jinja_output){0};
 }
 
-bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, int64_t now_unix_seconds, vkft_jinja_output *out, vkft_err *err)
+bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, int64_t now_unix_seconds, vkft_jinja_output *out,
+                       vkft_err *err)
 {
     jinja_scope globals = {0}, own = {.parent = &globals};
-    jinja_state s = {.file = t->file, .err = err, .line = 1, .scope = &own, .out = &out->text, .output = out, .now = now_unix_seconds};
+    jinja_state s = {.file = t->file,
+                     .err = err,
+                     .line = 1,
+                     .scope = &own,
+                     .out = &out->text,
+                     .output = out,
+                     .now = now_unix_seconds};
     jinja_value given = jinja_from_json(&s, variables);
     if (!s.failed && given.kind == J_DICT) {
         globals.names = *given.as.d;

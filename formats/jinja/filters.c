@@ -26,11 +26,26 @@ static jinja_value text_method(jinja_state *s, const char *name, jinja_value v, 
     return s->failed ? text : jinja_find_method(J_STRING, &method)->call(s, text, args);
 }
 
-FILTER(filter_upper) { return text_method(s, "upper", v, args); }
-FILTER(filter_lower) { return text_method(s, "lower", v, args); }
-FILTER(filter_capitalize) { return text_method(s, "capitalize", v, args); }
-FILTER(filter_trim) { return text_method(s, "strip", v, args); }
-FILTER(filter_replace) { return text_method(s, "replace", v, args); }
+FILTER(filter_upper)
+{
+    return text_method(s, "upper", v, args);
+}
+FILTER(filter_lower)
+{
+    return text_method(s, "lower", v, args);
+}
+FILTER(filter_capitalize)
+{
+    return text_method(s, "capitalize", v, args);
+}
+FILTER(filter_trim)
+{
+    return text_method(s, "strip", v, args);
+}
+FILTER(filter_replace)
+{
+    return text_method(s, "replace", v, args);
+}
 
 /* As Jinja2: a word begins after white space, and after - ( { [ <. */
 FILTER(filter_title)
@@ -68,7 +83,12 @@ FILTER(filter_escape)
     (void)args;
     for (size_t i = 0; !s->failed && i < text.as.s->length; i++) {
         char c = text.as.s->data[i], plain[2] = {c, 0};
-        const char *to = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&#34;" : c == '\'' ? "&#39;" : plain;
+        const char *to = c == '&'    ? "&amp;"
+                         : c == '<'  ? "&lt;"
+                         : c == '>'  ? "&gt;"
+                         : c == '"'  ? "&#34;"
+                         : c == '\'' ? "&#39;"
+                                     : plain;
         jinja_append(s, &out, to, c ? strlen(to) : 1);
     }
     return jinja_take_text(s, &out);
@@ -214,7 +234,9 @@ static jinja_value path(jinja_state *s, jinja_value v, jinja_value attribute)
         bool digits = end > at && strspn(p->data + at, "0123456789") >= end - at && end - at < 10;
         if (s->failed)
             break;
-        v = v.kind == J_UNDEFINED ? v : digits ? jinja_item(s, v, jinja_int(atoi(name.as.s->data))) : jinja_item(s, v, name);
+        v = v.kind == J_UNDEFINED ? v
+            : digits              ? jinja_item(s, v, jinja_int(atoi(name.as.s->data)))
+                                  : jinja_item(s, v, name);
         at = end + 1;
     }
     return v;
@@ -225,7 +247,8 @@ FILTER(filter_attr)
     if (args->values[0].kind != J_STRING)
         return jinja_fail(s, "attr needs a name");
     const jinja_builtin *method = jinja_find_method(v.kind, args->values[0].as.s);
-    return method || v.kind == J_LOOP || v.kind == J_NAMESPACE ? jinja_attribute(s, v, args->values[0].as.s) : jinja_undefined(args->values[0].as.s);
+    return method || v.kind == J_LOOP || v.kind == J_NAMESPACE ? jinja_attribute(s, v, args->values[0].as.s)
+                                                               : jinja_undefined(args->values[0].as.s);
 }
 
 /* join(d='', attribute=None) */
@@ -265,13 +288,16 @@ static void merge_sort(jinja_state *s, jinja_pair *pairs, jinja_pair *space, uin
 }
 
 /* Items with their sort keys, sorted. */
-static jinja_pair *sort_items(jinja_state *s, const jinja_list *items, const jinja_value *attribute, bool case_sensitive, bool reverse)
+static jinja_pair *sort_items(jinja_state *s, const jinja_list *items, const jinja_value *attribute,
+                              bool case_sensitive, bool reverse)
 {
     jinja_pair *pairs = jinja_alloc(s, 2 * (items->count + 1ull) * sizeof *pairs);
     if (!pairs)
         return NULL;
     for (uint32_t i = 0; i < items->count && !s->failed; i++)
-        pairs[i] = (jinja_pair){lowered(s, attribute ? path(s, items->items[i], *attribute) : items->items[i], case_sensitive), items->items[i]};
+        pairs[i] =
+            (jinja_pair){lowered(s, attribute ? path(s, items->items[i], *attribute) : items->items[i], case_sensitive),
+                         items->items[i]};
     merge_sort(s, pairs, pairs + items->count + 1, items->count, reverse);
     return s->failed ? NULL : pairs;
 }
@@ -282,7 +308,8 @@ FILTER(filter_sort)
     const jinja_list *items = jinja_iterate(s, v);
     jinja_value list = jinja_new_list(s, false);
     bool by = args->given[2] && args->values[2].kind != J_NONE;
-    jinja_pair *pairs = items ? sort_items(s, items, by ? &args->values[2] : NULL, flag(args, 1, false), flag(args, 0, false)) : NULL;
+    jinja_pair *pairs =
+        items ? sort_items(s, items, by ? &args->values[2] : NULL, flag(args, 1, false), flag(args, 0, false)) : NULL;
     for (uint32_t i = 0; pairs && i < items->count; i++)
         jinja_push(s, list.as.l, pairs[i].value);
     return list;
@@ -310,7 +337,8 @@ static jinja_value extreme(jinja_state *s, jinja_value v, const jinja_arguments 
     bool by = args->given[1] && args->values[1].kind != J_NONE;
     jinja_value best = jinja_undefined(NULL), best_key = best;
     for (uint32_t i = 0; items && i < items->count && !s->failed; i++) {
-        jinja_value key = lowered(s, by ? path(s, items->items[i], args->values[1]) : items->items[i], flag(args, 0, false));
+        jinja_value key =
+            lowered(s, by ? path(s, items->items[i], args->values[1]) : items->items[i], flag(args, 0, false));
         if (i == 0 || (!s->failed && sign * jinja_compare(s, key, best_key) > 0)) {
             best = items->items[i];
             best_key = key;
@@ -319,8 +347,14 @@ static jinja_value extreme(jinja_state *s, jinja_value v, const jinja_arguments 
     return best;
 }
 
-FILTER(filter_max) { return extreme(s, v, args, 1); }
-FILTER(filter_min) { return extreme(s, v, args, -1); }
+FILTER(filter_max)
+{
+    return extreme(s, v, args, 1);
+}
+FILTER(filter_min)
+{
+    return extreme(s, v, args, -1);
+}
 
 /* sum(attribute=None, start=0) */
 FILTER(filter_sum)
@@ -339,7 +373,8 @@ FILTER(filter_unique)
     const jinja_list *items = jinja_iterate(s, v);
     jinja_value seen = jinja_new_list(s, false), list = jinja_new_list(s, false);
     for (uint32_t i = 0; items && i < items->count && !s->failed; i++) {
-        jinja_value key = lowered(s, args->given[1] ? path(s, items->items[i], args->values[1]) : items->items[i], flag(args, 0, false));
+        jinja_value key = lowered(s, args->given[1] ? path(s, items->items[i], args->values[1]) : items->items[i],
+                                  flag(args, 0, false));
         if (s->failed || jinja_contains(s, seen, key))
             continue;
         jinja_push(s, seen.as.l, key);
@@ -388,13 +423,16 @@ FILTER(filter_map)
     const jinja_value *named = args->given[JINJA_MAX_ARGUMENTS - 1] ? &args->values[JINJA_MAX_ARGUMENTS - 1] : NULL;
     const jinja_value *attribute = named && named->kind == J_DICT ? jinja_get_name(named->as.d, "attribute", 9) : NULL;
     const jinja_value *absent = attribute ? jinja_get_name(named->as.d, "default", 7) : NULL;
-    const jinja_builtin *filter = !attribute && args->given[0] && args->values[0].kind == J_STRING ? jinja_find_filter(args->values[0].as.s) : NULL;
+    const jinja_builtin *filter = !attribute && args->given[0] && args->values[0].kind == J_STRING
+                                      ? jinja_find_filter(args->values[0].as.s)
+                                      : NULL;
     if (!attribute && !filter)
         return jinja_fail(s, "map needs the name of a known filter, or attribute=");
     jinja_arguments rest = *args;
     rest.given[JINJA_MAX_ARGUMENTS - 1] = false;
     for (uint32_t i = 0; items && i < items->count && !s->failed; i++) {
-        jinja_value item = attribute ? path(s, items->items[i], *attribute) : jinja_apply(s, filter, items->items[i], &rest, 1);
+        jinja_value item =
+            attribute ? path(s, items->items[i], *attribute) : jinja_apply(s, filter, items->items[i], &rest, 1);
         jinja_push(s, list.as.l, item.kind == J_UNDEFINED && absent ? *absent : item);
     }
     return list;
@@ -422,10 +460,22 @@ static jinja_value choose(jinja_state *s, jinja_value v, const jinja_arguments *
     return list;
 }
 
-FILTER(filter_select) { return choose(s, v, args, false, true); }
-FILTER(filter_reject) { return choose(s, v, args, false, false); }
-FILTER(filter_selectattr) { return choose(s, v, args, true, true); }
-FILTER(filter_rejectattr) { return choose(s, v, args, true, false); }
+FILTER(filter_select)
+{
+    return choose(s, v, args, false, true);
+}
+FILTER(filter_reject)
+{
+    return choose(s, v, args, false, false);
+}
+FILTER(filter_selectattr)
+{
+    return choose(s, v, args, true, true);
+}
+FILTER(filter_rejectattr)
+{
+    return choose(s, v, args, true, false);
+}
 
 /* batch(linecount, fill_with=None): rows of linecount items. */
 FILTER(filter_batch)
@@ -477,7 +527,8 @@ static void pad(jinja_state *s, vkft_text *out, int64_t n)
 FILTER(filter_center)
 {
     jinja_value text = jinja_str(s, v);
-    int64_t width = number(args, 0, 80), n = jinja_length(s, text), left = width > n ? (width - n) / 2 + (((width - n) & width & 1)) : 0;
+    int64_t width = number(args, 0, 80), n = jinja_length(s, text),
+            left = width > n ? (width - n) / 2 + (((width - n) & width & 1)) : 0;
     vkft_text out = {0};
     pad(s, &out, left);
     jinja_append_str(s, &out, text);
@@ -516,7 +567,8 @@ FILTER(filter_truncate)
     int64_t length = number(args, 0, 255), leeway = number(args, 3, 5);
     if (s->failed || (int64_t)jinja_length(s, text) <= length + leeway)
         return text;
-    jinja_value cut = jinja_slice(s, text, jinja_none(), jinja_int(length - (int64_t)jinja_length(s, end)), jinja_none());
+    jinja_value cut =
+        jinja_slice(s, text, jinja_none(), jinja_int(length - (int64_t)jinja_length(s, end)), jinja_none());
     if (!s->failed && !flag(args, 1, false)) { /* the last word goes whole */
         size_t n = cut.as.s->length;
         while (n > 0 && cut.as.s->data[n - 1] != ' ')

@@ -166,15 +166,42 @@ static jinja_value is_same(jinja_state *s, jinja_value v, const jinja_arguments 
 }
 
 static const jinja_builtin tests[] = {
-    {"defined", "", is_defined},     {"undefined", "", is_undefined}, {"none", "", is_none},          {"boolean", "", is_boolean},
-    {"true", "", is_true},           {"false", "", is_false},         {"integer", "", is_integer},    {"float", "", is_float},
-    {"number", "", is_number},       {"string", "", is_string},       {"mapping", "", is_mapping},    {"iterable", "", is_iterable},
-    {"sequence", "", is_iterable},   {"callable", "", is_callable},   {"odd", "", is_odd},            {"even", "", is_even},
-    {"divisibleby", "num", is_divisible}, {"upper", "", is_upper},    {"lower", "", is_lower},        {"eq", "other", is_equal},
-    {"equalto", "other", is_equal},  {"==", "other", is_equal},       {"ne", "other", is_not_equal},  {"!=", "other", is_not_equal},
-    {"lt", "other", is_less},        {"lessthan", "other", is_less},  {"<", "other", is_less},        {"le", "other", is_at_most},
-    {"<=", "other", is_at_most},     {"gt", "other", is_greater},     {"greaterthan", "other", is_greater}, {">", "other", is_greater},
-    {"ge", "other", is_at_least},    {">=", "other", is_at_least},    {"in", "seq", is_in},           {"sameas", "other", is_same},
+    {"defined", "", is_defined},
+    {"undefined", "", is_undefined},
+    {"none", "", is_none},
+    {"boolean", "", is_boolean},
+    {"true", "", is_true},
+    {"false", "", is_false},
+    {"integer", "", is_integer},
+    {"float", "", is_float},
+    {"number", "", is_number},
+    {"string", "", is_string},
+    {"mapping", "", is_mapping},
+    {"iterable", "", is_iterable},
+    {"sequence", "", is_iterable},
+    {"callable", "", is_callable},
+    {"odd", "", is_odd},
+    {"even", "", is_even},
+    {"divisibleby", "num", is_divisible},
+    {"upper", "", is_upper},
+    {"lower", "", is_lower},
+    {"eq", "other", is_equal},
+    {"equalto", "other", is_equal},
+    {"==", "other", is_equal},
+    {"ne", "other", is_not_equal},
+    {"!=", "other", is_not_equal},
+    {"lt", "other", is_less},
+    {"lessthan", "other", is_less},
+    {"<", "other", is_less},
+    {"le", "other", is_at_most},
+    {"<=", "other", is_at_most},
+    {"gt", "other", is_greater},
+    {"greaterthan", "other", is_greater},
+    {">", "other", is_greater},
+    {"ge", "other", is_at_least},
+    {">=", "other", is_at_least},
+    {"in", "seq", is_in},
+    {"sameas", "other", is_same},
     {0},
 };
 
@@ -271,8 +298,12 @@ static jinja_value strftime_now(jinja_state *s, jinja_value self, const jinja_ar
 }
 
 static const jinja_builtin functions[] = {
-    {"raise_exception", "message", raise_exception}, {"range", "start stop step", range}, {"namespace", "*", make_namespace},
-    {"dict", "*", make_dict}, {"strftime_now", "format", strftime_now}, {0},
+    {"raise_exception", "message", raise_exception},
+    {"range", "start stop step", range},
+    {"namespace", "*", make_namespace},
+    {"dict", "*", make_dict},
+    {"strftime_now", "format", strftime_now},
+    {0},
 };
 
 const jinja_builtin *jinja_find_function(const jinja_string *name)

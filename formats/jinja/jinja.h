@@ -1,7 +1,8 @@
 /* Chat templates: a Jinja evaluator that renders what transformers renders.
  *
- * That is Jinja2's sandbox with trim_blocks and lstrip_blocks, break and continue, the {% generation %} block, and the functions
- * raise_exception and strftime_now. A template is untrusted input: nesting, steps, memory and output are bounded (jinja_private.h).
+ * That is Jinja2's sandbox with trim_blocks and lstrip_blocks, break and continue, the {% generation %} block, and the
+ * functions raise_exception and strftime_now. A template is untrusted input: nesting, steps, memory and output are
+ * bounded (jinja_private.h).
  */
 #ifndef VKFT_JINJA_H
 #define VKFT_JINJA_H
@@ -16,7 +17,8 @@
 
 typedef struct vkft_jinja vkft_jinja; /* a parsed template; immutable, may be rendered from several threads */
 
-/* file names the source in errors: "chat_template: line 12: ...". Error: a syntax error, something that is not supported, by name. */
+/* file names the source in errors: "chat_template: line 12: ...". Error: a syntax error, something that is not
+ * supported, by name. */
 vkft_jinja *vkft_jinja_new(const char *source, size_t length, const char *file, vkft_err *err);
 void vkft_jinja_free(vkft_jinja *t); /* NULL is fine */
 
@@ -34,8 +36,9 @@ void vkft_jinja_output_free(vkft_jinja_output *out);
 
 bool vkft_jinja_has_generation(const vkft_jinja *t);
 
-/* variables: an object; its order is a dict's order. Whole numbers are ints, as far as JSON tells. now: what strftime_now shows, UTC.
- * Error: line and cause, or the text that the template gave raise_exception. */
-bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, int64_t now_unix_seconds, vkft_jinja_output *out, vkft_err *err);
+/* variables: an object; its order is a dict's order. Whole numbers are ints, as far as JSON tells. now: what
+ * strftime_now shows, UTC. Error: line and cause, or the text that the template gave raise_exception. */
+bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, int64_t now_unix_seconds, vkft_jinja_output *out,
+                       vkft_err *err);
 
 #endif

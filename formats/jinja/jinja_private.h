@@ -1,7 +1,8 @@
 /* The inside of the Jinja evaluator: values, syntax tree, and the state of a rendering. Internal to formats.
  *
- * Everything that a parse or a rendering makes lies in its arena and is freed at once. Errors stick: after the first one every function
- * returns quickly with an undefined value, so that code reads straight on and whoever began reports it.
+ * Everything that a parse or a rendering makes lies in its arena and is freed at once. Errors stick: after the first
+ * one every function returns quickly with an undefined value, so that code reads straight on and whoever began reports
+ * it.
  */
 #ifndef VKFT_JINJA_PRIVATE_H
 #define VKFT_JINJA_PRIVATE_H
@@ -25,7 +26,18 @@ void *jinja_arena_alloc(jinja_arena *arena, size_t size); /* zeroed; NULL: over 
 void jinja_arena_free(jinja_arena *arena);
 
 typedef enum jinja_kind {
-    J_UNDEFINED, J_NONE, J_BOOL, J_INT, J_FLOAT, J_STRING, J_LIST, J_DICT, J_NAMESPACE, J_LOOP, J_MACRO, J_BUILTIN,
+    J_UNDEFINED,
+    J_NONE,
+    J_BOOL,
+    J_INT,
+    J_FLOAT,
+    J_STRING,
+    J_LIST,
+    J_DICT,
+    J_NAMESPACE,
+    J_LOOP,
+    J_MACRO,
+    J_BUILTIN,
 } jinja_kind;
 
 typedef struct jinja_string {
@@ -73,7 +85,8 @@ typedef struct jinja_arguments {
     uint32_t count; /* highest given + 1 */
 } jinja_arguments;
 
-/* A filter, test, method or global function. parameters: names by position without self, "default_value boolean"; "*": any number. */
+/* A filter, test, method or global function. parameters: names by position without self, "default_value boolean"; "*":
+ * any number. */
 typedef struct jinja_builtin {
     const char *name;
     const char *parameters;
@@ -101,7 +114,8 @@ typedef enum jinja_node_kind {
     N_NOT,       /* not a */
     N_NEGATE,    /* - a; op '+': + a */
     N_BINARY,    /* a op b */
-    N_AND, N_OR, /* a and b */
+    N_AND,
+    N_OR,        /* a and b */
     N_COMPARE,   /* a, then list of N_BINARY with op and b: a < b < c */
     N_CONDITION, /* a if b else c; c may be NULL */
     /* statements; bodies are in list */
@@ -115,7 +129,8 @@ typedef enum jinja_node_kind {
     N_CALL_BLOCK,   /* call a, list as the caller's body, parameters: keywords */
     N_FILTER_BLOCK, /* b: filter chain, list */
     N_WITH,         /* keywords, list */
-    N_BREAK, N_CONTINUE,
+    N_BREAK,
+    N_CONTINUE,
     N_GENERATION, /* list */
 } jinja_node_kind;
 
@@ -208,7 +223,8 @@ void jinja_append_repr(jinja_state *s, vkft_text *out, jinja_value v);
 jinja_value jinja_str(jinja_state *s, jinja_value v);
 void jinja_append(jinja_state *s, vkft_text *out, const char *data, size_t length);
 jinja_value jinja_take_text(jinja_state *s, vkft_text *text); /* moves it into the arena, frees it */
-/* What iterating gives: items of lists, keys of dicts, characters of strings; undefined: nothing. NULL: not iterable, failed. */
+/* What iterating gives: items of lists, keys of dicts, characters of strings; undefined: nothing. NULL: not iterable,
+ * failed. */
 const jinja_list *jinja_iterate(jinja_state *s, jinja_value v);
 uint32_t jinja_length(jinja_state *s, jinja_value v); /* characters of strings */
 /* v[key] with the missing as undefined, and v[begin:end:step]; absent bounds are J_NONE. */
@@ -218,13 +234,26 @@ jinja_value jinja_binary(jinja_state *s, char op, jinja_value a, jinja_value b);
 bool jinja_compare_op(jinja_state *s, char op, jinja_value a, jinja_value b);
 bool jinja_contains(jinja_state *s, jinja_value container, jinja_value item);
 /* Byte offset of the first (or last) place of part within bytes [from, to) of text; SIZE_MAX: none. */
-size_t jinja_find_text(jinja_state *s, const jinja_string *text, const jinja_string *part, size_t from, size_t to, bool last);
+size_t jinja_find_text(jinja_state *s, const jinja_string *text, const jinja_string *part, size_t from, size_t to,
+                       bool last);
 
 /* jinja_parse.c */
 bool jinja_parse(jinja_state *s, const char *source, size_t length, jinja_nodes *body, bool *has_generation);
 
 /* jinja_lex.c: the source as text and tags. */
-typedef enum jinja_token_kind { T_END, T_DATA, T_PRINT_BEGIN, T_PRINT_END, T_BLOCK_BEGIN, T_BLOCK_END, T_NAME, T_INT, T_FLOAT, T_STRING, T_OPERATOR } jinja_token_kind;
+typedef enum jinja_token_kind {
+    T_END,
+    T_DATA,
+    T_PRINT_BEGIN,
+    T_PRINT_END,
+    T_BLOCK_BEGIN,
+    T_BLOCK_END,
+    T_NAME,
+    T_INT,
+    T_FLOAT,
+    T_STRING,
+    T_OPERATOR
+} jinja_token_kind;
 typedef struct jinja_token {
     jinja_token_kind kind;
     char op; /* one character, or as in jinja_node; the punctuation ()[]{},:.|= ('e' is ==) */
@@ -247,14 +276,16 @@ jinja_value jinja_eval(jinja_state *s, const jinja_node *node);
 void jinja_run(jinja_state *s, const jinja_nodes *body);
 jinja_value jinja_attribute(jinja_state *s, jinja_value v, const jinja_string *name);
 jinja_value jinja_call_builtin(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_node *call);
-jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_arguments *args, uint32_t skip);
+jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_arguments *args,
+                        uint32_t skip);
 
 /* jinja_filters.c, jinja_tests.c, jinja_methods.c: NULL when there is none of that name. */
 const jinja_builtin *jinja_find_filter(const jinja_string *name);
 const jinja_builtin *jinja_find_test(const jinja_string *name);
 const jinja_builtin *jinja_find_method(jinja_kind kind, const jinja_string *name);
 const jinja_builtin *jinja_find_function(const jinja_string *name);
-const jinja_builtin *jinja_find(const jinja_builtin *table, const jinja_string *name); /* a table ends with a NULL name */
+const jinja_builtin *jinja_find(const jinja_builtin *table,
+                                const jinja_string *name); /* a table ends with a NULL name */
 /* jinja_json.c: the filter tojson. */
 jinja_value jinja_to_json(jinja_state *s, jinja_value self, const jinja_arguments *args);
 

@@ -30,7 +30,8 @@ static void put_string(jinja_state *s, vkft_text *out, const jinja_string *t, co
             snprintf(escape, sizeof escape, "\\%c", to[found - from]);
             put(s, out, escape);
         } else if (c < 32 || (style->ascii && n > 1)) {
-            uint32_t p = vkft_utf8_decode(t->data + i, n), high = 0xd800 + ((p - 0x10000) >> 10), low = 0xdc00 + ((p - 0x10000) & 0x3ff);
+            uint32_t p = vkft_utf8_decode(t->data + i, n), high = 0xd800 + ((p - 0x10000) >> 10),
+                     low = 0xdc00 + ((p - 0x10000) & 0x3ff);
             if (p < 0x10000)
                 snprintf(escape, sizeof escape, "\\u%04x", p);
             else

@@ -1,5 +1,5 @@
-/* Jinja source as tokens: text between tags, and the parts of tags. White space around tags is trimmed here, as trim_blocks, lstrip_blocks
- * and the marks - and + say. */
+/* Jinja source as tokens: text between tags, and the parts of tags. White space around tags is trimmed here, as
+ * trim_blocks, lstrip_blocks and the marks - and + say. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,7 +199,8 @@ static jinja_token lex_number(jinja_state *s, jinja_lexer *x)
     jinja_token t = token(x, T_INT, 0);
     while (n < sizeof text - 1) {
         char c = peek(x, 0);
-        bool exponent = (c == 'e' || c == 'E') && (is_digit(peek(x, 1)) || ((peek(x, 1) == '-' || peek(x, 1) == '+') && is_digit(peek(x, 2))));
+        bool exponent = (c == 'e' || c == 'E') &&
+                        (is_digit(peek(x, 1)) || ((peek(x, 1) == '-' || peek(x, 1) == '+') && is_digit(peek(x, 2))));
         bool point = c == '.' && is_digit(peek(x, 1)) && !real;
         bool sign = (c == '-' || c == '+') && n > 0 && (text[n - 1] == 'e' || text[n - 1] == 'E');
         if (!is_digit(c) && c != '_' && !point && !exponent && !sign)
@@ -226,7 +227,9 @@ static uint32_t lex_hex(jinja_lexer *x, int digits)
     uint32_t value = 0;
     for (int i = 0; i < digits; i++) {
         char c = peek(x, 0);
-        uint32_t digit = is_digit(c) ? (uint32_t)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a' + 10) : 99;
+        uint32_t digit = is_digit(c)                          ? (uint32_t)(c - '0')
+                         : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a' + 10)
+                                                              : 99;
         if (digit == 99)
             return UINT32_MAX;
         value = value * 16 + digit;

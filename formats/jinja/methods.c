@@ -1,4 +1,5 @@
-/* Methods of strings, lists, dicts and loops, as Python has them. What changes its object is refused, as in Jinja2's immutable sandbox. */
+/* Methods of strings, lists, dicts and loops, as Python has them. What changes its object is refused, as in Jinja2's
+ * immutable sandbox. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,8 @@ static const jinja_string *need_text(jinja_state *s, const char *what, jinja_val
 
 static bool is_space(uint32_t p)
 {
-    return (p >= 9 && p <= 13) || (p >= 28 && p <= 32) || p == 0x85 || p == 0xa0 || p == 0x1680 || (p >= 0x2000 && p <= 0x200a) ||
-           p == 0x2028 || p == 0x2029 || p == 0x202f || p == 0x205f || p == 0x3000;
+    return (p >= 9 && p <= 13) || (p >= 28 && p <= 32) || p == 0x85 || p == 0xa0 || p == 0x1680 ||
+           (p >= 0x2000 && p <= 0x200a) || p == 0x2028 || p == 0x2029 || p == 0x202f || p == 0x205f || p == 0x3000;
 }
 
 /* Whether the character at p, n bytes long, is stripped: white space, or one of set. */
@@ -105,7 +106,8 @@ static jinja_value split(jinja_state *s, jinja_value self, const jinja_arguments
     if (!s->failed && by->length == 0)
         return jinja_fail(s, "split needs a separator that is not empty");
     size_t at = 0, found;
-    while (!s->failed && (most < 0 || parts.as.l->count < most) && (found = jinja_find_text(s, t, by, at, t->length, false)) != SIZE_MAX) {
+    while (!s->failed && (most < 0 || parts.as.l->count < most) &&
+           (found = jinja_find_text(s, t, by, at, t->length, false)) != SIZE_MAX) {
         jinja_push(s, parts.as.l, jinja_text(s, t->data + at, found - at));
         at = found + by->length;
     }
@@ -124,7 +126,8 @@ static jinja_value rsplit(jinja_state *s, jinja_value self, const jinja_argument
     const jinja_string *by = args->values[0].as.s;
     jinja_value backwards = jinja_new_list(s, false), parts = jinja_new_list(s, false);
     size_t end = t->length, found;
-    while (!s->failed && backwards.as.l->count < most && (found = jinja_find_text(s, t, by, 0, end, true)) != SIZE_MAX) {
+    while (!s->failed && backwards.as.l->count < most &&
+           (found = jinja_find_text(s, t, by, 0, end, true)) != SIZE_MAX) {
         jinja_push(s, backwards.as.l, jinja_text(s, t->data + found + by->length, end - found - by->length));
         end = found;
     }
@@ -162,7 +165,8 @@ static jinja_value has_affix(jinja_state *s, jinja_value self, const jinja_argum
         return jinja_fail(s, "%s needs an argument", at_start ? "startswith" : "endswith");
     uint32_t count = one.kind == J_LIST ? one.as.l->count : 1;
     for (uint32_t i = 0; i < count && !s->failed; i++) {
-        const jinja_string *affix = need_text(s, at_start ? "startswith" : "endswith", one.kind == J_LIST ? one.as.l->items[i] : one);
+        const jinja_string *affix =
+            need_text(s, at_start ? "startswith" : "endswith", one.kind == J_LIST ? one.as.l->items[i] : one);
         if (affix->length <= t->length &&
             memcmp(t->data + (at_start ? 0 : t->length - affix->length), affix->data, affix->length) == 0)
             return jinja_bool(!s->failed);
@@ -203,7 +207,8 @@ static jinja_value removesuffix(jinja_state *s, jinja_value self, const jinja_ar
 static jinja_value replace(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     const jinja_string *t = need_text(s, "replace", jinja_str(s, self));
-    const jinja_string *from = need_text(s, "replace", jinja_str(s, args->values[0])), *to = need_text(s, "replace", jinja_str(s, args->values[1]));
+    const jinja_string *from = need_text(s, "replace", jinja_str(s, args->values[0])),
+                       *to = need_text(s, "replace", jinja_str(s, args->values[1]));
     int64_t left = args->given[2] && args->values[2].kind == J_INT ? args->values[2].as.i : -1;
     vkft_text out = {0};
     size_t at = 0;
@@ -235,7 +240,8 @@ static jinja_value change_case(jinja_state *s, jinja_value self, casing how)
     bool after_letter = false;
     for (size_t i = 0, n; i < t->length && !s->failed; i += n) {
         n = length_at(t, i);
-        utf8proc_int32_t p = (utf8proc_int32_t)vkft_utf8_decode(t->data + i, n), upper = utf8proc_toupper(p), lower = utf8proc_tolower(p), q;
+        utf8proc_int32_t p = (utf8proc_int32_t)vkft_utf8_decode(t->data + i, n), upper = utf8proc_toupper(p),
+                         lower = utf8proc_tolower(p), q;
         switch (how) {
         case UPPER: q = upper; break;
         case LOWER: q = lower; break;
@@ -396,7 +402,8 @@ static jinja_value isspace_method(jinja_state *s, jinja_value self, const jinja_
 static jinja_value cased(jinja_state *s, jinja_value self, casing how)
 {
     casing other = how == UPPER ? LOWER : UPPER;
-    return jinja_bool(jinja_equal(s, change_case(s, self, how), self) && !jinja_equal(s, change_case(s, self, other), self));
+    return jinja_bool(jinja_equal(s, change_case(s, self, how), self) &&
+                      !jinja_equal(s, change_case(s, self, other), self));
 }
 
 static jinja_value isupper_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
@@ -428,13 +435,16 @@ static jinja_value format_method(jinja_state *s, jinja_value self, const jinja_a
                 end++;
             jinja_string field = {t->data + i + 1, end - i - 1};
             const jinja_value *value = NULL;
-            at = field.length == 0 ? automatic++ : field.data[0] >= '0' && field.data[0] <= '9' && field.length < 3 ? (size_t)atoi(field.data) : JINJA_MAX_ARGUMENTS;
+            at = field.length == 0                                                  ? automatic++
+                 : field.data[0] >= '0' && field.data[0] <= '9' && field.length < 3 ? (size_t)atoi(field.data)
+                                                                                    : JINJA_MAX_ARGUMENTS;
             if (at < JINJA_MAX_ARGUMENTS - 1 && args->given[at])
                 value = &args->values[at];
             else if (at == JINJA_MAX_ARGUMENTS && args->given[at - 1] && args->values[at - 1].kind == J_DICT)
                 value = jinja_get_name(args->values[at - 1].as.d, field.data, field.length);
             if (!value || end == t->length)
-                jinja_fail(s, "format: the field '{%.*s}' has no value or is not supported", (int)(field.length > 40 ? 40 : field.length), field.data);
+                jinja_fail(s, "format: the field '{%.*s}' has no value or is not supported",
+                           (int)(field.length > 40 ? 40 : field.length), field.data);
             else
                 jinja_append_str(s, &out, *value);
             i = end;
@@ -547,29 +557,58 @@ static jinja_value loop_changed(jinja_state *s, jinja_value self, const jinja_ar
 }
 
 static const jinja_builtin text_methods[] = {
-    {"strip", "chars", strip},           {"lstrip", "chars", lstrip},           {"rstrip", "chars", rstrip},
-    {"split", "sep maxsplit", split},    {"rsplit", "sep maxsplit", rsplit},    {"splitlines", "keepends", splitlines},
-    {"startswith", "prefix", startswith}, {"endswith", "suffix", endswith},     {"removeprefix", "prefix", removeprefix},
-    {"removesuffix", "suffix", removesuffix}, {"replace", "old new count", replace}, {"upper", "", upper},
-    {"lower", "", lower},                {"title", "", title},                  {"capitalize", "", capitalize},
-    {"swapcase", "", swapcase},          {"join", "iterable", join},            {"find", "sub start", find},
-    {"rfind", "sub start", rfind},       {"index", "sub start", index_of},      {"count", "sub", count_text},
-    {"isdigit", "", isdigit_method},     {"isnumeric", "", isdigit_method},     {"isdecimal", "", isdigit_method},
-    {"isalpha", "", isalpha_method},     {"isalnum", "", isalnum_method},       {"isspace", "", isspace_method},
-    {"isupper", "", isupper_method},     {"islower", "", islower_method},       {"format", "*", format_method},
+    {"strip", "chars", strip},
+    {"lstrip", "chars", lstrip},
+    {"rstrip", "chars", rstrip},
+    {"split", "sep maxsplit", split},
+    {"rsplit", "sep maxsplit", rsplit},
+    {"splitlines", "keepends", splitlines},
+    {"startswith", "prefix", startswith},
+    {"endswith", "suffix", endswith},
+    {"removeprefix", "prefix", removeprefix},
+    {"removesuffix", "suffix", removesuffix},
+    {"replace", "old new count", replace},
+    {"upper", "", upper},
+    {"lower", "", lower},
+    {"title", "", title},
+    {"capitalize", "", capitalize},
+    {"swapcase", "", swapcase},
+    {"join", "iterable", join},
+    {"find", "sub start", find},
+    {"rfind", "sub start", rfind},
+    {"index", "sub start", index_of},
+    {"count", "sub", count_text},
+    {"isdigit", "", isdigit_method},
+    {"isnumeric", "", isdigit_method},
+    {"isdecimal", "", isdigit_method},
+    {"isalpha", "", isalpha_method},
+    {"isalnum", "", isalnum_method},
+    {"isspace", "", isspace_method},
+    {"isupper", "", isupper_method},
+    {"islower", "", islower_method},
+    {"format", "*", format_method},
     {0},
 };
 
 static const jinja_builtin dict_methods[] = {
-    {"items", "", dict_items},      {"keys", "", dict_keys},          {"values", "", dict_values},        {"get", "key default", dict_get},
-    {"copy", "", dict_copy},        {"pop", "*", refuse_change},      {"update", "*", refuse_change},     {"clear", "*", refuse_change},
-    {"setdefault", "*", refuse_change}, {"popitem", "*", refuse_change}, {0},
+    {"items", "", dict_items},
+    {"keys", "", dict_keys},
+    {"values", "", dict_values},
+    {"get", "key default", dict_get},
+    {"copy", "", dict_copy},
+    {"pop", "*", refuse_change},
+    {"update", "*", refuse_change},
+    {"clear", "*", refuse_change},
+    {"setdefault", "*", refuse_change},
+    {"popitem", "*", refuse_change},
+    {0},
 };
 
 static const jinja_builtin list_methods[] = {
-    {"index", "value", list_index},  {"count", "value", list_count},   {"copy", "", list_copy},          {"append", "*", refuse_change},
-    {"extend", "*", refuse_change},  {"insert", "*", refuse_change},   {"pop", "*", refuse_change},      {"remove", "*", refuse_change},
-    {"reverse", "*", refuse_change}, {"sort", "*", refuse_change},     {"clear", "*", refuse_change},    {0},
+    {"index", "value", list_index}, {"count", "value", list_count}, {"copy", "", list_copy},
+    {"append", "*", refuse_change}, {"extend", "*", refuse_change}, {"insert", "*", refuse_change},
+    {"pop", "*", refuse_change},    {"remove", "*", refuse_change}, {"reverse", "*", refuse_change},
+    {"sort", "*", refuse_change},   {"clear", "*", refuse_change},  {0},
 };
 
 static const jinja_builtin loop_methods[] = {{"cycle", "*", loop_cycle}, {"changed", "*", loop_changed}, {0}};

@@ -1,4 +1,5 @@
-/* Tokens to a syntax tree, by recursive descent; precedences as Jinja2 has them, where filters and tests bind tighter than operators. */
+/* Tokens to a syntax tree, by recursive descent; precedences as Jinja2 has them, where filters and tests bind tighter
+ * than operators. */
 #include <string.h>
 
 #include "formats/jinja/jinja_private.h"
@@ -193,7 +194,8 @@ static jinja_node *parse_name(parser *p)
         const char *name;
         jinja_kind kind;
         bool b;
-    } constants[] = {{"true", J_BOOL, true}, {"True", J_BOOL, true}, {"false", J_BOOL, false}, {"False", J_BOOL, false}, {"none", J_NONE, false}, {"None", J_NONE, false}};
+    } constants[] = {{"true", J_BOOL, true},   {"True", J_BOOL, true},  {"false", J_BOOL, false},
+                     {"False", J_BOOL, false}, {"none", J_NONE, false}, {"None", J_NONE, false}};
     jinja_node *node = NULL;
     for (size_t i = 0; !node && i < sizeof constants / sizeof *constants; i++)
         if (is_word(&p->now, constants[i].name))
@@ -327,8 +329,9 @@ static bool begins_test_argument(const parser *p)
     if (p->now.kind == T_OPERATOR)
         return p->now.op == '[' || p->now.op == '{';
     if (p->now.kind == T_NAME)
-        return !is_word(&p->now, "else") && !is_word(&p->now, "or") && !is_word(&p->now, "and") && !is_word(&p->now, "is") &&
-               !is_word(&p->now, "if") && !is_word(&p->now, "in") && !is_word(&p->now, "not");
+        return !is_word(&p->now, "else") && !is_word(&p->now, "or") && !is_word(&p->now, "and") &&
+               !is_word(&p->now, "is") && !is_word(&p->now, "if") && !is_word(&p->now, "in") &&
+               !is_word(&p->now, "not");
     return p->now.kind == T_STRING || p->now.kind == T_INT || p->now.kind == T_FLOAT;
 }
 
@@ -726,8 +729,16 @@ static jinja_node *parse_statement(parser *p)
         const char *word;
         jinja_node *(*parse)(parser *p);
     } statements[] = {
-        {"if", parse_if},     {"for", parse_for},   {"set", parse_set},           {"macro", parse_macro},           {"call", parse_call_block},
-        {"with", parse_with}, {"break", parse_break}, {"continue", parse_continue}, {"filter", parse_filter_block}, {"generation", parse_generation},
+        {"if", parse_if},
+        {"for", parse_for},
+        {"set", parse_set},
+        {"macro", parse_macro},
+        {"call", parse_call_block},
+        {"with", parse_with},
+        {"break", parse_break},
+        {"continue", parse_continue},
+        {"filter", parse_filter_block},
+        {"generation", parse_generation},
     };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         if (accept_word(p, statements[i].word))

@@ -220,16 +220,13 @@ static jinja_value from_json(jinja_state *s, const cJSON *json, uint32_t depth)
     }
     if (cJSON_IsArray(json)) {
         jinja_value list = jinja_new_list(s, false);
-        cJSON_ArrayForEach(item, json)
-            if (!s->failed)
-                jinja_push(s, list.as.l, from_json(s, item, depth + 1));
+        cJSON_ArrayForEach(item, json) if (!s->failed) jinja_push(s, list.as.l, from_json(s, item, depth + 1));
         return list;
     }
     if (cJSON_IsObject(json)) {
         jinja_value dict = jinja_new_dict(s);
-        cJSON_ArrayForEach(item, json)
-            if (!s->failed)
-                jinja_put(s, dict.as.d, from_json_string(s, item->string), from_json(s, item, depth + 1));
+        cJSON_ArrayForEach(item, json) if (!s->failed)
+            jinja_put(s, dict.as.d, from_json_string(s, item->string), from_json(s, item, depth + 1));
         return dict;
     }
     return jinja_none();
@@ -316,7 +313,8 @@ bool jinja_equal(jinja_state *s, jinja_value a, jinja_value b)
 
 const char *jinja_type_name(jinja_value v)
 {
-    static const char *const names[] = {"Undefined", "NoneType", "bool", "int", "float", "str", "list", "dict", "Namespace", "LoopContext", "Macro", "function"};
+    static const char *const names[] = {"Undefined", "NoneType", "bool",      "int",         "float", "str",
+                                        "list",      "dict",     "Namespace", "LoopContext", "Macro", "function"};
     return v.kind == J_LIST && v.as.l->tuple ? "tuple" : names[v.kind];
 }
 
@@ -606,7 +604,9 @@ static jinja_value fail_operands(jinja_state *s, char op, jinja_value a, jinja_v
     if (a.kind == J_UNDEFINED || b.kind == J_UNDEFINED)
         return fail_undefined(s, a.kind == J_UNDEFINED ? a : b);
     return jinja_fail(s, "'%s' and '%s' cannot be combined by %s", jinja_type_name(a), jinja_type_name(b),
-                      op == 'D' ? "//" : op == 'P' ? "**" : (char[]){op, 0});
+                      op == 'D'   ? "//"
+                      : op == 'P' ? "**"
+                                  : (char[]){op, 0});
 }
 
 static jinja_value repeat(jinja_state *s, jinja_value v, int64_t times)
@@ -746,7 +746,8 @@ jinja_value jinja_binary(jinja_state *s, char op, jinja_value a, jinja_value b)
     return fail_operands(s, op, a, b);
 }
 
-size_t jinja_find_text(jinja_state *s, const jinja_string *text, const jinja_string *part, size_t from, size_t to, bool last)
+size_t jinja_find_text(jinja_state *s, const jinja_string *text, const jinja_string *part, size_t from, size_t to,
+                       bool last)
 {
     size_t found = SIZE_MAX;
     for (size_t i = from; part->length <= to && i <= to - part->length; i++) {

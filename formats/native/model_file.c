@@ -7,29 +7,31 @@
  *     bytes 8-15   u64 length of the header's text in bytes
  *     bytes 16-23  u64 XXH3-64 (seed 0) of the header's text
  *     bytes 24-    the header, JSON in UTF-8
- *     zeros up to the next multiple of 256: here the data begins. All offsets below count from here and are multiples of 256;
- *     the space between two arrays is zero.
+ *     zeros up to the next multiple of 256: here the data begins. All offsets below count from here and are multiples
+ * of 256; the space between two arrays is zero.
  *
  * The header is one object with exactly these keys:
  *
  *     "source"        string: what adapters name as their base model
  *     "quantization"  string: "none", "nf4", "nf4-dq", "bf16", "fp16" or "fp32", what the converter was asked for
- *     "blobs"         list of {"name", "offset", "bytes", "checksum"}: the checkpoint's small files, verbatim; "config.json" is always there
- *     "tensors"       list of {"name", "dtype", "shape", "offset", "bytes", "checksum"} and, for dtype "NF4" only,
- *                     "absmax": {"offset", "bytes"}; with double quantization also
- *                     "nested_absmax": {"offset", "bytes"} and "absmax_offset": the f32's bits as 8 hexadecimal digits
- *     "info"          object of the writer's own; a reader may ignore it
+ *     "blobs"         list of {"name", "offset", "bytes", "checksum"}: the checkpoint's small files, verbatim;
+ * "config.json" is always there "tensors"       list of {"name", "dtype", "shape", "offset", "bytes", "checksum"} and,
+ * for dtype "NF4" only, "absmax": {"offset", "bytes"}; with double quantization also "nested_absmax": {"offset",
+ * "bytes"} and "absmax_offset": the f32's bits as 8 hexadecimal digits "info"          object of the writer's own; a
+ * reader may ignore it
  *
- * shape has at most 4 numbers; dtype is spelled as in safetensors; elements are in row-major order. An NF4 tensor of n elements has
- * (n+1)/2 bytes of codes (the element with the even index in the high nibble) in blocks of 64 over the flat tensor, and
- * ceil(n/64) block scales: f32, or with double quantization u8 with ceil(blocks/256) f32 beside them (see nf4.h for the arithmetic).
- * checksum is the XXH3-64 (seed 0) as 16 hexadecimal digits, for a tensor over its data, its absmax, its nested_absmax and the
- * 4 bytes of its absmax_offset, one after the other as far as it has them.
+ * shape has at most 4 numbers; dtype is spelled as in safetensors; elements are in row-major order. An NF4 tensor of n
+ * elements has (n+1)/2 bytes of codes (the element with the even index in the high nibble) in blocks of 64 over the
+ * flat tensor, and ceil(n/64) block scales: f32, or with double quantization u8 with ceil(blocks/256) f32 beside them
+ * (see nf4.h for the arithmetic). checksum is the XXH3-64 (seed 0) as 16 hexadecimal digits, for a tensor over its
+ * data, its absmax, its nested_absmax and the 4 bytes of its absmax_offset, one after the other as far as it has them.
  *
- * A reader refuses a version or a key it does not know. Header first and offsets relative to its end: the header can be sized before
- * the data is known (checksums have a fixed width), so that writing streams, and a mapped file is ready after one parse.
+ * A reader refuses a version or a key it does not know. Header first and offsets relative to its end: the header can be
+ * sized before the data is known (checksums have a fixed width), so that writing streams, and a mapped file is ready
+ * after one parse.
  *
- * The file is hostile until checked: no length is used before it was compared with the file's size, in arithmetic that cannot wrap.
+ * The file is hostile until checked: no length is used before it was compared with the file's size, in arithmetic that
+ * cannot wrap.
  */
 #include "formats/native/model_file.h"
 
@@ -75,8 +77,8 @@ uint64_t vkft_model_align(uint64_t offset)
     return (offset + VKFT_MODEL_ALIGNMENT - 1) / VKFT_MODEL_ALIGNMENT * VKFT_MODEL_ALIGNMENT;
 }
 
-bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant, uint64_t *elements,
-                           uint64_t bytes[VKFT_PART_COUNT])
+bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant,
+                           uint64_t *elements, uint64_t bytes[VKFT_PART_COUNT])
 {
     uint64_t n = 1, bits;
     for (uint32_t i = 0; i < dims; i++)
@@ -118,13 +120,16 @@ static bool check_keys(const cJSON *object, const char *const *keys, size_t coun
         while (i < count && strcmp(item->string, keys[i]) != 0)
             i++;
         if (i == count)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: unknown key '%.40s'; the file was written by a newer version, convert the "
-                             "checkpoint again", where, item->string);
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "%s: unknown key '%.40s'; the file was written by a newer version, convert the "
+                             "checkpoint again",
+                             where, item->string);
     }
     return true;
 }
 
-static bool get_hex(const cJSON *object, const char *key, uint32_t digits, uint64_t *value, const char *where, vkft_err *err)
+static bool get_hex(const cJSON *object, const char *key, uint32_t digits, uint64_t *value, const char *where,
+                    vkft_err *err)
 {
     const char *text = NULL;
     if (!vkft_json_get_string(object, key, true, &text, where, err))
@@ -139,25 +144,30 @@ static bool get_hex(const cJSON *object, const char *key, uint32_t digits, uint6
         *value = *value << 4 | (uint64_t)digit;
     }
     if (n != digits || text[n])
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: key '%s': found '%.40s', expected %" PRIu32 " hexadecimal digits", where, key, text,
-                         digits);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: key '%s': found '%.40s', expected %" PRIu32 " hexadecimal digits",
+                         where, key, text, digits);
     return true;
 }
 
 /* "offset" and "bytes" of an object: inside the file, aligned, and as long as expected (UINT64_MAX: any length). */
-static bool get_range(const vkft_model_file *file, const cJSON *object, uint64_t expected, const uint8_t **data, uint64_t *bytes,
-                      const char *where, vkft_err *err)
+static bool get_range(const vkft_model_file *file, const cJSON *object, uint64_t expected, const uint8_t **data,
+                      uint64_t *bytes, const char *where, vkft_err *err)
 {
     uint64_t offset = 0;
-    if (!vkft_json_get_u64(object, "offset", true, &offset, where, err) || !vkft_json_get_u64(object, "bytes", true, bytes, where, err))
+    if (!vkft_json_get_u64(object, "offset", true, &offset, where, err) ||
+        !vkft_json_get_u64(object, "bytes", true, bytes, where, err))
         return false;
     if (offset % VKFT_MODEL_ALIGNMENT)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: offset %" PRIu64 " is not a multiple of %d", where, offset, VKFT_MODEL_ALIGNMENT);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: offset %" PRIu64 " is not a multiple of %d", where, offset,
+                         VKFT_MODEL_ALIGNMENT);
     if (expected != UINT64_MAX && *bytes != expected)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %" PRIu64 " bytes, but its dtype and shape need %" PRIu64, where, *bytes, expected);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %" PRIu64 " bytes, but its dtype and shape need %" PRIu64, where,
+                         *bytes, expected);
     if (offset > file->data_size || *bytes > file->data_size - offset)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %" PRIu64 " bytes at offset %" PRIu64 " lie outside the file of %" PRIu64
-                         " bytes; it is truncated or damaged, convert the checkpoint again", where, *bytes, offset, file->mapping.size);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: %" PRIu64 " bytes at offset %" PRIu64 " lie outside the file of %" PRIu64
+                         " bytes; it is truncated or damaged, convert the checkpoint again",
+                         where, *bytes, offset, file->mapping.size);
     *data = file->data + offset;
     return true;
 }
@@ -171,11 +181,14 @@ static bool parse_blob(vkft_model_file *file, const cJSON *object, vkft_err *err
     char where[600];
     snprintf(where, sizeof where, "%.500s: blob %" PRIu32, file->path, file->blob_count);
     if (!check_keys(object, keys, 4, where, err) || !vkft_json_get_string(object, "name", true, &name, where, err) ||
-        !get_range(file, object, UINT64_MAX, &data, &bytes, where, err) || !get_hex(object, "checksum", 16, &checksum, where, err))
+        !get_range(file, object, UINT64_MAX, &data, &bytes, where, err) ||
+        !get_hex(object, "checksum", 16, &checksum, where, err))
         return false;
     if (XXH3_64bits(data, (size_t)bytes) != checksum)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s ('%.60s'): the checksum does not match; the file is damaged, convert the checkpoint "
-                         "again", where, name);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s ('%.60s'): the checksum does not match; the file is damaged, convert the checkpoint "
+                         "again",
+                         where, name);
     blob *added = &file->blobs[file->blob_count];
     added->name = duplicate(name);
     added->data = (const char *)data;
@@ -207,7 +220,8 @@ static bool parse_shape(const cJSON *object, vkft_model_tensor *tensor, const ch
         return false;
     for (const cJSON *item = shape->child; item; item = item->next)
         if (tensor->dims == VKFT_MODEL_MAX_DIMS || !vkft_json_is_u64(item, &tensor->shape[tensor->dims++]))
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: 'shape' must be a list of at most %d whole numbers", where, VKFT_MODEL_MAX_DIMS);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: 'shape' must be a list of at most %d whole numbers", where,
+                             VKFT_MODEL_MAX_DIMS);
     return true;
 }
 
@@ -218,14 +232,16 @@ static bool parse_scales(const vkft_model_file *file, const cJSON *object, vkft_
     static const char *const keys[] = {"offset", "bytes"};
     const cJSON *absmax = NULL, *nested = NULL;
     const uint8_t *data = NULL;
-    if (!vkft_json_get_object(object, "absmax", true, &absmax, where, err) || !check_keys(absmax, keys, 2, where, err) ||
+    if (!vkft_json_get_object(object, "absmax", true, &absmax, where, err) ||
+        !check_keys(absmax, keys, 2, where, err) ||
         !get_range(file, absmax, bytes[VKFT_PART_ABSMAX], &data, &tensor->absmax_bytes, where, err))
         return false;
     tensor->absmax = data;
     if (!tensor->double_quant)
         return true;
     uint64_t bits = 0;
-    if (!vkft_json_get_object(object, "nested_absmax", true, &nested, where, err) || !check_keys(nested, keys, 2, where, err) ||
+    if (!vkft_json_get_object(object, "nested_absmax", true, &nested, where, err) ||
+        !check_keys(nested, keys, 2, where, err) ||
         !get_range(file, nested, bytes[VKFT_PART_NESTED_ABSMAX], &data, &tensor->nested_absmax_bytes, where, err) ||
         !get_hex(object, "absmax_offset", 8, &bits, where, err))
         return false;
@@ -237,8 +253,8 @@ static bool parse_scales(const vkft_model_file *file, const cJSON *object, vkft_
 
 static bool parse_tensor(vkft_model_file *file, const cJSON *object, vkft_err *err)
 {
-    static const char *const keys[] = {"name", "dtype", "shape", "offset", "bytes", "checksum", "absmax", "nested_absmax",
-                                       "absmax_offset"};
+    static const char *const keys[] = {"name",     "dtype",  "shape",         "offset",       "bytes",
+                                       "checksum", "absmax", "nested_absmax", "absmax_offset"};
     entry *added = &file->entries[file->count];
     vkft_model_tensor *tensor = &added->tensor;
     const char *name = NULL;
@@ -256,7 +272,8 @@ static bool parse_tensor(vkft_model_file *file, const cJSON *object, vkft_err *e
     size_t known = !coded ? 6 : tensor->double_quant ? 9 : 7;
     if (!check_keys(object, keys, known, where, err))
         return false;
-    if (!vkft_model_part_bytes(tensor->dtype, tensor->dims, tensor->shape, tensor->double_quant, &tensor->elements, bytes))
+    if (!vkft_model_part_bytes(tensor->dtype, tensor->dims, tensor->shape, tensor->double_quant, &tensor->elements,
+                               bytes))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: the product of 'shape' is too large", where);
     if (!get_range(file, object, bytes[VKFT_PART_DATA], &data, &tensor->data_bytes, where, err) ||
         !get_hex(object, "checksum", 16, &added->checksum, where, err) ||
@@ -283,7 +300,8 @@ static bool sort_names(vkft_model_file *file, vkft_err *err)
     qsort(file->by_name, file->count, sizeof *file->by_name, compare_names);
     for (uint32_t i = 1; i < file->count; i++)
         if (compare_names(&file->by_name[i - 1], &file->by_name[i]) == 0)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is listed twice", file->path, file->by_name[i]->tensor.name);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is listed twice", file->path,
+                             file->by_name[i]->tensor.name);
     return true;
 }
 
@@ -340,17 +358,23 @@ static bool read_header(vkft_model_file *file, vkft_err *err)
     if (!vkft_check_disguise(file->path, bytes, size, err))
         return false;
     if (size < VKFT_MODEL_PREFIX || memcmp(bytes, VKFT_MODEL_MAGIC, 4) != 0)
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is not a .vkft file: it does not begin with \"" VKFT_MODEL_MAGIC "\"", file->path);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "'%s' is not a .vkft file: it does not begin with \"" VKFT_MODEL_MAGIC "\"", file->path);
     uint64_t version = little_endian(bytes + 4, 4), length = little_endian(bytes + 8, 8);
     if (version != VKFT_MODEL_VERSION)
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' has version %" PRIu64 " of the .vkft format, this program reads version %d; convert "
-                         "the checkpoint again", file->path, version, VKFT_MODEL_VERSION);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "'%s' has version %" PRIu64 " of the .vkft format, this program reads version %d; convert "
+                         "the checkpoint again",
+                         file->path, version, VKFT_MODEL_VERSION);
     if (length > VKFT_MODEL_MAX_HEADER || length > size - VKFT_MODEL_PREFIX)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the header needs %" PRIu64 " bytes, but the file has only %" PRIu64
-                         "; it is truncated or damaged, convert the checkpoint again", file->path, length, size);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: the header needs %" PRIu64 " bytes, but the file has only %" PRIu64
+                         "; it is truncated or damaged, convert the checkpoint again",
+                         file->path, length, size);
     const char *text = (const char *)bytes + VKFT_MODEL_PREFIX;
     if (XXH3_64bits(text, (size_t)length) != little_endian(bytes + 16, 8))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the header's checksum does not match; the file is damaged, convert the checkpoint again",
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: the header's checksum does not match; the file is damaged, convert the checkpoint again",
                          file->path);
     uint64_t data_start = vkft_model_align(VKFT_MODEL_PREFIX + length);
     file->data_size = size > data_start ? size - data_start : 0;
@@ -496,7 +520,9 @@ bool vkft_model_file_verify(const vkft_model_file *file, const vkft_model_tensor
     XXH3_freeState(state);
     uint64_t stored = ((const entry *)(const void *)tensor)->checksum;
     if (computed != stored)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is damaged: checksum %016" PRIx64 ", expected %016" PRIx64
-                         "; convert the checkpoint again", file->path, tensor->name, computed, stored);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s' is damaged: checksum %016" PRIx64 ", expected %016" PRIx64
+                         "; convert the checkpoint again",
+                         file->path, tensor->name, computed, stored);
     return true;
 }

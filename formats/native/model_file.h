@@ -1,7 +1,8 @@
 /* The native .vkft model file: one self-contained model, mapped and uploaded without a copy.
  *
- * It holds the checkpoint's small files verbatim ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
- * "chat_template.jinja", "special_tokens_map.json", ... those that exist) and its tensors under their Hugging Face names. The layout is in model_file.c.
+ * It holds the checkpoint's small files verbatim ("config.json", "tokenizer.json", "tokenizer_config.json",
+ * "generation_config.json", "chat_template.jinja", "special_tokens_map.json", ... those that exist) and its tensors
+ * under their Hugging Face names. The layout is in model_file.c.
  */
 #ifndef VKFT_MODEL_FILE_H
 #define VKFT_MODEL_FILE_H
@@ -33,7 +34,8 @@ typedef struct vkft_model_tensor {
     float absmax_offset;
 } vkft_model_tensor;
 
-/* Maps and checks the file: magic, version, every offset and size. Checksums of tensors are verified by vkft_model_file_verify. */
+/* Maps and checks the file: magic, version, every offset and size. Checksums of tensors are verified by
+ * vkft_model_file_verify. */
 vkft_model_file *vkft_model_file_open(const char *path, vkft_err *err);
 void vkft_model_file_close(vkft_model_file *file);
 

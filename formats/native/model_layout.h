@@ -1,4 +1,5 @@
-/* What reader and writer of the .vkft file share; the layout itself is described in model_file.c. Internal to formats. */
+/* What reader and writer of the .vkft file share; the layout itself is described in model_file.c. Internal to formats.
+ */
 #ifndef VKFT_MODEL_LAYOUT_H
 #define VKFT_MODEL_LAYOUT_H
 
@@ -20,8 +21,8 @@ typedef enum vkft_part { VKFT_PART_DATA, VKFT_PART_ABSMAX, VKFT_PART_NESTED_ABSM
 extern const char *const vkft_part_names[VKFT_PART_COUNT]; /* keys in the header; the data has none */
 
 /* Bytes of every part; 0 for parts that the tensor does not have. false: a product overflows. */
-bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant, uint64_t *elements,
-                           uint64_t bytes[VKFT_PART_COUNT]);
+bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant,
+                           uint64_t *elements, uint64_t bytes[VKFT_PART_COUNT]);
 /* offset rounded up to the alignment. */
 uint64_t vkft_model_align(uint64_t offset);
 

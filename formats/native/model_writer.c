@@ -1,5 +1,5 @@
-/* Streaming writer of .vkft files. The header is rendered twice, first with zero checksums to learn its length (which does not change:
- * checksums and absmax_offset have a fixed number of digits), then with the real ones. */
+/* Streaming writer of .vkft files. The header is rendered twice, first with zero checksums to learn its length (which
+ * does not change: checksums and absmax_offset have a fixed number of digits), then with the real ones. */
 #include "formats/native/model_writer.h"
 
 #include <inttypes.h>
@@ -69,7 +69,8 @@ static bool lay_out(vkft_model_writer *writer, vkft_err *err)
 
 static bool add_range(cJSON *object, uint64_t offset, uint64_t bytes)
 {
-    return cJSON_AddNumberToObject(object, "offset", (double)offset) && cJSON_AddNumberToObject(object, "bytes", (double)bytes);
+    return cJSON_AddNumberToObject(object, "offset", (double)offset) &&
+           cJSON_AddNumberToObject(object, "bytes", (double)bytes);
 }
 
 static bool add_hex(cJSON *object, const char *key, uint64_t value, int digits)
@@ -99,9 +100,11 @@ static bool describe_tensor(cJSON *list, const vkft_model_spec *spec, const item
     for (uint32_t i = 0; i < spec->dims; i++)
         if (!cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)spec->shape[i])))
             return false;
-    if (!shape || !add_range(object, from->offset[0], from->bytes[0]) || !add_hex(object, "checksum", from->checksum, 16))
+    if (!shape || !add_range(object, from->offset[0], from->bytes[0]) ||
+        !add_hex(object, "checksum", from->checksum, 16))
         return false;
-    for (int part = VKFT_PART_ABSMAX; vkft_dtype_is_4bit(spec->dtype) && part <= (spec->double_quant ? VKFT_PART_NESTED_ABSMAX : VKFT_PART_ABSMAX);
+    for (int part = VKFT_PART_ABSMAX;
+         vkft_dtype_is_4bit(spec->dtype) && part <= (spec->double_quant ? VKFT_PART_NESTED_ABSMAX : VKFT_PART_ABSMAX);
          part++)
         if (!add_range(cJSON_AddObjectToObject(object, vkft_part_names[part]), from->offset[part], from->bytes[part]))
             return false;
@@ -120,8 +123,8 @@ static char *render_header(const vkft_model_writer *writer)
     for (uint32_t i = 0; ok && i < writer->blob_count; i++) {
         const item *from = &writer->blob_items[i];
         cJSON *object = add_item(blobs);
-        ok = cJSON_AddStringToObject(object, "name", writer->blobs[i].name) && add_range(object, from->offset[0], from->bytes[0]) &&
-             add_hex(object, "checksum", from->checksum, 16);
+        ok = cJSON_AddStringToObject(object, "name", writer->blobs[i].name) &&
+             add_range(object, from->offset[0], from->bytes[0]) && add_hex(object, "checksum", from->checksum, 16);
     }
     cJSON *tensors = cJSON_AddArrayToObject(root, "tensors");
     for (uint32_t i = 0; ok && i < writer->count; i++)
@@ -161,17 +164,23 @@ static bool write_header(vkft_model_writer *writer, vkft_err *err)
     return ok;
 }
 
-vkft_model_writer *vkft_model_writer_open(const char *path, const char *source, const char *quantization, const char *info,
-                                          const vkft_model_blob_spec *blobs, uint32_t blob_count, const vkft_model_spec *specs,
-                                          uint32_t count, vkft_err *err)
+vkft_model_writer *vkft_model_writer_open(const char *path, const char *source, const char *quantization,
+                                          const char *info, const vkft_model_blob_spec *blobs, uint32_t blob_count,
+                                          const vkft_model_spec *specs, uint32_t count, vkft_err *err)
 {
     vkft_model_writer *writer = calloc(1, sizeof *writer);
     if (!writer) {
         vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", path);
         return NULL;
     }
-    *writer = (vkft_model_writer){.path = path, .source = source, .quantization = quantization, .info = info, .blobs = blobs,
-                                  .blob_count = blob_count, .specs = specs, .count = count};
+    *writer = (vkft_model_writer){.path = path,
+                                  .source = source,
+                                  .quantization = quantization,
+                                  .info = info,
+                                  .blobs = blobs,
+                                  .blob_count = blob_count,
+                                  .specs = specs,
+                                  .count = count};
     writer->blob_items = calloc((size_t)blob_count + 1, sizeof *writer->blob_items);
     writer->items = calloc((size_t)count + 1, sizeof *writer->items);
     writer->hash = XXH3_createState();
@@ -183,7 +192,8 @@ vkft_model_writer *vkft_model_writer_open(const char *path, const char *source, 
     if (!lay_out(writer, err) || !measure_header(writer, err) || !(writer->out = vkft_writer_open(path, err)))
         goto fail;
     for (uint32_t i = 0; i < blob_count; i++)
-        if (!vkft_writer_write_at(writer->out, writer->data_start + writer->blob_items[i].offset[0], blobs[i].data, blobs[i].size, err))
+        if (!vkft_writer_write_at(writer->out, writer->data_start + writer->blob_items[i].offset[0], blobs[i].data,
+                                  blobs[i].size, err))
             goto fail;
     return writer;
 fail:
@@ -218,8 +228,10 @@ static bool check_complete(const vkft_model_writer *writer, vkft_err *err)
     for (uint32_t i = 0; i < writer->count; i++)
         for (int part = 0; part < VKFT_PART_COUNT; part++)
             if (writer->items[i].written[part] != writer->items[i].bytes[part])
-                return vkft_fail(err, VKFT_ERR_INPUT, "'%s': tensor '%s': %" PRIu64 " bytes of its %s were written, %" PRIu64
-                                 " were announced", writer->path, writer->specs[i].name, writer->items[i].written[part],
+                return vkft_fail(err, VKFT_ERR_INPUT,
+                                 "'%s': tensor '%s': %" PRIu64 " bytes of its %s were written, %" PRIu64
+                                 " were announced",
+                                 writer->path, writer->specs[i].name, writer->items[i].written[part],
                                  vkft_part_names[part], writer->items[i].bytes[part]);
     return true;
 }

@@ -1,8 +1,8 @@
 /* PEFT's LoRA adapter directories.
  *
- * Written are the keys that every PEFT since 0.9 knows, sorted as PEFT sorts them: newer keys have defaults there, and an older PEFT refuses
- * keys it does not know. Read is whatever changes nothing; a setting that would make the same tensors mean something else is an error,
- * because applying it halfway would give wrong answers silently.
+ * Written are the keys that every PEFT since 0.9 knows, sorted as PEFT sorts them: newer keys have defaults there, and
+ * an older PEFT refuses keys it does not know. Read is whatever changes nothing; a setting that would make the same
+ * tensors mean something else is an error, because applying it halfway would give wrong answers silently.
  */
 #include "formats/peft/adapter.h"
 
@@ -43,7 +43,8 @@ void vkft_adapter_free(vkft_adapter *adapter)
     *adapter = (vkft_adapter){0};
 }
 
-/* Last component of the module in a key "base_model.model.<...>.<name>.lora_A.weight"; false when the key is not of this form. */
+/* Last component of the module in a key "base_model.model.<...>.<name>.lora_A.weight"; false when the key is not of
+ * this form. */
 static bool module_of_key(const char *key, const char **name, size_t *length)
 {
     static const char *const suffixes[] = {".lora_A.weight", ".lora_B.weight"};
@@ -106,17 +107,19 @@ static char **modules_of_tensors(const vkft_adapter *adapter)
 static bool is_off(const cJSON *value)
 {
     return !value || cJSON_IsNull(value) || cJSON_IsFalse(value) ||
-           ((cJSON_IsArray(value) || cJSON_IsObject(value)) && !value->child) || (cJSON_IsString(value) && !*value->valuestring);
+           ((cJSON_IsArray(value) || cJSON_IsObject(value)) && !value->child) ||
+           (cJSON_IsString(value) && !*value->valuestring);
 }
 
 static bool fail_unsupported(const char *path, const char *key, const cJSON *value, const char *expected, vkft_err *err)
 {
     char buffer[96];
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: key '%s': found %s, which this version cannot apply; expected %s", path, key,
-                     vkft_json_describe(value, buffer, sizeof buffer), expected);
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: key '%s': found %s, which this version cannot apply; expected %s", path,
+                     key, vkft_json_describe(value, buffer, sizeof buffer), expected);
 }
 
-static bool check_string(const char *path, const cJSON *root, const char *key, const char *expected, bool required, vkft_err *err)
+static bool check_string(const char *path, const cJSON *root, const char *key, const char *expected, bool required,
+                         vkft_err *err)
 {
     const cJSON *value = vkft_json_member(root, key);
     if (!value && !required)
@@ -140,12 +143,25 @@ static bool check_initialization(const char *path, const cJSON *root, vkft_err *
 static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
 {
     static const char *const off[] = {
-        "use_dora", "use_qalora", "use_bdlora", "lora_bias", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication",
-        "trainable_token_indices", "target_parameters", "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
+        "use_dora",
+        "use_qalora",
+        "use_bdlora",
+        "lora_bias",
+        "modules_to_save",
+        "rank_pattern",
+        "alpha_pattern",
+        "layer_replication",
+        "trainable_token_indices",
+        "target_parameters",
+        "alora_invocation_tokens",
+        "arrow_config",
+        "kasa_config",
+        "monteclora_config",
         "velora_config",
     };
     const cJSON *task = vkft_json_member(root, "task_type");
-    if (task && (!cJSON_IsString(task) || (strcmp(task->valuestring, "CAUSAL_LM") != 0 && strcmp(task->valuestring, "SEQ_2_SEQ_LM") != 0)))
+    if (task && (!cJSON_IsString(task) ||
+                 (strcmp(task->valuestring, "CAUSAL_LM") != 0 && strcmp(task->valuestring, "SEQ_2_SEQ_LM") != 0)))
         return fail_unsupported(path, "task_type", task, "CAUSAL_LM or SEQ_2_SEQ_LM", err);
     if (!check_string(path, root, "peft_type", "LORA", true, err) ||
         !check_string(path, root, "bias", "none", false, err))
@@ -173,7 +189,8 @@ static bool copy_list(const char *path, const cJSON *list, char ***copy, vkft_er
     return true;
 }
 
-/* A list of names, "all-linear", or a regular expression; for the last one the tensors themselves say which modules it matched. */
+/* A list of names, "all-linear", or a regular expression; for the last one the tensors themselves say which modules it
+ * matched. */
 static bool read_target_modules(const char *path, const cJSON *root, vkft_adapter *adapter, vkft_err *err)
 {
     const cJSON *value = vkft_json_member(root, "target_modules");
@@ -201,7 +218,8 @@ static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
               vkft_json_get_string(root, "base_model_name_or_path", false, &base, path, err) &&
               read_target_modules(path, root, adapter, err);
     if (ok && (!config->r || !(dropout >= 0 && dropout < 1)))
-        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: r %" PRIu32 " and lora_dropout %g; expected r > 0 and 0 <= lora_dropout < 1", path,
+        ok = vkft_fail(err, VKFT_ERR_INPUT,
+                       "%s: r %" PRIu32 " and lora_dropout %g; expected r > 0 and 0 <= lora_dropout < 1", path,
                        config->r, dropout);
     if (ok && base && !(config->base_model_name_or_path = duplicate(base)))
         ok = no_memory(path, err);
@@ -211,18 +229,22 @@ static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
     return ok;
 }
 
-static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, vkft_adapter_tensor *to, vkft_err *err)
+static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, vkft_adapter_tensor *to,
+                        vkft_err *err)
 {
     const char *name;
     size_t length;
     if (!module_of_key(from->name, &name, &length))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' cannot be applied; expected base_model.model.<module>.lora_A.weight or "
-                         ".lora_B.weight", file->path, from->name);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s' cannot be applied; expected base_model.model.<module>.lora_A.weight or "
+                         ".lora_B.weight",
+                         file->path, from->name);
     if (from->dtype != VKFT_F32 && from->dtype != VKFT_F16 && from->dtype != VKFT_BF16)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16", file->path, from->name,
-                         vkft_dtype_name(from->dtype));
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16",
+                         file->path, from->name, vkft_dtype_name(from->dtype));
     if (from->dims != 2 || !from->elements || from->shape[0] > UINT32_MAX || from->shape[1] > UINT32_MAX)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has %" PRIu32 " dimensions or an unusable size; expected a matrix",
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s' has %" PRIu32 " dimensions or an unusable size; expected a matrix",
                          file->path, from->name, from->dims);
     to->rows = (uint32_t)from->shape[0];
     to->cols = (uint32_t)from->shape[1];
@@ -233,8 +255,8 @@ static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *fr
     vkft_to_f32(from->dtype, vkft_tensor_file_data(file, from), from->elements, to->data);
     for (uint64_t i = 0; i < from->elements; i++)
         if (to->data[i] - to->data[i] != 0)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, expected finite weights", file->path,
-                             from->name, i, (double)to->data[i]);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, expected finite weights",
+                             file->path, from->name, i, (double)to->data[i]);
     return true;
 }
 
@@ -259,18 +281,23 @@ static bool check_pickle(const char *dir, const char *weights, vkft_err *err)
     char *pickle = vkft_path_join(dir, "adapter_model.bin");
     bool found = pickle && vkft_file_exists(pickle) && !vkft_file_exists(weights);
     free(pickle);
-    return !found || vkft_fail(err, VKFT_ERR_INPUT, "'%s' holds its adapter as a PyTorch pickle (adapter_model.bin), which is not supported; "
-                               "load it in PEFT and save it again with safe_serialization=True", dir);
+    return !found ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "'%s' holds its adapter as a PyTorch pickle (adapter_model.bin), which is not supported; "
+                     "load it in PEFT and save it again with safe_serialization=True",
+                     dir);
 }
 
 bool vkft_adapter_read(const char *dir, vkft_adapter *adapter, vkft_err *err)
 {
     *adapter = (vkft_adapter){0};
     if (!vkft_directory_exists(dir))
-        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected an adapter directory with " CONFIG_NAME, dir);
+        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected an adapter directory with " CONFIG_NAME,
+                         dir);
     char *config = vkft_path_join(dir, CONFIG_NAME), *weights = vkft_path_join(dir, WEIGHTS_NAME);
     bool ok = (config && weights) || no_memory(dir, err);
-    ok = ok && check_pickle(dir, weights, err) && read_weights(weights, adapter, err) && read_config(config, adapter, err);
+    ok = ok && check_pickle(dir, weights, err) && read_weights(weights, adapter, err) &&
+         read_config(config, adapter, err);
     free(config);
     free(weights);
     if (!ok)
@@ -298,10 +325,12 @@ static int compare_strings(const void *a, const void *b)
     return strcmp(*x, *y);
 }
 
-/* With all-linear the names are written out: every reader understands a list, and it stays right if the base model gains a module. */
+/* With all-linear the names are written out: every reader understands a list, and it stays right if the base model
+ * gains a module. */
 static bool add_target_modules(cJSON *object, const vkft_adapter *adapter)
 {
-    char **names = adapter->config.target_all_linear || !adapter->config.target_modules ? modules_of_tensors(adapter) : NULL;
+    char **names =
+        adapter->config.target_all_linear || !adapter->config.target_modules ? modules_of_tensors(adapter) : NULL;
     char *const *list = names ? names : adapter->config.target_modules;
     size_t count = 0;
     while (list && list[count])
@@ -331,14 +360,15 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
     const vkft_adapter_config *config = &adapter->config;
     return cJSON_AddObjectToObject(o, "alpha_pattern") && cJSON_AddNullToObject(o, "auto_mapping") &&
            add_base_model(o, config->base_model_name_or_path) && cJSON_AddStringToObject(o, "bias", "none") &&
-           cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) && cJSON_AddTrueToObject(o, "inference_mode") &&
-           cJSON_AddTrueToObject(o, "init_lora_weights") && cJSON_AddNullToObject(o, "layers_pattern") &&
-           cJSON_AddNullToObject(o, "layers_to_transform") && add_float(o, "lora_alpha", config->lora_alpha) &&
-           add_float(o, "lora_dropout", config->lora_dropout) && cJSON_AddNullToObject(o, "modules_to_save") &&
-           cJSON_AddStringToObject(o, "peft_type", "LORA") && cJSON_AddNumberToObject(o, "r", config->r) &&
-           cJSON_AddObjectToObject(o, "rank_pattern") && cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
-           cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") && cJSON_AddFalseToObject(o, "use_dora") &&
-           cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);
+           cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) &&
+           cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_lora_weights") &&
+           cJSON_AddNullToObject(o, "layers_pattern") && cJSON_AddNullToObject(o, "layers_to_transform") &&
+           add_float(o, "lora_alpha", config->lora_alpha) && add_float(o, "lora_dropout", config->lora_dropout) &&
+           cJSON_AddNullToObject(o, "modules_to_save") && cJSON_AddStringToObject(o, "peft_type", "LORA") &&
+           cJSON_AddNumberToObject(o, "r", config->r) && cJSON_AddObjectToObject(o, "rank_pattern") &&
+           cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
+           cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") &&
+           cJSON_AddFalseToObject(o, "use_dora") && cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);
 }
 
 static bool write_config(const char *path, const vkft_adapter *adapter, vkft_err *err)

@@ -1,4 +1,5 @@
-/* PEFT LoRA adapters: adapter_config.json and adapter_model.safetensors, read and written so that PEFT loads them unchanged. */
+/* PEFT LoRA adapters: adapter_config.json and adapter_model.safetensors, read and written so that PEFT loads them
+ * unchanged. */
 #ifndef VKFT_ADAPTER_H
 #define VKFT_ADAPTER_H
 
@@ -12,15 +13,16 @@ typedef struct vkft_adapter_config {
     uint32_t r;
     float lora_alpha;
     float lora_dropout;
-    bool seq2seq; /* task_type SEQ_2_SEQ_LM, else CAUSAL_LM */
+    bool seq2seq;        /* task_type SEQ_2_SEQ_LM, else CAUSAL_LM */
     bool fan_in_fan_out; /* the base weights are stored [in,out] (GPT-2); the adapter's are not */
-    bool use_rslora; /* scale alpha/sqrt(r) instead of alpha/r */
+    bool use_rslora;     /* scale alpha/sqrt(r) instead of alpha/r */
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;
 } vkft_adapter_config;
 
-/* One LoRA tensor, f32, contiguous. key as in the file: "base_model.model.<module>.lora_A.weight" [r,in], ".lora_B.weight" [out,r]. */
+/* One LoRA tensor, f32, contiguous. key as in the file: "base_model.model.<module>.lora_A.weight" [r,in],
+ * ".lora_B.weight" [out,r]. */
 typedef struct vkft_adapter_tensor {
     char *key;
     uint32_t rows, cols;
@@ -34,11 +36,13 @@ typedef struct vkft_adapter {
 } vkft_adapter;
 
 /* Reads a PEFT adapter directory; F32, F16 and BF16 tensors become f32. The result is malloc'ed throughout.
- * Error: what vkft cannot apply (DoRA, bias other than "none", modules_to_save, rank_pattern/alpha_pattern, another peft_type), or a bad file. */
+ * Error: what vkft cannot apply (DoRA, bias other than "none", modules_to_save, rank_pattern/alpha_pattern, another
+ * peft_type), or a bad file. */
 bool vkft_adapter_read(const char *dir, vkft_adapter *adapter, vkft_err *err);
 void vkft_adapter_free(vkft_adapter *adapter); /* frees what is inside, zeroes it */
 
-/* Writes both files into an existing directory, each through a temporary name, synced, renamed. Tensors in the order given. */
+/* Writes both files into an existing directory, each through a temporary name, synced, renamed. Tensors in the order
+ * given. */
 bool vkft_adapter_write(const char *dir, const vkft_adapter *adapter, vkft_err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* Storage types and conversions between the floating-point ones.
  *
- * Written with integer operations on the bits and without branches, so that the loops vectorize for any target and the results do
- * not depend on the rounding mode or on hardware conversions.
+ * Written with integer operations on the bits and without branches, so that the loops vectorize for any target and the
+ * results do not depend on the rounding mode or on hardware conversions.
  */
 #include "formats/tensors/dtype.h"
 
@@ -12,10 +12,9 @@ static const struct {
     const char *name;
     uint32_t bits;
 } dtypes[VKFT_DTYPE_COUNT] = {
-    [VKFT_F32] = {"F32", 32}, [VKFT_F16] = {"F16", 16}, [VKFT_BF16] = {"BF16", 16}, [VKFT_F64] = {"F64", 64},
-    [VKFT_U8] = {"U8", 8},    [VKFT_I8] = {"I8", 8},    [VKFT_I16] = {"I16", 16},   [VKFT_I32] = {"I32", 32},
-    [VKFT_I64] = {"I64", 64}, [VKFT_BOOL] = {"BOOL", 8}, [VKFT_NF4] = {"NF4", 4},
-    [VKFT_FP4] = {"FP4", 4},
+    [VKFT_F32] = {"F32", 32}, [VKFT_F16] = {"F16", 16},  [VKFT_BF16] = {"BF16", 16}, [VKFT_F64] = {"F64", 64},
+    [VKFT_U8] = {"U8", 8},    [VKFT_I8] = {"I8", 8},     [VKFT_I16] = {"I16", 16},   [VKFT_I32] = {"I32", 32},
+    [VKFT_I64] = {"I64", 64}, [VKFT_BOOL] = {"BOOL", 8}, [VKFT_NF4] = {"NF4", 4},    [VKFT_FP4] = {"FP4", 4},
 };
 
 const char *vkft_dtype_name(vkft_dtype dtype)
@@ -55,13 +54,15 @@ static inline float half_to_float(uint16_t h)
 static inline uint16_t float_to_half(float x)
 {
     uint32_t u = bits_of(x), sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
-    /* Normal results: round the 13 dropped bits to nearest even, then rebias; a carry may run into the exponent, up to infinity. */
+    /* Normal results: round the 13 dropped bits to nearest even, then rebias; a carry may run into the exponent, up to
+     * infinity. */
     uint32_t normal = (a + 0xfff + (a >> 13 & 1) - (112u << 23)) >> 13;
-    /* Subnormal results, multiples of 2^-24: adding 0.5 puts the last bit of an f32 there, and the hardware rounds to nearest even. */
+    /* Subnormal results, multiples of 2^-24: adding 0.5 puts the last bit of an f32 there, and the hardware rounds to
+     * nearest even. */
     uint32_t subnormal = bits_of(float_of(a) + 0.5f) - bits_of(0.5f);
     uint32_t result = a < 0x38800000 ? subnormal : normal;
-    result = a >= 0x477ff000 ? 0x7c00 : result;                           /* 65520 and above, infinity included */
-    result = a > 0x7f800000 ? 0x7e00 | (a >> 13 & 0x3ff) : result;        /* NaN stays NaN, quiet */
+    result = a >= 0x477ff000 ? 0x7c00 : result;                    /* 65520 and above, infinity included */
+    result = a > 0x7f800000 ? 0x7e00 | (a >> 13 & 0x3ff) : result; /* NaN stays NaN, quiet */
     return (uint16_t)(result | sign);
 }
 

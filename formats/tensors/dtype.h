@@ -8,14 +8,23 @@
 #include "runtime/base/error.h"
 
 typedef enum vkft_dtype {
-    VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_F64, VKFT_U8, VKFT_I8, VKFT_I16, VKFT_I32, VKFT_I64, VKFT_BOOL,
+    VKFT_F32,
+    VKFT_F16,
+    VKFT_BF16,
+    VKFT_F64,
+    VKFT_U8,
+    VKFT_I8,
+    VKFT_I16,
+    VKFT_I32,
+    VKFT_I64,
+    VKFT_BOOL,
     VKFT_NF4, /* codes of 4 bits in blocks of 64, as bitsandbytes packs them: even index in the high nibble */
     VKFT_FP4, /* the same with other code values; only taken from checkpoints */
     VKFT_DTYPE_COUNT
 } vkft_dtype;
 
-const char *vkft_dtype_name(vkft_dtype dtype);       /* "F32" as safetensors spells it; "NF4" */
-uint32_t vkft_dtype_bits(vkft_dtype dtype);          /* bits per element */
+const char *vkft_dtype_name(vkft_dtype dtype);          /* "F32" as safetensors spells it; "NF4" */
+uint32_t vkft_dtype_bits(vkft_dtype dtype);             /* bits per element */
 static inline bool vkft_dtype_is_4bit(vkft_dtype dtype) /* has block scales beside the codes */
 {
     return dtype == VKFT_NF4 || dtype == VKFT_FP4;

@@ -1,16 +1,16 @@
 /* NF4 and the 8-bit quantization of its block scales.
  *
- * A code is the number of thresholds below the value: 15 comparisons that the compiler vectorizes beat a search tree. All arithmetic
- * is f32 in the order bitsandbytes has it: scale = 1/absmax, then a product, then strict comparisons, so a value exactly on a threshold
- * gets the lower code. A block of zeros gets absmax 0 and the code of 0 (bitsandbytes' CUDA kernel multiplies 0 by infinity there and
- * stores code 0, which decodes to -0).
+ * A code is the number of thresholds below the value: 15 comparisons that the compiler vectorizes beat a search tree.
+ * All arithmetic is f32 in the order bitsandbytes has it: scale = 1/absmax, then a product, then strict comparisons, so
+ * a value exactly on a threshold gets the lower code. A block of zeros gets absmax 0 and the code of 0 (bitsandbytes'
+ * CUDA kernel multiplies 0 by infinity there and stores code 0, which decodes to -0).
  *
- * The mean of absmax is summed in double: PyTorch's own f32 sum depends on vector width, thread count and device, so its last
- * bits cannot be reproduced; the two means agree to a few units in the last place, which moves an 8-bit code only when a
- * value lies that close to a decision boundary.
+ * The mean of absmax is summed in double: PyTorch's own f32 sum depends on vector width, thread count and device, so
+ * its last bits cannot be reproduced; the two means agree to a few units in the last place, which moves an 8-bit code
+ * only when a value lies that close to a decision boundary.
  *
- * The 8-bit code is the nearest entry of the map, as in bitsandbytes' CUDA kernel and its portable one. Its CPU kernel (0.50) rounds
- * the value to one of 65536 steps first, so there about one code in 500 is the neighbouring entry.
+ * The 8-bit code is the nearest entry of the map, as in bitsandbytes' CUDA kernel and its portable one. Its CPU kernel
+ * (0.50) rounds the value to one of 65536 steps first, so there about one code in 500 is the neighbouring entry.
  */
 #include "formats/tensors/nf4.h"
 
@@ -18,27 +18,55 @@
 #include <string.h>
 
 const float vkft_nf4_table[16] = {
-    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
-    -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f,
+    -1.0f,
+    -0.6961928009986877f,
+    -0.5250730514526367f,
+    -0.39491748809814453f,
+    -0.28444138169288635f,
+    -0.18477343022823334f,
+    -0.09105003625154495f,
+    0.0f,
+    0.07958029955625534f,
+    0.16093020141124725f,
+    0.24611230194568634f,
+    0.33791524171829224f,
+    0.44070982933044434f,
+    0.5626170039176941f,
+    0.7229568362236023f,
+    1.0f,
 };
 
 const float vkft_fp4_table[16] = {
-    0.0f, 0.0052083334885537624f, 0.6666666865348816f, 1.0f, 0.3333333432674408f, 0.5f, 0.1666666716337204f, 0.25f,
-    0.0f, -0.0052083334885537624f, -0.6666666865348816f, -1.0f, -0.3333333432674408f, -0.5f, -0.1666666716337204f, -0.25f,
+    0.0f,
+    0.0052083334885537624f,
+    0.6666666865348816f,
+    1.0f,
+    0.3333333432674408f,
+    0.5f,
+    0.1666666716337204f,
+    0.25f,
+    0.0f,
+    -0.0052083334885537624f,
+    -0.6666666865348816f,
+    -1.0f,
+    -0.3333333432674408f,
+    -0.5f,
+    -0.1666666716337204f,
+    -0.25f,
 };
 
 /* Midpoints of neighbouring table entries. */
 static const float thresholds[15] = {
-    -0.8480964004993439f, -0.6106329262256622f, -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
-    -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f, 0.2035212516784668f,
-    0.2920137718319893f, 0.3893125355243683f, 0.5016634166240692f, 0.6427869200706482f, 0.8614784181118011f,
+    -0.8480964004993439f,  -0.6106329262256622f,   -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
+    -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,   0.2035212516784668f,
+    0.2920137718319893f,   0.3893125355243683f,    0.5016634166240692f,  0.6427869200706482f,   0.8614784181118011f,
 };
 
 /* Below this a reciprocal would overflow. */
 #define SMALLEST_SCALE 1e-38f
 
-/* max |x|, by comparing bits: magnitudes of floats order like integers, and integer maxima vectorize without relaxed arithmetic. */
+/* max |x|, by comparing bits: magnitudes of floats order like integers, and integer maxima vectorize without relaxed
+ * arithmetic. */
 static float largest_magnitude(const float *x, uint32_t n)
 {
     uint32_t largest = 0;
@@ -105,8 +133,9 @@ void vkft_fp4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, 
     dequantize(vkft_fp4_table, codes, absmax, n, y);
 }
 
-/* For i = 0..6: 10^(i-6) times the midpoints of linspace(0.1, 1, 2^i + 1), with both signs; 0 in the middle and 1 at the end. The f32
- * roundings are those of torch.linspace: an f32 step, counted from the nearer end with one rounding (the double expression is exact). */
+/* For i = 0..6: 10^(i-6) times the midpoints of linspace(0.1, 1, 2^i + 1), with both signs; 0 in the middle and 1 at
+ * the end. The f32 roundings are those of torch.linspace: an f32 step, counted from the nearer end with one rounding
+ * (the double expression is exact). */
 void vkft_dynamic_map(float map[256])
 {
     static const float powers[7] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
@@ -136,7 +165,8 @@ static uint8_t nearest(const float midpoints[255], float v)
     return (uint8_t)low;
 }
 
-void vkft_nf4_double_quantize(const float *absmax, uint64_t blocks, uint8_t *quantized, float *nested_absmax, float *offset)
+void vkft_nf4_double_quantize(const float *absmax, uint64_t blocks, uint8_t *quantized, float *nested_absmax,
+                              float *offset)
 {
     float map[256], midpoints[255];
     vkft_dynamic_map(map);

@@ -1,5 +1,5 @@
-/* NF4 exactly as bitsandbytes computes and stores it (block 64, optional double quantization of absmax in blocks of 256).
- * Source: Dettmers et al. 2023 (QLoRA); the tables are bitsandbytes' own values. Test: test_nf4 */
+/* NF4 exactly as bitsandbytes computes and stores it (block 64, optional double quantization of absmax in blocks of
+ * 256). Source: Dettmers et al. 2023 (QLoRA); the tables are bitsandbytes' own values. Test: test_nf4 */
 #ifndef VKFT_NF4_H
 #define VKFT_NF4_H
 
@@ -19,7 +19,8 @@ void vkft_dynamic_map(float map[256]);
 void vkft_nf4_quantize(const float *x, uint64_t n, uint8_t *codes, float *absmax);
 
 /* absmax [blocks] -> quantized [blocks], nested_absmax [ceil(blocks/256)], *offset = mean(absmax). */
-void vkft_nf4_double_quantize(const float *absmax, uint64_t blocks, uint8_t *quantized, float *nested_absmax, float *offset);
+void vkft_nf4_double_quantize(const float *absmax, uint64_t blocks, uint8_t *quantized, float *nested_absmax,
+                              float *offset);
 
 /* absmax[i] = map[quantized[i]] * nested_absmax[i/256] + offset */
 void vkft_nf4_double_dequantize(const uint8_t *quantized, const float *nested_absmax, float offset, uint64_t blocks,

@@ -1,4 +1,5 @@
-/* The pickle machine: a stack of values, a memo, and one function per group of opcodes. Nothing recurses, so nesting costs no stack.
+/* The pickle machine: a stack of values, a memo, and one function per group of opcodes. Nothing recurses, so nesting
+ * costs no stack.
  *
  * Source: Python's pickletools. Test: test_pytorch_file */
 #include "formats/tensors/pickle.h"
@@ -26,7 +27,8 @@ typedef struct machine {
 
 static bool damaged(const machine *m, const char *what)
 {
-    vkft_fail(m->err, VKFT_ERR_INPUT, "%s: byte %" PRIu64 " of the pickle: %s; the file is damaged, or was not written by PyTorch", m->file,
+    vkft_fail(m->err, VKFT_ERR_INPUT,
+              "%s: byte %" PRIu64 " of the pickle: %s; the file is damaged, or was not written by PyTorch", m->file,
               m->at, what);
     return false;
 }
@@ -147,7 +149,8 @@ static bool make_string(machine *m, int length_bytes)
         return false;
     if (length > UINT32_MAX)
         return damaged(m, "a text of more than 4 GiB");
-    return make(m, (vkft_pickle_value){.kind = VKFT_PICKLE_STRING, .text = (const char *)text, .text_length = (uint32_t)length});
+    return make(m, (vkft_pickle_value){
+                       .kind = VKFT_PICKLE_STRING, .text = (const char *)text, .text_length = (uint32_t)length});
 }
 
 /* A number of any length; those of more than 8 bytes are kept as 0, since nothing here needs them. */
@@ -278,9 +281,10 @@ static bool import(machine *m, span module, span name)
         const char *name;
         vkft_dtype dtype;
     } storages[] = {
-        {"FloatStorage", VKFT_F32}, {"HalfStorage", VKFT_F16},  {"BFloat16Storage", VKFT_BF16}, {"DoubleStorage", VKFT_F64},
-        {"LongStorage", VKFT_I64},  {"IntStorage", VKFT_I32},   {"ShortStorage", VKFT_I16},     {"CharStorage", VKFT_I8},
-        {"ByteStorage", VKFT_U8},   {"BoolStorage", VKFT_BOOL},
+        {"FloatStorage", VKFT_F32},  {"HalfStorage", VKFT_F16}, {"BFloat16Storage", VKFT_BF16},
+        {"DoubleStorage", VKFT_F64}, {"LongStorage", VKFT_I64}, {"IntStorage", VKFT_I32},
+        {"ShortStorage", VKFT_I16},  {"CharStorage", VKFT_I8},  {"ByteStorage", VKFT_U8},
+        {"BoolStorage", VKFT_BOOL},
     };
     vkft_pickle_value v = {.kind = VKFT_PICKLE_GLOBAL, .number = -1};
     if (equals(module, "collections") && equals(name, "OrderedDict"))
@@ -296,8 +300,10 @@ static bool import(machine *m, span module, span name)
         }
     if (v.number >= 0)
         return make(m, v);
-    return vkft_fail(m->err, VKFT_ERR_INPUT, "%s: the pickle imports %.*s.%.*s; only tensors are read from it and nothing is run: use the "
-                     "model's safetensors files", m->file, (int)(module.length < 60 ? module.length : 60), module.text,
+    return vkft_fail(m->err, VKFT_ERR_INPUT,
+                     "%s: the pickle imports %.*s.%.*s; only tensors are read from it and nothing is run: use the "
+                     "model's safetensors files",
+                     m->file, (int)(module.length < 60 ? module.length : 60), module.text,
                      (int)(name.length < 60 ? name.length : 60), name.text);
 }
 
@@ -336,8 +342,9 @@ static bool is_kind(const machine *m, uint32_t value, vkft_pickle_kind kind)
 /* _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks, ...) */
 static bool rebuild_tensor(machine *m, const vkft_pickle_value *args)
 {
-    if (args->count < 4 || !is_kind(m, args->items[0], VKFT_PICKLE_STORAGE) || !is_kind(m, args->items[1], VKFT_PICKLE_INT) ||
-        !is_kind(m, args->items[2], VKFT_PICKLE_TUPLE) || !is_kind(m, args->items[3], VKFT_PICKLE_TUPLE))
+    if (args->count < 4 || !is_kind(m, args->items[0], VKFT_PICKLE_STORAGE) ||
+        !is_kind(m, args->items[1], VKFT_PICKLE_INT) || !is_kind(m, args->items[2], VKFT_PICKLE_TUPLE) ||
+        !is_kind(m, args->items[3], VKFT_PICKLE_TUPLE))
         return damaged(m, "a tensor without storage, offset, size and stride");
     vkft_pickle_value v = {.kind = VKFT_PICKLE_TENSOR, .count = 4, .capacity = 4, .items = malloc(4 * sizeof *v.items)};
     if (!v.items)
@@ -359,11 +366,13 @@ static bool call(machine *m)
         return damaged(m, "a call of something that is no function");
     switch (f->number) {
     case ORDERED_DICT:
-        return args.count == 0 ? make(m, (vkft_pickle_value){.kind = VKFT_PICKLE_DICT}) : damaged(m, "an OrderedDict made of something");
+        return args.count == 0 ? make(m, (vkft_pickle_value){.kind = VKFT_PICKLE_DICT})
+                               : damaged(m, "an OrderedDict made of something");
     case REBUILD_TENSOR: return rebuild_tensor(m, &args);
     case REBUILD_PARAMETER:
-        return args.count >= 1 && is_kind(m, args.items[0], VKFT_PICKLE_TENSOR) ? push(m, args.items[0])
-                                                                                 : damaged(m, "a parameter without a tensor");
+        return args.count >= 1 && is_kind(m, args.items[0], VKFT_PICKLE_TENSOR)
+                   ? push(m, args.items[0])
+                   : damaged(m, "a parameter without a tensor");
     default: return damaged(m, "a call of something that is no function");
     }
 }
@@ -389,8 +398,11 @@ static bool load_persistent(machine *m)
         !is_kind(m, t->items[4], VKFT_PICKLE_INT))
         return damaged(m, "a reference to something that is no storage");
     const vkft_pickle_value *key = value_at(m, t->items[2]);
-    return make(m, (vkft_pickle_value){.kind = VKFT_PICKLE_STORAGE, .dtype = value_at(m, t->items[1])->dtype, .text = key->text,
-                                       .text_length = key->text_length, .number = value_at(m, t->items[4])->number});
+    return make(m, (vkft_pickle_value){.kind = VKFT_PICKLE_STORAGE,
+                                       .dtype = value_at(m, t->items[1])->dtype,
+                                       .text = key->text,
+                                       .text_length = key->text_length,
+                                       .number = value_at(m, t->items[4])->number});
 }
 
 static bool pop_to_mark(machine *m)
@@ -431,8 +443,10 @@ static bool step(machine *m, uint8_t op)
     case 0x8a: return make_long(m, 1);
     case 0x8b: return make_long(m, 4);
     case 'G': return take(m, 8, &bytes) && make(m, (vkft_pickle_value){.kind = VKFT_PICKLE_FLOAT});
-    case 'X': case 'T': return make_string(m, 4);
-    case 0x8c: case 'U': return make_string(m, 1);
+    case 'X':
+    case 'T': return make_string(m, 4);
+    case 0x8c:
+    case 'U': return make_string(m, 1);
     case 0x8d: return make_string(m, 8);
     case ')': return gather_top(m, 0);
     case 0x85: return gather_top(m, 1);
@@ -458,12 +472,16 @@ static bool step(machine *m, uint8_t op)
     case 'b': return set_state(m);
     case 'Q': return load_persistent(m);
     default:
-        return vkft_fail(m->err, VKFT_ERR_INPUT, "%s: byte %" PRIu64 " of the pickle: opcode 0x%02x is none that tensors need; only tensors are "
-                         "read and nothing is run: use the model's safetensors files", m->file, m->at - 1, op);
+        return vkft_fail(m->err, VKFT_ERR_INPUT,
+                         "%s: byte %" PRIu64
+                         " of the pickle: opcode 0x%02x is none that tensors need; only tensors are "
+                         "read and nothing is run: use the model's safetensors files",
+                         m->file, m->at - 1, op);
     }
 }
 
-bool vkft_pickle_load(const uint8_t *data, uint64_t size, const char *file, vkft_pickle *pickle, uint64_t *used, vkft_err *err)
+bool vkft_pickle_load(const uint8_t *data, uint64_t size, const char *file, vkft_pickle *pickle, uint64_t *used,
+                      vkft_err *err)
 {
     machine m = {.data = data, .size = size, .file = file, .err = err, .out = pickle};
     *pickle = (vkft_pickle){0};

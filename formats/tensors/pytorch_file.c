@@ -1,7 +1,8 @@
 /* From the values of the pickle to tensors: where each storage's data lies, and which part of it a tensor is.
  *
- * Today's format is an archive with NAME/data.pkl, NAME/data/<key> per storage and NAME/byteorder. The older one is a sequence of pickles (magic
- * number, protocol, system, state dict, storage keys) followed by each storage: an i64 count and the elements.
+ * Today's format is an archive with NAME/data.pkl, NAME/data/<key> per storage and NAME/byteorder. The older one is a
+ * sequence of pickles (magic number, protocol, system, state dict, storage keys) followed by each storage: an i64 count
+ * and the elements.
  *
  * Source: torch/serialization.py. Test: test_pytorch_file
  */
@@ -41,8 +42,10 @@ static const vkft_pickle_value *value(const reader *r, uint32_t number)
 static bool find_in_archive(const reader *r, const vkft_pickle_value *wanted, storage *found)
 {
     char name[256];
-    int length = snprintf(name, sizeof name, "%.*sdata/%.*s", (int)r->folder_length, r->folder, (int)wanted->text_length, wanted->text);
-    const vkft_zip_entry *entry = length > 0 && (size_t)length < sizeof name ? vkft_zip_find(&r->zip, name, (size_t)length) : NULL;
+    int length = snprintf(name, sizeof name, "%.*sdata/%.*s", (int)r->folder_length, r->folder,
+                          (int)wanted->text_length, wanted->text);
+    const vkft_zip_entry *entry =
+        length > 0 && (size_t)length < sizeof name ? vkft_zip_find(&r->zip, name, (size_t)length) : NULL;
     if (entry)
         *found = (storage){.offset = entry->offset, .bytes = entry->size};
     return entry != NULL;
@@ -80,10 +83,12 @@ static bool find_in_list(const reader *r, const vkft_pickle_value *wanted, stora
 }
 
 /* Size and stride tuples to shape; *turned when it is the columns that lie one behind the other. */
-static bool read_shape(const reader *r, const vkft_pickle_value *size, const vkft_pickle_value *stride, vkft_file_tensor *t, const char *where)
+static bool read_shape(const reader *r, const vkft_pickle_value *size, const vkft_pickle_value *stride,
+                       vkft_file_tensor *t, const char *where)
 {
     if (size->count > VKFT_TENSOR_MAX_DIMS || size->count != stride->count)
-        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: %" PRIu32 " dimensions and %" PRIu32 " strides; expected as many, and at most %d", where,
+        return vkft_fail(r->err, VKFT_ERR_INPUT,
+                         "%s: %" PRIu32 " dimensions and %" PRIu32 " strides; expected as many, and at most %d", where,
                          size->count, stride->count, VKFT_TENSOR_MAX_DIMS);
     uint64_t strides[VKFT_TENSOR_MAX_DIMS];
     t->dims = size->count;
@@ -105,7 +110,9 @@ static bool read_shape(const reader *r, const vkft_pickle_value *size, const vkf
     }
     t->turned = !rows && columns;
     return rows || columns || t->elements == 0 ||
-           vkft_fail(r->err, VKFT_ERR_INPUT, "%s: it is a part of another tensor; expected rows or columns that lie one behind the other", where);
+           vkft_fail(r->err, VKFT_ERR_INPUT,
+                     "%s: it is a part of another tensor; expected rows or columns that lie one behind the other",
+                     where);
 }
 
 static bool read_tensor(reader *r, const vkft_pickle_value *name, const vkft_pickle_value *v)
@@ -114,7 +121,8 @@ static bool read_tensor(reader *r, const vkft_pickle_value *name, const vkft_pic
     const vkft_pickle_value *from = value(r, v->items[0]), *offset = value(r, v->items[1]);
     char where[700];
     storage s;
-    snprintf(where, sizeof where, "%.400s: tensor '%.*s'", r->file->path, (int)(name->text_length < 200 ? name->text_length : 200), name->text);
+    snprintf(where, sizeof where, "%.400s: tensor '%.*s'", r->file->path,
+             (int)(name->text_length < 200 ? name->text_length : 200), name->text);
     *t = (vkft_file_tensor){.dtype = from->dtype};
     if (!read_shape(r, value(r, v->items[2]), value(r, v->items[3]), t, where))
         return false;
@@ -124,8 +132,10 @@ static bool read_tensor(reader *r, const vkft_pickle_value *name, const vkft_pic
     uint64_t unit = vkft_dtype_bits(t->dtype) / 8, first;
     if (__builtin_mul_overflow(t->elements, unit, &t->bytes) || offset->number < 0 ||
         __builtin_mul_overflow((uint64_t)offset->number, unit, &first) || first > s.bytes || t->bytes > s.bytes - first)
-        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: %" PRIu64 " elements from number %" PRId64 " on, but its storage has %" PRIu64
-                         " bytes; download it again", where, t->elements, offset->number, s.bytes);
+        return vkft_fail(r->err, VKFT_ERR_INPUT,
+                         "%s: %" PRIu64 " elements from number %" PRId64 " on, but its storage has %" PRIu64
+                         " bytes; download it again",
+                         where, t->elements, offset->number, s.bytes);
     t->offset = s.offset + first;
     t->name = malloc(name->text_length + 1ull);
     if (!t->name)
@@ -168,7 +178,8 @@ static bool read_state_dict(reader *r)
 {
     const vkft_pickle_value *dict = find_state_dict(r);
     if (dict->kind != VKFT_PICKLE_DICT || !has_tensors(r, dict))
-        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: it holds no dictionary of tensors; expected a state dict", r->file->path);
+        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: it holds no dictionary of tensors; expected a state dict",
+                         r->file->path);
     r->file->tensors = calloc(dict->count / 2 + 1ull, sizeof *r->file->tensors);
     r->file->by_name = calloc(dict->count / 2 + 1ull, sizeof *r->file->by_name);
     if (!r->file->tensors || !r->file->by_name)
@@ -206,8 +217,10 @@ static bool check_byte_order(const reader *r)
 {
     for (uint32_t i = 0; i < r->zip.count; i++) {
         const vkft_zip_entry *entry = &r->zip.entries[i];
-        if (ends_with(entry, "/byteorder") && !(entry->size == 6 && memcmp(r->file->mapping.data + entry->offset, "little", 6) == 0))
-            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: its numbers are big-endian; expected little-endian ones", r->file->path);
+        if (ends_with(entry, "/byteorder") &&
+            !(entry->size == 6 && memcmp(r->file->mapping.data + entry->offset, "little", 6) == 0))
+            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: its numbers are big-endian; expected little-endian ones",
+                             r->file->path);
     }
     return true;
 }
@@ -220,8 +233,10 @@ static bool read_archive(reader *r)
         return false;
     const vkft_zip_entry *pickle = find_pickle(r);
     if (!pickle)
-        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: an archive without data.pkl; expected a file that torch.save wrote", r->file->path);
-    return check_byte_order(r) && vkft_pickle_load(m->data + pickle->offset, pickle->size, r->file->path, &r->pickle, &used, r->err) &&
+        return vkft_fail(r->err, VKFT_ERR_INPUT,
+                         "%s: an archive without data.pkl; expected a file that torch.save wrote", r->file->path);
+    return check_byte_order(r) &&
+           vkft_pickle_load(m->data + pickle->offset, pickle->size, r->file->path, &r->pickle, &used, r->err) &&
            read_state_dict(r);
 }
 
@@ -242,7 +257,8 @@ static bool read_storages(reader *r, const vkft_pickle *keys, uint64_t at)
     const vkft_mapping *m = &r->file->mapping;
     const vkft_pickle_value *list = &keys->values[keys->result];
     if (list->kind != VKFT_PICKLE_LIST || list->count > 65536)
-        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: it does not list its storages; the file is damaged", r->file->path);
+        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: it does not list its storages; the file is damaged",
+                         r->file->path);
     r->storages = calloc(list->count + 1ull, sizeof *r->storages);
     if (!r->storages)
         return vkft_fail(r->err, VKFT_ERR_MEMORY, "%s: out of memory", r->file->path);
@@ -251,13 +267,15 @@ static bool read_storages(reader *r, const vkft_pickle *keys, uint64_t at)
         storage *s = &r->storages[r->storage_count];
         uint64_t count = 0;
         if (key->kind != VKFT_PICKLE_STRING || m->size - at < 8)
-            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: storage %" PRIu32 " is cut off; download it again", r->file->path, i);
+            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: storage %" PRIu32 " is cut off; download it again",
+                             r->file->path, i);
         for (int b = 8; b-- > 0;)
             count = count << 8 | m->data[at + (uint64_t)b];
         at += 8;
         *s = (storage){.key = key->text, .key_length = key->text_length, .offset = at};
         if (__builtin_mul_overflow(count, unit_of(r, s), &s->bytes) || s->bytes > m->size - at)
-            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: storage %" PRIu32 " is cut off; download it again", r->file->path, i);
+            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: storage %" PRIu32 " is cut off; download it again",
+                             r->file->path, i);
         at += s->bytes;
         r->storage_count++;
     }
@@ -278,14 +296,15 @@ static bool read_sequence(reader *r)
         bool known = i != 1 || (v->kind == VKFT_PICKLE_INT && v->number == 1001);
         vkft_pickle_free(&head);
         if (!known)
-            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: a pickle that torch.save did not write; expected a state dict", r->file->path);
+            return vkft_fail(r->err, VKFT_ERR_INPUT,
+                             "%s: a pickle that torch.save did not write; expected a state dict", r->file->path);
         at += used;
     }
     if (!vkft_pickle_load(m->data + at, m->size - at, r->file->path, &r->pickle, &used, r->err))
         return false;
     at += used;
-    bool ok = vkft_pickle_load(m->data + at, m->size - at, r->file->path, &keys, &used, r->err) && read_storages(r, &keys, at + used) &&
-              read_state_dict(r);
+    bool ok = vkft_pickle_load(m->data + at, m->size - at, r->file->path, &keys, &used, r->err) &&
+              read_storages(r, &keys, at + used) && read_state_dict(r);
     vkft_pickle_free(&keys);
     return ok;
 }

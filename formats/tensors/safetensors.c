@@ -1,7 +1,8 @@
-/* The safetensors format: u64 header length, a JSON header {name: {dtype, shape, data_offsets}}, then the data without gaps.
+/* The safetensors format: u64 header length, a JSON header {name: {dtype, shape, data_offsets}}, then the data without
+ * gaps.
  *
- * The file is hostile until checked: every length is compared with the file's size before use, products are checked for overflow, and
- * the tensors must tile the data exactly, as the format demands, so no two tensors can share bytes.
+ * The file is hostile until checked: every length is compared with the file's size before use, products are checked for
+ * overflow, and the tensors must tile the data exactly, as the format demands, so no two tensors can share bytes.
  */
 #include "formats/tensors/safetensors.h"
 
@@ -28,8 +29,8 @@ static bool parse_dtype(const char *path, const cJSON *entry, vkft_dtype *dtype,
             return true;
         }
     }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: dtype '%.20s' is not supported; supported are F32, F16, BF16, F64 and integers", path,
-                     name);
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: dtype '%.20s' is not supported; supported are F32, F16, BF16, F64 and integers", path, name);
 }
 
 static bool parse_shape(const char *where, const cJSON *entry, vkft_file_tensor *tensor, vkft_err *err)
@@ -66,17 +67,20 @@ static bool parse_offsets(const char *where, const cJSON *entry, uint64_t data_s
         !vkft_json_is_u64(offsets->child->next, &end) || begin > end)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: 'data_offsets' must be two ascending whole numbers", where);
     if (end - begin != tensor->bytes)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: 'data_offsets' hold %" PRIu64 " bytes, but dtype and shape need %" PRIu64, where,
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: 'data_offsets' hold %" PRIu64 " bytes, but dtype and shape need %" PRIu64, where,
                          end - begin, tensor->bytes);
     if (end > file_size - data_start)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: its data ends at byte %" PRIu64 ", but the file has only %" PRIu64
-                         " bytes: it is truncated; download it again", where, data_start + end, file_size);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: its data ends at byte %" PRIu64 ", but the file has only %" PRIu64
+                         " bytes: it is truncated; download it again",
+                         where, data_start + end, file_size);
     tensor->offset = data_start + begin;
     return true;
 }
 
-static bool parse_tensor(const vkft_tensor_file *file, const cJSON *entry, uint64_t data_start, vkft_file_tensor *tensor,
-                         vkft_err *err)
+static bool parse_tensor(const vkft_tensor_file *file, const cJSON *entry, uint64_t data_start,
+                         vkft_file_tensor *tensor, vkft_err *err)
 {
     char where[700];
     snprintf(where, sizeof where, "%.400s: tensor '%.200s'", file->path, entry->string);
@@ -95,7 +99,8 @@ static bool parse_tensor(const vkft_tensor_file *file, const cJSON *entry, uint6
 static int compare_offsets(const void *a, const void *b)
 {
     const vkft_file_tensor *x = a, *y = b;
-    uint64_t x_end = x->offset + x->bytes, y_end = y->offset + y->bytes; /* empty tensors go before what starts at the same place */
+    uint64_t x_end = x->offset + x->bytes,
+             y_end = y->offset + y->bytes; /* empty tensors go before what starts at the same place */
     if (x->offset != y->offset)
         return x->offset < y->offset ? -1 : 1;
     return x_end < y_end ? -1 : x_end > y_end;
@@ -109,13 +114,15 @@ static bool check_tiling(vkft_tensor_file *file, uint64_t data_start, vkft_err *
     for (uint32_t i = 0; i < file->count; i++) {
         const vkft_file_tensor *tensor = &file->tensors[i];
         if (tensor->offset != end)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' starts at byte %" PRIu64 ", but the one before it ends at %" PRIu64,
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "%s: tensor '%s' starts at byte %" PRIu64 ", but the one before it ends at %" PRIu64,
                              file->path, tensor->name, tensor->offset, end);
         end += tensor->bytes;
     }
     if (end != file->mapping.size)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the last tensor ends at byte %" PRIu64 ", but the file has %" PRIu64 " bytes",
-                         file->path, end, file->mapping.size);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: the last tensor ends at byte %" PRIu64 ", but the file has %" PRIu64 " bytes", file->path,
+                         end, file->mapping.size);
     return vkft_tensor_file_index(file, err);
 }
 
@@ -144,15 +151,19 @@ static bool read_header(vkft_tensor_file *file, vkft_err *err)
     if (!vkft_check_disguise(file->path, data, size, err))
         return false;
     if (size < 8)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %" PRIu64 " bytes are too few for a safetensors file; download it again", file->path,
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: %" PRIu64 " bytes are too few for a safetensors file; download it again", file->path,
                          size);
     for (uint32_t i = 0; i < 8; i++)
         length |= (uint64_t)data[i] << (8 * i);
     if (length > MAX_HEADER)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: a header of %" PRIu64 " bytes: this is not a safetensors file", file->path, length);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: a header of %" PRIu64 " bytes: this is not a safetensors file",
+                         file->path, length);
     if (length > size - 8)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the header needs %" PRIu64 " bytes, but the file has only %" PRIu64
-                         ": it is truncated; download it again", file->path, length + 8, size);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: the header needs %" PRIu64 " bytes, but the file has only %" PRIu64
+                         ": it is truncated; download it again",
+                         file->path, length + 8, size);
     snprintf(where, sizeof where, "%.450s: header", file->path);
     cJSON *header = vkft_json_parse((const char *)data + 8, (size_t)length, where, err);
     if (!header)
@@ -263,9 +274,10 @@ static void free_writer(vkft_safetensors_writer *writer)
 
 bool vkft_safetensors_commit(vkft_safetensors_writer *writer, vkft_err *err)
 {
-    bool ok = writer->written == writer->expected ||
-              vkft_fail(err, VKFT_ERR_INPUT, "'%s': %" PRIu64 " bytes of tensors were written, %" PRIu64 " were announced", writer->path,
-                        writer->written, writer->expected);
+    bool ok =
+        writer->written == writer->expected ||
+        vkft_fail(err, VKFT_ERR_INPUT, "'%s': %" PRIu64 " bytes of tensors were written, %" PRIu64 " were announced",
+                  writer->path, writer->written, writer->expected);
     if (ok) {
         ok = vkft_writer_commit(writer->out, err);
     } else {

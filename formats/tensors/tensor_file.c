@@ -13,9 +13,12 @@ static bool starts_with(const uint8_t *data, uint64_t size, const char *prefix)
 bool vkft_check_download(const char *path, const uint8_t *data, uint64_t size, vkft_err *err)
 {
     if (starts_with(data, size, "version https://git-lfs"))
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a Git-LFS pointer, not the file itself; run 'git lfs pull' in its repository or "
-                         "download the file", path);
-    if (starts_with(data, size, "<!DOCTYPE") || starts_with(data, size, "<!doctype") || starts_with(data, size, "<html"))
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "'%s' is a Git-LFS pointer, not the file itself; run 'git lfs pull' in its repository or "
+                         "download the file",
+                         path);
+    if (starts_with(data, size, "<!DOCTYPE") || starts_with(data, size, "<!doctype") ||
+        starts_with(data, size, "<html"))
         return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a web page, not the file itself; download it again", path);
     return true;
 }
@@ -23,8 +26,10 @@ bool vkft_check_download(const char *path, const uint8_t *data, uint64_t size, v
 bool vkft_check_disguise(const char *path, const uint8_t *data, uint64_t size, vkft_err *err)
 {
     if (starts_with(data, size, "PK\x03\x04") || starts_with(data, size, "\x80\x02"))
-        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a PyTorch pickle under another name; expected it to be called "
-                         "pytorch_model.bin", path);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "'%s' is a PyTorch pickle under another name; expected it to be called "
+                         "pytorch_model.bin",
+                         path);
     return vkft_check_download(path, data, size, err);
 }
 
@@ -41,7 +46,8 @@ bool vkft_tensor_file_index(vkft_tensor_file *file, vkft_err *err)
     qsort(file->by_name, file->count, sizeof *file->by_name, compare_names);
     for (uint32_t i = 1; i < file->count; i++)
         if (strcmp(file->by_name[i - 1]->name, file->by_name[i]->name) == 0)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is listed twice", file->path, file->by_name[i]->name);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is listed twice", file->path,
+                             file->by_name[i]->name);
     return true;
 }
 

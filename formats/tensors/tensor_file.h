@@ -31,7 +31,7 @@ typedef struct vkft_tensor_file {
 
 /* Sorts by_name and checks that no name comes twice. */
 bool vkft_tensor_file_index(vkft_tensor_file *file, vkft_err *err);
-void vkft_tensor_file_close(vkft_tensor_file *file); /* zeroes it */
+void vkft_tensor_file_close(vkft_tensor_file *file);                                           /* zeroes it */
 const vkft_file_tensor *vkft_tensor_file_find(const vkft_tensor_file *file, const char *name); /* NULL when absent */
 /* The tensor's bytes in the mapping; no alignment is promised. */
 const uint8_t *vkft_tensor_file_data(const vkft_tensor_file *file, const vkft_file_tensor *tensor);

@@ -63,7 +63,8 @@ static bool find_directory(const source *s, directory *d)
 }
 
 /* The 64-bit values of the extra field stand in for those that do not fit 32 bits, in this order. */
-static bool read_extra(const source *s, const uint8_t *extra, uint64_t length, uint64_t *size, uint64_t *stored, uint64_t *local)
+static bool read_extra(const source *s, const uint8_t *extra, uint64_t length, uint64_t *size, uint64_t *stored,
+                       uint64_t *local)
 {
     for (uint64_t at = 0; at + 4 <= length;) {
         uint64_t id = number(extra + at, 2), n = number(extra + at + 2, 2);
@@ -84,7 +85,8 @@ static bool read_extra(const source *s, const uint8_t *extra, uint64_t length, u
     return true;
 }
 
-static bool check_local(const source *s, uint64_t local, const char *name, uint64_t name_length, uint64_t size, uint64_t *offset)
+static bool check_local(const source *s, uint64_t local, const char *name, uint64_t name_length, uint64_t size,
+                        uint64_t *offset)
 {
     if (!inside(s, local, 30) || number(s->data + local, 4) != LOCAL_SIGNATURE)
         return damaged(s, "a member is not where the directory says");
@@ -104,7 +106,8 @@ static bool read_entry(const source *s, uint64_t *at, uint64_t end, vkft_zip_ent
         return damaged(s, "its directory is cut off");
     const uint8_t *p = s->data + *at;
     uint64_t flags = number(p + 8, 2), method = number(p + 10, 2), stored = number(p + 20, 4), size = number(p + 24, 4);
-    uint64_t name = number(p + 28, 2), extra = number(p + 30, 2), comment = number(p + 32, 2), local = number(p + 42, 4);
+    uint64_t name = number(p + 28, 2), extra = number(p + 30, 2), comment = number(p + 32, 2),
+             local = number(p + 42, 4);
     if (end - *at - 46 < name + extra + comment)
         return damaged(s, "its directory is cut off");
     entry->name = (const char *)p + 46;
@@ -112,8 +115,9 @@ static bool read_entry(const source *s, uint64_t *at, uint64_t end, vkft_zip_ent
     if (!read_extra(s, p + 46 + name, extra, &size, &stored, &local))
         return false;
     if (method != 0 || flags & 1)
-        return vkft_fail(s->err, VKFT_ERR_INPUT, "%s: member '%.*s' is compressed or encrypted; PyTorch stores its members as they are", s->file,
-                         (int)(name < 100 ? name : 100), entry->name);
+        return vkft_fail(s->err, VKFT_ERR_INPUT,
+                         "%s: member '%.*s' is compressed or encrypted; PyTorch stores its members as they are",
+                         s->file, (int)(name < 100 ? name : 100), entry->name);
     if (stored != size)
         return damaged(s, "a stored member has two sizes");
     entry->size = size;
@@ -151,7 +155,8 @@ bool vkft_zip_open(const uint8_t *data, uint64_t size, const char *file, vkft_zi
     if (ok)
         qsort(zip->entries, zip->count, sizeof *zip->entries, compare_entries);
     for (uint32_t i = 1; ok && i < zip->count; i++)
-        ok = compare_entries(&zip->entries[i - 1], &zip->entries[i]) != 0 || damaged(&s, "it has two members of one name");
+        ok = compare_entries(&zip->entries[i - 1], &zip->entries[i]) != 0 ||
+             damaged(&s, "it has two members of one name");
     if (!ok)
         vkft_zip_close(zip);
     return ok;

@@ -18,10 +18,11 @@ typedef struct vkft_zip {
     uint32_t count;
 } vkft_zip;
 
-/* Reads the directory of an archive in memory, with zip64's sizes. Entries borrow from data. Error: no archive, something that lies outside
- * the file, a local header that says otherwise than the directory, a compressed or encrypted member, a name that comes twice. */
+/* Reads the directory of an archive in memory, with zip64's sizes. Entries borrow from data. Error: no archive,
+ * something that lies outside the file, a local header that says otherwise than the directory, a compressed or
+ * encrypted member, a name that comes twice. */
 bool vkft_zip_open(const uint8_t *data, uint64_t size, const char *file, vkft_zip *zip, vkft_err *err);
-void vkft_zip_close(vkft_zip *zip); /* zeroes it */
+void vkft_zip_close(vkft_zip *zip);                                                        /* zeroes it */
 const vkft_zip_entry *vkft_zip_find(const vkft_zip *zip, const char *name, size_t length); /* NULL when absent */
 
 #endif

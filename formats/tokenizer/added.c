@@ -74,7 +74,9 @@ bool vkft_added_read(vkft_tokenizer *tok, const cJSON *list, const cJSON *decode
         char *end;
         long id = strtol(item->string, &end, 10);
         if (!content || *end || id < 0 || id >= (long)VKFT_MAX_VOCABULARY)
-            return vkft_fail(err, VKFT_ERR_INPUT, VKFT_TOKENIZER_CONFIG ": added_tokens_decoder: \"%.40s\" is not a token id with its \"content\"",
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             VKFT_TOKENIZER_CONFIG
+                             ": added_tokens_decoder: \"%.40s\" is not a token id with its \"content\"",
                              item->string);
         if (!is_added(tok, content) && !add_token(tok, item, (int32_t)id, where, err))
             return false;
@@ -94,9 +96,18 @@ static size_t character_before(const char *text, size_t end)
 static bool is_word(const char *s, size_t n)
 {
     switch (utf8proc_category((utf8proc_int32_t)vkft_utf8_decode(s, n))) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT: case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_NO:
-    case UTF8PROC_CATEGORY_PC: case UTF8PROC_CATEGORY_MN: case UTF8PROC_CATEGORY_MC: case UTF8PROC_CATEGORY_ME: return true;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+    case UTF8PROC_CATEGORY_PC:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME: return true;
     default: return false;
     }
 }
@@ -125,12 +136,13 @@ static const vkft_added_token *added_at(const vkft_tokenizer *tok, bool normaliz
     return best;
 }
 
-const vkft_added_token *vkft_added_find(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length, size_t start, size_t *begin,
-                                        size_t *end)
+const vkft_added_token *vkft_added_find(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length,
+                                        size_t start, size_t *begin, size_t *end)
 {
     const bool *first = tok->added_first[normalized];
     for (size_t i = start; i < length; i++) {
-        const vkft_added_token *a = !first[(unsigned char)text[i]] ? NULL : added_at(tok, normalized, text + i, length - i);
+        const vkft_added_token *a =
+            !first[(unsigned char)text[i]] ? NULL : added_at(tok, normalized, text + i, length - i);
         if (!a)
             continue;
         *begin = i;
@@ -145,7 +157,8 @@ const vkft_added_token *vkft_added_find(const vkft_tokenizer *tok, bool normaliz
                 break;
             *begin = at;
         }
-        for (size_t n; a->rstrip && (n = vkft_utf8_length(text + *end, length - *end)) && vkft_utf8_is_space(vkft_utf8_decode(text + *end, n));)
+        for (size_t n; a->rstrip && (n = vkft_utf8_length(text + *end, length - *end)) &&
+                       vkft_utf8_is_space(vkft_utf8_decode(text + *end, n));)
             *end += n;
         return a;
     }

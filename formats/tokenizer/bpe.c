@@ -1,7 +1,7 @@
 /* Byte-pair encoding: a piece's characters are merged pair by pair, the lowest rank first, leftmost first among equals.
  *
- * The symbols form a linked list, possible merges a heap by (rank, position), so a piece of n characters takes n log n even when it is
- * a whole document, as in SentencePiece-style models without a pre-tokenizer.
+ * The symbols form a linked list, possible merges a heap by (rank, position), so a piece of n characters takes n log n
+ * even when it is a whole document, as in SentencePiece-style models without a pre-tokenizer.
  *
  * Source: Sennrich et al. 2016; the `tokenizers` package for byte fallback and unknown characters. Test: test_tokenizer
  */
@@ -33,14 +33,13 @@ static bool read_vocab(vkft_vocab *vocab, const cJSON *json, const char *where, 
     cJSON_ArrayForEach(token, json)
     {
         if (!vkft_json_is_u64(token, &id) || id >= VKFT_MAX_VOCABULARY)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the id of \"%.60s\" is not a whole number from 0 to %u", where, token->string,
-                             VKFT_MAX_VOCABULARY - 1);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the id of \"%.60s\" is not a whole number from 0 to %u",
+                             where, token->string, VKFT_MAX_VOCABULARY - 1);
         size = id + 1 > size ? id + 1 : size;
     }
     if (!vkft_vocab_new(vocab, (uint32_t)cJSON_GetArraySize(json), (uint32_t)size, err))
         return false;
-    cJSON_ArrayForEach(token, json)
-        vkft_vocab_put(vocab, token->string, (int32_t)token->valuedouble);
+    cJSON_ArrayForEach(token, json) vkft_vocab_put(vocab, token->string, (int32_t)token->valuedouble);
     return true;
 }
 
@@ -80,8 +79,8 @@ static bool read_merge(vkft_bpe *bpe, const cJSON *merge, int32_t rank, const ch
     if (ok)
         *merge_slot(bpe, a, b) = (vkft_merge){a, b, rank, merged};
     else
-        vkft_fail(err, VKFT_ERR_INPUT, "%s: merges: entry %d (%.*s + %s) has a token that is not in the vocabulary", where, rank,
-                  (int)left_length, left, right);
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: merges: entry %d (%.*s + %s) has a token that is not in the vocabulary",
+                  where, rank, (int)left_length, left, right);
     vkft_text_free(&joined);
     return ok;
 }
@@ -96,9 +95,7 @@ static bool read_merges(vkft_bpe *bpe, const cJSON *merges, const char *where, v
         bpe->merges[i].left = -1;
     const cJSON *merge;
     int32_t rank = 0;
-    cJSON_ArrayForEach(merge, merges)
-        if (!read_merge(bpe, merge, rank++, where, err))
-            return false;
+    cJSON_ArrayForEach(merge, merges) if (!read_merge(bpe, merge, rank++, where, err)) return false;
     return true;
 }
 

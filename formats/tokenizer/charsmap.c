@@ -1,12 +1,12 @@
 /* The precompiled character map of SentencePiece models (nmt_nfkc and the like).
  *
- * The map is base64 of: bytes of the trie (u32, little endian), the trie (u32 units of a darts-clone double array), and the
- * replacements as zero-terminated strings. A unit holds a label (bits 0-7 and 31), whether a value follows (bit 8) and the offset of its
- * children (bits 10-30, times 256 when bit 9 is set); a value is the place of a replacement.
+ * The map is base64 of: bytes of the trie (u32, little endian), the trie (u32 units of a darts-clone double array), and
+ * the replacements as zero-terminated strings. A unit holds a label (bits 0-7 and 31), whether a value follows (bit 8)
+ * and the offset of its children (bits 10-30, times 256 when bit 9 is set); a value is the place of a replacement.
  *
- * Source: sentencepiece (normalizer.cc), the `tokenizers` package, whose way of cutting text into graphemes is kept: a grapheme of fewer
- * than 6 bytes is looked up whole, and the SHORTEST prefix that is in the map replaces all of it; longer ones, and those that are
- * not found, go character by character. Test: test_tokenizer
+ * Source: sentencepiece (normalizer.cc), the `tokenizers` package, whose way of cutting text into graphemes is kept: a
+ * grapheme of fewer than 6 bytes is looked up whole, and the SHORTEST prefix that is in the map replaces all of it;
+ * longer ones, and those that are not found, go character by character. Test: test_tokenizer
  */
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +61,9 @@ bool vkft_charsmap_new(vkft_charsmap *map, const char *base64, const char *where
     long n = vkft_base64_decode(base64, length, bytes);
     uint32_t trie_bytes = n >= 4 ? bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (uint32_t)bytes[3] << 24 : 0;
     if (n < 4 || trie_bytes == 0 || trie_bytes % 4 || trie_bytes > (size_t)n - 4)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: precompiled_charsmap is damaged: %ld bytes of base64, a trie of %u bytes", where, n, trie_bytes);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: precompiled_charsmap is damaged: %ld bytes of base64, a trie of %u bytes", where, n,
+                         trie_bytes);
     map->units = (uint32_t *)(bytes + 4);
     map->unit_count = trie_bytes / 4;
     map->targets = (char *)bytes + 4 + trie_bytes;
@@ -100,7 +102,8 @@ static const char *find(const vkft_charsmap *map, const char *text, size_t lengt
             return NULL;
         if (unit >> 8 & 1) {
             uint32_t target = map->units[node] & ~(1u << 31);
-            bool valid = target < map->target_bytes && vkft_utf8_valid(map->targets + target, strlen(map->targets + target));
+            bool valid =
+                target < map->target_bytes && vkft_utf8_valid(map->targets + target, strlen(map->targets + target));
             return valid ? map->targets + target : NULL;
         }
     }
@@ -135,7 +138,8 @@ bool vkft_charsmap_apply(const vkft_charsmap *map, const char *text, size_t leng
         while (at < end) {
             size_t n = vkft_utf8_length(text + at, end - at);
             target = find(map, text + at, n);
-            if (!(target ? vkft_text_append(out, target, strlen(target), err) : vkft_text_append(out, text + at, n, err)))
+            if (!(target ? vkft_text_append(out, target, strlen(target), err)
+                         : vkft_text_append(out, text + at, n, err)))
                 return false;
             at += n;
         }

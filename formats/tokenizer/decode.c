@@ -53,8 +53,10 @@ static bool read_step(vkft_decoder_step *step, const cJSON *json, const char *ty
         step->strip_first = add_prefix_space && strcmp(scheme, "never") != 0;
         return true;
     }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%s\" is not supported; supported are ByteLevel, ByteFallback, Fuse, Strip, Replace, "
-                     "Metaspace and Sequence", where, type);
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: \"%s\" is not supported; supported are ByteLevel, ByteFallback, Fuse, Strip, Replace, "
+                     "Metaspace and Sequence",
+                     where, type);
 }
 
 bool vkft_decoder_new(vkft_decoder *d, const cJSON *json, const char *file, vkft_err *err)
@@ -70,9 +72,7 @@ bool vkft_decoder_new(vkft_decoder *d, const cJSON *json, const char *file, vkft
         const cJSON *part, *parts;
         if (!vkft_json_get_array(json, "decoders", true, &parts, where, err))
             return false;
-        cJSON_ArrayForEach(part, parts)
-            if (!vkft_decoder_new(d, part, file, err))
-                return false;
+        cJSON_ArrayForEach(part, parts) if (!vkft_decoder_new(d, part, file, err)) return false;
         return true;
     }
     vkft_decoder_step *steps = realloc(d->steps, (d->count + 1) * sizeof *steps);
@@ -183,7 +183,8 @@ static bool byte_fallback(token_list *l)
         vkft_text text = {0};
         bool ok = true;
         for (uint32_t k = 0; ok && k < end - i; k++)
-            ok = valid ? vkft_text_append(&text, &run.data[k], 1, l->err) : vkft_text_append(&text, "\xef\xbf\xbd", 3, l->err);
+            ok = valid ? vkft_text_append(&text, &run.data[k], 1, l->err)
+                       : vkft_text_append(&text, "\xef\xbf\xbd", 3, l->err);
         ok = ok && set_token(l, i, &text);
         for (uint32_t k = i + 1; ok && k < end; k++)
             l->tokens[k].length = 0;
@@ -202,7 +203,8 @@ static void strip(const vkft_decoder_step *step, vkft_text *token)
     const char *data = token->data;
     for (uint32_t k = 0; n && k < step->start && from + n <= length && memcmp(data + from, step->content, n) == 0; k++)
         from += n;
-    for (uint32_t k = 0; n && k < step->stop && length >= from + n && memcmp(data + length - n, step->content, n) == 0; k++)
+    for (uint32_t k = 0; n && k < step->stop && length >= from + n && memcmp(data + length - n, step->content, n) == 0;
+         k++)
         length -= n;
     token->length = length - from;
     memmove(token->data, data + from, token->length);
@@ -221,7 +223,8 @@ static bool replace(const vkft_decoder_step *step, token_list *l, uint32_t index
         }
         at = end;
     }
-    bool ok = at == 0 || (vkft_text_append(&text, token->data + at, token->length - at, l->err) && set_token(l, index, &text));
+    bool ok = at == 0 ||
+              (vkft_text_append(&text, token->data + at, token->length - at, l->err) && set_token(l, index, &text));
     vkft_text_free(&text);
     return ok;
 }

@@ -71,11 +71,14 @@ static bool read_merges(const char *text, size_t text_length, cJSON *merges, vkf
             continue;
         const char *space = memchr(line, ' ', length);
         copy.length = 0;
-        if (!space || space == line || space == line + length - 1 || memchr(space + 1, ' ', (size_t)(line + length - space - 1)))
-            ok = vkft_fail(err, VKFT_ERR_INPUT, "merges.txt: line %" PRIu64 ": \"%.*s\" is not two tokens with a space between", r.number,
+        if (!space || space == line || space == line + length - 1 ||
+            memchr(space + 1, ' ', (size_t)(line + length - space - 1)))
+            ok = vkft_fail(err, VKFT_ERR_INPUT,
+                           "merges.txt: line %" PRIu64 ": \"%.*s\" is not two tokens with a space between", r.number,
                            (int)(length < 60 ? length : 60), line);
         else
-            ok = vkft_text_append(&copy, line, length, err) && (cJSON_AddItemToArray(merges, cJSON_CreateString(copy.data)) || no_memory(err));
+            ok = vkft_text_append(&copy, line, length, err) &&
+                 (cJSON_AddItemToArray(merges, cJSON_CreateString(copy.data)) || no_memory(err));
     }
     vkft_text_free(&copy);
     return ok;
@@ -87,8 +90,8 @@ cJSON *vkft_model_of_merges(cJSON *vocab, const char *merges, size_t length, uin
     const cJSON *entry;
     if (!list || !read_merges(merges, length, list, err))
         return finish(model, false);
-    cJSON_ArrayForEach(entry, vocab)
-        *next_id = cJSON_IsNumber(entry) && entry->valueint >= (int)*next_id ? (uint32_t)entry->valueint + 1 : *next_id;
+    cJSON_ArrayForEach(entry, vocab) *next_id =
+        cJSON_IsNumber(entry) && entry->valueint >= (int)*next_id ? (uint32_t)entry->valueint + 1 : *next_id;
     return model;
 }
 
@@ -125,7 +128,8 @@ static bool generate(const token_list *list, bool by_characters, cJSON *merges, 
 }
 
 /* "aGVsbG8= 123": the token's bytes and its rank, which is its id. */
-static bool read_rank(const line_reader *r, const char *line, size_t length, const char *file, token_list *list, cJSON *vocab, vkft_err *err)
+static bool read_rank(const line_reader *r, const char *line, size_t length, const char *file, token_list *list,
+                      cJSON *vocab, vkft_err *err)
 {
     const char *space = memchr(line, ' ', length);
     size_t encoded = space ? (size_t)(space - line) : 0, digits = space ? length - encoded - 1 : 0;
@@ -133,10 +137,13 @@ static bool read_rank(const line_reader *r, const char *line, size_t length, con
     long n = bytes ? vkft_base64_decode(line, encoded, bytes) : -1;
     uint32_t rank = 0;
     for (size_t i = 0; i < digits; i++)
-        rank = space[1 + i] >= '0' && space[1 + i] <= '9' && rank < VKFT_MAX_VOCABULARY ? 10 * rank + (uint32_t)(space[1 + i] - '0') : UINT32_MAX;
+        rank = space[1 + i] >= '0' && space[1 + i] <= '9' && rank < VKFT_MAX_VOCABULARY
+                   ? 10 * rank + (uint32_t)(space[1 + i] - '0')
+                   : UINT32_MAX;
     if (n < 1 || digits == 0 || rank != list->count) {
         free(bytes);
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %" PRIu64 ": \"%.*s\" is not a token in base64 and its rank, %u", file, r->number,
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: line %" PRIu64 ": \"%.*s\" is not a token in base64 and its rank, %u", file, r->number,
                          (int)(length < 60 ? length : 60), line, list->count);
     }
     vkft_text name = {0};
@@ -160,7 +167,8 @@ cJSON *vkft_model_of_ranks(const char *text, size_t text_length, const char *fil
     token_list list = {0};
     const char *line;
     size_t length;
-    cJSON *vocab = cJSON_CreateObject(), *merges = NULL, *model = bpe_model(vocab, "{\"type\":\"BPE\",\"ignore_merges\":true}", &merges, err);
+    cJSON *vocab = cJSON_CreateObject(), *merges = NULL,
+          *model = bpe_model(vocab, "{\"type\":\"BPE\",\"ignore_merges\":true}", &merges, err);
     bool ok = merges != NULL;
     while (ok && next_line(&r, &line, &length))
         ok = length == 0 || read_rank(&r, line, length, file, &list, vocab, err);
@@ -180,14 +188,24 @@ static bool add_token(cJSON *added, uint32_t id, const char *content, bool speci
         return no_memory(err);
     }
     return (cJSON_AddNumberToObject(token, "id", id) && cJSON_AddStringToObject(token, "content", content) &&
-            cJSON_AddBoolToObject(token, "special", special) && cJSON_AddFalseToObject(token, "normalized")) || no_memory(err);
+            cJSON_AddBoolToObject(token, "special", special) && cJSON_AddFalseToObject(token, "normalized")) ||
+           no_memory(err);
 }
 
 bool vkft_add_llama3_tokens(cJSON *added, uint32_t first_id, vkft_err *err)
 {
     static const char *const names[] = {
-        "<|begin_of_text|>", "<|end_of_text|>", NULL, NULL, "<|finetune_right_pad_id|>", NULL, "<|start_header_id|>", "<|end_header_id|>",
-        "<|eom_id|>", "<|eot_id|>", "<|python_tag|>",
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        NULL,
+        NULL,
+        "<|finetune_right_pad_id|>",
+        NULL,
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eom_id|>",
+        "<|eot_id|>",
+        "<|python_tag|>",
     };
     for (uint32_t i = 0, reserved = 0; i < 256; i++) {
         const char *name = i < sizeof names / sizeof *names ? names[i] : NULL;
@@ -213,7 +231,8 @@ static cJSON *bpe_of_pieces(const vkft_sentencepiece *sp, vkft_err *err)
         ok = (cJSON_AddNumberToObject(vocab, piece->text, i) || no_memory(err)) &&
              push_token(&list, (vkft_ranked_token){piece->text, strlen(piece->text), piece->text, piece->score}, err);
     }
-    ok = ok && generate(&list, true, merges, err) && (!unk || cJSON_AddStringToObject(model, "unk_token", unk) || no_memory(err));
+    ok = ok && generate(&list, true, merges, err) &&
+         (!unk || cJSON_AddStringToObject(model, "unk_token", unk) || no_memory(err));
     free(list.tokens);
     return finish(model, ok);
 }
@@ -235,7 +254,8 @@ static bool push_scored(cJSON *vocab, const char *text, double score, vkft_err *
 
 static cJSON *unigram_of_pieces(const vkft_sentencepiece *sp, uint32_t extra_ids, vkft_err *err)
 {
-    cJSON *model = cJSON_Parse("{\"type\":\"Unigram\"}"), *vocab = model ? cJSON_AddArrayToObject(model, "vocab") : NULL;
+    cJSON *model = cJSON_Parse("{\"type\":\"Unigram\"}"),
+          *vocab = model ? cJSON_AddArrayToObject(model, "vocab") : NULL;
     bool ok = vocab || no_memory(err);
     for (uint32_t i = 0; ok && i < sp->count; i++) {
         ok = push_scored(vocab, sp->pieces[i].text, sp->pieces[i].score, err);
@@ -256,8 +276,8 @@ cJSON *vkft_model_of_sentencepiece(const vkft_sentencepiece *sp, uint32_t extra_
     bool unigram = sp->model == VKFT_SP_UNIGRAM;
     *next_id = sp->count + (unigram ? extra_ids : 0);
     if (sp->count + (uint64_t)extra_ids >= VKFT_MAX_VOCABULARY) {
-        vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer has %u pieces and %u extra ids; at most %u are supported", sp->count, extra_ids,
-                  VKFT_MAX_VOCABULARY);
+        vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer has %u pieces and %u extra ids; at most %u are supported",
+                  sp->count, extra_ids, VKFT_MAX_VOCABULARY);
         return NULL;
     }
     return unigram ? unigram_of_pieces(sp, extra_ids, err) : bpe_of_pieces(sp, err);
@@ -268,7 +288,8 @@ static char *base64_encode(const uint8_t *data, size_t length)
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char *text = malloc((length + 2) / 3 * 4 + 1), *out = text;
     for (size_t i = 0; text && i < length; i += 3) {
-        uint32_t bits = (uint32_t)data[i] << 16 | (i + 1 < length ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < length ? data[i + 2] : 0);
+        uint32_t bits = (uint32_t)data[i] << 16 | (i + 1 < length ? (uint32_t)data[i + 1] << 8 : 0) |
+                        (i + 2 < length ? data[i + 2] : 0);
         for (unsigned k = 0; k < 4; k++)
             *out++ = k && i + k > length ? '=' : digits[bits >> (18 - 6 * k) & 63];
     }

@@ -1,4 +1,5 @@
-/* The "model" of tokenizer.json made of other files. Internal to formats. The caller owns what is returned; NULL: error. */
+/* The "model" of tokenizer.json made of other files. Internal to formats. The caller owns what is returned; NULL:
+ * error. */
 #ifndef VKFT_TOKENIZER_MODELS_H
 #define VKFT_TOKENIZER_MODELS_H
 
@@ -6,7 +7,8 @@
 
 #include "formats/tokenizer/files/sentencepiece.h"
 
-/* vocab: a parsed vocab.json, which becomes the model's also when this fails. merges: merges.txt. *next_id: the highest id + 1. */
+/* vocab: a parsed vocab.json, which becomes the model's also when this fails. merges: merges.txt. *next_id: the highest
+ * id + 1. */
 cJSON *vkft_model_of_merges(cJSON *vocab, const char *merges, size_t length, uint32_t *next_id, vkft_err *err);
 /* text: tiktoken's lines of base64 and rank. */
 cJSON *vkft_model_of_ranks(const char *text, size_t length, const char *file, uint32_t *next_id, vkft_err *err);

@@ -13,7 +13,8 @@ bool vkft_pattern_regex(vkft_pattern *pattern, const char *expression, const cha
     int code;
     PCRE2_SIZE offset;
     *pattern = (vkft_pattern){0};
-    pattern->regex = pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
+    pattern->regex =
+        pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
     if (!pattern->regex) {
         PCRE2_UCHAR message[128];
         pcre2_get_error_message(code, message, sizeof message);
@@ -61,7 +62,8 @@ static bool find_literal(const char *literal, const char *text, size_t length, s
     return false;
 }
 
-bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin, size_t *end)
+bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin,
+                       size_t *end)
 {
     if (pattern->literal)
         return find_literal(pattern->literal, text, length, start, begin, end);
@@ -93,8 +95,11 @@ static bool read_step(vkft_normalizer *step, const cJSON *json, const char *type
     static const struct {
         const char *name;
         vkft_normalizer_kind kind;
-    } plain[] = {{"NFC", VKFT_NORMALIZE_NFC}, {"NFD", VKFT_NORMALIZE_NFD}, {"NFKC", VKFT_NORMALIZE_NFKC},
-                 {"NFKD", VKFT_NORMALIZE_NFKD}, {"Lowercase", VKFT_NORMALIZE_LOWERCASE}};
+    } plain[] = {{"NFC", VKFT_NORMALIZE_NFC},
+                 {"NFD", VKFT_NORMALIZE_NFD},
+                 {"NFKC", VKFT_NORMALIZE_NFKC},
+                 {"NFKD", VKFT_NORMALIZE_NFKD},
+                 {"Lowercase", VKFT_NORMALIZE_LOWERCASE}};
     const char *text;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (strcmp(type, plain[i].name) == 0) {
@@ -107,7 +112,8 @@ static bool read_step(vkft_normalizer *step, const cJSON *json, const char *type
     }
     if (strcmp(type, "Replace") == 0) {
         step->kind = VKFT_NORMALIZE_REPLACE;
-        return vkft_json_get_string(json, "content", true, &text, where, err) && copy_string(&step->content, text, err) &&
+        return vkft_json_get_string(json, "content", true, &text, where, err) &&
+               copy_string(&step->content, text, err) &&
                vkft_pattern_new(&step->pattern, vkft_json_member(json, "pattern"), where, err);
     }
     if (strcmp(type, "Strip") == 0) {
@@ -121,8 +127,10 @@ static bool read_step(vkft_normalizer *step, const cJSON *json, const char *type
         return vkft_json_get_string(json, "precompiled_charsmap", true, &text, where, err) &&
                vkft_charsmap_new(&step->charsmap, text, where, err);
     }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: normalizer \"%s\" is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, "
-                     "Prepend, Replace, Strip, Precompiled and Sequence", where, type);
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: normalizer \"%s\" is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, "
+                     "Prepend, Replace, Strip, Precompiled and Sequence",
+                     where, type);
 }
 
 bool vkft_normalizers_new(vkft_normalizers *n, const cJSON *json, const char *file, vkft_err *err)
@@ -138,9 +146,7 @@ bool vkft_normalizers_new(vkft_normalizers *n, const cJSON *json, const char *fi
         const cJSON *part, *parts;
         if (!vkft_json_get_array(json, "normalizers", true, &parts, where, err))
             return false;
-        cJSON_ArrayForEach(part, parts)
-            if (!vkft_normalizers_new(n, part, file, err))
-                return false;
+        cJSON_ArrayForEach(part, parts) if (!vkft_normalizers_new(n, part, file, err)) return false;
         return true;
     }
     vkft_normalizer *steps = realloc(n->steps, (n->count + 1) * sizeof *steps);
@@ -177,7 +183,8 @@ static bool replace_all(const vkft_normalizer *step, const vkft_text *text, vkft
 static bool map_unicode(const vkft_text *text, utf8proc_option_t options, vkft_text *out, vkft_err *err)
 {
     utf8proc_uint8_t *mapped = NULL;
-    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text->data, (utf8proc_ssize_t)text->length, &mapped, options);
+    utf8proc_ssize_t n =
+        utf8proc_map((const utf8proc_uint8_t *)text->data, (utf8proc_ssize_t)text->length, &mapped, options);
     bool ok = n >= 0 ? vkft_text_append(out, (const char *)mapped, (size_t)n, err)
                      : vkft_fail(err, VKFT_ERR_MEMORY, "normalizing a text failed: %s", utf8proc_errmsg(n));
     free(mapped);
@@ -219,7 +226,8 @@ static bool strip(const vkft_normalizer *step, const vkft_text *text, vkft_text 
 
 static bool apply(const vkft_normalizer *step, const vkft_text *text, vkft_text *out, vkft_err *err)
 {
-    const utf8proc_option_t compose = UTF8PROC_STABLE | UTF8PROC_COMPOSE, decompose = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
+    const utf8proc_option_t compose = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
+                            decompose = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
     switch (step->kind) {
     case VKFT_NORMALIZE_NFC: return map_unicode(text, compose, out, err);
     case VKFT_NORMALIZE_NFD: return map_unicode(text, decompose, out, err);

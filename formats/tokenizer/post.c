@@ -46,7 +46,8 @@ static bool read_template(vkft_ids *out, const cJSON *parts, const cJSON *specia
             if (!vkft_json_get_string(sequence, "id", true, &name, where, err))
                 return false;
             if (strcmp(name, "A") != 0 && strcmp(name, "B") != 0)
-                return vkft_fail(err, VKFT_ERR_INPUT, "%s: the sequence \"%.60s\" is neither \"A\" nor \"B\"", where, name);
+                return vkft_fail(err, VKFT_ERR_INPUT, "%s: the sequence \"%.60s\" is neither \"A\" nor \"B\"", where,
+                                 name);
             if (!vkft_ids_push(out, *name == 'A' ? VKFT_POST_A : VKFT_POST_B, err))
                 return false;
         }
@@ -72,7 +73,8 @@ static bool read_bert(vkft_post_processor *post, const cJSON *json, bool doubled
         return false;
     const int32_t pair[] = {cls, VKFT_POST_A, sep, sep, VKFT_POST_B, sep};
     for (int i = 0; i < 6; i++)
-        if ((i < 3 && !vkft_ids_push(&post->single, pair[i], err)) || ((i != 3 || doubled) && !vkft_ids_push(&post->pair, pair[i], err)))
+        if ((i < 3 && !vkft_ids_push(&post->single, pair[i], err)) ||
+            ((i != 3 || doubled) && !vkft_ids_push(&post->pair, pair[i], err)))
             return false;
     return true;
 }
@@ -90,23 +92,26 @@ static bool read(vkft_post_processor *post, const cJSON *json, const char *where
     if (strcmp(type, "Sequence") == 0) {
         if (!vkft_json_get_array(json, "processors", true, &parts, where, err))
             return false;
-        cJSON_ArrayForEach(part, parts)
-            if (!read(post, part, where, err))
-                return false;
+        cJSON_ArrayForEach(part, parts) if (!read(post, part, where, err)) return false;
         return true;
     }
     if (post->single.count)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: two parts of the sequence add special tokens; expected one", where);
     if (strcmp(type, "TemplateProcessing") == 0) {
         const cJSON *specials = vkft_json_member(json, "special_tokens");
-        return vkft_json_get_array(json, "single", true, &single, where, err) && vkft_json_get_array(json, "pair", false, &pair, where, err) &&
-               read_template(&post->single, single, specials, where, err) && read_template(&post->pair, pair, specials, where, err);
+        return vkft_json_get_array(json, "single", true, &single, where, err) &&
+               vkft_json_get_array(json, "pair", false, &pair, where, err) &&
+               read_template(&post->single, single, specials, where, err) &&
+               read_template(&post->pair, pair, specials, where, err);
     }
     bool roberta = strcmp(type, "RobertaProcessing") == 0;
     if (roberta || strcmp(type, "BertProcessing") == 0)
         return read_bert(post, json, roberta, where, err);
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%s\" is not supported; supported are TemplateProcessing, BertProcessing, RobertaProcessing, "
-                     "ByteLevel and Sequence", where, type);
+    return vkft_fail(
+        err, VKFT_ERR_INPUT,
+        "%s: \"%s\" is not supported; supported are TemplateProcessing, BertProcessing, RobertaProcessing, "
+        "ByteLevel and Sequence",
+        where, type);
 }
 
 bool vkft_post_processor_new(vkft_post_processor *post, const cJSON *json, const char *file, vkft_err *err)
@@ -117,5 +122,6 @@ bool vkft_post_processor_new(vkft_post_processor *post, const cJSON *json, const
         return false;
     if (post->single.count == 0 && !vkft_ids_push(&post->single, VKFT_POST_A, err))
         return false;
-    return post->pair.count || (vkft_ids_push(&post->pair, VKFT_POST_A, err) && vkft_ids_push(&post->pair, VKFT_POST_B, err));
+    return post->pair.count ||
+           (vkft_ids_push(&post->pair, VKFT_POST_A, err) && vkft_ids_push(&post->pair, VKFT_POST_B, err));
 }

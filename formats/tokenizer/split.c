@@ -31,7 +31,8 @@ void vkft_pieces_free(vkft_piece_list *pieces)
     *pieces = (vkft_piece_list){0};
 }
 
-/* GPT-2's alphabet: printable Latin-1 bytes stand for themselves; 0-32, 127-160 and 173, in this order, for U+0100 to U+0143. */
+/* GPT-2's alphabet: printable Latin-1 bytes stand for themselves; 0-32, 127-160 and 173, in this order, for U+0100 to
+ * U+0143. */
 uint32_t vkft_byte_to_point(unsigned char byte)
 {
     if (byte <= 32)
@@ -78,12 +79,15 @@ static bool read_metaspace(vkft_pre_step *step, const cJSON *json, const char *w
         !vkft_json_get_bool(json, "add_prefix_space", false, &add_prefix_space, where, err) ||
         !vkft_json_get_bool(json, "split", false, &step->split, where, err))
         return false;
-    step->scheme = scheme ? (strcmp(scheme, "never") == 0 ? VKFT_PREPEND_NEVER : strcmp(scheme, "first") == 0 ? VKFT_PREPEND_FIRST : VKFT_PREPEND_ALWAYS)
+    step->scheme = scheme ? (strcmp(scheme, "never") == 0   ? VKFT_PREPEND_NEVER
+                             : strcmp(scheme, "first") == 0 ? VKFT_PREPEND_FIRST
+                                                            : VKFT_PREPEND_ALWAYS)
                           : (add_prefix_space ? VKFT_PREPEND_ALWAYS : VKFT_PREPEND_NEVER);
     step->replacement = strdup(replacement);
     step->pattern.literal = strdup(replacement);
     step->behavior = VKFT_MERGED_WITH_NEXT;
-    return (step->replacement && step->pattern.literal) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+    return (step->replacement && step->pattern.literal) ||
+           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
 }
 
 static bool read_step(vkft_pre_step *step, const cJSON *json, const char *type, const char *where, vkft_err *err)
@@ -125,8 +129,10 @@ static bool read_step(vkft_pre_step *step, const cJSON *json, const char *type, 
         step->invert = words;
         return vkft_pattern_regex(&step->pattern, words ? "\\w+|[^\\w\\s]+" : "\\s", where, err);
     }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%s\" is not supported; supported are ByteLevel, Split, Digits, Metaspace, Punctuation, "
-                     "Whitespace, WhitespaceSplit and Sequence", where, type);
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s: \"%s\" is not supported; supported are ByteLevel, Split, Digits, Metaspace, Punctuation, "
+                     "Whitespace, WhitespaceSplit and Sequence",
+                     where, type);
 }
 
 bool vkft_pre_tokenizer_new(vkft_pre_tokenizer *p, const cJSON *json, const char *file, vkft_err *err)
@@ -142,9 +148,7 @@ bool vkft_pre_tokenizer_new(vkft_pre_tokenizer *p, const cJSON *json, const char
         const cJSON *part, *parts;
         if (!vkft_json_get_array(json, "pretokenizers", true, &parts, where, err))
             return false;
-        cJSON_ArrayForEach(part, parts)
-            if (!vkft_pre_tokenizer_new(p, part, file, err))
-                return false;
+        cJSON_ArrayForEach(part, parts) if (!vkft_pre_tokenizer_new(p, part, file, err)) return false;
         return true;
     }
     vkft_pre_step *steps = realloc(p->steps, (p->count + 1) * sizeof *steps);
@@ -209,7 +213,8 @@ static bool take(joiner *j, stretch s)
     return true;
 }
 
-static bool split_piece(const vkft_pre_step *step, const char *text, struct vkft_span span, vkft_piece_list *out, vkft_err *err)
+static bool split_piece(const vkft_pre_step *step, const char *text, struct vkft_span span, vkft_piece_list *out,
+                        vkft_err *err)
 {
     joiner j = {.pieces = out, .behavior = step->behavior, .err = err};
     const char *piece = text + span.begin;
@@ -239,13 +244,15 @@ static bool split_all(const vkft_pre_step *step, const char *text, vkft_piece_li
 
 /* Rewrites each piece into a new text; the spans follow. */
 static bool rewrite_all(const vkft_pre_step *step, vkft_text *text, vkft_piece_list *pieces, bool at_start,
-                        bool (*rewrite)(const vkft_pre_step *, const char *, size_t, bool, vkft_text *, vkft_err *), vkft_err *err)
+                        bool (*rewrite)(const vkft_pre_step *, const char *, size_t, bool, vkft_text *, vkft_err *),
+                        vkft_err *err)
 {
     vkft_text out = {0};
     for (uint32_t i = 0; i < pieces->count; i++) {
         struct vkft_span *span = &pieces->spans[i];
         size_t begin = out.length;
-        if (!rewrite(step, text->data + span->begin, span->end - span->begin, at_start && span->begin == 0, &out, err)) {
+        if (!rewrite(step, text->data + span->begin, span->end - span->begin, at_start && span->begin == 0, &out,
+                     err)) {
             vkft_text_free(&out);
             return false;
         }
@@ -256,13 +263,16 @@ static bool rewrite_all(const vkft_pre_step *step, vkft_text *text, vkft_piece_l
     return vkft_text_append(text, "", 0, err);
 }
 
-static bool add_prefix_space(const vkft_pre_step *step, const char *piece, size_t length, bool first, vkft_text *out, vkft_err *err)
+static bool add_prefix_space(const vkft_pre_step *step, const char *piece, size_t length, bool first, vkft_text *out,
+                             vkft_err *err)
 {
     (void)step, (void)first;
-    return (length == 0 || piece[0] == ' ' || vkft_text_append(out, " ", 1, err)) && vkft_text_append(out, piece, length, err);
+    return (length == 0 || piece[0] == ' ' || vkft_text_append(out, " ", 1, err)) &&
+           vkft_text_append(out, piece, length, err);
 }
 
-static bool to_byte_alphabet(const vkft_pre_step *step, const char *piece, size_t length, bool first, vkft_text *out, vkft_err *err)
+static bool to_byte_alphabet(const vkft_pre_step *step, const char *piece, size_t length, bool first, vkft_text *out,
+                             vkft_err *err)
 {
     (void)step, (void)first;
     for (size_t i = 0; i < length; i++) {
@@ -274,7 +284,8 @@ static bool to_byte_alphabet(const vkft_pre_step *step, const char *piece, size_
     return true;
 }
 
-static bool to_metaspace(const vkft_pre_step *step, const char *piece, size_t length, bool first, vkft_text *out, vkft_err *err)
+static bool to_metaspace(const vkft_pre_step *step, const char *piece, size_t length, bool first, vkft_text *out,
+                         vkft_err *err)
 {
     size_t n = strlen(step->replacement);
     bool marked = length && (piece[0] == ' ' || (length >= n && memcmp(piece, step->replacement, n) == 0));
@@ -282,7 +293,8 @@ static bool to_metaspace(const vkft_pre_step *step, const char *piece, size_t le
     if (prepend && !marked && !vkft_text_append(out, step->replacement, n, err))
         return false;
     for (size_t i = 0; i < length; i++)
-        if (!(piece[i] == ' ' ? vkft_text_append(out, step->replacement, n, err) : vkft_text_append(out, piece + i, 1, err)))
+        if (!(piece[i] == ' ' ? vkft_text_append(out, step->replacement, n, err)
+                              : vkft_text_append(out, piece + i, 1, err)))
             return false;
     return true;
 }
@@ -301,7 +313,8 @@ static bool apply(const vkft_pre_step *step, vkft_text *text, bool at_start, vkf
     }
 }
 
-bool vkft_pre_tokenizer_apply(const vkft_pre_tokenizer *p, vkft_text *text, bool at_start, vkft_piece_list *pieces, vkft_err *err)
+bool vkft_pre_tokenizer_apply(const vkft_pre_tokenizer *p, vkft_text *text, bool at_start, vkft_piece_list *pieces,
+                              vkft_err *err)
 {
     pieces->count = 0;
     if (!vkft_pieces_push(pieces, 0, text->length, err))

@@ -1,5 +1,6 @@
-/* Streaming decode: the window of the last ids is decoded with and without the new one; what the new one adds is given out once it does not end
- * in the middle of a character. The window begins where text was last given out, since decoders look at what stands before. */
+/* Streaming decode: the window of the last ids is decoded with and without the new one; what the new one adds is given
+ * out once it does not end in the middle of a character. The window begins where text was last given out, since
+ * decoders look at what stands before. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,13 +33,15 @@ void vkft_text_stream_free(vkft_text_stream *stream)
     free(stream);
 }
 
-/* Appends what the ids since `given` add to the window's text, unless it ends inside a character and may still change. */
+/* Appends what the ids since `given` add to the window's text, unless it ends inside a character and may still change.
+ */
 static bool give(vkft_text_stream *stream, bool finish, vkft_text *out, vkft_err *err)
 {
     vkft_text before = {0}, after = {0};
     const int32_t *ids = stream->ids.data + stream->window;
-    bool ok = vkft_tokenizer_decode(stream->tok, ids, stream->given - stream->window, stream->skip_special, &before, err) &&
-              vkft_tokenizer_decode(stream->tok, ids, stream->ids.count - stream->window, stream->skip_special, &after, err);
+    bool ok =
+        vkft_tokenizer_decode(stream->tok, ids, stream->given - stream->window, stream->skip_special, &before, err) &&
+        vkft_tokenizer_decode(stream->tok, ids, stream->ids.count - stream->window, stream->skip_special, &after, err);
     bool open = ok && after.length >= 3 && memcmp(after.data + after.length - 3, "\xef\xbf\xbd", 3) == 0;
     if (ok && after.length > before.length && (finish || !open)) {
         ok = vkft_text_append(out, after.data + before.length, after.length - before.length, err);

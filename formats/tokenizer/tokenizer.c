@@ -1,8 +1,8 @@
 /* The tokenizer as a whole: reading tokenizer.json, added tokens, encoding, decoding.
  *
- * Encoding: added tokens that are matched in the raw text cut it into sections; each section is normalized, cut again at the added tokens
- * that are matched in normalized text, pre-tokenized into pieces, and the pieces go through the model. The post-processor puts special
- * tokens around the whole.
+ * Encoding: added tokens that are matched in the raw text cut it into sections; each section is normalized, cut again
+ * at the added tokens that are matched in normalized text, pre-tokenized into pieces, and the pieces go through the
+ * model. The post-processor puts special tokens around the whole.
  */
 #include "formats/tokenizer/tokenizer.h"
 
@@ -81,14 +81,16 @@ static bool read_model(vkft_tokenizer *tok, const cJSON *model, const char *file
         return vkft_bpe_new(&tok->bpe, &tok->vocab, model, where, err);
     tok->is_unigram = strcmp(type, "Unigram") == 0;
     return tok->is_unigram ? vkft_unigram_new(&tok->unigram, &tok->vocab, model, where, err)
-                           : vkft_fail(err, VKFT_ERR_INPUT, "%s: type \"%s\" is not supported; supported are BPE and Unigram", where, type);
+                           : vkft_fail(err, VKFT_ERR_INPUT,
+                                       "%s: type \"%s\" is not supported; supported are BPE and Unigram", where, type);
 }
 
 /* A token of tokenizer_config.json: a string or an object with "content"; -1: none. */
 static int32_t config_token(const vkft_tokenizer *tok, const cJSON *config, const char *key)
 {
     const cJSON *value = vkft_json_member(config, key);
-    const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content")) : cJSON_GetStringValue(value);
+    const char *text =
+        cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content")) : cJSON_GetStringValue(value);
     return text ? vkft_tokenizer_id(tok, text) : -1;
 }
 
@@ -138,7 +140,8 @@ static bool read_config(vkft_tokenizer *tok, const cJSON *config, vkft_err *err)
     tok->eos_id = config_token(tok, config, "eos_token");
     return vkft_json_get_bool(config, "add_bos_token", false, &add_bos, VKFT_TOKENIZER_CONFIG, err) &&
            vkft_json_get_bool(config, "add_eos_token", false, &add_eos, VKFT_TOKENIZER_CONFIG, err) &&
-           (!add_bos || add_edge(&tok->post, tok->bos_id, false, err)) && (!add_eos || add_edge(&tok->post, tok->eos_id, true, err));
+           (!add_bos || add_edge(&tok->post, tok->bos_id, false, err)) &&
+           (!add_eos || add_edge(&tok->post, tok->eos_id, true, err));
 }
 
 vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const char *config_json, size_t config_length,
@@ -148,26 +151,28 @@ vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const c
     return root ? vkft_tokenizer_from_json(root, config_json, config_length, file, err) : NULL;
 }
 
-/* Text stays valid UTF-8 through all stages, which need not check it again: so must be whatever a stage may put into it. */
+/* Text stays valid UTF-8 through all stages, which need not check it again: so must be whatever a stage may put into
+ * it. */
 static bool check_strings(const cJSON *node, const char *file, vkft_err *err)
 {
     const cJSON *child;
     if (cJSON_IsString(node) && !vkft_utf8_valid(node->valuestring, strlen(node->valuestring)))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%.60s\" in %.60s is not valid UTF-8, or holds a zero character", file, node->valuestring,
-                         node->string ? node->string : "a list");
-    cJSON_ArrayForEach(child, node)
-        if (!(child->string && strcmp(child->string, "model") == 0) && !check_strings(child, file, err))
-            return false;
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%.60s\" in %.60s is not valid UTF-8, or holds a zero character",
+                         file, node->valuestring, node->string ? node->string : "a list");
+    cJSON_ArrayForEach(child, node) if (!(child->string && strcmp(child->string, "model") == 0) &&
+                                        !check_strings(child, file, err)) return false;
     return true;
 }
 
 static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *file, vkft_err *err)
 {
-    const cJSON *root = tok->root, *model, *added = NULL, *decoder = NULL, *prefix_space = vkft_json_member(config, "add_prefix_space");
+    const cJSON *root = tok->root, *model, *added = NULL, *decoder = NULL,
+                *prefix_space = vkft_json_member(config, "add_prefix_space");
     char where[600];
     snprintf(where, sizeof where, "%.500s: added_tokens", file);
     if (!check_strings(root, file, err) || !check_strings(config, VKFT_TOKENIZER_CONFIG, err) ||
-        !vkft_json_get_object(root, "model", true, &model, file, err) || !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
+        !vkft_json_get_object(root, "model", true, &model, file, err) ||
+        !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
         !vkft_json_get_object(config, "added_tokens_decoder", false, &decoder, VKFT_TOKENIZER_CONFIG, err) ||
         !vkft_normalizers_new(&tok->normalizers, vkft_json_member(root, "normalizer"), file, err) ||
         !vkft_pre_tokenizer_new(&tok->pre, vkft_json_member(root, "pre_tokenizer"), file, err) ||
@@ -175,12 +180,14 @@ static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *fi
         return false;
     if (cJSON_IsBool(prefix_space))
         set_prefix_space(tok, cJSON_IsTrue(prefix_space));
-    return read_model(tok, model, file, err) && vkft_added_read(tok, added, decoder, where, err) && index_tokens(tok, err) &&
+    return read_model(tok, model, file, err) && vkft_added_read(tok, added, decoder, where, err) &&
+           index_tokens(tok, err) &&
            vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
            (!config || read_config(tok, config, err));
 }
 
-vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file, vkft_err *err)
+vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file,
+                                         vkft_err *err)
 {
     vkft_tokenizer *tok = calloc(1, sizeof *tok);
     if (!tok) {
@@ -253,8 +260,10 @@ static bool encode_section(encoder *e, const char *text, size_t length);
 static bool encode_between(encoder *e, bool normalized, const char *text, size_t length)
 {
     size_t at = 0, begin, end;
-    for (const vkft_added_token *a; (a = vkft_added_find(e->tok, normalized, text, length, at, &begin, &end)); at = end) {
-        if (begin > at && !(normalized ? encode_plain(e, text + at, begin - at) : encode_section(e, text + at, begin - at)))
+    for (const vkft_added_token *a; (a = vkft_added_find(e->tok, normalized, text, length, at, &begin, &end));
+         at = end) {
+        if (begin > at &&
+            !(normalized ? encode_plain(e, text + at, begin - at) : encode_section(e, text + at, begin - at)))
             return false;
         e->at_start = false;
         if (!vkft_ids_push(e->ids, a->id, e->err))
@@ -268,7 +277,8 @@ static bool encode_between(encoder *e, bool normalized, const char *text, size_t
 static bool encode_section(encoder *e, const char *text, size_t length)
 {
     vkft_text normal = {0};
-    bool ok = vkft_text_append(&normal, text, length, e->err) && vkft_normalizers_apply(&e->tok->normalizers, &normal, e->err) &&
+    bool ok = vkft_text_append(&normal, text, length, e->err) &&
+              vkft_normalizers_apply(&e->tok->normalizers, &normal, e->err) &&
               encode_between(e, true, normal.data, normal.length);
     vkft_text_free(&normal);
     e->at_start = false;
@@ -285,8 +295,8 @@ static bool encode_sequence(const vkft_tokenizer *tok, const char *text, size_t 
     return ok;
 }
 
-bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t length, bool add_special_tokens, vkft_ids *out,
-                           vkft_err *err)
+bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t length, bool add_special_tokens,
+                           vkft_ids *out, vkft_err *err)
 {
     if (!add_special_tokens)
         return encode_sequence(tok, text, length, out, err);
@@ -298,15 +308,16 @@ bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t l
     return true;
 }
 
-bool vkft_tokenizer_encode_pair(const vkft_tokenizer *tok, const char *a, size_t a_length, const char *b, size_t b_length,
-                                bool add_special_tokens, vkft_ids *out, vkft_err *err)
+bool vkft_tokenizer_encode_pair(const vkft_tokenizer *tok, const char *a, size_t a_length, const char *b,
+                                size_t b_length, bool add_special_tokens, vkft_ids *out, vkft_err *err)
 {
     if (!add_special_tokens)
         return encode_sequence(tok, a, a_length, out, err) && encode_sequence(tok, b, b_length, out, err);
     for (uint32_t i = 0; i < tok->post.pair.count; i++) {
         int32_t part = tok->post.pair.data[i];
-        bool ok = part >= 0 ? vkft_ids_push(out, part, err)
-                : part == VKFT_POST_A ? encode_sequence(tok, a, a_length, out, err) : encode_sequence(tok, b, b_length, out, err);
+        bool ok = part >= 0             ? vkft_ids_push(out, part, err)
+                  : part == VKFT_POST_A ? encode_sequence(tok, a, a_length, out, err)
+                                        : encode_sequence(tok, b, b_length, out, err);
         if (!ok)
             return false;
     }
@@ -318,15 +329,16 @@ bool vkft_tokenizer_is_special(const vkft_tokenizer *tok, int32_t id)
     return id >= 0 && (uint32_t)id < tok->vocab_size && tok->special[id];
 }
 
-bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, bool skip_special_tokens, vkft_text *out,
-                           vkft_err *err)
+bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, bool skip_special_tokens,
+                           vkft_text *out, vkft_err *err)
 {
     vkft_text *tokens = calloc(count + 1ull, sizeof *tokens);
     uint32_t n = 0;
     bool ok = tokens || out_of_memory(err);
     for (uint32_t i = 0; ok && i < count; i++) {
         if (ids[i] < 0 || (uint32_t)ids[i] >= tok->vocab_size || !tok->tokens[ids[i]]) {
-            ok = vkft_fail(err, VKFT_ERR_INPUT, "token id %d is not in the tokenizer's vocabulary of %u", ids[i], tok->vocab_size);
+            ok = vkft_fail(err, VKFT_ERR_INPUT, "token id %d is not in the tokenizer's vocabulary of %u", ids[i],
+                           tok->vocab_size);
         } else if (!(skip_special_tokens && vkft_tokenizer_is_special(tok, ids[i]))) {
             const char *token = tok->tokens[ids[i]];
             ok = vkft_text_append_valid(&tokens[n++], token, strlen(token), err);

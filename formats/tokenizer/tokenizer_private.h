@@ -1,6 +1,8 @@
-/* The stages of a tokenizer: text -> normalizer -> pre-tokenizer -> model -> post-processor, and ids -> decoder. Internal to formats.
+/* The stages of a tokenizer: text -> normalizer -> pre-tokenizer -> model -> post-processor, and ids -> decoder.
+ * Internal to formats.
  *
- * Each stage is built from its part of tokenizer.json and is immutable afterwards. Names are those of the `tokenizers` package.
+ * Each stage is built from its part of tokenizer.json and is immutable afterwards. Names are those of the `tokenizers`
+ * package.
  */
 #ifndef VKFT_TOKENIZER_PRIVATE_H
 #define VKFT_TOKENIZER_PRIVATE_H
@@ -23,11 +25,19 @@ bool vkft_pattern_new(vkft_pattern *pattern, const cJSON *json, const char *wher
 bool vkft_pattern_regex(vkft_pattern *pattern, const char *expression, const char *where, vkft_err *err);
 void vkft_pattern_free(vkft_pattern *pattern);
 /* The first non-empty match at or after start; false: none. An error (out of a limit) counts as none. */
-bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin, size_t *end);
+bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin,
+                       size_t *end);
 
 typedef enum vkft_normalizer_kind {
-    VKFT_NORMALIZE_NFC, VKFT_NORMALIZE_NFD, VKFT_NORMALIZE_NFKC, VKFT_NORMALIZE_NFKD, VKFT_NORMALIZE_PREPEND,
-    VKFT_NORMALIZE_REPLACE, VKFT_NORMALIZE_STRIP, VKFT_NORMALIZE_LOWERCASE, VKFT_NORMALIZE_PRECOMPILED,
+    VKFT_NORMALIZE_NFC,
+    VKFT_NORMALIZE_NFD,
+    VKFT_NORMALIZE_NFKC,
+    VKFT_NORMALIZE_NFKD,
+    VKFT_NORMALIZE_PREPEND,
+    VKFT_NORMALIZE_REPLACE,
+    VKFT_NORMALIZE_STRIP,
+    VKFT_NORMALIZE_LOWERCASE,
+    VKFT_NORMALIZE_PRECOMPILED,
 } vkft_normalizer_kind;
 
 /* SentencePiece's precompiled character map: a double-array trie of strings, and what each becomes. */
@@ -69,18 +79,27 @@ bool vkft_normalizers_apply(const vkft_normalizers *n, vkft_text *text, vkft_err
 typedef struct vkft_piece_list {
     struct vkft_span {
         size_t begin, end;
-    } *spans;
+    } * spans;
     uint32_t count, capacity;
 } vkft_piece_list;
 bool vkft_pieces_push(vkft_piece_list *pieces, size_t begin, size_t end, vkft_err *err); /* empty pieces are dropped */
 void vkft_pieces_free(vkft_piece_list *pieces);
 
 typedef enum vkft_pre_kind {
-    VKFT_PRE_SPLIT, VKFT_PRE_DIGITS, VKFT_PRE_BYTE_LEVEL, VKFT_PRE_METASPACE, VKFT_PRE_PUNCTUATION, VKFT_PRE_WHITESPACE_SPLIT,
+    VKFT_PRE_SPLIT,
+    VKFT_PRE_DIGITS,
+    VKFT_PRE_BYTE_LEVEL,
+    VKFT_PRE_METASPACE,
+    VKFT_PRE_PUNCTUATION,
+    VKFT_PRE_WHITESPACE_SPLIT,
 } vkft_pre_kind;
 
 typedef enum vkft_behavior {
-    VKFT_REMOVED, VKFT_ISOLATED, VKFT_MERGED_WITH_PREVIOUS, VKFT_MERGED_WITH_NEXT, VKFT_CONTIGUOUS,
+    VKFT_REMOVED,
+    VKFT_ISOLATED,
+    VKFT_MERGED_WITH_PREVIOUS,
+    VKFT_MERGED_WITH_NEXT,
+    VKFT_CONTIGUOUS,
 } vkft_behavior;
 
 typedef enum vkft_prepend_scheme { VKFT_PREPEND_NEVER, VKFT_PREPEND_FIRST, VKFT_PREPEND_ALWAYS } vkft_prepend_scheme;
@@ -104,7 +123,8 @@ typedef struct vkft_pre_tokenizer {
 bool vkft_pre_tokenizer_new(vkft_pre_tokenizer *p, const cJSON *json, const char *file, vkft_err *err);
 void vkft_pre_tokenizer_free(vkft_pre_tokenizer *p);
 /* Splits text, which steps may also rewrite (byte level, metaspace). at_start: the text begins the whole input. */
-bool vkft_pre_tokenizer_apply(const vkft_pre_tokenizer *p, vkft_text *text, bool at_start, vkft_piece_list *pieces, vkft_err *err);
+bool vkft_pre_tokenizer_apply(const vkft_pre_tokenizer *p, vkft_text *text, bool at_start, vkft_piece_list *pieces,
+                              vkft_err *err);
 
 /* Byte b as the character of GPT-2's printable alphabet, and back (-1: not in it). */
 uint32_t vkft_byte_to_point(unsigned char byte);
@@ -119,7 +139,7 @@ typedef struct vkft_string_map {
         const char *key; /* borrowed */
         uint32_t length;
         int32_t value;
-    } *entries;
+    } * entries;
     uint32_t capacity; /* a power of two */
 } vkft_string_map;
 bool vkft_string_map_new(vkft_string_map *map, uint32_t count, vkft_err *err);
@@ -170,7 +190,7 @@ typedef struct vkft_unigram {
     struct vkft_trie_edge {
         uint32_t from; /* node << 8 | byte; UINT32_MAX: empty */
         uint32_t to;
-    } *edges; /* hash table, capacity a power of two */
+    } * edges; /* hash table, capacity a power of two */
     uint32_t edge_capacity;
     int32_t *node_ids; /* -1: no token ends here */
     uint32_t node_count;
@@ -189,7 +209,12 @@ bool vkft_post_processor_new(vkft_post_processor *post, const cJSON *json, const
 void vkft_post_processor_free(vkft_post_processor *post);
 
 typedef enum vkft_decoder_kind {
-    VKFT_DECODE_BYTE_LEVEL, VKFT_DECODE_BYTE_FALLBACK, VKFT_DECODE_FUSE, VKFT_DECODE_STRIP, VKFT_DECODE_REPLACE, VKFT_DECODE_METASPACE,
+    VKFT_DECODE_BYTE_LEVEL,
+    VKFT_DECODE_BYTE_FALLBACK,
+    VKFT_DECODE_FUSE,
+    VKFT_DECODE_STRIP,
+    VKFT_DECODE_REPLACE,
+    VKFT_DECODE_METASPACE,
 } vkft_decoder_kind;
 
 typedef struct vkft_decoder_step {
@@ -239,15 +264,17 @@ struct vkft_tokenizer {
 
 #define VKFT_TOKENIZER_CONFIG "tokenizer_config.json"
 
-/* Reads into tok->added. list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of tokenizer_config.json, whose flags go
- * before those of the list and whose other tokens are added too, as in transformers. Either may be NULL. */
+/* Reads into tok->added. list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of
+ * tokenizer_config.json, whose flags go before those of the list and whose other tokens are added too, as in
+ * transformers. Either may be NULL. */
 bool vkft_added_read(vkft_tokenizer *tok, const cJSON *list, const cJSON *decoder, const char *where, vkft_err *err);
-/* The first added token from `start` on that is matched in raw or in normalized text; begin and end include the white space that it
- * strips. NULL: none. */
-const vkft_added_token *vkft_added_find(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length, size_t start, size_t *begin,
-                                        size_t *end);
+/* The first added token from `start` on that is matched in raw or in normalized text; begin and end include the white
+ * space that it strips. NULL: none. */
+const vkft_added_token *vkft_added_find(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length,
+                                        size_t start, size_t *begin, size_t *end);
 
 /* vkft_tokenizer_new of a parsed tokenizer.json, which becomes the tokenizer's (also when this fails). */
-vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file, vkft_err *err);
+vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file,
+                                         vkft_err *err);
 
 #endif

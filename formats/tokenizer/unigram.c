@@ -1,7 +1,8 @@
 /* Unigram: the segmentation of a piece into tokens with the highest sum of log-probabilities (Viterbi).
  *
- * best[j] = max over tokens t that end at byte j of best[j - |t|] + score(t); a character that is no token by itself may stand as
- * unknown with the lowest score less 10. Neighbouring unknown characters become one token. Time: bytes x longest token.
+ * best[j] = max over tokens t that end at byte j of best[j - |t|] + score(t); a character that is no token by itself
+ * may stand as unknown with the lowest score less 10. Neighbouring unknown characters become one token. Time: bytes x
+ * longest token.
  *
  * Source: Kudo 2018; the `tokenizers` package for unknown characters, ties and byte fallback. Test: test_tokenizer
  */
@@ -47,14 +48,16 @@ static void trie_put(vkft_unigram *u, const char *token, int32_t id)
 }
 
 /* One entry of the vocabulary: ["token", score]. */
-static bool read_entry(const cJSON *entry, uint32_t index, const char **token, double *score, const char *where, vkft_err *err)
+static bool read_entry(const cJSON *entry, uint32_t index, const char **token, double *score, const char *where,
+                       vkft_err *err)
 {
     const cJSON *number = cJSON_GetArrayItem(entry, 1);
     *token = cJSON_GetStringValue(cJSON_GetArrayItem(entry, 0));
     if (!*token || !cJSON_IsNumber(number) || cJSON_GetArraySize(entry) != 2)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: entry %u is not [\"token\", score]", where, index);
     *score = number->valuedouble;
-    return isfinite(*score) || vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the score of \"%.60s\" is not a number", where, *token);
+    return isfinite(*score) ||
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the score of \"%.60s\" is not a number", where, *token);
 }
 
 static bool read_tokens(vkft_unigram *u, vkft_vocab *vocab, const cJSON *list, const char *where, vkft_err *err)
@@ -63,7 +66,8 @@ static bool read_tokens(vkft_unigram *u, vkft_vocab *vocab, const cJSON *list, c
     double lowest = DBL_MAX;
     const cJSON *entry;
     if (count == 0 || count >= VKFT_MAX_VOCABULARY)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab has %u entries; expected 1 to %u", where, count, VKFT_MAX_VOCABULARY - 1);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab has %u entries; expected 1 to %u", where, count,
+                         VKFT_MAX_VOCABULARY - 1);
     u->scores = calloc(count, sizeof *u->scores);
     if (!u->scores || !vkft_vocab_new(vocab, count, count, err))
         return u->scores ? false : out_of_memory(err);
@@ -85,7 +89,8 @@ static bool build_trie(vkft_unigram *u, const char *where, vkft_err *err)
     for (uint32_t i = 0; i < u->vocab->size; i++)
         bytes += strlen(u->vocab->tokens[i]);
     if (bytes > MAX_NODES)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the tokens have %zu bytes together; at most %u are supported", where, bytes, MAX_NODES);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the tokens have %zu bytes together; at most %u are supported",
+                         where, bytes, MAX_NODES);
     u->edge_capacity = vkft_table_size((uint32_t)bytes);
     u->edges = malloc(u->edge_capacity * sizeof *u->edges);
     u->node_ids = malloc(bytes * sizeof *u->node_ids);
@@ -111,7 +116,8 @@ bool vkft_unigram_new(vkft_unigram *u, vkft_vocab *vocab, const cJSON *model, co
         return false;
     vkft_vocab_bytes(vocab, u->byte_ids);
     return (u->unk_id >= -1 && u->unk_id < (int32_t)vocab->size) ||
-           vkft_fail(err, VKFT_ERR_INPUT, "%s: unk_id is %d and the vocabulary has %u entries", where, u->unk_id, vocab->size);
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: unk_id is %d and the vocabulary has %u entries", where, u->unk_id,
+                     vocab->size);
 }
 
 void vkft_unigram_free(vkft_unigram *u)
@@ -173,15 +179,18 @@ static bool push_unknown(const vkft_unigram *u, const char *text, uint32_t lengt
     for (uint32_t i = 0; bytes && i < length; i++)
         bytes = u->byte_ids[(unsigned char)text[i]] >= 0;
     if (!bytes)
-        return u->unk_id >= 0 ? vkft_ids_push(ids, u->unk_id, err)
-                              : vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer has no token for \"%.*s\" and no unknown token", (int)length, text);
+        return u->unk_id >= 0
+                   ? vkft_ids_push(ids, u->unk_id, err)
+                   : vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer has no token for \"%.*s\" and no unknown token",
+                               (int)length, text);
     for (uint32_t i = 0; i < length; i++)
         if (!vkft_ids_push(ids, u->byte_ids[(unsigned char)text[i]], err))
             return false;
     return true;
 }
 
-/* Turns the links, which lead from the end to the beginning, around: afterwards best[i].begin is where the token that begins at i ends. */
+/* Turns the links, which lead from the end to the beginning, around: afterwards best[i].begin is where the token that
+ * begins at i ends. */
 static void reverse_links(path *best, uint32_t length)
 {
     uint32_t end = length, next_end = 0;

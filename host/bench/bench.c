@@ -1,8 +1,8 @@
 /* See bench.h.
  *
- * Operands are filled with one value: none of the devices' multipliers care, and nothing has to be sent to the device. A case is run once to
- * compile and to let the runtime learn its pace, then until enough time has passed; the fastest run counts, because whatever else
- * the machine does only makes a run slower.
+ * Operands are filled with one value: none of the devices' multipliers care, and nothing has to be sent to the device.
+ * A case is run once to compile and to let the runtime learn its pace, then until enough time has passed; the fastest
+ * run counts, because whatever else the machine does only makes a run slower.
  */
 #include "host/bench/bench.h"
 
@@ -25,7 +25,8 @@ typedef enum direction { NT, NN, TN } direction;
 
 static const char *const direction_names[] = {"NT", "NN", "TN"};
 
-/* M rows of X; W is [N,K] for NT, [K,N] for NN; TN has K tokens. With groups the rows are shared out among so many matrices: the experts of a mixture. */
+/* M rows of X; W is [N,K] for NT, [K,N] for NN; TN has K tokens. With groups the rows are shared out among so many
+ * matrices: the experts of a mixture. */
 typedef struct bench_case {
     direction direction;
     vkft_dtype dtype;
@@ -34,7 +35,8 @@ typedef struct bench_case {
 } bench_case;
 
 typedef struct bench_result {
-    double gflops_wall, gflops_cpu, gflops_device; /* per second of wall time, of CPU time, of timestamps; 0: not measured */
+    double gflops_wall, gflops_cpu,
+        gflops_device; /* per second of wall time, of CPU time, of timestamps; 0: not measured */
 } bench_result;
 
 typedef struct operands {
@@ -49,10 +51,12 @@ static void free_operands(vkft_device *dev, operands *o)
         vkft_buffer_free(dev, buffers[i]);
 }
 
-static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const char *label, vkft_buffer *out, vkft_err *err)
+static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const char *label, vkft_buffer *out,
+                   vkft_err *err)
 {
     bytes = (bytes + 255) / 256 * 256;
-    return vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, label, out, err) && vkft_buffer_fill(dev, out, 0, bytes, pattern, err);
+    return vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, label, out, err) &&
+           vkft_buffer_fill(dev, out, 0, bytes, pattern, err);
 }
 
 /* Tables of groups of equal size; their matrices lie one behind the other. */
@@ -75,7 +79,8 @@ static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft
     uint64_t group_bytes = (2ull * c->groups + 2) * sizeof *group, weight_bytes = c->groups * sizeof *weights;
     bool ok = vkft_buffer_new(dev, group_bytes, VKFT_MEMORY_DEVICE, "bench groups", &o->group, err) &&
               vkft_buffer_new(dev, weight_bytes, VKFT_MEMORY_DEVICE, "bench tables", &o->weights, err) &&
-              vkft_buffer_write(dev, &o->group, 0, group, group_bytes, err) && vkft_buffer_write(dev, &o->weights, 0, weights, weight_bytes, err);
+              vkft_buffer_write(dev, &o->group, 0, group, group_bytes, err) &&
+              vkft_buffer_write(dev, &o->weights, 0, weights, weight_bytes, err);
     free(group), free(weights);
     return ok;
 }
@@ -83,30 +88,47 @@ static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft
 static bool make_operands(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
 {
     const uint32_t one = 0x3f800000;
-    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, elements = (uint64_t)c->N * c->K * (c->groups ? c->groups : 1);
-    uint32_t pattern = c->dtype == VKFT_F16 ? 0x3c003c00 : c->dtype == VKFT_BF16 ? 0x3f803f80 : vkft_dtype_is_4bit(c->dtype) ? 0x7654fedc : one;
+    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N,
+             elements = (uint64_t)c->N * c->K * (c->groups ? c->groups : 1);
+    uint32_t pattern = c->dtype == VKFT_F16           ? 0x3c003c00
+                       : c->dtype == VKFT_BF16        ? 0x3f803f80
+                       : vkft_dtype_is_4bit(c->dtype) ? 0x7654fedc
+                                                      : one;
     bool nf4 = vkft_dtype_is_4bit(c->dtype);
     return filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
            filled(dev, elements * vkft_dtype_bits(c->dtype) / 8, pattern, "bench W", &o->W, err) &&
            filled(dev, vkft_matmul_scratch_bytes(c->dtype, c->N, c->K), one, "bench scratch", &o->scratch, err) &&
            (!nf4 || filled(dev, elements / 16, c->double_quant ? 0xc0c0c0c0 : one, "bench absmax", &o->absmax, err)) &&
-           (!nf4 || filled(dev, elements / 64, one, "bench nested absmax", &o->nested, err)) && (!c->groups || make_groups(dev, c, o, err));
+           (!nf4 || filled(dev, elements / 64, one, "bench nested absmax", &o->nested, err)) &&
+           (!c->groups || make_groups(dev, c, o, err));
 }
 
 static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, const operands *o)
 {
-    vkft_matmul_ctx ctx = {.dev = dev, .cmds = cmds, .scratch = o->scratch.address, .scratch_bytes = o->scratch.size_bytes};
-    vkft_weight w = {.dtype = c->dtype, .rows = c->direction == NT ? c->N : c->K, .cols = c->direction == NT ? c->K : c->N,
-                     .data = o->W.address, .absmax = o->absmax.address, .nested_absmax = o->nested.address,
+    vkft_matmul_ctx ctx = {
+        .dev = dev, .cmds = cmds, .scratch = o->scratch.address, .scratch_bytes = o->scratch.size_bytes};
+    vkft_weight w = {.dtype = c->dtype,
+                     .rows = c->direction == NT ? c->N : c->K,
+                     .cols = c->direction == NT ? c->K : c->N,
+                     .data = o->W.address,
+                     .absmax = o->absmax.address,
+                     .nested_absmax = o->nested.address,
                      .double_quant = c->double_quant};
     if (c->groups) {
-        const vkft_grouping grouping = {.groups = c->groups, .rows = c->M, .most = c->M / c->groups, .table = o->group.address};
-        const vkft_group_weights group = {.dtype = w.dtype, .double_quant = w.double_quant, .rows = w.rows, .cols = w.cols, .table = o->weights.address};
-        (c->direction == NT ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, o->X.address, &group, o->Y.address, false, 1.0f);
+        const vkft_grouping grouping = {
+            .groups = c->groups, .rows = c->M, .most = c->M / c->groups, .table = o->group.address};
+        const vkft_group_weights group = {.dtype = w.dtype,
+                                          .double_quant = w.double_quant,
+                                          .rows = w.rows,
+                                          .cols = w.cols,
+                                          .table = o->weights.address};
+        (c->direction == NT ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, o->X.address, &group, o->Y.address,
+                                                                 false, 1.0f);
     } else if (c->direction == TN) {
         vkft_matmul_tn(&ctx, c->M, c->N, c->K, o->X.address, c->M, o->W.address, 0, o->Y.address, 1.0f);
     } else {
-        (c->direction == NT ? vkft_matmul_nt : vkft_matmul_nn)(&ctx, c->M, o->X.address, c->K, &w, 0, o->Y.address, c->N, 1.0f);
+        (c->direction == NT ? vkft_matmul_nt : vkft_matmul_nn)(&ctx, c->M, o->X.address, c->K, &w, 0, o->Y.address,
+                                                               c->N, 1.0f);
     }
 }
 
@@ -168,7 +190,8 @@ static void describe(const bench_case *c, char name[32])
     char groups[16] = "";
     if (c->groups)
         snprintf(groups, sizeof groups, "%ux ", c->groups);
-    snprintf(name, 32, "%s%s %s%s", groups, direction_names[c->direction], vkft_dtype_name(c->dtype), c->double_quant ? " double quant" : "");
+    snprintf(name, 32, "%s%s %s%s", groups, direction_names[c->direction], vkft_dtype_name(c->dtype),
+             c->double_quant ? " double quant" : "");
 }
 
 static void print_row(const bench_case *c, const bench_result *r, double peak, bool software)
@@ -220,8 +243,10 @@ static void print_head(const vkft_device_info *info, double peak)
 /* Square products of all kinds, then shapes that a training step and generation have. */
 static uint32_t list_cases(bench_case cases[64])
 {
-    static const struct { vkft_dtype dtype; bool double_quant; } types[] = {
-        {VKFT_F32, false}, {VKFT_BF16, false}, {VKFT_F16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}};
+    static const struct {
+        vkft_dtype dtype;
+        bool double_quant;
+    } types[] = {{VKFT_F32, false}, {VKFT_BF16, false}, {VKFT_F16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}};
     static const uint32_t sizes[] = {512, 1024, 2048};
     uint32_t count = 0;
     for (uint32_t s = 0; s < 3; s++) {

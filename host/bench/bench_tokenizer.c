@@ -35,7 +35,8 @@ static bool encode_line(const vkft_tokenizer *tok, const cJSON *text, totals *t,
     return ok;
 }
 
-static bool encode_all(const vkft_tokenizer *tok, const char *path, const char *text, size_t size, totals *t, vkft_err *err)
+static bool encode_all(const vkft_tokenizer *tok, const char *path, const char *text, size_t size, totals *t,
+                       vkft_err *err)
 {
     vkft_ids ids = {0};
     bool ok = true;
@@ -59,11 +60,13 @@ static void print(const totals *t, bool json)
 {
     double speed = t->seconds > 0 ? (double)t->bytes / 1e6 / t->seconds : 0;
     if (json)
-        printf("{\"documents\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"tokens\":%" PRIu64 ",\"checksum\":%" PRIu64 ",\"cpu_seconds\":%.6f,"
-               "\"mb_per_second\":%.3f}\n", t->documents, t->bytes, t->tokens, t->checksum, t->seconds, speed);
+        printf("{\"documents\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"tokens\":%" PRIu64 ",\"checksum\":%" PRIu64
+               ",\"cpu_seconds\":%.6f,"
+               "\"mb_per_second\":%.3f}\n",
+               t->documents, t->bytes, t->tokens, t->checksum, t->seconds, speed);
     else
-        printf("%" PRIu64 " documents, %.2f MB, %" PRIu64 " tokens in %.2f CPU seconds: %.2f MB/s\n", t->documents, (double)t->bytes / 1e6, t->tokens,
-               t->seconds, speed);
+        printf("%" PRIu64 " documents, %.2f MB, %" PRIu64 " tokens in %.2f CPU seconds: %.2f MB/s\n", t->documents,
+               (double)t->bytes / 1e6, t->tokens, t->seconds, speed);
 }
 
 bool vkft_bench_tokenizer(const char *model, const char *documents, bool json, vkft_err *err)

@@ -19,7 +19,11 @@ const flag_choice cli_quant_choices[] = {
 
 /* auto is f32: the kernels of this version are not faster with less. */
 const flag_choice cli_compute_choices[] = {
-    {.name = "auto", .value = VKFT_F32}, {.name = "fp32", .value = VKFT_F32}, {.name = "bf16", .value = VKFT_BF16}, {.name = "fp16", .coming = true}, {0},
+    {.name = "auto", .value = VKFT_F32},
+    {.name = "fp32", .value = VKFT_F32},
+    {.name = "bf16", .value = VKFT_BF16},
+    {.name = "fp16", .coming = true},
+    {0},
 };
 
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code)

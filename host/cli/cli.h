@@ -1,4 +1,5 @@
-/* The commands of the program, and what they share. A command gets argv without program and command, and returns the exit code. */
+/* The commands of the program, and what they share. A command gets argv without program and command, and returns the
+ * exit code. */
 #ifndef VKFT_CLI_H
 #define VKFT_CLI_H
 
@@ -23,7 +24,8 @@ int cmd_template(int argc, char **argv);
 int cmd_data(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
-/* Parses a command's flags. false: the command ends with *code, because help was printed or the flags are wrong, which was said. */
+/* Parses a command's flags. false: the command ends with *code, because help was printed or the flags are wrong, which
+ * was said. */
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code);
 
 /* Says what went wrong and gives the exit code that belongs to it. */
@@ -40,26 +42,61 @@ extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept *
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
 /* The row of a flag table for the options' compute_dtype. */
-#define CLI_COMPUTE_FLAG(AT)                                                                                                           \
-    {.kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE", .help = "operands of products with 4-bit weights; sums are fp32",   \
-     .choices = cli_compute_choices, AT(compute_dtype)}
+#define CLI_COMPUTE_FLAG(AT)                                                                                           \
+    {                                                                                                                  \
+        .kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE",                                                 \
+        .help = "operands of products with 4-bit weights; sums are fp32", .choices = cli_compute_choices,              \
+        AT(compute_dtype)                                                                                              \
+    }
 
-/* Rows of a flag table for the vkft_data_options that a command's options hold; AT(data.keys) must expand to the offset of that member. */
-#define CLI_DATA_FLAGS(AT)                                                                                                             \
-    {.kind = FLAG_U32, .name = "max-seq-length", .value = "N", .help = "longer samples are cut, and counted", .range = AT_LEAST(2),     \
-     AT(data.max_seq_length)},                                                                                                         \
-    {.kind = FLAG_SWITCH, .name = "packing", .help = "put short samples together up to --max-seq-length tokens", AT(data.packing)},     \
-    {.kind = FLAG_SWITCH, .name = "mask-prompt", .help = "count answers only; no effect on plain text", AT(data.mask_prompt)},          \
-    {.kind = FLAG_SWITCH, .name = "mask-history", .help = "of a conversation, count the last answer only", AT(data.mask_history)},      \
-    {.kind = FLAG_TEXT, .name = "prompt-template", .value = "TEXT", .help = "what makes a prompt of a row: 'Q: {question}\\nA:'",        \
-     .default_text = "", AT(data.prompt_template)},                                                                                    \
-    {.kind = FLAG_TEXT, .name = "data-keys", .value = "NAME=KEY,...", .help = "what the rows call known keys: question=Q,answer=A",     \
-     .default_text = "", AT(data.keys)},                                                                                               \
-    {.kind = FLAG_TEXT, .name = "completions", .value = "FILE", .help = "a text file whose lines answer those of --data",               \
-     .default_text = "", AT(data.completions)},                                                                                        \
-    {.kind = FLAG_TEXT, .name = "chat-template", .value = "FILE", .help = "a Jinja template instead of the model's own",                \
-     .default_text = "the model's", AT(data.chat_template)},                                                                           \
-    {.kind = FLAG_SWITCH, .name = "apply-chat-template", .help = "turn prompts and answers too into conversations",                     \
-     AT(data.apply_chat_template)}
+/* Rows of a flag table for the vkft_data_options that a command's options hold; AT(data.keys) must expand to the offset
+ * of that member. */
+#define CLI_DATA_FLAGS(AT)                                                                                             \
+    {.kind = FLAG_U32,                                                                                                 \
+     .name = "max-seq-length",                                                                                         \
+     .value = "N",                                                                                                     \
+     .help = "longer samples are cut, and counted",                                                                    \
+     .range = AT_LEAST(2),                                                                                             \
+     AT(data.max_seq_length)},                                                                                         \
+        {.kind = FLAG_SWITCH,                                                                                          \
+         .name = "packing",                                                                                            \
+         .help = "put short samples together up to --max-seq-length tokens",                                           \
+         AT(data.packing)},                                                                                            \
+        {.kind = FLAG_SWITCH,                                                                                          \
+         .name = "mask-prompt",                                                                                        \
+         .help = "count answers only; no effect on plain text",                                                        \
+         AT(data.mask_prompt)},                                                                                        \
+        {.kind = FLAG_SWITCH,                                                                                          \
+         .name = "mask-history",                                                                                       \
+         .help = "of a conversation, count the last answer only",                                                      \
+         AT(data.mask_history)},                                                                                       \
+        {.kind = FLAG_TEXT,                                                                                            \
+         .name = "prompt-template",                                                                                    \
+         .value = "TEXT",                                                                                              \
+         .help = "what makes a prompt of a row: 'Q: {question}\\nA:'",                                                 \
+         .default_text = "",                                                                                           \
+         AT(data.prompt_template)},                                                                                    \
+        {.kind = FLAG_TEXT,                                                                                            \
+         .name = "data-keys",                                                                                          \
+         .value = "NAME=KEY,...",                                                                                      \
+         .help = "what the rows call known keys: question=Q,answer=A",                                                 \
+         .default_text = "",                                                                                           \
+         AT(data.keys)},                                                                                               \
+        {.kind = FLAG_TEXT,                                                                                            \
+         .name = "completions",                                                                                        \
+         .value = "FILE",                                                                                              \
+         .help = "a text file whose lines answer those of --data",                                                     \
+         .default_text = "",                                                                                           \
+         AT(data.completions)},                                                                                        \
+        {.kind = FLAG_TEXT,                                                                                            \
+         .name = "chat-template",                                                                                      \
+         .value = "FILE",                                                                                              \
+         .help = "a Jinja template instead of the model's own",                                                        \
+         .default_text = "the model's",                                                                                \
+         AT(data.chat_template)},                                                                                      \
+    {                                                                                                                  \
+        .kind = FLAG_SWITCH, .name = "apply-chat-template", .help = "turn prompts and answers too into conversations", \
+        AT(data.apply_chat_template)                                                                                   \
+    }
 
 #endif

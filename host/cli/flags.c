@@ -81,7 +81,8 @@ static bool unknown_flag(const flag_table *table, const char *name, const char *
     const char *word = strncmp(name, "no-", 3) == 0 ? name + 3 : name;
     const char *near = flags_nearest(word, names, count);
     if (near)
-        return vkft_fail(err, VKFT_ERR_USAGE, "%s: unknown flag, did you mean --%s%s?", origin, word != name ? "no-" : "", near);
+        return vkft_fail(err, VKFT_ERR_USAGE, "%s: unknown flag, did you mean --%s%s?", origin,
+                         word != name ? "no-" : "", near);
     return vkft_fail(err, VKFT_ERR_USAGE, "%s: unknown flag; 'vkft %s --help' lists all", origin, table->command);
 }
 
@@ -99,7 +100,8 @@ static bool in_range(const flag_range *range, double x)
 {
     if (range->min == 0 && range->max == 0)
         return true;
-    return (range->above_min ? x > range->min : x >= range->min) && (range->below_max ? x < range->max : x <= range->max);
+    return (range->above_min ? x > range->min : x >= range->min) &&
+           (range->below_max ? x < range->max : x <= range->max);
 }
 
 static bool wrong_number(const flag *f, const char *text, const char *origin, vkft_err *err)
@@ -107,7 +109,8 @@ static bool wrong_number(const flag *f, const char *text, const char *origin, vk
     char range[64];
     flag_range_text(&f->range, range, sizeof range);
     const char *what = f->kind == FLAG_FLOAT || f->kind == FLAG_DOUBLE ? "number" : "whole number";
-    return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected a %s%s%s, found '%s'", origin, what, range[0] ? ", " : "", range, text);
+    return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected a %s%s%s, found '%s'", origin, what, range[0] ? ", " : "",
+                     range, text);
 }
 
 static bool set_integer(const flag *f, void *member, const char *text, const char *origin, vkft_err *err)
@@ -194,7 +197,8 @@ static bool set_value(const flag *f, void *options, const char *text, bool negat
     case FLAG_DOUBLE: ok = set_number(f, member, text, origin, err); break;
     case FLAG_TEXT:
         if (!*text && !f->may_be_empty)
-            return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found nothing", origin, f->value ? f->value : f->name);
+            return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found nothing", origin,
+                             f->value ? f->value : f->name);
         ok = !f->choices || find_choice(f, text, origin, err);
         if (ok)
             *(const char **)(void *)member = text;
@@ -278,7 +282,8 @@ static bool is_config(const argument *a)
     return !a->positional && (a->letter == 'c' || strcmp(a->name, "config") == 0);
 }
 
-/* The value of a flag that needs one: after '=', or the next word. A word that starts with "--" is a flag, not a value. */
+/* The value of a flag that needs one: after '=', or the next word. A word that starts with "--" is a flag, not a value.
+ */
 static const char *take_value(const argument *a, int argc, char **argv, int *at)
 {
     if (a->value)
@@ -297,7 +302,8 @@ static bool apply_positional(const flag_table *table, void *options, const char 
 {
     const flag *f = find_positional(table, given);
     if (!f)
-        return vkft_fail(err, VKFT_ERR_USAGE, "unexpected argument '%s'; usage: vkft %s %s", text, table->command, table->usage);
+        return vkft_fail(err, VKFT_ERR_USAGE, "unexpected argument '%s'; usage: vkft %s %s", text, table->command,
+                         table->usage);
     given[f - table->flags] = true;
     return set_value(f, options, text, false, f->name, err);
 }
@@ -330,8 +336,8 @@ static bool check_required(const flag_table *table, const bool *given, vkft_err 
     for (uint32_t i = 0; i < table->count; i++) {
         const flag *f = &table->flags[i];
         if (f->required && !given[i])
-            return vkft_fail(err, VKFT_ERR_USAGE, "%s%s is missing; usage: vkft %s %s", f->positional ? "" : "--", f->name,
-                             table->command, table->usage);
+            return vkft_fail(err, VKFT_ERR_USAGE, "%s%s is missing; usage: vkft %s %s", f->positional ? "" : "--",
+                             f->name, table->command, table->usage);
     }
     return true;
 }
@@ -359,7 +365,8 @@ static flags_outcome read_recipe(int argc, char **argv, vkft_recipe *recipe, vkf
     return !path || recipe_read(path, recipe, err) ? FLAGS_OK : FLAGS_WRONG;
 }
 
-flags_outcome flags_parse(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, vkft_err *err)
+flags_outcome flags_parse(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe,
+                          vkft_err *err)
 {
     assert(table->count <= FLAGS_MAX);
     bool given[FLAGS_MAX] = {false};

@@ -1,9 +1,10 @@
-/* The flags of a command: one table parses the command line, checks a recipe and prints --help, so the three cannot disagree.
+/* The flags of a command: one table parses the command line, checks a recipe and prints --help, so the three cannot
+ * disagree.
  *
- * A flag writes a member of the command's options structure. Its default is whatever the structure holds before parsing; help prints
- * it from there, so defaults are written down once, beside the structure they belong to.
- * `-` and `_` are the same in names; `--name value` and `--name=value`; `--no-name` for switches; the last one wins, and the command
- * line wins over the recipe.
+ * A flag writes a member of the command's options structure. Its default is whatever the structure holds before
+ * parsing; help prints it from there, so defaults are written down once, beside the structure they belong to.
+ * `-` and `_` are the same in names; `--name value` and `--name=value`; `--no-name` for switches; the last one wins,
+ * and the command line wins over the recipe.
  */
 #ifndef VKFT_CLI_FLAGS_H
 #define VKFT_CLI_FLAGS_H
@@ -43,11 +44,26 @@ typedef struct flag_range {
 } flag_range;
 
 /* As initializers of flag.range. */
-#define AT_LEAST(low) {.min = (low), .max = INFINITY}
-#define ABOVE(low) {.min = (low), .max = INFINITY, .above_min = true}
-#define BETWEEN(low, high) {.min = (low), .max = (high)}
-#define FROM_TO_BELOW(low, high) {.min = (low), .max = (high), .below_max = true}
-#define ABOVE_TO(low, high) {.min = (low), .max = (high), .above_min = true}
+#define AT_LEAST(low)                                                                                                  \
+    {                                                                                                                  \
+        .min = (low), .max = INFINITY                                                                                  \
+    }
+#define ABOVE(low)                                                                                                     \
+    {                                                                                                                  \
+        .min = (low), .max = INFINITY, .above_min = true                                                               \
+    }
+#define BETWEEN(low, high)                                                                                             \
+    {                                                                                                                  \
+        .min = (low), .max = (high)                                                                                    \
+    }
+#define FROM_TO_BELOW(low, high)                                                                                       \
+    {                                                                                                                  \
+        .min = (low), .max = (high), .below_max = true                                                                 \
+    }
+#define ABOVE_TO(low, high)                                                                                            \
+    {                                                                                                                  \
+        .min = (low), .max = (high), .above_min = true                                                                 \
+    }
 
 typedef struct flag {
     flag_kind kind;
@@ -78,9 +94,11 @@ typedef struct flag_table {
 
 typedef enum flags_outcome { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG } flags_outcome;
 
-/* Fills options from the recipe named by -c/--config and from argv (without program and command). The recipe keeps the strings that
- * options borrow from it. FLAGS_HELP: --help stands somewhere. FLAGS_WRONG: err has kind VKFT_ERR_USAGE, or that of an unreadable recipe. */
-flags_outcome flags_parse(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, vkft_err *err);
+/* Fills options from the recipe named by -c/--config and from argv (without program and command). The recipe keeps the
+ * strings that options borrow from it. FLAGS_HELP: --help stands somewhere. FLAGS_WRONG: err has kind VKFT_ERR_USAGE,
+ * or that of an unreadable recipe. */
+flags_outcome flags_parse(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe,
+                          vkft_err *err);
 
 /* --help of a command; options hold the defaults. */
 void flags_print_help(const flag_table *table, const void *options, FILE *out);

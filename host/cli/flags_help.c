@@ -17,7 +17,8 @@ static void print_name(const flag *f, char *text, size_t size)
     else if (f->kind == FLAG_SWITCH)
         snprintf(text, size, "%s--[no-]%s", letter, f->name);
     else
-        snprintf(text, size, "%s--%s %s%s%s", letter, f->name, f->bare ? "[" : "", f->value ? f->value : "NAME", f->bare ? "]" : "");
+        snprintf(text, size, "%s--%s %s%s%s", letter, f->name, f->bare ? "[" : "", f->value ? f->value : "NAME",
+                 f->bare ? "]" : "");
 }
 
 static const char *choice_name(const flag *f, const void *member)
@@ -117,7 +118,8 @@ void flags_print_help(const flag_table *table, const void *options, FILE *out)
             fprintf(out, "\n%*s", HELP_COLUMN, "");
         print_wrapped(out, text);
     }
-    fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE", "flags from a YAML or JSON file; those on the command line win");
+    fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE",
+            "flags from a YAML or JSON file; those on the command line win");
     fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "this text");
 }
 

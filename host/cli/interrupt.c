@@ -22,8 +22,8 @@ bool interrupt_requested(void *context)
 
 #include <windows.h>
 
-/* Runs on a thread of its own. Closing the console ends the process as soon as this returns, so that case waits: the main
- * thread saves and exits while it sleeps (Windows allows five seconds). */
+/* Runs on a thread of its own. Closing the console ends the process as soon as this returns, so that case waits: the
+ * main thread saves and exits while it sleeps (Windows allows five seconds). */
 static BOOL WINAPI on_console_event(DWORD event)
 {
     if (requested)

@@ -11,11 +11,12 @@
 /* Appends and keeps a zero byte after the end. false: out of memory. */
 bool text_append(vkft_text *text, const char *data, size_t length);
 
-/* Replaces line by the next one without its newline ("\n" or "\r\n"). false: end of input, or *failed (out of memory, read error). */
+/* Replaces line by the next one without its newline ("\n" or "\r\n"). false: end of input, or *failed (out of memory,
+ * read error). */
 bool line_read(FILE *in, vkft_text *line, bool *failed);
 
-/* Parses one JSON string, spaces around it allowed, and appends what it says to out as UTF-8; a surrogate without its partner
- * becomes U+FFFD. false: not a JSON string, or out of memory; *problem says which. */
+/* Parses one JSON string, spaces around it allowed, and appends what it says to out as UTF-8; a surrogate without its
+ * partner becomes U+FFFD. false: not a JSON string, or out of memory; *problem says which. */
 bool json_string_parse(const char *text, size_t length, vkft_text *out, const char **problem);
 
 /* Appends text as a JSON string. UTF-8 stays as it is. */

@@ -30,8 +30,9 @@ static const command commands[] = {
 
 static void print_help(FILE *out)
 {
-    fprintf(out, "vkft %s - fine-tunes language models on any GPU that speaks Vulkan\n\n"
-                 "usage: vkft <command> [flags]\n\n",
+    fprintf(out,
+            "vkft %s - fine-tunes language models on any GPU that speaks Vulkan\n\n"
+            "usage: vkft <command> [flags]\n\n",
             VKFT_VERSION);
     for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
         if (commands[i].run)

@@ -1,7 +1,7 @@
 /* Progress display. See progress.h.
  *
- * On a terminal each update starts with a carriage return and ends with "erase to the end of the line", so that nothing is left of a longer line
- * before it; the text is cut to the width, since a wrapped line could not be drawn over.
+ * On a terminal each update starts with a carriage return and ends with "erase to the end of the line", so that nothing
+ * is left of a longer line before it; the text is cut to the width, since a wrapped line could not be drawn over.
  */
 #include "host/cli/progress.h"
 
@@ -47,7 +47,8 @@ void progress_time_text(double seconds, char *text, size_t size)
 {
     uint64_t s = seconds > 0 ? (uint64_t)(seconds + 0.5) : 0;
     if (s >= 3600)
-        snprintf(text, size, "%llu:%02u:%02u", (unsigned long long)(s / 3600), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+        snprintf(text, size, "%llu:%02u:%02u", (unsigned long long)(s / 3600), (unsigned)(s / 60 % 60),
+                 (unsigned)(s % 60));
     else
         snprintf(text, size, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
 }
@@ -111,12 +112,12 @@ static void show_step(progress *p, const vkft_train_event *e)
     const char *gap = left[0] ? "  " : "", *word = left[0] ? " left" : "";
     unsigned long long step = e->step, total = e->total_steps;
     if (p->terminal) {
-        snprintf(line, sizeof line, "%llu/%llu  loss %.3f  norm %.3f  %.0f tokens/s  %s%s%s%s", step, total, e->loss, e->grad_norm,
-                 e->tokens_per_second, memory, gap, left, word);
+        snprintf(line, sizeof line, "%llu/%llu  loss %.3f  norm %.3f  %.0f tokens/s  %s%s%s%s", step, total, e->loss,
+                 e->grad_norm, e->tokens_per_second, memory, gap, left, word);
         draw_bar(p, e->step, e->total_steps, line);
     } else if (e->step % p->logging_steps == 0 || e->step == e->total_steps) {
-        fprintf(stderr, "step %llu/%llu  loss %.4f  grad norm %.3f  lr %.3g  %.0f tokens/s  %s%s%s%s\n", step, total, e->loss,
-                e->grad_norm, e->learning_rate, e->tokens_per_second, memory, gap, left, word);
+        fprintf(stderr, "step %llu/%llu  loss %.4f  grad norm %.3f  lr %.3g  %.0f tokens/s  %s%s%s%s\n", step, total,
+                e->loss, e->grad_norm, e->learning_rate, e->tokens_per_second, memory, gap, left, word);
     }
 }
 
@@ -146,7 +147,8 @@ static void show_work(progress *p, double part, double taken)
     char left[32] = "", line[160];
     if (part > 0)
         progress_time_text(taken / part - taken, left, sizeof left);
-    snprintf(line, sizeof line, "%3.0f %%  %s%s%s%s", 100 * part, p->work, left[0] ? "  " : "", left, left[0] ? " left" : "");
+    snprintf(line, sizeof line, "%3.0f %%  %s%s%s%s", 100 * part, p->work, left[0] ? "  " : "", left,
+             left[0] ? " left" : "");
     if (p->terminal)
         draw_bar(p, (uint64_t)(part * 1000), 1000, line);
     else

@@ -1,4 +1,5 @@
-/* What a person sees while work goes on: one line that is drawn over on a terminal, plain lines elsewhere. All on stderr. */
+/* What a person sees while work goes on: one line that is drawn over on a terminal, plain lines elsewhere. All on
+ * stderr. */
 #ifndef VKFT_CLI_PROGRESS_H
 #define VKFT_CLI_PROGRESS_H
 

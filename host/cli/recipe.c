@@ -1,7 +1,7 @@
 /* Recipes through libyaml and cJSON. See recipe.h.
  *
- * Both parsers end in the same list of entries, whose values are plain text: the table of flags knows the types, so that a value means
- * the same in a recipe and on the command line.
+ * Both parsers end in the same list of entries, whose values are plain text: the table of flags knows the types, so
+ * that a value means the same in a recipe and on the command line.
  */
 #include "host/cli/recipe.h"
 
@@ -25,8 +25,8 @@ static bool no_memory(const vkft_recipe *r, vkft_err *err)
 
 static bool wrong(const vkft_recipe *r, uint32_t line, const char *name, const char *what, vkft_err *err)
 {
-    return vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: %s: %s; expected a text, a number, true or false, or a list of these", r->path,
-                     line, name, what);
+    return vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: %s: %s; expected a text, a number, true or false, or a list of these",
+                     r->path, line, name, what);
 }
 
 /* Takes over value, which may be NULL. */
@@ -74,7 +74,8 @@ static bool yaml_is_null(const yaml_node_t *node)
 {
     const char *text = (const char *)node->data.scalar.value;
     return node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-           (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 || strcmp(text, "Null") == 0 || strcmp(text, "NULL") == 0);
+           (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 || strcmp(text, "Null") == 0 ||
+            strcmp(text, "NULL") == 0);
 }
 
 static bool yaml_is_text(const yaml_node_t *node)
@@ -119,7 +120,8 @@ static bool yaml_entries(vkft_recipe *r, yaml_document_t *document, vkft_err *er
 {
     const yaml_node_t *root = yaml_document_get_root_node(document);
     if (!root)
-        return vkft_fail(err, VKFT_ERR_USAGE, "%s: the recipe is empty; expected lines such as 'batch-size: 4'", r->path);
+        return vkft_fail(err, VKFT_ERR_USAGE, "%s: the recipe is empty; expected lines such as 'batch-size: 4'",
+                         r->path);
     if (root->type != YAML_MAPPING_NODE)
         return vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: expected lines such as 'batch-size: 4'", r->path,
                          (uint32_t)root->start_mark.line + 1);
@@ -150,13 +152,14 @@ static bool read_yaml(vkft_recipe *r, const char *text, size_t size, vkft_err *e
 
 /* --- JSON --- */
 
-/* cJSON keeps no positions: the line of a key is found by looking for "key" followed by a colon, from the last key on. A key that is spelled with
- * escapes is not found and gets the line of the one before. */
+/* cJSON keeps no positions: the line of a key is found by looking for "key" followed by a colon, from the last key on.
+ * A key that is spelled with escapes is not found and gets the line of the one before. */
 static uint32_t json_line(const char *text, size_t *at, const char *key)
 {
     size_t length = strlen(key);
     for (const char *p = text + *at; (p = strchr(p, '"')) != NULL; p++) {
-        if (strncmp(p + 1, key, length) == 0 && p[length + 1] == '"' && p[length + 2 + strspn(p + length + 2, " \t\r\n")] == ':') {
+        if (strncmp(p + 1, key, length) == 0 && p[length + 1] == '"' &&
+            p[length + 2 + strspn(p + length + 2, " \t\r\n")] == ':') {
             *at = (size_t)(p - text) + length + 2;
             break;
         }
@@ -212,7 +215,8 @@ static bool json_entries(vkft_recipe *r, const char *text, const cJSON *root, vk
         char *joined = NULL;
         if (!cJSON_IsNull(value) && !json_value(value, &joined)) {
             free(joined);
-            const char *what = cJSON_IsNumber(value) ? "a number too large for JSON, write it as text" : "a nested value";
+            const char *what =
+                cJSON_IsNumber(value) ? "a number too large for JSON, write it as text" : "a nested value";
             return wrong(r, line, value->string, what, err);
         }
         if (!add_entry(r, value->string, joined, line, err))

@@ -19,8 +19,9 @@ typedef struct vkft_recipe {
     uint32_t count;
 } vkft_recipe;
 
-/* Reads a flat mapping of names to scalars or lists of scalars. recipe must be zeroed. A file that ends in .json or starts with '{' is JSON.
- * Error: missing file, syntax error with its line, a nested value, a name that stands twice. */
+/* Reads a flat mapping of names to scalars or lists of scalars. recipe must be zeroed. A file that ends in .json or
+ * starts with '{' is JSON. Error: missing file, syntax error with its line, a nested value, a name that stands twice.
+ */
 bool recipe_read(const char *path, vkft_recipe *recipe, vkft_err *err);
 void recipe_free(vkft_recipe *recipe);
 

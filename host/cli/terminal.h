@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Prepares standard streams and argv: on Windows, UTF-8 arguments (malloc'ed, kept until exit), UTF-8 output and escape sequences. */
+/* Prepares standard streams and argv: on Windows, UTF-8 arguments (malloc'ed, kept until exit), UTF-8 output and escape
+ * sequences. */
 void terminal_setup(int *argc, char ***argv);
 
 bool terminal_stderr_is_terminal(void);

@@ -1,11 +1,11 @@
 /* Tensors, the memory they live in, and the tape that backward walks.
  *
- * A graph runs the code of one step twice: first planning (no device, buffers become intervals of a vkft_plan), then recording
- * (buffers have addresses, ops record launches). Ops take addresses only through vkft_use, which is what tells the plan how long a
- * buffer lives.
+ * A graph runs the code of one step twice: first planning (no device, buffers become intervals of a vkft_plan), then
+ * recording (buffers have addresses, ops record launches). Ops take addresses only through vkft_use, which is what
+ * tells the plan how long a buffer lives.
  *
- * Gradient rule: the first writer of a tensor's gradient sets it, later writers add (vkft_grad says which). A tensor whose value is no
- * longer needed may hand its memory to a gradient.
+ * Gradient rule: the first writer of a tensor's gradient sets it, later writers add (vkft_grad says which). A tensor
+ * whose value is no longer needed may hand its memory to a gradient.
  */
 #ifndef VKFT_GRAPH_H
 #define VKFT_GRAPH_H
@@ -19,8 +19,8 @@
 /* A contiguous row-major f32 matrix. Lives until vkft_graph_begin. */
 typedef struct vkft_tensor {
     uint32_t rows, cols;
-    uint32_t buffer;   /* in the plan; UINT32_MAX: fixed memory outside the arena */
-    uint64_t address;  /* 0 while planning */
+    uint32_t buffer;  /* in the plan; UINT32_MAX: fixed memory outside the arena */
+    uint64_t address; /* 0 while planning */
     bool needs_grad;
     struct vkft_tensor *grad; /* NULL until something was written to it */
 } vkft_tensor;
@@ -42,14 +42,14 @@ typedef struct vkft_op {
 struct vkft_graph {
     vkft_matmul_ctx mm; /* device, commands, scratch; cmds is NULL while planning */
     vkft_plan *plan;
-    uint64_t arena;    /* address of the planned memory */
-    uint32_t next;     /* number of the next buffer */
+    uint64_t arena; /* address of the planned memory */
+    uint32_t next;  /* number of the next buffer */
     bool planning;
-    bool taping;       /* ops put themselves on the tape */
-    bool dropout;      /* LoRA dropout is active: training, not evaluation */
-    uint64_t seed;     /* of the dropout generator */
-    uint64_t step;     /* address of the struct step_state that kernels read */
-    bool failed;       /* host memory ran out, or the step asked for other buffers than it planned */
+    bool taping;   /* ops put themselves on the tape */
+    bool dropout;  /* LoRA dropout is active: training, not evaluation */
+    uint64_t seed; /* of the dropout generator */
+    uint64_t step; /* address of the struct step_state that kernels read */
+    bool failed;   /* host memory ran out, or the step asked for other buffers than it planned */
     vkft_op *tape;
     uint32_t tape_count, tape_capacity;
     struct tensor_chunk *chunks; /* the pool of tensors */
@@ -60,7 +60,8 @@ struct vkft_graph {
 bool vkft_graph_init(vkft_graph *graph);
 void vkft_graph_free(vkft_graph *graph);
 
-/* Starts a pass: planning with cmds NULL, else recording into cmds with the arena at this address. Forgets tensors and tape. */
+/* Starts a pass: planning with cmds NULL, else recording into cmds with the arena at this address. Forgets tensors and
+ * tape. */
 void vkft_graph_begin(vkft_graph *graph, vkft_commands *cmds, uint64_t arena);
 
 vkft_tensor *vkft_tensor_new(vkft_graph *graph, uint32_t rows, uint32_t cols);

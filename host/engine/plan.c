@@ -1,5 +1,6 @@
-/* Liveness intervals placed greedily by size. Optimal placement is NP-hard; on the graphs here greedy-by-size lies within a
- * few percent of the lower bound (the largest sum of buffers alive at one time), and it is simple and deterministic. */
+/* Liveness intervals placed greedily by size. Optimal placement is NP-hard; on the graphs here greedy-by-size lies
+ * within a few percent of the lower bound (the largest sum of buffers alive at one time), and it is simple and
+ * deterministic. */
 #include "host/engine/plan.h"
 
 #include <stdlib.h>

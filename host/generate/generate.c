@@ -27,16 +27,23 @@ typedef struct generator {
     float *logits_host;
     vkft_candidate *candidates;
     uint32_t rope_length; /* what the position tables are for, see vkft_rope_length */
-    uint32_t positions; /* capacity of the cache */
-    vkft_ids ids;       /* prompt and what was generated; with an encoder what was generated, behind the decoder's first token */
-    vkft_ids source;    /* with an encoder: the prompt */
+    uint32_t positions;   /* capacity of the cache */
+    vkft_ids
+        ids; /* prompt and what was generated; with an encoder what was generated, behind the decoder's first token */
+    vkft_ids source; /* with an encoder: the prompt */
     uint32_t prompt_tokens;
 } generator;
 
 vkft_generate_options vkft_generate_defaults(void)
 {
-    return (vkft_generate_options){.quant = VKFT_QUANT_NF4, .double_quant = true, .add_special_tokens = true,
-                                   .max_new_tokens = 256, .temperature = 0.8f, .top_p = 0.95f, .top_k = 40, .seed = 42};
+    return (vkft_generate_options){.quant = VKFT_QUANT_NF4,
+                                   .double_quant = true,
+                                   .add_special_tokens = true,
+                                   .max_new_tokens = 256,
+                                   .temperature = 0.8f,
+                                   .top_p = 0.95f,
+                                   .top_k = 40,
+                                   .seed = 42};
 }
 
 static double now_seconds(void)
@@ -59,8 +66,8 @@ static bool encode_prompt(generator *gen, vkft_err *err)
                 return false;
         }
     } else if (!tok) {
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s has no tokenizer.json, so a text prompt cannot be encoded; give --ids",
-                         o->model);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s has no tokenizer.json, so a text prompt cannot be encoded; give --ids", o->model);
     } else {
         char *wrapped = o->instruction ? vkft_instruction_prompt(o->prompt, NULL) : NULL;
         const char *text = wrapped ? wrapped : o->prompt;
@@ -70,7 +77,8 @@ static bool encode_prompt(generator *gen, vkft_err *err)
             return false;
         for (uint32_t i = 0; i < gen->ids.count; i++)
             if ((uint32_t)gen->ids.data[i] >= gen->runner.config.vocab_size)
-                return vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer gives id %d, but the model's vocabulary has %u entries",
+                return vkft_fail(err, VKFT_ERR_INPUT,
+                                 "the tokenizer gives id %d, but the model's vocabulary has %u entries",
                                  gen->ids.data[i], gen->runner.config.vocab_size);
     }
     if (gen->ids.count == 0)
@@ -87,7 +95,8 @@ static bool split_source(generator *gen, vkft_err *err)
         return true;
     int32_t start = gen->own.decoder_start_token_id >= 0 ? gen->own.decoder_start_token_id : c->decoder_start_token_id;
     if (start < 0)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: neither config.json nor generation_config.json has decoder_start_token_id",
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: neither config.json nor generation_config.json has decoder_start_token_id",
                          gen->options->model);
     gen->source = gen->ids;
     gen->ids = (vkft_ids){0};
@@ -102,7 +111,8 @@ static void record(generator *gen, vkft_commands *cmds)
 
 static bool solve(vkft_graph *graph, vkft_err *err)
 {
-    return (!graph->failed && vkft_plan_solve(graph->plan)) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+    return (!graph->failed && vkft_plan_solve(graph->plan)) ||
+           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
 }
 
 static bool plan(generator *gen, uint32_t chunk, vkft_err *err)
@@ -127,8 +137,8 @@ static bool encode_source(generator *gen, vkft_err *err)
     vkft_batch_source(&r->batch, gen->source.data, gen->source.count);
     vkft_graph_begin(&graph, NULL, 0);
     vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
-    bool ok = solve(&graph, err) &&
-              vkft_buffer_new(r->dev, vkft_plan_total(graph.plan), VKFT_MEMORY_DEVICE, "encoder activations", &arena, err);
+    bool ok = solve(&graph, err) && vkft_buffer_new(r->dev, vkft_plan_total(graph.plan), VKFT_MEMORY_DEVICE,
+                                                    "encoder activations", &arena, err);
     if (ok) {
         vkft_graph_begin(&graph, gen->cmds, arena.address);
         vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
@@ -182,7 +192,8 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     gen->candidates = malloc(V * sizeof *gen->candidates);
     if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    uint64_t adapter = vkft_trained_floats(&r->trained) * sizeof(float), tables = vkft_model_table_bytes(&r->model, longest);
+    uint64_t adapter = vkft_trained_floats(&r->trained) * sizeof(float),
+             tables = vkft_model_table_bytes(&r->model, longest);
     vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
     if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
         !vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype, longest, false, err) ||
@@ -198,14 +209,15 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     const vkft_flat placed = vkft_flat_whole(vkft_trained_floats(&r->trained), gen->parameters.address);
     vkft_lora_bind(&r->trained.lora, &placed, NULL);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
-    gen->graph.mm = (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address,
-                                      .scratch_bytes = r->model.scratch_bytes};
+    gen->graph.mm =
+        (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address, .scratch_bytes = r->model.scratch_bytes};
     return vkft_model_write_expert_tables(&r->model, r->dev, err) && plan(gen, chunk, err) &&
-           vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE, "activations", &gen->arena, err);
+           vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE, "activations", &gen->arena,
+                           err);
 }
 
-/* Writes the position tables that the present length calls for. True: what is in the cache was turned by other factors and has to be
- * made again. (Dynamic scaling keeps it, as transformers does.) */
+/* Writes the position tables that the present length calls for. True: what is in the cache was turned by other factors
+ * and has to be made again. (Dynamic scaling keeps it, as transformers does.) */
 static bool prepare_tables(generator *gen)
 {
     vkft_runner *r = &gen->runner;
@@ -362,13 +374,16 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     vkft_text_stream *stream = NULL;
     vkft_train_observer quiet = {0};
     *result = (vkft_generate_result){0};
-    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype};
+    vkft_runner_source source = {.model = options->model,
+                                 .quant = options->quant,
+                                 .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant,
+                                 .compute_dtype = options->compute_dtype};
     if (!vkft_runner_open(&gen.runner, &source, &quiet, err))
         return false;
     bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&
-              read_own(&gen, err) && vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) && split_source(&gen, err) &&
-              start(&gen, flat, err);
+              read_own(&gen, err) && vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) &&
+              encode_prompt(&gen, err) && split_source(&gen, err) && start(&gen, flat, err);
     if (ok && gen.runner.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);

@@ -16,13 +16,14 @@ typedef struct vkft_generate_options {
     const char *prompt;       /* text, or */
     const int32_t *ids;       /* token ids (models without a tokenizer) */
     uint32_t id_count;
-    bool add_special_tokens;  /* BOS as the tokenizer says */
-    bool instruction;         /* wrap the prompt in the Alpaca template used for instruction data */
+    bool add_special_tokens; /* BOS as the tokenizer says */
+    bool instruction;        /* wrap the prompt in the Alpaca template used for instruction data */
     uint32_t max_new_tokens;
-    float temperature;        /* 0: greedy */
-    float top_p;              /* 1: off */
-    uint32_t top_k;           /* 0: off */
-    bool temperature_given, top_p_given, top_k_given; /* by the user; otherwise the model's generation_config.json decides */
+    float temperature; /* 0: greedy */
+    float top_p;       /* 1: off */
+    uint32_t top_k;    /* 0: off */
+    bool temperature_given, top_p_given,
+        top_k_given; /* by the user; otherwise the model's generation_config.json decides */
     uint64_t seed;
     bool ignore_eos;
 } vkft_generate_options;
@@ -39,8 +40,9 @@ typedef struct vkft_generate_result {
     double prompt_seconds, new_seconds;
 } vkft_generate_result;
 
-vkft_generate_options vkft_generate_defaults(void); /* max_new_tokens 256, temperature 0.8, top_p 0.95, top_k 40, seed 42 */
-bool vkft_generate(const vkft_generate_options *options, const vkft_generate_observer *observer, vkft_generate_result *result,
-                   vkft_err *err);
+vkft_generate_options
+vkft_generate_defaults(void); /* max_new_tokens 256, temperature 0.8, top_p 0.95, top_k 40, seed 42 */
+bool vkft_generate(const vkft_generate_options *options, const vkft_generate_observer *observer,
+                   vkft_generate_result *result, vkft_err *err);
 
 #endif

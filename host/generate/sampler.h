@@ -11,8 +11,8 @@ typedef struct vkft_sampler {
     uint64_t seed;
 } vkft_sampler;
 
-/* The token for step number `index`. Order as in llama.cpp and transformers: top-k, top-p, then the draw, all after dividing by the temperature.
- * scratch: [vocab_size] entries. Test: test_sampler */
+/* The token for step number `index`. Order as in llama.cpp and transformers: top-k, top-p, then the draw, all after
+ * dividing by the temperature. scratch: [vocab_size] entries. Test: test_sampler */
 typedef struct vkft_candidate {
     float logit;
     uint32_t id;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 typedef struct layout {
-    uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query, cross_key, target, loss_row,
-        loss, routes, total;
+    uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query,
+        cross_key, target, loss_row, loss, routes, total;
 } layout;
 
 static uint64_t take(uint64_t *total, uint64_t words)
@@ -55,12 +55,10 @@ bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limit
     batch->target = base + l.target;
     batch->loss_row = base + l.loss_row;
     batch->loss = base + l.loss;
-    batch->sequence = (vkft_sequence){.position = base + l.position,
-                                      .query_range = base + l.query_range,
-                                      .key_range = base + l.key_range};
-    batch->windowed = (vkft_sequence){.position = base + l.position,
-                                      .query_range = base + l.query_window,
-                                      .key_range = base + l.key_window};
+    batch->sequence = (vkft_sequence){
+        .position = base + l.position, .query_range = base + l.query_range, .key_range = base + l.key_range};
+    batch->windowed = (vkft_sequence){
+        .position = base + l.position, .query_range = base + l.query_window, .key_range = base + l.key_window};
     /* All tokens of a source see each other, so its ranges are the same from both sides. */
     batch->source = (vkft_sequence){.query_range = base + l.source_range, .key_range = base + l.source_range};
     batch->cross = (vkft_sequence){.query_range = base + l.cross_query, .key_range = base + l.cross_key};

@@ -9,7 +9,8 @@
  * or, with experts, y = x' + sum over a token's experts e of weight_e Wdown_e h_e (op_experts.c);
  * or, with norms behind the sums, x' = norm(x + Wo a), y = norm(x' + Wdown h).
  *
- * Source: Touvron et al. 2023 (Llama); Radford et al. 2019 (GPT-2); Zhang et al. 2022 (OPT); Gemma Team 2024 (Gemma 2). Test: test_golden
+ * Source: Touvron et al. 2023 (Llama); Radford et al. 2019 (GPT-2); Zhang et al. 2022 (OPT); Gemma Team 2024 (Gemma 2).
+ * Test: test_golden
  */
 #include "host/model/decoder.h"
 
@@ -57,11 +58,13 @@ static heads project(vkft_graph *g, const vkft_model *model, const vkft_layer *l
         return (heads){vkft_op_columns(g, all, (vkft_columns){0, D, 3 * D, s->Hq}),
                        vkft_op_columns(g, all, (vkft_columns){D, D, 3 * D, s->Hq}),
                        vkft_op_columns(g, all, (vkft_columns){2 * D, D, 3 * D, s->Hq})};
-    return (heads){vkft_op_columns(g, all, (vkft_columns){0, q, q, 1}), vkft_op_columns(g, all, (vkft_columns){q, kv, kv, 1}),
+    return (heads){vkft_op_columns(g, all, (vkft_columns){0, q, q, 1}),
+                   vkft_op_columns(g, all, (vkft_columns){q, kv, kv, 1}),
                    vkft_op_columns(g, all, (vkft_columns){q + kv, kv, kv, 1})};
 }
 
-static vkft_tensor *self_attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n, const block_call *call)
+static vkft_tensor *self_attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n,
+                                   const block_call *call)
 {
     const vkft_attention_shape *shape = &call->stack->attention;
     const vkft_sequence *sequence = layer->windowed ? call->windowed : call->sequence;
@@ -83,7 +86,8 @@ static vkft_tensor *self_attention(vkft_graph *g, const vkft_model *model, const
     return vkft_op_attention(g, h.q, h.k, h.v, shape, sequence);
 }
 
-static vkft_tensor *cross_attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n, const block_call *call)
+static vkft_tensor *cross_attention(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *n,
+                                    const block_call *call)
 {
     const vkft_attention_shape *shape = &model->cross_attention;
     vkft_tensor *q = linear(g, n, layer, VKFT_CROSS_Q), *k, *v;
@@ -124,25 +128,28 @@ static vkft_tensor *join(vkft_graph *g, const vkft_model *model, vkft_tensor *x,
 }
 
 /* The mixture's way into the residual stream, likewise. */
-static vkft_tensor *join_experts(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x, vkft_tensor *m, const block_call *call)
+static vkft_tensor *join_experts(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x,
+                                 vkft_tensor *m, const block_call *call)
 {
     const vkft_config *c = &model->config;
     const vkft_grouped_linear *experts = layer->experts;
     const vkft_norm *after = &layer->norm[VKFT_NORM_MLP_AFTER];
     bool only_backward = call->only_backward && !after->width && !c->norm_after_residual;
     vkft_linear_call plain = {0}, down = {.scale = c->residual_scale, .only_backward = only_backward};
-    vkft_routing routing = vkft_op_route(g, linear(g, m, layer, VKFT_ROUTER), c->experts_per_token, c->expert_weights_normalized,
-                                         call->routes);
+    vkft_routing routing = vkft_op_route(g, linear(g, m, layer, VKFT_ROUTER), c->experts_per_token,
+                                         c->expert_weights_normalized, call->routes);
     vkft_tensor *rows = vkft_op_dispatch(g, m, &routing);
     vkft_tensor *gate = vkft_op_grouped_linear(g, rows, &experts[0], &routing, plain);
-    vkft_tensor *h = vkft_op_expert_gated(g, gate, vkft_op_grouped_linear(g, rows, &experts[1], &routing, plain), &routing, c->activation);
+    vkft_tensor *h = vkft_op_expert_gated(g, gate, vkft_op_grouped_linear(g, rows, &experts[1], &routing, plain),
+                                          &routing, c->activation);
     vkft_tensor *y = vkft_op_grouped_linear(g, h, &experts[2], &routing, down);
     if (after->width)
         return vkft_op_add(g, x, vkft_op_norm(g, vkft_op_combine(g, y, &routing, NULL, false), after));
     return vkft_op_combine(g, y, &routing, x, only_backward);
 }
 
-static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x, block_call call)
+static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_layer *layer, vkft_tensor *x,
+                          block_call call)
 {
     const vkft_config *c = &model->config;
     const vkft_norm *norms = layer->norm, none = {0};
@@ -175,7 +182,8 @@ static void run_stack(vkft_graph *g, const vkft_model *model, vkft_tensor **x, b
 }
 
 /* Backward of the blocks below `taped`, computing each one's inside again. Nothing lies above `mark` on the tape. */
-static void replay_stack(vkft_graph *g, const vkft_model *model, vkft_tensor **x, block_call call, uint32_t taped, uint32_t mark)
+static void replay_stack(vkft_graph *g, const vkft_model *model, vkft_tensor **x, block_call call, uint32_t taped,
+                         uint32_t mark)
 {
     call.only_backward = true;
     for (uint32_t l = taped; l-- > 0 && x[l + 1]->needs_grad;) {
@@ -192,8 +200,12 @@ static block_call encoder_call(const vkft_model *model, const vkft_batch *batch)
 
 static block_call decoder_call(const vkft_model *model, const vkft_batch *batch, vkft_tensor *memory)
 {
-    return (block_call){.stack = &model->decoder, .sequence = &batch->sequence, .windowed = &batch->windowed, .memory = memory,
-                        .cross = &batch->cross, .routes = batch->routes};
+    return (block_call){.stack = &model->decoder,
+                        .sequence = &batch->sequence,
+                        .windowed = &batch->windowed,
+                        .memory = memory,
+                        .cross = &batch->cross,
+                        .routes = batch->routes};
 }
 
 /* What the first block reads. */
@@ -209,7 +221,8 @@ static vkft_tensor *embed(vkft_graph *g, const vkft_model *model, const vkft_bat
 
 static vkft_tensor *embed_source(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
 {
-    return vkft_op_embedding(g, &model->embedding, batch->source_ids, batch->source_tokens, model->config.embedding_scale);
+    return vkft_op_embedding(g, &model->embedding, batch->source_ids, batch->source_tokens,
+                             model->config.embedding_scale);
 }
 
 /* What the head reads: final norm and projection of the rows that are asked for. */
@@ -219,8 +232,9 @@ static vkft_tensor *finish(vkft_graph *g, const vkft_model *model, vkft_tensor *
     return model->project_out.w.rows ? vkft_op_linear(g, x, &model->project_out, (vkft_linear_call){0}) : x;
 }
 
-/* The tape holds, from its bottom up: the encoder's embedding, its taped blocks and final norm, the decoder's embedding, its taped blocks,
- * the head. Each backward walks down to the mark below which something else has to run first. */
+/* The tape holds, from its bottom up: the encoder's embedding, its taped blocks and final norm, the decoder's
+ * embedding, its taped blocks, the head. Each backward walks down to the mark below which something else has to run
+ * first. */
 void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, bool checkpointing)
 {
     uint32_t E = model->encoder.count, L = model->decoder.count;
@@ -243,7 +257,8 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
     }
     block_call decode = decoder_call(model, batch, memory);
     x[0] = embed(g, model, batch);
-    uint32_t embedded = g->tape_count, taped = checkpointing ? L - 1 : 0; /* the last block's backward follows at once: nothing to save */
+    uint32_t embedded = g->tape_count,
+             taped = checkpointing ? L - 1 : 0; /* the last block's backward follows at once: nothing to save */
     run_stack(g, model, x, decode, taped);
     vkft_tensor *n = finish(g, model, x[L], batch->loss_row, batch->rows);
     vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->loss, n->needs_grad);
@@ -259,7 +274,8 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
 }
 
 /* The last block's output. */
-static vkft_tensor *forward(vkft_graph *g, const vkft_model *model, vkft_tensor *x, block_call call, const vkft_kv *caches)
+static vkft_tensor *forward(vkft_graph *g, const vkft_model *model, vkft_tensor *x, block_call call,
+                            const vkft_kv *caches)
 {
     for (uint32_t l = 0; l < call.stack->count; l++) {
         const vkft_layer *layer = &call.stack->layers[l];
@@ -294,7 +310,8 @@ void vkft_decoder_encode(vkft_graph *g, const vkft_model *model, const vkft_batc
     }
 }
 
-void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches, uint64_t logits)
+void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches,
+                       uint64_t logits)
 {
     vkft_tensor *x = forward(g, model, embed(g, model, batch), decoder_call(model, batch, NULL), caches);
     vkft_op_logits(g, finish(g, model, x, batch->loss_row, 1), &model->head, logits);

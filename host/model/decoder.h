@@ -1,11 +1,13 @@
-/* The model as a graph: blocks of attention and feed-forward layer, an encoder in front of them or not, and the ways to run it. */
+/* The model as a graph: blocks of attention and feed-forward layer, an encoder in front of them or not, and the ways to
+ * run it. */
 #ifndef VKFT_DECODER_H
 #define VKFT_DECODER_H
 
 #include "host/model/batch.h"
 #include "host/model/model.h"
 
-/* One layer's keys and values of all positions so far, f32 [positions, Hk*D]; with an encoder also those of its tokens. */
+/* One layer's keys and values of all positions so far, f32 [positions, Hk*D]; with an encoder also those of its tokens.
+ */
 typedef struct vkft_kv {
     uint64_t k, v; /* addresses of position 0 */
     uint64_t cross_k, cross_v;
@@ -21,7 +23,9 @@ void vkft_decoder_eval(vkft_graph *g, const vkft_model *model, const vkft_batch 
 /* Runs the encoder over the batch's source and keeps each decoder layer's keys and values of it in caches [layers]. */
 void vkft_decoder_encode(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches);
 
-/* Logits f32 [1,V] of the batch's last token, before whose first one sequence.first tokens are in the cache; caches [layers] are extended. */
-void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches, uint64_t logits);
+/* Logits f32 [1,V] of the batch's last token, before whose first one sequence.first tokens are in the cache; caches
+ * [layers] are extended. */
+void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches,
+                       uint64_t logits);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-/* Fills one buffer after another: the slots from `first` on that fit, at least one. Returns the number after the last. */
+/* Fills one buffer after another: the slots from `first` on that fit, at least one. Returns the number after the last.
+ */
 static uint32_t next_group(const vkft_model *model, uint32_t first, uint64_t limit, uint64_t *bytes)
 {
     *bytes = 0;
@@ -95,7 +96,8 @@ uint64_t vkft_model_expert_table_bytes(const vkft_model *model)
 
 bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_err *err)
 {
-    uint64_t bytes = vkft_model_expert_table_bytes(model), one = vkft_grouped_table_bytes(model->config.experts), at = 0;
+    uint64_t bytes = vkft_model_expert_table_bytes(model), one = vkft_grouped_table_bytes(model->config.experts),
+             at = 0;
     if (!bytes)
         return true;
     char *tables = malloc(bytes);

@@ -15,7 +15,8 @@ static uint64_t padded(uint64_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows, uint32_t cols)
+static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows,
+                                        uint32_t cols)
 {
     struct vkft_model_slot *slot = &model->slots[model->slot_count++];
     slot->rows = rows;
@@ -24,14 +25,16 @@ static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, c
     return slot;
 }
 
-static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool kept, const char *module)
+static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool kept,
+                       const char *module)
 {
     struct vkft_model_slot *slot = add_slot(model, module, "weight", rows, cols);
     slot->weight = weight;
     slot->kept = kept;
 }
 
-static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, uint32_t length, const char *module, const char *suffix)
+static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, uint32_t length, const char *module,
+                       const char *suffix)
 {
     struct vkft_model_slot *slot = add_slot(model, module, suffix, 1, length);
     slot->vector = vector;
@@ -41,18 +44,21 @@ static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, 
 static void add_norm(vkft_model *model, vkft_norm *norm, uint32_t width, const char *module)
 {
     const vkft_config *c = &model->config;
-    *norm = (vkft_norm){.layernorm = c->layernorm, .width = width, .eps = c->norm_eps, .gain_offset = c->norm_gain_offset};
+    *norm =
+        (vkft_norm){.layernorm = c->layernorm, .width = width, .eps = c->norm_eps, .gain_offset = c->norm_gain_offset};
     add_vector(model, &norm->gain, &norm->dgain, width, module, "weight");
     if (c->layernorm)
         add_vector(model, &norm->bias, &norm->dbias, width, module, "bias");
 }
 
-static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, bool kept, const char *name)
+static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, bool kept,
+                       const char *name)
 {
     vkft_module *module = &model->modules[model->module_count++];
     const char *base = model->arch->base;
     bool wrapped = model->config.wrapper[0] && strncmp(name, base, strlen(base)) == 0;
-    snprintf(module->name, sizeof module->name, "%s%s", wrapped ? WRAPPED_BASE : "", name + (wrapped ? strlen(base) : 0));
+    snprintf(module->name, sizeof module->name, "%s%s", wrapped ? WRAPPED_BASE : "",
+             name + (wrapped ? strlen(base) : 0));
     module->linear = linear;
     add_matrix(model, &linear->w, out, in, kept, name);
     model->slots[model->slot_count - 1].linear = true;
@@ -197,8 +203,11 @@ static bool slot_from_file(struct vkft_model_slot *slot, const vkft_model_file *
                          found, expected);
     }
     switch (tensor->dtype) {
-    case VKFT_F32: case VKFT_F16: case VKFT_BF16: break;
-    case VKFT_NF4: case VKFT_FP4:
+    case VKFT_F32:
+    case VKFT_F16:
+    case VKFT_BF16: break;
+    case VKFT_NF4:
+    case VKFT_FP4:
         if (!slot->vector && !slot->host)
             break;
         /* fall through */
@@ -255,9 +264,11 @@ static bool check_experts(const vkft_model *model, vkft_err *err)
         size_t number = (size_t)(module->linear - model->experts), first = number - number % model->config.experts;
         const vkft_weight *w = &module->linear->w, *other = &model->experts[first].w;
         if (w->dtype != other->dtype || w->double_quant != other->double_quant)
-            return vkft_fail(err, VKFT_ERR_INPUT, "tensor %s.weight is stored as %s%s and that of the layer's first expert as %s%s; expected one type",
-                             module->name, vkft_dtype_name(w->dtype), w->double_quant ? " (double)" : "", vkft_dtype_name(other->dtype),
-                             other->double_quant ? " (double)" : "");
+            return vkft_fail(
+                err, VKFT_ERR_INPUT,
+                "tensor %s.weight is stored as %s%s and that of the layer's first expert as %s%s; expected one type",
+                module->name, vkft_dtype_name(w->dtype), w->double_quant ? " (double)" : "",
+                vkft_dtype_name(other->dtype), other->double_quant ? " (double)" : "");
     }
     return true;
 }
@@ -274,14 +285,18 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
         model->config.tie_word_embeddings = !vkft_model_file_find(file, head);
     }
     model->cross_attention = model->decoder.attention = model->encoder.attention = (vkft_attention_shape){
-        .Hq = config->num_heads, .Hk = config->num_kv_heads, .D = config->head_dim,
-        .scale = config->attention_scale, .softcap = config->attention_softcap,
+        .Hq = config->num_heads,
+        .Hk = config->num_kv_heads,
+        .D = config->head_dim,
+        .scale = config->attention_scale,
+        .softcap = config->attention_softcap,
     };
     model->rotary[0].dim = config->rope.dim;
     model->rotary[1].dim = config->local_rope.dim;
     model->decoder.count = config->num_layers;
     model->encoder.count = config->encoder_layers;
-    size_t layers = (size_t)config->num_layers + config->encoder_layers, experts = layers * config->experts * VKFT_EXPERT_SLOTS;
+    size_t layers = (size_t)config->num_layers + config->encoder_layers,
+           experts = layers * config->experts * VKFT_EXPERT_SLOTS;
     model->decoder.layers = calloc(config->num_layers, sizeof *model->decoder.layers);
     model->encoder.layers = calloc(config->encoder_layers + 1ull, sizeof *model->encoder.layers);
     model->experts = calloc(experts + 1, sizeof *model->experts);
@@ -302,8 +317,10 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
             slot->double_quant = vkft_dtype_is_4bit(slot->dtype) && double_quant;
         }
         if (trained && vkft_dtype_is_4bit(slot->dtype)) {
-            vkft_fail(err, VKFT_ERR_INPUT, "tensor %s is in 4 bits, and all weights are to be trained; use --quant fp32 with the checkpoint "
-                      "itself", slot->name);
+            vkft_fail(err, VKFT_ERR_INPUT,
+                      "tensor %s is in 4 bits, and all weights are to be trained; use --quant fp32 with the checkpoint "
+                      "itself",
+                      slot->name);
             goto fail;
         }
         if (trained) { /* lies with the optimizer's state */
@@ -332,17 +349,24 @@ bool vkft_model_is_4bit(const vkft_model *model)
     return false;
 }
 
-bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions, bool training, vkft_err *err)
+bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
+                              bool training, vkft_err *err)
 {
     const vkft_config *c = &model->config;
     const vkft_device_info *info = vkft_device_get_info(dev);
     /* attention_dkv goes through all query heads of a key head, one behind the other; the forward pass through one. */
-    uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1, most = VKFT_SOFTWARE_TURNS / heads * VKFT_ATTENTION_BLOCK;
+    uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1,
+             most = VKFT_SOFTWARE_TURNS / heads * VKFT_ATTENTION_BLOCK;
     if (info->type == VKFT_DEVICE_CPU && positions > most)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower --max-seq-length, or use a GPU",
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower "
+                         "--max-seq-length, or use a GPU",
                          info->name, most, positions);
-    vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim, .softcap = c->attention_softcap > 0, .relative = c->relative_buckets > 0,
-                                              .longest_walk = (uint64_t)positions * heads, .operands = operands});
+    vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim,
+                                              .softcap = c->attention_softcap > 0,
+                                              .relative = c->relative_buckets > 0,
+                                              .longest_walk = (uint64_t)positions * heads,
+                                              .operands = operands});
     return true;
 }
 

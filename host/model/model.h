@@ -1,8 +1,8 @@
 /* A decoder in device memory: what tensors it needs, how large they are, and loading them from a model file.
  *
- * Sizes follow from configuration and quantization alone, so a plan needs no weights. Weights are packed into a few buffers. The input
- * embedding of an untied model stays in host memory: a step reads only the rows of its tokens, so the bus costs nothing and
- * a large vocabulary costs no device memory.
+ * Sizes follow from configuration and quantization alone, so a plan needs no weights. Weights are packed into a few
+ * buffers. The input embedding of an untied model stays in host memory: a step reads only the rows of its tokens, so
+ * the bus costs nothing and a large vocabulary costs no device memory.
  */
 #ifndef VKFT_MODEL_H
 #define VKFT_MODEL_H
@@ -19,9 +19,10 @@
 typedef struct vkft_layer {
     vkft_norm norm[VKFT_NORM_SLOTS];
     vkft_linear linear[VKFT_LINEAR_SLOTS];
-    vkft_grouped_linear experts[VKFT_EXPERT_SLOTS]; /* gate, up, down; no groups: the feed-forward layer is a dense one */
-    const vkft_rotary *rotary; /* NULL: positions do not turn here */
-    bool windowed;             /* attention sees config.sliding_window tokens back */
+    vkft_grouped_linear
+        experts[VKFT_EXPERT_SLOTS]; /* gate, up, down; no groups: the feed-forward layer is a dense one */
+    const vkft_rotary *rotary;      /* NULL: positions do not turn here */
+    bool windowed;                  /* attention sees config.sliding_window tokens back */
 } vkft_layer;
 
 /* A linear layer by its name in transformers, which PEFT uses: "model.layers.3.self_attn.q_proj". */
@@ -42,18 +43,18 @@ typedef struct vkft_stack {
 typedef struct vkft_model {
     vkft_config config;
     const vkft_arch *arch;
-    vkft_stack decoder, encoder; /* encoder.count is 0 where there is none */
-    vkft_weight embedding;               /* [V,E], E = config.embedding_size */
-    vkft_weight positions;               /* [offset + P, C]: learned ones, added to the embedding */
-    vkft_linear project_in, project_out; /* [C,E] and [E,C] where E is not C */
-    vkft_head head; /* [V,E]; the embedding when tied */
-    vkft_rotary rotary[2]; /* of config.rope and config.local_rope */
+    vkft_stack decoder, encoder;          /* encoder.count is 0 where there is none */
+    vkft_weight embedding;                /* [V,E], E = config.embedding_size */
+    vkft_weight positions;                /* [offset + P, C]: learned ones, added to the embedding */
+    vkft_linear project_in, project_out;  /* [C,E] and [E,C] where E is not C */
+    vkft_head head;                       /* [V,E]; the embedding when tied */
+    vkft_rotary rotary[2];                /* of config.rope and config.local_rope */
     vkft_attention_shape cross_attention; /* of the decoder's tokens to the encoder's */
 
     vkft_module *modules; /* all linear layers in the order in which they run, without the head */
     uint32_t module_count;
 
-    bool trained; /* all of it: full.h has the weights */
+    bool trained;                      /* all of it: full.h has the weights */
     uint64_t device_bytes, host_bytes; /* of the frozen weights */
     uint64_t scratch_bytes;            /* for products with any of them, see matmul.h */
 
@@ -68,25 +69,29 @@ typedef struct vkft_model {
     uint32_t buffer_count;
 } vkft_model;
 
-/* Lays out the model. file gives each tensor's type and is checked for missing tensors and shapes; with file NULL the types are those that
- * converting such a checkpoint with `quant` would give. trained: all weights are to be trained, which are f32 in memory that full.h
- * manages; nothing is left to load here. Error: unsupported architecture; missing tensor; shape found and expected. */
+/* Lays out the model. file gives each tensor's type and is checked for missing tensors and shapes; with file NULL the
+ * types are those that converting such a checkpoint with `quant` would give. trained: all weights are to be trained,
+ * which are f32 in memory that full.h manages; nothing is left to load here. Error: unsupported architecture; missing
+ * tensor; shape found and expected. */
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, bool trained, vkft_err *err);
 
 /* Whether a linear layer has 4-bit weights. */
 bool vkft_model_is_4bit(const vkft_model *model);
 
-/* Prepares the device's kernels for this model and samples of at most `positions` tokens, products with 4-bit weights for operands of this type (F32 or
- * BF16). Error: samples too long for the loops of a software device. */
-bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions, bool training, vkft_err *err);
+/* Prepares the device's kernels for this model and samples of at most `positions` tokens, products with 4-bit weights
+ * for operands of this type (F32 or BF16). Error: samples too long for the loops of a software device. */
+bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
+                              bool training, vkft_err *err);
 
-/* Allocates the buffers and uploads all tensors, verifying their checksums. progress may be NULL; returning false stops. */
+/* Allocates the buffers and uploads all tensors, verifying their checksums. progress may be NULL; returning false
+ * stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
-                     bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context, vkft_err *err);
+                     bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
+                     vkft_err *err);
 
-/* The tables by which kernels find the experts' matrices: bytes, 0 without any; and a buffer with them, when all weights and adapters have their
- * addresses. */
+/* The tables by which kernels find the experts' matrices: bytes, 0 without any; and a buffer with them, when all
+ * weights and adapters have their addresses. */
 uint64_t vkft_model_expert_table_bytes(const vkft_model *model);
 bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_err *err);
 
@@ -98,7 +103,8 @@ void vkft_model_free(vkft_model *model);
 /* Makes the head the embedding where they are tied; again after either has moved. */
 void vkft_model_set_head(vkft_model *model);
 
-/* Tables by position: rotary (cos, sin) pairs, and the buckets of relative positions. Bytes for this many positions; 0 without any. */
+/* Tables by position: rotary (cos, sin) pairs, and the buckets of relative positions. Bytes for this many positions; 0
+ * without any. */
 uint64_t vkft_model_table_bytes(const vkft_model *model, uint32_t positions);
 /* Points the model at its tables, of vkft_model_table_bytes. */
 void vkft_model_set_tables(vkft_model *model, uint64_t address, uint32_t positions);

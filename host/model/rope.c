@@ -1,5 +1,5 @@
-/* Rotary tables. Frequencies and angles are rounded to f32 where the reference implementation rounds them, because at position 8000 the
- * rounding of an angle is visible in the logits; the cosine itself is then taken in double. */
+/* Rotary tables. Frequencies and angles are rounded to f32 where the reference implementation rounds them, because at
+ * position 8000 the rounding of an angle is visible in the logits; the cosine itself is then taken in double. */
 #include "host/model/rope.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* Tables by position that the host computes: rotary cosines and sines, and the buckets into which distances fall. One buffer holds them
- * all: the model's rotary table, the local one, the encoder's buckets, the decoder's buckets. */
+/* Tables by position that the host computes: rotary cosines and sines, and the buckets into which distances fall. One
+ * buffer holds them all: the model's rotary table, the local one, the encoder's buckets, the decoder's buckets. */
 #include <math.h>
 
 #include "host/model/model.h"
@@ -38,9 +38,9 @@ void vkft_model_set_tables(vkft_model *model, uint64_t address, uint32_t positio
     }
 }
 
-/* The bucket of a distance key - query: half of the buckets for single distances, the others for ranges that grow, up to max_distance. In
- * both directions each sign has half of them; in one direction keys ahead share bucket 0.
- * Source: Raffel et al. 2019, and transformers' modeling_t5, whose rounding of the logarithm to f32 is followed. */
+/* The bucket of a distance key - query: half of the buckets for single distances, the others for ranges that grow, up
+ * to max_distance. In both directions each sign has half of them; in one direction keys ahead share bucket 0. Source:
+ * Raffel et al. 2019, and transformers' modeling_t5, whose rounding of the logarithm to f32 is followed. */
 static uint32_t bucket_of(int64_t distance, bool both, uint32_t buckets, uint32_t max_distance)
 {
     uint32_t base = 0;
@@ -54,7 +54,8 @@ static uint32_t bucket_of(int64_t distance, bool both, uint32_t buckets, uint32_
     uint32_t exact = buckets / 2;
     if (distance < exact)
         return base + (uint32_t)distance;
-    float ratio = logf((float)distance / (float)exact) / (float)log((double)max_distance / exact) * (float)(buckets - exact);
+    float ratio =
+        logf((float)distance / (float)exact) / (float)log((double)max_distance / exact) * (float)(buckets - exact);
     uint32_t far = exact + (uint32_t)ratio;
     return base + (far < buckets ? far : buckets - 1);
 }

@@ -14,8 +14,8 @@
 const char *vkft_plan_item_name(vkft_plan_item item)
 {
     static const char *const names[VKFT_ITEM_COUNT] = {
-        "frozen weights", "trained parameters", "gradients", "optimizer state", "activations", "decode scratch",
-        "input embedding (host)", "batch (host)", "position tables (host)",
+        "frozen weights", "trained parameters",     "gradients",    "optimizer state",        "activations",
+        "decode scratch", "input embedding (host)", "batch (host)", "position tables (host)",
     };
     return names[item];
 }
@@ -54,7 +54,9 @@ static bool on_progress(void *context, uint64_t done, uint64_t total)
 static bool check_compute_dtype(const vkft_runner *runner, vkft_err *err)
 {
     return runner->compute_dtype == VKFT_F32 || vkft_model_is_4bit(&runner->model) ||
-           vkft_fail(err, VKFT_ERR_INPUT, "--compute-dtype bf16 is for products with 4-bit weights, and the model is to have none; give --quant nf4, or --compute-dtype fp32");
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "--compute-dtype bf16 is for products with 4-bit weights, and the model is to have none; give "
+                     "--quant nf4, or --compute-dtype fp32");
 }
 
 bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
@@ -67,8 +69,10 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
             return false;
     } else {
         progress p = {observer, "converting"};
-        vkft_convert_options options = {.quant = source->quant, .double_quant = source->double_quant,
-                                        .progress = on_progress, .progress_context = &p};
+        vkft_convert_options options = {.quant = source->quant,
+                                        .double_quant = source->double_quant,
+                                        .progress = on_progress,
+                                        .progress_context = &p};
         runner->file = vkft_model_open(source->model, &options, source->quant_given, err);
         if (!runner->file)
             return false;
@@ -77,13 +81,15 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
     runner->compute_dtype = source->compute_dtype;
     if (runner->config.wrapper[0] && observer->message) {
         char line[160];
-        snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used", runner->config.wrapper, runner->config.model_type);
+        snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used", runner->config.wrapper,
+                 runner->config.model_type);
         observer->message(observer->context, line);
     }
-    if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant, source->full, err) &&
+    if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant,
+                        source->full, err) &&
         check_compute_dtype(runner, err) &&
-        (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) && vkft_graph_init(&runner->train.graph) &&
-        vkft_graph_init(&runner->eval.graph))
+        (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) &&
+        vkft_graph_init(&runner->train.graph) && vkft_graph_init(&runner->eval.graph))
         return true;
     vkft_runner_close(runner);
     return false;
@@ -133,7 +139,8 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
 {
     vkft_memory_plan *plan = &runner->plan;
     if (runner->model.positions.rows && limits->positions > runner->config.max_position)
-        return vkft_fail(err, VKFT_ERR_INPUT, "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
                          limits->positions, runner->config.max_position, runner->config.max_position);
     memset(plan, 0, sizeof *plan);
     runner->limits = *limits;
@@ -150,8 +157,11 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
         plan->bytes[VKFT_ITEM_GRADIENTS] = trained;
         plan->bytes[VKFT_ITEM_OPTIMIZER] = 2 * trained + VKFT_OPTIMIZER_PARTS * sizeof(float);
     }
-    runner->batch = (vkft_batch){.limits = *limits, .tokens = limits->tokens, .source_tokens = limits->source_tokens,
-                                  .rows = limits->rows, .routes = limits->routes ? UNPLACED : 0};
+    runner->batch = (vkft_batch){.limits = *limits,
+                                 .tokens = limits->tokens,
+                                 .source_tokens = limits->source_tokens,
+                                 .rows = limits->rows,
+                                 .routes = limits->routes ? UNPLACED : 0};
     const vkft_flat unplaced = vkft_flat_whole(vkft_trained_floats(&runner->trained), UNPLACED);
     vkft_trained_bind(&runner->trained, &unplaced, &unplaced);
     vkft_model_set_tables(&runner->model, UNPLACED, limits->positions);
@@ -167,16 +177,18 @@ static bool check_fits(const vkft_runner *runner, vkft_err *err)
     const vkft_device_info *info = vkft_device_get_info(runner->dev);
     uint64_t needed = runner->plan.device_bytes + (info->unified_memory ? runner->plan.host_bytes : 0);
     if (needed > info->memory_free_bytes)
-        return vkft_fail(err, VKFT_ERR_MEMORY,
-                         "the run needs %.2f GiB of memory and %s has %.2f GiB free; lower --max-seq-length, --batch-size "
-                         "or --lora-r, or see --dry-run",
-                         (double)needed / 0x1p30, info->name, (double)info->memory_free_bytes / 0x1p30);
+        return vkft_fail(
+            err, VKFT_ERR_MEMORY,
+            "the run needs %.2f GiB of memory and %s has %.2f GiB free; lower --max-seq-length, --batch-size "
+            "or --lora-r, or see --dry-run",
+            (double)needed / 0x1p30, info->name, (double)info->memory_free_bytes / 0x1p30);
     if (runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] > info->max_allocation_bytes)
-        return vkft_fail(err, VKFT_ERR_MEMORY,
-                         "the activations need %.2f GiB in one buffer and %s allows %.2f GiB; lower --max-seq-length or "
-                         "--batch-size",
-                         (double)runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] / 0x1p30, info->name,
-                         (double)info->max_allocation_bytes / 0x1p30);
+        return vkft_fail(
+            err, VKFT_ERR_MEMORY,
+            "the activations need %.2f GiB in one buffer and %s allows %.2f GiB; lower --max-seq-length or "
+            "--batch-size",
+            (double)runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] / 0x1p30, info->name,
+            (double)info->max_allocation_bytes / 0x1p30);
     return true;
 }
 
@@ -195,8 +207,8 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
     vkft_device *dev = runner->dev;
     uint64_t bytes = runner->plan.bytes[VKFT_ITEM_PARAMETERS];
     if (runner->training) {
-        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trained_layout(&runner->trained), vkft_trained_decayed(&runner->trained), adamw,
-                                 err) ||
+        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trained_layout(&runner->trained),
+                                 vkft_trained_decayed(&runner->trained), adamw, err) ||
             !vkft_optimizer_set(&runner->optimizer, parameters, NULL, NULL, err))
             return false;
         vkft_trained_bind(&runner->trained, &runner->optimizer.parameters, &runner->optimizer.gradients);
@@ -218,8 +230,8 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
 
 static bool start_pass(vkft_runner *runner, vkft_pass *pass, uint64_t seed, vkft_err *err)
 {
-    pass->graph.mm = (vkft_matmul_ctx){.dev = runner->dev, .scratch = runner->scratch.address,
-                                       .scratch_bytes = runner->plan.bytes[VKFT_ITEM_SCRATCH]};
+    pass->graph.mm = (vkft_matmul_ctx){
+        .dev = runner->dev, .scratch = runner->scratch.address, .scratch_bytes = runner->plan.bytes[VKFT_ITEM_SCRATCH]};
     pass->graph.seed = seed;
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
         if (!(pass->recordings[i].cmds = vkft_commands_new(runner->dev, err)))
@@ -237,19 +249,21 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
     if (!(runner->dev = vkft_device_open(device, err)) || !check_fits(runner, err))
         return false;
     vkft_device *dev = runner->dev;
-    if (!vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype, runner->limits.positions, runner->training, err) ||
+    if (!vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype, runner->limits.positions,
+                                  runner->training, err) ||
         !vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
-        !start_parameters(runner, adamw, parameters, err) || !vkft_model_write_expert_tables(&runner->model, dev, err) ||
-        !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena, err) ||
-        (plan->bytes[VKFT_ITEM_SCRATCH] &&
-         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_SCRATCH], VKFT_MEMORY_DEVICE, "decode scratch", &runner->scratch, err)) ||
-        (plan->bytes[VKFT_ITEM_TABLES] &&
-         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_TABLES], VKFT_MEMORY_HOST, "position tables", &runner->tables, err)) ||
+        !start_parameters(runner, adamw, parameters, err) ||
+        !vkft_model_write_expert_tables(&runner->model, dev, err) ||
+        !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena,
+                         err) ||
+        (plan->bytes[VKFT_ITEM_SCRATCH] && !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_SCRATCH], VKFT_MEMORY_DEVICE,
+                                                            "decode scratch", &runner->scratch, err)) ||
+        (plan->bytes[VKFT_ITEM_TABLES] && !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_TABLES], VKFT_MEMORY_HOST,
+                                                           "position tables", &runner->tables, err)) ||
         !vkft_batch_init(&runner->batch, dev, &runner->limits, err))
         return false;
     vkft_model_set_tables(&runner->model, runner->tables.address, runner->limits.positions);
-    return start_pass(runner, &runner->train, seed, err) &&
-           start_pass(runner, &runner->eval, seed, err);
+    return start_pass(runner, &runner->train, seed, err) && start_pass(runner, &runner->eval, seed, err);
 }
 
 void vkft_runner_close(vkft_runner *runner)
@@ -263,7 +277,8 @@ void vkft_runner_close(vkft_runner *runner)
     if (runner->dev) {
         vkft_optimizer_free(&runner->optimizer);
         vkft_batch_free(&runner->batch, runner->dev);
-        vkft_buffer *buffers[] = {&runner->parameters, &runner->step, &runner->arena, &runner->scratch, &runner->tables};
+        vkft_buffer *buffers[] = {&runner->parameters, &runner->step, &runner->arena, &runner->scratch,
+                                  &runner->tables};
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             vkft_buffer_free(runner->dev, buffers[i]);
     }
@@ -281,7 +296,8 @@ static vkft_commands *find_recording(vkft_runner *runner, vkft_pass *pass)
     vkft_recording *oldest = &pass->recordings[0];
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
         vkft_recording *r = &pass->recordings[i];
-        if (r->tokens == runner->batch.tokens && r->source_tokens == runner->batch.source_tokens && r->rows == runner->batch.rows) {
+        if (r->tokens == runner->batch.tokens && r->source_tokens == runner->batch.source_tokens &&
+            r->rows == runner->batch.rows) {
             r->last_used = ++runner->runs;
             return r->cmds;
         }

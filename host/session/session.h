@@ -1,7 +1,7 @@
 /* A model on a device, ready to compute losses and gradients of batches; and the memory plan that it allocates by.
  *
- * Order of use: vkft_runner_open (files, no device) - set up adapters with lora.h - vkft_runner_plan - vkft_runner_start (allocates what
- * the plan says and nothing else) - run batches - vkft_runner_close.
+ * Order of use: vkft_runner_open (files, no device) - set up adapters with lora.h - vkft_runner_plan -
+ * vkft_runner_start (allocates what the plan says and nothing else) - run batches - vkft_runner_close.
  */
 #ifndef VKFT_RUNNER_H
 #define VKFT_RUNNER_H
@@ -73,12 +73,13 @@ typedef struct vkft_runner {
 } vkft_runner;
 
 typedef struct vkft_runner_source {
-    const char *model; /* directory or .vkft file; with only_config a directory that may hold config.json alone, or that file */
+    const char *
+        model; /* directory or .vkft file; with only_config a directory that may hold config.json alone, or that file */
     vkft_quant quant;
     bool quant_given, double_quant;
     const char *chat_template; /* a file that goes before the model's own, or NULL */
     bool only_config;
-    bool full; /* all weights are to be trained */
+    bool full;                /* all weights are to be trained */
     vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
 } vkft_runner_source;
 
@@ -93,8 +94,8 @@ bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat,
 bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
                       vkft_err *err);
 
-/* Opens the device, compares the plan with what is free, allocates and uploads. adamw may be NULL when not training. parameters: the
- * initial values of what is trained, f32 [floats]; NULL when there is nothing. */
+/* Opens the device, compares the plan with what is free, allocates and uploads. adamw may be NULL when not training.
+ * parameters: the initial values of what is trained, f32 [floats]; NULL when there is nothing. */
 bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
                        uint64_t seed, const vkft_train_observer *observer, vkft_err *err);
 void vkft_runner_close(vkft_runner *runner);

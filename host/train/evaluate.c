@@ -63,8 +63,8 @@ static cJSON *routes_of(const vkft_runner *runner)
     return routes;
 }
 
-/* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was not asked for. Of a mixture
- * also "experts": those of each layer and token. */
+/* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was
+ * not asked for. Of a mixture also "experts": those of each layer and token. */
 static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_runner *runner, vkft_err *err)
 {
     const float *losses = runner->batch.loss_host;
@@ -111,8 +111,8 @@ static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, con
     return vkft_writer_commit(writer, err);
 }
 
-static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, const vkft_train_observer *observer, vkft_dataset *data,
-                      vkft_err *err)
+static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, const vkft_train_observer *observer,
+                      vkft_dataset *data, vkft_err *err)
 {
     static const char *const splits[] = {"test", "valid", "train"};
     bool found = false;
@@ -132,24 +132,28 @@ static bool evaluate_file(vkft_runner *runner, const vkft_eval_options *o, const
               vkft_split_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
     if (ok && o->per_token)
         limits.routes = mixtures(&runner->config) * runner->config.experts_per_token;
-    ok = ok && vkft_runner_plan(runner, &limits, false, false, err) &&
-              vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&
-              (o->per_token
-                   ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
-                   : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
+    ok =
+        ok && vkft_runner_plan(runner, &limits, false, false, err) &&
+        vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&
+        (o->per_token ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
+                      : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
     if (ok)
         result->perplexity = exp(result->loss);
     vkft_split_free(&split);
     return ok;
 }
 
-bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err)
+bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result,
+               vkft_err *err)
 {
     vkft_runner runner;
     vkft_dataset data = {0};
     float *flat = NULL;
-    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype,
+    vkft_runner_source source = {.model = options->model,
+                                 .quant = options->quant,
+                                 .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant,
+                                 .compute_dtype = options->compute_dtype,
                                  .chat_template = options->data.chat_template};
     if (!vkft_runner_open(&runner, &source, observer, err))
         return false;

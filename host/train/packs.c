@@ -13,11 +13,11 @@ typedef struct bin {
 /* Best fit by room: head[r] is a bin with exactly r tokens of room. */
 typedef struct packer {
     uint32_t capacity;
-    uint32_t *head;     /* [capacity + 1] */
-    bin *bins;          /* [samples] */
+    uint32_t *head; /* [capacity + 1] */
+    bin *bins;      /* [samples] */
     uint32_t bin_count;
-    uint32_t *tree;     /* how many bins have each room, and above the leaves the sums: finds the least room >= n */
-    uint32_t leaves;    /* a power of two > capacity */
+    uint32_t *tree;  /* how many bins have each room, and above the leaves the sums: finds the least room >= n */
+    uint32_t leaves; /* a power of two > capacity */
 } packer;
 
 static void count_room(packer *p, uint32_t room, int change)
@@ -77,7 +77,8 @@ static int by_bin(const void *pa, const void *pb)
     return a->key != b->key ? (a->key < b->key ? -1 : 1) : a->index < b->index ? -1 : 1;
 }
 
-/* Decides the packs and puts the split's samples in their order: packs as they were begun, samples as the data has them. */
+/* Decides the packs and puts the split's samples in their order: packs as they were begun, samples as the data has
+ * them. */
 static void pack(vkft_split *split, packer *p, keyed *list, const vkft_sample **sorted)
 {
     uint32_t n = split->count;
@@ -115,7 +116,8 @@ static bool make_packs(vkft_split *split, uint32_t capacity)
     return ok;
 }
 
-bool vkft_split_new(vkft_split *split, const vkft_dataset *data, const uint32_t *index, uint32_t count, uint32_t pack_tokens, vkft_err *err)
+bool vkft_split_new(vkft_split *split, const vkft_dataset *data, const uint32_t *index, uint32_t count,
+                    uint32_t pack_tokens, vkft_err *err)
 {
     *split = (vkft_split){.count = count, .packs = count};
     split->samples = malloc((count + 1ull) * sizeof *split->samples);
@@ -141,7 +143,8 @@ void vkft_split_free(vkft_split *split)
     *split = (vkft_split){0};
 }
 
-uint32_t vkft_split_batch(const vkft_split *split, const uint32_t *order, uint32_t first, uint32_t packs, const vkft_sample **samples)
+uint32_t vkft_split_batch(const vkft_split *split, const uint32_t *order, uint32_t first, uint32_t packs,
+                          const vkft_sample **samples)
 {
     uint32_t count = 0;
     for (uint32_t i = first; i < split->packs && i - first < packs; i++) {

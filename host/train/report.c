@@ -14,7 +14,8 @@ static void print_items(const vkft_memory_plan *plan)
 {
     printf("%-24s %16s %10s\n", "memory plan", "bytes", "GiB");
     for (vkft_plan_item i = 0; i < VKFT_ITEM_COUNT; i++)
-        printf("%-24s %16llu %10.3f\n", vkft_plan_item_name(i), (unsigned long long)plan->bytes[i], gib(plan->bytes[i]));
+        printf("%-24s %16llu %10.3f\n", vkft_plan_item_name(i), (unsigned long long)plan->bytes[i],
+               gib(plan->bytes[i]));
     printf("%-24s %16llu %10.3f\n", "device total", (unsigned long long)plan->device_bytes, gib(plan->device_bytes));
     printf("%-24s %16llu %10.3f\n", "host total", (unsigned long long)plan->host_bytes, gib(plan->host_bytes));
 }
@@ -43,7 +44,9 @@ static uint32_t fitting_length(vkft_trainer *t, uint64_t free_bytes)
         memset(&trial.train, 0, sizeof trial.train);
         memset(&trial.eval, 0, sizeof trial.eval);
         bool ok = vkft_graph_init(&trial.train.graph) && vkft_graph_init(&trial.eval.graph);
-        vkft_batch_limits limits = {.tokens = length, .source_tokens = trial.config.encoder_layers ? length : 0, .rows = length,
+        vkft_batch_limits limits = {.tokens = length,
+                                    .source_tokens = trial.config.encoder_layers ? length : 0,
+                                    .rows = length,
                                     .positions = length};
         ok = ok && vkft_runner_plan(&trial, &limits, true, true, NULL);
         vkft_graph_free(&trial.train.graph);

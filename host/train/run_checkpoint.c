@@ -17,7 +17,8 @@
 static bool parse_name(const char *name, const char *prefix, uint64_t *number)
 {
     size_t length = strlen(prefix);
-    if (strncmp(name, prefix, length) != 0 || !name[length] || strspn(name + length, "0123456789") != strlen(name + length))
+    if (strncmp(name, prefix, length) != 0 || !name[length] ||
+        strspn(name + length, "0123456789") != strlen(name + length))
         return false;
     *number = strtoull(name + length, NULL, 10);
     return true;
@@ -76,7 +77,8 @@ static bool retire(const char *dir, const char *prefix, uint64_t number, vkft_er
     char *path = numbered(dir, prefix, number, ""), *away = numbered(dir, prefix, number, ".tmp");
     bool ok = path && away;
     if (ok && vkft_directory_exists(path))
-        ok = vkft_directory_remove(away, err) && vkft_directory_rename(path, away, err) && vkft_directory_remove(away, err);
+        ok = vkft_directory_remove(away, err) && vkft_directory_rename(path, away, err) &&
+             vkft_directory_remove(away, err);
     free(path);
     free(away);
     return ok;
@@ -202,8 +204,9 @@ static bool read_moment(const vkft_tensor_file *file, const char *name, uint64_t
 {
     const vkft_file_tensor *t = vkft_tensor_file_find(file, name);
     if (!t || t->dtype != VKFT_F32 || t->elements != floats)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this run (%llu F32 values expected)",
-                         file->path, name, (unsigned long long)floats);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor %s is missing or does not fit this run (%llu F32 values expected)", file->path,
+                         name, (unsigned long long)floats);
     memcpy(out, vkft_tensor_file_data(file, t), floats * sizeof *out);
     return true;
 }
@@ -231,8 +234,10 @@ static bool same_run(const char *dir, const cJSON *stored, const cJSON *now, vkf
         if (!old || cJSON_Compare(old, value, true))
             continue;
         char *was = cJSON_PrintUnformatted(old), *is = cJSON_PrintUnformatted(value);
-        vkft_fail(err, VKFT_ERR_INPUT, "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same "
-                  "data and flags", dir, value->string, was ? was : "?", is ? is : "?");
+        vkft_fail(err, VKFT_ERR_INPUT,
+                  "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same "
+                  "data and flags",
+                  dir, value->string, was ? was : "?", is ? is : "?");
         cJSON_free(was);
         cJSON_free(is);
         return false;
@@ -251,7 +256,8 @@ static cJSON *read_json(const char *dir, const char *name, vkft_err *err)
 static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state *state, vkft_err *err)
 {
     *state = (vkft_run_state){.best_eval_loss = NAN};
-    cJSON *trainer = read_json(dir, "trainer_state.json", err), *own = trainer ? read_json(dir, "vkft_state.json", err) : NULL;
+    cJSON *trainer = read_json(dir, "trainer_state.json", err),
+          *own = trainer ? read_json(dir, "vkft_state.json", err) : NULL;
     const cJSON *run, *history = NULL;
     bool ok = own && vkft_json_get_object(own, "run", true, &run, dir, err) && same_run(dir, run, fingerprint, err) &&
               vkft_json_get_u64(own, "best_step", true, &state->best_step, dir, err) &&
@@ -269,8 +275,8 @@ static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state
     return ok;
 }
 
-bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v, vkft_run_state *state,
-                          vkft_err *err)
+bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
+                          vkft_run_state *state, vkft_err *err)
 {
     if (!vkft_directory_exists(path))
         return vkft_fail(err, VKFT_ERR_INPUT, "--resume-from-checkpoint: %s is not a directory", path);

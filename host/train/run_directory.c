@@ -55,7 +55,8 @@ static bool remove_old_run(const vkft_run_directory *run, vkft_err *err)
     sweep s = {run, false, err};
     if (!vkft_directory_list(run->path, sweep_entry, &s, err))
         return false;
-    static const char *const files[] = {LOG_NAME, "adapter_model.safetensors", "adapter_config.json", "model.safetensors"};
+    static const char *const files[] = {LOG_NAME, "adapter_model.safetensors", "adapter_config.json",
+                                        "model.safetensors"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = join(run, files[i], err);
         if (!path)
@@ -74,7 +75,8 @@ bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool res
     char *newest = NULL;
     if (!vkft_directory_create(path, err) || !vkft_run_directory_newest(path, &newest, err))
         return false;
-    bool whole = has_file(run, "model.safetensors") || has_file(run, "model.safetensors.index.json") || has_file(run, "pytorch_model.bin");
+    bool whole = has_file(run, "model.safetensors") || has_file(run, "model.safetensors.index.json") ||
+                 has_file(run, "pytorch_model.bin");
     bool finished = has_file(run, "adapter_model.safetensors") || whole, begun = newest != NULL;
     free(newest);
     if (whole && !has_file(run, LOG_NAME)) /* a model that no run made is never written over */
@@ -193,8 +195,8 @@ static bool write_tokenizer(const vkft_run_directory *run, const vkft_model_file
     return true;
 }
 
-bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model, const char *readme,
-                               const cJSON *summary, vkft_err *err)
+bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model,
+                               const char *readme, const cJSON *summary, vkft_err *err)
 {
     char *text = cJSON_Print(summary);
     bool ok = text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while finishing the run");

@@ -1,11 +1,13 @@
 /* What a run leaves on disk: the log, checkpoints that are complete or absent, the best adapter, the final adapter.
  *
  *   OUT/trainer_log.jsonl                     one object per logged step
- *   OUT/checkpoint-N/                         adapter or model, optimizer.safetensors, trainer_state.json, vkft_state.json
- *   OUT/best-N/                               the same with the lowest validation loss, while the run goes on
- *   OUT/adapter_model.safetensors ...         the finished run; model.safetensors ... when all weights were trained
+ *   OUT/checkpoint-N/                         adapter or model, optimizer.safetensors, trainer_state.json,
+ * vkft_state.json OUT/best-N/                               the same with the lowest validation loss, while the run
+ * goes on OUT/adapter_model.safetensors ...         the finished run; model.safetensors ... when all weights were
+ * trained
  *
- * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always whole.
+ * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always
+ * whole.
  */
 #ifndef VKFT_RUN_DIRECTORY_H
 #define VKFT_RUN_DIRECTORY_H
@@ -20,12 +22,12 @@
 
 /* Where a run stands, besides parameters and moments. */
 typedef struct vkft_run_state {
-    uint64_t step;          /* optimizer steps done */
-    uint64_t tokens;        /* tokens seen */
-    double best_eval_loss;  /* NaN: none yet */
+    uint64_t step;         /* optimizer steps done */
+    uint64_t tokens;       /* tokens seen */
+    double best_eval_loss; /* NaN: none yet */
     uint64_t best_step;
-    uint32_t bad_evals;     /* evaluations since the best one */
-    cJSON *history;         /* array of log rows */
+    uint32_t bad_evals; /* evaluations since the best one */
+    cJSON *history;     /* array of log rows */
 } vkft_run_state;
 
 /* What was trained, as files in a directory: an adapter, or a whole model. */
@@ -40,8 +42,9 @@ typedef struct vkft_run_directory {
 } vkft_run_directory;
 
 /*
- * Creates the directory. Refuses one that holds a finished run or checkpoints of one, unless overwriting (which removes them) or
- * resuming from one of its checkpoints; a finished run that is resumed ends again, with what its last checkpoint holds.
+ * Creates the directory. Refuses one that holds a finished run or checkpoints of one, unless overwriting (which removes
+ * them) or resuming from one of its checkpoints; a finished run that is resumed ends again, with what its last
+ * checkpoint holds.
  */
 bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool resuming, bool overwrite, vkft_err *err);
 void vkft_run_directory_close(vkft_run_directory *run);
@@ -65,20 +68,22 @@ typedef struct vkft_checkpoint {
 } vkft_checkpoint;
 
 /* Writes checkpoint-N, then removes all but the newest `keep` checkpoints (0: keep all) and outdated best-N. */
-bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *checkpoint, uint32_t keep, vkft_err *err);
+bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *checkpoint, uint32_t keep,
+                           vkft_err *err);
 
-/* Reads a checkpoint directory, except what the saver wrote. m, v (length floats) and state->history are filled; the fingerprint must agree.
- * Error: a file that is missing or wrong; the first value in which the runs differ. */
-bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v, vkft_run_state *state,
-                          vkft_err *err);
+/* Reads a checkpoint directory, except what the saver wrote. m, v (length floats) and state->history are filled; the
+ * fingerprint must agree. Error: a file that is missing or wrong; the first value in which the runs differ. */
+bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
+                          vkft_run_state *state, vkft_err *err);
 
 /* OUT/best-<step>/ */
-bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver, vkft_err *err);
+bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver,
+                                   vkft_err *err);
 /* Its path, malloc'ed. */
 char *vkft_run_directory_best(const vkft_run_directory *run, uint64_t step, vkft_err *err);
 
 /* The finished run: what was trained, the tokenizer's files, README.md (this text) and vkft.json (an object). */
-bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model, const char *readme,
-                               const cJSON *summary, vkft_err *err);
+bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model,
+                               const char *readme, const cJSON *summary, vkft_err *err);
 
 #endif

@@ -5,7 +5,8 @@
 #include "host/train/train.h"
 
 /* Rate of optimizer step `step` (from 0) of `total`, after `warmup` linear steps from 0 (none for constant).
- * linear: falls to 0 at total; cosine: half a cosine to 0 at total. Source: transformers, optimization.py. Test: test_schedule */
+ * linear: falls to 0 at total; cosine: half a cosine to 0 at total. Source: transformers, optimization.py. Test:
+ * test_schedule */
 double vkft_learning_rate(vkft_scheduler schedule, double base, uint64_t step, uint64_t warmup, uint64_t total);
 
 /* --warmup-steps: below 1 a ratio of total (rounded up), otherwise a number of steps. */

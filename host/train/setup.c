@@ -15,14 +15,35 @@ vkft_train_options vkft_train_defaults(void)
 {
     return (vkft_train_options){
         .output_dir = "adapters",
-        .quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = VKFT_F32,
-        .lora_r = 16, .lora_alpha = 32, .lora_target_modules = "all-linear",
-        .num_train_epochs = 3, .max_steps = -1, .batch_size = 1, .gradient_accumulation_steps = 8,
-        .learning_rate = 2e-4, .lr_scheduler_type = VKFT_SCHEDULE_LINEAR, .warmup_steps = 0.03, .optim = "adamw",
-        .weight_decay = 0.01, .adam_beta1 = 0.9, .adam_beta2 = 0.999, .adam_epsilon = 1e-8, .max_grad_norm = 1.0,
-        .data = {.max_seq_length = 2048, .mask_prompt = true}, .shuffle = true, .seed = 42, .gradient_checkpointing = true,
-        .eval_steps = 100, .eval_batches = 25, .load_best_model_at_end = true,
-        .save_steps = 100, .save_total_limit = 2, .logging_steps = 1,
+        .quant = VKFT_QUANT_NF4,
+        .double_quant = true,
+        .compute_dtype = VKFT_F32,
+        .lora_r = 16,
+        .lora_alpha = 32,
+        .lora_target_modules = "all-linear",
+        .num_train_epochs = 3,
+        .max_steps = -1,
+        .batch_size = 1,
+        .gradient_accumulation_steps = 8,
+        .learning_rate = 2e-4,
+        .lr_scheduler_type = VKFT_SCHEDULE_LINEAR,
+        .warmup_steps = 0.03,
+        .optim = "adamw",
+        .weight_decay = 0.01,
+        .adam_beta1 = 0.9,
+        .adam_beta2 = 0.999,
+        .adam_epsilon = 1e-8,
+        .max_grad_norm = 1.0,
+        .data = {.max_seq_length = 2048, .mask_prompt = true},
+        .shuffle = true,
+        .seed = 42,
+        .gradient_checkpointing = true,
+        .eval_steps = 100,
+        .eval_batches = 25,
+        .load_best_model_at_end = true,
+        .save_steps = 100,
+        .save_total_limit = 2,
+        .logging_steps = 1,
     };
 }
 
@@ -45,14 +66,15 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
     return true;
 }
 
-static bool take_samples(const vkft_trainer *t, vkft_split *split, const vkft_dataset *data, const uint32_t *index, uint32_t count,
-                         vkft_err *err)
+static bool take_samples(const vkft_trainer *t, vkft_split *split, const vkft_dataset *data, const uint32_t *index,
+                         uint32_t count, vkft_err *err)
 {
     const vkft_data_options *o = &t->options->data;
     if (!vkft_split_new(split, data, index, count, o->packing ? o->max_seq_length : 0, err))
         return false;
     if (o->packing)
-        vkft_trainer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count, split->packs, o->max_seq_length);
+        vkft_trainer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count,
+                         split->packs, o->max_seq_length);
     return true;
 }
 
@@ -67,8 +89,8 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
 {
     uint32_t n = t->data.count, held = (uint32_t)ceil(t->options->val_split * n);
     if (held == 0 || held >= n)
-        return vkft_fail(err, VKFT_ERR_INPUT, "--val-split %g of %u samples leaves nothing to %s", t->options->val_split, n,
-                         held ? "train on" : "validate on");
+        return vkft_fail(err, VKFT_ERR_INPUT, "--val-split %g of %u samples leaves nothing to %s",
+                         t->options->val_split, n, held ? "train on" : "validate on");
     uint32_t *order = malloc(n * sizeof *order);
     if (!order)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while splitting the data");
@@ -101,8 +123,10 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     const vkft_train_options *o = t->options;
     vkft_runner *r = &t->runner;
     if (o->init_adapter)
-        return vkft_adapter_read(o->init_adapter, init, err) && vkft_lora_choose_from(&r->trained.lora, &r->model, init, err);
-    return vkft_lora_choose(&r->trained.lora, &r->model, o->lora_target_modules, o->lora_r, o->lora_alpha, o->lora_dropout, err);
+        return vkft_adapter_read(o->init_adapter, init, err) &&
+               vkft_lora_choose_from(&r->trained.lora, &r->model, init, err);
+    return vkft_lora_choose(&r->trained.lora, &r->model, o->lora_target_modules, o->lora_r, o->lora_alpha,
+                            o->lora_dropout, err);
 }
 
 /* What is trained, and its initial values in t->flat. */
@@ -113,8 +137,10 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
     vkft_adapter init = {0};
     bool full = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
     if (full && o->init_adapter)
-        return vkft_fail(err, VKFT_ERR_INPUT, "--init-adapter continues an adapter, and --fine-tune-type full trains none");
-    bool ok = full ? vkft_full_layout(&r->trained.full, &r->model, VKFT_FLAT_FLOATS, err) : choose_adapter(t, &init, err);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--init-adapter continues an adapter, and --fine-tune-type full trains none");
+    bool ok =
+        full ? vkft_full_layout(&r->trained.full, &r->model, VKFT_FLAT_FLOATS, err) : choose_adapter(t, &init, err);
     uint64_t floats = vkft_trained_floats(&r->trained);
     if (ok && !o->dry_run) {
         t->flat = malloc(3 * floats * sizeof *t->flat);
@@ -149,14 +175,17 @@ static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err
         uint64_t tokens = (uint64_t)o->batch_size * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
         bool source = t->runner.config.encoder_layers != 0;
-        *limits = (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
+        *limits =
+            (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
         return true;
     }
     vkft_batch_limits a, b;
     if (!vkft_split_limits(&t->train, o->batch_size, &a, err) || !vkft_split_limits(&t->valid, o->batch_size, &b, err))
         return false;
-    *limits = (vkft_batch_limits){.tokens = larger(a.tokens, b.tokens), .source_tokens = larger(a.source_tokens, b.source_tokens),
-                                  .rows = larger(a.rows, b.rows), .positions = larger(a.positions, b.positions)};
+    *limits = (vkft_batch_limits){.tokens = larger(a.tokens, b.tokens),
+                                  .source_tokens = larger(a.source_tokens, b.source_tokens),
+                                  .rows = larger(a.rows, b.rows),
+                                  .positions = larger(a.positions, b.positions)};
     return true;
 }
 
@@ -166,8 +195,8 @@ static void schedule(vkft_trainer *t)
     uint32_t accumulation = o->gradient_accumulation_steps;
     t->micro_per_epoch = (t->train.packs + o->batch_size - 1) / o->batch_size;
     t->steps_per_epoch = (t->micro_per_epoch + accumulation - 1) / accumulation;
-    t->total_steps = o->max_steps > 0 ? (uint64_t)o->max_steps
-                                      : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
+    t->total_steps =
+        o->max_steps > 0 ? (uint64_t)o->max_steps : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
     t->warmup_steps = vkft_warmup_steps(o->warmup_steps, t->total_steps);
     t->order_epoch = UINT64_MAX;
 }
@@ -201,10 +230,14 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->observer = observer;
     t->state.best_eval_loss = NAN;
     bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
-    vkft_runner_source source = {.model = options->model, .quant = options->quant, .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant, .compute_dtype = options->compute_dtype,
+    vkft_runner_source source = {.model = options->model,
+                                 .quant = options->quant,
+                                 .quant_given = options->quant_given,
+                                 .double_quant = options->double_quant,
+                                 .compute_dtype = options->compute_dtype,
                                  .chat_template = options->data.chat_template,
-                                 .only_config = options->dry_run && !options->data.path, .full = full};
+                                 .only_config = options->dry_run && !options->data.path,
+                                 .full = full};
     if (full && !options->quant_given)
         source.quant = VKFT_QUANT_NONE;
     if (!check_options(options, err) || !vkft_runner_open(&t->runner, &source, observer, err))

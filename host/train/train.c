@@ -47,7 +47,8 @@ static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
 /* The micro batch number `micro` of an epoch; returns how many samples it has. */
 static uint32_t micro_batch(vkft_trainer *t, uint64_t epoch, uint32_t micro, const vkft_sample **samples)
 {
-    return vkft_split_batch(&t->train, epoch_order(t, epoch), micro * t->options->batch_size, t->options->batch_size, samples);
+    return vkft_split_batch(&t->train, epoch_order(t, epoch), micro * t->options->batch_size, t->options->batch_size,
+                            samples);
 }
 
 typedef struct step_result {
@@ -82,10 +83,13 @@ static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **sampl
             result->tokens += samples[i]->length;
     }
     result->loss = loss_sum / (double)trained;
-    result->learning_rate = vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
+    result->learning_rate =
+        vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
     if (!isfinite(result->loss))
-        return vkft_fail(err, VKFT_ERR_INPUT, "the loss is %f at step %llu; lower --learning-rate, or resume from the last "
-                         "checkpoint", result->loss, (unsigned long long)step + 1);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "the loss is %f at step %llu; lower --learning-rate, or resume from the last "
+                         "checkpoint",
+                         result->loss, (unsigned long long)step + 1);
     return vkft_optimizer_update(&t->runner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err);
 }
 
@@ -97,7 +101,8 @@ static double epoch_of(const vkft_trainer *t, uint64_t steps)
 /* Copies what was trained to t->flat. */
 static bool get_trained(vkft_trainer *t, bool moments, vkft_err *err)
 {
-    return vkft_optimizer_get(&t->runner.optimizer, t->flat, moments ? t->flat_m : NULL, moments ? t->flat_v : NULL, err);
+    return vkft_optimizer_get(&t->runner.optimizer, t->flat, moments ? t->flat_m : NULL, moments ? t->flat_v : NULL,
+                              err);
 }
 
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
@@ -123,8 +128,14 @@ static bool save(vkft_trainer *t, vkft_err *err)
     if (!get_trained(t, true, err))
         return false;
     vkft_checkpoint checkpoint = {
-        .saver = {write_exactly, t}, .m = t->flat_m, .v = t->flat_v, .floats = vkft_trained_floats(&t->runner.trained), .state = &t->state,
-        .fingerprint = t->fingerprint, .max_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
+        .saver = {write_exactly, t},
+        .m = t->flat_m,
+        .v = t->flat_v,
+        .floats = vkft_trained_floats(&t->runner.trained),
+        .state = &t->state,
+        .fingerprint = t->fingerprint,
+        .max_steps = t->total_steps,
+        .epoch = epoch_of(t, t->state.step),
         .num_train_epochs = t->options->num_train_epochs,
     };
     return vkft_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
@@ -139,10 +150,15 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
 {
     double seconds = now_seconds() - since->started;
     vkft_train_event event = {
-        .step = t->state.step, .total_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
-        .loss = since->loss / (double)since->steps, .grad_norm = result->grad_norm,
-        .learning_rate = result->learning_rate, .tokens = t->state.tokens,
-        .tokens_per_second = seconds > 0 ? (double)since->tokens / seconds : 0, .memory_bytes = memory_held(t),
+        .step = t->state.step,
+        .total_steps = t->total_steps,
+        .epoch = epoch_of(t, t->state.step),
+        .loss = since->loss / (double)since->steps,
+        .grad_norm = result->grad_norm,
+        .learning_rate = result->learning_rate,
+        .tokens = t->state.tokens,
+        .tokens_per_second = seconds > 0 ? (double)since->tokens / seconds : 0,
+        .memory_bytes = memory_held(t),
         .eval_loss = NAN,
     };
     cJSON *row = cJSON_CreateObject();
@@ -172,8 +188,13 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     cJSON_AddNumberToObject(row, "step", (double)t->state.step);
     cJSON_AddNumberToObject(row, "eval_loss", loss);
     cJSON_AddNumberToObject(row, "epoch", epoch_of(t, t->state.step));
-    vkft_train_event event = {.step = t->state.step, .total_steps = t->total_steps, .epoch = epoch_of(t, t->state.step),
-                              .loss = NAN, .tokens = t->state.tokens, .memory_bytes = memory_held(t), .eval_loss = loss};
+    vkft_train_event event = {.step = t->state.step,
+                              .total_steps = t->total_steps,
+                              .epoch = epoch_of(t, t->state.step),
+                              .loss = NAN,
+                              .tokens = t->state.tokens,
+                              .memory_bytes = memory_held(t),
+                              .eval_loss = loss};
     if (t->observer->step)
         t->observer->step(t->observer->context, &event);
     if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
@@ -187,7 +208,8 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     t->state.best_step = t->state.step;
     if (!o->load_best_model_at_end)
         return true;
-    return get_trained(t, false, err) && vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
+    return get_trained(t, false, err) &&
+           vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
 }
 
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
@@ -293,13 +315,15 @@ static cJSON *summarize(const vkft_trainer *t)
 
 static char *make_readme(const vkft_trainer *t)
 {
-    static const char adapter[] = "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
-                                  "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
-                                  "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
-                                  "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
-    static const char full[] = "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
-                               "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
-                               "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
+    static const char adapter[] =
+        "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
+        "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
+        "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
+        "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
+    static const char full[] =
+        "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
+        "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
+        "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
     const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
     const vkft_lora_set *lora = &t->runner.trained.lora;
     size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
@@ -321,7 +345,8 @@ static bool choose_result(vkft_trainer *t, vkft_err *err)
     free(path);
     if (ok)
         vkft_trainer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
-                         t->runner.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step, t->state.best_eval_loss);
+                         t->runner.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step,
+                         t->state.best_eval_loss);
     return ok;
 }
 
@@ -344,7 +369,8 @@ static int longest_first(const void *pa, const void *pb)
     return a < b ? 1 : a > b ? -1 : 0;
 }
 
-/* --profile: kernels by their time on the device, and the share of the matrix products. The optimizer's own launches are not in it. */
+/* --profile: kernels by their time on the device, and the share of the matrix products. The optimizer's own launches
+ * are not in it. */
 static void say_profile(const vkft_trainer *t)
 {
     vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
@@ -375,8 +401,9 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     char where[64] = "all weights";
     if (!t->runner.trained.full.model)
         snprintf(where, sizeof where, "adapters on %u modules", t->runner.trained.lora.count);
-    vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s", (unsigned long long)t->total_steps,
-                     o->gradient_accumulation_steps, o->batch_size, (unsigned long long)vkft_trained_parameters(&t->runner.trained), where);
+    vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s",
+                     (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
+                     (unsigned long long)vkft_trained_parameters(&t->runner.trained), where);
     vkft_data_show_sample(t->runner.text.tokenizer, t->train.samples[0], "first sample", t->observer);
     double started = now_seconds();
     uint64_t tokens = t->state.tokens;

@@ -23,12 +23,12 @@ typedef enum vkft_fine_tune {
 /* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
-    const char *path; /* a file, or a directory with train / valid / test files */
-    const char *completions;   /* NULL, or a text file whose lines answer those of path */
-    const char *keys;          /* NULL, or "question=Q,answer=A" */
+    const char *path;            /* a file, or a directory with train / valid / test files */
+    const char *completions;     /* NULL, or a text file whose lines answer those of path */
+    const char *keys;            /* NULL, or "question=Q,answer=A" */
     const char *prompt_template; /* NULL, or "Question: {question}": what makes a prompt of a row */
-    const char *chat_template; /* NULL: the model's own */
-    bool apply_chat_template;  /* prompts and answers too become conversations */
+    const char *chat_template;   /* NULL: the model's own */
+    bool apply_chat_template;    /* prompts and answers too become conversations */
     uint32_t max_seq_length;
     bool mask_prompt;
     bool mask_history; /* train on a conversation's last turn only */
@@ -102,10 +102,11 @@ typedef struct vkft_train_event {
 
 typedef struct vkft_train_observer {
     void *context;
-    void (*message)(void *context, const char *line);              /* one line of information */
-    void (*step)(void *context, const vkft_train_event *event);    /* after each optimizer step */
-    void (*work)(void *context, const char *what, uint64_t done, uint64_t total); /* long work: conversion, upload, evaluation */
-    bool (*interrupted)(void *context);                            /* Ctrl-C was pressed: save and stop */
+    void (*message)(void *context, const char *line);           /* one line of information */
+    void (*step)(void *context, const vkft_train_event *event); /* after each optimizer step */
+    void (*work)(void *context, const char *what, uint64_t done,
+                 uint64_t total);       /* long work: conversion, upload, evaluation */
+    bool (*interrupted)(void *context); /* Ctrl-C was pressed: save and stop */
 } vkft_train_observer;
 
 typedef struct vkft_train_result {
@@ -116,7 +117,8 @@ typedef struct vkft_train_result {
 } vkft_train_result;
 
 /* Runs a whole fine-tuning (or, with dry_run, prints its memory plan to stdout). */
-bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result, vkft_err *err);
+bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
+                vkft_err *err);
 
 /* Loss over a dataset. per_token: a .jsonl path or NULL. */
 typedef struct vkft_eval_options {
@@ -131,6 +133,7 @@ typedef struct vkft_eval_result {
     double loss, perplexity;
     uint64_t tokens;
 } vkft_eval_result;
-bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err);
+bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result,
+               vkft_err *err);
 
 #endif

@@ -17,7 +17,7 @@ typedef struct vkft_trainer {
 
     uint32_t micro_per_epoch;
     uint64_t steps_per_epoch, total_steps, warmup_steps;
-    uint32_t *order;        /* of the epoch in order_epoch */
+    uint32_t *order; /* of the epoch in order_epoch */
     uint64_t order_epoch;
 
     float *flat, *flat_m, *flat_v; /* host copies for saving and loading, f32 [vkft_trained_floats] */

@@ -14,18 +14,20 @@ static void on_progress(void *context, uint64_t done, uint64_t all)
         observer->work(observer->context, "tokenizing", done, all);
 }
 
-static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data, const vkft_train_observer *observer)
+static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data,
+                      const vkft_train_observer *observer)
 {
     vkft_trainer_say(observer, "data: %s: %u samples of %s, %llu tokens, longest %u%s", path, data->count,
                      vkft_data_format_name(data->format), (unsigned long long)data->tokens, data->max_length,
                      data->from_cache ? " (tokens from the cache)" : "");
     if (data->truncated)
-        vkft_trainer_say(observer, "data: %u samples were truncated to --max-seq-length %u and lost %llu tokens", data->truncated,
-                         o->max_seq_length, (unsigned long long)data->dropped_tokens);
+        vkft_trainer_say(observer, "data: %u samples were truncated to --max-seq-length %u and lost %llu tokens",
+                         data->truncated, o->max_seq_length, (unsigned long long)data->dropped_tokens);
 }
 
-bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text, const vkft_config *config,
-                    const vkft_train_observer *observer, vkft_dataset *data, bool *found, vkft_err *err)
+bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
+                    const vkft_config *config, const vkft_train_observer *observer, vkft_dataset *data, bool *found,
+                    vkft_err *err)
 {
     char *path;
     if (!vkft_dataset_find(options->path, split, &path, err))
@@ -35,12 +37,23 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
         return true;
     int32_t eos = text->tokenizer ? vkft_tokenizer_eos_id(text->tokenizer) : -1;
     vkft_dataset_options o = {
-        .max_seq_length = options->max_seq_length, .mask_prompt = options->mask_prompt,
-        .train_on = options->mask_history ? VKFT_TRAIN_ON_LAST : VKFT_TRAIN_ON_ASSISTANT, .vocab_size = config->vocab_size,
-        .eos_id = eos >= 0 ? eos : config->eos_count ? config->eos_token_ids[0] : -1, .keys = options->keys, .prompt_template = options->prompt_template,
-        .encoder_decoder = config->encoder_layers != 0, .decoder_start_id = config->decoder_start_token_id,
-        .completions = options->completions, .chat = text->chat, .apply_chat_template = options->apply_chat_template,
-        .context_hash = text->hash, .progress = on_progress, .progress_context = (void *)(uintptr_t)observer,
+        .max_seq_length = options->max_seq_length,
+        .mask_prompt = options->mask_prompt,
+        .train_on = options->mask_history ? VKFT_TRAIN_ON_LAST : VKFT_TRAIN_ON_ASSISTANT,
+        .vocab_size = config->vocab_size,
+        .eos_id = eos >= 0            ? eos
+                  : config->eos_count ? config->eos_token_ids[0]
+                                      : -1,
+        .keys = options->keys,
+        .prompt_template = options->prompt_template,
+        .encoder_decoder = config->encoder_layers != 0,
+        .decoder_start_id = config->decoder_start_token_id,
+        .completions = options->completions,
+        .chat = text->chat,
+        .apply_chat_template = options->apply_chat_template,
+        .context_hash = text->hash,
+        .progress = on_progress,
+        .progress_context = (void *)(uintptr_t)observer,
     };
     bool ok = vkft_dataset_open(path, text->tokenizer, &o, data, err);
     if (ok)
@@ -86,7 +99,8 @@ static void say_part(void *context, bool trained, const vkft_text *text)
     cJSON_Delete(string);
 }
 
-void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title, const vkft_train_observer *observer)
+void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
+                           const vkft_train_observer *observer)
 {
     vkft_trainer_say(observer, "%s: %u tokens, %u trained", title, sample->length, sample->trained);
     vkft_data_visit_parts(tok, sample, say_part, (void *)(uintptr_t)observer);

@@ -7,15 +7,19 @@
 #include "formats/chat/model_text.h"
 #include "host/train/train.h"
 
-/* Opens one split of what options->path names ("train", "valid", "test"); says what was found. *found is false when there is no such split. */
-bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text, const vkft_config *config,
-                    const vkft_train_observer *observer, vkft_dataset *data, bool *found, vkft_err *err);
+/* Opens one split of what options->path names ("train", "valid", "test"); says what was found. *found is false when
+ * there is no such split. */
+bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
+                    const vkft_config *config, const vkft_train_observer *observer, vkft_dataset *data, bool *found,
+                    vkft_err *err);
 
-/* Calls visit with each run of masked or trained tokens of a sample: their text, or without a tokenizer their numbers. */
+/* Calls visit with each run of masked or trained tokens of a sample: their text, or without a tokenizer their numbers.
+ */
 void vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
                            void (*visit)(void *context, bool trained, const vkft_text *text), void *context);
 
 /* Says a sample's length and its masked and trained parts, one line each. */
-void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title, const vkft_train_observer *observer);
+void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
+                           const vkft_train_observer *observer);
 
 #endif

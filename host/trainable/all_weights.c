@@ -50,7 +50,8 @@ void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const
     vkft_model *model = set->model;
     for (uint32_t i = 0; i < model->slot_count; i++) {
         struct vkft_model_slot *slot = &model->slots[i];
-        uint64_t value = vkft_flat_at(parameters, set->offset[i]), grad = gradients ? vkft_flat_at(gradients, set->offset[i]) : 0;
+        uint64_t value = vkft_flat_at(parameters, set->offset[i]),
+                 grad = gradients ? vkft_flat_at(gradients, set->offset[i]) : 0;
         if (slot->weight) {
             slot->weight->data = value;
             slot->weight->grad = grad;
@@ -87,14 +88,16 @@ static void transpose(const float *from, uint32_t rows, uint32_t cols, float *to
             to[(uint64_t)c * rows + r] = from[(uint64_t)r * cols + c];
 }
 
-static bool append(const vkft_full_set *set, uint32_t index, const float *flat, vkft_dtype dtype, vkft_safetensors_writer *writer, vkft_err *err)
+static bool append(const vkft_full_set *set, uint32_t index, const float *flat, vkft_dtype dtype,
+                   vkft_safetensors_writer *writer, vkft_err *err)
 {
     const struct vkft_model_slot *slot = &set->model->slots[index];
     const float *values = flat + set->offset[index];
     uint64_t n = elements(slot);
     float *turned = is_turned(set, slot) ? malloc(n * sizeof *turned) : NULL;
     void *stored = malloc(n * sizeof(float));
-    bool ok = (stored && (turned || !is_turned(set, slot))) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", slot->name);
+    bool ok = (stored && (turned || !is_turned(set, slot))) ||
+              vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", slot->name);
     if (ok && turned)
         transpose(values, slot->rows, slot->cols, turned);
     if (ok) {
@@ -106,7 +109,8 @@ static bool append(const vkft_full_set *set, uint32_t index, const float *flat, 
     return ok;
 }
 
-static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtype dtype, const char *path, vkft_err *err)
+static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtype dtype, const char *path,
+                          vkft_err *err)
 {
     uint32_t count = set->model->slot_count;
     vkft_safetensors_spec *specs = calloc(count, sizeof *specs);
@@ -115,8 +119,11 @@ static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtyp
     for (uint32_t i = 0; i < count; i++) {
         const struct vkft_model_slot *slot = &set->model->slots[i];
         bool turned = is_turned(set, slot), flat_vector = slot->vector && slot->rows == 1;
-        specs[i] = (vkft_safetensors_spec){.name = slot->name, .dtype = dtype, .dims = flat_vector ? 1 : 2,
-                                           .shape = {turned || flat_vector ? slot->cols : slot->rows, turned ? slot->rows : slot->cols}};
+        specs[i] = (vkft_safetensors_spec){
+            .name = slot->name,
+            .dtype = dtype,
+            .dims = flat_vector ? 1 : 2,
+            .shape = {turned || flat_vector ? slot->cols : slot->rows, turned ? slot->rows : slot->cols}};
     }
     vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, count, err);
     free(specs);
@@ -130,7 +137,8 @@ static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtyp
 }
 
 /* A small file of the model as it is; only a configuration is that of the language model alone, as the weights are. */
-static bool write_blob(const vkft_full_set *set, const vkft_model_file *file, const char *name, const char *dir, vkft_err *err)
+static bool write_blob(const vkft_full_set *set, const vkft_model_file *file, const char *name, const char *dir,
+                       vkft_err *err)
 {
     size_t length;
     const char *data = vkft_model_file_blob(file, name, &length);
@@ -147,7 +155,8 @@ static bool write_blob(const vkft_full_set *set, const vkft_model_file *file, co
     return ok;
 }
 
-bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_model_file *file, vkft_dtype dtype, const char *dir, vkft_err *err)
+bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_model_file *file, vkft_dtype dtype,
+                     const char *dir, vkft_err *err)
 {
     for (uint32_t i = 0; i < vkft_model_file_blob_count(file); i++)
         if (!write_blob(set, file, vkft_model_file_blob_name(file, i), dir, err))
@@ -166,9 +175,11 @@ static bool read_weights(const vkft_full_set *set, const vkft_tensor_file *file,
         const vkft_file_tensor *t = vkft_tensor_file_find(file, slot->name);
         bool known = t && (t->dtype == VKFT_F32 || t->dtype == VKFT_F16 || t->dtype == VKFT_BF16);
         if (!known || t->elements != elements(slot))
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing or does not fit this model; expected %llu values", file->path,
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "%s: tensor %s is missing or does not fit this model; expected %llu values", file->path,
                              slot->name, (unsigned long long)elements(slot));
-        float *values = flat + set->offset[i], *stored = is_turned(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
+        float *values = flat + set->offset[i],
+              *stored = is_turned(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
         if (is_turned(set, slot) && !stored)
             return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading %s", file->path);
         vkft_to_f32(t->dtype, vkft_tensor_file_data(file, t), t->elements, stored ? stored : values);

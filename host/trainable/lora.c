@@ -110,7 +110,8 @@ static bool check_targets(const vkft_model *model, const char *targets, vkft_err
 static bool check_experts(const vkft_lora_set *set, vkft_err *err)
 {
     const vkft_model *model = set->model;
-    uint32_t groups = model->config.experts, *adapted = calloc(model->expert_count + 1ull, sizeof *adapted); /* by the first of a group */
+    uint32_t groups = model->config.experts,
+             *adapted = calloc(model->expert_count + 1ull, sizeof *adapted); /* by the first of a group */
     if (!adapted)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter's modules");
     bool ok = true;
@@ -121,8 +122,10 @@ static bool check_experts(const vkft_lora_set *set, vkft_err *err)
         if (!vkft_model_is_expert(model, set->modules[i].linear))
             continue;
         uint32_t n = adapted[(set->modules[i].linear - model->experts) / groups];
-        ok = n == groups || vkft_fail(err, VKFT_ERR_INPUT, "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
-                                      set->modules[i].name, n, groups);
+        ok = n == groups ||
+             vkft_fail(err, VKFT_ERR_INPUT,
+                       "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
+                       set->modules[i].name, n, groups);
     }
     free(adapted);
     return ok;
@@ -208,7 +211,8 @@ bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vk
         if (!a && !b)
             continue;
         const vkft_linear *linear = model->modules[i].linear;
-        if (!check_half(a, c->r, linear->w.cols, name, 'A', err) || !check_half(b, linear->w.rows, c->r, name, 'B', err))
+        if (!check_half(a, c->r, linear->w.cols, name, 'A', err) ||
+            !check_half(b, linear->w.rows, c->r, name, 'B', err))
             goto fail;
         add_module(set, &model->modules[i]);
     }
@@ -239,9 +243,14 @@ void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_lora_module *m = &set->modules[i];
         m->linear->lora = (vkft_lora){
-            .r = set->r, .scale = set->scale, .dropout = set->dropout, .layer = i,
-            .A = vkft_flat_at(parameters, m->a), .B = vkft_flat_at(parameters, m->b),
-            .dA = gradients ? vkft_flat_at(gradients, m->a) : 0, .dB = gradients ? vkft_flat_at(gradients, m->b) : 0,
+            .r = set->r,
+            .scale = set->scale,
+            .dropout = set->dropout,
+            .layer = i,
+            .A = vkft_flat_at(parameters, m->a),
+            .B = vkft_flat_at(parameters, m->b),
+            .dA = gradients ? vkft_flat_at(gradients, m->a) : 0,
+            .dB = gradients ? vkft_flat_at(gradients, m->b) : 0,
         };
     }
 }
@@ -312,8 +321,8 @@ static bool is_whole(const vkft_lora_set *set, const char *kind)
     return adapted == all;
 }
 
-/* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen; otherwise their full names. Those too
- * inside a multimodal model, whose other parts have modules of the same kinds. */
+/* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen; otherwise
+ * their full names. Those too inside a multimodal model, whose other parts have modules of the same kinds. */
 static char **target_list(const vkft_lora_set *set)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);
@@ -345,8 +354,12 @@ bool vkft_lora_export(const vkft_lora_set *set, const float *flat, const char *b
 {
     memset(adapter, 0, sizeof *adapter);
     adapter->config = (vkft_adapter_config){
-        .r = set->r, .lora_alpha = set->alpha, .lora_dropout = set->dropout, .use_rslora = set->use_rslora,
-        .base_model_name_or_path = strdup(base_model), .target_modules = target_list(set),
+        .r = set->r,
+        .lora_alpha = set->alpha,
+        .lora_dropout = set->dropout,
+        .use_rslora = set->use_rslora,
+        .base_model_name_or_path = strdup(base_model),
+        .target_modules = target_list(set),
         .fan_in_fan_out = set->model->arch->conv1d,
         .seq2seq = set->model->encoder.count != 0,
     };

@@ -1,7 +1,7 @@
 /* The set of LoRA adapters on a model: which modules, where their parameters lie, and PEFT's form of them.
  *
- * All A and B matrices lie in one flat f32 buffer (and their gradients and optimizer state in others of the same layout), module by
- * module in the model's order, each matrix padded to 64 floats; the padding is and stays zero.
+ * All A and B matrices lie in one flat f32 buffer (and their gradients and optimizer state in others of the same
+ * layout), module by module in the model's order, each matrix padded to 64 floats; the padding is and stays zero.
  */
 #ifndef VKFT_LORA_H
 #define VKFT_LORA_H
@@ -27,11 +27,13 @@ typedef struct vkft_lora_set {
     uint64_t parameters; /* without padding */
 } vkft_lora_set;
 
-/* targets: "all-linear" (of a mixture all but the routers and the experts), or names as PEFT takes them ("q_proj", "self_attn.q_proj", a whole module name), comma separated.
- * Error: a target that matches nothing, with the names that exist. */
+/* targets: "all-linear" (of a mixture all but the routers and the experts), or names as PEFT takes them ("q_proj",
+ * "self_attn.q_proj", a whole module name), comma separated. Error: a target that matches nothing, with the names that
+ * exist. */
 bool vkft_lora_choose(vkft_lora_set *set, const vkft_model *model, const char *targets, uint32_t r, float alpha,
                       float dropout, vkft_err *err);
-/* The modules, rank and scale of an existing adapter. Error: a tensor that fits no module, a missing half, another shape. */
+/* The modules, rank and scale of an existing adapter. Error: a tensor that fits no module, a missing half, another
+ * shape. */
 bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vkft_adapter *adapter, vkft_err *err);
 void vkft_lora_free(vkft_lora_set *set);
 

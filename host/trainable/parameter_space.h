@@ -1,5 +1,5 @@
-/* The flat f32 space in which all trained parameters lie one behind the other, as host code sees it, and the device buffers that it is cut into. No
- * tensor lies across a cut.
+/* The flat f32 space in which all trained parameters lie one behind the other, as host code sees it, and the device
+ * buffers that it is cut into. No tensor lies across a cut.
  */
 #ifndef VKFT_FLAT_H
 #define VKFT_FLAT_H
@@ -30,8 +30,8 @@ static inline uint64_t vkft_flat_length(const vkft_flat *flat)
     return flat->first[flat->parts];
 }
 
-/* Appends a tensor of so many floats and gives its offset; begins a part when the last one would have more than `most`. Once there are
- * VKFT_FLAT_PARTS the last grows. */
+/* Appends a tensor of so many floats and gives its offset; begins a part when the last one would have more than `most`.
+ * Once there are VKFT_FLAT_PARTS the last grows. */
 static inline uint64_t vkft_flat_append(vkft_flat *flat, uint64_t floats, uint64_t most)
 {
     uint64_t end = vkft_flat_length(flat), last = flat->parts ? end - flat->first[flat->parts - 1] : 0;

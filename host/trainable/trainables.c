@@ -35,8 +35,8 @@ void vkft_trained_free(vkft_trained *t)
     vkft_full_free(&t->full);
 }
 
-bool vkft_trained_write(const vkft_trained *t, const float *flat, const vkft_model_file *file, const char *base, vkft_dtype dtype,
-                        const char *dir, vkft_err *err)
+bool vkft_trained_write(const vkft_trained *t, const float *flat, const vkft_model_file *file, const char *base,
+                        vkft_dtype dtype, const char *dir, vkft_err *err)
 {
     if (t->full.model)
         return vkft_full_write(&t->full, flat, file, dtype, dir, err);

@@ -61,9 +61,9 @@ static bool remove_entry(void *context, const char *name)
     char *path = vkft_path_join(r->dir, name);
     if (!path)
         return vkft_fail(r->err, VKFT_ERR_MEMORY, "out of host memory while removing %s", r->dir);
-    bool ok = vkft_directory_exists(path) ? vkft_directory_remove(path, r->err)
-                                          : vkft_os_remove(path) || errno == ENOENT ||
-                                                vkft_fail_errno(r->err, "cannot remove %s", path);
+    bool ok = vkft_directory_exists(path)
+                  ? vkft_directory_remove(path, r->err)
+                  : vkft_os_remove(path) || errno == ENOENT || vkft_fail_errno(r->err, "cannot remove %s", path);
     free(path);
     return ok;
 }

@@ -6,10 +6,13 @@
 
 #include "runtime/base/error.h"
 
-/* Calls visit with each entry's name except . and .., in no particular order; stops when it returns false (which is the result). */
-bool vkft_directory_list(const char *path, bool (*visit)(void *context, const char *name), void *context, vkft_err *err);
+/* Calls visit with each entry's name except . and .., in no particular order; stops when it returns false (which is the
+ * result). */
+bool vkft_directory_list(const char *path, bool (*visit)(void *context, const char *name), void *context,
+                         vkft_err *err);
 
-/* Syncs the directory `from`, renames it and syncs the parent: after a crash either name exists, whole. `to` must not exist. */
+/* Syncs the directory `from`, renames it and syncs the parent: after a crash either name exists, whole. `to` must not
+ * exist. */
 bool vkft_directory_rename(const char *from, const char *to, vkft_err *err);
 
 /* Removes a directory, the files in it and the directories below it. A missing directory is fine. */

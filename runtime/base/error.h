@@ -39,7 +39,8 @@ bool vkft_fail(vkft_err *err, vkft_err_kind kind, const char *format, ...) VKFT_
 /* Puts "context: " before the message already in err; keeps its kind; returns false. */
 bool vkft_fail_context(vkft_err *err, const char *format, ...) VKFT_PRINTF(2, 3);
 
-/* As vkft_fail with VKFT_ERR_IO, ending in ": " and the text of errno. ENOSPC, EROFS and EACCES also say what to try. */
+/* As vkft_fail with VKFT_ERR_IO, ending in ": " and the text of errno. ENOSPC, EROFS and EACCES also say what to try.
+ */
 bool vkft_fail_errno(vkft_err *err, const char *format, ...) VKFT_PRINTF(2, 3);
 
 #endif

@@ -63,8 +63,9 @@ bool vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *s
         return false;
     bool ok = true;
     if (length > max_bytes || length >= SIZE_MAX)
-        ok = vkft_fail(err, VKFT_ERR_INPUT, "'%s' has %" PRIu64 " bytes; at most %" PRIu64 " are expected in such a file", path,
-                       length, max_bytes);
+        ok = vkft_fail(err, VKFT_ERR_INPUT,
+                       "'%s' has %" PRIu64 " bytes; at most %" PRIu64 " are expected in such a file", path, length,
+                       max_bytes);
     char *buffer = ok ? malloc((size_t)length + 1) : NULL;
     if (ok && !buffer)
         ok = vkft_fail(err, VKFT_ERR_MEMORY, "out of memory: reading '%s' needs %" PRIu64 " bytes", path, length);

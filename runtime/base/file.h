@@ -1,4 +1,5 @@
-/* Files as the formats use them: mapped, read whole, or written so that a reader sees the old content or the new one, never a part.
+/* Files as the formats use them: mapped, read whole, or written so that a reader sees the old content or the new one,
+ * never a part.
  *
  * Paths are UTF-8 and may use '/' on every system.
  */
@@ -25,8 +26,8 @@ void vkft_mapping_drop(const vkft_mapping *mapping, uint64_t offset, uint64_t si
 /* Reads a whole file of at most max_bytes. *data is malloc'ed and has a zero byte after the last one. */
 bool vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *size, vkft_err *err);
 
-/* Atomic replacement of a file: everything goes to a new file beside it ("<path>.<process id>.tmp"), which commit syncs and renames.
- * Any failure and abandon remove the temporary file. One thread at a time. */
+/* Atomic replacement of a file: everything goes to a new file beside it ("<path>.<process id>.tmp"), which commit syncs
+ * and renames. Any failure and abandon remove the temporary file. One thread at a time. */
 typedef struct vkft_writer vkft_writer;
 vkft_writer *vkft_writer_open(const char *path, vkft_err *err);
 bool vkft_writer_append(vkft_writer *writer, const void *data, size_t size, vkft_err *err);

@@ -1,7 +1,7 @@
 /* JSON with positions in errors, and typed members.
  *
- * cJSON is given a zero-terminated copy whose terminator counts as part of the text: some of its versions look one byte past the
- * end of a text that stops in the middle of an object.
+ * cJSON is given a zero-terminated copy whose terminator counts as part of the text: some of its versions look one byte
+ * past the end of a text that stops in the middle of an object.
  */
 #include "runtime/base/json.h"
 
@@ -60,7 +60,8 @@ static size_t step_back(const char *text, size_t offset)
     return before && (text[before - 1] == '{' || text[before - 1] == ',') ? offset - 1 : offset;
 }
 
-static cJSON *fail_at(const char *text, size_t length, size_t offset, const char *file, uint64_t first_line, vkft_err *err)
+static cJSON *fail_at(const char *text, size_t length, size_t offset, const char *file, uint64_t first_line,
+                      vkft_err *err)
 {
     uint64_t line, column;
     char what[128];
@@ -68,7 +69,8 @@ static cJSON *fail_at(const char *text, size_t length, size_t offset, const char
         offset++;
     vkft_json_position(text, length, offset, &line, &column);
     describe_error(text, length, offset, what, sizeof what);
-    vkft_fail(err, VKFT_ERR_INPUT, "%s: line %" PRIu64 ", column %" PRIu64 ": %s", file, line + first_line - 1, column, what);
+    vkft_fail(err, VKFT_ERR_INPUT, "%s: line %" PRIu64 ", column %" PRIu64 ": %s", file, line + first_line - 1, column,
+              what);
     return NULL;
 }
 
@@ -199,7 +201,8 @@ const cJSON *vkft_json_member(const cJSON *object, const char *key)
 }
 
 /* The member; when there is none, NULL with the getter's answer in *result. */
-static const cJSON *find(const cJSON *object, const char *key, bool required, const char *file, bool *result, vkft_err *err)
+static const cJSON *find(const cJSON *object, const char *key, bool required, const char *file, bool *result,
+                         vkft_err *err)
 {
     const cJSON *member = vkft_json_member(object, key);
     *result = member || !required || vkft_fail(err, VKFT_ERR_INPUT, "%s: key '%s' is missing", file, key);
@@ -224,7 +227,8 @@ bool vkft_json_is_u64(const cJSON *value, uint64_t *number)
     return true;
 }
 
-bool vkft_json_get_u64(const cJSON *object, const char *key, bool required, uint64_t *value, const char *file, vkft_err *err)
+bool vkft_json_get_u64(const cJSON *object, const char *key, bool required, uint64_t *value, const char *file,
+                       vkft_err *err)
 {
     bool result;
     const cJSON *member = find(object, key, required, file, &result, err);
@@ -233,7 +237,8 @@ bool vkft_json_get_u64(const cJSON *object, const char *key, bool required, uint
     return result;
 }
 
-bool vkft_json_get_u32(const cJSON *object, const char *key, bool required, uint32_t *value, const char *file, vkft_err *err)
+bool vkft_json_get_u32(const cJSON *object, const char *key, bool required, uint32_t *value, const char *file,
+                       vkft_err *err)
 {
     bool result;
     uint64_t number;
@@ -246,7 +251,8 @@ bool vkft_json_get_u32(const cJSON *object, const char *key, bool required, uint
     return true;
 }
 
-bool vkft_json_get_i32(const cJSON *object, const char *key, bool required, int32_t *value, const char *file, vkft_err *err)
+bool vkft_json_get_i32(const cJSON *object, const char *key, bool required, int32_t *value, const char *file,
+                       vkft_err *err)
 {
     bool result;
     const cJSON *member = find(object, key, required, file, &result, err);
@@ -259,7 +265,8 @@ bool vkft_json_get_i32(const cJSON *object, const char *key, bool required, int3
     return true;
 }
 
-bool vkft_json_get_double(const cJSON *object, const char *key, bool required, double *value, const char *file, vkft_err *err)
+bool vkft_json_get_double(const cJSON *object, const char *key, bool required, double *value, const char *file,
+                          vkft_err *err)
 {
     bool result;
     const cJSON *member = find(object, key, required, file, &result, err);
@@ -271,7 +278,8 @@ bool vkft_json_get_double(const cJSON *object, const char *key, bool required, d
     return true;
 }
 
-bool vkft_json_get_bool(const cJSON *object, const char *key, bool required, bool *value, const char *file, vkft_err *err)
+bool vkft_json_get_bool(const cJSON *object, const char *key, bool required, bool *value, const char *file,
+                        vkft_err *err)
 {
     bool result;
     const cJSON *member = find(object, key, required, file, &result, err);

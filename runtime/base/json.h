@@ -1,6 +1,7 @@
 /* JSON texts with errors that say where: "config.json: line 17, column 3: ...". The parser is cJSON.
  *
- * `file` in all functions is only what errors name; it may carry a path inside the document ("config.json: rope_scaling").
+ * `file` in all functions is only what errors name; it may carry a path inside the document ("config.json:
+ * rope_scaling").
  */
 #ifndef VKFT_JSON_FILE_H
 #define VKFT_JSON_FILE_H
@@ -13,18 +14,21 @@
 
 #include "runtime/base/error.h"
 
-/* Parses exactly one value, free with cJSON_Delete. Nesting is limited to 1000 (cJSON). A zero byte inside the text is an error. */
+/* Parses exactly one value, free with cJSON_Delete. Nesting is limited to 1000 (cJSON). A zero byte inside the text is
+ * an error. */
 cJSON *vkft_json_parse(const char *text, size_t length, const char *file, vkft_err *err);
 /* The same for text in which the first line has number first_line: rows of a .jsonl file. */
 cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err);
 /* Reads and parses a file of at most max_bytes whose root must be an object. */
 cJSON *vkft_json_read_object(const char *path, uint64_t max_bytes, vkft_err *err);
 
-/* cJSON's strings end at a zero byte. A \u0000 inside a parsed string is therefore kept as the two bytes 0xc0 0x80, which no valid UTF-8 has;
- * this turns them back. out has room for strlen(text) + 1 bytes and is zero-terminated; returns the length. */
+/* cJSON's strings end at a zero byte. A \u0000 inside a parsed string is therefore kept as the two bytes 0xc0 0x80,
+ * which no valid UTF-8 has; this turns them back. out has room for strlen(text) + 1 bytes and is zero-terminated;
+ * returns the length. */
 size_t vkft_json_decode_zeros(const char *text, char *out);
 
-/* Line and column (both from 1, the column in characters) of a byte offset, for errors found after parsing a text of one's own. */
+/* Line and column (both from 1, the column in characters) of a byte offset, for errors found after parsing a text of
+ * one's own. */
 void vkft_json_position(const char *text, size_t length, size_t offset, uint64_t *line, uint64_t *column);
 
 /* "an object", "a string", "the number 3.5", ...: for messages. buffer is used when the value itself is told. */
@@ -35,11 +39,16 @@ const cJSON *vkft_json_member(const cJSON *object, const char *key);
 
 /* Typed members. Absent or null: an error when required, else *value stays as it was and the result is true.
  * Another type or a value out of range is always an error that tells key, what was found and what was expected. */
-bool vkft_json_get_u32(const cJSON *object, const char *key, bool required, uint32_t *value, const char *file, vkft_err *err);
-bool vkft_json_get_i32(const cJSON *object, const char *key, bool required, int32_t *value, const char *file, vkft_err *err);
-bool vkft_json_get_u64(const cJSON *object, const char *key, bool required, uint64_t *value, const char *file, vkft_err *err);
-bool vkft_json_get_double(const cJSON *object, const char *key, bool required, double *value, const char *file, vkft_err *err);
-bool vkft_json_get_bool(const cJSON *object, const char *key, bool required, bool *value, const char *file, vkft_err *err);
+bool vkft_json_get_u32(const cJSON *object, const char *key, bool required, uint32_t *value, const char *file,
+                       vkft_err *err);
+bool vkft_json_get_i32(const cJSON *object, const char *key, bool required, int32_t *value, const char *file,
+                       vkft_err *err);
+bool vkft_json_get_u64(const cJSON *object, const char *key, bool required, uint64_t *value, const char *file,
+                       vkft_err *err);
+bool vkft_json_get_double(const cJSON *object, const char *key, bool required, double *value, const char *file,
+                          vkft_err *err);
+bool vkft_json_get_bool(const cJSON *object, const char *key, bool required, bool *value, const char *file,
+                        vkft_err *err);
 /* Borrowed from the object. */
 bool vkft_json_get_string(const cJSON *object, const char *key, bool required, const char **value, const char *file,
                           vkft_err *err);

@@ -1,7 +1,7 @@
 /* Operating system calls of os.h.
  *
- * Windows goes through the C runtime's descriptors wherever it can, because those set errno; only mapping, renaming and file times
- * need the native interface, whose errors are translated.
+ * Windows goes through the C runtime's descriptors wherever it can, because those set errno; only mapping, renaming and
+ * file times need the native interface, whose errors are translated.
  */
 #include "runtime/base/os.h"
 
@@ -186,7 +186,8 @@ bool vkft_os_stat(const char *path, vkft_os_info *info)
     bool ok = GetFileAttributesExW(name, GetFileExInfoStandard, &data) || fail_native();
     free(name);
     if (ok) {
-        int64_t ticks = (int64_t)((uint64_t)data.ftLastWriteTime.dwHighDateTime << 32 | data.ftLastWriteTime.dwLowDateTime);
+        int64_t ticks =
+            (int64_t)((uint64_t)data.ftLastWriteTime.dwHighDateTime << 32 | data.ftLastWriteTime.dwLowDateTime);
         info->is_directory = (data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
         info->is_regular = !(data.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE));
         info->is_read_only = !info->is_directory && (data.dwFileAttributes & FILE_ATTRIBUTE_READONLY);

@@ -1,4 +1,5 @@
-/* Threads are started anew for each loop: that costs some ten microseconds against loops of milliseconds, and leaves no pool to own. */
+/* Threads are started anew for each loop: that costs some ten microseconds against loops of milliseconds, and leaves no
+ * pool to own. */
 #include "runtime/base/parallel.h"
 
 #include <pthread.h>
@@ -34,7 +35,8 @@ uint32_t vkft_worker_count(uint32_t wanted)
     return wanted < VKFT_MAX_WORKERS ? wanted : VKFT_MAX_WORKERS;
 }
 
-void vkft_parallel(uint32_t workers, uint64_t tasks, void (*run)(void *context, uint64_t task, uint32_t worker), void *context)
+void vkft_parallel(uint32_t workers, uint64_t tasks, void (*run)(void *context, uint64_t task, uint32_t worker),
+                   void *context)
 {
     loop all = {.run = run, .context = context, .tasks = tasks};
     worker crew[VKFT_MAX_WORKERS];

@@ -58,8 +58,8 @@ size_t vkft_utf8_encode(uint32_t p, char out[4])
 bool vkft_utf8_is_space(uint32_t point)
 {
     return point == ' ' || (point >= 9 && point <= 13) || point == 0x85 || point == 0xa0 || point == 0x1680 ||
-           (point >= 0x2000 && point <= 0x200a) || point == 0x2028 || point == 0x2029 || point == 0x202f || point == 0x205f ||
-           point == 0x3000;
+           (point >= 0x2000 && point <= 0x200a) || point == 0x2028 || point == 0x2029 || point == 0x202f ||
+           point == 0x205f || point == 0x3000;
 }
 
 bool vkft_utf8_valid(const char *s, size_t length)

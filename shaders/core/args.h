@@ -2,8 +2,8 @@
  *
  * A struct reaches its kernel as push constants: at most 128 bytes, addresses (8 bytes, 8-aligned) first, then 32-bit
  * values. ADDR(T) is a buffer device address: uint64_t in C, the buffer reference T_ref in GLSL (common.glsl declares
- * F32_ref and U32_ref with scalar layout and 4-byte alignment). Matrices are row-major; "ld" is a row stride in elements.
- * Letters: B batch, T tokens, C channels, H heads, D head size, F MLP hidden size, V vocabulary, R LoRA rank.
+ * F32_ref and U32_ref with scalar layout and 4-byte alignment). Matrices are row-major; "ld" is a row stride in
+ * elements. Letters: B batch, T tokens, C channels, H heads, D head size, F MLP hidden size, V vocabulary, R LoRA rank.
  */
 #ifndef VKFT_ARGS_H
 #define VKFT_ARGS_H
@@ -20,7 +20,8 @@ typedef uint32_t uint;
 
 /* matmul_nt: Y[M,N] = R + scale * X[M,K] W[N,K]^T   (R when add != 0; R may be Y); meant for few rows
  * matmul_nn: Y[M,N] = R + scale * X[M,K] W[K,N]     the same
- * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type, contiguous, readable up to a multiple of 4 bytes. */
+ * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type, contiguous, readable up to a multiple
+ * of 4 bytes. */
 struct matmul_args {
     ADDR(F32) X;
     ADDR(U32) W;
@@ -45,11 +46,11 @@ struct group_weight {
     uint reserved;
 };
 
-/* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be Y)
- * grouped_nn: Y[m] = R[m] + scale * X[m] W_g, W_g [K,N]                                    the same
- * X [M,K], R and Y [M,N] f32 with row strides ldx, ldy. The rows of group g are group[2g] to group[2g+2]; they are cut into tiles of
- * GROUP_TILE rows, the first of which is number group[2g+1] of all; group has two words for each group and two more. The launch is for
- * `groups` groups from `first` on; tiles: upper bound of their tiles of the kernel's ROWS rows. */
+/* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be
+ * Y) grouped_nn: Y[m] = R[m] + scale * X[m] W_g, W_g [K,N]                                    the same X [M,K], R and Y
+ * [M,N] f32 with row strides ldx, ldy. The rows of group g are group[2g] to group[2g+2]; they are cut into tiles of
+ * GROUP_TILE rows, the first of which is number group[2g+1] of all; group has two words for each group and two more.
+ * The launch is for `groups` groups from `first` on; tiles: upper bound of their tiles of the kernel's ROWS rows. */
 struct grouped_args {
     ADDR(F32) X;
     ADDR(F32) R;
@@ -65,8 +66,9 @@ struct grouped_args {
 };
 #define GROUP_TILE 32 /* a multiple of the kernels' ROWS */
 
-/* panel: W's part of n columns and k rows as f32 [ceil(n/tile)][ceil(k/8)][tile][8], the layout that matmul_panel reads.
- * panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. cols: row length of W. */
+/* panel: W's part of n columns and k rows as f32 [ceil(n/tile)][ceil(k/8)][tile][8], the layout that matmul_panel
+ * reads. panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. cols: row
+ * length of W. */
 struct panel_args {
     ADDR(U32) W;
     ADDR(U32) absmax;
@@ -91,7 +93,8 @@ struct matmul_panel_args {
     float scale;
 };
 
-/* grouped_panel: a panel for group first + workgroup id y, if it has rows; one begins `stride` runs of 8 behind the other. */
+/* grouped_panel: a panel for group first + workgroup id y, if it has rows; one begins `stride` runs of 8 behind the
+ * other. */
 struct grouped_panel_args {
     ADDR(U32) weights; /* group_weight [groups] */
     ADDR(U32) group;
@@ -118,8 +121,9 @@ struct grouped_matmul_panel_args {
     float scale;
 };
 
-/* matmul_tn: Y[m,n] = R + scale * sum over k in slice s of X[k,m] Z[k,n], m < M, n < N; slice s = workgroup id y holds `slice` of the K
- * rows. X, Z with row strides ldx, ldz; element (m,n) of Y and R lies at s*M*N + m*row + n*column. R when add != 0 (R may be Y). */
+/* matmul_tn: Y[m,n] = R + scale * sum over k in slice s of X[k,m] Z[k,n], m < M, n < N; slice s = workgroup id y holds
+ * `slice` of the K rows. X, Z with row strides ldx, ldz; element (m,n) of Y and R lies at s*M*N + m*row + n*column. R
+ * when add != 0 (R may be Y). */
 struct matmul_tn_args {
     ADDR(F32) X;
     ADDR(F32) Z;
@@ -133,8 +137,8 @@ struct matmul_tn_args {
     float scale;
 };
 
-/* grouped_tn: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n]; element (m,n) of Y_g lies at m*row + n*column;
- * Y: group_weight [groups], group as in grouped_args. */
+/* grouped_tn: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n]; element (m,n) of
+ * Y_g lies at m*row + n*column; Y: group_weight [groups], group as in grouped_args. */
 struct grouped_tn_args {
     ADDR(F32) X;
     ADDR(F32) Z;
@@ -146,7 +150,8 @@ struct grouped_tn_args {
     float scale;
 };
 
-/* matmul_sum: Y[i] = R[i] + scale * sum over s < parts of partial[s,i], in order; i < n. R when add != 0 (R may be Y). */
+/* matmul_sum: Y[i] = R[i] + scale * sum over s < parts of partial[s,i], in order; i < n. R when add != 0 (R may be Y).
+ */
 struct matmul_sum_args {
     ADDR(F32) partial;
     ADDR(F32) R;
@@ -165,7 +170,8 @@ struct rmsnorm_args {
     float eps, gain_offset;
 };
 
-/* rmsnorm_backward: dx = s*g'*dy - x*s^3/C * sum(g'*dy*x), g' = g + gain_offset, added to dx when add != 0. One workgroup a row. */
+/* rmsnorm_backward: dx = s*g'*dy - x*s^3/C * sum(g'*dy*x), g' = g + gain_offset, added to dx when add != 0. One
+ * workgroup a row. */
 struct rmsnorm_backward_args {
     ADDR(F32) dy;
     ADDR(F32) x;
@@ -176,7 +182,8 @@ struct rmsnorm_backward_args {
     uint add;
 };
 
-/* layernorm: y = (x - m) * s * g + b,  m = mean(x), s = 1/sqrt(mean((x-m)^2) + eps);  x, y [T,C], g, b [C]. One workgroup a row. */
+/* layernorm: y = (x - m) * s * g + b,  m = mean(x), s = 1/sqrt(mean((x-m)^2) + eps);  x, y [T,C], g, b [C]. One
+ * workgroup a row. */
 struct layernorm_args {
     ADDR(F32) x;
     ADDR(F32) g;
@@ -186,7 +193,8 @@ struct layernorm_args {
     float eps;
 };
 
-/* layernorm_backward: dx = s * (g*dy - mean(g*dy) - h * mean(g*dy*h)), h = (x - m) * s, added to dx when add != 0. One workgroup a row. */
+/* layernorm_backward: dx = s * (g*dy - mean(g*dy) - h * mean(g*dy*h)), h = (x - m) * s, added to dx when add != 0. One
+ * workgroup a row. */
 struct layernorm_backward_args {
     ADDR(F32) dy;
     ADDR(F32) x;
@@ -198,8 +206,8 @@ struct layernorm_backward_args {
 };
 
 /* rope, in place on x [T,H,D]: for i < R/2, (x_i, x_{i+R/2}) = (x_i cos - x_{i+R/2} s, x_{i+R/2} cos + x_i s) with
- * s = direction * sin; direction -1 is the backward; elements from R on stay. table [P, R/2] of (cos, sin) pairs; position [T].
- * One invocation a pair. */
+ * s = direction * sin; direction -1 is the backward; elements from R on stay. table [P, R/2] of (cos, sin) pairs;
+ * position [T]. One invocation a pair. */
 struct rope_args {
     ADDR(F32) x;
     ADDR(F32) table;
@@ -208,11 +216,12 @@ struct rope_args {
     float direction;
 };
 
-/* attention: o[t,h] = sum_s softmax_s(scale q[t,h] . k[s,g]) v[s,g], heads of HEAD (a constant) elements, over keys s in [range[t].begin, range[t].end),
- * g = h / (Hq/Hk). q, o [T,Hq,D]; k, v [S,Hk,D]; lse [T,Hq] = log-sum-exp of the scaled scores. range [T] of (begin, end)
- * pairs of u32: packing, causality, sliding windows and a cache are all stated by it. An empty range gives o = 0, lse = 0.
- * With the constant SOFTCAP the scaled score z becomes softcap * tanh(z / softcap). With the constant RELATIVE and span != 0,
- * bias[bucket[s - (t + first) + span - 1], h] is added to it; bucket [2*span - 1] u32, bias [buckets,Hq]; distances are clamped. */
+/* attention: o[t,h] = sum_s softmax_s(scale q[t,h] . k[s,g]) v[s,g], heads of HEAD (a constant) elements, over keys s
+ * in [range[t].begin, range[t].end), g = h / (Hq/Hk). q, o [T,Hq,D]; k, v [S,Hk,D]; lse [T,Hq] = log-sum-exp of the
+ * scaled scores. range [T] of (begin, end) pairs of u32: packing, causality, sliding windows and a cache are all stated
+ * by it. An empty range gives o = 0, lse = 0. With the constant SOFTCAP the scaled score z becomes softcap * tanh(z /
+ * softcap). With the constant RELATIVE and span != 0, bias[bucket[s - (t + first) + span - 1], h] is added to it;
+ * bucket [2*span - 1] u32, bias [buckets,Hq]; distances are clamped. */
 struct attention_args {
     ADDR(F32) q;
     ADDR(F32) k;
@@ -236,8 +245,9 @@ struct attention_delta_args {
 };
 
 /* attention_dq:  dq[t,h] = scale * sum_s p_ts (do[t,h].v[s,g] - delta[t,h]) k[s,g], s in range[t]
- * attention_dkv: dv[s,g] = sum_{h in g} sum_t p_ts do[t,h];  dk[s,g] = scale * sum_{h in g} sum_t p_ts (do.v - delta) q[t,h]
- * p_ts = exp(z - lse[t,h]) with the score z of attention; a soft cap's slope 1 - (z/softcap)^2 multiplies p_ts (do.v - delta). For dkv, range [S] holds the (begin, end) of the queries that see key s. */
+ * attention_dkv: dv[s,g] = sum_{h in g} sum_t p_ts do[t,h];  dk[s,g] = scale * sum_{h in g} sum_t p_ts (do.v - delta)
+ * q[t,h] p_ts = exp(z - lse[t,h]) with the score z of attention; a soft cap's slope 1 - (z/softcap)^2 multiplies p_ts
+ * (do.v - delta). For dkv, range [S] holds the (begin, end) of the queries that see key s. */
 struct attention_backward_args {
     ADDR(F32) q;
     ADDR(F32) k;
@@ -256,11 +266,12 @@ struct attention_backward_args {
     uint first, span;
 };
 
-/* Mixtures of experts: E experts, of which each token goes to k. An assignment a = t*k + j is one expert's work for one token; A = T*k.
+/* Mixtures of experts: E experts, of which each token goes to k. An assignment a = t*k + j is one expert's work for one
+ * token; A = T*k.
  *
  * router: chosen[t,j] = the number of the j-th largest of logits[t], the lower one first where they are equal;
- * weight[t,j] = softmax(logits[t])[chosen[t,j]], with normalize divided by their sum over j. logits [T,E]; chosen, weight [T,k].
- * router_backward: dlogits = gradient of the above from dweight [T,k]. One invocation a token. */
+ * weight[t,j] = softmax(logits[t])[chosen[t,j]], with normalize divided by their sum over j. logits [T,E]; chosen,
+ * weight [T,k]. router_backward: dlogits = gradient of the above from dweight [T,k]. One invocation a token. */
 struct router_args {
     ADDR(F32) logits;
     ADDR(F32) weight;
@@ -272,22 +283,24 @@ struct router_args {
 };
 
 /* Sorting assignments by expert, those of one expert in their order: a row is a place in that order.
- * experts_count: count[s,e] = assignments to e in slice s, EXPERT_SLICE of them each. One invocation a slice and expert.
- * experts_scan: count[s,e] = those in the slices before s; count[slices,e] = all. One invocation an expert.
- * experts_place: token[row], assignment[row] and its inverse row[assignment], and group as in grouped_args. One invocation a slice and expert. */
+ * experts_count: count[s,e] = assignments to e in slice s, EXPERT_SLICE of them each. One invocation a slice and
+ * expert. experts_scan: count[s,e] = those in the slices before s; count[slices,e] = all. One invocation an expert.
+ * experts_place: token[row], assignment[row] and its inverse row[assignment], and group as in grouped_args. One
+ * invocation a slice and expert. */
 struct experts_args {
-    ADDR(U32) chosen; /* [A] */
-    ADDR(U32) count;  /* [slices + 1, E] */
-    ADDR(U32) group;  /* [2 (E + 1)] */
-    ADDR(U32) token;  /* [A] */
+    ADDR(U32) chosen;     /* [A] */
+    ADDR(U32) count;      /* [slices + 1, E] */
+    ADDR(U32) group;      /* [2 (E + 1)] */
+    ADDR(U32) token;      /* [A] */
     ADDR(U32) assignment; /* [A] */
-    ADDR(U32) row;    /* [A] */
+    ADDR(U32) row;        /* [A] */
     uint A, E, k;
     uint slices;
 };
 #define EXPERT_SLICE 256
 
-/* sum_rows: y[t] = (add ? r[t] : 0) + sum over j < k of x[row[t,j]], j ascending; x [.,C], y, r [T,C]; y may be r. One workgroup a row. */
+/* sum_rows: y[t] = (add ? r[t] : 0) + sum over j < k of x[row[t,j]], j ascending; x [.,C], y, r [T,C]; y may be r. One
+ * workgroup a row. */
 struct sum_rows_args {
     ADDR(F32) x;
     ADDR(U32) row;
@@ -298,7 +311,8 @@ struct sum_rows_args {
 };
 
 /* expert_gated: h[i] = weight[assignment[i]] * f(gate[i]) * up[i]; gate, up, h [A,F]. One workgroup a row.
- * expert_gated_backward: dgate, dup, dweight[assignment[i]] from dh; dgate and dup replace gate and up. dweight when with_weight != 0. */
+ * expert_gated_backward: dgate, dup, dweight[assignment[i]] from dh; dgate and dup replace gate and up. dweight when
+ * with_weight != 0. */
 struct expert_gated_args {
     ADDR(F32) gate;
     ADDR(F32) up;
@@ -354,8 +368,8 @@ struct softcap_args {
     float cap;
 };
 
-/* copy_columns: to[t, to_column(i)] = from[t, from_column(i)], t < T, i < n. Columns come in runs of `run`: element i is number
- * i % run of run i / run, which begins at offset + (i / run) * step. Row strides ld. */
+/* copy_columns: to[t, to_column(i)] = from[t, from_column(i)], t < T, i < n. Columns come in runs of `run`: element i
+ * is number i % run of run i / run, which begins at offset + (i / run) * step. Row strides ld. */
 struct copy_columns_args {
     ADDR(F32) from;
     ADDR(F32) to;
@@ -374,7 +388,8 @@ struct bias_rows_args {
     float scale;
 };
 
-/* embedding_<type>: y[t] = (add ? y[t] : 0) + scale * table[ids[t] + offset] as f32; table [V,C] in the storage type; y [T,C]. */
+/* embedding_<type>: y[t] = (add ? y[t] : 0) + scale * table[ids[t] + offset] as f32; table [V,C] in the storage type; y
+ * [T,C]. */
 struct embedding_args {
     ADDR(U32) table;
     ADDR(U32) ids;
@@ -384,7 +399,8 @@ struct embedding_args {
     float scale;
 };
 
-/* gather_rows: dst[i] = src[index[i]];  scatter_rows: dst[index[i]] = src[i] (indices are distinct). i < rows, C columns. */
+/* gather_rows: dst[i] = src[index[i]];  scatter_rows: dst[index[i]] = src[i] (indices are distinct). i < rows, C
+ * columns. */
 struct rows_args {
     ADDR(F32) src;
     ADDR(U32) index;
@@ -392,9 +408,9 @@ struct rows_args {
     uint rows, C;
 };
 
-/* cross_entropy: loss[i] = logsumexp(z[i]) - z[i,target[i]], z = logits or, with softcap > 0, softcap * tanh(logits / softcap); with
- * backward != 0 logits[i] is replaced by dlogits[i] = (softmax(z[i]) - onehot(target[i])) * step.loss_scale, times the cap's slope
- * 1 - (z/softcap)^2. logits [rows,V]. One workgroup a row. */
+/* cross_entropy: loss[i] = logsumexp(z[i]) - z[i,target[i]], z = logits or, with softcap > 0, softcap * tanh(logits /
+ * softcap); with backward != 0 logits[i] is replaced by dlogits[i] = (softmax(z[i]) - onehot(target[i])) *
+ * step.loss_scale, times the cap's slope 1 - (z/softcap)^2. logits [rows,V]. One workgroup a row. */
 struct cross_entropy_args {
     ADDR(F32) logits;
     ADDR(U32) target;
@@ -405,8 +421,8 @@ struct cross_entropy_args {
     float softcap;
 };
 
-/* sum / sum_squares: partial[w] = sum over the w-th of `parts` equal slices of x (or of x^2), in a fixed order: one workgroup a
- * slice. A second launch with parts = 1 over partial finishes it. add != 0: y[w] += instead. */
+/* sum / sum_squares: partial[w] = sum over the w-th of `parts` equal slices of x (or of x^2), in a fixed order: one
+ * workgroup a slice. A second launch with parts = 1 over partial finishes it. add != 0: y[w] += instead. */
 struct sum_args {
     ADDR(F32) x;
     ADDR(F32) y;
@@ -414,8 +430,8 @@ struct sum_args {
     uint add;
 };
 
-/* clip: step.grad_norm = sqrt(sum of n partial sums of squares); step.clip = min(1, max_norm / (grad_norm + 1e-6)), 1 when
- * max_norm <= 0. One workgroup. */
+/* clip: step.grad_norm = sqrt(sum of n partial sums of squares); step.clip = min(1, max_norm / (grad_norm + 1e-6)), 1
+ * when max_norm <= 0. One workgroup. */
 struct clip_args {
     ADDR(F32) partial;
     ADDR(F32) step;
@@ -423,8 +439,9 @@ struct clip_args {
     float max_norm;
 };
 
-/* adamw (PyTorch): g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2;
- * p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps). lr and the two corrections come from step. n elements, flat. */
+/* adamw (PyTorch): g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; m = b1 m + (1-b1) g'; v
+ * = b2 v + (1-b2) g'^2; p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps). lr and the two corrections come from
+ * step. n elements, flat. */
 struct adamw_args {
     ADDR(F32) p;
     ADDR(F32) g;
@@ -469,8 +486,8 @@ struct column_sum_args {
     float scale;
 };
 
-/* norm_stats: stats[t] = (m, s) of row t as rmsnorm (m = 0) or, with layernorm != 0, layernorm have them; x [T,C], stats [T,2].
- * One workgroup a row. */
+/* norm_stats: stats[t] = (m, s) of row t as rmsnorm (m = 0) or, with layernorm != 0, layernorm have them; x [T,C],
+ * stats [T,2]. One workgroup a row. */
 struct norm_stats_args {
     ADDR(F32) x;
     ADDR(F32) stats;
@@ -488,7 +505,8 @@ struct norm_gain_backward_args {
     uint T, C;
 };
 
-/* embedding_backward: dtable[ids[t] + offset] += scale * dy[t] for all t in order. dtable [V,C], dy [T,C] f32. One invocation a column. */
+/* embedding_backward: dtable[ids[t] + offset] += scale * dy[t] for all t in order. dtable [V,C], dy [T,C] f32. One
+ * invocation a column. */
 struct embedding_backward_args {
     ADDR(U32) ids;
     ADDR(F32) dy;
@@ -498,9 +516,10 @@ struct embedding_backward_args {
     float scale;
 };
 
-/* attention_dbias: by_distance[d,h] = sum over t with s = t + d + 1 - span in range[t] of p_ts (do[t,h].v[s,g] - delta[t,h]), d < 2*span - 1.
- * One workgroup a distance and head. Arguments are those of the other backward kernels; dq is by_distance [2*span - 1, Hq].
- * bucket_sum: dbias[b,h] += sum over d with bucket[d] = b of by_distance[d,h], in order. One invocation an element. */
+/* attention_dbias: by_distance[d,h] = sum over t with s = t + d + 1 - span in range[t] of p_ts (do[t,h].v[s,g] -
+ * delta[t,h]), d < 2*span - 1. One workgroup a distance and head. Arguments are those of the other backward kernels; dq
+ * is by_distance [2*span - 1, Hq]. bucket_sum: dbias[b,h] += sum over d with bucket[d] = b of by_distance[d,h], in
+ * order. One invocation an element. */
 struct bucket_sum_args {
     ADDR(U32) bucket;
     ADDR(F32) by_distance;

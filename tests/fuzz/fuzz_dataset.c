@@ -7,16 +7,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char template[] = "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}"
+static const char template[] = "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}{% generation %}{{ "
+                               "m.content }}{% endgeneration %}"
                                "{% else %}{{ m.content }}{% endif %}{% endfor %}";
 
 /* Reads every row, as opening a data file does. */
-static void read_rows(const char *name, const char *text, size_t length, const char *partner, size_t partner_length, const vkft_tokenizer *tok,
-                      const vkft_chat_template *chat)
+static void read_rows(const char *name, const char *text, size_t length, const char *partner, size_t partner_length,
+                      const vkft_tokenizer *tok, const vkft_chat_template *chat)
 {
     vkft_err err = {0};
     vkft_row_reader reader;
-    vkft_dataset_options options = {.max_seq_length = 64, .mask_prompt = length % 2, .vocab_size = vkft_tokenizer_vocab_size(tok), .eos_id = 1, .chat = chat};
+    vkft_dataset_options options = {.max_seq_length = 64,
+                                    .mask_prompt = length % 2,
+                                    .vocab_size = vkft_tokenizer_vocab_size(tok),
+                                    .eos_id = 1,
+                                    .chat = chat};
     vkft_row_encoder encoder = {.path = name, .tok = tok, .options = &options, .reader = &reader};
     vkft_row_slice slice;
     vkft_encoded_row row = {0};
@@ -24,7 +29,8 @@ static void read_rows(const char *name, const char *text, size_t length, const c
     for (bool first = true; ok && vkft_row_reader_next(&reader, &slice, &found, &err) && found; first = false) {
         if (slice.text < text || slice.length > length || slice.text + slice.length > text + length)
             abort();
-        ok = (!first || vkft_row_encoder_detect(&encoder, &slice, &err)) && vkft_row_encode(&encoder, &slice, &row, &err);
+        ok = (!first || vkft_row_encoder_detect(&encoder, &slice, &err)) &&
+             vkft_row_encode(&encoder, &slice, &row, &err);
     }
     vkft_encoded_row_free(&row);
     vkft_row_reader_close(&reader);
@@ -38,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vkft_err err;
     if (!chat) {
         vkft_chat_sources sources = {.jinja = template, .jinja_length = sizeof template - 1, .jinja_name = "template"};
-        if (!vkft_model_text_open(VKFT_PROJECT_DIR "/tools/bundled/model", NULL, &text, &err) || !vkft_chat_template_new(&sources, &chat, &err))
+        if (!vkft_model_text_open(VKFT_PROJECT_DIR "/tools/bundled/model", NULL, &text, &err) ||
+            !vkft_chat_template_new(&sources, &chat, &err))
             abort();
     }
     if (size < 2)

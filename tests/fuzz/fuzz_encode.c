@@ -52,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ok = ok && (!stream || vkft_text_stream_finish(stream, &streamed, &err));
         if (!ok)
             abort();
-        if (stream && (streamed.length != whole.length || (whole.length && memcmp(whole.data, streamed.data, whole.length) != 0)))
+        if (stream &&
+            (streamed.length != whole.length || (whole.length && memcmp(whole.data, streamed.data, whole.length) != 0)))
             abort();
         vkft_text_stream_free(stream);
     }

@@ -4,10 +4,12 @@
 
 #include "formats/jinja/jinja.h"
 
-static const char variables_json[] =
-    "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"\\u00e9\\ud83d\\ude00 x\"}, {\"role\": \"assistant\","
-    " \"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"a\": [1, 2.5, true]}}}]}], \"tools\": null,"
-    " \"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"add_generation_prompt\": true, \"l\": [3, 1, 2], \"d\": {\"k\": 1}, \"n\": 7}";
+static const char variables_json[] = "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", "
+                                     "\"content\": \"\\u00e9\\ud83d\\ude00 x\"}, {\"role\": \"assistant\","
+                                     " \"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\", "
+                                     "\"arguments\": {\"a\": [1, 2.5, true]}}}]}], \"tools\": null,"
+                                     " \"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"add_generation_prompt\": "
+                                     "true, \"l\": [3, 1, 2], \"d\": {\"k\": 1}, \"n\": 7}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

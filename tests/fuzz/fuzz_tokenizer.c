@@ -1,4 +1,5 @@
-/* Tokenizer files from a stranger: the first byte chooses the kind of file, the rest is its content (two files: a zero byte between). */
+/* Tokenizer files from a stranger: the first byte chooses the kind of file, the rest is its content (two files: a zero
+ * byte between). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +26,10 @@ static void use(const vkft_tokenizer *tok)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const int kinds[][2] = {{VKFT_FILE_TOKENIZER, VKFT_FILE_TOKENIZER_CONFIG}, {VKFT_FILE_VOCAB, VKFT_FILE_MERGES},
-                                   {VKFT_FILE_MODEL, VKFT_FILE_TOKENIZER_CONFIG}, {VKFT_FILE_SPIECE, VKFT_FILE_TOKENIZER_CONFIG}};
+    static const int kinds[][2] = {{VKFT_FILE_TOKENIZER, VKFT_FILE_TOKENIZER_CONFIG},
+                                   {VKFT_FILE_VOCAB, VKFT_FILE_MERGES},
+                                   {VKFT_FILE_MODEL, VKFT_FILE_TOKENIZER_CONFIG},
+                                   {VKFT_FILE_SPIECE, VKFT_FILE_TOKENIZER_CONFIG}};
     if (size < 2)
         return 0;
     char *copy = malloc(size); /* exactly as long as the content, so that reading past its end is seen */
@@ -42,7 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (cut)
         files[kind[1]] = (vkft_small_file){cut + 1, size - 2 - length};
     if (binary)
-        files[kind[1]] = kind[0] == VKFT_FILE_SPIECE ? (vkft_small_file){"{\"tokenizer_class\":\"T5Tokenizer\",\"extra_ids\":2}", 46} : (vkft_small_file){0};
+        files[kind[1]] = kind[0] == VKFT_FILE_SPIECE
+                             ? (vkft_small_file){"{\"tokenizer_class\":\"T5Tokenizer\",\"extra_ids\":2}", 46}
+                             : (vkft_small_file){0};
     if (vkft_tokenizer_from_files(files, &tok, &err) && tok)
         use(tok);
     vkft_tokenizer_free(tok);

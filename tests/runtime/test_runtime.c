@@ -1,4 +1,5 @@
-/* The runtime below the kernels: cutting, submissions, transfers, memory accounts, device choice, the pipeline cache. */
+/* The runtime below the kernels: cutting, submissions, transfers, memory accounts, device choice, the pipeline cache.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@
 #include "tests/support/program.h"
 #include "runtime/base/random.h"
 
-/* Every workgroup of every launch lies in exactly one piece, in order, no piece crosses the end of a row, and submissions keep to the target. */
+/* Every workgroup of every launch lies in exactly one piece, in order, no piece crosses the end of a row, and
+ * submissions keep to the target. */
 static void check_cut(const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row)
 {
     vkft_cut cut = {0};
@@ -29,7 +31,8 @@ static void check_cut(const vkft_cut_launch *launches, uint32_t count, double ta
         uint64_t covered = 0, all = (uint64_t)l->groups[0] * l->groups[1], end = 0;
         for (bool first = true; next < cut.count && cut.pieces[next].launch == i; next++, first = false) {
             const vkft_piece *p = &cut.pieces[next];
-            uint64_t groups = (uint64_t)p->count[0] * p->count[1], begin = (uint64_t)p->base[1] * l->groups[0] + p->base[0];
+            uint64_t groups = (uint64_t)p->count[0] * p->count[1],
+                     begin = (uint64_t)p->base[1] * l->groups[0] + p->base[0];
             assert_true(first || begin > end - 1); /* behind the piece before it */
             end = begin + 1;
             assert_int_equal(p->first, first);
@@ -57,7 +60,8 @@ static void test_cut(void **state)
 {
     (void)state;
     static const vkft_cut_launch fixed[] = {
-        {{1, 1}, 0.01}, {{100, 3}, 40}, {{100000, 1}, 5}, {{3, 5000}, 990}, {{1, 1}, 1e6}, {{2, 300}, 251}, {{70000, 70001}, 2},
+        {{1, 1}, 0.01}, {{100, 3}, 40},  {{100000, 1}, 5},    {{3, 5000}, 990},
+        {{1, 1}, 1e6},  {{2, 300}, 251}, {{70000, 70001}, 2},
     };
     check_cut(fixed, 7, 250, WORKGROUP_ROW);
     check_cut(fixed, 6, 0.001, WORKGROUP_ROW);
@@ -67,7 +71,8 @@ static void test_cut(void **state)
         vkft_cut_launch random[40];
         uint32_t count = (uint32_t)(40 * vkft_random_uniform(seed, 0, 0));
         for (uint32_t i = 0; i < count; i++) {
-            random[i] = (vkft_cut_launch){{1 + (uint32_t)(2000 * vkft_random_uniform(seed, 1, i)), 1 + (uint32_t)(6 * vkft_random_uniform(seed, 2, i))},
+            random[i] = (vkft_cut_launch){{1 + (uint32_t)(2000 * vkft_random_uniform(seed, 1, i)),
+                                           1 + (uint32_t)(6 * vkft_random_uniform(seed, 2, i))},
                                           300 * vkft_random_uniform(seed, 3, i)};
         }
         check_cut(random, count, 50, 700);
@@ -148,7 +153,8 @@ static void test_recording_error(void **state)
     vkft_guarded_free(f, &b);
 }
 
-/* A buffer whose memory the host cannot see goes through the staging buffer; more bytes than it holds, at odd places. */
+/* A buffer whose memory the host cannot see goes through the staging buffer; more bytes than it holds, at odd places.
+ */
 static void test_staging(void **state)
 {
     const vkft_kernel_fixture *f = *state;
@@ -196,7 +202,8 @@ static void test_memory_accounts(void **state)
     assert_int_equal(after.device_bytes, before.device_bytes);
     assert_int_equal(after.host_bytes, before.host_bytes);
     assert_true(after.device_peak_bytes >= before.device_bytes + 1000);
-    expect_failure(vkft_buffer_new(f->dev, UINT64_MAX / 2, VKFT_MEMORY_DEVICE, "activations", &a, &err), "activations: cannot allocate");
+    expect_failure(vkft_buffer_new(f->dev, UINT64_MAX / 2, VKFT_MEMORY_DEVICE, "activations", &a, &err),
+                   "activations: cannot allocate");
     assert_int_equal(err.kind, VKFT_ERR_MEMORY);
     expect_failure(vkft_buffer_new(f->dev, 0, VKFT_MEMORY_DEVICE, "nothing", &a, &err), "nothing");
     assert_int_equal(vkft_memory_get_stats(f->dev).device_bytes, before.device_bytes);
@@ -287,14 +294,10 @@ static void test_damaged_pipeline_cache(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_wide_launch),
-        cmocka_unit_test(test_long_launch),
-        cmocka_unit_test(test_recording_error),
-        cmocka_unit_test(test_staging),
-        cmocka_unit_test(test_memory_accounts),
-        cmocka_unit_test(test_device_choice),
-        cmocka_unit_test(test_damaged_pipeline_cache),
+        cmocka_unit_test(test_cut),           cmocka_unit_test(test_wide_launch),
+        cmocka_unit_test(test_long_launch),   cmocka_unit_test(test_recording_error),
+        cmocka_unit_test(test_staging),       cmocka_unit_test(test_memory_accounts),
+        cmocka_unit_test(test_device_choice), cmocka_unit_test(test_damaged_pipeline_cache),
     };
     return cmocka_run_group_tests_name("runtime", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

@@ -1,7 +1,8 @@
-/* Activations, gated and plain, and the soft cap: forward against a double reference, backward against central differences of it.
+/* Activations, gated and plain, and the soft cap: forward against a double reference, backward against central
+ * differences of it.
  *
- * Tolerance: exp, erf and tanh are within a few units of 6e-8 (shaders/math.glsl), products of two or three of them within 2e-6 relative to
- * 1 + |value|.
+ * Tolerance: exp, erf and tanh are within a few units of 6e-8 (shaders/math.glsl), products of two or three of them
+ * within 2e-6 relative to 1 + |value|.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -18,8 +19,9 @@
 
 #define TOLERANCE 2e-6
 
-_Static_assert(VKFT_ACT_SILU == ACTIVATION_SILU && VKFT_ACT_GELU == ACTIVATION_GELU && VKFT_ACT_GELU_TANH == ACTIVATION_GELU_TANH &&
-                   VKFT_ACT_RELU == ACTIVATION_RELU, "C and GLSL number activations alike");
+_Static_assert(VKFT_ACT_SILU == ACTIVATION_SILU && VKFT_ACT_GELU == ACTIVATION_GELU &&
+                   VKFT_ACT_GELU_TANH == ACTIVATION_GELU_TANH && VKFT_ACT_RELU == ACTIVATION_RELU,
+               "C and GLSL number activations alike");
 
 typedef struct gated_context {
     vkft_activation f;
@@ -45,7 +47,8 @@ static float *inputs(uint32_t n)
 
 static void check_gated(const vkft_kernel_fixture *f, uint32_t n, vkft_activation activation)
 {
-    float *gate = inputs(n), *up = vkft_random_array(7, n), *dh = vkft_random_array(8, n), *got = malloc(n * sizeof *got);
+    float *gate = inputs(n), *up = vkft_random_array(7, n), *dh = vkft_random_array(8, n),
+          *got = malloc(n * sizeof *got);
     double *h = malloc(n * sizeof *h), *dgate = malloc(n * sizeof *dgate), *dup = malloc(n * sizeof *dup);
     for (uint32_t i = 0; i < n; i++) {
         double x[2] = {(double)gate[i], (double)up[i]}, slope[2];
@@ -55,14 +58,21 @@ static void check_gated(const vkft_kernel_fixture *f, uint32_t n, vkft_activatio
         dgate[i] = slope[0];
         dup[i] = slope[1];
     }
-    vkft_guarded bg = vkft_guarded_floats(f, gate, n), bu = vkft_guarded_floats(f, up, n), bd = vkft_guarded_floats(f, dh, n);
+    vkft_guarded bg = vkft_guarded_floats(f, gate, n), bu = vkft_guarded_floats(f, up, n),
+                 bd = vkft_guarded_floats(f, dh, n);
     vkft_guarded bh = vkft_guarded_floats(f, NULL, n);
-    struct gated_args forward = {.gate = bg.address, .up = bu.address, .h = bh.address, .n = n, .activation = activation};
+    struct gated_args forward = {
+        .gate = bg.address, .up = bu.address, .h = bh.address, .n = n, .activation = activation};
     vkft_kernel_run(f, VKFT_KERNEL_gated, &forward, sizeof forward, n, 1);
     vkft_guarded_read(f, &bh, got);
     vkft_assert_close("gated", got, h, n, TOLERANCE);
-    struct gated_backward_args backward = {.dh = bd.address, .gate = bg.address, .up = bu.address, .dgate = bg.address,
-                                           .dup = bu.address, .n = n, .activation = activation}; /* in place, as training uses it */
+    struct gated_backward_args backward = {.dh = bd.address,
+                                           .gate = bg.address,
+                                           .up = bu.address,
+                                           .dgate = bg.address,
+                                           .dup = bu.address,
+                                           .n = n,
+                                           .activation = activation}; /* in place, as training uses it */
     vkft_kernel_run(f, VKFT_KERNEL_gated_backward, &backward, sizeof backward, n, 1);
     vkft_guarded_read(f, &bg, got);
     vkft_assert_close("gated dgate", got, dgate, n, TOLERANCE);
@@ -85,8 +95,10 @@ static void check_plain(const vkft_kernel_fixture *f, uint32_t n, vkft_activatio
         vkft_central_differences(gated_loss, &k, both, 2, slope);
         dx[i] = slope[0];
     }
-    vkft_guarded bx = vkft_guarded_floats(f, x, n), bd = vkft_guarded_floats(f, dy, n), by = vkft_guarded_floats(f, NULL, n);
-    struct activation_args args = {.x = bx.address, .dy = bd.address, .y = by.address, .n = n, .activation = activation};
+    vkft_guarded bx = vkft_guarded_floats(f, x, n), bd = vkft_guarded_floats(f, dy, n),
+                 by = vkft_guarded_floats(f, NULL, n);
+    struct activation_args args = {
+        .x = bx.address, .dy = bd.address, .y = by.address, .n = n, .activation = activation};
     vkft_kernel_run(f, VKFT_KERNEL_activation, &args, sizeof args, n, 1);
     vkft_guarded_read(f, &by, got);
     vkft_assert_close("activation", got, y, n, TOLERANCE);

@@ -1,7 +1,8 @@
-/* Attention against a double reference, its backward against central differences of that reference: packed sequences, windows, grouped heads,
- * empty ranges, head sizes that are no power of two, and rows that do not fill a workgroup.
+/* Attention against a double reference, its backward against central differences of that reference: packed sequences,
+ * windows, grouped heads, empty ranges, head sizes that are no power of two, and rows that do not fill a workgroup.
  *
- * Tolerance: scores of order 1 with a few roundings each, sums over at most 64 keys: 5e-6 is ten times what they add up to.
+ * Tolerance: scores of order 1 with a few roundings each, sums over at most 64 keys: 5e-6 is ten times what they add up
+ * to.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -27,7 +28,8 @@ typedef struct shape {
     uint32_t buckets;  /* of relative positions; 0: none */
 } shape;
 
-#define SPAN 6 /* distances from here on share a bucket; their biases have a gradient only where no distance is longer */
+#define SPAN                                                                                                           \
+    6 /* distances from here on share a bucket; their biases have a gradient only where no distance is longer */
 
 /* A bucket for the distance s - t; nothing like T5's, since the kernel reads a table. */
 static uint32_t bucket_of(const shape *s, int distance)
@@ -69,7 +71,8 @@ static void reference(const double *x, const attention_case *c, double *o, doubl
     const double *q = x, *k = q + s->T * s->Hq * s->D, *v = k + s->T * s->Hk * s->D;
     for (uint32_t t = 0; t < s->T; t++)
         for (uint32_t h = 0; h < s->Hq; h++) {
-            uint32_t g = h / (s->Hq / s->Hk), begin = c->query_range[2 * t], end = c->query_range[2 * t + 1], row = t * s->Hq + h;
+            uint32_t g = h / (s->Hq / s->Hk), begin = c->query_range[2 * t], end = c->query_range[2 * t + 1],
+                     row = t * s->Hq + h;
             double total = 0, score[128] = {0};
             memset(o + row * s->D, 0, s->D * sizeof *o);
             for (uint32_t j = begin; j < end; j++) {
@@ -118,8 +121,8 @@ static double bias_loss(const double *bias, const void *context)
 }
 
 /* The gradient of the biases: sums by distance, then by bucket, added to what is there. */
-static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_case *c, const double *x, const float *bias,
-                                struct attention_backward_args args, const vkft_guarded *bucket)
+static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_case *c, const double *x,
+                                const float *bias, struct attention_backward_args args, const vkft_guarded *bucket)
 {
     uint32_t n = c->s.buckets * c->s.Hq, distances = 2 * SPAN - 1;
     double *wide = vkft_widen(bias, n), *slope = malloc(n * sizeof *slope);
@@ -128,12 +131,17 @@ static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_ca
     vkft_central_differences(bias_loss, &k, wide, n, slope);
     for (uint32_t i = 0; i < n; i++)
         slope[i] += (double)before[i];
-    vkft_guarded by_distance = vkft_guarded_floats(f, NULL, distances * c->s.Hq), dbias = vkft_guarded_floats(f, before, n);
+    vkft_guarded by_distance = vkft_guarded_floats(f, NULL, distances * c->s.Hq),
+                 dbias = vkft_guarded_floats(f, before, n);
     args.dq = by_distance.address;
     vkft_kernel_run(f, VKFT_KERNEL_attention_dbias, &args, sizeof args,
                     (uint64_t)distances * vkft_kernel_width(f->dev, VKFT_KERNEL_attention_dbias), c->s.Hq);
-    struct bucket_sum_args sum = {.bucket = bucket->address, .by_distance = by_distance.address, .dbias = dbias.address,
-                                  .distances = distances, .buckets = c->s.buckets, .H = c->s.Hq};
+    struct bucket_sum_args sum = {.bucket = bucket->address,
+                                  .by_distance = by_distance.address,
+                                  .dbias = dbias.address,
+                                  .distances = distances,
+                                  .buckets = c->s.buckets,
+                                  .H = c->s.Hq};
     vkft_kernel_run(f, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, n, 1);
     vkft_guarded_read(f, &dbias, got);
     vkft_assert_close("attention_dbias", got, slope, n, TOLERANCE);
@@ -146,7 +154,8 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
 {
     uint32_t nq = s.T * s.Hq * s.D, nk = s.T * s.Hk * s.D, n = nq + 2 * nk, rows = s.T * s.Hq;
     float *x = malloc(n * sizeof *x), *dout = malloc(nq * sizeof *dout), *got = malloc(n * sizeof *got);
-    double *wide = malloc(n * sizeof *wide), *o = malloc(nq * sizeof *o), *lse = malloc(rows * sizeof *lse), *slope = malloc(n * sizeof *slope);
+    double *wide = malloc(n * sizeof *wide), *o = malloc(nq * sizeof *o), *lse = malloc(rows * sizeof *lse),
+           *slope = malloc(n * sizeof *slope);
     vkft_random_floats(1, x, n);
     vkft_random_floats(2, dout, nq);
     for (uint32_t i = 0; i < n; i++)
@@ -158,15 +167,31 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
     for (int i = 0; i < 2 * SPAN - 1; i++)
         bucket[i] = s.buckets ? bucket_of(&s, i - (SPAN - 1)) : 0;
     c.bias = bias;
-    vkft_guarded bb = vkft_guarded_floats(f, bias, (s.buckets + 1) * s.Hq), bu = vkft_guarded_words(f, bucket, 2 * SPAN - 1);
+    vkft_guarded bb = vkft_guarded_floats(f, bias, (s.buckets + 1) * s.Hq),
+                 bu = vkft_guarded_words(f, bucket, 2 * SPAN - 1);
     reference(wide, &c, o, lse);
 
-    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = s.D, .softcap = s.softcap > 0, .relative = s.buckets > 0, .longest_walk = longest_walk});
-    vkft_guarded q = vkft_guarded_floats(f, x, nq), k = vkft_guarded_floats(f, x + nq, nk), v = vkft_guarded_floats(f, x + nq + nk, nk);
+    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = s.D,
+                                                 .softcap = s.softcap > 0,
+                                                 .relative = s.buckets > 0,
+                                                 .longest_walk = longest_walk});
+    vkft_guarded q = vkft_guarded_floats(f, x, nq), k = vkft_guarded_floats(f, x + nq, nk),
+                 v = vkft_guarded_floats(f, x + nq + nk, nk);
     vkft_guarded bo = vkft_guarded_floats(f, NULL, nq), bl = vkft_guarded_floats(f, NULL, rows);
     vkft_guarded qr = vkft_guarded_words(f, c.query_range, 2 * s.T), kr = vkft_guarded_words(f, c.key_range, 2 * s.T);
-    struct attention_args forward = {.q = q.address, .k = k.address, .v = v.address, .o = bo.address, .lse = bl.address, .range = qr.address,
-                                     .bias = bb.address, .bucket = bu.address, .span = s.buckets ? SPAN : 0, .T = s.T, .Hq = s.Hq, .Hk = s.Hk, .scale = (float)c.scale,
+    struct attention_args forward = {.q = q.address,
+                                     .k = k.address,
+                                     .v = v.address,
+                                     .o = bo.address,
+                                     .lse = bl.address,
+                                     .range = qr.address,
+                                     .bias = bb.address,
+                                     .bucket = bu.address,
+                                     .span = s.buckets ? SPAN : 0,
+                                     .T = s.T,
+                                     .Hq = s.Hq,
+                                     .Hk = s.Hk,
+                                     .scale = (float)c.scale,
                                      .softcap = s.softcap};
     vkft_kernel_run(f, VKFT_KERNEL_attention, &forward, sizeof forward, s.T, s.Hq);
     vkft_guarded_read(f, &bo, got);
@@ -174,15 +199,31 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
     vkft_guarded_read(f, &bl, got);
     vkft_assert_close("attention lse", got, lse, rows, TOLERANCE);
 
-    vkft_guarded bd = vkft_guarded_floats(f, dout, nq), delta = vkft_guarded_floats(f, NULL, rows), dq = vkft_guarded_floats(f, NULL, nq);
+    vkft_guarded bd = vkft_guarded_floats(f, dout, nq), delta = vkft_guarded_floats(f, NULL, rows),
+                 dq = vkft_guarded_floats(f, NULL, nq);
     vkft_guarded dk = vkft_guarded_floats(f, NULL, nk), dv = vkft_guarded_floats(f, NULL, nk);
-    struct attention_delta_args delta_args = {.dout = bd.address, .o = bo.address, .delta = delta.address, .T = s.T, .Hq = s.Hq, .D = s.D};
+    struct attention_delta_args delta_args = {
+        .dout = bd.address, .o = bo.address, .delta = delta.address, .T = s.T, .Hq = s.Hq, .D = s.D};
     vkft_kernel_run(f, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, rows, 1);
-    struct attention_backward_args backward = {.q = q.address, .k = k.address, .v = v.address, .dout = bd.address, .lse = bl.address,
-                                               .delta = delta.address, .range = qr.address, .dq = dq.address, .dk = dk.address,
-                                               .dv = dv.address, .T = s.T, .S = s.T, .Hq = s.Hq, .Hk = s.Hk,
-                                               .bias = bb.address, .bucket = bu.address, .span = s.buckets ? SPAN : 0,
-                                               .scale = (float)c.scale, .softcap = s.softcap};
+    struct attention_backward_args backward = {.q = q.address,
+                                               .k = k.address,
+                                               .v = v.address,
+                                               .dout = bd.address,
+                                               .lse = bl.address,
+                                               .delta = delta.address,
+                                               .range = qr.address,
+                                               .dq = dq.address,
+                                               .dk = dk.address,
+                                               .dv = dv.address,
+                                               .T = s.T,
+                                               .S = s.T,
+                                               .Hq = s.Hq,
+                                               .Hk = s.Hk,
+                                               .bias = bb.address,
+                                               .bucket = bu.address,
+                                               .span = s.buckets ? SPAN : 0,
+                                               .scale = (float)c.scale,
+                                               .softcap = s.softcap};
     vkft_kernel_run(f, VKFT_KERNEL_attention_dq, &backward, sizeof backward, s.T, s.Hq);
     if (gradients && s.buckets && s.sequence <= SPAN)
         check_bias_gradient(f, &c, wide, bias, backward, &bu);
@@ -200,16 +241,17 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
     vkft_guarded *all[] = {&q, &k, &v, &bo, &bl, &qr, &kr, &bd, &delta, &dq, &dk, &dv, &bb, &bu};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         vkft_guarded_free(f, all[i]);
-    free(bias), free(x), free(dout), free(got), free(wide), free(o), free(lse), free(slope), free(c.query_range), free(c.key_range);
+    free(bias), free(x), free(dout), free(got), free(wide), free(o), free(lse), free(slope), free(c.query_range),
+        free(c.key_range);
 }
 
 static void test_gradients(void **state)
 {
     static const shape shapes[] = {
-        {1, 1, 1, 2, 1, 0, false, 0, 0},  {9, 2, 1, 6, 9, 0, false, 0, 0},   {13, 4, 2, 8, 5, 0, false, 0, 0},
-        {11, 3, 3, 10, 11, 4, false, 0, 0}, {17, 6, 2, 4, 6, 3, true, 0, 0}, {8, 2, 2, 37, 8, 0, false, 0, 0},
-        {13, 4, 2, 8, 5, 0, false, 1.5f, 0},  {17, 6, 2, 4, 6, 3, true, 0.5f, 0},
-        {13, 4, 2, 8, 5, 0, false, 0, 3},  {17, 6, 2, 4, 9, 0, true, 0, 5},
+        {1, 1, 1, 2, 1, 0, false, 0, 0},     {9, 2, 1, 6, 9, 0, false, 0, 0},    {13, 4, 2, 8, 5, 0, false, 0, 0},
+        {11, 3, 3, 10, 11, 4, false, 0, 0},  {17, 6, 2, 4, 6, 3, true, 0, 0},    {8, 2, 2, 37, 8, 0, false, 0, 0},
+        {13, 4, 2, 8, 5, 0, false, 1.5f, 0}, {17, 6, 2, 4, 6, 3, true, 0.5f, 0}, {13, 4, 2, 8, 5, 0, false, 0, 3},
+        {17, 6, 2, 4, 9, 0, true, 0, 5},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         check(*state, shapes[i], 1, true);

@@ -1,8 +1,9 @@
-/* Rotation, embedding, rows, columns, biases, dropout and the two trivial kernels: forward against a double reference, backward against
- * central differences of that reference, at odd shapes.
+/* Rotation, embedding, rows, columns, biases, dropout and the two trivial kernels: forward against a double reference,
+ * backward against central differences of that reference, at odd shapes.
  *
- * Tolerances: a handful of f32 roundings (6e-8 each) for elementwise results; row sums of C terms add at most log2(C)/2 + C/width/sqrt(C) of
- * them. 2e-6 relative to 1 + |value| holds for all shapes here, and a wrong formula misses it by orders of magnitude.
+ * Tolerances: a handful of f32 roundings (6e-8 each) for elementwise results; row sums of C terms add at most log2(C)/2
+ * + C/width/sqrt(C) of them. 2e-6 relative to 1 + |value| holds for all shapes here, and a wrong formula misses it by
+ * orders of magnitude.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -37,13 +38,15 @@ static void check_rope(const vkft_kernel_fixture *f, uint32_t T, uint32_t H, uin
     for (uint32_t r = 0; r < T * H; r++)
         for (uint32_t i = 0; i < half; i++) {
             uint32_t at = 2 * (position[r / H] * half + i);
-            double c = (double)table[at], s = (double)table[at + 1], a = (double)x[r * D + i], b = (double)x[r * D + half + i];
+            double c = (double)table[at], s = (double)table[at + 1], a = (double)x[r * D + i],
+                   b = (double)x[r * D + half + i];
             want[r * D + i] = a * c - b * s;
             want[r * D + half + i] = b * c + a * s;
         }
-    vkft_guarded bx = vkft_guarded_floats(f, x, n), bt = vkft_guarded_floats(f, table, P * R), bp = vkft_guarded_words(f, position, T);
-    struct rope_args args = {.x = bx.address, .table = bt.address, .position = bp.address, .T = T, .H = H, .D = D, .R = R,
-                             .direction = 1};
+    vkft_guarded bx = vkft_guarded_floats(f, x, n), bt = vkft_guarded_floats(f, table, P * R),
+                 bp = vkft_guarded_words(f, position, T);
+    struct rope_args args = {
+        .x = bx.address, .table = bt.address, .position = bp.address, .T = T, .H = H, .D = D, .R = R, .direction = 1};
     vkft_kernel_run(f, VKFT_KERNEL_rope, &args, sizeof args, T * H * half, 1);
     vkft_guarded_read(f, &bx, got);
     vkft_assert_close("rope", got, want, n, TOLERANCE);
@@ -82,7 +85,8 @@ static void check_embedding(const vkft_kernel_fixture *f, vkft_kernel kernel, vk
         for (uint32_t c = 0; c < C; c++)
             want[t * C + c] = (double)stored[ids[t] * C + c];
     }
-    vkft_guarded bt = vkft_guarded_words(f, packed, words), bi = vkft_guarded_words(f, ids, T), by = vkft_guarded_floats(f, NULL, T * C);
+    vkft_guarded bt = vkft_guarded_words(f, packed, words), bi = vkft_guarded_words(f, ids, T),
+                 by = vkft_guarded_floats(f, NULL, T * C);
     struct embedding_args args = {.table = bt.address, .ids = bi.address, .y = by.address, .T = T, .C = C, .scale = 1};
     uint64_t threads = (uint64_t)T * vkft_kernel_width(f->dev, kernel);
     vkft_kernel_run(f, kernel, &args, sizeof args, threads, 1);
@@ -121,14 +125,17 @@ static void test_rows(void **state)
     double want[T * C];
     for (uint32_t i = 0; i < ROWS; i++)
         index[i] = (17 * i + 5) % T;
-    vkft_guarded bs = vkft_guarded_floats(f, src, n), bi = vkft_guarded_words(f, index, ROWS), bp = vkft_guarded_floats(f, NULL, ROWS * C);
+    vkft_guarded bs = vkft_guarded_floats(f, src, n), bi = vkft_guarded_words(f, index, ROWS),
+                 bp = vkft_guarded_floats(f, NULL, ROWS * C);
     struct rows_args gather = {.src = bs.address, .index = bi.address, .dst = bp.address, .rows = ROWS, .C = C};
-    vkft_kernel_run(f, VKFT_KERNEL_gather_rows, &gather, sizeof gather, (uint64_t)ROWS * vkft_kernel_width(f->dev, VKFT_KERNEL_gather_rows), 1);
+    vkft_kernel_run(f, VKFT_KERNEL_gather_rows, &gather, sizeof gather,
+                    (uint64_t)ROWS * vkft_kernel_width(f->dev, VKFT_KERNEL_gather_rows), 1);
     vkft_guarded_read(f, &bp, picked);
     memset(before, 0, sizeof before);
     vkft_guarded bd = vkft_guarded_floats(f, before, n);
     struct rows_args scatter = {.src = bp.address, .index = bi.address, .dst = bd.address, .rows = ROWS, .C = C};
-    vkft_kernel_run(f, VKFT_KERNEL_scatter_rows, &scatter, sizeof scatter, (uint64_t)ROWS * vkft_kernel_width(f->dev, VKFT_KERNEL_scatter_rows), 1);
+    vkft_kernel_run(f, VKFT_KERNEL_scatter_rows, &scatter, sizeof scatter,
+                    (uint64_t)ROWS * vkft_kernel_width(f->dev, VKFT_KERNEL_scatter_rows), 1);
     vkft_guarded_read(f, &bd, scattered);
     for (uint32_t i = 0; i < n; i++)
         want[i] = 0;
@@ -162,7 +169,8 @@ static void test_dropout(void **state)
     static const uint32_t sizes[] = {1, 31, 333, 40001};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         uint32_t n = sizes[k], kept = 0;
-        float *x = vkft_random_array(11, n), *before = vkft_random_array(12, n), *got = malloc(n * sizeof *got), p = 0.25f;
+        float *x = vkft_random_array(11, n), *before = vkft_random_array(12, n), *got = malloc(n * sizeof *got),
+              p = 0.25f;
         double *want = malloc(n * sizeof *want), *added = malloc(n * sizeof *added);
         struct step_state step = {.micro_step = 5};
         for (uint32_t i = 0; i < n; i++) {
@@ -171,10 +179,17 @@ static void test_dropout(void **state)
             want[i] = keep ? (double)x[i] / 0.75 : 0;
             added[i] = want[i] + (double)before[i];
         }
-        vkft_guarded bx = vkft_guarded_floats(f, x, n), by = vkft_guarded_floats(f, NULL, n), bz = vkft_guarded_floats(f, before, n);
+        vkft_guarded bx = vkft_guarded_floats(f, x, n), by = vkft_guarded_floats(f, NULL, n),
+                     bz = vkft_guarded_floats(f, before, n);
         vkft_guarded bs = vkft_guarded_words(f, (const uint32_t *)(const void *)&step, sizeof step / 4);
-        struct dropout_args args = {.x = bx.address, .y = by.address, .step = bs.address, .n = n, .p = p, .seed_low = 0x12345678u,
-                                    .seed_high = 0x9abcdef0u, .layer = 3};
+        struct dropout_args args = {.x = bx.address,
+                                    .y = by.address,
+                                    .step = bs.address,
+                                    .n = n,
+                                    .p = p,
+                                    .seed_low = 0x12345678u,
+                                    .seed_high = 0x9abcdef0u,
+                                    .layer = 3};
         vkft_kernel_run(f, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1);
         vkft_guarded_read(f, &by, got);
         vkft_assert_close("dropout", got, want, n, TOLERANCE);
@@ -212,22 +227,41 @@ static void test_fill_and_add(void **state)
     free(x), free(got), free(want);
 }
 
-static void check_columns(const vkft_kernel_fixture *f, uint32_t T, uint32_t run, uint32_t runs, uint32_t step, uint32_t offset)
+static void check_columns(const vkft_kernel_fixture *f, uint32_t T, uint32_t run, uint32_t runs, uint32_t step,
+                          uint32_t offset)
 {
     uint32_t n = run * runs, ld = offset + step * runs, cells = T * ld;
     float *wide = vkft_random_array(14, cells), *got = malloc(cells * sizeof *got);
     double *want = malloc(cells * sizeof *want);
-    vkft_guarded from = vkft_guarded_floats(f, wide, cells), narrow = vkft_guarded_floats(f, NULL, T * n), to = vkft_guarded_floats(f, wide, cells);
-    struct copy_columns_args out = {.from = from.address, .to = narrow.address, .T = T, .n = n, .run = run, .from_ld = ld,
-                                    .from_offset = offset, .from_step = step, .to_ld = n, .to_step = run};
+    vkft_guarded from = vkft_guarded_floats(f, wide, cells), narrow = vkft_guarded_floats(f, NULL, T * n),
+                 to = vkft_guarded_floats(f, wide, cells);
+    struct copy_columns_args out = {.from = from.address,
+                                    .to = narrow.address,
+                                    .T = T,
+                                    .n = n,
+                                    .run = run,
+                                    .from_ld = ld,
+                                    .from_offset = offset,
+                                    .from_step = step,
+                                    .to_ld = n,
+                                    .to_step = run};
     vkft_kernel_run(f, VKFT_KERNEL_copy_columns, &out, sizeof out, T * n, 1);
     vkft_guarded_read(f, &narrow, got);
     for (uint32_t i = 0; i < T * n; i++)
         want[i] = (double)wide[i / n * ld + offset + i % n / run * step + i % run];
     vkft_assert_close("columns taken out", got, want, T * n, 0);
     /* Back over a copy of the source shifted by one row: only these columns change. */
-    struct copy_columns_args back = {.from = narrow.address, .to = to.address, .T = T - 1, .n = n, .run = run, .from_ld = n, .from_offset = n,
-                                     .from_step = run, .to_ld = ld, .to_offset = offset, .to_step = step};
+    struct copy_columns_args back = {.from = narrow.address,
+                                     .to = to.address,
+                                     .T = T - 1,
+                                     .n = n,
+                                     .run = run,
+                                     .from_ld = n,
+                                     .from_offset = n,
+                                     .from_step = run,
+                                     .to_ld = ld,
+                                     .to_offset = offset,
+                                     .to_step = step};
     vkft_kernel_run(f, VKFT_KERNEL_copy_columns, &back, sizeof back, (T - 1) * n, 1);
     vkft_guarded_read(f, &to, got);
     for (uint32_t i = 0; i < cells; i++) {
@@ -254,9 +288,11 @@ static void test_bias_rows(void **state)
     enum { T = 31, C = 37 };
     float *b = vkft_random_array(15, C), *r = vkft_random_array(16, T * C), got[T * C];
     double want[T * C];
-    vkft_guarded bb = vkft_guarded_floats(f, b, C), br = vkft_guarded_floats(f, r, T * C), by = vkft_guarded_floats(f, NULL, T * C);
+    vkft_guarded bb = vkft_guarded_floats(f, b, C), br = vkft_guarded_floats(f, r, T * C),
+                 by = vkft_guarded_floats(f, NULL, T * C);
     for (uint32_t add = 0; add < 2; add++) {
-        struct bias_rows_args args = {.b = bb.address, .r = br.address, .y = by.address, .T = T, .C = C, .add = add, .scale = 0.3f};
+        struct bias_rows_args args = {
+            .b = bb.address, .r = br.address, .y = by.address, .T = T, .C = C, .add = add, .scale = 0.3f};
         vkft_kernel_run(f, VKFT_KERNEL_bias_rows, &args, sizeof args, T * C, 1);
         vkft_guarded_read(f, &by, got);
         for (uint32_t i = 0; i < T * C; i++)
@@ -270,8 +306,8 @@ static void test_bias_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rope),     cmocka_unit_test(test_columns), cmocka_unit_test(test_bias_rows),
-        cmocka_unit_test(test_embedding), cmocka_unit_test(test_rows), cmocka_unit_test(test_philox_reference),
+        cmocka_unit_test(test_rope),      cmocka_unit_test(test_columns),      cmocka_unit_test(test_bias_rows),
+        cmocka_unit_test(test_embedding), cmocka_unit_test(test_rows),         cmocka_unit_test(test_philox_reference),
         cmocka_unit_test(test_dropout),   cmocka_unit_test(test_fill_and_add),
     };
     return cmocka_run_group_tests_name("kernels: elementwise", tests, vkft_kernel_setup, vkft_kernel_teardown);

@@ -1,5 +1,5 @@
-/* Kernels of mixtures of experts that the ops' test (test_ops_experts) does not bring to their edges: grouped products in all storage types, ties
- * between experts, and the order of the assignments.
+/* Kernels of mixtures of experts that the ops' test (test_ops_experts) does not bring to their edges: grouped products
+ * in all storage types, ties between experts, and the order of the assignments.
  *
  * Tolerance of products: that of test_matmul, (K + 3) u times the sum of the terms' magnitudes, u = 2^-24.
  */
@@ -18,8 +18,8 @@
 #include "tests/support/reference_matmul.h"
 
 #define GROUPS 5
-/* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are stored, and many,
- * which decodes them first. */
+/* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are
+ * stored, and many, which decodes them first. */
 static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = {70, 0, 133, 16, 0};
 
 typedef struct weights {
@@ -37,7 +37,8 @@ static vkft_guarded place(const vkft_kernel_fixture *f, const void *data, size_t
     return g;
 }
 
-static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_dtype dtype, bool double_quant, uint32_t rows, uint32_t cols)
+static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_dtype dtype, bool double_quant, uint32_t rows,
+                         uint32_t cols)
 {
     struct group_weight table[GROUPS];
     for (uint32_t g = 0; g < GROUPS; g++) {
@@ -46,7 +47,9 @@ static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_dtype 
         set->data[g] = place(f, w->data, w->data_bytes);
         set->absmax[g] = place(f, w->absmax, w->absmax_bytes);
         set->nested[g] = place(f, w->nested_absmax, w->nested_bytes);
-        table[g] = (struct group_weight){.data = set->data[g].address, .absmax = set->absmax[g].address, .nested_absmax = set->nested[g].address,
+        table[g] = (struct group_weight){.data = set->data[g].address,
+                                         .absmax = set->absmax[g].address,
+                                         .nested_absmax = set->nested[g].address,
                                          .absmax_offset = w->absmax_offset};
     }
     set->table = place(f, table, sizeof table);
@@ -82,7 +85,8 @@ static vkft_guarded place_groups(const vkft_kernel_fixture *f, const uint32_t *g
     return vkft_guarded_words(f, group, 2 * GROUPS + 2);
 }
 
-static void assert_sums(const char *what, const float *got, const double *want, const double *size, uint32_t n, uint32_t K)
+static void assert_sums(const char *what, const float *got, const double *want, const double *size, uint32_t n,
+                        uint32_t K)
 {
     for (uint32_t i = 0; i < n; i++)
         if (!(fabs((double)got[i] - want[i]) <= (K + 3) * 0x1p-24 * (size[i] + fabs(want[i])) + 1e-30))
@@ -113,20 +117,25 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     bool transposed = t->transposed;
     uint32_t M = sum_of(group_rows), K = transposed ? cols : rows, N = transposed ? rows : cols;
     float *x = vkft_random_array(3, M * K), *before = vkft_random_array(4, M * N), *got = malloc(M * N * sizeof *got);
-    double *wide = reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want), *size = malloc(M * N * sizeof *size);
+    double *wide = reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want),
+           *size = malloc(M * N * sizeof *size);
     make_weights(f, &set, t->dtype, t->double_quant, rows, cols);
-    vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N), bg = place_groups(f, group_rows);
+    vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N),
+                 bg = place_groups(f, group_rows);
     vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats);
-    const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds, .scratch = bs.address, .scratch_bytes = t->scratch_floats * sizeof(float)};
+    const vkft_matmul_ctx ctx = {
+        .dev = f->dev, .cmds = f->cmds, .scratch = bs.address, .scratch_bytes = t->scratch_floats * sizeof(float)};
     const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .most = M, .table = bg.address};
-    const vkft_group_weights w = {.dtype = t->dtype, .double_quant = t->double_quant, .rows = rows, .cols = cols, .table = set.table.address};
+    const vkft_group_weights w = {
+        .dtype = t->dtype, .double_quant = t->double_quant, .rows = rows, .cols = cols, .table = set.table.address};
     vkft_commands_reset(f->cmds);
     (transposed ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, bx.address, &w, by.address, true, 0.5f);
     run_commands(f);
     vkft_guarded_read(f, &by, got);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
         double *values = reference_operands(t->operands, set.w[g].value, rows * cols);
-        (transposed ? reference_nt : reference_nn)(group_rows[g], N, K, wide + row * K, values, want + row * N, size + row * N);
+        (transposed ? reference_nt : reference_nn)(group_rows[g], N, K, wide + row * K, values, want + row * N,
+                                                   size + row * N);
         free(values);
     }
     for (uint32_t i = 0; i < M * N; i++)
@@ -138,14 +147,15 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
 }
 
 /* operands: what products with 4-bit weights round theirs to. */
-static void check_products(const vkft_kernel_fixture *f, vkft_dtype operands, const uint32_t *group_rows, uint32_t scratch_floats,
-                           const uint32_t (*shapes)[2], size_t count)
+static void check_products(const vkft_kernel_fixture *f, vkft_dtype operands, const uint32_t *group_rows,
+                           uint32_t scratch_floats, const uint32_t (*shapes)[2], size_t count)
 {
     static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_NF4, VKFT_FP4};
     for (size_t s = 0; s < count; s++)
         for (size_t i = 0; i < sizeof types / sizeof *types; i++)
             for (int way = 0; way < 4; way++) {
-                trial t = {types[i], VKFT_F32, way % 2, way / 2, shapes[s][0], shapes[s][1], group_rows, scratch_floats};
+                trial t = {types[i],     VKFT_F32,     way % 2,    way / 2,
+                           shapes[s][0], shapes[s][1], group_rows, scratch_floats};
                 if (t.double_quant && !vkft_dtype_is_4bit(t.dtype))
                     continue;
                 t.operands = vkft_dtype_is_4bit(t.dtype) ? operands : VKFT_F32;
@@ -162,7 +172,8 @@ static void test_few_rows(void **state)
 /* Room for one panel of one group, for all columns of some groups, and for all. */
 static void test_many_rows(void **state)
 {
-    static const uint32_t shapes[][2] = {{13, 333}, {333, 13}, {64, 128}, {333, 65}}, deep[][2] = {{133, 2100}, {2100, 133}};
+    static const uint32_t shapes[][2] = {{13, 333}, {333, 13}, {64, 128}, {333, 65}},
+                          deep[][2] = {{133, 2100}, {2100, 133}};
     check_products(*state, VKFT_F32, many_rows, 333 * 520, shapes, 4);
     check_products(*state, VKFT_F32, many_rows, 1 << 20, shapes, 4);
     check_products(*state, VKFT_F32, many_rows, 2048 * 300, deep, 2);
@@ -183,10 +194,13 @@ static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
 {
     const uint32_t *group_rows = few_rows;
     uint32_t K = sum_of(group_rows), n = M * N;
-    float *x = vkft_random_array(5, K * M), *z = vkft_random_array(6, K * N), *before = vkft_random_array(7, n), *got = malloc(n * sizeof *got);
-    double *wide_x = vkft_widen(x, K * M), *wide_z = vkft_widen(z, K * N), *want = calloc(n, sizeof *want), *size = calloc(n, sizeof *size);
+    float *x = vkft_random_array(5, K * M), *z = vkft_random_array(6, K * N), *before = vkft_random_array(7, n),
+          *got = malloc(n * sizeof *got);
+    double *wide_x = vkft_widen(x, K * M), *wide_z = vkft_widen(z, K * N), *want = calloc(n, sizeof *want),
+           *size = calloc(n, sizeof *size);
     struct group_weight table[GROUPS] = {0};
-    vkft_guarded bx = vkft_guarded_floats(f, x, K * M), bz = vkft_guarded_floats(f, z, K * N), bg = place_groups(f, group_rows), by[GROUPS];
+    vkft_guarded bx = vkft_guarded_floats(f, x, K * M), bz = vkft_guarded_floats(f, z, K * N),
+                 bg = place_groups(f, group_rows), by[GROUPS];
     for (uint32_t g = 0; g < GROUPS; g++) {
         by[g] = vkft_guarded_floats(f, before, n);
         table[g].data = by[g].address;
@@ -229,8 +243,10 @@ static void test_ties(void **state)
     static const uint32_t want[(T - 1) * K] = {1, 2, 4, 0, 1, 2, 0, 2, 1};
     uint32_t chosen[T * K];
     float weight[T * K];
-    vkft_guarded bl = vkft_guarded_floats(f, logits, T * E), bw = vkft_guarded_floats(f, NULL, T * K), bc = vkft_guarded_floats(f, NULL, T * K);
-    struct router_args args = {.logits = bl.address, .weight = bw.address, .chosen = bc.address, .T = T, .E = E, .k = K, .normalize = 1};
+    vkft_guarded bl = vkft_guarded_floats(f, logits, T * E), bw = vkft_guarded_floats(f, NULL, T * K),
+                 bc = vkft_guarded_floats(f, NULL, T * K);
+    struct router_args args = {
+        .logits = bl.address, .weight = bw.address, .chosen = bc.address, .T = T, .E = E, .k = K, .normalize = 1};
     vkft_kernel_run(f, VKFT_KERNEL_router, &args, sizeof args, T, 1);
     vkft_guarded_read(f, &bc, (float *)(void *)chosen);
     vkft_guarded_read(f, &bw, weight);
@@ -245,14 +261,25 @@ static void test_ties(void **state)
 static void check_order(const vkft_kernel_fixture *f, uint32_t T, uint32_t E, uint32_t k)
 {
     uint32_t A = T * k, slices = (A + EXPERT_SLICE - 1) / EXPERT_SLICE, words = 2 * (E + 1);
-    uint32_t *chosen = malloc(A * sizeof *chosen), *token = malloc(A * sizeof *token), *assignment = malloc(A * sizeof *assignment);
+    uint32_t *chosen = malloc(A * sizeof *chosen), *token = malloc(A * sizeof *token),
+             *assignment = malloc(A * sizeof *assignment);
     uint32_t *row = malloc(A * sizeof *row), *group = malloc(words * sizeof *group);
     for (uint32_t a = 0; a < A; a++)
         chosen[a] = (a * a + 3 * a) % 11 % E;
-    vkft_guarded bc = vkft_guarded_words(f, chosen, A), bn = vkft_guarded_floats(f, NULL, (slices + 1) * E), bg = vkft_guarded_floats(f, NULL, words);
-    vkft_guarded bt = vkft_guarded_floats(f, NULL, A), ba = vkft_guarded_floats(f, NULL, A), br = vkft_guarded_floats(f, NULL, A);
-    struct experts_args args = {.chosen = bc.address, .count = bn.address, .group = bg.address, .token = bt.address, .assignment = ba.address,
-                                .row = br.address, .A = A, .E = E, .k = k, .slices = slices};
+    vkft_guarded bc = vkft_guarded_words(f, chosen, A), bn = vkft_guarded_floats(f, NULL, (slices + 1) * E),
+                 bg = vkft_guarded_floats(f, NULL, words);
+    vkft_guarded bt = vkft_guarded_floats(f, NULL, A), ba = vkft_guarded_floats(f, NULL, A),
+                 br = vkft_guarded_floats(f, NULL, A);
+    struct experts_args args = {.chosen = bc.address,
+                                .count = bn.address,
+                                .group = bg.address,
+                                .token = bt.address,
+                                .assignment = ba.address,
+                                .row = br.address,
+                                .A = A,
+                                .E = E,
+                                .k = k,
+                                .slices = slices};
     vkft_kernel_run(f, VKFT_KERNEL_experts_count, &args, sizeof args, slices * E, 1);
     vkft_kernel_run(f, VKFT_KERNEL_experts_scan, &args, sizeof args, E, 1);
     vkft_kernel_run(f, VKFT_KERNEL_experts_place, &args, sizeof args, slices * E, 1);
@@ -302,7 +329,8 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows), cmocka_unit_test(test_many_rows), cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_gradients),
-                                       cmocka_unit_test(test_ties), cmocka_unit_test(test_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows),      cmocka_unit_test(test_many_rows),
+                                       cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_ties),          cmocka_unit_test(test_order)};
     return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
 }

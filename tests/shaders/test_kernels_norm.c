@@ -1,6 +1,8 @@
-/* RMSNorm and LayerNorm against a double reference, their backward against central differences of that reference, at odd shapes.
+/* RMSNorm and LayerNorm against a double reference, their backward against central differences of that reference, at
+ * odd shapes.
  *
- * Tolerance: sums of C squares in f32, by lanes, are within a few units of 6e-8; 2e-6 relative to 1 + |value| holds for all shapes here.
+ * Tolerance: sums of C squares in f32, by lanes, are within a few units of 6e-8; 2e-6 relative to 1 + |value| holds for
+ * all shapes here.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -45,7 +47,14 @@ static void launch_forward(const vkft_kernel_fixture *f, bool layer, struct laye
 static void launch_backward(const vkft_kernel_fixture *f, bool layer, struct layernorm_backward_args a, float offset)
 {
     vkft_kernel kernel = layer ? VKFT_KERNEL_layernorm_backward : VKFT_KERNEL_rmsnorm_backward;
-    struct rmsnorm_backward_args rms = {.dy = a.dy, .x = a.x, .g = a.g, .dx = a.dx, .T = a.T, .C = a.C, .eps = a.eps, .gain_offset = offset,
+    struct rmsnorm_backward_args rms = {.dy = a.dy,
+                                        .x = a.x,
+                                        .g = a.g,
+                                        .dx = a.dx,
+                                        .T = a.T,
+                                        .C = a.C,
+                                        .eps = a.eps,
+                                        .gain_offset = offset,
                                         .add = a.add};
     uint64_t threads = (uint64_t)a.T * vkft_kernel_width(f->dev, kernel);
     vkft_kernel_run(f, kernel, layer ? (void *)&a : &rms, layer ? sizeof a : sizeof rms, threads, 1);
@@ -55,18 +64,24 @@ static void check_norm(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
 {
     const float eps = 1e-5f;
     uint32_t n = T * C;
-    float *x = vkft_random_array(1, n), *g = vkft_random_array(2, C), *dy = vkft_random_array(3, n), *before = vkft_random_array(4, n);
+    float *x = vkft_random_array(1, n), *g = vkft_random_array(2, C), *dy = vkft_random_array(3, n),
+          *before = vkft_random_array(4, n);
     float *b = vkft_random_array(5, C), *got = malloc(n * sizeof *got);
     for (uint32_t i = 0; layer && i < n; i++)
         x[i] += 3; /* a mean that matters */
     double *wide = vkft_widen(x, n), *want = malloc(n * sizeof *want), *slope = malloc(C * sizeof *slope);
-    vkft_guarded bx = vkft_guarded_floats(f, x, n), bg = vkft_guarded_floats(f, g, C), bb = vkft_guarded_floats(f, b, C);
+    vkft_guarded bx = vkft_guarded_floats(f, x, n), bg = vkft_guarded_floats(f, g, C),
+                 bb = vkft_guarded_floats(f, b, C);
     vkft_guarded bdy = vkft_guarded_floats(f, dy, n), by = vkft_guarded_floats(f, NULL, n);
     vkft_guarded bdx = vkft_guarded_floats(f, add ? before : NULL, n);
     double *gain = vkft_widen(g, C), *bias = vkft_widen(b, C);
-    row_context k = {.norm = {.layernorm = layer, .C = C, .eps = (double)eps, .gain_offset = (double)offset}, .g = gain, .b = layer ? bias : NULL};
+    row_context k = {.norm = {.layernorm = layer, .C = C, .eps = (double)eps, .gain_offset = (double)offset},
+                     .g = gain,
+                     .b = layer ? bias : NULL};
 
-    launch_forward(f, layer, (struct layernorm_args){.x = bx.address, .g = bg.address, .b = bb.address, .y = by.address, .T = T, .C = C, .eps = eps},
+    launch_forward(f, layer,
+                   (struct layernorm_args){
+                       .x = bx.address, .g = bg.address, .b = bb.address, .y = by.address, .T = T, .C = C, .eps = eps},
                    offset);
     for (uint32_t t = 0; t < T; t++)
         reference_norm_row(&k.norm, wide + t * C, k.g, k.b, want + t * C);
@@ -74,8 +89,16 @@ static void check_norm(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
     /* Subtracting a mean of 3 from values of its size loses two bits. */
     vkft_assert_close("norm", got, want, n, layer ? 4 * TOLERANCE : TOLERANCE);
 
-    launch_backward(f, layer, (struct layernorm_backward_args){.dy = bdy.address, .x = bx.address, .g = bg.address, .dx = bdx.address, .T = T,
-                                                               .C = C, .eps = eps, .add = add}, offset);
+    launch_backward(f, layer,
+                    (struct layernorm_backward_args){.dy = bdy.address,
+                                                     .x = bx.address,
+                                                     .g = bg.address,
+                                                     .dx = bdx.address,
+                                                     .T = T,
+                                                     .C = C,
+                                                     .eps = eps,
+                                                     .add = add},
+                    offset);
     uint32_t rows = T < 4 || C < 100 ? T : 4; /* rows are alike; central differences of a long one cost C^2 */
     for (uint32_t t = 0; t < rows; t++) {
         k.dy = dy + t * C;
@@ -89,7 +112,8 @@ static void check_norm(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
     vkft_guarded *all[] = {&bx, &bg, &bb, &bdy, &by, &bdx};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         vkft_guarded_free(f, all[i]);
-    free(x), free(g), free(b), free(dy), free(before), free(got), free(wide), free(want), free(slope), free(gain), free(bias);
+    free(x), free(g), free(b), free(dy), free(before), free(got), free(wide), free(want), free(slope), free(gain),
+        free(bias);
 }
 
 static void check_shapes(const vkft_kernel_fixture *f, bool layer, float offset)

@@ -1,7 +1,8 @@
-/* Gradients of parameters: sums over the tokens that used them, against double references, added to what is there. That each is the gradient
- * of the loss shows in the golden runs of full fine-tuning.
+/* Gradients of parameters: sums over the tokens that used them, against double references, added to what is there. That
+ * each is the gradient of the loss shows in the golden runs of full fine-tuning.
  *
- * Tolerance: sums of up to 333 products of order 1 in f32, in order: 333 * 6e-8 relative to the sum of magnitudes, 2e-5 at most.
+ * Tolerance: sums of up to 333 products of order 1 in f32, in order: 333 * 6e-8 relative to the sum of magnitudes, 2e-5
+ * at most.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -57,13 +58,17 @@ static void check_gain(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
         for (uint32_t c = 0; c < C; c++)
             want[c] += (double)dy[t * C + c] * ((double)x[t * C + c] - mean) * stats[2 * t + 1];
     }
-    vkft_guarded bx = vkft_guarded_floats(f, x, T * C), bdy = vkft_guarded_floats(f, dy, T * C), bs = vkft_guarded_floats(f, NULL, 2 * T);
+    vkft_guarded bx = vkft_guarded_floats(f, x, T * C), bdy = vkft_guarded_floats(f, dy, T * C),
+                 bs = vkft_guarded_floats(f, NULL, 2 * T);
     vkft_guarded bg = vkft_guarded_floats(f, before, C);
-    struct norm_stats_args first = {.x = bx.address, .stats = bs.address, .T = T, .C = C, .eps = eps, .layernorm = layernorm};
-    vkft_kernel_run(f, VKFT_KERNEL_norm_stats, &first, sizeof first, (uint64_t)T * vkft_kernel_width(f->dev, VKFT_KERNEL_norm_stats), 1);
+    struct norm_stats_args first = {
+        .x = bx.address, .stats = bs.address, .T = T, .C = C, .eps = eps, .layernorm = layernorm};
+    vkft_kernel_run(f, VKFT_KERNEL_norm_stats, &first, sizeof first,
+                    (uint64_t)T * vkft_kernel_width(f->dev, VKFT_KERNEL_norm_stats), 1);
     vkft_guarded_read(f, &bs, got);
     vkft_assert_close("norm_stats", got, stats, 2 * T, TOLERANCE);
-    struct norm_gain_backward_args args = {.dy = bdy.address, .x = bx.address, .stats = bs.address, .dg = bg.address, .T = T, .C = C};
+    struct norm_gain_backward_args args = {
+        .dy = bdy.address, .x = bx.address, .stats = bs.address, .dg = bg.address, .T = T, .C = C};
     vkft_kernel_run(f, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1);
     vkft_guarded_read(f, &bg, got);
     vkft_assert_close("norm_gain_backward", got, want, C, TOLERANCE);
@@ -86,16 +91,18 @@ static void check_embedding(const vkft_kernel_fixture *f, uint32_t T, uint32_t C
 {
     enum { V = 29 };
     uint32_t *ids = malloc(T * sizeof *ids), rows = V + offset;
-    float *dy = vkft_random_array(6, T * C), *before = vkft_random_array(7, rows * C), *got = malloc(rows * C * sizeof *got);
+    float *dy = vkft_random_array(6, T * C), *before = vkft_random_array(7, rows * C),
+          *got = malloc(rows * C * sizeof *got);
     double *want = vkft_widen(before, rows * C);
     for (uint32_t t = 0; t < T; t++) {
         ids[t] = (t * t + 3 * t / 5) % V;
         for (uint32_t c = 0; c < C; c++)
             want[(ids[t] + offset) * C + c] += 1.5 * (double)dy[t * C + c];
     }
-    vkft_guarded bi = vkft_guarded_words(f, ids, T), bd = vkft_guarded_floats(f, dy, T * C), bt = vkft_guarded_floats(f, before, rows * C);
-    struct embedding_backward_args args = {.ids = bi.address, .dy = bd.address, .dtable = bt.address, .T = T, .C = C, .offset = offset,
-                                           .scale = 1.5f};
+    vkft_guarded bi = vkft_guarded_words(f, ids, T), bd = vkft_guarded_floats(f, dy, T * C),
+                 bt = vkft_guarded_floats(f, before, rows * C);
+    struct embedding_backward_args args = {
+        .ids = bi.address, .dy = bd.address, .dtable = bt.address, .T = T, .C = C, .offset = offset, .scale = 1.5f};
     vkft_kernel_run(f, VKFT_KERNEL_embedding_backward, &args, sizeof args, C, 1);
     vkft_guarded_read(f, &bt, got);
     vkft_assert_close("embedding_backward", got, want, rows * C, TOLERANCE);
@@ -113,7 +120,10 @@ static void test_embedding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_column_sum), cmocka_unit_test(test_norm_gain), cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_column_sum),
+        cmocka_unit_test(test_norm_gain),
+        cmocka_unit_test(test_embedding),
     };
-    return cmocka_run_group_tests_name("kernels: gradients of parameters", tests, vkft_kernel_setup, vkft_kernel_teardown);
+    return cmocka_run_group_tests_name("kernels: gradients of parameters", tests, vkft_kernel_setup,
+                                       vkft_kernel_teardown);
 }

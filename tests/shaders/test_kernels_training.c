@@ -1,6 +1,7 @@
 /* Cross entropy, sums, clipping and AdamW against double references.
  *
- * Tolerances: a loss is a log of a sum of V terms in f32, each with an error below 2e-7; 3e-6 relative to 1 + |value| covers V = 50000.
+ * Tolerances: a loss is a log of a sum of V terms in f32, each with an error below 2e-7; 3e-6 relative to 1 + |value|
+ * covers V = 50000.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -64,9 +65,15 @@ static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uin
             want[i * V + v] *= scale;
     }
     struct step_state step = {.loss_scale = (float)scale};
-    vkft_guarded bx = vkft_guarded_floats(f, logits, n), bt = vkft_guarded_words(f, target, rows), bl = vkft_guarded_floats(f, NULL, rows);
+    vkft_guarded bx = vkft_guarded_floats(f, logits, n), bt = vkft_guarded_words(f, target, rows),
+                 bl = vkft_guarded_floats(f, NULL, rows);
     vkft_guarded bs = step_buffer(f, &step);
-    struct cross_entropy_args args = {.logits = bx.address, .target = bt.address, .loss = bl.address, .step = bs.address, .rows = rows, .V = V,
+    struct cross_entropy_args args = {.logits = bx.address,
+                                      .target = bt.address,
+                                      .loss = bl.address,
+                                      .step = bs.address,
+                                      .rows = rows,
+                                      .V = V,
                                       .softcap = softcap};
     uint64_t threads = (uint64_t)rows * vkft_kernel_width(f->dev, VKFT_KERNEL_cross_entropy);
     vkft_kernel_run(f, VKFT_KERNEL_cross_entropy, &args, sizeof args, threads, 1);
@@ -115,7 +122,8 @@ static void test_sums(void **state)
         }
         for (uint32_t i = 0; i < PARTS; i++)
             plain[i] += (double)before[i];
-        vkft_guarded bx = vkft_guarded_floats(f, x, n), bp = vkft_guarded_floats(f, before, PARTS), bs = vkft_guarded_floats(f, NULL, PARTS);
+        vkft_guarded bx = vkft_guarded_floats(f, x, n), bp = vkft_guarded_floats(f, before, PARTS),
+                     bs = vkft_guarded_floats(f, NULL, PARTS);
         struct sum_args args = {.x = bx.address, .y = bp.address, .n = n, .parts = PARTS, .add = 1};
         uint64_t threads = (uint64_t)PARTS * vkft_kernel_width(f->dev, VKFT_KERNEL_sum);
         vkft_kernel_run(f, VKFT_KERNEL_sum, &args, sizeof args, threads, 1);
@@ -133,7 +141,8 @@ static void test_sums(void **state)
     }
 }
 
-static void check_clip(const vkft_kernel_fixture *f, const float *partial, uint32_t n, float max_norm, double norm, double factor)
+static void check_clip(const vkft_kernel_fixture *f, const float *partial, uint32_t n, float max_norm, double norm,
+                       double factor)
 {
     struct step_state step = {.lr = 7, .loss_scale = 3}, got;
     vkft_guarded bp = vkft_guarded_floats(f, partial, n), bs = step_buffer(f, &step);
@@ -167,7 +176,8 @@ static void test_adamw(void **state)
     for (uint32_t i = 0; i < N; i++)
         wp[i] = (double)p[i];
     struct step_state step = {0};
-    vkft_guarded bp = vkft_guarded_floats(f, p, N), bm = vkft_guarded_floats(f, m, N), bv = vkft_guarded_floats(f, v, N);
+    vkft_guarded bp = vkft_guarded_floats(f, p, N), bm = vkft_guarded_floats(f, m, N),
+                 bv = vkft_guarded_floats(f, v, N);
     for (uint32_t t = 1; t <= 5; t++) {
         double lr = 1e-2 / t;
         vkft_random_floats(10 + t, g, N);
@@ -179,11 +189,22 @@ static void test_adamw(void **state)
             wv[i] = beta2 * wv[i] + (1 - beta2) * clipped * clipped;
             wp[i] -= lr / (1 - pow(beta1, t)) * wm[i] / (sqrt(wv[i]) / sqrt(1 - pow(beta2, t)) + epsilon);
         }
-        step = (struct step_state){.lr = (float)lr, .correction1 = (float)(1 - pow(beta1, t)),
-                                   .correction2_sqrt = (float)sqrt(1 - pow(beta2, t)), .clip = (float)clip};
+        step = (struct step_state){.lr = (float)lr,
+                                   .correction1 = (float)(1 - pow(beta1, t)),
+                                   .correction2_sqrt = (float)sqrt(1 - pow(beta2, t)),
+                                   .clip = (float)clip};
         vkft_guarded bg = vkft_guarded_floats(f, g, N), bs = step_buffer(f, &step);
-        struct adamw_args args = {.decayed = UINT32_MAX, .p = bp.address, .g = bg.address, .m = bm.address, .v = bv.address, .step = bs.address, .n = N,
-                                  .beta1 = (float)beta1, .beta2 = (float)beta2, .epsilon = (float)epsilon, .weight_decay = (float)decay};
+        struct adamw_args args = {.decayed = UINT32_MAX,
+                                  .p = bp.address,
+                                  .g = bg.address,
+                                  .m = bm.address,
+                                  .v = bv.address,
+                                  .step = bs.address,
+                                  .n = N,
+                                  .beta1 = (float)beta1,
+                                  .beta2 = (float)beta2,
+                                  .epsilon = (float)epsilon,
+                                  .weight_decay = (float)decay};
         vkft_kernel_run(f, VKFT_KERNEL_adamw, &args, sizeof args, N, 1);
         vkft_guarded_free(f, &bg);
         vkft_guarded_free(f, &bs);
@@ -201,7 +222,7 @@ static void test_adamw(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_sums), cmocka_unit_test(test_clip),
-                                       cmocka_unit_test(test_adamw)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_sums),
+                                       cmocka_unit_test(test_clip), cmocka_unit_test(test_adamw)};
     return cmocka_run_group_tests_name("kernels: training", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

@@ -75,7 +75,8 @@ void vkft_guarded_read(const vkft_kernel_fixture *f, const vkft_guarded *g, floa
         fail_msg("%s", err.message);
     for (uint32_t i = 0; i < GUARD; i++)
         if (words[i] != CANARY || words[GUARD + g->count + i] != CANARY)
-            fail_msg("a kernel wrote outside its buffer, %u words %s", i + 1, words[i] != CANARY ? "from the guard's start before it" : "behind it");
+            fail_msg("a kernel wrote outside its buffer, %u words %s", i + 1,
+                     words[i] != CANARY ? "from the guard's start before it" : "behind it");
     memcpy(out, words + GUARD, g->count * sizeof *out);
     free(words);
 }
@@ -88,8 +89,8 @@ void vkft_guarded_free(const vkft_kernel_fixture *f, vkft_guarded *g)
     vkft_buffer_free(f->dev, &g->buffer);
 }
 
-void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
-                     uint32_t threads_y)
+void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                     uint64_t threads_x, uint32_t threads_y)
 {
     vkft_err err;
     vkft_commands_reset(f->cmds);
@@ -122,8 +123,8 @@ void vkft_assert_close(const char *what, const float *got, const double *want, u
             break;
     }
     if (n && !(worst_error <= tolerance))
-        fail_msg("%s: element %u of %u is %.9g, expected %.9g: error %.2e above %.2e", what, worst, n, (double)got[worst], want[worst],
-                 worst_error, tolerance);
+        fail_msg("%s: element %u of %u is %.9g, expected %.9g: error %.2e above %.2e", what, worst, n,
+                 (double)got[worst], want[worst], worst_error, tolerance);
 }
 
 void vkft_central_differences(vkft_scalar_function f, const void *context, double *x, uint32_t n, double *gradient)

@@ -1,7 +1,7 @@
 /* What tests of single kernels share: a device, guarded buffers, comparison.
  *
- * A guarded buffer has 64 canary words before and after its data; reading it checks them. Outputs start as NaN, so that an element that was not
- * written cannot pass.
+ * A guarded buffer has 64 canary words before and after its data; reading it checks them. Outputs start as NaN, so that
+ * an element that was not written cannot pass.
  */
 #ifndef VKFT_KERNEL_TEST_H
 #define VKFT_KERNEL_TEST_H
@@ -30,8 +30,8 @@ void vkft_guarded_read(const vkft_kernel_fixture *f, const vkft_guarded *g, floa
 void vkft_guarded_free(const vkft_kernel_fixture *f, vkft_guarded *g);
 
 /* Launches and waits. */
-void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
-                     uint32_t threads_y);
+void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                     uint64_t threads_x, uint32_t threads_y);
 
 /* Standard normal values (a sum of twelve uniforms), the same for a seed. */
 void vkft_random_floats(uint64_t seed, float *x, uint32_t n);

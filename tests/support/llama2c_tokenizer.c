@@ -59,13 +59,18 @@ void vkft_llama2c_tokenizer(const char *bin_path, const char *json_path)
 {
     static const char head[] =
         "{\"version\":\"1.0\",\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true,\"normalized\":false},"
-        "{\"id\":1,\"content\":\"<s>\",\"special\":true,\"normalized\":false},{\"id\":2,\"content\":\"</s>\",\"special\":true,\"normalized\":false}],"
+        "{\"id\":1,\"content\":\"<s>\",\"special\":true,\"normalized\":false},{\"id\":2,\"content\":\"</"
+        "s>\",\"special\":true,\"normalized\":false}],"
         "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" MARK "\"},"
         "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" MARK "\"}]},\"pre_tokenizer\":null,"
-        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
-        "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[1],\"tokens\":[\"<s>\"]}}},"
-        "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK "\"},\"content\":\" \"},"
-        "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}";
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":"
+        "0}},"
+        "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[1],"
+        "\"tokens\":[\"<s>\"]}}},"
+        "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"" MARK
+        "\"},\"content\":\" \"},"
+        "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" "
+        "\",\"start\":1,\"stop\":0}]}}";
     size_t size, at = 4;
     char *data = vkft_test_read(bin_path, &size);
     cJSON *root = cJSON_Parse(head), *model = cJSON_AddObjectToObject(root, "model");
@@ -81,7 +86,10 @@ void vkft_llama2c_tokenizer(const char *bin_path, const char *json_path)
         memcpy(&pieces[count].score, data + at, 4);
         memcpy(&length, data + at + 4, 4);
         assert_true(length <= size - at - 8);
-        pieces[count].text = count > 2 ? with_marks(data + at + 8, length) : strdup(count == 0 ? "<unk>" : count == 1 ? "<s>" : "</s>");
+        pieces[count].text = count > 2 ? with_marks(data + at + 8, length)
+                                       : strdup(count == 0   ? "<unk>"
+                                                : count == 1 ? "<s>"
+                                                             : "</s>");
         pieces[count].id = count;
         cJSON_AddNumberToObject(vocab, pieces[count].text, count);
         at += 8ull + length;

@@ -55,7 +55,11 @@ static bool has_gradient(const vkft_operand *o)
 
 vkft_weight vkft_operand_weight(const vkft_operand *operand)
 {
-    return (vkft_weight){.dtype = VKFT_F32, .rows = operand->rows, .cols = operand->cols, .data = operand->address, .grad = operand->grad};
+    return (vkft_weight){.dtype = VKFT_F32,
+                         .rows = operand->rows,
+                         .cols = operand->cols,
+                         .data = operand->address,
+                         .grad = operand->grad};
 }
 
 static void make_operand(run *r, uint32_t i)
@@ -83,7 +87,9 @@ static void pass(run *r, vkft_commands *cmds)
     for (uint32_t i = 0; i < r->count; i++) {
         vkft_operand *o = &r->operands[i];
         o->address = cmds ? r->memory[i].address : 0;
-        o->grad = o->kind != VKFT_OPERAND_PARAMETER ? 0 : cmds ? r->gradient[i].address : 1; /* while planning it only has to be there */
+        o->grad = o->kind != VKFT_OPERAND_PARAMETER ? 0
+                  : cmds                            ? r->gradient[i].address
+                                                    : 1; /* while planning it only has to be there */
         o->tensor = is_tensor(o) ? vkft_tensor_at(g, o->address, o->rows, o->cols) : NULL;
         if (o->kind == VKFT_OPERAND_TENSOR)
             o->tensor->needs_grad = true;
@@ -116,7 +122,8 @@ static void run_graph(run *r)
     assert_true(vkft_plan_solve(g->plan) && vkft_plan_check(g->plan));
     r->arena = vkft_guarded_floats(f, NULL, (uint32_t)(vkft_plan_total(g->plan) / sizeof(float)) + 1);
     r->scratch = vkft_guarded_floats(f, NULL, SCRATCH_FLOATS);
-    g->mm = (vkft_matmul_ctx){.dev = f->dev, .scratch = r->scratch.address, .scratch_bytes = SCRATCH_FLOATS * sizeof(float)};
+    g->mm = (vkft_matmul_ctx){
+        .dev = f->dev, .scratch = r->scratch.address, .scratch_bytes = SCRATCH_FLOATS * sizeof(float)};
     g->step = r->step.address;
     vkft_commands_reset(f->cmds);
     pass(r, f->cmds);

@@ -1,7 +1,8 @@
-/* Tests of differentiable ops: planned and recorded as training does it, forward against a reference in double, the gradient of
- * sum(weight * y) with respect to every operand against central differences of that reference.
+/* Tests of differentiable ops: planned and recorded as training does it, forward against a reference in double, the
+ * gradient of sum(weight * y) with respect to every operand against central differences of that reference.
  *
- * The arena lies between canaries and starts as NaN; gradients of parameters start with values that must still be in the sum.
+ * The arena lies between canaries and starts as NaN; gradients of parameters start with values that must still be in
+ * the sum.
  */
 #ifndef VKFT_OP_TEST_H
 #define VKFT_OP_TEST_H
@@ -35,8 +36,8 @@ typedef struct vkft_op_case {
     uint32_t rows, cols;                      /* of y */
     double tolerance;
     bool dropout;
-    /* Records the op and returns y. A loss writes its rows to `loss`, makes its own gradients for a loss_scale of VKFT_TEST_LOSS_SCALE, and
-     * returns NULL. Called for the plan, then for recording. */
+    /* Records the op and returns y. A loss writes its rows to `loss`, makes its own gradients for a loss_scale of
+     * VKFT_TEST_LOSS_SCALE, and returns NULL. Called for the plan, then for recording. */
     vkft_tensor *(*forward)(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context);
     /* y from the operands' values. */
     void (*reference)(double *const *in, double *y, const void *context);

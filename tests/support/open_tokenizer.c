@@ -22,7 +22,8 @@ vkft_tokenizer *vkft_test_open_tokenizer(const char *dir, const cJSON *names, co
     vkft_tokenizer *tok;
     char *owned[VKFT_TOKENIZER_FILES] = {0};
     for (int i = 0; i < VKFT_TOKENIZER_FILES; i++) {
-        const char *name = names ? cJSON_GetStringValue(cJSON_GetObjectItem(names, vkft_tokenizer_file_names[i])) : vkft_tokenizer_file_names[i];
+        const char *name = names ? cJSON_GetStringValue(cJSON_GetObjectItem(names, vkft_tokenizer_file_names[i]))
+                                 : vkft_tokenizer_file_names[i];
         char path[512];
         snprintf(path, sizeof path, "%s/%s", dir, name ? name : "");
         if (i == VKFT_FILE_TOKENIZER_CONFIG && config)
@@ -52,10 +53,12 @@ void vkft_test_same_ids(const char *what, const char *text, const vkft_ids *ids,
     for (uint32_t i = 0; same && i < ids->count; i++)
         same = cJSON_GetArrayItem(want, (int)i)->valueint == ids->data[i];
     if (!same)
-        fail_msg("%s: \"%s\" has %u ids, other ones than the %d expected", what, text, ids->count, cJSON_GetArraySize(want));
+        fail_msg("%s: \"%s\" has %u ids, other ones than the %d expected", what, text, ids->count,
+                 cJSON_GetArraySize(want));
 }
 
-void vkft_test_encodes(const vkft_tokenizer *tok, const char *what, const cJSON *string, bool special, const cJSON *want)
+void vkft_test_encodes(const vkft_tokenizer *tok, const char *what, const cJSON *string, bool special,
+                       const cJSON *want)
 {
     vkft_err err = {0};
     vkft_ids ids = {0};
@@ -73,8 +76,7 @@ void vkft_test_decodes(const vkft_tokenizer *tok, const char *what, const cJSON 
     vkft_ids ids = {0};
     vkft_text text = {0}, expected = vkft_test_text(want);
     const cJSON *id;
-    cJSON_ArrayForEach(id, list)
-        assert_true(vkft_ids_push(&ids, id->valueint, &err));
+    cJSON_ArrayForEach(id, list) assert_true(vkft_ids_push(&ids, id->valueint, &err));
     if (!vkft_tokenizer_decode(tok, ids.data, ids.count, false, &text, &err))
         fail_msg("%s: %s", what, err.message);
     if (text.length != expected.length || memcmp(text.data, expected.data, text.length) != 0)

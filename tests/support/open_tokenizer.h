@@ -6,8 +6,9 @@
 
 #include "formats/tokenizer/tokenizer.h"
 
-/* dir: holds the files. names: {"tokenizer.model": "file in dir", ...}, or NULL: those in dir that have a tokenizer's names.
- * config: JSON text in the place of tokenizer_config.json, or NULL. Fails the test when this gives no tokenizer. */
+/* dir: holds the files. names: {"tokenizer.model": "file in dir", ...}, or NULL: those in dir that have a tokenizer's
+ * names. config: JSON text in the place of tokenizer_config.json, or NULL. Fails the test when this gives no tokenizer.
+ */
 vkft_tokenizer *vkft_test_open_tokenizer(const char *dir, const cJSON *names, const char *config);
 
 /* The text of a JSON string, zero bytes included. */

@@ -7,7 +7,7 @@
 #include "runtime/base/error.h"
 
 typedef struct vkft_test_result {
-    int exit_code; /* 128 + signal when killed */
+    int exit_code;   /* 128 + signal when killed */
     char *out, *err; /* what it printed; zero-terminated */
 } vkft_test_result;
 

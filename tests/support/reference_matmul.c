@@ -12,7 +12,8 @@ typedef struct strides {
     size_t xm, xk, wk, wn;
 } strides;
 
-static void product(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, strides s, double *Y, double *size)
+static void product(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, strides s, double *Y,
+                    double *size)
 {
     for (size_t m = 0; m < M; m++)
         for (size_t n = 0; n < N; n++) {
@@ -72,7 +73,8 @@ double *reference_operands(vkft_dtype dtype, const float *x, size_t n)
 /* Any codes will do for FP4: those of NF4, read by the other table. */
 static void encode_nf4(reference_weight *w, size_t n)
 {
-    void (*decode)(const uint8_t *, const float *, uint64_t, float *) = w->dtype == VKFT_FP4 ? vkft_fp4_dequantize : vkft_nf4_dequantize;
+    void (*decode)(const uint8_t *, const float *, uint64_t, float *) =
+        w->dtype == VKFT_FP4 ? vkft_fp4_dequantize : vkft_nf4_dequantize;
     size_t blocks = (n + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
     w->data_bytes = (n + 1) / 2;
     w->data = allocate(w->data_bytes);

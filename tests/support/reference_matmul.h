@@ -8,8 +8,8 @@
 
 #include "formats/tensors/dtype.h"
 
-/* Y[M,N] = X[M,K] W[N,K]^T, X[M,K] W[K,N], X[K,M]^T W[K,N]; all contiguous. size, when not NULL, gets the sum of magnitudes
- * of the terms of each element, from which rounding errors are bounded. */
+/* Y[M,N] = X[M,K] W[N,K]^T, X[M,K] W[K,N], X[K,M]^T W[K,N]; all contiguous. size, when not NULL, gets the sum of
+ * magnitudes of the terms of each element, from which rounding errors are bounded. */
 void reference_nt(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size);
 void reference_nn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size);
 void reference_tn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size);

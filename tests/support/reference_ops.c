@@ -56,7 +56,8 @@ void reference_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
 {
     for (int round = 0; round < 10; round++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * counter[0], p1 = (uint64_t)0xCD9E8D57u * counter[2];
-        uint32_t next[4] = {(uint32_t)(p1 >> 32) ^ counter[1] ^ key0, (uint32_t)p1, (uint32_t)(p0 >> 32) ^ counter[3] ^ key1, (uint32_t)p0};
+        uint32_t next[4] = {(uint32_t)(p1 >> 32) ^ counter[1] ^ key0, (uint32_t)p1,
+                            (uint32_t)(p0 >> 32) ^ counter[3] ^ key1, (uint32_t)p0};
         memcpy(counter, next, sizeof next);
         key0 += 0x9E3779B9u;
         key1 += 0xBB67AE85u;

@@ -16,8 +16,18 @@
 vkft_tiny_model vkft_tiny_model_default(void)
 {
     return (vkft_tiny_model){
-        .model_type = "llama", .vocab_size = 96, .hidden_size = 32, .intermediate_size = 48, .layers = 2, .heads = 4, .kv_heads = 2,
-        .max_position = 128, .rope_theta = 10000.0, .dtype = VKFT_F32, .seed = 1, .deviation = 0.1,
+        .model_type = "llama",
+        .vocab_size = 96,
+        .hidden_size = 32,
+        .intermediate_size = 48,
+        .layers = 2,
+        .heads = 4,
+        .kv_heads = 2,
+        .max_position = 128,
+        .rope_theta = 10000.0,
+        .dtype = VKFT_F32,
+        .seed = 1,
+        .deviation = 0.1,
     };
 }
 
@@ -32,34 +42,37 @@ static const char *optional_number(char *buffer, size_t size, uint32_t value)
 static size_t print_config(const vkft_tiny_model *model, char *text, size_t size)
 {
     char head_dim[16], window[16];
-    int n = snprintf(text, size,
-                     "{\n"
-                     "  \"architectures\": [\"%s\"],\n"
-                     "  \"model_type\": \"%s\",\n"
-                     "  \"vocab_size\": %" PRIu32 ",\n"
-                     "  \"hidden_size\": %" PRIu32 ",\n"
-                     "  \"intermediate_size\": %" PRIu32 ",\n"
-                     "  \"num_hidden_layers\": %" PRIu32 ",\n"
-                     "  \"num_attention_heads\": %" PRIu32 ",\n"
-                     "  \"num_key_value_heads\": %" PRIu32 ",\n"
-                     "  \"head_dim\": %s,\n"
-                     "  \"max_position_embeddings\": %" PRIu32 ",\n"
-                     "  \"sliding_window\": %s,\n"
-                     "  \"tie_word_embeddings\": %s,\n"
-                     "  \"rope_theta\": %.17g,\n"
-                     "  \"rope_scaling\": %s,\n"
-                     "  \"rms_norm_eps\": 1e-05,\n"
-                     "  \"hidden_act\": \"silu\",\n"
-                     "  \"bos_token_id\": 1,\n"
-                     "  \"eos_token_id\": 2,\n"
-                     "  \"torch_dtype\": \"%s\"\n"
-                     "}\n",
-                     strcmp(model->model_type, "mistral") == 0 ? "MistralForCausalLM" : "LlamaForCausalLM", model->model_type,
-                     model->vocab_size, model->hidden_size, model->intermediate_size, model->layers, model->heads, model->kv_heads,
-                     optional_number(head_dim, sizeof head_dim, model->head_dim), model->max_position,
-                     optional_number(window, sizeof window, model->sliding_window), model->tied ? "true" : "false",
-                     model->rope_theta, model->rope_scaling ? model->rope_scaling : "null",
-                     model->dtype == VKFT_BF16 ? "bfloat16" : model->dtype == VKFT_F16 ? "float16" : "float32");
+    int n =
+        snprintf(text, size,
+                 "{\n"
+                 "  \"architectures\": [\"%s\"],\n"
+                 "  \"model_type\": \"%s\",\n"
+                 "  \"vocab_size\": %" PRIu32 ",\n"
+                 "  \"hidden_size\": %" PRIu32 ",\n"
+                 "  \"intermediate_size\": %" PRIu32 ",\n"
+                 "  \"num_hidden_layers\": %" PRIu32 ",\n"
+                 "  \"num_attention_heads\": %" PRIu32 ",\n"
+                 "  \"num_key_value_heads\": %" PRIu32 ",\n"
+                 "  \"head_dim\": %s,\n"
+                 "  \"max_position_embeddings\": %" PRIu32 ",\n"
+                 "  \"sliding_window\": %s,\n"
+                 "  \"tie_word_embeddings\": %s,\n"
+                 "  \"rope_theta\": %.17g,\n"
+                 "  \"rope_scaling\": %s,\n"
+                 "  \"rms_norm_eps\": 1e-05,\n"
+                 "  \"hidden_act\": \"silu\",\n"
+                 "  \"bos_token_id\": 1,\n"
+                 "  \"eos_token_id\": 2,\n"
+                 "  \"torch_dtype\": \"%s\"\n"
+                 "}\n",
+                 strcmp(model->model_type, "mistral") == 0 ? "MistralForCausalLM" : "LlamaForCausalLM",
+                 model->model_type, model->vocab_size, model->hidden_size, model->intermediate_size, model->layers,
+                 model->heads, model->kv_heads, optional_number(head_dim, sizeof head_dim, model->head_dim),
+                 model->max_position, optional_number(window, sizeof window, model->sliding_window),
+                 model->tied ? "true" : "false", model->rope_theta, model->rope_scaling ? model->rope_scaling : "null",
+                 model->dtype == VKFT_BF16  ? "bfloat16"
+                 : model->dtype == VKFT_F16 ? "float16"
+                                            : "float32");
     assert_true(n > 0 && (size_t)n < size);
     return (size_t)n;
 }
@@ -71,7 +84,11 @@ void vkft_tiny_model_write(const vkft_tiny_model *model, const char *dir)
     vkft_err err = {0};
     size_t length = print_config(model, text, sizeof text);
     const vkft_random_checkpoint options = {
-        .dtype = model->dtype, .shards = model->shards, .seed = model->seed, .deviation = model->deviation, .threads = 1,
+        .dtype = model->dtype,
+        .shards = model->shards,
+        .seed = model->seed,
+        .deviation = model->deviation,
+        .threads = 1,
     };
     char *path = vkft_path_join(dir, "config.json");
     bool ok = vkft_config_parse(text, length, "config.json", &config, &err) &&

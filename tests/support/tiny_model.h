@@ -9,7 +9,7 @@
 typedef struct vkft_tiny_model {
     const char *model_type; /* "llama" or "mistral" */
     uint32_t vocab_size, hidden_size, intermediate_size, layers, heads, kv_heads;
-    uint32_t head_dim;       /* 0: hidden_size / heads */
+    uint32_t head_dim; /* 0: hidden_size / heads */
     uint32_t max_position;
     uint32_t sliding_window; /* 0: null */
     bool tied;

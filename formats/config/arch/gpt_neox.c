@@ -1,4 +1,5 @@
-/* GPT-NeoX and Pythia: attention and MLP side by side, rotary positions on a part of each head, one projection fused head by head. */
+/* GPT-NeoX and Pythia: attention and MLP side by side, rotary positions on a part of each head, one projection fused
+ * head by head. */
 #include "formats/config/config_read.h"
 
 static bool read(const vkft_config_source *in, vkft_config *c)
@@ -23,7 +24,9 @@ const vkft_arch vkft_arch_gpt_neox = {
     .decoder.final_norm = "gpt_neox.final_layer_norm",
     .head = "embed_out",
     .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_MLP] = "post_attention_layernorm"},
-    .decoder.linear = {[VKFT_QKV] = "attention.query_key_value", [VKFT_O] = "attention.dense", [VKFT_UP] = "mlp.dense_h_to_4h",
+    .decoder.linear = {[VKFT_QKV] = "attention.query_key_value",
+                       [VKFT_O] = "attention.dense",
+                       [VKFT_UP] = "mlp.dense_h_to_4h",
                        [VKFT_DOWN] = "mlp.dense_4h_to_h"},
     .read = read,
 };

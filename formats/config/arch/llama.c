@@ -3,7 +3,8 @@
 
 static bool read(const vkft_config_source *in, vkft_config *c)
 {
-    return vkft_config_llama(in, c) && vkft_config_attention_bias(in, c) && vkft_config_bool(in, "mlp_bias", &c->mlp_bias);
+    return vkft_config_llama(in, c) && vkft_config_attention_bias(in, c) &&
+           vkft_config_bool(in, "mlp_bias", &c->mlp_bias);
 }
 
 const vkft_arch vkft_arch_llama = {

@@ -8,7 +8,8 @@ static bool read_jitter(const vkft_config_source *in)
 {
     float jitter = 0;
     return vkft_config_float(in, "router_jitter_noise", &jitter) &&
-           (jitter == 0 || vkft_fail(in->err, VKFT_ERR_INPUT, "%s: router_jitter_noise %g is not supported; expected 0", in->file, (double)jitter));
+           (jitter == 0 || vkft_fail(in->err, VKFT_ERR_INPUT, "%s: router_jitter_noise %g is not supported; expected 0",
+                                     in->file, (double)jitter));
 }
 
 static bool read(const vkft_config_source *in, vkft_config *c)
@@ -31,7 +32,10 @@ const vkft_arch vkft_arch_mixtral = {
     .model_type = "mixtral",
     VKFT_LLAMA_NAMES,
     .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_MLP] = "post_attention_layernorm"},
-    .decoder.linear = {[VKFT_Q] = "self_attn.q_proj", [VKFT_K] = "self_attn.k_proj", [VKFT_V] = "self_attn.v_proj", [VKFT_O] = "self_attn.o_proj",
+    .decoder.linear = {[VKFT_Q] = "self_attn.q_proj",
+                       [VKFT_K] = "self_attn.k_proj",
+                       [VKFT_V] = "self_attn.v_proj",
+                       [VKFT_O] = "self_attn.o_proj",
                        [VKFT_ROUTER] = "block_sparse_moe.gate",
                        [VKFT_EXPERT_GATE] = "block_sparse_moe.experts.*.w1",
                        [VKFT_EXPERT_UP] = "block_sparse_moe.experts.*.w3",

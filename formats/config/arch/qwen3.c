@@ -12,7 +12,9 @@ static bool read(const vkft_config_source *in, vkft_config *c)
 const vkft_arch vkft_arch_qwen3 = {
     .model_type = "qwen3",
     VKFT_LLAMA_NAMES,
-    .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_Q] = "self_attn.q_norm", [VKFT_NORM_K] = "self_attn.k_norm",
+    .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm",
+                     [VKFT_NORM_Q] = "self_attn.q_norm",
+                     [VKFT_NORM_K] = "self_attn.k_norm",
                      [VKFT_NORM_MLP] = "post_attention_layernorm"},
     .decoder.linear = {VKFT_LLAMA_LINEAR},
     .read = read,

@@ -1,4 +1,5 @@
-/* Qwen 3, mixtures of experts: Qwen 3's attention, and in most layers experts of which the router picks a few for each token. */
+/* Qwen 3, mixtures of experts: Qwen 3's attention, and in most layers experts of which the router picks a few for each
+ * token. */
 #include <string.h>
 
 #include "formats/config/config_read.h"
@@ -8,7 +9,8 @@ static bool read_mixtures(const vkft_config_source *in, vkft_config *c)
 {
     const cJSON *dense = NULL;
     uint32_t step = 1;
-    if (!vkft_config_u32(in, "decoder_sparse_step", &step) || !vkft_json_get_array(in->json, "mlp_only_layers", false, &dense, in->file, in->err))
+    if (!vkft_config_u32(in, "decoder_sparse_step", &step) ||
+        !vkft_json_get_array(in->json, "mlp_only_layers", false, &dense, in->file, in->err))
         return false;
     if (!step)
         return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: decoder_sparse_step is 0, expected a positive number", in->file);
@@ -33,9 +35,11 @@ static bool read(const vkft_config_source *in, vkft_config *c)
     c->expert_size = 768;
     c->sliding_window = 4096;
     memset(c->layers, VKFT_LAYER_WINDOW, sizeof c->layers);
-    if (!vkft_config_llama(in, c) || !vkft_config_attention_bias(in, c) || !vkft_config_u32(in, "moe_intermediate_size", &c->expert_size) ||
-        !vkft_config_experts(in, c) || !vkft_config_bool(in, "norm_topk_prob", &c->expert_weights_normalized) || !read_mixtures(in, c) ||
-        !vkft_config_bool(in, "use_sliding_window", &window) || !vkft_config_optional_u32(in, "sliding_window", &c->sliding_window))
+    if (!vkft_config_llama(in, c) || !vkft_config_attention_bias(in, c) ||
+        !vkft_config_u32(in, "moe_intermediate_size", &c->expert_size) || !vkft_config_experts(in, c) ||
+        !vkft_config_bool(in, "norm_topk_prob", &c->expert_weights_normalized) || !read_mixtures(in, c) ||
+        !vkft_config_bool(in, "use_sliding_window", &window) ||
+        !vkft_config_optional_u32(in, "sliding_window", &c->sliding_window))
         return false;
     if (!window)
         c->sliding_window = 0;
@@ -45,13 +49,12 @@ static bool read(const vkft_config_source *in, vkft_config *c)
 const vkft_arch vkft_arch_qwen3_moe = {
     .model_type = "qwen3_moe",
     VKFT_LLAMA_NAMES,
-    .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_Q] = "self_attn.q_norm", [VKFT_NORM_K] = "self_attn.k_norm",
+    .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm",
+                     [VKFT_NORM_Q] = "self_attn.q_norm",
+                     [VKFT_NORM_K] = "self_attn.k_norm",
                      [VKFT_NORM_MLP] = "post_attention_layernorm"},
-    .decoder.linear = {VKFT_LLAMA_LINEAR,
-                       [VKFT_ROUTER] = "mlp.gate",
-                       [VKFT_EXPERT_GATE] = "mlp.experts.*.gate_proj",
-                       [VKFT_EXPERT_UP] = "mlp.experts.*.up_proj",
-                       [VKFT_EXPERT_DOWN] = "mlp.experts.*.down_proj"},
+    .decoder.linear = {VKFT_LLAMA_LINEAR, [VKFT_ROUTER] = "mlp.gate", [VKFT_EXPERT_GATE] = "mlp.experts.*.gate_proj",
+                       [VKFT_EXPERT_UP] = "mlp.experts.*.up_proj", [VKFT_EXPERT_DOWN] = "mlp.experts.*.down_proj"},
     .keep[VKFT_ROUTER] = true,
     .read = read,
 };

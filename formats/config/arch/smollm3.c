@@ -16,17 +16,20 @@ static bool read_no_rope(const vkft_config_source *in, vkft_config *c)
     if (!list)
         return true;
     for (const cJSON *item = list->child; item; item = item->next, l++)
-        if (l < c->num_layers && !cJSON_IsTrue(item) && !(cJSON_IsNumber(item) && item->valuedouble != 0)) /* 1: has them */
+        if (l < c->num_layers && !cJSON_IsTrue(item) &&
+            !(cJSON_IsNumber(item) && item->valuedouble != 0)) /* 1: has them */
             c->layers[l] |= VKFT_LAYER_NO_ROPE;
-    return l == c->num_layers || vkft_fail(in->err, VKFT_ERR_INPUT, "%s: no_rope_layers has %" PRIu32 " entries, expected %" PRIu32, in->file,
-                                           l, c->num_layers);
+    return l == c->num_layers ||
+           vkft_fail(in->err, VKFT_ERR_INPUT, "%s: no_rope_layers has %" PRIu32 " entries, expected %" PRIu32, in->file,
+                     l, c->num_layers);
 }
 
 /* A window is for the layers without rotary positions. */
 static bool read_window(const vkft_config_source *in, vkft_config *c)
 {
     bool use = false, found;
-    if (!vkft_config_bool(in, "use_sliding_window", &use) || !vkft_config_optional_u32(in, "sliding_window", &c->sliding_window) ||
+    if (!vkft_config_bool(in, "use_sliding_window", &use) ||
+        !vkft_config_optional_u32(in, "sliding_window", &c->sliding_window) ||
         !vkft_config_layer_types(in, c, VKFT_LAYER_WINDOW, &found))
         return false;
     if (!use)
@@ -43,8 +46,8 @@ static bool read(const vkft_config_source *in, vkft_config *c)
     c->max_position = 32768;
     c->rope.theta = 2000000.0;
     c->tie_word_embeddings = true;
-    return vkft_config_llama(in, c) && vkft_config_attention_bias(in, c) && vkft_config_bool(in, "mlp_bias", &c->mlp_bias) &&
-           read_no_rope(in, c) && read_window(in, c);
+    return vkft_config_llama(in, c) && vkft_config_attention_bias(in, c) &&
+           vkft_config_bool(in, "mlp_bias", &c->mlp_bias) && read_no_rope(in, c) && read_window(in, c);
 }
 
 const vkft_arch vkft_arch_smollm3 = {

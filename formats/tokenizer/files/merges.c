@@ -6,7 +6,7 @@
 
 typedef struct cut {
     double score;
-    uint32_t whole, left, right;       /* tokens */
+    uint32_t whole, left, right;        /* tokens */
     uint32_t left_length, right_length; /* in characters; 0: they do not count */
 } cut;
 
@@ -50,14 +50,15 @@ static uint32_t characters(const char *text, size_t length)
     return n;
 }
 
-static bool cut_token(const vkft_ranked_token *tokens, uint32_t whole, const vkft_string_map *ids, bool by_characters, cut_list *list,
-                      vkft_err *err)
+static bool cut_token(const vkft_ranked_token *tokens, uint32_t whole, const vkft_string_map *ids, bool by_characters,
+                      cut_list *list, vkft_err *err)
 {
     const vkft_ranked_token *t = &tokens[whole];
     for (size_t at = 1; at < t->length; at++) {
         if (by_characters && ((unsigned char)t->text[at] & 0xc0) == 0x80)
             continue;
-        int32_t left = vkft_string_map_get(ids, t->text, at), right = left < 0 ? -1 : vkft_string_map_get(ids, t->text + at, t->length - at);
+        int32_t left = vkft_string_map_get(ids, t->text, at),
+                right = left < 0 ? -1 : vkft_string_map_get(ids, t->text + at, t->length - at);
         if (right < 0)
             continue;
         cut c = {.score = t->score, .whole = whole, .left = (uint32_t)left, .right = (uint32_t)right};
@@ -82,8 +83,8 @@ static bool append(const vkft_ranked_token *tokens, const cut *c, vkft_text *buf
            vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer's merges");
 }
 
-bool vkft_merges_generate(const vkft_ranked_token *tokens, uint32_t count, const vkft_string_map *ids, bool by_characters, cJSON *merges,
-                          vkft_err *err)
+bool vkft_merges_generate(const vkft_ranked_token *tokens, uint32_t count, const vkft_string_map *ids,
+                          bool by_characters, cJSON *merges, vkft_err *err)
 {
     cut_list list = {0};
     vkft_text buffer = {0};

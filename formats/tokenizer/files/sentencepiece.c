@@ -27,7 +27,8 @@ typedef struct field {
 
 static bool damaged(const message *m, const char *what)
 {
-    return vkft_fail(m->err, VKFT_ERR_INPUT, "%s: byte %zu: %s; expected a SentencePiece model", m->file, m->offset + m->at, what);
+    return vkft_fail(m->err, VKFT_ERR_INPUT, "%s: byte %zu: %s; expected a SentencePiece model", m->file,
+                     m->offset + m->at, what);
 }
 
 static bool read_varint(message *m, uint64_t *value)
@@ -147,21 +148,24 @@ static bool read_model(message m, vkft_sentencepiece *sp)
         field f;
         if (!read_field(&m, &f))
             return false;
-        bool ok = f.type != 2 || (f.number == MODEL_PIECES ? read_piece(inner(&m, &f), sp)
-                                  : f.number == MODEL_TRAINER ? read_trainer(inner(&m, &f), sp)
-                                  : f.number == MODEL_NORMALIZER ? read_normalizer(inner(&m, &f), sp) : true);
+        bool ok = f.type != 2 || (f.number == MODEL_PIECES       ? read_piece(inner(&m, &f), sp)
+                                  : f.number == MODEL_TRAINER    ? read_trainer(inner(&m, &f), sp)
+                                  : f.number == MODEL_NORMALIZER ? read_normalizer(inner(&m, &f), sp)
+                                                                 : true);
         if (!ok)
             return false;
     }
     if (sp->count == 0)
         return damaged(&m, "no pieces found");
     if (sp->model != VKFT_SP_UNIGRAM && sp->model != VKFT_SP_BPE)
-        return vkft_fail(m.err, VKFT_ERR_INPUT, "%s: a SentencePiece model of type %u is not supported; supported are Unigram (1) and BPE (2)",
+        return vkft_fail(m.err, VKFT_ERR_INPUT,
+                         "%s: a SentencePiece model of type %u is not supported; supported are Unigram (1) and BPE (2)",
                          m.file, sp->model);
     return true;
 }
 
-bool vkft_sentencepiece_read(const uint8_t *data, size_t length, const char *file, vkft_sentencepiece *sp, vkft_err *err)
+bool vkft_sentencepiece_read(const uint8_t *data, size_t length, const char *file, vkft_sentencepiece *sp,
+                             vkft_err *err)
 {
     message m = {.data = data, .length = length, .file = file, .err = err};
     *sp = (vkft_sentencepiece){.model = VKFT_SP_UNIGRAM, .add_dummy_prefix = true};

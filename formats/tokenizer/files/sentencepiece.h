@@ -11,7 +11,14 @@
 
 #include "runtime/base/error.h"
 
-enum { VKFT_SP_NORMAL = 1, VKFT_SP_UNKNOWN = 2, VKFT_SP_CONTROL = 3, VKFT_SP_USER_DEFINED = 4, VKFT_SP_UNUSED = 5, VKFT_SP_BYTE = 6 };
+enum {
+    VKFT_SP_NORMAL = 1,
+    VKFT_SP_UNKNOWN = 2,
+    VKFT_SP_CONTROL = 3,
+    VKFT_SP_USER_DEFINED = 4,
+    VKFT_SP_UNUSED = 5,
+    VKFT_SP_BYTE = 6
+};
 enum { VKFT_SP_UNIGRAM = 1, VKFT_SP_BPE = 2 };
 
 typedef struct vkft_sentencepiece {
@@ -19,7 +26,7 @@ typedef struct vkft_sentencepiece {
         char *text; /* zero-terminated */
         double score;
         uint32_t kind; /* VKFT_SP_NORMAL, ... */
-    } *pieces;      /* by id */
+    } * pieces;        /* by id */
     uint32_t count, capacity;
     uint32_t model; /* VKFT_SP_UNIGRAM or VKFT_SP_BPE */
     bool add_dummy_prefix, byte_fallback;
@@ -28,7 +35,8 @@ typedef struct vkft_sentencepiece {
 } vkft_sentencepiece;
 
 /* data must outlive sp. Error: not such a file, or damaged, with the byte. */
-bool vkft_sentencepiece_read(const uint8_t *data, size_t length, const char *file, vkft_sentencepiece *sp, vkft_err *err);
+bool vkft_sentencepiece_read(const uint8_t *data, size_t length, const char *file, vkft_sentencepiece *sp,
+                             vkft_err *err);
 void vkft_sentencepiece_free(vkft_sentencepiece *sp);
 
 #endif

@@ -13,31 +13,38 @@
 #include "formats/tokenizer/tokenizer_private.h"
 
 const char *const vkft_tokenizer_file_names[VKFT_TOKENIZER_FILES] = {
-    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "special_tokens_map.json",
-    "added_tokens.json", "config.json",
+    "tokenizer.json", "tokenizer_config.json",   "vocab.json",        "merges.txt",  "tokenizer.model",
+    "spiece.model",   "special_tokens_map.json", "added_tokens.json", "config.json",
 };
 
-#define SPLIT_REGEX(digits) \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+" \
+#define SPLIT_REGEX(digits)                                                                                            \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits                                     \
+    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+"                                                    \
     "|\\\\s+(?!\\\\S)|\\\\s+"
-#define BYTE_LEVEL_SPLIT(digits) \
-    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" SPLIT_REGEX(digits) "\"},\"behavior\":" \
-    "\"Isolated\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]}"
-#define METASPACE(scheme, split) "{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"" scheme "\",\"split\":" split "}"
+#define BYTE_LEVEL_SPLIT(digits)                                                                                       \
+    "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" SPLIT_REGEX(             \
+        digits) "\"},\"behavior\":"                                                                                    \
+                "\"Isolated\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]}"
+#define METASPACE(scheme, split)                                                                                       \
+    "{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"" scheme "\",\"split\":" split "}"
 #define REPLACE_SPACE "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\u2581\"}"
-#define BYTES_DECODER(more) \
-    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"\u2581\"},\"content\":\" \"}," \
+#define BYTES_DECODER(more)                                                                                            \
+    "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"\u2581\"},\"content\":\" "   \
+    "\"},"                                                                                                             \
     "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}" more "]}"
 
 #define LLAMA_DECODER BYTES_DECODER(",{\"type\":\"Strip\",\"content\":\" \",\"start\":1}")
-#define T5_PARTS \
-    "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," METASPACE("always", "true") "]}," \
-    "\"decoder\":" METASPACE("always", "true") "}"
+#define T5_PARTS                                                                                                       \
+    "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," METASPACE(          \
+        "always", "true") "]},"                                                                                        \
+                          "\"decoder\":" METASPACE("always", "true") "}"
 
-/* What a tokenizer class adds to its vocabulary: the parts of tokenizer.json, and the special tokens unless a file names others. */
+/* What a tokenizer class adds to its vocabulary: the parts of tokenizer.json, and the special tokens unless a file
+ * names others. */
 typedef struct family {
-    const char *tokenizer_class, *model_type; /* model_type: what config.json's begins with; decides when no class is named */
-    uint32_t source;                          /* VKFT_FILE_VOCAB or VKFT_FILE_MODEL */
+    const char *tokenizer_class,
+        *model_type; /* model_type: what config.json's begins with; decides when no class is named */
+    uint32_t source; /* VKFT_FILE_VOCAB or VKFT_FILE_MODEL */
     const char *parts;
     const char *bos, *eos, *unk, *pad;
     bool add_bos, add_eos;
@@ -49,36 +56,47 @@ static const family families[] = {
      "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"}}",
      "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, false, false, 0},
     {"Qwen2Tokenizer", "qwen", VKFT_FILE_VOCAB,
-     "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":" BYTE_LEVEL_SPLIT("\\\\p{N}") ",\"decoder\":{\"type\":\"ByteLevel\"}}",
+     "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":" BYTE_LEVEL_SPLIT(
+         "\\\\p{N}") ",\"decoder\":{\"type\":\"ByteLevel\"}}",
      NULL, "<|endoftext|>", "<|endoftext|>", "<|endoftext|>", false, false, 0},
     {"LlamaTokenizer", "llama", VKFT_FILE_MODEL,
-     "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\u2581\"}," REPLACE_SPACE "]},\"decoder\":"
-     LLAMA_DECODER "}",
+     "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\u2581\"}"
+     "," REPLACE_SPACE "]},\"decoder\":" LLAMA_DECODER "}",
      "<s>", "</s>", "<unk>", NULL, true, false, 0},
-    {"GemmaTokenizer", "gemma", VKFT_FILE_MODEL,
-     "{\"normalizer\":" REPLACE_SPACE ",\"decoder\":" BYTES_DECODER("") "}",
+    {"GemmaTokenizer", "gemma", VKFT_FILE_MODEL, "{\"normalizer\":" REPLACE_SPACE ",\"decoder\":" BYTES_DECODER("") "}",
      "<bos>", "<eos>", "<unk>", "<pad>", true, false, 0},
-    {"T5Tokenizer", "t5", VKFT_FILE_MODEL,
-     T5_PARTS, NULL, "</s>", "<unk>", "<pad>", false, true, 100},
+    {"T5Tokenizer", "t5", VKFT_FILE_MODEL, T5_PARTS, NULL, "</s>", "<unk>", "<pad>", false, true, 100},
 };
-static const family llama3 = {"Llama 3", NULL, VKFT_FILE_MODEL,
+static const family llama3 = {
+    "Llama 3",
+    NULL,
+    VKFT_FILE_MODEL,
     "{\"pre_tokenizer\":" BYTE_LEVEL_SPLIT("\\\\p{N}{1,3}") ",\"decoder\":{\"type\":\"ByteLevel\"}}",
-    "<|begin_of_text|>", "<|end_of_text|>", NULL, NULL, true, false, 0};
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    NULL,
+    NULL,
+    true,
+    false,
+    0};
 /* A Unigram model of no known class: cut as T5 does, nothing around it. */
 static const family unigram = {"Unigram", NULL, VKFT_FILE_MODEL, T5_PARTS, "<s>", "</s>", NULL, NULL, false, false, 0};
 #define FAMILIES (sizeof families / sizeof *families)
 enum { GPT2, QWEN2, LLAMA, GEMMA, T5 };
-/* Instead of those of LlamaTokenizer: when tokenizer_config.json says "legacy": false, and for models that add no space in front. */
-static const char llama_not_legacy[] = "{\"pre_tokenizer\":" METASPACE("first", "false") ",\"decoder\":" LLAMA_DECODER "}";
+/* Instead of those of LlamaTokenizer: when tokenizer_config.json says "legacy": false, and for models that add no space
+ * in front. */
+static const char llama_not_legacy[] =
+    "{\"pre_tokenizer\":" METASPACE("first", "false") ",\"decoder\":" LLAMA_DECODER "}";
 static const char llama_no_prefix[] = "{\"normalizer\":" REPLACE_SPACE ",\"decoder\":" BYTES_DECODER("") "}";
 
 /* The work of making tokenizer.json. */
 typedef struct maker {
     const vkft_small_file *files;
     const family *family;
-    cJSON *config, *specials, *added_map, *model_config; /* tokenizer_config.json and the other small files; NULL: absent */
-    cJSON *root, *added;                                 /* tokenizer.json, its added_tokens */
-    vkft_string_map known;                               /* contents of `added` */
+    cJSON *config, *specials, *added_map,
+        *model_config;     /* tokenizer_config.json and the other small files; NULL: absent */
+    cJSON *root, *added;   /* tokenizer.json, its added_tokens */
+    vkft_string_map known; /* contents of `added` */
     uint32_t next_id;
     vkft_err *err;
 } maker;
@@ -109,7 +127,8 @@ static const cJSON *special_token(const maker *m, const char *key)
 
 static const char *token_text(const cJSON *value)
 {
-    return cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content")) : cJSON_GetStringValue(value);
+    return cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
+                                 : cJSON_GetStringValue(value);
 }
 
 static bool choose_family(maker *m, uint32_t source)
@@ -120,18 +139,22 @@ static bool choose_family(maker *m, uint32_t source)
     if (class_name && strncmp(class_name, "PreTrainedTokenizer", 19) != 0) {
         for (size_t i = 0; i < FAMILIES; i++) {
             size_t n = strlen(families[i].tokenizer_class);
-            if (strncmp(class_name, families[i].tokenizer_class, n) == 0 && (!class_name[n] || strcmp(class_name + n, "Fast") == 0) &&
-                families[i].source == source) {
+            if (strncmp(class_name, families[i].tokenizer_class, n) == 0 &&
+                (!class_name[n] || strcmp(class_name + n, "Fast") == 0) && families[i].source == source) {
                 m->family = &families[i];
                 return true;
             }
         }
-        return vkft_fail(m->err, VKFT_ERR_INPUT, "tokenizer_config.json: tokenizer_class \"%s\" is not supported without tokenizer.json; supported "
-                         "are GPT2Tokenizer and Qwen2Tokenizer (vocab.json), LlamaTokenizer, GemmaTokenizer and T5Tokenizer (SentencePiece)",
-                         class_name);
+        return vkft_fail(
+            m->err, VKFT_ERR_INPUT,
+            "tokenizer_config.json: tokenizer_class \"%s\" is not supported without tokenizer.json; supported "
+            "are GPT2Tokenizer and Qwen2Tokenizer (vocab.json), LlamaTokenizer, GemmaTokenizer and T5Tokenizer "
+            "(SentencePiece)",
+            class_name);
     }
     for (size_t i = 0; model_type && i < FAMILIES; i++)
-        if (families[i].source == source && strncmp(model_type, families[i].model_type, strlen(families[i].model_type)) == 0)
+        if (families[i].source == source &&
+            strncmp(model_type, families[i].model_type, strlen(families[i].model_type)) == 0)
             m->family = &families[i];
     return true;
 }
@@ -155,7 +178,8 @@ static int32_t model_id(const maker *m, const char *text)
     return -1;
 }
 
-/* Adds {"id", "content", ...} unless a token of this content is there; `flags` may bring lstrip, rstrip, single_word, normalized. */
+/* Adds {"id", "content", ...} unless a token of this content is there; `flags` may bring lstrip, rstrip, single_word,
+ * normalized. */
 static bool add_token(maker *m, int32_t id, const char *content, bool special, const cJSON *flags)
 {
     static const char *const names[] = {"single_word", "lstrip", "rstrip", "normalized"};
@@ -166,7 +190,8 @@ static bool add_token(maker *m, int32_t id, const char *content, bool special, c
         cJSON_Delete(token);
         return no_memory(m);
     }
-    bool ok = attach(m, token, "id", cJSON_CreateNumber(id)) && attach(m, token, "content", cJSON_CreateString(content));
+    bool ok =
+        attach(m, token, "id", cJSON_CreateNumber(id)) && attach(m, token, "content", cJSON_CreateString(content));
     for (size_t i = 0; ok && i < 4; i++)
         ok = attach(m, token, names[i], cJSON_CreateBool(cJSON_IsTrue(vkft_json_member(flags, names[i]))));
     if (!ok || !attach(m, token, "special", cJSON_CreateBool(special)))
@@ -194,9 +219,12 @@ static bool add_decoder_tokens(maker *m)
         bool special = false;
         long id = strtol(item->string, &end, 10);
         if (*end || end == item->string || id < 0 || id >= (long)VKFT_MAX_VOCABULARY)
-            return vkft_fail(m->err, VKFT_ERR_INPUT, "tokenizer_config.json: added_tokens_decoder: \"%.40s\" is not a token id", item->string);
-        if (!vkft_json_get_string(item, "content", true, &content, "tokenizer_config.json: added_tokens_decoder", m->err) ||
-            !vkft_json_get_bool(item, "special", false, &special, "tokenizer_config.json: added_tokens_decoder", m->err) ||
+            return vkft_fail(m->err, VKFT_ERR_INPUT,
+                             "tokenizer_config.json: added_tokens_decoder: \"%.40s\" is not a token id", item->string);
+        if (!vkft_json_get_string(item, "content", true, &content, "tokenizer_config.json: added_tokens_decoder",
+                                  m->err) ||
+            !vkft_json_get_bool(item, "special", false, &special, "tokenizer_config.json: added_tokens_decoder",
+                                m->err) ||
             !add_token(m, (int32_t)id, content, special, item))
             return false;
     }
@@ -211,7 +239,8 @@ static bool add_mapped_tokens(maker *m)
     {
         uint64_t id;
         if (!vkft_json_is_u64(item, &id) || id >= VKFT_MAX_VOCABULARY)
-            return vkft_fail(m->err, VKFT_ERR_INPUT, "added_tokens.json: the id of \"%.60s\" is not a whole number below %u", item->string,
+            return vkft_fail(m->err, VKFT_ERR_INPUT,
+                             "added_tokens.json: the id of \"%.60s\" is not a whole number below %u", item->string,
                              VKFT_MAX_VOCABULARY);
         if (!add_token(m, (int32_t)id, item->string, false, NULL))
             return false;
@@ -223,17 +252,16 @@ static bool add_named_tokens(maker *m)
 {
     const struct {
         const char *key, *text;
-    } named[] = {{"bos_token", m->family->bos}, {"eos_token", m->family->eos}, {"unk_token", m->family->unk}, {"pad_token", m->family->pad},
-                 {"sep_token", NULL}, {"cls_token", NULL}, {"mask_token", NULL}};
+    } named[] = {{"bos_token", m->family->bos}, {"eos_token", m->family->eos}, {"unk_token", m->family->unk},
+                 {"pad_token", m->family->pad}, {"sep_token", NULL},           {"cls_token", NULL},
+                 {"mask_token", NULL}};
     for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
         const cJSON *value = special_token(m, named[i].key);
         if (!add_special(m, value ? token_text(value) : named[i].text, value))
             return false;
     }
     const cJSON *item, *more = special_token(m, "additional_special_tokens");
-    cJSON_ArrayForEach(item, more)
-        if (!add_special(m, token_text(item), item))
-            return false;
+    cJSON_ArrayForEach(item, more) if (!add_special(m, token_text(item), item)) return false;
     return true;
 }
 
@@ -258,7 +286,8 @@ static bool add_post_processor(maker *m)
     const cJSON *bos_value = special_token(m, "bos_token"), *eos_value = special_token(m, "eos_token");
     const char *bos = !add_bos ? NULL : bos_value ? token_text(bos_value) : m->family->bos;
     const char *eos = !add_eos ? NULL : eos_value ? token_text(eos_value) : m->family->eos;
-    int32_t bos_id = bos ? vkft_string_map_get(&m->known, bos, strlen(bos)) : -1, eos_id = eos ? vkft_string_map_get(&m->known, eos, strlen(eos)) : -1;
+    int32_t bos_id = bos ? vkft_string_map_get(&m->known, bos, strlen(bos)) : -1,
+            eos_id = eos ? vkft_string_map_get(&m->known, eos, strlen(eos)) : -1;
     char text[512], before[64] = "", after[64] = "", b[64] = "", e[64] = "";
     if (bos_id >= 0) {
         snprintf(before, sizeof before, "{\"SpecialToken\":{\"id\":\"bos\"}},");
@@ -268,16 +297,19 @@ static bool add_post_processor(maker *m)
         snprintf(after, sizeof after, ",{\"SpecialToken\":{\"id\":\"eos\"}}");
         snprintf(e, sizeof e, "\"eos\":{\"ids\":[%d]}", eos_id);
     }
-    snprintf(text, sizeof text, "{\"type\":\"TemplateProcessing\",\"single\":[%s{\"Sequence\":{\"id\":\"A\"}}%s],\"pair\":[%s{\"Sequence\":{\"id\":"
-             "\"A\"}}%s,%s{\"Sequence\":{\"id\":\"B\"}}%s],\"special_tokens\":{%s%s}}", before, after, before, after, before, after, b, e);
+    snprintf(text, sizeof text,
+             "{\"type\":\"TemplateProcessing\",\"single\":[%s{\"Sequence\":{\"id\":\"A\"}}%s],\"pair\":[%s{"
+             "\"Sequence\":{\"id\":"
+             "\"A\"}}%s,%s{\"Sequence\":{\"id\":\"B\"}}%s],\"special_tokens\":{%s%s}}",
+             before, after, before, after, before, after, b, e);
     return attach(m, m->root, "post_processor", cJSON_Parse(text));
 }
 
 static bool add_all_tokens(maker *m)
 {
     size_t count = 16;
-    const cJSON *lists[] = {vkft_json_member(m->config, "added_tokens_decoder"), m->added_map, special_token(m, "additional_special_tokens"),
-                            m->added};
+    const cJSON *lists[] = {vkft_json_member(m->config, "added_tokens_decoder"), m->added_map,
+                            special_token(m, "additional_special_tokens"), m->added};
     for (size_t i = 0; i < 4; i++)
         count += (size_t)cJSON_GetArraySize(lists[i]);
     if (!vkft_string_map_new(&m->known, (uint32_t)count + m->family->extra_ids, m->err))
@@ -307,15 +339,18 @@ static bool from_vocab(maker *m)
     const vkft_small_file *merges = &m->files[VKFT_FILE_MERGES];
     cJSON *vocab;
     return choose_family(m, VKFT_FILE_VOCAB) && parse(m, VKFT_FILE_VOCAB, &vocab) &&
-           assemble(m, m->family->parts, vkft_model_of_merges(vocab, merges->data, merges->length, &m->next_id, m->err));
+           assemble(m, m->family->parts,
+                    vkft_model_of_merges(vocab, merges->data, merges->length, &m->next_id, m->err));
 }
 
 static bool from_ranks(maker *m)
 {
     const vkft_small_file *file = &m->files[VKFT_FILE_MODEL];
     m->family = &llama3;
-    return assemble(m, m->family->parts, vkft_model_of_ranks(file->data, file->length, "tokenizer.model", &m->next_id, m->err)) &&
-           (vkft_json_member(m->config, "added_tokens_decoder") || vkft_add_llama3_tokens(m->added, m->next_id, m->err));
+    return assemble(m, m->family->parts,
+                    vkft_model_of_ranks(file->data, file->length, "tokenizer.model", &m->next_id, m->err)) &&
+           (vkft_json_member(m->config, "added_tokens_decoder") ||
+            vkft_add_llama3_tokens(m->added, m->next_id, m->err));
 }
 
 static const char *sentencepiece_parts(const maker *m, const vkft_sentencepiece *sp)
@@ -331,7 +366,8 @@ static bool from_sentencepiece(maker *m, uint32_t which)
 {
     const vkft_small_file *file = &m->files[which];
     vkft_sentencepiece sp;
-    if (!vkft_sentencepiece_read((const uint8_t *)file->data, file->length, vkft_tokenizer_file_names[which], &sp, m->err))
+    if (!vkft_sentencepiece_read((const uint8_t *)file->data, file->length, vkft_tokenizer_file_names[which], &sp,
+                                 m->err))
         return false;
     bool ok = choose_family(m, VKFT_FILE_MODEL);
     uint32_t extra_ids = m->family ? m->family->extra_ids : 0;
@@ -349,8 +385,9 @@ static bool is_ranks(const vkft_small_file *file)
 {
     const char *line = file->data;
     size_t i = 0;
-    while (i < file->length && ((line[i] >= '0' && line[i] <= '9') || (line[i] >= 'A' && line[i] <= 'Z') || (line[i] >= 'a' && line[i] <= 'z') ||
-                                line[i] == '+' || line[i] == '/' || line[i] == '='))
+    while (i < file->length &&
+           ((line[i] >= '0' && line[i] <= '9') || (line[i] >= 'A' && line[i] <= 'Z') ||
+            (line[i] >= 'a' && line[i] <= 'z') || line[i] == '+' || line[i] == '/' || line[i] == '='))
         i++;
     return i > 0 && i + 1 < file->length && line[i] == ' ' && line[i + 1] >= '0' && line[i + 1] <= '9';
 }
@@ -364,9 +401,10 @@ static bool make(maker *m)
     if (!parse(m, VKFT_FILE_TOKENIZER_CONFIG, &m->config) || !parse(m, VKFT_FILE_SPECIAL_TOKENS, &m->specials) ||
         !parse(m, VKFT_FILE_ADDED_TOKENS, &m->added_map) || !parse(m, VKFT_FILE_CONFIG, &m->model_config))
         return false;
-    bool ok = f[VKFT_FILE_VOCAB].data ? from_vocab(m)
-            : !f[VKFT_FILE_MODEL].data ? from_sentencepiece(m, VKFT_FILE_SPIECE)
-            : is_ranks(&f[VKFT_FILE_MODEL]) ? from_ranks(m) : from_sentencepiece(m, VKFT_FILE_MODEL);
+    bool ok = f[VKFT_FILE_VOCAB].data         ? from_vocab(m)
+              : !f[VKFT_FILE_MODEL].data      ? from_sentencepiece(m, VKFT_FILE_SPIECE)
+              : is_ranks(&f[VKFT_FILE_MODEL]) ? from_ranks(m)
+                                              : from_sentencepiece(m, VKFT_FILE_MODEL);
     return ok && add_all_tokens(m) && add_post_processor(m);
 }
 
@@ -378,7 +416,8 @@ bool vkft_tokenizer_from_files(const vkft_small_file files[VKFT_TOKENIZER_FILES]
         *tok = vkft_tokenizer_new(json->data, json->length, config->data, config->length, "tokenizer.json", err);
         return *tok != NULL;
     }
-    if (!(files[VKFT_FILE_VOCAB].data && files[VKFT_FILE_MERGES].data) && !files[VKFT_FILE_MODEL].data && !files[VKFT_FILE_SPIECE].data)
+    if (!(files[VKFT_FILE_VOCAB].data && files[VKFT_FILE_MERGES].data) && !files[VKFT_FILE_MODEL].data &&
+        !files[VKFT_FILE_SPIECE].data)
         return true;
     maker m = {.files = files, .err = err};
     bool ok = make(&m);

@@ -11,15 +11,32 @@ typedef struct bench_options {
 } bench_options;
 
 static const flag bench_flags[] = {
-    {.kind = FLAG_SWITCH, .name = "kernels", .help = "speed of the products, beside what the CPU reaches",
+    {.kind = FLAG_SWITCH,
+     .name = "kernels",
+     .help = "speed of the products, beside what the CPU reaches",
      .offset = offsetof(bench_options, kernels)},
-    {.kind = FLAG_TEXT, .name = "tokenizer", .value = "FILE", .help = "speed of --model's tokenizer on one thread; FILE has a JSON string a line",
-     .default_text = "off", .offset = offsetof(bench_options, tokenizer)},
-    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .default_text = "none",
+    {.kind = FLAG_TEXT,
+     .name = "tokenizer",
+     .value = "FILE",
+     .help = "speed of --model's tokenizer on one thread; FILE has a JSON string a line",
+     .default_text = "off",
+     .offset = offsetof(bench_options, tokenizer)},
+    {.kind = FLAG_TEXT,
+     .name = "model",
+     .value = "PATH",
+     .help = "Hugging Face checkpoint directory or .vkft file",
+     .default_text = "none",
      .offset = offsetof(bench_options, model)},
-    {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
-     .default_text = "the best one", .offset = offsetof(bench_options, device)},
-    {.kind = FLAG_SWITCH, .name = "json", .help = "an object on standard output", .offset = offsetof(bench_options, json)},
+    {.kind = FLAG_TEXT,
+     .name = "device",
+     .value = "NAME",
+     .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one",
+     .offset = offsetof(bench_options, device)},
+    {.kind = FLAG_SWITCH,
+     .name = "json",
+     .help = "an object on standard output",
+     .offset = offsetof(bench_options, json)},
 };
 
 static const flag_table bench_table = {
@@ -38,9 +55,12 @@ int cmd_bench(int argc, char **argv)
     if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code))
         return code;
     vkft_err err = {0};
-    bool ok = options.tokenizer && options.model ? vkft_bench_tokenizer(options.model, options.tokenizer, options.json, &err)
-            : options.kernels ? vkft_bench_kernels(options.device, options.json, &err)
-            : vkft_fail(&err, VKFT_ERR_USAGE, "say what to measure: vkft bench --kernels, or vkft bench --tokenizer FILE --model PATH");
+    bool ok = options.tokenizer && options.model
+                  ? vkft_bench_tokenizer(options.model, options.tokenizer, options.json, &err)
+              : options.kernels
+                  ? vkft_bench_kernels(options.device, options.json, &err)
+                  : vkft_fail(&err, VKFT_ERR_USAGE,
+                              "say what to measure: vkft bench --kernels, or vkft bench --tokenizer FILE --model PATH");
     code = ok ? EXIT_SUCCESS : cli_fail(&err);
     recipe_free(&recipe);
     return code;

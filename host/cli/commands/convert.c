@@ -17,20 +17,40 @@ typedef struct convert_options {
 } convert_options;
 
 static const flag_choice quant_choices[] = {
-    {.name = "nf4", .value = VKFT_QUANT_NF4},   {.name = "none", .value = VKFT_QUANT_NONE}, {.name = "bf16", .value = VKFT_QUANT_BF16},
-    {.name = "fp16", .value = VKFT_QUANT_FP16}, {.name = "fp32", .value = VKFT_QUANT_FP32}, {0},
+    {.name = "nf4", .value = VKFT_QUANT_NF4},   {.name = "none", .value = VKFT_QUANT_NONE},
+    {.name = "bf16", .value = VKFT_QUANT_BF16}, {.name = "fp16", .value = VKFT_QUANT_FP16},
+    {.name = "fp32", .value = VKFT_QUANT_FP32}, {0},
 };
 
 #define AT(member) .offset = offsetof(convert_options, member)
 
 static const flag convert_flags[] = {
-    {.kind = FLAG_TEXT, .name = "HF_DIR", .help = "directory of the checkpoint: config.json, *.safetensors, tokenizer files",
-     .positional = true, .required = true, AT(hf_dir)},
-    {.kind = FLAG_TEXT, .name = "output", .letter = 'o', .value = "FILE.vkft", .help = "where to write",
-     .default_text = "in the checkpoint's directory, where --model finds it", AT(output)},
-    {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how weights are stored", .choices = quant_choices, AT(quant)},
+    {.kind = FLAG_TEXT,
+     .name = "HF_DIR",
+     .help = "directory of the checkpoint: config.json, *.safetensors, tokenizer files",
+     .positional = true,
+     .required = true,
+     AT(hf_dir)},
+    {.kind = FLAG_TEXT,
+     .name = "output",
+     .letter = 'o',
+     .value = "FILE.vkft",
+     .help = "where to write",
+     .default_text = "in the checkpoint's directory, where --model finds it",
+     AT(output)},
+    {.kind = FLAG_CHOICE,
+     .name = "quant",
+     .value = "TYPE",
+     .help = "how weights are stored",
+     .choices = quant_choices,
+     AT(quant)},
     {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant)},
-    {.kind = FLAG_U32, .name = "threads", .value = "N", .help = "threads", .default_text = "one per core", .range = AT_LEAST(1),
+    {.kind = FLAG_U32,
+     .name = "threads",
+     .value = "N",
+     .help = "threads",
+     .default_text = "one per core",
+     .range = AT_LEAST(1),
      AT(threads)},
     {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace an existing --output", AT(overwrite)},
     {.kind = FLAG_SWITCH, .name = "json", .help = "the result as an object on standard output", AT(json)},

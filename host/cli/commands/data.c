@@ -22,9 +22,17 @@ typedef struct data_command {
 #define AT(member) .offset = offsetof(data_command, member)
 
 static const flag data_flags[] = {
-    {.kind = FLAG_TEXT, .name = "PATH", .positional = true, .help = "a data file, or a directory with a train file", .required = true,
+    {.kind = FLAG_TEXT,
+     .name = "PATH",
+     .positional = true,
+     .help = "a data file, or a directory with a train file",
+     .required = true,
      AT(data.path)},
-    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+    {.kind = FLAG_TEXT,
+     .name = "model",
+     .value = "PATH",
+     .help = "Hugging Face checkpoint directory or .vkft file",
+     .required = true,
      AT(model)},
     CLI_DATA_FLAGS(AT),
     {.kind = FLAG_U32, .name = "samples", .value = "N", .help = "samples shown", AT(samples)},
@@ -34,7 +42,8 @@ static const flag data_flags[] = {
 static const flag_table data_table = {
     .command = "data",
     .usage = "PATH --model PATH [flags]",
-    .about = "Shows what a model would be trained on: samples, tokens, lengths, what is cut and what is masked, and the first samples.",
+    .about = "Shows what a model would be trained on: samples, tokens, lengths, what is cut and what is masked, and "
+             "the first samples.",
     .flags = data_flags,
     .count = FLAG_COUNT(data_flags),
 };
@@ -105,17 +114,18 @@ static void print_histogram(const statistics *s)
     for (uint32_t i = 0; i < BINS; i++) {
         static const char bar[] = "########################################";
         int width = (int)((double)s->bin[i] * (double)(sizeof bar - 1) / highest + 0.5);
-        printf("  %6u - %-6u %8u %.*s\n", i * s->bin_width, (i + 1) * s->bin_width - 1, s->bin[i], s->bin[i] && !width ? 1 : width, bar);
+        printf("  %6u - %-6u %8u %.*s\n", i * s->bin_width, (i + 1) * s->bin_width - 1, s->bin[i],
+               s->bin[i] && !width ? 1 : width, bar);
     }
 }
 
 static void print_numbers(const data_command *o, const vkft_dataset *data, const statistics *s)
 {
     printf("samples    %u of %s\n", data->count, vkft_data_format_name(data->format));
-    printf("tokens     %llu; %llu trained, %.1f %% masked\n", (unsigned long long)data->tokens, (unsigned long long)data->trained,
-           100.0 - 100.0 * (double)data->trained / (double)data->tokens);
-    printf("length     shortest %u, median %u, 95th percentile %u, longest %u\n", s->length[0], percentile(s, 0.5), percentile(s, 0.95),
-           data->max_length);
+    printf("tokens     %llu; %llu trained, %.1f %% masked\n", (unsigned long long)data->tokens,
+           (unsigned long long)data->trained, 100.0 - 100.0 * (double)data->trained / (double)data->tokens);
+    printf("length     shortest %u, median %u, 95th percentile %u, longest %u\n", s->length[0], percentile(s, 0.5),
+           percentile(s, 0.95), data->max_length);
     printf("truncated  %u samples to %u tokens, %llu tokens lost\n", data->truncated, o->data.max_seq_length,
            (unsigned long long)data->dropped_tokens);
     if (s->packs)
@@ -207,7 +217,8 @@ static bool run(const data_command *o, const vkft_train_observer *observer, int 
     if (!vkft_model_text_open(o->model, o->data.chat_template, &text, err))
         return false;
     bool ok = read_config(o->model, &text, &config, err) &&
-              vkft_data_open(&o->data, "train", &text, &config, observer, &data, &found, err) && measure(o, &data, &s, err);
+              vkft_data_open(&o->data, "train", &text, &config, observer, &data, &found, err) &&
+              measure(o, &data, &s, err);
     if (ok && o->json)
         *code = print_json(o, &data, &s);
     if (ok && !o->json) {

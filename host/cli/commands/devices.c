@@ -10,7 +10,10 @@ typedef struct devices_options {
 } devices_options;
 
 static const flag devices_flags[] = {
-    {.kind = FLAG_SWITCH, .name = "json", .help = "an array of objects on standard output", .offset = offsetof(devices_options, json)},
+    {.kind = FLAG_SWITCH,
+     .name = "json",
+     .help = "an array of objects on standard output",
+     .offset = offsetof(devices_options, json)},
 };
 
 static const flag_table devices_table = {
@@ -90,9 +93,10 @@ static void print_device(const vkft_device_info *d, bool used)
     printf("     type          %s, Vulkan %s\n", type_name(d->type), d->api_version);
     printf("     driver        %s\n", d->driver);
     printf("     memory        %s, %s free%s\n", memory, available, d->unified_memory ? ", shared with the host" : "");
-    printf("     capabilities  subgroup %u, shared memory %u KiB%s%s%s%s%s\n", d->subgroup_size, d->shared_memory_bytes / 1024,
-           d->fp16 ? ", fp16" : "", d->bf16 ? ", bf16" : "", d->cooperative_matrix ? ", cooperative matrix" : "",
-           d->cooperative_matrix2 ? ", cooperative matrix 2" : "", d->timestamp_period_ns > 0 ? ", timestamps" : "");
+    printf("     capabilities  subgroup %u, shared memory %u KiB%s%s%s%s%s\n", d->subgroup_size,
+           d->shared_memory_bytes / 1024, d->fp16 ? ", fp16" : "", d->bf16 ? ", bf16" : "",
+           d->cooperative_matrix ? ", cooperative matrix" : "", d->cooperative_matrix2 ? ", cooperative matrix 2" : "",
+           d->timestamp_period_ns > 0 ? ", timestamps" : "");
     printf("     uuid          %s\n", uuid);
     if (d->usable)
         printf("     kernels       tier T%d\n", (int)d->tier);
@@ -127,7 +131,8 @@ int cmd_devices(int argc, char **argv)
         if (count)
             used = default_device(&err);
         else
-            vkft_fail(&err, VKFT_ERR_DEVICE, "no Vulkan device found; install a driver (on Debian and Ubuntu mesa-vulkan-drivers)");
+            vkft_fail(&err, VKFT_ERR_DEVICE,
+                      "no Vulkan device found; install a driver (on Debian and Ubuntu mesa-vulkan-drivers)");
         code = show(infos, count, used, options.json);
     }
     if (used == UINT32_MAX)

@@ -15,22 +15,58 @@ typedef struct eval_options {
 #define GIVEN(member) .given = offsetof(eval_options, run.member)
 
 static const flag eval_flags[] = {
-    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+    {.kind = FLAG_TEXT,
+     .name = "model",
+     .value = "PATH",
+     .help = "Hugging Face checkpoint directory or .vkft file",
+     .required = true,
      AT(model)},
-    {.kind = FLAG_TEXT, .name = "adapter", .alias = "adapter-path", .value = "DIR", .help = "PEFT adapter to apply", AT(adapter)},
-    {.kind = FLAG_TEXT, .name = "data", .value = "PATH", .help = "a file, or a directory with a test or valid file", .required = true,
+    {.kind = FLAG_TEXT,
+     .name = "adapter",
+     .alias = "adapter-path",
+     .value = "DIR",
+     .help = "PEFT adapter to apply",
+     AT(adapter)},
+    {.kind = FLAG_TEXT,
+     .name = "data",
+     .value = "PATH",
+     .help = "a file, or a directory with a test or valid file",
+     .required = true,
      AT(data.path)},
-    {.kind = FLAG_TEXT, .name = "per-token", .value = "FILE.jsonl", .help = "write ids and log-probabilities of every sample",
+    {.kind = FLAG_TEXT,
+     .name = "per-token",
+     .value = "FILE.jsonl",
+     .help = "write ids and log-probabilities of every sample",
      AT(per_token)},
-    {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the weights are kept", .choices = cli_quant_choices, AT(quant),
+    {.kind = FLAG_CHOICE,
+     .name = "quant",
+     .value = "TYPE",
+     .help = "how the weights are kept",
+     .choices = cli_quant_choices,
+     AT(quant),
      GIVEN(quant_given)},
-    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
+    {.kind = FLAG_SWITCH,
+     .name = "double-quant",
+     .help = "with nf4: also quantize its scales",
+     AT(double_quant),
+     GIVEN(quant_given)},
     CLI_COMPUTE_FLAG(AT),
-    {.kind = FLAG_U32, .name = "batch-size", .value = "N", .help = "samples computed together", .range = AT_LEAST(1), AT(batch_size)},
+    {.kind = FLAG_U32,
+     .name = "batch-size",
+     .value = "N",
+     .help = "samples computed together",
+     .range = AT_LEAST(1),
+     AT(batch_size)},
     CLI_DATA_FLAGS(AT),
-    {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
-     .default_text = "the best one", AT(device)},
-    {.kind = FLAG_SWITCH, .name = "json", .help = "the result as an object on standard output",
+    {.kind = FLAG_TEXT,
+     .name = "device",
+     .value = "NAME",
+     .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one",
+     AT(device)},
+    {.kind = FLAG_SWITCH,
+     .name = "json",
+     .help = "the result as an object on standard output",
      .offset = offsetof(eval_options, json)},
 };
 
@@ -45,7 +81,8 @@ static const flag_table eval_table = {
 static int print_result(const vkft_eval_result *result, bool json)
 {
     if (!json) {
-        printf("loss %.6f, perplexity %.4f, %llu tokens\n", result->loss, result->perplexity, (unsigned long long)result->tokens);
+        printf("loss %.6f, perplexity %.4f, %llu tokens\n", result->loss, result->perplexity,
+               (unsigned long long)result->tokens);
         return EXIT_SUCCESS;
     }
     cJSON *o = cJSON_CreateObject();

@@ -18,40 +18,97 @@ typedef struct generate_options {
 #define GIVEN(member) .given = offsetof(generate_options, run.member)
 
 static const flag generate_flags[] = {
-    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+    {.kind = FLAG_TEXT,
+     .name = "model",
+     .value = "PATH",
+     .help = "Hugging Face checkpoint directory or .vkft file",
+     .required = true,
      AT(model)},
-    {.kind = FLAG_TEXT, .name = "adapter", .alias = "adapter-path", .value = "DIR", .help = "PEFT adapter to apply", AT(adapter)},
-    {.kind = FLAG_TEXT, .name = "prompt", .value = "TEXT", .help = "what to continue; - reads it from standard input",
-     .may_be_empty = true, AT(prompt)},
-    {.kind = FLAG_TEXT, .name = "prompt-ids", .value = "1,2,3", .help = "the prompt as token ids, for models without a tokenizer",
+    {.kind = FLAG_TEXT,
+     .name = "adapter",
+     .alias = "adapter-path",
+     .value = "DIR",
+     .help = "PEFT adapter to apply",
+     AT(adapter)},
+    {.kind = FLAG_TEXT,
+     .name = "prompt",
+     .value = "TEXT",
+     .help = "what to continue; - reads it from standard input",
+     .may_be_empty = true,
+     AT(prompt)},
+    {.kind = FLAG_TEXT,
+     .name = "prompt-ids",
+     .value = "1,2,3",
+     .help = "the prompt as token ids, for models without a tokenizer",
      .offset = offsetof(generate_options, prompt_ids)},
-    {.kind = FLAG_SWITCH, .name = "instruction", .help = "put the prompt into the template that instruction data is trained with",
+    {.kind = FLAG_SWITCH,
+     .name = "instruction",
+     .help = "put the prompt into the template that instruction data is trained with",
      AT(instruction)},
-    {.kind = FLAG_U32, .name = "max-new-tokens", .alias = "max-tokens", .value = "N", .help = "tokens to make", .range = AT_LEAST(1),
+    {.kind = FLAG_U32,
+     .name = "max-new-tokens",
+     .alias = "max-tokens",
+     .value = "N",
+     .help = "tokens to make",
+     .range = AT_LEAST(1),
      AT(max_new_tokens)},
-    {.kind = FLAG_FLOAT, .name = "temperature", .alias = "temp", .value = "X", .help = "0 always takes the likeliest token",
-     .range = AT_LEAST(0), AT(temperature), GIVEN(temperature_given)},
-    {.kind = FLAG_FLOAT, .name = "top-p", .value = "X", .help = "sample from the likeliest tokens that make up this probability; 1: all",
-     .range = ABOVE_TO(0, 1), AT(top_p), GIVEN(top_p_given)},
-    {.kind = FLAG_U32, .name = "top-k", .value = "N", .help = "sample from the N likeliest tokens; 0: all", AT(top_k),
+    {.kind = FLAG_FLOAT,
+     .name = "temperature",
+     .alias = "temp",
+     .value = "X",
+     .help = "0 always takes the likeliest token",
+     .range = AT_LEAST(0),
+     AT(temperature),
+     GIVEN(temperature_given)},
+    {.kind = FLAG_FLOAT,
+     .name = "top-p",
+     .value = "X",
+     .help = "sample from the likeliest tokens that make up this probability; 1: all",
+     .range = ABOVE_TO(0, 1),
+     AT(top_p),
+     GIVEN(top_p_given)},
+    {.kind = FLAG_U32,
+     .name = "top-k",
+     .value = "N",
+     .help = "sample from the N likeliest tokens; 0: all",
+     AT(top_k),
      GIVEN(top_k_given)},
     {.kind = FLAG_U64, .name = "seed", .value = "N", .help = "of sampling", AT(seed)},
-    {.kind = FLAG_SWITCH, .name = "special", .help = "start with the tokenizer's special tokens", AT(add_special_tokens)},
+    {.kind = FLAG_SWITCH,
+     .name = "special",
+     .help = "start with the tokenizer's special tokens",
+     AT(add_special_tokens)},
     {.kind = FLAG_SWITCH, .name = "ignore-eos", .help = "go on after the end-of-text token", AT(ignore_eos)},
-    {.kind = FLAG_CHOICE, .name = "quant", .value = "TYPE", .help = "how the weights are kept", .choices = cli_quant_choices, AT(quant),
+    {.kind = FLAG_CHOICE,
+     .name = "quant",
+     .value = "TYPE",
+     .help = "how the weights are kept",
+     .choices = cli_quant_choices,
+     AT(quant),
      GIVEN(quant_given)},
-    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize its scales", AT(double_quant), GIVEN(quant_given)},
+    {.kind = FLAG_SWITCH,
+     .name = "double-quant",
+     .help = "with nf4: also quantize its scales",
+     AT(double_quant),
+     GIVEN(quant_given)},
     CLI_COMPUTE_FLAG(AT),
-    {.kind = FLAG_TEXT, .name = "device", .value = "NAME", .help = "index, part of a name, or UUID of 'vkft devices'",
-     .default_text = "the best one", AT(device)},
-    {.kind = FLAG_SWITCH, .name = "json", .help = "text, ids and times as an object on standard output, at the end",
+    {.kind = FLAG_TEXT,
+     .name = "device",
+     .value = "NAME",
+     .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one",
+     AT(device)},
+    {.kind = FLAG_SWITCH,
+     .name = "json",
+     .help = "text, ids and times as an object on standard output, at the end",
      .offset = offsetof(generate_options, json)},
 };
 
 static const flag_table generate_table = {
     .command = "generate",
     .usage = "--model PATH [--adapter DIR] --prompt TEXT [flags]",
-    .about = "Continues a prompt. The text goes to standard output as it is made. Where the model's generation_config.json says\n"
+    .about = "Continues a prompt. The text goes to standard output as it is made. Where the model's "
+             "generation_config.json says\n"
              "how to sample, that goes before the defaults below.",
     .flags = generate_flags,
     .count = FLAG_COUNT(generate_flags),
@@ -90,7 +147,8 @@ static bool parse_ids(const char *text, vkft_ids *ids, vkft_err *err)
         long id = strtol(p, &end, 10);
         bool separated = *end == ',' || *end == 0;
         if (end == p || !separated || id < 0 || id > INT32_MAX)
-            return vkft_fail(err, VKFT_ERR_USAGE, "--prompt-ids: expected token ids separated by commas, found '%s'", text);
+            return vkft_fail(err, VKFT_ERR_USAGE, "--prompt-ids: expected token ids separated by commas, found '%s'",
+                             text);
         if (!vkft_ids_push(ids, (int32_t)id, err))
             return false;
         p = end + (*end == ',');
@@ -173,7 +231,8 @@ int cmd_generate(int argc, char **argv)
     vkft_text prompt = {0};
     vkft_ids ids = {0};
     output out = {.json = options.json};
-    vkft_generate_observer observer = {.context = &out, .text = on_text, .token = on_token, .interrupted = interrupt_requested};
+    vkft_generate_observer observer = {
+        .context = &out, .text = on_text, .token = on_token, .interrupted = interrupt_requested};
     vkft_generate_result result = {0};
     vkft_err err = {0};
     bool ok = prepare_prompt(&options, &prompt, &ids, &err);

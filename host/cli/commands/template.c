@@ -18,22 +18,39 @@ typedef struct template_options {
 } template_options;
 
 static const flag template_flags[] = {
-    {.kind = FLAG_TEXT, .name = "FILE", .positional = true, .help = "the conversation", .default_text = "standard input",
+    {.kind = FLAG_TEXT,
+     .name = "FILE",
+     .positional = true,
+     .help = "the conversation",
+     .default_text = "standard input",
      .offset = offsetof(template_options, input)},
-    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+    {.kind = FLAG_TEXT,
+     .name = "model",
+     .value = "PATH",
+     .help = "Hugging Face checkpoint directory or .vkft file",
+     .required = true,
      .offset = offsetof(template_options, model)},
-    {.kind = FLAG_TEXT, .name = "chat-template", .value = "FILE", .help = "a Jinja template instead of the model's own",
-     .default_text = "the model's", .offset = offsetof(template_options, chat_template)},
-    {.kind = FLAG_SWITCH, .name = "generation-prompt", .help = "end with the beginning of the assistant's turn",
+    {.kind = FLAG_TEXT,
+     .name = "chat-template",
+     .value = "FILE",
+     .help = "a Jinja template instead of the model's own",
+     .default_text = "the model's",
+     .offset = offsetof(template_options, chat_template)},
+    {.kind = FLAG_SWITCH,
+     .name = "generation-prompt",
+     .help = "end with the beginning of the assistant's turn",
      .offset = offsetof(template_options, generation_prompt)},
-    {.kind = FLAG_SWITCH, .name = "json", .help = "an object with text, ids and the assistant's mask",
+    {.kind = FLAG_SWITCH,
+     .name = "json",
+     .help = "an object with text, ids and the assistant's mask",
      .offset = offsetof(template_options, json)},
 };
 
 static const flag_table template_table = {
     .command = "template",
     .usage = "--model PATH [FILE] [flags]",
-    .about = "Renders a conversation, [{\"role\": \"user\", \"content\": \"...\"}, ...] or {\"messages\": [...], \"tools\": [...]}, with the\n"
+    .about = "Renders a conversation, [{\"role\": \"user\", \"content\": \"...\"}, ...] or {\"messages\": [...], "
+             "\"tools\": [...]}, with the\n"
              "model's chat template.",
     .flags = template_flags,
     .count = FLAG_COUNT(template_flags),
@@ -44,7 +61,8 @@ static bool read_input(vkft_text *text, vkft_err *err)
     char buffer[1 << 16];
     for (size_t n; (n = fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
         if (text->length + n > MAX_CONVERSATION_BYTES)
-            return vkft_fail(err, VKFT_ERR_INPUT, "standard input: a conversation has at most %u bytes", MAX_CONVERSATION_BYTES);
+            return vkft_fail(err, VKFT_ERR_INPUT, "standard input: a conversation has at most %u bytes",
+                             MAX_CONVERSATION_BYTES);
         if (!vkft_text_append(text, buffer, n, err))
             return false;
     }
@@ -62,8 +80,8 @@ static cJSON *read_conversation(const char *path, vkft_err *err)
 }
 
 /* {"text", "ids", "assistant_mask"}; with a generation prompt the mask is left out, since nothing is trained on. */
-static bool print_json(const template_options *o, const vkft_model_text *text, const cJSON *messages, const cJSON *tools,
-                       const vkft_text *rendered, vkft_err *err)
+static bool print_json(const template_options *o, const vkft_model_text *text, const cJSON *messages,
+                       const cJSON *tools, const vkft_text *rendered, vkft_err *err)
 {
     vkft_ids ids = {0};
     uint8_t *mask = NULL;
@@ -71,9 +89,11 @@ static bool print_json(const template_options *o, const vkft_model_text *text, c
     cJSON_AddStringToObject(root, "text", rendered->data ? rendered->data : "");
     bool ok = true;
     if (text->tokenizer && o->generation_prompt)
-        ok = vkft_tokenizer_encode(text->tokenizer, rendered->data ? rendered->data : "", rendered->length, false, &ids, err);
+        ok = vkft_tokenizer_encode(text->tokenizer, rendered->data ? rendered->data : "", rendered->length, false, &ids,
+                                   err);
     else if (text->tokenizer)
-        ok = vkft_chat_template_encode(text->chat, text->tokenizer, messages, tools, VKFT_TRAIN_ON_ASSISTANT, &ids, &mask, err);
+        ok = vkft_chat_template_encode(text->chat, text->tokenizer, messages, tools, VKFT_TRAIN_ON_ASSISTANT, &ids,
+                                       &mask, err);
     if (ok && text->tokenizer)
         cJSON_AddItemToObject(root, "ids", cJSON_CreateIntArray(ids.data, (int)ids.count));
     if (ok && mask) {
@@ -92,12 +112,15 @@ static bool print_json(const template_options *o, const vkft_model_text *text, c
 
 static bool run(const template_options *o, const vkft_model_text *text, const cJSON *root, vkft_err *err)
 {
-    const cJSON *messages = cJSON_IsObject(root) ? vkft_json_member(root, "messages") : root, *tools = vkft_json_member(root, "tools");
+    const cJSON *messages = cJSON_IsObject(root) ? vkft_json_member(root, "messages") : root,
+                *tools = vkft_json_member(root, "tools");
     vkft_jinja_output out = {0};
     if (!cJSON_IsArray(messages))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: expected an array of messages, or an object with \"messages\"", o->input ? o->input : "standard input");
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: expected an array of messages, or an object with \"messages\"",
+                         o->input ? o->input : "standard input");
     if (!text->chat)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template; give one with --chat-template FILE", o->model);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template; give one with --chat-template FILE",
+                         o->model);
     bool ok = vkft_chat_template_render(text->chat, messages, tools, o->generation_prompt, &out, err);
     if (ok && o->json)
         ok = print_json(o, text, messages, tools, &out.text, err);
@@ -117,7 +140,8 @@ int cmd_template(int argc, char **argv)
     vkft_err err = {0};
     vkft_model_text text = {0};
     cJSON *root = read_conversation(options.input, &err);
-    bool ok = root && vkft_model_text_open(options.model, options.chat_template, &text, &err) && run(&options, &text, root, &err);
+    bool ok = root && vkft_model_text_open(options.model, options.chat_template, &text, &err) &&
+              run(&options, &text, root, &err);
     code = ok ? EXIT_SUCCESS : cli_fail(&err);
     cJSON_Delete(root);
     vkft_model_text_free(&text);

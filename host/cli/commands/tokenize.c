@@ -12,17 +12,24 @@ typedef struct tokenize_options {
 } tokenize_options;
 
 static const flag tokenize_flags[] = {
-    {.kind = FLAG_TEXT, .name = "model", .value = "PATH", .help = "Hugging Face checkpoint directory or .vkft file", .required = true,
+    {.kind = FLAG_TEXT,
+     .name = "model",
+     .value = "PATH",
+     .help = "Hugging Face checkpoint directory or .vkft file",
+     .required = true,
      .offset = offsetof(tokenize_options, model)},
     {.kind = FLAG_SWITCH, .name = "decode", .help = "from ids to text", .offset = offsetof(tokenize_options, decode)},
-    {.kind = FLAG_SWITCH, .name = "special", .help = "add special tokens; decoding, show them",
+    {.kind = FLAG_SWITCH,
+     .name = "special",
+     .help = "add special tokens; decoding, show them",
      .offset = offsetof(tokenize_options, special)},
 };
 
 static const flag_table tokenize_table = {
     .command = "tokenize",
     .usage = "--model PATH [--decode] [--no-special] < LINES",
-    .about = "Reads one JSON string per line and prints one JSON array of token ids per line; with --decode the reverse.",
+    .about =
+        "Reads one JSON string per line and prints one JSON array of token ids per line; with --decode the reverse.",
     .flags = tokenize_flags,
     .count = FLAG_COUNT(tokenize_flags),
 };

@@ -1,31 +1,34 @@
 /* See grouped.h.
  *
- * Groups with many rows on average: the matrices of some groups are decoded to panels in scratch, as in matmul.c, and multiplied in one launch;
- * then those of the next groups. Few rows: the matrices are read in their storage type, those of groups without rows not at all. Which
- * it is depends on how many rows there are together, which the host knows.
+ * Groups with many rows on average: the matrices of some groups are decoded to panels in scratch, as in matmul.c, and
+ * multiplied in one launch; then those of the next groups. Few rows: the matrices are read in their storage type, those
+ * of groups without rows not at all. Which it is depends on how many rows there are together, which the host knows.
  */
 #include "host/engine/matmul/grouped.h"
 
 #include "shaders/core/args.h"
 #include "host/engine/matmul/tiles.h"
 
-/* Rows of a group on average up to which its matrix is read as it is stored; measured on lavapipe, where grouped_nt does more rows at a time. */
+/* Rows of a group on average up to which its matrix is read as it is stored; measured on lavapipe, where grouped_nt
+ * does more rows at a time. */
 #define FEW_ROWS_NT 32u
 #define FEW_ROWS_NN 8u
 
-static const vkft_kernel nt[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_nt_f32, VKFT_KERNEL_grouped_nt_f16, VKFT_KERNEL_grouped_nt_bf16,
-                                                  VKFT_KERNEL_grouped_nt_nf4, VKFT_KERNEL_grouped_nt_fp4};
-static const vkft_kernel nn[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_nn_f32, VKFT_KERNEL_grouped_nn_f16, VKFT_KERNEL_grouped_nn_bf16,
-                                                  VKFT_KERNEL_grouped_nn_nf4, VKFT_KERNEL_grouped_nn_fp4};
-static const vkft_kernel panel_nt[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_panel_nt_f32, VKFT_KERNEL_grouped_panel_nt_f16,
-                                                        VKFT_KERNEL_grouped_panel_nt_bf16, VKFT_KERNEL_grouped_panel_nt_nf4,
-                                                        VKFT_KERNEL_grouped_panel_nt_fp4};
-static const vkft_kernel panel_nn[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_panel_nn_f32, VKFT_KERNEL_grouped_panel_nn_f16,
-                                                        VKFT_KERNEL_grouped_panel_nn_bf16, VKFT_KERNEL_grouped_panel_nn_nf4,
-                                                        VKFT_KERNEL_grouped_panel_nn_fp4};
-static const vkft_kernel panel_product[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel,
-                                                             VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel_4bit,
-                                                             VKFT_KERNEL_grouped_matmul_panel_4bit};
+static const vkft_kernel nt[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_nt_f32, VKFT_KERNEL_grouped_nt_f16,
+                                                  VKFT_KERNEL_grouped_nt_bf16, VKFT_KERNEL_grouped_nt_nf4,
+                                                  VKFT_KERNEL_grouped_nt_fp4};
+static const vkft_kernel nn[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_nn_f32, VKFT_KERNEL_grouped_nn_f16,
+                                                  VKFT_KERNEL_grouped_nn_bf16, VKFT_KERNEL_grouped_nn_nf4,
+                                                  VKFT_KERNEL_grouped_nn_fp4};
+static const vkft_kernel panel_nt[VKFT_WEIGHT_TYPES] = {
+    VKFT_KERNEL_grouped_panel_nt_f32, VKFT_KERNEL_grouped_panel_nt_f16, VKFT_KERNEL_grouped_panel_nt_bf16,
+    VKFT_KERNEL_grouped_panel_nt_nf4, VKFT_KERNEL_grouped_panel_nt_fp4};
+static const vkft_kernel panel_nn[VKFT_WEIGHT_TYPES] = {
+    VKFT_KERNEL_grouped_panel_nn_f32, VKFT_KERNEL_grouped_panel_nn_f16, VKFT_KERNEL_grouped_panel_nn_bf16,
+    VKFT_KERNEL_grouped_panel_nn_nf4, VKFT_KERNEL_grouped_panel_nn_fp4};
+static const vkft_kernel panel_product[VKFT_WEIGHT_TYPES] = {
+    VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel,
+    VKFT_KERNEL_grouped_matmul_panel_4bit, VKFT_KERNEL_grouped_matmul_panel_4bit};
 
 void vkft_grouped_setup(vkft_device *dev, vkft_dtype operands)
 {
@@ -68,13 +71,24 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
     const vkft_tile *t = p->transposed ? &s->grouped_nt : &s->grouped_nn;
     uint32_t columns = p->transposed ? t->width : 8 * t->width; /* of a workgroup */
     struct grouped_args args = {
-        .X = p->X, .R = p->Y, .Y = p->Y, .weights = p->w->table, .group = p->grouping->table,
-        .tiles = most_tiles(p->grouping, p->grouping->groups, t->rows), .groups = p->grouping->groups, .N = p->N, .K = p->K, .ldx = p->K,
-        .ldy = p->N, .add = p->add, .scale = p->scale, .double_quant = p->w->double_quant,
+        .X = p->X,
+        .R = p->Y,
+        .Y = p->Y,
+        .weights = p->w->table,
+        .group = p->grouping->table,
+        .tiles = most_tiles(p->grouping, p->grouping->groups, t->rows),
+        .groups = p->grouping->groups,
+        .N = p->N,
+        .K = p->K,
+        .ldx = p->K,
+        .ldy = p->N,
+        .add = p->add,
+        .scale = p->scale,
+        .double_quant = p->w->double_quant,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(p->N, columns);
-    vkft_launch(p->ctx->cmds, (p->transposed ? nt : nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * t->width, 1,
-                flops_of(p, p->N, p->K));
+    vkft_launch(p->ctx->cmds, (p->transposed ? nt : nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args,
+                workgroups * t->width, 1, flops_of(p, p->N, p->K));
 }
 
 /* A part of the matrices of some groups: columns n ... n+columns, rows k ... k+depth of op(W). */
@@ -91,13 +105,23 @@ static uint32_t panel_runs(const portion *part, uint32_t tile_columns)
 static void decode_panels(const product *p, const portion *part, uint32_t tile_columns)
 {
     struct grouped_panel_args args = {
-        .weights = p->w->table, .group = p->grouping->table, .P = p->ctx->scratch, .row = p->transposed ? part->n : part->k,
-        .column = p->transposed ? part->k : part->n, .cols = p->w->cols, .n = part->columns, .k = part->depth, .tile = tile_columns,
-        .first = part->first, .stride = panel_runs(part, tile_columns), .double_quant = p->w->double_quant,
+        .weights = p->w->table,
+        .group = p->grouping->table,
+        .P = p->ctx->scratch,
+        .row = p->transposed ? part->n : part->k,
+        .column = p->transposed ? part->k : part->n,
+        .cols = p->w->cols,
+        .n = part->columns,
+        .k = part->depth,
+        .tile = tile_columns,
+        .first = part->first,
+        .stride = panel_runs(part, tile_columns),
+        .double_quant = p->w->double_quant,
     };
-    uint64_t threads = p->transposed ? (uint64_t)ceil_div(part->depth, 8) * part->columns : (uint64_t)part->depth * ceil_div(part->columns, 8);
-    vkft_launch(p->ctx->cmds, (p->transposed ? panel_nt : panel_nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, part->groups,
-                8.0 * part->groups * part->columns * part->depth);
+    uint64_t threads = p->transposed ? (uint64_t)ceil_div(part->depth, 8) * part->columns
+                                     : (uint64_t)part->depth * ceil_div(part->columns, 8);
+    vkft_launch(p->ctx->cmds, (p->transposed ? panel_nt : panel_nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args,
+                threads, part->groups, 8.0 * part->groups * part->columns * part->depth);
 }
 
 static void multiply_panels(const product *p, const portion *part, const vkft_matmul_shapes *s)
@@ -105,13 +129,25 @@ static void multiply_panels(const product *p, const portion *part, const vkft_ma
     uint32_t tile_columns = s->panel.columns * s->panel.width;
     uint64_t Y = p->Y + part->n * sizeof(float);
     struct grouped_matmul_panel_args args = {
-        .X = p->X + part->k * sizeof(float), .P = p->ctx->scratch, .R = Y, .Y = Y, .group = p->grouping->table,
-        .tiles = most_tiles(p->grouping, part->groups, s->panel.rows), .first = part->first, .groups = part->groups,
-        .stride = panel_runs(part, tile_columns), .N = part->columns, .K = part->depth, .ldx = p->K, .ldy = p->N,
-        .add = p->add || part->k, .scale = p->scale,
+        .X = p->X + part->k * sizeof(float),
+        .P = p->ctx->scratch,
+        .R = Y,
+        .Y = Y,
+        .group = p->grouping->table,
+        .tiles = most_tiles(p->grouping, part->groups, s->panel.rows),
+        .first = part->first,
+        .groups = part->groups,
+        .stride = panel_runs(part, tile_columns),
+        .N = part->columns,
+        .K = part->depth,
+        .ldx = p->K,
+        .ldy = p->N,
+        .add = p->add || part->k,
+        .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(part->columns, tile_columns);
-    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->panel.width, 1,
+    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args,
+                workgroups * s->panel.width, 1,
                 flops_of(p, part->columns, part->depth) * part->groups / p->grouping->groups);
 }
 
@@ -133,35 +169,62 @@ static void multiply(const product *p)
     for (uint32_t g = 0; g < G; g += groups)
         for (uint32_t n = 0; n < p->N; n += columns)
             for (uint32_t k = 0; k < p->K; k += VKFT_PANEL_K) {
-                const portion part = {g, least(groups, G - g), n, least(columns, p->N - n), k, least(VKFT_PANEL_K, p->K - k)};
+                const portion part = {g, least(groups, G - g),         n, least(columns, p->N - n),
+                                      k, least(VKFT_PANEL_K, p->K - k)};
                 decode_panels(p, &part, tile_columns);
                 multiply_panels(p, &part, &s);
             }
 }
 
-void vkft_grouped_nt(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint64_t X, const vkft_group_weights *w, uint64_t Y, bool add,
-                     float scale)
+void vkft_grouped_nt(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint64_t X, const vkft_group_weights *w,
+                     uint64_t Y, bool add, float scale)
 {
-    multiply(&(product){.ctx = ctx, .grouping = grouping, .w = w, .X = X, .Y = Y, .N = w->rows, .K = w->cols, .transposed = true, .add = add,
+    multiply(&(product){.ctx = ctx,
+                        .grouping = grouping,
+                        .w = w,
+                        .X = X,
+                        .Y = Y,
+                        .N = w->rows,
+                        .K = w->cols,
+                        .transposed = true,
+                        .add = add,
                         .scale = scale});
 }
 
-void vkft_grouped_nn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint64_t X, const vkft_group_weights *w, uint64_t Y, bool add,
-                     float scale)
+void vkft_grouped_nn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint64_t X, const vkft_group_weights *w,
+                     uint64_t Y, bool add, float scale)
 {
-    multiply(&(product){.ctx = ctx, .grouping = grouping, .w = w, .X = X, .Y = Y, .N = w->cols, .K = w->rows, .add = add, .scale = scale});
+    multiply(&(product){.ctx = ctx,
+                        .grouping = grouping,
+                        .w = w,
+                        .X = X,
+                        .Y = Y,
+                        .N = w->cols,
+                        .K = w->rows,
+                        .add = add,
+                        .scale = scale});
 }
 
-void vkft_grouped_tn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint32_t M, uint32_t N, uint64_t X, uint64_t Z, uint64_t y,
-                     float scale)
+void vkft_grouped_tn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint32_t M, uint32_t N, uint64_t X,
+                     uint64_t Z, uint64_t y, float scale)
 {
     if (!ctx->cmds || !grouping->rows)
         return;
     /* The longer dimension runs over invocations. */
     bool swap = M > N;
-    struct grouped_tn_args args = {.X = swap ? Z : X, .Z = swap ? X : Z, .Y = y, .group = grouping->table, .M = swap ? N : M, .N = swap ? M : N,
-                                   .ldx = swap ? N : M, .ldz = swap ? M : N, .row = swap ? 1 : N, .column = swap ? N : 1, .scale = scale};
+    struct grouped_tn_args args = {.X = swap ? Z : X,
+                                   .Z = swap ? X : Z,
+                                   .Y = y,
+                                   .group = grouping->table,
+                                   .M = swap ? N : M,
+                                   .N = swap ? M : N,
+                                   .ldx = swap ? N : M,
+                                   .ldz = swap ? M : N,
+                                   .row = swap ? 1 : N,
+                                   .column = swap ? N : 1,
+                                   .scale = scale};
     vkft_tile tile = vkft_matmul_shapes_of(ctx->dev).grouped_tn;
     uint64_t workgroups = (uint64_t)ceil_div(args.M, tile.rows) * ceil_div(args.N, tile.columns * tile.width);
-    vkft_launch(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups * tile.width, grouping->groups, 2.0 * M * N * grouping->rows);
+    vkft_launch(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups * tile.width, grouping->groups,
+                2.0 * M * N * grouping->rows);
 }

@@ -1,9 +1,10 @@
 /* See matmul.h.
  *
- * Two ways to multiply by a weight. Few rows: matmul_nt and matmul_nn read W in its storage type. Many rows: a panel of W is decoded to f32
- * in scratch, in a layout made for the multiplication (panel_*), and matmul_panel multiplies it; one kernel then serves all types and
- * both directions, and the price is a few percent from some hundred rows on. Panels are cut along K as well, so that one
- * column tile of the panel and one row tile of X stay in a second-level cache.
+ * Two ways to multiply by a weight. Few rows: matmul_nt and matmul_nn read W in its storage type. Many rows: a panel of
+ * W is decoded to f32 in scratch, in a layout made for the multiplication (panel_*), and matmul_panel multiplies it;
+ * one kernel then serves all types and both directions, and the price is a few percent from some hundred rows on.
+ * Panels are cut along K as well, so that one column tile of the panel and one row tile of X stay in a second-level
+ * cache.
  *
  * Reduction order is fixed by shapes and device alone: within a panel k ascends, panels and slices are added in order.
  */
@@ -16,20 +17,22 @@
 #include "shaders/core/args.h"
 #include "host/engine/matmul/tiles.h"
 
-#define LONGEST_WALK 32768u  /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
-#define SHORTEST_SLICE 64u   /* least rows of a slice of matmul_tn */
+#define LONGEST_WALK                                                                                                   \
+    32768u /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
+#define SHORTEST_SLICE 64u /* least rows of a slice of matmul_tn */
 
 /* Kernels by storage type; the order is that of vkft_weight_type. */
-static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16, VKFT_KERNEL_matmul_nt_nf4,
-                                       VKFT_KERNEL_matmul_nt_fp4};
-static const vkft_kernel few_nn[] = {VKFT_KERNEL_matmul_nn_f32, VKFT_KERNEL_matmul_nn_f16, VKFT_KERNEL_matmul_nn_bf16, VKFT_KERNEL_matmul_nn_nf4,
-                                       VKFT_KERNEL_matmul_nn_fp4};
-static const vkft_kernel panel_nt[] = {VKFT_KERNEL_panel_nt_f32, VKFT_KERNEL_panel_nt_f16, VKFT_KERNEL_panel_nt_bf16, VKFT_KERNEL_panel_nt_nf4,
-                                       VKFT_KERNEL_panel_nt_fp4};
-static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_panel_nn_f16, VKFT_KERNEL_panel_nn_bf16, VKFT_KERNEL_panel_nn_nf4,
-                                       VKFT_KERNEL_panel_nn_fp4};
-static const vkft_kernel panel_product[] = {VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel,
-                                            VKFT_KERNEL_matmul_panel_4bit, VKFT_KERNEL_matmul_panel_4bit};
+static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16,
+                                     VKFT_KERNEL_matmul_nt_nf4, VKFT_KERNEL_matmul_nt_fp4};
+static const vkft_kernel few_nn[] = {VKFT_KERNEL_matmul_nn_f32, VKFT_KERNEL_matmul_nn_f16, VKFT_KERNEL_matmul_nn_bf16,
+                                     VKFT_KERNEL_matmul_nn_nf4, VKFT_KERNEL_matmul_nn_fp4};
+static const vkft_kernel panel_nt[] = {VKFT_KERNEL_panel_nt_f32, VKFT_KERNEL_panel_nt_f16, VKFT_KERNEL_panel_nt_bf16,
+                                       VKFT_KERNEL_panel_nt_nf4, VKFT_KERNEL_panel_nt_fp4};
+static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_panel_nn_f16, VKFT_KERNEL_panel_nn_bf16,
+                                       VKFT_KERNEL_panel_nn_nf4, VKFT_KERNEL_panel_nn_fp4};
+static const vkft_kernel panel_product[] = {VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel,
+                                            VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel_4bit,
+                                            VKFT_KERNEL_matmul_panel_4bit};
 
 uint32_t vkft_weight_type(vkft_dtype dtype)
 {
@@ -70,9 +73,21 @@ typedef struct product {
 static void multiply_few(const product *p, const vkft_matmul_shapes *s)
 {
     struct matmul_args args = {
-        .X = p->X, .W = p->w->data, .R = p->R, .Y = p->Y, .absmax = p->w->absmax, .nested_absmax = p->w->nested_absmax,
-        .M = p->M, .N = p->N, .K = p->K, .ldx = p->ldx, .ldy = p->ldy, .add = p->R != 0, .scale = p->scale,
-        .absmax_offset = p->w->absmax_offset, .double_quant = p->w->double_quant,
+        .X = p->X,
+        .W = p->w->data,
+        .R = p->R,
+        .Y = p->Y,
+        .absmax = p->w->absmax,
+        .nested_absmax = p->w->nested_absmax,
+        .M = p->M,
+        .N = p->N,
+        .K = p->K,
+        .ldx = p->ldx,
+        .ldy = p->ldy,
+        .add = p->R != 0,
+        .scale = p->scale,
+        .absmax_offset = p->w->absmax_offset,
+        .double_quant = p->w->double_quant,
     };
     const vkft_kernel *kernels = p->transposed ? few_nt : few_nn;
     uint32_t tile_columns = p->transposed ? s->few.width : 8 * s->few.width; /* matmul_nn: 8 columns an invocation */
@@ -82,28 +97,50 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
 }
 
 /* Decodes columns n ... n+columns, rows k ... k+depth of op(W) to scratch. */
-static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth, uint32_t tile_columns)
+static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth,
+                         uint32_t tile_columns)
 {
     struct panel_args args = {
-        .W = p->w->data, .absmax = p->w->absmax, .nested_absmax = p->w->nested_absmax, .P = p->ctx->scratch,
-        .row = p->transposed ? n : k, .column = p->transposed ? k : n, .cols = p->w->cols, .n = columns, .k = depth,
-        .tile = tile_columns, .absmax_offset = p->w->absmax_offset, .double_quant = p->w->double_quant,
+        .W = p->w->data,
+        .absmax = p->w->absmax,
+        .nested_absmax = p->w->nested_absmax,
+        .P = p->ctx->scratch,
+        .row = p->transposed ? n : k,
+        .column = p->transposed ? k : n,
+        .cols = p->w->cols,
+        .n = columns,
+        .k = depth,
+        .tile = tile_columns,
+        .absmax_offset = p->w->absmax_offset,
+        .double_quant = p->w->double_quant,
     };
     const vkft_kernel *kernels = p->transposed ? panel_nt : panel_nn;
     uint64_t threads = p->transposed ? (uint64_t)ceil_div(depth, 8) * columns : (uint64_t)depth * ceil_div(columns, 8);
-    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, 1, 8.0 * columns * depth);
+    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, 1,
+                8.0 * columns * depth);
 }
 
-static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32_t n, uint32_t columns, uint32_t k, uint32_t depth)
+static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32_t n, uint32_t columns, uint32_t k,
+                           uint32_t depth)
 {
     uint64_t offset = n * sizeof(float), Y = p->Y + offset, R = k ? Y : p->R ? p->R + offset : 0;
     struct matmul_panel_args args = {
-        .X = p->X + k * sizeof(float), .P = p->ctx->scratch, .R = R, .Y = Y, .M = p->M, .N = columns, .K = depth,
-        .ldx = p->ldx, .ldy = p->ldy, .add = R != 0, .scale = p->scale,
+        .X = p->X + k * sizeof(float),
+        .P = p->ctx->scratch,
+        .R = R,
+        .Y = Y,
+        .M = p->M,
+        .N = columns,
+        .K = depth,
+        .ldx = p->ldx,
+        .ldy = p->ldy,
+        .add = R != 0,
+        .scale = p->scale,
     };
-    uint64_t workgroups = (uint64_t)ceil_div(p->M, s->panel.rows) * ceil_div(columns, s->panel.columns * s->panel.width);
-    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->panel.width, 1,
-                2.0 * p->M * columns * depth);
+    uint64_t workgroups =
+        (uint64_t)ceil_div(p->M, s->panel.rows) * ceil_div(columns, s->panel.columns * s->panel.width);
+    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args,
+                workgroups * s->panel.width, 1, 2.0 * p->M * columns * depth);
 }
 
 static void multiply(const product *p)
@@ -131,19 +168,40 @@ static void multiply(const product *p)
 void vkft_matmul_nt(const vkft_matmul_ctx *ctx, uint32_t M, uint64_t X, uint32_t ldx, const vkft_weight *w, uint64_t R,
                     uint64_t Y, uint32_t ldy, float scale)
 {
-    multiply(&(product){.ctx = ctx, .w = w, .X = X, .R = R, .Y = Y, .M = M, .N = w->rows, .K = w->cols, .ldx = ldx, .ldy = ldy,
-                        .transposed = true, .scale = scale});
+    multiply(&(product){.ctx = ctx,
+                        .w = w,
+                        .X = X,
+                        .R = R,
+                        .Y = Y,
+                        .M = M,
+                        .N = w->rows,
+                        .K = w->cols,
+                        .ldx = ldx,
+                        .ldy = ldy,
+                        .transposed = true,
+                        .scale = scale});
 }
 
 void vkft_matmul_nn(const vkft_matmul_ctx *ctx, uint32_t M, uint64_t X, uint32_t ldx, const vkft_weight *w, uint64_t R,
                     uint64_t Y, uint32_t ldy, float scale)
 {
-    multiply(&(product){.ctx = ctx, .w = w, .X = X, .R = R, .Y = Y, .M = M, .N = w->cols, .K = w->rows, .ldx = ldx, .ldy = ldy,
-                        .transposed = false, .scale = scale});
+    multiply(&(product){.ctx = ctx,
+                        .w = w,
+                        .X = X,
+                        .R = R,
+                        .Y = Y,
+                        .M = M,
+                        .N = w->cols,
+                        .K = w->rows,
+                        .ldx = ldx,
+                        .ldy = ldy,
+                        .transposed = false,
+                        .scale = scale});
 }
 
 /* How many slices of K: enough workgroups for the device, no slice too short, partial sums within scratch. */
-static uint32_t slices(const vkft_matmul_ctx *ctx, const vkft_matmul_shapes *s, uint32_t M, uint32_t N, uint32_t K, uint64_t workgroups)
+static uint32_t slices(const vkft_matmul_ctx *ctx, const vkft_matmul_shapes *s, uint32_t M, uint32_t N, uint32_t K,
+                       uint64_t workgroups)
 {
     uint64_t parts = s->tn_workgroups / workgroups;
     uint64_t most = K / SHORTEST_SLICE, fit = ctx->scratch_bytes / sizeof(float) / ((uint64_t)M * N);
@@ -152,14 +210,26 @@ static uint32_t slices(const vkft_matmul_ctx *ctx, const vkft_matmul_shapes *s, 
     return parts > 1 ? (uint32_t)parts : 1;
 }
 
-void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t K, uint64_t X, uint32_t ldx, uint64_t Z,
-                    uint64_t R, uint64_t Y, float scale)
+void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t K, uint64_t X, uint32_t ldx,
+                    uint64_t Z, uint64_t R, uint64_t Y, float scale)
 {
     if (!ctx->cmds || !M || !N)
         return;
     vkft_matmul_shapes s = vkft_matmul_shapes_of(ctx->dev);
-    struct matmul_tn_args args = {.X = X, .Z = Z, .R = R, .Y = Y, .M = M, .N = N, .K = K, .ldx = ldx, .ldz = N, .row = N, .column = 1,
-                                  .slice = K, .add = R != 0, .scale = scale};
+    struct matmul_tn_args args = {.X = X,
+                                  .Z = Z,
+                                  .R = R,
+                                  .Y = Y,
+                                  .M = M,
+                                  .N = N,
+                                  .K = K,
+                                  .ldx = ldx,
+                                  .ldz = N,
+                                  .row = N,
+                                  .column = 1,
+                                  .slice = K,
+                                  .add = R != 0,
+                                  .scale = scale};
     if ((M > N) != s.tn_long_rows) {
         args.X = Z;
         args.Z = X;
@@ -182,6 +252,7 @@ void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t
     vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups * s.tn.width, parts, 2.0 * M * N * K);
     if (args.Y == Y)
         return;
-    struct matmul_sum_args sum = {.partial = ctx->scratch, .R = R, .Y = Y, .n = M * N, .parts = parts, .add = R != 0, .scale = scale};
+    struct matmul_sum_args sum = {
+        .partial = ctx->scratch, .R = R, .Y = Y, .n = M * N, .parts = parts, .add = R != 0, .scale = scale};
     vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
 }

@@ -1,7 +1,8 @@
 /* Products of a linear layer: which kernel, which panels, whether a weight is decoded to scratch first.
  *
- * The choice depends on the device and on M (tokens): few rows multiply straight from the stored type, many rows decode a panel
- * of W to f32 once and multiply that. Everything here only records launches; ctx->cmds may be NULL (memory planning).
+ * The choice depends on the device and on M (tokens): few rows multiply straight from the stored type, many rows decode
+ * a panel of W to f32 once and multiply that. Everything here only records launches; ctx->cmds may be NULL (memory
+ * planning).
  */
 #ifndef VKFT_MATMUL_H
 #define VKFT_MATMUL_H
@@ -31,8 +32,9 @@ typedef struct vkft_matmul_ctx {
     uint64_t scratch_bytes;
 } vkft_matmul_ctx;
 
-/* Chooses tile shapes for this device, once, after vkft_device_open. operands: what products with 4-bit weights round the decoded weights, and what they
- * are multiplied by, to: F32 (nothing) or BF16; sums are f32. That is bitsandbytes' bnb_4bit_compute_dtype, except that it also rounds sums. */
+/* Chooses tile shapes for this device, once, after vkft_device_open. operands: what products with 4-bit weights round
+ * the decoded weights, and what they are multiplied by, to: F32 (nothing) or BF16; sums are f32. That is bitsandbytes'
+ * bnb_4bit_compute_dtype, except that it also rounds sums. */
 void vkft_matmul_setup(vkft_device *dev, vkft_dtype operands);
 
 /* Storage types are numbered in this order wherever a kernel has one variant for each. */
@@ -44,14 +46,16 @@ uint32_t vkft_weight_type(vkft_dtype dtype);
  * Depends only on the weight's type and shape (not on a device), so that plans on another machine agree. */
 uint64_t vkft_matmul_scratch_bytes(vkft_dtype dtype, uint32_t rows, uint32_t cols);
 
-/* Y[M, w.rows] = R + scale * X[M, w.cols] W^T.   R: address, 0 for none; may be Y. ldx, ldy: row strides of X and of Y and R. */
+/* Y[M, w.rows] = R + scale * X[M, w.cols] W^T.   R: address, 0 for none; may be Y. ldx, ldy: row strides of X and of Y
+ * and R. */
 void vkft_matmul_nt(const vkft_matmul_ctx *ctx, uint32_t M, uint64_t X, uint32_t ldx, const vkft_weight *w, uint64_t R,
                     uint64_t Y, uint32_t ldy, float scale);
 /* Y[M, w.cols] = R + scale * X[M, w.rows] W. */
 void vkft_matmul_nn(const vkft_matmul_ctx *ctx, uint32_t M, uint64_t X, uint32_t ldx, const vkft_weight *w, uint64_t R,
                     uint64_t Y, uint32_t ldy, float scale);
-/* Y[M,N] = R + scale * X[K,M]^T Z[K,N], all f32, contiguous Z and Y. Long K is split over scratch and summed in a fixed order. */
-void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t K, uint64_t X, uint32_t ldx, uint64_t Z,
-                    uint64_t R, uint64_t Y, float scale);
+/* Y[M,N] = R + scale * X[K,M]^T Z[K,N], all f32, contiguous Z and Y. Long K is split over scratch and summed in a fixed
+ * order. */
+void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t K, uint64_t X, uint32_t ldx,
+                    uint64_t Z, uint64_t R, uint64_t Y, float scale);
 
 #endif

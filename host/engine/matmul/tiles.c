@@ -1,6 +1,6 @@
-/* Tile shapes, measured on lavapipe; a GPU's are chosen by reasoning. On lavapipe, per 8-wide vector of W an invocation must do many
- * multiplications, because a load that differs between invocations is a gather there, while a load that is the same for all of
- * them is one scalar load. Before Mesa 25 every load was a gather; then square tiles are best.
+/* Tile shapes, measured on lavapipe; a GPU's are chosen by reasoning. On lavapipe, per 8-wide vector of W an invocation
+ * must do many multiplications, because a load that differs between invocations is a gather there, while a load that is
+ * the same for all of them is one scalar load. Before Mesa 25 every load was a gather; then square tiles are best.
  */
 #include "host/engine/matmul/tiles.h"
 
@@ -20,18 +20,30 @@ vkft_matmul_shapes vkft_matmul_shapes_of(const vkft_device *dev)
 {
     const vkft_device_info *info = vkft_device_get_info(dev);
     if (info->type != VKFT_DEVICE_CPU) {
-        /* 8x4 keeps 32 sums and 24 operands in registers, which fits the smallest register files without spilling; 64 wide is one or two
-         * subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide device. */
-        return (vkft_matmul_shapes){.panel = {64, 8, 4, 4}, .few = {64, VKFT_FEW_ROWS, 1, 1}, .tn = {64, 8, 2, 4},
+        /* 8x4 keeps 32 sums and 24 operands in registers, which fits the smallest register files without spilling; 64
+         * wide is one or two subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide
+         * device. */
+        return (vkft_matmul_shapes){.panel = {64, 8, 4, 4},
+                                    .few = {64, VKFT_FEW_ROWS, 1, 1},
+                                    .tn = {64, 8, 2, 4},
                                     .decode = {info->subgroup_size, 1, 1, 1},
-                                    .grouped_nt = {64, 16, 1, 1}, .grouped_nn = {64, 8, 1, 1}, .grouped_tn = {64, 8, 2, 1},
-                                    .panel_bytes = VKFT_PANEL_BYTES, .tn_workgroups = 512};
+                                    .grouped_nt = {64, 16, 1, 1},
+                                    .grouped_nn = {64, 8, 1, 1},
+                                    .grouped_tn = {64, 8, 2, 1},
+                                    .panel_bytes = VKFT_PANEL_BYTES,
+                                    .tn_workgroups = 512};
     }
     uint32_t width = info->subgroup_size;
-    vkft_matmul_shapes s = {.panel = {width, 32, 2, 4}, .few = {width, VKFT_FEW_ROWS, 1, 1}, .tn = {width, 32, 2, 1},
+    vkft_matmul_shapes s = {.panel = {width, 32, 2, 4},
+                            .few = {width, VKFT_FEW_ROWS, 1, 1},
+                            .tn = {width, 32, 2, 1},
                             .decode = {width, 1, 1, 1},
-                            .grouped_nt = {width, 16, 1, 1}, .grouped_nn = {width, 8, 1, 1}, .grouped_tn = {width, 8, 2, 1},
-                            .tn_long_rows = true, .panel_bytes = PANEL_BYTES_CPU, .tn_workgroups = 16};
+                            .grouped_nt = {width, 16, 1, 1},
+                            .grouped_nn = {width, 8, 1, 1},
+                            .grouped_tn = {width, 8, 2, 1},
+                            .tn_long_rows = true,
+                            .panel_bytes = PANEL_BYTES_CPU,
+                            .tn_workgroups = 16};
     if (every_load_gathers(info)) {
         s.panel = (vkft_tile){width, 16, 8, 1};
         s.tn = (vkft_tile){width, 16, 8, 1};
@@ -46,7 +58,8 @@ void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile t, vkf
     vkft_kernel_specialize(dev, kernel, t.width, constants, 4);
 }
 
-void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT_WEIGHT_TYPES], vkft_tile tile, vkft_dtype operands)
+void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT_WEIGHT_TYPES], vkft_tile tile,
+                                vkft_dtype operands)
 {
     for (uint32_t type = 0; type < VKFT_WEIGHT_TYPES; type++)
         vkft_tile_specialize(dev, kernels[type], tile, type >= VKFT_4BIT_TYPES ? operands : VKFT_F32);

@@ -16,7 +16,7 @@ typedef struct vkft_tile {
 } vkft_tile;
 
 typedef struct vkft_matmul_shapes {
-    vkft_tile panel, few, tn, decode; /* decode: of the kernels that make panels */
+    vkft_tile panel, few, tn, decode;             /* decode: of the kernels that make panels */
     vkft_tile grouped_nt, grouped_nn, grouped_tn; /* rows divide GROUP_TILE, as panel's do */
     bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
     uint64_t panel_bytes;
@@ -28,7 +28,8 @@ vkft_matmul_shapes vkft_matmul_shapes_of(const vkft_device *dev);
 /* Sets width and constants of a kernel. operands: F32, or BF16 to which it is to round them. */
 void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile tile, vkft_dtype operands);
 /* The same for kernels by storage type, of which those of 4 bits alone may round. */
-void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT_WEIGHT_TYPES], vkft_tile tile, vkft_dtype operands);
+void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT_WEIGHT_TYPES], vkft_tile tile,
+                                vkft_dtype operands);
 
 /* Bytes of a panel for products over k. */
 uint64_t vkft_panel_bytes(uint32_t k, uint32_t columns);

@@ -13,16 +13,21 @@ static double pair_flops(const vkft_attention_shape *shape, uint32_t T, uint32_t
 }
 
 /* The biases' gradient: sums by distance, then by bucket. */
-static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct attention_backward_args args, const vkft_tensor *by_distance,
-                  double flops)
+static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct attention_backward_args args,
+                  const vkft_tensor *by_distance, double flops)
 {
     uint32_t distances = by_distance->rows;
     args.dq = vkft_use(g, by_distance);
     uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_attention_dbias) : 0;
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances * width, shape->Hq, flops);
-    struct bucket_sum_args sum = {.bucket = shape->bucket, .by_distance = vkft_use(g, by_distance), .dbias = shape->dbias,
-                                  .distances = distances, .buckets = shape->buckets, .H = shape->Hq};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1, (double)distances * sum.H);
+    struct bucket_sum_args sum = {.bucket = shape->bucket,
+                                  .by_distance = vkft_use(g, by_distance),
+                                  .dbias = shape->dbias,
+                                  .distances = distances,
+                                  .buckets = shape->buckets,
+                                  .H = shape->Hq};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1,
+                (double)distances * sum.H);
 }
 
 static void attention_backward(vkft_graph *g, const vkft_op *op)
@@ -32,23 +37,43 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
     uint32_t T = q->rows, longest = op->size[0];
 
     vkft_tensor *delta = vkft_tensor_new(g, T, shape->Hq);
-    struct attention_delta_args delta_args = {.dout = vkft_use(g, dout), .o = vkft_use(g, o),
-                                              .delta = vkft_use(g, delta), .T = T, .Hq = shape->Hq, .D = shape->D};
+    struct attention_delta_args delta_args = {.dout = vkft_use(g, dout),
+                                              .o = vkft_use(g, o),
+                                              .delta = vkft_use(g, delta),
+                                              .T = T,
+                                              .Hq = shape->Hq,
+                                              .D = shape->D};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1,
                 2.0 * T * q->cols);
 
-    /* All memory is taken before the first address is: what comes later might lie where an operand has ended its life. */
+    /* All memory is taken before the first address is: what comes later might lie where an operand has ended its life.
+     */
     vkft_tensor *by_distance = shape->dbias ? vkft_tensor_new(g, 2 * shape->span - 1, shape->Hq) : NULL;
     /* k's and v's gradients are computed together with q's; whether all of them are needed is not worth a variant. */
     q->grad = vkft_tensor_new(g, T, q->cols);
     k->grad = vkft_tensor_new(g, k->rows, k->cols);
     v->grad = vkft_tensor_new(g, v->rows, v->cols);
     struct attention_backward_args args = {
-        .q = vkft_use(g, q), .k = vkft_use(g, k), .v = vkft_use(g, v), .dout = vkft_use(g, dout),
-        .lse = vkft_use(g, lse), .delta = vkft_use(g, delta), .range = op->address[0],
-        .dq = vkft_use(g, q->grad), .dk = vkft_use(g, k->grad), .dv = vkft_use(g, v->grad),
-        .bias = shape->bias, .bucket = shape->bucket, .T = T, .S = k->rows, .Hq = shape->Hq, .Hk = shape->Hk,
-        .scale = shape->scale, .softcap = shape->softcap, .first = op->size[1], .span = shape->span,
+        .q = vkft_use(g, q),
+        .k = vkft_use(g, k),
+        .v = vkft_use(g, v),
+        .dout = vkft_use(g, dout),
+        .lse = vkft_use(g, lse),
+        .delta = vkft_use(g, delta),
+        .range = op->address[0],
+        .dq = vkft_use(g, q->grad),
+        .dk = vkft_use(g, k->grad),
+        .dv = vkft_use(g, v->grad),
+        .bias = shape->bias,
+        .bucket = shape->bucket,
+        .T = T,
+        .S = k->rows,
+        .Hq = shape->Hq,
+        .Hk = shape->Hk,
+        .scale = shape->scale,
+        .softcap = shape->softcap,
+        .first = op->size[1],
+        .span = shape->span,
     };
     double flops = pair_flops(shape, T, longest);
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1.5 * flops);
@@ -65,13 +90,29 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
     vkft_tensor *lse = vkft_tensor_new(g, q->rows, shape->Hq);
     o->needs_grad = q->needs_grad || k->needs_grad || v->needs_grad;
     struct attention_args args = {
-        .q = vkft_use(g, q), .k = vkft_use(g, k), .v = vkft_use(g, v), .o = vkft_use(g, o), .lse = vkft_use(g, lse),
-        .range = sequence->query_range, .bias = shape->bias, .bucket = shape->bucket, .T = q->rows, .Hq = shape->Hq, .Hk = shape->Hk,
-        .scale = shape->scale, .softcap = shape->softcap, .first = sequence->first, .span = shape->span,
+        .q = vkft_use(g, q),
+        .k = vkft_use(g, k),
+        .v = vkft_use(g, v),
+        .o = vkft_use(g, o),
+        .lse = vkft_use(g, lse),
+        .range = sequence->query_range,
+        .bias = shape->bias,
+        .bucket = shape->bucket,
+        .T = q->rows,
+        .Hq = shape->Hq,
+        .Hk = shape->Hk,
+        .scale = shape->scale,
+        .softcap = shape->softcap,
+        .first = sequence->first,
+        .span = shape->span,
     };
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
                 pair_flops(shape, q->rows, sequence->longest));
-    vkft_tape_push(g, (vkft_op){.backward = attention_backward, .in = {q, k, v}, .out = o, .saved = lse, .param = shape,
+    vkft_tape_push(g, (vkft_op){.backward = attention_backward,
+                                .in = {q, k, v},
+                                .out = o,
+                                .saved = lse,
+                                .param = shape,
                                 .address = {sequence->query_range, sequence->key_range},
                                 .size = {sequence->longest, sequence->first}});
     return o;

@@ -1,5 +1,5 @@
-/* Columns of a tensor as a tensor of their own: fused projections are one product and then taken apart, because the kernels behind them
- * want contiguous rows. A copy is small beside the product that made it.
+/* Columns of a tensor as a tensor of their own: fused projections are one product and then taken apart, because the
+ * kernels behind them want contiguous rows. A copy is small beside the product that made it.
  *
  * Test: test_kernels_columns
  */
@@ -18,8 +18,15 @@ static void columns_backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
     bool add;
     vkft_tensor *dx = vkft_grad(g, x, &add); /* whether other columns are there already makes no difference */
-    launch(g, (struct copy_columns_args){.from = vkft_use(g, dy), .to = vkft_use(g, dx), .T = dy->rows, .n = dy->cols, .run = op->size[1],
-                                         .from_ld = dy->cols, .from_step = op->size[1], .to_ld = dx->cols, .to_offset = op->size[0],
+    launch(g, (struct copy_columns_args){.from = vkft_use(g, dy),
+                                         .to = vkft_use(g, dx),
+                                         .T = dy->rows,
+                                         .n = dy->cols,
+                                         .run = op->size[1],
+                                         .from_ld = dy->cols,
+                                         .from_step = op->size[1],
+                                         .to_ld = dx->cols,
+                                         .to_offset = op->size[0],
                                          .to_step = op->size[2]});
 }
 
@@ -27,10 +34,18 @@ vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns c)
 {
     vkft_tensor *y = vkft_tensor_new(g, x->rows, c.width * c.count);
     y->needs_grad = x->needs_grad;
-    launch(g, (struct copy_columns_args){.from = vkft_use(g, x), .to = vkft_use(g, y), .T = y->rows, .n = y->cols, .run = c.width,
-                                         .from_ld = x->cols, .from_offset = c.offset, .from_step = c.step, .to_ld = y->cols,
+    launch(g, (struct copy_columns_args){.from = vkft_use(g, x),
+                                         .to = vkft_use(g, y),
+                                         .T = y->rows,
+                                         .n = y->cols,
+                                         .run = c.width,
+                                         .from_ld = x->cols,
+                                         .from_offset = c.offset,
+                                         .from_step = c.step,
+                                         .to_ld = y->cols,
                                          .to_step = c.width});
-    vkft_tape_push(g, (vkft_op){.backward = columns_backward, .in = {x}, .out = y, .size = {c.offset, c.width, c.step}});
+    vkft_tape_push(g,
+                   (vkft_op){.backward = columns_backward, .in = {x}, .out = y, .size = {c.offset, c.width, c.step}});
     return y;
 }
 
@@ -42,6 +57,11 @@ void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float sc
 
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)
 {
-    launch(g, (struct copy_columns_args){.from = vkft_use(g, x), .to = address, .T = x->rows, .n = x->cols, .run = x->cols,
-                                         .from_ld = x->cols, .to_ld = x->cols});
+    launch(g, (struct copy_columns_args){.from = vkft_use(g, x),
+                                         .to = address,
+                                         .T = x->rows,
+                                         .n = x->cols,
+                                         .run = x->cols,
+                                         .from_ld = x->cols,
+                                         .to_ld = x->cols});
 }

@@ -10,15 +10,21 @@ static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct emb
                                                      : VKFT_KERNEL_embedding_f32;
     args.table = table->data;
     args.C = table->cols;
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, args.T), 1, (double)args.T * args.C);
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, args.T), 1,
+                (double)args.T * args.C);
 }
 
 /* What the backward needs travels in the op: ids, gradient of the table, offset and scale. */
 static void embedding_backward(vkft_graph *g, const vkft_op *op)
 {
     vkft_tensor *dy = op->out->grad;
-    struct embedding_backward_args args = {.ids = op->address[0], .dy = vkft_use(g, dy), .dtable = op->address[1], .T = dy->rows, .C = dy->cols,
-                                           .offset = op->size[0], .scale = op->value};
+    struct embedding_backward_args args = {.ids = op->address[0],
+                                           .dy = vkft_use(g, dy),
+                                           .dtable = op->address[1],
+                                           .T = dy->rows,
+                                           .C = dy->cols,
+                                           .offset = op->size[0],
+                                           .scale = op->value};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
 }
 
@@ -28,24 +34,37 @@ vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t
     launch_embedding(g, table, (struct embedding_args){.ids = ids, .y = vkft_use(g, y), .T = T, .scale = scale});
     y->needs_grad = table->grad != 0;
     if (table->grad)
-        vkft_tape_push(g, (vkft_op){.backward = embedding_backward, .out = y, .address = {ids, table->grad}, .value = scale});
+        vkft_tape_push(
+            g, (vkft_op){.backward = embedding_backward, .out = y, .address = {ids, table->grad}, .value = scale});
     return y;
 }
 
 void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset)
 {
-    launch_embedding(g, table, (struct embedding_args){.ids = ids, .y = vkft_use(g, x), .T = x->rows, .offset = offset, .add = 1, .scale = 1.0f});
+    launch_embedding(g, table,
+                     (struct embedding_args){
+                         .ids = ids, .y = vkft_use(g, x), .T = x->rows, .offset = offset, .add = 1, .scale = 1.0f});
     if (!table->grad)
         return;
     x->needs_grad = true;
-    vkft_tape_push(g, (vkft_op){.backward = embedding_backward, .out = x, .address = {ids, table->grad}, .size = {offset}, .value = 1.0f});
+    vkft_tape_push(
+        g,
+        (vkft_op){
+            .backward = embedding_backward, .out = x, .address = {ids, table->grad}, .size = {offset}, .value = 1.0f});
 }
 
 /* direction 1 rotates forward, -1 back. */
-static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_rotary rotary, uint64_t position, float direction)
+static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_rotary rotary, uint64_t position,
+                        float direction)
 {
-    struct rope_args args = {.x = vkft_use(g, x), .table = rotary.table, .position = position,
-                             .T = x->rows, .H = x->cols / D, .D = D, .R = rotary.dim, .direction = direction};
+    struct rope_args args = {.x = vkft_use(g, x),
+                             .table = rotary.table,
+                             .position = position,
+                             .T = x->rows,
+                             .H = x->cols / D,
+                             .D = D,
+                             .R = rotary.dim,
+                             .direction = direction};
     uint64_t pairs = (uint64_t)args.T * args.H * (args.R / 2);
     vkft_launch(g->mm.cmds, VKFT_KERNEL_rope, &args, sizeof args, pairs, 1, 6.0 * (double)pairs);
 }
@@ -58,15 +77,23 @@ static void rope_backward(vkft_graph *g, const vkft_op *op)
 void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, vkft_rotary rotary, const vkft_sequence *sequence)
 {
     launch_rope(g, x, D, rotary, sequence->position, 1.0f);
-    vkft_tape_push(g, (vkft_op){.backward = rope_backward, .out = x, .address = {rotary.table, sequence->position}, .size = {D, rotary.dim}});
+    vkft_tape_push(g, (vkft_op){.backward = rope_backward,
+                                .out = x,
+                                .address = {rotary.table, sequence->position},
+                                .size = {D, rotary.dim}});
 }
 
 static void gated_backward(vkft_graph *g, const vkft_op *op)
 {
     vkft_tensor *gate = op->in[0], *up = op->in[1], *dh = op->out->grad;
     struct gated_backward_args args = {
-        .dh = vkft_use(g, dh), .gate = vkft_use(g, gate), .up = vkft_use(g, up),
-        .dgate = vkft_use(g, gate), .dup = vkft_use(g, up), .n = dh->rows * dh->cols, .activation = op->size[0],
+        .dh = vkft_use(g, dh),
+        .gate = vkft_use(g, gate),
+        .up = vkft_use(g, up),
+        .dgate = vkft_use(g, gate),
+        .dup = vkft_use(g, up),
+        .n = dh->rows * dh->cols,
+        .activation = op->size[0],
     };
     vkft_launch(g->mm.cmds, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
     gate->grad = gate; /* a tensor of this op alone: its value is no longer needed */
@@ -77,8 +104,11 @@ vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vk
 {
     vkft_tensor *h = vkft_tensor_new(g, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad;
-    struct gated_args args = {
-        .gate = vkft_use(g, gate), .up = vkft_use(g, up), .h = vkft_use(g, h), .n = gate->rows * gate->cols, .activation = f};
+    struct gated_args args = {.gate = vkft_use(g, gate),
+                              .up = vkft_use(g, up),
+                              .h = vkft_use(g, h),
+                              .n = gate->rows * gate->cols,
+                              .activation = f};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, 6.0 * args.n);
     vkft_tape_push(g, (vkft_op){.backward = gated_backward, .in = {gate, up}, .out = h, .size = {f}});
     return h;
@@ -87,7 +117,10 @@ vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vk
 static void activation_backward(vkft_graph *g, const vkft_op *op)
 {
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
-    struct activation_args args = {.x = vkft_use(g, x), .dy = vkft_use(g, dy), .y = vkft_use(g, x), .n = dy->rows * dy->cols,
+    struct activation_args args = {.x = vkft_use(g, x),
+                                   .dy = vkft_use(g, dy),
+                                   .y = vkft_use(g, x),
+                                   .n = dy->rows * dy->cols,
                                    .activation = op->size[0]};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_activation_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
     x->grad = x;

@@ -1,9 +1,11 @@
-/* Mixtures of experts: which ones a token goes to, and the ways there and back. Their linear layers are in op_grouped.c.
+/* Mixtures of experts: which ones a token goes to, and the ways there and back. Their linear layers are in
+ * op_grouped.c.
  *
- *   z = x Wr^T;  the k largest of z[t] choose experts e_j with weights w_j;  y[t] = residual[t] + sum_j Wdown_e (w_j act(Wgate_e x) * Wup_e x)
+ *   z = x Wr^T;  the k largest of z[t] choose experts e_j with weights w_j;  y[t] = residual[t] + sum_j Wdown_e (w_j
+ * act(Wgate_e x) * Wup_e x)
  *
- * Assignments are sorted by expert on the device, so that each expert's rows lie together and one launch multiplies all experts. The sum over
- * a token's experts is taken in their order, without atomics: results do not depend on timing.
+ * Assignments are sorted by expert on the device, so that each expert's rows lie together and one launch multiplies all
+ * experts. The sum over a token's experts is taken in their order, without atomics: results do not depend on timing.
  *
  * Source: Shazeer et al. 2017; Jiang et al. 2024 (Mixtral). Test: test_ops_experts
  */
@@ -16,9 +18,15 @@ static void route_backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *logits = op->in[0], *chosen = op->saved, *weight = op->out;
     bool add; /* nothing else reads the logits */
     vkft_tensor *dlogits = vkft_grad(g, logits, &add);
-    struct router_args args = {.logits = vkft_use(g, logits), .weight = vkft_use(g, weight), .chosen = vkft_use(g, chosen),
-                               .dweight = vkft_use(g, weight->grad), .dlogits = vkft_use(g, dlogits), .T = logits->rows, .E = logits->cols,
-                               .k = weight->cols, .normalize = op->size[0]};
+    struct router_args args = {.logits = vkft_use(g, logits),
+                               .weight = vkft_use(g, weight),
+                               .chosen = vkft_use(g, chosen),
+                               .dweight = vkft_use(g, weight->grad),
+                               .dlogits = vkft_use(g, dlogits),
+                               .T = logits->rows,
+                               .E = logits->cols,
+                               .k = weight->cols,
+                               .normalize = op->size[0]};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_router_backward, &args, sizeof args, args.T, 1, 20.0 * args.T * args.E);
 }
 
@@ -28,10 +36,18 @@ static void sort_assignments(vkft_graph *g, const vkft_routing *r)
     uint32_t A = r->row->rows * r->row->cols, slices = (A + EXPERT_SLICE - 1) / EXPERT_SLICE;
     vkft_tensor *count = vkft_tensor_new(g, slices + 1, r->experts);
     for (int pass = 0; pass < 3; pass++) {
-        static const vkft_kernel kernels[] = {VKFT_KERNEL_experts_count, VKFT_KERNEL_experts_scan, VKFT_KERNEL_experts_place};
-        struct experts_args args = {.chosen = vkft_use(g, r->chosen), .count = vkft_use(g, count), .group = vkft_use(g, r->group),
-                                    .token = vkft_use(g, r->token), .assignment = vkft_use(g, r->assignment), .row = vkft_use(g, r->row),
-                                    .A = A, .E = r->experts, .k = r->per_token, .slices = slices};
+        static const vkft_kernel kernels[] = {VKFT_KERNEL_experts_count, VKFT_KERNEL_experts_scan,
+                                              VKFT_KERNEL_experts_place};
+        struct experts_args args = {.chosen = vkft_use(g, r->chosen),
+                                    .count = vkft_use(g, count),
+                                    .group = vkft_use(g, r->group),
+                                    .token = vkft_use(g, r->token),
+                                    .assignment = vkft_use(g, r->assignment),
+                                    .row = vkft_use(g, r->row),
+                                    .A = A,
+                                    .E = r->experts,
+                                    .k = r->per_token,
+                                    .slices = slices};
         uint64_t threads = pass == 1 ? r->experts : (uint64_t)slices * r->experts;
         vkft_launch(g->mm.cmds, kernels[pass], &args, sizeof args, threads, 1, (double)A * r->experts);
     }
@@ -40,35 +56,57 @@ static void sort_assignments(vkft_graph *g, const vkft_routing *r)
 vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_token, bool normalized, uint64_t chosen)
 {
     uint32_t T = logits->rows, A = T * per_token;
-    vkft_routing r = {.experts = logits->cols, .per_token = per_token,
+    vkft_routing r = {.experts = logits->cols,
+                      .per_token = per_token,
                       .weight = vkft_tensor_new(g, T, per_token),
                       .chosen = chosen ? vkft_tensor_at(g, chosen, T, per_token) : vkft_tensor_new(g, T, per_token),
-                      .group = vkft_tensor_new(g, logits->cols + 1, 2), .token = vkft_tensor_new(g, A, 1),
-                      .assignment = vkft_tensor_new(g, A, 1), .row = vkft_tensor_new(g, T, per_token)};
+                      .group = vkft_tensor_new(g, logits->cols + 1, 2),
+                      .token = vkft_tensor_new(g, A, 1),
+                      .assignment = vkft_tensor_new(g, A, 1),
+                      .row = vkft_tensor_new(g, T, per_token)};
     r.weight->needs_grad = logits->needs_grad;
-    struct router_args args = {.logits = vkft_use(g, logits), .weight = vkft_use(g, r.weight), .chosen = vkft_use(g, r.chosen), .T = T,
-                               .E = logits->cols, .k = per_token, .normalize = normalized};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_router, &args, sizeof args, T, 1, (double)T * args.E * (10.0 + 2.0 * per_token));
+    struct router_args args = {.logits = vkft_use(g, logits),
+                               .weight = vkft_use(g, r.weight),
+                               .chosen = vkft_use(g, r.chosen),
+                               .T = T,
+                               .E = logits->cols,
+                               .k = per_token,
+                               .normalize = normalized};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_router, &args, sizeof args, T, 1,
+                (double)T * args.E * (10.0 + 2.0 * per_token));
     sort_assignments(g, &r);
-    vkft_tape_push(g, (vkft_op){.backward = route_backward, .in = {logits}, .out = r.weight, .saved = r.chosen, .size = {normalized}});
+    vkft_tape_push(
+        g, (vkft_op){
+               .backward = route_backward, .in = {logits}, .out = r.weight, .saved = r.chosen, .size = {normalized}});
     return r;
 }
 
 /* dst[i] = src[token[i]] */
 static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *token, const vkft_tensor *dst)
 {
-    struct rows_args args = {.src = vkft_use(g, src), .index = vkft_use(g, token), .dst = vkft_use(g, dst), .rows = dst->rows, .C = dst->cols};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_gather_rows, dst->rows), 1,
-                (double)dst->rows * dst->cols);
+    struct rows_args args = {.src = vkft_use(g, src),
+                             .index = vkft_use(g, token),
+                             .dst = vkft_use(g, dst),
+                             .rows = dst->rows,
+                             .C = dst->cols};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args,
+                vkft_row_threads(g, VKFT_KERNEL_gather_rows, dst->rows), 1, (double)dst->rows * dst->cols);
 }
 
 /* y[t] = r[t] + sum_j x[row[t,j]]; r may be NULL, or y. */
-static void sum_rows(vkft_graph *g, const vkft_tensor *x, const vkft_tensor *row, const vkft_tensor *r, const vkft_tensor *y)
+static void sum_rows(vkft_graph *g, const vkft_tensor *x, const vkft_tensor *row, const vkft_tensor *r,
+                     const vkft_tensor *y)
 {
-    struct sum_rows_args args = {.x = vkft_use(g, x), .row = vkft_use(g, row), .r = r ? vkft_use(g, r) : 0, .y = vkft_use(g, y), .T = y->rows,
-                                 .C = y->cols, .k = row->cols, .add = r != NULL};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_sum_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_sum_rows, args.T), 1,
-                (double)args.T * args.C * (args.k + 1.0));
+    struct sum_rows_args args = {.x = vkft_use(g, x),
+                                 .row = vkft_use(g, row),
+                                 .r = r ? vkft_use(g, r) : 0,
+                                 .y = vkft_use(g, y),
+                                 .T = y->rows,
+                                 .C = y->cols,
+                                 .k = row->cols,
+                                 .add = r != NULL};
+    vkft_launch(g->mm.cmds, VKFT_KERNEL_sum_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_sum_rows, args.T),
+                1, (double)args.T * args.C * (args.k + 1.0));
 }
 
 static void dispatch_backward(vkft_graph *g, const vkft_op *op)
@@ -98,7 +136,8 @@ static void combine_backward(vkft_graph *g, const vkft_op *op)
         vkft_grad_pass(g, residual, dy);
 }
 
-vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing, vkft_tensor *residual, bool only_backward)
+vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing, vkft_tensor *residual,
+                             bool only_backward)
 {
     uint32_t T = routing->row->rows;
     vkft_tensor *y = only_backward ? vkft_tensor_at(g, 0, T, x->cols) : vkft_tensor_new(g, T, x->cols);
@@ -109,15 +148,23 @@ vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *
     return y;
 }
 
-static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *gate, const vkft_tensor *up, const vkft_tensor *weight,
-                         const vkft_tensor *assignment, const vkft_tensor *h, const vkft_tensor *dh, uint32_t activation)
+static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *gate, const vkft_tensor *up,
+                         const vkft_tensor *weight, const vkft_tensor *assignment, const vkft_tensor *h,
+                         const vkft_tensor *dh, uint32_t activation)
 {
     const vkft_tensor *dweight = weight->grad;
-    struct expert_gated_args args = {
-        .gate = vkft_use(g, gate), .up = vkft_use(g, up), .weight = vkft_use(g, weight), .assignment = vkft_use(g, assignment),
-        .h = h ? vkft_use(g, h) : 0, .dh = dh ? vkft_use(g, dh) : 0, .dweight = dh && dweight ? vkft_use(g, dweight) : 0, .F = gate->cols,
-        .activation = activation, .with_weight = dweight != NULL};
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, gate->rows), 1, (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
+    struct expert_gated_args args = {.gate = vkft_use(g, gate),
+                                     .up = vkft_use(g, up),
+                                     .weight = vkft_use(g, weight),
+                                     .assignment = vkft_use(g, assignment),
+                                     .h = h ? vkft_use(g, h) : 0,
+                                     .dh = dh ? vkft_use(g, dh) : 0,
+                                     .dweight = dh && dweight ? vkft_use(g, dweight) : 0,
+                                     .F = gate->cols,
+                                     .activation = activation,
+                                     .with_weight = dweight != NULL};
+    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, gate->rows), 1,
+                (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
 }
 
 static void expert_gated_backward(vkft_graph *g, const vkft_op *op)
@@ -131,12 +178,16 @@ static void expert_gated_backward(vkft_graph *g, const vkft_op *op)
     up->grad = up;
 }
 
-vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, const vkft_routing *routing, vkft_activation f)
+vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, const vkft_routing *routing,
+                                  vkft_activation f)
 {
     vkft_tensor *h = vkft_tensor_new(g, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad || routing->weight->needs_grad;
     launch_gated(g, VKFT_KERNEL_expert_gated, gate, up, routing->weight, routing->assignment, h, NULL, f);
-    vkft_tape_push(g, (vkft_op){.backward = expert_gated_backward, .in = {gate, up, routing->weight}, .out = h, .saved = routing->assignment,
+    vkft_tape_push(g, (vkft_op){.backward = expert_gated_backward,
+                                .in = {gate, up, routing->weight},
+                                .out = h,
+                                .saved = routing->assignment,
                                 .size = {f}});
     return h;
 }

@@ -26,7 +26,9 @@ void vkft_grouped_tables(const vkft_grouped_linear *grouped, void *tables)
     uint32_t G = grouped->groups;
     for (uint32_t i = 0; i < G; i++) {
         const vkft_linear *l = &grouped->linear[i];
-        table[TABLE_W * G + i] = (struct group_weight){.data = l->w.data, .absmax = l->w.absmax, .nested_absmax = l->w.nested_absmax,
+        table[TABLE_W * G + i] = (struct group_weight){.data = l->w.data,
+                                                       .absmax = l->w.absmax,
+                                                       .nested_absmax = l->w.nested_absmax,
                                                        .absmax_offset = l->w.absmax_offset};
         table[TABLE_DW * G + i] = (struct group_weight){.data = l->w.grad};
         table[TABLE_A * G + i] = (struct group_weight){.data = l->lora.A};
@@ -44,7 +46,10 @@ static uint64_t table_of(const vkft_grouped_linear *grouped, uint32_t number)
 static vkft_group_weights weights_of(const vkft_grouped_linear *grouped)
 {
     const vkft_weight *w = &grouped->linear->w;
-    return (vkft_group_weights){.dtype = w->dtype, .double_quant = w->double_quant, .rows = w->rows, .cols = w->cols,
+    return (vkft_group_weights){.dtype = w->dtype,
+                                .double_quant = w->double_quant,
+                                .rows = w->rows,
+                                .cols = w->cols,
                                 .table = table_of(grouped, TABLE_W)};
 }
 
@@ -54,9 +59,11 @@ static vkft_group_weights lora_of(const vkft_grouped_linear *grouped, uint32_t n
 }
 
 /* A token goes to an expert once, so no group has more rows than there are tokens. */
-static vkft_grouping grouping_of(vkft_graph *g, const vkft_grouped_linear *grouped, const vkft_tensor *group, uint32_t rows, uint32_t per_token)
+static vkft_grouping grouping_of(vkft_graph *g, const vkft_grouped_linear *grouped, const vkft_tensor *group,
+                                 uint32_t rows, uint32_t per_token)
 {
-    return (vkft_grouping){.groups = grouped->groups, .rows = rows, .most = rows / per_token, .table = vkft_use(g, group)};
+    return (vkft_grouping){
+        .groups = grouped->groups, .rows = rows, .most = rows / per_token, .table = vkft_use(g, group)};
 }
 
 static void backward_lora(vkft_graph *g, const vkft_op *op)
@@ -68,7 +75,8 @@ static void backward_lora(vkft_graph *g, const vkft_op *op)
     bool drops = vkft_lora_drops(g, &l->lora);
     vkft_group_weights A = lora_of(grouped, TABLE_A, r, in), B = lora_of(grouped, TABLE_B, out, r);
     vkft_tensor *dz = vkft_tensor_new(g, x->rows, r);
-    vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x, *dxd = drops && x->needs_grad ? vkft_tensor_new(g, x->rows, in) : NULL;
+    vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x,
+                *dxd = drops && x->needs_grad ? vkft_tensor_new(g, x->rows, in) : NULL;
     vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
     float scale = op->value * l->lora.scale;
 
@@ -96,13 +104,14 @@ static void backward(vkft_graph *g, const vkft_op *op)
     if (dx)
         vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dy), &w, vkft_use(g, dx), add, op->value);
     if (grouped->linear->w.grad)
-        vkft_grouped_tn(&g->mm, &grouping, w.rows, w.cols, vkft_use(g, dy), vkft_use(g, x), table_of(grouped, TABLE_DW), op->value);
+        vkft_grouped_tn(&g->mm, &grouping, w.rows, w.cols, vkft_use(g, dy), vkft_use(g, x), table_of(grouped, TABLE_DW),
+                        op->value);
     if (grouped->linear->lora.r)
         backward_lora(g, op);
 }
 
-vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_grouped_linear *grouped, const vkft_routing *routing,
-                                    vkft_linear_call call)
+vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_grouped_linear *grouped,
+                                    const vkft_routing *routing, vkft_linear_call call)
 {
     const vkft_linear *l = grouped->linear;
     uint32_t in = l->w.cols, out = l->w.rows, r = l->lora.r;
@@ -126,7 +135,12 @@ vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_gr
         if (!call.only_backward)
             vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, z), &B, vkft_use(g, y), true, scale * l->lora.scale);
     }
-    vkft_tape_push(g, (vkft_op){.backward = backward, .in = {x, routing->group}, .out = y, .saved = z, .param = grouped, .size = {routing->per_token},
+    vkft_tape_push(g, (vkft_op){.backward = backward,
+                                .in = {x, routing->group},
+                                .out = y,
+                                .saved = z,
+                                .param = grouped,
+                                .size = {routing->per_token},
                                 .value = scale});
     return y;
 }

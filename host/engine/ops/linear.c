@@ -28,8 +28,15 @@ void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkf
 {
     uint32_t n = x->rows * x->cols;
     struct dropout_args args = {
-        .x = vkft_use(g, x), .y = vkft_use(g, y), .step = g->step, .n = n, .p = lora->dropout,
-        .seed_low = (uint32_t)g->seed, .seed_high = (uint32_t)(g->seed >> 32), .layer = lora->layer, .add = add,
+        .x = vkft_use(g, x),
+        .y = vkft_use(g, y),
+        .step = g->step,
+        .n = n,
+        .p = lora->dropout,
+        .seed_low = (uint32_t)g->seed,
+        .seed_high = (uint32_t)(g->seed >> 32),
+        .layer = lora->layer,
+        .add = add,
     };
     vkft_launch(g->mm.cmds, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1, 12.0 * n);
 }
@@ -83,10 +90,12 @@ static void backward(vkft_graph *g, const vkft_op *op)
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
         uint64_t address = vkft_use(g, dx);
-        vkft_matmul_nn(&g->mm, x->rows, vkft_use(g, dy), l->w.rows, &l->w, add ? address : 0, address, l->w.cols, op->value);
+        vkft_matmul_nn(&g->mm, x->rows, vkft_use(g, dy), l->w.rows, &l->w, add ? address : 0, address, l->w.cols,
+                       op->value);
     }
     if (l->w.grad)
-        vkft_matmul_tn(&g->mm, l->w.rows, l->w.cols, x->rows, vkft_use(g, dy), l->w.rows, vkft_use(g, x), l->w.grad, l->w.grad, op->value);
+        vkft_matmul_tn(&g->mm, l->w.rows, l->w.cols, x->rows, vkft_use(g, dy), l->w.rows, vkft_use(g, x), l->w.grad,
+                       l->w.grad, op->value);
     if (l->dbias)
         vkft_column_sum(g, dy, l->dbias, op->value);
     if (l->lora.r)
@@ -98,8 +107,13 @@ static void backward(vkft_graph *g, const vkft_op *op)
 /* y = residual + scale * bias, for the product to be added to. */
 static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *residual, vkft_tensor *y, float scale)
 {
-    struct bias_rows_args args = {.b = l->bias, .r = residual ? vkft_use(g, residual) : 0, .y = vkft_use(g, y), .T = y->rows, .C = y->cols,
-                                  .add = residual != NULL, .scale = scale};
+    struct bias_rows_args args = {.b = l->bias,
+                                  .r = residual ? vkft_use(g, residual) : 0,
+                                  .y = vkft_use(g, y),
+                                  .T = y->rows,
+                                  .C = y->cols,
+                                  .add = residual != NULL,
+                                  .scale = scale};
     uint32_t n = y->rows * y->cols;
     vkft_launch(g->mm.cmds, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 2.0 * n);
 }
@@ -129,6 +143,7 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l,
             vkft_matmul_nt(&g->mm, T, vkft_use(g, z), l->lora.r, &B, address, address, out, scale * l->lora.scale);
         }
     }
-    vkft_tape_push(g, (vkft_op){.backward = backward, .in = {x, call.residual}, .out = y, .saved = z, .param = l, .value = scale});
+    vkft_tape_push(
+        g, (vkft_op){.backward = backward, .in = {x, call.residual}, .out = y, .saved = z, .param = l, .value = scale});
     return y;
 }

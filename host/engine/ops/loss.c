@@ -1,8 +1,8 @@
 /* Output product and cross entropy together, in chunks of rows.
  *
- * Going through the rows in chunks, each over the whole vocabulary, needs two products for loss and gradient; going through the
- * vocabulary in chunks would need a third, because the softmax's denominator is known only after the first pass. Memory is
- * bounded either way. The price is that the output matrix is read once per chunk.
+ * Going through the rows in chunks, each over the whole vocabulary, needs two products for loss and gradient; going
+ * through the vocabulary in chunks would need a third, because the softmax's denominator is known only after the first
+ * pass. Memory is bounded either way. The price is that the output matrix is read once per chunk.
  *
  * Test: test_ops
  */
@@ -32,14 +32,20 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
         uint64_t address = vkft_use(g, logits);
         vkft_matmul_nt(&g->mm, rows, vkft_use(g, x) + offset, C, &head->w, 0, address, V, head->scale);
         struct cross_entropy_args args = {
-            .logits = address, .target = target + row * sizeof(uint32_t), .loss = loss + row * sizeof(float),
-            .step = g->step, .rows = rows, .V = V, .backward = backward,
+            .logits = address,
+            .target = target + row * sizeof(uint32_t),
+            .loss = loss + row * sizeof(float),
+            .step = g->step,
+            .rows = rows,
+            .V = V,
+            .backward = backward,
             .softcap = head->softcap,
         };
         uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_cross_entropy) : 0;
         vkft_launch(g->mm.cmds, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows * width, 1, 10.0 * rows * V);
         if (backward && head->w.grad)
-            vkft_matmul_tn(&g->mm, V, C, rows, address, V, vkft_use(g, x) + offset, head->w.grad, head->w.grad, head->scale);
+            vkft_matmul_tn(&g->mm, V, C, rows, address, V, vkft_use(g, x) + offset, head->w.grad, head->w.grad,
+                           head->scale);
         if (backward) {
             uint64_t dx_address = vkft_use(g, dx) + offset;
             vkft_matmul_nn(&g->mm, rows, address, V, &head->w, add ? dx_address : 0, dx_address, C, head->scale);

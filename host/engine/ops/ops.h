@@ -1,8 +1,9 @@
-/* The differentiable operations of a decoder, each a forward that records its launches and puts its backward on the tape.
+/* The differentiable operations of a decoder, each a forward that records its launches and puts its backward on the
+ * tape.
  *
- * All activations are f32 [T, columns]; frozen weights are in their storage type and produce only the gradient of the input; those with the
- * address of a gradient have it added to there.
- * Formulas stand in shaders/args.h, beside each kernel's arguments.
+ * All activations are f32 [T, columns]; frozen weights are in their storage type and produce only the gradient of the
+ * input; those with the address of a gradient have it added to there. Formulas stand in shaders/args.h, beside each
+ * kernel's arguments.
  */
 #ifndef VKFT_OPS_H
 #define VKFT_OPS_H
@@ -10,7 +11,8 @@
 #include "formats/config/activation.h"
 #include "host/engine/graph.h"
 
-/* llvmpipe ends an invocation's loops after 65535 turns in all, without a word; this leaves room for the rows that neighbours in a workgroup add. */
+/* llvmpipe ends an invocation's loops after 65535 turns in all, without a word; this leaves room for the rows that
+ * neighbours in a workgroup add. */
 #define VKFT_SOFTWARE_TURNS 60000u
 #define VKFT_ATTENTION_BLOCK 4u /* most rows of the other side that an attention kernel takes in a turn */
 
@@ -25,7 +27,8 @@ typedef struct vkft_ops_constants {
 /* Chooses shapes and workgroup widths for this device and these constants; once, before the first op is recorded. */
 void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *constants);
 
-/* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout. */
+/* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout.
+ */
 typedef struct vkft_lora {
     uint32_t r; /* 0: none */
     float scale;
@@ -35,24 +38,27 @@ typedef struct vkft_lora {
 } vkft_lora;
 
 typedef struct vkft_linear {
-    vkft_weight w; /* [out, in] */
+    vkft_weight w;        /* [out, in] */
     uint64_t bias, dbias; /* f32 [out]; bias 0: none; dbias 0: frozen */
     vkft_lora lora;
 } vkft_linear;
 
-/* Linear layers of one type and shape without biases, each for the rows of one group. What is trained, and how, is that of the first. */
+/* Linear layers of one type and shape without biases, each for the rows of one group. What is trained, and how, is that
+ * of the first. */
 typedef struct vkft_grouped_linear {
     vkft_linear *linear; /* [groups] */
     uint32_t groups;
     uint64_t tables; /* device address of what vkft_grouped_tables writes */
 } vkft_grouped_linear;
 
-/* The tables by which kernels find the matrices and where to add gradients, VKFT_GROUP_TABLES of them: bytes, and contents once all addresses are known. */
+/* The tables by which kernels find the matrices and where to add gradients, VKFT_GROUP_TABLES of them: bytes, and
+ * contents once all addresses are known. */
 #define VKFT_GROUP_TABLES 6
 uint64_t vkft_grouped_table_bytes(uint32_t groups);
 void vkft_grouped_tables(const vkft_grouped_linear *grouped, void *tables);
 
-/* Where the tokens of a packed batch are and what they see; arrays of device addresses, host-written before each run. */
+/* Where the tokens of a packed batch are and what they see; arrays of device addresses, host-written before each run.
+ */
 typedef struct vkft_sequence {
     uint64_t position;    /* u32 [T] */
     uint64_t query_range; /* u32 pairs [T]: keys that a query sees */
@@ -71,16 +77,17 @@ typedef struct vkft_norm {
     bool layernorm;
     uint64_t gain, bias; /* RMSNorm has no bias */
     uint64_t dgain, dbias;
-    uint32_t width;      /* length of the rows that are normalized; divides a tensor's columns */
+    uint32_t width; /* length of the rows that are normalized; divides a tensor's columns */
     float eps;
     float gain_offset; /* RMSNorm multiplies by gain + this */
 } vkft_norm;
 
-/* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (gain + gain_offset); LayerNorm: y = (x - mean) / sqrt(var + eps) * gain + bias. */
+/* RMSNorm: y = x / sqrt(mean(x^2) + eps) * (gain + gain_offset); LayerNorm: y = (x - mean) / sqrt(var + eps) * gain +
+ * bias. */
 vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm);
 
-/* dx += dy for an op whose backward passes its gradient on; x without a gradient yet takes dy's memory over, since nothing reads dy after
- * the op's backward. For one x an op at most. */
+/* dx += dy for an op whose backward passes its gradient on; x without a gradient yet takes dy's memory over, since
+ * nothing reads dy after the op's backward. For one x an op at most. */
 void vkft_grad_pass(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy);
 
 /* sum += scale * the sum of x's rows; sum f32 [columns]. */
@@ -89,34 +96,39 @@ void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float sc
 typedef struct vkft_linear_call {
     vkft_tensor *residual; /* added to the result; NULL for none */
     float scale;           /* of everything but the residual; 0 stands for 1 */
-    bool only_backward;    /* the result is not needed, only what the backward keeps: the last product of a recomputed block */
+    bool only_backward;    /* the result is not needed, only what the backward keeps: the last product of a recomputed
+                              block */
 } vkft_linear_call;
 
 /* y = residual + scale * (x W^T + bias + lora.scale * dropout(x) A^T B^T). */
 vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *linear, vkft_linear_call call);
 
-/* The experts that each token goes to. An assignment is one expert for one token; sorted by expert, assignments are the rows of the experts' tensors. */
+/* The experts that each token goes to. An assignment is one expert for one token; sorted by expert, assignments are the
+ * rows of the experts' tensors. */
 typedef struct vkft_routing {
     uint32_t experts, per_token;
-    vkft_tensor *weight; /* f32 [T,per_token], with a gradient */
-    vkft_tensor *chosen; /* u32 [T,per_token], in tensors as memory here and below */
-    vkft_tensor *group;  /* where each expert's rows begin */
+    vkft_tensor *weight;             /* f32 [T,per_token], with a gradient */
+    vkft_tensor *chosen;             /* u32 [T,per_token], in tensors as memory here and below */
+    vkft_tensor *group;              /* where each expert's rows begin */
     vkft_tensor *token, *assignment; /* of each row */
-    vkft_tensor *row;    /* of each assignment */
+    vkft_tensor *row;                /* of each assignment */
 } vkft_routing;
 
-/* The per_token experts with the largest of logits [T,experts], and their parts of the softmax, normalized: divided by their sum.
- * chosen: fixed memory for their numbers; 0: none is wanted. */
+/* The per_token experts with the largest of logits [T,experts], and their parts of the softmax, normalized: divided by
+ * their sum. chosen: fixed memory for their numbers; 0: none is wanted. */
 vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_token, bool normalized, uint64_t chosen);
 /* y[i] = x[token of row i]. */
 vkft_tensor *vkft_op_dispatch(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing);
 /* y[t] = residual[t] + the sum of x's rows for token t; residual may be NULL. only_backward: see vkft_linear_call. */
-vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing, vkft_tensor *residual, bool only_backward);
-/* y = scale * (x W^T + lora.scale * dropout(x) A^T B^T) with the matrices of each row's expert; a call without residual. */
-vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_grouped_linear *grouped, const vkft_routing *routing,
-                                    vkft_linear_call call);
+vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing, vkft_tensor *residual,
+                             bool only_backward);
+/* y = scale * (x W^T + lora.scale * dropout(x) A^T B^T) with the matrices of each row's expert; a call without
+ * residual. */
+vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_grouped_linear *grouped,
+                                    const vkft_routing *routing, vkft_linear_call call);
 /* h = weight of the row's assignment * f(gate) * up. The backward overwrites gate and up with their gradients. */
-vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, const vkft_routing *routing, vkft_activation f);
+vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, const vkft_routing *routing,
+                                  vkft_activation f);
 
 /* Whether the branch drops elements of its input in this pass, and y = (add ? y : 0) + x * mask / (1-p). */
 bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora);
@@ -159,8 +171,8 @@ typedef struct vkft_columns {
     uint32_t offset, width, step, count;
 } vkft_columns;
 
-/* y [T, width * count]: these columns of x. The parts that a caller takes from one x must cover all its columns and all receive a
- * gradient: each writes its own columns of x's. */
+/* y [T, width * count]: these columns of x. The parts that a caller takes from one x must cover all its columns and all
+ * receive a gradient: each writes its own columns of x's. */
 vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns columns);
 /* Copies x to fixed memory, such as a place in the KV cache. No gradient. */
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address);
@@ -170,7 +182,7 @@ vkft_tensor *vkft_op_gather(vkft_graph *g, vkft_tensor *src, uint64_t index, uin
 
 /* z = scale * x w^T, or with a cap softcap * tanh(that / softcap). */
 typedef struct vkft_head {
-    vkft_weight w; /* [V, C] */
+    vkft_weight w;        /* [V, C] */
     float scale, softcap; /* softcap 0: none */
 } vkft_head;
 

@@ -2,12 +2,22 @@
 #include "host/engine/matmul/grouped.h"
 #include "host/engine/ops/ops.h"
 
-/* Kernels that treat each element alike. Their workgroups hold several subgroups, since starting a workgroup costs more than an element. */
+/* Kernels that treat each element alike. Their workgroups hold several subgroups, since starting a workgroup costs more
+ * than an element. */
 static const vkft_kernel elementwise[] = {
-    VKFT_KERNEL_rope, VKFT_KERNEL_gated, VKFT_KERNEL_gated_backward, VKFT_KERNEL_activation,
-    VKFT_KERNEL_activation_backward, VKFT_KERNEL_softcap, VKFT_KERNEL_copy_columns, VKFT_KERNEL_bias_rows,
+    VKFT_KERNEL_rope,
+    VKFT_KERNEL_gated,
+    VKFT_KERNEL_gated_backward,
+    VKFT_KERNEL_activation,
+    VKFT_KERNEL_activation_backward,
+    VKFT_KERNEL_softcap,
+    VKFT_KERNEL_copy_columns,
+    VKFT_KERNEL_bias_rows,
     VKFT_KERNEL_adamw,
-    VKFT_KERNEL_dropout, VKFT_KERNEL_fill, VKFT_KERNEL_add, VKFT_KERNEL_attention_delta,
+    VKFT_KERNEL_dropout,
+    VKFT_KERNEL_fill,
+    VKFT_KERNEL_add,
+    VKFT_KERNEL_attention_delta,
 };
 
 void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
@@ -15,7 +25,7 @@ void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
     vkft_matmul_setup(dev, c->operands);
     vkft_grouped_setup(dev, c->operands);
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv,
-                                           VKFT_KERNEL_attention_dbias};
+                                            VKFT_KERNEL_attention_dbias};
     bool software = vkft_device_get_info(dev)->type == VKFT_DEVICE_CPU;
     uint32_t block = software && c->longest_walk <= VKFT_SOFTWARE_TURNS ? 1 : VKFT_ATTENTION_BLOCK;
     const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block};

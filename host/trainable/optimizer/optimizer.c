@@ -10,19 +10,31 @@ static void record(vkft_optimizer *opt)
     uint64_t width = vkft_kernel_width(opt->dev, VKFT_KERNEL_sum_squares);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
-        struct sum_args squares = {.x = part->g.address, .y = opt->partial.address, .n = part->n, .parts = VKFT_OPTIMIZER_PARTS, .add = i > 0};
-        vkft_launch(cmds, VKFT_KERNEL_sum_squares, &squares, sizeof squares, VKFT_OPTIMIZER_PARTS * width, 1, 2.0 * part->n);
+        struct sum_args squares = {
+            .x = part->g.address, .y = opt->partial.address, .n = part->n, .parts = VKFT_OPTIMIZER_PARTS, .add = i > 0};
+        vkft_launch(cmds, VKFT_KERNEL_sum_squares, &squares, sizeof squares, VKFT_OPTIMIZER_PARTS * width, 1,
+                    2.0 * part->n);
     }
-    struct clip_args clip = {.partial = opt->partial.address, .step = opt->step.address, .n = VKFT_OPTIMIZER_PARTS,
+    struct clip_args clip = {.partial = opt->partial.address,
+                             .step = opt->step.address,
+                             .n = VKFT_OPTIMIZER_PARTS,
                              .max_norm = (float)opt->adamw.max_grad_norm};
     vkft_launch(cmds, VKFT_KERNEL_clip, &clip, sizeof clip, vkft_kernel_width(opt->dev, VKFT_KERNEL_clip), 1,
                 VKFT_OPTIMIZER_PARTS);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
         struct adamw_args adamw = {
-            .p = part->p.address, .g = part->g.address, .m = part->m.address, .v = part->v.address, .step = opt->step.address,
-            .n = part->n, .decayed = part->decayed, .beta1 = (float)opt->adamw.beta1, .beta2 = (float)opt->adamw.beta2,
-            .epsilon = (float)opt->adamw.epsilon, .weight_decay = (float)opt->adamw.weight_decay,
+            .p = part->p.address,
+            .g = part->g.address,
+            .m = part->m.address,
+            .v = part->v.address,
+            .step = opt->step.address,
+            .n = part->n,
+            .decayed = part->decayed,
+            .beta1 = (float)opt->adamw.beta1,
+            .beta2 = (float)opt->adamw.beta2,
+            .epsilon = (float)opt->adamw.epsilon,
+            .weight_decay = (float)opt->adamw.weight_decay,
         };
         vkft_launch(cmds, VKFT_KERNEL_adamw, &adamw, sizeof adamw, part->n, 1, 16.0 * part->n);
         struct fill_args clear = {.y = part->g.address, .n = part->n, .value = 0.0f};
@@ -34,9 +46,12 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
 {
     vkft_device *dev = opt->dev;
     vkft_optimizer_part *part = &opt->part[index];
-    uint64_t first = opt->parameters.first[index], end = opt->parameters.first[index + 1], n = end - first, bytes = n * sizeof(float);
+    uint64_t first = opt->parameters.first[index], end = opt->parameters.first[index + 1], n = end - first,
+             bytes = n * sizeof(float);
     if (n > UINT32_MAX)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%llu trained parameters would have to lie in one buffer; at most %u can: train an adapter, or one of lower --lora-r",
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%llu trained parameters would have to lie in one buffer; at most %u can: train an adapter, "
+                         "or one of lower --lora-r",
                          (unsigned long long)n, UINT32_MAX);
     part->n = (uint32_t)n;
     part->decayed = (uint32_t)(decayed <= first ? 0 : decayed >= end ? n : decayed - first);
@@ -50,7 +65,8 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
     return vkft_buffer_fill(dev, &part->g, 0, bytes, 0, err);
 }
 
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed, const vkft_adamw *adamw, vkft_err *err)
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed,
+                         const vkft_adamw *adamw, vkft_err *err)
 {
     memset(opt, 0, sizeof *opt);
     opt->dev = dev;
@@ -59,7 +75,9 @@ bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat 
     bool ok = true;
     for (uint32_t i = 0; ok && i < layout->parts; i++)
         ok = init_part(opt, i, decayed, err);
-    if (ok && vkft_buffer_new(dev, VKFT_OPTIMIZER_PARTS * sizeof(float), VKFT_MEMORY_DEVICE, "gradient norm", &opt->partial, err) &&
+    if (ok &&
+        vkft_buffer_new(dev, VKFT_OPTIMIZER_PARTS * sizeof(float), VKFT_MEMORY_DEVICE, "gradient norm", &opt->partial,
+                        err) &&
         vkft_buffer_new(dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state", &opt->step, err) &&
         (opt->update = vkft_commands_new(dev, err))) {
         memset(opt->step.mapped, 0, sizeof(struct step_state));

@@ -30,9 +30,10 @@ typedef struct vkft_optimizer {
 
 #define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
 
-/* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and moments are uninitialized (see vkft_optimizer_set);
- * gradients are zero. */
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed, const vkft_adamw *adamw, vkft_err *err);
+/* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and moments are
+ * uninitialized (see vkft_optimizer_set); gradients are zero. */
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed,
+                         const vkft_adamw *adamw, vkft_err *err);
 void vkft_optimizer_free(vkft_optimizer *opt);
 
 static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer *opt)
@@ -40,7 +41,8 @@ static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer 
     return (struct step_state *)opt->step.mapped;
 }
 
-/* Clips, updates the parameters with this rate as step number t (from 1), and clears the gradients. *grad_norm: before clipping. */
+/* Clips, updates the parameters with this rate as step number t (from 1), and clears the gradients. *grad_norm: before
+ * clipping. */
 bool vkft_optimizer_update(vkft_optimizer *opt, double learning_rate, uint64_t t, double *grad_norm, vkft_err *err);
 
 /* Host copies of the state, f32 [floats] each; m and v NULL for zero. */

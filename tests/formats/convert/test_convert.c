@@ -1,4 +1,5 @@
-/* Conversion of checkpoints: what becomes what, bytes against the codec, every way a checkpoint can be wrong, and the cache. */
+/* Conversion of checkpoints: what becomes what, bytes against the codec, every way a checkpoint can be wrong, and the
+ * cache. */
 #include "host/model/model.h"
 #include "tests/support/expect.h"
 
@@ -173,7 +174,8 @@ static void every_type(void **state)
 {
     const fixture *f = *state;
     static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16};
-    static const vkft_quant quants[] = {VKFT_QUANT_NONE, VKFT_QUANT_NF4, VKFT_QUANT_BF16, VKFT_QUANT_FP16, VKFT_QUANT_FP32};
+    static const vkft_quant quants[] = {VKFT_QUANT_NONE, VKFT_QUANT_NF4, VKFT_QUANT_BF16, VKFT_QUANT_FP16,
+                                        VKFT_QUANT_FP32};
     for (uint32_t t = 0; t < 3; t++) {
         vkft_tiny_model model = vkft_tiny_model_default();
         vkft_err err = {0};
@@ -386,7 +388,8 @@ static void wrong_shards(void **state)
     static const struct {
         const char *name, *file, *message;
     } cases[] = {
-        {"model.layers.9.x.weight", "model-00002-of-00002.safetensors", "tensor 'model.layers.9.x.weight' should be in"},
+        {"model.layers.9.x.weight", "model-00002-of-00002.safetensors",
+         "tensor 'model.layers.9.x.weight' should be in"},
         {"lm_head.weight", "model-00002-of-00002.safetensors", "'lm_head.weight' is listed twice"},
         {"a", "../model-00002-of-00002.safetensors", "expected the name of a file beside the index"},
         {"a", "", "expected the name of a file beside the index"},
@@ -507,11 +510,13 @@ static void cache(void **state)
     char *other = open_model(f->dir, &options);
     assert_string_equal(vkft_path_base(other), "vkft-fp16.vkft");
     options = options_for(VKFT_QUANT_NF4, true);
-    expect_failure(vkft_model_open(other, &options, true, &err), "converted with quantization 'fp16', but 'nf4-dq' was asked for");
+    expect_failure(vkft_model_open(other, &options, true, &err),
+                   "converted with quantization 'fp16', but 'nf4-dq' was asked for");
     vkft_model_file *file = vkft_model_open(other, &options, false, &err);
     expect_ok(file);
     vkft_model_file_close(file);
-    expect_failure(vkft_model_open("/does/not/exist", &options, false, &err), "does not exist; expected a .vkft file or");
+    expect_failure(vkft_model_open("/does/not/exist", &options, false, &err),
+                   "does not exist; expected a .vkft file or");
     free(other);
     free(path);
 }
@@ -533,7 +538,8 @@ static void read_only_directory(void **state)
     assert_int_equal(modified(path), first);
     free(path);
     setenv("XDG_CACHE_HOME", "/proc", 1);
-    expect_failure(vkft_model_open(f->dir, &options, true, &err), "cannot be written, and neither can the cache directory");
+    expect_failure(vkft_model_open(f->dir, &options, true, &err),
+                   "cannot be written, and neither can the cache directory");
 }
 
 static void quant_names(void **state)
@@ -584,7 +590,8 @@ static void real_checkpoint(void **state)
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 /* A part of a quantized weight in the checkpoint against what the model file holds of it. */
-static void expect_part(const vkft_tensor_file *file, const char *weight, const char *suffix, const void *got, uint64_t bytes)
+static void expect_part(const vkft_tensor_file *file, const char *weight, const char *suffix, const void *got,
+                        uint64_t bytes)
 {
     char name[256];
     snprintf(name, sizeof name, "%s%s", weight, suffix);
@@ -594,7 +601,8 @@ static void expect_part(const vkft_tensor_file *file, const char *weight, const 
     assert_memory_equal(vkft_tensor_file_data(file, t), got, bytes);
 }
 
-/* Checkpoints that bitsandbytes has quantized: every byte as it was; without double quantization the same as our own quantization. */
+/* Checkpoints that bitsandbytes has quantized: every byte as it was; without double quantization the same as our own
+ * quantization. */
 static void quantized_by_bitsandbytes(void **state)
 {
     const fixture *f = *state;
@@ -637,7 +645,8 @@ static void quantized_by_bitsandbytes(void **state)
     vkft_model_file_close(ours);
     free(own);
     options.quant = VKFT_QUANT_BF16;
-    expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/nf4", f->out, &options, &err), "is in 4 bits already; use --quant nf4");
+    expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/nf4", f->out, &options, &err),
+                   "is in 4 bits already; use --quant nf4");
 }
 
 /* Experts and a router in 4 bits, as transformers 4 left them. */
@@ -668,9 +677,21 @@ static void experts_quantized_by_bitsandbytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test(every_type),        test(large_tensor), test(small_files),          test(hub_name), test(unusable_values),
-        test(wrong_checkpoints), test(quantized_already), test(quantized_by_bitsandbytes), test(experts_quantized_by_bitsandbytes), test(wrong_shards),    test(interrupted_and_full),
-        test(cache),             test(read_only_directory), cmocka_unit_test(quant_names), test(real_checkpoint),
+        test(every_type),
+        test(large_tensor),
+        test(small_files),
+        test(hub_name),
+        test(unusable_values),
+        test(wrong_checkpoints),
+        test(quantized_already),
+        test(quantized_by_bitsandbytes),
+        test(experts_quantized_by_bitsandbytes),
+        test(wrong_shards),
+        test(interrupted_and_full),
+        test(cache),
+        test(read_only_directory),
+        cmocka_unit_test(quant_names),
+        test(real_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

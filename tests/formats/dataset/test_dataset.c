@@ -1,4 +1,5 @@
-/* Data files of every shape, with the bundled model's tokenizer: which text becomes a sample, and which part of it is trained. */
+/* Data files of every shape, with the bundled model's tokenizer: which text becomes a sample, and which part of it is
+ * trained. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,12 +19,14 @@
 #define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
 
 /* Marks where a turn begins and ends; the assistant's are generation blocks. */
-static const char marked_template[] =
-    "{% for m in messages %}{{ '[' + m.role + ']' }}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}"
-    "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+static const char marked_template[] = "{% for m in messages %}{{ '[' + m.role + ']' }}{% if m.role == 'assistant' %}{% "
+                                      "generation %}{{ m.content }}{{ eos_token }}"
+                                      "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}{% if "
+                                      "add_generation_prompt %}[assistant]{% endif %}";
 /* The same without marks, and with a newline behind the end of a turn. */
 static const char plain_template[] =
-    "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ '[' + m.role + ']' }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{{ m.content or '' }}"
+    "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ '[' + m.role + ']' }}{% if m.tool_calls "
+    "%}{{ m.tool_calls | tojson }}{% endif %}{{ m.content or '' }}"
     "{% if m.role == 'assistant' %}{{ eos_token + '\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}";
 
@@ -82,8 +85,12 @@ static int tear_down(void **state)
 
 static vkft_dataset_options options_for(const vkft_model_text *text)
 {
-    return (vkft_dataset_options){.max_seq_length = 2048, .mask_prompt = true, .vocab_size = vkft_tokenizer_vocab_size(text->tokenizer),
-                                  .eos_id = vkft_tokenizer_eos_id(text->tokenizer), .chat = text->chat, .context_hash = text->hash};
+    return (vkft_dataset_options){.max_seq_length = 2048,
+                                  .mask_prompt = true,
+                                  .vocab_size = vkft_tokenizer_vocab_size(text->tokenizer),
+                                  .eos_id = vkft_tokenizer_eos_id(text->tokenizer),
+                                  .chat = text->chat,
+                                  .context_hash = text->hash};
 }
 
 /* A sample as text, its trained parts in «», what an encoder reads in []. */
@@ -92,7 +99,8 @@ static char *show(const vkft_tokenizer *tok, const vkft_sample *s)
     vkft_text out = {0};
     for (uint32_t begin = 0, end; begin < s->length; begin = end) {
         bool trained = s->labels[begin] >= 0, source = s->labels[begin] == VKFT_SOURCE_LABEL;
-        for (end = begin + 1; end < s->length && (s->labels[end] >= 0) == trained && (s->labels[end] == VKFT_SOURCE_LABEL) == source;)
+        for (end = begin + 1;
+             end < s->length && (s->labels[end] >= 0) == trained && (s->labels[end] == VKFT_SOURCE_LABEL) == source;)
             end++;
         const char *open = trained ? "«" : source ? "[" : "", *close = trained ? "»" : source ? "]" : "";
         vkft_text_append(&out, open, strlen(open), NULL);
@@ -103,8 +111,9 @@ static char *show(const vkft_tokenizer *tok, const vkft_sample *s)
 }
 
 /* The file's samples are these texts, in order. */
-static void expect_samples(const fixture *f, const char *name, const char *content, const vkft_model_text *text, const vkft_dataset_options *o,
-                           vkft_data_format format, const char *const *expected, uint32_t count)
+static void expect_samples(const fixture *f, const char *name, const char *content, const vkft_model_text *text,
+                           const vkft_dataset_options *o, vkft_data_format format, const char *const *expected,
+                           uint32_t count)
 {
     char path[600];
     vkft_err err;
@@ -121,10 +130,10 @@ static void expect_samples(const fixture *f, const char *name, const char *conte
     vkft_dataset_free(&data);
 }
 
-#define EXPECT(name, content, text, options, format, ...)                                                                                  \
-    do {                                                                                                                                  \
-        const char *const expected_[] = {__VA_ARGS__};                                                                                    \
-        expect_samples(f, name, content, text, options, format, expected_, sizeof expected_ / sizeof *expected_);                         \
+#define EXPECT(name, content, text, options, format, ...)                                                              \
+    do {                                                                                                               \
+        const char *const expected_[] = {__VA_ARGS__};                                                                 \
+        expect_samples(f, name, content, text, options, format, expected_, sizeof expected_ / sizeof *expected_);      \
     } while (0)
 
 static char bos[64], eos[64];
@@ -162,25 +171,33 @@ static void test_prompts(void **state)
 {
     const fixture *f = *state;
     vkft_dataset_options o = options_for(&f->text);
-    EXPECT("t.jsonl", "{\"text\": \"one two\"}\n\n{\"text\": \"three\"}", &f->text, &o, VKFT_DATA_TEXT, with("«<one two>»"), with("«<three>»"));
-    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \" it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION, with("<ask« it>»"));
-    EXPECT("p.json", "[{\"prompt\": \"a]\\\"\", \"completion\": \"b\"}, {\"completion\": \"d\", \"prompt\": \"c\"}]", &f->text, &o,
-           VKFT_DATA_COMPLETION, with("<a]\"«b>»"), with("<c«d>»"));
-    EXPECT("d.json", "{\"version\": {\"x\": [1]}, \"data\": [{\"text\": \"t\"}]}", &f->text, &o, VKFT_DATA_TEXT, with("«<t>»"));
+    EXPECT("t.jsonl", "{\"text\": \"one two\"}\n\n{\"text\": \"three\"}", &f->text, &o, VKFT_DATA_TEXT,
+           with("«<one two>»"), with("«<three>»"));
+    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \" it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION,
+           with("<ask« it>»"));
+    EXPECT("p.json", "[{\"prompt\": \"a]\\\"\", \"completion\": \"b\"}, {\"completion\": \"d\", \"prompt\": \"c\"}]",
+           &f->text, &o, VKFT_DATA_COMPLETION, with("<a]\"«b>»"), with("<c«d>»"));
+    EXPECT("d.json", "{\"version\": {\"x\": [1]}, \"data\": [{\"text\": \"t\"}]}", &f->text, &o, VKFT_DATA_TEXT,
+           with("«<t>»"));
     EXPECT("q.jsonl", "{\"question\": \"why\", \"answer\": \"so\"}\n", &f->text, &o, VKFT_DATA_QUESTION,
            with("<### Question:\nwhy\n\n### Answer:\n«so>»"));
-    EXPECT("c.jsonl", "{\"question\": \"why\", \"context\": \"here\", \"answers\": {\"text\": [\"so\", \"no\"]}}\n", &f->text, &o, VKFT_DATA_QUESTION,
-           with("<### Context:\nhere\n\n### Question:\nwhy\n\n### Answer:\n«so>»"));
-    EXPECT("i.jsonl", "{\"instruction\": \"do\", \"input\": \"\", \"output\": \"done\"}\n", &f->text, &o, VKFT_DATA_INSTRUCTION,
-           with("<Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    EXPECT("c.jsonl", "{\"question\": \"why\", \"context\": \"here\", \"answers\": {\"text\": [\"so\", \"no\"]}}\n",
+           &f->text, &o, VKFT_DATA_QUESTION, with("<### Context:\nhere\n\n### Question:\nwhy\n\n### Answer:\n«so>»"));
+    EXPECT("i.jsonl", "{\"instruction\": \"do\", \"input\": \"\", \"output\": \"done\"}\n", &f->text, &o,
+           VKFT_DATA_INSTRUCTION,
+           with("<Below is an instruction that describes a task. Write a response that appropriately completes the "
+                "request.\n\n"
                 "### Instruction:\ndo\n\n### Response:\n«done>»"));
     EXPECT("s.json",
-           "{\"data\": [{\"title\": \"x\", \"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"q\", \"answers\": [{\"text\": \"a\"}]},"
-           "{\"question\": \"r\", \"is_impossible\": true, \"answers\": []}, {\"question\": \"s\", \"answers\": [{\"text\": \"b\"}]}]}]}]}",
+           "{\"data\": [{\"title\": \"x\", \"paragraphs\": [{\"context\": \"c\", \"qas\": [{\"question\": \"q\", "
+           "\"answers\": [{\"text\": \"a\"}]},"
+           "{\"question\": \"r\", \"is_impossible\": true, \"answers\": []}, {\"question\": \"s\", \"answers\": "
+           "[{\"text\": \"b\"}]}]}]}]}",
            &f->text, &o, VKFT_DATA_SQUAD, with("<### Context:\nc\n\n### Question:\nq\n\n### Answer:\n«a>»"),
            with("<### Context:\nc\n\n### Question:\ns\n\n### Answer:\n«b>»"));
     o.mask_prompt = false;
-    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \" it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION, with("«<ask it>»"));
+    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \" it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION,
+           with("«<ask it>»"));
 }
 
 /* The prompt is the encoder's; the decoder begins with its own token, here BOS, and has the answer to write. */
@@ -191,10 +208,14 @@ static void test_encoder_and_decoder(void **state)
     o.encoder_decoder = true;
     o.decoder_start_id = vkft_tokenizer_bos_id(f->text.tokenizer);
     assert_true(o.decoder_start_id >= 0);
-    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION, with("[<ask]<«<it>»"));
+    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->text, &o, VKFT_DATA_COMPLETION,
+           with("[<ask]<«<it>»"));
     o.prompt_template = "Instruction: {instruction}\\nInput: {input}{{}}";
-    EXPECT("i.jsonl", "{\"instruction\": \"do\", \"output\": \"done\"}\n{\"instruction\": \"a\", \"input\": \"b\", \"output\": \"c\"}\n", &f->text, &o,
-           VKFT_DATA_INSTRUCTION, with("[<Instruction: do\nInput: {}]<«<done>»"), with("[<Instruction: a\nInput: b{}]<«<c>»"));
+    EXPECT("i.jsonl",
+           "{\"instruction\": \"do\", \"output\": \"done\"}\n{\"instruction\": \"a\", \"input\": \"b\", \"output\": "
+           "\"c\"}\n",
+           &f->text, &o, VKFT_DATA_INSTRUCTION, with("[<Instruction: do\nInput: {}]<«<done>»"),
+           with("[<Instruction: a\nInput: b{}]<«<c>»"));
     o.prompt_template = NULL;
 
     /* Either side is cut by itself, and the answer keeps its end. */
@@ -215,16 +236,19 @@ static void test_encoder_and_decoder(void **state)
     write_file(f, "ids.jsonl", "{\"input_ids\": [5, 6, 7], \"labels\": [8, -100, 9]}\n", path);
     expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
     const int32_t start = o.decoder_start_id, ids[] = {5, 6, 7, start, 8, start, 9};
-    const int32_t labels[] = {VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_IGNORE_LABEL, 8, VKFT_IGNORE_LABEL, 9};
+    const int32_t labels[] = {
+        VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_IGNORE_LABEL, 8, VKFT_IGNORE_LABEL, 9};
     assert_int_equal(data.samples[0].length, 7);
     assert_memory_equal(data.samples[0].ids, ids, sizeof ids);
     assert_memory_equal(data.samples[0].labels, labels, sizeof labels);
     assert_int_equal(data.samples[0].trained, 2);
     vkft_dataset_free(&data);
     write_file(f, "t.jsonl", "{\"text\": \"one two\"}\n", path);
-    expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err), "the model has an encoder and a decoder");
+    expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err),
+                   "the model has an encoder and a decoder");
     o.prompt_template = "{open";
-    expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err), "--prompt-template: a brace without its partner");
+    expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err),
+                   "--prompt-template: a brace without its partner");
 }
 
 static void test_tables_and_pairs(void **state)
@@ -232,8 +256,9 @@ static void test_tables_and_pairs(void **state)
     const fixture *f = *state;
     vkft_dataset_options o = options_for(&f->text);
     char second[600];
-    EXPECT("q.csv", "\xef\xbb\xbfQ,A,label\r\n\"a, \"\"b\"\"\",\"two\nlines\",0\r\n\r\nc,d,1", &f->text, &o, VKFT_DATA_QUESTION,
-           with("<### Question:\na, \"b\"\n\n### Answer:\n«two\nlines>»"), with("<### Question:\nc\n\n### Answer:\n«d>»"));
+    EXPECT("q.csv", "\xef\xbb\xbfQ,A,label\r\n\"a, \"\"b\"\"\",\"two\nlines\",0\r\n\r\nc,d,1", &f->text, &o,
+           VKFT_DATA_QUESTION, with("<### Question:\na, \"b\"\n\n### Answer:\n«two\nlines>»"),
+           with("<### Question:\nc\n\n### Answer:\n«d>»"));
     o.keys = "prompt=frage,completion=antwort";
     EXPECT("k.tsv", "frage\tantwort\nwas\tdas\n", &f->text, &o, VKFT_DATA_COMPLETION, with("<was«das>»"));
     o.keys = NULL;
@@ -243,30 +268,40 @@ static void test_tables_and_pairs(void **state)
 }
 
 static const char chat_rows[] =
-    "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"assistant\", \"content\": \"yo\"},"
+    "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", \"content\": \"hi\"}, {\"role\": "
+    "\"assistant\", \"content\": \"yo\"},"
     " {\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"assistant\", \"content\": \"hi\"}]}\n";
 
 static void test_conversations(void **state)
 {
     const fixture *f = *state;
     vkft_dataset_options marked = options_for(&f->marked), plain = options_for(&f->plain);
-    EXPECT("m.jsonl", chat_rows, &f->marked, &marked, VKFT_DATA_MESSAGES, with("[system]S[user]hi[assistant]«yo>»[user]hi[assistant]«hi>»"));
-    EXPECT("m.jsonl", chat_rows, &f->plain, &plain, VKFT_DATA_MESSAGES, with("[system]S[user]hi[assistant]«yo>»\n[user]hi[assistant]«hi>»\n"));
+    EXPECT("m.jsonl", chat_rows, &f->marked, &marked, VKFT_DATA_MESSAGES,
+           with("[system]S[user]hi[assistant]«yo>»[user]hi[assistant]«hi>»"));
+    EXPECT("m.jsonl", chat_rows, &f->plain, &plain, VKFT_DATA_MESSAGES,
+           with("[system]S[user]hi[assistant]«yo>»\n[user]hi[assistant]«hi>»\n"));
     marked.train_on = plain.train_on = VKFT_TRAIN_ON_LAST;
-    EXPECT("m.jsonl", chat_rows, &f->marked, &marked, VKFT_DATA_MESSAGES, with("[system]S[user]hi[assistant]yo>[user]hi[assistant]«hi>»"));
-    EXPECT("m.jsonl", chat_rows, &f->plain, &plain, VKFT_DATA_MESSAGES, with("[system]S[user]hi[assistant]yo>\n[user]hi[assistant]«hi>»\n"));
+    EXPECT("m.jsonl", chat_rows, &f->marked, &marked, VKFT_DATA_MESSAGES,
+           with("[system]S[user]hi[assistant]yo>[user]hi[assistant]«hi>»"));
+    EXPECT("m.jsonl", chat_rows, &f->plain, &plain, VKFT_DATA_MESSAGES,
+           with("[system]S[user]hi[assistant]yo>\n[user]hi[assistant]«hi>»\n"));
     plain.train_on = VKFT_TRAIN_ON_ASSISTANT;
     EXPECT("g.jsonl",
-           "{\"conversations\": [{\"from\": \"human\", \"value\": \"w\"}, {\"from\": \"function_call\", \"value\": \"{\\\"name\\\": \\\"f\\\","
-           " \\\"arguments\\\": {\\\"x\\\": 1}}\"}, {\"from\": \"observation\", \"value\": \"7\"}, {\"from\": \"gpt\", \"value\": \"seven\"}],"
+           "{\"conversations\": [{\"from\": \"human\", \"value\": \"w\"}, {\"from\": \"function_call\", \"value\": "
+           "\"{\\\"name\\\": \\\"f\\\","
+           " \\\"arguments\\\": {\\\"x\\\": 1}}\"}, {\"from\": \"observation\", \"value\": \"7\"}, {\"from\": \"gpt\", "
+           "\"value\": \"seven\"}],"
            " \"tools\": \"[{\\\"name\\\": \\\"f\\\"}]\"}\n",
            &f->plain, &plain, VKFT_DATA_CONVERSATIONS,
-           with("[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}][user]w[assistant]«[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}]>»\n[tool]7[assistant]"
+           with("[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}][user]w[assistant]«[{\"type\": "
+                "\"function\", \"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1}}}]>»\n[tool]7[assistant]"
                 "«seven>»\n"));
     plain.apply_chat_template = true;
-    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->plain, &plain, VKFT_DATA_COMPLETION, with("[user]ask[assistant]«it>»\n"));
+    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->plain, &plain, VKFT_DATA_COMPLETION,
+           with("[user]ask[assistant]«it>»\n"));
     plain.mask_prompt = false;
-    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->plain, &plain, VKFT_DATA_COMPLETION, with("«[user]ask[assistant]it>\n»"));
+    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \"it\"}\n", &f->plain, &plain, VKFT_DATA_COMPLETION,
+           with("«[user]ask[assistant]it>\n»"));
 }
 
 /* What a template writes only into the last turn, or only behind it, hides no turn before it. */
@@ -288,7 +323,10 @@ static void test_truncation_is_counted(void **state)
     char path[600];
     vkft_dataset_options o = options_for(&f->text);
     o.max_seq_length = 4;
-    write_file(f, "l.jsonl", "{\"input_ids\": [1, 2, 3, 4, 5, 6]}\n{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2, 3, 4, 5], \"labels\": [-100, 7, 8, 9, 10]}", path);
+    write_file(f, "l.jsonl",
+               "{\"input_ids\": [1, 2, 3, 4, 5, 6]}\n{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2, 3, 4, 5], "
+               "\"labels\": [-100, 7, 8, 9, 10]}",
+               path);
     expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
     assert_int_equal(data.count, 3);
     assert_int_equal(data.truncated, 2);
@@ -318,7 +356,8 @@ static void test_corpus(void **state)
     expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
     for (uint32_t i = 0; i < data.count; i++) {
         assert_true(data.samples[i].length == 100 || i + 1 == data.count);
-        assert_true(vkft_tokenizer_decode(f->text.tokenizer, data.samples[i].ids, data.samples[i].length, true, &back, &err));
+        assert_true(
+            vkft_tokenizer_decode(f->text.tokenizer, data.samples[i].ids, data.samples[i].length, true, &back, &err));
     }
     assert_int_equal(back.length, text.length);
     assert_memory_equal(back.data, text.data, text.length);
@@ -362,7 +401,8 @@ static void test_cache(void **state)
     setenv("XDG_CACHE_HOME", cache, 1);
     for (int i = 0; i < 3000; i++) {
         char row[120];
-        int n = snprintf(row, sizeof row, "{\"prompt\": \"question %d\", \"completion\": \"answer %d of many\"}\n", i, i * i);
+        int n = snprintf(row, sizeof row, "{\"prompt\": \"question %d\", \"completion\": \"answer %d of many\"}\n", i,
+                         i * i);
         vkft_text_append(&text, row, (size_t)n, &err);
     }
     write_file(f, "many.jsonl", text.data, path);
@@ -435,7 +475,8 @@ static void test_refusals(void **state)
     } chats[] = {
         {"{\"messages\": []}", "is empty"},
         {"{\"messages\": [{\"content\": \"a\"}]}", "messages[0] has no \"role\""},
-        {"{\"conversations\": [{\"from\": \"nobody\", \"value\": \"a\"}]}", "turn 1 of the conversation has from 'nobody'"},
+        {"{\"conversations\": [{\"from\": \"nobody\", \"value\": \"a\"}]}",
+         "turn 1 of the conversation has from 'nobody'"},
         {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"tools\": 5}", "tools is no array"},
         {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", "nothing is left to train on"},
     };
@@ -451,10 +492,15 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_special_tokens), cmocka_unit_test(test_prompts), cmocka_unit_test(test_tables_and_pairs),
+        cmocka_unit_test(test_special_tokens),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_tables_and_pairs),
         cmocka_unit_test(test_encoder_and_decoder),
-        cmocka_unit_test(test_conversations),  cmocka_unit_test(test_last_turn_written_otherwise),
-        cmocka_unit_test(test_truncation_is_counted), cmocka_unit_test(test_corpus), cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_last_turn_written_otherwise),
+        cmocka_unit_test(test_truncation_is_counted),
+        cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_cache),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("dataset", tests, set_up, tear_down);

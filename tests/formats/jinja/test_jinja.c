@@ -29,7 +29,8 @@ static bool render(const char *template, const cJSON *variables, vkft_jinja_outp
 }
 
 /* Returns whether the template gives the expected text; says what it gave when not. */
-static bool gives(const char *name, const char *template, const cJSON *variables, const char *expected, const cJSON *generated)
+static bool gives(const char *name, const char *template, const cJSON *variables, const char *expected,
+                  const cJSON *generated)
 {
     vkft_jinja_output out;
     vkft_err err = {0};
@@ -77,7 +78,8 @@ static void test_golden_cases(void **state)
         count++;
         const char *template = text_of(c, "template");
         wrong += cJSON_GetObjectItem(c, "error") ? !fails(template, variables)
-                                                 : !gives("golden", template, variables, text_of(c, "expected"), cJSON_GetObjectItem(c, "generated"));
+                                                 : !gives("golden", template, variables, text_of(c, "expected"),
+                                                          cJSON_GetObjectItem(c, "generated"));
     }
     cJSON_Delete(root);
     if (wrong)
@@ -96,7 +98,8 @@ static void test_published_unit_cases(void **state)
     vkft_err err = {0};
     size_t size;
     char *text = vkft_test_read(path, &size);
-    cJSON *root = vkft_json_parse(text, size, path, &err); /* some strings hold \u0000, which cJSON alone would end them at */
+    cJSON *root =
+        vkft_json_parse(text, size, path, &err); /* some strings hold \u0000, which cJSON alone would end them at */
     free(text);
     assert_non_null(root);
     const cJSON *c;
@@ -104,7 +107,8 @@ static void test_published_unit_cases(void **state)
     cJSON_ArrayForEach(c, root)
     {
         count++;
-        wrong += !gives(text_of(c, "name"), text_of(c, "template"), cJSON_GetObjectItem(c, "context"), text_of(c, "expected"), NULL);
+        wrong += !gives(text_of(c, "name"), text_of(c, "template"), cJSON_GetObjectItem(c, "context"),
+                        text_of(c, "expected"), NULL);
     }
     cJSON_Delete(root);
     if (wrong)
@@ -131,7 +135,8 @@ static void test_published_templates(void **state)
         cJSON_AddStringToObject(variables, "bos_token", text_of(c, "bos_token"));
         cJSON_AddStringToObject(variables, "eos_token", text_of(c, "eos_token"));
         cJSON_AddItemReferenceToObject(variables, "messages", cJSON_GetObjectItem(root, "messages"));
-        cJSON_AddItemReferenceToObject(variables, "add_generation_prompt", cJSON_GetObjectItem(root, "add_generation_prompt"));
+        cJSON_AddItemReferenceToObject(variables, "add_generation_prompt",
+                                       cJSON_GetObjectItem(root, "add_generation_prompt"));
         count++;
         wrong += !gives(text_of(c, "name"), text_of(c, "template"), variables, text_of(c, "expected"), NULL);
         cJSON_Delete(variables);
@@ -189,8 +194,11 @@ static void test_strftime(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_cases),        cmocka_unit_test(test_published_unit_cases), cmocka_unit_test(test_published_templates),
-        cmocka_unit_test(test_bounds),              cmocka_unit_test(test_strftime),
+        cmocka_unit_test(test_golden_cases),
+        cmocka_unit_test(test_published_unit_cases),
+        cmocka_unit_test(test_published_templates),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_strftime),
     };
     return cmocka_run_group_tests_name("jinja", tests, NULL, NULL);
 }

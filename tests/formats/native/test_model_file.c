@@ -1,4 +1,5 @@
-/* The .vkft reader against damaged files: truncated everywhere, damaged at random with and without valid checksums, and wrong on purpose. */
+/* The .vkft reader against damaged files: truncated everywhere, damaged at random with and without valid checksums, and
+ * wrong on purpose. */
 #include "tests/support/expect.h"
 
 #include <stdio.h>
@@ -80,7 +81,8 @@ static void contents(void **state)
     const vkft_model_tensor *t = vkft_model_file_find(file, "model.layers.0.mlp.down_proj.weight");
     assert_non_null(t);
     assert_int_equal(t->dtype, VKFT_NF4);
-    assert_true(t->elements == 32 * 48 && t->data_bytes == 32 * 24 && t->absmax_bytes == 24 && t->nested_absmax_bytes == 4);
+    assert_true(t->elements == 32 * 48 && t->data_bytes == 32 * 24 && t->absmax_bytes == 24 &&
+                t->nested_absmax_bytes == 4);
     touch_everything(file);
     vkft_model_file_close(file);
     vkft_model_file_close(NULL);
@@ -101,8 +103,8 @@ static void truncated(void **state)
     expect_failure(vkft_model_file_open(f->path, &err), "truncated");
 }
 
-/* One changed bit: in the header it is noticed at opening, in a tensor or a small file by its checksum; only the zeros between arrays
- * are not covered, and those are fewer than 256 bytes an array. */
+/* One changed bit: in the header it is noticed at opening, in a tensor or a small file by its checksum; only the zeros
+ * between arrays are not covered, and those are fewer than 256 bytes an array. */
 static void changed_bits(void **state)
 {
     const fixture *f = *state;
@@ -192,15 +194,18 @@ static void wrong_on_purpose(void **state)
     expect_refusal(f, "\"shape\":[96,32]", "\"shape\":[96,33]", "but its dtype and shape need");
     expect_refusal(f, "\"shape\":[96,32]", "\"shape\":[9e9,9]", "but its dtype and shape need");
     expect_refusal(f, "\"shape\":[96,32]", "\"shape\":[-6,32]", "whole numbers");
-    expect_refusal(f, "\"name\":\"config.json\",\"offset\":0", "\"name\":\"config.json\",\"offset\":1", "not a multiple of 256");
-    expect_refusal(f, "\"name\":\"config.json\",\"offset\":0", "\"name\":\"konfig.json\",\"offset\":0", "config.json is missing");
+    expect_refusal(f, "\"name\":\"config.json\",\"offset\":0", "\"name\":\"config.json\",\"offset\":1",
+                   "not a multiple of 256");
+    expect_refusal(f, "\"name\":\"config.json\",\"offset\":0", "\"name\":\"konfig.json\",\"offset\":0",
+                   "config.json is missing");
     expect_refusal(f, "model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj", "is listed twice");
 
     char *copy = malloc(f->size);
     memcpy(copy, f->good, f->size);
     copy[4] = 2;
     expect_ok(vkft_file_write(f->path, copy, f->size, &err));
-    expect_failure(vkft_model_file_open(f->path, &err), "has version 2 of the .vkft format, this program reads version 1");
+    expect_failure(vkft_model_file_open(f->path, &err),
+                   "has version 2 of the .vkft format, this program reads version 1");
     memcpy(copy, f->good, f->size);
     memset(copy + 8, 0xff, 8);
     expect_ok(vkft_file_write(f->path, copy, f->size, &err));
@@ -226,7 +231,8 @@ static void damaged_tensor(void **state)
     vkft_model_file *file = vkft_model_file_open(f->path, &err);
     expect_ok(file);
     expect_ok(vkft_model_file_verify(file, vkft_model_file_tensor(file, 0), &err));
-    expect_failure(vkft_model_file_verify(file, vkft_model_file_find(file, "lm_head.weight"), &err), "'lm_head.weight' is damaged: checksum ");
+    expect_failure(vkft_model_file_verify(file, vkft_model_file_find(file, "lm_head.weight"), &err),
+                   "'lm_head.weight' is damaged: checksum ");
     vkft_model_file_close(file);
     free(copy);
 }
@@ -236,8 +242,8 @@ static void damaged_tensor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test(contents),         test(truncated), test(changed_bits), test(hostile_headers),
-        test(wrong_on_purpose), test(damaged_tensor),
+        test(contents),        test(truncated),        test(changed_bits),
+        test(hostile_headers), test(wrong_on_purpose), test(damaged_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,11 @@ static vkft_adapter make_adapter(void)
     };
     static char *modules[] = {(char *)"v_proj", (char *)"q_proj", NULL};
     return (vkft_adapter){
-        .config = {.r = 2, .lora_alpha = 16, .lora_dropout = 0.05f, .use_rslora = true, .base_model_name_or_path = (char *)"org/\"base\"",
+        .config = {.r = 2,
+                   .lora_alpha = 16,
+                   .lora_dropout = 0.05f,
+                   .use_rslora = true,
+                   .base_model_name_or_path = (char *)"org/\"base\"",
                    .target_modules = modules},
         .tensors = tensors,
         .count = 3,
@@ -76,9 +80,26 @@ static void config_as_peft_writes_it(void **state)
 {
     (void)state;
     static const char *const keys[] = {
-        "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "fan_in_fan_out", "inference_mode", "init_lora_weights",
-        "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "modules_to_save", "peft_type", "r", "rank_pattern",
-        "revision", "target_modules", "task_type", "use_dora", "use_rslora",
+        "alpha_pattern",
+        "auto_mapping",
+        "base_model_name_or_path",
+        "bias",
+        "fan_in_fan_out",
+        "inference_mode",
+        "init_lora_weights",
+        "layers_pattern",
+        "layers_to_transform",
+        "lora_alpha",
+        "lora_dropout",
+        "modules_to_save",
+        "peft_type",
+        "r",
+        "rank_pattern",
+        "revision",
+        "target_modules",
+        "task_type",
+        "use_dora",
+        "use_rslora",
     };
     char *dir = vkft_test_directory();
     vkft_adapter adapter = make_adapter();
@@ -177,10 +198,20 @@ static void settings_that_do_not(void **state)
     static const struct {
         const char *key, *value;
     } cases[] = {
-        {"peft_version", "\"0.21.2\""}, {"qalora_group_size", "16"}, {"megatron_core", "\"megatron.core\""}, {"modules_to_save", "[]"},
-        {"init_lora_weights", "\"gaussian\""}, {"loftq_config", "{}"}, {"task_type", "null"}, {"fan_in_fan_out", "true"},
-        {"lora_dropout", NULL}, {"use_rslora", NULL}, {"base_model_name_or_path", "null"}, {"target_modules", "\"all-linear\""},
-        {"target_modules", "\".*q_proj\""}, {"something_new", "{\"a\":1}"},
+        {"peft_version", "\"0.21.2\""},
+        {"qalora_group_size", "16"},
+        {"megatron_core", "\"megatron.core\""},
+        {"modules_to_save", "[]"},
+        {"init_lora_weights", "\"gaussian\""},
+        {"loftq_config", "{}"},
+        {"task_type", "null"},
+        {"fan_in_fan_out", "true"},
+        {"lora_dropout", NULL},
+        {"use_rslora", NULL},
+        {"base_model_name_or_path", "null"},
+        {"target_modules", "\"all-linear\""},
+        {"target_modules", "\".*q_proj\""},
+        {"something_new", "{\"a\":1}"},
     };
     char *dir = vkft_test_directory();
     vkft_adapter back;
@@ -216,7 +247,8 @@ static void wrong_tensors(void **state)
     vkft_adapter back;
     vkft_err err = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const vkft_safetensors_spec spec = {.name = cases[i].name, .dtype = cases[i].dtype, .dims = cases[i].dims, .shape = {1, 1}};
+        const vkft_safetensors_spec spec = {
+            .name = cases[i].name, .dtype = cases[i].dtype, .dims = cases[i].dims, .shape = {1, 1}};
         vkft_safetensors_writer *writer = vkft_safetensors_create(path, &spec, 1, &err);
         expect_ok(vkft_safetensors_append(writer, &cases[i].value, sizeof cases[i].value, &err));
         expect_ok(vkft_safetensors_commit(writer, &err));
@@ -269,12 +301,17 @@ static void missing_files(void **state)
 static void mixture_of_experts(void **state)
 {
     (void)state;
-    static const char config_text[] = "{\"model_type\":\"qwen3_moe\",\"hidden_size\":64,\"intermediate_size\":32,\"num_hidden_layers\":3,"
-                                      "\"num_attention_heads\":4,\"vocab_size\":64,\"num_experts\":5,\"num_experts_per_tok\":2,\"mlp_only_layers\":[1]}";
+    static const char config_text[] =
+        "{\"model_type\":\"qwen3_moe\",\"hidden_size\":64,\"intermediate_size\":32,\"num_hidden_layers\":3,"
+        "\"num_attention_heads\":4,\"vocab_size\":64,\"num_experts\":5,\"num_experts_per_tok\":2,\"mlp_only_layers\":["
+        "1]}";
     static const struct {
         const char *targets;
         uint32_t count;
-    } cases[] = {{"all-linear", 3 * 4 + 3}, {"gate", 2}, {"q_proj,down_proj", 3 + 1 + 2 * 5}, {"model.layers.2.mlp.experts.0.up_proj", 0}};
+    } cases[] = {{"all-linear", 3 * 4 + 3},
+                 {"gate", 2},
+                 {"q_proj,down_proj", 3 + 1 + 2 * 5},
+                 {"model.layers.2.mlp.experts.0.up_proj", 0}};
     vkft_config config;
     vkft_model model;
     vkft_err err = {0};
@@ -284,12 +321,14 @@ static void mixture_of_experts(void **state)
         vkft_lora_set set, back;
         vkft_adapter adapter;
         if (!cases[i].count) {
-            expect_failure(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err), "have 1 of the layer's 5 experts");
+            expect_failure(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err),
+                           "have 1 of the layer's 5 experts");
             continue;
         }
         expect_ok(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err));
         assert_int_equal(set.count, cases[i].count);
-        float *flat = malloc(vkft_flat_length(&set.layout) * sizeof *flat), *again = malloc(vkft_flat_length(&set.layout) * sizeof *again);
+        float *flat = malloc(vkft_flat_length(&set.layout) * sizeof *flat),
+              *again = malloc(vkft_flat_length(&set.layout) * sizeof *again);
         vkft_lora_init(&set, 1, flat);
         expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
         expect_ok(vkft_lora_choose_from(&back, &model, &adapter, &err));
@@ -308,8 +347,10 @@ static void mixture_of_experts(void **state)
 static void inside_a_multimodal_model(void **state)
 {
     (void)state;
-    static const char config_text[] = "{\"model_type\":\"gemma3\",\"text_config\":{\"model_type\":\"gemma3_text\",\"hidden_size\":64,\"vocab_size\":64,"
-                                      "\"intermediate_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":4}}";
+    static const char config_text[] =
+        "{\"model_type\":\"gemma3\",\"text_config\":{\"model_type\":\"gemma3_text\",\"hidden_size\":64,\"vocab_size\":"
+        "64,"
+        "\"intermediate_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":4}}";
     static const char base[] = "model.language_model.layers.";
     vkft_config config;
     vkft_model model;
@@ -356,7 +397,8 @@ static void real_adapter(void **state)
 static void real_adapter_through_a_model(void **state)
 {
     (void)state;
-    static const char config_text[] = "{\"model_type\":\"gpt2\",\"n_embd\":768,\"n_layer\":12,\"n_head\":12,\"vocab_size\":64}";
+    static const char config_text[] =
+        "{\"model_type\":\"gpt2\",\"n_embd\":768,\"n_layer\":12,\"n_head\":12,\"vocab_size\":64}";
     const char *shared = vkft_test_shared_data();
     if (!shared)
         skip();
@@ -387,7 +429,8 @@ static void real_adapter_through_a_model(void **state)
     for (uint32_t i = 0; i < before.count; i++) {
         const vkft_file_tensor *a = &before.tensors[i], *b = vkft_tensor_file_find(&after, a->name);
         assert_non_null(b);
-        assert_true(a->dtype == b->dtype && a->bytes == b->bytes && a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1]);
+        assert_true(a->dtype == b->dtype && a->bytes == b->bytes && a->shape[0] == b->shape[0] &&
+                    a->shape[1] == b->shape[1]);
         assert_memory_equal(vkft_tensor_file_data(&before, a), vkft_tensor_file_data(&after, b), a->bytes);
     }
     vkft_tensor_file_close(&before);
@@ -403,10 +446,17 @@ static void real_adapter_through_a_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),      cmocka_unit_test(config_as_peft_writes_it), cmocka_unit_test(settings_that_change_the_result),
-        cmocka_unit_test(settings_that_do_not), cmocka_unit_test(wrong_tensors),       cmocka_unit_test(half_precision),
-        cmocka_unit_test(missing_files),   cmocka_unit_test(real_adapter),
-        cmocka_unit_test(real_adapter_through_a_model), cmocka_unit_test(mixture_of_experts), cmocka_unit_test(inside_a_multimodal_model),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(config_as_peft_writes_it),
+        cmocka_unit_test(settings_that_change_the_result),
+        cmocka_unit_test(settings_that_do_not),
+        cmocka_unit_test(wrong_tensors),
+        cmocka_unit_test(half_precision),
+        cmocka_unit_test(missing_files),
+        cmocka_unit_test(real_adapter),
+        cmocka_unit_test(real_adapter_through_a_model),
+        cmocka_unit_test(mixture_of_experts),
+        cmocka_unit_test(inside_a_multimodal_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Conversions against plain arithmetic in double: all 65536 halves and brain floats, all boundaries between neighbours, random bits. */
+/* Conversions against plain arithmetic in double: all 65536 halves and brain floats, all boundaries between neighbours,
+ * random bits. */
 #include "tests/support/expect.h"
 
 #include <math.h>
@@ -30,7 +31,8 @@ static double half_value(uint16_t h)
     return h & 0x8000 ? -magnitude : magnitude;
 }
 
-/* Rounded to a multiple of the spacing at x, ties to even: what a correct conversion to a format with `mantissa` bits after the point gives. */
+/* Rounded to a multiple of the spacing at x, ties to even: what a correct conversion to a format with `mantissa` bits
+ * after the point gives. */
 static double round_to(double x, int mantissa, int smallest_exponent, double largest)
 {
     if (x == 0 || !isfinite(x))
@@ -151,7 +153,8 @@ static void arrays(void **state)
         vkft_from_f32(types[t], x, N, storage + 1);
         vkft_to_f32(types[t], storage + 1, N, y);
         for (int i = 0; i < N; i++) {
-            float expected = types[t] == VKFT_BF16 ? (float)round_to(x[i], 7, -126, 1e38) : x[i]; /* ... but bf16 has 8 */
+            float expected =
+                types[t] == VKFT_BF16 ? (float)round_to(x[i], 7, -126, 1e38) : x[i]; /* ... but bf16 has 8 */
             assert_true(y[i] == expected);
         }
     }
@@ -182,8 +185,9 @@ static void names_and_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_half),     cmocka_unit_test(every_brain), cmocka_unit_test(ties),           cmocka_unit_test(random_bits),
-        cmocka_unit_test(special_values), cmocka_unit_test(arrays),      cmocka_unit_test(names_and_sizes),
+        cmocka_unit_test(every_half),      cmocka_unit_test(every_brain),    cmocka_unit_test(ties),
+        cmocka_unit_test(random_bits),     cmocka_unit_test(special_values), cmocka_unit_test(arrays),
+        cmocka_unit_test(names_and_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,7 +129,8 @@ static void fixed_point(void **state)
     assert_memory_equal(codes, codes2, (N + 1) / 2);
     assert_memory_equal(absmax, absmax2, sizeof absmax);
     assert_memory_equal(y, z, sizeof y);
-    /* The largest gap of the table is 1 - 0.6962 at the negative end: no element is further off than half of it, times absmax. */
+    /* The largest gap of the table is 1 - 0.6962 at the negative end: no element is further off than half of it, times
+     * absmax. */
     for (int i = 0; i < N; i++)
         assert_true(fabsf(x[i] - y[i]) <= 0.1520f * absmax[i / 64]);
 }
@@ -144,9 +145,10 @@ static void thresholds(void **state)
 {
     (void)state;
     static const float boundary[15] = {
-        -0.8480964004993439f, -0.6106329262256622f, -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
-        -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f, 0.2035212516784668f,
-        0.2920137718319893f, 0.3893125355243683f, 0.5016634166240692f, 0.6427869200706482f, 0.8614784179118011f,
+        -0.8480964004993439f,  -0.6106329262256622f,  -0.4599952697753906f,   -0.33967943489551544f,
+        -0.23460740596055984f, -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f,
+        0.1202552504837513f,   0.2035212516784668f,   0.2920137718319893f,    0.3893125355243683f,
+        0.5016634166240692f,   0.6427869200706482f,   0.8614784179118011f,
     };
     float x[64] = {0}, absmax;
     uint8_t codes[32];
@@ -193,7 +195,8 @@ static void extreme_blocks(void **state)
         assert_true(isfinite(y[i]) && fabsf(y[i]) <= 1e-44f);
 }
 
-/* absmax comes back within half a step of the map, relative to the largest deviation in its block: the widest step is 0.0141. */
+/* absmax comes back within half a step of the map, relative to the largest deviation in its block: the widest step is
+ * 0.0141. */
 static void double_quantization(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* PyTorch's own files: what torch.save writes (golden/make_pytorch_fixtures.py), and what must be refused without running anything. */
+/* PyTorch's own files: what torch.save writes (golden/make_pytorch_fixtures.py), and what must be refused without
+ * running anything. */
 #include "tests/support/expect.h"
 
 #include <stdio.h>
@@ -43,7 +44,8 @@ static void check_same(const char *name, uint32_t count)
             uint64_t row = g->dims == 2 ? k / g->shape[1] : 0, column = g->dims == 2 ? k % g->shape[1] : k;
             float value = a[g->turned ? column * g->shape[0] + row : k];
             if (value != b[k])
-                fail_msg("%s: %s[%llu] is %g, expected %g", name, g->name, (unsigned long long)k, (double)value, (double)b[k]);
+                fail_msg("%s: %s[%llu] is %g, expected %g", name, g->name, (unsigned long long)k, (double)value,
+                         (double)b[k]);
         }
     }
     vkft_tensor_file_close(&got);
@@ -53,7 +55,8 @@ static void check_same(const char *name, uint32_t count)
 static void what_torch_writes(void **state)
 {
     (void)state;
-    static const char *const names[] = {"archive.bin", "legacy.bin", "columns.bin", "inside.bin", "parameters.bin", "shared.bin"};
+    static const char *const names[] = {"archive.bin", "legacy.bin",     "columns.bin",
+                                        "inside.bin",  "parameters.bin", "shared.bin"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         check_same(names[i], 6);
     check_same("f64.bin", 4);
@@ -85,17 +88,31 @@ static void nothing_runs(void **state)
 {
     (void)state;
     remove("/tmp/vkft-pickle-ran");
-    REFUSED("\x80\x02" "cos\nsystem\n(U\x19touch /tmp/vkft-pickle-rantR.", "imports os.system");
+    REFUSED("\x80\x02"
+            "cos\nsystem\n(U\x19touch /tmp/vkft-pickle-rantR.",
+            "imports os.system");
     REFUSED("\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.", "imports posix.system");
-    REFUSED("\x80\x02" "c__builtin__\neval\n(U\x01" "1tR.", "imports __builtin__.eval");
-    REFUSED("\x80\x02" "ctorch\nload\n(U\x01" "1tR.", "imports torch.load");
-    REFUSED("\x80\x02" "ccollections\nCounter\n)R.", "imports collections.Counter");
-    REFUSED("\x80\x02" "ctorch._utils\n_import_dotted_name\n)R.", "imports torch._utils._import_dotted_name");
-    REFUSED("\x80\x02" "ccollections\nOrderedDict\n(]tR.", "an OrderedDict made of something");
-    REFUSED("\x80\x02(ios\nsystem\n.", "opcode 0x69");  /* INST */
-    REFUSED("\x80\x02(No.", "opcode 0x6f");             /* OBJ */
-    REFUSED("\x80\x02N)\x81.", "opcode 0x81");          /* NEWOBJ */
-    REFUSED("\x80\x02\x82\x01.", "opcode 0x82");        /* EXT1 */
+    REFUSED("\x80\x02"
+            "c__builtin__\neval\n(U\x01"
+            "1tR.",
+            "imports __builtin__.eval");
+    REFUSED("\x80\x02"
+            "ctorch\nload\n(U\x01"
+            "1tR.",
+            "imports torch.load");
+    REFUSED("\x80\x02"
+            "ccollections\nCounter\n)R.",
+            "imports collections.Counter");
+    REFUSED("\x80\x02"
+            "ctorch._utils\n_import_dotted_name\n)R.",
+            "imports torch._utils._import_dotted_name");
+    REFUSED("\x80\x02"
+            "ccollections\nOrderedDict\n(]tR.",
+            "an OrderedDict made of something");
+    REFUSED("\x80\x02(ios\nsystem\n.", "opcode 0x69"); /* INST */
+    REFUSED("\x80\x02(No.", "opcode 0x6f");            /* OBJ */
+    REFUSED("\x80\x02N)\x81.", "opcode 0x81");         /* NEWOBJ */
+    REFUSED("\x80\x02\x82\x01.", "opcode 0x82");       /* EXT1 */
     REFUSED("\x80\x02N}b.", "a state for something that has none");
     REFUSED("\x80\x02NNR.", "a call of something");
     FILE *ran = fopen("/tmp/vkft-pickle-ran", "r");
@@ -106,7 +123,17 @@ static void nothing_runs(void **state)
 static void every_opcode(void **state)
 {
     (void)state;
-    static const char *const befores[] = {"", "N", "(", "NNNN", "}N", "](N", "K\x01K\x02K\x03", "U\x01" "aU\x01" "b", "((("};
+    static const char *const befores[] = {"",
+                                          "N",
+                                          "(",
+                                          "NNNN",
+                                          "}N",
+                                          "](N",
+                                          "K\x01K\x02K\x03",
+                                          "U\x01"
+                                          "aU\x01"
+                                          "b",
+                                          "((("};
     for (size_t b = 0; b < sizeof befores / sizeof *befores; b++)
         for (int op = 0; op < 256; op++)
             for (int tail = 0; tail < 12; tail++) {
@@ -125,11 +152,13 @@ static void every_opcode(void **state)
 static void hostile_sizes(void **state)
 {
     (void)state;
-    REFUSED("\x80\x02\x8b\xff\xff\xff\xff.", "the text ends in the middle");      /* LONG4 of 4 GiB */
-    REFUSED("\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", "the text ends");    /* BINUNICODE8 of 2^64 - 1 */
+    REFUSED("\x80\x02\x8b\xff\xff\xff\xff.", "the text ends in the middle");   /* LONG4 of 4 GiB */
+    REFUSED("\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff.", "the text ends"); /* BINUNICODE8 of 2^64 - 1 */
     REFUSED("\x80\x02Nr\xff\xff\xff\xff.", "a memo number above");
     REFUSED("\x80\x02j\xff\xff\xff\xff.", "a memo entry that was not made");
-    REFUSED("\x80\x02(K\x01" "d.", "a key and no value");
+    REFUSED("\x80\x02(K\x01"
+            "d.",
+            "a key and no value");
     REFUSED("\x80\x02", "the text ends");
     REFUSED(".", "a value is missing");
     /* A million of each kind of nesting. */
@@ -206,10 +235,13 @@ static void lying_archives(void **state)
         int bytes;
         const char *message;
     } lies[] = {
-        {end_at - 28, 0xfffffff0, 8, "beyond the end of the file"}, {end_at - 44, 60000, 8, "beyond the end of the file"},
+        {end_at - 28, 0xfffffff0, 8, "beyond the end of the file"},
+        {end_at - 44, 60000, 8, "beyond the end of the file"},
         {end_at - 12, 0xfffffffffff0, 8, "zip64 record"},
-        {directory + 24, 0x7fffffff, 4, "two sizes"},               {directory + 42, 0xffffff00, 4, "not where the directory says"},
-        {directory + 10, 8, 2, "compressed"},                       {directory + 28, 0xffff, 2, "cut off"},
+        {directory + 24, 0x7fffffff, 4, "two sizes"},
+        {directory + 42, 0xffffff00, 4, "not where the directory says"},
+        {directory + 10, 8, 2, "compressed"},
+        {directory + 28, 0xffff, 2, "cut off"},
         {directory + 8, 1, 2, "encrypted"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
@@ -227,11 +259,14 @@ static void lying_archives(void **state)
 static void program_refuses(void **state)
 {
     (void)state;
-    static const char evil[] = "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02" "cos\nsystem\n(U\x04truetR.";
+    static const char evil[] = "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.\x80\x02"
+                               "cos\nsystem\n(U\x04truetR.";
     char *dir = vkft_test_directory(), path[600];
     snprintf(path, sizeof path, "%s/config.json", dir);
     FILE *f = fopen(path, "wb");
-    fputs("{\"model_type\":\"opt\",\"vocab_size\":8,\"hidden_size\":8,\"ffn_dim\":8,\"num_hidden_layers\":1,\"num_attention_heads\":1}", f);
+    fputs("{\"model_type\":\"opt\",\"vocab_size\":8,\"hidden_size\":8,\"ffn_dim\":8,\"num_hidden_layers\":1,\"num_"
+          "attention_heads\":1}",
+          f);
     fclose(f);
     snprintf(path, sizeof path, "%s/pytorch_model.bin", dir);
     f = fopen(path, "wb");
@@ -249,8 +284,8 @@ static void program_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_torch_writes), cmocka_unit_test(nothing_runs),   cmocka_unit_test(every_opcode),
-        cmocka_unit_test(hostile_sizes),     cmocka_unit_test(damaged_files),  cmocka_unit_test(lying_archives),
+        cmocka_unit_test(what_torch_writes), cmocka_unit_test(nothing_runs),  cmocka_unit_test(every_opcode),
+        cmocka_unit_test(hostile_sizes),     cmocka_unit_test(damaged_files), cmocka_unit_test(lying_archives),
         cmocka_unit_test(program_refuses),
     };
     return cmocka_run_group_tests_name("PyTorch files", tests, NULL, NULL);

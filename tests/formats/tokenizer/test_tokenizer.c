@@ -46,7 +46,8 @@ static void test_golden(void **state)
         {
             vkft_err err = {0};
             vkft_ids ids = {0};
-            vkft_text a = vkft_test_text(cJSON_GetObjectItem(item, "a")), b = vkft_test_text(cJSON_GetObjectItem(item, "b"));
+            vkft_text a = vkft_test_text(cJSON_GetObjectItem(item, "a")),
+                      b = vkft_test_text(cJSON_GetObjectItem(item, "b"));
             assert_true(vkft_tokenizer_encode_pair(tok, a.data, a.length, b.data, b.length, true, &ids, &err));
             vkft_test_same_ids(what, a.data, &ids, cJSON_GetObjectItem(item, "ids"));
             vkft_ids_free(&ids);
@@ -61,8 +62,16 @@ static void test_golden(void **state)
 }
 
 static const char *const tricky[] = {
-    "Hello world", "  two  spaces ", "고양이는 생선을 먹어요.", "\u1112\u1161\u11ab\u1100\u116e\u11a8", "👩‍👩‍👧‍👦 🇰🇷", "tab\tand\nnewline\r\n",
-    "don't I'LL 12345", "\xc3\xa9\xcc\x81", "<|end_of_text|>inside<|begin_of_text|>", "x",
+    "Hello world",
+    "  two  spaces ",
+    "고양이는 생선을 먹어요.",
+    "\u1112\u1161\u11ab\u1100\u116e\u11a8",
+    "👩‍👩‍👧‍👦 🇰🇷",
+    "tab\tand\nnewline\r\n",
+    "don't I'LL 12345",
+    "\xc3\xa9\xcc\x81",
+    "<|end_of_text|>inside<|begin_of_text|>",
+    "x",
 };
 
 /* Byte-level BPE loses nothing; streamed text is the same and never ends inside a character. */
@@ -80,7 +89,8 @@ static void test_round_trip_and_stream(void **state)
         vkft_text_stream *stream = vkft_text_stream_new(tok, false, &err);
         for (uint32_t k = 0; k < ids.count; k++) {
             assert_true(vkft_text_stream_push(stream, ids.data[k], &streamed, &err));
-            assert_true(streamed.length <= whole.length && memcmp(streamed.data ? streamed.data : "", whole.data, streamed.length) == 0);
+            assert_true(streamed.length <= whole.length &&
+                        memcmp(streamed.data ? streamed.data : "", whole.data, streamed.length) == 0);
             assert_true(((unsigned char)whole.data[streamed.length] & 0xc0) != 0x80);
         }
         assert_true(vkft_text_stream_finish(stream, &streamed, &err));
@@ -105,7 +115,8 @@ static void test_damaged_files(void **state)
         char *copy = malloc(size + 1);
         memcpy(copy, json, size + 1);
         for (uint64_t k = 0; k < 1 + round % 5; k++) /* the head holds the structure, the rest the vocabulary */
-            copy[vkft_random_bits(1, round, k) % (round % 2 ? 2000 : size)] = (char)(' ' + vkft_random_bits(2, round, k) % 95);
+            copy[vkft_random_bits(1, round, k) % (round % 2 ? 2000 : size)] =
+                (char)(' ' + vkft_random_bits(2, round, k) % 95);
         vkft_tokenizer *tok = vkft_tokenizer_new(copy, round % 7 ? size : size / 2, NULL, 0, "damaged.json", &err);
         if (tok) {
             vkft_ids ids = {0};

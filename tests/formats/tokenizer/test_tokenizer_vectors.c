@@ -11,8 +11,10 @@
 #include "tests/support/open_tokenizer.h"
 #include "tests/support/program.h"
 
-#define OPT_CONFIG "{\"add_bos_token\":true,\"bos_token\":\"</s>\",\"eos_token\":\"</s>\",\"unk_token\":\"</s>\",\"pad_token\":\"<pad>\"," \
-                   "\"tokenizer_class\":\"GPT2Tokenizer\"}"
+#define OPT_CONFIG                                                                                                     \
+    "{\"add_bos_token\":true,\"bos_token\":\"</s>\",\"eos_token\":\"</s>\",\"unk_token\":\"</"                         \
+    "s>\",\"pad_token\":\"<pad>\","                                                                                    \
+    "\"tokenizer_class\":\"GPT2Tokenizer\"}"
 #define T5_CONFIG "{\"tokenizer_class\":\"T5Tokenizer\"}"
 
 /* The tokenizer of a directory in the shared data; only: of this one file ("tokenizer.model"), or NULL. */
@@ -39,14 +41,14 @@ static void replace_all(char *text, const char *what, const char *with)
 /* transformers' clean_up_tokenization, which these vectors went through after decoding. */
 static void check_clean_decoding(const vkft_tokenizer *tok, const char *name, const cJSON *list, const char *want)
 {
-    static const char *const steps[][2] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
-                                           {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    static const char *const steps[][2] = {{" .", "."},     {" ?", "?"},     {" !", "!"},   {" ,", ","},
+                                           {" ' ", "'"},    {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"},
+                                           {" 've", "'ve"}, {" 're", "'re"}};
     vkft_err err = {0};
     vkft_ids ids = {0};
     vkft_text text = {0};
     const cJSON *id;
-    cJSON_ArrayForEach(id, list)
-        assert_true(vkft_ids_push(&ids, id->valueint, &err));
+    cJSON_ArrayForEach(id, list) assert_true(vkft_ids_push(&ids, id->valueint, &err));
     assert_true(vkft_tokenizer_decode(tok, ids.data, ids.count, false, &text, &err));
     char *clean = calloc(2 * text.length + 1, 1);
     for (size_t i = 0, n = 0; i < text.length; i++) /* a zero byte as the JSON reader keeps it */
@@ -147,7 +149,8 @@ static void test_llamacpp(void **state)
     check_llamacpp(data, "qwen2.5", NULL, "qwen2");
 }
 
-/* {"cases": [{"tokenizer", "text", "ids", ...}]} of torchtune and transformers; single files are named by their path. */
+/* {"cases": [{"tokenizer", "text", "ids", ...}]} of torchtune and transformers; single files are named by their path.
+ */
 static void check_cases(const char *data, const char *vectors, int at_least)
 {
     char path[512];
@@ -156,7 +159,8 @@ static void check_cases(const char *data, const char *vectors, int at_least)
     int count = 0;
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(root, "cases"))
     {
-        const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(item, "tokenizer")), *config = NULL, *slash = strchr(name, '/');
+        const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(item, "tokenizer")), *config = NULL,
+                   *slash = strchr(name, '/');
         bool special = !cJSON_IsFalse(cJSON_GetObjectItem(item, "add_special_tokens"));
         if (strcmp(name, "opt") == 0)
             config = OPT_CONFIG;
@@ -164,7 +168,8 @@ static void check_cases(const char *data, const char *vectors, int at_least)
             config = "{\"add_prefix_space\":false,\"add_bos_token\":true,\"bos_token\":\"<s>\"}";
         if (cJSON_GetObjectItem(item, "bos"))
             config = "{\"add_bos_token\":true,\"add_eos_token\":true,\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}";
-        bool t5 = strcmp(name, "flan-t5-small") == 0; /* what transformers makes of spiece.model: spaces at the ends do not count */
+        bool t5 = strcmp(name, "flan-t5-small") ==
+                  0; /* what transformers makes of spiece.model: spaces at the ends do not count */
         cJSON *names = slash || t5 ? cJSON_CreateObject() : NULL;
         if (slash)
             cJSON_AddStringToObject(names, strstr(name, ".json") ? "tokenizer.json" : "tokenizer.model", slash + 1);

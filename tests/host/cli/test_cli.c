@@ -32,8 +32,8 @@ static void check_cases(const usage_case *cases, size_t count)
         vkft_test_result r = vkft_test_program("%s", cases[i].arguments);
         check_one_line(cases[i].arguments, r.err);
         if (r.exit_code != cases[i].exit_code || !strstr(r.err, cases[i].error))
-            fail_msg("vkft %s: expected exit code %d and '%s', found %d and '%s'", cases[i].arguments, cases[i].exit_code,
-                     cases[i].error, r.exit_code, r.err);
+            fail_msg("vkft %s: expected exit code %d and '%s', found %d and '%s'", cases[i].arguments,
+                     cases[i].exit_code, cases[i].error, r.exit_code, r.err);
         if (r.out[0])
             fail_msg("vkft %s: an error must leave stdout empty, found '%s'", cases[i].arguments, r.out);
         vkft_test_result_free(&r);
@@ -58,10 +58,8 @@ static void test_commands_of_later_versions(void **state)
 {
     (void)state;
     static const usage_case cases[] = {
-        {"chat", 1, "'chat' is not in this version"},
-        {"merge", 1, "not in this version"},
-        {"export", 1, "not in this version"},
-        {"doctor", 1, "not in this version"},
+        {"chat", 1, "'chat' is not in this version"}, {"merge", 1, "not in this version"},
+        {"export", 1, "not in this version"},         {"doctor", 1, "not in this version"},
         {"help doctor", 1, "not in this version"},
     };
     CHECK(cases);
@@ -129,7 +127,8 @@ static void test_wrong_value(void **state)
         {"train --quant q4_0", 2, "--quant: expected nf4, bf16, fp16, fp32, found 'q4_0'"},
         {"train --lr-scheduler-type step", 2, "expected linear, cosine, constant, constant_with_warmup, found 'step'"},
         {"train --shuffle=maybe", 2, "--shuffle: expected true or false, found 'maybe'"},
-        {"generate --model m --prompt p --top-p 1.1", 2, "--top-p: expected a number, above 0 and at most 1, found '1.1'"},
+        {"generate --model m --prompt p --top-p 1.1", 2,
+         "--top-p: expected a number, above 0 and at most 1, found '1.1'"},
         {"generate --model m --prompt p --temperature -1", 2, "--temperature"},
     };
     CHECK(cases);
@@ -154,11 +153,28 @@ static void test_spellings(void **state)
 {
     (void)state;
     static const char *const flags[] = {
-        "--learning_rate 1e-3", "--learning-rate=1e-3", "--iters 10",          "--max_steps -1",        "--adapter-path x",
-        "--no-shuffle",         "--no_shuffle",         "--shuffle=false",     "--double-quant",        "--no-double-quant",
-        "--seed 18446744073709551615", "--resume-from-checkpoint", "--resume-from-checkpoint dir", "--optim adamw",
-        "--report-to none",     "--lora-target-modules q_proj,v_proj", "--warmup-steps 0.1", "--compute-dtype fp32", "--compute-dtype bf16",
-        "--lr-scheduler-type constant_with_warmup", "--device -", "--quant fp16 --quant nf4",
+        "--learning_rate 1e-3",
+        "--learning-rate=1e-3",
+        "--iters 10",
+        "--max_steps -1",
+        "--adapter-path x",
+        "--no-shuffle",
+        "--no_shuffle",
+        "--shuffle=false",
+        "--double-quant",
+        "--no-double-quant",
+        "--seed 18446744073709551615",
+        "--resume-from-checkpoint",
+        "--resume-from-checkpoint dir",
+        "--optim adamw",
+        "--report-to none",
+        "--lora-target-modules q_proj,v_proj",
+        "--warmup-steps 0.1",
+        "--compute-dtype fp32",
+        "--compute-dtype bf16",
+        "--lr-scheduler-type constant_with_warmup",
+        "--device -",
+        "--quant fp16 --quant nf4",
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         vkft_test_result r = vkft_test_program("train %s", flags[i]);
@@ -182,7 +198,8 @@ static void check_stdout(const char *arguments, const char *const *parts, size_t
 static void test_help(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"devices", "convert", "train", "eval", "generate", "tokenize", "bench", "template", "data"};
+    static const char *const commands[] = {"devices",  "convert", "train",    "eval", "generate",
+                                           "tokenize", "bench",   "template", "data"};
     static const char *const absent[] = {"\n  chat", "merge", "doctor", "export"};
     static const char *const general[] = {"help", "--help", "-h"};
     for (size_t i = 0; i < 3; i++)
@@ -207,9 +224,17 @@ static void test_help_defaults(void **state)
 {
     (void)state;
     static const char *const parts[] = {
-        "(default adapters)", "(default nf4)", "--lora-r N", "(default 16;", "(default 32;", "(default 0.0002;", "(default linear)",
-        "(default 0.03;", "(default adamw)", "(default 0.9;", "(default 0.999;", "(default 1e-08;", "(default 2048;", "(default 42)",
-        "(default 25)", "--iters", "--adapter-path", "--[no-]packing", "--data-keys", "--chat-template", "--[no-]mask-prompt", "--[no-]gradient-checkpointing",
+        "(default adapters)", "(default nf4)",
+        "--lora-r N",         "(default 16;",
+        "(default 32;",       "(default 0.0002;",
+        "(default linear)",   "(default 0.03;",
+        "(default adamw)",    "(default 0.9;",
+        "(default 0.999;",    "(default 1e-08;",
+        "(default 2048;",     "(default 42)",
+        "(default 25)",       "--iters",
+        "--adapter-path",     "--[no-]packing",
+        "--data-keys",        "--chat-template",
+        "--[no-]mask-prompt", "--[no-]gradient-checkpointing",
     };
     check_stdout("train --help", parts, sizeof parts / sizeof parts[0]);
     vkft_test_result r = vkft_test_program("train --help");
@@ -257,16 +282,25 @@ static void test_recipes(void **state)
     (void)state;
     static const char good[] = "--data is missing";
     static const recipe_case cases[] = {
-        {"a.yaml", "# comment\nmodel: m\nlearning_rate: 1e-3\nshuffle: no\nlora-target-modules: [q_proj, v_proj]\nseed:\n", 2, good},
+        {"a.yaml",
+         "# comment\nmodel: m\nlearning_rate: 1e-3\nshuffle: no\nlora-target-modules: [q_proj, v_proj]\nseed:\n", 2,
+         good},
         {"a.yaml", "{\"model\": \"m\", \"seed\": 7}", 2, good},
-        {"a.json", "{\"model\": \"m\", \"batch-size\": 2, \"shuffle\": false, \"lora_target_modules\": [\"a\", \"b\"], \"seed\": null,\n"
-                   "\"learning-rate\": 1e-3}", 2, good},
+        {"a.json",
+         "{\"model\": \"m\", \"batch-size\": 2, \"shuffle\": false, \"lora_target_modules\": [\"a\", \"b\"], \"seed\": "
+         "null,\n"
+         "\"learning-rate\": 1e-3}",
+         2, good},
         {"a.yaml", "model: m\npacking: false\n", 2, good},
         {"a.yaml", "model: m\nno-shuffle: true\n", 2, good},
-        {"a.yaml", "model: m\n\nbatch-sizee: 3\n", 2, "a.yaml:3: batch-sizee: unknown flag, did you mean --batch-size?"},
-        {"a.json", "{\"model\": \"m\",\n\"seed\": 1,\n \"batchsize\" : 3}", 2, "a.json:3: batchsize: unknown flag, did you mean --batch-size?"},
-        {"a.yaml", "model: m\nbatch-size: many\n", 2, "a.yaml:2: batch-size: expected a whole number, at least 1, found 'many'"},
-        {"a.json", "{\"model\": \"m\",\n \"batch-size\": 1.5}", 2, "a.json:2: batch-size: expected a whole number, at least 1, found '1.5'"},
+        {"a.yaml", "model: m\n\nbatch-sizee: 3\n", 2,
+         "a.yaml:3: batch-sizee: unknown flag, did you mean --batch-size?"},
+        {"a.json", "{\"model\": \"m\",\n\"seed\": 1,\n \"batchsize\" : 3}", 2,
+         "a.json:3: batchsize: unknown flag, did you mean --batch-size?"},
+        {"a.yaml", "model: m\nbatch-size: many\n", 2,
+         "a.yaml:2: batch-size: expected a whole number, at least 1, found 'many'"},
+        {"a.json", "{\"model\": \"m\",\n \"batch-size\": 1.5}", 2,
+         "a.json:2: batch-size: expected a whole number, at least 1, found '1.5'"},
         {"a.yaml", "model: m\nmodel: n\n", 2, "a.yaml:2: model stands twice, first in line 1"},
         {"a.yaml", "model: {a: b}\n", 2, "a.yaml:1: model: a nested value"},
         {"a.yaml", "model: [[a]]\n", 2, "a.yaml:1: model: a nested value"},
@@ -289,8 +323,8 @@ static void test_recipes(void **state)
         vkft_test_result r = vkft_test_program("train -c '%s'", path);
         check_one_line(cases[i].text, r.err);
         if (r.exit_code != cases[i].exit_code || !strstr(r.err, cases[i].error))
-            fail_msg("recipe '%s': expected %d and '%s', found %d and '%s'", cases[i].text, cases[i].exit_code, cases[i].error,
-                     r.exit_code, r.err);
+            fail_msg("recipe '%s': expected %d and '%s', found %d and '%s'", cases[i].text, cases[i].exit_code,
+                     cases[i].error, r.exit_code, r.err);
         vkft_test_result_free(&r);
     }
     vkft_test_remove_directory(dir);
@@ -303,7 +337,8 @@ static void test_command_line_wins_over_recipe(void **state)
     snprintf(path, sizeof path, "%s/r.yaml", dir);
     write_file(path, "model: from-recipe\ndata: d\nmax-steps: 3\n");
     /* Training a model that does not exist fails, after the settings were printed. */
-    vkft_test_result r = vkft_test_program("train --iters 5 --config='%s' --model '%s/from-argv' --output-dir '%s/out'", path, dir, dir);
+    vkft_test_result r =
+        vkft_test_program("train --iters 5 --config='%s' --model '%s/from-argv' --output-dir '%s/out'", path, dir, dir);
     assert_int_equal(r.exit_code, 1);
     assert_non_null(strstr(r.err, "from-argv"));
     assert_null(strstr(r.err, "from-recipe"));
@@ -335,15 +370,18 @@ static void test_missing_files(void **state)
 
 /* Bytes to ids and back through a tokenizer that has a token for each byte of "aé\0". */
 static const char tokenizer_json[] =
-    "{\"version\":\"1.0\",\"added_tokens\":[{\"id\":0,\"content\":\"<s>\",\"special\":true,\"single_word\":false,\"lstrip\":false,"
+    "{\"version\":\"1.0\",\"added_tokens\":[{\"id\":0,\"content\":\"<s>\",\"special\":true,\"single_word\":false,"
+    "\"lstrip\":false,"
     "\"rstrip\":false,\"normalized\":false}],\"normalizer\":null,"
     "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false},"
     "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
     "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],"
     "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[0],\"tokens\":[\"<s>\"]}}},"
     "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},"
-    "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
-    "\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":{\"<s>\":0,\"a\":1,\"\\u00c3\":2,\"\\u00a9\":3,\"\\u0100\":4},\"merges\":[]}}";
+    "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_"
+    "suffix\":null,"
+    "\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":{\"<s>\":0,\"a\":1,\"\\u00c3\":2,\"\\u00a9\":3,\"\\u0100\":4}"
+    ",\"merges\":[]}}";
 
 static void check_tokenize(const char *dir, const char *flags, const char *input, int exit_code, const char *expected)
 {
@@ -353,7 +391,8 @@ static void check_tokenize(const char *dir, const char *flags, const char *input
     vkft_test_result r = vkft_test_program("tokenize --model '%s' %s < '%s'", dir, flags, path);
     const char *found = exit_code ? r.err : r.out;
     if (r.exit_code != exit_code || !strstr(found, expected) || (!exit_code && strcmp(found, expected) != 0))
-        fail_msg("tokenize %s of '%s': expected %d and '%s', found %d and '%s'", flags, input, exit_code, expected, r.exit_code, found);
+        fail_msg("tokenize %s of '%s': expected %d and '%s', found %d and '%s'", flags, input, exit_code, expected,
+                 r.exit_code, found);
     vkft_test_result_free(&r);
 }
 
@@ -388,8 +427,10 @@ static void test_devices(void **state)
         skip();
     }
     static const char *const texts[] = {"name", "driver", "vulkan", "uuid", "type", "tier"};
-    static const char *const numbers[] = {"index", "memory_bytes", "memory_free_bytes", "subgroup_size", "shared_memory_bytes"};
-    static const char *const switches[] = {"fp16", "bf16", "cooperative_matrix", "cooperative_matrix2", "usable", "default"};
+    static const char *const numbers[] = {"index", "memory_bytes", "memory_free_bytes", "subgroup_size",
+                                          "shared_memory_bytes"};
+    static const char *const switches[] = {"fp16",   "bf16",   "cooperative_matrix", "cooperative_matrix2",
+                                           "usable", "default"};
     cJSON *list = cJSON_Parse(r.out);
     assert_true(cJSON_IsArray(list));
     int defaults = 0;
@@ -407,7 +448,8 @@ static void test_devices(void **state)
     assert_int_equal(defaults, 1);
     vkft_test_result text = vkft_test_program("devices");
     assert_int_equal(text.exit_code, 0);
-    assert_non_null(strstr(text.out, cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 0), "name")->valuestring));
+    assert_non_null(
+        strstr(text.out, cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 0), "name")->valuestring));
     assert_non_null(strstr(text.out, "* "));
     vkft_test_result_free(&text);
     cJSON_Delete(list);

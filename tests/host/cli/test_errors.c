@@ -1,5 +1,5 @@
-/* Bad input from outside: exit code 1, one line on stderr that names the place, and nothing half-written. And the memory plan of --dry-run
- * against what the run holds. */
+/* Bad input from outside: exit code 1, one line on stderr that names the place, and nothing half-written. And the
+ * memory plan of --dry-run against what the run holds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,10 +45,12 @@ static int tear_down(void **state)
 /* The program ends with exit code 1 and one last line with `part`, and leaves no adapter. */
 static void fails(const fixture *f, const char *model, const char *data, const char *more, const char *part)
 {
-    vkft_test_result r = vkft_test_program("train --model %s --data %s --output-dir %s/out --max-steps 1 --quant fp32 %s", model, data, f->dir, more);
+    vkft_test_result r = vkft_test_program(
+        "train --model %s --data %s --output-dir %s/out --max-steps 1 --quant fp32 %s", model, data, f->dir, more);
     char *line = strstr(r.err, "vkft: error: ");
     if (r.exit_code != 1 || !line || !strstr(line, part) || strchr(line, '\n') != line + strlen(line) - 1)
-        fail_msg("%s, %s %s: exit code %d, expected one line with \"%s\", got:\n%s", model, data, more, r.exit_code, part, r.err);
+        fail_msg("%s, %s %s: exit code %d, expected one line with \"%s\", got:\n%s", model, data, more, r.exit_code,
+                 part, r.err);
     char adapter[700];
     snprintf(adapter, sizeof adapter, "%s/out/adapter_model.safetensors", f->dir);
     assert_false(vkft_file_exists(adapter));
@@ -76,9 +78,12 @@ static void test_bad_data(void **state)
     refuses(f, "text.jsonl", "{\"text\": \"hello\"}\n", "", "no tokenizer.json");
     refuses(f, "range.jsonl", "{\"input_ids\": [1, 2, 3000]}\n", "", "token id 3000");
     refuses(f, "fraction.jsonl", "{\"input_ids\": [1, 2.5, 3]}\n", "", "input_ids[1]");
-    refuses(f, "labels.jsonl", "{\"input_ids\": [1, 2, 3], \"labels\": [1, 2]}\n", "", "labels has 2 values and input_ids 3");
-    refuses(f, "masked.jsonl", "{\"input_ids\": [1, 2, 3], \"labels\": [-100, -100, -100]}\n", "", "nothing is left to train on");
-    refuses(f, "cut.jsonl", "{\"input_ids\": [1, 2, 3, 4], \"labels\": [-100, -100, -100, 4]}\n", "--max-seq-length 3", "nothing is left to train on");
+    refuses(f, "labels.jsonl", "{\"input_ids\": [1, 2, 3], \"labels\": [1, 2]}\n", "",
+            "labels has 2 values and input_ids 3");
+    refuses(f, "masked.jsonl", "{\"input_ids\": [1, 2, 3], \"labels\": [-100, -100, -100]}\n", "",
+            "nothing is left to train on");
+    refuses(f, "cut.jsonl", "{\"input_ids\": [1, 2, 3, 4], \"labels\": [-100, -100, -100, 4]}\n", "--max-seq-length 3",
+            "nothing is left to train on");
     refuses(f, "kind.parquet", "a,b\n", "", "expected .jsonl");
     refuses(f, "header.csv", "a,b\n", "", "no sample");
     refuses(f, "quote.csv", "Q,A\nx,\"y\n", "", "line 2: a quote");
@@ -210,7 +215,8 @@ static void test_no_device(void **state)
     }
 }
 
-/* Samples whose activations fill any device that tests run on: the plan is compared with what is free before anything is allocated. */
+/* Samples whose activations fill any device that tests run on: the plan is compared with what is free before anything
+ * is allocated. */
 static void test_too_little_memory(void **state)
 {
     const fixture *f = *state;
@@ -247,7 +253,8 @@ static void unmount(const char *dir)
     assert_int_equal(system(command), 0);
 }
 
-/* A disk that fills while a checkpoint is written: the run ends with one line, nothing half-written stays, and with space again it goes on. */
+/* A disk that fills while a checkpoint is written: the run ends with one line, nothing half-written stays, and with
+ * space again it goes on. */
 static void test_full_disk(void **state)
 {
     const fixture *f = *state;
@@ -262,11 +269,13 @@ static void test_full_disk(void **state)
         print_message("skipped: a small file system cannot be mounted here\n");
         skip();
     }
-    const char *flags = "--max-steps 4 --save-steps 2 --lora-r 64 --gradient-accumulation-steps 1 --quant fp32 --resume-from-checkpoint auto";
+    const char *flags = "--max-steps 4 --save-steps 2 --lora-r 64 --gradient-accumulation-steps 1 --quant fp32 "
+                        "--resume-from-checkpoint auto";
     vkft_test_result r = vkft_test_program("train --model %s --data %s --output-dir %s %s", f->model, data, out, flags);
     snprintf(path, sizeof path, "%s/checkpoint-2", out);
     bool saved = vkft_directory_exists(path), room = mount_small(out, "remount,size=16m");
-    vkft_test_result again = vkft_test_program("train --model %s --data %s --output-dir %s %s", f->model, data, out, flags);
+    vkft_test_result again =
+        vkft_test_program("train --model %s --data %s --output-dir %s %s", f->model, data, out, flags);
     bool saved_again = vkft_directory_exists(path);
     unmount(out);
     char *line = strstr(r.err, "vkft: error: ");
@@ -284,19 +293,23 @@ static void test_plan_is_what_runs(void **state)
     const fixture *f = *state;
     vkft_err err;
     char path[600];
-    static const char rows[] = "{\"input_ids\": [1, 2, 3, 4, 5, 6, 7]}\n{\"input_ids\": [9, 8, 7]}\n{\"input_ids\": [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]}\n";
+    static const char rows[] = "{\"input_ids\": [1, 2, 3, 4, 5, 6, 7]}\n{\"input_ids\": [9, 8, 7]}\n{\"input_ids\": "
+                               "[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]}\n";
     snprintf(path, sizeof path, "%s/plan.jsonl", f->dir);
     expect_ok(vkft_file_write(path, rows, strlen(rows), &err));
-    static const char *const variants[] = {"--quant fp32", "--quant nf4 --double-quant", "--quant nf4 --compute-dtype bf16",
+    static const char *const variants[] = {"--quant fp32", "--quant nf4 --double-quant",
+                                           "--quant nf4 --compute-dtype bf16",
                                            "--quant nf4 --no-gradient-checkpointing --lora-dropout 0.1"};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        const char *common = "--max-steps 6 --batch-size 2 --gradient-accumulation-steps 1 --val-split 0.3 --eval-steps 2 --overwrite";
-        vkft_test_result r = vkft_test_program("train --dry-run --json --model %s --data %s --output-dir %s/plan %s %s", f->model, path, f->dir,
-                                               common, variants[i]);
+        const char *common =
+            "--max-steps 6 --batch-size 2 --gradient-accumulation-steps 1 --val-split 0.3 --eval-steps 2 --overwrite";
+        vkft_test_result r = vkft_test_program("train --dry-run --json --model %s --data %s --output-dir %s/plan %s %s",
+                                               f->model, path, f->dir, common, variants[i]);
         cJSON *plan = cJSON_Parse(r.out);
         assert_non_null(plan);
         double planned = cJSON_GetNumberValue(cJSON_GetObjectItem(plan, "device_bytes"));
-        vkft_test_program_ok("train --model %s --data %s --output-dir %s/plan %s %s", f->model, path, f->dir, common, variants[i]);
+        vkft_test_program_ok("train --model %s --data %s --output-dir %s/plan %s %s", f->model, path, f->dir, common,
+                             variants[i]);
         snprintf(path, sizeof path, "%s/plan/trainer_log.jsonl", f->dir);
         cJSON *log = vkft_test_read_jsonl(path), *row;
         cJSON_ArrayForEach(row, log)
@@ -314,8 +327,10 @@ static void test_plan_is_what_runs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_data), cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_bad_checkpoints), cmocka_unit_test(test_too_long_for_software),
-                                        cmocka_unit_test(test_no_device), cmocka_unit_test(test_too_little_memory),
-                                        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_plan_is_what_runs)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_data),        cmocka_unit_test(test_bad_settings),
+        cmocka_unit_test(test_bad_checkpoints), cmocka_unit_test(test_too_long_for_software),
+        cmocka_unit_test(test_no_device),       cmocka_unit_test(test_too_little_memory),
+        cmocka_unit_test(test_full_disk),       cmocka_unit_test(test_plan_is_what_runs)};
     return cmocka_run_group_tests_name("errors", tests, set_up, tear_down);
 }

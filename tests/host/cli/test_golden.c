@@ -1,10 +1,11 @@
-/* Training runs of the program against transformers + PEFT + bitsandbytes: every step's loss, gradient norm and learning rate,
- * the log-probabilities before training, the gradient of each adapter tensor in the first step, the experts that a mixture's tokens go to, and the
- * final validation loss. The cases are made by golden/make_training_golden.py.
+/* Training runs of the program against transformers + PEFT + bitsandbytes: every step's loss, gradient norm and
+ * learning rate, the log-probabilities before training, the gradient of each adapter tensor in the first step, the
+ * experts that a mixture's tokens go to, and the final validation loss. The cases are made by
+ * golden/make_training_golden.py.
  *
- * Bounds: f32 runs of 20 steps in two implementations differ by rounding in another order; f32 against f64 in the reference itself
- * differs by 2e-7. Losses and evaluation within 1e-5 relative, gradient norms within 1e-4; with 4-bit weights 1e-4 for both,
- * because a code that rounds the other way at a tie changes a weight.
+ * Bounds: f32 runs of 20 steps in two implementations differ by rounding in another order; f32 against f64 in the
+ * reference itself differs by 2e-7. Losses and evaluation within 1e-5 relative, gradient norms within 1e-4; with 4-bit
+ * weights 1e-4 for both, because a code that rounds the other way at a tie changes a weight.
  */
 #include <dirent.h>
 #include <math.h>
@@ -68,7 +69,9 @@ static bool has_v4(const char *name)
 static void convert(const char *name, const char *flags, const char *dir, bool v4)
 {
     char copy[1200];
-    snprintf(copy, sizeof copy, "mkdir '%s/model' && cp " GOLDEN "/%s/model/model.safetensors '%s/model' && cp " GOLDEN "/%s/model/config%s.json '%s/model/config.json'",
+    snprintf(copy, sizeof copy,
+             "mkdir '%s/model' && cp " GOLDEN "/%s/model/model.safetensors '%s/model' && cp " GOLDEN
+             "/%s/model/config%s.json '%s/model/config.json'",
              dir, name, dir, name, v4 ? "_v4" : "", dir);
     assert_int_equal(system(copy), 0);
     const char *quant = strstr(flags, "--quant nf4") ? "nf4" : "none";
@@ -79,8 +82,8 @@ static void convert(const char *name, const char *flags, const char *dir, bool v
 /* Removes "--quant X", "--double-quant" and "--no-double-quant": the file says what it is. */
 static void without_quant(char *flags)
 {
-    static const char *const words[] = {" --quant nf4", " --quant fp32", " --quant none", " --quant bf16",
-                                        " --no-double-quant", " --double-quant"};
+    static const char *const words[] = {" --quant nf4",  " --quant fp32",      " --quant none",
+                                        " --quant bf16", " --no-double-quant", " --double-quant"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         char *at = strstr(flags, words[i]);
         if (at)
@@ -111,8 +114,8 @@ static void check_steps(const char *name, const cJSON *expected, const cJSON *lo
         step++;
     }
     double eval_error = relative(eval, cJSON_GetNumberValue(cJSON_GetObjectItem(expected, "eval_loss")));
-    print_message("%-24s %d steps: loss within %.1e, grad_norm %.1e, eval_loss %.1e\n", name, step, worst_loss, worst_norm,
-                  eval_error);
+    print_message("%-24s %d steps: loss within %.1e, grad_norm %.1e, eval_loss %.1e\n", name, step, worst_loss,
+                  worst_norm, eval_error);
     assert_int_equal(step, cJSON_GetArraySize(losses));
     assert_true(step >= 20);
     if (!(worst_loss <= loss_bound && worst_norm <= norm_bound && eval_error <= loss_bound))
@@ -167,8 +170,10 @@ static void check_gradients(const char *name, const char *dir, const char *adapt
     double bound = strstr(name, "double") ? 1e-3 : 1e-4;
     char golden[600], made[600];
     double worst = 0;
-    vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN "/%s %s %s --output-dir %s/one --no-shuffle --eval-batches 0 --no-load-best-model-at-end "
-                         "--save-steps 0 --max-steps 1 --max-grad-norm 0 --weight-decay 0 --adam-epsilon 1e7 --learning-rate 1e10 --warmup-steps 0 "
+    vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN
+                         "/%s %s %s --output-dir %s/one --no-shuffle --eval-batches 0 --no-load-best-model-at-end "
+                         "--save-steps 0 --max-steps 1 --max-grad-norm 0 --weight-decay 0 --adam-epsilon 1e7 "
+                         "--learning-rate 1e10 --warmup-steps 0 "
                          "--lr-scheduler-type constant",
                          dir, name, adapter, flags, dir);
     vkft_tensor_file before, after, want;
@@ -179,7 +184,8 @@ static void check_gradients(const char *name, const char *dir, const char *adapt
     open_tensors(made, "adapter_model.safetensors", &after);
     assert_int_equal(after.count, want.count);
     for (uint32_t i = 0; i < want.count; i++) {
-        const vkft_file_tensor *w = &want.tensors[i], *b = vkft_tensor_file_find(&before, w->name), *a = vkft_tensor_file_find(&after, w->name);
+        const vkft_file_tensor *w = &want.tensors[i], *b = vkft_tensor_file_find(&before, w->name),
+                               *a = vkft_tensor_file_find(&after, w->name);
         if (!b || !a || a->elements != w->elements || b->elements != w->elements)
             fail_msg("%s: %s is not in all three files", name, w->name);
         double error = gradient_error(values(&before, b), values(&after, a), values(&want, w), w->elements, scale);
@@ -193,23 +199,25 @@ static void check_gradients(const char *name, const char *dir, const char *adapt
     vkft_tensor_file_close(&after);
 }
 
-/* The first training sample's log-probabilities, and what follows it, before training: the model itself, without an optimizer.
- * Log-probabilities are differences of logits, so a bound on them bounds logits. */
+/* The first training sample's log-probabilities, and what follows it, before training: the model itself, without an
+ * optimizer. Log-probabilities are differences of logits, so a bound on them bounds logits. */
 static void check_model(const char *name, const cJSON *expected, const char *dir)
 {
-    const cJSON *logprobs = cJSON_GetObjectItem(expected, "logprobs"), *greedy = cJSON_GetObjectItem(expected, "greedy");
+    const cJSON *logprobs = cJSON_GetObjectItem(expected, "logprobs"),
+                *greedy = cJSON_GetObjectItem(expected, "greedy");
     char path[600], command[4096], adapter[700] = "";
     snprintf(path, sizeof path, GOLDEN "/%s/adapter_init", name);
     if (exists(path))
         snprintf(adapter, sizeof adapter, "--adapter %s", path);
     snprintf(command, sizeof command, "head -n 1 " GOLDEN "/%s/train.jsonl > '%s/first.jsonl'", name, dir);
     assert_int_equal(system(command), 0);
-    vkft_test_program_ok("eval --model %s/model.vkft %s --data %s/first.jsonl --per-token %s/tokens.jsonl", dir, adapter, dir,
-                         dir);
+    vkft_test_program_ok("eval --model %s/model.vkft %s --data %s/first.jsonl --per-token %s/tokens.jsonl", dir,
+                         adapter, dir, dir);
     snprintf(path, sizeof path, "%s/tokens.jsonl", dir);
     cJSON *rows = vkft_test_read_jsonl(path);
     const cJSON *got = cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 0), "logprobs");
-    int count = cJSON_GetArraySize(logprobs), offset = cJSON_GetArraySize(got) - count; /* an encoder's tokens have none */
+    int count = cJSON_GetArraySize(logprobs),
+        offset = cJSON_GetArraySize(got) - count; /* an encoder's tokens have none */
     double worst = 0;
     for (int i = 0; i < count; i++)
         if (cJSON_IsNumber(cJSON_GetArrayItem(logprobs, i)))
@@ -217,7 +225,8 @@ static void check_model(const char *name, const cJSON *expected, const char *dir
     check_experts(name, expected, cJSON_GetArrayItem(rows, 0));
     cJSON_Delete(rows);
     print_message("%-24s log-probabilities within %.1e\n", name, worst);
-    /* bitsandbytes' CPU kernel rounds some 8-bit scales to the neighbour of the nearest value (golden/nf4_hashes.py). */
+    /* bitsandbytes' CPU kernel rounds some 8-bit scales to the neighbour of the nearest value (golden/nf4_hashes.py).
+     */
     if (!(worst <= (strstr(name, "double") ? 1e-3 : 1e-4)))
         fail_msg("%s: log-probabilities differ by %g", name, worst);
     if (!greedy)
@@ -229,8 +238,10 @@ static void check_model(const char *name, const cJSON *expected, const char *dir
     cJSON_ArrayForEach(id, ids)
         snprintf(prompt + strlen(prompt), sizeof prompt - strlen(prompt), "%s%d", prompt[0] ? "," : "", id->valueint);
     cJSON_Delete(rows);
-    snprintf(command, sizeof command, "generate --model %s/model.vkft %s --prompt-ids %s --max-new-tokens %d "
-             "--temperature 0 --ignore-eos --json", dir, adapter, prompt, cJSON_GetArraySize(greedy));
+    snprintf(command, sizeof command,
+             "generate --model %s/model.vkft %s --prompt-ids %s --max-new-tokens %d "
+             "--temperature 0 --ignore-eos --json",
+             dir, adapter, prompt, cJSON_GetArraySize(greedy));
     vkft_test_result run = vkft_test_program("%s", command);
     assert_int_equal(run.exit_code, 0);
     cJSON *result = cJSON_Parse(run.out);
@@ -256,7 +267,8 @@ static void run_case(const char *name, bool v4)
     snprintf(path, sizeof path, GOLDEN "/%s/adapter_init", name);
     if (exists(path))
         snprintf(adapter, sizeof adapter, "--init-adapter %s", path);
-    vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN "/%s %s --output-dir %s/out --no-shuffle --save-steps 0 --eval-batches 0 "
+    vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN
+                         "/%s %s --output-dir %s/out --no-shuffle --save-steps 0 --eval-batches 0 "
                          "--no-load-best-model-at-end%s",
                          dir, name, adapter, dir, flags);
     snprintf(path, sizeof path, "%s/out/trainer_log.jsonl", dir);

@@ -1,4 +1,5 @@
-/* A real checkpoint, stories260K of llama2.c: logits, greedy text, and fine-tuning on a real corpus. Skips where the shared data is absent. */
+/* A real checkpoint, stories260K of llama2.c: logits, greedy text, and fine-tuning on a real corpus. Skips where the
+ * shared data is absent. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +29,8 @@ static int set_up(void **state)
     char from[512], to[512], command[4096];
     snprintf(from, sizeof from, "%s/checkpoints/stories260K", f->data);
     snprintf(to, sizeof to, "%s/model", f->dir);
-    snprintf(command, sizeof command, "mkdir '%s' && cp '%s/hf/config.json' '%s/hf/model.safetensors' '%s'", to, from, from, to);
+    snprintf(command, sizeof command, "mkdir '%s' && cp '%s/hf/config.json' '%s/hf/model.safetensors' '%s'", to, from,
+             from, to);
     assert_int_equal(system(command), 0);
     char bin[600];
     snprintf(bin, sizeof bin, "%s/tok512.bin", from);
@@ -46,7 +48,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The reference program's log-probabilities of its own greedy tokens; it prints 6 decimals, and the bound is the one the format promises. */
+/* The reference program's log-probabilities of its own greedy tokens; it prints 6 decimals, and the bound is the one
+ * the format promises. */
 static void test_logits(void **state)
 {
     const fixture *f = *state;
@@ -65,7 +68,8 @@ static void test_logits(void **state)
     FILE *file = fopen(path, "wb");
     fprintf(file, "{\"input_ids\": %s}\n", list);
     fclose(file);
-    vkft_test_program_ok("eval --model %s/model --quant fp32 --data %s/ids.jsonl --per-token %s/out.jsonl", f->dir, f->dir, f->dir);
+    vkft_test_program_ok("eval --model %s/model --quant fp32 --data %s/ids.jsonl --per-token %s/out.jsonl", f->dir,
+                         f->dir, f->dir);
     snprintf(path, sizeof path, "%s/out.jsonl", f->dir);
     cJSON *got = vkft_test_read_jsonl(path);
     const cJSON *logprobs = cJSON_GetObjectItem(cJSON_GetArrayItem(got, 0), "logprobs");
@@ -73,7 +77,8 @@ static void test_logits(void **state)
     int i = 1;
     cJSON_ArrayForEach(row, rows)
     {
-        double want = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "logit_max")) - cJSON_GetNumberValue(cJSON_GetObjectItem(row, "logsumexp"));
+        double want = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "logit_max")) -
+                      cJSON_GetNumberValue(cJSON_GetObjectItem(row, "logsumexp"));
         worst = fmax(worst, fabs(cJSON_GetNumberValue(cJSON_GetArrayItem(logprobs, i++)) - want));
     }
     print_message("%d log-probabilities within %.1e\n", i - 1, worst);
@@ -92,7 +97,8 @@ static void test_greedy_text(void **state)
     char path[512];
     snprintf(path, sizeof path, "%s/checkpoints/stories260K/expected_greedy.txt", f->data);
     char *want = vkft_test_read(path, NULL);
-    vkft_test_result r = vkft_test_program("generate --model %s/model --quant fp32 --prompt '' --temperature 0 --max-new-tokens 256", f->dir);
+    vkft_test_result r = vkft_test_program(
+        "generate --model %s/model --quant fp32 --prompt '' --temperature 0 --max-new-tokens 256", f->dir);
     assert_int_equal(r.exit_code, 0);
     size_t n = strlen(want);
     while (n && want[n - 1] == '\n')
@@ -112,9 +118,11 @@ static void test_fine_tunes(void **state)
     snprintf(path, sizeof path, "%s/corpus.txt", f->dir); /* its first 60 kB are enough to see the loss fall */
     snprintf(command, sizeof command, "head -c 60000 '%s/datasets/tinyshakespeare.txt' > '%s'", f->data, path);
     assert_int_equal(system(command), 0);
-    vkft_test_program_ok("train --model %s/model --quant nf4 --data %s --output-dir %s/out --max-seq-length 128 --batch-size 4 "
-                         "--gradient-accumulation-steps 1 --max-steps 60 --learning-rate 5e-3 --val-split 0.1 --eval-steps 20 --save-steps 0",
-                         f->dir, path, f->dir);
+    vkft_test_program_ok(
+        "train --model %s/model --quant nf4 --data %s --output-dir %s/out --max-seq-length 128 --batch-size 4 "
+        "--gradient-accumulation-steps 1 --max-steps 60 --learning-rate 5e-3 --val-split 0.1 --eval-steps 20 "
+        "--save-steps 0",
+        f->dir, path, f->dir);
     snprintf(path, sizeof path, "%s/out/trainer_log.jsonl", f->dir);
     cJSON *log = vkft_test_read_jsonl(path), *row;
     double first = NAN, last = NAN;
@@ -133,6 +141,7 @@ static void test_fine_tunes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_logits), cmocka_unit_test(test_greedy_text), cmocka_unit_test(test_fine_tunes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_logits), cmocka_unit_test(test_greedy_text),
+                                       cmocka_unit_test(test_fine_tunes)};
     return cmocka_run_group_tests_name("stories260K", tests, set_up, tear_down);
 }

@@ -1,7 +1,9 @@
-/* Matrix products on the device against double precision: all storage types, all ways to multiply, odd shapes, strides and sums.
+/* Matrix products on the device against double precision: all storage types, all ways to multiply, odd shapes, strides
+ * and sums.
  *
- * Tolerance: an f32 sum of K products in any order, with or without fused multiply-add, differs from the exact one by at most
- * (K + 1) u sum|x w| (1 + O(Ku)), u = 2^-24; scale and R add two roundings of results no larger than that sum and |R|.
+ * Tolerance: an f32 sum of K products in any order, with or without fused multiply-add, differs from the exact one by
+ * at most (K + 1) u sum|x w| (1 + O(Ku)), u = 2^-24; scale and R add two roundings of results no larger than that sum
+ * and |R|.
  *
  * Every buffer lies between canaries and results start as NaN, because nothing behind a device address checks bounds.
  */
@@ -94,7 +96,8 @@ static void release_all(fixture *f)
         guarded *g = &f->buffers[i];
         uint32_t before[CANARY_BYTES / 4], after[CANARY_BYTES / 4];
         check(vkft_buffer_read(f->dev, &g->buffer, 0, before, sizeof before, &err), &err);
-        check(vkft_buffer_read(f->dev, &g->buffer, CANARY_BYTES + (g->bytes + 3) / 4 * 4, after, sizeof after, &err), &err);
+        check(vkft_buffer_read(f->dev, &g->buffer, CANARY_BYTES + (g->bytes + 3) / 4 * 4, after, sizeof after, &err),
+              &err);
         for (uint32_t c = 0; c < CANARY_BYTES / 4; c++) {
             assert_int_equal(before[c], CANARY);
             assert_int_equal(after[c], CANARY);
@@ -107,8 +110,8 @@ static void release_all(fixture *f)
 typedef enum sum_with { NOTHING, ANOTHER, ITSELF } sum_with; /* what R is */
 
 typedef struct trial {
-    uint32_t M, out, in; /* W is [out, in] */
-    bool transposed;     /* NT: X [M,in], Y [M,out]; else NN: X [M,out], Y [M,in] */
+    uint32_t M, out, in;   /* W is [out, in] */
+    bool transposed;       /* NT: X [M,in], Y [M,out]; else NN: X [M,out], Y [M,in] */
     uint32_t pad_x, pad_y; /* row strides beyond the columns */
     sum_with R;
     float scale;
@@ -117,8 +120,12 @@ typedef struct trial {
 
 static vkft_weight place_weight(fixture *f, const reference_weight *w)
 {
-    vkft_weight weight = {.dtype = w->dtype, .rows = w->rows, .cols = w->cols, .absmax_offset = w->absmax_offset,
-                          .double_quant = w->double_quant, .data = place(f, w->data, w->data_bytes)->address};
+    vkft_weight weight = {.dtype = w->dtype,
+                          .rows = w->rows,
+                          .cols = w->cols,
+                          .absmax_offset = w->absmax_offset,
+                          .double_quant = w->double_quant,
+                          .data = place(f, w->data, w->data_bytes)->address};
     if (w->absmax)
         weight.absmax = place(f, w->absmax, w->absmax_bytes)->address;
     if (w->nested_absmax)
@@ -126,14 +133,16 @@ static vkft_weight place_weight(fixture *f, const reference_weight *w)
     return weight;
 }
 
-static void record_product(const vkft_matmul_ctx *ctx, const trial *t, const vkft_weight *w, uint64_t X, uint64_t R, uint64_t Y)
+static void record_product(const vkft_matmul_ctx *ctx, const trial *t, const vkft_weight *w, uint64_t X, uint64_t R,
+                           uint64_t Y)
 {
     uint32_t K = t->transposed ? t->in : t->out, N = t->transposed ? t->out : t->in;
     (t->transposed ? vkft_matmul_nt : vkft_matmul_nn)(ctx, t->M, X, K + t->pad_x, w, R, Y, N + t->pad_y, t->scale);
 }
 
 /* Compares Y, rows of stride ldy, with R + scale * exact; the padding must be untouched canary. */
-static void compare(const trial *t, uint32_t N, uint32_t K, const float *Y, const float *R, const double *exact, const double *size)
+static void compare(const trial *t, uint32_t N, uint32_t K, const float *Y, const float *R, const double *exact,
+                    const double *size)
 {
     const double u = ldexp(1.0, -24);
     uint32_t ldy = N + t->pad_y;
@@ -161,11 +170,13 @@ static void run_trial(fixture *f, const reference_weight *w, const trial *t)
     uint32_t K = t->transposed ? t->in : t->out, N = t->transposed ? t->out : t->in;
     uint32_t ldx = K + t->pad_x, ldy = N + t->pad_y;
     size_t nx = (size_t)t->M * ldx, ny = (size_t)t->M * ldy;
-    float *x = malloc(nx * sizeof *x), *r = malloc(ny * sizeof *r), *y = malloc(ny * sizeof *y), *again = malloc(ny * sizeof *y);
+    float *x = malloc(nx * sizeof *x), *r = malloc(ny * sizeof *r), *y = malloc(ny * sizeof *y),
+          *again = malloc(ny * sizeof *y);
     reference_random(7, nx, x);
     reference_random(8, ny, r);
     vkft_dtype operands = vkft_dtype_is_4bit(w->dtype) ? f->operands : VKFT_F32;
-    double *wide = reference_operands(operands, x, nx), *values = reference_operands(operands, w->value, (size_t)w->rows * w->cols);
+    double *wide = reference_operands(operands, x, nx),
+           *values = reference_operands(operands, w->value, (size_t)w->rows * w->cols);
     double *packed = malloc((size_t)t->M * K * sizeof *packed);
     for (uint32_t m = 0; m < t->M; m++)
         for (uint32_t k = 0; k < ldx; k++) {
@@ -229,7 +240,8 @@ static void test_product_type(fixture *f, vkft_dtype dtype, bool double_quant)
             if (t.M <= 8)
                 continue;
             uint32_t K = transposed ? t.in : t.out;
-            t.scratch_bytes = (uint64_t)((K < 2048 ? K : 2048) + 7) / 8 * 8 * 256 * sizeof(float); /* panels of one tile or few */
+            t.scratch_bytes =
+                (uint64_t)((K < 2048 ? K : 2048) + 7) / 8 * 8 * 256 * sizeof(float); /* panels of one tile or few */
             run_trial(f, &w, &t);
             t.scratch_bytes = 0; /* no panel at all */
             run_trial(f, &w, &t);
@@ -238,13 +250,34 @@ static void test_product_type(fixture *f, vkft_dtype dtype, bool double_quant)
     }
 }
 
-static void test_f32(void **state) { test_product_type(*state, VKFT_F32, false); }
-static void test_f16(void **state) { test_product_type(*state, VKFT_F16, false); }
-static void test_bf16(void **state) { test_product_type(*state, VKFT_BF16, false); }
-static void test_nf4(void **state) { test_product_type(*state, VKFT_NF4, false); }
-static void test_fp4(void **state) { test_product_type(*state, VKFT_FP4, false); }
-static void test_fp4_double(void **state) { test_product_type(*state, VKFT_FP4, true); }
-static void test_nf4_double(void **state) { test_product_type(*state, VKFT_NF4, true); }
+static void test_f32(void **state)
+{
+    test_product_type(*state, VKFT_F32, false);
+}
+static void test_f16(void **state)
+{
+    test_product_type(*state, VKFT_F16, false);
+}
+static void test_bf16(void **state)
+{
+    test_product_type(*state, VKFT_BF16, false);
+}
+static void test_nf4(void **state)
+{
+    test_product_type(*state, VKFT_NF4, false);
+}
+static void test_fp4(void **state)
+{
+    test_product_type(*state, VKFT_FP4, false);
+}
+static void test_fp4_double(void **state)
+{
+    test_product_type(*state, VKFT_FP4, true);
+}
+static void test_nf4_double(void **state)
+{
+    test_product_type(*state, VKFT_NF4, true);
+}
 
 static void set_operands(fixture *f, vkft_dtype operands)
 {
@@ -263,16 +296,22 @@ static void test_bf16_operands(void **state)
     set_operands(*state, VKFT_F32);
 }
 
-/* x times the NF4 code of 1 is x rounded as the host rounds it: ties, a carry into the exponent, overflow, what is not a number. */
+/* x times the NF4 code of 1 is x rounded as the host rounds it: ties, a carry into the exponent, overflow, what is not
+ * a number. */
 static void rounds_exactly(fixture *f, const float *x, uint32_t M)
 {
     vkft_err err = {0};
     const uint8_t codes = 0xf0;
     const float one = 1;
     float y[16];
-    vkft_weight w = {.dtype = VKFT_NF4, .rows = 1, .cols = 1, .data = place(f, &codes, sizeof codes)->address, .absmax = place(f, &one, sizeof one)->address};
+    vkft_weight w = {.dtype = VKFT_NF4,
+                     .rows = 1,
+                     .cols = 1,
+                     .data = place(f, &codes, sizeof codes)->address,
+                     .absmax = place(f, &one, sizeof one)->address};
     uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w.dtype, 1, 1);
-    guarded *X = place(f, x, M * sizeof *x), *Y = place(f, NULL, M * sizeof *y), *scratch = place(f, NULL, scratch_bytes);
+    guarded *X = place(f, x, M * sizeof *x), *Y = place(f, NULL, M * sizeof *y),
+            *scratch = place(f, NULL, scratch_bytes);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
     vkft_matmul_nt(&ctx, M, X->address, 1, &w, 0, Y->address, 1, 1.0f);
@@ -289,8 +328,22 @@ static void rounds_exactly(fixture *f, const float *x, uint32_t M)
 
 static void test_rounds_exactly(void **state)
 {
-    static const float x[] = {0,           0x1.01p0f,   -0x1.03p0f, 0x1.00fffep0f, 0x1.010002p0f,  0x1.ffp5f, -0x1.fefffep-3f, 0x1.fffffep127f,
-                              -0x1.fep127f, 0x1.ffp127f, INFINITY,  -INFINITY,     NAN,           1.0f / 3,  0x1p-126f,      -1e-30f};
+    static const float x[] = {0,
+                              0x1.01p0f,
+                              -0x1.03p0f,
+                              0x1.00fffep0f,
+                              0x1.010002p0f,
+                              0x1.ffp5f,
+                              -0x1.fefffep-3f,
+                              0x1.fffffep127f,
+                              -0x1.fep127f,
+                              0x1.ffp127f,
+                              INFINITY,
+                              -INFINITY,
+                              NAN,
+                              1.0f / 3,
+                              0x1p-126f,
+                              -1e-30f};
     set_operands(*state, VKFT_BF16);
     rounds_exactly(*state, x, 8);
     rounds_exactly(*state, x + 8, 8);
@@ -308,7 +361,8 @@ static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
         identity[(size_t)m * rows + m] = 1;
     vkft_weight weight = place_weight(f, w);
     uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w->dtype, rows, cols);
-    guarded *X = place(f, identity, (size_t)M * rows * sizeof *identity), *Y = place(f, NULL, (size_t)M * cols * sizeof *y);
+    guarded *X = place(f, identity, (size_t)M * rows * sizeof *identity),
+            *Y = place(f, NULL, (size_t)M * cols * sizeof *y);
     guarded *scratch = place(f, NULL, scratch_bytes);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
@@ -325,8 +379,11 @@ static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
 
 static void test_decodes_exactly(void **state)
 {
-    static const struct { vkft_dtype dtype; bool double_quant; } types[] = {
-        {VKFT_F32, false}, {VKFT_F16, false}, {VKFT_BF16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}, {VKFT_FP4, false}};
+    static const struct {
+        vkft_dtype dtype;
+        bool double_quant;
+    } types[] = {{VKFT_F32, false}, {VKFT_F16, false}, {VKFT_BF16, false},
+                 {VKFT_NF4, false}, {VKFT_NF4, true},  {VKFT_FP4, false}};
     for (uint32_t i = 0; i < 5; i++)
         for (uint32_t cols = 333; cols <= 336; cols += 3) {
             reference_weight w = reference_weight_new(types[i].dtype, types[i].double_quant, 64, cols, 99);
@@ -349,7 +406,8 @@ static void test_every_scale(void **state)
     reference_weight_free(&w);
 }
 
-/* dR of L = sum C * (X W^T) by differences of the double forward, which is linear: the step only has to be representable. */
+/* dR of L = sum C * (X W^T) by differences of the double forward, which is linear: the step only has to be
+ * representable. */
 static double difference(uint32_t M, uint32_t N, uint32_t K, double *X, double *W, const double *C, double *at)
 {
     const double h = 0.5;
@@ -371,8 +429,8 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
 {
     vkft_err err = {0};
     size_t nx = (size_t)M * K, nw = (size_t)N * K, nc = (size_t)M * N;
-    float *x = malloc(nx * sizeof *x), *w = malloc(nw * sizeof *w), *c = malloc(nc * sizeof *c), *dx = malloc(nx * sizeof *dx),
-          *dw = malloc(nw * sizeof *dw), *before = malloc(nw * sizeof *before);
+    float *x = malloc(nx * sizeof *x), *w = malloc(nw * sizeof *w), *c = malloc(nc * sizeof *c),
+          *dx = malloc(nx * sizeof *dx), *dw = malloc(nw * sizeof *dw), *before = malloc(nw * sizeof *before);
     reference_random(1, nx, x);
     reference_random(2, nw, w);
     reference_random(3, nc, c);
@@ -389,7 +447,8 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
     take(f, dX, dx);
     take(f, dW, dw);
 
-    double *Xd = reference_operands(VKFT_F32, x, nx), *Wd = reference_operands(VKFT_F32, w, nw), *Cd = reference_operands(VKFT_F32, c, nc);
+    double *Xd = reference_operands(VKFT_F32, x, nx), *Wd = reference_operands(VKFT_F32, w, nw),
+           *Cd = reference_operands(VKFT_F32, c, nc);
     const double u = ldexp(1.0, -24);
     for (uint32_t i = 0; i < 40; i++) {
         size_t ix = (size_t)i * 7919 % nx, iw = (size_t)i * 7919 % nw;
@@ -413,7 +472,8 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
 
 static void test_linear_backward(void **state)
 {
-    static const uint32_t shapes[][3] = {/* M, N, K */ {1, 1, 1}, {31, 16, 33}, {333, 4, 31}, {1030, 8, 17}, {259, 33, 8}, {40, 20, 64}};
+    static const uint32_t shapes[][3] = {/* M, N, K */ {1, 1, 1}, {31, 16, 33}, {333, 4, 31},
+                                         {1030, 8, 17},           {259, 33, 8}, {40, 20, 64}};
     for (uint32_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const uint32_t *s = shapes[i];
         linear_backward(*state, s[0], s[1], s[2], 0, NOTHING);
@@ -466,10 +526,20 @@ static void test_planning(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planning), cmocka_unit_test(test_f32), cmocka_unit_test(test_f16), cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_nf4), cmocka_unit_test(test_nf4_double), cmocka_unit_test(test_fp4), cmocka_unit_test(test_fp4_double), cmocka_unit_test(test_decodes_exactly),
-        cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_rounds_exactly),
-        cmocka_unit_test(test_every_scale), cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
+        cmocka_unit_test(test_planning),
+        cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_f16),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_nf4),
+        cmocka_unit_test(test_nf4_double),
+        cmocka_unit_test(test_fp4),
+        cmocka_unit_test(test_fp4_double),
+        cmocka_unit_test(test_decodes_exactly),
+        cmocka_unit_test(test_bf16_operands),
+        cmocka_unit_test(test_rounds_exactly),
+        cmocka_unit_test(test_every_scale),
+        cmocka_unit_test(test_linear_backward),
+        cmocka_unit_test(test_transposed_stride),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

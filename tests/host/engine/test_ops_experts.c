@@ -1,4 +1,5 @@
-/* Mixtures of experts as ops: router, the ways to the experts and back, their linear layers with LoRA, forward and backward together.
+/* Mixtures of experts as ops: router, the ways to the experts and back, their linear layers with LoRA, forward and
+ * backward together.
  *
  * Tolerance: as in test_ops_linear; sums over a few experts and over the rows of one stay within 1e-5.
  */
@@ -35,7 +36,11 @@ enum { X, ROUTER, GATE, UP, DOWN, A, B, RESIDUAL };
 static vkft_weight slice(const vkft_operand *o, uint32_t e, uint32_t rows)
 {
     uint64_t offset = (uint64_t)e * rows * o->cols * sizeof(float);
-    return (vkft_weight){.dtype = VKFT_F32, .rows = rows, .cols = o->cols, .data = o->address + offset, .grad = o->grad ? o->grad + offset : 0};
+    return (vkft_weight){.dtype = VKFT_F32,
+                         .rows = rows,
+                         .cols = o->cols,
+                         .data = o->address + offset,
+                         .grad = o->grad ? o->grad + offset : 0};
 }
 
 static void set_experts(mixture *m, const vkft_operand *in, bool recording)
@@ -46,8 +51,14 @@ static void set_experts(mixture *m, const vkft_operand *in, bool recording)
             m->linear[s][e] = (vkft_linear){.w = slice(&in[GATE + s], e, rows)};
             if (GATE + s == ADAPTED && m->r) {
                 vkft_weight a = slice(&in[A], e, m->r), b = slice(&in[B], e, rows);
-                m->linear[s][e].lora = (vkft_lora){.r = m->r, .scale = 2, .dropout = m->dropout, .layer = 3, .A = a.data, .B = b.data,
-                                                   .dA = a.grad, .dB = b.grad};
+                m->linear[s][e].lora = (vkft_lora){.r = m->r,
+                                                   .scale = 2,
+                                                   .dropout = m->dropout,
+                                                   .layer = 3,
+                                                   .A = a.data,
+                                                   .B = b.data,
+                                                   .dA = a.grad,
+                                                   .dB = b.grad};
             }
         }
         m->grouped[s] = (vkft_grouped_linear){.linear = m->linear[s], .groups = m->E, .tables = m->tables[s].address};
@@ -68,7 +79,8 @@ static vkft_tensor *forward(vkft_graph *g, const vkft_operand *in, uint64_t loss
     set_experts(m, in, !g->planning);
     m->router = (vkft_linear){.w = vkft_operand_weight(&in[ROUTER])};
     vkft_tensor *x = in[X].tensor;
-    vkft_routing routing = vkft_op_route(g, vkft_op_linear(g, x, &m->router, (vkft_linear_call){0}), m->k, m->normalized, 0);
+    vkft_routing routing =
+        vkft_op_route(g, vkft_op_linear(g, x, &m->router, (vkft_linear_call){0}), m->k, m->normalized, 0);
     vkft_tensor *rows = vkft_op_dispatch(g, x, &routing);
     vkft_tensor *gate = vkft_op_grouped_linear(g, rows, &m->grouped[0], &routing, (vkft_linear_call){0});
     vkft_tensor *up = vkft_op_grouped_linear(g, rows, &m->grouped[1], &routing, (vkft_linear_call){0});
@@ -117,7 +129,8 @@ static double adapter(const mixture *m, double *const *in, uint32_t e, uint32_t 
     for (uint32_t j = 0; j < m->r; j++) {
         double z = 0;
         for (uint32_t c = 0; c < m->C; c++) {
-            bool keep = p <= 0 || reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, row * m->C + c) >= (uint32_t)(p * 0x1p32);
+            bool keep = p <= 0 || reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, row * m->C + c) >=
+                                      (uint32_t)(p * 0x1p32);
             z += keep ? x[c] / (1 - p) * in[A][(e * m->r + j) * m->C + c] : 0;
         }
         sum += 2 * z * in[B][(e * m->F + f) * m->r + j];
@@ -140,37 +153,50 @@ static void reference(double *const *in, double *y, const void *context)
                 continue;
             const double *x = in[X] + a / m->k * m->C;
             for (uint32_t f = 0; f < m->F; f++) {
-                double gate = dot(x, in[GATE] + (e * m->F + f) * m->C, m->C), up = dot(x, in[UP] + (e * m->F + f) * m->C, m->C);
+                double gate = dot(x, in[GATE] + (e * m->F + f) * m->C, m->C),
+                       up = dot(x, in[UP] + (e * m->F + f) * m->C, m->C);
                 h[f] = weight[a] * reference_activation(m->activation, gate) * (up + adapter(m, in, e, row, x, f));
             }
             for (uint32_t c = 0; c < m->C; c++)
-                y[a / m->k * m->C + c] += (m->scale > 0 ? (double)m->scale : 1) * dot(h, in[DOWN] + (e * m->C + c) * m->F, m->F);
+                y[a / m->k * m->C + c] +=
+                    (m->scale > 0 ? (double)m->scale : 1) * dot(h, in[DOWN] + (e * m->C + c) * m->F, m->F);
             row++;
         }
     free(chosen);
     free(weight);
 }
 
-static void check(const vkft_kernel_fixture *f, const char *name, mixture m, vkft_operand_kind x, vkft_operand_kind weights)
+static void check(const vkft_kernel_fixture *f, const char *name, mixture m, vkft_operand_kind x,
+                  vkft_operand_kind weights)
 {
     vkft_err err;
     uint32_t r = m.r ? m.r : 1;
     float in = (float)(1 / sqrt((double)m.C)), hidden = (float)(1 / sqrt((double)m.F));
     m.f = f;
     for (uint32_t s = 0; s < 3; s++)
-        assert_true(vkft_buffer_new(f->dev, vkft_grouped_table_bytes(m.E), VKFT_MEMORY_DEVICE, "tables", &m.tables[s], &err));
+        assert_true(
+            vkft_buffer_new(f->dev, vkft_grouped_table_bytes(m.E), VKFT_MEMORY_DEVICE, "tables", &m.tables[s], &err));
     vkft_op_case c = {
-        .name = name, .rows = m.T, .cols = m.C, .tolerance = TOLERANCE, .forward = forward, .reference = reference, .context = &m, .dropout = true,
-        .operands = {
-            [X] = {"x", x, m.T, m.C, .spread = 1},
-            [ROUTER] = {"router", weights, m.E, m.C, .spread = 2 * in},
-            [GATE] = {"gate", weights, m.E * m.F, m.C, .spread = in},
-            [UP] = {"up", weights, m.E * m.F, m.C, .spread = in},
-            [DOWN] = {"down", weights, m.E * m.C, m.F, .spread = hidden},
-            [A] = {"A", m.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, m.E * r, m.C, .spread = in},
-            [B] = {"B", m.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, m.E * m.F, r, .spread = 1},
-            [RESIDUAL] = {"residual", m.residual ? VKFT_OPERAND_TENSOR : VKFT_OPERAND_CONSTANT, m.T, m.C, .spread = 1},
-        },
+        .name = name,
+        .rows = m.T,
+        .cols = m.C,
+        .tolerance = TOLERANCE,
+        .forward = forward,
+        .reference = reference,
+        .context = &m,
+        .dropout = true,
+        .operands =
+            {
+                [X] = {"x", x, m.T, m.C, .spread = 1},
+                [ROUTER] = {"router", weights, m.E, m.C, .spread = 2 * in},
+                [GATE] = {"gate", weights, m.E * m.F, m.C, .spread = in},
+                [UP] = {"up", weights, m.E * m.F, m.C, .spread = in},
+                [DOWN] = {"down", weights, m.E * m.C, m.F, .spread = hidden},
+                [A] = {"A", m.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, m.E * r, m.C, .spread = in},
+                [B] = {"B", m.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, m.E * m.F, r, .spread = 1},
+                [RESIDUAL] = {"residual", m.residual ? VKFT_OPERAND_TENSOR : VKFT_OPERAND_CONSTANT, m.T, m.C,
+                              .spread = 1},
+            },
     };
     vkft_check_op(f, &c);
     for (uint32_t s = 0; s < 3; s++)
@@ -181,33 +207,43 @@ static void test_frozen(void **state)
 {
     const vkft_operand_kind x = VKFT_OPERAND_TENSOR, frozen = VKFT_OPERAND_FROZEN;
     check(*state, "one expert", (mixture){.T = 1, .C = 1, .F = 1, .E = 1, .k = 1}, x, frozen);
-    check(*state, "most without a token", (mixture){.T = 3, .C = 7, .F = 5, .E = 9, .k = 1, .normalized = true}, x, frozen);
-    check(*state, "parts of the softmax", (mixture){.T = 7, .C = 9, .F = 5, .E = 4, .k = 2, .residual = true, .scale = 0.22f}, x, frozen);
-    check(*state, "normalized", (mixture){.T = 31, .C = 9, .F = 11, .E = 6, .k = 3, .normalized = true, .residual = true}, x, frozen);
-    check(*state, "all experts", (mixture){.T = 5, .C = 10, .F = 3, .E = 4, .k = 4, .activation = VKFT_ACT_GELU_TANH}, x, frozen);
-    check(*state, "several tiles and slices", (mixture){.T = 131, .C = 5, .F = 3, .E = 3, .k = 2, .normalized = true}, x, frozen);
+    check(*state, "most without a token", (mixture){.T = 3, .C = 7, .F = 5, .E = 9, .k = 1, .normalized = true}, x,
+          frozen);
+    check(*state, "parts of the softmax",
+          (mixture){.T = 7, .C = 9, .F = 5, .E = 4, .k = 2, .residual = true, .scale = 0.22f}, x, frozen);
+    check(*state, "normalized",
+          (mixture){.T = 31, .C = 9, .F = 11, .E = 6, .k = 3, .normalized = true, .residual = true}, x, frozen);
+    check(*state, "all experts", (mixture){.T = 5, .C = 10, .F = 3, .E = 4, .k = 4, .activation = VKFT_ACT_GELU_TANH},
+          x, frozen);
+    check(*state, "several tiles and slices", (mixture){.T = 131, .C = 5, .F = 3, .E = 3, .k = 2, .normalized = true},
+          x, frozen);
 }
 
 static void test_trained(void **state)
 {
     const vkft_operand_kind trained = VKFT_OPERAND_PARAMETER;
     check(*state, "trained", (mixture){.T = 13, .C = 7, .F = 5, .E = 5, .k = 2}, VKFT_OPERAND_TENSOR, trained);
-    check(*state, "trained, normalized", (mixture){.T = 37, .C = 9, .F = 12, .E = 3, .k = 2, .normalized = true, .residual = true}, VKFT_OPERAND_TENSOR,
+    check(*state, "trained, normalized",
+          (mixture){.T = 37, .C = 9, .F = 12, .E = 3, .k = 2, .normalized = true, .residual = true},
+          VKFT_OPERAND_TENSOR, trained);
+    check(*state, "trained, x constant", (mixture){.T = 13, .C = 8, .F = 5, .E = 4, .k = 1}, VKFT_OPERAND_CONSTANT,
           trained);
-    check(*state, "trained, x constant", (mixture){.T = 13, .C = 8, .F = 5, .E = 4, .k = 1}, VKFT_OPERAND_CONSTANT, trained);
 }
 
 static void test_lora(void **state)
 {
     const vkft_operand_kind frozen = VKFT_OPERAND_FROZEN;
     check(*state, "lora", (mixture){.T = 31, .C = 9, .F = 7, .E = 4, .k = 2, .r = 3}, VKFT_OPERAND_TENSOR, frozen);
-    check(*state, "lora, dropout", (mixture){.T = 23, .C = 9, .F = 7, .E = 4, .k = 2, .r = 2, .dropout = 0.25f, .normalized = true}, VKFT_OPERAND_TENSOR,
-          frozen);
-    check(*state, "lora, dropout, x constant", (mixture){.T = 13, .C = 9, .F = 7, .E = 3, .k = 1, .r = 4, .dropout = 0.5f}, VKFT_OPERAND_CONSTANT, frozen);
+    check(*state, "lora, dropout",
+          (mixture){.T = 23, .C = 9, .F = 7, .E = 4, .k = 2, .r = 2, .dropout = 0.25f, .normalized = true},
+          VKFT_OPERAND_TENSOR, frozen);
+    check(*state, "lora, dropout, x constant",
+          (mixture){.T = 13, .C = 9, .F = 7, .E = 3, .k = 1, .r = 4, .dropout = 0.5f}, VKFT_OPERAND_CONSTANT, frozen);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_frozen), cmocka_unit_test(test_trained), cmocka_unit_test(test_lora)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_frozen), cmocka_unit_test(test_trained),
+                                       cmocka_unit_test(test_lora)};
     return cmocka_run_group_tests_name("ops: experts", tests, vkft_op_setup, vkft_kernel_teardown);
 }

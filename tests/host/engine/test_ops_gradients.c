@@ -1,8 +1,8 @@
-/* Gradients of everything that full fine-tuning trains: weights, biases, gains, embedding tables, the output layer, each on top of what the
- * gradient memory held, with and without a gradient of the input.
+/* Gradients of everything that full fine-tuning trains: weights, biases, gains, embedding tables, the output layer,
+ * each on top of what the gradient memory held, with and without a gradient of the input.
  *
- * Tolerance: values of order 1 and gradients that are sums of up to 333 products of order 1; a random walk of their roundings is 2e-5 at
- * most, relative to 1 + the result of order 10.
+ * Tolerance: values of order 1 and gradients that are sums of up to 333 products of order 1; a random walk of their
+ * roundings is 2e-5 at most, relative to 1 + the result of order 10.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -59,8 +59,13 @@ static void linear_reference(double *const *in, double *y, const void *context)
 
 static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_context k)
 {
-    vkft_op_case c = {.name = name, .rows = k.T, .cols = k.out, .tolerance = TOLERANCE, .forward = linear_forward,
-                      .reference = linear_reference, .context = &k,
+    vkft_op_case c = {.name = name,
+                      .rows = k.T,
+                      .cols = k.out,
+                      .tolerance = TOLERANCE,
+                      .forward = linear_forward,
+                      .reference = linear_reference,
+                      .context = &k,
                       .operands = {{"x", input_kind(k.input), k.T, k.in, .spread = 1},
                                    {"w", kind_of(k.weight), k.out, k.in, .spread = (float)(1 / sqrt((double)k.in))},
                                    {"bias", kind_of(k.bias), 1, k.out, .spread = 1},
@@ -70,13 +75,20 @@ static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_
 
 static void test_linear(void **state)
 {
-    check_linear(*state, "1x1", (linear_context){.T = 1, .in = 1, .out = 1, .input = true, .weight = true, .bias = true, .scale = 1});
-    check_linear(*state, "all", (linear_context){.T = 31, .in = 37, .out = 13, .input = true, .weight = true, .bias = true, .scale = 1});
-    check_linear(*state, "long", (linear_context){.T = 333, .in = 7, .out = 5, .input = true, .weight = true, .bias = true, .scale = 0.3f});
+    check_linear(*state, "1x1",
+                 (linear_context){.T = 1, .in = 1, .out = 1, .input = true, .weight = true, .bias = true, .scale = 1});
+    check_linear(
+        *state, "all",
+        (linear_context){.T = 31, .in = 37, .out = 13, .input = true, .weight = true, .bias = true, .scale = 1});
+    check_linear(
+        *state, "long",
+        (linear_context){.T = 333, .in = 7, .out = 5, .input = true, .weight = true, .bias = true, .scale = 0.3f});
     check_linear(*state, "weight alone", (linear_context){.T = 31, .in = 7, .out = 9, .weight = true, .scale = 2});
     check_linear(*state, "bias alone", (linear_context){.T = 70, .in = 7, .out = 9, .bias = true, .scale = 2});
-    check_linear(*state, "residual", (linear_context){.T = 31, .in = 7, .out = 9, .input = true, .weight = true, .bias = true,
-                                                      .residual = true, .scale = 0.22f});
+    check_linear(
+        *state, "residual",
+        (linear_context){
+            .T = 31, .in = 7, .out = 9, .input = true, .weight = true, .bias = true, .residual = true, .scale = 0.22f});
 }
 
 typedef struct norm_context {
@@ -91,8 +103,13 @@ static vkft_tensor *norm_forward(vkft_graph *g, const vkft_operand *in, uint64_t
     (void)loss;
     norm_context *k = context;
     bool bias = k->norm.layernorm;
-    k->param = (vkft_norm){.layernorm = k->norm.layernorm, .gain = in[1].address, .bias = bias ? in[2].address : 0, .width = k->norm.C,
-                           .eps = (float)k->norm.eps, .gain_offset = (float)k->norm.gain_offset, .dgain = in[1].grad,
+    k->param = (vkft_norm){.layernorm = k->norm.layernorm,
+                           .gain = in[1].address,
+                           .bias = bias ? in[2].address : 0,
+                           .width = k->norm.C,
+                           .eps = (float)k->norm.eps,
+                           .gain_offset = (float)k->norm.gain_offset,
+                           .dgain = in[1].grad,
                            .dbias = bias ? in[2].grad : 0};
     return vkft_op_norm(g, in[0].tensor, &k->param);
 }
@@ -108,8 +125,13 @@ static void check_norm(const vkft_kernel_fixture *f, const char *name, norm_cont
 {
     uint32_t C = k.norm.C;
     k.norm.eps = 0x1p-17;
-    vkft_op_case c = {.name = name, .rows = k.T, .cols = k.heads * C, .tolerance = TOLERANCE, .forward = norm_forward,
-                      .reference = norm_reference, .context = &k,
+    vkft_op_case c = {.name = name,
+                      .rows = k.T,
+                      .cols = k.heads * C,
+                      .tolerance = TOLERANCE,
+                      .forward = norm_forward,
+                      .reference = norm_reference,
+                      .context = &k,
                       .operands = {{"x", input_kind(k.input), k.T, k.heads * C, .spread = 1},
                                    {"gain", kind_of(k.gain), 1, C, .spread = 1},
                                    {"bias", kind_of(k.bias), 1, C, .spread = 1}}};
@@ -119,13 +141,19 @@ static void check_norm(const vkft_kernel_fixture *f, const char *name, norm_cont
 static void test_norm(void **state)
 {
     check_norm(*state, "rmsnorm", (norm_context){.T = 31, .heads = 1, .norm = {.C = 37}, .input = true, .gain = true});
-    check_norm(*state, "rmsnorm of heads", (norm_context){.T = 67, .heads = 3, .norm = {.C = 7, .gain_offset = 1}, .input = true, .gain = true});
+    check_norm(*state, "rmsnorm of heads",
+               (norm_context){.T = 67, .heads = 3, .norm = {.C = 7, .gain_offset = 1}, .input = true, .gain = true});
     check_norm(*state, "gain alone", (norm_context){.T = 333, .heads = 1, .norm = {.C = 5}, .gain = true});
-    check_norm(*state, "layernorm", (norm_context){.T = 31, .heads = 1, .norm = {.layernorm = true, .C = 37}, .input = true,
-                                                   .gain = true, .bias = true});
-    check_norm(*state, "layernorm of heads", (norm_context){.T = 13, .heads = 3, .norm = {.layernorm = true, .C = 11}, .input = true,
-                                                            .gain = true, .bias = true});
-    check_norm(*state, "bias alone", (norm_context){.T = 40, .heads = 1, .norm = {.layernorm = true, .C = 13}, .bias = true});
+    check_norm(
+        *state, "layernorm",
+        (norm_context){
+            .T = 31, .heads = 1, .norm = {.layernorm = true, .C = 37}, .input = true, .gain = true, .bias = true});
+    check_norm(
+        *state, "layernorm of heads",
+        (norm_context){
+            .T = 13, .heads = 3, .norm = {.layernorm = true, .C = 11}, .input = true, .gain = true, .bias = true});
+    check_norm(*state, "bias alone",
+               (norm_context){.T = 40, .heads = 1, .norm = {.layernorm = true, .C = 13}, .bias = true});
 }
 
 /* Token and position tables, then the output layer, which may be the token table again. */
@@ -161,7 +189,8 @@ static void model_reference(double *const *in, double *y, const void *context)
         for (uint32_t v = 0; v < k->V; v++) {
             double sum = 0;
             for (uint32_t c = 0; c < k->C; c++)
-                sum += (2 * in[WORDS][k->id[t] * k->C + c] + in[PLACES][(k->position[t] + k->offset) * k->C + c]) * head[v * k->C + c];
+                sum += (2 * in[WORDS][k->id[t] * k->C + c] + in[PLACES][(k->position[t] + k->offset) * k->C + c]) *
+                       head[v * k->C + c];
             z[v] = reference_softcap((double)k->output.scale * sum, 3);
         }
         y[t] = reference_cross_entropy(z, k->V, k->target[t]);
@@ -178,10 +207,16 @@ static void check_model(const vkft_kernel_fixture *f, const char *name, model_co
         position[t] = t % places;
         target[t] = (5 * t + 1) % k.V;
     }
-    vkft_guarded bi = vkft_guarded_words(f, id, k.T), bp = vkft_guarded_words(f, position, k.T), bt = vkft_guarded_words(f, target, k.T);
+    vkft_guarded bi = vkft_guarded_words(f, id, k.T), bp = vkft_guarded_words(f, position, k.T),
+                 bt = vkft_guarded_words(f, target, k.T);
     k.id = id, k.position = position, k.target = target;
     k.ids = bi.address, k.positions = bp.address, k.targets = bt.address;
-    vkft_op_case c = {.name = name, .rows = k.T, .cols = 1, .tolerance = TOLERANCE, .forward = model_forward, .reference = model_reference,
+    vkft_op_case c = {.name = name,
+                      .rows = k.T,
+                      .cols = 1,
+                      .tolerance = TOLERANCE,
+                      .forward = model_forward,
+                      .reference = model_reference,
                       .context = &k,
                       .operands = {[WORDS] = {"words", kind_of(k.words), k.V, k.C, .spread = 0.5f},
                                    [PLACES] = {"places", kind_of(k.places), k.P, k.C, .spread = 0.5f},
@@ -194,8 +229,10 @@ static void check_model(const vkft_kernel_fixture *f, const char *name, model_co
 
 static void test_embedding_and_head(void **state)
 {
-    check_model(*state, "one token", (model_context){.T = 1, .C = 1, .V = 3, .words = true, .places = true, .head = true});
-    check_model(*state, "all", (model_context){.T = 31, .C = 13, .V = 37, .offset = 2, .words = true, .places = true, .head = true});
+    check_model(*state, "one token",
+                (model_context){.T = 1, .C = 1, .V = 3, .words = true, .places = true, .head = true});
+    check_model(*state, "all",
+                (model_context){.T = 31, .C = 13, .V = 37, .offset = 2, .words = true, .places = true, .head = true});
     check_model(*state, "tied", (model_context){.T = 33, .C = 7, .V = 11, .words = true, .places = true, .tied = true});
     check_model(*state, "head alone", (model_context){.T = 31, .C = 7, .V = 37, .head = true});
     check_model(*state, "positions alone", (model_context){.T = 31, .C = 70, .V = 5, .offset = 2, .places = true});
@@ -216,7 +253,8 @@ static vkft_tensor *stack_forward(vkft_graph *g, const vkft_operand *in, uint64_
     k->second = (vkft_linear){.w = vkft_operand_weight(&in[3])};
     k->norm = (vkft_norm){.gain = in[4].address, .width = in[4].cols, .eps = 0x1p-17f, .dgain = in[4].grad};
     vkft_tensor *h = vkft_op_linear(g, vkft_op_norm(g, in[0].tensor, &k->norm), &k->first, (vkft_linear_call){0});
-    return vkft_op_linear(g, vkft_op_activation(g, h, VKFT_ACT_GELU_TANH), &k->second, (vkft_linear_call){.residual = in[0].tensor});
+    return vkft_op_linear(g, vkft_op_activation(g, h, VKFT_ACT_GELU_TANH), &k->second,
+                          (vkft_linear_call){.residual = in[0].tensor});
 }
 
 enum { STACK_T = 13, STACK_C = 7, STACK_F = 11 };
@@ -244,9 +282,15 @@ static void stack_reference(double *const *in, double *y, const void *context)
 static void test_stack(void **state)
 {
     stack context;
-    for (int input = 0; input < 2; input++) { /* without a gradient of x the first layer's parameters must still get theirs */
-        vkft_op_case c = {.name = "stack", .rows = STACK_T, .cols = STACK_C, .tolerance = TOLERANCE, .forward = stack_forward,
-                          .reference = stack_reference, .context = &context,
+    for (int input = 0; input < 2;
+         input++) { /* without a gradient of x the first layer's parameters must still get theirs */
+        vkft_op_case c = {.name = "stack",
+                          .rows = STACK_T,
+                          .cols = STACK_C,
+                          .tolerance = TOLERANCE,
+                          .forward = stack_forward,
+                          .reference = stack_reference,
+                          .context = &context,
                           .operands = {{"x", input_kind(input), STACK_T, STACK_C, .spread = 1},
                                        {"first", VKFT_OPERAND_PARAMETER, STACK_F, STACK_C, .spread = 0.4f},
                                        {"bias", VKFT_OPERAND_PARAMETER, 1, STACK_F, .spread = 1},
@@ -261,7 +305,8 @@ static void test_plan_serves_less(void **state)
 {
     const vkft_kernel_fixture *f = *state;
     enum { T = 2050, C = 64 }; /* a row of partial sums is as long as the plan's alignment */
-    const vkft_linear linear = {.w = {.dtype = VKFT_F32, .rows = C, .cols = C, .data = 4, .grad = 4}, .bias = 4, .dbias = 4};
+    const vkft_linear linear = {
+        .w = {.dtype = VKFT_F32, .rows = C, .cols = C, .data = 4, .grad = 4}, .bias = 4, .dbias = 4};
     const vkft_norm norm = {.gain = 4, .width = C, .dgain = 4};
     vkft_graph g;
     assert_true(vkft_graph_init(&g));
@@ -270,7 +315,8 @@ static void test_plan_serves_less(void **state)
         vkft_commands_reset(f->cmds); /* recorded, never run */
         vkft_graph_begin(&g, rows == T ? NULL : f->cmds, 0);
         g.taping = true;
-        vkft_tensor *y = vkft_op_norm(&g, vkft_op_linear(&g, vkft_tensor_at(&g, 0, rows, C), &linear, (vkft_linear_call){0}), &norm);
+        vkft_tensor *y =
+            vkft_op_norm(&g, vkft_op_linear(&g, vkft_tensor_at(&g, 0, rows, C), &linear, (vkft_linear_call){0}), &norm);
         y->grad = vkft_tensor_at(&g, 0, rows, C);
         vkft_tape_backward(&g, 0);
         if (rows == T)
@@ -284,7 +330,8 @@ static void test_plan_serves_less(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_norm), cmocka_unit_test(test_embedding_and_head),
-                                       cmocka_unit_test(test_stack), cmocka_unit_test(test_plan_serves_less)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_norm),
+                                       cmocka_unit_test(test_embedding_and_head), cmocka_unit_test(test_stack),
+                                       cmocka_unit_test(test_plan_serves_less)};
     return cmocka_run_group_tests_name("ops: gradients of parameters", tests, vkft_op_setup, vkft_kernel_teardown);
 }

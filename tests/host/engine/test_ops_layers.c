@@ -1,5 +1,5 @@
-/* Norms, activations, addition, rotation, the parts of a fused projection, embeddings and attention as ops: forward and backward, alone and
- * in the combinations in which gradients share memory.
+/* Norms, activations, addition, rotation, the parts of a fused projection, embeddings and attention as ops: forward and
+ * backward, alone and in the combinations in which gradients share memory.
  *
  * Tolerance: values and slopes of order 1 after a few tens of f32 roundings (6e-8): 5e-6.
  */
@@ -28,8 +28,12 @@ static vkft_tensor *norm_forward(vkft_graph *g, const vkft_operand *in, uint64_t
 {
     (void)loss;
     norm_context *k = context;
-    k->param = (vkft_norm){.layernorm = k->norm.layernorm, .gain = in[1].address, .bias = k->norm.layernorm ? in[2].address : 0,
-                           .width = k->norm.C, .eps = (float)k->norm.eps, .gain_offset = (float)k->norm.gain_offset};
+    k->param = (vkft_norm){.layernorm = k->norm.layernorm,
+                           .gain = in[1].address,
+                           .bias = k->norm.layernorm ? in[2].address : 0,
+                           .width = k->norm.C,
+                           .eps = (float)k->norm.eps,
+                           .gain_offset = (float)k->norm.gain_offset};
     vkft_tensor *y = vkft_op_norm(g, in[0].tensor, &k->param);
     return k->residual ? vkft_op_add(g, in[0].tensor, y) : y;
 }
@@ -48,8 +52,13 @@ static void check_norm(const vkft_kernel_fixture *f, const char *name, norm_cont
 {
     uint32_t C = k.norm.C;
     k.norm.eps = 0x1p-17; /* exact in f32 */
-    vkft_op_case c = {.name = name, .rows = k.T, .cols = k.heads * C, .tolerance = TOLERANCE, .forward = norm_forward,
-                      .reference = norm_reference, .context = &k,
+    vkft_op_case c = {.name = name,
+                      .rows = k.T,
+                      .cols = k.heads * C,
+                      .tolerance = TOLERANCE,
+                      .forward = norm_forward,
+                      .reference = norm_reference,
+                      .context = &k,
                       .operands = {{"x", VKFT_OPERAND_TENSOR, k.T, k.heads * C, .spread = 1},
                                    {"gain", VKFT_OPERAND_FROZEN, 1, C, .spread = 1},
                                    {"bias", VKFT_OPERAND_FROZEN, 1, C, .spread = 1}}};
@@ -63,7 +72,8 @@ static void test_norm(void **state)
     check_norm(*state, "layernorm", (norm_context){.T = 31, .heads = 1, .norm = {.layernorm = true, .C = 37}});
     check_norm(*state, "layernorm of heads", (norm_context){.T = 5, .heads = 3, .norm = {.layernorm = true, .C = 31}});
     check_norm(*state, "x + rmsnorm(x)", (norm_context){.T = 3, .heads = 1, .norm = {.C = 333}, .residual = true});
-    check_norm(*state, "x + layernorm(x)", (norm_context){.T = 3, .heads = 2, .norm = {.layernorm = true, .C = 31}, .residual = true});
+    check_norm(*state, "x + layernorm(x)",
+               (norm_context){.T = 3, .heads = 2, .norm = {.layernorm = true, .C = 31}, .residual = true});
 }
 
 typedef struct activation_context {
@@ -102,12 +112,23 @@ static void test_activation(void **state)
     enum { T = 31, F = 11 };
     for (vkft_activation a = VKFT_ACT_SILU; a <= VKFT_ACT_RELU; a++) {
         activation_context k = {a, T * F};
-        vkft_op_case alone = {.name = "activation", .rows = T, .cols = F, .tolerance = TOLERANCE, .forward = activation_forward,
-                              .reference = activation_reference, .context = &k,
+        vkft_op_case alone = {.name = "activation",
+                              .rows = T,
+                              .cols = F,
+                              .tolerance = TOLERANCE,
+                              .forward = activation_forward,
+                              .reference = activation_reference,
+                              .context = &k,
                               .operands = {{"x", VKFT_OPERAND_TENSOR, T, F, .spread = 2}}};
-        vkft_op_case gated = {.name = "gated", .rows = T, .cols = F, .tolerance = TOLERANCE, .forward = gated_forward,
-                              .reference = gated_reference, .context = &k,
-                              .operands = {{"gate", VKFT_OPERAND_TENSOR, T, F, .spread = 2}, {"up", VKFT_OPERAND_TENSOR, T, F, .spread = 1}}};
+        vkft_op_case gated = {.name = "gated",
+                              .rows = T,
+                              .cols = F,
+                              .tolerance = TOLERANCE,
+                              .forward = gated_forward,
+                              .reference = gated_reference,
+                              .context = &k,
+                              .operands = {{"gate", VKFT_OPERAND_TENSOR, T, F, .spread = 2},
+                                           {"up", VKFT_OPERAND_TENSOR, T, F, .spread = 1}}};
         vkft_check_op(*state, &alone);
         vkft_check_op(*state, &gated);
     }
@@ -160,9 +181,15 @@ static void test_add(void **state)
                 kind[frozen] = VKFT_OPERAND_CONSTANT;
             if (s == TWICE && frozen == 0)
                 continue;
-            vkft_op_case c = {.name = names[s], .rows = ADD_T, .cols = ADD_C, .tolerance = TOLERANCE, .forward = add_forward,
-                              .reference = add_reference, .context = &s,
-                              .operands = {{"a", kind[0], ADD_T, ADD_C, .spread = 1}, {"b", kind[1], ADD_T, ADD_C, .spread = 1},
+            vkft_op_case c = {.name = names[s],
+                              .rows = ADD_T,
+                              .cols = ADD_C,
+                              .tolerance = TOLERANCE,
+                              .forward = add_forward,
+                              .reference = add_reference,
+                              .context = &s,
+                              .operands = {{"a", kind[0], ADD_T, ADD_C, .spread = 1},
+                                           {"b", kind[1], ADD_T, ADD_C, .spread = 1},
                                            {"c", kind[2], ADD_T, ADD_C, .spread = 1}}};
             vkft_check_op(*state, &c);
         }
@@ -178,8 +205,9 @@ static vkft_tensor *columns_forward(vkft_graph *g, const vkft_operand *in, uint6
     (void)loss, (void)context;
     vkft_tensor *part[3];
     for (uint32_t j = 0; j < 3; j++)
-        part[j] = vkft_op_columns(g, in[0].tensor, (vkft_columns){.offset = j * COLUMNS_D, .width = COLUMNS_D, .step = 3 * COLUMNS_D,
-                                                                  .count = COLUMNS_H});
+        part[j] = vkft_op_columns(
+            g, in[0].tensor,
+            (vkft_columns){.offset = j * COLUMNS_D, .width = COLUMNS_D, .step = 3 * COLUMNS_D, .count = COLUMNS_H});
     return vkft_op_gated(g, part[2], vkft_op_add(g, part[0], part[1]), VKFT_ACT_SILU);
 }
 
@@ -195,7 +223,11 @@ static void columns_reference(double *const *in, double *y, const void *context)
 
 static void test_columns(void **state)
 {
-    vkft_op_case c = {.name = "columns", .rows = COLUMNS_T, .cols = COLUMNS_H * COLUMNS_D, .tolerance = TOLERANCE, .forward = columns_forward,
+    vkft_op_case c = {.name = "columns",
+                      .rows = COLUMNS_T,
+                      .cols = COLUMNS_H * COLUMNS_D,
+                      .tolerance = TOLERANCE,
+                      .forward = columns_forward,
                       .reference = columns_reference,
                       .operands = {{"x", VKFT_OPERAND_TENSOR, COLUMNS_T, 3 * COLUMNS_H * COLUMNS_D, .spread = 1}}};
     vkft_check_op(*state, &c);
@@ -285,10 +317,16 @@ static void check_attention(const vkft_kernel_fixture *f, const char *name, sequ
     k.query_range = query_range;
     vkft_guarded bp = vkft_guarded_words(f, position, T), bq = vkft_guarded_words(f, query_range, 2 * T);
     vkft_guarded bk = vkft_guarded_words(f, key_range, 2 * T);
-    k.sequence = (vkft_sequence){.position = bp.address, .query_range = bq.address, .key_range = bk.address, .longest = SEQUENCE};
+    k.sequence = (vkft_sequence){
+        .position = bp.address, .query_range = bq.address, .key_range = bk.address, .longest = SEQUENCE};
     k.shape = (vkft_attention_shape){.Hq = k.Hq, .Hk = k.Hk, .D = D, .scale = 0.5f, .softcap = k.softcap};
-    vkft_op_case c = {.name = name, .rows = T, .cols = k.Hq * D, .tolerance = TOLERANCE, .forward = attention_forward,
-                      .reference = attention_reference, .context = &k,
+    vkft_op_case c = {.name = name,
+                      .rows = T,
+                      .cols = k.Hq * D,
+                      .tolerance = TOLERANCE,
+                      .forward = attention_forward,
+                      .reference = attention_reference,
+                      .context = &k,
                       .operands = {{"q", VKFT_OPERAND_TENSOR, T, k.Hq * D, .spread = 1},
                                    {"k", VKFT_OPERAND_TENSOR, T, k.Hk * D, .spread = 1},
                                    {"v", VKFT_OPERAND_TENSOR, T, k.Hk * D, .spread = 1},
@@ -302,7 +340,8 @@ static void check_attention(const vkft_kernel_fixture *f, const char *name, sequ
 static void test_attention(void **state)
 {
     check_attention(*state, "attention", (sequence_context){.T = 17, .Hq = 4, .Hk = 2, .dim = VKFT_TEST_HEAD});
-    check_attention(*state, "attention, softcap, rotation in part", (sequence_context){.T = 11, .Hq = 3, .Hk = 1, .dim = 2, .softcap = 2});
+    check_attention(*state, "attention, softcap, rotation in part",
+                    (sequence_context){.T = 11, .Hq = 3, .Hk = 1, .dim = 2, .softcap = 2});
 }
 
 typedef struct embedding_context {
@@ -327,7 +366,8 @@ static void embedding_reference(double *const *in, double *y, const void *contex
     const embedding_context *k = context;
     for (uint32_t t = 0; t < k->T; t++)
         for (uint32_t c = 0; c < k->C; c++)
-            y[t * k->C + c] = in[0][t * k->C + c] + 3 * in[1][k->id[t] * k->C + c] + in[2][(k->position[t] + k->offset) * k->C + c];
+            y[t * k->C + c] =
+                in[0][t * k->C + c] + 3 * in[1][k->id[t] * k->C + c] + in[2][(k->position[t] + k->offset) * k->C + c];
 }
 
 static void test_embedding(void **state)
@@ -340,9 +380,15 @@ static void test_embedding(void **state)
     }
     vkft_guarded bi = vkft_guarded_words(*state, id, T), bp = vkft_guarded_words(*state, position, T);
     embedding_context k = {T, C, OFFSET, bi.address, bp.address, id, position};
-    vkft_op_case c = {.name = "embedding", .rows = T, .cols = C, .tolerance = TOLERANCE, .forward = embedding_forward,
-                      .reference = embedding_reference, .context = &k,
-                      .operands = {{"x", VKFT_OPERAND_TENSOR, T, C, .spread = 1}, {"words", VKFT_OPERAND_FROZEN, V, C, .spread = 1},
+    vkft_op_case c = {.name = "embedding",
+                      .rows = T,
+                      .cols = C,
+                      .tolerance = TOLERANCE,
+                      .forward = embedding_forward,
+                      .reference = embedding_reference,
+                      .context = &k,
+                      .operands = {{"x", VKFT_OPERAND_TENSOR, T, C, .spread = 1},
+                                   {"words", VKFT_OPERAND_FROZEN, V, C, .spread = 1},
                                    {"places", VKFT_OPERAND_FROZEN, P, C, .spread = 1}}};
     vkft_check_op(*state, &c);
     vkft_guarded_free(*state, &bi);
@@ -351,7 +397,8 @@ static void test_embedding(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_norm),    cmocka_unit_test(test_activation), cmocka_unit_test(test_add),
-                                       cmocka_unit_test(test_columns), cmocka_unit_test(test_attention),  cmocka_unit_test(test_embedding)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_norm),      cmocka_unit_test(test_activation),
+                                       cmocka_unit_test(test_add),       cmocka_unit_test(test_columns),
+                                       cmocka_unit_test(test_attention), cmocka_unit_test(test_embedding)};
     return cmocka_run_group_tests_name("ops: layers", tests, vkft_op_setup, vkft_kernel_teardown);
 }

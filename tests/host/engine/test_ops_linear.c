@@ -1,7 +1,8 @@
 /* The linear layer with bias, residual, scale, LoRA and dropout, and the output layer's loss, forward and backward.
  *
- * Tolerance: weights are 1/sqrt(K), so a product of K terms has order 1 and its error is a random walk of K roundings of that order
- * (6e-8 sqrt(K) ~ 1e-6 for K = 333) plus a few; gradients sum up to 31 rows of them. 1e-5 is ten times that.
+ * Tolerance: weights are 1/sqrt(K), so a product of K terms has order 1 and its error is a random walk of K roundings
+ * of that order (6e-8 sqrt(K) ~ 1e-6 for K = 333) plus a few; gradients sum up to 31 rows of them. 1e-5 is ten times
+ * that.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -34,8 +35,14 @@ static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64
     if (k->bias)
         k->linear.bias = in[BIAS].address;
     if (k->r)
-        k->linear.lora = (vkft_lora){.r = k->r, .scale = k->lora_scale, .dropout = k->dropout, .layer = 3, .A = in[A].address,
-                                     .B = in[B].address, .dA = in[A].grad, .dB = in[B].grad};
+        k->linear.lora = (vkft_lora){.r = k->r,
+                                     .scale = k->lora_scale,
+                                     .dropout = k->dropout,
+                                     .layer = 3,
+                                     .A = in[A].address,
+                                     .B = in[B].address,
+                                     .dA = in[A].grad,
+                                     .dB = in[B].grad};
     vkft_tensor *residual = k->same ? in[X].tensor : k->residual ? in[RESIDUAL].tensor : NULL;
     return vkft_op_linear(g, in[X].tensor, &k->linear, (vkft_linear_call){.residual = residual, .scale = k->scale});
 }
@@ -48,7 +55,8 @@ static void lora_rank(const linear_context *k, double *const *in, uint32_t t, do
         z[j] = 0;
         for (uint32_t c = 0; c < k->in; c++) {
             uint32_t i = t * k->in + c;
-            bool keep = p <= 0 || reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >= (uint32_t)(p * 0x1p32);
+            bool keep =
+                p <= 0 || reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >= (uint32_t)(p * 0x1p32);
             z[j] += keep ? in[X][i] / (1 - p) * in[A][j * k->in + c] : 0;
         }
     }
@@ -77,16 +85,24 @@ static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_
     uint32_t r = k.r ? k.r : 1;
     float spread = (float)(1 / sqrt((double)k.in));
     vkft_op_case c = {
-        .name = name, .rows = k.T, .cols = k.out, .tolerance = TOLERANCE, .forward = linear_forward, .reference = linear_reference,
-        .context = &k, .dropout = true,
-        .operands = {
-            [X] = {"x", VKFT_OPERAND_TENSOR, k.T, k.in, .spread = 1},
-            [W] = {"w", VKFT_OPERAND_FROZEN, k.out, k.in, .spread = spread},
-            [BIAS] = {"bias", VKFT_OPERAND_FROZEN, 1, k.out, .spread = 1},
-            [RESIDUAL] = {"residual", k.residual ? VKFT_OPERAND_TENSOR : VKFT_OPERAND_CONSTANT, k.T, k.out, .spread = 1},
-            [A] = {"A", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, r, k.in, .spread = spread},
-            [B] = {"B", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
-        },
+        .name = name,
+        .rows = k.T,
+        .cols = k.out,
+        .tolerance = TOLERANCE,
+        .forward = linear_forward,
+        .reference = linear_reference,
+        .context = &k,
+        .dropout = true,
+        .operands =
+            {
+                [X] = {"x", VKFT_OPERAND_TENSOR, k.T, k.in, .spread = 1},
+                [W] = {"w", VKFT_OPERAND_FROZEN, k.out, k.in, .spread = spread},
+                [BIAS] = {"bias", VKFT_OPERAND_FROZEN, 1, k.out, .spread = 1},
+                [RESIDUAL] = {"residual", k.residual ? VKFT_OPERAND_TENSOR : VKFT_OPERAND_CONSTANT, k.T, k.out,
+                              .spread = 1},
+                [A] = {"A", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, r, k.in, .spread = spread},
+                [B] = {"B", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
+            },
     };
     vkft_check_op(f, &c);
 }
@@ -98,18 +114,31 @@ static void test_linear(void **state)
     check_linear(*state, "bias", (linear_context){.T = 3, .in = 333, .out = 5, .bias = true});
     check_linear(*state, "bias, scale", (linear_context){.T = 31, .in = 7, .out = 31, .bias = true, .scale = 0.22f});
     check_linear(*state, "residual", (linear_context){.T = 31, .in = 7, .out = 9, .residual = true});
-    check_linear(*state, "bias, residual, scale", (linear_context){.T = 7, .in = 31, .out = 33, .bias = true, .residual = true, .scale = 0.22f});
-    check_linear(*state, "x is the residual", (linear_context){.T = 5, .in = 11, .out = 11, .same = true, .scale = 1.5f});
+    check_linear(*state, "bias, residual, scale",
+                 (linear_context){.T = 7, .in = 31, .out = 33, .bias = true, .residual = true, .scale = 0.22f});
+    check_linear(*state, "x is the residual",
+                 (linear_context){.T = 5, .in = 11, .out = 11, .same = true, .scale = 1.5f});
 }
 
 static void test_lora(void **state)
 {
     check_linear(*state, "lora", (linear_context){.T = 31, .in = 37, .out = 13, .r = 3, .lora_scale = 2});
-    check_linear(*state, "lora, all", (linear_context){.T = 13, .in = 37, .out = 31, .r = 4, .lora_scale = 0.5f, .bias = true,
-                                                       .residual = true, .scale = 0.22f});
-    check_linear(*state, "lora, dropout", (linear_context){.T = 31, .in = 13, .out = 7, .r = 5, .lora_scale = 2, .dropout = 0.25f});
-    check_linear(*state, "lora, dropout, all", (linear_context){.T = 13, .in = 31, .out = 31, .r = 2, .lora_scale = 2, .dropout = 0.5f,
-                                                                .bias = true, .same = true, .scale = 0.3f});
+    check_linear(
+        *state, "lora, all",
+        (linear_context){
+            .T = 13, .in = 37, .out = 31, .r = 4, .lora_scale = 0.5f, .bias = true, .residual = true, .scale = 0.22f});
+    check_linear(*state, "lora, dropout",
+                 (linear_context){.T = 31, .in = 13, .out = 7, .r = 5, .lora_scale = 2, .dropout = 0.25f});
+    check_linear(*state, "lora, dropout, all",
+                 (linear_context){.T = 13,
+                                  .in = 31,
+                                  .out = 31,
+                                  .r = 2,
+                                  .lora_scale = 2,
+                                  .dropout = 0.5f,
+                                  .bias = true,
+                                  .same = true,
+                                  .scale = 0.3f});
 }
 
 static uint64_t target_address;
@@ -159,7 +188,13 @@ static void check_loss(const vkft_kernel_fixture *f, const char *name, head_cont
     vkft_guarded bt = vkft_guarded_words(f, target, k.rows);
     target_address = bt.address;
     vkft_op_case c = {
-        .name = name, .rows = k.rows, .cols = 1, .tolerance = TOLERANCE, .forward = loss_forward, .reference = loss_reference, .context = &k,
+        .name = name,
+        .rows = k.rows,
+        .cols = 1,
+        .tolerance = TOLERANCE,
+        .forward = loss_forward,
+        .reference = loss_reference,
+        .context = &k,
         .operands = {[X] = {"x", VKFT_OPERAND_TENSOR, k.rows, k.C, .spread = 1},
                      [W] = {"w", VKFT_OPERAND_FROZEN, k.V, k.C, .spread = (float)(2 / sqrt((double)k.C))}},
     };
@@ -173,13 +208,15 @@ static void test_loss(void **state)
     check_loss(*state, "one row", (head_context){.rows = 1, .C = 1, .V = 3, .head = {.scale = 1}});
     check_loss(*state, "loss", (head_context){.rows = 31, .C = 7, .V = 333, .head = {.scale = 1}});
     check_loss(*state, "loss, scale", (head_context){.rows = 7, .C = 31, .V = 37, .head = {.scale = 0.125f}});
-    check_loss(*state, "loss, softcap", (head_context){.rows = 31, .C = 7, .V = 37, .head = {.scale = 3, .softcap = 2}});
+    check_loss(*state, "loss, softcap",
+               (head_context){.rows = 31, .C = 7, .V = 37, .head = {.scale = 3, .softcap = 2}});
 }
 
 /* A vocabulary so large that rows go in chunks of 16. */
 static void test_loss_chunks(void **state)
 {
-    check_loss(*state, "chunks", (head_context){.rows = 18, .C = 1, .V = VKFT_LOGITS_BYTES / 4 / 16 - 5, .head = {.scale = 1}});
+    check_loss(*state, "chunks",
+               (head_context){.rows = 18, .C = 1, .V = VKFT_LOGITS_BYTES / 4 / 16 - 5, .head = {.scale = 1}});
 }
 
 static void test_logits(void **state)
@@ -215,7 +252,8 @@ static void test_logits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_lora), cmocka_unit_test(test_loss),
-                                       cmocka_unit_test(test_loss_chunks), cmocka_unit_test(test_logits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),
+                                       cmocka_unit_test(test_loss), cmocka_unit_test(test_loss_chunks),
+                                       cmocka_unit_test(test_logits)};
     return cmocka_run_group_tests_name("ops: linear", tests, vkft_op_setup, vkft_kernel_teardown);
 }

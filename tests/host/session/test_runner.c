@@ -31,7 +31,8 @@ typedef struct variant {
     const char *targets;
 } variant;
 
-/* Steps with batches of every shape, evaluations between them: not one vkAllocateMemory after the start, and the bytes of the plan. */
+/* Steps with batches of every shape, evaluations between them: not one vkAllocateMemory after the start, and the bytes
+ * of the plan. */
 static void check_variant(const char *dir, variant v)
 {
     vkft_err err;
@@ -56,7 +57,8 @@ static void check_variant(const char *dir, variant v)
         uint32_t count = 1 + step % SAMPLES;
         double loss, norm;
         for (uint32_t i = 0; i < count; i++) {
-            fill_sample(&samples[i], ids[i], labels[i], step == 0 ? LONGEST : 2 + (5 * step + 3 * i) % (LONGEST - 1), step);
+            fill_sample(&samples[i], ids[i], labels[i], step == 0 ? LONGEST : 2 + (5 * step + 3 * i) % (LONGEST - 1),
+                        step);
             batch[i] = &samples[i];
         }
         expect_ok(vkft_runner_train_batch(&runner, batch, count, 0.1, step, &loss, &err));
@@ -88,8 +90,10 @@ static void test_experts(void **state)
 {
     (void)state;
     char *dir = vkft_test_directory(), command[1200];
-    snprintf(command, sizeof command, "cp " VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json " VKFT_TEST_DATA
-             "/golden/qwen3_moe/model/model.safetensors %s", dir);
+    snprintf(command, sizeof command,
+             "cp " VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json " VKFT_TEST_DATA
+             "/golden/qwen3_moe/model/model.safetensors %s",
+             dir);
     assert_int_equal(system(command), 0);
     check_variant(dir, (variant){VKFT_QUANT_NF4, true, "all-linear"});
     check_variant(dir, (variant){VKFT_QUANT_NF4, true, "gate,gate_proj,down_proj"});
@@ -139,7 +143,8 @@ static void test_parameters_in_parts(void **state)
     double norms[3], norms_of_parts[3];
     uint32_t one, several, each;
     uint64_t floats;
-    float *whole = train_whole(dir, VKFT_FLAT_FLOATS, norms, &one, &floats), *cut = train_whole(dir, 5000, norms_of_parts, &several, &floats);
+    float *whole = train_whole(dir, VKFT_FLAT_FLOATS, norms, &one, &floats),
+          *cut = train_whole(dir, 5000, norms_of_parts, &several, &floats);
     assert_true(one == 1 && several > 3);
     assert_memory_equal(whole, cut, floats * sizeof *whole);
     for (uint32_t i = 0; i < 3; i++)

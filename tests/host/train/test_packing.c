@@ -1,4 +1,5 @@
-/* Packing: every sample in exactly one pack, packs within their length and well filled; and the losses of packed and separate samples. */
+/* Packing: every sample in exactly one pack, packs within their length and well filled; and the losses of packed and
+ * separate samples. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -91,16 +92,17 @@ static void read_losses(const char *dir, double *loss, double *norm, int steps)
     snprintf(path, sizeof path, "%s/trainer_log.jsonl", dir);
     cJSON *log = vkft_test_read_jsonl(path), *row;
     int i = 0;
-    cJSON_ArrayForEach(row, log)
-        if (cJSON_GetObjectItem(row, "loss") && i < steps) {
-            loss[i] = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "loss"));
-            norm[i++] = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "grad_norm"));
-        }
+    cJSON_ArrayForEach(row, log) if (cJSON_GetObjectItem(row, "loss") && i < steps)
+    {
+        loss[i] = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "loss"));
+        norm[i++] = cJSON_GetNumberValue(cJSON_GetObjectItem(row, "grad_norm"));
+    }
     cJSON_Delete(log);
     assert_int_equal(i, steps);
 }
 
-/* Eight samples of 8 tokens fill two packs of 32: packs as micro batches give the losses of four samples one after the other. */
+/* Eight samples of 8 tokens fill two packs of 32: packs as micro batches give the losses of four samples one after the
+ * other. */
 static void test_same_losses(void **state)
 {
     (void)state;
@@ -119,9 +121,13 @@ static void test_same_losses(void **state)
     }
     snprintf(path, sizeof path, "%s/data.jsonl", dir);
     expect_ok(vkft_file_write(path, text, strlen(text), &err));
-    const char *common = "--no-shuffle --max-steps 6 --quant fp32 --lora-r 4 --learning-rate 1e-2 --seed 3 --max-seq-length 32";
-    vkft_test_program_ok("train --model %s --data %s --output-dir %s/apart %s --gradient-accumulation-steps 4", model, path, dir, common);
-    vkft_test_program_ok("train --model %s --data %s --output-dir %s/packed %s --gradient-accumulation-steps 1 --packing", model, path, dir, common);
+    const char *common =
+        "--no-shuffle --max-steps 6 --quant fp32 --lora-r 4 --learning-rate 1e-2 --seed 3 --max-seq-length 32";
+    vkft_test_program_ok("train --model %s --data %s --output-dir %s/apart %s --gradient-accumulation-steps 4", model,
+                         path, dir, common);
+    vkft_test_program_ok(
+        "train --model %s --data %s --output-dir %s/packed %s --gradient-accumulation-steps 1 --packing", model, path,
+        dir, common);
     double apart[6], packed[6], apart_norm[6], packed_norm[6];
     char run[700];
     snprintf(run, sizeof run, "%s/apart", dir);
@@ -135,8 +141,9 @@ static void test_same_losses(void **state)
     assert_true(apart[5] < apart[0]);
     double loss[2];
     for (int i = 0; i < 2; i++) {
-        vkft_test_result r = vkft_test_program("eval --json --model %s --adapter %s/packed --data %s --quant fp32 --max-seq-length 32 %s", model, dir,
-                                               path, i ? "--packing" : "");
+        vkft_test_result r = vkft_test_program(
+            "eval --json --model %s --adapter %s/packed --data %s --quant fp32 --max-seq-length 32 %s", model, dir,
+            path, i ? "--packing" : "");
         cJSON *json = cJSON_Parse(r.out);
         loss[i] = cJSON_GetNumberValue(cJSON_GetObjectItem(json, "loss"));
         assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(json, "tokens")), 56);

@@ -1,4 +1,5 @@
-/* Resuming: bit for bit the same as not stopping, after a clean stop and after SIGKILL at any moment; and two equal runs.
+/* Resuming: bit for bit the same as not stopping, after a clean stop and after SIGKILL at any moment; and two equal
+ * runs.
  *
  * The log is compared without tokens_per_second, the only value that depends on the clock.
  */
@@ -23,7 +24,8 @@
 #include "tests/support/tiny_model.h"
 
 #define FLAGS                                                                                                          \
-    "--max-steps 10 --batch-size 2 --gradient-accumulation-steps 2 --lora-r 4 --lora-dropout 0.1 --learning-rate 1e-3 " \
+    "--max-steps 10 --batch-size 2 --gradient-accumulation-steps 2 --lora-r 4 --lora-dropout 0.1 --learning-rate "     \
+    "1e-3 "                                                                                                            \
     "--save-total-limit 100 --quant fp32 --val-split 0.2 --eval-steps 3 --seed 7"
 
 typedef struct fixture {
@@ -66,7 +68,8 @@ static int tear_down(void **state)
 
 static void train(const fixture *f, const char *out, const char *more)
 {
-    vkft_test_program_ok("train --model %s --data %s --output-dir %s/%s " FLAGS " %s", f->model, f->data, f->dir, out, more);
+    vkft_test_program_ok("train --model %s --data %s --output-dir %s/%s " FLAGS " %s", f->model, f->data, f->dir, out,
+                         more);
 }
 
 static void same_file(const fixture *f, const char *a, const char *b, const char *name)
@@ -92,8 +95,7 @@ static void same_log(const fixture *f, const char *a, const char *b)
         snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", f->dir, names[i]);
         logs[i] = vkft_test_read_jsonl(path);
         cJSON *row;
-        cJSON_ArrayForEach(row, logs[i])
-            cJSON_DeleteItemFromObject(row, "tokens_per_second");
+        cJSON_ArrayForEach(row, logs[i]) cJSON_DeleteItemFromObject(row, "tokens_per_second");
     }
     assert_int_equal(cJSON_GetArraySize(logs[0]), cJSON_GetArraySize(logs[1]));
     assert_true(cJSON_GetArraySize(logs[0]) >= 10);
@@ -121,7 +123,8 @@ static void test_same_seed_same_bits(void **state)
     same_run(f, "whole", "again");
 }
 
-/* 5 steps, then a new process does the other 5. The interrupted run is the whole one, cut back to what it was after checkpoint-5. */
+/* 5 steps, then a new process does the other 5. The interrupted run is the whole one, cut back to what it was after
+ * checkpoint-5. */
 static void test_resume_is_exact(void **state)
 {
     const fixture *f = *state;
@@ -155,9 +158,10 @@ static void test_resume_after_the_last_step(void **state)
 static void test_resume_refuses_another_run(void **state)
 {
     const fixture *f = *state;
-    vkft_test_result r = vkft_test_program("train --model %s --data %s --output-dir %s/other " FLAGS
-                                           " --gradient-accumulation-steps 3 --resume-from-checkpoint %s/whole/checkpoint-5",
-                                           f->model, f->data, f->dir, f->dir);
+    vkft_test_result r =
+        vkft_test_program("train --model %s --data %s --output-dir %s/other " FLAGS
+                          " --gradient-accumulation-steps 3 --resume-from-checkpoint %s/whole/checkpoint-5",
+                          f->model, f->data, f->dir, f->dir);
     assert_int_equal(r.exit_code, 1);
     assert_non_null(strstr(r.err, "--gradient-accumulation-steps"));
     vkft_test_result_free(&r);
@@ -186,8 +190,9 @@ static pid_t start(const fixture *f)
             _exit(126);
         execl(VKFT_PROGRAM, VKFT_PROGRAM, "train", "--model", f->model, "--data", f->data, "--output-dir", out,
               "--max-steps", "10", "--batch-size", "2", "--gradient-accumulation-steps", "2", "--lora-r", "4",
-              "--lora-dropout", "0.1", "--learning-rate", "1e-3", "--save-total-limit", "100", "--quant", "fp32", "--val-split", "0.2",
-              "--eval-steps", "3", "--seed", "7", "--save-steps", "1", "--resume-from-checkpoint", "auto", (char *)NULL);
+              "--lora-dropout", "0.1", "--learning-rate", "1e-3", "--save-total-limit", "100", "--quant", "fp32",
+              "--val-split", "0.2", "--eval-steps", "3", "--seed", "7", "--save-steps", "1", "--resume-from-checkpoint",
+              "auto", (char *)NULL);
         _exit(127);
     }
     return pid;
@@ -206,7 +211,8 @@ static void print_messages(const fixture *f)
         fclose(file);
 }
 
-/* Kills the run at random moments over and over; what is left must always be resumable, and the end must be the same bits. */
+/* Kills the run at random moments over and over; what is left must always be resumable, and the end must be the same
+ * bits. */
 static void test_killed_at_random_moments(void **state)
 {
     const fixture *f = *state;
@@ -252,8 +258,10 @@ static void test_full_fine_tuning(void **state)
 {
     (void)state;
     char *dir = vkft_test_directory(), first[600], second[600];
-    static const char train[] = "train --model %s/model.vkft --fine-tune-type full --data " VKFT_TEST_DATA "/golden/full_t5 --output-dir %s/%s --batch-size 2 "
-                                "--gradient-accumulation-steps 2 --max-steps 10 --save-steps 5 --no-load-best-model-at-end %s";
+    static const char train[] =
+        "train --model %s/model.vkft --fine-tune-type full --data " VKFT_TEST_DATA
+        "/golden/full_t5 --output-dir %s/%s --batch-size 2 "
+        "--gradient-accumulation-steps 2 --max-steps 10 --save-steps 5 --no-load-best-model-at-end %s";
     vkft_test_program_ok("convert " VKFT_TEST_DATA "/golden/full_t5/model -o %s/model.vkft --quant none", dir);
     vkft_test_program_ok(train, dir, dir, "a", "");
     char command[1400];
@@ -281,12 +289,9 @@ static void test_full_fine_tuning(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_seed_same_bits),
-        cmocka_unit_test(test_resume_is_exact),
-        cmocka_unit_test(test_resume_after_the_last_step),
-        cmocka_unit_test(test_resume_refuses_another_run),
-        cmocka_unit_test(test_killed_at_random_moments),
-        cmocka_unit_test(test_full_fine_tuning),
+        cmocka_unit_test(test_same_seed_same_bits),        cmocka_unit_test(test_resume_is_exact),
+        cmocka_unit_test(test_resume_after_the_last_step), cmocka_unit_test(test_resume_refuses_another_run),
+        cmocka_unit_test(test_killed_at_random_moments),   cmocka_unit_test(test_full_fine_tuning),
     };
     return cmocka_run_group_tests_name("resume", tests, set_up, tear_down);
 }

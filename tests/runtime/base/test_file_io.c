@@ -162,7 +162,8 @@ static void json_positions(void **state)
 static void json_members(void **state)
 {
     (void)state;
-    static const char text[] = "{\"n\":7,\"neg\":-3,\"big\":4294967296,\"half\":0.5,\"t\":true,\"s\":\"text\",\"null\":null,\"l\":[],\"o\":{}}";
+    static const char text[] = "{\"n\":7,\"neg\":-3,\"big\":4294967296,\"half\":0.5,\"t\":true,\"s\":\"text\",\"null\":"
+                               "null,\"l\":[],\"o\":{}}";
     vkft_err err = {0};
     cJSON *root = vkft_json_parse(text, strlen(text), "f", &err);
     uint32_t u = 1;
@@ -187,9 +188,11 @@ static void json_members(void **state)
     expect_failure(vkft_json_get_u32(root, "null", true, &u, "f", &err), "f: key 'null' is missing");
     expect_failure(vkft_json_get_u32(root, "big", true, &u, "f", &err), "key 'big': found the number 4294967296");
     expect_failure(vkft_json_get_u32(root, "neg", false, &u, "f", &err), "key 'neg'");
-    expect_failure(vkft_json_get_u64(root, "half", false, &big, "f", &err), "found the number 0.5, expected a whole number");
+    expect_failure(vkft_json_get_u64(root, "half", false, &big, "f", &err),
+                   "found the number 0.5, expected a whole number");
     expect_failure(vkft_json_get_string(root, "n", false, &s, "f", &err), "expected a string");
-    expect_failure(vkft_json_get_bool(root, "s", false, &b, "f", &err), "found the string 'text', expected true or false");
+    expect_failure(vkft_json_get_bool(root, "s", false, &b, "f", &err),
+                   "found the string 'text', expected true or false");
     expect_failure(vkft_json_get_array(root, "o", false, &item, "f", &err), "found an object, expected a list");
     cJSON_Delete(root);
 }
@@ -197,8 +200,12 @@ static void json_members(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replaces_whole_files), cmocka_unit_test(full_disk),      cmocka_unit_test(places_that_cannot_be_written),
-        cmocka_unit_test(reading),              cmocka_unit_test(json_positions), cmocka_unit_test(json_members),
+        cmocka_unit_test(replaces_whole_files),
+        cmocka_unit_test(full_disk),
+        cmocka_unit_test(places_that_cannot_be_written),
+        cmocka_unit_test(reading),
+        cmocka_unit_test(json_positions),
+        cmocka_unit_test(json_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
