@@ -5,7 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shaders/core/args.h"
+#include "shaders/matmul/args.h"
+#include "shaders/norm/args.h"
+#include "shaders/attention/args.h"
+#include "shaders/experts/args.h"
+#include "shaders/elementwise/args.h"
+#include "shaders/embedding/args.h"
+#include "shaders/loss/args.h"
+#include "shaders/optimizer/args.h"
 #include "runtime/runtime_private.h"
 
 #define T0 VKFT_T0

@@ -1,7 +1,7 @@
 /* The table of compute kernels, made from shaders/kernels.def.
  *
  * Every kernel is a one-dimensional workgroup of `width` invocations (specialization constant 0) that takes its
- * arguments as push constants (a struct of shaders/args.h, at most 128 bytes) with buffers as device addresses.
+ * arguments as push constants (a struct of the args.h beside it, at most 128 bytes) with buffers as device addresses.
  * Further specialization constants (1, 2, ...) are the kernel's own: tile shapes chosen per device.
  */
 #ifndef VKFT_KERNELS_H

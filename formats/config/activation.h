@@ -1,4 +1,4 @@
-/* Activation functions of a feed-forward layer; shaders/args.h has the same numbers. */
+/* Activation functions of a feed-forward layer; shaders/elementwise/args.h has the same numbers. */
 #ifndef VKFT_ACTIVATION_H
 #define VKFT_ACTIVATION_H
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shaders/core/args.h"
+#include "shaders/matmul/args.h"
 #include "runtime/commands.h"
 #include "runtime/base/cpu_time.h"
 #include "host/engine/matmul/grouped.h"

@@ -4,6 +4,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/attention/args.h"
 #include "shaders/core/math.glsl"
 #include "shaders/attention/attention.glsl"
 

@@ -3,6 +3,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/elementwise/args.h"
 #include "shaders/core/math.glsl"
 #include "shaders/elementwise/activation.glsl"
 

@@ -1,6 +1,7 @@
 /* Activation functions f and their derivatives, by the numbers of args.h. Include math.glsl first.
  * Source: Hendrycks & Gimpel 2016 (GELU), Elfwing et al. 2017 (SiLU).
  */
+#include "shaders/elementwise/args.h"
 #define SQRT_HALF 0.70710678
 #define SQRT_2_OVER_PI 0.79788456
 #define INV_SQRT_2_PI 0.39894228

@@ -3,6 +3,8 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/experts/args.h"
+#include "shaders/matmul/args.h"
 
 ARGS(experts_args)
 

@@ -7,6 +7,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/experts/args.h"
 #include "shaders/core/math.glsl"
 
 ARGS(router_args)

@@ -6,6 +6,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/loss/args.h"
 #include "shaders/core/math.glsl"
 
 ARGS(cross_entropy_args)

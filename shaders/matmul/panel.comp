@@ -11,6 +11,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/matmul/args.h"
 #include "shaders/core/address.glsl"
 
 #ifdef GROUPED

@@ -3,6 +3,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/norm/args.h"
 
 #define ROWS 8 /* a turn: a software device ends loops after 65535 of them */
 

@@ -3,6 +3,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#include "shaders/optimizer/args.h"
 
 ARGS(clip_args)
 

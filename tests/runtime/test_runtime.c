@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "shaders/core/args.h"
+#include "shaders/elementwise/args.h"
 #include "runtime/pacing.h"
 #include "runtime/base/directory.h"
 #include "tests/support/expect.h"

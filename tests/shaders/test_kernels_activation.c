@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "formats/config/activation.h"
-#include "shaders/core/args.h"
+#include "shaders/elementwise/args.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/reference_ops.h"
 

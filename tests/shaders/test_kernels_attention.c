@@ -13,7 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "shaders/core/args.h"
+#include "shaders/attention/args.h"
 #include "tests/support/kernel_test.h"
 #include "host/engine/ops/ops.h"
 

@@ -15,6 +15,10 @@
 #include <cmocka.h>
 
 #include "shaders/core/args.h"
+#include "shaders/attention/args.h"
+#include "shaders/elementwise/args.h"
+#include "shaders/embedding/args.h"
+#include "shaders/experts/args.h"
 #include "formats/tensors/dtype.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/reference_ops.h"

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "shaders/core/args.h"
+#include "shaders/experts/args.h"
+#include "shaders/matmul/args.h"
 #include "host/engine/matmul/grouped.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/reference_matmul.h"

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "shaders/core/args.h"
+#include "shaders/norm/args.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/reference_ops.h"
 

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "shaders/core/args.h"
+#include "shaders/elementwise/args.h"
+#include "shaders/embedding/args.h"
+#include "shaders/norm/args.h"
 #include "tests/support/kernel_test.h"
 
 #define TOLERANCE 2e-5

@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "shaders/core/args.h"
+#include "shaders/loss/args.h"
+#include "shaders/optimizer/args.h"
 #include "tests/support/kernel_test.h"
 
 #define TOLERANCE 3e-6

@@ -6,7 +6,7 @@
  */
 #include "host/engine/matmul/grouped.h"
 
-#include "shaders/core/args.h"
+#include "shaders/matmul/args.h"
 #include "host/engine/matmul/tiles.h"
 
 /* Rows of a group on average up to which its matrix is read as it is stored; measured on lavapipe, where grouped_nt

@@ -1,6 +1,6 @@
 /* Products of groups of rows, each group with a matrix of its own: the experts of a mixture.
  *
- * Rows of one group lie one behind the other. Where each group begins only the device knows (shaders/args.h:
+ * Rows of one group lie one behind the other. Where each group begins only the device knows (shaders/matmul/args.h:
  * grouped_args), so a launch is as large as it could have to be. Everything here only records launches.
  */
 #ifndef VKFT_GROUPED_H

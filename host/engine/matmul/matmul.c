@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shaders/core/args.h"
+#include "shaders/matmul/args.h"
 #include "host/engine/matmul/tiles.h"
 
 #define LONGEST_WALK                                                                                                   \

@@ -4,7 +4,7 @@
  */
 #include "host/engine/ops/ops.h"
 
-#include "shaders/core/args.h"
+#include "shaders/attention/args.h"
 
 /* Multiply-adds of q.k and p.v over all pairs that a causal mask leaves, at most. */
 static double pair_flops(const vkft_attention_shape *shape, uint32_t T, uint32_t longest)

@@ -5,7 +5,7 @@
  */
 #include "host/engine/ops/ops.h"
 
-#include "shaders/core/args.h"
+#include "shaders/elementwise/args.h"
 
 static void launch(vkft_graph *g, struct copy_columns_args args)
 {

@@ -2,6 +2,10 @@
 #include "host/engine/ops/ops.h"
 
 #include "shaders/core/args.h"
+#include "shaders/attention/args.h"
+#include "shaders/elementwise/args.h"
+#include "shaders/embedding/args.h"
+#include "shaders/experts/args.h"
 
 static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct embedding_args args)
 {

@@ -11,7 +11,7 @@
  */
 #include "host/engine/ops/ops.h"
 
-#include "shaders/core/args.h"
+#include "shaders/experts/args.h"
 
 static void route_backward(vkft_graph *g, const vkft_op *op)
 {

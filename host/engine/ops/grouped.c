@@ -9,7 +9,7 @@
  */
 #include "host/engine/ops/ops.h"
 
-#include "shaders/core/args.h"
+#include "shaders/matmul/args.h"
 #include "host/engine/matmul/grouped.h"
 
 enum { TABLE_W, TABLE_DW, TABLE_A, TABLE_B, TABLE_DA, TABLE_DB };

@@ -12,7 +12,7 @@
  */
 #include "host/engine/ops/ops.h"
 
-#include "shaders/core/args.h"
+#include "shaders/elementwise/args.h"
 
 static vkft_weight lora_a(const vkft_linear *l)
 {

@@ -8,7 +8,8 @@
  */
 #include "host/engine/ops/ops.h"
 
-#include "shaders/core/args.h"
+#include "shaders/elementwise/args.h"
+#include "shaders/loss/args.h"
 
 static uint32_t chunk_rows(const vkft_tensor *x, const vkft_head *head)
 {

@@ -4,7 +4,7 @@
  */
 #include "host/engine/ops/ops.h"
 
-#include "shaders/core/args.h"
+#include "shaders/norm/args.h"
 
 static void launch(vkft_graph *g, vkft_kernel kernel, const void *args, uint32_t size, uint32_t rows, double flops)
 {

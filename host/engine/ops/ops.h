@@ -2,8 +2,8 @@
  * tape.
  *
  * All activations are f32 [T, columns]; frozen weights are in their storage type and produce only the gradient of the
- * input; those with the address of a gradient have it added to there. Formulas stand in shaders/args.h, beside each
- * kernel's arguments.
+ * input; those with the address of a gradient have it added to there. Formulas stand in the args.h of each folder of
+ * shaders/, beside each kernel's arguments.
  */
 #ifndef VKFT_OPS_H
 #define VKFT_OPS_H

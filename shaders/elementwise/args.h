@@ -1,0 +1,99 @@
+/* Arguments of the kernels of elementwise kernels, and those of rows and columns; shaders/core/args.h says how to read
+ * them. */
+#ifndef VKFT_ELEMENTWISE_ARGS_H
+#define VKFT_ELEMENTWISE_ARGS_H
+
+#include "shaders/core/args.h"
+
+/* Activations f, numbered as vkft_activation is. */
+#define ACTIVATION_SILU 0      /* x sigmoid(x) */
+#define ACTIVATION_GELU 1      /* x/2 (1 + erf(x/sqrt 2)) */
+#define ACTIVATION_GELU_TANH 2 /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+#define ACTIVATION_RELU 3      /* max(x, 0) */
+
+/* gated: h = f(gate) * up, n elements. */
+struct gated_args {
+    ADDR(F32) gate;
+    ADDR(F32) up;
+    ADDR(F32) h;
+    uint n;
+    uint activation;
+};
+
+/* gated_backward: dgate = dh * up * f'(gate), dup = dh * f(gate). dgate may be gate and dup may be up. */
+struct gated_backward_args {
+    ADDR(F32) dh;
+    ADDR(F32) gate;
+    ADDR(F32) up;
+    ADDR(F32) dgate;
+    ADDR(F32) dup;
+    uint n;
+    uint activation;
+};
+
+/* activation: y = f(x), n elements.  activation_backward: y = dy * f'(x); y may be x or dy. */
+struct activation_args {
+    ADDR(F32) x;
+    ADDR(F32) dy; /* activation_backward */
+    ADDR(F32) y;
+    uint n;
+    uint activation;
+};
+
+/* softcap: x = cap * tanh(x / cap), n elements in place. */
+struct softcap_args {
+    ADDR(F32) x;
+    uint n;
+    float cap;
+};
+
+/* copy_columns: to[t, to_column(i)] = from[t, from_column(i)], t < T, i < n. Columns come in runs of `run`: element i
+ * is number i % run of run i / run, which begins at offset + (i / run) * step. Row strides ld. */
+struct copy_columns_args {
+    ADDR(F32) from;
+    ADDR(F32) to;
+    uint T, n, run;
+    uint from_ld, from_offset, from_step;
+    uint to_ld, to_offset, to_step;
+};
+
+/* bias_rows: y[t,c] = (add ? r[t,c] : 0) + scale * b[c]; y, r [T,C], b [C]. y may be r. */
+struct bias_rows_args {
+    ADDR(F32) b;
+    ADDR(F32) r;
+    ADDR(F32) y;
+    uint T, C;
+    uint add;
+    float scale;
+};
+
+/* dropout: y = (add ? y : 0) + x * keep / (1-p), keep[i] from a counter-based generator keyed by
+ * (seed, step.micro_step, layer, i). The backward is the same launch with dx for y. n elements. */
+struct dropout_args {
+    ADDR(F32) x;
+    ADDR(F32) y;
+    ADDR(F32) step;
+    uint n;
+    float p;
+    uint seed_low, seed_high;
+    uint layer;
+    uint add;
+};
+
+/* add: y[i] = a[i] + b[i] (y may be either). */
+struct add_args {
+    ADDR(F32) a;
+    ADDR(F32) b;
+    ADDR(F32) y;
+    uint n;
+};
+
+/* column_sum: y[c] += scale * sum_t x[t,c], in order; x [T,C]. One invocation a column. */
+struct column_sum_args {
+    ADDR(F32) x;
+    ADDR(F32) y;
+    uint T, C;
+    float scale;
+};
+
+#endif

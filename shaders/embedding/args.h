@@ -1,0 +1,29 @@
+/* Arguments of the kernels of embeddings; shaders/core/args.h says how to read them. */
+#ifndef VKFT_EMBEDDING_ARGS_H
+#define VKFT_EMBEDDING_ARGS_H
+
+#include "shaders/core/args.h"
+
+/* embedding_<type>: y[t] = (add ? y[t] : 0) + scale * table[ids[t] + offset] as f32; table [V,C] in the storage type; y
+ * [T,C]. */
+struct embedding_args {
+    ADDR(U32) table;
+    ADDR(U32) ids;
+    ADDR(F32) y;
+    uint T, C;
+    uint offset, add;
+    float scale;
+};
+
+/* embedding_backward: dtable[ids[t] + offset] += scale * dy[t] for all t in order. dtable [V,C], dy [T,C] f32. One
+ * invocation a column. */
+struct embedding_backward_args {
+    ADDR(U32) ids;
+    ADDR(F32) dy;
+    ADDR(F32) dtable;
+    uint T, C;
+    uint offset;
+    float scale;
+};
+
+#endif

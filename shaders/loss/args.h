@@ -1,0 +1,20 @@
+/* Arguments of the kernels of the loss; shaders/core/args.h says how to read them. */
+#ifndef VKFT_LOSS_ARGS_H
+#define VKFT_LOSS_ARGS_H
+
+#include "shaders/core/args.h"
+
+/* cross_entropy: loss[i] = logsumexp(z[i]) - z[i,target[i]], z = logits or, with softcap > 0, softcap * tanh(logits /
+ * softcap); with backward != 0 logits[i] is replaced by dlogits[i] = (softmax(z[i]) - onehot(target[i])) *
+ * step.loss_scale, times the cap's slope 1 - (z/softcap)^2. logits [rows,V]. One workgroup a row. */
+struct cross_entropy_args {
+    ADDR(F32) logits;
+    ADDR(U32) target;
+    ADDR(F32) loss;
+    ADDR(F32) step; /* struct step_state */
+    uint rows, V;
+    uint backward;
+    float softcap;
+};
+
+#endif

@@ -1,0 +1,150 @@
+/* Arguments of the kernels of matrix products; shaders/core/args.h says how to read them. */
+#ifndef VKFT_MATMUL_ARGS_H
+#define VKFT_MATMUL_ARGS_H
+
+#include "shaders/core/args.h"
+
+/* matmul_nt: Y[M,N] = R + scale * X[M,K] W[N,K]^T   (R when add != 0; R may be Y); meant for few rows
+ * matmul_nn: Y[M,N] = R + scale * X[M,K] W[K,N]     the same
+ * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type, contiguous, readable up to a multiple
+ * of 4 bytes. */
+struct matmul_args {
+    ADDR(F32) X;
+    ADDR(U32) W;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    ADDR(U32) absmax;        /* nf4: f32 per block of 64; with double quantization u8 per block */
+    ADDR(F32) nested_absmax; /* nf4 with double quantization: f32 per 256 blocks */
+    uint M, N, K;
+    uint ldx, ldy;
+    uint add;
+    float scale;
+    float absmax_offset;
+    uint double_quant;
+};
+
+/* A group's matrix, as grouped products find it: [groups] of them make a table. With gradients data is where to add. */
+struct group_weight {
+    ADDR(U32) data;
+    ADDR(U32) absmax; /* these three as in matmul_args */
+    ADDR(F32) nested_absmax;
+    float absmax_offset;
+    uint reserved;
+};
+
+/* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be
+ * Y) grouped_nn: Y[m] = R[m] + scale * X[m] W_g, W_g [K,N]                                    the same X [M,K], R and Y
+ * [M,N] f32 with row strides ldx, ldy. The rows of group g are group[2g] to group[2g+2]; they are cut into tiles of
+ * GROUP_TILE rows, the first of which is number group[2g+1] of all; group has two words for each group and two more.
+ * The launch is for `groups` groups from `first` on; tiles: upper bound of their tiles of the kernel's ROWS rows. */
+struct grouped_args {
+    ADDR(F32) X;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    ADDR(U32) weights; /* group_weight [groups] */
+    ADDR(U32) group;
+    uint tiles, first, groups;
+    uint N, K;
+    uint ldx, ldy;
+    uint add;
+    float scale;
+    uint double_quant;
+};
+#define GROUP_TILE 32 /* a multiple of the kernels' ROWS */
+
+/* panel: W's part of n columns and k rows as f32 [ceil(n/tile)][ceil(k/8)][tile][8], the layout that matmul_panel
+ * reads. panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. cols: row
+ * length of W. */
+struct panel_args {
+    ADDR(U32) W;
+    ADDR(U32) absmax;
+    ADDR(F32) nested_absmax;
+    ADDR(F32) P;
+    uint row, column, cols;
+    uint n, k;
+    uint tile; /* a multiple of 8 */
+    float absmax_offset;
+    uint double_quant;
+};
+
+/* matmul_panel: Y[M,N] = R + scale * X[M,K] P, P a panel with n = N, k = K. */
+struct matmul_panel_args {
+    ADDR(F32) X;
+    ADDR(F32) P;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint M, N, K;
+    uint ldx, ldy;
+    uint add;
+    float scale;
+};
+
+/* grouped_panel: a panel for group first + workgroup id y, if it has rows; one begins `stride` runs of 8 behind the
+ * other. */
+struct grouped_panel_args {
+    ADDR(U32) weights; /* group_weight [groups] */
+    ADDR(U32) group;
+    ADDR(F32) P;
+    uint row, column, cols;
+    uint n, k;
+    uint tile;
+    uint first, stride;
+    uint double_quant;
+};
+
+/* grouped_matmul_panel: grouped_nt's product with such panels. */
+struct grouped_matmul_panel_args {
+    ADDR(F32) X;
+    ADDR(F32) P;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    ADDR(U32) group;
+    uint tiles, first, groups;
+    uint stride;
+    uint N, K;
+    uint ldx, ldy;
+    uint add;
+    float scale;
+};
+
+/* matmul_tn: Y[m,n] = R + scale * sum over k in slice s of X[k,m] Z[k,n], m < M, n < N; slice s = workgroup id y holds
+ * `slice` of the K rows. X, Z with row strides ldx, ldz; element (m,n) of Y and R lies at s*M*N + m*row + n*column. R
+ * when add != 0 (R may be Y). */
+struct matmul_tn_args {
+    ADDR(F32) X;
+    ADDR(F32) Z;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint M, N, K;
+    uint ldx, ldz;
+    uint row, column;
+    uint slice;
+    uint add;
+    float scale;
+};
+
+/* grouped_tn: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n]; element (m,n) of
+ * Y_g lies at m*row + n*column; Y: group_weight [groups], group as in grouped_args. */
+struct grouped_tn_args {
+    ADDR(F32) X;
+    ADDR(F32) Z;
+    ADDR(U32) Y;
+    ADDR(U32) group;
+    uint M, N;
+    uint ldx, ldz;
+    uint row, column;
+    float scale;
+};
+
+/* matmul_sum: Y[i] = R[i] + scale * sum over s < parts of partial[s,i], in order; i < n. R when add != 0 (R may be Y).
+ */
+struct matmul_sum_args {
+    ADDR(F32) partial;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint n, parts;
+    uint add;
+    float scale;
+};
+
+#endif

@@ -1,0 +1,38 @@
+/* Arguments of the kernels of the optimizer; shaders/core/args.h says how to read them. */
+#ifndef VKFT_OPTIMIZER_ARGS_H
+#define VKFT_OPTIMIZER_ARGS_H
+
+#include "shaders/core/args.h"
+
+/* sum / sum_squares: partial[w] = sum over the w-th of `parts` equal slices of x (or of x^2), in a fixed order: one
+ * workgroup a slice. A second launch with parts = 1 over partial finishes it. add != 0: y[w] += instead. */
+struct sum_args {
+    ADDR(F32) x;
+    ADDR(F32) y;
+    uint n, parts;
+    uint add;
+};
+
+/* clip: step.grad_norm = sqrt(sum of n partial sums of squares); step.clip = min(1, max_norm / (grad_norm + 1e-6)), 1
+ * when max_norm <= 0. One workgroup. */
+struct clip_args {
+    ADDR(F32) partial;
+    ADDR(F32) step;
+    uint n;
+    float max_norm;
+};
+
+/* adamw (PyTorch): g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; m = b1 m + (1-b1) g'; v
+ * = b2 v + (1-b2) g'^2; p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps). lr and the two corrections come from
+ * step. n elements, flat. */
+struct adamw_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(F32) m;
+    ADDR(F32) v;
+    ADDR(F32) step;
+    uint n, decayed;
+    float beta1, beta2, epsilon, weight_decay;
+};
+
+#endif
