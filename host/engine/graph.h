@@ -15,6 +15,7 @@
 
 #include "host/engine/matmul/matmul.h"
 #include "host/engine/plan.h"
+#include "shaders/core/args.h"
 
 /* A contiguous row-major f32 matrix. Lives until vkft_graph_begin. */
 typedef struct vkft_tensor {

@@ -8,6 +8,7 @@
 
 #include "runtime/base/file.h"
 #include "host/model/rope.h"
+#include "shaders/core/args.h"
 
 #define UNPLACED 4096u /* an address while there is no device: not 0, which would say that there is no such thing */
 

@@ -1,5 +1,7 @@
 /* AdamW on the device, recorded once; what changes from step to step lies in the step_state buffer. */
 #include "host/trainable/optimizer/optimizer.h"
+#include "shaders/core/args.h"
+#include "shaders/optimizer/args.h"
 
 #include <math.h>
 #include <string.h>
