@@ -17,9 +17,9 @@
 #include "runtime/runtime_private.h"
 
 #define TARGET_MS (VKFT_SUBMISSION_MAX_MS / 2)
-#define LEAST_GROUPS 65535u      /* along an axis, which Vulkan guarantees */
-#define LAUNCH_MS 0.005          /* of a launch that does almost nothing */
-#define SLOW_CPU_NS_PER_FLOP 1.0 /* assumed before anything was measured */
+#define MAX_GROUPS_PER_AXIS 65535u /* along an axis, which Vulkan guarantees */
+#define LAUNCH_MS 0.005            /* of a launch that does almost nothing */
+#define SLOW_CPU_NS_PER_FLOP 1.0   /* assumed before anything was measured */
 #define SLOW_GPU_NS_PER_FLOP 0.02
 
 typedef struct launch {
@@ -139,10 +139,10 @@ void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint
     assert(args_bytes == vkft_kernel_args_bytes(kernel));
     uint32_t width = vkft_kernel_width(cmds->dev, kernel);
     uint64_t groups = (threads_x + width - 1) / width;
-    if (groups > (uint64_t)WORKGROUP_ROW * LEAST_GROUPS || threads_y > LEAST_GROUPS) {
+    if (groups > (uint64_t)WORKGROUPS_PER_ROW * MAX_GROUPS_PER_AXIS || threads_y > MAX_GROUPS_PER_AXIS) {
         vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu x %u workgroups; the limit is %llu x %u",
                   vkft_kernel_name(kernel), (unsigned long long)groups, threads_y,
-                  (unsigned long long)WORKGROUP_ROW * LEAST_GROUPS, LEAST_GROUPS);
+                  (unsigned long long)WORKGROUPS_PER_ROW * MAX_GROUPS_PER_AXIS, MAX_GROUPS_PER_AXIS);
         return;
     }
     if (!vkft_kernel_pipeline(cmds->dev, kernel, &cmds->error) || !grow(cmds))
@@ -189,7 +189,7 @@ static bool make_cut(vkft_commands *cmds, vkft_err *err)
         const launch *l = &cmds->launches[i];
         cmds->estimates[i] = (vkft_cut_launch){{l->groups[0], l->groups[1]}, expected_ms(cmds, l)};
     }
-    return vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, TARGET_MS, WORKGROUP_ROW) ||
+    return vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, TARGET_MS, WORKGROUPS_PER_ROW) ||
            vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
 }
 
@@ -247,7 +247,7 @@ static void encode_piece(vkft_commands *cmds, VkCommandBuffer cmd, uint32_t inde
         vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index);
     vk->CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, dev->kernels[l->kernel].pipeline);
     vk->CmdPushConstants(cmd, dev->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, l->args_bytes, l->args);
-    vk->CmdDispatchBase(cmd, piece->base[0] % WORKGROUP_ROW, piece->base[1], piece->base[0] / WORKGROUP_ROW,
+    vk->CmdDispatchBase(cmd, piece->base[0] % WORKGROUPS_PER_ROW, piece->base[1], piece->base[0] / WORKGROUPS_PER_ROW,
                         piece->count[0], piece->count[1], 1);
     if (cmds->profile)
         vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index + 1);

@@ -1,6 +1,6 @@
 /* Cutting a sequence of launches into submissions of bounded time. Pure, for tests. Internal to runtime. */
-#ifndef VKFT_CUT_H
-#define VKFT_CUT_H
+#ifndef VKFT_PACING_H
+#define VKFT_PACING_H
 
 #include <stdbool.h>
 #include <stdint.h>

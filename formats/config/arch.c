@@ -164,7 +164,7 @@ static vkft_tensor_role role_of(const vkft_config *config, const char *name)
     snprintf(module, sizeof module, "%.*s", (int)(dot - name), name);
 
     const char *const embeddings[] = {arch->embedding, arch->positions,
-                                      config->tie_word_embeddings && !config->head_if_stored ? NULL : arch->head};
+                                      config->tie_word_embeddings && !config->tied_unless_stored ? NULL : arch->head};
     const char *const linears[] = {arch->project_in, arch->project_out};
     if (weight && listed(embeddings, 3, module))
         return VKFT_ROLE_EMBEDDING;

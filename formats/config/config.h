@@ -65,7 +65,7 @@ typedef struct vkft_config {
     uint32_t sliding_window; /* 0: none */
     uint8_t layers[VKFT_MAX_LAYERS];
     bool tie_word_embeddings;
-    bool head_if_stored; /* tied, unless the checkpoint has a head: T5 as transformers 5 describes it */
+    bool tied_unless_stored; /* tied, unless the checkpoint has a head: T5 as transformers 5 describes it */
 
     /* How the block differs from Llama's. */
     vkft_activation activation;

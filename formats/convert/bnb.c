@@ -28,26 +28,27 @@ bool vkft_bnb_check_config(const void *quantization_config, const char *file, vk
         file, method, eight ? ", 8 bits" : "");
 }
 
-static bool find(const vkft_checkpoint *checkpoint, const char *weight, const char *suffix,
-                 vkft_checkpoint_tensor *found)
+static bool find(const vkft_hf_checkpoint *checkpoint, const char *weight, const char *suffix,
+                 vkft_hf_checkpoint_tensor *found)
 {
     char name[512];
-    *found = (vkft_checkpoint_tensor){0};
+    *found = (vkft_hf_checkpoint_tensor){0};
     if ((size_t)snprintf(name, sizeof name, "%s.%s", weight, suffix) >= sizeof name)
         return false;
     for (uint32_t i = 0; i < checkpoint->shard_count && !found->tensor; i++)
-        *found = (vkft_checkpoint_tensor){&checkpoint->shards[i], vkft_tensor_file_find(&checkpoint->shards[i], name)};
+        *found =
+            (vkft_hf_checkpoint_tensor){&checkpoint->shards[i], vkft_tensor_file_find(&checkpoint->shards[i], name)};
     return found->tensor != NULL;
 }
 
-static const uint8_t *data_of(const vkft_checkpoint_tensor *t)
+static const uint8_t *data_of(const vkft_hf_checkpoint_tensor *t)
 {
     return vkft_tensor_file_data(t->shard, t->tensor);
 }
 
 /* A part with this type and number of elements. */
-static bool take(const vkft_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix,
-                 vkft_dtype dtype, uint64_t elements, vkft_checkpoint_tensor *part, vkft_err *err)
+static bool take(const vkft_hf_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix,
+                 vkft_dtype dtype, uint64_t elements, vkft_hf_checkpoint_tensor *part, vkft_err *err)
 {
     if (!find(checkpoint, weight, suffix, part))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s.%s' is missing; the quantized checkpoint is not whole", where,
@@ -71,10 +72,10 @@ static bool same(const uint8_t *stored, const float *table, uint64_t count)
     return true;
 }
 
-static bool check_table(const vkft_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix,
+static bool check_table(const vkft_hf_checkpoint *checkpoint, const char *where, const char *weight, const char *suffix,
                         const float *table, uint64_t count, vkft_err *err)
 {
-    vkft_checkpoint_tensor part;
+    vkft_hf_checkpoint_tensor part;
     if (!take(checkpoint, where, weight, suffix, VKFT_F32, count, &part, err))
         return false;
     return same(data_of(&part), table, count) ||
@@ -82,7 +83,7 @@ static bool check_table(const vkft_checkpoint *checkpoint, const char *where, co
                      suffix);
 }
 
-static bool read_state(const vkft_checkpoint_tensor *state, const char *where, vkft_bnb_weight *parts, bool *twice,
+static bool read_state(const vkft_hf_checkpoint_tensor *state, const char *where, vkft_bnb_weight *parts, bool *twice,
                        vkft_err *err)
 {
     uint32_t block = VKFT_NF4_BLOCK, nested = VKFT_NF4_NESTED_BLOCK;
@@ -108,11 +109,11 @@ static bool read_state(const vkft_checkpoint_tensor *state, const char *where, v
     return ok;
 }
 
-bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tensor *weight, vkft_bnb_weight *parts,
-                   bool *found, vkft_err *err)
+bool vkft_bnb_find(const vkft_hf_checkpoint *checkpoint, const vkft_hf_checkpoint_tensor *weight,
+                   vkft_bnb_weight *parts, bool *found, vkft_err *err)
 {
     const char *name = weight->tensor->name, *path = weight->shard->path;
-    vkft_checkpoint_tensor state;
+    vkft_hf_checkpoint_tensor state;
     float map[256];
     bool twice;
     *parts = (vkft_bnb_weight){.codes = *weight};
@@ -141,7 +142,7 @@ bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tens
            check_table(checkpoint, path, name, "nested_quant_map", map, 256, err);
 }
 
-static bool append(vkft_model_writer *writer, uint32_t index, vkft_part part, const vkft_checkpoint_tensor *t,
+static bool append(vkft_model_writer *writer, uint32_t index, vkft_part part, const vkft_hf_checkpoint_tensor *t,
                    vkft_err *err)
 {
     bool ok = vkft_model_writer_append(writer, index, part, data_of(t), (size_t)t->tensor->bytes, err);

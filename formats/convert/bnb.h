@@ -10,7 +10,8 @@
 #include "formats/native/model_writer.h"
 
 typedef struct vkft_bnb_weight {
-    vkft_checkpoint_tensor codes, absmax, nested_absmax; /* nested_absmax.tensor is NULL without double quantization */
+    vkft_hf_checkpoint_tensor codes, absmax,
+        nested_absmax; /* nested_absmax.tensor is NULL without double quantization */
     uint64_t shape[2], elements;
     float offset;
     vkft_dtype dtype; /* NF4 or FP4 */
@@ -22,8 +23,8 @@ bool vkft_bnb_check_config(const void *quantization_config, const char *file, vk
 
 /* What belongs to this weight; *found false when it is not quantized. Error: a missing or wrong part, tables or block
  * sizes that are not bitsandbytes' own. */
-bool vkft_bnb_find(const vkft_checkpoint *checkpoint, const vkft_checkpoint_tensor *weight, vkft_bnb_weight *parts,
-                   bool *found, vkft_err *err);
+bool vkft_bnb_find(const vkft_hf_checkpoint *checkpoint, const vkft_hf_checkpoint_tensor *weight,
+                   vkft_bnb_weight *parts, bool *found, vkft_err *err);
 bool vkft_bnb_write(const vkft_bnb_weight *parts, vkft_model_writer *writer, uint32_t index, vkft_err *err);
 
 #endif

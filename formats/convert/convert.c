@@ -56,7 +56,7 @@ static vkft_dtype target_dtype(vkft_tensor_role role, vkft_dtype found, vkft_qua
 
 /* One tensor of the model, with its source in the checkpoint. */
 typedef struct job {
-    const vkft_checkpoint_tensor *source;
+    const vkft_hf_checkpoint_tensor *source;
     bool swapped;    /* the checkpoint's shape is [in,out] */
     bool transposed; /* its data has to be turned around */
     bool quantized;  /* by bitsandbytes; bnb has the parts */
@@ -104,7 +104,7 @@ typedef struct plan {
     uint64_t bytes, largest; /* to read; elements of the largest tensor */
 } plan;
 
-static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *config,
+static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config *config,
                          const vkft_convert_options *options, plan *p, vkft_err *err)
 {
     p->jobs = calloc((size_t)checkpoint->count + 1, sizeof *p->jobs);
@@ -136,7 +136,7 @@ static bool plan_tensors(const vkft_checkpoint *checkpoint, const vkft_config *c
                      checkpoint->count ? checkpoint->tensors[0].tensor->name : "none");
 }
 
-static bool run(const vkft_checkpoint *checkpoint, const plan *p, const vkft_convert_options *options,
+static bool run(const vkft_hf_checkpoint *checkpoint, const plan *p, const vkft_convert_options *options,
                 vkft_model_writer *writer, vkft_err *err)
 {
     uint64_t done = 0;
@@ -156,7 +156,7 @@ static bool run(const vkft_checkpoint *checkpoint, const plan *p, const vkft_con
 }
 
 /* Plans and writes; the source's parts are open and checked. */
-static bool write_model(const vkft_checkpoint *checkpoint, const vkft_source *source, const char *out_path,
+static bool write_model(const vkft_hf_checkpoint *checkpoint, const vkft_source *source, const char *out_path,
                         const vkft_convert_options *options, vkft_err *err)
 {
     plan p = {0};
@@ -177,18 +177,18 @@ static bool write_model(const vkft_checkpoint *checkpoint, const vkft_source *so
 
 bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err)
 {
-    vkft_checkpoint checkpoint;
+    vkft_hf_checkpoint checkpoint;
     vkft_source source = {0};
     if (vkft_directory_exists(out_path))
         return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a directory; expected the name of the .vkft file to write",
                          out_path);
     if (!vkft_source_open(hf_dir, &source, err))
         return false;
-    bool ok = vkft_checkpoint_open(hf_dir, &checkpoint, err);
+    bool ok = vkft_hf_checkpoint_open(hf_dir, &checkpoint, err);
     if (ok) {
         ok = vkft_source_describe(&source, &checkpoint, err) &&
              write_model(&checkpoint, &source, out_path, options, err);
-        vkft_checkpoint_close(&checkpoint);
+        vkft_hf_checkpoint_close(&checkpoint);
     }
     vkft_source_close(&source);
     return ok;

@@ -14,12 +14,12 @@
 
 #define MAX_INDEX_BYTES 100000000
 
-static bool no_memory(const vkft_checkpoint *checkpoint, vkft_err *err)
+static bool no_memory(const vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
     return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", checkpoint->dir);
 }
 
-static bool has_file(const vkft_checkpoint *checkpoint, const char *name)
+static bool has_file(const vkft_hf_checkpoint *checkpoint, const char *name)
 {
     char *path = vkft_path_join(checkpoint->dir, name);
     bool found = path && vkft_file_exists(path);
@@ -27,7 +27,7 @@ static bool has_file(const vkft_checkpoint *checkpoint, const char *name)
     return found;
 }
 
-static bool fail_without_weights(const vkft_checkpoint *checkpoint, vkft_err *err)
+static bool fail_without_weights(const vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
     static const char *const others[] = {"consolidated.00.pth", "consolidated.safetensors", "model.pth", "tf_model.h5",
                                          "flax_model.msgpack"};
@@ -63,7 +63,7 @@ static bool check_shard_name(const char *index, const cJSON *entry, vkft_err *er
 }
 
 /* The distinct file names of the weight map, sorted. */
-static bool collect_shards(vkft_checkpoint *checkpoint, const char *index, const cJSON *weight_map, vkft_err *err)
+static bool collect_shards(vkft_hf_checkpoint *checkpoint, const char *index, const cJSON *weight_map, vkft_err *err)
 {
     size_t entries = (size_t)cJSON_GetArraySize(weight_map);
     const char **names = malloc((entries + 1) * sizeof *names);
@@ -102,7 +102,7 @@ static bool open_shard(const char *path, vkft_tensor_file *shard, vkft_err *err)
     return pickle ? vkft_pytorch_open(path, shard, err) : vkft_safetensors_open(path, shard, err);
 }
 
-static bool open_shards(vkft_checkpoint *checkpoint, vkft_err *err)
+static bool open_shards(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
     checkpoint->shards = calloc(checkpoint->shard_count, sizeof *checkpoint->shards);
     if (!checkpoint->shards)
@@ -119,19 +119,19 @@ static bool open_shards(vkft_checkpoint *checkpoint, vkft_err *err)
     return true;
 }
 
-static bool add_tensors(vkft_checkpoint *checkpoint, uint64_t capacity, vkft_err *err)
+static bool add_tensors(vkft_hf_checkpoint *checkpoint, uint64_t capacity, vkft_err *err)
 {
     checkpoint->tensors = calloc((size_t)capacity + 1, sizeof *checkpoint->tensors);
     return checkpoint->tensors || no_memory(checkpoint, err);
 }
 
-static void add_tensor(vkft_checkpoint *checkpoint, const vkft_tensor_file *shard, const vkft_file_tensor *tensor)
+static void add_tensor(vkft_hf_checkpoint *checkpoint, const vkft_tensor_file *shard, const vkft_file_tensor *tensor)
 {
-    checkpoint->tensors[checkpoint->count++] = (vkft_checkpoint_tensor){.shard = shard, .tensor = tensor};
+    checkpoint->tensors[checkpoint->count++] = (vkft_hf_checkpoint_tensor){.shard = shard, .tensor = tensor};
     checkpoint->total_bytes += tensor->bytes;
 }
 
-static bool list_single(vkft_checkpoint *checkpoint, vkft_err *err)
+static bool list_single(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
     const vkft_tensor_file *shard = &checkpoint->shards[0];
     if (!add_tensors(checkpoint, shard->count, err))
@@ -143,7 +143,7 @@ static bool list_single(vkft_checkpoint *checkpoint, vkft_err *err)
 
 static int compare_places(const void *a, const void *b)
 {
-    const vkft_checkpoint_tensor *x = a, *y = b;
+    const vkft_hf_checkpoint_tensor *x = a, *y = b;
     if (x->shard != y->shard)
         return x->shard < y->shard ? -1 : 1; /* one array, in the order of names */
     return x->tensor < y->tensor ? -1 : x->tensor > y->tensor;
@@ -151,11 +151,11 @@ static int compare_places(const void *a, const void *b)
 
 static int compare_tensor_names(const void *a, const void *b)
 {
-    const vkft_checkpoint_tensor *x = a, *y = b;
+    const vkft_hf_checkpoint_tensor *x = a, *y = b;
     return strcmp(x->tensor->name, y->tensor->name);
 }
 
-static bool check_duplicates(vkft_checkpoint *checkpoint, const char *index, vkft_err *err)
+static bool check_duplicates(vkft_hf_checkpoint *checkpoint, const char *index, vkft_err *err)
 {
     qsort(checkpoint->tensors, checkpoint->count, sizeof *checkpoint->tensors, compare_tensor_names);
     for (uint32_t i = 1; i < checkpoint->count; i++)
@@ -166,7 +166,7 @@ static bool check_duplicates(vkft_checkpoint *checkpoint, const char *index, vkf
     return true;
 }
 
-static bool list_indexed(vkft_checkpoint *checkpoint, const char *index, const cJSON *weight_map, vkft_err *err)
+static bool list_indexed(vkft_hf_checkpoint *checkpoint, const char *index, const cJSON *weight_map, vkft_err *err)
 {
     if (!add_tensors(checkpoint, (uint64_t)cJSON_GetArraySize(weight_map), err))
         return false;
@@ -185,7 +185,7 @@ static bool list_indexed(vkft_checkpoint *checkpoint, const char *index, const c
     return check_duplicates(checkpoint, index, err);
 }
 
-static bool open_indexed(vkft_checkpoint *checkpoint, const char *name, vkft_err *err)
+static bool open_indexed(vkft_hf_checkpoint *checkpoint, const char *name, vkft_err *err)
 {
     const cJSON *weight_map = NULL;
     char *index = vkft_path_join(checkpoint->dir, name);
@@ -201,7 +201,7 @@ static bool open_indexed(vkft_checkpoint *checkpoint, const char *name, vkft_err
     return ok;
 }
 
-static bool open_single(vkft_checkpoint *checkpoint, const char *name, vkft_err *err)
+static bool open_single(vkft_hf_checkpoint *checkpoint, const char *name, vkft_err *err)
 {
     checkpoint->shard_names = calloc(1, sizeof *checkpoint->shard_names);
     if (!checkpoint->shard_names || !(checkpoint->shard_names[0] = malloc(strlen(name) + 1)))
@@ -212,7 +212,7 @@ static bool open_single(vkft_checkpoint *checkpoint, const char *name, vkft_err 
 }
 
 /* In the order in which transformers looks for them. */
-static bool open_weights(vkft_checkpoint *checkpoint, vkft_err *err)
+static bool open_weights(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
     if (has_file(checkpoint, "model.safetensors"))
         return open_single(checkpoint, "model.safetensors", err);
@@ -225,9 +225,9 @@ static bool open_weights(vkft_checkpoint *checkpoint, vkft_err *err)
     return fail_without_weights(checkpoint, err);
 }
 
-bool vkft_checkpoint_open(const char *dir, vkft_checkpoint *checkpoint, vkft_err *err)
+bool vkft_hf_checkpoint_open(const char *dir, vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
-    *checkpoint = (vkft_checkpoint){0};
+    *checkpoint = (vkft_hf_checkpoint){0};
     if (!vkft_directory_exists(dir))
         return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory",
                          dir);
@@ -237,11 +237,11 @@ bool vkft_checkpoint_open(const char *dir, vkft_checkpoint *checkpoint, vkft_err
     strcpy(checkpoint->dir, dir);
     bool ok = open_weights(checkpoint, err);
     if (!ok)
-        vkft_checkpoint_close(checkpoint);
+        vkft_hf_checkpoint_close(checkpoint);
     return ok;
 }
 
-void vkft_checkpoint_close(vkft_checkpoint *checkpoint)
+void vkft_hf_checkpoint_close(vkft_hf_checkpoint *checkpoint)
 {
     for (uint32_t i = 0; i < checkpoint->shard_count; i++) {
         if (checkpoint->shards)
@@ -252,5 +252,5 @@ void vkft_checkpoint_close(vkft_checkpoint *checkpoint)
     free(checkpoint->shard_names);
     free(checkpoint->tensors);
     free(checkpoint->dir);
-    *checkpoint = (vkft_checkpoint){0};
+    *checkpoint = (vkft_hf_checkpoint){0};
 }

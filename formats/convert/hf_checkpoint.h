@@ -1,29 +1,29 @@
 /* A Hugging Face checkpoint directory: config.json and the weights, safetensors or PyTorch's own, in one file or in
  * shards with an index. */
-#ifndef VKFT_CHECKPOINT_H
-#define VKFT_CHECKPOINT_H
+#ifndef VKFT_HF_CHECKPOINT_H
+#define VKFT_HF_CHECKPOINT_H
 
 #include "formats/tensors/tensor_file.h"
 
-typedef struct vkft_checkpoint_tensor {
+typedef struct vkft_hf_checkpoint_tensor {
     const vkft_tensor_file *shard;
     const vkft_file_tensor *tensor;
-} vkft_checkpoint_tensor;
+} vkft_hf_checkpoint_tensor;
 
-typedef struct vkft_checkpoint {
+typedef struct vkft_hf_checkpoint {
     char *dir;
     char **shard_names; /* sorted; file names inside dir */
     vkft_tensor_file *shards;
     uint32_t shard_count;
-    vkft_checkpoint_tensor *tensors; /* shard by shard, in the order of their data */
+    vkft_hf_checkpoint_tensor *tensors; /* shard by shard, in the order of their data */
     uint32_t count;
     const char *index;    /* name of the index file; NULL: a single file */
     uint64_t total_bytes; /* of all tensors */
-} vkft_checkpoint;
+} vkft_hf_checkpoint;
 
 /* Error: no such directory; no weights in it; a shard that is missing or bad; a tensor that the index
  * promises and the shard lacks; a tensor in two places. */
-bool vkft_checkpoint_open(const char *dir, vkft_checkpoint *checkpoint, vkft_err *err);
-void vkft_checkpoint_close(vkft_checkpoint *checkpoint); /* zeroes it */
+bool vkft_hf_checkpoint_open(const char *dir, vkft_hf_checkpoint *checkpoint, vkft_err *err);
+void vkft_hf_checkpoint_close(vkft_hf_checkpoint *checkpoint); /* zeroes it */
 
 #endif

@@ -145,7 +145,7 @@ static bool add_file(cJSON *list, const char *dir, const char *name)
            cJSON_AddStringToObject(object, "modified_ns", time);
 }
 
-bool vkft_source_describe(vkft_source *source, const vkft_checkpoint *checkpoint, vkft_err *err)
+bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
     char *absolute = vkft_os_absolute_path(source->dir);
     source->name = hub_name(absolute ? absolute : source->dir);

@@ -22,7 +22,7 @@ typedef struct vkft_source {
  * that is not supported or says that the weights are quantized already. */
 bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err);
 /* Fills name and info. */
-bool vkft_source_describe(vkft_source *source, const vkft_checkpoint *checkpoint, vkft_err *err);
+bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, vkft_err *err);
 void vkft_source_close(vkft_source *source); /* zeroes it */
 
 /* Whether the files recorded in info are still there, with the same size and time. */

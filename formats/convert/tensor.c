@@ -97,7 +97,7 @@ static void run_task(void *context, uint64_t task, uint32_t worker)
         vkft_from_f32(c->to, x, n, c->out + begin * (vkft_dtype_bits(c->to) / 8));
 }
 
-static bool check_values(const vkft_converter *c, const vkft_checkpoint_tensor *source, vkft_err *err)
+static bool check_values(const vkft_converter *c, const vkft_hf_checkpoint_tensor *source, vkft_err *err)
 {
     for (uint64_t task = 0; task * TASK < c->elements; task++) {
         if (c->bad[task] == UINT64_MAX)
@@ -140,7 +140,7 @@ static uint8_t *transpose(const uint8_t *from, uint64_t rows, uint64_t cols, uin
 }
 
 /* The values in `data`, of the source's type and in the order in which they are written. */
-static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_checkpoint_tensor *source,
+static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_hf_checkpoint_tensor *source,
                          vkft_model_writer *writer, uint32_t index, vkft_err *err)
 {
     const vkft_file_tensor *tensor = source->tensor;
@@ -165,8 +165,9 @@ static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_chec
     return true;
 }
 
-bool vkft_convert_tensor(vkft_converter *converter, const vkft_checkpoint_tensor *source, const vkft_model_spec *spec,
-                         vkft_model_writer *writer, uint32_t index, bool transposed, vkft_err *err)
+bool vkft_convert_tensor(vkft_converter *converter, const vkft_hf_checkpoint_tensor *source,
+                         const vkft_model_spec *spec, vkft_model_writer *writer, uint32_t index, bool transposed,
+                         vkft_err *err)
 {
     vkft_converter *c = converter;
     const vkft_file_tensor *tensor = source->tensor;

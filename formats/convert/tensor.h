@@ -14,7 +14,8 @@ void vkft_converter_free(vkft_converter *converter);
  * or NF4. transposed: what is written is the transpose of the matrix as it lies in the file; it is held in memory for
  * that. Error: a value that is not finite, or that overflows the new type (its index is told); whatever writing
  * reports. */
-bool vkft_convert_tensor(vkft_converter *converter, const vkft_checkpoint_tensor *source, const vkft_model_spec *spec,
-                         vkft_model_writer *writer, uint32_t index, bool transposed, vkft_err *err);
+bool vkft_convert_tensor(vkft_converter *converter, const vkft_hf_checkpoint_tensor *source,
+                         const vkft_model_spec *spec, vkft_model_writer *writer, uint32_t index, bool transposed,
+                         vkft_err *err);
 
 #endif

@@ -6,8 +6,8 @@
  * `-` and `_` are the same in names; `--name value` and `--name=value`; `--no-name` for switches; the last one wins,
  * and the command line wins over the recipe.
  */
-#ifndef VKFT_CLI_FLAGS_H
-#define VKFT_CLI_FLAGS_H
+#ifndef VKFT_FLAGS_H
+#define VKFT_FLAGS_H
 
 #include <math.h>
 #include <stdbool.h>

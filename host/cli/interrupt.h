@@ -1,6 +1,6 @@
 /* Ctrl-C: the first one asks the work to save and stop, the second one ends the program at once. */
-#ifndef VKFT_CLI_INTERRUPT_H
-#define VKFT_CLI_INTERRUPT_H
+#ifndef VKFT_INTERRUPT_H
+#define VKFT_INTERRUPT_H
 
 #include <stdbool.h>
 

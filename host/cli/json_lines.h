@@ -1,6 +1,6 @@
 /* Lines of text and JSON strings, exactly: any length, zero bytes included, which C strings and cJSON cannot carry. */
-#ifndef VKFT_CLI_LINE_H
-#define VKFT_CLI_LINE_H
+#ifndef VKFT_JSON_LINES_H
+#define VKFT_JSON_LINES_H
 
 #include <stdbool.h>
 #include <stddef.h>

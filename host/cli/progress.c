@@ -21,13 +21,13 @@ progress progress_new(uint32_t logging_steps)
     return (progress){.terminal = terminal_stderr_is_terminal(), .logging_steps = logging_steps ? logging_steps : 1};
 }
 
-vkft_train_observer progress_observer(progress *p)
+vkft_observer progress_observer(progress *p)
 {
-    return (vkft_train_observer){.context = p,
-                                 .message = progress_message,
-                                 .step = progress_step,
-                                 .work = progress_work,
-                                 .interrupted = interrupt_requested};
+    return (vkft_observer){.context = p,
+                           .message = progress_message,
+                           .step = progress_step,
+                           .work = progress_work,
+                           .interrupted = interrupt_requested};
 }
 
 void progress_bytes_text(uint64_t bytes, char *text, size_t size)

@@ -1,7 +1,7 @@
 /* What a person sees while work goes on: one line that is drawn over on a terminal, plain lines elsewhere. All on
  * stderr. */
-#ifndef VKFT_CLI_PROGRESS_H
-#define VKFT_CLI_PROGRESS_H
+#ifndef VKFT_PROGRESS_H
+#define VKFT_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +22,7 @@ typedef struct progress {
 progress progress_new(uint32_t logging_steps);
 
 /* An observer for vkft_train and vkft_eval that draws on p, which must outlive it. */
-vkft_train_observer progress_observer(progress *p);
+vkft_observer progress_observer(progress *p);
 
 /* A line of information above the drawn line. */
 void progress_message(void *p, const char *line);

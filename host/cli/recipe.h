@@ -1,6 +1,6 @@
 /* Recipes: a YAML or JSON file that gives flags by name. */
-#ifndef VKFT_CLI_RECIPE_H
-#define VKFT_CLI_RECIPE_H
+#ifndef VKFT_RECIPE_H
+#define VKFT_RECIPE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* What the command line needs to know of terminal and clock, one spelling for Linux, macOS and Windows. */
-#ifndef VKFT_CLI_TERMINAL_H
-#define VKFT_CLI_TERMINAL_H
+#ifndef VKFT_TERMINAL_H
+#define VKFT_TERMINAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -89,7 +89,7 @@ vkft_tensor *vkft_tensor_new(vkft_graph *graph, uint32_t rows, uint32_t cols)
     return t;
 }
 
-uint64_t vkft_use(vkft_graph *graph, const vkft_tensor *tensor)
+uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor)
 {
     if (graph->planning && tensor->buffer != UINT32_MAX && !graph->failed)
         vkft_plan_use(graph->plan, tensor->buffer);
@@ -110,13 +110,13 @@ uint64_t vkft_row_threads(const vkft_graph *graph, vkft_kernel kernel, uint32_t 
     return graph->mm.cmds ? (uint64_t)rows * vkft_kernel_width(graph->mm.dev, kernel) : 0;
 }
 
-void vkft_tape_push(vkft_graph *graph, vkft_op op)
+void vkft_tape_push(vkft_graph *graph, vkft_tape_entry op)
 {
     if (!graph->taping || !op.out->needs_grad)
         return;
     if (graph->tape_count == graph->tape_capacity) {
         uint32_t capacity = graph->tape_capacity ? 2 * graph->tape_capacity : 64;
-        vkft_op *tape = realloc(graph->tape, capacity * sizeof *tape);
+        vkft_tape_entry *tape = realloc(graph->tape, capacity * sizeof *tape);
         if (!tape) {
             graph->failed = true;
             return;
@@ -130,7 +130,7 @@ void vkft_tape_push(vkft_graph *graph, vkft_op op)
 void vkft_tape_backward(vkft_graph *graph, uint32_t from)
 {
     while (graph->tape_count > from && !graph->failed) {
-        vkft_op op = graph->tape[--graph->tape_count];
+        vkft_tape_entry op = graph->tape[--graph->tape_count];
         if (op.out->grad)
             op.backward(graph, &op);
     }

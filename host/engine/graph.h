@@ -1,8 +1,8 @@
 /* Tensors, the memory they live in, and the tape that backward walks.
  *
  * A graph runs the code of one step twice: first planning (no device, buffers become intervals of a vkft_plan), then
- * recording (buffers have addresses, ops record launches). Ops take addresses only through vkft_use, which is what
- * tells the plan how long a buffer lives.
+ * recording (buffers have addresses, ops record launches). Ops take addresses only through vkft_tensor_address, which
+ * is what tells the plan how long a buffer lives.
  *
  * Gradient rule: the first writer of a tensor's gradient sets it, later writers add (vkft_grad says which). A tensor
  * whose value is no longer needed may hand its memory to a gradient.
@@ -29,8 +29,8 @@ typedef struct vkft_tensor {
 typedef struct vkft_graph vkft_graph;
 
 /* One step on the tape: what its backward needs. Which members are used is up to the op. */
-typedef struct vkft_op {
-    void (*backward)(vkft_graph *graph, const struct vkft_op *op);
+typedef struct vkft_tape_entry {
+    void (*backward)(vkft_graph *graph, const struct vkft_tape_entry *op);
     vkft_tensor *in[3];
     vkft_tensor *out;
     vkft_tensor *saved;
@@ -38,7 +38,7 @@ typedef struct vkft_op {
     uint64_t address[3];
     uint32_t size[4];
     float value;
-} vkft_op;
+} vkft_tape_entry;
 
 struct vkft_graph {
     vkft_matmul_ctx mm; /* device, commands, scratch; cmds is NULL while planning */
@@ -51,7 +51,7 @@ struct vkft_graph {
     uint64_t seed; /* of the dropout generator */
     uint64_t step; /* address of the struct step_state that kernels read */
     bool failed;   /* host memory ran out, or the step asked for other buffers than it planned */
-    vkft_op *tape;
+    vkft_tape_entry *tape;
     uint32_t tape_count, tape_capacity;
     struct tensor_chunk *chunks; /* the pool of tensors */
     vkft_tensor nothing;         /* handed out after a failure, so that ops need no checks */
@@ -70,7 +70,7 @@ vkft_tensor *vkft_tensor_new(vkft_graph *graph, uint32_t rows, uint32_t cols);
 vkft_tensor *vkft_tensor_at(vkft_graph *graph, uint64_t address, uint32_t rows, uint32_t cols);
 
 /* The address, noting that the tensor is used by the next launch. */
-uint64_t vkft_use(vkft_graph *graph, const vkft_tensor *tensor);
+uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor);
 
 /* The gradient of t, made on first call; *add tells whether it already holds something. */
 vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add);
@@ -79,7 +79,7 @@ vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add);
 uint64_t vkft_row_threads(const vkft_graph *graph, vkft_kernel kernel, uint32_t rows);
 
 /* Puts op on the tape when taping and its output needs a gradient. */
-void vkft_tape_push(vkft_graph *graph, vkft_op op);
+void vkft_tape_push(vkft_graph *graph, vkft_tape_entry op);
 /* Walks the tape from its end to the entry numbered `from` and drops what it walked. */
 void vkft_tape_backward(vkft_graph *graph, uint32_t from);
 

@@ -18,7 +18,7 @@ typedef struct generator {
     const vkft_generate_options *options;
     const vkft_generate_observer *observer;
     vkft_generation_config own; /* what the model's authors say */
-    vkft_runner runner;
+    vkft_session runner;
     vkft_graph graph;
     vkft_commands *cmds;
     vkft_buffer logits, arena, scratch, tables, parameters;
@@ -126,7 +126,7 @@ static bool plan(generator *gen, uint32_t chunk, vkft_err *err)
 /* Runs the encoder once, in memory of its own that goes again. */
 static bool encode_source(generator *gen, vkft_err *err)
 {
-    vkft_runner *r = &gen->runner;
+    vkft_session *r = &gen->runner;
     vkft_graph graph;
     vkft_buffer arena = {0};
     if (!gen->source.count)
@@ -134,7 +134,7 @@ static bool encode_source(generator *gen, vkft_err *err)
     if (!vkft_graph_init(&graph))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
     graph.mm = gen->graph.mm;
-    vkft_batch_source(&r->batch, gen->source.data, gen->source.count);
+    vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
     vkft_graph_begin(&graph, NULL, 0);
     vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
     bool ok = solve(&graph, err) && vkft_buffer_new(r->dev, vkft_plan_total(graph.plan), VKFT_MEMORY_DEVICE,
@@ -176,7 +176,7 @@ static bool on_load(void *context, uint64_t done, uint64_t total)
 
 static bool start(generator *gen, const float *flat, vkft_err *err)
 {
-    vkft_runner *r = &gen->runner;
+    vkft_session *r = &gen->runner;
     const vkft_config *c = &r->config;
     uint64_t V = c->vocab_size;
     uint64_t wanted = (uint64_t)gen->ids.count + gen->options->max_new_tokens;
@@ -192,7 +192,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     gen->candidates = malloc(V * sizeof *gen->candidates);
     if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    uint64_t adapter = vkft_trained_floats(&r->trained) * sizeof(float),
+    uint64_t adapter = vkft_trainables_floats(&r->trained) * sizeof(float),
              tables = vkft_model_table_bytes(&r->model, longest);
     vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
     if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
@@ -206,7 +206,8 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
                      !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
         !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
         return false;
-    const vkft_flat placed = vkft_flat_whole(vkft_trained_floats(&r->trained), gen->parameters.address);
+    const vkft_parameter_space placed =
+        vkft_parameter_space_whole(vkft_trainables_floats(&r->trained), gen->parameters.address);
     vkft_lora_bind(&r->trained.lora, &placed, NULL);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
     gen->graph.mm =
@@ -220,7 +221,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
  * and has to be made again. (Dynamic scaling keeps it, as transformers does.) */
 static bool prepare_tables(generator *gen)
 {
-    vkft_runner *r = &gen->runner;
+    vkft_session *r = &gen->runner;
     uint32_t rope_length = vkft_rope_length(&r->config.rope, gen->ids.count);
     bool first = gen->rope_length == 0;
     if (!gen->tables.mapped || gen->rope_length == rope_length)
@@ -233,13 +234,13 @@ static bool prepare_tables(generator *gen)
 /* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
 static bool extend(generator *gen, uint32_t first, vkft_err *err)
 {
-    vkft_runner *r = &gen->runner;
+    vkft_session *r = &gen->runner;
     uint32_t end = gen->ids.count;
     if (prepare_tables(gen))
         first = 0;
     while (first < end) {
         uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
-        vkft_batch_continue(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
+        vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
         vkft_commands_reset(gen->cmds);
         record(gen, gen->cmds);
         if (gen->graph.failed)
@@ -363,7 +364,7 @@ static void close_generator(generator *gen)
     free(gen->candidates);
     vkft_ids_free(&gen->ids);
     vkft_ids_free(&gen->source);
-    vkft_runner_close(&gen->runner);
+    vkft_session_close(&gen->runner);
 }
 
 bool vkft_generate(const vkft_generate_options *options, const vkft_generate_observer *observer,
@@ -372,17 +373,17 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     generator gen = {.options = options, .observer = observer};
     float *flat = NULL;
     vkft_text_stream *stream = NULL;
-    vkft_train_observer quiet = {0};
+    vkft_observer quiet = {0};
     *result = (vkft_generate_result){0};
-    vkft_runner_source source = {.model = options->model,
-                                 .quant = options->quant,
-                                 .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant,
-                                 .compute_dtype = options->compute_dtype};
-    if (!vkft_runner_open(&gen.runner, &source, &quiet, err))
+    vkft_session_source source = {.model = options->model,
+                                  .quant = options->quant,
+                                  .quant_explicit = options->quant_explicit,
+                                  .double_quant = options->double_quant,
+                                  .compute_dtype = options->compute_dtype};
+    if (!vkft_session_open(&gen.runner, &source, &quiet, err))
         return false;
     bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&
-              read_own(&gen, err) && vkft_runner_use_adapter(&gen.runner, options->adapter, &flat, err) &&
+              read_own(&gen, err) && vkft_session_use_adapter(&gen.runner, options->adapter, &flat, err) &&
               encode_prompt(&gen, err) && split_source(&gen, err) && start(&gen, flat, err);
     if (ok && gen.runner.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;

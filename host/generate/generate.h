@@ -11,7 +11,7 @@
 typedef struct vkft_generate_options {
     const char *model, *adapter, *device;
     vkft_quant quant;
-    bool quant_given, double_quant;
+    bool quant_explicit, double_quant;
     vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
     const char *prompt;       /* text, or */
     const int32_t *ids;       /* token ids (models without a tokenizer) */

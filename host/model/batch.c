@@ -142,7 +142,7 @@ void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint3
     batch->sequence.longest = batch->windowed.longest = batch->source.longest = batch->cross.longest = batch->longest;
 }
 
-void vkft_batch_source(vkft_batch *batch, const int32_t *ids, uint32_t count)
+void vkft_batch_fill_source(vkft_batch *batch, const int32_t *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         batch->source_ids_host[i] = (uint32_t)ids[i];
@@ -152,7 +152,7 @@ void vkft_batch_source(vkft_batch *batch, const int32_t *ids, uint32_t count)
     batch->source_tokens = batch->source.longest = batch->cross.longest = count;
 }
 
-void vkft_batch_continue(vkft_batch *batch, const int32_t *ids, uint32_t count, uint32_t first, uint32_t window)
+void vkft_batch_fill_next(vkft_batch *batch, const int32_t *ids, uint32_t count, uint32_t first, uint32_t window)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t position = first + i;

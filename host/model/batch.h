@@ -47,9 +47,9 @@ void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint3
 
 /* Lays out `count` new tokens of one sequence at positions first ... of a KV cache; the last one's logits are wanted.
  */
-void vkft_batch_continue(vkft_batch *batch, const int32_t *ids, uint32_t count, uint32_t first, uint32_t window);
+void vkft_batch_fill_next(vkft_batch *batch, const int32_t *ids, uint32_t count, uint32_t first, uint32_t window);
 
 /* Lays out the encoder's tokens of one sequence, and one decoder's token that sees them all. */
-void vkft_batch_source(vkft_batch *batch, const int32_t *ids, uint32_t count);
+void vkft_batch_fill_source(vkft_batch *batch, const int32_t *ids, uint32_t count);
 
 #endif

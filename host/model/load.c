@@ -1,5 +1,5 @@
 /* Loading of a model's frozen tensors, and the tables by which kernels find its experts. */
-#include "host/model/model_tensor.h"
+#include "host/model/tensor_spec.h"
 
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@ static uint32_t next_group(const vkft_model *model, uint32_t first, uint64_t lim
     *bytes = 0;
     uint32_t i = first;
     for (; i < model->slot_count; i++) {
-        uint64_t size = vkft_model_slot_bytes(&model->slots[i]);
+        uint64_t size = vkft_tensor_spec_bytes(&model->slots[i]);
         if (i > first && (model->slots[i].host != model->slots[first].host || *bytes + size > limit))
             break;
         *bytes += size;
@@ -18,7 +18,7 @@ static uint32_t next_group(const vkft_model *model, uint32_t first, uint64_t lim
     return i;
 }
 
-static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, struct vkft_model_slot *slot,
+static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, struct vkft_tensor_spec *slot,
                    const vkft_model_tensor *tensor, vkft_err *err)
 {
     vkft_device *dev = model->dev;
@@ -78,8 +78,8 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
             if (!vkft_model_file_verify(file, tensor, err) ||
                 !upload(model, buffer, offset, &model->slots[i], tensor, err))
                 return false;
-            offset += vkft_model_slot_bytes(&model->slots[i]);
-            done += vkft_model_slot_bytes(&model->slots[i]);
+            offset += vkft_tensor_spec_bytes(&model->slots[i]);
+            done += vkft_tensor_spec_bytes(&model->slots[i]);
             if (progress && !progress(context, done, total))
                 return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");
         }

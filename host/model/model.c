@@ -1,5 +1,5 @@
 /* Layout of a model's tensors. */
-#include "host/model/model_tensor.h"
+#include "host/model/tensor_spec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@ static uint64_t padded(uint64_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows,
-                                        uint32_t cols)
+static struct vkft_tensor_spec *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows,
+                                         uint32_t cols)
 {
-    struct vkft_model_slot *slot = &model->slots[model->slot_count++];
+    struct vkft_tensor_spec *slot = &model->slots[model->slot_count++];
     slot->rows = rows;
     slot->cols = cols;
     snprintf(slot->name, sizeof slot->name, "%s.%s", module, suffix);
@@ -28,7 +28,7 @@ static struct vkft_model_slot *add_slot(vkft_model *model, const char *module, c
 static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool kept,
                        const char *module)
 {
-    struct vkft_model_slot *slot = add_slot(model, module, "weight", rows, cols);
+    struct vkft_tensor_spec *slot = add_slot(model, module, "weight", rows, cols);
     slot->weight = weight;
     slot->kept = kept;
 }
@@ -36,7 +36,7 @@ static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, ui
 static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, uint32_t length, const char *module,
                        const char *suffix)
 {
-    struct vkft_model_slot *slot = add_slot(model, module, suffix, 1, length);
+    struct vkft_tensor_spec *slot = add_slot(model, module, suffix, 1, length);
     slot->vector = vector;
     slot->gradient = gradient;
 }
@@ -125,7 +125,7 @@ static void list_stack(vkft_model *model, const vkft_stack_names *names, vkft_st
         stack->attention.buckets = c->relative_buckets;
         char module[120];
         snprintf(module, sizeof module, "%s.0.%s", names->layers, names->relative_bias);
-        struct vkft_model_slot *slot = add_slot(model, module, "weight", c->relative_buckets, c->num_heads);
+        struct vkft_tensor_spec *slot = add_slot(model, module, "weight", c->relative_buckets, c->num_heads);
         slot->vector = &stack->attention.bias;
         slot->gradient = &stack->attention.dbias;
     }
@@ -155,7 +155,7 @@ static void list_tensors(vkft_model *model)
 }
 
 /* The type that converting a checkpoint would give this matrix. */
-static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_model_slot *slot, vkft_quant quant)
+static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_tensor_spec *slot, vkft_quant quant)
 {
     switch (quant) {
     case VKFT_QUANT_NF4: return slot->kept ? model->config.dtype : VKFT_NF4;
@@ -167,7 +167,7 @@ static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_mod
     return model->config.dtype;
 }
 
-static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_model_slot *slot)
+static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_tensor_spec *slot)
 {
     if (slot->vector && slot->rows == 1)
         return tensor->dims == 1 && tensor->shape[0] == slot->cols;
@@ -183,7 +183,7 @@ static void shape_text(char *text, size_t size, uint64_t rows, uint64_t cols)
         snprintf(text, size, "[%llu]", (unsigned long long)rows);
 }
 
-static bool slot_from_file(struct vkft_model_slot *slot, const vkft_model_file *file, vkft_err *err)
+static bool slot_from_file(struct vkft_tensor_spec *slot, const vkft_model_file *file, vkft_err *err)
 {
     const vkft_model_tensor *tensor = vkft_model_file_find(file, slot->name);
     const char *path = vkft_model_file_path(file);
@@ -220,7 +220,7 @@ static bool slot_from_file(struct vkft_model_slot *slot, const vkft_model_file *
     return true;
 }
 
-static void measure(vkft_model *model, struct vkft_model_slot *slot)
+static void measure(vkft_model *model, struct vkft_tensor_spec *slot)
 {
     uint64_t elements = (uint64_t)slot->rows * slot->cols;
     slot->data_bytes = padded((elements * vkft_dtype_bits(slot->dtype) + 7) / 8);
@@ -230,7 +230,7 @@ static void measure(vkft_model *model, struct vkft_model_slot *slot)
         slot->absmax_bytes = padded(slot->double_quant ? blocks : blocks * sizeof(float));
         slot->nested_bytes = slot->double_quant ? padded(nested * sizeof(float)) : 0;
     }
-    *(slot->host ? &model->host_bytes : &model->device_bytes) += vkft_model_slot_bytes(slot);
+    *(slot->host ? &model->host_bytes : &model->device_bytes) += vkft_tensor_spec_bytes(slot);
     if (slot->weight) {
         *slot->weight = (vkft_weight){
             .dtype = slot->dtype, .rows = slot->rows, .cols = slot->cols, .double_quant = slot->double_quant};
@@ -279,7 +279,7 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     memset(model, 0, sizeof *model);
     model->config = *config;
     model->arch = config->arch;
-    if (file && config->head_if_stored) {
+    if (file && config->tied_unless_stored) {
         char head[128];
         snprintf(head, sizeof head, "%s.weight", config->arch->head);
         model->config.tie_word_embeddings = !vkft_model_file_find(file, head);
@@ -308,7 +308,7 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     }
     list_tensors(model);
     for (uint32_t i = 0; i < model->slot_count; i++) {
-        struct vkft_model_slot *slot = &model->slots[i];
+        struct vkft_tensor_spec *slot = &model->slots[i];
         if (file) {
             if (!slot_from_file(slot, file, err))
                 goto fail;
@@ -356,7 +356,7 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
     const vkft_device_info *info = vkft_device_get_info(dev);
     /* attention_dkv goes through all query heads of a key head, one behind the other; the forward pass through one. */
     uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1,
-             most = VKFT_SOFTWARE_TURNS / heads * VKFT_ATTENTION_BLOCK;
+             most = VKFT_LLVMPIPE_MAX_ITERATIONS / heads * VKFT_ATTENTION_BLOCK;
     if (info->type == VKFT_DEVICE_CPU && positions > most)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower "

@@ -62,7 +62,7 @@ typedef struct vkft_model {
     uint32_t expert_count;
     vkft_buffer expert_tables;
 
-    struct vkft_model_slot *slots; /* one per tensor: name, shape, place */
+    struct vkft_tensor_spec *slots; /* one per tensor: name, shape, place */
     uint32_t slot_count;
     vkft_device *dev; /* NULL until loaded */
     vkft_buffer *buffers;

@@ -10,7 +10,8 @@
 #include "host/model/rope.h"
 #include "shaders/core/args.h"
 
-#define UNPLACED 4096u /* an address while there is no device: not 0, which would say that there is no such thing */
+#define PLACEHOLDER_ADDRESS                                                                                            \
+    4096u /* an address while there is no device: not 0, which would say that there is no such thing */
 
 const char *vkft_plan_item_name(vkft_plan_item item)
 {
@@ -26,7 +27,7 @@ bool vkft_plan_item_on_host(vkft_plan_item item)
     return item >= VKFT_ITEM_EMBEDDING;
 }
 
-static bool open_config(vkft_runner *runner, const char *path, vkft_err *err)
+static bool open_config(vkft_session *runner, const char *path, vkft_err *err)
 {
     char *file = vkft_directory_exists(path) ? vkft_path_join(path, "config.json") : strdup(path);
     char *text = NULL;
@@ -40,7 +41,7 @@ static bool open_config(vkft_runner *runner, const char *path, vkft_err *err)
 }
 
 typedef struct progress {
-    const vkft_train_observer *observer;
+    const vkft_observer *observer;
     const char *what;
 } progress;
 
@@ -52,7 +53,7 @@ static bool on_progress(void *context, uint64_t done, uint64_t total)
     return !(p->observer->interrupted && p->observer->interrupted(p->observer->context));
 }
 
-static bool check_compute_dtype(const vkft_runner *runner, vkft_err *err)
+static bool check_compute_dtype(const vkft_session *runner, vkft_err *err)
 {
     return runner->compute_dtype == VKFT_F32 || vkft_model_is_4bit(&runner->model) ||
            vkft_fail(err, VKFT_ERR_INPUT,
@@ -60,8 +61,8 @@ static bool check_compute_dtype(const vkft_runner *runner, vkft_err *err)
                      "--quant nf4, or --compute-dtype fp32");
 }
 
-bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
-                      vkft_err *err)
+bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, const vkft_observer *observer,
+                       vkft_err *err)
 {
     memset(runner, 0, sizeof *runner);
     bool only_config = source->only_config && !strstr(source->model, ".vkft");
@@ -74,7 +75,7 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
                                         .double_quant = source->double_quant,
                                         .progress = on_progress,
                                         .progress_context = &p};
-        runner->file = vkft_model_open(source->model, &options, source->quant_given, err);
+        runner->file = vkft_model_open(source->model, &options, source->quant_explicit, err);
         if (!runner->file)
             return false;
         runner->config = *vkft_model_file_config(runner->file);
@@ -92,11 +93,11 @@ bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, con
         (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) &&
         vkft_graph_init(&runner->train.graph) && vkft_graph_init(&runner->eval.graph))
         return true;
-    vkft_runner_close(runner);
+    vkft_session_close(runner);
     return false;
 }
 
-bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat, vkft_err *err)
+bool vkft_session_use_adapter(vkft_session *runner, const char *dir, float **flat, vkft_err *err)
 {
     vkft_adapter adapter = {0};
     *flat = NULL;
@@ -106,7 +107,7 @@ bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat,
         return false;
     bool ok = vkft_lora_choose_from(&runner->trained.lora, &runner->model, &adapter, err);
     if (ok) {
-        *flat = malloc((vkft_trained_floats(&runner->trained) + 1) * sizeof **flat);
+        *flat = malloc((vkft_trainables_floats(&runner->trained) + 1) * sizeof **flat);
         ok = *flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
     }
     ok = ok && vkft_lora_import(&runner->trained.lora, &adapter, *flat, err);
@@ -114,7 +115,7 @@ bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat,
     return ok || vkft_fail_context(err, "%s", dir);
 }
 
-static void record_pass(vkft_runner *runner, vkft_pass *pass, vkft_commands *cmds)
+static void record_pass(vkft_session *runner, vkft_pass *pass, vkft_commands *cmds)
 {
     vkft_graph_begin(&pass->graph, cmds, runner->arena.address);
     if (pass == &runner->train)
@@ -123,7 +124,7 @@ static void record_pass(vkft_runner *runner, vkft_pass *pass, vkft_commands *cmd
         vkft_decoder_eval(&pass->graph, &runner->model, &runner->batch);
 }
 
-static bool plan_pass(vkft_runner *runner, vkft_pass *pass, vkft_err *err)
+static bool plan_pass(vkft_session *runner, vkft_pass *pass, vkft_err *err)
 {
     pass->graph.dropout = pass == &runner->train;
     record_pass(runner, pass, NULL);
@@ -135,8 +136,8 @@ static bool plan_pass(vkft_runner *runner, vkft_pass *pass, vkft_err *err)
     return true;
 }
 
-bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
-                      vkft_err *err)
+bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
+                       vkft_err *err)
 {
     vkft_memory_plan *plan = &runner->plan;
     if (runner->model.positions.rows && limits->positions > runner->config.max_position)
@@ -147,7 +148,7 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
     runner->limits = *limits;
     runner->training = training;
     runner->checkpointing = checkpointing;
-    uint64_t trained = vkft_trained_floats(&runner->trained) * sizeof(float);
+    uint64_t trained = vkft_trainables_floats(&runner->trained) * sizeof(float);
     plan->bytes[VKFT_ITEM_WEIGHTS] = runner->model.device_bytes + vkft_model_expert_table_bytes(&runner->model);
     plan->bytes[VKFT_ITEM_EMBEDDING] = runner->model.host_bytes;
     plan->bytes[VKFT_ITEM_SCRATCH] = runner->model.scratch_bytes;
@@ -162,10 +163,11 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
                                  .tokens = limits->tokens,
                                  .source_tokens = limits->source_tokens,
                                  .rows = limits->rows,
-                                 .routes = limits->routes ? UNPLACED : 0};
-    const vkft_flat unplaced = vkft_flat_whole(vkft_trained_floats(&runner->trained), UNPLACED);
-    vkft_trained_bind(&runner->trained, &unplaced, &unplaced);
-    vkft_model_set_tables(&runner->model, UNPLACED, limits->positions);
+                                 .routes = limits->routes ? PLACEHOLDER_ADDRESS : 0};
+    const vkft_parameter_space unplaced =
+        vkft_parameter_space_whole(vkft_trainables_floats(&runner->trained), PLACEHOLDER_ADDRESS);
+    vkft_trainables_bind(&runner->trained, &unplaced, &unplaced);
+    vkft_model_set_tables(&runner->model, PLACEHOLDER_ADDRESS, limits->positions);
     if ((training && !plan_pass(runner, &runner->train, err)) || !plan_pass(runner, &runner->eval, err))
         return false;
     for (vkft_plan_item i = 0; i < VKFT_ITEM_COUNT; i++)
@@ -173,7 +175,7 @@ bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool
     return true;
 }
 
-static bool check_fits(const vkft_runner *runner, vkft_err *err)
+static bool check_fits(const vkft_session *runner, vkft_err *err)
 {
     const vkft_device_info *info = vkft_device_get_info(runner->dev);
     uint64_t needed = runner->plan.device_bytes + (info->unified_memory ? runner->plan.host_bytes : 0);
@@ -194,7 +196,7 @@ static bool check_fits(const vkft_runner *runner, vkft_err *err)
 }
 
 /* Writes the position tables again when a scaling that follows the length calls for others. */
-static void prepare_tables(vkft_runner *runner, uint32_t length)
+static void prepare_tables(vkft_session *runner, uint32_t length)
 {
     uint32_t wanted = vkft_rope_length(&runner->config.rope, length);
     if (!runner->tables.mapped || runner->rope_length == wanted)
@@ -203,16 +205,16 @@ static void prepare_tables(vkft_runner *runner, uint32_t length)
     runner->rope_length = wanted;
 }
 
-static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const float *parameters, vkft_err *err)
+static bool start_parameters(vkft_session *runner, const vkft_adamw *adamw, const float *parameters, vkft_err *err)
 {
     vkft_device *dev = runner->dev;
     uint64_t bytes = runner->plan.bytes[VKFT_ITEM_PARAMETERS];
     if (runner->training) {
-        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trained_layout(&runner->trained),
-                                 vkft_trained_decayed(&runner->trained), adamw, err) ||
+        if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trainables_layout(&runner->trained),
+                                 vkft_trainables_decayed(&runner->trained), adamw, err) ||
             !vkft_optimizer_set(&runner->optimizer, parameters, NULL, NULL, err))
             return false;
-        vkft_trained_bind(&runner->trained, &runner->optimizer.parameters, &runner->optimizer.gradients);
+        vkft_trainables_bind(&runner->trained, &runner->optimizer.parameters, &runner->optimizer.gradients);
         runner->train.graph.step = runner->eval.graph.step = runner->optimizer.step.address;
         return true;
     }
@@ -224,12 +226,13 @@ static bool start_parameters(vkft_runner *runner, const vkft_adamw *adamw, const
     if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &runner->parameters, err) ||
         !vkft_buffer_write(dev, &runner->parameters, 0, parameters, bytes, err))
         return false;
-    const vkft_flat placed = vkft_flat_whole(vkft_trained_floats(&runner->trained), runner->parameters.address);
-    vkft_trained_bind(&runner->trained, &placed, NULL);
+    const vkft_parameter_space placed =
+        vkft_parameter_space_whole(vkft_trainables_floats(&runner->trained), runner->parameters.address);
+    vkft_trainables_bind(&runner->trained, &placed, NULL);
     return true;
 }
 
-static bool start_pass(vkft_runner *runner, vkft_pass *pass, uint64_t seed, vkft_err *err)
+static bool start_pass(vkft_session *runner, vkft_pass *pass, uint64_t seed, vkft_err *err)
 {
     pass->graph.mm = (vkft_matmul_ctx){
         .dev = runner->dev, .scratch = runner->scratch.address, .scratch_bytes = runner->plan.bytes[VKFT_ITEM_SCRATCH]};
@@ -242,8 +245,8 @@ static bool start_pass(vkft_runner *runner, vkft_pass *pass, uint64_t seed, vkft
     return true;
 }
 
-bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
-                       uint64_t seed, const vkft_train_observer *observer, vkft_err *err)
+bool vkft_session_start(vkft_session *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
+                        uint64_t seed, const vkft_observer *observer, vkft_err *err)
 {
     const vkft_memory_plan *plan = &runner->plan;
     progress p = {observer, "loading"};
@@ -267,7 +270,7 @@ bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw
     return start_pass(runner, &runner->train, seed, err) && start_pass(runner, &runner->eval, seed, err);
 }
 
-void vkft_runner_close(vkft_runner *runner)
+void vkft_session_close(vkft_session *runner)
 {
     vkft_pass *passes[] = {&runner->train, &runner->eval};
     for (size_t i = 0; i < 2; i++) {
@@ -283,7 +286,7 @@ void vkft_runner_close(vkft_runner *runner)
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             vkft_buffer_free(runner->dev, buffers[i]);
     }
-    vkft_trained_free(&runner->trained);
+    vkft_trainables_free(&runner->trained);
     vkft_model_free(&runner->model);
     vkft_model_text_free(&runner->text);
     vkft_model_file_close(runner->file);
@@ -292,7 +295,7 @@ void vkft_runner_close(vkft_runner *runner)
 }
 
 /* The recording for the present batch's shape, made in the place of the least recently used one when there is none. */
-static vkft_commands *find_recording(vkft_runner *runner, vkft_pass *pass)
+static vkft_commands *find_recording(vkft_session *runner, vkft_pass *pass)
 {
     vkft_recording *oldest = &pass->recordings[0];
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
@@ -314,7 +317,7 @@ static vkft_commands *find_recording(vkft_runner *runner, vkft_pass *pass)
     return oldest->cmds;
 }
 
-static bool run_pass(vkft_runner *runner, vkft_pass *pass, const vkft_sample *const *samples, uint32_t count,
+static bool run_pass(vkft_session *runner, vkft_pass *pass, const vkft_sample *const *samples, uint32_t count,
                      double *loss_sum, vkft_err *err)
 {
     vkft_batch *batch = &runner->batch;
@@ -331,8 +334,8 @@ static bool run_pass(vkft_runner *runner, vkft_pass *pass, const vkft_sample *co
     return true;
 }
 
-bool vkft_runner_train_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
-                             uint32_t micro_step, double *loss_sum, vkft_err *err)
+bool vkft_session_train_batch(vkft_session *runner, const vkft_sample *const *samples, uint32_t count,
+                              double loss_scale, uint32_t micro_step, double *loss_sum, vkft_err *err)
 {
     struct step_state *state = vkft_optimizer_step_state(&runner->optimizer);
     state->loss_scale = (float)loss_scale;
@@ -340,13 +343,13 @@ bool vkft_runner_train_batch(vkft_runner *runner, const vkft_sample *const *samp
     return run_pass(runner, &runner->train, samples, count, loss_sum, err);
 }
 
-bool vkft_runner_eval_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double *loss_sum,
-                            vkft_err *err)
+bool vkft_session_eval_batch(vkft_session *runner, const vkft_sample *const *samples, uint32_t count, double *loss_sum,
+                             vkft_err *err)
 {
     return run_pass(runner, &runner->eval, samples, count, loss_sum, err);
 }
 
-void vkft_runner_profile(const vkft_runner *runner, vkft_profile_row *rows)
+void vkft_session_profile(const vkft_session *runner, vkft_profile_row *rows)
 {
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
         vkft_commands_add_profile(runner->train.recordings[i].cmds, rows);

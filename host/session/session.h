@@ -1,10 +1,10 @@
 /* A model on a device, ready to compute losses and gradients of batches; and the memory plan that it allocates by.
  *
- * Order of use: vkft_runner_open (files, no device) - set up adapters with lora.h - vkft_runner_plan -
- * vkft_runner_start (allocates what the plan says and nothing else) - run batches - vkft_runner_close.
+ * Order of use: vkft_session_open (files, no device) - set up adapters with lora.h - vkft_session_plan -
+ * vkft_session_start (allocates what the plan says and nothing else) - run batches - vkft_session_close.
  */
-#ifndef VKFT_RUNNER_H
-#define VKFT_RUNNER_H
+#ifndef VKFT_SESSION_H
+#define VKFT_SESSION_H
 
 #include "host/model/batch.h"
 #include "host/model/decoder.h"
@@ -49,12 +49,12 @@ typedef struct vkft_pass {
     bool planned;
 } vkft_pass;
 
-typedef struct vkft_runner {
+typedef struct vkft_session {
     vkft_model_file *file; /* NULL when only a configuration was opened */
     vkft_config config;
     vkft_model_text text; /* tokenizer and chat template */
     vkft_model model;
-    vkft_trained trained;
+    vkft_trainables trained;
     vkft_memory_plan plan;
     vkft_batch_limits limits;
     bool training, checkpointing;
@@ -70,44 +70,44 @@ typedef struct vkft_runner {
     vkft_pass train, eval;
     uint64_t runs;
     bool profile;
-} vkft_runner;
+} vkft_session;
 
-typedef struct vkft_runner_source {
+typedef struct vkft_session_source {
     const char *
         model; /* directory or .vkft file; with only_config a directory that may hold config.json alone, or that file */
     vkft_quant quant;
-    bool quant_given, double_quant;
+    bool quant_explicit, double_quant;
     const char *chat_template; /* a file that goes before the model's own, or NULL */
     bool only_config;
     bool full;                /* all weights are to be trained */
     vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
-} vkft_runner_source;
+} vkft_session_source;
 
 /* Error: what opening a model has; a compute_dtype for 4-bit weights where there are none. */
-bool vkft_runner_open(vkft_runner *runner, const vkft_runner_source *source, const vkft_train_observer *observer,
-                      vkft_err *err);
+bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, const vkft_observer *observer,
+                       vkft_err *err);
 
 /* Chooses the modules of the adapter in dir (NULL: none) and returns its parameters, f32 [floats], malloc'ed. */
-bool vkft_runner_use_adapter(vkft_runner *runner, const char *dir, float **flat, vkft_err *err);
+bool vkft_session_use_adapter(vkft_session *runner, const char *dir, float **flat, vkft_err *err);
 
 /* Computes plan for batches within the limits. training: gradients, optimizer state. Needs no device. */
-bool vkft_runner_plan(vkft_runner *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
-                      vkft_err *err);
+bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
+                       vkft_err *err);
 
 /* Opens the device, compares the plan with what is free, allocates and uploads. adamw may be NULL when not training.
  * parameters: the initial values of what is trained, f32 [floats]; NULL when there is nothing. */
-bool vkft_runner_start(vkft_runner *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
-                       uint64_t seed, const vkft_train_observer *observer, vkft_err *err);
-void vkft_runner_close(vkft_runner *runner);
+bool vkft_session_start(vkft_session *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
+                        uint64_t seed, const vkft_observer *observer, vkft_err *err);
+void vkft_session_close(vkft_session *runner);
 
 /* Adds the gradients of loss_scale * (sum of the trained tokens' losses) and returns that sum of losses. */
-bool vkft_runner_train_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
-                             uint32_t micro_step, double *loss_sum, vkft_err *err);
+bool vkft_session_train_batch(vkft_session *runner, const vkft_sample *const *samples, uint32_t count,
+                              double loss_scale, uint32_t micro_step, double *loss_sum, vkft_err *err);
 /* The sum of losses; single ones are in batch.loss_host afterwards. */
-bool vkft_runner_eval_batch(vkft_runner *runner, const vkft_sample *const *samples, uint32_t count, double *loss_sum,
-                            vkft_err *err);
+bool vkft_session_eval_batch(vkft_session *runner, const vkft_sample *const *samples, uint32_t count, double *loss_sum,
+                             vkft_err *err);
 
 /* Kernel times of all runs so far, VKFT_KERNEL_COUNT rows; set runner->profile before starting. */
-void vkft_runner_profile(const vkft_runner *runner, vkft_profile_row *rows);
+void vkft_session_profile(const vkft_session *runner, vkft_profile_row *rows);
 
 #endif

@@ -9,8 +9,8 @@
 #include "host/train/training_data.h"
 #include "runtime/base/file.h"
 
-bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_size, uint32_t max_batches,
-                   const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+bool vkft_evaluate(vkft_session *runner, const vkft_sample_packs *split, uint32_t batch_size, uint32_t max_batches,
+                   const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
     uint32_t batches = (split->packs + batch_size - 1) / batch_size;
     if (max_batches && batches > max_batches)
@@ -20,9 +20,9 @@ bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_
     double sum = 0;
     *tokens = 0;
     for (uint32_t b = 0; ok && b < batches; b++) {
-        uint32_t count = vkft_split_batch(split, NULL, b * batch_size, batch_size, samples);
+        uint32_t count = vkft_sample_packs_batch(split, NULL, b * batch_size, batch_size, samples);
         double batch_sum = 0;
-        ok = vkft_runner_eval_batch(runner, samples, count, &batch_sum, err);
+        ok = vkft_session_eval_batch(runner, samples, count, &batch_sum, err);
         sum += batch_sum;
         for (uint32_t i = 0; i < count; i++)
             *tokens += samples[i]->trained;
@@ -44,7 +44,7 @@ static uint32_t mixtures(const vkft_config *config)
 }
 
 /* [layers with experts][tokens][experts of a token]. */
-static cJSON *routes_of(const vkft_runner *runner)
+static cJSON *routes_of(const vkft_session *runner)
 {
     const vkft_batch *batch = &runner->batch;
     uint32_t k = runner->config.experts_per_token, layers = mixtures(&runner->config);
@@ -65,7 +65,7 @@ static cJSON *routes_of(const vkft_runner *runner)
 
 /* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was
  * not asked for. Of a mixture also "experts": those of each layer and token. */
-static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_runner *runner, vkft_err *err)
+static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_session *runner, vkft_err *err)
 {
     const float *losses = runner->batch.loss_host;
     cJSON *row = cJSON_CreateObject(), *ids = cJSON_CreateIntArray(sample->ids, (int)sample->length);
@@ -87,8 +87,8 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const v
 }
 
 /* The same loss, one sample a batch, with each token's log-probability written to a file. */
-static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, const char *path,
-                               const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+static bool evaluate_per_token(vkft_session *runner, const vkft_sample_packs *split, const char *path,
+                               const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
     vkft_writer *writer = vkft_writer_open(path, err);
     if (!writer)
@@ -97,7 +97,7 @@ static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, con
     *tokens = 0;
     for (uint32_t i = 0; i < split->count; i++) {
         double sample_sum;
-        if (!vkft_runner_eval_batch(runner, &split->samples[i], 1, &sample_sum, err) ||
+        if (!vkft_session_eval_batch(runner, &split->samples[i], 1, &sample_sum, err) ||
             !write_sample(writer, split->samples[i], runner, err)) {
             vkft_writer_abandon(writer);
             return false;
@@ -111,7 +111,7 @@ static bool evaluate_per_token(vkft_runner *runner, const vkft_split *split, con
     return vkft_writer_commit(writer, err);
 }
 
-static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, const vkft_train_observer *observer,
+static bool load_data(const vkft_eval_options *o, const vkft_session *runner, const vkft_observer *observer,
                       vkft_dataset *data, vkft_err *err)
 {
     static const char *const splits[] = {"test", "valid", "train"};
@@ -122,46 +122,45 @@ static bool load_data(const vkft_eval_options *o, const vkft_runner *runner, con
     return true;
 }
 
-static bool evaluate_file(vkft_runner *runner, const vkft_eval_options *o, const vkft_dataset *data, const float *flat,
-                          const vkft_train_observer *observer, vkft_eval_result *result, vkft_err *err)
+static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, const vkft_dataset *data, const float *flat,
+                          const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
 {
-    vkft_split split = {0};
+    vkft_sample_packs split = {0};
     vkft_batch_limits limits;
     uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
-    bool ok = vkft_split_new(&split, data, NULL, data->count, pack_tokens, err) &&
-              vkft_split_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
+    bool ok = vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err) &&
+              vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
     if (ok && o->per_token)
         limits.routes = mixtures(&runner->config) * runner->config.experts_per_token;
     ok =
-        ok && vkft_runner_plan(runner, &limits, false, false, err) &&
-        vkft_runner_start(runner, o->device, NULL, flat, 0, observer, err) &&
+        ok && vkft_session_plan(runner, &limits, false, false, err) &&
+        vkft_session_start(runner, o->device, NULL, flat, 0, observer, err) &&
         (o->per_token ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
                       : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
     if (ok)
         result->perplexity = exp(result->loss);
-    vkft_split_free(&split);
+    vkft_sample_packs_free(&split);
     return ok;
 }
 
-bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result,
-               vkft_err *err)
+bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
 {
-    vkft_runner runner;
+    vkft_session runner;
     vkft_dataset data = {0};
     float *flat = NULL;
-    vkft_runner_source source = {.model = options->model,
-                                 .quant = options->quant,
-                                 .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant,
-                                 .compute_dtype = options->compute_dtype,
-                                 .chat_template = options->data.chat_template};
-    if (!vkft_runner_open(&runner, &source, observer, err))
+    vkft_session_source source = {.model = options->model,
+                                  .quant = options->quant,
+                                  .quant_explicit = options->quant_explicit,
+                                  .double_quant = options->double_quant,
+                                  .compute_dtype = options->compute_dtype,
+                                  .chat_template = options->data.chat_template};
+    if (!vkft_session_open(&runner, &source, observer, err))
         return false;
     bool ok = load_data(options, &runner, observer, &data, err) &&
-              vkft_runner_use_adapter(&runner, options->adapter, &flat, err) &&
+              vkft_session_use_adapter(&runner, options->adapter, &flat, err) &&
               evaluate_file(&runner, options, &data, flat, observer, result, err);
     free(flat);
     vkft_dataset_free(&data);
-    vkft_runner_close(&runner);
+    vkft_session_close(&runner);
     return ok;
 }

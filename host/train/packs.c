@@ -79,7 +79,7 @@ static int by_bin(const void *pa, const void *pb)
 
 /* Decides the packs and puts the split's samples in their order: packs as they were begun, samples as the data has
  * them. */
-static void pack(vkft_split *split, packer *p, keyed *list, const vkft_sample **sorted)
+static void pack(vkft_sample_packs *split, packer *p, keyed *list, const vkft_sample **sorted)
 {
     uint32_t n = split->count;
     memset(p->head, 0xff, (p->capacity + 1ull) * sizeof *p->head);
@@ -99,7 +99,7 @@ static void pack(vkft_split *split, packer *p, keyed *list, const vkft_sample **
     memcpy(split->samples, sorted, n * sizeof *sorted);
 }
 
-static bool make_packs(vkft_split *split, uint32_t capacity)
+static bool make_packs(vkft_sample_packs *split, uint32_t capacity)
 {
     packer p = {.capacity = capacity, .leaves = 1};
     while (p.leaves <= capacity)
@@ -116,10 +116,10 @@ static bool make_packs(vkft_split *split, uint32_t capacity)
     return ok;
 }
 
-bool vkft_split_new(vkft_split *split, const vkft_dataset *data, const uint32_t *index, uint32_t count,
-                    uint32_t pack_tokens, vkft_err *err)
+bool vkft_sample_packs_new(vkft_sample_packs *split, const vkft_dataset *data, const uint32_t *index, uint32_t count,
+                           uint32_t pack_tokens, vkft_err *err)
 {
-    *split = (vkft_split){.count = count, .packs = count};
+    *split = (vkft_sample_packs){.count = count, .packs = count};
     split->samples = malloc((count + 1ull) * sizeof *split->samples);
     split->pack = malloc((count + 1ull) * sizeof *split->pack);
     bool ok = split->samples && split->pack;
@@ -132,19 +132,19 @@ bool vkft_split_new(vkft_split *split, const vkft_dataset *data, const uint32_t 
         ok = !pack_tokens || count == 0 || make_packs(split, pack_tokens);
     }
     if (!ok)
-        vkft_split_free(split);
+        vkft_sample_packs_free(split);
     return ok || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while ordering the data");
 }
 
-void vkft_split_free(vkft_split *split)
+void vkft_sample_packs_free(vkft_sample_packs *split)
 {
     free(split->samples);
     free(split->pack);
-    *split = (vkft_split){0};
+    *split = (vkft_sample_packs){0};
 }
 
-uint32_t vkft_split_batch(const vkft_split *split, const uint32_t *order, uint32_t first, uint32_t packs,
-                          const vkft_sample **samples)
+uint32_t vkft_sample_packs_batch(const vkft_sample_packs *split, const uint32_t *order, uint32_t first, uint32_t packs,
+                                 const vkft_sample **samples)
 {
     uint32_t count = 0;
     for (uint32_t i = first; i < split->packs && i - first < packs; i++) {
@@ -175,7 +175,8 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-bool vkft_split_limits(const vkft_split *split, uint32_t batch_size, vkft_batch_limits *limits, vkft_err *err)
+bool vkft_sample_packs_limits(const vkft_sample_packs *split, uint32_t batch_size, vkft_batch_limits *limits,
+                              vkft_err *err)
 {
     uint32_t *tokens = calloc(3 * (split->packs + 1ull), sizeof *tokens), *rows = tokens ? tokens + split->packs : NULL;
     uint32_t *sources = tokens ? rows + split->packs : NULL;

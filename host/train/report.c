@@ -40,7 +40,7 @@ static uint32_t fitting_length(vkft_trainer *t, uint64_t free_bytes)
 {
     uint32_t length = t->runner.limits.positions;
     for (; length >= 16; length /= 2) {
-        vkft_runner trial = t->runner;
+        vkft_session trial = t->runner;
         memset(&trial.train, 0, sizeof trial.train);
         memset(&trial.eval, 0, sizeof trial.eval);
         bool ok = vkft_graph_init(&trial.train.graph) && vkft_graph_init(&trial.eval.graph);
@@ -48,7 +48,7 @@ static uint32_t fitting_length(vkft_trainer *t, uint64_t free_bytes)
                                     .source_tokens = trial.config.encoder_layers ? length : 0,
                                     .rows = length,
                                     .positions = length};
-        ok = ok && vkft_runner_plan(&trial, &limits, true, true, NULL);
+        ok = ok && vkft_session_plan(&trial, &limits, true, true, NULL);
         vkft_graph_free(&trial.train.graph);
         vkft_graph_free(&trial.eval.graph);
         if (ok && trial.plan.device_bytes <= free_bytes)
@@ -66,7 +66,7 @@ bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err)
     }
     print_items(plan);
     printf("for batches of at most %u tokens, %u of them trained; %llu trained parameters\n", t->runner.limits.tokens,
-           t->runner.limits.rows, (unsigned long long)vkft_trained_parameters(&t->runner.trained));
+           t->runner.limits.rows, (unsigned long long)vkft_trainables_parameters(&t->runner.trained));
     vkft_device *dev = vkft_device_open(t->options->device, err);
     if (!dev) {
         printf("no device to compare with: %s\n", err->message);

@@ -119,7 +119,7 @@ static cJSON *number_or_null(double x)
 }
 
 /* trainer_state.json in the form that transformers writes. */
-static cJSON *trainer_state(const vkft_checkpoint *c)
+static cJSON *trainer_state(const vkft_run_checkpoint *c)
 {
     cJSON *root = cJSON_CreateObject();
     const vkft_run_state *s = c->state;
@@ -138,7 +138,7 @@ static cJSON *trainer_state(const vkft_checkpoint *c)
     return root;
 }
 
-static cJSON *vkft_state(const vkft_checkpoint *c)
+static cJSON *vkft_state(const vkft_run_checkpoint *c)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "version", 1);
@@ -159,7 +159,7 @@ static bool write_json(const char *dir, const char *name, cJSON *root, vkft_err 
     return ok;
 }
 
-static bool write_moments(const char *dir, const vkft_checkpoint *c, vkft_err *err)
+static bool write_moments(const char *dir, const vkft_run_checkpoint *c, vkft_err *err)
 {
     char *path = vkft_path_join(dir, "optimizer.safetensors");
     const vkft_safetensors_spec specs[] = {
@@ -177,7 +177,8 @@ static bool write_moments(const char *dir, const vkft_checkpoint *c, vkft_err *e
     return false;
 }
 
-bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *c, uint32_t keep, vkft_err *err)
+bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_checkpoint *c, uint32_t keep,
+                               vkft_err *err)
 {
     char *temporary = numbered(run->path, "checkpoint-", c->state->step, ".tmp");
     char *final = numbered(run->path, "checkpoint-", c->state->step, "");
@@ -275,8 +276,8 @@ static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state
     return ok;
 }
 
-bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
-                          vkft_run_state *state, vkft_err *err)
+bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
+                              vkft_run_state *state, vkft_err *err)
 {
     if (!vkft_directory_exists(path))
         return vkft_fail(err, VKFT_ERR_INPUT, "--resume-from-checkpoint: %s is not a directory", path);

@@ -57,7 +57,7 @@ bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row,
 /* Makes the log hold exactly this history: on resume, rows of steps after the checkpoint go. */
 bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *history, vkft_err *err);
 
-typedef struct vkft_checkpoint {
+typedef struct vkft_run_checkpoint {
     vkft_saver saver;
     const float *m, *v; /* flat, `floats` long */
     uint64_t floats;
@@ -65,16 +65,16 @@ typedef struct vkft_checkpoint {
     const cJSON *fingerprint; /* what a resumed run must agree on: an object of plain values */
     uint64_t max_steps;
     double num_train_epochs, epoch;
-} vkft_checkpoint;
+} vkft_run_checkpoint;
 
 /* Writes checkpoint-N, then removes all but the newest `keep` checkpoints (0: keep all) and outdated best-N. */
-bool vkft_checkpoint_write(const vkft_run_directory *run, const vkft_checkpoint *checkpoint, uint32_t keep,
-                           vkft_err *err);
+bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_checkpoint *checkpoint, uint32_t keep,
+                               vkft_err *err);
 
 /* Reads a checkpoint directory, except what the saver wrote. m, v (length floats) and state->history are filled; the
  * fingerprint must agree. Error: a file that is missing or wrong; the first value in which the runs differ. */
-bool vkft_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
-                          vkft_run_state *state, vkft_err *err);
+bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
+                              vkft_run_state *state, vkft_err *err);
 
 /* OUT/best-<step>/ */
 bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver,

@@ -47,7 +47,7 @@ vkft_train_options vkft_train_defaults(void)
     };
 }
 
-void vkft_trainer_say(const vkft_train_observer *observer, const char *format, ...)
+void vkft_observer_say(const vkft_observer *observer, const char *format, ...)
 {
     if (!observer->message)
         return;
@@ -66,15 +66,15 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
     return true;
 }
 
-static bool take_samples(const vkft_trainer *t, vkft_split *split, const vkft_dataset *data, const uint32_t *index,
-                         uint32_t count, vkft_err *err)
+static bool take_samples(const vkft_trainer *t, vkft_sample_packs *split, const vkft_dataset *data,
+                         const uint32_t *index, uint32_t count, vkft_err *err)
 {
     const vkft_data_options *o = &t->options->data;
-    if (!vkft_split_new(split, data, index, count, o->packing ? o->max_seq_length : 0, err))
+    if (!vkft_sample_packs_new(split, data, index, count, o->packing ? o->max_seq_length : 0, err))
         return false;
     if (o->packing)
-        vkft_trainer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count,
-                         split->packs, o->max_seq_length);
+        vkft_observer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count,
+                          split->packs, o->max_seq_length);
     return true;
 }
 
@@ -105,7 +105,7 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
 
 static bool open_data(vkft_trainer *t, vkft_err *err)
 {
-    const vkft_runner *r = &t->runner;
+    const vkft_session *r = &t->runner;
     const vkft_data_options *o = &t->options->data;
     bool found, has_valid;
     if (!vkft_data_open(o, "train", &r->text, &r->config, t->observer, &t->data, &found, err) ||
@@ -121,7 +121,7 @@ static bool open_data(vkft_trainer *t, vkft_err *err)
 static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    vkft_runner *r = &t->runner;
+    vkft_session *r = &t->runner;
     if (o->init_adapter)
         return vkft_adapter_read(o->init_adapter, init, err) &&
                vkft_lora_choose_from(&r->trained.lora, &r->model, init, err);
@@ -133,15 +133,15 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
 static bool choose_trained(vkft_trainer *t, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    vkft_runner *r = &t->runner;
+    vkft_session *r = &t->runner;
     vkft_adapter init = {0};
     bool full = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
     if (full && o->init_adapter)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--init-adapter continues an adapter, and --fine-tune-type full trains none");
-    bool ok =
-        full ? vkft_full_layout(&r->trained.full, &r->model, VKFT_FLAT_FLOATS, err) : choose_adapter(t, &init, err);
-    uint64_t floats = vkft_trained_floats(&r->trained);
+    bool ok = full ? vkft_all_weights_layout(&r->trained.full, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
+                   : choose_adapter(t, &init, err);
+    uint64_t floats = vkft_trainables_floats(&r->trained);
     if (ok && !o->dry_run) {
         t->flat = malloc(3 * floats * sizeof *t->flat);
         ok = t->flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for what is trained");
@@ -150,7 +150,7 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
         t->flat_m = t->flat + floats;
         t->flat_v = t->flat_m + floats;
         if (full)
-            ok = vkft_full_init(&r->trained.full, r->file, t->flat, err);
+            ok = vkft_all_weights_init(&r->trained.full, r->file, t->flat, err);
         else if (o->init_adapter)
             ok = vkft_lora_import(&r->trained.lora, &init, t->flat, err);
         else
@@ -180,7 +180,8 @@ static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err
         return true;
     }
     vkft_batch_limits a, b;
-    if (!vkft_split_limits(&t->train, o->batch_size, &a, err) || !vkft_split_limits(&t->valid, o->batch_size, &b, err))
+    if (!vkft_sample_packs_limits(&t->train, o->batch_size, &a, err) ||
+        !vkft_sample_packs_limits(&t->valid, o->batch_size, &b, err))
         return false;
     *limits = (vkft_batch_limits){.tokens = larger(a.tokens, b.tokens),
                                   .source_tokens = larger(a.source_tokens, b.source_tokens),
@@ -214,7 +215,7 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     cJSON_AddNumberToObject(f, "--batch-size", o->batch_size);
     cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
     cJSON_AddNumberToObject(f, "--lora-r", t->runner.trained.lora.r);
-    cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trained_parameters(&t->runner.trained));
+    cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trainables_parameters(&t->runner.trained));
     cJSON_AddStringToObject(f, "--compute-dtype", o->compute_dtype == VKFT_BF16 ? "bf16" : "fp32");
     cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
     cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
@@ -222,30 +223,29 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     return f;
 }
 
-bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
-                       vkft_err *err)
+bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_observer *observer, vkft_err *err)
 {
     memset(t, 0, sizeof *t);
     t->options = options;
     t->observer = observer;
     t->state.best_eval_loss = NAN;
     bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
-    vkft_runner_source source = {.model = options->model,
-                                 .quant = options->quant,
-                                 .quant_given = options->quant_given,
-                                 .double_quant = options->double_quant,
-                                 .compute_dtype = options->compute_dtype,
-                                 .chat_template = options->data.chat_template,
-                                 .only_config = options->dry_run && !options->data.path,
-                                 .full = full};
-    if (full && !options->quant_given)
+    vkft_session_source source = {.model = options->model,
+                                  .quant = options->quant,
+                                  .quant_explicit = options->quant_explicit,
+                                  .double_quant = options->double_quant,
+                                  .compute_dtype = options->compute_dtype,
+                                  .chat_template = options->data.chat_template,
+                                  .only_config = options->dry_run && !options->data.path,
+                                  .full = full};
+    if (full && !options->quant_explicit)
         source.quant = VKFT_QUANT_NONE;
-    if (!check_options(options, err) || !vkft_runner_open(&t->runner, &source, observer, err))
+    if (!check_options(options, err) || !vkft_session_open(&t->runner, &source, observer, err))
         return false;
     vkft_batch_limits limits;
     t->runner.profile = options->profile;
     if (!(options->data.path ? open_data(t, err) : true) || !choose_trained(t, err) || !limits_of(t, &limits, err) ||
-        !vkft_runner_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
+        !vkft_session_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
         return false;
     schedule(t);
     t->fingerprint = make_fingerprint(t);
@@ -261,10 +261,10 @@ void vkft_trainer_close(vkft_trainer *t)
     cJSON_Delete(t->fingerprint);
     free(t->order);
     free(t->flat);
-    vkft_split_free(&t->train);
-    vkft_split_free(&t->valid);
+    vkft_sample_packs_free(&t->train);
+    vkft_sample_packs_free(&t->valid);
     vkft_dataset_free(&t->data);
     vkft_dataset_free(&t->valid_data);
-    vkft_runner_close(&t->runner);
+    vkft_session_close(&t->runner);
     memset(t, 0, sizeof *t);
 }

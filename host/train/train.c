@@ -47,8 +47,8 @@ static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
 /* The micro batch number `micro` of an epoch; returns how many samples it has. */
 static uint32_t micro_batch(vkft_trainer *t, uint64_t epoch, uint32_t micro, const vkft_sample **samples)
 {
-    return vkft_split_batch(&t->train, epoch_order(t, epoch), micro * t->options->batch_size, t->options->batch_size,
-                            samples);
+    return vkft_sample_packs_batch(&t->train, epoch_order(t, epoch), micro * t->options->batch_size,
+                                   t->options->batch_size, samples);
 }
 
 typedef struct step_result {
@@ -75,8 +75,8 @@ static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **sampl
     for (uint32_t micro = first; micro < end; micro++) {
         uint32_t count = micro_batch(t, epoch, micro, samples);
         double sum;
-        if (!vkft_runner_train_batch(&t->runner, samples, count, 1.0 / (double)trained,
-                                     (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
+        if (!vkft_session_train_batch(&t->runner, samples, count, 1.0 / (double)trained,
+                                      (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
             return false;
         loss_sum += sum;
         for (uint32_t i = 0; i < count; i++)
@@ -108,7 +108,7 @@ static bool get_trained(vkft_trainer *t, bool moments, vkft_err *err)
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
 {
     const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
-    return vkft_trained_write(&t->runner.trained, t->flat, t->runner.file, base, dtype, dir, err);
+    return vkft_trainables_write(&t->runner.trained, t->flat, t->runner.file, base, dtype, dir, err);
 }
 
 /* While a run goes on nothing may be rounded; what it ends with has the checkpoint's own type. */
@@ -127,18 +127,18 @@ static bool save(vkft_trainer *t, vkft_err *err)
 {
     if (!get_trained(t, true, err))
         return false;
-    vkft_checkpoint checkpoint = {
+    vkft_run_checkpoint checkpoint = {
         .saver = {write_exactly, t},
         .m = t->flat_m,
         .v = t->flat_v,
-        .floats = vkft_trained_floats(&t->runner.trained),
+        .floats = vkft_trainables_floats(&t->runner.trained),
         .state = &t->state,
         .fingerprint = t->fingerprint,
         .max_steps = t->total_steps,
         .epoch = epoch_of(t, t->state.step),
         .num_train_epochs = t->options->num_train_epochs,
     };
-    return vkft_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
+    return vkft_run_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
 }
 
 static uint64_t memory_held(const vkft_trainer *t)
@@ -249,8 +249,8 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
                            (unsigned long long)t->state.step, (unsigned long long)t->total_steps);
     }
     if (ok && stop)
-        vkft_trainer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
-                         (unsigned long long)t->state.step, o->early_stopping_patience);
+        vkft_observer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
+                          (unsigned long long)t->state.step, o->early_stopping_patience);
     free(samples);
     return ok;
 }
@@ -258,16 +258,16 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
 static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
 {
     vkft_run_state state;
-    uint64_t floats = vkft_trained_floats(&t->runner.trained);
-    if (!vkft_checkpoint_read(path, floats, t->fingerprint, t->flat_m, t->flat_v, &state, err))
+    uint64_t floats = vkft_trainables_floats(&t->runner.trained);
+    if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->flat_m, t->flat_v, &state, err))
         return false;
     cJSON_Delete(t->state.history);
     t->state = state;
-    bool ok = vkft_trained_read(&t->runner.trained, path, t->flat, err) &&
+    bool ok = vkft_trainables_read(&t->runner.trained, path, t->flat, err) &&
               vkft_optimizer_set(&t->runner.optimizer, t->flat, t->flat_m, t->flat_v, err) &&
               vkft_run_directory_restore_log(&t->run, t->state.history, err);
     if (ok)
-        vkft_trainer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
+        vkft_observer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
     return ok;
 }
 
@@ -287,7 +287,7 @@ static bool maybe_resume(vkft_trainer *t, vkft_err *err)
     if (from) {
         ok = resume(t, from, err);
     } else {
-        vkft_trainer_say(t->observer, "%s holds no complete checkpoint: starting at step 0", t->options->output_dir);
+        vkft_observer_say(t->observer, "%s holds no complete checkpoint: starting at step 0", t->options->output_dir);
         ok = vkft_run_directory_restore_log(&t->run, t->state.history, err);
     }
     free(newest);
@@ -341,12 +341,12 @@ static bool choose_result(vkft_trainer *t, vkft_err *err)
     if (!t->options->load_best_model_at_end || !isfinite(t->state.best_eval_loss))
         return get_trained(t, false, err);
     char *path = vkft_run_directory_best(&t->run, t->state.best_step, err);
-    bool ok = path && vkft_trained_read(&t->runner.trained, path, t->flat, err);
+    bool ok = path && vkft_trainables_read(&t->runner.trained, path, t->flat, err);
     free(path);
     if (ok)
-        vkft_trainer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
-                         t->runner.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step,
-                         t->state.best_eval_loss);
+        vkft_observer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
+                          t->runner.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step,
+                          t->state.best_eval_loss);
     return ok;
 }
 
@@ -375,7 +375,7 @@ static void say_profile(const vkft_trainer *t)
 {
     vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
     double total = 0, products = 0;
-    vkft_runner_profile(&t->runner, rows);
+    vkft_session_profile(&t->runner, rows);
     qsort(rows, VKFT_KERNEL_COUNT, sizeof *rows, longest_first);
     for (size_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
         const char *name = vkft_kernel_name(rows[i].kernel);
@@ -384,9 +384,10 @@ static void say_profile(const vkft_trainer *t)
             products += rows[i].time_ms;
     }
     for (size_t i = 0; i < VKFT_KERNEL_COUNT && rows[i].launches; i++)
-        vkft_trainer_say(t->observer, "%-20s %9llu launches %12.1f ms %5.1f %%", vkft_kernel_name(rows[i].kernel),
-                         (unsigned long long)rows[i].launches, rows[i].time_ms, 100 * rows[i].time_ms / total);
-    vkft_trainer_say(t->observer, "matrix products: %.1f %% of %.1f ms", total > 0 ? 100 * products / total : 0, total);
+        vkft_observer_say(t->observer, "%-20s %9llu launches %12.1f ms %5.1f %%", vkft_kernel_name(rows[i].kernel),
+                          (unsigned long long)rows[i].launches, rows[i].time_ms, 100 * rows[i].time_ms / total);
+    vkft_observer_say(t->observer, "matrix products: %.1f %% of %.1f ms", total > 0 ? 100 * products / total : 0,
+                      total);
 }
 
 static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
@@ -394,16 +395,16 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     const vkft_train_options *o = t->options;
     vkft_adamw adamw = {o->adam_beta1, o->adam_beta2, o->adam_epsilon, o->weight_decay, o->max_grad_norm};
     if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_runner_start(&t->runner, o->device, &adamw, t->flat, o->seed, t->observer, err) || !maybe_resume(t, err))
+        !vkft_session_start(&t->runner, o->device, &adamw, t->flat, o->seed, t->observer, err) || !maybe_resume(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->runner.dev);
-    vkft_trainer_say(t->observer, "device: %s (%s)", info->name, info->driver);
+    vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);
     char where[64] = "all weights";
     if (!t->runner.trained.full.model)
         snprintf(where, sizeof where, "adapters on %u modules", t->runner.trained.lora.count);
-    vkft_trainer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s",
-                     (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
-                     (unsigned long long)vkft_trained_parameters(&t->runner.trained), where);
+    vkft_observer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s",
+                      (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
+                      (unsigned long long)vkft_trainables_parameters(&t->runner.trained), where);
     vkft_data_show_sample(t->runner.text.tokenizer, t->train.samples[0], "first sample", t->observer);
     double started = now_seconds();
     uint64_t tokens = t->state.tokens;
@@ -418,7 +419,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     return finish(t, err);
 }
 
-bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
+bool vkft_train(const vkft_train_options *options, const vkft_observer *observer, vkft_train_result *result,
                 vkft_err *err)
 {
     vkft_trainer t;

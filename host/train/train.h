@@ -41,8 +41,8 @@ typedef struct vkft_train_options {
     const char *output_dir;
     bool overwrite;
 
-    vkft_quant quant; /* nf4, bf16, fp16, fp32 */
-    bool quant_given; /* the user asked for it; otherwise a .vkft file is taken as it is */
+    vkft_quant quant;    /* nf4, bf16, fp16, fp32 */
+    bool quant_explicit; /* the user asked for it; otherwise a .vkft file is taken as it is */
     bool double_quant;
     vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
 
@@ -100,14 +100,14 @@ typedef struct vkft_train_event {
     double eval_loss;         /* NaN unless this event reports an evaluation */
 } vkft_train_event;
 
-typedef struct vkft_train_observer {
+typedef struct vkft_observer {
     void *context;
     void (*message)(void *context, const char *line);           /* one line of information */
     void (*step)(void *context, const vkft_train_event *event); /* after each optimizer step */
     void (*work)(void *context, const char *what, uint64_t done,
                  uint64_t total);       /* long work: conversion, upload, evaluation */
     bool (*interrupted)(void *context); /* Ctrl-C was pressed: save and stop */
-} vkft_train_observer;
+} vkft_observer;
 
 typedef struct vkft_train_result {
     uint64_t steps;
@@ -117,7 +117,7 @@ typedef struct vkft_train_result {
 } vkft_train_result;
 
 /* Runs a whole fine-tuning (or, with dry_run, prints its memory plan to stdout). */
-bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
+bool vkft_train(const vkft_train_options *options, const vkft_observer *observer, vkft_train_result *result,
                 vkft_err *err);
 
 /* Loss over a dataset. per_token: a .jsonl path or NULL. */
@@ -125,7 +125,7 @@ typedef struct vkft_eval_options {
     const char *model, *adapter, *device, *per_token;
     vkft_data_options data;
     vkft_quant quant;
-    bool quant_given, double_quant;
+    bool quant_explicit, double_quant;
     vkft_dtype compute_dtype;
     uint32_t batch_size;
 } vkft_eval_options;
@@ -133,7 +133,7 @@ typedef struct vkft_eval_result {
     double loss, perplexity;
     uint64_t tokens;
 } vkft_eval_result;
-bool vkft_eval(const vkft_eval_options *options, const vkft_train_observer *observer, vkft_eval_result *result,
+bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, vkft_eval_result *result,
                vkft_err *err);
 
 #endif

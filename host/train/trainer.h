@@ -10,35 +10,35 @@
 
 typedef struct vkft_trainer {
     const vkft_train_options *options;
-    const vkft_train_observer *observer;
-    vkft_runner runner;
+    const vkft_observer *observer;
+    vkft_session runner;
     vkft_dataset data, valid_data;
-    vkft_split train, valid;
+    vkft_sample_packs train, valid;
 
     uint32_t micro_per_epoch;
     uint64_t steps_per_epoch, total_steps, warmup_steps;
     uint32_t *order; /* of the epoch in order_epoch */
     uint64_t order_epoch;
 
-    float *flat, *flat_m, *flat_v; /* host copies for saving and loading, f32 [vkft_trained_floats] */
+    float *flat, *flat_m, *flat_v; /* host copies for saving and loading, f32 [vkft_trainables_floats] */
     vkft_run_directory run;
     vkft_run_state state;
     cJSON *fingerprint;
 } vkft_trainer;
 
 /* Model, data, adapter set, memory plan and schedule; no device yet. */
-bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
+bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_observer *observer,
                        vkft_err *err);
 void vkft_trainer_close(vkft_trainer *t);
 
 /* One line to the user through the observer. */
-void vkft_trainer_say(const vkft_train_observer *observer, const char *format, ...) VKFT_PRINTF(2, 3);
+void vkft_observer_say(const vkft_observer *observer, const char *format, ...) VKFT_PRINTF(2, 3);
 
 /* --dry-run: the plan per item, what is free on the device, and flags that would fit; to stdout. */
 bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err);
 
 /* Mean loss per trained token over at most max_batches batches (0: all). */
-bool vkft_evaluate(vkft_runner *runner, const vkft_split *split, uint32_t batch_size, uint32_t max_batches,
-                   const vkft_train_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);
+bool vkft_evaluate(vkft_session *runner, const vkft_sample_packs *split, uint32_t batch_size, uint32_t max_batches,
+                   const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);
 
 #endif

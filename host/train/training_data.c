@@ -9,24 +9,24 @@
 
 static void on_progress(void *context, uint64_t done, uint64_t all)
 {
-    const vkft_train_observer *observer = context;
+    const vkft_observer *observer = context;
     if (observer->work)
         observer->work(observer->context, "tokenizing", done, all);
 }
 
 static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data,
-                      const vkft_train_observer *observer)
+                      const vkft_observer *observer)
 {
-    vkft_trainer_say(observer, "data: %s: %u samples of %s, %llu tokens, longest %u%s", path, data->count,
-                     vkft_data_format_name(data->format), (unsigned long long)data->tokens, data->max_length,
-                     data->from_cache ? " (tokens from the cache)" : "");
+    vkft_observer_say(observer, "data: %s: %u samples of %s, %llu tokens, longest %u%s", path, data->count,
+                      vkft_data_format_name(data->format), (unsigned long long)data->tokens, data->max_length,
+                      data->from_cache ? " (tokens from the cache)" : "");
     if (data->truncated)
-        vkft_trainer_say(observer, "data: %u samples were truncated to --max-seq-length %u and lost %llu tokens",
-                         data->truncated, o->max_seq_length, (unsigned long long)data->dropped_tokens);
+        vkft_observer_say(observer, "data: %u samples were truncated to --max-seq-length %u and lost %llu tokens",
+                          data->truncated, o->max_seq_length, (unsigned long long)data->dropped_tokens);
 }
 
 bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
-                    const vkft_config *config, const vkft_train_observer *observer, vkft_dataset *data, bool *found,
+                    const vkft_config *config, const vkft_observer *observer, vkft_dataset *data, bool *found,
                     vkft_err *err)
 {
     char *path;
@@ -94,14 +94,14 @@ static void say_part(void *context, bool trained, const vkft_text *text)
 {
     cJSON *string = cJSON_CreateString(text->data ? text->data : "");
     char *quoted = string ? cJSON_PrintUnformatted(string) : NULL;
-    vkft_trainer_say(context, "  %s %.900s", trained ? "trained" : "masked ", quoted ? quoted : "");
+    vkft_observer_say(context, "  %s %.900s", trained ? "trained" : "masked ", quoted ? quoted : "");
     cJSON_free(quoted);
     cJSON_Delete(string);
 }
 
 void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
-                           const vkft_train_observer *observer)
+                           const vkft_observer *observer)
 {
-    vkft_trainer_say(observer, "%s: %u tokens, %u trained", title, sample->length, sample->trained);
+    vkft_observer_say(observer, "%s: %u tokens, %u trained", title, sample->length, sample->trained);
     vkft_data_visit_parts(tok, sample, say_part, (void *)(uintptr_t)observer);
 }

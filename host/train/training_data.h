@@ -1,6 +1,6 @@
 /* The data of a run: which file, and how it becomes samples. */
-#ifndef VKFT_DATA_H
-#define VKFT_DATA_H
+#ifndef VKFT_TRAINING_DATA_H
+#define VKFT_TRAINING_DATA_H
 
 #include "formats/config/config.h"
 #include "formats/dataset/dataset.h"
@@ -10,7 +10,7 @@
 /* Opens one split of what options->path names ("train", "valid", "test"); says what was found. *found is false when
  * there is no such split. */
 bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
-                    const vkft_config *config, const vkft_train_observer *observer, vkft_dataset *data, bool *found,
+                    const vkft_config *config, const vkft_observer *observer, vkft_dataset *data, bool *found,
                     vkft_err *err);
 
 /* Calls visit with each run of masked or trained tokens of a sample: their text, or without a tokenizer their numbers.
@@ -20,6 +20,6 @@ void vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
 
 /* Says a sample's length and its masked and trained parts, one line each. */
 void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
-                           const vkft_train_observer *observer);
+                           const vkft_observer *observer);
 
 #endif

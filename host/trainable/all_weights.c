@@ -5,53 +5,54 @@
 #include <string.h>
 
 #include "runtime/base/file.h"
-#include "host/model/model_tensor.h"
+#include "host/model/tensor_spec.h"
 #include "formats/tensors/safetensors.h"
 
 #define PAD 64u
 
-static uint64_t elements(const struct vkft_model_slot *slot)
+static uint64_t elements(const struct vkft_tensor_spec *slot)
 {
     return (uint64_t)slot->rows * slot->cols;
 }
 
-static bool decays(const struct vkft_model_slot *slot)
+static bool decays(const struct vkft_tensor_spec *slot)
 {
     return slot->weight != NULL; /* a table of biases counts as a bias */
 }
 
-bool vkft_full_layout(vkft_full_set *set, vkft_model *model, uint64_t most, vkft_err *err)
+bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t most, vkft_err *err)
 {
-    *set = (vkft_full_set){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
+    *set = (vkft_all_weights){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
     if (!set->offset)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the weights");
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < model->slot_count; i++) {
-            const struct vkft_model_slot *slot = &model->slots[i];
+            const struct vkft_tensor_spec *slot = &model->slots[i];
             if (decays(slot) != (pass == 0))
                 continue;
-            set->offset[i] = vkft_flat_append(&set->layout, (elements(slot) + PAD - 1) / PAD * PAD, most);
+            set->offset[i] = vkft_parameter_space_append(&set->layout, (elements(slot) + PAD - 1) / PAD * PAD, most);
             set->parameters += elements(slot);
         }
         if (pass == 0)
-            set->decayed = vkft_flat_length(&set->layout);
+            set->decayed = vkft_parameter_space_length(&set->layout);
     }
     return true;
 }
 
-void vkft_full_free(vkft_full_set *set)
+void vkft_all_weights_free(vkft_all_weights *set)
 {
     free(set->offset);
-    *set = (vkft_full_set){0};
+    *set = (vkft_all_weights){0};
 }
 
-void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const vkft_flat *gradients)
+void vkft_all_weights_bind(const vkft_all_weights *set, const vkft_parameter_space *parameters,
+                           const vkft_parameter_space *gradients)
 {
     vkft_model *model = set->model;
     for (uint32_t i = 0; i < model->slot_count; i++) {
-        struct vkft_model_slot *slot = &model->slots[i];
-        uint64_t value = vkft_flat_at(parameters, set->offset[i]),
-                 grad = gradients ? vkft_flat_at(gradients, set->offset[i]) : 0;
+        struct vkft_tensor_spec *slot = &model->slots[i];
+        uint64_t value = vkft_parameter_space_at(parameters, set->offset[i]),
+                 grad = gradients ? vkft_parameter_space_at(gradients, set->offset[i]) : 0;
         if (slot->weight) {
             slot->weight->data = value;
             slot->weight->grad = grad;
@@ -63,9 +64,9 @@ void vkft_full_bind(const vkft_full_set *set, const vkft_flat *parameters, const
     vkft_model_set_head(model);
 }
 
-bool vkft_full_init(const vkft_full_set *set, const vkft_model_file *file, float *flat, vkft_err *err)
+bool vkft_all_weights_init(const vkft_all_weights *set, const vkft_model_file *file, float *flat, vkft_err *err)
 {
-    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
+    memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
     for (uint32_t i = 0; i < set->model->slot_count; i++) {
         const vkft_model_tensor *tensor = vkft_model_file_find(file, set->model->slots[i].name);
         if (!vkft_model_file_verify(file, tensor, err))
@@ -76,7 +77,7 @@ bool vkft_full_init(const vkft_full_set *set, const vkft_model_file *file, float
 }
 
 /* GPT-2's linear layers are stored [in,out]; here they are [out,in]. */
-static bool is_turned(const vkft_full_set *set, const struct vkft_model_slot *slot)
+static bool is_turned(const vkft_all_weights *set, const struct vkft_tensor_spec *slot)
 {
     return set->model->arch->conv1d && slot->weight && slot->linear;
 }
@@ -88,10 +89,10 @@ static void transpose(const float *from, uint32_t rows, uint32_t cols, float *to
             to[(uint64_t)c * rows + r] = from[(uint64_t)r * cols + c];
 }
 
-static bool append(const vkft_full_set *set, uint32_t index, const float *flat, vkft_dtype dtype,
+static bool append(const vkft_all_weights *set, uint32_t index, const float *flat, vkft_dtype dtype,
                    vkft_safetensors_writer *writer, vkft_err *err)
 {
-    const struct vkft_model_slot *slot = &set->model->slots[index];
+    const struct vkft_tensor_spec *slot = &set->model->slots[index];
     const float *values = flat + set->offset[index];
     uint64_t n = elements(slot);
     float *turned = is_turned(set, slot) ? malloc(n * sizeof *turned) : NULL;
@@ -109,7 +110,7 @@ static bool append(const vkft_full_set *set, uint32_t index, const float *flat, 
     return ok;
 }
 
-static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtype dtype, const char *path,
+static bool write_weights(const vkft_all_weights *set, const float *flat, vkft_dtype dtype, const char *path,
                           vkft_err *err)
 {
     uint32_t count = set->model->slot_count;
@@ -117,7 +118,7 @@ static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtyp
     if (!specs)
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", path);
     for (uint32_t i = 0; i < count; i++) {
-        const struct vkft_model_slot *slot = &set->model->slots[i];
+        const struct vkft_tensor_spec *slot = &set->model->slots[i];
         bool turned = is_turned(set, slot), flat_vector = slot->vector && slot->rows == 1;
         specs[i] = (vkft_safetensors_spec){
             .name = slot->name,
@@ -137,7 +138,7 @@ static bool write_weights(const vkft_full_set *set, const float *flat, vkft_dtyp
 }
 
 /* A small file of the model as it is; only a configuration is that of the language model alone, as the weights are. */
-static bool write_blob(const vkft_full_set *set, const vkft_model_file *file, const char *name, const char *dir,
+static bool write_blob(const vkft_all_weights *set, const vkft_model_file *file, const char *name, const char *dir,
                        vkft_err *err)
 {
     size_t length;
@@ -155,8 +156,8 @@ static bool write_blob(const vkft_full_set *set, const vkft_model_file *file, co
     return ok;
 }
 
-bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_model_file *file, vkft_dtype dtype,
-                     const char *dir, vkft_err *err)
+bool vkft_all_weights_write(const vkft_all_weights *set, const float *flat, const vkft_model_file *file,
+                            vkft_dtype dtype, const char *dir, vkft_err *err)
 {
     for (uint32_t i = 0; i < vkft_model_file_blob_count(file); i++)
         if (!write_blob(set, file, vkft_model_file_blob_name(file, i), dir, err))
@@ -167,11 +168,11 @@ bool vkft_full_write(const vkft_full_set *set, const float *flat, const vkft_mod
     return ok;
 }
 
-static bool read_weights(const vkft_full_set *set, const vkft_tensor_file *file, float *flat, vkft_err *err)
+static bool read_weights(const vkft_all_weights *set, const vkft_tensor_file *file, float *flat, vkft_err *err)
 {
-    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
+    memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
     for (uint32_t i = 0; i < set->model->slot_count; i++) {
-        const struct vkft_model_slot *slot = &set->model->slots[i];
+        const struct vkft_tensor_spec *slot = &set->model->slots[i];
         const vkft_file_tensor *t = vkft_tensor_file_find(file, slot->name);
         bool known = t && (t->dtype == VKFT_F32 || t->dtype == VKFT_F16 || t->dtype == VKFT_BF16);
         if (!known || t->elements != elements(slot))
@@ -190,7 +191,7 @@ static bool read_weights(const vkft_full_set *set, const vkft_tensor_file *file,
     return true;
 }
 
-bool vkft_full_read(const vkft_full_set *set, const char *dir, float *flat, vkft_err *err)
+bool vkft_all_weights_read(const vkft_all_weights *set, const char *dir, float *flat, vkft_err *err)
 {
     vkft_tensor_file file;
     char *path = vkft_path_join(dir, "model.safetensors");

@@ -46,8 +46,8 @@ static void add_module(vkft_lora_set *set, const vkft_module *module)
     uint64_t a = (uint64_t)set->r * linear->w.cols, b = (uint64_t)set->r * linear->w.rows;
     snprintf(m->name, sizeof m->name, "%s", module->name);
     m->linear = linear;
-    m->a = vkft_flat_append(&set->layout, padded(a), VKFT_FLAT_FLOATS);
-    m->b = vkft_flat_append(&set->layout, padded(b), VKFT_FLAT_FLOATS);
+    m->a = vkft_parameter_space_append(&set->layout, padded(a), VKFT_PARAMETER_SPACE_FLOATS);
+    m->b = vkft_parameter_space_append(&set->layout, padded(b), VKFT_PARAMETER_SPACE_FLOATS);
     set->parameters += a + b;
 }
 
@@ -238,7 +238,8 @@ void vkft_lora_free(vkft_lora_set *set)
     memset(set, 0, sizeof *set);
 }
 
-void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const vkft_flat *gradients)
+void vkft_lora_bind(const vkft_lora_set *set, const vkft_parameter_space *parameters,
+                    const vkft_parameter_space *gradients)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_lora_module *m = &set->modules[i];
@@ -247,17 +248,17 @@ void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const
             .scale = set->scale,
             .dropout = set->dropout,
             .layer = i,
-            .A = vkft_flat_at(parameters, m->a),
-            .B = vkft_flat_at(parameters, m->b),
-            .dA = gradients ? vkft_flat_at(gradients, m->a) : 0,
-            .dB = gradients ? vkft_flat_at(gradients, m->b) : 0,
+            .A = vkft_parameter_space_at(parameters, m->a),
+            .B = vkft_parameter_space_at(parameters, m->b),
+            .dA = gradients ? vkft_parameter_space_at(gradients, m->a) : 0,
+            .dB = gradients ? vkft_parameter_space_at(gradients, m->b) : 0,
         };
     }
 }
 
 void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat)
 {
-    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
+    memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_lora_module *m = &set->modules[i];
         uint64_t n = (uint64_t)set->r * m->linear->w.cols;
@@ -270,7 +271,7 @@ void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat)
 bool vkft_lora_import(const vkft_lora_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err)
 {
     key_index keys;
-    memset(flat, 0, vkft_flat_length(&set->layout) * sizeof *flat);
+    memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
     if (!index_keys(adapter, &keys))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the adapter");
     for (uint32_t i = 0; i < set->count; i++) {

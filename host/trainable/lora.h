@@ -23,8 +23,8 @@ typedef struct vkft_lora_set {
     bool use_rslora;
     vkft_lora_module *modules;
     uint32_t count;
-    vkft_flat layout;    /* without addresses */
-    uint64_t parameters; /* without padding */
+    vkft_parameter_space layout; /* without addresses */
+    uint64_t parameters;         /* without padding */
 } vkft_lora_set;
 
 /* targets: "all-linear" (of a mixture all but the routers and the experts), or names as PEFT takes them ("q_proj",
@@ -38,7 +38,8 @@ bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vk
 void vkft_lora_free(vkft_lora_set *set);
 
 /* Points the model's linear layers at their parameters and gradients (NULL for inference). */
-void vkft_lora_bind(const vkft_lora_set *set, const vkft_flat *parameters, const vkft_flat *gradients);
+void vkft_lora_bind(const vkft_lora_set *set, const vkft_parameter_space *parameters,
+                    const vkft_parameter_space *gradients);
 
 /* PEFT's initialization: A uniform in +-1/sqrt(in), B zero. flat: f32 [floats]. */
 void vkft_lora_init(const vkft_lora_set *set, uint64_t seed, float *flat);

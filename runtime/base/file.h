@@ -3,8 +3,8 @@
  *
  * Paths are UTF-8 and may use '/' on every system.
  */
-#ifndef VKFT_FILE_IO_H
-#define VKFT_FILE_IO_H
+#ifndef VKFT_FILE_H
+#define VKFT_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * `file` in all functions is only what errors name; it may carry a path inside the document ("config.json:
  * rope_scaling").
  */
-#ifndef VKFT_JSON_FILE_H
-#define VKFT_JSON_FILE_H
+#ifndef VKFT_JSON_H
+#define VKFT_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

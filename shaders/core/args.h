@@ -9,7 +9,7 @@
 #ifndef VKFT_CORE_ARGS_H
 #define VKFT_CORE_ARGS_H
 
-#define WORKGROUP_ROW 32768 /* workgroups along x before a launch goes on along z, see common.glsl */
+#define WORKGROUPS_PER_ROW 32768 /* workgroups along x before a launch goes on along z, see common.glsl */
 
 #ifdef VKFT_GLSL
 #define ADDR(T) T##_ref

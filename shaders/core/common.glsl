@@ -22,7 +22,7 @@ layout(local_size_x_id = 0) in;
 
 /* Number of the workgroup, and of the invocation, along x. Devices need not count beyond 65535 there: a long launch goes on along z, which kernels do not use
  * for anything else. */
-#define WORKGROUP (gl_WorkGroupID.x + gl_WorkGroupID.z * WORKGROUP_ROW)
+#define WORKGROUP (gl_WorkGroupID.x + gl_WorkGroupID.z * WORKGROUPS_PER_ROW)
 #define INVOCATION (WORKGROUP * WIDTH + gl_LocalInvocationID.x)
 
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer F32_ref { float v[]; };

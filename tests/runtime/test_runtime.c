@@ -64,10 +64,10 @@ static void test_cut(void **state)
         {{1, 1}, 0.01}, {{100, 3}, 40},  {{100000, 1}, 5},    {{3, 5000}, 990},
         {{1, 1}, 1e6},  {{2, 300}, 251}, {{70000, 70001}, 2},
     };
-    check_cut(fixed, 7, 250, WORKGROUP_ROW);
-    check_cut(fixed, 6, 0.001, WORKGROUP_ROW);
+    check_cut(fixed, 7, 250, WORKGROUPS_PER_ROW);
+    check_cut(fixed, 6, 0.001, WORKGROUPS_PER_ROW);
     check_cut(fixed, 3, 250, 7);
-    check_cut(fixed, 0, 250, WORKGROUP_ROW);
+    check_cut(fixed, 0, 250, WORKGROUPS_PER_ROW);
     for (uint64_t seed = 0; seed < 200; seed++) {
         vkft_cut_launch random[40];
         uint32_t count = (uint32_t)(40 * vkft_random_uniform(seed, 0, 0));
@@ -85,7 +85,7 @@ static void test_wide_launch(void **state)
 {
     const vkft_kernel_fixture *f = *state;
     vkft_err err;
-    uint32_t width = vkft_kernel_width(f->dev, VKFT_KERNEL_fill), n = (2 * WORKGROUP_ROW + 5) * width + 1;
+    uint32_t width = vkft_kernel_width(f->dev, VKFT_KERNEL_fill), n = (2 * WORKGROUPS_PER_ROW + 5) * width + 1;
     float *got = malloc((n + 3) * sizeof *got);
     vkft_guarded b = vkft_guarded_floats(f, NULL, n);
     struct fill_args fill = {.y = b.address, .n = n, .value = 3};

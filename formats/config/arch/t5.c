@@ -63,7 +63,8 @@ static bool read(const vkft_config_source *in, vkft_config *c)
                          "%s: num_layers %u, relative_attention_num_buckets %u, relative_attention_max_distance %u: "
                          "expected at most %d layers, a multiple of 4 buckets and a distance above half of them",
                          in->file, c->encoder_layers, c->relative_buckets, c->relative_max_distance, VKFT_MAX_LAYERS);
-    c->head_if_stored = c->tie_word_embeddings && !scaled; /* transformers 5 says of all of them that they are tied */
+    c->tied_unless_stored =
+        c->tie_word_embeddings && !scaled; /* transformers 5 says of all of them that they are tied */
     c->logit_scale = scaled ? (float)(1.0 / sqrt((double)c->hidden_size)) : 1.0f;
     return vkft_config_derive(in, c);
 }

@@ -2,8 +2,8 @@
  *
  * Source: transformers, convert_slow_tokenizer.py (generate_merges, TikTokenConverter). Internal to formats.
  */
-#ifndef VKFT_TOKENIZER_MERGES_H
-#define VKFT_TOKENIZER_MERGES_H
+#ifndef VKFT_FILES_MERGES_H
+#define VKFT_FILES_MERGES_H
 
 #include <cjson/cJSON.h>
 

@@ -4,8 +4,8 @@
  * Without tokenizer.json the rules that the files do not state (how text is cut, what stands around it) are those of
  * the tokenizer class that tokenizer_config.json names, as transformers 5 has them. Test: test_tokenizer_source
  */
-#ifndef VKFT_TOKENIZER_SOURCE_H
-#define VKFT_TOKENIZER_SOURCE_H
+#ifndef VKFT_FILES_SOURCE_H
+#define VKFT_FILES_SOURCE_H
 
 #include "formats/tokenizer/tokenizer.h"
 

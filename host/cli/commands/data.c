@@ -74,11 +74,11 @@ static bool measure(const data_command *o, const vkft_dataset *data, statistics 
     qsort(s->length, s->count, sizeof *s->length, ascending);
     if (!o->data.packing)
         return true;
-    vkft_split split;
-    if (!vkft_split_new(&split, data, NULL, data->count, o->data.max_seq_length, err))
+    vkft_sample_packs split;
+    if (!vkft_sample_packs_new(&split, data, NULL, data->count, o->data.max_seq_length, err))
         return false;
     s->packs = split.packs;
-    vkft_split_free(&split);
+    vkft_sample_packs_free(&split);
     return true;
 }
 
@@ -164,7 +164,7 @@ static void print_samples(const data_command *o, const vkft_model_text *text, co
 {
     const char *no_color = getenv("NO_COLOR");
     bool colour = terminal_stdout_is_terminal() && !(no_color && *no_color);
-    vkft_train_observer lines = {.message = print_line};
+    vkft_observer lines = {.message = print_line};
     if (colour && o->samples)
         printf("\nsamples: \033[2mmasked\033[0m \033[32mtrained\033[0m\n");
     for (uint32_t i = 0; i < o->samples && i < data->count; i++) {
@@ -207,7 +207,7 @@ static bool read_config(const char *model, const vkft_model_text *text, vkft_con
     return ok || vkft_fail(err, VKFT_ERR_INPUT, "%s: no config.json and no tokenizer in it", model);
 }
 
-static bool run(const data_command *o, const vkft_train_observer *observer, int *code, vkft_err *err)
+static bool run(const data_command *o, const vkft_observer *observer, int *code, vkft_err *err)
 {
     vkft_model_text text;
     vkft_config config;
@@ -240,7 +240,7 @@ int cmd_data(int argc, char **argv)
         return code;
     interrupt_install();
     progress display = progress_new(1);
-    vkft_train_observer observer = progress_observer(&display);
+    vkft_observer observer = progress_observer(&display);
     observer.message = NULL;
     vkft_err err = {0};
     code = EXIT_SUCCESS;

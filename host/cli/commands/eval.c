@@ -44,12 +44,12 @@ static const flag eval_flags[] = {
      .help = "how the weights are kept",
      .choices = cli_quant_choices,
      AT(quant),
-     GIVEN(quant_given)},
+     GIVEN(quant_explicit)},
     {.kind = FLAG_SWITCH,
      .name = "double-quant",
      .help = "with nf4: also quantize its scales",
      AT(double_quant),
-     GIVEN(quant_given)},
+     GIVEN(quant_explicit)},
     CLI_COMPUTE_FLAG(AT),
     {.kind = FLAG_U32,
      .name = "batch-size",
@@ -105,7 +105,7 @@ int cmd_eval(int argc, char **argv)
         return code;
     interrupt_install();
     progress display = progress_new(1);
-    vkft_train_observer observer = progress_observer(&display);
+    vkft_observer observer = progress_observer(&display);
     vkft_eval_result result = {0};
     vkft_err err = {0};
     bool ok = vkft_eval(&options.run, &observer, &result, &err);

@@ -71,12 +71,12 @@ static const flag train_flags[] = {
      .help = "how the frozen weights are kept",
      .choices = cli_quant_choices,
      AT(quant),
-     GIVEN(quant_given)},
+     GIVEN(quant_explicit)},
     {.kind = FLAG_SWITCH,
      .name = "double-quant",
      .help = "with nf4: also quantize its scales",
      AT(double_quant),
-     GIVEN(quant_given)},
+     GIVEN(quant_explicit)},
     CLI_COMPUTE_FLAG(AT),
     {.kind = FLAG_TEXT,
      .name = "device",
@@ -294,8 +294,8 @@ static void print_settings(const vkft_train_options *o)
 {
     const char *quant = vkft_quant_name(o->quant);
     bool whole = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
-    bool file =
-        !o->quant_given && (whole || (strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0));
+    bool file = !o->quant_explicit &&
+                (whole || (strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0));
     fprintf(stderr, "model      %s (%s%s%s)\n", o->model, file ? "weights as stored" : quant,
             !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "",
             o->compute_dtype == VKFT_BF16 ? ", products in bf16" : "");
@@ -368,7 +368,7 @@ int cmd_train(int argc, char **argv)
         print_settings(run);
     interrupt_install();
     progress display = progress_new(run->logging_steps);
-    vkft_train_observer observer = progress_observer(&display);
+    vkft_observer observer = progress_observer(&display);
     vkft_train_result result = {0};
     bool ok = vkft_train(run, &observer, &result, &err);
     progress_close(&display);

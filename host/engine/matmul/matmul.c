@@ -17,9 +17,9 @@
 #include "shaders/matmul/args.h"
 #include "host/engine/matmul/tiles.h"
 
-#define LONGEST_WALK                                                                                                   \
-    32768u /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
-#define SHORTEST_SLICE 64u /* least rows of a slice of matmul_tn */
+#define DIRECT_MAX_K                                                                                                   \
+    32768u              /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
+#define MIN_SLICE_K 64u /* least rows of a slice of matmul_tn */
 
 /* Kernels by storage type; the order is that of vkft_weight_type. */
 static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16,
@@ -151,7 +151,7 @@ static void multiply(const product *p)
     uint32_t tile_columns = s.panel.columns * s.panel.width;
     uint64_t limit = p->ctx->scratch_bytes < s.panel_bytes ? p->ctx->scratch_bytes : s.panel_bytes;
     uint32_t tiles = (uint32_t)(limit / vkft_panel_bytes(p->K, tile_columns));
-    bool short_walk = p->transposed || p->K <= LONGEST_WALK;
+    bool short_walk = p->transposed || p->K <= DIRECT_MAX_K;
     if ((p->M <= VKFT_FEW_ROWS && short_walk) || tiles == 0) {
         multiply_few(p, &s);
         return;
@@ -204,7 +204,7 @@ static uint32_t slices(const vkft_matmul_ctx *ctx, const vkft_matmul_shapes *s, 
                        uint64_t workgroups)
 {
     uint64_t parts = s->tn_workgroups / workgroups;
-    uint64_t most = K / SHORTEST_SLICE, fit = ctx->scratch_bytes / sizeof(float) / ((uint64_t)M * N);
+    uint64_t most = K / MIN_SLICE_K, fit = ctx->scratch_bytes / sizeof(float) / ((uint64_t)M * N);
     parts = parts < most ? parts : most;
     parts = parts < fit ? parts : fit;
     return parts > 1 ? (uint32_t)parts : 1;

@@ -1,6 +1,6 @@
 /* Tile shapes of matrix products and how much of a weight is decoded at a time. Internal to host. */
-#ifndef VKFT_MATMUL_SHAPES_H
-#define VKFT_MATMUL_SHAPES_H
+#ifndef VKFT_TILES_H
+#define VKFT_TILES_H
 
 #include "runtime/kernels.h"
 #include "host/engine/matmul/matmul.h"

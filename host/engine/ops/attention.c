@@ -17,11 +17,11 @@ static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct atten
                   const vkft_tensor *by_distance, double flops)
 {
     uint32_t distances = by_distance->rows;
-    args.dq = vkft_use(g, by_distance);
+    args.dq = vkft_tensor_address(g, by_distance);
     uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_attention_dbias) : 0;
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances * width, shape->Hq, flops);
     struct bucket_sum_args sum = {.bucket = shape->bucket,
-                                  .by_distance = vkft_use(g, by_distance),
+                                  .by_distance = vkft_tensor_address(g, by_distance),
                                   .dbias = shape->dbias,
                                   .distances = distances,
                                   .buckets = shape->buckets,
@@ -30,16 +30,16 @@ static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct atten
                 (double)distances * sum.H);
 }
 
-static void attention_backward(vkft_graph *g, const vkft_op *op)
+static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     const vkft_attention_shape *shape = op->param;
     vkft_tensor *q = op->in[0], *k = op->in[1], *v = op->in[2], *o = op->out, *dout = op->out->grad, *lse = op->saved;
     uint32_t T = q->rows, longest = op->size[0];
 
     vkft_tensor *delta = vkft_tensor_new(g, T, shape->Hq);
-    struct attention_delta_args delta_args = {.dout = vkft_use(g, dout),
-                                              .o = vkft_use(g, o),
-                                              .delta = vkft_use(g, delta),
+    struct attention_delta_args delta_args = {.dout = vkft_tensor_address(g, dout),
+                                              .o = vkft_tensor_address(g, o),
+                                              .delta = vkft_tensor_address(g, delta),
                                               .T = T,
                                               .Hq = shape->Hq,
                                               .D = shape->D};
@@ -54,16 +54,16 @@ static void attention_backward(vkft_graph *g, const vkft_op *op)
     k->grad = vkft_tensor_new(g, k->rows, k->cols);
     v->grad = vkft_tensor_new(g, v->rows, v->cols);
     struct attention_backward_args args = {
-        .q = vkft_use(g, q),
-        .k = vkft_use(g, k),
-        .v = vkft_use(g, v),
-        .dout = vkft_use(g, dout),
-        .lse = vkft_use(g, lse),
-        .delta = vkft_use(g, delta),
+        .q = vkft_tensor_address(g, q),
+        .k = vkft_tensor_address(g, k),
+        .v = vkft_tensor_address(g, v),
+        .dout = vkft_tensor_address(g, dout),
+        .lse = vkft_tensor_address(g, lse),
+        .delta = vkft_tensor_address(g, delta),
         .range = op->address[0],
-        .dq = vkft_use(g, q->grad),
-        .dk = vkft_use(g, k->grad),
-        .dv = vkft_use(g, v->grad),
+        .dq = vkft_tensor_address(g, q->grad),
+        .dk = vkft_tensor_address(g, k->grad),
+        .dv = vkft_tensor_address(g, v->grad),
         .bias = shape->bias,
         .bucket = shape->bucket,
         .T = T,
@@ -90,11 +90,11 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
     vkft_tensor *lse = vkft_tensor_new(g, q->rows, shape->Hq);
     o->needs_grad = q->needs_grad || k->needs_grad || v->needs_grad;
     struct attention_args args = {
-        .q = vkft_use(g, q),
-        .k = vkft_use(g, k),
-        .v = vkft_use(g, v),
-        .o = vkft_use(g, o),
-        .lse = vkft_use(g, lse),
+        .q = vkft_tensor_address(g, q),
+        .k = vkft_tensor_address(g, k),
+        .v = vkft_tensor_address(g, v),
+        .o = vkft_tensor_address(g, o),
+        .lse = vkft_tensor_address(g, lse),
         .range = sequence->query_range,
         .bias = shape->bias,
         .bucket = shape->bucket,
@@ -108,12 +108,12 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
     };
     vkft_launch(g->mm.cmds, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
                 pair_flops(shape, q->rows, sequence->longest));
-    vkft_tape_push(g, (vkft_op){.backward = attention_backward,
-                                .in = {q, k, v},
-                                .out = o,
-                                .saved = lse,
-                                .param = shape,
-                                .address = {sequence->query_range, sequence->key_range},
-                                .size = {sequence->longest, sequence->first}});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = attention_backward,
+                                        .in = {q, k, v},
+                                        .out = o,
+                                        .saved = lse,
+                                        .param = shape,
+                                        .address = {sequence->query_range, sequence->key_range},
+                                        .size = {sequence->longest, sequence->first}});
     return o;
 }

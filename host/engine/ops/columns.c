@@ -13,13 +13,13 @@ static void launch(vkft_graph *g, struct copy_columns_args args)
     vkft_launch(g->mm.cmds, VKFT_KERNEL_copy_columns, &args, sizeof args, elements, 1, (double)elements);
 }
 
-static void columns_backward(vkft_graph *g, const vkft_op *op)
+static void columns_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
     bool add;
     vkft_tensor *dx = vkft_grad(g, x, &add); /* whether other columns are there already makes no difference */
-    launch(g, (struct copy_columns_args){.from = vkft_use(g, dy),
-                                         .to = vkft_use(g, dx),
+    launch(g, (struct copy_columns_args){.from = vkft_tensor_address(g, dy),
+                                         .to = vkft_tensor_address(g, dx),
                                          .T = dy->rows,
                                          .n = dy->cols,
                                          .run = op->size[1],
@@ -34,8 +34,8 @@ vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns c)
 {
     vkft_tensor *y = vkft_tensor_new(g, x->rows, c.width * c.count);
     y->needs_grad = x->needs_grad;
-    launch(g, (struct copy_columns_args){.from = vkft_use(g, x),
-                                         .to = vkft_use(g, y),
+    launch(g, (struct copy_columns_args){.from = vkft_tensor_address(g, x),
+                                         .to = vkft_tensor_address(g, y),
                                          .T = y->rows,
                                          .n = y->cols,
                                          .run = c.width,
@@ -44,20 +44,21 @@ vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns c)
                                          .from_step = c.step,
                                          .to_ld = y->cols,
                                          .to_step = c.width});
-    vkft_tape_push(g,
-                   (vkft_op){.backward = columns_backward, .in = {x}, .out = y, .size = {c.offset, c.width, c.step}});
+    vkft_tape_push(
+        g, (vkft_tape_entry){.backward = columns_backward, .in = {x}, .out = y, .size = {c.offset, c.width, c.step}});
     return y;
 }
 
 void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float scale)
 {
-    struct column_sum_args args = {.x = vkft_use(g, x), .y = sum, .T = x->rows, .C = x->cols, .scale = scale};
+    struct column_sum_args args = {
+        .x = vkft_tensor_address(g, x), .y = sum, .T = x->rows, .C = x->cols, .scale = scale};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_column_sum, &args, sizeof args, args.C, 1, (double)args.T * args.C);
 }
 
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)
 {
-    launch(g, (struct copy_columns_args){.from = vkft_use(g, x),
+    launch(g, (struct copy_columns_args){.from = vkft_tensor_address(g, x),
                                          .to = address,
                                          .T = x->rows,
                                          .n = x->cols,

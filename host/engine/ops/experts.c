@@ -13,16 +13,16 @@
 
 #include "shaders/experts/args.h"
 
-static void route_backward(vkft_graph *g, const vkft_op *op)
+static void route_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     vkft_tensor *logits = op->in[0], *chosen = op->saved, *weight = op->out;
     bool add; /* nothing else reads the logits */
     vkft_tensor *dlogits = vkft_grad(g, logits, &add);
-    struct router_args args = {.logits = vkft_use(g, logits),
-                               .weight = vkft_use(g, weight),
-                               .chosen = vkft_use(g, chosen),
-                               .dweight = vkft_use(g, weight->grad),
-                               .dlogits = vkft_use(g, dlogits),
+    struct router_args args = {.logits = vkft_tensor_address(g, logits),
+                               .weight = vkft_tensor_address(g, weight),
+                               .chosen = vkft_tensor_address(g, chosen),
+                               .dweight = vkft_tensor_address(g, weight->grad),
+                               .dlogits = vkft_tensor_address(g, dlogits),
                                .T = logits->rows,
                                .E = logits->cols,
                                .k = weight->cols,
@@ -38,12 +38,12 @@ static void sort_assignments(vkft_graph *g, const vkft_routing *r)
     for (int pass = 0; pass < 3; pass++) {
         static const vkft_kernel kernels[] = {VKFT_KERNEL_experts_count, VKFT_KERNEL_experts_scan,
                                               VKFT_KERNEL_experts_place};
-        struct experts_args args = {.chosen = vkft_use(g, r->chosen),
-                                    .count = vkft_use(g, count),
-                                    .group = vkft_use(g, r->group),
-                                    .token = vkft_use(g, r->token),
-                                    .assignment = vkft_use(g, r->assignment),
-                                    .row = vkft_use(g, r->row),
+        struct experts_args args = {.chosen = vkft_tensor_address(g, r->chosen),
+                                    .count = vkft_tensor_address(g, count),
+                                    .group = vkft_tensor_address(g, r->group),
+                                    .token = vkft_tensor_address(g, r->token),
+                                    .assignment = vkft_tensor_address(g, r->assignment),
+                                    .row = vkft_tensor_address(g, r->row),
                                     .A = A,
                                     .E = r->experts,
                                     .k = r->per_token,
@@ -65,9 +65,9 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
                       .assignment = vkft_tensor_new(g, A, 1),
                       .row = vkft_tensor_new(g, T, per_token)};
     r.weight->needs_grad = logits->needs_grad;
-    struct router_args args = {.logits = vkft_use(g, logits),
-                               .weight = vkft_use(g, r.weight),
-                               .chosen = vkft_use(g, r.chosen),
+    struct router_args args = {.logits = vkft_tensor_address(g, logits),
+                               .weight = vkft_tensor_address(g, r.weight),
+                               .chosen = vkft_tensor_address(g, r.chosen),
                                .T = T,
                                .E = logits->cols,
                                .k = per_token,
@@ -76,7 +76,7 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
                 (double)T * args.E * (10.0 + 2.0 * per_token));
     sort_assignments(g, &r);
     vkft_tape_push(
-        g, (vkft_op){
+        g, (vkft_tape_entry){
                .backward = route_backward, .in = {logits}, .out = r.weight, .saved = r.chosen, .size = {normalized}});
     return r;
 }
@@ -84,9 +84,9 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
 /* dst[i] = src[token[i]] */
 static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *token, const vkft_tensor *dst)
 {
-    struct rows_args args = {.src = vkft_use(g, src),
-                             .index = vkft_use(g, token),
-                             .dst = vkft_use(g, dst),
+    struct rows_args args = {.src = vkft_tensor_address(g, src),
+                             .index = vkft_tensor_address(g, token),
+                             .dst = vkft_tensor_address(g, dst),
                              .rows = dst->rows,
                              .C = dst->cols};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args,
@@ -97,10 +97,10 @@ static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *tok
 static void sum_rows(vkft_graph *g, const vkft_tensor *x, const vkft_tensor *row, const vkft_tensor *r,
                      const vkft_tensor *y)
 {
-    struct sum_rows_args args = {.x = vkft_use(g, x),
-                                 .row = vkft_use(g, row),
-                                 .r = r ? vkft_use(g, r) : 0,
-                                 .y = vkft_use(g, y),
+    struct sum_rows_args args = {.x = vkft_tensor_address(g, x),
+                                 .row = vkft_tensor_address(g, row),
+                                 .r = r ? vkft_tensor_address(g, r) : 0,
+                                 .y = vkft_tensor_address(g, y),
                                  .T = y->rows,
                                  .C = y->cols,
                                  .k = row->cols,
@@ -109,7 +109,7 @@ static void sum_rows(vkft_graph *g, const vkft_tensor *x, const vkft_tensor *row
                 1, (double)args.T * args.C * (args.k + 1.0));
 }
 
-static void dispatch_backward(vkft_graph *g, const vkft_op *op)
+static void dispatch_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     bool add;
     vkft_tensor *dx = vkft_grad(g, op->in[0], &add);
@@ -121,11 +121,11 @@ vkft_tensor *vkft_op_dispatch(vkft_graph *g, vkft_tensor *x, const vkft_routing 
     vkft_tensor *y = vkft_tensor_new(g, routing->token->rows, x->cols);
     y->needs_grad = x->needs_grad;
     gather(g, x, routing->token, y);
-    vkft_tape_push(g, (vkft_op){.backward = dispatch_backward, .in = {x}, .out = y, .saved = routing->row});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = dispatch_backward, .in = {x}, .out = y, .saved = routing->row});
     return y;
 }
 
-static void combine_backward(vkft_graph *g, const vkft_op *op)
+static void combine_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad;
     if (x->needs_grad) {
@@ -133,7 +133,7 @@ static void combine_backward(vkft_graph *g, const vkft_op *op)
         gather(g, dy, op->saved, vkft_grad(g, x, &add));
     }
     if (residual && residual->needs_grad)
-        vkft_grad_pass(g, residual, dy);
+        vkft_grad_accumulate(g, residual, dy);
 }
 
 vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing, vkft_tensor *residual,
@@ -144,7 +144,8 @@ vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *
     y->needs_grad = x->needs_grad || (residual && residual->needs_grad);
     if (!only_backward)
         sum_rows(g, x, routing->row, residual, y);
-    vkft_tape_push(g, (vkft_op){.backward = combine_backward, .in = {x, residual}, .out = y, .saved = routing->token});
+    vkft_tape_push(
+        g, (vkft_tape_entry){.backward = combine_backward, .in = {x, residual}, .out = y, .saved = routing->token});
     return y;
 }
 
@@ -153,13 +154,13 @@ static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *g
                          const vkft_tensor *dh, uint32_t activation)
 {
     const vkft_tensor *dweight = weight->grad;
-    struct expert_gated_args args = {.gate = vkft_use(g, gate),
-                                     .up = vkft_use(g, up),
-                                     .weight = vkft_use(g, weight),
-                                     .assignment = vkft_use(g, assignment),
-                                     .h = h ? vkft_use(g, h) : 0,
-                                     .dh = dh ? vkft_use(g, dh) : 0,
-                                     .dweight = dh && dweight ? vkft_use(g, dweight) : 0,
+    struct expert_gated_args args = {.gate = vkft_tensor_address(g, gate),
+                                     .up = vkft_tensor_address(g, up),
+                                     .weight = vkft_tensor_address(g, weight),
+                                     .assignment = vkft_tensor_address(g, assignment),
+                                     .h = h ? vkft_tensor_address(g, h) : 0,
+                                     .dh = dh ? vkft_tensor_address(g, dh) : 0,
+                                     .dweight = dh && dweight ? vkft_tensor_address(g, dweight) : 0,
                                      .F = gate->cols,
                                      .activation = activation,
                                      .with_weight = dweight != NULL};
@@ -167,7 +168,7 @@ static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *g
                 (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
 }
 
-static void expert_gated_backward(vkft_graph *g, const vkft_op *op)
+static void expert_gated_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     vkft_tensor *gate = op->in[0], *up = op->in[1], *weight = op->in[2];
     bool add; /* each weight has one row */
@@ -184,10 +185,10 @@ vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor 
     vkft_tensor *h = vkft_tensor_new(g, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad || routing->weight->needs_grad;
     launch_gated(g, VKFT_KERNEL_expert_gated, gate, up, routing->weight, routing->assignment, h, NULL, f);
-    vkft_tape_push(g, (vkft_op){.backward = expert_gated_backward,
-                                .in = {gate, up, routing->weight},
-                                .out = h,
-                                .saved = routing->assignment,
-                                .size = {f}});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = expert_gated_backward,
+                                        .in = {gate, up, routing->weight},
+                                        .out = h,
+                                        .saved = routing->assignment,
+                                        .size = {f}});
     return h;
 }

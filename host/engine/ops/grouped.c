@@ -63,10 +63,10 @@ static vkft_grouping grouping_of(vkft_graph *g, const vkft_grouped_linear *group
                                  uint32_t rows, uint32_t per_token)
 {
     return (vkft_grouping){
-        .groups = grouped->groups, .rows = rows, .most = rows / per_token, .table = vkft_use(g, group)};
+        .groups = grouped->groups, .rows = rows, .most = rows / per_token, .table = vkft_tensor_address(g, group)};
 }
 
-static void backward_lora(vkft_graph *g, const vkft_op *op)
+static void backward_lora(vkft_graph *g, const vkft_tape_entry *op)
 {
     const vkft_grouped_linear *grouped = op->param;
     const vkft_linear *l = grouped->linear;
@@ -80,20 +80,23 @@ static void backward_lora(vkft_graph *g, const vkft_op *op)
     vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
     float scale = op->value * l->lora.scale;
 
-    vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dy), &B, vkft_use(g, dz), false, scale);
-    vkft_grouped_tn(&g->mm, &grouping, out, r, vkft_use(g, dy), vkft_use(g, z), table_of(grouped, TABLE_DB), scale);
+    vkft_grouped_nn(&g->mm, &grouping, vkft_tensor_address(g, dy), &B, vkft_tensor_address(g, dz), false, scale);
+    vkft_grouped_tn(&g->mm, &grouping, out, r, vkft_tensor_address(g, dy), vkft_tensor_address(g, z),
+                    table_of(grouped, TABLE_DB), scale);
     if (drops)
         vkft_lora_dropout(g, &l->lora, x, xd, false);
-    vkft_grouped_tn(&g->mm, &grouping, r, in, vkft_use(g, dz), vkft_use(g, xd), table_of(grouped, TABLE_DA), 1.0f);
+    vkft_grouped_tn(&g->mm, &grouping, r, in, vkft_tensor_address(g, dz), vkft_tensor_address(g, xd),
+                    table_of(grouped, TABLE_DA), 1.0f);
     if (!x->needs_grad)
         return;
     vkft_tensor *dx = x->grad; /* the frozen weights' product has been written to it */
-    vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dz), &A, vkft_use(g, drops ? dxd : dx), !drops, 1.0f);
+    vkft_grouped_nn(&g->mm, &grouping, vkft_tensor_address(g, dz), &A, vkft_tensor_address(g, drops ? dxd : dx), !drops,
+                    1.0f);
     if (drops)
         vkft_lora_dropout(g, &l->lora, dxd, dx, true);
 }
 
-static void backward(vkft_graph *g, const vkft_op *op)
+static void backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     const vkft_grouped_linear *grouped = op->param;
     vkft_tensor *x = op->in[0], *group = op->in[1], *dy = op->out->grad;
@@ -102,10 +105,10 @@ static void backward(vkft_graph *g, const vkft_op *op)
     vkft_tensor *dx = x->needs_grad ? vkft_grad(g, x, &add) : NULL;
     vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
     if (dx)
-        vkft_grouped_nn(&g->mm, &grouping, vkft_use(g, dy), &w, vkft_use(g, dx), add, op->value);
+        vkft_grouped_nn(&g->mm, &grouping, vkft_tensor_address(g, dy), &w, vkft_tensor_address(g, dx), add, op->value);
     if (grouped->linear->w.grad)
-        vkft_grouped_tn(&g->mm, &grouping, w.rows, w.cols, vkft_use(g, dy), vkft_use(g, x), table_of(grouped, TABLE_DW),
-                        op->value);
+        vkft_grouped_tn(&g->mm, &grouping, w.rows, w.cols, vkft_tensor_address(g, dy), vkft_tensor_address(g, x),
+                        table_of(grouped, TABLE_DW), op->value);
     if (grouped->linear->lora.r)
         backward_lora(g, op);
 }
@@ -121,7 +124,7 @@ vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_gr
     vkft_grouping grouping = grouping_of(g, grouped, routing->group, x->rows, routing->per_token);
     if (!call.only_backward) {
         vkft_group_weights w = weights_of(grouped);
-        vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, x), &w, vkft_use(g, y), false, scale);
+        vkft_grouped_nt(&g->mm, &grouping, vkft_tensor_address(g, x), &w, vkft_tensor_address(g, y), false, scale);
     }
     vkft_tensor *z = NULL;
     if (r) {
@@ -131,16 +134,17 @@ vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_gr
         vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x;
         if (drops)
             vkft_lora_dropout(g, &l->lora, x, xd, false);
-        vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, xd), &A, vkft_use(g, z), false, 1.0f);
+        vkft_grouped_nt(&g->mm, &grouping, vkft_tensor_address(g, xd), &A, vkft_tensor_address(g, z), false, 1.0f);
         if (!call.only_backward)
-            vkft_grouped_nt(&g->mm, &grouping, vkft_use(g, z), &B, vkft_use(g, y), true, scale * l->lora.scale);
+            vkft_grouped_nt(&g->mm, &grouping, vkft_tensor_address(g, z), &B, vkft_tensor_address(g, y), true,
+                            scale * l->lora.scale);
     }
-    vkft_tape_push(g, (vkft_op){.backward = backward,
-                                .in = {x, routing->group},
-                                .out = y,
-                                .saved = z,
-                                .param = grouped,
-                                .size = {routing->per_token},
-                                .value = scale});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = backward,
+                                        .in = {x, routing->group},
+                                        .out = y,
+                                        .saved = z,
+                                        .param = grouped,
+                                        .size = {routing->per_token},
+                                        .value = scale});
     return y;
 }

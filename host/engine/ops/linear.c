@@ -28,8 +28,8 @@ void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkf
 {
     uint32_t n = x->rows * x->cols;
     struct dropout_args args = {
-        .x = vkft_use(g, x),
-        .y = vkft_use(g, y),
+        .x = vkft_tensor_address(g, x),
+        .y = vkft_tensor_address(g, y),
         .step = g->step,
         .n = n,
         .p = lora->dropout,
@@ -56,7 +56,7 @@ static vkft_tensor *dropped(vkft_graph *g, const vkft_linear *l, vkft_tensor *x)
     return xd;
 }
 
-static void backward_lora(vkft_graph *g, const vkft_op *op)
+static void backward_lora(vkft_graph *g, const vkft_tape_entry *op)
 {
     const vkft_linear *l = op->param;
     vkft_tensor *x = op->in[0], *dy = op->out->grad, *z = op->saved;
@@ -65,51 +65,53 @@ static void backward_lora(vkft_graph *g, const vkft_op *op)
     float scale = op->value * l->lora.scale;
 
     vkft_tensor *dz = vkft_tensor_new(g, T, r);
-    vkft_matmul_nn(&g->mm, T, vkft_use(g, dy), out, &B, 0, vkft_use(g, dz), r, scale);
-    vkft_matmul_tn(&g->mm, out, r, T, vkft_use(g, dy), out, vkft_use(g, z), l->lora.dB, l->lora.dB, scale);
+    vkft_matmul_nn(&g->mm, T, vkft_tensor_address(g, dy), out, &B, 0, vkft_tensor_address(g, dz), r, scale);
+    vkft_matmul_tn(&g->mm, out, r, T, vkft_tensor_address(g, dy), out, vkft_tensor_address(g, z), l->lora.dB,
+                   l->lora.dB, scale);
     vkft_tensor *xd = dropped(g, l, x);
-    vkft_matmul_tn(&g->mm, r, in, T, vkft_use(g, dz), r, vkft_use(g, xd), l->lora.dA, l->lora.dA, 1.0f);
+    vkft_matmul_tn(&g->mm, r, in, T, vkft_tensor_address(g, dz), r, vkft_tensor_address(g, xd), l->lora.dA, l->lora.dA,
+                   1.0f);
     if (!x->needs_grad)
         return;
     vkft_tensor *dx = x->grad; /* the frozen weight's product has been written to it */
     if (!vkft_lora_drops(g, &l->lora)) {
-        uint64_t address = vkft_use(g, dx);
-        vkft_matmul_nn(&g->mm, T, vkft_use(g, dz), r, &A, address, address, in, 1.0f);
+        uint64_t address = vkft_tensor_address(g, dx);
+        vkft_matmul_nn(&g->mm, T, vkft_tensor_address(g, dz), r, &A, address, address, in, 1.0f);
     } else {
         vkft_tensor *branch = vkft_tensor_new(g, T, in);
-        vkft_matmul_nn(&g->mm, T, vkft_use(g, dz), r, &A, 0, vkft_use(g, branch), in, 1.0f);
+        vkft_matmul_nn(&g->mm, T, vkft_tensor_address(g, dz), r, &A, 0, vkft_tensor_address(g, branch), in, 1.0f);
         vkft_lora_dropout(g, &l->lora, branch, dx, true);
     }
 }
 
-static void backward(vkft_graph *g, const vkft_op *op)
+static void backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     const vkft_linear *l = op->param;
     vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad;
     if (x->needs_grad) {
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
-        uint64_t address = vkft_use(g, dx);
-        vkft_matmul_nn(&g->mm, x->rows, vkft_use(g, dy), l->w.rows, &l->w, add ? address : 0, address, l->w.cols,
-                       op->value);
+        uint64_t address = vkft_tensor_address(g, dx);
+        vkft_matmul_nn(&g->mm, x->rows, vkft_tensor_address(g, dy), l->w.rows, &l->w, add ? address : 0, address,
+                       l->w.cols, op->value);
     }
     if (l->w.grad)
-        vkft_matmul_tn(&g->mm, l->w.rows, l->w.cols, x->rows, vkft_use(g, dy), l->w.rows, vkft_use(g, x), l->w.grad,
-                       l->w.grad, op->value);
+        vkft_matmul_tn(&g->mm, l->w.rows, l->w.cols, x->rows, vkft_tensor_address(g, dy), l->w.rows,
+                       vkft_tensor_address(g, x), l->w.grad, l->w.grad, op->value);
     if (l->dbias)
         vkft_column_sum(g, dy, l->dbias, op->value);
     if (l->lora.r)
         backward_lora(g, op);
     if (residual && residual->needs_grad)
-        vkft_grad_pass(g, residual, dy);
+        vkft_grad_accumulate(g, residual, dy);
 }
 
 /* y = residual + scale * bias, for the product to be added to. */
 static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *residual, vkft_tensor *y, float scale)
 {
     struct bias_rows_args args = {.b = l->bias,
-                                  .r = residual ? vkft_use(g, residual) : 0,
-                                  .y = vkft_use(g, y),
+                                  .r = residual ? vkft_tensor_address(g, residual) : 0,
+                                  .y = vkft_tensor_address(g, y),
                                   .T = y->rows,
                                   .C = y->cols,
                                   .add = residual != NULL,
@@ -125,25 +127,27 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l,
     vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, T, out) : vkft_tensor_new(g, T, out);
     y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || l->dbias || (call.residual && call.residual->needs_grad);
     if (!call.only_backward) {
-        uint64_t added = call.residual ? vkft_use(g, call.residual) : 0;
+        uint64_t added = call.residual ? vkft_tensor_address(g, call.residual) : 0;
         if (l->bias) {
             start_with_bias(g, l, call.residual, y, scale);
-            added = vkft_use(g, y);
+            added = vkft_tensor_address(g, y);
         }
-        vkft_matmul_nt(&g->mm, T, vkft_use(g, x), in, &l->w, added, vkft_use(g, y), out, scale);
+        vkft_matmul_nt(&g->mm, T, vkft_tensor_address(g, x), in, &l->w, added, vkft_tensor_address(g, y), out, scale);
     }
     vkft_tensor *z = NULL;
     if (l->lora.r) {
         vkft_weight A = lora_a(l), B = lora_b(l);
         z = vkft_tensor_new(g, T, l->lora.r);
         vkft_tensor *xd = dropped(g, l, x);
-        vkft_matmul_nt(&g->mm, T, vkft_use(g, xd), in, &A, 0, vkft_use(g, z), l->lora.r, 1.0f);
+        vkft_matmul_nt(&g->mm, T, vkft_tensor_address(g, xd), in, &A, 0, vkft_tensor_address(g, z), l->lora.r, 1.0f);
         if (!call.only_backward) {
-            uint64_t address = vkft_use(g, y);
-            vkft_matmul_nt(&g->mm, T, vkft_use(g, z), l->lora.r, &B, address, address, out, scale * l->lora.scale);
+            uint64_t address = vkft_tensor_address(g, y);
+            vkft_matmul_nt(&g->mm, T, vkft_tensor_address(g, z), l->lora.r, &B, address, address, out,
+                           scale * l->lora.scale);
         }
     }
     vkft_tape_push(
-        g, (vkft_op){.backward = backward, .in = {x, call.residual}, .out = y, .saved = z, .param = l, .value = scale});
+        g, (vkft_tape_entry){
+               .backward = backward, .in = {x, call.residual}, .out = y, .saved = z, .param = l, .value = scale});
     return y;
 }

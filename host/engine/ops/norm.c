@@ -24,19 +24,23 @@ static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft
     if (!norm->dgain)
         return;
     vkft_tensor *stats = vkft_tensor_new(g, rows, 2);
-    struct norm_stats_args first = {.x = vkft_use(g, x),
-                                    .stats = vkft_use(g, stats),
+    struct norm_stats_args first = {.x = vkft_tensor_address(g, x),
+                                    .stats = vkft_tensor_address(g, stats),
                                     .T = rows,
                                     .C = C,
                                     .eps = norm->eps,
                                     .layernorm = norm->layernorm};
     launch(g, VKFT_KERNEL_norm_stats, &first, sizeof first, rows, 4.0 * rows * C);
-    struct norm_gain_backward_args args = {
-        .dy = vkft_use(g, dy), .x = vkft_use(g, x), .stats = vkft_use(g, stats), .dg = norm->dgain, .T = rows, .C = C};
+    struct norm_gain_backward_args args = {.dy = vkft_tensor_address(g, dy),
+                                           .x = vkft_tensor_address(g, x),
+                                           .stats = vkft_tensor_address(g, stats),
+                                           .dg = norm->dgain,
+                                           .T = rows,
+                                           .C = C};
     vkft_launch(g->mm.cmds, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 3.0 * rows * C);
 }
 
-static void norm_backward(vkft_graph *g, const vkft_op *op)
+static void norm_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     const vkft_norm *norm = op->param;
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
@@ -49,20 +53,20 @@ static void norm_backward(vkft_graph *g, const vkft_op *op)
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 10.0 * rows * C;
     if (norm->layernorm) {
-        struct layernorm_backward_args args = {.dy = vkft_use(g, dy),
-                                               .x = vkft_use(g, x),
+        struct layernorm_backward_args args = {.dy = vkft_tensor_address(g, dy),
+                                               .x = vkft_tensor_address(g, x),
                                                .g = norm->gain,
-                                               .dx = vkft_use(g, dx),
+                                               .dx = vkft_tensor_address(g, dx),
                                                .T = rows,
                                                .C = C,
                                                .eps = norm->eps,
                                                .add = add};
         launch(g, VKFT_KERNEL_layernorm_backward, &args, sizeof args, rows, flops);
     } else {
-        struct rmsnorm_backward_args args = {.dy = vkft_use(g, dy),
-                                             .x = vkft_use(g, x),
+        struct rmsnorm_backward_args args = {.dy = vkft_tensor_address(g, dy),
+                                             .x = vkft_tensor_address(g, x),
                                              .g = norm->gain,
-                                             .dx = vkft_use(g, dx),
+                                             .dx = vkft_tensor_address(g, dx),
                                              .T = rows,
                                              .C = C,
                                              .eps = norm->eps,
@@ -79,24 +83,24 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 4.0 * rows * C;
     if (norm->layernorm) {
-        struct layernorm_args args = {.x = vkft_use(g, x),
+        struct layernorm_args args = {.x = vkft_tensor_address(g, x),
                                       .g = norm->gain,
                                       .b = norm->bias,
-                                      .y = vkft_use(g, y),
+                                      .y = vkft_tensor_address(g, y),
                                       .T = rows,
                                       .C = C,
                                       .eps = norm->eps};
         launch(g, VKFT_KERNEL_layernorm, &args, sizeof args, rows, flops);
     } else {
-        struct rmsnorm_args args = {.x = vkft_use(g, x),
+        struct rmsnorm_args args = {.x = vkft_tensor_address(g, x),
                                     .g = norm->gain,
-                                    .y = vkft_use(g, y),
+                                    .y = vkft_tensor_address(g, y),
                                     .T = rows,
                                     .C = C,
                                     .eps = norm->eps,
                                     .gain_offset = norm->gain_offset};
         launch(g, VKFT_KERNEL_rmsnorm, &args, sizeof args, rows, flops);
     }
-    vkft_tape_push(g, (vkft_op){.backward = norm_backward, .in = {x}, .out = y, .param = norm});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = norm_backward, .in = {x}, .out = y, .param = norm});
     return y;
 }

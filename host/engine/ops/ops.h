@@ -13,7 +13,7 @@
 
 /* llvmpipe ends an invocation's loops after 65535 turns in all, without a word; this leaves room for the rows that
  * neighbours in a workgroup add. */
-#define VKFT_SOFTWARE_TURNS 60000u
+#define VKFT_LLVMPIPE_MAX_ITERATIONS 60000u
 #define VKFT_ATTENTION_BLOCK 4u /* most rows of the other side that an attention kernel takes in a turn */
 
 /* What the kernels of a model's ops are built for. */
@@ -88,7 +88,7 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm);
 
 /* dx += dy for an op whose backward passes its gradient on; x without a gradient yet takes dy's memory over, since
  * nothing reads dy after the op's backward. For one x an op at most. */
-void vkft_grad_pass(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy);
+void vkft_grad_accumulate(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy);
 
 /* sum += scale * the sum of x's rows; sum f32 [columns]. */
 void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float scale);

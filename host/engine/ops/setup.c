@@ -27,7 +27,7 @@ void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv,
                                             VKFT_KERNEL_attention_dbias};
     bool software = vkft_device_get_info(dev)->type == VKFT_DEVICE_CPU;
-    uint32_t block = software && c->longest_walk <= VKFT_SOFTWARE_TURNS ? 1 : VKFT_ATTENTION_BLOCK;
+    uint32_t block = software && c->longest_walk <= VKFT_LLVMPIPE_MAX_ITERATIONS ? 1 : VKFT_ATTENTION_BLOCK;
     const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
         vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, constants, 4);

@@ -67,7 +67,7 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
     return vkft_buffer_fill(dev, &part->g, 0, bytes, 0, err);
 }
 
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed,
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout, uint64_t decayed,
                          const vkft_adamw *adamw, vkft_err *err)
 {
     memset(opt, 0, sizeof *opt);

@@ -21,8 +21,8 @@ typedef struct vkft_optimizer_part {
 typedef struct vkft_optimizer {
     vkft_device *dev;
     vkft_adamw adamw;
-    vkft_flat parameters, gradients; /* where they are */
-    vkft_optimizer_part part[VKFT_FLAT_PARTS];
+    vkft_parameter_space parameters, gradients; /* where they are */
+    vkft_optimizer_part part[VKFT_PARAMETER_SPACE_PARTS];
     vkft_buffer partial; /* sums of squared gradients */
     vkft_buffer step;    /* host memory, struct step_state */
     vkft_commands *update;
@@ -32,7 +32,7 @@ typedef struct vkft_optimizer {
 
 /* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and moments are
  * uninitialized (see vkft_optimizer_set); gradients are zero. */
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_flat *layout, uint64_t decayed,
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout, uint64_t decayed,
                          const vkft_adamw *adamw, vkft_err *err);
 void vkft_optimizer_free(vkft_optimizer *opt);
 

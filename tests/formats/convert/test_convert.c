@@ -89,10 +89,10 @@ static void expect_refusal(const fixture *f, const vkft_convert_options *options
 }
 
 /* The tensor of the checkpoint as f32; malloc'ed. */
-static float *source_values(const vkft_checkpoint *checkpoint, const char *name, const vkft_file_tensor **found)
+static float *source_values(const vkft_hf_checkpoint *checkpoint, const char *name, const vkft_file_tensor **found)
 {
     for (uint32_t i = 0; i < checkpoint->count; i++) {
-        const vkft_checkpoint_tensor *t = &checkpoint->tensors[i];
+        const vkft_hf_checkpoint_tensor *t = &checkpoint->tensors[i];
         if (strcmp(t->tensor->name, name) != 0)
             continue;
         float *x = malloc((size_t)t->tensor->elements * sizeof *x);
@@ -138,9 +138,9 @@ static vkft_dtype expected_dtype(const vkft_file_tensor *source, const char *nam
 
 static void check_model(const char *dir, const char *path, vkft_quant quant, bool double_quant)
 {
-    vkft_checkpoint checkpoint;
+    vkft_hf_checkpoint checkpoint;
     vkft_err err = {0};
-    expect_ok(vkft_checkpoint_open(dir, &checkpoint, &err));
+    expect_ok(vkft_hf_checkpoint_open(dir, &checkpoint, &err));
     vkft_model_file *file = vkft_model_file_open(path, &err);
     expect_ok(file);
     assert_int_equal(vkft_model_file_tensor_count(file), checkpoint.count);
@@ -166,7 +166,7 @@ static void check_model(const char *dir, const char *path, vkft_quant quant, boo
         free(x);
     }
     vkft_model_file_close(file);
-    vkft_checkpoint_close(&checkpoint);
+    vkft_hf_checkpoint_close(&checkpoint);
 }
 
 /* Every storage type to every quantization; widths that are no multiple of a block; one file and three shards. */

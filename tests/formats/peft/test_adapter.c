@@ -327,14 +327,14 @@ static void mixture_of_experts(void **state)
         }
         expect_ok(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err));
         assert_int_equal(set.count, cases[i].count);
-        float *flat = malloc(vkft_flat_length(&set.layout) * sizeof *flat),
-              *again = malloc(vkft_flat_length(&set.layout) * sizeof *again);
+        float *flat = malloc(vkft_parameter_space_length(&set.layout) * sizeof *flat),
+              *again = malloc(vkft_parameter_space_length(&set.layout) * sizeof *again);
         vkft_lora_init(&set, 1, flat);
         expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
         expect_ok(vkft_lora_choose_from(&back, &model, &adapter, &err));
-        assert_int_equal(vkft_flat_length(&back.layout), vkft_flat_length(&set.layout));
+        assert_int_equal(vkft_parameter_space_length(&back.layout), vkft_parameter_space_length(&set.layout));
         expect_ok(vkft_lora_import(&back, &adapter, again, &err));
-        assert_memory_equal(again, flat, vkft_flat_length(&set.layout) * sizeof *flat);
+        assert_memory_equal(again, flat, vkft_parameter_space_length(&set.layout) * sizeof *flat);
         free(flat), free(again);
         vkft_adapter_free(&adapter);
         vkft_lora_free(&set);
@@ -360,7 +360,7 @@ static void inside_a_multimodal_model(void **state)
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_NF4, false, false, &err));
     expect_ok(vkft_lora_choose(&set, &model, "all-linear", 4, 8, 0, &err));
-    float *flat = calloc(vkft_flat_length(&set.layout), sizeof *flat);
+    float *flat = calloc(vkft_parameter_space_length(&set.layout), sizeof *flat);
     expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
     uint32_t count = 0;
     for (char **name = adapter.config.target_modules; *name; name++, count++)
@@ -414,7 +414,7 @@ static void real_adapter_through_a_model(void **state)
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_FP32, false, false, &err));
     expect_ok(vkft_lora_choose_from(&set, &model, &adapter, &err));
     assert_int_equal(set.count, 36);
-    float *flat = malloc(vkft_flat_length(&set.layout) * sizeof *flat);
+    float *flat = malloc(vkft_parameter_space_length(&set.layout) * sizeof *flat);
     assert_true(vkft_lora_import(&set, &adapter, flat, &err));
     expect_ok(vkft_lora_export(&set, flat, "gpt2", &back, &err));
     assert_true(back.config.fan_in_fan_out);

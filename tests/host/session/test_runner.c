@@ -36,17 +36,17 @@ typedef struct variant {
 static void check_variant(const char *dir, variant v)
 {
     vkft_err err;
-    vkft_runner runner;
-    vkft_train_observer quiet = {0};
-    vkft_runner_source source = {.model = dir, .quant = v.quant, .quant_given = true, .double_quant = true};
-    expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
+    vkft_session runner;
+    vkft_observer quiet = {0};
+    vkft_session_source source = {.model = dir, .quant = v.quant, .quant_explicit = true, .double_quant = true};
+    expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, v.targets, 4, 8, 0, &err));
-    float *flat = calloc(vkft_trained_floats(&runner.trained), sizeof *flat);
+    float *flat = calloc(vkft_trainables_floats(&runner.trained), sizeof *flat);
     vkft_lora_init(&runner.trained.lora, 1, flat);
     vkft_batch_limits limits = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST};
-    expect_ok(vkft_runner_plan(&runner, &limits, true, v.checkpointing, &err));
+    expect_ok(vkft_session_plan(&runner, &limits, true, v.checkpointing, &err));
     vkft_adamw adamw = {0.9, 0.999, 1e-8, 0.01, 1.0};
-    expect_ok(vkft_runner_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
+    expect_ok(vkft_session_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
     vkft_memory_stats started = vkft_memory_get_stats(runner.dev);
     assert_int_equal(started.device_bytes, runner.plan.device_bytes);
 
@@ -61,9 +61,9 @@ static void check_variant(const char *dir, variant v)
                         step);
             batch[i] = &samples[i];
         }
-        expect_ok(vkft_runner_train_batch(&runner, batch, count, 0.1, step, &loss, &err));
+        expect_ok(vkft_session_train_batch(&runner, batch, count, 0.1, step, &loss, &err));
         expect_ok(vkft_optimizer_update(&runner.optimizer, 1e-3, step + 1, &norm, &err));
-        expect_ok(vkft_runner_eval_batch(&runner, batch, count, &loss, &err));
+        expect_ok(vkft_session_eval_batch(&runner, batch, count, &loss, &err));
         assert_true(loss > 0 && norm > 0);
     }
     vkft_memory_stats ended = vkft_memory_get_stats(runner.dev);
@@ -71,7 +71,7 @@ static void check_variant(const char *dir, variant v)
     assert_int_equal(ended.device_peak_bytes, runner.plan.device_bytes);
     assert_int_equal(ended.host_bytes, started.host_bytes);
     free(flat);
-    vkft_runner_close(&runner);
+    vkft_session_close(&runner);
 }
 
 static void test_no_allocation_in_a_step(void **state)
@@ -105,18 +105,18 @@ static void test_experts(void **state)
 static float *train_whole(const char *dir, uint64_t part_floats, double norms[3], uint32_t *parts, uint64_t *floats)
 {
     vkft_err err;
-    vkft_runner runner;
-    vkft_train_observer quiet = {0};
-    vkft_runner_source source = {.model = dir, .quant = VKFT_QUANT_FP32, .quant_given = true, .full = true};
-    expect_ok(vkft_runner_open(&runner, &source, &quiet, &err));
-    expect_ok(vkft_full_layout(&runner.trained.full, &runner.model, part_floats, &err));
-    *floats = vkft_trained_floats(&runner.trained);
+    vkft_session runner;
+    vkft_observer quiet = {0};
+    vkft_session_source source = {.model = dir, .quant = VKFT_QUANT_FP32, .quant_explicit = true, .full = true};
+    expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
+    expect_ok(vkft_all_weights_layout(&runner.trained.full, &runner.model, part_floats, &err));
+    *floats = vkft_trainables_floats(&runner.trained);
     float *flat = malloc(*floats * sizeof *flat);
-    expect_ok(vkft_full_init(&runner.trained.full, runner.file, flat, &err));
+    expect_ok(vkft_all_weights_init(&runner.trained.full, runner.file, flat, &err));
     vkft_batch_limits limits = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST};
-    expect_ok(vkft_runner_plan(&runner, &limits, true, true, &err));
+    expect_ok(vkft_session_plan(&runner, &limits, true, true, &err));
     vkft_adamw adamw = {0.9, 0.999, 1e-8, 0.1, 0};
-    expect_ok(vkft_runner_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
+    expect_ok(vkft_session_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
     assert_int_equal(vkft_memory_get_stats(runner.dev).device_bytes, runner.plan.device_bytes);
     for (uint32_t step = 0; step < 3; step++) {
         vkft_sample sample;
@@ -124,12 +124,12 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
         int32_t ids[LONGEST], labels[LONGEST];
         double loss;
         fill_sample(&sample, ids, labels, LONGEST - step, step);
-        expect_ok(vkft_runner_train_batch(&runner, &batch, 1, 0.1, step, &loss, &err));
+        expect_ok(vkft_session_train_batch(&runner, &batch, 1, 0.1, step, &loss, &err));
         expect_ok(vkft_optimizer_update(&runner.optimizer, 1e-2, step + 1, &norms[step], &err));
     }
     *parts = runner.optimizer.parameters.parts;
     expect_ok(vkft_optimizer_get(&runner.optimizer, flat, NULL, NULL, &err));
-    vkft_runner_close(&runner);
+    vkft_session_close(&runner);
     return flat;
 }
 
@@ -143,7 +143,7 @@ static void test_parameters_in_parts(void **state)
     double norms[3], norms_of_parts[3];
     uint32_t one, several, each;
     uint64_t floats;
-    float *whole = train_whole(dir, VKFT_FLAT_FLOATS, norms, &one, &floats),
+    float *whole = train_whole(dir, VKFT_PARAMETER_SPACE_FLOATS, norms, &one, &floats),
           *cut = train_whole(dir, 5000, norms_of_parts, &several, &floats);
     assert_true(one == 1 && several > 3);
     assert_memory_equal(whole, cut, floats * sizeof *whole);
@@ -160,26 +160,26 @@ static void test_parameters_in_parts(void **state)
 static void test_flat(void **state)
 {
     (void)state;
-    vkft_flat flat = {0};
+    vkft_parameter_space flat = {0};
     static const uint64_t tensors[] = {30, 60, 20, 500, 10, 90, 1};
     uint64_t offset = 0;
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; offset += tensors[i++])
-        assert_int_equal(vkft_flat_append(&flat, tensors[i], 100), offset);
+        assert_int_equal(vkft_parameter_space_append(&flat, tensors[i], 100), offset);
     static const uint64_t first[] = {0, 90, 110, 610, 710, 711};
     assert_int_equal(flat.parts, 5);
     assert_memory_equal(flat.first, first, sizeof first);
     for (uint32_t i = 0; i < flat.parts; i++)
         flat.address[i] = 1000000 * (i + 1);
-    assert_int_equal(vkft_flat_at(&flat, 0), 1000000);
-    assert_int_equal(vkft_flat_at(&flat, 89), 1000000 + 89 * 4);
-    assert_int_equal(vkft_flat_at(&flat, 90), 2000000);
-    assert_int_equal(vkft_flat_at(&flat, 609), 3000000 + 499 * 4);
-    assert_int_equal(vkft_flat_at(&flat, 710), 5000000);
-    flat = (vkft_flat){0};
-    for (uint32_t i = 0; i < 2 * VKFT_FLAT_PARTS; i++)
-        vkft_flat_append(&flat, 64, 1);
-    assert_int_equal(flat.parts, VKFT_FLAT_PARTS);
-    assert_int_equal(flat.first[VKFT_FLAT_PARTS], 2 * VKFT_FLAT_PARTS * 64);
+    assert_int_equal(vkft_parameter_space_at(&flat, 0), 1000000);
+    assert_int_equal(vkft_parameter_space_at(&flat, 89), 1000000 + 89 * 4);
+    assert_int_equal(vkft_parameter_space_at(&flat, 90), 2000000);
+    assert_int_equal(vkft_parameter_space_at(&flat, 609), 3000000 + 499 * 4);
+    assert_int_equal(vkft_parameter_space_at(&flat, 710), 5000000);
+    flat = (vkft_parameter_space){0};
+    for (uint32_t i = 0; i < 2 * VKFT_PARAMETER_SPACE_PARTS; i++)
+        vkft_parameter_space_append(&flat, 64, 1);
+    assert_int_equal(flat.parts, VKFT_PARAMETER_SPACE_PARTS);
+    assert_int_equal(flat.first[VKFT_PARAMETER_SPACE_PARTS], 2 * VKFT_PARAMETER_SPACE_PARTS * 64);
 }
 
 int main(void)

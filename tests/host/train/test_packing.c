@@ -28,7 +28,7 @@ static void make_lengths(vkft_sample *samples, uint32_t count, uint32_t longest,
     }
 }
 
-static void check_packs(const vkft_split *split, const vkft_sample *samples, uint32_t count, uint32_t capacity)
+static void check_packs(const vkft_sample_packs *split, const vkft_sample *samples, uint32_t count, uint32_t capacity)
 {
     bool seen[SAMPLES] = {false};
     assert_int_equal(split->pack[split->packs], count);
@@ -53,37 +53,37 @@ static void test_best_fit(void **state)
     static vkft_sample samples[SAMPLES];
     static const uint32_t longest[] = {2, 7, 64, 300, 512};
     for (size_t k = 0; k < sizeof longest / sizeof *longest; k++) {
-        vkft_split split;
+        vkft_sample_packs split;
         make_lengths(samples, SAMPLES, longest[k], k);
         vkft_dataset data = {.samples = samples, .count = SAMPLES};
-        expect_ok(vkft_split_new(&split, &data, NULL, SAMPLES, 512, &err));
+        expect_ok(vkft_sample_packs_new(&split, &data, NULL, SAMPLES, 512, &err));
         check_packs(&split, samples, SAMPLES, 512);
         uint64_t tokens = 0;
         for (uint32_t i = 0; i < SAMPLES; i++)
             tokens += samples[i].length;
         /* best fit decreasing needs at most 11/9 of the best number of packs, and one */
         assert_true(split.packs <= 11 * (tokens / 512 + 1) / 9 + 1 || longest[k] > 300);
-        vkft_split_free(&split);
-        expect_ok(vkft_split_new(&split, &data, NULL, SAMPLES, 0, &err));
+        vkft_sample_packs_free(&split);
+        expect_ok(vkft_sample_packs_new(&split, &data, NULL, SAMPLES, 0, &err));
         assert_int_equal(split.packs, SAMPLES);
         check_packs(&split, samples, SAMPLES, 512);
-        vkft_split_free(&split);
+        vkft_sample_packs_free(&split);
     }
-    vkft_split few;
+    vkft_sample_packs few;
     vkft_dataset data = {.samples = samples, .count = SAMPLES};
     static const uint32_t lengths[] = {6, 3, 5, 4, 2};
     for (uint32_t i = 0; i < 5; i++)
         samples[i].length = lengths[i];
-    expect_ok(vkft_split_new(&few, &data, NULL, 5, 10, &err)); /* 6+4 and 5+3+2 */
+    expect_ok(vkft_sample_packs_new(&few, &data, NULL, 5, 10, &err)); /* 6+4 and 5+3+2 */
     assert_int_equal(few.packs, 2);
     assert_ptr_equal(few.samples[0], &samples[0]);
     assert_ptr_equal(few.samples[1], &samples[3]);
     const vkft_sample *batch[5];
     static const uint32_t order[] = {1, 0};
-    assert_int_equal(vkft_split_batch(&few, order, 0, 1, batch), 3);
+    assert_int_equal(vkft_sample_packs_batch(&few, order, 0, 1, batch), 3);
     assert_ptr_equal(batch[0], &samples[1]);
-    assert_int_equal(vkft_split_batch(&few, order, 1, 7, batch), 2);
-    vkft_split_free(&few);
+    assert_int_equal(vkft_sample_packs_batch(&few, order, 1, 7, batch), 2);
+    vkft_sample_packs_free(&few);
 }
 
 static void read_losses(const char *dir, double *loss, double *norm, int steps)

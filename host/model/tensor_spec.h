@@ -1,11 +1,11 @@
 /* The tensors of a model as a list, by which they are planned, loaded, trained and written. Internal to host. */
-#ifndef VKFT_MODEL_SLOT_H
-#define VKFT_MODEL_SLOT_H
+#ifndef VKFT_TENSOR_SPEC_H
+#define VKFT_TENSOR_SPEC_H
 
 #include "host/model/model.h"
 
 /* One tensor of the model: a matrix, or a gain or bias, which is always f32 on the device. */
-struct vkft_model_slot {
+struct vkft_tensor_spec {
     char name[128];
     vkft_weight *weight;
     bool linear;        /* the weight is a linear layer's */
@@ -19,7 +19,7 @@ struct vkft_model_slot {
     uint64_t data_bytes, absmax_bytes, nested_bytes; /* padded; 0 where absent */
 };
 
-static inline uint64_t vkft_model_slot_bytes(const struct vkft_model_slot *slot)
+static inline uint64_t vkft_tensor_spec_bytes(const struct vkft_tensor_spec *slot)
 {
     return slot->data_bytes + slot->absmax_bytes + slot->nested_bytes;
 }
