@@ -46,7 +46,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
     {                                                                                                                  \
         .kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE",                                                 \
         .help = "operands of products with 4-bit weights; sums are fp32", .choices = cli_compute_choices,              \
-        AT(compute_dtype)                                                                                              \
+        .same_run = true, AT(compute_dtype)                                                                            \
     }
 
 /* Rows of a flag table for the vkft_data_options that a command's options hold; AT(data.keys) must expand to the offset
@@ -57,46 +57,54 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
      .value = "N",                                                                                                     \
      .help = "longer samples are cut, and counted",                                                                    \
      .range = AT_LEAST(2),                                                                                             \
+     .same_run = true,                                                                                                 \
      AT(data.max_seq_length)},                                                                                         \
         {.kind = FLAG_SWITCH,                                                                                          \
          .name = "packing",                                                                                            \
          .help = "put short samples together up to --max-seq-length tokens",                                           \
+         .same_run = true,                                                                                             \
          AT(data.packing)},                                                                                            \
         {.kind = FLAG_SWITCH,                                                                                          \
          .name = "mask-prompt",                                                                                        \
          .help = "count answers only; no effect on plain text",                                                        \
+         .same_run = true,                                                                                             \
          AT(data.mask_prompt)},                                                                                        \
         {.kind = FLAG_SWITCH,                                                                                          \
          .name = "mask-history",                                                                                       \
          .help = "of a conversation, count the last answer only",                                                      \
+         .same_run = true,                                                                                             \
          AT(data.mask_history)},                                                                                       \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "prompt-template",                                                                                    \
          .value = "TEXT",                                                                                              \
          .help = "what makes a prompt of a row: 'Q: {question}\\nA:'",                                                 \
          .default_text = "",                                                                                           \
+         .same_run = true,                                                                                             \
          AT(data.prompt_template)},                                                                                    \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "data-keys",                                                                                          \
          .value = "NAME=KEY,...",                                                                                      \
          .help = "what the rows call known keys: question=Q,answer=A",                                                 \
          .default_text = "",                                                                                           \
+         .same_run = true,                                                                                             \
          AT(data.keys)},                                                                                               \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "completions",                                                                                        \
          .value = "FILE",                                                                                              \
          .help = "a text file whose lines answer those of --data",                                                     \
          .default_text = "",                                                                                           \
+         .same_run = true,                                                                                             \
          AT(data.completions)},                                                                                        \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "chat-template",                                                                                      \
          .value = "FILE",                                                                                              \
          .help = "a Jinja template instead of the model's own",                                                        \
          .default_text = "the model's",                                                                                \
+         .same_run = true,                                                                                             \
          AT(data.chat_template)},                                                                                      \
     {                                                                                                                  \
         .kind = FLAG_SWITCH, .name = "apply-chat-template", .help = "turn prompts and answers too into conversations", \
-        AT(data.apply_chat_template)                                                                                   \
+        .same_run = true, AT(data.apply_chat_template)                                                                 \
     }
 
 #endif

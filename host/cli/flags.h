@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "host/cli/recipe.h"
+#include "host/train/settings.h"
 #include "runtime/base/error.h"
 
 typedef enum flag_kind {
@@ -79,6 +80,7 @@ typedef struct flag {
     const char *bare;           /* FLAG_TEXT: what the flag means without a value; NULL: a value is required */
     const char *default_text;   /* what help says instead of the value in the options; "" for nothing */
     bool required, positional, may_be_empty;
+    bool same_run; /* a resumed run must have the same value; otherwise it may change */
 } flag;
 
 typedef struct flag_table {
@@ -102,6 +104,14 @@ flags_outcome flags_parse(const flag_table *table, void *options, int argc, char
 
 /* --help of a command; options hold the defaults. */
 void flags_print_help(const flag_table *table, const void *options, FILE *out);
+
+/* The values of all flags as text, in the table's order; a heading has none. vkft_settings.list is allocated, also the
+ * values; free with flags_settings_free. */
+bool flags_settings(const flag_table *table, const void *options, vkft_settings *settings, vkft_err *err);
+void flags_settings_free(vkft_settings *settings);
+
+/* The value of one flag as text: the shortest that reads back as the same number; "none" for an absent text. */
+void flag_value_text(const flag *f, const void *options, char *text, size_t size);
 
 /* "at least 1", "above 0 and at most 1": for messages and help. Empty without a limit. */
 void flag_range_text(const flag_range *range, char *text, size_t size);

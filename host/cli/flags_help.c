@@ -21,38 +21,6 @@ static void print_name(const flag *f, char *text, size_t size)
                  f->bare ? "]" : "");
 }
 
-static const char *choice_name(const flag *f, const void *member)
-{
-    int value;
-    memcpy(&value, member, sizeof value);
-    for (const flag_choice *c = f->choices; c->name; c++)
-        if (c->value == value)
-            return c->name;
-    return "";
-}
-
-static void default_value(const flag *f, const void *options, char *text, size_t size)
-{
-    const void *member = (const char *)options + f->offset;
-    text[0] = 0;
-    switch (f->kind) {
-    case FLAG_SWITCH: snprintf(text, size, "%s", *(const bool *)member ? "on" : "off"); break;
-    case FLAG_U32: snprintf(text, size, "%u", *(const uint32_t *)member); break;
-    case FLAG_U64: snprintf(text, size, "%llu", (unsigned long long)*(const uint64_t *)member); break;
-    case FLAG_I64: snprintf(text, size, "%lld", (long long)*(const int64_t *)member); break;
-    case FLAG_FLOAT: snprintf(text, size, "%g", (double)*(const float *)member); break;
-    case FLAG_DOUBLE: snprintf(text, size, "%g", *(const double *)member); break;
-    case FLAG_TEXT: {
-        const char *value = *(const char *const *)member;
-        snprintf(text, size, "%s", value ? value : "none");
-        break;
-    }
-    case FLAG_CHOICE: snprintf(text, size, "%s", choice_name(f, member)); break;
-    case FLAG_COMING:
-    case FLAG_HEADING: break;
-    }
-}
-
 static void append(char *text, size_t size, const char *format, const char *a)
 {
     size_t n = strlen(text);
@@ -71,7 +39,7 @@ static void describe(const flag *f, const void *options, char *text, size_t size
         append(text, size, "; also --%s", f->alias);
     char range[64], value[256];
     flag_range_text(&f->range, range, sizeof range);
-    default_value(f, options, value, sizeof value);
+    flag_value_text(f, options, value, sizeof value);
     const char *shown = f->default_text ? f->default_text : value;
     if (f->required)
         append(text, size, "%s", " (required)");

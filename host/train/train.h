@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "formats/convert/convert.h"
+#include "host/train/settings.h"
 #include "runtime/base/error.h"
 
 typedef enum vkft_scheduler {
@@ -84,6 +85,8 @@ typedef struct vkft_train_options {
     bool dry_run;
     bool json;    /* machine-readable summary on stdout */
     bool profile; /* kernel times of the steps, printed at the end */
+
+    vkft_settings settings; /* all flags as text, borrowed; empty where there is no command line */
 } vkft_train_options;
 
 /* The defaults of the table in the documentation; model and data stay NULL. */
