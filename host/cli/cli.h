@@ -45,8 +45,8 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
 #define CLI_COMPUTE_FLAG(AT)                                                                                           \
     {                                                                                                                  \
         .kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE",                                                 \
-        .help = "operands of products with 4-bit weights; sums are fp32", .choices = cli_compute_choices,              \
-        .same_run = true, AT(compute_dtype)                                                                            \
+        .help = "input type of matrix products with 4-bit weights; accumulation is always fp32",                       \
+        .choices = cli_compute_choices, .same_run = true, AT(compute_dtype)                                            \
     }
 
 /* Rows of a flag table for the vkft_data_options that a command's options hold; AT(data.keys) must expand to the offset
@@ -55,56 +55,56 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
     {.kind = FLAG_U32,                                                                                                 \
      .name = "max-seq-length",                                                                                         \
      .value = "N",                                                                                                     \
-     .help = "longer samples are cut, and counted",                                                                    \
+     .help = "maximum sample length in tokens; longer samples are truncated and counted",                              \
      .range = AT_LEAST(2),                                                                                             \
      .same_run = true,                                                                                                 \
      AT(data.max_seq_length)},                                                                                         \
         {.kind = FLAG_SWITCH,                                                                                          \
          .name = "packing",                                                                                            \
-         .help = "put short samples together up to --max-seq-length tokens",                                           \
+         .help = "pack short samples into sequences of up to --max-seq-length tokens",                                 \
          .same_run = true,                                                                                             \
          AT(data.packing)},                                                                                            \
         {.kind = FLAG_SWITCH,                                                                                          \
          .name = "mask-prompt",                                                                                        \
-         .help = "count answers only; no effect on plain text",                                                        \
+         .help = "compute the loss on answers only; no effect on plain text",                                          \
          .same_run = true,                                                                                             \
          AT(data.mask_prompt)},                                                                                        \
         {.kind = FLAG_SWITCH,                                                                                          \
          .name = "mask-history",                                                                                       \
-         .help = "of a conversation, count the last answer only",                                                      \
+         .help = "compute the loss on the last assistant message only",                                                \
          .same_run = true,                                                                                             \
          AT(data.mask_history)},                                                                                       \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "prompt-template",                                                                                    \
          .value = "TEXT",                                                                                              \
-         .help = "what makes a prompt of a row: 'Q: {question}\\nA:'",                                                 \
+         .help = "template that builds each row's prompt: 'Q: {question}\\nA:'",                                       \
          .default_text = "",                                                                                           \
          .same_run = true,                                                                                             \
          AT(data.prompt_template)},                                                                                    \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "data-keys",                                                                                          \
          .value = "NAME=KEY,...",                                                                                      \
-         .help = "what the rows call known keys: question=Q,answer=A",                                                 \
+         .help = "names that the rows use for known keys: question=Q,answer=A",                                        \
          .default_text = "",                                                                                           \
          .same_run = true,                                                                                             \
          AT(data.keys)},                                                                                               \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "completions",                                                                                        \
          .value = "FILE",                                                                                              \
-         .help = "a text file whose lines answer those of --data",                                                     \
+         .help = "text file whose lines are the answers to the lines of --data",                                       \
          .default_text = "",                                                                                           \
          .same_run = true,                                                                                             \
          AT(data.completions)},                                                                                        \
         {.kind = FLAG_TEXT,                                                                                            \
          .name = "chat-template",                                                                                      \
          .value = "FILE",                                                                                              \
-         .help = "a Jinja template instead of the model's own",                                                        \
+         .help = "Jinja template to use instead of the model's own",                                                   \
          .default_text = "the model's",                                                                                \
          .same_run = true,                                                                                             \
          AT(data.chat_template)},                                                                                      \
     {                                                                                                                  \
-        .kind = FLAG_SWITCH, .name = "apply-chat-template", .help = "turn prompts and answers too into conversations", \
-        .same_run = true, AT(data.apply_chat_template)                                                                 \
+        .kind = FLAG_SWITCH, .name = "apply-chat-template",                                                            \
+        .help = "apply the chat template to prompts and answers too", .same_run = true, AT(data.apply_chat_template)   \
     }
 
 #endif

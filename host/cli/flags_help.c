@@ -49,14 +49,23 @@ static void describe(const flag *f, const void *options, char *text, size_t size
         append(text, size, "%s)", range);
 }
 
+/* "(default" and its value stay on one line. */
+static bool ends_with_default(const char *text, size_t n)
+{
+    static const char word[] = "(default";
+    size_t length = sizeof word - 1;
+    return n >= length && memcmp(text + n - length, word, length) == 0;
+}
+
 /* Prints text from the help column on, broken at spaces. */
 static void print_wrapped(FILE *out, const char *text)
 {
     size_t width = HELP_WIDTH - HELP_COLUMN;
     while (strlen(text) > width) {
-        size_t n = width;
-        while (n > 0 && text[n] != ' ')
+        size_t n = width + 1;
+        do
             n--;
+        while (n > 0 && (text[n] != ' ' || ends_with_default(text, n)));
         if (n == 0)
             n = width;
         fprintf(out, "%.*s\n%*s", (int)n, text, HELP_COLUMN, "");
@@ -81,14 +90,15 @@ void flags_print_help(const flag_table *table, const void *options, FILE *out)
         char name[128], text[1024];
         print_name(f, name, sizeof name);
         describe(f, options, text, sizeof text);
-        fprintf(out, "  %-*s", HELP_COLUMN - 2, name);
         if (strlen(name) > HELP_COLUMN - 4)
-            fprintf(out, "\n%*s", HELP_COLUMN, "");
+            fprintf(out, "  %s\n%*s", name, HELP_COLUMN, "");
+        else
+            fprintf(out, "  %-*s", HELP_COLUMN - 2, name);
         print_wrapped(out, text);
     }
     fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE",
-            "flags from a YAML or JSON file; those on the command line win");
-    fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "this text");
+            "read flags from a YAML or JSON file; the command line takes precedence");
+    fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "show this help");
 }
 
 /* Levenshtein distance of two short words; longer ones count as far apart. */

@@ -13,12 +13,12 @@ typedef struct bench_options {
 static const flag bench_flags[] = {
     {.kind = FLAG_SWITCH,
      .name = "kernels",
-     .help = "speed of the products, beside what the CPU reaches",
+     .help = "measure the speed of the matrix products and compare it with the peak of the CPU",
      .offset = offsetof(bench_options, kernels)},
     {.kind = FLAG_TEXT,
      .name = "tokenizer",
      .value = "FILE",
-     .help = "speed of --model's tokenizer on one thread; FILE has a JSON string a line",
+     .help = "measure --model's tokenizer on one thread; FILE has one JSON string per line",
      .default_text = "off",
      .offset = offsetof(bench_options, tokenizer)},
     {.kind = FLAG_TEXT,
@@ -35,14 +35,14 @@ static const flag bench_flags[] = {
      .offset = offsetof(bench_options, device)},
     {.kind = FLAG_SWITCH,
      .name = "json",
-     .help = "an object on standard output",
+     .help = "print the result as a JSON object on standard output",
      .offset = offsetof(bench_options, json)},
 };
 
 static const flag_table bench_table = {
     .command = "bench",
     .usage = "--kernels [--device NAME] [--json] | --tokenizer FILE --model PATH [--json]",
-    .about = "Measures this device, or a tokenizer.",
+    .about = "Measures the speed of this device's kernels, or of a tokenizer.",
     .flags = bench_flags,
     .count = FLAG_COUNT(bench_flags),
 };

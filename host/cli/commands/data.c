@@ -25,7 +25,7 @@ static const flag data_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "PATH",
      .positional = true,
-     .help = "a data file, or a directory with a train file",
+     .help = "data file, or a directory with a train file",
      .required = true,
      AT(data.path)},
     {.kind = FLAG_TEXT,
@@ -35,15 +35,16 @@ static const flag data_flags[] = {
      .required = true,
      AT(model)},
     CLI_DATA_FLAGS(AT),
-    {.kind = FLAG_U32, .name = "samples", .value = "N", .help = "samples shown", AT(samples)},
-    {.kind = FLAG_SWITCH, .name = "json", .help = "the numbers as an object on standard output", AT(json)},
+    {.kind = FLAG_U32, .name = "samples", .value = "N", .help = "number of samples to show", AT(samples)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "print the numbers as a JSON object on standard output", AT(json)},
 };
 
 static const flag_table data_table = {
     .command = "data",
     .usage = "PATH --model PATH [flags]",
-    .about = "Shows what a model would be trained on: samples, tokens, lengths, what is cut and what is masked, and "
-             "the first samples.",
+    .about =
+        "Shows what a model would be trained on: the number of samples and tokens, their lengths, what is truncated or "
+        "masked,\nand the first samples.",
     .flags = data_flags,
     .count = FLAG_COUNT(data_flags),
 };

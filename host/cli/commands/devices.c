@@ -12,14 +12,14 @@ typedef struct devices_options {
 static const flag devices_flags[] = {
     {.kind = FLAG_SWITCH,
      .name = "json",
-     .help = "an array of objects on standard output",
+     .help = "print a JSON array of objects on standard output",
      .offset = offsetof(devices_options, json)},
 };
 
 static const flag_table devices_table = {
     .command = "devices",
     .usage = "[--json]",
-    .about = "Lists the Vulkan devices. The one marked with * is used unless --device names another.",
+    .about = "Lists the Vulkan devices. The one marked with * is used unless --device selects another.",
     .flags = devices_flags,
     .count = FLAG_COUNT(devices_flags),
 };

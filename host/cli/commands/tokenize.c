@@ -18,10 +18,13 @@ static const flag tokenize_flags[] = {
      .help = "Hugging Face checkpoint directory or .vkft file",
      .required = true,
      .offset = offsetof(tokenize_options, model)},
-    {.kind = FLAG_SWITCH, .name = "decode", .help = "from ids to text", .offset = offsetof(tokenize_options, decode)},
+    {.kind = FLAG_SWITCH,
+     .name = "decode",
+     .help = "convert token ids back to text",
+     .offset = offsetof(tokenize_options, decode)},
     {.kind = FLAG_SWITCH,
      .name = "special",
-     .help = "add special tokens; decoding, show them",
+     .help = "add special tokens; with --decode, show them",
      .offset = offsetof(tokenize_options, special)},
 };
 
@@ -29,7 +32,7 @@ static const flag_table tokenize_table = {
     .command = "tokenize",
     .usage = "--model PATH [--decode] [--no-special] < LINES",
     .about =
-        "Reads one JSON string per line and prints one JSON array of token ids per line; with --decode the reverse.",
+        "Reads one JSON string per line and prints one JSON array of token ids per line; --decode does the reverse.",
     .flags = tokenize_flags,
     .count = FLAG_COUNT(tokenize_flags),
 };
