@@ -16,6 +16,7 @@ typedef enum vkft_dtype {
     VKFT_I8,
     VKFT_I16,
     VKFT_I32,
+    VKFT_U32,
     VKFT_I64,
     VKFT_BOOL,
     VKFT_NF4, /* codes of 4 bits in blocks of 64, as bitsandbytes packs them: even index in the high nibble */

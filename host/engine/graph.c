@@ -1,17 +1,19 @@
-/* Tensor pool, gradient bookkeeping and the tape. */
+/* Pool of tensors and states, gradient bookkeeping and the tape. */
 #include "host/engine/graph.h"
 
 #include <assert.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 256
+#define CHUNK_BYTES 16384u
+#define ALIGNMENT (uint32_t)alignof(max_align_t)
 
 /* Tensors are handed out by pointer, so the pool grows by chunks that never move. */
-struct tensor_chunk {
-    struct tensor_chunk *next;
+struct pool_chunk {
+    struct pool_chunk *next;
     uint32_t used;
-    vkft_tensor tensors[CHUNK];
+    alignas(max_align_t) unsigned char bytes[CHUNK_BYTES];
 };
 
 bool vkft_graph_init(vkft_graph *graph)
@@ -26,23 +28,40 @@ void vkft_graph_free(vkft_graph *graph)
     vkft_plan_free(graph->plan);
     free(graph->tape);
     while (graph->chunks) {
-        struct tensor_chunk *next = graph->chunks->next;
+        struct pool_chunk *next = graph->chunks->next;
         free(graph->chunks);
         graph->chunks = next;
     }
     memset(graph, 0, sizeof *graph);
 }
 
-void vkft_graph_begin(vkft_graph *graph, vkft_commands *cmds, uint64_t arena)
+void vkft_graph_set_device(vkft_graph *graph, const vkft_device *dev, uint64_t scratch, uint64_t scratch_bytes)
 {
-    graph->mm.cmds = cmds;
+    graph->dev = dev;
+    graph->product = (vkft_matmul_ctx){.dev = dev, .scratch = scratch, .scratch_bytes = scratch_bytes};
+}
+
+static void begin(vkft_graph *graph, vkft_graph_mode mode, vkft_commands *cmds, uint64_t arena)
+{
+    graph->mode = mode;
+    graph->cmds = graph->product.cmds = cmds;
     graph->arena = arena;
-    graph->planning = cmds == NULL;
-    graph->taping = false;
+    graph->pass.taping = false;
     graph->next = 0;
     graph->tape_count = 0;
-    for (struct tensor_chunk *chunk = graph->chunks; chunk; chunk = chunk->next)
+    graph->chunk = graph->chunks;
+    for (struct pool_chunk *chunk = graph->chunks; chunk; chunk = chunk->next)
         chunk->used = 0;
+}
+
+void vkft_graph_begin_plan(vkft_graph *graph)
+{
+    begin(graph, VKFT_GRAPH_PLAN, NULL, 0);
+}
+
+void vkft_graph_begin_record(vkft_graph *graph, vkft_commands *cmds, uint64_t arena)
+{
+    begin(graph, VKFT_GRAPH_RECORD, cmds, arena);
 }
 
 static vkft_tensor *fail(vkft_graph *graph)
@@ -52,46 +71,57 @@ static vkft_tensor *fail(vkft_graph *graph)
     return &graph->nothing;
 }
 
-static vkft_tensor *pool_take(vkft_graph *graph)
+static void *pool_take(vkft_graph *graph, size_t bytes)
 {
-    struct tensor_chunk **at = &graph->chunks;
-    while (*at && (*at)->used == CHUNK)
-        at = &(*at)->next;
-    if (!*at)
-        *at = calloc(1, sizeof **at);
-    return *at ? &(*at)->tensors[(*at)->used++] : NULL;
+    uint32_t size = ((uint32_t)bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    assert(size <= CHUNK_BYTES);
+    if (!graph->chunk || graph->chunk->used + size > CHUNK_BYTES) {
+        struct pool_chunk **next = graph->chunk ? &graph->chunk->next : &graph->chunks;
+        if (!*next)
+            *next = calloc(1, sizeof **next);
+        if (!*next)
+            return NULL;
+        graph->chunk = *next;
+    }
+    void *memory = graph->chunk->bytes + graph->chunk->used;
+    graph->chunk->used += size;
+    return memory;
 }
 
-vkft_tensor *vkft_tensor_at(vkft_graph *graph, uint64_t address, uint32_t rows, uint32_t cols)
+vkft_tensor *vkft_tensor_at(vkft_graph *graph, uint64_t address, vkft_dtype dtype, uint32_t rows, uint32_t cols)
 {
-    vkft_tensor *t = pool_take(graph);
+    vkft_tensor *t = pool_take(graph, sizeof *t);
     if (!t)
         return fail(graph);
-    *t = (vkft_tensor){.rows = rows, .cols = cols, .buffer = UINT32_MAX, .address = address};
+    *t = (vkft_tensor){.dtype = dtype, .rows = rows, .cols = cols, .buffer = UINT32_MAX, .address = address};
     return t;
 }
 
-vkft_tensor *vkft_tensor_new(vkft_graph *graph, uint32_t rows, uint32_t cols)
+uint64_t vkft_tensor_row_bytes(const vkft_tensor *tensor, uint64_t rows)
 {
-    uint64_t size = (uint64_t)rows * cols * sizeof(float);
+    return rows * tensor->cols * (vkft_dtype_bits(tensor->dtype) / 8);
+}
+
+vkft_tensor *vkft_tensor_new(vkft_graph *graph, vkft_dtype dtype, uint32_t rows, uint32_t cols)
+{
+    vkft_tensor *t = vkft_tensor_at(graph, 0, dtype, rows, cols);
+    uint64_t size = vkft_tensor_row_bytes(t, rows);
     uint32_t buffer = graph->next++;
-    uint64_t address = 0;
-    if (graph->planning) {
+    if (graph->mode == VKFT_GRAPH_PLAN) {
         if (vkft_plan_alloc(graph->plan, size) == UINT32_MAX)
             return fail(graph);
     } else {
         if (buffer >= vkft_plan_count(graph->plan) || size > vkft_plan_size(graph->plan, buffer))
             return fail(graph);
-        address = graph->arena + vkft_plan_offset(graph->plan, buffer);
+        t->address = graph->arena + vkft_plan_offset(graph->plan, buffer);
     }
-    vkft_tensor *t = vkft_tensor_at(graph, address, rows, cols);
     t->buffer = buffer;
     return t;
 }
 
 uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor)
 {
-    if (graph->planning && tensor->buffer != UINT32_MAX && !graph->failed)
+    if (graph->mode == VKFT_GRAPH_PLAN && tensor->buffer != UINT32_MAX && !graph->failed)
         vkft_plan_use(graph->plan, tensor->buffer);
     return tensor->address;
 }
@@ -101,29 +131,49 @@ vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add)
     assert(t->needs_grad);
     *add = t->grad != NULL;
     if (!t->grad)
-        t->grad = vkft_tensor_new(graph, t->rows, t->cols);
+        t->grad = vkft_tensor_new(graph, t->dtype, t->rows, t->cols);
     return t->grad;
 }
 
-uint64_t vkft_row_threads(const vkft_graph *graph, vkft_kernel kernel, uint32_t rows)
+void vkft_launch_elements(vkft_graph *graph, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t x,
+                          uint32_t y, double flops)
 {
-    return graph->mm.cmds ? (uint64_t)rows * vkft_kernel_width(graph->mm.dev, kernel) : 0;
+    if (graph->mode == VKFT_GRAPH_RECORD)
+        vkft_launch(graph->cmds, kernel, args, args_bytes, x, y, flops);
 }
 
-void vkft_tape_push(vkft_graph *graph, vkft_tape_entry op)
+void vkft_launch_rows(vkft_graph *graph, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t rows,
+                      uint32_t y, double flops)
 {
-    if (!graph->taping || !op.out->needs_grad)
+    if (graph->mode == VKFT_GRAPH_RECORD)
+        vkft_launch(graph->cmds, kernel, args, args_bytes, rows * vkft_kernel_width(graph->dev, kernel), y, flops);
+}
+
+static bool reserve_entry(vkft_graph *graph)
+{
+    if (graph->tape_count < graph->tape_capacity)
+        return true;
+    uint32_t capacity = graph->tape_capacity ? 2 * graph->tape_capacity : 64;
+    vkft_tape_entry *tape = realloc(graph->tape, capacity * sizeof *tape);
+    if (!tape)
+        return false;
+    graph->tape = tape;
+    graph->tape_capacity = capacity;
+    return true;
+}
+
+void vkft_tape_push(vkft_graph *graph, vkft_tape_entry op, const void *state, size_t state_bytes)
+{
+    if (!graph->pass.taping || !op.out->needs_grad)
         return;
-    if (graph->tape_count == graph->tape_capacity) {
-        uint32_t capacity = graph->tape_capacity ? 2 * graph->tape_capacity : 64;
-        vkft_tape_entry *tape = realloc(graph->tape, capacity * sizeof *tape);
-        if (!tape) {
-            graph->failed = true;
-            return;
-        }
-        graph->tape = tape;
-        graph->tape_capacity = capacity;
+    void *copy = state_bytes ? pool_take(graph, state_bytes) : NULL;
+    if ((state_bytes && !copy) || !reserve_entry(graph)) {
+        graph->failed = true;
+        return;
     }
+    if (copy)
+        memcpy(copy, state, state_bytes);
+    op.state = copy;
     graph->tape[graph->tape_count++] = op;
 }
 

@@ -11,14 +11,17 @@
 #define VKFT_GRAPH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "host/engine/matmul/matmul.h"
 #include "host/engine/plan.h"
+#include "formats/tensors/dtype.h"
 #include "shaders/core/args.h"
 
-/* A contiguous row-major f32 matrix. Lives until vkft_graph_begin. */
+/* A contiguous row-major matrix. Lives until the next pass begins. */
 typedef struct vkft_tensor {
+    vkft_dtype dtype; /* activations and their gradients are F32, numbers of rows and experts U32 */
     uint32_t rows, cols;
     uint32_t buffer;  /* in the plan; UINT32_MAX: fixed memory outside the arena */
     uint64_t address; /* 0 while planning */
@@ -28,46 +31,59 @@ typedef struct vkft_tensor {
 
 typedef struct vkft_graph vkft_graph;
 
-/* One step on the tape: what its backward needs. Which members are used is up to the op. */
+/* One step on the tape: what its backward needs. */
 typedef struct vkft_tape_entry {
     void (*backward)(vkft_graph *graph, const struct vkft_tape_entry *op);
     vkft_tensor *in[3];
     vkft_tensor *out;
     vkft_tensor *saved;
-    const void *param; /* outlives the step */
-    uint64_t address[3];
-    uint32_t size[4];
-    float value;
+    const void *state; /* the op's own struct, see vkft_tape_push */
 } vkft_tape_entry;
 
+typedef enum vkft_graph_mode {
+    VKFT_GRAPH_PLAN,   /* buffers become intervals; nothing is launched */
+    VKFT_GRAPH_RECORD, /* buffers have addresses; ops record launches */
+} vkft_graph_mode;
+
 struct vkft_graph {
-    vkft_matmul_ctx mm; /* device, commands, scratch; cmds is NULL while planning */
+    vkft_graph_mode mode;
+    struct {
+        bool taping;  /* ops put themselves on the tape */
+        bool dropout; /* LoRA dropout is active: training, not evaluation */
+    } pass;
+    const vkft_device *dev;  /* NULL while only planned */
+    vkft_commands *cmds;     /* recording: where launches go */
+    vkft_matmul_ctx product; /* what products get of these: the same device and commands, and scratch memory */
     vkft_plan *plan;
     uint64_t arena; /* address of the planned memory */
     uint32_t next;  /* number of the next buffer */
-    bool planning;
-    bool taping;   /* ops put themselves on the tape */
-    bool dropout;  /* LoRA dropout is active: training, not evaluation */
-    uint64_t seed; /* of the dropout generator */
-    uint64_t step; /* address of the struct step_state that kernels read */
-    bool failed;   /* host memory ran out, or the step asked for other buffers than it planned */
+    uint64_t seed;  /* of the dropout generator */
+    uint64_t step;  /* address of the struct step_state that kernels read */
+    bool failed;    /* host memory ran out, or the step asked for other buffers than it planned */
     vkft_tape_entry *tape;
     uint32_t tape_count, tape_capacity;
-    struct tensor_chunk *chunks; /* the pool of tensors */
-    vkft_tensor nothing;         /* handed out after a failure, so that ops need no checks */
+    struct pool_chunk *chunks, *chunk; /* the pool of tensors and ops' states; where it is filled now */
+    vkft_tensor nothing;               /* handed out after a failure, so that ops need no checks */
 };
 
 /* Zeroes and prepares; false: out of memory. */
 bool vkft_graph_init(vkft_graph *graph);
 void vkft_graph_free(vkft_graph *graph);
 
-/* Starts a pass: planning with cmds NULL, else recording into cmds with the arena at this address. Forgets tensors and
- * tape. */
-void vkft_graph_begin(vkft_graph *graph, vkft_commands *cmds, uint64_t arena);
+/* The device of all recordings, and scratch memory for products. */
+void vkft_graph_set_device(vkft_graph *graph, const vkft_device *dev, uint64_t scratch, uint64_t scratch_bytes);
 
-vkft_tensor *vkft_tensor_new(vkft_graph *graph, uint32_t rows, uint32_t cols);
+/* Start a pass, forgetting tensors and tape: one that plans, or one that records into cmds with the arena at this
+ * address. */
+void vkft_graph_begin_plan(vkft_graph *graph);
+void vkft_graph_begin_record(vkft_graph *graph, vkft_commands *cmds, uint64_t arena);
+
+vkft_tensor *vkft_tensor_new(vkft_graph *graph, vkft_dtype dtype, uint32_t rows, uint32_t cols);
 /* A tensor in memory that the plan does not manage. */
-vkft_tensor *vkft_tensor_at(vkft_graph *graph, uint64_t address, uint32_t rows, uint32_t cols);
+vkft_tensor *vkft_tensor_at(vkft_graph *graph, uint64_t address, vkft_dtype dtype, uint32_t rows, uint32_t cols);
+
+/* Bytes of so many of a tensor's rows: its size, or the offset of a row. */
+uint64_t vkft_tensor_row_bytes(const vkft_tensor *tensor, uint64_t rows);
 
 /* The address, noting that the tensor is used by the next launch. */
 uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor);
@@ -75,11 +91,16 @@ uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor);
 /* The gradient of t, made on first call; *add tells whether it already holds something. */
 vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add);
 
-/* Threads of a kernel that gives each row one workgroup; 0 while planning. */
-uint64_t vkft_row_threads(const vkft_graph *graph, vkft_kernel kernel, uint32_t rows);
+/* Record a launch; while planning nothing happens. Of a kernel with an invocation for each element: x * y of them. Of a
+ * kernel with a workgroup for each row: rows * y of them. See vkft_launch. */
+void vkft_launch_elements(vkft_graph *graph, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t x,
+                          uint32_t y, double flops);
+void vkft_launch_rows(vkft_graph *graph, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t rows,
+                      uint32_t y, double flops);
 
-/* Puts op on the tape when taping and its output needs a gradient. */
-void vkft_tape_push(vkft_graph *graph, vkft_tape_entry op);
+/* Puts op on the tape when taping and its output needs a gradient, with a copy of the struct that its backward reads as
+ * op->state; what that points to outlives the step. state may be NULL, state_bytes 0. */
+void vkft_tape_push(vkft_graph *graph, vkft_tape_entry op, const void *state, size_t state_bytes);
 /* Walks the tape from its end to the entry numbered `from` and drops what it walked. */
 void vkft_tape_backward(vkft_graph *graph, uint32_t from);
 

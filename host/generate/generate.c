@@ -103,9 +103,8 @@ static bool split_source(generator *gen, vkft_err *err)
     return vkft_ids_push(&gen->ids, start, err);
 }
 
-static void record(generator *gen, vkft_commands *cmds)
+static void trace(generator *gen)
 {
-    vkft_graph_begin(&gen->graph, cmds, gen->arena.address);
     vkft_decoder_next(&gen->graph, &gen->runner.model, &gen->runner.batch, gen->caches, gen->logits.address);
 }
 
@@ -119,7 +118,8 @@ static bool plan(generator *gen, uint32_t chunk, vkft_err *err)
 {
     gen->runner.batch.tokens = chunk;
     gen->runner.batch.rows = 1;
-    record(gen, NULL);
+    vkft_graph_begin_plan(&gen->graph);
+    trace(gen);
     return solve(&gen->graph, err);
 }
 
@@ -133,14 +133,14 @@ static bool encode_source(generator *gen, vkft_err *err)
         return true;
     if (!vkft_graph_init(&graph))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    graph.mm = gen->graph.mm;
+    vkft_graph_set_device(&graph, r->dev, gen->scratch.address, r->model.scratch_bytes);
     vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
-    vkft_graph_begin(&graph, NULL, 0);
+    vkft_graph_begin_plan(&graph);
     vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
     bool ok = solve(&graph, err) && vkft_buffer_new(r->dev, vkft_plan_total(graph.plan), VKFT_MEMORY_DEVICE,
                                                     "encoder activations", &arena, err);
     if (ok) {
-        vkft_graph_begin(&graph, gen->cmds, arena.address);
+        vkft_graph_begin_record(&graph, gen->cmds, arena.address);
         vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
         ok = vkft_commands_run(gen->cmds, err);
         vkft_commands_reset(gen->cmds);
@@ -210,8 +210,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
         vkft_parameter_space_whole(vkft_trainables_floats(&r->trained), gen->parameters.address);
     vkft_lora_bind(&r->trained.lora, &placed, NULL);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
-    gen->graph.mm =
-        (vkft_matmul_ctx){.dev = r->dev, .scratch = gen->scratch.address, .scratch_bytes = r->model.scratch_bytes};
+    vkft_graph_set_device(&gen->graph, r->dev, gen->scratch.address, r->model.scratch_bytes);
     return vkft_model_write_expert_tables(&r->model, r->dev, err) && plan(gen, chunk, err) &&
            vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE, "activations", &gen->arena,
                            err);
@@ -242,7 +241,8 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
         uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
         vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
         vkft_commands_reset(gen->cmds);
-        record(gen, gen->cmds);
+        vkft_graph_begin_record(&gen->graph, gen->cmds, gen->arena.address);
+        trace(gen);
         if (gen->graph.failed)
             return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a token");
         if (!vkft_commands_run(gen->cmds, err))

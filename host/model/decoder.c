@@ -80,8 +80,8 @@ static vkft_tensor *self_attention(vkft_graph *g, const vkft_model *model, const
         uint64_t behind = (uint64_t)sequence->first * width * sizeof(float);
         vkft_op_store(g, h.k, call->cache->k + behind);
         vkft_op_store(g, h.v, call->cache->v + behind);
-        h.k = vkft_tensor_at(g, call->cache->k, rows, width);
-        h.v = vkft_tensor_at(g, call->cache->v, rows, width);
+        h.k = vkft_tensor_at(g, call->cache->k, VKFT_F32, rows, width);
+        h.v = vkft_tensor_at(g, call->cache->v, VKFT_F32, rows, width);
     }
     return vkft_op_attention(g, h.q, h.k, h.v, shape, sequence);
 }
@@ -96,8 +96,8 @@ static vkft_tensor *cross_attention(vkft_graph *g, const vkft_model *model, cons
         v = linear(g, call->memory, layer, VKFT_CROSS_V);
     } else {
         uint32_t width = shape->Hk * shape->D, rows = call->cross->longest;
-        k = vkft_tensor_at(g, call->cache->cross_k, rows, width);
-        v = vkft_tensor_at(g, call->cache->cross_v, rows, width);
+        k = vkft_tensor_at(g, call->cache->cross_k, VKFT_F32, rows, width);
+        v = vkft_tensor_at(g, call->cache->cross_v, VKFT_F32, rows, width);
     }
     return vkft_op_attention(g, q, k, v, shape, call->cross);
 }
@@ -175,10 +175,10 @@ static vkft_tensor *block(vkft_graph *g, const vkft_model *model, const vkft_lay
 static void run_stack(vkft_graph *g, const vkft_model *model, vkft_tensor **x, block_call call, uint32_t taped)
 {
     for (uint32_t l = 0; l < call.stack->count; l++) {
-        g->taping = l >= taped;
+        g->pass.taping = l >= taped;
         x[l + 1] = block(g, model, &call.stack->layers[l], x[l], call);
     }
-    g->taping = true;
+    g->pass.taping = true;
 }
 
 /* Backward of the blocks below `taped`, computing each one's inside again. Nothing lies above `mark` on the tape. */
@@ -247,7 +247,7 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
     vkft_tensor *memory = NULL;
     block_call encode = encoder_call(model, batch);
     uint32_t source_embedded = 0, encoded = 0;
-    g->taping = true;
+    g->pass.taping = true;
     if (E) {
         source[0] = embed_source(g, model, batch);
         source_embedded = g->tape_count;

@@ -115,9 +115,9 @@ bool vkft_session_use_adapter(vkft_session *runner, const char *dir, float **fla
     return ok || vkft_fail_context(err, "%s", dir);
 }
 
-static void record_pass(vkft_session *runner, vkft_pass *pass, vkft_commands *cmds)
+/* Runs the pass's code, for the plan or for a recording. */
+static void trace_pass(vkft_session *runner, vkft_pass *pass)
 {
-    vkft_graph_begin(&pass->graph, cmds, runner->arena.address);
     if (pass == &runner->train)
         vkft_decoder_train(&pass->graph, &runner->model, &runner->batch, runner->checkpointing);
     else
@@ -126,8 +126,9 @@ static void record_pass(vkft_session *runner, vkft_pass *pass, vkft_commands *cm
 
 static bool plan_pass(vkft_session *runner, vkft_pass *pass, vkft_err *err)
 {
-    pass->graph.dropout = pass == &runner->train;
-    record_pass(runner, pass, NULL);
+    pass->graph.pass.dropout = pass == &runner->train;
+    vkft_graph_begin_plan(&pass->graph);
+    trace_pass(runner, pass);
     if (pass->graph.failed || !vkft_plan_solve(pass->graph.plan))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
     uint64_t bytes = vkft_plan_total(pass->graph.plan);
@@ -234,8 +235,7 @@ static bool start_parameters(vkft_session *runner, const vkft_adamw *adamw, cons
 
 static bool start_pass(vkft_session *runner, vkft_pass *pass, uint64_t seed, vkft_err *err)
 {
-    pass->graph.mm = (vkft_matmul_ctx){
-        .dev = runner->dev, .scratch = runner->scratch.address, .scratch_bytes = runner->plan.bytes[VKFT_ITEM_SCRATCH]};
+    vkft_graph_set_device(&pass->graph, runner->dev, runner->scratch.address, runner->plan.bytes[VKFT_ITEM_SCRATCH]);
     pass->graph.seed = seed;
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
         if (!(pass->recordings[i].cmds = vkft_commands_new(runner->dev, err)))
@@ -309,7 +309,8 @@ static vkft_commands *find_recording(vkft_session *runner, vkft_pass *pass)
             oldest = r;
     }
     vkft_commands_reset(oldest->cmds);
-    record_pass(runner, pass, oldest->cmds);
+    vkft_graph_begin_record(&pass->graph, oldest->cmds, runner->arena.address);
+    trace_pass(runner, pass);
     oldest->tokens = runner->batch.tokens;
     oldest->source_tokens = runner->batch.source_tokens;
     oldest->rows = runner->batch.rows;

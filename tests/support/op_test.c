@@ -78,19 +78,19 @@ static void make_operand(run *r, uint32_t i)
     free(x);
 }
 
-/* One pass over the op and its backward, for the plan (cmds NULL) or recording. */
-static void pass(run *r, vkft_commands *cmds)
+/* The op and its backward, for the plan or recording. */
+static void trace(run *r)
 {
     vkft_graph *g = &r->graph;
-    vkft_graph_begin(g, cmds, r->arena.address);
-    g->taping = true;
+    bool recording = g->mode == VKFT_GRAPH_RECORD;
+    g->pass.taping = true;
     for (uint32_t i = 0; i < r->count; i++) {
         vkft_operand *o = &r->operands[i];
-        o->address = cmds ? r->memory[i].address : 0;
+        o->address = recording ? r->memory[i].address : 0;
         o->grad = o->kind != VKFT_OPERAND_PARAMETER ? 0
-                  : cmds                            ? r->gradient[i].address
+                  : recording                       ? r->gradient[i].address
                                                     : 1; /* while planning it only has to be there */
-        o->tensor = is_tensor(o) ? vkft_tensor_at(g, o->address, o->rows, o->cols) : NULL;
+        o->tensor = is_tensor(o) ? vkft_tensor_at(g, o->address, VKFT_F32, o->rows, o->cols) : NULL;
         if (o->kind == VKFT_OPERAND_TENSOR)
             o->tensor->needs_grad = true;
     }
@@ -99,7 +99,7 @@ static void pass(run *r, vkft_commands *cmds)
     if (y) {
         vkft_op_store(g, y, r->y.address);
         assert_true(y->needs_grad);
-        y->grad = vkft_tensor_at(g, r->dy.address, y->rows, y->cols);
+        y->grad = vkft_tensor_at(g, r->dy.address, VKFT_F32, y->rows, y->cols);
     }
     vkft_tape_backward(g, 0);
     for (uint32_t i = 0; i < r->count; i++)
@@ -117,16 +117,17 @@ static void run_graph(run *r)
     vkft_graph *g = &r->graph;
     assert_true(vkft_graph_init(g));
     g->seed = VKFT_TEST_SEED;
-    g->dropout = r->k->dropout;
-    pass(r, NULL);
+    g->pass.dropout = r->k->dropout;
+    vkft_graph_begin_plan(g);
+    trace(r);
     assert_true(vkft_plan_solve(g->plan) && vkft_plan_check(g->plan));
     r->arena = vkft_guarded_floats(f, NULL, (uint32_t)(vkft_plan_total(g->plan) / sizeof(float)) + 1);
     r->scratch = vkft_guarded_floats(f, NULL, SCRATCH_FLOATS);
-    g->mm = (vkft_matmul_ctx){
-        .dev = f->dev, .scratch = r->scratch.address, .scratch_bytes = SCRATCH_FLOATS * sizeof(float)};
+    vkft_graph_set_device(g, f->dev, r->scratch.address, SCRATCH_FLOATS * sizeof(float));
     g->step = r->step.address;
     vkft_commands_reset(f->cmds);
-    pass(r, f->cmds);
+    vkft_graph_begin_record(g, f->cmds, r->arena.address);
+    trace(r);
     if (!vkft_commands_run(f->cmds, &err))
         fail_msg("%s: %s", r->k->name, err.message);
 }

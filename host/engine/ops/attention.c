@@ -18,41 +18,48 @@ static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct atten
 {
     uint32_t distances = by_distance->rows;
     args.dq = vkft_tensor_address(g, by_distance);
-    uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_attention_dbias) : 0;
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances * width, shape->Hq, flops);
+    vkft_launch_rows(g, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances, shape->Hq, flops);
     struct bucket_sum_args sum = {.bucket = shape->bucket,
                                   .by_distance = vkft_tensor_address(g, by_distance),
                                   .dbias = shape->dbias,
                                   .distances = distances,
                                   .buckets = shape->buckets,
                                   .H = shape->Hq};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1,
-                (double)distances * sum.H);
+    vkft_launch_elements(g, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1,
+                         (double)distances * sum.H);
 }
+
+typedef struct attention_state {
+    const vkft_attention_shape *shape;
+    vkft_sequence sequence;
+} attention_state;
 
 static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const vkft_attention_shape *shape = op->param;
+    const attention_state *state = op->state;
+    const vkft_attention_shape *shape = state->shape;
+    const vkft_sequence *sequence = &state->sequence;
     vkft_tensor *q = op->in[0], *k = op->in[1], *v = op->in[2], *o = op->out, *dout = op->out->grad, *lse = op->saved;
-    uint32_t T = q->rows, longest = op->size[0];
+    uint32_t T = q->rows, longest = sequence->longest;
 
-    vkft_tensor *delta = vkft_tensor_new(g, T, shape->Hq);
+    vkft_tensor *delta = vkft_tensor_new(g, VKFT_F32, T, shape->Hq);
     struct attention_delta_args delta_args = {.dout = vkft_tensor_address(g, dout),
                                               .o = vkft_tensor_address(g, o),
                                               .delta = vkft_tensor_address(g, delta),
                                               .T = T,
                                               .Hq = shape->Hq,
                                               .D = shape->D};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1,
-                2.0 * T * q->cols);
+    vkft_launch_elements(g, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1,
+                         2.0 * T * q->cols);
 
-    /* All memory is taken before the first address is: what comes later might lie where an operand has ended its life.
+    /* Allocate every tensor before taking any address: a tensor allocated later may reuse the memory of an operand
+     * whose last use has been recorded. */
+    vkft_tensor *by_distance = shape->dbias ? vkft_tensor_new(g, VKFT_F32, 2 * shape->span - 1, shape->Hq) : NULL;
+    /* k's and v's gradients are always computed together with q's; a variant that skips unneeded ones is not worth it.
      */
-    vkft_tensor *by_distance = shape->dbias ? vkft_tensor_new(g, 2 * shape->span - 1, shape->Hq) : NULL;
-    /* k's and v's gradients are computed together with q's; whether all of them are needed is not worth a variant. */
-    q->grad = vkft_tensor_new(g, T, q->cols);
-    k->grad = vkft_tensor_new(g, k->rows, k->cols);
-    v->grad = vkft_tensor_new(g, v->rows, v->cols);
+    q->grad = vkft_tensor_new(g, VKFT_F32, T, q->cols);
+    k->grad = vkft_tensor_new(g, VKFT_F32, k->rows, k->cols);
+    v->grad = vkft_tensor_new(g, VKFT_F32, v->rows, v->cols);
     struct attention_backward_args args = {
         .q = vkft_tensor_address(g, q),
         .k = vkft_tensor_address(g, k),
@@ -60,7 +67,7 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
         .dout = vkft_tensor_address(g, dout),
         .lse = vkft_tensor_address(g, lse),
         .delta = vkft_tensor_address(g, delta),
-        .range = op->address[0],
+        .range = sequence->query_range,
         .dq = vkft_tensor_address(g, q->grad),
         .dk = vkft_tensor_address(g, k->grad),
         .dv = vkft_tensor_address(g, v->grad),
@@ -72,22 +79,22 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
         .Hk = shape->Hk,
         .scale = shape->scale,
         .softcap = shape->softcap,
-        .first = op->size[1],
+        .first = sequence->first,
         .span = shape->span,
     };
     double flops = pair_flops(shape, T, longest);
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1.5 * flops);
+    vkft_launch_elements(g, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1.5 * flops);
     if (shape->dbias)
         dbias(g, shape, args, by_distance, flops);
-    args.range = op->address[1];
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention_dkv, &args, sizeof args, k->rows, shape->Hk, 2.0 * flops);
+    args.range = sequence->key_range;
+    vkft_launch_elements(g, VKFT_KERNEL_attention_dkv, &args, sizeof args, k->rows, shape->Hk, 2.0 * flops);
 }
 
 vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vkft_tensor *v,
                                const vkft_attention_shape *shape, const vkft_sequence *sequence)
 {
-    vkft_tensor *o = vkft_tensor_new(g, q->rows, q->cols);
-    vkft_tensor *lse = vkft_tensor_new(g, q->rows, shape->Hq);
+    vkft_tensor *o = vkft_tensor_new(g, VKFT_F32, q->rows, q->cols);
+    vkft_tensor *lse = vkft_tensor_new(g, VKFT_F32, q->rows, shape->Hq);
     o->needs_grad = q->needs_grad || k->needs_grad || v->needs_grad;
     struct attention_args args = {
         .q = vkft_tensor_address(g, q),
@@ -106,14 +113,10 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
         .first = sequence->first,
         .span = shape->span,
     };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
-                pair_flops(shape, q->rows, sequence->longest));
-    vkft_tape_push(g, (vkft_tape_entry){.backward = attention_backward,
-                                        .in = {q, k, v},
-                                        .out = o,
-                                        .saved = lse,
-                                        .param = shape,
-                                        .address = {sequence->query_range, sequence->key_range},
-                                        .size = {sequence->longest, sequence->first}});
+    vkft_launch_elements(g, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
+                         pair_flops(shape, q->rows, sequence->longest));
+    const attention_state state = {.shape = shape, .sequence = *sequence};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = attention_backward, .in = {q, k, v}, .out = o, .saved = lse},
+                   &state, sizeof state);
     return o;
 }

@@ -10,11 +10,12 @@
 static void launch(vkft_graph *g, struct copy_columns_args args)
 {
     uint64_t elements = (uint64_t)args.T * args.n;
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_copy_columns, &args, sizeof args, elements, 1, (double)elements);
+    vkft_launch_elements(g, VKFT_KERNEL_copy_columns, &args, sizeof args, elements, 1, (double)elements);
 }
 
 static void columns_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
+    const vkft_columns *columns = op->state;
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
     bool add;
     vkft_tensor *dx = vkft_grad(g, x, &add); /* whether other columns are there already makes no difference */
@@ -22,17 +23,17 @@ static void columns_backward(vkft_graph *g, const vkft_tape_entry *op)
                                          .to = vkft_tensor_address(g, dx),
                                          .T = dy->rows,
                                          .n = dy->cols,
-                                         .run = op->size[1],
+                                         .run = columns->width,
                                          .from_ld = dy->cols,
-                                         .from_step = op->size[1],
+                                         .from_step = columns->width,
                                          .to_ld = dx->cols,
-                                         .to_offset = op->size[0],
-                                         .to_step = op->size[2]});
+                                         .to_offset = columns->offset,
+                                         .to_step = columns->step});
 }
 
 vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns c)
 {
-    vkft_tensor *y = vkft_tensor_new(g, x->rows, c.width * c.count);
+    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, x->rows, c.width * c.count);
     y->needs_grad = x->needs_grad;
     launch(g, (struct copy_columns_args){.from = vkft_tensor_address(g, x),
                                          .to = vkft_tensor_address(g, y),
@@ -44,8 +45,7 @@ vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns c)
                                          .from_step = c.step,
                                          .to_ld = y->cols,
                                          .to_step = c.width});
-    vkft_tape_push(
-        g, (vkft_tape_entry){.backward = columns_backward, .in = {x}, .out = y, .size = {c.offset, c.width, c.step}});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = columns_backward, .in = {x}, .out = y}, &c, sizeof c);
     return y;
 }
 
@@ -53,7 +53,7 @@ void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float sc
 {
     struct column_sum_args args = {
         .x = vkft_tensor_address(g, x), .y = sum, .T = x->rows, .C = x->cols, .scale = scale};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_column_sum, &args, sizeof args, args.C, 1, (double)args.T * args.C);
+    vkft_launch_elements(g, VKFT_KERNEL_column_sum, &args, sizeof args, args.C, 1, (double)args.T * args.C);
 }
 
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)

@@ -14,33 +14,42 @@ static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct emb
                                                      : VKFT_KERNEL_embedding_f32;
     args.table = table->data;
     args.C = table->cols;
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, args.T), 1,
-                (double)args.T * args.C);
+    vkft_launch_rows(g, kernel, &args, sizeof args, args.T, 1, (double)args.T * args.C);
 }
 
-/* What the backward needs travels in the op: ids, gradient of the table, offset and scale. */
+typedef struct embedding_state {
+    uint64_t ids, dtable;
+    uint32_t offset;
+    float scale;
+} embedding_state;
+
 static void embedding_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
+    const embedding_state *state = op->state;
     vkft_tensor *dy = op->out->grad;
-    struct embedding_backward_args args = {.ids = op->address[0],
+    struct embedding_backward_args args = {.ids = state->ids,
                                            .dy = vkft_tensor_address(g, dy),
-                                           .dtable = op->address[1],
+                                           .dtable = state->dtable,
                                            .T = dy->rows,
                                            .C = dy->cols,
-                                           .offset = op->size[0],
-                                           .scale = op->value};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_embedding_backward, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
+                                           .offset = state->offset,
+                                           .scale = state->scale};
+    vkft_launch_elements(g, VKFT_KERNEL_embedding_backward, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
+}
+
+static void push_embedding(vkft_graph *g, vkft_tensor *y, embedding_state state)
+{
+    vkft_tape_push(g, (vkft_tape_entry){.backward = embedding_backward, .out = y}, &state, sizeof state);
 }
 
 vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale)
 {
-    vkft_tensor *y = vkft_tensor_new(g, T, table->cols);
+    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, T, table->cols);
     launch_embedding(g, table,
                      (struct embedding_args){.ids = ids, .y = vkft_tensor_address(g, y), .T = T, .scale = scale});
     y->needs_grad = table->grad != 0;
     if (table->grad)
-        vkft_tape_push(g, (vkft_tape_entry){
-                              .backward = embedding_backward, .out = y, .address = {ids, table->grad}, .value = scale});
+        push_embedding(g, y, (embedding_state){.ids = ids, .dtable = table->grad, .scale = scale});
     return y;
 }
 
@@ -53,10 +62,7 @@ void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *tab
     if (!table->grad)
         return;
     x->needs_grad = true;
-    vkft_tape_push(
-        g,
-        (vkft_tape_entry){
-            .backward = embedding_backward, .out = x, .address = {ids, table->grad}, .size = {offset}, .value = 1.0f});
+    push_embedding(g, x, (embedding_state){.ids = ids, .dtable = table->grad, .offset = offset, .scale = 1.0f});
 }
 
 /* direction 1 rotates forward, -1 back. */
@@ -72,25 +78,35 @@ static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_ro
                              .R = rotary.dim,
                              .direction = direction};
     uint64_t pairs = (uint64_t)args.T * args.H * (args.R / 2);
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_rope, &args, sizeof args, pairs, 1, 6.0 * (double)pairs);
+    vkft_launch_elements(g, VKFT_KERNEL_rope, &args, sizeof args, pairs, 1, 6.0 * (double)pairs);
 }
+
+typedef struct rope_state {
+    uint32_t head_dim;
+    vkft_rotary rotary;
+    uint64_t position;
+} rope_state;
 
 static void rope_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
-    launch_rope(g, op->out->grad, op->size[0], (vkft_rotary){op->address[0], op->size[1]}, op->address[1], -1.0f);
+    const rope_state *state = op->state;
+    launch_rope(g, op->out->grad, state->head_dim, state->rotary, state->position, -1.0f);
 }
 
 void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, vkft_rotary rotary, const vkft_sequence *sequence)
 {
     launch_rope(g, x, D, rotary, sequence->position, 1.0f);
-    vkft_tape_push(g, (vkft_tape_entry){.backward = rope_backward,
-                                        .out = x,
-                                        .address = {rotary.table, sequence->position},
-                                        .size = {D, rotary.dim}});
+    const rope_state state = {.head_dim = D, .rotary = rotary, .position = sequence->position};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = rope_backward, .out = x}, &state, sizeof state);
 }
+
+typedef struct activation_state {
+    vkft_activation activation;
+} activation_state;
 
 static void gated_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
+    const activation_state *state = op->state;
     vkft_tensor *gate = op->in[0], *up = op->in[1], *dh = op->out->grad;
     struct gated_backward_args args = {
         .dh = vkft_tensor_address(g, dh),
@@ -99,47 +115,50 @@ static void gated_backward(vkft_graph *g, const vkft_tape_entry *op)
         .dgate = vkft_tensor_address(g, gate),
         .dup = vkft_tensor_address(g, up),
         .n = dh->rows * dh->cols,
-        .activation = op->size[0],
+        .activation = state->activation,
     };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
+    vkft_launch_elements(g, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
     gate->grad = gate; /* a tensor of this op alone: its value is no longer needed */
     up->grad = up;
 }
 
 vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vkft_activation f)
 {
-    vkft_tensor *h = vkft_tensor_new(g, gate->rows, gate->cols);
+    vkft_tensor *h = vkft_tensor_new(g, VKFT_F32, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad;
     struct gated_args args = {.gate = vkft_tensor_address(g, gate),
                               .up = vkft_tensor_address(g, up),
                               .h = vkft_tensor_address(g, h),
                               .n = gate->rows * gate->cols,
                               .activation = f};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, 6.0 * args.n);
-    vkft_tape_push(g, (vkft_tape_entry){.backward = gated_backward, .in = {gate, up}, .out = h, .size = {f}});
+    vkft_launch_elements(g, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, 6.0 * args.n);
+    const activation_state state = {f};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = gated_backward, .in = {gate, up}, .out = h}, &state, sizeof state);
     return h;
 }
 
 static void activation_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
+    const activation_state *state = op->state;
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
     struct activation_args args = {.x = vkft_tensor_address(g, x),
                                    .dy = vkft_tensor_address(g, dy),
                                    .y = vkft_tensor_address(g, x),
                                    .n = dy->rows * dy->cols,
-                                   .activation = op->size[0]};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
+                                   .activation = state->activation};
+    vkft_launch_elements(g, VKFT_KERNEL_activation_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
     x->grad = x;
 }
 
 vkft_tensor *vkft_op_activation(vkft_graph *g, vkft_tensor *x, vkft_activation f)
 {
-    vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
+    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
     y->needs_grad = x->needs_grad;
     struct activation_args args = {
         .x = vkft_tensor_address(g, x), .y = vkft_tensor_address(g, y), .n = x->rows * x->cols, .activation = f};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_activation, &args, sizeof args, args.n, 1, 6.0 * args.n);
-    vkft_tape_push(g, (vkft_tape_entry){.backward = activation_backward, .in = {x}, .out = y, .size = {f}});
+    vkft_launch_elements(g, VKFT_KERNEL_activation, &args, sizeof args, args.n, 1, 6.0 * args.n);
+    const activation_state state = {f};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = activation_backward, .in = {x}, .out = y}, &state, sizeof state);
     return y;
 }
 
@@ -150,7 +169,7 @@ static void launch_add(vkft_graph *g, const vkft_tensor *a, const vkft_tensor *b
                             .b = vkft_tensor_address(g, b),
                             .y = vkft_tensor_address(g, y),
                             .n = y->rows * y->cols};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_add, &args, sizeof args, args.n, 1, args.n);
+    vkft_launch_elements(g, VKFT_KERNEL_add, &args, sizeof args, args.n, 1, args.n);
 }
 
 void vkft_grad_accumulate(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy)
@@ -179,10 +198,10 @@ static void add_backward(vkft_graph *g, const vkft_tape_entry *op)
 
 vkft_tensor *vkft_op_add(vkft_graph *g, vkft_tensor *a, vkft_tensor *b)
 {
-    vkft_tensor *y = vkft_tensor_new(g, a->rows, a->cols);
+    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, a->rows, a->cols);
     y->needs_grad = a->needs_grad || b->needs_grad;
     launch_add(g, a, b, y);
-    vkft_tape_push(g, (vkft_tape_entry){.backward = add_backward, .in = {a, b}, .out = y});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = add_backward, .in = {a, b}, .out = y}, NULL, 0);
     return y;
 }
 
@@ -194,24 +213,30 @@ static void launch_rows(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *sr
                              .dst = vkft_tensor_address(g, dst),
                              .rows = rows,
                              .C = src->cols};
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, rows), 1, (double)rows * src->cols);
+    vkft_launch_rows(g, kernel, &args, sizeof args, rows, 1, (double)rows * src->cols);
 }
+
+typedef struct gather_state {
+    uint64_t index;
+} gather_state;
 
 static void gather_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
+    const gather_state *state = op->state;
     vkft_tensor *src = op->in[0];
     bool add;
     vkft_tensor *dsrc = vkft_grad(g, src, &add);
     struct fill_args args = {.y = vkft_tensor_address(g, dsrc), .n = dsrc->rows * dsrc->cols, .value = 0.0f};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_fill, &args, sizeof args, args.n, 1, args.n);
-    launch_rows(g, VKFT_KERNEL_scatter_rows, op->out->grad, op->address[0], dsrc, op->out->rows);
+    vkft_launch_elements(g, VKFT_KERNEL_fill, &args, sizeof args, args.n, 1, args.n);
+    launch_rows(g, VKFT_KERNEL_scatter_rows, op->out->grad, state->index, dsrc, op->out->rows);
 }
 
 vkft_tensor *vkft_op_gather(vkft_graph *g, vkft_tensor *src, uint64_t index, uint32_t rows)
 {
-    vkft_tensor *dst = vkft_tensor_new(g, rows, src->cols);
+    vkft_tensor *dst = vkft_tensor_new(g, VKFT_F32, rows, src->cols);
     dst->needs_grad = src->needs_grad;
     launch_rows(g, VKFT_KERNEL_gather_rows, src, index, dst, rows);
-    vkft_tape_push(g, (vkft_tape_entry){.backward = gather_backward, .in = {src}, .out = dst, .address = {index}});
+    const gather_state state = {index};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = gather_backward, .in = {src}, .out = dst}, &state, sizeof state);
     return dst;
 }

@@ -13,8 +13,13 @@
 
 #include "shaders/experts/args.h"
 
+typedef struct route_state {
+    bool normalized;
+} route_state;
+
 static void route_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
+    const route_state *state = op->state;
     vkft_tensor *logits = op->in[0], *chosen = op->saved, *weight = op->out;
     bool add; /* nothing else reads the logits */
     vkft_tensor *dlogits = vkft_grad(g, logits, &add);
@@ -26,15 +31,15 @@ static void route_backward(vkft_graph *g, const vkft_tape_entry *op)
                                .T = logits->rows,
                                .E = logits->cols,
                                .k = weight->cols,
-                               .normalize = op->size[0]};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_router_backward, &args, sizeof args, args.T, 1, 20.0 * args.T * args.E);
+                               .normalize = state->normalized};
+    vkft_launch_elements(g, VKFT_KERNEL_router_backward, &args, sizeof args, args.T, 1, 20.0 * args.T * args.E);
 }
 
 /* Fills token, assignment, row and group from chosen. */
 static void sort_assignments(vkft_graph *g, const vkft_routing *r)
 {
     uint32_t A = r->row->rows * r->row->cols, slices = (A + EXPERT_SLICE - 1) / EXPERT_SLICE;
-    vkft_tensor *count = vkft_tensor_new(g, slices + 1, r->experts);
+    vkft_tensor *count = vkft_tensor_new(g, VKFT_U32, slices + 1, r->experts);
     for (int pass = 0; pass < 3; pass++) {
         static const vkft_kernel kernels[] = {VKFT_KERNEL_experts_count, VKFT_KERNEL_experts_scan,
                                               VKFT_KERNEL_experts_place};
@@ -49,7 +54,7 @@ static void sort_assignments(vkft_graph *g, const vkft_routing *r)
                                     .k = r->per_token,
                                     .slices = slices};
         uint64_t threads = pass == 1 ? r->experts : (uint64_t)slices * r->experts;
-        vkft_launch(g->mm.cmds, kernels[pass], &args, sizeof args, threads, 1, (double)A * r->experts);
+        vkft_launch_elements(g, kernels[pass], &args, sizeof args, threads, 1, (double)A * r->experts);
     }
 }
 
@@ -58,12 +63,13 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
     uint32_t T = logits->rows, A = T * per_token;
     vkft_routing r = {.experts = logits->cols,
                       .per_token = per_token,
-                      .weight = vkft_tensor_new(g, T, per_token),
-                      .chosen = chosen ? vkft_tensor_at(g, chosen, T, per_token) : vkft_tensor_new(g, T, per_token),
-                      .group = vkft_tensor_new(g, logits->cols + 1, 2),
-                      .token = vkft_tensor_new(g, A, 1),
-                      .assignment = vkft_tensor_new(g, A, 1),
-                      .row = vkft_tensor_new(g, T, per_token)};
+                      .weight = vkft_tensor_new(g, VKFT_F32, T, per_token),
+                      .chosen = chosen ? vkft_tensor_at(g, chosen, VKFT_U32, T, per_token)
+                                       : vkft_tensor_new(g, VKFT_U32, T, per_token),
+                      .group = vkft_tensor_new(g, VKFT_U32, logits->cols + 1, 2),
+                      .token = vkft_tensor_new(g, VKFT_U32, A, 1),
+                      .assignment = vkft_tensor_new(g, VKFT_U32, A, 1),
+                      .row = vkft_tensor_new(g, VKFT_U32, T, per_token)};
     r.weight->needs_grad = logits->needs_grad;
     struct router_args args = {.logits = vkft_tensor_address(g, logits),
                                .weight = vkft_tensor_address(g, r.weight),
@@ -72,12 +78,12 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
                                .E = logits->cols,
                                .k = per_token,
                                .normalize = normalized};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_router, &args, sizeof args, T, 1,
-                (double)T * args.E * (10.0 + 2.0 * per_token));
+    vkft_launch_elements(g, VKFT_KERNEL_router, &args, sizeof args, T, 1,
+                         (double)T * args.E * (10.0 + 2.0 * per_token));
     sort_assignments(g, &r);
-    vkft_tape_push(
-        g, (vkft_tape_entry){
-               .backward = route_backward, .in = {logits}, .out = r.weight, .saved = r.chosen, .size = {normalized}});
+    const route_state state = {normalized};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = route_backward, .in = {logits}, .out = r.weight, .saved = r.chosen},
+                   &state, sizeof state);
     return r;
 }
 
@@ -89,8 +95,7 @@ static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *tok
                              .dst = vkft_tensor_address(g, dst),
                              .rows = dst->rows,
                              .C = dst->cols};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_gather_rows, &args, sizeof args,
-                vkft_row_threads(g, VKFT_KERNEL_gather_rows, dst->rows), 1, (double)dst->rows * dst->cols);
+    vkft_launch_rows(g, VKFT_KERNEL_gather_rows, &args, sizeof args, dst->rows, 1, (double)dst->rows * dst->cols);
 }
 
 /* y[t] = r[t] + sum_j x[row[t,j]]; r may be NULL, or y. */
@@ -105,8 +110,7 @@ static void sum_rows(vkft_graph *g, const vkft_tensor *x, const vkft_tensor *row
                                  .C = y->cols,
                                  .k = row->cols,
                                  .add = r != NULL};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_sum_rows, &args, sizeof args, vkft_row_threads(g, VKFT_KERNEL_sum_rows, args.T),
-                1, (double)args.T * args.C * (args.k + 1.0));
+    vkft_launch_rows(g, VKFT_KERNEL_sum_rows, &args, sizeof args, args.T, 1, (double)args.T * args.C * (args.k + 1.0));
 }
 
 static void dispatch_backward(vkft_graph *g, const vkft_tape_entry *op)
@@ -118,10 +122,11 @@ static void dispatch_backward(vkft_graph *g, const vkft_tape_entry *op)
 
 vkft_tensor *vkft_op_dispatch(vkft_graph *g, vkft_tensor *x, const vkft_routing *routing)
 {
-    vkft_tensor *y = vkft_tensor_new(g, routing->token->rows, x->cols);
+    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, routing->token->rows, x->cols);
     y->needs_grad = x->needs_grad;
     gather(g, x, routing->token, y);
-    vkft_tape_push(g, (vkft_tape_entry){.backward = dispatch_backward, .in = {x}, .out = y, .saved = routing->row});
+    vkft_tape_push(g, (vkft_tape_entry){.backward = dispatch_backward, .in = {x}, .out = y, .saved = routing->row},
+                   NULL, 0);
     return y;
 }
 
@@ -140,12 +145,14 @@ vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *
                              bool only_backward)
 {
     uint32_t T = routing->row->rows;
-    vkft_tensor *y = only_backward ? vkft_tensor_at(g, 0, T, x->cols) : vkft_tensor_new(g, T, x->cols);
+    vkft_tensor *y =
+        only_backward ? vkft_tensor_at(g, 0, VKFT_F32, T, x->cols) : vkft_tensor_new(g, VKFT_F32, T, x->cols);
     y->needs_grad = x->needs_grad || (residual && residual->needs_grad);
     if (!only_backward)
         sum_rows(g, x, routing->row, residual, y);
     vkft_tape_push(
-        g, (vkft_tape_entry){.backward = combine_backward, .in = {x, residual}, .out = y, .saved = routing->token});
+        g, (vkft_tape_entry){.backward = combine_backward, .in = {x, residual}, .out = y, .saved = routing->token},
+        NULL, 0);
     return y;
 }
 
@@ -164,17 +171,22 @@ static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *g
                                      .F = gate->cols,
                                      .activation = activation,
                                      .with_weight = dweight != NULL};
-    vkft_launch(g->mm.cmds, kernel, &args, sizeof args, vkft_row_threads(g, kernel, gate->rows), 1,
-                (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
+    vkft_launch_rows(g, kernel, &args, sizeof args, gate->rows, 1, (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
 }
+
+typedef struct gated_state {
+    vkft_activation activation;
+} gated_state;
 
 static void expert_gated_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
+    const gated_state *state = op->state;
     vkft_tensor *gate = op->in[0], *up = op->in[1], *weight = op->in[2];
     bool add; /* each weight has one row */
     if (weight->needs_grad)
         vkft_grad(g, weight, &add);
-    launch_gated(g, VKFT_KERNEL_expert_gated_backward, gate, up, weight, op->saved, NULL, op->out->grad, op->size[0]);
+    launch_gated(g, VKFT_KERNEL_expert_gated_backward, gate, up, weight, op->saved, NULL, op->out->grad,
+                 state->activation);
     gate->grad = gate; /* a tensor of this op alone: its value is no longer needed */
     up->grad = up;
 }
@@ -182,13 +194,15 @@ static void expert_gated_backward(vkft_graph *g, const vkft_tape_entry *op)
 vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, const vkft_routing *routing,
                                   vkft_activation f)
 {
-    vkft_tensor *h = vkft_tensor_new(g, gate->rows, gate->cols);
+    vkft_tensor *h = vkft_tensor_new(g, VKFT_F32, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad || routing->weight->needs_grad;
     launch_gated(g, VKFT_KERNEL_expert_gated, gate, up, routing->weight, routing->assignment, h, NULL, f);
-    vkft_tape_push(g, (vkft_tape_entry){.backward = expert_gated_backward,
-                                        .in = {gate, up, routing->weight},
-                                        .out = h,
-                                        .saved = routing->assignment,
-                                        .size = {f}});
+    const gated_state state = {f};
+    vkft_tape_push(g,
+                   (vkft_tape_entry){.backward = expert_gated_backward,
+                                     .in = {gate, up, routing->weight},
+                                     .out = h,
+                                     .saved = routing->assignment},
+                   &state, sizeof state);
     return h;
 }

@@ -66,49 +66,58 @@ static vkft_grouping grouping_of(vkft_graph *g, const vkft_grouped_linear *group
         .groups = grouped->groups, .rows = rows, .most = rows / per_token, .table = vkft_tensor_address(g, group)};
 }
 
+typedef struct grouped_state {
+    const vkft_grouped_linear *grouped;
+    uint32_t per_token;
+    float scale;
+} grouped_state;
+
 static void backward_lora(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const vkft_grouped_linear *grouped = op->param;
+    const grouped_state *state = op->state;
+    const vkft_grouped_linear *grouped = state->grouped;
     const vkft_linear *l = grouped->linear;
     vkft_tensor *x = op->in[0], *group = op->in[1], *dy = op->out->grad, *z = op->saved;
     uint32_t in = l->w.cols, out = l->w.rows, r = l->lora.r;
     bool drops = vkft_lora_drops(g, &l->lora);
     vkft_group_weights A = lora_of(grouped, TABLE_A, r, in), B = lora_of(grouped, TABLE_B, out, r);
-    vkft_tensor *dz = vkft_tensor_new(g, x->rows, r);
-    vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x,
-                *dxd = drops && x->needs_grad ? vkft_tensor_new(g, x->rows, in) : NULL;
-    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
-    float scale = op->value * l->lora.scale;
+    vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, x->rows, r);
+    vkft_tensor *xd = drops ? vkft_tensor_new(g, VKFT_F32, x->rows, in) : x,
+                *dxd = drops && x->needs_grad ? vkft_tensor_new(g, VKFT_F32, x->rows, in) : NULL;
+    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, state->per_token);
+    float scale = state->scale * l->lora.scale;
 
-    vkft_grouped_nn(&g->mm, &grouping, vkft_tensor_address(g, dy), &B, vkft_tensor_address(g, dz), false, scale);
-    vkft_grouped_tn(&g->mm, &grouping, out, r, vkft_tensor_address(g, dy), vkft_tensor_address(g, z),
+    vkft_grouped_nn(&g->product, &grouping, vkft_tensor_address(g, dy), &B, vkft_tensor_address(g, dz), false, scale);
+    vkft_grouped_tn(&g->product, &grouping, out, r, vkft_tensor_address(g, dy), vkft_tensor_address(g, z),
                     table_of(grouped, TABLE_DB), scale);
     if (drops)
         vkft_lora_dropout(g, &l->lora, x, xd, false);
-    vkft_grouped_tn(&g->mm, &grouping, r, in, vkft_tensor_address(g, dz), vkft_tensor_address(g, xd),
+    vkft_grouped_tn(&g->product, &grouping, r, in, vkft_tensor_address(g, dz), vkft_tensor_address(g, xd),
                     table_of(grouped, TABLE_DA), 1.0f);
     if (!x->needs_grad)
         return;
     vkft_tensor *dx = x->grad; /* the frozen weights' product has been written to it */
-    vkft_grouped_nn(&g->mm, &grouping, vkft_tensor_address(g, dz), &A, vkft_tensor_address(g, drops ? dxd : dx), !drops,
-                    1.0f);
+    vkft_grouped_nn(&g->product, &grouping, vkft_tensor_address(g, dz), &A, vkft_tensor_address(g, drops ? dxd : dx),
+                    !drops, 1.0f);
     if (drops)
         vkft_lora_dropout(g, &l->lora, dxd, dx, true);
 }
 
 static void backward(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const vkft_grouped_linear *grouped = op->param;
+    const grouped_state *state = op->state;
+    const vkft_grouped_linear *grouped = state->grouped;
     vkft_tensor *x = op->in[0], *group = op->in[1], *dy = op->out->grad;
     vkft_group_weights w = weights_of(grouped);
     bool add = false;
     vkft_tensor *dx = x->needs_grad ? vkft_grad(g, x, &add) : NULL;
-    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, op->size[0]);
+    vkft_grouping grouping = grouping_of(g, grouped, group, x->rows, state->per_token);
     if (dx)
-        vkft_grouped_nn(&g->mm, &grouping, vkft_tensor_address(g, dy), &w, vkft_tensor_address(g, dx), add, op->value);
+        vkft_grouped_nn(&g->product, &grouping, vkft_tensor_address(g, dy), &w, vkft_tensor_address(g, dx), add,
+                        state->scale);
     if (grouped->linear->w.grad)
-        vkft_grouped_tn(&g->mm, &grouping, w.rows, w.cols, vkft_tensor_address(g, dy), vkft_tensor_address(g, x),
-                        table_of(grouped, TABLE_DW), op->value);
+        vkft_grouped_tn(&g->product, &grouping, w.rows, w.cols, vkft_tensor_address(g, dy), vkft_tensor_address(g, x),
+                        table_of(grouped, TABLE_DW), state->scale);
     if (grouped->linear->lora.r)
         backward_lora(g, op);
 }
@@ -119,32 +128,29 @@ vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_gr
     const vkft_linear *l = grouped->linear;
     uint32_t in = l->w.cols, out = l->w.rows, r = l->lora.r;
     float scale = call.scale != 0 ? call.scale : 1.0f;
-    vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, x->rows, out) : vkft_tensor_new(g, x->rows, out);
+    vkft_tensor *y =
+        call.only_backward ? vkft_tensor_at(g, 0, VKFT_F32, x->rows, out) : vkft_tensor_new(g, VKFT_F32, x->rows, out);
     y->needs_grad = x->needs_grad || r || l->w.grad;
     vkft_grouping grouping = grouping_of(g, grouped, routing->group, x->rows, routing->per_token);
     if (!call.only_backward) {
         vkft_group_weights w = weights_of(grouped);
-        vkft_grouped_nt(&g->mm, &grouping, vkft_tensor_address(g, x), &w, vkft_tensor_address(g, y), false, scale);
+        vkft_grouped_nt(&g->product, &grouping, vkft_tensor_address(g, x), &w, vkft_tensor_address(g, y), false, scale);
     }
     vkft_tensor *z = NULL;
     if (r) {
         vkft_group_weights A = lora_of(grouped, TABLE_A, r, in), B = lora_of(grouped, TABLE_B, out, r);
         bool drops = vkft_lora_drops(g, &l->lora);
-        z = vkft_tensor_new(g, x->rows, r);
-        vkft_tensor *xd = drops ? vkft_tensor_new(g, x->rows, in) : x;
+        z = vkft_tensor_new(g, VKFT_F32, x->rows, r);
+        vkft_tensor *xd = drops ? vkft_tensor_new(g, VKFT_F32, x->rows, in) : x;
         if (drops)
             vkft_lora_dropout(g, &l->lora, x, xd, false);
-        vkft_grouped_nt(&g->mm, &grouping, vkft_tensor_address(g, xd), &A, vkft_tensor_address(g, z), false, 1.0f);
+        vkft_grouped_nt(&g->product, &grouping, vkft_tensor_address(g, xd), &A, vkft_tensor_address(g, z), false, 1.0f);
         if (!call.only_backward)
-            vkft_grouped_nt(&g->mm, &grouping, vkft_tensor_address(g, z), &B, vkft_tensor_address(g, y), true,
+            vkft_grouped_nt(&g->product, &grouping, vkft_tensor_address(g, z), &B, vkft_tensor_address(g, y), true,
                             scale * l->lora.scale);
     }
-    vkft_tape_push(g, (vkft_tape_entry){.backward = backward,
-                                        .in = {x, routing->group},
-                                        .out = y,
-                                        .saved = z,
-                                        .param = grouped,
-                                        .size = {routing->per_token},
-                                        .value = scale});
+    const grouped_state state = {.grouped = grouped, .per_token = routing->per_token, .scale = scale};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = backward, .in = {x, routing->group}, .out = y, .saved = z}, &state,
+                   sizeof state);
     return y;
 }

@@ -38,12 +38,12 @@ void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkf
         .layer = lora->layer,
         .add = add,
     };
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1, 12.0 * n);
+    vkft_launch_elements(g, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1, 12.0 * n);
 }
 
 bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora)
 {
-    return g->dropout && lora->dropout > 0;
+    return g->pass.dropout && lora->dropout > 0;
 }
 
 /* x itself, or a dropped copy. */
@@ -51,55 +51,62 @@ static vkft_tensor *dropped(vkft_graph *g, const vkft_linear *l, vkft_tensor *x)
 {
     if (!vkft_lora_drops(g, &l->lora))
         return x;
-    vkft_tensor *xd = vkft_tensor_new(g, x->rows, x->cols);
+    vkft_tensor *xd = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
     vkft_lora_dropout(g, &l->lora, x, xd, false);
     return xd;
 }
 
+typedef struct linear_state {
+    const vkft_linear *linear;
+    float scale;
+} linear_state;
+
 static void backward_lora(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const vkft_linear *l = op->param;
+    const linear_state *state = op->state;
+    const vkft_linear *l = state->linear;
     vkft_tensor *x = op->in[0], *dy = op->out->grad, *z = op->saved;
     uint32_t T = x->rows, in = l->w.cols, out = l->w.rows, r = l->lora.r;
     vkft_weight A = lora_a(l), B = lora_b(l);
-    float scale = op->value * l->lora.scale;
+    float scale = state->scale * l->lora.scale;
 
-    vkft_tensor *dz = vkft_tensor_new(g, T, r);
-    vkft_matmul_nn(&g->mm, T, vkft_tensor_address(g, dy), out, &B, 0, vkft_tensor_address(g, dz), r, scale);
-    vkft_matmul_tn(&g->mm, out, r, T, vkft_tensor_address(g, dy), out, vkft_tensor_address(g, z), l->lora.dB,
+    vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, T, r);
+    vkft_matmul_nn(&g->product, T, vkft_tensor_address(g, dy), out, &B, 0, vkft_tensor_address(g, dz), r, scale);
+    vkft_matmul_tn(&g->product, out, r, T, vkft_tensor_address(g, dy), out, vkft_tensor_address(g, z), l->lora.dB,
                    l->lora.dB, scale);
     vkft_tensor *xd = dropped(g, l, x);
-    vkft_matmul_tn(&g->mm, r, in, T, vkft_tensor_address(g, dz), r, vkft_tensor_address(g, xd), l->lora.dA, l->lora.dA,
-                   1.0f);
+    vkft_matmul_tn(&g->product, r, in, T, vkft_tensor_address(g, dz), r, vkft_tensor_address(g, xd), l->lora.dA,
+                   l->lora.dA, 1.0f);
     if (!x->needs_grad)
         return;
     vkft_tensor *dx = x->grad; /* the frozen weight's product has been written to it */
     if (!vkft_lora_drops(g, &l->lora)) {
         uint64_t address = vkft_tensor_address(g, dx);
-        vkft_matmul_nn(&g->mm, T, vkft_tensor_address(g, dz), r, &A, address, address, in, 1.0f);
+        vkft_matmul_nn(&g->product, T, vkft_tensor_address(g, dz), r, &A, address, address, in, 1.0f);
     } else {
-        vkft_tensor *branch = vkft_tensor_new(g, T, in);
-        vkft_matmul_nn(&g->mm, T, vkft_tensor_address(g, dz), r, &A, 0, vkft_tensor_address(g, branch), in, 1.0f);
+        vkft_tensor *branch = vkft_tensor_new(g, VKFT_F32, T, in);
+        vkft_matmul_nn(&g->product, T, vkft_tensor_address(g, dz), r, &A, 0, vkft_tensor_address(g, branch), in, 1.0f);
         vkft_lora_dropout(g, &l->lora, branch, dx, true);
     }
 }
 
 static void backward(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const vkft_linear *l = op->param;
+    const linear_state *state = op->state;
+    const vkft_linear *l = state->linear;
     vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad;
     if (x->needs_grad) {
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
         uint64_t address = vkft_tensor_address(g, dx);
-        vkft_matmul_nn(&g->mm, x->rows, vkft_tensor_address(g, dy), l->w.rows, &l->w, add ? address : 0, address,
-                       l->w.cols, op->value);
+        vkft_matmul_nn(&g->product, x->rows, vkft_tensor_address(g, dy), l->w.rows, &l->w, add ? address : 0, address,
+                       l->w.cols, state->scale);
     }
     if (l->w.grad)
-        vkft_matmul_tn(&g->mm, l->w.rows, l->w.cols, x->rows, vkft_tensor_address(g, dy), l->w.rows,
-                       vkft_tensor_address(g, x), l->w.grad, l->w.grad, op->value);
+        vkft_matmul_tn(&g->product, l->w.rows, l->w.cols, x->rows, vkft_tensor_address(g, dy), l->w.rows,
+                       vkft_tensor_address(g, x), l->w.grad, l->w.grad, state->scale);
     if (l->dbias)
-        vkft_column_sum(g, dy, l->dbias, op->value);
+        vkft_column_sum(g, dy, l->dbias, state->scale);
     if (l->lora.r)
         backward_lora(g, op);
     if (residual && residual->needs_grad)
@@ -117,14 +124,14 @@ static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *re
                                   .add = residual != NULL,
                                   .scale = scale};
     uint32_t n = y->rows * y->cols;
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 2.0 * n);
+    vkft_launch_elements(g, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 2.0 * n);
 }
 
 vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l, vkft_linear_call call)
 {
     uint32_t T = x->rows, in = l->w.cols, out = l->w.rows;
     float scale = call.scale != 0 ? call.scale : 1.0f;
-    vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, T, out) : vkft_tensor_new(g, T, out);
+    vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, VKFT_F32, T, out) : vkft_tensor_new(g, VKFT_F32, T, out);
     y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || l->dbias || (call.residual && call.residual->needs_grad);
     if (!call.only_backward) {
         uint64_t added = call.residual ? vkft_tensor_address(g, call.residual) : 0;
@@ -132,22 +139,24 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l,
             start_with_bias(g, l, call.residual, y, scale);
             added = vkft_tensor_address(g, y);
         }
-        vkft_matmul_nt(&g->mm, T, vkft_tensor_address(g, x), in, &l->w, added, vkft_tensor_address(g, y), out, scale);
+        vkft_matmul_nt(&g->product, T, vkft_tensor_address(g, x), in, &l->w, added, vkft_tensor_address(g, y), out,
+                       scale);
     }
     vkft_tensor *z = NULL;
     if (l->lora.r) {
         vkft_weight A = lora_a(l), B = lora_b(l);
-        z = vkft_tensor_new(g, T, l->lora.r);
+        z = vkft_tensor_new(g, VKFT_F32, T, l->lora.r);
         vkft_tensor *xd = dropped(g, l, x);
-        vkft_matmul_nt(&g->mm, T, vkft_tensor_address(g, xd), in, &A, 0, vkft_tensor_address(g, z), l->lora.r, 1.0f);
+        vkft_matmul_nt(&g->product, T, vkft_tensor_address(g, xd), in, &A, 0, vkft_tensor_address(g, z), l->lora.r,
+                       1.0f);
         if (!call.only_backward) {
             uint64_t address = vkft_tensor_address(g, y);
-            vkft_matmul_nt(&g->mm, T, vkft_tensor_address(g, z), l->lora.r, &B, address, address, out,
+            vkft_matmul_nt(&g->product, T, vkft_tensor_address(g, z), l->lora.r, &B, address, address, out,
                            scale * l->lora.scale);
         }
     }
-    vkft_tape_push(
-        g, (vkft_tape_entry){
-               .backward = backward, .in = {x, call.residual}, .out = y, .saved = z, .param = l, .value = scale});
+    const linear_state state = {.linear = l, .scale = scale};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = backward, .in = {x, call.residual}, .out = y, .saved = z}, &state,
+                   sizeof state);
     return y;
 }

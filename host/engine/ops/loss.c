@@ -22,16 +22,16 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
                                   bool backward)
 {
     uint32_t C = head->w.cols, V = head->w.rows, chunk = chunk_rows(x, head);
-    vkft_tensor *logits = vkft_tensor_new(g, chunk, V);
+    vkft_tensor *logits = vkft_tensor_new(g, VKFT_F32, chunk, V);
     vkft_tensor *dx = NULL;
     bool add = false;
     if (backward)
         dx = vkft_grad(g, x, &add);
     for (uint32_t row = 0; row < x->rows; row += chunk) {
         uint32_t rows = x->rows - row < chunk ? x->rows - row : chunk;
-        uint64_t offset = (uint64_t)row * C * sizeof(float);
+        uint64_t offset = vkft_tensor_row_bytes(x, row);
         uint64_t address = vkft_tensor_address(g, logits);
-        vkft_matmul_nt(&g->mm, rows, vkft_tensor_address(g, x) + offset, C, &head->w, 0, address, V, head->scale);
+        vkft_matmul_nt(&g->product, rows, vkft_tensor_address(g, x) + offset, C, &head->w, 0, address, V, head->scale);
         struct cross_entropy_args args = {
             .logits = address,
             .target = target + row * sizeof(uint32_t),
@@ -42,14 +42,13 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
             .backward = backward,
             .softcap = head->softcap,
         };
-        uint64_t width = g->mm.cmds ? vkft_kernel_width(g->mm.dev, VKFT_KERNEL_cross_entropy) : 0;
-        vkft_launch(g->mm.cmds, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows * width, 1, 10.0 * rows * V);
+        vkft_launch_rows(g, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows, 1, 10.0 * rows * V);
         if (backward && head->w.grad)
-            vkft_matmul_tn(&g->mm, V, C, rows, address, V, vkft_tensor_address(g, x) + offset, head->w.grad,
+            vkft_matmul_tn(&g->product, V, C, rows, address, V, vkft_tensor_address(g, x) + offset, head->w.grad,
                            head->w.grad, head->scale);
         if (backward) {
             uint64_t dx_address = vkft_tensor_address(g, dx) + offset;
-            vkft_matmul_nn(&g->mm, rows, address, V, &head->w, add ? dx_address : 0, dx_address, C, head->scale);
+            vkft_matmul_nn(&g->product, rows, address, V, &head->w, add ? dx_address : 0, dx_address, C, head->scale);
         }
     }
 }
@@ -57,9 +56,9 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
 void vkft_op_logits(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t logits)
 {
     uint32_t V = head->w.rows;
-    vkft_matmul_nt(&g->mm, x->rows, vkft_tensor_address(g, x), head->w.cols, &head->w, 0, logits, V, head->scale);
+    vkft_matmul_nt(&g->product, x->rows, vkft_tensor_address(g, x), head->w.cols, &head->w, 0, logits, V, head->scale);
     if (head->softcap > 0) {
         struct softcap_args args = {.x = logits, .n = x->rows * V, .cap = head->softcap};
-        vkft_launch(g->mm.cmds, VKFT_KERNEL_softcap, &args, sizeof args, args.n, 1, 10.0 * args.n);
+        vkft_launch_elements(g, VKFT_KERNEL_softcap, &args, sizeof args, args.n, 1, 10.0 * args.n);
     }
 }

@@ -6,12 +6,6 @@
 
 #include "shaders/norm/args.h"
 
-static void launch(vkft_graph *g, vkft_kernel kernel, const void *args, uint32_t size, uint32_t rows, double flops)
-{
-    uint64_t threads = g->mm.cmds ? (uint64_t)rows * vkft_kernel_width(g->mm.dev, kernel) : 0;
-    vkft_launch(g->mm.cmds, kernel, args, size, threads, 1, flops);
-}
-
 /* Gradients of gain and bias. Each row's mean and scale come first, so that a column's sum needs no other column. */
 static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft_tensor *x, const vkft_tensor *dy)
 {
@@ -23,26 +17,31 @@ static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft
         vkft_column_sum(g, &heads, norm->dbias, 1.0f);
     if (!norm->dgain)
         return;
-    vkft_tensor *stats = vkft_tensor_new(g, rows, 2);
+    vkft_tensor *stats = vkft_tensor_new(g, VKFT_F32, rows, 2);
     struct norm_stats_args first = {.x = vkft_tensor_address(g, x),
                                     .stats = vkft_tensor_address(g, stats),
                                     .T = rows,
                                     .C = C,
                                     .eps = norm->eps,
                                     .layernorm = norm->layernorm};
-    launch(g, VKFT_KERNEL_norm_stats, &first, sizeof first, rows, 4.0 * rows * C);
+    vkft_launch_rows(g, VKFT_KERNEL_norm_stats, &first, sizeof first, rows, 1, 4.0 * rows * C);
     struct norm_gain_backward_args args = {.dy = vkft_tensor_address(g, dy),
                                            .x = vkft_tensor_address(g, x),
                                            .stats = vkft_tensor_address(g, stats),
                                            .dg = norm->dgain,
                                            .T = rows,
                                            .C = C};
-    vkft_launch(g->mm.cmds, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 3.0 * rows * C);
+    vkft_launch_elements(g, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 3.0 * rows * C);
 }
+
+typedef struct norm_state {
+    const vkft_norm *norm;
+} norm_state;
 
 static void norm_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const vkft_norm *norm = op->param;
+    const norm_state *state = op->state;
+    const vkft_norm *norm = state->norm;
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
     if (norm->dgain || norm->dbias)
         parameters_backward(g, norm, x, dy);
@@ -61,7 +60,7 @@ static void norm_backward(vkft_graph *g, const vkft_tape_entry *op)
                                                .C = C,
                                                .eps = norm->eps,
                                                .add = add};
-        launch(g, VKFT_KERNEL_layernorm_backward, &args, sizeof args, rows, flops);
+        vkft_launch_rows(g, VKFT_KERNEL_layernorm_backward, &args, sizeof args, rows, 1, flops);
     } else {
         struct rmsnorm_backward_args args = {.dy = vkft_tensor_address(g, dy),
                                              .x = vkft_tensor_address(g, x),
@@ -72,13 +71,13 @@ static void norm_backward(vkft_graph *g, const vkft_tape_entry *op)
                                              .eps = norm->eps,
                                              .gain_offset = norm->gain_offset,
                                              .add = add};
-        launch(g, VKFT_KERNEL_rmsnorm_backward, &args, sizeof args, rows, flops);
+        vkft_launch_rows(g, VKFT_KERNEL_rmsnorm_backward, &args, sizeof args, rows, 1, flops);
     }
 }
 
 vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
 {
-    vkft_tensor *y = vkft_tensor_new(g, x->rows, x->cols);
+    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
     y->needs_grad = x->needs_grad || norm->dgain || norm->dbias;
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 4.0 * rows * C;
@@ -90,7 +89,7 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
                                       .T = rows,
                                       .C = C,
                                       .eps = norm->eps};
-        launch(g, VKFT_KERNEL_layernorm, &args, sizeof args, rows, flops);
+        vkft_launch_rows(g, VKFT_KERNEL_layernorm, &args, sizeof args, rows, 1, flops);
     } else {
         struct rmsnorm_args args = {.x = vkft_tensor_address(g, x),
                                     .g = norm->gain,
@@ -99,8 +98,9 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
                                     .C = C,
                                     .eps = norm->eps,
                                     .gain_offset = norm->gain_offset};
-        launch(g, VKFT_KERNEL_rmsnorm, &args, sizeof args, rows, flops);
+        vkft_launch_rows(g, VKFT_KERNEL_rmsnorm, &args, sizeof args, rows, 1, flops);
     }
-    vkft_tape_push(g, (vkft_tape_entry){.backward = norm_backward, .in = {x}, .out = y, .param = norm});
+    const norm_state state = {norm};
+    vkft_tape_push(g, (vkft_tape_entry){.backward = norm_backward, .in = {x}, .out = y}, &state, sizeof state);
     return y;
 }

@@ -108,7 +108,7 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *li
 typedef struct vkft_routing {
     uint32_t experts, per_token;
     vkft_tensor *weight;             /* f32 [T,per_token], with a gradient */
-    vkft_tensor *chosen;             /* u32 [T,per_token], in tensors as memory here and below */
+    vkft_tensor *chosen;             /* u32 [T,per_token]; u32 below, too */
     vkft_tensor *group;              /* where each expert's rows begin */
     vkft_tensor *token, *assignment; /* of each row */
     vkft_tensor *row;                /* of each assignment */

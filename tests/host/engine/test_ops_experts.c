@@ -76,7 +76,7 @@ static vkft_tensor *forward(vkft_graph *g, const vkft_operand *in, uint64_t loss
 {
     (void)loss;
     mixture *m = context;
-    set_experts(m, in, !g->planning);
+    set_experts(m, in, g->mode == VKFT_GRAPH_RECORD);
     m->router = (vkft_linear){.w = vkft_operand_weight(&in[ROUTER])};
     vkft_tensor *x = in[X].tensor;
     vkft_routing routing =

@@ -310,14 +310,17 @@ static void test_plan_serves_less(void **state)
     const vkft_norm norm = {.gain = 4, .width = C, .dgain = 4};
     vkft_graph g;
     assert_true(vkft_graph_init(&g));
-    g.mm.dev = f->dev;
+    vkft_graph_set_device(&g, f->dev, 0, 0);
     for (uint32_t rows = T; rows > 0; rows--) {
         vkft_commands_reset(f->cmds); /* recorded, never run */
-        vkft_graph_begin(&g, rows == T ? NULL : f->cmds, 0);
-        g.taping = true;
-        vkft_tensor *y =
-            vkft_op_norm(&g, vkft_op_linear(&g, vkft_tensor_at(&g, 0, rows, C), &linear, (vkft_linear_call){0}), &norm);
-        y->grad = vkft_tensor_at(&g, 0, rows, C);
+        if (rows == T)
+            vkft_graph_begin_plan(&g);
+        else
+            vkft_graph_begin_record(&g, f->cmds, 0);
+        g.pass.taping = true;
+        vkft_tensor *y = vkft_op_norm(
+            &g, vkft_op_linear(&g, vkft_tensor_at(&g, 0, VKFT_F32, rows, C), &linear, (vkft_linear_call){0}), &norm);
+        y->grad = vkft_tensor_at(&g, 0, VKFT_F32, rows, C);
         vkft_tape_backward(&g, 0);
         if (rows == T)
             assert_true(vkft_plan_solve(g.plan));

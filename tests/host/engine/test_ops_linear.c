@@ -233,10 +233,10 @@ static void test_logits(void **state)
         vkft_graph g;
         vkft_err err;
         assert_true(vkft_graph_init(&g));
-        g.mm.dev = f->dev;
+        vkft_graph_set_device(&g, f->dev, 0, 0);
         vkft_commands_reset(f->cmds);
-        vkft_graph_begin(&g, f->cmds, 0);
-        vkft_op_logits(&g, vkft_tensor_at(&g, bx.address, ROWS, C), &k.head, bz.address);
+        vkft_graph_begin_record(&g, f->cmds, 0);
+        vkft_op_logits(&g, vkft_tensor_at(&g, bx.address, VKFT_F32, ROWS, C), &k.head, bz.address);
         assert_true(vkft_commands_run(f->cmds, &err));
         vkft_guarded_read(f, &bz, got);
         for (uint32_t t = 0; t < ROWS; t++)
