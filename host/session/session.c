@@ -137,9 +137,10 @@ static bool plan_pass(vkft_session *runner, vkft_pass *pass, vkft_err *err)
     return true;
 }
 
-bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
-                       vkft_err *err)
+bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, const vkft_optimizer_kind *optimizer,
+                       bool checkpointing, vkft_err *err)
 {
+    bool training = optimizer != NULL;
     vkft_memory_plan *plan = &runner->plan;
     if (runner->model.positions.rows && limits->positions > runner->config.max_position)
         return vkft_fail(err, VKFT_ERR_INPUT,
@@ -158,7 +159,7 @@ bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, bo
     plan->bytes[VKFT_ITEM_BATCH] = vkft_batch_bytes(limits) + sizeof(struct step_state);
     if (training) {
         plan->bytes[VKFT_ITEM_GRADIENTS] = trained;
-        plan->bytes[VKFT_ITEM_OPTIMIZER] = 2 * trained + VKFT_OPTIMIZER_PARTS * sizeof(float);
+        plan->bytes[VKFT_ITEM_OPTIMIZER] = vkft_optimizer_bytes(optimizer, trained / sizeof(float));
     }
     runner->batch = (vkft_batch){.limits = *limits,
                                  .tokens = limits->tokens,
@@ -206,14 +207,15 @@ static void prepare_tables(vkft_session *runner, uint32_t length)
     runner->rope_length = wanted;
 }
 
-static bool start_parameters(vkft_session *runner, const vkft_adamw *adamw, const float *parameters, vkft_err *err)
+static bool start_parameters(vkft_session *runner, const vkft_optimizer_options *optimizer, const float *parameters,
+                             vkft_err *err)
 {
     vkft_device *dev = runner->dev;
     uint64_t bytes = runner->plan.bytes[VKFT_ITEM_PARAMETERS];
     if (runner->training) {
         if (!vkft_optimizer_init(&runner->optimizer, dev, vkft_trainables_layout(&runner->trained),
-                                 vkft_trainables_decayed(&runner->trained), adamw, err) ||
-            !vkft_optimizer_set(&runner->optimizer, parameters, NULL, NULL, err))
+                                 vkft_trainables_decayed(&runner->trained), optimizer, err) ||
+            !vkft_optimizer_set(&runner->optimizer, parameters, NULL, err))
             return false;
         vkft_trainables_bind(&runner->trained, &runner->optimizer.parameters, &runner->optimizer.gradients);
         runner->train.graph.step = runner->eval.graph.step = runner->optimizer.step.address;
@@ -245,8 +247,8 @@ static bool start_pass(vkft_session *runner, vkft_pass *pass, uint64_t seed, vkf
     return true;
 }
 
-bool vkft_session_start(vkft_session *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
-                        uint64_t seed, const vkft_observer *observer, vkft_err *err)
+bool vkft_session_start(vkft_session *runner, const char *device, const vkft_optimizer_options *optimizer,
+                        const float *parameters, uint64_t seed, const vkft_observer *observer, vkft_err *err)
 {
     const vkft_memory_plan *plan = &runner->plan;
     progress p = {observer, "loading"};
@@ -256,7 +258,7 @@ bool vkft_session_start(vkft_session *runner, const char *device, const vkft_ada
     if (!vkft_model_setup_kernels(&runner->model, dev, runner->compute_dtype, runner->limits.positions,
                                   runner->training, err) ||
         !vkft_model_load(&runner->model, dev, runner->file, on_progress, &p, err) ||
-        !start_parameters(runner, adamw, parameters, err) ||
+        !start_parameters(runner, optimizer, parameters, err) ||
         !vkft_model_write_expert_tables(&runner->model, dev, err) ||
         !vkft_buffer_new(dev, plan->bytes[VKFT_ITEM_ACTIVATIONS], VKFT_MEMORY_DEVICE, "activations", &runner->arena,
                          err) ||

@@ -90,14 +90,15 @@ bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, 
 /* Chooses the modules of the adapter in dir (NULL: none) and returns its parameters, f32 [floats], malloc'ed. */
 bool vkft_session_use_adapter(vkft_session *runner, const char *dir, float **flat, vkft_err *err);
 
-/* Computes plan for batches within the limits. training: gradients, optimizer state. Needs no device. */
-bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, bool training, bool checkpointing,
-                       vkft_err *err);
+/* Computes plan for batches within the limits. optimizer: training adds gradients and its state; NULL: no training.
+ * Needs no device. */
+bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, const vkft_optimizer_kind *optimizer,
+                       bool checkpointing, vkft_err *err);
 
-/* Opens the device, compares the plan with what is free, allocates and uploads. adamw may be NULL when not training.
- * parameters: the initial values of what is trained, f32 [floats]; NULL when there is nothing. */
-bool vkft_session_start(vkft_session *runner, const char *device, const vkft_adamw *adamw, const float *parameters,
-                        uint64_t seed, const vkft_observer *observer, vkft_err *err);
+/* Opens the device, compares the plan with what is free, allocates and uploads. optimizer: as planned, NULL when not
+ * training. parameters: the initial values of what is trained, f32 [floats]; NULL when there is nothing. */
+bool vkft_session_start(vkft_session *runner, const char *device, const vkft_optimizer_options *optimizer,
+                        const float *parameters, uint64_t seed, const vkft_observer *observer, vkft_err *err);
 void vkft_session_close(vkft_session *runner);
 
 /* Adds the gradients of loss_scale * (sum of the trained tokens' losses) and returns that sum of losses. */

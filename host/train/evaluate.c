@@ -133,7 +133,7 @@ static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, cons
     if (ok && o->per_token)
         limits.routes = mixtures(&runner->config) * runner->config.experts_per_token;
     ok =
-        ok && vkft_session_plan(runner, &limits, false, false, err) &&
+        ok && vkft_session_plan(runner, &limits, NULL, false, err) &&
         vkft_session_start(runner, o->device, NULL, flat, 0, observer, err) &&
         (o->per_token ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
                       : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));

@@ -48,7 +48,7 @@ static uint32_t fitting_length(vkft_trainer *t, uint64_t free_bytes)
                                     .source_tokens = trial.config.encoder_layers ? length : 0,
                                     .rows = length,
                                     .positions = length};
-        ok = ok && vkft_session_plan(&trial, &limits, true, true, NULL);
+        ok = ok && vkft_session_plan(&trial, &limits, vkft_optimizer_kind_of(t->options->optim), true, NULL);
         vkft_graph_free(&trial.train.graph);
         vkft_graph_free(&trial.eval.graph);
         if (ok && trial.plan.device_bytes <= free_bytes)

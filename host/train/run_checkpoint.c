@@ -159,19 +159,23 @@ static bool write_json(const char *dir, const char *name, cJSON *root, vkft_err 
     return ok;
 }
 
-static bool write_moments(const char *dir, const vkft_run_checkpoint *c, vkft_err *err)
+static bool write_optimizer(const char *dir, const vkft_run_checkpoint *c, vkft_err *err)
 {
     char *path = vkft_path_join(dir, "optimizer.safetensors");
-    const vkft_safetensors_spec specs[] = {
-        {.name = "exp_avg", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}},
-        {.name = "exp_avg_sq", .dtype = VKFT_F32, .dims = 1, .shape = {c->floats}},
-    };
-    vkft_safetensors_writer *writer = path ? vkft_safetensors_create(path, specs, 2, err) : NULL;
+    uint32_t count = vkft_optimizer_states(c->optimizer);
+    vkft_safetensors_spec specs[VKFT_OPTIMIZER_STATES];
+    for (uint32_t i = 0; i < count; i++)
+        specs[i] = (vkft_safetensors_spec){.name = c->optimizer->state[i].name,
+                                           .dtype = c->optimizer->state[i].dtype,
+                                           .dims = 1,
+                                           .shape = {c->floats}};
+    vkft_safetensors_writer *writer = path ? vkft_safetensors_create(path, specs, count, err) : NULL;
     free(path);
-    if (!writer)
-        return false;
-    if (vkft_safetensors_append(writer, c->m, c->floats * sizeof *c->m, err) &&
-        vkft_safetensors_append(writer, c->v, c->floats * sizeof *c->v, err))
+    bool ok = writer != NULL;
+    for (uint32_t i = 0; ok && i < count; i++)
+        ok = vkft_safetensors_append(writer, c->optimizer_state[i],
+                                     vkft_optimizer_state_bytes(c->optimizer, i, c->floats), err);
+    if (ok)
         return vkft_safetensors_commit(writer, err);
     vkft_safetensors_abandon(writer);
     return false;
@@ -183,7 +187,7 @@ bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_che
     char *temporary = numbered(run->path, "checkpoint-", c->state->step, ".tmp");
     char *final = numbered(run->path, "checkpoint-", c->state->step, "");
     bool ok = temporary && final && vkft_directory_remove(temporary, err) && vkft_directory_create(temporary, err) &&
-              c->saver.write(c->saver.context, temporary, err) && write_moments(temporary, c, err) &&
+              c->saver.write(c->saver.context, temporary, err) && write_optimizer(temporary, c, err) &&
               write_json(temporary, "trainer_state.json", trainer_state(c), err) &&
               write_json(temporary, "vkft_state.json", vkft_state(c), err);
     if (ok && vkft_directory_exists(final)) { /* a run that was resumed from an earlier checkpoint passes here again */
@@ -201,18 +205,8 @@ bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_che
     return ok && prune(run->path, "checkpoint-", keep, err) && prune_best(run->path, c->state->best_step, err);
 }
 
-static bool read_moment(const vkft_tensor_file *file, const char *name, uint64_t floats, float *out, vkft_err *err)
-{
-    const vkft_file_tensor *t = vkft_tensor_file_find(file, name);
-    if (!t || t->dtype != VKFT_F32 || t->elements != floats)
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s: tensor %s is missing or does not fit this run (%llu F32 values expected)", file->path,
-                         name, (unsigned long long)floats);
-    memcpy(out, vkft_tensor_file_data(file, t), floats * sizeof *out);
-    return true;
-}
-
-static bool read_moments(const char *dir, uint64_t floats, float *m, float *v, vkft_err *err)
+static bool read_optimizer(const char *dir, uint64_t floats, const vkft_optimizer_kind *kind, void *const *state,
+                           vkft_err *err)
 {
     char *path = vkft_path_join(dir, "optimizer.safetensors");
     vkft_tensor_file file;
@@ -220,7 +214,15 @@ static bool read_moments(const char *dir, uint64_t floats, float *m, float *v, v
     free(path);
     if (!ok)
         return false;
-    ok = read_moment(&file, "exp_avg", floats, m, err) && read_moment(&file, "exp_avg_sq", floats, v, err);
+    for (uint32_t i = 0; ok && i < vkft_optimizer_states(kind); i++) {
+        const vkft_file_tensor *t = vkft_tensor_file_find(&file, kind->state[i].name);
+        if (t && t->dtype == kind->state[i].dtype && t->elements == floats)
+            memcpy(state[i], vkft_tensor_file_data(&file, t), vkft_optimizer_state_bytes(kind, i, floats));
+        else
+            ok = vkft_fail(err, VKFT_ERR_INPUT,
+                           "%s: tensor %s is missing or does not fit this run (%llu %s values expected)", file.path,
+                           kind->state[i].name, (unsigned long long)floats, vkft_dtype_name(kind->state[i].dtype));
+    }
     vkft_tensor_file_close(&file);
     return ok;
 }
@@ -276,10 +278,11 @@ static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state
     return ok;
 }
 
-bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
-                              vkft_run_state *state, vkft_err *err)
+bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint,
+                              const vkft_optimizer_kind *optimizer, void *const *optimizer_state, vkft_run_state *state,
+                              vkft_err *err)
 {
     if (!vkft_directory_exists(path))
         return vkft_fail(err, VKFT_ERR_INPUT, "--resume-from-checkpoint: %s is not a directory", path);
-    return read_state(path, fingerprint, state, err) && read_moments(path, floats, m, v, err);
+    return read_state(path, fingerprint, state, err) && read_optimizer(path, floats, optimizer, optimizer_state, err);
 }

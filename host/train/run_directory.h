@@ -20,7 +20,7 @@
 #include "formats/native/model_file.h"
 #include "host/train/train.h"
 
-/* Where a run stands, besides parameters and moments. */
+/* Where a run stands, besides parameters and the optimizer's state. */
 typedef struct vkft_run_state {
     uint64_t step;         /* optimizer steps done */
     uint64_t tokens;       /* tokens seen */
@@ -59,7 +59,8 @@ bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *histor
 
 typedef struct vkft_run_checkpoint {
     vkft_saver saver;
-    const float *m, *v; /* flat, `floats` long */
+    const vkft_optimizer_kind *optimizer;
+    void *const *optimizer_state; /* of so many floats: */
     uint64_t floats;
     const vkft_run_state *state;
     const cJSON *fingerprint; /* what a resumed run must agree on: an object of plain values */
@@ -71,10 +72,12 @@ typedef struct vkft_run_checkpoint {
 bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_checkpoint *checkpoint, uint32_t keep,
                                vkft_err *err);
 
-/* Reads a checkpoint directory, except what the saver wrote. m, v (length floats) and state->history are filled; the
- * fingerprint must agree. Error: a file that is missing or wrong; the first value in which the runs differ. */
-bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint, float *m, float *v,
-                              vkft_run_state *state, vkft_err *err);
+/* Reads a checkpoint directory, except what the saver wrote. The optimizer's state of so many floats
+ * and state->history are filled; the fingerprint must agree. Error: a file that is missing or wrong; the first value in
+ * which the runs differ. */
+bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint,
+                              const vkft_optimizer_kind *optimizer, void *const *optimizer_state, vkft_run_state *state,
+                              vkft_err *err);
 
 /* OUT/best-<step>/ */
 bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver,

@@ -28,7 +28,7 @@ vkft_train_options vkft_train_defaults(void)
         .learning_rate = 2e-4,
         .lr_scheduler_type = VKFT_SCHEDULE_LINEAR,
         .warmup_steps = 0.03,
-        .optim = "adamw",
+        .optim = VKFT_OPTIMIZER_adamw,
         .weight_decay = 0.01,
         .adam_beta1 = 0.9,
         .adam_beta2 = 0.999,
@@ -57,13 +57,6 @@ void vkft_observer_say(const vkft_observer *observer, const char *format, ...)
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     observer->message(observer->context, line);
-}
-
-static bool check_options(const vkft_train_options *o, vkft_err *err)
-{
-    if (strcmp(o->optim, "adamw") != 0)
-        return vkft_fail(err, VKFT_ERR_INPUT, "--optim %s is not in this version; use adamw", o->optim);
-    return true;
 }
 
 static bool take_samples(const vkft_trainer *t, vkft_sample_packs *split, const vkft_dataset *data,
@@ -129,6 +122,17 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
                             o->lora_dropout, err);
 }
 
+/* Host copies of what is trained and of the optimizer's state. */
+static bool allocate_copies(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_optimizer_kind *optimizer = vkft_optimizer_kind_of(t->options->optim);
+    uint64_t floats = vkft_trainables_floats(&t->runner.trained);
+    bool ok = (t->flat = malloc(floats * sizeof *t->flat)) != NULL;
+    for (uint32_t i = 0; ok && i < vkft_optimizer_states(optimizer); i++)
+        ok = (t->state_copy[i] = malloc(vkft_optimizer_state_bytes(optimizer, i, floats))) != NULL;
+    return ok || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for what is trained");
+}
+
 /* What is trained, and its initial values in t->flat. */
 static bool choose_trained(vkft_trainer *t, vkft_err *err)
 {
@@ -141,14 +145,7 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
                          "--init-adapter continues an adapter, and --fine-tune-type full trains none");
     bool ok = full ? vkft_all_weights_layout(&r->trained.full, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
                    : choose_adapter(t, &init, err);
-    uint64_t floats = vkft_trainables_floats(&r->trained);
-    if (ok && !o->dry_run) {
-        t->flat = malloc(3 * floats * sizeof *t->flat);
-        ok = t->flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for what is trained");
-    }
-    if (ok && t->flat) {
-        t->flat_m = t->flat + floats;
-        t->flat_v = t->flat_m + floats;
+    if (ok && !o->dry_run && (ok = allocate_copies(t, err))) {
         if (full)
             ok = vkft_all_weights_init(&r->trained.full, r->file, t->flat, err);
         else if (o->init_adapter)
@@ -240,12 +237,13 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
                                   .full = full};
     if (full && !options->quant_explicit)
         source.quant = VKFT_QUANT_NONE;
-    if (!check_options(options, err) || !vkft_session_open(&t->runner, &source, observer, err))
+    if (!vkft_session_open(&t->runner, &source, observer, err))
         return false;
     vkft_batch_limits limits;
     t->runner.profile = options->profile;
     if (!(options->data.path ? open_data(t, err) : true) || !choose_trained(t, err) || !limits_of(t, &limits, err) ||
-        !vkft_session_plan(&t->runner, &limits, true, options->gradient_checkpointing, err))
+        !vkft_session_plan(&t->runner, &limits, vkft_optimizer_kind_of(options->optim), options->gradient_checkpointing,
+                           err))
         return false;
     schedule(t);
     t->fingerprint = make_fingerprint(t);
@@ -261,6 +259,8 @@ void vkft_trainer_close(vkft_trainer *t)
     cJSON_Delete(t->fingerprint);
     free(t->order);
     free(t->flat);
+    for (uint32_t i = 0; i < VKFT_OPTIMIZER_STATES; i++)
+        free(t->state_copy[i]);
     vkft_sample_packs_free(&t->train);
     vkft_sample_packs_free(&t->valid);
     vkft_dataset_free(&t->data);

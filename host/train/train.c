@@ -99,10 +99,9 @@ static double epoch_of(const vkft_trainer *t, uint64_t steps)
 }
 
 /* Copies what was trained to t->flat. */
-static bool get_trained(vkft_trainer *t, bool moments, vkft_err *err)
+static bool get_trained(vkft_trainer *t, bool with_state, vkft_err *err)
 {
-    return vkft_optimizer_get(&t->runner.optimizer, t->flat, moments ? t->flat_m : NULL, moments ? t->flat_v : NULL,
-                              err);
+    return vkft_optimizer_get(&t->runner.optimizer, t->flat, with_state ? t->state_copy : NULL, err);
 }
 
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
@@ -129,8 +128,8 @@ static bool save(vkft_trainer *t, vkft_err *err)
         return false;
     vkft_run_checkpoint checkpoint = {
         .saver = {write_exactly, t},
-        .m = t->flat_m,
-        .v = t->flat_v,
+        .optimizer = t->runner.optimizer.kind,
+        .optimizer_state = t->state_copy,
         .floats = vkft_trainables_floats(&t->runner.trained),
         .state = &t->state,
         .fingerprint = t->fingerprint,
@@ -259,12 +258,12 @@ static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
 {
     vkft_run_state state;
     uint64_t floats = vkft_trainables_floats(&t->runner.trained);
-    if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->flat_m, t->flat_v, &state, err))
+    if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->runner.optimizer.kind, t->state_copy, &state, err))
         return false;
     cJSON_Delete(t->state.history);
     t->state = state;
     bool ok = vkft_trainables_read(&t->runner.trained, path, t->flat, err) &&
-              vkft_optimizer_set(&t->runner.optimizer, t->flat, t->flat_m, t->flat_v, err) &&
+              vkft_optimizer_set(&t->runner.optimizer, t->flat, (const void *const *)t->state_copy, err) &&
               vkft_run_directory_restore_log(&t->run, t->state.history, err);
     if (ok)
         vkft_observer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
@@ -393,9 +392,15 @@ static void say_profile(const vkft_trainer *t)
 static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    vkft_adamw adamw = {o->adam_beta1, o->adam_beta2, o->adam_epsilon, o->weight_decay, o->max_grad_norm};
+    vkft_optimizer_options optimizer = {.type = o->optim,
+                                        .weight_decay = o->weight_decay,
+                                        .beta1 = o->adam_beta1,
+                                        .beta2 = o->adam_beta2,
+                                        .epsilon = o->adam_epsilon,
+                                        .max_grad_norm = o->max_grad_norm};
     if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_session_start(&t->runner, o->device, &adamw, t->flat, o->seed, t->observer, err) || !maybe_resume(t, err))
+        !vkft_session_start(&t->runner, o->device, &optimizer, t->flat, o->seed, t->observer, err) ||
+        !maybe_resume(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->runner.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);

@@ -7,6 +7,7 @@
 
 #include "formats/convert/convert.h"
 #include "host/train/settings.h"
+#include "host/trainable/optimizer/optimizer.h"
 #include "runtime/base/error.h"
 
 typedef enum vkft_scheduler {
@@ -62,7 +63,7 @@ typedef struct vkft_train_options {
     double learning_rate;
     vkft_scheduler lr_scheduler_type;
     double warmup_steps; /* below 1: a ratio of all steps */
-    const char *optim;
+    vkft_optimizer_type optim;
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
     double max_grad_norm; /* 0: no clipping */
 

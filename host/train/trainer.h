@@ -20,7 +20,9 @@ typedef struct vkft_trainer {
     uint32_t *order; /* of the epoch in order_epoch */
     uint64_t order_epoch;
 
-    float *flat, *flat_m, *flat_v; /* host copies for saving and loading, f32 [vkft_trainables_floats] */
+    /* Host copies for saving and loading: what is trained, f32 [vkft_trainables_floats], and the optimizer's state. */
+    float *flat;
+    void *state_copy[VKFT_OPTIMIZER_STATES];
     vkft_run_directory run;
     vkft_run_state state;
     cJSON *fingerprint;

@@ -8,7 +8,8 @@
 #include "host/cli/progress.h"
 #include "host/train/train.h"
 
-_Static_assert(sizeof(vkft_scheduler) == sizeof(int), "FLAG_CHOICE stores an int");
+_Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int),
+               "FLAG_CHOICE stores an int");
 
 static const flag_choice scheduler_choices[] = {
     {.name = "linear", .value = VKFT_SCHEDULE_LINEAR},
@@ -18,7 +19,9 @@ static const flag_choice scheduler_choices[] = {
     {0},
 };
 static const flag_choice optim_choices[] = {
-    {.name = "adamw"},
+#define OPTIMIZER(type) {.name = #type, .value = VKFT_OPTIMIZER_##type},
+#include "host/trainable/optimizer/optimizers.def"
+#undef OPTIMIZER
     {.name = "adamw_8bit", .coming = true},
     {.name = "paged_adamw_32bit", .coming = true},
     {.name = "paged_adamw_8bit", .coming = true},
@@ -177,7 +180,7 @@ static const flag train_flags[] = {
      .help = "steps of linear warmup; below 1: a fraction of all steps",
      .range = AT_LEAST(0),
      AT(warmup_steps)},
-    {.kind = FLAG_TEXT,
+    {.kind = FLAG_CHOICE,
      .name = "optim",
      .value = "NAME",
      .help = "optimizer",
@@ -346,8 +349,8 @@ static void print_settings(const vkft_train_options *o)
         fprintf(stderr, "length     %g epochs", o->num_train_epochs);
     fprintf(stderr, " of %u x %u samples\n", o->gradient_accumulation_steps, o->batch_size);
     fprintf(stderr, "optimizer  %s, learning rate %g, %s, warmup %g, weight decay %g, gradient norm at most %g\n",
-            o->optim, o->learning_rate, name_of(scheduler_choices, (int)o->lr_scheduler_type), o->warmup_steps,
-            o->weight_decay, o->max_grad_norm);
+            name_of(optim_choices, (int)o->optim), o->learning_rate,
+            name_of(scheduler_choices, (int)o->lr_scheduler_type), o->warmup_steps, o->weight_decay, o->max_grad_norm);
 }
 
 static int print_json_summary(const vkft_train_options *o, const vkft_train_result *r)

@@ -1,10 +1,45 @@
-/* AdamW on the device, recorded once; what changes from step to step lies in the step_state buffer. */
+/* The optimizer's step on the device, recorded once; what changes from step to step lies in the step_state buffer. */
 #include "host/trainable/optimizer/optimizer.h"
 #include "shaders/core/args.h"
 #include "shaders/optimizer/args.h"
 
-#include <math.h>
 #include <string.h>
+
+#define OPTIMIZER(name) extern const vkft_optimizer_kind vkft_optimizer_##name;
+#include "host/trainable/optimizer/optimizers.def"
+#undef OPTIMIZER
+
+static const vkft_optimizer_kind *const kinds[VKFT_OPTIMIZER_TYPES] = {
+#define OPTIMIZER(name) &vkft_optimizer_##name,
+#include "host/trainable/optimizer/optimizers.def"
+#undef OPTIMIZER
+};
+
+const vkft_optimizer_kind *vkft_optimizer_kind_of(vkft_optimizer_type type)
+{
+    return kinds[type];
+}
+
+uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind)
+{
+    uint32_t count = 0;
+    while (count < VKFT_OPTIMIZER_STATES && kind->state[count].name)
+        count++;
+    return count;
+}
+
+uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, uint64_t parameters)
+{
+    return parameters * vkft_dtype_bits(kind->state[i].dtype) / 8;
+}
+
+uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, uint64_t parameters)
+{
+    uint64_t bytes = VKFT_OPTIMIZER_PARTS * sizeof(float);
+    for (uint32_t i = 0; i < vkft_optimizer_states(kind); i++)
+        bytes += vkft_optimizer_state_bytes(kind, i, parameters);
+    return bytes;
+}
 
 static void record(vkft_optimizer *opt)
 {
@@ -20,25 +55,19 @@ static void record(vkft_optimizer *opt)
     struct clip_args clip = {.partial = opt->partial.address,
                              .step = opt->step.address,
                              .n = VKFT_OPTIMIZER_PARTS,
-                             .max_norm = (float)opt->adamw.max_grad_norm};
+                             .max_norm = (float)opt->options.max_grad_norm};
     vkft_launch(cmds, VKFT_KERNEL_clip, &clip, sizeof clip, vkft_kernel_width(opt->dev, VKFT_KERNEL_clip), 1,
                 VKFT_OPTIMIZER_PARTS);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
-        struct adamw_args adamw = {
-            .p = part->p.address,
-            .g = part->g.address,
-            .m = part->m.address,
-            .v = part->v.address,
-            .step = opt->step.address,
-            .n = part->n,
-            .decayed = part->decayed,
-            .beta1 = (float)opt->adamw.beta1,
-            .beta2 = (float)opt->adamw.beta2,
-            .epsilon = (float)opt->adamw.epsilon,
-            .weight_decay = (float)opt->adamw.weight_decay,
-        };
-        vkft_launch(cmds, VKFT_KERNEL_adamw, &adamw, sizeof adamw, part->n, 1, 16.0 * part->n);
+        vkft_optimizer_slice slice = {.p = part->p.address,
+                                      .g = part->g.address,
+                                      .step = opt->step.address,
+                                      .n = part->n,
+                                      .decayed = part->decayed};
+        for (uint32_t j = 0; j < vkft_optimizer_states(opt->kind); j++)
+            slice.state[j] = part->state[j].address;
+        opt->kind->record(cmds, &opt->options, &slice);
         struct fill_args clear = {.y = part->g.address, .n = part->n, .value = 0.0f};
         vkft_launch(cmds, VKFT_KERNEL_fill, &clear, sizeof clear, part->n, 1, part->n);
     }
@@ -58,21 +87,24 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
     part->n = (uint32_t)n;
     part->decayed = (uint32_t)(decayed <= first ? 0 : decayed >= end ? n : decayed - first);
     if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &part->p, err) ||
-        !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "gradients", &part->g, err) ||
-        !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "first moments", &part->m, err) ||
-        !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "second moments", &part->v, err))
+        !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "gradients", &part->g, err))
         return false;
+    for (uint32_t i = 0; i < vkft_optimizer_states(opt->kind); i++)
+        if (!vkft_buffer_new(dev, vkft_optimizer_state_bytes(opt->kind, i, n), VKFT_MEMORY_DEVICE, "optimizer state",
+                             &part->state[i], err))
+            return false;
     opt->parameters.address[index] = part->p.address;
     opt->gradients.address[index] = part->g.address;
     return vkft_buffer_fill(dev, &part->g, 0, bytes, 0, err);
 }
 
 bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout, uint64_t decayed,
-                         const vkft_adamw *adamw, vkft_err *err)
+                         const vkft_optimizer_options *options, vkft_err *err)
 {
     memset(opt, 0, sizeof *opt);
     opt->dev = dev;
-    opt->adamw = *adamw;
+    opt->kind = vkft_optimizer_kind_of(options->type);
+    opt->options = *options;
     opt->parameters = opt->gradients = *layout;
     bool ok = true;
     for (uint32_t i = 0; ok && i < layout->parts; i++)
@@ -97,9 +129,10 @@ void vkft_optimizer_free(vkft_optimizer *opt)
     vkft_commands_free(opt->update);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         vkft_optimizer_part *part = &opt->part[i];
-        vkft_buffer *buffers[] = {&part->p, &part->g, &part->m, &part->v};
-        for (size_t b = 0; b < sizeof buffers / sizeof *buffers; b++)
-            vkft_buffer_free(opt->dev, buffers[b]);
+        vkft_buffer_free(opt->dev, &part->p);
+        vkft_buffer_free(opt->dev, &part->g);
+        for (uint32_t j = 0; j < VKFT_OPTIMIZER_STATES; j++)
+            vkft_buffer_free(opt->dev, &part->state[j]);
     }
     vkft_buffer_free(opt->dev, &opt->partial);
     vkft_buffer_free(opt->dev, &opt->step);
@@ -110,38 +143,45 @@ bool vkft_optimizer_update(vkft_optimizer *opt, double learning_rate, uint64_t t
 {
     struct step_state *state = vkft_optimizer_step_state(opt);
     state->lr = (float)learning_rate;
-    state->correction1 = (float)(1.0 - pow(opt->adamw.beta1, (double)t));
-    state->correction2_sqrt = (float)sqrt(1.0 - pow(opt->adamw.beta2, (double)t));
+    if (opt->kind->before_step)
+        opt->kind->before_step(&opt->options, t, state);
     if (!vkft_commands_run(opt->update, err))
         return false;
     *grad_norm = (double)state->grad_norm;
     return true;
 }
 
-bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const float *m, const float *v, vkft_err *err)
+/* Where the values of a part begin in a host copy of state number i. */
+static uint64_t state_offset(const vkft_optimizer *opt, uint32_t i, uint32_t part)
+{
+    return vkft_optimizer_state_bytes(opt->kind, i, opt->parameters.first[part]);
+}
+
+bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const void *const *state, vkft_err *err)
 {
     bool ok = true;
     for (uint32_t i = 0; ok && i < opt->parameters.parts; i++) {
         vkft_optimizer_part *part = &opt->part[i];
-        uint64_t first = opt->parameters.first[i], bytes = part->n * sizeof(float);
-        ok = vkft_buffer_write(opt->dev, &part->p, 0, p + first, bytes, err) &&
-             (m ? vkft_buffer_write(opt->dev, &part->m, 0, m + first, bytes, err)
-                : vkft_buffer_fill(opt->dev, &part->m, 0, bytes, 0, err)) &&
-             (v ? vkft_buffer_write(opt->dev, &part->v, 0, v + first, bytes, err)
-                : vkft_buffer_fill(opt->dev, &part->v, 0, bytes, 0, err));
+        ok = vkft_buffer_write(opt->dev, &part->p, 0, p + opt->parameters.first[i], part->n * sizeof(float), err);
+        for (uint32_t j = 0; ok && j < vkft_optimizer_states(opt->kind); j++) {
+            uint64_t bytes = vkft_optimizer_state_bytes(opt->kind, j, part->n);
+            ok = state ? vkft_buffer_write(opt->dev, &part->state[j], 0,
+                                           (const char *)state[j] + state_offset(opt, j, i), bytes, err)
+                       : vkft_buffer_fill(opt->dev, &part->state[j], 0, bytes, 0, err);
+        }
     }
     return ok;
 }
 
-bool vkft_optimizer_get(vkft_optimizer *opt, float *p, float *m, float *v, vkft_err *err)
+bool vkft_optimizer_get(vkft_optimizer *opt, float *p, void *const *state, vkft_err *err)
 {
     bool ok = true;
     for (uint32_t i = 0; ok && i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
-        uint64_t first = opt->parameters.first[i], bytes = part->n * sizeof(float);
-        ok = vkft_buffer_read(opt->dev, &part->p, 0, p + first, bytes, err) &&
-             (!m || vkft_buffer_read(opt->dev, &part->m, 0, m + first, bytes, err)) &&
-             (!v || vkft_buffer_read(opt->dev, &part->v, 0, v + first, bytes, err));
+        ok = vkft_buffer_read(opt->dev, &part->p, 0, p + opt->parameters.first[i], part->n * sizeof(float), err);
+        for (uint32_t j = 0; ok && state && j < vkft_optimizer_states(opt->kind); j++)
+            ok = vkft_buffer_read(opt->dev, &part->state[j], 0, (char *)state[j] + state_offset(opt, j, i),
+                                  vkft_optimizer_state_bytes(opt->kind, j, part->n), err);
     }
     return ok;
 }

@@ -1,26 +1,69 @@
-/* The trained parameters with their gradients and AdamW state, and the update that runs on the device. */
+/* The trained parameters with their gradients and the optimizer's state, and the update that runs on the device.
+ *
+ * An optimizer is a vkft_optimizer_kind: a file beside this one and a row in optimizers.def. The memory plan,
+ * checkpoints and host copies read from it which state it keeps.
+ */
 #ifndef VKFT_OPTIMIZER_H
 #define VKFT_OPTIMIZER_H
 
 #include "shaders/core/args.h"
+#include "formats/tensors/dtype.h"
 #include "runtime/commands.h"
 #include "host/trainable/parameter_space.h"
 #include "runtime/memory.h"
 
-typedef struct vkft_adamw {
-    double beta1, beta2, epsilon, weight_decay;
-    double max_grad_norm; /* 0: no clipping */
-} vkft_adamw;
+typedef enum vkft_optimizer_type {
+#define OPTIMIZER(name) VKFT_OPTIMIZER_##name,
+#include "host/trainable/optimizer/optimizers.def"
+#undef OPTIMIZER
+    VKFT_OPTIMIZER_TYPES
+} vkft_optimizer_type;
 
-/* A part of the flat space: parameters, gradients, first and second moments, n floats each. */
+typedef struct vkft_optimizer_options {
+    vkft_optimizer_type type;
+    double weight_decay;
+    double beta1, beta2, epsilon; /* of the Adam family */
+    double max_grad_norm;         /* 0: no clipping */
+} vkft_optimizer_options;
+
+#define VKFT_OPTIMIZER_STATES 2u /* at most; raise it for a kind that keeps more */
+
+/* Consecutive floats of the parameter space: addresses of f32 parameters and gradients, and of the state. */
+typedef struct vkft_optimizer_slice {
+    uint64_t p, g, state[VKFT_OPTIMIZER_STATES];
+    uint64_t step;       /* struct step_state */
+    uint32_t n, decayed; /* weight decay is for the first `decayed` */
+} vkft_optimizer_slice;
+
+typedef struct vkft_optimizer_kind {
+    const char *name;
+    struct {
+        const char *name; /* in checkpoints; NULL: no more */
+        vkft_dtype dtype; /* one value for each parameter; all zero at the start */
+    } state[VKFT_OPTIMIZER_STATES];
+    /* Writes what only this kind reads of the step's values; t from 1. NULL: nothing. */
+    void (*before_step)(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
+    /* Records the update of a slice: the rate is step.lr, the gradient is step.clip * g. */
+    void (*record)(vkft_commands *cmds, const vkft_optimizer_options *options, const vkft_optimizer_slice *slice);
+} vkft_optimizer_kind;
+
+const vkft_optimizer_kind *vkft_optimizer_kind_of(vkft_optimizer_type type);
+uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind);
+/* Bytes of state number i for so many parameters, and of all the device memory that an optimizer holds beside
+ * parameters and gradients. */
+uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, uint64_t parameters);
+uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, uint64_t parameters);
+
+/* A part of the parameter space, n values in each buffer. */
 typedef struct vkft_optimizer_part {
-    vkft_buffer p, g, m, v;
+    vkft_buffer p, g, state[VKFT_OPTIMIZER_STATES];
     uint32_t n, decayed; /* weight decay is for the first `decayed` */
 } vkft_optimizer_part;
 
 typedef struct vkft_optimizer {
     vkft_device *dev;
-    vkft_adamw adamw;
+    const vkft_optimizer_kind *kind;
+    vkft_optimizer_options options;
     vkft_parameter_space parameters, gradients; /* where they are */
     vkft_optimizer_part part[VKFT_PARAMETER_SPACE_PARTS];
     vkft_buffer partial; /* sums of squared gradients */
@@ -30,10 +73,10 @@ typedef struct vkft_optimizer {
 
 #define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
 
-/* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and moments are
+/* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and state are
  * uninitialized (see vkft_optimizer_set); gradients are zero. */
 bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout, uint64_t decayed,
-                         const vkft_adamw *adamw, vkft_err *err);
+                         const vkft_optimizer_options *options, vkft_err *err);
 void vkft_optimizer_free(vkft_optimizer *opt);
 
 static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer *opt)
@@ -45,8 +88,9 @@ static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer 
  * clipping. */
 bool vkft_optimizer_update(vkft_optimizer *opt, double learning_rate, uint64_t t, double *grad_norm, vkft_err *err);
 
-/* Host copies of the state, f32 [floats] each; m and v NULL for zero. */
-bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const float *m, const float *v, vkft_err *err);
-bool vkft_optimizer_get(vkft_optimizer *opt, float *p, float *m, float *v, vkft_err *err);
+/* Host copies: p f32 [parameters]; state[i] as the kind says, vkft_optimizer_state_bytes each. state NULL: sets zero,
+ * gets none. */
+bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const void *const *state, vkft_err *err);
+bool vkft_optimizer_get(vkft_optimizer *opt, float *p, void *const *state, vkft_err *err);
 
 #endif
