@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "runtime/base/size.h"
 #include "shaders/core/args.h"
 #include "runtime/pacing.h"
 #include "runtime/runtime_private.h"
@@ -71,7 +72,7 @@ vkft_commands *vkft_commands_new(vkft_device *dev, vkft_err *err)
     const vk_functions *vk = &dev->instance.vk;
     vkft_commands *cmds = calloc(1, sizeof *cmds);
     if (!cmds) {
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for commands");
+        vkft_fail_memory(err, "for commands");
         return NULL;
     }
     cmds->dev = dev;
@@ -125,7 +126,7 @@ static bool grow(vkft_commands *cmds)
     uint32_t capacity = cmds->capacity ? 2 * cmds->capacity : 256;
     launch *launches = realloc(cmds->launches, capacity * sizeof *launches);
     if (!launches)
-        return vkft_fail(&cmds->error, VKFT_ERR_MEMORY, "out of host memory while recording commands");
+        return vkft_fail_memory(&cmds->error, "while recording commands");
     cmds->launches = launches;
     cmds->capacity = capacity;
     return true;
@@ -138,7 +139,7 @@ void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint
         return;
     assert(args_bytes == vkft_kernel_args_bytes(kernel));
     uint32_t width = vkft_kernel_width(cmds->dev, kernel);
-    uint64_t groups = (threads_x + width - 1) / width;
+    uint64_t groups = ceil_div_u64(threads_x, width);
     if (groups > (uint64_t)WORKGROUPS_PER_ROW * MAX_GROUPS_PER_AXIS || threads_y > MAX_GROUPS_PER_AXIS) {
         vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu x %u workgroups; the limit is %llu x %u",
                   vkft_kernel_name(kernel), (unsigned long long)groups, threads_y,
@@ -181,7 +182,7 @@ static bool make_cut(vkft_commands *cmds, vkft_err *err)
     if (cmds->estimate_capacity < cmds->count) {
         vkft_cut_launch *estimates = realloc(cmds->estimates, cmds->capacity * sizeof *estimates);
         if (!estimates)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
+            return vkft_fail_memory(err, "while encoding commands");
         cmds->estimates = estimates;
         cmds->estimate_capacity = cmds->capacity;
     }
@@ -190,7 +191,7 @@ static bool make_cut(vkft_commands *cmds, vkft_err *err)
         cmds->estimates[i] = (vkft_cut_launch){{l->groups[0], l->groups[1]}, expected_ms(cmds, l)};
     }
     return vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, TARGET_MS, WORKGROUPS_PER_ROW) ||
-           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
+           vkft_fail_memory(err, "while encoding commands");
 }
 
 static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
@@ -200,7 +201,7 @@ static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
     if (wanted > cmds->buffer_count) {
         VkCommandBuffer *buffers = realloc(cmds->buffers, wanted * sizeof *buffers);
         if (!buffers)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while encoding commands");
+            return vkft_fail_memory(err, "while encoding commands");
         cmds->buffers = buffers;
         const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                                   .commandPool = cmds->pool,
@@ -222,7 +223,7 @@ static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
                                         .queryCount = cmds->query_capacity};
     VkResult result = vk->CreateQueryPool(cmds->dev->handle, &info, NULL, &cmds->queries);
     if (!cmds->ticks)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the profile");
+        return vkft_fail_memory(err, "for the profile");
     return result == VK_SUCCESS || vk_fail(err, result, "creating timestamps");
 }
 

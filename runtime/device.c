@@ -193,7 +193,7 @@ static bool enumerate(const vkft_instance *instance, candidate **candidates, uin
     *candidates = calloc(*count + 1ull, sizeof **candidates);
     if (!devices || !*candidates) {
         free(devices);
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while listing devices");
+        return vkft_fail_memory(err, "while listing devices");
     }
     result = vk->EnumeratePhysicalDevices(instance->handle, count, devices);
     for (uint32_t i = 0; result >= 0 && i < *count; i++) {
@@ -219,7 +219,7 @@ bool vkft_device_list(vkft_device_info **infos, uint32_t *count, vkft_err *err)
     bool ok = enumerate(&instance, &candidates, count, err);
     if (ok) {
         *infos = calloc(*count + 1ull, sizeof **infos);
-        ok = *infos || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while listing devices");
+        ok = *infos || vkft_fail_memory(err, "while listing devices");
         for (uint32_t i = 0; ok && i < *count; i++)
             (*infos)[i] = candidates[i].info;
     }
@@ -388,7 +388,7 @@ vkft_device *vkft_device_open(const char *selector, vkft_err *err)
 {
     vkft_device *dev = calloc(1, sizeof *dev);
     if (!dev) {
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while opening the device");
+        vkft_fail_memory(err, "while opening the device");
         return NULL;
     }
     if (open_device(dev, selector, err))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
 #include "runtime/runtime_private.h"
 
 #define STAGING_BYTES (64ull << 20)
@@ -12,11 +13,6 @@ struct vkft_buffer_handles {
     VkBuffer buffer;
     VkDeviceMemory memory;
 };
-
-static double gib(uint64_t bytes)
-{
-    return (double)bytes / 0x1p30;
-}
 
 static bool fail_memory(vkft_device *dev, const char *label, uint64_t size_bytes, const char *why, vkft_err *err)
 {
@@ -103,7 +99,7 @@ bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
 {
     *out = (vkft_buffer){.size_bytes = size_bytes, .kind = kind, .handles = calloc(1, sizeof *out->handles)};
     if (!out->handles)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while allocating %s", label);
+        return vkft_fail_memory(err, "while allocating %s", label);
     bool ok;
     if (size_bytes == 0)
         ok = vkft_fail(err, VKFT_ERR_DEVICE, "%s: a buffer of 0 bytes was asked for", label);
@@ -151,7 +147,7 @@ static bool prepare_transfers(vkft_device *dev, vkft_err *err)
     dev->staging = (vkft_buffer){
         .size_bytes = STAGING_BYTES, .kind = VKFT_MEMORY_HOST, .handles = calloc(1, sizeof *dev->staging.handles)};
     if (!dev->staging.handles)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "for the staging buffer");
     if (!allocate(dev, STAGING_BYTES, VKFT_MEMORY_HOST, "staging", &dev->staging, err)) {
         release(dev, &dev->staging);
         return false;
@@ -227,7 +223,7 @@ bool vkft_buffer_write(vkft_device *dev, vkft_buffer *dst, uint64_t offset, cons
     if (!prepare_transfers(dev, err))
         return false;
     for (uint64_t done = 0; done < size_bytes;) {
-        uint64_t part = size_bytes - done < STAGING_BYTES ? size_bytes - done : STAGING_BYTES;
+        uint64_t part = min_u64(size_bytes - done, STAGING_BYTES);
         memcpy(dev->staging.mapped, (const char *)src + done, part);
         transfer t = {
             .from = dev->staging.handles->buffer, .to = dst->handles->buffer, .to_offset = offset + done, .size = part};
@@ -250,7 +246,7 @@ bool vkft_buffer_read(vkft_device *dev, const vkft_buffer *src, uint64_t offset,
     if (!prepare_transfers(dev, err))
         return false;
     for (uint64_t done = 0; done < size_bytes;) {
-        uint64_t part = size_bytes - done < STAGING_BYTES ? size_bytes - done : STAGING_BYTES;
+        uint64_t part = min_u64(size_bytes - done, STAGING_BYTES);
         transfer t = {.from = src->handles->buffer,
                       .from_offset = offset + done,
                       .to = dev->staging.handles->buffer,

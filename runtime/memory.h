@@ -13,12 +13,15 @@ typedef enum vkft_memory_kind {
 } vkft_memory_kind;
 
 typedef struct vkft_buffer {
-    uint64_t address; /* device address of byte 0; aligned to at least 256 */
+    uint64_t address; /* device address of byte 0; a multiple of VKFT_BUFFER_ALIGNMENT */
     uint64_t size_bytes;
     void *mapped; /* host pointer, or NULL when the memory is not host-visible */
     vkft_memory_kind kind;
     struct vkft_buffer_handles *handles; /* of the runtime alone */
 } vkft_buffer;
+
+/* A buffer begins at a multiple of this, and so do the parts that lie in one. */
+#define VKFT_BUFFER_ALIGNMENT 256u
 
 /* What is larger is better cut into buffers of this size: Vulkan guarantees 1 GiB, and drivers cap single ones at 2 to
  * 4 GiB. */

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "runtime/base/size.h"
+
 static bool push(vkft_cut *cut, vkft_piece piece)
 {
     if (cut->count == cut->capacity) {
@@ -36,7 +38,7 @@ bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t coun
                  groups = launch->groups[axis];
         uint32_t most = piece_length(launch->time_ms, groups, target_ms), length;
         for (uint32_t base = 0; base < groups; base += length) {
-            length = groups - base < most ? groups - base : most;
+            length = min_u32(groups - base, most);
             if (axis == 0 && length > row - base % row)
                 length = row - base % row;
             vkft_piece piece = {.launch = i, .count = {launch->groups[0], launch->groups[1]}, .first = base == 0};

@@ -12,17 +12,13 @@
 #include <time.h>
 
 #include "runtime/base/json.h"
+#include "runtime/base/size.h"
 
 struct vkft_chat_template {
     vkft_jinja *main, *tool_use; /* tool_use may be NULL */
     cJSON *special;              /* bos_token, eos_token, ...: strings */
     int64_t now;
 };
-
-static bool no_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for a conversation");
-}
 
 static bool parse(const char *text, const char *name, vkft_jinja **out, vkft_err *err)
 {
@@ -61,7 +57,7 @@ static bool take_special(vkft_chat_template *chat, const cJSON *config, vkft_err
         const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
                                                  : cJSON_GetStringValue(value);
         if (text && !cJSON_AddStringToObject(chat->special, names[i], text))
-            return no_memory(err);
+            return vkft_fail_memory(err, "for a conversation");
     }
     return true;
 }
@@ -98,7 +94,7 @@ bool vkft_chat_template_new(const vkft_chat_sources *sources, vkft_chat_template
     *out = NULL;
     if (!chat || !(chat->special = cJSON_CreateObject())) {
         vkft_chat_template_free(chat);
-        return no_memory(err);
+        return vkft_fail_memory(err, "for a conversation");
     }
     chat->now = (int64_t)time(NULL);
     bool ok = true;
@@ -138,7 +134,8 @@ bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *mess
                      : cJSON_AddNullToObject(variables, "tools") != NULL) &&
               cJSON_AddNullToObject(variables, "documents") &&
               cJSON_AddBoolToObject(variables, "add_generation_prompt", add_generation_prompt);
-    ok = ok ? vkft_jinja_render(template_for(chat, tools), variables, chat->now, out, err) : no_memory(err);
+    ok = ok ? vkft_jinja_render(template_for(chat, tools), variables, chat->now, out, err)
+            : vkft_fail_memory(err, "for a conversation");
     cJSON_Delete(variables);
     return ok;
 }
@@ -298,7 +295,7 @@ static bool find_turns(finder *f, vkft_err *err)
     size_t from = 0;
     f->turns = malloc(((size_t)count + 1) * sizeof *f->turns);
     if (!f->turns)
-        return no_memory(err);
+        return vkft_fail_memory(err, "for a conversation");
     for (int i = 0; i < count; i++) {
         if (!is_assistant(cJSON_GetArrayItem(f->messages, i)))
             continue;
@@ -367,7 +364,7 @@ static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, turn_ra
         !tokens_before(tok, text, range.bytes.end, ids, first, &end, &exact, err))
         return false;
     end += !exact && range.sharp;
-    end = end < ids->count - first ? end : ids->count - first;
+    end = min_u32(end, ids->count - first);
     if (whole_turn)
         end = end_of_turn(tok, ids->data + first, begin, end);
     for (uint32_t i = begin; i < end; i++)
@@ -399,7 +396,7 @@ bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokeni
               vkft_tokenizer_encode(tok, out.text.data ? out.text.data : "", out.text.length, false, ids, err) &&
               (all || marked || find_turns(&f, err));
     if (ok && !(*mask = calloc(ids->count + 1ull, 1)))
-        ok = no_memory(err);
+        ok = vkft_fail_memory(err, "for a conversation");
     if (ok && all)
         memset(*mask + first, 1, ids->count - first);
     else if (ok)

@@ -86,7 +86,7 @@ static bool open_directory(const char *dir, const char *chat_template, vkft_mode
     for (int i = 0; ok && i < FILES; i++) {
         char *path = vkft_path_join(dir, name_of(i));
         if (!path)
-            ok = vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of host memory", dir);
+            ok = vkft_fail_memory(err, "while reading %s", dir);
         else if (vkft_file_exists(path))
             ok = read_file(path, &files, i, err);
         free(path);

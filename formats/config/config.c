@@ -177,7 +177,7 @@ char *vkft_config_language_model(const char *text, size_t length, const char *fi
     char *printed = model && copy_shared(root, model) ? cJSON_Print(model) : NULL;
     char *copy = printed ? strdup(printed) : NULL;
     if (!copy)
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while taking the language model from %s", file);
+        vkft_fail_memory(err, "while taking the language model from %s", file);
     cJSON_free(printed);
     cJSON_Delete(model);
     cJSON_Delete(root);

@@ -8,6 +8,7 @@
 
 #include "runtime/base/json.h"
 #include "formats/tensors/nf4.h"
+#include "runtime/base/size.h"
 
 bool vkft_bnb_check_config(const void *quantization_config, const char *file, vkft_err *err)
 {
@@ -126,7 +127,7 @@ bool vkft_bnb_find(const vkft_hf_checkpoint *checkpoint, const vkft_hf_checkpoin
     snprintf(where, sizeof where, "%.400s: '%.250s'", path, state.tensor->name);
     if (!read_state(&state, where, parts, &twice, err))
         return false;
-    uint64_t blocks = (parts->elements + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
+    uint64_t blocks = ceil_div_u64(parts->elements, VKFT_NF4_BLOCK);
     if (weight->tensor->dtype != VKFT_U8 || weight->tensor->elements != (parts->elements + 1) / 2)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: tensor '%s' has %" PRIu64 " elements of %s; expected %" PRIu64 " of U8", path, name,
@@ -137,7 +138,7 @@ bool vkft_bnb_find(const vkft_hf_checkpoint *checkpoint, const vkft_hf_checkpoin
     if (!twice)
         return true;
     vkft_dynamic_map(map);
-    uint64_t nested = (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK;
+    uint64_t nested = ceil_div_u64(blocks, VKFT_NF4_NESTED_BLOCK);
     return take(checkpoint, path, name, "nested_absmax", VKFT_F32, nested, &parts->nested_absmax, err) &&
            check_table(checkpoint, path, name, "nested_quant_map", map, 256, err);
 }

@@ -10,6 +10,7 @@
 #include "formats/convert/bnb.h"
 #include "formats/convert/source.h"
 #include "formats/convert/tensor.h"
+#include "runtime/base/size.h"
 
 static const char *const quant_names[] = {
     [VKFT_QUANT_NONE] = "none", [VKFT_QUANT_NF4] = "nf4",   [VKFT_QUANT_BF16] = "bf16",
@@ -110,7 +111,7 @@ static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config
     p->jobs = calloc((size_t)checkpoint->count + 1, sizeof *p->jobs);
     p->specs = calloc((size_t)checkpoint->count + 1, sizeof *p->specs);
     if (!p->jobs || !p->specs)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting '%s'", checkpoint->dir);
+        return vkft_fail_memory(err, "while converting '%s'", checkpoint->dir);
     for (uint32_t i = 0; i < checkpoint->count; i++) {
         const vkft_file_tensor *tensor = checkpoint->tensors[i].tensor;
         job *j = &p->jobs[p->count];
@@ -127,7 +128,7 @@ static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config
             return false;
         p->count++;
         p->bytes += tensor->bytes;
-        p->largest = tensor->elements > p->largest ? tensor->elements : p->largest;
+        p->largest = max_u64(p->largest, tensor->elements);
     }
     return p->count ||
            vkft_fail(err, VKFT_ERR_INPUT,

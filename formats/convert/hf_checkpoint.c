@@ -11,13 +11,9 @@
 #include "runtime/base/json.h"
 #include "formats/tensors/pytorch_file.h"
 #include "formats/tensors/safetensors.h"
+#include "runtime/base/text.h"
 
 #define MAX_INDEX_BYTES 100000000
-
-static bool no_memory(const vkft_hf_checkpoint *checkpoint, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", checkpoint->dir);
-}
 
 static bool has_file(const vkft_hf_checkpoint *checkpoint, const char *name)
 {
@@ -45,12 +41,6 @@ static bool fail_without_weights(const vkft_hf_checkpoint *checkpoint, vkft_err 
         checkpoint->dir);
 }
 
-static int compare_strings(const void *a, const void *b)
-{
-    const char *const *x = a, *const *y = b;
-    return strcmp(*x, *y);
-}
-
 /* Shards are plain names: an index must not lead out of its directory. */
 static bool check_shard_name(const char *index, const cJSON *entry, vkft_err *err)
 {
@@ -68,7 +58,7 @@ static bool collect_shards(vkft_hf_checkpoint *checkpoint, const char *index, co
     size_t entries = (size_t)cJSON_GetArraySize(weight_map);
     const char **names = malloc((entries + 1) * sizeof *names);
     if (!names)
-        return no_memory(checkpoint, err);
+        return vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
     bool ok = entries || vkft_fail(err, VKFT_ERR_INPUT, "%s: weight_map is empty", index);
     size_t count = 0;
     for (const cJSON *entry = weight_map->child; ok && entry; entry = entry->next) {
@@ -76,16 +66,16 @@ static bool collect_shards(vkft_hf_checkpoint *checkpoint, const char *index, co
         names[count++] = entry->valuestring;
     }
     if (ok)
-        qsort(names, count, sizeof *names, compare_strings);
+        qsort(names, count, sizeof *names, vkft_string_compare);
     checkpoint->shard_names = ok ? calloc(count, sizeof *checkpoint->shard_names) : NULL;
     if (ok && !checkpoint->shard_names)
-        ok = no_memory(checkpoint, err);
+        ok = vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
     for (size_t i = 0; ok && i < count; i++) {
         if (i && strcmp(names[i - 1], names[i]) == 0)
             continue;
         char *copy = malloc(strlen(names[i]) + 1);
         if (!copy) {
-            ok = no_memory(checkpoint, err);
+            ok = vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
             break;
         }
         checkpoint->shard_names[checkpoint->shard_count++] = strcpy(copy, names[i]);
@@ -106,10 +96,11 @@ static bool open_shards(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
     checkpoint->shards = calloc(checkpoint->shard_count, sizeof *checkpoint->shards);
     if (!checkpoint->shards)
-        return no_memory(checkpoint, err);
+        return vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
     for (uint32_t i = 0; i < checkpoint->shard_count; i++) {
         char *path = vkft_path_join(checkpoint->dir, checkpoint->shard_names[i]);
-        bool ok = path ? open_shard(path, &checkpoint->shards[i], err) : no_memory(checkpoint, err);
+        bool ok = path ? open_shard(path, &checkpoint->shards[i], err)
+                       : vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
         if (ok == false && path && !vkft_file_exists(path) && checkpoint->index)
             vkft_fail_context(err, "shard %" PRIu32 " of %" PRIu32 " is missing", i + 1, checkpoint->shard_count);
         free(path);
@@ -122,7 +113,7 @@ static bool open_shards(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 static bool add_tensors(vkft_hf_checkpoint *checkpoint, uint64_t capacity, vkft_err *err)
 {
     checkpoint->tensors = calloc((size_t)capacity + 1, sizeof *checkpoint->tensors);
-    return checkpoint->tensors || no_memory(checkpoint, err);
+    return checkpoint->tensors || vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
 }
 
 static void add_tensor(vkft_hf_checkpoint *checkpoint, const vkft_tensor_file *shard, const vkft_file_tensor *tensor)
@@ -173,7 +164,7 @@ static bool list_indexed(vkft_hf_checkpoint *checkpoint, const char *index, cons
     for (const cJSON *entry = weight_map->child; entry; entry = entry->next) {
         const char *const name = entry->valuestring;
         char **found = bsearch(&name, checkpoint->shard_names, checkpoint->shard_count, sizeof *checkpoint->shard_names,
-                               compare_strings);
+                               vkft_string_compare);
         const vkft_tensor_file *shard = &checkpoint->shards[found - checkpoint->shard_names];
         const vkft_file_tensor *tensor = vkft_tensor_file_find(shard, entry->string);
         if (!tensor)
@@ -190,7 +181,7 @@ static bool open_indexed(vkft_hf_checkpoint *checkpoint, const char *name, vkft_
     const cJSON *weight_map = NULL;
     char *index = vkft_path_join(checkpoint->dir, name);
     if (!index)
-        return no_memory(checkpoint, err);
+        return vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
     checkpoint->index = name;
     cJSON *root = vkft_json_read_object(index, MAX_INDEX_BYTES, err);
     bool ok = root && vkft_json_get_object(root, "weight_map", true, &weight_map, index, err) &&
@@ -205,7 +196,7 @@ static bool open_single(vkft_hf_checkpoint *checkpoint, const char *name, vkft_e
 {
     checkpoint->shard_names = calloc(1, sizeof *checkpoint->shard_names);
     if (!checkpoint->shard_names || !(checkpoint->shard_names[0] = malloc(strlen(name) + 1)))
-        return no_memory(checkpoint, err);
+        return vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
     strcpy(checkpoint->shard_names[0], name);
     checkpoint->shard_count = 1;
     return open_shards(checkpoint, err) && list_single(checkpoint, err);
@@ -233,7 +224,7 @@ bool vkft_hf_checkpoint_open(const char *dir, vkft_hf_checkpoint *checkpoint, vk
                          dir);
     checkpoint->dir = malloc(strlen(dir) + 1);
     if (!checkpoint->dir)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", dir);
+        return vkft_fail_memory(err, "while reading '%s'", dir);
     strcpy(checkpoint->dir, dir);
     bool ok = open_weights(checkpoint, err);
     if (!ok)

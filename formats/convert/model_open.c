@@ -14,7 +14,7 @@
 
 static vkft_model_file *no_memory(const char *path, vkft_err *err)
 {
-    vkft_fail(err, VKFT_ERR_MEMORY, "out of memory opening '%s'", path);
+    vkft_fail_memory(err, "while opening '%s'", path);
     return NULL;
 }
 

@@ -29,17 +29,12 @@ static const char *const blob_names[] = {
 #define BLOB_NAMES (sizeof blob_names / sizeof *blob_names)
 _Static_assert(BLOB_NAMES <= VKFT_MAX_BLOBS, "room for every small file");
 
-static bool no_memory(const char *dir, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", dir);
-}
-
 static bool read_blob(vkft_source *source, const char *name, vkft_err *err)
 {
     char *path = vkft_path_join(source->dir, name), *data = NULL;
     size_t size = 0;
     if (!path)
-        return no_memory(source->dir, err);
+        return vkft_fail_memory(err, "while reading '%s'", source->dir);
     bool required = strcmp(name, "config.json") == 0;
     bool ok = true;
     if (required || vkft_file_exists(path)) {
@@ -68,8 +63,8 @@ static bool read_config(vkft_source *source, vkft_err *err)
 {
     char *path = vkft_path_join(source->dir, "config.json");
     const vkft_model_blob_spec *blob = &source->blobs[0]; /* read first and required */
-    bool ok =
-        path ? vkft_config_parse(blob->data, blob->size, path, &source->config, err) : no_memory(source->dir, err);
+    bool ok = path ? vkft_config_parse(blob->data, blob->size, path, &source->config, err)
+                   : vkft_fail_memory(err, "while reading '%s'", source->dir);
     ok = ok && check_quantization(path, blob->data, blob->size, err);
     free(path);
     return ok;
@@ -82,7 +77,7 @@ bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory",
                          dir);
     source->dir = malloc(strlen(dir) + 1);
-    bool ok = source->dir || no_memory(dir, err);
+    bool ok = source->dir || vkft_fail_memory(err, "while reading '%s'", dir);
     if (ok)
         strcpy(source->dir, dir);
     for (size_t i = 0; ok && i < BLOB_NAMES; i++)

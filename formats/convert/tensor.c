@@ -10,6 +10,8 @@
 
 #include "formats/tensors/nf4.h"
 #include "runtime/base/parallel.h"
+#include "runtime/base/size.h"
+#include "runtime/base/transpose.h"
 
 #define TASK ((uint64_t)1 << 16) /* elements; as f32 they fit a core's second-level cache */
 #define CHUNK (32 * TASK)
@@ -44,7 +46,7 @@ vkft_converter *vkft_converter_new(uint32_t threads, uint64_t max_elements, vkft
             return converter;
     }
     vkft_converter_free(converter);
-    vkft_fail(err, VKFT_ERR_MEMORY, "out of memory preparing a conversion");
+    vkft_fail_memory(err, "while preparing a conversion");
     return NULL;
 }
 
@@ -86,7 +88,7 @@ static uint64_t first_bad(const float *x, uint64_t n, uint32_t limit)
 static void run_task(void *context, uint64_t task, uint32_t worker)
 {
     vkft_converter *c = context;
-    uint64_t begin = task * TASK, n = c->elements - begin < TASK ? c->elements - begin : TASK;
+    uint64_t begin = task * TASK, n = min_u64(c->elements - begin, TASK);
     float *x = c->scratch + worker * TASK;
     vkft_to_f32(c->from, c->source + begin * (vkft_dtype_bits(c->from) / 8), n, x);
     uint64_t bad = first_bad(x, n, c->from == c->to ? 0x7f800000 : magnitude_limit(c->to));
@@ -119,7 +121,7 @@ static bool write_scales(vkft_converter *c, uint64_t blocks, const vkft_model_sp
     if (!spec->double_quant)
         return vkft_model_writer_append(writer, index, VKFT_PART_ABSMAX, c->absmax, blocks * sizeof *c->absmax, err);
     vkft_nf4_double_quantize(c->absmax, blocks, c->absmax8, c->nested, offset);
-    uint64_t nested = (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK;
+    uint64_t nested = ceil_div_u64(blocks, VKFT_NF4_NESTED_BLOCK);
     return vkft_model_writer_append(writer, index, VKFT_PART_ABSMAX, c->absmax8, blocks, err) &&
            vkft_model_writer_append(writer, index, VKFT_PART_NESTED_ABSMAX, c->nested, nested * sizeof *c->nested, err);
 }
@@ -127,16 +129,6 @@ static bool write_scales(vkft_converter *c, uint64_t blocks, const vkft_model_sp
 static bool is_float(vkft_dtype dtype)
 {
     return dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16 || dtype == VKFT_F64;
-}
-
-/* The transpose [cols,rows] of a matrix [rows,cols] of elements of 2, 4 or 8 bytes, in new memory. */
-static uint8_t *transpose(const uint8_t *from, uint64_t rows, uint64_t cols, uint64_t bytes)
-{
-    uint8_t *to = malloc(rows * cols * bytes + 1);
-    for (uint64_t r = 0; to && r < rows; r++)
-        for (uint64_t c = 0; c < cols; c++)
-            memcpy(to + (c * rows + r) * bytes, from + (r * cols + c) * bytes, bytes);
-    return to;
 }
 
 /* The values in `data`, of the source's type and in the order in which they are written. */
@@ -147,16 +139,16 @@ static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_hf_c
     const uint64_t from_bits = vkft_dtype_bits(c->from), to_bits = vkft_dtype_bits(c->to);
     bool mapped = data == vkft_tensor_file_data(source->shard, tensor);
     for (c->first = 0; c->first < tensor->elements; c->first += c->elements) {
-        c->elements = tensor->elements - c->first < CHUNK ? tensor->elements - c->first : CHUNK;
+        c->elements = min_u64(tensor->elements - c->first, CHUNK);
         c->source = data + c->first * (from_bits / 8);
         if (is_float(c->from)) {
-            vkft_parallel(c->workers, (c->elements + TASK - 1) / TASK, run_task, c);
+            vkft_parallel(c->workers, ceil_div_u64(c->elements, TASK), run_task, c);
             if (!check_values(c, source, err))
                 return false;
         }
         const void *result = c->to == c->from ? c->source : c->out;
-        if (!vkft_model_writer_append(writer, index, VKFT_PART_DATA, result, (size_t)((c->elements * to_bits + 7) / 8),
-                                      err))
+        if (!vkft_model_writer_append(writer, index, VKFT_PART_DATA, result,
+                                      (size_t)(ceil_div_u64(c->elements * to_bits, 8)), err))
             return false;
         if (mapped)
             vkft_mapping_drop(&source->shard->mapping, tensor->offset + c->first * (from_bits / 8),
@@ -175,13 +167,17 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_hf_checkpoint_ten
     uint8_t *turned = NULL;
     c->from = tensor->dtype;
     c->to = spec->dtype;
-    if (transposed && !(data = turned = transpose(data, tensor->shape[tensor->turned], tensor->shape[!tensor->turned],
-                                                  vkft_dtype_bits(c->from) / 8)))
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory converting tensor '%s'", tensor->name);
+    if (transposed) {
+        if (!(turned = malloc(tensor->bytes + 1)))
+            return vkft_fail_memory(err, "while converting tensor '%s'", tensor->name);
+        vkft_transpose(data, tensor->shape[tensor->turned], tensor->shape[!tensor->turned],
+                       vkft_dtype_bits(c->from) / 8, turned);
+        data = turned;
+    }
     bool ok = write_values(c, data, source, writer, index, err);
     free(turned);
     float offset = 0;
-    uint64_t blocks = (tensor->elements + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
+    uint64_t blocks = ceil_div_u64(tensor->elements, VKFT_NF4_BLOCK);
     if (!ok || (c->to == VKFT_NF4 && !write_scales(c, blocks, spec, writer, index, &offset, err)))
         return false;
     vkft_model_writer_end(writer, index, offset);

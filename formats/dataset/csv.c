@@ -57,7 +57,7 @@ bool vkft_csv_fields(const char *record, size_t length, char separator, char ***
         if (!grown) {
             free(field);
             vkft_csv_fields_free(list, n);
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for a record of %zu bytes", length);
+            return vkft_fail_memory(err, "for a record of %zu bytes", length);
         }
         list = grown;
         list[n++] = field;

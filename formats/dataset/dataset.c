@@ -11,6 +11,7 @@
 #include "formats/dataset/store.h"
 #include "runtime/base/os.h"
 #include "runtime/base/parallel.h"
+#include "runtime/base/size.h"
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
@@ -82,7 +83,7 @@ static bool store_stream(opener *o, const vkft_ids *more, bool end)
         if (!vkft_ids_push(&o->carry, more->data[i], o->err))
             return false;
     while (o->carry.count - at >= most || (end && o->carry.count - at >= 2)) {
-        uint32_t left = o->carry.count - at, length = left < most ? left : most;
+        uint32_t left = o->carry.count - at, length = min_u32(left, most);
         const int32_t *ids = o->carry.data + at;
         if (!vkft_token_store_add(&o->store, ids, ids, length, length - 1, o->err))
             return false;
@@ -119,7 +120,7 @@ static bool encode_all(opener *o)
         if (done == 0 && !vkft_row_encoder_detect(&o->encoder, &b->slices[0], o->err))
             return false;
         o->data->format = o->encoder.format;
-        vkft_parallel(workers < b->count ? workers : b->count, b->count, encode_task, b);
+        vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
         if (!store_batch(o))
             return false;
         vkft_mapping_drop(&o->file, done, o->reader.at - done);
@@ -171,7 +172,7 @@ static bool tokenize(opener *o, const char *cache)
 {
     o->batch = calloc(1, sizeof *o->batch);
     if (!o->batch)
-        return vkft_fail(o->err, VKFT_ERR_MEMORY, "out of host memory while reading the data");
+        return vkft_fail_memory(o->err, "while reading the data");
     o->batch->encoder = &o->encoder;
     /* A cache directory that cannot be written is no reason to fail: the tokens then stay in memory. */
     if (cache && !vkft_token_store_open(&o->store, o->data, cache, NULL))
@@ -247,7 +248,7 @@ bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_er
     *path = NULL;
     if (!vkft_directory_exists(data)) {
         *path = train ? strdup(data) : NULL;
-        return *path || !train || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return *path || !train || vkft_fail_memory(err, "while looking for the data");
     }
     for (size_t n = 0; n < (valid ? 3 : 1); n++)
         for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
@@ -255,7 +256,7 @@ bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_er
             snprintf(name, sizeof name, "%.20s%s", valid ? valid_names[n] : split, endings[e]);
             char *candidate = vkft_path_join(data, name);
             if (!candidate)
-                return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+                return vkft_fail_memory(err, "while looking for the data");
             if (vkft_file_exists(candidate)) {
                 *path = candidate;
                 return true;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/base/json.h"
+#include "runtime/base/size.h"
 
 /* One row on its way. */
 typedef struct builder {
@@ -41,11 +42,6 @@ static bool check_ids(const builder *b, uint32_t first, vkft_err *err)
     return true;
 }
 
-static bool no_memory(const builder *b, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of host memory", b->place);
-}
-
 static bool reserve_sample(vkft_encoded_row *out)
 {
     if (out->count < out->capacity)
@@ -69,7 +65,7 @@ static uint32_t longest_sample(const vkft_dataset_options *o)
 static bool end_sample(builder *b, uint32_t first, vkft_err *err)
 {
     vkft_encoded_row *out = b->out;
-    uint32_t all = out->ids.count - first, most = longest_sample(b->encoder->options), length = all < most ? all : most,
+    uint32_t all = out->ids.count - first, most = longest_sample(b->encoder->options), length = min_u32(all, most),
              trained = 0;
     if (!check_ids(b, first, err))
         return false;
@@ -85,7 +81,7 @@ static bool end_sample(builder *b, uint32_t first, vkft_err *err)
                          b->place, all, masked, most);
     }
     if (!reserve_sample(out))
-        return no_memory(b, err);
+        return vkft_fail_memory(err, "while reading %s", b->place);
     out->samples[out->count++] = (vkft_encoded_sample){length, trained, all - length};
     out->ids.count = out->labels.count = first + length;
     return true;
@@ -205,7 +201,7 @@ static bool add_pair_as_chat(builder *b, const char *prompt, const char *complet
         ok = message && cJSON_AddStringToObject(message, "role", roles[i]) &&
              cJSON_AddStringToObject(message, "content", contents[i]) && cJSON_AddItemToArray(messages, message);
     }
-    ok = ok ? add_messages(b, messages, NULL, err) : no_memory(b, err);
+    ok = ok ? add_messages(b, messages, NULL, err) : vkft_fail_memory(err, "while reading %s", b->place);
     cJSON_Delete(messages);
     return ok;
 }

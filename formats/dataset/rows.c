@@ -7,21 +7,11 @@
 #include <string.h>
 
 #include "runtime/base/json.h"
-
-static bool ends_with(const char *path, const char *ending)
-{
-    size_t n = strlen(path), m = strlen(ending);
-    return n > m && strcmp(path + n - m, ending) == 0;
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
+#include "runtime/base/text.h"
 
 static void skip_spaces(vkft_row_reader *r)
 {
-    for (; r->at < r->length && is_space(r->text[r->at]); r->at++)
+    for (; r->at < r->length && vkft_is_space(r->text[r->at]); r->at++)
         r->line += r->text[r->at] == '\n';
 }
 
@@ -54,7 +44,7 @@ static bool skip_value(vkft_row_reader *r, vkft_err *err)
                 return true; /* a bare value before its container's end */
             if (--depth == 0)
                 return r->at++, true;
-        } else if (depth == 0 && (c == ',' || is_space(c) || c == ':')) {
+        } else if (depth == 0 && (c == ',' || vkft_is_space(c) || c == ':')) {
             return true;
         }
     }
@@ -130,21 +120,21 @@ bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char 
         reader->kind = VKFT_ROWS_PAIRS;
         return true;
     }
-    if (ends_with(path, ".jsonl")) {
+    if (vkft_string_ends_with(path, ".jsonl")) {
         reader->kind = VKFT_ROWS_LINES;
         return true;
     }
-    if (ends_with(path, ".json")) {
+    if (vkft_string_ends_with(path, ".json")) {
         reader->kind = VKFT_ROWS_ARRAY;
         return open_array(reader, err);
     }
-    if (ends_with(path, ".csv") || ends_with(path, ".tsv")) {
+    if (vkft_string_ends_with(path, ".csv") || vkft_string_ends_with(path, ".tsv")) {
         reader->kind = VKFT_ROWS_CSV;
-        reader->separator = ends_with(path, ".tsv") ? '\t' : ',';
+        reader->separator = vkft_string_ends_with(path, ".tsv") ? '\t' : ',';
         return open_csv(reader, err);
     }
     reader->kind = VKFT_ROWS_CORPUS;
-    return ends_with(path, ".txt") ||
+    return vkft_string_ends_with(path, ".txt") ||
            vkft_fail(err, VKFT_ERR_INPUT,
                      "%s: this kind of file is not supported; expected .jsonl, .json, .csv, .tsv or .txt", path);
 }
@@ -167,7 +157,7 @@ static size_t take_line(const char *text, uint64_t length, uint64_t *at)
 static bool is_blank(const char *line, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        if (!is_space(line[i]))
+        if (!vkft_is_space(line[i]))
             return false;
     return true;
 }
@@ -269,7 +259,7 @@ bool vkft_row_reader_next(vkft_row_reader *reader, vkft_row_slice *slice, bool *
 static cJSON *no_memory(const vkft_row_reader *reader, cJSON *row, vkft_err *err)
 {
     cJSON_Delete(row);
-    vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of host memory", reader->path);
+    vkft_fail_memory(err, "while reading %s", reader->path);
     return NULL;
 }
 

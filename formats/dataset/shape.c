@@ -61,7 +61,7 @@ static bool read_names(vkft_data_keys *keys, const char *text, vkft_err *err)
         return true;
     keys->names = strdup(text);
     if (!keys->names)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "while reading the names of the fields");
     for (char *pair = keys->names, *next; pair; pair = next) {
         next = strchr(pair, ',');
         if (next)
@@ -281,7 +281,7 @@ typedef struct visitor {
 static bool visit_pair(const visitor *v, char *prompt, const char *completion)
 {
     if (!prompt)
-        return vkft_fail(v->err, VKFT_ERR_MEMORY, "%s: out of host memory", v->place);
+        return vkft_fail_memory(v->err, "while reading %s", v->place);
     vkft_example example = {.prompt = prompt, .completion = completion};
     bool ok = v->visit(v->context, &example, v->place, v->err);
     free(prompt);

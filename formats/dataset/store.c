@@ -15,11 +15,6 @@ typedef struct header {
     uint64_t values_hash, index_hash; /* XXH3, 64 bits */
 } header;
 
-static bool no_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokens of the data");
-}
-
 bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const char *path, vkft_err *err)
 {
     *store = (vkft_token_store){.data = data};
@@ -32,7 +27,7 @@ bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const ch
         vkft_writer_append(store->writer, &empty, sizeof empty, err))
         return true;
     if (store->writer && !store->hash)
-        no_memory(err);
+        vkft_fail_memory(err, "for the tokens of the data");
     vkft_token_store_abandon(store);
     return false;
 }
@@ -67,7 +62,7 @@ static bool reserve(vkft_token_store *store, size_t values, vkft_err *err)
             capacity *= 2;
         int32_t *buffer = realloc(store->buffer, capacity * sizeof *buffer);
         if (!buffer)
-            return no_memory(err);
+            return vkft_fail_memory(err, "for the tokens of the data");
         store->buffer = buffer;
         store->capacity = capacity;
     }
@@ -75,7 +70,7 @@ static bool reserve(vkft_token_store *store, size_t values, vkft_err *err)
         uint32_t capacity = store->index_capacity ? 2 * store->index_capacity : 1024;
         uint32_t *index = realloc(store->index, 2 * sizeof *index * capacity);
         if (!index)
-            return no_memory(err);
+            return vkft_fail_memory(err, "for the tokens of the data");
         store->index = index;
         store->index_capacity = capacity;
     }
@@ -108,7 +103,7 @@ static bool make_samples(vkft_dataset *data, const uint32_t *index, const int32_
 {
     data->samples = malloc((data->count + 1ull) * sizeof *data->samples);
     if (!data->samples)
-        return no_memory(err);
+        return vkft_fail_memory(err, "for the tokens of the data");
     for (uint32_t i = 0; i < data->count; i++) {
         uint32_t length = index[2ull * i];
         data->samples[i] =

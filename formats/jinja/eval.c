@@ -611,7 +611,7 @@ vkft_jinja *vkft_jinja_new(const char *source, size_t length, const char *file, 
     }
     bool ok = t && (t->file = strdup(file)) && normalize(source, length, &text, err);
     if (!ok)
-        vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of host memory", file);
+        vkft_fail_memory(err, "while reading %s", file);
     ok = ok && jinja_parse(&s, text.data ? text.data : "", text.length, &t->body, &t->has_generation);
     vkft_text_free(&text);
     if (t)

@@ -13,7 +13,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "formats/tokenizer/tokenizer.h"
+#include "runtime/base/text.h"
 
 typedef struct vkft_jinja vkft_jinja; /* a parsed template; immutable, may be rendered from several threads */
 

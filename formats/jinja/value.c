@@ -7,6 +7,7 @@
 
 #include "formats/jinja/jinja_private.h"
 #include "runtime/base/json.h"
+#include "runtime/base/size.h"
 
 #define CHUNK (64u << 10)
 
@@ -19,7 +20,7 @@ struct jinja_chunk {
 void *jinja_arena_alloc(jinja_arena *arena, size_t size)
 {
     struct jinja_chunk *c = arena->chunks;
-    size = (size + 15) / 16 * 16;
+    size = round_up(size, 16);
     if (size > JINJA_MAX_BYTES || arena->total + size > JINJA_MAX_BYTES)
         return NULL;
     if (!c || c->size - c->used < size) {

@@ -45,6 +45,8 @@
 #include "runtime/base/json.h"
 #include "formats/native/model_layout.h"
 #include "formats/tensors/safetensors.h"
+#include "runtime/base/size.h"
+#include "runtime/base/text.h"
 
 const char *const vkft_part_names[VKFT_PART_COUNT] = {"data", "absmax", "nested_absmax"};
 
@@ -74,7 +76,7 @@ struct vkft_model_file {
 
 uint64_t vkft_model_align(uint64_t offset)
 {
-    return (offset + VKFT_MODEL_ALIGNMENT - 1) / VKFT_MODEL_ALIGNMENT * VKFT_MODEL_ALIGNMENT;
+    return round_up(offset, VKFT_MODEL_ALIGNMENT);
 }
 
 bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant,
@@ -87,25 +89,14 @@ bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shap
     if (__builtin_mul_overflow(n, (uint64_t)vkft_dtype_bits(dtype), &bits) || bits > UINT64_MAX - 7)
         return false;
     *elements = n;
-    bytes[VKFT_PART_DATA] = (bits + 7) / 8;
+    bytes[VKFT_PART_DATA] = ceil_div_u64(bits, 8);
     bytes[VKFT_PART_ABSMAX] = bytes[VKFT_PART_NESTED_ABSMAX] = 0;
     if (vkft_dtype_is_4bit(dtype)) { /* the number of blocks is far below n, so nothing here can wrap */
         uint64_t blocks = n / 64 + (n % 64 != 0);
         bytes[VKFT_PART_ABSMAX] = double_quant ? blocks : blocks * sizeof(float);
-        bytes[VKFT_PART_NESTED_ABSMAX] = double_quant ? (blocks + 255) / 256 * sizeof(float) : 0;
+        bytes[VKFT_PART_NESTED_ABSMAX] = double_quant ? ceil_div_u64(blocks, 256) * sizeof(float) : 0;
     }
     return true;
-}
-
-static char *duplicate(const char *text)
-{
-    char *copy = malloc(strlen(text) + 1);
-    return copy ? strcpy(copy, text) : NULL;
-}
-
-static bool no_memory(const char *path, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory opening '%s'", path);
 }
 
 /* Every key of the object must be in the list; an unknown one may change the meaning of what is known. */
@@ -190,11 +181,11 @@ static bool parse_blob(vkft_model_file *file, const cJSON *object, vkft_err *err
                          "again",
                          where, name);
     blob *added = &file->blobs[file->blob_count];
-    added->name = duplicate(name);
+    added->name = vkft_string_copy(name);
     added->data = (const char *)data;
     added->length = (size_t)bytes;
     if (!added->name)
-        return no_memory(file->path, err);
+        return vkft_fail_memory(err, "while opening '%s'", file->path);
     file->blob_count++;
     return true;
 }
@@ -280,9 +271,9 @@ static bool parse_tensor(vkft_model_file *file, const cJSON *object, vkft_err *e
         (coded && !parse_scales(file, object, tensor, bytes, where, err)))
         return false;
     tensor->data = data;
-    tensor->name = duplicate(name);
+    tensor->name = vkft_string_copy(name);
     if (!tensor->name)
-        return no_memory(file->path, err);
+        return vkft_fail_memory(err, "while opening '%s'", file->path);
     file->count++;
     return true;
 }
@@ -310,8 +301,8 @@ static bool copy_member(const cJSON *header, const char *key, char **copy, const
     const char *text = NULL;
     if (!vkft_json_get_string(header, key, true, &text, where, err))
         return false;
-    *copy = duplicate(text);
-    return *copy || no_memory(where, err);
+    *copy = vkft_string_copy(text);
+    return *copy || vkft_fail_memory(err, "while opening '%s'", where);
 }
 
 static bool parse_header(vkft_model_file *file, const cJSON *header, vkft_err *err)
@@ -330,10 +321,10 @@ static bool parse_header(vkft_model_file *file, const cJSON *header, vkft_err *e
     file->entries = calloc(tensor_count + 1, sizeof *file->entries);
     file->by_name = calloc(tensor_count + 1, sizeof *file->by_name);
     char *printed = cJSON_PrintUnformatted(info);
-    file->info = printed ? duplicate(printed) : NULL;
+    file->info = printed ? vkft_string_copy(printed) : NULL;
     cJSON_free(printed);
     if (!file->blobs || !file->entries || !file->by_name || !file->info)
-        return no_memory(path, err);
+        return vkft_fail_memory(err, "while opening '%s'", path);
     for (const cJSON *item = blobs->child; item; item = item->next)
         if (!parse_blob(file, item, err))
             return false;
@@ -399,8 +390,8 @@ static bool read_config(vkft_model_file *file, vkft_err *err)
 vkft_model_file *vkft_model_file_open(const char *path, vkft_err *err)
 {
     vkft_model_file *file = calloc(1, sizeof *file);
-    if (!file || !(file->path = duplicate(path))) {
-        no_memory(path, err);
+    if (!file || !(file->path = vkft_string_copy(path))) {
+        vkft_fail_memory(err, "while opening '%s'", path);
         goto fail;
     }
     if (!vkft_mapping_open(path, &file->mapping, err) || !read_header(file, err) || !read_config(file, err))
@@ -507,7 +498,7 @@ bool vkft_model_file_verify(const vkft_model_file *file, const vkft_model_tensor
 {
     XXH3_state_t *state = XXH3_createState();
     if (!state)
-        return no_memory(file->path, err);
+        return vkft_fail_memory(err, "while opening '%s'", file->path);
     XXH3_64bits_reset(state);
     XXH3_64bits_update(state, tensor->data, (size_t)tensor->data_bytes);
     if (vkft_dtype_is_4bit(tensor->dtype))

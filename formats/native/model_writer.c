@@ -32,11 +32,6 @@ struct vkft_model_writer {
     XXH3_state_t *hash; /* of the tensor being written */
 };
 
-static bool no_memory(const vkft_model_writer *writer, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", writer->path);
-}
-
 /* Where the next array goes. An empty one lies nowhere in particular, but inside the file. */
 static uint64_t place(vkft_model_writer *writer, uint64_t bytes)
 {
@@ -139,7 +134,7 @@ static bool measure_header(vkft_model_writer *writer, vkft_err *err)
 {
     char *text = render_header(writer);
     if (!text)
-        return no_memory(writer, err);
+        return vkft_fail_memory(err, "while writing '%s'", writer->path);
     writer->header_length = strlen(text);
     cJSON_free(text);
     writer->data_start = vkft_model_align(VKFT_MODEL_PREFIX + writer->header_length);
@@ -150,7 +145,7 @@ static bool write_header(vkft_model_writer *writer, vkft_err *err)
 {
     char *text = render_header(writer);
     if (!text)
-        return no_memory(writer, err);
+        return vkft_fail_memory(err, "while writing '%s'", writer->path);
     uint8_t prefix[VKFT_MODEL_PREFIX];
     const uint64_t numbers[] = {writer->header_length, XXH3_64bits(text, writer->header_length)};
     memcpy(prefix, VKFT_MODEL_MAGIC, 4);
@@ -170,7 +165,7 @@ vkft_model_writer *vkft_model_writer_open(const char *path, const char *source, 
 {
     vkft_model_writer *writer = calloc(1, sizeof *writer);
     if (!writer) {
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", path);
+        vkft_fail_memory(err, "while writing '%s'", path);
         return NULL;
     }
     *writer = (vkft_model_writer){.path = path,
@@ -185,7 +180,7 @@ vkft_model_writer *vkft_model_writer_open(const char *path, const char *source, 
     writer->items = calloc((size_t)count + 1, sizeof *writer->items);
     writer->hash = XXH3_createState();
     if (!writer->blob_items || !writer->items || !writer->hash) {
-        no_memory(writer, err);
+        vkft_fail_memory(err, "while writing '%s'", writer->path);
         goto fail;
     }
     XXH3_64bits_reset(writer->hash);

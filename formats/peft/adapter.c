@@ -13,21 +13,11 @@
 
 #include "runtime/base/json.h"
 #include "formats/tensors/safetensors.h"
+#include "runtime/base/text.h"
 
 #define CONFIG_NAME "adapter_config.json"
 #define WEIGHTS_NAME "adapter_model.safetensors"
 #define MAX_CONFIG_BYTES 4000000
-
-static char *duplicate(const char *text)
-{
-    char *copy = malloc(strlen(text) + 1);
-    return copy ? strcpy(copy, text) : NULL;
-}
-
-static bool no_memory(const char *what, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory: adapter '%s'", what);
-}
 
 void vkft_adapter_free(vkft_adapter *adapter)
 {
@@ -179,12 +169,12 @@ static bool copy_list(const char *path, const cJSON *list, char ***copy, vkft_er
     size_t n = 0;
     *copy = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof **copy);
     if (!*copy)
-        return no_memory(path, err);
+        return vkft_fail_memory(err, "for adapter '%s'", path);
     for (const cJSON *item = list->child; item; item = item->next) {
         if (!cJSON_IsString(item))
             return fail_unsupported(path, "target_modules", item, "a list of names", err);
-        if (!((*copy)[n++] = duplicate(item->valuestring)))
-            return no_memory(path, err);
+        if (!((*copy)[n++] = vkft_string_copy(item->valuestring)))
+            return vkft_fail_memory(err, "for adapter '%s'", path);
     }
     return true;
 }
@@ -201,7 +191,7 @@ static bool read_target_modules(const char *path, const cJSON *root, vkft_adapte
     if (config->target_all_linear)
         return true;
     config->target_modules = modules_of_tensors(adapter);
-    return config->target_modules || no_memory(path, err);
+    return config->target_modules || vkft_fail_memory(err, "for adapter '%s'", path);
 }
 
 static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
@@ -221,8 +211,8 @@ static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
         ok = vkft_fail(err, VKFT_ERR_INPUT,
                        "%s: r %" PRIu32 " and lora_dropout %g; expected r > 0 and 0 <= lora_dropout < 1", path,
                        config->r, dropout);
-    if (ok && base && !(config->base_model_name_or_path = duplicate(base)))
-        ok = no_memory(path, err);
+    if (ok && base && !(config->base_model_name_or_path = vkft_string_copy(base)))
+        ok = vkft_fail_memory(err, "for adapter '%s'", path);
     config->lora_alpha = (float)alpha;
     config->lora_dropout = (float)dropout;
     cJSON_Delete(root);
@@ -248,10 +238,10 @@ static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *fr
                          file->path, from->name, from->dims);
     to->rows = (uint32_t)from->shape[0];
     to->cols = (uint32_t)from->shape[1];
-    to->key = duplicate(from->name);
+    to->key = vkft_string_copy(from->name);
     to->data = malloc((size_t)from->elements * sizeof *to->data);
     if (!to->key || !to->data)
-        return no_memory(file->path, err);
+        return vkft_fail_memory(err, "for adapter '%s'", file->path);
     vkft_to_f32(from->dtype, vkft_tensor_file_data(file, from), from->elements, to->data);
     for (uint64_t i = 0; i < from->elements; i++)
         if (to->data[i] - to->data[i] != 0)
@@ -266,7 +256,7 @@ static bool read_weights(const char *path, vkft_adapter *adapter, vkft_err *err)
     if (!vkft_safetensors_open(path, &file, err))
         return false;
     adapter->tensors = calloc((size_t)file.count + 1, sizeof *adapter->tensors);
-    bool ok = adapter->tensors || no_memory(path, err);
+    bool ok = adapter->tensors || vkft_fail_memory(err, "for adapter '%s'", path);
     if (ok && !file.count)
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no tensors", path);
     for (uint32_t i = 0; ok && i < file.count; i++)
@@ -295,7 +285,7 @@ bool vkft_adapter_read(const char *dir, vkft_adapter *adapter, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected an adapter directory with " CONFIG_NAME,
                          dir);
     char *config = vkft_path_join(dir, CONFIG_NAME), *weights = vkft_path_join(dir, WEIGHTS_NAME);
-    bool ok = (config && weights) || no_memory(dir, err);
+    bool ok = (config && weights) || vkft_fail_memory(err, "for adapter '%s'", dir);
     ok = ok && check_pickle(dir, weights, err) && read_weights(weights, adapter, err) &&
          read_config(config, adapter, err);
     free(config);
@@ -319,12 +309,6 @@ static bool add_float(cJSON *object, const char *key, float value)
     return cJSON_AddRawToObject(object, key, text);
 }
 
-static int compare_strings(const void *a, const void *b)
-{
-    const char *const *x = a, *const *y = b;
-    return strcmp(*x, *y);
-}
-
 /* With all-linear the names are written out: every reader understands a list, and it stays right if the base model
  * gains a module. */
 static bool add_target_modules(cJSON *object, const vkft_adapter *adapter)
@@ -340,7 +324,7 @@ static bool add_target_modules(cJSON *object, const vkft_adapter *adapter)
     for (size_t i = 0; ok && i < count; i++)
         sorted[i] = list[i];
     if (ok)
-        qsort(sorted, count, sizeof *sorted, compare_strings);
+        qsort(sorted, count, sizeof *sorted, vkft_string_compare);
     cJSON *array = ok ? cJSON_AddArrayToObject(object, "target_modules") : NULL;
     for (size_t i = 0; i < count && array; i++)
         ok = ok && cJSON_AddItemToArray(array, cJSON_CreateString(sorted[i]));
@@ -376,7 +360,7 @@ static bool write_config(const char *path, const vkft_adapter *adapter, vkft_err
     cJSON *object = cJSON_CreateObject();
     char *text = object && fill_config(object, adapter) ? cJSON_Print(object) : NULL;
     cJSON_Delete(object);
-    bool ok = text ? vkft_file_write(path, text, strlen(text), err) : no_memory(path, err);
+    bool ok = text ? vkft_file_write(path, text, strlen(text), err) : vkft_fail_memory(err, "for adapter '%s'", path);
     cJSON_free(text);
     return ok;
 }
@@ -385,7 +369,7 @@ static bool write_weights(const char *path, const vkft_adapter *adapter, vkft_er
 {
     vkft_safetensors_spec *specs = calloc((size_t)adapter->count + 1, sizeof *specs);
     if (!specs)
-        return no_memory(path, err);
+        return vkft_fail_memory(err, "for adapter '%s'", path);
     for (uint32_t i = 0; i < adapter->count; i++) {
         const vkft_adapter_tensor *t = &adapter->tensors[i];
         specs[i] = (vkft_safetensors_spec){.name = t->key, .dtype = VKFT_F32, .dims = 2, .shape = {t->rows, t->cols}};
@@ -406,7 +390,7 @@ static bool write_weights(const char *path, const vkft_adapter *adapter, vkft_er
 bool vkft_adapter_write(const char *dir, const vkft_adapter *adapter, vkft_err *err)
 {
     char *config = vkft_path_join(dir, CONFIG_NAME), *weights = vkft_path_join(dir, WEIGHTS_NAME);
-    bool ok = (config && weights) || no_memory(dir, err);
+    bool ok = (config && weights) || vkft_fail_memory(err, "for adapter '%s'", dir);
     ok = ok && write_weights(weights, adapter, err) && write_config(config, adapter, err);
     free(config);
     free(weights);

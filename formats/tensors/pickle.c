@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
+
 enum { MARK = UINT32_MAX, UNSET = UINT32_MAX };
 
 #define MOST (1u << 22) /* values, items of one, memo entries: far more than any model has, and a bound on memory */
@@ -33,12 +35,6 @@ static bool damaged(const machine *m, const char *what)
     return false;
 }
 
-static bool no_memory(const machine *m)
-{
-    vkft_fail(m->err, VKFT_ERR_MEMORY, "%s: out of memory reading the pickle", m->file);
-    return false;
-}
-
 /* Room for one more element of a growing array. */
 static bool reserve(const machine *m, void *array, uint32_t count, uint32_t *capacity, size_t size)
 {
@@ -50,7 +46,7 @@ static bool reserve(const machine *m, void *array, uint32_t count, uint32_t *cap
         return damaged(m, "more than four million values");
     void *larger = realloc(*memory, wanted * size);
     if (!larger)
-        return no_memory(m);
+        return vkft_fail_memory(m->err, "while reading the pickle %s", m->file);
     *memory = larger;
     *capacity = wanted;
     return true;
@@ -172,7 +168,7 @@ static bool gather(machine *m, uint32_t first, vkft_pickle_kind kind)
 {
     vkft_pickle_value v = {.kind = kind, .count = m->depth - first, .capacity = m->depth - first};
     if (v.count && !(v.items = malloc(v.count * sizeof *v.items)))
-        return no_memory(m);
+        return vkft_fail_memory(m->err, "while reading the pickle %s", m->file);
     if (v.count)
         memcpy(v.items, m->stack + first, v.count * sizeof *v.items);
     m->depth = first;
@@ -244,10 +240,10 @@ static bool remember(machine *m, uint64_t index)
     if (index >= MOST)
         return damaged(m, "a memo number above four million");
     if (index >= m->memo_size) {
-        uint64_t size = index + 1 > 2ull * m->memo_size ? index + 1 : 2ull * m->memo_size;
+        uint64_t size = max_u64(index + 1, 2ull * m->memo_size);
         uint32_t *memo = realloc(m->memo, size * sizeof *memo);
         if (!memo)
-            return no_memory(m);
+            return vkft_fail_memory(m->err, "while reading the pickle %s", m->file);
         for (uint64_t i = m->memo_size; i < size; i++)
             memo[i] = UNSET;
         m->memo = memo;
@@ -348,7 +344,7 @@ static bool rebuild_tensor(machine *m, const vkft_pickle_value *args)
         return damaged(m, "a tensor without storage, offset, size and stride");
     vkft_pickle_value v = {.kind = VKFT_PICKLE_TENSOR, .count = 4, .capacity = 4, .items = malloc(4 * sizeof *v.items)};
     if (!v.items)
-        return no_memory(m);
+        return vkft_fail_memory(m->err, "while reading the pickle %s", m->file);
     memcpy(v.items, args->items, 4 * sizeof *v.items);
     if (make(m, v))
         return true;

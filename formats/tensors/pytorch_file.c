@@ -139,7 +139,7 @@ static bool read_tensor(reader *r, const vkft_pickle_value *name, const vkft_pic
     t->offset = s.offset + first;
     t->name = malloc(name->text_length + 1ull);
     if (!t->name)
-        return vkft_fail(r->err, VKFT_ERR_MEMORY, "%s: out of memory", where);
+        return vkft_fail_memory(r->err, "while reading %s", where);
     memcpy(t->name, name->text, name->text_length);
     t->name[name->text_length] = 0;
     r->file->count++;
@@ -183,7 +183,7 @@ static bool read_state_dict(reader *r)
     r->file->tensors = calloc(dict->count / 2 + 1ull, sizeof *r->file->tensors);
     r->file->by_name = calloc(dict->count / 2 + 1ull, sizeof *r->file->by_name);
     if (!r->file->tensors || !r->file->by_name)
-        return vkft_fail(r->err, VKFT_ERR_MEMORY, "%s: out of memory", r->file->path);
+        return vkft_fail_memory(r->err, "while reading %s", r->file->path);
     for (uint32_t i = 0; i + 1 < dict->count; i += 2) {
         const vkft_pickle_value *name = value(r, dict->items[i]), *v = value(r, dict->items[i + 1]);
         if (name->kind == VKFT_PICKLE_STRING && v->kind == VKFT_PICKLE_TENSOR && !read_tensor(r, name, v))
@@ -261,7 +261,7 @@ static bool read_storages(reader *r, const vkft_pickle *keys, uint64_t at)
                          r->file->path);
     r->storages = calloc(list->count + 1ull, sizeof *r->storages);
     if (!r->storages)
-        return vkft_fail(r->err, VKFT_ERR_MEMORY, "%s: out of memory", r->file->path);
+        return vkft_fail_memory(r->err, "while reading %s", r->file->path);
     for (uint32_t i = 0; i < list->count; i++) {
         const vkft_pickle_value *key = &keys->values[list->items[i]];
         storage *s = &r->storages[r->storage_count];
@@ -329,7 +329,7 @@ bool vkft_pytorch_open(const char *path, vkft_tensor_file *file, vkft_err *err)
     if (!vkft_mapping_open(path, &file->mapping, err))
         return false;
     file->path = malloc(strlen(path) + 1);
-    bool ok = file->path || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory opening '%s'", path);
+    bool ok = file->path || vkft_fail_memory(err, "while opening '%s'", path);
     if (ok)
         strcpy(file->path, path);
     ok = ok && vkft_pytorch_read(file, err);

@@ -91,7 +91,7 @@ static bool parse_tensor(const vkft_tensor_file *file, const cJSON *entry, uint6
         return false;
     tensor->name = malloc(strlen(entry->string) + 1);
     if (!tensor->name)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of memory", where);
+        return vkft_fail_memory(err, "while reading %s", where);
     strcpy(tensor->name, entry->string);
     return true;
 }
@@ -132,7 +132,7 @@ static bool parse_header(vkft_tensor_file *file, const cJSON *header, uint64_t d
     file->tensors = calloc(entries + 1, sizeof *file->tensors);
     file->by_name = calloc(entries + 1, sizeof *file->by_name);
     if (!file->tensors || !file->by_name)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of memory", file->path);
+        return vkft_fail_memory(err, "while reading %s", file->path);
     for (const cJSON *entry = header->child; entry; entry = entry->next) {
         if (strcmp(entry->string, "__metadata__") == 0)
             continue;
@@ -180,7 +180,7 @@ bool vkft_safetensors_open(const char *path, vkft_tensor_file *file, vkft_err *e
     if (!vkft_mapping_open(path, &file->mapping, err))
         return false;
     file->path = malloc(strlen(path) + 1);
-    bool ok = file->path || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory opening '%s'", path);
+    bool ok = file->path || vkft_fail_memory(err, "while opening '%s'", path);
     if (ok) {
         strcpy(file->path, path);
         ok = read_header(file, err);
@@ -246,7 +246,7 @@ vkft_safetensors_writer *vkft_safetensors_create(const char *path, const vkft_sa
     char *header = writer ? make_header(specs, count, &writer->expected) : NULL;
     bool ok = header && (writer->path = malloc(strlen(path) + 1));
     if (!ok)
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", path);
+        vkft_fail_memory(err, "while writing '%s'", path);
     if (ok) {
         strcpy(writer->path, path);
         writer->out = vkft_writer_open(path, err);

@@ -148,7 +148,7 @@ bool vkft_zip_open(const uint8_t *data, uint64_t size, const char *file, vkft_zi
     if (!inside(&s, d.offset, d.size) || d.count > d.size / 46)
         return damaged(&s, "its directory reaches beyond the end of the file");
     zip->entries = calloc((size_t)d.count + 1, sizeof *zip->entries);
-    bool ok = zip->entries || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory reading '%s'", file);
+    bool ok = zip->entries || vkft_fail_memory(err, "while reading '%s'", file);
     for (uint64_t at = d.offset; ok && zip->count < d.count;)
         if ((ok = read_entry(&s, &at, d.offset + d.size, &zip->entries[zip->count])))
             zip->count++;

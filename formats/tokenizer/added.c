@@ -8,11 +8,6 @@
 #include "runtime/base/json.h"
 #include "formats/tokenizer/tokenizer_private.h"
 
-static bool out_of_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
 /* item: the token's content and flags. */
 static bool add_token(vkft_tokenizer *tok, const cJSON *item, int32_t id, const char *where, vkft_err *err)
 {
@@ -39,7 +34,7 @@ static bool add_token(vkft_tokenizer *tok, const cJSON *item, int32_t id, const 
     a->content = text.data;
     a->length = (uint32_t)text.length;
     a->name = strdup(content);
-    return a->name || out_of_memory(err);
+    return a->name || vkft_fail_memory(err, "for the tokenizer");
 }
 
 static bool is_added(const vkft_tokenizer *tok, const char *name)
@@ -55,7 +50,7 @@ bool vkft_added_read(vkft_tokenizer *tok, const cJSON *list, const cJSON *decode
     const cJSON *item;
     tok->added = calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(decoder) + 1, sizeof *tok->added);
     if (!tok->added)
-        return out_of_memory(err);
+        return vkft_fail_memory(err, "for the tokenizer");
     cJSON_ArrayForEach(item, list)
     {
         char key[16];

@@ -12,11 +12,6 @@
 #include "runtime/base/json.h"
 #include "formats/tokenizer/tokenizer_private.h"
 
-static bool out_of_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
 static vkft_merge *merge_slot(const vkft_bpe *bpe, int32_t left, int32_t right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
@@ -90,7 +85,7 @@ static bool read_merges(vkft_bpe *bpe, const cJSON *merges, const char *where, v
     bpe->merge_capacity = vkft_table_size((uint32_t)cJSON_GetArraySize(merges));
     bpe->merges = malloc(bpe->merge_capacity * sizeof *bpe->merges);
     if (!bpe->merges)
-        return out_of_memory(err);
+        return vkft_fail_memory(err, "for the tokenizer");
     for (uint32_t i = 0; i < bpe->merge_capacity; i++)
         bpe->merges[i].left = -1;
     const cJSON *merge;
@@ -277,7 +272,7 @@ bool vkft_bpe_encode(const vkft_bpe *bpe, const char *piece, size_t length, vkft
         m.symbols = malloc(length * sizeof *m.symbols);
         m.heap = malloc(3 * length * sizeof *m.heap);
     }
-    bool ok = (m.symbols && m.heap) || out_of_memory(err);
+    bool ok = (m.symbols && m.heap) || vkft_fail_memory(err, "for the tokenizer");
     if (ok) {
         split_characters(&m, piece, length);
         merge_all(&m);

@@ -56,7 +56,7 @@ bool vkft_charsmap_new(vkft_charsmap *map, const char *base64, const char *where
         return true;
     unsigned char *bytes = malloc(length / 4 * 3 + 8);
     if (!bytes)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+        return vkft_fail_memory(err, "for the tokenizer");
     map->memory = bytes;
     long n = vkft_base64_decode(base64, length, bytes);
     uint32_t trie_bytes = n >= 4 ? bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (uint32_t)bytes[3] << 24 : 0;

@@ -6,15 +6,10 @@
 #include "runtime/base/json.h"
 #include "formats/tokenizer/tokenizer_private.h"
 
-static bool out_of_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while decoding");
-}
-
 static bool set_content(vkft_decoder_step *step, const char *text, vkft_err *err)
 {
     step->content = strdup(text);
-    return step->content || out_of_memory(err);
+    return step->content || vkft_fail_memory(err, "while decoding");
 }
 
 static bool read_step(vkft_decoder_step *step, const cJSON *json, const char *type, const char *where, vkft_err *err)
@@ -77,7 +72,7 @@ bool vkft_decoder_new(vkft_decoder *d, const cJSON *json, const char *file, vkft
     }
     vkft_decoder_step *steps = realloc(d->steps, (d->count + 1) * sizeof *steps);
     if (!steps)
-        return out_of_memory(err);
+        return vkft_fail_memory(err, "while decoding");
     d->steps = steps;
     steps[d->count] = (vkft_decoder_step){0};
     return read_step(&steps[d->count++], json, type, where, err);

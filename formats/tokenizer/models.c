@@ -9,11 +9,6 @@
 #include "runtime/base/json.h"
 #include "formats/tokenizer/files/merges.h"
 
-static bool no_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
 /* {"type": "BPE", "vocab": vocab, "merges": [], ...}; vocab becomes the model's in any case. */
 static cJSON *bpe_model(cJSON *vocab, const char *flags, cJSON **merges, vkft_err *err)
 {
@@ -21,12 +16,12 @@ static cJSON *bpe_model(cJSON *vocab, const char *flags, cJSON **merges, vkft_er
     if (!vocab || !model || !cJSON_AddItemToObject(model, "vocab", vocab)) {
         cJSON_Delete(vocab);
         cJSON_Delete(model);
-        no_memory(err);
+        vkft_fail_memory(err, "for the tokenizer");
         return NULL;
     }
     *merges = cJSON_AddArrayToObject(model, "merges");
     if (!*merges)
-        no_memory(err);
+        vkft_fail_memory(err, "for the tokenizer");
     return model;
 }
 
@@ -78,7 +73,8 @@ static bool read_merges(const char *text, size_t text_length, cJSON *merges, vkf
                            (int)(length < 60 ? length : 60), line);
         else
             ok = vkft_text_append(&copy, line, length, err) &&
-                 (cJSON_AddItemToArray(merges, cJSON_CreateString(copy.data)) || no_memory(err));
+                 (cJSON_AddItemToArray(merges, cJSON_CreateString(copy.data)) ||
+                  vkft_fail_memory(err, "for the tokenizer"));
     }
     vkft_text_free(&copy);
     return ok;
@@ -107,7 +103,7 @@ static bool push_token(token_list *list, vkft_ranked_token token, vkft_err *err)
         uint32_t capacity = list->capacity ? 2 * list->capacity : 4096;
         vkft_ranked_token *tokens = realloc(list->tokens, capacity * sizeof *tokens);
         if (!tokens)
-            return no_memory(err);
+            return vkft_fail_memory(err, "for the tokenizer");
         list->tokens = tokens;
         list->capacity = capacity;
     }
@@ -153,7 +149,7 @@ static bool read_rank(const line_reader *r, const char *line, size_t length, con
         ok = vkft_text_append(&name, point, vkft_utf8_encode(vkft_byte_to_point(bytes[i]), point), err);
     }
     cJSON *id = ok ? cJSON_CreateNumber(rank) : NULL;
-    ok = id && (cJSON_AddItemToObject(vocab, name.data, id) || no_memory(err)) &&
+    ok = id && (cJSON_AddItemToObject(vocab, name.data, id) || vkft_fail_memory(err, "for the tokenizer")) &&
          push_token(list, (vkft_ranked_token){(char *)bytes, (size_t)n, id->string, -(double)rank}, err);
     if (!ok)
         free(bytes);
@@ -185,11 +181,11 @@ static bool add_token(cJSON *added, uint32_t id, const char *content, bool speci
     cJSON *token = cJSON_CreateObject();
     if (!token || !cJSON_AddItemToArray(added, token)) {
         cJSON_Delete(token);
-        return no_memory(err);
+        return vkft_fail_memory(err, "for the tokenizer");
     }
     return (cJSON_AddNumberToObject(token, "id", id) && cJSON_AddStringToObject(token, "content", content) &&
             cJSON_AddBoolToObject(token, "special", special) && cJSON_AddFalseToObject(token, "normalized")) ||
-           no_memory(err);
+           vkft_fail_memory(err, "for the tokenizer");
 }
 
 bool vkft_add_llama3_tokens(cJSON *added, uint32_t first_id, vkft_err *err)
@@ -228,11 +224,11 @@ static cJSON *bpe_of_pieces(const vkft_sentencepiece *sp, vkft_err *err)
     for (uint32_t i = 0; ok && i < sp->count; i++) {
         const struct vkft_sp_piece *piece = &sp->pieces[i];
         unk = piece->kind == VKFT_SP_UNKNOWN ? piece->text : unk;
-        ok = (cJSON_AddNumberToObject(vocab, piece->text, i) || no_memory(err)) &&
+        ok = (cJSON_AddNumberToObject(vocab, piece->text, i) || vkft_fail_memory(err, "for the tokenizer")) &&
              push_token(&list, (vkft_ranked_token){piece->text, strlen(piece->text), piece->text, piece->score}, err);
     }
     ok = ok && generate(&list, true, merges, err) &&
-         (!unk || cJSON_AddStringToObject(model, "unk_token", unk) || no_memory(err));
+         (!unk || cJSON_AddStringToObject(model, "unk_token", unk) || vkft_fail_memory(err, "for the tokenizer"));
     free(list.tokens);
     return finish(model, ok);
 }
@@ -244,7 +240,7 @@ static bool push_scored(cJSON *vocab, const char *text, double score, vkft_err *
         cJSON_Delete(entry);
         cJSON_Delete(token);
         cJSON_Delete(number);
-        return no_memory(err);
+        return vkft_fail_memory(err, "for the tokenizer");
     }
     cJSON_AddItemToArray(entry, token);
     cJSON_AddItemToArray(entry, number);
@@ -256,18 +252,19 @@ static cJSON *unigram_of_pieces(const vkft_sentencepiece *sp, uint32_t extra_ids
 {
     cJSON *model = cJSON_Parse("{\"type\":\"Unigram\"}"),
           *vocab = model ? cJSON_AddArrayToObject(model, "vocab") : NULL;
-    bool ok = vocab || no_memory(err);
+    bool ok = vocab || vkft_fail_memory(err, "for the tokenizer");
     for (uint32_t i = 0; ok && i < sp->count; i++) {
         ok = push_scored(vocab, sp->pieces[i].text, sp->pieces[i].score, err);
         if (ok && sp->pieces[i].kind == VKFT_SP_UNKNOWN)
-            ok = cJSON_AddNumberToObject(model, "unk_id", i) || no_memory(err);
+            ok = cJSON_AddNumberToObject(model, "unk_id", i) || vkft_fail_memory(err, "for the tokenizer");
     }
     for (uint32_t i = extra_ids; ok && i-- > 0;) {
         char name[32];
         snprintf(name, sizeof name, "<extra_id_%u>", i);
         ok = push_scored(vocab, name, 0, err);
     }
-    ok = ok && (cJSON_AddBoolToObject(model, "byte_fallback", sp->byte_fallback) || no_memory(err));
+    ok = ok && (cJSON_AddBoolToObject(model, "byte_fallback", sp->byte_fallback) ||
+                vkft_fail_memory(err, "for the tokenizer"));
     return finish(model, ok);
 }
 
@@ -305,7 +302,7 @@ static bool add_charsmap(const vkft_sentencepiece *sp, cJSON *root, vkft_err *er
     bool ok = normalizer && base64 && cJSON_AddStringToObject(normalizer, "type", "Precompiled") &&
               cJSON_AddStringToObject(normalizer, "precompiled_charsmap", base64);
     free(base64);
-    return ok || no_memory(err);
+    return ok || vkft_fail_memory(err, "for the tokenizer");
 }
 
 bool vkft_add_sentencepiece_tokens(const vkft_sentencepiece *sp, cJSON *root, cJSON *added, vkft_err *err)

@@ -35,7 +35,7 @@ bool vkft_pattern_new(vkft_pattern *pattern, const cJSON *json, const char *wher
     if (!literal)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: pattern has neither \"String\" nor \"Regex\"", where);
     pattern->literal = strdup(literal);
-    return pattern->literal || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+    return pattern->literal || vkft_fail_memory(err, "for the tokenizer");
 }
 
 void vkft_pattern_free(vkft_pattern *pattern)
@@ -87,7 +87,7 @@ bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t len
 static bool copy_string(char **copy, const char *text, vkft_err *err)
 {
     *copy = strdup(text);
-    return *copy || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+    return *copy || vkft_fail_memory(err, "for the tokenizer");
 }
 
 static bool read_step(vkft_normalizer *step, const cJSON *json, const char *type, const char *where, vkft_err *err)
@@ -151,7 +151,7 @@ bool vkft_normalizers_new(vkft_normalizers *n, const cJSON *json, const char *fi
     }
     vkft_normalizer *steps = realloc(n->steps, (n->count + 1) * sizeof *steps);
     if (!steps)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+        return vkft_fail_memory(err, "for the tokenizer");
     n->steps = steps;
     steps[n->count] = (vkft_normalizer){0};
     return read_step(&steps[n->count++], json, type, where, err);

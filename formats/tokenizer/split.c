@@ -17,7 +17,7 @@ bool vkft_pieces_push(vkft_piece_list *pieces, size_t begin, size_t end, vkft_er
         uint32_t capacity = pieces->capacity ? 2 * pieces->capacity : 64;
         struct vkft_span *spans = realloc(pieces->spans, capacity * sizeof *spans);
         if (!spans)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while tokenizing");
+            return vkft_fail_memory(err, "while tokenizing");
         pieces->spans = spans;
         pieces->capacity = capacity;
     }
@@ -86,8 +86,7 @@ static bool read_metaspace(vkft_pre_step *step, const cJSON *json, const char *w
     step->replacement = strdup(replacement);
     step->pattern.literal = strdup(replacement);
     step->behavior = VKFT_MERGED_WITH_NEXT;
-    return (step->replacement && step->pattern.literal) ||
-           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+    return (step->replacement && step->pattern.literal) || vkft_fail_memory(err, "for the tokenizer");
 }
 
 static bool read_step(vkft_pre_step *step, const cJSON *json, const char *type, const char *where, vkft_err *err)
@@ -153,7 +152,7 @@ bool vkft_pre_tokenizer_new(vkft_pre_tokenizer *p, const cJSON *json, const char
     }
     vkft_pre_step *steps = realloc(p->steps, (p->count + 1) * sizeof *steps);
     if (!steps)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
+        return vkft_fail_memory(err, "for the tokenizer");
     p->steps = steps;
     steps[p->count] = (vkft_pre_step){0};
     return read_step(&steps[p->count++], json, type, where, err);

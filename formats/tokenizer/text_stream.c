@@ -18,7 +18,7 @@ vkft_text_stream *vkft_text_stream_new(const vkft_tokenizer *tok, bool skip_spec
 {
     vkft_text_stream *stream = calloc(1, sizeof *stream);
     if (!stream) {
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while decoding");
+        vkft_fail_memory(err, "while decoding");
         return NULL;
     }
     stream->tok = tok;

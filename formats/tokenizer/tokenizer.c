@@ -13,11 +13,6 @@
 #include "runtime/base/json.h"
 #include "formats/tokenizer/tokenizer_private.h"
 
-static bool out_of_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
 void vkft_ids_free(vkft_ids *ids)
 {
     free(ids->data);
@@ -32,7 +27,7 @@ bool vkft_ids_push(vkft_ids *ids, int32_t id, vkft_err *err)
         uint32_t capacity = ids->capacity ? 2 * ids->capacity : 64;
         int32_t *data = realloc(ids->data, capacity * sizeof *data);
         if (!data)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for %u token ids", capacity);
+            return vkft_fail_memory(err, "for %u token ids", capacity);
         ids->data = data;
         ids->capacity = capacity;
     }
@@ -50,7 +45,7 @@ static bool index_tokens(vkft_tokenizer *tok, vkft_err *err)
     tok->tokens = calloc(tok->vocab_size + 1ull, sizeof *tok->tokens);
     tok->special = calloc(tok->vocab_size + 1ull, sizeof *tok->special);
     if (!tok->tokens || !tok->special)
-        return out_of_memory(err);
+        return vkft_fail_memory(err, "for the tokenizer");
     memcpy(tok->tokens, tok->vocab.tokens, tok->vocab.size * sizeof *tok->tokens);
     for (uint32_t i = 0; i < tok->added_count; i++) {
         const vkft_added_token *a = &tok->added[i];
@@ -192,7 +187,7 @@ vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, s
     vkft_tokenizer *tok = calloc(1, sizeof *tok);
     if (!tok) {
         cJSON_Delete(root);
-        out_of_memory(err);
+        vkft_fail_memory(err, "for the tokenizer");
         return NULL;
     }
     tok->root = root;
@@ -334,7 +329,7 @@ bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32
 {
     vkft_text *tokens = calloc(count + 1ull, sizeof *tokens);
     uint32_t n = 0;
-    bool ok = tokens || out_of_memory(err);
+    bool ok = tokens || vkft_fail_memory(err, "for the tokenizer");
     for (uint32_t i = 0; ok && i < count; i++) {
         if (ids[i] < 0 || (uint32_t)ids[i] >= tok->vocab_size || !tok->tokens[ids[i]]) {
             ok = vkft_fail(err, VKFT_ERR_INPUT, "token id %d is not in the tokenizer's vocabulary of %u", ids[i],

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/text.h"
 
 typedef struct vkft_tokenizer vkft_tokenizer; /* immutable after creation; may be used from several threads */
 
@@ -17,12 +18,6 @@ typedef struct vkft_ids {
 } vkft_ids;
 void vkft_ids_free(vkft_ids *ids);
 bool vkft_ids_push(vkft_ids *ids, int32_t id, vkft_err *err);
-
-typedef struct vkft_text {
-    char *data; /* zero-terminated; may contain zero bytes */
-    size_t length, capacity;
-} vkft_text;
-void vkft_text_free(vkft_text *text);
 
 /* json: tokenizer.json. config_json: tokenizer_config.json or NULL; its add_bos_token / add_eos_token apply where
  * tokenizer.json has no post-processor that says so, as in transformers. `file` names the source in errors. Error: JSON

@@ -18,11 +18,6 @@
 #define UNKNOWN_PENALTY 10.0
 #define MAX_NODES (1u << 24) /* a node and a byte share 32 bits */
 
-static bool out_of_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
 static struct vkft_trie_edge *edge_slot(const vkft_unigram *u, uint32_t node, unsigned char byte)
 {
     uint32_t from = node << 8 | byte;
@@ -70,7 +65,7 @@ static bool read_tokens(vkft_unigram *u, vkft_vocab *vocab, const cJSON *list, c
                          VKFT_MAX_VOCABULARY - 1);
     u->scores = calloc(count, sizeof *u->scores);
     if (!u->scores || !vkft_vocab_new(vocab, count, count, err))
-        return u->scores ? false : out_of_memory(err);
+        return u->scores ? false : vkft_fail_memory(err, "for the tokenizer");
     cJSON_ArrayForEach(entry, list)
     {
         const char *token;
@@ -95,7 +90,7 @@ static bool build_trie(vkft_unigram *u, const char *where, vkft_err *err)
     u->edges = malloc(u->edge_capacity * sizeof *u->edges);
     u->node_ids = malloc(bytes * sizeof *u->node_ids);
     if (!u->edges || !u->node_ids)
-        return out_of_memory(err);
+        return vkft_fail_memory(err, "for the tokenizer");
     memset(u->edges, 0xff, u->edge_capacity * sizeof *u->edges);
     u->node_ids[0] = -1;
     u->node_count = 1;
@@ -213,7 +208,7 @@ bool vkft_unigram_encode(const vkft_unigram *u, const char *piece, size_t length
         return vkft_fail(err, VKFT_ERR_INPUT, "a text of %zu bytes is too long to tokenize at once", length);
     path small[128], *best = length < 128 ? small : malloc((length + 1) * sizeof *best);
     if (!best)
-        return out_of_memory(err);
+        return vkft_fail_memory(err, "for the tokenizer");
     search(u, piece, (uint32_t)length, best);
     reverse_links(best, (uint32_t)length);
     bool ok = true;

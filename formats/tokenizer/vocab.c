@@ -7,11 +7,6 @@
 
 #include "formats/tokenizer/tokenizer_private.h"
 
-static bool out_of_memory(vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
 uint32_t vkft_table_size(uint32_t count)
 {
     uint32_t capacity = 16;
@@ -24,7 +19,7 @@ bool vkft_string_map_new(vkft_string_map *map, uint32_t count, vkft_err *err)
 {
     map->capacity = vkft_table_size(count);
     map->entries = calloc(map->capacity, sizeof *map->entries);
-    return map->entries || out_of_memory(err);
+    return map->entries || vkft_fail_memory(err, "for the tokenizer");
 }
 
 void vkft_string_map_free(vkft_string_map *map)
@@ -55,7 +50,7 @@ int32_t vkft_string_map_get(const vkft_string_map *map, const char *key, size_t 
 bool vkft_vocab_new(vkft_vocab *vocab, uint32_t count, uint32_t size, vkft_err *err)
 {
     *vocab = (vkft_vocab){.size = size, .tokens = calloc(size + 1ull, sizeof *vocab->tokens)};
-    return vocab->tokens ? vkft_string_map_new(&vocab->ids, count, err) : out_of_memory(err);
+    return vocab->tokens ? vkft_string_map_new(&vocab->ids, count, err) : vkft_fail_memory(err, "for the tokenizer");
 }
 
 void vkft_vocab_free(vkft_vocab *vocab)

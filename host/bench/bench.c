@@ -7,10 +7,12 @@
 #include "host/bench/bench.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 #include "runtime/commands.h"
 #include "runtime/base/cpu_time.h"
@@ -54,7 +56,7 @@ static void free_operands(vkft_device *dev, operands *o)
 static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const char *label, vkft_buffer *out,
                    vkft_err *err)
 {
-    bytes = (bytes + 255) / 256 * 256;
+    bytes = round_up(bytes, VKFT_BUFFER_ALIGNMENT);
     return vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, label, out, err) &&
            vkft_buffer_fill(dev, out, 0, bytes, pattern, err);
 }
@@ -67,11 +69,11 @@ static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft
     struct group_weight *weights = calloc(c->groups, sizeof *weights);
     if (!group || !weights) {
         free(group), free(weights);
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "for the weights of a case");
     }
     for (uint32_t g = 0; g < c->groups; g++) {
         group[2 * g + 2] = group[2 * g] + rows;
-        group[2 * g + 3] = group[2 * g + 1] + (rows + GROUP_TILE - 1) / GROUP_TILE;
+        group[2 * g + 3] = group[2 * g + 1] + ceil_div(rows, GROUP_TILE);
         weights[g] = (struct group_weight){.data = o->W.address + g * elements * vkft_dtype_bits(c->dtype) / 8,
                                            .absmax = o->absmax.address + g * elements / (c->double_quant ? 64 : 16),
                                            .nested_absmax = o->nested.address + g * elements / (64 * 256) * 4};
@@ -143,11 +145,6 @@ static double device_ms(const vkft_commands *cmds)
     return sum;
 }
 
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-
 static bool measure(vkft_device *dev, const bench_case *c, bench_result *result, vkft_err *err)
 {
     bool software = vkft_device_get_info(dev)->type == VKFT_DEVICE_CPU;
@@ -170,11 +167,11 @@ static bool measure(vkft_device *dev, const bench_case *c, bench_result *result,
         device = software ? 0 : device_ms(cmds) - device;
         double wall_ms = vkft_commands_stats(cmds).time_ms;
         total_ms += wall_ms;
-        result->gflops_wall = larger(result->gflops_wall, gflop / (wall_ms * 1e-3));
+        result->gflops_wall = fmax(result->gflops_wall, gflop / (wall_ms * 1e-3));
         if (software && cpu > 0)
-            result->gflops_cpu = larger(result->gflops_cpu, gflop / cpu);
+            result->gflops_cpu = fmax(result->gflops_cpu, gflop / cpu);
         if (device > 0)
-            result->gflops_device = larger(result->gflops_device, gflop / (device * 1e-3));
+            result->gflops_device = fmax(result->gflops_device, gflop / (device * 1e-3));
     }
     vkft_commands_free(cmds);
     free_operands(dev, &o);

@@ -20,7 +20,7 @@ static bool encode_line(const vkft_tokenizer *tok, const cJSON *text, totals *t,
 {
     char *bytes = malloc(strlen(text->valuestring) + 1);
     if (!bytes)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "for a line of text");
     size_t length = vkft_json_decode_zeros(text->valuestring, bytes);
     ids->count = 0;
     double start = vkft_cpu_seconds();

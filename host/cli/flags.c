@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/text.h"
+
 #define NAME_SIZE 64
 
 /* Copies a name with '_' as '-'. false: longer than any flag. */
@@ -79,7 +81,7 @@ static bool unknown_flag(const flag_table *table, const char *name, const char *
             names[count++] = table->flags[i].alias;
     }
     const char *word = strncmp(name, "no-", 3) == 0 ? name + 3 : name;
-    const char *near = flags_nearest(word, names, count);
+    const char *near = vkft_string_nearest(word, names, count);
     if (near)
         return vkft_fail(err, VKFT_ERR_USAGE, "%s: unknown flag, did you mean --%s%s?", origin,
                          word != name ? "no-" : "", near);

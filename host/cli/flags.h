@@ -116,7 +116,4 @@ void flag_value_text(const flag *f, const void *options, char *text, size_t size
 /* "at least 1", "above 0 and at most 1": for messages and help. Empty without a limit. */
 void flag_range_text(const flag_range *range, char *text, size_t size);
 
-/* The nearest of names to a mistyped word, or NULL when none is near. */
-const char *flags_nearest(const char *word, const char *const *names, uint32_t count);
-
 #endif

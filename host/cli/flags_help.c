@@ -1,4 +1,4 @@
-/* --help from the table of flags, and the suggestion for a mistyped word. */
+/* --help from the table of flags. */
 #include "host/cli/flags.h"
 
 #include <string.h>
@@ -99,42 +99,4 @@ void flags_print_help(const flag_table *table, const void *options, FILE *out)
     fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE",
             "read flags from a YAML or JSON file; the command line takes precedence");
     fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "show this help");
-}
-
-/* Levenshtein distance of two short words; longer ones count as far apart. */
-static uint32_t distance(const char *a, const char *b)
-{
-    enum { LONGEST = 48 };
-    size_t n = strlen(a), m = strlen(b);
-    if (n > LONGEST || m > LONGEST)
-        return UINT32_MAX;
-    uint32_t row[LONGEST + 1];
-    for (uint32_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (uint32_t i = 1; i <= n; i++) {
-        uint32_t diagonal = row[0];
-        row[0] = i;
-        for (uint32_t j = 1; j <= m; j++) {
-            uint32_t replace = diagonal + (a[i - 1] != b[j - 1]);
-            uint32_t insert = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replace < insert ? replace : insert;
-        }
-    }
-    return row[m];
-}
-
-const char *flags_nearest(const char *word, const char *const *names, uint32_t count)
-{
-    const char *best = NULL;
-    uint32_t limit = (uint32_t)strlen(word) / 3;
-    uint32_t best_distance = (limit < 2 ? 2 : limit) + 1;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t d = distance(word, names[i]);
-        if (d < best_distance && d < strlen(word)) {
-            best = names[i];
-            best_distance = d;
-        }
-    }
-    return best;
 }

@@ -1,37 +1,19 @@
-/* Lines and JSON strings. See line.h. */
+/* Lines and JSON strings. */
 #include "host/cli/json_lines.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-bool text_append(vkft_text *text, const char *data, size_t length)
-{
-    if (length > SIZE_MAX / 2 - text->length - 1)
-        return false;
-    size_t need = text->length + length + 1;
-    if (need > text->capacity) {
-        size_t capacity = need < 128 ? 128 : need + need / 2;
-        char *grown = realloc(text->data, capacity);
-        if (!grown)
-            return false;
-        text->data = grown;
-        text->capacity = capacity;
-    }
-    memcpy(text->data + text->length, data, length);
-    text->length += length;
-    text->data[text->length] = 0;
-    return true;
-}
+#include "runtime/base/utf8.h"
 
 bool line_read(FILE *in, vkft_text *line, bool *failed)
 {
     line->length = 0;
-    *failed = !text_append(line, "", 0);
+    *failed = !vkft_text_append(line, "", 0, NULL);
     int c = EOF;
     while (!*failed && (c = getc(in)) != EOF && c != '\n') {
         char byte = (char)c;
-        *failed = !text_append(line, &byte, 1);
+        *failed = !vkft_text_append(line, &byte, 1, NULL);
     }
     *failed = *failed || ferror(in);
     if (*failed || (c == EOF && line->length == 0))
@@ -63,32 +45,6 @@ static int32_t hex_unit(const char *p, const char *end)
         unit = unit * 16 + digit;
     }
     return unit;
-}
-
-static bool append_code_point(vkft_text *out, uint32_t c)
-{
-    char utf8[4];
-    size_t n;
-    if (c < 0x80) {
-        utf8[0] = (char)c;
-        n = 1;
-    } else if (c < 0x800) {
-        utf8[0] = (char)(0xC0 | c >> 6);
-        utf8[1] = (char)(0x80 | (c & 63));
-        n = 2;
-    } else if (c < 0x10000) {
-        utf8[0] = (char)(0xE0 | c >> 12);
-        utf8[1] = (char)(0x80 | (c >> 6 & 63));
-        utf8[2] = (char)(0x80 | (c & 63));
-        n = 3;
-    } else {
-        utf8[0] = (char)(0xF0 | c >> 18);
-        utf8[1] = (char)(0x80 | (c >> 12 & 63));
-        utf8[2] = (char)(0x80 | (c >> 6 & 63));
-        utf8[3] = (char)(0x80 | (c & 63));
-        n = 4;
-    }
-    return text_append(out, utf8, n);
 }
 
 /* Reads \uXXXX, with *p behind the u, and the second half of a pair where there is one. -1: not four hex digits. */
@@ -140,14 +96,15 @@ bool json_string_parse(const char *text, size_t length, vkft_text *out, const ch
         const char *start = p;
         while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
             p++;
-        bool stored = text_append(out, start, (size_t)(p - start));
+        bool stored = vkft_text_append(out, start, (size_t)(p - start), NULL);
         if (stored && p < end && *p == '\\') {
             p++;
             int32_t c = escape(&p, end);
             *problem = "wrong escape in the JSON string";
             if (c < 0)
                 return false;
-            stored = append_code_point(out, (uint32_t)c);
+            char character[4];
+            stored = vkft_text_append(out, character, vkft_utf8_encode((uint32_t)c, character), NULL);
         } else if (p < end && *p != '"') {
             *problem = "control character in the JSON string, write it as \\u00XX";
             return false;
@@ -165,18 +122,18 @@ bool json_string_parse(const char *text, size_t length, vkft_text *out, const ch
 
 bool json_string_write(const char *text, size_t length, vkft_text *out)
 {
-    bool ok = text_append(out, "\"", 1);
+    bool ok = vkft_text_append(out, "\"", 1, NULL);
     for (size_t i = 0; ok && i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         char escaped[8];
         if (c == '"' || c == '\\')
-            ok = text_append(out, "\\", 1) && text_append(out, text + i, 1);
+            ok = vkft_text_append(out, "\\", 1, NULL) && vkft_text_append(out, text + i, 1, NULL);
         else if (c == '\n')
-            ok = text_append(out, "\\n", 2);
+            ok = vkft_text_append(out, "\\n", 2, NULL);
         else if (c < 0x20)
-            ok = text_append(out, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", c));
+            ok = vkft_text_append(out, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", c), NULL);
         else
-            ok = text_append(out, text + i, 1);
+            ok = vkft_text_append(out, text + i, 1, NULL);
     }
-    return ok && text_append(out, "\"", 1);
+    return ok && vkft_text_append(out, "\"", 1, NULL);
 }

@@ -6,10 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "formats/tokenizer/tokenizer.h"
-
-/* Appends and keeps a zero byte after the end. false: out of memory. */
-bool text_append(vkft_text *text, const char *data, size_t length);
+#include "runtime/base/text.h"
 
 /* Replaces line by the next one without its newline ("\n" or "\r\n"). false: end of input, or *failed (out of memory,
  * read error). */

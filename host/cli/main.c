@@ -5,6 +5,7 @@
 
 #include "host/cli/cli.h"
 #include "host/cli/terminal.h"
+#include "runtime/base/text.h"
 
 typedef struct command {
     const char *name;
@@ -55,7 +56,7 @@ static int unknown_command(const char *name)
     for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
         if (commands[i].run)
             names[count++] = commands[i].name;
-    const char *near = flags_nearest(name, names, count);
+    const char *near = vkft_string_nearest(name, names, count);
     if (near)
         fprintf(stderr, "vkft: error: unknown command '%s', did you mean '%s'?\n", name, near);
     else

@@ -11,6 +11,7 @@
 
 #include "host/cli/interrupt.h"
 #include "host/cli/terminal.h"
+#include "runtime/base/text.h"
 
 #define ERASE_REST "\x1b[K"
 #define DRAW_INTERVAL_S 0.1
@@ -23,34 +24,8 @@ progress progress_new(uint32_t logging_steps)
 
 vkft_observer progress_observer(progress *p)
 {
-    return (vkft_observer){.context = p,
-                           .message = progress_message,
-                           .step = progress_step,
-                           .work = progress_work,
-                           .interrupted = interrupt_requested};
-}
-
-void progress_bytes_text(uint64_t bytes, char *text, size_t size)
-{
-    double x = (double)bytes;
-    if (bytes < 1024)
-        snprintf(text, size, "%u B", (unsigned)bytes);
-    else if (x < 1048576.0)
-        snprintf(text, size, "%.1f KiB", x / 1024.0);
-    else if (x < 1073741824.0)
-        snprintf(text, size, "%.1f MiB", x / 1048576.0);
-    else
-        snprintf(text, size, "%.2f GiB", x / 1073741824.0);
-}
-
-void progress_time_text(double seconds, char *text, size_t size)
-{
-    uint64_t s = seconds > 0 ? (uint64_t)(seconds + 0.5) : 0;
-    if (s >= 3600)
-        snprintf(text, size, "%llu:%02u:%02u", (unsigned long long)(s / 3600), (unsigned)(s / 60 % 60),
-                 (unsigned)(s % 60));
-    else
-        snprintf(text, size, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
+    return (vkft_observer){
+        .context = p, .message = progress_message, .work = progress_work, .interrupted = interrupt_requested};
 }
 
 /* Draws text as the line that the next one draws over. ASCII only: bytes are columns. */
@@ -105,10 +80,10 @@ static double time_left(const progress *p, const vkft_train_event *e)
 static void show_step(progress *p, const vkft_train_event *e)
 {
     char memory[32], left[32] = "", line[256];
-    progress_bytes_text(e->memory_bytes, memory, sizeof memory);
+    vkft_bytes_text(e->memory_bytes, memory, sizeof memory);
     double seconds = time_left(p, e);
     if (seconds >= 0)
-        progress_time_text(seconds, left, sizeof left);
+        vkft_time_text(seconds, left, sizeof left);
     const char *gap = left[0] ? "  " : "", *word = left[0] ? " left" : "";
     unsigned long long step = e->step, total = e->total_steps;
     if (p->terminal) {
@@ -146,7 +121,7 @@ static void show_work(progress *p, double part, double taken)
 {
     char left[32] = "", line[160];
     if (part > 0)
-        progress_time_text(taken / part - taken, left, sizeof left);
+        vkft_time_text(taken / part - taken, left, sizeof left);
     snprintf(line, sizeof line, "%3.0f %%  %s%s%s%s", 100 * part, p->work, left[0] ? "  " : "", left,
              left[0] ? " left" : "");
     if (p->terminal)

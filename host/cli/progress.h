@@ -21,7 +21,7 @@ typedef struct progress {
 
 progress progress_new(uint32_t logging_steps);
 
-/* An observer for vkft_train and vkft_eval that draws on p, which must outlive it. */
+/* An observer that draws on p, which must outlive it. */
 vkft_observer progress_observer(progress *p);
 
 /* A line of information above the drawn line. */
@@ -34,9 +34,5 @@ bool progress_convert(void *p, uint64_t done_bytes, uint64_t total_bytes);
 
 /* Ends the drawn line, before anything else is written to the terminal. */
 void progress_close(progress *p);
-
-/* "512 B", "3.4 MiB", "1.25 GiB"; "2:05", "1:02:03". */
-void progress_bytes_text(uint64_t bytes, char *text, size_t size);
-void progress_time_text(double seconds, char *text, size_t size);
 
 #endif

@@ -18,11 +18,6 @@
 
 #define MAX_RECIPE_BYTES (1u << 20)
 
-static bool no_memory(const vkft_recipe *r, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of memory", r->path);
-}
-
 static bool wrong(const vkft_recipe *r, uint32_t line, const char *name, const char *what, vkft_err *err)
 {
     return vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: %s: %s; expected a text, a number, true or false, or a list of these",
@@ -46,7 +41,7 @@ static bool add_entry(vkft_recipe *r, const char *name, char *value, uint32_t li
     char *copy = grown ? malloc(size) : NULL;
     if (!copy) {
         free(value);
-        return no_memory(r, err);
+        return vkft_fail_memory(err, "while reading %s", r->path);
     }
     memcpy(copy, name, size);
     r->entries[r->count++] = (vkft_recipe_entry){.name = copy, .value = value, .line = line};
@@ -135,7 +130,7 @@ static bool read_yaml(vkft_recipe *r, const char *text, size_t size, vkft_err *e
 {
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
-        return no_memory(r, err);
+        return vkft_fail_memory(err, "while reading %s", r->path);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
     yaml_document_t document;
     bool ok = yaml_parser_load(&parser, &document) != 0;

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#define ALIGNMENT 256u
+#include "runtime/base/size.h"
+#include "runtime/memory.h"
 
 typedef struct interval {
     uint64_t size, offset;
@@ -41,7 +42,7 @@ uint32_t vkft_plan_alloc(vkft_plan *plan, uint64_t size_bytes)
         plan->buffers = buffers;
         plan->capacity = capacity;
     }
-    uint64_t size = (size_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    uint64_t size = round_up(size_bytes, VKFT_BUFFER_ALIGNMENT);
     plan->clock++;
     plan->buffers[plan->count] = (interval){.size = size, .first = plan->clock, .last = plan->clock};
     return plan->count++;

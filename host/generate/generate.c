@@ -11,6 +11,7 @@
 #include "host/model/rope.h"
 #include "host/session/session.h"
 #include "host/generate/sampler.h"
+#include "runtime/base/size.h"
 
 #define PROMPT_CHUNK 256u
 
@@ -110,8 +111,7 @@ static void trace(generator *gen)
 
 static bool solve(vkft_graph *graph, vkft_err *err)
 {
-    return (!graph->failed && vkft_plan_solve(graph->plan)) ||
-           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+    return (!graph->failed && vkft_plan_solve(graph->plan)) || vkft_fail_memory(err, "while planning");
 }
 
 static bool plan(generator *gen, uint32_t chunk, vkft_err *err)
@@ -132,7 +132,7 @@ static bool encode_source(generator *gen, vkft_err *err)
     if (!gen->source.count)
         return true;
     if (!vkft_graph_init(&graph))
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "while planning");
     vkft_graph_set_device(&graph, r->dev, gen->scratch.address, r->model.scratch_bytes);
     vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
     vkft_graph_begin_plan(&graph);
@@ -155,8 +155,8 @@ static bool allocate_cache(generator *gen, vkft_err *err)
     const vkft_config *c = &gen->runner.config;
     uint64_t one = (uint64_t)gen->positions * c->num_kv_heads * c->head_dim * sizeof(float);
     uint64_t cross = (uint64_t)gen->source.count * c->num_kv_heads * c->head_dim * sizeof(float);
-    one = (one + 255) / 256 * 256;
-    cross = (cross + 255) / 256 * 256;
+    one = round_up(one, VKFT_BUFFER_ALIGNMENT);
+    cross = round_up(cross, VKFT_BUFFER_ALIGNMENT);
     for (uint32_t l = 0; l < c->num_layers; l++) {
         vkft_buffer *buffer = &gen->cache_buffers[l];
         if (!vkft_buffer_new(gen->runner.dev, 2 * one + 2 * cross, VKFT_MEMORY_DEVICE, "KV cache", buffer, err))
@@ -191,7 +191,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     gen->logits_host = malloc(V * sizeof *gen->logits_host);
     gen->candidates = malloc(V * sizeof *gen->candidates);
     if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "for the logits");
     uint64_t adapter = vkft_trainables_floats(&r->trained) * sizeof(float),
              tables = vkft_model_table_bytes(&r->model, longest);
     vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
@@ -244,7 +244,7 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
         vkft_graph_begin_record(&gen->graph, gen->cmds, gen->arena.address);
         trace(gen);
         if (gen->graph.failed)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a token");
+            return vkft_fail_memory(err, "while recording a token");
         if (!vkft_commands_run(gen->cmds, err))
             return false;
         first += count;
@@ -382,9 +382,9 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
                                   .compute_dtype = options->compute_dtype};
     if (!vkft_session_open(&gen.runner, &source, &quiet, err))
         return false;
-    bool ok = (vkft_graph_init(&gen.graph) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory")) &&
-              read_own(&gen, err) && vkft_session_use_adapter(&gen.runner, options->adapter, &flat, err) &&
-              encode_prompt(&gen, err) && split_source(&gen, err) && start(&gen, flat, err);
+    bool ok = (vkft_graph_init(&gen.graph) || vkft_fail_memory(err, "while planning")) && read_own(&gen, err) &&
+              vkft_session_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
+              split_source(&gen, err) && start(&gen, flat, err);
     if (ok && gen.runner.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
+
 typedef struct layout {
     uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query,
         cross_key, target, loss_row, loss, routes, total;
@@ -12,7 +14,7 @@ typedef struct layout {
 static uint64_t take(uint64_t *total, uint64_t words)
 {
     uint64_t offset = *total;
-    *total += (words * 4 + 255) / 256 * 256;
+    *total += round_up(words * 4, VKFT_BUFFER_ALIGNMENT);
     return offset;
 }
 
@@ -135,7 +137,7 @@ void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint3
         fill_source(batch, samples[s], source, start, length);
         fill_targets(batch, samples[s]->labels + source, length, start);
         batch->tokens += length;
-        uint32_t longer = source > length ? source : length;
+        uint32_t longer = max_u32(source, length);
         if (longer > batch->longest)
             batch->longest = longer;
     }

@@ -1,5 +1,6 @@
 /* Loading of a model's frozen tensors, and the tables by which kernels find its experts. */
 #include "host/model/tensor_spec.h"
+#include "runtime/base/size.h"
 
 #include <stdlib.h>
 
@@ -28,7 +29,7 @@ static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, stru
         uint32_t n = slot->rows * slot->cols;
         float *values = malloc(n * sizeof *values);
         if (!values)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading %s", slot->name);
+            return vkft_fail_memory(err, "while loading %s", slot->name);
         vkft_to_f32(tensor->dtype, tensor->data, n, values);
         bool ok = vkft_buffer_write(dev, buffer, offset, values, n * sizeof *values, err);
         free(values);
@@ -60,10 +61,10 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
     if (model->trained)
         return true;
     uint64_t limit = vkft_device_get_info(dev)->max_allocation_bytes;
-    limit = limit < VKFT_BUFFER_BYTES ? limit : VKFT_BUFFER_BYTES;
+    limit = min_u64(limit, VKFT_BUFFER_BYTES);
     model->buffers = calloc(model->slot_count, sizeof *model->buffers);
     if (!model->buffers)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while loading the model");
+        return vkft_fail_memory(err, "while loading the model");
     uint64_t done = 0, total = model->device_bytes + model->host_bytes;
     for (uint32_t i = 0; i < model->slot_count;) {
         uint64_t bytes, offset = 0;
@@ -102,7 +103,7 @@ bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_er
         return true;
     char *tables = malloc(bytes);
     bool ok = tables ? vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "experts' tables", &model->expert_tables, err)
-                     : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while placing the experts");
+                     : vkft_fail_memory(err, "while placing the experts");
     for (uint32_t l = 0; ok && l < model->decoder.count; l++)
         for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
             vkft_grouped_linear *experts = &model->decoder.layers[l].experts[s];

@@ -6,14 +6,9 @@
 #include <string.h>
 
 #include "formats/tensors/nf4.h"
+#include "runtime/base/size.h"
 
-#define ALIGNMENT 256u
 #define WRAPPED_BASE "model.language_model." /* where a multimodal model of transformers 5 has its language model */
-
-static uint64_t padded(uint64_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
 
 static struct vkft_tensor_spec *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows,
                                          uint32_t cols)
@@ -223,12 +218,12 @@ static bool slot_from_file(struct vkft_tensor_spec *slot, const vkft_model_file 
 static void measure(vkft_model *model, struct vkft_tensor_spec *slot)
 {
     uint64_t elements = (uint64_t)slot->rows * slot->cols;
-    slot->data_bytes = padded((elements * vkft_dtype_bits(slot->dtype) + 7) / 8);
+    slot->data_bytes = round_up(ceil_div_u64(elements * vkft_dtype_bits(slot->dtype), 8), VKFT_BUFFER_ALIGNMENT);
     if (vkft_dtype_is_4bit(slot->dtype)) {
-        uint64_t blocks = (elements + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
-        uint64_t nested = (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK;
-        slot->absmax_bytes = padded(slot->double_quant ? blocks : blocks * sizeof(float));
-        slot->nested_bytes = slot->double_quant ? padded(nested * sizeof(float)) : 0;
+        uint64_t blocks = ceil_div_u64(elements, VKFT_NF4_BLOCK);
+        uint64_t nested = ceil_div_u64(blocks, VKFT_NF4_NESTED_BLOCK);
+        slot->absmax_bytes = round_up(slot->double_quant ? blocks : blocks * sizeof(float), VKFT_BUFFER_ALIGNMENT);
+        slot->nested_bytes = slot->double_quant ? round_up(nested * sizeof(float), VKFT_BUFFER_ALIGNMENT) : 0;
     }
     *(slot->host ? &model->host_bytes : &model->device_bytes) += vkft_tensor_spec_bytes(slot);
     if (slot->weight) {
@@ -303,7 +298,7 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     model->modules = calloc(layers * VKFT_LINEAR_SLOTS + experts + 2, sizeof *model->modules);
     model->slots = calloc(layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + experts + 11, sizeof *model->slots);
     if (!model->decoder.layers || !model->encoder.layers || !model->experts || !model->modules || !model->slots) {
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the model");
+        vkft_fail_memory(err, "while laying out the model");
         goto fail;
     }
     list_tensors(model);

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "runtime/base/size.h"
+
 #define TWO_PI 6.283185307179586
 
 static double llama3(const vkft_rope *rope, double frequency)
@@ -24,7 +26,7 @@ static double llama3(const vkft_rope *rope, double frequency)
 uint32_t vkft_rope_length(const vkft_rope *rope, uint32_t length)
 {
     switch (rope->type) {
-    case VKFT_ROPE_DYNAMIC: return length > rope->max_position ? length : rope->max_position;
+    case VKFT_ROPE_DYNAMIC: return max_u32(length, rope->max_position);
     case VKFT_ROPE_LONGROPE: return length > rope->original_max_position ? rope->original_max_position + 1 : 1;
     default: return 1;
     }

@@ -4,6 +4,7 @@
 
 #include "host/model/model.h"
 #include "host/model/rope.h"
+#include "runtime/base/size.h"
 
 static uint64_t rope_words(const vkft_rotary *rotary, uint32_t positions)
 {
@@ -57,7 +58,7 @@ static uint32_t bucket_of(int64_t distance, bool both, uint32_t buckets, uint32_
     float ratio =
         logf((float)distance / (float)exact) / (float)log((double)max_distance / exact) * (float)(buckets - exact);
     uint32_t far = exact + (uint32_t)ratio;
-    return base + (far < buckets ? far : buckets - 1);
+    return base + min_u32(far, buckets - 1);
 }
 
 void vkft_model_fill_tables(const vkft_model *model, uint32_t length, uint32_t positions, void *tables)

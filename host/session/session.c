@@ -8,6 +8,7 @@
 
 #include "runtime/base/file.h"
 #include "host/model/rope.h"
+#include "runtime/base/size.h"
 #include "shaders/core/args.h"
 
 #define PLACEHOLDER_ADDRESS                                                                                            \
@@ -32,8 +33,8 @@ static bool open_config(vkft_session *runner, const char *path, vkft_err *err)
     char *file = vkft_directory_exists(path) ? vkft_path_join(path, "config.json") : strdup(path);
     char *text = NULL;
     size_t size = 0;
-    bool ok = file ? vkft_file_read(file, 16 << 20, &text, &size, err)
-                   : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    bool ok =
+        file ? vkft_file_read(file, 16 << 20, &text, &size, err) : vkft_fail_memory(err, "while reading %s", path);
     ok = ok && vkft_config_parse(text, size, file, &runner->config, err);
     free(text);
     free(file);
@@ -48,9 +49,8 @@ typedef struct progress {
 static bool on_progress(void *context, uint64_t done, uint64_t total)
 {
     const progress *p = context;
-    if (p->observer->work)
-        p->observer->work(p->observer->context, p->what, done, total);
-    return !(p->observer->interrupted && p->observer->interrupted(p->observer->context));
+    vkft_observer_work(p->observer, p->what, done, total);
+    return !vkft_observer_interrupted(p->observer);
 }
 
 static bool check_compute_dtype(const vkft_session *runner, vkft_err *err)
@@ -108,7 +108,7 @@ bool vkft_session_use_adapter(vkft_session *runner, const char *dir, float **fla
     bool ok = vkft_lora_choose_from(&runner->trained.lora, &runner->model, &adapter, err);
     if (ok) {
         *flat = malloc((vkft_trainables_floats(&runner->trained) + 1) * sizeof **flat);
-        ok = *flat || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter");
+        ok = *flat || vkft_fail_memory(err, "for the adapter");
     }
     ok = ok && vkft_lora_import(&runner->trained.lora, &adapter, *flat, err);
     vkft_adapter_free(&adapter);
@@ -130,7 +130,7 @@ static bool plan_pass(vkft_session *runner, vkft_pass *pass, vkft_err *err)
     vkft_graph_begin_plan(&pass->graph);
     trace_pass(runner, pass);
     if (pass->graph.failed || !vkft_plan_solve(pass->graph.plan))
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+        return vkft_fail_memory(err, "while planning");
     uint64_t bytes = vkft_plan_total(pass->graph.plan);
     if (bytes > runner->plan.bytes[VKFT_ITEM_ACTIVATIONS])
         runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] = bytes;
@@ -186,14 +186,13 @@ static bool check_fits(const vkft_session *runner, vkft_err *err)
             err, VKFT_ERR_MEMORY,
             "the run needs %.2f GiB of memory and %s has %.2f GiB free; lower --max-seq-length, --batch-size "
             "or --lora-r, or see --dry-run",
-            (double)needed / 0x1p30, info->name, (double)info->memory_free_bytes / 0x1p30);
+            gib(needed), info->name, gib(info->memory_free_bytes));
     if (runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] > info->max_allocation_bytes)
         return vkft_fail(
             err, VKFT_ERR_MEMORY,
             "the activations need %.2f GiB in one buffer and %s allows %.2f GiB; lower --max-seq-length or "
             "--batch-size",
-            (double)runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] / 0x1p30, info->name,
-            (double)info->max_allocation_bytes / 0x1p30);
+            gib(runner->plan.bytes[VKFT_ITEM_ACTIVATIONS]), info->name, gib(info->max_allocation_bytes));
     return true;
 }
 
@@ -328,7 +327,7 @@ static bool run_pass(vkft_session *runner, vkft_pass *pass, const vkft_sample *c
     prepare_tables(runner, batch->longest);
     vkft_commands *cmds = find_recording(runner, pass);
     if (pass->graph.failed)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording a step");
+        return vkft_fail_memory(err, "while recording a step");
     if (!vkft_commands_run(cmds, err))
         return false;
     *loss_sum = 0;

@@ -11,7 +11,7 @@
 #include "formats/chat/model_text.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "host/trainable/trainables.h"
-#include "host/train/train.h"
+#include "runtime/base/observer.h"
 
 typedef enum vkft_plan_item {
     VKFT_ITEM_WEIGHTS,

@@ -8,15 +8,16 @@
 
 #include "host/train/training_data.h"
 #include "runtime/base/file.h"
+#include "runtime/base/size.h"
 
 bool vkft_evaluate(vkft_session *runner, const vkft_sample_packs *split, uint32_t batch_size, uint32_t max_batches,
                    const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
-    uint32_t batches = (split->packs + batch_size - 1) / batch_size;
+    uint32_t batches = ceil_div(split->packs, batch_size);
     if (max_batches && batches > max_batches)
         batches = max_batches;
     const vkft_sample **samples = malloc((split->count + 1ull) * sizeof *samples);
-    bool ok = samples || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    bool ok = samples || vkft_fail_memory(err, "for the order of the samples");
     double sum = 0;
     *tokens = 0;
     for (uint32_t b = 0; ok && b < batches; b++) {
@@ -26,8 +27,7 @@ bool vkft_evaluate(vkft_session *runner, const vkft_sample_packs *split, uint32_
         sum += batch_sum;
         for (uint32_t i = 0; i < count; i++)
             *tokens += samples[i]->trained;
-        if (observer->work)
-            observer->work(observer->context, "evaluating", b + 1, batches);
+        vkft_observer_work(observer, "evaluating", b + 1, batches);
     }
     free(samples);
     *loss = sum / (double)*tokens;
@@ -79,7 +79,7 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const v
     if (runner->batch.routes_host)
         cJSON_AddItemToObject(row, "experts", routes_of(runner));
     char *text = cJSON_PrintUnformatted(row);
-    bool ok = (text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing --per-token")) &&
+    bool ok = (text || vkft_fail_memory(err, "while writing --per-token")) &&
               vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
     cJSON_free(text);
     cJSON_Delete(row);
@@ -104,8 +104,7 @@ static bool evaluate_per_token(vkft_session *runner, const vkft_sample_packs *sp
         }
         sum += sample_sum;
         *tokens += split->samples[i]->trained;
-        if (observer->work)
-            observer->work(observer->context, "evaluating", i + 1, split->count);
+        vkft_observer_work(observer, "evaluating", i + 1, split->count);
     }
     *loss = sum / (double)*tokens;
     return vkft_writer_commit(writer, err);

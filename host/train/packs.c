@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
+
 /* A pack while it is being filled: in a list of those with the same room left. */
 typedef struct bin {
     uint32_t next; /* the next bin with the same room, or NONE */
@@ -133,7 +135,7 @@ bool vkft_sample_packs_new(vkft_sample_packs *split, const vkft_dataset *data, c
     }
     if (!ok)
         vkft_sample_packs_free(split);
-    return ok || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while ordering the data");
+    return ok || vkft_fail_memory(err, "while ordering the data");
 }
 
 void vkft_sample_packs_free(vkft_sample_packs *split)
@@ -170,11 +172,6 @@ static uint32_t sum_of_largest(uint32_t *values, uint32_t n, uint32_t count)
     return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
 }
 
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
 bool vkft_sample_packs_limits(const vkft_sample_packs *split, uint32_t batch_size, vkft_batch_limits *limits,
                               vkft_err *err)
 {
@@ -182,14 +179,14 @@ bool vkft_sample_packs_limits(const vkft_sample_packs *split, uint32_t batch_siz
     uint32_t *sources = tokens ? rows + split->packs : NULL;
     *limits = (vkft_batch_limits){0};
     if (!tokens)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+        return vkft_fail_memory(err, "while planning");
     for (uint32_t p = 0; p < split->packs; p++)
         for (uint32_t s = split->pack[p]; s < split->pack[p + 1]; s++) {
             uint32_t source = vkft_sample_source(split->samples[s]), length = split->samples[s]->length - source;
             tokens[p] += length;
             sources[p] += source;
             rows[p] += split->samples[s]->trained;
-            limits->positions = larger(limits->positions, larger(source, length));
+            limits->positions = max_u32(limits->positions, max_u32(source, length));
         }
     limits->tokens = sum_of_largest(tokens, split->packs, batch_size);
     limits->source_tokens = sum_of_largest(sources, split->packs, batch_size);

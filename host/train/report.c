@@ -1,14 +1,10 @@
 /* What a run tells before it starts: the memory plan and the first sample. */
 #include "host/train/trainer.h"
+#include "runtime/base/size.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static double gib(uint64_t bytes)
-{
-    return (double)bytes / 0x1p30;
-}
 
 static void print_items(const vkft_memory_plan *plan)
 {

@@ -65,7 +65,7 @@ bool vkft_run_directory_newest(const char *path, char **found, vkft_err *err)
     bool ok = vkft_directory_list(path, note_entry, &l, err);
     if (ok && l.count) {
         *found = numbered(path, l.prefix, l.newest, "");
-        ok = *found || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        ok = *found || vkft_fail_memory(err, "while looking for checkpoints in %s", path);
     }
     free(l.numbers);
     return ok;
@@ -151,7 +151,7 @@ static cJSON *vkft_state(const vkft_run_checkpoint *c)
 static bool write_json(const char *dir, const char *name, cJSON *root, vkft_err *err)
 {
     char *path = vkft_path_join(dir, name), *text = root ? cJSON_Print(root) : NULL;
-    bool ok = (path && text) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing a checkpoint");
+    bool ok = (path && text) || vkft_fail_memory(err, "while writing a checkpoint");
     ok = ok && vkft_file_write(path, text, strlen(text), err);
     free(path);
     cJSON_free(text);
@@ -271,7 +271,7 @@ static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state
               vkft_json_get_array(trainer, "log_history", true, &history, dir, err);
     if (ok) {
         state->history = cJSON_Duplicate(history, true);
-        ok = state->history || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading %s", dir);
+        ok = state->history || vkft_fail_memory(err, "while reading %s", dir);
     }
     cJSON_Delete(trainer);
     cJSON_Delete(own);

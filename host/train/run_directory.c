@@ -15,7 +15,7 @@ static char *join(const vkft_run_directory *run, const char *name, vkft_err *err
 {
     char *path = vkft_path_join(run->path, name);
     if (!path)
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        vkft_fail_memory(err, "while writing %s", name);
     return path;
 }
 
@@ -116,7 +116,7 @@ bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row,
     char *text = row ? cJSON_PrintUnformatted(row) : NULL;
     if (!text || !cJSON_AddItemToArray(history, row)) {
         cJSON_free(text);
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing the log");
+        return vkft_fail_memory(err, "while writing the log");
     }
     bool ok = fprintf(run->log, "%s\n", text) >= 0 && fflush(run->log) == 0;
     cJSON_free(text);
@@ -136,7 +136,7 @@ bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *histor
     cJSON_ArrayForEach(row, history)
     {
         char *text = ok ? cJSON_PrintUnformatted(row) : NULL;
-        ok = ok && (text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing the log")) &&
+        ok = ok && (text || vkft_fail_memory(err, "while writing the log")) &&
              vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
         cJSON_free(text);
     }
@@ -199,7 +199,7 @@ bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *
                                const char *readme, const cJSON *summary, vkft_err *err)
 {
     char *text = cJSON_Print(summary);
-    bool ok = text || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while finishing the run");
+    bool ok = text || vkft_fail_memory(err, "while finishing the run");
     ok = ok && write_tokenizer(run, model, err) && write_text(run, "README.md", readme, strlen(readme), err) &&
          write_text(run, "vkft.json", text, strlen(text), err) && saver->write(saver->context, run->path, err);
     cJSON_free(text);

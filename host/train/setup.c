@@ -10,6 +10,7 @@
 #include "host/train/training_data.h"
 #include "runtime/base/random.h"
 #include "host/train/schedule.h"
+#include "runtime/base/size.h"
 
 vkft_train_options vkft_train_defaults(void)
 {
@@ -47,18 +48,6 @@ vkft_train_options vkft_train_defaults(void)
     };
 }
 
-void vkft_observer_say(const vkft_observer *observer, const char *format, ...)
-{
-    if (!observer->message)
-        return;
-    char line[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    observer->message(observer->context, line);
-}
-
 static bool take_samples(const vkft_trainer *t, vkft_sample_packs *split, const vkft_dataset *data,
                          const uint32_t *index, uint32_t count, vkft_err *err)
 {
@@ -86,7 +75,7 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
                          t->options->val_split, n, held ? "train on" : "validate on");
     uint32_t *order = malloc(n * sizeof *order);
     if (!order)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while splitting the data");
+        return vkft_fail_memory(err, "while splitting the data");
     vkft_random_permutation(t->options->seed, VKFT_STREAM_SPLIT, order, n);
     qsort(order, held, sizeof *order, by_index);
     qsort(order + held, n - held, sizeof *order, by_index);
@@ -130,7 +119,7 @@ static bool allocate_copies(vkft_trainer *t, vkft_err *err)
     bool ok = (t->flat = malloc(floats * sizeof *t->flat)) != NULL;
     for (uint32_t i = 0; ok && i < vkft_optimizer_states(optimizer); i++)
         ok = (t->state_copy[i] = malloc(vkft_optimizer_state_bytes(optimizer, i, floats))) != NULL;
-    return ok || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for what is trained");
+    return ok || vkft_fail_memory(err, "for what is trained");
 }
 
 /* What is trained, and its initial values in t->flat. */
@@ -157,11 +146,6 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
     return ok;
 }
 
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
 static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
@@ -180,10 +164,10 @@ static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err
     if (!vkft_sample_packs_limits(&t->train, o->batch_size, &a, err) ||
         !vkft_sample_packs_limits(&t->valid, o->batch_size, &b, err))
         return false;
-    *limits = (vkft_batch_limits){.tokens = larger(a.tokens, b.tokens),
-                                  .source_tokens = larger(a.source_tokens, b.source_tokens),
-                                  .rows = larger(a.rows, b.rows),
-                                  .positions = larger(a.positions, b.positions)};
+    *limits = (vkft_batch_limits){.tokens = max_u32(a.tokens, b.tokens),
+                                  .source_tokens = max_u32(a.source_tokens, b.source_tokens),
+                                  .rows = max_u32(a.rows, b.rows),
+                                  .positions = max_u32(a.positions, b.positions)};
     return true;
 }
 
@@ -191,8 +175,8 @@ static void schedule(vkft_trainer *t)
 {
     const vkft_train_options *o = t->options;
     uint32_t accumulation = o->gradient_accumulation_steps;
-    t->micro_per_epoch = (t->train.packs + o->batch_size - 1) / o->batch_size;
-    t->steps_per_epoch = (t->micro_per_epoch + accumulation - 1) / accumulation;
+    t->micro_per_epoch = ceil_div(t->train.packs, o->batch_size);
+    t->steps_per_epoch = ceil_div_u64(t->micro_per_epoch, accumulation);
     t->total_steps =
         o->max_steps > 0 ? (uint64_t)o->max_steps : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
     t->warmup_steps = vkft_warmup_steps(o->warmup_steps, t->total_steps);
@@ -220,11 +204,13 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     return f;
 }
 
-bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_observer *observer, vkft_err *err)
+bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
+                       vkft_err *err)
 {
     memset(t, 0, sizeof *t);
     t->options = options;
-    t->observer = observer;
+    t->observer = &observer->general;
+    t->step = observer->step;
     t->state.best_eval_loss = NAN;
     bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
     vkft_session_source source = {.model = options->model,
@@ -237,7 +223,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
                                   .full = full};
     if (full && !options->quant_explicit)
         source.quant = VKFT_QUANT_NONE;
-    if (!vkft_session_open(&t->runner, &source, observer, err))
+    if (!vkft_session_open(&t->runner, &source, t->observer, err))
         return false;
     vkft_batch_limits limits;
     t->runner.profile = options->profile;
@@ -249,7 +235,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->fingerprint = make_fingerprint(t);
     t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
     t->state.history = cJSON_CreateArray();
-    return (t->order && t->state.history && t->fingerprint) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    return (t->order && t->state.history && t->fingerprint) || vkft_fail_memory(err, "while preparing the run");
 }
 
 void vkft_trainer_close(vkft_trainer *t)

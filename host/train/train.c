@@ -25,11 +25,6 @@ static double now_seconds(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-static bool interrupted(const vkft_trainer *t)
-{
-    return t->observer->interrupted && t->observer->interrupted(t->observer->context);
-}
-
 /* The packs of an epoch in their order. */
 static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
 {
@@ -170,8 +165,8 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
     cJSON_AddNumberToObject(row, "tokens_per_second", event.tokens_per_second);
     cJSON_AddNumberToObject(row, "memory_bytes", (double)event.memory_bytes);
     *since = (interval){.started = now_seconds()};
-    if (t->observer->step)
-        t->observer->step(t->observer->context, &event);
+    if (t->step)
+        t->step(t->observer->context, &event);
     return vkft_run_directory_log(&t->run, t->state.history, row, err);
 }
 
@@ -194,8 +189,8 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
                               .tokens = t->state.tokens,
                               .memory_bytes = memory_held(t),
                               .eval_loss = loss};
-    if (t->observer->step)
-        t->observer->step(t->observer->context, &event);
+    if (t->step)
+        t->step(t->observer->context, &event);
     if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
         return false;
     bool better = !(loss >= t->state.best_eval_loss);
@@ -216,7 +211,7 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
     const vkft_train_options *o = t->options;
     const vkft_sample **samples = malloc((t->train.count + 1ull) * sizeof *samples);
     if (!samples)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "for the order of the samples");
     interval since = {.started = now_seconds()};
     bool stop = false, ok = true;
     while (ok && !stop && t->state.step < t->total_steps) {
@@ -239,7 +234,7 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
             ok = evaluate(t, &stop, err);
             since.started = now_seconds();
         }
-        bool leave = interrupted(t);
+        bool leave = vkft_observer_interrupted(t->observer);
         if (ok && (leave || last || stop || (o->save_steps && t->state.step % o->save_steps == 0)))
             ok = save(t, err);
         if (ok && leave && !last)
@@ -355,7 +350,7 @@ static bool finish(vkft_trainer *t, vkft_err *err)
         return false;
     cJSON *summary = summarize(t);
     char *readme = make_readme(t);
-    bool ok = (summary && readme) || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while finishing the run");
+    bool ok = (summary && readme) || vkft_fail_memory(err, "while finishing the run");
     ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->runner.file, readme, summary, err);
     cJSON_Delete(summary);
     free(readme);
@@ -424,7 +419,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     return finish(t, err);
 }
 
-bool vkft_train(const vkft_train_options *options, const vkft_observer *observer, vkft_train_result *result,
+bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
                 vkft_err *err)
 {
     vkft_trainer t;

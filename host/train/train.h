@@ -9,6 +9,7 @@
 #include "host/train/settings.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "runtime/base/error.h"
+#include "runtime/base/observer.h"
 
 typedef enum vkft_scheduler {
     VKFT_SCHEDULE_CONSTANT,
@@ -93,7 +94,7 @@ typedef struct vkft_train_options {
 /* The defaults of the table in the documentation; model and data stay NULL. */
 vkft_train_options vkft_train_defaults(void);
 
-/* What the command line shows while the run goes on; implemented in the command line, called by the trainer. */
+/* The state after an optimizer step or an evaluation. */
 typedef struct vkft_train_event {
     uint64_t step, total_steps;
     double epoch;
@@ -104,14 +105,10 @@ typedef struct vkft_train_event {
     double eval_loss;         /* NaN unless this event reports an evaluation */
 } vkft_train_event;
 
-typedef struct vkft_observer {
-    void *context;
-    void (*message)(void *context, const char *line);           /* one line of information */
-    void (*step)(void *context, const vkft_train_event *event); /* after each optimizer step */
-    void (*work)(void *context, const char *what, uint64_t done,
-                 uint64_t total);       /* long work: conversion, upload, evaluation */
-    bool (*interrupted)(void *context); /* Ctrl-C was pressed: save and stop */
-} vkft_observer;
+typedef struct vkft_train_observer {
+    vkft_observer general;
+    void (*step)(void *context, const vkft_train_event *event); /* after each optimizer step; context is general's */
+} vkft_train_observer;
 
 typedef struct vkft_train_result {
     uint64_t steps;
@@ -121,7 +118,7 @@ typedef struct vkft_train_result {
 } vkft_train_result;
 
 /* Runs a whole fine-tuning (or, with dry_run, prints its memory plan to stdout). */
-bool vkft_train(const vkft_train_options *options, const vkft_observer *observer, vkft_train_result *result,
+bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
                 vkft_err *err);
 
 /* Loss over a dataset. per_token: a .jsonl path or NULL. */

@@ -11,6 +11,7 @@
 typedef struct vkft_trainer {
     const vkft_train_options *options;
     const vkft_observer *observer;
+    void (*step)(void *context, const vkft_train_event *event); /* or NULL; context is the observer's */
     vkft_session runner;
     vkft_dataset data, valid_data;
     vkft_sample_packs train, valid;
@@ -29,12 +30,9 @@ typedef struct vkft_trainer {
 } vkft_trainer;
 
 /* Model, data, adapter set, memory plan and schedule; no device yet. */
-bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_observer *observer,
+bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err);
 void vkft_trainer_close(vkft_trainer *t);
-
-/* One line to the user through the observer. */
-void vkft_observer_say(const vkft_observer *observer, const char *format, ...) VKFT_PRINTF(2, 3);
 
 /* --dry-run: the plan per item, what is free on the device, and flags that would fit; to stdout. */
 bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err);

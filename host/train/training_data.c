@@ -10,8 +10,7 @@
 static void on_progress(void *context, uint64_t done, uint64_t all)
 {
     const vkft_observer *observer = context;
-    if (observer->work)
-        observer->work(observer->context, "tokenizing", done, all);
+    vkft_observer_work(observer, "tokenizing", done, all);
 }
 
 static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data,

@@ -7,6 +7,8 @@
 #include "runtime/base/file.h"
 #include "host/model/tensor_spec.h"
 #include "formats/tensors/safetensors.h"
+#include "runtime/base/size.h"
+#include "runtime/base/transpose.h"
 
 #define PAD 64u
 
@@ -24,13 +26,13 @@ bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t 
 {
     *set = (vkft_all_weights){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
     if (!set->offset)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while laying out the weights");
+        return vkft_fail_memory(err, "while laying out the weights");
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < model->slot_count; i++) {
             const struct vkft_tensor_spec *slot = &model->slots[i];
             if (decays(slot) != (pass == 0))
                 continue;
-            set->offset[i] = vkft_parameter_space_append(&set->layout, (elements(slot) + PAD - 1) / PAD * PAD, most);
+            set->offset[i] = vkft_parameter_space_append(&set->layout, round_up(elements(slot), PAD), most);
             set->parameters += elements(slot);
         }
         if (pass == 0)
@@ -82,13 +84,6 @@ static bool is_turned(const vkft_all_weights *set, const struct vkft_tensor_spec
     return set->model->arch->conv1d && slot->weight && slot->linear;
 }
 
-static void transpose(const float *from, uint32_t rows, uint32_t cols, float *to)
-{
-    for (uint32_t r = 0; r < rows; r++)
-        for (uint32_t c = 0; c < cols; c++)
-            to[(uint64_t)c * rows + r] = from[(uint64_t)r * cols + c];
-}
-
 static bool append(const vkft_all_weights *set, uint32_t index, const float *flat, vkft_dtype dtype,
                    vkft_safetensors_writer *writer, vkft_err *err)
 {
@@ -97,10 +92,9 @@ static bool append(const vkft_all_weights *set, uint32_t index, const float *fla
     uint64_t n = elements(slot);
     float *turned = is_turned(set, slot) ? malloc(n * sizeof *turned) : NULL;
     void *stored = malloc(n * sizeof(float));
-    bool ok = (stored && (turned || !is_turned(set, slot))) ||
-              vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", slot->name);
+    bool ok = (stored && (turned || !is_turned(set, slot))) || vkft_fail_memory(err, "while writing %s", slot->name);
     if (ok && turned)
-        transpose(values, slot->rows, slot->cols, turned);
+        vkft_transpose(values, slot->rows, slot->cols, sizeof *values, turned);
     if (ok) {
         vkft_from_f32(dtype, turned ? turned : values, n, stored);
         ok = vkft_safetensors_append(writer, stored, n * (vkft_dtype_bits(dtype) / 8), err);
@@ -116,7 +110,7 @@ static bool write_weights(const vkft_all_weights *set, const float *flat, vkft_d
     uint32_t count = set->model->slot_count;
     vkft_safetensors_spec *specs = calloc(count, sizeof *specs);
     if (!specs)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing %s", path);
+        return vkft_fail_memory(err, "while writing %s", path);
     for (uint32_t i = 0; i < count; i++) {
         const struct vkft_tensor_spec *slot = &set->model->slots[i];
         bool turned = is_turned(set, slot), flat_vector = slot->vector && slot->rows == 1;
@@ -144,7 +138,7 @@ static bool write_blob(const vkft_all_weights *set, const vkft_model_file *file,
     size_t length;
     const char *data = vkft_model_file_blob(file, name, &length);
     char *path = vkft_path_join(dir, name), *inner = NULL;
-    bool ok = path || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    bool ok = path || vkft_fail_memory(err, "while writing %s", name);
     if (ok && set->model->config.wrapper[0] && strcmp(name, "config.json") == 0) {
         data = inner = vkft_config_language_model(data, length, name, err);
         ok = inner != NULL;
@@ -163,7 +157,7 @@ bool vkft_all_weights_write(const vkft_all_weights *set, const float *flat, cons
         if (!write_blob(set, file, vkft_model_file_blob_name(file, i), dir, err))
             return false;
     char *path = vkft_path_join(dir, "model.safetensors");
-    bool ok = path ? write_weights(set, flat, dtype, path, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    bool ok = path ? write_weights(set, flat, dtype, path, err) : vkft_fail_memory(err, "while writing the weights");
     free(path);
     return ok;
 }
@@ -182,10 +176,10 @@ static bool read_weights(const vkft_all_weights *set, const vkft_tensor_file *fi
         float *values = flat + set->offset[i],
               *stored = is_turned(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
         if (is_turned(set, slot) && !stored)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading %s", file->path);
+            return vkft_fail_memory(err, "while reading %s", file->path);
         vkft_to_f32(t->dtype, vkft_tensor_file_data(file, t), t->elements, stored ? stored : values);
         if (stored)
-            transpose(stored, slot->cols, slot->rows, values);
+            vkft_transpose(stored, slot->cols, slot->rows, sizeof *stored, values);
         free(stored);
     }
     return true;
@@ -195,7 +189,7 @@ bool vkft_all_weights_read(const vkft_all_weights *set, const char *dir, float *
 {
     vkft_tensor_file file;
     char *path = vkft_path_join(dir, "model.safetensors");
-    bool ok = path ? vkft_safetensors_open(path, &file, err) : vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    bool ok = path ? vkft_safetensors_open(path, &file, err) : vkft_fail_memory(err, "while reading the weights");
     free(path);
     if (!ok)
         return false;

@@ -7,14 +7,10 @@
 #include <string.h>
 
 #include "runtime/base/random.h"
+#include "runtime/base/size.h"
 
 #define PREFIX "base_model.model."
 #define PAD 64u
-
-static uint64_t padded(uint64_t floats)
-{
-    return (floats + PAD - 1) / PAD * PAD;
-}
 
 /* PEFT's rule: the whole name, or its end behind a dot. */
 static bool matches(const char *module, const char *target, size_t length)
@@ -36,7 +32,7 @@ static bool reserve(vkft_lora_set *set, const vkft_model *model, vkft_err *err)
     memset(set, 0, sizeof *set);
     set->model = model;
     set->modules = calloc((size_t)model->module_count, sizeof *set->modules);
-    return set->modules || vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter's modules");
+    return set->modules || vkft_fail_memory(err, "for the adapter's modules");
 }
 
 static void add_module(vkft_lora_set *set, const vkft_module *module)
@@ -46,8 +42,8 @@ static void add_module(vkft_lora_set *set, const vkft_module *module)
     uint64_t a = (uint64_t)set->r * linear->w.cols, b = (uint64_t)set->r * linear->w.rows;
     snprintf(m->name, sizeof m->name, "%s", module->name);
     m->linear = linear;
-    m->a = vkft_parameter_space_append(&set->layout, padded(a), VKFT_PARAMETER_SPACE_FLOATS);
-    m->b = vkft_parameter_space_append(&set->layout, padded(b), VKFT_PARAMETER_SPACE_FLOATS);
+    m->a = vkft_parameter_space_append(&set->layout, round_up(a, PAD), VKFT_PARAMETER_SPACE_FLOATS);
+    m->b = vkft_parameter_space_append(&set->layout, round_up(b, PAD), VKFT_PARAMETER_SPACE_FLOATS);
     set->parameters += a + b;
 }
 
@@ -113,7 +109,7 @@ static bool check_experts(const vkft_lora_set *set, vkft_err *err)
     uint32_t groups = model->config.experts,
              *adapted = calloc(model->expert_count + 1ull, sizeof *adapted); /* by the first of a group */
     if (!adapted)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the adapter's modules");
+        return vkft_fail_memory(err, "for the adapter's modules");
     bool ok = true;
     for (uint32_t i = 0; i < set->count; i++)
         if (vkft_model_is_expert(model, set->modules[i].linear))
@@ -197,7 +193,7 @@ bool vkft_lora_choose_from(vkft_lora_set *set, const vkft_model *model, const vk
         return false;
     if (!index_keys(adapter, &keys)) {
         vkft_lora_free(set);
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the adapter");
+        return vkft_fail_memory(err, "while reading the adapter");
     }
     const vkft_adapter_config *c = &adapter->config;
     set->r = c->r;
@@ -273,7 +269,7 @@ bool vkft_lora_import(const vkft_lora_set *set, const vkft_adapter *adapter, flo
     key_index keys;
     memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
     if (!index_keys(adapter, &keys))
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while reading the adapter");
+        return vkft_fail_memory(err, "while reading the adapter");
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_lora_module *m = &set->modules[i];
         const vkft_adapter_tensor *a = find(&keys, m->name, 'A'), *b = find(&keys, m->name, 'B');
@@ -374,5 +370,5 @@ bool vkft_lora_export(const vkft_lora_set *set, const float *flat, const char *b
     if (ok)
         return true;
     vkft_adapter_free(adapter);
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while writing the adapter");
+    return vkft_fail_memory(err, "while writing the adapter");
 }

@@ -43,7 +43,7 @@ bool vkft_directory_rename(const char *from, const char *to, vkft_err *err)
 {
     char *parent = parent_of(to);
     if (!parent)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while renaming %s", from);
+        return vkft_fail_memory(err, "while renaming %s", from);
     bool ok = (vkft_os_sync_directory(from) && rename(from, to) == 0 && vkft_os_sync_directory(parent)) ||
               vkft_fail_errno(err, "cannot rename %s to %s", from, to);
     free(parent);
@@ -60,7 +60,7 @@ static bool remove_entry(void *context, const char *name)
     const removal *r = context;
     char *path = vkft_path_join(r->dir, name);
     if (!path)
-        return vkft_fail(r->err, VKFT_ERR_MEMORY, "out of host memory while removing %s", r->dir);
+        return vkft_fail_memory(r->err, "while removing %s", r->dir);
     bool ok = vkft_directory_exists(path)
                   ? vkft_directory_remove(path, r->err)
                   : vkft_os_remove(path) || errno == ENOENT || vkft_fail_errno(r->err, "cannot remove %s", path);

@@ -33,6 +33,19 @@ bool vkft_fail_context(vkft_err *err, const char *format, ...)
     return false;
 }
 
+bool vkft_fail_memory(vkft_err *err, const char *doing, ...)
+{
+    if (err) {
+        char text[sizeof err->message - 64];
+        va_list args;
+        va_start(args, doing);
+        vsnprintf(text, sizeof text, doing, args);
+        va_end(args);
+        vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory %s", text);
+    }
+    return false;
+}
+
 static const char *advice(int code)
 {
     switch (code) {

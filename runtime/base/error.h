@@ -39,6 +39,9 @@ bool vkft_fail(vkft_err *err, vkft_err_kind kind, const char *format, ...) VKFT_
 /* Puts "context: " before the message already in err; keeps its kind; returns false. */
 bool vkft_fail_context(vkft_err *err, const char *format, ...) VKFT_PRINTF(2, 3);
 
+/* "out of host memory <doing>", as in vkft_fail_memory(err, "while reading %s", path). Returns false. */
+bool vkft_fail_memory(vkft_err *err, const char *doing, ...) VKFT_PRINTF(2, 3);
+
 /* As vkft_fail with VKFT_ERR_IO, ending in ": " and the text of errno. ENOSPC, EROFS and EACCES also say what to try.
  */
 bool vkft_fail_errno(vkft_err *err, const char *format, ...) VKFT_PRINTF(2, 3);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "runtime/base/os.h"
+#include "runtime/base/text.h"
 
 /* Opens and measures; -1 with err filled on failure. */
 static int open_sized(const char *path, uint64_t *size, vkft_err *err)
@@ -68,7 +69,7 @@ bool vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *s
                        max_bytes);
     char *buffer = ok ? malloc((size_t)length + 1) : NULL;
     if (ok && !buffer)
-        ok = vkft_fail(err, VKFT_ERR_MEMORY, "out of memory: reading '%s' needs %" PRIu64 " bytes", path, length);
+        ok = vkft_fail_memory(err, "while reading '%s', which has %" PRIu64 " bytes", path, length);
     if (ok && !vkft_os_read(fd, buffer, (size_t)length))
         ok = vkft_fail_errno(err, "cannot read '%s'", path);
     vkft_os_close(fd);
@@ -88,13 +89,6 @@ struct vkft_writer {
     char *path, *temporary;
 };
 
-static char *copy_text(const char *text)
-{
-    size_t size = strlen(text) + 1;
-    char *copy = malloc(size);
-    return copy ? memcpy(copy, text, size) : NULL;
-}
-
 static void writer_free(vkft_writer *writer)
 {
     free(writer->path);
@@ -111,8 +105,8 @@ vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
     }
     vkft_writer *writer = calloc(1, sizeof *writer);
     size_t size = strlen(path) + 48;
-    if (!writer || !(writer->path = copy_text(path)) || !(writer->temporary = malloc(size))) {
-        vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", path);
+    if (!writer || !(writer->path = vkft_string_copy(path)) || !(writer->temporary = malloc(size))) {
+        vkft_fail_memory(err, "while writing '%s'", path);
         goto fail;
     }
     /* The process id keeps two programs apart; the counter only matters after a crash with the same id. */
@@ -151,7 +145,7 @@ static char *parent_directory(const char *path)
 {
     size_t length = (size_t)(vkft_path_base(path) - path);
     if (!length)
-        return copy_text(".");
+        return vkft_string_copy(".");
     while (length > 1 && (path[length - 1] == '/' || path[length - 1] == '\\'))
         length--;
     char *parent = malloc(length + 1);
@@ -173,7 +167,7 @@ bool vkft_writer_commit(vkft_writer *writer, vkft_err *err)
         vkft_os_remove(writer->temporary);
     char *parent = ok ? parent_directory(writer->path) : NULL;
     if (ok && !parent)
-        ok = vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", writer->path);
+        ok = vkft_fail_memory(err, "while writing '%s'", writer->path);
     if (ok && !vkft_os_sync_directory(parent))
         ok = vkft_fail_errno(err, "cannot sync directory '%s'", parent);
     free(parent);
@@ -220,7 +214,7 @@ bool vkft_directory_create(const char *path, vkft_err *err)
         return true;
     char *parent = parent_directory(path);
     if (!parent)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory creating '%s'", path);
+        return vkft_fail_memory(err, "while creating '%s'", path);
     /* A parent as long as the path itself is the end of the recursion: a root. */
     bool ok = strlen(parent) >= strlen(path) || vkft_directory_create(parent, err);
     free(parent);

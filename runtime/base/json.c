@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/text.h"
 
 void vkft_json_position(const char *text, size_t length, size_t offset, uint64_t *line, uint64_t *column)
 {
@@ -26,11 +27,6 @@ void vkft_json_position(const char *text, size_t length, size_t offset, uint64_t
             ++*column;
         }
     }
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 /* What stands at the error, as far as it can be shown on one line. */
@@ -52,10 +48,10 @@ static void describe_error(const char *text, size_t length, size_t offset, char 
 /* Where a key should begin, cJSON points one past the character that is no quotation mark: {'a':1} or {"a":1,}. */
 static size_t step_back(const char *text, size_t offset)
 {
-    if (offset < 2 || is_space(text[offset - 1]) || text[offset - 1] == '"' || text[offset - 1] == '[')
+    if (offset < 2 || vkft_is_space(text[offset - 1]) || text[offset - 1] == '"' || text[offset - 1] == '[')
         return offset;
     size_t before = offset - 1;
-    while (before && is_space(text[before - 1]))
+    while (before && vkft_is_space(text[before - 1]))
         before--;
     return before && (text[before - 1] == '{' || text[before - 1] == ',') ? offset - 1 : offset;
 }
@@ -65,7 +61,8 @@ static cJSON *fail_at(const char *text, size_t length, size_t offset, const char
 {
     uint64_t line, column;
     char what[128];
-    while (offset < length && is_space(text[offset])) /* cJSON points before the space in front of what it rejects */
+    while (offset < length &&
+           vkft_is_space(text[offset])) /* cJSON points before the space in front of what it rejects */
         offset++;
     vkft_json_position(text, length, offset, &line, &column);
     describe_error(text, length, offset, what, sizeof what);
@@ -130,7 +127,7 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
 {
     char *copy = length < SIZE_MAX ? malloc(length + 1) : NULL;
     if (!copy) {
-        vkft_fail(err, VKFT_ERR_MEMORY, "%s: out of memory", file);
+        vkft_fail_memory(err, "while reading %s", file);
         return NULL;
     }
     size_t copied = copy_with_zeros(text, length, copy);
@@ -141,7 +138,7 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
         offset = original_offset(text, length, offset);
     free(copy);
     if (root) {
-        while (offset < length && is_space(text[offset]))
+        while (offset < length && vkft_is_space(text[offset]))
             offset++;
         if (offset >= length)
             return root;

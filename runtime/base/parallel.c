@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "runtime/base/os.h"
+#include "runtime/base/size.h"
 
 typedef struct loop {
     void (*run)(void *context, uint64_t task, uint32_t worker);
@@ -32,7 +33,7 @@ uint32_t vkft_worker_count(uint32_t wanted)
 {
     if (!wanted)
         wanted = vkft_os_core_count();
-    return wanted < VKFT_MAX_WORKERS ? wanted : VKFT_MAX_WORKERS;
+    return min_u32(wanted, VKFT_MAX_WORKERS);
 }
 
 void vkft_parallel(uint32_t workers, uint64_t tasks, void (*run)(void *context, uint64_t task, uint32_t worker),

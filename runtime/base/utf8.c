@@ -1,8 +1,5 @@
-/* UTF-8 decoding, and growing texts. */
+/* UTF-8 decoding and encoding. */
 #include "runtime/base/utf8.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 /* Bytes the lead byte announces; 0 for a byte that cannot lead. */
 static size_t announced(unsigned char lead)
@@ -17,8 +14,8 @@ static size_t valid_prefix(const unsigned char *s, size_t available, size_t n)
     static const unsigned char high[256] = {[0xed] = 0x9f, [0xf4] = 0x8f};
     size_t i = 1;
     for (; i < n && i < available; i++) {
-        unsigned char least = i == 1 && low[s[0]] ? low[s[0]] : 0x80, most = i == 1 && high[s[0]] ? high[s[0]] : 0xbf;
-        if (s[i] < least || s[i] > most)
+        unsigned char first = i == 1 && low[s[0]] ? low[s[0]] : 0x80, last = i == 1 && high[s[0]] ? high[s[0]] : 0xbf;
+        if (s[i] < first || s[i] > last)
             break;
     }
     return i;
@@ -72,25 +69,6 @@ bool vkft_utf8_valid(const char *s, size_t length)
     return n != 0;
 }
 
-bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err *err)
-{
-    if (length >= SIZE_MAX / 4 - text->length)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "a text is too long");
-    if (text->length + length + 1 > text->capacity) {
-        size_t capacity = 2 * (text->length + length) + 16;
-        char *grown = realloc(text->data, capacity);
-        if (!grown)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for a text of %zu bytes", text->length + length);
-        text->data = grown;
-        text->capacity = capacity;
-    }
-    if (length)
-        memcpy(text->data + text->length, data, length);
-    text->length += length;
-    text->data[text->length] = 0;
-    return true;
-}
-
 bool vkft_text_append_valid(vkft_text *text, const char *data, size_t length, vkft_err *err)
 {
     size_t begin = 0, i = 0;
@@ -108,10 +86,4 @@ bool vkft_text_append_valid(vkft_text *text, const char *data, size_t length, vk
         begin = i;
     }
     return vkft_text_append(text, length ? data + begin : "", length - begin, err);
-}
-
-void vkft_text_free(vkft_text *text)
-{
-    free(text->data);
-    *text = (vkft_text){0};
 }

@@ -1,4 +1,4 @@
-/* UTF-8 as tokenizers see it. Internal to formats. */
+/* UTF-8: checking, decoding, encoding. */
 #ifndef VKFT_UTF8_H
 #define VKFT_UTF8_H
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "formats/tokenizer/tokenizer.h"
+#include "runtime/base/text.h"
 
 /* Length of the character at s (1 to 4), 0 when the bytes are not valid UTF-8 (overlong, surrogate, cut off). */
 size_t vkft_utf8_length(const char *s, size_t available);
@@ -17,8 +17,6 @@ bool vkft_utf8_is_space(uint32_t point); /* Unicode's White_Space */
 /* Writes 1 to 4 bytes and returns their number. */
 size_t vkft_utf8_encode(uint32_t point, char out[4]);
 
-/* Appends bytes; zero-terminates. */
-bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err *err);
 /* Appends text with each maximal invalid part replaced by U+FFFD, as Python's errors="replace" does. */
 bool vkft_text_append_valid(vkft_text *text, const char *data, size_t length, vkft_err *err);
 

@@ -34,7 +34,7 @@ static bool push(cut_list *list, cut c, vkft_err *err)
         size_t capacity = list->capacity ? 2 * list->capacity : 4096;
         cut *cuts = realloc(list->cuts, capacity * sizeof *cuts);
         if (!cuts)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer's merges");
+            return vkft_fail_memory(err, "for the tokenizer's merges");
         list->cuts = cuts;
         list->capacity = capacity;
     }
@@ -80,7 +80,7 @@ static bool append(const vkft_ranked_token *tokens, const cut *c, vkft_text *buf
         !vkft_text_append(buffer, right, strlen(right), err))
         return false;
     return cJSON_AddItemToArray(merges, cJSON_CreateString(buffer->data)) ||
-           vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer's merges");
+           vkft_fail_memory(err, "for the tokenizer's merges");
 }
 
 bool vkft_merges_generate(const vkft_ranked_token *tokens, uint32_t count, const vkft_string_map *ids,

@@ -83,7 +83,7 @@ static bool read_piece(message m, vkft_sentencepiece *sp)
         uint32_t capacity = sp->capacity ? 2 * sp->capacity : 1024;
         struct vkft_sp_piece *pieces = realloc(sp->pieces, capacity * sizeof *pieces);
         if (!pieces)
-            return vkft_fail(m.err, VKFT_ERR_MEMORY, "%s: out of host memory for the tokenizer", m.file);
+            return vkft_fail_memory(m.err, "for the tokenizer: %s", m.file);
         sp->pieces = pieces;
         sp->capacity = capacity;
     }
@@ -97,7 +97,7 @@ static bool read_piece(message m, vkft_sentencepiece *sp)
             free(piece->text);
             piece->text = malloc(f.length + 1);
             if (!piece->text)
-                return vkft_fail(m.err, VKFT_ERR_MEMORY, "%s: out of host memory for the tokenizer", m.file);
+                return vkft_fail_memory(m.err, "for the tokenizer: %s", m.file);
             memcpy(piece->text, f.data, f.length);
             piece->text[f.length] = 0;
         } else if (f.number == PIECE_SCORE && f.type == 5) {

@@ -101,14 +101,9 @@ typedef struct maker {
     vkft_err *err;
 } maker;
 
-static bool no_memory(const maker *m)
-{
-    return vkft_fail(m->err, VKFT_ERR_MEMORY, "out of host memory for the tokenizer");
-}
-
 static bool attach(const maker *m, cJSON *object, const char *key, cJSON *item)
 {
-    return (item && cJSON_AddItemToObject(object, key, item)) || no_memory(m);
+    return (item && cJSON_AddItemToObject(object, key, item)) || vkft_fail_memory(m->err, "for the tokenizer");
 }
 
 static bool parse(const maker *m, uint32_t file, cJSON **json)
@@ -188,7 +183,7 @@ static bool add_token(maker *m, int32_t id, const char *content, bool special, c
     cJSON *token = cJSON_CreateObject();
     if (!token || !cJSON_AddItemToArray(m->added, token)) {
         cJSON_Delete(token);
-        return no_memory(m);
+        return vkft_fail_memory(m->err, "for the tokenizer");
     }
     bool ok =
         attach(m, token, "id", cJSON_CreateNumber(id)) && attach(m, token, "content", cJSON_CreateString(content));
@@ -329,7 +324,7 @@ static bool assemble(maker *m, const char *parts, cJSON *model)
     m->root = cJSON_Parse(parts);
     if (!m->root || !model) {
         cJSON_Delete(model);
-        return m->root ? false : no_memory(m);
+        return m->root ? false : vkft_fail_memory(m->err, "for the tokenizer");
     }
     return attach(m, m->root, "model", model);
 }
@@ -397,7 +392,7 @@ static bool make(maker *m)
     const vkft_small_file *f = m->files;
     m->added = cJSON_CreateArray();
     if (!m->added)
-        return no_memory(m);
+        return vkft_fail_memory(m->err, "for the tokenizer");
     if (!parse(m, VKFT_FILE_TOKENIZER_CONFIG, &m->config) || !parse(m, VKFT_FILE_SPECIAL_TOKENS, &m->specials) ||
         !parse(m, VKFT_FILE_ADDED_TOKENS, &m->added_map) || !parse(m, VKFT_FILE_CONFIG, &m->model_config))
         return false;

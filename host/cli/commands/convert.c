@@ -8,6 +8,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/train/train.h"
+#include "runtime/base/text.h"
 
 typedef struct convert_options {
     const char *hf_dir, *output;
@@ -102,7 +103,7 @@ static int report(const vkft_model_file *file, bool json)
         return cli_print_json(o);
     }
     char size[32];
-    progress_bytes_text(bytes, size, sizeof size);
+    vkft_bytes_text(bytes, size, sizeof size);
     printf("%s: %u tensors, %s\n", vkft_model_file_path(file), count, size);
     return EXIT_SUCCESS;
 }

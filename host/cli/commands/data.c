@@ -66,7 +66,7 @@ static bool measure(const data_command *o, const vkft_dataset *data, statistics 
 {
     *s = (statistics){.length = malloc((data->count + 1ull) * sizeof *s->length), .count = data->count};
     if (!s->length)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "for the lengths of the samples");
     s->bin_width = (data->max_length + BINS) / BINS;
     for (uint32_t i = 0; i < data->count; i++) {
         s->length[i] = data->samples[i].length;

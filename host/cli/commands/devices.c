@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "host/cli/cli.h"
+#include "runtime/base/text.h"
 #include "runtime/device.h"
 #include "host/cli/progress.h"
 
@@ -86,8 +87,8 @@ static cJSON *device_json(const vkft_device_info *d, bool used)
 static void print_device(const vkft_device_info *d, bool used)
 {
     char memory[32], available[32], uuid[33];
-    progress_bytes_text(d->memory_bytes, memory, sizeof memory);
-    progress_bytes_text(d->memory_free_bytes, available, sizeof available);
+    vkft_bytes_text(d->memory_bytes, memory, sizeof memory);
+    vkft_bytes_text(d->memory_free_bytes, available, sizeof available);
     uuid_text(d->uuid, uuid);
     printf("%c %u  %s\n", used ? '*' : ' ', d->index, d->name);
     printf("     type          %s, Vulkan %s\n", type_name(d->type), d->api_version);

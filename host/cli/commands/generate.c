@@ -124,7 +124,7 @@ typedef struct output {
 static void on_text(void *context, const char *text, size_t length)
 {
     output *out = context;
-    if (!text_append(&out->text, text, length))
+    if (!vkft_text_append(&out->text, text, length, NULL))
         out->failed = true;
     if (!out->json) {
         fwrite(text, 1, length, stdout);
@@ -161,13 +161,13 @@ static bool read_all(FILE *in, vkft_text *text, vkft_err *err)
     char block[4096];
     size_t n;
     while ((n = fread(block, 1, sizeof block, in)) > 0)
-        if (!text_append(text, block, n))
-            return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory for the prompt");
+        if (!vkft_text_append(text, block, n, err))
+            return false;
     if (ferror(in))
         return vkft_fail_errno(err, "cannot read standard input");
     if (text->length && memchr(text->data, 0, text->length))
         return vkft_fail(err, VKFT_ERR_INPUT, "standard input: the prompt contains a zero byte");
-    return text_append(text, "", 0) || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory for the prompt");
+    return vkft_text_append(text, "", 0, err);
 }
 
 /* Exactly one of --prompt and --prompt-ids, in the form that generation takes. */
@@ -243,7 +243,7 @@ int cmd_generate(int argc, char **argv)
             printf("\n");
     }
     if (ok && out.failed)
-        ok = vkft_fail(&err, VKFT_ERR_MEMORY, "out of memory for the generated text");
+        ok = vkft_fail_memory(&err, "for the generated text");
     code = ok ? report(&out, &result) : cli_fail(&err);
     if (code == EXIT_SUCCESS && interrupt_requested(NULL))
         code = EXIT_INTERRUPTED;

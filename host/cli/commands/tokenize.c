@@ -46,15 +46,13 @@ static bool encode(const vkft_tokenizer *tok, bool special, const vkft_text *lin
     if (!ok)
         vkft_fail(err, VKFT_ERR_INPUT, "%s", problem);
     ok = ok && vkft_tokenizer_encode(tok, text.data ? text.data : "", text.length, special, &ids, err);
-    bool stored = text_append(out, "[", 1);
-    for (uint32_t i = 0; ok && stored && i < ids.count; i++) {
+    ok = ok && vkft_text_append(out, "[", 1, err);
+    for (uint32_t i = 0; ok && i < ids.count; i++) {
         char number[16];
         int n = snprintf(number, sizeof number, "%s%d", i ? ", " : "", (int)ids.data[i]);
-        stored = text_append(out, number, (size_t)n);
+        ok = vkft_text_append(out, number, (size_t)n, err);
     }
-    stored = stored && text_append(out, "]", 1);
-    if (ok && !stored)
-        ok = vkft_fail(err, VKFT_ERR_MEMORY, "out of memory");
+    ok = ok && vkft_text_append(out, "]", 1, err);
     vkft_text_free(&text);
     vkft_ids_free(&ids);
     return ok;
@@ -87,7 +85,7 @@ static bool decode(const vkft_tokenizer *tok, bool special, const vkft_text *lin
     vkft_text text = {0};
     bool ok = parse_ids(line, &ids, err) && vkft_tokenizer_decode(tok, ids.data, ids.count, !special, &text, err);
     if (ok && !json_string_write(text.data ? text.data : "", text.length, out))
-        ok = vkft_fail(err, VKFT_ERR_MEMORY, "out of memory");
+        ok = vkft_fail_memory(err, "for a line of output");
     vkft_text_free(&text);
     vkft_ids_free(&ids);
     return ok;
@@ -103,7 +101,7 @@ static bool run(const vkft_tokenizer *tok, const tokenize_options *o, vkft_err *
         if (!ok)
             vkft_fail_context(err, "standard input, line %llu", number);
         else
-            ok = text_append(&out, "\n", 1) || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory");
+            ok = vkft_text_append(&out, "\n", 1, err);
         if (ok)
             fwrite(out.data, 1, out.length, stdout);
     }

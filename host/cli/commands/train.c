@@ -7,6 +7,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/train/train.h"
+#include "runtime/base/text.h"
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int),
                "FLAG_CHOICE stores an int");
@@ -370,8 +371,8 @@ static int print_json_summary(const vkft_train_options *o, const vkft_train_resu
 static int print_summary(const vkft_train_options *o, const vkft_train_result *r)
 {
     char time[32], memory[32];
-    progress_time_text(r->seconds, time, sizeof time);
-    progress_bytes_text(r->peak_memory_bytes, memory, sizeof memory);
+    vkft_time_text(r->seconds, time, sizeof time);
+    vkft_bytes_text(r->peak_memory_bytes, memory, sizeof memory);
     fprintf(stderr, "\ndone: %llu steps in %s, %.0f tokens/s, at most %s of device memory\n",
             (unsigned long long)r->steps, time, r->tokens_per_second, memory);
     if (!isnan(r->first_loss)) /* a run that is resumed after its last step has none */
@@ -409,7 +410,7 @@ int cmd_train(int argc, char **argv)
         print_settings(run);
     interrupt_install();
     progress display = progress_new(run->logging_steps);
-    vkft_observer observer = progress_observer(&display);
+    vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};
     vkft_train_result result = {0};
     bool ok = vkft_train(run, &observer, &result, &err);
     progress_close(&display);

@@ -6,6 +6,7 @@
  */
 #include "host/engine/matmul/grouped.h"
 
+#include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 #include "host/engine/matmul/tiles.h"
 
@@ -56,9 +57,9 @@ typedef struct product {
 static uint32_t most_tiles(const vkft_grouping *grouping, uint32_t groups, uint32_t rows)
 {
     uint64_t all = (uint64_t)groups * grouping->most;
-    all = all < grouping->rows ? all : grouping->rows;
+    all = min_u64(all, grouping->rows);
     uint64_t tiles = all / GROUP_TILE + groups;
-    return (uint32_t)(tiles < all ? tiles : all) * (GROUP_TILE / rows);
+    return (uint32_t)min_u64(tiles, all) * (GROUP_TILE / rows);
 }
 
 static double flops_of(const product *p, uint32_t columns, uint32_t depth)
@@ -157,20 +158,20 @@ static void multiply(const product *p)
         return;
     vkft_matmul_shapes s = vkft_matmul_shapes_of(p->ctx->dev);
     uint32_t G = p->grouping->groups, tile_columns = s.panel.columns * s.panel.width;
-    uint64_t limit = p->ctx->scratch_bytes < s.panel_bytes ? p->ctx->scratch_bytes : s.panel_bytes;
+    uint64_t limit = min_u64(p->ctx->scratch_bytes, s.panel_bytes);
     uint32_t tiles = (uint32_t)(limit / vkft_panel_bytes(p->K, tile_columns));
     uint64_t few = (uint64_t)G * (p->transposed ? FEW_ROWS_NT : FEW_ROWS_NN);
     if (p->grouping->rows <= few || p->N < tile_columns / 2 || tiles == 0) {
         multiply_few(p, &s);
         return;
     }
-    uint32_t columns = least(tiles, ceil_div(p->N, tile_columns)) * tile_columns;
-    uint32_t groups = least((uint32_t)(limit / vkft_panel_bytes(p->K, columns)), G);
+    uint32_t columns = min_u32(tiles, ceil_div(p->N, tile_columns)) * tile_columns;
+    uint32_t groups = min_u32((uint32_t)(limit / vkft_panel_bytes(p->K, columns)), G);
     for (uint32_t g = 0; g < G; g += groups)
         for (uint32_t n = 0; n < p->N; n += columns)
             for (uint32_t k = 0; k < p->K; k += VKFT_PANEL_K) {
-                const portion part = {g, least(groups, G - g),         n, least(columns, p->N - n),
-                                      k, least(VKFT_PANEL_K, p->K - k)};
+                const portion part = {g, min_u32(groups, G - g),         n, min_u32(columns, p->N - n),
+                                      k, min_u32(VKFT_PANEL_K, p->K - k)};
                 decode_panels(p, &part, tile_columns);
                 multiply_panels(p, &part, &s);
             }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 #include "host/engine/matmul/tiles.h"
 
@@ -54,10 +55,10 @@ void vkft_matmul_setup(vkft_device *dev, vkft_dtype operands)
 uint64_t vkft_matmul_scratch_bytes(vkft_dtype dtype, uint32_t rows, uint32_t cols)
 {
     (void)dtype; /* f32 goes through panels too: their layout is what makes the product fast */
-    uint64_t nt = round_up(least(cols, VKFT_PANEL_K), 8) * round_up(rows, VKFT_WIDEST_TILE) * sizeof(float);
-    uint64_t nn = round_up(least(rows, VKFT_PANEL_K), 8) * round_up(cols, VKFT_WIDEST_TILE) * sizeof(float);
-    uint64_t bytes = nt > nn ? nt : nn;
-    return bytes < VKFT_PANEL_BYTES ? bytes : VKFT_PANEL_BYTES;
+    uint64_t nt = round_up(min_u32(cols, VKFT_PANEL_K), 8) * round_up(rows, VKFT_WIDEST_TILE) * sizeof(float);
+    uint64_t nn = round_up(min_u32(rows, VKFT_PANEL_K), 8) * round_up(cols, VKFT_WIDEST_TILE) * sizeof(float);
+    uint64_t bytes = max_u64(nt, nn);
+    return min_u64(bytes, VKFT_PANEL_BYTES);
 }
 
 /* Y = R + scale * X op(W) with op(W) [K,N]: W itself, or its transpose. */
@@ -149,17 +150,17 @@ static void multiply(const product *p)
         return;
     vkft_matmul_shapes s = vkft_matmul_shapes_of(p->ctx->dev);
     uint32_t tile_columns = s.panel.columns * s.panel.width;
-    uint64_t limit = p->ctx->scratch_bytes < s.panel_bytes ? p->ctx->scratch_bytes : s.panel_bytes;
+    uint64_t limit = min_u64(p->ctx->scratch_bytes, s.panel_bytes);
     uint32_t tiles = (uint32_t)(limit / vkft_panel_bytes(p->K, tile_columns));
     bool short_walk = p->transposed || p->K <= DIRECT_MAX_K;
     if ((p->M <= VKFT_FEW_ROWS && short_walk) || tiles == 0) {
         multiply_few(p, &s);
         return;
     }
-    uint32_t most = least(tiles, ceil_div(p->N, tile_columns)) * tile_columns;
+    uint32_t most = min_u32(tiles, ceil_div(p->N, tile_columns)) * tile_columns;
     for (uint32_t n = 0; n < p->N; n += most)
         for (uint32_t k = 0; k < p->K; k += VKFT_PANEL_K) {
-            uint32_t columns = least(most, p->N - n), depth = least(VKFT_PANEL_K, p->K - k);
+            uint32_t columns = min_u32(most, p->N - n), depth = min_u32(VKFT_PANEL_K, p->K - k);
             decode_panel(p, n, columns, k, depth, tile_columns);
             multiply_panel(p, &s, n, columns, k, depth);
         }
@@ -205,9 +206,7 @@ static uint32_t slices(const vkft_matmul_ctx *ctx, const vkft_matmul_shapes *s, 
 {
     uint64_t parts = s->tn_workgroups / workgroups;
     uint64_t most = K / MIN_SLICE_K, fit = ctx->scratch_bytes / sizeof(float) / ((uint64_t)M * N);
-    parts = parts < most ? parts : most;
-    parts = parts < fit ? parts : fit;
-    return parts > 1 ? (uint32_t)parts : 1;
+    return (uint32_t)max_u64(1, min_u64(parts, min_u64(most, fit)));
 }
 
 void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t K, uint64_t X, uint32_t ldx,

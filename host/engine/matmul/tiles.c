@@ -67,5 +67,5 @@ void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT
 
 uint64_t vkft_panel_bytes(uint32_t k, uint32_t columns)
 {
-    return round_up(least(k, VKFT_PANEL_K), 8) * columns * sizeof(float);
+    return round_up(min_u32(k, VKFT_PANEL_K), 8) * columns * sizeof(float);
 }

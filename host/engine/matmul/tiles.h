@@ -2,6 +2,7 @@
 #ifndef VKFT_TILES_H
 #define VKFT_TILES_H
 
+#include "runtime/base/size.h"
 #include "runtime/kernels.h"
 #include "host/engine/matmul/matmul.h"
 
@@ -33,20 +34,5 @@ void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT
 
 /* Bytes of a panel for products over k. */
 uint64_t vkft_panel_bytes(uint32_t k, uint32_t columns);
-
-static inline uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline uint32_t ceil_div(uint32_t a, uint32_t b)
-{
-    return a / b + (a % b != 0);
-}
-
-static inline uint64_t round_up(uint64_t n, uint64_t to)
-{
-    return (n + to - 1) / to * to;
-}
 
 #endif

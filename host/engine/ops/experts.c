@@ -11,6 +11,7 @@
  */
 #include "host/engine/ops/ops.h"
 
+#include "runtime/base/size.h"
 #include "shaders/experts/args.h"
 
 typedef struct route_state {
@@ -38,7 +39,7 @@ static void route_backward(vkft_graph *g, const vkft_tape_entry *op)
 /* Fills token, assignment, row and group from chosen. */
 static void sort_assignments(vkft_graph *g, const vkft_routing *r)
 {
-    uint32_t A = r->row->rows * r->row->cols, slices = (A + EXPERT_SLICE - 1) / EXPERT_SLICE;
+    uint32_t A = r->row->rows * r->row->cols, slices = ceil_div(A, EXPERT_SLICE);
     vkft_tensor *count = vkft_tensor_new(g, VKFT_U32, slices + 1, r->experts);
     for (int pass = 0; pass < 3; pass++) {
         static const vkft_kernel kernels[] = {VKFT_KERNEL_experts_count, VKFT_KERNEL_experts_scan,

@@ -12,6 +12,7 @@
  */
 #include "host/engine/ops/ops.h"
 
+#include "runtime/base/size.h"
 #include "shaders/elementwise/args.h"
 
 static vkft_weight lora_a(const vkft_linear *l)
@@ -38,7 +39,7 @@ void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkf
         .layer = lora->layer,
         .add = add,
     };
-    vkft_launch_elements(g, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1, 12.0 * n);
+    vkft_launch_elements(g, VKFT_KERNEL_dropout, &args, sizeof args, ceil_div(n, 4), 1, 12.0 * n);
 }
 
 bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora)

@@ -8,14 +8,14 @@
  */
 #include "host/engine/ops/ops.h"
 
+#include "runtime/base/size.h"
 #include "shaders/elementwise/args.h"
 #include "shaders/loss/args.h"
 
 static uint32_t chunk_rows(const vkft_tensor *x, const vkft_head *head)
 {
     uint32_t rows = VKFT_LOGITS_BYTES / (uint32_t)sizeof(float) / head->w.rows;
-    rows = rows < 16 ? 16 : rows;
-    return rows < x->rows ? rows : x->rows;
+    return min_u32(max_u32(rows, 16), x->rows);
 }
 
 void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target, uint64_t loss,
@@ -28,7 +28,7 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
     if (backward)
         dx = vkft_grad(g, x, &add);
     for (uint32_t row = 0; row < x->rows; row += chunk) {
-        uint32_t rows = x->rows - row < chunk ? x->rows - row : chunk;
+        uint32_t rows = min_u32(x->rows - row, chunk);
         uint64_t offset = vkft_tensor_row_bytes(x, row);
         uint64_t address = vkft_tensor_address(g, logits);
         vkft_matmul_nt(&g->product, rows, vkft_tensor_address(g, x) + offset, C, &head->w, 0, address, V, head->scale);

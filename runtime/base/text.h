@@ -1,0 +1,41 @@
+/* Texts: growing ones, copies, endings, the nearest word to a mistyped one, sizes and times in words. */
+#ifndef VKFT_TEXT_H
+#define VKFT_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/error.h"
+
+/* A growing text; starts as all zeros. */
+typedef struct vkft_text {
+    char *data; /* zero-terminated; may contain zero bytes; NULL before the first append */
+    size_t length, capacity;
+} vkft_text;
+
+/* Appends bytes and keeps a zero after the last one. */
+bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err *err);
+void vkft_text_free(vkft_text *text);
+
+/* A copy, malloc'ed; NULL when out of memory. */
+char *vkft_string_copy(const char *string);
+/* Whether `ending` is the last part of the string and not all of it: "a.json" ends with ".json", ".json" does not. */
+bool vkft_string_ends_with(const char *string, const char *ending);
+/* For qsort of an array of strings. */
+int vkft_string_compare(const void *a, const void *b);
+/* The nearest of names to a mistyped word, or NULL when none is near. */
+const char *vkft_string_nearest(const char *word, const char *const *names, uint32_t count);
+
+/* The white space of JSON: space, tab, newline, carriage return. */
+static inline bool vkft_is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* "1.5 KiB", "2.00 GiB". */
+void vkft_bytes_text(uint64_t bytes, char *text, size_t size);
+/* "1:02:03" or "2:03", rounded to seconds. */
+void vkft_time_text(double seconds, char *text, size_t size);
+
+#endif
