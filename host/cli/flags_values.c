@@ -67,7 +67,7 @@ bool flags_settings(const flag_table *table, const void *options, vkft_settings 
     if (settings->list && (!settings->count || settings->list[settings->count - 1].value))
         return true;
     flags_settings_free(settings);
-    return vkft_fail(err, VKFT_ERR_MEMORY, "out of memory for the settings of the run");
+    return vkft_fail_memory(err, "for the settings of the run");
 }
 
 void flags_settings_free(vkft_settings *settings)
