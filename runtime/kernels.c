@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "shaders/matmul/args.h"
 #include "shaders/norm/args.h"
@@ -37,6 +38,15 @@ static const struct kernel_row {
 #undef KERNEL
 
 #include "kernel_code.inc"
+
+uint64_t vkft_kernels_hash(void)
+{
+    XXH64_hash_t hash = 0;
+    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++)
+        if (kernel_code[i].words)
+            hash = XXH64(kernel_code[i].words, kernel_code[i].bytes, hash);
+    return hash;
+}
 
 const char *vkft_kernel_name(vkft_kernel kernel)
 {

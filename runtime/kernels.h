@@ -19,6 +19,9 @@ typedef enum vkft_kernel {
     VKFT_KERNEL_COUNT
 } vkft_kernel;
 
+/* XXH64 of all embedded SPIR-V, in the order of the table: builds with the same kernels have the same hash. */
+uint64_t vkft_kernels_hash(void);
+
 const char *vkft_kernel_name(vkft_kernel kernel);
 vkft_tier vkft_kernel_tier(vkft_kernel kernel); /* the `needs` column */
 

@@ -3,8 +3,10 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "formats/convert/convert.h"
+#include "host/cli/flags_export.h"
 #include "host/cli/interrupt.h"
 
 _Static_assert(sizeof(vkft_quant) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");
@@ -32,7 +34,8 @@ bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vk
     switch (flags_parse(table, options, argc, argv, recipe, &err)) {
     case FLAGS_OK: return true;
     case FLAGS_HELP:
-        flags_print_help(table, options, stdout);
+        if (argc != 1 || strncmp(argv[0], "--help=", 7) != 0 || !flags_export(argv[0] + 7, table, options, stdout))
+            flags_print_help(table, options, stdout);
         *code = EXIT_SUCCESS;
         return false;
     case FLAGS_WRONG: break;

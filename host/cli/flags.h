@@ -1,5 +1,5 @@
-/* The flags of a command: one table parses the command line, checks a recipe and prints --help, so the three cannot
- * disagree.
+/* The flags of a command: one table parses the command line, checks a recipe and prints --help, manual page and
+ * completions (flags_export.h), so they cannot disagree.
  *
  * A flag writes a member of the command's options structure. Its default is whatever the structure holds before
  * parsing; help prints it from there, so defaults are written down once, beside the structure they belong to.
@@ -112,6 +112,15 @@ void flags_settings_free(vkft_settings *settings);
 
 /* The value of one flag as text: the shortest that reads back as the same number; "none" for an absent text. */
 void flag_value_text(const flag *f, const void *options, char *text, size_t size);
+
+/* "--learning-rate X", "-o, --output PATH", "--[no-]shuffle". */
+void flag_name_text(const flag *f, char *text, size_t size);
+
+/* What the flag does, its values, its range, its default: one text. */
+void flag_help_text(const flag *f, const void *options, char *text, size_t size);
+
+/* Help of the flag that every command has. */
+#define FLAGS_CONFIG_HELP "read flags from a YAML or JSON file; the command line takes precedence"
 
 /* "at least 1", "above 0 and at most 1": for messages and help. Empty without a limit. */
 void flag_range_text(const flag_range *range, char *text, size_t size);

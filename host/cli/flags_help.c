@@ -6,8 +6,7 @@
 #define HELP_COLUMN 34
 #define HELP_WIDTH 110
 
-/* "--learning-rate X", "-o, --output PATH", "--[no-]shuffle". */
-static void print_name(const flag *f, char *text, size_t size)
+void flag_name_text(const flag *f, char *text, size_t size)
 {
     char letter[8] = "";
     if (f->letter)
@@ -28,8 +27,7 @@ static void append(char *text, size_t size, const char *format, const char *a)
         snprintf(text + n, size - n, format, a);
 }
 
-/* What the flag does, its values, its range, its default: one text. */
-static void describe(const flag *f, const void *options, char *text, size_t size)
+void flag_help_text(const flag *f, const void *options, char *text, size_t size)
 {
     snprintf(text, size, "%s", f->help);
     for (const flag_choice *c = f->choices; c && c->name; c++)
@@ -88,15 +86,14 @@ void flags_print_help(const flag_table *table, const void *options, FILE *out)
             continue;
         }
         char name[128], text[1024];
-        print_name(f, name, sizeof name);
-        describe(f, options, text, sizeof text);
+        flag_name_text(f, name, sizeof name);
+        flag_help_text(f, options, text, sizeof text);
         if (strlen(name) > HELP_COLUMN - 4)
             fprintf(out, "  %s\n%*s", name, HELP_COLUMN, "");
         else
             fprintf(out, "  %-*s", HELP_COLUMN - 2, name);
         print_wrapped(out, text);
     }
-    fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE",
-            "read flags from a YAML or JSON file; the command line takes precedence");
+    fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE", FLAGS_CONFIG_HELP);
     fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "show this help");
 }

@@ -3,17 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commit.h" /* made by the build: VKFT_COMMIT */
 #include "host/cli/cli.h"
+#include "host/cli/flags_export.h"
 #include "host/cli/terminal.h"
 #include "runtime/base/text.h"
+#include "runtime/kernels.h"
 
-typedef struct command {
-    const char *name;
-    int (*run)(int argc, char **argv); /* NULL: not in this version */
-    const char *summary;
-} command;
-
-static const command commands[] = {
+static const cli_command commands[] = {
     {"devices", cmd_devices, "list the Vulkan devices and show which one is used"},
     {"convert", cmd_convert, "convert a Hugging Face checkpoint to a .vkft file"},
     {"train", cmd_train, "fine-tune a model with LoRA or QLoRA, or train all its weights"},
@@ -41,7 +38,7 @@ static void print_help(FILE *out)
     fprintf(out, "\n'vkft help <command>' lists the flags of a command.\n");
 }
 
-static const command *find_command(const char *name)
+static const cli_command *find_command(const char *name)
 {
     for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
         if (strcmp(commands[i].name, name) == 0)
@@ -66,13 +63,38 @@ static int unknown_command(const char *name)
 
 static int run_command(const char *name, int argc, char **argv)
 {
-    const command *c = find_command(name);
+    const cli_command *c = find_command(name);
     if (!c)
         return unknown_command(name);
     if (c->run)
         return c->run(argc, argv);
     fprintf(stderr, "vkft: error: the command '%s' is not in this version\n", name);
     return EXIT_WORK_FAILED;
+}
+
+/* vkft help --format FORMAT: manual page or completions of the whole program. */
+static int export_help(const char *format)
+{
+    if (!flags_export_begin(format, commands, FLAG_COUNT(commands), stdout)) {
+        fprintf(stderr, "vkft: error: --format: found '%s', expected one of %s\n", format, flags_formats());
+        return EXIT_USAGE;
+    }
+    for (uint32_t i = 0; i < FLAG_COUNT(commands); i++) {
+        char help_flag[32], *arguments[] = {help_flag};
+        snprintf(help_flag, sizeof help_flag, "--help=%s", format);
+        if (commands[i].run)
+            commands[i].run(1, arguments);
+    }
+    flags_export_end(format, stdout);
+    return EXIT_SUCCESS;
+}
+
+/* What a report of a fault should name: version, commit, and a hash of the embedded kernels, which depend on the shader
+ * compiler. */
+static int print_version(void)
+{
+    printf("vkft %s\ncommit %s\nkernels %016llx\n", VKFT_VERSION, VKFT_COMMIT, (unsigned long long)vkft_kernels_hash());
+    return EXIT_SUCCESS;
 }
 
 static int dispatch(int argc, char **argv)
@@ -82,11 +104,11 @@ static int dispatch(int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *first = argv[1];
-    if (strcmp(first, "--version") == 0) {
-        printf("vkft %s\n", VKFT_VERSION);
-        return EXIT_SUCCESS;
-    }
+    if (strcmp(first, "--version") == 0)
+        return print_version();
     bool help = strcmp(first, "help") == 0;
+    if (help && argc > 3 && strcmp(argv[2], "--format") == 0)
+        return export_help(argv[3]);
     if (help && argc > 2) {
         char help_flag[] = "--help", *arguments[] = {help_flag};
         return run_command(argv[2], 1, arguments);

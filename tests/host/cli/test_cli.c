@@ -258,7 +258,12 @@ static void test_version(void **state)
     vkft_test_result r = vkft_test_program("--version");
     unsigned major, minor, patch;
     assert_int_equal(r.exit_code, 0);
-    assert_int_equal(sscanf(r.out, "vkft %u.%u.%u\n", &major, &minor, &patch), 3);
+    char commit[64];
+    unsigned long long kernels = 0;
+    assert_int_equal(sscanf(r.out, "vkft %u.%u.%u commit %63s kernels %llx", &major, &minor, &patch, commit, &kernels),
+                     5);
+    assert_true(strcmp(commit, "unknown") == 0 || strspn(commit, "0123456789abcdef") >= 7);
+    assert_int_not_equal(kernels, 0);
     vkft_test_result_free(&r);
 }
 
