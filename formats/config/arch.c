@@ -145,7 +145,7 @@ static vkft_tensor_role role_in_stack(const vkft_arch *arch, const vkft_stack_na
         return VKFT_ROLE_NONE;
     for (size_t s = 0; s < VKFT_LINEAR_SLOTS; s++)
         if (stack->linear[s] && same_module(stack->linear[s], inner))
-            return !weight ? VKFT_ROLE_VECTOR : arch->keep[s] ? VKFT_ROLE_KEPT : VKFT_ROLE_LINEAR;
+            return !weight ? VKFT_ROLE_VECTOR : arch->never_quantized[s] ? VKFT_ROLE_NEVER_QUANTIZED : VKFT_ROLE_LINEAR;
     if (weight && listed(&stack->relative_bias, 1, inner))
         return VKFT_ROLE_TABLE;
     return listed(stack->norm, VKFT_NORM_SLOTS, inner) ? VKFT_ROLE_VECTOR : VKFT_ROLE_NONE;
@@ -189,7 +189,7 @@ vkft_tensor_role vkft_arch_tensor(const vkft_config *config, const char *name, c
     const char *base = config->arch->base;
     const char *const spellings[][2] = {
         {"", ""}, {"", base}, {"language_model.", ""}, {"language_model.", base}, {"model.language_model.", base}};
-    size_t count = config->wrapper[0] ? 5 : 2;
+    size_t count = config->multimodal_type[0] ? 5 : 2;
     for (size_t i = 0; i < count; i++) {
         if (!respell(name, spellings[i][0], spellings[i][1], canonical, size))
             continue;

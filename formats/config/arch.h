@@ -31,8 +31,7 @@ typedef enum vkft_linear_slot {
     VKFT_LINEAR_SLOTS
 } vkft_linear_slot;
 
-/* The norms of a block: in front of a part, behind it (before it is added to the residual stream), and of queries and
- * keys. */
+/* The norms of a block: before a sublayer; after it, before the residual add; and of queries and keys. */
 typedef enum vkft_norm_slot {
     VKFT_NORM_ATTENTION,
     VKFT_NORM_Q,
@@ -61,8 +60,8 @@ typedef struct vkft_arch {
     const char *embedding, *positions, *project_in, *project_out, *head;
     vkft_stack_names decoder, encoder; /* most have a decoder alone */
     bool conv1d;                       /* linear weights are stored [in,out] */
-    bool keep[VKFT_LINEAR_SLOTS]; /* linear layers that stay out of 4 bits, as in transformers: they overflow or suffer
-                                   */
+    /* Never quantized to 4 bits, as in transformers: these layers overflow or lose too much accuracy. */
+    bool never_quantized[VKFT_LINEAR_SLOTS];
     bool (*read)(const struct vkft_config_source *source, vkft_config *config);
 } vkft_arch;
 
@@ -95,9 +94,9 @@ typedef enum vkft_tensor_role {
     VKFT_ROLE_NONE,      /* not part of the model: masks, rotary tables, a vision tower, a tied head */
     VKFT_ROLE_EMBEDDING, /* token and position embeddings, and the head */
     VKFT_ROLE_LINEAR,
-    VKFT_ROLE_KEPT,   /* a linear layer that stays out of 4 bits */
-    VKFT_ROLE_VECTOR, /* gains and biases */
-    VKFT_ROLE_TABLE,  /* relative positions */
+    VKFT_ROLE_NEVER_QUANTIZED, /* a linear layer of those */
+    VKFT_ROLE_VECTOR,          /* gains and biases */
+    VKFT_ROLE_TABLE,           /* relative positions */
 } vkft_tensor_role;
 
 /* What the checkpoint's tensor is, and its name in this program: the one that the model with a language head gives it.

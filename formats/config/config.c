@@ -57,7 +57,7 @@ static bool find_architecture(const vkft_config_source *in, vkft_config *config,
         return false;
     if (inner) {
         text->json = inner;
-        memcpy(config->wrapper, config->model_type, sizeof config->wrapper);
+        memcpy(config->multimodal_type, config->model_type, sizeof config->multimodal_type);
         if (!get_string(text, "model_type", true, config->model_type, sizeof config->model_type))
             return vkft_fail_context(in->err, "text_config");
         config->arch = vkft_arch_find(config->model_type);
@@ -144,7 +144,7 @@ bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_c
     in.file = model.file = where;
     ok = ok && config->arch->read(&model, config);
     /* What a file says of the whole model goes before what it says of the language model in it. */
-    ok = ok && read_shared(&model, config) && (!config->wrapper[0] || read_shared(&in, config));
+    ok = ok && read_shared(&model, config) && (!config->multimodal_type[0] || read_shared(&in, config));
     cJSON_Delete(root);
     return ok;
 }

@@ -24,7 +24,7 @@ typedef enum vkft_rope_type {
 
 typedef struct vkft_rope {
     vkft_rope_type type;
-    uint32_t dim; /* how many elements of a head turn; the rest keeps its place. 0: no rotary positions */
+    uint32_t dim; /* elements per head that are rotated (a prefix); 0 disables rotary positions */
     double theta;
     double factor;
     double low_freq_factor, high_freq_factor; /* llama3 */
@@ -37,8 +37,8 @@ typedef struct vkft_rope {
 /* What sets one layer apart from the others. */
 enum {
     VKFT_LAYER_WINDOW = 1,     /* attention sees sliding_window tokens back */
-    VKFT_LAYER_LOCAL_ROPE = 2, /* turns by local_rope */
-    VKFT_LAYER_NO_ROPE = 4,    /* does not turn */
+    VKFT_LAYER_LOCAL_ROPE = 2, /* uses local_rope */
+    VKFT_LAYER_NO_ROPE = 4,    /* no rotary positions */
     VKFT_LAYER_EXPERTS = 8,    /* its feed-forward layer is a mixture of experts */
 };
 
@@ -48,9 +48,10 @@ enum {
 
 typedef struct vkft_config {
     const struct vkft_arch *arch;
-    char model_type[32];   /* "llama", "mistral"; of the language model when there is more around it */
-    char architecture[64]; /* architectures[0] */
-    char wrapper[32]; /* model_type of the multimodal model around it, "" for none: only the language model is used */
+    char model_type[32];      /* "llama", "mistral"; of the language model when there is more around it */
+    char architecture[64];    /* architectures[0] */
+    char multimodal_type[32]; /* model_type of the multimodal model around it, "" for none; only the language model is
+                                 used */
 
     uint32_t vocab_size;
     uint32_t hidden_size;

@@ -119,9 +119,9 @@ static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config
         vkft_tensor_role role = vkft_arch_tensor(config, tensor->name, j->name, sizeof j->name);
         if (role == VKFT_ROLE_NONE)
             continue;
-        j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT);
+        j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED);
         j->transposed = j->swapped != tensor->turned;
-        if ((role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_KEPT) &&
+        if ((role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED) &&
             !vkft_bnb_find(checkpoint, j->source, &j->bnb, &j->quantized, err))
             return false;
         if (!plan_tensor(j, role, options, &p->specs[p->count], err))

@@ -8,7 +8,7 @@
 
 typedef struct layout {
     uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query,
-        cross_key, target, loss_row, loss, routes, total;
+        cross_key, target, loss_row, loss, expert_choice, total;
 } layout;
 
 static uint64_t take(uint64_t *total, uint64_t words)
@@ -34,7 +34,7 @@ static layout lay_out(const vkft_batch_limits *limits)
     l.target = take(&l.total, limits->rows);
     l.loss_row = take(&l.total, limits->rows);
     l.loss = take(&l.total, limits->rows);
-    l.routes = take(&l.total, (uint64_t)limits->routes * limits->tokens);
+    l.expert_choice = take(&l.total, (uint64_t)limits->expert_choice * limits->tokens);
     return l;
 }
 
@@ -77,8 +77,8 @@ bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limit
     batch->target_host = (uint32_t *)(void *)(host + l.target);
     batch->loss_row_host = (uint32_t *)(void *)(host + l.loss_row);
     batch->loss_host = (const float *)(const void *)(host + l.loss);
-    batch->routes = limits->routes ? base + l.routes : 0;
-    batch->routes_host = limits->routes ? (const uint32_t *)(const void *)(host + l.routes) : NULL;
+    batch->expert_choice = limits->expert_choice ? base + l.expert_choice : 0;
+    batch->expert_choice_host = limits->expert_choice ? (const uint32_t *)(const void *)(host + l.expert_choice) : NULL;
     return true;
 }
 

@@ -14,7 +14,7 @@ typedef struct vkft_batch_limits {
     uint32_t source_tokens; /* most tokens for the encoder */
     uint32_t rows;          /* most trained tokens of a batch */
     uint32_t positions;     /* longest sample */
-    uint32_t routes;        /* words that keep a token's experts, of all layers; 0: they are not kept */
+    uint32_t expert_choice; /* words that keep a token's experts, of all layers; 0: they are not kept */
 } vkft_batch_limits;
 
 typedef struct vkft_batch {
@@ -30,9 +30,9 @@ typedef struct vkft_batch {
         *query_window_host, *key_window_host;
     uint32_t *source_ids_host, *source_range_host, *cross_query_host, *cross_key_host;
     const float *loss_host; /* losses of the last run, valid after it */
-    uint64_t routes; /* device address: the experts of each token, u32 [layers with experts, tokens, experts a token];
-                        0: not kept */
-    const uint32_t *routes_host;          /* of the last run, valid after it; NULL: not kept */
+    uint64_t expert_choice; /* device address: the experts of each token, u32 [layers with experts, tokens, experts a
+                        token]; 0: not kept */
+    const uint32_t *expert_choice_host;   /* of the last run, valid after it; NULL: not kept */
     uint32_t tokens, source_tokens, rows; /* of the present batch */
     uint32_t longest;                     /* longest sample of the present batch */
 } vkft_batch;

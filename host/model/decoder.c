@@ -22,8 +22,8 @@ typedef struct block_call {
     const vkft_sequence *sequence, *windowed;
     vkft_tensor *memory; /* what the encoder gave; NULL without one, or when its keys and values are in the cache */
     const vkft_sequence *cross;
-    const vkft_kv *cache; /* of the block */
-    uint64_t routes;      /* where the block's choice of experts is kept; 0: nowhere */
+    const vkft_kv *cache;   /* of the block */
+    uint64_t expert_choice; /* where the block's choice of experts is kept; 0: nowhere */
     bool only_backward;
 } block_call;
 
@@ -137,7 +137,7 @@ static vkft_tensor *join_experts(vkft_graph *g, const vkft_model *model, const v
     bool only_backward = call->only_backward && !after->width && !c->norm_after_residual;
     vkft_linear_call plain = {0}, down = {.scale = c->residual_scale, .only_backward = only_backward};
     vkft_routing routing = vkft_op_route(g, linear(g, m, layer, VKFT_ROUTER), c->experts_per_token,
-                                         c->expert_weights_normalized, call->routes);
+                                         c->expert_weights_normalized, call->expert_choice);
     vkft_tensor *rows = vkft_op_dispatch(g, m, &routing);
     vkft_tensor *gate = vkft_op_grouped_linear(g, rows, &experts[0], &routing, plain);
     vkft_tensor *h = vkft_op_expert_gated(g, gate, vkft_op_grouped_linear(g, rows, &experts[1], &routing, plain),
@@ -205,7 +205,7 @@ static block_call decoder_call(const vkft_model *model, const vkft_batch *batch,
                         .windowed = &batch->windowed,
                         .memory = memory,
                         .cross = &batch->cross,
-                        .routes = batch->routes};
+                        .expert_choice = batch->expert_choice};
 }
 
 /* What the first block reads. */
@@ -281,8 +281,8 @@ static vkft_tensor *forward(vkft_graph *g, const vkft_model *model, vkft_tensor 
         const vkft_layer *layer = &call.stack->layers[l];
         call.cache = caches ? &caches[l] : NULL;
         x = block(g, model, layer, x, call);
-        if (call.routes && layer->experts[0].groups)
-            call.routes += (uint64_t)x->rows * model->config.experts_per_token * sizeof(uint32_t);
+        if (call.expert_choice && layer->experts[0].groups)
+            call.expert_choice += (uint64_t)x->rows * model->config.experts_per_token * sizeof(uint32_t);
     }
     return x;
 }

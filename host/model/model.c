@@ -8,7 +8,7 @@
 #include "formats/tensors/nf4.h"
 #include "runtime/base/size.h"
 
-#define WRAPPED_BASE "model.language_model." /* where a multimodal model of transformers 5 has its language model */
+#define MULTIMODAL_BASE "model.language_model." /* that of the language model inside a multimodal one */
 
 static struct vkft_tensor_spec *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows,
                                          uint32_t cols)
@@ -20,12 +20,12 @@ static struct vkft_tensor_spec *add_slot(vkft_model *model, const char *module, 
     return slot;
 }
 
-static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool kept,
+static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool never_quantized,
                        const char *module)
 {
     struct vkft_tensor_spec *slot = add_slot(model, module, "weight", rows, cols);
     slot->weight = weight;
-    slot->kept = kept;
+    slot->never_quantized = never_quantized;
 }
 
 static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, uint32_t length, const char *module,
@@ -46,16 +46,16 @@ static void add_norm(vkft_model *model, vkft_norm *norm, uint32_t width, const c
         add_vector(model, &norm->bias, &norm->dbias, width, module, "bias");
 }
 
-static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias, bool kept,
-                       const char *name)
+static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias,
+                       bool never_quantized, const char *name)
 {
     vkft_module *module = &model->modules[model->module_count++];
     const char *base = model->arch->base;
-    bool wrapped = model->config.wrapper[0] && strncmp(name, base, strlen(base)) == 0;
-    snprintf(module->name, sizeof module->name, "%s%s", wrapped ? WRAPPED_BASE : "",
-             name + (wrapped ? strlen(base) : 0));
+    bool inside = model->config.multimodal_type[0] && strncmp(name, base, strlen(base)) == 0;
+    snprintf(module->name, sizeof module->name, "%s%s", inside ? MULTIMODAL_BASE : "",
+             name + (inside ? strlen(base) : 0));
     module->linear = linear;
-    add_matrix(model, &linear->w, out, in, kept, name);
+    add_matrix(model, &linear->w, out, in, never_quantized, name);
     model->slots[model->slot_count - 1].linear = true;
     if (bias)
         add_vector(model, &linear->bias, &linear->dbias, out, name, "bias");
@@ -83,7 +83,7 @@ static void list_experts(vkft_model *model, const vkft_stack_names *names, uint3
             expert_name(names->linear[VKFT_EXPERT_GATE + s], e, inner, sizeof inner);
             snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, inner);
             add_linear(model, &layer->experts[s].linear[e], out, in, false, false, module);
-            model->modules[model->module_count - 1].by_name = true;
+            model->modules[model->module_count - 1].explicit_only = true;
         }
 }
 
@@ -103,8 +103,9 @@ static void list_layer(vkft_model *model, const vkft_stack_names *names, uint32_
         uint32_t out, in;
         vkft_linear_shape(c, s, &out, &in);
         snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->linear[s]);
-        add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), model->arch->keep[s], module);
-        model->modules[model->module_count - 1].by_name = s == VKFT_ROUTER;
+        add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), model->arch->never_quantized[s],
+                   module);
+        model->modules[model->module_count - 1].explicit_only = s == VKFT_ROUTER;
     }
     if (c->layers[index] & VKFT_LAYER_EXPERTS)
         list_experts(model, names, index, layer);
@@ -153,7 +154,7 @@ static void list_tensors(vkft_model *model)
 static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_tensor_spec *slot, vkft_quant quant)
 {
     switch (quant) {
-    case VKFT_QUANT_NF4: return slot->kept ? model->config.dtype : VKFT_NF4;
+    case VKFT_QUANT_NF4: return slot->never_quantized ? model->config.dtype : VKFT_NF4;
     case VKFT_QUANT_BF16: return VKFT_BF16;
     case VKFT_QUANT_FP16: return VKFT_F16;
     case VKFT_QUANT_FP32: return VKFT_F32;
@@ -349,7 +350,7 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
 {
     const vkft_config *c = &model->config;
     const vkft_device_info *info = vkft_device_get_info(dev);
-    /* attention_dkv goes through all query heads of a key head, one behind the other; the forward pass through one. */
+    /* attention_dkv iterates over all query heads of a key head; the forward pass over one. */
     uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1,
              most = VKFT_LLVMPIPE_MAX_ITERATIONS / heads * VKFT_ATTENTION_BLOCK;
     if (info->type == VKFT_DEVICE_CPU && positions > most)

@@ -1,4 +1,4 @@
-/* A decoder in device memory: what tensors it needs, how large they are, and loading them from a model file.
+/* A model in device memory: what tensors it needs, how large they are, and loading them from a model file.
  *
  * Sizes follow from configuration and quantization alone, so a plan needs no weights. Weights are packed into a few
  * buffers. The input embedding of an untied model stays in host memory: a step reads only the rows of its tokens, so
@@ -29,10 +29,10 @@ typedef struct vkft_layer {
 typedef struct vkft_module {
     char name[128];
     vkft_linear *linear;
-    bool by_name; /* a router or an expert: adapted when it is named, and not as one of all linear layers */
+    bool explicit_only; /* a router or an expert: adapted only when named, not as one of "all-linear" */
 } vkft_module;
 
-/* Blocks one behind the other. */
+/* A sequence of blocks: the decoder, or the encoder. */
 typedef struct vkft_stack {
     vkft_layer *layers;
     uint32_t count;

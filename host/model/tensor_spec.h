@@ -8,11 +8,11 @@
 struct vkft_tensor_spec {
     char name[128];
     vkft_weight *weight;
-    bool linear;        /* the weight is a linear layer's */
-    uint64_t *gradient; /* beside vector: where the address of its gradient goes */
-    uint64_t *vector;   /* [cols], or [rows,cols] of relative positions */
-    bool host;          /* lives in host memory */
-    bool kept;          /* stays out of 4 bits */
+    bool linear;          /* the weight is a linear layer's */
+    uint64_t *gradient;   /* beside vector: where the address of its gradient goes */
+    uint64_t *vector;     /* [cols], or [rows,cols] of relative positions */
+    bool host;            /* lives in host memory */
+    bool never_quantized; /* keeps the type of the checkpoint when others become 4-bit */
     uint32_t rows, cols;
     vkft_dtype dtype;
     bool double_quant;

@@ -81,10 +81,10 @@ bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, 
         runner->config = *vkft_model_file_config(runner->file);
     }
     runner->compute_dtype = source->compute_dtype;
-    if (runner->config.wrapper[0] && observer->message) {
+    if (runner->config.multimodal_type[0] && observer->message) {
         char line[160];
-        snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used", runner->config.wrapper,
-                 runner->config.model_type);
+        snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used",
+                 runner->config.multimodal_type, runner->config.model_type);
         observer->message(observer->context, line);
     }
     if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant,
@@ -165,7 +165,7 @@ bool vkft_session_plan(vkft_session *runner, const vkft_batch_limits *limits, co
                                  .tokens = limits->tokens,
                                  .source_tokens = limits->source_tokens,
                                  .rows = limits->rows,
-                                 .routes = limits->routes ? PLACEHOLDER_ADDRESS : 0};
+                                 .expert_choice = limits->expert_choice ? PLACEHOLDER_ADDRESS : 0};
     const vkft_parameter_space unplaced =
         vkft_parameter_space_whole(vkft_trainables_floats(&runner->trained), PLACEHOLDER_ADDRESS);
     vkft_trainables_bind(&runner->trained, &unplaced, &unplaced);

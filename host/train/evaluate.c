@@ -49,7 +49,7 @@ static cJSON *routes_of(const vkft_session *runner)
     const vkft_batch *batch = &runner->batch;
     uint32_t k = runner->config.experts_per_token, layers = mixtures(&runner->config);
     cJSON *routes = cJSON_CreateArray();
-    const uint32_t *at = batch->routes_host;
+    const uint32_t *at = batch->expert_choice_host;
     for (uint32_t l = 0; l < layers; l++) {
         cJSON *layer = cJSON_CreateArray();
         cJSON_AddItemToArray(routes, layer);
@@ -76,7 +76,7 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const v
         bool trained = i > 0 && sample->labels[i] >= 0;
         cJSON_AddItemToArray(logprobs, trained ? cJSON_CreateNumber(-(double)losses[at++]) : cJSON_CreateNull());
     }
-    if (runner->batch.routes_host)
+    if (runner->batch.expert_choice_host)
         cJSON_AddItemToObject(row, "experts", routes_of(runner));
     char *text = cJSON_PrintUnformatted(row);
     bool ok = (text || vkft_fail_memory(err, "while writing --per-token")) &&
@@ -130,7 +130,7 @@ static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, cons
     bool ok = vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err) &&
               vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
     if (ok && o->per_token)
-        limits.routes = mixtures(&runner->config) * runner->config.experts_per_token;
+        limits.expert_choice = mixtures(&runner->config) * runner->config.experts_per_token;
     ok =
         ok && vkft_session_plan(runner, &limits, NULL, false, err) &&
         vkft_session_start(runner, o->device, NULL, flat, 0, observer, err) &&

@@ -139,7 +139,7 @@ static bool write_blob(const vkft_all_weights *set, const vkft_model_file *file,
     const char *data = vkft_model_file_blob(file, name, &length);
     char *path = vkft_path_join(dir, name), *inner = NULL;
     bool ok = path || vkft_fail_memory(err, "while writing %s", name);
-    if (ok && set->model->config.wrapper[0] && strcmp(name, "config.json") == 0) {
+    if (ok && set->model->config.multimodal_type[0] && strcmp(name, "config.json") == 0) {
         data = inner = vkft_config_language_model(data, length, name, err);
         ok = inner != NULL;
         length = ok ? strlen(inner) : 0;

@@ -51,7 +51,7 @@ static bool chosen(const vkft_module *candidate, const char *targets)
 {
     const char *module = candidate->name;
     if (strcmp(targets, "all-linear") == 0)
-        return !candidate->by_name;
+        return !candidate->explicit_only;
     for (const char *at = targets; *at;) {
         size_t length = strcspn(at, ",");
         if (matches(module, at, length))
@@ -324,7 +324,7 @@ static char **target_list(const vkft_lora_set *set)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);
     uint32_t n = 0;
-    bool whole = !set->model->config.wrapper[0], ok = list != NULL;
+    bool whole = !set->model->config.multimodal_type[0], ok = list != NULL;
     for (uint32_t i = 0; ok && whole && i < set->count; i++) {
         const char *kind = last_part(set->modules[i].name);
         if (contains(list, n, kind))

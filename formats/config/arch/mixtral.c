@@ -40,6 +40,6 @@ const vkft_arch vkft_arch_mixtral = {
                        [VKFT_EXPERT_GATE] = "block_sparse_moe.experts.*.w1",
                        [VKFT_EXPERT_UP] = "block_sparse_moe.experts.*.w3",
                        [VKFT_EXPERT_DOWN] = "block_sparse_moe.experts.*.w2"},
-    .keep[VKFT_ROUTER] = true,
+    .never_quantized[VKFT_ROUTER] = true,
     .read = read,
 };

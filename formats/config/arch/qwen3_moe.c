@@ -55,6 +55,6 @@ const vkft_arch vkft_arch_qwen3_moe = {
                      [VKFT_NORM_MLP] = "post_attention_layernorm"},
     .decoder.linear = {VKFT_LLAMA_LINEAR, [VKFT_ROUTER] = "mlp.gate", [VKFT_EXPERT_GATE] = "mlp.experts.*.gate_proj",
                        [VKFT_EXPERT_UP] = "mlp.experts.*.up_proj", [VKFT_EXPERT_DOWN] = "mlp.experts.*.down_proj"},
-    .keep[VKFT_ROUTER] = true,
+    .never_quantized[VKFT_ROUTER] = true,
     .read = read,
 };

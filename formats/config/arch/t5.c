@@ -97,7 +97,7 @@ static bool read(const vkft_config_source *in, vkft_config *c)
                        FEED_FORWARD("layer.2")},                                                                       \
             .relative_bias = "layer.0.SelfAttention.relative_attention_bias",                                          \
     },                                                                                                                 \
-    .keep = {[VKFT_DOWN] = true}, .read = read
+    .never_quantized = {[VKFT_DOWN] = true}, .read = read
 
 static const vkft_arch gated = {NAMES(GATED)};
 const vkft_arch vkft_arch_t5 = {NAMES(PLAIN)};

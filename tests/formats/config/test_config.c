@@ -140,7 +140,7 @@ static void language_model_alone(void **state)
     assert_non_null(inner);
     assert_null(strstr(inner, "vision"));
     expect_ok(parse(inner, &alone, &err));
-    assert_string_equal(alone.wrapper, "");
+    assert_string_equal(alone.multimodal_type, "");
     assert_string_equal(alone.model_type, "gemma3_text");
     assert_true(alone.hidden_size == 2560 && alone.eos_count == 2 && alone.eos_token_ids[1] == 106 &&
                 alone.dtype == VKFT_BF16);
@@ -172,7 +172,7 @@ static void families(void **state)
                     "text\",\"hidden_size\":2560,"
                     "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8.0}}}",
                     &c, &err));
-    assert_string_equal(c.wrapper, "gemma3");
+    assert_string_equal(c.multimodal_type, "gemma3");
     assert_string_equal(c.model_type, "gemma3_text");
     assert_true(c.tie_word_embeddings && c.norm_gain_offset == 1 && c.attention_scale == 0.0625f && c.eos_count == 2);
     assert_true(c.rope.theta == 1e6 && c.rope.factor == 8 && c.local_rope.theta == 1e4 && c.local_rope.factor == 1);
