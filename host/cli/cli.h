@@ -41,16 +41,45 @@ void cli_json_number(cJSON *object, const char *name, double value);
 extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept */
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
-/* The row of a flag table for the options' compute_dtype. */
-#define CLI_COMPUTE_FLAG(AT)                                                                                           \
+/* Rows of a flag table for the vkft_model_options that a command's options hold; AT(model.path) must expand to the
+ * offset of that member, GIVEN(model.quant_explicit) too. */
+#define CLI_MODEL_FLAGS(AT, GIVEN)                                                                                     \
+    CLI_MODEL_PATH_FLAG(AT),                                                                                           \
+        {.kind = FLAG_CHOICE,                                                                                          \
+         .name = "quant",                                                                                              \
+         .value = "TYPE",                                                                                              \
+         .help = "storage type of the model's weights",                                                                \
+         .choices = cli_quant_choices,                                                                                 \
+         .same_run = true,                                                                                             \
+         AT(model.quant),                                                                                              \
+         GIVEN(model.quant_explicit)},                                                                                 \
+        {.kind = FLAG_SWITCH,                                                                                          \
+         .name = "double-quant",                                                                                       \
+         .help = "with nf4: also quantize the scales",                                                                 \
+         .same_run = true,                                                                                             \
+         AT(model.double_quant),                                                                                       \
+         GIVEN(model.quant_explicit)},                                                                                 \
+        {.kind = FLAG_CHOICE,                                                                                          \
+         .name = "compute-dtype",                                                                                      \
+         .value = "TYPE",                                                                                              \
+         .help = "input type of matrix products with 4-bit weights; accumulation is always fp32",                      \
+         .choices = cli_compute_choices,                                                                               \
+         .same_run = true,                                                                                             \
+         AT(model.compute_dtype)},                                                                                     \
     {                                                                                                                  \
-        .kind = FLAG_CHOICE, .name = "compute-dtype", .value = "TYPE",                                                 \
-        .help = "input type of matrix products with 4-bit weights; accumulation is always fp32",                       \
-        .choices = cli_compute_choices, .same_run = true, AT(compute_dtype)                                            \
+        .kind = FLAG_TEXT, .name = "device", .value = "NAME",                                                          \
+        .help = "index, part of a name, or UUID of 'vkft devices'", .default_text = "the best one", AT(model.device)   \
     }
 
-/* Rows of a flag table for the vkft_data_options that a command's options hold; AT(data.keys) must expand to the offset
- * of that member. */
+/* The first of them alone. */
+#define CLI_MODEL_PATH_FLAG(AT)                                                                                        \
+    {                                                                                                                  \
+        .kind = FLAG_TEXT, .name = "model", .value = "PATH",                                                           \
+        .help = "Hugging Face checkpoint directory or .vkft file", .required = true, AT(model.path)                    \
+    }
+
+/* Rows of a flag table for the vkft_data_options that a command's options hold, likewise, and for the chat template of
+ * the vkft_model_options beside them. */
 #define CLI_DATA_FLAGS(AT)                                                                                             \
     {.kind = FLAG_U32,                                                                                                 \
      .name = "max-seq-length",                                                                                         \
@@ -101,7 +130,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .help = "Jinja template to use instead of the model's own",                                                   \
          .default_text = "the model's",                                                                                \
          .same_run = true,                                                                                             \
-         AT(data.chat_template)},                                                                                      \
+         AT(model.chat_template)},                                                                                     \
     {                                                                                                                  \
         .kind = FLAG_SWITCH, .name = "apply-chat-template",                                                            \
         .help = "apply the chat template to prompts and answers too", .same_run = true, AT(data.apply_chat_template)   \

@@ -46,7 +46,7 @@ static const flag *find_flag(const flag_table *table, const char *name, bool *ne
     const flag *f = find_exact(table, name);
     if (!f && strncmp(name, "no-", 3) == 0) {
         f = find_exact(table, name + 3);
-        if (f && f->kind != FLAG_SWITCH && f->kind != FLAG_COMING)
+        if (f && f->kind != FLAG_SWITCH)
             f = NULL;
         *negated = f != NULL;
     }
@@ -212,12 +212,6 @@ static bool set_value(const flag *f, void *options, const char *text, bool negat
             memcpy(member, &choice->value, sizeof choice->value);
         break;
     }
-    case FLAG_COMING: {
-        bool wanted = true; /* turning it off is no error */
-        if (!text || !set_switch(&wanted, text, origin, negated, NULL) || wanted)
-            return vkft_fail(err, VKFT_ERR_USAGE, "%s: not in this version", origin);
-        break;
-    }
     case FLAG_HEADING: break;
     }
     if (ok && f->given)
@@ -327,7 +321,7 @@ static bool apply_argument(const flag_table *table, void *options, const argumen
         value = take_value(a, argc, argv, at);
     if (!value)
         value = f->bare;
-    if (!value && f->kind != FLAG_COMING)
+    if (!value)
         return needs_value(origin, f->choices ? f->choices->name : f->value, err);
     given[f - table->flags] = true;
     return set_value(f, options, value, negated, origin, err);

@@ -29,7 +29,6 @@ typedef enum flag_kind {
     FLAG_DOUBLE,
     FLAG_TEXT,   /* const char *, borrowed from argv or the recipe */
     FLAG_CHOICE, /* an enum; needs choices */
-    FLAG_COMING, /* known, but not in this version: refused unless turned off */
 } flag_kind;
 
 /* Values a flag may take. A list ends with a NULL name. */
@@ -109,6 +108,10 @@ void flags_print_help(const flag_table *table, const void *options, FILE *out);
  * values; free with flags_settings_free. */
 bool flags_settings(const flag_table *table, const void *options, vkft_settings *settings, vkft_err *err);
 void flags_settings_free(vkft_settings *settings);
+
+/* The values that a command is about to work with, a paragraph a heading; what is off, absent or left to the model is
+ * not in it. */
+void flags_print_settings(const flag_table *table, const void *options, FILE *out);
 
 /* The value of one flag as text: the shortest that reads back as the same number; "none" for an absent text. */
 void flag_value_text(const flag *f, const void *options, char *text, size_t size);

@@ -155,7 +155,7 @@ static void bash_command_end(const flag_table *table, FILE *out)
     fprintf(out, "        %s,*) words='", table->command);
     for (uint32_t i = 0; i < table->count; i++) {
         const flag *f = &table->flags[i];
-        if (f->kind == FLAG_HEADING || f->kind == FLAG_COMING || f->positional)
+        if (f->kind == FLAG_HEADING || f->positional)
             continue;
         fprintf(out, "--%s ", f->name);
         if (f->alias)
@@ -304,7 +304,7 @@ bool flags_export(const char *format, const flag_table *table, const void *optio
         char help[1024];
         if (f->kind == FLAG_HEADING && p->heading)
             p->heading(f->name, out);
-        if (f->kind == FLAG_HEADING || f->kind == FLAG_COMING)
+        if (f->kind == FLAG_HEADING)
             continue;
         flag_help_text(f, options, help, sizeof help);
         p->flag(table, f, help, out);

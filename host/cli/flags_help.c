@@ -5,6 +5,7 @@
 
 #define HELP_COLUMN 34
 #define HELP_WIDTH 110
+#define SETTINGS_COLUMN 24
 
 void flag_name_text(const flag *f, char *text, size_t size)
 {
@@ -79,8 +80,6 @@ void flags_print_help(const flag_table *table, const void *options, FILE *out)
         fprintf(out, "\n");
     for (uint32_t i = 0; i < table->count; i++) {
         const flag *f = &table->flags[i];
-        if (f->kind == FLAG_COMING)
-            continue;
         if (f->kind == FLAG_HEADING) {
             fprintf(out, "\n%s\n", f->name);
             continue;
@@ -96,4 +95,33 @@ void flags_print_help(const flag_table *table, const void *options, FILE *out)
     }
     fprintf(out, "\n  %-*s%s\n", HELP_COLUMN - 2, "-c, --config FILE", FLAGS_CONFIG_HELP);
     fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "show this help");
+}
+
+static bool says_something(const flag *f, const void *options, const char *value)
+{
+    bool by_model = f->given && !*(const bool *)((const char *)options + f->given);
+    return !by_model && strcmp(value, "off") != 0 && strcmp(value, "none") != 0;
+}
+
+void flags_print_settings(const flag_table *table, const void *options, FILE *out)
+{
+    for (uint32_t i = 0; i < table->count;) {
+        size_t column = (size_t)fprintf(out, "%-*s", SETTINGS_COLUMN, table->flags[i].name);
+        bool first = true;
+        for (i++; i < table->count && table->flags[i].kind != FLAG_HEADING; i++) {
+            const flag *f = &table->flags[i];
+            char value[256], item[320];
+            flag_value_text(f, options, value, sizeof value);
+            if (!says_something(f, options, value))
+                continue;
+            bool alone = f->kind == FLAG_SWITCH;
+            snprintf(item, sizeof item, "%s%s%s", f->name, alone ? "" : " ", alone ? "" : value);
+            bool wraps = !first && column + strlen(item) + 2 > HELP_WIDTH;
+            if (wraps)
+                column = (size_t)fprintf(out, ",\n%*s", SETTINGS_COLUMN, "") - 2;
+            column += (size_t)fprintf(out, "%s%s", first || wraps ? "" : ", ", item);
+            first = false;
+        }
+        fprintf(out, "\n");
+    }
 }

@@ -42,7 +42,6 @@ void flag_value_text(const flag *f, const void *options, char *text, size_t size
         break;
     }
     case FLAG_CHOICE: snprintf(text, size, "%s", choice_name(f, member)); break;
-    case FLAG_COMING:
     case FLAG_HEADING: break;
     }
 }
@@ -52,7 +51,7 @@ bool flags_settings(const flag_table *table, const void *options, vkft_settings 
     *settings = (vkft_settings){.list = calloc(table->count + 1u, sizeof *settings->list)};
     for (uint32_t i = 0; settings->list && i < table->count; i++) {
         const flag *f = &table->flags[i];
-        if (f->kind == FLAG_HEADING || f->kind == FLAG_COMING)
+        if (f->kind == FLAG_HEADING)
             continue;
         char number[64];
         const char *text = number;

@@ -37,8 +37,7 @@ typedef struct generator {
 
 vkft_generate_options vkft_generate_defaults(void)
 {
-    return (vkft_generate_options){.quant = VKFT_QUANT_NF4,
-                                   .double_quant = true,
+    return (vkft_generate_options){.model = vkft_model_defaults(),
                                    .add_special_tokens = true,
                                    .max_new_tokens = 256,
                                    .temperature = 0.8f,
@@ -68,7 +67,7 @@ static bool encode_prompt(generator *gen, vkft_err *err)
         }
     } else if (!tok) {
         return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s has no tokenizer.json, so a text prompt cannot be encoded; give --ids", o->model);
+                         "%s has no tokenizer.json, so a text prompt cannot be encoded; give --ids", o->model.path);
     } else {
         char *wrapped = o->instruction ? vkft_instruction_prompt(o->prompt, NULL) : NULL;
         const char *text = wrapped ? wrapped : o->prompt;
@@ -98,7 +97,7 @@ static bool split_source(generator *gen, vkft_err *err)
     if (start < 0)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: neither config.json nor generation_config.json has decoder_start_token_id",
-                         gen->options->model);
+                         gen->options->model.path);
     gen->source = gen->ids;
     gen->ids = (vkft_ids){0};
     return vkft_ids_push(&gen->ids, start, err);
@@ -195,7 +194,7 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
     uint64_t adapter = vkft_trainables_floats(&r->trained) * sizeof(float),
              tables = vkft_model_table_bytes(&r->model, longest);
     vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
-    if (!(r->dev = vkft_device_open(gen->options->device, err)) ||
+    if (!(r->dev = vkft_device_open(gen->options->model.device, err)) ||
         !vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype, longest, false, err) ||
         !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
         !vkft_buffer_new(r->dev, V * sizeof(float), VKFT_MEMORY_HOST, "logits", &gen->logits, err) ||
@@ -375,11 +374,7 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     vkft_text_stream *stream = NULL;
     vkft_observer quiet = {0};
     *result = (vkft_generate_result){0};
-    vkft_session_source source = {.model = options->model,
-                                  .quant = options->quant,
-                                  .quant_explicit = options->quant_explicit,
-                                  .double_quant = options->double_quant,
-                                  .compute_dtype = options->compute_dtype};
+    vkft_session_source source = {.model = options->model};
     if (!vkft_session_open(&gen.runner, &source, &quiet, err))
         return false;
     bool ok = (vkft_graph_init(&gen.graph) || vkft_fail_memory(err, "while planning")) && read_own(&gen, err) &&

@@ -5,16 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "formats/convert/convert.h"
+#include "host/session/options.h"
 #include "runtime/base/error.h"
 
 typedef struct vkft_generate_options {
-    const char *model, *adapter, *device;
-    vkft_quant quant;
-    bool quant_explicit, double_quant;
-    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
-    const char *prompt;       /* text, or */
-    const int32_t *ids;       /* token ids (models without a tokenizer) */
+    vkft_model_options model;
+    const char *adapter;
+    const char *prompt; /* text, or */
+    const int32_t *ids; /* token ids (models without a tokenizer) */
     uint32_t id_count;
     bool add_special_tokens; /* BOS as the tokenizer says */
     bool instruction;        /* wrap the prompt in the Alpaca template used for instruction data */

@@ -28,6 +28,11 @@ bool vkft_plan_item_on_host(vkft_plan_item item)
     return item >= VKFT_ITEM_EMBEDDING;
 }
 
+vkft_model_options vkft_model_defaults(void)
+{
+    return (vkft_model_options){.quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = VKFT_F32};
+}
+
 static bool open_config(vkft_session *runner, const char *path, vkft_err *err)
 {
     char *file = vkft_directory_exists(path) ? vkft_path_join(path, "config.json") : strdup(path);
@@ -65,32 +70,30 @@ bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, 
                        vkft_err *err)
 {
     memset(runner, 0, sizeof *runner);
-    bool only_config = source->only_config && !strstr(source->model, ".vkft");
+    const vkft_model_options *o = &source->model;
+    bool only_config = source->only_config && !strstr(o->path, ".vkft");
     if (only_config) {
-        if (!open_config(runner, source->model, err))
+        if (!open_config(runner, o->path, err))
             return false;
     } else {
         progress p = {observer, "converting"};
-        vkft_convert_options options = {.quant = source->quant,
-                                        .double_quant = source->double_quant,
-                                        .progress = on_progress,
-                                        .progress_context = &p};
-        runner->file = vkft_model_open(source->model, &options, source->quant_explicit, err);
+        vkft_convert_options options = {
+            .quant = o->quant, .double_quant = o->double_quant, .progress = on_progress, .progress_context = &p};
+        runner->file = vkft_model_open(o->path, &options, o->quant_explicit, err);
         if (!runner->file)
             return false;
         runner->config = *vkft_model_file_config(runner->file);
     }
-    runner->compute_dtype = source->compute_dtype;
+    runner->compute_dtype = o->compute_dtype;
     if (runner->config.multimodal_type[0] && observer->message) {
         char line[160];
         snprintf(line, sizeof line, "the model is a %s; only its language model (%s) is used",
                  runner->config.multimodal_type, runner->config.model_type);
         observer->message(observer->context, line);
     }
-    if (vkft_model_init(&runner->model, &runner->config, runner->file, source->quant, source->double_quant,
-                        source->full, err) &&
+    if (vkft_model_init(&runner->model, &runner->config, runner->file, o->quant, o->double_quant, source->full, err) &&
         check_compute_dtype(runner, err) &&
-        (only_config || vkft_model_text_of_file(runner->file, source->chat_template, &runner->text, err)) &&
+        (only_config || vkft_model_text_of_file(runner->file, o->chat_template, &runner->text, err)) &&
         vkft_graph_init(&runner->train.graph) && vkft_graph_init(&runner->eval.graph))
         return true;
     vkft_session_close(runner);

@@ -11,6 +11,7 @@
 #include "formats/chat/model_text.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "host/trainable/trainables.h"
+#include "host/session/options.h"
 #include "runtime/base/observer.h"
 
 typedef enum vkft_plan_item {
@@ -73,14 +74,9 @@ typedef struct vkft_session {
 } vkft_session;
 
 typedef struct vkft_session_source {
-    const char *
-        model; /* directory or .vkft file; with only_config a directory that may hold config.json alone, or that file */
-    vkft_quant quant;
-    bool quant_explicit, double_quant;
-    const char *chat_template; /* a file that goes before the model's own, or NULL */
-    bool only_config;
-    bool full;                /* all weights are to be trained */
-    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
+    vkft_model_options model;
+    bool only_config; /* the path may also be a directory that holds config.json alone, or that file */
+    bool full;        /* all weights are to be trained */
 } vkft_session_source;
 
 /* Error: what opening a model has; a compute_dtype for 4-bit weights where there are none. */

@@ -133,7 +133,7 @@ static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, cons
         limits.expert_choice = mixtures(&runner->config) * runner->config.experts_per_token;
     ok =
         ok && vkft_session_plan(runner, &limits, NULL, false, err) &&
-        vkft_session_start(runner, o->device, NULL, flat, 0, observer, err) &&
+        vkft_session_start(runner, o->model.device, NULL, flat, 0, observer, err) &&
         (o->per_token ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
                       : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
     if (ok)
@@ -147,12 +147,7 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, 
     vkft_session runner;
     vkft_dataset data = {0};
     float *flat = NULL;
-    vkft_session_source source = {.model = options->model,
-                                  .quant = options->quant,
-                                  .quant_explicit = options->quant_explicit,
-                                  .double_quant = options->double_quant,
-                                  .compute_dtype = options->compute_dtype,
-                                  .chat_template = options->data.chat_template};
+    vkft_session_source source = {.model = options->model};
     if (!vkft_session_open(&runner, &source, observer, err))
         return false;
     bool ok = load_data(options, &runner, observer, &data, err) &&

@@ -63,7 +63,7 @@ bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err)
     print_items(plan);
     printf("for batches of at most %u tokens, %u of them trained; %llu trained parameters\n", t->runner.limits.tokens,
            t->runner.limits.rows, (unsigned long long)vkft_trainables_parameters(&t->runner.trained));
-    vkft_device *dev = vkft_device_open(t->options->device, err);
+    vkft_device *dev = vkft_device_open(t->options->model.device, err);
     if (!dev) {
         printf("no device to compare with: %s\n", err->message);
         return true;

@@ -15,10 +15,8 @@
 vkft_train_options vkft_train_defaults(void)
 {
     return (vkft_train_options){
+        .model = vkft_model_defaults(),
         .output_dir = "adapters",
-        .quant = VKFT_QUANT_NF4,
-        .double_quant = true,
-        .compute_dtype = VKFT_F32,
         .lora_r = 16,
         .lora_alpha = 32,
         .lora_target_modules = "all-linear",
@@ -197,7 +195,7 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
     cJSON_AddNumberToObject(f, "--lora-r", t->runner.trained.lora.r);
     cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trainables_parameters(&t->runner.trained));
-    cJSON_AddStringToObject(f, "--compute-dtype", o->compute_dtype == VKFT_BF16 ? "bf16" : "fp32");
+    cJSON_AddStringToObject(f, "--compute-dtype", o->model.compute_dtype == VKFT_BF16 ? "bf16" : "fp32");
     cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
     cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
     cJSON_AddBoolToObject(f, "--packing", o->data.packing);
@@ -213,16 +211,10 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->step = observer->step;
     t->state.best_eval_loss = NAN;
     bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
-    vkft_session_source source = {.model = options->model,
-                                  .quant = options->quant,
-                                  .quant_explicit = options->quant_explicit,
-                                  .double_quant = options->double_quant,
-                                  .compute_dtype = options->compute_dtype,
-                                  .chat_template = options->data.chat_template,
-                                  .only_config = options->dry_run && !options->data.path,
-                                  .full = full};
-    if (full && !options->quant_explicit)
-        source.quant = VKFT_QUANT_NONE;
+    vkft_session_source source = {
+        .model = options->model, .only_config = options->dry_run && !options->data.path, .full = full};
+    if (full && !options->model.quant_explicit)
+        source.model.quant = VKFT_QUANT_NONE;
     if (!vkft_session_open(&t->runner, &source, t->observer, err))
         return false;
     vkft_batch_limits limits;

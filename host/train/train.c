@@ -101,7 +101,7 @@ static bool get_trained(vkft_trainer *t, bool with_state, vkft_err *err)
 
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
 {
-    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
+    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model.path;
     return vkft_trainables_write(&t->runner.trained, t->flat, t->runner.file, base, dtype, dir, err);
 }
 
@@ -293,8 +293,8 @@ static cJSON *summarize(const vkft_trainer *t)
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "program", "vkft");
     cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->runner.dev)->name);
-    cJSON_AddStringToObject(root, "quant", vkft_quant_name(t->options->quant));
-    cJSON_AddBoolToObject(root, "double_quant", t->options->double_quant);
+    cJSON_AddStringToObject(root, "quant", vkft_quant_name(t->options->model.quant));
+    cJSON_AddBoolToObject(root, "double_quant", t->options->model.double_quant);
     cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
     cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
     cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);
@@ -318,7 +318,7 @@ static char *make_readme(const vkft_trainer *t)
         "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
         "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
         "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
-    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model;
+    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model.path;
     const vkft_lora_set *lora = &t->runner.trained.lora;
     size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
     char *text = malloc(size);
@@ -394,7 +394,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
                                         .epsilon = o->adam_epsilon,
                                         .max_grad_norm = o->max_grad_norm};
     if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_session_start(&t->runner, o->device, &optimizer, t->flat, o->seed, t->observer, err) ||
+        !vkft_session_start(&t->runner, o->model.device, &optimizer, t->flat, o->seed, t->observer, err) ||
         !maybe_resume(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->runner.dev);

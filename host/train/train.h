@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "formats/convert/convert.h"
+#include "host/session/options.h"
 #include "host/train/settings.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "runtime/base/error.h"
@@ -23,14 +23,12 @@ typedef enum vkft_fine_tune {
     VKFT_FINE_TUNE_FULL, /* all weights */
 } vkft_fine_tune;
 
-/* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
     const char *path;            /* a file, or a directory with train / valid / test files */
     const char *completions;     /* NULL, or a text file whose lines answer those of path */
     const char *keys;            /* NULL, or "question=Q,answer=A" */
     const char *prompt_template; /* NULL, or "Question: {question}": what makes a prompt of a row */
-    const char *chat_template;   /* NULL: the model's own */
     bool apply_chat_template;    /* prompts and answers too become conversations */
     uint32_t max_seq_length;
     bool mask_prompt;
@@ -38,16 +36,12 @@ typedef struct vkft_data_options {
     bool packing;
 } vkft_data_options;
 
+/* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
 typedef struct vkft_train_options {
-    const char *model;
+    vkft_model_options model;
     vkft_data_options data;
     const char *output_dir;
     bool overwrite;
-
-    vkft_quant quant;    /* nf4, bf16, fp16, fp32 */
-    bool quant_explicit; /* the user asked for it; otherwise a .vkft file is taken as it is */
-    bool double_quant;
-    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
 
     vkft_fine_tune fine_tune_type;
 
@@ -83,7 +77,6 @@ typedef struct vkft_train_options {
     const char *resume_from_checkpoint; /* NULL, "auto", or a directory */
     uint32_t logging_steps;
 
-    const char *device; /* NULL: auto */
     bool dry_run;
     bool json;    /* machine-readable summary on stdout */
     bool profile; /* kernel times of the steps, printed at the end */
@@ -91,7 +84,7 @@ typedef struct vkft_train_options {
     vkft_settings settings; /* all flags as text, borrowed; empty where there is no command line */
 } vkft_train_options;
 
-/* The defaults of the table in the documentation; model and data stay NULL. */
+/* The paths of model and data stay NULL. */
 vkft_train_options vkft_train_defaults(void);
 
 /* The state after an optimizer step or an evaluation. */
@@ -123,11 +116,9 @@ bool vkft_train(const vkft_train_options *options, const vkft_train_observer *ob
 
 /* Loss over a dataset. per_token: a .jsonl path or NULL. */
 typedef struct vkft_eval_options {
-    const char *model, *adapter, *device, *per_token;
+    vkft_model_options model;
     vkft_data_options data;
-    vkft_quant quant;
-    bool quant_explicit, double_quant;
-    vkft_dtype compute_dtype;
+    const char *adapter, *per_token;
     uint32_t batch_size;
 } vkft_eval_options;
 typedef struct vkft_eval_result {

@@ -7,7 +7,7 @@
 #include "runtime/base/file.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
-#include "host/train/train.h"
+#include "host/session/options.h"
 #include "runtime/base/text.h"
 
 typedef struct convert_options {
@@ -110,8 +110,8 @@ static int report(const vkft_model_file *file, bool json)
 
 int cmd_convert(int argc, char **argv)
 {
-    vkft_train_options train = vkft_train_defaults(); /* so that training takes what conversion makes */
-    convert_options options = {.quant = train.quant, .double_quant = train.double_quant};
+    vkft_model_options model = vkft_model_defaults(); /* so that training takes what conversion makes */
+    convert_options options = {.quant = model.quant, .double_quant = model.double_quant};
     vkft_recipe recipe = {0};
     int code;
     if (!cli_flags(&convert_table, &options, argc, argv, &recipe, &code))

@@ -14,7 +14,7 @@
 
 typedef struct data_command {
     vkft_data_options data;
-    const char *model;
+    vkft_model_options model;
     uint32_t samples;
     bool json;
 } data_command;
@@ -28,12 +28,7 @@ static const flag data_flags[] = {
      .help = "data file, or a directory with a train file",
      .required = true,
      AT(data.path)},
-    {.kind = FLAG_TEXT,
-     .name = "model",
-     .value = "PATH",
-     .help = "Hugging Face checkpoint directory or .vkft file",
-     .required = true,
-     AT(model)},
+    CLI_MODEL_PATH_FLAG(AT),
     CLI_DATA_FLAGS(AT),
     {.kind = FLAG_U32, .name = "samples", .value = "N", .help = "number of samples to show", AT(samples)},
     {.kind = FLAG_SWITCH, .name = "json", .help = "print the numbers as a JSON object on standard output", AT(json)},
@@ -215,9 +210,9 @@ static bool run(const data_command *o, const vkft_observer *observer, int *code,
     vkft_dataset data = {0};
     statistics s = {0};
     bool found;
-    if (!vkft_model_text_open(o->model, o->data.chat_template, &text, err))
+    if (!vkft_model_text_open(o->model.path, o->model.chat_template, &text, err))
         return false;
-    bool ok = read_config(o->model, &text, &config, err) &&
+    bool ok = read_config(o->model.path, &text, &config, err) &&
               vkft_data_open(&o->data, "train", &text, &config, observer, &data, &found, err) &&
               measure(o, &data, &s, err);
     if (ok && o->json)

@@ -15,12 +15,7 @@ typedef struct eval_options {
 #define GIVEN(member) .given = offsetof(eval_options, run.member)
 
 static const flag eval_flags[] = {
-    {.kind = FLAG_TEXT,
-     .name = "model",
-     .value = "PATH",
-     .help = "Hugging Face checkpoint directory or .vkft file",
-     .required = true,
-     AT(model)},
+    CLI_MODEL_FLAGS(AT, GIVEN),
     {.kind = FLAG_TEXT,
      .name = "adapter",
      .alias = "adapter-path",
@@ -38,19 +33,6 @@ static const flag eval_flags[] = {
      .value = "FILE.jsonl",
      .help = "write the token ids and log-probabilities of every sample to this file",
      AT(per_token)},
-    {.kind = FLAG_CHOICE,
-     .name = "quant",
-     .value = "TYPE",
-     .help = "storage type of the model's weights",
-     .choices = cli_quant_choices,
-     AT(quant),
-     GIVEN(quant_explicit)},
-    {.kind = FLAG_SWITCH,
-     .name = "double-quant",
-     .help = "with nf4: also quantize the scales",
-     AT(double_quant),
-     GIVEN(quant_explicit)},
-    CLI_COMPUTE_FLAG(AT),
     {.kind = FLAG_U32,
      .name = "batch-size",
      .value = "N",
@@ -58,12 +40,6 @@ static const flag eval_flags[] = {
      .range = AT_LEAST(1),
      AT(batch_size)},
     CLI_DATA_FLAGS(AT),
-    {.kind = FLAG_TEXT,
-     .name = "device",
-     .value = "NAME",
-     .help = "index, part of a name, or UUID of 'vkft devices'",
-     .default_text = "the best one",
-     AT(device)},
     {.kind = FLAG_SWITCH,
      .name = "json",
      .help = "print the result as a JSON object on standard output",
@@ -95,10 +71,7 @@ static int print_result(const vkft_eval_result *result, bool json)
 int cmd_eval(int argc, char **argv)
 {
     vkft_train_options train = vkft_train_defaults(); /* a model is evaluated as it is trained */
-    eval_options options = {.run = {.quant = train.quant,
-                                    .double_quant = train.double_quant,
-                                    .batch_size = train.batch_size,
-                                    .data = train.data}};
+    eval_options options = {.run = {.model = train.model, .batch_size = train.batch_size, .data = train.data}};
     vkft_recipe recipe = {0};
     int code;
     if (!cli_flags(&eval_table, &options, argc, argv, &recipe, &code))

@@ -50,12 +50,7 @@ static const flag_choice fine_tune_choices[] = {
 
 static const flag train_flags[] = {
     {.kind = FLAG_HEADING, .name = "model and data"},
-    {.kind = FLAG_TEXT,
-     .name = "model",
-     .value = "PATH",
-     .help = "Hugging Face checkpoint directory or .vkft file",
-     .required = true,
-     AT(model)},
+    CLI_MODEL_FLAGS(AT, GIVEN),
     {.kind = FLAG_TEXT,
      .name = "data",
      .value = "PATH",
@@ -69,27 +64,6 @@ static const flag train_flags[] = {
      .help = "directory for the result and checkpoints",
      AT(output_dir)},
     {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace a finished run in --output-dir", AT(overwrite)},
-    {.kind = FLAG_CHOICE,
-     .name = "quant",
-     .value = "TYPE",
-     .help = "storage type of the frozen weights",
-     .choices = cli_quant_choices,
-     .same_run = true,
-     AT(quant),
-     GIVEN(quant_explicit)},
-    {.kind = FLAG_SWITCH,
-     .name = "double-quant",
-     .help = "with nf4: also quantize the scales",
-     .same_run = true,
-     AT(double_quant),
-     GIVEN(quant_explicit)},
-    CLI_COMPUTE_FLAG(AT),
-    {.kind = FLAG_TEXT,
-     .name = "device",
-     .value = "NAME",
-     .help = "index, part of a name, or UUID of 'vkft devices'",
-     .default_text = "the best one",
-     AT(device)},
 
     {.kind = FLAG_HEADING, .name = "adapter"},
     {.kind = FLAG_CHOICE,
@@ -293,7 +267,6 @@ static const flag train_flags[] = {
      .help = "log every N steps",
      .range = AT_LEAST(1),
      AT(logging_steps)},
-    {.kind = FLAG_COMING, .name = "logging-dir"},
     {.kind = FLAG_TEXT,
      .name = "report-to",
      .value = "NAME",
@@ -319,40 +292,6 @@ static const flag_table train_table = {
     .flags = train_flags,
     .count = FLAG_COUNT(train_flags),
 };
-
-static const char *name_of(const flag_choice *choices, int value)
-{
-    while (choices->name && choices->value != value)
-        choices++;
-    return choices->name ? choices->name : "";
-}
-
-/* What the run will do, in a few lines. */
-static void print_settings(const vkft_train_options *o)
-{
-    const char *quant = vkft_quant_name(o->quant);
-    bool whole = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
-    bool file = !o->quant_explicit &&
-                (whole || (strlen(o->model) > 5 && strcmp(o->model + strlen(o->model) - 5, ".vkft") == 0));
-    fprintf(stderr, "model      %s (%s%s%s)\n", o->model, file ? "weights as stored" : quant,
-            !file && o->quant == VKFT_QUANT_NF4 && o->double_quant ? ", double quantization" : "",
-            o->compute_dtype == VKFT_BF16 ? ", products in bf16" : "");
-    fprintf(stderr, "data       %s, at most %u tokens a sample\n", o->data.path ? o->data.path : "none",
-            o->data.max_seq_length);
-    if (o->fine_tune_type == VKFT_FINE_TUNE_FULL)
-        fprintf(stderr, "trained    all weights, to %s\n", o->output_dir);
-    else
-        fprintf(stderr, "adapter    r %u, alpha %g, dropout %g, on %s, to %s\n", o->lora_r, (double)o->lora_alpha,
-                (double)o->lora_dropout, o->lora_target_modules, o->output_dir);
-    if (o->max_steps > 0)
-        fprintf(stderr, "length     %lld steps", (long long)o->max_steps);
-    else
-        fprintf(stderr, "length     %g epochs", o->num_train_epochs);
-    fprintf(stderr, " of %u x %u samples\n", o->gradient_accumulation_steps, o->batch_size);
-    fprintf(stderr, "optimizer  %s, learning rate %g, %s, warmup %g, weight decay %g, gradient norm at most %g\n",
-            name_of(optim_choices, (int)o->optim), o->learning_rate,
-            name_of(scheduler_choices, (int)o->lr_scheduler_type), o->warmup_steps, o->weight_decay, o->max_grad_norm);
-}
 
 static int print_json_summary(const vkft_train_options *o, const vkft_train_result *r)
 {
@@ -384,7 +323,7 @@ static int print_summary(const vkft_train_options *o, const vkft_train_result *r
                 o->output_dir);
     else
         fprintf(stderr, "adapter in %s; try it:\n  vkft generate --model '%s' --adapter '%s' --prompt '...'\n",
-                o->output_dir, o->model, o->output_dir);
+                o->output_dir, o->model.path, o->output_dir);
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
 
@@ -407,7 +346,7 @@ int cmd_train(int argc, char **argv)
         return cli_fail(&err);
     }
     if (!run->dry_run)
-        print_settings(run);
+        flags_print_settings(&train_table, &options, stderr);
     interrupt_install();
     progress display = progress_new(run->logging_steps);
     vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};

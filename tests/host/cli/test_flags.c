@@ -84,12 +84,29 @@ static void long_texts_are_whole(void **state)
     flags_settings_free(&settings);
 }
 
+/* What is off or absent is left out. */
+static void settings_are_printed_by_heading(void **state)
+{
+    options o = {.rate = 0.5, .alpha = 32, .rank = 16, .steps = 7, .optimizer = 5};
+    char text[512] = "";
+    FILE *out = tmpfile();
+    (void)state;
+    flags_print_settings(&table, &o, out);
+    rewind(out);
+    size_t n = fread(text, 1, sizeof text - 1, out);
+    fclose(out);
+    text[n] = 0;
+    assert_string_equal(text, "numbers                 learning-rate 0.5, lora-alpha 32, lora-r 16, max-steps 7\n"
+                              "others                  optim lion\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settings_say_what_was_parsed),
         cmocka_unit_test(numbers_read_back),
         cmocka_unit_test(long_texts_are_whole),
+        cmocka_unit_test(settings_are_printed_by_heading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ static void check_variant(const char *dir, variant v)
     vkft_err err;
     vkft_session runner;
     vkft_observer quiet = {0};
-    vkft_session_source source = {.model = dir, .quant = v.quant, .quant_explicit = true, .double_quant = true};
+    vkft_session_source source = {
+        .model = {.path = dir, .quant = v.quant, .quant_explicit = true, .double_quant = true}};
     expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, v.targets, 4, 8, 0, &err));
     float *flat = calloc(vkft_trainables_floats(&runner.trained), sizeof *flat);
@@ -107,7 +108,8 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     vkft_err err;
     vkft_session runner;
     vkft_observer quiet = {0};
-    vkft_session_source source = {.model = dir, .quant = VKFT_QUANT_FP32, .quant_explicit = true, .full = true};
+    vkft_session_source source = {.model = {.path = dir, .quant = VKFT_QUANT_FP32, .quant_explicit = true},
+                                  .full = true};
     expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_all_weights_layout(&runner.trained.full, &runner.model, part_floats, &err));
     *floats = vkft_trainables_floats(&runner.trained);

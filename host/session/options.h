@@ -1,0 +1,22 @@
+/* The options that every command with a model on a device has. Strings are borrowed. */
+#ifndef VKFT_SESSION_OPTIONS_H
+#define VKFT_SESSION_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "formats/convert/convert.h"
+
+typedef struct vkft_model_options {
+    const char *path;          /* Hugging Face directory or .vkft file */
+    const char *device;        /* NULL: the best one */
+    const char *chat_template; /* a file to use instead of the model's own, or NULL */
+    vkft_quant quant;          /* nf4, bf16, fp16, fp32 */
+    bool quant_explicit;       /* the user asked for it; otherwise a .vkft file is used as it is */
+    bool double_quant;
+    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
+} vkft_model_options;
+
+/* nf4 with double quantization, products in f32; a model is trained, evaluated and used alike. */
+vkft_model_options vkft_model_defaults(void);
+
+#endif
