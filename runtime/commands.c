@@ -15,7 +15,8 @@
 #include "runtime/base/size.h"
 #include "shaders/core/args.h"
 #include "runtime/pacing.h"
-#include "runtime/runtime_private.h"
+#include "runtime/device_private.h"
+#include "runtime/kernels_private.h"
 
 #define TARGET_MS (VKFT_SUBMISSION_MAX_MS / 2)
 #define MAX_GROUPS_PER_AXIS 65535u /* along an axis, which Vulkan guarantees */
@@ -166,9 +167,9 @@ uint32_t vkft_commands_launch_count(const vkft_commands *cmds)
 
 static double *rate(vkft_device *dev, vkft_kernel kernel)
 {
-    double *ns_per_flop = &dev->kernels[kernel].ns_per_flop;
+    double *ns_per_flop = vkft_kernel_ns_per_flop(dev, kernel);
     if (*ns_per_flop == 0)
-        *ns_per_flop = dev->info.type == VKFT_DEVICE_CPU ? SLOW_CPU_NS_PER_FLOP : SLOW_GPU_NS_PER_FLOP;
+        *ns_per_flop = dev->info.caps.software ? SLOW_CPU_NS_PER_FLOP : SLOW_GPU_NS_PER_FLOP;
     return ns_per_flop;
 }
 
@@ -246,8 +247,8 @@ static void encode_piece(vkft_commands *cmds, VkCommandBuffer cmd, uint32_t inde
         barrier(vk, cmd);
     if (cmds->profile)
         vk->CmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, cmds->queries, 2 * index);
-    vk->CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, dev->kernels[l->kernel].pipeline);
-    vk->CmdPushConstants(cmd, dev->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, l->args_bytes, l->args);
+    vk->CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, vkft_kernel_pipeline(dev, l->kernel, NULL));
+    vk->CmdPushConstants(cmd, vkft_kernel_layout(dev), VK_SHADER_STAGE_COMPUTE_BIT, 0, l->args_bytes, l->args);
     vk->CmdDispatchBase(cmd, piece->base[0] % WORKGROUPS_PER_ROW, piece->base[1], piece->base[0] / WORKGROUPS_PER_ROW,
                         piece->count[0], piece->count[1], 1);
     if (cmds->profile)
@@ -313,7 +314,7 @@ static void add_ticks(vkft_commands *cmds, uint32_t first, uint32_t end)
         vkft_profile_row *row = &cmds->rows[l->kernel];
         const uint64_t *t = &cmds->ticks[2 * (i - first)];
         row->kernel = l->kernel;
-        row->time_ms += 1e-6 * (double)(t[1] - t[0]) * (double)dev->info.timestamp_period_ns;
+        row->time_ms += 1e-6 * (double)(t[1] - t[0]) * (double)dev->info.caps.timestamp_period_ns;
         if (piece->first) {
             row->launches++;
             row->flops += l->flops;
@@ -419,7 +420,7 @@ bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
 
 void vkft_commands_set_profile(vkft_commands *cmds, bool on)
 {
-    cmds->profile = on && cmds->dev->info.timestamp_period_ns > 0;
+    cmds->profile = on && cmds->dev->info.caps.timestamp_period_ns > 0;
     cmds->encoded = false;
 }
 

@@ -1,4 +1,4 @@
-/* Vulkan devices: listing, choice, capabilities and the limits that vkft uses.
+/* Vulkan devices: listing, choosing, opening.
  *
  * The floor is Vulkan 1.2 with bufferDeviceAddress, scalarBlockLayout and basic/arithmetic subgroup operations.
  */
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "runtime/base/error.h"
+#include "runtime/caps.h"
 
 typedef struct vkft_device vkft_device;
 
@@ -19,9 +20,6 @@ typedef enum vkft_device_type {
     VKFT_DEVICE_CPU, /* a software device such as lavapipe */
     VKFT_DEVICE_OTHER,
 } vkft_device_type;
-
-/* Tiers of the matrix kernels; a tier's row in kernels.def is used when the device reaches it. */
-typedef enum vkft_tier { VKFT_T0, VKFT_T1, VKFT_T2, VKFT_T3 } vkft_tier;
 
 typedef struct vkft_device_info {
     uint32_t index; /* position in the listing; what --device takes */
@@ -34,15 +32,8 @@ typedef struct vkft_device_info {
     uint64_t memory_bytes;      /* largest device-local heap */
     uint64_t memory_free_bytes; /* of that heap by VK_EXT_memory_budget; memory_bytes when unknown */
     uint64_t max_allocation_bytes;
-    uint32_t subgroup_size;
-    uint32_t shared_memory_bytes;
-    bool fp16;                 /* shaderFloat16 and 16-bit storage */
-    bool bf16;                 /* VK_KHR_shader_bfloat16 */
-    bool cooperative_matrix;   /* VK_KHR_cooperative_matrix */
-    bool cooperative_matrix2;  /* VK_NV_cooperative_matrix2 */
-    bool unified_memory;       /* device-local memory is host-visible in full: integrated and software devices */
-    float timestamp_period_ns; /* 0 when the queue has no timestamps */
-    vkft_tier tier;            /* the tier of the kernels that this program uses on the device */
+    bool unified_memory; /* device-local memory is host-visible in full: integrated and software devices */
+    vkft_caps caps;
     bool usable;
     char why_not[256]; /* when not usable: one sentence */
 } vkft_device_info;
@@ -57,6 +48,8 @@ bool vkft_device_list(vkft_device_info **infos, uint32_t *count, vkft_err *err);
 vkft_device *vkft_device_open(const char *selector, vkft_err *err);
 void vkft_device_close(vkft_device *dev); /* NULL is fine; all buffers and commands must be freed before */
 
-const vkft_device_info *vkft_device_get_info(const vkft_device *dev); /* lives as long as dev */
+/* These live as long as dev. */
+const vkft_device_info *vkft_device_get_info(const vkft_device *dev);
+const vkft_caps *vkft_device_get_caps(const vkft_device *dev);
 
 #endif

@@ -14,17 +14,16 @@
 #include "shaders/embedding/args.h"
 #include "shaders/loss/args.h"
 #include "shaders/optimizer/args.h"
-#include "runtime/runtime_private.h"
+#include "runtime/device_private.h"
+#include "runtime/kernels_private.h"
+#include "runtime/pipeline_cache.h"
 
-#define T0 VKFT_T0
-#define T1 VKFT_T1
-#define T2 VKFT_T2
-#define T3 VKFT_T3
+#define T0 0u /* a set of capabilities */
 
 static const struct kernel_row {
     const char *name;
     uint32_t args_bytes;
-    vkft_tier tier;
+    uint32_t needs;
 } rows[] = {
 #define KERNEL(name, source, args, needs, defines) {#name, sizeof(struct args), needs},
 #include "shaders/kernels.def"
@@ -38,6 +37,22 @@ static const struct kernel_row {
 #undef KERNEL
 
 #include "kernel_code.inc"
+
+#define MAX_CONSTANTS 8 /* width and seven of the kernel's own */
+
+typedef struct kernel_state {
+    VkPipeline pipeline;
+    uint32_t constants[MAX_CONSTANTS]; /* [0] is the width */
+    uint32_t constant_count;
+    double ns_per_flop;
+} kernel_state;
+
+struct vkft_kernels {
+    VkPipelineLayout layout;
+    VkPipelineCache cache;
+    size_t cache_bytes; /* as read from disk */
+    kernel_state states[VKFT_KERNEL_COUNT];
+};
 
 uint64_t vkft_kernels_hash(void)
 {
@@ -53,36 +68,32 @@ const char *vkft_kernel_name(vkft_kernel kernel)
     return rows[kernel].name;
 }
 
-vkft_tier vkft_kernel_tier(vkft_kernel kernel)
-{
-    return rows[kernel].tier;
-}
-
 uint32_t vkft_kernel_args_bytes(vkft_kernel kernel)
 {
     return rows[kernel].args_bytes;
 }
 
-vkft_tier vkft_kernels_best_tier(void)
+VkPipelineLayout vkft_kernel_layout(const vkft_device *dev)
 {
-    vkft_tier best = VKFT_T0;
-    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++)
-        if (kernel_code[i].words && rows[i].tier > best)
-            best = rows[i].tier;
-    return best;
+    return dev->kernels->layout;
+}
+
+double *vkft_kernel_ns_per_flop(vkft_device *dev, vkft_kernel kernel)
+{
+    return &dev->kernels->states[kernel].ns_per_flop;
 }
 
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel)
 {
-    return dev->kernels[kernel].constants[0];
+    return dev->kernels->states[kernel].constants[0];
 }
 
 void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
                             uint32_t constant_count)
 {
-    vkft_kernel_state *state = &dev->kernels[kernel];
-    assert(width > 0 && constant_count < VKFT_MAX_CONSTANTS);
-    uint32_t wanted[VKFT_MAX_CONSTANTS] = {width};
+    kernel_state *state = &dev->kernels->states[kernel];
+    assert(width > 0 && constant_count < MAX_CONSTANTS);
+    uint32_t wanted[MAX_CONSTANTS] = {width};
     for (uint32_t i = 0; i < constant_count; i++)
         wanted[i + 1] = constants[i];
     if (state->constant_count == constant_count + 1 && memcmp(state->constants, wanted, sizeof wanted) == 0)
@@ -96,10 +107,13 @@ void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width
 static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
 {
     const vk_functions *vk = &dev->instance.vk;
-    vkft_kernel_state *state = &dev->kernels[kernel];
+    const vkft_caps *caps = &dev->info.caps;
+    kernel_state *state = &dev->kernels->states[kernel];
     if (!kernel_code[kernel].words)
         return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old",
                          rows[kernel].name);
+    if (!vkft_caps_meet(caps, rows[kernel].needs, rows[kernel].name, dev->info.name, err))
+        return false;
     const VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                            .codeSize = kernel_code[kernel].bytes,
                                            .pCode = kernel_code[kernel].words};
@@ -107,7 +121,7 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     VkResult result = vk->CreateShaderModule(dev->handle, &code, NULL, &module);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, rows[kernel].name);
-    VkSpecializationMapEntry entries[VKFT_MAX_CONSTANTS];
+    VkSpecializationMapEntry entries[MAX_CONSTANTS];
     for (uint32_t i = 0; i < state->constant_count; i++)
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
     const VkSpecializationInfo specialization = {.mapEntryCount = state->constant_count,
@@ -116,27 +130,27 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
                                                  .pData = state->constants};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
-        .requiredSubgroupSize = dev->info.subgroup_size};
-    bool whole = dev->subgroup_size_control && state->constants[0] == dev->info.subgroup_size;
+        .requiredSubgroupSize = caps->subgroup_size};
+    bool whole = vkft_caps_have(caps, VKFT_CAP_SUBGROUP_CONTROL) && state->constants[0] == caps->subgroup_size;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
-        .layout = dev->layout,
+        .layout = dev->kernels->layout,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                  .pNext = whole ? &subgroup : NULL,
+                  .pNext = whole && caps->subgroup_size_choice ? &subgroup : NULL,
                   .flags = whole ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",
                   .pSpecializationInfo = &specialization}};
-    result = vk->CreateComputePipelines(dev->handle, dev->cache, 1, &info, NULL, &state->pipeline);
+    result = vk->CreateComputePipelines(dev->handle, dev->kernels->cache, 1, &info, NULL, &state->pipeline);
     vk->DestroyShaderModule(dev->handle, module, NULL);
     return result == VK_SUCCESS || vk_fail(err, result, rows[kernel].name);
 }
 
 VkPipeline vkft_kernel_pipeline(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
 {
-    vkft_kernel_state *state = &dev->kernels[kernel];
+    kernel_state *state = &dev->kernels->states[kernel];
     return state->pipeline || build(dev, kernel, err) ? state->pipeline : VK_NULL_HANDLE;
 }
 
@@ -145,28 +159,31 @@ bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     return vkft_kernel_pipeline(dev, kernel, err) != VK_NULL_HANDLE;
 }
 
-bool vkft_kernels_init(vkft_device *dev, vkft_err *err)
+bool vkft_kernels_open(vkft_device *dev, vkft_err *err)
 {
     const vk_functions *vk = &dev->instance.vk;
+    dev->kernels = calloc(1, sizeof *dev->kernels);
+    if (!dev->kernels)
+        return vkft_fail_memory(err, "while opening the device");
     for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
-        dev->kernels[i].constants[0] = dev->info.subgroup_size;
-        dev->kernels[i].constant_count = 1;
+        dev->kernels->states[i].constants[0] = dev->info.caps.subgroup_size;
+        dev->kernels->states[i].constant_count = 1;
     }
     const VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 128};
     const VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                                .pushConstantRangeCount = 1,
                                                .pPushConstantRanges = &range};
-    VkResult result = vk->CreatePipelineLayout(dev->handle, &layout, NULL, &dev->layout);
+    VkResult result = vk->CreatePipelineLayout(dev->handle, &layout, NULL, &dev->kernels->layout);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, "creating the pipeline layout");
-    void *stored = vkft_pipeline_cache_read(dev, &dev->cache_bytes);
+    void *stored = vkft_pipeline_cache_read(dev, &dev->kernels->cache_bytes);
     VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
-                                       .initialDataSize = dev->cache_bytes,
+                                       .initialDataSize = dev->kernels->cache_bytes,
                                        .pInitialData = stored};
-    result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->cache);
+    result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->kernels->cache);
     if (result != VK_SUCCESS && stored) { /* a cache that the driver refuses is no reason to stop */
-        cache.initialDataSize = dev->cache_bytes = 0;
-        result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->cache);
+        cache.initialDataSize = dev->kernels->cache_bytes = 0;
+        result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->kernels->cache);
     }
     free(stored);
     return result == VK_SUCCESS || vk_fail(err, result, "creating the pipeline cache");
@@ -177,21 +194,24 @@ static void save_cache(vkft_device *dev)
 {
     const vk_functions *vk = &dev->instance.vk;
     size_t size = 0;
-    if (!dev->cache || vk->GetPipelineCacheData(dev->handle, dev->cache, &size, NULL) != VK_SUCCESS ||
-        size <= dev->cache_bytes)
+    if (!dev->kernels->cache || vk->GetPipelineCacheData(dev->handle, dev->kernels->cache, &size, NULL) != VK_SUCCESS ||
+        size <= dev->kernels->cache_bytes)
         return;
     void *data = malloc(size);
-    if (data && vk->GetPipelineCacheData(dev->handle, dev->cache, &size, data) == VK_SUCCESS)
+    if (data && vk->GetPipelineCacheData(dev->handle, dev->kernels->cache, &size, data) == VK_SUCCESS)
         vkft_pipeline_cache_write(dev, data, size);
     free(data);
 }
 
-void vkft_kernels_free(vkft_device *dev)
+void vkft_kernels_close(vkft_device *dev)
 {
     const vk_functions *vk = &dev->instance.vk;
+    if (!dev->kernels)
+        return;
     save_cache(dev);
     for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++)
-        vk->DestroyPipeline(dev->handle, dev->kernels[i].pipeline, NULL);
-    vk->DestroyPipelineCache(dev->handle, dev->cache, NULL);
-    vk->DestroyPipelineLayout(dev->handle, dev->layout, NULL);
+        vk->DestroyPipeline(dev->handle, dev->kernels->states[i].pipeline, NULL);
+    vk->DestroyPipelineCache(dev->handle, dev->kernels->cache, NULL);
+    vk->DestroyPipelineLayout(dev->handle, dev->kernels->layout, NULL);
+    free(dev->kernels);
 }

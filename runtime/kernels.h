@@ -23,7 +23,7 @@ typedef enum vkft_kernel {
 uint64_t vkft_kernels_hash(void);
 
 const char *vkft_kernel_name(vkft_kernel kernel);
-vkft_tier vkft_kernel_tier(vkft_kernel kernel); /* the `needs` column */
+uint32_t vkft_kernel_args_bytes(vkft_kernel kernel);
 
 /* Invocations per workgroup on this device; the subgroup size unless specialized otherwise. */
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel);

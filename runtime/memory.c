@@ -1,11 +1,17 @@
 /* Buffers and transfers. One vkAllocateMemory per buffer: vkft makes few and large ones. */
 #include "runtime/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
 #include "runtime/base/size.h"
-#include "runtime/runtime_private.h"
+#include "runtime/device_private.h"
+#include "runtime/memory_private.h"
 
 #define STAGING_BYTES (64ull << 20)
 
@@ -14,21 +20,88 @@ struct vkft_buffer_handles {
     VkDeviceMemory memory;
 };
 
+struct vkft_memory {
+    VkPhysicalDeviceMemoryProperties properties;
+    vkft_memory_stats stats;
+    vkft_buffer staging;
+    VkCommandPool transfer_pool;
+    VkFence transfer_fence;
+};
+
+/* Memory that the system could give to a program now; UINT64_MAX when it does not tell. */
+static uint64_t available_host_bytes(void)
+{
+#if defined(_SC_AVPHYS_PAGES) && !defined(__linux__)
+    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+#elif defined(__linux__)
+    FILE *file = fopen("/proc/meminfo", "r");
+    unsigned long long kib = 0;
+    char line[128];
+    bool found = false;
+    while (file && !found && fgets(line, sizeof line, file))
+        found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
+    if (file)
+        fclose(file);
+    return found ? (uint64_t)kib * 1024 : UINT64_MAX;
+#else
+    return UINT64_MAX;
+#endif
+}
+
+vkft_heap vkft_heap_read(const vk_functions *vk, VkPhysicalDevice device, vkft_device_type type, const vkft_caps *caps)
+{
+    bool budgeted = vkft_caps_have(caps, VKFT_CAP_MEMORY_BUDGET);
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
+                                                .pNext = budgeted ? &budget : NULL};
+    vk->GetPhysicalDeviceMemoryProperties2(device, &memory);
+    const VkPhysicalDeviceMemoryProperties *m = &memory.memoryProperties;
+    const bool shared = type == VKFT_DEVICE_CPU || type == VKFT_DEVICE_INTEGRATED;
+    vkft_heap heap = {0};
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < m->memoryHeapCount; i++) {
+        bool local = m->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT;
+        if (local && m->memoryHeaps[i].size > heap.size_bytes) {
+            heap.size_bytes = m->memoryHeaps[i].size;
+            at = i;
+        }
+    }
+    heap.free_bytes = heap.size_bytes;
+    if (budgeted && budget.heapBudget[at] > budget.heapUsage[at])
+        heap.free_bytes = budget.heapBudget[at] - budget.heapUsage[at];
+    uint64_t available = shared ? available_host_bytes() : UINT64_MAX;
+    if (available < heap.free_bytes)
+        heap.free_bytes = available;
+    for (uint32_t i = 0; i < m->memoryTypeCount; i++) {
+        const VkMemoryPropertyFlags wanted = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                             VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+        heap.unified = heap.unified || (shared && (m->memoryTypes[i].propertyFlags & wanted) == wanted &&
+                                        m->memoryTypes[i].heapIndex == at);
+    }
+    return heap;
+}
+
+static uint64_t free_bytes(const vkft_device *dev)
+{
+    return vkft_heap_read(&dev->instance.vk, dev->physical, dev->info.type, &dev->info.caps).free_bytes;
+}
+
 static bool fail_memory(vkft_device *dev, const char *label, uint64_t size_bytes, const char *why, vkft_err *err)
 {
     return vkft_fail(
         err, VKFT_ERR_MEMORY,
         "%s: cannot allocate %.3f GiB on %s: %s; vkft holds %.3f GiB, %.3f GiB are free; lower --batch-size or "
         "--max-seq-length, or choose another --device",
-        label, gib(size_bytes), dev->info.name, why, gib(dev->stats.device_bytes + dev->stats.host_bytes),
-        gib(vkft_device_free_bytes(dev)));
+        label, gib(size_bytes), dev->info.name, why,
+        gib(dev->memory->stats.device_bytes + dev->memory->stats.host_bytes), gib(free_bytes(dev)));
 }
 
 /* The first memory type with all wanted properties; UINT32_MAX: none. */
 static uint32_t memory_type(const vkft_device *dev, uint32_t allowed, VkMemoryPropertyFlags wanted)
 {
-    for (uint32_t i = 0; i < dev->memory.memoryTypeCount; i++)
-        if ((allowed & (1u << i)) && (dev->memory.memoryTypes[i].propertyFlags & wanted) == wanted)
+    for (uint32_t i = 0; i < dev->memory->properties.memoryTypeCount; i++)
+        if ((allowed & (1u << i)) && (dev->memory->properties.memoryTypes[i].propertyFlags & wanted) == wanted)
             return i;
     return UINT32_MAX;
 }
@@ -71,11 +144,12 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
                                              .allocationSize = needs.size,
                                              .memoryTypeIndex = type};
     result = vk->AllocateMemory(dev->handle, &allocation, NULL, &h->memory);
-    dev->stats.allocations++;
+    dev->memory->stats.allocations++;
     if (result != VK_SUCCESS)
         return fail_memory(dev, label, size_bytes, vk_result_name(result), err);
     result = vk->BindBufferMemory(dev->handle, h->buffer, h->memory, 0);
-    if (result == VK_SUCCESS && (dev->memory.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
+    if (result == VK_SUCCESS &&
+        (dev->memory->properties.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
         result = vk->MapMemory(dev->handle, h->memory, 0, VK_WHOLE_SIZE, 0, &out->mapped);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, label);
@@ -105,7 +179,7 @@ bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
         ok = vkft_fail(err, VKFT_ERR_DEVICE, "%s: a buffer of 0 bytes was asked for", label);
     else if (size_bytes > dev->info.max_allocation_bytes)
         ok = fail_memory(dev, label, size_bytes, "it is above the device's largest allocation", err);
-    else if (dev->info.unified_memory && size_bytes > vkft_device_free_bytes(dev))
+    else if (dev->info.unified_memory && size_bytes > free_bytes(dev))
         ok = fail_memory(dev, label, size_bytes, "the system's memory is exhausted", err);
     else
         ok = allocate(dev, size_bytes, kind, label, out, err);
@@ -113,10 +187,10 @@ bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
         release(dev, out);
         return false;
     }
-    uint64_t *held = kind == VKFT_MEMORY_DEVICE ? &dev->stats.device_bytes : &dev->stats.host_bytes;
+    uint64_t *held = kind == VKFT_MEMORY_DEVICE ? &dev->memory->stats.device_bytes : &dev->memory->stats.host_bytes;
     *held += size_bytes;
-    if (dev->stats.device_bytes > dev->stats.device_peak_bytes)
-        dev->stats.device_peak_bytes = dev->stats.device_bytes;
+    if (dev->memory->stats.device_bytes > dev->memory->stats.device_peak_bytes)
+        dev->memory->stats.device_peak_bytes = dev->memory->stats.device_bytes;
     return true;
 }
 
@@ -124,7 +198,8 @@ void vkft_buffer_free(vkft_device *dev, vkft_buffer *buffer)
 {
     if (!buffer || !buffer->handles)
         return;
-    *(buffer->kind == VKFT_MEMORY_DEVICE ? &dev->stats.device_bytes : &dev->stats.host_bytes) -= buffer->size_bytes;
+    *(buffer->kind == VKFT_MEMORY_DEVICE ? &dev->memory->stats.device_bytes : &dev->memory->stats.host_bytes) -=
+        buffer->size_bytes;
     release(dev, buffer);
 }
 
@@ -132,27 +207,28 @@ void vkft_buffer_free(vkft_device *dev, vkft_buffer *buffer)
 static bool prepare_transfers(vkft_device *dev, vkft_err *err)
 {
     const vk_functions *vk = &dev->instance.vk;
-    if (!dev->transfer_pool) {
+    if (!dev->memory->transfer_pool) {
         const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                               .queueFamilyIndex = dev->queue_family};
         const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-        VkResult result = vk->CreateCommandPool(dev->handle, &pool, NULL, &dev->transfer_pool);
+        VkResult result = vk->CreateCommandPool(dev->handle, &pool, NULL, &dev->memory->transfer_pool);
         if (result == VK_SUCCESS)
-            result = vk->CreateFence(dev->handle, &fence, NULL, &dev->transfer_fence);
+            result = vk->CreateFence(dev->handle, &fence, NULL, &dev->memory->transfer_fence);
         if (result != VK_SUCCESS)
             return vk_fail(err, result, "preparing transfers");
     }
-    if (dev->staging.handles)
+    if (dev->memory->staging.handles)
         return true;
-    dev->staging = (vkft_buffer){
-        .size_bytes = STAGING_BYTES, .kind = VKFT_MEMORY_HOST, .handles = calloc(1, sizeof *dev->staging.handles)};
-    if (!dev->staging.handles)
+    dev->memory->staging = (vkft_buffer){.size_bytes = STAGING_BYTES,
+                                         .kind = VKFT_MEMORY_HOST,
+                                         .handles = calloc(1, sizeof *dev->memory->staging.handles)};
+    if (!dev->memory->staging.handles)
         return vkft_fail_memory(err, "for the staging buffer");
-    if (!allocate(dev, STAGING_BYTES, VKFT_MEMORY_HOST, "staging", &dev->staging, err)) {
-        release(dev, &dev->staging);
+    if (!allocate(dev, STAGING_BYTES, VKFT_MEMORY_HOST, "staging", &dev->memory->staging, err)) {
+        release(dev, &dev->memory->staging);
         return false;
     }
-    dev->stats.staging_bytes = STAGING_BYTES;
+    dev->memory->stats.staging_bytes = STAGING_BYTES;
     return true;
 }
 
@@ -167,7 +243,7 @@ static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
 {
     const vk_functions *vk = &dev->instance.vk;
     const VkCommandBufferAllocateInfo allocate_info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                                       .commandPool = dev->transfer_pool,
+                                                       .commandPool = dev->memory->transfer_pool,
                                                        .commandBufferCount = 1};
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                             .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
@@ -195,11 +271,11 @@ static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
     const VkSubmitInfo submit = {
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd};
     if (result == VK_SUCCESS)
-        result = vk->QueueSubmit(dev->queue, 1, &submit, dev->transfer_fence);
+        result = vk->QueueSubmit(dev->queue, 1, &submit, dev->memory->transfer_fence);
     if (result == VK_SUCCESS)
-        result = vk->WaitForFences(dev->handle, 1, &dev->transfer_fence, VK_TRUE, UINT64_MAX);
-    vk->ResetFences(dev->handle, 1, &dev->transfer_fence);
-    vk->FreeCommandBuffers(dev->handle, dev->transfer_pool, 1, &cmd);
+        result = vk->WaitForFences(dev->handle, 1, &dev->memory->transfer_fence, VK_TRUE, UINT64_MAX);
+    vk->ResetFences(dev->handle, 1, &dev->memory->transfer_fence);
+    vk->FreeCommandBuffers(dev->handle, dev->memory->transfer_pool, 1, &cmd);
     return result == VK_SUCCESS || vk_fail(err, result, "copying to or from the device");
 }
 
@@ -224,9 +300,11 @@ bool vkft_buffer_write(vkft_device *dev, vkft_buffer *dst, uint64_t offset, cons
         return false;
     for (uint64_t done = 0; done < size_bytes;) {
         uint64_t part = min_u64(size_bytes - done, STAGING_BYTES);
-        memcpy(dev->staging.mapped, (const char *)src + done, part);
-        transfer t = {
-            .from = dev->staging.handles->buffer, .to = dst->handles->buffer, .to_offset = offset + done, .size = part};
+        memcpy(dev->memory->staging.mapped, (const char *)src + done, part);
+        transfer t = {.from = dev->memory->staging.handles->buffer,
+                      .to = dst->handles->buffer,
+                      .to_offset = offset + done,
+                      .size = part};
         if (!run_transfer(dev, &t, err))
             return false;
         done += part;
@@ -249,11 +327,11 @@ bool vkft_buffer_read(vkft_device *dev, const vkft_buffer *src, uint64_t offset,
         uint64_t part = min_u64(size_bytes - done, STAGING_BYTES);
         transfer t = {.from = src->handles->buffer,
                       .from_offset = offset + done,
-                      .to = dev->staging.handles->buffer,
+                      .to = dev->memory->staging.handles->buffer,
                       .size = part};
         if (!run_transfer(dev, &t, err))
             return false;
-        memcpy((char *)dst + done, dev->staging.mapped, part);
+        memcpy((char *)dst + done, dev->memory->staging.mapped, part);
         done += part;
     }
     return true;
@@ -275,14 +353,28 @@ bool vkft_buffer_fill(vkft_device *dev, vkft_buffer *dst, uint64_t offset, uint6
 
 vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev)
 {
-    return dev->stats;
+    return dev->memory->stats;
 }
 
-void vkft_memory_free(vkft_device *dev)
+bool vkft_memory_open(vkft_device *dev, vkft_err *err)
+{
+    VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+    dev->memory = calloc(1, sizeof *dev->memory);
+    if (!dev->memory)
+        return vkft_fail_memory(err, "while opening the device");
+    dev->instance.vk.GetPhysicalDeviceMemoryProperties2(dev->physical, &memory);
+    dev->memory->properties = memory.memoryProperties;
+    return true;
+}
+
+void vkft_memory_close(vkft_device *dev)
 {
     const vk_functions *vk = &dev->instance.vk;
-    if (dev->staging.handles)
-        release(dev, &dev->staging);
-    vk->DestroyFence(dev->handle, dev->transfer_fence, NULL);
-    vk->DestroyCommandPool(dev->handle, dev->transfer_pool, NULL);
+    if (!dev->memory)
+        return;
+    if (dev->memory->staging.handles)
+        release(dev, &dev->memory->staging);
+    vk->DestroyFence(dev->handle, dev->memory->transfer_fence, NULL);
+    vk->DestroyCommandPool(dev->handle, dev->memory->transfer_pool, NULL);
+    free(dev->memory);
 }

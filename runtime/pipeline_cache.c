@@ -3,6 +3,8 @@
  * It only saves time, so every failure is silent: a file that is missing, foreign or damaged is as good as none. A
  * checksum stands before the driver's data, because drivers are known to trust what they are given.
  */
+#include "runtime/pipeline_cache.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +26,6 @@
 #define sync_file(file) fsync(fileno(file))
 #define replace_file(from, to) rename(from, to)
 #endif
-
-#include "runtime/runtime_private.h"
 
 #define CACHE_LIMIT (256u << 20)
 
@@ -71,8 +71,9 @@ static bool cache_path(const vkft_device *dev, char *path, size_t size)
     char dir[800], key[640];
     if (!cache_directory(dir, sizeof dir))
         return false;
-    snprintf(key, sizeof key, "%s|%s|%x", dev->info.name, dev->info.driver, dev->info.vendor_id);
-    uint64_t id = checksum(key, strlen(key)) ^ checksum(dev->info.uuid, sizeof dev->info.uuid);
+    const vkft_device_info *info = vkft_device_get_info(dev);
+    snprintf(key, sizeof key, "%s|%s|%x", info->name, info->driver, info->vendor_id);
+    uint64_t id = checksum(key, strlen(key)) ^ checksum(info->uuid, sizeof info->uuid);
     int n = snprintf(path, size, "%s/pipelines-%016llx.bin", dir, (unsigned long long)id);
     return n > 0 && (size_t)n < size;
 }

@@ -227,7 +227,7 @@ static cJSON *json_row(const bench_case *c, const bench_result *r, double peak)
 
 static void print_head(const vkft_device_info *info, double peak)
 {
-    bool software = info->type == VKFT_DEVICE_CPU;
+    bool software = info->caps.software;
     printf("%s, %s\n", info->name, info->driver);
     if (software && peak > 0)
         printf("AVX2 FMA peak of this CPU: %.1f GFLOP per CPU-second\n", peak);
@@ -278,7 +278,7 @@ bool vkft_bench_kernels(const char *device, bool json, vkft_err *err)
     vkft_matmul_setup(dev, VKFT_F32);
     vkft_grouped_setup(dev, VKFT_F32);
     const vkft_device_info *info = vkft_device_get_info(dev);
-    double peak = info->type == VKFT_DEVICE_CPU ? vkft_cpu_fma_peak() : 0;
+    double peak = info->caps.software ? vkft_cpu_fma_peak() : 0;
     if (json) {
         root = cJSON_CreateObject();
         cJSON_AddStringToObject(root, "device", info->name);
@@ -296,7 +296,7 @@ bool vkft_bench_kernels(const char *device, bool json, vkft_err *err)
         if (json)
             cJSON_AddItemToArray(rows, json_row(&cases[i], &result, peak));
         else
-            print_row(&cases[i], &result, peak, info->type == VKFT_DEVICE_CPU);
+            print_row(&cases[i], &result, peak, info->caps.software);
     }
     if (json) {
         char *text = cJSON_PrintUnformatted(root);

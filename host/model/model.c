@@ -349,15 +349,15 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
                               bool training, vkft_err *err)
 {
     const vkft_config *c = &model->config;
-    const vkft_device_info *info = vkft_device_get_info(dev);
+    const vkft_caps *caps = vkft_device_get_caps(dev);
     /* attention_dkv iterates over all query heads of a key head; the forward pass over one. */
-    uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1,
-             most = VKFT_LLVMPIPE_MAX_ITERATIONS / heads * VKFT_ATTENTION_BLOCK;
-    if (info->type == VKFT_DEVICE_CPU && positions > most)
+    uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1;
+    uint64_t limit = vkft_attention_iterations(caps) / heads * VKFT_ATTENTION_BLOCK;
+    if (caps->loop_limit && positions > limit)
         return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s cannot run this model on samples of more than %u tokens, and the longest has %u; lower "
+                         "%s cannot run this model on samples of more than %llu tokens, and the longest has %u; lower "
                          "--max-seq-length, or use a GPU",
-                         info->name, most, positions);
+                         vkft_device_get_info(dev)->name, (unsigned long long)limit, positions);
     vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim,
                                               .softcap = c->attention_softcap > 0,
                                               .relative = c->relative_buckets > 0,

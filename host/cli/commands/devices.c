@@ -7,7 +7,7 @@
 #include "host/cli/progress.h"
 
 typedef struct devices_options {
-    bool json;
+    bool json, verbose;
 } devices_options;
 
 static const flag devices_flags[] = {
@@ -15,11 +15,16 @@ static const flag devices_flags[] = {
      .name = "json",
      .help = "print a JSON array of objects on standard output",
      .offset = offsetof(devices_options, json)},
+    {.kind = FLAG_SWITCH,
+     .name = "verbose",
+     .letter = 'v',
+     .help = "also what kernels can use on each device",
+     .offset = offsetof(devices_options, verbose)},
 };
 
 static const flag_table devices_table = {
     .command = "devices",
-    .usage = "[--json]",
+    .usage = "[-v] [--json]",
     .about = "Lists the Vulkan devices. The one marked with * is used unless --device selects another.",
     .flags = devices_flags,
     .count = FLAG_COUNT(devices_flags),
@@ -52,11 +57,43 @@ static uint32_t default_device(vkft_err *err)
     return index;
 }
 
+static cJSON *caps_json(const vkft_caps *c)
+{
+    cJSON *o = cJSON_CreateObject();
+#define X(id, name) cJSON_AddBoolToObject(o, name, vkft_caps_have(c, VKFT_CAP_##id));
+    VKFT_CAPS(X)
+#undef X
+    cJSON_AddNumberToObject(o, "subgroup_size", c->subgroup_size);
+    cJSON_AddNumberToObject(o, "subgroup_size_min", c->subgroup_min);
+    cJSON_AddNumberToObject(o, "subgroup_size_max", c->subgroup_max);
+    cJSON_AddNumberToObject(o, "shared_memory_bytes", c->shared_memory_bytes);
+    cJSON_AddNumberToObject(o, "workgroup_invocations", c->workgroup_invocations);
+    cJSON_AddItemToObject(
+        o, "workgroups",
+        cJSON_CreateIntArray((const int[]){(int)c->workgroups[0], (int)c->workgroups[1], (int)c->workgroups[2]}, 3));
+    cJSON_AddNumberToObject(o, "loop_limit", c->loop_limit);
+    cJSON_AddNumberToObject(o, "timestamp_bits", c->timestamp_bits);
+    cJSON *shapes = cJSON_AddArrayToObject(o, "matrix_shapes");
+    for (uint32_t i = 0; i < c->matrix_shape_count; i++) {
+        const vkft_matrix_shape *m = &c->matrix_shapes[i];
+        cJSON *shape = cJSON_CreateObject();
+        cJSON_AddNumberToObject(shape, "m", m->M);
+        cJSON_AddNumberToObject(shape, "n", m->N);
+        cJSON_AddNumberToObject(shape, "k", m->K);
+        cJSON_AddStringToObject(shape, "a", vkft_component_name(m->a));
+        cJSON_AddStringToObject(shape, "b", vkft_component_name(m->b));
+        cJSON_AddStringToObject(shape, "c", vkft_component_name(m->c));
+        cJSON_AddStringToObject(shape, "result", vkft_component_name(m->result));
+        cJSON_AddBoolToObject(shape, "saturating", m->saturating);
+        cJSON_AddItemToArray(shapes, shape);
+    }
+    return o;
+}
+
 static cJSON *device_json(const vkft_device_info *d, bool used)
 {
-    char uuid[33], tier[4];
+    char uuid[33];
     uuid_text(d->uuid, uuid);
-    snprintf(tier, sizeof tier, "T%d", (int)d->tier);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "index", d->index);
     cJSON_AddStringToObject(o, "name", d->name);
@@ -68,15 +105,8 @@ static cJSON *device_json(const vkft_device_info *d, bool used)
     cJSON_AddNumberToObject(o, "memory_bytes", (double)d->memory_bytes);
     cJSON_AddNumberToObject(o, "memory_free_bytes", (double)d->memory_free_bytes);
     cJSON_AddNumberToObject(o, "max_allocation_bytes", (double)d->max_allocation_bytes);
-    cJSON_AddNumberToObject(o, "subgroup_size", d->subgroup_size);
-    cJSON_AddNumberToObject(o, "shared_memory_bytes", d->shared_memory_bytes);
     cJSON_AddBoolToObject(o, "unified_memory", d->unified_memory);
-    cJSON_AddBoolToObject(o, "fp16", d->fp16);
-    cJSON_AddBoolToObject(o, "bf16", d->bf16);
-    cJSON_AddBoolToObject(o, "cooperative_matrix", d->cooperative_matrix);
-    cJSON_AddBoolToObject(o, "cooperative_matrix2", d->cooperative_matrix2);
-    cJSON_AddBoolToObject(o, "timestamps", d->timestamp_period_ns > 0);
-    cJSON_AddStringToObject(o, "tier", tier);
+    cJSON_AddItemToObject(o, "capabilities", caps_json(&d->caps));
     cJSON_AddBoolToObject(o, "usable", d->usable);
     cJSON_AddBoolToObject(o, "default", used);
     if (!d->usable)
@@ -84,7 +114,29 @@ static cJSON *device_json(const vkft_device_info *d, bool used)
     return o;
 }
 
-static void print_device(const vkft_device_info *d, bool used)
+/* What kernels can use, for -v. */
+static void print_caps(const vkft_caps *c)
+{
+    char names[400], loops[32] = "no limit";
+    if (c->loop_limit)
+        snprintf(loops, sizeof loops, "at most %u iterations", c->loop_limit);
+    printf("     subgroups     %u invocations, %u to %u%s\n", c->subgroup_size, c->subgroup_min, c->subgroup_max,
+           c->subgroup_size_choice ? ", can be chosen" : "");
+    printf("     workgroups    %u invocations, %u x %u x %u in a launch, %u KiB of shared memory\n",
+           c->workgroup_invocations, c->workgroups[0], c->workgroups[1], c->workgroups[2],
+           c->shared_memory_bytes / 1024);
+    printf("     loops         %s\n", loops);
+    printf("     timestamps    %u bits, %g ns\n", c->timestamp_bits, (double)c->timestamp_period_ns);
+    printf("     features      %s\n", vkft_caps_names(c->set, names, sizeof names));
+    for (uint32_t i = 0; i < c->matrix_shape_count; i++) {
+        const vkft_matrix_shape *m = &c->matrix_shapes[i];
+        printf("     %-13s %ux%ux%u %s x %s + %s -> %s%s\n", i ? "" : "matrices", m->M, m->N, m->K,
+               vkft_component_name(m->a), vkft_component_name(m->b), vkft_component_name(m->c),
+               vkft_component_name(m->result), m->saturating ? ", saturating" : "");
+    }
+}
+
+static void print_device(const vkft_device_info *d, bool used, bool verbose)
 {
     char memory[32], available[32], uuid[33];
     vkft_bytes_text(d->memory_bytes, memory, sizeof memory);
@@ -94,27 +146,23 @@ static void print_device(const vkft_device_info *d, bool used)
     printf("     type          %s, Vulkan %s\n", type_name(d->type), d->api_version);
     printf("     driver        %s\n", d->driver);
     printf("     memory        %s, %s free%s\n", memory, available, d->unified_memory ? ", shared with the host" : "");
-    printf("     capabilities  subgroup %u, shared memory %u KiB%s%s%s%s%s\n", d->subgroup_size,
-           d->shared_memory_bytes / 1024, d->fp16 ? ", fp16" : "", d->bf16 ? ", bf16" : "",
-           d->cooperative_matrix ? ", cooperative matrix" : "", d->cooperative_matrix2 ? ", cooperative matrix 2" : "",
-           d->timestamp_period_ns > 0 ? ", timestamps" : "");
     printf("     uuid          %s\n", uuid);
-    if (d->usable)
-        printf("     kernels       tier T%d\n", (int)d->tier);
-    else
+    if (verbose)
+        print_caps(&d->caps);
+    if (!d->usable)
         printf("     not used      %s\n", d->why_not);
 }
 
-static int show(const vkft_device_info *infos, uint32_t count, uint32_t used, bool json)
+static int show(const vkft_device_info *infos, uint32_t count, uint32_t used, const devices_options *options)
 {
-    cJSON *list = json ? cJSON_CreateArray() : NULL;
+    cJSON *list = options->json ? cJSON_CreateArray() : NULL;
     for (uint32_t i = 0; i < count; i++) {
-        if (json)
+        if (options->json)
             cJSON_AddItemToArray(list, device_json(&infos[i], infos[i].index == used));
         else
-            print_device(&infos[i], infos[i].index == used);
+            print_device(&infos[i], infos[i].index == used, options->verbose);
     }
-    return json ? cli_print_json(list) : EXIT_SUCCESS;
+    return options->json ? cli_print_json(list) : EXIT_SUCCESS;
 }
 
 int cmd_devices(int argc, char **argv)
@@ -134,7 +182,7 @@ int cmd_devices(int argc, char **argv)
         else
             vkft_fail(&err, VKFT_ERR_DEVICE,
                       "no Vulkan device found; install a driver (on Debian and Ubuntu mesa-vulkan-drivers)");
-        code = show(infos, count, used, options.json);
+        code = show(infos, count, used, &options);
     }
     if (used == UINT32_MAX)
         code = cli_fail(&err);

@@ -18,8 +18,6 @@
 #include "shaders/matmul/args.h"
 #include "host/engine/matmul/tiles.h"
 
-#define DIRECT_MAX_K                                                                                                   \
-    32768u              /* most rows of W that matmul_nn walks along: llvmpipe silently ends loops after 65535 turns */
 #define MIN_SLICE_K 64u /* least rows of a slice of matmul_tn */
 
 /* Kernels by storage type; the order is that of vkft_weight_type. */
@@ -152,7 +150,9 @@ static void multiply(const product *p)
     uint32_t tile_columns = s.panel.columns * s.panel.width;
     uint64_t limit = min_u64(p->ctx->scratch_bytes, s.panel_bytes);
     uint32_t tiles = (uint32_t)(limit / vkft_panel_bytes(p->K, tile_columns));
-    bool short_walk = p->transposed || p->K <= DIRECT_MAX_K;
+    /* matmul_nn makes one iteration for each k. */
+    uint32_t loop_limit = vkft_device_get_caps(p->ctx->dev)->loop_limit;
+    bool short_walk = p->transposed || !loop_limit || p->K <= loop_limit / 2 + 1;
     if ((p->M <= VKFT_FEW_ROWS && short_walk) || tiles == 0) {
         multiply_few(p, &s);
         return;

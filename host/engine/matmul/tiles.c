@@ -4,36 +4,26 @@
  */
 #include "host/engine/matmul/tiles.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define PANEL_BYTES_CPU (4u << 20) /* on a software device, where the panel should stay in the last-level cache */
-
-/* Before Mesa 25 lavapipe has no scalar loads. */
-static bool every_load_gathers(const vkft_device_info *info)
-{
-    const char *mesa = strstr(info->driver, "Mesa ");
-    return mesa && strtol(mesa + strlen("Mesa "), NULL, 10) < 25;
-}
 
 vkft_matmul_shapes vkft_matmul_shapes_of(const vkft_device *dev)
 {
-    const vkft_device_info *info = vkft_device_get_info(dev);
-    if (info->type != VKFT_DEVICE_CPU) {
+    const vkft_caps *caps = vkft_device_get_caps(dev);
+    if (!caps->software) {
         /* 8x4 keeps 32 sums and 24 operands in registers, which fits the smallest register files without spilling; 64
          * wide is one or two subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide
          * device. */
         return (vkft_matmul_shapes){.panel = {64, 8, 4, 4},
                                     .few = {64, VKFT_FEW_ROWS, 1, 1},
                                     .tn = {64, 8, 2, 4},
-                                    .decode = {info->subgroup_size, 1, 1, 1},
+                                    .decode = {caps->subgroup_size, 1, 1, 1},
                                     .grouped_nt = {64, 16, 1, 1},
                                     .grouped_nn = {64, 8, 1, 1},
                                     .grouped_tn = {64, 8, 2, 1},
                                     .panel_bytes = VKFT_PANEL_BYTES,
                                     .tn_workgroups = 512};
     }
-    uint32_t width = info->subgroup_size;
+    uint32_t width = caps->subgroup_size;
     vkft_matmul_shapes s = {.panel = {width, 32, 2, 4},
                             .few = {width, VKFT_FEW_ROWS, 1, 1},
                             .tn = {width, 32, 2, 1},
@@ -44,7 +34,7 @@ vkft_matmul_shapes vkft_matmul_shapes_of(const vkft_device *dev)
                             .tn_long_rows = true,
                             .panel_bytes = PANEL_BYTES_CPU,
                             .tn_workgroups = 16};
-    if (every_load_gathers(info)) {
+    if (!vkft_caps_have(caps, VKFT_CAP_UNIFORM_LOADS)) {
         s.panel = (vkft_tile){width, 16, 8, 1};
         s.tn = (vkft_tile){width, 16, 8, 1};
         s.tn_long_rows = false;

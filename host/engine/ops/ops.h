@@ -11,9 +11,12 @@
 #include "formats/config/activation.h"
 #include "host/engine/graph.h"
 
-/* llvmpipe ends an invocation's loops after 65535 turns in all, without a word; this leaves room for the rows that
- * neighbours in a workgroup add. */
-#define VKFT_LLVMPIPE_MAX_ITERATIONS 60000u
+/* Iterations that an attention kernel may make on this device: its loop limit, less room for the rows that neighbours
+ * in a workgroup add. */
+static inline uint64_t vkft_attention_iterations(const vkft_caps *caps)
+{
+    return caps->loop_limit ? caps->loop_limit - 5535u : UINT64_MAX;
+}
 #define VKFT_ATTENTION_BLOCK 4u /* most rows of the other side that an attention kernel takes in a turn */
 
 /* What the kernels of a model's ops are built for. */

@@ -26,11 +26,11 @@ void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
     vkft_grouped_setup(dev, c->operands);
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv,
                                             VKFT_KERNEL_attention_dbias};
-    bool software = vkft_device_get_info(dev)->type == VKFT_DEVICE_CPU;
-    uint32_t block = software && c->longest_walk <= VKFT_LLVMPIPE_MAX_ITERATIONS ? 1 : VKFT_ATTENTION_BLOCK;
+    const vkft_caps *caps = vkft_device_get_caps(dev);
+    uint32_t block = caps->software && c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
     const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
-        vkft_kernel_specialize(dev, attention[i], vkft_device_get_info(dev)->subgroup_size, constants, 4);
+        vkft_kernel_specialize(dev, attention[i], caps->subgroup_size, constants, 4);
     for (size_t i = 0; i < sizeof elementwise / sizeof *elementwise; i++)
         vkft_kernel_specialize(dev, elementwise[i], 256, NULL, 0);
 }

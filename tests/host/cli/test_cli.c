@@ -430,11 +430,12 @@ static void test_devices(void **state)
         vkft_test_result_free(&r);
         skip();
     }
-    static const char *const texts[] = {"name", "driver", "vulkan", "uuid", "type", "tier"};
-    static const char *const numbers[] = {"index", "memory_bytes", "memory_free_bytes", "subgroup_size",
-                                          "shared_memory_bytes"};
-    static const char *const switches[] = {"fp16",   "bf16",   "cooperative_matrix", "cooperative_matrix2",
-                                           "usable", "default"};
+    static const char *const texts[] = {"name", "driver", "vulkan", "uuid", "type"};
+    static const char *const numbers[] = {"index", "memory_bytes", "memory_free_bytes"};
+    static const char *const switches[] = {"usable", "default"};
+    static const char *const capability_numbers[] = {"subgroup_size", "shared_memory_bytes", "workgroup_invocations",
+                                                     "loop_limit"};
+    static const char *const capabilities[] = {"fp16", "bf16", "cooperative_matrix", "uniform_loads"};
     cJSON *list = cJSON_Parse(r.out);
     assert_true(cJSON_IsArray(list));
     int defaults = 0;
@@ -447,14 +448,21 @@ static void test_devices(void **state)
             assert_true(cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(device, numbers[i])));
         for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
             assert_true(cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(device, switches[i])));
+        const cJSON *caps = cJSON_GetObjectItemCaseSensitive(device, "capabilities");
+        for (size_t i = 0; i < sizeof capability_numbers / sizeof capability_numbers[0]; i++)
+            assert_true(cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(caps, capability_numbers[i])));
+        for (size_t i = 0; i < sizeof capabilities / sizeof capabilities[0]; i++)
+            assert_true(cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(caps, capabilities[i])));
+        assert_true(cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(caps, "matrix_shapes")));
         defaults += cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(device, "default"));
     }
     assert_int_equal(defaults, 1);
-    vkft_test_result text = vkft_test_program("devices");
+    vkft_test_result text = vkft_test_program("devices -v");
     assert_int_equal(text.exit_code, 0);
     assert_non_null(
         strstr(text.out, cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 0), "name")->valuestring));
     assert_non_null(strstr(text.out, "* "));
+    assert_non_null(strstr(text.out, "features"));
     vkft_test_result_free(&text);
     cJSON_Delete(list);
     vkft_test_result_free(&r);

@@ -2,7 +2,7 @@
  *
  * Validation is for tests: an error is printed and the process aborts, so that no test can pass over it.
  */
-#include "runtime/instance.h"
+#include "runtime/vulkan/instance.h"
 
 #include <stdio.h>
 #include <stdlib.h>

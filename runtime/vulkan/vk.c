@@ -1,5 +1,5 @@
 /* Loading of the Vulkan loader and its functions. */
-#include "runtime/vk.h"
+#include "runtime/vulkan/vk.h"
 
 #include <stdio.h>
 

@@ -6,6 +6,8 @@
 #define VK_NO_PROTOTYPES
 #include <vulkan/vulkan.h>
 
+#include "runtime/vulkan/recent.h"
+
 #include <stdbool.h>
 
 #include "runtime/base/error.h"
@@ -19,7 +21,9 @@
     X(GetPhysicalDeviceProperties2)                                                                                    \
     X(GetPhysicalDeviceFeatures2)                                                                                      \
     X(GetPhysicalDeviceMemoryProperties2)                                                                              \
-    X(GetPhysicalDeviceQueueFamilyProperties) X(EnumerateDeviceExtensionProperties) X(CreateDevice) X(GetDeviceProcAddr)
+    X(GetPhysicalDeviceQueueFamilyProperties)                                                                          \
+    X(GetPhysicalDeviceCooperativeMatrixPropertiesKHR) /* NULL unless a driver has the extension */                    \
+    X(EnumerateDeviceExtensionProperties) X(CreateDevice) X(GetDeviceProcAddr)
 #define VK_DEVICE_FUNCTIONS(X)                                                                                         \
     X(DestroyDevice)                                                                                                   \
     X(GetDeviceQueue)                                                                                                  \

@@ -1,0 +1,19 @@
+/* The inside of a device. Memory and kernels keep what is theirs in structures of their own files. */
+#ifndef VKFT_DEVICE_PRIVATE_H
+#define VKFT_DEVICE_PRIVATE_H
+
+#include "runtime/device.h"
+#include "runtime/vulkan/instance.h"
+
+struct vkft_device {
+    vkft_instance instance;
+    vkft_device_info info;
+    VkPhysicalDevice physical;
+    VkDevice handle;
+    VkQueue queue;
+    uint32_t queue_family;
+    struct vkft_memory *memory;   /* memory.c */
+    struct vkft_kernels *kernels; /* kernels.c */
+};
+
+#endif
