@@ -25,13 +25,13 @@ static const struct kernel_row {
     uint32_t args_bytes;
     uint32_t needs;
 } rows[] = {
-#define KERNEL(name, source, args, needs, defines) {#name, sizeof(struct args), needs},
+#define KERNEL(name, source, args, needs, family, storage, defines) {#name, sizeof(struct args), needs},
 #include "shaders/kernels.def"
 #undef KERNEL
 };
 
 /* What Vulkan guarantees for push constants. */
-#define KERNEL(name, source, args, needs, defines)                                                                     \
+#define KERNEL(name, source, args, needs, family, storage, defines)                                                    \
     static_assert(sizeof(struct args) <= 128, "the arguments of " #name " exceed 128 bytes");
 #include "shaders/kernels.def"
 #undef KERNEL

@@ -13,7 +13,7 @@
 #include "runtime/device.h"
 
 typedef enum vkft_kernel {
-#define KERNEL(name, source, args, needs, defines) VKFT_KERNEL_##name,
+#define KERNEL(name, source, args, needs, family, storage, defines) VKFT_KERNEL_##name,
 #include "shaders/kernels.def"
 #undef KERNEL
     VKFT_KERNEL_COUNT

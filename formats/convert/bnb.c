@@ -154,8 +154,8 @@ static bool append(vkft_model_writer *writer, uint32_t index, vkft_part part, co
 bool vkft_bnb_write(const vkft_bnb_weight *parts, vkft_model_writer *writer, uint32_t index, vkft_err *err)
 {
     if (!append(writer, index, VKFT_PART_DATA, &parts->codes, err) ||
-        !append(writer, index, VKFT_PART_ABSMAX, &parts->absmax, err) ||
-        (parts->nested_absmax.tensor && !append(writer, index, VKFT_PART_NESTED_ABSMAX, &parts->nested_absmax, err)))
+        !append(writer, index, VKFT_PART_SCALES, &parts->absmax, err) ||
+        (parts->nested_absmax.tensor && !append(writer, index, VKFT_PART_SUPER, &parts->nested_absmax, err)))
         return false;
     vkft_model_writer_end(writer, index, parts->offset);
     return true;

@@ -119,11 +119,11 @@ static bool write_scales(vkft_converter *c, uint64_t blocks, const vkft_model_sp
                          uint32_t index, float *offset, vkft_err *err)
 {
     if (!spec->double_quant)
-        return vkft_model_writer_append(writer, index, VKFT_PART_ABSMAX, c->absmax, blocks * sizeof *c->absmax, err);
+        return vkft_model_writer_append(writer, index, VKFT_PART_SCALES, c->absmax, blocks * sizeof *c->absmax, err);
     vkft_nf4_double_quantize(c->absmax, blocks, c->absmax8, c->nested, offset);
     uint64_t nested = ceil_div_u64(blocks, VKFT_NF4_NESTED_BLOCK);
-    return vkft_model_writer_append(writer, index, VKFT_PART_ABSMAX, c->absmax8, blocks, err) &&
-           vkft_model_writer_append(writer, index, VKFT_PART_NESTED_ABSMAX, c->nested, nested * sizeof *c->nested, err);
+    return vkft_model_writer_append(writer, index, VKFT_PART_SCALES, c->absmax8, blocks, err) &&
+           vkft_model_writer_append(writer, index, VKFT_PART_SUPER, c->nested, nested * sizeof *c->nested, err);
 }
 
 static bool is_float(vkft_dtype dtype)

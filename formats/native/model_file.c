@@ -48,7 +48,7 @@
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
 
-const char *const vkft_part_names[VKFT_PART_COUNT] = {"data", "absmax", "nested_absmax"};
+const char *const vkft_part_names[VKFT_PARTS] = {"data", "absmax", "nested_absmax"};
 
 typedef struct blob {
     char *name;
@@ -80,7 +80,7 @@ uint64_t vkft_model_align(uint64_t offset)
 }
 
 bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant,
-                           uint64_t *elements, uint64_t bytes[VKFT_PART_COUNT])
+                           uint64_t *elements, uint64_t bytes[VKFT_PARTS])
 {
     uint64_t n = 1, bits;
     for (uint32_t i = 0; i < dims; i++)
@@ -90,11 +90,11 @@ bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shap
         return false;
     *elements = n;
     bytes[VKFT_PART_DATA] = ceil_div_u64(bits, 8);
-    bytes[VKFT_PART_ABSMAX] = bytes[VKFT_PART_NESTED_ABSMAX] = 0;
+    bytes[VKFT_PART_SCALES] = bytes[VKFT_PART_SUPER] = 0;
     if (vkft_dtype_is_4bit(dtype)) { /* the number of blocks is far below n, so nothing here can wrap */
         uint64_t blocks = n / 64 + (n % 64 != 0);
-        bytes[VKFT_PART_ABSMAX] = double_quant ? blocks : blocks * sizeof(float);
-        bytes[VKFT_PART_NESTED_ABSMAX] = double_quant ? ceil_div_u64(blocks, 256) * sizeof(float) : 0;
+        bytes[VKFT_PART_SCALES] = double_quant ? blocks : blocks * sizeof(float);
+        bytes[VKFT_PART_SUPER] = double_quant ? ceil_div_u64(blocks, 256) * sizeof(float) : 0;
     }
     return true;
 }
@@ -218,14 +218,14 @@ static bool parse_shape(const cJSON *object, vkft_model_tensor *tensor, const ch
 
 /* The block scales of an NF4 tensor. */
 static bool parse_scales(const vkft_model_file *file, const cJSON *object, vkft_model_tensor *tensor,
-                         const uint64_t bytes[VKFT_PART_COUNT], const char *where, vkft_err *err)
+                         const uint64_t bytes[VKFT_PARTS], const char *where, vkft_err *err)
 {
     static const char *const keys[] = {"offset", "bytes"};
     const cJSON *absmax = NULL, *nested = NULL;
     const uint8_t *data = NULL;
     if (!vkft_json_get_object(object, "absmax", true, &absmax, where, err) ||
         !check_keys(absmax, keys, 2, where, err) ||
-        !get_range(file, absmax, bytes[VKFT_PART_ABSMAX], &data, &tensor->absmax_bytes, where, err))
+        !get_range(file, absmax, bytes[VKFT_PART_SCALES], &data, &tensor->absmax_bytes, where, err))
         return false;
     tensor->absmax = data;
     if (!tensor->double_quant)
@@ -233,7 +233,7 @@ static bool parse_scales(const vkft_model_file *file, const cJSON *object, vkft_
     uint64_t bits = 0;
     if (!vkft_json_get_object(object, "nested_absmax", true, &nested, where, err) ||
         !check_keys(nested, keys, 2, where, err) ||
-        !get_range(file, nested, bytes[VKFT_PART_NESTED_ABSMAX], &data, &tensor->nested_absmax_bytes, where, err) ||
+        !get_range(file, nested, bytes[VKFT_PART_SUPER], &data, &tensor->nested_absmax_bytes, where, err) ||
         !get_hex(object, "absmax_offset", 8, &bits, where, err))
         return false;
     tensor->nested_absmax = (const float *)(const void *)data;
@@ -250,7 +250,7 @@ static bool parse_tensor(vkft_model_file *file, const cJSON *object, vkft_err *e
     vkft_model_tensor *tensor = &added->tensor;
     const char *name = NULL;
     const uint8_t *data = NULL;
-    uint64_t bytes[VKFT_PART_COUNT];
+    uint64_t bytes[VKFT_PARTS];
     char where[800];
     snprintf(where, sizeof where, "%.500s: tensor %" PRIu32, file->path, file->count);
     if (!check_keys(object, keys, 9, where, err) || !vkft_json_get_string(object, "name", true, &name, where, err))

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "formats/tensors/dtype.h"
+#include "formats/tensors/storage.h"
 #include "formats/native/model_file.h"
 
 #define VKFT_MODEL_MAGIC "VKFT"
@@ -16,13 +16,11 @@
 #define VKFT_MODEL_MAX_HEADER 100000000
 #define VKFT_MODEL_MAX_DIMS 4
 
-/* The arrays that a tensor consists of, in the order in which they lie in the file and enter its checksum. */
-typedef enum vkft_part { VKFT_PART_DATA, VKFT_PART_ABSMAX, VKFT_PART_NESTED_ABSMAX, VKFT_PART_COUNT } vkft_part;
-extern const char *const vkft_part_names[VKFT_PART_COUNT]; /* keys in the header; the data has none */
+extern const char *const vkft_part_names[VKFT_PARTS]; /* keys in the header; the data has none */
 
 /* Bytes of every part; 0 for parts that the tensor does not have. false: a product overflows. */
 bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant,
-                           uint64_t *elements, uint64_t bytes[VKFT_PART_COUNT]);
+                           uint64_t *elements, uint64_t bytes[VKFT_PARTS]);
 /* offset rounded up to the alignment. */
 uint64_t vkft_model_align(uint64_t offset);
 

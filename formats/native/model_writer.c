@@ -12,9 +12,9 @@
 #include "runtime/base/json.h"
 
 typedef struct item {
-    uint64_t offset[VKFT_PART_COUNT]; /* from the start of the data */
-    uint64_t bytes[VKFT_PART_COUNT];
-    uint64_t written[VKFT_PART_COUNT];
+    uint64_t offset[VKFT_PARTS]; /* from the start of the data */
+    uint64_t bytes[VKFT_PARTS];
+    uint64_t written[VKFT_PARTS];
     uint64_t checksum;
     float absmax_offset;
 } item;
@@ -55,7 +55,7 @@ static bool lay_out(vkft_model_writer *writer, vkft_err *err)
         item *to = &writer->items[i];
         if (!vkft_model_part_bytes(spec->dtype, spec->dims, spec->shape, spec->double_quant, &elements, to->bytes))
             return vkft_fail(err, VKFT_ERR_INPUT, "tensor '%s': the product of its shape is too large", spec->name);
-        for (int part = 0; part < VKFT_PART_COUNT; part++)
+        for (int part = 0; part < VKFT_PARTS; part++)
             if (part == VKFT_PART_DATA || to->bytes[part])
                 to->offset[part] = place(writer, to->bytes[part]);
     }
@@ -98,9 +98,8 @@ static bool describe_tensor(cJSON *list, const vkft_model_spec *spec, const item
     if (!shape || !add_range(object, from->offset[0], from->bytes[0]) ||
         !add_hex(object, "checksum", from->checksum, 16))
         return false;
-    for (int part = VKFT_PART_ABSMAX;
-         vkft_dtype_is_4bit(spec->dtype) && part <= (spec->double_quant ? VKFT_PART_NESTED_ABSMAX : VKFT_PART_ABSMAX);
-         part++)
+    for (int part = VKFT_PART_SCALES;
+         vkft_dtype_is_4bit(spec->dtype) && part <= (spec->double_quant ? VKFT_PART_SUPER : VKFT_PART_SCALES); part++)
         if (!add_range(cJSON_AddObjectToObject(object, vkft_part_names[part]), from->offset[part], from->bytes[part]))
             return false;
     uint32_t bits;
@@ -221,7 +220,7 @@ void vkft_model_writer_end(vkft_model_writer *writer, uint32_t tensor, float abs
 static bool check_complete(const vkft_model_writer *writer, vkft_err *err)
 {
     for (uint32_t i = 0; i < writer->count; i++)
-        for (int part = 0; part < VKFT_PART_COUNT; part++)
+        for (int part = 0; part < VKFT_PARTS; part++)
             if (writer->items[i].written[part] != writer->items[i].bytes[part])
                 return vkft_fail(err, VKFT_ERR_INPUT,
                                  "'%s': tensor '%s': %" PRIu64 " bytes of its %s were written, %" PRIu64

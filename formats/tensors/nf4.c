@@ -201,3 +201,86 @@ void vkft_nf4_double_dequantize(const uint8_t *quantized, const float *nested_ab
         absmax[i] = scaled + offset; /* two roundings, as bitsandbytes */
     }
 }
+
+static uint64_t blocks_of(uint64_t rows, uint64_t cols)
+{
+    uint64_t n = rows * cols;
+    return n / VKFT_NF4_BLOCK + (n % VKFT_NF4_BLOCK != 0);
+}
+
+static uint64_t single_bytes(vkft_part part, uint64_t rows, uint64_t cols)
+{
+    (void)part;
+    return blocks_of(rows, cols) * sizeof(float);
+}
+
+static uint64_t double_bytes(vkft_part part, uint64_t rows, uint64_t cols)
+{
+    uint64_t blocks = blocks_of(rows, cols);
+    return part == VKFT_PART_SCALES ? blocks
+                                    : (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK * sizeof(float);
+}
+
+static void finish_single(const float *scales, uint64_t rows, uint64_t cols, void *const part[VKFT_PARTS],
+                          float *offset)
+{
+    (void)offset;
+    memcpy(part[VKFT_PART_SCALES], scales, (size_t)blocks_of(rows, cols) * sizeof *scales);
+}
+
+static void finish_double(const float *scales, uint64_t rows, uint64_t cols, void *const part[VKFT_PARTS],
+                          float *offset)
+{
+    vkft_nf4_double_quantize(scales, blocks_of(rows, cols), part[VKFT_PART_SCALES], part[VKFT_PART_SUPER], offset);
+}
+
+/* Block by block, so that nothing has to be allocated. */
+static void decode(const float *table, const vkft_stored *w, float *y)
+{
+    const uint8_t *codes = w->part[VKFT_PART_DATA], *scales = w->part[VKFT_PART_SCALES];
+    const float *super = w->part[VKFT_PART_SUPER];
+    float map[256];
+    vkft_dynamic_map(map);
+    uint64_t n = w->rows * w->cols;
+    for (uint64_t i = 0, b = 0; i < n; i += VKFT_NF4_BLOCK, b++) {
+        float absmax;
+        if (super)
+            absmax = map[scales[b]] * super[b / VKFT_NF4_NESTED_BLOCK] + w->offset;
+        else
+            memcpy(&absmax, scales + b * sizeof absmax, sizeof absmax);
+        dequantize(table, codes + i / 2, &absmax, n - i < VKFT_NF4_BLOCK ? n - i : VKFT_NF4_BLOCK, y + i);
+    }
+}
+
+static void decode_nf4(const vkft_stored *w, float *y)
+{
+    decode(vkft_nf4_table, w, y);
+}
+
+static void decode_fp4(const vkft_stored *w, float *y)
+{
+    decode(vkft_fp4_table, w, y);
+}
+
+#define OVERFLOW 0x7f800000 /* what is not finite has no code */
+
+const vkft_codec vkft_codec_nf4 = {.part_keys = {NULL, "absmax", NULL},
+                                   .overflow = OVERFLOW,
+                                   .part_bytes = single_bytes,
+                                   .encode = vkft_nf4_quantize,
+                                   .finish = finish_single,
+                                   .decode = decode_nf4};
+const vkft_codec vkft_codec_nf4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
+                                      .offset_key = "absmax_offset",
+                                      .overflow = OVERFLOW,
+                                      .part_bytes = double_bytes,
+                                      .encode = vkft_nf4_quantize,
+                                      .finish = finish_double,
+                                      .decode = decode_nf4};
+const vkft_codec vkft_codec_fp4 = {
+    .part_keys = {NULL, "absmax", NULL}, .overflow = OVERFLOW, .part_bytes = single_bytes, .decode = decode_fp4};
+const vkft_codec vkft_codec_fp4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
+                                      .offset_key = "absmax_offset",
+                                      .overflow = OVERFLOW,
+                                      .part_bytes = double_bytes,
+                                      .decode = decode_fp4};

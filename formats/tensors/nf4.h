@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "formats/tensors/storage.h"
+
 #define VKFT_NF4_BLOCK 64
 #define VKFT_NF4_NESTED_BLOCK 256
 
@@ -29,5 +31,8 @@ void vkft_nf4_double_dequantize(const uint8_t *quantized, const float *nested_ab
 /* y[i] = table[code i] * absmax[i/64] */
 void vkft_nf4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, float *y);
 void vkft_fp4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, float *y);
+
+/* The rows of storage.def. */
+extern const vkft_codec vkft_codec_nf4, vkft_codec_nf4_dq, vkft_codec_fp4, vkft_codec_fp4_dq;
 
 #endif

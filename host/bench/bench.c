@@ -31,8 +31,7 @@ static const char *const direction_names[] = {"NT", "NN", "TN"};
  * matrices: the experts of a mixture. */
 typedef struct bench_case {
     direction direction;
-    vkft_dtype dtype;
-    bool double_quant;
+    vkft_storage storage; /* of W */
     uint32_t M, N, K, groups;
 } bench_case;
 
@@ -42,15 +41,17 @@ typedef struct bench_result {
 } bench_result;
 
 typedef struct operands {
-    vkft_buffer X, W, absmax, nested, Y, scratch;
-    vkft_buffer weights, group; /* tables of grouped products */
+    vkft_buffer X, part[VKFT_PARTS], Y, scratch; /* the parts of W */
+    vkft_buffer weights, group;                  /* tables of grouped products */
 } operands;
 
 static void free_operands(vkft_device *dev, operands *o)
 {
-    vkft_buffer *buffers[] = {&o->X, &o->W, &o->absmax, &o->nested, &o->Y, &o->scratch, &o->weights, &o->group};
+    vkft_buffer *buffers[] = {&o->X, &o->Y, &o->scratch, &o->weights, &o->group};
     for (uint32_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         vkft_buffer_free(dev, buffers[i]);
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        vkft_buffer_free(dev, &o->part[part]);
 }
 
 static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const char *label, vkft_buffer *out,
@@ -61,12 +62,23 @@ static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const cha
            vkft_buffer_fill(dev, out, 0, bytes, pattern, err);
 }
 
-/* Tables of groups of equal size; their matrices lie one behind the other. */
+/* The matrix of group g, one of contiguous ones; 0 without groups. */
+static vkft_weight weight_of(const bench_case *c, const operands *o, uint32_t g)
+{
+    vkft_weight w = {
+        .storage = c->storage, .rows = c->direction == NT ? c->N : c->K, .cols = c->direction == NT ? c->K : c->N};
+    uint64_t bytes[VKFT_PARTS];
+    vkft_storage_part_bytes(w.storage, w.rows, w.cols, bytes);
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        w.part[part] = o->part[part].address + g * bytes[part];
+    return w;
+}
+
+/* Tables of groups of equal size. */
 static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
 {
-    uint64_t elements = (uint64_t)c->N * c->K;
     uint32_t rows = c->M / c->groups, *group = calloc(2ull * c->groups + 2, sizeof *group);
-    struct group_weight *weights = calloc(c->groups, sizeof *weights);
+    struct weight_ref *weights = calloc(c->groups, sizeof *weights);
     if (!group || !weights) {
         free(group), free(weights);
         return vkft_fail_memory(err, "for the weights of a case");
@@ -74,9 +86,8 @@ static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft
     for (uint32_t g = 0; g < c->groups; g++) {
         group[2 * g + 2] = group[2 * g] + rows;
         group[2 * g + 3] = group[2 * g + 1] + ceil_div(rows, GROUP_TILE);
-        weights[g] = (struct group_weight){.data = o->W.address + g * elements * vkft_dtype_bits(c->dtype) / 8,
-                                           .absmax = o->absmax.address + g * elements / (c->double_quant ? 64 : 16),
-                                           .nested_absmax = o->nested.address + g * elements / (64 * 256) * 4};
+        const vkft_weight w = weight_of(c, o, g);
+        weights[g] = vkft_weight_ref(&w);
     }
     uint64_t group_bytes = (2ull * c->groups + 2) * sizeof *group, weight_bytes = c->groups * sizeof *weights;
     bool ok = vkft_buffer_new(dev, group_bytes, VKFT_MEMORY_DEVICE, "bench groups", &o->group, err) &&
@@ -90,44 +101,29 @@ static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft
 static bool make_operands(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
 {
     const uint32_t one = 0x3f800000;
-    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N,
-             elements = (uint64_t)c->N * c->K * (c->groups ? c->groups : 1);
-    uint32_t pattern = c->dtype == VKFT_F16           ? 0x3c003c00
-                       : c->dtype == VKFT_BF16        ? 0x3f803f80
-                       : vkft_dtype_is_4bit(c->dtype) ? 0x7654fedc
-                                                      : one;
-    bool nf4 = vkft_dtype_is_4bit(c->dtype);
-    return filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
-           filled(dev, elements * vkft_dtype_bits(c->dtype) / 8, pattern, "bench W", &o->W, err) &&
-           filled(dev, vkft_matmul_scratch_bytes(c->dtype, c->N, c->K), one, "bench scratch", &o->scratch, err) &&
-           (!nf4 || filled(dev, elements / 16, c->double_quant ? 0xc0c0c0c0 : one, "bench absmax", &o->absmax, err)) &&
-           (!nf4 || filled(dev, elements / 64, one, "bench nested absmax", &o->nested, err)) &&
-           (!c->groups || make_groups(dev, c, o, err));
+    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, bytes[VKFT_PARTS];
+    vkft_storage_part_bytes(c->storage, (uint64_t)c->K * (c->groups ? c->groups : 1), c->N, bytes);
+    bool ok = filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
+              filled(dev, vkft_matmul_scratch_bytes(c->N, c->K), one, "bench scratch", &o->scratch, err);
+    for (uint32_t part = 0; ok && part < VKFT_PARTS; part++)
+        ok = !bytes[part] || filled(dev, bytes[part], one, "bench W", &o->part[part], err);
+    return ok && (!c->groups || make_groups(dev, c, o, err));
 }
 
 static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, const operands *o)
 {
     vkft_matmul_ctx ctx = {
         .dev = dev, .cmds = cmds, .scratch = o->scratch.address, .scratch_bytes = o->scratch.size_bytes};
-    vkft_weight w = {.dtype = c->dtype,
-                     .rows = c->direction == NT ? c->N : c->K,
-                     .cols = c->direction == NT ? c->K : c->N,
-                     .data = o->W.address,
-                     .absmax = o->absmax.address,
-                     .nested_absmax = o->nested.address,
-                     .double_quant = c->double_quant};
+    const vkft_weight w = weight_of(c, o, 0);
     if (c->groups) {
         const vkft_grouping grouping = {
             .groups = c->groups, .rows = c->M, .most = c->M / c->groups, .table = o->group.address};
-        const vkft_group_weights group = {.dtype = w.dtype,
-                                          .double_quant = w.double_quant,
-                                          .rows = w.rows,
-                                          .cols = w.cols,
-                                          .table = o->weights.address};
+        const vkft_group_weights group = {
+            .storage = w.storage, .rows = w.rows, .cols = w.cols, .table = o->weights.address};
         (c->direction == NT ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, o->X.address, &group, o->Y.address,
                                                                  false, 1.0f);
     } else if (c->direction == TN) {
-        vkft_matmul_tn(&ctx, c->M, c->N, c->K, o->X.address, c->M, o->W.address, 0, o->Y.address, 1.0f);
+        vkft_matmul_tn(&ctx, c->M, c->N, c->K, o->X.address, c->M, w.part[VKFT_PART_DATA], 0, o->Y.address, 1.0f);
     } else {
         (c->direction == NT ? vkft_matmul_nt : vkft_matmul_nn)(&ctx, c->M, o->X.address, c->K, &w, 0, o->Y.address,
                                                                c->N, 1.0f);
@@ -187,8 +183,7 @@ static void describe(const bench_case *c, char name[32])
     char groups[16] = "";
     if (c->groups)
         snprintf(groups, sizeof groups, "%ux ", c->groups);
-    snprintf(name, 32, "%s%s %s%s", groups, direction_names[c->direction], vkft_dtype_name(c->dtype),
-             c->double_quant ? " double quant" : "");
+    snprintf(name, 32, "%s%s %s", groups, direction_names[c->direction], vkft_storage_get(c->storage)->label);
 }
 
 static void print_row(const bench_case *c, const bench_result *r, double peak, bool software)
@@ -240,29 +235,25 @@ static void print_head(const vkft_device_info *info, double peak)
 /* Square products of all kinds, then shapes that a training step and generation have. */
 static uint32_t list_cases(bench_case cases[64])
 {
-    static const struct {
-        vkft_dtype dtype;
-        bool double_quant;
-    } types[] = {{VKFT_F32, false}, {VKFT_BF16, false}, {VKFT_F16, false}, {VKFT_NF4, false}, {VKFT_NF4, true}};
     static const uint32_t sizes[] = {512, 1024, 2048};
     uint32_t count = 0;
     for (uint32_t s = 0; s < 3; s++) {
         uint32_t n = sizes[s];
         for (uint32_t d = NT; d <= NN; d++)
-            for (uint32_t t = 0; t < sizeof types / sizeof *types; t++)
-                cases[count++] = (bench_case){d, types[t].dtype, types[t].double_quant, n, n, n, 0};
-        cases[count++] = (bench_case){TN, VKFT_F32, false, n, n, n, 0};
+            for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
+                cases[count++] = (bench_case){d, type, n, n, n, 0};
+        cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, n, n, n, 0};
     }
     for (uint32_t d = NT; d <= NN; d++) {
-        cases[count++] = (bench_case){d, VKFT_F32, false, 512, 4096, 4096, 0};
-        cases[count++] = (bench_case){d, VKFT_NF4, true, 512, 4096, 4096, 0};
+        cases[count++] = (bench_case){d, VKFT_STORAGE_f32, 512, 4096, 4096, 0};
+        cases[count++] = (bench_case){d, VKFT_STORAGE_nf4_dq, 512, 4096, 4096, 0};
     }
-    cases[count++] = (bench_case){TN, VKFT_F32, false, 16, 4096, 2048, 0}; /* dA at rank 16 */
-    cases[count++] = (bench_case){TN, VKFT_F32, false, 4096, 16, 2048, 0}; /* dB */
-    cases[count++] = (bench_case){NT, VKFT_BF16, false, 1, 4096, 4096, 0}; /* generation */
-    cases[count++] = (bench_case){NT, VKFT_NF4, true, 1, 4096, 4096, 0};
-    cases[count++] = (bench_case){NT, VKFT_NF4, true, 4096, 768, 2048, 128}; /* 512 tokens, 8 of 128 experts */
-    cases[count++] = (bench_case){NN, VKFT_NF4, true, 4096, 2048, 768, 128};
+    cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 16, 4096, 2048, 0}; /* dA at rank 16 */
+    cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 4096, 16, 2048, 0}; /* dB */
+    cases[count++] = (bench_case){NT, VKFT_STORAGE_bf16, 1, 4096, 4096, 0}; /* generation */
+    cases[count++] = (bench_case){NT, VKFT_STORAGE_nf4_dq, 1, 4096, 4096, 0};
+    cases[count++] = (bench_case){NT, VKFT_STORAGE_nf4_dq, 4096, 768, 2048, 128}; /* 512 tokens, 8 of 128 experts */
+    cases[count++] = (bench_case){NN, VKFT_STORAGE_nf4_dq, 4096, 2048, 768, 128};
     return count;
 }
 

@@ -23,9 +23,8 @@ static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, stru
                    const vkft_model_tensor *tensor, vkft_err *err)
 {
     vkft_device *dev = model->dev;
-    uint64_t address = buffer->address + offset;
     if (slot->vector) {
-        *slot->vector = address;
+        *slot->vector = buffer->address + offset;
         uint32_t n = slot->rows * slot->cols;
         float *values = malloc(n * sizeof *values);
         if (!values)
@@ -36,21 +35,18 @@ static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, stru
         return ok;
     }
     vkft_weight *w = slot->weight;
-    w->data = address;
-    if (!vkft_buffer_write(dev, buffer, offset, tensor->data, tensor->data_bytes, err))
-        return false;
-    if (!vkft_dtype_is_4bit(slot->dtype))
-        return true;
-    w->absmax = address + slot->data_bytes;
-    w->absmax_offset = tensor->absmax_offset;
-    offset += slot->data_bytes;
-    if (!vkft_buffer_write(dev, buffer, offset, tensor->absmax, tensor->absmax_bytes, err))
-        return false;
-    if (!slot->double_quant)
-        return true;
-    w->nested_absmax = w->absmax + slot->absmax_bytes;
-    offset += slot->absmax_bytes;
-    return vkft_buffer_write(dev, buffer, offset, tensor->nested_absmax, tensor->nested_absmax_bytes, err);
+    const void *data[VKFT_PARTS] = {tensor->data, tensor->absmax, tensor->nested_absmax};
+    const uint64_t bytes[VKFT_PARTS] = {tensor->data_bytes, tensor->absmax_bytes, tensor->nested_absmax_bytes};
+    w->offset = tensor->absmax_offset;
+    for (uint32_t part = 0; part < VKFT_PARTS; part++) {
+        if (!slot->bytes[part])
+            continue;
+        w->part[part] = buffer->address + offset;
+        if (!vkft_buffer_write(dev, buffer, offset, data[part], bytes[part], err))
+            return false;
+        offset += slot->bytes[part];
+    }
+    return true;
 }
 
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/tensors/nf4.h"
 #include "runtime/base/size.h"
 
 #define MULTIMODAL_BASE "model.language_model." /* that of the language model inside a multimodal one */
@@ -151,16 +150,29 @@ static void list_tensors(vkft_model *model)
 }
 
 /* The type that converting a checkpoint would give this matrix. */
-static vkft_dtype converted_dtype(const vkft_model *model, const struct vkft_tensor_spec *slot, vkft_quant quant)
+static vkft_storage converted_storage(const vkft_model *model, const struct vkft_tensor_spec *slot, vkft_quant quant,
+                                      bool double_quant)
 {
     switch (quant) {
-    case VKFT_QUANT_NF4: return slot->never_quantized ? model->config.dtype : VKFT_NF4;
-    case VKFT_QUANT_BF16: return VKFT_BF16;
-    case VKFT_QUANT_FP16: return VKFT_F16;
-    case VKFT_QUANT_FP32: return VKFT_F32;
+    case VKFT_QUANT_NF4:
+        if (slot->never_quantized)
+            break;
+        return double_quant ? VKFT_STORAGE_nf4_dq : VKFT_STORAGE_nf4;
+    case VKFT_QUANT_BF16: return VKFT_STORAGE_bf16;
+    case VKFT_QUANT_FP16: return VKFT_STORAGE_f16;
+    case VKFT_QUANT_FP32: return VKFT_STORAGE_f32;
     case VKFT_QUANT_NONE: break;
     }
-    return model->config.dtype;
+    return vkft_storage_of_dtype(model->config.dtype);
+}
+
+static vkft_storage stored(const vkft_model_tensor *tensor)
+{
+    if (tensor->dtype == VKFT_NF4)
+        return tensor->double_quant ? VKFT_STORAGE_nf4_dq : VKFT_STORAGE_nf4;
+    if (tensor->dtype == VKFT_FP4)
+        return tensor->double_quant ? VKFT_STORAGE_fp4_dq : VKFT_STORAGE_fp4;
+    return vkft_storage_of_dtype(tensor->dtype);
 }
 
 static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_tensor_spec *slot)
@@ -198,39 +210,24 @@ static bool slot_from_file(struct vkft_tensor_spec *slot, const vkft_model_file 
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, slot->name,
                          found, expected);
     }
-    switch (tensor->dtype) {
-    case VKFT_F32:
-    case VKFT_F16:
-    case VKFT_BF16: break;
-    case VKFT_NF4:
-    case VKFT_FP4:
-        if (!slot->vector && !slot->host)
-            break;
-        /* fall through */
-    default:
+    vkft_storage storage = stored(tensor);
+    if (tensor->dtype == VKFT_F64 || storage == VKFT_STORAGE_none ||
+        (vkft_storage_is_quantized(storage) && (slot->vector || slot->host)))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has type %s; expected F32, F16 or BF16", path, slot->name,
                          vkft_dtype_name(tensor->dtype));
-    }
-    slot->dtype = slot->vector ? VKFT_F32 : tensor->dtype;
-    slot->double_quant = tensor->double_quant;
+    slot->storage = slot->vector ? VKFT_STORAGE_f32 : storage;
     return true;
 }
 
 static void measure(vkft_model *model, struct vkft_tensor_spec *slot)
 {
-    uint64_t elements = (uint64_t)slot->rows * slot->cols;
-    slot->data_bytes = round_up(ceil_div_u64(elements * vkft_dtype_bits(slot->dtype), 8), VKFT_BUFFER_ALIGNMENT);
-    if (vkft_dtype_is_4bit(slot->dtype)) {
-        uint64_t blocks = ceil_div_u64(elements, VKFT_NF4_BLOCK);
-        uint64_t nested = ceil_div_u64(blocks, VKFT_NF4_NESTED_BLOCK);
-        slot->absmax_bytes = round_up(slot->double_quant ? blocks : blocks * sizeof(float), VKFT_BUFFER_ALIGNMENT);
-        slot->nested_bytes = slot->double_quant ? round_up(nested * sizeof(float), VKFT_BUFFER_ALIGNMENT) : 0;
-    }
+    vkft_storage_part_bytes(slot->storage, slot->rows, slot->cols, slot->bytes); /* 2^64 is far */
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        slot->bytes[part] = round_up(slot->bytes[part], VKFT_BUFFER_ALIGNMENT);
     *(slot->host ? &model->host_bytes : &model->device_bytes) += vkft_tensor_spec_bytes(slot);
     if (slot->weight) {
-        *slot->weight = (vkft_weight){
-            .dtype = slot->dtype, .rows = slot->rows, .cols = slot->cols, .double_quant = slot->double_quant};
-        uint64_t scratch = vkft_matmul_scratch_bytes(slot->dtype, slot->rows, slot->cols);
+        *slot->weight = (vkft_weight){.storage = slot->storage, .rows = slot->rows, .cols = slot->cols};
+        uint64_t scratch = vkft_matmul_scratch_bytes(slot->rows, slot->cols);
         if (scratch > model->scratch_bytes)
             model->scratch_bytes = scratch;
     }
@@ -259,12 +256,11 @@ static bool check_experts(const vkft_model *model, vkft_err *err)
             continue;
         size_t number = (size_t)(module->linear - model->experts), first = number - number % model->config.experts;
         const vkft_weight *w = &module->linear->w, *other = &model->experts[first].w;
-        if (w->dtype != other->dtype || w->double_quant != other->double_quant)
+        if (w->storage != other->storage)
             return vkft_fail(
                 err, VKFT_ERR_INPUT,
-                "tensor %s.weight is stored as %s%s and that of the layer's first expert as %s%s; expected one type",
-                module->name, vkft_dtype_name(w->dtype), w->double_quant ? " (double)" : "",
-                vkft_dtype_name(other->dtype), other->double_quant ? " (double)" : "");
+                "tensor %s.weight is stored as %s and that of the layer's first expert as %s; expected one type",
+                module->name, vkft_storage_get(w->storage)->label, vkft_storage_get(other->storage)->label);
     }
     return true;
 }
@@ -309,18 +305,17 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
             if (!slot_from_file(slot, file, err))
                 goto fail;
         } else {
-            slot->dtype = slot->vector ? VKFT_F32 : converted_dtype(model, slot, quant);
-            slot->double_quant = vkft_dtype_is_4bit(slot->dtype) && double_quant;
+            slot->storage = slot->vector ? VKFT_STORAGE_f32 : converted_storage(model, slot, quant, double_quant);
         }
-        if (trained && vkft_dtype_is_4bit(slot->dtype)) {
+        if (trained && vkft_storage_is_quantized(slot->storage)) {
             vkft_fail(err, VKFT_ERR_INPUT,
-                      "tensor %s is in 4 bits, and all weights are to be trained; use --quant fp32 with the checkpoint "
-                      "itself",
-                      slot->name);
+                      "tensor %s is quantized (%s), and all weights are to be trained; use --quant fp32 with the "
+                      "original checkpoint",
+                      slot->name, vkft_storage_get(slot->storage)->label);
             goto fail;
         }
         if (trained) { /* lies with the optimizer's state */
-            slot->dtype = VKFT_F32;
+            slot->storage = VKFT_STORAGE_f32;
             slot->host = false;
         }
         measure(model, slot);
@@ -337,10 +332,10 @@ fail:
     return false;
 }
 
-bool vkft_model_is_4bit(const vkft_model *model)
+bool vkft_model_is_quantized(const vkft_model *model)
 {
     for (uint32_t i = 0; i < model->slot_count; i++)
-        if (vkft_dtype_is_4bit(model->slots[i].dtype))
+        if (vkft_storage_is_quantized(model->slots[i].storage))
             return true;
     return false;
 }

@@ -76,11 +76,11 @@ typedef struct vkft_model {
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, bool trained, vkft_err *err);
 
-/* Whether a linear layer has 4-bit weights. */
-bool vkft_model_is_4bit(const vkft_model *model);
+/* Whether a linear layer has quantized weights. */
+bool vkft_model_is_quantized(const vkft_model *model);
 
-/* Prepares the device's kernels for this model and samples of at most `positions` tokens, products with 4-bit weights
- * for operands of this type (F32 or BF16). Error: samples too long for the loops of a software device. */
+/* Prepares the device's kernels for this model and samples of at most `positions` tokens, products with quantized
+ * weights for operands of this type (F32 or BF16). Error: samples too long for the loops of a software device. */
 bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
                               bool training, vkft_err *err);
 

@@ -12,16 +12,18 @@ struct vkft_tensor_spec {
     uint64_t *gradient;   /* beside vector: where the address of its gradient goes */
     uint64_t *vector;     /* [cols], or [rows,cols] of relative positions */
     bool host;            /* lives in host memory */
-    bool never_quantized; /* keeps the type of the checkpoint when others become 4-bit */
+    bool never_quantized; /* keeps the type of the checkpoint when others are quantized */
     uint32_t rows, cols;
-    vkft_dtype dtype;
-    bool double_quant;
-    uint64_t data_bytes, absmax_bytes, nested_bytes; /* padded; 0 where absent */
+    vkft_storage storage;
+    uint64_t bytes[VKFT_PARTS]; /* padded; 0 where absent */
 };
 
 static inline uint64_t vkft_tensor_spec_bytes(const struct vkft_tensor_spec *slot)
 {
-    return slot->data_bytes + slot->absmax_bytes + slot->nested_bytes;
+    uint64_t bytes = 0;
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        bytes += slot->bytes[part];
+    return bytes;
 }
 
 #endif

@@ -60,7 +60,7 @@ static bool on_progress(void *context, uint64_t done, uint64_t total)
 
 static bool check_compute_dtype(const vkft_session *runner, vkft_err *err)
 {
-    return runner->compute_dtype == VKFT_F32 || vkft_model_is_4bit(&runner->model) ||
+    return runner->compute_dtype == VKFT_F32 || vkft_model_is_quantized(&runner->model) ||
            vkft_fail(err, VKFT_ERR_INPUT,
                      "--compute-dtype bf16 is for products with 4-bit weights, and the model is to have none; give "
                      "--quant nf4, or --compute-dtype fp32");

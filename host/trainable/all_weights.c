@@ -56,7 +56,7 @@ void vkft_all_weights_bind(const vkft_all_weights *set, const vkft_parameter_spa
         uint64_t value = vkft_parameter_space_at(parameters, set->offset[i]),
                  grad = gradients ? vkft_parameter_space_at(gradients, set->offset[i]) : 0;
         if (slot->weight) {
-            slot->weight->data = value;
+            slot->weight->part[VKFT_PART_DATA] = value;
             slot->weight->grad = grad;
         } else {
             *slot->vector = value;

@@ -3,11 +3,12 @@
 #define VKFT_EMBEDDING_ARGS_H
 
 #include "shaders/core/args.h"
+#include "shaders/matmul/args.h"
 
 /* embedding_<type>: y[t] = (add ? y[t] : 0) + scale * table[ids[t] + offset] as f32; table [V,C] in the storage type; y
  * [T,C]. */
 struct embedding_args {
-    ADDR(U32) table;
+    STRUCT(weight_ref) table;
     ADDR(U32) ids;
     ADDR(F32) y;
     uint T, C;

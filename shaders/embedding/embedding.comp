@@ -11,9 +11,9 @@ ARGS(embedding_args)
 
 void main()
 {
-    uint t = WORKGROUP, first = (args.ids.v[t] + args.offset) * args.C;
+    uint t = WORKGROUP, row = args.ids.v[t] + args.offset;
     for (uint c = gl_LocalInvocationID.x; c < args.C; c += WIDTH) {
-        float y = args.scale * weight(args.table, first + c);
+        float y = args.scale * weight(args.table, row, c);
         args.y.v[t * args.C + c] = args.add != 0 ? args.y.v[t * args.C + c] + y : y;
     }
 }

@@ -4,32 +4,29 @@
 
 #include "shaders/core/args.h"
 
+/* A weight matrix as it is stored: its parts (formats/tensors/storage.h), which the file of its type in
+ * shaders/matmul/storage reads. Readable up to a multiple of 4 bytes. Grouped products find theirs in tables of these,
+ * one for each group. */
+struct weight_ref {
+    ADDR(U32) data;
+    ADDR(U32) scales;
+    ADDR(F32) super;
+    float offset;
+    uint cols; /* row length */
+};
+
 /* matmul_nt: Y[M,N] = R + scale * X[M,K] W[N,K]^T   (R when add != 0; R may be Y); meant for few rows
  * matmul_nn: Y[M,N] = R + scale * X[M,K] W[K,N]     the same
- * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type, contiguous, readable up to a multiple
- * of 4 bytes. */
+ * X, R, Y f32 with row strides ldx, ldy (R as Y). W in the kernel's storage type. */
 struct matmul_args {
+    STRUCT(weight_ref) W;
     ADDR(F32) X;
-    ADDR(U32) W;
     ADDR(F32) R;
     ADDR(F32) Y;
-    ADDR(U32) absmax;        /* nf4: f32 per block of 64; with double quantization u8 per block */
-    ADDR(F32) nested_absmax; /* nf4 with double quantization: f32 per 256 blocks */
     uint M, N, K;
     uint ldx, ldy;
     uint add;
     float scale;
-    float absmax_offset;
-    uint double_quant;
-};
-
-/* A group's matrix, as grouped products find it: [groups] of them make a table. With gradients data is where to add. */
-struct group_weight {
-    ADDR(U32) data;
-    ADDR(U32) absmax; /* these three as in matmul_args */
-    ADDR(F32) nested_absmax;
-    float absmax_offset;
-    uint reserved;
 };
 
 /* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be
@@ -41,30 +38,24 @@ struct grouped_args {
     ADDR(F32) X;
     ADDR(F32) R;
     ADDR(F32) Y;
-    ADDR(U32) weights; /* group_weight [groups] */
+    ADDR(U32) weights; /* weight_ref [groups] */
     ADDR(U32) group;
     uint tiles, first, groups;
     uint N, K;
     uint ldx, ldy;
     uint add;
     float scale;
-    uint double_quant;
 };
 #define GROUP_TILE 32 /* a multiple of the kernels' ROWS */
 
 /* panel: W's part of n columns and k rows as f32 [ceil(n/tile)][ceil(k/8)][tile][8], the layout that matmul_panel
- * reads. panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. cols: row
- * length of W. */
+ * reads. panel_nt takes W^T: element (k, n) of the panel is W[row+n, column+k]; panel_nn: W[row+k, column+n]. */
 struct panel_args {
-    ADDR(U32) W;
-    ADDR(U32) absmax;
-    ADDR(F32) nested_absmax;
+    STRUCT(weight_ref) W;
     ADDR(F32) P;
-    uint row, column, cols;
+    uint row, column;
     uint n, k;
     uint tile; /* a multiple of 8 */
-    float absmax_offset;
-    uint double_quant;
 };
 
 /* matmul_panel: Y[M,N] = R + scale * X[M,K] P, P a panel with n = N, k = K. */
@@ -82,14 +73,13 @@ struct matmul_panel_args {
 /* grouped_panel: a panel for group first + workgroup id y, if it has rows; one begins `stride` runs of 8 behind the
  * other. */
 struct grouped_panel_args {
-    ADDR(U32) weights; /* group_weight [groups] */
+    ADDR(U32) weights; /* weight_ref [groups] */
     ADDR(U32) group;
     ADDR(F32) P;
-    uint row, column, cols;
+    uint row, column;
     uint n, k;
     uint tile;
     uint first, stride;
-    uint double_quant;
 };
 
 /* grouped_matmul_panel: grouped_nt's product with such panels. */
@@ -124,7 +114,7 @@ struct matmul_tn_args {
 };
 
 /* grouped_tn: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n]; element (m,n) of
- * Y_g lies at m*row + n*column; Y: group_weight [groups], group as in grouped_args. */
+ * Y_g lies at m*row + n*column; Y: weight_ref [groups], group as in grouped_args. */
 struct grouped_tn_args {
     ADDR(F32) X;
     ADDR(F32) Z;

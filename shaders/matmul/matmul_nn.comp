@@ -19,6 +19,7 @@ ARGS(matmul_args)
 #endif
 #include "shaders/matmul/matmul_rows.glsl"
 #include "shaders/matmul/operand.glsl"
+#include "shaders/matmul/store.glsl"
 #include "shaders/matmul/storage/weight.glsl"
 
 void main()
@@ -44,7 +45,7 @@ void main()
     uint k = 0;
     do {
         float w[8];
-        weight8(WEIGHT, k * args.N + column, count, aligned, w);
+        weight8(WEIGHT, k, column, count, aligned, w);
         operands(w);
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
             float a = operand(args.X.v[x[i] + k]);
@@ -56,9 +57,6 @@ void main()
     [[unroll]] for (uint c = 0; c < 8; c++)
         if (c < count)
             [[unroll]] for (uint i = 0; i < ROWS; i++)
-                if (row + i < end) {
-                    uint at = (row + i) * args.ldy + column + c;
-                    float y = args.scale * acc[i][c];
-                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
-                }
+                if (row + i < end)
+                    store((row + i) * args.ldy + column + c, acc[i][c]);
 }

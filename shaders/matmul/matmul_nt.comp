@@ -20,6 +20,7 @@ ARGS(matmul_args)
 #endif
 #include "shaders/matmul/matmul_rows.glsl"
 #include "shaders/matmul/operand.glsl"
+#include "shaders/matmul/store.glsl"
 #include "shaders/matmul/storage/weight.glsl"
 
 void main()
@@ -31,7 +32,7 @@ void main()
 #ifdef GROUPED
     own = weight_of(own_group);
 #endif
-    uint first = min(column, args.N - 1) * args.K, steps = args.K / 8;
+    uint w_row = min(column, args.N - 1), steps = args.K / 8;
     bool aligned = args.K % 8 == 0;
 
     Run8_ref x[ROWS];
@@ -44,7 +45,7 @@ void main()
         uint k = 0;
         do {
             float w[8];
-            weight8(WEIGHT, first + 8 * k, 8, aligned, w);
+            weight8(WEIGHT, w_row, 8 * k, 8, aligned, w);
             operands(w);
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 run8 a = x[i].at[k];
@@ -57,7 +58,7 @@ void main()
     if (args.K % 8 > 0) {
         uint q = 0;
         do {
-            float w = operand(weight(WEIGHT, first + 8 * steps + q));
+            float w = operand(weight(WEIGHT, w_row, 8 * steps + q));
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 acc[i] = fma(operand(x[i].at[steps].v[q]), w, acc[i]);
         } while (++q < args.K % 8);
@@ -65,9 +66,6 @@ void main()
 
     if (column < args.N)
         [[unroll]] for (uint i = 0; i < ROWS; i++)
-            if (row + i < end) {
-                uint at = (row + i) * args.ldy + column;
-                float y = args.scale * acc[i];
-                args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
-            }
+            if (row + i < end)
+                store((row + i) * args.ldy + column, acc[i]);
 }

@@ -19,6 +19,7 @@ ARGS(matmul_panel_args)
 #endif
 #include "shaders/matmul/matmul_rows.glsl"
 #include "shaders/matmul/operand.glsl"
+#include "shaders/matmul/store.glsl"
 
 layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Panel_ref { run8 at[]; };
 
@@ -72,9 +73,6 @@ void main()
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
         if (column + j * WIDTH < args.N)
             [[unroll]] for (uint i = 0; i < ROWS; i++)
-                if (row + i < end) {
-                    uint at = (row + i) * args.ldy + column + j * WIDTH;
-                    float y = args.scale * acc[i][j];
-                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
-                }
+                if (row + i < end)
+                    store((row + i) * args.ldy + column + j * WIDTH, acc[i][j]);
 }

@@ -8,6 +8,7 @@
 #include "shaders/matmul/args.h"
 
 ARGS(matmul_sum_args)
+#include "shaders/matmul/store.glsl"
 
 void main()
 {
@@ -17,6 +18,5 @@ void main()
     float sum = 0.0;
     for (uint s = 0; s < args.parts; s++)
         sum += args.partial.v[s * args.n + i];
-    sum *= args.scale;
-    args.Y.v[i] = args.add != 0 ? args.R.v[i] + sum : sum;
+    store(i, sum);
 }

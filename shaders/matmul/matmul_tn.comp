@@ -17,9 +17,10 @@
 
 #ifdef GROUPED
 ARGS(grouped_tn_args)
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer GroupWeight_ref { group_weight at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer WeightRef_ref { weight_ref at[]; };
 #else
 ARGS(matmul_tn_args)
+#include "shaders/matmul/store.glsl"
 #endif
 
 void main()
@@ -75,19 +76,17 @@ void main()
         } while (++k < end);
 
 #ifdef GROUPED
-    F32_ref Y = F32_ref(uvec2(GroupWeight_ref(uvec2(args.Y)).at[g].data));
+    F32_ref Y = F32_ref(uvec2(WeightRef_ref(uvec2(args.Y)).at[g].data));
 #endif
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
         if (column + j * WIDTH < args.N)
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 if (row + i < args.M) {
                     uint at = (row + i) * args.row + (column + j * WIDTH) * args.column;
-                    float y = args.scale * acc[i][j];
 #ifdef GROUPED
-                    Y.v[at] += y;
+                    Y.v[at] += args.scale * acc[i][j];
 #else
-                    at += gl_WorkGroupID.y * args.M * args.N;
-                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+                    store(at + gl_WorkGroupID.y * args.M * args.N, acc[i][j]);
 #endif
                 }
 }

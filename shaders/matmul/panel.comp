@@ -44,21 +44,21 @@ void main()
 #else
     Panel_ref P = Panel_ref(uvec2(args.P));
 #endif
-    bool aligned = args.cols % 8 == 0;
+    bool aligned = WEIGHT.cols % 8 == 0;
     uint id = INVOCATION;
     float w[8];
 #ifdef TRANSPOSED
     uint runs = (args.k + 7) / 8, n = id / runs, k8 = id % runs;
     if (n >= args.n)
         return;
-    weight8(WEIGHT, (args.row + n) * args.cols + args.column + 8 * k8, min(args.k - 8 * k8, 8), aligned, w);
+    weight8(WEIGHT, args.row + n, args.column + 8 * k8, min(args.k - 8 * k8, 8), aligned, w);
     operands(w);
     P.at[place(n, k8)].v = w;
 #else
     uint n = 8 * (id / args.k), k = id % args.k;
     if (n >= args.n)
         return;
-    weight8(WEIGHT, (args.row + k) * args.cols + args.column + n, min(args.n - n, 8), aligned, w);
+    weight8(WEIGHT, args.row + k, args.column + n, min(args.n - n, 8), aligned, w);
     operands(w);
     uint first = place(n, k / 8);
     [[unroll]] for (uint c = 0; c < 8; c++) /* tiles are multiples of 8 wide: columns behind n fall into padding */

@@ -91,7 +91,8 @@ static void check_embedding(const vkft_kernel_fixture *f, vkft_kernel kernel, vk
     }
     vkft_guarded bt = vkft_guarded_words(f, packed, words), bi = vkft_guarded_words(f, ids, T),
                  by = vkft_guarded_floats(f, NULL, T * C);
-    struct embedding_args args = {.table = bt.address, .ids = bi.address, .y = by.address, .T = T, .C = C, .scale = 1};
+    struct embedding_args args = {
+        .table = {.data = bt.address, .cols = C}, .ids = bi.address, .y = by.address, .T = T, .C = C, .scale = 1};
     uint64_t threads = (uint64_t)T * vkft_kernel_width(f->dev, kernel);
     vkft_kernel_run(f, kernel, &args, sizeof args, threads, 1);
     vkft_guarded_read(f, &by, got);

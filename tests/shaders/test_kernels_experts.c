@@ -25,7 +25,7 @@ static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = 
 
 typedef struct weights {
     reference_weight w[GROUPS];
-    vkft_guarded data[GROUPS], absmax[GROUPS], nested[GROUPS], table;
+    vkft_guarded part[GROUPS][VKFT_PARTS], table;
 } weights;
 
 static vkft_guarded place(const vkft_kernel_fixture *f, const void *data, size_t bytes)
@@ -38,20 +38,18 @@ static vkft_guarded place(const vkft_kernel_fixture *f, const void *data, size_t
     return g;
 }
 
-static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_dtype dtype, bool double_quant, uint32_t rows,
-                         uint32_t cols)
+static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_storage storage, uint32_t rows, uint32_t cols)
 {
-    struct group_weight table[GROUPS];
+    struct weight_ref table[GROUPS];
     for (uint32_t g = 0; g < GROUPS; g++) {
         const reference_weight *w = &set->w[g];
-        set->w[g] = reference_weight_new(dtype, double_quant, rows, cols, 30 + g);
-        set->data[g] = place(f, w->data, w->data_bytes);
-        set->absmax[g] = place(f, w->absmax, w->absmax_bytes);
-        set->nested[g] = place(f, w->nested_absmax, w->nested_bytes);
-        table[g] = (struct group_weight){.data = set->data[g].address,
-                                         .absmax = set->absmax[g].address,
-                                         .nested_absmax = set->nested[g].address,
-                                         .absmax_offset = w->absmax_offset};
+        set->w[g] = reference_weight_new(storage, rows, cols, 30 + g);
+        vkft_weight placed = {.storage = storage, .rows = rows, .cols = cols, .offset = w->offset};
+        for (uint32_t part = 0; part < VKFT_PARTS; part++) {
+            set->part[g][part] = place(f, w->part[part], w->bytes[part]);
+            placed.part[part] = set->part[g][part].address;
+        }
+        table[g] = vkft_weight_ref(&placed);
     }
     set->table = place(f, table, sizeof table);
 }
@@ -59,9 +57,8 @@ static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_dtype 
 static void free_weights(const vkft_kernel_fixture *f, weights *set)
 {
     for (uint32_t g = 0; g < GROUPS; g++) {
-        vkft_guarded_free(f, &set->data[g]);
-        vkft_guarded_free(f, &set->absmax[g]);
-        vkft_guarded_free(f, &set->nested[g]);
+        for (uint32_t part = 0; part < VKFT_PARTS; part++)
+            vkft_guarded_free(f, &set->part[g][part]);
         reference_weight_free(&set->w[g]);
     }
     vkft_guarded_free(f, &set->table);
@@ -102,8 +99,9 @@ static void run_commands(const vkft_kernel_fixture *f)
 }
 
 typedef struct trial {
-    vkft_dtype dtype, operands;
-    bool double_quant, transposed;
+    vkft_storage storage;
+    vkft_dtype operands;
+    bool transposed;
     uint32_t rows, cols; /* of W */
     const uint32_t *group_rows;
     uint32_t scratch_floats;
@@ -120,15 +118,14 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     float *x = vkft_random_array(3, M * K), *before = vkft_random_array(4, M * N), *got = malloc(M * N * sizeof *got);
     double *wide = reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want),
            *size = malloc(M * N * sizeof *size);
-    make_weights(f, &set, t->dtype, t->double_quant, rows, cols);
+    make_weights(f, &set, t->storage, rows, cols);
     vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N),
                  bg = place_groups(f, group_rows);
     vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats);
     const vkft_matmul_ctx ctx = {
         .dev = f->dev, .cmds = f->cmds, .scratch = bs.address, .scratch_bytes = t->scratch_floats * sizeof(float)};
     const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .most = M, .table = bg.address};
-    const vkft_group_weights w = {
-        .dtype = t->dtype, .double_quant = t->double_quant, .rows = rows, .cols = cols, .table = set.table.address};
+    const vkft_group_weights w = {.storage = t->storage, .rows = rows, .cols = cols, .table = set.table.address};
     vkft_commands_reset(f->cmds);
     (transposed ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, bx.address, &w, by.address, true, 0.5f);
     run_commands(f);
@@ -141,27 +138,26 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     }
     for (uint32_t i = 0; i < M * N; i++)
         want[i] = (double)before[i] + 0.5 * want[i];
-    assert_sums(vkft_dtype_name(t->dtype), got, want, size, M * N, K);
+    assert_sums(vkft_storage_get(t->storage)->name, got, want, size, M * N, K);
     vkft_guarded_free(f, &bx), vkft_guarded_free(f, &by), vkft_guarded_free(f, &bg), vkft_guarded_free(f, &bs);
     free_weights(f, &set);
     free(x), free(before), free(got), free(wide), free(want), free(size);
 }
 
-/* operands: what products with 4-bit weights round theirs to. */
+/* operands: what products with quantized weights round theirs to. */
 static void check_products(const vkft_kernel_fixture *f, vkft_dtype operands, const uint32_t *group_rows,
                            uint32_t scratch_floats, const uint32_t (*shapes)[2], size_t count)
 {
-    static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_NF4, VKFT_FP4};
     for (size_t s = 0; s < count; s++)
-        for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-            for (int way = 0; way < 4; way++) {
-                trial t = {types[i],     VKFT_F32,     way % 2,    way / 2,
-                           shapes[s][0], shapes[s][1], group_rows, scratch_floats};
-                if (t.double_quant && !vkft_dtype_is_4bit(t.dtype))
-                    continue;
-                t.operands = vkft_dtype_is_4bit(t.dtype) ? operands : VKFT_F32;
-                check_product(f, &t);
-            }
+        for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
+            for (int transposed = 0; transposed < 2; transposed++)
+                check_product(f, &(trial){.storage = storage,
+                                          .operands = vkft_storage_is_quantized(storage) ? operands : VKFT_F32,
+                                          .transposed = transposed,
+                                          .rows = shapes[s][0],
+                                          .cols = shapes[s][1],
+                                          .group_rows = group_rows,
+                                          .scratch_floats = scratch_floats});
 }
 
 static void test_few_rows(void **state)
@@ -199,7 +195,7 @@ static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
           *got = malloc(n * sizeof *got);
     double *wide_x = vkft_widen(x, K * M), *wide_z = vkft_widen(z, K * N), *want = calloc(n, sizeof *want),
            *size = calloc(n, sizeof *size);
-    struct group_weight table[GROUPS] = {0};
+    struct weight_ref table[GROUPS] = {0};
     vkft_guarded bx = vkft_guarded_floats(f, x, K * M), bz = vkft_guarded_floats(f, z, K * N),
                  bg = place_groups(f, group_rows), by[GROUPS];
     for (uint32_t g = 0; g < GROUPS; g++) {

@@ -55,10 +55,10 @@ static bool has_gradient(const vkft_operand *o)
 
 vkft_weight vkft_operand_weight(const vkft_operand *operand)
 {
-    return (vkft_weight){.dtype = VKFT_F32,
+    return (vkft_weight){.storage = VKFT_STORAGE_f32,
                          .rows = operand->rows,
                          .cols = operand->cols,
-                         .data = operand->address,
+                         .part = {operand->address},
                          .grad = operand->grad};
 }
 

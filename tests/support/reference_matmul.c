@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "formats/tensors/nf4.h"
-
 /* Element (m,k) of X is X[m*xm + k*xk], element (k,n) of W is W[k*wk + n*wn]. */
 typedef struct strides {
     size_t xm, xk, wk, wn;
@@ -70,58 +68,73 @@ double *reference_operands(vkft_dtype dtype, const float *x, size_t n)
     return operands;
 }
 
-/* Any codes will do for FP4: those of NF4, read by the other table. */
-static void encode_nf4(reference_weight *w, size_t n)
+/* Codes and scales of a type without an encoder: any will do, but for the NaN of 8-bit floats. */
+static void random_parts(reference_weight *w, uint64_t seed)
 {
-    void (*decode)(const uint8_t *, const float *, uint64_t, float *) =
-        w->dtype == VKFT_FP4 ? vkft_fp4_dequantize : vkft_nf4_dequantize;
-    size_t blocks = (n + VKFT_NF4_BLOCK - 1) / VKFT_NF4_BLOCK;
-    w->data_bytes = (n + 1) / 2;
-    w->data = allocate(w->data_bytes);
-    float *absmax = allocate(blocks * sizeof *absmax);
-    vkft_nf4_quantize(w->value, n, w->data, absmax);
-    w->absmax = absmax;
-    w->absmax_bytes = blocks * sizeof *absmax;
-    if (w->double_quant) {
-        size_t nested = (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK;
-        w->nested_bytes = nested * sizeof(float);
-        w->nested_absmax = allocate(w->nested_bytes);
-        uint8_t *codes = allocate(blocks);
-        vkft_nf4_double_quantize(absmax, blocks, codes, w->nested_absmax, &w->absmax_offset);
-        vkft_nf4_double_dequantize(codes, w->nested_absmax, w->absmax_offset, blocks, absmax);
-        decode(w->data, absmax, n, w->value);
-        free(absmax);
-        w->absmax = codes;
-        w->absmax_bytes = blocks;
-    } else {
-        decode(w->data, absmax, n, w->value);
+    uint64_t s = seed * 0x9e3779b97f4a7c15u + 1;
+    uint8_t *codes = w->part[VKFT_PART_DATA], *scales8 = w->part[VKFT_PART_SCALES];
+    float *scales = w->part[VKFT_PART_SUPER];
+    uint64_t count = w->bytes[VKFT_PART_SUPER] / sizeof *scales;
+    for (uint64_t i = 0; i < w->bytes[VKFT_PART_DATA] + w->bytes[VKFT_PART_SCALES]; i++) {
+        s = s * 6364136223846793005u + 1442695040888963407u;
+        uint8_t byte = (uint8_t)(s >> 56);
+        if (i < w->bytes[VKFT_PART_DATA])
+            codes[i] = (byte & 0x7f) == 0x7f ? 0 : byte;
+        else
+            scales8[i - w->bytes[VKFT_PART_DATA]] = byte;
     }
+    if (!scales) { /* scales are f32 */
+        scales = w->part[VKFT_PART_SCALES];
+        count = w->bytes[VKFT_PART_SCALES] / sizeof *scales;
+    } else {
+        w->offset = 0.75f;
+    }
+    for (uint64_t i = 0; i < count; i++)
+        scales[i] = 0.25f + (float)(i % 5);
 }
 
-reference_weight reference_weight_new(vkft_dtype dtype, bool double_quant, uint32_t rows, uint32_t cols, uint64_t seed)
+static void encode(reference_weight *w)
 {
-    reference_weight w = {.dtype = dtype, .double_quant = double_quant, .rows = rows, .cols = cols};
+    const vkft_storage_type *type = vkft_storage_get(w->storage);
+    size_t n = (size_t)w->rows * w->cols;
+    float *scales = allocate((n / type->block + 1) * sizeof *scales);
+    type->codec->encode(w->value, n, w->part[VKFT_PART_DATA], scales);
+    if (type->codec->finish)
+        type->codec->finish(scales, w->rows, w->cols, w->part, &w->offset);
+    free(scales);
+}
+
+void reference_weight_decode(reference_weight *w)
+{
+    vkft_stored stored = {.storage = w->storage, .rows = w->rows, .cols = w->cols, .offset = w->offset};
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        stored.part[part] = w->part[part];
+    vkft_storage_get(w->storage)->codec->decode(&stored, w->value);
+}
+
+reference_weight reference_weight_new(vkft_storage storage, uint32_t rows, uint32_t cols, uint64_t seed)
+{
+    reference_weight w = {.storage = storage, .rows = rows, .cols = cols};
     size_t n = (size_t)rows * cols;
     w.value = allocate(n * sizeof *w.value);
     reference_random(seed, n, w.value);
     for (size_t i = 0; i < n; i++)
         w.value[i] *= 1.0f + (float)(i / 64 % 5); /* blocks of different size */
-    if (vkft_dtype_is_4bit(dtype)) {
-        encode_nf4(&w, n);
-    } else {
-        w.data_bytes = n * vkft_dtype_bits(dtype) / 8;
-        w.data = allocate(w.data_bytes);
-        vkft_from_f32(dtype, w.value, n, w.data);
-        vkft_to_f32(dtype, w.data, n, w.value);
-    }
+    vkft_storage_part_bytes(storage, rows, cols, w.bytes);
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        w.part[part] = w.bytes[part] ? allocate(w.bytes[part]) : NULL;
+    if (vkft_storage_get(storage)->codec->encode)
+        encode(&w);
+    else
+        random_parts(&w, seed);
+    reference_weight_decode(&w);
     return w;
 }
 
 void reference_weight_free(reference_weight *weight)
 {
-    free(weight->data);
-    free(weight->absmax);
-    free(weight->nested_absmax);
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        free(weight->part[part]);
     free(weight->value);
     *weight = (reference_weight){0};
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "formats/tensors/dtype.h"
+#include "formats/tensors/storage.h"
 
 /* Y[M,N] = X[M,K] W[N,K]^T, X[M,K] W[K,N], X[K,M]^T W[K,N]; all contiguous. size, when not NULL, gets the sum of
  * magnitudes of the terms of each element, from which rounding errors are bounded. */
@@ -20,18 +20,18 @@ void reference_random(uint64_t seed, size_t n, float *x);
 /* x as doubles, malloc'ed, rounded to dtype (F32: as they are) first: the operands of a product that rounds them. */
 double *reference_operands(vkft_dtype dtype, const float *x, size_t n);
 
-/* A random matrix in its storage type, and the f32 values that the storage decodes to. */
+/* A random matrix as it is stored, and the f32 values that its codec decodes. */
 typedef struct reference_weight {
-    vkft_dtype dtype;
-    bool double_quant;
+    vkft_storage storage;
     uint32_t rows, cols;
-    void *data, *absmax, *nested_absmax; /* storage; NULL where the type has none */
-    size_t data_bytes, absmax_bytes, nested_bytes;
-    float absmax_offset;
+    void *part[VKFT_PARTS]; /* NULL where the type has none */
+    uint64_t bytes[VKFT_PARTS];
+    float offset;
     float *value;
 } reference_weight;
 
-reference_weight reference_weight_new(vkft_dtype dtype, bool double_quant, uint32_t rows, uint32_t cols, uint64_t seed);
+reference_weight reference_weight_new(vkft_storage storage, uint32_t rows, uint32_t cols, uint64_t seed);
+void reference_weight_decode(reference_weight *weight); /* fills value again when a part was changed */
 void reference_weight_free(reference_weight *weight);
 
 #endif

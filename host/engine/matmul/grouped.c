@@ -15,30 +15,21 @@
 #define FEW_ROWS_NT 32u
 #define FEW_ROWS_NN 8u
 
-static const vkft_kernel nt[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_nt_f32, VKFT_KERNEL_grouped_nt_f16,
-                                                  VKFT_KERNEL_grouped_nt_bf16, VKFT_KERNEL_grouped_nt_nf4,
-                                                  VKFT_KERNEL_grouped_nt_fp4};
-static const vkft_kernel nn[VKFT_WEIGHT_TYPES] = {VKFT_KERNEL_grouped_nn_f32, VKFT_KERNEL_grouped_nn_f16,
-                                                  VKFT_KERNEL_grouped_nn_bf16, VKFT_KERNEL_grouped_nn_nf4,
-                                                  VKFT_KERNEL_grouped_nn_fp4};
-static const vkft_kernel panel_nt[VKFT_WEIGHT_TYPES] = {
-    VKFT_KERNEL_grouped_panel_nt_f32, VKFT_KERNEL_grouped_panel_nt_f16, VKFT_KERNEL_grouped_panel_nt_bf16,
-    VKFT_KERNEL_grouped_panel_nt_nf4, VKFT_KERNEL_grouped_panel_nt_fp4};
-static const vkft_kernel panel_nn[VKFT_WEIGHT_TYPES] = {
-    VKFT_KERNEL_grouped_panel_nn_f32, VKFT_KERNEL_grouped_panel_nn_f16, VKFT_KERNEL_grouped_panel_nn_bf16,
-    VKFT_KERNEL_grouped_panel_nn_nf4, VKFT_KERNEL_grouped_panel_nn_fp4};
-static const vkft_kernel panel_product[VKFT_WEIGHT_TYPES] = {
-    VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel,
-    VKFT_KERNEL_grouped_matmul_panel_4bit, VKFT_KERNEL_grouped_matmul_panel_4bit};
+static vkft_kernel panel_product(vkft_storage storage)
+{
+    return vkft_storage_is_quantized(storage) ? VKFT_KERNEL_grouped_matmul_panel_quantized
+                                              : VKFT_KERNEL_grouped_matmul_panel;
+}
 
 void vkft_grouped_setup(vkft_device *dev, vkft_dtype operands)
 {
     vkft_matmul_shapes s = vkft_matmul_shapes_of(dev);
-    vkft_tile_specialize_types(dev, nt, s.grouped_nt, operands);
-    vkft_tile_specialize_types(dev, nn, s.grouped_nn, operands);
-    vkft_tile_specialize_types(dev, panel_nt, s.decode, operands);
-    vkft_tile_specialize_types(dev, panel_nn, s.decode, operands);
-    vkft_tile_specialize_types(dev, panel_product, s.panel, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_grouped_nt, s.grouped_nt, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_grouped_nn, s.grouped_nn, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_grouped_panel_nt, s.decode, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_grouped_panel_nn, s.decode, operands);
+    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_matmul_panel, s.panel, VKFT_F32);
+    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_matmul_panel_quantized, s.panel, operands);
     vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, s.grouped_tn, VKFT_F32);
 }
 
@@ -85,11 +76,11 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
         .ldy = p->N,
         .add = p->add,
         .scale = p->scale,
-        .double_quant = p->w->double_quant,
     };
+    vkft_kernel_family family = p->transposed ? VKFT_FAMILY_grouped_nt : VKFT_FAMILY_grouped_nn;
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(p->N, columns);
-    vkft_launch(p->ctx->cmds, (p->transposed ? nt : nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args,
-                workgroups * t->width, 1, flops_of(p, p->N, p->K));
+    vkft_launch(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, workgroups * t->width, 1,
+                flops_of(p, p->N, p->K));
 }
 
 /* A part of the matrices of some groups: columns n ... n+columns, rows k ... k+depth of op(W). */
@@ -111,18 +102,17 @@ static void decode_panels(const product *p, const portion *part, uint32_t tile_c
         .P = p->ctx->scratch,
         .row = p->transposed ? part->n : part->k,
         .column = p->transposed ? part->k : part->n,
-        .cols = p->w->cols,
         .n = part->columns,
         .k = part->depth,
         .tile = tile_columns,
         .first = part->first,
         .stride = panel_runs(part, tile_columns),
-        .double_quant = p->w->double_quant,
     };
+    vkft_kernel_family family = p->transposed ? VKFT_FAMILY_grouped_panel_nt : VKFT_FAMILY_grouped_panel_nn;
     uint64_t threads = p->transposed ? (uint64_t)ceil_div(part->depth, 8) * part->columns
                                      : (uint64_t)part->depth * ceil_div(part->columns, 8);
-    vkft_launch(p->ctx->cmds, (p->transposed ? panel_nt : panel_nn)[vkft_weight_type(p->w->dtype)], &args, sizeof args,
-                threads, part->groups, 8.0 * part->groups * part->columns * part->depth);
+    vkft_launch(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, threads, part->groups,
+                8.0 * part->groups * part->columns * part->depth);
 }
 
 static void multiply_panels(const product *p, const portion *part, const vkft_matmul_shapes *s)
@@ -147,8 +137,7 @@ static void multiply_panels(const product *p, const portion *part, const vkft_ma
         .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(part->columns, tile_columns);
-    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args,
-                workgroups * s->panel.width, 1,
+    vkft_launch(p->ctx->cmds, panel_product(p->w->storage), &args, sizeof args, workgroups * s->panel.width, 1,
                 flops_of(p, part->columns, part->depth) * part->groups / p->grouping->groups);
 }
 

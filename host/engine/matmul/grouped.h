@@ -16,10 +16,9 @@ typedef struct vkft_grouping {
 
 /* Matrices of one type and shape. */
 typedef struct vkft_group_weights {
-    vkft_dtype dtype;
-    bool double_quant;
+    vkft_storage storage;
     uint32_t rows, cols;
-    uint64_t table; /* address of struct group_weight [groups] */
+    uint64_t table; /* address of struct weight_ref [groups] */
 } vkft_group_weights;
 
 /* Chooses workgroup shapes for this device; operands as in vkft_matmul_setup. */
@@ -32,7 +31,7 @@ void vkft_grouped_nt(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, 
 void vkft_grouped_nn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint64_t X, const vkft_group_weights *w,
                      uint64_t Y, bool add, float scale);
 /* Y_g[M,N] += scale * X_g^T Z_g, X_g [.,M] and Z_g [.,N] being group g's rows of X and Z; y: address of struct
- * group_weight [groups]. */
+ * weight_ref [groups]. */
 void vkft_grouped_tn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, uint32_t M, uint32_t N, uint64_t X,
                      uint64_t Z, uint64_t y, float scale);
 

@@ -10,7 +10,6 @@
  */
 #include "host/engine/matmul/matmul.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,39 +19,26 @@
 
 #define MIN_SLICE_K 64u /* least rows of a slice of matmul_tn */
 
-/* Kernels by storage type; the order is that of vkft_weight_type. */
-static const vkft_kernel few_nt[] = {VKFT_KERNEL_matmul_nt_f32, VKFT_KERNEL_matmul_nt_f16, VKFT_KERNEL_matmul_nt_bf16,
-                                     VKFT_KERNEL_matmul_nt_nf4, VKFT_KERNEL_matmul_nt_fp4};
-static const vkft_kernel few_nn[] = {VKFT_KERNEL_matmul_nn_f32, VKFT_KERNEL_matmul_nn_f16, VKFT_KERNEL_matmul_nn_bf16,
-                                     VKFT_KERNEL_matmul_nn_nf4, VKFT_KERNEL_matmul_nn_fp4};
-static const vkft_kernel panel_nt[] = {VKFT_KERNEL_panel_nt_f32, VKFT_KERNEL_panel_nt_f16, VKFT_KERNEL_panel_nt_bf16,
-                                       VKFT_KERNEL_panel_nt_nf4, VKFT_KERNEL_panel_nt_fp4};
-static const vkft_kernel panel_nn[] = {VKFT_KERNEL_panel_nn_f32, VKFT_KERNEL_panel_nn_f16, VKFT_KERNEL_panel_nn_bf16,
-                                       VKFT_KERNEL_panel_nn_nf4, VKFT_KERNEL_panel_nn_fp4};
-static const vkft_kernel panel_product[] = {VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel,
-                                            VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel_4bit,
-                                            VKFT_KERNEL_matmul_panel_4bit};
-
-uint32_t vkft_weight_type(vkft_dtype dtype)
+/* Products with quantized weights may round their operands, so they have a pipeline of their own. */
+static vkft_kernel panel_product(vkft_storage storage)
 {
-    assert(dtype == VKFT_F32 || dtype == VKFT_F16 || dtype == VKFT_BF16 || vkft_dtype_is_4bit(dtype));
-    return dtype == VKFT_F16 ? 1 : dtype == VKFT_BF16 ? 2 : dtype == VKFT_NF4 ? 3 : dtype == VKFT_FP4 ? 4 : 0;
+    return vkft_storage_is_quantized(storage) ? VKFT_KERNEL_matmul_panel_quantized : VKFT_KERNEL_matmul_panel;
 }
 
 void vkft_matmul_setup(vkft_device *dev, vkft_dtype operands)
 {
     vkft_matmul_shapes s = vkft_matmul_shapes_of(dev);
-    vkft_tile_specialize_types(dev, few_nt, s.few, operands);
-    vkft_tile_specialize_types(dev, few_nn, s.few, operands);
-    vkft_tile_specialize_types(dev, panel_nt, s.decode, operands);
-    vkft_tile_specialize_types(dev, panel_nn, s.decode, operands);
-    vkft_tile_specialize_types(dev, panel_product, s.panel, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_matmul_nt, s.few, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_matmul_nn, s.few, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_panel_nt, s.decode, operands);
+    vkft_tile_specialize_types(dev, VKFT_FAMILY_panel_nn, s.decode, operands);
+    vkft_tile_specialize(dev, VKFT_KERNEL_matmul_panel, s.panel, VKFT_F32);
+    vkft_tile_specialize(dev, VKFT_KERNEL_matmul_panel_quantized, s.panel, operands);
     vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn, s.tn, VKFT_F32);
 }
 
-uint64_t vkft_matmul_scratch_bytes(vkft_dtype dtype, uint32_t rows, uint32_t cols)
+uint64_t vkft_matmul_scratch_bytes(uint32_t rows, uint32_t cols)
 {
-    (void)dtype; /* f32 goes through panels too: their layout is what makes the product fast */
     uint64_t nt = round_up(min_u32(cols, VKFT_PANEL_K), 8) * round_up(rows, VKFT_WIDEST_TILE) * sizeof(float);
     uint64_t nn = round_up(min_u32(rows, VKFT_PANEL_K), 8) * round_up(cols, VKFT_WIDEST_TILE) * sizeof(float);
     uint64_t bytes = max_u64(nt, nn);
@@ -72,12 +58,10 @@ typedef struct product {
 static void multiply_few(const product *p, const vkft_matmul_shapes *s)
 {
     struct matmul_args args = {
+        .W = vkft_weight_ref(p->w),
         .X = p->X,
-        .W = p->w->data,
         .R = p->R,
         .Y = p->Y,
-        .absmax = p->w->absmax,
-        .nested_absmax = p->w->nested_absmax,
         .M = p->M,
         .N = p->N,
         .K = p->K,
@@ -85,14 +69,12 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
         .ldy = p->ldy,
         .add = p->R != 0,
         .scale = p->scale,
-        .absmax_offset = p->w->absmax_offset,
-        .double_quant = p->w->double_quant,
     };
-    const vkft_kernel *kernels = p->transposed ? few_nt : few_nn;
+    vkft_kernel_family family = p->transposed ? VKFT_FAMILY_matmul_nt : VKFT_FAMILY_matmul_nn;
     uint32_t tile_columns = p->transposed ? s->few.width : 8 * s->few.width; /* matmul_nn: 8 columns an invocation */
     uint64_t workgroups = (uint64_t)ceil_div(p->M, s->few.rows) * ceil_div(p->N, tile_columns);
-    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, workgroups * s->few.width, 1,
-                2.0 * p->M * p->N * p->K);
+    vkft_launch(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, workgroups * s->few.width,
+                1, 2.0 * p->M * p->N * p->K);
 }
 
 /* Decodes columns n ... n+columns, rows k ... k+depth of op(W) to scratch. */
@@ -100,22 +82,17 @@ static void decode_panel(const product *p, uint32_t n, uint32_t columns, uint32_
                          uint32_t tile_columns)
 {
     struct panel_args args = {
-        .W = p->w->data,
-        .absmax = p->w->absmax,
-        .nested_absmax = p->w->nested_absmax,
+        .W = vkft_weight_ref(p->w),
         .P = p->ctx->scratch,
         .row = p->transposed ? n : k,
         .column = p->transposed ? k : n,
-        .cols = p->w->cols,
         .n = columns,
         .k = depth,
         .tile = tile_columns,
-        .absmax_offset = p->w->absmax_offset,
-        .double_quant = p->w->double_quant,
     };
-    const vkft_kernel *kernels = p->transposed ? panel_nt : panel_nn;
+    vkft_kernel_family family = p->transposed ? VKFT_FAMILY_panel_nt : VKFT_FAMILY_panel_nn;
     uint64_t threads = p->transposed ? (uint64_t)ceil_div(depth, 8) * columns : (uint64_t)depth * ceil_div(columns, 8);
-    vkft_launch(p->ctx->cmds, kernels[vkft_weight_type(p->w->dtype)], &args, sizeof args, threads, 1,
+    vkft_launch(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, threads, 1,
                 8.0 * columns * depth);
 }
 
@@ -138,8 +115,8 @@ static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32
     };
     uint64_t workgroups =
         (uint64_t)ceil_div(p->M, s->panel.rows) * ceil_div(columns, s->panel.columns * s->panel.width);
-    vkft_launch(p->ctx->cmds, panel_product[vkft_weight_type(p->w->dtype)], &args, sizeof args,
-                workgroups * s->panel.width, 1, 2.0 * p->M * columns * depth);
+    vkft_launch(p->ctx->cmds, panel_product(p->w->storage), &args, sizeof args, workgroups * s->panel.width, 1,
+                2.0 * p->M * columns * depth);
 }
 
 static void multiply(const product *p)

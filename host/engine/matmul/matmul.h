@@ -11,19 +11,7 @@
 #include <stdint.h>
 
 #include "runtime/commands.h"
-#include "formats/tensors/dtype.h"
-
-/* A matrix [rows, cols] in device memory in its storage type (F32, F16, BF16, NF4, FP4). */
-typedef struct vkft_weight {
-    vkft_dtype dtype;
-    uint32_t rows, cols;
-    uint64_t data;          /* address */
-    uint64_t absmax;        /* NF4 */
-    uint64_t nested_absmax; /* NF4 with double_quant */
-    float absmax_offset;
-    bool double_quant;
-    uint64_t grad; /* address of f32 [rows, cols] that backward adds to; 0: frozen */
-} vkft_weight;
+#include "host/engine/matmul/weight.h"
 
 typedef struct vkft_matmul_ctx {
     const vkft_device *dev; /* may be NULL when cmds is */
@@ -32,19 +20,15 @@ typedef struct vkft_matmul_ctx {
     uint64_t scratch_bytes;
 } vkft_matmul_ctx;
 
-/* Chooses tile shapes for this device, once, after vkft_device_open. operands: what products with 4-bit weights round
- * the decoded weights, and what they are multiplied by, to: F32 (nothing) or BF16; sums are f32. That is bitsandbytes'
- * bnb_4bit_compute_dtype, except that it also rounds sums. */
+/* Chooses tile shapes for this device, once, after vkft_device_open. operands: what products with quantized
+ * weights round the decoded weights, and what they are multiplied by, to: F32 (nothing) or BF16; sums are f32. Like
+ * bnb_4bit_compute_dtype, but bitsandbytes also rounds the sums; we do not. */
 void vkft_matmul_setup(vkft_device *dev, vkft_dtype operands);
 
-/* Storage types are numbered in this order wherever a kernel has one variant for each. */
-#define VKFT_WEIGHT_TYPES 5 /* F32, F16, BF16, NF4, FP4 */
-#define VKFT_4BIT_TYPES 3   /* from here on */
-uint32_t vkft_weight_type(vkft_dtype dtype);
-
 /* Scratch that makes products with this weight possible at any M; the largest over all weights is enough.
- * Depends only on the weight's type and shape (not on a device), so that plans on another machine agree. */
-uint64_t vkft_matmul_scratch_bytes(vkft_dtype dtype, uint32_t rows, uint32_t cols);
+ * Depends only on the weight's shape (not on a device), so that plans on another machine agree: f32 goes through panels
+ * too, since their layout is what makes the product fast. */
+uint64_t vkft_matmul_scratch_bytes(uint32_t rows, uint32_t cols);
 
 /* Y[M, w.rows] = R + scale * X[M, w.cols] W^T.   R: address, 0 for none; may be Y. ldx, ldy: row strides of X and of Y
  * and R. */

@@ -48,11 +48,11 @@ void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile t, vkf
     vkft_kernel_specialize(dev, kernel, t.width, constants, 4);
 }
 
-void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT_WEIGHT_TYPES], vkft_tile tile,
-                                vkft_dtype operands)
+void vkft_tile_specialize_types(vkft_device *dev, vkft_kernel_family family, vkft_tile tile, vkft_dtype operands)
 {
-    for (uint32_t type = 0; type < VKFT_WEIGHT_TYPES; type++)
-        vkft_tile_specialize(dev, kernels[type], tile, type >= VKFT_4BIT_TYPES ? operands : VKFT_F32);
+    for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
+        vkft_tile_specialize(dev, vkft_kernel_by_type(family, type), tile,
+                             vkft_storage_is_quantized(type) ? operands : VKFT_F32);
 }
 
 uint64_t vkft_panel_bytes(uint32_t k, uint32_t columns)

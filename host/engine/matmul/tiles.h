@@ -28,9 +28,8 @@ vkft_matmul_shapes vkft_matmul_shapes_of(const vkft_device *dev);
 
 /* Sets width and constants of a kernel. operands: F32, or BF16 to which it is to round them. */
 void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile tile, vkft_dtype operands);
-/* The same for kernels by storage type, of which those of 4 bits alone may round. */
-void vkft_tile_specialize_types(vkft_device *dev, const vkft_kernel kernels[VKFT_WEIGHT_TYPES], vkft_tile tile,
-                                vkft_dtype operands);
+/* The same for all kernels of a family, of which those of quantized types alone may round. */
+void vkft_tile_specialize_types(vkft_device *dev, vkft_kernel_family family, vkft_tile tile, vkft_dtype operands);
 
 /* Bytes of a panel for products over k. */
 uint64_t vkft_panel_bytes(uint32_t k, uint32_t columns);

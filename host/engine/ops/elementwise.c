@@ -9,10 +9,8 @@
 
 static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct embedding_args args)
 {
-    vkft_kernel kernel = table->dtype == VKFT_F16    ? VKFT_KERNEL_embedding_f16
-                         : table->dtype == VKFT_BF16 ? VKFT_KERNEL_embedding_bf16
-                                                     : VKFT_KERNEL_embedding_f32;
-    args.table = table->data;
+    vkft_kernel kernel = vkft_kernel_by_type(VKFT_FAMILY_embedding, table->storage);
+    args.table = vkft_weight_ref(table);
     args.C = table->cols;
     vkft_launch_rows(g, kernel, &args, sizeof args, args.T, 1, (double)args.T * args.C);
 }

@@ -17,45 +17,40 @@ _Static_assert(TABLE_DB + 1 == VKFT_GROUP_TABLES, "a place for each table");
 
 uint64_t vkft_grouped_table_bytes(uint32_t groups)
 {
-    return (uint64_t)VKFT_GROUP_TABLES * groups * sizeof(struct group_weight);
+    return (uint64_t)VKFT_GROUP_TABLES * groups * sizeof(struct weight_ref);
 }
 
 void vkft_grouped_tables(const vkft_grouped_linear *grouped, void *tables)
 {
-    struct group_weight *table = tables;
+    struct weight_ref *table = tables;
     uint32_t G = grouped->groups;
     for (uint32_t i = 0; i < G; i++) {
         const vkft_linear *l = &grouped->linear[i];
-        table[TABLE_W * G + i] = (struct group_weight){.data = l->w.data,
-                                                       .absmax = l->w.absmax,
-                                                       .nested_absmax = l->w.nested_absmax,
-                                                       .absmax_offset = l->w.absmax_offset};
-        table[TABLE_DW * G + i] = (struct group_weight){.data = l->w.grad};
-        table[TABLE_A * G + i] = (struct group_weight){.data = l->lora.A};
-        table[TABLE_B * G + i] = (struct group_weight){.data = l->lora.B};
-        table[TABLE_DA * G + i] = (struct group_weight){.data = l->lora.dA};
-        table[TABLE_DB * G + i] = (struct group_weight){.data = l->lora.dB};
+        table[TABLE_W * G + i] = vkft_weight_ref(&l->w);
+        table[TABLE_DW * G + i] = (struct weight_ref){.data = l->w.grad};
+        table[TABLE_A * G + i] = (struct weight_ref){.data = l->lora.A, .cols = l->w.cols};
+        table[TABLE_B * G + i] = (struct weight_ref){.data = l->lora.B, .cols = l->lora.r};
+        table[TABLE_DA * G + i] = (struct weight_ref){.data = l->lora.dA};
+        table[TABLE_DB * G + i] = (struct weight_ref){.data = l->lora.dB};
     }
 }
 
 static uint64_t table_of(const vkft_grouped_linear *grouped, uint32_t number)
 {
-    return grouped->tables + (uint64_t)number * grouped->groups * sizeof(struct group_weight);
+    return grouped->tables + (uint64_t)number * grouped->groups * sizeof(struct weight_ref);
 }
 
 static vkft_group_weights weights_of(const vkft_grouped_linear *grouped)
 {
     const vkft_weight *w = &grouped->linear->w;
-    return (vkft_group_weights){.dtype = w->dtype,
-                                .double_quant = w->double_quant,
-                                .rows = w->rows,
-                                .cols = w->cols,
-                                .table = table_of(grouped, TABLE_W)};
+    return (vkft_group_weights){
+        .storage = w->storage, .rows = w->rows, .cols = w->cols, .table = table_of(grouped, TABLE_W)};
 }
 
 static vkft_group_weights lora_of(const vkft_grouped_linear *grouped, uint32_t number, uint32_t rows, uint32_t cols)
 {
-    return (vkft_group_weights){.dtype = VKFT_F32, .rows = rows, .cols = cols, .table = table_of(grouped, number)};
+    return (vkft_group_weights){
+        .storage = VKFT_STORAGE_f32, .rows = rows, .cols = cols, .table = table_of(grouped, number)};
 }
 
 /* A token goes to an expert once, so no group has more rows than there are tokens. */

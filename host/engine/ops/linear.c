@@ -17,12 +17,12 @@
 
 static vkft_weight lora_a(const vkft_linear *l)
 {
-    return (vkft_weight){.dtype = VKFT_F32, .rows = l->lora.r, .cols = l->w.cols, .data = l->lora.A};
+    return (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = l->lora.r, .cols = l->w.cols, .part = {l->lora.A}};
 }
 
 static vkft_weight lora_b(const vkft_linear *l)
 {
-    return (vkft_weight){.dtype = VKFT_F32, .rows = l->w.rows, .cols = l->lora.r, .data = l->lora.B};
+    return (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = l->w.rows, .cols = l->lora.r, .part = {l->lora.B}};
 }
 
 void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add)

@@ -1,18 +1,12 @@
-/* NF4 and FP4 decoding: the 16 code values and the scale of a block, with and without double quantization.
+/* NF4: 16 code values, and a scale for each block of 64 elements of the flat tensor. nf4_dq.glsl, fp4.glsl and fp4_dq.glsl are the variants.
  *
- * Expects absmax, nested_absmax and absmax_offset in SCALES, which is args unless the kernel says otherwise, and DOUBLE_QUANT. Code values
- * are chosen by a tree of selects: no table to bind, and as fast as a table in memory where both were measured. All values are those of
- * formats/nf4.c, bit for bit.
+ * W.scales are f32 per block; with DOUBLE_QUANT u8 codes, and W.super f32 per 256 blocks. Code values are chosen by a tree of selects: no
+ * table to bind, and as fast as a table in memory where both were measured. All values are those of formats/tensors/nf4.c, bit for bit.
  *
  * Source: Dettmers et al. 2023 (QLoRA); bitsandbytes' values. Test: test_matmul
  */
-#ifndef SCALES
-#define SCALES args
-#define DOUBLE_QUANT args.double_quant
-#endif
-
 #ifdef FP4_VALUES
-/* The same for bitsandbytes' FP4: a sign and eight magnitudes. */
+/* bitsandbytes' FP4: a sign and eight magnitudes. */
 float nf4_value(uint code)
 {
     bool b0 = (code & 1) != 0, b1 = (code & 2) != 0, b2 = (code & 4) != 0;
@@ -41,6 +35,7 @@ float nf4_value(uint code)
 }
 #endif
 
+#ifdef DOUBLE_QUANT
 /* Entry k of linspace(0.1, 1, 2^i + 1) as f32: the exact value in units of 2^-30, rounded once. 0x6666668 is f32(0.1),
  * 0xe66666 * 2^-24 the f32 step of i = 0, counted from the nearer end as PyTorch does. */
 float dynamic_boundary(uint i, uint k)
@@ -61,13 +56,47 @@ float dynamic_value(uint code)
     return code > 127 ? magnitude : -magnitude;
 }
 
-/* Scale of a block of 64 elements of the flat tensor. */
-float nf4_scale(uint block)
+float nf4_scale(weight_ref W, uint block)
 {
-    if (DOUBLE_QUANT == 0)
-        return uintBitsToFloat(SCALES.absmax.v[block]);
-    uint code = (SCALES.absmax.v[block / 4] >> (8 * (block % 4))) & 255;
-    precise float scaled = dynamic_value(code) * SCALES.nested_absmax.v[block / 256];
-    precise float scale = scaled + SCALES.absmax_offset;
+    uint code = (W.scales.v[block / 4] >> (8 * (block % 4))) & 255;
+    precise float scaled = dynamic_value(code) * W.super.v[block / 256];
+    precise float scale = scaled + W.offset;
     return scale;
+}
+#else
+float nf4_scale(weight_ref W, uint block)
+{
+    return uintBitsToFloat(W.scales.v[block]);
+}
+#endif
+
+float weight(weight_ref W, uint row, uint column)
+{
+    uint i = row * W.cols + column;
+    return nf4_value((W.data.v[i / 8] >> (4 * (i % 8 ^ 1))) & 15) * nf4_scale(W, i / 64); /* the even element is the high nibble */
+}
+
+/* The word with element e of its eight at bits 4e: storage has the even element of a byte in the high nibble. */
+uint in_order(uint codes)
+{
+    return (codes & 0x0f0f0f0f) << 4 | (codes >> 4 & 0x0f0f0f0f);
+}
+
+/* An aligned run is one word and lies in one block. */
+void weight8(weight_ref W, uint row, uint column, uint count, bool aligned, out float w[8])
+{
+    uint i = row * W.cols + column;
+    uint codes = in_order(W.data.v[i / 8]), first = i / 64, border = 8;
+    float scale = nf4_scale(W, first), next = scale;
+    if (!aligned) {
+        uint last = i + count - 1, shift = 4 * (i % 8);
+        if (last / 8 != i / 8)
+            codes = codes >> shift | in_order(W.data.v[last / 8]) << (32 - shift);
+        else
+            codes >>= shift;
+        border = 64 - i % 64; /* elements from here on lie in the next block */
+        next = nf4_scale(W, last / 64);
+    }
+    [[unroll]] for (uint q = 0; q < 8; q++)
+        w[q] = nf4_value(codes >> (4 * q) & 15) * (q < border ? scale : next);
 }

@@ -19,7 +19,6 @@
 
 #include "host/engine/matmul/matmul.h"
 #include "runtime/memory.h"
-#include "formats/tensors/nf4.h"
 #include "tests/support/reference_matmul.h"
 
 #define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */
@@ -120,16 +119,10 @@ typedef struct trial {
 
 static vkft_weight place_weight(fixture *f, const reference_weight *w)
 {
-    vkft_weight weight = {.dtype = w->dtype,
-                          .rows = w->rows,
-                          .cols = w->cols,
-                          .absmax_offset = w->absmax_offset,
-                          .double_quant = w->double_quant,
-                          .data = place(f, w->data, w->data_bytes)->address};
-    if (w->absmax)
-        weight.absmax = place(f, w->absmax, w->absmax_bytes)->address;
-    if (w->nested_absmax)
-        weight.nested_absmax = place(f, w->nested_absmax, w->nested_bytes)->address;
+    vkft_weight weight = {.storage = w->storage, .rows = w->rows, .cols = w->cols, .offset = w->offset};
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        if (w->part[part])
+            weight.part[part] = place(f, w->part[part], w->bytes[part])->address;
     return weight;
 }
 
@@ -174,7 +167,7 @@ static void run_trial(fixture *f, const reference_weight *w, const trial *t)
           *again = malloc(ny * sizeof *y);
     reference_random(7, nx, x);
     reference_random(8, ny, r);
-    vkft_dtype operands = vkft_dtype_is_4bit(w->dtype) ? f->operands : VKFT_F32;
+    vkft_dtype operands = vkft_storage_is_quantized(w->storage) ? f->operands : VKFT_F32;
     double *wide = reference_operands(operands, x, nx),
            *values = reference_operands(operands, w->value, (size_t)w->rows * w->cols);
     double *packed = malloc((size_t)t->M * K * sizeof *packed);
@@ -210,7 +203,7 @@ static void run_trial(fixture *f, const reference_weight *w, const trial *t)
     free(x), free(r), free(y), free(again), free(wide), free(packed), free(values), free(exact), free(size);
 }
 
-static void test_product_type(fixture *f, vkft_dtype dtype, bool double_quant)
+static void test_product_type(fixture *f, vkft_storage storage)
 {
     static const trial trials[] = {
         /* few rows */
@@ -231,8 +224,8 @@ static void test_product_type(fixture *f, vkft_dtype dtype, bool double_quant)
     };
     for (uint32_t i = 0; i < sizeof trials / sizeof *trials; i++) {
         trial t = trials[i];
-        reference_weight w = reference_weight_new(dtype, double_quant, t.out, t.in, i + 1);
-        uint64_t scratch = vkft_matmul_scratch_bytes(dtype, t.out, t.in);
+        reference_weight w = reference_weight_new(storage, t.out, t.in, i + 1);
+        uint64_t scratch = vkft_matmul_scratch_bytes(t.out, t.in);
         for (uint32_t transposed = 0; transposed < 2; transposed++) {
             t.transposed = transposed;
             t.scratch_bytes = scratch;
@@ -250,33 +243,10 @@ static void test_product_type(fixture *f, vkft_dtype dtype, bool double_quant)
     }
 }
 
-static void test_f32(void **state)
+static void test_types(void **state)
 {
-    test_product_type(*state, VKFT_F32, false);
-}
-static void test_f16(void **state)
-{
-    test_product_type(*state, VKFT_F16, false);
-}
-static void test_bf16(void **state)
-{
-    test_product_type(*state, VKFT_BF16, false);
-}
-static void test_nf4(void **state)
-{
-    test_product_type(*state, VKFT_NF4, false);
-}
-static void test_fp4(void **state)
-{
-    test_product_type(*state, VKFT_FP4, false);
-}
-static void test_fp4_double(void **state)
-{
-    test_product_type(*state, VKFT_FP4, true);
-}
-static void test_nf4_double(void **state)
-{
-    test_product_type(*state, VKFT_NF4, true);
+    for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
+        test_product_type(*state, storage);
 }
 
 static void set_operands(fixture *f, vkft_dtype operands)
@@ -285,14 +255,14 @@ static void set_operands(fixture *f, vkft_dtype operands)
     vkft_matmul_setup(f->dev, operands);
 }
 
-/* Products with 4-bit weights round what they multiply, the others do not. */
+/* Products with quantized weights round what they multiply, the others do not. */
 static void test_bf16_operands(void **state)
 {
     set_operands(*state, VKFT_BF16);
-    test_product_type(*state, VKFT_NF4, true);
-    test_product_type(*state, VKFT_FP4, false);
-    test_product_type(*state, VKFT_BF16, false);
-    test_product_type(*state, VKFT_F32, false);
+    test_product_type(*state, VKFT_STORAGE_nf4_dq);
+    test_product_type(*state, VKFT_STORAGE_fp4);
+    test_product_type(*state, VKFT_STORAGE_bf16);
+    test_product_type(*state, VKFT_STORAGE_f32);
     set_operands(*state, VKFT_F32);
 }
 
@@ -304,12 +274,11 @@ static void rounds_exactly(fixture *f, const float *x, uint32_t M)
     const uint8_t codes = 0xf0;
     const float one = 1;
     float y[16];
-    vkft_weight w = {.dtype = VKFT_NF4,
+    vkft_weight w = {.storage = VKFT_STORAGE_nf4,
                      .rows = 1,
                      .cols = 1,
-                     .data = place(f, &codes, sizeof codes)->address,
-                     .absmax = place(f, &one, sizeof one)->address};
-    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w.dtype, 1, 1);
+                     .part = {place(f, &codes, sizeof codes)->address, place(f, &one, sizeof one)->address}};
+    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(1, 1);
     guarded *X = place(f, x, M * sizeof *x), *Y = place(f, NULL, M * sizeof *y),
             *scratch = place(f, NULL, scratch_bytes);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
@@ -360,7 +329,7 @@ static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
     for (uint32_t m = 0; m < M; m++)
         identity[(size_t)m * rows + m] = 1;
     vkft_weight weight = place_weight(f, w);
-    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(w->dtype, rows, cols);
+    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(rows, cols);
     guarded *X = place(f, identity, (size_t)M * rows * sizeof *identity),
             *Y = place(f, NULL, (size_t)M * cols * sizeof *y);
     guarded *scratch = place(f, NULL, scratch_bytes);
@@ -379,14 +348,9 @@ static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
 
 static void test_decodes_exactly(void **state)
 {
-    static const struct {
-        vkft_dtype dtype;
-        bool double_quant;
-    } types[] = {{VKFT_F32, false}, {VKFT_F16, false}, {VKFT_BF16, false},
-                 {VKFT_NF4, false}, {VKFT_NF4, true},  {VKFT_FP4, false}};
-    for (uint32_t i = 0; i < 5; i++)
+    for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
         for (uint32_t cols = 333; cols <= 336; cols += 3) {
-            reference_weight w = reference_weight_new(types[i].dtype, types[i].double_quant, 64, cols, 99);
+            reference_weight w = reference_weight_new(storage, 64, cols, 99);
             decodes_exactly(*state, &w, 8);  /* few rows */
             decodes_exactly(*state, &w, 64); /* by a panel */
             reference_weight_free(&w);
@@ -396,12 +360,10 @@ static void test_decodes_exactly(void **state)
 /* Every entry of the 8-bit map as a block's scale. */
 static void test_every_scale(void **state)
 {
-    reference_weight w = reference_weight_new(VKFT_NF4, true, 256, 64, 5);
-    float absmax[256];
+    reference_weight w = reference_weight_new(VKFT_STORAGE_nf4_dq, 256, 64, 5);
     for (uint32_t i = 0; i < 256; i++)
-        ((uint8_t *)w.absmax)[i] = (uint8_t)i;
-    vkft_nf4_double_dequantize(w.absmax, w.nested_absmax, w.absmax_offset, 256, absmax);
-    vkft_nf4_dequantize(w.data, absmax, 256 * 64, w.value);
+        ((uint8_t *)w.part[VKFT_PART_SCALES])[i] = (uint8_t)i;
+    reference_weight_decode(&w);
     decodes_exactly(*state, &w, 256);
     reference_weight_free(&w);
 }
@@ -438,7 +400,7 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
     guarded *X = place(f, x, nx * sizeof *x), *W = place(f, w, nw * sizeof *w), *C = place(f, c, nc * sizeof *c);
     guarded *dX = place(f, NULL, nx * sizeof *x), *dW = place(f, add == ITSELF ? before : NULL, nw * sizeof *w);
     guarded *scratch = place(f, NULL, scratch_bytes);
-    vkft_weight weight = {.dtype = VKFT_F32, .rows = N, .cols = K, .data = W->address};
+    vkft_weight weight = {.storage = VKFT_STORAGE_f32, .rows = N, .cols = K, .part = {W->address}};
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
     vkft_matmul_nn(&ctx, M, C->address, N, &weight, 0, dX->address, K, 1.0f);
@@ -515,31 +477,21 @@ static void test_planning(void **state)
 {
     (void)state;
     vkft_matmul_ctx ctx = {0};
-    vkft_weight w = {.dtype = VKFT_NF4, .rows = 100, .cols = 64};
+    vkft_weight w = {.storage = VKFT_STORAGE_nf4, .rows = 100, .cols = 64};
     vkft_matmul_nt(&ctx, 7, 0, 64, &w, 0, 0, 100, 1.0f);
     vkft_matmul_nn(&ctx, 700, 0, 100, &w, 0, 0, 64, 1.0f);
     vkft_matmul_tn(&ctx, 16, 64, 700, 0, 16, 0, 0, 0, 1.0f);
-    assert_true(vkft_matmul_scratch_bytes(VKFT_NF4, 128256, 8192) <= 64u << 20);
-    assert_true(vkft_matmul_scratch_bytes(VKFT_NF4, 1, 1) > 0);
+    assert_true(vkft_matmul_scratch_bytes(128256, 8192) <= 64u << 20);
+    assert_true(vkft_matmul_scratch_bytes(1, 1) > 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planning),
-        cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_f16),
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_nf4),
-        cmocka_unit_test(test_nf4_double),
-        cmocka_unit_test(test_fp4),
-        cmocka_unit_test(test_fp4_double),
-        cmocka_unit_test(test_decodes_exactly),
-        cmocka_unit_test(test_bf16_operands),
-        cmocka_unit_test(test_rounds_exactly),
-        cmocka_unit_test(test_every_scale),
-        cmocka_unit_test(test_linear_backward),
-        cmocka_unit_test(test_transposed_stride),
+        cmocka_unit_test(test_planning),        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_decodes_exactly), cmocka_unit_test(test_bf16_operands),
+        cmocka_unit_test(test_rounds_exactly),  cmocka_unit_test(test_every_scale),
+        cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

@@ -36,10 +36,10 @@ enum { X, ROUTER, GATE, UP, DOWN, A, B, RESIDUAL };
 static vkft_weight slice(const vkft_operand *o, uint32_t e, uint32_t rows)
 {
     uint64_t offset = (uint64_t)e * rows * o->cols * sizeof(float);
-    return (vkft_weight){.dtype = VKFT_F32,
+    return (vkft_weight){.storage = VKFT_STORAGE_f32,
                          .rows = rows,
                          .cols = o->cols,
-                         .data = o->address + offset,
+                         .part = {o->address + offset},
                          .grad = o->grad ? o->grad + offset : 0};
 }
 
@@ -55,8 +55,8 @@ static void set_experts(mixture *m, const vkft_operand *in, bool recording)
                                                    .scale = 2,
                                                    .dropout = m->dropout,
                                                    .layer = 3,
-                                                   .A = a.data,
-                                                   .B = b.data,
+                                                   .A = a.part[VKFT_PART_DATA],
+                                                   .B = b.part[VKFT_PART_DATA],
                                                    .dA = a.grad,
                                                    .dB = b.grad};
             }

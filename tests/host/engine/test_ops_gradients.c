@@ -306,7 +306,7 @@ static void test_plan_serves_less(void **state)
     const vkft_kernel_fixture *f = *state;
     enum { T = 2050, C = 64 }; /* a row of partial sums is as long as the plan's alignment */
     const vkft_linear linear = {
-        .w = {.dtype = VKFT_F32, .rows = C, .cols = C, .data = 4, .grad = 4}, .bias = 4, .dbias = 4};
+        .w = {.storage = VKFT_STORAGE_f32, .rows = C, .cols = C, .part = {4}, .grad = 4}, .bias = 4, .dbias = 4};
     const vkft_norm norm = {.gain = 4, .width = C, .dgain = 4};
     vkft_graph g;
     assert_true(vkft_graph_init(&g));

@@ -228,7 +228,7 @@ static void test_logits(void **state)
     vkft_guarded bx = vkft_guarded_floats(f, x, ROWS * C), bw = vkft_guarded_floats(f, w, V * C);
     for (int cap = 0; cap < 2; cap++) {
         head_context k = {.rows = ROWS, .C = C, .V = V, .head = {.scale = 0.5f, .softcap = cap ? 3.0f : 0.0f}};
-        k.head.w = (vkft_weight){.dtype = VKFT_F32, .rows = V, .cols = C, .data = bw.address};
+        k.head.w = (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = V, .cols = C, .part = {bw.address}};
         vkft_guarded bz = vkft_guarded_floats(f, NULL, ROWS * V);
         vkft_graph g;
         vkft_err err;

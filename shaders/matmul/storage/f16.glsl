@@ -1,0 +1,7 @@
+/* Plain f16, two elements a word. */
+vec2 pair_of(uint word)
+{
+    return unpackHalf2x16(word);
+}
+
+#include "shaders/matmul/storage/pairs.glsl"

@@ -1,0 +1,3 @@
+/* FP4 with double quantization. */
+#define DOUBLE_QUANT
+#include "shaders/matmul/storage/fp4.glsl"
