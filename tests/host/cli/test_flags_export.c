@@ -1,4 +1,5 @@
-/* Manual page and completions name every command and every flag that the program has, and are well-formed. */
+/* Manual page, completions and docs/flags.md name every command and every flag that the program has, and are
+ * well-formed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -129,6 +130,28 @@ static void test_unknown_format(void **state)
     vkft_test_result_free(&r);
 }
 
+/* docs/flags.md holds the help of every command, as tools/update-readme writes it. */
+static void test_documented(void **state)
+{
+    (void)state;
+    size_t size;
+    char *text = vkft_test_read(VKFT_PROJECT_DIR "/docs/flags.md", &size);
+    for (size_t c = 0; c < COMMANDS; c++) {
+        char begin[96];
+        snprintf(begin, sizeof begin, "<!-- output of: vkft help %s -->\n```\n", commands[c]);
+        const char *block = strstr(text, begin);
+        if (!block)
+            fail_msg("docs/flags.md: the block of %s is missing", commands[c]);
+        block += strlen(begin);
+        vkft_test_result r = vkft_test_program("help %s", commands[c]);
+        size_t length = strlen(r.out);
+        if (strncmp(block, r.out, length) != 0 || strncmp(block + length, "```", 3) != 0)
+            fail_msg("docs/flags.md: the flags of %s have changed; run tools/update-readme", commands[c]);
+        vkft_test_result_free(&r);
+    }
+    free(text);
+}
+
 #ifdef __linux__
 /* The exit code of a checker that reads a format from standard input; its output counts as a failure, too. */
 static void check_with(const char *format, const char *program, const char *arguments)
@@ -160,9 +183,8 @@ static void test_well_formed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_complete),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_unknown_format),
+        cmocka_unit_test(test_complete),       cmocka_unit_test(test_values),
+        cmocka_unit_test(test_unknown_format), cmocka_unit_test(test_documented),
 #ifdef __linux__
         cmocka_unit_test(test_well_formed),
 #endif
