@@ -133,17 +133,13 @@ static bool grow(vkft_commands *cmds)
     return true;
 }
 
-void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
-                 uint32_t threads_y, double flops)
+static void record(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t groups_x,
+                   uint32_t groups_y, double flops)
 {
-    if (!cmds || cmds->error.kind || threads_x == 0 || threads_y == 0)
-        return;
     assert(args_bytes == vkft_kernel_args_bytes(kernel));
-    uint32_t width = vkft_kernel_width(cmds->dev, kernel);
-    uint64_t groups = ceil_div_u64(threads_x, width);
-    if (groups > (uint64_t)WORKGROUPS_PER_ROW * MAX_GROUPS_PER_AXIS || threads_y > MAX_GROUPS_PER_AXIS) {
+    if (groups_x > (uint64_t)WORKGROUPS_PER_ROW * MAX_GROUPS_PER_AXIS || groups_y > MAX_GROUPS_PER_AXIS) {
         vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s has %llu x %u workgroups; the limit is %llu x %u",
-                  vkft_kernel_name(kernel), (unsigned long long)groups, threads_y,
+                  vkft_kernel_name(kernel), (unsigned long long)groups_x, groups_y,
                   (unsigned long long)WORKGROUPS_PER_ROW * MAX_GROUPS_PER_AXIS, MAX_GROUPS_PER_AXIS);
         return;
     }
@@ -152,12 +148,36 @@ void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint
     launch *l = &cmds->launches[cmds->count++];
     *l = (launch){.kernel = kernel,
                   .args_bytes = args_bytes,
-                  .groups = {(uint32_t)groups, threads_y},
+                  .groups = {(uint32_t)groups_x, groups_y},
                   .independent = cmds->next_independent,
                   .flops = flops};
     memcpy(l->args, args, args_bytes);
     cmds->next_independent = false;
     cmds->encoded = false;
+}
+
+/* Counting rows as invocations, or elements as rows, would leave most of the work undone, or read past buffers. */
+static bool counts(vkft_commands *cmds, vkft_kernel kernel, bool by_workgroups)
+{
+    vkft_kernel_shape shape = vkft_kernel_get_shape(kernel);
+    return by_workgroups == (shape == VKFT_SHAPE_ROW || shape == VKFT_SHAPE_TILE) ||
+           vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "a launch of %s counts %s, against its shape in kernels.def",
+                     vkft_kernel_name(kernel), by_workgroups ? "workgroups" : "invocations");
+}
+
+void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
+                 uint32_t threads_y, double flops)
+{
+    if (cmds && !cmds->error.kind && threads_x && threads_y && counts(cmds, kernel, false))
+        record(cmds, kernel, args, args_bytes, ceil_div_u64(threads_x, vkft_kernel_width(cmds->dev, kernel)), threads_y,
+               flops);
+}
+
+void vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                            uint64_t count_x, uint32_t count_y, double flops)
+{
+    if (cmds && !cmds->error.kind && count_x && count_y && counts(cmds, kernel, true))
+        record(cmds, kernel, args, args_bytes, count_x, count_y, flops);
 }
 
 uint32_t vkft_commands_launch_count(const vkft_commands *cmds)

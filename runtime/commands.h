@@ -24,12 +24,16 @@ vkft_commands *vkft_commands_new(vkft_device *dev, vkft_err *err);
 void vkft_commands_free(vkft_commands *cmds);  /* NULL is fine */
 void vkft_commands_reset(vkft_commands *cmds); /* forgets all launches and any error; keeps its memory */
 
-/* Records one launch of threads_x * threads_y invocations; threads_x is rounded up to whole workgroups, threads_y
- * counts workgroups. args is copied and must have the size that kernels.def names. flops is the number of
- * floating-point operations (an estimate is fine), used for pacing and in profiles.
- * With cmds NULL nothing happens: code that plans memory runs the same path. */
+/* Records one launch of threads_x * threads_y invocations of a kernel of the shape ELEMENT or OWN; threads_x is rounded
+ * up to whole workgroups, threads_y counts workgroups. args is copied and must have the size that kernels.def names.
+ * flops is the number of floating-point operations (an estimate is fine), used for pacing and in profiles. With cmds
+ * NULL nothing happens: code that plans memory runs the same path. */
 void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t threads_x,
                  uint32_t threads_y, double flops);
+
+/* The same of a kernel of the shape ROW or TILE: count_x * count_y workgroups. */
+void vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                            uint64_t count_x, uint32_t count_y, double flops);
 
 /* The next launch does not depend on the launches since the last barrier: no barrier stands before it. */
 void vkft_commands_independent(vkft_commands *cmds);

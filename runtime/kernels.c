@@ -14,24 +14,33 @@
 #include "shaders/embedding/args.h"
 #include "shaders/loss/args.h"
 #include "shaders/optimizer/args.h"
+#include "runtime/base/size.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
 #include "runtime/pipeline_cache.h"
 
-#define T0 0u /* a set of capabilities */
+/* As kernels.def writes them. */
+enum {
+    NEEDS_NONE = 0,
+#define X(id, name) CAP_##id = VKFT_CAP_##id,
+    VKFT_CAPS(X)
+#undef X
+};
 
 static const struct kernel_row {
     const char *name;
     uint32_t args_bytes;
     uint32_t needs;
+    vkft_kernel_shape shape;
 } rows[] = {
-#define KERNEL(name, source, args, needs, family, storage, defines) {#name, sizeof(struct args), needs},
+#define KERNEL(name, source, args, needs, shape, family, storage, defines)                                             \
+    {#name, sizeof(struct args), needs, VKFT_SHAPE_##shape},
 #include "shaders/kernels.def"
 #undef KERNEL
 };
 
 /* What Vulkan guarantees for push constants. */
-#define KERNEL(name, source, args, needs, family, storage, defines)                                                    \
+#define KERNEL(name, source, args, needs, shape, family, storage, defines)                                             \
     static_assert(sizeof(struct args) <= 128, "the arguments of " #name " exceed 128 bytes");
 #include "shaders/kernels.def"
 #undef KERNEL
@@ -73,6 +82,16 @@ uint32_t vkft_kernel_args_bytes(vkft_kernel kernel)
     return rows[kernel].args_bytes;
 }
 
+vkft_kernel_shape vkft_kernel_get_shape(vkft_kernel kernel)
+{
+    return rows[kernel].shape;
+}
+
+uint32_t vkft_kernel_needs(vkft_kernel kernel)
+{
+    return rows[kernel].needs;
+}
+
 VkPipelineLayout vkft_kernel_layout(const vkft_device *dev)
 {
     return dev->kernels->layout;
@@ -88,12 +107,18 @@ uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel)
     return dev->kernels->states[kernel].constants[0];
 }
 
+/* Workgroups of elements hold several subgroups, since starting a workgroup costs more than an element. */
+static uint32_t default_width(const vkft_caps *caps, vkft_kernel kernel)
+{
+    return rows[kernel].shape == VKFT_SHAPE_ELEMENT ? min_u32(256, caps->workgroup_invocations) : caps->subgroup_size;
+}
+
 void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
                             uint32_t constant_count)
 {
     kernel_state *state = &dev->kernels->states[kernel];
-    assert(width > 0 && constant_count < MAX_CONSTANTS);
-    uint32_t wanted[MAX_CONSTANTS] = {width};
+    assert((width > 0) == (rows[kernel].shape == VKFT_SHAPE_TILE) && constant_count < MAX_CONSTANTS);
+    uint32_t wanted[MAX_CONSTANTS] = {width ? width : default_width(&dev->info.caps, kernel)};
     for (uint32_t i = 0; i < constant_count; i++)
         wanted[i + 1] = constants[i];
     if (state->constant_count == constant_count + 1 && memcmp(state->constants, wanted, sizeof wanted) == 0)
@@ -166,7 +191,7 @@ bool vkft_kernels_open(vkft_device *dev, vkft_err *err)
     if (!dev->kernels)
         return vkft_fail_memory(err, "while opening the device");
     for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
-        dev->kernels->states[i].constants[0] = dev->info.caps.subgroup_size;
+        dev->kernels->states[i].constants[0] = default_width(&dev->info.caps, (vkft_kernel)i);
         dev->kernels->states[i].constant_count = 1;
     }
     const VkPushConstantRange range = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 128};

@@ -13,23 +13,34 @@
 #include "runtime/device.h"
 
 typedef enum vkft_kernel {
-#define KERNEL(name, source, args, needs, family, storage, defines) VKFT_KERNEL_##name,
+#define KERNEL(name, source, args, needs, shape, family, storage, defines) VKFT_KERNEL_##name,
 #include "shaders/kernels.def"
 #undef KERNEL
     VKFT_KERNEL_COUNT
 } vkft_kernel;
+
+/* The column `shape` of kernels.def. */
+typedef enum vkft_kernel_shape {
+    VKFT_SHAPE_ELEMENT,
+    VKFT_SHAPE_ROW,
+    VKFT_SHAPE_TILE,
+    VKFT_SHAPE_OWN,
+} vkft_kernel_shape;
 
 /* XXH64 of all embedded SPIR-V, in the order of the table: builds with the same kernels have the same hash. */
 uint64_t vkft_kernels_hash(void);
 
 const char *vkft_kernel_name(vkft_kernel kernel);
 uint32_t vkft_kernel_args_bytes(vkft_kernel kernel);
+vkft_kernel_shape vkft_kernel_get_shape(vkft_kernel kernel);
+uint32_t vkft_kernel_needs(vkft_kernel kernel); /* set of vkft_cap; without them its pipeline is an error */
 
-/* Invocations per workgroup on this device; the subgroup size unless specialized otherwise. */
+/* Invocations per workgroup on this device, by shape: ROW and OWN the subgroup size, ELEMENT 256 where the device has
+ * them, TILE as specialized. */
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel);
 
-/* Chooses width and the kernel's own constants (id 1 ..., at most 7). A pipeline with other values is dropped: commands
- * recorded before must not be run any more. */
+/* Chooses width (of a kernel of the shape TILE; others keep theirs: 0) and the kernel's own constants (id 1 ..., at
+ * most 7). A pipeline with other values is dropped: commands recorded before must not be run any more. */
 void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
                             uint32_t constant_count);
 

@@ -146,7 +146,7 @@ void vkft_launch_rows(vkft_graph *graph, vkft_kernel kernel, const void *args, u
                       uint32_t y, double flops)
 {
     if (graph->mode == VKFT_GRAPH_RECORD)
-        vkft_launch(graph->cmds, kernel, args, args_bytes, rows * vkft_kernel_width(graph->dev, kernel), y, flops);
+        vkft_launch_workgroups(graph->cmds, kernel, args, args_bytes, rows, y, flops);
 }
 
 static bool reserve_entry(vkft_graph *graph)

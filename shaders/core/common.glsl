@@ -5,8 +5,8 @@
  *   #include "shaders/core/common.glsl"
  *   ARGS(rmsnorm_args)          the push constants, named args
  *
- * WIDTH is the number of invocations of a workgroup. Kernels that give each row one workgroup rely on the workgroup being exactly one
- * subgroup, so that subgroupAdd is the row's sum; the runtime sees to that.
+ * WIDTH is the number of invocations of a workgroup. A kernel whose shape in kernels.def is ROW has workgroups of exactly one subgroup,
+ * so that subgroupAdd is the row's sum.
  */
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require

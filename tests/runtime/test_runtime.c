@@ -11,6 +11,7 @@
 
 #include "shaders/core/args.h"
 #include "shaders/elementwise/args.h"
+#include "shaders/optimizer/args.h"
 #include "runtime/pacing.h"
 #include "runtime/base/directory.h"
 #include "tests/support/expect.h"
@@ -154,6 +155,26 @@ static void test_recording_error(void **state)
     vkft_guarded_free(f, &b);
 }
 
+/* A kernel that is launched by what its shape does not count is an error, not a launch of another size. */
+static void test_launch_by_shape(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    assert_int_equal(vkft_kernel_get_shape(VKFT_KERNEL_fill), VKFT_SHAPE_ELEMENT);
+    assert_int_equal(vkft_kernel_get_shape(VKFT_KERNEL_clip), VKFT_SHAPE_ROW);
+    assert_int_equal(vkft_kernel_width(f->dev, VKFT_KERNEL_clip), vkft_device_get_caps(f->dev)->subgroup_size);
+    assert_true(vkft_kernel_width(f->dev, VKFT_KERNEL_fill) <= vkft_device_get_caps(f->dev)->workgroup_invocations);
+    struct fill_args fill = {.n = 4};
+    struct clip_args clip = {.n = 1};
+    vkft_commands_reset(f->cmds);
+    vkft_launch_workgroups(f->cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 4, 1, 1);
+    expect_failure(vkft_commands_run(f->cmds, &err), "a launch of fill counts workgroups");
+    vkft_commands_reset(f->cmds);
+    vkft_launch(f->cmds, VKFT_KERNEL_clip, &clip, sizeof clip, 4, 1, 1);
+    expect_failure(vkft_commands_run(f->cmds, &err), "a launch of clip counts invocations");
+    vkft_commands_reset(f->cmds);
+}
+
 /* A buffer whose memory the host cannot see goes through the staging buffer; more bytes than it holds, at odd places.
  */
 static void test_staging(void **state)
@@ -295,10 +316,15 @@ static void test_damaged_pipeline_cache(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),           cmocka_unit_test(test_wide_launch),
-        cmocka_unit_test(test_long_launch),   cmocka_unit_test(test_recording_error),
-        cmocka_unit_test(test_staging),       cmocka_unit_test(test_memory_accounts),
-        cmocka_unit_test(test_device_choice), cmocka_unit_test(test_damaged_pipeline_cache),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_wide_launch),
+        cmocka_unit_test(test_long_launch),
+        cmocka_unit_test(test_recording_error),
+        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_memory_accounts),
+        cmocka_unit_test(test_device_choice),
+        cmocka_unit_test(test_launch_by_shape),
+        cmocka_unit_test(test_damaged_pipeline_cache),
     };
     return cmocka_run_group_tests_name("runtime", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

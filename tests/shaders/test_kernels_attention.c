@@ -134,8 +134,7 @@ static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_ca
     vkft_guarded by_distance = vkft_guarded_floats(f, NULL, distances * c->s.Hq),
                  dbias = vkft_guarded_floats(f, before, n);
     args.dq = by_distance.address;
-    vkft_kernel_run(f, VKFT_KERNEL_attention_dbias, &args, sizeof args,
-                    (uint64_t)distances * vkft_kernel_width(f->dev, VKFT_KERNEL_attention_dbias), c->s.Hq);
+    vkft_kernel_run(f, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances, c->s.Hq);
     struct bucket_sum_args sum = {.bucket = bucket->address,
                                   .by_distance = by_distance.address,
                                   .dbias = dbias.address,

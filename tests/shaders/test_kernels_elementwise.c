@@ -93,7 +93,7 @@ static void check_embedding(const vkft_kernel_fixture *f, vkft_kernel kernel, vk
                  by = vkft_guarded_floats(f, NULL, T * C);
     struct embedding_args args = {
         .table = {.data = bt.address, .cols = C}, .ids = bi.address, .y = by.address, .T = T, .C = C, .scale = 1};
-    uint64_t threads = (uint64_t)T * vkft_kernel_width(f->dev, kernel);
+    uint64_t threads = T;
     vkft_kernel_run(f, kernel, &args, sizeof args, threads, 1);
     vkft_guarded_read(f, &by, got);
     vkft_assert_close("embedding", got, want, T * C, 0); /* decoding is exact */
@@ -133,14 +133,12 @@ static void test_rows(void **state)
     vkft_guarded bs = vkft_guarded_floats(f, src, n), bi = vkft_guarded_words(f, index, ROWS),
                  bp = vkft_guarded_floats(f, NULL, ROWS * C);
     struct rows_args gather = {.src = bs.address, .index = bi.address, .dst = bp.address, .rows = ROWS, .C = C};
-    vkft_kernel_run(f, VKFT_KERNEL_gather_rows, &gather, sizeof gather,
-                    (uint64_t)ROWS * vkft_kernel_width(f->dev, VKFT_KERNEL_gather_rows), 1);
+    vkft_kernel_run(f, VKFT_KERNEL_gather_rows, &gather, sizeof gather, ROWS, 1);
     vkft_guarded_read(f, &bp, picked);
     memset(before, 0, sizeof before);
     vkft_guarded bd = vkft_guarded_floats(f, before, n);
     struct rows_args scatter = {.src = bp.address, .index = bi.address, .dst = bd.address, .rows = ROWS, .C = C};
-    vkft_kernel_run(f, VKFT_KERNEL_scatter_rows, &scatter, sizeof scatter,
-                    (uint64_t)ROWS * vkft_kernel_width(f->dev, VKFT_KERNEL_scatter_rows), 1);
+    vkft_kernel_run(f, VKFT_KERNEL_scatter_rows, &scatter, sizeof scatter, ROWS, 1);
     vkft_guarded_read(f, &bd, scattered);
     for (uint32_t i = 0; i < n; i++)
         want[i] = 0;

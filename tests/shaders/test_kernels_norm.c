@@ -40,7 +40,7 @@ static void launch_forward(const vkft_kernel_fixture *f, bool layer, struct laye
 {
     vkft_kernel kernel = layer ? VKFT_KERNEL_layernorm : VKFT_KERNEL_rmsnorm;
     struct rmsnorm_args rms = {.x = a.x, .g = a.g, .y = a.y, .T = a.T, .C = a.C, .eps = a.eps, .gain_offset = offset};
-    uint64_t threads = (uint64_t)a.T * vkft_kernel_width(f->dev, kernel);
+    uint64_t threads = a.T;
     vkft_kernel_run(f, kernel, layer ? (void *)&a : &rms, layer ? sizeof a : sizeof rms, threads, 1);
 }
 
@@ -56,7 +56,7 @@ static void launch_backward(const vkft_kernel_fixture *f, bool layer, struct lay
                                         .eps = a.eps,
                                         .gain_offset = offset,
                                         .add = a.add};
-    uint64_t threads = (uint64_t)a.T * vkft_kernel_width(f->dev, kernel);
+    uint64_t threads = a.T;
     vkft_kernel_run(f, kernel, layer ? (void *)&a : &rms, layer ? sizeof a : sizeof rms, threads, 1);
 }
 

@@ -65,8 +65,7 @@ static void check_gain(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
     vkft_guarded bg = vkft_guarded_floats(f, before, C);
     struct norm_stats_args first = {
         .x = bx.address, .stats = bs.address, .T = T, .C = C, .eps = eps, .layernorm = layernorm};
-    vkft_kernel_run(f, VKFT_KERNEL_norm_stats, &first, sizeof first,
-                    (uint64_t)T * vkft_kernel_width(f->dev, VKFT_KERNEL_norm_stats), 1);
+    vkft_kernel_run(f, VKFT_KERNEL_norm_stats, &first, sizeof first, T, 1);
     vkft_guarded_read(f, &bs, got);
     vkft_assert_close("norm_stats", got, stats, 2 * T, TOLERANCE);
     struct norm_gain_backward_args args = {

@@ -77,7 +77,7 @@ static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uin
                                       .rows = rows,
                                       .V = V,
                                       .softcap = softcap};
-    uint64_t threads = (uint64_t)rows * vkft_kernel_width(f->dev, VKFT_KERNEL_cross_entropy);
+    uint64_t threads = rows;
     vkft_kernel_run(f, VKFT_KERNEL_cross_entropy, &args, sizeof args, threads, 1);
     vkft_guarded_read(f, &bl, got);
     vkft_assert_close("loss", got, loss, rows, TOLERANCE);
@@ -127,7 +127,7 @@ static void test_sums(void **state)
         vkft_guarded bx = vkft_guarded_floats(f, x, n), bp = vkft_guarded_floats(f, before, PARTS),
                      bs = vkft_guarded_floats(f, NULL, PARTS);
         struct sum_args args = {.x = bx.address, .y = bp.address, .n = n, .parts = PARTS, .add = 1};
-        uint64_t threads = (uint64_t)PARTS * vkft_kernel_width(f->dev, VKFT_KERNEL_sum);
+        uint64_t threads = PARTS;
         vkft_kernel_run(f, VKFT_KERNEL_sum, &args, sizeof args, threads, 1);
         vkft_guarded_read(f, &bp, got);
         vkft_assert_close("sum", got, plain, PARTS, 2e-5); /* sums of both signs cancel */
@@ -149,7 +149,7 @@ static void check_clip(const vkft_kernel_fixture *f, const float *partial, uint3
     struct step_state step = {.lr = 7, .loss_scale = 3}, got;
     vkft_guarded bp = vkft_guarded_floats(f, partial, n), bs = step_buffer(f, &step);
     struct clip_args args = {.partial = bp.address, .step = bs.address, .n = n, .max_norm = max_norm};
-    vkft_kernel_run(f, VKFT_KERNEL_clip, &args, sizeof args, vkft_kernel_width(f->dev, VKFT_KERNEL_clip), 1);
+    vkft_kernel_run(f, VKFT_KERNEL_clip, &args, sizeof args, 1, 1);
     vkft_guarded_read(f, &bs, (float *)(void *)&got);
     vkft_assert_close("grad_norm", &got.grad_norm, &norm, 1, TOLERANCE);
     vkft_assert_close("clip", &got.clip, &factor, 1, TOLERANCE);

@@ -90,11 +90,15 @@ void vkft_guarded_free(const vkft_kernel_fixture *f, vkft_guarded *g)
 }
 
 void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const void *args, uint32_t args_bytes,
-                     uint64_t threads_x, uint32_t threads_y)
+                     uint64_t count_x, uint32_t count_y)
 {
     vkft_err err;
+    vkft_kernel_shape shape = vkft_kernel_get_shape(kernel);
     vkft_commands_reset(f->cmds);
-    vkft_launch(f->cmds, kernel, args, args_bytes, threads_x, threads_y, 1e3 * (double)threads_x * threads_y);
+    if (shape == VKFT_SHAPE_ROW || shape == VKFT_SHAPE_TILE)
+        vkft_launch_workgroups(f->cmds, kernel, args, args_bytes, count_x, count_y, 1e4 * (double)count_x * count_y);
+    else
+        vkft_launch(f->cmds, kernel, args, args_bytes, count_x, count_y, 1e3 * (double)count_x * count_y);
     if (!vkft_commands_run(f->cmds, &err))
         fail_msg("%s", err.message);
 }

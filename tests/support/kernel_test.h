@@ -29,9 +29,9 @@ vkft_guarded vkft_guarded_words(const vkft_kernel_fixture *f, const uint32_t *da
 void vkft_guarded_read(const vkft_kernel_fixture *f, const vkft_guarded *g, float *out);
 void vkft_guarded_free(const vkft_kernel_fixture *f, vkft_guarded *g);
 
-/* Launches and waits. */
+/* Launches and waits; count_x: what kernels of its shape are counted in, rows or invocations. */
 void vkft_kernel_run(const vkft_kernel_fixture *f, vkft_kernel kernel, const void *args, uint32_t args_bytes,
-                     uint64_t threads_x, uint32_t threads_y);
+                     uint64_t count_x, uint32_t count_y);
 
 /* Standard normal values (a sum of twelve uniforms), the same for a seed. */
 void vkft_random_floats(uint64_t seed, float *x, uint32_t n);

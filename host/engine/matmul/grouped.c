@@ -79,8 +79,8 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
     };
     vkft_kernel_family family = p->transposed ? VKFT_FAMILY_grouped_nt : VKFT_FAMILY_grouped_nn;
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(p->N, columns);
-    vkft_launch(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, workgroups * t->width, 1,
-                flops_of(p, p->N, p->K));
+    vkft_launch_workgroups(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, workgroups, 1,
+                           flops_of(p, p->N, p->K));
 }
 
 /* A part of the matrices of some groups: columns n ... n+columns, rows k ... k+depth of op(W). */
@@ -137,8 +137,8 @@ static void multiply_panels(const product *p, const portion *part, const vkft_ma
         .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(part->columns, tile_columns);
-    vkft_launch(p->ctx->cmds, panel_product(p->w->storage), &args, sizeof args, workgroups * s->panel.width, 1,
-                flops_of(p, part->columns, part->depth) * part->groups / p->grouping->groups);
+    vkft_launch_workgroups(p->ctx->cmds, panel_product(p->w->storage), &args, sizeof args, workgroups, 1,
+                           flops_of(p, part->columns, part->depth) * part->groups / p->grouping->groups);
 }
 
 static void multiply(const product *p)
@@ -215,6 +215,6 @@ void vkft_grouped_tn(const vkft_matmul_ctx *ctx, const vkft_grouping *grouping, 
                                    .scale = scale};
     vkft_tile tile = vkft_matmul_shapes_of(ctx->dev).grouped_tn;
     uint64_t workgroups = (uint64_t)ceil_div(args.M, tile.rows) * ceil_div(args.N, tile.columns * tile.width);
-    vkft_launch(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups * tile.width, grouping->groups,
-                2.0 * M * N * grouping->rows);
+    vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups, grouping->groups,
+                           2.0 * M * N * grouping->rows);
 }

@@ -73,8 +73,8 @@ static void multiply_few(const product *p, const vkft_matmul_shapes *s)
     vkft_kernel_family family = p->transposed ? VKFT_FAMILY_matmul_nt : VKFT_FAMILY_matmul_nn;
     uint32_t tile_columns = p->transposed ? s->few.width : 8 * s->few.width; /* matmul_nn: 8 columns an invocation */
     uint64_t workgroups = (uint64_t)ceil_div(p->M, s->few.rows) * ceil_div(p->N, tile_columns);
-    vkft_launch(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, workgroups * s->few.width,
-                1, 2.0 * p->M * p->N * p->K);
+    vkft_launch_workgroups(p->ctx->cmds, vkft_kernel_by_type(family, p->w->storage), &args, sizeof args, workgroups, 1,
+                           2.0 * p->M * p->N * p->K);
 }
 
 /* Decodes columns n ... n+columns, rows k ... k+depth of op(W) to scratch. */
@@ -115,8 +115,8 @@ static void multiply_panel(const product *p, const vkft_matmul_shapes *s, uint32
     };
     uint64_t workgroups =
         (uint64_t)ceil_div(p->M, s->panel.rows) * ceil_div(columns, s->panel.columns * s->panel.width);
-    vkft_launch(p->ctx->cmds, panel_product(p->w->storage), &args, sizeof args, workgroups * s->panel.width, 1,
-                2.0 * p->M * columns * depth);
+    vkft_launch_workgroups(p->ctx->cmds, panel_product(p->w->storage), &args, sizeof args, workgroups, 1,
+                           2.0 * p->M * columns * depth);
 }
 
 static void multiply(const product *p)
@@ -225,7 +225,7 @@ void vkft_matmul_tn(const vkft_matmul_ctx *ctx, uint32_t M, uint32_t N, uint32_t
         args.scale = 1.0f;
         parts = ceil_div(K, args.slice);
     }
-    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups * s.tn.width, parts, 2.0 * M * N * K);
+    vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups, parts, 2.0 * M * N * K);
     if (args.Y == Y)
         return;
     struct matmul_sum_args sum = {

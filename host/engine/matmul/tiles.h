@@ -13,7 +13,8 @@
 
 /* Register tile of one invocation, and how many column tiles are walked together. */
 typedef struct vkft_tile {
-    uint32_t width, rows, columns, group;
+    uint32_t width; /* 0: of the kernels that make panels, whose width is not chosen */
+    uint32_t rows, columns, group;
 } vkft_tile;
 
 typedef struct vkft_matmul_shapes {

@@ -14,7 +14,7 @@ struct weight_ref vkft_weight_ref(const vkft_weight *w)
 
 /* What the columns of kernels.def say of each kernel. */
 enum {
-#define KERNEL(name, source, args, needs, family, storage, defines)                                                    \
+#define KERNEL(name, source, args, needs, shape, family, storage, defines)                                             \
     FAMILY_OF_##name = VKFT_FAMILY_##family, STORAGE_OF_##name = VKFT_STORAGE_##storage,
 #include "shaders/kernels.def"
 #undef KERNEL
@@ -41,7 +41,8 @@ static const struct {
     vkft_kernel_family family;
     vkft_storage storage;
 } columns[VKFT_KERNEL_COUNT] = {
-#define KERNEL(name, source, args, needs, family, storage, defines) {VKFT_FAMILY_##family, VKFT_STORAGE_##storage},
+#define KERNEL(name, source, args, needs, shape, family, storage, defines)                                             \
+    {VKFT_FAMILY_##family, VKFT_STORAGE_##storage},
 #include "shaders/kernels.def"
 #undef KERNEL
 };

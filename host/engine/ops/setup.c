@@ -2,24 +2,6 @@
 #include "host/engine/matmul/grouped.h"
 #include "host/engine/ops/ops.h"
 
-/* Kernels that treat each element alike. Their workgroups hold several subgroups, since starting a workgroup costs more
- * than an element. */
-static const vkft_kernel elementwise[] = {
-    VKFT_KERNEL_rope,
-    VKFT_KERNEL_gated,
-    VKFT_KERNEL_gated_backward,
-    VKFT_KERNEL_activation,
-    VKFT_KERNEL_activation_backward,
-    VKFT_KERNEL_softcap,
-    VKFT_KERNEL_copy_columns,
-    VKFT_KERNEL_bias_rows,
-    VKFT_KERNEL_adamw,
-    VKFT_KERNEL_dropout,
-    VKFT_KERNEL_fill,
-    VKFT_KERNEL_add,
-    VKFT_KERNEL_attention_delta,
-};
-
 void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
 {
     vkft_matmul_setup(dev, c->operands);
@@ -30,7 +12,5 @@ void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
     uint32_t block = caps->software && c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
     const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
-        vkft_kernel_specialize(dev, attention[i], caps->subgroup_size, constants, 4);
-    for (size_t i = 0; i < sizeof elementwise / sizeof *elementwise; i++)
-        vkft_kernel_specialize(dev, elementwise[i], 256, NULL, 0);
+        vkft_kernel_specialize(dev, attention[i], 0, constants, 4);
 }

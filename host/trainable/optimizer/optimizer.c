@@ -44,20 +44,18 @@ uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, uint64_t paramete
 static void record(vkft_optimizer *opt)
 {
     vkft_commands *cmds = opt->update;
-    uint64_t width = vkft_kernel_width(opt->dev, VKFT_KERNEL_sum_squares);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
         struct sum_args squares = {
             .x = part->g.address, .y = opt->partial.address, .n = part->n, .parts = VKFT_OPTIMIZER_PARTS, .add = i > 0};
-        vkft_launch(cmds, VKFT_KERNEL_sum_squares, &squares, sizeof squares, VKFT_OPTIMIZER_PARTS * width, 1,
-                    2.0 * part->n);
+        vkft_launch_workgroups(cmds, VKFT_KERNEL_sum_squares, &squares, sizeof squares, VKFT_OPTIMIZER_PARTS, 1,
+                               2.0 * part->n);
     }
     struct clip_args clip = {.partial = opt->partial.address,
                              .step = opt->step.address,
                              .n = VKFT_OPTIMIZER_PARTS,
                              .max_norm = (float)opt->options.max_grad_norm};
-    vkft_launch(cmds, VKFT_KERNEL_clip, &clip, sizeof clip, vkft_kernel_width(opt->dev, VKFT_KERNEL_clip), 1,
-                VKFT_OPTIMIZER_PARTS);
+    vkft_launch_workgroups(cmds, VKFT_KERNEL_clip, &clip, sizeof clip, 1, 1, VKFT_OPTIMIZER_PARTS);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
         vkft_optimizer_slice slice = {.p = part->p.address,
