@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "runtime/base/os.h"
 #include "runtime/base/size.h"
 #include "shaders/core/args.h"
 #include "runtime/pacing.h"
@@ -56,17 +57,6 @@ struct vkft_commands {
     vkft_profile_row rows[VKFT_KERNEL_COUNT];
     vkft_run_stats stats;
 };
-
-static double now_ms(void)
-{
-    struct timespec time;
-#ifdef CLOCK_MONOTONIC
-    clock_gettime(CLOCK_MONOTONIC, &time);
-#else
-    timespec_get(&time, TIME_UTC);
-#endif
-    return 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
-}
 
 vkft_commands *vkft_commands_new(vkft_device *dev, vkft_err *err)
 {
@@ -389,11 +379,11 @@ static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first,
     const vk_functions *vk = &dev->instance.vk;
     const VkSubmitInfo submit = {
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmds->buffers[number]};
-    double started = now_ms();
+    double started = 1e3 * vkft_os_seconds();
     VkResult result = vk->QueueSubmit(dev->queue, 1, &submit, cmds->fence);
     if (result == VK_SUCCESS)
         result = vk->WaitForFences(dev->handle, 1, &cmds->fence, VK_TRUE, UINT64_MAX);
-    double time_ms = now_ms() - started;
+    double time_ms = 1e3 * vkft_os_seconds() - started;
     if (result == VK_SUCCESS)
         result = vk->ResetFences(dev->handle, 1, &cmds->fence);
     if (result != VK_SUCCESS)
@@ -424,7 +414,7 @@ bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
     if (!cmds->encoded && !encode(cmds, err))
         return false;
     cmds->stats = (vkft_run_stats){0};
-    double started = now_ms();
+    double started = 1e3 * vkft_os_seconds();
     uint32_t number = 0;
     for (uint32_t first = 0; first < cmds->cut.count; number++) {
         uint32_t end = submission_end(&cmds->cut, first);
@@ -432,7 +422,7 @@ bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
             return false;
         first = end;
     }
-    cmds->stats.time_ms = now_ms() - started;
+    cmds->stats.time_ms = 1e3 * vkft_os_seconds() - started;
     if (cut_is_off(&cmds->stats))
         cmds->encoded = false;
     return true;

@@ -5,10 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef _WIN32
-#include <unistd.h>
-#endif
-
+#include "runtime/base/os.h"
 #include "runtime/base/size.h"
 #include "runtime/device_private.h"
 #include "runtime/memory_private.h"
@@ -27,26 +24,6 @@ struct vkft_memory {
     VkCommandPool transfer_pool;
     VkFence transfer_fence;
 };
-
-/* Memory that the system could give to a program now; UINT64_MAX when it does not tell. */
-static uint64_t available_host_bytes(void)
-{
-#if defined(_SC_AVPHYS_PAGES) && !defined(__linux__)
-    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-#elif defined(__linux__)
-    FILE *file = fopen("/proc/meminfo", "r");
-    unsigned long long kib = 0;
-    char line[128];
-    bool found = false;
-    while (file && !found && fgets(line, sizeof line, file))
-        found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
-    if (file)
-        fclose(file);
-    return found ? (uint64_t)kib * 1024 : UINT64_MAX;
-#else
-    return UINT64_MAX;
-#endif
-}
 
 vkft_heap vkft_heap_read(const vk_functions *vk, VkPhysicalDevice device, vkft_device_type type, const vkft_caps *caps)
 {
@@ -70,7 +47,7 @@ vkft_heap vkft_heap_read(const vk_functions *vk, VkPhysicalDevice device, vkft_d
     heap.free_bytes = heap.size_bytes;
     if (budgeted && budget.heapBudget[at] > budget.heapUsage[at])
         heap.free_bytes = budget.heapBudget[at] - budget.heapUsage[at];
-    uint64_t available = shared ? available_host_bytes() : UINT64_MAX;
+    uint64_t available = shared ? vkft_os_memory_available() : UINT64_MAX;
     if (available < heap.free_bytes)
         heap.free_bytes = available;
     for (uint32_t i = 0; i < m->memoryTypeCount; i++) {

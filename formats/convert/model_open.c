@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "formats/convert/source.h"
+#include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "formats/native/model_layout.h"
 #include "runtime/base/os.h"
@@ -59,13 +60,13 @@ static bool can_write(const char *dir, const char *path)
     return probe != NULL;
 }
 
-/* "<cache>/vkft/<directory's name>-<hash of its absolute path>", malloc'ed, created. */
+/* "<cache>/<directory's name>-<hash of its absolute path>", malloc'ed, created. */
 static char *cache_directory(const char *dir, vkft_err *err)
 {
-    char *base = vkft_os_cache_directory(), *absolute = vkft_os_absolute_path(dir), *result = NULL;
+    char *base = vkft_cache_directory(), *absolute = vkft_os_absolute_path(dir), *result = NULL;
     if (!base || !absolute) {
         vkft_fail(err, VKFT_ERR_IO,
-                  "'%s' cannot be written and there is no cache directory; set XDG_CACHE_HOME, or run 'vkft convert' "
+                  "'%s' cannot be written and there is no cache directory; set VKFT_CACHE_DIR, or run 'vkft convert' "
                   "with -o",
                   dir);
     } else {
@@ -73,8 +74,7 @@ static char *cache_directory(const char *dir, vkft_err *err)
         size_t size = strlen(base) + strlen(name) + 32;
         result = malloc(size);
         if (result)
-            snprintf(result, size, "%s/vkft/%s-%016" PRIx64, base, name,
-                     (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
+            snprintf(result, size, "%s/%s-%016" PRIx64, base, name, (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
         else
             no_memory(dir, err);
     }

@@ -9,6 +9,7 @@
 
 #include "formats/dataset/encode.h"
 #include "formats/dataset/store.h"
+#include "runtime/base/directory.h"
 #include "runtime/base/os.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/size.h"
@@ -135,14 +136,12 @@ static uint64_t hash_text(const void *data, size_t size, uint64_t seed)
     return XXH3_64bits_withSeed(data, size, seed);
 }
 
-/* "<cache>/vkft/tokens-<hash of all that the tokens depend on>.bin", malloc'ed; NULL: this data is not cached. */
+/* "<cache>/tokens-<hash of all that the tokens depend on>.bin", malloc'ed; NULL: this data is not cached. */
 static char *cache_path(const opener *o)
 {
     const vkft_dataset_options *p = o->options;
     uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
-    char *base = o->file.size >= from ? vkft_os_cache_directory() : NULL,
-         *dir = base ? vkft_path_join(base, "vkft") : NULL;
-    char *path = NULL, name[64];
+    char *dir = o->file.size >= from ? vkft_cache_directory() : NULL, *path = NULL, name[64];
     if (dir && vkft_directory_create(dir, NULL)) {
         uint64_t numbers[] = {CACHE_VERSION,
                               p->max_seq_length,
@@ -163,7 +162,6 @@ static char *cache_path(const opener *o)
         snprintf(name, sizeof name, "tokens-%016" PRIx64 ".bin", hash);
         path = vkft_path_join(dir, name);
     }
-    free(base);
     free(dir);
     return path;
 }

@@ -15,7 +15,8 @@
 #include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 #include "runtime/commands.h"
-#include "runtime/base/cpu_time.h"
+#include "runtime/base/cpu_peak.h"
+#include "runtime/base/os.h"
 #include "host/engine/matmul/grouped.h"
 #include "host/engine/matmul/matmul.h"
 #include "runtime/memory.h"
@@ -156,10 +157,10 @@ static bool measure(vkft_device *dev, const bench_case *c, bench_result *result,
         goto fail;
     double total_ms = 0;
     for (uint32_t run = 0; run < LEAST_RUNS || total_ms < CASE_MS; run++) {
-        double cpu = vkft_cpu_seconds(), device = software ? 0 : device_ms(cmds);
+        double cpu = vkft_os_cpu_seconds(), device = software ? 0 : device_ms(cmds);
         if (!vkft_commands_run(cmds, err))
             goto fail;
-        cpu = vkft_cpu_seconds() - cpu;
+        cpu = vkft_os_cpu_seconds() - cpu;
         device = software ? 0 : device_ms(cmds) - device;
         double wall_ms = vkft_commands_stats(cmds).time_ms;
         total_ms += wall_ms;

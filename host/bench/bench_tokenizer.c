@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/cpu_time.h"
+#include "runtime/base/os.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "formats/chat/model_text.h"
@@ -23,9 +23,9 @@ static bool encode_line(const vkft_tokenizer *tok, const cJSON *text, totals *t,
         return vkft_fail_memory(err, "for a line of text");
     size_t length = vkft_json_decode_zeros(text->valuestring, bytes);
     ids->count = 0;
-    double start = vkft_cpu_seconds();
+    double start = vkft_os_cpu_seconds();
     bool ok = vkft_tokenizer_encode(tok, bytes, length, false, ids, err);
-    t->seconds += vkft_cpu_seconds() - start;
+    t->seconds += vkft_os_cpu_seconds() - start;
     for (uint32_t i = 0; i < ids->count; i++)
         t->checksum += (uint64_t)(uint32_t)ids->data[i] * (1 + (t->tokens + i) % 1000);
     t->documents++;

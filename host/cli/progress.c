@@ -11,6 +11,7 @@
 
 #include "host/cli/interrupt.h"
 #include "host/cli/terminal.h"
+#include "runtime/base/os.h"
 #include "runtime/base/text.h"
 
 #define ERASE_REST "\x1b[K"
@@ -74,7 +75,7 @@ static double time_left(const progress *p, const vkft_train_event *e)
     uint64_t seen = e->step - p->first_step;
     if (seen == 0 || e->total_steps < e->step)
         return -1;
-    return (terminal_seconds() - p->started) / (double)seen * (double)(e->total_steps - e->step);
+    return (vkft_os_seconds() - p->started) / (double)seen * (double)(e->total_steps - e->step);
 }
 
 static void show_step(progress *p, const vkft_train_event *e)
@@ -102,7 +103,7 @@ void progress_step(void *context, const vkft_train_event *event)
     progress *p = context;
     p->work[0] = 0;
     if (p->started == 0) {
-        p->started = terminal_seconds();
+        p->started = vkft_os_seconds();
         p->first_step = event->step;
     }
     if (!isnan(event->loss) && event->step != p->shown_step) {
@@ -146,7 +147,7 @@ static void end_work(progress *p, double taken)
 void progress_work(void *context, const char *what, uint64_t done, uint64_t total)
 {
     progress *p = context;
-    double now = terminal_seconds();
+    double now = vkft_os_seconds();
     bool first = strncmp(p->work, what, sizeof p->work - 1) != 0, last = done >= total;
     if (first) {
         snprintf(p->work, sizeof p->work, "%s", what);

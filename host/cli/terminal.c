@@ -1,4 +1,4 @@
-/* Terminal and clock. See terminal.h. */
+/* The terminal. */
 #include "host/cli/terminal.h"
 
 #include <stdio.h>
@@ -72,18 +72,9 @@ uint32_t terminal_width(void)
     return 80;
 }
 
-double terminal_seconds(void)
-{
-    LARGE_INTEGER now, frequency;
-    QueryPerformanceFrequency(&frequency);
-    QueryPerformanceCounter(&now);
-    return (double)now.QuadPart / (double)frequency.QuadPart;
-}
-
 #else
 
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 void terminal_setup(int *argc, char ***argv)
@@ -107,13 +98,6 @@ uint32_t terminal_width(void)
 {
     struct winsize size;
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
-double terminal_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 #endif

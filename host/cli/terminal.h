@@ -1,4 +1,4 @@
-/* What the command line needs to know of terminal and clock, one spelling for Linux, macOS and Windows. */
+/* What the command line needs to know of the terminal, one spelling for Linux, macOS and Windows. */
 #ifndef VKFT_TERMINAL_H
 #define VKFT_TERMINAL_H
 
@@ -12,8 +12,5 @@ void terminal_setup(int *argc, char ***argv);
 bool terminal_stderr_is_terminal(void);
 bool terminal_stdout_is_terminal(void);
 uint32_t terminal_width(void); /* of stderr, in columns; 80 when unknown */
-
-/* Seconds of a clock that never goes back. */
-double terminal_seconds(void);
 
 #endif

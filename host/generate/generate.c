@@ -4,13 +4,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "host/model/decoder.h"
 #include "formats/config/generation_config.h"
 #include "host/model/rope.h"
 #include "host/session/session.h"
 #include "host/generate/sampler.h"
+#include "runtime/base/os.h"
 #include "runtime/base/size.h"
 
 #define PROMPT_CHUNK 256u
@@ -44,13 +44,6 @@ vkft_generate_options vkft_generate_defaults(void)
                                    .top_p = 0.95f,
                                    .top_k = 40,
                                    .seed = 42};
-}
-
-static double now_seconds(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 static bool encode_prompt(generator *gen, vkft_err *err)
@@ -312,13 +305,13 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
     const vkft_generate_options *o = gen->options;
     const vkft_generate_observer *observer = gen->observer;
     vkft_sampler sampler = choose_sampler(gen);
-    double started = now_seconds();
+    double started = vkft_os_seconds();
     result->prompt_tokens = gen->prompt_tokens;
     prepare_tables(gen);
     if (!encode_source(gen, err) || !extend(gen, 0, err))
         return false;
-    result->prompt_seconds = now_seconds() - started;
-    started = now_seconds();
+    result->prompt_seconds = vkft_os_seconds() - started;
+    started = vkft_os_seconds();
     while (result->new_tokens < o->max_new_tokens) {
         int32_t id = (int32_t)vkft_sample_token(&sampler, gen->logits_host, gen->runner.config.vocab_size,
                                                 result->new_tokens, gen->candidates);
@@ -333,7 +326,7 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
         if (!extend(gen, gen->ids.count - 1, err))
             return false;
     }
-    result->new_seconds = now_seconds() - started;
+    result->new_seconds = vkft_os_seconds() - started;
     return true;
 }
 

@@ -1,13 +1,13 @@
 /* The output directory of a run: opening, log, best and final result. Checkpoints are in checkpoint.c. */
 #include "host/train/run_directory.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
+#include "runtime/base/os.h"
 
 #define LOG_NAME "trainer_log.jsonl"
 
@@ -61,7 +61,7 @@ static bool remove_old_run(const vkft_run_directory *run, vkft_err *err)
         char *path = join(run, files[i], err);
         if (!path)
             return false;
-        bool ok = remove(path) == 0 || errno == ENOENT || vkft_fail_errno(err, "cannot remove %s", path);
+        bool ok = vkft_file_remove(path, err);
         free(path);
         if (!ok)
             return false;
@@ -98,7 +98,7 @@ bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool res
     char *log = join(run, LOG_NAME, err);
     if (!log)
         return false;
-    run->log = fopen(log, resuming ? "ab" : "wb");
+    run->log = vkft_os_open_stream(log, resuming);
     bool ok = run->log || vkft_fail_errno(err, "cannot write %s", log);
     free(log);
     return ok;
@@ -145,7 +145,7 @@ bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *histor
     else
         vkft_writer_abandon(writer);
     if (ok) {
-        run->log = fopen(path, "ab");
+        run->log = vkft_os_open_stream(path, true);
         ok = run->log || vkft_fail_errno(err, "cannot write %s", path);
     }
     free(path);

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cjson/cJSON.h>
 
@@ -38,7 +39,7 @@ typedef struct vkft_saver {
 
 typedef struct vkft_run_directory {
     const char *path;
-    void *log; /* FILE of trainer_log.jsonl */
+    FILE *log; /* trainer_log.jsonl */
 } vkft_run_directory;
 
 /*

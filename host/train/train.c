@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "host/train/training_data.h"
+#include "runtime/base/os.h"
 #include "runtime/base/random.h"
 #include "host/train/schedule.h"
 
@@ -17,13 +17,6 @@ typedef struct interval {
     uint64_t steps, tokens;
     double started;
 } interval;
-
-static double now_seconds(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* The packs of an epoch in their order. */
 static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
@@ -142,7 +135,7 @@ static uint64_t memory_held(const vkft_trainer *t)
 
 static bool log_step(vkft_trainer *t, const step_result *result, interval *since, vkft_err *err)
 {
-    double seconds = now_seconds() - since->started;
+    double seconds = vkft_os_seconds() - since->started;
     vkft_train_event event = {
         .step = t->state.step,
         .total_steps = t->total_steps,
@@ -164,7 +157,7 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
     cJSON_AddNumberToObject(row, "tokens", (double)event.tokens);
     cJSON_AddNumberToObject(row, "tokens_per_second", event.tokens_per_second);
     cJSON_AddNumberToObject(row, "memory_bytes", (double)event.memory_bytes);
-    *since = (interval){.started = now_seconds()};
+    *since = (interval){.started = vkft_os_seconds()};
     if (t->step)
         t->step(t->observer->context, &event);
     return vkft_run_directory_log(&t->run, t->state.history, row, err);
@@ -212,7 +205,7 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
     const vkft_sample **samples = malloc((t->train.count + 1ull) * sizeof *samples);
     if (!samples)
         return vkft_fail_memory(err, "for the order of the samples");
-    interval since = {.started = now_seconds()};
+    interval since = {.started = vkft_os_seconds()};
     bool stop = false, ok = true;
     while (ok && !stop && t->state.step < t->total_steps) {
         step_result step;
@@ -232,7 +225,7 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
             ok = log_step(t, &step, &since, err);
         if (ok && t->valid.count && (last || (o->eval_steps && t->state.step % o->eval_steps == 0))) {
             ok = evaluate(t, &stop, err);
-            since.started = now_seconds();
+            since.started = vkft_os_seconds();
         }
         bool leave = vkft_observer_interrupted(t->observer);
         if (ok && (leave || last || stop || (o->save_steps && t->state.step % o->save_steps == 0)))
@@ -406,13 +399,13 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
                       (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
                       (unsigned long long)vkft_trainables_parameters(&t->runner.trained), where);
     vkft_data_show_sample(t->runner.text.tokenizer, t->train.samples[0], "first sample", t->observer);
-    double started = now_seconds();
+    double started = vkft_os_seconds();
     uint64_t tokens = t->state.tokens;
     if (!train_loop(t, result, err))
         return false;
     if (o->profile)
         say_profile(t);
-    result->seconds = now_seconds() - started;
+    result->seconds = vkft_os_seconds() - started;
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->runner.dev).device_peak_bytes;
     result->best_eval_loss = t->state.best_eval_loss;

@@ -18,4 +18,8 @@ bool vkft_directory_rename(const char *from, const char *to, vkft_err *err);
 /* Removes a directory, the files in it and the directories below it. A missing directory is fine. */
 bool vkft_directory_remove(const char *path, vkft_err *err);
 
+/* Where vkft keeps what it can make again (models, tokens, pipelines): $VKFT_CACHE_DIR, else vkft/ in the user's cache
+ * directory. malloc'ed, and may not exist yet; NULL when there is no such place. */
+char *vkft_cache_directory(void);
+
 #endif

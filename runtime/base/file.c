@@ -140,22 +140,6 @@ bool vkft_writer_append(vkft_writer *writer, const void *data, size_t size, vkft
     return ok;
 }
 
-/* The directory that holds path, malloc'ed. */
-static char *parent_directory(const char *path)
-{
-    size_t length = (size_t)(vkft_path_base(path) - path);
-    if (!length)
-        return vkft_string_copy(".");
-    while (length > 1 && (path[length - 1] == '/' || path[length - 1] == '\\'))
-        length--;
-    char *parent = malloc(length + 1);
-    if (parent) {
-        memcpy(parent, path, length);
-        parent[length] = 0;
-    }
-    return parent;
-}
-
 bool vkft_writer_commit(vkft_writer *writer, vkft_err *err)
 {
     bool ok = vkft_os_sync(writer->fd) || vkft_fail_errno(err, "cannot write '%s'", writer->path);
@@ -165,7 +149,7 @@ bool vkft_writer_commit(vkft_writer *writer, vkft_err *err)
         ok = vkft_fail_errno(err, "cannot rename '%s' to '%s'", writer->temporary, writer->path);
     if (!ok)
         vkft_os_remove(writer->temporary);
-    char *parent = ok ? parent_directory(writer->path) : NULL;
+    char *parent = ok ? vkft_path_parent(writer->path) : NULL;
     if (ok && !parent)
         ok = vkft_fail_memory(err, "while writing '%s'", writer->path);
     if (ok && !vkft_os_sync_directory(parent))
@@ -196,6 +180,11 @@ bool vkft_file_write(const char *path, const void *data, size_t size, vkft_err *
     return vkft_writer_commit(writer, err);
 }
 
+bool vkft_file_remove(const char *path, vkft_err *err)
+{
+    return vkft_os_remove(path) || errno == ENOENT || vkft_fail_errno(err, "cannot remove %s", path);
+}
+
 bool vkft_file_exists(const char *path)
 {
     vkft_os_info info;
@@ -212,7 +201,7 @@ bool vkft_directory_create(const char *path, vkft_err *err)
 {
     if (vkft_directory_exists(path))
         return true;
-    char *parent = parent_directory(path);
+    char *parent = vkft_path_parent(path);
     if (!parent)
         return vkft_fail_memory(err, "while creating '%s'", path);
     /* A parent as long as the path itself is the end of the recursion: a root. */
@@ -245,4 +234,19 @@ const char *vkft_path_base(const char *path)
             base = p + 1;
     }
     return base;
+}
+
+char *vkft_path_parent(const char *path)
+{
+    size_t length = (size_t)(vkft_path_base(path) - path);
+    if (!length)
+        return vkft_string_copy(".");
+    while (length > 1 && (path[length - 1] == '/' || path[length - 1] == '\\'))
+        length--;
+    char *parent = malloc(length + 1);
+    if (parent) {
+        memcpy(parent, path, length);
+        parent[length] = 0;
+    }
+    return parent;
 }

@@ -40,12 +40,16 @@ void vkft_writer_abandon(vkft_writer *writer); /* NULL is fine */
 /* The writer's three steps in one. */
 bool vkft_file_write(const char *path, const void *data, size_t size, vkft_err *err);
 
+/* A missing file is fine. */
+bool vkft_file_remove(const char *path, vkft_err *err);
 bool vkft_file_exists(const char *path); /* a file or anything else that is not a directory */
 bool vkft_directory_exists(const char *path);
 /* Creates the directory and those above it where they are missing. */
 bool vkft_directory_create(const char *path, vkft_err *err);
 /* "<dir>/<name>", malloc'ed; NULL when out of memory. */
 char *vkft_path_join(const char *dir, const char *name);
+/* The directory that holds path ("." when path has none), malloc'ed; NULL when out of memory. */
+char *vkft_path_parent(const char *path);
 /* The part after the last separator, inside path. */
 const char *vkft_path_base(const char *path);
 

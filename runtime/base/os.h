@@ -1,7 +1,8 @@
-/* The few things of an operating system that the formats need, one spelling for Linux, macOS and Windows.
+/* The few things of an operating system that vkft needs, one spelling for Linux, macOS and Windows.
  *
- * Paths are UTF-8 everywhere. Every function reports failure through errno, so that vkft_fail_errno can tell the user.
- * Internal to formats; others use file_io.h.
+ * Paths, names and environment variables are UTF-8 everywhere. Every function reports failure through errno, so that
+ * vkft_fail_errno can tell the user. For files and directories as a whole see file.h and directory.h, which are built
+ * on this. The terminal and Ctrl-C belong to the program (host/cli), the loader of Vulkan to runtime/vk.c.
  */
 #ifndef VKFT_OS_H
 #define VKFT_OS_H
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* File descriptors, -1 on failure. */
 int vkft_os_open_read(const char *path);
@@ -18,7 +20,13 @@ bool vkft_os_size(int fd, uint64_t *size);
 /* All of size bytes, repeating after short transfers and interrupts. Reading less than size fails with EIO. */
 bool vkft_os_read(int fd, void *data, size_t size);
 bool vkft_os_write_at(int fd, uint64_t offset, const void *data, size_t size);
+/* What one call transfers, at most size < 2^31 bytes: how many, 0 at the end, -1 on failure. */
+long long vkft_os_read_part(int fd, void *data, size_t size);
+long long vkft_os_write_part(int fd, uint64_t offset, const void *data, size_t size);
 bool vkft_os_sync(int fd);
+
+/* A stream of bytes to write: replaces the file, or appends to it. NULL on failure. */
+FILE *vkft_os_open_stream(const char *path, bool append);
 
 /* A read-only mapping of the first size bytes (size > 0); NULL on failure. The descriptor may be closed afterwards. */
 void *vkft_os_map(int fd, uint64_t size);
@@ -30,7 +38,10 @@ void vkft_os_drop_pages(const void *address, uint64_t size);
 bool vkft_os_rename(const char *from, const char *to);
 bool vkft_os_remove(const char *path);
 bool vkft_os_sync_directory(const char *path);
-bool vkft_os_make_directory(const char *path); /* succeeds when the directory exists already */
+bool vkft_os_remove_directory(const char *path); /* an empty one */
+bool vkft_os_make_directory(const char *path);   /* succeeds when the directory exists already */
+/* Calls visit with each entry's name except . and .., until it returns false; then *complete is false. */
+bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete);
 char *vkft_os_absolute_path(const char *path); /* malloc'ed, links resolved; the path must exist */
 
 typedef struct vkft_os_info {
@@ -41,8 +52,16 @@ typedef struct vkft_os_info {
 } vkft_os_info;
 bool vkft_os_stat(const char *path, vkft_os_info *info);
 
-/* The user's cache directory ("$XDG_CACHE_HOME", "~/.cache", "%LOCALAPPDATA%"), malloc'ed; NULL when there is none. */
-char *vkft_os_cache_directory(void);
+/* The value of an environment variable, malloc'ed; NULL when it is not set or empty. */
+char *vkft_os_environment(const char *name);
+/* The user's cache directory: $XDG_CACHE_HOME if absolute, else ~/.cache; %LOCALAPPDATA% on Windows. malloc'ed; NULL
+ * when there is none. */
+char *vkft_os_user_cache_directory(void);
+
+double vkft_os_seconds(void);     /* of a clock that only runs forward */
+double vkft_os_cpu_seconds(void); /* CPU time of all threads of this process */
+uint64_t
+vkft_os_memory_available(void); /* bytes that a program could get now; UINT64_MAX when the system does not tell */
 long vkft_os_process_id(void);
 uint32_t vkft_os_core_count(void); /* at least 1 */
 

@@ -32,7 +32,7 @@ static int set_up(void **state)
     f->dir = vkft_test_directory();
     f->elsewhere = vkft_test_directory();
     f->out = vkft_path_join(f->elsewhere, "model.vkft");
-    setenv("XDG_CACHE_HOME", f->elsewhere, 1);
+    setenv("VKFT_CACHE_DIR", f->elsewhere, 1);
     *state = f;
     return 0;
 }
@@ -537,7 +537,7 @@ static void read_only_directory(void **state)
     free(open_model(f->dir, &options));
     assert_int_equal(modified(path), first);
     free(path);
-    setenv("XDG_CACHE_HOME", "/proc", 1);
+    setenv("VKFT_CACHE_DIR", "/proc", 1);
     expect_failure(vkft_model_open(f->dir, &options, true, &err),
                    "cannot be written, and neither can the cache directory");
 }

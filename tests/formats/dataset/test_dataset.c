@@ -395,10 +395,10 @@ static void test_cache(void **state)
     vkft_err err;
     vkft_text text = {0};
     vkft_dataset fresh, cached;
-    char path[600], cache[600], name[300] = "", *before = getenv("XDG_CACHE_HOME");
+    char path[600], cache[600], name[300] = "", *before = getenv("VKFT_CACHE_DIR");
     before = before ? strdup(before) : NULL;
     snprintf(cache, sizeof cache, "%s/cache", f->dir);
-    setenv("XDG_CACHE_HOME", cache, 1);
+    setenv("VKFT_CACHE_DIR", cache, 1);
     for (int i = 0; i < 3000; i++) {
         char row[120];
         int n = snprintf(row, sizeof row, "{\"prompt\": \"question %d\", \"completion\": \"answer %d of many\"}\n", i,
@@ -424,10 +424,9 @@ static void test_cache(void **state)
     vkft_dataset_free(&cached);
     o.mask_prompt = true;
 
-    char dir[700], file[1100];
-    snprintf(dir, sizeof dir, "%s/vkft", cache);
-    expect_ok(vkft_directory_list(dir, find_tokens, name, &err));
-    snprintf(file, sizeof file, "%s/%s", dir, name);
+    char file[1100];
+    expect_ok(vkft_directory_list(cache, find_tokens, name, &err));
+    snprintf(file, sizeof file, "%s/%s", cache, name);
     size_t size;
     char *bytes = vkft_test_read(file, &size);
     bytes[size / 2] ^= 1;
@@ -441,9 +440,9 @@ static void test_cache(void **state)
         vkft_dataset_free(&cached);
     }
     if (before)
-        setenv("XDG_CACHE_HOME", before, 1);
+        setenv("VKFT_CACHE_DIR", before, 1);
     else
-        unsetenv("XDG_CACHE_HOME");
+        unsetenv("VKFT_CACHE_DIR");
     free(before);
     vkft_dataset_free(&fresh);
 }

@@ -9,6 +9,7 @@
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
+#include "runtime/base/os.h"
 #include "tests/support/program.h"
 
 static bool count_entry(void *context, const char *name)
@@ -197,6 +198,93 @@ static void json_members(void **state)
     cJSON_Delete(root);
 }
 
+static char *keep(const char *name)
+{
+    const char *value = getenv(name);
+    return value ? strdup(value) : NULL;
+}
+
+static void put_back(const char *name, char *value)
+{
+    if (value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+    free(value);
+}
+
+static void expect_cache(const char *expected)
+{
+    char *path = vkft_cache_directory();
+    if (expected)
+        assert_string_equal(path, expected);
+    else
+        assert_null(path);
+    free(path);
+}
+
+/* One rule for models, tokens and pipelines. */
+static void cache_directory(void **state)
+{
+    (void)state;
+    char *own = keep("VKFT_CACHE_DIR"), *xdg = keep("XDG_CACHE_HOME"), *home = keep("HOME");
+    setenv("HOME", "/home/user", 1);
+    setenv("XDG_CACHE_HOME", "/xdg", 1);
+    setenv("VKFT_CACHE_DIR", "/own", 1);
+    expect_cache("/own");
+    setenv("VKFT_CACHE_DIR", "", 1); /* as good as not set */
+    expect_cache("/xdg/vkft");
+    unsetenv("VKFT_CACHE_DIR");
+    expect_cache("/xdg/vkft");
+    setenv("XDG_CACHE_HOME", "relative", 1);
+    expect_cache("/home/user/.cache/vkft");
+    unsetenv("XDG_CACHE_HOME");
+    expect_cache("/home/user/.cache/vkft");
+    unsetenv("HOME");
+    expect_cache(NULL);
+    put_back("VKFT_CACHE_DIR", own);
+    put_back("XDG_CACHE_HOME", xdg);
+    put_back("HOME", home);
+}
+
+static void streams_and_removal(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    char *dir = vkft_test_directory(), *path = vkft_path_join(dir, "log \xc3\xa9.txt"),
+         *parent = vkft_path_parent(path);
+    assert_string_equal(parent, dir);
+    for (int run = 0; run < 3; run++) { /* new, appended, replaced */
+        FILE *stream = vkft_os_open_stream(path, run == 1);
+        assert_non_null(stream);
+        fputs("line\n", stream);
+        fclose(stream);
+        size_t size;
+        free(vkft_test_read(path, &size));
+        assert_int_equal(size, run == 1 ? 10 : 5);
+    }
+    expect_ok(vkft_file_remove(path, &err));
+    assert_false(vkft_file_exists(path));
+    expect_ok(vkft_file_remove(path, &err)); /* there is nothing left to remove */
+    expect_failure(vkft_file_remove(dir, &err), "cannot remove");
+    free(path);
+    path = vkft_path_parent("name");
+    assert_string_equal(path, ".");
+    free(path), free(parent);
+    vkft_test_remove_directory(dir);
+}
+
+static void clocks_run_forward(void **state)
+{
+    (void)state;
+    double wall = vkft_os_seconds(), cpu = vkft_os_cpu_seconds();
+    volatile double x = 0;
+    while (vkft_os_seconds() - wall < 0.02)
+        x = x + 1;
+    assert_true(vkft_os_cpu_seconds() > cpu);
+    assert_true(vkft_os_memory_available() > 1 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +292,9 @@ int main(void)
         cmocka_unit_test(full_disk),
         cmocka_unit_test(places_that_cannot_be_written),
         cmocka_unit_test(reading),
+        cmocka_unit_test(cache_directory),
+        cmocka_unit_test(streams_and_removal),
+        cmocka_unit_test(clocks_run_forward),
         cmocka_unit_test(json_positions),
         cmocka_unit_test(json_members),
     };

@@ -1,38 +1,7 @@
-/* See cpu_time.h. The only file here that asks the operating system for process times. */
-#include "runtime/base/cpu_time.h"
+/* Measured with independent chains of fused multiply-adds. */
+#include "runtime/base/cpu_peak.h"
 
-#include <stdint.h>
-
-#ifdef _WIN32
-#include <windows.h>
-
-static double seconds_of(FILETIME t)
-{
-    return (double)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime) * 1e-7;
-}
-
-double vkft_cpu_seconds(void)
-{
-    FILETIME created, ended, kernel, user;
-    if (!GetProcessTimes(GetCurrentProcess(), &created, &ended, &kernel, &user))
-        return 0;
-    return seconds_of(kernel) + seconds_of(user);
-}
-#else
-#include <sys/resource.h>
-
-static double seconds_of(struct timeval t)
-{
-    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
-}
-
-double vkft_cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
-}
-#endif
+#include "runtime/base/os.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -74,9 +43,9 @@ double vkft_cpu_fma_peak(void)
     double best = 0;
     volatile float sink = 1e-3f;
     for (int run = 0; run < 10; run++) {
-        double begin = vkft_cpu_seconds();
+        double begin = vkft_os_cpu_seconds();
         sink = fma_chains(sink * 1e-6f + 1e-3f);
-        double seconds = vkft_cpu_seconds() - begin, rate = 2.0 * 8 * 12 * STEPS / seconds * 1e-9;
+        double seconds = vkft_os_cpu_seconds() - begin, rate = 2.0 * 8 * 12 * STEPS / seconds * 1e-9;
         if (seconds > 0 && rate > best)
             best = rate;
     }

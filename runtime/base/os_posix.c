@@ -1,0 +1,227 @@
+/* os.h on Linux, macOS and other POSIX systems; empty on Windows. */
+#ifndef _WIN32
+
+#include "runtime/base/os.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int vkft_os_open_read(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int vkft_os_create_new(const char *path)
+{
+    return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+}
+
+bool vkft_os_close(int fd)
+{
+    return close(fd) == 0;
+}
+
+long long vkft_os_read_part(int fd, void *data, size_t size)
+{
+    return read(fd, data, size);
+}
+
+long long vkft_os_write_part(int fd, uint64_t offset, const void *data, size_t size)
+{
+    return pwrite(fd, data, size, (off_t)offset);
+}
+
+bool vkft_os_sync(int fd)
+{
+    return fsync(fd) == 0;
+}
+
+void *vkft_os_map(int fd, uint64_t size)
+{
+    if (size > SIZE_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *address = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+void vkft_os_unmap(void *address, uint64_t size)
+{
+    munmap(address, (size_t)size);
+}
+
+void vkft_os_drop_pages(const void *address, uint64_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)address + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)address + (uintptr_t)size) / page * page;
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+bool vkft_os_rename(const char *from, const char *to)
+{
+    return rename(from, to) == 0;
+}
+
+bool vkft_os_remove(const char *path)
+{
+    return unlink(path) == 0;
+}
+
+bool vkft_os_sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    /* Some network and FUSE file systems cannot sync a directory; there is nothing better to do then. */
+    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP;
+    int code = errno;
+    close(fd);
+    errno = code;
+    return ok;
+}
+
+bool vkft_os_make_directory(const char *path)
+{
+    return mkdir(path, 0777) == 0 || errno == EEXIST;
+}
+
+char *vkft_os_absolute_path(const char *path)
+{
+    return realpath(path, NULL);
+}
+
+bool vkft_os_stat(const char *path, vkft_os_info *info)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+#ifdef __APPLE__
+    struct timespec time = st.st_mtimespec;
+#else
+    struct timespec time = st.st_mtim;
+#endif
+    info->is_directory = S_ISDIR(st.st_mode);
+    info->is_regular = S_ISREG(st.st_mode);
+    info->is_read_only = !(st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH));
+    info->size = (uint64_t)st.st_size;
+    info->modified_ns = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return true;
+}
+
+long vkft_os_process_id(void)
+{
+    return (long)getpid();
+}
+
+uint32_t vkft_os_core_count(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+bool vkft_os_size(int fd, uint64_t *size)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return false;
+    if (S_ISDIR(st.st_mode)) { /* open succeeds on a directory; say it here instead of in a confusing later step */
+        errno = EISDIR;
+        return false;
+    }
+    *size = (uint64_t)st.st_size;
+    return true;
+}
+
+FILE *vkft_os_open_stream(const char *path, bool append)
+{
+    return fopen(path, append ? "ab" : "wb");
+}
+
+bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete)
+{
+    DIR *dir = opendir(path);
+    *complete = true;
+    if (!dir)
+        return false;
+    for (struct dirent *entry; *complete && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            *complete = visit(context, entry->d_name);
+    closedir(dir);
+    return true;
+}
+
+bool vkft_os_remove_directory(const char *path)
+{
+    return rmdir(path) == 0;
+}
+
+char *vkft_os_environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? strdup(value) : NULL;
+}
+
+char *vkft_os_user_cache_directory(void)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (xdg && *xdg == '/') /* the specification ignores relative values */
+        return strdup(xdg);
+    if (!home || !*home)
+        return NULL;
+    size_t size = strlen(home) + sizeof "/.cache";
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s/.cache", home);
+    return path;
+}
+
+double vkft_os_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static double seconds_of(struct timeval t)
+{
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+}
+
+double vkft_os_cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+}
+
+uint64_t vkft_os_memory_available(void)
+{
+#ifdef __linux__ /* free pages alone would leave out the page cache, which the kernel gives up on demand */
+    FILE *file = fopen("/proc/meminfo", "r");
+    unsigned long long kib = 0;
+    char line[128];
+    bool found = false;
+    while (file && !found && fgets(line, sizeof line, file))
+        found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
+    if (file)
+        fclose(file);
+    return found ? (uint64_t)kib * 1024 : UINT64_MAX;
+#elif defined(_SC_AVPHYS_PAGES)
+    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+#else
+    return UINT64_MAX;
+#endif
+}
+
+#endif

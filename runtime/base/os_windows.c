@@ -1,0 +1,290 @@
+/* os.h on Windows; empty elsewhere.
+ *
+ * It goes through the C runtime's descriptors wherever it can, because those set errno; only mapping, renaming and file
+ * times need the native interface, whose errors are translated.
+ */
+#ifdef _WIN32
+
+#include "runtime/base/os.h"
+
+#include <direct.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <io.h>
+#include <process.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <wchar.h>
+#include <windows.h>
+
+static wchar_t *wide(const char *text)
+{
+    int n = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, NULL, 0);
+    wchar_t *result = n > 0 ? malloc((size_t)n * sizeof *result) : NULL;
+    if (!result) {
+        errno = n > 0 ? ENOMEM : EINVAL;
+        return NULL;
+    }
+    MultiByteToWideChar(CP_UTF8, 0, text, -1, result, n);
+    return result;
+}
+
+static char *narrow(const wchar_t *text)
+{
+    int n = WideCharToMultiByte(CP_UTF8, 0, text, -1, NULL, 0, NULL, NULL);
+    char *result = n > 0 ? malloc((size_t)n) : NULL;
+    if (!result) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    WideCharToMultiByte(CP_UTF8, 0, text, -1, result, n, NULL, NULL);
+    return result;
+}
+
+static bool fail_native(void)
+{
+    switch (GetLastError()) {
+    case ERROR_FILE_NOT_FOUND:
+    case ERROR_PATH_NOT_FOUND: errno = ENOENT; break;
+    case ERROR_ACCESS_DENIED:
+    case ERROR_SHARING_VIOLATION: errno = EACCES; break;
+    case ERROR_DISK_FULL:
+    case ERROR_HANDLE_DISK_FULL: errno = ENOSPC; break;
+    case ERROR_NOT_ENOUGH_MEMORY:
+    case ERROR_COMMITMENT_LIMIT: errno = ENOMEM; break;
+    default: errno = EIO; break;
+    }
+    return false;
+}
+
+static int open_wide(const char *path, int flags)
+{
+    wchar_t *name = wide(path);
+    if (!name)
+        return -1;
+    int fd = _wopen(name, flags | _O_BINARY, _S_IREAD | _S_IWRITE);
+    free(name);
+    return fd;
+}
+
+int vkft_os_open_read(const char *path)
+{
+    return open_wide(path, _O_RDONLY);
+}
+
+int vkft_os_create_new(const char *path)
+{
+    return open_wide(path, _O_RDWR | _O_CREAT | _O_EXCL);
+}
+
+bool vkft_os_close(int fd)
+{
+    return _close(fd) == 0;
+}
+
+long long vkft_os_read_part(int fd, void *data, size_t size)
+{
+    return _read(fd, data, (unsigned)size);
+}
+
+long long vkft_os_write_part(int fd, uint64_t offset, const void *data, size_t size)
+{
+    if (_lseeki64(fd, (long long)offset, SEEK_SET) < 0)
+        return -1;
+    return _write(fd, data, (unsigned)size);
+}
+
+bool vkft_os_sync(int fd)
+{
+    return _commit(fd) == 0;
+}
+
+void *vkft_os_map(int fd, uint64_t size)
+{
+    if (size > SIZE_MAX) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    HANDLE mapping = CreateFileMappingW((HANDLE)_get_osfhandle(fd), NULL, PAGE_READONLY, 0, 0, NULL);
+    if (!mapping) {
+        fail_native();
+        return NULL;
+    }
+    void *address = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, (size_t)size);
+    if (!address)
+        fail_native();
+    CloseHandle(mapping);
+    return address;
+}
+
+void vkft_os_unmap(void *address, uint64_t size)
+{
+    (void)size;
+    UnmapViewOfFile(address);
+}
+
+void vkft_os_drop_pages(const void *address, uint64_t size)
+{
+    /* Unlocking pages that are not locked removes them from the working set; the result is an error by design. */
+    VirtualUnlock((void *)(uintptr_t)address, (size_t)size);
+}
+
+bool vkft_os_rename(const char *from, const char *to)
+{
+    wchar_t *wide_from = wide(from), *wide_to = wide(to);
+    bool ok = wide_from && wide_to;
+    if (ok && !MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
+        ok = fail_native();
+    free(wide_from);
+    free(wide_to);
+    return ok;
+}
+
+bool vkft_os_remove(const char *path)
+{
+    wchar_t *name = wide(path);
+    bool ok = name && _wunlink(name) == 0;
+    free(name);
+    return ok;
+}
+
+bool vkft_os_sync_directory(const char *path)
+{
+    (void)path; /* MOVEFILE_WRITE_THROUGH has done it */
+    return true;
+}
+
+bool vkft_os_make_directory(const char *path)
+{
+    wchar_t *name = wide(path);
+    bool ok = name && (_wmkdir(name) == 0 || errno == EEXIST);
+    free(name);
+    return ok;
+}
+
+char *vkft_os_absolute_path(const char *path)
+{
+    wchar_t *name = wide(path);
+    wchar_t *full = name ? _wfullpath(NULL, name, 0) : NULL;
+    char *result = full ? narrow(full) : NULL;
+    free(full);
+    free(name);
+    return result;
+}
+
+bool vkft_os_stat(const char *path, vkft_os_info *info)
+{
+    wchar_t *name = wide(path);
+    if (!name)
+        return false;
+    WIN32_FILE_ATTRIBUTE_DATA data;
+    bool ok = GetFileAttributesExW(name, GetFileExInfoStandard, &data) || fail_native();
+    free(name);
+    if (ok) {
+        int64_t ticks =
+            (int64_t)((uint64_t)data.ftLastWriteTime.dwHighDateTime << 32 | data.ftLastWriteTime.dwLowDateTime);
+        info->is_directory = (data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+        info->is_regular = !(data.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE));
+        info->is_read_only = !info->is_directory && (data.dwFileAttributes & FILE_ATTRIBUTE_READONLY);
+        info->size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
+        info->modified_ns = (ticks - 116444736000000000) * 100; /* ticks of 100 ns since 1601 */
+    }
+    return ok;
+}
+
+long vkft_os_process_id(void)
+{
+    return _getpid();
+}
+
+uint32_t vkft_os_core_count(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwNumberOfProcessors ? info.dwNumberOfProcessors : 1;
+}
+
+bool vkft_os_size(int fd, uint64_t *size)
+{
+    long long n = _filelengthi64(fd);
+    *size = n < 0 ? 0 : (uint64_t)n;
+    return n >= 0;
+}
+
+FILE *vkft_os_open_stream(const char *path, bool append)
+{
+    wchar_t *name = wide(path);
+    FILE *stream = name ? _wfopen(name, append ? L"ab" : L"wb") : NULL;
+    free(name);
+    return stream;
+}
+
+bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete)
+{
+    wchar_t *name = wide(path);
+    _WDIR *dir = name ? _wopendir(name) : NULL;
+    free(name);
+    *complete = true;
+    if (!dir)
+        return false;
+    for (struct _wdirent *entry; *complete && (entry = _wreaddir(dir));) {
+        char *text =
+            wcscmp(entry->d_name, L".") == 0 || wcscmp(entry->d_name, L"..") == 0 ? NULL : narrow(entry->d_name);
+        if (text)
+            *complete = visit(context, text);
+        free(text);
+    }
+    _wclosedir(dir);
+    return true;
+}
+
+bool vkft_os_remove_directory(const char *path)
+{
+    wchar_t *name = wide(path);
+    bool ok = name && _wrmdir(name) == 0;
+    free(name);
+    return ok;
+}
+
+char *vkft_os_environment(const char *name)
+{
+    wchar_t *key = wide(name);
+    const wchar_t *value = key ? _wgetenv(key) : NULL;
+    free(key);
+    return value && *value ? narrow(value) : NULL;
+}
+
+char *vkft_os_user_cache_directory(void)
+{
+    return vkft_os_environment("LOCALAPPDATA");
+}
+
+double vkft_os_seconds(void)
+{
+    LARGE_INTEGER now, frequency;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&now);
+    return (double)now.QuadPart / (double)frequency.QuadPart;
+}
+
+static double seconds_of(FILETIME t)
+{
+    return (double)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime) * 1e-7;
+}
+
+double vkft_os_cpu_seconds(void)
+{
+    FILETIME created, ended, kernel, user;
+    if (!GetProcessTimes(GetCurrentProcess(), &created, &ended, &kernel, &user))
+        return 0;
+    return seconds_of(kernel) + seconds_of(user);
+}
+
+uint64_t vkft_os_memory_available(void)
+{
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : UINT64_MAX;
+}
+
+#endif
