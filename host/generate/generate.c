@@ -20,8 +20,7 @@ typedef struct generator {
     const vkft_generate_observer *observer;
     vkft_generation_config own; /* what the model's authors say */
     vkft_session runner;
-    vkft_graph graph;
-    vkft_commands *cmds;
+    vkft_pass next;
     vkft_buffer logits, arena, scratch, tables, parameters;
     vkft_buffer *cache_buffers; /* per layer: keys, then values */
     vkft_kv *caches;
@@ -96,49 +95,47 @@ static bool split_source(generator *gen, vkft_err *err)
     return vkft_ids_push(&gen->ids, start, err);
 }
 
-static void trace(generator *gen)
+static void record_encode(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const void *context)
 {
-    vkft_decoder_next(&gen->graph, &gen->runner.model, &gen->runner.batch, gen->caches, gen->logits.address);
+    const generator *gen = context;
+    vkft_decoder_encode(graph, model, batch, gen->caches);
 }
 
-static bool solve(vkft_graph *graph, vkft_err *err)
+static void record_next(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const void *context)
 {
-    return (!graph->failed && vkft_plan_solve(graph->plan)) || vkft_fail_memory(err, "while planning");
+    const generator *gen = context;
+    vkft_decoder_next(graph, model, batch, gen->caches, gen->logits.address);
 }
 
-static bool plan(generator *gen, uint32_t chunk, vkft_err *err)
+/* Plans a pass for the present batch and gives it memory. */
+static bool start_pass(generator *gen, vkft_pass *pass, vkft_buffer *arena, vkft_err *err)
 {
-    gen->runner.batch.tokens = chunk;
-    gen->runner.batch.rows = 1;
-    vkft_graph_begin_plan(&gen->graph);
-    trace(gen);
-    return solve(&gen->graph, err);
+    vkft_session *r = &gen->runner;
+    uint64_t bytes;
+    if (!vkft_pass_plan(pass, &r->model, &r->batch, &bytes, err) ||
+        !vkft_buffer_new(r->dev, bytes, VKFT_MEMORY_DEVICE, "activations", arena, err))
+        return false;
+    const vkft_pass_device place = {.dev = r->dev,
+                                    .arena = arena->address,
+                                    .scratch = gen->scratch.address,
+                                    .scratch_bytes = r->model.scratch_bytes};
+    return vkft_pass_start(pass, &place, err);
 }
 
-/* Runs the encoder once, in memory of its own that goes again. */
+/* Runs the encoder once, in memory of its own that is freed again. */
 static bool encode_source(generator *gen, vkft_err *err)
 {
     vkft_session *r = &gen->runner;
-    vkft_graph graph;
+    const vkft_pass_spec spec = {"encoder", false, record_encode, gen};
+    vkft_pass pass;
     vkft_buffer arena = {0};
     if (!gen->source.count)
         return true;
-    if (!vkft_graph_init(&graph))
-        return vkft_fail_memory(err, "while planning");
-    vkft_graph_set_device(&graph, r->dev, gen->scratch.address, r->model.scratch_bytes);
     vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
-    vkft_graph_begin_plan(&graph);
-    vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
-    bool ok = solve(&graph, err) && vkft_buffer_new(r->dev, vkft_plan_total(graph.plan), VKFT_MEMORY_DEVICE,
-                                                    "encoder activations", &arena, err);
-    if (ok) {
-        vkft_graph_begin_record(&graph, gen->cmds, arena.address);
-        vkft_decoder_encode(&graph, &r->model, &r->batch, gen->caches);
-        ok = vkft_commands_run(gen->cmds, err);
-        vkft_commands_reset(gen->cmds);
-    }
+    bool ok = vkft_pass_init(&pass, &spec, err) && start_pass(gen, &pass, &arena, err) &&
+              vkft_pass_run(&pass, &r->model, &r->batch, err);
+    vkft_pass_free(&pass);
     vkft_buffer_free(r->dev, &arena);
-    vkft_graph_free(&graph);
     return ok;
 }
 
@@ -196,16 +193,14 @@ static bool start(generator *gen, const float *flat, vkft_err *err)
          !vkft_buffer_new(r->dev, r->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &gen->scratch, err)) ||
         (adapter && (!vkft_buffer_new(r->dev, adapter, VKFT_MEMORY_DEVICE, "adapter", &gen->parameters, err) ||
                      !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
-        !vkft_batch_init(&r->batch, r->dev, &limits, err) || !(gen->cmds = vkft_commands_new(r->dev, err)))
+        !vkft_batch_init(&r->batch, r->dev, &limits, err))
         return false;
     const vkft_parameter_space placed =
         vkft_parameter_space_whole(vkft_trainables_floats(&r->trained), gen->parameters.address);
     vkft_lora_bind(&r->trained.lora, &placed, NULL);
     vkft_model_set_tables(&r->model, gen->tables.address, longest);
-    vkft_graph_set_device(&gen->graph, r->dev, gen->scratch.address, r->model.scratch_bytes);
-    return vkft_model_write_expert_tables(&r->model, r->dev, err) && plan(gen, chunk, err) &&
-           vkft_buffer_new(r->dev, vkft_plan_total(gen->graph.plan), VKFT_MEMORY_DEVICE, "activations", &gen->arena,
-                           err);
+    vkft_batch_fill_next(&r->batch, gen->ids.data, chunk, 0, c->sliding_window);
+    return vkft_model_write_expert_tables(&r->model, r->dev, err) && start_pass(gen, &gen->next, &gen->arena, err);
 }
 
 /* Writes the position tables that the present length calls for. True: what is in the cache was turned by other factors
@@ -232,12 +227,7 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
     while (first < end) {
         uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
         vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
-        vkft_commands_reset(gen->cmds);
-        vkft_graph_begin_record(&gen->graph, gen->cmds, gen->arena.address);
-        trace(gen);
-        if (gen->graph.failed)
-            return vkft_fail_memory(err, "while recording a token");
-        if (!vkft_commands_run(gen->cmds, err))
+        if (!vkft_pass_run(&gen->next, &r->model, &r->batch, err))
             return false;
         first += count;
     }
@@ -343,8 +333,7 @@ static bool finish_text(const generator *gen, vkft_text_stream *stream, vkft_err
 static void close_generator(generator *gen)
 {
     vkft_device *dev = gen->runner.dev;
-    vkft_commands_free(gen->cmds);
-    vkft_graph_free(&gen->graph);
+    vkft_pass_free(&gen->next);
     for (uint32_t l = 0; gen->cache_buffers && l < gen->runner.config.num_layers; l++)
         vkft_buffer_free(dev, &gen->cache_buffers[l]);
     vkft_buffer *buffers[] = {&gen->logits, &gen->arena, &gen->scratch, &gen->tables, &gen->parameters};
@@ -370,7 +359,8 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     vkft_session_source source = {.model = options->model};
     if (!vkft_session_open(&gen.runner, &source, &quiet, err))
         return false;
-    bool ok = (vkft_graph_init(&gen.graph) || vkft_fail_memory(err, "while planning")) && read_own(&gen, err) &&
+    const vkft_pass_spec next = {"generation", false, record_next, &gen};
+    bool ok = vkft_pass_init(&gen.next, &next, err) && read_own(&gen, err) &&
               vkft_session_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
               split_source(&gen, err) && start(&gen, flat, err);
     if (ok && gen.runner.text.tokenizer)

@@ -165,7 +165,8 @@ void vkft_batch_fill_next(vkft_batch *batch, const int32_t *ids, uint32_t count,
     }
     batch->loss_row_host[0] = count - 1;
     batch->tokens = count;
-    batch->sequence.first = batch->windowed.first = first;
+    batch->sequence.cached = batch->windowed.cached = true;
+    batch->sequence.longest = batch->windowed.longest = batch->limits.positions; /* of any continuation */
     batch->rows = 1;
-    batch->longest = batch->sequence.longest = batch->windowed.longest = first + count;
+    batch->longest = first + count;
 }

@@ -76,12 +76,10 @@ static vkft_tensor *self_attention(vkft_graph *g, const vkft_model *model, const
         vkft_op_rope(g, h.k, shape->D, *layer->rotary, sequence);
     }
     if (call->cache) {
-        uint32_t width = shape->Hk * shape->D, rows = sequence->first + n->rows;
-        uint64_t behind = (uint64_t)sequence->first * width * sizeof(float);
-        vkft_op_store(g, h.k, call->cache->k + behind);
-        vkft_op_store(g, h.v, call->cache->v + behind);
-        h.k = vkft_tensor_at(g, call->cache->k, VKFT_F32, rows, width);
-        h.v = vkft_tensor_at(g, call->cache->v, VKFT_F32, rows, width);
+        vkft_op_store_rows(g, h.k, sequence->position, call->cache->k);
+        vkft_op_store_rows(g, h.v, sequence->position, call->cache->v);
+        h.k = vkft_tensor_at(g, call->cache->k, VKFT_F32, sequence->longest, h.k->cols);
+        h.v = vkft_tensor_at(g, call->cache->v, VKFT_F32, sequence->longest, h.v->cols);
     }
     return vkft_op_attention(g, h.q, h.k, h.v, shape, sequence);
 }

@@ -23,8 +23,8 @@ void vkft_decoder_eval(vkft_graph *g, const vkft_model *model, const vkft_batch 
 /* Runs the encoder over the batch's source and keeps each decoder layer's keys and values of it in caches [layers]. */
 void vkft_decoder_encode(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches);
 
-/* Logits f32 [1,V] of the batch's last token, before whose first one sequence.first tokens are in the cache; caches
- * [layers] are extended. */
+/* Logits f32 [1,V] of the batch's last token; keys and values of all its tokens are written to caches [layers] at their
+ * positions. Where these are is not part of the recording: it serves any batch of the same shape. */
 void vkft_decoder_next(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches,
                        uint64_t logits);
 

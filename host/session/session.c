@@ -66,11 +66,25 @@ static bool check_compute_dtype(const vkft_session *runner, vkft_err *err)
                      "--quant nf4, or --compute-dtype fp32");
 }
 
+static void record_train(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const void *context)
+{
+    const bool *checkpointing = context;
+    vkft_decoder_train(graph, model, batch, *checkpointing);
+}
+
+static void record_eval(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const void *context)
+{
+    (void)context;
+    vkft_decoder_eval(graph, model, batch);
+}
+
 bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, const vkft_observer *observer,
                        vkft_err *err)
 {
     memset(runner, 0, sizeof *runner);
     const vkft_model_options *o = &source->model;
+    const vkft_pass_spec train = {"training", true, record_train, &runner->checkpointing},
+                         eval = {"evaluation", false, record_eval, NULL};
     bool only_config = source->only_config && !strstr(o->path, ".vkft");
     if (only_config) {
         if (!open_config(runner, o->path, err))
@@ -94,7 +108,7 @@ bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, 
     if (vkft_model_init(&runner->model, &runner->config, runner->file, o->quant, o->double_quant, source->full, err) &&
         check_compute_dtype(runner, err) &&
         (only_config || vkft_model_text_of_file(runner->file, o->chat_template, &runner->text, err)) &&
-        vkft_graph_init(&runner->train.graph) && vkft_graph_init(&runner->eval.graph))
+        vkft_pass_init(&runner->train, &train, err) && vkft_pass_init(&runner->eval, &eval, err))
         return true;
     vkft_session_close(runner);
     return false;
@@ -118,25 +132,12 @@ bool vkft_session_use_adapter(vkft_session *runner, const char *dir, float **fla
     return ok || vkft_fail_context(err, "%s", dir);
 }
 
-/* Runs the pass's code, for the plan or for a recording. */
-static void trace_pass(vkft_session *runner, vkft_pass *pass)
-{
-    if (pass == &runner->train)
-        vkft_decoder_train(&pass->graph, &runner->model, &runner->batch, runner->checkpointing);
-    else
-        vkft_decoder_eval(&pass->graph, &runner->model, &runner->batch);
-}
-
 static bool plan_pass(vkft_session *runner, vkft_pass *pass, vkft_err *err)
 {
-    pass->graph.pass.dropout = pass == &runner->train;
-    vkft_graph_begin_plan(&pass->graph);
-    trace_pass(runner, pass);
-    if (pass->graph.failed || !vkft_plan_solve(pass->graph.plan))
-        return vkft_fail_memory(err, "while planning");
-    uint64_t bytes = vkft_plan_total(pass->graph.plan);
-    if (bytes > runner->plan.bytes[VKFT_ITEM_ACTIVATIONS])
-        runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] = bytes;
+    uint64_t bytes;
+    if (!vkft_pass_plan(pass, &runner->model, &runner->batch, &bytes, err))
+        return false;
+    runner->plan.bytes[VKFT_ITEM_ACTIVATIONS] = max_u64(runner->plan.bytes[VKFT_ITEM_ACTIVATIONS], bytes);
     return true;
 }
 
@@ -220,12 +221,10 @@ static bool start_parameters(vkft_session *runner, const vkft_optimizer_options 
             !vkft_optimizer_set(&runner->optimizer, parameters, NULL, err))
             return false;
         vkft_trainables_bind(&runner->trained, &runner->optimizer.parameters, &runner->optimizer.gradients);
-        runner->train.graph.step = runner->eval.graph.step = runner->optimizer.step.address;
         return true;
     }
     if (!vkft_buffer_new(dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state", &runner->step, err))
         return false;
-    runner->eval.graph.step = runner->step.address;
     if (bytes == 0)
         return true;
     if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &runner->parameters, err) ||
@@ -234,18 +233,6 @@ static bool start_parameters(vkft_session *runner, const vkft_optimizer_options 
     const vkft_parameter_space placed =
         vkft_parameter_space_whole(vkft_trainables_floats(&runner->trained), runner->parameters.address);
     vkft_trainables_bind(&runner->trained, &placed, NULL);
-    return true;
-}
-
-static bool start_pass(vkft_session *runner, vkft_pass *pass, uint64_t seed, vkft_err *err)
-{
-    vkft_graph_set_device(&pass->graph, runner->dev, runner->scratch.address, runner->plan.bytes[VKFT_ITEM_SCRATCH]);
-    pass->graph.seed = seed;
-    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
-        if (!(pass->recordings[i].cmds = vkft_commands_new(runner->dev, err)))
-            return false;
-        vkft_commands_set_profile(pass->recordings[i].cmds, runner->profile);
-    }
     return true;
 }
 
@@ -271,17 +258,21 @@ bool vkft_session_start(vkft_session *runner, const char *device, const vkft_opt
         !vkft_batch_init(&runner->batch, dev, &runner->limits, err))
         return false;
     vkft_model_set_tables(&runner->model, runner->tables.address, runner->limits.positions);
-    return start_pass(runner, &runner->train, seed, err) && start_pass(runner, &runner->eval, seed, err);
+    const vkft_pass_device place = {.dev = dev,
+                                    .arena = runner->arena.address,
+                                    .scratch = runner->scratch.address,
+                                    .scratch_bytes = runner->scratch.size_bytes,
+                                    .step = runner->training ? runner->optimizer.step.address : runner->step.address,
+                                    .seed = seed,
+                                    .profile = runner->profile};
+    return (!runner->training || vkft_pass_start(&runner->train, &place, err)) &&
+           vkft_pass_start(&runner->eval, &place, err);
 }
 
 void vkft_session_close(vkft_session *runner)
 {
-    vkft_pass *passes[] = {&runner->train, &runner->eval};
-    for (size_t i = 0; i < 2; i++) {
-        for (uint32_t j = 0; j < VKFT_RECORDINGS; j++)
-            vkft_commands_free(passes[i]->recordings[j].cmds);
-        vkft_graph_free(&passes[i]->graph);
-    }
+    vkft_pass_free(&runner->train);
+    vkft_pass_free(&runner->eval);
     if (runner->dev) {
         vkft_optimizer_free(&runner->optimizer);
         vkft_batch_free(&runner->batch, runner->dev);
@@ -298,40 +289,13 @@ void vkft_session_close(vkft_session *runner)
     memset(runner, 0, sizeof *runner);
 }
 
-/* The recording for the present batch's shape, made in the place of the least recently used one when there is none. */
-static vkft_commands *find_recording(vkft_session *runner, vkft_pass *pass)
-{
-    vkft_recording *oldest = &pass->recordings[0];
-    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
-        vkft_recording *r = &pass->recordings[i];
-        if (r->tokens == runner->batch.tokens && r->source_tokens == runner->batch.source_tokens &&
-            r->rows == runner->batch.rows) {
-            r->last_used = ++runner->runs;
-            return r->cmds;
-        }
-        if (r->last_used < oldest->last_used)
-            oldest = r;
-    }
-    vkft_commands_reset(oldest->cmds);
-    vkft_graph_begin_record(&pass->graph, oldest->cmds, runner->arena.address);
-    trace_pass(runner, pass);
-    oldest->tokens = runner->batch.tokens;
-    oldest->source_tokens = runner->batch.source_tokens;
-    oldest->rows = runner->batch.rows;
-    oldest->last_used = ++runner->runs;
-    return oldest->cmds;
-}
-
 static bool run_pass(vkft_session *runner, vkft_pass *pass, const vkft_sample *const *samples, uint32_t count,
                      double *loss_sum, vkft_err *err)
 {
     vkft_batch *batch = &runner->batch;
     vkft_batch_fill(batch, samples, count, runner->config.sliding_window);
     prepare_tables(runner, batch->longest);
-    vkft_commands *cmds = find_recording(runner, pass);
-    if (pass->graph.failed)
-        return vkft_fail_memory(err, "while recording a step");
-    if (!vkft_commands_run(cmds, err))
+    if (!vkft_pass_run(pass, &runner->model, batch, err))
         return false;
     *loss_sum = 0;
     for (uint32_t i = 0; i < batch->rows; i++)
@@ -356,8 +320,6 @@ bool vkft_session_eval_batch(vkft_session *runner, const vkft_sample *const *sam
 
 void vkft_session_profile(const vkft_session *runner, vkft_profile_row *rows)
 {
-    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
-        vkft_commands_add_profile(runner->train.recordings[i].cmds, rows);
-        vkft_commands_add_profile(runner->eval.recordings[i].cmds, rows);
-    }
+    vkft_pass_add_profile(&runner->train, rows);
+    vkft_pass_add_profile(&runner->eval, rows);
 }

@@ -6,8 +6,7 @@
 #ifndef VKFT_SESSION_H
 #define VKFT_SESSION_H
 
-#include "host/model/batch.h"
-#include "host/model/decoder.h"
+#include "host/session/pass.h"
 #include "formats/chat/model_text.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "host/trainable/trainables.h"
@@ -35,21 +34,6 @@ typedef struct vkft_memory_plan {
 const char *vkft_plan_item_name(vkft_plan_item item);
 bool vkft_plan_item_on_host(vkft_plan_item item);
 
-/* Recordings are kept for the last few batch shapes. */
-#define VKFT_RECORDINGS 4
-
-typedef struct vkft_recording {
-    vkft_commands *cmds;
-    uint32_t tokens, source_tokens, rows; /* 0: nothing recorded */
-    uint64_t last_used;
-} vkft_recording;
-
-typedef struct vkft_pass {
-    vkft_graph graph;
-    vkft_recording recordings[VKFT_RECORDINGS];
-    bool planned;
-} vkft_pass;
-
 typedef struct vkft_session {
     vkft_model_file *file; /* NULL when only a configuration was opened */
     vkft_config config;
@@ -69,7 +53,6 @@ typedef struct vkft_session {
     vkft_batch batch;
     uint32_t rope_length; /* what the position tables are for, see vkft_rope_length; 0: not written yet */
     vkft_pass train, eval;
-    uint64_t runs;
     bool profile;
 } vkft_session;
 

@@ -37,16 +37,16 @@ static uint32_t fitting_length(vkft_trainer *t, uint64_t free_bytes)
     uint32_t length = t->runner.limits.positions;
     for (; length >= 16; length /= 2) {
         vkft_session trial = t->runner;
-        memset(&trial.train, 0, sizeof trial.train);
         memset(&trial.eval, 0, sizeof trial.eval);
-        bool ok = vkft_graph_init(&trial.train.graph) && vkft_graph_init(&trial.eval.graph);
+        bool ok = vkft_pass_init(&trial.train, &t->runner.train.spec, NULL) &&
+                  vkft_pass_init(&trial.eval, &t->runner.eval.spec, NULL);
         vkft_batch_limits limits = {.tokens = length,
                                     .source_tokens = trial.config.encoder_layers ? length : 0,
                                     .rows = length,
                                     .positions = length};
         ok = ok && vkft_session_plan(&trial, &limits, vkft_optimizer_kind_of(t->options->optim), true, NULL);
-        vkft_graph_free(&trial.train.graph);
-        vkft_graph_free(&trial.eval.graph);
+        vkft_pass_free(&trial.train);
+        vkft_pass_free(&trial.eval);
         if (ok && trial.plan.device_bytes <= free_bytes)
             return length;
     }

@@ -19,8 +19,9 @@ struct rope_args {
  * in [range[t].begin, range[t].end), g = h / (Hq/Hk). q, o [T,Hq,D]; k, v [S,Hk,D]; lse [T,Hq] = log-sum-exp of the
  * scaled scores. range [T] of (begin, end) pairs of u32: packing, causality, sliding windows and a cache are all stated
  * by it. An empty range gives o = 0, lse = 0. With the constant SOFTCAP the scaled score z becomes softcap * tanh(z /
- * softcap). With the constant RELATIVE and span != 0, bias[bucket[s - (t + first) + span - 1], h] is added to it;
- * bucket [2*span - 1] u32, bias [buckets,Hq]; distances are clamped. */
+ * softcap). With the constant RELATIVE and span != 0, bias[bucket[s - own + span - 1], h] is added to it; bucket
+ * [2*span - 1] u32, bias [buckets,Hq]; distances are clamped. own is the key at the query's position: t, or with cached
+ * != 0, where keys are numbered by position in a cache, the last one of range[t]. */
 struct attention_args {
     ADDR(F32) q;
     ADDR(F32) k;
@@ -32,7 +33,7 @@ struct attention_args {
     ADDR(U32) bucket;
     uint T, Hq, Hk;
     float scale, softcap;
-    uint first, span;
+    uint cached, span;
 };
 
 /* attention_delta: delta[t,h] = sum_d do[t,h,d] o[t,h,d]. */
@@ -62,7 +63,7 @@ struct attention_backward_args {
     ADDR(U32) bucket;
     uint T, S, Hq, Hk;
     float scale, softcap;
-    uint first, span;
+    uint span;
 };
 
 /* attention_dbias: by_distance[d,h] = sum over t with s = t + d + 1 - span in range[t] of p_ts (do[t,h].v[s,g] -

@@ -15,6 +15,7 @@ void main()
     uint t = INVOCATION, h = gl_WorkGroupID.y, g = h / (args.Hq / args.Hk);
     bool live = t < args.T;
     uvec2 range = live ? uvec2(args.range.v[2 * t], args.range.v[2 * t + 1]) : uvec2(0);
+    uint own = args.cached != 0 ? range.y - 1 : t; /* the key at the query's position; clamped where the range is empty */
     uvec2 span = walk(range);
     uint row = (min(t, args.T - 1) * args.Hq + h) * HEAD;
 
@@ -38,7 +39,7 @@ void main()
         float before = highest;
         [[unroll]] for (uint j = 0; j < BLOCK; j++) {
             bool seen = s + j >= range.x && s + j < range.y;
-            score[j] = seen ? capped(score[j], args.softcap) + RELATIVE_BIAS(t, s + j, h) : MASKED;
+            score[j] = seen ? capped(score[j], args.softcap) + RELATIVE_BIAS(own, s + j, h) : MASKED;
             highest = max(highest, score[j]);
         }
         float shrink = exp_exact(before - highest);

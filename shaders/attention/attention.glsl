@@ -32,7 +32,7 @@ uint last_row(uvec2 span)
 /* What the distance from query t to key s adds to head h's score. */
 #define RELATIVE_BIAS(t, s, h)                                                                                         \
     (RELATIVE != 0 && args.span != 0                                                                                   \
-         ? args.bias.v[args.bucket.v[uint(clamp(int(s) - int((t) + args.first), 1 - int(args.span), int(args.span) - 1) + int(args.span) - 1)] * args.Hq + (h)] \
+         ? args.bias.v[args.bucket.v[uint(clamp(int(s) - int(t), 1 - int(args.span), int(args.span) - 1) + int(args.span) - 1)] * args.Hq + (h)] \
          : 0.0)
 
 /* The score that enters the softmax, and its derivative by the scaled product z. */

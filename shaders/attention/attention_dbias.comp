@@ -16,7 +16,7 @@ void main()
     int distance = int(WORKGROUP) + 1 - int(args.span);
     float sum = 0.0;
     for (uint t = gl_LocalInvocationID.x; t < args.T; t += WIDTH) {
-        int s = int(t + args.first) + distance;
+        int s = int(t) + distance;
         if (s < int(args.range.v[2 * t]) || s >= int(args.range.v[2 * t + 1]))
             continue;
         uint query = (t * args.Hq + h) * HEAD, key = (uint(s) * args.Hk + g) * HEAD;

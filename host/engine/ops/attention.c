@@ -79,7 +79,6 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
         .Hk = shape->Hk,
         .scale = shape->scale,
         .softcap = shape->softcap,
-        .first = sequence->first,
         .span = shape->span,
     };
     double flops = pair_flops(shape, T, longest);
@@ -110,7 +109,7 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
         .Hk = shape->Hk,
         .scale = shape->scale,
         .softcap = shape->softcap,
-        .first = sequence->first,
+        .cached = sequence->cached,
         .span = shape->span,
     };
     vkft_launch_elements(g, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,

@@ -214,6 +214,11 @@ static void launch_rows(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *sr
     vkft_launch_rows(g, kernel, &args, sizeof args, rows, 1, (double)rows * src->cols);
 }
 
+void vkft_op_store_rows(vkft_graph *g, const vkft_tensor *x, uint64_t index, uint64_t address)
+{
+    launch_rows(g, VKFT_KERNEL_scatter_rows, x, index, vkft_tensor_at(g, address, x->dtype, x->rows, x->cols), x->rows);
+}
+
 typedef struct gather_state {
     uint64_t index;
 } gather_state;

@@ -66,7 +66,7 @@ typedef struct vkft_sequence {
     uint64_t position;    /* u32 [T] */
     uint64_t query_range; /* u32 pairs [T]: keys that a query sees */
     uint64_t key_range;   /* u32 pairs [T]: queries that see a key; backward only */
-    uint32_t first;       /* number of the key that lies where query 0 does: tokens in the cache */
+    bool cached;          /* keys lie in a cache by position; otherwise key t is that of query t */
     uint32_t longest;     /* upper bound of a range's length, for pacing */
 } vkft_sequence;
 
@@ -177,8 +177,12 @@ typedef struct vkft_columns {
 /* y [T, width * count]: these columns of x. The parts that a caller takes from one x must cover all its columns and all
  * receive a gradient: each writes its own columns of x's. */
 vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns columns);
-/* Copies x to fixed memory, such as a place in the KV cache. No gradient. */
+/* Copies x to fixed memory. No gradient. */
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address);
+
+/* memory[index[i]] = x[i], index u32 [rows of x], in fixed memory of rows like x's, such as the KV cache. No gradient.
+ */
+void vkft_op_store_rows(vkft_graph *g, const vkft_tensor *x, uint64_t index, uint64_t address);
 
 /* dst[i] = src[index[i]], index u32 [rows]; the backward scatters, rows that were not gathered get zero. */
 vkft_tensor *vkft_op_gather(vkft_graph *g, vkft_tensor *src, uint64_t index, uint32_t rows);

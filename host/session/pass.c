@@ -1,0 +1,82 @@
+/* Planning, recording by shape, running. See pass.h. */
+#include "host/session/pass.h"
+
+#include <string.h>
+
+bool vkft_pass_init(vkft_pass *pass, const vkft_pass_spec *spec, vkft_err *err)
+{
+    memset(pass, 0, sizeof *pass);
+    pass->spec = *spec;
+    if (!vkft_graph_init(&pass->graph))
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+    pass->graph.pass.dropout = spec->dropout;
+    return true;
+}
+
+void vkft_pass_free(vkft_pass *pass)
+{
+    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++)
+        vkft_commands_free(pass->recordings[i].cmds);
+    vkft_graph_free(&pass->graph);
+    memset(pass, 0, sizeof *pass);
+}
+
+bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_batch *largest, uint64_t *bytes, vkft_err *err)
+{
+    vkft_graph *graph = &pass->graph;
+    vkft_graph_begin_plan(graph);
+    pass->spec.record(graph, model, largest, pass->spec.context);
+    if (graph->failed || !vkft_plan_solve(graph->plan))
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+    *bytes = vkft_plan_total(graph->plan);
+    return true;
+}
+
+bool vkft_pass_start(vkft_pass *pass, const vkft_pass_device *device, vkft_err *err)
+{
+    vkft_graph_set_device(&pass->graph, device->dev, device->scratch, device->scratch_bytes);
+    pass->graph.seed = device->seed;
+    pass->graph.step = device->step;
+    pass->graph.arena = device->arena;
+    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
+        if (!(pass->recordings[i].cmds = vkft_commands_new(device->dev, err)))
+            return false;
+        vkft_commands_set_profile(pass->recordings[i].cmds, device->profile);
+    }
+    return true;
+}
+
+/* The recording for this shape, made in the place of the least recently used one when there is none. */
+static vkft_recording *find_recording(vkft_pass *pass, const vkft_model *model, const vkft_batch *batch)
+{
+    vkft_recording *oldest = &pass->recordings[0];
+    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
+        vkft_recording *r = &pass->recordings[i];
+        if (r->tokens == batch->tokens && r->source_tokens == batch->source_tokens && r->rows == batch->rows)
+            return r;
+        if (r->last_used < oldest->last_used)
+            oldest = r;
+    }
+    vkft_commands_reset(oldest->cmds);
+    vkft_graph_begin_record(&pass->graph, oldest->cmds, pass->graph.arena);
+    pass->spec.record(&pass->graph, model, batch, pass->spec.context);
+    oldest->tokens = batch->tokens;
+    oldest->source_tokens = batch->source_tokens;
+    oldest->rows = batch->rows;
+    return oldest;
+}
+
+bool vkft_pass_run(vkft_pass *pass, const vkft_model *model, const vkft_batch *batch, vkft_err *err)
+{
+    vkft_recording *recording = find_recording(pass, model, batch);
+    recording->last_used = ++pass->runs;
+    if (pass->graph.failed)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording the %s pass", pass->spec.name);
+    return vkft_commands_run(recording->cmds, err);
+}
+
+void vkft_pass_add_profile(const vkft_pass *pass, vkft_profile_row *rows)
+{
+    for (uint32_t i = 0; i < VKFT_RECORDINGS; i++)
+        vkft_commands_add_profile(pass->recordings[i].cmds, rows);
+}
