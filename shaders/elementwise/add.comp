@@ -1,4 +1,4 @@
-/* y[i] = a[i] + b[i] for i < n; y may be a or b. One invocation an element. Test: test_runtime */
+/* y[i] = a[i] + b[i] for i < n; y may be a or b. One invocation an element. Test: test_kernels_elementwise */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"

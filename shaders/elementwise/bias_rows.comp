@@ -1,4 +1,4 @@
-/* y[t,c] = (add ? r[t,c] : 0) + scale * b[c]; f32. threads_x = T * C: one invocation an element. Test: test_kernels_columns */
+/* y[t,c] = (add ? r[t,c] : 0) + scale * b[c]; f32. threads_x = T * C: one invocation an element. Test: test_kernels_elementwise */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"

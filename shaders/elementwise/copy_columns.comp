@@ -1,4 +1,4 @@
-/* Strided copy of columns between two row layouts, f32. threads_x = T * n: one invocation an element. Test: test_kernels_columns */
+/* Strided copy of columns between two row layouts, f32. threads_x = T * n: one invocation an element. Test: test_kernels_elementwise */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"

@@ -1,5 +1,5 @@
 /* y = x * s * (g + gain_offset),  s = 1/sqrt(mean(x^2) + eps);  x, y [T,C], g [C] f32. threads_x = T * WIDTH: one workgroup a row.
- * Source: Zhang & Sennrich 2019. Test: test_kernels_elementwise */
+ * Source: Zhang & Sennrich 2019. Test: test_kernels_norm */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"

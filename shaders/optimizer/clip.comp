@@ -1,5 +1,5 @@
 /* step.grad_norm = sqrt(sum of partial), n values; step.clip = min(1, max_norm / (grad_norm + 1e-6)), 1 when max_norm <= 0.
- * threads_x = WIDTH: one workgroup. Source: torch.nn.utils.clip_grad_norm_. Test: test_kernels_optimizer */
+ * threads_x = WIDTH: one workgroup. Source: torch.nn.utils.clip_grad_norm_. Test: test_kernels_training */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"

@@ -1,6 +1,6 @@
 /* SentencePiece models (tokenizer.model, spiece.model): the parts of the protobuf that a tokenizer is made of.
  *
- * Source: sentencepiece_model.proto. Test: test_tokenizer_source
+ * Source: sentencepiece_model.proto. Test: test_tokenizer, test_tokenizer_vectors
  */
 #ifndef VKFT_SENTENCEPIECE_H
 #define VKFT_SENTENCEPIECE_H

@@ -2,7 +2,8 @@
  * SentencePiece model (tokenizer.model, spiece.model), else tiktoken's ranks (tokenizer.model of Llama 3).
  *
  * Without tokenizer.json the rules that the files do not state (how text is cut, what stands around it) are those of
- * the tokenizer class that tokenizer_config.json names, as transformers 5 has them. Test: test_tokenizer_source
+ * the tokenizer class that tokenizer_config.json names, as transformers 5 has them. Test: test_tokenizer,
+ * test_tokenizer_vectors
  */
 #ifndef VKFT_FILES_SOURCE_H
 #define VKFT_FILES_SOURCE_H

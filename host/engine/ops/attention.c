@@ -1,6 +1,6 @@
 /* Grouped-query attention over packed sequences, forward and flash-style backward (no T x T matrix).
  *
- * Source: Dao et al. 2022 (FlashAttention), Ainslie et al. 2023 (grouped queries). Test: test_ops
+ * Source: Dao et al. 2022 (FlashAttention), Ainslie et al. 2023 (grouped queries). Test: test_ops_layers
  */
 #include "host/engine/ops/ops.h"
 

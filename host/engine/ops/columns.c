@@ -1,7 +1,7 @@
 /* Columns of a tensor as a tensor of their own: fused projections are one product and then taken apart, because the
  * kernels behind them want contiguous rows. A copy is small beside the product that made it.
  *
- * Test: test_kernels_columns
+ * Test: test_ops_layers, test_kernels_elementwise
  */
 #include "host/engine/ops/ops.h"
 

@@ -8,7 +8,7 @@
  * z [T,r] is kept for the backward; xd is drawn again from the counter-based generator. The residual's gradient is dy
  * itself: it takes over dy's memory, since nothing reads dy after this op's backward.
  *
- * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA). Test: test_ops
+ * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA). Test: test_ops_linear, test_ops_gradients
  */
 #include "host/engine/ops/ops.h"
 

@@ -4,7 +4,7 @@
  * through the vocabulary in chunks would need a third, because the softmax's denominator is known only after the first
  * pass. Memory is bounded either way. The price is that the output matrix is read once per chunk.
  *
- * Test: test_ops
+ * Test: test_ops_linear, test_ops_gradients
  */
 #include "host/engine/ops/ops.h"
 
