@@ -1,5 +1,5 @@
 /* AdamW: the formula is in shaders/optimizer/adamw.comp. Source: Loshchilov & Hutter 2019; torch.optim.AdamW.
- * Test: test_optimizer */
+ * Test: test_kernels_training */
 #include "host/trainable/optimizer/optimizer.h"
 
 #include <math.h>
