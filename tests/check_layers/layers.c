@@ -1,9 +1,9 @@
 /* The rules, in the order of the functions below:
  *
  *   include   written from the top of the tree; the arrow between the two rooms is in the table; NAME_private.h only
- * from its folder circle    no file includes itself through others; X.c counts as part of X.h size      at most 800
- * lines a file; at most 20 source files a folder, except where there is one file for each architecture pointer   "Test:
- * NAME" names a test program, and a path that starts with tests/ exists
+ * from its folder circle    no file includes itself through others; X.c and X_private.h count as part of X.h size at
+ * most 800 lines a file; at most 20 source files a folder, except where there is one file for each architecture pointer
+ * "Test: NAME" names a test program, and a path that starts with tests/ exists
  *
  * A real parser is not needed: an include is a line that starts with # include and a quote. */
 #include "tests/check_layers/layers.h"
@@ -19,8 +19,9 @@
 enum { MAX_LINES = 800, MAX_FILES = 20, PATH = 512 };
 
 static const char *const tops[] = {"runtime", "formats", "shaders", "host", "tests", "tools", "docs"};
-static const char *const crowded[] = {"formats/config/arch"};           /* folders without a limit */
-static const char *const generated[] = {"kernel_code.inc", "commit.h"}; /* included, but made by the build */
+static const char *const crowded[] = {"formats/config/arch"}; /* folders without a limit */
+static const char *const generated[] = {"kernel_code.inc", "commit.h",
+                                        "storage_type.glsl"}; /* included, but made by the build */
 static const char *const sources[] = {".c", ".h", ".def", ".comp", ".glsl"};
 static const char *const texts[] = {".md", ".py", ".cmake", ".txt"}; /* only their pointers are checked */
 
@@ -212,10 +213,22 @@ static void check_include(tree *t, size_t file, int line, const char *target)
 /* --- circles ---------------------------------------------------------------------------------------------------------
  */
 
-static bool same_module(const char *a, const char *b)
+/* The length of a path without what says which part of its module it is: X.c, X.h and X_private.h are one. */
+static size_t stem_length(const char *path)
 {
-    size_t folder = folder_length(a), length = folder + strcspn(a + folder, ".");
-    return same_folder(a, b) && strncmp(a, b, length) == 0 && b[length] == '.';
+    size_t length = folder_length(path) + strcspn(path + folder_length(path), ".");
+    static const char end[] = "_private";
+    size_t cut = strlen(end);
+    return length > cut && strncmp(path + length - cut, end, cut) == 0 ? length - cut : length;
+}
+
+static size_t module_of(const tree *t, size_t file)
+{
+    size_t length = stem_length(t->files[file]);
+    for (size_t i = 0; i < file; i++)
+        if (stem_length(t->files[i]) == length && strncmp(t->files[i], t->files[file], length) == 0)
+            return i;
+    return file;
 }
 
 static bool is_known(const tree *t, const include *edge)
@@ -264,8 +277,8 @@ static void check_circles(tree *t)
     size_t *module = calloc(t->file_count + 1, sizeof *module);
     char *state = calloc(t->file_count + 1, 1);
     const include **stack = calloc(t->file_count + 1, sizeof *stack);
-    for (size_t i = 0; i < t->file_count; i++) /* sorted: the files of a module are neighbours */
-        module[i] = i > 0 && same_module(t->files[i], t->files[i - 1]) ? module[i - 1] : i;
+    for (size_t i = 0; i < t->file_count; i++)
+        module[i] = module_of(t, i);
     for (size_t i = 0; i < t->file_count; i++)
         if (module[i] == i && state[i] == 0)
             walk(t, module, state, i, stack, 0, NULL);
