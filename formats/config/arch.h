@@ -1,4 +1,4 @@
-/* Architectures: each is a table of names over the one decoder block of host/decoder.c, and a reader of its
+/* Architectures: each is a table of names over the one decoder block of host/model/decoder.c, and a reader of its
  * configuration.
  *
  * An architecture is one file arch/<name>.c and its row in arch.def. Its reader sets the flags of vkft_config by which

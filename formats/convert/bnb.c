@@ -1,4 +1,4 @@
-/* See convert_bnb.h. The tables in the file are compared with ours bit for bit: equal tables make the copy exact. */
+/* See bnb.h. The tables in the file are compared with ours bit for bit: equal tables make the copy exact. */
 #include "formats/convert/bnb.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* What a conversion consists of: which tensors become what, the small files, and the run over all tensors in the order
- * in which they lie on disk. The work on one tensor is in convert_tensor.c. */
+ * in which they lie on disk. The work on one tensor is in tensor.c. */
 #include "formats/convert/convert.h"
 
 #include <inttypes.h>

@@ -29,7 +29,7 @@ typedef struct vkft_convert_options {
 } vkft_convert_options;
 
 /* Writes out_path through a temporary file beside it, synced and renamed; on any error nothing is left.
- * Error: missing file, LFS pointer, pickle (.bin) checkpoint, truncated shard, missing tensor of the index, non-finite
+ * Error: missing file, LFS pointer, truncated shard, missing tensor of the index, non-finite
  * weights (tensor and first index), unsupported dtype, disk full. */
 bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err);
 

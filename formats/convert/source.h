@@ -19,7 +19,7 @@ typedef struct vkft_source {
 } vkft_source;
 
 /* Reads the small files and checks config.json. Error: no directory, no config.json, a Git-LFS pointer, a configuration
- * that is not supported or says that the weights are quantized already. */
+ * that is not supported or is quantized by a method that is not supported. */
 bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err);
 /* Fills name and info. */
 bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, vkft_err *err);

@@ -60,7 +60,7 @@ typedef struct vkft_dataset_options {
     uint32_t vocab_size;         /* every id must be below it */
     int32_t eos_id;              /* appended to text rows and completions; -1: none */
     const char *keys;            /* NULL, or "question=Q,answer=A": the rows' own names for known keys */
-    const char *prompt_template; /* NULL, or what makes a prompt of a row, see dataset_shape.h */
+    const char *prompt_template; /* NULL, or what builds a row's prompt, see shape.h */
     bool encoder_decoder;        /* prompts are for an encoder; answers begin with decoder_start_id in the decoder */
     int32_t decoder_start_id;
     const char *completions; /* NULL, or a second text file: line by line what --data's lines are answered with */

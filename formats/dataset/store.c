@@ -1,4 +1,4 @@
-/* Tokens of a dataset in memory or in a file. See dataset_store.h. */
+/* Tokens of a dataset in memory or in a file. See store.h. */
 #include "formats/dataset/store.h"
 
 #include <stdlib.h>

@@ -237,10 +237,10 @@ bool jinja_contains(jinja_state *s, jinja_value container, jinja_value item);
 size_t jinja_find_text(jinja_state *s, const jinja_string *text, const jinja_string *part, size_t from, size_t to,
                        bool last);
 
-/* jinja_parse.c */
+/* parse.c */
 bool jinja_parse(jinja_state *s, const char *source, size_t length, jinja_nodes *body, bool *has_generation);
 
-/* jinja_lex.c: the source as text and tags. */
+/* lex.c: the source as text and tags. */
 typedef enum jinja_token_kind {
     T_END,
     T_DATA,
@@ -271,7 +271,7 @@ typedef struct jinja_lexer {
 } jinja_lexer;
 jinja_token jinja_next_token(jinja_state *s, jinja_lexer *lexer);
 
-/* jinja_eval.c */
+/* eval.c */
 jinja_value jinja_eval(jinja_state *s, const jinja_node *node);
 void jinja_run(jinja_state *s, const jinja_nodes *body);
 jinja_value jinja_attribute(jinja_state *s, jinja_value v, const jinja_string *name);
@@ -279,14 +279,14 @@ jinja_value jinja_call_builtin(jinja_state *s, const jinja_builtin *builtin, jin
 jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_arguments *args,
                         uint32_t skip);
 
-/* jinja_filters.c, jinja_tests.c, jinja_methods.c: NULL when there is none of that name. */
+/* filters.c, is_tests.c, methods.c: NULL when there is none of that name. */
 const jinja_builtin *jinja_find_filter(const jinja_string *name);
 const jinja_builtin *jinja_find_test(const jinja_string *name);
 const jinja_builtin *jinja_find_method(jinja_kind kind, const jinja_string *name);
 const jinja_builtin *jinja_find_function(const jinja_string *name);
 const jinja_builtin *jinja_find(const jinja_builtin *table,
                                 const jinja_string *name); /* a table ends with a NULL name */
-/* jinja_json.c: the filter tojson. */
+/* json_value.c: the filter tojson. */
 jinja_value jinja_to_json(jinja_state *s, jinja_value self, const jinja_arguments *args);
 
 #endif

@@ -19,8 +19,9 @@ typedef struct vkft_safetensors_spec {
     uint64_t shape[VKFT_TENSOR_MAX_DIMS];
 } vkft_safetensors_spec;
 
-/* Writes atomically (see file_io.h), with the metadata {"format":"pt"} that transformers and PEFT look for. The data of
- * all tensors follows in the order of specs, in pieces of any size; commit checks that it was exactly enough. */
+/* Writes atomically (see runtime/base/file.h), with the metadata {"format":"pt"} that transformers and PEFT look for.
+ * The data of all tensors follows in the order of specs, in pieces of any size; commit checks that it was exactly
+ * enough. */
 typedef struct vkft_safetensors_writer vkft_safetensors_writer;
 vkft_safetensors_writer *vkft_safetensors_create(const char *path, const vkft_safetensors_spec *specs, uint32_t count,
                                                  vkft_err *err);

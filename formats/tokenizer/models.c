@@ -1,4 +1,4 @@
-/* See tokenizer_models.h. */
+/* See models.h. */
 #include "formats/tokenizer/models.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* Tokenizers as tokenizer.json states them (byte-level BPE, BPE with byte fallback, Unigram), to the token what the
- * `tokenizers` package gives. Other sources: tokenizer_source.h. */
+ * `tokenizers` package gives. Other sources: files/source.h. */
 #ifndef VKFT_TOKENIZER_H
 #define VKFT_TOKENIZER_H
 

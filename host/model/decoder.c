@@ -6,7 +6,7 @@
  *   m  = norm(x')                 or norm(x): side by side
  *   y  = x' + norm(Wdown h)       h = act(Wgate m) * Wup m, or act(Wup m)
  *
- * or, with experts, y = x' + sum over a token's experts e of weight_e Wdown_e h_e (op_experts.c);
+ * or, with experts, y = x' + sum over a token's experts e of weight_e Wdown_e h_e (ops/experts.c);
  * or, with norms behind the sums, x' = norm(x + Wo a), y = norm(x' + Wdown h).
  *
  * Source: Touvron et al. 2023 (Llama); Radford et al. 2019 (GPT-2); Zhang et al. 2022 (OPT); Gemma Team 2024 (Gemma 2).

@@ -54,7 +54,7 @@ typedef struct vkft_model {
     vkft_module *modules; /* all linear layers in the order in which they run, without the head */
     uint32_t module_count;
 
-    bool trained;                      /* all of it: full.h has the weights */
+    bool trained;                      /* all of it: all_weights.h has the weights */
     uint64_t device_bytes, host_bytes; /* of the frozen weights */
     uint64_t scratch_bytes;            /* for products with any of them, see matmul.h */
 
@@ -71,8 +71,8 @@ typedef struct vkft_model {
 
 /* Lays out the model. file gives each tensor's type and is checked for missing tensors and shapes; with file NULL the
  * types are those that converting such a checkpoint with `quant` would give. trained: all weights are to be trained,
- * which are f32 in memory that full.h manages; nothing is left to load here. Error: unsupported architecture; missing
- * tensor; shape found and expected. */
+ * which are f32 in memory that all_weights.h manages; nothing is left to load here. Error: unsupported architecture;
+ * missing tensor; shape found and expected. */
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, bool trained, vkft_err *err);
 

@@ -1,4 +1,4 @@
-/* Packing by best fit, and the batches that packs make. See split.h. */
+/* Packing by best fit, and the batches that packs make. See packs.h. */
 #include "host/train/packs.h"
 
 #include <stdlib.h>

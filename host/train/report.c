@@ -1,4 +1,4 @@
-/* What a run tells before it starts: the memory plan and the first sample. */
+/* What a run tells before it starts: the memory plan. */
 #include "host/train/trainer.h"
 #include "runtime/base/size.h"
 

@@ -90,7 +90,7 @@ static int descending(const void *pa, const void *pb)
     return a < b ? 1 : a > b ? -1 : 0;
 }
 
-/* Keeps the newest `keep` (0: all) of the numbered directories; with only >= 0 that one alone. */
+/* Keeps the newest `keep` numbered directories (0: all). */
 static bool prune(const char *dir, const char *prefix, uint32_t keep, vkft_err *err)
 {
     listing l = {.prefix = prefix};

@@ -1,4 +1,4 @@
-/* The output directory of a run: opening, log, best and final result. Checkpoints are in checkpoint.c. */
+/* The output directory of a run: opening, log, best and final result. Checkpoints are in run_checkpoint.c. */
 #include "host/train/run_directory.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Opening the data of a run. See data.h. */
+/* Opening the data of a run. See training_data.h. */
 #include "host/train/training_data.h"
 
 #include <stdio.h>

@@ -1,12 +1,11 @@
-/* What the matrix products share: register tiles, the order of workgroups, and the store.
+/* What the matrix products share: register tiles and the order of workgroups. The store is in store.glsl.
  *
  * One invocation computes ROWS rows times COLUMNS columns of Y in registers; neighbouring invocations take neighbouring columns, so
  * an element of X is the same for a whole workgroup and an element of W serves ROWS rows. No shared memory and no barriers: on a
  * software device they cost more than the loads they save, and on a GPU the uniform X goes through the scalar or the first-level cache.
  *
- * Loops over K test at their end. A software device runs a loop's body once more behind a test at its head, with all invocations
- * masked off; but a load whose address is the same for all invocations is a scalar load there, which no mask holds back, and it
- * would read past the end of X.
+ * Loops over K test at the end (do ... while). llvmpipe runs the body of a while loop once more with every lane masked off. Masks do
+ * not stop a *scalar* load (one whose address is the same in all lanes), so that extra iteration would read past X.
  *
  * X is read in runs of 8 along a row, through a reference made once per row: the offsets within a run are then constants.
  */

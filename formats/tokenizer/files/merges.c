@@ -1,4 +1,4 @@
-/* See tokenizer_merges.h. */
+/* See merges.h. */
 #include "formats/tokenizer/files/merges.h"
 
 #include <stdlib.h>

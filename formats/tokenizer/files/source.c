@@ -1,4 +1,4 @@
-/* Other sources than tokenizer.json: a tokenizer.json is made of them. See tokenizer_source.h.
+/* Other sources than tokenizer.json: a tokenizer.json is made of them. See source.h.
  *
  * Source: transformers 5, models/{gpt2,qwen2,llama,gemma,t5}/tokenization_*.py and convert_slow_tokenizer.py.
  */

@@ -1,4 +1,4 @@
-/* Linear layers with a matrix for each group of rows, and their LoRA branches: op_linear.c's formulas, group by group.
+/* Linear layers with a matrix for each group of rows, and their LoRA branches: linear.c's formulas, group by group.
  *
  *   y = c (x W_g^T + s z B_g^T),   z = xd A_g^T,  xd = dropout(x)
  *   dz = c s dy B_g;  dB_g += c s dy^T z;  dA_g += dz^T xd;  dx += c dy W_g + mask/(1-p) * (dz A_g)
