@@ -202,6 +202,17 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
     return f;
 }
 
+static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *optimizer, vkft_err *err)
+{
+    *optimizer = (vkft_optimizer_options){.type = o->optim,
+                                          .weight_decay = o->weight_decay,
+                                          .beta1 = o->adam_beta1,
+                                          .beta2 = o->adam_beta2,
+                                          .epsilon = o->adam_epsilon,
+                                          .max_grad_norm = o->max_grad_norm};
+    return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
+}
+
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err)
 {
@@ -215,7 +226,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         .model = options->model, .only_config = options->dry_run && !options->data.path, .full = full};
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_QUANT_NONE;
-    if (!vkft_session_open(&t->runner, &source, t->observer, err))
+    if (!read_optimizer(options, &t->optimizer, err) || !vkft_session_open(&t->runner, &source, t->observer, err))
         return false;
     vkft_batch_limits limits;
     t->runner.profile = options->profile;

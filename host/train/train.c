@@ -380,14 +380,8 @@ static void say_profile(const vkft_trainer *t)
 static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    vkft_optimizer_options optimizer = {.type = o->optim,
-                                        .weight_decay = o->weight_decay,
-                                        .beta1 = o->adam_beta1,
-                                        .beta2 = o->adam_beta2,
-                                        .epsilon = o->adam_epsilon,
-                                        .max_grad_norm = o->max_grad_norm};
     if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_session_start(&t->runner, o->model.device, &optimizer, t->flat, o->seed, t->observer, err) ||
+        !vkft_session_start(&t->runner, o->model.device, &t->optimizer, t->flat, o->seed, t->observer, err) ||
         !maybe_resume(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->runner.dev);

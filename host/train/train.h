@@ -59,6 +59,7 @@ typedef struct vkft_train_options {
     vkft_scheduler lr_scheduler_type;
     double warmup_steps; /* below 1: a ratio of all steps */
     vkft_optimizer_type optim;
+    const char *optim_args; /* NULL, or "momentum=0.9": what only this optimizer has */
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
     double max_grad_norm; /* 0: no clipping */
 

@@ -10,6 +10,7 @@
 
 typedef struct vkft_trainer {
     const vkft_train_options *options;
+    vkft_optimizer_options optimizer;
     const vkft_observer *observer;
     void (*step)(void *context, const vkft_train_event *event); /* or NULL; context is the observer's */
     vkft_session runner;

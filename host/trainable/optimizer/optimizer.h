@@ -19,11 +19,14 @@ typedef enum vkft_optimizer_type {
     VKFT_OPTIMIZER_TYPES
 } vkft_optimizer_type;
 
+#define VKFT_OPTIMIZER_ARGS 2u /* at most; raise it for a kind that has more */
+
 typedef struct vkft_optimizer_options {
     vkft_optimizer_type type;
     double weight_decay;
-    double beta1, beta2, epsilon; /* of the Adam family */
-    double max_grad_norm;         /* 0: no clipping */
+    double beta1, beta2, epsilon;     /* of the Adam family */
+    double max_grad_norm;             /* 0: no clipping */
+    double args[VKFT_OPTIMIZER_ARGS]; /* the kind's own */
 } vkft_optimizer_options;
 
 #define VKFT_OPTIMIZER_STATES 2u /* at most; raise it for a kind that keeps more */
@@ -41,6 +44,11 @@ typedef struct vkft_optimizer_kind {
         const char *name; /* in checkpoints; NULL: no more */
         vkft_dtype dtype; /* one value for each parameter; all zero at the start */
     } state[VKFT_OPTIMIZER_STATES];
+    struct {
+        const char *name; /* in --optim-args; NULL: no more */
+        double value;     /* unless given */
+        double minimum, below;
+    } args[VKFT_OPTIMIZER_ARGS];
     /* Writes what only this kind reads of the step's values; t from 1. NULL: nothing. */
     void (*before_step)(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
     /* Records the update of a slice: the rate is step.lr, the gradient is step.clip * g. */
@@ -48,6 +56,9 @@ typedef struct vkft_optimizer_kind {
 } vkft_optimizer_kind;
 
 const vkft_optimizer_kind *vkft_optimizer_kind_of(vkft_optimizer_type type);
+/* Sets options->args from --optim-args, "name=value,..." (NULL: none). Error: what options->type has no such argument
+ * for, or a value out of range. */
+bool vkft_optimizer_parse_args(vkft_optimizer_options *options, const char *text, vkft_err *err);
 uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind);
 /* Bytes of state number i for so many parameters, and of all the device memory that an optimizer holds beside
  * parameters and gradients. */

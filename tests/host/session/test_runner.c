@@ -46,7 +46,8 @@ static void check_variant(const char *dir, variant v)
     vkft_lora_init(&runner.trained.lora, 1, flat);
     vkft_batch_limits limits = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST};
     expect_ok(vkft_session_plan(&runner, &limits, vkft_optimizer_kind_of(VKFT_OPTIMIZER_adamw), v.checkpointing, &err));
-    vkft_optimizer_options adamw = {VKFT_OPTIMIZER_adamw, 0.01, 0.9, 0.999, 1e-8, 1.0};
+    vkft_optimizer_options adamw = {
+        .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
     expect_ok(vkft_session_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
     vkft_memory_stats started = vkft_memory_get_stats(runner.dev);
     assert_int_equal(started.device_bytes, runner.plan.device_bytes);
@@ -117,7 +118,7 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     expect_ok(vkft_all_weights_init(&runner.trained.full, runner.file, flat, &err));
     vkft_batch_limits limits = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST};
     expect_ok(vkft_session_plan(&runner, &limits, vkft_optimizer_kind_of(VKFT_OPTIMIZER_adamw), true, &err));
-    vkft_optimizer_options adamw = {VKFT_OPTIMIZER_adamw, 0.1, 0.9, 0.999, 1e-8, 0};
+    vkft_optimizer_options adamw = {.weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     expect_ok(vkft_session_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
     assert_int_equal(vkft_memory_get_stats(runner.dev).device_bytes, runner.plan.device_bytes);
     for (uint32_t step = 0; step < 3; step++) {

@@ -117,8 +117,19 @@ static void test_equals_pytorch(void **fixture)
     cJSON_Delete(golden);
 }
 
+static void test_arguments(void **fixture)
+{
+    vkft_err err;
+    vkft_optimizer_options adamw = {.type = VKFT_OPTIMIZER_adamw};
+    (void)fixture;
+    expect_ok(vkft_optimizer_parse_args(&adamw, NULL, &err));
+    expect_failure(vkft_optimizer_parse_args(&adamw, "momentum=0.9", &err),
+                   "--optim-args: adamw has no argument 'momentum'; it has: none");
+    expect_failure(vkft_optimizer_parse_args(&adamw, "=1", &err), "adamw has no argument ''");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch), cmocka_unit_test(test_arguments)};
     return cmocka_run_group_tests_name("optimizers", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
