@@ -35,4 +35,15 @@ struct adamw_args {
     float beta1, beta2, epsilon, weight_decay;
 };
 
+/* lion: g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; p -= lr * sign(b1 m + (1-b1) g');
+ * m = b2 m + (1-b2) g'. lr comes from step. n elements, flat. */
+struct lion_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(F32) m;
+    ADDR(F32) step;
+    uint n, decayed;
+    float beta1, beta2, weight_decay;
+};
+
 #endif

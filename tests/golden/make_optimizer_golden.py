@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/data/optimizer/golden.json: parameters and optimizer state after 20 steps in float64, for test_optimizer.
 
+adamw is torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it).
 Parameters and gradients are multiples of powers of two that the test computes by the same integer formulas.
 
     pip install torch; tests/golden/make_optimizer_golden.py
@@ -25,8 +26,24 @@ def rate(t):
     return 1 / 64 / (1 + t % 4)
 
 
+class Lion(torch.optim.Optimizer):
+    def __init__(self, params, betas, weight_decay):
+        super().__init__(params, {"lr": 1.0, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                m = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(torch.sign(beta1 * m + (1 - beta1) * p.grad), alpha=-group["lr"])
+                m.mul_(beta2).add_(p.grad, alpha=1 - beta2)
+
+
 KINDS = {
     "adamw": (["exp_avg", "exp_avg_sq"], lambda params: torch.optim.AdamW(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)),
+    "lion": (["exp_avg"], lambda params: Lion(params, betas=(0.9, 0.99), weight_decay=0.1)),
 }
 
 

@@ -123,23 +123,43 @@ static void test_same_seed_same_bits(void **state)
     same_run(f, "whole", "again");
 }
 
-/* 5 steps, then a new process does the other 5. The interrupted run is the whole one, cut back to what it was after
- * checkpoint-5. */
-static void test_resume_is_exact(void **state)
+/* Cuts a finished run of 10 steps back to what it was after checkpoint-5. */
+static void cut_back(const fixture *f, const char *out)
 {
-    const fixture *f = *state;
-    train(f, "cut", "--save-steps 5");
     static const char *const late[] = {"checkpoint-10", "adapter_model.safetensors", "adapter_config.json"};
     for (size_t i = 0; i < sizeof late / sizeof *late; i++) {
         char path[700];
-        snprintf(path, sizeof path, "%s/cut/%s", f->dir, late[i]);
+        snprintf(path, sizeof path, "%s/%s/%s", f->dir, out, late[i]);
         if (i == 0)
             assert_true(vkft_directory_remove(path, NULL));
         else
             assert_int_equal(remove(path), 0);
     }
+}
+
+/* 5 steps, then a new process does the other 5. */
+static void test_resume_is_exact(void **state)
+{
+    const fixture *f = *state;
+    train(f, "cut", "--save-steps 5");
+    cut_back(f, "cut");
     train(f, "cut", "--save-steps 5 --resume-from-checkpoint auto");
     same_run(f, "whole", "cut");
+}
+
+static void test_resume_with_every_optimizer(void **state)
+{
+    const fixture *f = *state;
+    static const char *const flags[] = {"--save-steps 5 --optim lion --overwrite"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        char more[200];
+        train(f, "uncut", flags[i]);
+        train(f, "optimizer", flags[i]);
+        cut_back(f, "optimizer");
+        snprintf(more, sizeof more, "%s --resume-from-checkpoint auto", flags[i]);
+        train(f, "optimizer", more);
+        same_run(f, "uncut", "optimizer");
+    }
 }
 
 /* Killed after the last step, while the finished run was being written: the last checkpoint has all of it. */
@@ -289,9 +309,13 @@ static void test_full_fine_tuning(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_seed_same_bits),        cmocka_unit_test(test_resume_is_exact),
-        cmocka_unit_test(test_resume_after_the_last_step), cmocka_unit_test(test_resume_refuses_another_run),
-        cmocka_unit_test(test_killed_at_random_moments),   cmocka_unit_test(test_full_fine_tuning),
+        cmocka_unit_test(test_same_seed_same_bits),
+        cmocka_unit_test(test_resume_is_exact),
+        cmocka_unit_test(test_resume_after_the_last_step),
+        cmocka_unit_test(test_resume_refuses_another_run),
+        cmocka_unit_test(test_resume_with_every_optimizer),
+        cmocka_unit_test(test_killed_at_random_moments),
+        cmocka_unit_test(test_full_fine_tuning),
     };
     return cmocka_run_group_tests_name("resume", tests, set_up, tear_down);
 }

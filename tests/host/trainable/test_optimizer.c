@@ -24,6 +24,7 @@ enum { N = 37, CUT = 11, DECAYED = 20, STEPS = 20 };
 /* What the golden values were made with. */
 static const vkft_optimizer_options golden_options[VKFT_OPTIMIZER_TYPES] = {
     [VKFT_OPTIMIZER_adamw] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+    [VKFT_OPTIMIZER_lion] = {.beta1 = 0.9, .beta2 = 0.99},
 };
 
 static float initial(uint32_t i)
