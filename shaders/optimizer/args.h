@@ -46,4 +46,15 @@ struct lion_args {
     float beta1, beta2, weight_decay;
 };
 
+/* sgd: g' = step.clip * g, plus weight_decay * p for the first `decayed` elements; b = momentum b + g'; p -= lr b. lr
+ * comes from step. n elements, flat. */
+struct sgd_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(F32) b;
+    ADDR(F32) step;
+    uint n, decayed;
+    float momentum, weight_decay;
+};
+
 #endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/data/optimizer/golden.json: parameters and optimizer state after 20 steps in float64, for test_optimizer.
 
-adamw is torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it).
+adamw and sgd are torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it).
 Parameters and gradients are multiples of powers of two that the test computes by the same integer formulas.
 
     pip install torch; tests/golden/make_optimizer_golden.py
@@ -44,6 +44,7 @@ class Lion(torch.optim.Optimizer):
 KINDS = {
     "adamw": (["exp_avg", "exp_avg_sq"], lambda params: torch.optim.AdamW(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)),
     "lion": (["exp_avg"], lambda params: Lion(params, betas=(0.9, 0.99), weight_decay=0.1)),
+    "sgd": (["momentum_buffer"], lambda params: torch.optim.SGD(params, lr=1.0, momentum=0.9, weight_decay=0.1)),
 }
 
 

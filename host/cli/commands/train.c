@@ -27,7 +27,6 @@ static const flag_choice optim_choices[] = {
     {.name = "paged_adamw_32bit", .coming = true},
     {.name = "paged_adamw_8bit", .coming = true},
     {.name = "adafactor", .coming = true},
-    {.name = "sgd", .coming = true},
     {0},
 };
 
@@ -165,7 +164,7 @@ static const flag train_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "optim-args",
      .value = "NAME=X,...",
-     .help = "settings that only this optimizer has",
+     .help = "settings that only this optimizer has; sgd: momentum=X",
      .same_run = true,
      AT(optim_args)},
     {.kind = FLAG_DOUBLE,

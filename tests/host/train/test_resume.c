@@ -150,7 +150,8 @@ static void test_resume_is_exact(void **state)
 static void test_resume_with_every_optimizer(void **state)
 {
     const fixture *f = *state;
-    static const char *const flags[] = {"--save-steps 5 --optim lion --overwrite"};
+    static const char *const flags[] = {"--save-steps 5 --optim lion --overwrite",
+                                        "--save-steps 5 --optim sgd --optim-args momentum=0.9 --overwrite"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         char more[200];
         train(f, "uncut", flags[i]);

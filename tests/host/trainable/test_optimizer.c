@@ -25,6 +25,7 @@ enum { N = 37, CUT = 11, DECAYED = 20, STEPS = 20 };
 static const vkft_optimizer_options golden_options[VKFT_OPTIMIZER_TYPES] = {
     [VKFT_OPTIMIZER_adamw] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     [VKFT_OPTIMIZER_lion] = {.beta1 = 0.9, .beta2 = 0.99},
+    [VKFT_OPTIMIZER_sgd] = {.args = {0.9}},
 };
 
 static float initial(uint32_t i)
@@ -127,6 +128,18 @@ static void test_arguments(void **fixture)
     expect_failure(vkft_optimizer_parse_args(&adamw, "momentum=0.9", &err),
                    "--optim-args: adamw has no argument 'momentum'; it has: none");
     expect_failure(vkft_optimizer_parse_args(&adamw, "=1", &err), "adamw has no argument ''");
+    vkft_optimizer_options sgd = {.type = VKFT_OPTIMIZER_sgd, .args = {7}};
+    expect_ok(vkft_optimizer_parse_args(&sgd, NULL, &err));
+    assert_true(sgd.args[0] == 0);
+    expect_ok(vkft_optimizer_parse_args(&sgd, "momentum=0.9", &err));
+    assert_true(sgd.args[0] == 0.9);
+    static const char *const bad[] = {"momentum",   "momentum=",     "momentum=x",  "momentum=0.9x",
+                                      "momentum=1", "momentum=-0.1", "momentum=nan"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        expect_failure(vkft_optimizer_parse_args(&sgd, bad[i], &err),
+                       "expected momentum=X with X at least 0 and below 1");
+    expect_failure(vkft_optimizer_parse_args(&sgd, "momentum=0.9,nesterov=1", &err),
+                   "sgd has no argument 'nesterov'; it has: momentum");
 }
 
 int main(void)
