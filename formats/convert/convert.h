@@ -33,10 +33,4 @@ typedef struct vkft_convert_options {
  * weights (tensor and first index), unsupported dtype, disk full. */
 bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err);
 
-/* Opens what --model names: a .vkft file (whose quantization must then agree with what was asked explicitly), or a
- * checkpoint directory, converted on first use to DIR/vkft-<quant>[-dq].vkft, or into the cache directory when DIR
- * cannot be written; converted again when the checkpoint's files changed (size or time). asked: whether the user gave
- * --quant; otherwise a .vkft file is taken as it is. */
-vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err);
-
 #endif

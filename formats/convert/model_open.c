@@ -1,10 +1,11 @@
-/* vkft_model_open: what --model names, converted and cached when it is a checkpoint directory. */
-#include "formats/convert/convert.h"
+/* Telling models by what they are; conversion and cache of a checkpoint directory. */
+#include "formats/convert/model_open.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <xxhash.h>
 
 #include "formats/convert/source.h"
@@ -12,12 +13,7 @@
 #include "runtime/base/file.h"
 #include "formats/native/model_layout.h"
 #include "runtime/base/os.h"
-
-static vkft_model_file *no_memory(const char *path, vkft_err *err)
-{
-    vkft_fail_memory(err, "while opening '%s'", path);
-    return NULL;
-}
+#include "runtime/base/text.h"
 
 static vkft_model_file *open_file(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
 {
@@ -76,7 +72,7 @@ static char *cache_directory(const char *dir, vkft_err *err)
         if (result)
             snprintf(result, size, "%s/%s-%016" PRIx64, base, name, (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
         else
-            no_memory(dir, err);
+            vkft_fail_memory(err, "while opening '%s'", dir);
     }
     if (result && !vkft_directory_create(result, err)) {
         vkft_fail_context(err, "'%s' cannot be written, and neither can the cache directory", dir);
@@ -103,16 +99,19 @@ static vkft_model_file *open_directory(const char *dir, const vkft_convert_optio
     vkft_model_file *file = NULL;
     snprintf(name, sizeof name, "vkft-%s.vkft", label);
     path = vkft_path_join(dir, name);
-    if (!path)
-        return no_memory(dir, err);
+    if (!path) {
+        vkft_fail_memory(err, "while opening '%s'", dir);
+        return NULL;
+    }
     file = open_cached(path, dir, label);
     if (!file && can_write(dir, path)) {
         file = convert_to(dir, path, options, err);
     } else if (!file && (cache = cache_directory(dir, err))) {
         free(path);
         path = vkft_path_join(cache, name);
-        file = path ? open_cached(path, dir, label) : no_memory(dir, err);
-        if (path && !file)
+        if (!path)
+            vkft_fail_memory(err, "while opening '%s'", dir);
+        else if (!(file = open_cached(path, dir, label)))
             file = convert_to(dir, path, options, err);
     }
     free(cache);
@@ -120,12 +119,35 @@ static vkft_model_file *open_directory(const char *dir, const vkft_convert_optio
     return file;
 }
 
-vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
+/* Whether the first character that is no white space opens a JSON object. */
+static bool begins_object(const char *path)
+{
+    vkft_mapping file;
+    if (!vkft_mapping_open(path, &file, NULL))
+        return false;
+    uint64_t at = 0;
+    while (at < file.size && vkft_is_space((char)file.data[at]))
+        at++;
+    bool object = at < file.size && file.data[at] == '{';
+    vkft_mapping_close(&file);
+    return object;
+}
+
+vkft_model_kind vkft_model_kind_of(const char *path)
 {
     if (vkft_directory_exists(path))
-        return open_directory(path, options, err);
-    if (vkft_file_exists(path))
-        return open_file(path, options, asked, err);
+        return VKFT_MODEL_CHECKPOINT;
+    if (!vkft_file_exists(path))
+        return VKFT_MODEL_MISSING;
+    return begins_object(path) ? VKFT_MODEL_CONFIG : VKFT_MODEL_NATIVE;
+}
+
+vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
+{
+    vkft_model_kind kind = vkft_model_kind_of(path);
+    if (kind != VKFT_MODEL_MISSING)
+        return kind == VKFT_MODEL_CHECKPOINT ? open_directory(path, options, err)
+                                             : open_file(path, options, asked, err);
     vkft_fail(err, VKFT_ERR_IO,
               "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory (a hub name must be "
               "downloaded first)",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/convert/model_open.h"
 #include "runtime/base/file.h"
 #include "host/model/rope.h"
 #include "runtime/base/size.h"
@@ -31,6 +32,13 @@ bool vkft_plan_item_on_host(vkft_plan_item item)
 vkft_model_options vkft_model_defaults(void)
 {
     return (vkft_model_options){.quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = VKFT_F32};
+}
+
+/* Whether a config.json tells of the model, so that a plan needs no weights. */
+static bool is_configured(const char *path)
+{
+    vkft_model_kind kind = vkft_model_kind_of(path);
+    return kind == VKFT_MODEL_CHECKPOINT || kind == VKFT_MODEL_CONFIG;
 }
 
 static bool open_config(vkft_session *runner, const char *path, vkft_err *err)
@@ -85,7 +93,7 @@ bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, 
     const vkft_model_options *o = &source->model;
     const vkft_pass_spec train = {"training", true, record_train, &runner->checkpointing},
                          eval = {"evaluation", false, record_eval, NULL};
-    bool only_config = source->only_config && !strstr(o->path, ".vkft");
+    bool only_config = source->only_config && is_configured(o->path);
     if (only_config) {
         if (!open_config(runner, o->path, err))
             return false;

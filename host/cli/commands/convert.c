@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
-#include "formats/convert/convert.h"
+#include "formats/convert/model_open.h"
 #include "runtime/base/file.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "formats/convert/hf_checkpoint.h"
-#include "formats/convert/convert.h"
+#include "formats/convert/model_open.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/json.h"
 #include "formats/tensors/nf4.h"
@@ -542,6 +542,31 @@ static void read_only_directory(void **state)
                    "cannot be written, and neither can the cache directory");
 }
 
+/* A model is what lies at the path; its name and those of its directories say nothing. */
+static void kinds_of_models(void **state)
+{
+    const fixture *f = *state;
+    vkft_convert_options options = options_for(VKFT_QUANT_FP32, false);
+    vkft_tiny_model model = vkft_tiny_model_default();
+    vkft_err err = {0};
+    char *dir = vkft_path_join(f->dir, "my.vkft"), *config = vkft_path_join(dir, "config.json"),
+         *native = vkft_path_join(f->dir, "model.json"), *empty = vkft_path_join(f->dir, "empty.vkft");
+    expect_ok(vkft_directory_create(dir, &err));
+    vkft_tiny_model_write(&model, dir);
+    expect_ok(vkft_convert(dir, native, &options, &err));
+    expect_ok(vkft_file_write(empty, "", 0, &err));
+    assert_int_equal(vkft_model_kind_of(dir), VKFT_MODEL_CHECKPOINT);
+    assert_int_equal(vkft_model_kind_of(config), VKFT_MODEL_CONFIG);
+    assert_int_equal(vkft_model_kind_of(native), VKFT_MODEL_NATIVE);
+    assert_int_equal(vkft_model_kind_of(empty), VKFT_MODEL_NATIVE);
+    assert_int_equal(vkft_model_kind_of("/does/not/exist.vkft"), VKFT_MODEL_MISSING);
+    vkft_model_file *file = vkft_model_open(native, &options, false, &err);
+    expect_ok(file);
+    vkft_model_file_close(file);
+    expect_failure(vkft_model_open(config, &options, false, &err), "is not a .vkft file");
+    free(dir), free(config), free(native), free(empty);
+}
+
 static void quant_names(void **state)
 {
     (void)state;
@@ -690,6 +715,7 @@ int main(void)
         test(interrupted_and_full),
         test(cache),
         test(read_only_directory),
+        cmocka_unit_test(kinds_of_models),
         cmocka_unit_test(quant_names),
         test(real_checkpoint),
     };

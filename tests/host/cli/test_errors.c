@@ -325,12 +325,39 @@ static void test_plan_is_what_runs(void **state)
     }
 }
 
+static bool is_no_conversion(void *context, const char *name)
+{
+    (void)context;
+    return strstr(name, "vkft-") == NULL;
+}
+
+/* A plan without data reads config.json alone, wherever the checkpoint lies; a .vkft file carries its own. */
+static void test_plan_converts_nothing(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    char model[600];
+    snprintf(model, sizeof model, "%s/my.vkft-runs/model", f->dir);
+    expect_ok(vkft_directory_create(model, &err));
+    vkft_tiny_model_write(&tiny, model);
+    vkft_test_program_ok("train --dry-run --json --model %s", model);
+    vkft_test_program_ok("train --dry-run --json --model %s/config.json", model);
+    expect_ok(vkft_directory_list(model, is_no_conversion, NULL, &err));
+    vkft_test_program_ok("convert %s -o %s/native --quant nf4", model, f->dir);
+    vkft_test_program_ok("train --dry-run --json --model %s/native", f->dir);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_data),        cmocka_unit_test(test_bad_settings),
-        cmocka_unit_test(test_bad_checkpoints), cmocka_unit_test(test_too_long_for_software),
-        cmocka_unit_test(test_no_device),       cmocka_unit_test(test_too_little_memory),
-        cmocka_unit_test(test_full_disk),       cmocka_unit_test(test_plan_is_what_runs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_data),
+                                       cmocka_unit_test(test_bad_settings),
+                                       cmocka_unit_test(test_bad_checkpoints),
+                                       cmocka_unit_test(test_too_long_for_software),
+                                       cmocka_unit_test(test_no_device),
+                                       cmocka_unit_test(test_too_little_memory),
+                                       cmocka_unit_test(test_full_disk),
+                                       cmocka_unit_test(test_plan_is_what_runs),
+                                       cmocka_unit_test(test_plan_converts_nothing)};
     return cmocka_run_group_tests_name("errors", tests, set_up, tear_down);
 }
