@@ -715,7 +715,7 @@ int main(void)
         test(interrupted_and_full),
         test(cache),
         test(read_only_directory),
-        cmocka_unit_test(kinds_of_models),
+        cmocka_unit_test_setup_teardown(kinds_of_models, set_up, tear_down),
         cmocka_unit_test(quant_names),
         test(real_checkpoint),
     };
