@@ -1,4 +1,4 @@
-/* The list of architectures, and what follows from their tables: shapes and the roles of tensors. */
+/* The list of architectures, and what follows from their tables: the roles of tensors. */
 #include "formats/config/arch.h"
 
 #include <stdio.h>
@@ -44,62 +44,6 @@ bool vkft_arch_fail_unknown(const char *model_type, const char *file, vkft_err *
     return vkft_fail(err, VKFT_ERR_INPUT,
                      "%s: model_type '%s' is not supported; the nearest supported one is '%s' (of %s)", file,
                      model_type, nearest->model_type, known);
-}
-
-void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_t *out, uint32_t *in)
-{
-    uint32_t C = config->hidden_size, F = config->intermediate_size;
-    uint32_t q = config->num_heads * config->head_dim, kv = config->num_kv_heads * config->head_dim;
-    const uint32_t shapes[VKFT_LINEAR_SLOTS][2] = {
-        [VKFT_QKV] = {q + 2 * kv, C},
-        [VKFT_Q] = {q, C},
-        [VKFT_K] = {kv, C},
-        [VKFT_V] = {kv, C},
-        [VKFT_O] = {C, q},
-        [VKFT_CROSS_Q] = {q, C},
-        [VKFT_CROSS_K] = {kv, C},
-        [VKFT_CROSS_V] = {kv, C},
-        [VKFT_CROSS_O] = {C, q},
-        [VKFT_GATE_UP] = {2 * F, C},
-        [VKFT_GATE] = {F, C},
-        [VKFT_UP] = {F, C},
-        [VKFT_DOWN] = {C, F},
-        [VKFT_ROUTER] = {config->experts, C},
-        [VKFT_EXPERT_GATE] = {config->expert_size, C},
-        [VKFT_EXPERT_UP] = {config->expert_size, C},
-        [VKFT_EXPERT_DOWN] = {C, config->expert_size},
-    };
-    *out = shapes[slot][0];
-    *in = shapes[slot][1];
-}
-
-bool vkft_linear_has_bias(const vkft_config *config, vkft_linear_slot slot)
-{
-    switch (slot) {
-    case VKFT_QKV:
-    case VKFT_Q:
-    case VKFT_K:
-    case VKFT_V: return config->qkv_bias;
-    case VKFT_O: return config->o_bias;
-    default: return config->mlp_bias;
-    }
-}
-
-bool vkft_linear_present(const vkft_config *config, uint32_t layer, vkft_linear_slot slot)
-{
-    if (slot < VKFT_GATE_UP)
-        return true;
-    return (slot >= VKFT_ROUTER) == ((config->layers[layer] & VKFT_LAYER_EXPERTS) != 0);
-}
-
-uint32_t vkft_norm_width(const vkft_config *config, vkft_norm_slot slot)
-{
-    uint32_t D = config->head_dim;
-    switch (slot) {
-    case VKFT_NORM_Q: return config->qk_norm_whole ? config->num_heads * D : D;
-    case VKFT_NORM_K: return config->qk_norm_whole ? config->num_kv_heads * D : D;
-    default: return config->hidden_size;
-    }
 }
 
 /* Whether `name` is one of the names that are not NULL. */

@@ -1,4 +1,4 @@
-/* Architectures: each is a table of names over the one decoder block of host/model/decoder.c, and a reader of its
+/* Architectures: each is a table of names over the parts of blocks in host/model/blocks, and a reader of its
  * configuration.
  *
  * An architecture is one file arch/<name>.c and its row in arch.def. Its reader sets the flags of vkft_config by which
@@ -7,41 +7,7 @@
 #ifndef VKFT_ARCH_H
 #define VKFT_ARCH_H
 
-#include "formats/config/config.h"
-
-/* The linear layers of a block. An architecture has those that it names: fused ones instead of their parts. */
-typedef enum vkft_linear_slot {
-    VKFT_QKV,
-    VKFT_Q,
-    VKFT_K,
-    VKFT_V,
-    VKFT_O,
-    VKFT_CROSS_Q,
-    VKFT_CROSS_K,
-    VKFT_CROSS_V,
-    VKFT_CROSS_O, /* a decoder's attention to its encoder */
-    VKFT_GATE_UP,
-    VKFT_GATE,
-    VKFT_UP,
-    VKFT_DOWN,
-    VKFT_ROUTER,
-    VKFT_EXPERT_GATE,
-    VKFT_EXPERT_UP,
-    VKFT_EXPERT_DOWN, /* of the layers whose feed-forward layer is a mixture, instead of the above */
-    VKFT_LINEAR_SLOTS
-} vkft_linear_slot;
-
-/* The norms of a block: before a sublayer; after it, before the residual add; and of queries and keys. */
-typedef enum vkft_norm_slot {
-    VKFT_NORM_ATTENTION,
-    VKFT_NORM_Q,
-    VKFT_NORM_K,
-    VKFT_NORM_ATTENTION_AFTER,
-    VKFT_NORM_CROSS,
-    VKFT_NORM_MLP,
-    VKFT_NORM_MLP_AFTER,
-    VKFT_NORM_SLOTS
-} vkft_norm_slot;
+#include "formats/config/block.h"
 
 struct vkft_config_source;
 
@@ -74,21 +40,10 @@ typedef struct vkft_arch {
     [VKFT_O] = "self_attn.o_proj", [VKFT_GATE] = "mlp.gate_proj", [VKFT_UP] = "mlp.up_proj",                           \
     [VKFT_DOWN] = "mlp.down_proj"
 
-#define VKFT_EXPERT_SLOTS 3 /* from VKFT_EXPERT_GATE on */
-
 /* NULL when the model_type is not known. */
 const vkft_arch *vkft_arch_find(const char *model_type);
 /* Fails with the list of known ones and the one whose name is nearest. */
 bool vkft_arch_fail_unknown(const char *model_type, const char *file, vkft_err *err);
-
-/* Output and input width of a block's linear layer. */
-void vkft_linear_shape(const vkft_config *config, vkft_linear_slot slot, uint32_t *out, uint32_t *in);
-bool vkft_linear_has_bias(const vkft_config *config, vkft_linear_slot slot);
-/* Whether this layer of the architecture has the slot: a mixture has no dense feed-forward layer, others no router and
- * no experts. */
-bool vkft_linear_present(const vkft_config *config, uint32_t layer, vkft_linear_slot slot);
-/* Width of a block's norm. */
-uint32_t vkft_norm_width(const vkft_config *config, vkft_norm_slot slot);
 
 typedef enum vkft_tensor_role {
     VKFT_ROLE_NONE,      /* not part of the model: masks, rotary tables, a vision tower, a tied head */

@@ -63,8 +63,9 @@ typedef struct vkft_config {
     uint32_t num_kv_heads;
     uint32_t head_dim; /* head_dim, or hidden_size / num_heads when absent */
     uint32_t max_position;
-    uint32_t sliding_window; /* 0: none */
-    uint8_t layers[VKFT_MAX_LAYERS];
+    uint32_t sliding_window;                           /* 0: none */
+    uint8_t layers[VKFT_MAX_LAYERS];                   /* flags of each */
+    uint32_t layer_intermediate_size[VKFT_MAX_LAYERS]; /* of those that have another one; 0: intermediate_size */
     bool tie_word_embeddings;
     bool tied_unless_stored; /* tied, unless the checkpoint has a head: T5 as transformers 5 describes it */
 

@@ -6,13 +6,6 @@
 #include "host/model/batch.h"
 #include "host/model/model.h"
 
-/* One layer's keys and values of all positions so far, f32 [positions, Hk*D]; with an encoder also those of its tokens.
- */
-typedef struct vkft_kv {
-    uint64_t k, v; /* addresses of position 0 */
-    uint64_t cross_k, cross_v;
-} vkft_kv;
-
 /* Losses of the batch's trained tokens and the gradients of all adapters, added to what they hold.
  * With checkpointing only the input of each block is kept; its backward computes the block's inside again. */
 void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, bool checkpointing);

@@ -1,4 +1,5 @@
 /* Loading of a model's frozen tensors, and the tables by which kernels find its experts. */
+#include "host/model/model.h"
 #include "host/model/tensor_spec.h"
 #include "runtime/base/size.h"
 
@@ -87,14 +88,15 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
 
 uint64_t vkft_model_expert_table_bytes(const vkft_model *model)
 {
-    uint32_t groups = model->config.experts;
-    return groups ? model->expert_count / groups * vkft_grouped_table_bytes(groups) : 0;
+    uint64_t bytes = 0;
+    for (uint32_t l = 0; l < model->decoder.count; l++)
+        bytes += VKFT_EXPERT_SLOTS * vkft_grouped_table_bytes(model->decoder.layers[l].experts[0].groups);
+    return bytes;
 }
 
 bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_err *err)
 {
-    uint64_t bytes = vkft_model_expert_table_bytes(model), one = vkft_grouped_table_bytes(model->config.experts),
-             at = 0;
+    uint64_t bytes = vkft_model_expert_table_bytes(model), at = 0;
     if (!bytes)
         return true;
     char *tables = malloc(bytes);
@@ -107,7 +109,7 @@ bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_er
                 continue;
             vkft_grouped_tables(experts, tables + at);
             experts->tables = model->expert_tables.address + at;
-            at += one;
+            at += vkft_grouped_table_bytes(experts->groups);
         }
     ok = ok && vkft_buffer_write(dev, &model->expert_tables, 0, tables, bytes, err);
     free(tables);

@@ -1,152 +1,85 @@
 /* Layout of a model's tensors. */
-#include "host/model/tensor_spec.h"
+#include "host/model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/size.h"
+#include "host/model/blocks/blocks.h"
+#include "host/model/list.h"
 
-#define MULTIMODAL_BASE "model.language_model." /* that of the language model inside a multimodal one */
-
-static struct vkft_tensor_spec *add_slot(vkft_model *model, const char *module, const char *suffix, uint32_t rows,
-                                         uint32_t cols)
+/* Everything of a block that its weights' addresses do not change. */
+static void compile_layer(vkft_model *model, vkft_stack_kind kind, vkft_stack *stack, uint32_t index, bool relative)
 {
-    struct vkft_tensor_spec *slot = &model->slots[model->slot_count++];
-    slot->rows = rows;
-    slot->cols = cols;
-    snprintf(slot->name, sizeof slot->name, "%s.%s", module, suffix);
-    return slot;
+    vkft_layer *layer = &stack->layers[index];
+    vkft_block_spec *spec = &layer->spec;
+    *spec = vkft_config_block(model->config, kind, index);
+    layer->cross_attention = layer->attention = (vkft_attention_shape){.Hq = spec->heads,
+                                                                       .Hk = spec->kv_heads,
+                                                                       .D = spec->head_dim,
+                                                                       .scale = spec->attention_scale,
+                                                                       .softcap = spec->attention_softcap};
+    layer->attention.relative = relative ? &stack->layers[0].relative : NULL;
+    if (spec->rope != VKFT_BLOCK_NO_ROPE)
+        layer->rotary = &model->rotary[spec->rope == VKFT_BLOCK_LOCAL_ROPE];
 }
 
-static void add_matrix(vkft_model *model, vkft_weight *weight, uint32_t rows, uint32_t cols, bool never_quantized,
-                       const char *module)
+static void list_layer(vkft_model_list *list, vkft_layer *layer)
 {
-    struct vkft_tensor_spec *slot = add_slot(model, module, "weight", rows, cols);
-    slot->weight = weight;
-    slot->never_quantized = never_quantized;
-}
-
-static void add_vector(vkft_model *model, uint64_t *vector, uint64_t *gradient, uint32_t length, const char *module,
-                       const char *suffix)
-{
-    struct vkft_tensor_spec *slot = add_slot(model, module, suffix, 1, length);
-    slot->vector = vector;
-    slot->gradient = gradient;
-}
-
-static void add_norm(vkft_model *model, vkft_norm *norm, uint32_t width, const char *module)
-{
-    const vkft_config *c = &model->config;
-    *norm =
-        (vkft_norm){.layernorm = c->layernorm, .width = width, .eps = c->norm_eps, .gain_offset = c->norm_gain_offset};
-    add_vector(model, &norm->gain, &norm->dgain, width, module, "weight");
-    if (c->layernorm)
-        add_vector(model, &norm->bias, &norm->dbias, width, module, "bias");
-}
-
-static void add_linear(vkft_model *model, vkft_linear *linear, uint32_t out, uint32_t in, bool bias,
-                       bool never_quantized, const char *name)
-{
-    vkft_module *module = &model->modules[model->module_count++];
-    const char *base = model->arch->base;
-    bool inside = model->config.multimodal_type[0] && strncmp(name, base, strlen(base)) == 0;
-    snprintf(module->name, sizeof module->name, "%s%s", inside ? MULTIMODAL_BASE : "",
-             name + (inside ? strlen(base) : 0));
-    module->linear = linear;
-    add_matrix(model, &linear->w, out, in, never_quantized, name);
-    model->slots[model->slot_count - 1].linear = true;
-    if (bias)
-        add_vector(model, &linear->bias, &linear->dbias, out, name, "bias");
-}
-
-/* "mlp.experts.*.up_proj" with a number. */
-static void expert_name(const char *pattern, uint32_t number, char *name, size_t size)
-{
-    const char *star = strchr(pattern, '*');
-    snprintf(name, size, "%.*s%u%s", (int)(star - pattern), pattern, number, star + 1);
-}
-
-static void list_experts(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
-{
-    const vkft_config *c = &model->config;
-    for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
-        layer->experts[s] = (vkft_grouped_linear){.linear = model->experts + model->expert_count, .groups = c->experts};
-        model->expert_count += c->experts;
-    }
-    for (uint32_t e = 0; e < c->experts; e++)
-        for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++) {
-            uint32_t out, in;
-            char inner[64], module[120];
-            vkft_linear_shape(c, VKFT_EXPERT_GATE + s, &out, &in);
-            expert_name(names->linear[VKFT_EXPERT_GATE + s], e, inner, sizeof inner);
-            snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, inner);
-            add_linear(model, &layer->experts[s].linear[e], out, in, false, false, module);
-            model->modules[model->module_count - 1].explicit_only = true;
-        }
-}
-
-static void list_layer(vkft_model *model, const vkft_stack_names *names, uint32_t index, vkft_layer *layer)
-{
-    const vkft_config *c = &model->config;
-    char module[120];
+    const char *const *names = list->names->norm;
     for (vkft_norm_slot s = 0; s < VKFT_NORM_SLOTS; s++) {
-        if (!names->norm[s])
-            continue;
-        snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->norm[s]);
-        add_norm(model, &layer->norm[s], vkft_norm_width(c, s), module);
-    }
-    for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++) {
-        if (!names->linear[s] || s > VKFT_ROUTER || !vkft_linear_present(c, index, s))
-            continue;
-        uint32_t out, in;
-        vkft_linear_shape(c, s, &out, &in);
-        snprintf(module, sizeof module, "%s.%u.%s", names->layers, index, names->linear[s]);
-        add_linear(model, &layer->linear[s], out, in, vkft_linear_has_bias(c, s), model->arch->never_quantized[s],
-                   module);
-        model->modules[model->module_count - 1].explicit_only = s == VKFT_ROUTER;
-    }
-    if (c->layers[index] & VKFT_LAYER_EXPERTS)
-        list_experts(model, names, index, layer);
-    if (c->rope.dim && !(c->layers[index] & VKFT_LAYER_NO_ROPE))
-        layer->rotary = &model->rotary[c->layers[index] & VKFT_LAYER_LOCAL_ROPE ? 1 : 0];
-    layer->windowed = c->sliding_window && c->layers[index] & VKFT_LAYER_WINDOW;
-}
-
-static void list_stack(vkft_model *model, const vkft_stack_names *names, vkft_stack *stack)
-{
-    const vkft_config *c = &model->config;
-    if (names->relative_bias && stack->count) {
-        stack->attention.buckets = c->relative_buckets;
         char module[120];
-        snprintf(module, sizeof module, "%s.0.%s", names->layers, names->relative_bias);
-        struct vkft_tensor_spec *slot = add_slot(model, module, "weight", c->relative_buckets, c->num_heads);
-        slot->vector = &stack->attention.bias;
-        slot->gradient = &stack->attention.dbias;
+        if (!names[s])
+            continue;
+        snprintf(module, sizeof module, "%s.%u.%s", list->names->layers, list->layer, names[s]);
+        vkft_list_norm(list, &layer->norm[s], vkft_norm_width(&layer->spec, s), module);
     }
-    for (uint32_t i = 0; i < stack->count; i++)
-        list_layer(model, names, i, &stack->layers[i]);
-    if (stack->count && !c->no_final_norm)
-        add_norm(model, &stack->final_norm, c->hidden_size, names->final_norm);
+    for (uint32_t i = 0; i < VKFT_BLOCK_PARTS && layer->spec.parts[i]; i++)
+        vkft_block_row_of(layer->spec.parts[i])->list(list, layer, layer->spec.parts[i]);
 }
 
-static void list_tensors(vkft_model *model)
+static void list_stack(vkft_model *model, vkft_model_list *list, vkft_stack_kind kind, vkft_stack *stack)
 {
-    const vkft_config *c = &model->config;
-    const vkft_arch *arch = model->arch;
+    const vkft_config *c = model->config;
+    list->names = kind == VKFT_ENCODER ? &c->arch->encoder : &c->arch->decoder;
+    bool relative = list->names->relative_bias != NULL;
+    if (!stack->count)
+        return;
+    if (relative) {
+        vkft_relative_bias *bias = &stack->layers[0].relative;
+        char module[120];
+        bias->buckets = c->relative_buckets;
+        snprintf(module, sizeof module, "%s.0.%s", list->names->layers, list->names->relative_bias);
+        vkft_list_table(list, &bias->bias, &bias->dbias, c->relative_buckets, c->num_heads, module, "weight");
+    }
+    for (list->layer = 0; list->layer < stack->count; list->layer++) {
+        compile_layer(model, kind, stack, list->layer, relative);
+        list_layer(list, &stack->layers[list->layer]);
+    }
+    if (!c->no_final_norm)
+        vkft_list_norm(list, &stack->final_norm, c->hidden_size, list->names->final_norm);
+}
+
+static void list_tensors(vkft_model *model, vkft_model_list *list)
+{
+    const vkft_config *c = model->config;
+    const vkft_arch *arch = c->arch;
     uint32_t C = c->hidden_size, E = c->embedding_size;
-    add_matrix(model, &model->embedding, c->vocab_size, E, true, arch->embedding);
-    model->slots[0].host = !c->tie_word_embeddings;
+    struct vkft_tensor_spec *embedding =
+        vkft_list_matrix(list, &model->embedding, c->vocab_size, E, true, arch->embedding);
+    if (embedding)
+        embedding->host = !model->tied;
     if (arch->positions)
-        add_matrix(model, &model->positions, c->position_offset + c->max_position, C, true, arch->positions);
+        vkft_list_matrix(list, &model->positions, c->position_offset + c->max_position, C, true, arch->positions);
     if (E != C)
-        add_linear(model, &model->project_in, C, E, false, false, arch->project_in);
-    list_stack(model, &arch->encoder, &model->encoder);
-    list_stack(model, &arch->decoder, &model->decoder);
+        vkft_list_linear(list, &model->project_in, C, E, false, false, arch->project_in);
+    list_stack(model, list, VKFT_ENCODER, &model->encoder);
+    list_stack(model, list, VKFT_DECODER, &model->decoder);
     if (E != C)
-        add_linear(model, &model->project_out, E, C, false, false, arch->project_out);
-    if (!c->tie_word_embeddings)
-        add_matrix(model, &model->head.w, c->vocab_size, E, true, arch->head);
+        vkft_list_linear(list, &model->project_out, E, C, false, false, arch->project_out);
+    if (!model->tied)
+        vkft_list_matrix(list, &model->head.w, c->vocab_size, E, true, arch->head);
 }
 
 /* The type that converting a checkpoint would give this matrix. */
@@ -163,7 +96,7 @@ static vkft_storage converted_storage(const vkft_model *model, const struct vkft
     case VKFT_QUANT_FP32: return VKFT_STORAGE_f32;
     case VKFT_QUANT_NONE: break;
     }
-    return vkft_storage_of_dtype(model->config.dtype);
+    return vkft_storage_of_dtype(model->config->dtype);
 }
 
 static vkft_storage stored(const vkft_model_tensor *tensor)
@@ -235,27 +168,22 @@ static void measure(vkft_model *model, struct vkft_tensor_spec *slot)
 
 void vkft_model_set_head(vkft_model *model)
 {
-    if (model->config.tie_word_embeddings)
+    if (model->tied)
         model->head.w = model->embedding;
-    model->head.scale = model->config.logit_scale;
-    model->head.softcap = model->config.logit_softcap;
-}
-
-bool vkft_model_is_expert(const vkft_model *model, const vkft_linear *linear)
-{
-    uintptr_t begin = (uintptr_t)model->experts, at = (uintptr_t)linear;
-    return at >= begin && at < begin + model->expert_count * sizeof *linear;
 }
 
 /* One kernel multiplies all experts of a layer. */
 static bool check_experts(const vkft_model *model, vkft_err *err)
 {
-    for (uint32_t i = 0; i < model->module_count && model->expert_count; i++) {
+    const vkft_module *first[VKFT_EXPERT_SLOTS] = {0}; /* of the group, by gate, up and down */
+    for (uint32_t i = 0; i < model->module_count; i++) {
         const vkft_module *module = &model->modules[i];
-        if (!vkft_model_is_expert(model, module->linear))
+        if (!module->expert_group)
             continue;
-        size_t number = (size_t)(module->linear - model->experts), first = number - number % model->config.experts;
-        const vkft_weight *w = &module->linear->w, *other = &model->experts[first].w;
+        uint32_t kind = (module->expert_group - 1) % VKFT_EXPERT_SLOTS;
+        if (!first[kind] || first[kind]->expert_group != module->expert_group)
+            first[kind] = module;
+        const vkft_weight *w = &module->linear->w, *other = &first[kind]->linear->w;
         if (w->storage != other->storage)
             return vkft_fail(
                 err, VKFT_ERR_INPUT,
@@ -265,40 +193,49 @@ static bool check_experts(const vkft_model *model, vkft_err *err)
     return true;
 }
 
+static bool lay_out(vkft_model *model, vkft_err *err)
+{
+    const vkft_config *c = model->config;
+    model->embedding_scale = c->embedding_scale;
+    model->position_offset = c->position_offset;
+    model->head.scale = c->logit_scale;
+    model->head.softcap = c->logit_softcap;
+    model->rotary[0].dim = c->rope.dim;
+    model->rotary[1].dim = c->local_rope.dim;
+    model->decoder.layers = calloc(c->num_layers, sizeof *model->decoder.layers);
+    model->encoder.layers = calloc(c->encoder_layers + 1ull, sizeof *model->encoder.layers);
+    if (!model->decoder.layers || !model->encoder.layers)
+        return vkft_fail_memory(err, "while laying out the model");
+    model->decoder.count = c->num_layers;
+    model->encoder.count = c->encoder_layers;
+    vkft_model_list list = {.config = c};
+    list_tensors(model, &list);
+    model->slots = list.slots;
+    model->slot_count = list.slot_count;
+    model->modules = list.modules;
+    model->module_count = list.module_count;
+    model->expert_groups = list.expert_groups;
+    return !list.failed || vkft_fail_memory(err, "while laying out the model");
+}
+
+/* Whether the file says so where the configuration does not. */
+static bool is_tied(const vkft_config *config, const vkft_model_file *file)
+{
+    if (!file || !config->tied_unless_stored)
+        return config->tie_word_embeddings;
+    char head[128];
+    snprintf(head, sizeof head, "%s.weight", config->arch->head);
+    return !vkft_model_file_find(file, head);
+}
+
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, bool trained, vkft_err *err)
 {
     memset(model, 0, sizeof *model);
-    model->config = *config;
-    model->arch = config->arch;
-    if (file && config->tied_unless_stored) {
-        char head[128];
-        snprintf(head, sizeof head, "%s.weight", config->arch->head);
-        model->config.tie_word_embeddings = !vkft_model_file_find(file, head);
-    }
-    model->cross_attention = model->decoder.attention = model->encoder.attention = (vkft_attention_shape){
-        .Hq = config->num_heads,
-        .Hk = config->num_kv_heads,
-        .D = config->head_dim,
-        .scale = config->attention_scale,
-        .softcap = config->attention_softcap,
-    };
-    model->rotary[0].dim = config->rope.dim;
-    model->rotary[1].dim = config->local_rope.dim;
-    model->decoder.count = config->num_layers;
-    model->encoder.count = config->encoder_layers;
-    size_t layers = (size_t)config->num_layers + config->encoder_layers,
-           experts = layers * config->experts * VKFT_EXPERT_SLOTS;
-    model->decoder.layers = calloc(config->num_layers, sizeof *model->decoder.layers);
-    model->encoder.layers = calloc(config->encoder_layers + 1ull, sizeof *model->encoder.layers);
-    model->experts = calloc(experts + 1, sizeof *model->experts);
-    model->modules = calloc(layers * VKFT_LINEAR_SLOTS + experts + 2, sizeof *model->modules);
-    model->slots = calloc(layers * 2 * (VKFT_LINEAR_SLOTS + VKFT_NORM_SLOTS) + experts + 11, sizeof *model->slots);
-    if (!model->decoder.layers || !model->encoder.layers || !model->experts || !model->modules || !model->slots) {
-        vkft_fail_memory(err, "while laying out the model");
+    model->config = config;
+    model->tied = is_tied(config, file);
+    if (!lay_out(model, err))
         goto fail;
-    }
-    list_tensors(model);
     for (uint32_t i = 0; i < model->slot_count; i++) {
         struct vkft_tensor_spec *slot = &model->slots[i];
         if (file) {
@@ -343,7 +280,7 @@ bool vkft_model_is_quantized(const vkft_model *model)
 bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
                               bool training, vkft_err *err)
 {
-    const vkft_config *c = &model->config;
+    const vkft_config *c = model->config;
     const vkft_caps *caps = vkft_device_get_caps(dev);
     /* attention_dkv iterates over all query heads of a key head; the forward pass over one. */
     uint32_t heads = training ? c->num_heads / c->num_kv_heads : 1;
@@ -361,6 +298,14 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
     return true;
 }
 
+static void free_stack(vkft_stack *stack)
+{
+    for (uint32_t l = 0; l < stack->count; l++)
+        for (uint32_t s = 0; s < VKFT_EXPERT_SLOTS; s++)
+            free(stack->layers[l].experts[s].linear);
+    free(stack->layers);
+}
+
 void vkft_model_free(vkft_model *model)
 {
     for (uint32_t i = 0; i < model->buffer_count; i++)
@@ -368,9 +313,8 @@ void vkft_model_free(vkft_model *model)
     free(model->buffers);
     free(model->slots);
     vkft_buffer_free(model->dev, &model->expert_tables);
-    free(model->experts);
-    free(model->decoder.layers);
-    free(model->encoder.layers);
+    free_stack(&model->decoder);
+    free_stack(&model->encoder);
     free(model->modules);
     memset(model, 0, sizeof *model);
 }

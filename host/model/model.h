@@ -13,43 +13,26 @@
 #include "formats/config/arch.h"
 #include "formats/convert/convert.h"
 #include "runtime/memory.h"
-#include "host/engine/ops/ops.h"
-
-/* What is absent in an architecture has width 0, or no rows. */
-typedef struct vkft_layer {
-    vkft_norm norm[VKFT_NORM_SLOTS];
-    vkft_linear linear[VKFT_LINEAR_SLOTS];
-    vkft_grouped_linear
-        experts[VKFT_EXPERT_SLOTS]; /* gate, up, down; no groups: the feed-forward layer is a dense one */
-    const vkft_rotary *rotary;      /* NULL: positions do not turn here */
-    bool windowed;                  /* attention sees config.sliding_window tokens back */
-} vkft_layer;
-
-/* A linear layer by its name in transformers, which PEFT uses: "model.layers.3.self_attn.q_proj". */
-typedef struct vkft_module {
-    char name[128];
-    vkft_linear *linear;
-    bool explicit_only; /* a router or an expert: adapted only when named, not as one of "all-linear" */
-} vkft_module;
+#include "host/model/layer.h"
 
 /* A sequence of blocks: the decoder, or the encoder. */
 typedef struct vkft_stack {
     vkft_layer *layers;
     uint32_t count;
     vkft_norm final_norm;
-    vkft_attention_shape attention; /* of its tokens to each other */
 } vkft_stack;
 
 typedef struct vkft_model {
-    vkft_config config;
-    const vkft_arch *arch;
-    vkft_stack decoder, encoder;          /* encoder.count is 0 where there is none */
-    vkft_weight embedding;                /* [V,E], E = config.embedding_size */
-    vkft_weight positions;                /* [offset + P, C]: learned ones, added to the embedding */
-    vkft_linear project_in, project_out;  /* [C,E] and [E,C] where E is not C */
-    vkft_head head;                       /* [V,E]; the embedding when tied */
-    vkft_rotary rotary[2];                /* of config.rope and config.local_rope */
-    vkft_attention_shape cross_attention; /* of the decoder's tokens to the encoder's */
+    const vkft_config *config;           /* the caller's, for whoever lays the model out; running asks what follows */
+    vkft_stack decoder, encoder;         /* encoder.count is 0 where there is none */
+    vkft_weight embedding;               /* [V,E], E = config.embedding_size */
+    vkft_weight positions;               /* [offset + P, C]: learned ones, added to the embedding */
+    float embedding_scale;               /* of the embedding, before positions are added */
+    uint32_t position_offset;            /* row of position 0 */
+    vkft_linear project_in, project_out; /* [C,E] and [E,C] where E is not C */
+    vkft_head head;                      /* [V,E]; the embedding when tied */
+    bool tied;
+    vkft_rotary rotary[2]; /* of config.rope and config.local_rope */
 
     vkft_module *modules; /* all linear layers in the order in which they run, without the head */
     uint32_t module_count;
@@ -58,8 +41,7 @@ typedef struct vkft_model {
     uint64_t device_bytes, host_bytes; /* of the frozen weights */
     uint64_t scratch_bytes;            /* for products with any of them, see matmul.h */
 
-    vkft_linear *experts; /* those of all layers */
-    uint32_t expert_count;
+    uint32_t expert_groups; /* see vkft_module */
     vkft_buffer expert_tables;
 
     struct vkft_tensor_spec *slots; /* one per tensor: name, shape, place */
@@ -69,10 +51,10 @@ typedef struct vkft_model {
     uint32_t buffer_count;
 } vkft_model;
 
-/* Lays out the model. file gives each tensor's type and is checked for missing tensors and shapes; with file NULL the
- * types are those that converting such a checkpoint with `quant` would give. trained: all weights are to be trained,
- * which are f32 in memory that all_weights.h manages; nothing is left to load here. Error: unsupported architecture;
- * missing tensor; shape found and expected. */
+/* Lays out the model; config outlives it. file gives each tensor's type and is checked for missing tensors and shapes;
+ * with file NULL the types are those that converting such a checkpoint with `quant` would give. trained: all weights
+ * are to be trained, which are f32 in memory that all_weights.h manages; nothing is left to load here. Error:
+ * unsupported architecture; missing tensor; shape found and expected. */
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
                      bool double_quant, bool trained, vkft_err *err);
 
@@ -94,9 +76,6 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
  * weights and adapters have their addresses. */
 uint64_t vkft_model_expert_table_bytes(const vkft_model *model);
 bool vkft_model_write_expert_tables(vkft_model *model, vkft_device *dev, vkft_err *err);
-
-/* Whether this is one of model->experts: `config.experts` of them follow each other for each layer and slot. */
-bool vkft_model_is_expert(const vkft_model *model, const vkft_linear *linear);
 
 void vkft_model_free(vkft_model *model);
 

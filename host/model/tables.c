@@ -13,7 +13,7 @@ static uint64_t rope_words(const vkft_rotary *rotary, uint32_t positions)
 
 static uint64_t bucket_words(const vkft_model *model, uint32_t positions)
 {
-    return model->config.relative_buckets ? 2ull * positions - 1 : 0;
+    return model->config->relative_buckets ? 2ull * positions - 1 : 0;
 }
 
 uint64_t vkft_model_table_bytes(const vkft_model *model, uint32_t positions)
@@ -30,11 +30,11 @@ void vkft_model_set_tables(vkft_model *model, uint64_t address, uint32_t positio
         address += sizeof(float) * rope_words(&model->rotary[i], positions);
     }
     vkft_stack *const stacks[] = {&model->encoder, &model->decoder};
-    for (int i = 0; i < 2 && model->config.relative_buckets; i++) {
+    for (int i = 0; i < 2 && model->config->relative_buckets; i++) {
         if (!stacks[i]->count)
             continue;
-        stacks[i]->attention.bucket = address;
-        stacks[i]->attention.span = positions;
+        stacks[i]->layers[0].relative.bucket = address;
+        stacks[i]->layers[0].relative.span = positions;
         address += sizeof(uint32_t) * bucket_words(model, positions);
     }
 }
@@ -63,7 +63,7 @@ static uint32_t bucket_of(int64_t distance, bool both, uint32_t buckets, uint32_
 
 void vkft_model_fill_tables(const vkft_model *model, uint32_t length, uint32_t positions, void *tables)
 {
-    const vkft_config *c = &model->config;
+    const vkft_config *c = model->config;
     float *rope = tables;
     vkft_rope_table(&c->rope, length, positions, rope);
     rope += rope_words(&model->rotary[0], positions);

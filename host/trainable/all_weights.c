@@ -81,7 +81,7 @@ bool vkft_all_weights_init(const vkft_all_weights *set, const vkft_model_file *f
 /* GPT-2's linear layers are stored [in,out]; here they are [out,in]. */
 static bool is_turned(const vkft_all_weights *set, const struct vkft_tensor_spec *slot)
 {
-    return set->model->arch->conv1d && slot->weight && slot->linear;
+    return set->model->config->arch->conv1d && slot->weight && slot->linear;
 }
 
 static bool append(const vkft_all_weights *set, uint32_t index, const float *flat, vkft_dtype dtype,
@@ -139,7 +139,7 @@ static bool write_blob(const vkft_all_weights *set, const vkft_model_file *file,
     const char *data = vkft_model_file_blob(file, name, &length);
     char *path = vkft_path_join(dir, name), *inner = NULL;
     bool ok = path || vkft_fail_memory(err, "while writing %s", name);
-    if (ok && set->model->config.multimodal_type[0] && strcmp(name, "config.json") == 0) {
+    if (ok && set->model->config->multimodal_type[0] && strcmp(name, "config.json") == 0) {
         data = inner = vkft_config_language_model(data, length, name, err);
         ok = inner != NULL;
         length = ok ? strlen(inner) : 0;

@@ -42,6 +42,7 @@ static void add_module(vkft_lora_set *set, const vkft_module *module)
     uint64_t a = (uint64_t)set->r * linear->w.cols, b = (uint64_t)set->r * linear->w.rows;
     snprintf(m->name, sizeof m->name, "%s", module->name);
     m->linear = linear;
+    m->expert_group = module->expert_group;
     m->a = vkft_parameter_space_append(&set->layout, round_up(a, PAD), VKFT_PARAMETER_SPACE_FLOATS);
     m->b = vkft_parameter_space_append(&set->layout, round_up(b, PAD), VKFT_PARAMETER_SPACE_FLOATS);
     set->parameters += a + b;
@@ -105,20 +106,16 @@ static bool check_targets(const vkft_model *model, const char *targets, vkft_err
 /* One kernel serves all experts of a layer, so all of them have adapters or none. */
 static bool check_experts(const vkft_lora_set *set, vkft_err *err)
 {
-    const vkft_model *model = set->model;
-    uint32_t groups = model->config.experts,
-             *adapted = calloc(model->expert_count + 1ull, sizeof *adapted); /* by the first of a group */
+    uint32_t groups = set->model->config->experts,
+             *adapted = calloc(set->model->expert_groups + 1ull, sizeof *adapted); /* of each group */
     if (!adapted)
         return vkft_fail_memory(err, "for the adapter's modules");
     bool ok = true;
     for (uint32_t i = 0; i < set->count; i++)
-        if (vkft_model_is_expert(model, set->modules[i].linear))
-            adapted[(set->modules[i].linear - model->experts) / groups]++;
+        adapted[set->modules[i].expert_group]++;
     for (uint32_t i = 0; ok && i < set->count; i++) {
-        if (!vkft_model_is_expert(model, set->modules[i].linear))
-            continue;
-        uint32_t n = adapted[(set->modules[i].linear - model->experts) / groups];
-        ok = n == groups ||
+        uint32_t n = adapted[set->modules[i].expert_group];
+        ok = !set->modules[i].expert_group || n == groups ||
              vkft_fail(err, VKFT_ERR_INPUT,
                        "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
                        set->modules[i].name, n, groups);
@@ -324,7 +321,7 @@ static char **target_list(const vkft_lora_set *set)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);
     uint32_t n = 0;
-    bool whole = !set->model->config.multimodal_type[0], ok = list != NULL;
+    bool whole = !set->model->config->multimodal_type[0], ok = list != NULL;
     for (uint32_t i = 0; ok && whole && i < set->count; i++) {
         const char *kind = last_part(set->modules[i].name);
         if (contains(list, n, kind))
@@ -357,7 +354,7 @@ bool vkft_lora_export(const vkft_lora_set *set, const float *flat, const char *b
         .use_rslora = set->use_rslora,
         .base_model_name_or_path = strdup(base_model),
         .target_modules = target_list(set),
-        .fan_in_fan_out = set->model->arch->conv1d,
+        .fan_in_fan_out = set->model->config->arch->conv1d,
         .seq2seq = set->model->encoder.count != 0,
     };
     adapter->tensors = calloc(2ull * set->count, sizeof *adapter->tensors);

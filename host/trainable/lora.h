@@ -13,7 +13,8 @@
 typedef struct vkft_lora_module {
     char name[128]; /* "model.layers.0.self_attn.q_proj" */
     vkft_linear *linear;
-    uint64_t a, b; /* offsets of A [r,in] and B [out,r] in floats */
+    uint32_t expert_group; /* see vkft_module */
+    uint64_t a, b;         /* offsets of A [r,in] and B [out,r] in floats */
 } vkft_lora_module;
 
 typedef struct vkft_lora_set {

@@ -12,18 +12,25 @@ static double pair_flops(const vkft_attention_shape *shape, uint32_t T, uint32_t
     return 4.0 * T * 0.5 * (longest + 1.0) * shape->Hq * shape->D;
 }
 
+/* Zeros for none. */
+static vkft_relative_bias relative_of(const vkft_attention_shape *shape)
+{
+    return shape->relative ? *shape->relative : (vkft_relative_bias){0};
+}
+
 /* The biases' gradient: sums by distance, then by bucket. */
 static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct attention_backward_args args,
                   const vkft_tensor *by_distance, double flops)
 {
+    const vkft_relative_bias *relative = shape->relative;
     uint32_t distances = by_distance->rows;
     args.dq = vkft_tensor_address(g, by_distance);
     vkft_launch_rows(g, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances, shape->Hq, flops);
-    struct bucket_sum_args sum = {.bucket = shape->bucket,
+    struct bucket_sum_args sum = {.bucket = relative->bucket,
                                   .by_distance = vkft_tensor_address(g, by_distance),
-                                  .dbias = shape->dbias,
+                                  .dbias = relative->dbias,
                                   .distances = distances,
-                                  .buckets = shape->buckets,
+                                  .buckets = relative->buckets,
                                   .H = shape->Hq};
     vkft_launch_elements(g, VKFT_KERNEL_bucket_sum, &sum, sizeof sum, (uint64_t)sum.buckets * sum.H, 1,
                          (double)distances * sum.H);
@@ -54,7 +61,8 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
 
     /* Allocate every tensor before taking any address: a tensor allocated later may reuse the memory of an operand
      * whose last use has been recorded. */
-    vkft_tensor *by_distance = shape->dbias ? vkft_tensor_new(g, VKFT_F32, 2 * shape->span - 1, shape->Hq) : NULL;
+    vkft_relative_bias relative = relative_of(shape);
+    vkft_tensor *by_distance = relative.dbias ? vkft_tensor_new(g, VKFT_F32, 2 * relative.span - 1, shape->Hq) : NULL;
     /* k's and v's gradients are always computed together with q's; a variant that skips unneeded ones is not worth it.
      */
     q->grad = vkft_tensor_new(g, VKFT_F32, T, q->cols);
@@ -71,19 +79,19 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
         .dq = vkft_tensor_address(g, q->grad),
         .dk = vkft_tensor_address(g, k->grad),
         .dv = vkft_tensor_address(g, v->grad),
-        .bias = shape->bias,
-        .bucket = shape->bucket,
+        .bias = relative.bias,
+        .bucket = relative.bucket,
         .T = T,
         .S = k->rows,
         .Hq = shape->Hq,
         .Hk = shape->Hk,
         .scale = shape->scale,
         .softcap = shape->softcap,
-        .span = shape->span,
+        .span = relative.span,
     };
     double flops = pair_flops(shape, T, longest);
     vkft_launch_elements(g, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1.5 * flops);
-    if (shape->dbias)
+    if (relative.dbias)
         dbias(g, shape, args, by_distance, flops);
     args.range = sequence->key_range;
     vkft_launch_elements(g, VKFT_KERNEL_attention_dkv, &args, sizeof args, k->rows, shape->Hk, 2.0 * flops);
@@ -94,6 +102,7 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
 {
     vkft_tensor *o = vkft_tensor_new(g, VKFT_F32, q->rows, q->cols);
     vkft_tensor *lse = vkft_tensor_new(g, VKFT_F32, q->rows, shape->Hq);
+    vkft_relative_bias relative = relative_of(shape);
     o->needs_grad = q->needs_grad || k->needs_grad || v->needs_grad;
     struct attention_args args = {
         .q = vkft_tensor_address(g, q),
@@ -102,15 +111,15 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
         .o = vkft_tensor_address(g, o),
         .lse = vkft_tensor_address(g, lse),
         .range = sequence->query_range,
-        .bias = shape->bias,
-        .bucket = shape->bucket,
+        .bias = relative.bias,
+        .bucket = relative.bucket,
         .T = q->rows,
         .Hq = shape->Hq,
         .Hk = shape->Hk,
         .scale = shape->scale,
         .softcap = shape->softcap,
         .cached = sequence->cached,
-        .span = shape->span,
+        .span = relative.span,
     };
     vkft_launch_elements(g, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
                          pair_flops(shape, q->rows, sequence->longest));

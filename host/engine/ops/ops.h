@@ -146,15 +146,19 @@ typedef struct vkft_rotary {
 /* Rotates x [T, H*D] in place. */
 void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, vkft_rotary rotary, const vkft_sequence *sequence);
 
-typedef struct vkft_attention_shape {
-    uint32_t Hq, Hk, D;
-    float scale;
-    float softcap; /* 0: none; else scores become softcap * tanh(score / softcap) */
-    /* Biases by relative position; span 0: none. */
+/* Biases of scores by relative position. */
+typedef struct vkft_relative_bias {
     uint64_t bias, dbias; /* f32 [buckets,Hq]; dbias 0: frozen */
     uint32_t buckets;
     uint64_t bucket; /* u32 [2*span - 1]: of distances key - query from 1 - span on */
     uint32_t span;
+} vkft_relative_bias;
+
+typedef struct vkft_attention_shape {
+    uint32_t Hq, Hk, D;
+    float scale;
+    float softcap;                      /* 0: none; else scores become softcap * tanh(score / softcap) */
+    const vkft_relative_bias *relative; /* NULL: none */
 } vkft_attention_shape;
 
 /* Grouped-query attention to the keys that the ranges state; k and v hold as many rows as they reach. */
