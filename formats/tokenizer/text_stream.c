@@ -1,10 +1,10 @@
 /* Streaming decode: the window of the last ids is decoded with and without the new one; what the new one adds is given
  * out once it does not end in the middle of a character. The window begins where text was last given out, since
  * decoders look at what stands before. */
+#include "formats/tokenizer/text_stream.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "formats/tokenizer/tokenizer_private.h"
 
 struct vkft_text_stream {
     const vkft_tokenizer *tok;

@@ -10,58 +10,59 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tokenizer/stages/added.h"
+#include "formats/tokenizer/stages/bpe.h"
+#include "formats/tokenizer/stages/decoder.h"
+#include "formats/tokenizer/stages/normalizer.h"
+#include "formats/tokenizer/stages/post_processor.h"
+#include "formats/tokenizer/stages/pre_tokenizer.h"
+#include "formats/tokenizer/stages/unigram.h"
+#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
-#include "formats/tokenizer/tokenizer_private.h"
+#include "runtime/base/utf8.h"
 
-void vkft_ids_free(vkft_ids *ids)
-{
-    free(ids->data);
-    *ids = (vkft_ids){0};
-}
-
-bool vkft_ids_push(vkft_ids *ids, int32_t id, vkft_err *err)
-{
-    if (ids->count == ids->capacity) {
-        if (ids->capacity > UINT32_MAX / 8)
-            return vkft_fail(err, VKFT_ERR_MEMORY, "a text has too many tokens");
-        uint32_t capacity = ids->capacity ? 2 * ids->capacity : 64;
-        int32_t *data = realloc(ids->data, capacity * sizeof *data);
-        if (!data)
-            return vkft_fail_memory(err, "for %u token ids", capacity);
-        ids->data = data;
-        ids->capacity = capacity;
-    }
-    ids->data[ids->count++] = id;
-    return true;
-}
+struct vkft_tokenizer {
+    cJSON *root; /* owns the vocabulary's strings */
+    vkft_normalizers normalizers;
+    vkft_pre_tokenizer pre;
+    vkft_vocab vocab;
+    bool is_unigram;
+    vkft_bpe bpe; /* or */
+    vkft_unigram unigram;
+    vkft_decoder decoder;
+    vkft_added_tokens added;
+    const char **tokens; /* by id, added ones too; NULL where there is none */
+    bool *special;       /* by id */
+    uint32_t vocab_size; /* highest id + 1 */
+    vkft_post_processor post;
+    int32_t bos_id, eos_id;
+};
 
 /* Tables by id over the model's tokens and the added ones. */
 static bool index_tokens(vkft_tokenizer *tok, vkft_err *err)
 {
     tok->vocab_size = tok->vocab.size;
-    for (uint32_t i = 0; i < tok->added_count; i++)
-        if ((uint32_t)tok->added[i].id >= tok->vocab_size)
-            tok->vocab_size = (uint32_t)tok->added[i].id + 1;
+    for (uint32_t i = 0; i < tok->added.count; i++)
+        if ((uint32_t)tok->added.tokens[i].id >= tok->vocab_size)
+            tok->vocab_size = (uint32_t)tok->added.tokens[i].id + 1;
     tok->tokens = calloc(tok->vocab_size + 1ull, sizeof *tok->tokens);
     tok->special = calloc(tok->vocab_size + 1ull, sizeof *tok->special);
     if (!tok->tokens || !tok->special)
         return vkft_fail_memory(err, "for the tokenizer");
     memcpy(tok->tokens, tok->vocab.tokens, tok->vocab.size * sizeof *tok->tokens);
-    for (uint32_t i = 0; i < tok->added_count; i++) {
-        const vkft_added_token *a = &tok->added[i];
+    for (uint32_t i = 0; i < tok->added.count; i++) {
+        const vkft_added_token *a = &tok->added.tokens[i];
         tok->tokens[a->id] = a->content;
         tok->special[a->id] = a->special;
-        if (a->length)
-            tok->added_first[a->normalized][(unsigned char)a->content[0]] = true;
     }
     return true;
 }
 
 int32_t vkft_tokenizer_id(const vkft_tokenizer *tok, const char *token)
 {
-    for (uint32_t i = 0; i < tok->added_count; i++)
-        if (strcmp(tok->added[i].name, token) == 0)
-            return tok->added[i].id;
+    for (uint32_t i = 0; i < tok->added.count; i++)
+        if (strcmp(tok->added.tokens[i].name, token) == 0)
+            return tok->added.tokens[i].id;
     return vkft_string_map_get(&tok->vocab.ids, token, strlen(token));
 }
 
@@ -175,7 +176,8 @@ static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *fi
         return false;
     if (cJSON_IsBool(prefix_space))
         set_prefix_space(tok, cJSON_IsTrue(prefix_space));
-    return read_model(tok, model, file, err) && vkft_added_read(tok, added, decoder, where, err) &&
+    return read_model(tok, model, file, err) &&
+           vkft_added_tokens_read(&tok->added, &tok->normalizers, added, decoder, where, err) &&
            index_tokens(tok, err) &&
            vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
            (!config || read_config(tok, config, err));
@@ -212,11 +214,7 @@ void vkft_tokenizer_free(vkft_tokenizer *tok)
     vkft_unigram_free(&tok->unigram);
     vkft_vocab_free(&tok->vocab);
     vkft_decoder_free(&tok->decoder);
-    for (uint32_t i = 0; i < tok->added_count; i++) {
-        free(tok->added[i].content);
-        free(tok->added[i].name);
-    }
-    free(tok->added);
+    vkft_added_tokens_free(&tok->added);
     free(tok->tokens);
     free(tok->special);
     vkft_post_processor_free(&tok->post);
@@ -255,8 +253,8 @@ static bool encode_section(encoder *e, const char *text, size_t length);
 static bool encode_between(encoder *e, bool normalized, const char *text, size_t length)
 {
     size_t at = 0, begin, end;
-    for (const vkft_added_token *a; (a = vkft_added_find(e->tok, normalized, text, length, at, &begin, &end));
-         at = end) {
+    for (const vkft_added_token *a;
+         (a = vkft_added_tokens_find(&e->tok->added, normalized, text, length, at, &begin, &end)); at = end) {
         if (begin > at &&
             !(normalized ? encode_plain(e, text + at, begin - at) : encode_section(e, text + at, begin - at)))
             return false;

@@ -7,23 +7,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cjson/cJSON.h>
+
+#include "formats/tokenizer/ids.h"
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 
 typedef struct vkft_tokenizer vkft_tokenizer; /* immutable after creation; may be used from several threads */
-
-typedef struct vkft_ids {
-    int32_t *data;
-    uint32_t count, capacity;
-} vkft_ids;
-void vkft_ids_free(vkft_ids *ids);
-bool vkft_ids_push(vkft_ids *ids, int32_t id, vkft_err *err);
 
 /* json: tokenizer.json. config_json: tokenizer_config.json or NULL; its add_bos_token / add_eos_token apply where
  * tokenizer.json has no post-processor that says so, as in transformers. `file` names the source in errors. Error: JSON
  * error with its line, a component that is not supported (named). */
 vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const char *config_json, size_t config_length,
                                    const char *file, vkft_err *err);
+/* The same of a parsed tokenizer.json, which becomes the tokenizer's (also when this fails). */
+vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, size_t config_length, const char *file,
+                                         vkft_err *err);
 void vkft_tokenizer_free(vkft_tokenizer *tok);
 
 /* Appends the ids of text (any bytes; invalid UTF-8 becomes U+FFFD as Python's errors="replace" gives) to out. */
@@ -41,12 +40,5 @@ int32_t vkft_tokenizer_id(const vkft_tokenizer *tok, const char *token); /* -1 w
 bool vkft_tokenizer_is_special(const vkft_tokenizer *tok, int32_t id);
 int32_t vkft_tokenizer_bos_id(const vkft_tokenizer *tok); /* from tokenizer_config.json; -1 none */
 int32_t vkft_tokenizer_eos_id(const vkft_tokenizer *tok);
-
-/* Streaming decode: push ids one by one; out receives only whole characters that later ids can no longer change. */
-typedef struct vkft_text_stream vkft_text_stream;
-vkft_text_stream *vkft_text_stream_new(const vkft_tokenizer *tok, bool skip_special_tokens, vkft_err *err);
-void vkft_text_stream_free(vkft_text_stream *stream);
-bool vkft_text_stream_push(vkft_text_stream *stream, int32_t id, vkft_text *out, vkft_err *err);
-bool vkft_text_stream_finish(vkft_text_stream *stream, vkft_text *out, vkft_err *err);
 
 #endif

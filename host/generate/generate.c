@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tokenizer/text_stream.h"
 #include "host/model/decoder.h"
 #include "formats/config/generation_config.h"
 #include "host/model/rope.h"

@@ -65,8 +65,6 @@ static const check_exception exceptions[] = {
     {"formats/dataset/store.h", "formats/dataset/dataset.h"},
     {"formats/jinja/parse.c", NULL},
     {"formats/native/model_layout.h", "formats/native/model_file.h"},
-    {"formats/tokenizer/files/merges.h", "formats/tokenizer/tokenizer_private.h"},
-    {"formats/tokenizer/files/source.c", "formats/tokenizer/tokenizer_private.h"},
     {"host/engine/matmul/matmul.c", "host/engine/matmul/tiles.h"},
     {"host/train/run_directory.h", "host/train/train.h"},
     {"host/train/schedule.h", "host/train/train.h"},

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tokenizer/text_stream.h"
 #include "runtime/base/file.h"
 #include "formats/tokenizer/files/source.h"
 

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/text.h"
+#include "runtime/base/utf8.h"
+
 typedef struct cut {
     double score;
     uint32_t whole, left, right;        /* tokens */

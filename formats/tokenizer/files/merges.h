@@ -7,7 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "formats/tokenizer/tokenizer_private.h"
+#include "formats/tokenizer/stages/vocab.h"
 
 typedef struct vkft_ranked_token {
     const char *text; /* what is cut, between characters when by_characters, else between bytes; no zero inside unless

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "runtime/base/json.h"
-#include "formats/tokenizer/models.h"
-#include "formats/tokenizer/tokenizer_private.h"
+#include "formats/tokenizer/files/models.h"
+#include "formats/tokenizer/stages/vocab.h"
+#include "formats/tokenizer/tokenizer.h"
+#include "runtime/base/utf8.h"
 
 const char *const vkft_tokenizer_file_names[VKFT_TOKENIZER_FILES] = {
     "tokenizer.json", "tokenizer_config.json",   "vocab.json",        "merges.txt",  "tokenizer.model",

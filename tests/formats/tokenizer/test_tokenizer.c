@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "formats/tokenizer/text_stream.h"
 #include "tests/support/open_tokenizer.h"
 #include "tests/support/program.h"
 #include "runtime/base/random.h"

@@ -1,9 +1,11 @@
 /* Post-processors: the special tokens around one sequence and around a pair. */
+#include "formats/tokenizer/stages/post_processor.h"
+
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
-#include "formats/tokenizer/tokenizer_private.h"
 
 void vkft_post_processor_free(vkft_post_processor *post)
 {

@@ -8,12 +8,14 @@
  * grapheme of fewer than 6 bytes is looked up whole, and the SHORTEST prefix that is in the map replaces all of it;
  * longer ones, and those that are not found, go character by character. Test: test_tokenizer
  */
+#include "formats/tokenizer/stages/charsmap.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include <utf8proc.h>
 
-#include "formats/tokenizer/tokenizer_private.h"
+#include "runtime/base/utf8.h"
 
 #define LONGEST_WHOLE_GRAPHEME 5 /* bytes */
 

@@ -5,12 +5,15 @@
  *
  * Source: Sennrich et al. 2016; the `tokenizers` package for byte fallback and unknown characters. Test: test_tokenizer
  */
+#include "formats/tokenizer/stages/bpe.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/json.h"
-#include "formats/tokenizer/tokenizer_private.h"
+#include "runtime/base/text.h"
+#include "runtime/base/utf8.h"
 
 static vkft_merge *merge_slot(const vkft_bpe *bpe, int32_t left, int32_t right)
 {

@@ -1,17 +1,21 @@
 /* Added tokens: those that are matched in the text before the model sees it. */
+#include "formats/tokenizer/stages/added.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <utf8proc.h>
 
+#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
-#include "formats/tokenizer/tokenizer_private.h"
+#include "runtime/base/utf8.h"
 
 /* item: the token's content and flags. */
-static bool add_token(vkft_tokenizer *tok, const cJSON *item, int32_t id, const char *where, vkft_err *err)
+static bool add_token(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *item, int32_t id,
+                      const char *where, vkft_err *err)
 {
-    vkft_added_token *a = &tok->added[tok->added_count];
+    vkft_added_token *a = &added->tokens[added->count];
     const char *content;
     vkft_text text = {0};
     a->id = id;
@@ -25,31 +29,35 @@ static bool add_token(vkft_tokenizer *tok, const cJSON *item, int32_t id, const 
         return false;
     if (id < 0 || (uint32_t)id >= VKFT_MAX_VOCABULARY)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: the id %d of \"%.60s\" is out of range", where, id, content);
-    tok->added_count++;
+    added->count++;
     if (!vkft_text_append(&text, content, strlen(content), err) ||
-        (a->normalized && !vkft_normalizers_apply(&tok->normalizers, &text, err))) {
+        (a->normalized && !vkft_normalizers_apply(normalizers, &text, err))) {
         vkft_text_free(&text);
         return false;
     }
     a->content = text.data;
     a->length = (uint32_t)text.length;
+    if (a->length)
+        added->first[a->normalized][(unsigned char)a->content[0]] = true;
     a->name = strdup(content);
     return a->name || vkft_fail_memory(err, "for the tokenizer");
 }
 
-static bool is_added(const vkft_tokenizer *tok, const char *name)
+static bool is_added(const vkft_added_tokens *added, const char *name)
 {
-    for (uint32_t i = 0; i < tok->added_count; i++)
-        if (strcmp(tok->added[i].name, name) == 0)
+    for (uint32_t i = 0; i < added->count; i++)
+        if (strcmp(added->tokens[i].name, name) == 0)
             return true;
     return false;
 }
 
-bool vkft_added_read(vkft_tokenizer *tok, const cJSON *list, const cJSON *decoder, const char *where, vkft_err *err)
+bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
+                            const cJSON *decoder, const char *where, vkft_err *err)
 {
     const cJSON *item;
-    tok->added = calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(decoder) + 1, sizeof *tok->added);
-    if (!tok->added)
+    added->tokens =
+        calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(decoder) + 1, sizeof *added->tokens);
+    if (!added->tokens)
         return vkft_fail_memory(err, "for the tokenizer");
     cJSON_ArrayForEach(item, list)
     {
@@ -60,7 +68,7 @@ bool vkft_added_read(vkft_tokenizer *tok, const cJSON *list, const cJSON *decode
         snprintf(key, sizeof key, "%d", id);
         const cJSON *flags = vkft_json_member(decoder, key);
         bool same = flags && cJSON_Compare(vkft_json_member(flags, "content"), vkft_json_member(item, "content"), true);
-        if (!add_token(tok, same ? flags : item, id, where, err))
+        if (!add_token(added, normalizers, same ? flags : item, id, where, err))
             return false;
     }
     cJSON_ArrayForEach(item, decoder)
@@ -73,10 +81,20 @@ bool vkft_added_read(vkft_tokenizer *tok, const cJSON *list, const cJSON *decode
                              VKFT_TOKENIZER_CONFIG
                              ": added_tokens_decoder: \"%.40s\" is not a token id with its \"content\"",
                              item->string);
-        if (!is_added(tok, content) && !add_token(tok, item, (int32_t)id, where, err))
+        if (!is_added(added, content) && !add_token(added, normalizers, item, (int32_t)id, where, err))
             return false;
     }
     return true;
+}
+
+void vkft_added_tokens_free(vkft_added_tokens *added)
+{
+    for (uint32_t i = 0; i < added->count; i++) {
+        free(added->tokens[i].content);
+        free(added->tokens[i].name);
+    }
+    free(added->tokens);
+    *added = (vkft_added_tokens){0};
 }
 
 /* Start of the character that ends at `end`. */
@@ -119,11 +137,12 @@ static bool stands_alone(const char *text, size_t length, size_t begin, size_t e
 }
 
 /* The longest added token of the wanted kind at this place. */
-static const vkft_added_token *added_at(const vkft_tokenizer *tok, bool normalized, const char *text, size_t available)
+static const vkft_added_token *added_at(const vkft_added_tokens *added, bool normalized, const char *text,
+                                        size_t available)
 {
     const vkft_added_token *best = NULL;
-    for (uint32_t i = 0; i < tok->added_count; i++) {
-        const vkft_added_token *a = &tok->added[i];
+    for (uint32_t i = 0; i < added->count; i++) {
+        const vkft_added_token *a = &added->tokens[i];
         if (a->normalized == normalized && a->length && a->length <= available && a->content[0] == text[0] &&
             (!best || a->length > best->length) && memcmp(a->content, text, a->length) == 0)
             best = a;
@@ -131,13 +150,13 @@ static const vkft_added_token *added_at(const vkft_tokenizer *tok, bool normaliz
     return best;
 }
 
-const vkft_added_token *vkft_added_find(const vkft_tokenizer *tok, bool normalized, const char *text, size_t length,
-                                        size_t start, size_t *begin, size_t *end)
+const vkft_added_token *vkft_added_tokens_find(const vkft_added_tokens *added, bool normalized, const char *text,
+                                               size_t length, size_t start, size_t *begin, size_t *end)
 {
-    const bool *first = tok->added_first[normalized];
+    const bool *first = added->first[normalized];
     for (size_t i = start; i < length; i++) {
         const vkft_added_token *a =
-            !first[(unsigned char)text[i]] ? NULL : added_at(tok, normalized, text + i, length - i);
+            !first[(unsigned char)text[i]] ? NULL : added_at(added, normalized, text + i, length - i);
         if (!a)
             continue;
         *begin = i;

@@ -1,10 +1,13 @@
 /* Decoders: tokens back to text, and streaming. */
+#include "formats/tokenizer/stages/decoder.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
-#include "formats/tokenizer/tokenizer_private.h"
+#include "runtime/base/utf8.h"
 
 static bool set_content(vkft_decoder_step *step, const char *text, vkft_err *err)
 {

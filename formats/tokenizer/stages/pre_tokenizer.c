@@ -1,10 +1,13 @@
 /* Pre-tokenizers: cutting a text into pieces that merges do not cross. */
+#include "formats/tokenizer/stages/pre_tokenizer.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
-#include "formats/tokenizer/tokenizer_private.h"
+#include "runtime/base/utf8.h"
 
 /* The expression of GPT-2's pre-tokenizer, which ByteLevel applies unless use_regex is false. */
 #define GPT2_REGEX "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
@@ -29,29 +32,6 @@ void vkft_pieces_free(vkft_piece_list *pieces)
 {
     free(pieces->spans);
     *pieces = (vkft_piece_list){0};
-}
-
-/* GPT-2's alphabet: printable Latin-1 bytes stand for themselves; 0-32, 127-160 and 173, in this order, for U+0100 to
- * U+0143. */
-uint32_t vkft_byte_to_point(unsigned char byte)
-{
-    if (byte <= 32)
-        return 0x100u + byte;
-    if (byte >= 127 && byte <= 160)
-        return 0x121u + byte - 127u;
-    return byte == 173 ? 0x143u : byte;
-}
-
-int vkft_point_to_byte(uint32_t point)
-{
-    if (point >= 0x100 && point <= 0x120)
-        return (int)(point - 0x100);
-    if (point >= 0x121 && point <= 0x142)
-        return (int)(point - 0x121 + 127);
-    if (point == 0x143)
-        return 173;
-    bool itself = (point > 32 && point < 127) || (point > 160 && point < 256 && point != 173);
-    return itself ? (int)point : -1;
 }
 
 static bool read_behavior(const cJSON *json, vkft_behavior *behavior, const char *where, vkft_err *err)

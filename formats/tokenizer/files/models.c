@@ -1,13 +1,16 @@
 /* See models.h. */
-#include "formats/tokenizer/models.h"
+#include "formats/tokenizer/files/models.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tokenizer/stages/charsmap.h"
+#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
 #include "formats/tokenizer/files/merges.h"
+#include "runtime/base/utf8.h"
 
 /* {"type": "BPE", "vocab": vocab, "merges": [], ...}; vocab becomes the model's in any case. */
 static cJSON *bpe_model(cJSON *vocab, const char *flags, cJSON **merges, vkft_err *err)

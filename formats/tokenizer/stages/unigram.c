@@ -6,6 +6,8 @@
  *
  * Source: Kudo 2018; the `tokenizers` package for unknown characters, ties and byte fallback. Test: test_tokenizer
  */
+#include "formats/tokenizer/stages/unigram.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +15,7 @@
 #include <string.h>
 
 #include "runtime/base/json.h"
-#include "formats/tokenizer/tokenizer_private.h"
+#include "runtime/base/utf8.h"
 
 #define UNKNOWN_PENALTY 10.0
 #define MAX_NODES (1u << 24) /* a node and a byte share 32 bits */

@@ -1,11 +1,34 @@
-/* Vocabularies: strings to ids and back. */
+/* Vocabularies: strings to ids and back, by open addressing. */
+#include "formats/tokenizer/stages/vocab.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <xxhash.h>
 
-#include "formats/tokenizer/tokenizer_private.h"
+/* GPT-2's alphabet: printable Latin-1 bytes stand for themselves; 0-32, 127-160 and 173, in this order, for U+0100 to
+ * U+0143. */
+uint32_t vkft_byte_to_point(unsigned char byte)
+{
+    if (byte <= 32)
+        return 0x100u + byte;
+    if (byte >= 127 && byte <= 160)
+        return 0x121u + byte - 127u;
+    return byte == 173 ? 0x143u : byte;
+}
+
+int vkft_point_to_byte(uint32_t point)
+{
+    if (point >= 0x100 && point <= 0x120)
+        return (int)(point - 0x100);
+    if (point >= 0x121 && point <= 0x142)
+        return (int)(point - 0x121 + 127);
+    if (point == 0x143)
+        return 173;
+    bool itself = (point > 32 && point < 127) || (point > 160 && point < 256 && point != 173);
+    return itself ? (int)point : -1;
+}
 
 uint32_t vkft_table_size(uint32_t count)
 {

@@ -1,0 +1,35 @@
+/* Added tokens: those that are matched in the text before the model sees it. */
+#ifndef VKFT_TOKENIZER_ADDED_H
+#define VKFT_TOKENIZER_ADDED_H
+
+#include <cjson/cJSON.h>
+
+#include "formats/tokenizer/stages/normalizer.h"
+
+typedef struct vkft_added_token {
+    char *name;    /* as tokenizer.json has it */
+    char *content; /* what is matched and what it decodes to: normalized when `normalized` says so */
+    uint32_t length;
+    int32_t id;
+    bool special, lstrip, rstrip, single_word, normalized;
+} vkft_added_token;
+
+typedef struct vkft_added_tokens {
+    vkft_added_token *tokens;
+    uint32_t count;
+    bool first[2][256]; /* by normalized: first bytes of the tokens */
+} vkft_added_tokens;
+
+#define VKFT_TOKENIZER_CONFIG "tokenizer_config.json"
+
+/* list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of tokenizer_config.json, whose flags go
+ * before those of the list and whose other tokens are added too, as in transformers. Either may be NULL. */
+bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
+                            const cJSON *decoder, const char *where, vkft_err *err);
+void vkft_added_tokens_free(vkft_added_tokens *added);
+/* The first added token from `start` on that is matched in raw or in normalized text; begin and end include the white
+ * space that it strips. NULL: none. */
+const vkft_added_token *vkft_added_tokens_find(const vkft_added_tokens *added, bool normalized, const char *text,
+                                               size_t length, size_t start, size_t *begin, size_t *end);
+
+#endif
