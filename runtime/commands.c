@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 #include "shaders/core/args.h"
 #include "runtime/pacing.h"

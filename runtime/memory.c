@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 #include "runtime/device_private.h"
 #include "runtime/memory_private.h"

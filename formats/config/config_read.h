@@ -1,4 +1,4 @@
-/* What the readers of architectures use: typed keys, and the groups of keys that families share. Internal to formats.
+/* What the readers of architectures use: the groups of keys that families share. Internal to formats.
  *
  * All of them leave a value as it is when its key is absent or null, so that an architecture sets its defaults first;
  * sizes that are still 0 then are missing.
@@ -7,23 +7,8 @@
 #define VKFT_CONFIG_READ_H
 
 #include "formats/config/arch.h"
-#include "runtime/base/json.h"
-
-typedef struct vkft_config_source {
-    const cJSON *json;
-    const char *file; /* what errors name */
-    vkft_err *err;
-} vkft_config_source;
-
-bool vkft_config_u32(const vkft_config_source *in, const char *key,
-                     uint32_t *value); /* missing is an error when *value is 0 */
-bool vkft_config_optional_u32(const vkft_config_source *in, const char *key, uint32_t *value);
-bool vkft_config_bool(const vkft_config_source *in, const char *key, bool *value);
-bool vkft_config_double(const vkft_config_source *in, const char *key, double *value);
-bool vkft_config_float(const vkft_config_source *in, const char *key, float *value);
-bool vkft_config_activation(const vkft_config_source *in, const char *key, vkft_activation *value);
-/* Error unless the flag is absent or has this value: something that the block cannot compute. */
-bool vkft_config_expect(const vkft_config_source *in, const char *key, bool expected);
+#include "formats/config/config_keys.h"
+#include "formats/config/config_rope.h"
 
 /* vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim,
  * max_position_embeddings. */
@@ -36,11 +21,6 @@ bool vkft_config_eps(const vkft_config_source *in, const char *key, vkft_config 
 bool vkft_config_attention_bias(const vkft_config_source *in, vkft_config *config);
 /* Checks the sizes and derives head_dim and attention_scale; every reader needs it before rotary positions are read. */
 bool vkft_config_derive(const vkft_config_source *in, vkft_config *config);
-/* config->rope, from rope_theta and rope_scaling or from rope_parameters; what config->rope holds are the defaults. */
-bool vkft_config_rope(const vkft_config_source *in, vkft_config *config, double partial_rotary_factor);
-/* One set of parameters; json NULL: only defaults. */
-bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, const char *name,
-                             const vkft_config *config, double partial, vkft_rope *rope);
 /* Flags of the layers whose entry in layer_types is "sliding_attention"; *found tells whether the key was there. */
 bool vkft_config_layer_types(const vkft_config_source *in, vkft_config *config, uint8_t sliding_flags, bool *found);
 /* Qwen: the layers from max_window_layers on have a sliding window, if use_sliding_window. */

@@ -1,5 +1,5 @@
 /* Rotary positions in config.json: rope_theta beside rope_scaling, or both inside rope_parameters. */
-#include "formats/config/config_read.h"
+#include "formats/config/config_rope.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -12,7 +12,7 @@
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "formats/native/model_layout.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
 static vkft_model_file *open_file(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)

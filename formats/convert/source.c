@@ -8,7 +8,7 @@
 
 #include "formats/convert/bnb.h"
 #include "runtime/base/json.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 
 #define MAX_BLOB_BYTES 268435456
 

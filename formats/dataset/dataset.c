@@ -10,7 +10,7 @@
 #include "formats/dataset/encode.h"
 #include "formats/dataset/store.h"
 #include "runtime/base/directory.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/size.h"
 

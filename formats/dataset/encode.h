@@ -2,7 +2,7 @@
 #ifndef VKFT_DATASET_ENCODE_H
 #define VKFT_DATASET_ENCODE_H
 
-#include "formats/dataset/dataset.h"
+#include "formats/dataset/sample.h"
 #include "formats/dataset/rows.h"
 #include "formats/dataset/shape.h"
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/dataset/prompt.h"
 #include "runtime/base/json.h"
 
 /* The names of the known shapes, each with another spelling that is taken without asking. */
@@ -223,50 +224,6 @@ static bool get_string(const vkft_data_keys *keys, const cJSON *row, const char 
     }
     return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s is %s; expected a string", place, key,
                      value ? vkft_json_describe(value, found, sizeof found) : "missing");
-}
-
-/* The prompts that rows become; see dataset.h. */
-static char *join_prompt(const char *const *parts, size_t count)
-{
-    size_t size = 1;
-    for (size_t i = 0; i < count; i++)
-        size += strlen(parts[i]);
-    char *prompt = malloc(size), *end = prompt;
-    for (size_t i = 0; prompt && i < count; i++) {
-        size_t n = strlen(parts[i]);
-        memcpy(end, parts[i], n);
-        end += n;
-    }
-    if (prompt)
-        *end = 0;
-    return prompt;
-}
-
-char *vkft_instruction_prompt(const char *instruction, const char *input)
-{
-    static const char task[] = "Below is an instruction that describes a task";
-    static const char answer[] = "Write a response that appropriately completes the request.\n\n### Instruction:\n";
-    if (input && *input) {
-        const char *const parts[] = {task,
-                                     ", paired with an input that provides further context. ",
-                                     answer,
-                                     instruction,
-                                     "\n\n### Input:\n",
-                                     input,
-                                     "\n\n### Response:\n"};
-        return join_prompt(parts, 7);
-    }
-    const char *const parts[] = {task, ". ", answer, instruction, "\n\n### Response:\n"};
-    return join_prompt(parts, 5);
-}
-
-char *vkft_question_prompt(const char *question, const char *context)
-{
-    bool with = context && *context;
-    const char *const parts[] = {
-        with ? "### Context:\n" : "", with ? context : "", with ? "\n\n" : "", "### Question:\n", question,
-        "\n\n### Answer:\n"};
-    return join_prompt(parts, 6);
 }
 
 typedef struct visitor {

@@ -4,7 +4,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "formats/dataset/dataset.h"
+#include "formats/dataset/sample.h"
 
 /* One of: text; prompt and completion; messages (and tools); row (input_ids and labels). Borrowed for the time of the
  * visit. */

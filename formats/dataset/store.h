@@ -7,7 +7,7 @@
 #ifndef VKFT_DATASET_STORE_H
 #define VKFT_DATASET_STORE_H
 
-#include "formats/dataset/dataset.h"
+#include "formats/dataset/sample.h"
 
 typedef struct vkft_token_store {
     vkft_dataset *data;  /* gets the sums as samples are added */

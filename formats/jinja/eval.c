@@ -612,7 +612,8 @@ vkft_jinja *vkft_jinja_new(const char *source, size_t length, const char *file, 
     bool ok = t && (t->file = strdup(file)) && normalize(source, length, &text, err);
     if (!ok)
         vkft_fail_memory(err, "while reading %s", file);
-    ok = ok && jinja_parse(&s, text.data ? text.data : "", text.length, &t->body, &t->has_generation);
+    ok = ok && jinja_parse(&s, text.data ? text.data : "", text.length, jinja_find_filter, jinja_find_test, &t->body,
+                           &t->has_generation);
     vkft_text_free(&text);
     if (t)
         t->arena = s.arena;

@@ -93,6 +93,8 @@ typedef struct jinja_builtin {
     jinja_value (*call)(jinja_state *s, jinja_value self, const jinja_arguments *args);
 } jinja_builtin;
 
+typedef const jinja_builtin *jinja_lookup(const jinja_string *name); /* NULL: there is none of that name */
+
 typedef struct jinja_bound {
     const jinja_builtin *builtin;
     jinja_value self;
@@ -238,7 +240,8 @@ size_t jinja_find_text(jinja_state *s, const jinja_string *text, const jinja_str
                        bool last);
 
 /* parse.c */
-bool jinja_parse(jinja_state *s, const char *source, size_t length, jinja_nodes *body, bool *has_generation);
+bool jinja_parse(jinja_state *s, const char *source, size_t length, jinja_lookup *find_filter, jinja_lookup *find_test,
+                 jinja_nodes *body, bool *has_generation);
 
 /* lex.c: the source as text and tags. */
 typedef enum jinja_token_kind {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "formats/chat/model_text.h"

@@ -11,7 +11,7 @@
 
 #include "host/cli/interrupt.h"
 #include "host/cli/terminal.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
 #define ERASE_REST "\x1b[K"

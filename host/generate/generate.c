@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/dataset/prompt.h"
 #include "formats/tokenizer/text_stream.h"
 #include "host/model/decoder.h"
 #include "formats/config/generation_config.h"
 #include "host/model/rope.h"
 #include "host/session/session.h"
 #include "host/generate/sampler.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 
 #define PROMPT_CHUNK 256u

@@ -7,7 +7,7 @@
 
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 
 #define LOG_NAME "trainer_log.jsonl"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "host/train/training_data.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/random.h"
 #include "host/train/schedule.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "runtime/base/file.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 
 bool vkft_directory_list(const char *path, bool (*visit)(void *context, const char *name), void *context, vkft_err *err)
 {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
 /* Opens and measures; -1 with err filled on failure. */

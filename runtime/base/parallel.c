@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 
 typedef struct loop {

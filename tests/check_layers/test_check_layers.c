@@ -60,10 +60,6 @@ static const check_room rooms[] = {
  * row. */
 static const check_exception exceptions[] = {
     {"formats/convert/source.h", "formats/convert/convert.h"},
-    {"formats/dataset/encode.h", "formats/dataset/dataset.h"},
-    {"formats/dataset/shape.h", "formats/dataset/dataset.h"},
-    {"formats/dataset/store.h", "formats/dataset/dataset.h"},
-    {"formats/jinja/parse.c", NULL},
     {"formats/native/model_layout.h", "formats/native/model_file.h"},
     {"host/engine/matmul/matmul.c", "host/engine/matmul/tiles.h"},
     {"host/train/run_directory.h", "host/train/train.h"},
@@ -71,7 +67,6 @@ static const check_exception exceptions[] = {
     {"host/train/trainer.h", "host/train/train.h"},
     {"host/train/training_data.h", "host/train/train.h"},
     {"runtime", NULL},
-    {"runtime/base", NULL},
     {NULL, NULL},
 };
 

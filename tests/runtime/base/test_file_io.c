@@ -9,7 +9,7 @@
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 #include "tests/support/program.h"
 
 static bool count_entry(void *context, const char *name)

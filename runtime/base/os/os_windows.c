@@ -5,7 +5,7 @@
  */
 #ifdef _WIN32
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 
 #include <direct.h>
 #include <dirent.h>

@@ -1,5 +1,5 @@
 /* What os.h builds on the calls of each system: transfers of any size. */
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* os.h on Linux, macOS and other POSIX systems; empty on Windows. */
 #ifndef _WIN32
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Measured with independent chains of fused multiply-adds. */
-#include "runtime/base/cpu_peak.h"
+#include "host/bench/cpu_peak.h"
 
-#include "runtime/base/os.h"
+#include "runtime/base/os/os.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -1,0 +1,11 @@
+/* The prompts that rows become when the user gives no template. */
+#ifndef VKFT_DATASET_PROMPT_H
+#define VKFT_DATASET_PROMPT_H
+
+/* The prompt that an instruction row becomes (the Alpaca template); input may be NULL or empty. Malloc'ed. */
+char *vkft_instruction_prompt(const char *instruction, const char *input);
+/* "### Context:\n...\n\n### Question:\n...\n\n### Answer:\n", without the first part where context is NULL or empty.
+ * Malloc'ed. */
+char *vkft_question_prompt(const char *question, const char *context);
+
+#endif
