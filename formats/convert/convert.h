@@ -7,20 +7,10 @@
 
 #include "formats/native/model_file.h"
 
-typedef enum vkft_quant {
-    VKFT_QUANT_NONE, /* every tensor as the checkpoint has it */
-    VKFT_QUANT_NF4,  /* linear weights of the decoder layers as bitsandbytes does; the rest as the checkpoint has it */
-    VKFT_QUANT_BF16, /* all linear weights and the embeddings rounded to bf16 */
-    VKFT_QUANT_FP16,
-    VKFT_QUANT_FP32,
-} vkft_quant;
-
-const char *vkft_quant_name(vkft_quant quant); /* "none", "nf4", ... */
-bool vkft_quant_parse(const char *text, vkft_quant *quant);
-
 typedef struct vkft_convert_options {
-    vkft_quant quant;
-    bool double_quant;
+    /* A plain type: all linear weights and embeddings are rounded to it. A quantized one: only linear weights of the
+     * layers are, and what the checkpoint has in a quantized type already is kept. none: all is kept. */
+    vkft_storage quant;
     uint32_t threads; /* 0: one per core */
     /* Called after each tensor with bytes read so far and in total; returning false cancels (VKFT_ERR_INTERRUPTED). May
      * be NULL. */

@@ -118,7 +118,7 @@ static bool add_tensors(vkft_hf_checkpoint *checkpoint, uint64_t capacity, vkft_
 
 static void add_tensor(vkft_hf_checkpoint *checkpoint, const vkft_tensor_file *shard, const vkft_file_tensor *tensor)
 {
-    checkpoint->tensors[checkpoint->count++] = (vkft_hf_checkpoint_tensor){.shard = shard, .tensor = tensor};
+    checkpoint->tensors[checkpoint->count++] = (vkft_shard_tensor){.shard = shard, .tensor = tensor};
     checkpoint->total_bytes += tensor->bytes;
 }
 
@@ -134,7 +134,7 @@ static bool list_single(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 
 static int compare_places(const void *a, const void *b)
 {
-    const vkft_hf_checkpoint_tensor *x = a, *y = b;
+    const vkft_shard_tensor *x = a, *y = b;
     if (x->shard != y->shard)
         return x->shard < y->shard ? -1 : 1; /* one array, in the order of names */
     return x->tensor < y->tensor ? -1 : x->tensor > y->tensor;
@@ -142,7 +142,7 @@ static int compare_places(const void *a, const void *b)
 
 static int compare_tensor_names(const void *a, const void *b)
 {
-    const vkft_hf_checkpoint_tensor *x = a, *y = b;
+    const vkft_shard_tensor *x = a, *y = b;
     return strcmp(x->tensor->name, y->tensor->name);
 }
 

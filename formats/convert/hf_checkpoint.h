@@ -5,17 +5,12 @@
 
 #include "formats/tensors/tensor_file.h"
 
-typedef struct vkft_hf_checkpoint_tensor {
-    const vkft_tensor_file *shard;
-    const vkft_file_tensor *tensor;
-} vkft_hf_checkpoint_tensor;
-
 typedef struct vkft_hf_checkpoint {
     char *dir;
     char **shard_names; /* sorted; file names inside dir */
     vkft_tensor_file *shards;
     uint32_t shard_count;
-    vkft_hf_checkpoint_tensor *tensors; /* shard by shard, in the order of their data */
+    vkft_shard_tensor *tensors; /* shard by shard, in the order of their data */
     uint32_t count;
     const char *index;    /* name of the index file; NULL: a single file */
     uint64_t total_bytes; /* of all tensors */

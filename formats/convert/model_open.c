@@ -18,7 +18,7 @@
 static vkft_model_file *open_file(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
 {
     vkft_model_file *file = vkft_model_file_open(path, err);
-    const char *wanted = vkft_quantization_label(options);
+    const char *wanted = vkft_quant_label(options->quant);
     if (file && asked && strcmp(vkft_model_file_quantization(file), wanted) != 0) {
         vkft_fail(err, VKFT_ERR_INPUT,
                   "'%s' was converted with quantization '%s', but '%s' was asked for; convert the checkpoint "
@@ -94,7 +94,7 @@ static vkft_model_file *convert_to(const char *dir, const char *path, const vkft
 
 static vkft_model_file *open_directory(const char *dir, const vkft_convert_options *options, vkft_err *err)
 {
-    const char *label = vkft_quantization_label(options);
+    const char *label = vkft_quant_label(options->quant);
     char name[40], *path = NULL, *cache = NULL;
     vkft_model_file *file = NULL;
     snprintf(name, sizeof name, "vkft-%s.vkft", label);

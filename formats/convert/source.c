@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/convert/bnb.h"
+#include "formats/convert/prequantized.h"
 #include "runtime/base/json.h"
 #include "runtime/base/os/os.h"
 
@@ -54,7 +54,7 @@ static bool check_quantization(const char *path, const char *text, size_t length
     if (!root)
         return false;
     const cJSON *quantization = vkft_json_member(root, "quantization_config");
-    bool ok = vkft_bnb_check_config(quantization, path, err);
+    bool ok = vkft_prequantized_check(quantization, path, err);
     cJSON_Delete(root);
     return ok;
 }

@@ -28,7 +28,4 @@ void vkft_source_close(vkft_source *source); /* zeroes it */
 /* Whether the files recorded in info are still there, with the same size and time. */
 bool vkft_source_unchanged(const char *dir, const char *info);
 
-/* "nf4-dq", "nf4", "bf16", ... as it stands in file names and headers. */
-const char *vkft_quantization_label(const vkft_convert_options *options);
-
 #endif

@@ -5,17 +5,15 @@
 #include "formats/convert/hf_checkpoint.h"
 #include "formats/native/model_writer.h"
 
-/* Buffers for tensors of up to max_elements, made once. */
+/* Buffers, made once. */
 typedef struct vkft_converter vkft_converter;
-vkft_converter *vkft_converter_new(uint32_t threads, uint64_t max_elements, vkft_err *err);
+vkft_converter *vkft_converter_new(uint32_t threads, vkft_err *err);
 void vkft_converter_free(vkft_converter *converter);
 
-/* Writes the whole tensor number `index` of the writer in the type that spec asks for: the source's own, F32, F16, BF16
- * or NF4. transposed: what is written is the transpose of the matrix as it lies in the file; it is held in memory for
- * that. Error: a value that is not finite, or that overflows the new type (its index is told); whatever writing
- * reports. */
-bool vkft_convert_tensor(vkft_converter *converter, const vkft_hf_checkpoint_tensor *source,
-                         const vkft_model_spec *spec, vkft_model_writer *writer, uint32_t index, bool transposed,
-                         vkft_err *err);
+/* Writes the whole tensor number `index` of the writer in the type that spec asks for. transposed: what is written is
+ * the transpose of the matrix as it lies in the file; it is held in memory for that. Error: a value that is not finite,
+ * or that overflows the new type (its index is told); whatever writing reports. */
+bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *source, const vkft_model_spec *spec,
+                         vkft_model_writer *writer, uint32_t index, bool transposed, vkft_err *err);
 
 #endif

@@ -13,18 +13,18 @@
  * The header is one object with exactly these keys:
  *
  *     "source"        string: what adapters name as their base model
- *     "quantization"  string: "none", "nf4", "nf4-dq", "bf16", "fp16" or "fp32", what the converter was asked for
- *     "blobs"         list of {"name", "offset", "bytes", "checksum"}: the checkpoint's small files, verbatim;
- * "config.json" is always there "tensors"       list of {"name", "dtype", "shape", "offset", "bytes", "checksum"} and,
- * for dtype "NF4" only, "absmax": {"offset", "bytes"}; with double quantization also "nested_absmax": {"offset",
- * "bytes"} and "absmax_offset": the f32's bits as 8 hexadecimal digits "info"          object of the writer's own; a
- * reader may ignore it
+ *     "quantization"  string: a label of storage.def or "none", what the converter was asked for
+ *     "blobs"         list of {"name", "offset", "bytes", "checksum"}: the checkpoint's small files, verbatim, among
+ *                     them "config.json"
+ *     "tensors"       list of {"name", "dtype", "shape", "offset", "bytes", "checksum"}, and for each further part of
+ *                     the tensor's storage type a key with {"offset", "bytes"}
+ *     "info"          object of the writer's own; a reader may ignore it
  *
- * shape has at most 4 numbers; dtype is spelled as in safetensors; elements are in row-major order. An NF4 tensor of n
- * elements has (n+1)/2 bytes of codes (the element with the even index in the high nibble) in blocks of 64 over the
- * flat tensor, and ceil(n/64) block scales: f32, or with double quantization u8 with ceil(blocks/256) f32 beside them
- * (see nf4.h for the arithmetic). checksum is the XXH3-64 (seed 0) as 16 hexadecimal digits, for a tensor over its
- * data, its absmax, its nested_absmax and the 4 bytes of its absmax_offset, one after the other as far as it has them.
+ * shape has at most 4 numbers; elements are in row-major order. The dtype is the column `header` of storage.def; where
+ * several types share it, the keys of their further parts tell which it is. Those of a type, and the key of its offset
+ * (the f32's bits as 8 hexadecimal digits), are named by its codec: formats/tensors/nf4.c has those of "NF4" and "FP4".
+ * checksum is the XXH3-64 (seed 0) as 16 hexadecimal digits, for a tensor over its parts in the order of vkft_part and
+ * the 4 bytes of its offset, one after the other as far as it has them.
  *
  * A reader refuses a version or a key it does not know. Header first and offsets relative to its end: the header can be
  * sized before the data is known (checksums have a fixed width), so that writing streams, and a mapped file is ready
@@ -47,8 +47,6 @@
 #include "formats/tensors/safetensors.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
-
-const char *const vkft_part_names[VKFT_PARTS] = {"data", "absmax", "nested_absmax"};
 
 typedef struct blob {
     char *name;
@@ -79,33 +77,28 @@ uint64_t vkft_model_align(uint64_t offset)
     return round_up(offset, VKFT_MODEL_ALIGNMENT);
 }
 
-bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant,
-                           uint64_t *elements, uint64_t bytes[VKFT_PARTS])
+bool vkft_model_part_bytes(vkft_storage storage, uint32_t dims, const uint64_t *shape, uint64_t *elements,
+                           uint64_t bytes[VKFT_PARTS])
 {
-    uint64_t n = 1, bits;
-    for (uint32_t i = 0; i < dims; i++)
-        if (__builtin_mul_overflow(n, shape[i], &n))
+    uint64_t rows = 1, cols = dims ? shape[dims - 1] : 1;
+    for (uint32_t i = 0; i + 1 < dims; i++)
+        if (__builtin_mul_overflow(rows, shape[i], &rows))
             return false;
-    if (__builtin_mul_overflow(n, (uint64_t)vkft_dtype_bits(dtype), &bits) || bits > UINT64_MAX - 7)
-        return false;
-    *elements = n;
-    bytes[VKFT_PART_DATA] = ceil_div_u64(bits, 8);
-    bytes[VKFT_PART_SCALES] = bytes[VKFT_PART_SUPER] = 0;
-    if (vkft_dtype_is_4bit(dtype)) { /* the number of blocks is far below n, so nothing here can wrap */
-        uint64_t blocks = n / 64 + (n % 64 != 0);
-        bytes[VKFT_PART_SCALES] = double_quant ? blocks : blocks * sizeof(float);
-        bytes[VKFT_PART_SUPER] = double_quant ? ceil_div_u64(blocks, 256) * sizeof(float) : 0;
-    }
-    return true;
+    return !__builtin_mul_overflow(rows, cols, elements) && vkft_storage_part_bytes(storage, rows, cols, bytes);
+}
+
+static bool check_object(const cJSON *object, const char *where, vkft_err *err)
+{
+    char buffer[96];
+    return cJSON_IsObject(object) || vkft_fail(err, VKFT_ERR_INPUT, "%s: found %s, expected an object", where,
+                                               vkft_json_describe(object, buffer, sizeof buffer));
 }
 
 /* Every key of the object must be in the list; an unknown one may change the meaning of what is known. */
 static bool check_keys(const cJSON *object, const char *const *keys, size_t count, const char *where, vkft_err *err)
 {
-    char buffer[96];
-    if (!cJSON_IsObject(object))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: found %s, expected an object", where,
-                         vkft_json_describe(object, buffer, sizeof buffer));
+    if (!check_object(object, where, err))
+        return false;
     for (const cJSON *item = object->child; item; item = item->next) {
         size_t i = 0;
         while (i < count && strcmp(item->string, keys[i]) != 0)
@@ -190,18 +183,44 @@ static bool parse_blob(vkft_model_file *file, const cJSON *object, vkft_err *err
     return true;
 }
 
-static bool parse_dtype(const cJSON *object, vkft_dtype *dtype, const char *where, vkft_err *err)
+/* The keys of a tensor's object that every type has, then those of the type's parts and offset. Returns their number.
+ */
+#define MAX_KEYS (6 + VKFT_PARTS)
+static size_t keys_of(vkft_storage storage, const char *keys[MAX_KEYS])
 {
-    const char *name = NULL;
+    static const char *const common[] = {"name", "dtype", "shape", "offset", "bytes", "checksum"};
+    const vkft_codec *codec = vkft_storage_get(storage)->codec;
+    size_t count = sizeof common / sizeof *common;
+    memcpy(keys, common, sizeof common);
+    for (uint32_t part = VKFT_PART_SCALES; part < VKFT_PARTS; part++)
+        if (codec->part_keys[part])
+            keys[count++] = codec->part_keys[part];
+    if (codec->offset_key)
+        keys[count++] = codec->offset_key;
+    return count;
+}
+
+/* The dtype and the keys that are there tell the type. Types that share a dtype differ in their parts: of these it is
+ * the one with the most keys that are all there, so that an error speaks of the nearest. */
+static bool parse_storage(const cJSON *object, vkft_storage *storage, const char *where, vkft_err *err)
+{
+    const char *name = NULL, *keys[MAX_KEYS];
+    size_t most = 0;
     if (!vkft_json_get_string(object, "dtype", true, &name, where, err))
         return false;
-    for (int i = 0; i < VKFT_DTYPE_COUNT; i++) {
-        if (strcmp(name, vkft_dtype_name((vkft_dtype)i)) == 0) {
-            *dtype = (vkft_dtype)i;
-            return true;
+    for (vkft_storage i = 0; i < VKFT_STORAGE_COUNT; i++) {
+        if (strcmp(name, vkft_storage_get(i)->header) != 0)
+            continue;
+        size_t count = keys_of(i, keys), found = 0;
+        for (size_t k = 0; k < count; k++)
+            found += vkft_json_member(object, keys[k]) != NULL;
+        if (most == 0 || found > most) {
+            most = found;
+            *storage = i;
         }
     }
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: unknown dtype '%.20s'", where, name);
+    return most ? check_keys(object, keys, keys_of(*storage, keys), where, err)
+                : vkft_fail(err, VKFT_ERR_INPUT, "%s: unknown dtype '%.20s'", where, name);
 }
 
 static bool parse_shape(const cJSON *object, vkft_model_tensor *tensor, const char *where, vkft_err *err)
@@ -216,61 +235,51 @@ static bool parse_shape(const cJSON *object, vkft_model_tensor *tensor, const ch
     return true;
 }
 
-/* The block scales of an NF4 tensor. */
-static bool parse_scales(const vkft_model_file *file, const cJSON *object, vkft_model_tensor *tensor,
-                         const uint64_t bytes[VKFT_PARTS], const char *where, vkft_err *err)
+/* The arrays past the data, and the offset. */
+static bool parse_parts(const vkft_model_file *file, const cJSON *object, vkft_model_tensor *tensor, const char *where,
+                        vkft_err *err)
 {
     static const char *const keys[] = {"offset", "bytes"};
-    const cJSON *absmax = NULL, *nested = NULL;
-    const uint8_t *data = NULL;
-    if (!vkft_json_get_object(object, "absmax", true, &absmax, where, err) ||
-        !check_keys(absmax, keys, 2, where, err) ||
-        !get_range(file, absmax, bytes[VKFT_PART_SCALES], &data, &tensor->absmax_bytes, where, err))
-        return false;
-    tensor->absmax = data;
-    if (!tensor->double_quant)
-        return true;
+    const vkft_codec *codec = vkft_storage_get(tensor->storage)->codec;
+    for (uint32_t part = VKFT_PART_SCALES; part < VKFT_PARTS; part++) {
+        const cJSON *range = NULL;
+        const uint8_t *data = NULL;
+        if (!codec->part_keys[part])
+            continue;
+        if (!vkft_json_get_object(object, codec->part_keys[part], true, &range, where, err) ||
+            !check_keys(range, keys, 2, where, err) ||
+            !get_range(file, range, tensor->bytes[part], &data, &tensor->bytes[part], where, err))
+            return false;
+        tensor->part[part] = data;
+    }
     uint64_t bits = 0;
-    if (!vkft_json_get_object(object, "nested_absmax", true, &nested, where, err) ||
-        !check_keys(nested, keys, 2, where, err) ||
-        !get_range(file, nested, bytes[VKFT_PART_SUPER], &data, &tensor->nested_absmax_bytes, where, err) ||
-        !get_hex(object, "absmax_offset", 8, &bits, where, err))
+    if (codec->offset_key && !get_hex(object, codec->offset_key, 8, &bits, where, err))
         return false;
-    tensor->nested_absmax = (const float *)(const void *)data;
     uint32_t bits32 = (uint32_t)bits;
-    memcpy(&tensor->absmax_offset, &bits32, sizeof bits32);
+    memcpy(&tensor->offset, &bits32, sizeof bits32);
     return true;
 }
 
 static bool parse_tensor(vkft_model_file *file, const cJSON *object, vkft_err *err)
 {
-    static const char *const keys[] = {"name",     "dtype",  "shape",         "offset",       "bytes",
-                                       "checksum", "absmax", "nested_absmax", "absmax_offset"};
     entry *added = &file->entries[file->count];
     vkft_model_tensor *tensor = &added->tensor;
     const char *name = NULL;
     const uint8_t *data = NULL;
-    uint64_t bytes[VKFT_PARTS];
     char where[800];
     snprintf(where, sizeof where, "%.500s: tensor %" PRIu32, file->path, file->count);
-    if (!check_keys(object, keys, 9, where, err) || !vkft_json_get_string(object, "name", true, &name, where, err))
+    if (!check_object(object, where, err) || !vkft_json_get_string(object, "name", true, &name, where, err))
         return false;
     snprintf(where, sizeof where, "%.500s: tensor '%.200s'", file->path, name);
-    if (!parse_dtype(object, &tensor->dtype, where, err) || !parse_shape(object, tensor, where, err))
+    if (!parse_storage(object, &tensor->storage, where, err) || !parse_shape(object, tensor, where, err))
         return false;
-    bool coded = vkft_dtype_is_4bit(tensor->dtype);
-    tensor->double_quant = coded && vkft_json_member(object, "nested_absmax");
-    size_t known = !coded ? 6 : tensor->double_quant ? 9 : 7;
-    if (!check_keys(object, keys, known, where, err))
-        return false;
-    if (!vkft_model_part_bytes(tensor->dtype, tensor->dims, tensor->shape, tensor->double_quant, &tensor->elements,
-                               bytes))
+    if (!vkft_model_part_bytes(tensor->storage, tensor->dims, tensor->shape, &tensor->elements, tensor->bytes))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: the product of 'shape' is too large", where);
-    if (!get_range(file, object, bytes[VKFT_PART_DATA], &data, &tensor->data_bytes, where, err) ||
+    if (!get_range(file, object, tensor->bytes[VKFT_PART_DATA], &data, &tensor->bytes[VKFT_PART_DATA], where, err) ||
         !get_hex(object, "checksum", 16, &added->checksum, where, err) ||
-        (coded && !parse_scales(file, object, tensor, bytes, where, err)))
+        !parse_parts(file, object, tensor, where, err))
         return false;
-    tensor->data = data;
+    tensor->part[VKFT_PART_DATA] = data;
     tensor->name = vkft_string_copy(name);
     if (!tensor->name)
         return vkft_fail_memory(err, "while opening '%s'", file->path);
@@ -472,6 +481,15 @@ const vkft_model_tensor *vkft_model_file_find(const vkft_model_file *file, const
     return NULL;
 }
 
+void vkft_model_tensor_decode(const vkft_model_tensor *tensor, float *values)
+{
+    uint64_t cols = tensor->dims ? tensor->shape[tensor->dims - 1] : 1;
+    vkft_stored stored = {
+        .storage = tensor->storage, .rows = cols ? tensor->elements / cols : 0, .cols = cols, .offset = tensor->offset};
+    memcpy(stored.part, tensor->part, sizeof stored.part);
+    vkft_storage_get(tensor->storage)->codec->decode(&stored, values);
+}
+
 const char *vkft_model_file_blob(const vkft_model_file *file, const char *name, size_t *length)
 {
     for (uint32_t i = 0; i < file->blob_count; i++) {
@@ -500,13 +518,11 @@ bool vkft_model_file_verify(const vkft_model_file *file, const vkft_model_tensor
     if (!state)
         return vkft_fail_memory(err, "while opening '%s'", file->path);
     XXH3_64bits_reset(state);
-    XXH3_64bits_update(state, tensor->data, (size_t)tensor->data_bytes);
-    if (vkft_dtype_is_4bit(tensor->dtype))
-        XXH3_64bits_update(state, tensor->absmax, (size_t)tensor->absmax_bytes);
-    if (tensor->double_quant) {
-        XXH3_64bits_update(state, tensor->nested_absmax, (size_t)tensor->nested_absmax_bytes);
-        XXH3_64bits_update(state, &tensor->absmax_offset, sizeof tensor->absmax_offset);
-    }
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        if (tensor->part[part])
+            XXH3_64bits_update(state, tensor->part[part], (size_t)tensor->bytes[part]);
+    if (vkft_storage_get(tensor->storage)->codec->offset_key)
+        XXH3_64bits_update(state, &tensor->offset, sizeof tensor->offset);
     uint64_t computed = XXH3_64bits_digest(state);
     XXH3_freeState(state);
     uint64_t stored = ((const entry *)(const void *)tensor)->checksum;

@@ -12,26 +12,20 @@
 #include <stdint.h>
 
 #include "formats/config/config.h"
-#include "formats/tensors/dtype.h"
+#include "formats/tensors/storage.h"
 
 typedef struct vkft_model_file vkft_model_file;
 
 /* A tensor in the mapped file; pointers live as long as the file is open and are 256-byte aligned. */
 typedef struct vkft_model_tensor {
     const char *name; /* "model.layers.0.self_attn.q_proj.weight" */
-    vkft_dtype dtype;
+    vkft_storage storage;
     uint32_t dims;
     uint64_t shape[4];
     uint64_t elements;
-    const void *data; /* for NF4 the codes, (elements+1)/2 bytes */
-    uint64_t data_bytes;
-    /* NF4 only: */
-    bool double_quant;
-    const void *absmax; /* f32 [blocks], or u8 [blocks] with double_quant */
-    uint64_t absmax_bytes;
-    const float *nested_absmax; /* f32 [ceil(blocks/256)], NULL without double_quant */
-    uint64_t nested_absmax_bytes;
-    float absmax_offset;
+    const void *part[VKFT_PARTS]; /* NULL for parts that the type does not have */
+    uint64_t bytes[VKFT_PARTS];
+    float offset; /* as in vkft_stored */
 } vkft_model_tensor;
 
 /* Maps and checks the file: magic, version, every offset and size. Checksums of tensors are verified by
@@ -47,6 +41,8 @@ const char *vkft_model_file_source(const vkft_model_file *file);
 uint32_t vkft_model_file_tensor_count(const vkft_model_file *file);
 const vkft_model_tensor *vkft_model_file_tensor(const vkft_model_file *file, uint32_t index);
 const vkft_model_tensor *vkft_model_file_find(const vkft_model_file *file, const char *name); /* NULL when absent */
+/* The tensor's elements as f32. */
+void vkft_model_tensor_decode(const vkft_model_tensor *tensor, float *values);
 /* A verbatim small file by name; NULL when the model has none. Not zero-terminated. */
 const char *vkft_model_file_blob(const vkft_model_file *file, const char *name, size_t *length);
 uint32_t vkft_model_file_blob_count(const vkft_model_file *file);

@@ -16,11 +16,10 @@
 #define VKFT_MODEL_MAX_HEADER 100000000
 #define VKFT_MODEL_MAX_DIMS 4
 
-extern const char *const vkft_part_names[VKFT_PARTS]; /* keys in the header; the data has none */
-
-/* Bytes of every part; 0 for parts that the tensor does not have. false: a product overflows. */
-bool vkft_model_part_bytes(vkft_dtype dtype, uint32_t dims, const uint64_t *shape, bool double_quant,
-                           uint64_t *elements, uint64_t bytes[VKFT_PARTS]);
+/* Number of elements, and the bytes of every part; a tensor is stored as a matrix whose rows are its last dimension.
+ * false: a product overflows. */
+bool vkft_model_part_bytes(vkft_storage storage, uint32_t dims, const uint64_t *shape, uint64_t *elements,
+                           uint64_t bytes[VKFT_PARTS]);
 /* offset rounded up to the alignment. */
 uint64_t vkft_model_align(uint64_t offset);
 

@@ -1,5 +1,5 @@
 /* Streaming writer of .vkft files. The header is rendered twice, first with zero checksums to learn its length (which
- * does not change: checksums and absmax_offset have a fixed number of digits), then with the real ones. */
+ * does not change: checksums and offsets of scales have a fixed number of digits), then with the real ones. */
 #include "formats/native/model_writer.h"
 
 #include <inttypes.h>
@@ -16,7 +16,7 @@ typedef struct item {
     uint64_t bytes[VKFT_PARTS];
     uint64_t written[VKFT_PARTS];
     uint64_t checksum;
-    float absmax_offset;
+    float scale_offset;
 } item;
 
 struct vkft_model_writer {
@@ -53,7 +53,7 @@ static bool lay_out(vkft_model_writer *writer, vkft_err *err)
         const vkft_model_spec *spec = &writer->specs[i];
         uint64_t elements;
         item *to = &writer->items[i];
-        if (!vkft_model_part_bytes(spec->dtype, spec->dims, spec->shape, spec->double_quant, &elements, to->bytes))
+        if (!vkft_model_part_bytes(spec->storage, spec->dims, spec->shape, &elements, to->bytes))
             return vkft_fail(err, VKFT_ERR_INPUT, "tensor '%s': the product of its shape is too large", spec->name);
         for (int part = 0; part < VKFT_PARTS; part++)
             if (part == VKFT_PART_DATA || to->bytes[part])
@@ -87,9 +87,9 @@ static cJSON *add_item(cJSON *list)
 
 static bool describe_tensor(cJSON *list, const vkft_model_spec *spec, const item *from)
 {
+    const vkft_storage_type *type = vkft_storage_get(spec->storage);
     cJSON *object = add_item(list);
-    if (!cJSON_AddStringToObject(object, "name", spec->name) ||
-        !cJSON_AddStringToObject(object, "dtype", vkft_dtype_name(spec->dtype)))
+    if (!cJSON_AddStringToObject(object, "name", spec->name) || !cJSON_AddStringToObject(object, "dtype", type->header))
         return false;
     cJSON *shape = cJSON_AddArrayToObject(object, "shape");
     for (uint32_t i = 0; i < spec->dims; i++)
@@ -98,13 +98,13 @@ static bool describe_tensor(cJSON *list, const vkft_model_spec *spec, const item
     if (!shape || !add_range(object, from->offset[0], from->bytes[0]) ||
         !add_hex(object, "checksum", from->checksum, 16))
         return false;
-    for (int part = VKFT_PART_SCALES;
-         vkft_dtype_is_4bit(spec->dtype) && part <= (spec->double_quant ? VKFT_PART_SUPER : VKFT_PART_SCALES); part++)
-        if (!add_range(cJSON_AddObjectToObject(object, vkft_part_names[part]), from->offset[part], from->bytes[part]))
+    for (int part = VKFT_PART_SCALES; part < VKFT_PARTS; part++)
+        if (type->codec->part_keys[part] && !add_range(cJSON_AddObjectToObject(object, type->codec->part_keys[part]),
+                                                       from->offset[part], from->bytes[part]))
             return false;
     uint32_t bits;
-    memcpy(&bits, &from->absmax_offset, sizeof bits);
-    return !spec->double_quant || add_hex(object, "absmax_offset", bits, 8);
+    memcpy(&bits, &from->scale_offset, sizeof bits);
+    return !type->codec->offset_key || add_hex(object, type->codec->offset_key, bits, 8);
 }
 
 /* The header's text, malloc'ed by cJSON; NULL when out of memory. */
@@ -205,12 +205,12 @@ bool vkft_model_writer_append(vkft_model_writer *writer, uint32_t tensor, vkft_p
     return vkft_writer_write_at(writer->out, offset, data, size, err);
 }
 
-void vkft_model_writer_end(vkft_model_writer *writer, uint32_t tensor, float absmax_offset)
+void vkft_model_writer_end(vkft_model_writer *writer, uint32_t tensor, float offset)
 {
     item *to = &writer->items[tensor];
-    if (writer->specs[tensor].double_quant) {
-        to->absmax_offset = absmax_offset;
-        XXH3_64bits_update(writer->hash, &absmax_offset, sizeof absmax_offset);
+    if (vkft_storage_get(writer->specs[tensor].storage)->codec->offset_key) {
+        to->scale_offset = offset;
+        XXH3_64bits_update(writer->hash, &offset, sizeof offset);
     }
     to->checksum = XXH3_64bits_digest(writer->hash);
     XXH3_64bits_reset(writer->hash);
@@ -223,10 +223,10 @@ static bool check_complete(const vkft_model_writer *writer, vkft_err *err)
         for (int part = 0; part < VKFT_PARTS; part++)
             if (writer->items[i].written[part] != writer->items[i].bytes[part])
                 return vkft_fail(err, VKFT_ERR_INPUT,
-                                 "'%s': tensor '%s': %" PRIu64 " bytes of its %s were written, %" PRIu64
+                                 "'%s': tensor '%s': %" PRIu64 " bytes of its part %d were written, %" PRIu64
                                  " were announced",
-                                 writer->path, writer->specs[i].name, writer->items[i].written[part],
-                                 vkft_part_names[part], writer->items[i].bytes[part]);
+                                 writer->path, writer->specs[i].name, writer->items[i].written[part], part,
+                                 writer->items[i].bytes[part]);
     return true;
 }
 

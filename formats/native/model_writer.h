@@ -7,10 +7,9 @@
 
 typedef struct vkft_model_spec {
     const char *name;
-    vkft_dtype dtype;
+    vkft_storage storage;
     uint32_t dims;
     uint64_t shape[VKFT_MODEL_MAX_DIMS];
-    bool double_quant; /* NF4 only */
 } vkft_model_spec;
 
 typedef struct vkft_model_blob_spec {
@@ -28,8 +27,8 @@ vkft_model_writer *vkft_model_writer_open(const char *path, const char *source, 
 /* Appends to one part of a tensor. The parts of a tensor must be written whole and in the order of vkft_part. */
 bool vkft_model_writer_append(vkft_model_writer *writer, uint32_t tensor, vkft_part part, const void *data, size_t size,
                               vkft_err *err);
-/* Ends a tensor; absmax_offset is used with double quantization only. */
-void vkft_model_writer_end(vkft_model_writer *writer, uint32_t tensor, float absmax_offset);
+/* Ends a tensor; offset is kept for types that have one. */
+void vkft_model_writer_end(vkft_model_writer *writer, uint32_t tensor, float offset);
 bool vkft_model_writer_commit(vkft_model_writer *writer, vkft_err *err); /* frees the writer, also on failure */
 void vkft_model_writer_abandon(vkft_model_writer *writer);
 

@@ -14,8 +14,7 @@ static const struct {
 } dtypes[VKFT_DTYPE_COUNT] = {
     [VKFT_F32] = {"F32", 32}, [VKFT_F16] = {"F16", 16}, [VKFT_BF16] = {"BF16", 16}, [VKFT_F64] = {"F64", 64},
     [VKFT_U8] = {"U8", 8},    [VKFT_I8] = {"I8", 8},    [VKFT_I16] = {"I16", 16},   [VKFT_I32] = {"I32", 32},
-    [VKFT_U32] = {"U32", 32}, [VKFT_I64] = {"I64", 64}, [VKFT_BOOL] = {"BOOL", 8},  [VKFT_NF4] = {"NF4", 4},
-    [VKFT_FP4] = {"FP4", 4},
+    [VKFT_U32] = {"U32", 32}, [VKFT_I64] = {"I64", 64}, [VKFT_BOOL] = {"BOOL", 8},
 };
 
 const char *vkft_dtype_name(vkft_dtype dtype)

@@ -1,4 +1,5 @@
-/* Storage types of tensors in files, and exact conversions between the floating-point ones. */
+/* Types of the elements of arrays in checkpoints and adapters, and exact conversions between the floating-point ones.
+ * How the program keeps a weight of its own is another thing: storage.h. */
 #ifndef VKFT_DTYPE_H
 #define VKFT_DTYPE_H
 
@@ -19,17 +20,11 @@ typedef enum vkft_dtype {
     VKFT_U32,
     VKFT_I64,
     VKFT_BOOL,
-    VKFT_NF4, /* codes of 4 bits in blocks of 64, as bitsandbytes packs them: even index in the high nibble */
-    VKFT_FP4, /* the same with other code values; only taken from checkpoints */
     VKFT_DTYPE_COUNT
 } vkft_dtype;
 
-const char *vkft_dtype_name(vkft_dtype dtype);          /* "F32" as safetensors spells it; "NF4" */
-uint32_t vkft_dtype_bits(vkft_dtype dtype);             /* bits per element */
-static inline bool vkft_dtype_is_4bit(vkft_dtype dtype) /* has block scales beside the codes */
-{
-    return dtype == VKFT_NF4 || dtype == VKFT_FP4;
-}
+const char *vkft_dtype_name(vkft_dtype dtype); /* "F32" as safetensors spells it */
+uint32_t vkft_dtype_bits(vkft_dtype dtype);    /* bits per element */
 /* f32 <-> f16/bf16, round to nearest even; overflow gives infinity, NaN stays NaN. */
 float vkft_f16_to_f32(uint16_t bits);
 float vkft_bf16_to_f32(uint16_t bits);

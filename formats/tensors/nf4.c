@@ -269,18 +269,24 @@ const vkft_codec vkft_codec_nf4 = {.part_keys = {NULL, "absmax", NULL},
                                    .part_bytes = single_bytes,
                                    .encode = vkft_nf4_quantize,
                                    .finish = finish_single,
-                                   .decode = decode_nf4};
+                                   .decode = decode_nf4,
+                                   .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_nf4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
                                       .offset_key = "absmax_offset",
                                       .overflow = OVERFLOW,
                                       .part_bytes = double_bytes,
                                       .encode = vkft_nf4_quantize,
                                       .finish = finish_double,
-                                      .decode = decode_nf4};
-const vkft_codec vkft_codec_fp4 = {
-    .part_keys = {NULL, "absmax", NULL}, .overflow = OVERFLOW, .part_bytes = single_bytes, .decode = decode_fp4};
+                                      .decode = decode_nf4,
+                                      .prequantizer = &vkft_bitsandbytes};
+const vkft_codec vkft_codec_fp4 = {.part_keys = {NULL, "absmax", NULL},
+                                   .overflow = OVERFLOW,
+                                   .part_bytes = single_bytes,
+                                   .decode = decode_fp4,
+                                   .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_fp4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
                                       .offset_key = "absmax_offset",
                                       .overflow = OVERFLOW,
                                       .part_bytes = double_bytes,
-                                      .decode = decode_fp4};
+                                      .decode = decode_fp4,
+                                      .prequantizer = &vkft_bitsandbytes};

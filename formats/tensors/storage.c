@@ -56,6 +56,17 @@ const vkft_storage_type *vkft_storage_get(vkft_storage storage)
     return &types[storage];
 }
 
+const char *vkft_quant_label(vkft_storage quant)
+{
+    return quant == VKFT_STORAGE_none ? "none" : types[quant].label;
+}
+
+vkft_storage vkft_storage_variant(vkft_storage quant, bool super_scales)
+{
+    bool has = quant != VKFT_STORAGE_none && types[quant].super != VKFT_STORAGE_none;
+    return super_scales && has ? types[quant].super : quant;
+}
+
 bool vkft_storage_is_quantized(vkft_storage storage)
 {
     return types[storage].codec->part_bytes != NULL;

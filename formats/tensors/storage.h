@@ -37,6 +37,8 @@ typedef struct vkft_stored {
     float offset; /* that the type adds to its scales */
 } vkft_stored;
 
+struct vkft_prequantizer;
+
 typedef struct vkft_codec {
     /* What a .vkft header calls the parts past the data, and the offset; NULL: the type has none. */
     const char *part_keys[VKFT_PARTS], *offset_key;
@@ -49,6 +51,8 @@ typedef struct vkft_codec {
     /* All scales of a matrix to the parts past the data; NULL where there are none. */
     void (*finish)(const float *scales, uint64_t rows, uint64_t cols, void *const part[VKFT_PARTS], float *offset);
     void (*decode)(const vkft_stored *w, float *y); /* y [rows, cols] */
+    /* Whose checkpoints hold this type, see prequantized.h; NULL: it is only made by conversion. */
+    const struct vkft_prequantizer *prequantizer;
 } vkft_codec;
 
 typedef struct vkft_storage_type {
@@ -59,6 +63,11 @@ typedef struct vkft_storage_type {
 } vkft_storage_type;
 
 const vkft_storage_type *vkft_storage_get(vkft_storage storage);
+
+/* The label of a type, or "none". */
+const char *vkft_quant_label(vkft_storage quant);
+/* What --quant and --double-quant mean together: the type whose scales are quantized too, where there is one. */
+vkft_storage vkft_storage_variant(vkft_storage quant, bool super_scales);
 
 /* Whether elements are codes that scales go with. */
 bool vkft_storage_is_quantized(vkft_storage storage);

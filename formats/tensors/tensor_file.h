@@ -29,6 +29,12 @@ typedef struct vkft_tensor_file {
     vkft_file_tensor **by_name; /* sorted */
 } vkft_tensor_file;
 
+/* A tensor and the file that holds it. */
+typedef struct vkft_shard_tensor {
+    const vkft_tensor_file *shard;
+    const vkft_file_tensor *tensor;
+} vkft_shard_tensor;
+
 /* Sorts by_name and checks that no name comes twice. */
 bool vkft_tensor_file_index(vkft_tensor_file *file, vkft_err *err);
 void vkft_tensor_file_close(vkft_tensor_file *file);                                           /* zeroes it */

@@ -9,15 +9,21 @@
 #include "host/cli/flags_export.h"
 #include "host/cli/interrupt.h"
 
-_Static_assert(sizeof(vkft_quant) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");
+_Static_assert(sizeof(vkft_storage) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");
 
+#define CHOICE(type, label) {.name = label, .value = VKFT_STORAGE_##type},
+#define HIDDEN(type, label)
+#define STORAGE(type, header, bits, block, label, flag, super, codec) flag(type, label)
 const flag_choice cli_quant_choices[] = {
-    {.name = "nf4", .value = VKFT_QUANT_NF4},
-    {.name = "bf16", .value = VKFT_QUANT_BF16},
-    {.name = "fp16", .value = VKFT_QUANT_FP16},
-    {.name = "fp32", .value = VKFT_QUANT_FP32},
+#include "formats/tensors/storage.def"
     {0},
 };
+const flag_choice cli_convert_choices[] = {
+#include "formats/tensors/storage.def"
+    {.name = "none", .value = VKFT_STORAGE_none},
+    {0},
+};
+#undef STORAGE
 
 /* auto is f32: the kernels of this version are not faster with less. */
 const flag_choice cli_compute_choices[] = {

@@ -39,6 +39,7 @@ void cli_json_number(cJSON *object, const char *name, double value);
 
 /* Values that several commands take. */
 extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept */
+extern const flag_choice cli_convert_choices[]; /* the same, or as the checkpoint has them */
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
 /* Rows of a flag table for the vkft_model_options that a command's options hold; AT(model.path) must expand to the
@@ -57,12 +58,12 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .name = "double-quant",                                                                                       \
          .help = "with nf4: also quantize the scales",                                                                 \
          .same_run = true,                                                                                             \
-         AT(model.double_quant),                                                                                       \
+         AT(model.super_scales),                                                                                       \
          GIVEN(model.quant_explicit)},                                                                                 \
         {.kind = FLAG_CHOICE,                                                                                          \
          .name = "compute-dtype",                                                                                      \
          .value = "TYPE",                                                                                              \
-         .help = "input type of matrix products with 4-bit weights; accumulation is always fp32",                      \
+         .help = "input type of matrix products with quantized weights; accumulation is always fp32",                  \
          .choices = cli_compute_choices,                                                                               \
          .same_run = true,                                                                                             \
          AT(model.compute_dtype)},                                                                                     \

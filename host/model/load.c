@@ -30,20 +30,18 @@ static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, stru
         float *values = malloc(n * sizeof *values);
         if (!values)
             return vkft_fail_memory(err, "while loading %s", slot->name);
-        vkft_to_f32(tensor->dtype, tensor->data, n, values);
+        vkft_model_tensor_decode(tensor, values);
         bool ok = vkft_buffer_write(dev, buffer, offset, values, n * sizeof *values, err);
         free(values);
         return ok;
     }
     vkft_weight *w = slot->weight;
-    const void *data[VKFT_PARTS] = {tensor->data, tensor->absmax, tensor->nested_absmax};
-    const uint64_t bytes[VKFT_PARTS] = {tensor->data_bytes, tensor->absmax_bytes, tensor->nested_absmax_bytes};
-    w->offset = tensor->absmax_offset;
+    w->offset = tensor->offset;
     for (uint32_t part = 0; part < VKFT_PARTS; part++) {
         if (!slot->bytes[part])
             continue;
         w->part[part] = buffer->address + offset;
-        if (!vkft_buffer_write(dev, buffer, offset, data[part], bytes[part], err))
+        if (!vkft_buffer_write(dev, buffer, offset, tensor->part[part], tensor->bytes[part], err))
             return false;
         offset += slot->bytes[part];
     }

@@ -83,29 +83,10 @@ static void list_tensors(vkft_model *model, vkft_model_list *list)
 }
 
 /* The type that converting a checkpoint would give this matrix. */
-static vkft_storage converted_storage(const vkft_model *model, const struct vkft_tensor_spec *slot, vkft_quant quant,
-                                      bool double_quant)
+static vkft_storage converted_storage(const vkft_model *model, const struct vkft_tensor_spec *slot, vkft_storage quant)
 {
-    switch (quant) {
-    case VKFT_QUANT_NF4:
-        if (slot->never_quantized)
-            break;
-        return double_quant ? VKFT_STORAGE_nf4_dq : VKFT_STORAGE_nf4;
-    case VKFT_QUANT_BF16: return VKFT_STORAGE_bf16;
-    case VKFT_QUANT_FP16: return VKFT_STORAGE_f16;
-    case VKFT_QUANT_FP32: return VKFT_STORAGE_f32;
-    case VKFT_QUANT_NONE: break;
-    }
-    return vkft_storage_of_dtype(model->config->dtype);
-}
-
-static vkft_storage stored(const vkft_model_tensor *tensor)
-{
-    if (tensor->dtype == VKFT_NF4)
-        return tensor->double_quant ? VKFT_STORAGE_nf4_dq : VKFT_STORAGE_nf4;
-    if (tensor->dtype == VKFT_FP4)
-        return tensor->double_quant ? VKFT_STORAGE_fp4_dq : VKFT_STORAGE_fp4;
-    return vkft_storage_of_dtype(tensor->dtype);
+    bool kept = quant == VKFT_STORAGE_none || (vkft_storage_is_quantized(quant) && slot->never_quantized);
+    return kept ? vkft_storage_of_dtype(model->config->dtype) : quant;
 }
 
 static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_tensor_spec *slot)
@@ -124,7 +105,8 @@ static void shape_text(char *text, size_t size, uint64_t rows, uint64_t cols)
         snprintf(text, size, "[%llu]", (unsigned long long)rows);
 }
 
-static bool slot_from_file(struct vkft_tensor_spec *slot, const vkft_model_file *file, vkft_err *err)
+static bool slot_from_file(const vkft_model *model, struct vkft_tensor_spec *slot, const vkft_model_file *file,
+                           vkft_err *err)
 {
     const vkft_model_tensor *tensor = vkft_model_file_find(file, slot->name);
     const char *path = vkft_model_file_path(file);
@@ -143,12 +125,11 @@ static bool slot_from_file(struct vkft_tensor_spec *slot, const vkft_model_file 
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, slot->name,
                          found, expected);
     }
-    vkft_storage storage = stored(tensor);
-    if (tensor->dtype == VKFT_F64 || storage == VKFT_STORAGE_none ||
-        (vkft_storage_is_quantized(storage) && (slot->vector || slot->host)))
+    bool looked_up = slot->weight == &model->embedding || slot->weight == &model->positions;
+    if (vkft_storage_is_quantized(tensor->storage) && (slot->vector || looked_up))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has type %s; expected F32, F16 or BF16", path, slot->name,
-                         vkft_dtype_name(tensor->dtype));
-    slot->storage = slot->vector ? VKFT_STORAGE_f32 : storage;
+                         vkft_storage_get(tensor->storage)->header);
+    slot->storage = slot->vector ? VKFT_STORAGE_f32 : tensor->storage;
     return true;
 }
 
@@ -228,8 +209,8 @@ static bool is_tied(const vkft_config *config, const vkft_model_file *file)
     return !vkft_model_file_find(file, head);
 }
 
-bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
-                     bool double_quant, bool trained, vkft_err *err)
+bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_storage quant,
+                     bool trained, vkft_err *err)
 {
     memset(model, 0, sizeof *model);
     model->config = config;
@@ -239,10 +220,10 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     for (uint32_t i = 0; i < model->slot_count; i++) {
         struct vkft_tensor_spec *slot = &model->slots[i];
         if (file) {
-            if (!slot_from_file(slot, file, err))
+            if (!slot_from_file(model, slot, file, err))
                 goto fail;
         } else {
-            slot->storage = slot->vector ? VKFT_STORAGE_f32 : converted_storage(model, slot, quant, double_quant);
+            slot->storage = slot->vector ? VKFT_STORAGE_f32 : converted_storage(model, slot, quant);
         }
         if (trained && vkft_storage_is_quantized(slot->storage)) {
             vkft_fail(err, VKFT_ERR_INPUT,

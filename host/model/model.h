@@ -55,8 +55,8 @@ typedef struct vkft_model {
  * with file NULL the types are those that converting such a checkpoint with `quant` would give. trained: all weights
  * are to be trained, which are f32 in memory that all_weights.h manages; nothing is left to load here. Error:
  * unsupported architecture; missing tensor; shape found and expected. */
-bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_quant quant,
-                     bool double_quant, bool trained, vkft_err *err);
+bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_storage quant,
+                     bool trained, vkft_err *err);
 
 /* Whether a linear layer has quantized weights. */
 bool vkft_model_is_quantized(const vkft_model *model);

@@ -10,10 +10,10 @@ typedef struct vkft_model_options {
     const char *path;          /* Hugging Face directory or .vkft file */
     const char *device;        /* NULL: the best one */
     const char *chat_template; /* a file to use instead of the model's own, or NULL */
-    vkft_quant quant;          /* nf4, bf16, fp16, fp32 */
+    vkft_storage quant;        /* what a checkpoint is converted to, see vkft_convert_options */
+    bool super_scales;         /* to its variant whose scales are quantized too */
     bool quant_explicit;       /* the user asked for it; otherwise a .vkft file is used as it is */
-    bool double_quant;
-    vkft_dtype compute_dtype; /* of products with 4-bit weights: F32 or BF16 */
+    vkft_dtype compute_dtype;  /* of products with quantized weights: F32 or BF16 */
 } vkft_model_options;
 
 /* nf4 with double quantization, products in f32; a model is trained, evaluated and used alike. */

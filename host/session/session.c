@@ -31,7 +31,7 @@ bool vkft_plan_item_on_host(vkft_plan_item item)
 
 vkft_model_options vkft_model_defaults(void)
 {
-    return (vkft_model_options){.quant = VKFT_QUANT_NF4, .double_quant = true, .compute_dtype = VKFT_F32};
+    return (vkft_model_options){.quant = VKFT_STORAGE_nf4, .super_scales = true, .compute_dtype = VKFT_F32};
 }
 
 /* Whether a config.json tells of the model, so that a plan needs no weights. */
@@ -70,7 +70,7 @@ static bool check_compute_dtype(const vkft_session *runner, vkft_err *err)
 {
     return runner->compute_dtype == VKFT_F32 || vkft_model_is_quantized(&runner->model) ||
            vkft_fail(err, VKFT_ERR_INPUT,
-                     "--compute-dtype bf16 is for products with 4-bit weights, and the model is to have none; give "
+                     "--compute-dtype bf16 is for products with quantized weights, and the model is to have none; give "
                      "--quant nf4, or --compute-dtype fp32");
 }
 
@@ -93,14 +93,14 @@ bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, 
     const vkft_model_options *o = &source->model;
     const vkft_pass_spec train = {"training", true, record_train, &runner->checkpointing},
                          eval = {"evaluation", false, record_eval, NULL};
+    vkft_storage quant = vkft_storage_variant(o->quant, o->super_scales);
     bool only_config = source->only_config && is_configured(o->path);
     if (only_config) {
         if (!open_config(runner, o->path, err))
             return false;
     } else {
         progress p = {observer, "converting"};
-        vkft_convert_options options = {
-            .quant = o->quant, .double_quant = o->double_quant, .progress = on_progress, .progress_context = &p};
+        vkft_convert_options options = {.quant = quant, .progress = on_progress, .progress_context = &p};
         runner->file = vkft_model_open(o->path, &options, o->quant_explicit, err);
         if (!runner->file)
             return false;
@@ -113,7 +113,7 @@ bool vkft_session_open(vkft_session *runner, const vkft_session_source *source, 
                  runner->config.multimodal_type, runner->config.model_type);
         observer->message(observer->context, line);
     }
-    if (vkft_model_init(&runner->model, &runner->config, runner->file, o->quant, o->double_quant, source->full, err) &&
+    if (vkft_model_init(&runner->model, &runner->config, runner->file, quant, source->full, err) &&
         check_compute_dtype(runner, err) &&
         (only_config || vkft_model_text_of_file(runner->file, o->chat_template, &runner->text, err)) &&
         vkft_pass_init(&runner->train, &train, err) && vkft_pass_init(&runner->eval, &eval, err))

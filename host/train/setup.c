@@ -225,7 +225,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     vkft_session_source source = {
         .model = options->model, .only_config = options->dry_run && !options->data.path, .full = full};
     if (full && !options->model.quant_explicit)
-        source.model.quant = VKFT_QUANT_NONE;
+        source.model.quant = VKFT_STORAGE_none;
     if (!read_optimizer(options, &t->optimizer, err) || !vkft_session_open(&t->runner, &source, t->observer, err))
         return false;
     vkft_batch_limits limits;

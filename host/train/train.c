@@ -286,8 +286,8 @@ static cJSON *summarize(const vkft_trainer *t)
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "program", "vkft");
     cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->runner.dev)->name);
-    cJSON_AddStringToObject(root, "quant", vkft_quant_name(t->options->model.quant));
-    cJSON_AddBoolToObject(root, "double_quant", t->options->model.double_quant);
+    cJSON_AddStringToObject(root, "quant", vkft_quant_label(t->options->model.quant));
+    cJSON_AddBoolToObject(root, "double_quant", t->options->model.super_scales);
     cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
     cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
     cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);

@@ -73,7 +73,7 @@ bool vkft_all_weights_init(const vkft_all_weights *set, const vkft_model_file *f
         const vkft_model_tensor *tensor = vkft_model_file_find(file, set->model->slots[i].name);
         if (!vkft_model_file_verify(file, tensor, err))
             return false;
-        vkft_to_f32(tensor->dtype, tensor->data, tensor->elements, flat + set->offset[i]);
+        vkft_model_tensor_decode(tensor, flat + set->offset[i]);
     }
     return true;
 }

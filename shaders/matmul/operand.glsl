@@ -1,4 +1,4 @@
-/* Operands of products with 4-bit weights, in the type that these are computed in: f32 as it is, or rounded to bf16 (to nearest, ties to even; NaN
+/* Operands of products with quantized weights, in the type that these are computed in: f32 as it is, or rounded to bf16 (to nearest, ties to even; NaN
  * stays NaN). Values and sums stay f32.
  */
 layout(constant_id = 4) const uint BF16_OPERANDS = 0;

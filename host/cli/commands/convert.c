@@ -12,16 +12,10 @@
 
 typedef struct convert_options {
     const char *hf_dir, *output;
-    vkft_quant quant;
-    bool double_quant, overwrite, json;
+    vkft_storage quant;
+    bool super_scales, overwrite, json;
     uint32_t threads;
 } convert_options;
-
-static const flag_choice quant_choices[] = {
-    {.name = "nf4", .value = VKFT_QUANT_NF4},   {.name = "none", .value = VKFT_QUANT_NONE},
-    {.name = "bf16", .value = VKFT_QUANT_BF16}, {.name = "fp16", .value = VKFT_QUANT_FP16},
-    {.name = "fp32", .value = VKFT_QUANT_FP32}, {0},
-};
 
 #define AT(member) .offset = offsetof(convert_options, member)
 
@@ -43,9 +37,9 @@ static const flag convert_flags[] = {
      .name = "quant",
      .value = "TYPE",
      .help = "storage type of the weights",
-     .choices = quant_choices,
+     .choices = cli_convert_choices,
      AT(quant)},
-    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize the scales", AT(double_quant)},
+    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize the scales", AT(super_scales)},
     {.kind = FLAG_U32,
      .name = "threads",
      .value = "N",
@@ -68,8 +62,7 @@ static const flag_table convert_table = {
 /* Converts and opens the result, which checks it. */
 static vkft_model_file *convert(const convert_options *o, progress *display, vkft_err *err)
 {
-    vkft_convert_options options = {.quant = o->quant,
-                                    .double_quant = o->double_quant && o->quant == VKFT_QUANT_NF4,
+    vkft_convert_options options = {.quant = vkft_storage_variant(o->quant, o->super_scales),
                                     .threads = o->threads,
                                     .progress = progress_convert,
                                     .progress_context = display};
@@ -93,7 +86,8 @@ static int report(const vkft_model_file *file, bool json)
     uint32_t count = vkft_model_file_tensor_count(file);
     for (uint32_t i = 0; i < count; i++) {
         const vkft_model_tensor *t = vkft_model_file_tensor(file, i);
-        bytes += t->data_bytes + t->absmax_bytes + t->nested_absmax_bytes;
+        for (uint32_t part = 0; part < VKFT_PARTS; part++)
+            bytes += t->bytes[part];
     }
     if (json) {
         cJSON *o = cJSON_CreateObject();
@@ -111,7 +105,7 @@ static int report(const vkft_model_file *file, bool json)
 int cmd_convert(int argc, char **argv)
 {
     vkft_model_options model = vkft_model_defaults(); /* so that training takes what conversion makes */
-    convert_options options = {.quant = model.quant, .double_quant = model.double_quant};
+    convert_options options = {.quant = model.quant, .super_scales = model.super_scales};
     vkft_recipe recipe = {0};
     int code;
     if (!cli_flags(&convert_table, &options, argc, argv, &recipe, &code))

@@ -24,7 +24,7 @@ typedef struct vkft_ops_constants {
     uint32_t head_dim;
     bool softcap, relative; /* attention caps scores, adds biases to them */
     uint64_t longest_walk;  /* most rows that an invocation of an attention kernel goes through */
-    vkft_dtype operands;    /* of products with 4-bit weights, see vkft_matmul_setup */
+    vkft_dtype operands;    /* of products with quantized weights, see vkft_matmul_setup */
 } vkft_ops_constants;
 
 /* Chooses shapes and workgroup widths for this device and these constants; once, before the first op is recorded. */

@@ -75,9 +75,9 @@ static void put(const fixture *f, const char *name, const void *data, size_t siz
     free(path);
 }
 
-static vkft_convert_options options_for(vkft_quant quant, bool double_quant)
+static vkft_convert_options options_for(vkft_storage quant)
 {
-    return (vkft_convert_options){.quant = quant, .double_quant = double_quant, .threads = 2};
+    return (vkft_convert_options){.quant = quant, .threads = 2};
 }
 
 /* The conversion fails with this message and leaves nothing behind. */
@@ -92,7 +92,7 @@ static void expect_refusal(const fixture *f, const vkft_convert_options *options
 static float *source_values(const vkft_hf_checkpoint *checkpoint, const char *name, const vkft_file_tensor **found)
 {
     for (uint32_t i = 0; i < checkpoint->count; i++) {
-        const vkft_hf_checkpoint_tensor *t = &checkpoint->tensors[i];
+        const vkft_shard_tensor *t = &checkpoint->tensors[i];
         if (strcmp(t->tensor->name, name) != 0)
             continue;
         float *x = malloc((size_t)t->tensor->elements * sizeof *x);
@@ -110,16 +110,16 @@ static void check_nf4(const vkft_model_tensor *t, const float *x)
     uint8_t *codes = malloc((size_t)(t->elements + 1) / 2), *absmax8 = malloc((size_t)blocks);
     float *absmax = malloc((size_t)blocks * sizeof *absmax), *outer = malloc((size_t)nested * sizeof *outer), offset;
     vkft_nf4_quantize(x, t->elements, codes, absmax);
-    assert_int_equal(t->data_bytes, (t->elements + 1) / 2);
-    assert_memory_equal(t->data, codes, (size_t)t->data_bytes);
-    if (t->double_quant) {
+    assert_int_equal(t->bytes[VKFT_PART_DATA], (t->elements + 1) / 2);
+    assert_memory_equal(t->part[VKFT_PART_DATA], codes, (size_t)t->bytes[VKFT_PART_DATA]);
+    if (t->storage == VKFT_STORAGE_nf4_dq) {
         vkft_nf4_double_quantize(absmax, blocks, absmax8, outer, &offset);
-        assert_memory_equal(t->absmax, absmax8, (size_t)blocks);
-        assert_memory_equal(t->nested_absmax, outer, (size_t)nested * sizeof *outer);
-        assert_memory_equal(&t->absmax_offset, &offset, sizeof offset); /* to the bit */
+        assert_memory_equal(t->part[VKFT_PART_SCALES], absmax8, (size_t)blocks);
+        assert_memory_equal(t->part[VKFT_PART_SUPER], outer, (size_t)nested * sizeof *outer);
+        assert_memory_equal(&t->offset, &offset, sizeof offset); /* to the bit */
     } else {
-        assert_null(t->nested_absmax);
-        assert_memory_equal(t->absmax, absmax, (size_t)blocks * sizeof *absmax);
+        assert_null(t->part[VKFT_PART_SUPER]);
+        assert_memory_equal(t->part[VKFT_PART_SCALES], absmax, (size_t)blocks * sizeof *absmax);
     }
     free(codes);
     free(absmax8);
@@ -127,16 +127,14 @@ static void check_nf4(const vkft_model_tensor *t, const float *x)
     free(outer);
 }
 
-static vkft_dtype expected_dtype(const vkft_file_tensor *source, const char *name, vkft_quant quant)
+static vkft_storage expected_storage(const vkft_file_tensor *source, const char *name, vkft_storage quant)
 {
-    if (strstr(name, "norm") || quant == VKFT_QUANT_NONE)
-        return source->dtype;
-    if (quant == VKFT_QUANT_NF4)
-        return strstr(name, "_proj.") ? VKFT_NF4 : source->dtype;
-    return quant == VKFT_QUANT_BF16 ? VKFT_BF16 : quant == VKFT_QUANT_FP16 ? VKFT_F16 : VKFT_F32;
+    bool kept = strstr(name, "norm") || quant == VKFT_STORAGE_none ||
+                (vkft_storage_is_quantized(quant) && !strstr(name, "_proj."));
+    return kept ? vkft_storage_of_dtype(source->dtype) : quant;
 }
 
-static void check_model(const char *dir, const char *path, vkft_quant quant, bool double_quant)
+static void check_model(const char *dir, const char *path, vkft_storage quant)
 {
     vkft_hf_checkpoint checkpoint;
     vkft_err err = {0};
@@ -149,17 +147,20 @@ static void check_model(const char *dir, const char *path, vkft_quant quant, boo
         const vkft_file_tensor *source;
         assert_non_null(t);
         float *x = source_values(&checkpoint, t->name, &source);
-        assert_int_equal(t->dtype, expected_dtype(source, t->name, quant));
+        assert_int_equal(t->storage, expected_storage(source, t->name, quant));
         assert_int_equal(t->dims, source->dims);
         assert_memory_equal(t->shape, source->shape, t->dims * sizeof *t->shape);
-        assert_int_equal((uintptr_t)t->data % 256, 0);
-        assert_int_equal(t->double_quant, t->dtype == VKFT_NF4 && double_quant);
-        if (t->dtype == VKFT_NF4) {
+        assert_int_equal((uintptr_t)t->part[VKFT_PART_DATA] % 256, 0);
+        if (vkft_storage_is_quantized(t->storage)) {
             check_nf4(t, x);
         } else {
-            void *stored = malloc((size_t)t->data_bytes);
-            vkft_from_f32(t->dtype, x, t->elements, stored);
-            assert_memory_equal(t->data, stored, (size_t)t->data_bytes);
+            uint64_t bytes = t->bytes[VKFT_PART_DATA];
+            vkft_dtype dtype = t->storage == VKFT_STORAGE_f16    ? VKFT_F16
+                               : t->storage == VKFT_STORAGE_bf16 ? VKFT_BF16
+                                                                 : VKFT_F32;
+            void *stored = malloc((size_t)bytes);
+            vkft_from_f32(dtype, x, t->elements, stored);
+            assert_memory_equal(t->part[VKFT_PART_DATA], stored, (size_t)bytes);
             free(stored);
         }
         expect_ok(vkft_model_file_verify(file, t, &err));
@@ -174,8 +175,8 @@ static void every_type(void **state)
 {
     const fixture *f = *state;
     static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16};
-    static const vkft_quant quants[] = {VKFT_QUANT_NONE, VKFT_QUANT_NF4, VKFT_QUANT_BF16, VKFT_QUANT_FP16,
-                                        VKFT_QUANT_FP32};
+    static const vkft_storage quants[] = {VKFT_STORAGE_none, VKFT_STORAGE_nf4, VKFT_STORAGE_nf4_dq,
+                                          VKFT_STORAGE_bf16, VKFT_STORAGE_f16, VKFT_STORAGE_f32};
     for (uint32_t t = 0; t < 3; t++) {
         vkft_tiny_model model = vkft_tiny_model_default();
         vkft_err err = {0};
@@ -188,10 +189,9 @@ static void every_type(void **state)
         char *dir = vkft_test_directory();
         vkft_tiny_model_write(&model, dir);
         for (uint32_t q = 0; q < 6; q++) {
-            bool double_quant = q == 5;
-            vkft_convert_options options = options_for(double_quant ? VKFT_QUANT_NF4 : quants[q], double_quant);
+            vkft_convert_options options = options_for(quants[q]);
             expect_ok(vkft_convert(dir, f->out, &options, &err));
-            check_model(dir, f->out, options.quant, double_quant);
+            check_model(dir, f->out, quants[q]);
         }
         vkft_test_remove_directory(dir);
     }
@@ -212,12 +212,12 @@ static void large_tensor(void **state)
     size_t size[2];
     char *bytes[2];
     for (uint32_t i = 0; i < 2; i++) {
-        vkft_convert_options options = options_for(VKFT_QUANT_NF4, true);
+        vkft_convert_options options = options_for(VKFT_STORAGE_nf4_dq);
         options.threads = i ? 3 : 1;
         expect_ok(vkft_convert(f->dir, f->out, &options, &err));
         bytes[i] = vkft_test_read(f->out, &size[i]);
     }
-    check_model(f->dir, f->out, VKFT_QUANT_NF4, true);
+    check_model(f->dir, f->out, VKFT_STORAGE_nf4_dq);
     assert_int_equal(size[0], size[1]);
     assert_memory_equal(bytes[0], bytes[1], size[0]);
     free(bytes[0]);
@@ -228,7 +228,7 @@ static void small_files(void **state)
 {
     const fixture *f = *state;
     vkft_tiny_model model = vkft_tiny_model_default();
-    vkft_convert_options options = options_for(VKFT_QUANT_NONE, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_none);
     vkft_err err = {0};
     size_t length;
     vkft_tiny_model_write(&model, f->dir);
@@ -256,7 +256,7 @@ static void hub_name(void **state)
 {
     const fixture *f = *state;
     vkft_tiny_model model = vkft_tiny_model_default();
-    vkft_convert_options options = options_for(VKFT_QUANT_NONE, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_none);
     vkft_err err = {0};
     char *dir = in(f, "hub/models--some-org--Tiny-1B/snapshots/0123abcd");
     expect_ok(vkft_directory_create(dir, &err));
@@ -291,8 +291,8 @@ static void unusable_values(void **state)
 {
     const fixture *f = *state;
     static const vkft_dtype types[] = {VKFT_F32, VKFT_F16, VKFT_BF16};
-    const vkft_convert_options nf4 = options_for(VKFT_QUANT_NF4, true), none = options_for(VKFT_QUANT_NONE, false),
-                               fp16 = options_for(VKFT_QUANT_FP16, false);
+    const vkft_convert_options nf4 = options_for(VKFT_STORAGE_nf4_dq), none = options_for(VKFT_STORAGE_none),
+                               fp16 = options_for(VKFT_STORAGE_f16);
     vkft_tiny_model model = vkft_tiny_model_default();
     for (size_t t = 0; t < 3; t++) {
         model.dtype = types[t];
@@ -313,7 +313,7 @@ static void unusable_values(void **state)
 static void wrong_checkpoints(void **state)
 {
     const fixture *f = *state;
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     size_t size;
@@ -344,7 +344,7 @@ static void quantized_already(void **state)
 {
     const fixture *f = *state;
     static const vkft_safetensors_spec specs[] = {{.name = Q, .dtype = VKFT_U8, .dims = 2, .shape = {8, 1}}};
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     vkft_tiny_model_write(&model, f->dir);
@@ -370,7 +370,7 @@ static void quantized_already(void **state)
 static void wrong_shards(void **state)
 {
     const fixture *f = *state;
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     size_t size;
@@ -431,7 +431,7 @@ static bool last_progress(void *context, uint64_t done, uint64_t total)
 static void interrupted_and_full(void **state)
 {
     const fixture *f = *state;
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     uint64_t seen = 1;
@@ -482,7 +482,7 @@ static char *open_model(const char *dir, const vkft_convert_options *options)
 static void cache(void **state)
 {
     const fixture *f = *state;
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, true);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4_dq);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     vkft_tiny_model_write(&model, f->dir);
@@ -497,19 +497,19 @@ static void cache(void **state)
     free(open_model(f->dir, &options));
     int64_t second = modified(path);
     assert_int_not_equal(second, first);
-    check_model(f->dir, path, VKFT_QUANT_NF4, true);
+    check_model(f->dir, path, VKFT_STORAGE_nf4_dq);
     put(f, "tokenizer.json", "{}", 2); /* a small file more */
     free(open_model(f->dir, &options));
     int64_t third = modified(path);
     assert_int_not_equal(third, second);
     expect_ok(vkft_file_write(path, "VKFT", 4, &err)); /* damaged */
     free(open_model(f->dir, &options));
-    check_model(f->dir, path, VKFT_QUANT_NF4, true);
+    check_model(f->dir, path, VKFT_STORAGE_nf4_dq);
 
-    options = options_for(VKFT_QUANT_FP16, true); /* double_quant means nothing here */
+    options = options_for(vkft_storage_variant(VKFT_STORAGE_f16, true)); /* it has none */
     char *other = open_model(f->dir, &options);
     assert_string_equal(vkft_path_base(other), "vkft-fp16.vkft");
-    options = options_for(VKFT_QUANT_NF4, true);
+    options = options_for(VKFT_STORAGE_nf4_dq);
     expect_failure(vkft_model_open(other, &options, true, &err),
                    "converted with quantization 'fp16', but 'nf4-dq' was asked for");
     vkft_model_file *file = vkft_model_open(other, &options, false, &err);
@@ -524,7 +524,7 @@ static void cache(void **state)
 static void read_only_directory(void **state)
 {
     const fixture *f = *state;
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     vkft_tiny_model_write(&model, f->dir);
@@ -546,7 +546,7 @@ static void read_only_directory(void **state)
 static void kinds_of_models(void **state)
 {
     const fixture *f = *state;
-    vkft_convert_options options = options_for(VKFT_QUANT_FP32, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_f32);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     char *dir = vkft_path_join(f->dir, "my.vkft"), *config = vkft_path_join(dir, "config.json"),
@@ -567,19 +567,15 @@ static void kinds_of_models(void **state)
     free(dir), free(config), free(native), free(empty);
 }
 
-static void quant_names(void **state)
+static void labels(void **state)
 {
     (void)state;
-    static const char *const names[] = {"none", "nf4", "bf16", "fp16", "fp32"};
-    for (int i = 0; i < 5; i++) {
-        vkft_quant quant;
-        assert_string_equal(vkft_quant_name((vkft_quant)i), names[i]);
-        assert_true(vkft_quant_parse(names[i], &quant));
-        assert_int_equal(quant, i);
-    }
-    vkft_quant quant;
-    assert_false(vkft_quant_parse("int8", &quant));
-    assert_false(vkft_quant_parse("", &quant));
+    assert_string_equal(vkft_quant_label(VKFT_STORAGE_none), "none");
+    assert_string_equal(vkft_quant_label(VKFT_STORAGE_f16), "fp16");
+    assert_string_equal(vkft_quant_label(vkft_storage_variant(VKFT_STORAGE_nf4, false)), "nf4");
+    assert_string_equal(vkft_quant_label(vkft_storage_variant(VKFT_STORAGE_nf4, true)), "nf4-dq");
+    assert_int_equal(vkft_storage_variant(VKFT_STORAGE_f32, true), VKFT_STORAGE_f32);
+    assert_int_equal(vkft_storage_variant(VKFT_STORAGE_none, true), VKFT_STORAGE_none);
 }
 
 static void real_checkpoint(void **state)
@@ -591,12 +587,12 @@ static void real_checkpoint(void **state)
     char dir[1024];
     vkft_err err = {0};
     snprintf(dir, sizeof dir, "%s/checkpoints/stories260K/hf", shared);
-    for (int double_quant = 0; double_quant < 2; double_quant++) {
-        vkft_convert_options options = options_for(VKFT_QUANT_NF4, double_quant);
+    for (int twice = 0; twice < 2; twice++) {
+        vkft_convert_options options = options_for(twice ? VKFT_STORAGE_nf4_dq : VKFT_STORAGE_nf4);
         expect_ok(vkft_convert(dir, f->out, &options, &err));
-        check_model(dir, f->out, VKFT_QUANT_NF4, double_quant);
+        check_model(dir, f->out, options.quant);
     }
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, true);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4_dq);
     char *path = in(f, "model.safetensors.index.json"), source[1024];
     size_t size; /* a real index without its shards */
     snprintf(source, sizeof source, "%s/sharded/mistral-7b-v0.3.index.json", shared);
@@ -615,15 +611,14 @@ static void real_checkpoint(void **state)
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 /* A part of a quantized weight in the checkpoint against what the model file holds of it. */
-static void expect_part(const vkft_tensor_file *file, const char *weight, const char *suffix, const void *got,
-                        uint64_t bytes)
+static void expect_part(const vkft_tensor_file *file, const vkft_model_tensor *got, const char *suffix, vkft_part part)
 {
     char name[256];
-    snprintf(name, sizeof name, "%s%s", weight, suffix);
+    snprintf(name, sizeof name, "%s%s", got->name, suffix);
     const vkft_file_tensor *t = vkft_tensor_file_find(file, name);
     assert_non_null(t);
-    assert_int_equal(t->bytes, bytes);
-    assert_memory_equal(vkft_tensor_file_data(file, t), got, bytes);
+    assert_int_equal(t->bytes, got->bytes[part]);
+    assert_memory_equal(vkft_tensor_file_data(file, t), got->part[part], t->bytes);
 }
 
 /* Checkpoints that bitsandbytes has quantized: every byte as it was; without double quantization the same as our own
@@ -632,7 +627,8 @@ static void quantized_by_bitsandbytes(void **state)
 {
     const fixture *f = *state;
     static const char *const names[] = {"nf4", "nf4_dq", "fp4"};
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    static const vkft_storage types[] = {VKFT_STORAGE_nf4, VKFT_STORAGE_nf4_dq, VKFT_STORAGE_fp4};
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     char dir[600], path[700], *own = in(f, "own.vkft");
     vkft_err err = {0};
     expect_ok(vkft_convert(VKFT_TEST_DATA "/bnb/original", own, &options, &err));
@@ -649,19 +645,18 @@ static void quantized_by_bitsandbytes(void **state)
         uint32_t quantized = 0;
         for (uint32_t i = 0; i < vkft_model_file_tensor_count(model); i++) {
             const vkft_model_tensor *t = vkft_model_file_tensor(model, i), *o = vkft_model_file_find(ours, t->name);
-            expect_part(&file, t->name, "", t->data, t->data_bytes);
-            if (!vkft_dtype_is_4bit(t->dtype))
+            expect_part(&file, t, "", VKFT_PART_DATA);
+            if (!vkft_storage_is_quantized(t->storage))
                 continue;
             quantized++;
-            assert_int_equal(t->dtype, k == 2 ? VKFT_FP4 : VKFT_NF4);
-            assert_int_equal(t->double_quant, k == 1);
-            expect_part(&file, t->name, ".absmax", t->absmax, t->absmax_bytes);
+            assert_int_equal(t->storage, types[k]);
+            expect_part(&file, t, ".absmax", VKFT_PART_SCALES);
             if (k < 2)
-                assert_memory_equal(t->data, o->data, t->data_bytes);
+                assert_memory_equal(t->part[0], o->part[0], t->bytes[0]);
             if (k == 0)
-                assert_memory_equal(t->absmax, o->absmax, t->absmax_bytes);
+                assert_memory_equal(t->part[VKFT_PART_SCALES], o->part[VKFT_PART_SCALES], t->bytes[VKFT_PART_SCALES]);
             if (k == 1)
-                expect_part(&file, t->name, ".nested_absmax", t->nested_absmax, t->nested_absmax_bytes);
+                expect_part(&file, t, ".nested_absmax", VKFT_PART_SUPER);
         }
         assert_int_equal(quantized, 7);
         vkft_model_file_close(model);
@@ -669,16 +664,16 @@ static void quantized_by_bitsandbytes(void **state)
     }
     vkft_model_file_close(ours);
     free(own);
-    options.quant = VKFT_QUANT_BF16;
+    options.quant = VKFT_STORAGE_bf16;
     expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/nf4", f->out, &options, &err),
-                   "is in 4 bits already; use --quant nf4");
+                   "is quantized already (nf4); use --quant nf4");
 }
 
 /* Experts and a router in 4 bits, as transformers 4 left them. */
 static void experts_quantized_by_bitsandbytes(void **state)
 {
     const fixture *f = *state;
-    vkft_convert_options options = options_for(VKFT_QUANT_NF4, false);
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     vkft_tensor_file file;
     vkft_model laid_out;
     vkft_err err = {0};
@@ -689,11 +684,11 @@ static void experts_quantized_by_bitsandbytes(void **state)
     uint32_t quantized = 0;
     for (uint32_t i = 0; i < vkft_model_file_tensor_count(model); i++) {
         const vkft_model_tensor *t = vkft_model_file_tensor(model, i);
-        expect_part(&file, t->name, "", t->data, t->data_bytes);
-        quantized += t->dtype == VKFT_NF4 && t->double_quant;
+        expect_part(&file, t, "", VKFT_PART_DATA);
+        quantized += t->storage == VKFT_STORAGE_nf4_dq;
     }
     assert_int_equal(quantized, 4 + 1 + 3 * 3);
-    expect_ok(vkft_model_init(&laid_out, vkft_model_file_config(model), model, VKFT_QUANT_NONE, false, false, &err));
+    expect_ok(vkft_model_init(&laid_out, vkft_model_file_config(model), model, VKFT_STORAGE_none, false, &err));
     vkft_model_free(&laid_out);
     vkft_model_file_close(model);
     vkft_tensor_file_close(&file);
@@ -716,7 +711,7 @@ int main(void)
         test(cache),
         test(read_only_directory),
         cmocka_unit_test_setup_teardown(kinds_of_models, set_up, tear_down),
-        cmocka_unit_test(quant_names),
+        cmocka_unit_test(labels),
         test(real_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

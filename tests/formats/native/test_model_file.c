@@ -20,7 +20,7 @@ static int set_up(void **state)
 {
     fixture *f = malloc(sizeof *f);
     vkft_tiny_model model = vkft_tiny_model_default();
-    vkft_convert_options options = {.quant = VKFT_QUANT_NF4, .double_quant = true, .threads = 1};
+    vkft_convert_options options = {.quant = VKFT_STORAGE_nf4_dq, .threads = 1};
     vkft_err err = {0};
     model.layers = 1;
     f->dir = vkft_test_directory();
@@ -80,12 +80,43 @@ static void contents(void **state)
     assert_null(vkft_model_file_blob_name(file, 1));
     const vkft_model_tensor *t = vkft_model_file_find(file, "model.layers.0.mlp.down_proj.weight");
     assert_non_null(t);
-    assert_int_equal(t->dtype, VKFT_NF4);
-    assert_true(t->elements == 32 * 48 && t->data_bytes == 32 * 24 && t->absmax_bytes == 24 &&
-                t->nested_absmax_bytes == 4);
+    assert_int_equal(t->storage, VKFT_STORAGE_nf4_dq);
+    assert_true(t->elements == 32 * 48 && t->bytes[VKFT_PART_DATA] == 32 * 24 && t->bytes[VKFT_PART_SCALES] == 24 &&
+                t->bytes[VKFT_PART_SUPER] == 4);
     touch_everything(file);
     vkft_model_file_close(file);
     vkft_model_file_close(NULL);
+}
+
+/* A file that the first release of the format wrote: it opens, and converting the same checkpoint gives the same. */
+static void written_before(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    vkft_convert_options options = {.quant = VKFT_STORAGE_nf4_dq, .threads = 1};
+    vkft_model_file *before = vkft_model_file_open(VKFT_TEST_DATA "/native/version1.vkft", &err);
+    expect_ok(before);
+    expect_ok(vkft_convert(VKFT_TEST_DATA "/bnb/original", f->path, &options, &err));
+    vkft_model_file *now = vkft_model_file_open(f->path, &err);
+    expect_ok(now);
+    assert_int_equal(vkft_model_file_tensor_count(before), vkft_model_file_tensor_count(now));
+    uint32_t quantized = 0;
+    for (uint32_t i = 0; i < vkft_model_file_tensor_count(before); i++) {
+        const vkft_model_tensor *a = vkft_model_file_tensor(before, i), *b = vkft_model_file_tensor(now, i);
+        expect_ok(vkft_model_file_verify(before, a, &err));
+        assert_string_equal(a->name, b->name);
+        assert_int_equal(a->storage, b->storage);
+        assert_memory_equal(&a->offset, &b->offset, sizeof a->offset);
+        quantized += a->storage == VKFT_STORAGE_nf4_dq;
+        for (uint32_t part = 0; part < VKFT_PARTS; part++) {
+            assert_int_equal(a->bytes[part], b->bytes[part]);
+            if (a->bytes[part])
+                assert_memory_equal(a->part[part], b->part[part], (size_t)a->bytes[part]);
+        }
+    }
+    assert_int_equal(quantized, 7);
+    vkft_model_file_close(before);
+    vkft_model_file_close(now);
 }
 
 /* Any cut is noticed at opening, at every byte of the header and in steps through the data. */
@@ -242,7 +273,7 @@ static void damaged_tensor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test(contents),        test(truncated),        test(changed_bits),
+        test(contents),        test(written_before),   test(truncated),      test(changed_bits),
         test(hostile_headers), test(wrong_on_purpose), test(damaged_tensor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

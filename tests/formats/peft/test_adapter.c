@@ -316,7 +316,7 @@ static void mixture_of_experts(void **state)
     vkft_model model;
     vkft_err err = {0};
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
-    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_NF4, false, false, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4, false, &err));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vkft_lora_set set, back;
         vkft_adapter adapter;
@@ -358,7 +358,7 @@ static void inside_a_multimodal_model(void **state)
     vkft_adapter adapter;
     vkft_err err = {0};
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
-    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_NF4, false, false, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4, false, &err));
     expect_ok(vkft_lora_choose(&set, &model, "all-linear", 4, 8, 0, &err));
     float *flat = calloc(vkft_parameter_space_length(&set.layout), sizeof *flat);
     expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
@@ -411,7 +411,7 @@ static void real_adapter_through_a_model(void **state)
     snprintf(from, sizeof from, "%s/adapters/gpt2-tigrinya", shared);
     expect_ok(vkft_adapter_read(from, &adapter, &err));
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
-    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_FP32, false, false, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_f32, false, &err));
     expect_ok(vkft_lora_choose_from(&set, &model, &adapter, &err));
     assert_int_equal(set.count, 36);
     float *flat = malloc(vkft_parameter_space_length(&set.layout) * sizeof *flat);

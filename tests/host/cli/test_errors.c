@@ -104,7 +104,7 @@ static void test_bad_settings(void **state)
     refuses(f, "good.jsonl", rows, "--device no-such-device", "matches no device");
     refuses(f, "good.jsonl", rows, "--val-split 0.9", "leaves nothing");
     refuses(f, "good.jsonl", rows, "--output-dir /proc/vkft", "/proc/vkft");
-    refuses(f, "good.jsonl", rows, "--compute-dtype bf16", "4-bit weights");
+    refuses(f, "good.jsonl", rows, "--compute-dtype bf16", "quantized weights");
 }
 
 /* Longer than a software device's loops: with two query heads a key head 120000 tokens. A GPU has no such limit. */

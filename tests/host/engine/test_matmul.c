@@ -35,7 +35,7 @@ typedef struct fixture {
     vkft_device *dev;
     guarded buffers[MAX_BUFFERS];
     uint32_t count;
-    vkft_dtype operands; /* of products with 4-bit weights */
+    vkft_dtype operands; /* of products with quantized weights */
 } fixture;
 
 static void check(bool ok, const vkft_err *err)

@@ -41,7 +41,7 @@ static void open_run(run *r, const vkft_kernel_fixture *f)
     expect_ok(vkft_config_parse(llama, strlen(llama), "config.json", &r->config, &err));
     r->config.layer_intermediate_size[1] = 80;
     r->config.layer_intermediate_size[2] = 17;
-    expect_ok(vkft_model_init(&r->model, &r->config, NULL, VKFT_QUANT_FP32, false, true, &err));
+    expect_ok(vkft_model_init(&r->model, &r->config, NULL, VKFT_STORAGE_f32, true, &err));
     expect_ok(vkft_all_weights_layout(&r->set, &r->model, VKFT_PARAMETER_SPACE_FLOATS, &err));
     r->floats = (uint32_t)vkft_parameter_space_length(&r->set.layout);
 
@@ -204,7 +204,7 @@ static void test_modules(void **state)
     vkft_config config;
     vkft_model model;
     expect_ok(vkft_config_parse(moe, strlen(moe), "config.json", &config, &err));
-    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_QUANT_NF4, true, false, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4_dq, false, &err));
     uint32_t of_group[7] = {0};
     assert_int_equal(model.module_count, 2 * (4 + 1 + 9));
     assert_int_equal(model.expert_groups, 6);

@@ -26,7 +26,7 @@ static void fill_sample(vkft_sample *sample, int32_t *ids, int32_t *labels, uint
 }
 
 typedef struct variant {
-    vkft_quant quant;
+    vkft_storage quant;
     bool checkpointing;
     const char *targets;
 } variant;
@@ -39,7 +39,7 @@ static void check_variant(const char *dir, variant v)
     vkft_session runner;
     vkft_observer quiet = {0};
     vkft_session_source source = {
-        .model = {.path = dir, .quant = v.quant, .quant_explicit = true, .double_quant = true}};
+        .model = {.path = dir, .quant = v.quant, .quant_explicit = true, .super_scales = true}};
     expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, v.targets, 4, 8, 0, &err));
     float *flat = calloc(vkft_trainables_floats(&runner.trained), sizeof *flat);
@@ -82,9 +82,9 @@ static void test_no_allocation_in_a_step(void **state)
     char *dir = vkft_test_directory();
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
-    check_variant(dir, (variant){VKFT_QUANT_FP32, true, "all-linear"});
-    check_variant(dir, (variant){VKFT_QUANT_NF4, true, "all-linear"});
-    check_variant(dir, (variant){VKFT_QUANT_NF4, false, "all-linear"});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, true, "all-linear"});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear"});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, false, "all-linear"});
     vkft_test_remove_directory(dir);
 }
 
@@ -97,9 +97,9 @@ static void test_experts(void **state)
              "/golden/qwen3_moe/model/model.safetensors %s",
              dir);
     assert_int_equal(system(command), 0);
-    check_variant(dir, (variant){VKFT_QUANT_NF4, true, "all-linear"});
-    check_variant(dir, (variant){VKFT_QUANT_NF4, true, "gate,gate_proj,down_proj"});
-    check_variant(dir, (variant){VKFT_QUANT_FP32, false, "o_proj,up_proj,down_proj"});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear"});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "gate,gate_proj,down_proj"});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, false, "o_proj,up_proj,down_proj"});
     vkft_test_remove_directory(dir);
 }
 
@@ -109,7 +109,7 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     vkft_err err;
     vkft_session runner;
     vkft_observer quiet = {0};
-    vkft_session_source source = {.model = {.path = dir, .quant = VKFT_QUANT_FP32, .quant_explicit = true},
+    vkft_session_source source = {.model = {.path = dir, .quant = VKFT_STORAGE_f32, .quant_explicit = true},
                                   .full = true};
     expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_all_weights_layout(&runner.trained.full, &runner.model, part_floats, &err));

@@ -1,0 +1,19 @@
+/* Weights that a checkpoint holds in a storage type already (formats/tensors/prequantized.h). Internal to formats. */
+#ifndef VKFT_CONVERT_PREQUANTIZED_H
+#define VKFT_CONVERT_PREQUANTIZED_H
+
+#include "formats/convert/hf_checkpoint.h"
+#include "formats/native/model_writer.h"
+#include "formats/tensors/prequantized.h"
+
+/* Whether config.json's quantization_config (NULL: none) is of a method that can be read. */
+bool vkft_prequantized_check(const void *quantization_config, const char *file, vkft_err *err);
+
+/* What belongs to this weight; *found is false when it is not quantized. */
+bool vkft_prequantized_find(const vkft_hf_checkpoint *checkpoint, const vkft_shard_tensor *weight,
+                            vkft_prequantized_weight *parts, bool *found, vkft_err *err);
+/* Error: a code that is not finite; whatever writing reports. */
+bool vkft_prequantized_write(const vkft_prequantized_weight *parts, vkft_model_writer *writer, uint32_t index,
+                             vkft_err *err);
+
+#endif

@@ -1,0 +1,31 @@
+/* Weights that a checkpoint holds in a storage type already, which are taken as they are: what a method of quantization
+ * is to the converter. The codecs of storage types name the method whose checkpoints have them. */
+#ifndef VKFT_PREQUANTIZED_H
+#define VKFT_PREQUANTIZED_H
+
+#include "formats/tensors/storage.h"
+#include "formats/tensors/tensor_file.h"
+
+/* A weight's parts as they lie in the checkpoint. */
+typedef struct vkft_prequantized_weight {
+    vkft_stored stored;
+    vkft_shard_tensor source[VKFT_PARTS]; /* where a part is mapped; no tensor for parts that were made */
+    void *made;                           /* memory of these, for free() */
+} vkft_prequantized_weight;
+
+/* How the other tensors of the checkpoint are found; false: there is none of this name. */
+typedef struct vkft_tensor_finder {
+    bool (*find)(const void *context, const char *name, vkft_shard_tensor *found);
+    const void *context;
+} vkft_tensor_finder;
+
+typedef struct vkft_prequantizer {
+    const char *name; /* quant_method in config.json */
+    /* Whether the checkpoints of this quantization_config (an object) can be read. Error: says what cannot. */
+    bool (*check)(const void *quantization_config, const char *file, vkft_err *err);
+    /* What belongs to this weight; *found is false when it is not quantized. Error: a missing or wrong companion. */
+    bool (*find)(const vkft_tensor_finder *checkpoint, const vkft_shard_tensor *weight, vkft_prequantized_weight *parts,
+                 bool *found, vkft_err *err);
+} vkft_prequantizer;
+
+#endif
