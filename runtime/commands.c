@@ -2,7 +2,7 @@
  *
  * Expected times come from a rate per kernel that the device remembers (nanoseconds per operation). It starts slow, so
  * that the first submissions are short, and is corrected by what each submission took. A recording is cut again when
- * its submissions turn out much longer or much shorter than half of the limit.
+ * its submissions are much longer or much shorter than half of the limit.
  */
 #include "runtime/commands.h"
 

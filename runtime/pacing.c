@@ -36,9 +36,9 @@ bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t coun
         const vkft_cut_launch *launch = &launches[i];
         uint32_t axis = launch->groups[0] <= row && launch->groups[0] < launch->groups[1],
                  groups = launch->groups[axis];
-        uint32_t most = piece_length(launch->time_ms, groups, target_ms), length;
+        uint32_t max_length = piece_length(launch->time_ms, groups, target_ms), length;
         for (uint32_t base = 0; base < groups; base += length) {
-            length = min_u32(groups - base, most);
+            length = min_u32(groups - base, max_length);
             if (axis == 0 && length > row - base % row)
                 length = row - base % row;
             vkft_piece piece = {.launch = i, .count = {launch->groups[0], launch->groups[1]}, .first = base == 0};

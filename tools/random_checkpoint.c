@@ -220,9 +220,9 @@ static bool write_shards(generator *g, const char *dir, vkft_err *err)
         total += g->tensors[i].elements;
     for (uint32_t i = 0, last = 0; i < g->count; i++) { /* every shard gets at least one */
         uint32_t wanted = (uint32_t)((double)before / (double)total * shards);
-        uint32_t least = shards - 1 > g->count - 1 - i ? shards - 1 - (g->count - 1 - i) : 0;
+        uint32_t minimum = shards - 1 > g->count - 1 - i ? shards - 1 - (g->count - 1 - i) : 0;
         wanted = wanted > last + 1 ? last + 1 : wanted < last ? last : wanted;
-        last = of_tensor[i] = i == 0 ? 0 : wanted < least ? least : wanted;
+        last = of_tensor[i] = i == 0 ? 0 : wanted < minimum ? minimum : wanted;
         before += g->tensors[i].elements;
     }
     bool ok = true;

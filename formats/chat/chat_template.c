@@ -1,9 +1,9 @@
 /* Loading chat templates, rendering them, and finding the assistant's turns in what was rendered.
  *
  * A template without {% generation %} marks does not say which text is the assistant's. Rendering the conversation up
- * to a turn, with the prompt for it, gives where the turn begins; rendering it with the turn, where it ends. Some
- * templates write a turn otherwise when it is the last one (Qwen 3 drops earlier thoughts): there the end is looked for
- * behind the turn's content.
+ * to a turn, with the prompt for it, shows where the turn begins; rendering it with the turn, where it ends. Some
+ * templates render the last turn differently (Qwen 3 drops earlier thoughts). For those, the end is searched after the
+ * turn's content.
  */
 #include "formats/chat/chat_template.h"
 
@@ -233,9 +233,9 @@ static size_t common_end(const vkft_text *a, const vkft_text *b)
     return n;
 }
 
-/* Where the turn of message i ends although the template writes it otherwise when it is the last. Its content ends
- * where the common end of the text and the text with MARKER as content begins; what follows the content is, as far as
- * both agree, what follows MARKER when the turn is the last. */
+/* The end of message i's text when the template renders the last message differently. Render the conversation again
+ * with MARKER as the content. The longest common suffix of both texts shows where the content ends in the original; the
+ * end of turn is what follows MARKER, as far as both texts agree. */
 static size_t end_by_marker(const finder *f, int i, size_t begin)
 {
     vkft_text whole = {0}, last = {0};

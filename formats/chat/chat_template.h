@@ -39,10 +39,9 @@ bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *mess
 typedef enum vkft_train_on { VKFT_TRAIN_ON_ASSISTANT, VKFT_TRAIN_ON_LAST, VKFT_TRAIN_ON_ALL } vkft_train_on;
 
 /* Appends the ids of the rendered conversation and, into mask (malloc'ed, one byte an id, 1: the assistant's). The
- * parts come from
- * {% generation %} blocks where the template has them; else a turn is what stands between the prompt for it and the
- * next message, without white space behind its last special token. Error: a turn that cannot be found in the rendered
- * text. */
+ * parts come from {% generation %} blocks where the template has them; else a turn is what stands between the prompt
+ * for it and the next message, without white space after its last special token. Error: a turn that cannot be found in
+ * the rendered text. */
 bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages,
                                const cJSON *tools, vkft_train_on train_on, vkft_ids *ids, uint8_t **mask,
                                vkft_err *err);

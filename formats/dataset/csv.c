@@ -21,7 +21,7 @@ bool vkft_csv_record_end(const char *text, uint64_t length, uint64_t at, uint64_
     return !quoted;
 }
 
-/* The field at *at without its quotes; *at moves behind its separator. */
+/* The field at *at without its quotes; *at moves past its separator. */
 static char *take_field(const char *record, size_t length, char separator, size_t *at)
 {
     char *field = malloc(length - *at + 1);

@@ -79,12 +79,12 @@ static bool store_row(opener *o, const vkft_encoded_row *row)
 /* Cuts the stream of a corpus into samples; the last tokens wait for more unless this is the end. */
 static bool store_stream(opener *o, const vkft_ids *more, bool end)
 {
-    uint32_t most = o->options->max_seq_length, at = 0;
+    uint32_t max_length = o->options->max_seq_length, at = 0;
     for (uint32_t i = 0; more && i < more->count; i++)
         if (!vkft_ids_push(&o->carry, more->data[i], o->err))
             return false;
-    while (o->carry.count - at >= most || (end && o->carry.count - at >= 2)) {
-        uint32_t left = o->carry.count - at, length = min_u32(left, most);
+    while (o->carry.count - at >= max_length || (end && o->carry.count - at >= 2)) {
+        uint32_t left = o->carry.count - at, length = min_u32(left, max_length);
         const int32_t *ids = o->carry.data + at;
         if (!vkft_token_store_add(&o->store, ids, ids, length, length - 1, o->err))
             return false;

@@ -3,11 +3,12 @@
  * The shape is detected from the keys of the first row:
  *   text         special tokens + text + EOS, all trained
  *   plain text   a .txt file as one stream of tokens (special tokens once, at its beginning), cut into pieces of
- * max_seq_length completion   special tokens + prompt | completion + EOS; the two sides are encoded apart, so the
- * boundary is exact instruction  the same with the Alpaca template for prompt question     the same with "###
- * Question:" and, with a context, "### Context:" before it; also SQuAD's paragraphs messages     the model's chat
- * template; the assistant's turns are trained; conversations are ShareGPT's spelling of them tokens       as given;
- * labels are the ids where they are absent
+ *                max_seq_length
+ *   completion   special tokens + prompt | completion + EOS; the two sides are encoded apart, so the boundary is exact
+ *   instruction  the same with the Alpaca template for prompt
+ *   question     the same with "### Question:" and, with a context, "### Context:" before it; also SQuAD's paragraphs
+ *   messages     the model's chat template; the assistant's turns are trained; conversations are ShareGPT's spelling
+ *   tokens       as given; labels are the ids where they are absent
  *
  * For a model with an encoder a prompt and its answer are each cut to max_seq_length, with the end token kept; plain
  * text and conversations have no place for it. A sample longer than max_seq_length is cut at its end and counted. Rows

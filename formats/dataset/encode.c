@@ -65,8 +65,8 @@ static uint32_t longest_sample(const vkft_dataset_options *o)
 static bool end_sample(builder *b, uint32_t first, vkft_err *err)
 {
     vkft_encoded_row *out = b->out;
-    uint32_t all = out->ids.count - first, most = longest_sample(b->encoder->options), length = min_u32(all, most),
-             trained = 0;
+    uint32_t all = out->ids.count - first, max_length = longest_sample(b->encoder->options),
+             length = min_u32(all, max_length), trained = 0;
     if (!check_ids(b, first, err))
         return false;
     for (uint32_t i = 1; i < length; i++)
@@ -78,7 +78,7 @@ static bool end_sample(builder *b, uint32_t first, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: nothing is left to train on: %u tokens of which the first %u are the prompt, and "
                          "--max-seq-length is %u; raise it or shorten the prompt",
-                         b->place, all, masked, most);
+                         b->place, all, masked, max_length);
     }
     if (!reserve_sample(out))
         return vkft_fail_memory(err, "while reading %s", b->place);
@@ -125,12 +125,12 @@ static bool add_text(builder *b, const char *text, vkft_err *err)
 static void cut_side(builder *b, uint32_t first, uint32_t *dropped)
 {
     vkft_ids *ids = &b->out->ids;
-    uint32_t count = ids->count - first, most = b->encoder->options->max_seq_length;
-    if (count <= most)
+    uint32_t count = ids->count - first, max_length = b->encoder->options->max_seq_length;
+    if (count <= max_length)
         return;
     int32_t last = ids->data[ids->count - 1];
-    *dropped += count - most;
-    ids->count = first + most;
+    *dropped += count - max_length;
+    ids->count = first + max_length;
     if (last == b->encoder->options->eos_id)
         ids->data[ids->count - 1] = last;
 }

@@ -20,7 +20,7 @@ typedef struct vkft_encoded_sample {
     uint32_t length, trained, dropped; /* dropped: tokens cut off at max_seq_length */
 } vkft_encoded_sample;
 
-/* The samples of one row: their values lie one behind the other. Zero it before use; reuse keeps the memory. */
+/* The samples of one row, concatenated. Zero it before use; reuse keeps the memory. */
 typedef struct vkft_encoded_row {
     vkft_ids ids, labels;
     vkft_encoded_sample *samples;

@@ -20,7 +20,7 @@ static bool fail_at(const vkft_row_reader *r, vkft_err *err, const char *what)
     return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %s", r->path, (unsigned long long)r->line, what);
 }
 
-/* Moves behind the JSON value that begins here, by its quotes and brackets alone; its inside is checked when it is
+/* Moves past the JSON value that begins here, by its quotes and brackets alone; its inside is checked when it is
  * parsed. */
 static bool skip_value(vkft_row_reader *r, vkft_err *err)
 {
@@ -68,7 +68,7 @@ static bool enter_data(vkft_row_reader *r, vkft_err *err)
         bool data = r->at - key == 6 && memcmp(r->text + key, "\"data\"", 6) == 0;
         skip_spaces(r);
         if (r->at >= r->length || r->text[r->at] != ':')
-            return fail_at(r, err, "a colon is missing behind a name");
+            return fail_at(r, err, "expected ':' after the key");
         r->at++;
         skip_spaces(r);
         if (data && r->at < r->length && r->text[r->at] == '[')
@@ -145,7 +145,7 @@ void vkft_row_reader_close(vkft_row_reader *reader)
     memset(reader, 0, sizeof *reader);
 }
 
-/* The line at *at without its end; *at moves behind it. */
+/* The line at *at without its end; *at moves past it. */
 static size_t take_line(const char *text, uint64_t length, uint64_t *at)
 {
     const char *begin = text + *at, *newline = memchr(begin, '\n', (size_t)(length - *at));

@@ -1,5 +1,5 @@
-/* Running a syntax tree. Names live in scopes: the template's own, and one for every loop turn, macro call, and block
- * that has its own. */
+/* Running a syntax tree. Names live in scopes: the template's own, and one for every loop iteration, macro call, and
+ * block that has its own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,17 +177,18 @@ jinja_value jinja_call_builtin(jinja_state *s, const jinja_builtin *builtin, jin
 {
     jinja_arguments args = {0};
     bool any = strcmp(builtin->parameters, "*") == 0;
-    uint32_t most = any ? JINJA_MAX_ARGUMENTS - 1 : parameter_count(builtin->parameters);
+    uint32_t max_positional = any ? JINJA_MAX_ARGUMENTS - 1 : parameter_count(builtin->parameters);
     call_values values = eval_arguments(s, call);
     if (s->failed)
         return jinja_undefined(NULL);
     const jinja_list *positional = values.positional.as.l;
     const jinja_dict *named = values.named.as.d;
-    if (positional->count > most)
-        return jinja_fail(s, "%s takes at most %u arguments, %u are given", builtin->name, most, positional->count);
+    if (positional->count > max_positional)
+        return jinja_fail(s, "%s takes at most %u arguments, %u are given", builtin->name, max_positional,
+                          positional->count);
     for (uint32_t i = 0; i < positional->count; i++)
         set_argument(&args, i, positional->items[i]);
-    if (any && named->count) /* all of them, behind the others */
+    if (any && named->count) /* all of them, after the others */
         set_argument(&args, JINJA_MAX_ARGUMENTS - 1, values.named);
     for (uint32_t i = 0; !any && i < named->count; i++) {
         const jinja_string *name = named->pairs[i].key.as.s;

@@ -270,7 +270,7 @@ typedef struct jinja_lexer {
     uint32_t braces;   /* open ( [ { in the tag */
     int inside;        /* 0: text, 1: {{ }}, 2: {% %} */
     bool trim_left;    /* the tag before ended with - */
-    bool trim_newline; /* the tag before was a block: a newline behind it goes */
+    bool trim_newline; /* the tag before was a block: a newline after it is dropped */
 } jinja_lexer;
 jinja_token jinja_next_token(jinja_state *s, jinja_lexer *lexer);
 

@@ -133,7 +133,7 @@ static jinja_token raw_block(jinja_state *s, jinja_lexer *x, size_t open, char o
 {
     char first, last;
     advance(x, open);
-    x->trim_left = open_end_mark == '-'; /* a newline behind the opening stays, unlike behind other tags */
+    x->trim_left = open_end_mark == '-'; /* a newline after the opening stays, unlike after other tags */
     skip_after_tag(x);
     size_t begin = x->at;
     for (size_t i = begin; i + 1 < x->length; i++) {
@@ -238,7 +238,7 @@ static uint32_t lex_hex(jinja_lexer *x, int digits)
     return value;
 }
 
-/* The escape behind a backslash, as Python reads it. */
+/* The escape after a backslash, as Python reads it. */
 static void lex_escape(jinja_state *s, jinja_lexer *x, vkft_text *out)
 {
     static const char from[] = "ntr\\'\"abfv0", to[] = "\n\t\r\\'\"\a\b\f\v";

@@ -75,7 +75,7 @@ static jinja_value rstrip(jinja_state *s, jinja_value self, const jinja_argument
     return strip_sides(s, self, args, false, true);
 }
 
-static void split_white(jinja_state *s, const jinja_string *t, int64_t most, jinja_list *parts)
+static void split_white(jinja_state *s, const jinja_string *t, int64_t max_splits, jinja_list *parts)
 {
     for (size_t at = 0; at < t->length && jinja_step(s);) {
         size_t n = length_at(t, at), end;
@@ -83,7 +83,7 @@ static void split_white(jinja_state *s, const jinja_string *t, int64_t most, jin
             at += n;
             continue;
         }
-        bool rest = most >= 0 && parts->count >= most;
+        bool rest = max_splits >= 0 && parts->count >= max_splits;
         for (end = at; end < t->length && (rest || !in_set(t->data + end, length_at(t, end), NULL));)
             end += length_at(t, end);
         jinja_push(s, parts, jinja_text(s, t->data + at, end - at));
@@ -95,18 +95,18 @@ static jinja_value split(jinja_state *s, jinja_value self, const jinja_arguments
 {
     const jinja_string *t = need_text(s, "split", self);
     jinja_value parts = jinja_new_list(s, false);
-    int64_t most = args->given[1] && args->values[1].kind == J_INT ? args->values[1].as.i : -1;
+    int64_t max_splits = args->given[1] && args->values[1].kind == J_INT ? args->values[1].as.i : -1;
     if (s->failed)
         return parts;
     if (!args->given[0] || args->values[0].kind == J_NONE) {
-        split_white(s, t, most, parts.as.l);
+        split_white(s, t, max_splits, parts.as.l);
         return parts;
     }
     const jinja_string *by = need_text(s, "split", args->values[0]);
     if (!s->failed && by->length == 0)
         return jinja_fail(s, "split needs a separator that is not empty");
     size_t at = 0, found;
-    while (!s->failed && (most < 0 || parts.as.l->count < most) &&
+    while (!s->failed && (max_splits < 0 || parts.as.l->count < max_splits) &&
            (found = jinja_find_text(s, t, by, at, t->length, false)) != SIZE_MAX) {
         jinja_push(s, parts.as.l, jinja_text(s, t->data + at, found - at));
         at = found + by->length;
@@ -118,15 +118,15 @@ static jinja_value split(jinja_state *s, jinja_value self, const jinja_arguments
 static jinja_value rsplit(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     const jinja_string *t = need_text(s, "rsplit", self);
-    int64_t most = args->given[1] && args->values[1].kind == J_INT ? args->values[1].as.i : -1;
-    if (most < 0)
+    int64_t max_splits = args->given[1] && args->values[1].kind == J_INT ? args->values[1].as.i : -1;
+    if (max_splits < 0)
         return split(s, self, args);
     if (!args->given[0] || args->values[0].kind != J_STRING || args->values[0].as.s->length == 0)
         return jinja_fail(s, "rsplit with a limit needs a separator that is not empty");
     const jinja_string *by = args->values[0].as.s;
     jinja_value backwards = jinja_new_list(s, false), parts = jinja_new_list(s, false);
     size_t end = t->length, found;
-    while (!s->failed && backwards.as.l->count < most &&
+    while (!s->failed && backwards.as.l->count < max_splits &&
            (found = jinja_find_text(s, t, by, 0, end, true)) != SIZE_MAX) {
         jinja_push(s, backwards.as.l, jinja_text(s, t->data + found + by->length, end - found - by->length));
         end = found;

@@ -47,7 +47,7 @@ static int32_t hex_unit(const char *p, const char *end)
     return unit;
 }
 
-/* Reads \uXXXX, with *p behind the u, and the second half of a pair where there is one. -1: not four hex digits. */
+/* Reads \uXXXX, with *p after the u, and the second half of a pair where there is one. -1: not four hex digits. */
 static int32_t unicode_escape(const char **p, const char *end)
 {
     int32_t unit = hex_unit(*p, end);
@@ -66,7 +66,7 @@ static int32_t unicode_escape(const char **p, const char *end)
     return 0xFFFD;
 }
 
-/* One escape, with *p behind the backslash; the code point, or -1. */
+/* One escape, with *p after the backslash; the code point, or -1. */
 static int32_t escape(const char **p, const char *end)
 {
     static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";

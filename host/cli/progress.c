@@ -53,13 +53,13 @@ void progress_message(void *context, const char *line)
     p->line_open = false;
 }
 
-/* "[=====>    ]" in front of text, as wide as the line has room for. */
+/* "[=====>    ]" before text, as wide as the line has room for. */
 static void draw_bar(progress *p, uint64_t done, uint64_t total, const char *text)
 {
-    enum { LEAST = 4, MOST = 30 };
-    char cells[MOST + 1], line[320];
+    enum { MIN_CELLS = 4, MAX_CELLS = 30 };
+    char cells[MAX_CELLS + 1], line[320];
     int room = (int)terminal_width() - (int)strlen(text) - 4;
-    int width = room < LEAST ? LEAST : room > MOST ? MOST : room;
+    int width = room < MIN_CELLS ? MIN_CELLS : room > MAX_CELLS ? MAX_CELLS : room;
     double part = total ? (double)done / (double)total : 0;
     int filled = part >= 1 ? width : (int)(part * width);
     for (int i = 0; i < width; i++)

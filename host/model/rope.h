@@ -5,13 +5,16 @@
 #include "formats/config/config.h"
 
 /* Inverse frequencies inv_freq [d/2], d = rope->dim, in double for a forward whose longest sequence has `length`
- * tokens. default:  theta^(-2i/d)      linear: that / factor dynamic:  theta' = theta * (factor*L/P -
- * (factor-1))^(d/(d-2)), L = max(length, P), P = max_position llama3:   long wavelengths divided by factor, short ones
- * kept, smooth in between longrope: theta^(-2i/d) / short_factor[i] up to original_max_position tokens, /
- * long_factor[i] beyond Source: transformers, modeling_rope_utils. Test: test_golden */
+ * tokens.
+ *   default:  theta^(-2i/d)
+ *   linear:   that / factor
+ *   dynamic:  theta' = theta * (factor*L/P - (factor-1))^(d/(d-2)), L = max(length, P), P = max_position
+ *   llama3:   long wavelengths divided by factor, short ones kept, smooth in between
+ *   longrope: theta^(-2i/d) / short_factor[i] up to original_max_position tokens, / long_factor[i] beyond
+ * Source: transformers, modeling_rope_utils. Test: test_golden */
 void vkft_rope_inv_freq(const vkft_rope *rope, uint32_t length, double *inv_freq);
 
-/* The least length that has the same table as `length`: a table is to be written again when this changes. */
+/* The smallest length that has the same table as `length`: a table is to be written again when this changes. */
 uint32_t vkft_rope_length(const vkft_rope *rope, uint32_t length);
 
 /* table [positions, d/2] of (cos, sin) as f32, from angles rounded to f32 as the reference implementation has them,

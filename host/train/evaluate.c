@@ -1,4 +1,4 @@
-/* Loss over a dataset: during training over the validation split, and as a command of its own. */
+/* Loss over a dataset: during training over the validation split, and as a separate command. */
 #include "host/train/trainer.h"
 
 #include <math.h>

@@ -84,7 +84,8 @@ bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool res
     if (overwrite && !resuming) {
         if (!remove_old_run(run, err))
             return false;
-    } else if (finished && !(resuming && begun)) { /* killed while it finished, a run ends as one killed earlier does */
+    } else if (finished && !(resuming && begun)) {
+        /* A run killed during its final write is resumed from its last checkpoint, like any other killed run. */
         return vkft_fail(err, VKFT_ERR_INPUT, "%s holds a finished run; use --overwrite or another --output-dir", path);
     } else if (begun && !resuming) {
         return vkft_fail(err, VKFT_ERR_INPUT,

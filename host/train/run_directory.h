@@ -1,10 +1,9 @@
 /* What a run leaves on disk: the log, checkpoints that are complete or absent, the best adapter, the final adapter.
  *
- *   OUT/trainer_log.jsonl                     one object per logged step
- *   OUT/checkpoint-N/                         adapter or model, optimizer.safetensors, trainer_state.json,
- * vkft_state.json OUT/best-N/                               the same with the lowest validation loss, while the run
- * goes on OUT/adapter_model.safetensors ...         the finished run; model.safetensors ... when all weights were
- * trained
+ *   OUT/trainer_log.jsonl              one object per logged step
+ *   OUT/checkpoint-N/                  adapter or model, optimizer.safetensors, trainer_state.json, vkft_state.json
+ *   OUT/best-N/                        the same with the lowest validation loss, while the run goes on
+ *   OUT/adapter_model.safetensors ...  the finished run; model.safetensors ... when all weights were trained
  *
  * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always
  * whole.

@@ -148,9 +148,9 @@ static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err
 {
     const vkft_train_options *o = t->options;
     if (!o->data.path) { /* a dry run without data: as large as the flags allow */
-        uint32_t longest = o->data.max_seq_length, most = t->runner.config.max_position;
-        if (t->runner.model.positions.rows && longest > most)
-            longest = most;
+        uint32_t longest = o->data.max_seq_length, max_position = t->runner.config.max_position;
+        if (t->runner.model.positions.rows && longest > max_position)
+            longest = max_position;
         uint64_t tokens = (uint64_t)o->batch_size * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
         bool source = t->runner.config.encoder_layers != 0;

@@ -28,11 +28,11 @@ typedef struct vkft_data_options {
     const char *path;            /* a file, or a directory with train / valid / test files */
     const char *completions;     /* NULL, or a text file whose lines answer those of path */
     const char *keys;            /* NULL, or "question=Q,answer=A" */
-    const char *prompt_template; /* NULL, or "Question: {question}": what makes a prompt of a row */
+    const char *prompt_template; /* NULL, or "Question: {question}": template that builds each row's prompt */
     bool apply_chat_template;    /* prompts and answers too become conversations */
     uint32_t max_seq_length;
     bool mask_prompt;
-    bool mask_history; /* train on a conversation's last turn only */
+    bool mask_history; /* train on a conversation's last assistant message only */
     bool packing;
 } vkft_data_options;
 

@@ -61,8 +61,7 @@ static cJSON *fail_at(const char *text, size_t length, size_t offset, const char
 {
     uint64_t line, column;
     char what[128];
-    while (offset < length &&
-           vkft_is_space(text[offset])) /* cJSON points before the space in front of what it rejects */
+    while (offset < length && vkft_is_space(text[offset])) /* cJSON points to the space before what it rejects */
         offset++;
     vkft_json_position(text, length, offset, &line, &column);
     describe_error(text, length, offset, what, sizeof what);

@@ -23,7 +23,7 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
 cJSON *vkft_json_read_object(const char *path, uint64_t max_bytes, vkft_err *err);
 
 /* cJSON's strings end at a zero byte. A \u0000 inside a parsed string is therefore kept as the two bytes 0xc0 0x80,
- * which no valid UTF-8 has; this turns them back. out has room for strlen(text) + 1 bytes and is zero-terminated;
+ * which no valid UTF-8 has; this restores them. out has room for strlen(text) + 1 bytes and is zero-terminated;
  * returns the length. */
 size_t vkft_json_decode_zeros(const char *text, char *out);
 

@@ -54,11 +54,11 @@ int vkft_string_compare(const void *a, const void *b)
 /* Levenshtein distance of two short words; longer ones are far apart. */
 static uint32_t distance(const char *a, const char *b)
 {
-    enum { LONGEST = 48 };
+    enum { MAX_WORD = 48 };
     size_t n = strlen(a), m = strlen(b);
-    if (n > LONGEST || m > LONGEST)
+    if (n > MAX_WORD || m > MAX_WORD)
         return UINT32_MAX;
-    uint32_t row[LONGEST + 1];
+    uint32_t row[MAX_WORD + 1];
     for (uint32_t j = 0; j <= m; j++)
         row[j] = j;
     for (uint32_t i = 1; i <= n; i++) {

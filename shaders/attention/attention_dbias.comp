@@ -21,7 +21,8 @@ void main()
             continue;
         uint query = (t * args.Hq + h) * HEAD, key = (uint(s) * args.Hk + g) * HEAD;
         float score = 0.0, dp = 0.0;
-        [[unroll]] for (uint d = 0; d < HEAD; d++) { /* or its turns would count too: llvmpipe ends loops after 65535 in all */
+        [[unroll]] for (uint d = 0; d < HEAD; d++) { /* unrolled: llvmpipe stops an invocation after 65535 loop iterations in
+                                                      * total, and inner loops count */
             score = fma(args.q.v[query + d] * args.scale, args.k.v[key + d], score);
             dp = fma(args.dout.v[query + d], args.v.v[key + d], dp);
         }

@@ -1,4 +1,4 @@
-/* Rotary positions in place on x [T,H,D]: pairs (i, i + R/2), i < R/2, turn by the table's angle, backwards with direction -1.
+/* Rotary positions in place on x [T,H,D]: pairs (i, i + R/2), i < R/2, are rotated by the table's angle, backwards with direction -1.
  * threads_x = T * H * R/2: one invocation a pair. Source: Su et al. 2021, in the half-split form. Test: test_kernels_elementwise */
 #version 460
 #extension GL_GOOGLE_include_directive : require

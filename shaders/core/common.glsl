@@ -20,6 +20,9 @@
 layout(local_size_x_id = 0) in;
 #define WIDTH gl_WorkGroupSize.x
 
+/* llvmpipe silently stops an invocation after 65535 loop iterations in total. Host code knows it as
+ * vkft_caps.loop_limit; kernels that loop over tokens or a vocabulary take several elements per iteration. */
+
 /* Number of the workgroup, and of the invocation, along x. Devices need not count beyond 65535 there: a long launch goes on along z, which kernels do not use
  * for anything else. */
 #define WORKGROUP (gl_WorkGroupID.x + gl_WorkGroupID.z * WORKGROUPS_PER_ROW)

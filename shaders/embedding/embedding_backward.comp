@@ -5,7 +5,7 @@
 #include "shaders/core/common.glsl"
 #include "shaders/embedding/args.h"
 
-#define ROWS 4 /* a turn: a software device ends loops after 65535 of them */
+#define ROWS 4 /* per iteration; keeps the loop below llvmpipe's limit of iterations (common.glsl) */
 
 ARGS(embedding_backward_args)
 

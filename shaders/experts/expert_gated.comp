@@ -1,6 +1,6 @@
 /* h[i] = weight[assignment[i]] * f(gate[i]) * up[i], rows of F. threads_x = A * WIDTH: one workgroup a row.
  *
- * The router's weight stands in front of the output projection, which is linear: so the backward needs no output of it.
+ * The router's weight is applied before the output projection, which is linear, so the backward needs no output of that.
  * Test: test_kernels_experts */
 #version 460
 #extension GL_GOOGLE_include_directive : require

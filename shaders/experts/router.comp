@@ -22,7 +22,7 @@ void main()
     for (uint e = 0; e < args.E; e++)
         all += exp_exact(args.logits.v[row + e] - highest);
 
-    /* Each turn finds the largest logit behind the last one in the order of falling logits and rising numbers. */
+    /* Each iteration finds the next expert in descending order of logit; equal logits are ordered by expert index. */
     float last = 0.0, sum = 0.0;
     uint last_expert = 0;
     for (uint j = 0; j < args.k; j++) {

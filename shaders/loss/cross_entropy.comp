@@ -1,7 +1,7 @@
 /* loss[i] = logsumexp(z) - z[target[i]], z = softcap * tanh(logits[i] / softcap), or the logits themselves where softcap is 0; with
  * backward != 0 the row becomes its gradient, (softmax(z) - onehot(target[i])) * dz/dlogit * step.loss_scale. logits [rows,V] f32.
- * threads_x = rows * WIDTH: one workgroup a row. An invocation takes RUN logits a turn, because llvmpipe silently ends an invocation's
- * loops after 65535 turns in all, which a vocabulary of 262144 in three passes exceeds.
+ * threads_x = rows * WIDTH: one workgroup a row. An invocation takes RUN logits per iteration: with one, a vocabulary of 262144
+ * in three passes would exceed llvmpipe's limit (common.glsl).
  * Source: Gemma Team 2024 (softcap). Test: test_kernels_training */
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -12,9 +12,9 @@
 ARGS(cross_entropy_args)
 
 #define RUN 8
-#define TURN (RUN * WIDTH)
+#define STRIDE (RUN * WIDTH)
 
-/* Number of the q-th logit of this invocation's turn that starts at logit v. */
+/* Number of the q-th logit of this invocation's iteration that starts at logit v. */
 uint nth(uint v, uint q)
 {
     return v + q * WIDTH + gl_LocalInvocationID.x;
@@ -32,18 +32,18 @@ void main()
     float picked = capped(args.logits.v[first + target]);
 
     float highest = -3.0e38;
-    for (uint v = 0; v < args.V; v += TURN)
+    for (uint v = 0; v < args.V; v += STRIDE)
         [[unroll]] for (uint q = 0; q < RUN; q++)
             highest = max(highest, args.logits.v[first + min(nth(v, q), args.V - 1)]);
     highest = capped(subgroupMax(highest));
 
     float sum = 0.0;
-    for (uint v = 0; v < args.V; v += TURN) {
-        float turn = 0.0; /* so that small terms do not drown in the sum */
+    for (uint v = 0; v < args.V; v += STRIDE) {
+        float part = 0.0; /* so that small terms do not drown in the sum */
         [[unroll]] for (uint q = 0; q < RUN; q++)
             if (nth(v, q) < args.V)
-                turn += exp_exact(capped(args.logits.v[first + nth(v, q)]) - highest);
-        sum += turn;
+                part += exp_exact(capped(args.logits.v[first + nth(v, q)]) - highest);
+        sum += part;
     }
     sum = subgroupAdd(sum);
     if (gl_LocalInvocationID.x == 0)
@@ -52,7 +52,7 @@ void main()
         return;
 
     float loss_scale = args.step.v[STEP_LOSS_SCALE], scale = loss_scale / sum;
-    for (uint v = 0; v < args.V; v += TURN)
+    for (uint v = 0; v < args.V; v += STRIDE)
         [[unroll]] for (uint q = 0; q < RUN; q++)
             if (nth(v, q) < args.V) {
                 float z = capped(args.logits.v[first + nth(v, q)]);

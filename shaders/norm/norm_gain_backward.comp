@@ -5,7 +5,7 @@
 #include "shaders/core/common.glsl"
 #include "shaders/norm/args.h"
 
-#define ROWS 8 /* a turn: a software device ends loops after 65535 of them */
+#define ROWS 8 /* per iteration; keeps the loop below llvmpipe's limit of iterations (common.glsl) */
 
 ARGS(norm_gain_backward_args)
 

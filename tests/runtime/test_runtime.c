@@ -35,7 +35,7 @@ static void check_cut(const vkft_cut_launch *launches, uint32_t count, double ta
             const vkft_piece *p = &cut.pieces[next];
             uint64_t groups = (uint64_t)p->count[0] * p->count[1],
                      begin = (uint64_t)p->base[1] * l->groups[0] + p->base[0];
-            assert_true(first || begin > end - 1); /* behind the piece before it */
+            assert_true(first || begin > end - 1); /* after the piece before it */
             end = begin + 1;
             assert_int_equal(p->first, first);
             for (int axis = 0; axis < 2; axis++)
@@ -81,7 +81,7 @@ static void test_cut(void **state)
     }
 }
 
-/* More workgroups than a device need count along x: an element each, at the borders of the rows and behind the last. */
+/* More workgroups than a device need count along x: an element each, at the borders of the rows and past the last. */
 static void test_wide_launch(void **state)
 {
     const vkft_kernel_fixture *f = *state;

@@ -148,7 +148,7 @@ static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_ca
     free(wide), free(slope), free(before), free(got);
 }
 
-/* longest_walk: short ones may be made of one row a turn, long ones of more. */
+/* longest_walk: short ones may take one row per iteration, long ones more. */
 static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool gradients)
 {
     uint32_t nq = s.T * s.Hq * s.D, nk = s.T * s.Hk * s.D, n = nq + 2 * nk, rows = s.T * s.Hq;

@@ -115,7 +115,7 @@ static void test_embedding(void **state)
 {
     for (size_t i = 0; i < SHAPES; i++)
         check_embedding(*state, shapes[i][0], shapes[i][1], (uint32_t)i % 3);
-    check_embedding(*state, 1500, 768, 2); /* llvmpipe ends an invocation's loops after 65535 turns in all */
+    check_embedding(*state, 1500, 768, 2); /* llvmpipe stops an invocation after 65535 loop iterations in total */
 }
 
 int main(void)

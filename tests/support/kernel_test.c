@@ -76,7 +76,7 @@ void vkft_guarded_read(const vkft_kernel_fixture *f, const vkft_guarded *g, floa
     for (uint32_t i = 0; i < GUARD; i++)
         if (words[i] != CANARY || words[GUARD + g->count + i] != CANARY)
             fail_msg("a kernel wrote outside its buffer, %u words %s", i + 1,
-                     words[i] != CANARY ? "from the guard's start before it" : "behind it");
+                     words[i] != CANARY ? "from the guard's start before it" : "past its end");
     memcpy(out, words + GUARD, g->count * sizeof *out);
     free(words);
 }

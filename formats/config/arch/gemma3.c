@@ -1,5 +1,5 @@
-/* Gemma 3, text: Gemma 2 without soft caps, with norms of queries and keys; five of six layers have a window and turn
- * by a base of their own. */
+/* Gemma 3, text: Gemma 2 without soft caps, with norms of queries and keys; five of six layers have a window and
+ * their own rotary base. */
 #include "formats/config/config_read.h"
 
 #define LOCAL (VKFT_LAYER_WINDOW | VKFT_LAYER_LOCAL_ROPE)

@@ -1,4 +1,4 @@
-/* OLMo 2: norms behind attention and MLP instead of in front, and norms of all queries and of all keys. */
+/* OLMo 2: norms after attention and MLP instead of before them, and norms over all queries and over all keys. */
 #include "formats/config/config_read.h"
 
 static bool read(const vkft_config_source *in, vkft_config *c)

@@ -1,4 +1,4 @@
-/* OPT: learned positions that start at row 2, LayerNorm, biases. The 350m model has its norms behind the residual sums,
+/* OPT: learned positions that start at row 2, LayerNorm, biases. The 350m model has its norms after the residual sums,
  * none at the end, and an embedding narrower than the block. */
 #include "formats/config/config_read.h"
 

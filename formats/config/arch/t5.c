@@ -1,6 +1,6 @@
-/* T5 and flan-t5: an encoder and a decoder that attends to it, biases by relative position instead of turned or learned
- * ones, and scores that are not scaled. Version 1.0 has a plain feed-forward layer and a tied head behind a scaled
- * output, 1.1 and flan a gated one and a head of its own. */
+/* T5 and flan-t5: an encoder and a decoder that attends to it, biases by relative position instead of rotary or learned
+ * ones, and scores that are not scaled. Version 1.0 has a plain feed-forward layer and a tied head after a scaled
+ * output, 1.1 and flan a gated one and a separate head. */
 #include "formats/config/config_read.h"
 
 #include <math.h>

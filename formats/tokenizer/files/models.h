@@ -12,7 +12,7 @@
 cJSON *vkft_model_of_merges(cJSON *vocab, const char *merges, size_t length, uint32_t *next_id, vkft_err *err);
 /* text: tiktoken's lines of base64 and rank. */
 cJSON *vkft_model_of_ranks(const char *text, size_t length, const char *file, uint32_t *next_id, vkft_err *err);
-/* extra_ids: <extra_id_N-1> ... <extra_id_0> behind the pieces of a Unigram model. */
+/* extra_ids: <extra_id_N-1> ... <extra_id_0> after the pieces of a Unigram model. */
 cJSON *vkft_model_of_sentencepiece(const vkft_sentencepiece *sp, uint32_t extra_ids, uint32_t *next_id, vkft_err *err);
 
 /* Appends Llama 3's 256 special tokens, the first with id first_id. */

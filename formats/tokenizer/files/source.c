@@ -50,7 +50,7 @@ typedef struct family {
     const char *parts;
     const char *bos, *eos, *unk, *pad;
     bool add_bos, add_eos;
-    uint32_t extra_ids; /* of T5: <extra_id_99> ... <extra_id_0> behind the vocabulary */
+    uint32_t extra_ids; /* of T5: <extra_id_99> ... <extra_id_0> after the vocabulary */
 } family;
 
 static const family families[] = {
@@ -377,7 +377,7 @@ static bool from_sentencepiece(maker *m, uint32_t which)
     return ok;
 }
 
-/* base64 text with a rank behind it. */
+/* base64 text followed by a rank. */
 static bool is_ranks(const vkft_small_file *file)
 {
     const char *line = file->data;

@@ -23,14 +23,14 @@ static const char marked_template[] = "{% for m in messages %}{{ '[' + m.role + 
                                       "generation %}{{ m.content }}{{ eos_token }}"
                                       "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}{% if "
                                       "add_generation_prompt %}[assistant]{% endif %}";
-/* The same without marks, and with a newline behind the end of a turn. */
+/* The same without marks, and with a newline after the end of a turn. */
 static const char plain_template[] =
     "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ '[' + m.role + ']' }}{% if m.tool_calls "
     "%}{{ m.tool_calls | tojson }}{% endif %}{{ m.content or '' }}"
     "{% if m.role == 'assistant' %}{{ eos_token + '\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}";
 
-/* Ends the whole text once more behind the last turn, as Phi 3 does. */
+/* Ends the whole text once more after the last turn, as Phi 3 does. */
 static const char closing_template[] =
     "{% for m in messages %}{{ '[' + m.role + ']' + m.content + eos_token + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% else %}{{ eos_token }}{% endif %}";
@@ -304,7 +304,7 @@ static void test_conversations(void **state)
            with("«[user]ask[assistant]it>\n»"));
 }
 
-/* What a template writes only into the last turn, or only behind it, hides no turn before it. */
+/* What a template writes only into the last turn, or only after it, hides no turn before it. */
 static void test_last_turn_written_otherwise(void **state)
 {
     const fixture *f = *state;

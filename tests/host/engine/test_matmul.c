@@ -5,7 +5,7 @@
  * at most (K + 1) u sum|x w| (1 + O(Ku)), u = 2^-24; scale and R add two roundings of results no larger than that sum
  * and |R|.
  *
- * Every buffer lies between canaries and results start as NaN, because nothing behind a device address checks bounds.
+ * Every buffer lies between canaries and results start as NaN, because nothing checks bounds of device addresses.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -27,7 +27,7 @@
 
 typedef struct guarded {
     vkft_buffer buffer;
-    uint64_t address; /* of the data, behind the first canary */
+    uint64_t address; /* of the data, after the first canary */
     size_t bytes;
 } guarded;
 
