@@ -227,6 +227,42 @@ static bool read_optimizer(const char *dir, uint64_t floats, const vkft_optimize
     return ok;
 }
 
+/* Whether a flag's text says what an earlier version stored as a number or a switch. */
+static bool same_typed(const cJSON *stored, const cJSON *text)
+{
+    if (cJSON_IsBool(stored))
+        return strcmp(text->valuestring, cJSON_IsTrue(stored) ? "on" : "off") == 0;
+    if (strcmp(stored->string, "--lora-r") == 0)
+        return true; /* it was the rank of the adapter, which need not be the flag's: the parameters are compared */
+    return strtod(text->valuestring, NULL) == stored->valuedouble;
+}
+
+static bool same_value(const cJSON *stored, const cJSON *now)
+{
+    bool typed = cJSON_IsString(now) && (cJSON_IsNumber(stored) || cJSON_IsBool(stored));
+    return typed ? same_typed(stored, now) : cJSON_Compare(stored, now, true);
+}
+
+static void fail_other_run(const char *dir, const cJSON *stored, const cJSON *now, vkft_err *err)
+{
+    char *was = cJSON_PrintUnformatted(stored), *is = cJSON_PrintUnformatted(now);
+    bool flag = now->string[0] == '-';
+    vkft_fail(
+        err, VKFT_ERR_INPUT,
+        "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same %s, or begin another run "
+        "in another --output-dir",
+        dir, now->string,
+        cJSON_IsString(stored) ? stored->valuestring
+        : was                  ? was
+                               : "?",
+        cJSON_IsString(now) ? now->valuestring
+        : is                ? is
+                            : "?",
+        flag ? "value" : "model and data");
+    cJSON_free(was);
+    cJSON_free(is);
+}
+
 /* What the version that wrote the checkpoint did not record is not compared. */
 static bool same_run(const char *dir, const cJSON *stored, const cJSON *now, vkft_err *err)
 {
@@ -234,16 +270,10 @@ static bool same_run(const char *dir, const cJSON *stored, const cJSON *now, vkf
     cJSON_ArrayForEach(value, now)
     {
         const cJSON *old = vkft_json_member(stored, value->string);
-        if (!old || cJSON_Compare(old, value, true))
-            continue;
-        char *was = cJSON_PrintUnformatted(old), *is = cJSON_PrintUnformatted(value);
-        vkft_fail(err, VKFT_ERR_INPUT,
-                  "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same "
-                  "data and flags",
-                  dir, value->string, was ? was : "?", is ? is : "?");
-        cJSON_free(was);
-        cJSON_free(is);
-        return false;
+        if (old && !same_value(old, value)) {
+            fail_other_run(dir, old, value, err);
+            return false;
+        }
     }
     return true;
 }

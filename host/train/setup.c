@@ -181,24 +181,24 @@ static void schedule(vkft_trainer *t)
     t->order_epoch = UINT64_MAX;
 }
 
-/* What a resumed run must agree on for its steps to be the same. */
+/* What a resumed run must agree on for its steps to be the same: what was measured, and the flags whose rows say so. */
 static cJSON *make_fingerprint(const vkft_trainer *t)
 {
-    const vkft_train_options *o = t->options;
+    const vkft_settings *settings = &t->options->settings;
+    const char *compute = t->options->model.compute_dtype == VKFT_BF16 ? "bf16" : "fp32"; /* what "auto" stands for */
     cJSON *f = cJSON_CreateObject();
+    for (uint32_t i = 0; i < settings->count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "--%s", settings->list[i].name);
+        if (settings->list[i].same_run)
+            cJSON_AddStringToObject(f, name, strcmp(name, "--compute-dtype") == 0 ? compute : settings->list[i].value);
+    }
     cJSON_AddNumberToObject(f, "layers", t->runner.config.num_layers);
     cJSON_AddNumberToObject(f, "hidden size", t->runner.config.hidden_size);
     cJSON_AddNumberToObject(f, "frozen weight bytes", (double)t->runner.model.device_bytes);
     cJSON_AddNumberToObject(f, "training samples", t->train.count);
     cJSON_AddNumberToObject(f, "data tokens", (double)t->data.tokens);
-    cJSON_AddNumberToObject(f, "--batch-size", o->batch_size);
-    cJSON_AddNumberToObject(f, "--gradient-accumulation-steps", o->gradient_accumulation_steps);
-    cJSON_AddNumberToObject(f, "--lora-r", t->runner.trained.lora.r);
     cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trainables_parameters(&t->runner.trained));
-    cJSON_AddStringToObject(f, "--compute-dtype", o->model.compute_dtype == VKFT_BF16 ? "bf16" : "fp32");
-    cJSON_AddNumberToObject(f, "--seed", (double)o->seed);
-    cJSON_AddBoolToObject(f, "--shuffle", o->shuffle);
-    cJSON_AddBoolToObject(f, "--packing", o->data.packing);
     return f;
 }
 

@@ -176,20 +176,166 @@ static void test_resume_after_the_last_step(void **state)
     assert_int_equal(access(path, F_OK), 0);
 }
 
+/* Resumes checkpoint-5 of a run with these flags after FLAGS. */
+static vkft_test_result resume_with(const fixture *f, const char *run, const char *more)
+{
+    return vkft_test_program("train --model %s --data %s --output-dir %s/other --overwrite " FLAGS
+                             " %s --resume-from-checkpoint %s/%s/checkpoint-5",
+                             f->model, f->data, f->dir, more, f->dir, run);
+}
+
+static int resume_exit_code(const fixture *f, const char *run)
+{
+    vkft_test_result r = resume_with(f, run, "--save-steps 5 --no-load-best-model-at-end");
+    int code = r.exit_code;
+    if (code)
+        print_message("%s", strstr(r.err, "vkft: ") ? strstr(r.err, "vkft: ") : r.err);
+    vkft_test_result_free(&r);
+    return code;
+}
+
+static void expect_refusal(const fixture *f, const char *run, const char *more, const char *message)
+{
+    vkft_test_result r = resume_with(f, run, more);
+    assert_int_equal(r.exit_code, 1);
+    if (!strstr(r.err, message))
+        fail_msg("%s: '%s', expected '%s'", more, r.err, message);
+    vkft_test_result_free(&r);
+}
+
+/* Each flag that changes what the steps compute, with both values in the message. */
 static void test_resume_refuses_another_run(void **state)
 {
     const fixture *f = *state;
+    static const char *const changes[][2] = {
+        {"--quant nf4", "--quant fp32, this one has nf4"},
+        {"--no-double-quant", "--double-quant on, this one has off"},
+        {"--fine-tune-type full", "--fine-tune-type lora, this one has full"},
+        {"--lora-r 8", "--lora-r 4, this one has 8"},
+        {"--lora-alpha 16", "--lora-alpha 32, this one has 16"},
+        {"--lora-dropout 0.2", "--lora-dropout 0.1, this one has 0.2"},
+        {"--lora-target-modules q_proj", "--lora-target-modules all-linear, this one has q_proj"},
+        {"--batch-size 1", "--batch-size 2, this one has 1"},
+        {"--gradient-accumulation-steps 3", "--gradient-accumulation-steps 2, this one has 3"},
+        {"--learning-rate 2e-3", "--learning-rate 0.001, this one has 0.002"},
+        {"--lr-scheduler-type cosine", "--lr-scheduler-type linear, this one has cosine"},
+        {"--warmup-steps 2", "--warmup-steps 0.03, this one has 2"},
+        {"--optim lion", "--optim adamw, this one has lion"},
+        {"--weight-decay 0", "--weight-decay 0.01, this one has 0"},
+        {"--adam-beta1 0.8", "--adam-beta1 0.9, this one has 0.8"},
+        {"--adam-beta2 0.99", "--adam-beta2 0.999, this one has 0.99"},
+        {"--adam-epsilon 1e-6", "--adam-epsilon 1e-08, this one has 1e-06"},
+        {"--max-grad-norm 2", "--max-grad-norm 1, this one has 2"},
+        {"--max-seq-length 1024", "--max-seq-length 2048, this one has 1024"},
+        {"--packing", "--packing off, this one has on"},
+        {"--no-mask-prompt", "--mask-prompt on, this one has off"},
+        {"--mask-history", "--mask-history off, this one has on"},
+        {"--no-shuffle", "--shuffle on, this one has off"},
+        {"--seed 8", "--seed 7, this one has 8"},
+        {"--val-split 0.3", "--val-split 0.2, this one has 0.3"},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        expect_refusal(f, "whole", changes[i][0], changes[i][1]);
     vkft_test_result r =
-        vkft_test_program("train --model %s --data %s --output-dir %s/other " FLAGS
-                          " --gradient-accumulation-steps 3 --resume-from-checkpoint %s/whole/checkpoint-5",
-                          f->model, f->data, f->dir, f->dir);
-    assert_int_equal(r.exit_code, 1);
-    assert_non_null(strstr(r.err, "--gradient-accumulation-steps"));
-    vkft_test_result_free(&r);
-    r = vkft_test_program("train --model %s --data %s --output-dir %s/whole " FLAGS, f->model, f->data, f->dir);
+        vkft_test_program("train --model %s --data %s --output-dir %s/whole " FLAGS, f->model, f->data, f->dir);
     assert_int_equal(r.exit_code, 1);
     assert_non_null(strstr(r.err, "finished run"));
     vkft_test_result_free(&r);
+}
+
+static cJSON *read_run_state(const fixture *f, const char *run, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s/checkpoint-5/vkft_state.json", f->dir, run);
+    return vkft_test_read_json(path);
+}
+
+/* A checkpoint names all flags that must stay, those too that the small data here cannot be used with. */
+static void test_flags_that_must_stay(void **state)
+{
+    static const char *const names[] = {"--quant",
+                                        "--double-quant",
+                                        "--compute-dtype",
+                                        "--fine-tune-type",
+                                        "--lora-r",
+                                        "--lora-alpha",
+                                        "--lora-dropout",
+                                        "--lora-target-modules",
+                                        "--init-adapter",
+                                        "--batch-size",
+                                        "--gradient-accumulation-steps",
+                                        "--learning-rate",
+                                        "--lr-scheduler-type",
+                                        "--warmup-steps",
+                                        "--optim",
+                                        "--optim-args",
+                                        "--weight-decay",
+                                        "--adam-beta1",
+                                        "--adam-beta2",
+                                        "--adam-epsilon",
+                                        "--max-grad-norm",
+                                        "--max-seq-length",
+                                        "--packing",
+                                        "--mask-prompt",
+                                        "--mask-history",
+                                        "--prompt-template",
+                                        "--data-keys",
+                                        "--completions",
+                                        "--chat-template",
+                                        "--apply-chat-template",
+                                        "--shuffle",
+                                        "--seed",
+                                        "--val-split"};
+    char path[700];
+    cJSON *root = read_run_state(*state, "whole", path, sizeof path), *run = cJSON_GetObjectItem(root, "run");
+    size_t flags = 0;
+    const cJSON *value;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!cJSON_GetObjectItem(run, names[i]))
+            fail_msg("%s: %s is missing", path, names[i]);
+    cJSON_ArrayForEach(value, run) flags += value->string[0] == '-';
+    assert_int_equal(flags, sizeof names / sizeof *names);
+    cJSON_Delete(root);
+}
+
+/* Reports, checkpoints and the length of the run are free. */
+static void test_flags_that_may_change(void **state)
+{
+    const fixture *f = *state;
+    vkft_test_result r = resume_with(f, "whole",
+                                     "--max-steps 7 --logging-steps 2 --save-steps 2 --eval-steps 4 --eval-batches 1 "
+                                     "--save-total-limit 3 --no-gradient-checkpointing --no-load-best-model-at-end "
+                                     "--early-stopping-patience 9 --profile");
+    assert_int_equal(r.exit_code, 0);
+    assert_non_null(strstr(r.err, "at step 5"));
+    vkft_test_result_free(&r);
+}
+
+/* As versions wrote it that kept a few flags, as numbers and switches. */
+static void test_checkpoint_of_an_earlier_version(void **state)
+{
+    const fixture *f = *state;
+    char path[700], run[2000];
+    train(f, "earlier", "--save-steps 5");
+    for (int seed = 7; seed <= 8; seed++) {
+        snprintf(run, sizeof run,
+                 "{\"--batch-size\": 2, \"--gradient-accumulation-steps\": 2, \"--lora-r\": 99, "
+                 "\"--compute-dtype\": \"fp32\", \"--seed\": %d, \"--shuffle\": true, \"--packing\": false}",
+                 seed);
+        cJSON *root = read_run_state(f, "earlier", path, sizeof path);
+        assert_true(cJSON_ReplaceItemInObject(root, "run", cJSON_Parse(run)));
+        char *text = cJSON_Print(root);
+        FILE *file = fopen(path, "wb");
+        assert_non_null(file);
+        fputs(text, file);
+        fclose(file);
+        free(text);
+        cJSON_Delete(root);
+        if (seed == 8)
+            expect_refusal(f, "earlier", "", "--seed 8, this one has 7");
+        else
+            assert_int_equal(resume_exit_code(f, "earlier"), 0);
+    }
+    same_file(f, "whole", "other", "checkpoint-10/adapter_model.safetensors");
 }
 
 static double seconds(void)
@@ -314,6 +460,9 @@ int main(void)
         cmocka_unit_test(test_resume_is_exact),
         cmocka_unit_test(test_resume_after_the_last_step),
         cmocka_unit_test(test_resume_refuses_another_run),
+        cmocka_unit_test(test_flags_that_must_stay),
+        cmocka_unit_test(test_flags_that_may_change),
+        cmocka_unit_test(test_checkpoint_of_an_earlier_version),
         cmocka_unit_test(test_resume_with_every_optimizer),
         cmocka_unit_test(test_killed_at_random_moments),
         cmocka_unit_test(test_full_fine_tuning),
