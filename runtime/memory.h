@@ -23,6 +23,9 @@ typedef struct vkft_buffer {
 /* A buffer begins at a multiple of this, and so do the parts that lie in one. */
 #define VKFT_BUFFER_ALIGNMENT 256u
 
+/* Stands for an address before there is a device: not 0, which means that something is absent. */
+#define VKFT_PLACEHOLDER_ADDRESS 4096u
+
 /* What is larger is better cut into buffers of this size: Vulkan guarantees 1 GiB, and drivers cap single ones at 2 to
  * 4 GiB. */
 #define VKFT_BUFFER_BYTES (1ull << 30)

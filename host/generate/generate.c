@@ -7,10 +7,8 @@
 
 #include "formats/dataset/prompt.h"
 #include "formats/tokenizer/text_stream.h"
-#include "host/model/decoder.h"
 #include "formats/config/generation_config.h"
-#include "host/model/rope.h"
-#include "host/session/session.h"
+#include "host/generate/kv_cache.h"
 #include "host/generate/sampler.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
@@ -22,14 +20,12 @@ typedef struct generator {
     const vkft_generate_observer *observer;
     vkft_generation_config own; /* what the model's authors say */
     vkft_session runner;
-    vkft_pass next;
-    vkft_buffer logits, arena, scratch, tables, parameters;
-    vkft_buffer *cache_buffers; /* per layer: keys, then values */
-    vkft_kv *caches;
+    vkft_pass *encode, *next; /* encode: NULL without an encoder */
+    vkft_kv_cache cache;
+    vkft_buffer logits;
     float *logits_host;
     vkft_candidate *candidates;
-    uint32_t rope_length; /* what the position tables are for, see vkft_rope_length */
-    uint32_t positions;   /* capacity of the cache */
+    uint32_t positions; /* that the prompt and what is generated may fill */
     vkft_ids
         ids; /* prompt and what was generated; with an encoder what was generated, behind the decoder's first token */
     vkft_ids source; /* with an encoder: the prompt */
@@ -97,126 +93,75 @@ static bool split_source(generator *gen, vkft_err *err)
     return vkft_ids_push(&gen->ids, start, err);
 }
 
-static void record_encode(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const void *context)
+static void record_encode(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch,
+                          const vkft_limits *limits, const void *context)
 {
     const generator *gen = context;
-    vkft_decoder_encode(graph, model, batch, gen->caches);
+    (void)limits;
+    vkft_decoder_encode(graph, model, batch, gen->cache.layers);
 }
 
-static void record_next(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const void *context)
+static void record_next(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
+                        const void *context)
 {
     const generator *gen = context;
-    vkft_decoder_next(graph, model, batch, gen->caches, gen->logits.address);
+    (void)limits;
+    vkft_decoder_next(graph, model, batch, gen->cache.layers, gen->logits.address);
 }
 
-/* Plans a pass for the present batch and gives it memory. */
-static bool start_pass(generator *gen, vkft_pass *pass, vkft_buffer *arena, vkft_err *err)
+static uint64_t logits_bytes(const void *owner, const vkft_limits *limits)
+{
+    const generator *gen = owner;
+    (void)limits;
+    return gen->runner.config.vocab_size * sizeof(float);
+}
+
+static bool allocate_logits(void *owner, vkft_session *session, vkft_err *err)
+{
+    generator *gen = owner;
+    return vkft_buffer_new(session->dev, logits_bytes(owner, NULL), VKFT_MEMORY_HOST, "logits", &gen->logits, err);
+}
+
+/* What generation needs of the session: ways to run the model, and memory. */
+static bool add_needs(generator *gen, vkft_err *err)
 {
     vkft_session *r = &gen->runner;
-    uint64_t bytes;
-    if (!vkft_pass_plan(pass, &r->model, &r->batch, &bytes, err) ||
-        !vkft_buffer_new(r->dev, bytes, VKFT_MEMORY_DEVICE, "activations", arena, err))
-        return false;
-    const vkft_pass_device place = {.dev = r->dev,
-                                    .arena = arena->address,
-                                    .scratch = gen->scratch.address,
-                                    .scratch_bytes = r->model.scratch_bytes};
-    return vkft_pass_start(pass, &place, err);
+    const vkft_pass_spec encode = {.name = "encoder", .record = record_encode, .context = gen},
+                         next = {.name = "generation", .record = record_next, .context = gen};
+    vkft_session_need(r, (vkft_holding){"logits (host)", VKFT_MEMORY_HOST, logits_bytes, allocate_logits, gen});
+    r->memory_advice = "lower --max-new-tokens, give a shorter prompt, or choose another --device";
+    gen->logits_host = malloc(logits_bytes(gen, NULL));
+    gen->candidates = malloc(r->config.vocab_size * sizeof *gen->candidates);
+    return ((gen->logits_host && gen->candidates) || vkft_fail_memory(err, "for the logits")) &&
+           vkft_kv_cache_open(&gen->cache, r, err) &&
+           (!gen->source.count || (gen->encode = vkft_session_add_pass(r, &encode, err))) &&
+           (gen->next = vkft_session_add_pass(r, &next, err));
 }
 
-/* Runs the encoder once, in memory of its own that is freed again. */
-static bool encode_source(generator *gen, vkft_err *err)
-{
-    vkft_session *r = &gen->runner;
-    const vkft_pass_spec spec = {"encoder", false, record_encode, gen};
-    vkft_pass pass;
-    vkft_buffer arena = {0};
-    if (!gen->source.count)
-        return true;
-    vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
-    bool ok = vkft_pass_init(&pass, &spec, err) && start_pass(gen, &pass, &arena, err) &&
-              vkft_pass_run(&pass, &r->model, &r->batch, err);
-    vkft_pass_free(&pass);
-    vkft_buffer_free(r->dev, &arena);
-    return ok;
-}
-
-static bool allocate_cache(generator *gen, vkft_err *err)
+static bool start(generator *gen, const vkft_observer *observer, vkft_err *err)
 {
     const vkft_config *c = &gen->runner.config;
-    uint64_t one = (uint64_t)gen->positions * c->num_kv_heads * c->head_dim * sizeof(float);
-    uint64_t cross = (uint64_t)gen->source.count * c->num_kv_heads * c->head_dim * sizeof(float);
-    one = round_up(one, VKFT_BUFFER_ALIGNMENT);
-    cross = round_up(cross, VKFT_BUFFER_ALIGNMENT);
-    for (uint32_t l = 0; l < c->num_layers; l++) {
-        vkft_buffer *buffer = &gen->cache_buffers[l];
-        if (!vkft_buffer_new(gen->runner.dev, 2 * one + 2 * cross, VKFT_MEMORY_DEVICE, "KV cache", buffer, err))
-            return false;
-        uint64_t at = buffer->address;
-        gen->caches[l] = (vkft_kv){at, at + one, at + 2 * one, at + 2 * one + cross};
-    }
-    return true;
-}
-
-static bool on_load(void *context, uint64_t done, uint64_t total)
-{
-    (void)done, (void)total;
-    const generator *gen = context;
-    return !(gen->observer->interrupted && gen->observer->interrupted(gen->observer->context));
-}
-
-static bool start(generator *gen, const float *flat, vkft_err *err)
-{
-    vkft_session *r = &gen->runner;
-    const vkft_config *c = &r->config;
-    uint64_t V = c->vocab_size;
     uint64_t wanted = (uint64_t)gen->ids.count + gen->options->max_new_tokens;
     if (gen->ids.count >= c->max_position)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
                          c->max_position);
     gen->positions = wanted < c->max_position ? (uint32_t)wanted : c->max_position;
-    uint32_t longest = gen->positions > gen->source.count ? gen->positions : gen->source.count;
-    uint32_t chunk = gen->ids.count < PROMPT_CHUNK ? gen->ids.count : PROMPT_CHUNK;
-    gen->caches = calloc(c->num_layers, sizeof *gen->caches);
-    gen->cache_buffers = calloc(c->num_layers, sizeof *gen->cache_buffers);
-    gen->logits_host = malloc(V * sizeof *gen->logits_host);
-    gen->candidates = malloc(V * sizeof *gen->candidates);
-    if (!gen->caches || !gen->cache_buffers || !gen->logits_host || !gen->candidates)
-        return vkft_fail_memory(err, "for the logits");
-    uint64_t adapter = vkft_trainables_floats(&r->trained) * sizeof(float),
-             tables = vkft_model_table_bytes(&r->model, longest);
-    vkft_batch_limits limits = {.tokens = chunk, .source_tokens = gen->source.count, .rows = 1, .positions = longest};
-    if (!(r->dev = vkft_device_open(gen->options->model.device, err)) ||
-        !vkft_model_setup_kernels(&r->model, r->dev, r->compute_dtype, longest, false, err) ||
-        !vkft_model_load(&r->model, r->dev, r->file, on_load, gen, err) || !allocate_cache(gen, err) ||
-        !vkft_buffer_new(r->dev, V * sizeof(float), VKFT_MEMORY_HOST, "logits", &gen->logits, err) ||
-        (tables && !vkft_buffer_new(r->dev, tables, VKFT_MEMORY_HOST, "position tables", &gen->tables, err)) ||
-        (r->model.scratch_bytes &&
-         !vkft_buffer_new(r->dev, r->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &gen->scratch, err)) ||
-        (adapter && (!vkft_buffer_new(r->dev, adapter, VKFT_MEMORY_DEVICE, "adapter", &gen->parameters, err) ||
-                     !vkft_buffer_write(r->dev, &gen->parameters, 0, flat, adapter, err))) ||
-        !vkft_batch_init(&r->batch, r->dev, &limits, err))
-        return false;
-    const vkft_parameter_space placed =
-        vkft_parameter_space_whole(vkft_trainables_floats(&r->trained), gen->parameters.address);
-    vkft_lora_bind(&r->trained.lora, &placed, NULL);
-    vkft_model_set_tables(&r->model, gen->tables.address, longest);
-    vkft_batch_fill_next(&r->batch, gen->ids.data, chunk, 0, c->sliding_window);
-    return vkft_model_write_expert_tables(&r->model, r->dev, err) && start_pass(gen, &gen->next, &gen->arena, err);
+    vkft_memory_plan plan;
+    const vkft_limits limits = {.batch = {.tokens = min_u32(gen->ids.count, PROMPT_CHUNK),
+                                          .source_tokens = gen->source.count,
+                                          .rows = 1,
+                                          .positions = max_u32(gen->positions, gen->source.count)}};
+    return vkft_session_plan(&gen->runner, &limits, &plan, err) &&
+           vkft_session_start(&gen->runner, &plan, observer, err);
 }
 
-/* Writes the position tables that the present length calls for. True: what is in the cache was turned by other factors
- * and has to be made again. (Dynamic scaling keeps it, as transformers does.) */
-static bool prepare_tables(generator *gen)
+static bool encode_source(generator *gen, vkft_err *err)
 {
     vkft_session *r = &gen->runner;
-    uint32_t rope_length = vkft_rope_length(&r->config.rope, gen->ids.count);
-    bool first = gen->rope_length == 0;
-    if (!gen->tables.mapped || gen->rope_length == rope_length)
-        return false;
-    vkft_model_fill_tables(&r->model, rope_length, r->batch.limits.positions, gen->tables.mapped);
-    gen->rope_length = rope_length;
-    return !first && r->config.rope.type == VKFT_ROPE_LONGROPE;
+    if (!gen->encode)
+        return true;
+    vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
+    return vkft_pass_run(gen->encode, &r->model, &r->batch, err);
 }
 
 /* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
@@ -224,16 +169,17 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 {
     vkft_session *r = &gen->runner;
     uint32_t end = gen->ids.count;
-    if (prepare_tables(gen))
-        first = 0;
+    bool other_tables = vkft_session_set_length(r, end);
+    if (other_tables && r->config.rope.type == VKFT_ROPE_LONGROPE)
+        first = 0; /* cached keys were rotated by other factors; dynamic scaling keeps them, as transformers does */
     while (first < end) {
-        uint32_t count = end - first < r->batch.limits.tokens ? end - first : r->batch.limits.tokens;
+        uint32_t count = min_u32(end - first, r->batch.limits.tokens);
         vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
-        if (!vkft_pass_run(&gen->next, &r->model, &r->batch, err))
+        if (!vkft_pass_run(gen->next, &r->model, &r->batch, err))
             return false;
         first += count;
     }
-    memcpy(gen->logits_host, gen->logits.mapped, r->config.vocab_size * sizeof(float));
+    memcpy(gen->logits_host, gen->logits.mapped, logits_bytes(gen, NULL));
     return true;
 }
 
@@ -299,7 +245,7 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
     vkft_sampler sampler = choose_sampler(gen);
     double started = vkft_os_seconds();
     result->prompt_tokens = gen->prompt_tokens;
-    prepare_tables(gen);
+    vkft_session_set_length(&gen->runner, gen->ids.count);
     if (!encode_source(gen, err) || !extend(gen, 0, err))
         return false;
     result->prompt_seconds = vkft_os_seconds() - started;
@@ -334,15 +280,8 @@ static bool finish_text(const generator *gen, vkft_text_stream *stream, vkft_err
 
 static void close_generator(generator *gen)
 {
-    vkft_device *dev = gen->runner.dev;
-    vkft_pass_free(&gen->next);
-    for (uint32_t l = 0; gen->cache_buffers && l < gen->runner.config.num_layers; l++)
-        vkft_buffer_free(dev, &gen->cache_buffers[l]);
-    vkft_buffer *buffers[] = {&gen->logits, &gen->arena, &gen->scratch, &gen->tables, &gen->parameters};
-    for (size_t i = 0; dev && i < sizeof buffers / sizeof *buffers; i++)
-        vkft_buffer_free(dev, buffers[i]);
-    free(gen->caches);
-    free(gen->cache_buffers);
+    vkft_kv_cache_close(&gen->cache, gen->runner.dev);
+    vkft_buffer_free(gen->runner.dev, &gen->logits);
     free(gen->logits_host);
     free(gen->candidates);
     vkft_ids_free(&gen->ids);
@@ -354,22 +293,18 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
                    vkft_generate_result *result, vkft_err *err)
 {
     generator gen = {.options = options, .observer = observer};
-    float *flat = NULL;
     vkft_text_stream *stream = NULL;
-    vkft_observer quiet = {0};
+    const vkft_observer session = {.context = observer->context, .interrupted = observer->interrupted};
     *result = (vkft_generate_result){0};
     vkft_session_source source = {.model = options->model};
-    if (!vkft_session_open(&gen.runner, &source, &quiet, err))
+    if (!vkft_session_open(&gen.runner, &source, &session, err))
         return false;
-    const vkft_pass_spec next = {"generation", false, record_next, &gen};
-    bool ok = vkft_pass_init(&gen.next, &next, err) && read_own(&gen, err) &&
-              vkft_session_use_adapter(&gen.runner, options->adapter, &flat, err) && encode_prompt(&gen, err) &&
-              split_source(&gen, err) && start(&gen, flat, err);
+    bool ok = read_own(&gen, err) && vkft_session_use_adapter(&gen.runner, options->adapter, err) &&
+              encode_prompt(&gen, err) && split_source(&gen, err) && add_needs(&gen, err) && start(&gen, &session, err);
     if (ok && gen.runner.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);
     vkft_text_stream_free(stream);
-    free(flat);
     close_generator(&gen);
     return ok;
 }

@@ -43,6 +43,18 @@ uint64_t vkft_batch_bytes(const vkft_batch_limits *limits)
     return lay_out(limits).total;
 }
 
+vkft_batch vkft_batch_largest(const vkft_batch_limits *limits)
+{
+    return (vkft_batch){.limits = *limits,
+                        .tokens = limits->tokens,
+                        .source_tokens = limits->source_tokens,
+                        .rows = limits->rows,
+                        .sequence = {.span = limits->positions},
+                        .windowed = {.span = limits->positions},
+                        .source = {.span = limits->positions},
+                        .expert_choice = limits->expert_choice ? VKFT_PLACEHOLDER_ADDRESS : 0};
+}
+
 bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limits *limits, vkft_err *err)
 {
     memset(batch, 0, sizeof *batch);
@@ -57,12 +69,17 @@ bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limit
     batch->target = base + l.target;
     batch->loss_row = base + l.loss_row;
     batch->loss = base + l.loss;
-    batch->sequence = (vkft_sequence){
-        .position = base + l.position, .query_range = base + l.query_range, .key_range = base + l.key_range};
-    batch->windowed = (vkft_sequence){
-        .position = base + l.position, .query_range = base + l.query_window, .key_range = base + l.key_window};
+    batch->sequence = (vkft_sequence){.position = base + l.position,
+                                      .query_range = base + l.query_range,
+                                      .key_range = base + l.key_range,
+                                      .span = limits->positions};
+    batch->windowed = (vkft_sequence){.position = base + l.position,
+                                      .query_range = base + l.query_window,
+                                      .key_range = base + l.key_window,
+                                      .span = limits->positions};
     /* All tokens of a source see each other, so its ranges are the same from both sides. */
-    batch->source = (vkft_sequence){.query_range = base + l.source_range, .key_range = base + l.source_range};
+    batch->source = (vkft_sequence){
+        .query_range = base + l.source_range, .key_range = base + l.source_range, .span = limits->positions};
     batch->cross = (vkft_sequence){.query_range = base + l.cross_query, .key_range = base + l.cross_key};
     batch->ids_host = (uint32_t *)(void *)(host + l.ids);
     batch->position_host = (uint32_t *)(void *)(host + l.position);

@@ -38,6 +38,8 @@ typedef struct vkft_batch {
 } vkft_batch;
 
 uint64_t vkft_batch_bytes(const vkft_batch_limits *limits);
+/* A batch as large as the limits allow, without memory: for plans. */
+vkft_batch vkft_batch_largest(const vkft_batch_limits *limits);
 bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limits *limits, vkft_err *err);
 void vkft_batch_free(vkft_batch *batch, vkft_device *dev);
 

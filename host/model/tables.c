@@ -34,7 +34,6 @@ void vkft_model_set_tables(vkft_model *model, uint64_t address, uint32_t positio
         if (!stacks[i]->count)
             continue;
         stacks[i]->layers[0].relative.bucket = address;
-        stacks[i]->layers[0].relative.span = positions;
         address += sizeof(uint32_t) * bucket_words(model, positions);
     }
 }

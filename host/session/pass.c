@@ -9,7 +9,7 @@ bool vkft_pass_init(vkft_pass *pass, const vkft_pass_spec *spec, vkft_err *err)
     pass->spec = *spec;
     if (!vkft_graph_init(&pass->graph))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
-    pass->graph.pass.dropout = spec->dropout;
+    pass->graph.pass.dropout = spec->training;
     return true;
 }
 
@@ -21,11 +21,13 @@ void vkft_pass_free(vkft_pass *pass)
     memset(pass, 0, sizeof *pass);
 }
 
-bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_batch *largest, uint64_t *bytes, vkft_err *err)
+bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits *limits, uint64_t *bytes, vkft_err *err)
 {
+    const vkft_batch largest = vkft_batch_largest(&limits->batch);
     vkft_graph *graph = &pass->graph;
+    pass->limits = *limits;
     vkft_graph_begin_plan(graph);
-    pass->spec.record(graph, model, largest, pass->spec.context);
+    pass->spec.record(graph, model, &largest, limits, pass->spec.context);
     if (graph->failed || !vkft_plan_solve(graph->plan))
         return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
     *bytes = vkft_plan_total(graph->plan);
@@ -59,7 +61,7 @@ static vkft_recording *find_recording(vkft_pass *pass, const vkft_model *model, 
     }
     vkft_commands_reset(oldest->cmds);
     vkft_graph_begin_record(&pass->graph, oldest->cmds, pass->graph.arena);
-    pass->spec.record(&pass->graph, model, batch, pass->spec.context);
+    pass->spec.record(&pass->graph, model, batch, &pass->limits, pass->spec.context);
     oldest->tokens = batch->tokens;
     oldest->source_tokens = batch->source_tokens;
     oldest->rows = batch->rows;

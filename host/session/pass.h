@@ -6,15 +6,17 @@
 #ifndef VKFT_PASS_H
 #define VKFT_PASS_H
 
-#include "host/model/decoder.h"
+#include "host/session/memory.h"
+#include "host/model/model.h"
 
 #define VKFT_RECORDINGS 4
 
 typedef struct vkft_pass_spec {
     const char *name;
-    bool dropout; /* of the adapters */
+    bool training; /* it has a backward, and the adapters' dropout */
     /* Runs the batch on the graph, planning or recording. */
-    void (*record)(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const void *context);
+    void (*record)(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
+                   const void *context);
     const void *context;
 } vkft_pass_spec;
 
@@ -27,6 +29,7 @@ typedef struct vkft_recording {
 typedef struct vkft_pass {
     vkft_pass_spec spec;
     vkft_graph graph;
+    vkft_limits limits; /* as planned */
     vkft_recording recordings[VKFT_RECORDINGS];
     uint64_t runs;
 } vkft_pass;
@@ -34,8 +37,8 @@ typedef struct vkft_pass {
 bool vkft_pass_init(vkft_pass *pass, const vkft_pass_spec *spec, vkft_err *err);
 void vkft_pass_free(vkft_pass *pass);
 
-/* Places the pass's tensors for a batch of the largest shape; *bytes: of the arena that holds them. */
-bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_batch *largest, uint64_t *bytes,
+/* Places the pass's tensors for the largest batch; *bytes: of the arena that holds them. */
+bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits *limits, uint64_t *bytes,
                     vkft_err *err);
 
 /* What recordings need of a device. */

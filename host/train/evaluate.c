@@ -10,8 +10,8 @@
 #include "runtime/base/file.h"
 #include "runtime/base/size.h"
 
-bool vkft_evaluate(vkft_session *runner, const vkft_sample_packs *split, uint32_t batch_size, uint32_t max_batches,
-                   const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+bool vkft_evaluate(vkft_session *runner, vkft_pass *pass, const vkft_sample_packs *split, uint32_t batch_size,
+                   uint32_t max_batches, const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
     uint32_t batches = ceil_div(split->packs, batch_size);
     if (max_batches && batches > max_batches)
@@ -23,7 +23,7 @@ bool vkft_evaluate(vkft_session *runner, const vkft_sample_packs *split, uint32_
     for (uint32_t b = 0; ok && b < batches; b++) {
         uint32_t count = vkft_sample_packs_batch(split, NULL, b * batch_size, batch_size, samples);
         double batch_sum = 0;
-        ok = vkft_session_eval_batch(runner, samples, count, &batch_sum, err);
+        ok = vkft_session_run(runner, pass, samples, count, &batch_sum, err);
         sum += batch_sum;
         for (uint32_t i = 0; i < count; i++)
             *tokens += samples[i]->trained;
@@ -87,7 +87,7 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const v
 }
 
 /* The same loss, one sample a batch, with each token's log-probability written to a file. */
-static bool evaluate_per_token(vkft_session *runner, const vkft_sample_packs *split, const char *path,
+static bool evaluate_per_token(vkft_session *runner, vkft_pass *pass, const vkft_sample_packs *split, const char *path,
                                const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
     vkft_writer *writer = vkft_writer_open(path, err);
@@ -97,7 +97,7 @@ static bool evaluate_per_token(vkft_session *runner, const vkft_sample_packs *sp
     *tokens = 0;
     for (uint32_t i = 0; i < split->count; i++) {
         double sample_sum;
-        if (!vkft_session_eval_batch(runner, &split->samples[i], 1, &sample_sum, err) ||
+        if (!vkft_session_run(runner, pass, &split->samples[i], 1, &sample_sum, err) ||
             !write_sample(writer, split->samples[i], runner, err)) {
             vkft_writer_abandon(writer);
             return false;
@@ -121,21 +121,22 @@ static bool load_data(const vkft_eval_options *o, const vkft_session *runner, co
     return true;
 }
 
-static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, const vkft_dataset *data, const float *flat,
+static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, const vkft_dataset *data,
                           const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
 {
     vkft_sample_packs split = {0};
-    vkft_batch_limits limits;
+    vkft_limits limits = {0};
+    vkft_memory_plan plan;
+    vkft_pass *pass = vkft_add_evaluation(runner, err);
     uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
-    bool ok = vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err) &&
-              vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits, err);
+    bool ok = pass && vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err) &&
+              vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits.batch, err);
     if (ok && o->per_token)
-        limits.expert_choice = mixtures(&runner->config) * runner->config.experts_per_token;
-    ok =
-        ok && vkft_session_plan(runner, &limits, NULL, false, err) &&
-        vkft_session_start(runner, o->model.device, NULL, flat, 0, observer, err) &&
-        (o->per_token ? evaluate_per_token(runner, &split, o->per_token, observer, &result->loss, &result->tokens, err)
-                      : vkft_evaluate(runner, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
+        limits.batch.expert_choice = mixtures(&runner->config) * runner->config.experts_per_token;
+    ok = ok && vkft_session_plan(runner, &limits, &plan, err) && vkft_session_start(runner, &plan, observer, err) &&
+         (o->per_token
+              ? evaluate_per_token(runner, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
+              : vkft_evaluate(runner, pass, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
     if (ok)
         result->perplexity = exp(result->loss);
     vkft_sample_packs_free(&split);
@@ -146,14 +147,13 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, 
 {
     vkft_session runner;
     vkft_dataset data = {0};
-    float *flat = NULL;
     vkft_session_source source = {.model = options->model};
     if (!vkft_session_open(&runner, &source, observer, err))
         return false;
+    runner.memory_advice = "lower --max-seq-length or --batch-size";
     bool ok = load_data(options, &runner, observer, &data, err) &&
-              vkft_session_use_adapter(&runner, options->adapter, &flat, err) &&
-              evaluate_file(&runner, options, &data, flat, observer, result, err);
-    free(flat);
+              vkft_session_use_adapter(&runner, options->adapter, err) &&
+              evaluate_file(&runner, options, &data, observer, result, err);
     vkft_dataset_free(&data);
     vkft_session_close(&runner);
     return ok;

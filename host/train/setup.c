@@ -144,7 +144,7 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
     return ok;
 }
 
-static bool limits_of(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err *err)
+static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     if (!o->data.path) { /* a dry run without data: as large as the flags allow */
@@ -226,13 +226,15 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         .model = options->model, .only_config = options->dry_run && !options->data.path, .full = full};
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_STORAGE_none;
-    if (!read_optimizer(options, &t->optimizer, err) || !vkft_session_open(&t->runner, &source, t->observer, err))
+    vkft_optimizer_options optimizer;
+    if (!read_optimizer(options, &optimizer, err) || !vkft_session_open(&t->runner, &source, t->observer, err))
         return false;
-    vkft_batch_limits limits;
+    t->runner.seed = options->seed;
     t->runner.profile = options->profile;
-    if (!(options->data.path ? open_data(t, err) : true) || !choose_trained(t, err) || !limits_of(t, &limits, err) ||
-        !vkft_session_plan(&t->runner, &limits, vkft_optimizer_kind_of(options->optim), options->gradient_checkpointing,
-                           err))
+    vkft_limits limits = {.checkpointing = options->gradient_checkpointing};
+    if (!(options->data.path ? open_data(t, err) : true) || !choose_trained(t, err) ||
+        !vkft_learner_open(&t->learner, &t->runner, &optimizer, t->flat, err) || !batch_limits(t, &limits.batch, err) ||
+        !vkft_session_plan(&t->runner, &limits, &t->plan, err))
         return false;
     schedule(t);
     t->fingerprint = make_fingerprint(t);
@@ -254,6 +256,7 @@ void vkft_trainer_close(vkft_trainer *t)
     vkft_sample_packs_free(&t->valid);
     vkft_dataset_free(&t->data);
     vkft_dataset_free(&t->valid_data);
+    vkft_learner_close(&t->learner);
     vkft_session_close(&t->runner);
     memset(t, 0, sizeof *t);
 }

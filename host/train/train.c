@@ -63,8 +63,8 @@ static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **sampl
     for (uint32_t micro = first; micro < end; micro++) {
         uint32_t count = micro_batch(t, epoch, micro, samples);
         double sum;
-        if (!vkft_session_train_batch(&t->runner, samples, count, 1.0 / (double)trained,
-                                      (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
+        if (!vkft_learner_train(&t->learner, samples, count, 1.0 / (double)trained,
+                                (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
             return false;
         loss_sum += sum;
         for (uint32_t i = 0; i < count; i++)
@@ -78,7 +78,7 @@ static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **sampl
                          "the loss is %f at step %llu; lower --learning-rate, or resume from the last "
                          "checkpoint",
                          result->loss, (unsigned long long)step + 1);
-    return vkft_optimizer_update(&t->runner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err);
+    return vkft_optimizer_update(&t->learner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err);
 }
 
 static double epoch_of(const vkft_trainer *t, uint64_t steps)
@@ -89,7 +89,7 @@ static double epoch_of(const vkft_trainer *t, uint64_t steps)
 /* Copies what was trained to t->flat. */
 static bool get_trained(vkft_trainer *t, bool with_state, vkft_err *err)
 {
-    return vkft_optimizer_get(&t->runner.optimizer, t->flat, with_state ? t->state_copy : NULL, err);
+    return vkft_optimizer_get(&t->learner.optimizer, t->flat, with_state ? t->state_copy : NULL, err);
 }
 
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
@@ -116,7 +116,7 @@ static bool save(vkft_trainer *t, vkft_err *err)
         return false;
     vkft_run_checkpoint checkpoint = {
         .saver = {write_exactly, t},
-        .optimizer = t->runner.optimizer.kind,
+        .optimizer = t->learner.optimizer.kind,
         .optimizer_state = t->state_copy,
         .floats = vkft_trainables_floats(&t->runner.trained),
         .state = &t->state,
@@ -169,7 +169,8 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     const vkft_train_options *o = t->options;
     double loss;
     uint64_t tokens;
-    if (!vkft_evaluate(&t->runner, &t->valid, o->batch_size, o->eval_batches, t->observer, &loss, &tokens, err))
+    if (!vkft_evaluate(&t->runner, t->learner.eval, &t->valid, o->batch_size, o->eval_batches, t->observer, &loss,
+                       &tokens, err))
         return false;
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "step", (double)t->state.step);
@@ -246,12 +247,12 @@ static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
 {
     vkft_run_state state;
     uint64_t floats = vkft_trainables_floats(&t->runner.trained);
-    if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->runner.optimizer.kind, t->state_copy, &state, err))
+    if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->learner.optimizer.kind, t->state_copy, &state, err))
         return false;
     cJSON_Delete(t->state.history);
     t->state = state;
     bool ok = vkft_trainables_read(&t->runner.trained, path, t->flat, err) &&
-              vkft_optimizer_set(&t->runner.optimizer, t->flat, (const void *const *)t->state_copy, err) &&
+              vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err) &&
               vkft_run_directory_restore_log(&t->run, t->state.history, err);
     if (ok)
         vkft_observer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
@@ -381,8 +382,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_session_start(&t->runner, o->model.device, &t->optimizer, t->flat, o->seed, t->observer, err) ||
-        !maybe_resume(t, err))
+        !vkft_session_start(&t->runner, &t->plan, t->observer, err) || !maybe_resume(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->runner.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);

@@ -4,16 +4,17 @@
 
 #include "formats/dataset/dataset.h"
 #include "host/train/run_directory.h"
-#include "host/session/session.h"
+#include "host/train/learner.h"
 #include "host/train/packs.h"
 #include "host/train/train.h"
 
 typedef struct vkft_trainer {
     const vkft_train_options *options;
-    vkft_optimizer_options optimizer;
     const vkft_observer *observer;
     void (*step)(void *context, const vkft_train_event *event); /* or NULL; context is the observer's */
     vkft_session runner;
+    vkft_learner learner;
+    vkft_memory_plan plan;
     vkft_dataset data, valid_data;
     vkft_sample_packs train, valid;
 
@@ -39,7 +40,7 @@ void vkft_trainer_close(vkft_trainer *t);
 bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err);
 
 /* Mean loss per trained token over at most max_batches batches (0: all). */
-bool vkft_evaluate(vkft_session *runner, const vkft_sample_packs *split, uint32_t batch_size, uint32_t max_batches,
-                   const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);
+bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, uint32_t batch_size,
+                   uint32_t max_batches, const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);
 
 #endif

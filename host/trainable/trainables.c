@@ -30,6 +30,13 @@ void vkft_trainables_bind(const vkft_trainables *t, const vkft_parameter_space *
         vkft_lora_bind(&t->lora, parameters, gradients);
 }
 
+void vkft_trainables_bind_placeholders(const vkft_trainables *t)
+{
+    const vkft_parameter_space nowhere =
+        vkft_parameter_space_whole(vkft_trainables_floats(t), VKFT_PLACEHOLDER_ADDRESS);
+    vkft_trainables_bind(t, &nowhere, &nowhere);
+}
+
 void vkft_trainables_free(vkft_trainables *t)
 {
     vkft_lora_free(&t->lora);

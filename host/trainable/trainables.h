@@ -18,6 +18,8 @@ const vkft_parameter_space *vkft_trainables_layout(const vkft_trainables *traine
 /* Points the model at its parameters and gradients; gradients NULL: there are none. */
 void vkft_trainables_bind(const vkft_trainables *trained, const vkft_parameter_space *parameters,
                           const vkft_parameter_space *gradients);
+/* The same before there is memory, so that a plan sees what is trained. */
+void vkft_trainables_bind_placeholders(const vkft_trainables *trained);
 void vkft_trainables_free(vkft_trainables *trained);
 
 /* An adapter as PEFT has it, or a Hugging Face checkpoint; into an existing directory. dtype of a checkpoint's weights.

@@ -62,7 +62,7 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
     /* Allocate every tensor before taking any address: a tensor allocated later may reuse the memory of an operand
      * whose last use has been recorded. */
     vkft_relative_bias relative = relative_of(shape);
-    vkft_tensor *by_distance = relative.dbias ? vkft_tensor_new(g, VKFT_F32, 2 * relative.span - 1, shape->Hq) : NULL;
+    vkft_tensor *by_distance = relative.dbias ? vkft_tensor_new(g, VKFT_F32, 2 * sequence->span - 1, shape->Hq) : NULL;
     /* k's and v's gradients are always computed together with q's; a variant that skips unneeded ones is not worth it.
      */
     q->grad = vkft_tensor_new(g, VKFT_F32, T, q->cols);
@@ -87,7 +87,7 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
         .Hk = shape->Hk,
         .scale = shape->scale,
         .softcap = shape->softcap,
-        .span = relative.span,
+        .span = relative.bucket ? sequence->span : 0,
     };
     double flops = pair_flops(shape, T, longest);
     vkft_launch_elements(g, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1.5 * flops);
@@ -119,7 +119,7 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
         .scale = shape->scale,
         .softcap = shape->softcap,
         .cached = sequence->cached,
-        .span = relative.span,
+        .span = relative.bucket ? sequence->span : 0,
     };
     vkft_launch_elements(g, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
                          pair_flops(shape, q->rows, sequence->longest));

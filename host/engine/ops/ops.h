@@ -67,6 +67,7 @@ typedef struct vkft_sequence {
     uint64_t query_range; /* u32 pairs [T]: keys that a query sees */
     uint64_t key_range;   /* u32 pairs [T]: queries that see a key; backward only */
     bool cached;          /* keys lie in a cache by position; otherwise key t is that of query t */
+    uint32_t span;        /* distances that biases by relative position tell apart, see vkft_relative_bias */
     uint32_t longest;     /* upper bound of a range's length, for pacing */
 } vkft_sequence;
 
@@ -150,8 +151,7 @@ void vkft_op_rope(vkft_graph *g, vkft_tensor *x, uint32_t D, vkft_rotary rotary,
 typedef struct vkft_relative_bias {
     uint64_t bias, dbias; /* f32 [buckets,Hq]; dbias 0: frozen */
     uint32_t buckets;
-    uint64_t bucket; /* u32 [2*span - 1]: of distances key - query from 1 - span on */
-    uint32_t span;
+    uint64_t bucket; /* u32 [2*span - 1]: of distances key - query from 1 - sequence.span on */
 } vkft_relative_bias;
 
 typedef struct vkft_attention_shape {

@@ -12,7 +12,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 #include "runtime/base/random.h"
-#include "host/session/session.h"
+#include "host/train/learner.h"
 #include "tests/support/tiny_model.h"
 
 #define LONGEST 17
@@ -38,17 +38,25 @@ static void check_variant(const char *dir, variant v)
     vkft_err err;
     vkft_session runner;
     vkft_observer quiet = {0};
-    vkft_session_source source = {
-        .model = {.path = dir, .quant = v.quant, .quant_explicit = true, .super_scales = true}};
+    vkft_session_source source = {.model = {.path = dir,
+                                            .device = getenv("VKFT_DEVICE"),
+                                            .quant = v.quant,
+                                            .quant_explicit = true,
+                                            .super_scales = true}};
     expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, v.targets, 4, 8, 0, &err));
     float *flat = calloc(vkft_trainables_floats(&runner.trained), sizeof *flat);
     vkft_lora_init(&runner.trained.lora, 1, flat);
-    vkft_batch_limits limits = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST};
-    expect_ok(vkft_session_plan(&runner, &limits, vkft_optimizer_kind_of(VKFT_OPTIMIZER_adamw), v.checkpointing, &err));
     vkft_optimizer_options adamw = {
         .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
-    expect_ok(vkft_session_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
+    vkft_learner learner;
+    expect_ok(vkft_learner_open(&learner, &runner, &adamw, flat, &err));
+    vkft_limits limits = {.batch = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST},
+                          .checkpointing = v.checkpointing};
+    vkft_memory_plan plan;
+    expect_ok(vkft_session_plan(&runner, &limits, &plan, &err));
+    runner.seed = 1;
+    expect_ok(vkft_session_start(&runner, &plan, &quiet, &err));
     vkft_memory_stats started = vkft_memory_get_stats(runner.dev);
     assert_int_equal(started.device_bytes, runner.plan.device_bytes);
 
@@ -63,9 +71,9 @@ static void check_variant(const char *dir, variant v)
                         step);
             batch[i] = &samples[i];
         }
-        expect_ok(vkft_session_train_batch(&runner, batch, count, 0.1, step, &loss, &err));
-        expect_ok(vkft_optimizer_update(&runner.optimizer, 1e-3, step + 1, &norm, &err));
-        expect_ok(vkft_session_eval_batch(&runner, batch, count, &loss, &err));
+        expect_ok(vkft_learner_train(&learner, batch, count, 0.1, step, &loss, &err));
+        expect_ok(vkft_optimizer_update(&learner.optimizer, 1e-3, step + 1, &norm, &err));
+        expect_ok(vkft_session_run(&runner, learner.eval, batch, count, &loss, &err));
         assert_true(loss > 0 && norm > 0);
     }
     vkft_memory_stats ended = vkft_memory_get_stats(runner.dev);
@@ -73,6 +81,7 @@ static void check_variant(const char *dir, variant v)
     assert_int_equal(ended.device_peak_bytes, runner.plan.device_bytes);
     assert_int_equal(ended.host_bytes, started.host_bytes);
     free(flat);
+    vkft_learner_close(&learner);
     vkft_session_close(&runner);
 }
 
@@ -109,17 +118,23 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     vkft_err err;
     vkft_session runner;
     vkft_observer quiet = {0};
-    vkft_session_source source = {.model = {.path = dir, .quant = VKFT_STORAGE_f32, .quant_explicit = true},
-                                  .full = true};
+    vkft_session_source source = {
+        .model = {.path = dir, .device = getenv("VKFT_DEVICE"), .quant = VKFT_STORAGE_f32, .quant_explicit = true},
+        .full = true};
     expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
     expect_ok(vkft_all_weights_layout(&runner.trained.full, &runner.model, part_floats, &err));
     *floats = vkft_trainables_floats(&runner.trained);
     float *flat = malloc(*floats * sizeof *flat);
     expect_ok(vkft_all_weights_init(&runner.trained.full, runner.file, flat, &err));
-    vkft_batch_limits limits = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST};
-    expect_ok(vkft_session_plan(&runner, &limits, vkft_optimizer_kind_of(VKFT_OPTIMIZER_adamw), true, &err));
     vkft_optimizer_options adamw = {.weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
-    expect_ok(vkft_session_start(&runner, getenv("VKFT_DEVICE"), &adamw, flat, 1, &quiet, &err));
+    vkft_learner learner;
+    expect_ok(vkft_learner_open(&learner, &runner, &adamw, flat, &err));
+    vkft_limits limits = {.batch = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST},
+                          .checkpointing = true};
+    vkft_memory_plan plan;
+    expect_ok(vkft_session_plan(&runner, &limits, &plan, &err));
+    runner.seed = 1;
+    expect_ok(vkft_session_start(&runner, &plan, &quiet, &err));
     assert_int_equal(vkft_memory_get_stats(runner.dev).device_bytes, runner.plan.device_bytes);
     for (uint32_t step = 0; step < 3; step++) {
         vkft_sample sample;
@@ -127,11 +142,12 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
         int32_t ids[LONGEST], labels[LONGEST];
         double loss;
         fill_sample(&sample, ids, labels, LONGEST - step, step);
-        expect_ok(vkft_session_train_batch(&runner, &batch, 1, 0.1, step, &loss, &err));
-        expect_ok(vkft_optimizer_update(&runner.optimizer, 1e-2, step + 1, &norms[step], &err));
+        expect_ok(vkft_learner_train(&learner, &batch, 1, 0.1, step, &loss, &err));
+        expect_ok(vkft_optimizer_update(&learner.optimizer, 1e-2, step + 1, &norms[step], &err));
     }
-    *parts = runner.optimizer.parameters.parts;
-    expect_ok(vkft_optimizer_get(&runner.optimizer, flat, NULL, &err));
+    *parts = learner.optimizer.parameters.parts;
+    expect_ok(vkft_optimizer_get(&learner.optimizer, flat, NULL, &err));
+    vkft_learner_close(&learner);
     vkft_session_close(&runner);
     return flat;
 }
@@ -158,6 +174,75 @@ static void test_parameters_in_parts(void **state)
     assert_memory_equal(whole, cut, floats * sizeof *whole);
     free(whole), free(cut);
     vkft_test_remove_directory(dir);
+}
+
+static bool same_plan(const vkft_memory_plan *a, const vkft_memory_plan *b)
+{
+    bool same = a->count == b->count && a->device_bytes == b->device_bytes && a->host_bytes == b->host_bytes;
+    for (uint32_t i = 0; same && i < a->count; i++)
+        same = a->items[i].bytes == b->items[i].bytes;
+    return same;
+}
+
+/* A plan for other limits, also while the session runs, leaves the session as it is. Its model is T5, whose plan
+ * depends on the number of positions too. */
+static void test_plan_is_pure(void **state)
+{
+    (void)state;
+    vkft_err err;
+    vkft_session session;
+    vkft_observer quiet = {0};
+    vkft_session_source source = {.model = {.path = VKFT_TEST_DATA "/golden/full_t5/model",
+                                            .device = getenv("VKFT_DEVICE"),
+                                            .quant = VKFT_STORAGE_f32,
+                                            .quant_explicit = true},
+                                  .full = true};
+    expect_ok(vkft_session_open(&session, &source, &quiet, &err));
+    expect_ok(vkft_all_weights_layout(&session.trained.full, &session.model, VKFT_PARAMETER_SPACE_FLOATS, &err));
+    float *flat = malloc(vkft_trainables_floats(&session.trained) * sizeof *flat);
+    expect_ok(vkft_all_weights_init(&session.trained.full, session.file, flat, &err));
+    vkft_optimizer_options adamw = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    vkft_learner learner;
+    expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
+    const vkft_limits small = {.batch = {.tokens = 16, .source_tokens = 16, .rows = 16, .positions = 8}},
+                      large = {.batch = {.tokens = 64, .source_tokens = 64, .rows = 64, .positions = 64}};
+    vkft_memory_plan first, other, again;
+    expect_ok(vkft_session_plan(&session, &small, &first, &err));
+    expect_ok(vkft_session_plan(&session, &large, &other, &err));
+    expect_ok(vkft_session_plan(&session, &small, &again, &err));
+    assert_true(same_plan(&first, &again) && other.device_bytes > first.device_bytes);
+    expect_ok(vkft_session_start(&session, &first, &quiet, &err));
+    double losses[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        int32_t ids[8] = {3, 4, 5, 1, 6, 7, 8, 9},
+                labels[8] = {VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, 6, 7, 8, 9};
+        const vkft_sample sample = {.ids = ids, .labels = labels, .length = 8, .trained = 3},
+                          *batch[2] = {&sample, &sample};
+        expect_ok(vkft_learner_train(&learner, batch, i + 1, 1, 0, &losses[i], &err)); /* each is a new recording */
+        expect_ok(vkft_session_plan(&session, &large, &again, &err));
+        assert_true(same_plan(&other, &again));
+    }
+    assert_true(losses[0] > 0 && losses[1] == 2 * losses[0]);
+    assert_int_equal(vkft_memory_get_stats(session.dev).device_bytes, first.device_bytes);
+    free(flat);
+    vkft_learner_close(&learner);
+    vkft_session_close(&session);
+}
+
+static void test_plan_that_does_not_fit(void **state)
+{
+    (void)state;
+    vkft_err err;
+    const vkft_memory_plan plan = {.device_bytes = 3ull << 30, .host_bytes = 2ull << 30, .arena_bytes = 1ull << 30};
+    vkft_device_info info = {.memory_free_bytes = 4ull << 30, .max_allocation_bytes = 2ull << 30};
+    expect_ok(vkft_memory_plan_check(&plan, &info, "lower it", &err));
+    info.unified_memory = true;
+    assert_false(vkft_memory_plan_check(&plan, &info, "lower it", &err));
+    assert_non_null(strstr(err.message, "needs 5.00 GiB"));
+    assert_non_null(strstr(err.message, "4.00 GiB free; lower it"));
+    info = (vkft_device_info){.memory_free_bytes = 4ull << 30, .max_allocation_bytes = 1ull << 29};
+    assert_false(vkft_memory_plan_check(&plan, &info, "lower it", &err));
+    assert_non_null(strstr(err.message, "in one buffer"));
 }
 
 static void test_flat(void **state)
@@ -187,7 +272,9 @@ static void test_flat(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step), cmocka_unit_test(test_experts),
-                                       cmocka_unit_test(test_parameters_in_parts), cmocka_unit_test(test_flat)};
-    return cmocka_run_group_tests_name("runner", tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_allocation_in_a_step), cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_parameters_in_parts),     cmocka_unit_test(test_plan_is_pure),
+        cmocka_unit_test(test_plan_that_does_not_fit),  cmocka_unit_test(test_flat)};
+    return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }

@@ -1,0 +1,49 @@
+/* What a session holds in memory: a list that owners add to, and the plan that follows from it. */
+#ifndef VKFT_SESSION_MEMORY_H
+#define VKFT_SESSION_MEMORY_H
+
+#include "host/model/batch.h"
+#include "runtime/memory.h"
+
+/* How large a run may become. */
+typedef struct vkft_limits {
+    vkft_batch_limits batch;
+    bool checkpointing; /* backward computes the inside of blocks again instead of keeping it */
+} vkft_limits;
+
+struct vkft_session;
+
+/* Memory that somebody beside the session will hold from its start on. */
+typedef struct vkft_holding {
+    const char *name; /* "KV cache" */
+    vkft_memory_kind place;
+    uint64_t (*bytes)(const void *owner, const vkft_limits *limits);
+    /* Allocates it, when the weights are in memory and before anything is recorded. NULL: something else does. The
+     * owner frees it before the session is closed. */
+    bool (*allocate)(void *owner, struct vkft_session *session, vkft_err *err);
+    void *owner;
+} vkft_holding;
+
+typedef struct vkft_plan_item {
+    const char *name;
+    vkft_memory_kind place;
+    uint64_t bytes;
+} vkft_plan_item;
+
+#define VKFT_PLAN_ITEMS 16
+
+typedef struct vkft_memory_plan {
+    vkft_limits limits;
+    vkft_plan_item items[VKFT_PLAN_ITEMS];
+    uint32_t count;
+    uint64_t arena_bytes;              /* one of the items: a buffer that cannot be divided */
+    uint64_t device_bytes, host_bytes; /* sums */
+} vkft_memory_plan;
+
+/* What the plan takes of the memory that the device has free: on one that shares it with the host, everything. */
+uint64_t vkft_memory_plan_needs(const vkft_memory_plan *plan, const vkft_device_info *info);
+/* Error: the device has less free, or allows only smaller buffers; advice: what to try. */
+bool vkft_memory_plan_check(const vkft_memory_plan *plan, const vkft_device_info *info, const char *advice,
+                            vkft_err *err);
+
+#endif

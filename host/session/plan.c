@@ -1,0 +1,73 @@
+/* The memory plan: what the session and the other owners will hold, and the arena that its passes need. */
+#include "host/session/session.h"
+
+#include <assert.h>
+
+#include "runtime/base/size.h"
+#include "shaders/core/args.h"
+
+static void add(vkft_memory_plan *plan, const char *name, vkft_memory_kind place, uint64_t bytes)
+{
+    assert(plan->count < VKFT_PLAN_ITEMS);
+    plan->items[plan->count++] = (vkft_plan_item){name, place, bytes};
+    *(place == VKFT_MEMORY_HOST ? &plan->host_bytes : &plan->device_bytes) += bytes;
+}
+
+/* The passes run one after the other in the same arena. */
+static bool plan_arena(const vkft_session *session, const vkft_limits *limits, uint64_t *bytes, vkft_err *err)
+{
+    *bytes = 0;
+    for (uint32_t i = 0; i < session->pass_count; i++) {
+        vkft_pass trial;
+        uint64_t needed = 0;
+        bool ok = vkft_pass_init(&trial, &session->passes[i].spec, err) &&
+                  vkft_pass_plan(&trial, &session->model, limits, &needed, err);
+        vkft_pass_free(&trial);
+        if (!ok)
+            return false;
+        *bytes = max_u64(*bytes, needed);
+    }
+    return true;
+}
+
+bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
+{
+    const vkft_model *model = &session->model;
+    uint32_t positions = limits->batch.positions;
+    *plan = (vkft_memory_plan){.limits = *limits};
+    if (model->positions.rows && positions > session->config.max_position)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
+                         positions, session->config.max_position, session->config.max_position);
+    if (!plan_arena(session, limits, &plan->arena_bytes, err))
+        return false;
+    add(plan, "frozen weights", VKFT_MEMORY_DEVICE, model->device_bytes + vkft_model_expert_table_bytes(model));
+    for (uint32_t i = 0; i < session->holding_count; i++) {
+        const vkft_holding *h = &session->holdings[i];
+        add(plan, h->name, h->place, h->bytes(h->owner, limits));
+    }
+    add(plan, "activations", VKFT_MEMORY_DEVICE, plan->arena_bytes);
+    add(plan, "decode scratch", VKFT_MEMORY_DEVICE, model->scratch_bytes);
+    add(plan, "input embedding (host)", VKFT_MEMORY_HOST, model->host_bytes);
+    add(plan, "batch (host)", VKFT_MEMORY_HOST, vkft_batch_bytes(&limits->batch) + sizeof(struct step_state));
+    add(plan, "position tables (host)", VKFT_MEMORY_HOST, vkft_model_table_bytes(model, positions));
+    return true;
+}
+
+uint64_t vkft_memory_plan_needs(const vkft_memory_plan *plan, const vkft_device_info *info)
+{
+    return plan->device_bytes + (info->unified_memory ? plan->host_bytes : 0);
+}
+
+bool vkft_memory_plan_check(const vkft_memory_plan *plan, const vkft_device_info *info, const char *advice,
+                            vkft_err *err)
+{
+    uint64_t needed = vkft_memory_plan_needs(plan, info);
+    if (needed > info->memory_free_bytes)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "the run needs %.2f GiB of memory and %s has %.2f GiB free; %s",
+                         gib(needed), info->name, gib(info->memory_free_bytes), advice);
+    if (plan->arena_bytes > info->max_allocation_bytes)
+        return vkft_fail(err, VKFT_ERR_MEMORY, "the activations need %.2f GiB in one buffer and %s allows %.2f GiB; %s",
+                         gib(plan->arena_bytes), info->name, gib(info->max_allocation_bytes), advice);
+    return true;
+}

@@ -1,0 +1,86 @@
+/* Passes and memory of training. See learner.h. */
+#include "host/train/learner.h"
+
+#include <string.h>
+
+#include "host/model/decoder.h"
+
+static void record_train(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
+                         const void *context)
+{
+    (void)context;
+    vkft_decoder_train(graph, model, batch, limits->checkpointing);
+}
+
+static void record_eval(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
+                        const void *context)
+{
+    (void)limits, (void)context;
+    vkft_decoder_eval(graph, model, batch);
+}
+
+vkft_pass *vkft_add_evaluation(vkft_session *session, vkft_err *err)
+{
+    static const vkft_pass_spec eval = {.name = "evaluation", .record = record_eval};
+    return vkft_session_add_pass(session, &eval, err);
+}
+
+static uint64_t parameter_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_learner *learner = owner;
+    (void)limits;
+    return vkft_trainables_floats(&learner->session->trained) * sizeof(float);
+}
+
+static uint64_t optimizer_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_learner *learner = owner;
+    (void)limits;
+    return vkft_optimizer_bytes(vkft_optimizer_kind_of(learner->options.type),
+                                vkft_trainables_floats(&learner->session->trained));
+}
+
+/* Parameters, gradients and state at once. */
+static bool allocate(void *owner, vkft_session *session, vkft_err *err)
+{
+    vkft_learner *learner = owner;
+    vkft_optimizer *optimizer = &learner->optimizer;
+    const vkft_trainables *trained = &session->trained;
+    if (!vkft_optimizer_init(optimizer, session->dev, vkft_trainables_layout(trained), vkft_trainables_decayed(trained),
+                             &learner->options, err) ||
+        !vkft_optimizer_set(optimizer, learner->initial, NULL, err))
+        return false;
+    vkft_trainables_bind(trained, &optimizer->parameters, &optimizer->gradients);
+    session->step = optimizer->step.address;
+    return true;
+}
+
+bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_optimizer_options *options,
+                       const float *initial, vkft_err *err)
+{
+    static const vkft_pass_spec train = {.name = "training", .training = true, .record = record_train};
+    *learner = (vkft_learner){.session = session, .options = *options, .initial = initial};
+    vkft_trainables_bind_placeholders(&session->trained);
+    vkft_session_need(session,
+                      (vkft_holding){"trained parameters", VKFT_MEMORY_DEVICE, parameter_bytes, allocate, learner});
+    vkft_session_need(session, (vkft_holding){"gradients", VKFT_MEMORY_DEVICE, parameter_bytes, NULL, learner});
+    vkft_session_need(session, (vkft_holding){"optimizer state", VKFT_MEMORY_DEVICE, optimizer_bytes, NULL, learner});
+    session->memory_advice = "lower --max-seq-length, --batch-size or --lora-r, or see --dry-run";
+    return (learner->train = vkft_session_add_pass(session, &train, err)) &&
+           (learner->eval = vkft_add_evaluation(session, err));
+}
+
+void vkft_learner_close(vkft_learner *learner)
+{
+    vkft_optimizer_free(&learner->optimizer);
+    memset(learner, 0, sizeof *learner);
+}
+
+bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
+                        uint32_t micro_step, double *loss_sum, vkft_err *err)
+{
+    struct step_state *state = vkft_optimizer_step_state(&learner->optimizer);
+    state->loss_scale = (float)loss_scale;
+    state->micro_step = micro_step;
+    return vkft_session_run(learner->session, learner->train, samples, count, loss_sum, err);
+}

@@ -1,0 +1,29 @@
+/* What a session needs to train: the passes with and without backward, the optimizer, and the memory that it holds. */
+#ifndef VKFT_LEARNER_H
+#define VKFT_LEARNER_H
+
+#include "host/session/session.h"
+#include "host/trainable/optimizer/optimizer.h"
+
+typedef struct vkft_learner {
+    vkft_session *session;
+    vkft_optimizer_options options;
+    const float *initial;     /* values of what is trained, f32 [vkft_trainables_floats], borrowed until the start */
+    vkft_optimizer optimizer; /* from the start on */
+    vkft_pass *train, *eval;
+} vkft_learner;
+
+/* The pass that computes losses alone. NULL: out of memory. */
+vkft_pass *vkft_add_evaluation(vkft_session *session, vkft_err *err);
+
+/* After session->trained was chosen and before the plan. The learner keeps its place until vkft_learner_close. */
+bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_optimizer_options *options,
+                       const float *initial, vkft_err *err);
+/* Before the session is closed. */
+void vkft_learner_close(vkft_learner *learner);
+
+/* Adds the gradients of loss_scale * (sum of the trained tokens' losses). *loss_sum: that sum of losses. */
+bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
+                        uint32_t micro_step, double *loss_sum, vkft_err *err);
+
+#endif
