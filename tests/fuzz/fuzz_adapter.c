@@ -1,0 +1,32 @@
+/* A PEFT adapter: adapter_config.json up to a zero byte, the header of adapter_model.safetensors up to the next, and
+ * data. */
+#include <stdlib.h>
+
+#include "formats/peft/adapter.h"
+#include "tests/fuzz/memory_files.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const uint8_t prefix[8];
+    size_t config = text_length(data, size), rest = config < size ? config + 1 : size;
+    size_t header = text_length(data + rest, size - rest), values = rest + header < size ? rest + header + 1 : size,
+           made_size;
+    uint8_t *made =
+        join_file(prefix, sizeof prefix, 0, data + rest, header, 1, data + values, size - values, &made_size);
+    memory_files_clear();
+    memory_file("adapter_config.json", data, config);
+    memory_file("adapter_model.safetensors", made, made_size);
+    vkft_err err = {0};
+    vkft_adapter adapter;
+    if (vkft_adapter_read("adapter", &adapter, &err))
+        for (uint32_t i = 0; i < adapter.count; i++) {
+            volatile float last =
+                adapter.tensors[i].data[(size_t)adapter.tensors[i].rows * adapter.tensors[i].cols - 1];
+            (void)last;
+        }
+    else if (!err.message[0])
+        abort();
+    vkft_adapter_free(&adapter);
+    free(made);
+    return 0;
+}
