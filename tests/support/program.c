@@ -88,6 +88,23 @@ void vkft_test_remove_directory(char *path)
     free(path);
 }
 
+void vkft_test_copy(const char *from, const char *to)
+{
+    vkft_test_copy_part(from, to, SIZE_MAX);
+}
+
+void vkft_test_copy_part(const char *from, const char *to, size_t max_bytes)
+{
+    vkft_err err = {0};
+    size_t size;
+    char *data = vkft_test_read(from, &size), *folder = strdup(to);
+    *strrchr(folder, '/') = 0;
+    if (!vkft_directory_create(folder, &err) || !vkft_file_write(to, data, size < max_bytes ? size : max_bytes, &err))
+        fail_msg("%s", err.message);
+    free(folder);
+    free(data);
+}
+
 cJSON *vkft_test_read_json(const char *path)
 {
     vkft_err err = {0};

@@ -21,6 +21,10 @@ void vkft_test_program_ok(const char *format, ...) VKFT_PRINTF(1, 2);
 char *vkft_test_directory(void);
 void vkft_test_remove_directory(char *path);
 
+/* Copies a file, or its first max_bytes; creates the directory that `to` lies in. Fails the test when it cannot. */
+void vkft_test_copy(const char *from, const char *to);
+void vkft_test_copy_part(const char *from, const char *to, size_t max_bytes);
+
 /* A whole file, zero-terminated; fails the test when it cannot be read. */
 char *vkft_test_read(const char *path, size_t *size);
 /* Rows of a .jsonl file as an array. */

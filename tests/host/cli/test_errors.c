@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <cmocka.h>
 
 #include "runtime/device.h"
@@ -239,18 +240,9 @@ static void test_too_little_memory(void **state)
     fails(f, model, path, "--batch-size 300 --max-seq-length 4096 --no-gradient-checkpointing", "GiB");
 }
 
-static bool mount_small(const char *dir, const char *how)
+static bool mount_small(const char *dir, unsigned long flags, const char *how)
 {
-    char command[800];
-    snprintf(command, sizeof command, "mount -t tmpfs -o %s tmpfs %s 2>/dev/null", how, dir);
-    return system(command) == 0;
-}
-
-static void unmount(const char *dir)
-{
-    char command[700];
-    snprintf(command, sizeof command, "umount %s", dir);
-    assert_int_equal(system(command), 0);
+    return mount("tmpfs", dir, "tmpfs", flags, how) == 0;
 }
 
 /* A disk that fills while a checkpoint is written: the run ends with one line, nothing half-written stays, and with
@@ -265,7 +257,7 @@ static void test_full_disk(void **state)
     static const char rows[] = "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4, 5]}\n";
     expect_ok(vkft_file_write(data, rows, strlen(rows), &err));
     expect_ok(vkft_directory_create(out, &err));
-    if (!mount_small(out, "size=256k")) {
+    if (!mount_small(out, 0, "size=256k")) {
         print_message("skipped: a small file system cannot be mounted here\n");
         skip();
     }
@@ -273,11 +265,11 @@ static void test_full_disk(void **state)
                         "--resume-from-checkpoint auto";
     vkft_test_result r = vkft_test_program("train --model %s --data %s --output-dir %s %s", f->model, data, out, flags);
     snprintf(path, sizeof path, "%s/checkpoint-2", out);
-    bool saved = vkft_directory_exists(path), room = mount_small(out, "remount,size=16m");
+    bool saved = vkft_directory_exists(path), room = mount_small(out, MS_REMOUNT, "size=16m");
     vkft_test_result again =
         vkft_test_program("train --model %s --data %s --output-dir %s %s", f->model, data, out, flags);
     bool saved_again = vkft_directory_exists(path);
-    unmount(out);
+    assert_int_equal(umount(out), 0);
     char *line = strstr(r.err, "vkft: error: ");
     if (r.exit_code != 1 || !line || !strstr(line, "checkpoint-2") || strchr(line, '\n') != line + strlen(line) - 1)
         fail_msg("exit code %d:\n%s", r.exit_code, r.err);

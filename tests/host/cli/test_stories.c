@@ -26,14 +26,15 @@ static int set_up(void **state)
     if (!f->data)
         return 0;
     f->dir = vkft_test_directory();
-    char from[512], to[512], command[4096];
-    snprintf(from, sizeof from, "%s/checkpoints/stories260K", f->data);
-    snprintf(to, sizeof to, "%s/model", f->dir);
-    snprintf(command, sizeof command, "mkdir '%s' && cp '%s/hf/config.json' '%s/hf/model.safetensors' '%s'", to, from,
-             from, to);
-    assert_int_equal(system(command), 0);
+    static const char *const files[] = {"config.json", "model.safetensors"};
+    char from[600], to[600];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(from, sizeof from, "%s/checkpoints/stories260K/hf/%s", f->data, files[i]);
+        snprintf(to, sizeof to, "%s/model/%s", f->dir, files[i]);
+        vkft_test_copy(from, to);
+    }
     char bin[600];
-    snprintf(bin, sizeof bin, "%s/tok512.bin", from);
+    snprintf(bin, sizeof bin, "%s/checkpoints/stories260K/tok512.bin", f->data);
     snprintf(to, sizeof to, "%s/model/tokenizer.json", f->dir);
     vkft_llama2c_tokenizer(bin, to);
     return 0;
@@ -114,10 +115,10 @@ static void test_fine_tunes(void **state)
     const fixture *f = *state;
     if (!f->data)
         skip();
-    char path[512], command[1200];
+    char path[512], corpus[512];
     snprintf(path, sizeof path, "%s/corpus.txt", f->dir); /* its first 60 kB are enough to see the loss fall */
-    snprintf(command, sizeof command, "head -c 60000 '%s/datasets/tinyshakespeare.txt' > '%s'", f->data, path);
-    assert_int_equal(system(command), 0);
+    snprintf(corpus, sizeof corpus, "%s/datasets/tinyshakespeare.txt", f->data);
+    vkft_test_copy_part(corpus, path, 60000);
     vkft_test_program_ok(
         "train --model %s/model --quant nf4 --data %s --output-dir %s/out --max-seq-length 128 --batch-size 4 "
         "--gradient-accumulation-steps 1 --max-steps 60 --learning-rate 5e-3 --val-split 0.1 --eval-steps 20 "

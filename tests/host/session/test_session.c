@@ -100,12 +100,11 @@ static void test_no_allocation_in_a_step(void **state)
 static void test_experts(void **state)
 {
     (void)state;
-    char *dir = vkft_test_directory(), command[1200];
-    snprintf(command, sizeof command,
-             "cp " VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json " VKFT_TEST_DATA
-             "/golden/qwen3_moe/model/model.safetensors %s",
-             dir);
-    assert_int_equal(system(command), 0);
+    char *dir = vkft_test_directory(), copy[600];
+    snprintf(copy, sizeof copy, "%s/config.json", dir);
+    vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json", copy);
+    snprintf(copy, sizeof copy, "%s/model.safetensors", dir);
+    vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/model.safetensors", copy);
     check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear"});
     check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "gate,gate_proj,down_proj"});
     check_variant(dir, (variant){VKFT_STORAGE_f32, false, "o_proj,up_proj,down_proj"});

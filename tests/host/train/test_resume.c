@@ -431,9 +431,13 @@ static void test_full_fine_tuning(void **state)
         "--gradient-accumulation-steps 2 --max-steps 10 --save-steps 5 --no-load-best-model-at-end %s";
     vkft_test_program_ok("convert " VKFT_TEST_DATA "/golden/full_t5/model -o %s/model.vkft --quant none", dir);
     vkft_test_program_ok(train, dir, dir, "a", "");
-    char command[1400];
-    snprintf(command, sizeof command, "mkdir '%s/b' && mv '%s/a/checkpoint-5' '%s/b'", dir, dir, dir);
-    assert_int_equal(system(command), 0);
+    char from[700], to[700];
+    vkft_err err;
+    snprintf(to, sizeof to, "%s/b", dir);
+    expect_ok(vkft_directory_create(to, &err));
+    snprintf(from, sizeof from, "%s/a/checkpoint-5", dir);
+    snprintf(to, sizeof to, "%s/b/checkpoint-5", dir);
+    expect_ok(vkft_directory_rename(from, to, &err));
     vkft_test_program_ok(train, dir, dir, "b", "--resume-from-checkpoint auto");
     snprintf(first, sizeof first, "%s/a/model.safetensors", dir);
     snprintf(second, sizeof second, "%s/b/model.safetensors", dir);
@@ -444,8 +448,8 @@ static void test_full_fine_tuning(void **state)
     free(a);
     free(b);
     /* A model that no run made is not written over. */
-    snprintf(command, sizeof command, "mkdir '%s/c' && cp '%s' '%s/c'", dir, first, dir);
-    assert_int_equal(system(command), 0);
+    snprintf(to, sizeof to, "%s/c/model.safetensors", dir);
+    vkft_test_copy(first, to);
     vkft_test_result r = vkft_test_program(train, dir, dir, "c", "--overwrite");
     assert_int_equal(r.exit_code, 1);
     assert_non_null(strstr(r.err, "holds a model"));
