@@ -142,7 +142,9 @@ static bool set_number(const flag *f, void *member, const char *text, const char
     char *end = NULL;
     double x = strtod(text, &end);
     bool single = f->kind == FLAG_FLOAT;
-    if (end == text || *end || !isfinite(x) || (single && !isfinite((float)x)) || !in_range(&f->range, x))
+    if (single) /* what is stored must be in range: 1e-50 is above 0, but its float is not */
+        x = (double)(float)x;
+    if (end == text || *end || !isfinite(x) || !in_range(&f->range, x))
         return wrong_number(f, text, origin, err);
     if (single)
         *(float *)member = (float)x;

@@ -256,6 +256,13 @@ static void lying_archives(void **state)
     free(bad);
 }
 
+static bool count_entry(void *context, const char *name)
+{
+    (void)name;
+    ++*(uint32_t *)context;
+    return true;
+}
+
 /* The program on a directory whose weights are malicious: one line, exit code 1, no file left. */
 static void program_refuses(void **state)
 {
@@ -282,13 +289,6 @@ static void program_refuses(void **state)
     expect_ok(vkft_directory_list(dir, count_entry, &entries, &err));
     assert_int_equal(entries, 2); /* nothing was written */
     vkft_test_remove_directory(dir);
-}
-
-static bool count_entry(void *context, const char *name)
-{
-    (void)name;
-    ++*(uint32_t *)context;
-    return true;
 }
 
 int main(void)

@@ -25,7 +25,7 @@ static const flag_choice optimizers[] = {{.name = "adamw", .value = 3}, {.name =
 static const flag flags[] = {
     {.kind = FLAG_HEADING, .name = "numbers"},
     {.kind = FLAG_DOUBLE, .name = "learning-rate", AT(rate)},
-    {.kind = FLAG_FLOAT, .name = "lora-alpha", .same_run = true, AT(alpha)},
+    {.kind = FLAG_FLOAT, .name = "lora-alpha", .same_run = true, AT(alpha), .range = ABOVE(0)},
     {.kind = FLAG_U32, .name = "lora-r", .same_run = true, AT(rank)},
     {.kind = FLAG_I64, .name = "max-steps", AT(steps)},
     {.kind = FLAG_HEADING, .name = "others"},
@@ -100,13 +100,62 @@ static void settings_are_printed_by_heading(void **state)
                               "others                  optim lion\n");
 }
 
+/* Each is refused with one line that names the flag and contains the text. */
+static void wrong_values_are_refused(void **state)
+{
+    static const struct {
+        const char *word, *part;
+    } cases[] = {
+        {"--lora-alpha=0", "--lora-alpha: expected a number, above 0"},
+        {"--lora-alpha=1e-50", "above 0"}, /* its float is 0 */
+        {"--lora-alpha=1e50", "found '1e50'"},
+        {"--lora-alpha=nan", "found 'nan'"},
+        {"--learning-rate=1e400", "expected a number"},
+        {"--learning-rate=1x", "found '1x'"},
+        {"--lora-r=-1", "whole number"},
+        {"--lora-r=4294967296", "whole number"},
+        {"--lora-r", "a value is missing"},
+        {"--max-steps=9223372036854775808", "whole number"},
+        {"--shuffle=perhaps", "expected true or false"},
+        {"--optim=adam", "adamw, lion"},
+        {"--data=", "found nothing"},
+        {"--lora-aplha=1", "lora-alpha"},
+        {"stray", "unexpected argument 'stray'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char word[64];
+        char *argv[] = {word};
+        options o = {.alpha = 1};
+        vkft_recipe recipe = {0};
+        vkft_err err = {0};
+        strcpy(word, cases[i].word);
+        if (flags_parse(&table, &o, 1, argv, &recipe, &err) != FLAGS_WRONG || !strstr(err.message, cases[i].part) ||
+            strchr(err.message, '\n'))
+            fail_msg("%s: '%s', expected '%s'", cases[i].word, err.message, cases[i].part);
+        assert_int_equal(err.kind, VKFT_ERR_USAGE);
+    }
+}
+
+static void the_last_value_wins(void **state)
+{
+    char *argv[] = {"--lora-r", "4", "--lora-r=8", "--no-shuffle", "--shuffle"};
+    options o = {.alpha = 1};
+    vkft_recipe recipe = {0};
+    (void)state;
+    assert_int_equal(flags_parse(&table, &o, 5, argv, &recipe, NULL), FLAGS_OK);
+    assert_int_equal(o.rank, 8);
+    assert_true(o.shuffle);
+    char *help[] = {"--lora-r", "4", "--help"};
+    assert_int_equal(flags_parse(&table, &o, 3, help, &recipe, NULL), FLAGS_HELP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_say_what_was_parsed),
-        cmocka_unit_test(numbers_read_back),
-        cmocka_unit_test(long_texts_are_whole),
-        cmocka_unit_test(settings_are_printed_by_heading),
+        cmocka_unit_test(settings_say_what_was_parsed), cmocka_unit_test(numbers_read_back),
+        cmocka_unit_test(wrong_values_are_refused),     cmocka_unit_test(the_last_value_wins),
+        cmocka_unit_test(long_texts_are_whole),         cmocka_unit_test(settings_are_printed_by_heading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,120 @@
+/* Recipes in YAML and JSON: the entries they become, and what is refused with its line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host/cli/recipe.h"
+#include "runtime/base/file.h"
+#include "tests/support/expect.h"
+#include "tests/support/program.h"
+
+static char *dir, path[600];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    dir = vkft_test_directory();
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    vkft_test_remove_directory(dir);
+    return 0;
+}
+
+static bool read_text(const char *name, const char *text, vkft_recipe *recipe, vkft_err *err)
+{
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (!vkft_file_write(path, text, strlen(text), err))
+        fail_msg("%s", err->message);
+    *recipe = (vkft_recipe){0};
+    return recipe_read(path, recipe, err);
+}
+
+typedef struct entry {
+    const char *name, *value;
+    uint32_t line;
+} entry;
+
+static void expect_entries(const char *name, const char *text, const entry *wanted, uint32_t count)
+{
+    vkft_recipe recipe;
+    vkft_err err = {0};
+    expect_ok(read_text(name, text, &recipe, &err));
+    assert_int_equal(recipe.count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const vkft_recipe_entry *got = &recipe.entries[i];
+        assert_string_equal(got->name, wanted[i].name);
+        assert_int_equal(got->line, wanted[i].line);
+        assert_int_equal(got->value == NULL, wanted[i].value == NULL);
+        if (got->value)
+            assert_string_equal(got->value, wanted[i].value);
+    }
+    recipe_free(&recipe);
+}
+
+static void test_yaml(void **state)
+{
+    (void)state;
+    const entry wanted[] = {{"model", "m 1", 2}, {"batch_size", "4", 3}, {"data", "a.txt,b.txt", 4},
+                            {"seed", NULL, 7},   {"shuffle", "no", 8},   {"empty", "", 9},
+                            {"list", "", 10}};
+    expect_entries("a.yaml",
+                   "# a run\nmodel: m 1\nbatch_size: 4\ndata:\n  - a.txt\n  - b.txt\nseed: ~\nshuffle: no\nempty: "
+                   "\"\"\nlist: []\n",
+                   wanted, 7);
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    const entry wanted[] = {
+        {"model", "m", 1}, {"lora-alpha", "0.5", 2}, {"steps", "12", 3}, {"on", "true", 3}, {"seed", NULL, 4}};
+    static const char text[] =
+        "{\"model\": \"m\",\n \"lora-alpha\": 0.5,\n \"steps\": 12, \"on\": true,\n \"seed\": null}";
+    expect_entries("a.json", text, wanted, 5);
+    expect_entries("a.txt", text, wanted, 5); /* by its first character */
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text, *part;
+    } cases[] = {
+        {"a.yaml", "", "the recipe is empty"},
+        {"a.yaml", "- a\n- b\n", ":1: expected lines such as"},
+        {"a.yaml", "a: 1\nb:\n  c: 1\n", ":2: b: a nested value"},
+        {"a.yaml", "a: 1\nb: 2\na: 3\n", ":3: a stands twice, first in line 1"},
+        {"a.yaml", "a: 1\nb: [1\n", "not YAML"},
+        {"a.yaml", "a: \"x\\0y\"\n", "a nested value"}, /* a zero byte has no place in an argument */
+        {"a.json", "{\"a\": 1,\n \"b\": [[1]]}", ":2: b: a nested value"},
+        {"a.json", "{\"a\": 12345678901234567890}", "too large for JSON"},
+        {"a.json", "{\"a\": 1", "line 1"},
+        {"a.json", "[1]", "expected an object"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkft_recipe recipe;
+        vkft_err err;
+        expect_failure(read_text(cases[i].name, cases[i].text, &recipe, &err), cases[i].part);
+        assert_int_equal(err.kind, VKFT_ERR_USAGE);
+        recipe_free(&recipe);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_yaml),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests_name("recipe", tests, make_directory, remove_directory);
+}
