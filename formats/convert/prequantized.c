@@ -68,7 +68,11 @@ bool vkft_prequantized_write(const vkft_prequantized_weight *parts, vkft_model_w
                              vkft_err *err)
 {
     const vkft_stored *w = &parts->stored;
-    uint64_t bytes[VKFT_PARTS];
+    uint64_t bytes[VKFT_PARTS], bad = vkft_storage_get(w->storage)->codec->first_not_finite(w);
+    if (bad != UINT64_MAX)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s': element %" PRIu64 " is not finite; the checkpoint is damaged",
+                         parts->source[VKFT_PART_DATA].shard->path, parts->source[VKFT_PART_DATA].tensor->name, bad);
     vkft_storage_part_bytes(w->storage, w->rows, w->cols, bytes);
     for (uint32_t part = 0; part < VKFT_PARTS; part++) {
         const vkft_shard_tensor *source = &parts->source[part];

@@ -12,7 +12,7 @@ bool vkft_prequantized_check(const void *quantization_config, const char *file, 
 /* What belongs to this weight; *found is false when it is not quantized. */
 bool vkft_prequantized_find(const vkft_hf_checkpoint *checkpoint, const vkft_shard_tensor *weight,
                             vkft_prequantized_weight *parts, bool *found, vkft_err *err);
-/* Error: a code that is not finite; whatever writing reports. */
+/* Error: an element that is not finite; whatever writing reports. */
 bool vkft_prequantized_write(const vkft_prequantized_weight *parts, vkft_model_writer *writer, uint32_t index,
                              vkft_err *err);
 

@@ -1,4 +1,4 @@
-/* Storage types and conversions between the floating-point ones.
+/* Element types and conversions between the floating-point ones.
  *
  * Written with integer operations on the bits and without branches, so that the loops vectorize for any target and the
  * results do not depend on the rounding mode or on hardware conversions.
@@ -14,7 +14,7 @@ static const struct {
 } dtypes[VKFT_DTYPE_COUNT] = {
     [VKFT_F32] = {"F32", 32}, [VKFT_F16] = {"F16", 16}, [VKFT_BF16] = {"BF16", 16}, [VKFT_F64] = {"F64", 64},
     [VKFT_U8] = {"U8", 8},    [VKFT_I8] = {"I8", 8},    [VKFT_I16] = {"I16", 16},   [VKFT_I32] = {"I32", 32},
-    [VKFT_U32] = {"U32", 32}, [VKFT_I64] = {"I64", 64}, [VKFT_BOOL] = {"BOOL", 8},
+    [VKFT_U32] = {"U32", 32}, [VKFT_I64] = {"I64", 64}, [VKFT_BOOL] = {"BOOL", 8},  [VKFT_F8_E4M3] = {"F8_E4M3", 8},
 };
 
 const char *vkft_dtype_name(vkft_dtype dtype)

@@ -20,6 +20,7 @@ typedef enum vkft_dtype {
     VKFT_U32,
     VKFT_I64,
     VKFT_BOOL,
+    VKFT_F8_E4M3, /* codes without a meaning of their own here: those of quantized weights */
     VKFT_DTYPE_COUNT
 } vkft_dtype;
 

@@ -252,6 +252,21 @@ static void decode(const float *table, const vkft_stored *w, float *y)
     }
 }
 
+/* Codes are finite; scales need not be. */
+static uint64_t first_not_finite(const vkft_stored *w)
+{
+    bool twice = w->part[VKFT_PART_SUPER] != NULL;
+    const uint8_t *scales = w->part[twice ? VKFT_PART_SUPER : VKFT_PART_SCALES];
+    uint64_t blocks = blocks_of(w->rows, w->cols), unit = twice ? VKFT_NF4_NESTED_BLOCK : 1;
+    for (uint64_t i = 0; i * unit < blocks; i++) {
+        float scale;
+        memcpy(&scale, scales + i * sizeof scale, sizeof scale);
+        if (!(scale - scale == 0))
+            return i * unit * VKFT_NF4_BLOCK;
+    }
+    return UINT64_MAX;
+}
+
 static void decode_nf4(const vkft_stored *w, float *y)
 {
     decode(vkft_nf4_table, w, y);
@@ -270,6 +285,7 @@ const vkft_codec vkft_codec_nf4 = {.part_keys = {NULL, "absmax", NULL},
                                    .encode = vkft_nf4_quantize,
                                    .finish = finish_single,
                                    .decode = decode_nf4,
+                                   .first_not_finite = first_not_finite,
                                    .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_nf4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
                                       .offset_key = "absmax_offset",
@@ -278,15 +294,18 @@ const vkft_codec vkft_codec_nf4_dq = {.part_keys = {NULL, "absmax", "nested_absm
                                       .encode = vkft_nf4_quantize,
                                       .finish = finish_double,
                                       .decode = decode_nf4,
+                                      .first_not_finite = first_not_finite,
                                       .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_fp4 = {.part_keys = {NULL, "absmax", NULL},
                                    .overflow = OVERFLOW,
                                    .part_bytes = single_bytes,
                                    .decode = decode_fp4,
+                                   .first_not_finite = first_not_finite,
                                    .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_fp4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
                                       .offset_key = "absmax_offset",
                                       .overflow = OVERFLOW,
                                       .part_bytes = double_bytes,
                                       .decode = decode_fp4,
+                                      .first_not_finite = first_not_finite,
                                       .prequantizer = &vkft_bitsandbytes};

@@ -15,8 +15,8 @@
 
 #define MAX_HEADER 100000000 /* the format's own limit */
 
-static const vkft_dtype known_dtypes[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_F64, VKFT_U8,
-                                          VKFT_I8,  VKFT_I16, VKFT_I32,  VKFT_I64, VKFT_BOOL};
+static const vkft_dtype known_dtypes[] = {VKFT_F32, VKFT_F16, VKFT_BF16, VKFT_F64,  VKFT_U8,     VKFT_I8,
+                                          VKFT_I16, VKFT_I32, VKFT_I64,  VKFT_BOOL, VKFT_F8_E4M3};
 
 static bool parse_dtype(const char *path, const cJSON *entry, vkft_dtype *dtype, vkft_err *err)
 {
@@ -30,7 +30,8 @@ static bool parse_dtype(const char *path, const cJSON *entry, vkft_dtype *dtype,
         }
     }
     return vkft_fail(err, VKFT_ERR_INPUT,
-                     "%s: dtype '%.20s' is not supported; supported are F32, F16, BF16, F64 and integers", path, name);
+                     "%s: dtype '%.20s' is not supported; supported are F32, F16, BF16, F64, F8_E4M3 and integers",
+                     path, name);
 }
 
 static bool parse_shape(const char *where, const cJSON *entry, vkft_file_tensor *tensor, vkft_err *err)

@@ -51,6 +51,9 @@ typedef struct vkft_codec {
     /* All scales of a matrix to the parts past the data; NULL where there are none. */
     void (*finish)(const float *scales, uint64_t rows, uint64_t cols, void *const part[VKFT_PARTS], float *offset);
     void (*decode)(const vkft_stored *w, float *y); /* y [rows, cols] */
+    /* The first element that is not finite; UINT64_MAX: there is none. NULL: elements are checked before they are
+     * encoded, since no checkpoint holds this type. */
+    uint64_t (*first_not_finite)(const vkft_stored *w);
     /* Whose checkpoints hold this type, see prequantized.h; NULL: it is only made by conversion. */
     const struct vkft_prequantizer *prequantizer;
 } vkft_codec;

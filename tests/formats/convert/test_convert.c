@@ -669,6 +669,35 @@ static void quantized_by_bitsandbytes(void **state)
                    "is quantized already (nf4); use --quant nf4");
 }
 
+/* A scale that is not finite, of a block or of 256 of them. */
+static void damaged_scales(void **state)
+{
+    const fixture *f = *state;
+    static const char *const names[] = {"nf4", "nf4_dq"}, *const parts[] = {".absmax", ".nested_absmax"};
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
+    vkft_err err = {0};
+    for (size_t k = 0; k < 2; k++) {
+        char path[700], name[200];
+        size_t size;
+        vkft_tensor_file file;
+        snprintf(path, sizeof path, VKFT_TEST_DATA "/bnb/%s/config.json", names[k]);
+        char *config = vkft_test_read(path, &size);
+        put(f, "config.json", config, size);
+        snprintf(path, sizeof path, VKFT_TEST_DATA "/bnb/%s/model.safetensors", names[k]);
+        char *text = vkft_test_read(path, &size);
+        expect_ok(vkft_safetensors_open(path, &file, &err));
+        snprintf(name, sizeof name, "model.layers.0.mlp.up_proj.weight%s", parts[k]);
+        const vkft_file_tensor *t = vkft_tensor_file_find(&file, name);
+        assert_non_null(t);
+        const float infinity = INFINITY;
+        memcpy(text + t->offset, &infinity, sizeof infinity);
+        put(f, "model.safetensors", text, size);
+        expect_refusal(f, &options, "up_proj.weight': element 0 is not finite");
+        vkft_tensor_file_close(&file);
+        free(config), free(text);
+    }
+}
+
 /* Experts and a router in 4 bits, as transformers 4 left them. */
 static void experts_quantized_by_bitsandbytes(void **state)
 {
@@ -706,6 +735,7 @@ int main(void)
         test(quantized_already),
         test(quantized_by_bitsandbytes),
         test(experts_quantized_by_bitsandbytes),
+        test(damaged_scales),
         test(wrong_shards),
         test(interrupted_and_full),
         test(cache),

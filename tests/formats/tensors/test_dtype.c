@@ -174,8 +174,9 @@ static void names_and_sizes(void **state)
         vkft_dtype dtype;
         const char *name;
         uint32_t bits;
-    } expected[] = {{VKFT_F32, "F32", 32}, {VKFT_F16, "F16", 16}, {VKFT_BF16, "BF16", 16}, {VKFT_F64, "F64", 64},
-                    {VKFT_U8, "U8", 8},    {VKFT_I64, "I64", 64}, {VKFT_BOOL, "BOOL", 8}};
+    } expected[] = {{VKFT_F32, "F32", 32},  {VKFT_F16, "F16", 16},       {VKFT_BF16, "BF16", 16},
+                    {VKFT_F64, "F64", 64},  {VKFT_U8, "U8", 8},          {VKFT_I64, "I64", 64},
+                    {VKFT_BOOL, "BOOL", 8}, {VKFT_F8_E4M3, "F8_E4M3", 8}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         assert_string_equal(vkft_dtype_name(expected[i].dtype), expected[i].name);
         assert_int_equal(vkft_dtype_bits(expected[i].dtype), expected[i].bits);

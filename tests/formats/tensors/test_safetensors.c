@@ -116,7 +116,7 @@ static void wrong_headers(void **state)
         {"{\"a\":1}", 0, "tensor 'a': expected an object"},
         {"{\n\"a\": }", 0, "line 2, column 6"},
         {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "key 'dtype' is missing"},
-        {"{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "dtype 'F8_E4M3' is not supported"},
+        {"{\"a\":{\"dtype\":\"F8_E5M2\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "dtype 'F8_E5M2' is not supported"},
         {"{\"a\":{\"dtype\":\"NF4\",\"shape\":[2],\"data_offsets\":[0,1]}}", 1, "dtype 'NF4' is not supported"},
         {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "key 'shape' is missing"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "whole numbers"},
