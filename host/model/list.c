@@ -33,6 +33,7 @@ static struct vkft_tensor_spec *add_slot(vkft_model_list *list, const char *modu
         list->failed = true;
         return NULL;
     }
+    slot->block = list->in_block ? list->blocks : 0;
     slot->rows = rows;
     slot->cols = cols;
     snprintf(slot->name, sizeof slot->name, "%s.%s", module, suffix);

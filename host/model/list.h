@@ -16,7 +16,9 @@ typedef struct vkft_model_list {
     uint32_t module_count, module_capacity;
     uint32_t expert_groups;        /* so far */
     const vkft_stack_names *names; /* of the stack whose blocks are listed, */
-    uint32_t layer;                /* and the number of the block */
+    uint32_t layer;                /* and the number of the block in it */
+    uint32_t blocks;               /* listed so far, of all stacks, with the present one */
+    bool in_block;                 /* what is listed belongs to the present block */
     bool failed;                   /* out of host memory; everything may be called all the same */
 } vkft_model_list;
 

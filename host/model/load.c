@@ -1,52 +1,8 @@
 /* Loading of a model's frozen tensors, and the tables by which kernels find its experts. */
 #include "host/model/model.h"
-#include "host/model/tensor_spec.h"
 #include "runtime/base/size.h"
 
 #include <stdlib.h>
-
-/* Fills one buffer after another: the slots from `first` on that fit, at least one. Returns the number after the last.
- */
-static uint32_t next_group(const vkft_model *model, uint32_t first, uint64_t limit, uint64_t *bytes)
-{
-    *bytes = 0;
-    uint32_t i = first;
-    for (; i < model->slot_count; i++) {
-        uint64_t size = vkft_tensor_spec_bytes(&model->slots[i]);
-        if (i > first && (model->slots[i].host != model->slots[first].host || *bytes + size > limit))
-            break;
-        *bytes += size;
-    }
-    return i;
-}
-
-static bool upload(vkft_model *model, vkft_buffer *buffer, uint64_t offset, struct vkft_tensor_spec *slot,
-                   const vkft_model_tensor *tensor, vkft_err *err)
-{
-    vkft_device *dev = model->dev;
-    if (slot->vector) {
-        *slot->vector = buffer->address + offset;
-        uint32_t n = slot->rows * slot->cols;
-        float *values = malloc(n * sizeof *values);
-        if (!values)
-            return vkft_fail_memory(err, "while loading %s", slot->name);
-        vkft_model_tensor_decode(tensor, values);
-        bool ok = vkft_buffer_write(dev, buffer, offset, values, n * sizeof *values, err);
-        free(values);
-        return ok;
-    }
-    vkft_weight *w = slot->weight;
-    w->offset = tensor->offset;
-    for (uint32_t part = 0; part < VKFT_PARTS; part++) {
-        if (!slot->bytes[part])
-            continue;
-        w->part[part] = buffer->address + offset;
-        if (!vkft_buffer_write(dev, buffer, offset, tensor->part[part], tensor->bytes[part], err))
-            return false;
-        offset += slot->bytes[part];
-    }
-    return true;
-}
 
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
@@ -55,31 +11,10 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
     model->dev = dev;
     if (model->trained)
         return true;
-    uint64_t limit = vkft_device_get_info(dev)->max_allocation_bytes;
-    limit = min_u64(limit, VKFT_BUFFER_BYTES);
-    model->buffers = calloc(model->slot_count, sizeof *model->buffers);
-    if (!model->buffers)
-        return vkft_fail_memory(err, "while loading the model");
-    uint64_t done = 0, total = model->device_bytes + model->host_bytes;
-    for (uint32_t i = 0; i < model->slot_count;) {
-        uint64_t bytes, offset = 0;
-        uint32_t end = next_group(model, i, limit, &bytes);
-        vkft_buffer *buffer = &model->buffers[model->buffer_count];
-        if (!vkft_buffer_new(dev, bytes, model->slots[i].host ? VKFT_MEMORY_HOST : VKFT_MEMORY_DEVICE, "model weights",
-                             buffer, err))
-            return false;
-        model->buffer_count++;
-        for (; i < end; i++) {
-            const vkft_model_tensor *tensor = vkft_model_file_find(file, model->slots[i].name);
-            if (!vkft_model_file_verify(file, tensor, err) ||
-                !upload(model, buffer, offset, &model->slots[i], tensor, err))
-                return false;
-            offset += vkft_tensor_spec_bytes(&model->slots[i]);
-            done += vkft_tensor_spec_bytes(&model->slots[i]);
-            if (progress && !progress(context, done, total))
-                return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");
-        }
-    }
+    uint64_t limit = min_u64(vkft_device_get_info(dev)->max_allocation_bytes, VKFT_BUFFER_BYTES);
+    if (!vkft_residency_plan(&model->residency, model->slots, model->slot_count, limit, err) ||
+        !vkft_residency_load(&model->residency, model->slots, dev, file, progress, context, err))
+        return false;
     vkft_model_set_head(model);
     return true;
 }

@@ -55,7 +55,10 @@ static void list_stack(vkft_model *model, vkft_model_list *list, vkft_stack_kind
     }
     for (list->layer = 0; list->layer < stack->count; list->layer++) {
         compile_layer(model, kind, stack, list->layer, relative);
+        list->blocks++;
+        list->in_block = true;
         list_layer(list, &stack->layers[list->layer]);
+        list->in_block = false;
     }
     if (!c->no_final_norm)
         vkft_list_norm(list, &stack->final_norm, c->hidden_size, list->names->final_norm);
@@ -289,9 +292,7 @@ static void free_stack(vkft_stack *stack)
 
 void vkft_model_free(vkft_model *model)
 {
-    for (uint32_t i = 0; i < model->buffer_count; i++)
-        vkft_buffer_free(model->dev, &model->buffers[i]);
-    free(model->buffers);
+    vkft_residency_free(&model->residency, model->dev);
     free(model->slots);
     vkft_buffer_free(model->dev, &model->expert_tables);
     free_stack(&model->decoder);

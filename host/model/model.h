@@ -14,6 +14,7 @@
 #include "formats/convert/convert.h"
 #include "runtime/memory.h"
 #include "host/model/layer.h"
+#include "host/model/residency.h"
 
 /* A sequence of blocks: the decoder, or the encoder. */
 typedef struct vkft_stack {
@@ -47,8 +48,7 @@ typedef struct vkft_model {
     struct vkft_tensor_spec *slots; /* one per tensor: name, shape, place */
     uint32_t slot_count;
     vkft_device *dev; /* NULL until loaded */
-    vkft_buffer *buffers;
-    uint32_t buffer_count;
+    vkft_residency residency;
 } vkft_model;
 
 /* Lays out the model; config outlives it. file gives each tensor's type and is checked for missing tensors and shapes;

@@ -11,6 +11,7 @@ struct vkft_tensor_spec {
     bool linear;          /* the weight is a linear layer's */
     uint64_t *gradient;   /* beside vector: where the address of its gradient goes */
     uint64_t *vector;     /* [cols], or [rows,cols] of relative positions */
+    uint32_t block;       /* number of the block that it belongs to, from 1 on, the encoder's first; 0: to none */
     bool host;            /* lives in host memory */
     bool never_quantized; /* keeps the type of the checkpoint when others are quantized */
     uint32_t rows, cols;
