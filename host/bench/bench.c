@@ -6,7 +6,6 @@
  */
 #include "host/bench/bench.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +20,8 @@
 #include "host/engine/matmul/matmul.h"
 #include "runtime/memory.h"
 
-#define CASE_MS 400.0 /* least measuring time of a case */
-#define LEAST_RUNS 3
+#define CASE_MS 400.0 /* minimum measuring time of a case */
+#define MIN_RUNS 3
 
 typedef enum direction { NT, NN, TN } direction;
 
@@ -35,11 +34,6 @@ typedef struct bench_case {
     vkft_storage storage; /* of W */
     uint32_t M, N, K, groups;
 } bench_case;
-
-typedef struct bench_result {
-    double gflops_wall, gflops_cpu,
-        gflops_device; /* per second of wall time, of CPU time, of timestamps; 0: not measured */
-} bench_result;
 
 typedef struct operands {
     vkft_buffer X, part[VKFT_PARTS], Y, scratch; /* the parts of W */
@@ -142,13 +136,24 @@ static double device_ms(const vkft_commands *cmds)
     return sum;
 }
 
-static bool measure(vkft_device *dev, const bench_case *c, bench_result *result, vkft_err *err)
+/* The row without its measurements. */
+static void describe(const bench_case *c, vkft_bench_row *row)
+{
+    char groups[16] = "";
+    if (c->groups)
+        snprintf(groups, sizeof groups, "%ux ", c->groups);
+    *row = (vkft_bench_row){.M = c->M, .N = c->N, .K = c->K};
+    snprintf(row->name, sizeof row->name, "%s%s %s", groups, direction_names[c->direction],
+             vkft_storage_get(c->storage)->label);
+}
+
+static bool measure(vkft_device *dev, const bench_case *c, vkft_bench_row *result, vkft_err *err)
 {
     bool software = vkft_device_get_info(dev)->type == VKFT_DEVICE_CPU;
     const double gflop = 2e-9 * c->M * c->N * c->K;
     operands o = {0};
     vkft_commands *cmds = vkft_commands_new(dev, err);
-    *result = (bench_result){0};
+    describe(c, result);
     if (!cmds || !make_operands(dev, c, &o, err))
         goto fail;
     vkft_commands_set_profile(cmds, !software);
@@ -156,7 +161,7 @@ static bool measure(vkft_device *dev, const bench_case *c, bench_result *result,
     if (!vkft_commands_run(cmds, err))
         goto fail;
     double total_ms = 0;
-    for (uint32_t run = 0; run < LEAST_RUNS || total_ms < CASE_MS; run++) {
+    for (uint32_t run = 0; run < MIN_RUNS || total_ms < CASE_MS; run++) {
         double cpu = vkft_os_cpu_seconds(), device = software ? 0 : device_ms(cmds);
         if (!vkft_commands_run(cmds, err))
             goto fail;
@@ -177,60 +182,6 @@ fail:
     vkft_commands_free(cmds);
     free_operands(dev, &o);
     return false;
-}
-
-static void describe(const bench_case *c, char name[32])
-{
-    char groups[16] = "";
-    if (c->groups)
-        snprintf(groups, sizeof groups, "%ux ", c->groups);
-    snprintf(name, 32, "%s%s %s", groups, direction_names[c->direction], vkft_storage_get(c->storage)->label);
-}
-
-static void print_row(const bench_case *c, const bench_result *r, double peak, bool software)
-{
-    char name[32], shape[32], percent[16] = "n/a";
-    describe(c, name);
-    snprintf(shape, sizeof shape, "%ux%ux%u", c->M, c->N, c->K);
-    if (!software) {
-        printf("%-22s %-16s %10.1f %10.1f\n", name, shape, r->gflops_wall, r->gflops_device);
-    } else {
-        if (peak > 0)
-            snprintf(percent, sizeof percent, "%.1f %%", 100 * r->gflops_cpu / peak);
-        printf("%-22s %-16s %10.1f %12.1f %10s\n", name, shape, r->gflops_wall, r->gflops_cpu, percent);
-    }
-    fflush(stdout);
-}
-
-static cJSON *json_row(const bench_case *c, const bench_result *r, double peak)
-{
-    char name[32];
-    describe(c, name);
-    cJSON *row = cJSON_CreateObject();
-    cJSON_AddStringToObject(row, "kernel", name);
-    cJSON_AddNumberToObject(row, "M", c->M);
-    cJSON_AddNumberToObject(row, "N", c->N);
-    cJSON_AddNumberToObject(row, "K", c->K);
-    cJSON_AddNumberToObject(row, "gflops_wall", r->gflops_wall);
-    if (r->gflops_cpu > 0)
-        cJSON_AddNumberToObject(row, "gflop_per_cpu_second", r->gflops_cpu);
-    if (r->gflops_cpu > 0 && peak > 0)
-        cJSON_AddNumberToObject(row, "percent_of_peak", 100 * r->gflops_cpu / peak);
-    if (r->gflops_device > 0)
-        cJSON_AddNumberToObject(row, "gflops_device", r->gflops_device);
-    return row;
-}
-
-static void print_head(const vkft_device_info *info, double peak)
-{
-    bool software = info->caps.software;
-    printf("%s, %s\n", info->name, info->driver);
-    if (software && peak > 0)
-        printf("AVX2 FMA peak of this CPU: %.1f GFLOP per CPU-second\n", peak);
-    else if (software)
-        printf("AVX2 FMA peak of this CPU: n/a\n");
-    printf(software ? "%-22s %-16s %10s %12s %10s\n" : "%-22s %-16s %10s %10s\n", "product", "MxNxK", "GFLOP/s",
-           software ? "per CPU-s" : "on device", "of peak");
 }
 
 /* Square products of all kinds, then shapes that a training step and generation have. */
@@ -258,47 +209,24 @@ static uint32_t list_cases(bench_case cases[64])
     return count;
 }
 
-bool vkft_bench_kernels(const char *device, bool json, vkft_err *err)
+bool vkft_bench_kernels(const char *device, const vkft_bench_observer *observer, vkft_err *err)
 {
     bench_case cases[64];
     uint32_t count = list_cases(cases);
-    cJSON *root = NULL, *rows = NULL;
-    bool ok = false;
     vkft_device *dev = vkft_device_open(device, err);
     if (!dev)
-        goto done;
+        return false;
     vkft_matmul_setup(dev, VKFT_F32);
     vkft_grouped_setup(dev, VKFT_F32);
     const vkft_device_info *info = vkft_device_get_info(dev);
-    double peak = info->caps.software ? vkft_cpu_fma_peak() : 0;
-    if (json) {
-        root = cJSON_CreateObject();
-        cJSON_AddStringToObject(root, "device", info->name);
-        cJSON_AddStringToObject(root, "driver", info->driver);
-        if (peak > 0)
-            cJSON_AddNumberToObject(root, "avx2_fma_peak_gflop_per_cpu_second", peak);
-        rows = cJSON_AddArrayToObject(root, "products");
-    } else {
-        print_head(info, peak);
+    observer->begin(observer->context, info, info->caps.software ? vkft_cpu_fma_peak() : 0);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < count; i++) {
+        vkft_bench_row row;
+        ok = measure(dev, &cases[i], &row, err);
+        if (ok)
+            observer->row(observer->context, &row);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        bench_result result;
-        if (!measure(dev, &cases[i], &result, err))
-            goto done;
-        if (json)
-            cJSON_AddItemToArray(rows, json_row(&cases[i], &result, peak));
-        else
-            print_row(&cases[i], &result, peak, info->caps.software);
-    }
-    if (json) {
-        char *text = cJSON_PrintUnformatted(root);
-        if (text)
-            puts(text);
-        cJSON_free(text);
-    }
-    ok = true;
-done:
-    cJSON_Delete(root);
     vkft_device_close(dev);
     return ok;
 }

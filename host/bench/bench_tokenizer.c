@@ -2,7 +2,6 @@
 #include "host/bench/bench_tokenizer.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +10,8 @@
 #include "runtime/base/json.h"
 #include "formats/chat/model_text.h"
 
-typedef struct totals {
-    uint64_t documents, bytes, tokens, checksum;
-    double seconds;
-} totals;
-
-static bool encode_line(const vkft_tokenizer *tok, const cJSON *text, totals *t, vkft_ids *ids, vkft_err *err)
+static bool encode_line(const vkft_tokenizer *tok, const cJSON *text, vkft_bench_tokens *t, vkft_ids *ids,
+                        vkft_err *err)
 {
     char *bytes = malloc(strlen(text->valuestring) + 1);
     if (!bytes)
@@ -35,7 +30,7 @@ static bool encode_line(const vkft_tokenizer *tok, const cJSON *text, totals *t,
     return ok;
 }
 
-static bool encode_all(const vkft_tokenizer *tok, const char *path, const char *text, size_t size, totals *t,
+static bool encode_all(const vkft_tokenizer *tok, const char *path, const char *text, size_t size, vkft_bench_tokens *t,
                        vkft_err *err)
 {
     vkft_ids ids = {0};
@@ -56,31 +51,16 @@ static bool encode_all(const vkft_tokenizer *tok, const char *path, const char *
     return ok;
 }
 
-static void print(const totals *t, bool json)
-{
-    double speed = t->seconds > 0 ? (double)t->bytes / 1e6 / t->seconds : 0;
-    if (json)
-        printf("{\"documents\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"tokens\":%" PRIu64 ",\"checksum\":%" PRIu64
-               ",\"cpu_seconds\":%.6f,"
-               "\"mb_per_second\":%.3f}\n",
-               t->documents, t->bytes, t->tokens, t->checksum, t->seconds, speed);
-    else
-        printf("%" PRIu64 " documents, %.2f MB, %" PRIu64 " tokens in %.2f CPU seconds: %.2f MB/s\n", t->documents,
-               (double)t->bytes / 1e6, t->tokens, t->seconds, speed);
-}
-
-bool vkft_bench_tokenizer(const char *model, const char *documents, bool json, vkft_err *err)
+bool vkft_bench_tokenizer(const char *model, const char *documents, vkft_bench_tokens *result, vkft_err *err)
 {
     vkft_model_text text = {0};
-    totals t = {0};
     char *data = NULL;
     size_t size = 0;
     bool ok = vkft_model_text_open(model, NULL, &text, err) && vkft_file_read(documents, UINT32_MAX, &data, &size, err);
     if (ok && !text.tokenizer)
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no tokenizer", model);
-    ok = ok && encode_all(text.tokenizer, documents, data, size, &t, err);
-    if (ok)
-        print(&t, json);
+    *result = (vkft_bench_tokens){0};
+    ok = ok && encode_all(text.tokenizer, documents, data, size, result, err);
     free(data);
     vkft_model_text_free(&text);
     return ok;

@@ -18,16 +18,15 @@
 typedef struct generator {
     const vkft_generate_options *options;
     const vkft_generate_observer *observer;
-    vkft_generation_config own; /* what the model's authors say */
-    vkft_session runner;
+    vkft_generation_config model_defaults; /* what the model's authors say */
+    vkft_session session;
     vkft_pass *encode, *next; /* encode: NULL without an encoder */
     vkft_kv_cache cache;
     vkft_buffer logits;
     float *logits_host;
     vkft_candidate *candidates;
     uint32_t positions; /* that the prompt and what is generated may fill */
-    vkft_ids
-        ids; /* prompt and what was generated; with an encoder what was generated, behind the decoder's first token */
+    vkft_ids ids; /* prompt and what was generated; with an encoder the decoder's first token and what was generated */
     vkft_ids source; /* with an encoder: the prompt */
     uint32_t prompt_tokens;
 } generator;
@@ -46,18 +45,19 @@ vkft_generate_options vkft_generate_defaults(void)
 static bool encode_prompt(generator *gen, vkft_err *err)
 {
     const vkft_generate_options *o = gen->options;
-    const vkft_tokenizer *tok = gen->runner.text.tokenizer;
+    const vkft_tokenizer *tok = gen->session.text.tokenizer;
     if (!o->prompt) {
         for (uint32_t i = 0; i < o->id_count; i++) {
-            if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= gen->runner.config.vocab_size)
+            if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= gen->session.config.vocab_size)
                 return vkft_fail(err, VKFT_ERR_INPUT, "token id %d is outside the vocabulary of %u", o->ids[i],
-                                 gen->runner.config.vocab_size);
+                                 gen->session.config.vocab_size);
             if (!vkft_ids_push(&gen->ids, o->ids[i], err))
                 return false;
         }
     } else if (!tok) {
         return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s has no tokenizer.json, so a text prompt cannot be encoded; give --ids", o->model.path);
+                         "%s has no tokenizer.json, so a text prompt cannot be encoded; give --prompt-ids",
+                         o->model.path);
     } else {
         char *wrapped = o->instruction ? vkft_instruction_prompt(o->prompt, NULL) : NULL;
         const char *text = wrapped ? wrapped : o->prompt;
@@ -66,10 +66,10 @@ static bool encode_prompt(generator *gen, vkft_err *err)
         if (!ok)
             return false;
         for (uint32_t i = 0; i < gen->ids.count; i++)
-            if ((uint32_t)gen->ids.data[i] >= gen->runner.config.vocab_size)
+            if ((uint32_t)gen->ids.data[i] >= gen->session.config.vocab_size)
                 return vkft_fail(err, VKFT_ERR_INPUT,
                                  "the tokenizer gives id %d, but the model's vocabulary has %u entries",
-                                 gen->ids.data[i], gen->runner.config.vocab_size);
+                                 gen->ids.data[i], gen->session.config.vocab_size);
     }
     if (gen->ids.count == 0)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has no tokens; give some text");
@@ -79,11 +79,12 @@ static bool encode_prompt(generator *gen, vkft_err *err)
 /* With an encoder the prompt is its source, and the decoder begins with a token of its own. */
 static bool split_source(generator *gen, vkft_err *err)
 {
-    const vkft_config *c = &gen->runner.config;
+    const vkft_config *c = &gen->session.config;
     gen->prompt_tokens = gen->ids.count;
     if (!c->encoder_layers)
         return true;
-    int32_t start = gen->own.decoder_start_token_id >= 0 ? gen->own.decoder_start_token_id : c->decoder_start_token_id;
+    int32_t start = gen->model_defaults.decoder_start_token_id >= 0 ? gen->model_defaults.decoder_start_token_id
+                                                                    : c->decoder_start_token_id;
     if (start < 0)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: neither config.json nor generation_config.json has decoder_start_token_id",
@@ -113,7 +114,7 @@ static uint64_t logits_bytes(const void *owner, const vkft_limits *limits)
 {
     const generator *gen = owner;
     (void)limits;
-    return gen->runner.config.vocab_size * sizeof(float);
+    return gen->session.config.vocab_size * sizeof(float);
 }
 
 static bool allocate_logits(void *owner, vkft_session *session, vkft_err *err)
@@ -125,7 +126,7 @@ static bool allocate_logits(void *owner, vkft_session *session, vkft_err *err)
 /* What generation needs of the session: ways to run the model, and memory. */
 static bool add_needs(generator *gen, vkft_err *err)
 {
-    vkft_session *r = &gen->runner;
+    vkft_session *r = &gen->session;
     const vkft_pass_spec encode = {.name = "encoder", .record = record_encode, .context = gen},
                          next = {.name = "generation", .record = record_next, .context = gen};
     vkft_session_need(r, (vkft_holding){"logits (host)", VKFT_MEMORY_HOST, logits_bytes, allocate_logits, gen});
@@ -140,7 +141,7 @@ static bool add_needs(generator *gen, vkft_err *err)
 
 static bool start(generator *gen, const vkft_observer *observer, vkft_err *err)
 {
-    const vkft_config *c = &gen->runner.config;
+    const vkft_config *c = &gen->session.config;
     uint64_t wanted = (uint64_t)gen->ids.count + gen->options->max_new_tokens;
     if (gen->ids.count >= c->max_position)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
@@ -151,13 +152,13 @@ static bool start(generator *gen, const vkft_observer *observer, vkft_err *err)
                                           .source_tokens = gen->source.count,
                                           .rows = 1,
                                           .positions = max_u32(gen->positions, gen->source.count)}};
-    return vkft_session_plan(&gen->runner, &limits, &plan, err) &&
-           vkft_session_start(&gen->runner, &plan, observer, err);
+    return vkft_session_plan(&gen->session, &limits, &plan, err) &&
+           vkft_session_start(&gen->session, &plan, observer, err);
 }
 
 static bool encode_source(generator *gen, vkft_err *err)
 {
-    vkft_session *r = &gen->runner;
+    vkft_session *r = &gen->session;
     if (!gen->encode)
         return true;
     vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
@@ -167,7 +168,7 @@ static bool encode_source(generator *gen, vkft_err *err)
 /* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
 static bool extend(generator *gen, uint32_t first, vkft_err *err)
 {
-    vkft_session *r = &gen->runner;
+    vkft_session *r = &gen->session;
     uint32_t end = gen->ids.count;
     bool other_tables = vkft_session_set_length(r, end);
     if (other_tables && r->config.rope.type == VKFT_ROPE_LONGROPE)
@@ -185,16 +186,16 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 
 static bool ends(const generator *gen, int32_t id)
 {
-    const vkft_config *c = &gen->runner.config;
-    const vkft_generation_config *own = &gen->own;
+    const vkft_config *c = &gen->session.config;
+    const vkft_generation_config *defaults = &gen->model_defaults;
     if (gen->options->ignore_eos)
         return false;
-    const int32_t *eos = own->eos_count ? own->eos_token_ids : c->eos_token_ids;
-    uint32_t count = own->eos_count ? own->eos_count : c->eos_count;
+    const int32_t *eos = defaults->eos_count ? defaults->eos_token_ids : c->eos_token_ids;
+    uint32_t count = defaults->eos_count ? defaults->eos_count : c->eos_count;
     for (uint32_t i = 0; i < count; i++)
         if (eos[i] == id)
             return true;
-    return gen->runner.text.tokenizer && vkft_tokenizer_eos_id(gen->runner.text.tokenizer) == id;
+    return gen->session.text.tokenizer && vkft_tokenizer_eos_id(gen->session.text.tokenizer) == id;
 }
 
 static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, vkft_err *err)
@@ -216,26 +217,26 @@ static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, vkft_err 
 static vkft_sampler choose_sampler(const generator *gen)
 {
     const vkft_generate_options *o = gen->options;
-    const vkft_generation_config *own = &gen->own;
+    const vkft_generation_config *defaults = &gen->model_defaults;
     vkft_sampler s = {o->temperature, o->top_p, o->top_k, o->seed};
-    bool sampled = own->do_sample == VKFT_SAMPLE_YES;
-    if (!o->temperature_given && own->do_sample == VKFT_SAMPLE_NO)
+    bool sampled = defaults->do_sample == VKFT_SAMPLE_YES;
+    if (!o->temperature_given && defaults->do_sample == VKFT_SAMPLE_NO)
         s.temperature = 0;
-    if (!o->temperature_given && sampled && !isnan(own->temperature))
-        s.temperature = (float)own->temperature;
-    if (!o->top_p_given && sampled && !isnan(own->top_p))
-        s.top_p = (float)own->top_p;
-    if (!o->top_k_given && sampled && !isnan(own->top_k))
-        s.top_k = (uint32_t)own->top_k;
+    if (!o->temperature_given && sampled && !isnan(defaults->temperature))
+        s.temperature = (float)defaults->temperature;
+    if (!o->top_p_given && sampled && !isnan(defaults->top_p))
+        s.top_p = (float)defaults->top_p;
+    if (!o->top_k_given && sampled && !isnan(defaults->top_k))
+        s.top_k = (uint32_t)defaults->top_k;
     return s;
 }
 
-static bool read_own(generator *gen, vkft_err *err)
+static bool read_model_defaults(generator *gen, vkft_err *err)
 {
     size_t length;
-    const char *text = vkft_model_file_blob(gen->runner.file, "generation_config.json", &length);
-    gen->own = vkft_generation_config_none();
-    return !text || vkft_generation_config_parse(text, length, "generation_config.json", &gen->own, err);
+    const char *text = vkft_model_file_blob(gen->session.file, "generation_config.json", &length);
+    gen->model_defaults = vkft_generation_config_none();
+    return !text || vkft_generation_config_parse(text, length, "generation_config.json", &gen->model_defaults, err);
 }
 
 static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_result *result, vkft_err *err)
@@ -245,13 +246,13 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
     vkft_sampler sampler = choose_sampler(gen);
     double started = vkft_os_seconds();
     result->prompt_tokens = gen->prompt_tokens;
-    vkft_session_set_length(&gen->runner, gen->ids.count);
+    vkft_session_set_length(&gen->session, gen->ids.count);
     if (!encode_source(gen, err) || !extend(gen, 0, err))
         return false;
     result->prompt_seconds = vkft_os_seconds() - started;
     started = vkft_os_seconds();
     while (result->new_tokens < o->max_new_tokens) {
-        int32_t id = (int32_t)vkft_sample_token(&sampler, gen->logits_host, gen->runner.config.vocab_size,
+        int32_t id = (int32_t)vkft_sample_token(&sampler, gen->logits_host, gen->session.config.vocab_size,
                                                 result->new_tokens, gen->candidates);
         result->new_tokens++;
         if (ends(gen, id))
@@ -280,13 +281,13 @@ static bool finish_text(const generator *gen, vkft_text_stream *stream, vkft_err
 
 static void close_generator(generator *gen)
 {
-    vkft_kv_cache_close(&gen->cache, gen->runner.dev);
-    vkft_buffer_free(gen->runner.dev, &gen->logits);
+    vkft_kv_cache_close(&gen->cache, gen->session.dev);
+    vkft_buffer_free(gen->session.dev, &gen->logits);
     free(gen->logits_host);
     free(gen->candidates);
     vkft_ids_free(&gen->ids);
     vkft_ids_free(&gen->source);
-    vkft_session_close(&gen->runner);
+    vkft_session_close(&gen->session);
 }
 
 bool vkft_generate(const vkft_generate_options *options, const vkft_generate_observer *observer,
@@ -294,15 +295,15 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
 {
     generator gen = {.options = options, .observer = observer};
     vkft_text_stream *stream = NULL;
-    const vkft_observer session = {.context = observer->context, .interrupted = observer->interrupted};
+    const vkft_observer loading = {.context = observer->context, .interrupted = observer->interrupted};
     *result = (vkft_generate_result){0};
     vkft_session_source source = {.model = options->model};
-    if (!vkft_session_open(&gen.runner, &source, &session, err))
+    if (!vkft_session_open(&gen.session, &source, &loading, err))
         return false;
-    bool ok = read_own(&gen, err) && vkft_session_use_adapter(&gen.runner, options->adapter, err) &&
-              encode_prompt(&gen, err) && split_source(&gen, err) && add_needs(&gen, err) && start(&gen, &session, err);
-    if (ok && gen.runner.text.tokenizer)
-        ok = (stream = vkft_text_stream_new(gen.runner.text.tokenizer, true, err)) != NULL;
+    bool ok = read_model_defaults(&gen, err) && vkft_session_use_adapter(&gen.session, options->adapter, err) &&
+              encode_prompt(&gen, err) && split_source(&gen, err) && add_needs(&gen, err) && start(&gen, &loading, err);
+    if (ok && gen.session.text.tokenizer)
+        ok = (stream = vkft_text_stream_new(gen.session.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);
     vkft_text_stream_free(stream);
     close_generator(&gen);

@@ -1,4 +1,5 @@
 /* vkft bench: measures this device, or a tokenizer. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "host/bench/bench.h"
@@ -47,6 +48,96 @@ static const flag_table bench_table = {
     .count = FLAG_COUNT(bench_flags),
 };
 
+/* The table, or the object with --json, as it grows. */
+typedef struct report {
+    cJSON *root, *rows; /* NULL without --json */
+    double peak;
+    bool software;
+} report;
+
+static void print_head(void *context, const vkft_device_info *info, double peak)
+{
+    report *r = context;
+    r->peak = peak;
+    r->software = info->caps.software;
+    if (r->root) {
+        cJSON_AddStringToObject(r->root, "device", info->name);
+        cJSON_AddStringToObject(r->root, "driver", info->driver);
+        if (peak > 0)
+            cJSON_AddNumberToObject(r->root, "avx2_fma_peak_gflop_per_cpu_second", peak);
+        r->rows = cJSON_AddArrayToObject(r->root, "products");
+        return;
+    }
+    printf("%s, %s\n", info->name, info->driver);
+    if (r->software && peak > 0)
+        printf("AVX2 FMA peak of this CPU: %.1f GFLOP per CPU-second\n", peak);
+    else if (r->software)
+        printf("AVX2 FMA peak of this CPU: n/a\n");
+    printf(r->software ? "%-22s %-16s %10s %12s %10s\n" : "%-22s %-16s %10s %10s\n", "product", "MxNxK", "GFLOP/s",
+           r->software ? "per CPU-s" : "on device", "of peak");
+}
+
+static void add_json_row(const report *r, const vkft_bench_row *row)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddItemToArray(r->rows, json);
+    cJSON_AddStringToObject(json, "kernel", row->name);
+    cJSON_AddNumberToObject(json, "M", row->M);
+    cJSON_AddNumberToObject(json, "N", row->N);
+    cJSON_AddNumberToObject(json, "K", row->K);
+    cJSON_AddNumberToObject(json, "gflops_wall", row->gflops_wall);
+    if (row->gflops_cpu > 0)
+        cJSON_AddNumberToObject(json, "gflop_per_cpu_second", row->gflops_cpu);
+    if (row->gflops_cpu > 0 && r->peak > 0)
+        cJSON_AddNumberToObject(json, "percent_of_peak", 100 * row->gflops_cpu / r->peak);
+    if (row->gflops_device > 0)
+        cJSON_AddNumberToObject(json, "gflops_device", row->gflops_device);
+}
+
+static void print_row(void *context, const vkft_bench_row *row)
+{
+    const report *r = context;
+    char shape[40], percent[16] = "n/a";
+    if (r->root) {
+        add_json_row(r, row);
+        return;
+    }
+    snprintf(shape, sizeof shape, "%ux%ux%u", row->M, row->N, row->K);
+    if (r->peak > 0)
+        snprintf(percent, sizeof percent, "%.1f %%", 100 * row->gflops_cpu / r->peak);
+    if (r->software)
+        printf("%-22s %-16s %10.1f %12.1f %10s\n", row->name, shape, row->gflops_wall, row->gflops_cpu, percent);
+    else
+        printf("%-22s %-16s %10.1f %10.1f\n", row->name, shape, row->gflops_wall, row->gflops_device);
+    fflush(stdout);
+}
+
+static int bench_kernels(const bench_options *o, vkft_err *err)
+{
+    report r = {.root = o->json ? cJSON_CreateObject() : NULL};
+    const vkft_bench_observer observer = {.context = &r, .begin = print_head, .row = print_row};
+    if (vkft_bench_kernels(o->device, &observer, err))
+        return o->json ? cli_print_json(r.root) : EXIT_SUCCESS;
+    cJSON_Delete(r.root);
+    return cli_fail(err);
+}
+
+static int bench_tokenizer(const bench_options *o, vkft_err *err)
+{
+    vkft_bench_tokens t;
+    if (!vkft_bench_tokenizer(o->model, o->tokenizer, &t, err))
+        return cli_fail(err);
+    double speed = t.seconds > 0 ? (double)t.bytes / 1e6 / t.seconds : 0;
+    if (o->json)
+        printf("{\"documents\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"tokens\":%" PRIu64 ",\"checksum\":%" PRIu64
+               ",\"cpu_seconds\":%.6f,\"mb_per_second\":%.3f}\n",
+               t.documents, t.bytes, t.tokens, t.checksum, t.seconds, speed);
+    else
+        printf("%" PRIu64 " documents, %.2f MB, %" PRIu64 " tokens in %.2f CPU seconds: %.2f MB/s\n", t.documents,
+               (double)t.bytes / 1e6, t.tokens, t.seconds, speed);
+    return EXIT_SUCCESS;
+}
+
 int cmd_bench(int argc, char **argv)
 {
     bench_options options = {0};
@@ -55,13 +146,15 @@ int cmd_bench(int argc, char **argv)
     if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code))
         return code;
     vkft_err err = {0};
-    bool ok = options.tokenizer && options.model
-                  ? vkft_bench_tokenizer(options.model, options.tokenizer, options.json, &err)
-              : options.kernels
-                  ? vkft_bench_kernels(options.device, options.json, &err)
-                  : vkft_fail(&err, VKFT_ERR_USAGE,
-                              "say what to measure: vkft bench --kernels, or vkft bench --tokenizer FILE --model PATH");
-    code = ok ? EXIT_SUCCESS : cli_fail(&err);
+    if (options.tokenizer && options.model) {
+        code = bench_tokenizer(&options, &err);
+    } else if (options.kernels) {
+        code = bench_kernels(&options, &err);
+    } else {
+        vkft_fail(&err, VKFT_ERR_USAGE,
+                  "say what to measure: vkft bench --kernels, or vkft bench --tokenizer FILE --model PATH");
+        code = cli_fail(&err);
+    }
     recipe_free(&recipe);
     return code;
 }
