@@ -411,9 +411,7 @@ bool vkft_train(const vkft_train_options *options, const vkft_train_observer *ob
 {
     vkft_trainer t;
     *result = (vkft_train_result){.first_loss = NAN, .last_loss = NAN, .best_eval_loss = NAN};
-    bool ok = vkft_trainer_open(&t, options, observer, err);
-    if (ok)
-        ok = options->dry_run ? vkft_trainer_print_plan(&t, err) : run(&t, result, err);
+    bool ok = vkft_trainer_open(&t, options, observer, err) && run(&t, result, err);
     vkft_trainer_close(&t);
     return ok;
 }

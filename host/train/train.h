@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host/session/memory.h"
 #include "host/session/options.h"
 #include "host/train/settings.h"
 #include "host/trainable/optimizer/optimizer.h"
@@ -111,9 +112,22 @@ typedef struct vkft_train_result {
     uint64_t peak_memory_bytes;
 } vkft_train_result;
 
-/* Runs a whole fine-tuning (or, with dry_run, prints its memory plan to stdout). */
+/* Runs a whole fine-tuning; not with dry_run. */
 bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,
                 vkft_err *err);
+
+typedef struct vkft_train_plan {
+    vkft_memory_plan memory;
+    uint64_t parameters; /* that are trained */
+    vkft_err no_device;  /* why there is none to compare with; kind NONE: there is one */
+    vkft_device_info device;
+    bool fits;
+    uint32_t fitting_length; /* of a single sequence with checkpointing, where it does not fit; 0: none */
+} vkft_train_plan;
+
+/* With dry_run: plans the run and trains nothing. */
+bool vkft_train_plan_make(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_plan *plan,
+                          vkft_err *err);
 
 /* Loss over a dataset. per_token: a .jsonl path or NULL. */
 typedef struct vkft_eval_options {

@@ -36,9 +36,6 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
                        vkft_err *err);
 void vkft_trainer_close(vkft_trainer *t);
 
-/* --dry-run: the plan per item, what is free on the device, and flags that would fit; to stdout. */
-bool vkft_trainer_print_plan(vkft_trainer *t, vkft_err *err);
-
 /* Mean loss per trained token over at most max_batches batches (0: all). */
 bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, uint32_t batch_size,
                    uint32_t max_batches, const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);

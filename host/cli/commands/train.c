@@ -7,6 +7,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/train/train.h"
+#include "runtime/base/size.h"
 #include "runtime/base/text.h"
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int),
@@ -337,6 +338,68 @@ static int print_summary(const vkft_train_options *o, const vkft_train_result *r
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
 
+static int print_json_plan(const vkft_memory_plan *plan)
+{
+    cJSON *json = cJSON_CreateObject();
+    for (uint32_t i = 0; i < plan->count; i++)
+        cJSON_AddNumberToObject(json, plan->items[i].name, (double)plan->items[i].bytes);
+    cJSON_AddNumberToObject(json, "device_bytes", (double)plan->device_bytes);
+    cJSON_AddNumberToObject(json, "host_bytes", (double)plan->host_bytes);
+    cJSON_AddNumberToObject(json, "max_tokens", plan->limits.batch.tokens);
+    return cli_print_json(json);
+}
+
+static void print_item(const char *name, uint64_t bytes)
+{
+    printf("%-24s %16llu %10.3f\n", name, (unsigned long long)bytes, gib(bytes));
+}
+
+static void print_device(const vkft_train_plan *plan)
+{
+    if (plan->no_device.kind) {
+        printf("no device to compare with: %s\n", plan->no_device.message);
+        return;
+    }
+    const vkft_device_info *info = &plan->device;
+    printf("%s: %.3f GiB free of %.3f GiB: %s\n", info->name, gib(info->memory_free_bytes), gib(info->memory_bytes),
+           plan->fits ? "fits" : "does not fit");
+    if (plan->fitting_length)
+        printf("would fit: --batch-size 1 --max-seq-length %u --gradient-checkpointing\n", plan->fitting_length);
+    else if (!plan->fits)
+        printf("no --max-seq-length makes it fit; try a smaller model, a lower --lora-r, or another --device\n");
+}
+
+static int print_plan(const vkft_train_plan *plan)
+{
+    const vkft_memory_plan *memory = &plan->memory;
+    printf("%-24s %16s %10s\n", "memory plan", "bytes", "GiB");
+    for (uint32_t i = 0; i < memory->count; i++)
+        print_item(memory->items[i].name, memory->items[i].bytes);
+    print_item("device total", memory->device_bytes);
+    print_item("host total", memory->host_bytes);
+    printf("for batches of at most %u tokens, %u of them trained; %llu trained parameters\n",
+           memory->limits.batch.tokens, memory->limits.batch.rows, (unsigned long long)plan->parameters);
+    print_device(plan);
+    return EXIT_SUCCESS;
+}
+
+static int plan_run(const vkft_train_options *run, const vkft_train_observer *observer, progress *display,
+                    vkft_err *err)
+{
+    vkft_train_plan plan;
+    bool ok = vkft_train_plan_make(run, observer, &plan, err);
+    progress_close(display);
+    return !ok ? cli_fail(err) : run->json ? print_json_plan(&plan.memory) : print_plan(&plan);
+}
+
+static int train(const vkft_train_options *run, const vkft_train_observer *observer, progress *display, vkft_err *err)
+{
+    vkft_train_result result;
+    bool ok = vkft_train(run, observer, &result, err);
+    progress_close(display);
+    return ok ? print_summary(run, &result) : cli_fail(err);
+}
+
 int cmd_train(int argc, char **argv)
 {
     train_options options = {.run = vkft_train_defaults(), .report_to = "none"};
@@ -360,13 +423,7 @@ int cmd_train(int argc, char **argv)
     interrupt_install();
     progress display = progress_new(run->logging_steps);
     vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};
-    vkft_train_result result = {0};
-    bool ok = vkft_train(run, &observer, &result, &err);
-    progress_close(&display);
-    if (!ok)
-        code = cli_fail(&err);
-    else
-        code = run->dry_run ? EXIT_SUCCESS : print_summary(run, &result);
+    code = (run->dry_run ? plan_run : train)(run, &observer, &display, &err);
     flags_settings_free(&options.run.settings);
     recipe_free(&recipe);
     return code;

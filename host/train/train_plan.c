@@ -1,0 +1,46 @@
+/* What a run would need: its memory plan, beside what the device has free. */
+#include "host/train/trainer.h"
+
+/* The longest batch of one sequence, by halving, whose plan fits; 0 when none does. */
+static uint32_t fitting_length(const vkft_trainer *t, const vkft_device_info *info)
+{
+    for (uint32_t length = t->plan.limits.batch.positions; length >= 16; length /= 2) {
+        vkft_memory_plan trial;
+        const vkft_limits limits = {.batch = {.tokens = length,
+                                              .source_tokens = t->runner.config.encoder_layers ? length : 0,
+                                              .rows = length,
+                                              .positions = length},
+                                    .checkpointing = true};
+        if (vkft_session_plan(&t->runner, &limits, &trial, NULL) && trial.device_bytes <= info->memory_free_bytes)
+            return length;
+    }
+    return 0;
+}
+
+static void compare_with_device(const vkft_trainer *t, vkft_train_plan *plan)
+{
+    vkft_device *dev = vkft_device_open(t->options->model.device, &plan->no_device);
+    if (!dev)
+        return;
+    const vkft_device_info *info = vkft_device_get_info(dev);
+    plan->device = *info;
+    plan->fits = vkft_memory_plan_needs(&plan->memory, info) <= info->memory_free_bytes;
+    if (!plan->fits)
+        plan->fitting_length = fitting_length(t, info);
+    vkft_device_close(dev);
+}
+
+bool vkft_train_plan_make(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_plan *plan,
+                          vkft_err *err)
+{
+    vkft_trainer t;
+    *plan = (vkft_train_plan){0};
+    bool ok = vkft_trainer_open(&t, options, observer, err);
+    if (ok) {
+        plan->memory = t.plan;
+        plan->parameters = vkft_trainables_parameters(&t.runner.trained);
+        compare_with_device(&t, plan);
+    }
+    vkft_trainer_close(&t);
+    return ok;
+}
