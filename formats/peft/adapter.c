@@ -35,15 +35,14 @@ void vkft_adapter_free(vkft_adapter *adapter)
 
 /* Last component of the module in a key "base_model.model.<...>.<name>.lora_A.weight"; false when the key is not of
  * this form. */
-static bool module_of_key(const char *key, const char **name, size_t *length)
+static bool module_of_key(const vkft_adapter_format *format, const char *key, const char **name, size_t *length)
 {
-    static const char *const suffixes[] = {".lora_A.weight", ".lora_B.weight"};
     size_t size = strlen(key);
     if (strncmp(key, "base_model.model.", 17) != 0)
         return false;
-    for (size_t i = 0; i < 2; i++) {
-        size_t suffix = strlen(suffixes[i]);
-        if (size <= 17 + suffix || strcmp(key + size - suffix, suffixes[i]) != 0)
+    for (const char *const *ending = format->suffixes; *ending; ending++) {
+        size_t suffix = strlen(*ending);
+        if (size <= 17 + suffix || strcmp(key + size - suffix, *ending) != 0)
             continue;
         const char *end = key + size - suffix, *start = end;
         while (start > key && start[-1] != '.')
@@ -78,7 +77,8 @@ static char **modules_of_tensors(const vkft_adapter *adapter)
     for (uint32_t i = 0; list && i < adapter->count; i++) {
         const char *name;
         size_t length;
-        if (!module_of_key(adapter->tensors[i].key, &name, &length) || list_has(list, name, length))
+        if (!module_of_key(adapter->config.format, adapter->tensors[i].key, &name, &length) ||
+            list_has(list, name, length))
             continue;
         list[n] = malloc(length + 1);
         if (!list[n]) {
@@ -108,13 +108,10 @@ static bool fail_unsupported(const char *path, const char *key, const cJSON *val
                      key, vkft_json_describe(value, buffer, sizeof buffer), expected);
 }
 
-static bool check_string(const char *path, const cJSON *root, const char *key, const char *expected, bool required,
-                         vkft_err *err)
+static bool check_string(const char *path, const cJSON *root, const char *key, const char *expected, vkft_err *err)
 {
     const cJSON *value = vkft_json_member(root, key);
-    if (!value && !required)
-        return true;
-    if (cJSON_IsString(value) && strcmp(value->valuestring, expected) == 0)
+    if (!value || (cJSON_IsString(value) && strcmp(value->valuestring, expected) == 0))
         return true;
     return fail_unsupported(path, key, value, expected, err);
 }
@@ -153,8 +150,7 @@ static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
     if (task && (!cJSON_IsString(task) ||
                  (strcmp(task->valuestring, "CAUSAL_LM") != 0 && strcmp(task->valuestring, "SEQ_2_SEQ_LM") != 0)))
         return fail_unsupported(path, "task_type", task, "CAUSAL_LM or SEQ_2_SEQ_LM", err);
-    if (!check_string(path, root, "peft_type", "LORA", true, err) ||
-        !check_string(path, root, "bias", "none", false, err))
+    if (!check_string(path, root, "bias", "none", err))
         return false;
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(root, off[i]);
@@ -194,13 +190,25 @@ static bool read_target_modules(const char *path, const cJSON *root, vkft_adapte
     return config->target_modules || vkft_fail_memory(err, "for adapter '%s'", path);
 }
 
-static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
+/* The known format that peft_type names. */
+static bool find_format(const char *path, const cJSON *root, const vkft_adapter_format *const *known,
+                        vkft_adapter_config *config, vkft_err *err)
+{
+    const cJSON *value = vkft_json_member(root, "peft_type");
+    for (; *known; known++) {
+        config->format = *known;
+        if (cJSON_IsString(value) && strcmp(value->valuestring, config->format->peft_type) == 0)
+            return true;
+    }
+    return fail_unsupported(path, "peft_type", value, config->format->peft_type, err);
+}
+
+static bool read_config(const char *path, const cJSON *root, vkft_adapter *adapter, vkft_err *err)
 {
     vkft_adapter_config *config = &adapter->config;
     const char *base = NULL;
     double alpha = 0, dropout = 0;
-    cJSON *root = vkft_json_read_object(path, MAX_CONFIG_BYTES, err);
-    bool ok = root && check_supported(path, root, err) && vkft_json_get_u32(root, "r", true, &config->r, path, err) &&
+    bool ok = check_supported(path, root, err) && vkft_json_get_u32(root, "r", true, &config->r, path, err) &&
               vkft_json_get_double(root, "lora_alpha", true, &alpha, path, err) &&
               vkft_json_get_double(root, "lora_dropout", false, &dropout, path, err) &&
               vkft_json_get_bool(root, "fan_in_fan_out", false, &config->fan_in_fan_out, path, err) &&
@@ -215,20 +223,27 @@ static bool read_config(const char *path, vkft_adapter *adapter, vkft_err *err)
         ok = vkft_fail_memory(err, "for adapter '%s'", path);
     config->lora_alpha = (float)alpha;
     config->lora_dropout = (float)dropout;
-    cJSON_Delete(root);
     return ok;
 }
 
-static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, vkft_adapter_tensor *to,
-                        vkft_err *err)
+static bool fail_key(const char *path, const char *key, const vkft_adapter_format *format, vkft_err *err)
+{
+    char expected[256] = "";
+    for (const char *const *suffix = format->suffixes; *suffix; suffix++) {
+        size_t n = strlen(expected);
+        snprintf(expected + n, sizeof expected - n, "%s%s", n ? " or " : "", *suffix);
+    }
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' cannot be applied; expected base_model.model.<module>%s",
+                     path, key, expected);
+}
+
+static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, const vkft_adapter_format *format,
+                        vkft_adapter_tensor *to, vkft_err *err)
 {
     const char *name;
     size_t length;
-    if (!module_of_key(from->name, &name, &length))
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s: tensor '%s' cannot be applied; expected base_model.model.<module>.lora_A.weight or "
-                         ".lora_B.weight",
-                         file->path, from->name);
+    if (!module_of_key(format, from->name, &name, &length))
+        return fail_key(file->path, from->name, format, err);
     if (from->dtype != VKFT_F32 && from->dtype != VKFT_F16 && from->dtype != VKFT_BF16)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16",
                          file->path, from->name, vkft_dtype_name(from->dtype));
@@ -250,17 +265,28 @@ static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *fr
     return true;
 }
 
-static bool read_weights(const char *path, vkft_adapter *adapter, vkft_err *err)
+static bool read_tensors(const vkft_tensor_file *file, vkft_adapter *adapter, vkft_err *err)
+{
+    adapter->tensors = calloc((size_t)file->count + 1, sizeof *adapter->tensors);
+    bool ok = adapter->tensors || vkft_fail_memory(err, "for adapter '%s'", file->path);
+    if (ok && !file->count)
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no tensors", file->path);
+    for (uint32_t i = 0; ok && i < file->count; i++)
+        ok = read_tensor(file, &file->tensors[i], adapter->config.format, &adapter->tensors[adapter->count++], err);
+    return ok;
+}
+
+/* The configuration says which format the tensors have, and a pattern in it is read with the tensors at hand. */
+static bool read_files(const char *config, const char *weights, const vkft_adapter_format *const *known,
+                       vkft_adapter *adapter, vkft_err *err)
 {
     vkft_tensor_file file;
-    if (!vkft_safetensors_open(path, &file, err))
+    if (!vkft_safetensors_open(weights, &file, err))
         return false;
-    adapter->tensors = calloc((size_t)file.count + 1, sizeof *adapter->tensors);
-    bool ok = adapter->tensors || vkft_fail_memory(err, "for adapter '%s'", path);
-    if (ok && !file.count)
-        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no tensors", path);
-    for (uint32_t i = 0; ok && i < file.count; i++)
-        ok = read_tensor(&file, &file.tensors[i], &adapter->tensors[adapter->count++], err);
+    cJSON *root = vkft_json_read_object(config, MAX_CONFIG_BYTES, err);
+    bool ok = root && find_format(config, root, known, &adapter->config, err) && read_tensors(&file, adapter, err) &&
+              read_config(config, root, adapter, err);
+    cJSON_Delete(root);
     vkft_tensor_file_close(&file);
     return ok;
 }
@@ -278,7 +304,7 @@ static bool check_pickle(const char *dir, const char *weights, vkft_err *err)
                      dir);
 }
 
-bool vkft_adapter_read(const char *dir, vkft_adapter *adapter, vkft_err *err)
+bool vkft_adapter_read(const char *dir, const vkft_adapter_format *const *known, vkft_adapter *adapter, vkft_err *err)
 {
     *adapter = (vkft_adapter){0};
     if (!vkft_directory_exists(dir))
@@ -286,8 +312,7 @@ bool vkft_adapter_read(const char *dir, vkft_adapter *adapter, vkft_err *err)
                          dir);
     char *config = vkft_path_join(dir, CONFIG_NAME), *weights = vkft_path_join(dir, WEIGHTS_NAME);
     bool ok = (config && weights) || vkft_fail_memory(err, "for adapter '%s'", dir);
-    ok = ok && check_pickle(dir, weights, err) && read_weights(weights, adapter, err) &&
-         read_config(config, adapter, err);
+    ok = ok && check_pickle(dir, weights, err) && read_files(config, weights, known, adapter, err);
     free(config);
     free(weights);
     if (!ok)
@@ -348,7 +373,8 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
            cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_lora_weights") &&
            cJSON_AddNullToObject(o, "layers_pattern") && cJSON_AddNullToObject(o, "layers_to_transform") &&
            add_float(o, "lora_alpha", config->lora_alpha) && add_float(o, "lora_dropout", config->lora_dropout) &&
-           cJSON_AddNullToObject(o, "modules_to_save") && cJSON_AddStringToObject(o, "peft_type", "LORA") &&
+           cJSON_AddNullToObject(o, "modules_to_save") &&
+           cJSON_AddStringToObject(o, "peft_type", config->format->peft_type) &&
            cJSON_AddNumberToObject(o, "r", config->r) && cJSON_AddObjectToObject(o, "rank_pattern") &&
            cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
            cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") &&

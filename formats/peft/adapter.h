@@ -9,7 +9,16 @@
 
 #include "runtime/base/error.h"
 
+#define VKFT_ADAPTER_TENSORS 2u /* of a module, at most; raise it for a method that has more */
+
+/* How a method's adapters are written: a key is "base_model.model.<module><suffix>". */
+typedef struct vkft_adapter_format {
+    const char *peft_type;
+    const char *suffixes[VKFT_ADAPTER_TENSORS + 1]; /* ".lora_A.weight", up to a NULL */
+} vkft_adapter_format;
+
 typedef struct vkft_adapter_config {
+    const vkft_adapter_format *format; /* one of those that the reader was given */
     uint32_t r;
     float lora_alpha;
     float lora_dropout;
@@ -21,8 +30,7 @@ typedef struct vkft_adapter_config {
     bool target_all_linear;
 } vkft_adapter_config;
 
-/* One LoRA tensor, f32, contiguous. key as in the file: "base_model.model.<module>.lora_A.weight" [r,in],
- * ".lora_B.weight" [out,r]. */
+/* One tensor, f32, contiguous. key as in the file: "base_model.model.<module>.lora_A.weight". */
 typedef struct vkft_adapter_tensor {
     char *key;
     uint32_t rows, cols;
@@ -35,10 +43,10 @@ typedef struct vkft_adapter {
     uint32_t count;
 } vkft_adapter;
 
-/* Reads a PEFT adapter directory; F32, F16 and BF16 tensors become f32. The result is malloc'ed throughout.
- * Error: what vkft cannot apply (DoRA, bias other than "none", modules_to_save, rank_pattern/alpha_pattern, another
- * peft_type), or a bad file. */
-bool vkft_adapter_read(const char *dir, vkft_adapter *adapter, vkft_err *err);
+/* Reads a PEFT adapter directory in one of the known formats, NULL-terminated; F32, F16 and BF16 tensors become f32.
+ * The result is malloc'ed throughout. Error: what vkft cannot apply (DoRA, bias other than "none", modules_to_save,
+ * rank_pattern/alpha_pattern, another peft_type), or a bad file. */
+bool vkft_adapter_read(const char *dir, const vkft_adapter_format *const *known, vkft_adapter *adapter, vkft_err *err);
 void vkft_adapter_free(vkft_adapter *adapter); /* frees what is inside, zeroes it */
 
 /* Writes both files into an existing directory, each through a temporary name, synced, renamed. Tensors in the order

@@ -110,18 +110,18 @@ static bool upload_adapter(void *owner, vkft_session *session, vkft_err *err)
 
 bool vkft_session_use_adapter(vkft_session *session, const char *dir, vkft_err *err)
 {
-    vkft_lora_set *lora = &session->trained.lora;
+    vkft_adapter_set *lora = &session->trained.lora;
     vkft_adapter adapter = {0};
     if (!dir)
         return true;
-    if (!vkft_adapter_read(dir, &adapter, err))
+    if (!vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, err))
         return false;
-    bool ok = vkft_lora_choose_from(lora, &session->model, &adapter, err);
+    bool ok = vkft_adapter_set_choose_from(lora, &session->model, &adapter, err);
     if (ok) {
         session->adapter_values = malloc((vkft_trainables_floats(&session->trained) + 1) * sizeof(float));
         ok = session->adapter_values || vkft_fail_memory(err, "for the adapter");
     }
-    ok = ok && vkft_lora_import(lora, &adapter, session->adapter_values, err);
+    ok = ok && vkft_adapter_set_import(lora, &adapter, session->adapter_values, err);
     vkft_adapter_free(&adapter);
     if (!ok)
         return vkft_fail_context(err, "%s", dir);

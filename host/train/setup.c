@@ -103,10 +103,11 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     const vkft_train_options *o = t->options;
     vkft_session *r = &t->runner;
     if (o->init_adapter)
-        return vkft_adapter_read(o->init_adapter, init, err) &&
-               vkft_lora_choose_from(&r->trained.lora, &r->model, init, err);
-    return vkft_lora_choose(&r->trained.lora, &r->model, o->lora_target_modules, o->lora_r, o->lora_alpha,
-                            o->lora_dropout, err);
+        return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) &&
+               vkft_adapter_set_choose_from(&r->trained.lora, &r->model, init, err);
+    const vkft_adapter_config config = {.r = o->lora_r, .lora_alpha = o->lora_alpha, .lora_dropout = o->lora_dropout};
+    return vkft_adapter_set_choose(&r->trained.lora, &r->model, &vkft_method_lora, o->lora_target_modules, &config,
+                                   err);
 }
 
 /* Host copies of what is trained and of the optimizer's state. */
@@ -136,9 +137,9 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
         if (full)
             ok = vkft_all_weights_init(&r->trained.full, r->file, t->flat, err);
         else if (o->init_adapter)
-            ok = vkft_lora_import(&r->trained.lora, &init, t->flat, err);
+            ok = vkft_adapter_set_import(&r->trained.lora, &init, t->flat, err);
         else
-            vkft_lora_init(&r->trained.lora, o->seed, t->flat);
+            vkft_adapter_set_init(&r->trained.lora, o->seed, t->flat);
     }
     vkft_adapter_free(&init);
     return ok;

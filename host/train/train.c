@@ -313,13 +313,13 @@ static char *make_readme(const vkft_trainer *t)
         "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
         "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
     const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model.path;
-    const vkft_lora_set *lora = &t->runner.trained.lora;
+    const vkft_adapter_set *lora = &t->runner.trained.lora;
     size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
     char *text = malloc(size);
     if (text && t->runner.trained.full.model)
         snprintf(text, size, full, base);
     else if (text)
-        snprintf(text, size, adapter, base, lora->r, (double)lora->alpha);
+        snprintf(text, size, adapter, base, lora->config.r, (double)lora->config.lora_alpha);
     return text;
 }
 

@@ -13,7 +13,7 @@ uint64_t vkft_trainables_floats(const vkft_trainables *t)
 
 uint64_t vkft_trainables_decayed(const vkft_trainables *t)
 {
-    return t->full.model ? t->full.decayed : vkft_trainables_floats(t);
+    return t->full.model ? t->full.decayed : t->lora.decayed;
 }
 
 uint64_t vkft_trainables_parameters(const vkft_trainables *t)
@@ -27,7 +27,7 @@ void vkft_trainables_bind(const vkft_trainables *t, const vkft_parameter_space *
     if (t->full.model)
         vkft_all_weights_bind(&t->full, parameters, gradients);
     else
-        vkft_lora_bind(&t->lora, parameters, gradients);
+        vkft_adapter_set_bind(&t->lora, parameters, gradients);
 }
 
 void vkft_trainables_bind_placeholders(const vkft_trainables *t)
@@ -39,7 +39,7 @@ void vkft_trainables_bind_placeholders(const vkft_trainables *t)
 
 void vkft_trainables_free(vkft_trainables *t)
 {
-    vkft_lora_free(&t->lora);
+    vkft_adapter_set_free(&t->lora);
     vkft_all_weights_free(&t->full);
 }
 
@@ -49,7 +49,7 @@ bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vk
     if (t->full.model)
         return vkft_all_weights_write(&t->full, flat, file, dtype, dir, err);
     vkft_adapter adapter;
-    if (!vkft_lora_export(&t->lora, flat, base, &adapter, err))
+    if (!vkft_adapter_set_export(&t->lora, flat, base, &adapter, err))
         return false;
     bool ok = vkft_adapter_write(dir, &adapter, err);
     vkft_adapter_free(&adapter);
@@ -61,13 +61,14 @@ bool vkft_trainables_read(const vkft_trainables *t, const char *dir, float *flat
     if (t->full.model)
         return vkft_all_weights_read(&t->full, dir, flat, err);
     vkft_adapter adapter = {0};
-    vkft_lora_set stored = {0};
-    bool ok = vkft_adapter_read(dir, &adapter, err) && vkft_lora_choose_from(&stored, t->lora.model, &adapter, err);
+    vkft_adapter_set stored = {0};
+    bool ok = vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, err) &&
+              vkft_adapter_set_choose_from(&stored, t->lora.model, &adapter, err);
     if (ok &&
         (vkft_parameter_space_length(&stored.layout) != vkft_trainables_floats(t) || stored.count != t->lora.count))
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the adapter there has other modules than --lora-target-modules", dir);
-    ok = ok && vkft_lora_import(&t->lora, &adapter, flat, err);
-    vkft_lora_free(&stored);
+    ok = ok && vkft_adapter_set_import(&t->lora, &adapter, flat, err);
+    vkft_adapter_set_free(&stored);
     vkft_adapter_free(&adapter);
     return ok;
 }

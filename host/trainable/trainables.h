@@ -4,10 +4,10 @@
 #define VKFT_TRAINABLES_H
 
 #include "host/trainable/all_weights.h"
-#include "host/trainable/lora.h"
+#include "host/trainable/adapters.h"
 
 typedef struct vkft_trainables {
-    vkft_lora_set lora;    /* no modules: all weights are trained, or nothing */
+    vkft_adapter_set lora; /* no modules: all weights are trained, or nothing */
     vkft_all_weights full; /* model NULL: adapters, or nothing */
 } vkft_trainables;
 

@@ -7,7 +7,7 @@
 
 #include "formats/peft/adapter.h"
 #include "runtime/base/json.h"
-#include "host/trainable/lora.h"
+#include "host/trainable/adapters.h"
 #include "tests/support/program.h"
 #include "formats/tensors/safetensors.h"
 
@@ -16,6 +16,8 @@
 #define MLP_KEY "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight"
 
 static float a_data[2 * 3] = {1, 2, 3, 4, 5, 6}, b_data[4 * 2] = {-1, 0.1f, 1e-30f, 3e38f, 0, -0.0f, 7, 8};
+
+static const vkft_adapter_config small = {.r = 4, .lora_alpha = 8};
 
 /* Borrowed parts: never freed as an adapter. */
 static vkft_adapter make_adapter(void)
@@ -27,7 +29,8 @@ static vkft_adapter make_adapter(void)
     };
     static char *modules[] = {(char *)"v_proj", (char *)"q_proj", NULL};
     return (vkft_adapter){
-        .config = {.r = 2,
+        .config = {.format = &vkft_method_lora.format,
+                   .r = 2,
                    .lora_alpha = 16,
                    .lora_dropout = 0.05f,
                    .use_rslora = true,
@@ -54,7 +57,7 @@ static void round_trip(void **state)
     vkft_adapter back;
     vkft_err err = {0};
     expect_ok(vkft_adapter_write(dir, &adapter, &err));
-    expect_ok(vkft_adapter_read(dir, &back, &err));
+    expect_ok(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err));
     assert_int_equal(back.config.r, 2);
     assert_true(back.config.lora_alpha == 16 && back.config.lora_dropout == 0.05f && back.config.use_rslora);
     assert_string_equal(back.config.base_model_name_or_path, "org/\"base\"");
@@ -186,7 +189,7 @@ static void settings_that_change_the_result(void **state)
     vkft_err err = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         change_config(dir, cases[i].key, cases[i].value);
-        expect_failure(vkft_adapter_read(dir, &back, &err), cases[i].message);
+        expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), cases[i].message);
         assert_null(back.tensors);
     }
     vkft_test_remove_directory(dir);
@@ -218,7 +221,7 @@ static void settings_that_do_not(void **state)
     vkft_err err = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         change_config(dir, cases[i].key, cases[i].value);
-        expect_ok(vkft_adapter_read(dir, &back, &err));
+        expect_ok(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err));
         assert_int_equal(back.count, 3);
         assert_true(back.config.target_all_linear || back.config.target_modules[0]);
         vkft_adapter_free(&back);
@@ -244,15 +247,16 @@ static void wrong_tensors(void **state)
         {A_KEY, VKFT_F32, 2, NAN, "element 0 is nan"},
     };
     char *dir = vkft_test_directory(), *path = vkft_path_join(dir, "adapter_model.safetensors");
-    vkft_adapter back;
+    vkft_adapter back, adapter = make_adapter();
     vkft_err err = {0};
+    expect_ok(vkft_adapter_write(dir, &adapter, &err));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const vkft_safetensors_spec spec = {
             .name = cases[i].name, .dtype = cases[i].dtype, .dims = cases[i].dims, .shape = {1, 1}};
         vkft_safetensors_writer *writer = vkft_safetensors_create(path, &spec, 1, &err);
         expect_ok(vkft_safetensors_append(writer, &cases[i].value, sizeof cases[i].value, &err));
         expect_ok(vkft_safetensors_commit(writer, &err));
-        expect_failure(vkft_adapter_read(dir, &back, &err), cases[i].message);
+        expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), cases[i].message);
     }
     free(path);
     vkft_test_remove_directory(dir);
@@ -273,7 +277,7 @@ static void half_precision(void **state)
         vkft_safetensors_writer *writer = vkft_safetensors_create(path, &spec, 1, &err);
         expect_ok(vkft_safetensors_append(writer, stored, sizeof stored, &err));
         expect_ok(vkft_safetensors_commit(writer, &err));
-        expect_ok(vkft_adapter_read(dir, &back, &err));
+        expect_ok(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err));
         assert_memory_equal(back.tensors[0].data, a_data, sizeof a_data); /* small whole numbers are exact */
         vkft_adapter_free(&back);
     }
@@ -288,10 +292,11 @@ static void missing_files(void **state)
     const vkft_adapter adapter = make_adapter();
     vkft_adapter back;
     vkft_err err = {0};
-    expect_failure(vkft_adapter_read("/does/not/exist", &back, &err), "is not a directory");
-    expect_failure(vkft_adapter_read(dir, &back, &err), "adapter_model.safetensors': No such file");
+    expect_failure(vkft_adapter_read("/does/not/exist", vkft_adapter_formats(), &back, &err), "is not a directory");
+    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err),
+                   "adapter_model.safetensors': No such file");
     expect_ok(vkft_file_write(path, "PK", 2, &err));
-    expect_failure(vkft_adapter_read(dir, &back, &err), "PyTorch pickle (adapter_model.bin)");
+    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "PyTorch pickle (adapter_model.bin)");
     expect_failure(vkft_adapter_write("/proc", &adapter, &err), "cannot create");
     free(path);
     vkft_test_remove_directory(dir);
@@ -318,27 +323,27 @@ static void mixture_of_experts(void **state)
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4, false, &err));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vkft_lora_set set, back;
+        vkft_adapter_set set, back;
         vkft_adapter adapter;
         if (!cases[i].count) {
-            expect_failure(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err),
+            expect_failure(vkft_adapter_set_choose(&set, &model, &vkft_method_lora, cases[i].targets, &small, &err),
                            "have 1 of the layer's 5 experts");
             continue;
         }
-        expect_ok(vkft_lora_choose(&set, &model, cases[i].targets, 4, 8, 0, &err));
+        expect_ok(vkft_adapter_set_choose(&set, &model, &vkft_method_lora, cases[i].targets, &small, &err));
         assert_int_equal(set.count, cases[i].count);
         float *flat = malloc(vkft_parameter_space_length(&set.layout) * sizeof *flat),
               *again = malloc(vkft_parameter_space_length(&set.layout) * sizeof *again);
-        vkft_lora_init(&set, 1, flat);
-        expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
-        expect_ok(vkft_lora_choose_from(&back, &model, &adapter, &err));
+        vkft_adapter_set_init(&set, 1, flat);
+        expect_ok(vkft_adapter_set_export(&set, flat, "base", &adapter, &err));
+        expect_ok(vkft_adapter_set_choose_from(&back, &model, &adapter, &err));
         assert_int_equal(vkft_parameter_space_length(&back.layout), vkft_parameter_space_length(&set.layout));
-        expect_ok(vkft_lora_import(&back, &adapter, again, &err));
+        expect_ok(vkft_adapter_set_import(&back, &adapter, again, &err));
         assert_memory_equal(again, flat, vkft_parameter_space_length(&set.layout) * sizeof *flat);
         free(flat), free(again);
         vkft_adapter_free(&adapter);
-        vkft_lora_free(&set);
-        vkft_lora_free(&back);
+        vkft_adapter_set_free(&set);
+        vkft_adapter_set_free(&back);
     }
     vkft_model_free(&model);
 }
@@ -354,21 +359,21 @@ static void inside_a_multimodal_model(void **state)
     static const char base[] = "model.language_model.layers.";
     vkft_config config;
     vkft_model model;
-    vkft_lora_set set;
+    vkft_adapter_set set;
     vkft_adapter adapter;
     vkft_err err = {0};
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4, false, &err));
-    expect_ok(vkft_lora_choose(&set, &model, "all-linear", 4, 8, 0, &err));
+    expect_ok(vkft_adapter_set_choose(&set, &model, &vkft_method_lora, "all-linear", &small, &err));
     float *flat = calloc(vkft_parameter_space_length(&set.layout), sizeof *flat);
-    expect_ok(vkft_lora_export(&set, flat, "base", &adapter, &err));
+    expect_ok(vkft_adapter_set_export(&set, flat, "base", &adapter, &err));
     uint32_t count = 0;
     for (char **name = adapter.config.target_modules; *name; name++, count++)
         assert_int_equal(strncmp(*name, base, sizeof base - 1), 0);
     assert_int_equal(count, 2 * 7);
     free(flat);
     vkft_adapter_free(&adapter);
-    vkft_lora_free(&set);
+    vkft_adapter_set_free(&set);
     vkft_model_free(&model);
 }
 
@@ -383,7 +388,7 @@ static void real_adapter(void **state)
     vkft_adapter adapter;
     vkft_err err = {0};
     snprintf(dir, sizeof dir, "%s/adapters/gpt2-tigrinya", shared);
-    expect_ok(vkft_adapter_read(dir, &adapter, &err));
+    expect_ok(vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, &err));
     assert_int_equal(adapter.count, 72);
     assert_int_equal(adapter.config.r, 8);
     assert_true(adapter.config.lora_alpha == 32 && adapter.config.lora_dropout == 0.05f);
@@ -406,17 +411,17 @@ static void real_adapter_through_a_model(void **state)
     vkft_adapter adapter, back;
     vkft_config config;
     vkft_model model;
-    vkft_lora_set set;
+    vkft_adapter_set set;
     vkft_err err = {0};
     snprintf(from, sizeof from, "%s/adapters/gpt2-tigrinya", shared);
-    expect_ok(vkft_adapter_read(from, &adapter, &err));
+    expect_ok(vkft_adapter_read(from, vkft_adapter_formats(), &adapter, &err));
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_f32, false, &err));
-    expect_ok(vkft_lora_choose_from(&set, &model, &adapter, &err));
+    expect_ok(vkft_adapter_set_choose_from(&set, &model, &adapter, &err));
     assert_int_equal(set.count, 36);
     float *flat = malloc(vkft_parameter_space_length(&set.layout) * sizeof *flat);
-    assert_true(vkft_lora_import(&set, &adapter, flat, &err));
-    expect_ok(vkft_lora_export(&set, flat, "gpt2", &back, &err));
+    assert_true(vkft_adapter_set_import(&set, &adapter, flat, &err));
+    expect_ok(vkft_adapter_set_export(&set, flat, "gpt2", &back, &err));
     assert_true(back.config.fan_in_fan_out);
     expect_ok(vkft_adapter_write(to, &back, &err));
 
@@ -437,7 +442,7 @@ static void real_adapter_through_a_model(void **state)
     vkft_tensor_file_close(&after);
     vkft_adapter_free(&adapter);
     vkft_adapter_free(&back);
-    vkft_lora_free(&set);
+    vkft_adapter_set_free(&set);
     vkft_model_free(&model);
     free(flat);
     vkft_test_remove_directory(to);

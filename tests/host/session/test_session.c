@@ -44,9 +44,11 @@ static void check_variant(const char *dir, variant v)
                                             .quant_explicit = true,
                                             .super_scales = true}};
     expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
-    expect_ok(vkft_lora_choose(&runner.trained.lora, &runner.model, v.targets, 4, 8, 0, &err));
+    const vkft_adapter_config config = {.r = 4, .lora_alpha = 8};
+    expect_ok(
+        vkft_adapter_set_choose(&runner.trained.lora, &runner.model, &vkft_method_lora, v.targets, &config, &err));
     float *flat = calloc(vkft_trainables_floats(&runner.trained), sizeof *flat);
-    vkft_lora_init(&runner.trained.lora, 1, flat);
+    vkft_adapter_set_init(&runner.trained.lora, 1, flat);
     vkft_optimizer_options adamw = {
         .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
     vkft_learner learner;

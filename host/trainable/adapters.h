@@ -1,0 +1,56 @@
+/* The set of adapters on a model: which modules, where their parameters lie, and PEFT's form of them.
+ *
+ * All tensors lie in one flat f32 buffer (and their gradients and optimizer state in others of the same layout): first
+ * those with weight decay, module by module in the model's order, then those without. Each tensor is padded to 64
+ * floats; the padding is and stays zero.
+ */
+#ifndef VKFT_ADAPTERS_H
+#define VKFT_ADAPTERS_H
+
+#include "formats/peft/adapter.h"
+#include "host/trainable/method.h"
+#include "host/trainable/parameter_space.h"
+#include "host/model/model.h"
+
+typedef struct vkft_adapted_module {
+    char name[128]; /* "model.layers.0.self_attn.q_proj" */
+    vkft_linear *linear;
+    uint32_t expert_group;                 /* as in vkft_module */
+    uint64_t offset[VKFT_ADAPTER_TENSORS]; /* in floats */
+} vkft_adapted_module;
+
+typedef struct vkft_adapter_set {
+    const vkft_adapter_method *method;
+    const vkft_model *model;
+    vkft_adapter_config config; /* its numbers; the names are NULL */
+    vkft_adapted_module *modules;
+    uint32_t count;
+    vkft_parameter_space layout; /* without addresses */
+    uint64_t decayed;            /* floats with weight decay: the first ones */
+    uint64_t parameters;         /* without padding */
+} vkft_adapter_set;
+
+/* New adapters of this method. targets: "all-linear" (of a mixture all but the routers and the experts), or names as
+ * PEFT takes them ("q_proj", "self_attn.q_proj", a whole module name), comma separated. Of config the numbers are
+ * used. Error: a target that matches nothing, with the names that exist. */
+bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter_method *method,
+                             const char *targets, const vkft_adapter_config *config, vkft_err *err);
+/* The modules and settings of an existing adapter. Error: a tensor that fits no module, a missing one, another shape.
+ */
+bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter *adapter,
+                                  vkft_err *err);
+void vkft_adapter_set_free(vkft_adapter_set *set);
+
+/* Points the model's linear layers at their parameters and gradients (NULL for inference). */
+void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,
+                           const vkft_parameter_space *gradients);
+
+/* PEFT's initialization. flat: f32 [floats]. */
+void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *flat);
+/* The adapter that the set was chosen from, or one with the same modules. */
+bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err);
+/* Everything of *adapter is allocated; base_model goes into its configuration. */
+bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, const char *base_model,
+                             vkft_adapter *adapter, vkft_err *err);
+
+#endif

@@ -1,0 +1,34 @@
+/* A kind of adapter: which tensors it adds to a linear layer, and how PEFT names and initializes them. A method is a
+ * file beside this one and a row in methods.def; adapters.h has the set of adapters on a model.
+ */
+#ifndef VKFT_METHOD_H
+#define VKFT_METHOD_H
+
+#include "formats/peft/adapter.h"
+#include "host/engine/ops/ops.h"
+
+typedef struct vkft_adapter_tensor_kind {
+    bool decays; /* has weight decay */
+    void (*shape)(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols);
+    /* PEFT's initialization; `first` is the number of its first value among all of the run, for the generator. NULL:
+     * zero. */
+    void (*init)(uint64_t seed, uint64_t first, uint32_t rows, uint32_t cols, float *values);
+} vkft_adapter_tensor_kind;
+
+typedef struct vkft_adapter_method {
+    vkft_adapter_format format;                            /* peft_type and the suffixes of keys */
+    vkft_adapter_tensor_kind tensor[VKFT_ADAPTER_TENSORS]; /* in the order of format.suffixes */
+    /* Points a linear layer, the set's number `index`, at its tensors and their gradients (NULL for inference). */
+    void (*bind)(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, const uint64_t *tensors,
+                 const uint64_t *gradients);
+} vkft_adapter_method;
+
+#define METHOD(name) extern const vkft_adapter_method vkft_method_##name;
+#include "host/trainable/methods.def"
+#undef METHOD
+
+/* The formats of all methods, NULL-terminated, and the method of one of them. */
+const vkft_adapter_format *const *vkft_adapter_formats(void);
+const vkft_adapter_method *vkft_adapter_method_of(const vkft_adapter_format *format);
+
+#endif
