@@ -10,9 +10,9 @@
 #include "host/engine/ops/ops.h"
 
 typedef struct vkft_batch_limits {
-    uint32_t tokens;        /* most tokens of a batch, of the decoder where there is an encoder */
-    uint32_t source_tokens; /* most tokens for the encoder */
-    uint32_t rows;          /* most trained tokens of a batch */
+    uint32_t tokens;        /* maximum tokens of a batch, of the decoder where there is an encoder */
+    uint32_t source_tokens; /* maximum tokens for the encoder */
+    uint32_t rows;          /* maximum trained tokens of a batch */
     uint32_t positions;     /* longest sample */
     uint32_t expert_choice; /* words that keep a token's experts, of all layers; 0: they are not kept */
 } vkft_batch_limits;

@@ -1,5 +1,5 @@
-/* Columns of a tensor as a tensor of their own: fused projections are one product and then taken apart, because the
- * kernels behind them want contiguous rows. A copy is small beside the product that made it.
+/* Columns of a tensor as a separate tensor: a fused projection is one product whose result is then taken apart, because
+ * the kernels after it want contiguous rows. A copy is small beside the product that made it.
  *
  * Test: test_ops_layers, test_kernels_elementwise
  */

@@ -1,9 +1,9 @@
 /* The differentiable operations of a decoder, each a forward that records its launches and puts its backward on the
  * tape.
  *
- * All activations are f32 [T, columns]; frozen weights are in their storage type and produce only the gradient of the
- * input; those with the address of a gradient have it added to there. Formulas stand in the args.h of each folder of
- * shaders/, beside each kernel's arguments.
+ * Activations are f32 [T, columns]. Weights are in their storage type; frozen ones produce only the gradient of the
+ * input, and the gradient of a trained one is added to what is at its address. Formulas are beside each kernel's
+ * arguments, in the args.h of its folder of shaders/.
  */
 #ifndef VKFT_OPS_H
 #define VKFT_OPS_H
@@ -17,13 +17,13 @@ static inline uint64_t vkft_attention_iterations(const vkft_caps *caps)
 {
     return caps->loop_limit ? caps->loop_limit - 5535u : UINT64_MAX;
 }
-#define VKFT_ATTENTION_BLOCK 4u /* most rows of the other side that an attention kernel takes in a turn */
+#define VKFT_ATTENTION_BLOCK 4u /* maximum rows of the other side per iteration of an attention kernel */
 
 /* What the kernels of a model's ops are built for. */
 typedef struct vkft_ops_constants {
     uint32_t head_dim;
     bool softcap, relative; /* attention caps scores, adds biases to them */
-    uint64_t longest_walk;  /* most rows that an invocation of an attention kernel goes through */
+    uint64_t longest_walk;  /* maximum rows over which an invocation of an attention kernel iterates */
     vkft_dtype operands;    /* of products with quantized weights, see vkft_matmul_setup */
 } vkft_ops_constants;
 
@@ -91,7 +91,8 @@ typedef struct vkft_norm {
 vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm);
 
 /* dx += dy for an op whose backward passes its gradient on; x without a gradient yet takes dy's memory over, since
- * nothing reads dy after the op's backward. For one x an op at most. */
+ * nothing reads dy after the op's backward. An op may call this for at most one of its inputs, because dy's memory can
+ * be given away only once. */
 void vkft_grad_accumulate(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy);
 
 /* sum += scale * the sum of x's rows; sum f32 [columns]. */
@@ -112,7 +113,7 @@ vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *li
 typedef struct vkft_routing {
     uint32_t experts, per_token;
     vkft_tensor *weight;             /* f32 [T,per_token], with a gradient */
-    vkft_tensor *chosen;             /* u32 [T,per_token]; u32 below, too */
+    vkft_tensor *chosen;             /* u32 [T,per_token]; the tensors below are u32 too */
     vkft_tensor *group;              /* where each expert's rows begin */
     vkft_tensor *token, *assignment; /* of each row */
     vkft_tensor *row;                /* of each assignment */
@@ -138,7 +139,7 @@ vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor 
 bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora);
 void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add);
 
-/* Rotary positions: the first dim elements of each head turn, in pairs (i, i + dim/2). */
+/* Rotary positions: the first dim elements of each head are rotated, in pairs (i, i + dim/2). */
 typedef struct vkft_rotary {
     uint64_t table; /* f32 pairs (cos, sin) [positions, dim/2] */
     uint32_t dim;
