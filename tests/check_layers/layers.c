@@ -362,6 +362,21 @@ static void check_pointers(tree *t, const char *file, int line, const char *text
     }
 }
 
+/* Calls such as fopen(: on Windows they take paths in the code page of the user, in which a UTF-8 path names another
+ * file. */
+static void check_system(tree *t, const char *file, int line, const char *text)
+{
+    static const char *const calls[] = {"fopen(",  "opendir(", "remove(", "rename(",
+                                        "unlink(", "mkdir(",   "mmap(",   "system("};
+    if (strncmp(file, "runtime/base/os/", 16) == 0 || strncmp(file, "tests/", 6) == 0 ||
+        strncmp(file, "tools/", 6) == 0)
+        return;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        for (const char *at = text; (at = strstr(at, calls[i])); at++)
+            if (at == text || strchr(" (!&|=,;\t", at[-1]))
+                report(t, file, "%d: %.*s is called outside runtime/base/os", line, (int)strlen(calls[i]) - 1, at);
+}
+
 static void check_file(tree *t, size_t file)
 {
     char full[2 * PATH], line[4096], target[PATH];
@@ -375,6 +390,8 @@ static void check_file(tree *t, size_t file)
     int number = 0;
     while (fgets(line, sizeof line, in)) {
         number++;
+        if (ends_with(path, ".c") || ends_with(path, ".h"))
+            check_system(t, path, number, line);
         if (is_source(path) && sscanf(line, " # include \"%500[^\"]\"", target) == 1)
             check_include(t, file, number, target);
         else if (strncmp(path, "tests/check_layers/", 19) != 0) /* its trees are made up */

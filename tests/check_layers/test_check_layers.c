@@ -208,6 +208,16 @@ static void test_pointers(void **state)
     expect_found(none, "runtime/memory.c:3: tests/gone.c does not exist\n");
 }
 
+static void test_system(void **state)
+{
+    (void)state;
+    write_file("runtime/memory.c",
+               "\n    vkft_file_remove(path); vkft_os_rename(a, b);\n    FILE *f = fopen(path, \"r\");\n");
+    expect_found(none, "runtime/memory.c:3: fopen is called outside runtime/base/os\n");
+    write_file("runtime/memory.c", "    if (!remove(path))\n");
+    expect_found(none, "runtime/memory.c:1: remove is called outside runtime/base/os\n");
+}
+
 static void test_exceptions(void **state)
 {
     (void)state;
@@ -228,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sizes, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(test_row, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(test_pointers, make_tree, remove_tree),
+        cmocka_unit_test_setup_teardown(test_system, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(test_exceptions, make_tree, remove_tree),
     };
     return cmocka_run_group_tests_name("check_layers", tests, NULL, NULL);
