@@ -3,8 +3,8 @@
 #ifndef VKFT_CONVERT_SOURCE_H
 #define VKFT_CONVERT_SOURCE_H
 
+#include "formats/config/config.h"
 #include "formats/convert/hf_checkpoint.h"
-#include "formats/convert/convert.h"
 #include "formats/native/model_writer.h"
 
 #define VKFT_MAX_BLOBS 16

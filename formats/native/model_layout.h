@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include "formats/tensors/storage.h"
-#include "formats/native/model_file.h"
 
 #define VKFT_MODEL_MAGIC "VKFT"
 #define VKFT_MODEL_VERSION 1
@@ -22,6 +21,8 @@ bool vkft_model_part_bytes(vkft_storage storage, uint32_t dims, const uint64_t *
                            uint64_t bytes[VKFT_PARTS]);
 /* offset rounded up to the alignment. */
 uint64_t vkft_model_align(uint64_t offset);
+
+typedef struct vkft_model_file vkft_model_file; /* model_file.h */
 
 /* The "quantization" of the header: "none", "nf4", "nf4-dq", "bf16", ... borrowed from the file. */
 const char *vkft_model_file_quantization(const vkft_model_file *file);

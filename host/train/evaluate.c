@@ -1,4 +1,5 @@
 /* Loss over a dataset: during training over the validation split, and as a separate command. */
+#include "host/train/train.h"
 #include "host/train/trainer.h"
 
 #include <math.h>

@@ -18,7 +18,7 @@
 #include <cjson/cJSON.h>
 
 #include "formats/native/model_file.h"
-#include "host/train/train.h"
+#include "host/trainable/optimizer/optimizer.h"
 
 /* Where a run stands, besides parameters and the optimizer's state. */
 typedef struct vkft_run_state {

@@ -2,7 +2,7 @@
 #ifndef VKFT_SCHEDULE_H
 #define VKFT_SCHEDULE_H
 
-#include "host/train/train.h"
+#include "host/train/options.h"
 
 /* Rate of optimizer step `step` (from 0) of `total`, after `warmup` linear steps from 0 (none for constant).
  * linear: falls to 0 at total; cosine: half a cosine to 0 at total. Source: transformers, optimization.py. Test:

@@ -1,4 +1,5 @@
 /* Everything before the first step: options that this version has, model, data, adapter, plan, schedule. */
+#include "host/train/train.h"
 #include "host/train/trainer.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* The training loop: accumulate, update, log, evaluate, save; resume and interruption. */
+#include "host/train/train.h"
 #include "host/train/trainer.h"
 
 #include <math.h>

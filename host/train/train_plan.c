@@ -1,4 +1,5 @@
 /* What a run would need: its memory plan, beside what the device has free. */
+#include "host/train/train.h"
 #include "host/train/trainer.h"
 
 /* The longest batch of one sequence, by halving, whose plan fits; 0 when none does. */

@@ -6,7 +6,7 @@
 #include "host/train/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
-#include "host/train/train.h"
+#include "host/train/options.h"
 
 typedef struct vkft_trainer {
     const vkft_train_options *options;

@@ -5,7 +5,7 @@
 #include "formats/config/config.h"
 #include "formats/dataset/dataset.h"
 #include "formats/chat/model_text.h"
-#include "host/train/train.h"
+#include "host/train/options.h"
 
 /* Opens one split of what options->path names ("train", "valid", "test"); says what was found. *found is false when
  * there is no such split. */

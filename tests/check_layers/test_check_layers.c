@@ -59,13 +59,7 @@ static const check_room rooms[] = {
  * folder that is too large. The test also fails when one of them is gone and its row is still here: then remove the
  * row. */
 static const check_exception exceptions[] = {
-    {"formats/convert/source.h", "formats/convert/convert.h"},
-    {"formats/native/model_layout.h", "formats/native/model_file.h"},
     {"host/engine/matmul/matmul.c", "host/engine/matmul/tiles.h"},
-    {"host/train/run_directory.h", "host/train/train.h"},
-    {"host/train/schedule.h", "host/train/train.h"},
-    {"host/train/trainer.h", "host/train/train.h"},
-    {"host/train/training_data.h", "host/train/train.h"},
     {"runtime", NULL},
     {NULL, NULL},
 };

@@ -1,0 +1,103 @@
+/* The options of a fine-tuning run, and what it reports while it runs. */
+#ifndef VKFT_TRAIN_OPTIONS_H
+#define VKFT_TRAIN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host/session/options.h"
+#include "host/train/settings.h"
+#include "host/trainable/optimizer/optimizer.h"
+#include "runtime/base/observer.h"
+
+typedef enum vkft_scheduler {
+    VKFT_SCHEDULE_CONSTANT,
+    VKFT_SCHEDULE_CONSTANT_WITH_WARMUP,
+    VKFT_SCHEDULE_LINEAR,
+    VKFT_SCHEDULE_COSINE,
+} vkft_scheduler;
+
+typedef enum vkft_fine_tune {
+    VKFT_FINE_TUNE_LORA,
+    VKFT_FINE_TUNE_FULL, /* all weights */
+} vkft_fine_tune;
+
+/* Where samples come from and how they are made. */
+typedef struct vkft_data_options {
+    const char *path;            /* a file, or a directory with train / valid / test files */
+    const char *completions;     /* NULL, or a text file whose lines answer those of path */
+    const char *keys;            /* NULL, or "question=Q,answer=A" */
+    const char *prompt_template; /* NULL, or "Question: {question}": template that builds each row's prompt */
+    bool apply_chat_template;    /* prompts and answers too become conversations */
+    uint32_t max_seq_length;
+    bool mask_prompt;
+    bool mask_history; /* train on a conversation's last assistant message only */
+    bool packing;
+} vkft_data_options;
+
+/* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
+typedef struct vkft_train_options {
+    vkft_model_options model;
+    vkft_data_options data;
+    const char *output_dir;
+    bool overwrite;
+
+    vkft_fine_tune fine_tune_type;
+
+    uint32_t lora_r;
+    float lora_alpha;
+    float lora_dropout;
+    const char *lora_target_modules; /* "all-linear" or names, comma separated */
+    const char *init_adapter;        /* directory or NULL */
+
+    double num_train_epochs;
+    int64_t max_steps; /* optimizer steps; > 0 wins over epochs */
+    uint32_t batch_size;
+    uint32_t gradient_accumulation_steps;
+    double learning_rate;
+    vkft_scheduler lr_scheduler_type;
+    double warmup_steps; /* below 1: a ratio of all steps */
+    vkft_optimizer_type optim;
+    const char *optim_args; /* NULL, or "momentum=0.9": what only this optimizer has */
+    double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
+    double max_grad_norm; /* 0: no clipping */
+
+    bool shuffle;
+    uint64_t seed;
+    bool gradient_checkpointing;
+
+    double val_split; /* part of the training rows held out; used when there is no validation file */
+    uint32_t eval_steps;
+    uint32_t eval_batches; /* 0: all */
+    uint32_t early_stopping_patience;
+    bool load_best_model_at_end;
+
+    uint32_t save_steps; /* 0: only at the end */
+    uint32_t save_total_limit;
+    const char *resume_from_checkpoint; /* NULL, "auto", or a directory */
+    uint32_t logging_steps;
+
+    bool dry_run;
+    bool json;    /* machine-readable summary on stdout */
+    bool profile; /* kernel times of the steps, printed at the end */
+
+    vkft_settings settings; /* all flags as text, borrowed; empty where there is no command line */
+} vkft_train_options;
+
+/* The state after an optimizer step or an evaluation. */
+typedef struct vkft_train_event {
+    uint64_t step, total_steps;
+    double epoch;
+    double loss, grad_norm, learning_rate;
+    uint64_t tokens;          /* trained so far, over the whole run */
+    double tokens_per_second; /* over the steps since the last event */
+    uint64_t memory_bytes;    /* device memory held */
+    double eval_loss;         /* NaN unless this event reports an evaluation */
+} vkft_train_event;
+
+typedef struct vkft_train_observer {
+    vkft_observer general;
+    void (*step)(void *context, const vkft_train_event *event); /* after each optimizer step; context is general's */
+} vkft_train_observer;
+
+#endif
