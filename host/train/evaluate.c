@@ -11,7 +11,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/size.h"
 
-bool vkft_evaluate(vkft_session *runner, vkft_pass *pass, const vkft_sample_packs *split, uint32_t batch_size,
+bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, uint32_t batch_size,
                    uint32_t max_batches, const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
     uint32_t batches = ceil_div(split->packs, batch_size);
@@ -24,7 +24,7 @@ bool vkft_evaluate(vkft_session *runner, vkft_pass *pass, const vkft_sample_pack
     for (uint32_t b = 0; ok && b < batches; b++) {
         uint32_t count = vkft_sample_packs_batch(split, NULL, b * batch_size, batch_size, samples);
         double batch_sum = 0;
-        ok = vkft_session_run(runner, pass, samples, count, &batch_sum, err);
+        ok = vkft_session_run(session, pass, samples, count, &batch_sum, err);
         sum += batch_sum;
         for (uint32_t i = 0; i < count; i++)
             *tokens += samples[i]->trained;
@@ -45,10 +45,10 @@ static uint32_t mixtures(const vkft_config *config)
 }
 
 /* [layers with experts][tokens][experts of a token]. */
-static cJSON *routes_of(const vkft_session *runner)
+static cJSON *routes_of(const vkft_session *session)
 {
-    const vkft_batch *batch = &runner->batch;
-    uint32_t k = runner->config.experts_per_token, layers = mixtures(&runner->config);
+    const vkft_batch *batch = &session->batch;
+    uint32_t k = session->config.experts_per_token, layers = mixtures(&session->config);
     cJSON *routes = cJSON_CreateArray();
     const uint32_t *at = batch->expert_choice_host;
     for (uint32_t l = 0; l < layers; l++) {
@@ -66,9 +66,9 @@ static cJSON *routes_of(const vkft_session *runner)
 
 /* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was
  * not asked for. Of a mixture also "experts": those of each layer and token. */
-static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_session *runner, vkft_err *err)
+static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_session *session, vkft_err *err)
 {
-    const float *losses = runner->batch.loss_host;
+    const float *losses = session->batch.loss_host;
     cJSON *row = cJSON_CreateObject(), *ids = cJSON_CreateIntArray(sample->ids, (int)sample->length);
     cJSON *logprobs = cJSON_CreateArray();
     cJSON_AddItemToObject(row, "ids", ids);
@@ -77,8 +77,8 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const v
         bool trained = i > 0 && sample->labels[i] >= 0;
         cJSON_AddItemToArray(logprobs, trained ? cJSON_CreateNumber(-(double)losses[at++]) : cJSON_CreateNull());
     }
-    if (runner->batch.expert_choice_host)
-        cJSON_AddItemToObject(row, "experts", routes_of(runner));
+    if (session->batch.expert_choice_host)
+        cJSON_AddItemToObject(row, "experts", routes_of(session));
     char *text = cJSON_PrintUnformatted(row);
     bool ok = (text || vkft_fail_memory(err, "while writing --per-token")) &&
               vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
@@ -88,7 +88,7 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const v
 }
 
 /* The same loss, one sample a batch, with each token's log-probability written to a file. */
-static bool evaluate_per_token(vkft_session *runner, vkft_pass *pass, const vkft_sample_packs *split, const char *path,
+static bool evaluate_per_token(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, const char *path,
                                const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
     vkft_writer *writer = vkft_writer_open(path, err);
@@ -98,8 +98,8 @@ static bool evaluate_per_token(vkft_session *runner, vkft_pass *pass, const vkft
     *tokens = 0;
     for (uint32_t i = 0; i < split->count; i++) {
         double sample_sum;
-        if (!vkft_session_run(runner, pass, &split->samples[i], 1, &sample_sum, err) ||
-            !write_sample(writer, split->samples[i], runner, err)) {
+        if (!vkft_session_run(session, pass, &split->samples[i], 1, &sample_sum, err) ||
+            !write_sample(writer, split->samples[i], session, err)) {
             vkft_writer_abandon(writer);
             return false;
         }
@@ -111,33 +111,33 @@ static bool evaluate_per_token(vkft_session *runner, vkft_pass *pass, const vkft
     return vkft_writer_commit(writer, err);
 }
 
-static bool load_data(const vkft_eval_options *o, const vkft_session *runner, const vkft_observer *observer,
+static bool load_data(const vkft_eval_options *o, const vkft_session *session, const vkft_observer *observer,
                       vkft_dataset *data, vkft_err *err)
 {
     static const char *const splits[] = {"test", "valid", "train"};
     bool found = false;
     for (int i = 0; i < 3 && !found; i++)
-        if (!vkft_data_open(&o->data, splits[i], &runner->text, &runner->config, observer, data, &found, err))
+        if (!vkft_data_open(&o->data, splits[i], &session->text, &session->config, observer, data, &found, err))
             return false;
     return true;
 }
 
-static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, const vkft_dataset *data,
+static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, const vkft_dataset *data,
                           const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
 {
     vkft_sample_packs split = {0};
     vkft_limits limits = {0};
     vkft_memory_plan plan;
-    vkft_pass *pass = vkft_add_evaluation(runner, err);
+    vkft_pass *pass = vkft_add_evaluation(session, err);
     uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
     bool ok = pass && vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err) &&
               vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits.batch, err);
     if (ok && o->per_token)
-        limits.batch.expert_choice = mixtures(&runner->config) * runner->config.experts_per_token;
-    ok = ok && vkft_session_plan(runner, &limits, &plan, err) && vkft_session_start(runner, &plan, observer, err) &&
+        limits.batch.expert_choice = mixtures(&session->config) * session->config.experts_per_token;
+    ok = ok && vkft_session_plan(session, &limits, &plan, err) && vkft_session_start(session, &plan, observer, err) &&
          (o->per_token
-              ? evaluate_per_token(runner, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
-              : vkft_evaluate(runner, pass, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
+              ? evaluate_per_token(session, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
+              : vkft_evaluate(session, pass, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
     if (ok)
         result->perplexity = exp(result->loss);
     vkft_sample_packs_free(&split);
@@ -146,16 +146,16 @@ static bool evaluate_file(vkft_session *runner, const vkft_eval_options *o, cons
 
 bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
 {
-    vkft_session runner;
+    vkft_session session;
     vkft_dataset data = {0};
     vkft_session_source source = {.model = options->model};
-    if (!vkft_session_open(&runner, &source, observer, err))
+    if (!vkft_session_open(&session, &source, observer, err))
         return false;
-    runner.memory_advice = "lower --max-seq-length or --batch-size";
-    bool ok = load_data(options, &runner, observer, &data, err) &&
-              vkft_session_use_adapter(&runner, options->adapter, err) &&
-              evaluate_file(&runner, options, &data, observer, result, err);
+    session.memory_advice = "lower --max-seq-length or --batch-size";
+    bool ok = load_data(options, &session, observer, &data, err) &&
+              vkft_session_use_adapter(&session, options->adapter, err) &&
+              evaluate_file(&session, options, &data, observer, result, err);
     vkft_dataset_free(&data);
-    vkft_session_close(&runner);
+    vkft_session_close(&session);
     return ok;
 }

@@ -86,7 +86,7 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
 
 static bool open_data(vkft_trainer *t, vkft_err *err)
 {
-    const vkft_session *r = &t->runner;
+    const vkft_session *r = &t->session;
     const vkft_data_options *o = &t->options->data;
     bool found, has_valid;
     if (!vkft_data_open(o, "train", &r->text, &r->config, t->observer, &t->data, &found, err) ||
@@ -102,7 +102,7 @@ static bool open_data(vkft_trainer *t, vkft_err *err)
 static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    vkft_session *r = &t->runner;
+    vkft_session *r = &t->session;
     if (o->init_adapter)
         return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) &&
                vkft_adapter_set_choose_from(&r->trained.lora, &r->model, init, err);
@@ -115,7 +115,7 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
 static bool allocate_copies(vkft_trainer *t, vkft_err *err)
 {
     const vkft_optimizer_kind *optimizer = vkft_optimizer_kind_of(t->options->optim);
-    uint64_t floats = vkft_trainables_floats(&t->runner.trained);
+    uint64_t floats = vkft_trainables_floats(&t->session.trained);
     bool ok = (t->flat = malloc(floats * sizeof *t->flat)) != NULL;
     for (uint32_t i = 0; ok && i < vkft_optimizer_states(optimizer); i++)
         ok = (t->state_copy[i] = malloc(vkft_optimizer_state_bytes(optimizer, i, floats))) != NULL;
@@ -126,7 +126,7 @@ static bool allocate_copies(vkft_trainer *t, vkft_err *err)
 static bool choose_trained(vkft_trainer *t, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    vkft_session *r = &t->runner;
+    vkft_session *r = &t->session;
     vkft_adapter init = {0};
     bool full = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
     if (full && o->init_adapter)
@@ -150,12 +150,12 @@ static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_
 {
     const vkft_train_options *o = t->options;
     if (!o->data.path) { /* a dry run without data: as large as the flags allow */
-        uint32_t longest = o->data.max_seq_length, max_position = t->runner.config.max_position;
-        if (t->runner.model.positions.rows && longest > max_position)
+        uint32_t longest = o->data.max_seq_length, max_position = t->session.config.max_position;
+        if (t->session.model.positions.rows && longest > max_position)
             longest = max_position;
         uint64_t tokens = (uint64_t)o->batch_size * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
-        bool source = t->runner.config.encoder_layers != 0;
+        bool source = t->session.config.encoder_layers != 0;
         *limits =
             (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
         return true;
@@ -195,12 +195,12 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
         if (settings->list[i].same_run)
             cJSON_AddStringToObject(f, name, strcmp(name, "--compute-dtype") == 0 ? compute : settings->list[i].value);
     }
-    cJSON_AddNumberToObject(f, "layers", t->runner.config.num_layers);
-    cJSON_AddNumberToObject(f, "hidden size", t->runner.config.hidden_size);
-    cJSON_AddNumberToObject(f, "frozen weight bytes", (double)t->runner.model.device_bytes);
+    cJSON_AddNumberToObject(f, "layers", t->session.config.num_layers);
+    cJSON_AddNumberToObject(f, "hidden size", t->session.config.hidden_size);
+    cJSON_AddNumberToObject(f, "frozen weight bytes", (double)t->session.model.device_bytes);
     cJSON_AddNumberToObject(f, "training samples", t->train.count);
     cJSON_AddNumberToObject(f, "data tokens", (double)t->data.tokens);
-    cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trainables_parameters(&t->runner.trained));
+    cJSON_AddNumberToObject(f, "trained parameters", (double)vkft_trainables_parameters(&t->session.trained));
     return f;
 }
 
@@ -229,14 +229,14 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_STORAGE_none;
     vkft_optimizer_options optimizer;
-    if (!read_optimizer(options, &optimizer, err) || !vkft_session_open(&t->runner, &source, t->observer, err))
+    if (!read_optimizer(options, &optimizer, err) || !vkft_session_open(&t->session, &source, t->observer, err))
         return false;
-    t->runner.seed = options->seed;
-    t->runner.profile = options->profile;
+    t->session.seed = options->seed;
+    t->session.profile = options->profile;
     vkft_limits limits = {.checkpointing = options->gradient_checkpointing};
     if (!(options->data.path ? open_data(t, err) : true) || !choose_trained(t, err) ||
-        !vkft_learner_open(&t->learner, &t->runner, &optimizer, t->flat, err) || !batch_limits(t, &limits.batch, err) ||
-        !vkft_session_plan(&t->runner, &limits, &t->plan, err))
+        !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
+        !batch_limits(t, &limits.batch, err) || !vkft_session_plan(&t->session, &limits, &t->plan, err))
         return false;
     schedule(t);
     t->fingerprint = make_fingerprint(t);
@@ -259,6 +259,6 @@ void vkft_trainer_close(vkft_trainer *t)
     vkft_dataset_free(&t->data);
     vkft_dataset_free(&t->valid_data);
     vkft_learner_close(&t->learner);
-    vkft_session_close(&t->runner);
+    vkft_session_close(&t->session);
     memset(t, 0, sizeof *t);
 }

@@ -95,8 +95,8 @@ static bool get_trained(vkft_trainer *t, bool with_state, vkft_err *err)
 
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
 {
-    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model.path;
-    return vkft_trainables_write(&t->runner.trained, t->flat, t->runner.file, base, dtype, dir, err);
+    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
+    return vkft_trainables_write(&t->session.trained, t->flat, t->session.file, base, dtype, dir, err);
 }
 
 /* While a run goes on nothing may be rounded; what it ends with has the checkpoint's own type. */
@@ -108,7 +108,7 @@ static bool write_exactly(const void *context, const char *dir, vkft_err *err)
 static bool write_final(const void *context, const char *dir, vkft_err *err)
 {
     const vkft_trainer *t = context;
-    return write_as(t, t->runner.config.dtype, dir, err);
+    return write_as(t, t->session.config.dtype, dir, err);
 }
 
 static bool save(vkft_trainer *t, vkft_err *err)
@@ -119,7 +119,7 @@ static bool save(vkft_trainer *t, vkft_err *err)
         .saver = {write_exactly, t},
         .optimizer = t->learner.optimizer.kind,
         .optimizer_state = t->state_copy,
-        .floats = vkft_trainables_floats(&t->runner.trained),
+        .floats = vkft_trainables_floats(&t->session.trained),
         .state = &t->state,
         .fingerprint = t->fingerprint,
         .max_steps = t->total_steps,
@@ -131,7 +131,7 @@ static bool save(vkft_trainer *t, vkft_err *err)
 
 static uint64_t memory_held(const vkft_trainer *t)
 {
-    return vkft_memory_get_stats(t->runner.dev).device_bytes;
+    return vkft_memory_get_stats(t->session.dev).device_bytes;
 }
 
 static bool log_step(vkft_trainer *t, const step_result *result, interval *since, vkft_err *err)
@@ -170,7 +170,7 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     const vkft_train_options *o = t->options;
     double loss;
     uint64_t tokens;
-    if (!vkft_evaluate(&t->runner, t->learner.eval, &t->valid, o->batch_size, o->eval_batches, t->observer, &loss,
+    if (!vkft_evaluate(&t->session, t->learner.eval, &t->valid, o->batch_size, o->eval_batches, t->observer, &loss,
                        &tokens, err))
         return false;
     cJSON *row = cJSON_CreateObject();
@@ -247,12 +247,12 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
 static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
 {
     vkft_run_state state;
-    uint64_t floats = vkft_trainables_floats(&t->runner.trained);
+    uint64_t floats = vkft_trainables_floats(&t->session.trained);
     if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->learner.optimizer.kind, t->state_copy, &state, err))
         return false;
     cJSON_Delete(t->state.history);
     t->state = state;
-    bool ok = vkft_trainables_read(&t->runner.trained, path, t->flat, err) &&
+    bool ok = vkft_trainables_read(&t->session.trained, path, t->flat, err) &&
               vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err) &&
               vkft_run_directory_restore_log(&t->run, t->state.history, err);
     if (ok)
@@ -287,7 +287,7 @@ static cJSON *summarize(const vkft_trainer *t)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "program", "vkft");
-    cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->runner.dev)->name);
+    cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->session.dev)->name);
     cJSON_AddStringToObject(root, "quant", vkft_quant_label(t->options->model.quant));
     cJSON_AddBoolToObject(root, "double_quant", t->options->model.super_scales);
     cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
@@ -313,11 +313,11 @@ static char *make_readme(const vkft_trainer *t)
         "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
         "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
         "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
-    const char *base = t->runner.file ? vkft_model_file_source(t->runner.file) : t->options->model.path;
-    const vkft_adapter_set *lora = &t->runner.trained.lora;
+    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
+    const vkft_adapter_set *lora = &t->session.trained.lora;
     size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
     char *text = malloc(size);
-    if (text && t->runner.trained.full.model)
+    if (text && t->session.trained.full.model)
         snprintf(text, size, full, base);
     else if (text)
         snprintf(text, size, adapter, base, lora->config.r, (double)lora->config.lora_alpha);
@@ -330,11 +330,11 @@ static bool choose_result(vkft_trainer *t, vkft_err *err)
     if (!t->options->load_best_model_at_end || !isfinite(t->state.best_eval_loss))
         return get_trained(t, false, err);
     char *path = vkft_run_directory_best(&t->run, t->state.best_step, err);
-    bool ok = path && vkft_trainables_read(&t->runner.trained, path, t->flat, err);
+    bool ok = path && vkft_trainables_read(&t->session.trained, path, t->flat, err);
     free(path);
     if (ok)
         vkft_observer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
-                          t->runner.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step,
+                          t->session.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step,
                           t->state.best_eval_loss);
     return ok;
 }
@@ -346,7 +346,7 @@ static bool finish(vkft_trainer *t, vkft_err *err)
     cJSON *summary = summarize(t);
     char *readme = make_readme(t);
     bool ok = (summary && readme) || vkft_fail_memory(err, "while finishing the run");
-    ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->runner.file, readme, summary, err);
+    ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->session.file, readme, summary, err);
     cJSON_Delete(summary);
     free(readme);
     return ok;
@@ -364,7 +364,7 @@ static void say_profile(const vkft_trainer *t)
 {
     vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
     double total = 0, products = 0;
-    vkft_session_profile(&t->runner, rows);
+    vkft_session_profile(&t->session, rows);
     qsort(rows, VKFT_KERNEL_COUNT, sizeof *rows, longest_first);
     for (size_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
         const char *name = vkft_kernel_name(rows[i].kernel);
@@ -383,17 +383,17 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_session_start(&t->runner, &t->plan, t->observer, err) || !maybe_resume(t, err))
+        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !maybe_resume(t, err))
         return false;
-    const vkft_device_info *info = vkft_device_get_info(t->runner.dev);
+    const vkft_device_info *info = vkft_device_get_info(t->session.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);
     char where[64] = "all weights";
-    if (!t->runner.trained.full.model)
-        snprintf(where, sizeof where, "adapters on %u modules", t->runner.trained.lora.count);
+    if (!t->session.trained.full.model)
+        snprintf(where, sizeof where, "adapters on %u modules", t->session.trained.lora.count);
     vkft_observer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s",
                       (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
-                      (unsigned long long)vkft_trainables_parameters(&t->runner.trained), where);
-    vkft_data_show_sample(t->runner.text.tokenizer, t->train.samples[0], "first sample", t->observer);
+                      (unsigned long long)vkft_trainables_parameters(&t->session.trained), where);
+    vkft_data_show_sample(t->session.text.tokenizer, t->train.samples[0], "first sample", t->observer);
     double started = vkft_os_seconds();
     uint64_t tokens = t->state.tokens;
     if (!train_loop(t, result, err))
@@ -402,7 +402,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
         say_profile(t);
     result->seconds = vkft_os_seconds() - started;
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
-    result->peak_memory_bytes = vkft_memory_get_stats(t->runner.dev).device_peak_bytes;
+    result->peak_memory_bytes = vkft_memory_get_stats(t->session.dev).device_peak_bytes;
     result->best_eval_loss = t->state.best_eval_loss;
     return finish(t, err);
 }

@@ -8,11 +8,11 @@ static uint32_t fitting_length(const vkft_trainer *t, const vkft_device_info *in
     for (uint32_t length = t->plan.limits.batch.positions; length >= 16; length /= 2) {
         vkft_memory_plan trial;
         const vkft_limits limits = {.batch = {.tokens = length,
-                                              .source_tokens = t->runner.config.encoder_layers ? length : 0,
+                                              .source_tokens = t->session.config.encoder_layers ? length : 0,
                                               .rows = length,
                                               .positions = length},
                                     .checkpointing = true};
-        if (vkft_session_plan(&t->runner, &limits, &trial, NULL) && trial.device_bytes <= info->memory_free_bytes)
+        if (vkft_session_plan(&t->session, &limits, &trial, NULL) && trial.device_bytes <= info->memory_free_bytes)
             return length;
     }
     return 0;
@@ -39,7 +39,7 @@ bool vkft_train_plan_make(const vkft_train_options *options, const vkft_train_ob
     bool ok = vkft_trainer_open(&t, options, observer, err);
     if (ok) {
         plan->memory = t.plan;
-        plan->parameters = vkft_trainables_parameters(&t.runner.trained);
+        plan->parameters = vkft_trainables_parameters(&t.session.trained);
         compare_with_device(&t, plan);
     }
     vkft_trainer_close(&t);

@@ -12,7 +12,7 @@ typedef struct vkft_trainer {
     const vkft_train_options *options;
     const vkft_observer *observer;
     void (*step)(void *context, const vkft_train_event *event); /* or NULL; context is the observer's */
-    vkft_session runner;
+    vkft_session session;
     vkft_learner learner;
     vkft_memory_plan plan;
     vkft_dataset data, valid_data;

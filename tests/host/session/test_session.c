@@ -36,31 +36,31 @@ typedef struct variant {
 static void check_variant(const char *dir, variant v)
 {
     vkft_err err;
-    vkft_session runner;
+    vkft_session session;
     vkft_observer quiet = {0};
     vkft_session_source source = {.model = {.path = dir,
                                             .device = getenv("VKFT_DEVICE"),
                                             .quant = v.quant,
                                             .quant_explicit = true,
                                             .super_scales = true}};
-    expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
+    expect_ok(vkft_session_open(&session, &source, &quiet, &err));
     const vkft_adapter_config config = {.r = 4, .lora_alpha = 8};
     expect_ok(
-        vkft_adapter_set_choose(&runner.trained.lora, &runner.model, &vkft_method_lora, v.targets, &config, &err));
-    float *flat = calloc(vkft_trainables_floats(&runner.trained), sizeof *flat);
-    vkft_adapter_set_init(&runner.trained.lora, 1, flat);
+        vkft_adapter_set_choose(&session.trained.lora, &session.model, &vkft_method_lora, v.targets, &config, &err));
+    float *flat = calloc(vkft_trainables_floats(&session.trained), sizeof *flat);
+    vkft_adapter_set_init(&session.trained.lora, 1, flat);
     vkft_optimizer_options adamw = {
         .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
     vkft_learner learner;
-    expect_ok(vkft_learner_open(&learner, &runner, &adamw, flat, &err));
+    expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
     vkft_limits limits = {.batch = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST},
                           .checkpointing = v.checkpointing};
     vkft_memory_plan plan;
-    expect_ok(vkft_session_plan(&runner, &limits, &plan, &err));
-    runner.seed = 1;
-    expect_ok(vkft_session_start(&runner, &plan, &quiet, &err));
-    vkft_memory_stats started = vkft_memory_get_stats(runner.dev);
-    assert_int_equal(started.device_bytes, runner.plan.device_bytes);
+    expect_ok(vkft_session_plan(&session, &limits, &plan, &err));
+    session.seed = 1;
+    expect_ok(vkft_session_start(&session, &plan, &quiet, &err));
+    vkft_memory_stats started = vkft_memory_get_stats(session.dev);
+    assert_int_equal(started.device_bytes, session.plan.device_bytes);
 
     for (uint32_t step = 0; step < 12; step++) {
         vkft_sample samples[SAMPLES];
@@ -75,16 +75,16 @@ static void check_variant(const char *dir, variant v)
         }
         expect_ok(vkft_learner_train(&learner, batch, count, 0.1, step, &loss, &err));
         expect_ok(vkft_optimizer_update(&learner.optimizer, 1e-3, step + 1, &norm, &err));
-        expect_ok(vkft_session_run(&runner, learner.eval, batch, count, &loss, &err));
+        expect_ok(vkft_session_run(&session, learner.eval, batch, count, &loss, &err));
         assert_true(loss > 0 && norm > 0);
     }
-    vkft_memory_stats ended = vkft_memory_get_stats(runner.dev);
+    vkft_memory_stats ended = vkft_memory_get_stats(session.dev);
     assert_int_equal(ended.allocations, started.allocations);
-    assert_int_equal(ended.device_peak_bytes, runner.plan.device_bytes);
+    assert_int_equal(ended.device_peak_bytes, session.plan.device_bytes);
     assert_int_equal(ended.host_bytes, started.host_bytes);
     free(flat);
     vkft_learner_close(&learner);
-    vkft_session_close(&runner);
+    vkft_session_close(&session);
 }
 
 static void test_no_allocation_in_a_step(void **state)
@@ -117,26 +117,26 @@ static void test_experts(void **state)
 static float *train_whole(const char *dir, uint64_t part_floats, double norms[3], uint32_t *parts, uint64_t *floats)
 {
     vkft_err err;
-    vkft_session runner;
+    vkft_session session;
     vkft_observer quiet = {0};
     vkft_session_source source = {
         .model = {.path = dir, .device = getenv("VKFT_DEVICE"), .quant = VKFT_STORAGE_f32, .quant_explicit = true},
         .full = true};
-    expect_ok(vkft_session_open(&runner, &source, &quiet, &err));
-    expect_ok(vkft_all_weights_layout(&runner.trained.full, &runner.model, part_floats, &err));
-    *floats = vkft_trainables_floats(&runner.trained);
+    expect_ok(vkft_session_open(&session, &source, &quiet, &err));
+    expect_ok(vkft_all_weights_layout(&session.trained.full, &session.model, part_floats, &err));
+    *floats = vkft_trainables_floats(&session.trained);
     float *flat = malloc(*floats * sizeof *flat);
-    expect_ok(vkft_all_weights_init(&runner.trained.full, runner.file, flat, &err));
+    expect_ok(vkft_all_weights_init(&session.trained.full, session.file, flat, &err));
     vkft_optimizer_options adamw = {.weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     vkft_learner learner;
-    expect_ok(vkft_learner_open(&learner, &runner, &adamw, flat, &err));
+    expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
     vkft_limits limits = {.batch = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST},
                           .checkpointing = true};
     vkft_memory_plan plan;
-    expect_ok(vkft_session_plan(&runner, &limits, &plan, &err));
-    runner.seed = 1;
-    expect_ok(vkft_session_start(&runner, &plan, &quiet, &err));
-    assert_int_equal(vkft_memory_get_stats(runner.dev).device_bytes, runner.plan.device_bytes);
+    expect_ok(vkft_session_plan(&session, &limits, &plan, &err));
+    session.seed = 1;
+    expect_ok(vkft_session_start(&session, &plan, &quiet, &err));
+    assert_int_equal(vkft_memory_get_stats(session.dev).device_bytes, session.plan.device_bytes);
     for (uint32_t step = 0; step < 3; step++) {
         vkft_sample sample;
         const vkft_sample *batch = &sample;
@@ -149,7 +149,7 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     *parts = learner.optimizer.parameters.parts;
     expect_ok(vkft_optimizer_get(&learner.optimizer, flat, NULL, &err));
     vkft_learner_close(&learner);
-    vkft_session_close(&runner);
+    vkft_session_close(&session);
     return flat;
 }
 
