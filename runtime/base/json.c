@@ -70,42 +70,76 @@ static cJSON *fail_at(const char *text, size_t length, size_t offset, const char
     return NULL;
 }
 
-/* Whether an escaped zero stands at `at`; the backslashes before it tell. */
-static bool is_escaped_zero(const char *text, size_t length, size_t at)
+static int32_t hex_unit(const char *text, size_t length)
 {
-    if (length - at < 6 || memcmp(text + at, "\\u0000", 6) != 0)
-        return false;
-    size_t backslashes = 0;
-    while (backslashes < at && text[at - backslashes - 1] == '\\')
-        backslashes++;
-    return backslashes % 2 == 0;
+    int32_t unit = 0;
+    for (size_t i = 0; i < 4; i++) {
+        char c = i < length ? text[i] : 0;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            return -1;
+        unit = unit * 16 + digit;
+    }
+    return unit;
 }
 
-/* Copies text with \u0000 as 0xc0 0x80, which cJSON lets through; returns the length. */
-static size_t copy_with_zeros(const char *text, size_t length, char *copy)
+static size_t put(char *out, const char *bytes, size_t n, size_t consumed, size_t *written)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\\' && is_escaped_zero(text, length, i)) {
-            copy[n++] = '\xc0';
-            copy[n++] = '\x80';
-            i += 5;
-        } else {
-            copy[n++] = text[i];
-        }
+    memcpy(out, bytes, n);
+    *written = n;
+    return consumed;
+}
+
+/* One escape, which begins at text: what cJSON is given instead goes to out, no more than is consumed. \u0000 becomes
+ * 0xc0 0x80; a surrogate without its partner, which cJSON refuses, becomes U+FFFD if it is to be repaired. */
+static size_t copy_escape(const char *text, size_t length, bool repair, char *out, size_t *written)
+{
+    int32_t unit = length > 1 && text[1] == 'u' ? hex_unit(text + 2, length - 2) : -1;
+    if (unit == 0)
+        return put(out, "\xc0\x80", 2, 6, written);
+    if (repair && unit >= 0xd800 && unit <= 0xdfff) {
+        bool escaped = length >= 8 && text[6] == '\\' && text[7] == 'u';
+        int32_t low = unit < 0xdc00 && escaped ? hex_unit(text + 8, length - 8) : -1;
+        return low >= 0xdc00 && low <= 0xdfff ? put(out, text, 12, 12, written)
+                                              : put(out, "\xef\xbf\xbd", 3, 6, written);
     }
+    size_t n = length > 1 ? 2 : 1; /* a backslash and what it escapes */
+    return put(out, text, n, n, written);
+}
+
+/* Copies text as cJSON is to see it; returns the length. */
+static size_t copy_for_cjson(const char *text, size_t length, bool repair, char *copy)
+{
+    size_t n = 0, i = 0, written = 0;
+    for (const char *at; (at = memchr(text + i, '\\', length - i)) != NULL; n += written) {
+        size_t plain = (size_t)(at - text) - i;
+        memcpy(copy + n, text + i, plain);
+        n += plain;
+        i += plain;
+        i += copy_escape(text + i, length - i, repair, copy + n, &written);
+    }
+    memcpy(copy + n, text + i, length - i);
+    n += length - i;
     copy[n] = 0;
     return n;
 }
 
-/* The place in text of what copy_with_zeros put to `offset`. */
-static size_t original_offset(const char *text, size_t length, size_t offset)
+/* The place in text of what copy_for_cjson put to `offset`. */
+static size_t original_offset(const char *text, size_t length, bool repair, size_t offset)
 {
-    size_t i = 0;
-    for (size_t n = 0; n < offset && i < length;) {
-        bool zero = text[i] == '\\' && is_escaped_zero(text, length, i);
-        n += zero ? 2 : 1;
-        i += zero ? 6 : 1;
+    char out[12];
+    size_t i = 0, n = 0;
+    while (i < length) {
+        size_t written = 1, step = 1;
+        if (text[i] == '\\')
+            step = copy_escape(text + i, length - i, repair, out, &written);
+        if (n + written > offset)
+            break;
+        n += written;
+        i += step;
     }
     return i;
 }
@@ -122,19 +156,19 @@ size_t vkft_json_decode_zeros(const char *text, char *out)
     return n;
 }
 
-cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err)
+static cJSON *parse(const char *text, size_t length, bool repair, const char *file, uint64_t first_line, vkft_err *err)
 {
     char *copy = length < SIZE_MAX ? malloc(length + 1) : NULL;
     if (!copy) {
         vkft_fail_memory(err, "while reading %s", file);
         return NULL;
     }
-    size_t copied = copy_with_zeros(text, length, copy);
+    size_t copied = copy_for_cjson(text, length, repair, copy);
     const char *end = copy;
     cJSON *root = cJSON_ParseWithLengthOpts(copy, copied + 1, &end, false);
     size_t offset = end ? (size_t)(end - copy) : 0;
     if (copied != length)
-        offset = original_offset(text, length, offset);
+        offset = original_offset(text, length, repair, offset);
     free(copy);
     if (root) {
         while (offset < length && vkft_is_space(text[offset]))
@@ -148,9 +182,82 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
     return fail_at(text, length, offset, file, first_line, err);
 }
 
+cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err)
+{
+    return parse(text, length, false, file, first_line, err);
+}
+
 cJSON *vkft_json_parse(const char *text, size_t length, const char *file, vkft_err *err)
 {
     return vkft_json_parse_line(text, length, file, 1, err);
+}
+
+/* Whether the string that text is to hold ends, and has no control characters, which cJSON lets through. */
+static bool check_quotes(const char *text, size_t length, const char *file, uint64_t line, vkft_err *err)
+{
+    size_t i = 0;
+    while (i < length && vkft_is_space(text[i]))
+        i++;
+    if (i == length || text[i] != '"')
+        return true;
+    for (i++; i < length && text[i] != '"'; i++) {
+        if ((unsigned char)text[i] < ' ')
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "%s: line %" PRIu64 ": control character in the JSON string; write it as \\u%04x", file,
+                             line, text[i]);
+        i += text[i] == '\\';
+    }
+    return i < length ||
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: line %" PRIu64 ": the JSON string does not end", file, line);
+}
+
+bool vkft_json_parse_string(const char *text, size_t length, const char *file, uint64_t line, vkft_text *out,
+                            vkft_err *err)
+{
+    if (!check_quotes(text, length, file, line, err))
+        return false;
+    cJSON *root = parse(text, length, true, file, line, err);
+    if (!root)
+        return false;
+    char buffer[96];
+    size_t begin = out->length;
+    bool ok = cJSON_IsString(root) ||
+              vkft_fail(err, VKFT_ERR_INPUT, "%s: line %" PRIu64 ": found %s, expected a JSON string in double quotes",
+                        file, line, vkft_json_describe(root, buffer, sizeof buffer));
+    ok = ok && vkft_text_append(out, root->valuestring, strlen(root->valuestring), err);
+    if (ok)
+        out->length = begin + vkft_json_decode_zeros(out->data + begin, out->data + begin);
+    cJSON_Delete(root);
+    return ok;
+}
+
+/* Text as cJSON can carry it: zero-terminated, with zeros inside as 0xc0 0x80. */
+static bool encode_zeros(const char *text, size_t length, vkft_text *out, vkft_err *err)
+{
+    size_t i = 0;
+    for (const char *zero; length > i && (zero = memchr(text + i, 0, length - i)) != NULL;
+         i = (size_t)(zero - text) + 1)
+        if (!vkft_text_append(out, text + i, (size_t)(zero - text) - i, err) ||
+            !vkft_text_append(out, "\xc0\x80", 2, err))
+            return false;
+    return vkft_text_append(out, text + i, length - i, err);
+}
+
+bool vkft_json_write_string(const char *text, size_t length, vkft_text *out, vkft_err *err)
+{
+    vkft_text encoded = {0};
+    bool ok = encode_zeros(text, length, &encoded, err);
+    cJSON *string = ok ? cJSON_CreateStringReference(encoded.data) : NULL;
+    char *printed = string ? cJSON_PrintUnformatted(string) : NULL;
+    ok = ok && (printed || vkft_fail_memory(err, "for a JSON string of %zu bytes", length));
+    const char *from = printed;
+    for (const char *zero; ok && (zero = strstr(from, "\xc0\x80")) != NULL; from = zero + 2)
+        ok = vkft_text_append(out, from, (size_t)(zero - from), err) && vkft_text_append(out, "\\u0000", 6, err);
+    ok = ok && vkft_text_append(out, from, strlen(from), err);
+    cJSON_free(printed);
+    cJSON_Delete(string);
+    vkft_text_free(&encoded);
+    return ok;
 }
 
 cJSON *vkft_json_read_object(const char *path, uint64_t max_bytes, vkft_err *err)

@@ -1,4 +1,4 @@
-/* JSON texts with errors that say where: "config.json: line 17, column 3: ...". The parser is cJSON.
+/* JSON texts with errors that say where: "config.json: line 17, column 3: ...". Parser and printer are cJSON.
  *
  * `file` in all functions is only what errors name; it may carry a path inside the document ("config.json:
  * rope_scaling").
@@ -13,12 +13,19 @@
 #include <cjson/cJSON.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/text.h"
 
 /* Parses exactly one value, free with cJSON_Delete. Nesting is limited to 1000 (cJSON). A zero byte inside the text is
  * an error. */
 cJSON *vkft_json_parse(const char *text, size_t length, const char *file, vkft_err *err);
 /* The same for text in which the first line has number first_line: rows of a .jsonl file. */
 cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err);
+/* One string alone: any length, zero characters included; a surrogate without its partner becomes U+FFFD. Appended to
+ * out as UTF-8. */
+bool vkft_json_parse_string(const char *text, size_t length, const char *file, uint64_t line, vkft_text *out,
+                            vkft_err *err);
+/* Appends text as a JSON string. UTF-8 stays as it is. */
+bool vkft_json_write_string(const char *text, size_t length, vkft_text *out, vkft_err *err);
 /* Reads and parses a file of at most max_bytes whose root must be an object. */
 cJSON *vkft_json_read_object(const char *path, uint64_t max_bytes, vkft_err *err);
 

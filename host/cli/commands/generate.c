@@ -5,8 +5,8 @@
 #include "host/cli/cli.h"
 #include "host/generate/generate.h"
 #include "host/cli/interrupt.h"
-#include "host/cli/json_lines.h"
 #include "formats/tokenizer/tokenizer.h"
+#include "runtime/base/text.h"
 
 typedef struct generate_options {
     vkft_generate_options run;

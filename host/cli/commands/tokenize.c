@@ -1,10 +1,13 @@
 /* vkft tokenize: JSON strings to arrays of ids, line by line, and back. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "host/cli/cli.h"
 #include "runtime/base/json.h"
-#include "host/cli/json_lines.h"
 #include "formats/chat/model_text.h"
+#include "runtime/base/text.h"
+
+#define INPUT "standard input"
 
 typedef struct tokenize_options {
     const char *model;
@@ -37,20 +40,38 @@ static const flag_table tokenize_table = {
     .count = FLAG_COUNT(tokenize_flags),
 };
 
-static bool encode(const vkft_tokenizer *tok, bool special, const vkft_text *line, vkft_text *out, vkft_err *err)
+/* Replaces line by the next one, of any length and without its newline ("\n" or "\r\n"). false: end of input, or
+ * *failed (out of memory, read error). */
+static bool read_line(FILE *in, vkft_text *line, bool *failed)
+{
+    line->length = 0;
+    *failed = !vkft_text_append(line, "", 0, NULL);
+    int c = EOF;
+    while (!*failed && (c = getc(in)) != EOF && c != '\n') {
+        char byte = (char)c;
+        *failed = !vkft_text_append(line, &byte, 1, NULL);
+    }
+    *failed = *failed || ferror(in);
+    if (*failed || (c == EOF && line->length == 0))
+        return false;
+    if (line->length && line->data[line->length - 1] == '\r')
+        line->data[--line->length] = 0;
+    return true;
+}
+
+static bool encode(const vkft_tokenizer *tok, bool special, const vkft_text *line, uint64_t number, vkft_text *out,
+                   vkft_err *err)
 {
     vkft_text text = {0};
     vkft_ids ids = {0};
-    const char *problem;
-    bool ok = json_string_parse(line->data, line->length, &text, &problem);
-    if (!ok)
-        vkft_fail(err, VKFT_ERR_INPUT, "%s", problem);
-    ok = ok && vkft_tokenizer_encode(tok, text.data ? text.data : "", text.length, special, &ids, err);
+    bool ok = vkft_json_parse_string(line->data, line->length, INPUT, number, &text, err);
+    if (ok && !vkft_tokenizer_encode(tok, text.data ? text.data : "", text.length, special, &ids, err))
+        ok = vkft_fail_context(err, INPUT ": line %" PRIu64, number);
     ok = ok && vkft_text_append(out, "[", 1, err);
     for (uint32_t i = 0; ok && i < ids.count; i++) {
-        char number[16];
-        int n = snprintf(number, sizeof number, "%s%d", i ? ", " : "", (int)ids.data[i]);
-        ok = vkft_text_append(out, number, (size_t)n, err);
+        char digits[16];
+        int n = snprintf(digits, sizeof digits, "%s%d", i ? ", " : "", (int)ids.data[i]);
+        ok = vkft_text_append(out, digits, (size_t)n, err);
     }
     ok = ok && vkft_text_append(out, "]", 1, err);
     vkft_text_free(&text);
@@ -58,34 +79,32 @@ static bool encode(const vkft_tokenizer *tok, bool special, const vkft_text *lin
     return ok;
 }
 
-static bool parse_ids(const vkft_text *line, vkft_ids *ids, vkft_err *err)
+static bool parse_ids(const vkft_text *line, uint64_t number, vkft_ids *ids, vkft_err *err)
 {
-    cJSON *array = vkft_json_parse(line->data, line->length, "ids", err);
-    bool ok = array && (cJSON_IsArray(array) || vkft_fail(err, VKFT_ERR_INPUT, "expected a JSON array of token ids"));
-    const cJSON *item;
-    if (ok) {
-        cJSON_ArrayForEach(item, array)
-        {
-            uint64_t id = 0;
-            if (!vkft_json_is_u64(item, &id) || id > INT32_MAX) {
-                ok = vkft_fail(err, VKFT_ERR_INPUT, "expected a JSON array of token ids, whole numbers from 0");
-                break;
-            }
-            if (!(ok = vkft_ids_push(ids, (int32_t)id, err)))
-                break;
-        }
+    cJSON *array = vkft_json_parse_line(line->data, line->length, INPUT, number, err);
+    bool ok = array != NULL;
+    if (ok && !cJSON_IsArray(array))
+        ok = vkft_fail(err, VKFT_ERR_INPUT, INPUT ": line %" PRIu64 ": expected a JSON array of token ids", number);
+    for (const cJSON *item = ok ? array->child : NULL; ok && item; item = item->next) {
+        uint64_t id = 0;
+        ok = (vkft_json_is_u64(item, &id) && id <= INT32_MAX) ||
+             vkft_fail(err, VKFT_ERR_INPUT,
+                       INPUT ": line %" PRIu64 ": expected a JSON array of token ids, whole numbers from 0", number);
+        ok = ok && vkft_ids_push(ids, (int32_t)id, err);
     }
     cJSON_Delete(array);
     return ok;
 }
 
-static bool decode(const vkft_tokenizer *tok, bool special, const vkft_text *line, vkft_text *out, vkft_err *err)
+static bool decode(const vkft_tokenizer *tok, bool special, const vkft_text *line, uint64_t number, vkft_text *out,
+                   vkft_err *err)
 {
     vkft_ids ids = {0};
     vkft_text text = {0};
-    bool ok = parse_ids(line, &ids, err) && vkft_tokenizer_decode(tok, ids.data, ids.count, !special, &text, err);
-    if (ok && !json_string_write(text.data ? text.data : "", text.length, out))
-        ok = vkft_fail_memory(err, "for a line of output");
+    bool ok = parse_ids(line, number, &ids, err);
+    if (ok && !vkft_tokenizer_decode(tok, ids.data, ids.count, !special, &text, err))
+        ok = vkft_fail_context(err, INPUT ": line %" PRIu64, number);
+    ok = ok && vkft_json_write_string(text.data ? text.data : "", text.length, out, err);
     vkft_text_free(&text);
     vkft_ids_free(&ids);
     return ok;
@@ -95,18 +114,16 @@ static bool run(const vkft_tokenizer *tok, const tokenize_options *o, vkft_err *
 {
     vkft_text line = {0}, out = {0};
     bool failed = false, ok = true;
-    for (unsigned long long number = 1; ok && line_read(stdin, &line, &failed); number++) {
+    for (uint64_t number = 1; ok && read_line(stdin, &line, &failed); number++) {
         out.length = 0;
-        ok = o->decode ? decode(tok, o->special, &line, &out, err) : encode(tok, o->special, &line, &out, err);
-        if (!ok)
-            vkft_fail_context(err, "standard input, line %llu", number);
-        else
-            ok = vkft_text_append(&out, "\n", 1, err);
+        ok = o->decode ? decode(tok, o->special, &line, number, &out, err)
+                       : encode(tok, o->special, &line, number, &out, err);
+        ok = ok && vkft_text_append(&out, "\n", 1, err);
         if (ok)
             fwrite(out.data, 1, out.length, stdout);
     }
     if (failed)
-        ok = vkft_fail(err, VKFT_ERR_IO, "cannot read standard input");
+        ok = vkft_fail(err, VKFT_ERR_IO, "cannot read " INPUT);
     vkft_text_free(&line);
     vkft_text_free(&out);
     return ok;

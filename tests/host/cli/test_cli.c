@@ -411,9 +411,10 @@ static void test_tokenize(void **state)
     check_tokenize(dir, "--decode", "[0,1, 2,3,4]\n[]\n", 0, "\"<s>a\xc3\xa9\\u0000\"\n\"\"\n");
     check_tokenize(dir, "--decode --no-special", "[0, 1]\n", 0, "\"a\"\n");
     check_tokenize(dir, "", "\"a\"\n\"a\n", 1, "line 2: the JSON string does not end");
-    check_tokenize(dir, "", "\"\\x\"\n", 1, "line 1: wrong escape");
-    check_tokenize(dir, "", "\"a\" b\n", 1, "line 1: something follows");
-    check_tokenize(dir, "", "5\n", 1, "line 1: expected a JSON string");
+    check_tokenize(dir, "", "\"\\x\"\n", 1, "line 1, column 2: not valid JSON at");
+    check_tokenize(dir, "", "\"a\" b\n", 1, "line 1, column 5: not valid JSON at 'b'");
+    check_tokenize(dir, "", "5\n", 1, "line 1: found the number 5, expected a JSON string");
+    check_tokenize(dir, "", "\"a\tb\"\n", 1, "line 1: control character in the JSON string; write it as \\u0009");
     check_tokenize(dir, "--decode", "[1]\n[-1]\n", 1, "line 2: expected a JSON array of token ids");
     check_tokenize(dir, "--decode", "[5]\n", 1, "line 1");
     check_tokenize(dir, "--decode", "[1\n", 1, "line 1");

@@ -160,6 +160,45 @@ static void json_positions(void **state)
     cJSON_Delete(root);
 }
 
+/* Strings alone, there and back: what cJSON cannot carry by itself too. */
+static void json_strings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *text;
+        size_t length;
+        const char *written; /* NULL: as json */
+    } cases[] = {
+        {"\"\"", "", 0, NULL},
+        {"\"a\\u0000b\\u0000\"", "a\0b\0", 4, NULL},
+        {" \"\\\\u0000\" ", "\\u0000", 6, "\"\\\\u0000\""},
+        {"\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80", 4, "\"\xf0\x9f\x98\x80\""},
+        {"\"\\ud83dx\\ude00\"", "\xef\xbf\xbdx\xef\xbf\xbd", 7, "\"\xef\xbf\xbdx\xef\xbf\xbd\""},
+        {"\"\\ud83d\\ud83d\\ude00\"", "\xef\xbf\xbd\xf0\x9f\x98\x80", 7, "\"\xef\xbf\xbd\xf0\x9f\x98\x80\""},
+        {"\"\\u001f\\n\\\"\"", "\x1f\n\"", 3, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkft_err err = {0};
+        vkft_text text = {0}, written = {0};
+        expect_ok(vkft_text_append(&text, "<", 1, &err));
+        expect_ok(vkft_json_parse_string(cases[i].json, strlen(cases[i].json), "f", 3, &text, &err));
+        assert_int_equal(text.length, cases[i].length + 1);
+        assert_memory_equal(text.data + 1, cases[i].text, cases[i].length + 1);
+        expect_ok(vkft_json_write_string(cases[i].text, cases[i].length, &written, &err));
+        assert_string_equal(written.data, cases[i].written ? cases[i].written : cases[i].json);
+        vkft_text_free(&text), vkft_text_free(&written);
+    }
+    vkft_err err = {0};
+    vkft_text text = {0};
+    expect_failure(vkft_json_parse_string("\"a\x01\"", 4, "f", 3, &text, &err),
+                   "f: line 3: control character in the JSON string; write it as \\u0001");
+    expect_failure(vkft_json_parse_string("\"\\u0000\\q\"", 10, "f", 3, &text, &err), "f: line 3, column 8");
+    expect_failure(vkft_json_parse_string("[]", 2, "f", 3, &text, &err),
+                   "f: line 3: found a list, expected a JSON string");
+    expect_failure(vkft_json_parse_string("", 0, "f", 3, &text, &err), "f: line 3");
+    vkft_text_free(&text);
+}
+
 static void json_members(void **state)
 {
     (void)state;
@@ -296,6 +335,7 @@ int main(void)
         cmocka_unit_test(streams_and_removal),
         cmocka_unit_test(clocks_run_forward),
         cmocka_unit_test(json_positions),
+        cmocka_unit_test(json_strings),
         cmocka_unit_test(json_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
