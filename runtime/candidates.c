@@ -173,14 +173,14 @@ const vkft_candidate *vkft_candidates_choose(const vkft_candidate *candidates, u
         if (!selects(&candidates[i], selector))
             continue;
         if (found) {
-            vkft_fail(err, VKFT_ERR_DEVICE, "--device \"%s\" matches more than one device: %s; use the number",
-                      selector, names);
+            vkft_fail(err, VKFT_ERR_DEVICE, "device \"%s\" matches more than one device: %s; use the number", selector,
+                      names);
             return NULL;
         }
         found = &candidates[i];
     }
     if (!found)
-        vkft_fail(err, VKFT_ERR_DEVICE, "--device \"%s\" matches no device; there are: %s", selector, names);
+        vkft_fail(err, VKFT_ERR_DEVICE, "device \"%s\" matches no device; there are: %s", selector, names);
     else if (!found->info.usable)
         vkft_fail(err, VKFT_ERR_DEVICE, "%s cannot be used: %s", found->info.name, found->info.why_not);
     return found && found->info.usable ? found : NULL;

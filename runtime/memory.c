@@ -66,12 +66,10 @@ static uint64_t free_bytes(const vkft_device *dev)
 
 static bool fail_memory(vkft_device *dev, const char *label, uint64_t size_bytes, const char *why, vkft_err *err)
 {
-    return vkft_fail(
-        err, VKFT_ERR_MEMORY,
-        "%s: cannot allocate %.3f GiB on %s: %s; vkft holds %.3f GiB, %.3f GiB are free; lower --batch-size or "
-        "--max-seq-length, or choose another --device",
-        label, gib(size_bytes), dev->info.name, why,
-        gib(dev->memory->stats.device_bytes + dev->memory->stats.host_bytes), gib(free_bytes(dev)));
+    vkft_fail(err, VKFT_ERR_MEMORY, "%s: cannot allocate %.3f GiB on %s: %s; vkft holds %.3f GiB, %.3f GiB are free",
+              label, gib(size_bytes), dev->info.name, why,
+              gib(dev->memory->stats.device_bytes + dev->memory->stats.host_bytes), gib(free_bytes(dev)));
+    return vkft_advise(err, VKFT_ADVICE_LESS_MEMORY);
 }
 
 /* The first memory type with all wanted properties; UINT32_MAX: none. */

@@ -300,12 +300,13 @@ static bool find_turns(finder *f, vkft_err *err)
         if (!is_assistant(cJSON_GetArrayItem(f->messages, i)))
             continue;
         turn_range *turn = &f->turns[f->count];
-        if (!find_turn(f, i, from, turn))
-            return vkft_fail(
-                err, VKFT_ERR_INPUT,
-                "message %d is the assistant's, but cannot be found in what the chat template makes of the "
-                "conversation; use --no-mask-prompt, or a template with {%% generation %%} marks",
-                i + 1);
+        if (!find_turn(f, i, from, turn)) {
+            vkft_fail(err, VKFT_ERR_INPUT,
+                      "message %d is the assistant's, but cannot be found in what the chat template makes of the "
+                      "conversation; use a template with {%% generation %%} marks",
+                      i + 1);
+            return vkft_advise(err, VKFT_ADVICE_WHOLE_SAMPLES);
+        }
         from = turn->bytes.end;
         f->count++;
     }

@@ -38,11 +38,11 @@ static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_
     if (j->quantized) {
         const vkft_stored *w = &j->parts.stored;
         *spec = (vkft_model_spec){.name = j->name, .storage = w->storage, .dims = 2, .shape = {w->rows, w->cols}};
-        return options->quant == VKFT_STORAGE_none || vkft_storage_is_quantized(options->quant) ||
-               vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s: tensor '%s' is quantized already (%s); use --quant nf4, which keeps it, or the original "
-                         "checkpoint",
-                         path, tensor->name, vkft_storage_get(w->storage)->label);
+        if (options->quant == VKFT_STORAGE_none || vkft_storage_is_quantized(options->quant))
+            return true;
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is quantized already (%s); convert the original checkpoint",
+                  path, tensor->name, vkft_storage_get(w->storage)->label);
+        return vkft_advise(err, VKFT_ADVICE_KEEP_QUANTIZATION);
     }
     vkft_storage found = vkft_storage_of_dtype(tensor->dtype);
     if (found == VKFT_STORAGE_none)

@@ -75,10 +75,11 @@ static bool end_sample(builder *b, uint32_t first, vkft_err *err)
         uint32_t masked = 0;
         while (masked < all && out->labels.data[first + masked] == VKFT_IGNORE_LABEL)
             masked++;
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s: nothing is left to train on: %u tokens of which the first %u are the prompt, and "
-                         "--max-seq-length is %u; raise it or shorten the prompt",
-                         b->place, all, masked, max_length);
+        vkft_fail(err, VKFT_ERR_INPUT,
+                  "%s: nothing is left to train on: %u tokens of which the first %u are the prompt, and at most %u are "
+                  "kept; shorten the prompt",
+                  b->place, all, masked, max_length);
+        return vkft_advise(err, VKFT_ADVICE_LONGER_SAMPLES);
     }
     if (!reserve_sample(out))
         return vkft_fail_memory(err, "while reading %s", b->place);
@@ -310,11 +311,10 @@ static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *
                          "%s: the model has no tokenizer (no tokenizer.json, vocab.json or tokenizer.model), so text "
                          "cannot be encoded; add it to the model's directory, or give rows of input_ids",
                          place);
-    return !chat || e->options->chat ||
-           vkft_fail(err, VKFT_ERR_INPUT,
-                     "%s: the model has no chat template, so conversations cannot be rendered; give one with "
-                     "--chat-template FILE",
-                     place);
+    if (!chat || e->options->chat)
+        return true;
+    vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template, so conversations cannot be rendered", place);
+    return vkft_advise(err, VKFT_ADVICE_GIVE_TEMPLATE);
 }
 
 bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, vkft_err *err)

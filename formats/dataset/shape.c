@@ -70,12 +70,12 @@ static bool read_names(vkft_data_keys *keys, const char *text, vkft_err *err)
         char *equals = strchr(pair, '=');
         if (!equals || equals == pair || !equals[1] || keys->count == sizeof keys->pairs / sizeof *keys->pairs)
             return vkft_fail(err, VKFT_ERR_USAGE,
-                             "--data-keys: expected NAME=KEY,NAME=KEY such as question=Q,answer=A, found '%.100s'",
+                             "names of keys: expected NAME=KEY,NAME=KEY such as question=Q,answer=A, found '%.100s'",
                              text);
         *equals = 0;
         if (!is_known(pair))
             return vkft_fail(err, VKFT_ERR_USAGE,
-                             "--data-keys: '%.60s' is no name of a known shape; those are text, prompt, completion, "
+                             "names of keys: '%.60s' is no name of a known shape; those are text, prompt, completion, "
                              "instruction, input, output, question, answer, context, messages, conversations, system, "
                              "tools, input_ids "
                              "and labels",
@@ -111,7 +111,7 @@ static char *read_template(const char *text, vkft_err *err)
         return out;
     }
     vkft_fail(err, out ? VKFT_ERR_USAGE : VKFT_ERR_MEMORY,
-              "--prompt-template: a brace without its partner in '%.200s'; expected a text such as "
+              "prompt template: a brace without its partner in '%.200s'; expected a text such as "
               "'Question: {question}', with {{ for a brace itself",
               text);
     free(out);
@@ -201,12 +201,12 @@ bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char 
     if (detect(keys, row, format))
         return true;
     list_keys(row, found, sizeof found);
-    return vkft_fail(err, VKFT_ERR_INPUT,
-                     "%s: keys found: %s; expected text, or prompt and completion, or instruction and output (and "
-                     "input), or question and answer (and context), or messages, or conversations, or input_ids (and "
-                     "labels); other names "
-                     "can be given with --data-keys",
-                     place, found[0] ? found : "none");
+    vkft_fail(err, VKFT_ERR_INPUT,
+              "%s: keys found: %s; expected text, or prompt and completion, or instruction and output (and "
+              "input), or question and answer (and context), or messages, or conversations, or input_ids (and "
+              "labels)",
+              place, found[0] ? found : "none");
+    return vkft_advise(err, VKFT_ADVICE_NAME_KEYS);
 }
 
 static bool get_string(const vkft_data_keys *keys, const cJSON *row, const char *name, bool required, const char **text,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "formats/convert/convert.h"
+#include "host/cli/advice.h"
 #include "host/cli/flags_export.h"
 #include "host/cli/interrupt.h"
 
@@ -46,18 +47,20 @@ bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vk
         return false;
     case FLAGS_WRONG: break;
     }
-    *code = cli_fail(&err);
+    *code = cli_fail(table, &err);
     recipe_free(recipe);
     return false;
 }
 
-int cli_fail(const vkft_err *err)
+int cli_fail(const flag_table *table, const vkft_err *err)
 {
+    char advice[256];
     if (err->kind == VKFT_ERR_INTERRUPTED) {
         fprintf(stderr, "vkft: %s\n", err->message);
         return EXIT_INTERRUPTED;
     }
-    fprintf(stderr, "vkft: error: %s\n", err->message);
+    advice_text(table, err->advice, advice, sizeof advice);
+    fprintf(stderr, "vkft: error: %s%s\n", err->message, advice);
     return err->kind == VKFT_ERR_USAGE ? EXIT_USAGE : EXIT_WORK_FAILED;
 }
 

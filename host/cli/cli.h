@@ -28,8 +28,8 @@ int cmd_bench(int argc, char **argv);
  * was said. */
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code);
 
-/* Says what went wrong and gives the exit code that belongs to it. */
-int cli_fail(const vkft_err *err);
+/* Says what went wrong and which of the command's flags may help; returns the exit code that belongs to it. */
+int cli_fail(const flag_table *table, const vkft_err *err);
 
 /* Prints one JSON value and a newline on stdout, and frees it. NULL: out of memory, said as an error; the exit code. */
 int cli_print_json(cJSON *value);

@@ -10,11 +10,19 @@ bool vkft_fail(vkft_err *err, vkft_err_kind kind, const char *format, ...)
 {
     if (err) {
         err->kind = kind;
+        err->advice = VKFT_ADVICE_NONE;
         va_list args;
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
     }
+    return false;
+}
+
+bool vkft_advise(vkft_err *err, vkft_advice advice)
+{
+    if (err)
+        err->advice = advice;
     return false;
 }
 
@@ -62,6 +70,7 @@ bool vkft_fail_errno(vkft_err *err, const char *format, ...)
     int code = errno;
     if (err) {
         err->kind = VKFT_ERR_IO;
+        err->advice = VKFT_ADVICE_NONE;
         va_list args;
         va_start(args, format);
         int n = vsnprintf(err->message, sizeof err->message, format, args);

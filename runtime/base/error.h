@@ -28,15 +28,30 @@ typedef enum vkft_err_kind {
     VKFT_ERR_INTERRUPTED, /* Ctrl-C, after saving: exit code 130 */
 } vkft_err_kind;
 
+/* What the user could do, where that is more than the message can say: the flags for it are the program's. */
+typedef enum vkft_advice {
+    VKFT_ADVICE_NONE,
+    VKFT_ADVICE_LESS_MEMORY,       /* take less device memory, or a device that has more */
+    VKFT_ADVICE_LONGER_SAMPLES,    /* allow samples to be longer */
+    VKFT_ADVICE_WHOLE_SAMPLES,     /* train on all of a sample, so that its parts need not be told apart */
+    VKFT_ADVICE_GIVE_TEMPLATE,     /* give the chat template that the model lacks */
+    VKFT_ADVICE_NAME_KEYS,         /* say by which names the data calls its keys */
+    VKFT_ADVICE_KEEP_QUANTIZATION, /* ask for the quantization that the checkpoint has */
+} vkft_advice;
+
 typedef struct vkft_err {
     vkft_err_kind kind;
+    vkft_advice advice;
     char message[2048];
 } vkft_err;
 
 /* Fills err (which may be NULL) and returns false, so that `return vkft_fail(...)` reads well. */
 bool vkft_fail(vkft_err *err, vkft_err_kind kind, const char *format, ...) VKFT_PRINTF(3, 4);
 
-/* Puts "context: " before the message already in err; keeps its kind; returns false. */
+/* Adds advice to the error just filled; returns false. */
+bool vkft_advise(vkft_err *err, vkft_advice advice);
+
+/* Puts "context: " before the message already in err; keeps its kind and advice; returns false. */
 bool vkft_fail_context(vkft_err *err, const char *format, ...) VKFT_PRINTF(2, 3);
 
 /* "out of host memory <doing>", as in vkft_fail_memory(err, "while reading %s", path). Returns false. */

@@ -94,10 +94,13 @@ static size_t put(char *out, const char *bytes, size_t n, size_t consumed, size_
 }
 
 /* One escape, which begins at text: what cJSON is given instead goes to out, no more than is consumed. \u0000 becomes
- * 0xc0 0x80; a surrogate without its partner, which cJSON refuses, becomes U+FFFD if it is to be repaired. */
+ * 0xc0 0x80, one without its four digits something that cJSON refuses. A surrogate without its partner, which cJSON
+ * refuses too, becomes U+FFFD if it is to be repaired. */
 static size_t copy_escape(const char *text, size_t length, bool repair, char *out, size_t *written)
 {
     int32_t unit = length > 1 && text[1] == 'u' ? hex_unit(text + 2, length - 2) : -1;
+    if (unit < 0 && length > 1 && text[1] == 'u') /* cJSON takes such an escape for the end of the string */
+        return put(out, "\\?", 2, 2, written);
     if (unit == 0)
         return put(out, "\xc0\x80", 2, 6, written);
     if (repair && unit >= 0xd800 && unit <= 0xdfff) {

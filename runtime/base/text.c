@@ -26,6 +26,23 @@ bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err
     return true;
 }
 
+bool vkft_text_read_line(FILE *in, vkft_text *text, bool *failed)
+{
+    text->length = 0;
+    *failed = !vkft_text_append(text, "", 0, NULL);
+    int c = EOF;
+    while (!*failed && (c = getc(in)) != EOF && c != '\n') {
+        char byte = (char)c;
+        *failed = !vkft_text_append(text, &byte, 1, NULL);
+    }
+    *failed = *failed || ferror(in);
+    if (*failed || (c == EOF && text->length == 0))
+        return false;
+    if (text->length && text->data[text->length - 1] == '\r')
+        text->data[--text->length] = 0;
+    return true;
+}
+
 void vkft_text_free(vkft_text *text)
 {
     free(text->data);

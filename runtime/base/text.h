@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "runtime/base/error.h"
 
@@ -16,6 +17,9 @@ typedef struct vkft_text {
 
 /* Appends bytes and keeps a zero after the last one. */
 bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err *err);
+/* Replaces text by the next line without its newline ("\n" or "\r\n"), zero bytes included. false: end of input, or
+ * *failed (out of memory, read error). */
+bool vkft_text_read_line(FILE *in, vkft_text *text, bool *failed);
 void vkft_text_free(vkft_text *text);
 
 /* A copy, malloc'ed; NULL when out of memory. */

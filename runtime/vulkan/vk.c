@@ -108,10 +108,9 @@ bool vk_fail(vkft_err *err, VkResult result, const char *doing)
     switch (result) {
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
     case VK_ERROR_OUT_OF_HOST_MEMORY:
-        return vkft_fail(err, VKFT_ERR_MEMORY,
-                         "%s: %s; lower --batch-size or --max-seq-length, or close other programs that "
-                         "use the device",
-                         doing, vk_result_name(result));
+        vkft_fail(err, VKFT_ERR_MEMORY, "%s: %s; close other programs that use the device", doing,
+                  vk_result_name(result));
+        return vkft_advise(err, VKFT_ADVICE_LESS_MEMORY);
     case VK_ERROR_DEVICE_LOST:
         return vkft_fail(err, VKFT_ERR_DEVICE_LOST,
                          "%s: VK_ERROR_DEVICE_LOST: the driver reset the device; resume from the "

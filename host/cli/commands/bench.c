@@ -119,14 +119,14 @@ static int bench_kernels(const bench_options *o, vkft_err *err)
     if (vkft_bench_kernels(o->device, &observer, err))
         return o->json ? cli_print_json(r.root) : EXIT_SUCCESS;
     cJSON_Delete(r.root);
-    return cli_fail(err);
+    return cli_fail(&bench_table, err);
 }
 
 static int bench_tokenizer(const bench_options *o, vkft_err *err)
 {
     vkft_bench_tokens t;
     if (!vkft_bench_tokenizer(o->model, o->tokenizer, &t, err))
-        return cli_fail(err);
+        return cli_fail(&bench_table, err);
     double speed = t.seconds > 0 ? (double)t.bytes / 1e6 / t.seconds : 0;
     if (o->json)
         printf("{\"documents\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"tokens\":%" PRIu64 ",\"checksum\":%" PRIu64
@@ -153,7 +153,7 @@ int cmd_bench(int argc, char **argv)
     } else {
         vkft_fail(&err, VKFT_ERR_USAGE,
                   "say what to measure: vkft bench --kernels, or vkft bench --tokenizer FILE --model PATH");
-        code = cli_fail(&err);
+        code = cli_fail(&bench_table, &err);
     }
     recipe_free(&recipe);
     return code;

@@ -115,7 +115,7 @@ int cmd_convert(int argc, char **argv)
     progress display = progress_new(1);
     vkft_model_file *file = convert(&options, &display, &err);
     progress_close(&display);
-    code = file ? report(file, options.json) : cli_fail(&err);
+    code = file ? report(file, options.json) : cli_fail(&convert_table, &err);
     vkft_model_file_close(file);
     recipe_free(&recipe);
     return code;

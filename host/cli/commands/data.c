@@ -243,7 +243,7 @@ int cmd_data(int argc, char **argv)
     bool ok = run(&options, &observer, &code, &err);
     progress_close(&display);
     if (!ok)
-        code = cli_fail(&err);
+        code = cli_fail(&data_table, &err);
     recipe_free(&recipe);
     return code;
 }

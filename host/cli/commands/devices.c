@@ -185,7 +185,7 @@ int cmd_devices(int argc, char **argv)
         code = show(infos, count, used, &options);
     }
     if (used == UINT32_MAX)
-        code = cli_fail(&err);
+        code = cli_fail(&devices_table, &err);
     free(infos);
     recipe_free(&recipe);
     return code;

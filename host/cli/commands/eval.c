@@ -83,7 +83,7 @@ int cmd_eval(int argc, char **argv)
     vkft_err err = {0};
     bool ok = vkft_eval(&options.run, &observer, &result, &err);
     progress_close(&display);
-    code = ok ? print_result(&result, options.json) : cli_fail(&err);
+    code = ok ? print_result(&result, options.json) : cli_fail(&eval_table, &err);
     recipe_free(&recipe);
     return code;
 }

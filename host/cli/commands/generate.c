@@ -220,7 +220,7 @@ int cmd_generate(int argc, char **argv)
     }
     if (ok && out.failed)
         ok = vkft_fail_memory(&err, "for the generated text");
-    code = ok ? report(&out, &result) : cli_fail(&err);
+    code = ok ? report(&out, &result) : cli_fail(&generate_table, &err);
     if (code == EXIT_SUCCESS && interrupt_requested(NULL))
         code = EXIT_INTERRUPTED;
     vkft_text_free(&out.text);

@@ -142,7 +142,7 @@ int cmd_template(int argc, char **argv)
     cJSON *root = read_conversation(options.input, &err);
     bool ok = root && vkft_model_text_open(options.model, options.chat_template, &text, &err) &&
               run(&options, &text, root, &err);
-    code = ok ? EXIT_SUCCESS : cli_fail(&err);
+    code = ok ? EXIT_SUCCESS : cli_fail(&template_table, &err);
     cJSON_Delete(root);
     vkft_model_text_free(&text);
     recipe_free(&recipe);

@@ -40,25 +40,6 @@ static const flag_table tokenize_table = {
     .count = FLAG_COUNT(tokenize_flags),
 };
 
-/* Replaces line by the next one, of any length and without its newline ("\n" or "\r\n"). false: end of input, or
- * *failed (out of memory, read error). */
-static bool read_line(FILE *in, vkft_text *line, bool *failed)
-{
-    line->length = 0;
-    *failed = !vkft_text_append(line, "", 0, NULL);
-    int c = EOF;
-    while (!*failed && (c = getc(in)) != EOF && c != '\n') {
-        char byte = (char)c;
-        *failed = !vkft_text_append(line, &byte, 1, NULL);
-    }
-    *failed = *failed || ferror(in);
-    if (*failed || (c == EOF && line->length == 0))
-        return false;
-    if (line->length && line->data[line->length - 1] == '\r')
-        line->data[--line->length] = 0;
-    return true;
-}
-
 static bool encode(const vkft_tokenizer *tok, bool special, const vkft_text *line, uint64_t number, vkft_text *out,
                    vkft_err *err)
 {
@@ -114,7 +95,7 @@ static bool run(const vkft_tokenizer *tok, const tokenize_options *o, vkft_err *
 {
     vkft_text line = {0}, out = {0};
     bool failed = false, ok = true;
-    for (uint64_t number = 1; ok && read_line(stdin, &line, &failed); number++) {
+    for (uint64_t number = 1; ok && vkft_text_read_line(stdin, &line, &failed); number++) {
         out.length = 0;
         ok = o->decode ? decode(tok, o->special, &line, number, &out, err)
                        : encode(tok, o->special, &line, number, &out, err);
@@ -142,7 +123,7 @@ int cmd_tokenize(int argc, char **argv)
     if (ok && !text.tokenizer)
         ok = vkft_fail(&err, VKFT_ERR_INPUT, "%s: the model has no tokenizer", options.model);
     ok = ok && run(text.tokenizer, &options, &err);
-    code = ok ? EXIT_SUCCESS : cli_fail(&err);
+    code = ok ? EXIT_SUCCESS : cli_fail(&tokenize_table, &err);
     vkft_model_text_free(&text);
     recipe_free(&recipe);
     return code;

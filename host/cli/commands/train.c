@@ -389,7 +389,7 @@ static int plan_run(const vkft_train_options *run, const vkft_train_observer *ob
     vkft_train_plan plan;
     bool ok = vkft_train_plan_make(run, observer, &plan, err);
     progress_close(display);
-    return !ok ? cli_fail(err) : run->json ? print_json_plan(&plan.memory) : print_plan(&plan);
+    return !ok ? cli_fail(&train_table, err) : run->json ? print_json_plan(&plan.memory) : print_plan(&plan);
 }
 
 static int train(const vkft_train_options *run, const vkft_train_observer *observer, progress *display, vkft_err *err)
@@ -397,7 +397,7 @@ static int train(const vkft_train_options *run, const vkft_train_observer *obser
     vkft_train_result result;
     bool ok = vkft_train(run, observer, &result, err);
     progress_close(display);
-    return ok ? print_summary(run, &result) : cli_fail(err);
+    return ok ? print_summary(run, &result) : cli_fail(&train_table, err);
 }
 
 int cmd_train(int argc, char **argv)
@@ -412,11 +412,11 @@ int cmd_train(int argc, char **argv)
     if (!run->data.path && !run->dry_run) {
         vkft_fail(&err, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
         recipe_free(&recipe);
-        return cli_fail(&err);
+        return cli_fail(&train_table, &err);
     }
     if (!flags_settings(&train_table, &options, &options.run.settings, &err)) {
         recipe_free(&recipe);
-        return cli_fail(&err);
+        return cli_fail(&train_table, &err);
     }
     if (!run->dry_run)
         flags_print_settings(&train_table, &options, stderr);

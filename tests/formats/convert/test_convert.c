@@ -666,7 +666,7 @@ static void quantized_by_bitsandbytes(void **state)
     free(own);
     options.quant = VKFT_STORAGE_bf16;
     expect_failure(vkft_convert(VKFT_TEST_DATA "/bnb/nf4", f->out, &options, &err),
-                   "is quantized already (nf4); use --quant nf4");
+                   "is quantized already (nf4); convert the original checkpoint");
 }
 
 /* A scale that is not finite, of a block or of 256 of them. */

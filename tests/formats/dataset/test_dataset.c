@@ -248,7 +248,7 @@ static void test_encoder_and_decoder(void **state)
                    "the model has an encoder and a decoder");
     o.prompt_template = "{open";
     expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err),
-                   "--prompt-template: a brace without its partner");
+                   "prompt template: a brace without its partner");
 }
 
 static void test_tables_and_pairs(void **state)

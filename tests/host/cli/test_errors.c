@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <cmocka.h>
 
+#include "host/cli/advice.h"
 #include "runtime/device.h"
 #include "runtime/base/directory.h"
 #include "tests/support/expect.h"
@@ -279,6 +280,37 @@ static void test_full_disk(void **state)
     vkft_test_result_free(&again);
 }
 
+/* Advice is in words of the command's own flags. */
+static void test_advice(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    char path[600];
+    static const char row[] = "{\"sentence\": \"a\"}\n";
+    snprintf(path, sizeof path, "%s/keys.jsonl", f->dir);
+    expect_ok(vkft_file_write(path, row, strlen(row), &err));
+    fails(f, f->model, path, "", "keys found: sentence; expected text");
+    fails(f, f->model, path, "", "(and labels); give other names with --data-keys");
+
+    static const flag flags[] = {{.kind = FLAG_U32, .name = "batch-size"}, {.kind = FLAG_TEXT, .name = "device"}};
+    const flag_table one = {.flags = flags, .count = 1}, two = {.flags = flags, .count = 2}, none = {.flags = flags};
+    char text[256];
+    advice_text(&two, VKFT_ADVICE_LESS_MEMORY, text, sizeof text);
+    assert_string_equal(text, "; lower --batch-size or choose another --device");
+    advice_text(&one, VKFT_ADVICE_LESS_MEMORY, text, sizeof text);
+    assert_string_equal(text, "; lower --batch-size");
+    advice_text(&none, VKFT_ADVICE_LESS_MEMORY, text, sizeof text);
+    assert_string_equal(text, "");
+    advice_text(&two, VKFT_ADVICE_NONE, text, sizeof text);
+    assert_string_equal(text, "");
+    vkft_fail(&err, VKFT_ERR_MEMORY, "full");
+    assert_false(vkft_advise(&err, VKFT_ADVICE_LESS_MEMORY));
+    vkft_fail_context(&err, "there");
+    assert_int_equal(err.advice, VKFT_ADVICE_LESS_MEMORY);
+    vkft_fail(&err, VKFT_ERR_INPUT, "other");
+    assert_int_equal(err.advice, VKFT_ADVICE_NONE);
+}
+
 /* The device memory that a step holds is what --dry-run says, and does not change from step to step. */
 static void test_plan_is_what_runs(void **state)
 {
@@ -350,6 +382,7 @@ int main(void)
                                        cmocka_unit_test(test_too_little_memory),
                                        cmocka_unit_test(test_full_disk),
                                        cmocka_unit_test(test_plan_is_what_runs),
-                                       cmocka_unit_test(test_plan_converts_nothing)};
+                                       cmocka_unit_test(test_plan_converts_nothing),
+                                       cmocka_unit_test(test_advice)};
     return cmocka_run_group_tests_name("errors", tests, set_up, tear_down);
 }

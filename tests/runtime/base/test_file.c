@@ -196,7 +196,31 @@ static void json_strings(void **state)
     expect_failure(vkft_json_parse_string("[]", 2, "f", 3, &text, &err),
                    "f: line 3: found a list, expected a JSON string");
     expect_failure(vkft_json_parse_string("", 0, "f", 3, &text, &err), "f: line 3");
+    static const char *const bad[] = {"",          "\"a",         "a",        "\"a\" b", "\"\\x\"",
+                                      "\"\\u12\"", "\"\\u12g4\"", "\"a\nb\"", "\"\\"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        expect_failure(vkft_json_parse_string(bad[i], strlen(bad[i]), "f", 3, &text, &err), "f: line 3");
     vkft_text_free(&text);
+}
+
+/* Whatever bytes are written are read back. */
+static void json_strings_of_all_bytes(void **state)
+{
+    (void)state;
+    char bytes[160];
+    for (size_t i = 0; i < 128; i++)
+        bytes[i] = (char)i;
+    memcpy(bytes + 128, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9);
+    vkft_text json = {0}, back = {0};
+    vkft_err err = {0};
+    expect_ok(vkft_json_write_string(bytes, 137, &json, &err));
+    for (size_t i = 0; i < json.length; i++)
+        assert_true((unsigned char)json.data[i] >= 0x20);
+    expect_ok(vkft_json_parse_string(json.data, json.length, "f", 1, &back, &err));
+    assert_int_equal(back.length, 137);
+    assert_memory_equal(back.data, bytes, 137);
+    free(json.data);
+    free(back.data);
 }
 
 static void json_members(void **state)
@@ -336,6 +360,7 @@ int main(void)
         cmocka_unit_test(clocks_run_forward),
         cmocka_unit_test(json_positions),
         cmocka_unit_test(json_strings),
+        cmocka_unit_test(json_strings_of_all_bytes),
         cmocka_unit_test(json_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

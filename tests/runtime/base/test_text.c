@@ -46,6 +46,30 @@ static void grows_texts(void **state)
     assert_null(text.data);
 }
 
+static void reads_lines_of_any_bytes(void **state)
+{
+    (void)state;
+    static const char input[] = "one\r\n\n\0zero\0\nlast";
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } wanted[] = {{"one", 3}, {"", 0}, {"\0zero\0", 6}, {"last", 4}};
+    FILE *in = tmpfile();
+    fwrite(input, 1, sizeof input - 1, in);
+    rewind(in);
+    vkft_text line = {0};
+    bool failed = false;
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(vkft_text_read_line(in, &line, &failed));
+        assert_int_equal(line.length, wanted[i].length);
+        assert_memory_equal(line.data, wanted[i].bytes, wanted[i].length);
+    }
+    assert_false(vkft_text_read_line(in, &line, &failed));
+    assert_false(failed);
+    free(line.data);
+    fclose(in);
+}
+
 static void answers_about_strings(void **state)
 {
     (void)state;
@@ -155,10 +179,15 @@ static void memory_errors_have_one_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rounds_up_without_overflow), cmocka_unit_test(grows_texts),
-        cmocka_unit_test(answers_about_strings),      cmocka_unit_test(words_sizes_and_times),
-        cmocka_unit_test(encodes_what_it_decodes),    cmocka_unit_test(transposes_elements_of_all_sizes),
-        cmocka_unit_test(observers_may_be_empty),     cmocka_unit_test(memory_errors_have_one_text),
+        cmocka_unit_test(rounds_up_without_overflow),
+        cmocka_unit_test(grows_texts),
+        cmocka_unit_test(reads_lines_of_any_bytes),
+        cmocka_unit_test(answers_about_strings),
+        cmocka_unit_test(words_sizes_and_times),
+        cmocka_unit_test(encodes_what_it_decodes),
+        cmocka_unit_test(transposes_elements_of_all_sizes),
+        cmocka_unit_test(observers_may_be_empty),
+        cmocka_unit_test(memory_errors_have_one_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
