@@ -47,6 +47,7 @@ typedef struct vkft_train_options {
     uint32_t lora_r;
     float lora_alpha;
     float lora_dropout;
+    bool use_rslora;                 /* scale alpha / sqrt(r) instead of alpha / r */
     const char *lora_target_modules; /* "all-linear" or names, comma separated */
     const char *init_adapter;        /* directory or NULL */
 

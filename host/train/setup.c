@@ -106,7 +106,8 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     if (o->init_adapter)
         return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) &&
                vkft_adapter_set_choose_from(&r->trained.lora, &r->model, init, err);
-    const vkft_adapter_config config = {.r = o->lora_r, .lora_alpha = o->lora_alpha, .lora_dropout = o->lora_dropout};
+    const vkft_adapter_config config = {
+        .r = o->lora_r, .lora_alpha = o->lora_alpha, .lora_dropout = o->lora_dropout, .use_rslora = o->use_rslora};
     return vkft_adapter_set_choose(&r->trained.lora, &r->model, &vkft_method_lora, o->lora_target_modules, &config,
                                    err);
 }

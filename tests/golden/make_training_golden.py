@@ -42,6 +42,7 @@ BASE = dict(hidden_size=40, intermediate_size=104, num_hidden_layers=2, num_atte
 
 CASES = {
     "llama_gqa": dict(config=BASE, r=4, alpha=8),
+    "rslora": dict(config=BASE, r=6, alpha=8, rslora=True),
     "llama_tied": dict(config=dict(BASE, hidden_size=52, intermediate_size=75, num_attention_heads=4, num_key_value_heads=4,
                                    head_dim=13 * 2, vocab_size=131, tie_word_embeddings=True), r=8, alpha=16, old_spelling=True),
     "llama3_rope": dict(config=dict(BASE, rope_parameters=dict(rope_type="llama3", rope_theta=10000.0, factor=8.0,
@@ -401,7 +402,7 @@ def add_adapter(case, model, out):
     if case.get("unfused"):
         model.config.model_type = "llama"  # or PEFT looks for the experts as transformers 5 has them
     model = get_peft_model(model, LoraConfig(
-        r=case["r"], lora_alpha=case["alpha"], target_modules=case.get("targets", ALL_LINEAR),
+        r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
         task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
     model.config.model_type = model_type
     with torch.no_grad():

@@ -213,6 +213,7 @@ static void test_resume_refuses_another_run(void **state)
         {"--fine-tune-type full", "--fine-tune-type lora, this one has full"},
         {"--lora-r 8", "--lora-r 4, this one has 8"},
         {"--lora-alpha 16", "--lora-alpha 32, this one has 16"},
+        {"--use-rslora", "--use-rslora off, this one has on"},
         {"--lora-dropout 0.2", "--lora-dropout 0.1, this one has 0.2"},
         {"--lora-target-modules q_proj", "--lora-target-modules all-linear, this one has q_proj"},
         {"--batch-size 1", "--batch-size 2, this one has 1"},
@@ -243,6 +244,21 @@ static void test_resume_refuses_another_run(void **state)
     vkft_test_result_free(&r);
 }
 
+/* rsLoRA scales by alpha / sqrt(r) where LoRA scales by alpha / r: with r = 4, half the alpha gives the same bits. */
+static void test_rslora(void **state)
+{
+    const fixture *f = *state;
+    char path[700];
+    train(f, "lora", "--lora-alpha 16");
+    train(f, "rslora", "--lora-alpha 8 --use-rslora");
+    same_file(f, "lora", "rslora", "adapter_model.safetensors");
+    same_log(f, "lora", "rslora");
+    snprintf(path, sizeof path, "%s/rslora/adapter_config.json", f->dir);
+    cJSON *config = vkft_test_read_json(path);
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(config, "use_rslora")));
+    cJSON_Delete(config);
+}
+
 static cJSON *read_run_state(const fixture *f, const char *run, char *path, size_t size)
 {
     snprintf(path, size, "%s/%s/checkpoint-5/vkft_state.json", f->dir, run);
@@ -259,6 +275,7 @@ static void test_flags_that_must_stay(void **state)
                                         "--lora-r",
                                         "--lora-alpha",
                                         "--lora-dropout",
+                                        "--use-rslora",
                                         "--lora-target-modules",
                                         "--init-adapter",
                                         "--batch-size",
@@ -465,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_resume_after_the_last_step),
         cmocka_unit_test(test_resume_refuses_another_run),
         cmocka_unit_test(test_flags_that_must_stay),
+        cmocka_unit_test(test_rslora),
         cmocka_unit_test(test_flags_that_may_change),
         cmocka_unit_test(test_checkpoint_of_an_earlier_version),
         cmocka_unit_test(test_resume_with_every_optimizer),
