@@ -48,9 +48,9 @@ static bool encode_prompt(generator *gen, vkft_err *err)
     const vkft_tokenizer *tok = gen->session.text.tokenizer;
     if (!o->prompt) {
         for (uint32_t i = 0; i < o->id_count; i++) {
-            if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= gen->session.config.vocab_size)
+            if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= gen->session.config->vocab_size)
                 return vkft_fail(err, VKFT_ERR_INPUT, "token id %d is outside the vocabulary of %u", o->ids[i],
-                                 gen->session.config.vocab_size);
+                                 gen->session.config->vocab_size);
             if (!vkft_ids_push(&gen->ids, o->ids[i], err))
                 return false;
         }
@@ -66,10 +66,10 @@ static bool encode_prompt(generator *gen, vkft_err *err)
         if (!ok)
             return false;
         for (uint32_t i = 0; i < gen->ids.count; i++)
-            if ((uint32_t)gen->ids.data[i] >= gen->session.config.vocab_size)
+            if ((uint32_t)gen->ids.data[i] >= gen->session.config->vocab_size)
                 return vkft_fail(err, VKFT_ERR_INPUT,
                                  "the tokenizer gives id %d, but the model's vocabulary has %u entries",
-                                 gen->ids.data[i], gen->session.config.vocab_size);
+                                 gen->ids.data[i], gen->session.config->vocab_size);
     }
     if (gen->ids.count == 0)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has no tokens; give some text");
@@ -79,7 +79,7 @@ static bool encode_prompt(generator *gen, vkft_err *err)
 /* With an encoder the prompt is its source, and the decoder begins with a token of its own. */
 static bool split_source(generator *gen, vkft_err *err)
 {
-    const vkft_config *c = &gen->session.config;
+    const vkft_config *c = gen->session.config;
     gen->prompt_tokens = gen->ids.count;
     if (!c->encoder_layers)
         return true;
@@ -114,7 +114,7 @@ static uint64_t logits_bytes(const void *owner, const vkft_limits *limits)
 {
     const generator *gen = owner;
     (void)limits;
-    return gen->session.config.vocab_size * sizeof(float);
+    return gen->session.config->vocab_size * sizeof(float);
 }
 
 static bool allocate_logits(void *owner, vkft_session *session, vkft_err *err)
@@ -132,7 +132,7 @@ static bool add_needs(generator *gen, vkft_err *err)
     vkft_session_need(r, (vkft_holding){"logits (host)", VKFT_MEMORY_HOST, logits_bytes, allocate_logits, gen});
     r->memory_advice = "lower --max-new-tokens, give a shorter prompt, or choose another --device";
     gen->logits_host = malloc(logits_bytes(gen, NULL));
-    gen->candidates = malloc(r->config.vocab_size * sizeof *gen->candidates);
+    gen->candidates = malloc(r->config->vocab_size * sizeof *gen->candidates);
     return ((gen->logits_host && gen->candidates) || vkft_fail_memory(err, "for the logits")) &&
            vkft_kv_cache_open(&gen->cache, r, err) &&
            (!gen->source.count || (gen->encode = vkft_session_add_pass(r, &encode, err))) &&
@@ -141,7 +141,7 @@ static bool add_needs(generator *gen, vkft_err *err)
 
 static bool start(generator *gen, const vkft_observer *observer, vkft_err *err)
 {
-    const vkft_config *c = &gen->session.config;
+    const vkft_config *c = gen->session.config;
     uint64_t wanted = (uint64_t)gen->ids.count + gen->options->max_new_tokens;
     if (gen->ids.count >= c->max_position)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
@@ -171,11 +171,11 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
     vkft_session *r = &gen->session;
     uint32_t end = gen->ids.count;
     bool other_tables = vkft_session_set_length(r, end);
-    if (other_tables && r->config.rope.type == VKFT_ROPE_LONGROPE)
+    if (other_tables && r->config->rope.type == VKFT_ROPE_LONGROPE)
         first = 0; /* cached keys were rotated by other factors; dynamic scaling keeps them, as transformers does */
     while (first < end) {
         uint32_t count = min_u32(end - first, r->batch.limits.tokens);
-        vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config.sliding_window);
+        vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config->sliding_window);
         if (!vkft_pass_run(gen->next, &r->model, &r->batch, err))
             return false;
         first += count;
@@ -186,7 +186,7 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 
 static bool ends(const generator *gen, int32_t id)
 {
-    const vkft_config *c = &gen->session.config;
+    const vkft_config *c = gen->session.config;
     const vkft_generation_config *defaults = &gen->model_defaults;
     if (gen->options->ignore_eos)
         return false;
@@ -252,7 +252,7 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
     result->prompt_seconds = vkft_os_seconds() - started;
     started = vkft_os_seconds();
     while (result->new_tokens < o->max_new_tokens) {
-        int32_t id = (int32_t)vkft_sample_token(&sampler, gen->logits_host, gen->session.config.vocab_size,
+        int32_t id = (int32_t)vkft_sample_token(&sampler, gen->logits_host, gen->session.config->vocab_size,
                                                 result->new_tokens, gen->candidates);
         result->new_tokens++;
         if (ends(gen, id))

@@ -41,8 +41,8 @@ static bool allocate(void *owner, vkft_session *session, vkft_err *err)
 
 bool vkft_kv_cache_open(vkft_kv_cache *cache, vkft_session *session, vkft_err *err)
 {
-    uint32_t layers = session->config.num_layers;
-    *cache = (vkft_kv_cache){.config = &session->config,
+    uint32_t layers = session->config->num_layers;
+    *cache = (vkft_kv_cache){.config = session->config,
                              .layers = calloc(layers, sizeof *cache->layers),
                              .buffers = calloc(layers, sizeof *cache->buffers)};
     if (!cache->layers || !cache->buffers)

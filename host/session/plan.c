@@ -35,10 +35,10 @@ bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, v
     const vkft_model *model = &session->model;
     uint32_t positions = limits->batch.positions;
     *plan = (vkft_memory_plan){.limits = *limits};
-    if (model->positions.rows && positions > session->config.max_position)
+    if (model->positions.rows && positions > session->config->max_position)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
-                         positions, session->config.max_position, session->config.max_position);
+                         positions, session->config->max_position, session->config->max_position);
     if (!plan_arena(session, limits, &plan->arena_bytes, err))
         return false;
     add(plan, "frozen weights", VKFT_MEMORY_DEVICE, model->device_bytes + vkft_model_expert_table_bytes(model));

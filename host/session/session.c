@@ -29,7 +29,7 @@ static bool open_config(vkft_session *session, const char *path, vkft_err *err)
     size_t size = 0;
     bool ok =
         file ? vkft_file_read(file, 16 << 20, &text, &size, err) : vkft_fail_memory(err, "while reading %s", path);
-    ok = ok && vkft_config_parse(text, size, file, &session->config, err);
+    ok = ok && vkft_config_parse(text, size, file, &session->parsed, err);
     free(text);
     free(file);
     return ok;
@@ -72,12 +72,12 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
         session->file = vkft_model_open(o->path, &options, o->quant_explicit, err);
         if (!session->file)
             return false;
-        session->config = *vkft_model_file_config(session->file);
     }
-    if (session->config.multimodal_type[0])
+    session->config = only_config ? &session->parsed : vkft_model_file_config(session->file);
+    if (session->config->multimodal_type[0])
         vkft_observer_say(observer, "the model is a %s; only its language model (%s) is used",
-                          session->config.multimodal_type, session->config.model_type);
-    if (vkft_model_init(&session->model, &session->config, session->file, quant, source->full, err) &&
+                          session->config->multimodal_type, session->config->model_type);
+    if (vkft_model_init(&session->model, session->config, session->file, quant, source->full, err) &&
         check_compute_dtype(session, err) &&
         (only_config || vkft_model_text_of_file(session->file, o->chat_template, &session->text, err))) {
         vkft_model_set_tables(&session->model, VKFT_PLACEHOLDER_ADDRESS, 1);
@@ -253,7 +253,7 @@ void vkft_session_close(vkft_session *session)
 
 bool vkft_session_set_length(vkft_session *session, uint32_t length)
 {
-    uint32_t before = session->rope_length, wanted = vkft_rope_length(&session->config.rope, length);
+    uint32_t before = session->rope_length, wanted = vkft_rope_length(&session->config->rope, length);
     if (!session->tables.mapped || before == wanted)
         return false;
     vkft_model_fill_tables(&session->model, wanted, session->batch.limits.positions, session->tables.mapped);
@@ -265,7 +265,7 @@ bool vkft_session_run(vkft_session *session, vkft_pass *pass, const vkft_sample 
                       double *loss_sum, vkft_err *err)
 {
     vkft_batch *batch = &session->batch;
-    vkft_batch_fill(batch, samples, count, session->config.sliding_window);
+    vkft_batch_fill(batch, samples, count, session->config->sliding_window);
     vkft_session_set_length(session, batch->longest);
     if (!vkft_pass_run(pass, &session->model, batch, err))
         return false;

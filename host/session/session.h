@@ -18,8 +18,9 @@
 
 typedef struct vkft_session {
     vkft_model_options options;
-    vkft_model_file *file; /* NULL when only a configuration was opened */
-    vkft_config config;
+    vkft_model_file *file;     /* NULL when only a configuration was opened */
+    const vkft_config *config; /* the file's; parsed, when only a configuration was opened */
+    vkft_config parsed;
     vkft_model_text text; /* tokenizer and chat template */
     vkft_model model;
     vkft_trainables trained; /* an adapter, or all weights */

@@ -48,7 +48,7 @@ static uint32_t mixtures(const vkft_config *config)
 static cJSON *routes_of(const vkft_session *session)
 {
     const vkft_batch *batch = &session->batch;
-    uint32_t k = session->config.experts_per_token, layers = mixtures(&session->config);
+    uint32_t k = session->config->experts_per_token, layers = mixtures(session->config);
     cJSON *routes = cJSON_CreateArray();
     const uint32_t *at = batch->expert_choice_host;
     for (uint32_t l = 0; l < layers; l++) {
@@ -117,7 +117,7 @@ static bool load_data(const vkft_eval_options *o, const vkft_session *session, c
     static const char *const splits[] = {"test", "valid", "train"};
     bool found = false;
     for (int i = 0; i < 3 && !found; i++)
-        if (!vkft_data_open(&o->data, splits[i], &session->text, &session->config, observer, data, &found, err))
+        if (!vkft_data_open(&o->data, splits[i], &session->text, session->config, observer, data, &found, err))
             return false;
     return true;
 }
@@ -133,7 +133,7 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
     bool ok = pass && vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err) &&
               vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits.batch, err);
     if (ok && o->per_token)
-        limits.batch.expert_choice = mixtures(&session->config) * session->config.experts_per_token;
+        limits.batch.expert_choice = mixtures(session->config) * session->config->experts_per_token;
     ok = ok && vkft_session_plan(session, &limits, &plan, err) && vkft_session_start(session, &plan, observer, err) &&
          (o->per_token
               ? evaluate_per_token(session, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)

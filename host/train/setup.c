@@ -89,8 +89,8 @@ static bool open_data(vkft_trainer *t, vkft_err *err)
     const vkft_session *r = &t->session;
     const vkft_data_options *o = &t->options->data;
     bool found, has_valid;
-    if (!vkft_data_open(o, "train", &r->text, &r->config, t->observer, &t->data, &found, err) ||
-        !vkft_data_open(o, "valid", &r->text, &r->config, t->observer, &t->valid_data, &has_valid, err))
+    if (!vkft_data_open(o, "train", &r->text, r->config, t->observer, &t->data, &found, err) ||
+        !vkft_data_open(o, "valid", &r->text, r->config, t->observer, &t->valid_data, &has_valid, err))
         return false;
     if (!has_valid && t->options->val_split > 0)
         return hold_out(t, err);
@@ -151,12 +151,12 @@ static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_
 {
     const vkft_train_options *o = t->options;
     if (!o->data.path) { /* a dry run without data: as large as the flags allow */
-        uint32_t longest = o->data.max_seq_length, max_position = t->session.config.max_position;
+        uint32_t longest = o->data.max_seq_length, max_position = t->session.config->max_position;
         if (t->session.model.positions.rows && longest > max_position)
             longest = max_position;
         uint64_t tokens = (uint64_t)o->batch_size * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
-        bool source = t->session.config.encoder_layers != 0;
+        bool source = t->session.config->encoder_layers != 0;
         *limits =
             (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
         return true;
@@ -196,8 +196,8 @@ static cJSON *make_fingerprint(const vkft_trainer *t)
         if (settings->list[i].same_run)
             cJSON_AddStringToObject(f, name, strcmp(name, "--compute-dtype") == 0 ? compute : settings->list[i].value);
     }
-    cJSON_AddNumberToObject(f, "layers", t->session.config.num_layers);
-    cJSON_AddNumberToObject(f, "hidden size", t->session.config.hidden_size);
+    cJSON_AddNumberToObject(f, "layers", t->session.config->num_layers);
+    cJSON_AddNumberToObject(f, "hidden size", t->session.config->hidden_size);
     cJSON_AddNumberToObject(f, "frozen weight bytes", (double)t->session.model.device_bytes);
     cJSON_AddNumberToObject(f, "training samples", t->train.count);
     cJSON_AddNumberToObject(f, "data tokens", (double)t->data.tokens);

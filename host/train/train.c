@@ -108,7 +108,7 @@ static bool write_exactly(const void *context, const char *dir, vkft_err *err)
 static bool write_final(const void *context, const char *dir, vkft_err *err)
 {
     const vkft_trainer *t = context;
-    return write_as(t, t->session.config.dtype, dir, err);
+    return write_as(t, t->session.config->dtype, dir, err);
 }
 
 static bool save(vkft_trainer *t, vkft_err *err)

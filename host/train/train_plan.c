@@ -8,7 +8,7 @@ static uint32_t fitting_length(const vkft_trainer *t, const vkft_device_info *in
     for (uint32_t length = t->plan.limits.batch.positions; length >= 16; length /= 2) {
         vkft_memory_plan trial;
         const vkft_limits limits = {.batch = {.tokens = length,
-                                              .source_tokens = t->session.config.encoder_layers ? length : 0,
+                                              .source_tokens = t->session.config->encoder_layers ? length : 0,
                                               .rows = length,
                                               .positions = length},
                                     .checkpointing = true};
