@@ -67,16 +67,27 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .choices = cli_compute_choices,                                                                               \
          .same_run = true,                                                                                             \
          AT(model.compute_dtype)},                                                                                     \
+        CLI_DEVICE_FLAG(AT)
+
+/* Some of them alone. */
+#define CLI_MODEL_PATH_FLAG(AT)                                                                                        \
+    {                                                                                                                  \
+        .kind = FLAG_TEXT, .name = "model", .value = "PATH",                                                           \
+        .help = "Hugging Face checkpoint directory or .vkft file", .required = true, AT(model.path)                    \
+    }
+
+#define CLI_DEVICE_FLAG(AT)                                                                                            \
     {                                                                                                                  \
         .kind = FLAG_TEXT, .name = "device", .value = "NAME",                                                          \
         .help = "index, part of a name, or UUID of 'vkft devices'", .default_text = "the best one", AT(model.device)   \
     }
 
-/* The first of them alone. */
-#define CLI_MODEL_PATH_FLAG(AT)                                                                                        \
+/* Of commands with conversations. */
+#define CLI_CHAT_TEMPLATE_FLAG(AT)                                                                                     \
     {                                                                                                                  \
-        .kind = FLAG_TEXT, .name = "model", .value = "PATH",                                                           \
-        .help = "Hugging Face checkpoint directory or .vkft file", .required = true, AT(model.path)                    \
+        .kind = FLAG_TEXT, .name = "chat-template", .value = "FILE",                                                   \
+        .help = "Jinja template to use instead of the model's own", .default_text = "the model's", .same_run = true,   \
+        AT(model.chat_template)                                                                                        \
     }
 
 /* Rows of a flag table for the vkft_data_options that a command's options hold, likewise, and for the chat template of
@@ -125,13 +136,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .default_text = "",                                                                                           \
          .same_run = true,                                                                                             \
          AT(data.completions)},                                                                                        \
-        {.kind = FLAG_TEXT,                                                                                            \
-         .name = "chat-template",                                                                                      \
-         .value = "FILE",                                                                                              \
-         .help = "Jinja template to use instead of the model's own",                                                   \
-         .default_text = "the model's",                                                                                \
-         .same_run = true,                                                                                             \
-         AT(model.chat_template)},                                                                                     \
+        CLI_CHAT_TEMPLATE_FLAG(AT),                                                                                    \
     {                                                                                                                  \
         .kind = FLAG_SWITCH, .name = "apply-chat-template",                                                            \
         .help = "apply the chat template to prompts and answers too", .same_run = true, AT(data.apply_chat_template)   \

@@ -5,39 +5,35 @@
 #include "host/bench/bench.h"
 #include "host/bench/bench_tokenizer.h"
 #include "host/cli/cli.h"
+#include "host/session/options.h"
 
 typedef struct bench_options {
     bool kernels, json;
-    const char *device, *tokenizer, *model;
+    const char *tokenizer;
+    vkft_model_options model;
 } bench_options;
+
+#define AT(member) .offset = offsetof(bench_options, member)
 
 static const flag bench_flags[] = {
     {.kind = FLAG_SWITCH,
      .name = "kernels",
      .help = "measure the speed of the matrix products and compare it with the peak of the CPU",
-     .offset = offsetof(bench_options, kernels)},
+     AT(kernels)},
     {.kind = FLAG_TEXT,
      .name = "tokenizer",
      .value = "FILE",
      .help = "measure --model's tokenizer on one thread; FILE has one JSON string per line",
      .default_text = "off",
-     .offset = offsetof(bench_options, tokenizer)},
+     AT(tokenizer)},
     {.kind = FLAG_TEXT,
      .name = "model",
      .value = "PATH",
      .help = "Hugging Face checkpoint directory or .vkft file",
      .default_text = "none",
-     .offset = offsetof(bench_options, model)},
-    {.kind = FLAG_TEXT,
-     .name = "device",
-     .value = "NAME",
-     .help = "index, part of a name, or UUID of 'vkft devices'",
-     .default_text = "the best one",
-     .offset = offsetof(bench_options, device)},
-    {.kind = FLAG_SWITCH,
-     .name = "json",
-     .help = "print the result as a JSON object on standard output",
-     .offset = offsetof(bench_options, json)},
+     AT(model.path)},
+    CLI_DEVICE_FLAG(AT),
+    {.kind = FLAG_SWITCH, .name = "json", .help = "print the result as a JSON object on standard output", AT(json)},
 };
 
 static const flag_table bench_table = {
@@ -116,7 +112,7 @@ static int bench_kernels(const bench_options *o, vkft_err *err)
 {
     report r = {.root = o->json ? cJSON_CreateObject() : NULL};
     const vkft_bench_observer observer = {.context = &r, .begin = print_head, .row = print_row};
-    if (vkft_bench_kernels(o->device, &observer, err))
+    if (vkft_bench_kernels(o->model.device, &observer, err))
         return o->json ? cli_print_json(r.root) : EXIT_SUCCESS;
     cJSON_Delete(r.root);
     return cli_fail(&bench_table, err);
@@ -125,7 +121,7 @@ static int bench_kernels(const bench_options *o, vkft_err *err)
 static int bench_tokenizer(const bench_options *o, vkft_err *err)
 {
     vkft_bench_tokens t;
-    if (!vkft_bench_tokenizer(o->model, o->tokenizer, &t, err))
+    if (!vkft_bench_tokenizer(o->model.path, o->tokenizer, &t, err))
         return cli_fail(&bench_table, err);
     double speed = t.seconds > 0 ? (double)t.bytes / 1e6 / t.seconds : 0;
     if (o->json)
@@ -146,7 +142,7 @@ int cmd_bench(int argc, char **argv)
     if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code))
         return code;
     vkft_err err = {0};
-    if (options.tokenizer && options.model) {
+    if (options.tokenizer && options.model.path) {
         code = bench_tokenizer(&options, &err);
     } else if (options.kernels) {
         code = bench_kernels(&options, &err);

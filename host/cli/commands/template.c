@@ -5,6 +5,7 @@
 
 #include "formats/chat/chat_template.h"
 #include "host/cli/cli.h"
+#include "host/session/options.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "formats/chat/model_text.h"
@@ -13,9 +14,12 @@
 #define MAX_CONVERSATION_BYTES (64u << 20)
 
 typedef struct template_options {
-    const char *model, *chat_template, *input;
+    vkft_model_options model;
+    const char *input;
     bool generation_prompt, json;
 } template_options;
+
+#define AT(member) .offset = offsetof(template_options, member)
 
 static const flag template_flags[] = {
     {.kind = FLAG_TEXT,
@@ -23,27 +27,17 @@ static const flag template_flags[] = {
      .positional = true,
      .help = "file with the conversation",
      .default_text = "standard input",
-     .offset = offsetof(template_options, input)},
-    {.kind = FLAG_TEXT,
-     .name = "model",
-     .value = "PATH",
-     .help = "Hugging Face checkpoint directory or .vkft file",
-     .required = true,
-     .offset = offsetof(template_options, model)},
-    {.kind = FLAG_TEXT,
-     .name = "chat-template",
-     .value = "FILE",
-     .help = "Jinja template to use instead of the model's own",
-     .default_text = "the model's",
-     .offset = offsetof(template_options, chat_template)},
+     AT(input)},
+    CLI_MODEL_PATH_FLAG(AT),
+    CLI_CHAT_TEMPLATE_FLAG(AT),
     {.kind = FLAG_SWITCH,
      .name = "generation-prompt",
      .help = "append the start of an assistant message",
-     .offset = offsetof(template_options, generation_prompt)},
+     AT(generation_prompt)},
     {.kind = FLAG_SWITCH,
      .name = "json",
      .help = "print a JSON object with the text, token ids and assistant mask",
-     .offset = offsetof(template_options, json)},
+     AT(json)},
 };
 
 static const flag_table template_table = {
@@ -120,7 +114,7 @@ static bool run(const template_options *o, const vkft_model_text *text, const cJ
                          o->input ? o->input : "standard input");
     if (!text->chat)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template; give one with --chat-template FILE",
-                         o->model);
+                         o->model.path);
     bool ok = vkft_chat_template_render(text->chat, messages, tools, o->generation_prompt, &out, err);
     if (ok && o->json)
         ok = print_json(o, text, messages, tools, &out.text, err);
@@ -140,7 +134,7 @@ int cmd_template(int argc, char **argv)
     vkft_err err = {0};
     vkft_model_text text = {0};
     cJSON *root = read_conversation(options.input, &err);
-    bool ok = root && vkft_model_text_open(options.model, options.chat_template, &text, &err) &&
+    bool ok = root && vkft_model_text_open(options.model.path, options.model.chat_template, &text, &err) &&
               run(&options, &text, root, &err);
     code = ok ? EXIT_SUCCESS : cli_fail(&template_table, &err);
     cJSON_Delete(root);

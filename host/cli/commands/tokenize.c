@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "host/cli/cli.h"
+#include "host/session/options.h"
 #include "runtime/base/json.h"
 #include "formats/chat/model_text.h"
 #include "runtime/base/text.h"
@@ -10,25 +11,16 @@
 #define INPUT "standard input"
 
 typedef struct tokenize_options {
-    const char *model;
+    vkft_model_options model;
     bool decode, special;
 } tokenize_options;
 
+#define AT(member) .offset = offsetof(tokenize_options, member)
+
 static const flag tokenize_flags[] = {
-    {.kind = FLAG_TEXT,
-     .name = "model",
-     .value = "PATH",
-     .help = "Hugging Face checkpoint directory or .vkft file",
-     .required = true,
-     .offset = offsetof(tokenize_options, model)},
-    {.kind = FLAG_SWITCH,
-     .name = "decode",
-     .help = "convert token ids back to text",
-     .offset = offsetof(tokenize_options, decode)},
-    {.kind = FLAG_SWITCH,
-     .name = "special",
-     .help = "add special tokens; with --decode, show them",
-     .offset = offsetof(tokenize_options, special)},
+    CLI_MODEL_PATH_FLAG(AT),
+    {.kind = FLAG_SWITCH, .name = "decode", .help = "convert token ids back to text", AT(decode)},
+    {.kind = FLAG_SWITCH, .name = "special", .help = "add special tokens; with --decode, show them", AT(special)},
 };
 
 static const flag_table tokenize_table = {
@@ -119,9 +111,9 @@ int cmd_tokenize(int argc, char **argv)
         return code;
     vkft_err err = {0};
     vkft_model_text text;
-    bool ok = vkft_model_text_open(options.model, NULL, &text, &err);
+    bool ok = vkft_model_text_open(options.model.path, NULL, &text, &err);
     if (ok && !text.tokenizer)
-        ok = vkft_fail(&err, VKFT_ERR_INPUT, "%s: the model has no tokenizer", options.model);
+        ok = vkft_fail(&err, VKFT_ERR_INPUT, "%s: the model has no tokenizer", options.model.path);
     ok = ok && run(text.tokenizer, &options, &err);
     code = ok ? EXIT_SUCCESS : cli_fail(&tokenize_table, &err);
     vkft_model_text_free(&text);
