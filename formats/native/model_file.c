@@ -1,34 +1,4 @@
-/* Reading the native .vkft file.
- *
- * All numbers are little-endian. The file is
- *
- *     bytes 0-3    "VKFT"
- *     bytes 4-7    u32 version, 1
- *     bytes 8-15   u64 length of the header's text in bytes
- *     bytes 16-23  u64 XXH3-64 (seed 0) of the header's text
- *     bytes 24-    the header, JSON in UTF-8
- *     zeros up to the next multiple of 256: here the data begins. All offsets below count from here and are multiples
- * of 256; the space between two arrays is zero.
- *
- * The header is one object with exactly these keys:
- *
- *     "source"        string: what adapters name as their base model
- *     "quantization"  string: a label of storage.def or "none", what the converter was asked for
- *     "blobs"         list of {"name", "offset", "bytes", "checksum"}: the checkpoint's small files, verbatim, among
- *                     them "config.json"
- *     "tensors"       list of {"name", "dtype", "shape", "offset", "bytes", "checksum"}, and for each further part of
- *                     the tensor's storage type a key with {"offset", "bytes"}
- *     "info"          object of the writer's own; a reader may ignore it
- *
- * shape has at most 4 numbers; elements are in row-major order. The dtype is the column `header` of storage.def; where
- * several types share it, the keys of their further parts tell which it is. Those of a type, and the key of its offset
- * (the f32's bits as 8 hexadecimal digits), are named by its codec: formats/tensors/nf4.c has those of "NF4" and "FP4".
- * checksum is the XXH3-64 (seed 0) as 16 hexadecimal digits, for a tensor over its parts in the order of vkft_part and
- * the 4 bytes of its offset, one after the other as far as it has them.
- *
- * A reader refuses a version or a key it does not know. Header first and offsets relative to its end: the header can be
- * sized before the data is known (checksums have a fixed width), so that writing streams, and a mapped file is ready
- * after one parse.
+/* Reading the native .vkft file. docs/vkft-format.md describes the layout and why it is so.
  *
  * The file is hostile until checked: no length is used before it was compared with the file's size, in arithmetic that
  * cannot wrap.

@@ -2,7 +2,7 @@
  *
  * It holds the checkpoint's small files verbatim ("config.json", "tokenizer.json", "tokenizer_config.json",
  * "generation_config.json", "chat_template.jinja", "special_tokens_map.json", ... those that exist) and its tensors
- * under their Hugging Face names. The layout is in model_file.c.
+ * under their Hugging Face names. docs/vkft-format.md has the layout.
  */
 #ifndef VKFT_MODEL_FILE_H
 #define VKFT_MODEL_FILE_H

@@ -1,4 +1,5 @@
-/* What reader and writer of the .vkft file share; the layout itself is described in model_file.c. Internal to formats.
+/* What reader and writer of the .vkft file share; the layout itself is described in docs/vkft-format.md. Internal to
+ * formats.
  */
 #ifndef VKFT_MODEL_LAYOUT_H
 #define VKFT_MODEL_LAYOUT_H

@@ -1,5 +1,6 @@
-/* Writing the native .vkft file (layout in model_file.c) as a stream: the header's size follows from what is announced,
- * the data follows tensor by tensor, and the header with its checksums is filled in at the end. Internal to formats. */
+/* Writing the native .vkft file (layout: docs/vkft-format.md) as a stream: the header's size follows from what is
+ * announced, the data follows tensor by tensor, and the header with its checksums is filled in at the end. Internal to
+ * formats. */
 #ifndef VKFT_MODEL_WRITER_H
 #define VKFT_MODEL_WRITER_H
 
