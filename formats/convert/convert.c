@@ -24,7 +24,7 @@ static vkft_storage target_storage(vkft_tensor_role role, vkft_storage found, vk
 typedef struct job {
     const vkft_shard_tensor *source;
     bool swapped;    /* the checkpoint's shape is [in,out] */
-    bool transposed; /* its data has to be turned around */
+    bool transposed; /* its data has to be transposed */
     bool quantized;  /* already; parts has them */
     vkft_prequantized_weight parts;
     char name[256];
@@ -81,7 +81,7 @@ static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config
         if (role == VKFT_ROLE_NONE)
             continue;
         j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED);
-        j->transposed = j->swapped != tensor->turned;
+        j->transposed = j->swapped != tensor->column_major;
         if ((role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED) &&
             !vkft_prequantized_find(checkpoint, j->source, &j->parts, &j->quantized, err))
             return false;

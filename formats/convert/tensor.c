@@ -155,7 +155,7 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *sou
     vkft_converter *c = converter;
     const vkft_file_tensor *tensor = source->tensor;
     const uint8_t *data = vkft_tensor_file_data(source->shard, tensor);
-    uint8_t *turned = NULL;
+    uint8_t *copy = NULL;
     c->from = tensor->dtype;
     c->to = vkft_storage_get(spec->storage);
     c->kept = c->from != VKFT_F64 && vkft_storage_of_dtype(c->from) == spec->storage;
@@ -163,17 +163,17 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *sou
     c->scales = scaled ? calloc(ceil_div_u64(tensor->elements, c->to->block) + 1, sizeof *c->scales) : NULL;
     bool ok = !scaled || c->scales;
     if (ok && transposed) {
-        ok = (turned = malloc(tensor->bytes + 1)) != NULL;
+        ok = (copy = malloc(tensor->bytes + 1)) != NULL;
         if (ok)
-            vkft_transpose(data, tensor->shape[tensor->turned], tensor->shape[!tensor->turned],
-                           vkft_dtype_bits(c->from) / 8, turned);
-        data = turned;
+            vkft_transpose(data, tensor->shape[tensor->column_major], tensor->shape[!tensor->column_major],
+                           vkft_dtype_bits(c->from) / 8, copy);
+        data = copy;
     }
     float offset = 0;
     ok = ok ? write_values(c, data, source, writer, index, err)
             : vkft_fail_memory(err, "while converting tensor '%s'", tensor->name);
     ok = ok && (!scaled || write_scales(c, spec, writer, index, &offset, err));
-    free(turned);
+    free(copy);
     free(c->scales);
     c->scales = NULL;
     if (ok)

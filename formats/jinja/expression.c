@@ -132,7 +132,7 @@ jinja_node *parser_primary(parser *p)
     return parser_node(p, N_CONST);
 }
 
-/* [ ... ] behind an expression. */
+/* [ ... ] after an expression. */
 static jinja_node *parse_subscript(parser *p, jinja_node *object)
 {
     jinja_node *parts[3] = {NULL, NULL, NULL}, *node;
@@ -196,7 +196,7 @@ jinja_node *parser_postfix(parser *p, jinja_node *node)
     return node;
 }
 
-/* name or name(arguments) behind a | or in a filter block. */
+/* name or name(arguments) after a | or in a filter block. */
 jinja_node *parser_filter(parser *p, jinja_node *object)
 {
     jinja_node *node = parser_node(p, N_FILTER);

@@ -175,7 +175,7 @@ static size_t keys_of(vkft_storage storage, const char *keys[MAX_KEYS])
 static bool parse_storage(const cJSON *object, vkft_storage *storage, const char *where, vkft_err *err)
 {
     const char *name = NULL, *keys[MAX_KEYS];
-    size_t most = 0;
+    size_t best_found = 0;
     if (!vkft_json_get_string(object, "dtype", true, &name, where, err))
         return false;
     for (vkft_storage i = 0; i < VKFT_STORAGE_COUNT; i++) {
@@ -184,13 +184,13 @@ static bool parse_storage(const cJSON *object, vkft_storage *storage, const char
         size_t count = keys_of(i, keys), found = 0;
         for (size_t k = 0; k < count; k++)
             found += vkft_json_member(object, keys[k]) != NULL;
-        if (most == 0 || found > most) {
-            most = found;
+        if (best_found == 0 || found > best_found) {
+            best_found = found;
             *storage = i;
         }
     }
-    return most ? check_keys(object, keys, keys_of(*storage, keys), where, err)
-                : vkft_fail(err, VKFT_ERR_INPUT, "%s: unknown dtype '%.20s'", where, name);
+    return best_found ? check_keys(object, keys, keys_of(*storage, keys), where, err)
+                      : vkft_fail(err, VKFT_ERR_INPUT, "%s: unknown dtype '%.20s'", where, name);
 }
 
 static bool parse_shape(const cJSON *object, vkft_model_tensor *tensor, const char *where, vkft_err *err)

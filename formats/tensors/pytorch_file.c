@@ -82,7 +82,7 @@ static bool find_in_list(const reader *r, const vkft_pickle_value *wanted, stora
     return false;
 }
 
-/* Size and stride tuples to shape; *turned when it is the columns that lie one behind the other. */
+/* Size and stride tuples to shape; t->column_major when the columns are contiguous instead of the rows. */
 static bool read_shape(const reader *r, const vkft_pickle_value *size, const vkft_pickle_value *stride,
                        vkft_file_tensor *t, const char *where)
 {
@@ -108,11 +108,10 @@ static bool read_shape(const reader *r, const vkft_pickle_value *size, const vkf
         rows = rows && (t->shape[d] == 1 || strides[d] == expected);
         expected *= t->shape[d];
     }
-    t->turned = !rows && columns;
+    t->column_major = !rows && columns;
     return rows || columns || t->elements == 0 ||
            vkft_fail(r->err, VKFT_ERR_INPUT,
-                     "%s: it is a part of another tensor; expected rows or columns that lie one behind the other",
-                     where);
+                     "%s: the tensor is a strided view; expected a contiguous row-major or column-major tensor", where);
 }
 
 static bool read_tensor(reader *r, const vkft_pickle_value *name, const vkft_pickle_value *v)
@@ -251,7 +250,7 @@ static uint64_t unit_of(const reader *r, const storage *s)
     return 0;
 }
 
-/* The storages behind the list of their keys. */
+/* The storages, after the list of their keys. */
 static bool read_storages(reader *r, const vkft_pickle *keys, uint64_t at)
 {
     const vkft_mapping *m = &r->file->mapping;

@@ -18,7 +18,7 @@ typedef struct vkft_file_tensor {
     uint64_t elements;
     uint64_t offset; /* in the file */
     uint64_t bytes;
-    bool turned; /* a matrix whose columns lie one behind the other instead of its rows; PyTorch files only */
+    bool column_major; /* of a matrix; PyTorch files only */
 } vkft_file_tensor;
 
 typedef struct vkft_tensor_file {

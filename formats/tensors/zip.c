@@ -99,7 +99,7 @@ static bool check_local(const source *s, uint64_t local, const char *name, uint6
     return true;
 }
 
-/* The entry at *at, which moves behind it; `end` bounds the directory. */
+/* The entry at *at, which moves past it; `end` bounds the directory. */
 static bool read_entry(const source *s, uint64_t *at, uint64_t end, vkft_zip_entry *entry)
 {
     if (end - *at < 46 || number(s->data + *at, 4) != ENTRY_SIGNATURE)

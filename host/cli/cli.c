@@ -26,7 +26,7 @@ const flag_choice cli_convert_choices[] = {
 };
 #undef STORAGE
 
-/* auto is f32: the kernels of this version are not faster with less. */
+/* auto means f32: lower precision is not faster with the current kernels. */
 const flag_choice cli_compute_choices[] = {
     {.name = "auto", .value = VKFT_F32},
     {.name = "fp32", .value = VKFT_F32},

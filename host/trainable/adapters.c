@@ -11,7 +11,7 @@
 #define PREFIX "base_model.model."
 #define PAD 64u
 
-/* PEFT's rule: the whole name, or its end behind a dot. */
+/* PEFT's rule: the whole name, or its end after a dot. */
 static bool matches(const char *module, const char *target, size_t length)
 {
     size_t n = strlen(module);
@@ -331,8 +331,9 @@ static bool is_whole(const vkft_adapter_set *set, const char *kind)
     return adapted == all;
 }
 
-/* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen; otherwise
- * their full names. Those too inside a multimodal model, whose other parts have modules of the same kinds. */
+/* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen.
+ * Otherwise, and always inside a multimodal model (its other parts have modules with the same last names), full names.
+ */
 static char **target_list(const vkft_adapter_set *set)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);

@@ -19,10 +19,10 @@ static uint64_t elements(const struct vkft_tensor_spec *slot)
 
 static bool decays(const struct vkft_tensor_spec *slot)
 {
-    return slot->weight != NULL; /* a table of biases counts as a bias */
+    return slot->weight != NULL; /* no decay for the relative-position bias table either */
 }
 
-bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t most, vkft_err *err)
+bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t max_floats, vkft_err *err)
 {
     *set = (vkft_all_weights){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
     if (!set->offset)
@@ -32,7 +32,7 @@ bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t 
             const struct vkft_tensor_spec *slot = &model->slots[i];
             if (decays(slot) != (pass == 0))
                 continue;
-            set->offset[i] = vkft_parameter_space_append(&set->layout, round_up(elements(slot), PAD), most);
+            set->offset[i] = vkft_parameter_space_append(&set->layout, round_up(elements(slot), PAD), max_floats);
             set->parameters += elements(slot);
         }
         if (pass == 0)
@@ -79,7 +79,7 @@ bool vkft_all_weights_init(const vkft_all_weights *set, const vkft_model_file *f
 }
 
 /* GPT-2's linear layers are stored [in,out]; here they are [out,in]. */
-static bool is_turned(const vkft_all_weights *set, const struct vkft_tensor_spec *slot)
+static bool is_transposed(const vkft_all_weights *set, const struct vkft_tensor_spec *slot)
 {
     return set->model->config->arch->conv1d && slot->weight && slot->linear;
 }
@@ -90,16 +90,17 @@ static bool append(const vkft_all_weights *set, uint32_t index, const float *fla
     const struct vkft_tensor_spec *slot = &set->model->slots[index];
     const float *values = flat + set->offset[index];
     uint64_t n = elements(slot);
-    float *turned = is_turned(set, slot) ? malloc(n * sizeof *turned) : NULL;
+    float *transposed = is_transposed(set, slot) ? malloc(n * sizeof *transposed) : NULL;
     void *stored = malloc(n * sizeof(float));
-    bool ok = (stored && (turned || !is_turned(set, slot))) || vkft_fail_memory(err, "while writing %s", slot->name);
-    if (ok && turned)
-        vkft_transpose(values, slot->rows, slot->cols, sizeof *values, turned);
+    bool ok =
+        (stored && (transposed || !is_transposed(set, slot))) || vkft_fail_memory(err, "while writing %s", slot->name);
+    if (ok && transposed)
+        vkft_transpose(values, slot->rows, slot->cols, sizeof *values, transposed);
     if (ok) {
-        vkft_from_f32(dtype, turned ? turned : values, n, stored);
+        vkft_from_f32(dtype, transposed ? transposed : values, n, stored);
         ok = vkft_safetensors_append(writer, stored, n * (vkft_dtype_bits(dtype) / 8), err);
     }
-    free(turned);
+    free(transposed);
     free(stored);
     return ok;
 }
@@ -113,12 +114,12 @@ static bool write_weights(const vkft_all_weights *set, const float *flat, vkft_d
         return vkft_fail_memory(err, "while writing %s", path);
     for (uint32_t i = 0; i < count; i++) {
         const struct vkft_tensor_spec *slot = &set->model->slots[i];
-        bool turned = is_turned(set, slot), flat_vector = slot->vector && slot->rows == 1;
+        bool transposed = is_transposed(set, slot), flat_vector = slot->vector && slot->rows == 1;
         specs[i] = (vkft_safetensors_spec){
             .name = slot->name,
             .dtype = dtype,
             .dims = flat_vector ? 1 : 2,
-            .shape = {turned || flat_vector ? slot->cols : slot->rows, turned ? slot->rows : slot->cols}};
+            .shape = {transposed || flat_vector ? slot->cols : slot->rows, transposed ? slot->rows : slot->cols}};
     }
     vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, count, err);
     free(specs);
@@ -174,8 +175,8 @@ static bool read_weights(const vkft_all_weights *set, const vkft_tensor_file *fi
                              "%s: tensor %s is missing or does not fit this model; expected %llu values", file->path,
                              slot->name, (unsigned long long)elements(slot));
         float *values = flat + set->offset[i],
-              *stored = is_turned(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
-        if (is_turned(set, slot) && !stored)
+              *stored = is_transposed(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
+        if (is_transposed(set, slot) && !stored)
             return vkft_fail_memory(err, "while reading %s", file->path);
         vkft_to_f32(t->dtype, vkft_tensor_file_data(file, t), t->elements, stored ? stored : values);
         if (stored)

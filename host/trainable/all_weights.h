@@ -1,6 +1,6 @@
 /* Full fine-tuning: all tensors of a model as one flat f32 buffer, and the Hugging Face checkpoint that they make.
  *
- * Tensors lie one behind the other, each padded to 64 floats (the padding is and stays zero): first those with weight
+ * Tensors lie one after the other, each padded to 64 floats (the padding is and stays zero): first those with weight
  * decay, then the gains and biases, which have none, as in transformers' Trainer.
  */
 #ifndef VKFT_ALL_WEIGHTS_H
@@ -17,8 +17,8 @@ typedef struct vkft_all_weights {
     uint64_t parameters;         /* without padding */
 } vkft_all_weights;
 
-/* most: floats of a buffer, VKFT_PARAMETER_SPACE_FLOATS but in tests. */
-bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t most, vkft_err *err);
+/* max_floats: of a buffer; VKFT_PARAMETER_SPACE_FLOATS but in tests. */
+bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t max_floats, vkft_err *err);
 void vkft_all_weights_free(vkft_all_weights *set);
 
 /* Points the model at its tensors and their gradients. */

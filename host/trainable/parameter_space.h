@@ -1,5 +1,5 @@
-/* The flat f32 space in which all trained parameters lie one behind the other, as host code sees it, and the device
- * buffers that it is cut into. No tensor lies across a cut.
+/* The flat f32 space in which all trained parameters lie, as host code sees it, and the device buffers that it is cut
+ * into. No tensor spans two buffers.
  */
 #ifndef VKFT_PARAMETER_SPACE_H
 #define VKFT_PARAMETER_SPACE_H
@@ -31,12 +31,12 @@ static inline uint64_t vkft_parameter_space_length(const vkft_parameter_space *f
     return flat->first[flat->parts];
 }
 
-/* Appends a tensor of so many floats and gives its offset; begins a part when the last one would have more than `most`.
- * Once there are VKFT_PARAMETER_SPACE_PARTS the last grows. */
-static inline uint64_t vkft_parameter_space_append(vkft_parameter_space *flat, uint64_t floats, uint64_t most)
+/* Appends a tensor of so many floats and returns its offset. Starts a new part if the current one would exceed
+ * max_floats. After VKFT_PARAMETER_SPACE_PARTS parts, the last one takes everything. */
+static inline uint64_t vkft_parameter_space_append(vkft_parameter_space *flat, uint64_t floats, uint64_t max_floats)
 {
     uint64_t end = vkft_parameter_space_length(flat), last = flat->parts ? end - flat->first[flat->parts - 1] : 0;
-    bool fits = last + floats <= most || flat->parts == VKFT_PARAMETER_SPACE_PARTS;
+    bool fits = last + floats <= max_floats || flat->parts == VKFT_PARAMETER_SPACE_PARTS;
     if (!flat->parts || (last && !fits))
         flat->parts++; /* the new part begins where the others end: first[parts - 1] is `end` */
     flat->first[flat->parts] = end + floats;

@@ -43,7 +43,7 @@ static void check_same(const char *name, uint32_t count)
         vkft_to_f32(w->dtype, vkft_tensor_file_data(&want, w), w->elements, b);
         for (uint64_t k = 0; k < g->elements; k++) {
             uint64_t row = g->dims == 2 ? k / g->shape[1] : 0, column = g->dims == 2 ? k % g->shape[1] : k;
-            float value = a[g->turned ? column * g->shape[0] + row : k];
+            float value = a[g->column_major ? column * g->shape[0] + row : k];
             if (value != b[k])
                 fail_msg("%s: %s[%llu] is %g, expected %g", name, g->name, (unsigned long long)k, (double)value,
                          (double)b[k]);
