@@ -130,7 +130,6 @@ static bool add_needs(generator *gen, vkft_err *err)
     const vkft_pass_spec encode = {.name = "encoder", .record = record_encode, .context = gen},
                          next = {.name = "generation", .record = record_next, .context = gen};
     vkft_session_need(r, (vkft_holding){"logits (host)", VKFT_MEMORY_HOST, logits_bytes, allocate_logits, gen});
-    r->memory_advice = "lower --max-new-tokens, give a shorter prompt, or choose another --device";
     gen->logits_host = malloc(logits_bytes(gen, NULL));
     gen->candidates = malloc(r->config->vocab_size * sizeof *gen->candidates);
     return ((gen->logits_host && gen->candidates) || vkft_fail_memory(err, "for the logits")) &&

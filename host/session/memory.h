@@ -42,8 +42,7 @@ typedef struct vkft_memory_plan {
 
 /* What the plan takes of the memory that the device has free: on one that shares it with the host, everything. */
 uint64_t vkft_memory_plan_needs(const vkft_memory_plan *plan, const vkft_device_info *info);
-/* Error: the device has less free, or allows only smaller buffers; advice: what to try. */
-bool vkft_memory_plan_check(const vkft_memory_plan *plan, const vkft_device_info *info, const char *advice,
-                            vkft_err *err);
+/* Error: the device has less free, or allows only smaller buffers. */
+bool vkft_memory_plan_check(const vkft_memory_plan *plan, const vkft_device_info *info, vkft_err *err);
 
 #endif

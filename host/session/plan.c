@@ -59,15 +59,16 @@ uint64_t vkft_memory_plan_needs(const vkft_memory_plan *plan, const vkft_device_
     return plan->device_bytes + (info->unified_memory ? plan->host_bytes : 0);
 }
 
-bool vkft_memory_plan_check(const vkft_memory_plan *plan, const vkft_device_info *info, const char *advice,
-                            vkft_err *err)
+bool vkft_memory_plan_check(const vkft_memory_plan *plan, const vkft_device_info *info, vkft_err *err)
 {
     uint64_t needed = vkft_memory_plan_needs(plan, info);
     if (needed > info->memory_free_bytes)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "the run needs %.2f GiB of memory and %s has %.2f GiB free; %s",
-                         gib(needed), info->name, gib(info->memory_free_bytes), advice);
-    if (plan->arena_bytes > info->max_allocation_bytes)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "the activations need %.2f GiB in one buffer and %s allows %.2f GiB; %s",
-                         gib(plan->arena_bytes), info->name, gib(info->max_allocation_bytes), advice);
-    return true;
+        vkft_fail(err, VKFT_ERR_MEMORY, "the run needs %.2f GiB of memory and %s has %.2f GiB free", gib(needed),
+                  info->name, gib(info->memory_free_bytes));
+    else if (plan->arena_bytes > info->max_allocation_bytes)
+        vkft_fail(err, VKFT_ERR_MEMORY, "the activations need %.2f GiB in one buffer and %s allows %.2f GiB",
+                  gib(plan->arena_bytes), info->name, gib(info->max_allocation_bytes));
+    else
+        return true;
+    return vkft_advise(err, VKFT_ADVICE_LESS_MEMORY);
 }

@@ -223,8 +223,7 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
     progress p = {observer, "loading"};
     session->plan = *plan;
     return (session->dev = vkft_device_open(o->device, err)) &&
-           vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), session->memory_advice, err) &&
-           place_passes(session, err) &&
+           vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) && place_passes(session, err) &&
            vkft_model_setup_kernels(&session->model, session->dev, o->compute_dtype, plan->limits.batch.positions,
                                     is_training(session), err) &&
            vkft_model_load(&session->model, session->dev, session->file, on_progress, &p, err) &&

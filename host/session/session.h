@@ -33,9 +33,8 @@ typedef struct vkft_session {
     uint32_t pass_count;
 
     /* Set before the start. */
-    uint64_t seed;             /* of dropout */
-    bool profile;              /* kernels are timed */
-    const char *memory_advice; /* what to try when the plan does not fit */
+    uint64_t seed; /* of dropout */
+    bool profile;  /* kernels are timed */
 
     vkft_memory_plan plan; /* what is held; from the start on, as is all below */
     vkft_device *dev;

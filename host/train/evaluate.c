@@ -151,7 +151,6 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, 
     vkft_session_source source = {.model = options->model};
     if (!vkft_session_open(&session, &source, observer, err))
         return false;
-    session.memory_advice = "lower --max-seq-length or --batch-size";
     bool ok = load_data(options, &session, observer, &data, err) &&
               vkft_session_use_adapter(&session, options->adapter, err) &&
               evaluate_file(&session, options, &data, observer, result, err);

@@ -65,7 +65,6 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
                       (vkft_holding){"trained parameters", VKFT_MEMORY_DEVICE, parameter_bytes, allocate, learner});
     vkft_session_need(session, (vkft_holding){"gradients", VKFT_MEMORY_DEVICE, parameter_bytes, NULL, learner});
     vkft_session_need(session, (vkft_holding){"optimizer state", VKFT_MEMORY_DEVICE, optimizer_bytes, NULL, learner});
-    session->memory_advice = "lower --max-seq-length, --batch-size or --lora-r, or see --dry-run";
     return (learner->train = vkft_session_add_pass(session, &train, err)) &&
            (learner->eval = vkft_add_evaluation(session, err));
 }
