@@ -96,6 +96,11 @@ static bool is_source(const char *path)
     return has_extension(path, sources, sizeof sources / sizeof *sources);
 }
 
+static bool is_code(const char *path) /* a table, .def, does not count among the files of a folder */
+{
+    return is_source(path) && !ends_with(path, ".def");
+}
+
 /* Whether path lies in the room or folder `place`, or is the module of that name. */
 static bool inside(const char *path, const char *place, size_t length)
 {
@@ -300,12 +305,12 @@ static void check_folders(tree *t)
 {
     for (size_t i = 0; i < t->file_count; i++) {
         const char *path = t->files[i];
-        if (!is_source(path))
+        if (!is_code(path))
             continue;
         size_t length = folder_length(path), count = 0;
         bool first = true;
         for (size_t k = 0; k < t->file_count; k++)
-            if (is_source(t->files[k]) && same_folder(t->files[k], path)) {
+            if (is_code(t->files[k]) && same_folder(t->files[k], path)) {
                 count++;
                 first = first && k >= i;
             }
