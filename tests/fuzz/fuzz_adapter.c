@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "formats/peft/adapter.h"
+#include "host/trainable/method.h"
 #include "tests/fuzz/memory_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -18,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memory_file("adapter_model.safetensors", made, made_size);
     vkft_err err = {0};
     vkft_adapter adapter;
-    if (vkft_adapter_read("adapter", &adapter, &err))
+    if (vkft_adapter_read("adapter", vkft_adapter_formats(), &adapter, &err))
         for (uint32_t i = 0; i < adapter.count; i++) {
             volatile float last =
                 adapter.tensors[i].data[(size_t)adapter.tensors[i].rows * adapter.tensors[i].cols - 1];
