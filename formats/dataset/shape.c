@@ -11,6 +11,7 @@
 
 #include "formats/dataset/prompt.h"
 #include "runtime/base/json.h"
+#include "runtime/base/size.h"
 
 /* The names of the known shapes, each with another spelling that is taken without asking. */
 static const char *const known_names[][2] = {
@@ -276,7 +277,7 @@ static char *fill_template(const visitor *v, const cJSON *row, const char *conte
         char name[64];
         const char *key, *value;
         size_t n = strcspn(++p, "}");
-        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), p);
+        snprintf(name, sizeof name, "%.*s", (int)min_u64(n, sizeof name - 1), p);
         value = cJSON_GetStringValue(member(v->keys, row, name, &key));
         if (!value && context && strcmp(name, "context") == 0)
             value = context;

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "formats/jinja/jinja_private.h"
+#include "runtime/base/os/os.h"
 
 static jinja_value is_defined(jinja_state *s, jinja_value v, const jinja_arguments *args)
 {
@@ -278,7 +279,6 @@ static jinja_value strftime_now(jinja_state *s, jinja_value self, const jinja_ar
 {
     char text[256];
     struct tm parts;
-    time_t now = (time_t)s->now;
     (void)self;
     if (args->values[0].kind != J_STRING)
         return jinja_fail(s, "strftime_now needs a format");
@@ -286,12 +286,7 @@ static jinja_value strftime_now(jinja_state *s, jinja_value self, const jinja_ar
     for (size_t i = 0; i < format->length; i++) /* only what every system knows */
         if (format->data[i] == '%' && !strchr("aAbBcdHIjmMpSUwWxXyYZ%", format->data[++i]))
             return jinja_fail(s, "strftime_now: %%%c is not supported", format->data[i]);
-#ifdef _WIN32
-    bool ok = gmtime_s(&parts, &now) == 0;
-#else
-    bool ok = gmtime_r(&now, &parts) != NULL;
-#endif
-    if (!ok || format->length > 64)
+    if (!vkft_os_utc(s->now, &parts) || format->length > 64)
         return jinja_fail(s, "strftime_now: the format is too long");
     size_t n = strftime(text, sizeof text, format->data, &parts);
     return jinja_text(s, text, n);

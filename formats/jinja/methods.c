@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 
 #include "formats/jinja/jinja_private.h"
+#include "runtime/base/size.h"
 
 static const jinja_string *need_text(jinja_state *s, const char *what, jinja_value v)
 {
@@ -444,7 +445,7 @@ static jinja_value format_method(jinja_state *s, jinja_value self, const jinja_a
                 value = jinja_get_name(args->values[at - 1].as.d, field.data, field.length);
             if (!value || end == t->length)
                 jinja_fail(s, "format: the field '{%.*s}' has no value or is not supported",
-                           (int)(field.length > 40 ? 40 : field.length), field.data);
+                           (int)min_u64(field.length, 40), field.data);
             else
                 jinja_append_str(s, &out, *value);
             i = end;

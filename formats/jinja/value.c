@@ -24,7 +24,7 @@ void *jinja_arena_alloc(jinja_arena *arena, size_t size)
     if (size > JINJA_MAX_BYTES || arena->total + size > JINJA_MAX_BYTES)
         return NULL;
     if (!c || c->size - c->used < size) {
-        size_t room = size > CHUNK ? size : CHUNK;
+        size_t room = max_u64(size, CHUNK);
         c = malloc(sizeof *c + room);
         if (!c)
             return NULL;
@@ -270,7 +270,7 @@ bool jinja_truth(jinja_value v)
 
 static int compare_strings(const jinja_string *a, const jinja_string *b)
 {
-    size_t n = a->length < b->length ? a->length : b->length; /* the order of UTF-8 bytes is that of code points */
+    size_t n = min_u64(a->length, b->length); /* the order of UTF-8 bytes is that of code points */
     int c = memcmp(a->data, b->data, n);
     return c ? (c < 0 ? -1 : 1) : a->length < b->length ? -1 : a->length > b->length;
 }

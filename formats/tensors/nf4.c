@@ -17,6 +17,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
+
 const float vkft_nf4_table[16] = {
     -1.0f,
     -0.6961928009986877f,
@@ -74,7 +76,7 @@ static float largest_magnitude(const float *x, uint32_t n)
         uint32_t u;
         memcpy(&u, &x[i], sizeof u);
         u &= 0x7fffffff;
-        largest = u > largest ? u : largest;
+        largest = max_u32(largest, u);
     }
     float result;
     memcpy(&result, &largest, sizeof result);
@@ -217,8 +219,7 @@ static uint64_t single_bytes(vkft_part part, uint64_t rows, uint64_t cols)
 static uint64_t double_bytes(vkft_part part, uint64_t rows, uint64_t cols)
 {
     uint64_t blocks = blocks_of(rows, cols);
-    return part == VKFT_PART_SCALES ? blocks
-                                    : (blocks + VKFT_NF4_NESTED_BLOCK - 1) / VKFT_NF4_NESTED_BLOCK * sizeof(float);
+    return part == VKFT_PART_SCALES ? blocks : ceil_div_u64(blocks, VKFT_NF4_NESTED_BLOCK) * sizeof(float);
 }
 
 static void finish_single(const float *scales, uint64_t rows, uint64_t cols, void *const part[VKFT_PARTS],
@@ -248,7 +249,7 @@ static void decode(const float *table, const vkft_stored *w, float *y)
             absmax = map[scales[b]] * super[b / VKFT_NF4_NESTED_BLOCK] + w->offset;
         else
             memcpy(&absmax, scales + b * sizeof absmax, sizeof absmax);
-        dequantize(table, codes + i / 2, &absmax, n - i < VKFT_NF4_BLOCK ? n - i : VKFT_NF4_BLOCK, y + i);
+        dequantize(table, codes + i / 2, &absmax, min_u64(n - i, VKFT_NF4_BLOCK), y + i);
     }
 }
 

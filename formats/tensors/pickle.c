@@ -299,8 +299,7 @@ static bool import(machine *m, span module, span name)
     return vkft_fail(m->err, VKFT_ERR_INPUT,
                      "%s: the pickle imports %.*s.%.*s; only tensors are read from it and nothing is run: use the "
                      "model's safetensors files",
-                     m->file, (int)(module.length < 60 ? module.length : 60), module.text,
-                     (int)(name.length < 60 ? name.length : 60), name.text);
+                     m->file, (int)min_u64(module.length, 60), module.text, (int)min_u64(name.length, 60), name.text);
 }
 
 static bool take_line(machine *m, span *line)

@@ -15,6 +15,7 @@
 
 #include "formats/tensors/pickle.h"
 #include "formats/tensors/zip.h"
+#include "runtime/base/size.h"
 
 /* Where a storage's data lies. */
 typedef struct storage {
@@ -120,14 +121,14 @@ static bool read_tensor(reader *r, const vkft_pickle_value *name, const vkft_pic
     const vkft_pickle_value *from = value(r, v->items[0]), *offset = value(r, v->items[1]);
     char where[700];
     storage s;
-    snprintf(where, sizeof where, "%.400s: tensor '%.*s'", r->file->path,
-             (int)(name->text_length < 200 ? name->text_length : 200), name->text);
+    snprintf(where, sizeof where, "%.400s: tensor '%.*s'", r->file->path, (int)min_u64(name->text_length, 200),
+             name->text);
     *t = (vkft_file_tensor){.dtype = from->dtype};
     if (!read_shape(r, value(r, v->items[2]), value(r, v->items[3]), t, where))
         return false;
     if (!(r->storages ? find_in_list(r, from, &s) : find_in_archive(r, from, &s)))
         return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: its storage '%.*s' is not in the file; download it again", where,
-                         (int)(from->text_length < 60 ? from->text_length : 60), from->text);
+                         (int)min_u64(from->text_length, 60), from->text);
     uint64_t unit = vkft_dtype_bits(t->dtype) / 8, first;
     if (__builtin_mul_overflow(t->elements, unit, &t->bytes) || offset->number < 0 ||
         __builtin_mul_overflow((uint64_t)offset->number, unit, &first) || first > s.bytes || t->bytes > s.bytes - first)

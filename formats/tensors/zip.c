@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
+
 #define END_SIGNATURE 0x06054b50u
 #define END64_SIGNATURE 0x06064b50u
 #define LOCATOR_SIGNATURE 0x07064b50u
@@ -117,7 +119,7 @@ static bool read_entry(const source *s, uint64_t *at, uint64_t end, vkft_zip_ent
     if (method != 0 || flags & 1)
         return vkft_fail(s->err, VKFT_ERR_INPUT,
                          "%s: member '%.*s' is compressed or encrypted; PyTorch stores its members as they are",
-                         s->file, (int)(name < 100 ? name : 100), entry->name);
+                         s->file, (int)min_u64(name, 100), entry->name);
     if (stored != size)
         return damaged(s, "a stored member has two sizes");
     entry->size = size;
@@ -127,7 +129,7 @@ static bool read_entry(const source *s, uint64_t *at, uint64_t end, vkft_zip_ent
 
 static int compare(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    size_t n = a_length < b_length ? a_length : b_length;
+    size_t n = min_u64(a_length, b_length);
     int order = memcmp(a, b, n);
     return order ? order : a_length < b_length ? -1 : a_length > b_length;
 }

@@ -149,7 +149,7 @@ void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint3
             set_range(batch->query_range_host, t, start, t + 1);
             set_range(batch->key_range_host, t, t, start + length);
             set_range(batch->query_window_host, t, start + (window && i >= window ? i - window + 1 : 0), t + 1);
-            set_range(batch->key_window_host, t, t, start + (window && i + window < length ? i + window : length));
+            set_range(batch->key_window_host, t, t, start + (window ? min_u32(i + window, length) : length));
         }
         fill_source(batch, samples[s], source, start, length);
         fill_targets(batch, samples[s]->labels + source, length, start);

@@ -11,6 +11,7 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/random.h"
 #include "host/train/schedule.h"
+#include "runtime/base/size.h"
 
 /* Sums since the last log row or progress event. */
 typedef struct interval {
@@ -52,7 +53,7 @@ static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **sampl
     uint64_t epoch = step / t->steps_per_epoch;
     uint32_t first = (uint32_t)(step % t->steps_per_epoch) * o->gradient_accumulation_steps;
     uint32_t end = first + o->gradient_accumulation_steps;
-    end = end < t->micro_per_epoch ? end : t->micro_per_epoch;
+    end = min_u32(end, t->micro_per_epoch);
     uint64_t trained = 0;
     *result = (step_result){0};
     for (uint32_t micro = first; micro < end; micro++) {

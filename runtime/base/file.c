@@ -216,7 +216,7 @@ char *vkft_path_join(const char *dir, const char *name)
 {
     size_t length = strlen(dir), size = length + strlen(name) + 2;
     char *path = malloc(size);
-    bool separated = length && (dir[length - 1] == '/' || dir[length - 1] == '\\');
+    bool separated = length && vkft_os_is_separator(dir[length - 1]);
     if (path)
         snprintf(path, size, "%s%s%s", dir, separated ? "" : "/", name);
     return path;
@@ -225,14 +225,9 @@ char *vkft_path_join(const char *dir, const char *name)
 const char *vkft_path_base(const char *path)
 {
     const char *base = path;
-    for (const char *p = path; *p; p++) {
-#ifdef _WIN32
-        if (*p == '\\' || *p == ':')
+    for (const char *p = path; *p; p++)
+        if (vkft_os_is_separator(*p))
             base = p + 1;
-#endif
-        if (*p == '/')
-            base = p + 1;
-    }
     return base;
 }
 
@@ -241,7 +236,7 @@ char *vkft_path_parent(const char *path)
     size_t length = (size_t)(vkft_path_base(path) - path);
     if (!length)
         return vkft_string_copy(".");
-    while (length > 1 && (path[length - 1] == '/' || path[length - 1] == '\\'))
+    while (length > 1 && vkft_os_is_separator(path[length - 1]))
         length--;
     char *parent = malloc(length + 1);
     if (parent) {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/size.h"
 #include "runtime/base/text.h"
 
 void vkft_json_position(const char *text, size_t length, size_t offset, uint64_t *line, uint64_t *column)
@@ -180,7 +181,7 @@ static cJSON *parse(const char *text, size_t length, bool repair, const char *fi
             return root;
         cJSON_Delete(root); /* something follows the value */
     } else {
-        offset = step_back(text, offset < length ? offset : length);
+        offset = step_back(text, min_u64(offset, length));
     }
     return fail_at(text, length, offset, file, first_line, err);
 }

@@ -10,6 +10,7 @@
 #include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
 #include "formats/tokenizer/files/merges.h"
+#include "runtime/base/size.h"
 #include "runtime/base/utf8.h"
 
 /* {"type": "BPE", "vocab": vocab, "merges": [], ...}; vocab becomes the model's in any case. */
@@ -73,7 +74,7 @@ static bool read_merges(const char *text, size_t text_length, cJSON *merges, vkf
             memchr(space + 1, ' ', (size_t)(line + length - space - 1)))
             ok = vkft_fail(err, VKFT_ERR_INPUT,
                            "merges.txt: line %" PRIu64 ": \"%.*s\" is not two tokens with a space between", r.number,
-                           (int)(length < 60 ? length : 60), line);
+                           (int)min_u64(length, 60), line);
         else
             ok = vkft_text_append(&copy, line, length, err) &&
                  (cJSON_AddItemToArray(merges, cJSON_CreateString(copy.data)) ||
@@ -143,7 +144,7 @@ static bool read_rank(const line_reader *r, const char *line, size_t length, con
         free(bytes);
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: line %" PRIu64 ": \"%.*s\" is not a token in base64 and its rank, %u", file, r->number,
-                         (int)(length < 60 ? length : 60), line, list->count);
+                         (int)min_u64(length, 60), line, list->count);
     }
     vkft_text name = {0};
     bool ok = true;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 /* File descriptors, -1 on failure. */
 int vkft_os_open_read(const char *path);
@@ -61,7 +62,9 @@ char *vkft_os_user_cache_directory(void);
 double vkft_os_seconds(void);     /* of a clock that only runs forward */
 double vkft_os_cpu_seconds(void); /* CPU time of all threads of this process */
 uint64_t
-vkft_os_memory_available(void); /* bytes that a program could get now; UINT64_MAX when the system does not tell */
+vkft_os_memory_available(void);    /* bytes that a program could get now; UINT64_MAX when the system does not tell */
+bool vkft_os_is_separator(char c); /* of the parts of a path */
+bool vkft_os_utc(int64_t seconds, struct tm *parts); /* seconds since 1970 */
 long vkft_os_process_id(void);
 uint32_t vkft_os_core_count(void); /* at least 1 */
 

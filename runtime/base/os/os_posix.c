@@ -119,6 +119,17 @@ bool vkft_os_stat(const char *path, vkft_os_info *info)
     return true;
 }
 
+bool vkft_os_is_separator(char c)
+{
+    return c == '/';
+}
+
+bool vkft_os_utc(int64_t seconds, struct tm *parts)
+{
+    time_t time = (time_t)seconds;
+    return gmtime_r(&time, parts) != NULL;
+}
+
 long vkft_os_process_id(void)
 {
     return (long)getpid();

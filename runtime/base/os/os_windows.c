@@ -193,6 +193,17 @@ bool vkft_os_stat(const char *path, vkft_os_info *info)
     return ok;
 }
 
+bool vkft_os_is_separator(char c)
+{
+    return c == '/' || c == '\\';
+}
+
+bool vkft_os_utc(int64_t seconds, struct tm *parts)
+{
+    time_t time = (time_t)seconds;
+    return gmtime_s(parts, &time) == 0;
+}
+
 long vkft_os_process_id(void)
 {
     return _getpid();

@@ -331,6 +331,16 @@ static void streams_and_removal(void **state)
     expect_ok(vkft_file_remove(path, &err)); /* there is nothing left to remove */
     expect_failure(vkft_file_remove(dir, &err), "cannot remove");
     free(path);
+    path = vkft_path_join("a", "b/c");
+    assert_string_equal(path, "a/b/c");
+    assert_string_equal(vkft_path_base(path), "c");
+    free(path);
+    path = vkft_path_join("a/", "b");
+    assert_string_equal(path, "a/b");
+    free(path);
+    path = vkft_path_parent("/name");
+    assert_string_equal(path, "/");
+    free(path);
     path = vkft_path_parent("name");
     assert_string_equal(path, ".");
     free(path), free(parent);
