@@ -278,10 +278,10 @@ static void decode_fp4(const vkft_stored *w, float *y)
     decode(vkft_fp4_table, w, y);
 }
 
-#define OVERFLOW 0x7f800000 /* what is not finite has no code */
+#define NOT_FINITE 0x7f800000 /* what is not finite has no code */
 
 const vkft_codec vkft_codec_nf4 = {.part_keys = {NULL, "absmax", NULL},
-                                   .overflow = OVERFLOW,
+                                   .overflow = NOT_FINITE,
                                    .part_bytes = single_bytes,
                                    .encode = vkft_nf4_quantize,
                                    .finish = finish_single,
@@ -290,7 +290,7 @@ const vkft_codec vkft_codec_nf4 = {.part_keys = {NULL, "absmax", NULL},
                                    .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_nf4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
                                       .offset_key = "absmax_offset",
-                                      .overflow = OVERFLOW,
+                                      .overflow = NOT_FINITE,
                                       .part_bytes = double_bytes,
                                       .encode = vkft_nf4_quantize,
                                       .finish = finish_double,
@@ -298,14 +298,14 @@ const vkft_codec vkft_codec_nf4_dq = {.part_keys = {NULL, "absmax", "nested_absm
                                       .first_not_finite = first_not_finite,
                                       .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_fp4 = {.part_keys = {NULL, "absmax", NULL},
-                                   .overflow = OVERFLOW,
+                                   .overflow = NOT_FINITE,
                                    .part_bytes = single_bytes,
                                    .decode = decode_fp4,
                                    .first_not_finite = first_not_finite,
                                    .prequantizer = &vkft_bitsandbytes};
 const vkft_codec vkft_codec_fp4_dq = {.part_keys = {NULL, "absmax", "nested_absmax"},
                                       .offset_key = "absmax_offset",
-                                      .overflow = OVERFLOW,
+                                      .overflow = NOT_FINITE,
                                       .part_bytes = double_bytes,
                                       .decode = decode_fp4,
                                       .first_not_finite = first_not_finite,
