@@ -6,32 +6,36 @@
 #include "runtime/base/size.h"
 
 /* Keys or values of so many tokens of one layer. */
-static uint64_t padded_bytes(const vkft_config *c, uint32_t tokens)
+static uint64_t padded_bytes(const vkft_attention_shape *shape, uint32_t tokens)
 {
-    return round_up((uint64_t)tokens * c->num_kv_heads * c->head_dim * sizeof(float), VKFT_BUFFER_ALIGNMENT);
+    return round_up((uint64_t)tokens * shape->Hk * shape->D * sizeof(float), VKFT_BUFFER_ALIGNMENT);
 }
 
-static uint64_t layer_bytes(const vkft_config *c, const vkft_batch_limits *limits)
+static uint64_t layer_bytes(const vkft_layer *layer, const vkft_batch_limits *limits)
 {
-    return 2 * padded_bytes(c, limits->positions) + 2 * padded_bytes(c, limits->source_tokens);
+    return 2 * padded_bytes(&layer->attention, limits->positions) +
+           2 * padded_bytes(&layer->cross_attention, limits->source_tokens);
 }
 
 static uint64_t cache_bytes(const void *owner, const vkft_limits *limits)
 {
     const vkft_kv_cache *cache = owner;
-    return cache->config->num_layers * layer_bytes(cache->config, &limits->batch);
+    uint64_t bytes = 0;
+    for (uint32_t l = 0; l < cache->decoder->count; l++)
+        bytes += layer_bytes(&cache->decoder->layers[l], &limits->batch);
+    return bytes;
 }
 
 static bool allocate(void *owner, vkft_session *session, vkft_err *err)
 {
     vkft_kv_cache *cache = owner;
     const vkft_batch_limits *limits = &session->plan.limits.batch;
-    uint64_t own = padded_bytes(cache->config, limits->positions),
-             cross = padded_bytes(cache->config, limits->source_tokens);
-    for (uint32_t l = 0; l < cache->config->num_layers; l++) {
+    for (uint32_t l = 0; l < cache->decoder->count; l++) {
+        const vkft_layer *layer = &cache->decoder->layers[l];
         vkft_buffer *buffer = &cache->buffers[l];
-        if (!vkft_buffer_new(session->dev, layer_bytes(cache->config, limits), VKFT_MEMORY_DEVICE, "KV cache", buffer,
-                             err))
+        uint64_t own = padded_bytes(&layer->attention, limits->positions),
+                 cross = padded_bytes(&layer->cross_attention, limits->source_tokens);
+        if (!vkft_buffer_new(session->dev, layer_bytes(layer, limits), VKFT_MEMORY_DEVICE, "KV cache", buffer, err))
             return false;
         uint64_t at = buffer->address;
         cache->layers[l] = (vkft_kv){at, at + own, at + 2 * own, at + 2 * own + cross};
@@ -41,8 +45,8 @@ static bool allocate(void *owner, vkft_session *session, vkft_err *err)
 
 bool vkft_kv_cache_open(vkft_kv_cache *cache, vkft_session *session, vkft_err *err)
 {
-    uint32_t layers = session->config->num_layers;
-    *cache = (vkft_kv_cache){.config = session->config,
+    uint32_t layers = session->model.decoder.count;
+    *cache = (vkft_kv_cache){.decoder = &session->model.decoder,
                              .layers = calloc(layers, sizeof *cache->layers),
                              .buffers = calloc(layers, sizeof *cache->buffers)};
     if (!cache->layers || !cache->buffers)
@@ -56,7 +60,7 @@ bool vkft_kv_cache_open(vkft_kv_cache *cache, vkft_session *session, vkft_err *e
 
 void vkft_kv_cache_close(vkft_kv_cache *cache, vkft_device *dev)
 {
-    for (uint32_t l = 0; cache->buffers && l < cache->config->num_layers; l++)
+    for (uint32_t l = 0; cache->buffers && l < cache->decoder->count; l++)
         vkft_buffer_free(dev, &cache->buffers[l]);
     free(cache->layers);
     free(cache->buffers);

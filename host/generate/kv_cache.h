@@ -7,8 +7,8 @@
 #include "host/session/session.h"
 
 typedef struct vkft_kv_cache {
-    const vkft_config *config;
-    vkft_kv *layers; /* where they are; placeholders before the session's start */
+    const vkft_stack *decoder; /* of the session's model */
+    vkft_kv *layers;           /* where they are; placeholders before the session's start */
     vkft_buffer *buffers;
 } vkft_kv_cache;
 

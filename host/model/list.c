@@ -23,41 +23,41 @@ static void *grow(void **elements, uint32_t *count, uint32_t *capacity, size_t s
     return memset(element, 0, size);
 }
 
-static struct vkft_tensor_spec *add_slot(vkft_model_list *list, const char *module, const char *suffix, uint32_t rows,
-                                         uint32_t cols)
+static struct vkft_tensor_spec *add_tensor(vkft_model_list *list, const char *module, const char *suffix, uint32_t rows,
+                                           uint32_t cols)
 {
-    void *slots = list->slots;
-    struct vkft_tensor_spec *slot = grow(&slots, &list->slot_count, &list->slot_capacity, sizeof *slot);
-    list->slots = slots;
-    if (!slot) {
+    void *tensors = list->tensors;
+    struct vkft_tensor_spec *spec = grow(&tensors, &list->tensor_count, &list->tensor_capacity, sizeof *spec);
+    list->tensors = tensors;
+    if (!spec) {
         list->failed = true;
         return NULL;
     }
-    slot->block = list->in_block ? list->blocks : 0;
-    slot->rows = rows;
-    slot->cols = cols;
-    snprintf(slot->name, sizeof slot->name, "%s.%s", module, suffix);
-    return slot;
+    spec->block = list->in_block ? list->blocks : 0;
+    spec->rows = rows;
+    spec->cols = cols;
+    snprintf(spec->name, sizeof spec->name, "%s.%s", module, suffix);
+    return spec;
 }
 
 struct vkft_tensor_spec *vkft_list_matrix(vkft_model_list *list, vkft_weight *weight, uint32_t rows, uint32_t cols,
                                           bool never_quantized, const char *module)
 {
-    struct vkft_tensor_spec *slot = add_slot(list, module, "weight", rows, cols);
-    if (slot) {
-        slot->weight = weight;
-        slot->never_quantized = never_quantized;
+    struct vkft_tensor_spec *spec = add_tensor(list, module, "weight", rows, cols);
+    if (spec) {
+        spec->weight = weight;
+        spec->never_quantized = never_quantized;
     }
-    return slot;
+    return spec;
 }
 
 void vkft_list_table(vkft_model_list *list, uint64_t *table, uint64_t *gradient, uint32_t rows, uint32_t cols,
                      const char *module, const char *suffix)
 {
-    struct vkft_tensor_spec *slot = add_slot(list, module, suffix, rows, cols);
-    if (slot) {
-        slot->vector = table;
-        slot->gradient = gradient;
+    struct vkft_tensor_spec *spec = add_tensor(list, module, suffix, rows, cols);
+    if (spec) {
+        spec->vector = table;
+        spec->gradient = gradient;
     }
 }
 
@@ -77,10 +77,10 @@ vkft_module *vkft_list_linear(vkft_model_list *list, vkft_linear *linear, uint32
     void *modules = list->modules;
     vkft_module *module = grow(&modules, &list->module_count, &list->module_capacity, sizeof *module);
     list->modules = modules;
-    struct vkft_tensor_spec *slot = vkft_list_matrix(list, &linear->w, out, in, never_quantized, name);
+    struct vkft_tensor_spec *spec = vkft_list_matrix(list, &linear->w, out, in, never_quantized, name);
     if (bias)
         vkft_list_table(list, &linear->bias, &linear->dbias, 1, out, name, "bias");
-    if (!module || !slot) {
+    if (!module || !spec) {
         list->failed = true;
         return NULL;
     }

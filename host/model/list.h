@@ -10,8 +10,8 @@
 
 typedef struct vkft_model_list {
     const vkft_config *config;
-    struct vkft_tensor_spec *slots;
-    uint32_t slot_count, slot_capacity;
+    struct vkft_tensor_spec *tensors;
+    uint32_t tensor_count, tensor_capacity;
     vkft_module *modules;
     uint32_t module_count, module_capacity;
     uint32_t expert_groups;        /* so far */

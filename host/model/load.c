@@ -12,8 +12,8 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
     if (model->trained)
         return true;
     uint64_t limit = min_u64(vkft_device_get_info(dev)->max_allocation_bytes, VKFT_BUFFER_BYTES);
-    if (!vkft_residency_plan(&model->residency, model->slots, model->slot_count, limit, err) ||
-        !vkft_residency_load(&model->residency, model->slots, dev, file, progress, context, err))
+    if (!vkft_residency_plan(&model->residency, model->tensors, model->tensor_count, limit, err) ||
+        !vkft_residency_load(&model->residency, model->tensors, dev, file, progress, context, err))
         return false;
     vkft_model_set_head(model);
     return true;

@@ -86,17 +86,17 @@ static void list_tensors(vkft_model *model, vkft_model_list *list)
 }
 
 /* The type that converting a checkpoint would give this matrix. */
-static vkft_storage converted_storage(const vkft_model *model, const struct vkft_tensor_spec *slot, vkft_storage quant)
+static vkft_storage converted_storage(const vkft_model *model, const struct vkft_tensor_spec *spec, vkft_storage quant)
 {
-    bool kept = quant == VKFT_STORAGE_none || (vkft_storage_is_quantized(quant) && slot->never_quantized);
+    bool kept = quant == VKFT_STORAGE_none || (vkft_storage_is_quantized(quant) && spec->never_quantized);
     return kept ? vkft_storage_of_dtype(model->config->dtype) : quant;
 }
 
-static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_tensor_spec *slot)
+static bool shape_matches(const vkft_model_tensor *tensor, const struct vkft_tensor_spec *spec)
 {
-    if (slot->vector && slot->rows == 1)
-        return tensor->dims == 1 && tensor->shape[0] == slot->cols;
-    return tensor->dims == 2 && tensor->shape[0] == slot->rows && tensor->shape[1] == slot->cols;
+    if (spec->vector && spec->rows == 1)
+        return tensor->dims == 1 && tensor->shape[0] == spec->cols;
+    return tensor->dims == 2 && tensor->shape[0] == spec->rows && tensor->shape[1] == spec->cols;
 }
 
 /* "[rows, cols]", or "[rows]" with cols 0. */
@@ -108,14 +108,14 @@ static void shape_text(char *text, size_t size, uint64_t rows, uint64_t cols)
         snprintf(text, size, "[%llu]", (unsigned long long)rows);
 }
 
-static bool slot_from_file(const vkft_model *model, struct vkft_tensor_spec *slot, const vkft_model_file *file,
+static bool take_from_file(const vkft_model *model, struct vkft_tensor_spec *spec, const vkft_model_file *file,
                            vkft_err *err)
 {
-    const vkft_model_tensor *tensor = vkft_model_file_find(file, slot->name);
+    const vkft_model_tensor *tensor = vkft_model_file_find(file, spec->name);
     const char *path = vkft_model_file_path(file);
     if (!tensor)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing; config.json calls for it", path, slot->name);
-    if (!shape_matches(tensor, slot)) {
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s is missing; config.json calls for it", path, spec->name);
+    if (!shape_matches(tensor, spec)) {
         char found[48], expected[48];
         if (tensor->dims == 2)
             shape_text(found, sizeof found, tensor->shape[0], tensor->shape[1]);
@@ -123,28 +123,28 @@ static bool slot_from_file(const vkft_model *model, struct vkft_tensor_spec *slo
             snprintf(found, sizeof found, "%u dimensions", tensor->dims);
         if (tensor->dims == 1)
             shape_text(found, sizeof found, tensor->shape[0], 0);
-        bool flat = slot->vector && slot->rows == 1;
-        shape_text(expected, sizeof expected, flat ? slot->cols : slot->rows, flat ? 0 : slot->cols);
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, slot->name,
+        bool flat = spec->vector && spec->rows == 1;
+        shape_text(expected, sizeof expected, flat ? spec->cols : spec->rows, flat ? 0 : spec->cols);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, spec->name,
                          found, expected);
     }
-    bool looked_up = slot->weight == &model->embedding || slot->weight == &model->positions;
-    if (vkft_storage_is_quantized(tensor->storage) && (slot->vector || looked_up))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has type %s; expected F32, F16 or BF16", path, slot->name,
+    bool looked_up = spec->weight == &model->embedding || spec->weight == &model->positions;
+    if (vkft_storage_is_quantized(tensor->storage) && (spec->vector || looked_up))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has type %s; expected F32, F16 or BF16", path, spec->name,
                          vkft_storage_get(tensor->storage)->header);
-    slot->storage = slot->vector ? VKFT_STORAGE_f32 : tensor->storage;
+    spec->storage = spec->vector ? VKFT_STORAGE_f32 : tensor->storage;
     return true;
 }
 
-static void measure(vkft_model *model, struct vkft_tensor_spec *slot)
+static void measure(vkft_model *model, struct vkft_tensor_spec *spec)
 {
-    vkft_storage_part_bytes(slot->storage, slot->rows, slot->cols, slot->bytes); /* 2^64 is far */
+    vkft_storage_part_bytes(spec->storage, spec->rows, spec->cols, spec->bytes); /* 2^64 is far */
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
-        slot->bytes[part] = round_up(slot->bytes[part], VKFT_BUFFER_ALIGNMENT);
-    *(slot->host ? &model->host_bytes : &model->device_bytes) += vkft_tensor_spec_bytes(slot);
-    if (slot->weight) {
-        *slot->weight = (vkft_weight){.storage = slot->storage, .rows = slot->rows, .cols = slot->cols};
-        uint64_t scratch = vkft_matmul_scratch_bytes(slot->rows, slot->cols);
+        spec->bytes[part] = round_up(spec->bytes[part], VKFT_BUFFER_ALIGNMENT);
+    *(spec->host ? &model->host_bytes : &model->device_bytes) += vkft_tensor_spec_bytes(spec);
+    if (spec->weight) {
+        *spec->weight = (vkft_weight){.storage = spec->storage, .rows = spec->rows, .cols = spec->cols};
+        uint64_t scratch = vkft_matmul_scratch_bytes(spec->rows, spec->cols);
         if (scratch > model->scratch_bytes)
             model->scratch_bytes = scratch;
     }
@@ -194,8 +194,8 @@ static bool lay_out(vkft_model *model, vkft_err *err)
     model->encoder.count = c->encoder_layers;
     vkft_model_list list = {.config = c};
     list_tensors(model, &list);
-    model->slots = list.slots;
-    model->slot_count = list.slot_count;
+    model->tensors = list.tensors;
+    model->tensor_count = list.tensor_count;
     model->modules = list.modules;
     model->module_count = list.module_count;
     model->expert_groups = list.expert_groups;
@@ -220,26 +220,26 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     model->tied = is_tied(config, file);
     if (!lay_out(model, err))
         goto fail;
-    for (uint32_t i = 0; i < model->slot_count; i++) {
-        struct vkft_tensor_spec *slot = &model->slots[i];
+    for (uint32_t i = 0; i < model->tensor_count; i++) {
+        struct vkft_tensor_spec *spec = &model->tensors[i];
         if (file) {
-            if (!slot_from_file(model, slot, file, err))
+            if (!take_from_file(model, spec, file, err))
                 goto fail;
         } else {
-            slot->storage = slot->vector ? VKFT_STORAGE_f32 : converted_storage(model, slot, quant);
+            spec->storage = spec->vector ? VKFT_STORAGE_f32 : converted_storage(model, spec, quant);
         }
-        if (trained && vkft_storage_is_quantized(slot->storage)) {
+        if (trained && vkft_storage_is_quantized(spec->storage)) {
             vkft_fail(err, VKFT_ERR_INPUT,
                       "tensor %s is quantized (%s), and all weights are to be trained; use --quant fp32 with the "
                       "original checkpoint",
-                      slot->name, vkft_storage_get(slot->storage)->label);
+                      spec->name, vkft_storage_get(spec->storage)->label);
             goto fail;
         }
         if (trained) { /* lies with the optimizer's state */
-            slot->storage = VKFT_STORAGE_f32;
-            slot->host = false;
+            spec->storage = VKFT_STORAGE_f32;
+            spec->host = false;
         }
-        measure(model, slot);
+        measure(model, spec);
     }
     if (!check_experts(model, err))
         goto fail;
@@ -255,8 +255,8 @@ fail:
 
 bool vkft_model_is_quantized(const vkft_model *model)
 {
-    for (uint32_t i = 0; i < model->slot_count; i++)
-        if (vkft_storage_is_quantized(model->slots[i].storage))
+    for (uint32_t i = 0; i < model->tensor_count; i++)
+        if (vkft_storage_is_quantized(model->tensors[i].storage))
             return true;
     return false;
 }
@@ -293,7 +293,7 @@ static void free_stack(vkft_stack *stack)
 void vkft_model_free(vkft_model *model)
 {
     vkft_residency_free(&model->residency, model->dev);
-    free(model->slots);
+    free(model->tensors);
     vkft_buffer_free(model->dev, &model->expert_tables);
     free_stack(&model->decoder);
     free_stack(&model->encoder);

@@ -45,8 +45,8 @@ typedef struct vkft_model {
     uint32_t expert_groups; /* see vkft_module */
     vkft_buffer expert_tables;
 
-    struct vkft_tensor_spec *slots; /* one per tensor: name, shape, place */
-    uint32_t slot_count;
+    struct vkft_tensor_spec *tensors; /* one per tensor: name, shape, place */
+    uint32_t tensor_count;
     vkft_device *dev; /* NULL until loaded */
     vkft_residency residency;
 } vkft_model;

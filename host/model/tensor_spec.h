@@ -19,11 +19,11 @@ struct vkft_tensor_spec {
     uint64_t bytes[VKFT_PARTS]; /* padded; 0 where absent */
 };
 
-static inline uint64_t vkft_tensor_spec_bytes(const struct vkft_tensor_spec *slot)
+static inline uint64_t vkft_tensor_spec_bytes(const struct vkft_tensor_spec *spec)
 {
     uint64_t bytes = 0;
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
-        bytes += slot->bytes[part];
+        bytes += spec->bytes[part];
     return bytes;
 }
 

@@ -12,28 +12,28 @@
 
 #define PAD 64u
 
-static uint64_t elements(const struct vkft_tensor_spec *slot)
+static uint64_t elements(const struct vkft_tensor_spec *spec)
 {
-    return (uint64_t)slot->rows * slot->cols;
+    return (uint64_t)spec->rows * spec->cols;
 }
 
-static bool decays(const struct vkft_tensor_spec *slot)
+static bool decays(const struct vkft_tensor_spec *spec)
 {
-    return slot->weight != NULL; /* no decay for the relative-position bias table either */
+    return spec->weight != NULL; /* no decay for the relative-position bias table either */
 }
 
 bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t max_floats, vkft_err *err)
 {
-    *set = (vkft_all_weights){.model = model, .offset = calloc(model->slot_count, sizeof *set->offset)};
+    *set = (vkft_all_weights){.model = model, .offset = calloc(model->tensor_count, sizeof *set->offset)};
     if (!set->offset)
         return vkft_fail_memory(err, "while laying out the weights");
     for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < model->slot_count; i++) {
-            const struct vkft_tensor_spec *slot = &model->slots[i];
-            if (decays(slot) != (pass == 0))
+        for (uint32_t i = 0; i < model->tensor_count; i++) {
+            const struct vkft_tensor_spec *spec = &model->tensors[i];
+            if (decays(spec) != (pass == 0))
                 continue;
-            set->offset[i] = vkft_parameter_space_append(&set->layout, round_up(elements(slot), PAD), max_floats);
-            set->parameters += elements(slot);
+            set->offset[i] = vkft_parameter_space_append(&set->layout, round_up(elements(spec), PAD), max_floats);
+            set->parameters += elements(spec);
         }
         if (pass == 0)
             set->decayed = vkft_parameter_space_length(&set->layout);
@@ -51,16 +51,16 @@ void vkft_all_weights_bind(const vkft_all_weights *set, const vkft_parameter_spa
                            const vkft_parameter_space *gradients)
 {
     vkft_model *model = set->model;
-    for (uint32_t i = 0; i < model->slot_count; i++) {
-        struct vkft_tensor_spec *slot = &model->slots[i];
+    for (uint32_t i = 0; i < model->tensor_count; i++) {
+        struct vkft_tensor_spec *spec = &model->tensors[i];
         uint64_t value = vkft_parameter_space_at(parameters, set->offset[i]),
                  grad = gradients ? vkft_parameter_space_at(gradients, set->offset[i]) : 0;
-        if (slot->weight) {
-            slot->weight->part[VKFT_PART_DATA] = value;
-            slot->weight->grad = grad;
+        if (spec->weight) {
+            spec->weight->part[VKFT_PART_DATA] = value;
+            spec->weight->grad = grad;
         } else {
-            *slot->vector = value;
-            *slot->gradient = grad;
+            *spec->vector = value;
+            *spec->gradient = grad;
         }
     }
     vkft_model_set_head(model);
@@ -69,8 +69,8 @@ void vkft_all_weights_bind(const vkft_all_weights *set, const vkft_parameter_spa
 bool vkft_all_weights_init(const vkft_all_weights *set, const vkft_model_file *file, float *flat, vkft_err *err)
 {
     memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
-    for (uint32_t i = 0; i < set->model->slot_count; i++) {
-        const vkft_model_tensor *tensor = vkft_model_file_find(file, set->model->slots[i].name);
+    for (uint32_t i = 0; i < set->model->tensor_count; i++) {
+        const vkft_model_tensor *tensor = vkft_model_file_find(file, set->model->tensors[i].name);
         if (!vkft_model_file_verify(file, tensor, err))
             return false;
         vkft_model_tensor_decode(tensor, flat + set->offset[i]);
@@ -79,23 +79,23 @@ bool vkft_all_weights_init(const vkft_all_weights *set, const vkft_model_file *f
 }
 
 /* GPT-2's linear layers are stored [in,out]; here they are [out,in]. */
-static bool is_transposed(const vkft_all_weights *set, const struct vkft_tensor_spec *slot)
+static bool is_transposed(const vkft_all_weights *set, const struct vkft_tensor_spec *spec)
 {
-    return set->model->config->arch->conv1d && slot->weight && slot->linear;
+    return set->model->config->arch->conv1d && spec->weight && spec->linear;
 }
 
 static bool append(const vkft_all_weights *set, uint32_t index, const float *flat, vkft_dtype dtype,
                    vkft_safetensors_writer *writer, vkft_err *err)
 {
-    const struct vkft_tensor_spec *slot = &set->model->slots[index];
+    const struct vkft_tensor_spec *spec = &set->model->tensors[index];
     const float *values = flat + set->offset[index];
-    uint64_t n = elements(slot);
-    float *transposed = is_transposed(set, slot) ? malloc(n * sizeof *transposed) : NULL;
+    uint64_t n = elements(spec);
+    float *transposed = is_transposed(set, spec) ? malloc(n * sizeof *transposed) : NULL;
     void *stored = malloc(n * sizeof(float));
     bool ok =
-        (stored && (transposed || !is_transposed(set, slot))) || vkft_fail_memory(err, "while writing %s", slot->name);
+        (stored && (transposed || !is_transposed(set, spec))) || vkft_fail_memory(err, "while writing %s", spec->name);
     if (ok && transposed)
-        vkft_transpose(values, slot->rows, slot->cols, sizeof *values, transposed);
+        vkft_transpose(values, spec->rows, spec->cols, sizeof *values, transposed);
     if (ok) {
         vkft_from_f32(dtype, transposed ? transposed : values, n, stored);
         ok = vkft_safetensors_append(writer, stored, n * (vkft_dtype_bits(dtype) / 8), err);
@@ -108,18 +108,18 @@ static bool append(const vkft_all_weights *set, uint32_t index, const float *fla
 static bool write_weights(const vkft_all_weights *set, const float *flat, vkft_dtype dtype, const char *path,
                           vkft_err *err)
 {
-    uint32_t count = set->model->slot_count;
+    uint32_t count = set->model->tensor_count;
     vkft_safetensors_spec *specs = calloc(count, sizeof *specs);
     if (!specs)
         return vkft_fail_memory(err, "while writing %s", path);
     for (uint32_t i = 0; i < count; i++) {
-        const struct vkft_tensor_spec *slot = &set->model->slots[i];
-        bool transposed = is_transposed(set, slot), flat_vector = slot->vector && slot->rows == 1;
+        const struct vkft_tensor_spec *spec = &set->model->tensors[i];
+        bool transposed = is_transposed(set, spec), flat_vector = spec->vector && spec->rows == 1;
         specs[i] = (vkft_safetensors_spec){
-            .name = slot->name,
+            .name = spec->name,
             .dtype = dtype,
             .dims = flat_vector ? 1 : 2,
-            .shape = {transposed || flat_vector ? slot->cols : slot->rows, transposed ? slot->rows : slot->cols}};
+            .shape = {transposed || flat_vector ? spec->cols : spec->rows, transposed ? spec->rows : spec->cols}};
     }
     vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, count, err);
     free(specs);
@@ -166,21 +166,21 @@ bool vkft_all_weights_write(const vkft_all_weights *set, const float *flat, cons
 static bool read_weights(const vkft_all_weights *set, const vkft_tensor_file *file, float *flat, vkft_err *err)
 {
     memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
-    for (uint32_t i = 0; i < set->model->slot_count; i++) {
-        const struct vkft_tensor_spec *slot = &set->model->slots[i];
-        const vkft_file_tensor *t = vkft_tensor_file_find(file, slot->name);
+    for (uint32_t i = 0; i < set->model->tensor_count; i++) {
+        const struct vkft_tensor_spec *spec = &set->model->tensors[i];
+        const vkft_file_tensor *t = vkft_tensor_file_find(file, spec->name);
         bool known = t && (t->dtype == VKFT_F32 || t->dtype == VKFT_F16 || t->dtype == VKFT_BF16);
-        if (!known || t->elements != elements(slot))
+        if (!known || t->elements != elements(spec))
             return vkft_fail(err, VKFT_ERR_INPUT,
                              "%s: tensor %s is missing or does not fit this model; expected %llu values", file->path,
-                             slot->name, (unsigned long long)elements(slot));
+                             spec->name, (unsigned long long)elements(spec));
         float *values = flat + set->offset[i],
-              *stored = is_transposed(set, slot) ? malloc(t->elements * sizeof *stored) : NULL;
-        if (is_transposed(set, slot) && !stored)
+              *stored = is_transposed(set, spec) ? malloc(t->elements * sizeof *stored) : NULL;
+        if (is_transposed(set, spec) && !stored)
             return vkft_fail_memory(err, "while reading %s", file->path);
         vkft_to_f32(t->dtype, vkft_tensor_file_data(file, t), t->elements, stored ? stored : values);
         if (stored)
-            vkft_transpose(stored, slot->cols, slot->rows, sizeof *stored, values);
+            vkft_transpose(stored, spec->cols, spec->rows, sizeof *stored, values);
         free(stored);
     }
     return true;

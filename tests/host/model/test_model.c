@@ -139,7 +139,7 @@ static double shifted_loss(run *r, const float *values, const float *direction, 
 /* Along its own gradient each matrix changes the loss by the gradient's length. */
 static void check_matrix(run *r, uint32_t slot, const float *values, const float *gradients)
 {
-    const struct vkft_tensor_spec *spec = &r->model.slots[slot];
+    const struct vkft_tensor_spec *spec = &r->model.tensors[slot];
     uint64_t offset = r->set.offset[slot];
     uint32_t n = spec->rows * spec->cols;
     double length = 0;
@@ -183,8 +183,8 @@ static void test_widths(void **state)
     vkft_guarded_read(r.f, &r.gradients, replayed);
     assert_memory_equal(gradients, replayed, r.floats * sizeof *gradients);
     uint32_t checked = 0;
-    for (uint32_t i = 0; i < r.model.slot_count; i++)
-        if (strstr(r.model.slots[i].name, ".mlp.")) {
+    for (uint32_t i = 0; i < r.model.tensor_count; i++)
+        if (strstr(r.model.tensors[i].name, ".mlp.")) {
             check_matrix(&r, i, values, gradients);
             checked++;
         }

@@ -31,9 +31,9 @@ static void check(const vkft_residency *r, const vkft_model *model, uint64_t lim
         assert_int_equal(range->first, next);
         uint64_t bytes = 0;
         for (; next < range->end; next++) {
-            bytes += vkft_tensor_spec_bytes(&model->slots[next]);
-            assert_int_equal(model->slots[next].block, model->slots[range->first].block);
-            assert_int_equal(model->slots[next].host, range->host);
+            bytes += vkft_tensor_spec_bytes(&model->tensors[next]);
+            assert_int_equal(model->tensors[next].block, model->tensors[range->first].block);
+            assert_int_equal(model->tensors[next].host, range->host);
         }
         assert_int_equal(range->bytes, bytes);
         assert_int_equal(range->offset, ends[range->buffer]);
@@ -42,7 +42,7 @@ static void check(const vkft_residency *r, const vkft_model *model, uint64_t lim
         assert_true(ends[range->buffer] <= limit || ends[range->buffer] == bytes);
         *(range->host ? &host_bytes : &device_bytes) += bytes;
     }
-    assert_int_equal(next, model->slot_count);
+    assert_int_equal(next, model->tensor_count);
     for (uint32_t i = 0; i < r->buffer_count; i++)
         assert_int_equal(r->buffers[i].size_bytes, ends[i]);
     assert_int_equal(device_bytes, model->device_bytes);
@@ -57,20 +57,20 @@ static void test_ranges(void **state)
     vkft_model model;
     vkft_residency r;
     lay_out(&model, &config, VKFT_STORAGE_nf4_dq);
-    expect_ok(vkft_residency_plan(&r, model.slots, model.slot_count, 1 << 30, &err));
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, &err));
     check(&r, &model, 1 << 30);
     assert_int_equal(r.range_count, 1 + 3 + 2); /* embedding, blocks, final norm and head */
     assert_int_equal(r.buffer_count, 2);        /* the embedding is in host memory */
     uint64_t block = r.ranges[1].bytes;
     vkft_residency_free(&r, NULL);
 
-    expect_ok(vkft_residency_plan(&r, model.slots, model.slot_count, block + block / 2, &err));
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, block + block / 2, &err));
     check(&r, &model, block + block / 2);
     assert_int_equal(r.range_count, 6);
     assert_true(r.ranges[1].buffer != r.ranges[2].buffer && r.ranges[2].buffer != r.ranges[3].buffer);
     vkft_residency_free(&r, NULL);
 
-    expect_ok(vkft_residency_plan(&r, model.slots, model.slot_count, block / 2, &err)); /* no block fits */
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, block / 2, &err)); /* no block fits */
     check(&r, &model, block / 2);
     assert_true(r.range_count > 6);
     vkft_residency_free(&r, NULL);
@@ -86,11 +86,11 @@ static void test_place(void **state)
     vkft_model model;
     vkft_residency r;
     lay_out(&model, &config, VKFT_STORAGE_nf4_dq);
-    expect_ok(vkft_residency_plan(&r, model.slots, model.slot_count, 1 << 30, &err));
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, &err));
     const vkft_weight_range *range = &r.ranges[2];
     const vkft_layer *layer = &model.decoder.layers[1], before = model.decoder.layers[0];
     for (uint64_t base = 1 << 20; base <= 3 << 20; base += 1 << 20) {
-        vkft_residency_place(range, model.slots, base);
+        vkft_residency_place(range, model.tensors, base);
         assert_int_equal(layer->norm[VKFT_NORM_ATTENTION].gain, base);
         const vkft_weight *w = &layer->linear[VKFT_DOWN].w; /* the last tensor, with codes, scales and their scales */
         assert_int_equal(w->part[1] - w->part[0], 32 * 48 / 2);
