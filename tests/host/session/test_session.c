@@ -12,6 +12,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 #include "runtime/base/random.h"
+#include "host/model/decoder.h"
 #include "host/train/learner.h"
 #include "tests/support/tiny_model.h"
 
@@ -230,6 +231,54 @@ static void test_plan_is_pure(void **state)
     vkft_session_close(&session);
 }
 
+static void count_recording(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch,
+                            const vkft_limits *limits, const void *context)
+{
+    (void)limits;
+    ++*(uint32_t *)(uintptr_t)context;
+    vkft_decoder_eval(graph, model, batch);
+}
+
+/* A batch of a shape that came before costs no recording; of more shapes than are kept, the least recently used one is
+ * recorded again. */
+static void test_recordings_are_kept_by_shape(void **state)
+{
+    (void)state;
+    vkft_err err;
+    vkft_session session;
+    vkft_observer quiet = {0};
+    char *dir = vkft_test_directory();
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    vkft_tiny_model_write(&tiny, dir);
+    vkft_session_source source = {.model = {.path = dir, .device = getenv("VKFT_DEVICE"), .quant = VKFT_STORAGE_f32}};
+    expect_ok(vkft_session_open(&session, &source, &quiet, &err));
+    uint32_t recorded = 0;
+    const vkft_pass_spec spec = {.name = "counted", .record = count_recording, .context = &recorded};
+    vkft_pass *pass = vkft_session_add_pass(&session, &spec, &err);
+    const vkft_limits limits = {.batch = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST}};
+    vkft_memory_plan plan;
+    expect_ok(vkft_session_plan(&session, &limits, &plan, &err));
+    expect_ok(vkft_session_start(&session, &plan, &quiet, &err));
+    static const struct {
+        uint32_t length;
+        bool records;
+    } runs[] = {{9, true}, {9, false}, {5, true},  {9, false}, {6, true},  {7, true}, {5, false},
+                {8, true}, {9, true},  {5, false}, {8, false}, {7, false}, {6, true}};
+    _Static_assert(VKFT_RECORDINGS == 4, "the lengths above are chosen for it");
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        int32_t ids[LONGEST], labels[LONGEST];
+        vkft_sample sample;
+        const vkft_sample *batch = &sample;
+        double loss;
+        uint32_t before = recorded;
+        fill_sample(&sample, ids, labels, runs[i].length, i); /* other ids each time */
+        expect_ok(vkft_session_run(&session, pass, &batch, 1, &loss, &err));
+        assert_int_equal(recorded - before, runs[i].records);
+    }
+    vkft_session_close(&session);
+    vkft_test_remove_directory(dir);
+}
+
 static void test_plan_that_does_not_fit(void **state)
 {
     (void)state;
@@ -274,9 +323,12 @@ static void test_flat(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_allocation_in_a_step), cmocka_unit_test(test_experts),
-        cmocka_unit_test(test_parameters_in_parts),     cmocka_unit_test(test_plan_is_pure),
-        cmocka_unit_test(test_plan_that_does_not_fit),  cmocka_unit_test(test_flat)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step),
+                                       cmocka_unit_test(test_experts),
+                                       cmocka_unit_test(test_parameters_in_parts),
+                                       cmocka_unit_test(test_plan_is_pure),
+                                       cmocka_unit_test(test_plan_that_does_not_fit),
+                                       cmocka_unit_test(test_recordings_are_kept_by_shape),
+                                       cmocka_unit_test(test_flat)};
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }
