@@ -31,17 +31,6 @@ typedef struct generator {
     uint32_t prompt_tokens;
 } generator;
 
-vkft_generate_options vkft_generate_defaults(void)
-{
-    return (vkft_generate_options){.model = vkft_model_defaults(),
-                                   .add_special_tokens = true,
-                                   .max_new_tokens = 256,
-                                   .temperature = 0.8f,
-                                   .top_p = 0.95f,
-                                   .top_k = 40,
-                                   .seed = 42};
-}
-
 static bool encode_prompt(generator *gen, vkft_err *err)
 {
     const vkft_generate_options *o = gen->options;

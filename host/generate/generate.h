@@ -26,6 +26,17 @@ typedef struct vkft_generate_options {
     bool ignore_eos;
 } vkft_generate_options;
 
+static inline vkft_generate_options vkft_generate_defaults(void)
+{
+    return (vkft_generate_options){.model = vkft_model_defaults(),
+                                   .add_special_tokens = true,
+                                   .max_new_tokens = 256,
+                                   .temperature = 0.8f,
+                                   .top_p = 0.95f,
+                                   .top_k = 40,
+                                   .seed = 42};
+}
+
 typedef struct vkft_generate_observer {
     void *context;
     void (*text)(void *context, const char *text, size_t length); /* whole characters, as they appear */
@@ -38,8 +49,6 @@ typedef struct vkft_generate_result {
     double prompt_seconds, new_seconds;
 } vkft_generate_result;
 
-vkft_generate_options
-vkft_generate_defaults(void); /* max_new_tokens 256, temperature 0.8, top_p 0.95, top_k 40, seed 42 */
 bool vkft_generate(const vkft_generate_options *options, const vkft_generate_observer *observer,
                    vkft_generate_result *result, vkft_err *err);
 

@@ -16,7 +16,10 @@ typedef struct vkft_model_options {
     vkft_dtype compute_dtype;  /* of products with quantized weights: F32 or BF16 */
 } vkft_model_options;
 
-/* nf4 with double quantization, products in f32; a model is trained, evaluated and used alike. */
-vkft_model_options vkft_model_defaults(void);
+/* A model is trained, evaluated and used alike. */
+static inline vkft_model_options vkft_model_defaults(void)
+{
+    return (vkft_model_options){.quant = VKFT_STORAGE_nf4, .super_scales = true, .compute_dtype = VKFT_F32};
+}
 
 #endif

@@ -10,11 +10,6 @@
 #include "host/model/rope.h"
 #include "shaders/core/args.h"
 
-vkft_model_options vkft_model_defaults(void)
-{
-    return (vkft_model_options){.quant = VKFT_STORAGE_nf4, .super_scales = true, .compute_dtype = VKFT_F32};
-}
-
 /* Whether a config.json tells of the model, so that a plan needs no weights. */
 static bool is_configured(const char *path)
 {

@@ -35,7 +35,8 @@ typedef struct vkft_data_options {
     bool packing;
 } vkft_data_options;
 
-/* The flags of `vkft train`, one member each, named alike. Strings are borrowed. */
+/* The flags of `vkft train`, one member each, named alike; defaults are below. A new flag is a member here and a row in
+ * host/cli/commands/train.c. Strings are borrowed. */
 typedef struct vkft_train_options {
     vkft_model_options model;
     vkft_data_options data;
@@ -84,6 +85,41 @@ typedef struct vkft_train_options {
 
     vkft_settings settings; /* all flags as text, borrowed; empty where there is no command line */
 } vkft_train_options;
+
+/* What a flag is where it is not given; the paths of model and data stay NULL. */
+static inline vkft_train_options vkft_train_defaults(void)
+{
+    return (vkft_train_options){
+        .model = vkft_model_defaults(),
+        .output_dir = "adapters",
+        .lora_r = 16,
+        .lora_alpha = 32,
+        .lora_target_modules = "all-linear",
+        .num_train_epochs = 3,
+        .max_steps = -1,
+        .batch_size = 1,
+        .gradient_accumulation_steps = 8,
+        .learning_rate = 2e-4,
+        .lr_scheduler_type = VKFT_SCHEDULE_LINEAR,
+        .warmup_steps = 0.03,
+        .optim = VKFT_OPTIMIZER_adamw,
+        .weight_decay = 0.01,
+        .adam_beta1 = 0.9,
+        .adam_beta2 = 0.999,
+        .adam_epsilon = 1e-8,
+        .max_grad_norm = 1.0,
+        .data = {.max_seq_length = 2048, .mask_prompt = true},
+        .shuffle = true,
+        .seed = 42,
+        .gradient_checkpointing = true,
+        .eval_steps = 100,
+        .eval_batches = 25,
+        .load_best_model_at_end = true,
+        .save_steps = 100,
+        .save_total_limit = 2,
+        .logging_steps = 1,
+    };
+}
 
 /* The state after an optimizer step or an evaluation. */
 typedef struct vkft_train_event {

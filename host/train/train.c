@@ -388,6 +388,8 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->session.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);
+    vkft_observer_say(t->observer, "weights: %s",
+                      vkft_storage_get(t->session.model.modules[0].linear->w.storage)->label);
     char where[64] = "all weights";
     if (!t->session.trained.full.model)
         snprintf(where, sizeof where, "adapters on %u modules", t->session.trained.lora.count);

@@ -10,9 +10,6 @@
 #include "runtime/base/error.h"
 #include "runtime/base/observer.h"
 
-/* The paths of model and data stay NULL. */
-vkft_train_options vkft_train_defaults(void);
-
 typedef struct vkft_train_result {
     uint64_t steps;
     double first_loss, last_loss, best_eval_loss; /* NaN when there is none */
