@@ -190,13 +190,13 @@ static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, vkft_err 
 {
     const vkft_generate_observer *observer = gen->observer;
     if (observer->token)
-        observer->token(observer->context, id);
+        observer->token(observer->general.context, id);
     if (!stream || !observer->text)
         return true;
     vkft_text text = {0};
     bool ok = vkft_text_stream_push(stream, id, &text, err);
     if (ok && text.length)
-        observer->text(observer->context, text.data, text.length);
+        observer->text(observer->general.context, text.data, text.length);
     vkft_text_free(&text);
     return ok;
 }
@@ -247,7 +247,7 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
             break;
         if (!vkft_ids_push(&gen->ids, id, err) || !emit(gen, stream, id, err))
             return false;
-        bool interrupted = observer->interrupted && observer->interrupted(observer->context);
+        bool interrupted = vkft_observer_interrupted(&observer->general);
         if (interrupted || gen->ids.count >= gen->positions || result->new_tokens == o->max_new_tokens)
             break;
         if (!extend(gen, gen->ids.count - 1, err))
@@ -262,7 +262,7 @@ static bool finish_text(const generator *gen, vkft_text_stream *stream, vkft_err
     vkft_text text = {0};
     bool ok = !stream || !gen->observer->text || vkft_text_stream_finish(stream, &text, err);
     if (ok && text.length)
-        gen->observer->text(gen->observer->context, text.data, text.length);
+        gen->observer->text(gen->observer->general.context, text.data, text.length);
     vkft_text_free(&text);
     return ok;
 }
@@ -283,13 +283,13 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
 {
     generator gen = {.options = options, .observer = observer};
     vkft_text_stream *stream = NULL;
-    const vkft_observer loading = {.context = observer->context, .interrupted = observer->interrupted};
     *result = (vkft_generate_result){0};
     vkft_session_source source = {.model = options->model};
-    if (!vkft_session_open(&gen.session, &source, &loading, err))
+    if (!vkft_session_open(&gen.session, &source, &observer->general, err))
         return false;
     bool ok = read_model_defaults(&gen, err) && vkft_session_use_adapter(&gen.session, options->adapter, err) &&
-              encode_prompt(&gen, err) && split_source(&gen, err) && add_needs(&gen, err) && start(&gen, &loading, err);
+              encode_prompt(&gen, err) && split_source(&gen, err) && add_needs(&gen, err) &&
+              start(&gen, &observer->general, err);
     if (ok && gen.session.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.session.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);

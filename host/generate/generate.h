@@ -7,6 +7,7 @@
 
 #include "host/session/options.h"
 #include "runtime/base/error.h"
+#include "runtime/base/observer.h"
 
 typedef struct vkft_generate_options {
     vkft_model_options model;
@@ -38,10 +39,9 @@ static inline vkft_generate_options vkft_generate_defaults(void)
 }
 
 typedef struct vkft_generate_observer {
-    void *context;
+    vkft_observer general;                                        /* its context is that of the others too */
     void (*text)(void *context, const char *text, size_t length); /* whole characters, as they appear */
     void (*token)(void *context, int32_t id);
-    bool (*interrupted)(void *context);
 } vkft_generate_observer;
 
 typedef struct vkft_generate_result {

@@ -208,7 +208,7 @@ int cmd_generate(int argc, char **argv)
     vkft_ids ids = {0};
     output out = {.json = options.json};
     vkft_generate_observer observer = {
-        .context = &out, .text = on_text, .token = on_token, .interrupted = interrupt_requested};
+        .general = {.context = &out, .interrupted = interrupt_requested}, .text = on_text, .token = on_token};
     vkft_generate_result result = {0};
     vkft_err err = {0};
     bool ok = prepare_prompt(&options, &prompt, &ids, &err);

@@ -44,7 +44,7 @@ static void continue_prompt(const char *dir, generated *g, uint32_t tokens)
     vkft_generate_options o = greedy(dir);
     int32_t prompt[PROMPT + NEW];
     vkft_generate_result result;
-    vkft_generate_observer observer = {.context = g, .token = on_token};
+    vkft_generate_observer observer = {.general = {.context = g}, .token = on_token};
     memcpy(prompt, g->ids, g->count * sizeof *prompt);
     o.ids = prompt;
     o.id_count = g->count;
