@@ -7,6 +7,7 @@
 #include "runtime/commands.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,17 @@ static bool grow(vkft_commands *cmds)
     cmds->launches = launches;
     cmds->capacity = capacity;
     return true;
+}
+
+void vkft_commands_fail(vkft_commands *cmds, const char *why, ...)
+{
+    char text[400];
+    va_list arguments;
+    va_start(arguments, why);
+    vsnprintf(text, sizeof text, why, arguments);
+    va_end(arguments);
+    if (!cmds->error.kind)
+        vkft_fail(&cmds->error, VKFT_ERR_DEVICE, "%s", text);
 }
 
 static void record(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t groups_x,

@@ -35,6 +35,9 @@ void vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint
 void vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
                             uint64_t count_x, uint32_t count_y, double flops);
 
+/* Makes the recording an error, which vkft_commands_run returns: what records finds that it cannot. */
+void vkft_commands_fail(vkft_commands *cmds, const char *why, ...) VKFT_PRINTF(2, 3);
+
 /* The next launch does not depend on the launches since the last barrier: no barrier stands before it. */
 void vkft_commands_independent(vkft_commands *cmds);
 

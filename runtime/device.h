@@ -48,6 +48,11 @@ bool vkft_device_list(vkft_device_info **infos, uint32_t *count, vkft_err *err);
 vkft_device *vkft_device_open(const char *selector, vkft_err *err);
 void vkft_device_close(vkft_device *dev); /* NULL is fine; all buffers and commands must be freed before */
 
+/* Keeps something of the layer above with the device; `release` frees it when the device closes, or when something else
+ * takes its place. */
+void vkft_device_attach(vkft_device *dev, void *data, void (*release)(void *));
+void *vkft_device_attached(const vkft_device *dev); /* NULL: nothing */
+
 /* These live as long as dev. */
 const vkft_device_info *vkft_device_get_info(const vkft_device *dev);
 const vkft_caps *vkft_device_get_caps(const vkft_device *dev);

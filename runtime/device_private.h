@@ -14,6 +14,8 @@ struct vkft_device {
     uint32_t queue_family;
     struct vkft_memory *memory;   /* memory.c */
     struct vkft_kernels *kernels; /* kernels.c */
+    void *attached;
+    void (*release_attached)(void *);
 };
 
 #endif

@@ -17,7 +17,7 @@
 #include "runtime/base/size.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
-#include "runtime/pipeline_cache.h"
+#include "runtime/device_cache.h"
 
 /* As kernels.def writes them. */
 enum {
@@ -118,7 +118,9 @@ void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width
 {
     kernel_state *state = &dev->kernels->states[kernel];
     assert((width > 0) == (rows[kernel].shape == VKFT_SHAPE_TILE) && constant_count < MAX_CONSTANTS);
-    uint32_t wanted[MAX_CONSTANTS] = {width ? width : default_width(&dev->info.caps, kernel)};
+    /* The width of others follows from their shape, and ROW's sums from the width. */
+    bool tile = rows[kernel].shape == VKFT_SHAPE_TILE;
+    uint32_t wanted[MAX_CONSTANTS] = {tile ? width : default_width(&dev->info.caps, kernel)};
     for (uint32_t i = 0; i < constant_count; i++)
         wanted[i + 1] = constants[i];
     if (state->constant_count == constant_count + 1 && memcmp(state->constants, wanted, sizeof wanted) == 0)
@@ -201,7 +203,7 @@ bool vkft_kernels_open(vkft_device *dev, vkft_err *err)
     VkResult result = vk->CreatePipelineLayout(dev->handle, &layout, NULL, &dev->kernels->layout);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, "creating the pipeline layout");
-    void *stored = vkft_pipeline_cache_read(dev, &dev->kernels->cache_bytes);
+    void *stored = vkft_device_cache_read(dev, "pipelines", &dev->kernels->cache_bytes);
     VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                        .initialDataSize = dev->kernels->cache_bytes,
                                        .pInitialData = stored};
@@ -224,7 +226,7 @@ static void save_cache(vkft_device *dev)
         return;
     void *data = malloc(size);
     if (data && vk->GetPipelineCacheData(dev->handle, dev->kernels->cache, &size, data) == VK_SUCCESS)
-        vkft_pipeline_cache_write(dev, data, size);
+        vkft_device_cache_write(dev, "pipelines", data, size);
     free(data);
 }
 

@@ -69,6 +69,7 @@ void vkft_device_close(vkft_device *dev)
     if (!dev)
         return;
     const vk_functions *vk = &dev->instance.vk;
+    vkft_device_attach(dev, NULL, NULL);
     if (dev->handle) {
         vk->DeviceWaitIdle(dev->handle);
         vkft_memory_close(dev);
@@ -77,6 +78,19 @@ void vkft_device_close(vkft_device *dev)
     }
     vkft_instance_close(&dev->instance);
     free(dev);
+}
+
+void vkft_device_attach(vkft_device *dev, void *data, void (*release)(void *))
+{
+    if (dev->attached)
+        dev->release_attached(dev->attached);
+    dev->attached = data;
+    dev->release_attached = release;
+}
+
+void *vkft_device_attached(const vkft_device *dev)
+{
+    return dev->attached;
 }
 
 bool vkft_device_list(vkft_device_info **infos, uint32_t *count, vkft_err *err)

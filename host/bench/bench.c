@@ -16,8 +16,7 @@
 #include "runtime/commands.h"
 #include "host/bench/cpu_peak.h"
 #include "runtime/base/os/os.h"
-#include "host/engine/matmul/grouped.h"
-#include "host/engine/matmul/matmul.h"
+#include "host/engine/matmul/gemm.h"
 #include "runtime/memory.h"
 
 #define CASE_MS 400.0 /* minimum measuring time of a case */
@@ -99,7 +98,7 @@ static bool make_operands(vkft_device *dev, const bench_case *c, operands *o, vk
     uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, bytes[VKFT_PARTS];
     vkft_storage_part_bytes(c->storage, (uint64_t)c->K * (c->groups ? c->groups : 1), c->N, bytes);
     bool ok = filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
-              filled(dev, vkft_matmul_scratch_bytes(c->N, c->K), one, "bench scratch", &o->scratch, err);
+              filled(dev, vkft_product_scratch_bytes(c->N, c->K), one, "bench scratch", &o->scratch, err);
     for (uint32_t part = 0; ok && part < VKFT_PARTS; part++)
         ok = !bytes[part] || filled(dev, bytes[part], one, "bench W", &o->part[part], err);
     return ok && (!c->groups || make_groups(dev, c, o, err));
@@ -110,19 +109,26 @@ static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, c
     vkft_matmul_ctx ctx = {
         .dev = dev, .cmds = cmds, .scratch = o->scratch.address, .scratch_bytes = o->scratch.size_bytes};
     const vkft_weight w = weight_of(c, o, 0);
-    if (c->groups) {
-        const vkft_grouping grouping = {
-            .groups = c->groups, .rows = c->M, .most = c->M / c->groups, .table = o->group.address};
-        const vkft_group_weights group = {
-            .storage = w.storage, .rows = w.rows, .cols = w.cols, .table = o->weights.address};
-        (c->direction == NT ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, o->X.address, &group, o->Y.address,
-                                                                 false, 1.0f);
-    } else if (c->direction == TN) {
-        vkft_matmul_tn(&ctx, c->M, c->N, c->K, o->X.address, c->M, w.part[VKFT_PART_DATA], 0, o->Y.address, 1.0f);
-    } else {
-        (c->direction == NT ? vkft_matmul_nt : vkft_matmul_nn)(&ctx, c->M, o->X.address, c->K, &w, 0, o->Y.address,
-                                                               c->N, 1.0f);
+    if (c->direction == TN) {
+        vkft_multiply_outer(&ctx, &(vkft_outer_product){.M = c->M,
+                                                        .N = c->N,
+                                                        .K = c->K,
+                                                        .X = o->X.address,
+                                                        .Z = w.part[VKFT_PART_DATA],
+                                                        .Y = o->Y.address,
+                                                        .scale = 1.0f});
+        return;
     }
+    const vkft_grouping groups = {
+        .groups = c->groups, .rows = c->M, .max_rows = c->groups ? c->M / c->groups : 0, .table = o->group.address};
+    vkft_multiply(&ctx, &(vkft_product){.w = &w,
+                                        .groups = c->groups ? &groups : NULL,
+                                        .weights = o->weights.address,
+                                        .transposed = c->direction == NT,
+                                        .M = c->M,
+                                        .X = o->X.address,
+                                        .Y = o->Y.address,
+                                        .scale = 1.0f});
 }
 
 /* Time by timestamps of all kernels of the runs so far, ms. */
@@ -216,8 +222,10 @@ bool vkft_bench_kernels(const char *device, const vkft_bench_observer *observer,
     vkft_device *dev = vkft_device_open(device, err);
     if (!dev)
         return false;
-    vkft_matmul_setup(dev, VKFT_F32);
-    vkft_grouped_setup(dev, VKFT_F32);
+    if (!vkft_gemm_setup(dev, VKFT_F32, err)) {
+        vkft_device_close(dev);
+        return false;
+    }
     const vkft_device_info *info = vkft_device_get_info(dev);
     observer->begin(observer->context, info, info->caps.software ? vkft_cpu_fma_peak() : 0);
     bool ok = true;

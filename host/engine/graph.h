@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "host/engine/matmul/matmul.h"
+#include "host/engine/matmul/product.h"
 #include "host/engine/plan.h"
 #include "formats/tensors/dtype.h"
 #include "shaders/core/args.h"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/engine/matmul/gemm.h"
 #include "runtime/base/size.h"
 #include "host/model/blocks/blocks.h"
 #include "host/model/list.h"
@@ -144,7 +145,7 @@ static void measure(vkft_model *model, struct vkft_tensor_spec *spec)
     *(spec->host ? &model->host_bytes : &model->device_bytes) += vkft_tensor_spec_bytes(spec);
     if (spec->weight) {
         *spec->weight = (vkft_weight){.storage = spec->storage, .rows = spec->rows, .cols = spec->cols};
-        uint64_t scratch = vkft_matmul_scratch_bytes(spec->rows, spec->cols);
+        uint64_t scratch = vkft_product_scratch_bytes(spec->rows, spec->cols);
         if (scratch > model->scratch_bytes)
             model->scratch_bytes = scratch;
     }
@@ -274,12 +275,16 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
                          "%s cannot run this model on samples of more than %llu tokens, and the longest has %u; lower "
                          "--max-seq-length, or use a GPU",
                          vkft_device_get_info(dev)->name, (unsigned long long)limit, positions);
-    vkft_ops_setup(dev, &(vkft_ops_constants){.head_dim = c->head_dim,
-                                              .softcap = c->attention_softcap > 0,
-                                              .relative = c->relative_buckets > 0,
-                                              .longest_walk = (uint64_t)positions * heads,
-                                              .operands = operands});
-    return true;
+    const vkft_ops_constants constants = {.head_dim = c->head_dim,
+                                          .softcap = c->attention_softcap > 0,
+                                          .relative = c->relative_buckets > 0,
+                                          .longest_walk = (uint64_t)positions * heads,
+                                          .operands = operands};
+    bool storages[VKFT_STORAGE_COUNT] = {[VKFT_STORAGE_f32] = true}; /* adapters */
+    for (uint32_t i = 0; i < model->tensor_count; i++)
+        if (model->tensors[i].weight)
+            storages[model->tensors[i].storage] = true;
+    return vkft_ops_setup(dev, &constants, err) && vkft_gemm_selftest(dev, storages, model->expert_groups > 0, err);
 }
 
 static void free_stack(vkft_stack *stack)

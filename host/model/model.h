@@ -40,7 +40,7 @@ typedef struct vkft_model {
 
     bool trained;                      /* all of it: all_weights.h has the weights */
     uint64_t device_bytes, host_bytes; /* of the frozen weights */
-    uint64_t scratch_bytes;            /* for products with any of them, see matmul.h */
+    uint64_t scratch_bytes;            /* for products with any of them, see product.h */
 
     uint32_t expert_groups; /* see vkft_module */
     vkft_buffer expert_tables;
@@ -62,7 +62,8 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
 bool vkft_model_is_quantized(const vkft_model *model);
 
 /* Prepares the device's kernels for this model and samples of at most `positions` tokens, products with quantized
- * weights for operands of this type (F32 or BF16). Error: samples too long for the loops of a software device. */
+ * weights for operands of this type (F32 or BF16). They are tested at first use, see vkft_gemm_selftest.
+ * Error: samples too long for the loops of a software device; kernels that compute wrong results. */
 bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
                               bool training, vkft_err *err);
 

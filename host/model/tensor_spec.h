@@ -2,7 +2,7 @@
 #ifndef VKFT_TENSOR_SPEC_H
 #define VKFT_TENSOR_SPEC_H
 
-#include "host/engine/matmul/matmul.h"
+#include "host/engine/matmul/product.h"
 
 /* One tensor of the model: a matrix, or a gain or bias, which is always f32 on the device. */
 struct vkft_tensor_spec {

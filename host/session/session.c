@@ -7,6 +7,7 @@
 
 #include "formats/convert/model_open.h"
 #include "runtime/base/file.h"
+#include "host/engine/matmul/gemm.h"
 #include "host/model/rope.h"
 #include "shaders/core/args.h"
 
@@ -217,11 +218,14 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
     const vkft_model_options *o = &session->options;
     progress p = {observer, "loading"};
     session->plan = *plan;
-    return (session->dev = vkft_device_open(o->device, err)) &&
-           vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) && place_passes(session, err) &&
-           vkft_model_setup_kernels(&session->model, session->dev, o->compute_dtype, plan->limits.batch.positions,
-                                    is_training(session), err) &&
-           vkft_model_load(&session->model, session->dev, session->file, on_progress, &p, err) &&
+    if (!(session->dev = vkft_device_open(o->device, err)) ||
+        !vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) || !place_passes(session, err) ||
+        !vkft_model_setup_kernels(&session->model, session->dev, o->compute_dtype, plan->limits.batch.positions,
+                                  is_training(session), err))
+        return false;
+    if (vkft_gemm_of(session->dev)->notice[0])
+        vkft_observer_say(observer, "%s", vkft_gemm_of(session->dev)->notice);
+    return vkft_model_load(&session->model, session->dev, session->file, on_progress, &p, err) &&
            allocate_holdings(session, err) && allocate_own(session, err) && start_passes(session, err);
 }
 

@@ -31,9 +31,10 @@ struct matmul_args {
 
 /* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be
  * Y) grouped_nn: Y[m] = R[m] + scale * X[m] W_g, W_g [K,N]                                    the same X [M,K], R and Y
- * [M,N] f32 with row strides ldx, ldy. The rows of group g are group[2g] to group[2g+2]; they are cut into tiles of
- * GROUP_TILE rows, the first of which is number group[2g+1] of all; group has two words for each group and two more.
- * The launch is for `groups` groups from `first` on; tiles: upper bound of their tiles of the kernel's ROWS rows. */
+ * [M,N] f32 with row strides ldx, ldy. group is u32 [groups + 1][2]: {first row, first tile}. Group g has rows
+ * [group[g].row, group[g+1].row), cut into tiles of GROUP_TILE rows numbered from group[g].tile. The last entry holds
+ * the totals. The launch is for `groups` groups from `first` on; tiles: upper bound of their tiles of the kernel's ROWS
+ * rows. */
 struct grouped_args {
     ADDR(F32) X;
     ADDR(F32) R;
@@ -70,8 +71,8 @@ struct matmul_panel_args {
     float scale;
 };
 
-/* grouped_panel: a panel for group first + workgroup id y, if it has rows; one begins `stride` runs of 8 behind the
- * other. */
+/* grouped_panel: a panel for group first + workgroup id y, if it has rows; consecutive panels start `stride` * 8
+ * floats apart. */
 struct grouped_panel_args {
     ADDR(U32) weights; /* weight_ref [groups] */
     ADDR(U32) group;

@@ -11,20 +11,19 @@
  */
 layout(constant_id = 1) const uint ROWS = 8;
 layout(constant_id = 2) const uint COLUMNS = 1;
-layout(constant_id = 3) const uint GROUP = 1; /* column tiles that are walked together */
+layout(constant_id = 3) const uint COLUMN_BAND = 1; /* column tiles that are computed before the next row tile */
 
 #include "shaders/core/address.glsl"
 
 struct run8 { float v[8]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Run8_ref { run8 at[]; };
 
-/* Tile of workgroup `id`: GROUP column tiles side by side, rows slowest within the group, so that a group's part of W and one
- * row tile of X stay in the cache. x: row tile, y: column tile. */
+/* Tile of workgroup `id`: bands of COLUMN_BAND column tiles, rows slowest within a band, so that a band's part of W and one row
+ * tile of X stay in the cache. x: row tile, y: column tile. */
 uvec2 tile_of(uint id, uint row_tiles, uint column_tiles)
 {
-    uint group = id / (GROUP * row_tiles);
-    uint first = group * GROUP;
-    uint size = min(column_tiles - first, GROUP);
+    uint first = id / (COLUMN_BAND * row_tiles) * COLUMN_BAND;
+    uint size = min(column_tiles - first, COLUMN_BAND);
     uint rest = id - first * row_tiles;
     return uvec2(rest / size, first + rest % size);
 }

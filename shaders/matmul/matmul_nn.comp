@@ -1,6 +1,6 @@
-/* Y[M,N] = R + scale * X[M,K] W[K,N] for few rows M, W read in its storage type. GROUPED: each group of rows with a W of its own.
+/* Y[M,N] = R + scale * X[M,K] W[K,N] for few rows M, W read in its storage type. EXPERTS: each group of rows with a separate W.
  *
- * One invocation makes ROWS rows of 8 neighbouring columns, so that a run of 8 along a row of W is decoded together.
+ * One invocation computes ROWS rows of 8 neighbouring columns, so that a run of 8 along a row of W is decoded together.
  *
  * Test: test_matmul
  */
@@ -10,9 +10,9 @@
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
 
-#ifdef GROUPED
+#ifdef EXPERTS
 ARGS(grouped_args)
-#include "shaders/matmul/group_weight.glsl"
+#include "shaders/matmul/expert_weight.glsl"
 #else
 ARGS(matmul_args)
 #define WEIGHT args.W
@@ -29,8 +29,8 @@ void main()
     uint row, end, column = t.y * tile + 8 * gl_LocalInvocationID.x;
     if (!rows_of(t.x, row, end) || column >= args.N)
         return;
-#ifdef GROUPED
-    own = weight_of(own_group);
+#ifdef EXPERTS
+    expert_weight = weight_of(expert);
 #endif
     uint count = min(args.N - column, 8);
     bool aligned = args.N % 8 == 0;

@@ -1,7 +1,7 @@
 /* Y[M,N] = R + scale * X[M,K] W[N,K]^T for few rows M, W read in its storage type: generation, and products too small for a panel.
- * GROUPED: each group of rows with a W of its own.
+ * EXPERTS: each group of rows with a separate W.
  *
- * One invocation makes ROWS rows of one column, that is, it walks along one row of W.
+ * One invocation computes ROWS rows of one column, that is, it reads one row of W.
  *
  * Test: test_matmul
  */
@@ -11,9 +11,9 @@
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
 
-#ifdef GROUPED
+#ifdef EXPERTS
 ARGS(grouped_args)
-#include "shaders/matmul/group_weight.glsl"
+#include "shaders/matmul/expert_weight.glsl"
 #else
 ARGS(matmul_args)
 #define WEIGHT args.W
@@ -29,8 +29,8 @@ void main()
     uint row, end, column = t.y * WIDTH + gl_LocalInvocationID.x;
     if (!rows_of(t.x, row, end))
         return;
-#ifdef GROUPED
-    own = weight_of(own_group);
+#ifdef EXPERTS
+    expert_weight = weight_of(expert);
 #endif
     uint w_row = min(column, args.N - 1), steps = args.K / 8;
     bool aligned = args.K % 8 == 0;

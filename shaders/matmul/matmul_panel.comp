@@ -2,7 +2,7 @@
  *
  * The kernel of every product with many rows, whatever the weight's type and whether it stood transposed: decoding is done once
  * per panel, here is nothing but multiplications. A column's 8 successive k lie together, so one invocation reads 32 contiguous
- * bytes and a workgroup one contiguous piece per step. GROUPED: each group of rows with a panel of its own.
+ * bytes and a workgroup one contiguous piece per step. EXPERTS: each group of rows with a separate panel.
  *
  * Test: test_matmul
  */
@@ -12,7 +12,7 @@
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
 
-#ifdef GROUPED
+#ifdef EXPERTS
 ARGS(grouped_matmul_panel_args)
 #else
 ARGS(matmul_panel_args)
@@ -36,8 +36,8 @@ void main()
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx));
     uint first = t.y * ((args.K + 7) / 8) * tile + gl_LocalInvocationID.x;
-#ifdef GROUPED
-    first += (own_group - args.first) * args.stride;
+#ifdef EXPERTS
+    first += (expert - args.first) * args.stride;
 #endif
     Panel_ref p = Panel_ref(address_of(uvec2(args.P), first * 8));
 

@@ -1,20 +1,20 @@
-/* Which rows of X and Y a workgroup of a product has, when rows of W go to all of them (M rows) or, with GROUPED, to groups that lie one behind the
- * other, each with a matrix of its own.
+/* Which rows of X and Y a workgroup of a product has: W multiplies all M rows or, with EXPERTS, each group of contiguous rows has a separate
+ * matrix.
  *
- * How many rows a group has is known on the device alone, so the launch has as many row tiles as there can be at most, and those behind the
- * last end at once. A group begins with a new tile of GROUP_TILE rows, that is, with one or more tiles of ROWS rows.
+ * How many rows a group has is known on the device alone, so the launch covers the largest possible number of row tiles; workgroups past the
+ * last tile return immediately. A group begins with a new tile of GROUP_TILE rows, that is, with one or more tiles of ROWS rows.
  *
  * Include after matmul.glsl and ARGS.
  */
-#ifdef GROUPED
-uint own_group; /* set by rows_of */
+#ifdef EXPERTS
+uint expert; /* the group of the workgroup's rows; set by rows_of */
 
 uint row_tiles()
 {
     return args.tiles;
 }
 
-/* The last group whose first tile is not behind this one: empty groups share the first tile of the next. */
+/* The last group whose first tile is at most this one: empty groups share the first tile of the next. */
 uint group_of(uint tile)
 {
     uint low = args.first, high = args.first + args.groups;
@@ -33,9 +33,9 @@ bool rows_of(uint id, out uint row, out uint end)
 {
     const uint parts = GROUP_TILE / ROWS;
     uint tile = args.group.v[2 * args.first + 1] + id / parts;
-    own_group = group_of(tile);
-    row = args.group.v[2 * own_group] + (tile - args.group.v[2 * own_group + 1]) * GROUP_TILE + id % parts * ROWS;
-    end = args.group.v[2 * own_group + 2];
+    expert = group_of(tile);
+    row = args.group.v[2 * expert] + (tile - args.group.v[2 * expert + 1]) * GROUP_TILE + id % parts * ROWS;
+    end = args.group.v[2 * expert + 2];
     return row < end;
 }
 #else

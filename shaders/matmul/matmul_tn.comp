@@ -5,7 +5,7 @@
  * stored transposed when it swapped them. Few output tiles and long K: slices (workgroup id y) give a wide device enough to
  * do, and matmul_sum adds them in order.
  *
- * GROUPED: one product for each group of rows.
+ * EXPERTS: one product for each group of rows.
  *
  * Test: test_matmul, test_kernels_experts
  */
@@ -15,7 +15,7 @@
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
 
-#ifdef GROUPED
+#ifdef EXPERTS
 ARGS(grouped_tn_args)
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer WeightRef_ref { weight_ref at[]; };
 #else
@@ -28,7 +28,7 @@ void main()
     const uint tile = COLUMNS * WIDTH;
     uvec2 t = tile_of(WORKGROUP, (args.M + ROWS - 1) / ROWS, (args.N + tile - 1) / tile);
     uint row = t.x * ROWS, column = t.y * tile + gl_LocalInvocationID.x;
-#ifdef GROUPED
+#ifdef EXPERTS
     const uint g = gl_WorkGroupID.y;
     uint begin = args.group.v[2 * g], end = args.group.v[2 * g + 2];
     if (begin >= end)
@@ -75,7 +75,7 @@ void main()
                     acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], z[j].v[k * args.ldz], acc[i][j]);
         } while (++k < end);
 
-#ifdef GROUPED
+#ifdef EXPERTS
     F32_ref Y = F32_ref(uvec2(WeightRef_ref(uvec2(args.Y)).at[g].data));
 #endif
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
@@ -83,7 +83,7 @@ void main()
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 if (row + i < args.M) {
                     uint at = (row + i) * args.row + (column + j * WIDTH) * args.column;
-#ifdef GROUPED
+#ifdef EXPERTS
                     Y.v[at] += args.scale * acc[i][j];
 #else
                     store(at + gl_WorkGroupID.y * args.M * args.N, acc[i][j]);

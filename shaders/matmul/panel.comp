@@ -2,9 +2,9 @@
  *
  * An invocation decodes a run of 8 along a row of W. With TRANSPOSED (the panel is W^T, for X W^T) these are 8 successive k of a column, and
  * lie together in the panel too. Without, they belong to 8 columns; neighbouring invocations then take neighbouring k, so that
- * together they write whole runs. What lies behind the panel's k rows and n columns is padding and never reaches a result.
+ * together they write whole runs. What lies past the panel's k rows and n columns is padding and never reaches a result.
  *
- * GROUPED: one panel for each of some groups, workgroup id y counting them.
+ * EXPERTS: one panel for each group from args.first on; workgroup id y numbers them.
  *
  * Test: test_matmul
  */
@@ -14,9 +14,9 @@
 #include "shaders/matmul/args.h"
 #include "shaders/core/address.glsl"
 
-#ifdef GROUPED
+#ifdef EXPERTS
 ARGS(grouped_panel_args)
-#include "shaders/matmul/group_weight.glsl"
+#include "shaders/matmul/expert_weight.glsl"
 #else
 ARGS(panel_args)
 #define WEIGHT args.W
@@ -35,11 +35,11 @@ uint place(uint n, uint k8)
 
 void main()
 {
-#ifdef GROUPED
-    uint group = args.first + gl_WorkGroupID.y;
-    if (args.group.v[2 * group] == args.group.v[2 * group + 2])
+#ifdef EXPERTS
+    uint expert = args.first + gl_WorkGroupID.y;
+    if (args.group.v[2 * expert] == args.group.v[2 * expert + 2])
         return; /* no rows */
-    own = weight_of(group);
+    expert_weight = weight_of(expert);
     Panel_ref P = Panel_ref(address_of(uvec2(args.P), gl_WorkGroupID.y * args.stride * 8));
 #else
     Panel_ref P = Panel_ref(uvec2(args.P));
@@ -61,7 +61,7 @@ void main()
     weight8(WEIGHT, args.row + k, args.column + n, min(args.n - n, 8), aligned, w);
     operands(w);
     uint first = place(n, k / 8);
-    [[unroll]] for (uint c = 0; c < 8; c++) /* tiles are multiples of 8 wide: columns behind n fall into padding */
+    [[unroll]] for (uint c = 0; c < 8; c++) /* tiles are multiples of 8 wide: columns past n fall into padding */
         P.at[first + c].v[k % 8] = w[c];
 #endif
 }

@@ -170,10 +170,11 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
                  bu = vkft_guarded_words(f, bucket, 2 * SPAN - 1);
     reference(wide, &c, o, lse);
 
-    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = s.D,
-                                                 .softcap = s.softcap > 0,
-                                                 .relative = s.buckets > 0,
-                                                 .longest_walk = longest_walk});
+    assert_true(vkft_ops_setup(
+        f->dev,
+        &(vkft_ops_constants){
+            .head_dim = s.D, .softcap = s.softcap > 0, .relative = s.buckets > 0, .longest_walk = longest_walk},
+        NULL));
     vkft_guarded q = vkft_guarded_floats(f, x, nq), k = vkft_guarded_floats(f, x + nq, nk),
                  v = vkft_guarded_floats(f, x + nq + nk, nk);
     vkft_guarded bo = vkft_guarded_floats(f, NULL, nq), bl = vkft_guarded_floats(f, NULL, rows);

@@ -14,7 +14,8 @@
 
 #include "shaders/experts/args.h"
 #include "shaders/matmul/args.h"
-#include "host/engine/matmul/grouped.h"
+#include "host/engine/matmul/gemm.h"
+#include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/reference_matmul.h"
 
@@ -124,10 +125,18 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats);
     const vkft_matmul_ctx ctx = {
         .dev = f->dev, .cmds = f->cmds, .scratch = bs.address, .scratch_bytes = t->scratch_floats * sizeof(float)};
-    const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .most = M, .table = bg.address};
-    const vkft_group_weights w = {.storage = t->storage, .rows = rows, .cols = cols, .table = set.table.address};
+    const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .max_rows = M, .table = bg.address};
+    const vkft_weight w = {.storage = t->storage, .rows = rows, .cols = cols};
     vkft_commands_reset(f->cmds);
-    (transposed ? vkft_grouped_nt : vkft_grouped_nn)(&ctx, &grouping, bx.address, &w, by.address, true, 0.5f);
+    vkft_multiply(&ctx, &(vkft_product){.w = &w,
+                                        .groups = &grouping,
+                                        .weights = set.table.address,
+                                        .transposed = transposed,
+                                        .M = M,
+                                        .X = bx.address,
+                                        .R = by.address,
+                                        .Y = by.address,
+                                        .scale = 0.5f});
     run_commands(f);
     vkft_guarded_read(f, &by, got);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
@@ -180,10 +189,11 @@ static void test_bf16_operands(void **state)
 {
     static const uint32_t shapes[][2] = {{64, 128}, {333, 65}};
     const vkft_kernel_fixture *f = *state;
-    vkft_grouped_setup(f->dev, VKFT_BF16);
+    vkft_err err;
+    expect_ok(vkft_gemm_setup(f->dev, VKFT_BF16, &err));
     check_products(f, VKFT_BF16, few_rows, 1, shapes, 2);
     check_products(f, VKFT_BF16, many_rows, 1 << 20, shapes, 2);
-    vkft_grouped_setup(f->dev, VKFT_F32);
+    expect_ok(vkft_gemm_setup(f->dev, VKFT_F32, &err));
 }
 
 /* Y_g += 2 X_g^T Z_g. */
@@ -204,9 +214,16 @@ static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
     }
     vkft_guarded bt = place(f, table, sizeof table);
     const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds};
-    const vkft_grouping grouping = {.groups = GROUPS, .rows = K, .most = K, .table = bg.address};
+    const vkft_grouping grouping = {.groups = GROUPS, .rows = K, .max_rows = K, .table = bg.address};
     vkft_commands_reset(f->cmds);
-    vkft_grouped_tn(&ctx, &grouping, M, N, bx.address, bz.address, bt.address, 2.0f);
+    vkft_multiply_outer(&ctx, &(vkft_outer_product){.groups = &grouping,
+                                                    .M = M,
+                                                    .N = N,
+                                                    .K = K,
+                                                    .X = bx.address,
+                                                    .Z = bz.address,
+                                                    .Y = bt.address,
+                                                    .scale = 2.0f});
     run_commands(f);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
         memset(want, 0, n * sizeof *want), memset(size, 0, n * sizeof *size);
@@ -320,8 +337,7 @@ static int setup(void **state)
 {
     if (vkft_kernel_setup(state))
         return 1;
-    vkft_grouped_setup(((vkft_kernel_fixture *)*state)->dev, VKFT_F32);
-    return 0;
+    return !vkft_gemm_setup(((vkft_kernel_fixture *)*state)->dev, VKFT_F32, NULL);
 }
 
 int main(void)

@@ -34,8 +34,8 @@ int vkft_op_setup(void **state)
     if (vkft_kernel_setup(state))
         return 1;
     vkft_kernel_fixture *f = *state;
-    vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = VKFT_TEST_HEAD, .softcap = true});
-    return 0;
+    const vkft_ops_constants constants = {.head_dim = VKFT_TEST_HEAD, .softcap = true};
+    return !vkft_ops_setup(f->dev, &constants, NULL);
 }
 
 static uint32_t size_of(const vkft_operand *o)

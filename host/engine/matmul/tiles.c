@@ -1,50 +1,47 @@
 /* Tile shapes, measured on lavapipe; a GPU's are chosen by reasoning. On lavapipe, per 8-wide vector of W an invocation
  * must do many multiplications, because a load that differs between invocations is a gather there, while a load that is
- * the same for all of them is one scalar load. Before Mesa 25 every load was a gather; then square tiles are best.
+ * the same for all of them is one scalar load. Where every load is a gather, square tiles are best.
  */
 #include "host/engine/matmul/tiles.h"
 
 #define PANEL_BYTES_CPU (4u << 20) /* on a software device, where the panel should stay in the last-level cache */
 
-vkft_matmul_shapes vkft_matmul_shapes_of(const vkft_device *dev)
+vkft_tiles vkft_tiles_of(const vkft_caps *caps)
 {
-    const vkft_caps *caps = vkft_device_get_caps(dev);
     if (!caps->software) {
         /* 8x4 keeps 32 sums and 24 operands in registers, which fits the smallest register files without spilling; 64
          * wide is one or two subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide
          * device. */
-        return (vkft_matmul_shapes){.panel = {64, 8, 4, 4},
-                                    .few = {64, VKFT_FEW_ROWS, 1, 1},
-                                    .tn = {64, 8, 2, 4},
-                                    .decode = {0, 1, 1, 1},
-                                    .grouped_nt = {64, 16, 1, 1},
-                                    .grouped_nn = {64, 8, 1, 1},
-                                    .grouped_tn = {64, 8, 2, 1},
-                                    .panel_bytes = VKFT_PANEL_BYTES,
-                                    .tn_workgroups = 512};
+        return (vkft_tiles){
+            .panel = {64, 8, 4, 4},
+            .decode = {0, 1, 1, 1},
+            .tn = {64, 8, 2, 4},
+            .grouped_tn = {64, 8, 2, 1},
+            .direct = {{{64, DIRECT_MAX_ROWS, 1, 1}, {64, DIRECT_MAX_ROWS, 1, 1}}, {{64, 8, 1, 1}, {64, 16, 1, 1}}},
+            .panel_bytes = VKFT_PANEL_BYTES,
+            .tn_workgroups = 512};
     }
     uint32_t width = caps->subgroup_size;
-    vkft_matmul_shapes s = {.panel = {width, 32, 2, 4},
-                            .few = {width, VKFT_FEW_ROWS, 1, 1},
-                            .tn = {width, 32, 2, 1},
-                            .decode = {0, 1, 1, 1},
-                            .grouped_nt = {width, 16, 1, 1},
-                            .grouped_nn = {width, 8, 1, 1},
-                            .grouped_tn = {width, 8, 2, 1},
-                            .tn_long_rows = true,
-                            .panel_bytes = PANEL_BYTES_CPU,
-                            .tn_workgroups = 16};
+    vkft_tiles tiles = {.panel = {width, 32, 2, 4},
+                        .decode = {0, 1, 1, 1},
+                        .tn = {width, 32, 2, 1},
+                        .grouped_tn = {width, 8, 2, 1},
+                        .direct = {{{width, DIRECT_MAX_ROWS, 1, 1}, {width, DIRECT_MAX_ROWS, 1, 1}},
+                                   {{width, 8, 1, 1}, {width, 16, 1, 1}}},
+                        .tn_long_rows = true,
+                        .panel_bytes = PANEL_BYTES_CPU,
+                        .tn_workgroups = 16};
     if (!vkft_caps_have(caps, VKFT_CAP_UNIFORM_LOADS)) {
-        s.panel = (vkft_tile){width, 16, 8, 1};
-        s.tn = (vkft_tile){width, 16, 8, 1};
-        s.tn_long_rows = false;
+        tiles.panel = (vkft_tile){width, 16, 8, 1};
+        tiles.tn = (vkft_tile){width, 16, 8, 1};
+        tiles.tn_long_rows = false;
     }
-    return s;
+    return tiles;
 }
 
 void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile t, vkft_dtype operands)
 {
-    const uint32_t constants[] = {t.rows, t.columns, t.group, operands == VKFT_BF16};
+    const uint32_t constants[] = {t.rows, t.columns, t.band, operands == VKFT_BF16};
     vkft_kernel_specialize(dev, kernel, t.width, constants, 4);
 }
 
@@ -53,9 +50,4 @@ void vkft_tile_specialize_types(vkft_device *dev, vkft_kernel_family family, vkf
     for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
         vkft_tile_specialize(dev, vkft_kernel_by_type(family, type), tile,
                              vkft_storage_is_quantized(type) ? operands : VKFT_F32);
-}
-
-uint64_t vkft_panel_bytes(uint32_t k, uint32_t columns)
-{
-    return round_up(min_u32(k, VKFT_PANEL_K), 8) * columns * sizeof(float);
 }

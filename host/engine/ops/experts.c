@@ -1,5 +1,5 @@
 /* Mixtures of experts: which ones a token goes to, and the ways there and back. Their linear layers are in
- * grouped.c.
+ * linear.c.
  *
  *   z = x Wr^T;  the k largest of z[t] choose experts e_j with weights w_j;  y[t] = residual[t] + sum_j Wdown_e (w_j
  * act(Wgate_e x) * Wup_e x)

@@ -1,31 +1,58 @@
-/* Linear layer with its LoRA branch.
+/* Linear layers with their LoRA branch: one matrix for all rows, or one for each group of rows (experts).
  *
  *   y  = residual + c (x W^T + b + s z B^T),   z = xd A^T,  xd = dropout(x)
  *   dz = c s dy B;  dB += c s dy^T z;  dA += dz^T xd;  dx += c dy W + mask/(1-p) * (dz A)
  *
- * and, where they are trained, dW += c dy^T x;  db += c sum_t dy.
+ * and, where they are trained, dW += c dy^T x;  db += c sum_t dy. With groups W, A and B are those of the row's group,
+ * and neither bias nor residual exists.
  *
  * z [T,r] is kept for the backward; xd is drawn again from the counter-based generator. The residual's gradient is dy
  * itself: it takes over dy's memory, since nothing reads dy after this op's backward.
  *
- * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA). Test: test_ops_linear, test_ops_gradients
+ * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA). Test: test_ops_linear, test_ops_gradients,
+ * test_ops_experts
  */
 #include "host/engine/ops/ops.h"
 
 #include "runtime/base/size.h"
 #include "shaders/elementwise/args.h"
+#include "shaders/matmul/args.h"
 
-static vkft_weight lora_a(const vkft_linear *l)
+/* Matrices of a layer and their gradients; with groups each has a table. */
+typedef enum matrix { MATRIX_W, MATRIX_A, MATRIX_B, MATRIX_COUNT } matrix;
+_Static_assert(2 * MATRIX_COUNT == VKFT_GROUP_TABLES, "a place for each table");
+
+uint64_t vkft_grouped_table_bytes(uint32_t groups)
 {
-    return (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = l->lora.r, .cols = l->w.cols, .part = {l->lora.A}};
+    return (uint64_t)VKFT_GROUP_TABLES * groups * sizeof(struct weight_ref);
 }
 
-static vkft_weight lora_b(const vkft_linear *l)
+static vkft_weight matrix_of(const vkft_linear *l, matrix which)
 {
-    return (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = l->w.rows, .cols = l->lora.r, .part = {l->lora.B}};
+    switch (which) {
+    case MATRIX_A:
+        return (vkft_weight){
+            .storage = VKFT_STORAGE_f32, .rows = l->lora.r, .cols = l->w.cols, .part = {l->lora.A}, .grad = l->lora.dA};
+    case MATRIX_B:
+        return (vkft_weight){
+            .storage = VKFT_STORAGE_f32, .rows = l->w.rows, .cols = l->lora.r, .part = {l->lora.B}, .grad = l->lora.dB};
+    default: return l->w;
+    }
 }
 
-void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add)
+void vkft_grouped_tables(const vkft_grouped_linear *grouped, void *tables)
+{
+    struct weight_ref *table = tables;
+    for (uint32_t which = 0; which < MATRIX_COUNT; which++)
+        for (uint32_t i = 0; i < grouped->groups; i++) {
+            vkft_weight w = matrix_of(&grouped->linear[i], (matrix)which);
+            table[2 * which * grouped->groups + i] = vkft_weight_ref(&w);
+            table[(2 * which + 1) * grouped->groups + i] = (struct weight_ref){.data = w.grad};
+        }
+}
+
+/* y = (add ? y : 0) + x * mask / (1-p). */
+static void drop(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add)
 {
     uint32_t n = x->rows * x->cols;
     struct dropout_args args = {
@@ -42,72 +69,126 @@ void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkf
     vkft_launch_elements(g, VKFT_KERNEL_dropout, &args, sizeof args, ceil_div(n, 4), 1, 12.0 * n);
 }
 
-bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora)
+/* Whether the branch drops elements of its input in this pass. */
+static bool drops(const vkft_graph *g, const vkft_lora *lora)
 {
     return g->pass.dropout && lora->dropout > 0;
+}
+
+/* A call of a layer, and what its backward needs. */
+typedef struct linear_state {
+    const vkft_linear *linear;          /* with groups the first, which says for all what is trained */
+    const vkft_grouped_linear *grouped; /* NULL: no groups */
+    vkft_tensor *group;                 /* with groups: where each one's rows begin */
+    uint32_t per_token;
+    float scale;
+} linear_state;
+
+/* A token goes to an expert once, so no group has more rows than there are tokens. */
+static vkft_grouping grouping_of(vkft_graph *g, const linear_state *s, uint32_t rows)
+{
+    return (vkft_grouping){.groups = s->grouped->groups,
+                           .rows = rows,
+                           .max_rows = rows / s->per_token,
+                           .table = vkft_tensor_address(g, s->group)};
+}
+
+static uint64_t table_of(const linear_state *s, uint32_t number)
+{
+    return s->grouped->tables + (uint64_t)number * s->grouped->groups * sizeof(struct weight_ref);
+}
+
+/* y = add + scale * x op(W); add: NULL, y itself or another tensor. */
+static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool transposed, const vkft_tensor *x,
+                     const vkft_tensor *add, const vkft_tensor *y, float scale)
+{
+    vkft_weight w = matrix_of(s->linear, which);
+    vkft_product product = {.w = &w,
+                            .transposed = transposed,
+                            .M = x->rows,
+                            .X = vkft_tensor_address(g, x),
+                            .R = add ? vkft_tensor_address(g, add) : 0,
+                            .Y = vkft_tensor_address(g, y),
+                            .scale = scale};
+    vkft_grouping groups;
+    if (s->grouped) {
+        groups = grouping_of(g, s, x->rows);
+        product.groups = &groups;
+        product.weights = table_of(s, 2 * which);
+    }
+    vkft_multiply(&g->product, &product);
+}
+
+/* The matrix's gradient += scale * x^T z. */
+static void add_gradient(vkft_graph *g, const linear_state *s, matrix which, const vkft_tensor *x, const vkft_tensor *z,
+                         float scale)
+{
+    vkft_weight w = matrix_of(s->linear, which);
+    vkft_outer_product product = {.M = x->cols,
+                                  .N = z->cols,
+                                  .K = x->rows,
+                                  .X = vkft_tensor_address(g, x),
+                                  .Z = vkft_tensor_address(g, z),
+                                  .R = w.grad,
+                                  .Y = w.grad,
+                                  .scale = scale};
+    vkft_grouping groups;
+    if (s->grouped) {
+        groups = grouping_of(g, s, x->rows);
+        product.groups = &groups;
+        product.Y = table_of(s, 2 * which + 1);
+    }
+    vkft_multiply_outer(&g->product, &product);
 }
 
 /* x itself, or a dropped copy. */
 static vkft_tensor *dropped(vkft_graph *g, const vkft_linear *l, vkft_tensor *x)
 {
-    if (!vkft_lora_drops(g, &l->lora))
+    if (!drops(g, &l->lora))
         return x;
     vkft_tensor *xd = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
-    vkft_lora_dropout(g, &l->lora, x, xd, false);
+    drop(g, &l->lora, x, xd, false);
     return xd;
 }
 
-typedef struct linear_state {
-    const vkft_linear *linear;
-    float scale;
-} linear_state;
-
 static void backward_lora(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const linear_state *state = op->state;
-    const vkft_linear *l = state->linear;
+    const linear_state *s = op->state;
+    const vkft_linear *l = s->linear;
     vkft_tensor *x = op->in[0], *dy = op->out->grad, *z = op->saved;
-    uint32_t T = x->rows, in = l->w.cols, out = l->w.rows, r = l->lora.r;
-    vkft_weight A = lora_a(l), B = lora_b(l);
-    float scale = state->scale * l->lora.scale;
+    float scale = s->scale * l->lora.scale;
 
-    vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, T, r);
-    vkft_matmul_nn(&g->product, T, vkft_tensor_address(g, dy), out, &B, 0, vkft_tensor_address(g, dz), r, scale);
-    vkft_matmul_tn(&g->product, out, r, T, vkft_tensor_address(g, dy), out, vkft_tensor_address(g, z), l->lora.dB,
-                   l->lora.dB, scale);
+    vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, x->rows, l->lora.r);
+    multiply(g, s, MATRIX_B, false, dy, NULL, dz, scale);
+    add_gradient(g, s, MATRIX_B, dy, z, scale);
     vkft_tensor *xd = dropped(g, l, x);
-    vkft_matmul_tn(&g->product, r, in, T, vkft_tensor_address(g, dz), r, vkft_tensor_address(g, xd), l->lora.dA,
-                   l->lora.dA, 1.0f);
+    add_gradient(g, s, MATRIX_A, dz, xd, 1.0f);
     if (!x->needs_grad)
         return;
     vkft_tensor *dx = x->grad; /* the frozen weight's product has been written to it */
-    if (!vkft_lora_drops(g, &l->lora)) {
-        uint64_t address = vkft_tensor_address(g, dx);
-        vkft_matmul_nn(&g->product, T, vkft_tensor_address(g, dz), r, &A, address, address, in, 1.0f);
+    if (!drops(g, &l->lora)) {
+        multiply(g, s, MATRIX_A, false, dz, dx, dx, 1.0f);
     } else {
-        vkft_tensor *branch = vkft_tensor_new(g, VKFT_F32, T, in);
-        vkft_matmul_nn(&g->product, T, vkft_tensor_address(g, dz), r, &A, 0, vkft_tensor_address(g, branch), in, 1.0f);
-        vkft_lora_dropout(g, &l->lora, branch, dx, true);
+        vkft_tensor *branch = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
+        multiply(g, s, MATRIX_A, false, dz, NULL, branch, 1.0f);
+        drop(g, &l->lora, branch, dx, true);
     }
 }
 
 static void backward(vkft_graph *g, const vkft_tape_entry *op)
 {
-    const linear_state *state = op->state;
-    const vkft_linear *l = state->linear;
+    const linear_state *s = op->state;
+    const vkft_linear *l = s->linear;
     vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad;
     if (x->needs_grad) {
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
-        uint64_t address = vkft_tensor_address(g, dx);
-        vkft_matmul_nn(&g->product, x->rows, vkft_tensor_address(g, dy), l->w.rows, &l->w, add ? address : 0, address,
-                       l->w.cols, state->scale);
+        multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
     }
     if (l->w.grad)
-        vkft_matmul_tn(&g->product, l->w.rows, l->w.cols, x->rows, vkft_tensor_address(g, dy), l->w.rows,
-                       vkft_tensor_address(g, x), l->w.grad, l->w.grad, state->scale);
+        add_gradient(g, s, MATRIX_W, dy, x, s->scale);
     if (l->dbias)
-        vkft_column_sum(g, dy, l->dbias, state->scale);
+        vkft_column_sum(g, dy, l->dbias, s->scale);
     if (l->lora.r)
         backward_lora(g, op);
     if (residual && residual->needs_grad)
@@ -128,36 +209,46 @@ static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *re
     vkft_launch_elements(g, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 2.0 * n);
 }
 
-vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l, vkft_linear_call call)
+static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *s, vkft_linear_call call)
 {
-    uint32_t T = x->rows, in = l->w.cols, out = l->w.rows;
-    float scale = call.scale != 0 ? call.scale : 1.0f;
+    const vkft_linear *l = s->linear;
+    uint32_t T = x->rows, out = l->w.rows;
     vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, VKFT_F32, T, out) : vkft_tensor_new(g, VKFT_F32, T, out);
     y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || l->dbias || (call.residual && call.residual->needs_grad);
     if (!call.only_backward) {
-        uint64_t added = call.residual ? vkft_tensor_address(g, call.residual) : 0;
+        vkft_tensor *added = call.residual;
         if (l->bias) {
-            start_with_bias(g, l, call.residual, y, scale);
-            added = vkft_tensor_address(g, y);
+            start_with_bias(g, l, call.residual, y, s->scale);
+            added = y;
         }
-        vkft_matmul_nt(&g->product, T, vkft_tensor_address(g, x), in, &l->w, added, vkft_tensor_address(g, y), out,
-                       scale);
+        multiply(g, s, MATRIX_W, true, x, added, y, s->scale);
     }
     vkft_tensor *z = NULL;
     if (l->lora.r) {
-        vkft_weight A = lora_a(l), B = lora_b(l);
         z = vkft_tensor_new(g, VKFT_F32, T, l->lora.r);
         vkft_tensor *xd = dropped(g, l, x);
-        vkft_matmul_nt(&g->product, T, vkft_tensor_address(g, xd), in, &A, 0, vkft_tensor_address(g, z), l->lora.r,
-                       1.0f);
-        if (!call.only_backward) {
-            uint64_t address = vkft_tensor_address(g, y);
-            vkft_matmul_nt(&g->product, T, vkft_tensor_address(g, z), l->lora.r, &B, address, address, out,
-                           scale * l->lora.scale);
-        }
+        multiply(g, s, MATRIX_A, true, xd, NULL, z, 1.0f);
+        if (!call.only_backward)
+            multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
     }
-    const linear_state state = {.linear = l, .scale = scale};
-    vkft_tape_push(g, (vkft_tape_entry){.backward = backward, .in = {x, call.residual}, .out = y, .saved = z}, &state,
-                   sizeof state);
+    vkft_tape_push(g, (vkft_tape_entry){.backward = backward, .in = {x, call.residual, s->group}, .out = y, .saved = z},
+                   s, sizeof *s);
     return y;
+}
+
+vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l, vkft_linear_call call)
+{
+    const linear_state state = {.linear = l, .scale = call.scale != 0 ? call.scale : 1.0f};
+    return forward(g, x, &state, call);
+}
+
+vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_grouped_linear *grouped,
+                                    const vkft_routing *routing, vkft_linear_call call)
+{
+    const linear_state state = {.linear = grouped->linear,
+                                .grouped = grouped,
+                                .group = routing->group,
+                                .per_token = routing->per_token,
+                                .scale = call.scale != 0 ? call.scale : 1.0f};
+    return forward(g, x, &state, call);
 }

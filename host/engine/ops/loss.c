@@ -31,7 +31,12 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
         uint32_t rows = min_u32(x->rows - row, chunk);
         uint64_t offset = vkft_tensor_row_bytes(x, row);
         uint64_t address = vkft_tensor_address(g, logits);
-        vkft_matmul_nt(&g->product, rows, vkft_tensor_address(g, x) + offset, C, &head->w, 0, address, V, head->scale);
+        vkft_multiply(&g->product, &(vkft_product){.w = &head->w,
+                                                   .transposed = true,
+                                                   .M = rows,
+                                                   .X = vkft_tensor_address(g, x) + offset,
+                                                   .Y = address,
+                                                   .scale = head->scale});
         struct cross_entropy_args args = {
             .logits = address,
             .target = target + row * sizeof(uint32_t),
@@ -44,11 +49,22 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
         };
         vkft_launch_rows(g, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows, 1, 10.0 * rows * V);
         if (backward && head->w.grad)
-            vkft_matmul_tn(&g->product, V, C, rows, address, V, vkft_tensor_address(g, x) + offset, head->w.grad,
-                           head->w.grad, head->scale);
+            vkft_multiply_outer(&g->product, &(vkft_outer_product){.M = V,
+                                                                   .N = C,
+                                                                   .K = rows,
+                                                                   .X = address,
+                                                                   .Z = vkft_tensor_address(g, x) + offset,
+                                                                   .R = head->w.grad,
+                                                                   .Y = head->w.grad,
+                                                                   .scale = head->scale});
         if (backward) {
             uint64_t dx_address = vkft_tensor_address(g, dx) + offset;
-            vkft_matmul_nn(&g->product, rows, address, V, &head->w, add ? dx_address : 0, dx_address, C, head->scale);
+            vkft_multiply(&g->product, &(vkft_product){.w = &head->w,
+                                                       .M = rows,
+                                                       .X = address,
+                                                       .R = add ? dx_address : 0,
+                                                       .Y = dx_address,
+                                                       .scale = head->scale});
         }
     }
 }
@@ -56,7 +72,12 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
 void vkft_op_logits(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t logits)
 {
     uint32_t V = head->w.rows;
-    vkft_matmul_nt(&g->product, x->rows, vkft_tensor_address(g, x), head->w.cols, &head->w, 0, logits, V, head->scale);
+    vkft_multiply(&g->product, &(vkft_product){.w = &head->w,
+                                               .transposed = true,
+                                               .M = x->rows,
+                                               .X = vkft_tensor_address(g, x),
+                                               .Y = logits,
+                                               .scale = head->scale});
     if (head->softcap > 0) {
         struct softcap_args args = {.x = logits, .n = x->rows * V, .cap = head->softcap};
         vkft_launch_elements(g, VKFT_KERNEL_softcap, &args, sizeof args, args.n, 1, 10.0 * args.n);

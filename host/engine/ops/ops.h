@@ -24,11 +24,11 @@ typedef struct vkft_ops_constants {
     uint32_t head_dim;
     bool softcap, relative; /* attention caps scores, adds biases to them */
     uint64_t longest_walk;  /* maximum rows over which an invocation of an attention kernel iterates */
-    vkft_dtype operands;    /* of products with quantized weights, see vkft_matmul_setup */
+    vkft_dtype operands;    /* of products with quantized weights, see vkft_gemm_setup */
 } vkft_ops_constants;
 
 /* Chooses shapes and workgroup widths for this device and these constants; once, before the first op is recorded. */
-void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *constants);
+bool vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *constants, vkft_err *err);
 
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout.
  */
@@ -134,10 +134,6 @@ vkft_tensor *vkft_op_grouped_linear(vkft_graph *g, vkft_tensor *x, const vkft_gr
 /* h = weight of the row's assignment * f(gate) * up. The backward overwrites gate and up with their gradients. */
 vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, const vkft_routing *routing,
                                   vkft_activation f);
-
-/* Whether the branch drops elements of its input in this pass, and y = (add ? y : 0) + x * mask / (1-p). */
-bool vkft_lora_drops(const vkft_graph *g, const vkft_lora *lora);
-void vkft_lora_dropout(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tensor *y, bool add);
 
 /* Rotary positions: the first dim elements of each head are rotated, in pairs (i, i + dim/2). */
 typedef struct vkft_rotary {

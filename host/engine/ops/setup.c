@@ -1,11 +1,11 @@
 /* Kernel constants of the ops, chosen per device. */
-#include "host/engine/matmul/grouped.h"
+#include "host/engine/matmul/gemm.h"
 #include "host/engine/ops/ops.h"
 
-void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
+bool vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c, vkft_err *err)
 {
-    vkft_matmul_setup(dev, c->operands);
-    vkft_grouped_setup(dev, c->operands);
+    if (!vkft_gemm_setup(dev, c->operands, err))
+        return false;
     static const vkft_kernel attention[] = {VKFT_KERNEL_attention, VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dkv,
                                             VKFT_KERNEL_attention_dbias};
     const vkft_caps *caps = vkft_device_get_caps(dev);
@@ -13,4 +13,5 @@ void vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c)
     const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
         vkft_kernel_specialize(dev, attention[i], 0, constants, 4);
+    return true;
 }

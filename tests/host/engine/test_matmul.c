@@ -17,8 +17,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host/engine/matmul/matmul.h"
+#include "host/engine/matmul/gemm.h"
 #include "runtime/memory.h"
+#include "tests/support/expect.h"
 #include "tests/support/reference_matmul.h"
 
 #define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */
@@ -53,9 +54,8 @@ static int open_device(void **state)
         print_error("%s\n", err.message);
         return 1;
     }
-    vkft_matmul_setup(f->dev, f->operands);
     *state = f;
-    return 0;
+    return !vkft_gemm_setup(f->dev, f->operands, &err);
 }
 
 static int close_device(void **state)
@@ -130,7 +130,15 @@ static void record_product(const vkft_matmul_ctx *ctx, const trial *t, const vkf
                            uint64_t Y)
 {
     uint32_t K = t->transposed ? t->in : t->out, N = t->transposed ? t->out : t->in;
-    (t->transposed ? vkft_matmul_nt : vkft_matmul_nn)(ctx, t->M, X, K + t->pad_x, w, R, Y, N + t->pad_y, t->scale);
+    vkft_multiply(ctx, &(vkft_product){.w = w,
+                                       .transposed = t->transposed,
+                                       .M = t->M,
+                                       .X = X,
+                                       .R = R,
+                                       .Y = Y,
+                                       .ldx = K + t->pad_x,
+                                       .ldy = N + t->pad_y,
+                                       .scale = t->scale});
 }
 
 /* Compares Y, rows of stride ldy, with R + scale * exact; the padding must be untouched canary. */
@@ -225,7 +233,7 @@ static void test_product_type(fixture *f, vkft_storage storage)
     for (uint32_t i = 0; i < sizeof trials / sizeof *trials; i++) {
         trial t = trials[i];
         reference_weight w = reference_weight_new(storage, t.out, t.in, i + 1);
-        uint64_t scratch = vkft_matmul_scratch_bytes(t.out, t.in);
+        uint64_t scratch = vkft_product_scratch_bytes(t.out, t.in);
         for (uint32_t transposed = 0; transposed < 2; transposed++) {
             t.transposed = transposed;
             t.scratch_bytes = scratch;
@@ -252,7 +260,8 @@ static void test_types(void **state)
 static void set_operands(fixture *f, vkft_dtype operands)
 {
     f->operands = operands;
-    vkft_matmul_setup(f->dev, operands);
+    vkft_err err = {0};
+    check(vkft_gemm_setup(f->dev, operands, &err), &err);
 }
 
 /* Products with quantized weights round what they multiply, the others do not. */
@@ -278,12 +287,13 @@ static void rounds_exactly(fixture *f, const float *x, uint32_t M)
                      .rows = 1,
                      .cols = 1,
                      .part = {place(f, &codes, sizeof codes)->address, place(f, &one, sizeof one)->address}};
-    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(1, 1);
+    uint64_t scratch_bytes = vkft_product_scratch_bytes(1, 1);
     guarded *X = place(f, x, M * sizeof *x), *Y = place(f, NULL, M * sizeof *y),
             *scratch = place(f, NULL, scratch_bytes);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
-    vkft_matmul_nt(&ctx, M, X->address, 1, &w, 0, Y->address, 1, 1.0f);
+    vkft_multiply(
+        &ctx, &(vkft_product){.w = &w, .transposed = true, .M = M, .X = X->address, .Y = Y->address, .scale = 1.0f});
     check(vkft_commands_run(cmds, &err), &err);
     take(f, Y, y);
     for (uint32_t m = 0; m < M; m++) {
@@ -320,6 +330,50 @@ static void test_rounds_exactly(void **state)
     set_operands(*state, VKFT_F32);
 }
 
+/* Every strategy, forced for all products, computes the same sums; one that does not exist, or has no scratch memory,
+ * is an error. */
+static void test_strategies(void **state)
+{
+    static const trial trials[] = {
+        {.M = 1, .out = 31, .in = 333, .scale = 1, .R = ANOTHER},
+        {.M = 5, .out = 9, .in = 129, .scale = -2, .R = ITSELF, .pad_y = 2},
+        {.M = 33, .out = 65, .in = 129, .scale = 0.25f, .R = ANOTHER, .pad_x = 5, .pad_y = 3},
+        {.M = 17, .out = 300, .in = 2100, .scale = 1.5f},
+    };
+    static const char *const names[] = {"panel", "direct"};
+    fixture *f = *state;
+    vkft_err err = {0};
+    for (size_t s = 0; s < sizeof names / sizeof *names; s++) {
+        setenv("VKFT_STRATEGY", names[s], 1);
+        check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+        for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
+            for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+                trial t = trials[i];
+                reference_weight w = reference_weight_new(storage, t.out, t.in, i + 1);
+                t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
+                for (int transposed = 0; transposed < 2; transposed++) {
+                    t.transposed = transposed;
+                    assert_string_equal(vkft_gemm_of(f->dev)->usable[storage][transposed][t.M % 2 == 0][0]->name,
+                                        names[s]);
+                    run_trial(f, &w, &t);
+                }
+                reference_weight_free(&w);
+            }
+    }
+    setenv("VKFT_STRATEGY", "panel", 1);
+    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = cmds};
+    const vkft_weight w = {.storage = VKFT_STORAGE_nf4, .rows = 100, .cols = 64};
+    vkft_multiply(&ctx, &(vkft_product){.w = &w, .M = 700, .scale = 1});
+    expect_failure(vkft_commands_run(cmds, &err), "a product with nf4 weights has no scratch memory");
+    vkft_commands_free(cmds);
+    setenv("VKFT_STRATEGY", "pannel", 1);
+    expect_failure(vkft_gemm_setup(f->dev, VKFT_F32, &err), "VKFT_STRATEGY=pannel: there is no such strategy");
+    unsetenv("VKFT_STRATEGY");
+    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+}
+
 /* The first M rows of the identity times W are the first M rows of decoded weights, to the last bit. */
 static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
 {
@@ -329,13 +383,13 @@ static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
     for (uint32_t m = 0; m < M; m++)
         identity[(size_t)m * rows + m] = 1;
     vkft_weight weight = place_weight(f, w);
-    uint64_t scratch_bytes = vkft_matmul_scratch_bytes(rows, cols);
+    uint64_t scratch_bytes = vkft_product_scratch_bytes(rows, cols);
     guarded *X = place(f, identity, (size_t)M * rows * sizeof *identity),
             *Y = place(f, NULL, (size_t)M * cols * sizeof *y);
     guarded *scratch = place(f, NULL, scratch_bytes);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
-    vkft_matmul_nn(&ctx, M, X->address, rows, &weight, 0, Y->address, cols, 1.0f);
+    vkft_multiply(&ctx, &(vkft_product){.w = &weight, .M = M, .X = X->address, .Y = Y->address, .scale = 1.0f});
     check(vkft_commands_run(cmds, &err), &err);
     take(f, Y, y);
     for (size_t e = 0; e < (size_t)M * cols; e++)
@@ -403,8 +457,15 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
     vkft_weight weight = {.storage = VKFT_STORAGE_f32, .rows = N, .cols = K, .part = {W->address}};
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
-    vkft_matmul_nn(&ctx, M, C->address, N, &weight, 0, dX->address, K, 1.0f);
-    vkft_matmul_tn(&ctx, N, K, M, C->address, N, X->address, add == ITSELF ? dW->address : 0, dW->address, 0.5f);
+    vkft_multiply(&ctx, &(vkft_product){.w = &weight, .M = M, .X = C->address, .Y = dX->address, .scale = 1.0f});
+    vkft_multiply_outer(&ctx, &(vkft_outer_product){.M = N,
+                                                    .N = K,
+                                                    .K = M,
+                                                    .X = C->address,
+                                                    .Z = X->address,
+                                                    .R = add == ITSELF ? dW->address : 0,
+                                                    .Y = dW->address,
+                                                    .scale = 0.5f});
     check(vkft_commands_run(cmds, &err), &err);
     take(f, dX, dx);
     take(f, dW, dw);
@@ -463,7 +524,10 @@ static void test_transposed_stride(void **state)
     guarded *X = place(f, x, sizeof x), *Z = place(f, z, sizeof z), *Y = place(f, NULL, sizeof y);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = cmds};
-    vkft_matmul_tn(&ctx, M, N, K, X->address, LDX, Z->address, 0, Y->address, 1.0f);
+    vkft_multiply_outer(
+        &ctx,
+        &(vkft_outer_product){
+            .M = M, .N = N, .K = K, .X = X->address, .Z = Z->address, .Y = Y->address, .ldx = LDX, .scale = 1.0f});
     check(vkft_commands_run(cmds, &err), &err);
     take(f, Y, y);
     for (uint32_t i = 0; i < M * N; i++)
@@ -478,11 +542,11 @@ static void test_planning(void **state)
     (void)state;
     vkft_matmul_ctx ctx = {0};
     vkft_weight w = {.storage = VKFT_STORAGE_nf4, .rows = 100, .cols = 64};
-    vkft_matmul_nt(&ctx, 7, 0, 64, &w, 0, 0, 100, 1.0f);
-    vkft_matmul_nn(&ctx, 700, 0, 100, &w, 0, 0, 64, 1.0f);
-    vkft_matmul_tn(&ctx, 16, 64, 700, 0, 16, 0, 0, 0, 1.0f);
-    assert_true(vkft_matmul_scratch_bytes(128256, 8192) <= 64u << 20);
-    assert_true(vkft_matmul_scratch_bytes(1, 1) > 0);
+    vkft_multiply(&ctx, &(vkft_product){.w = &w, .transposed = true, .M = 7, .scale = 1});
+    vkft_multiply(&ctx, &(vkft_product){.w = &w, .M = 700, .scale = 1});
+    vkft_multiply_outer(&ctx, &(vkft_outer_product){.M = 16, .N = 64, .K = 700, .scale = 1});
+    assert_true(vkft_product_scratch_bytes(128256, 8192) <= 64u << 20);
+    assert_true(vkft_product_scratch_bytes(1, 1) > 0);
 }
 
 int main(void)
@@ -492,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_decodes_exactly), cmocka_unit_test(test_bf16_operands),
         cmocka_unit_test(test_rounds_exactly),  cmocka_unit_test(test_every_scale),
         cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
+        cmocka_unit_test(test_strategies),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

@@ -12,6 +12,9 @@
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 #include "runtime/base/random.h"
+#include "runtime/base/text.h"
+#include "runtime/device_cache.h"
+#include "runtime/kernels.h"
 #include "host/model/decoder.h"
 #include "host/train/learner.h"
 #include "tests/support/tiny_model.h"
@@ -178,6 +181,54 @@ static void test_parameters_in_parts(void **state)
     vkft_test_remove_directory(dir);
 }
 
+static void append(void *context, const char *line)
+{
+    vkft_text *text = context;
+    vkft_text_append(text, line, strlen(line), NULL);
+    vkft_text_append(text, "\n", 1, NULL);
+}
+
+/* A session says once that a kernel was found wrong, here by what an earlier run has stored, and goes on without it. */
+static void test_wrong_kernel_is_told(void **state)
+{
+    (void)state;
+    vkft_err err;
+    char *dir = vkft_test_directory(), *cache = vkft_test_directory(), *before = getenv("VKFT_CACHE_DIR"), stored[200];
+    before = before ? strdup(before) : NULL;
+    setenv("VKFT_CACHE_DIR", cache, 1);
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    vkft_tiny_model_write(&tiny, dir);
+    snprintf(stored, sizeof stored, "kernels %016llx\npanel f32 nn plain f32 failed\npanel f32 nt plain f32 failed\n",
+             (unsigned long long)vkft_kernels_hash());
+    vkft_device *dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
+    vkft_device_cache_write(dev, "selftest", stored, strlen(stored));
+    vkft_device_close(dev);
+
+    vkft_session session;
+    vkft_text told = {0};
+    vkft_observer observer = {.context = &told, .message = append};
+    vkft_session_source source = {
+        .model = {.path = dir, .device = getenv("VKFT_DEVICE"), .quant = VKFT_STORAGE_f32, .quant_explicit = true}};
+    vkft_limits limits = {.batch = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST}};
+    vkft_memory_plan plan;
+    expect_ok(vkft_session_open(&session, &source, &observer, &err));
+    expect_ok(vkft_session_plan(&session, &limits, &plan, &err));
+    expect_ok(vkft_session_start(&session, &plan, &observer, &err));
+    assert_non_null(told.data);
+    char *found = strstr(told.data, "kernel matmul_panel computes wrong results on ");
+    assert_non_null(found);
+    assert_null(strstr(strchr(found, '\n'), "computes wrong results"));
+    vkft_session_close(&session);
+    vkft_text_free(&told);
+    if (before)
+        setenv("VKFT_CACHE_DIR", before, 1);
+    else
+        unsetenv("VKFT_CACHE_DIR");
+    free(before);
+    vkft_test_remove_directory(dir);
+    vkft_test_remove_directory(cache);
+}
+
 static bool same_plan(const vkft_memory_plan *a, const vkft_memory_plan *b)
 {
     bool same = a->count == b->count && a->device_bytes == b->device_bytes && a->host_bytes == b->host_bytes;
@@ -323,12 +374,10 @@ static void test_flat(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step),
-                                       cmocka_unit_test(test_experts),
-                                       cmocka_unit_test(test_parameters_in_parts),
-                                       cmocka_unit_test(test_plan_is_pure),
-                                       cmocka_unit_test(test_plan_that_does_not_fit),
-                                       cmocka_unit_test(test_recordings_are_kept_by_shape),
-                                       cmocka_unit_test(test_flat)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_allocation_in_a_step),      cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_parameters_in_parts),          cmocka_unit_test(test_plan_is_pure),
+        cmocka_unit_test(test_wrong_kernel_is_told),         cmocka_unit_test(test_plan_that_does_not_fit),
+        cmocka_unit_test(test_recordings_are_kept_by_shape), cmocka_unit_test(test_flat)};
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }

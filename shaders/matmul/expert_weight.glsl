@@ -1,8 +1,8 @@
-/* The matrix of a group, in the place of a kernel's only one. Set `own` first. */
+/* The matrix of a group of rows, in the place of a kernel's only one. Set expert_weight first. */
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer WeightRef_ref { weight_ref at[]; };
 
-weight_ref own;
-#define WEIGHT own
+weight_ref expert_weight;
+#define WEIGHT expert_weight
 
 weight_ref weight_of(uint group)
 {

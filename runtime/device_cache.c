@@ -1,9 +1,5 @@
-/* The pipeline cache on disk: one file per device and driver in vkft's cache directory.
- *
- * It only saves time, so every failure is silent: a file that is missing, foreign or damaged is as good as none. A
- * checksum stands before the driver's data, because drivers are known to trust what they are given.
- */
-#include "runtime/pipeline_cache.h"
+/* See device_cache.h. A checksum stands before the data, because drivers are known to trust what they are given. */
+#include "runtime/device_cache.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,13 +21,13 @@ typedef struct cache_header {
 } cache_header;
 
 /* The file's path, malloc'ed, its directory created; NULL: there is no place for it. */
-static char *cache_path(const vkft_device *dev)
+static char *cache_path(const vkft_device *dev, const char *kind)
 {
     const vkft_device_info *info = vkft_device_get_info(dev);
-    char key[640], name[48];
+    char key[640], name[80];
     int length = snprintf(key, sizeof key, "%s|%s|%x", info->name, info->driver, info->vendor_id);
     uint64_t id = XXH3_64bits(key, (size_t)length) ^ XXH3_64bits(info->uuid, sizeof info->uuid);
-    snprintf(name, sizeof name, "pipelines-%016" PRIx64 ".bin", id);
+    snprintf(name, sizeof name, "%.48s-%016" PRIx64 ".bin", kind, id);
     char *dir = vkft_cache_directory();
     char *path = dir && vkft_directory_create(dir, NULL) ? vkft_path_join(dir, name) : NULL;
     free(dir);
@@ -44,9 +40,9 @@ static bool is_valid(const cache_header *header, const void *data, size_t size)
            XXH3_64bits(data, size) == header->checksum;
 }
 
-void *vkft_pipeline_cache_read(const vkft_device *dev, size_t *size)
+void *vkft_device_cache_read(const vkft_device *dev, const char *kind, size_t *size)
 {
-    char *path = cache_path(dev), *file = NULL;
+    char *path = cache_path(dev, kind), *file = NULL;
     cache_header header;
     size_t length;
     *size = 0;
@@ -58,7 +54,7 @@ void *vkft_pipeline_cache_read(const vkft_device *dev, size_t *size)
         memcpy(&header, file, sizeof header);
         if (is_valid(&header, file + sizeof header, length - sizeof header)) {
             *size = length - sizeof header;
-            memmove(file, file + sizeof header, *size);
+            memmove(file, file + sizeof header, *size + 1); /* and the zero byte after it */
             return file;
         }
     }
@@ -66,9 +62,9 @@ void *vkft_pipeline_cache_read(const vkft_device *dev, size_t *size)
     return NULL;
 }
 
-void vkft_pipeline_cache_write(const vkft_device *dev, const void *data, size_t size)
+void vkft_device_cache_write(const vkft_device *dev, const char *kind, const void *data, size_t size)
 {
-    char *path = size > 0 && size <= CACHE_LIMIT ? cache_path(dev) : NULL;
+    char *path = size > 0 && size <= CACHE_LIMIT ? cache_path(dev, kind) : NULL;
     vkft_writer *writer = path ? vkft_writer_open(path, NULL) : NULL;
     const cache_header header = {.magic = CACHE_MAGIC, .size = size, .checksum = XXH3_64bits(data, size)};
     free(path);

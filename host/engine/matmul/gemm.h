@@ -1,0 +1,107 @@
+/* How products are computed: a list of strategies, best first, and the choice among them.
+ *
+ * A strategy is one file and one row of VKFT_STRATEGIES. It is used for a storage type, a direction and plain or
+ * grouped rows (a class) when the device has what its kernels need, no quirk forbids it, and its self-test passed
+ * (gemm_selftest.c). The strategies that are left are found once, by vkft_gemm_setup; of these, a product takes the
+ * first one that `suits` it.
+ */
+#ifndef VKFT_GEMM_H
+#define VKFT_GEMM_H
+
+#include "host/engine/matmul/product.h"
+#include "host/engine/matmul/tiles.h"
+
+/* Products that use the same kernels. */
+typedef struct vkft_gemm_class {
+    vkft_storage storage;
+    bool transposed, grouped;
+} vkft_gemm_class;
+
+typedef struct vkft_gemm vkft_gemm;
+
+typedef struct vkft_strategy {
+    const char *name;
+    /* The kernel that a class stands and falls with, for its needs and for messages. */
+    vkft_kernel (*kernel)(vkft_gemm_class class);
+    /* Chooses widths and constants of its kernels; operands as in vkft_gemm_setup. */
+    void (*prepare)(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands);
+    /* Scratch for a weight of this shape; NULL: none. */
+    uint64_t (*scratch_bytes)(uint32_t rows, uint32_t cols);
+    /* Whether to compute this product so. Of the last strategy that is left it is not asked. */
+    bool (*suits)(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *product);
+    void (*record)(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *product);
+} vkft_strategy;
+
+/* Best first; vkft_gemm_<name> in gemm_<name>.c. */
+#define VKFT_STRATEGIES(X) X(panel) X(direct)
+
+enum {
+#define X(name) VKFT_STRATEGY_INDEX_##name,
+    VKFT_STRATEGIES(X)
+#undef X
+        VKFT_STRATEGY_COUNT
+};
+
+#define X(name) extern const vkft_strategy vkft_gemm_##name;
+VKFT_STRATEGIES(X)
+#undef X
+
+/* What is left of the strategies for one class, best first; NULL after the last. */
+typedef const vkft_strategy *vkft_strategy_list[VKFT_STRATEGY_COUNT + 1];
+
+struct vkft_gemm {
+    const vkft_caps *caps;
+    vkft_tiles tiles;
+    vkft_dtype operands;
+    vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2]; /* [storage][transposed][grouped] */
+    char notice[512]; /* the first strategy that failed its self-test; "": none did */
+};
+
+/* Chooses tiles and strategies for this device; once, before the first product is recorded. operands: what products
+ * with quantized weights round the decoded weights, and what they are multiplied by, to: F32 (nothing) or BF16; sums
+ * are f32. Like bnb_4bit_compute_dtype, but bitsandbytes also rounds the sums; we do not. The environment variable
+ * VKFT_STRATEGY names the only strategy to use, for tests and measurements. Error: that strategy does not exist, or
+ * nothing is left for a class, with the kernel that fails. */
+bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err);
+
+const vkft_gemm *vkft_gemm_of(const vkft_device *dev); /* after vkft_gemm_setup */
+
+/* Multiplies small odd-shaped matrices by each strategy that is left for these storage types, compares the results with
+ * the CPU's and drops strategies that are wrong. What was found is kept beside the pipeline cache for this device,
+ * driver and build of the kernels and not computed again. Error: nothing is left for a class, with the kernel; or the
+ * device fails. */
+bool vkft_gemm_selftest(vkft_device *dev, const bool storages[VKFT_STORAGE_COUNT], bool grouped, vkft_err *err);
+
+/* Takes the strategy from the class's list; false: it was the last one. Internal to matmul/. */
+bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class);
+
+static inline vkft_gemm_class vkft_product_class(const vkft_product *p)
+{
+    return (vkft_gemm_class){p->w->storage, p->transposed, p->groups != NULL};
+}
+
+/* Columns of Y, and the length of its sums. */
+static inline uint32_t vkft_product_n(const vkft_product *p)
+{
+    return p->transposed ? p->w->rows : p->w->cols;
+}
+
+static inline uint32_t vkft_product_k(const vkft_product *p)
+{
+    return p->transposed ? p->w->cols : p->w->rows;
+}
+
+static inline uint32_t vkft_product_ldx(const vkft_product *p)
+{
+    return p->ldx ? p->ldx : vkft_product_k(p);
+}
+
+static inline uint32_t vkft_product_ldy(const vkft_product *p)
+{
+    return p->ldy ? p->ldy : vkft_product_n(p);
+}
+
+/* The most tiles of `rows` rows that so many groups can have: each begins with a new tile of GROUP_TILE rows. */
+uint32_t vkft_group_tiles(const vkft_grouping *grouping, uint32_t groups, uint32_t rows);
+
+#endif

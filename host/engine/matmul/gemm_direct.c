@@ -1,0 +1,87 @@
+/* Products that read W as it is stored: for few rows, where decoding it first would cost more than it saves, and for
+ * whatever no other strategy can do. Kernels matmul_nt, matmul_nn and, for groups, grouped_nt and grouped_nn, which
+ * leave out the matrices of groups without rows.
+ *
+ * Reduction order: k ascends.
+ */
+#include "host/engine/matmul/gemm.h"
+#include "runtime/base/size.h"
+#include "shaders/matmul/args.h"
+
+static const vkft_kernel_family families[2][2] = {
+    /* [grouped][transposed] */
+    {VKFT_FAMILY_matmul_nn, VKFT_FAMILY_matmul_nt},
+    {VKFT_FAMILY_grouped_nn, VKFT_FAMILY_grouped_nt},
+};
+
+static vkft_kernel kernel_of(vkft_gemm_class class)
+{
+    return vkft_kernel_by_type(families[class.grouped][class.transposed], class.storage);
+}
+
+static void prepare(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands)
+{
+    for (int grouped = 0; grouped < 2; grouped++)
+        for (int transposed = 0; transposed < 2; transposed++)
+            vkft_tile_specialize_types(dev, families[grouped][transposed], tiles->direct[grouped][transposed],
+                                       operands);
+}
+
+/* matmul_nn and grouped_nn make one iteration for each k. */
+static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    (void)ctx;
+    return p->transposed || !gemm->caps->loop_limit || vkft_product_k(p) <= gemm->caps->loop_limit / 2 + 1;
+}
+
+static void record_plain(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile t, uint32_t tile_columns)
+{
+    struct matmul_args args = {
+        .W = vkft_weight_ref(p->w),
+        .X = p->X,
+        .R = p->R,
+        .Y = p->Y,
+        .M = p->M,
+        .N = vkft_product_n(p),
+        .K = vkft_product_k(p),
+        .ldx = vkft_product_ldx(p),
+        .ldy = vkft_product_ldy(p),
+        .add = p->R != 0,
+        .scale = p->scale,
+    };
+    uint64_t workgroups = (uint64_t)ceil_div(p->M, t.rows) * ceil_div(args.N, tile_columns);
+    vkft_launch_workgroups(ctx->cmds, kernel_of(vkft_product_class(p)), &args, sizeof args, workgroups, 1,
+                           2.0 * p->M * args.N * args.K);
+}
+
+static void record_groups(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile t, uint32_t tile_columns)
+{
+    struct grouped_args args = {
+        .X = p->X,
+        .R = p->R,
+        .Y = p->Y,
+        .weights = p->weights,
+        .group = p->groups->table,
+        .tiles = vkft_group_tiles(p->groups, p->groups->groups, t.rows),
+        .groups = p->groups->groups,
+        .N = vkft_product_n(p),
+        .K = vkft_product_k(p),
+        .ldx = vkft_product_ldx(p),
+        .ldy = vkft_product_ldy(p),
+        .add = p->R != 0,
+        .scale = p->scale,
+    };
+    uint64_t workgroups = (uint64_t)args.tiles * ceil_div(args.N, tile_columns);
+    vkft_launch_workgroups(ctx->cmds, kernel_of(vkft_product_class(p)), &args, sizeof args, workgroups, 1,
+                           2.0 * p->M * args.N * args.K);
+}
+
+static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    vkft_tile t = gemm->tiles.direct[p->groups != NULL][p->transposed];
+    uint32_t tile_columns = p->transposed ? t.width : 8 * t.width; /* without transposition: 8 columns an invocation */
+    (p->groups ? record_groups : record_plain)(ctx, p, t, tile_columns);
+}
+
+const vkft_strategy vkft_gemm_direct = {
+    .name = "direct", .kernel = kernel_of, .prepare = prepare, .suits = suits, .record = record};

@@ -1,0 +1,61 @@
+/* Products of a linear layer with its matrix, or of the experts of a mixture with theirs.
+ *
+ * One description serves both: a plain product is one group of all rows. Everything here only records launches, and
+ * none where ctx->cmds is NULL (memory planning). How a product is computed is the choice of gemm.h.
+ */
+#ifndef VKFT_PRODUCT_H
+#define VKFT_PRODUCT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/commands.h"
+#include "host/engine/matmul/weight.h"
+
+typedef struct vkft_matmul_ctx {
+    const vkft_device *dev; /* after vkft_gemm_setup; may be NULL when cmds is */
+    vkft_commands *cmds;
+    uint64_t scratch; /* address of at least vkft_product_scratch_bytes() */
+    uint64_t scratch_bytes;
+} vkft_matmul_ctx;
+
+/* Rows in groups, contiguous, each group with a matrix of its own. Where each group begins only the device knows, so a
+ * launch is sized for the worst case. */
+typedef struct vkft_grouping {
+    uint32_t groups, rows; /* rows of all groups together */
+    uint32_t max_rows;     /* that one group can have */
+    uint64_t table;        /* address of u32 [2 (groups + 1)], see struct grouped_args */
+} vkft_grouping;
+
+/* Y[M,N] = R + scale * X[M,K] op(W), op(W) [K,N] being W^T of W [N,K] or W of W [K,N]. */
+typedef struct vkft_product {
+    const vkft_weight *w;        /* with groups: of the first one, for storage type and shape */
+    const vkft_grouping *groups; /* NULL: w multiplies all rows; else M is groups->rows */
+    uint64_t weights;            /* with groups: address of struct weight_ref [groups] */
+    bool transposed;             /* op(W) = W^T */
+    uint32_t M;
+    uint64_t X, R, Y;  /* addresses; R may be Y, 0: nothing is added. With groups R is 0 or Y */
+    uint32_t ldx, ldy; /* row strides of X, and of R and Y; 0: contiguous */
+    float scale;
+} vkft_product;
+
+void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *product);
+
+/* Scratch that makes products with a weight of this shape possible at any M; the largest over all weights is enough.
+ * Depends on the shape alone, so that plans on another machine agree. */
+uint64_t vkft_product_scratch_bytes(uint32_t rows, uint32_t cols);
+
+/* The gradient of a matrix: Y[M,N] = R + scale * X[K,M]^T Z[K,N], all f32, Z and Y contiguous. Long K is split over
+ * scratch and summed in a fixed order. With groups: Y_g += scale * X_g^T Z_g, X_g [.,M] and Z_g [.,N] being group g's
+ * rows; K is groups->rows, Y the address of struct weight_ref [groups], and R is not used. */
+typedef struct vkft_outer_product {
+    const vkft_grouping *groups;
+    uint32_t M, N, K;
+    uint64_t X, Z, R, Y;
+    uint32_t ldx; /* 0: contiguous */
+    float scale;
+} vkft_outer_product;
+
+void vkft_multiply_outer(const vkft_matmul_ctx *ctx, const vkft_outer_product *product);
+
+#endif

@@ -1,0 +1,142 @@
+/* The self-test of matrix products: a kernel that computes wrong results is found, remembered and not used. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host/engine/matmul/gemm.h"
+#include "runtime/device_cache.h"
+#include "tests/support/expect.h"
+#include "tests/support/kernel_test.h"
+#include "tests/support/program.h"
+
+typedef struct fixture {
+    char *directory, *before;
+} fixture;
+
+static int setup(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    const char *before = getenv("VKFT_CACHE_DIR");
+    f->before = before ? strdup(before) : NULL;
+    f->directory = vkft_test_directory();
+    setenv("VKFT_CACHE_DIR", f->directory, 1);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    if (f->before)
+        setenv("VKFT_CACHE_DIR", f->before, 1);
+    else
+        unsetenv("VKFT_CACHE_DIR");
+    vkft_test_remove_directory(f->directory);
+    free(f->before), free(f);
+    return 0;
+}
+
+static vkft_device *open_device(vkft_dtype operands)
+{
+    vkft_err err;
+    vkft_device *dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
+    if (!dev || !vkft_gemm_setup(dev, operands, &err))
+        fail_msg("%s", err.message);
+    return dev;
+}
+
+static const char *first_strategy(const vkft_device *dev, vkft_gemm_class class)
+{
+    return vkft_gemm_of(dev)->usable[class.storage][class.transposed][class.grouped][0]->name;
+}
+
+/* Spoils the kernel that multiplies panels of types that are not quantized: its tiles become smaller than the host
+ * thinks, so that rows are left out. */
+static void spoil(vkft_device *dev)
+{
+    const vkft_tile t = vkft_gemm_of(dev)->tiles.panel;
+    const uint32_t constants[] = {t.rows / 2, t.columns, t.band, 0};
+    vkft_kernel_specialize(dev, VKFT_KERNEL_matmul_panel, t.width, constants, 4);
+}
+
+static void test_right_kernels(void **state)
+{
+    (void)state;
+    vkft_err err;
+    bool all[VKFT_STORAGE_COUNT];
+    memset(all, true, sizeof all);
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        vkft_device *dev = open_device(bf16 ? VKFT_BF16 : VKFT_F32);
+        expect_ok(vkft_gemm_selftest(dev, all, true, &err));
+        assert_string_equal(vkft_gemm_of(dev)->notice, "");
+        for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
+            assert_string_equal(first_strategy(dev, (vkft_gemm_class){storage, true, true}), "panel");
+        vkft_device_close(dev);
+    }
+    vkft_device *dev = open_device(VKFT_F32);
+    size_t size;
+    char *stored = vkft_device_cache_read(dev, "selftest", &size);
+    assert_non_null(stored);
+    assert_non_null(strstr(stored, "\npanel nf4_dq nn groups bf16 passed\n"));
+    assert_non_null(strstr(stored, "\ndirect f32 nt plain f32 passed\n"));
+    assert_null(strstr(stored, "failed"));
+    free(stored);
+    vkft_device_close(dev);
+}
+
+/* A wrong kernel's strategy is left out for the types that it serves, now and when the result is read from the file. */
+static void test_wrong_kernel(void **state)
+{
+    (void)state;
+    vkft_err err;
+    static const bool storages[VKFT_STORAGE_COUNT] = {[VKFT_STORAGE_bf16] = true, [VKFT_STORAGE_nf4] = true};
+    const vkft_gemm_class spoilt = {VKFT_STORAGE_bf16, true, false}, other = {VKFT_STORAGE_nf4, true, false};
+    for (int run = 0; run < 2; run++) {
+        vkft_device *dev = open_device(VKFT_F32);
+        if (run == 0)
+            spoil(dev);
+        expect_ok(vkft_gemm_selftest(dev, storages, false, &err));
+        assert_non_null(strstr(vkft_gemm_of(dev)->notice, "kernel matmul_panel computes wrong results on "));
+        assert_non_null(strstr(vkft_gemm_of(dev)->notice, "strategy direct instead of panel"));
+        assert_string_equal(first_strategy(dev, spoilt), "direct");
+        assert_string_equal(first_strategy(dev, other), "panel");
+        vkft_device_close(dev);
+    }
+    /* Nothing is left when the only strategy fails. */
+    setenv("VKFT_STRATEGY", "panel", 1);
+    vkft_device *dev = open_device(VKFT_F32);
+    expect_failure(vkft_gemm_selftest(dev, storages, false, &err), "kernel matmul_panel computes wrong results on ");
+    assert_non_null(strstr(err.message, "nothing else can multiply bf16 weights"));
+    vkft_device_close(dev);
+    unsetenv("VKFT_STRATEGY");
+}
+
+/* Results of other kernels than this build's do not count. */
+static void test_other_build(void **state)
+{
+    (void)state;
+    vkft_err err;
+    static const char other[] = "kernels 0000000000000000\npanel bf16 nt plain f32 failed\n";
+    static const bool storages[VKFT_STORAGE_COUNT] = {[VKFT_STORAGE_bf16] = true};
+    vkft_device *dev = open_device(VKFT_F32);
+    vkft_device_cache_write(dev, "selftest", other, strlen(other));
+    expect_ok(vkft_gemm_selftest(dev, storages, false, &err));
+    assert_string_equal(vkft_gemm_of(dev)->notice, "");
+    assert_string_equal(first_strategy(dev, (vkft_gemm_class){VKFT_STORAGE_bf16, true, false}), "panel");
+    vkft_device_close(dev);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_right_kernels, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wrong_kernel, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_build, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("selftest", tests, NULL, NULL);
+}
