@@ -8,7 +8,7 @@
 
 typedef struct layout {
     uint64_t ids, position, query_range, key_range, query_window, key_window, source_ids, source_range, cross_query,
-        cross_key, target, loss_row, loss, expert_choice, total;
+        cross_key, target, loss_row, row_weight, loss, expert_choice, total;
 } layout;
 
 static uint64_t take(uint64_t *total, uint64_t words)
@@ -33,6 +33,7 @@ static layout lay_out(const vkft_batch_limits *limits)
     l.cross_key = take(&l.total, 2ull * limits->source_tokens);
     l.target = take(&l.total, limits->rows);
     l.loss_row = take(&l.total, limits->rows);
+    l.row_weight = take(&l.total, limits->rows);
     l.loss = take(&l.total, limits->rows);
     l.expert_choice = take(&l.total, (uint64_t)limits->expert_choice * limits->tokens);
     return l;
@@ -68,6 +69,7 @@ bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limit
     batch->source_ids = base + l.source_ids;
     batch->target = base + l.target;
     batch->loss_row = base + l.loss_row;
+    batch->row_weight = base + l.row_weight;
     batch->loss = base + l.loss;
     batch->sequence = (vkft_sequence){.position = base + l.position,
                                       .query_range = base + l.query_range,
@@ -93,6 +95,7 @@ bool vkft_batch_init(vkft_batch *batch, vkft_device *dev, const vkft_batch_limit
     batch->cross_key_host = (uint32_t *)(void *)(host + l.cross_key);
     batch->target_host = (uint32_t *)(void *)(host + l.target);
     batch->loss_row_host = (uint32_t *)(void *)(host + l.loss_row);
+    batch->row_weight_host = (float *)(void *)(host + l.row_weight);
     batch->loss_host = (const float *)(const void *)(host + l.loss);
     batch->expert_choice = limits->expert_choice ? base + l.expert_choice : 0;
     batch->expert_choice_host = limits->expert_choice ? (const uint32_t *)(const void *)(host + l.expert_choice) : NULL;

@@ -29,6 +29,8 @@ typedef struct vkft_batch {
     uint32_t *ids_host, *target_host, *loss_row_host, *position_host, *query_range_host, *key_range_host,
         *query_window_host, *key_window_host;
     uint32_t *source_ids_host, *source_range_host, *cross_query_host, *cross_key_host;
+    uint64_t row_weight;    /* device address: f32 [rows], what a row's loss counts in the gradient */
+    float *row_weight_host; /* written by whoever trains, after the batch is filled */
     const float *loss_host; /* losses of the last run, valid after it */
     uint64_t expert_choice; /* device address: the experts of each token, u32 [layers with experts, tokens, experts a
                         token]; 0: not kept */

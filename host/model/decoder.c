@@ -100,7 +100,7 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
              taped = checkpointing ? L - 1 : 0; /* the last block's backward follows at once: nothing to save */
     run_stack(g, &model->decoder, x, &decode, taped);
     vkft_tensor *n = finish(g, model, x[L], batch->loss_row, batch->rows);
-    vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->loss, n->needs_grad);
+    vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->row_weight, batch->loss, n->needs_grad);
     vkft_tape_backward(g, embedded);
     replay_stack(g, &model->decoder, x, decode, taped, embedded);
     vkft_tape_backward(g, encoded);
@@ -134,7 +134,7 @@ void vkft_decoder_eval(vkft_graph *g, const vkft_model *model, const vkft_batch 
     vkft_tensor *memory = model->encoder.count ? encode_source(g, model, batch) : NULL;
     vkft_tensor *x = forward(g, &model->decoder, embed(g, model, batch), decoder_call(batch, memory), NULL);
     vkft_tensor *n = finish(g, model, x, batch->loss_row, batch->rows);
-    vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->loss, false);
+    vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, 0, batch->loss, false);
 }
 
 void vkft_decoder_encode(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, const vkft_kv *caches)

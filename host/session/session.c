@@ -259,12 +259,15 @@ bool vkft_session_set_length(vkft_session *session, uint32_t length)
     return before != 0;
 }
 
-bool vkft_session_run(vkft_session *session, vkft_pass *pass, const vkft_sample *const *samples, uint32_t count,
-                      double *loss_sum, vkft_err *err)
+void vkft_session_fill(vkft_session *session, const vkft_sample *const *samples, uint32_t count)
+{
+    vkft_batch_fill(&session->batch, samples, count, session->config->sliding_window);
+    vkft_session_set_length(session, session->batch.longest);
+}
+
+bool vkft_session_run(vkft_session *session, vkft_pass *pass, double *loss_sum, vkft_err *err)
 {
     vkft_batch *batch = &session->batch;
-    vkft_batch_fill(batch, samples, count, session->config->sliding_window);
-    vkft_session_set_length(session, batch->longest);
     if (!vkft_pass_run(pass, &session->model, batch, err))
         return false;
     *loss_sum = 0;

@@ -75,9 +75,10 @@ void vkft_session_close(vkft_session *session);
  * since they were first written. */
 bool vkft_session_set_length(vkft_session *session, uint32_t length);
 
-/* Runs the samples as one batch. *loss_sum: of its trained tokens; single ones are in batch.loss_host afterwards. */
-bool vkft_session_run(vkft_session *session, vkft_pass *pass, const vkft_sample *const *samples, uint32_t count,
-                      double *loss_sum, vkft_err *err);
+/* Lays the samples out as one batch, and runs it; weights of rows are written between the two. *loss_sum: of its
+ * trained tokens; single ones are in batch.loss_host afterwards. */
+void vkft_session_fill(vkft_session *session, const vkft_sample *const *samples, uint32_t count);
+bool vkft_session_run(vkft_session *session, vkft_pass *pass, double *loss_sum, vkft_err *err);
 
 /* Kernel times of all runs so far, VKFT_KERNEL_COUNT rows. */
 void vkft_session_profile(const vkft_session *session, vkft_profile_row *rows);

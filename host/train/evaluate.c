@@ -11,27 +11,30 @@
 #include "runtime/base/file.h"
 #include "runtime/base/size.h"
 
-bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, uint32_t batch_size,
-                   uint32_t max_batches, const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
+bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,
+                   uint32_t batch_size, uint32_t max_batches, const vkft_observer *observer, double *loss,
+                   uint64_t *tokens, vkft_err *err)
 {
     uint32_t batches = ceil_div(split->packs, batch_size);
     if (max_batches && batches > max_batches)
         batches = max_batches;
     const vkft_sample **samples = malloc((split->count + 1ull) * sizeof *samples);
     bool ok = samples || vkft_fail_memory(err, "for the order of the samples");
-    double sum = 0;
-    *tokens = 0;
-    for (uint32_t b = 0; ok && b < batches; b++) {
+    double sum[2] = {0, 0}; /* of losses, and their number */
+    for (uint32_t b = world->rank; ok && b < batches; b += world->size) {
         uint32_t count = vkft_sample_packs_batch(split, NULL, b * batch_size, batch_size, samples);
         double batch_sum = 0;
-        ok = vkft_session_run(session, pass, samples, count, &batch_sum, err);
-        sum += batch_sum;
+        vkft_session_fill(session, samples, count);
+        ok = vkft_session_run(session, pass, &batch_sum, err);
+        sum[0] += batch_sum;
         for (uint32_t i = 0; i < count; i++)
-            *tokens += samples[i]->trained;
+            sum[1] += samples[i]->trained;
         vkft_observer_work(observer, "evaluating", b + 1, batches);
     }
     free(samples);
-    *loss = sum / (double)*tokens;
+    ok = ok && world->sum(sum, 2, err);
+    *tokens = (uint64_t)sum[1];
+    *loss = sum[0] / sum[1];
     return ok;
 }
 
@@ -98,7 +101,8 @@ static bool evaluate_per_token(vkft_session *session, vkft_pass *pass, const vkf
     *tokens = 0;
     for (uint32_t i = 0; i < split->count; i++) {
         double sample_sum;
-        if (!vkft_session_run(session, pass, &split->samples[i], 1, &sample_sum, err) ||
+        vkft_session_fill(session, &split->samples[i], 1);
+        if (!vkft_session_run(session, pass, &sample_sum, err) ||
             !write_sample(writer, split->samples[i], session, err)) {
             vkft_writer_abandon(writer);
             return false;
@@ -137,7 +141,8 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
     ok = ok && vkft_session_plan(session, &limits, &plan, err) && vkft_session_start(session, &plan, observer, err) &&
          (o->per_token
               ? evaluate_per_token(session, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
-              : vkft_evaluate(session, pass, &split, o->batch_size, 0, observer, &result->loss, &result->tokens, err));
+              : vkft_evaluate(session, pass, &vkft_world_alone, &split, o->batch_size, 0, observer, &result->loss,
+                              &result->tokens, err));
     if (ok)
         result->perplexity = exp(result->loss);
     vkft_sample_packs_free(&split);

@@ -59,7 +59,8 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
                        const float *initial, vkft_err *err)
 {
     static const vkft_pass_spec train = {.name = "training", .training = true, .record = record_train};
-    *learner = (vkft_learner){.session = session, .options = *options, .initial = initial};
+    *learner =
+        (vkft_learner){.session = session, .objective = &vkft_objective_sft, .options = *options, .initial = initial};
     vkft_trainables_bind_placeholders(&session->trained);
     vkft_session_need(session,
                       (vkft_holding){"trained parameters", VKFT_MEMORY_DEVICE, parameter_bytes, allocate, learner});
@@ -75,11 +76,12 @@ void vkft_learner_close(vkft_learner *learner)
     memset(learner, 0, sizeof *learner);
 }
 
-bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
+bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, uint64_t step_tokens,
                         uint32_t micro_step, double *loss_sum, vkft_err *err)
 {
     struct step_state *state = vkft_optimizer_step_state(&learner->optimizer);
-    state->loss_scale = (float)loss_scale;
     state->micro_step = micro_step;
-    return vkft_session_run(learner->session, learner->train, samples, count, loss_sum, err);
+    vkft_session_fill(learner->session, samples, count);
+    learner->objective->weights(samples, count, step_tokens, learner->session->batch.row_weight_host);
+    return vkft_session_run(learner->session, learner->train, loss_sum, err);
 }

@@ -3,10 +3,12 @@
 #define VKFT_LEARNER_H
 
 #include "host/session/session.h"
+#include "host/train/objective/objective.h"
 #include "host/trainable/optimizer/optimizer.h"
 
 typedef struct vkft_learner {
     vkft_session *session;
+    const vkft_objective *objective;
     vkft_optimizer_options options;
     const float *initial;     /* values of what is trained, f32 [vkft_trainables_floats], borrowed until the start */
     vkft_optimizer optimizer; /* from the start on */
@@ -22,8 +24,8 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
 /* Before the session is closed. */
 void vkft_learner_close(vkft_learner *learner);
 
-/* Adds the gradients of loss_scale * (sum of the trained tokens' losses). *loss_sum: that sum of losses. */
-bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, double loss_scale,
+/* Adds the gradients of a micro batch of a step with so many trained tokens. *loss_sum: of the micro batch's losses. */
+bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, uint64_t step_tokens,
                         uint32_t micro_step, double *loss_sum, vkft_err *err);
 
 #endif

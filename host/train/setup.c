@@ -187,6 +187,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
 {
     memset(t, 0, sizeof *t);
     t->options = options;
+    t->world = &vkft_world_alone;
     t->observer = &observer->general;
     t->step = observer->step;
     t->state.best_eval_loss = NAN;

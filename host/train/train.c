@@ -10,8 +10,8 @@
 #include "host/train/training_data.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/random.h"
-#include "host/train/schedule.h"
 #include "runtime/base/size.h"
+#include "host/train/schedule.h"
 
 /* Sums since the last log row or progress event. */
 typedef struct interval {
@@ -46,33 +46,46 @@ typedef struct step_result {
     uint64_t tokens;
 } step_result;
 
+/* A step's micro batches that are this process's: their samples one after the other, and how many each has. */
+typedef struct step_samples {
+    const vkft_sample **samples;
+    uint32_t *counts; /* [gradient_accumulation_steps] */
+} step_samples;
+
 /* One optimizer step: step number `step` from 0. */
-static bool train_step(vkft_trainer *t, uint64_t step, const vkft_sample **samples, step_result *result, vkft_err *err)
+static bool train_step(vkft_trainer *t, uint64_t step, const step_samples *own, step_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
+    const vkft_world *world = t->world;
     uint64_t epoch = step / t->steps_per_epoch;
     uint32_t first = (uint32_t)(step % t->steps_per_epoch) * o->gradient_accumulation_steps;
-    uint32_t end = first + o->gradient_accumulation_steps;
-    end = min_u32(end, t->micro_per_epoch);
-    uint64_t trained = 0;
+    uint32_t end = min_u32(first + o->gradient_accumulation_steps, t->micro_per_epoch);
+    double tokens[2] = {0, 0}; /* trained, all */
+    const vkft_sample **samples = own->samples;
     *result = (step_result){0};
-    for (uint32_t micro = first; micro < end; micro++) {
-        uint32_t count = micro_batch(t, epoch, micro, samples);
-        for (uint32_t i = 0; i < count; i++)
-            trained += samples[i]->trained;
+    for (uint32_t micro = first + world->rank; micro < end; micro += world->size) {
+        uint32_t count = own->counts[micro - first] = micro_batch(t, epoch, micro, samples);
+        for (uint32_t i = 0; i < count; i++, samples++) {
+            tokens[0] += samples[0]->trained;
+            tokens[1] += samples[0]->length;
+        }
     }
+    if (!world->sum(tokens, 2, err))
+        return false;
     double loss_sum = 0;
-    for (uint32_t micro = first; micro < end; micro++) {
-        uint32_t count = micro_batch(t, epoch, micro, samples);
+    samples = own->samples;
+    for (uint32_t micro = first + world->rank; micro < end; micro += world->size) {
         double sum;
-        if (!vkft_learner_train(&t->learner, samples, count, 1.0 / (double)trained,
+        if (!vkft_learner_train(&t->learner, samples, own->counts[micro - first], (uint64_t)tokens[0],
                                 (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
             return false;
         loss_sum += sum;
-        for (uint32_t i = 0; i < count; i++)
-            result->tokens += samples[i]->length;
+        samples += own->counts[micro - first];
     }
-    result->loss = loss_sum / (double)trained;
+    if (!world->sum(&loss_sum, 1, err) || !world->sum_gradients(&t->learner.optimizer, err))
+        return false;
+    result->tokens = (uint64_t)tokens[1];
+    result->loss = loss_sum / tokens[0];
     result->learning_rate =
         vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
     if (!isfinite(result->loss))
@@ -171,8 +184,8 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     const vkft_train_options *o = t->options;
     double loss;
     uint64_t tokens;
-    if (!vkft_evaluate(&t->session, t->learner.eval, &t->valid, o->batch_size, o->eval_batches, t->observer, &loss,
-                       &tokens, err))
+    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, o->batch_size, o->eval_batches, t->observer,
+                       &loss, &tokens, err))
         return false;
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "step", (double)t->state.step);
@@ -205,14 +218,18 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    const vkft_sample **samples = malloc((t->train.count + 1ull) * sizeof *samples);
-    if (!samples)
+    const step_samples own = {.samples = malloc((t->train.count + 1ull) * sizeof *own.samples),
+                              .counts = malloc(o->gradient_accumulation_steps * sizeof *own.counts)};
+    if (!own.samples || !own.counts) {
+        free(own.samples);
+        free(own.counts);
         return vkft_fail_memory(err, "for the order of the samples");
+    }
     interval since = {.started = vkft_os_seconds()};
     bool stop = false, ok = true;
     while (ok && !stop && t->state.step < t->total_steps) {
         step_result step;
-        if (!(ok = train_step(t, t->state.step, samples, &step, err)))
+        if (!(ok = train_step(t, t->state.step, &own, &step, err)))
             break;
         t->state.step++;
         t->state.tokens += step.tokens;
@@ -230,7 +247,7 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
             ok = evaluate(t, &stop, err);
             since.started = vkft_os_seconds();
         }
-        bool leave = vkft_observer_interrupted(t->observer);
+        bool leave = t->world->any(vkft_observer_interrupted(t->observer));
         if (ok && (leave || last || stop || (o->save_steps && t->state.step % o->save_steps == 0)))
             ok = save(t, err);
         if (ok && leave && !last)
@@ -241,7 +258,8 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
     if (ok && stop)
         vkft_observer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
                           (unsigned long long)t->state.step, o->early_stopping_patience);
-    free(samples);
+    free(own.samples);
+    free(own.counts);
     return ok;
 }
 

@@ -6,10 +6,12 @@
 #include "host/train/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
+#include "host/train/world/world.h"
 #include "host/train/options.h"
 
 typedef struct vkft_trainer {
     const vkft_train_options *options;
+    const vkft_world *world;
     const vkft_observer *observer;
     void (*step)(void *context, const vkft_train_event *event); /* or NULL; context is the observer's */
     vkft_session session;
@@ -37,7 +39,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
 void vkft_trainer_close(vkft_trainer *t);
 
 /* Mean loss per trained token over at most max_batches batches (0: all). */
-bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, uint32_t batch_size,
-                   uint32_t max_batches, const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);
+bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,
+                   uint32_t batch_size, uint32_t max_batches, const vkft_observer *observer, double *loss,
+                   uint64_t *tokens, vkft_err *err);
 
 #endif

@@ -36,19 +36,17 @@ struct step_state {
     float lr;
     float correction1;      /* 1 - beta1^t */
     float correction2_sqrt; /* sqrt(1 - beta2^t) */
-    float loss_scale;       /* 1 / number of trained tokens in the effective batch */
     float clip;             /* written by clip */
     float grad_norm;        /* written by clip */
     uint32_t micro_step;    /* counts micro batches since the start of training */
-    float reserved;
+    float reserved[2];
 };
 #endif
 #define STEP_LR 0
 #define STEP_CORRECTION1 1
 #define STEP_CORRECTION2_SQRT 2
-#define STEP_LOSS_SCALE 3
-#define STEP_CLIP 4
-#define STEP_GRAD_NORM 5
-#define STEP_MICRO_STEP 6
+#define STEP_CLIP 3
+#define STEP_GRAD_NORM 4
+#define STEP_MICRO_STEP 5
 
 #endif

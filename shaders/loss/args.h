@@ -6,12 +6,12 @@
 
 /* cross_entropy: loss[i] = logsumexp(z[i]) - z[i,target[i]], z = logits or, with softcap > 0, softcap * tanh(logits /
  * softcap); with backward != 0 logits[i] is replaced by dlogits[i] = (softmax(z[i]) - onehot(target[i])) *
- * step.loss_scale, times the cap's slope 1 - (z/softcap)^2. logits [rows,V]. One workgroup a row. */
+ * weight[i], times the cap's slope 1 - (z/softcap)^2. logits [rows,V]. One workgroup a row. */
 struct cross_entropy_args {
     ADDR(F32) logits;
     ADDR(U32) target;
     ADDR(F32) loss;
-    ADDR(F32) step; /* struct step_state */
+    ADDR(F32) weight; /* [rows], with backward */
     uint rows, V;
     uint backward;
     float softcap;

@@ -1,5 +1,5 @@
 /* loss[i] = logsumexp(z) - z[target[i]], z = softcap * tanh(logits[i] / softcap), or the logits themselves where softcap is 0; with
- * backward != 0 the row becomes its gradient, (softmax(z) - onehot(target[i])) * dz/dlogit * step.loss_scale. logits [rows,V] f32.
+ * backward != 0 the row becomes its gradient, (softmax(z) - onehot(target[i])) * dz/dlogit * weight[i]. logits [rows,V] f32.
  * threads_x = rows * WIDTH: one workgroup a row. An invocation takes RUN logits per iteration: with one, a vocabulary of 262144
  * in three passes would exceed llvmpipe's limit (common.glsl).
  * Source: Gemma Team 2024 (softcap). Test: test_kernels_training */
@@ -51,12 +51,12 @@ void main()
     if (args.backward == 0)
         return;
 
-    float loss_scale = args.step.v[STEP_LOSS_SCALE], scale = loss_scale / sum;
+    float weight = args.weight.v[i], scale = weight / sum;
     for (uint v = 0; v < args.V; v += STRIDE)
         [[unroll]] for (uint q = 0; q < RUN; q++)
             if (nth(v, q) < args.V) {
                 float z = capped(args.logits.v[first + nth(v, q)]);
-                float d = exp_exact(z - highest) * scale - (nth(v, q) == target ? loss_scale : 0.0);
+                float d = exp_exact(z - highest) * scale - (nth(v, q) == target ? weight : 0.0);
                 args.logits.v[first + nth(v, q)] = args.softcap != 0.0 ? d * softcap_slope(z, args.softcap) : d;
             }
 }

@@ -72,13 +72,14 @@ static void check_row_gradient(double *x, const row *r, const double *gradient, 
 
 /* Most elements of a long row are far below the tolerance, where any small number would pass: apart from the target's,
  * in which 1 is subtracted, they are compared in units of their mean. */
-static void check_dlogits(float *got, double *want, const uint32_t *target, uint32_t rows, uint32_t V, double scale)
+static void check_dlogits(float *got, double *want, const uint32_t *target, uint32_t rows, uint32_t V,
+                          const float *weight)
 {
     vkft_assert_close("dlogits", got, want, rows * V, TOLERANCE);
     for (uint32_t i = 0; i < rows * V; i++) {
         bool is_target = i % V == target[i / V];
-        got[i] = is_target ? 0 : (float)((double)got[i] * V / scale);
-        want[i] = is_target ? 0 : want[i] * V / scale;
+        got[i] = is_target ? 0 : (float)((double)got[i] * V / (double)weight[i / V]);
+        want[i] = is_target ? 0 : want[i] * V / (double)weight[i / V];
     }
     vkft_assert_close("dlogits in units of their mean", got, want, rows * V, TOLERANCE);
 }
@@ -92,22 +93,23 @@ static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uin
     vkft_random_floats(V, logits, n);
     for (uint32_t i = 0; i < n; i++)
         wide[i] = (double)(logits[i] *= spread);
-    const double scale = 0.125;
+    double scale;
+    float *weight = malloc(rows * sizeof *weight);
     for (uint32_t i = 0; i < rows; i++) {
         row r = {V, target[i] = (i * 7919u + V / 2) % V, (double)softcap};
         loss[i] = row_loss(wide + i * V, &r);
+        weight[i] = (float)(scale = 0.125 * (1 + i % 3));
         row_gradient(wide + i * V, &r, scale, want + i * V);
         if (i == 0 && V < 2000)
             check_row_gradient(wide, &r, want, scale);
     }
-    struct step_state step = {.loss_scale = (float)scale};
     vkft_guarded bx = vkft_guarded_floats(f, logits, n), bt = vkft_guarded_words(f, target, rows),
                  bl = vkft_guarded_floats(f, NULL, rows);
-    vkft_guarded bs = step_buffer(f, &step);
+    vkft_guarded bs = vkft_guarded_floats(f, weight, rows);
     struct cross_entropy_args args = {.logits = bx.address,
                                       .target = bt.address,
                                       .loss = bl.address,
-                                      .step = bs.address,
+                                      .weight = bs.address,
                                       .rows = rows,
                                       .V = V,
                                       .softcap = softcap};
@@ -122,11 +124,11 @@ static void check_cross_entropy(const vkft_kernel_fixture *f, uint32_t rows, uin
     vkft_guarded_read(f, &bl, got);
     vkft_assert_close("loss with backward", got, loss, rows, TOLERANCE);
     vkft_guarded_read(f, &bx, got);
-    check_dlogits(got, want, target, rows, V, scale);
+    check_dlogits(got, want, target, rows, V, weight);
     vkft_guarded *all[] = {&bx, &bt, &bl, &bs};
     for (size_t i = 0; i < 4; i++)
         vkft_guarded_free(f, all[i]);
-    free(logits), free(got), free(wide), free(want), free(loss), free(target);
+    free(logits), free(got), free(wide), free(want), free(loss), free(target), free(weight);
 }
 
 static void test_cross_entropy(void **state)
@@ -180,14 +182,14 @@ static void test_sums(void **state)
 static void check_clip(const vkft_kernel_fixture *f, const float *partial, uint32_t n, float max_norm, double norm,
                        double factor)
 {
-    struct step_state step = {.lr = 7, .loss_scale = 3}, got;
+    struct step_state step = {.lr = 7, .micro_step = 3}, got;
     vkft_guarded bp = vkft_guarded_floats(f, partial, n), bs = step_buffer(f, &step);
     struct clip_args args = {.partial = bp.address, .step = bs.address, .n = n, .max_norm = max_norm};
     vkft_kernel_run(f, VKFT_KERNEL_clip, &args, sizeof args, 1, 1);
     vkft_guarded_read(f, &bs, (float *)(void *)&got);
     vkft_assert_close("grad_norm", &got.grad_norm, &norm, 1, TOLERANCE);
     vkft_assert_close("clip", &got.clip, &factor, 1, TOLERANCE);
-    assert_true(got.lr == 7 && got.loss_scale == 3);
+    assert_true(got.lr == 7 && got.micro_step == 3);
     vkft_guarded_free(f, &bp);
     vkft_guarded_free(f, &bs);
 }

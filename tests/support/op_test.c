@@ -172,7 +172,7 @@ void vkft_check_op(const vkft_kernel_fixture *f, const vkft_op_case *k)
     uint32_t n = k->rows * k->cols;
     float *dy = vkft_random_array(300, n), *got = malloc(n * sizeof *got);
     double *y = malloc(n * sizeof *y);
-    const struct step_state step = {.loss_scale = (float)VKFT_TEST_LOSS_SCALE, .micro_step = VKFT_TEST_MICRO_STEP};
+    const struct step_state step = {.micro_step = VKFT_TEST_MICRO_STEP};
     r.y = vkft_guarded_floats(f, NULL, n);
     r.dy = vkft_guarded_floats(f, dy, n);
     r.step = vkft_guarded_words(f, (const uint32_t *)(const void *)&step, sizeof step / 4);
@@ -180,7 +180,7 @@ void vkft_check_op(const vkft_kernel_fixture *f, const vkft_op_case *k)
 
     r.weight = malloc(n * sizeof *r.weight);
     for (uint32_t i = 0; i < n; i++)
-        r.weight[i] = r.is_loss ? VKFT_TEST_LOSS_SCALE : (double)dy[i];
+        r.weight[i] = r.is_loss ? (double)vkft_test_row_weight(i) : (double)dy[i];
     k->reference(r.wide, y, k->context);
     vkft_guarded_read(f, &r.y, got);
     vkft_assert_close(k->name, got, y, n, k->tolerance);
@@ -199,4 +199,19 @@ void vkft_check_op(const vkft_kernel_fixture *f, const vkft_op_case *k)
     }
     vkft_graph_free(&r.graph);
     free(dy), free(got), free(y), free(r.weight);
+}
+
+float vkft_test_row_weight(uint32_t row)
+{
+    return 0.25f + 0.125f * (float)(row % 5);
+}
+
+vkft_guarded vkft_test_row_weights(const vkft_kernel_fixture *f, uint32_t rows)
+{
+    float *weight = malloc(rows * sizeof *weight);
+    for (uint32_t i = 0; i < rows; i++)
+        weight[i] = vkft_test_row_weight(i);
+    vkft_guarded guarded = vkft_guarded_floats(f, weight, rows);
+    free(weight);
+    return guarded;
 }

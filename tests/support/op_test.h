@@ -36,8 +36,8 @@ typedef struct vkft_op_case {
     uint32_t rows, cols;                      /* of y */
     double tolerance;
     bool dropout;
-    /* Records the op and returns y. A loss writes its rows to `loss`, makes its own gradients for a loss_scale of
-     * VKFT_TEST_LOSS_SCALE, and returns NULL. Called for the plan, then for recording. */
+    /* Records the op and returns y. A loss writes its rows to `loss`, makes its own gradients for the weights of
+     * vkft_test_row_weight, and returns NULL. Called for the plan, then for recording. */
     vkft_tensor *(*forward)(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context);
     /* y from the operands' values. */
     void (*reference)(double *const *in, double *y, const void *context);
@@ -48,7 +48,6 @@ typedef struct vkft_op_case {
 #define VKFT_TEST_HEAD 6u
 int vkft_op_setup(void **state);
 
-#define VKFT_TEST_LOSS_SCALE 0.5
 #define VKFT_TEST_SEED 0x9abcdef012345678ull
 #define VKFT_TEST_MICRO_STEP 5
 
@@ -56,5 +55,9 @@ void vkft_check_op(const vkft_kernel_fixture *f, const vkft_op_case *k);
 
 /* An f32 weight matrix in an operand's memory, trained if that is a parameter. */
 vkft_weight vkft_operand_weight(const vkft_operand *operand);
+
+/* The weight of a loss's row, and those of all rows in a buffer. */
+float vkft_test_row_weight(uint32_t row);
+vkft_guarded vkft_test_row_weights(const vkft_kernel_fixture *f, uint32_t rows);
 
 #endif

@@ -18,8 +18,8 @@ static uint32_t chunk_rows(const vkft_tensor *x, const vkft_head *head)
     return min_u32(max_u32(rows, 16), x->rows);
 }
 
-void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target, uint64_t loss,
-                                  bool backward)
+void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target,
+                                  uint64_t weight, uint64_t loss, bool backward)
 {
     uint32_t C = head->w.cols, V = head->w.rows, chunk = chunk_rows(x, head);
     vkft_tensor *logits = vkft_tensor_new(g, VKFT_F32, chunk, V);
@@ -41,7 +41,7 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
             .logits = address,
             .target = target + row * sizeof(uint32_t),
             .loss = loss + row * sizeof(float),
-            .step = g->step,
+            .weight = weight + row * sizeof(float),
             .rows = rows,
             .V = V,
             .backward = backward,

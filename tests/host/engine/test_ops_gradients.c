@@ -161,7 +161,7 @@ typedef struct model_context {
     uint32_t T, C, V, P, offset;
     bool words, places, head, tied;
     const uint32_t *id, *position, *target;
-    uint64_t ids, positions, targets;
+    uint64_t ids, positions, targets, weights;
     vkft_weight word_table, place_table;
     vkft_head output;
 } model_context;
@@ -176,7 +176,7 @@ static vkft_tensor *model_forward(vkft_graph *g, const vkft_operand *in, uint64_
     k->output = (vkft_head){.w = vkft_operand_weight(&in[k->tied ? WORDS : HEAD]), .scale = 0.7f, .softcap = 3};
     vkft_tensor *x = vkft_op_embedding(g, &k->word_table, k->ids, k->T, 2.0f);
     vkft_op_embedding_add(g, x, &k->place_table, k->positions, k->offset);
-    vkft_op_linear_cross_entropy(g, x, &k->output, k->targets, loss, x->needs_grad || k->output.w.grad);
+    vkft_op_linear_cross_entropy(g, x, &k->output, k->targets, k->weights, loss, x->needs_grad || k->output.w.grad);
     return NULL;
 }
 
@@ -208,9 +208,9 @@ static void check_model(const vkft_kernel_fixture *f, const char *name, model_co
         target[t] = (5 * t + 1) % k.V;
     }
     vkft_guarded bi = vkft_guarded_words(f, id, k.T), bp = vkft_guarded_words(f, position, k.T),
-                 bt = vkft_guarded_words(f, target, k.T);
+                 bt = vkft_guarded_words(f, target, k.T), bw = vkft_test_row_weights(f, k.T);
     k.id = id, k.position = position, k.target = target;
-    k.ids = bi.address, k.positions = bp.address, k.targets = bt.address;
+    k.ids = bi.address, k.positions = bp.address, k.targets = bt.address, k.weights = bw.address;
     vkft_op_case c = {.name = name,
                       .rows = k.T,
                       .cols = 1,
@@ -225,6 +225,7 @@ static void check_model(const vkft_kernel_fixture *f, const char *name, model_co
     vkft_guarded_free(f, &bi);
     vkft_guarded_free(f, &bp);
     vkft_guarded_free(f, &bt);
+    vkft_guarded_free(f, &bw);
 }
 
 static void test_embedding_and_head(void **state)

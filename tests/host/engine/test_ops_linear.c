@@ -141,7 +141,7 @@ static void test_lora(void **state)
                                   .scale = 0.3f});
 }
 
-static uint64_t target_address;
+static uint64_t target_address, weight_address;
 
 typedef struct head_context {
     uint32_t rows, C, V;
@@ -153,7 +153,7 @@ static vkft_tensor *loss_forward(vkft_graph *g, const vkft_operand *in, uint64_t
 {
     head_context *k = context;
     k->head.w = vkft_operand_weight(&in[W]);
-    vkft_op_linear_cross_entropy(g, in[X].tensor, &k->head, target_address, loss, true);
+    vkft_op_linear_cross_entropy(g, in[X].tensor, &k->head, target_address, weight_address, loss, true);
     return NULL;
 }
 
@@ -185,8 +185,9 @@ static void check_loss(const vkft_kernel_fixture *f, const char *name, head_cont
     for (uint32_t t = 0; t < k.rows; t++)
         target[t] = (7919u * t + 5) % k.V;
     k.target = target;
-    vkft_guarded bt = vkft_guarded_words(f, target, k.rows);
+    vkft_guarded bt = vkft_guarded_words(f, target, k.rows), bw = vkft_test_row_weights(f, k.rows);
     target_address = bt.address;
+    weight_address = bw.address;
     vkft_op_case c = {
         .name = name,
         .rows = k.rows,
@@ -200,6 +201,7 @@ static void check_loss(const vkft_kernel_fixture *f, const char *name, head_cont
     };
     vkft_check_op(f, &c);
     vkft_guarded_free(f, &bt);
+    vkft_guarded_free(f, &bw);
     free(target);
 }
 

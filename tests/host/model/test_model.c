@@ -48,9 +48,7 @@ static void open_run(run *r, const vkft_kernel_fixture *f)
     float *values = vkft_random_array(1, r->floats), *zeros = calloc(r->floats, sizeof *zeros);
     for (uint32_t i = 0; i < r->floats; i++)
         values[i] *= 0.3f;
-    const uint32_t one = 0x3f800000;
     uint32_t step[sizeof(struct step_state) / 4] = {0};
-    memcpy((char *)step + offsetof(struct step_state, loss_scale), &one, sizeof one);
     r->parameters = vkft_guarded_floats(f, values, r->floats);
     r->gradients = vkft_guarded_floats(f, zeros, r->floats);
     r->scratch = vkft_guarded_floats(f, NULL, (uint32_t)(r->model.scratch_bytes / sizeof(float)));
@@ -73,6 +71,8 @@ static void open_run(run *r, const vkft_kernel_fixture *f)
     vkft_model_fill_tables(&r->model, TOKENS, TOKENS, r->tables.mapped);
     expect_ok(vkft_batch_init(&r->batch, dev, &limits, &err));
     vkft_batch_fill(&r->batch, samples, 1, 0);
+    for (uint32_t i = 0; i < r->batch.rows; i++)
+        r->batch.row_weight_host[i] = 1;
 }
 
 static void close_run(run *r)

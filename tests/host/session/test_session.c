@@ -77,9 +77,10 @@ static void check_variant(const char *dir, variant v)
                         step);
             batch[i] = &samples[i];
         }
-        expect_ok(vkft_learner_train(&learner, batch, count, 0.1, step, &loss, &err));
+        expect_ok(vkft_learner_train(&learner, batch, count, 10, step, &loss, &err));
         expect_ok(vkft_optimizer_update(&learner.optimizer, 1e-3, step + 1, &norm, &err));
-        expect_ok(vkft_session_run(&session, learner.eval, batch, count, &loss, &err));
+        vkft_session_fill(&session, batch, count);
+        expect_ok(vkft_session_run(&session, learner.eval, &loss, &err));
         assert_true(loss > 0 && norm > 0);
     }
     vkft_memory_stats ended = vkft_memory_get_stats(session.dev);
@@ -147,7 +148,7 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
         int32_t ids[LONGEST], labels[LONGEST];
         double loss;
         fill_sample(&sample, ids, labels, LONGEST - step, step);
-        expect_ok(vkft_learner_train(&learner, &batch, 1, 0.1, step, &loss, &err));
+        expect_ok(vkft_learner_train(&learner, &batch, 1, 10, step, &loss, &err));
         expect_ok(vkft_optimizer_update(&learner.optimizer, 1e-2, step + 1, &norms[step], &err));
     }
     *parts = learner.optimizer.parameters.parts;
@@ -323,7 +324,8 @@ static void test_recordings_are_kept_by_shape(void **state)
         double loss;
         uint32_t before = recorded;
         fill_sample(&sample, ids, labels, runs[i].length, i); /* other ids each time */
-        expect_ok(vkft_session_run(&session, pass, &batch, 1, &loss, &err));
+        vkft_session_fill(&session, &batch, 1);
+        expect_ok(vkft_session_run(&session, pass, &loss, &err));
         assert_int_equal(recorded - before, runs[i].records);
     }
     vkft_session_close(&session);
