@@ -1,6 +1,6 @@
 /* What one layer's block is, compiled from the configuration: its parts in the order in which they run, and their
- * sizes. Whoever lays out or runs a block asks this and not the configuration, so layers may differ in anything that is
- * here.
+ * sizes. Whoever lays out or runs a block asks this and not the configuration, so layers may differ in what is here,
+ * but for head_dim and attention_softcap: the attention kernels of a model are built for one of each.
  */
 #ifndef VKFT_BLOCK_H
 #define VKFT_BLOCK_H
@@ -10,10 +10,9 @@
 /* Each reads the residual stream x and adds to it. */
 typedef enum vkft_block_part {
     VKFT_BLOCK_NONE,
-    VKFT_BLOCK_ATTENTION,
-    VKFT_BLOCK_CROSS, /* a decoder's attention to its encoder */
-    VKFT_BLOCK_MLP,
-    VKFT_BLOCK_EXPERTS, /* a mixture of experts */
+#define PART(name, row) VKFT_BLOCK_##name,
+#include "formats/config/parts.def"
+#undef PART
     VKFT_BLOCK_PART_KINDS
 } vkft_block_part;
 

@@ -17,10 +17,9 @@
 const vkft_block_row *vkft_block_row_of(vkft_block_part part)
 {
     static const vkft_block_row *const parts[VKFT_BLOCK_PART_KINDS] = {
-        [VKFT_BLOCK_ATTENTION] = &vkft_block_attention,
-        [VKFT_BLOCK_CROSS] = &vkft_block_cross,
-        [VKFT_BLOCK_MLP] = &vkft_block_mlp,
-        [VKFT_BLOCK_EXPERTS] = &vkft_block_experts,
+#define PART(name, row) [VKFT_BLOCK_##name] = &vkft_block_##row,
+#include "formats/config/parts.def"
+#undef PART
     };
     return parts[part];
 }

@@ -1,8 +1,7 @@
 /* The parts of which blocks are made, as a table: attention, a feed-forward layer and what else reads the residual
  * stream and adds to it. Internal to host/model.
  *
- * A new part is a file here and a row of the table in blocks.c, beside its kind and its linear layers in
- * formats/config/block.h and block.def.
+ * A new part is a file here and a row of formats/config/parts.def, beside its linear layers in block.def.
  */
 #ifndef VKFT_BLOCKS_H
 #define VKFT_BLOCKS_H
@@ -28,7 +27,9 @@ typedef struct vkft_block_row {
                             const vkft_block_call *call);
 } vkft_block_row;
 
-extern const vkft_block_row vkft_block_attention, vkft_block_cross, vkft_block_mlp, vkft_block_experts;
+#define PART(name, row) extern const vkft_block_row vkft_block_##row;
+#include "formats/config/parts.def"
+#undef PART
 
 /* The row of a part that is not NONE. */
 const vkft_block_row *vkft_block_row_of(vkft_block_part part);
