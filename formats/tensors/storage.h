@@ -42,7 +42,7 @@ struct vkft_prequantizer;
 typedef struct vkft_codec {
     /* What a .vkft header calls the parts past the data, and the offset; NULL: the type has none. */
     const char *part_keys[VKFT_PARTS], *offset_key;
-    uint32_t overflow; /* f32 bits of the least magnitude that the type cannot hold */
+    uint32_t overflow; /* f32 bits of the smallest magnitude that the type cannot hold */
     /* Bytes of a part past the data; NULL where there are none. No overflow while rows * cols has none. */
     uint64_t (*part_bytes)(vkft_part part, uint64_t rows, uint64_t cols);
     /* Codes of n elements, the first of which begins a block, and a scale per block. NULL: the type is only taken from

@@ -78,6 +78,8 @@ vkft_module *vkft_list_linear(vkft_model_list *list, vkft_linear *linear, uint32
     vkft_module *module = grow(&modules, &list->module_count, &list->module_capacity, sizeof *module);
     list->modules = modules;
     struct vkft_tensor_spec *spec = vkft_list_matrix(list, &linear->w, out, in, never_quantized, name);
+    if (spec) /* before the next one moves the list */
+        spec->linear = true;
     if (bias)
         vkft_list_table(list, &linear->bias, &linear->dbias, 1, out, name, "bias");
     if (!module || !spec) {

@@ -139,7 +139,7 @@ static void converts(void **state)
         free(path);
     }
     vkft_convert_options options = {.quant = VKFT_STORAGE_bf16, .threads = 1};
-    expect_failure(vkft_convert(f->fp8, f->out, &options, &err), "is quantized already (fp8); use --quant nf4");
+    expect_failure(vkft_convert(f->fp8, f->out, &options, &err), "is quantized already (fp8)");
 }
 
 /* Replaces the first `old` in a file by the equally long `new`. */

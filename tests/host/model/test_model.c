@@ -223,8 +223,30 @@ static void test_modules(void **state)
     vkft_model_free(&model);
 }
 
+/* GPT-2's checkpoints hold linear weights transposed, and embeddings as they are: the list says which are which. */
+static void test_linear_weights(void **state)
+{
+    (void)state;
+    static const char gpt2[] = "{\"model_type\": \"gpt2\", \"vocab_size\": 61, \"n_embd\": 32, \"n_layer\": 2, "
+                               "\"n_head\": 4, \"n_positions\": 40}";
+    vkft_err err;
+    vkft_config config;
+    vkft_model model;
+    expect_ok(vkft_config_parse(gpt2, strlen(gpt2), "config.json", &config, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_f32, true, &err));
+    uint32_t linear = 0;
+    for (uint32_t i = 0; i < model.tensor_count; i++) {
+        const struct vkft_tensor_spec *t = &model.tensors[i];
+        assert_int_equal(t->linear, strstr(t->name, ".c_") && t->weight);
+        linear += t->linear;
+    }
+    assert_int_equal(linear, 2 * 4);
+    vkft_model_free(&model);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_widths), cmocka_unit_test(test_modules)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_widths), cmocka_unit_test(test_modules),
+                                       cmocka_unit_test(test_linear_weights)};
     return cmocka_run_group_tests_name("model", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
