@@ -55,6 +55,7 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
                        vkft_err *err)
 {
     memset(session, 0, sizeof *session);
+    session->trained.kind = source->trained;
     const vkft_model_options *o = &source->model;
     vkft_storage quant = vkft_storage_variant(o->quant, o->super_scales);
     session->options = *o;
@@ -73,7 +74,8 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
     if (session->config->multimodal_type[0])
         vkft_observer_say(observer, "the model is a %s; only its language model (%s) is used",
                           session->config->multimodal_type, session->config->model_type);
-    if (vkft_model_init(&session->model, session->config, session->file, quant, source->full, err) &&
+    if (vkft_model_init(&session->model, session->config, session->file, quant,
+                        source->trained == VKFT_TRAINABLE_ALL_WEIGHTS, err) &&
         check_compute_dtype(session, err) &&
         (only_config || vkft_model_text_of_file(session->file, o->chat_template, &session->text, err))) {
         vkft_model_set_tables(&session->model, VKFT_PLACEHOLDER_ADDRESS, 1);
@@ -106,7 +108,7 @@ static bool upload_adapter(void *owner, vkft_session *session, vkft_err *err)
 
 bool vkft_session_use_adapter(vkft_session *session, const char *dir, vkft_err *err)
 {
-    vkft_adapter_set *lora = &session->trained.lora;
+    vkft_adapter_set *lora = &session->trained.adapters;
     vkft_adapter adapter = {0};
     if (!dir)
         return true;

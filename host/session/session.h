@@ -46,8 +46,8 @@ typedef struct vkft_session {
 
 typedef struct vkft_session_source {
     vkft_model_options model;
-    bool only_config; /* the path may also be a directory that holds config.json alone, or that file */
-    bool full;        /* all weights are to be trained */
+    bool only_config;            /* the path may also be a directory that holds config.json alone, or that file */
+    vkft_trainable_kind trained; /* what is to be trained, if anything is */
 } vkft_session_source;
 
 /* Error: what opening a model has; a compute_dtype for 4-bit weights where there are none. */

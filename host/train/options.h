@@ -8,6 +8,7 @@
 #include "host/session/options.h"
 #include "host/train/settings.h"
 #include "host/trainable/optimizer/optimizer.h"
+#include "host/trainable/trainables.h"
 #include "runtime/base/observer.h"
 
 typedef enum vkft_scheduler {
@@ -16,11 +17,6 @@ typedef enum vkft_scheduler {
     VKFT_SCHEDULE_LINEAR,
     VKFT_SCHEDULE_COSINE,
 } vkft_scheduler;
-
-typedef enum vkft_fine_tune {
-    VKFT_FINE_TUNE_LORA,
-    VKFT_FINE_TUNE_FULL, /* all weights */
-} vkft_fine_tune;
 
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
@@ -43,7 +39,7 @@ typedef struct vkft_train_options {
     const char *output_dir;
     bool overwrite;
 
-    vkft_fine_tune fine_tune_type;
+    vkft_trainable_kind fine_tune_type;
 
     uint32_t lora_r;
     float lora_alpha;

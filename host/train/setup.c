@@ -71,10 +71,10 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     vkft_session *r = &t->session;
     if (o->init_adapter)
         return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) &&
-               vkft_adapter_set_choose_from(&r->trained.lora, &r->model, init, err);
+               vkft_adapter_set_choose_from(&r->trained.adapters, &r->model, init, err);
     const vkft_adapter_config config = {
         .r = o->lora_r, .lora_alpha = o->lora_alpha, .lora_dropout = o->lora_dropout, .use_rslora = o->use_rslora};
-    return vkft_adapter_set_choose(&r->trained.lora, &r->model, &vkft_method_lora, o->lora_target_modules, &config,
+    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_lora, o->lora_target_modules, &config,
                                    err);
 }
 
@@ -95,19 +95,19 @@ static bool choose_trained(vkft_trainer *t, vkft_err *err)
     const vkft_train_options *o = t->options;
     vkft_session *r = &t->session;
     vkft_adapter init = {0};
-    bool full = o->fine_tune_type == VKFT_FINE_TUNE_FULL;
+    bool full = o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
     if (full && o->init_adapter)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--init-adapter continues an adapter, and --fine-tune-type full trains none");
-    bool ok = full ? vkft_all_weights_layout(&r->trained.full, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
+    bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
                    : choose_adapter(t, &init, err);
     if (ok && !o->dry_run && (ok = allocate_copies(t, err))) {
         if (full)
-            ok = vkft_all_weights_init(&r->trained.full, r->file, t->flat, err);
+            ok = vkft_all_weights_init(&r->trained.all_weights, r->file, t->flat, err);
         else if (o->init_adapter)
-            ok = vkft_adapter_set_import(&r->trained.lora, &init, t->flat, err);
+            ok = vkft_adapter_set_import(&r->trained.adapters, &init, t->flat, err);
         else
-            vkft_adapter_set_init(&r->trained.lora, o->seed, t->flat);
+            vkft_adapter_set_init(&r->trained.adapters, o->seed, t->flat);
     }
     vkft_adapter_free(&init);
     return ok;
@@ -191,9 +191,10 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->observer = &observer->general;
     t->step = observer->step;
     t->state.best_eval_loss = NAN;
-    bool full = options->fine_tune_type == VKFT_FINE_TUNE_FULL;
-    vkft_session_source source = {
-        .model = options->model, .only_config = options->dry_run && !options->data.path, .full = full};
+    bool full = options->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
+    vkft_session_source source = {.model = options->model,
+                                  .only_config = options->dry_run && !options->data.path,
+                                  .trained = options->fine_tune_type};
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_STORAGE_none;
     vkft_optimizer_options optimizer;

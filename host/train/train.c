@@ -333,10 +333,10 @@ static char *make_readme(const vkft_trainer *t)
         "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
         "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
     const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
-    const vkft_adapter_set *lora = &t->session.trained.lora;
+    const vkft_adapter_set *lora = &t->session.trained.adapters;
     size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
     char *text = malloc(size);
-    if (text && t->session.trained.full.model)
+    if (text && vkft_trains_all_weights(&t->session.trained))
         snprintf(text, size, full, base);
     else if (text)
         snprintf(text, size, adapter, base, lora->config.r, (double)lora->config.lora_alpha);
@@ -353,8 +353,8 @@ static bool choose_result(vkft_trainer *t, vkft_err *err)
     free(path);
     if (ok)
         vkft_observer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
-                          t->session.trained.full.model ? "model" : "adapter", (unsigned long long)t->state.best_step,
-                          t->state.best_eval_loss);
+                          vkft_trains_all_weights(&t->session.trained) ? "model" : "adapter",
+                          (unsigned long long)t->state.best_step, t->state.best_eval_loss);
     return ok;
 }
 
@@ -409,8 +409,8 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     vkft_observer_say(t->observer, "weights: %s",
                       vkft_storage_get(t->session.model.modules[0].linear->w.storage)->label);
     char where[64] = "all weights";
-    if (!t->session.trained.full.model)
-        snprintf(where, sizeof where, "adapters on %u modules", t->session.trained.lora.count);
+    if (!vkft_trains_all_weights(&t->session.trained))
+        snprintf(where, sizeof where, "adapters on %u modules", t->session.trained.adapters.count);
     vkft_observer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s",
                       (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
                       (unsigned long long)vkft_trainables_parameters(&t->session.trained), where);

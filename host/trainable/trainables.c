@@ -3,7 +3,7 @@
 
 const vkft_parameter_space *vkft_trainables_layout(const vkft_trainables *t)
 {
-    return t->full.model ? &t->full.layout : &t->lora.layout;
+    return vkft_trains_all_weights(t) ? &t->all_weights.layout : &t->adapters.layout;
 }
 
 uint64_t vkft_trainables_floats(const vkft_trainables *t)
@@ -13,21 +13,21 @@ uint64_t vkft_trainables_floats(const vkft_trainables *t)
 
 uint64_t vkft_trainables_decayed(const vkft_trainables *t)
 {
-    return t->full.model ? t->full.decayed : t->lora.decayed;
+    return vkft_trains_all_weights(t) ? t->all_weights.decayed : t->adapters.decayed;
 }
 
 uint64_t vkft_trainables_parameters(const vkft_trainables *t)
 {
-    return t->full.model ? t->full.parameters : t->lora.parameters;
+    return vkft_trains_all_weights(t) ? t->all_weights.parameters : t->adapters.parameters;
 }
 
 void vkft_trainables_bind(const vkft_trainables *t, const vkft_parameter_space *parameters,
                           const vkft_parameter_space *gradients)
 {
-    if (t->full.model)
-        vkft_all_weights_bind(&t->full, parameters, gradients);
+    if (vkft_trains_all_weights(t))
+        vkft_all_weights_bind(&t->all_weights, parameters, gradients);
     else
-        vkft_adapter_set_bind(&t->lora, parameters, gradients);
+        vkft_adapter_set_bind(&t->adapters, parameters, gradients);
 }
 
 void vkft_trainables_bind_placeholders(const vkft_trainables *t)
@@ -39,17 +39,19 @@ void vkft_trainables_bind_placeholders(const vkft_trainables *t)
 
 void vkft_trainables_free(vkft_trainables *t)
 {
-    vkft_adapter_set_free(&t->lora);
-    vkft_all_weights_free(&t->full);
+    if (vkft_trains_all_weights(t))
+        vkft_all_weights_free(&t->all_weights);
+    else
+        vkft_adapter_set_free(&t->adapters);
 }
 
 bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vkft_model_file *file, const char *base,
                            vkft_dtype dtype, const char *dir, vkft_err *err)
 {
-    if (t->full.model)
-        return vkft_all_weights_write(&t->full, flat, file, dtype, dir, err);
+    if (vkft_trains_all_weights(t))
+        return vkft_all_weights_write(&t->all_weights, flat, file, dtype, dir, err);
     vkft_adapter adapter;
-    if (!vkft_adapter_set_export(&t->lora, flat, base, &adapter, err))
+    if (!vkft_adapter_set_export(&t->adapters, flat, base, &adapter, err))
         return false;
     bool ok = vkft_adapter_write(dir, &adapter, err);
     vkft_adapter_free(&adapter);
@@ -58,16 +60,16 @@ bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vk
 
 bool vkft_trainables_read(const vkft_trainables *t, const char *dir, float *flat, vkft_err *err)
 {
-    if (t->full.model)
-        return vkft_all_weights_read(&t->full, dir, flat, err);
+    if (vkft_trains_all_weights(t))
+        return vkft_all_weights_read(&t->all_weights, dir, flat, err);
     vkft_adapter adapter = {0};
     vkft_adapter_set stored = {0};
     bool ok = vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, err) &&
-              vkft_adapter_set_choose_from(&stored, t->lora.model, &adapter, err);
+              vkft_adapter_set_choose_from(&stored, t->adapters.model, &adapter, err);
     if (ok &&
-        (vkft_parameter_space_length(&stored.layout) != vkft_trainables_floats(t) || stored.count != t->lora.count))
+        (vkft_parameter_space_length(&stored.layout) != vkft_trainables_floats(t) || stored.count != t->adapters.count))
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the adapter there has other modules than --lora-target-modules", dir);
-    ok = ok && vkft_adapter_set_import(&t->lora, &adapter, flat, err);
+    ok = ok && vkft_adapter_set_import(&t->adapters, &adapter, flat, err);
     vkft_adapter_set_free(&stored);
     vkft_adapter_free(&adapter);
     return ok;

@@ -6,10 +6,23 @@
 #include "host/trainable/all_weights.h"
 #include "host/trainable/adapters.h"
 
+typedef enum vkft_trainable_kind {
+    VKFT_TRAINABLE_ADAPTERS, /* none, when nothing is trained */
+    VKFT_TRAINABLE_ALL_WEIGHTS,
+} vkft_trainable_kind;
+
 typedef struct vkft_trainables {
-    vkft_adapter_set lora; /* no modules: all weights are trained, or nothing */
-    vkft_all_weights full; /* model NULL: adapters, or nothing */
+    vkft_trainable_kind kind;
+    union {
+        vkft_adapter_set adapters;
+        vkft_all_weights all_weights;
+    };
 } vkft_trainables;
+
+static inline bool vkft_trains_all_weights(const vkft_trainables *trained)
+{
+    return trained->kind == VKFT_TRAINABLE_ALL_WEIGHTS;
+}
 
 uint64_t vkft_trainables_floats(const vkft_trainables *trained);
 uint64_t vkft_trainables_decayed(const vkft_trainables *trained); /* of them, those with weight decay: the first ones */

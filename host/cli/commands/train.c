@@ -43,8 +43,8 @@ static const flag_choice report_choices[] = {{.name = "none"}, {.name = "tensorb
 #define GIVEN(member) .given = offsetof(train_options, run.member)
 
 static const flag_choice fine_tune_choices[] = {
-    {.name = "lora", .value = VKFT_FINE_TUNE_LORA},
-    {.name = "full", .value = VKFT_FINE_TUNE_FULL},
+    {.name = "lora", .value = VKFT_TRAINABLE_ADAPTERS},
+    {.name = "full", .value = VKFT_TRAINABLE_ALL_WEIGHTS},
     {0},
 };
 
@@ -334,7 +334,7 @@ static int print_summary(const vkft_train_options *o, const vkft_train_result *r
         fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
     if (!isnan(r->best_eval_loss))
         fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
-    if (o->fine_tune_type == VKFT_FINE_TUNE_FULL)
+    if (o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS)
         fprintf(stderr, "model in %s; try it:\n  vkft generate --model '%s' --prompt '...'\n", o->output_dir,
                 o->output_dir);
     else

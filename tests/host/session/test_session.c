@@ -49,10 +49,10 @@ static void check_variant(const char *dir, variant v)
                                             .super_scales = true}};
     expect_ok(vkft_session_open(&session, &source, &quiet, &err));
     const vkft_adapter_config config = {.r = 4, .lora_alpha = 8};
-    expect_ok(
-        vkft_adapter_set_choose(&session.trained.lora, &session.model, &vkft_method_lora, v.targets, &config, &err));
+    expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora, v.targets, &config,
+                                      &err));
     float *flat = calloc(vkft_trainables_floats(&session.trained), sizeof *flat);
-    vkft_adapter_set_init(&session.trained.lora, 1, flat);
+    vkft_adapter_set_init(&session.trained.adapters, 1, flat);
     vkft_optimizer_options adamw = {
         .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
     vkft_learner learner;
@@ -126,12 +126,12 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     vkft_observer quiet = {0};
     vkft_session_source source = {
         .model = {.path = dir, .device = getenv("VKFT_DEVICE"), .quant = VKFT_STORAGE_f32, .quant_explicit = true},
-        .full = true};
+        .trained = VKFT_TRAINABLE_ALL_WEIGHTS};
     expect_ok(vkft_session_open(&session, &source, &quiet, &err));
-    expect_ok(vkft_all_weights_layout(&session.trained.full, &session.model, part_floats, &err));
+    expect_ok(vkft_all_weights_layout(&session.trained.all_weights, &session.model, part_floats, &err));
     *floats = vkft_trainables_floats(&session.trained);
     float *flat = malloc(*floats * sizeof *flat);
-    expect_ok(vkft_all_weights_init(&session.trained.full, session.file, flat, &err));
+    expect_ok(vkft_all_weights_init(&session.trained.all_weights, session.file, flat, &err));
     vkft_optimizer_options adamw = {.weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     vkft_learner learner;
     expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
@@ -250,11 +250,11 @@ static void test_plan_is_pure(void **state)
                                             .device = getenv("VKFT_DEVICE"),
                                             .quant = VKFT_STORAGE_f32,
                                             .quant_explicit = true},
-                                  .full = true};
+                                  .trained = VKFT_TRAINABLE_ALL_WEIGHTS};
     expect_ok(vkft_session_open(&session, &source, &quiet, &err));
-    expect_ok(vkft_all_weights_layout(&session.trained.full, &session.model, VKFT_PARAMETER_SPACE_FLOATS, &err));
+    expect_ok(vkft_all_weights_layout(&session.trained.all_weights, &session.model, VKFT_PARAMETER_SPACE_FLOATS, &err));
     float *flat = malloc(vkft_trainables_floats(&session.trained) * sizeof *flat);
-    expect_ok(vkft_all_weights_init(&session.trained.full, session.file, flat, &err));
+    expect_ok(vkft_all_weights_init(&session.trained.all_weights, session.file, flat, &err));
     vkft_optimizer_options adamw = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     vkft_learner learner;
     expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
