@@ -8,7 +8,7 @@ bool vkft_pass_init(vkft_pass *pass, const vkft_pass_spec *spec, vkft_err *err)
     memset(pass, 0, sizeof *pass);
     pass->spec = *spec;
     if (!vkft_graph_init(&pass->graph))
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory");
+        return vkft_fail_memory(err, "for a pass");
     pass->graph.pass.dropout = spec->training;
     return true;
 }
@@ -29,7 +29,7 @@ bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits 
     vkft_graph_begin_plan(graph);
     pass->spec.record(graph, model, &largest, limits, pass->spec.context);
     if (graph->failed || !vkft_plan_solve(graph->plan))
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while planning");
+        return vkft_fail_memory(err, "while planning");
     *bytes = vkft_plan_total(graph->plan);
     return true;
 }
@@ -73,7 +73,7 @@ bool vkft_pass_run(vkft_pass *pass, const vkft_model *model, const vkft_batch *b
     vkft_recording *recording = find_recording(pass, model, batch);
     recording->last_used = ++pass->runs;
     if (pass->graph.failed)
-        return vkft_fail(err, VKFT_ERR_MEMORY, "out of host memory while recording the %s pass", pass->spec.name);
+        return vkft_fail_memory(err, "while recording the %s pass", pass->spec.name);
     return vkft_commands_run(recording->cmds, err);
 }
 
