@@ -5,7 +5,7 @@
 DATA holds tokenizers/ and chat/ as tests/formats/tokenizer/test_tokenizer_vectors.c expects them. Each template is rendered for several conversations
 (system, several turns, tools) by transformers and by `vkft template --json`. The reference mask is what transformers gives where the
 template has {% generation %} marks; for the others it is the tokens, by transformers' own char_to_token, of the assistant's turns from
-behind the header to the end-of-turn token. Prints one line a template; exit code 1 when anything differs.
+after the header to the end-of-turn token. Prints one line a template; exit code 1 when anything differs.
 """
 import datetime
 import json

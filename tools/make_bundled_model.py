@@ -40,7 +40,7 @@ def make_tokenizer(texts):
 
 
 def make_stream(tokenizer, texts):
-    """All documents behind each other, each between BOS and EOS, cut into rows."""
+    """All documents one after the other, each between BOS and EOS, cut into rows."""
     ids = []
     for encoded in tokenizer.encode_batch(texts):
         ids += encoded.ids + [tokenizer.token_to_id(EOS)]

@@ -1,9 +1,10 @@
 /* The rules, in the order of the functions below:
  *
- *   include   written from the top of the tree; the arrow between the two rooms is in the table; NAME_private.h only
- * from its folder circle    no file includes itself through others; X.c and X_private.h count as part of X.h size at
- * most 800 lines a file; at most 20 source files a folder, except where there is one file for each architecture pointer
- * "Test: NAME" names a test program, and a path that starts with tests/ exists
+ *   include: written from the top of the tree; the arrow between the two rooms is in the table; NAME_private.h only
+ * from its folder circle: no file includes itself through others; X.c and X_private.h count as part of X.h size: at
+ * most 800 lines a file; at most 20 source files a folder, except where there is one file per architecture pointer:
+ * "Test: NAME" names a test program, and a path that starts with tests/ exists word: none of those that a newcomer
+ * stumbles over
  *
  * A real parser is not needed: an include is a line that starts with # include and a quote. */
 #include "tests/check_layers/layers.h"
@@ -382,6 +383,19 @@ static void check_system(tree *t, const char *file, int line, const char *text)
                 report(t, file, "%d: %.*s is called outside runtime/base/os", line, (int)strlen(calls[i]) - 1, at);
 }
 
+/* A word of the list as a whole word, in small letters. */
+static const char *unclear_word(const char *text)
+{
+    static const char *const words[] = {"behind", "at the most", "at the least", "otherwise when"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        for (const char *at = text; (at = strstr(at, words[i])); at++) {
+            char after = at[strlen(words[i])];
+            if ((at == text || !is_path(at[-1])) && !((after >= 'a' && after <= 'z') || after == '_'))
+                return words[i];
+        }
+    return NULL;
+}
+
 static void check_file(tree *t, size_t file)
 {
     char full[2 * PATH], line[4096], target[PATH];
@@ -399,8 +413,11 @@ static void check_file(tree *t, size_t file)
             check_system(t, path, number, line);
         if (is_source(path) && sscanf(line, " # include \"%500[^\"]\"", target) == 1)
             check_include(t, file, number, target);
-        else if (strncmp(path, "tests/check_layers/", 19) != 0) /* its trees are made up */
+        else if (strncmp(path, "tests/check_layers/", 19) != 0) { /* its trees are made up */
             check_pointers(t, path, number, line);
+            if (strcmp(path, "docs/style.md") != 0 && unclear_word(line)) /* which lists them */
+                report(t, path, "%d: \"%s\": docs/style.md says what is plainer", number, unclear_word(line));
+        }
     }
     fclose(in);
     if (number > MAX_LINES && is_source(path) && !excused(t, path, NULL))

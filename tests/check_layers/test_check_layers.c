@@ -211,6 +211,15 @@ static void test_system(void **state)
     expect_found(none, "runtime/memory.c:1: remove is called outside runtime/base/os\n");
 }
 
+static void test_words(void **state)
+{
+    (void)state;
+    write_file("runtime/memory.c", "/* Bytes behind the end. */\n");
+    expect_found(none, "runtime/memory.c:1: \"behind\": docs/style.md says what is plainer\n");
+    write_file("runtime/memory.c", "/* is_behind, behinds */\n");
+    expect_found(none, "");
+}
+
 static void test_exceptions(void **state)
 {
     (void)state;
@@ -232,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_row, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(test_pointers, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(test_system, make_tree, remove_tree),
+        cmocka_unit_test_setup_teardown(test_words, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(test_exceptions, make_tree, remove_tree),
     };
     return cmocka_run_group_tests_name("check_layers", tests, NULL, NULL);

@@ -350,7 +350,7 @@ def batch_of(rows):
 
 def loss_sum(model, batch):
     if model.config.is_encoder_decoder:
-        logits = model(**batch).logits  # the decoder reads the labels, one place later, behind decoder_start_token_id
+        logits = model(**batch).logits  # the decoder reads the labels, one place later, after decoder_start_token_id
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100, reduction="sum")
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(),

@@ -80,7 +80,7 @@ static vkft_convert_options options_for(vkft_storage quant)
     return (vkft_convert_options){.quant = quant, .threads = 2};
 }
 
-/* The conversion fails with this message and leaves nothing behind. */
+/* The conversion fails with this message and leaves no file. */
 static void expect_refusal(const fixture *f, const vkft_convert_options *options, const char *message)
 {
     vkft_err err = {0};
