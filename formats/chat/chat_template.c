@@ -143,7 +143,7 @@ bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *mess
 /* An assistant's turn in the rendered text. */
 typedef struct turn_range {
     vkft_byte_range bytes;
-    bool sharp; /* else the end may lie some bytes inside the token that follows */
+    bool exact_end; /* else the end may lie some bytes inside the token that follows */
 } turn_range;
 
 /* What finding the turns of one conversation works with. */
@@ -267,19 +267,19 @@ static bool find_turn(const finder *f, int i, size_t from, turn_range *turn)
         begin = before.length;
     else if (content)
         begin = find(f->full, from, content);
-    bool rendered = render_first(f, i + 1, false, &with_turn), sharp = true;
+    bool rendered = render_first(f, i + 1, false, &with_turn), exact_end = true;
     if (begin != SIZE_MAX && rendered && with_turn.length > begin && is_prefix(&with_turn, f->full)) {
         end = with_turn.length;
     } else if (begin != SIZE_MAX && i + 1 == cJSON_GetArraySize(f->messages)) {
         end = f->full->length;
     } else if (begin != SIZE_MAX) {
         end = end_by_marker(f, i, begin);
-        sharp = false;
+        exact_end = false;
     }
     vkft_text_free(&before);
     vkft_text_free(&with_turn);
     free(content);
-    *turn = (turn_range){{begin, end}, sharp};
+    *turn = (turn_range){{begin, end}, exact_end};
     return begin != SIZE_MAX && end != SIZE_MAX && begin >= from && end > begin;
 }
 
@@ -355,7 +355,7 @@ static uint32_t end_of_turn(const vkft_tokenizer *tok, const int32_t *ids, uint3
     return first_special;
 }
 
-/* Marks the tokens that hold a byte of the range; unless it is sharp, none that goes beyond its end. */
+/* Marks the tokens that hold a byte of the range; unless its end is exact, none that goes beyond its end. */
 static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, turn_range range, bool whole_turn,
                        const vkft_ids *ids, uint32_t first, uint8_t *mask, vkft_err *err)
 {
@@ -364,7 +364,7 @@ static bool mark_range(const vkft_tokenizer *tok, const vkft_text *text, turn_ra
     if (!tokens_before(tok, text, range.bytes.begin, ids, first, &begin, &exact, err) ||
         !tokens_before(tok, text, range.bytes.end, ids, first, &end, &exact, err))
         return false;
-    end += !exact && range.sharp;
+    end += !exact && range.exact_end;
     end = min_u32(end, ids->count - first);
     if (whole_turn)
         end = end_of_turn(tok, ids->data + first, begin, end);

@@ -15,11 +15,12 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
-static vkft_model_file *open_file(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
+static vkft_model_file *open_file(const char *path, const vkft_convert_options *options, bool quant_explicit,
+                                  vkft_err *err)
 {
     vkft_model_file *file = vkft_model_file_open(path, err);
     const char *wanted = vkft_quant_label(options->quant);
-    if (file && asked && strcmp(vkft_model_file_quantization(file), wanted) != 0) {
+    if (file && quant_explicit && strcmp(vkft_model_file_quantization(file), wanted) != 0) {
         vkft_fail(err, VKFT_ERR_INPUT,
                   "'%s' was converted with quantization '%s', but '%s' was asked for; convert the checkpoint "
                   "again or leave the flag out",
@@ -142,12 +143,13 @@ vkft_model_kind vkft_model_kind_of(const char *path)
     return begins_object(path) ? VKFT_MODEL_CONFIG : VKFT_MODEL_NATIVE;
 }
 
-vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err)
+vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool quant_explicit,
+                                 vkft_err *err)
 {
     vkft_model_kind kind = vkft_model_kind_of(path);
     if (kind != VKFT_MODEL_MISSING)
         return kind == VKFT_MODEL_CHECKPOINT ? open_directory(path, options, err)
-                                             : open_file(path, options, asked, err);
+                                             : open_file(path, options, quant_explicit, err);
     vkft_fail(err, VKFT_ERR_IO,
               "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory (a hub name must be "
               "downloaded first)",

@@ -16,8 +16,9 @@ vkft_model_kind vkft_model_kind_of(const char *path);
 
 /* Opens a .vkft file (whose quantization must then agree with what was asked explicitly), or a checkpoint directory,
  * converted on first use to DIR/vkft-<label of quant>.vkft, or into the cache directory when DIR cannot be written;
- * converted again when the checkpoint's files changed (size or time). asked: whether the user gave --quant; otherwise a
- * .vkft file is taken as it is. */
-vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool asked, vkft_err *err);
+ * converted again when the checkpoint's files changed (size or time). quant_explicit: whether the user gave --quant;
+ * otherwise a .vkft file is taken as it is. */
+vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool quant_explicit,
+                                 vkft_err *err);
 
 #endif
