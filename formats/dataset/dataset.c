@@ -16,7 +16,7 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-#define CACHE_VERSION 2u
+#define CACHE_VERSION 3u
 
 typedef struct batch {
     const vkft_row_encoder *encoder;
@@ -66,7 +66,12 @@ static bool store_row(opener *o, const vkft_encoded_row *row)
     const int32_t *ids = row->ids.data, *labels = row->labels.data;
     for (uint32_t i = 0; i < row->count; i++) {
         const vkft_encoded_sample *s = &row->samples[i];
-        if (!vkft_token_store_add(&o->store, ids, labels, s->length, s->trained, o->err))
+        const vkft_sample sample = {.ids = ids,
+                                    .labels = labels,
+                                    .length = s->length,
+                                    .source_length = s->source_length,
+                                    .trained = s->trained};
+        if (!vkft_token_store_add(&o->store, &sample, o->err))
             return false;
         o->data->truncated += s->dropped > 0;
         o->data->dropped_tokens += s->dropped;
@@ -86,7 +91,8 @@ static bool store_stream(opener *o, const vkft_ids *more, bool end)
     while (o->carry.count - at >= max_length || (end && o->carry.count - at >= 2)) {
         uint32_t left = o->carry.count - at, length = min_u32(left, max_length);
         const int32_t *ids = o->carry.data + at;
-        if (!vkft_token_store_add(&o->store, ids, ids, length, length - 1, o->err))
+        const vkft_sample sample = {.ids = ids, .labels = ids, .length = length, .trained = length - 1};
+        if (!vkft_token_store_add(&o->store, &sample, o->err))
             return false;
         at += length;
     }
@@ -220,14 +226,6 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     if (!ok)
         vkft_dataset_free(data);
     return ok;
-}
-
-uint32_t vkft_sample_source(const vkft_sample *sample)
-{
-    uint32_t n = 0;
-    while (n < sample->length && sample->labels[n] == VKFT_SOURCE_LABEL)
-        n++;
-    return n;
 }
 
 void vkft_dataset_free(vkft_dataset *data)

@@ -21,9 +21,6 @@
 #include "formats/dataset/sample.h"
 #include "formats/tokenizer/tokenizer.h"
 
-/* How many of a sample's tokens are for the encoder. */
-uint32_t vkft_sample_source(const vkft_sample *sample);
-
 /* tok may be NULL for VKFT_DATA_TOKENS. Error: file, line (and column for JSON), keys found and keys expected; an empty
  * file; a sample whose prompt leaves nothing to train on within max_seq_length; labels of another length; an id outside
  * the vocabulary; messages without a chat template. */

@@ -83,7 +83,7 @@ static bool end_sample(builder *b, uint32_t first, vkft_err *err)
     }
     if (!reserve_sample(out))
         return vkft_fail_memory(err, "while reading %s", b->place);
-    out->samples[out->count++] = (vkft_encoded_sample){length, trained, all - length};
+    out->samples[out->count++] = (vkft_encoded_sample){.length = length, .trained = trained, .dropped = all - length};
     out->ids.count = out->labels.count = first + length;
     return true;
 }
@@ -136,11 +136,14 @@ static void cut_side(builder *b, uint32_t first, uint32_t *dropped)
         ids->data[ids->count - 1] = last;
 }
 
-static bool label_as(builder *b, int32_t value, vkft_err *err)
+/* Ends a sample of two sides, whose source_length first tokens are the encoder's. */
+static bool end_two_sides(builder *b, uint32_t first, uint32_t source_length, uint32_t dropped, vkft_err *err)
 {
-    while (b->out->labels.count < b->out->ids.count)
-        if (!vkft_ids_push(&b->out->labels, value, err))
-            return false;
+    if (!end_sample(b, first, err))
+        return false;
+    vkft_encoded_sample *sample = &b->out->samples[b->out->count - 1];
+    sample->source_length = source_length;
+    sample->dropped = dropped;
     return true;
 }
 
@@ -151,17 +154,14 @@ static bool add_source_and_target(builder *b, const char *prompt, const char *co
     if (!encode(b, prompt, true, err))
         return false;
     cut_side(b, first, &dropped);
-    if (!label_as(b, VKFT_SOURCE_LABEL, err) ||
-        !vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
+    uint32_t source_length = b->out->ids.count - first;
+    if (!vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
         return false;
     uint32_t target = b->out->ids.count;
     if (!encode(b, completion, true, err) || !end_with_eos(b, target, err))
         return false;
     cut_side(b, target, &dropped);
-    if (!label(b, false, err) || !end_sample(b, first, err))
-        return false;
-    b->out->samples[b->out->count - 1].dropped = dropped;
-    return true;
+    return label(b, false, err) && end_two_sides(b, first, source_length, dropped, err);
 }
 
 static bool add_pair(builder *b, const char *prompt, const char *completion, vkft_err *err)
@@ -248,8 +248,10 @@ static bool add_two_sides(builder *b, const cJSON *row, vkft_err *err)
     uint32_t first = out->ids.count;
     if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) ||
         !vkft_json_get_array(row, "labels", true, &labels, b->place, err) ||
-        !push_numbers(b, ids, "input_ids", &out->ids, err) || !label_as(b, VKFT_SOURCE_LABEL, err) ||
-        !vkft_ids_push(&out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
+        !push_numbers(b, ids, "input_ids", &out->ids, err))
+        return false;
+    uint32_t source_length = out->ids.count - first;
+    if (!vkft_ids_push(&out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
         return false;
     uint32_t target = out->ids.count;
     if (!push_numbers(b, labels, "labels", &out->ids, err))
@@ -261,7 +263,7 @@ static bool add_two_sides(builder *b, const cJSON *row, vkft_err *err)
         if (ignored)
             out->ids.data[i] = b->encoder->options->decoder_start_id;
     }
-    return end_sample(b, first, err);
+    return end_two_sides(b, first, source_length, 0, err);
 }
 
 static bool add_tokens(builder *b, const cJSON *row, vkft_err *err)

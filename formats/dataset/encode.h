@@ -17,7 +17,8 @@ typedef struct vkft_row_encoder {
 } vkft_row_encoder;
 
 typedef struct vkft_encoded_sample {
-    uint32_t length, trained, dropped; /* dropped: tokens cut off at max_seq_length */
+    uint32_t length, source_length, trained; /* as in vkft_sample */
+    uint32_t dropped;                        /* tokens cut off at max_seq_length */
 } vkft_encoded_sample;
 
 /* The samples of one row, concatenated. Zero it before use; reuse keeps the memory. */

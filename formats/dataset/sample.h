@@ -23,17 +23,18 @@ typedef enum vkft_data_format {
 const char *vkft_data_format_name(vkft_data_format format); /* "instruction/input/output", for messages */
 
 #define VKFT_IGNORE_LABEL (-100)
-#define VKFT_SOURCE_LABEL (-101) /* of tokens that the encoder of an encoder-decoder model reads; they come first */
 /* Smaller files are tokenized again by every run: that takes less time than a person notices. */
 #define VKFT_CACHE_FROM_BYTES (64u << 20)
 
 /* labels as transformers has them: labels[i] is ids[i] or VKFT_IGNORE_LABEL; the loss at position i-1 predicts
- * labels[i]. labels[0] never counts. */
+ * labels[i]. labels[0] never counts. The tokens that an encoder reads come first, labelled VKFT_IGNORE_LABEL; the
+ * decoder's follow, the first of which never counts either. */
 typedef struct vkft_sample {
     const int32_t *ids;
     const int32_t *labels;
-    uint32_t length;
-    uint32_t trained; /* labels at positions >= 1 that are token ids; never 0 */
+    uint32_t length;        /* of both parts */
+    uint32_t source_length; /* of the encoder's part; 0 for a model without an encoder */
+    uint32_t trained;       /* labels at positions >= 1 that are token ids; never 0 */
 } vkft_sample;
 
 typedef struct vkft_dataset_options {

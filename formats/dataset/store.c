@@ -6,7 +6,7 @@
 #include <xxhash.h>
 
 #define FLUSH_VALUES (1u << 20)
-#define MAGIC "VKFTTOK1"
+#define MAGIC "VKFTTOK2"
 
 typedef struct header {
     char magic[8];
@@ -68,7 +68,7 @@ static bool reserve(vkft_token_store *store, size_t values, vkft_err *err)
     }
     if (store->data->count == store->index_capacity) {
         uint32_t capacity = store->index_capacity ? 2 * store->index_capacity : 1024;
-        uint32_t *index = realloc(store->index, 2 * sizeof *index * capacity);
+        vkft_token_index *index = realloc(store->index, sizeof *index * capacity);
         if (!index)
             return vkft_fail_memory(err, "for the tokens of the data");
         store->index = index;
@@ -77,37 +77,39 @@ static bool reserve(vkft_token_store *store, size_t values, vkft_err *err)
     return true;
 }
 
-bool vkft_token_store_add(vkft_token_store *store, const int32_t *ids, const int32_t *labels, uint32_t length,
-                          uint32_t trained, vkft_err *err)
+bool vkft_token_store_add(vkft_token_store *store, const vkft_sample *sample, vkft_err *err)
 {
     vkft_dataset *data = store->data;
+    uint32_t length = sample->length;
     if (data->count == UINT32_MAX / 2)
         return vkft_fail(err, VKFT_ERR_INPUT, "the data has more than %u samples", data->count);
     if (!reserve(store, 2ull * length, err))
         return false;
-    memcpy(store->buffer + store->used, ids, length * sizeof *ids);
-    memcpy(store->buffer + store->used + length, labels, length * sizeof *labels);
+    memcpy(store->buffer + store->used, sample->ids, length * sizeof *sample->ids);
+    memcpy(store->buffer + store->used + length, sample->labels, length * sizeof *sample->labels);
     store->used += 2ull * length;
-    store->index[2ull * data->count] = length;
-    store->index[2ull * data->count + 1] = trained;
-    data->count++;
+    store->index[data->count++] =
+        (vkft_token_index){.length = length, .source_length = sample->source_length, .trained = sample->trained};
     data->tokens += length;
-    data->trained += trained;
+    data->trained += sample->trained;
     if (length > data->max_length)
         data->max_length = length;
     return true;
 }
 
 /* The samples, from their index and where their values begin. */
-static bool make_samples(vkft_dataset *data, const uint32_t *index, const int32_t *values, vkft_err *err)
+static bool make_samples(vkft_dataset *data, const vkft_token_index *index, const int32_t *values, vkft_err *err)
 {
     data->samples = malloc((data->count + 1ull) * sizeof *data->samples);
     if (!data->samples)
         return vkft_fail_memory(err, "for the tokens of the data");
     for (uint32_t i = 0; i < data->count; i++) {
-        uint32_t length = index[2ull * i];
-        data->samples[i] =
-            (vkft_sample){.ids = values, .labels = values + length, .length = length, .trained = index[2ull * i + 1]};
+        uint32_t length = index[i].length;
+        data->samples[i] = (vkft_sample){.ids = values,
+                                         .labels = values + length,
+                                         .length = length,
+                                         .source_length = index[i].source_length,
+                                         .trained = index[i].trained};
         values += 2ull * length;
     }
     return true;
@@ -116,7 +118,7 @@ static bool make_samples(vkft_dataset *data, const uint32_t *index, const int32_
 static bool commit(vkft_token_store *store, vkft_err *err)
 {
     const vkft_dataset *data = store->data;
-    size_t index_bytes = 2 * sizeof *store->index * (size_t)data->count;
+    size_t index_bytes = sizeof *store->index * (size_t)data->count;
     if (!flush(store, err) || !vkft_writer_append(store->writer, store->index, index_bytes, err))
         return false;
     header h = {.magic = MAGIC,
@@ -161,7 +163,7 @@ static bool is_whole(const vkft_mapping *file, const header *h)
 {
     if (memcmp(h->magic, MAGIC, 8) != 0 || h->format > VKFT_DATA_TOKENS || h->tokens > file->size)
         return false;
-    uint64_t value_bytes = 2 * sizeof(int32_t) * h->tokens, index_bytes = 2 * sizeof(uint32_t) * (uint64_t)h->count;
+    uint64_t value_bytes = 2 * sizeof(int32_t) * h->tokens, index_bytes = sizeof(vkft_token_index) * (uint64_t)h->count;
     if (file->size - sizeof *h < value_bytes || file->size - sizeof *h - value_bytes != index_bytes)
         return false;
     const uint8_t *values = file->data + sizeof *h, *index = values + value_bytes;
@@ -169,8 +171,12 @@ static bool is_whole(const vkft_mapping *file, const header *h)
         XXH3_64bits(values, (size_t)value_bytes) != h->values_hash)
         return false;
     uint64_t tokens = 0;
-    for (uint32_t i = 0; i < h->count; i++)
-        tokens += ((const uint32_t *)(const void *)index)[2ull * i];
+    for (uint32_t i = 0; i < h->count; i++) {
+        const vkft_token_index *entry = (const vkft_token_index *)(const void *)index + i;
+        if (entry->source_length > entry->length)
+            return false;
+        tokens += entry->length;
+    }
     return tokens == h->tokens;
 }
 
@@ -192,7 +198,7 @@ bool vkft_token_store_load(const char *path, vkft_dataset *data)
                                .dropped_tokens = h.dropped_tokens,
                                .format = (vkft_data_format)h.format,
                                .file = file};
-        if (make_samples(data, (const uint32_t *)(const void *)(values + 2 * h.tokens), values, NULL))
+        if (make_samples(data, (const vkft_token_index *)(const void *)(values + 2 * h.tokens), values, NULL))
             return true;
     }
     vkft_mapping_close(&file);

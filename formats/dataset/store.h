@@ -1,13 +1,17 @@
 /* Where the tokens of a dataset go while they are made: memory, or for large files a file in the cache directory.
  * Internal to formats.
  *
- * The file: a header, then ids [length] and labels [length] of every sample, i32, then an index of u32 length and
- * trained per sample.
+ * The file: a header, then ids [length] and labels [length] of every sample, i32, then an index of one entry per
+ * sample.
  */
 #ifndef VKFT_DATASET_STORE_H
 #define VKFT_DATASET_STORE_H
 
 #include "formats/dataset/sample.h"
+
+typedef struct vkft_token_index {
+    uint32_t length, source_length, trained; /* as in vkft_sample */
+} vkft_token_index;
 
 typedef struct vkft_token_store {
     vkft_dataset *data;  /* gets the sums as samples are added */
@@ -15,15 +19,15 @@ typedef struct vkft_token_store {
     int32_t *buffer;
     size_t used, capacity; /* values */
     uint64_t written;      /* values in the file */
-    uint32_t *index;       /* length, trained */
+    vkft_token_index *index;
     uint32_t index_capacity;
     void *hash; /* of the file's values */
 } vkft_token_store;
 
 /* path NULL: in memory. */
 bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const char *path, vkft_err *err);
-bool vkft_token_store_add(vkft_token_store *store, const int32_t *ids, const int32_t *labels, uint32_t length,
-                          uint32_t trained, vkft_err *err);
+/* Copies the sample. */
+bool vkft_token_store_add(vkft_token_store *store, const vkft_sample *sample, vkft_err *err);
 /* Makes data's samples from what was added; for a file, commits it under path and maps it. The store is gone, also on
  * failure. */
 bool vkft_token_store_finish(vkft_token_store *store, const char *path, vkft_err *err);

@@ -127,9 +127,9 @@ static void fill_targets(vkft_batch *batch, const int32_t *labels, uint32_t leng
 }
 
 /* The encoder's tokens of a sample, and what they and the decoder's tokens from `start` on see of each other. */
-static void fill_source(vkft_batch *batch, const vkft_sample *sample, uint32_t source, uint32_t start, uint32_t length)
+static void fill_source(vkft_batch *batch, const vkft_sample *sample, uint32_t start, uint32_t length)
 {
-    uint32_t first = batch->source_tokens, end = first + source;
+    uint32_t source = sample->source_length, first = batch->source_tokens, end = first + source;
     for (uint32_t i = 0; i < source; i++) {
         batch->source_ids_host[first + i] = (uint32_t)sample->ids[i];
         set_range(batch->source_range_host, first + i, first, end);
@@ -144,7 +144,7 @@ void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint3
 {
     batch->tokens = batch->source_tokens = batch->rows = batch->longest = 0;
     for (uint32_t s = 0; s < count; s++) {
-        uint32_t source = vkft_sample_source(samples[s]), start = batch->tokens, length = samples[s]->length - source;
+        uint32_t source = samples[s]->source_length, start = batch->tokens, length = samples[s]->length - source;
         for (uint32_t i = 0; i < length; i++) {
             uint32_t t = start + i;
             batch->ids_host[t] = (uint32_t)samples[s]->ids[source + i];
@@ -154,7 +154,7 @@ void vkft_batch_fill(vkft_batch *batch, const vkft_sample *const *samples, uint3
             set_range(batch->query_window_host, t, start + (window && i >= window ? i - window + 1 : 0), t + 1);
             set_range(batch->key_window_host, t, t, start + (window ? min_u32(i + window, length) : length));
         }
-        fill_source(batch, samples[s], source, start, length);
+        fill_source(batch, samples[s], start, length);
         fill_targets(batch, samples[s]->labels + source, length, start);
         batch->tokens += length;
         uint32_t longer = max_u32(source, length);

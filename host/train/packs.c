@@ -182,7 +182,7 @@ bool vkft_sample_packs_limits(const vkft_sample_packs *split, uint32_t batch_siz
         return vkft_fail_memory(err, "while planning");
     for (uint32_t p = 0; p < split->packs; p++)
         for (uint32_t s = split->pack[p]; s < split->pack[p + 1]; s++) {
-            uint32_t source = vkft_sample_source(split->samples[s]), length = split->samples[s]->length - source;
+            uint32_t source = split->samples[s]->source_length, length = split->samples[s]->length - source;
             tokens[p] += length;
             sources[p] += source;
             rows[p] += split->samples[s]->trained;

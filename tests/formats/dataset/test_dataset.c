@@ -9,6 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "formats/dataset/dataset.h"
 #include "runtime/base/directory.h"
 #include "tests/support/expect.h"
@@ -98,9 +101,9 @@ static char *show(const vkft_tokenizer *tok, const vkft_sample *s)
 {
     vkft_text out = {0};
     for (uint32_t begin = 0, end; begin < s->length; begin = end) {
-        bool trained = s->labels[begin] >= 0, source = s->labels[begin] == VKFT_SOURCE_LABEL;
+        bool trained = s->labels[begin] >= 0, source = begin < s->source_length;
         for (end = begin + 1;
-             end < s->length && (s->labels[end] >= 0) == trained && (s->labels[end] == VKFT_SOURCE_LABEL) == source;)
+             end < s->length && (s->labels[end] >= 0) == trained && (end < s->source_length) == source;)
             end++;
         const char *open = trained ? "«" : source ? "[" : "", *close = trained ? "»" : source ? "]" : "";
         vkft_text_append(&out, open, strlen(open), NULL);
@@ -225,7 +228,7 @@ static void test_encoder_and_decoder(void **state)
     o.max_seq_length = 6;
     write_file(f, "long.jsonl", "{\"prompt\": \"a b c d e f g h i\", \"completion\": \"1 2 3 4 5 6 7 8 9\"}\n", path);
     expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
-    assert_int_equal(vkft_sample_source(&data.samples[0]), 6);
+    assert_int_equal(data.samples[0].source_length, 6);
     assert_int_equal(data.samples[0].length, 6 + 1 + 6);
     assert_int_equal(data.samples[0].ids[12], o.eos_id);
     assert_int_equal(data.samples[0].trained, 6);
@@ -237,8 +240,9 @@ static void test_encoder_and_decoder(void **state)
     expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
     const int32_t start = o.decoder_start_id, ids[] = {5, 6, 7, start, 8, start, 9};
     const int32_t labels[] = {
-        VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_IGNORE_LABEL, 8, VKFT_IGNORE_LABEL, 9};
+        VKFT_IGNORE_LABEL, VKFT_IGNORE_LABEL, VKFT_IGNORE_LABEL, VKFT_IGNORE_LABEL, 8, VKFT_IGNORE_LABEL, 9};
     assert_int_equal(data.samples[0].length, 7);
+    assert_int_equal(data.samples[0].source_length, 3);
     assert_memory_equal(data.samples[0].ids, ids, sizeof ids);
     assert_memory_equal(data.samples[0].labels, labels, sizeof labels);
     assert_int_equal(data.samples[0].trained, 2);
@@ -375,6 +379,7 @@ static void same_data(const vkft_dataset *a, const vkft_dataset *b)
     for (uint32_t i = 0; i < a->count; i++) {
         const vkft_sample *x = &a->samples[i], *y = &b->samples[i];
         assert_int_equal(x->length, y->length);
+        assert_int_equal(x->source_length, y->source_length);
         assert_int_equal(x->trained, y->trained);
         assert_memory_equal(x->ids, y->ids, x->length * sizeof *x->ids);
         assert_memory_equal(x->labels, y->labels, x->length * sizeof *x->labels);
@@ -388,6 +393,27 @@ static bool find_tokens(void *context, const char *name)
     return true;
 }
 
+/* The path of a file of tokens in this cache directory. */
+static void find_cached(const char *cache, char file[1100])
+{
+    vkft_err err;
+    char name[300] = "";
+    expect_ok(vkft_directory_list(cache, find_tokens, name, &err));
+    snprintf(file, 1100, "%s/%s", cache, name);
+}
+
+/* Sets the cache directory; NULL: none. Returns the one before, malloc'ed. */
+static char *set_cache(const char *cache)
+{
+    char *before = getenv("VKFT_CACHE_DIR");
+    before = before ? strdup(before) : NULL;
+    if (cache)
+        setenv("VKFT_CACHE_DIR", cache, 1);
+    else
+        unsetenv("VKFT_CACHE_DIR");
+    return before;
+}
+
 /* Tokens from the cache are those from the text; another option, or damage, and they are made again. */
 static void test_cache(void **state)
 {
@@ -395,10 +421,9 @@ static void test_cache(void **state)
     vkft_err err;
     vkft_text text = {0};
     vkft_dataset fresh, cached;
-    char path[600], cache[600], name[300] = "", *before = getenv("VKFT_CACHE_DIR");
-    before = before ? strdup(before) : NULL;
+    char path[600], cache[600];
     snprintf(cache, sizeof cache, "%s/cache", f->dir);
-    setenv("VKFT_CACHE_DIR", cache, 1);
+    char *before = set_cache(cache);
     for (int i = 0; i < 3000; i++) {
         char row[120];
         int n = snprintf(row, sizeof row, "{\"prompt\": \"question %d\", \"completion\": \"answer %d of many\"}\n", i,
@@ -425,8 +450,7 @@ static void test_cache(void **state)
     o.mask_prompt = true;
 
     char file[1100];
-    expect_ok(vkft_directory_list(cache, find_tokens, name, &err));
-    snprintf(file, sizeof file, "%s/%s", cache, name);
+    find_cached(cache, file);
     size_t size;
     char *bytes = vkft_test_read(file, &size);
     bytes[size / 2] ^= 1;
@@ -439,10 +463,66 @@ static void test_cache(void **state)
             same_data(&fresh, &cached);
         vkft_dataset_free(&cached);
     }
-    if (before)
-        setenv("VKFT_CACHE_DIR", before, 1);
-    else
-        unsetenv("VKFT_CACHE_DIR");
+    free(set_cache(before));
+    free(before);
+    vkft_dataset_free(&fresh);
+}
+
+/* Opens the data, and expects the samples of `fresh`. */
+static void expect_cached(const char *path, const vkft_model_text *text, const vkft_dataset_options *o,
+                          const vkft_dataset *fresh, bool from_cache)
+{
+    vkft_err err;
+    vkft_dataset data;
+    expect_ok(vkft_dataset_open(path, text->tokenizer, o, &data, &err));
+    assert_int_equal(data.from_cache, from_cache);
+    same_data(fresh, &data);
+    vkft_dataset_free(&data);
+}
+
+/* What the encoder reads comes back from the cache as it was. A file of another version of the format is made again;
+ * so is one whose encoder's part is longer than its sample, though its hashes are right. */
+static void test_cache_of_sources(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err;
+    vkft_dataset fresh;
+    char path[600], cache[600], file[1100];
+    snprintf(cache, sizeof cache, "%s/sources", f->dir);
+    char *before = set_cache(cache);
+    vkft_dataset_options o = options_for(&f->text);
+    o.encoder_decoder = true;
+    o.decoder_start_id = 1;
+    write_file(f, "sources.jsonl",
+               "{\"input_ids\": [5, 6, 7], \"labels\": [8, 9]}\n{\"input_ids\": [2], \"labels\": [3, 4]}\n", path);
+    expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &fresh, &err));
+    assert_int_equal(fresh.samples[0].source_length, 3);
+    assert_int_equal(fresh.samples[1].source_length, 1);
+    o.cache_from_bytes = 1;
+    expect_cached(path, &f->text, &o, &fresh, false);
+    expect_cached(path, &f->text, &o, &fresh, true);
+
+    find_cached(cache, file);
+    size_t size, index_bytes = 2 * 3 * sizeof(uint32_t), header_bytes = 64;
+    char *bytes = vkft_test_read(file, &size);
+    assert_memory_equal(bytes, "VKFTTOK2", 8);
+    assert_int_equal(size, header_bytes + 2 * fresh.tokens * sizeof(int32_t) + index_bytes);
+    bytes[7] = '1';
+    expect_ok(vkft_file_write(file, bytes, size, &err));
+    expect_cached(path, &f->text, &o, &fresh, false);
+    expect_cached(path, &f->text, &o, &fresh, true);
+
+    bytes[7] = '2';
+    char *index = bytes + size - index_bytes;
+    for (uint32_t source_length = 3; source_length < 8; source_length += 4) { /* what it is; more than the sample */
+        memcpy(index + sizeof(uint32_t), &source_length, sizeof source_length);
+        uint64_t hash = XXH3_64bits(index, index_bytes);
+        memcpy(bytes + header_bytes - sizeof hash, &hash, sizeof hash);
+        expect_ok(vkft_file_write(file, bytes, size, &err));
+        expect_cached(path, &f->text, &o, &fresh, source_length == 3);
+    }
+    free(bytes);
+    free(set_cache(before));
     free(before);
     vkft_dataset_free(&fresh);
 }
@@ -500,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_truncation_is_counted),
         cmocka_unit_test(test_corpus),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_cache_of_sources),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("dataset", tests, set_up, tear_down);

@@ -269,8 +269,8 @@ static void test_plan_is_pure(void **state)
     double losses[2];
     for (uint32_t i = 0; i < 2; i++) {
         int32_t ids[8] = {3, 4, 5, 1, 6, 7, 8, 9},
-                labels[8] = {VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, VKFT_SOURCE_LABEL, 6, 7, 8, 9};
-        const vkft_sample sample = {.ids = ids, .labels = labels, .length = 8, .trained = 3},
+                labels[8] = {VKFT_IGNORE_LABEL, VKFT_IGNORE_LABEL, VKFT_IGNORE_LABEL, VKFT_IGNORE_LABEL, 6, 7, 8, 9};
+        const vkft_sample sample = {.ids = ids, .labels = labels, .length = 8, .source_length = 4, .trained = 3},
                           *batch[2] = {&sample, &sample};
         expect_ok(vkft_learner_train(&learner, batch, i + 1, 1, 0, &losses[i], &err)); /* each is a new recording */
         expect_ok(vkft_session_plan(&session, &large, &again, &err));
