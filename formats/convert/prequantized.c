@@ -3,39 +3,77 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/json.h"
 
-/* The method of storage type i; NULL: it has none, or an earlier type has the same. */
-static const vkft_prequantizer *method_of(vkft_storage i)
+#define MAX_FILE_BYTES 67108864
+
+/* What finds the weights of storage type i; NULL: nothing, or an earlier type has the same. */
+static const vkft_prequantizer *prequantizer_of(vkft_storage i)
 {
-    const vkft_prequantizer *method = vkft_storage_get(i)->codec->prequantizer;
+    const vkft_prequantizer *prequantizer = vkft_storage_get(i)->codec->prequantizer;
     for (vkft_storage earlier = 0; earlier < i; earlier++)
-        if (vkft_storage_get(earlier)->codec->prequantizer == method)
+        if (vkft_storage_get(earlier)->codec->prequantizer == prequantizer)
             return NULL;
-    return method;
+    return prequantizer;
 }
 
-bool vkft_prequantized_check(const void *quantization_config, const char *file, vkft_err *err)
+/* One after the other of all methods, from *at = 0; NULL: there are no more. */
+static const vkft_quant_method *next_method(uint32_t *at)
 {
+    while (*at < VKFT_STORAGE_COUNT * VKFT_MAX_QUANT_METHODS) {
+        const vkft_prequantizer *prequantizer = prequantizer_of(*at / VKFT_MAX_QUANT_METHODS);
+        const vkft_quant_method *method = prequantizer ? &prequantizer->methods[*at % VKFT_MAX_QUANT_METHODS] : NULL;
+        ++*at;
+        if (method && method->name)
+            return method;
+    }
+    return NULL;
+}
+
+static bool check_named(const void *quantization_config, const char *file, vkft_err *err)
+{
+    const vkft_quant_method *method;
     const char *name = "unknown";
     char known[100] = "";
-    if (!quantization_config)
-        return true;
     if (!vkft_json_get_string(quantization_config, "quant_method", false, &name, file, err))
         return false;
-    for (vkft_storage i = 0; i < VKFT_STORAGE_COUNT; i++) {
-        const vkft_prequantizer *method = method_of(i);
-        if (method && strcmp(method->name, name) == 0)
+    for (uint32_t i = 0; (method = next_method(&i));) {
+        if (strcmp(method->name, name) == 0)
             return method->check(quantization_config, file, err);
-        if (method)
-            snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", known[0] ? ", " : "", method->name);
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", known[0] ? ", " : "", method->name);
     }
     return vkft_fail(err, VKFT_ERR_INPUT,
                      "%s: the checkpoint is quantized already (quant_method %.40s); supported are %s: convert the "
                      "original one",
                      file, name, known);
+}
+
+static bool check_file(const vkft_quant_method *method, const char *dir, vkft_err *err)
+{
+    char *path = vkft_path_join(dir, method->file);
+    bool ok = path || vkft_fail_memory(err, "while reading '%s'", dir);
+    if (ok && vkft_file_exists(path)) {
+        cJSON *root = vkft_json_read_object(path, MAX_FILE_BYTES, err);
+        ok = root && method->check(root, path, err);
+        cJSON_Delete(root);
+    }
+    free(path);
+    return ok;
+}
+
+bool vkft_prequantized_check(const char *dir, const void *quantization_config, const char *config, vkft_err *err)
+{
+    const vkft_quant_method *method;
+    if (quantization_config)
+        return check_named(quantization_config, config, err);
+    for (uint32_t i = 0; (method = next_method(&i));)
+        if (method->file && !check_file(method, dir, err))
+            return false;
+    return true;
 }
 
 static bool find(const void *context, const char *name, vkft_shard_tensor *found)
@@ -57,9 +95,9 @@ bool vkft_prequantized_find(const vkft_hf_checkpoint *checkpoint, const vkft_sha
     bool ok = true;
     *found = false;
     for (vkft_storage i = 0; ok && !*found && i < VKFT_STORAGE_COUNT; i++) {
-        const vkft_prequantizer *method = method_of(i);
+        const vkft_prequantizer *prequantizer = prequantizer_of(i);
         *parts = (vkft_prequantized_weight){0};
-        ok = !method || method->find(&finder, weight, parts, found, err);
+        ok = !prequantizer || prequantizer->find(&finder, weight, parts, found, err);
     }
     return ok;
 }

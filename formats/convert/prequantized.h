@@ -6,8 +6,9 @@
 #include "formats/native/model_writer.h"
 #include "formats/tensors/prequantized.h"
 
-/* Whether config.json's quantization_config (NULL: none) is of a method that can be read. */
-bool vkft_prequantized_check(const void *quantization_config, const char *file, vkft_err *err);
+/* Whether the checkpoint in dir is not quantized, or by a method that can be read. quantization_config: of config.json,
+ * whose path is `config`; NULL: it has none, and a method's own file is read where there is one. */
+bool vkft_prequantized_check(const char *dir, const void *quantization_config, const char *config, vkft_err *err);
 
 /* What belongs to this weight; *found is false when it is not quantized. */
 bool vkft_prequantized_find(const vkft_hf_checkpoint *checkpoint, const vkft_shard_tensor *weight,

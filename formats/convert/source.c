@@ -48,13 +48,13 @@ static bool read_blob(vkft_source *source, const char *name, vkft_err *err)
     return ok;
 }
 
-static bool check_quantization(const char *path, const char *text, size_t length, vkft_err *err)
+static bool check_quantization(const char *dir, const char *path, const char *text, size_t length, vkft_err *err)
 {
     cJSON *root = vkft_json_parse(text, length, path, err);
     if (!root)
         return false;
     const cJSON *quantization = vkft_json_member(root, "quantization_config");
-    bool ok = vkft_prequantized_check(quantization, path, err);
+    bool ok = vkft_prequantized_check(dir, quantization, path, err);
     cJSON_Delete(root);
     return ok;
 }
@@ -65,7 +65,7 @@ static bool read_config(vkft_source *source, vkft_err *err)
     const vkft_model_blob_spec *blob = &source->blobs[0]; /* read first and required */
     bool ok = path ? vkft_config_parse(blob->data, blob->size, path, &source->config, err)
                    : vkft_fail_memory(err, "while reading '%s'", source->dir);
-    ok = ok && check_quantization(path, blob->data, blob->size, err);
+    ok = ok && check_quantization(source->dir, path, blob->data, blob->size, err);
     free(path);
     return ok;
 }

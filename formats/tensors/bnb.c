@@ -141,4 +141,5 @@ static bool find_weight(const vkft_tensor_finder *checkpoint, const vkft_shard_t
     return true;
 }
 
-const vkft_prequantizer vkft_bitsandbytes = {.name = "bitsandbytes", .check = check_config, .find = find_weight};
+const vkft_prequantizer vkft_bitsandbytes = {.methods = {{.name = "bitsandbytes", .check = check_config}},
+                                             .find = find_weight};

@@ -17,6 +17,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "formats/tensors/prequantized.h"
 #include "runtime/base/size.h"
 
 const float vkft_nf4_table[16] = {

@@ -35,7 +35,4 @@ void vkft_fp4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, 
 /* The rows of storage.def. */
 extern const vkft_codec vkft_codec_nf4, vkft_codec_nf4_dq, vkft_codec_fp4, vkft_codec_fp4_dq;
 
-/* bitsandbytes' checkpoints (bnb.c). */
-extern const struct vkft_prequantizer vkft_bitsandbytes;
-
 #endif

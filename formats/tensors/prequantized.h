@@ -19,13 +19,25 @@ typedef struct vkft_tensor_finder {
     const void *context;
 } vkft_tensor_finder;
 
-typedef struct vkft_prequantizer {
-    const char *name; /* quant_method in config.json */
-    /* Whether the checkpoints of this quantization_config (an object) can be read. Error: says what cannot. */
+/* How a program that quantizes says so. */
+typedef struct vkft_quant_method {
+    const char *name; /* quant_method in config.json's quantization_config */
+    const char *file; /* beside config.json: has the object where config.json has none; NULL: there is no such file */
+    /* Whether the checkpoints of this object can be read. Error: says what cannot. */
     bool (*check)(const void *quantization_config, const char *file, vkft_err *err);
+} vkft_quant_method;
+
+#define VKFT_MAX_QUANT_METHODS 4
+
+typedef struct vkft_prequantizer {
+    vkft_quant_method methods[VKFT_MAX_QUANT_METHODS]; /* the rest has no name */
     /* What belongs to this weight; *found is false when it is not quantized. Error: a missing or wrong companion. */
     bool (*find)(const vkft_tensor_finder *checkpoint, const vkft_shard_tensor *weight, vkft_prequantized_weight *parts,
                  bool *found, vkft_err *err);
 } vkft_prequantizer;
+
+#define VKFT_FP8_BLOCK 128 /* rows and columns that share a scale */
+
+extern const vkft_prequantizer vkft_bitsandbytes, vkft_fp8_checkpoint;
 
 #endif

@@ -16,7 +16,19 @@
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 
-#define BLOCK 128
+const vkft_test_fp8_spelling vkft_test_fp8_blocks = {
+    .config = "{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\", \"fmt\": \"e4m3\", "
+              "\"weight_block_size\": [128, 128], \"modules_to_not_convert\": [\"lm_head\"]}",
+    .suffix = "_scale_inv",
+    .rows = 128,
+    .cols = 128,
+    .dtype = VKFT_F32,
+    .dims = 2};
+const vkft_test_fp8_spelling vkft_test_fp8_whole = {
+    .config = "{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\"}",
+    .suffix = "_scale",
+    .dtype = VKFT_BF16,
+    .dims = 1};
 
 double vkft_test_fp8_value(uint8_t code)
 {
@@ -36,21 +48,21 @@ static uint8_t nearest(double x)
     return best;
 }
 
-/* Quantizes x [rows, cols] in blocks of size x size; x becomes what the codes stand for. */
-static void quantize(float *x, uint64_t rows, uint64_t cols, uint64_t size, bool bf16, uint8_t *codes, float *scales)
+/* Quantizes x [rows, cols] in blocks of height x width; x becomes what the codes stand for, scales have the dtype. */
+static void quantize(float *x, uint64_t rows, uint64_t cols, uint64_t height, uint64_t width, vkft_dtype dtype,
+                     uint8_t *codes, uint8_t *scales)
 {
-    for (uint64_t r = 0; r < rows; r += size)
-        for (uint64_t c = 0; c < cols; c += size) {
-            float largest = 0;
-            for (uint64_t i = r; i < rows && i < r + size; i++)
-                for (uint64_t j = c; j < cols && j < c + size; j++)
+    for (uint64_t r = 0; r < rows; r += height)
+        for (uint64_t c = 0; c < cols; c += width) {
+            float largest = 0, scale;
+            for (uint64_t i = r; i < rows && i < r + height; i++)
+                for (uint64_t j = c; j < cols && j < c + width; j++)
                     largest = fmaxf(largest, fabsf(x[i * cols + j]));
-            float scale = largest / 448.0f;
-            if (bf16)
-                scale = vkft_bf16_to_f32(vkft_f32_to_bf16(scale));
-            *scales++ = scale;
-            for (uint64_t i = r; i < rows && i < r + size; i++)
-                for (uint64_t j = c; j < cols && j < c + size; j++) {
+            vkft_from_f32(dtype, &(const float){largest / 448.0f}, 1, scales);
+            vkft_to_f32(dtype, scales, 1, &scale);
+            scales += vkft_dtype_bits(dtype) / 8;
+            for (uint64_t i = r; i < rows && i < r + height; i++)
+                for (uint64_t j = c; j < cols && j < c + width; j++) {
                     float *at = &x[i * cols + j];
                     codes[i * cols + j] = nearest((double)*at / (double)scale);
                     *at = (float)vkft_test_fp8_value(codes[i * cols + j]) * scale;
@@ -88,30 +100,61 @@ static void write(const output *out, const char *dir)
     free(path);
 }
 
-static void write_configs(const char *dir, const char *fp8_dir, const char *f32_dir, bool blocks)
+static void write_configs(const char *dir, const char *fp8_dir, const char *f32_dir,
+                          const vkft_test_fp8_spelling *spelling)
 {
     vkft_err err = {0};
     size_t size;
-    char *from = vkft_path_join(dir, "config.json"),
+    char *from = vkft_path_join(dir, "config.json"), *own = vkft_path_join(fp8_dir, "hf_quant_config.json"),
          *to[2] = {vkft_path_join(f32_dir, "config.json"), vkft_path_join(fp8_dir, "config.json")};
     char *text = vkft_test_read(from, &size);
     expect_ok(vkft_file_write(to[0], text, size, &err));
-    cJSON *root = cJSON_Parse(text), *quantization = cJSON_AddObjectToObject(root, "quantization_config");
-    cJSON_AddStringToObject(quantization, "quant_method", "fp8");
-    cJSON_AddStringToObject(quantization, "activation_scheme", "dynamic");
-    if (blocks)
-        cJSON_AddItemToObject(quantization, "weight_block_size", cJSON_CreateIntArray((const int[]){BLOCK, BLOCK}, 2));
+    cJSON *root = cJSON_Parse(text), *quantization = spelling->config ? cJSON_Parse(spelling->config) : NULL;
+    assert_int_equal(quantization != NULL, spelling->config != NULL);
+    if (quantization)
+        cJSON_AddItemToObject(root, "quantization_config", quantization);
     char *changed = cJSON_Print(root);
     expect_ok(vkft_file_write(to[1], changed, strlen(changed), &err));
+    if (spelling->file)
+        expect_ok(vkft_file_write(own, spelling->file, strlen(spelling->file), &err));
+    else
+        remove(own); /* of an earlier checkpoint */
     cJSON_free(changed);
     cJSON_Delete(root);
-    free(text), free(from), free(to[0]), free(to[1]);
+    free(text), free(from), free(own), free(to[0]), free(to[1]);
 }
 
-void vkft_test_fp8_checkpoint(const char *dir, const char *fp8_dir, const char *f32_dir, bool blocks)
+/* The tensor beside weight that ends in suffix instead; its name and its one value stay in memory. */
+static void add_beside(output *out, const char *weight, const char *suffix)
+{
+    static char names[200][256];
+    static const float value = 0.25f;
+    char *name = names[out->count];
+    snprintf(name, sizeof names[0], "%.*s%s", (int)(strlen(weight) - strlen("weight")), weight, suffix);
+    add(out, name, VKFT_F32, 0, NULL, &value);
+}
+
+static void add_scales(output *out, const char *weight, const vkft_test_fp8_spelling *spelling, uint64_t down,
+                       uint64_t across, const void *scales)
+{
+    static char names[200][256];
+    char *name = names[out->count];
+    const uint64_t two[] = {down, across}, four[] = {down, 1, across, 1};
+    snprintf(name, sizeof names[0], "%s%s", weight, spelling->suffix);
+    add(out, name, spelling->dtype, spelling->dims, spelling->dims == 4 ? four : two, scales);
+    if (!spelling->activations)
+        return;
+    add_beside(out, weight, "input_scale");
+    if (strstr(weight, "k_proj"))
+        add_beside(out, weight, "k_scale");
+    if (strstr(weight, "v_proj"))
+        add_beside(out, weight, "v_scale");
+}
+
+void vkft_test_fp8_checkpoint(const char *dir, const char *fp8_dir, const char *f32_dir,
+                              const vkft_test_fp8_spelling *spelling)
 {
     static output fp8, f32;
-    static char names[200][256];
     vkft_err err = {0};
     vkft_tensor_file file;
     void *made[600];
@@ -128,21 +171,18 @@ void vkft_test_fp8_checkpoint(const char *dir, const char *fp8_dir, const char *
             add(&fp8, t->name, VKFT_F32, t->dims, t->shape, x);
             continue;
         }
-        uint64_t rows = t->shape[0], cols = t->shape[1], size = blocks ? BLOCK : rows + cols,
-                 down = (rows + size - 1) / size, across = (cols + size - 1) / size;
+        uint64_t rows = t->shape[0], cols = t->shape[1], height = spelling->rows ? spelling->rows : rows,
+                 width = spelling->cols ? spelling->cols : cols, down = (rows + height - 1) / height,
+                 across = (cols + width - 1) / width;
         uint8_t *codes = made[made_count++] = malloc((size_t)t->elements);
-        float *scales = made[made_count++] = malloc((size_t)(down * across) * sizeof *scales);
-        quantize(x, rows, cols, size, !blocks, codes, scales);
-        if (!blocks)
-            vkft_from_f32(VKFT_BF16, &(const float){scales[0]}, 1, scales);
-        snprintf(names[i], sizeof names[i], "%s%s", t->name, blocks ? "_scale_inv" : "_scale");
+        uint8_t *scales = made[made_count++] = malloc((size_t)(down * across) * sizeof(float));
+        quantize(x, rows, cols, height, width, spelling->dtype, codes, scales);
         add(&fp8, t->name, VKFT_F8_E4M3, 2, t->shape, codes);
-        add(&fp8, names[i], blocks ? VKFT_F32 : VKFT_BF16, blocks ? 2 : 1,
-            blocks ? (const uint64_t[]){down, across} : (const uint64_t[]){1}, scales);
+        add_scales(&fp8, t->name, spelling, down, across, scales);
     }
     write(&fp8, fp8_dir);
     write(&f32, f32_dir);
-    write_configs(dir, fp8_dir, f32_dir, blocks);
+    write_configs(dir, fp8_dir, f32_dir, spelling);
     for (uint32_t i = 0; i < made_count; i++)
         free(made[i]);
     vkft_tensor_file_close(&file);

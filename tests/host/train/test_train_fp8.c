@@ -97,7 +97,7 @@ static void compare_adapters(const char *dir)
     vkft_tensor_file_close(&b);
 }
 
-static void trains_alike(bool blocks)
+static void trains_alike(const vkft_test_fp8_spelling *spelling)
 {
     char *dir = vkft_test_directory(), source[512], fp8[512], f32[512], data[512];
     vkft_err err = {0};
@@ -111,7 +111,7 @@ static void trains_alike(bool blocks)
     model.hidden_size = 136;
     model.intermediate_size = 203; /* runs of 8 that lie in two blocks */
     vkft_tiny_model_write(&model, source);
-    vkft_test_fp8_checkpoint(source, fp8, f32, blocks);
+    vkft_test_fp8_checkpoint(source, fp8, f32, spelling);
     write_data(data);
     train(dir, "fp8", "nf4"); /* keeps what is quantized already */
     train(dir, "f32", "fp32");
@@ -123,13 +123,13 @@ static void trains_alike(bool blocks)
 static void blocks(void **state)
 {
     (void)state;
-    trains_alike(true);
+    trains_alike(&vkft_test_fp8_blocks);
 }
 
 static void one_scale(void **state)
 {
     (void)state;
-    trains_alike(false);
+    trains_alike(&vkft_test_fp8_whole);
 }
 
 int main(void)
