@@ -1,0 +1,59 @@
+/* The samples of a run: which ones train, and which ones validate. */
+#include "host/train/setup/setup_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "host/train/training_data.h"
+#include "runtime/base/random.h"
+
+static bool take_samples(const vkft_trainer *t, vkft_sample_packs *split, const vkft_dataset *data,
+                         const uint32_t *index, uint32_t count, vkft_err *err)
+{
+    const vkft_data_options *o = &t->options->data;
+    if (!vkft_sample_packs_new(split, data, index, count, o->packing ? o->max_seq_length : 0, err))
+        return false;
+    if (o->packing)
+        vkft_observer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count,
+                          split->packs, o->max_seq_length);
+    return true;
+}
+
+static int by_index(const void *pa, const void *pb)
+{
+    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+    return a < b ? -1 : a > b;
+}
+
+/* Holds out a random part of the rows; both parts stay in file order. */
+static bool hold_out(vkft_trainer *t, vkft_err *err)
+{
+    uint32_t n = t->data.count, held = (uint32_t)ceil(t->options->val_split * n);
+    if (held == 0 || held >= n)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--val-split %g of %u samples leaves nothing to %s",
+                         t->options->val_split, n, held ? "train on" : "validate on");
+    uint32_t *order = malloc(n * sizeof *order);
+    if (!order)
+        return vkft_fail_memory(err, "while splitting the data");
+    vkft_random_permutation(t->options->seed, VKFT_STREAM_SPLIT, order, n);
+    qsort(order, held, sizeof *order, by_index);
+    qsort(order + held, n - held, sizeof *order, by_index);
+    bool ok = take_samples(t, &t->valid, &t->data, order, held, err) &&
+              take_samples(t, &t->train, &t->data, order + held, n - held, err);
+    free(order);
+    return ok;
+}
+
+bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_session *r = &t->session;
+    const vkft_data_options *o = &t->options->data;
+    bool found, has_valid;
+    if (!vkft_data_open(o, "train", &r->text, r->config, t->observer, &t->data, &found, err) ||
+        !vkft_data_open(o, "valid", &r->text, r->config, t->observer, &t->valid_data, &has_valid, err))
+        return false;
+    if (!has_valid && t->options->val_split > 0)
+        return hold_out(t, err);
+    return take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
+           (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
+}

@@ -1,0 +1,107 @@
+/* Opening a run, in the order of vkft_trainer_open, up to its first step. See trainer.h. */
+#include "host/train/setup/setup_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/train/schedule.h"
+#include "runtime/base/size.h"
+
+static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    if (!o->data.path) { /* a dry run without data: as large as the flags allow */
+        uint32_t longest = o->data.max_seq_length, max_position = t->session.config->max_position;
+        if (t->session.model.positions.rows && longest > max_position)
+            longest = max_position;
+        uint64_t tokens = (uint64_t)o->batch_size * longest;
+        uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
+        bool source = t->session.config->encoder_layers != 0;
+        *limits =
+            (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
+        return true;
+    }
+    vkft_batch_limits a, b;
+    if (!vkft_sample_packs_limits(&t->train, o->batch_size, &a, err) ||
+        !vkft_sample_packs_limits(&t->valid, o->batch_size, &b, err))
+        return false;
+    *limits = (vkft_batch_limits){.tokens = max_u32(a.tokens, b.tokens),
+                                  .source_tokens = max_u32(a.source_tokens, b.source_tokens),
+                                  .rows = max_u32(a.rows, b.rows),
+                                  .positions = max_u32(a.positions, b.positions)};
+    return true;
+}
+
+static void schedule(vkft_trainer *t)
+{
+    const vkft_train_options *o = t->options;
+    uint32_t accumulation = o->gradient_accumulation_steps;
+    t->micro_per_epoch = ceil_div(t->train.packs, o->batch_size);
+    t->steps_per_epoch = ceil_div_u64(t->micro_per_epoch, accumulation);
+    t->total_steps =
+        o->max_steps > 0 ? (uint64_t)o->max_steps : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
+    t->warmup_steps = vkft_warmup_steps(o->warmup_steps, t->total_steps);
+    t->order_epoch = UINT64_MAX;
+}
+
+static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *optimizer, vkft_err *err)
+{
+    *optimizer = (vkft_optimizer_options){.type = o->optim,
+                                          .weight_decay = o->weight_decay,
+                                          .beta1 = o->adam_beta1,
+                                          .beta2 = o->adam_beta2,
+                                          .epsilon = o->adam_epsilon,
+                                          .max_grad_norm = o->max_grad_norm};
+    return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
+}
+
+bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
+                       vkft_err *err)
+{
+    memset(t, 0, sizeof *t);
+    t->options = options;
+    t->world = &vkft_world_alone;
+    t->observer = &observer->general;
+    t->step = observer->step;
+    t->state.best_eval_loss = NAN;
+    bool full = options->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
+    vkft_session_source source = {.model = options->model,
+                                  .only_config = options->dry_run && !options->data.path,
+                                  .trained = options->fine_tune_type};
+    if (full && !options->model.quant_explicit)
+        source.model.quant = VKFT_STORAGE_none;
+    vkft_optimizer_options optimizer;
+    if (!read_optimizer(options, &optimizer, err) || !vkft_session_open(&t->session, &source, t->observer, err))
+        return false;
+    t->session.seed = options->seed;
+    t->session.profile = options->profile;
+    vkft_limits limits = {.checkpointing = options->gradient_checkpointing};
+    if (!(options->data.path ? vkft_setup_data(t, err) : true) || !vkft_setup_trained(t, err) ||
+        !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
+        !batch_limits(t, &limits.batch, err) || !vkft_session_plan(&t->session, &limits, &t->plan, err))
+        return false;
+    schedule(t);
+    t->fingerprint = vkft_setup_fingerprint(t);
+    t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
+    t->state.history = cJSON_CreateArray();
+    return (t->order && t->state.history && t->fingerprint) || vkft_fail_memory(err, "while preparing the run");
+}
+
+void vkft_trainer_close(vkft_trainer *t)
+{
+    vkft_run_directory_close(&t->run);
+    cJSON_Delete(t->state.history);
+    cJSON_Delete(t->fingerprint);
+    free(t->order);
+    free(t->flat);
+    for (uint32_t i = 0; i < VKFT_OPTIMIZER_STATES; i++)
+        free(t->state_copy[i]);
+    vkft_sample_packs_free(&t->train);
+    vkft_sample_packs_free(&t->valid);
+    vkft_dataset_free(&t->data);
+    vkft_dataset_free(&t->valid_data);
+    vkft_learner_close(&t->learner);
+    vkft_session_close(&t->session);
+    memset(t, 0, sizeof *t);
+}
