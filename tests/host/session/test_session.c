@@ -65,6 +65,7 @@ static void check_variant(const char *dir, variant v)
     expect_ok(vkft_session_start(&session, &plan, &quiet, &err));
     vkft_memory_stats started = vkft_memory_get_stats(session.dev);
     assert_int_equal(started.device_bytes, session.plan.device_bytes);
+    assert_int_equal(started.host_bytes, session.plan.host_bytes);
 
     for (uint32_t step = 0; step < 12; step++) {
         vkft_sample samples[SAMPLES];
