@@ -13,7 +13,7 @@ typedef struct vkft_limits {
 
 struct vkft_session;
 
-/* Memory that somebody beside the session will hold from its start on. */
+/* Memory beside weights and activations, held from the session's start on: an adapter, a KV cache, an optimizer. */
 typedef struct vkft_holding {
     const char *name; /* "KV cache" */
     vkft_memory_kind place;

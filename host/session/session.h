@@ -50,7 +50,7 @@ typedef struct vkft_session_source {
     vkft_trainable_kind trained; /* what is to be trained, if anything is */
 } vkft_session_source;
 
-/* Error: what opening a model has; a compute_dtype for 4-bit weights where there are none. */
+/* Error: what opening a model has; a compute_dtype for quantized weights where there are none. */
 bool vkft_session_open(vkft_session *session, const vkft_session_source *source, const vkft_observer *observer,
                        vkft_err *err);
 

@@ -117,20 +117,20 @@ static inline vkft_train_options vkft_train_defaults(void)
     };
 }
 
-/* The state after an optimizer step or an evaluation. */
+/* The state after an optimizer step that is logged, or after an evaluation. */
 typedef struct vkft_train_event {
     uint64_t step, total_steps;
     double epoch;
     double loss, grad_norm, learning_rate;
-    uint64_t tokens;          /* trained so far, over the whole run */
-    double tokens_per_second; /* over the steps since the last event */
+    uint64_t tokens;          /* seen so far, masked ones too, over the whole run */
+    double tokens_per_second; /* over the steps since the last logged one; 0 of an evaluation */
     uint64_t memory_bytes;    /* device memory held */
     double eval_loss;         /* NaN unless this event reports an evaluation */
 } vkft_train_event;
 
 typedef struct vkft_train_observer {
     vkft_observer general;
-    void (*step)(void *context, const vkft_train_event *event); /* after each optimizer step; context is general's */
+    void (*step)(void *context, const vkft_train_event *event); /* at each event; context is general's */
 } vkft_train_observer;
 
 #endif

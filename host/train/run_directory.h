@@ -1,8 +1,8 @@
-/* What a run leaves on disk: the log, checkpoints that are complete or absent, the best adapter, the final adapter.
+/* What a run leaves on disk: the log, checkpoints that are complete or absent, the best and the final adapter or model.
  *
  *   OUT/trainer_log.jsonl              one object per logged step
  *   OUT/checkpoint-N/                  adapter or model, optimizer.safetensors, trainer_state.json, vkft_state.json
- *   OUT/best-N/                        the same with the lowest validation loss, while the run goes on
+ *   OUT/best-N/                        adapter or model with the lowest validation loss, where that is wanted
  *   OUT/adapter_model.safetensors ...  the finished run; model.safetensors ... when all weights were trained
  *
  * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always
@@ -72,9 +72,9 @@ typedef struct vkft_run_checkpoint {
 bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_checkpoint *checkpoint, uint32_t keep,
                                vkft_err *err);
 
-/* Reads a checkpoint directory, except what the saver wrote. The optimizer's state of so many floats
- * and state->history are filled; the fingerprint must agree. Error: a file that is missing or wrong; the first value in
- * which the runs differ. */
+/* Reads a checkpoint directory, except what the saver wrote. The optimizer's state of so many
+ * floats and state->history are filled; the fingerprint must agree. Error: a file that is missing or wrong; the first
+ * value in which the runs differ. */
 bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint,
                               const vkft_optimizer_kind *optimizer, void *const *optimizer_state, vkft_run_state *state,
                               vkft_err *err);

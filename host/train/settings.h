@@ -1,5 +1,5 @@
-/* The flags of a run as text, as the command line's table lists them. They are kept with a run's checkpoints, so that
- * a resumed run can be compared with the one that it continues, flag by flag. */
+/* The flags of a run as text, as the command line's table lists them. Those that decide what a run computes are kept
+ * with its checkpoints, so that a resumed run can be compared with the one that it continues, flag by flag. */
 #ifndef VKFT_SETTINGS_H
 #define VKFT_SETTINGS_H
 

@@ -13,7 +13,7 @@
 #include "runtime/base/size.h"
 #include "host/train/schedule.h"
 
-/* Sums since the last log row or progress event. */
+/* Sums since the last logged step. */
 typedef struct interval {
     double loss;
     uint64_t steps, tokens;
@@ -178,7 +178,8 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
     return vkft_run_directory_log(&t->run, t->state.history, row, err);
 }
 
-/* Evaluates, logs, and keeps the adapter when it is the best one so far. *stop: patience has run out. */
+/* Evaluates, logs, and keeps what is trained when it is the best so far and the best is wanted. *stop: patience has run
+ * out. */
 static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
 {
     const vkft_train_options *o = t->options;

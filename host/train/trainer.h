@@ -1,4 +1,4 @@
-/* The parts of a fine-tuning run, shared by the files that implement train.h. Internal to host. */
+/* The parts of a fine-tuning run, shared by the files that implement train.h. Internal to host/train. */
 #ifndef VKFT_TRAINER_H
 #define VKFT_TRAINER_H
 
@@ -33,7 +33,7 @@ typedef struct vkft_trainer {
     cJSON *fingerprint;
 } vkft_trainer;
 
-/* Model, data, adapter set, memory plan and schedule; no device yet. */
+/* Model, data, what is trained, memory plan, schedule and fingerprint; no device yet. */
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err);
 void vkft_trainer_close(vkft_trainer *t);
