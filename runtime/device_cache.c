@@ -10,6 +10,7 @@
 
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
+#include "runtime/device_private.h"
 
 #define CACHE_LIMIT (256u << 20)
 #define CACHE_MAGIC "VKFTPC2"
@@ -23,7 +24,7 @@ typedef struct cache_header {
 /* The file's path, malloc'ed, its directory created; NULL: there is no place for it. */
 static char *cache_path(const vkft_device *dev, const char *kind)
 {
-    const vkft_device_info *info = vkft_device_get_info(dev);
+    const vkft_device_info *info = &dev->info;
     char key[640], name[80];
     int length = snprintf(key, sizeof key, "%s|%s|%x", info->name, info->driver, info->vendor_id);
     uint64_t id = XXH3_64bits(key, (size_t)length) ^ XXH3_64bits(info->uuid, sizeof info->uuid);
