@@ -1,4 +1,6 @@
-# Compiles every row of kernels.def to SPIR-V and embeds it: shaders/NAME.inc holds the words, kernel_code.inc the table.
+# Compiles every row of kernels.def to SPIR-V and embeds it: GROUP/SOURCE.spv holds the words as text, kernel_code.inc the table.
+# Rows with the same storage type and defines are a group. glslc compiles a group at once, because it needs ten times longer to start
+# than to compile one kernel.
 set(VKFT_SHADER_DIR ${CMAKE_CURRENT_LIST_DIR})
 find_program(GLSLC glslc)
 find_program(GLSLANG NAMES glslangValidator glslang)
@@ -29,6 +31,7 @@ endfunction()
 
 file(STRINGS ${VKFT_SHADER_DIR}/kernels.def rows REGEX "^KERNEL\\(")
 set(table "")
+set(groups "")
 set(outputs "")
 foreach(row IN LISTS rows)
   if(NOT row MATCHES
@@ -40,6 +43,8 @@ foreach(row IN LISTS rows)
   set(needs ${CMAKE_MATCH_4})
   set(storage ${CMAKE_MATCH_5})
   separate_arguments(flags UNIX_COMMAND "${CMAKE_MATCH_6}")
+  string(REGEX REPLACE "[ -]+D" "-" group "${storage} ${CMAKE_MATCH_6}")
+  string(STRIP "${group}" group)
   if(NOT storage STREQUAL "none") # what weight.glsl includes
     file(CONFIGURE OUTPUT ${VKFT_SPIRV_DIR}/${storage}/storage_type.glsl
       CONTENT "#include \"shaders/matmul/storage/${storage}.glsl\"\n" @ONLY)
@@ -57,13 +62,34 @@ foreach(row IN LISTS rows)
     string(APPEND table "{NULL, 0},\n")
     continue()
   endif()
-  set(output ${VKFT_SPIRV_DIR}/${name}.inc)
-  add_custom_command(OUTPUT ${output}
-    COMMAND ${VKFT_COMPILE_SHADER} ${flags} -I ${PROJECT_SOURCE_DIR} ${source} -o ${output}
-    DEPENDS ${source} ${VKFT_SHADER_HEADERS} VERBATIM)
-  list(APPEND outputs ${output})
-  string(APPEND declarations "static const uint32_t code_${name}[] = {\n#include \"${name}.inc\"\n};\n")
+  get_filename_component(file ${source} NAME)
+  set(output ${group}/${file}.spv)
+  if(NOT ${VKFT_SPIRV_DIR}/${output} IN_LIST outputs) # two rows may differ in their constants alone
+    list(APPEND outputs ${VKFT_SPIRV_DIR}/${output})
+    list(APPEND groups ${group})
+    list(APPEND sources_${group} ${source})
+    list(APPEND outputs_${group} ${VKFT_SPIRV_DIR}/${output})
+    set(flags_${group} ${flags} -I ${PROJECT_SOURCE_DIR})
+  endif()
+  string(APPEND declarations "static const uint32_t code_${name}[] = {\n#include \"${output}\"\n};\n")
   string(APPEND table "{code_${name}, sizeof code_${name}},\n")
+endforeach()
+
+list(REMOVE_DUPLICATES groups)
+foreach(group IN LISTS groups)
+  file(MAKE_DIRECTORY ${VKFT_SPIRV_DIR}/${group})
+  if(GLSLC)
+    add_custom_command(OUTPUT ${outputs_${group}}
+      COMMAND ${VKFT_COMPILE_SHADER} ${flags_${group}} -c ${sources_${group}}
+      WORKING_DIRECTORY ${VKFT_SPIRV_DIR}/${group}
+      DEPENDS ${sources_${group}} ${VKFT_SHADER_HEADERS} VERBATIM)
+  else()
+    foreach(source output IN ZIP_LISTS sources_${group} outputs_${group})
+      add_custom_command(OUTPUT ${output}
+        COMMAND ${VKFT_COMPILE_SHADER} ${flags_${group}} ${source} -o ${output}
+        DEPENDS ${source} ${VKFT_SHADER_HEADERS} VERBATIM)
+    endforeach()
+  endif()
 endforeach()
 file(CONFIGURE OUTPUT ${VKFT_SPIRV_DIR}/kernel_code.inc
   CONTENT "${declarations}\nstatic const struct kernel_code {\n    const uint32_t *words;\n    size_t bytes;\n} kernel_code[] = {\n${table}};\n" @ONLY)
