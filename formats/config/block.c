@@ -91,7 +91,7 @@ void vkft_linear_shape(const vkft_block_spec *b, vkft_linear_slot slot, uint32_t
 bool vkft_linear_has_bias(const vkft_block_spec *b, vkft_linear_slot slot)
 {
     const bool biases[VKFT_LINEAR_SLOTS] = {
-#define LINEAR(name, part, out, in, bias) [VKFT_##name] = bias,
+#define LINEAR(name, part, out, in, bias) [VKFT_##name] = (bias),
 #include "formats/config/block.def"
 #undef LINEAR
     };

@@ -12,7 +12,7 @@
 
 _Static_assert(sizeof(vkft_storage) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");
 
-#define CHOICE(type, label) {.name = label, .value = VKFT_STORAGE_##type},
+#define CHOICE(type, label) {.name = (label), .value = VKFT_STORAGE_##type},
 #define HIDDEN(type, label)
 #define STORAGE(type, header, bits, block, label, flag, super, codec) flag(type, label)
 const flag_choice cli_quant_choices[] = {
