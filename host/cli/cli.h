@@ -69,11 +69,17 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          AT(model.compute_dtype)},                                                                                     \
         CLI_DEVICE_FLAG(AT)
 
-/* Some of them alone. */
+/* Some of them alone, and one that eval and generate share. */
 #define CLI_MODEL_PATH_FLAG(AT)                                                                                        \
     {                                                                                                                  \
         .kind = FLAG_TEXT, .name = "model", .value = "PATH",                                                           \
         .help = "Hugging Face checkpoint directory or .vkft file", .required = true, AT(model.path)                    \
+    }
+
+#define CLI_ADAPTER_FLAG(AT)                                                                                           \
+    {                                                                                                                  \
+        .kind = FLAG_TEXT, .name = "adapter", .alias = "adapter-path", .value = "DIR",                                 \
+        .help = "PEFT adapter to apply", AT(adapter)                                                                   \
     }
 
 #define CLI_DEVICE_FLAG(AT)                                                                                            \

@@ -16,12 +16,7 @@ typedef struct eval_options {
 
 static const flag eval_flags[] = {
     CLI_MODEL_FLAGS(AT, GIVEN),
-    {.kind = FLAG_TEXT,
-     .name = "adapter",
-     .alias = "adapter-path",
-     .value = "DIR",
-     .help = "PEFT adapter to apply",
-     AT(adapter)},
+    CLI_ADAPTER_FLAG(AT),
     {.kind = FLAG_TEXT,
      .name = "data",
      .value = "PATH",

@@ -19,12 +19,7 @@ typedef struct generate_options {
 
 static const flag generate_flags[] = {
     CLI_MODEL_FLAGS(AT, GIVEN),
-    {.kind = FLAG_TEXT,
-     .name = "adapter",
-     .alias = "adapter-path",
-     .value = "DIR",
-     .help = "PEFT adapter to apply",
-     AT(adapter)},
+    CLI_ADAPTER_FLAG(AT),
     {.kind = FLAG_TEXT,
      .name = "prompt",
      .value = "TEXT",
