@@ -13,16 +13,19 @@
 #include "runtime/base/file.h"
 #include "runtime/base/parallel.h"
 #include "formats/tensors/safetensors.h"
+#include "host/model/model.h"
+#include "host/model/tensor_spec.h"
 
 #define LEVELS 65536
 #define PIECE ((uint64_t)1 << 18) /* elements a thread makes at a time */
 #define CHUNK (16 * PIECE)
-#define NAME_SIZE 96
+#define NAME_SIZE 128
 
 typedef struct tensor {
     char name[NAME_SIZE];
     uint32_t dims;
     uint64_t shape[2], elements;
+    float constant; /* value of a vector */
 } tensor;
 
 typedef struct generator {
@@ -83,49 +86,28 @@ static void fill_piece(void *context, uint64_t task, uint32_t worker)
     }
 }
 
-static void fill_ones(generator *g)
+static void fill_constant(generator *g, float value)
 {
     const uint32_t bytes = vkft_dtype_bits(g->options->dtype) / 8;
-    const float one = 1.0f;
     for (uint64_t i = 0; i < g->elements; i++)
-        vkft_from_f32(g->options->dtype, &one, 1, g->chunk + i * bytes);
+        vkft_from_f32(g->options->dtype, &value, 1, g->chunk + i * bytes);
 }
 
-static void add(generator *g, const char *name, uint64_t rows, uint64_t columns)
+/* All tensors in the order of the model, named and shaped as the checkpoint has them. */
+static void list_tensors(generator *g, const vkft_model *model)
 {
-    tensor *to = &g->tensors[g->count++];
-    snprintf(to->name, sizeof to->name, "%s", name);
-    to->dims = columns ? 2 : 1;
-    to->shape[0] = rows;
-    to->shape[1] = columns;
-    to->elements = columns ? rows * columns : rows;
-}
-
-/* All tensors in the order of the model. */
-static void list_tensors(generator *g, const vkft_config *config)
-{
-    const uint64_t C = config->hidden_size, F = config->intermediate_size, V = config->vocab_size;
-    const uint64_t q = (uint64_t)config->num_heads * config->head_dim,
-                   kv = (uint64_t)config->num_kv_heads * config->head_dim;
-    const struct {
-        const char *name;
-        uint64_t rows, columns; /* columns 0: a vector */
-    } layer[] = {
-        {"input_layernorm", C, 0},   {"self_attn.q_proj", q, C}, {"self_attn.k_proj", kv, C},
-        {"self_attn.v_proj", kv, C}, {"self_attn.o_proj", C, q}, {"post_attention_layernorm", C, 0},
-        {"mlp.gate_proj", F, C},     {"mlp.up_proj", F, C},      {"mlp.down_proj", C, F},
-    };
-    add(g, "model.embed_tokens.weight", V, C);
-    for (uint32_t l = 0; l < config->num_layers; l++) {
-        for (size_t i = 0; i < sizeof layer / sizeof *layer; i++) {
-            char name[NAME_SIZE];
-            snprintf(name, sizeof name, "model.layers.%" PRIu32 ".%s.weight", l, layer[i].name);
-            add(g, name, layer[i].rows, layer[i].columns);
-        }
+    for (; g->count < model->tensor_count; g->count++) {
+        const struct vkft_tensor_spec *spec = &model->tensors[g->count];
+        tensor *to = &g->tensors[g->count];
+        const bool flat = spec->vector && spec->rows == 1, transposed = spec->linear && model->config->arch->conv1d;
+        const char *suffix = strrchr(spec->name, '.');
+        snprintf(to->name, sizeof to->name, "%s", spec->name);
+        to->dims = flat ? 1 : 2;
+        to->shape[0] = flat || transposed ? spec->cols : spec->rows;
+        to->shape[1] = transposed ? spec->rows : spec->cols;
+        to->elements = (uint64_t)spec->rows * spec->cols;
+        to->constant = suffix && strcmp(suffix, ".bias") == 0 ? 0.0f : 1.0f - model->config->norm_gain_offset;
     }
-    add(g, "model.norm.weight", C, 0);
-    if (!config->tie_word_embeddings)
-        add(g, "lm_head.weight", V, C);
 }
 
 static bool write_tensor(generator *g, uint32_t index, vkft_safetensors_writer *out, vkft_err *err)
@@ -136,7 +118,7 @@ static bool write_tensor(generator *g, uint32_t index, vkft_safetensors_writer *
     for (g->first = 0; g->first < t->elements; g->first += g->elements) {
         g->elements = t->elements - g->first < CHUNK ? t->elements - g->first : CHUNK;
         if (t->dims == 1)
-            fill_ones(g);
+            fill_constant(g, t->constant);
         else
             vkft_parallel(vkft_worker_count(g->options->threads), (g->elements + PIECE - 1) / PIECE, fill_piece, g);
         if (!vkft_safetensors_append(out, g->chunk, (size_t)(g->elements * bytes), err))
@@ -241,21 +223,22 @@ static bool write_shards(generator *g, const char *dir, vkft_err *err)
 bool vkft_random_checkpoint_write(const vkft_config *config, const char *dir, const vkft_random_checkpoint *options,
                                   vkft_err *err)
 {
-    if (config->qkv_bias || config->mlp_bias)
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "a random checkpoint with biases is not supported; set attention_bias and mlp_bias to false");
+    vkft_model model;
+    if (!vkft_model_init(&model, config, NULL, VKFT_STORAGE_none, false, err))
+        return false;
     generator g = {.options = options};
-    g.tensors = calloc((size_t)config->num_layers * 9 + 3, sizeof *g.tensors);
+    g.tensors = calloc(model.tensor_count, sizeof *g.tensors);
     g.table = malloc(LEVELS * sizeof(float));
     g.chunk = malloc(CHUNK * sizeof(float));
     bool ok = (g.tensors && g.table && g.chunk) || vkft_fail(err, VKFT_ERR_MEMORY, "out of memory writing '%s'", dir);
     if (ok) {
         fill_table(&g);
-        list_tensors(&g, config);
+        list_tensors(&g, &model);
         ok = write_shards(&g, dir, err);
     }
     free(g.tensors);
     free(g.table);
     free(g.chunk);
+    vkft_model_free(&model);
     return ok;
 }
