@@ -32,7 +32,13 @@ static uint64_t parameter_bytes(const void *owner, const vkft_limits *limits)
     return vkft_trainables_floats(&learner->session->trained) * sizeof(float);
 }
 
-static uint64_t optimizer_bytes(const void *owner, const vkft_limits *limits)
+/* With the partial sums of their norm. */
+static uint64_t gradient_bytes(const void *owner, const vkft_limits *limits)
+{
+    return parameter_bytes(owner, limits) + VKFT_OPTIMIZER_NORM_BYTES;
+}
+
+static uint64_t state_bytes(const void *owner, const vkft_limits *limits)
 {
     const vkft_learner *learner = owner;
     (void)limits;
@@ -64,8 +70,10 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
     vkft_trainables_bind_placeholders(&session->trained);
     vkft_session_need(session,
                       (vkft_holding){"trained parameters", VKFT_MEMORY_DEVICE, parameter_bytes, allocate, learner});
-    vkft_session_need(session, (vkft_holding){"gradients", VKFT_MEMORY_DEVICE, parameter_bytes, NULL, learner});
-    vkft_session_need(session, (vkft_holding){"optimizer state", VKFT_MEMORY_DEVICE, optimizer_bytes, NULL, learner});
+    vkft_session_need(session, (vkft_holding){"gradients", VKFT_MEMORY_DEVICE, gradient_bytes, NULL, learner});
+    vkft_memory_kind place = vkft_optimizer_place(options->type);
+    const char *name = place == VKFT_MEMORY_HOST ? "optimizer state (host)" : "optimizer state";
+    vkft_session_need(session, (vkft_holding){name, place, state_bytes, NULL, learner});
     return (learner->train = vkft_session_add_pass(session, &train, err)) &&
            (learner->eval = vkft_add_evaluation(session, err));
 }

@@ -21,11 +21,10 @@ static const flag_choice scheduler_choices[] = {
     {0},
 };
 static const flag_choice optim_choices[] = {
-#define OPTIMIZER(type) {.name = #type, .value = VKFT_OPTIMIZER_##type},
+#define OPTIMIZER(type, kind, place) {.name = #type, .value = VKFT_OPTIMIZER_##type},
 #include "host/trainable/optimizer/optimizers.def"
 #undef OPTIMIZER
     {.name = "adamw_8bit", .coming = true},
-    {.name = "paged_adamw_32bit", .coming = true},
     {.name = "paged_adamw_8bit", .coming = true},
     {.name = "adafactor", .coming = true},
     {0},
@@ -166,7 +165,7 @@ static const flag train_flags[] = {
     {.kind = FLAG_CHOICE,
      .name = "optim",
      .value = "NAME",
-     .help = "optimizer",
+     .help = "optimizer; a paged one keeps its state in host memory, with the same results",
      .choices = optim_choices,
      .same_run = true,
      AT(optim)},

@@ -4,16 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Values that compute the same are one here. */
+static const char *computed(const vkft_train_options *o, const char *name, const char *value)
+{
+    if (strcmp(name, "--compute-dtype") == 0) /* one of them is "auto" */
+        return o->model.compute_dtype == VKFT_BF16 ? "bf16" : "fp32";
+    if (strcmp(name, "--optim") == 0) /* wherever its state lies */
+        return vkft_optimizer_kind_of(o->optim)->name;
+    return value;
+}
+
 cJSON *vkft_setup_fingerprint(const vkft_trainer *t)
 {
     const vkft_settings *settings = &t->options->settings;
-    const char *compute = t->options->model.compute_dtype == VKFT_BF16 ? "bf16" : "fp32"; /* what "auto" stands for */
     cJSON *f = cJSON_CreateObject();
     for (uint32_t i = 0; i < settings->count; i++) {
         char name[64];
         snprintf(name, sizeof name, "--%s", settings->list[i].name);
         if (settings->list[i].same_run)
-            cJSON_AddStringToObject(f, name, strcmp(name, "--compute-dtype") == 0 ? compute : settings->list[i].value);
+            cJSON_AddStringToObject(f, name, computed(t->options, name, settings->list[i].value));
     }
     cJSON_AddNumberToObject(f, "layers", t->session.config->num_layers);
     cJSON_AddNumberToObject(f, "hidden size", t->session.config->hidden_size);

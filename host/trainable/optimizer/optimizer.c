@@ -7,12 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTIMIZER(name) extern const vkft_optimizer_kind vkft_optimizer_##name;
+#define OPTIMIZER(name, kind, place) extern const vkft_optimizer_kind vkft_optimizer_##kind;
 #include "host/trainable/optimizer/optimizers.def"
 #undef OPTIMIZER
 
 static const vkft_optimizer_kind *const kinds[VKFT_OPTIMIZER_TYPES] = {
-#define OPTIMIZER(name) &vkft_optimizer_##name,
+#define OPTIMIZER(name, kind, place) &vkft_optimizer_##kind,
+#include "host/trainable/optimizer/optimizers.def"
+#undef OPTIMIZER
+};
+
+static const vkft_memory_kind places[VKFT_OPTIMIZER_TYPES] = {
+#define OPTIMIZER(name, kind, place) VKFT_MEMORY_##place,
 #include "host/trainable/optimizer/optimizers.def"
 #undef OPTIMIZER
 };
@@ -20,6 +26,11 @@ static const vkft_optimizer_kind *const kinds[VKFT_OPTIMIZER_TYPES] = {
 const vkft_optimizer_kind *vkft_optimizer_kind_of(vkft_optimizer_type type)
 {
     return kinds[type];
+}
+
+vkft_memory_kind vkft_optimizer_place(vkft_optimizer_type type)
+{
+    return places[type];
 }
 
 static uint32_t count_args(const vkft_optimizer_kind *kind)
@@ -88,7 +99,7 @@ uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i,
 
 uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, uint64_t parameters)
 {
-    uint64_t bytes = VKFT_OPTIMIZER_PARTS * sizeof(float);
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < vkft_optimizer_states(kind); i++)
         bytes += vkft_optimizer_state_bytes(kind, i, parameters);
     return bytes;
@@ -141,8 +152,8 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
         !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "gradients", &part->g, err))
         return false;
     for (uint32_t i = 0; i < vkft_optimizer_states(opt->kind); i++)
-        if (!vkft_buffer_new(dev, vkft_optimizer_state_bytes(opt->kind, i, n), VKFT_MEMORY_DEVICE, "optimizer state",
-                             &part->state[i], err))
+        if (!vkft_buffer_new(dev, vkft_optimizer_state_bytes(opt->kind, i, n), vkft_optimizer_place(opt->options.type),
+                             "optimizer state", &part->state[i], err))
             return false;
     opt->parameters.address[index] = part->p.address;
     opt->gradients.address[index] = part->g.address;
@@ -161,8 +172,7 @@ bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_param
     for (uint32_t i = 0; ok && i < layout->parts; i++)
         ok = init_part(opt, i, decayed, err);
     if (ok &&
-        vkft_buffer_new(dev, VKFT_OPTIMIZER_PARTS * sizeof(float), VKFT_MEMORY_DEVICE, "gradient norm", &opt->partial,
-                        err) &&
+        vkft_buffer_new(dev, VKFT_OPTIMIZER_NORM_BYTES, VKFT_MEMORY_DEVICE, "gradient norm", &opt->partial, err) &&
         vkft_buffer_new(dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state", &opt->step, err) &&
         (opt->update = vkft_commands_new(dev, err))) {
         memset(opt->step.mapped, 0, sizeof(struct step_state));

@@ -1,7 +1,7 @@
 /* The trained parameters with their gradients and the optimizer's state, and the update that runs on the device.
  *
- * An optimizer is a vkft_optimizer_kind: a file beside this one and a row in optimizers.def. The memory plan,
- * checkpoints and host copies read from it which state it keeps.
+ * An optimizer is a vkft_optimizer_kind: a file beside this one and a row in optimizers.def, which also says where its
+ * state lies. The memory plan, checkpoints and host copies read from them which state it keeps.
  */
 #ifndef VKFT_OPTIMIZER_H
 #define VKFT_OPTIMIZER_H
@@ -13,7 +13,7 @@
 #include "runtime/memory.h"
 
 typedef enum vkft_optimizer_type {
-#define OPTIMIZER(name) VKFT_OPTIMIZER_##name,
+#define OPTIMIZER(name, kind, place) VKFT_OPTIMIZER_##name,
 #include "host/trainable/optimizer/optimizers.def"
 #undef OPTIMIZER
     VKFT_OPTIMIZER_TYPES
@@ -56,12 +56,13 @@ typedef struct vkft_optimizer_kind {
 } vkft_optimizer_kind;
 
 const vkft_optimizer_kind *vkft_optimizer_kind_of(vkft_optimizer_type type);
+/* Where its state lies. */
+vkft_memory_kind vkft_optimizer_place(vkft_optimizer_type type);
 /* Sets options->args from --optim-args, "name=value,..." (NULL: none). Error: what options->type has no such argument
  * for, or a value out of range. */
 bool vkft_optimizer_parse_args(vkft_optimizer_options *options, const char *text, vkft_err *err);
 uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind);
-/* Bytes of state number i for so many parameters, and of all the device memory that an optimizer holds beside
- * parameters and gradients. */
+/* Bytes of state number i for so many parameters, and of all its states. */
 uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, uint64_t parameters);
 uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, uint64_t parameters);
 
@@ -82,7 +83,8 @@ typedef struct vkft_optimizer {
     vkft_commands *update;
 } vkft_optimizer;
 
-#define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
+#define VKFT_OPTIMIZER_PARTS 1024u                                       /* partial sums of the gradient norm */
+#define VKFT_OPTIMIZER_NORM_BYTES (VKFT_OPTIMIZER_PARTS * sizeof(float)) /* of device memory, whatever the kind */
 
 /* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and state are
  * uninitialized (see vkft_optimizer_set); gradients are zero. */

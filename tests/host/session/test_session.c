@@ -33,6 +33,7 @@ typedef struct variant {
     vkft_storage quant;
     bool checkpointing;
     const char *targets;
+    vkft_optimizer_type optim;
 } variant;
 
 /* Steps with batches of every shape, evaluations between them: not one vkAllocateMemory after the start, and the bytes
@@ -53,10 +54,10 @@ static void check_variant(const char *dir, variant v)
                                       &err));
     float *flat = calloc(vkft_trainables_floats(&session.trained), sizeof *flat);
     vkft_adapter_set_init(&session.trained.adapters, 1, flat);
-    vkft_optimizer_options adamw = {
-        .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
+    vkft_optimizer_options optimizer = {
+        .type = v.optim, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
     vkft_learner learner;
-    expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
+    expect_ok(vkft_learner_open(&learner, &session, &optimizer, flat, &err));
     vkft_limits limits = {.batch = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST},
                           .checkpointing = v.checkpointing};
     vkft_memory_plan plan;
@@ -99,9 +100,10 @@ static void test_no_allocation_in_a_step(void **state)
     char *dir = vkft_test_directory();
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
-    check_variant(dir, (variant){VKFT_STORAGE_f32, true, "all-linear"});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear"});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, false, "all-linear"});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, true, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, true, "all-linear", VKFT_OPTIMIZER_paged_adamw_32bit});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, false, "all-linear", VKFT_OPTIMIZER_adamw});
     vkft_test_remove_directory(dir);
 }
 
@@ -113,9 +115,9 @@ static void test_experts(void **state)
     vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json", copy);
     snprintf(copy, sizeof copy, "%s/model.safetensors", dir);
     vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/model.safetensors", copy);
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear"});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "gate,gate_proj,down_proj"});
-    check_variant(dir, (variant){VKFT_STORAGE_f32, false, "o_proj,up_proj,down_proj"});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "gate,gate_proj,down_proj", VKFT_OPTIMIZER_adamw});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, false, "o_proj,up_proj,down_proj", VKFT_OPTIMIZER_adamw});
     vkft_test_remove_directory(dir);
 }
 

@@ -24,6 +24,7 @@ enum { N = 37, CUT = 11, DECAYED = 20, STEPS = 20 };
 /* What the golden values were made with. */
 static const vkft_optimizer_options golden_options[VKFT_OPTIMIZER_TYPES] = {
     [VKFT_OPTIMIZER_adamw] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+    [VKFT_OPTIMIZER_paged_adamw_32bit] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     [VKFT_OPTIMIZER_lion] = {.beta1 = 0.9, .beta2 = 0.99},
     [VKFT_OPTIMIZER_sgd] = {.args = {0.9}},
 };
@@ -72,10 +73,15 @@ static void run_steps(const vkft_kernel_fixture *f, const vkft_optimizer_options
     vkft_err err;
     vkft_optimizer opt;
     vkft_parameter_space layout = {.first = {0, CUT, N}, .parts = 2};
+    const vkft_optimizer_kind *kind = vkft_optimizer_kind_of(options->type);
     void *copies[VKFT_OPTIMIZER_STATES];
     for (uint32_t i = 0; i < VKFT_OPTIMIZER_STATES; i++)
         copies[i] = state[i];
+    uint64_t held = vkft_memory_get_stats(f->dev).device_bytes, state_bytes = vkft_optimizer_bytes(kind, N);
     expect_ok(vkft_optimizer_init(&opt, f->dev, &layout, DECAYED, options, &err));
+    bool on_device = vkft_optimizer_place(options->type) == VKFT_MEMORY_DEVICE;
+    assert_int_equal(vkft_memory_get_stats(f->dev).device_bytes - held,
+                     2 * N * sizeof(float) + VKFT_OPTIMIZER_NORM_BYTES + (on_device ? state_bytes : 0));
     expect_ok(vkft_optimizer_set(&opt, p, first ? (const void *const *)copies : NULL, &err));
     for (uint32_t t = first + 1; t <= end; t++) {
         double norm;
