@@ -109,7 +109,6 @@ static inline vkft_train_options vkft_train_defaults(void)
         .seed = 42,
         .gradient_checkpointing = true,
         .eval_steps = 100,
-        .eval_batches = 25,
         .load_best_model_at_end = true,
         .save_steps = 100,
         .save_total_limit = 2,

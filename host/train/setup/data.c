@@ -6,6 +6,7 @@
 
 #include "host/train/training_data.h"
 #include "runtime/base/random.h"
+#include "runtime/base/size.h"
 
 static bool take_samples(const vkft_trainer *t, vkft_sample_packs *split, const vkft_dataset *data,
                          const uint32_t *index, uint32_t count, vkft_err *err)
@@ -44,6 +45,13 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
     return ok;
 }
 
+static void say_part_of_validation(const vkft_trainer *t)
+{
+    uint32_t batches = ceil_div(t->valid.packs, t->options->batch_size), limit = t->options->eval_batches;
+    if (limit && limit < batches)
+        vkft_observer_say(t->observer, "validation: every evaluation uses the first %u of %u batches", limit, batches);
+}
+
 bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
 {
     const vkft_session *r = &t->session;
@@ -52,8 +60,11 @@ bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
     if (!vkft_data_open(o, "train", &r->text, r->config, t->observer, &t->data, &found, err) ||
         !vkft_data_open(o, "valid", &r->text, r->config, t->observer, &t->valid_data, &has_valid, err))
         return false;
-    if (!has_valid && t->options->val_split > 0)
-        return hold_out(t, err);
-    return take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
-           (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
+    bool ok = !has_valid && t->options->val_split > 0
+                  ? hold_out(t, err)
+                  : take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
+                        (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
+    if (ok)
+        say_part_of_validation(t);
+    return ok;
 }

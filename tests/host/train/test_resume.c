@@ -323,6 +323,7 @@ static void test_flags_that_may_change(void **state)
                                      "--save-total-limit 3 --no-gradient-checkpointing --no-load-best-model-at-end "
                                      "--early-stopping-patience 9 --profile");
     assert_int_equal(r.exit_code, 0);
+    assert_non_null(strstr(r.err, "validation: every evaluation uses the first 1 of "));
     assert_non_null(strstr(r.err, "at step 5"));
     vkft_test_result_free(&r);
 }
