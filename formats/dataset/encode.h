@@ -3,7 +3,7 @@
 #define VKFT_DATASET_ENCODE_H
 
 #include "formats/dataset/sample.h"
-#include "formats/dataset/rows.h"
+#include "formats/dataset/rows/rows.h"
 #include "formats/dataset/shape.h"
 
 /* What all rows share; read-only while rows are encoded. */

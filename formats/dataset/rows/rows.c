@@ -1,5 +1,5 @@
 /* Finding and parsing the rows of data files. */
-#include "formats/dataset/rows.h"
+#include "formats/dataset/rows/rows.h"
 
 #include <ctype.h>
 #include <stdio.h>

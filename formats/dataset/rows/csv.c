@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/dataset/rows.h"
+#include "formats/dataset/rows/rows.h"
 
 bool vkft_csv_record_end(const char *text, uint64_t length, uint64_t at, uint64_t *end, uint64_t *lines)
 {
