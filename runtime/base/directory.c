@@ -16,12 +16,20 @@ bool vkft_directory_list(const char *path, bool (*visit)(void *context, const ch
                                                          : vkft_fail_errno(err, "cannot list the directory %s", path);
 }
 
+/* A directory that stands here itself; a link to one is an entry like a file. */
+static bool is_directory_entry(const char *path)
+{
+    vkft_os_info info;
+    return vkft_os_stat_entry(path, &info) && info.is_directory && !info.is_link;
+}
+
 bool vkft_directory_rename(const char *from, const char *to, vkft_err *err)
 {
     char *parent = vkft_path_parent(to);
     if (!parent)
         return vkft_fail_memory(err, "while renaming %s", from);
-    bool ok = (vkft_os_sync_directory(from) && vkft_os_rename(from, to) && vkft_os_sync_directory(parent)) ||
+    bool ok = ((!is_directory_entry(from) || vkft_os_sync_directory(from)) && vkft_os_rename(from, to) &&
+               vkft_os_sync_directory(parent)) ||
               vkft_fail_errno(err, "cannot rename %s to %s", from, to);
     free(parent);
     return ok;
@@ -38,15 +46,15 @@ static bool remove_entry(void *context, const char *name)
     char *path = vkft_path_join(r->dir, name);
     if (!path)
         return vkft_fail_memory(r->err, "while removing %s", r->dir);
-    bool ok = vkft_directory_exists(path) ? vkft_directory_remove(path, r->err) : vkft_file_remove(path, r->err);
+    bool ok = vkft_directory_remove(path, r->err);
     free(path);
     return ok;
 }
 
 bool vkft_directory_remove(const char *path, vkft_err *err)
 {
-    if (!vkft_directory_exists(path))
-        return true;
+    if (!is_directory_entry(path))
+        return vkft_file_remove(path, err);
     removal r = {path, err};
     if (!vkft_directory_list(path, remove_entry, &r, err))
         return false;

@@ -11,11 +11,12 @@
 bool vkft_directory_list(const char *path, bool (*visit)(void *context, const char *name), void *context,
                          vkft_err *err);
 
-/* Syncs the directory `from`, renames it and syncs the parent: after a crash either name exists, whole. `to` must not
- * exist. */
+/* Syncs `from` where it is a directory, renames it and syncs the parent: after a crash either name exists, whole. `to`
+ * must not exist. */
 bool vkft_directory_rename(const char *from, const char *to, vkft_err *err);
 
-/* Removes a directory, the files in it and the directories below it. A missing directory is fine. */
+/* Removes a file, or a directory with the files in it and the directories below it. A link is removed, and what it
+ * leads to is left alone. A missing path is fine. */
 bool vkft_directory_remove(const char *path, vkft_err *err);
 
 /* Where vkft keeps what it can make again (models, tokens, pipelines): $VKFT_CACHE_DIR, else vkft/ in the user's cache

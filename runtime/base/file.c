@@ -96,6 +96,41 @@ static void writer_free(vkft_writer *writer)
     free(writer);
 }
 
+/* Where names are looked for that a process left which was killed while it wrote `base`:
+ * "<base>.<digits>-<digits>.tmp".
+ */
+typedef struct leftovers {
+    const char *parent, *base;
+} leftovers;
+
+static bool remove_leftover(void *context, const char *name)
+{
+    static const char digits[] = "0123456789";
+    const leftovers *l = context;
+    size_t length = strlen(l->base);
+    if (strncmp(name, l->base, length) != 0 || name[length] != '.')
+        return true;
+    const char *at = name + length + 1;
+    size_t process = strspn(at, digits), counter = at[process] == '-' ? strspn(at + process + 1, digits) : 0;
+    if (process && counter && strcmp(at + process + 1 + counter, ".tmp") == 0) {
+        char *path = vkft_path_join(l->parent, name);
+        if (path)
+            vkft_os_remove_unheld(path);
+        free(path);
+    }
+    return true;
+}
+
+static void sweep(const char *path)
+{
+    char *parent = vkft_path_parent(path);
+    leftovers l = {parent, vkft_path_base(path)};
+    bool complete;
+    if (parent)
+        vkft_os_list(parent, remove_leftover, &l, &complete);
+    free(parent);
+}
+
 vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
 {
     vkft_os_info info;
@@ -109,13 +144,16 @@ vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
         vkft_fail_memory(err, "while writing '%s'", path);
         goto fail;
     }
+    sweep(path);
     /* The process id keeps two programs apart; the counter only matters after a crash with the same id. */
     for (unsigned attempt = 0;; attempt++) {
         snprintf(writer->temporary, size, "%s.%ld-%u.tmp", path, vkft_os_process_id(), attempt);
         writer->fd = vkft_os_create_new(writer->temporary);
-        if (writer->fd >= 0)
+        if (writer->fd >= 0 && vkft_os_hold(writer->fd))
             return writer;
-        if (errno != EEXIST || attempt == 1000) {
+        if (writer->fd >= 0)
+            vkft_os_close(writer->fd); /* swept by another process before it was held */
+        else if (errno != EEXIST || attempt == 1000) {
             vkft_fail_errno(err, "cannot create '%s'", writer->temporary);
             goto fail;
         }
@@ -143,9 +181,9 @@ bool vkft_writer_append(vkft_writer *writer, const void *data, size_t size, vkft
 bool vkft_writer_commit(vkft_writer *writer, vkft_err *err)
 {
     bool ok = vkft_os_sync(writer->fd) || vkft_fail_errno(err, "cannot write '%s'", writer->path);
-    if (!vkft_os_close(writer->fd) && ok)
-        ok = vkft_fail_errno(err, "cannot write '%s'", writer->path);
-    if (ok && !vkft_os_rename(writer->temporary, writer->path))
+    if (!ok)
+        vkft_os_close(writer->fd);
+    else if (!vkft_os_rename_open(writer->fd, writer->temporary, writer->path))
         ok = vkft_fail_errno(err, "cannot rename '%s' to '%s'", writer->temporary, writer->path);
     if (!ok)
         vkft_os_remove(writer->temporary);

@@ -27,7 +27,8 @@ void vkft_mapping_drop(const vkft_mapping *mapping, uint64_t offset, uint64_t si
 bool vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *size, vkft_err *err);
 
 /* Atomic replacement of a file: everything goes to a new file beside it ("<path>.<process id>.tmp"), which commit syncs
- * and renames. Any failure and abandon remove the temporary file. One thread at a time. */
+ * and renames. Any failure and abandon remove the temporary file; those of this path that a killed process left are
+ * removed by the next writer. One thread at a time. */
 typedef struct vkft_writer vkft_writer;
 vkft_writer *vkft_writer_open(const char *path, vkft_err *err);
 bool vkft_writer_append(vkft_writer *writer, const void *data, size_t size, vkft_err *err);

@@ -26,7 +26,17 @@ long long vkft_os_read_part(int fd, void *data, size_t size);
 long long vkft_os_write_part(int fd, uint64_t offset, const void *data, size_t size);
 bool vkft_os_sync(int fd);
 
-/* A stream of bytes to write: replaces the file, or appends to it. NULL on failure. */
+/* Marks a file that this process just created as in use until it is closed; false when another process was faster and
+ * removed it as unused. */
+bool vkft_os_hold(int fd);
+/* Removes a regular file that no process holds. False: it is held, or something else. */
+bool vkft_os_remove_unheld(const char *path);
+/* Creates a file that one process at a time has, with this process's number in it. -1 on failure: with errno EBUSY
+ * another one has it, whose number is in *owner (0: not known); with ENOTSUP the file system has no locks. */
+int vkft_os_lock_file(const char *path, long *owner);
+void vkft_os_unlock_file(int fd, const char *path); /* removes it */
+
+/* A stream of bytes to write: replaces the file, or appends to it. NULL on failure, also where the path is a link. */
 FILE *vkft_os_open_stream(const char *path, bool append);
 
 /* A read-only mapping of the first size bytes (size > 0); NULL on failure. The descriptor may be closed afterwards. */
@@ -37,7 +47,8 @@ void vkft_os_drop_pages(const void *address, uint64_t size);
 
 /* Atomically replaces `to`. */
 bool vkft_os_rename(const char *from, const char *to);
-bool vkft_os_remove(const char *path);
+bool vkft_os_rename_open(int fd, const char *from, const char *to); /* closes the file, which is `from` */
+bool vkft_os_remove(const char *path);                              /* a file, or a link to anything */
 bool vkft_os_sync_directory(const char *path);
 bool vkft_os_remove_directory(const char *path); /* an empty one */
 bool vkft_os_make_directory(const char *path);   /* succeeds when the directory exists already */
@@ -47,11 +58,14 @@ char *vkft_os_absolute_path(const char *path); /* malloc'ed, links resolved; the
 
 typedef struct vkft_os_info {
     bool is_directory, is_regular;
+    bool is_link;      /* of vkft_os_stat_entry alone */
     bool is_read_only; /* nobody may write, although root could */
     uint64_t size;
     int64_t modified_ns; /* since 1970 */
 } vkft_os_info;
 bool vkft_os_stat(const char *path, vkft_os_info *info);
+/* The same of what the directory holds under this name: a link, and not what it leads to. */
+bool vkft_os_stat_entry(const char *path, vkft_os_info *info);
 
 /* The value of an environment variable, malloc'ed; NULL when it is not set or empty. */
 char *vkft_os_environment(const char *name);

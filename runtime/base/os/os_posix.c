@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -73,6 +74,15 @@ bool vkft_os_rename(const char *from, const char *to)
     return rename(from, to) == 0;
 }
 
+bool vkft_os_rename_open(int fd, const char *from, const char *to)
+{
+    bool ok = rename(from, to) == 0; /* while it is held, see vkft_os_hold */
+    int code = errno;
+    close(fd);
+    errno = code;
+    return ok;
+}
+
 bool vkft_os_remove(const char *path)
 {
     return unlink(path) == 0;
@@ -101,21 +111,36 @@ char *vkft_os_absolute_path(const char *path)
     return realpath(path, NULL);
 }
 
+static void describe(const struct stat *st, vkft_os_info *info)
+{
+#ifdef __APPLE__
+    struct timespec time = st->st_mtimespec;
+#else
+    struct timespec time = st->st_mtim;
+#endif
+    info->is_directory = S_ISDIR(st->st_mode);
+    info->is_regular = S_ISREG(st->st_mode);
+    info->is_link = S_ISLNK(st->st_mode);
+    info->is_read_only = !(st->st_mode & (S_IWUSR | S_IWGRP | S_IWOTH));
+    info->size = (uint64_t)st->st_size;
+    info->modified_ns = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 bool vkft_os_stat(const char *path, vkft_os_info *info)
 {
     struct stat st;
     if (stat(path, &st) != 0)
         return false;
-#ifdef __APPLE__
-    struct timespec time = st.st_mtimespec;
-#else
-    struct timespec time = st.st_mtim;
-#endif
-    info->is_directory = S_ISDIR(st.st_mode);
-    info->is_regular = S_ISREG(st.st_mode);
-    info->is_read_only = !(st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH));
-    info->size = (uint64_t)st.st_size;
-    info->modified_ns = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    describe(&st, info);
+    return true;
+}
+
+bool vkft_os_stat_entry(const char *path, vkft_os_info *info)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0)
+        return false;
+    describe(&st, info);
     return true;
 }
 
@@ -156,7 +181,88 @@ bool vkft_os_size(int fd, uint64_t *size)
 
 FILE *vkft_os_open_stream(const char *path, bool append)
 {
-    return fopen(path, append ? "ab" : "wb");
+    int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
+    FILE *stream = fd < 0 ? NULL : fdopen(fd, append ? "ab" : "wb");
+    if (fd >= 0 && !stream)
+        close(fd);
+    return stream;
+}
+
+/* As flock says it; sets errno to ENOTSUP where the file system has no locks. */
+static bool try_lock(int fd)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (errno != EWOULDBLOCK && errno != EINTR)
+        errno = ENOTSUP;
+    return false;
+}
+
+/* Whether the path still leads to this open file. */
+static bool is_at(int fd, const char *path)
+{
+    struct stat open_file, named;
+    return fstat(fd, &open_file) == 0 && lstat(path, &named) == 0 && open_file.st_dev == named.st_dev &&
+           open_file.st_ino == named.st_ino;
+}
+
+bool vkft_os_hold(int fd)
+{
+    struct stat st;
+    while (flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+    }
+    return fstat(fd, &st) != 0 || st.st_nlink > 0;
+}
+
+bool vkft_os_remove_unheld(const char *path)
+{
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    bool removed =
+        fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && try_lock(fd) && is_at(fd, path) && unlink(path) == 0;
+    if (fd >= 0)
+        close(fd);
+    return removed;
+}
+
+static long read_owner(int fd)
+{
+    char text[32] = "";
+    ssize_t length = pread(fd, text, sizeof text - 1, 0);
+    return length > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+int vkft_os_lock_file(const char *path, long *owner)
+{
+    *owner = 0;
+    for (;;) {
+        int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return -1;
+        if (!try_lock(fd)) {
+            int code = errno;
+            *owner = read_owner(fd);
+            close(fd);
+            errno = code == ENOTSUP ? ENOTSUP : EBUSY;
+            return -1;
+        }
+        char text[32];
+        int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+        /* The number is for a message alone: a full disk must not stop what needs the lock. */
+        if (is_at(fd, path)) {
+            bool said = ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)length, 0) == length;
+            (void)said;
+            return fd;
+        }
+        close(fd); /* its owner removed it between the two calls */
+    }
+}
+
+void vkft_os_unlock_file(int fd, const char *path)
+{
+    if (is_at(fd, path))
+        unlink(path);
+    close(fd);
 }
 
 bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete)

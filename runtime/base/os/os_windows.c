@@ -141,12 +141,80 @@ bool vkft_os_rename(const char *from, const char *to)
     return ok;
 }
 
+bool vkft_os_rename_open(int fd, const char *from, const char *to)
+{
+    return _close(fd) == 0 && vkft_os_rename(from, to);
+}
+
 bool vkft_os_remove(const char *path)
 {
+    vkft_os_info info;
     wchar_t *name = wide(path);
-    bool ok = name && _wunlink(name) == 0;
+    bool linked_directory = vkft_os_stat_entry(path, &info) && info.is_link && info.is_directory;
+    bool ok = name && (linked_directory ? _wrmdir(name) == 0 : _wunlink(name) == 0);
     free(name);
     return ok;
+}
+
+bool vkft_os_hold(int fd)
+{
+    (void)fd; /* an open file cannot be removed */
+    return true;
+}
+
+/* A file is open until just before it gets its name; an hour is far more than the time between the two. */
+bool vkft_os_remove_unheld(const char *path)
+{
+    vkft_os_info info;
+    const int64_t now = (int64_t)time(NULL) * 1000000000, hour = 3600ll * 1000000000;
+    return vkft_os_stat_entry(path, &info) && info.is_regular && !info.is_link && now - info.modified_ns > hour &&
+           vkft_os_remove(path);
+}
+
+static long read_owner(const wchar_t *name)
+{
+    HANDLE file = CreateFileW(name, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                              OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    char text[32] = "";
+    DWORD length = 0;
+    if (file == INVALID_HANDLE_VALUE)
+        return 0;
+    bool ok = ReadFile(file, text, sizeof text - 1, &length, NULL);
+    CloseHandle(file);
+    return ok ? strtol(text, NULL, 10) : 0;
+}
+
+/* Nobody else may open it for writing while it is open, and closing removes it, however the process ends. */
+int vkft_os_lock_file(const char *path, long *owner)
+{
+    *owner = 0;
+    wchar_t *name = wide(path);
+    if (!name)
+        return -1;
+    HANDLE file = CreateFileW(name, GENERIC_READ | GENERIC_WRITE | DELETE, FILE_SHARE_READ, NULL, OPEN_ALWAYS,
+                              FILE_ATTRIBUTE_NORMAL | FILE_FLAG_DELETE_ON_CLOSE | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    if (file == INVALID_HANDLE_VALUE && GetLastError() == ERROR_SHARING_VIOLATION) {
+        *owner = read_owner(name);
+        free(name);
+        errno = EBUSY;
+        return -1;
+    }
+    free(name);
+    if (file == INVALID_HANDLE_VALUE) {
+        fail_native();
+        return -1;
+    }
+    char text[32];
+    DWORD written;
+    int length = snprintf(text, sizeof text, "%d\n", _getpid());
+    WriteFile(file, text, (DWORD)length, &written, NULL);
+    return _open_osfhandle((intptr_t)file, _O_RDWR | _O_BINARY);
+}
+
+void vkft_os_unlock_file(int fd, const char *path)
+{
+    (void)path;
+    _close(fd);
 }
 
 bool vkft_os_sync_directory(const char *path)
@@ -173,7 +241,8 @@ char *vkft_os_absolute_path(const char *path)
     return result;
 }
 
-bool vkft_os_stat(const char *path, vkft_os_info *info)
+/* Attributes are those of the entry; a link to a directory has the one of a directory, too. */
+static bool stat_entry(const char *path, vkft_os_info *info)
 {
     wchar_t *name = wide(path);
     if (!name)
@@ -186,10 +255,23 @@ bool vkft_os_stat(const char *path, vkft_os_info *info)
             (int64_t)((uint64_t)data.ftLastWriteTime.dwHighDateTime << 32 | data.ftLastWriteTime.dwLowDateTime);
         info->is_directory = (data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
         info->is_regular = !(data.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE));
+        info->is_link = (data.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0;
         info->is_read_only = !info->is_directory && (data.dwFileAttributes & FILE_ATTRIBUTE_READONLY);
         info->size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
         info->modified_ns = (ticks - 116444736000000000) * 100; /* ticks of 100 ns since 1601 */
     }
+    return ok;
+}
+
+bool vkft_os_stat_entry(const char *path, vkft_os_info *info)
+{
+    return stat_entry(path, info);
+}
+
+bool vkft_os_stat(const char *path, vkft_os_info *info)
+{
+    bool ok = stat_entry(path, info);
+    info->is_link = false;
     return ok;
 }
 
@@ -226,7 +308,11 @@ bool vkft_os_size(int fd, uint64_t *size)
 FILE *vkft_os_open_stream(const char *path, bool append)
 {
     wchar_t *name = wide(path);
-    FILE *stream = name ? _wfopen(name, append ? L"ab" : L"wb") : NULL;
+    vkft_os_info info;
+    bool link = vkft_os_stat_entry(path, &info) && info.is_link;
+    FILE *stream = name && !link ? _wfopen(name, append ? L"ab" : L"wb") : NULL;
+    if (link)
+        errno = EACCES;
     free(name);
     return stream;
 }
