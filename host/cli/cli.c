@@ -7,7 +7,7 @@
 
 #include "formats/convert/convert.h"
 #include "host/cli/advice.h"
-#include "host/cli/flags_export.h"
+#include "host/cli/flags/export.h"
 #include "host/cli/interrupt.h"
 
 _Static_assert(sizeof(vkft_storage) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");

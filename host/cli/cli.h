@@ -8,7 +8,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "host/cli/flags.h"
+#include "host/cli/flags/flags.h"
 #include "runtime/base/error.h"
 
 #define EXIT_WORK_FAILED 1

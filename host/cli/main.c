@@ -5,7 +5,7 @@
 
 #include "commit.h" /* made by the build: VKFT_COMMIT */
 #include "host/cli/cli.h"
-#include "host/cli/flags_export.h"
+#include "host/cli/flags/export.h"
 #include "host/cli/terminal.h"
 #include "runtime/base/text.h"
 #include "runtime/kernels.h"

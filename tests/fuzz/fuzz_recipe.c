@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/cli/flags.h"
+#include "host/cli/flags/flags.h"
 #include "tests/fuzz/memory_files.h"
 
 typedef struct options {

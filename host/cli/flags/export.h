@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "host/cli/flags.h"
+#include "host/cli/flags/flags.h"
 
 /* One command of the program. */
 typedef struct cli_command {

@@ -2,7 +2,7 @@
  *
  * getopt_long was not used: it knows no types, no `_` for `-`, no recipes, and is absent from some Windows toolchains.
  */
-#include "host/cli/flags.h"
+#include "host/cli/flags/flags.h"
 
 #include <assert.h>
 #include <errno.h>

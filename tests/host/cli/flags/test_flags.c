@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host/cli/flags.h"
+#include "host/cli/flags/flags.h"
 
 typedef struct options {
     double rate;

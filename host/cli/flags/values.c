@@ -1,5 +1,5 @@
 /* The values of flags as text: for help, and for what a run was started with. See flags.h. */
-#include "host/cli/flags.h"
+#include "host/cli/flags/flags.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* --help from the table of flags. */
-#include "host/cli/flags.h"
+#include "host/cli/flags/flags.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "host/cli/recipe.h"
+#include "host/cli/flags/recipe.h"
 #include "runtime/base/file.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"

@@ -1,5 +1,5 @@
-/* One walker over the rows of a table, several printers. See flags_export.h. */
-#include "host/cli/flags_export.h"
+/* One walker over the rows of a table, several printers. See export.h. */
+#include "host/cli/flags/export.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Both parsers end in the same list of entries, whose values are plain text: the table of flags knows the types, so
  * that a value means the same in a recipe and on the command line.
  */
-#include "host/cli/recipe.h"
+#include "host/cli/flags/recipe.h"
 
 #include <math.h>
 #include <stdio.h>

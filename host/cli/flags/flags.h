@@ -1,5 +1,5 @@
 /* The flags of a command: one table parses the command line, checks a recipe and prints --help, manual page and
- * completions (flags_export.h), so they cannot disagree.
+ * completions (export.h), so they cannot disagree.
  *
  * A flag writes a member of the command's options structure. Its default is whatever the structure holds before
  * parsing; help prints it from there, so defaults are written down once, beside the structure they belong to.
@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "host/cli/recipe.h"
+#include "host/cli/flags/recipe.h"
 #include "host/train/settings.h"
 #include "runtime/base/error.h"
 
