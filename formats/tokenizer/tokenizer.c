@@ -60,10 +60,8 @@ static bool index_tokens(vkft_tokenizer *tok, vkft_err *err)
 
 int32_t vkft_tokenizer_id(const vkft_tokenizer *tok, const char *token)
 {
-    for (uint32_t i = 0; i < tok->added.count; i++)
-        if (strcmp(tok->added.tokens[i].name, token) == 0)
-            return tok->added.tokens[i].id;
-    return vkft_string_map_get(&tok->vocab.ids, token, strlen(token));
+    int32_t id = vkft_string_map_get(&tok->added.names, token, strlen(token));
+    return id >= 0 ? id : vkft_string_map_get(&tok->vocab.ids, token, strlen(token));
 }
 
 static bool read_model(vkft_tokenizer *tok, const cJSON *model, const char *file, vkft_err *err)
@@ -155,7 +153,15 @@ static bool check_strings(const cJSON *node, const char *file, vkft_err *err)
     if (cJSON_IsString(node) && !vkft_utf8_valid(node->valuestring, strlen(node->valuestring)))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: \"%.60s\" in %.60s is not valid UTF-8, or holds a zero character",
                          file, node->valuestring, node->string ? node->string : "a list");
-    cJSON_ArrayForEach(child, node) if (!(child->string && strcmp(child->string, "model") == 0) &&
+    cJSON_ArrayForEach(child, node) if (!check_strings(child, file, err)) return false;
+    return true;
+}
+
+/* All but the vocabulary, which may hold any bytes: they are repaired where they are decoded. */
+static bool check_root(const cJSON *root, const char *file, vkft_err *err)
+{
+    const cJSON *child;
+    cJSON_ArrayForEach(child, root) if (!(child->string && strcmp(child->string, "model") == 0) &&
                                         !check_strings(child, file, err)) return false;
     return true;
 }
@@ -166,7 +172,7 @@ static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *fi
                 *prefix_space = vkft_json_member(config, "add_prefix_space");
     char where[600];
     snprintf(where, sizeof where, "%.500s: added_tokens", file);
-    if (!check_strings(root, file, err) || !check_strings(config, VKFT_TOKENIZER_CONFIG, err) ||
+    if (!check_root(root, file, err) || !check_strings(config, VKFT_TOKENIZER_CONFIG, err) ||
         !vkft_json_get_object(root, "model", true, &model, file, err) ||
         !vkft_json_get_array(root, "added_tokens", false, &added, file, err) ||
         !vkft_json_get_object(config, "added_tokens_decoder", false, &decoder, VKFT_TOKENIZER_CONFIG, err) ||

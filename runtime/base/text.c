@@ -26,6 +26,13 @@ bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err
     return true;
 }
 
+bool vkft_text_append_within(vkft_text *text, size_t limit, const char *data, size_t length, vkft_err *err)
+{
+    if (text->length > limit || length > limit - text->length)
+        return vkft_fail(err, VKFT_ERR_INPUT, "a text grows beyond %zu bytes", limit);
+    return vkft_text_append(text, data, length, err);
+}
+
 bool vkft_text_read_line(FILE *in, vkft_text *text, bool *failed)
 {
     text->length = 0;

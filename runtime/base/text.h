@@ -17,6 +17,8 @@ typedef struct vkft_text {
 
 /* Appends bytes and keeps a zero after the last one. */
 bool vkft_text_append(vkft_text *text, const char *data, size_t length, vkft_err *err);
+/* The same; an error when the text would have more than limit bytes. */
+bool vkft_text_append_within(vkft_text *text, size_t limit, const char *data, size_t length, vkft_err *err);
 /* Replaces text by the next line without its newline ("\n" or "\r\n"), zero bytes included. false: end of input, or
  * *failed (out of memory, read error). */
 bool vkft_text_read_line(FILE *in, vkft_text *text, bool *failed);

@@ -27,6 +27,12 @@ size_t vkft_utf8_length(const char *s, size_t available)
     return n && valid_prefix((const unsigned char *)s, available, n) == n ? n : 0;
 }
 
+size_t vkft_utf8_step(const char *s, size_t available)
+{
+    size_t n = vkft_utf8_length(s, available);
+    return n || !available ? n : 1;
+}
+
 uint32_t vkft_utf8_decode(const char *s, size_t length)
 {
     const unsigned char *u = (const unsigned char *)s;

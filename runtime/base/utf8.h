@@ -10,6 +10,8 @@
 
 /* Length of the character at s (1 to 4), 0 when the bytes are not valid UTF-8 (overlong, surrogate, cut off). */
 size_t vkft_utf8_length(const char *s, size_t available);
+/* The same, and 1 for a byte that begins no character: loops over text always come to its end. 0 only at the end. */
+size_t vkft_utf8_step(const char *s, size_t available);
 bool vkft_utf8_valid(const char *s, size_t length);
 /* Code point of a valid character. */
 uint32_t vkft_utf8_decode(const char *s, size_t length);

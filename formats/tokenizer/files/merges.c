@@ -57,6 +57,9 @@ static bool cut_token(const vkft_ranked_token *tokens, uint32_t whole, const vkf
                       cut_list *list, vkft_err *err)
 {
     const vkft_ranked_token *t = &tokens[whole];
+    if (t->length > VKFT_MAX_TOKEN_BYTES)
+        return vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer's token %u has %zu bytes; at most %u are supported", whole,
+                         t->length, VKFT_MAX_TOKEN_BYTES);
     for (size_t at = 1; at < t->length; at++) {
         if (by_characters && ((unsigned char)t->text[at] & 0xc0) == 0x80)
             continue;

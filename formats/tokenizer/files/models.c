@@ -37,6 +37,9 @@ static cJSON *finish(cJSON *model, bool ok)
     return ok ? model : NULL;
 }
 
+/* Of T5, which has 100. */
+#define MAX_EXTRA_IDS 10000u
+
 /* The lines of a text, one by one. */
 typedef struct line_reader {
     const char *text;
@@ -276,9 +279,9 @@ cJSON *vkft_model_of_sentencepiece(const vkft_sentencepiece *sp, uint32_t extra_
 {
     bool unigram = sp->model == VKFT_SP_UNIGRAM;
     *next_id = sp->count + (unigram ? extra_ids : 0);
-    if (sp->count + (uint64_t)extra_ids >= VKFT_MAX_VOCABULARY) {
-        vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer has %u pieces and %u extra ids; at most %u are supported",
-                  sp->count, extra_ids, VKFT_MAX_VOCABULARY);
+    if (sp->count >= VKFT_MAX_VOCABULARY / 2 || extra_ids > MAX_EXTRA_IDS) {
+        vkft_fail(err, VKFT_ERR_INPUT, "the tokenizer has %u pieces and %u extra ids; at most %u and %u are supported",
+                  sp->count, extra_ids, VKFT_MAX_VOCABULARY / 2, MAX_EXTRA_IDS);
         return NULL;
     }
     return unigram ? unigram_of_pieces(sp, extra_ids, err) : bpe_of_pieces(sp, err);

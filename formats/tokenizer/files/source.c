@@ -98,6 +98,7 @@ typedef struct maker {
     cJSON *config, *specials, *added_map,
         *model_config;     /* tokenizer_config.json and the other small files; NULL: absent */
     cJSON *root, *added;   /* tokenizer.json, its added_tokens */
+    vkft_string_map ids;   /* of the model's vocabulary */
     vkft_string_map known; /* contents of `added` */
     uint32_t next_id;
     vkft_err *err;
@@ -156,23 +157,27 @@ static bool choose_family(maker *m, uint32_t source)
     return true;
 }
 
+/* The ids of the model's vocabulary: an object with them, or a list of [token, score] in their order. */
+static bool index_vocabulary(maker *m)
+{
+    const cJSON *vocab = vkft_json_member(vkft_json_member(m->root, "model"), "vocab"), *entry;
+    int32_t id = 0;
+    if (!vkft_string_map_new(&m->ids, (uint32_t)cJSON_GetArraySize(vocab), m->err))
+        return false;
+    cJSON_ArrayForEach(entry, vocab)
+    {
+        const char *token = entry->string ? entry->string : cJSON_GetStringValue(cJSON_GetArrayItem(entry, 0));
+        int32_t value = entry->string ? (cJSON_IsNumber(entry) ? entry->valueint : -1) : id++;
+        if (token && vkft_string_map_get(&m->ids, token, strlen(token)) < 0)
+            vkft_string_map_put(&m->ids, token, strlen(token), value);
+    }
+    return true;
+}
+
 /* The id of a text in the model's vocabulary; -1: it has none. */
 static int32_t model_id(const maker *m, const char *text)
 {
-    const cJSON *vocab = vkft_json_member(vkft_json_member(m->root, "model"), "vocab"), *entry;
-    if (cJSON_IsObject(vocab)) {
-        entry = cJSON_GetObjectItemCaseSensitive(vocab, text);
-        return cJSON_IsNumber(entry) ? entry->valueint : -1;
-    }
-    int32_t id = 0;
-    cJSON_ArrayForEach(entry, vocab)
-    {
-        const char *token = cJSON_GetStringValue(cJSON_GetArrayItem(entry, 0));
-        if (token && strcmp(token, text) == 0)
-            return id;
-        id++;
-    }
-    return -1;
+    return vkft_string_map_get(&m->ids, text, strlen(text));
 }
 
 /* Adds {"id", "content", ...} unless a token of this content is there; `flags` may bring lstrip, rstrip, single_word,
@@ -317,7 +322,8 @@ static bool add_all_tokens(maker *m)
         const cJSON *content = vkft_json_member(item, "content"), *id = vkft_json_member(item, "id");
         vkft_string_map_put(&m->known, content->valuestring, strlen(content->valuestring), id->valueint);
     }
-    return add_decoder_tokens(m) && add_extra_ids(m) && add_mapped_tokens(m) && add_named_tokens(m);
+    return index_vocabulary(m) && add_decoder_tokens(m) && add_extra_ids(m) && add_mapped_tokens(m) &&
+           add_named_tokens(m);
 }
 
 /* tokenizer.json of its parts and the model, which becomes the root's in any case. */
@@ -431,5 +437,6 @@ bool vkft_tokenizer_from_files(const vkft_small_file files[VKFT_TOKENIZER_FILES]
     cJSON_Delete(m.added_map);
     cJSON_Delete(m.model_config);
     vkft_string_map_free(&m.known);
+    vkft_string_map_free(&m.ids);
     return *tok != NULL;
 }

@@ -7,8 +7,8 @@
 
 #include <utf8proc.h>
 
-#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
+#include "runtime/base/size.h"
 #include "runtime/base/utf8.h"
 
 /* item: the token's content and flags. */
@@ -37,40 +37,76 @@ static bool add_token(vkft_added_tokens *added, const vkft_normalizers *normaliz
     }
     a->content = text.data;
     a->length = (uint32_t)text.length;
-    if (a->length)
-        added->first[a->normalized][(unsigned char)a->content[0]] = true;
     a->name = strdup(content);
-    return a->name || vkft_fail_memory(err, "for the tokenizer");
+    if (!a->name)
+        return vkft_fail_memory(err, "for the tokenizer");
+    if (vkft_string_map_get(&added->names, a->name, strlen(a->name)) < 0) /* the first one of a name counts */
+        vkft_string_map_put(&added->names, a->name, strlen(a->name), id);
+    return true;
 }
 
-static bool is_added(const vkft_added_tokens *added, const char *name)
+static int compare(const void *a, const void *b)
 {
-    for (uint32_t i = 0; i < added->count; i++)
-        if (strcmp(added->tokens[i].name, name) == 0)
-            return true;
-    return false;
+    const vkft_added_token *x = *(vkft_added_token *const *)a, *y = *(vkft_added_token *const *)b;
+    int order = memcmp(x->content, y->content, min_u32(x->length, y->length));
+    order = order ? order : (x->length > y->length) - (x->length < y->length);
+    return order ? order : (x > y) - (x < y);
 }
 
-bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
-                            const cJSON *decoder, const char *where, vkft_err *err)
+static bool same_content(const vkft_added_token *a, const vkft_added_token *b)
+{
+    return a->length == b->length && memcmp(a->content, b->content, a->length) == 0;
+}
+
+/* Sorts the tokens of one kind, so that the longest one at a place is found by halving. */
+static bool sort_tokens(vkft_added_tokens *added, bool normalized, vkft_err *err)
+{
+    struct vkft_added_order *order = &added->order[normalized];
+    uint32_t count = 0, kept = 0;
+    order->tokens = calloc(added->count + 1ull, sizeof *order->tokens);
+    if (!order->tokens)
+        return vkft_fail_memory(err, "for the tokenizer");
+    for (uint32_t i = 0; i < added->count; i++)
+        if (added->tokens[i].length && added->tokens[i].normalized == normalized)
+            order->tokens[count++] = &added->tokens[i];
+    qsort(order->tokens, count, sizeof *order->tokens, compare);
+    for (uint32_t i = 0; i < count; i++)
+        if (!kept || !same_content(order->tokens[kept - 1], order->tokens[i]))
+            order->tokens[kept++] = order->tokens[i];
+    for (uint32_t i = 0; i < kept; i++)
+        order->begin[(unsigned char)order->tokens[i]->content[0] + 1] = i + 1;
+    for (uint32_t c = 1; c <= 256; c++)
+        order->begin[c] = max_u32(order->begin[c], order->begin[c - 1]);
+    return true;
+}
+
+/* Those of tokenizer.json, with the flags that tokenizer_config.json has for them. by_id: its members, by their keys,
+ * which are ids. */
+static bool read_list(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
+                      const vkft_string_map *by_id, const cJSON **members, const char *where, vkft_err *err)
 {
     const cJSON *item;
-    added->tokens =
-        calloc((size_t)cJSON_GetArraySize(list) + (size_t)cJSON_GetArraySize(decoder) + 1, sizeof *added->tokens);
-    if (!added->tokens)
-        return vkft_fail_memory(err, "for the tokenizer");
     cJSON_ArrayForEach(item, list)
     {
         char key[16];
         int32_t id;
         if (!vkft_json_get_i32(item, "id", true, &id, where, err))
             return false;
-        snprintf(key, sizeof key, "%d", id);
-        const cJSON *flags = vkft_json_member(decoder, key);
+        int n = snprintf(key, sizeof key, "%d", id);
+        int32_t index = vkft_string_map_get(by_id, key, (size_t)n);
+        const cJSON *flags = index >= 0 ? members[index] : NULL;
         bool same = flags && cJSON_Compare(vkft_json_member(flags, "content"), vkft_json_member(item, "content"), true);
         if (!add_token(added, normalizers, same ? flags : item, id, where, err))
             return false;
     }
+    return true;
+}
+
+/* The other ones of tokenizer_config.json. */
+static bool read_decoder(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *decoder,
+                         const char *where, vkft_err *err)
+{
+    const cJSON *item;
     cJSON_ArrayForEach(item, decoder)
     {
         const char *content = cJSON_GetStringValue(vkft_json_member(item, "content"));
@@ -81,10 +117,36 @@ bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *no
                              VKFT_TOKENIZER_CONFIG
                              ": added_tokens_decoder: \"%.40s\" is not a token id with its \"content\"",
                              item->string);
-        if (!is_added(added, content) && !add_token(added, normalizers, item, (int32_t)id, where, err))
+        if (vkft_string_map_get(&added->names, content, strlen(content)) < 0 &&
+            !add_token(added, normalizers, item, (int32_t)id, where, err))
             return false;
     }
     return true;
+}
+
+bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
+                            const cJSON *decoder, const char *where, vkft_err *err)
+{
+    uint32_t listed = (uint32_t)cJSON_GetArraySize(list), named = (uint32_t)cJSON_GetArraySize(decoder);
+    vkft_string_map by_id = {0};
+    const cJSON *item, **members = calloc(named + 1ull, sizeof *members);
+    added->tokens = calloc((size_t)listed + named + 1, sizeof *added->tokens);
+    bool ok = (members && added->tokens) || vkft_fail_memory(err, "for the tokenizer");
+    ok = ok && vkft_string_map_new(&by_id, named, err) && vkft_string_map_new(&added->names, listed + named, err);
+    int32_t index = 0;
+    if (ok)
+        cJSON_ArrayForEach(item, decoder)
+        {
+            if (vkft_string_map_get(&by_id, item->string, strlen(item->string)) < 0)
+                vkft_string_map_put(&by_id, item->string, strlen(item->string), index);
+            members[index++] = item;
+        }
+    ok = ok && read_list(added, normalizers, list, &by_id, members, where, err) &&
+         read_decoder(added, normalizers, decoder, where, err) && sort_tokens(added, false, err) &&
+         sort_tokens(added, true, err);
+    vkft_string_map_free(&by_id);
+    free(members);
+    return ok;
 }
 
 void vkft_added_tokens_free(vkft_added_tokens *added)
@@ -94,6 +156,9 @@ void vkft_added_tokens_free(vkft_added_tokens *added)
         free(added->tokens[i].name);
     }
     free(added->tokens);
+    free(added->order[0].tokens);
+    free(added->order[1].tokens);
+    vkft_string_map_free(&added->names);
     *added = (vkft_added_tokens){0};
 }
 
@@ -136,16 +201,35 @@ static bool stands_alone(const char *text, size_t length, size_t begin, size_t e
     return !n || !is_word(text + end, n);
 }
 
-/* The longest added token of the wanted kind at this place. */
+/* The first of some tokens whose byte at `at`, which they all have, is at least `byte`. */
+static uint32_t first_from(const struct vkft_added_order *order, uint32_t begin, uint32_t end, size_t at, unsigned byte)
+{
+    while (begin < end) {
+        uint32_t middle = begin + (end - begin) / 2;
+        if ((unsigned char)order->tokens[middle]->content[at] < byte)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin;
+}
+
+/* The longest added token of the wanted kind at this place. Those that agree with the text so far are order->tokens
+ * from begin to end; one that ends there is the first of them. */
 static const vkft_added_token *added_at(const vkft_added_tokens *added, bool normalized, const char *text,
                                         size_t available)
 {
+    const struct vkft_added_order *order = &added->order[normalized];
     const vkft_added_token *best = NULL;
-    for (uint32_t i = 0; i < added->count; i++) {
-        const vkft_added_token *a = &added->tokens[i];
-        if (a->normalized == normalized && a->length && a->length <= available && a->content[0] == text[0] &&
-            (!best || a->length > best->length) && memcmp(a->content, text, a->length) == 0)
-            best = a;
+    uint32_t begin = order->begin[(unsigned char)text[0]], end = order->begin[(unsigned char)text[0] + 1];
+    for (size_t agreed = 1; begin < end; agreed++) {
+        if (order->tokens[begin]->length == agreed)
+            best = order->tokens[begin++];
+        if (agreed == available)
+            break;
+        unsigned char next = (unsigned char)text[agreed];
+        begin = first_from(order, begin, end, agreed, next);
+        end = first_from(order, begin, end, agreed, next + 1u);
     }
     return best;
 }
@@ -153,10 +237,8 @@ static const vkft_added_token *added_at(const vkft_added_tokens *added, bool nor
 const vkft_added_token *vkft_added_tokens_find(const vkft_added_tokens *added, bool normalized, const char *text,
                                                size_t length, size_t start, size_t *begin, size_t *end)
 {
-    const bool *first = added->first[normalized];
     for (size_t i = start; i < length; i++) {
-        const vkft_added_token *a =
-            !first[(unsigned char)text[i]] ? NULL : added_at(added, normalized, text + i, length - i);
+        const vkft_added_token *a = added_at(added, normalized, text + i, length - i);
         if (!a)
             continue;
         *begin = i;

@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 
 #include "formats/tokenizer/stages/normalizer.h"
+#include "formats/tokenizer/stages/vocab.h"
 
 typedef struct vkft_added_token {
     char *name;    /* as tokenizer.json has it */
@@ -17,7 +18,11 @@ typedef struct vkft_added_token {
 typedef struct vkft_added_tokens {
     vkft_added_token *tokens;
     uint32_t count;
-    bool first[2][256]; /* by normalized: first bytes of the tokens */
+    vkft_string_map names; /* to ids */
+    struct vkft_added_order {
+        const vkft_added_token **tokens; /* in the order of their bytes; none is empty, none is there twice */
+        uint32_t begin[257];             /* by first byte */
+    } order[2];                          /* by normalized */
 } vkft_added_tokens;
 
 #define VKFT_TOKENIZER_CONFIG "tokenizer_config.json"

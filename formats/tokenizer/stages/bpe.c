@@ -149,7 +149,7 @@ typedef struct possible_merge {
 typedef struct merging {
     const vkft_bpe *bpe;
     symbol *symbols;
-    int32_t count;
+    int32_t count, capacity;
     possible_merge *heap;
     int32_t heap_count;
 } merging;
@@ -236,13 +236,16 @@ static bool all_bytes_known(const vkft_bpe *bpe, const char *s, size_t n)
     return true;
 }
 
-/* The characters of the piece as symbols: from the vocabulary, as bytes, or unknown. */
-static void split_characters(merging *m, const char *piece, size_t length)
+/* The characters of the piece as symbols: from the vocabulary, as bytes, or unknown. A character of n bytes becomes at
+ * most n symbols, so that a piece has at most as many as bytes. */
+static bool split_characters(merging *m, const char *piece, size_t length)
 {
     const vkft_bpe *bpe = m->bpe;
     bool last_unknown = false;
     for (size_t i = 0; i < length;) {
-        size_t n = vkft_utf8_length(piece + i, length - i);
+        size_t n = vkft_utf8_step(piece + i, length - i);
+        if (n > (size_t)(m->capacity - m->count))
+            return false;
         int32_t id = vkft_string_map_get(&bpe->vocab->ids, piece + i, n);
         bool unknown = false;
         if (id >= 0) {
@@ -258,6 +261,7 @@ static void split_characters(merging *m, const char *piece, size_t length)
         last_unknown = unknown;
         i += n;
     }
+    return true;
 }
 
 bool vkft_bpe_encode(const vkft_bpe *bpe, const char *piece, size_t length, vkft_ids *ids, vkft_err *err)
@@ -270,16 +274,17 @@ bool vkft_bpe_encode(const vkft_bpe *bpe, const char *piece, size_t length, vkft
     /* Every merge adds at most two offers, and there are fewer merges than symbols. */
     symbol small_symbols[64];
     possible_merge small_heap[192];
-    merging m = {.bpe = bpe, .symbols = small_symbols, .heap = small_heap};
+    merging m = {.bpe = bpe, .symbols = small_symbols, .capacity = 64, .heap = small_heap};
     if (length > 64) {
+        m.capacity = (int32_t)length;
         m.symbols = malloc(length * sizeof *m.symbols);
         m.heap = malloc(3 * length * sizeof *m.heap);
     }
     bool ok = (m.symbols && m.heap) || vkft_fail_memory(err, "for the tokenizer");
-    if (ok) {
-        split_characters(&m, piece, length);
+    ok = ok && (split_characters(&m, piece, length) ||
+                vkft_fail(err, VKFT_ERR_INPUT, "a piece of %zu bytes has more symbols than bytes", length));
+    if (ok)
         merge_all(&m);
-    }
     for (int32_t i = 0; ok && i < m.count; i++)
         if (m.symbols[i].id >= 0)
             ok = vkft_ids_push(ids, m.symbols[i].id, err);

@@ -71,7 +71,8 @@ bool vkft_charsmap_new(vkft_charsmap *map, const char *base64, const char *where
     map->targets = (char *)bytes + 4 + trie_bytes;
     map->target_bytes = (size_t)n - 4 - trie_bytes;
     map->targets[map->target_bytes] = 0; /* there is room: see malloc */
-    return true;
+    return vkft_utf8_valid(map->targets, map->target_bytes) ||
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: precompiled_charsmap is damaged: its texts are not valid UTF-8", where);
 }
 
 void vkft_charsmap_free(vkft_charsmap *map)
@@ -104,9 +105,8 @@ static const char *find(const vkft_charsmap *map, const char *text, size_t lengt
             return NULL;
         if (unit >> 8 & 1) {
             uint32_t target = map->units[node] & ~(1u << 31);
-            bool valid =
-                target < map->target_bytes && vkft_utf8_valid(map->targets + target, strlen(map->targets + target));
-            return valid ? map->targets + target : NULL;
+            bool begins = target < map->target_bytes && ((unsigned char)map->targets[target] & 0xc0) != 0x80;
+            return begins ? map->targets + target : NULL;
         }
     }
     return NULL;
@@ -114,10 +114,10 @@ static const char *find(const vkft_charsmap *map, const char *text, size_t lengt
 
 static size_t grapheme_length(const char *text, size_t length)
 {
-    size_t end = vkft_utf8_length(text, length);
+    size_t end = vkft_utf8_step(text, length);
     utf8proc_int32_t state = 0, last = (utf8proc_int32_t)vkft_utf8_decode(text, end);
     while (end < length) {
-        size_t n = vkft_utf8_length(text + end, length - end);
+        size_t n = vkft_utf8_step(text + end, length - end);
         utf8proc_int32_t point = (utf8proc_int32_t)vkft_utf8_decode(text + end, n);
         if (utf8proc_grapheme_break_stateful(last, point, &state))
             break;
@@ -127,20 +127,21 @@ static size_t grapheme_length(const char *text, size_t length)
     return end;
 }
 
-bool vkft_charsmap_apply(const vkft_charsmap *map, const char *text, size_t length, vkft_text *out, vkft_err *err)
+bool vkft_charsmap_apply(const vkft_charsmap *map, const char *text, size_t length, size_t limit, vkft_text *out,
+                         vkft_err *err)
 {
     for (size_t at = 0; at < length;) {
         size_t whole = grapheme_length(text + at, length - at), end = at + whole;
         const char *target = whole <= LONGEST_WHOLE_GRAPHEME ? find(map, text + at, whole) : NULL;
         if (target) {
-            if (!vkft_text_append(out, target, strlen(target), err))
+            if (!vkft_text_append_within(out, limit, target, strlen(target), err))
                 return false;
             at = end;
         }
         while (at < end) {
-            size_t n = vkft_utf8_length(text + at, end - at);
+            size_t n = vkft_utf8_step(text + at, end - at);
             target = find(map, text + at, n);
-            if (!(target ? vkft_text_append(out, target, strlen(target), err)
+            if (!(target ? vkft_text_append_within(out, limit, target, strlen(target), err)
                          : vkft_text_append(out, text + at, n, err)))
                 return false;
             at += n;

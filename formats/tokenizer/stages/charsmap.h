@@ -22,7 +22,8 @@ bool vkft_charsmap_new(vkft_charsmap *map, const char *base64, const char *where
 void vkft_charsmap_free(vkft_charsmap *map);
 /* Bytes written to out, which has room for 3 bytes per 4 characters; -1: not base64. */
 long vkft_base64_decode(const char *text, size_t length, unsigned char *out);
-/* Appends the mapped text, grapheme by grapheme as the `tokenizers` package does. */
-bool vkft_charsmap_apply(const vkft_charsmap *map, const char *text, size_t length, vkft_text *out, vkft_err *err);
+/* Appends the mapped text, grapheme by grapheme as the `tokenizers` package does. Error: out grows beyond limit. */
+bool vkft_charsmap_apply(const vkft_charsmap *map, const char *text, size_t length, size_t limit, vkft_text *out,
+                         vkft_err *err);
 
 #endif

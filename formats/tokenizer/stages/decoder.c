@@ -73,6 +73,8 @@ bool vkft_decoder_new(vkft_decoder *d, const cJSON *json, const char *file, vkft
         cJSON_ArrayForEach(part, parts) if (!vkft_decoder_new(d, part, file, err)) return false;
         return true;
     }
+    if (d->count == VKFT_MAX_STEPS)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: more than %d steps", where, VKFT_MAX_STEPS);
     vkft_decoder_step *steps = realloc(d->steps, (d->count + 1) * sizeof *steps);
     if (!steps)
         return vkft_fail_memory(err, "while decoding");
@@ -95,6 +97,7 @@ void vkft_decoder_free(vkft_decoder *d)
 typedef struct token_list {
     vkft_text *tokens;
     uint32_t count;
+    size_t limit; /* what steps may still write in place of something */
     vkft_err *err;
 } token_list;
 
@@ -211,18 +214,15 @@ static void strip(const vkft_decoder_step *step, vkft_text *token)
 static bool replace(const vkft_decoder_step *step, token_list *l, uint32_t index)
 {
     const vkft_text *token = &l->tokens[index];
-    size_t at = 0, begin, end;
     vkft_text text = {0};
-    while (vkft_pattern_find(&step->pattern, token->data, token->length, at, &begin, &end)) {
-        if (!vkft_text_append(&text, token->data + at, begin - at, l->err) ||
-            !vkft_text_append(&text, step->content, strlen(step->content), l->err)) {
-            vkft_text_free(&text);
-            return false;
-        }
-        at = end;
+    bool ok = true;
+    for (size_t at = 0, begin, end; ok && at < token->length; at = end) {
+        ok = vkft_pattern_find(&step->pattern, token->data, token->length, at, &begin, &end, l->err) &&
+             vkft_text_append(&text, token->data + at, begin - at, l->err) &&
+             (begin == end || vkft_text_append_within(&text, l->limit, step->content, strlen(step->content), l->err));
     }
-    bool ok = at == 0 ||
-              (vkft_text_append(&text, token->data + at, token->length - at, l->err) && set_token(l, index, &text));
+    l->limit -= ok && text.length < l->limit ? text.length : 0;
+    ok = ok && set_token(l, index, &text);
     vkft_text_free(&text);
     return ok;
 }
@@ -265,7 +265,11 @@ static bool apply(const vkft_decoder_step *step, token_list *l)
 
 bool vkft_decoder_apply(const vkft_decoder *d, vkft_text *tokens, uint32_t count, vkft_text *out, vkft_err *err)
 {
-    token_list l = {tokens, count, err};
+    token_list l = {.tokens = tokens, .count = count, .err = err};
+    size_t length = 0;
+    for (uint32_t i = 0; i < count; i++)
+        length += tokens[i].length;
+    l.limit = vkft_longest_text(length);
     for (uint32_t i = 0; i < d->count; i++)
         if (!apply(&d->steps[i], &l))
             return false;

@@ -7,6 +7,7 @@
 
 #include <utf8proc.h>
 
+#include "formats/tokenizer/stages/vocab.h"
 #include "runtime/base/json.h"
 #include "runtime/base/utf8.h"
 
@@ -75,6 +76,8 @@ bool vkft_normalizers_new(vkft_normalizers *n, const cJSON *json, const char *fi
         cJSON_ArrayForEach(part, parts) if (!vkft_normalizers_new(n, part, file, err)) return false;
         return true;
     }
+    if (n->count == VKFT_MAX_STEPS)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: more than %d steps", where, VKFT_MAX_STEPS);
     vkft_normalizer *steps = realloc(n->steps, (n->count + 1) * sizeof *steps);
     if (!steps)
         return vkft_fail_memory(err, "for the tokenizer");
@@ -94,16 +97,14 @@ void vkft_normalizers_free(vkft_normalizers *n)
     *n = (vkft_normalizers){0};
 }
 
-static bool replace_all(const vkft_normalizer *step, const vkft_text *text, vkft_text *out, vkft_err *err)
+static bool replace_all(const vkft_normalizer *step, const vkft_text *text, size_t limit, vkft_text *out, vkft_err *err)
 {
-    size_t at = 0, begin, end;
-    while (vkft_pattern_find(&step->pattern, text->data, text->length, at, &begin, &end)) {
-        if (!vkft_text_append(out, text->data + at, begin - at, err) ||
-            !vkft_text_append(out, step->content, strlen(step->content), err))
+    for (size_t at = 0, begin, end; at < text->length; at = end)
+        if (!vkft_pattern_find(&step->pattern, text->data, text->length, at, &begin, &end, err) ||
+            !vkft_text_append(out, text->data + at, begin - at, err) ||
+            (begin < end && !vkft_text_append_within(out, limit, step->content, strlen(step->content), err)))
             return false;
-        at = end;
-    }
-    return vkft_text_append(out, text->data + at, text->length - at, err);
+    return true;
 }
 
 static bool map_unicode(const vkft_text *text, utf8proc_option_t options, vkft_text *out, vkft_err *err)
@@ -121,7 +122,7 @@ static bool map_unicode(const vkft_text *text, utf8proc_option_t options, vkft_t
 static bool lowercase(const vkft_text *text, vkft_text *out, vkft_err *err)
 {
     for (size_t i = 0; i < text->length;) {
-        size_t n = vkft_utf8_length(text->data + i, text->length - i);
+        size_t n = vkft_utf8_step(text->data + i, text->length - i);
         uint32_t point = vkft_utf8_decode(text->data + i, n);
         char bytes[4];
         size_t m = vkft_utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)point), bytes);
@@ -137,7 +138,7 @@ static bool strip(const vkft_normalizer *step, const vkft_text *text, vkft_text 
     size_t begin = 0, end = 0, i = 0;
     bool seen = false;
     while (i < text->length) {
-        size_t n = vkft_utf8_length(text->data + i, text->length - i);
+        size_t n = vkft_utf8_step(text->data + i, text->length - i);
         if (!vkft_utf8_is_space(vkft_utf8_decode(text->data + i, n))) {
             begin = seen ? begin : i;
             seen = true;
@@ -150,7 +151,8 @@ static bool strip(const vkft_normalizer *step, const vkft_text *text, vkft_text 
     return vkft_text_append(out, text->data + begin, end > begin ? end - begin : 0, err);
 }
 
-static bool apply(const vkft_normalizer *step, const vkft_text *text, vkft_text *out, vkft_err *err)
+/* out is empty, and may grow to limit bytes where a step's own text decides how far. */
+static bool apply(const vkft_normalizer *step, const vkft_text *text, size_t limit, vkft_text *out, vkft_err *err)
 {
     const utf8proc_option_t compose = UTF8PROC_STABLE | UTF8PROC_COMPOSE,
                             decompose = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
@@ -160,11 +162,12 @@ static bool apply(const vkft_normalizer *step, const vkft_text *text, vkft_text 
     case VKFT_NORMALIZE_NFKC: return map_unicode(text, compose | UTF8PROC_COMPAT, out, err);
     case VKFT_NORMALIZE_NFKD: return map_unicode(text, decompose | UTF8PROC_COMPAT, out, err);
     case VKFT_NORMALIZE_LOWERCASE: return lowercase(text, out, err);
-    case VKFT_NORMALIZE_REPLACE: return replace_all(step, text, out, err);
-    case VKFT_NORMALIZE_PRECOMPILED: return vkft_charsmap_apply(&step->charsmap, text->data, text->length, out, err);
+    case VKFT_NORMALIZE_REPLACE: return replace_all(step, text, limit, out, err);
+    case VKFT_NORMALIZE_PRECOMPILED:
+        return vkft_charsmap_apply(&step->charsmap, text->data, text->length, limit, out, err);
     case VKFT_NORMALIZE_STRIP: return strip(step, text, out, err);
     case VKFT_NORMALIZE_PREPEND:
-        return (text->length == 0 || vkft_text_append(out, step->content, strlen(step->content), err)) &&
+        return (text->length == 0 || vkft_text_append_within(out, limit, step->content, strlen(step->content), err)) &&
                vkft_text_append(out, text->data, text->length, err);
     }
     return true;
@@ -172,9 +175,11 @@ static bool apply(const vkft_normalizer *step, const vkft_text *text, vkft_text 
 
 bool vkft_normalizers_apply(const vkft_normalizers *n, vkft_text *text, vkft_err *err)
 {
+    size_t limit = vkft_longest_text(text->length);
     for (uint32_t i = 0; i < n->count; i++) {
         vkft_text out = {0};
-        if (!vkft_text_append(text, "", 0, err) || !apply(&n->steps[i], text, &out, err)) {
+        if (!vkft_text_append(text, "", 0, err) || !apply(&n->steps[i], text, limit, &out, err) ||
+            !vkft_text_append_within(&out, limit, "", 0, err)) {
             vkft_text_free(&out);
             return false;
         }

@@ -4,20 +4,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
+#include "runtime/base/text.h"
 #include "runtime/base/utf8.h"
+
+/* A match may use this much: of the compiled expression's stack, and of the interpreter's memory. */
+#define SMALLEST_STACK (64u << 10)
+#define LARGEST_STACK (16u << 20)
+#define INTERPRETER_KIB (512u << 10)
 
 bool vkft_pattern_regex(vkft_pattern *pattern, const char *expression, const char *where, vkft_err *err)
 {
     int code;
     PCRE2_SIZE offset;
+    vkft_text name = {0};
     *pattern = (vkft_pattern){0};
-    pattern->regex =
-        pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
+    if (!vkft_text_append(&name, where, strlen(where), err) ||
+        !vkft_text_append(&name, ": regular expression \"", strlen(": regular expression \""), err) ||
+        !vkft_text_append(&name, expression, strnlen(expression, 100), err) || !vkft_text_append(&name, "\"", 1, err)) {
+        vkft_text_free(&name);
+        return false;
+    }
+    pattern->name = name.data;
+    /* \C matches one byte: it would cut characters. */
+    pattern->regex = pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED,
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
     if (!pattern->regex) {
         PCRE2_UCHAR message[128];
         pcre2_get_error_message(code, message, sizeof message);
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: regular expression \"%.100s\": %s at offset %zu", where, expression,
-                         (const char *)message, (size_t)offset);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s at offset %zu", pattern->name, (const char *)message,
+                         (size_t)offset);
     }
     pcre2_jit_compile(pattern->regex, PCRE2_JIT_COMPLETE); /* where it is not available the interpreter serves */
     return true;
@@ -39,45 +55,88 @@ bool vkft_pattern_new(vkft_pattern *pattern, const cJSON *json, const char *wher
 void vkft_pattern_free(vkft_pattern *pattern)
 {
     free(pattern->literal);
+    free(pattern->name);
     pcre2_code_free(pattern->regex);
     *pattern = (vkft_pattern){0};
 }
 
-static bool find_literal(const char *literal, const char *text, size_t length, size_t start, size_t *begin, size_t *end)
+/* *begin stays as it is when there is none. */
+static void find_literal(const char *literal, const char *text, size_t length, size_t start, size_t *begin, size_t *end)
 {
     size_t n = strlen(literal);
     for (size_t i = start; n && i + n <= length; i++) {
         const char *at = memchr(text + i, literal[0], length - n - i + 1);
         if (!at)
-            return false;
+            return;
         i = (size_t)(at - text);
         if (memcmp(at, literal, n) == 0) {
             *begin = i;
             *end = i + n;
-            return true;
+            return;
         }
     }
-    return false;
+}
+
+/* As pcre2_match. Compiled expressions run on 32 KiB of the machine's stack, which is enough for those of known
+ * tokenizers; one that needs more gets a larger stack, and then the interpreter, which takes its memory from the heap.
+ */
+static int match(const pcre2_code *regex, const char *text, size_t length, size_t start, pcre2_match_data *data)
+{
+    int count = pcre2_match(regex, (PCRE2_SPTR)text, length, start, PCRE2_NO_UTF_CHECK, data, NULL);
+    if (count != PCRE2_ERROR_JIT_STACKLIMIT)
+        return count;
+    pcre2_match_context *context = pcre2_match_context_create(NULL);
+    pcre2_jit_stack *stack = pcre2_jit_stack_create(SMALLEST_STACK, LARGEST_STACK, NULL);
+    count = PCRE2_ERROR_NOMEMORY;
+    if (context && stack) {
+        pcre2_jit_stack_assign(context, NULL, stack);
+        pcre2_set_heap_limit(context, INTERPRETER_KIB);
+        count = pcre2_match(regex, (PCRE2_SPTR)text, length, start, PCRE2_NO_UTF_CHECK, data, context);
+        if (count == PCRE2_ERROR_JIT_STACKLIMIT)
+            count =
+                pcre2_match(regex, (PCRE2_SPTR)text, length, start, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, context);
+    }
+    pcre2_jit_stack_free(stack);
+    pcre2_match_context_free(context);
+    return count;
+}
+
+static bool fail_match(const vkft_pattern *pattern, int code, size_t length, vkft_err *err)
+{
+    PCRE2_UCHAR message[128];
+    if (code == PCRE2_ERROR_NOMEMORY)
+        return vkft_fail_memory(err, "while tokenizing");
+    pcre2_get_error_message(code, message, sizeof message);
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s cannot be searched for in a text of %zu bytes: %s; simplify it",
+                     pattern->name, length, (const char *)message);
 }
 
 bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin,
-                       size_t *end)
+                       size_t *end, vkft_err *err)
 {
-    if (pattern->literal)
-        return find_literal(pattern->literal, text, length, start, begin, end);
+    *begin = *end = length;
+    if (pattern->literal) {
+        find_literal(pattern->literal, text, length, start, begin, end);
+        return true;
+    }
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    if (!data)
+        return vkft_fail_memory(err, "while tokenizing");
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
+    int count = 0;
     bool found = false;
-    while (data && start <= length && !found) {
-        int count = pcre2_match(pattern->regex, (PCRE2_SPTR)text, length, start, PCRE2_NO_UTF_CHECK, data, NULL);
-        if (count < 0)
-            break;
-        const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
+    while (start <= length && !found && (count = match(pattern->regex, text, length, start, data)) >= 0) {
+        if (at[0] < start || at[1] < at[0] || at[1] > length) { /* some versions let \K in an assertion do this */
+            pcre2_match_data_free(data);
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s matches something outside of the text", pattern->name);
+        }
+        found = at[1] > at[0];
+        start = at[1] + max_u64(vkft_utf8_step(text + at[1], length - at[1]), 1); /* only used after an empty match */
+    }
+    if (found) {
         *begin = at[0];
         *end = at[1];
-        found = *end > *begin;
-        size_t step = vkft_utf8_length(text + at[1], length - at[1]);
-        start = at[1] + (step ? step : 1); /* only used after an empty match */
     }
     pcre2_match_data_free(data);
-    return found;
+    return found || count >= 0 || count == PCRE2_ERROR_NOMATCH || fail_match(pattern, count, length, err);
 }

@@ -13,6 +13,13 @@ void vkft_post_processor_free(vkft_post_processor *post)
     vkft_ids_free(&post->pair);
 }
 
+static bool push(vkft_ids *out, int32_t id, const char *where, vkft_err *err)
+{
+    if (out->count == VKFT_MAX_STEPS)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: a template has more than %d parts", where, VKFT_MAX_STEPS);
+    return vkft_ids_push(out, id, err);
+}
+
 /* The ids of a special token, which `specials` maps by its name. */
 static bool push_special(vkft_ids *out, const cJSON *special, const cJSON *specials, const char *where, vkft_err *err)
 {
@@ -27,7 +34,7 @@ static bool push_special(vkft_ids *out, const cJSON *special, const cJSON *speci
         uint64_t number;
         if (!vkft_json_is_u64(id, &number) || number >= VKFT_MAX_VOCABULARY)
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: special token \"%.60s\" has an id out of range", where, name);
-        if (!vkft_ids_push(out, (int32_t)number, err))
+        if (!push(out, (int32_t)number, where, err))
             return false;
     }
     return true;
@@ -50,7 +57,7 @@ static bool read_template(vkft_ids *out, const cJSON *parts, const cJSON *specia
             if (strcmp(name, "A") != 0 && strcmp(name, "B") != 0)
                 return vkft_fail(err, VKFT_ERR_INPUT, "%s: the sequence \"%.60s\" is neither \"A\" nor \"B\"", where,
                                  name);
-            if (!vkft_ids_push(out, *name == 'A' ? VKFT_POST_A : VKFT_POST_B, err))
+            if (!push(out, *name == 'A' ? VKFT_POST_A : VKFT_POST_B, where, err))
                 return false;
         }
     }

@@ -59,6 +59,8 @@ static bool read_metaspace(vkft_pre_step *step, const cJSON *json, const char *w
         !vkft_json_get_bool(json, "add_prefix_space", false, &add_prefix_space, where, err) ||
         !vkft_json_get_bool(json, "split", false, &step->split, where, err))
         return false;
+    if (!*replacement || vkft_utf8_length(replacement, strlen(replacement)) != strlen(replacement))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: replacement \"%.60s\" is not one character", where, replacement);
     step->scheme = scheme ? (strcmp(scheme, "never") == 0   ? VKFT_PREPEND_NEVER
                              : strcmp(scheme, "first") == 0 ? VKFT_PREPEND_FIRST
                                                             : VKFT_PREPEND_ALWAYS)
@@ -130,6 +132,8 @@ bool vkft_pre_tokenizer_new(vkft_pre_tokenizer *p, const cJSON *json, const char
         cJSON_ArrayForEach(part, parts) if (!vkft_pre_tokenizer_new(p, part, file, err)) return false;
         return true;
     }
+    if (p->count == VKFT_MAX_STEPS)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: more than %d steps", where, VKFT_MAX_STEPS);
     vkft_pre_step *steps = realloc(p->steps, (p->count + 1) * sizeof *steps);
     if (!steps)
         return vkft_fail_memory(err, "for the tokenizer");
@@ -199,10 +203,8 @@ static bool split_piece(const vkft_pre_step *step, const char *text, struct vkft
     const char *piece = text + span.begin;
     size_t length = span.end - span.begin, at = 0, begin, end;
     while (at < length) {
-        bool found = vkft_pattern_find(&step->pattern, piece, length, at, &begin, &end);
-        if (!found)
-            begin = end = length;
-        if (!take(&j, (stretch){span.begin + at, span.begin + begin, step->invert}) ||
+        if (!vkft_pattern_find(&step->pattern, piece, length, at, &begin, &end, err) ||
+            !take(&j, (stretch){span.begin + at, span.begin + begin, step->invert}) ||
             !take(&j, (stretch){span.begin + begin, span.begin + end, !step->invert}))
             return false;
         at = end;
@@ -295,11 +297,15 @@ static bool apply(const vkft_pre_step *step, vkft_text *text, bool at_start, vkf
 bool vkft_pre_tokenizer_apply(const vkft_pre_tokenizer *p, vkft_text *text, bool at_start, vkft_piece_list *pieces,
                               vkft_err *err)
 {
+    size_t limit = vkft_longest_text(text->length);
     pieces->count = 0;
     if (!vkft_pieces_push(pieces, 0, text->length, err))
         return false;
-    for (uint32_t i = 0; i < p->count; i++)
+    for (uint32_t i = 0; i < p->count; i++) {
         if (!apply(&p->steps[i], text, at_start, pieces, err))
             return false;
+        if (text->length > limit) /* one step writes at most four bytes for one */
+            return vkft_fail(err, VKFT_ERR_INPUT, "pre_tokenizer: a text grows beyond %zu bytes", limit);
+    }
     return true;
 }

@@ -2,7 +2,7 @@
  *
  * best[j] = max over tokens t that end at byte j of best[j - |t|] + score(t); a character that is no token by itself
  * may stand as unknown with the lowest score less 10. Neighbouring unknown characters become one token. Time: bytes x
- * longest token.
+ * longest token, which has at most VKFT_MAX_TOKEN_BYTES.
  *
  * Source: Kudo 2018; the `tokenizers` package for unknown characters, ties and byte fallback. Test: test_tokenizer
  */
@@ -83,8 +83,13 @@ static bool read_tokens(vkft_unigram *u, vkft_vocab *vocab, const cJSON *list, c
 static bool build_trie(vkft_unigram *u, const char *where, vkft_err *err)
 {
     size_t bytes = 1;
-    for (uint32_t i = 0; i < u->vocab->size; i++)
-        bytes += strlen(u->vocab->tokens[i]);
+    for (uint32_t i = 0; i < u->vocab->size; i++) {
+        size_t n = strlen(u->vocab->tokens[i]);
+        bytes += n;
+        if (n > VKFT_MAX_TOKEN_BYTES) /* each byte of a text may be compared with this many */
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: a token has %zu bytes; at most %u are supported", where,
+                             n, VKFT_MAX_TOKEN_BYTES);
+    }
     if (bytes > MAX_NODES)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: vocab: the tokens have %zu bytes together; at most %u are supported",
                          where, bytes, MAX_NODES);
@@ -147,7 +152,7 @@ static void search(const vkft_unigram *u, const char *piece, uint32_t length, pa
         best[i].begin = UINT32_MAX;
     best[0] = (path){0, 0, UNKNOWN};
     for (uint32_t at = 0; at < length;) {
-        uint32_t n = (uint32_t)vkft_utf8_length(piece + at, length - at), node = 0;
+        uint32_t n = (uint32_t)vkft_utf8_step(piece + at, length - at), node = 0;
         bool single = false;
         for (uint32_t end = at; end < length;) {
             const struct vkft_trie_edge *edge = edge_slot(u, node, (unsigned char)piece[end]);

@@ -70,6 +70,11 @@ int32_t vkft_string_map_get(const vkft_string_map *map, const char *key, size_t 
     return entry->key ? entry->value : -1;
 }
 
+size_t vkft_longest_text(size_t length)
+{
+    return length > (SIZE_MAX >> 8) ? SIZE_MAX : 100 * length + 1000;
+}
+
 bool vkft_vocab_new(vkft_vocab *vocab, uint32_t count, uint32_t size, vkft_err *err)
 {
     *vocab = (vkft_vocab){.size = size, .tokens = calloc(size + 1ull, sizeof *vocab->tokens)};

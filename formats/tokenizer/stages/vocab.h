@@ -39,7 +39,12 @@ typedef struct vkft_vocab {
 bool vkft_vocab_new(vkft_vocab *vocab, uint32_t count, uint32_t size, vkft_err *err);
 void vkft_vocab_free(vkft_vocab *vocab);
 void vkft_vocab_put(vkft_vocab *vocab, const char *token, int32_t id);
+/* The bounds of what a tokenizer's file may ask for. Known tokenizers stay far below. */
 #define VKFT_MAX_VOCABULARY (1u << 24)
+#define VKFT_MAX_STEPS 64          /* of a sequence of normalizers, pre-tokenizers or decoders, and of a template */
+#define VKFT_MAX_TOKEN_BYTES 1024u /* where the work for a token grows with the square of its length */
+/* What the stages may make of a text of this many bytes: compatibility forms have up to 11 times as many. */
+size_t vkft_longest_text(size_t length);
 /* Ids of <0x00> to <0xFF>; -1 where absent. */
 void vkft_vocab_bytes(const vkft_vocab *vocab, int32_t ids[256]);
 
