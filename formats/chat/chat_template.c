@@ -16,7 +16,7 @@
 
 struct vkft_chat_template {
     vkft_jinja *main, *tool_use; /* tool_use may be NULL */
-    cJSON *special;              /* bos_token, eos_token, ...: strings */
+    cJSON *variables;            /* bos_token, eos_token, ...: strings; and those of the user */
     int64_t now;
 };
 
@@ -56,10 +56,42 @@ static bool take_special(vkft_chat_template *chat, const cJSON *config, vkft_err
         const cJSON *value = vkft_json_member(config, names[i]);
         const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
                                                  : cJSON_GetStringValue(value);
-        if (text && !cJSON_AddStringToObject(chat->special, names[i], text))
+        if (text && !cJSON_AddStringToObject(chat->variables, names[i], text))
             return vkft_fail_memory(err, "for a conversation");
     }
     return true;
+}
+
+/* Variables go over those that are there. Error: one that every rendering sets itself. */
+static bool add_variables(cJSON *variables, const cJSON *more, const char *where, vkft_err *err)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, more)
+    {
+        if (strcmp(item->string, "messages") == 0 || strcmp(item->string, "tools") == 0 ||
+            strcmp(item->string, "add_generation_prompt") == 0)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: '%s' is no variable that can be set here", where, item->string);
+        cJSON_DeleteItemFromObjectCaseSensitive(variables, item->string);
+        cJSON *copy = cJSON_Duplicate(item, true);
+        if (!copy || !cJSON_AddItemToObject(variables, item->string, copy))
+            return vkft_fail_memory(err, "for a conversation");
+    }
+    return true;
+}
+
+static bool take_variables(vkft_chat_template *chat, const char *text, vkft_err *err)
+{
+    static const char where[] = "--chat-template-kwargs";
+    if (!text)
+        return true;
+    cJSON *given = vkft_json_parse_exact(text, strlen(text), where, 1, err);
+    bool ok = given != NULL;
+    if (ok && !cJSON_IsObject(given))
+        ok = vkft_fail(err, VKFT_ERR_USAGE,
+                       "%s: expected a JSON object such as {\"enable_thinking\": false}, found '%s'", where, text);
+    ok = ok && add_variables(chat->variables, given, where, err);
+    cJSON_Delete(given);
+    return ok;
 }
 
 static bool take_config(vkft_chat_template *chat, const vkft_chat_sources *s, vkft_err *err)
@@ -92,7 +124,7 @@ bool vkft_chat_template_new(const vkft_chat_sources *sources, vkft_chat_template
 {
     vkft_chat_template *chat = calloc(1, sizeof *chat);
     *out = NULL;
-    if (!chat || !(chat->special = cJSON_CreateObject())) {
+    if (!chat || !(chat->variables = cJSON_CreateObject())) {
         vkft_chat_template_free(chat);
         return vkft_fail_memory(err, "for a conversation");
     }
@@ -102,7 +134,8 @@ bool vkft_chat_template_new(const vkft_chat_sources *sources, vkft_chat_template
         chat->main = vkft_jinja_new(sources->jinja, sources->jinja_length, sources->jinja_name, err);
         ok = chat->main != NULL;
     }
-    ok = ok && take_json(chat, sources, err) && take_config(chat, sources, err);
+    ok = ok && take_json(chat, sources, err) && take_config(chat, sources, err) &&
+         take_variables(chat, sources->variables, err);
     if (ok && chat->main)
         *out = chat;
     else
@@ -116,7 +149,7 @@ void vkft_chat_template_free(vkft_chat_template *chat)
         return;
     vkft_jinja_free(chat->main);
     vkft_jinja_free(chat->tool_use);
-    cJSON_Delete(chat->special);
+    cJSON_Delete(chat->variables);
     free(chat);
 }
 
@@ -125,17 +158,19 @@ static const vkft_jinja *template_for(const vkft_chat_template *chat, const cJSO
     return tools && chat->tool_use ? chat->tool_use : chat->main;
 }
 
-bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *messages, const cJSON *tools,
-                               bool add_generation_prompt, vkft_jinja_output *out, vkft_err *err)
+bool vkft_chat_template_render(const vkft_chat_template *chat, const vkft_conversation *c, bool add_generation_prompt,
+                               vkft_jinja_output *out, vkft_err *err)
 {
-    cJSON *variables = cJSON_Duplicate(chat->special, true);
-    bool ok = variables && cJSON_AddItemReferenceToObject(variables, "messages", (cJSON *)(uintptr_t)messages) &&
-              (tools ? cJSON_AddItemReferenceToObject(variables, "tools", (cJSON *)(uintptr_t)tools)
-                     : cJSON_AddNullToObject(variables, "tools") != NULL) &&
-              cJSON_AddNullToObject(variables, "documents") &&
+    cJSON *variables = cJSON_Duplicate(chat->variables, true);
+    bool ok = variables && cJSON_AddItemReferenceToObject(variables, "messages", (cJSON *)(uintptr_t)c->messages) &&
+              (c->tools ? cJSON_AddItemReferenceToObject(variables, "tools", (cJSON *)(uintptr_t)c->tools)
+                        : cJSON_AddNullToObject(variables, "tools") != NULL) &&
+              (vkft_json_member(variables, "documents") || cJSON_AddNullToObject(variables, "documents")) &&
               cJSON_AddBoolToObject(variables, "add_generation_prompt", add_generation_prompt);
-    ok = ok ? vkft_jinja_render(template_for(chat, tools), variables, chat->now, out, err)
-            : vkft_fail_memory(err, "for a conversation");
+    if (!ok)
+        vkft_fail_memory(err, "for a conversation");
+    ok = ok && add_variables(variables, c->variables, "chat_template_kwargs", err) &&
+         vkft_jinja_render(template_for(chat, c->tools), variables, chat->now, out, err);
     cJSON_Delete(variables);
     return ok;
 }
@@ -149,11 +184,19 @@ typedef struct turn_range {
 /* What finding the turns of one conversation works with. */
 typedef struct finder {
     const vkft_chat_template *chat;
-    const cJSON *messages, *tools;
+    const vkft_conversation *conversation;
+    const cJSON *messages;
     const vkft_text *full;
     turn_range *turns;
     uint32_t count;
 } finder;
+
+static bool render_part(const finder *f, const cJSON *messages, bool add_generation_prompt, vkft_jinja_output *out)
+{
+    vkft_conversation part = *f->conversation;
+    part.messages = messages;
+    return vkft_chat_template_render(f->chat, &part, add_generation_prompt, out, NULL);
+}
 
 /* Renders the first `count` messages. False also where the template refuses such a conversation. */
 static bool render_first(const finder *f, int count, bool add_generation_prompt, vkft_text *text)
@@ -162,7 +205,7 @@ static bool render_first(const finder *f, int count, bool add_generation_prompt,
     cJSON *part = cJSON_CreateArray();
     for (int i = 0; part && i < count; i++)
         cJSON_AddItemReferenceToArray(part, cJSON_GetArrayItem(f->messages, i));
-    bool ok = part && vkft_chat_template_render(f->chat, part, f->tools, add_generation_prompt, &out, NULL);
+    bool ok = part && render_part(f, part, add_generation_prompt, &out);
     cJSON_Delete(part);
     *text = out.text;
     out.text = (vkft_text){0};
@@ -385,15 +428,17 @@ static bool mark_turns(const vkft_tokenizer *tok, const vkft_jinja_output *out, 
     return true;
 }
 
-bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages,
-                               const cJSON *tools, vkft_train_on train_on, vkft_ids *ids, uint8_t **mask, vkft_err *err)
+bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok,
+                               const vkft_conversation *conversation, vkft_train_on train_on, vkft_ids *ids,
+                               uint8_t **mask, vkft_err *err)
 {
     vkft_jinja_output out = {0};
-    finder f = {.chat = chat, .messages = messages, .tools = tools, .full = &out.text};
-    bool marked = vkft_jinja_has_generation(template_for(chat, tools)), all = train_on == VKFT_TRAIN_ON_ALL;
+    finder f = {.chat = chat, .conversation = conversation, .messages = conversation->messages, .full = &out.text};
+    bool marked = vkft_jinja_has_generation(template_for(chat, conversation->tools)),
+         all = train_on == VKFT_TRAIN_ON_ALL;
     uint32_t first = ids->count;
     *mask = NULL;
-    bool ok = vkft_chat_template_render(chat, messages, tools, false, &out, err) &&
+    bool ok = vkft_chat_template_render(chat, conversation, false, &out, err) &&
               vkft_tokenizer_encode(tok, out.text.data ? out.text.data : "", out.text.length, false, ids, err) &&
               (all || marked || find_turns(&f, err));
     if (ok && !(*mask = calloc(ids->count + 1ull, 1)))

@@ -23,6 +23,7 @@ typedef struct vkft_chat_sources {
     const char *jinja_name; /* names it in errors */
     const char *json;       /* chat_template.json */
     size_t json_length;
+    const char *variables; /* of the user for the template: a JSON object, or NULL */
 } vkft_chat_sources;
 
 /* *out is NULL when none of the sources has a template, which is no error. A list of named templates: "tool_use" for
@@ -30,9 +31,16 @@ typedef struct vkft_chat_sources {
 bool vkft_chat_template_new(const vkft_chat_sources *sources, vkft_chat_template **out, vkft_err *err);
 void vkft_chat_template_free(vkft_chat_template *chat);
 
-/* messages: an array of {"role", "content", ...}; tools: an array or NULL. As transformers'
- * apply_chat_template(tokenize=False). */
-bool vkft_chat_template_render(const vkft_chat_template *chat, const cJSON *messages, const cJSON *tools,
+/* What a template is given. */
+typedef struct vkft_conversation {
+    const cJSON *messages;  /* an array of {"role", "content", ...} */
+    const cJSON *tools;     /* an array or NULL */
+    const cJSON *variables; /* more variables for the template, such as {"enable_thinking": false}; an object or NULL */
+    const uint8_t *untrained; /* one byte a message, 1: not trained although it is the assistant's; NULL: none */
+} vkft_conversation;
+
+/* As transformers' apply_chat_template(tokenize=False). */
+bool vkft_chat_template_render(const vkft_chat_template *chat, const vkft_conversation *conversation,
                                bool add_generation_prompt, vkft_jinja_output *out, vkft_err *err);
 
 /* Which of the assistant's turns are trained. */
@@ -42,8 +50,8 @@ typedef enum vkft_train_on { VKFT_TRAIN_ON_ASSISTANT, VKFT_TRAIN_ON_LAST, VKFT_T
  * parts come from {% generation %} blocks where the template has them; else a turn is what stands between the prompt
  * for it and the next message, without white space after its last special token. Error: a turn that cannot be found in
  * the rendered text. */
-bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok, const cJSON *messages,
-                               const cJSON *tools, vkft_train_on train_on, vkft_ids *ids, uint8_t **mask,
-                               vkft_err *err);
+bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokenizer *tok,
+                               const vkft_conversation *conversation, vkft_train_on train_on, vkft_ids *ids,
+                               uint8_t **mask, vkft_err *err);
 
 #endif

@@ -34,27 +34,32 @@ static bool read_file(const char *path, small_files *files, int i, vkft_err *err
     return ok;
 }
 
-static bool build(small_files *files, const char *chat_template, vkft_model_text *text, vkft_err *err)
+static bool build(small_files *files, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err)
 {
+    static const vkft_chat_options nothing = {0};
     const vkft_small_file *f = files->file;
-    if (chat_template && !read_file(chat_template, files, JINJA, err))
+    chat = chat ? chat : &nothing;
+    if (chat->file && !read_file(chat->file, files, JINJA, err))
         return false;
     for (int i = 0; i < FILES; i++)
         text->hash = f[i].data ? XXH3_64bits_withSeed(f[i].data, f[i].length, text->hash + (uint64_t)i) : text->hash;
+    if (chat->variables)
+        text->hash = XXH3_64bits_withSeed(chat->variables, strlen(chat->variables), text->hash);
     vkft_chat_sources sources = {.tokenizer_config = f[VKFT_FILE_TOKENIZER_CONFIG].data,
                                  .tokenizer_config_length = f[VKFT_FILE_TOKENIZER_CONFIG].length,
                                  .jinja = f[JINJA].data,
                                  .jinja_length = f[JINJA].length,
-                                 .jinja_name = chat_template ? chat_template : name_of(JINJA),
+                                 .jinja_name = chat->file ? chat->file : name_of(JINJA),
                                  .json = f[JSON].data,
-                                 .json_length = f[JSON].length};
+                                 .json_length = f[JSON].length,
+                                 .variables = chat->variables};
     return vkft_chat_template_new(&sources, &text->chat, err) && vkft_tokenizer_from_files(f, &text->tokenizer, err);
 }
 
-static bool finish(small_files *files, bool ok, const char *where, const char *chat_template, vkft_model_text *text,
+static bool finish(small_files *files, bool ok, const char *where, const vkft_chat_options *chat, vkft_model_text *text,
                    vkft_err *err)
 {
-    if (ok && !build(files, chat_template, text, err))
+    if (ok && !build(files, chat, text, err))
         ok = vkft_fail_context(err, "%s", where);
     for (int i = 0; i < FILES; i++)
         free(files->owned[i]);
@@ -63,23 +68,23 @@ static bool finish(small_files *files, bool ok, const char *where, const char *c
     return ok;
 }
 
-static bool of_file(const vkft_model_file *file, const char *where, const char *chat_template, vkft_model_text *text,
-                    vkft_err *err)
+static bool of_file(const vkft_model_file *file, const char *where, const vkft_chat_options *chat,
+                    vkft_model_text *text, vkft_err *err)
 {
     small_files files = {0};
     memset(text, 0, sizeof *text);
     for (int i = 0; i < FILES; i++)
         files.file[i].data = vkft_model_file_blob(file, name_of(i), &files.file[i].length);
-    return finish(&files, true, where, chat_template, text, err);
+    return finish(&files, true, where, chat, text, err);
 }
 
-bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text,
+bool vkft_model_text_of_file(const vkft_model_file *file, const vkft_chat_options *chat, vkft_model_text *text,
                              vkft_err *err)
 {
-    return of_file(file, "the model's own files", chat_template, text, err);
+    return of_file(file, "the model's own files", chat, text, err);
 }
 
-static bool open_directory(const char *dir, const char *chat_template, vkft_model_text *text, vkft_err *err)
+static bool open_directory(const char *dir, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err)
 {
     small_files files = {0};
     bool ok = true;
@@ -91,16 +96,16 @@ static bool open_directory(const char *dir, const char *chat_template, vkft_mode
             ok = read_file(path, &files, i, err);
         free(path);
     }
-    return finish(&files, ok, dir, chat_template, text, err);
+    return finish(&files, ok, dir, chat, text, err);
 }
 
-bool vkft_model_text_open(const char *path, const char *chat_template, vkft_model_text *text, vkft_err *err)
+bool vkft_model_text_open(const char *path, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err)
 {
     memset(text, 0, sizeof *text);
     if (vkft_directory_exists(path))
-        return open_directory(path, chat_template, text, err);
+        return open_directory(path, chat, text, err);
     vkft_model_file *file = vkft_model_file_open(path, err);
-    bool ok = file && of_file(file, path, chat_template, text, err);
+    bool ok = file && of_file(file, path, chat, text, err);
     vkft_model_file_close(file);
     return ok;
 }

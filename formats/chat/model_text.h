@@ -13,11 +13,16 @@ typedef struct vkft_model_text {
     uint64_t hash;             /* of the texts that both come from */
 } vkft_model_text;
 
-/* chat_template: a file that goes before the model's own template, or NULL. */
-bool vkft_model_text_of_file(const vkft_model_file *file, const char *chat_template, vkft_model_text *text,
+/* What the user says of the chat template; zeros or NULL: nothing. Strings are borrowed. */
+typedef struct vkft_chat_options {
+    const char *file;      /* goes before the model's own template, or NULL */
+    const char *variables; /* a JSON object of more variables for it, or NULL */
+} vkft_chat_options;
+
+bool vkft_model_text_of_file(const vkft_model_file *file, const vkft_chat_options *chat, vkft_model_text *text,
                              vkft_err *err);
 /* path: a checkpoint directory, of which only the small files are read, or a .vkft file. */
-bool vkft_model_text_open(const char *path, const char *chat_template, vkft_model_text *text, vkft_err *err);
+bool vkft_model_text_open(const char *path, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err);
 void vkft_model_text_free(vkft_model_text *text);
 
 #endif

@@ -174,14 +174,14 @@ static bool add_pair(builder *b, const char *prompt, const char *completion, vkf
            end_sample(b, first, err);
 }
 
-static bool add_messages(builder *b, const cJSON *messages, const cJSON *tools, vkft_err *err)
+static bool add_conversation(builder *b, const vkft_conversation *conversation, vkft_err *err)
 {
     const vkft_dataset_options *o = b->encoder->options;
     vkft_encoded_row *out = b->out;
     uint32_t first = out->ids.count;
     uint8_t *mask = NULL;
     vkft_train_on train_on = o->mask_prompt ? o->train_on : VKFT_TRAIN_ON_ALL;
-    if (!vkft_chat_template_encode(o->chat, b->encoder->tok, messages, tools, train_on, &out->ids, &mask, err))
+    if (!vkft_chat_template_encode(o->chat, b->encoder->tok, conversation, train_on, &out->ids, &mask, err))
         return vkft_fail_context(err, "%s", b->place);
     bool ok = true;
     while (ok && out->labels.count < out->ids.count) {
@@ -202,7 +202,8 @@ static bool add_pair_as_chat(builder *b, const char *prompt, const char *complet
         ok = message && cJSON_AddStringToObject(message, "role", roles[i]) &&
              cJSON_AddStringToObject(message, "content", contents[i]) && cJSON_AddItemToArray(messages, message);
     }
-    ok = ok ? add_messages(b, messages, NULL, err) : vkft_fail_memory(err, "while reading %s", b->place);
+    ok = ok ? add_conversation(b, &(vkft_conversation){.messages = messages}, err)
+            : vkft_fail_memory(err, "while reading %s", b->place);
     cJSON_Delete(messages);
     return ok;
 }
@@ -288,8 +289,8 @@ static bool add_example(void *context, const vkft_example *example, const char *
     (void)place;
     if (example->row)
         return add_tokens(b, example->row, err);
-    if (example->messages)
-        return add_messages(b, example->messages, example->tools, err);
+    if (example->conversation.messages)
+        return add_conversation(b, &example->conversation, err);
     if (example->text)
         return add_text(b, example->text, err);
     return b->encoder->options->apply_chat_template ? add_pair_as_chat(b, example->prompt, example->completion, err)

@@ -498,7 +498,8 @@ static bool visit_chat(const visitor *v, const cJSON *row, bool sharegpt)
         ok = converted != NULL;
         list = converted;
     }
-    vkft_example example = {.messages = list, .tools = tools};
+    vkft_example example = {
+        .conversation = {.messages = list, .tools = tools, .variables = vkft_json_member(row, "chat_template_kwargs")}};
     ok = ok && check_messages(v, list, key) && v->visit(v->context, &example, v->place, v->err);
     cJSON_Delete(converted);
     cJSON_Delete(tools);

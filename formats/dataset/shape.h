@@ -11,7 +11,7 @@
 typedef struct vkft_example {
     const char *text;
     const char *prompt, *completion;
-    const cJSON *messages, *tools;
+    vkft_conversation conversation; /* its messages are NULL in other examples */
     const cJSON *row;
 } vkft_example;
 

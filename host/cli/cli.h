@@ -89,11 +89,18 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
     }
 
 /* Of commands with conversations. */
-#define CLI_CHAT_TEMPLATE_FLAG(AT)                                                                                     \
+#define CLI_CHAT_TEMPLATE_FLAGS(AT)                                                                                    \
+    {.kind = FLAG_TEXT,                                                                                                \
+     .name = "chat-template",                                                                                          \
+     .value = "FILE",                                                                                                  \
+     .help = "Jinja template to use instead of the model's own",                                                       \
+     .default_text = "the model's",                                                                                    \
+     .same_run = true,                                                                                                 \
+     AT(model.chat.file)},                                                                                             \
     {                                                                                                                  \
-        .kind = FLAG_TEXT, .name = "chat-template", .value = "FILE",                                                   \
-        .help = "Jinja template to use instead of the model's own", .default_text = "the model's", .same_run = true,   \
-        AT(model.chat_template)                                                                                        \
+        .kind = FLAG_TEXT, .name = "chat-template-kwargs", .value = "JSON",                                            \
+        .help = "variables for the chat template, such as '{\"enable_thinking\": false}'", .default_text = "none",     \
+        .same_run = true, AT(model.chat.variables)                                                                     \
     }
 
 /* Rows of a flag table for the vkft_data_options that a command's options hold, likewise, and for the chat template of
@@ -142,7 +149,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .default_text = "",                                                                                           \
          .same_run = true,                                                                                             \
          AT(data.completions)},                                                                                        \
-        CLI_CHAT_TEMPLATE_FLAG(AT),                                                                                    \
+        CLI_CHAT_TEMPLATE_FLAGS(AT),                                                                                   \
     {                                                                                                                  \
         .kind = FLAG_SWITCH, .name = "apply-chat-template",                                                            \
         .help = "apply the chat template to prompts and answers too", .same_run = true, AT(data.apply_chat_template)   \

@@ -4,16 +4,17 @@
 
 #include <stdbool.h>
 
+#include "formats/chat/model_text.h"
 #include "formats/convert/convert.h"
 
 typedef struct vkft_model_options {
-    const char *path;          /* Hugging Face directory or .vkft file */
-    const char *device;        /* NULL: the best one */
-    const char *chat_template; /* a file to use instead of the model's own, or NULL */
-    vkft_storage quant;        /* what a checkpoint is converted to, see vkft_convert_options */
-    bool super_scales;         /* to its variant whose scales are quantized too */
-    bool quant_explicit;       /* the user asked for it; otherwise a .vkft file is used as it is */
-    vkft_dtype compute_dtype;  /* of products with quantized weights: F32 or BF16 */
+    const char *path;         /* Hugging Face directory or .vkft file */
+    const char *device;       /* NULL: the best one */
+    vkft_chat_options chat;   /* what the user says of its chat template */
+    vkft_storage quant;       /* what a checkpoint is converted to, see vkft_convert_options */
+    bool super_scales;        /* to its variant whose scales are quantized too */
+    bool quant_explicit;      /* the user asked for it; otherwise a .vkft file is used as it is */
+    vkft_dtype compute_dtype; /* of products with quantized weights: F32 or BF16 */
 } vkft_model_options;
 
 /* A model is trained, evaluated and used alike. */

@@ -77,7 +77,7 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
     if (vkft_model_init(&session->model, session->config, session->file, quant,
                         source->trained == VKFT_TRAINABLE_ALL_WEIGHTS, err) &&
         check_compute_dtype(session, err) &&
-        (only_config || vkft_model_text_of_file(session->file, o->chat_template, &session->text, err))) {
+        (only_config || vkft_model_text_of_file(session->file, &o->chat, &session->text, err))) {
         vkft_model_set_tables(&session->model, VKFT_PLACEHOLDER_ADDRESS, 1);
         return true;
     }

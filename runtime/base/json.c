@@ -191,6 +191,61 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
     return parse(text, length, false, file, first_line, err);
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* The next number in a valid JSON text, outside of strings; NULL: none. */
+static const char *next_number(const char *at, const char *end)
+{
+    for (; at < end; at++) {
+        if (is_digit(*at) || (*at == '-' && at + 1 < end && is_digit(at[1])))
+            return at;
+        if (*at == '"')
+            for (at++; at < end && *at != '"'; at++)
+                at += *at == '\\';
+    }
+    return NULL;
+}
+
+/* The numbers of value and its members are those of the text from *at on, in the same order. */
+static bool keep_numbers(cJSON *value, const char **at, const char *end)
+{
+    if (!cJSON_IsNumber(value)) {
+        for (cJSON *item = value->child; item; item = item->next)
+            if (!keep_numbers(item, at, end))
+                return false;
+        return true;
+    }
+    const char *begin = next_number(*at, end);
+    if (!begin)
+        return true;
+    size_t n = 0, digits = 0;
+    for (; begin + n < end && (is_digit(begin[n]) || (begin[n] && strchr("+-.eE", begin[n]))); n++)
+        digits += is_digit(begin[n]) != 0;
+    *at = begin + n;
+    if (digits < 16 && digits + (*begin == '-') == n)
+        return true;
+    value->valuestring = cJSON_malloc(n + 1);
+    if (!value->valuestring)
+        return false;
+    memcpy(value->valuestring, begin, n);
+    value->valuestring[n] = 0;
+    return true;
+}
+
+cJSON *vkft_json_parse_exact(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err)
+{
+    cJSON *root = vkft_json_parse_line(text, length, file, first_line, err);
+    if (root && !keep_numbers(root, &text, text + length)) {
+        cJSON_Delete(root);
+        vkft_fail_memory(err, "while reading %s", file);
+        return NULL;
+    }
+    return root;
+}
+
 cJSON *vkft_json_parse(const char *text, size_t length, const char *file, vkft_err *err)
 {
     return vkft_json_parse_line(text, length, file, 1, err);

@@ -20,6 +20,9 @@
 cJSON *vkft_json_parse(const char *text, size_t length, const char *file, vkft_err *err);
 /* The same for text in which the first line has number first_line: rows of a .jsonl file. */
 cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err);
+/* The same, with numbers as they are written: one whose digits a double may lose (it has a point or an exponent, or
+ * more than 15 digits) has them as its valuestring. */
+cJSON *vkft_json_parse_exact(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err);
 /* One string alone: any length, zero characters included; a surrogate without its partner becomes U+FFFD. Appended to
  * out as UTF-8. */
 bool vkft_json_parse_string(const char *text, size_t length, const char *file, uint64_t line, vkft_text *out,

@@ -317,6 +317,6 @@ cJSON *vkft_row_parse(const vkft_row_reader *reader, const vkft_row_slice *slice
     switch (reader->kind) {
     case VKFT_ROWS_CSV: return parse_record(reader, slice, err);
     case VKFT_ROWS_PAIRS: return parse_pair(reader, slice, err);
-    default: return vkft_json_parse_line(slice->text, slice->length, reader->path, slice->line, err);
+    default: return vkft_json_parse_exact(slice->text, slice->length, reader->path, slice->line, err);
     }
 }

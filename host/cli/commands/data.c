@@ -210,7 +210,7 @@ static bool run(const data_command *o, const vkft_observer *observer, int *code,
     vkft_dataset data = {0};
     statistics s = {0};
     bool found;
-    if (!vkft_model_text_open(o->model.path, o->model.chat_template, &text, err))
+    if (!vkft_model_text_open(o->model.path, &o->model.chat, &text, err))
         return false;
     bool ok = read_config(o->model.path, &text, &config, err) &&
               vkft_data_open(&o->data, "train", &text, &config, observer, &data, &found, err) &&

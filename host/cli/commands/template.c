@@ -29,7 +29,7 @@ static const flag template_flags[] = {
      .default_text = "standard input",
      AT(input)},
     CLI_MODEL_PATH_FLAG(AT),
-    CLI_CHAT_TEMPLATE_FLAG(AT),
+    CLI_CHAT_TEMPLATE_FLAGS(AT),
     {.kind = FLAG_SWITCH,
      .name = "generation-prompt",
      .help = "append the start of an assistant message",
@@ -68,14 +68,14 @@ static cJSON *read_conversation(const char *path, vkft_err *err)
     vkft_text text = {0};
     cJSON *root = NULL;
     if (path ? vkft_file_read(path, MAX_CONVERSATION_BYTES, &text.data, &text.length, err) : read_input(&text, err))
-        root = vkft_json_parse(text.data ? text.data : "", text.length, path ? path : "standard input", err);
+        root = vkft_json_parse_exact(text.data ? text.data : "", text.length, path ? path : "standard input", 1, err);
     vkft_text_free(&text);
     return root;
 }
 
 /* {"text", "ids", "assistant_mask"}; with a generation prompt the mask is left out, since nothing is trained on. */
-static bool print_json(const template_options *o, const vkft_model_text *text, const cJSON *messages,
-                       const cJSON *tools, const vkft_text *rendered, vkft_err *err)
+static bool print_json(const template_options *o, const vkft_model_text *text, const vkft_conversation *conversation,
+                       const vkft_text *rendered, vkft_err *err)
 {
     vkft_ids ids = {0};
     uint8_t *mask = NULL;
@@ -86,8 +86,8 @@ static bool print_json(const template_options *o, const vkft_model_text *text, c
         ok = vkft_tokenizer_encode(text->tokenizer, rendered->data ? rendered->data : "", rendered->length, false, &ids,
                                    err);
     else if (text->tokenizer)
-        ok = vkft_chat_template_encode(text->chat, text->tokenizer, messages, tools, VKFT_TRAIN_ON_ASSISTANT, &ids,
-                                       &mask, err);
+        ok = vkft_chat_template_encode(text->chat, text->tokenizer, conversation, VKFT_TRAIN_ON_ASSISTANT, &ids, &mask,
+                                       err);
     if (ok && text->tokenizer)
         cJSON_AddItemToObject(root, "ids", cJSON_CreateIntArray(ids.data, (int)ids.count));
     if (ok && mask) {
@@ -106,18 +106,21 @@ static bool print_json(const template_options *o, const vkft_model_text *text, c
 
 static bool run(const template_options *o, const vkft_model_text *text, const cJSON *root, vkft_err *err)
 {
-    const cJSON *messages = cJSON_IsObject(root) ? vkft_json_member(root, "messages") : root,
-                *tools = vkft_json_member(root, "tools");
+    const vkft_conversation conversation = {
+        .messages = cJSON_IsObject(root) ? vkft_json_member(root, "messages") : root,
+        .tools = vkft_json_member(root, "tools"),
+        .variables = vkft_json_member(root, "chat_template_kwargs"),
+    };
     vkft_jinja_output out = {0};
-    if (!cJSON_IsArray(messages))
+    if (!cJSON_IsArray(conversation.messages))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: expected an array of messages, or an object with \"messages\"",
                          o->input ? o->input : "standard input");
     if (!text->chat)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template; give one with --chat-template FILE",
                          o->model.path);
-    bool ok = vkft_chat_template_render(text->chat, messages, tools, o->generation_prompt, &out, err);
+    bool ok = vkft_chat_template_render(text->chat, &conversation, o->generation_prompt, &out, err);
     if (ok && o->json)
-        ok = print_json(o, text, messages, tools, &out.text, err);
+        ok = print_json(o, text, &conversation, &out.text, err);
     else if (ok && out.text.length)
         fwrite(out.text.data, 1, out.text.length, stdout);
     vkft_jinja_output_free(&out);
@@ -134,7 +137,7 @@ int cmd_template(int argc, char **argv)
     vkft_err err = {0};
     vkft_model_text text = {0};
     cJSON *root = read_conversation(options.input, &err);
-    bool ok = root && vkft_model_text_open(options.model.path, options.model.chat_template, &text, &err) &&
+    bool ok = root && vkft_model_text_open(options.model.path, &options.model.chat, &text, &err) &&
               run(&options, &text, root, &err);
     code = ok ? EXIT_SUCCESS : cli_fail(&template_table, &err);
     cJSON_Delete(root);

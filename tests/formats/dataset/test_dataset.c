@@ -62,13 +62,13 @@ static int set_up(void **state)
     f->dir = vkft_test_directory();
     expect_ok(vkft_model_text_open(MODEL, NULL, &f->text, &err));
     write_file(f, "marked.jinja", marked_template, path);
-    expect_ok(vkft_model_text_open(MODEL, path, &f->marked, &err));
+    expect_ok(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = path}, &f->marked, &err));
     write_file(f, "plain.jinja", plain_template, path);
-    expect_ok(vkft_model_text_open(MODEL, path, &f->plain, &err));
+    expect_ok(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = path}, &f->plain, &err));
     write_file(f, "closing.jinja", closing_template, path);
-    expect_ok(vkft_model_text_open(MODEL, path, &f->closing, &err));
+    expect_ok(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = path}, &f->closing, &err));
     write_file(f, "thinking.jinja", thinking_template, path);
-    expect_ok(vkft_model_text_open(MODEL, path, &f->thinking, &err));
+    expect_ok(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = path}, &f->thinking, &err));
     *state = f;
     return 0;
 }
