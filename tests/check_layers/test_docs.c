@@ -16,7 +16,7 @@
 
 enum { PATH = 512, MAX_FILES = 4096 };
 
-static const char *const tops[] = {"runtime", "formats", "shaders", "host", "tests", "tools", "docs"};
+static const char *const tops[] = {"runtime", "formats", "shaders", "host", "tests", "tools", "docs", "recipes"};
 enum { TOPS = sizeof tops / sizeof tops[0] };
 static const char *const sources[] = {".c", ".h", ".def", ".comp", ".glsl", ".cmake"};
 

@@ -1,78 +1,109 @@
-"""Two recipes that tutorials contain, from a directory that holds what the hub has, step for step against transformers + PEFT + bitsandbytes.
+"""The committed recipes, run on directories that hold what the hub has, step for step against transformers + PEFT + bitsandbytes.
 
-    python3 check_recipes.py make RECIPE DIR TOKENIZER CONFIG DATA STEPS [EPOCHS]     # DIR/model, DIR/data.*, DIR/expected.json, DIR/recipe.json
-    vkft train -c DIR/recipe.json
-    python3 check_recipes.py compare DIR
+    python3 check_recipes.py compare VKFT RECIPE.yaml CONFIG TOKENIZER DATA DIR [FLAG=VALUE ...]
+    python3 check_recipes.py model CONFIG TOKENIZER DIR
 
-RECIPE is one of
-    opt-lora      OPT, LoRA r 8, alpha 16, dropout 0.1 on q_proj and v_proj, batch 4, learning rate 2e-4; weights in fp16 as pytorch_model.bin,
-                  vocab.json and merges.txt
-    opt-qlora     the same in 4 bits (nf4), batch 8
-    opt-qlora-bf16     the same with products in bf16: bnb_4bit_compute_dtype=torch.bfloat16 there, --compute-dtype bf16 here
-    t5-full       flan-t5, all weights, "Instruction: ...\\nInput: ...\\nResponse:", 256 tokens on either side, batch 4, learning rate 2e-4
-    t5-lora       the same with LoRA r 8, alpha 16 on q and v
+compare makes DIR/model, takes the first rows of DATA for 4 steps an epoch, and trains the recipe with both programs: `VKFT train -c RECIPE.yaml`
+with nothing changed but the order of the rows (as in the file), the initial adapter (one for both), the output directory, and FLAG=VALUE, which
+both sides follow. transformers' side takes its numbers (rank, batch size, learning rate, ...) from the recipe, too. Losses must agree within 1e-5
+relative, with weights in 4 bits within 1e-4, with products in bf16 within 2^-9. Used as
 
-TOKENIZER is a directory with the tokenizer's files, CONFIG a config.json, DATA rows of text ("text" or a CSV's question and answer) or of
-instruction, input and output. Weights are random, with the deviations that the models start from. STEPS are those of an epoch, over the same rows in
-every epoch. The models' own dropout is off in both programs; that of the adapters is drawn in the reference as vkft draws it. The learning rate falls
-linearly to 0 over all steps; there is no weight decay.
+    compare VKFT recipes/opt-125m-lora.yaml  opt-125m.json tokenizers/opt recipes/data/questions-en.csv DIR
+    compare VKFT recipes/opt-125m-qlora.yaml opt-125m.json tokenizers/opt recipes/data/questions-en.csv DIR                      # products in bf16
+    compare VKFT recipes/opt-125m-qlora.yaml opt-125m.json tokenizers/opt recipes/data/questions-en.csv DIR compute-dtype=fp32
+    compare VKFT recipes/flan-t5-small-instructions.yaml flan-t5-small.json tokenizers/flan-t5-small recipes/data/instructions-en.jsonl DIR
+    compare VKFT recipes/flan-t5-small-instructions.yaml flan-t5-small.json tokenizers/flan-t5-small recipes/data/instructions-en.jsonl DIR fine-tune-type=lora
+
+model makes only the directory: CONFIG is a config.json of OPT or T5, TOKENIZER a directory with the tokenizer's files. Weights are random, with
+the deviations that the models start from; OPT's are in fp16 in pytorch_model.bin, without the tied head. The models of tests/data/recipes were made
+so, from their own config.json and tokenizers.
+
+The models' own dropout is off in both programs; that of the adapters is drawn in the reference as vkft draws it.
 """
 import csv
 import json
 import os
 import shutil
+import subprocess
 import sys
 
-TEMPLATE = "Instruction: {instruction}\nInput: {input}\nResponse:"
+import yaml
+
+STEPS = 4  # of an epoch
 
 
-def make_model(recipe, config_path, tokenizer_path, out):
+def make_model(config_path, tokenizer_path, out):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
     torch.manual_seed(1)
     os.makedirs(out, exist_ok=True)
-    shutil.copy(config_path, os.path.join(out, "config.json"))
-    for name in os.listdir(tokenizer_path):
-        if os.path.isfile(os.path.join(tokenizer_path, name)):
-            shutil.copy(os.path.join(tokenizer_path, name), out)
+    files = {name: os.path.join(tokenizer_path, name) for name in os.listdir(tokenizer_path)} | {"config.json": config_path}
+    for name, path in files.items():
+        if os.path.isfile(path) and os.path.realpath(path) != os.path.realpath(os.path.join(out, name)):
+            shutil.copy(path, os.path.join(out, name))
     config = AutoConfig.from_pretrained(out)
-    if recipe.startswith("opt"):
+    if config.model_type == "opt":
         model = AutoModelForCausalLM.from_config(config).half()
         # The hub's file: the model without its head, which is tied.
         state = {k.removeprefix("model."): v for k, v in model.state_dict().items() if k != "lm_head.weight"}
         torch.save(state, os.path.join(out, "pytorch_model.bin"))
-        with open(os.path.join(out, "tokenizer_config.json"), "w") as f:
-            json.dump(dict(errors="replace", unk_token="</s>", bos_token="</s>", eos_token="</s>", pad_token="<pad>", add_prefix_space=False,
-                           add_bos_token=True, tokenizer_class="GPT2Tokenizer"), f)
-        with open(os.path.join(out, "special_tokens_map.json"), "w") as f:
-            json.dump(dict(bos_token="</s>", eos_token="</s>", unk_token="</s>", pad_token="<pad>"), f)
+        write_json(out, "generation_config.json", dict(_from_model_config=True, bos_token_id=2, eos_token_id=2, pad_token_id=1))
+        write_json(out, "tokenizer_config.json", dict(errors="replace", unk_token="</s>", bos_token="</s>", eos_token="</s>", pad_token="<pad>",
+                                                      add_prefix_space=False, add_bos_token=True, tokenizer_class="GPT2Tokenizer"))
+        write_json(out, "special_tokens_map.json", dict(bos_token="</s>", eos_token="</s>", unk_token="</s>", pad_token="<pad>"))
     else:
         model = AutoModelForSeq2SeqLM.from_config(config)
         model.lm_head.weight = torch.nn.Parameter(0.05 * torch.randn_like(model.lm_head.weight))
+        config_text = open(os.path.join(out, "config.json")).read()
         model.save_pretrained(out)
-        shutil.copy(config_path, os.path.join(out, "config.json"))  # as the hub has it
+        with open(os.path.join(out, "config.json"), "w") as f:  # as the hub has it
+            f.write(config_text)
+
+
+def write_json(folder, name, value):
+    with open(os.path.join(folder, name), "w") as f:
+        json.dump(value, f, indent=1)
+        f.write("\n")
+
+
+def read_recipe(path, changes):
+    """The recipe's flags with the changes: texts become what YAML reads in them."""
+    with open(path, encoding="utf-8") as f:
+        flags = yaml.safe_load(f)
+    for change in changes:
+        name, value = change.split("=", 1)
+        flags[name] = yaml.safe_load(value)
+    return flags
 
 
 def read_rows(path):
-    if path.endswith(".csv"):
-        with open(path, newline="", encoding="utf-8") as f:
-            return [dict(text=f"{r[0]} {r[1]}") for r in list(csv.reader(f))[1:]]
-    with open(path, encoding="utf-8") as f:
-        return json.load(f) if path.endswith(".json") else [json.loads(line) for line in f]
+    with open(path, newline="", encoding="utf-8") as f:
+        return list(csv.DictReader(f)) if path.endswith(".csv") else [json.loads(line) for line in f]
 
 
-def make_samples(recipe, rows, out):
+def prompt_and_answer(row, flags):
+    if "prompt-template" in flags:
+        return flags["prompt-template"].format(**row), row["output"]
+    if "question" in row:
+        return f"### Question:\n{row['question']}\n\n### Answer:\n", row["answer"]
+    return row["prompt"], row["completion"]
+
+
+def make_samples(rows, flags, model_dir, opt):
     """Ids and labels as transformers' tokenizers make them."""
-    if recipe.startswith("opt"):
+    pairs = [prompt_and_answer(row, flags) for row in rows]
+    if opt:
         from transformers import GPT2Tokenizer
-        tok = GPT2Tokenizer(os.path.join(out, "vocab.json"), os.path.join(out, "merges.txt"), unk_token="</s>", bos_token="</s>",
+        tok = GPT2Tokenizer(os.path.join(model_dir, "vocab.json"), os.path.join(model_dir, "merges.txt"), unk_token="</s>", bos_token="</s>",
                             eos_token="</s>", pad_token="<pad>")
-        ids = [[2] + tok(r["text"], add_special_tokens=False)["input_ids"] + [2] for r in rows]
-        return [dict(input_ids=x, labels=list(x)) for x in ids]
+        encode = lambda text: tok(text, add_special_tokens=False)["input_ids"]
+        samples = [([2] + encode(prompt), encode(answer) + [2]) for prompt, answer in pairs]
+        assert all(len(p) + len(a) <= flags["max-seq-length"] for p, a in samples)
+        return [dict(input_ids=p + a, labels=([-100] * len(p) if flags["mask-prompt"] else p) + a) for p, a in samples]
     from transformers import AutoTokenizer
-    tok = AutoTokenizer.from_pretrained(out)
-    cut = lambda text: tok(text, max_length=256, truncation=True)["input_ids"]
-    return [dict(input_ids=cut(TEMPLATE.format(instruction=r["instruction"], input=r.get("input", ""))), labels=cut(r["output"])) for r in rows]
+    tok = AutoTokenizer.from_pretrained(model_dir)
+    cut = lambda text: tok(text, max_length=flags["max-seq-length"], truncation=True)["input_ids"]
+    return [dict(input_ids=cut(prompt), labels=cut(answer)) for prompt, answer in pairs]
 
 
 def philox(n, layer, micro_step, seed):
@@ -115,76 +146,84 @@ def draw_as_vkft(model, p, seed):
     return state
 
 
-def make(recipe, out, tokenizer, config, data, steps, epochs=1):
+def load_model(flags, model_dir, opt):
     import torch
-    import make_training_golden as golden
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig, get_scheduler
-    model_dir, steps, epochs = os.path.join(out, "model"), int(steps), int(epochs)
-    make_model(recipe, config, tokenizer, model_dir)
-    nf4, opt, lora = recipe.startswith("opt-qlora"), recipe.startswith("opt"), recipe != "t5-full"
-    batch, p, seed = 8 if nf4 else 4, 0.1 if opt else 0.0, 7
-    rows = read_rows(data)[:batch * steps]
-    with open(os.path.join(out, "data.jsonl"), "w") as f:
-        f.writelines(json.dumps(r) + "\n" for r in rows)
-    samples = make_samples(recipe, rows, model_dir)
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
     extra = {}
-    if nf4:
-        compute = torch.bfloat16 if recipe.endswith("bf16") else torch.float32
-        extra["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
+    if flags["quant"] == "nf4":
+        extra["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=flags["double-quant"],
+            bnb_4bit_compute_dtype=dict(bf16=torch.bfloat16, fp32=torch.float32)[flags["compute-dtype"]])
     kind = AutoModelForCausalLM if opt else AutoModelForSeq2SeqLM
     model = kind.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="eager", **extra)
-    if lora:
-        torch.manual_seed(2)
-        model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, lora_dropout=p, target_modules=["q_proj", "v_proj"] if opt else ["q", "v"],
-                                                 task_type="CAUSAL_LM" if opt else "SEQ_2_SEQ_LM"))
-        model.save_pretrained(os.path.join(out, "adapter_init"))
-    model.train()
-    for module in model.modules():
+    for module in model.modules():  # before PEFT adds its own
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if isinstance(getattr(module, "dropout", None), float):
             module.dropout = 0.0
-    state = draw_as_vkft(model, p, seed) if p else {}
+    return model
+
+
+def train_reference(flags, rows, out):
+    import torch
+    import make_training_golden as golden
+    from peft import LoraConfig, get_peft_model
+    from transformers import get_scheduler
+    with open(os.path.join(out, "model", "config.json")) as f:
+        opt = json.load(f)["model_type"] == "opt"
+    batch, epochs, p = flags["batch-size"], flags["num-train-epochs"], flags.get("lora-dropout", 0.0)
+    assert flags["gradient-accumulation-steps"] == 1 and flags["lr-scheduler-type"] == "linear" and flags["fine-tune-type"] in ("lora", "full")
+    samples, model = make_samples(rows, flags, os.path.join(out, "model"), opt), load_model(flags, os.path.join(out, "model"), opt)
+    if flags["fine-tune-type"] == "lora":
+        torch.manual_seed(2)
+        model = get_peft_model(model, LoraConfig(r=flags["lora-r"], lora_alpha=flags["lora-alpha"], lora_dropout=p,
+                                                 target_modules=flags["lora-target-modules"], task_type="CAUSAL_LM" if opt else "SEQ_2_SEQ_LM"))
+        model.save_pretrained(os.path.join(out, "adapter_init"))
+    model.train()
+    state = draw_as_vkft(model, p, flags["seed"]) if p else {}
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=2e-4, weight_decay=0.0)
-    scheduler = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=steps * epochs)
-    expected = dict(losses=[], grad_norms=[], bound=2**-9 if recipe.endswith("bf16") else 1e-4)
-    for step in range(steps * epochs):
-        part = samples[step % steps * batch:(step % steps + 1) * batch]
+    optimizer = torch.optim.AdamW(parameters, lr=float(flags["learning-rate"]), weight_decay=flags["weight-decay"])
+    scheduler = get_scheduler("linear", optimizer, num_warmup_steps=flags["warmup-steps"], num_training_steps=STEPS * epochs)
+    expected = []
+    for step in range(STEPS * epochs):
+        part = samples[step % STEPS * batch:(step % STEPS + 1) * batch]
         state.update(lengths=[len(s["input_ids"]) for s in part], micro_step=step)
         tokens = golden.trained_tokens(part, not opt)
         loss = golden.loss_sum(model, golden.batch_of(part)) / tokens
         loss.backward()
-        expected["losses"].append(float(loss.detach()))
-        expected["grad_norms"].append(float(torch.nn.utils.clip_grad_norm_(parameters, 1.0)))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, flags["max-grad-norm"])
+        expected.append(dict(loss=float(loss.detach()), grad_norm=float(norm), learning_rate=scheduler.get_last_lr()[0]))
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
-        print(step + 1, expected["losses"][-1], expected["grad_norms"][-1], flush=True)
-    with open(os.path.join(out, "expected.json"), "w") as f:
-        json.dump(expected, f)
-    flags = {"model": model_dir, "data": os.path.join(out, "data.jsonl"), "output-dir": os.path.join(out, "out"), "batch-size": batch,
-             "gradient-accumulation-steps": 1, "num-train-epochs": epochs, "learning-rate": 2e-4, "warmup-steps": 0, "weight-decay": 0, "shuffle": False,
-             "save-steps": 0, "seed": seed, "val-split": 0, "quant": "nf4" if nf4 else "fp32", "double-quant": False,
-             "compute-dtype": "bf16" if recipe.endswith("bf16") else "auto"}
-    flags |= {"init-adapter": os.path.join(out, "adapter_init")} if lora else {"fine-tune-type": "full"}
-    flags |= {} if opt else {"max-seq-length": 256, "prompt-template": TEMPLATE}
-    with open(os.path.join(out, "recipe.json"), "w") as f:
-        json.dump(flags, f, indent=1)
+        print(step + 1, expected[-1]["loss"], expected[-1]["grad_norm"], flush=True)
+    return expected
 
 
-def compare(out):
-    with open(os.path.join(out, "expected.json")) as f:
-        expected = json.load(f)
+def compare(program, recipe, config, tokenizer, data, out, *changes):
+    flags = dict({"fine-tune-type": "lora"}, **read_recipe(recipe, changes))
+    rows = read_rows(data)[:STEPS * flags["batch-size"]]
+    assert len(rows) == STEPS * flags["batch-size"], f"{data} has only {len(rows)} rows"
+    os.makedirs(out, exist_ok=True)
+    make_model(config, tokenizer, os.path.join(out, "model"))
+    with open(os.path.join(out, "data.jsonl"), "w") as f:
+        f.writelines(json.dumps(r) + "\n" for r in rows)
+    expected = train_reference(flags, rows, out)
+    command = [program, "train", "-c", recipe, "--model", os.path.join(out, "model"), "--data", os.path.join(out, "data.jsonl"),
+               "--output-dir", os.path.join(out, "out"), "--overwrite", "--no-shuffle", *(x for c in changes for x in ("--" + c.split("=", 1)[0], c.split("=", 1)[1]))]
+    if flags["fine-tune-type"] == "lora":
+        command += ["--init-adapter", os.path.join(out, "adapter_init")]
+    print(" ".join(command), flush=True)
+    subprocess.run(command, check=True)
     with open(os.path.join(out, "out", "trainer_log.jsonl")) as f:
-        rows = [r for r in map(json.loads, f) if "loss" in r]
-    worst = lambda key, name: max(abs(r[key] - w) / abs(w) for r, w in zip(rows, expected[name]))
-    print(f"{len(rows)} of {len(expected['losses'])} steps: loss within {worst('loss', 'losses'):.1e}, "
-          f"gradient norm within {worst('grad_norm', 'grad_norms'):.1e}")
-    sys.exit(len(rows) != len(expected["losses"]) or worst("loss", "losses") > expected["bound"])
+        found = [r for r in map(json.loads, f) if "loss" in r]
+    bound = 1e-5 if flags["quant"] != "nf4" else 2**-9 if flags["compute-dtype"] == "bf16" else 1e-4
+    worst = lambda key: max((abs(r[key] - w[key]) / abs(w[key]) for r, w in zip(found, expected)), default=1.0)
+    print(f"{os.path.basename(recipe)} {' '.join(changes)}: {len(found)} of {len(expected)} steps: loss within {worst('loss'):.1e} (bound {bound:.1e}), "
+          f"gradient norm within {worst('grad_norm'):.1e}, learning rate within {worst('learning_rate'):.1e}")
+    sys.exit(len(found) != len(expected) or worst("loss") > bound or worst("learning_rate") > 1e-6)
 
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    {"make": make, "compare": compare}[sys.argv[1]](*sys.argv[2:])
+    {"compare": compare, "model": make_model}[sys.argv[1]](*sys.argv[2:])

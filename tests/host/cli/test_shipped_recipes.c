@@ -1,0 +1,162 @@
+/* The recipes in recipes/ and their example data: every recipe plans and trains on small models of its architecture,
+ * and every data file is read. A recipe that is not trained here fails the test.
+ *
+ * The models in tests/data/recipes have the files that the hub has, with vocabularies of a few hundred tokens.
+ */
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/support/program.h"
+
+#define RECIPES VKFT_PROJECT_DIR "/recipes"
+#define MODELS VKFT_TEST_DATA "/recipes"
+#define STEPS 2
+
+typedef struct recipe_run {
+    const char *recipe, *model, *data; /* without .yaml; in MODELS; in RECIPES/data */
+    const char *more;                  /* flags */
+    uint32_t epoch_steps;              /* rows of the data by the recipe's batch size, rounded up; 0: a corpus */
+} recipe_run;
+
+static const recipe_run runs[] = {
+    {"opt-125m-lora", "opt", "corpus-en.txt", "", 0},
+    {"opt-125m-lora", "opt", "questions-en.csv", "", 8},
+    {"opt-125m-lora", "opt", "style-en.jsonl", "", 6},
+    {"opt-125m-qlora", "opt", "corpus-ko.txt", "", 0},
+    {"opt-125m-qlora", "opt", "questions-ko.csv", "", 4},
+    {"opt-125m-qlora", "opt", "instructions-ko.jsonl", "", 3},
+    {"opt-125m-qlora", "opt", "style-ko.jsonl", "", 3},
+    {"flan-t5-small-instructions", "flan_t5", "instructions-en.jsonl", "", 5},
+    {"flan-t5-small-instructions", "flan_t5", "instructions-en.jsonl", "--fine-tune-type lora", 5},
+};
+enum { RUNS = sizeof runs / sizeof runs[0] };
+
+static void check_number(const cJSON *object, const char *key, double want)
+{
+    double found = cJSON_GetNumberValue(cJSON_GetObjectItem(object, key));
+    if (!(fabs(found - want) <= 1e-6 * want))
+        fail_msg("%s: expected %g, found %g", key, want, found);
+}
+
+/* The first step has the full learning rate, which falls to 0; the batch size makes the epoch. */
+static void check_log(const recipe_run *run, const char *dir)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/trainer_log.jsonl", dir);
+    cJSON *rows = vkft_test_read_jsonl(path);
+    assert_int_equal(cJSON_GetArraySize(rows), STEPS);
+    for (int i = 0; i < STEPS; i++) {
+        check_number(cJSON_GetArrayItem(rows, i), "learning_rate", 2e-4 * (STEPS - i) / STEPS);
+        if (run->epoch_steps)
+            check_number(cJSON_GetArrayItem(rows, i), "epoch", (i + 1.0) / run->epoch_steps);
+    }
+    cJSON_Delete(rows);
+}
+
+/* The recipe's numbers arrive in the adapter. */
+static void check_adapter(const char *dir, bool opt)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/adapter_config.json", dir);
+    cJSON *config = vkft_test_read_json(path);
+    check_number(config, "r", 8);
+    check_number(config, "lora_alpha", 16);
+    check_number(config, "lora_dropout", opt ? 0.1 : 0);
+    char *targets = cJSON_PrintUnformatted(cJSON_GetObjectItem(config, "target_modules"));
+    assert_string_equal(targets, opt ? "[\"q_proj\",\"v_proj\"]" : "[\"q\",\"v\"]");
+    cJSON_free(targets);
+    cJSON_Delete(config);
+}
+
+static void test_recipes_train(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory();
+    for (size_t i = 0; i < RUNS; i++) {
+        const recipe_run *run = &runs[i];
+        char out[512];
+        snprintf(out, sizeof out, "%s/%zu", dir, i);
+        print_message("%s %s %s\n", run->recipe, run->data, run->more);
+        vkft_test_program_ok("train -c " RECIPES "/%s.yaml --model " MODELS "/%s --data " RECIPES
+                             "/data/%s --output-dir %s --max-steps %d %s",
+                             run->recipe, run->model, run->data, out, STEPS, run->more);
+        check_log(run, out);
+        bool opt = strcmp(run->model, "opt") == 0;
+        if (opt || run->more[0])
+            check_adapter(out, opt);
+    }
+    vkft_test_remove_directory(dir);
+}
+
+/* From the configuration alone, as a person does before the download. */
+static void test_recipes_plan(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < RUNS; i++)
+        vkft_test_program_ok("train -c " RECIPES "/%s.yaml --model " MODELS "/%s/config.json --dry-run %s",
+                             runs[i].recipe, runs[i].model, runs[i].more);
+}
+
+/* Calls visit with each name in the folder that ends so; at least once. */
+static void each_file(const char *folder, const char *ending, void (*visit)(const char *name))
+{
+    DIR *dir = opendir(folder);
+    uint32_t count = 0;
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        const char *end = strrchr(entry->d_name, '.');
+        if (!end || strcmp(end, ending) != 0)
+            continue;
+        visit(entry->d_name);
+        count++;
+    }
+    closedir(dir);
+    assert_true(count > 0);
+}
+
+static void read_data(const char *name)
+{
+    vkft_test_program_ok("data " RECIPES "/data/%s --model " MODELS "/opt", name);
+}
+
+static void test_data_is_read(void **state)
+{
+    (void)state;
+    each_file(RECIPES "/data", ".txt", read_data);
+    each_file(RECIPES "/data", ".csv", read_data);
+    each_file(RECIPES "/data", ".jsonl", read_data);
+}
+
+static void find_run(const char *name)
+{
+    size_t length = strlen(name) - strlen(".yaml");
+    for (size_t i = 0; i < RUNS; i++)
+        if (strlen(runs[i].recipe) == length && strncmp(name, runs[i].recipe, length) == 0)
+            return;
+    fail_msg("%s is not trained by this test", name);
+}
+
+static void test_no_recipe_is_left_out(void **state)
+{
+    (void)state;
+    each_file(RECIPES, ".yaml", find_run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recipes_train),
+        cmocka_unit_test(test_recipes_plan),
+        cmocka_unit_test(test_data_is_read),
+        cmocka_unit_test(test_no_recipe_is_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
