@@ -25,7 +25,7 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
     vkft_tensor *logits = vkft_tensor_new(g, VKFT_F32, chunk, V);
     vkft_tensor *dx = NULL;
     bool add = false;
-    if (backward)
+    if (backward && x->needs_grad) /* the head may be trained alone */
         dx = vkft_grad(g, x, &add);
     for (uint32_t row = 0; row < x->rows; row += chunk) {
         uint32_t rows = min_u32(x->rows - row, chunk);
@@ -57,7 +57,7 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
                                                                    .R = head->w.grad,
                                                                    .Y = head->w.grad,
                                                                    .scale = head->scale});
-        if (backward) {
+        if (dx) {
             uint64_t dx_address = vkft_tensor_address(g, dx) + offset;
             vkft_multiply(&g->product, &(vkft_product){.w = &head->w,
                                                        .M = rows,
