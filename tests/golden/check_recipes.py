@@ -1,21 +1,17 @@
 """The committed recipes, run on directories that hold what the hub has, step for step against transformers + PEFT + bitsandbytes.
 
-    python3 check_recipes.py compare VKFT RECIPE.yaml CONFIG TOKENIZER DATA DIR [FLAG=VALUE ...]
+    python3 check_recipes.py compare VKFT DATA DIR [RUN ...]
     python3 check_recipes.py model CONFIG TOKENIZER DIR
 
-compare makes DIR/model, takes the first rows of DATA for 4 steps an epoch, and trains the recipe with both programs: `VKFT train -c RECIPE.yaml`
-with nothing changed but the order of the rows (as in the file), the initial adapter (one for both), the output directory, and FLAG=VALUE, which
-both sides follow. transformers' side takes its numbers (rank, batch size, learning rate, ...) from the recipe, too. Losses must agree within 1e-5
-relative, with weights in 4 bits within 1e-4, with products in bf16 within 2^-9. Used as
+compare makes the runs in RUNS, all or those named, with the program VKFT: a model of full size with random weights, the first rows of the recipe's
+example data for 4 steps an epoch, and the recipe trained by both programs. DATA has configs/opt-125m.json, configs/flan-t5-small.json,
+tokenizers/opt/ and tokenizers/flan-t5-small/; DIR/RUN keeps what was made. vkft is run as `train -c RECIPE.yaml --model DIR/RUN/model --data
+DIR/RUN/data.jsonl`, with nothing changed but the order of the rows (as in the file), the initial adapter (one for both), the output directory, and
+the run's flags, which both sides follow. transformers' side takes its numbers (rank, batch size, learning rate, ...) from the recipe, too. Losses
+must agree within 1e-5 relative, with weights in 4 bits within 1e-4, with products in bf16 within 2^-9.
 
-    compare VKFT recipes/opt-125m-lora.yaml  opt-125m.json tokenizers/opt recipes/data/questions-en.csv DIR
-    compare VKFT recipes/opt-125m-qlora.yaml opt-125m.json tokenizers/opt recipes/data/questions-en.csv DIR                      # products in bf16
-    compare VKFT recipes/opt-125m-qlora.yaml opt-125m.json tokenizers/opt recipes/data/questions-en.csv DIR compute-dtype=fp32
-    compare VKFT recipes/flan-t5-small-instructions.yaml flan-t5-small.json tokenizers/flan-t5-small recipes/data/instructions-en.jsonl DIR
-    compare VKFT recipes/flan-t5-small-instructions.yaml flan-t5-small.json tokenizers/flan-t5-small recipes/data/instructions-en.jsonl DIR fine-tune-type=lora
-
-model makes only the directory: CONFIG is a config.json of OPT or T5, TOKENIZER a directory with the tokenizer's files. Weights are random, with
-the deviations that the models start from; OPT's are in fp16 in pytorch_model.bin, without the tied head. The models of tests/data/recipes were made
+model makes only a model's directory: CONFIG is a config.json of OPT or T5, TOKENIZER a directory with the tokenizer's files. Weights have the
+deviations that the models start from; OPT's are in fp16 in pytorch_model.bin, without the tied head. The models of tests/data/recipes were made
 so, from their own config.json and tokenizers.
 
 The models' own dropout is off in both programs; that of the adapters is drawn in the reference as vkft draws it.
@@ -30,6 +26,15 @@ import sys
 import yaml
 
 STEPS = 4  # of an epoch
+RECIPES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "recipes")
+RUNS = {  # recipe, model, example data, flags
+    "opt-lora": ("opt-125m-lora", "opt-125m", "questions-en.csv", {}),
+    "opt-qlora-fp32": ("opt-125m-qlora", "opt-125m", "questions-en.csv", {"compute-dtype": "fp32"}),
+    "opt-qlora": ("opt-125m-qlora", "opt-125m", "questions-en.csv", {}),
+    "t5-full": ("flan-t5-small-instructions", "flan-t5-small", "instructions-en.jsonl", {}),
+    "t5-lora": ("flan-t5-small-instructions", "flan-t5-small", "instructions-en.jsonl", {"fine-tune-type": "lora"}),
+}
+TOKENIZERS = {"opt-125m": "opt", "flan-t5-small": "flan-t5-small"}
 
 
 def make_model(config_path, tokenizer_path, out):
@@ -66,14 +71,9 @@ def write_json(folder, name, value):
         f.write("\n")
 
 
-def read_recipe(path, changes):
-    """The recipe's flags with the changes: texts become what YAML reads in them."""
+def read_recipe(path):
     with open(path, encoding="utf-8") as f:
-        flags = yaml.safe_load(f)
-    for change in changes:
-        name, value = change.split("=", 1)
-        flags[name] = yaml.safe_load(value)
-    return flags
+        return yaml.safe_load(f)
 
 
 def read_rows(path):
@@ -200,28 +200,44 @@ def train_reference(flags, rows, out):
     return expected
 
 
-def compare(program, recipe, config, tokenizer, data, out, *changes):
-    flags = dict({"fine-tune-type": "lora"}, **read_recipe(recipe, changes))
-    rows = read_rows(data)[:STEPS * flags["batch-size"]]
-    assert len(rows) == STEPS * flags["batch-size"], f"{data} has only {len(rows)} rows"
-    os.makedirs(out, exist_ok=True)
-    make_model(config, tokenizer, os.path.join(out, "model"))
-    with open(os.path.join(out, "data.jsonl"), "w") as f:
-        f.writelines(json.dumps(r) + "\n" for r in rows)
-    expected = train_reference(flags, rows, out)
+def train_vkft(program, recipe, flags, out):
     command = [program, "train", "-c", recipe, "--model", os.path.join(out, "model"), "--data", os.path.join(out, "data.jsonl"),
-               "--output-dir", os.path.join(out, "out"), "--overwrite", "--no-shuffle", *(x for c in changes for x in ("--" + c.split("=", 1)[0], c.split("=", 1)[1]))]
-    if flags["fine-tune-type"] == "lora":
+               "--output-dir", os.path.join(out, "out"), "--overwrite", "--no-shuffle"]
+    for name, value in flags.items():
+        command += ["--" + name, value]
+    if os.path.exists(os.path.join(out, "adapter_init")):
         command += ["--init-adapter", os.path.join(out, "adapter_init")]
     print(" ".join(command), flush=True)
     subprocess.run(command, check=True)
     with open(os.path.join(out, "out", "trainer_log.jsonl")) as f:
-        found = [r for r in map(json.loads, f) if "loss" in r]
-    bound = 1e-5 if flags["quant"] != "nf4" else 2**-9 if flags["compute-dtype"] == "bf16" else 1e-4
-    worst = lambda key: max((abs(r[key] - w[key]) / abs(w[key]) for r, w in zip(found, expected)), default=1.0)
-    print(f"{os.path.basename(recipe)} {' '.join(changes)}: {len(found)} of {len(expected)} steps: loss within {worst('loss'):.1e} (bound {bound:.1e}), "
-          f"gradient norm within {worst('grad_norm'):.1e}, learning rate within {worst('learning_rate'):.1e}")
-    sys.exit(len(found) != len(expected) or worst("loss") > bound or worst("learning_rate") > 1e-6)
+        return [r for r in map(json.loads, f) if "loss" in r]
+
+
+def compare_run(name, program, data, out):
+    """(agrees, a line that says how closely)"""
+    recipe, model, rows, flags = RUNS[name]
+    path = os.path.join(RECIPES, recipe + ".yaml")
+    settings = {"fine-tune-type": "lora"} | read_recipe(path) | flags
+    rows = read_rows(os.path.join(RECIPES, "data", rows))[:STEPS * settings["batch-size"]]
+    assert len(rows) == STEPS * settings["batch-size"]
+    shutil.rmtree(out, ignore_errors=True)
+    make_model(os.path.join(data, "configs", model + ".json"), os.path.join(data, "tokenizers", TOKENIZERS[model]), os.path.join(out, "model"))
+    with open(os.path.join(out, "data.jsonl"), "w") as f:
+        f.writelines(json.dumps(r) + "\n" for r in rows)
+    expected = train_reference(settings, rows, out)
+    found = train_vkft(program, path, flags, out)
+    worst = {key: max((abs(r[key] - w[key]) / abs(w[key]) for r, w in zip(found, expected)), default=1.0) for key in expected[0]}
+    bound = 1e-5 if settings["quant"] != "nf4" else 2**-9 if settings["compute-dtype"] == "bf16" else 1e-4
+    agrees = len(found) == len(expected) and worst["loss"] <= bound and worst["learning_rate"] <= 1e-6
+    return agrees, (f"{name}: {len(found)} of {len(expected)} steps: loss within {worst['loss']:.1e} (bound {bound:.1e}), "
+                    f"gradient norm within {worst['grad_norm']:.1e}, learning rate within {worst['learning_rate']:.1e}")
+
+
+def compare(program, data, out, *names):
+    results = [compare_run(name, program, data, os.path.join(out, name)) for name in names or RUNS]
+    for agrees, line in results:
+        print(line if agrees else "FAILED " + line)
+    sys.exit(not all(agrees for agrees, _ in results))
 
 
 if __name__ == "__main__":
