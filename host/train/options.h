@@ -18,6 +18,12 @@ typedef enum vkft_scheduler {
     VKFT_SCHEDULE_COSINE,
 } vkft_scheduler;
 
+/* Who gets the rows of the log, besides trainer_log.jsonl. */
+typedef enum vkft_report_to {
+    VKFT_REPORT_NONE,
+    VKFT_REPORT_TENSORBOARD,
+} vkft_report_to;
+
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
     const char *path;            /* a file, or a directory with train / valid / test files */
@@ -74,6 +80,9 @@ typedef struct vkft_train_options {
     uint32_t save_total_limit;
     const char *resume_from_checkpoint; /* NULL, "auto", or a directory */
     uint32_t logging_steps;
+    const char *logging_dir; /* NULL: "runs" in output_dir */
+    vkft_report_to report_to;
+    bool report_explicit; /* report_to was asked for, not left at its default */
 
     bool dry_run;
     bool json;    /* machine-readable summary on stdout */

@@ -145,6 +145,7 @@ static cJSON *vkft_state(const vkft_run_checkpoint *c)
     cJSON_AddNumberToObject(root, "best_step", (double)c->state->best_step);
     cJSON_AddNumberToObject(root, "bad_evals", c->state->bad_evals);
     cJSON_AddItemToObject(root, "run", cJSON_Duplicate(c->fingerprint, true));
+    cJSON_AddItemToObject(root, "wall_times", cJSON_Duplicate(c->state->wall_times, true));
     return root;
 }
 
@@ -291,17 +292,19 @@ static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state
     *state = (vkft_run_state){.best_eval_loss = NAN};
     cJSON *trainer = read_json(dir, "trainer_state.json", err),
           *own = trainer ? read_json(dir, "vkft_state.json", err) : NULL;
-    const cJSON *run, *history = NULL;
+    const cJSON *run, *history = NULL, *wall_times = NULL;
     bool ok = own && vkft_json_get_object(own, "run", true, &run, dir, err) && same_run(dir, run, fingerprint, err) &&
               vkft_json_get_u64(own, "best_step", true, &state->best_step, dir, err) &&
               vkft_json_get_u32(own, "bad_evals", true, &state->bad_evals, dir, err) &&
               vkft_json_get_u64(trainer, "global_step", true, &state->step, dir, err) &&
               vkft_json_get_u64(trainer, "num_input_tokens_seen", true, &state->tokens, dir, err) &&
               vkft_json_get_double(trainer, "best_metric", false, &state->best_eval_loss, dir, err) &&
-              vkft_json_get_array(trainer, "log_history", true, &history, dir, err);
+              vkft_json_get_array(trainer, "log_history", true, &history, dir, err) &&
+              vkft_json_get_array(own, "wall_times", false, &wall_times, dir, err);
     if (ok) {
         state->history = cJSON_Duplicate(history, true);
-        ok = state->history || vkft_fail_memory(err, "while reading %s", dir);
+        state->wall_times = wall_times ? cJSON_Duplicate(wall_times, true) : cJSON_CreateArray();
+        ok = (state->history && state->wall_times) || vkft_fail_memory(err, "while reading %s", dir);
     }
     cJSON_Delete(trainer);
     cJSON_Delete(own);

@@ -148,6 +148,17 @@ static uint64_t memory_held(const vkft_trainer *t)
     return vkft_memory_get_stats(t->session.dev).device_bytes;
 }
 
+static bool log_row(vkft_trainer *t, cJSON *row, vkft_err *err)
+{
+    double now = vkft_os_wall_seconds();
+    if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
+        return false;
+    cJSON *time = cJSON_CreateNumber(now);
+    return ((time && cJSON_AddItemToArray(t->state.wall_times, time)) ||
+            vkft_fail_memory(err, "while writing the log")) &&
+           (!t->board || vkft_tensorboard_add(t->board, row, now, err));
+}
+
 static bool log_step(vkft_trainer *t, const step_result *result, interval *since, vkft_err *err)
 {
     double seconds = vkft_os_seconds() - since->started;
@@ -175,7 +186,7 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
     *since = (interval){.started = vkft_os_seconds()};
     if (t->step)
         t->step(t->observer->context, &event);
-    return vkft_run_directory_log(&t->run, t->state.history, row, err);
+    return log_row(t, row, err);
 }
 
 /* Evaluates, logs, and keeps what is trained when it is the best so far and the best is wanted. *stop: patience has run
@@ -201,7 +212,7 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
                               .eval_loss = loss};
     if (t->step)
         t->step(t->observer->context, &event);
-    if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
+    if (!log_row(t, row, err))
         return false;
     bool better = !(loss >= t->state.best_eval_loss);
     t->state.bad_evals = better ? 0 : t->state.bad_evals + 1;
@@ -271,6 +282,7 @@ static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
     if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->learner.optimizer.kind, t->state_copy, &state, err))
         return false;
     cJSON_Delete(t->state.history);
+    cJSON_Delete(t->state.wall_times);
     t->state = state;
     bool ok = vkft_trainables_read(&t->session.trained, path, t->flat, err) &&
               vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err) &&
@@ -301,6 +313,22 @@ static bool maybe_resume(vkft_trainer *t, vkft_err *err)
     }
     free(newest);
     return ok;
+}
+
+static bool open_reports(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    if (o->report_to == VKFT_REPORT_NONE)
+        return true;
+    char *runs = o->logging_dir ? NULL : vkft_path_join(o->output_dir, "runs");
+    const char *dir = o->logging_dir ? o->logging_dir : runs;
+    if (!dir)
+        return vkft_fail_memory(err, "for TensorBoard's events");
+    t->board = vkft_tensorboard_open(dir, o->output_dir, &o->settings, t->state.history, t->state.wall_times, err);
+    if (t->board)
+        vkft_observer_say(t->observer, "events for TensorBoard: tensorboard --logdir '%s'", dir);
+    free(runs);
+    return t->board != NULL;
 }
 
 static cJSON *summarize(const vkft_trainer *t)
@@ -403,7 +431,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !maybe_resume(t, err))
+        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !maybe_resume(t, err) || !open_reports(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->session.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);

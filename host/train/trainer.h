@@ -6,6 +6,7 @@
 #include "host/train/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
+#include "host/train/report/tensorboard.h"
 #include "host/train/world/world.h"
 #include "host/train/options.h"
 
@@ -30,6 +31,7 @@ typedef struct vkft_trainer {
     void *state_copy[VKFT_OPTIMIZER_STATES];
     vkft_run_directory run;
     vkft_run_state state;
+    vkft_tensorboard *board; /* or NULL */
     cJSON *fingerprint;
 } vkft_trainer;
 

@@ -34,6 +34,7 @@ static const check_room rooms[] = {
     {"formats/peft", BASE "formats/tensors"},
     {"formats/tokenizer", BASE},
     {"formats/jinja", BASE},
+    {"formats/tensorboard", BASE},
     {"formats/chat", BASE "formats/jinja formats/tokenizer formats/native"},
     {"formats/dataset", BASE "formats/chat formats/tokenizer"},
     {"shaders", "shaders"},

@@ -10,7 +10,8 @@
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
 
-_Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int),
+_Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int) &&
+                   sizeof(vkft_report_to) == sizeof(int),
                "FLAG_CHOICE stores an int");
 
 static const flag_choice scheduler_choices[] = {
@@ -30,16 +31,28 @@ static const flag_choice optim_choices[] = {
     {0},
 };
 
-/* The trainer's options, and those of the command line alone. */
-typedef struct train_options {
-    vkft_train_options run;
-    const char *report_to;
-} train_options;
+static const flag_choice report_choices[] = {
+    {.name = "none", .value = VKFT_REPORT_NONE},
+    {.name = "tensorboard", .value = VKFT_REPORT_TENSORBOARD},
+    {.name = "all", .value = VKFT_REPORT_TENSORBOARD},
+    {.name = "azure_ml", .coming = true},
+    {.name = "clearml", .coming = true},
+    {.name = "codecarbon", .coming = true},
+    {.name = "comet_ml", .coming = true},
+    {.name = "dagshub", .coming = true},
+    {.name = "dvclive", .coming = true},
+    {.name = "flyte", .coming = true},
+    {.name = "kubeflow", .coming = true},
+    {.name = "mlflow", .coming = true},
+    {.name = "neptune", .coming = true},
+    {.name = "swanlab", .coming = true},
+    {.name = "trackio", .coming = true},
+    {.name = "wandb", .coming = true},
+    {0},
+};
 
-static const flag_choice report_choices[] = {{.name = "none"}, {.name = "tensorboard", .coming = true}, {0}};
-
-#define AT(member) .offset = offsetof(train_options, run.member)
-#define GIVEN(member) .given = offsetof(train_options, run.member)
+#define AT(member) .offset = offsetof(vkft_train_options, member)
+#define GIVEN(member) .given = offsetof(vkft_train_options, member)
 
 static const flag_choice fine_tune_choices[] = {
     {.name = "lora", .value = VKFT_TRAINABLE_ADAPTERS},
@@ -283,11 +296,19 @@ static const flag train_flags[] = {
      .range = AT_LEAST(1),
      AT(logging_steps)},
     {.kind = FLAG_TEXT,
+     .name = "logging-dir",
+     .value = "DIR",
+     .help = "directory for TensorBoard's events; without it --report-to tensorboard writes OUTPUT_DIR/runs",
+     .default_text = "",
+     AT(logging_dir)},
+    {.kind = FLAG_CHOICE,
      .name = "report-to",
      .value = "NAME",
-     .help = "additional log target",
+     .help = "who gets the numbers of the log, besides trainer_log.jsonl",
      .choices = report_choices,
-     .offset = offsetof(train_options, report_to)},
+     .default_text = "tensorboard with --logging-dir, else none",
+     GIVEN(report_explicit),
+     AT(report_to)},
     {.kind = FLAG_SWITCH, .name = "profile", .help = "measure kernel times and print them at the end", AT(profile)},
     {.kind = FLAG_SWITCH, .name = "dry-run", .help = "print the memory plan and train nothing", AT(dry_run)},
     {.kind = FLAG_SWITCH,
@@ -406,19 +427,21 @@ static int train(const vkft_train_options *run, const vkft_train_observer *obser
 
 int cmd_train(int argc, char **argv)
 {
-    train_options options = {.run = vkft_train_defaults(), .report_to = "none"};
+    vkft_train_options options = vkft_train_defaults();
     vkft_recipe recipe = {0};
     int code;
     if (!cli_flags(&train_table, &options, argc, argv, &recipe, &code))
         return code;
-    const vkft_train_options *run = &options.run;
+    if (options.logging_dir && !options.report_explicit)
+        options.report_to = VKFT_REPORT_TENSORBOARD;
+    const vkft_train_options *run = &options;
     vkft_err err = {0};
     if (!run->data.path && !run->dry_run) {
         vkft_fail(&err, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
         recipe_free(&recipe);
         return cli_fail(&train_table, &err);
     }
-    if (!flags_settings(&train_table, &options, &options.run.settings, &err)) {
+    if (!flags_settings(&train_table, &options, &options.settings, &err)) {
         recipe_free(&recipe);
         return cli_fail(&train_table, &err);
     }
@@ -428,7 +451,7 @@ int cmd_train(int argc, char **argv)
     progress display = progress_new(run->logging_steps);
     vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};
     code = (run->dry_run ? plan_run : train)(run, &observer, &display, &err);
-    flags_settings_free(&options.run.settings);
+    flags_settings_free(&options.settings);
     recipe_free(&recipe);
     return code;
 }

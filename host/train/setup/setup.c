@@ -85,13 +85,17 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->fingerprint = vkft_setup_fingerprint(t);
     t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
     t->state.history = cJSON_CreateArray();
-    return (t->order && t->state.history && t->fingerprint) || vkft_fail_memory(err, "while preparing the run");
+    t->state.wall_times = cJSON_CreateArray();
+    return (t->order && t->state.history && t->state.wall_times && t->fingerprint) ||
+           vkft_fail_memory(err, "while preparing the run");
 }
 
 void vkft_trainer_close(vkft_trainer *t)
 {
     vkft_run_directory_close(&t->run);
+    vkft_tensorboard_close(t->board);
     cJSON_Delete(t->state.history);
+    cJSON_Delete(t->state.wall_times);
     cJSON_Delete(t->fingerprint);
     free(t->order);
     free(t->flat);

@@ -73,8 +73,9 @@ char *vkft_os_environment(const char *name);
  * when there is none. */
 char *vkft_os_user_cache_directory(void);
 
-double vkft_os_seconds(void);     /* of a clock that only runs forward */
-double vkft_os_cpu_seconds(void); /* CPU time of all threads of this process */
+double vkft_os_seconds(void);      /* of a clock that only runs forward */
+double vkft_os_wall_seconds(void); /* since 1970, of the clock that people read */
+double vkft_os_cpu_seconds(void);  /* CPU time of all threads of this process */
 uint64_t
 vkft_os_memory_available(void);    /* bytes that a program could get now; UINT64_MAX when the system does not tell */
 bool vkft_os_is_separator(char c); /* of the parts of a path */

@@ -370,6 +370,14 @@ static double seconds_of(FILETIME t)
     return (double)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime) * 1e-7;
 }
 
+/* FILETIME counts from 1601. */
+double vkft_os_wall_seconds(void)
+{
+    FILETIME now;
+    GetSystemTimeAsFileTime(&now);
+    return seconds_of(now) - 11644473600.0;
+}
+
 double vkft_os_cpu_seconds(void)
 {
     FILETIME created, ended, kernel, user;

@@ -140,7 +140,9 @@ static void test_features_of_later_versions(void **state)
     static const usage_case cases[] = {
         {"train --optim paged_adamw_8bit", 2, "--optim: 'paged_adamw_8bit' is not in this version"},
         {"train --optim adam", 2, "--optim: expected adamw"},
-        {"train --report-to tensorboard", 2, "--report-to: 'tensorboard' is not in this version"},
+        {"train --report-to wandb", 2, "--report-to: 'wandb' is not in this version"},
+        {"train --report-to mlflow", 2, "--report-to: 'mlflow' is not in this version"},
+        {"train --report-to x", 2, "--report-to: expected none, tensorboard, all, found 'x'"},
         {"train --compute-dtype fp16", 2, "--compute-dtype: 'fp16' is not in this version"},
         {"train --no-packing", 2, "--model is missing"}, /* turning it off is fine */
     };
@@ -167,6 +169,8 @@ static void test_spellings(void **state)
         "--resume-from-checkpoint dir",
         "--optim adamw",
         "--report-to none",
+        "--report-to tensorboard",
+        "--report-to=all --logging_dir logs",
         "--lora-target-modules q_proj,v_proj",
         "--warmup-steps 0.1",
         "--compute-dtype fp32",
@@ -248,7 +252,7 @@ static void test_help_defaults(void **state)
     };
     check_stdout("train --help", parts, sizeof parts / sizeof parts[0]);
     vkft_test_result r = vkft_test_program("train --help");
-    assert_null(strstr(r.out, "tensorboard"));
+    assert_null(strstr(r.out, "wandb"));
     vkft_test_result_free(&r);
 }
 
