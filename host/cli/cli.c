@@ -17,10 +17,6 @@ _Static_assert(sizeof(vkft_storage) == sizeof(int) && sizeof(vkft_dtype) == size
 #define STORAGE(type, header, bits, block, label, flag, super, codec) flag(type, label)
 const flag_choice cli_quant_choices[] = {
 #include "formats/tensors/storage.def"
-    {0},
-};
-const flag_choice cli_convert_choices[] = {
-#include "formats/tensors/storage.def"
     {.name = "none", .value = VKFT_STORAGE_none},
     {0},
 };

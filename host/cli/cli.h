@@ -38,8 +38,7 @@ int cli_print_json(cJSON *value);
 void cli_json_number(cJSON *object, const char *name, double value);
 
 /* Values that several commands take. */
-extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept */
-extern const flag_choice cli_convert_choices[]; /* the same, or as the checkpoint has them */
+extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept; none: as the checkpoint has them */
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
 /* Rows of a flag table for the vkft_model_options that a command's options hold; AT(model.path) must expand to the
@@ -49,7 +48,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
         {.kind = FLAG_CHOICE,                                                                                          \
          .name = "quant",                                                                                              \
          .value = "TYPE",                                                                                              \
-         .help = "storage type of the model's weights",                                                                \
+         .help = "storage type of the model's weights; none: that of the checkpoint",                                  \
          .choices = cli_quant_choices,                                                                                 \
          .same_run = true,                                                                                             \
          AT(model.quant),                                                                                              \
@@ -78,8 +77,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
 
 #define CLI_ADAPTER_FLAG(AT)                                                                                           \
     {                                                                                                                  \
-        .kind = FLAG_TEXT, .name = "adapter", .alias = "adapter-path", .value = "DIR",                                 \
-        .help = "PEFT adapter to apply", AT(adapter)                                                                   \
+        .kind = FLAG_TEXT, .name = "adapter", .value = "DIR", .help = "PEFT adapter to apply", AT(adapter)             \
     }
 
 #define CLI_DEVICE_FLAG(AT)                                                                                            \

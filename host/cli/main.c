@@ -6,6 +6,7 @@
 #include "commit.h" /* made by the build: VKFT_COMMIT */
 #include "host/cli/cli.h"
 #include "host/cli/flags/export.h"
+#include "host/cli/spellings.h"
 #include "host/cli/terminal.h"
 #include "runtime/base/text.h"
 #include "runtime/kernels.h"
@@ -35,7 +36,9 @@ static void print_help(FILE *out)
     for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
         if (commands[i].run)
             fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n'vkft help <command>' lists the flags of a command.\n");
+    fprintf(
+        out,
+        "\n'vkft help <command>' lists the flags of a command, 'vkft help spellings' the names of other programs.\n");
 }
 
 static const cli_command *find_command(const char *name)
@@ -107,6 +110,10 @@ static int dispatch(int argc, char **argv)
     if (strcmp(first, "--version") == 0)
         return print_version();
     bool help = strcmp(first, "help") == 0;
+    if (help && argc > 2 && strcmp(argv[2], "spellings") == 0) {
+        flags_print_spellings(cli_spellings, stdout);
+        return EXIT_SUCCESS;
+    }
     if (help && argc > 3 && strcmp(argv[2], "--format") == 0)
         return export_help(argv[3]);
     if (help && argc > 2) {

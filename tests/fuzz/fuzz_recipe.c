@@ -35,12 +35,7 @@ static const flag flags[] = {
      .offset = offsetof(options, alpha),
      .range = ABOVE(0)},
     {.kind = FLAG_DOUBLE, .name = "learning-rate", .help = "f", .value = "X", .offset = offsetof(options, rate)},
-    {.kind = FLAG_TEXT,
-     .name = "model",
-     .alias = "base-model",
-     .help = "g",
-     .value = "M",
-     .offset = offsetof(options, model)},
+    {.kind = FLAG_TEXT, .name = "model", .help = "g", .value = "M", .offset = offsetof(options, model)},
     {.kind = FLAG_CHOICE,
      .name = "schedule",
      .help = "h",
@@ -52,7 +47,14 @@ static const flag flags[] = {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char word_c[] = "-c", word_file[] = "fuzz.recipe";
-    static const flag_table table = {"train", "[flags]", "About.", flags, FLAG_COUNT(flags)};
+    static const flag_spelling spellings[] = {
+        {.name = "base_model", .flag = "model"},
+        {.name = "reversed", .value = "true", .flag = "schedule", .means = "cosine"},
+        {.name = "reversed", .value = "false", .flag = "schedule", .verdict = SPELLING_REFUSED, .note = "no"},
+        {.name = "model_number", .flag = "model", .prefix = "m"},
+        {0},
+    };
+    static const flag_table table = {"train", "[flags]", "About.", flags, FLAG_COUNT(flags), spellings};
     char *argv[] = {word_c, word_file, NULL};
     options values = {.batch = 1, .alpha = 1, .model = "m"};
     vkft_recipe recipe = {0};

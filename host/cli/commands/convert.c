@@ -37,7 +37,7 @@ static const flag convert_flags[] = {
      .name = "quant",
      .value = "TYPE",
      .help = "storage type of the weights",
-     .choices = cli_convert_choices,
+     .choices = cli_quant_choices,
      AT(quant)},
     {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize the scales", AT(super_scales)},
     {.kind = FLAG_U32,

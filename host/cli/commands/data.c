@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/spellings.h"
 #include "host/train/training_data.h"
 #include "runtime/base/file.h"
 #include "host/cli/interrupt.h"
@@ -42,6 +43,7 @@ static const flag_table data_table = {
         "masked,\nand the first samples.",
     .flags = data_flags,
     .count = FLAG_COUNT(data_flags),
+    .spellings = cli_spellings,
 };
 
 typedef struct statistics {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/spellings.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/train/train.h"
@@ -47,6 +48,7 @@ static const flag_table eval_table = {
     .about = "Measures the mean loss per token and the perplexity over a dataset.",
     .flags = eval_flags,
     .count = FLAG_COUNT(eval_flags),
+    .spellings = cli_spellings,
 };
 
 static int print_result(const vkft_eval_result *result, bool json)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/spellings.h"
 #include "host/generate/generate.h"
 #include "host/cli/interrupt.h"
 #include "formats/tokenizer/tokenizer.h"
@@ -37,14 +38,12 @@ static const flag generate_flags[] = {
      AT(instruction)},
     {.kind = FLAG_U32,
      .name = "max-new-tokens",
-     .alias = "max-tokens",
      .value = "N",
      .help = "maximum number of tokens to generate",
      .range = AT_LEAST(1),
      AT(max_new_tokens)},
     {.kind = FLAG_FLOAT,
      .name = "temperature",
-     .alias = "temp",
      .value = "X",
      .help = "sampling temperature; 0 always picks the most likely token",
      .range = AT_LEAST(0),
@@ -83,6 +82,7 @@ static const flag_table generate_table = {
              "take precedence over the defaults below.",
     .flags = generate_flags,
     .count = FLAG_COUNT(generate_flags),
+    .spellings = cli_spellings,
 };
 
 /* What came out so far. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/spellings.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/train/train.h"
@@ -71,7 +72,6 @@ static const flag train_flags[] = {
      AT(data.path)},
     {.kind = FLAG_TEXT,
      .name = "output-dir",
-     .alias = "adapter-path",
      .value = "DIR",
      .help = "directory for the result and checkpoints",
      AT(output_dir)},
@@ -133,7 +133,6 @@ static const flag train_flags[] = {
      AT(num_train_epochs)},
     {.kind = FLAG_I64,
      .name = "max-steps",
-     .alias = "iters",
      .value = "N",
      .help = "number of optimizer steps; -1 means --num-train-epochs decides",
      .range = AT_LEAST(-1),
@@ -327,6 +326,7 @@ static const flag_table train_table = {
              "Ctrl-C saves a checkpoint and stops; --resume-from-checkpoint continues from it.",
     .flags = train_flags,
     .count = FLAG_COUNT(train_flags),
+    .spellings = cli_spellings,
 };
 
 static int print_json_summary(const vkft_train_options *o, const vkft_train_result *r)

@@ -140,9 +140,11 @@ static void bash_flag(const flag_table *table, const flag *f, const char *help, 
     (void)help;
     if (f->positional || f->kind == FLAG_SWITCH)
         return;
+    const flag_spelling *at = NULL;
+    char other[FLAG_NAME_SIZE];
     fprintf(out, "        %s,--%s", table->command, f->name);
-    if (f->alias)
-        fprintf(out, "|%s,--%s", table->command, f->alias);
+    while (flags_other_name(table, f, &at, other))
+        fprintf(out, "|%s,--%s", table->command, other);
     if (f->letter)
         fprintf(out, "|%s,-%c", table->command, f->letter);
     fputs(") words='", out);
@@ -157,9 +159,11 @@ static void bash_command_end(const flag_table *table, FILE *out)
         const flag *f = &table->flags[i];
         if (f->kind == FLAG_HEADING || f->positional)
             continue;
+        const flag_spelling *at = NULL;
+        char other[FLAG_NAME_SIZE];
         fprintf(out, "--%s ", f->name);
-        if (f->alias)
-            fprintf(out, "--%s ", f->alias);
+        while (flags_other_name(table, f, &at, other))
+            fprintf(out, "--%s ", other);
         if (f->kind == FLAG_SWITCH)
             fprintf(out, "--no-%s ", f->name);
     }
@@ -215,14 +219,15 @@ static void zsh_flag_named(const flag *f, const char *name, const char *help, FI
 
 static void zsh_flag(const flag_table *table, const flag *f, const char *help, FILE *out)
 {
-    (void)table;
     if (f->positional) {
         fputs(" \\\n      '*:file:_files'", out);
         return;
     }
+    const flag_spelling *at = NULL;
+    char other[FLAG_NAME_SIZE];
     zsh_flag_named(f, f->name, help, out);
-    if (f->alias)
-        zsh_flag_named(f, f->alias, help, out);
+    while (flags_other_name(table, f, &at, other))
+        zsh_flag_named(f, other, help, out);
     if (f->kind == FLAG_SWITCH) {
         char name[128];
         snprintf(name, sizeof name, "no-%s", f->name);
@@ -254,22 +259,30 @@ static void fish_begin(const cli_command *commands, uint32_t count, FILE *out)
         }
 }
 
+static void fish_flag_named(const flag_table *table, const flag *f, const char *name, const char *help, FILE *out)
+{
+    const char *prefixes[] = {"", "no-"};
+    for (uint32_t k = 0; k < (f->kind == FLAG_SWITCH ? 2u : 1u); k++) {
+        fprintf(out, "complete -c vkft -n '__fish_seen_subcommand_from %s' -l %s%s -d '", table->command, prefixes[k],
+                name);
+        escaped(out, help, "'\\", "\\");
+        fputc('\'', out);
+        if (f->kind != FLAG_SWITCH)
+            fputs(f->choices ? " -x -a '" : " -r", out);
+        print_choices(f, " ", out);
+        fputs(f->choices && f->kind != FLAG_SWITCH ? "'\n" : "\n", out);
+    }
+}
+
 static void fish_flag(const flag_table *table, const flag *f, const char *help, FILE *out)
 {
     if (f->positional)
         return;
-    const char *prefixes[] = {"", "no-"}, *names[] = {f->name, f->alias};
-    for (uint32_t i = 0; i < 2 && names[i]; i++)
-        for (uint32_t k = 0; k < (f->kind == FLAG_SWITCH ? 2u : 1u); k++) {
-            fprintf(out, "complete -c vkft -n '__fish_seen_subcommand_from %s' -l %s%s -d '", table->command,
-                    prefixes[k], names[i]);
-            escaped(out, help, "'\\", "\\");
-            fputc('\'', out);
-            if (f->kind != FLAG_SWITCH)
-                fputs(f->choices ? " -x -a '" : " -r", out);
-            print_choices(f, " ", out);
-            fputs(f->choices && f->kind != FLAG_SWITCH ? "'\n" : "\n", out);
-        }
+    const flag_spelling *at = NULL;
+    char other[FLAG_NAME_SIZE];
+    fish_flag_named(table, f, f->name, help, out);
+    while (flags_other_name(table, f, &at, other))
+        fish_flag_named(table, f, other, help, out);
 }
 
 static const printer printers[] = {
@@ -306,7 +319,7 @@ bool flags_export(const char *format, const flag_table *table, const void *optio
             p->heading(f->name, out);
         if (f->kind == FLAG_HEADING)
             continue;
-        flag_help_text(f, options, help, sizeof help);
+        flag_help_text(table, f, options, help, sizeof help);
         p->flag(table, f, help, out);
     }
     p->flag(table, &config_flag, config_flag.help, out);

@@ -5,18 +5,20 @@
 #include "host/cli/flags/flags.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/text.h"
 
-#define NAME_SIZE 64
+#define ORIGIN_SIZE 512
+#define VALUE_SIZE 256
 
 /* Copies a name with '_' as '-'. false: longer than any flag. */
-static bool normalize(const char *name, size_t length, char out[NAME_SIZE])
+static bool normalize(const char *name, size_t length, char out[FLAG_NAME_SIZE])
 {
-    if (length >= NAME_SIZE)
+    if (length >= FLAG_NAME_SIZE)
         return false;
     for (size_t i = 0; i < length; i++)
         out[i] = name[i] == '_' ? '-' : name[i];
@@ -24,62 +26,24 @@ static bool normalize(const char *name, size_t length, char out[NAME_SIZE])
     return true;
 }
 
-static bool is_named(const flag *f)
-{
-    return f->kind != FLAG_HEADING && !f->positional;
-}
-
-static const flag *find_exact(const flag_table *table, const char *name)
-{
-    for (uint32_t i = 0; i < table->count; i++) {
-        const flag *f = &table->flags[i];
-        if (is_named(f) && (strcmp(f->name, name) == 0 || (f->alias && strcmp(f->alias, name) == 0)))
-            return f;
-    }
-    return NULL;
-}
-
-/* The flag of a normalized name; *negated when the name was "no-" and that of a switch. */
-static const flag *find_flag(const flag_table *table, const char *name, bool *negated)
-{
-    *negated = false;
-    const flag *f = find_exact(table, name);
-    if (!f && strncmp(name, "no-", 3) == 0) {
-        f = find_exact(table, name + 3);
-        if (f && f->kind != FLAG_SWITCH)
-            f = NULL;
-        *negated = f != NULL;
-    }
-    return f;
-}
-
 static const flag *find_letter(const flag_table *table, char letter)
 {
     for (uint32_t i = 0; i < table->count; i++)
-        if (is_named(&table->flags[i]) && table->flags[i].letter == letter)
-            return &table->flags[i];
-    return NULL;
-}
-
-static const flag *find_positional(const flag_table *table, const bool *given)
-{
-    for (uint32_t i = 0; i < table->count; i++)
-        if (table->flags[i].positional && !given[i])
+        if (letter && table->flags[i].letter == letter)
             return &table->flags[i];
     return NULL;
 }
 
 static bool unknown_flag(const flag_table *table, const char *name, const char *origin, vkft_err *err)
 {
-    const char *names[2 * FLAGS_MAX + 2] = {"config", "help"};
+    const char *names[FLAGS_MAX + SPELLINGS_MAX + 2] = {"config", "help"};
     uint32_t count = 2;
-    for (uint32_t i = 0; i < table->count; i++) {
-        if (!is_named(&table->flags[i]))
-            continue;
-        names[count++] = table->flags[i].name;
-        if (table->flags[i].alias)
-            names[count++] = table->flags[i].alias;
-    }
+    for (uint32_t i = 0; i < table->count; i++)
+        if (table->flags[i].kind != FLAG_HEADING && !table->flags[i].positional)
+            names[count++] = table->flags[i].name;
+    for (const flag_spelling *row = table->spellings; row && row->name; row++)
+        if (row->flag && flags_find(table, row->flag))
+            names[count++] = row->name;
     const char *word = strncmp(name, "no-", 3) == 0 ? name + 3 : name;
     const char *near = vkft_string_nearest(word, names, count);
     if (near)
@@ -153,17 +117,21 @@ static bool set_number(const flag *f, void *member, const char *text, const char
     return true;
 }
 
-static bool set_switch(void *member, const char *text, const char *origin, bool negated, vkft_err *err)
+/* A value of a switch; false: it is none. */
+static bool read_switch(const char *text, bool *on)
 {
     static const char *const yes[] = {"true", "True", "yes", "on", "1"};
     static const char *const no[] = {"false", "False", "no", "off", "0"};
     for (uint32_t i = 0; i < FLAG_COUNT(yes); i++) {
-        bool is_yes = strcmp(text, yes[i]) == 0;
-        if (is_yes || strcmp(text, no[i]) == 0) {
-            *(bool *)member = is_yes != negated;
+        *on = strcmp(text, yes[i]) == 0;
+        if (*on || strcmp(text, no[i]) == 0)
             return true;
-        }
     }
+    return false;
+}
+
+static bool wrong_switch(const char *text, const char *origin, vkft_err *err)
+{
     return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected true or false, found '%s'", origin, text);
 }
 
@@ -188,12 +156,18 @@ static const flag_choice *find_choice(const flag *f, const char *text, const cha
 }
 
 /* Writes one value. origin names where it stands, for errors: "--batch-size" or "recipe.yaml:3: batch_size". */
-static bool set_value(const flag *f, void *options, const char *text, bool negated, const char *origin, vkft_err *err)
+static bool set_value(const flag *f, void *options, const char *text, const char *origin, vkft_err *err)
 {
     char *member = (char *)options + f->offset;
     bool ok = true;
     switch (f->kind) {
-    case FLAG_SWITCH: ok = set_switch(member, text, origin, negated, err); break;
+    case FLAG_SWITCH: {
+        bool on;
+        ok = read_switch(text, &on) || wrong_switch(text, origin, err);
+        if (ok)
+            *(bool *)member = on;
+        break;
+    }
     case FLAG_U32:
     case FLAG_U64:
     case FLAG_I64: ok = set_integer(f, member, text, origin, err); break;
@@ -221,22 +195,143 @@ static bool set_value(const flag *f, void *options, const char *text, bool negat
     return ok;
 }
 
-static bool apply_recipe(const flag_table *table, void *options, const vkft_recipe *recipe, bool *given, vkft_err *err)
+/* Where a flag got its value. */
+typedef struct giver {
+    bool ever, here; /* here: in the recipe, or on the command line, whichever is read now */
+    char name[FLAG_NAME_SIZE], origin[ORIGIN_SIZE];
+} giver;
+
+typedef struct parse {
+    const flag_table *table;
+    void *options;
+    vkft_recipe *recipe;
+    bool in_recipe;
+    giver given[FLAGS_MAX];
+} parse;
+
+/* Two names of a flag that stand in one place must agree; the same name may stand twice on the command line. */
+static bool agree(const parse *p, const flag *f, const giver *g, const char *name, const char *before,
+                  const char *origin, vkft_err *err)
 {
+    char after[VALUE_SIZE];
+    flag_value_text(f, p->options, after, sizeof after);
+    if (!g->here || (!p->in_recipe && strcmp(g->name, name) == 0) || strcmp(before, after) == 0)
+        return true;
+    return vkft_fail(err, VKFT_ERR_USAGE, "%s means --%s %s, but %s means --%s %s; give one of them", origin, f->name,
+                     after, g->origin, f->name, before);
+}
+
+static bool set_flag(parse *p, const flag *f, const char *name, const char *value, const char *origin, vkft_err *err)
+{
+    giver *g = &p->given[f - p->table->flags];
+    char before[VALUE_SIZE];
+    flag_value_text(f, p->options, before, sizeof before);
+    if (!set_value(f, p->options, value, origin, err) || !agree(p, f, g, name, before, origin, err))
+        return false;
+    g->ever = g->here = true;
+    snprintf(g->name, sizeof g->name, "%s", name);
+    snprintf(g->origin, sizeof g->origin, "%s", origin);
+    return true;
+}
+
+static bool is_value(const char *word, const char *value)
+{
+    bool on, wanted;
+    if (read_switch(word, &wanted) && read_switch(value, &on))
+        return on == wanted;
+    for (; *word && tolower((unsigned char)*word) == tolower((unsigned char)*value); word++, value++) {
+    }
+    return !*word && !*value;
+}
+
+/* The row about this value of the name, or NULL. */
+static const flag_spelling *find_spelling(const flag_table *table, const char *name, const char *value)
+{
+    const flag_spelling *row = flags_spelling(table, name, NULL);
+    while (row && row->value && !is_value(row->value, value))
+        row = flags_spelling(table, name, row);
+    return row;
+}
+
+/* None of the rows about a name that is no flag's own fits the value. */
+static bool unknown_value(const flag_table *table, const char *name, const char *value, const char *origin,
+                          vkft_err *err)
+{
+    char list[256] = "";
+    size_t length = 0;
+    for (const flag_spelling *row = flags_spelling(table, name, NULL); row; row = flags_spelling(table, name, row))
+        if (row->verdict != SPELLING_REFUSED && length < sizeof list)
+            length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "", row->value);
+    return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found '%s'", origin, list, value);
+}
+
+static bool apply_spelling(parse *p, const flag_spelling *row, const char *name, const char *value, const char *origin,
+                           vkft_err *err)
+{
+    const flag *f = flags_find(p->table, row->flag);
+    char meant[ORIGIN_SIZE];
+    if (row->verdict == SPELLING_NOTHING)
+        return true;
+    if (row->verdict == SPELLING_REFUSED)
+        return vkft_fail(err, VKFT_ERR_USAGE, "%s %s: %s", origin, value, row->note);
+    if (!in_range(&row->range, strtod(value, NULL))) {
+        flag narrower = *f;
+        narrower.range = row->range;
+        return wrong_number(&narrower, value, origin, err);
+    }
+    if (row->prefix && !(value = recipe_join(p->recipe, row->prefix, value)))
+        return vkft_fail_memory(err, "while reading %s", origin);
+    if (!row->means)
+        return set_flag(p, f, name, value, origin, err);
+    snprintf(meant, sizeof meant, "%s (--%s)", origin, f->name);
+    return set_flag(p, f, name, row->means, meant, err);
+}
+
+/* A value that was given by name, the flag's own or another; origin names where it stands. */
+static bool apply_named(parse *p, const char *name, const char *value, const char *origin, vkft_err *err)
+{
+    const flag *own = flags_find(p->table, name);
+    const flag_spelling *row = find_spelling(p->table, name, value);
+    if (row)
+        return apply_spelling(p, row, name, value, origin, err);
+    return own ? set_flag(p, own, name, value, origin, err) : unknown_value(p->table, name, value, origin, err);
+}
+
+static bool is_known(const flag_table *table, const char *name)
+{
+    return flags_find(table, name) || flags_spelling(table, name, NULL);
+}
+
+/* The name of a switch after "no-", which is no flag's name itself; NULL: this is not one. */
+static const char *negated_name(const flag_table *table, const char *name)
+{
+    bool negated = !is_known(table, name) && strncmp(name, "no-", 3) == 0 && flags_is_switch(table, name + 3);
+    return negated ? name + 3 : NULL;
+}
+
+static bool apply(parse *p, const char *name, const char *value, const char *origin, vkft_err *err)
+{
+    const char *negated = negated_name(p->table, name);
+    bool on;
+    if (!negated)
+        return apply_named(p, name, value, origin, err);
+    if (!read_switch(value, &on))
+        return wrong_switch(value, origin, err);
+    return apply_named(p, negated, on ? "false" : "true", origin, err);
+}
+
+static bool apply_recipe(parse *p, vkft_err *err)
+{
+    const vkft_recipe *recipe = p->recipe;
     for (uint32_t i = 0; i < recipe->count; i++) {
         const vkft_recipe_entry *e = &recipe->entries[i];
-        char origin[512], name[NAME_SIZE];
+        char origin[ORIGIN_SIZE], name[FLAG_NAME_SIZE];
         snprintf(origin, sizeof origin, "%s:%u: %s", recipe->path, e->line, e->name);
-        bool negated = false;
         bool fits = normalize(e->name, strlen(e->name), name);
-        const flag *f = fits ? find_flag(table, name, &negated) : NULL;
-        if (!f)
-            return unknown_flag(table, fits ? name : "", origin, err);
-        if (!e->value)
-            continue;
-        if (!set_value(f, options, e->value, negated, origin, err))
+        if (!fits || !(is_known(p->table, name) || negated_name(p->table, name)))
+            return unknown_flag(p->table, fits ? name : "", origin, err);
+        if (e->value && !apply(p, name, e->value, origin, err))
             return false;
-        given[f - table->flags] = true;
     }
     return true;
 }
@@ -244,7 +339,7 @@ static bool apply_recipe(const flag_table *table, void *options, const vkft_reci
 /* One word of argv, taken apart. */
 typedef struct argument {
     const char *text; /* as typed */
-    char name[NAME_SIZE];
+    char name[FLAG_NAME_SIZE];
     const char *value; /* after '=', or NULL */
     char letter;       /* of a one-letter flag, else 0 */
     bool positional;
@@ -296,44 +391,63 @@ static bool needs_value(const char *origin, const char *what, vkft_err *err)
     return vkft_fail(err, VKFT_ERR_USAGE, "%s: a value is missing, expected %s", origin, what);
 }
 
-static bool apply_positional(const flag_table *table, void *options, const char *text, bool *given, vkft_err *err)
+static const flag *find_positional(const parse *p)
 {
-    const flag *f = find_positional(table, given);
-    if (!f)
-        return vkft_fail(err, VKFT_ERR_USAGE, "unexpected argument '%s'; usage: vkft %s %s", text, table->command,
-                         table->usage);
-    given[f - table->flags] = true;
-    return set_value(f, options, text, false, f->name, err);
+    for (uint32_t i = 0; i < p->table->count; i++)
+        if (p->table->flags[i].positional && !p->given[i].ever)
+            return &p->table->flags[i];
+    return NULL;
 }
 
-static bool apply_argument(const flag_table *table, void *options, const argument *a, int argc, char **argv, int *at,
-                           bool *given, vkft_err *err)
+static bool apply_positional(parse *p, const char *text, vkft_err *err)
+{
+    const flag *f = find_positional(p);
+    if (!f)
+        return vkft_fail(err, VKFT_ERR_USAGE, "unexpected argument '%s'; usage: vkft %s %s", text, p->table->command,
+                         p->table->usage);
+    return set_flag(p, f, f->name, text, f->name, err);
+}
+
+/* The value of a switch: after '=', or the next word where that can be nothing else, or true. */
+static const char *take_switch(const parse *p, const argument *a, int argc, char **argv, int *at)
+{
+    if (a->value)
+        return a->value;
+    static const char *const words[] = {"true", "True", "false", "False"};
+    for (uint32_t i = 0; i < FLAG_COUNT(words) && *at + 1 < argc && !find_positional(p); i++)
+        if (strcmp(argv[*at + 1], words[i]) == 0)
+            return argv[++*at];
+    return "true";
+}
+
+static bool apply_argument(parse *p, const argument *a, int argc, char **argv, int *at, vkft_err *err)
 {
     char origin[160];
     int length = a->letter ? 2 : (int)strcspn(a->text, "=");
     snprintf(origin, sizeof origin, "%.*s", length, a->text);
-    bool negated = false;
-    const flag *f = a->letter ? find_letter(table, a->letter) : find_flag(table, a->name, &negated);
-    if (!f)
+    const flag_table *table = p->table;
+    const flag *letter = a->letter ? find_letter(table, a->letter) : NULL;
+    const char *name = letter ? letter->name : a->name, *negated = negated_name(table, name);
+    if (a->letter ? !letter : !negated && !is_known(table, name))
         return unknown_flag(table, a->name, origin, err);
-    const char *value = a->value;
-    if (f->kind == FLAG_SWITCH || negated)
-        value = value ? value : "true";
-    else
-        value = take_value(a, argc, argv, at);
+    if (negated || flags_is_switch(table, name))
+        return apply(p, name, take_switch(p, a, argc, argv, at), origin, err);
+    const flag *own = flags_find(table, name);
+    const flag *f = own ? own : flags_find(table, flags_spelling(table, name, NULL)->flag);
+    const char *value = take_value(a, argc, argv, at);
     if (!value)
         value = f->bare;
     if (!value)
         return needs_value(origin, f->choices ? f->choices->name : f->value, err);
-    given[f - table->flags] = true;
-    return set_value(f, options, value, negated, origin, err);
+    return apply(p, name, value, origin, err);
 }
 
-static bool check_required(const flag_table *table, const bool *given, vkft_err *err)
+static bool check_required(const parse *p, vkft_err *err)
 {
+    const flag_table *table = p->table;
     for (uint32_t i = 0; i < table->count; i++) {
         const flag *f = &table->flags[i];
-        if (f->required && !given[i])
+        if (f->required && !p->given[i].ever)
             return vkft_fail(err, VKFT_ERR_USAGE, "%s%s is missing; usage: vkft %s %s", f->positional ? "" : "--",
                              f->name, table->command, table->usage);
     }
@@ -367,12 +481,15 @@ flags_outcome flags_parse(const flag_table *table, void *options, int argc, char
                           vkft_err *err)
 {
     assert(table->count <= FLAGS_MAX);
-    bool given[FLAGS_MAX] = {false};
+    parse p = {.table = table, .options = options, .recipe = recipe, .in_recipe = true};
     flags_outcome outcome = read_recipe(argc, argv, recipe, err);
     if (outcome != FLAGS_OK)
         return outcome;
-    if (!apply_recipe(table, options, recipe, given, err))
+    if (!apply_recipe(&p, err))
         return FLAGS_WRONG;
+    p.in_recipe = false;
+    for (uint32_t i = 0; i < table->count; i++)
+        p.given[i].here = false;
     bool only_positional = false;
     for (int i = 0; i < argc; i++) {
         if (!only_positional && strcmp(argv[i], "--") == 0) {
@@ -382,13 +499,13 @@ flags_outcome flags_parse(const flag_table *table, void *options, int argc, char
         argument a = split_argument(argv[i], only_positional);
         bool ok;
         if (a.positional)
-            ok = apply_positional(table, options, a.text, given, err);
+            ok = apply_positional(&p, a.text, err);
         else if (is_config(&a))
             ok = take_value(&a, argc, argv, &i) != NULL;
         else
-            ok = apply_argument(table, options, &a, argc, argv, &i, given, err);
+            ok = apply_argument(&p, &a, argc, argv, &i, err);
         if (!ok)
             return FLAGS_WRONG;
     }
-    return check_required(table, given, err) ? FLAGS_OK : FLAGS_WRONG;
+    return check_required(&p, err) ? FLAGS_OK : FLAGS_WRONG;
 }

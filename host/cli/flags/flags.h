@@ -4,7 +4,7 @@
  * A flag writes a member of the command's options structure. Its default is whatever the structure holds before
  * parsing; help prints it from there, so defaults are written down once, beside the structure they belong to.
  * `-` and `_` are the same in names; `--name value` and `--name=value`; `--no-name` for switches; the last one wins,
- * and the command line wins over the recipe.
+ * and the command line wins over the recipe. What other programs call a flag is a row of flag_spelling.
  */
 #ifndef VKFT_FLAGS_H
 #define VKFT_FLAGS_H
@@ -68,7 +68,6 @@ typedef struct flag_range {
 typedef struct flag {
     flag_kind kind;
     const char *name;  /* "learning-rate"; of a heading its text; of a positional argument what usage calls it */
-    const char *alias; /* another long name, or NULL */
     char letter;       /* one-letter name, or 0 */
     const char *value; /* how help calls the value: "N", "PATH" */
     const char *help;
@@ -82,16 +81,38 @@ typedef struct flag {
     bool same_run; /* a resumed run must have the same value; otherwise it may change */
 } flag;
 
+typedef enum spelling_verdict {
+    SPELLING_MEANS,   /* the flag, with this value */
+    SPELLING_NOTHING, /* what is done anyway: accepted, and nothing is set */
+    SPELLING_REFUSED,
+} spelling_verdict;
+
+/* What another program calls a flag, or a value of it. Of the rows about one name the first that fits the value counts.
+ * A list ends with a row of zeros; a row with a name alone is a heading. */
+typedef struct flag_spelling {
+    const char *name;   /* as the other program writes it: "load_in_4bit" */
+    const char *value;  /* the only value that the row is about, upper case or lower; NULL: every value */
+    const char *flag;   /* whose; a command without this flag does not know the name */
+    const char *means;  /* its value; NULL: the value given */
+    const char *prefix; /* comes before the value given; NULL: nothing */
+    flag_range range;   /* of the value given; all zero means that of the flag */
+    spelling_verdict verdict;
+    const char *note; /* of SPELLING_NOTHING what is done, of SPELLING_REFUSED what to do instead, or NULL */
+} flag_spelling;
+
 typedef struct flag_table {
     const char *command; /* "train" */
     const char *usage;   /* "--model M --data FILE [flags]" */
     const char *about;   /* lines for help */
     const flag *flags;
     uint32_t count;
+    const flag_spelling *spellings; /* or NULL */
 } flag_table;
 
 #define FLAG_COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
 #define FLAGS_MAX 80 /* rows of a table */
+#define SPELLINGS_MAX 120
+#define FLAG_NAME_SIZE 64
 
 typedef enum flags_outcome { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG } flags_outcome;
 
@@ -113,14 +134,31 @@ void flags_settings_free(vkft_settings *settings);
  * not in it. */
 void flags_print_settings(const flag_table *table, const void *options, FILE *out);
 
+/* The flag of a name, which is spelled with '-' or '_'; NULL: the table has none. */
+const flag *flags_find(const flag_table *table, const char *name);
+
+/* The first row about a name, or, after a row, the next one about the same name, among those whose flag the table has;
+ * NULL: no more. */
+const flag_spelling *flags_spelling(const flag_table *table, const char *name, const flag_spelling *after);
+
+/* The next other name of a flag, whose values are the flag's own, with '-'. *at: NULL before the first; false after the
+ * last. */
+bool flags_other_name(const flag_table *table, const flag *f, const flag_spelling **at, char name[FLAG_NAME_SIZE]);
+
+/* Whether a value stands on its own, "--name" for "--name true": that of a switch, own or spelled. */
+bool flags_is_switch(const flag_table *table, const char *name);
+
+/* All rows of a list, for help. */
+void flags_print_spellings(const flag_spelling *spellings, FILE *out);
+
 /* The value of one flag as text: the shortest that reads back as the same number; "none" for an absent text. */
 void flag_value_text(const flag *f, const void *options, char *text, size_t size);
 
 /* "--learning-rate X", "-o, --output PATH", "--[no-]shuffle". */
 void flag_name_text(const flag *f, char *text, size_t size);
 
-/* What the flag does, its values, its range, its default: one text. */
-void flag_help_text(const flag *f, const void *options, char *text, size_t size);
+/* What the flag does, its values, its other names, its range, its default: one text. */
+void flag_help_text(const flag_table *table, const flag *f, const void *options, char *text, size_t size);
 
 /* Help of the flag that every command has. */
 #define FLAGS_CONFIG_HELP "read flags from a YAML or JSON file; the command line takes precedence"

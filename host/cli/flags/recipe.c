@@ -256,5 +256,22 @@ void recipe_free(vkft_recipe *r)
         free(r->entries[i].value);
     }
     free(r->entries);
+    for (uint32_t i = 0; i < r->made_count; i++)
+        free(r->made[i]);
+    free(r->made);
     *r = (vkft_recipe){0};
+}
+
+const char *recipe_join(vkft_recipe *r, const char *first, const char *second)
+{
+    size_t length = strlen(first), size = strlen(second) + 1;
+    char **grown = realloc(r->made, (r->made_count + 1) * sizeof *grown);
+    if (grown)
+        r->made = grown;
+    char *text = grown ? malloc(length + size) : NULL;
+    if (!text)
+        return NULL;
+    memcpy(text, first, length);
+    memcpy(text + length, second, size);
+    return r->made[r->made_count++] = text;
 }

@@ -17,6 +17,8 @@ typedef struct vkft_recipe {
     const char *path; /* borrowed; names the file in errors */
     vkft_recipe_entry *entries;
     uint32_t count;
+    char **made; /* texts that were made of values and are used as long */
+    uint32_t made_count;
 } vkft_recipe;
 
 /* Reads a flat mapping of names to scalars or lists of scalars. recipe must be zeroed. A file that ends in .json or
@@ -24,5 +26,8 @@ typedef struct vkft_recipe {
  */
 bool recipe_read(const char *path, vkft_recipe *recipe, vkft_err *err);
 void recipe_free(vkft_recipe *recipe);
+
+/* A text of both parts that lives as long as the recipe. NULL: out of memory. */
+const char *recipe_join(vkft_recipe *recipe, const char *first, const char *second);
 
 #endif

@@ -1,0 +1,110 @@
+/* Names and values that TrainingArguments, BitsAndBytesConfig, LoraConfig and their like have for what is a flag here.
+ * A name that is spelled as the flag is needs no row. What would be computed otherwise than there is refused, never
+ * guessed. */
+#include "host/cli/spellings.h"
+
+/* Another name of a flag; one value of a name; a value that asks for what is done anyway; one that is refused. */
+#define ALSO(theirs, ours)                                                                                             \
+    {                                                                                                                  \
+        .name = (theirs), .flag = (ours)                                                                               \
+    }
+#define MEANS(theirs, from, ours, to)                                                                                  \
+    {                                                                                                                  \
+        .name = (theirs), .value = (from), .flag = (ours), .means = (to)                                               \
+    }
+#define NOTHING(theirs, from, ours, why)                                                                               \
+    {                                                                                                                  \
+        .name = (theirs), .value = (from), .flag = (ours), .verdict = SPELLING_NOTHING, .note = (why)                  \
+    }
+#define REFUSED(theirs, from, ours, why)                                                                               \
+    {                                                                                                                  \
+        .name = (theirs), .value = (from), .flag = (ours), .verdict = SPELLING_REFUSED, .note = (why)                  \
+    }
+#define HEADING(text)                                                                                                  \
+    {                                                                                                                  \
+        .name = (text)                                                                                                 \
+    }
+
+const flag_spelling cli_spellings[] = {
+    HEADING("transformers: TrainingArguments"),
+    ALSO("per_device_train_batch_size", "batch-size"),
+    {.name = "warmup_ratio", .flag = "warmup-steps", .range = FROM_TO_BELOW(0, 1)},
+    MEANS("optim", "adamw_torch", "optim", "adamw"),
+    MEANS("optim", "adamw_torch_fused", "optim", "adamw"),
+    MEANS("optim", "paged_adamw", "optim", "paged_adamw_32bit"),
+    MEANS("optim", "lion_32bit", "optim", "lion"),
+    REFUSED("optim", "adamw_hf", "optim",
+            "transformers has removed it; its epsilon was another than that of AdamW in PyTorch; use adamw"),
+    MEANS("bf16", "true", "compute-dtype", "bf16"),
+    NOTHING("bf16", "false", "compute-dtype", "--compute-dtype decides"),
+    REFUSED("fp16", "true", "compute-dtype",
+            "products in fp16 are not in this version; use bf16, or fp32, the default"),
+    NOTHING("fp16", "false", "compute-dtype", "--compute-dtype decides"),
+    ALSO("overwrite_output_dir", "overwrite"),
+    MEANS("resume_from_checkpoint", "true", "resume-from-checkpoint", "auto"),
+    NOTHING("resume_from_checkpoint", "false", "resume-from-checkpoint", "a run begins anew unless it is asked for"),
+    NOTHING("metric_for_best_model", "eval_loss", "load-best-model-at-end", "the best is what has the lowest loss"),
+    NOTHING("metric_for_best_model", "loss", "load-best-model-at-end", "the best is what has the lowest loss"),
+    REFUSED("metric_for_best_model", NULL, "load-best-model-at-end",
+            "the best is what has the lowest validation loss; leave it out"),
+    NOTHING("greater_is_better", "false", "load-best-model-at-end", "the best is what has the lowest loss"),
+    REFUSED("greater_is_better", "true", "load-best-model-at-end",
+            "the best is what has the lowest validation loss; leave it out"),
+    NOTHING("remove_unused_columns", "true", "data", "of a row only the known keys are read"),
+    REFUSED("remove_unused_columns", "false", "data", "of a row only the known keys are read; leave it out"),
+
+    HEADING("TRL: SFTConfig"),
+    ALSO("max_length", "max-seq-length"),
+    {.name = "dataset_text_field", .flag = "data-keys", .prefix = "text="},
+
+    HEADING("transformers: BitsAndBytesConfig and from_pretrained"),
+    {.name = "load_in_4bit",
+     .value = "true",
+     .flag = "quant",
+     .means = "nf4",
+     .note =
+         "with double quantization unless bnb_4bit_use_double_quant is false, where BitsAndBytesConfig alone means fp4 "
+         "without"},
+    {.name = "load_in_4bit",
+     .value = "false",
+     .flag = "quant",
+     .means = "none",
+     .note = "(the weights stay as the checkpoint has them)"},
+    REFUSED("load_in_8bit", "true", "quant", "weights in 8 bits are not supported; use load_in_4bit, or --quant bf16"),
+    NOTHING("load_in_8bit", "false", "quant", "--quant decides"),
+    MEANS("bnb_4bit_quant_type", "nf4", "quant", "nf4"),
+    REFUSED("bnb_4bit_quant_type", "fp4", "quant",
+            "checkpoints in fp4 are read, but none are made; use nf4, which is more exact in as many bits"),
+    ALSO("bnb_4bit_use_double_quant", "double-quant"),
+    MEANS("bnb_4bit_compute_dtype", "float32", "compute-dtype", "fp32"),
+    MEANS("bnb_4bit_compute_dtype", "torch.float32", "compute-dtype", "fp32"),
+    MEANS("bnb_4bit_compute_dtype", "bfloat16", "compute-dtype", "bf16"),
+    MEANS("bnb_4bit_compute_dtype", "torch.bfloat16", "compute-dtype", "bf16"),
+    REFUSED("bnb_4bit_compute_dtype", "float16", "compute-dtype",
+            "products in fp16 are not in this version; use bfloat16 or float32"),
+    REFUSED("bnb_4bit_compute_dtype", "torch.float16", "compute-dtype",
+            "products in fp16 are not in this version; use bfloat16 or float32"),
+    NOTHING("device_map", "auto", "device", "the whole model is on one device, the best one or that of --device"),
+    REFUSED("device_map", NULL, "device", "the whole model is on one device; choose it with --device"),
+
+    HEADING("PEFT: LoraConfig"),
+    ALSO("r", "lora-r"),
+    ALSO("target_modules", "lora-target-modules"),
+    NOTHING("bias", "none", "lora-r", "biases are not trained with an adapter"),
+    REFUSED("bias", NULL, "lora-r", "biases are not trained with an adapter; use none"),
+    NOTHING("modules_to_save", "none", "lora-r", "nothing but the adapter is trained"),
+    REFUSED("modules_to_save", NULL, "lora-r", "no module is trained whole beside an adapter; leave it out"),
+    NOTHING("init_lora_weights", "true", "lora-r", "A is random as in PEFT and B is zero"),
+    REFUSED("init_lora_weights", NULL, "lora-r", "A is random and B is zero, as with true; leave it out"),
+    NOTHING("inference_mode", "false", "lora-r", "the adapter is trained"),
+
+    HEADING("mlx-lm"),
+    ALSO("iters", "max-steps"),
+    {.name = "adapter_path", .flag = "output-dir", .note = "(of vkft train)"},
+    {.name = "adapter_path", .flag = "adapter", .note = "(of other commands)"},
+    ALSO("max_tokens", "max-new-tokens"),
+    ALSO("temp", "temperature"),
+    {0},
+};
+
+_Static_assert(FLAG_COUNT(cli_spellings) <= SPELLINGS_MAX, "raise SPELLINGS_MAX");

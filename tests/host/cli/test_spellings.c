@@ -1,0 +1,278 @@
+/* What other programs call flags, in the program: each name and value comes to the same settings as the flag itself, on
+ * the command line and in a recipe; or it is refused and says what to do.
+ *
+ * A run whose model does not exist says its settings before it ends. A test of the parser is in flags/test_flags.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host/cli/spellings.h"
+#include "runtime/base/file.h"
+#include "tests/support/expect.h"
+#include "tests/support/program.h"
+
+/* name and value as the other program has them; the flags that they mean. */
+typedef struct meaning {
+    const char *name, *value, *flags;
+} meaning;
+
+static const meaning meanings[] = {
+    {"per_device_train_batch_size", "3", "--batch-size 3"},
+    {"warmup_ratio", "0.1", "--warmup-steps 0.1"},
+    {"optim", "adamw_torch", "--optim adamw"},
+    {"optim", "adamw_torch_fused", "--optim adamw"},
+    {"optim", "paged_adamw", "--optim paged_adamw_32bit"},
+    {"optim", "lion_32bit", "--optim lion"},
+    {"bf16", "true", "--compute-dtype bf16"},
+    {"bf16", "false", ""},
+    {"fp16", "false", ""},
+    {"overwrite_output_dir", "true", "--overwrite"},
+    {"resume_from_checkpoint", "true", "--resume-from-checkpoint auto"},
+    {"resume_from_checkpoint", "false", ""},
+    {"metric_for_best_model", "eval_loss", ""},
+    {"metric_for_best_model", "loss", ""},
+    {"greater_is_better", "false", ""},
+    {"remove_unused_columns", "true", ""},
+    {"max_length", "512", "--max-seq-length 512"},
+    {"dataset_text_field", "body", "--data-keys text=body"},
+    {"load_in_4bit", "true", "--quant nf4"},
+    {"load_in_4bit", "false", "--quant none"},
+    {"load_in_8bit", "false", ""},
+    {"bnb_4bit_quant_type", "nf4", "--quant nf4"},
+    {"bnb_4bit_use_double_quant", "false", "--no-double-quant"},
+    {"bnb_4bit_compute_dtype", "float32", "--compute-dtype fp32"},
+    {"bnb_4bit_compute_dtype", "torch.float32", "--compute-dtype fp32"},
+    {"bnb_4bit_compute_dtype", "bfloat16", "--compute-dtype bf16"},
+    {"bnb_4bit_compute_dtype", "torch.bfloat16", "--compute-dtype bf16"},
+    {"device_map", "auto", ""},
+    {"r", "4", "--lora-r 4"},
+    {"target_modules", "q_proj,v_proj", "--lora-target-modules q_proj,v_proj"},
+    {"bias", "none", ""},
+    {"modules_to_save", "None", ""},
+    {"init_lora_weights", "true", ""},
+    {"inference_mode", "false", ""},
+    {"iters", "7", "--max-steps 7"},
+    {"adapter_path", "x", "--output-dir x"},
+};
+
+/* Names that are spelled as the flag. */
+static const meaning same[] = {
+    {"num_train_epochs", "2", "--num-train-epochs 2"},
+    {"gradient_accumulation_steps", "2", "--gradient-accumulation-steps 2"},
+    {"learning_rate", "1e-3", "--learning-rate 1e-3"},
+    {"lr_scheduler_type", "cosine", "--lr-scheduler-type cosine"},
+    {"max_grad_norm", "0.3", "--max-grad-norm 0.3"},
+    {"weight_decay", "0.1", "--weight-decay 0.1"},
+    {"logging_steps", "10", "--logging-steps 10"},
+    {"eval_steps", "10", "--eval-steps 10"},
+    {"save_steps", "10", "--save-steps 10"},
+    {"save_total_limit", "3", "--save-total-limit 3"},
+    {"gradient_checkpointing", "false", "--no-gradient-checkpointing"},
+    {"packing", "true", "--packing"},
+    {"max_seq_length", "64", "--max-seq-length 64"},
+    {"lora_alpha", "8", "--lora-alpha 8"},
+    {"lora_dropout", "0.05", "--lora-dropout 0.05"},
+    {"use_rslora", "true", "--use-rslora"},
+    {"output_dir", "o", "--output-dir o"},
+    {"seed", "1", "--seed 1"},
+    {"max_steps", "9", "--max-steps 9"},
+};
+
+static char *dir;
+
+static int make_directory(void **state)
+{
+    (void)state;
+    dir = vkft_test_directory();
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    vkft_test_remove_directory(dir);
+    return 0;
+}
+
+/* The settings that a run prints; the caller frees them. */
+static char *settings(const char *flags)
+{
+    vkft_test_result r = vkft_test_program("train --model %s/none --data %s/none %s", dir, dir, flags);
+    char *end = strstr(r.err, "vkft: error");
+    if (r.exit_code != 1 || !end || !strstr(r.err, "model and data"))
+        fail_msg("%s: expected settings, found '%s'", flags, r.err);
+    *end = 0;
+    char *text = strdup(r.err);
+    vkft_test_result_free(&r);
+    return text;
+}
+
+static void write_recipe(const char *format, const char *name, const char *value, char *flags, size_t size)
+{
+    char text[300], path[600];
+    vkft_err err;
+    snprintf(text, sizeof text, format, name, value);
+    snprintf(path, sizeof path, "%s/recipe.yaml", dir);
+    expect_ok(vkft_file_write(path, text, strlen(text), &err));
+    snprintf(flags, size, "-c %s", path);
+}
+
+static void check(const meaning *m)
+{
+    char *wanted = settings(m->flags), given[700];
+    for (int i = 0; i < 3; i++) {
+        if (i == 0)
+            snprintf(given, sizeof given, "--%s=%s", m->name, m->value);
+        else if (i == 1)
+            snprintf(given, sizeof given, "--%s %s", m->name, m->value);
+        else
+            write_recipe("%s: %s\n", m->name, m->value, given, sizeof given);
+        char *found = settings(given);
+        if (strcmp(found, wanted) != 0)
+            fail_msg("%s %s: expected '%s', found '%s'", given, m->value, wanted, found);
+        free(found);
+    }
+    free(wanted);
+}
+
+static void test_meanings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
+        check(&meanings[i]);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        check(&same[i]);
+}
+
+/* Each with what its message says. */
+static const meaning refusals[] = {
+    {"optim", "adamw_hf", "optim adamw_hf: transformers has removed it; its epsilon was another"},
+    {"optim", "adamw_8bit", "'adamw_8bit' is not in this version"},
+    {"optim", "adafactor", "'adafactor' is not in this version"},
+    {"fp16", "true", "fp16 true: products in fp16 are not in this version; use bf16"},
+    {"warmup_ratio", "1", "warmup_ratio: expected a number, at least 0 and below 1, found '1'"},
+    {"metric_for_best_model", "accuracy", "metric_for_best_model accuracy: the best is what has the lowest"},
+    {"greater_is_better", "true", "greater_is_better true: the best is"},
+    {"remove_unused_columns", "false",
+     "remove_unused_columns false: of a row only the known keys are read; leave it out"},
+    {"load_in_4bit", "perhaps", "load_in_4bit: expected true, false, found 'perhaps'"},
+    {"load_in_8bit", "true", "load_in_8bit true: weights in 8 bits are not supported; use load_in_4bit"},
+    {"bnb_4bit_quant_type", "fp4", "bnb_4bit_quant_type fp4: checkpoints in fp4 are read, but none are made; use nf4"},
+    {"bnb_4bit_compute_dtype", "float16", "bnb_4bit_compute_dtype float16: products in fp16"},
+    {"bnb_4bit_compute_dtype", "torch.float16", "bnb_4bit_compute_dtype torch.float16: products in fp16"},
+    {"device_map", "cpu", "device_map cpu: the whole model is on one device; choose it with --device"},
+    {"bias", "all", "bias all: biases are not trained with an adapter; use none"},
+    {"bias", "lora_only", "bias lora_only: biases are not trained"},
+    {"modules_to_save", "lm_head", "modules_to_save lm_head: no module is trained whole beside an adapter"},
+    {"init_lora_weights", "gaussian", "init_lora_weights gaussian: A is random and B is zero"},
+    {"load_in_4bits", "true", "unknown flag, did you mean"},
+};
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        const meaning *m = &refusals[i];
+        char given[700], message[300];
+        write_recipe("%s: %s\n", m->name, m->value, given, sizeof given);
+        vkft_test_result r = vkft_test_program("train %s", given);
+        snprintf(message, sizeof message, "%s", m->flags);
+        if (r.exit_code != 2 || !strstr(r.err, "recipe.yaml:1: ") || !strstr(r.err, message))
+            fail_msg("%s: expected '%s', found '%s'", m->name, message, r.err);
+        vkft_test_result_free(&r);
+        r = vkft_test_program("train --%s=%s", m->name, m->value);
+        snprintf(given, sizeof given, "vkft: error: --%s", m->name);
+        if (r.exit_code != 2 || !strstr(r.err, given) || !strstr(r.err, message))
+            fail_msg("--%s: expected '%s', found '%s'", m->name, message, r.err);
+        vkft_test_result_free(&r);
+    }
+}
+
+/* No row of the table is without a case here. */
+static void test_every_row_has_a_case(void **state)
+{
+    (void)state;
+    for (const flag_spelling *row = cli_spellings; row->name; row++) {
+        bool refused = row->verdict == SPELLING_REFUSED, found = !row->flag || !strcmp(row->flag, "adapter") ||
+                                                                 !strcmp(row->flag, "max-new-tokens") ||
+                                                                 !strcmp(row->flag, "temperature"); /* of generate */
+        const meaning *cases = refused ? refusals : meanings;
+        size_t count = refused ? sizeof refusals / sizeof *refusals : sizeof meanings / sizeof *meanings;
+        for (size_t i = 0; i < count && !found; i++)
+            found = strcmp(cases[i].name, row->name) == 0 &&
+                    (!row->value || strcmp(cases[i].value, row->value) == 0 || strcmp(row->value, "none") == 0);
+        if (!found)
+            fail_msg("%s %s has no case", row->name, row->value ? row->value : "");
+    }
+}
+
+/* "--name" alone, "--no-name", and the value as the next word. */
+static void test_switches(void **state)
+{
+    static const char *const alike[][2] = {
+        {"--load-in-4bit", "--quant nf4"},
+        {"--no-load-in-4bit", "--quant none"},
+        {"--load_in_4bit True --seed 3", "--quant nf4 --seed 3"},
+        {"--load_in_4bit --seed 3", "--quant nf4 --seed 3"},
+        {"--no_bnb_4bit_use_double_quant", "--no-double-quant"},
+        {"--bnb_4bit_use_double_quant False", "--no-double-quant"},
+        {"--packing True --bf16 True", "--packing --compute-dtype bf16"},
+        {"--no-load-in-4bit=false", "--quant nf4"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof alike / sizeof *alike; i++) {
+        char *a = settings(alike[i][0]), *b = settings(alike[i][1]);
+        if (strcmp(a, b) != 0)
+            fail_msg("%s: '%s', expected '%s'", alike[i][0], a, b);
+        free(a);
+        free(b);
+    }
+}
+
+static void expect_usage_error(const char *recipe, const char *flags, const char *message)
+{
+    char config[700];
+    write_recipe("%s%s", recipe, "", config, sizeof config);
+    vkft_test_result r = vkft_test_program("train %s %s", config, flags);
+    if (r.exit_code != 2 || !strstr(r.err, message))
+        fail_msg("%s %s: expected '%s', found '%s'", recipe, flags, message, r.err);
+    vkft_test_result_free(&r);
+}
+
+static void test_two_names_must_agree(void **state)
+{
+    (void)state;
+    expect_usage_error("load_in_4bit: true\nquant: bf16\n", "", "recipe.yaml:2: quant means --quant bf16, but ");
+    expect_usage_error("load_in_4bit: true\nquant: bf16\n", "",
+                       "recipe.yaml:1: load_in_4bit (--quant) means --quant nf4");
+    expect_usage_error("batch_size: 1\nbatch-size: 2\n", "", "recipe.yaml:2: batch-size means --batch-size 2, but ");
+    expect_usage_error("seed: 1\n", "--r 8 --lora-r 16",
+                       "--lora-r means --lora-r 16, but --r means --lora-r 8; give one of them");
+    expect_usage_error("seed: 1\n", "--bf16 --compute-dtype fp32", "--compute-dtype means --compute-dtype auto, but");
+    char config[700];
+    write_recipe("%s%s", "load_in_4bit: true\nbnb_4bit_quant_type: nf4\nr: 8\nlora_r: 8\n", "", config, sizeof config);
+    free(settings(config)); /* they agree */
+    strcat(config, " --quant bf16 --lora-r 4 --lora-r 6");
+    char *found = settings(config), *wanted = settings("--quant bf16 --r 6"); /* the command line decides */
+    assert_string_equal(found, wanted);
+    free(found);
+    free(wanted);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_meanings),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_every_row_has_a_case),
+        cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_two_names_must_agree),
+    };
+    return cmocka_run_group_tests_name("spellings", tests, make_directory, remove_directory);
+}
