@@ -29,8 +29,8 @@ static char *cache_path(const vkft_device *dev, const char *kind)
     int length = snprintf(key, sizeof key, "%s|%s|%x", info->name, info->driver, info->vendor_id);
     uint64_t id = XXH3_64bits(key, (size_t)length) ^ XXH3_64bits(info->uuid, sizeof info->uuid);
     snprintf(name, sizeof name, "%.48s-%016" PRIx64 ".bin", kind, id);
-    char *dir = vkft_cache_directory();
-    char *path = dir && vkft_directory_create(dir, NULL) ? vkft_path_join(dir, name) : NULL;
+    char *dir = vkft_cache_directory(NULL, NULL);
+    char *path = dir ? vkft_path_join(dir, name) : NULL;
     free(dir);
     return path;
 }
@@ -47,7 +47,7 @@ void *vkft_device_cache_read(const vkft_device *dev, const char *kind, size_t *s
     cache_header header;
     size_t length;
     *size = 0;
-    bool ok = path && vkft_file_read(path, CACHE_LIMIT + sizeof header, &file, &length, NULL);
+    bool ok = path && vkft_file_read_mine(path, CACHE_LIMIT + sizeof header, &file, &length, NULL);
     free(path);
     if (!ok)
         return NULL;
@@ -66,7 +66,7 @@ void *vkft_device_cache_read(const vkft_device *dev, const char *kind, size_t *s
 void vkft_device_cache_write(const vkft_device *dev, const char *kind, const void *data, size_t size)
 {
     char *path = size > 0 && size <= CACHE_LIMIT ? cache_path(dev, kind) : NULL;
-    vkft_writer *writer = path ? vkft_writer_open(path, NULL) : NULL;
+    vkft_writer *writer = path ? vkft_writer_open_mine(path, NULL) : NULL;
     const cache_header header = {.magic = CACHE_MAGIC, .size = size, .checksum = XXH3_64bits(data, size)};
     free(path);
     if (!writer)

@@ -31,13 +31,13 @@ static vkft_model_file *open_file(const char *path, const vkft_convert_options *
     return file;
 }
 
-/* An earlier conversion of the directory as it is now, or NULL. */
-static vkft_model_file *open_cached(const char *path, const char *dir, const char *label)
+/* An earlier conversion of the directory as it is now, or NULL. *foreign: another user's is in its place; it is not
+ * used, because there may be anything in it, and it is left alone. */
+static vkft_model_file *open_cached(const char *path, const char *dir, const char *label, bool *foreign)
 {
-    if (!vkft_file_exists(path))
-        return NULL;
     vkft_model_file *file = vkft_model_file_open(path, NULL);
-    if (file && (strcmp(vkft_model_file_quantization(file), label) != 0 ||
+    *foreign = file && !vkft_model_file_is_mine(file);
+    if (file && (*foreign || strcmp(vkft_model_file_quantization(file), label) != 0 ||
                  !vkft_source_unchanged(dir, vkft_model_file_info(file)))) {
         vkft_model_file_close(file);
         file = NULL;
@@ -60,27 +60,22 @@ static bool can_write(const char *dir, const char *path)
 /* "<cache>/<directory's name>-<hash of its absolute path>", malloc'ed, created. */
 static char *cache_directory(const char *dir, vkft_err *err)
 {
-    char *base = vkft_cache_directory(), *absolute = vkft_os_absolute_path(dir), *result = NULL;
-    if (!base || !absolute) {
-        vkft_fail(err, VKFT_ERR_IO,
-                  "'%s' cannot be written and there is no cache directory; set VKFT_CACHE_DIR, or run 'vkft convert' "
-                  "with -o",
-                  dir);
+    char *absolute = vkft_os_absolute_path(dir), *result = NULL;
+    size_t size = absolute ? strlen(absolute) + 32 : 0;
+    char *name = absolute ? malloc(size) : NULL;
+    if (name) {
+        snprintf(name, size, "%s-%016" PRIx64, vkft_path_base(absolute),
+                 (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
+        result = vkft_cache_directory(name, err);
     } else {
-        const char *name = vkft_path_base(absolute);
-        size_t size = strlen(base) + strlen(name) + 32;
-        result = malloc(size);
-        if (result)
-            snprintf(result, size, "%s/%s-%016" PRIx64, base, name, (uint64_t)XXH3_64bits(absolute, strlen(absolute)));
-        else
-            vkft_fail_memory(err, "while opening '%s'", dir);
+        vkft_fail_memory(err, "while opening '%s'", dir);
     }
-    if (result && !vkft_directory_create(result, err)) {
-        vkft_fail_context(err, "'%s' cannot be written, and neither can the cache directory", dir);
-        free(result);
-        result = NULL;
-    }
-    free(base);
+    if (!result)
+        vkft_fail_context(err,
+                          "'%s' cannot be written, and neither can the cache directory ('vkft convert' with -o writes "
+                          "where it is told)",
+                          dir);
+    free(name);
     free(absolute);
     return result;
 }
@@ -104,15 +99,16 @@ static vkft_model_file *open_directory(const char *dir, const vkft_convert_optio
         vkft_fail_memory(err, "while opening '%s'", dir);
         return NULL;
     }
-    file = open_cached(path, dir, label);
-    if (!file && can_write(dir, path)) {
+    bool foreign;
+    file = open_cached(path, dir, label, &foreign);
+    if (!file && !foreign && can_write(dir, path)) {
         file = convert_to(dir, path, options, err);
     } else if (!file && (cache = cache_directory(dir, err))) {
         free(path);
         path = vkft_path_join(cache, name);
         if (!path)
             vkft_fail_memory(err, "while opening '%s'", dir);
-        else if (!(file = open_cached(path, dir, label)))
+        else if (!(file = open_cached(path, dir, label, &foreign)))
             file = convert_to(dir, path, options, err);
     }
     free(cache);

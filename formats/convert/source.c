@@ -122,22 +122,49 @@ static char *hub_name(const char *path)
     return name;
 }
 
-static bool add_file(cJSON *list, const char *dir, const char *name)
+/* What tells a file from another one, by names and as texts: these numbers do not fit the exact range of JSON's. Size
+ * and time can be the same for other weights (rsync -t, touch -r, archives); the file's number and the time of its last
+ * change cannot. */
+typedef struct identity {
+    const char *key;
+    char text[24];
+} identity;
+#define IDENTITIES 4
+
+static bool identify(const char *dir, const char *name, identity parts[IDENTITIES])
 {
     vkft_os_info info;
     char *path = vkft_path_join(dir, name);
     bool ok = path && vkft_os_stat(path, &info);
     free(path);
-    cJSON *object = ok ? cJSON_CreateObject() : NULL;
+    if (!ok)
+        return false;
+    const struct {
+        const char *key;
+        int64_t value;
+    } values[IDENTITIES] = {{"size", (int64_t)info.size},
+                            {"modified_ns", info.modified_ns},
+                            {"changed_ns", info.changed_ns},
+                            {"number", (int64_t)info.number}};
+    for (size_t i = 0; i < IDENTITIES; i++) {
+        parts[i].key = values[i].key;
+        snprintf(parts[i].text, sizeof parts[i].text, "%" PRId64, values[i].value);
+    }
+    return true;
+}
+
+static bool add_file(cJSON *list, const char *dir, const char *name)
+{
+    identity parts[IDENTITIES];
+    cJSON *object = identify(dir, name, parts) ? cJSON_CreateObject() : NULL;
     if (!object || !cJSON_AddItemToArray(list, object)) {
         cJSON_Delete(object);
         return false;
     }
-    char time[24]; /* a string: nanoseconds do not fit the exact range of JSON numbers */
-    snprintf(time, sizeof time, "%" PRId64, info.modified_ns);
-    return cJSON_AddStringToObject(object, "name", name) &&
-           cJSON_AddNumberToObject(object, "size", (double)info.size) &&
-           cJSON_AddStringToObject(object, "modified_ns", time);
+    bool ok = cJSON_AddStringToObject(object, "name", name) != NULL;
+    for (size_t i = 0; ok && i < IDENTITIES; i++)
+        ok = cJSON_AddStringToObject(object, parts[i].key, parts[i].text) != NULL;
+    return ok;
 }
 
 bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, vkft_err *err)
@@ -166,17 +193,14 @@ bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpo
 
 static bool file_unchanged(const char *dir, const cJSON *record)
 {
-    const char *name = NULL, *time = NULL;
-    uint64_t size = 0;
-    vkft_os_info info;
-    if (!vkft_json_get_string(record, "name", true, &name, "", NULL) ||
-        !vkft_json_get_string(record, "modified_ns", true, &time, "", NULL) ||
-        !vkft_json_get_u64(record, "size", true, &size, "", NULL))
-        return false;
-    char *path = vkft_path_join(dir, name);
-    bool ok = path && vkft_os_stat(path, &info) && info.size == size && info.modified_ns == strtoll(time, NULL, 10);
-    free(path);
-    return ok;
+    identity parts[IDENTITIES];
+    const char *name = cJSON_GetStringValue(vkft_json_member(record, "name"));
+    bool same = name && identify(dir, name, parts);
+    for (size_t i = 0; same && i < IDENTITIES; i++) {
+        const char *recorded = cJSON_GetStringValue(vkft_json_member(record, parts[i].key));
+        same = recorded && strcmp(recorded, parts[i].text) == 0;
+    }
+    return same;
 }
 
 static bool is_recorded(const cJSON *files, const char *name)

@@ -12,7 +12,7 @@
 typedef struct vkft_source {
     char *dir;
     char *name; /* hub id when the directory is one of the hub's cache, else the absolute path */
-    char *info; /* JSON: {"source_files": [{"name", "size", "modified_ns"}]} */
+    char *info; /* JSON: {"source_files": [{"name", "size", "modified_ns", ...}]} */
     vkft_config config;
     vkft_model_blob_spec blobs[VKFT_MAX_BLOBS];
     uint32_t blob_count;
@@ -25,7 +25,7 @@ bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err);
 bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, vkft_err *err);
 void vkft_source_close(vkft_source *source); /* zeroes it */
 
-/* Whether the files recorded in info are still there, with the same size and time. */
+/* Whether the files recorded in info are still there, the same ones, unchanged. */
 bool vkft_source_unchanged(const char *dir, const char *info);
 
 #endif

@@ -147,8 +147,8 @@ static char *cache_path(const opener *o)
 {
     const vkft_dataset_options *p = o->options;
     uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
-    char *dir = o->file.size >= from ? vkft_cache_directory() : NULL, *path = NULL, name[64];
-    if (dir && vkft_directory_create(dir, NULL)) {
+    char *dir = o->file.size >= from ? vkft_cache_directory(NULL, NULL) : NULL, *path = NULL, name[64];
+    if (dir) {
         uint64_t numbers[] = {CACHE_VERSION,
                               p->max_seq_length,
                               p->mask_prompt,

@@ -22,7 +22,7 @@ bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const ch
         return true;
     static const header empty = {.magic = ""};
     store->hash = XXH3_createState();
-    store->writer = vkft_writer_open(path, err);
+    store->writer = vkft_writer_open_mine(path, err);
     if (store->hash && store->writer && XXH3_64bits_reset(store->hash) == XXH_OK &&
         vkft_writer_append(store->writer, &empty, sizeof empty, err))
         return true;
@@ -184,7 +184,7 @@ bool vkft_token_store_load(const char *path, vkft_dataset *data)
 {
     vkft_mapping file;
     header h;
-    if (!vkft_file_exists(path) || !vkft_mapping_open(path, &file, NULL))
+    if (!vkft_mapping_open_mine(path, &file, NULL))
         return false;
     if (file.size >= sizeof h)
         memcpy(&h, file.data, sizeof h);

@@ -381,6 +381,11 @@ fail:
     return NULL;
 }
 
+bool vkft_model_file_is_mine(const vkft_model_file *file)
+{
+    return file->mapping.is_mine;
+}
+
 void vkft_model_file_close(vkft_model_file *file)
 {
     if (!file)

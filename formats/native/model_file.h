@@ -33,6 +33,8 @@ typedef struct vkft_model_tensor {
 vkft_model_file *vkft_model_file_open(const char *path, vkft_err *err);
 void vkft_model_file_close(vkft_model_file *file);
 
+/* Whether the file belongs to this user, or to root: another one could have put anything in it. */
+bool vkft_model_file_is_mine(const vkft_model_file *file);
 const char *vkft_model_file_path(const vkft_model_file *file);
 const vkft_config *vkft_model_file_config(const vkft_model_file *file);
 /* base_model_name_or_path for adapters: the directory that was converted, or its hub id where known. */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #ifdef _WIN32
 
@@ -83,15 +84,21 @@ void terminal_setup(int *argc, char ***argv)
     (void)argv;
 }
 
-bool terminal_stderr_is_terminal(void)
+/* "dumb" draws no lines over and shows no colours. */
+static bool is_capable(int fd)
 {
     const char *term = getenv("TERM");
-    return isatty(STDERR_FILENO) && !(term && term[0] == 'd' && term[1] == 'u'); /* "dumb" draws no lines over */
+    return isatty(fd) && !(term && strcmp(term, "dumb") == 0);
+}
+
+bool terminal_stderr_is_terminal(void)
+{
+    return is_capable(STDERR_FILENO);
 }
 
 bool terminal_stdout_is_terminal(void)
 {
-    return isatty(STDOUT_FILENO) != 0;
+    return is_capable(STDOUT_FILENO);
 }
 
 uint32_t terminal_width(void)

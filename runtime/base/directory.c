@@ -61,12 +61,42 @@ bool vkft_directory_remove(const char *path, vkft_err *err)
     return vkft_os_remove_directory(path) || vkft_fail_errno(err, "cannot remove the directory %s", path);
 }
 
-char *vkft_cache_directory(void)
+static char *cache_root(vkft_err *err)
 {
     char *path = vkft_os_environment("VKFT_CACHE_DIR");
     char *user = path ? NULL : vkft_os_user_cache_directory();
     if (user)
         path = vkft_path_join(user, "vkft");
     free(user);
+    if (!path)
+        vkft_fail(err, VKFT_ERR_IO, "there is no cache directory; set VKFT_CACHE_DIR");
     return path;
+}
+
+/* A link that the user made to a directory of his is one. */
+static bool is_mine(const char *path, bool link_allowed, vkft_err *err)
+{
+    vkft_os_info info;
+    if (!(link_allowed ? vkft_os_stat(path, &info) : vkft_os_stat_entry(path, &info)))
+        return vkft_fail_errno(err, "cannot use the cache directory '%s'", path);
+    return (info.is_mine && info.is_directory && !info.is_link) ||
+           vkft_fail(err, VKFT_ERR_IO,
+                     "the cache directory '%s' belongs to another user, or is a link; set VKFT_CACHE_DIR to one of "
+                     "your own",
+                     path);
+}
+
+char *vkft_cache_directory(const char *name, vkft_err *err)
+{
+    char *root = cache_root(err);
+    char *path = root && name ? vkft_path_join(root, name) : NULL;
+    bool ok = root && (path || !name || vkft_fail_memory(err, "for the cache directory"));
+    ok = ok && vkft_directory_create_mine(root, err) && is_mine(root, true, err) &&
+         (!name || (vkft_directory_create_mine(path, err) && is_mine(path, false, err)));
+    char *result = ok ? name ? path : root : NULL;
+    if (result != root)
+        free(root);
+    if (result != path)
+        free(path);
+    return result;
 }

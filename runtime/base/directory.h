@@ -20,7 +20,8 @@ bool vkft_directory_rename(const char *from, const char *to, vkft_err *err);
 bool vkft_directory_remove(const char *path, vkft_err *err);
 
 /* Where vkft keeps what it can make again (models, tokens, pipelines): $VKFT_CACHE_DIR, else vkft/ in the user's cache
- * directory. malloc'ed, and may not exist yet; NULL when there is no such place. */
-char *vkft_cache_directory(void);
+ * directory; or the directory `name` in there, unless it is NULL. Created, for this user alone. The path is malloc'ed.
+ * NULL: there is no such place, it cannot be made, or it belongs to another user, who could exchange what is in it. */
+char *vkft_cache_directory(const char *name, vkft_err *err);
 
 #endif

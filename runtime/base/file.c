@@ -10,28 +10,42 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
-/* Opens and measures; -1 with err filled on failure. */
-static int open_sized(const char *path, uint64_t *size, vkft_err *err)
+/* Opens and describes; -1 with err filled on failure. regular: nothing else will do. mine: nothing of other users, and
+ * nothing by way of a link. */
+static int open_described(const char *path, bool regular, bool mine, vkft_os_info *info, vkft_err *err)
 {
-    int fd = vkft_os_open_read(path);
+    int fd = regular ? vkft_os_open_regular(path, !mine) : vkft_os_open_read(path);
     if (fd < 0) {
         vkft_fail_errno(err, "cannot open '%s'", path);
         return -1;
     }
-    if (!vkft_os_size(fd, size)) {
-        vkft_fail_errno(err, "cannot read '%s'", path);
+    bool ok = vkft_os_stat_open(fd, info) || vkft_fail_errno(err, "cannot read '%s'", path);
+    if (ok && info->is_directory) { /* it opens; say it here instead of in a confusing later step */
+        errno = EISDIR;
+        ok = vkft_fail_errno(err, "cannot read '%s'", path);
+    }
+    if (ok && regular && !info->is_regular)
+        ok = vkft_fail(err, VKFT_ERR_IO,
+                       "cannot read '%s': it is a pipe or a device; expected a file, which can be "
+                       "read more than once: write it to one first",
+                       path);
+    if (ok && mine && !info->is_mine)
+        ok = vkft_fail(err, VKFT_ERR_IO, "'%s' belongs to another user", path);
+    if (!ok) {
         vkft_os_close(fd);
         return -1;
     }
     return fd;
 }
 
-bool vkft_mapping_open(const char *path, vkft_mapping *mapping, vkft_err *err)
+static bool map(const char *path, bool mine, vkft_mapping *mapping, vkft_err *err)
 {
+    vkft_os_info info;
     *mapping = (vkft_mapping){0};
-    int fd = open_sized(path, &mapping->size, err);
+    int fd = open_described(path, true, mine, &info, err);
     if (fd < 0)
         return false;
+    *mapping = (vkft_mapping){.size = info.size, .is_mine = info.is_mine};
     if (mapping->size) /* an empty range cannot be mapped */
         mapping->data = vkft_os_map(fd, mapping->size);
     bool ok = mapping->data || !mapping->size || vkft_fail_errno(err, "cannot map '%s'", path);
@@ -39,6 +53,16 @@ bool vkft_mapping_open(const char *path, vkft_mapping *mapping, vkft_err *err)
     if (!ok)
         *mapping = (vkft_mapping){0};
     return ok;
+}
+
+bool vkft_mapping_open(const char *path, vkft_mapping *mapping, vkft_err *err)
+{
+    return map(path, false, mapping, err);
+}
+
+bool vkft_mapping_open_mine(const char *path, vkft_mapping *mapping, vkft_err *err)
+{
+    return map(path, true, mapping, err);
 }
 
 void vkft_mapping_close(vkft_mapping *mapping)
@@ -54,33 +78,74 @@ void vkft_mapping_drop(const vkft_mapping *mapping, uint64_t offset, uint64_t si
         vkft_os_drop_pages(mapping->data + offset, size);
 }
 
-bool vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *size, vkft_err *err)
+static bool too_long(const char *path, uint64_t size, uint64_t max_bytes, vkft_err *err)
 {
-    uint64_t length = 0;
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "'%s' has %s%" PRIu64 " bytes; at most %" PRIu64 " are expected in such a file", path,
+                     size > max_bytes ? "" : "more than ", size, max_bytes);
+}
+
+/* What the descriptor has until its end, appended to text. */
+static bool read_to_end(int fd, const char *path, uint64_t max_bytes, vkft_text *text, vkft_err *err)
+{
+    char part[1 << 16];
+    for (;;) {
+        long long n = vkft_os_read_part(fd, part, sizeof part);
+        if (n == 0)
+            return true;
+        if (n < 0)
+            return vkft_fail_errno(err, "cannot read '%s'", path);
+        if ((uint64_t)n > max_bytes - text->length)
+            return too_long(path, max_bytes, max_bytes, err);
+        if (!vkft_text_append(text, part, (size_t)n, err))
+            return vkft_fail_context(err, "while reading '%s'", path);
+    }
+}
+
+static bool read_sized(int fd, const char *path, size_t size, vkft_text *text, vkft_err *err)
+{
+    text->data = malloc(size + 1);
+    if (!text->data)
+        return vkft_fail_memory(err, "while reading '%s', which has %zu bytes", path, size);
+    text->length = size;
+    text->data[size] = 0;
+    return vkft_os_read(fd, text->data, size) || vkft_fail_errno(err, "cannot read '%s'", path);
+}
+
+/* Pipes, and the files of /proc, do not say how much they hold: what says 0 is read until it ends. */
+static bool read_file(const char *path, bool mine, uint64_t max_bytes, char **data, size_t *size, vkft_err *err)
+{
+    vkft_os_info info;
+    vkft_text text = {0};
     *data = NULL;
     *size = 0;
-    int fd = open_sized(path, &length, err);
+    int fd = open_described(path, mine, mine, &info, err);
     if (fd < 0)
         return false;
-    bool ok = true;
-    if (length > max_bytes || length >= SIZE_MAX)
-        ok = vkft_fail(err, VKFT_ERR_INPUT,
-                       "'%s' has %" PRIu64 " bytes; at most %" PRIu64 " are expected in such a file", path, length,
-                       max_bytes);
-    char *buffer = ok ? malloc((size_t)length + 1) : NULL;
-    if (ok && !buffer)
-        ok = vkft_fail_memory(err, "while reading '%s', which has %" PRIu64 " bytes", path, length);
-    if (ok && !vkft_os_read(fd, buffer, (size_t)length))
-        ok = vkft_fail_errno(err, "cannot read '%s'", path);
+    bool sized = info.is_regular && info.size > 0;
+    bool ok = !sized || (info.size <= max_bytes && info.size < SIZE_MAX) || too_long(path, info.size, max_bytes, err);
+    if (ok && sized)
+        ok = read_sized(fd, path, (size_t)info.size, &text, err);
+    else if (ok)
+        ok = vkft_text_append(&text, "", 0, err) && read_to_end(fd, path, max_bytes, &text, err);
     vkft_os_close(fd);
     if (!ok) {
-        free(buffer);
+        vkft_text_free(&text);
         return false;
     }
-    buffer[length] = 0;
-    *data = buffer;
-    *size = (size_t)length;
+    *data = text.data;
+    *size = text.length;
     return true;
+}
+
+bool vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *size, vkft_err *err)
+{
+    return read_file(path, false, max_bytes, data, size, err);
+}
+
+bool vkft_file_read_mine(const char *path, uint64_t max_bytes, char **data, size_t *size, vkft_err *err)
+{
+    return read_file(path, true, max_bytes, data, size, err);
 }
 
 struct vkft_writer {
@@ -131,7 +196,7 @@ static void sweep(const char *path)
     free(parent);
 }
 
-vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
+static vkft_writer *open_writer(const char *path, bool only_mine, vkft_err *err)
 {
     vkft_os_info info;
     if (vkft_os_stat(path, &info) && !info.is_regular) { /* renaming over a device or a pipe would remove it */
@@ -148,7 +213,7 @@ vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
     /* The process id keeps two programs apart; the counter only matters after a crash with the same id. */
     for (unsigned attempt = 0;; attempt++) {
         snprintf(writer->temporary, size, "%s.%ld-%u.tmp", path, vkft_os_process_id(), attempt);
-        writer->fd = vkft_os_create_new(writer->temporary);
+        writer->fd = vkft_os_create_new(writer->temporary, only_mine);
         if (writer->fd >= 0 && vkft_os_hold(writer->fd))
             return writer;
         if (writer->fd >= 0)
@@ -162,6 +227,16 @@ fail:
     if (writer)
         writer_free(writer);
     return NULL;
+}
+
+vkft_writer *vkft_writer_open(const char *path, vkft_err *err)
+{
+    return open_writer(path, false, err);
+}
+
+vkft_writer *vkft_writer_open_mine(const char *path, vkft_err *err)
+{
+    return open_writer(path, true, err);
 }
 
 bool vkft_writer_write_at(vkft_writer *writer, uint64_t offset, const void *data, size_t size, vkft_err *err)
@@ -235,7 +310,7 @@ bool vkft_directory_exists(const char *path)
     return vkft_os_stat(path, &info) && info.is_directory;
 }
 
-bool vkft_directory_create(const char *path, vkft_err *err)
+static bool create_directory(const char *path, bool only_mine, vkft_err *err)
 {
     if (vkft_directory_exists(path))
         return true;
@@ -243,11 +318,21 @@ bool vkft_directory_create(const char *path, vkft_err *err)
     if (!parent)
         return vkft_fail_memory(err, "while creating '%s'", path);
     /* A parent as long as the path itself is the end of the recursion: a root. */
-    bool ok = strlen(parent) >= strlen(path) || vkft_directory_create(parent, err);
+    bool ok = strlen(parent) >= strlen(path) || create_directory(parent, only_mine, err);
     free(parent);
-    if (ok && (!vkft_os_make_directory(path) || !vkft_directory_exists(path)))
+    if (ok && (!vkft_os_make_directory(path, only_mine) || !vkft_directory_exists(path)))
         ok = vkft_fail_errno(err, "cannot create directory '%s'", path);
     return ok;
+}
+
+bool vkft_directory_create(const char *path, vkft_err *err)
+{
+    return create_directory(path, false, err);
+}
+
+bool vkft_directory_create_mine(const char *path, vkft_err *err)
+{
+    return create_directory(path, true, err);
 }
 
 char *vkft_path_join(const char *dir, const char *name)

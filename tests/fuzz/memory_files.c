@@ -76,7 +76,7 @@ bool __wrap_vkft_mapping_open(const char *path, vkft_mapping *mapping, vkft_err 
     if (posix_memalign(&copy, 4096, files[i].size)) /* mappings begin at a page */
         abort();
     memcpy(copy, files[i].data, files[i].size);
-    *mapping = (vkft_mapping){copy, files[i].size};
+    *mapping = (vkft_mapping){.data = copy, .size = files[i].size, .is_mine = true};
     return true;
 }
 

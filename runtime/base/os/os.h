@@ -14,10 +14,12 @@
 #include <time.h>
 
 /* File descriptors, -1 on failure. */
-int vkft_os_open_read(const char *path);
-int vkft_os_create_new(const char *path); /* read-write; fails with EEXIST when the file exists */
+int vkft_os_open_read(const char *path); /* waits for a pipe's other end */
+/* Never waits. A link is followed, or fails with ELOOP. */
+int vkft_os_open_regular(const char *path, bool follow);
+/* Read-write; fails with EEXIST when there is anything of this name, a link too. only_mine: nobody else may read it. */
+int vkft_os_create_new(const char *path, bool only_mine);
 bool vkft_os_close(int fd);
-bool vkft_os_size(int fd, uint64_t *size);
 /* All of size bytes, repeating after short transfers and interrupts. Reading less than size fails with EIO. */
 bool vkft_os_read(int fd, void *data, size_t size);
 bool vkft_os_write_at(int fd, uint64_t offset, const void *data, size_t size);
@@ -51,7 +53,8 @@ bool vkft_os_rename_open(int fd, const char *from, const char *to); /* closes th
 bool vkft_os_remove(const char *path);                              /* a file, or a link to anything */
 bool vkft_os_sync_directory(const char *path);
 bool vkft_os_remove_directory(const char *path); /* an empty one */
-bool vkft_os_make_directory(const char *path);   /* succeeds when the directory exists already */
+/* Succeeds when the directory exists already. only_mine: a new one is for this user alone. */
+bool vkft_os_make_directory(const char *path, bool only_mine);
 /* Calls visit with each entry's name except . and .., until it returns false; then *complete is false. */
 bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete);
 char *vkft_os_absolute_path(const char *path); /* malloc'ed, links resolved; the path must exist */
@@ -60,17 +63,21 @@ typedef struct vkft_os_info {
     bool is_directory, is_regular;
     bool is_link;      /* of vkft_os_stat_entry alone */
     bool is_read_only; /* nobody may write, although root could */
+    bool is_mine;      /* belongs to this user, or to root, whom everybody has to trust */
     uint64_t size;
     int64_t modified_ns; /* since 1970 */
+    int64_t changed_ns;  /* the same of names, owners and rights too, which no program can set back; 0: not known */
+    uint64_t number;     /* of the file in its file system; 0: not known */
 } vkft_os_info;
 bool vkft_os_stat(const char *path, vkft_os_info *info);
+bool vkft_os_stat_open(int fd, vkft_os_info *info);
 /* The same of what the directory holds under this name: a link, and not what it leads to. */
 bool vkft_os_stat_entry(const char *path, vkft_os_info *info);
 
 /* The value of an environment variable, malloc'ed; NULL when it is not set or empty. */
 char *vkft_os_environment(const char *name);
-/* The user's cache directory: $XDG_CACHE_HOME if absolute, else ~/.cache; %LOCALAPPDATA% on Windows. malloc'ed; NULL
- * when there is none. */
+/* The user's cache directory: $XDG_CACHE_HOME if absolute, else ~/.cache, where $HOME is absolute; %LOCALAPPDATA% on
+ * Windows. malloc'ed; NULL when there is none. */
 char *vkft_os_user_cache_directory(void);
 
 double vkft_os_seconds(void);      /* of a clock that only runs forward */

@@ -20,9 +20,14 @@ int vkft_os_open_read(const char *path)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-int vkft_os_create_new(const char *path)
+int vkft_os_open_regular(const char *path, bool follow)
 {
-    return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
+}
+
+int vkft_os_create_new(const char *path, bool only_mine)
+{
+    return open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, only_mine ? 0600 : 0666);
 }
 
 bool vkft_os_close(int fd)
@@ -101,9 +106,9 @@ bool vkft_os_sync_directory(const char *path)
     return ok;
 }
 
-bool vkft_os_make_directory(const char *path)
+bool vkft_os_make_directory(const char *path, bool only_mine)
 {
-    return mkdir(path, 0777) == 0 || errno == EEXIST;
+    return mkdir(path, only_mine ? 0700 : 0777) == 0 || errno == EEXIST;
 }
 
 char *vkft_os_absolute_path(const char *path)
@@ -114,16 +119,29 @@ char *vkft_os_absolute_path(const char *path)
 static void describe(const struct stat *st, vkft_os_info *info)
 {
 #ifdef __APPLE__
-    struct timespec time = st->st_mtimespec;
+    struct timespec time = st->st_mtimespec, changed = st->st_ctimespec;
 #else
-    struct timespec time = st->st_mtim;
+    struct timespec time = st->st_mtim, changed = st->st_ctim;
 #endif
+    *info = (vkft_os_info){0};
     info->is_directory = S_ISDIR(st->st_mode);
     info->is_regular = S_ISREG(st->st_mode);
     info->is_link = S_ISLNK(st->st_mode);
     info->is_read_only = !(st->st_mode & (S_IWUSR | S_IWGRP | S_IWOTH));
     info->size = (uint64_t)st->st_size;
+    info->is_mine = st->st_uid == geteuid() || st->st_uid == 0;
     info->modified_ns = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    info->changed_ns = (int64_t)changed.tv_sec * 1000000000 + changed.tv_nsec;
+    info->number = (uint64_t)st->st_ino;
+}
+
+bool vkft_os_stat_open(int fd, vkft_os_info *info)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return false;
+    describe(&st, info);
+    return true;
 }
 
 bool vkft_os_stat(const char *path, vkft_os_info *info)
@@ -164,19 +182,6 @@ uint32_t vkft_os_core_count(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (uint32_t)n : 1;
-}
-
-bool vkft_os_size(int fd, uint64_t *size)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return false;
-    if (S_ISDIR(st.st_mode)) { /* open succeeds on a directory; say it here instead of in a confusing later step */
-        errno = EISDIR;
-        return false;
-    }
-    *size = (uint64_t)st.st_size;
-    return true;
 }
 
 FILE *vkft_os_open_stream(const char *path, bool append)
@@ -271,11 +276,14 @@ bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *nam
     *complete = true;
     if (!dir)
         return false;
-    for (struct dirent *entry; *complete && (entry = readdir(dir));)
+    errno = 0; /* what tells the end from an error, and what visit may change */
+    for (struct dirent *entry; *complete && (entry = readdir(dir)); errno = 0)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             *complete = visit(context, entry->d_name);
+    int code = *complete ? errno : 0;
     closedir(dir);
-    return true;
+    errno = code;
+    return code == 0;
 }
 
 bool vkft_os_remove_directory(const char *path)
@@ -294,7 +302,7 @@ char *vkft_os_user_cache_directory(void)
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (xdg && *xdg == '/') /* the specification ignores relative values */
         return strdup(xdg);
-    if (!home || !*home)
+    if (!home || *home != '/')
         return NULL;
     size_t size = strlen(home) + sizeof "/.cache";
     char *path = malloc(size);

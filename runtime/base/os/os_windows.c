@@ -73,8 +73,19 @@ int vkft_os_open_read(const char *path)
     return open_wide(path, _O_RDONLY);
 }
 
-int vkft_os_create_new(const char *path)
+int vkft_os_open_regular(const char *path, bool follow)
 {
+    vkft_os_info info;
+    if (!follow && vkft_os_stat_entry(path, &info) && info.is_link) {
+        errno = EACCES;
+        return -1;
+    }
+    return vkft_os_open_read(path);
+}
+
+int vkft_os_create_new(const char *path, bool only_mine)
+{
+    (void)only_mine; /* files get the rights of their directory, which is the user's */
     return open_wide(path, _O_RDWR | _O_CREAT | _O_EXCL);
 }
 
@@ -223,8 +234,9 @@ bool vkft_os_sync_directory(const char *path)
     return true;
 }
 
-bool vkft_os_make_directory(const char *path)
+bool vkft_os_make_directory(const char *path, bool only_mine)
 {
+    (void)only_mine;
     wchar_t *name = wide(path);
     bool ok = name && (_wmkdir(name) == 0 || errno == EEXIST);
     free(name);
@@ -250,6 +262,7 @@ static bool stat_entry(const char *path, vkft_os_info *info)
     WIN32_FILE_ATTRIBUTE_DATA data;
     bool ok = GetFileAttributesExW(name, GetFileExInfoStandard, &data) || fail_native();
     free(name);
+    *info = (vkft_os_info){.is_mine = true}; /* the user's directories are closed to others */
     if (ok) {
         int64_t ticks =
             (int64_t)((uint64_t)data.ftLastWriteTime.dwHighDateTime << 32 | data.ftLastWriteTime.dwLowDateTime);
@@ -298,10 +311,11 @@ uint32_t vkft_os_core_count(void)
     return info.dwNumberOfProcessors ? info.dwNumberOfProcessors : 1;
 }
 
-bool vkft_os_size(int fd, uint64_t *size)
+bool vkft_os_stat_open(int fd, vkft_os_info *info)
 {
-    long long n = _filelengthi64(fd);
-    *size = n < 0 ? 0 : (uint64_t)n;
+    *info = (vkft_os_info){.is_mine = true, .is_regular = GetFileType((HANDLE)_get_osfhandle(fd)) == FILE_TYPE_DISK};
+    long long n = info->is_regular ? _filelengthi64(fd) : 0;
+    info->size = n < 0 ? 0 : (uint64_t)n;
     return n >= 0;
 }
 
@@ -325,15 +339,23 @@ bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *nam
     *complete = true;
     if (!dir)
         return false;
-    for (struct _wdirent *entry; *complete && (entry = _wreaddir(dir));) {
-        char *text =
-            wcscmp(entry->d_name, L".") == 0 || wcscmp(entry->d_name, L"..") == 0 ? NULL : narrow(entry->d_name);
-        if (text)
-            *complete = visit(context, text);
+    errno = 0; /* what tells the end from an error, and what visit may change */
+    for (struct _wdirent *entry; *complete && (entry = _wreaddir(dir)); errno = 0) {
+        if (wcscmp(entry->d_name, L".") == 0 || wcscmp(entry->d_name, L"..") == 0)
+            continue;
+        char *text = narrow(entry->d_name);
+        if (!text) {
+            _wclosedir(dir);
+            errno = ENOMEM;
+            return false;
+        }
+        *complete = visit(context, text);
         free(text);
     }
+    int code = *complete ? errno : 0;
     _wclosedir(dir);
-    return true;
+    errno = code;
+    return code == 0;
 }
 
 bool vkft_os_remove_directory(const char *path)

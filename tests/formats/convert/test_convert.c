@@ -3,12 +3,14 @@
 #include "host/model/model.h"
 #include "tests/support/expect.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "formats/convert/hf_checkpoint.h"
 #include "formats/convert/model_open.h"
@@ -506,6 +508,16 @@ static void cache(void **state)
     free(open_model(f->dir, &options));
     check_model(f->dir, path, VKFT_STORAGE_nf4_dq);
 
+    struct stat st; /* other weights of the same size and time, as rsync -t and archives leave them */
+    char *weights = in(f, "model.safetensors");
+    assert_int_equal(stat(weights, &st), 0);
+    model.seed = 3;
+    vkft_tiny_model_write(&model, f->dir);
+    assert_int_equal(utimensat(AT_FDCWD, weights, (struct timespec[]){st.st_atim, st.st_mtim}, 0), 0);
+    free(open_model(f->dir, &options));
+    check_model(f->dir, path, VKFT_STORAGE_nf4_dq);
+    free(weights);
+
     options = options_for(vkft_storage_variant(VKFT_STORAGE_f16, true)); /* it has none */
     char *other = open_model(f->dir, &options);
     assert_string_equal(vkft_path_base(other), "vkft-fp16.vkft");
@@ -540,6 +552,27 @@ static void read_only_directory(void **state)
     setenv("VKFT_CACHE_DIR", "/proc", 1);
     expect_failure(vkft_model_open(f->dir, &options, true, &err),
                    "cannot be written, and neither can the cache directory");
+}
+
+/* What another user put beside a checkpoint may hold anything: it is neither used nor replaced. */
+static void model_of_another_user(void **state)
+{
+    const fixture *f = *state;
+    if (geteuid() != 0) {
+        print_message("skipped: only root can give files to another user\n");
+        skip();
+    }
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
+    vkft_tiny_model model = vkft_tiny_model_default();
+    vkft_tiny_model_write(&model, f->dir);
+    char *path = open_model(f->dir, &options);
+    int64_t first = modified(path);
+    assert_int_equal(chown(path, 65534, 65534), 0);
+    char *other = open_model(f->dir, &options);
+    assert_int_equal(strncmp(other, f->elsewhere, strlen(f->elsewhere)), 0);
+    assert_int_equal(modified(path), first);
+    free(other);
+    free(path);
 }
 
 /* A model is what lies at the path; its name and those of its directories say nothing. */
@@ -740,6 +773,7 @@ int main(void)
         test(interrupted_and_full),
         test(cache),
         test(read_only_directory),
+        test(model_of_another_user),
         cmocka_unit_test_setup_teardown(kinds_of_models, set_up, tear_down),
         cmocka_unit_test(labels),
         test(real_checkpoint),

@@ -278,12 +278,21 @@ static void put_back(const char *name, char *value)
 
 static void expect_cache(const char *expected)
 {
-    char *path = vkft_cache_directory();
-    if (expected)
+    vkft_err err = {0};
+    char *path = vkft_cache_directory(NULL, &err), *inner = vkft_cache_directory("model-1", &err);
+    if (expected) {
+        vkft_os_info info;
         assert_string_equal(path, expected);
-    else
+        assert_memory_equal(inner, expected, strlen(expected));
+        assert_string_equal(inner + strlen(expected), "/model-1");
+        assert_true(vkft_os_stat(inner, &info) && info.is_directory);
+    } else {
         assert_null(path);
+        assert_null(inner);
+        assert_non_null(strstr(err.message, "VKFT_CACHE_DIR"));
+    }
     free(path);
+    free(inner);
 }
 
 /* One rule for models, tokens and pipelines. */
@@ -291,23 +300,35 @@ static void cache_directory(void **state)
 {
     (void)state;
     char *own = keep("VKFT_CACHE_DIR"), *xdg = keep("XDG_CACHE_HOME"), *home = keep("HOME");
-    setenv("HOME", "/home/user", 1);
-    setenv("XDG_CACHE_HOME", "/xdg", 1);
-    setenv("VKFT_CACHE_DIR", "/own", 1);
-    expect_cache("/own");
+    char *dir = vkft_test_directory(), *home_dir = vkft_path_join(dir, "home"), *xdg_dir = vkft_path_join(dir, "xdg"),
+         *own_dir = vkft_path_join(dir, "own/deep"), *in_xdg = vkft_path_join(xdg_dir, "vkft"),
+         *in_home = vkft_path_join(home_dir, ".cache/vkft");
+    setenv("HOME", home_dir, 1);
+    setenv("XDG_CACHE_HOME", xdg_dir, 1);
+    setenv("VKFT_CACHE_DIR", own_dir, 1);
+    expect_cache(own_dir);
     setenv("VKFT_CACHE_DIR", "", 1); /* as good as not set */
-    expect_cache("/xdg/vkft");
+    expect_cache(in_xdg);
     unsetenv("VKFT_CACHE_DIR");
-    expect_cache("/xdg/vkft");
+    expect_cache(in_xdg);
     setenv("XDG_CACHE_HOME", "relative", 1);
-    expect_cache("/home/user/.cache/vkft");
+    expect_cache(in_home);
     unsetenv("XDG_CACHE_HOME");
-    expect_cache("/home/user/.cache/vkft");
+    expect_cache(in_home);
+    setenv("HOME", "relative", 1);
+    expect_cache(NULL);
     unsetenv("HOME");
     expect_cache(NULL);
+    assert_true(access("relative", F_OK) != 0);
     put_back("VKFT_CACHE_DIR", own);
     put_back("XDG_CACHE_HOME", xdg);
     put_back("HOME", home);
+    free(home_dir);
+    free(xdg_dir);
+    free(own_dir);
+    free(in_xdg);
+    free(in_home);
+    vkft_test_remove_directory(dir);
 }
 
 static void streams_and_removal(void **state)
