@@ -144,7 +144,7 @@ vkft_event_file *vkft_event_file_create(const char *path, double wall_time, vkft
         vkft_fail_memory(err, "while writing '%s'", path);
         return NULL;
     }
-    *file = (vkft_event_file){.fd = vkft_os_create_new(path), .path = copy};
+    *file = (vkft_event_file){.fd = vkft_os_create_new(path, false), .path = copy};
     message version = event((vkft_event_time){wall_time, 0});
     put_text(&version, 3, "brain.Event:2");
     if (file->fd < 0)
