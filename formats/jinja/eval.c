@@ -259,7 +259,7 @@ static void run_loop(jinja_state *s, const jinja_node *node, jinja_value over, u
 /* loop(items) inside a recursive loop. */
 static jinja_value call_loop(jinja_state *s, const jinja_loop *loop, const jinja_node *call)
 {
-    vkft_text text = {0}, *out = s->out;
+    jinja_buffer text = {0}, *out = s->out;
     if (!loop->node->flag || call->list.count != 1)
         return jinja_fail(s, "only a recursive loop can be called, with one argument");
     jinja_value over = jinja_eval(s, call->list.items[0]);
@@ -436,11 +436,24 @@ static const jinja_list *loop_items(jinja_state *s, const jinja_node *node, jinj
     return s->failed ? NULL : chosen.as.l;
 }
 
+/* Who writes in this iteration: the message that it is about; in other loops that stand in none about a message, the
+ * iteration itself. */
+static uint32_t writer_of(jinja_state *s, jinja_value item)
+{
+    if (item.kind == J_DICT && item.as.d->message)
+        return item.as.d->message;
+    if (!s->tracked || s->writer)
+        return s->writer;
+    s->other_loops += JINJA_OTHER_LOOP + s->other_loops < 0xffff;
+    return JINJA_OTHER_LOOP + s->other_loops;
+}
+
 static void run_loop(jinja_state *s, const jinja_node *node, jinja_value over, uint32_t depth)
 {
     const jinja_list *items = s->failed ? NULL : loop_items(s, node, over);
     jinja_loop *loop = items ? jinja_alloc(s, sizeof *loop) : NULL;
     jinja_scope *outside = s->scope;
+    uint32_t writer = s->writer;
     if (!loop)
         return;
     *loop = (jinja_loop){.items = items, .node = node, .depth = depth};
@@ -450,7 +463,9 @@ static void run_loop(jinja_state *s, const jinja_node *node, jinja_value over, u
         if (enter_scope(s, outside)) {
             scope_set_literal(s, "loop", (jinja_value){.kind = J_LOOP, .as.loop = loop});
             assign(s, node->a, items->items[i]);
+            s->writer = writer_of(s, items->items[i]);
             jinja_run(s, &node->list);
+            s->writer = writer;
         }
         s->scope = outside;
     }
@@ -462,9 +477,12 @@ static void run_loop(jinja_state *s, const jinja_node *node, jinja_value over, u
 /* What a body writes, as a string. */
 static void capture(jinja_state *s, const jinja_nodes *body, jinja_value *text)
 {
-    vkft_text written = {0}, *out = s->out;
+    jinja_buffer written = {0}, *out = s->out;
+    uint32_t writer = s->writer;
     s->out = &written;
+    s->writer = 0; /* who writes the text out says that, unless a loop inside is about messages */
     jinja_run(s, body);
+    s->writer = writer;
     s->out = out;
     *text = jinja_take_text(s, &written);
 }
@@ -507,9 +525,9 @@ static void run_with(jinja_state *s, const jinja_node *node)
 static void run_generation(jinja_state *s, const jinja_node *node)
 {
     vkft_jinja_output *o = s->output;
-    size_t begin = s->out->length;
+    size_t begin = s->out->text.length;
     jinja_run(s, &node->list);
-    if (s->failed || s->out != &o->text) /* inside a macro or set block the place in the output is not known */
+    if (s->failed || s->out != s->root) /* inside a macro or set block the place in the output is not known */
         return;
     if (o->generated_count == o->generated_capacity) {
         uint32_t capacity = o->generated_capacity ? 2 * o->generated_capacity : 8;
@@ -521,7 +539,7 @@ static void run_generation(jinja_state *s, const jinja_node *node)
         o->generated = ranges;
         o->generated_capacity = capacity;
     }
-    o->generated[o->generated_count++] = (vkft_byte_range){begin, s->out->length};
+    o->generated[o->generated_count++] = (vkft_byte_range){begin, s->out->text.length};
 }
 
 static void run_node(jinja_state *s, const jinja_node *node)
@@ -643,25 +661,56 @@ void vkft_jinja_output_free(vkft_jinja_output *out)
 {
     vkft_text_free(&out->text);
     free(out->generated);
+    free(out->runs);
     *out = (vkft_jinja_output){0};
 }
 
-bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, int64_t now_unix_seconds, vkft_jinja_output *out,
-                       vkft_err *err)
+/* The output's marks as stretches of equal ones. */
+static bool take_runs(const jinja_buffer *written, vkft_jinja_output *out, vkft_err *err)
+{
+    for (size_t i = 0; i < written->text.length; i++) {
+        jinja_mark mark = written->marks[i];
+        if (i && mark == written->marks[i - 1]) {
+            out->runs[out->run_count - 1].end++;
+            continue;
+        }
+        if (out->run_count == out->run_capacity) {
+            uint32_t capacity = out->run_capacity ? 2 * out->run_capacity : 64;
+            vkft_jinja_run *runs = realloc(out->runs, capacity * sizeof *runs);
+            if (!runs)
+                return vkft_fail_memory(err, "for a conversation");
+            out->runs = runs;
+            out->run_capacity = capacity;
+        }
+        out->runs[out->run_count++] = (vkft_jinja_run){i, i + 1, mark & 0xffff, mark >> 16};
+    }
+    return true;
+}
+
+bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, const char *tracked, int64_t now_unix_seconds,
+                       vkft_jinja_output *out, vkft_err *err)
 {
     jinja_scope globals = {0}, own = {.parent = &globals};
+    jinja_buffer root = {0};
     jinja_state s = {.file = t->file,
                      .err = err,
                      .line = 1,
                      .scope = &own,
-                     .out = &out->text,
+                     .out = &root,
+                     .root = &root,
                      .output = out,
+                     .tracked = tracked,
                      .now = now_unix_seconds};
     jinja_value given = jinja_from_json(&s, variables);
     if (!s.failed && given.kind == J_DICT) {
         globals.names = *given.as.d;
         jinja_run(&s, &t->body);
     }
+    bool ok = !s.failed && (!tracked || take_runs(&root, out, err));
+    out->failed_at = s.failed && s.failed_at < JINJA_OTHER_LOOP ? s.failed_at : 0;
+    out->text = root.text;
+    root.text = (vkft_text){0};
+    jinja_buffer_free(&root);
     jinja_arena_free(&s.arena);
-    return !s.failed;
+    return ok;
 }

@@ -98,7 +98,7 @@ static jinja_node *parse_name(parser *p)
 
 static jinja_node *parse_strings(parser *p)
 {
-    vkft_text text = {0};
+    jinja_buffer text = {0};
     while (p->now.kind == T_STRING && !p->s->failed) { /* neighbours are joined */
         jinja_append(p->s, &text, p->now.value.as.s->data, p->now.value.as.s->length);
         parser_advance(p);

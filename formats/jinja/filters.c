@@ -21,7 +21,7 @@ static int64_t number(const jinja_arguments *args, uint32_t i, int64_t absent)
 /* A method of strings on str(v). */
 static jinja_value text_method(jinja_state *s, const char *name, jinja_value v, const jinja_arguments *args)
 {
-    const jinja_string method = {name, strlen(name)};
+    const jinja_string method = {.data = name, .length = strlen(name)};
     jinja_value text = jinja_str(s, v);
     return s->failed ? text : jinja_find_method(J_STRING, &method)->call(s, text, args);
 }
@@ -51,13 +51,13 @@ FILTER(filter_replace)
 FILTER(filter_title)
 {
     jinja_value lowered = text_method(s, "lower", v, args);
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     bool start = true;
     for (size_t i = 0, n; !s->failed && i < lowered.as.s->length; i += n) {
         const char *p = lowered.as.s->data + i;
         n = vkft_utf8_length(p, lowered.as.s->length - i);
         n = n ? n : 1;
-        jinja_value one = jinja_text(s, p, n);
+        jinja_value one = jinja_part(s, lowered.as.s, i, n);
         jinja_append_str(s, &out, start ? text_method(s, "upper", one, args) : one);
         start = n == 1 && strchr(" \t\n\r\f\v-({[<", *p) != NULL;
     }
@@ -78,7 +78,7 @@ FILTER(filter_safe)
 
 FILTER(filter_escape)
 {
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     jinja_value text = jinja_str(s, v);
     (void)args;
     for (size_t i = 0; !s->failed && i < text.as.s->length; i++) {
@@ -91,7 +91,7 @@ FILTER(filter_escape)
                                      : plain;
         jinja_append(s, &out, to, c ? strlen(to) : 1);
     }
-    return jinja_take_text(s, &out);
+    return s->failed ? text : jinja_take_like(s, &out, text.as.s);
 }
 
 FILTER(filter_length)
@@ -139,7 +139,7 @@ FILTER(filter_reverse)
         jinja_push(s, list.as.l, items->items[i - 1]);
     if (v.kind != J_STRING)
         return list;
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     for (uint32_t i = 0; !s->failed && i < list.as.l->count; i++)
         jinja_append_str(s, &out, list.as.l->items[i]);
     return jinja_take_text(s, &out);
@@ -173,7 +173,7 @@ FILTER(filter_int)
     double x = 0;
     int64_t i = 0;
     jinja_value absent = args->given[0] ? args->values[0] : jinja_int(0);
-    if (v.kind == J_INT)
+    if (v.kind == J_INT || v.kind == J_BIG_INT)
         return v;
     if (v.kind == J_BOOL)
         return jinja_int(v.as.b);
@@ -255,7 +255,7 @@ FILTER(filter_attr)
 FILTER(filter_join)
 {
     const jinja_list *items = jinja_iterate(s, v);
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     for (uint32_t i = 0; items && i < items->count && !s->failed; i++) {
         if (i && args->given[0])
             jinja_append_str(s, &out, args->values[0]);
@@ -321,7 +321,7 @@ FILTER(filter_dictsort)
     const jinja_arguments none = {0};
     if (v.kind != J_DICT)
         return jinja_fail(s, "dictsort needs a dict, a %s was given", jinja_type_name(v));
-    const jinja_string items_name = {"items", 5};
+    const jinja_string items_name = {.data = "items", .length = 5};
     jinja_value items = jinja_find_method(J_DICT, &items_name)->call(s, v, &none), list = jinja_new_list(s, false);
     bool value = args->given[1] && args->values[1].kind == J_STRING && strcmp(args->values[1].as.s->data, "value") == 0;
     jinja_value at = jinja_int(value);
@@ -407,7 +407,7 @@ FILTER(filter_groupby)
 FILTER(filter_items)
 {
     const jinja_arguments none = {0};
-    const jinja_string name = {"items", 5};
+    const jinja_string name = {.data = "items", .length = 5};
     (void)args;
     if (v.kind == J_UNDEFINED)
         return jinja_new_list(s, false);
@@ -518,7 +518,7 @@ FILTER(filter_slice)
     return columns;
 }
 
-static void pad(jinja_state *s, vkft_text *out, int64_t n)
+static void pad(jinja_state *s, jinja_buffer *out, int64_t n)
 {
     for (int64_t i = 0; i < n && !s->failed; i++)
         jinja_append(s, out, " ", 1);
@@ -529,7 +529,7 @@ FILTER(filter_center)
     jinja_value text = jinja_str(s, v);
     int64_t width = number(args, 0, 80), n = jinja_length(s, text),
             left = width > n ? (width - n) / 2 + (((width - n) & width & 1)) : 0;
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     pad(s, &out, left);
     jinja_append_str(s, &out, text);
     pad(s, &out, width - n - left);
@@ -540,7 +540,7 @@ FILTER(filter_center)
 FILTER(filter_indent)
 {
     jinja_value text = jinja_str(s, v), by = jinja_literal(s, "");
-    vkft_text spaces = {0}, out = {0};
+    jinja_buffer spaces = {0}, out = {0};
     if (args->given[0] && args->values[0].kind == J_STRING) {
         by = args->values[0];
     } else {
@@ -551,10 +551,10 @@ FILTER(filter_indent)
         const char *begin = text.as.s->data + at, *newline = memchr(begin, '\n', text.as.s->length - at);
         size_t n = newline ? (size_t)(newline - begin) : text.as.s->length - at;
         if (line)
-            jinja_append(s, &out, "\n", 1);
+            jinja_append_part(s, &out, text.as.s, at - 1, 1);
         if (line ? n > 0 || flag(args, 2, false) : flag(args, 1, false))
             jinja_append_str(s, &out, by);
-        jinja_append(s, &out, begin, n);
+        jinja_append_part(s, &out, text.as.s, at, n);
         at += n + 1;
     }
     return jinja_take_text(s, &out);
@@ -574,7 +574,7 @@ FILTER(filter_truncate)
         while (n > 0 && cut.as.s->data[n - 1] != ' ')
             n--;
         if (n > 0)
-            cut = jinja_text(s, cut.as.s->data, n - 1);
+            cut = jinja_part(s, cut.as.s, 0, n - 1);
     }
     return jinja_binary(s, '~', cut, end);
 }
@@ -588,7 +588,7 @@ FILTER(filter_wordcount)
 
 FILTER(filter_urlencode)
 {
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     jinja_value text = jinja_str(s, v);
     (void)args;
     for (size_t i = 0; !s->failed && i < text.as.s->length; i++) {
@@ -598,7 +598,7 @@ FILTER(filter_urlencode)
         snprintf(escape, sizeof escape, plain ? "%c" : "%%%02X", c);
         jinja_append(s, &out, escape, strlen(escape));
     }
-    return jinja_take_text(s, &out);
+    return s->failed ? text : jinja_take_like(s, &out, text.as.s);
 }
 
 /* '...' % (values) */

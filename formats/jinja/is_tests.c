@@ -44,7 +44,7 @@ static jinja_value is_false(jinja_state *s, jinja_value v, const jinja_arguments
 static jinja_value is_integer(jinja_state *s, jinja_value v, const jinja_arguments *args)
 {
     (void)s, (void)args;
-    return jinja_bool(v.kind == J_INT);
+    return jinja_bool(v.kind == J_INT || v.kind == J_BIG_INT);
 }
 
 static jinja_value is_float(jinja_state *s, jinja_value v, const jinja_arguments *args)
@@ -107,7 +107,7 @@ static jinja_value is_divisible(jinja_state *s, jinja_value v, const jinja_argum
 
 static jinja_value has_case(jinja_state *s, jinja_value v, const char *method)
 {
-    const jinja_string name = {method, strlen(method)};
+    const jinja_string name = {.data = method, .length = strlen(method)};
     const jinja_arguments none = {0};
     return jinja_find_method(J_STRING, &name)->call(s, jinja_str(s, v), &none);
 }

@@ -26,19 +26,34 @@ typedef struct vkft_byte_range {
     size_t begin, end;
 } vkft_byte_range;
 
+/* A stretch of the output. */
+typedef struct vkft_jinja_run {
+    size_t begin, end;
+    uint32_t origin; /* the message whose data it is, from 1; 0: no message's; VKFT_JINJA_MIXED */
+    uint32_t writer; /* the message in whose iteration of a loop it was written, from 1; VKFT_JINJA_OTHER_LOOP and
+                        above: an iteration of another loop; 0: outside of loops */
+} vkft_jinja_run;
+#define VKFT_JINJA_MIXED                                                                                               \
+    0xffffu /* made of the data of several messages or of one and other text, so that bytes cannot be told */
+#define VKFT_JINJA_OTHER_LOOP 0x8000u
+
 /* Zeroed by the caller. */
 typedef struct vkft_jinja_output {
     vkft_text text;
     vkft_byte_range *generated; /* what {% generation %} blocks wrote, ascending */
     uint32_t generated_count, generated_capacity;
+    vkft_jinja_run *runs; /* the whole text, ascending, when messages are tracked */
+    uint32_t run_count, run_capacity;
+    uint32_t failed_at; /* after an error: the message that was written, from 1, if messages are tracked; 0: none */
 } vkft_jinja_output;
 void vkft_jinja_output_free(vkft_jinja_output *out);
 
 bool vkft_jinja_has_generation(const vkft_jinja *t);
 
-/* variables: an object; its order is a dict's order. Whole numbers are ints, as far as JSON tells. now: what
- * strftime_now shows, UTC. Error: line and cause, or the text that the template gave raise_exception. */
-bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, int64_t now_unix_seconds, vkft_jinja_output *out,
-                       vkft_err *err);
+/* variables: an object; its order is a dict's order. Whole numbers are ints, as far as JSON tells. tracked: the
+ * variable that is a list of messages, {"role", "content", ...}, of which out->runs tells who wrote what; NULL: none.
+ * now: what strftime_now shows, UTC. Error: line and cause, or the text that the template gave raise_exception. */
+bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, const char *tracked, int64_t now_unix_seconds,
+                       vkft_jinja_output *out, vkft_err *err);
 
 #endif

@@ -38,12 +38,29 @@ typedef enum jinja_kind {
     J_LOOP,
     J_MACRO,
     J_BUILTIN,
+    J_BIG_INT, /* beyond 64 bits: its digits, in s */
 } jinja_kind;
+
+/* Where a byte comes from, while messages are tracked. Low half: the message whose data it is, from 1; 0: none's;
+ * JINJA_MIXED: of several, or not known byte by byte. High half: who wrote it, a message in a loop over messages, from
+ * 1; JINJA_OTHER_LOOP and above: an iteration of another loop; 0: nobody. */
+typedef uint32_t jinja_mark;
+#define JINJA_MIXED VKFT_JINJA_MIXED
+#define JINJA_OTHER_LOOP VKFT_JINJA_OTHER_LOOP
 
 typedef struct jinja_string {
     const char *data; /* zero-terminated, may hold zeros */
     size_t length;
+    jinja_mark mark;         /* of all bytes, or */
+    const jinja_mark *marks; /* of each byte */
 } jinja_string;
+
+/* A text that grows. */
+typedef struct jinja_buffer {
+    vkft_text text;
+    jinja_mark *marks; /* of each byte; NULL when nothing is tracked */
+    size_t marks_room;
+} jinja_buffer;
 
 typedef struct jinja_value {
     jinja_kind kind;
@@ -73,6 +90,7 @@ typedef struct jinja_pair {
 typedef struct jinja_dict {
     jinja_pair *pairs;
     uint32_t count, capacity;
+    uint32_t message; /* its number among the tracked messages, from 1; 0: it is none */
 } jinja_dict;
 
 typedef struct jinja_state jinja_state;
@@ -180,8 +198,12 @@ struct jinja_state {
     bool failed;
     vkft_err *err;
     jinja_scope *scope;
-    vkft_text *out;
+    jinja_buffer *out, *root; /* what is written to now, and the whole output */
     vkft_jinja_output *output;
+    const char *tracked; /* the variable whose messages are tracked; NULL: none */
+    uint32_t writer;     /* as in the high half of a mark */
+    uint32_t failed_at;  /* the writer when the first error came */
+    uint32_t other_loops;
     int64_t now;
     jinja_node_kind flow; /* N_BREAK or N_CONTINUE on its way to the loop; else 0 */
 };
@@ -193,7 +215,7 @@ struct vkft_jinja {
     bool has_generation;
 };
 
-/* jinja_value.c */
+/* value.c, write.c */
 void *jinja_alloc(jinja_state *s, size_t size); /* NULL only after a failure */
 jinja_value jinja_fail(jinja_state *s, const char *format, ...) VKFT_PRINTF(2, 3);
 bool jinja_step(jinja_state *s); /* false: over the limit */
@@ -205,6 +227,7 @@ jinja_value jinja_float(double f);
 jinja_value jinja_undefined(const jinja_string *name);
 jinja_value jinja_text(jinja_state *s, const char *data, size_t length); /* copied */
 jinja_value jinja_literal(jinja_state *s, const char *text);
+jinja_value jinja_part(jinja_state *s, const jinja_string *t, size_t begin, size_t length); /* with its marks */
 jinja_value jinja_new_list(jinja_state *s, bool tuple);
 jinja_value jinja_new_dict(jinja_state *s);
 void jinja_push(jinja_state *s, jinja_list *list, jinja_value item);
@@ -220,11 +243,17 @@ bool jinja_equal(jinja_state *s, jinja_value a, jinja_value b);
 int jinja_compare(jinja_state *s, jinja_value a, jinja_value b); /* -1, 0, 1; fails for what has no order */
 const char *jinja_type_name(jinja_value v);                      /* "str", "dict", as Python says */
 /* As Python's str() and repr(), appended. */
-void jinja_append_str(jinja_state *s, vkft_text *out, jinja_value v);
-void jinja_append_repr(jinja_state *s, vkft_text *out, jinja_value v);
+void jinja_append_str(jinja_state *s, jinja_buffer *out, jinja_value v);
+void jinja_append_repr(jinja_state *s, jinja_buffer *out, jinja_value v);
 jinja_value jinja_str(jinja_state *s, jinja_value v);
-void jinja_append(jinja_state *s, vkft_text *out, const char *data, size_t length);
-jinja_value jinja_take_text(jinja_state *s, vkft_text *text); /* moves it into the arena, frees it */
+void jinja_append(jinja_state *s, jinja_buffer *out, const char *data, size_t length);
+void jinja_append_marked(jinja_state *s, jinja_buffer *out, const char *data, size_t length, jinja_mark mark);
+void jinja_append_part(jinja_state *s, jinja_buffer *out, const jinja_string *t, size_t begin, size_t length);
+jinja_value jinja_take_text(jinja_state *s, jinja_buffer *buffer); /* moves it into the arena, frees it */
+/* The same for text that was made of source, but not byte by byte. */
+jinja_value jinja_take_like(jinja_state *s, jinja_buffer *buffer, const jinja_string *source);
+void jinja_buffer_free(jinja_buffer *buffer);
+jinja_mark jinja_mark_of(const jinja_string *t); /* JINJA_MIXED where its bytes differ */
 /* What iterating gives: items of lists, keys of dicts, characters of strings; undefined: nothing. NULL: not iterable,
  * failed. */
 const jinja_list *jinja_iterate(jinja_state *s, jinja_value v);
@@ -289,7 +318,7 @@ const jinja_builtin *jinja_find_method(jinja_kind kind, const jinja_string *name
 const jinja_builtin *jinja_find_function(const jinja_string *name);
 const jinja_builtin *jinja_find(const jinja_builtin *table,
                                 const jinja_string *name); /* a table ends with a NULL name */
-/* json_value.c: the filter tojson. */
+/* json_value.c: also the filter tojson. */
 jinja_value jinja_to_json(jinja_state *s, jinja_value self, const jinja_arguments *args);
 
 #endif

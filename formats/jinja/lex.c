@@ -239,7 +239,7 @@ static uint32_t lex_hex(jinja_lexer *x, int digits)
 }
 
 /* The escape after a backslash, as Python reads it. */
-static void lex_escape(jinja_state *s, jinja_lexer *x, vkft_text *out)
+static void lex_escape(jinja_state *s, jinja_lexer *x, jinja_buffer *out)
 {
     static const char from[] = "ntr\\'\"abfv0", to[] = "\n\t\r\\'\"\a\b\f\v";
     char c = peek(x, 0), utf8[4];
@@ -264,7 +264,7 @@ static void lex_escape(jinja_state *s, jinja_lexer *x, vkft_text *out)
 
 static jinja_token lex_string(jinja_state *s, jinja_lexer *x)
 {
-    vkft_text text = {0};
+    jinja_buffer text = {0};
     jinja_token t = token(x, T_STRING, 0);
     char quote = peek(x, 0);
     s->line = x->line;

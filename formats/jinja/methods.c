@@ -10,7 +10,7 @@
 
 static const jinja_string *need_text(jinja_state *s, const char *what, jinja_value v)
 {
-    static const jinja_string empty = {"", 0};
+    static const jinja_string empty = {.data = ""};
     if (v.kind == J_STRING)
         return v.as.s;
     jinja_fail(s, "%s needs a str, a %s was given", what, jinja_type_name(v));
@@ -58,7 +58,7 @@ static jinja_value strip_sides(jinja_state *s, jinja_value self, const jinja_arg
         begin += length_at(t, begin);
     while (right && end > begin && in_set(t->data + end - length_before(t, end), length_before(t, end), set))
         end -= length_before(t, end);
-    return jinja_text(s, t->data + begin, end - begin);
+    return jinja_part(s, t, begin, end - begin);
 }
 
 static jinja_value strip(jinja_state *s, jinja_value self, const jinja_arguments *args)
@@ -87,7 +87,7 @@ static void split_white(jinja_state *s, const jinja_string *t, int64_t max_split
         bool rest = max_splits >= 0 && parts->count >= max_splits;
         for (end = at; end < t->length && (rest || !in_set(t->data + end, length_at(t, end), NULL));)
             end += length_at(t, end);
-        jinja_push(s, parts, jinja_text(s, t->data + at, end - at));
+        jinja_push(s, parts, jinja_part(s, t, at, end - at));
         at = rest ? t->length : end;
     }
 }
@@ -109,10 +109,10 @@ static jinja_value split(jinja_state *s, jinja_value self, const jinja_arguments
     size_t at = 0, found;
     while (!s->failed && (max_splits < 0 || parts.as.l->count < max_splits) &&
            (found = jinja_find_text(s, t, by, at, t->length, false)) != SIZE_MAX) {
-        jinja_push(s, parts.as.l, jinja_text(s, t->data + at, found - at));
+        jinja_push(s, parts.as.l, jinja_part(s, t, at, found - at));
         at = found + by->length;
     }
-    jinja_push(s, parts.as.l, jinja_text(s, t->data + at, t->length - at));
+    jinja_push(s, parts.as.l, jinja_part(s, t, at, t->length - at));
     return parts;
 }
 
@@ -129,12 +129,12 @@ static jinja_value rsplit(jinja_state *s, jinja_value self, const jinja_argument
     size_t end = t->length, found;
     while (!s->failed && backwards.as.l->count < max_splits &&
            (found = jinja_find_text(s, t, by, 0, end, true)) != SIZE_MAX) {
-        jinja_push(s, backwards.as.l, jinja_text(s, t->data + found + by->length, end - found - by->length));
+        jinja_push(s, backwards.as.l, jinja_part(s, t, found + by->length, end - found - by->length));
         end = found;
     }
     if (s->failed)
         return parts;
-    jinja_push(s, parts.as.l, jinja_text(s, t->data, end));
+    jinja_push(s, parts.as.l, jinja_part(s, t, 0, end));
     for (uint32_t i = backwards.as.l->count; i > 0; i--)
         jinja_push(s, parts.as.l, backwards.as.l->items[i - 1]);
     return parts;
@@ -151,7 +151,7 @@ static jinja_value splitlines(jinja_state *s, jinja_value self, const jinja_argu
         size_t length = end - at, mark = end < t->length ? 1 : 0;
         if (mark && t->data[end] == '\r' && end + 1 < t->length && t->data[end + 1] == '\n')
             mark = 2;
-        jinja_push(s, lines.as.l, jinja_text(s, t->data + at, length + (keep ? mark : 0)));
+        jinja_push(s, lines.as.l, jinja_part(s, t, at, length + (keep ? mark : 0)));
         end += mark;
     }
     return lines;
@@ -191,7 +191,7 @@ static jinja_value without_affix(jinja_state *s, jinja_value self, const jinja_a
     if (!jinja_truth(has_affix(s, self, args, prefix)) || args->values[0].kind != J_STRING)
         return self;
     size_t n = args->values[0].as.s->length;
-    return jinja_text(s, t->data + (prefix ? n : 0), t->length - n);
+    return jinja_part(s, t, prefix ? n : 0, t->length - n);
 }
 
 static jinja_value removeprefix(jinja_state *s, jinja_value self, const jinja_arguments *args)
@@ -211,24 +211,24 @@ static jinja_value replace(jinja_state *s, jinja_value self, const jinja_argumen
     const jinja_string *from = need_text(s, "replace", jinja_str(s, args->values[0])),
                        *to = need_text(s, "replace", jinja_str(s, args->values[1]));
     int64_t left = args->given[2] && args->values[2].kind == J_INT ? args->values[2].as.i : -1;
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     size_t at = 0;
     while (at <= t->length && left != 0 && jinja_step(s)) {
         size_t found = jinja_find_text(s, t, from, at, t->length, false);
         if (found == SIZE_MAX)
             break;
-        jinja_append(s, &out, t->data + at, found - at);
-        jinja_append(s, &out, to->data, to->length);
+        jinja_append_part(s, &out, t, at, found - at);
+        jinja_append_part(s, &out, to, 0, to->length);
         at = found + from->length;
         if (from->length == 0) {
             size_t n = at < t->length ? length_at(t, at) : 1;
-            jinja_append(s, &out, t->data + at, at < t->length ? n : 0);
+            jinja_append_part(s, &out, t, at, at < t->length ? n : 0);
             at += n;
         }
         left -= left > 0;
     }
     if (at < t->length)
-        jinja_append(s, &out, t->data + at, t->length - at);
+        jinja_append_part(s, &out, t, at, t->length - at);
     return jinja_take_text(s, &out);
 }
 
@@ -237,7 +237,7 @@ typedef enum casing { UPPER, LOWER, TITLE, CAPITALIZE, SWAP } casing;
 static jinja_value change_case(jinja_state *s, jinja_value self, casing how)
 {
     const jinja_string *t = need_text(s, "upper or lower", self);
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     bool after_letter = false;
     for (size_t i = 0, n; i < t->length && !s->failed; i += n) {
         n = length_at(t, i);
@@ -257,7 +257,7 @@ static jinja_value change_case(jinja_state *s, jinja_value self, casing how)
         else
             jinja_append(s, &out, utf8, vkft_utf8_encode((uint32_t)q, utf8));
     }
-    return jinja_take_text(s, &out);
+    return jinja_take_like(s, &out, t);
 }
 
 static jinja_value upper(jinja_state *s, jinja_value self, const jinja_arguments *args)
@@ -294,12 +294,12 @@ static jinja_value swapcase(jinja_state *s, jinja_value self, const jinja_argume
 static jinja_value join(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     const jinja_list *items = jinja_iterate(s, args->values[0]);
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     for (uint32_t i = 0; items && i < items->count && !s->failed; i++) {
         if (i)
             jinja_append_str(s, &out, self);
         const jinja_string *t = need_text(s, "join", items->items[i]);
-        jinja_append(s, &out, t->data, t->length);
+        jinja_append_part(s, &out, t, 0, t->length);
     }
     return jinja_take_text(s, &out);
 }
@@ -423,18 +423,18 @@ static jinja_value islower_method(jinja_state *s, jinja_value self, const jinja_
 static jinja_value format_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     const jinja_string *t = need_text(s, "format", self);
-    vkft_text out = {0};
+    jinja_buffer out = {0};
     uint32_t automatic = 0;
     for (size_t i = 0; i < t->length && !s->failed; i++) {
         char c = t->data[i];
         if ((c == '{' || c == '}') && i + 1 < t->length && t->data[i + 1] == c) {
-            jinja_append(s, &out, &c, 1);
+            jinja_append_part(s, &out, t, i, 1);
             i++;
         } else if (c == '{') {
             size_t end = i + 1, at;
             while (end < t->length && t->data[end] != '}')
                 end++;
-            jinja_string field = {t->data + i + 1, end - i - 1};
+            jinja_string field = {.data = t->data + i + 1, .length = end - i - 1};
             const jinja_value *value = NULL;
             at = field.length == 0                                                  ? automatic++
                  : field.data[0] >= '0' && field.data[0] <= '9' && field.length < 3 ? (size_t)atoi(field.data)
@@ -450,7 +450,7 @@ static jinja_value format_method(jinja_state *s, jinja_value self, const jinja_a
                 jinja_append_str(s, &out, *value);
             i = end;
         } else {
-            jinja_append(s, &out, &c, 1);
+            jinja_append_part(s, &out, t, i, 1);
         }
     }
     return jinja_take_text(s, &out);

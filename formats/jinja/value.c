@@ -67,6 +67,7 @@ jinja_value jinja_fail(jinja_state *s, const char *format, ...)
                 *c = ' ';
         vkft_fail(s->err, VKFT_ERR_INPUT, "%s: line %u: %s", s->file, s->line, what);
         s->failed = true;
+        s->failed_at = s->writer;
     }
     return jinja_undefined(NULL);
 }
@@ -101,23 +102,6 @@ jinja_value jinja_float(double f)
 jinja_value jinja_undefined(const jinja_string *name)
 {
     return (jinja_value){.kind = J_UNDEFINED, .as.s = name};
-}
-
-jinja_value jinja_text(jinja_state *s, const char *data, size_t length)
-{
-    jinja_string *string = jinja_alloc(s, sizeof *string);
-    char *copy = string ? jinja_alloc(s, length + 1) : NULL;
-    if (!copy)
-        return jinja_undefined(NULL);
-    if (length)
-        memcpy(copy, data, length);
-    *string = (jinja_string){copy, length};
-    return (jinja_value){.kind = J_STRING, .as.s = string};
-}
-
-jinja_value jinja_literal(jinja_state *s, const char *text)
-{
-    return jinja_text(s, text, strlen(text));
 }
 
 jinja_value jinja_new_list(jinja_state *s, bool tuple)
@@ -196,56 +180,25 @@ void jinja_put(jinja_state *s, jinja_dict *dict, jinja_value key, jinja_value va
     dict->pairs[dict->count++] = (jinja_pair){key, value};
 }
 
-static jinja_value from_json_string(jinja_state *s, const char *text)
-{
-    jinja_string *string = jinja_alloc(s, sizeof *string);
-    char *copy = string ? jinja_alloc(s, strlen(text) + 1) : NULL;
-    if (!copy)
-        return jinja_undefined(NULL);
-    *string = (jinja_string){copy, vkft_json_decode_zeros(text, copy)};
-    return (jinja_value){.kind = J_STRING, .as.s = string};
-}
-
-static jinja_value from_json(jinja_state *s, const cJSON *json, uint32_t depth)
-{
-    const cJSON *item;
-    if (depth > JINJA_MAX_DEPTH)
-        return jinja_fail(s, "a value is nested more than %d deep", JINJA_MAX_DEPTH);
-    if (cJSON_IsString(json))
-        return from_json_string(s, json->valuestring);
-    if (cJSON_IsBool(json))
-        return jinja_bool(cJSON_IsTrue(json));
-    if (cJSON_IsNumber(json)) {
-        double x = json->valuedouble;
-        return fabs(x) < 9007199254740992.0 && x == floor(x) ? jinja_int((int64_t)x) : jinja_float(x);
-    }
-    if (cJSON_IsArray(json)) {
-        jinja_value list = jinja_new_list(s, false);
-        cJSON_ArrayForEach(item, json) if (!s->failed) jinja_push(s, list.as.l, from_json(s, item, depth + 1));
-        return list;
-    }
-    if (cJSON_IsObject(json)) {
-        jinja_value dict = jinja_new_dict(s);
-        cJSON_ArrayForEach(item, json) if (!s->failed)
-            jinja_put(s, dict.as.d, from_json_string(s, item->string), from_json(s, item, depth + 1));
-        return dict;
-    }
-    return jinja_none();
-}
-
-jinja_value jinja_from_json(jinja_state *s, const cJSON *json)
-{
-    return from_json(s, json, 0);
-}
-
 bool jinja_is_number(jinja_value v)
 {
-    return v.kind == J_INT || v.kind == J_FLOAT || v.kind == J_BOOL;
+    return v.kind == J_INT || v.kind == J_FLOAT || v.kind == J_BOOL || v.kind == J_BIG_INT;
 }
 
 double jinja_number(jinja_value v)
 {
-    return v.kind == J_FLOAT ? v.as.f : v.kind == J_BOOL ? v.as.b : (double)v.as.i;
+    switch (v.kind) {
+    case J_FLOAT: return v.as.f;
+    case J_BOOL: return v.as.b;
+    case J_BIG_INT: return strtod(v.as.s->data, NULL);
+    default: return (double)v.as.i;
+    }
+}
+
+/* Whether it is compared as a double. */
+static bool is_real(jinja_value v)
+{
+    return v.kind == J_FLOAT || v.kind == J_BIG_INT;
 }
 
 static int64_t whole(jinja_value v)
@@ -279,8 +232,10 @@ static bool equal(jinja_state *s, jinja_value a, jinja_value b, uint32_t depth)
 {
     if (depth > JINJA_MAX_DEPTH || !jinja_step(s))
         return false;
+    if (a.kind == J_BIG_INT && b.kind == J_BIG_INT)
+        return compare_strings(a.as.s, b.as.s) == 0;
     if (jinja_is_number(a) && jinja_is_number(b))
-        return a.kind == J_FLOAT || b.kind == J_FLOAT ? jinja_number(a) == jinja_number(b) : whole(a) == whole(b);
+        return is_real(a) || is_real(b) ? jinja_number(a) == jinja_number(b) : whole(a) == whole(b);
     if (a.kind != b.kind)
         return false;
     switch (a.kind) {
@@ -314,8 +269,8 @@ bool jinja_equal(jinja_state *s, jinja_value a, jinja_value b)
 
 const char *jinja_type_name(jinja_value v)
 {
-    static const char *const names[] = {"Undefined", "NoneType", "bool",      "int",         "float", "str",
-                                        "list",      "dict",     "Namespace", "LoopContext", "Macro", "function"};
+    static const char *const names[] = {"Undefined", "NoneType",  "bool",        "int",   "float",    "str", "list",
+                                        "dict",      "Namespace", "LoopContext", "Macro", "function", "int"};
     return v.kind == J_LIST && v.as.l->tuple ? "tuple" : names[v.kind];
 }
 
@@ -327,7 +282,7 @@ static jinja_value fail_undefined(jinja_state *s, jinja_value v)
 int jinja_compare(jinja_state *s, jinja_value a, jinja_value b)
 {
     if (jinja_is_number(a) && jinja_is_number(b)) {
-        if (a.kind != J_FLOAT && b.kind != J_FLOAT)
+        if (!is_real(a) && !is_real(b))
             return whole(a) < whole(b) ? -1 : whole(a) > whole(b);
         return jinja_number(a) < jinja_number(b) ? -1 : jinja_number(a) > jinja_number(b);
     }
@@ -347,141 +302,6 @@ int jinja_compare(jinja_state *s, jinja_value a, jinja_value b)
     else
         jinja_fail(s, "'%s' and '%s' have no order", jinja_type_name(a), jinja_type_name(b));
     return 0;
-}
-
-void jinja_append(jinja_state *s, vkft_text *out, const char *data, size_t length)
-{
-    if (s->failed)
-        return;
-    if (length > JINJA_MAX_OUTPUT - out->length)
-        jinja_fail(s, "the template writes more than %u MiB", JINJA_MAX_OUTPUT >> 20);
-    else if (!vkft_text_append(out, data, length, s->err))
-        s->failed = true;
-}
-
-static void append_text(jinja_state *s, vkft_text *out, const char *text)
-{
-    jinja_append(s, out, text, strlen(text));
-}
-
-/* As Python's repr: the shortest digits that read back as the same number. */
-static void append_float(jinja_state *s, vkft_text *out, double f)
-{
-    char digits[40], text[400];
-    if (isnan(f) || isinf(f)) {
-        append_text(s, out, isnan(f) ? "nan" : f < 0 ? "-inf" : "inf");
-        return;
-    }
-    int precision = 0;
-    do
-        snprintf(digits, sizeof digits, "%.*e", precision, f);
-    while (strtod(digits, NULL) != f && ++precision < 17);
-    int exponent = atoi(strchr(digits, 'e') + 1);
-    if (exponent >= -4 && exponent < 16) {
-        snprintf(text, sizeof text, "%.*f", precision > exponent ? precision - exponent : 1, f);
-    } else {
-        *strchr(digits, 'e') = 0;
-        snprintf(text, sizeof text, "%se%c%02d", digits, exponent < 0 ? '-' : '+', abs(exponent));
-    }
-    append_text(s, out, text);
-}
-
-static void append_quoted(jinja_state *s, vkft_text *out, const jinja_string *string)
-{
-    char quote = memchr(string->data, '\'', string->length) && !memchr(string->data, '"', string->length) ? '"' : '\'';
-    jinja_append(s, out, &quote, 1);
-    for (size_t i = 0; i < string->length && !s->failed; i++) {
-        unsigned char c = (unsigned char)string->data[i];
-        char escape[8];
-        if (c == (unsigned char)quote || c == '\\')
-            snprintf(escape, sizeof escape, "\\%c", c);
-        else if (c == '\n' || c == '\r' || c == '\t')
-            snprintf(escape, sizeof escape, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-        else if (c < 32 || c == 127)
-            snprintf(escape, sizeof escape, "\\x%02x", c);
-        else
-            snprintf(escape, sizeof escape, "%c", c);
-        append_text(s, out, escape);
-    }
-    jinja_append(s, out, &quote, 1);
-}
-
-static void append_items(jinja_state *s, vkft_text *out, const jinja_list *list)
-{
-    append_text(s, out, list->tuple ? "(" : "[");
-    for (uint32_t i = 0; i < list->count && !s->failed; i++) {
-        append_text(s, out, i ? ", " : "");
-        jinja_append_repr(s, out, list->items[i]);
-    }
-    append_text(s, out, list->tuple ? list->count == 1 ? ",)" : ")" : "]");
-}
-
-static void append_pairs(jinja_state *s, vkft_text *out, const jinja_dict *dict)
-{
-    append_text(s, out, "{");
-    for (uint32_t i = 0; i < dict->count && !s->failed; i++) {
-        append_text(s, out, i ? ", " : "");
-        jinja_append_repr(s, out, dict->pairs[i].key);
-        append_text(s, out, ": ");
-        jinja_append_repr(s, out, dict->pairs[i].value);
-    }
-    append_text(s, out, "}");
-}
-
-void jinja_append_repr(jinja_state *s, vkft_text *out, jinja_value v)
-{
-    if (v.kind == J_STRING) {
-        append_quoted(s, out, v.as.s);
-    } else if (v.kind == J_UNDEFINED) {
-        append_text(s, out, "Undefined");
-    } else if (v.kind == J_LIST || v.kind == J_DICT) {
-        if (!jinja_step(s))
-            return;
-        if (++s->depth > JINJA_MAX_DEPTH)
-            jinja_fail(s, "a value is nested more than %d deep", JINJA_MAX_DEPTH);
-        else if (v.kind == J_LIST)
-            append_items(s, out, v.as.l);
-        else
-            append_pairs(s, out, v.as.d);
-        s->depth--;
-    } else {
-        jinja_append_str(s, out, v);
-    }
-}
-
-void jinja_append_str(jinja_state *s, vkft_text *out, jinja_value v)
-{
-    char number[32];
-    switch (v.kind) {
-    case J_UNDEFINED: return;
-    case J_NONE: append_text(s, out, "None"); return;
-    case J_BOOL: append_text(s, out, v.as.b ? "True" : "False"); return;
-    case J_INT:
-        snprintf(number, sizeof number, "%lld", (long long)v.as.i);
-        append_text(s, out, number);
-        return;
-    case J_FLOAT: append_float(s, out, v.as.f); return;
-    case J_STRING: jinja_append(s, out, v.as.s->data, v.as.s->length); return;
-    case J_LIST:
-    case J_DICT: jinja_append_repr(s, out, v); return;
-    default: jinja_fail(s, "a %s cannot be written out", jinja_type_name(v)); return;
-    }
-}
-
-jinja_value jinja_take_text(jinja_state *s, vkft_text *text)
-{
-    jinja_value v = jinja_text(s, text->data, text->length);
-    vkft_text_free(text);
-    return v;
-}
-
-jinja_value jinja_str(jinja_state *s, jinja_value v)
-{
-    vkft_text text = {0};
-    if (v.kind == J_STRING)
-        return v;
-    jinja_append_str(s, &text, v);
-    return jinja_take_text(s, &text);
 }
 
 /* Length of the character at p; strings are valid UTF-8. */
@@ -519,7 +339,7 @@ const jinja_list *jinja_iterate(jinja_state *s, jinja_value v)
     } else if (v.kind == J_STRING) {
         for (size_t i = 0, n; i < v.as.s->length && jinja_step(s); i += n) {
             n = character(v.as.s->data + i, v.as.s->length - i);
-            jinja_push(s, list.as.l, jinja_text(s, v.as.s->data + i, n));
+            jinja_push(s, list.as.l, jinja_part(s, v.as.s, i, n));
         }
     } else if (v.kind != J_UNDEFINED) {
         jinja_fail(s, "a %s cannot be iterated over", jinja_type_name(v));
@@ -536,7 +356,7 @@ static jinja_value character_at(jinja_state *s, jinja_value v, int64_t index)
     for (size_t i = 0, n; i < string->length && index >= 0; i += n, index--) {
         n = character(string->data + i, string->length - i);
         if (index == 0)
-            return jinja_text(s, string->data + i, n);
+            return jinja_part(s, string, i, n);
     }
     return jinja_undefined(NULL);
 }
@@ -594,7 +414,7 @@ jinja_value jinja_slice(jinja_state *s, jinja_value v, jinja_value begin, jinja_
         jinja_push(s, result.as.l, items->items[i]);
     if (v.kind == J_LIST || s->failed)
         return result;
-    vkft_text text = {0};
+    jinja_buffer text = {0};
     for (uint32_t k = 0; k < result.as.l->count; k++)
         jinja_append_str(s, &text, result.as.l->items[k]);
     return jinja_take_text(s, &text);
@@ -613,9 +433,9 @@ static jinja_value fail_operands(jinja_state *s, char op, jinja_value a, jinja_v
 static jinja_value repeat(jinja_state *s, jinja_value v, int64_t times)
 {
     if (v.kind == J_STRING) {
-        vkft_text text = {0};
+        jinja_buffer text = {0};
         for (int64_t i = 0; i < times && v.as.s->length && jinja_step(s); i++)
-            jinja_append(s, &text, v.as.s->data, v.as.s->length);
+            jinja_append_part(s, &text, v.as.s, 0, v.as.s->length);
         return jinja_take_text(s, &text);
     }
     jinja_value list = jinja_new_list(s, v.as.l->tuple);
@@ -628,7 +448,7 @@ static jinja_value repeat(jinja_state *s, jinja_value v, int64_t times)
 static jinja_value add(jinja_state *s, jinja_value a, jinja_value b)
 {
     if (a.kind == J_STRING && b.kind == J_STRING) {
-        vkft_text text = {0};
+        jinja_buffer text = {0};
         jinja_append_str(s, &text, a);
         jinja_append_str(s, &text, b);
         return jinja_take_text(s, &text);
@@ -696,12 +516,12 @@ static jinja_value real_arithmetic(jinja_state *s, char op, double a, double b)
 /* '...' % value: %s, %d and %% are what templates use. */
 static jinja_value format_string(jinja_state *s, jinja_value format, jinja_value values)
 {
-    vkft_text text = {0};
+    jinja_buffer text = {0};
     const jinja_string *f = format.as.s;
     uint32_t used = 0, count = values.kind == J_LIST && values.as.l->tuple ? values.as.l->count : 1;
     for (size_t i = 0; i < f->length && !s->failed; i++) {
         if (f->data[i] != '%') {
-            jinja_append(s, &text, f->data + i, 1);
+            jinja_append_part(s, &text, f, i, 1);
             continue;
         }
         char kind = f->data[++i];
@@ -726,12 +546,14 @@ static jinja_value format_string(jinja_state *s, jinja_value format, jinja_value
 jinja_value jinja_binary(jinja_state *s, char op, jinja_value a, jinja_value b)
 {
     if (op == '~') {
-        vkft_text text = {0};
+        jinja_buffer text = {0};
         jinja_append_str(s, &text, a);
         jinja_append_str(s, &text, b);
         return jinja_take_text(s, &text);
     }
     if (jinja_is_number(a) && jinja_is_number(b)) {
+        if (a.kind == J_BIG_INT || b.kind == J_BIG_INT)
+            return jinja_fail(s, "an int is too large for 64 bits");
         if (a.kind == J_FLOAT || b.kind == J_FLOAT)
             return real_arithmetic(s, op, jinja_number(a), jinja_number(b));
         return whole_arithmetic(s, op, whole(a), whole(b));

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vkft_err err = {0};
     vkft_jinja *t = vkft_jinja_new((const char *)data, size, "template", &err);
     vkft_jinja_output out = {0};
-    if (t && vkft_jinja_render(t, variables, 1700000000, &out, &err))
+    if (t && vkft_jinja_render(t, variables, "messages", 1700000000, &out, &err))
         for (uint32_t i = 0; i < out.generated_count; i++)
             if (out.generated[i].begin > out.generated[i].end || out.generated[i].end > out.text.length)
                 abort();

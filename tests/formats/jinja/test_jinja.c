@@ -23,7 +23,7 @@ static bool render(const char *template, const cJSON *variables, vkft_jinja_outp
 {
     memset(out, 0, sizeof *out);
     vkft_jinja *t = vkft_jinja_new(template, strlen(template), "template", err);
-    bool ok = t && vkft_jinja_render(t, variables, 1700000000, out, err);
+    bool ok = t && vkft_jinja_render(t, variables, NULL, 1700000000, out, err);
     vkft_jinja_free(t);
     return ok;
 }
