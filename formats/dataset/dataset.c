@@ -16,7 +16,7 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-#define CACHE_VERSION 3u
+#define CACHE_VERSION 4u
 
 typedef struct batch {
     const vkft_row_encoder *encoder;
