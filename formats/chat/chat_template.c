@@ -1,5 +1,5 @@
 /* Loading chat templates and rendering conversations with them. */
-#include "formats/chat/chat_private.h"
+#include "formats/chat/chat_template_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

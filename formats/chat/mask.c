@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/chat/chat_private.h"
+#include "formats/chat/chat_template_private.h"
 #include "runtime/base/size.h"
 
 /* A rendered text and its ids. */

@@ -1,7 +1,7 @@
 /* Messages as chat templates see them: what transformers does to them before it renders. */
 #include <string.h>
 
-#include "formats/chat/chat_private.h"
+#include "formats/chat/chat_template_private.h"
 #include "runtime/base/json.h"
 
 static const char *const reasoning_names[] = {"reasoning_content", "thinking", "reasoning"};

@@ -1,6 +1,6 @@
 /* The inside of formats/chat: a template, and what its files share. */
-#ifndef VKFT_CHAT_PRIVATE_H
-#define VKFT_CHAT_PRIVATE_H
+#ifndef VKFT_CHAT_TEMPLATE_PRIVATE_H
+#define VKFT_CHAT_TEMPLATE_PRIVATE_H
 
 #include "formats/chat/chat_template.h"
 
