@@ -18,9 +18,9 @@
 #define DRAW_INTERVAL_S 0.1
 #define LINE_INTERVAL_S 30.0 /* where lines cannot be drawn over */
 
-progress progress_new(uint32_t logging_steps)
+progress progress_new(void)
 {
-    return (progress){.terminal = terminal_stderr_is_terminal(), .logging_steps = logging_steps ? logging_steps : 1};
+    return (progress){.terminal = terminal_stderr_is_terminal()};
 }
 
 vkft_observer progress_observer(progress *p)
@@ -91,7 +91,7 @@ static void show_step(progress *p, const vkft_train_event *e)
         snprintf(line, sizeof line, "%llu/%llu  loss %.3f  norm %.3f  %.0f tokens/s  %s%s%s%s", step, total, e->loss,
                  e->grad_norm, e->tokens_per_second, memory, gap, left, word);
         draw_bar(p, e->step, e->total_steps, line);
-    } else if (e->step % p->logging_steps == 0 || e->step == e->total_steps) {
+    } else {
         fprintf(stderr, "step %llu/%llu  loss %.4f  grad norm %.3f  lr %.3g  %.0f tokens/s  %s%s%s%s\n", step, total,
                 e->loss, e->grad_norm, e->learning_rate, e->tokens_per_second, memory, gap, left, word);
     }

@@ -10,16 +10,15 @@
 
 typedef struct progress {
     bool terminal;
-    bool line_open;         /* a line that the next output must draw over or end */
-    uint32_t logging_steps; /* plain lines: one each so many steps */
-    double started;         /* of the first step event, with its step number: for the time left */
+    bool line_open; /* a line that the next output must draw over or end */
+    double started; /* of the first step event, with its step number: for the time left */
     uint64_t first_step;
     uint64_t shown_step;
     char work[64]; /* long work going on, "" for none */
     double work_started, work_drawn;
 } progress;
 
-progress progress_new(uint32_t logging_steps);
+progress progress_new(void);
 
 /* An observer that draws on p, which must outlive it. */
 vkft_observer progress_observer(progress *p);

@@ -28,6 +28,11 @@
 const flag_spelling cli_spellings[] = {
     HEADING("transformers: TrainingArguments"),
     ALSO("per_device_train_batch_size", "batch-size"),
+    ALSO("per_device_eval_batch_size", "eval-batch-size"),
+    {.name = "per_device_eval_batch_size", .flag = "batch-size", .note = "(of vkft eval)"},
+    ALSO("evaluation_strategy", "eval-strategy"),
+    REFUSED("save_strategy", "best", "save-strategy",
+            "--load-best-model-at-end keeps the best beside the checkpoints; use steps or epoch"),
     {.name = "warmup_ratio", .flag = "warmup-steps", .range = FROM_TO_BELOW(0, 1)},
     MEANS("optim", "adamw_torch", "optim", "adamw"),
     MEANS("optim", "adamw_torch_fused", "optim", "adamw"),

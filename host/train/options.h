@@ -24,6 +24,20 @@ typedef enum vkft_report_to {
     VKFT_REPORT_TENSORBOARD,
 } vkft_report_to;
 
+/* When something is done that is done again and again. */
+typedef enum vkft_when {
+    VKFT_WHEN_STEPS, /* every so many steps */
+    VKFT_WHEN_EPOCH, /* at the end of each epoch */
+    VKFT_WHEN_NEVER,
+} vkft_when;
+
+/* The models that a run is meant for, in PEFT's words. */
+typedef enum vkft_task {
+    VKFT_TASK_ANY,
+    VKFT_TASK_CAUSAL_LM,
+    VKFT_TASK_SEQ_2_SEQ_LM,
+} vkft_task;
+
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
     const char *path;            /* a file, or a directory with train / valid / test files */
@@ -46,6 +60,7 @@ typedef struct vkft_train_options {
     bool overwrite;
 
     vkft_trainable_kind fine_tune_type;
+    vkft_task task_type;
 
     uint32_t lora_r;
     float lora_alpha;
@@ -70,15 +85,19 @@ typedef struct vkft_train_options {
     uint64_t seed;
     bool gradient_checkpointing;
 
-    double val_split; /* part of the training rows held out; used when there is no validation file */
+    double val_split;        /* part of the training rows held out; used when there is no validation file */
+    vkft_when eval_strategy; /* also after the last step, unless never */
     uint32_t eval_steps;
-    uint32_t eval_batches; /* 0: all */
+    uint32_t eval_batch_size; /* 0: batch_size */
+    uint32_t eval_batches;    /* 0: all */
     uint32_t early_stopping_patience;
     bool load_best_model_at_end;
 
-    uint32_t save_steps; /* 0: only at the end */
+    vkft_when save_strategy; /* also after the last step, unless never */
+    uint32_t save_steps;     /* 0: only at the end */
     uint32_t save_total_limit;
     const char *resume_from_checkpoint; /* NULL, "auto", or a directory */
+    vkft_when logging_strategy;         /* also after the last step, unless never */
     uint32_t logging_steps;
     const char *logging_dir; /* NULL: "runs" in output_dir */
     vkft_report_to report_to;
@@ -123,6 +142,11 @@ static inline vkft_train_options vkft_train_defaults(void)
         .save_total_limit = 2,
         .logging_steps = 1,
     };
+}
+
+static inline uint32_t vkft_eval_batch_size(const vkft_train_options *o)
+{
+    return o->eval_batch_size ? o->eval_batch_size : o->batch_size;
 }
 
 /* The state after an optimizer step that is logged, or after an evaluation. */

@@ -196,8 +196,8 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     const vkft_train_options *o = t->options;
     double loss;
     uint64_t tokens;
-    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, o->batch_size, o->eval_batches, t->observer,
-                       &loss, &tokens, err))
+    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, vkft_eval_batch_size(o), o->eval_batches,
+                       t->observer, &loss, &tokens, err))
         return false;
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "step", (double)t->state.step);
@@ -227,6 +227,13 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
            vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
 }
 
+/* Whether something is to be done after a step: when it is due, and after the last step. */
+static bool is_due(const vkft_trainer *t, vkft_when when, uint32_t steps, bool last)
+{
+    uint64_t every = when == VKFT_WHEN_EPOCH ? t->steps_per_epoch : steps;
+    return when != VKFT_WHEN_NEVER && (last || (every && t->state.step % every == 0));
+}
+
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
@@ -253,14 +260,14 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
             result->first_loss = step.loss;
         result->last_loss = step.loss;
         bool last = t->state.step == t->total_steps;
-        if (t->state.step % o->logging_steps == 0 || last)
+        if (is_due(t, o->logging_strategy, o->logging_steps, last))
             ok = log_step(t, &step, &since, err);
-        if (ok && t->valid.count && (last || (o->eval_steps && t->state.step % o->eval_steps == 0))) {
+        if (ok && t->valid.count && is_due(t, o->eval_strategy, o->eval_steps, last)) {
             ok = evaluate(t, &stop, err);
             since.started = vkft_os_seconds();
         }
         bool leave = t->world->any(vkft_observer_interrupted(t->observer));
-        if (ok && (leave || last || stop || (o->save_steps && t->state.step % o->save_steps == 0)))
+        if (ok && (leave || is_due(t, o->save_strategy, o->save_steps, last || stop)))
             ok = save(t, err);
         if (ok && leave && !last)
             ok = vkft_fail(err, VKFT_ERR_INTERRUPTED,

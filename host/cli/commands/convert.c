@@ -112,7 +112,7 @@ int cmd_convert(int argc, char **argv)
         return code;
     interrupt_install();
     vkft_err err = {0};
-    progress display = progress_new(1);
+    progress display = progress_new();
     vkft_model_file *file = convert(&options, &display, &err);
     progress_close(&display);
     code = file ? report(file, options.json) : cli_fail(&convert_table, &err);

@@ -237,7 +237,7 @@ int cmd_data(int argc, char **argv)
     if (!cli_flags(&data_table, &options, argc, argv, &recipe, &code))
         return code;
     interrupt_install();
-    progress display = progress_new(1);
+    progress display = progress_new();
     vkft_observer observer = progress_observer(&display);
     observer.message = NULL;
     vkft_err err = {0};

@@ -55,6 +55,18 @@ static const flag_choice report_choices[] = {
 #define AT(member) .offset = offsetof(vkft_train_options, member)
 #define GIVEN(member) .given = offsetof(vkft_train_options, member)
 
+static const flag_choice when_choices[] = {
+    {.name = "no", .value = VKFT_WHEN_NEVER},
+    {.name = "steps", .value = VKFT_WHEN_STEPS},
+    {.name = "epoch", .value = VKFT_WHEN_EPOCH},
+    {0},
+};
+static const flag_choice task_choices[] = {
+    {.name = "any", .value = VKFT_TASK_ANY},
+    {.name = "CAUSAL_LM", .value = VKFT_TASK_CAUSAL_LM},
+    {.name = "SEQ_2_SEQ_LM", .value = VKFT_TASK_SEQ_2_SEQ_LM},
+    {0},
+};
 static const flag_choice fine_tune_choices[] = {
     {.name = "lora", .value = VKFT_TRAINABLE_ADAPTERS},
     {.name = "full", .value = VKFT_TRAINABLE_ALL_WEIGHTS},
@@ -85,6 +97,12 @@ static const flag train_flags[] = {
      .choices = fine_tune_choices,
      .same_run = true,
      AT(fine_tune_type)},
+    {.kind = FLAG_CHOICE,
+     .name = "task-type",
+     .value = "TYPE",
+     .help = "stop unless the model is of this type, as PEFT calls it",
+     .choices = task_choices,
+     AT(task_type)},
     {.kind = FLAG_U32,
      .name = "lora-r",
      .value = "N",
@@ -249,12 +267,25 @@ static const flag train_flags[] = {
      .range = FROM_TO_BELOW(0, 1),
      .same_run = true,
      AT(val_split)},
+    {.kind = FLAG_CHOICE,
+     .name = "eval-strategy",
+     .value = "WHEN",
+     .help = "evaluate every --eval-steps steps or at the end of each epoch, and after the last step; or never",
+     .choices = when_choices,
+     AT(eval_strategy)},
     {.kind = FLAG_U32,
      .name = "eval-steps",
      .value = "N",
-     .help = "evaluate every N steps",
+     .help = "with --eval-strategy steps: evaluate every N steps",
      .range = AT_LEAST(1),
      AT(eval_steps)},
+    {.kind = FLAG_U32,
+     .name = "eval-batch-size",
+     .value = "N",
+     .help = "samples per batch of an evaluation",
+     .default_text = "that of --batch-size",
+     .range = AT_LEAST(1),
+     AT(eval_batch_size)},
     {.kind = FLAG_U32,
      .name = "eval-batches",
      .value = "N",
@@ -271,10 +302,18 @@ static const flag train_flags[] = {
      AT(load_best_model_at_end)},
 
     {.kind = FLAG_HEADING, .name = "checkpoints and reports"},
+    {.kind = FLAG_CHOICE,
+     .name = "save-strategy",
+     .value = "WHEN",
+     .help =
+         "save a checkpoint every --save-steps steps or at the end of each epoch, and after the last step; or never, "
+         "unless Ctrl-C stops the run",
+     .choices = when_choices,
+     AT(save_strategy)},
     {.kind = FLAG_U32,
      .name = "save-steps",
      .value = "N",
-     .help = "save a checkpoint every N steps; 0 saves only at the end",
+     .help = "with --save-strategy steps: save a checkpoint every N steps; 0 saves only at the end",
      AT(save_steps)},
     {.kind = FLAG_U32,
      .name = "save-total-limit",
@@ -288,10 +327,16 @@ static const flag train_flags[] = {
      .bare = "auto",
      .help = "resume a stopped run with bit-identical results; auto means its newest checkpoint",
      AT(resume_from_checkpoint)},
+    {.kind = FLAG_CHOICE,
+     .name = "logging-strategy",
+     .value = "WHEN",
+     .help = "log every --logging-steps steps or at the end of each epoch, and after the last step; or never",
+     .choices = when_choices,
+     AT(logging_strategy)},
     {.kind = FLAG_U32,
      .name = "logging-steps",
      .value = "N",
-     .help = "log every N steps",
+     .help = "with --logging-strategy steps: log every N steps",
      .range = AT_LEAST(1),
      AT(logging_steps)},
     {.kind = FLAG_TEXT,
@@ -448,7 +493,7 @@ int cmd_train(int argc, char **argv)
     if (!run->dry_run)
         flags_print_settings(&train_table, &options, stderr);
     interrupt_install();
-    progress display = progress_new(run->logging_steps);
+    progress display = progress_new();
     vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};
     code = (run->dry_run ? plan_run : train)(run, &observer, &display, &err);
     flags_settings_free(&options.settings);

@@ -137,6 +137,8 @@ void flags_print_spellings(const flag_spelling *spellings, FILE *out)
 static bool says_something(const flag *f, const void *options, const char *value)
 {
     bool by_model = f->given && !*(const bool *)((const char *)options + f->given);
+    if (f->default_text && strcmp(value, "0") == 0) /* no number, but what the default text says */
+        return false;
     return !by_model && (f->kind == FLAG_CHOICE || (strcmp(value, "off") != 0 && strcmp(value, "none") != 0));
 }
 

@@ -47,7 +47,7 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
 
 static void say_part_of_validation(const vkft_trainer *t)
 {
-    uint32_t batches = ceil_div(t->valid.packs, t->options->batch_size), limit = t->options->eval_batches;
+    uint32_t batches = ceil_div(t->valid.packs, vkft_eval_batch_size(t->options)), limit = t->options->eval_batches;
     if (limit && limit < batches)
         vkft_observer_say(t->observer, "validation: every evaluation uses the first %u of %u batches", limit, batches);
 }

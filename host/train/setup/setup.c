@@ -15,7 +15,7 @@ static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_
         uint32_t longest = o->data.max_seq_length, max_position = t->session.config->max_position;
         if (t->session.model.positions.rows && longest > max_position)
             longest = max_position;
-        uint64_t tokens = (uint64_t)o->batch_size * longest;
+        uint64_t tokens = (uint64_t)max_u32(o->batch_size, vkft_eval_batch_size(o)) * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
         bool source = t->session.config->encoder_layers != 0;
         *limits =
@@ -24,7 +24,7 @@ static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_
     }
     vkft_batch_limits a, b;
     if (!vkft_sample_packs_limits(&t->train, o->batch_size, &a, err) ||
-        !vkft_sample_packs_limits(&t->valid, o->batch_size, &b, err))
+        !vkft_sample_packs_limits(&t->valid, vkft_eval_batch_size(o), &b, err))
         return false;
     *limits = (vkft_batch_limits){.tokens = max_u32(a.tokens, b.tokens),
                                   .source_tokens = max_u32(a.source_tokens, b.source_tokens),
@@ -56,6 +56,26 @@ static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *
     return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
 }
 
+static bool check_options(const vkft_train_options *o, vkft_err *err)
+{
+    if (o->early_stopping_patience && o->eval_strategy == VKFT_WHEN_NEVER)
+        return vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "--early-stopping-patience counts evaluations, and --eval-strategy no makes none; use steps or "
+            "epoch");
+    return true;
+}
+
+static bool check_task(const vkft_train_options *o, const vkft_config *config, vkft_err *err)
+{
+    vkft_task task = config->encoder_layers ? VKFT_TASK_SEQ_2_SEQ_LM : VKFT_TASK_CAUSAL_LM;
+    if (o->task_type == VKFT_TASK_ANY || o->task_type == task)
+        return true;
+    const char *names[] = {[VKFT_TASK_CAUSAL_LM] = "CAUSAL_LM", [VKFT_TASK_SEQ_2_SEQ_LM] = "SEQ_2_SEQ_LM"};
+    return vkft_fail(err, VKFT_ERR_INPUT, "--task-type %s: %s is a model of %s; use another --model, or leave it out",
+                     names[o->task_type], o->model.path, names[task]);
+}
+
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err)
 {
@@ -72,7 +92,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_STORAGE_none;
     vkft_optimizer_options optimizer;
-    if (!read_optimizer(options, &optimizer, err) || !vkft_session_open(&t->session, &source, t->observer, err))
+    if (!check_options(options, err) || !read_optimizer(options, &optimizer, err) ||
+        !vkft_session_open(&t->session, &source, t->observer, err) || !check_task(options, t->session.config, err))
         return false;
     t->session.seed = options->seed;
     t->session.profile = options->profile;

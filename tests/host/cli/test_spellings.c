@@ -24,6 +24,10 @@ typedef struct meaning {
 
 static const meaning meanings[] = {
     {"per_device_train_batch_size", "3", "--batch-size 3"},
+    {"per_device_eval_batch_size", "5", "--eval-batch-size 5"},
+    {"evaluation_strategy", "no", "--eval-strategy no"},
+    {"evaluation_strategy", "steps", "--eval-strategy steps"},
+    {"evaluation_strategy", "epoch", "--eval-strategy epoch"},
     {"warmup_ratio", "0.1", "--warmup-steps 0.1"},
     {"optim", "adamw_torch", "--optim adamw"},
     {"optim", "adamw_torch_fused", "--optim adamw"},
@@ -63,6 +67,12 @@ static const meaning meanings[] = {
 
 /* Names that are spelled as the flag. */
 static const meaning same[] = {
+    {"eval_strategy", "epoch", "--eval-strategy epoch"},
+    {"save_strategy", "epoch", "--save-strategy epoch"},
+    {"save_strategy", "no", "--save-strategy no"},
+    {"logging_strategy", "epoch", "--logging-strategy epoch"},
+    {"task_type", "SEQ_2_SEQ_LM", "--task-type SEQ_2_SEQ_LM"},
+    {"load_best_model_at_end", "false", "--no-load-best-model-at-end"},
     {"num_train_epochs", "2", "--num-train-epochs 2"},
     {"gradient_accumulation_steps", "2", "--gradient-accumulation-steps 2"},
     {"learning_rate", "1e-3", "--learning-rate 1e-3"},
@@ -155,6 +165,8 @@ static const meaning refusals[] = {
     {"optim", "adamw_hf", "optim adamw_hf: transformers has removed it; its epsilon was another"},
     {"optim", "adamw_8bit", "'adamw_8bit' is not in this version"},
     {"optim", "adafactor", "'adafactor' is not in this version"},
+    {"save_strategy", "best", "save_strategy best: --load-best-model-at-end keeps the best"},
+    {"task_type", "SEQ_CLS", "task_type: expected any, CAUSAL_LM, SEQ_2_SEQ_LM, found 'SEQ_CLS'"},
     {"fp16", "true", "fp16 true: products in fp16 are not in this version; use bf16"},
     {"warmup_ratio", "1", "warmup_ratio: expected a number, at least 0 and below 1, found '1'"},
     {"metric_for_best_model", "accuracy", "metric_for_best_model accuracy: the best is what has the lowest"},

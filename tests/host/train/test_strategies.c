@@ -1,0 +1,236 @@
+/* When a run logs, evaluates and saves, what an evaluation's batches are, and which result it ends with: by the rows of
+ * the log and the directories that it leaves. 20 samples in batches of 4 are 5 steps an epoch.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "runtime/base/file.h"
+#include "tests/support/expect.h"
+#include "tests/support/program.h"
+
+#define GOLDEN VKFT_TEST_DATA "/golden/"
+#define TRAIN                                                                                                          \
+    "train --model " GOLDEN "llama_gqa/model --data " GOLDEN "llama_gqa --output-dir %s/%s --quant fp32 --batch-size " \
+    "4 --gradient-accumulation-steps 1 --save-total-limit 100 --no-load-best-model-at-end %s"
+
+static char *dir;
+
+static int make_directory(void **state)
+{
+    (void)state;
+    dir = vkft_test_directory();
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    vkft_test_remove_directory(dir);
+    return 0;
+}
+
+/* "5 10 12": the steps of the rows that have this member. */
+static void steps_of(const char *run, const char *member, char *text, size_t size)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, run);
+    cJSON *log = vkft_test_read_jsonl(path), *row;
+    size_t n = 0;
+    text[0] = 0;
+    cJSON_ArrayForEach(row, log)
+    {
+        if (cJSON_GetObjectItem(row, member))
+            n += (size_t)snprintf(text + n, size - n, "%s%d", n ? " " : "", cJSON_GetObjectItem(row, "step")->valueint);
+    }
+    cJSON_Delete(log);
+}
+
+/* "5 10 12": the directories prefix-N up to the last step. */
+static void directories_of(const char *run, const char *prefix, char *text, size_t size)
+{
+    size_t n = 0;
+    text[0] = 0;
+    for (int step = 1; step <= 20; step++) {
+        char path[700];
+        snprintf(path, sizeof path, "%s/%s/%s-%d", dir, run, prefix, step);
+        if (vkft_directory_exists(path))
+            n += (size_t)snprintf(text + n, size - n, "%s%d", n ? " " : "", step);
+    }
+}
+
+static void test_when(void **state)
+{
+    static const struct {
+        const char *flags, *logged, *evaluated, *saved;
+    } cases[] = {
+        {"--num-train-epochs 2 --logging-strategy epoch --eval-strategy epoch --save-strategy epoch", "5 10", "5 10",
+         "5 10"},
+        {"--num-train-epochs 1.4 --logging-strategy epoch --eval-strategy epoch --save-strategy epoch", "5 7", "5 7",
+         "5 7"},
+        {"--max-steps 3 --logging-strategy no --eval-strategy no --save-strategy no", "", "", ""},
+        {"--max-steps 5 --logging-steps 2 --eval-steps 3 --save-steps 4", "2 4 5", "3 5", "4 5"},
+        {"--max-steps 5 --logging-strategy steps --eval-strategy steps --save-strategy steps --save-steps 0",
+         "1 2 3 4 5", "5", "5"},
+        {"--max-steps 7 --logging-strategy epoch --eval-strategy no --save-strategy steps --save-steps 3", "5 7", "",
+         "3 6 7"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char run[20], logged[200], evaluated[200], saved[200], path[700];
+        snprintf(run, sizeof run, "when-%zu", i);
+        vkft_test_program_ok(TRAIN, dir, run, cases[i].flags);
+        steps_of(run, "loss", logged, sizeof logged);
+        steps_of(run, "eval_loss", evaluated, sizeof evaluated);
+        directories_of(run, "checkpoint", saved, sizeof saved);
+        if (strcmp(logged, cases[i].logged) != 0 || strcmp(evaluated, cases[i].evaluated) != 0 ||
+            strcmp(saved, cases[i].saved) != 0)
+            fail_msg("%s: logged '%s', evaluated '%s', saved '%s'", cases[i].flags, logged, evaluated, saved);
+        snprintf(path, sizeof path, "%s/%s/adapter_model.safetensors", dir, run);
+        free(vkft_test_read(path, NULL));
+    }
+}
+
+static void expect_error(const char *command, const char *message)
+{
+    vkft_test_result r = vkft_test_program("%s", command);
+    if (r.exit_code != 1 || !strstr(r.err, message))
+        fail_msg("%s: expected '%s', found '%s'", command, message, r.err);
+    vkft_test_result_free(&r);
+}
+
+static void test_patience_needs_evaluations(void **state)
+{
+    char command[1200];
+    (void)state;
+    snprintf(command, sizeof command, TRAIN, dir, "patience", "--eval-strategy no --early-stopping-patience 2");
+    expect_error(command, "--early-stopping-patience counts evaluations, and --eval-strategy no makes none");
+}
+
+static void test_task_type(void **state)
+{
+    (void)state;
+    expect_error("train --dry-run --model " GOLDEN "t5/model --task-type CAUSAL_LM",
+                 "--task-type CAUSAL_LM: " GOLDEN "t5/model is a model of SEQ_2_SEQ_LM");
+    expect_error("train --dry-run --model " GOLDEN "llama_gqa/model --task-type SEQ_2_SEQ_LM",
+                 "is a model of CAUSAL_LM");
+    vkft_test_program_ok("train --dry-run --model " GOLDEN "t5/model --task-type SEQ_2_SEQ_LM");
+    vkft_test_program_ok("train --dry-run --model " GOLDEN "llama_gqa/model --task_type CAUSAL_LM");
+}
+
+static double last_eval_loss(const char *run)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, run);
+    cJSON *log = vkft_test_read_jsonl(path), *row;
+    double loss = -1;
+    cJSON_ArrayForEach(row, log)
+    {
+        const cJSON *value = cJSON_GetObjectItem(row, "eval_loss");
+        if (value)
+            loss = value->valuedouble;
+    }
+    cJSON_Delete(log);
+    return loss;
+}
+
+/* 6 samples: whole, their loss is that of any batches; of one batch alone, it is that of the samples in it. */
+static void test_eval_batch_size(void **state)
+{
+    static const struct {
+        const char *flags, *said;
+    } cases[] = {
+        {"", NULL},
+        {"--eval-batch-size 1", NULL},
+        {"--eval-batches 1 --eval-batch-size 6", NULL},
+        {"--eval-batches 1 --eval-batch-size 2", "first 1 of 3 batches"},
+        {"--eval-batches 1", "first 1 of 2 batches"},
+    };
+    double loss[5];
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        char run[20], flags[200];
+        snprintf(run, sizeof run, "batch-%zu", i);
+        snprintf(flags, sizeof flags, "--max-steps 1 %s", cases[i].flags);
+        vkft_test_result r = vkft_test_program(TRAIN, dir, run, flags);
+        assert_int_equal(r.exit_code, 0);
+        if (cases[i].said ? !strstr(r.err, cases[i].said) : strstr(r.err, "every evaluation uses") != NULL)
+            fail_msg("%s: '%s'", flags, r.err);
+        vkft_test_result_free(&r);
+        loss[i] = last_eval_loss(run);
+    }
+    assert_true(loss[0] > 0 && loss[1] / loss[0] > 1 - 1e-6 && loss[1] / loss[0] < 1 + 1e-6);
+    assert_true(loss[2] / loss[0] > 1 - 1e-6 && loss[2] / loss[0] < 1 + 1e-6);
+    assert_true(loss[3] != loss[0] && loss[4] != loss[0] && loss[3] != loss[4]);
+}
+
+static void best_of(const char *run, int *step)
+{
+    char path[700];
+    double lowest = 1e9;
+    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, run);
+    cJSON *log = vkft_test_read_jsonl(path), *row;
+    cJSON_ArrayForEach(row, log)
+    {
+        const cJSON *value = cJSON_GetObjectItem(row, "eval_loss");
+        if (value && value->valuedouble < lowest) {
+            lowest = value->valuedouble;
+            *step = cJSON_GetObjectItem(row, "step")->valueint;
+        }
+    }
+    cJSON_Delete(log);
+}
+
+static void same_file(const char *a, const char *b)
+{
+    char path[700];
+    size_t size_a, size_b;
+    snprintf(path, sizeof path, "%s/%s", dir, a);
+    char *text_a = vkft_test_read(path, &size_a);
+    snprintf(path, sizeof path, "%s/%s", dir, b);
+    char *text_b = vkft_test_read(path, &size_b);
+    if (size_a != size_b || memcmp(text_a, text_b, size_a) != 0)
+        fail_msg("%s and %s differ", a, b);
+    free(text_a);
+    free(text_b);
+}
+
+/* At this rate the loss soon rises again. One checkpoint is kept, the last; the best is kept beside it, and is the
+ * result: bit for bit the checkpoint of its step in a run that keeps all. */
+static void test_best_outlives_the_limit(void **state)
+{
+#define RATE                                                                                                           \
+    "--max-steps 10 --learning-rate 0.05 --lr-scheduler-type constant --warmup-steps 0 --save-steps 1 --eval-steps 1 "
+    char found[200], wanted[20], path[100];
+    int best = 0;
+    (void)state;
+    vkft_test_program_ok(TRAIN, dir, "all", RATE);
+    vkft_test_program_ok(TRAIN, dir, "one", RATE "--save-total-limit 1 --load-best-model-at-end");
+    best_of("all", &best);
+    assert_true(best >= 1 && best < 9);
+    directories_of("one", "checkpoint", found, sizeof found);
+    assert_string_equal(found, "10");
+    directories_of("one", "best", found, sizeof found);
+    snprintf(wanted, sizeof wanted, "%d", best);
+    assert_string_equal(found, wanted);
+    snprintf(path, sizeof path, "all/checkpoint-%d/adapter_model.safetensors", best);
+    same_file("one/adapter_model.safetensors", path);
+    same_file("all/adapter_model.safetensors", "one/checkpoint-10/adapter_model.safetensors");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_when),
+        cmocka_unit_test(test_patience_needs_evaluations),
+        cmocka_unit_test(test_task_type),
+        cmocka_unit_test(test_eval_batch_size),
+        cmocka_unit_test(test_best_outlives_the_limit),
+    };
+    return cmocka_run_group_tests_name("strategies", tests, make_directory, remove_directory);
+}
