@@ -29,6 +29,14 @@ static const char *const blob_names[] = {
 #define BLOB_NAMES (sizeof blob_names / sizeof *blob_names)
 _Static_assert(BLOB_NAMES <= VKFT_MAX_BLOBS, "room for every small file");
 
+bool vkft_source_is_small_file(const char *name)
+{
+    for (size_t i = 0; i < BLOB_NAMES; i++)
+        if (strcmp(blob_names[i], name) == 0)
+            return true;
+    return false;
+}
+
 static bool read_blob(vkft_source *source, const char *name, vkft_err *err)
 {
     char *path = vkft_path_join(source->dir, name), *data = NULL;

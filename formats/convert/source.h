@@ -25,6 +25,9 @@ bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err);
 bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, vkft_err *err);
 void vkft_source_close(vkft_source *source); /* zeroes it */
 
+/* Whether a model keeps a file of this name verbatim, as "tokenizer.json". */
+bool vkft_source_is_small_file(const char *name);
+
 /* Whether the files recorded in info are still there, the same ones, unchanged. */
 bool vkft_source_unchanged(const char *dir, const char *info);
 

@@ -292,8 +292,7 @@ static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
     cJSON_Delete(t->state.wall_times);
     t->state = state;
     bool ok = vkft_trainables_read(&t->session.trained, path, t->flat, err) &&
-              vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err) &&
-              vkft_run_directory_restore_log(&t->run, t->state.history, err);
+              vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err);
     if (ok)
         vkft_observer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
     return ok;
@@ -316,7 +315,7 @@ static bool maybe_resume(vkft_trainer *t, vkft_err *err)
         ok = resume(t, from, err);
     } else {
         vkft_observer_say(t->observer, "%s holds no complete checkpoint: starting at step 0", t->options->output_dir);
-        ok = vkft_run_directory_restore_log(&t->run, t->state.history, err);
+        ok = true;
     }
     free(newest);
     return ok;
@@ -437,8 +436,10 @@ static void say_profile(const vkft_trainer *t)
 static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    if (!vkft_run_directory_open(&t->run, o->output_dir, o->resume_from_checkpoint != NULL, o->overwrite, err) ||
-        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !maybe_resume(t, err) || !open_reports(t, err))
+    const vkft_run_place place = {o->output_dir, o->resume_from_checkpoint, o->overwrite};
+    if (!vkft_run_directory_open(&t->run, &place, t->observer, err) ||
+        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !maybe_resume(t, err) ||
+        !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) || !open_reports(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->session.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);

@@ -3,7 +3,7 @@
 #define VKFT_TRAINER_H
 
 #include "formats/dataset/dataset.h"
-#include "host/train/run_directory.h"
+#include "host/train/run/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
 #include "host/train/report/tensorboard.h"

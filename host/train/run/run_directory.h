@@ -4,9 +4,11 @@
  *   OUT/checkpoint-N/                  adapter or model, optimizer.safetensors, trainer_state.json, vkft_state.json
  *   OUT/best-N/                        adapter or model with the lowest validation loss, where that is wanted
  *   OUT/adapter_model.safetensors ...  the finished run; model.safetensors ... when all weights were trained
+ *   OUT/checkpoint-N.aside/            of a future that was given up: the run was resumed from an older checkpoint
+ *   OUT/overwritten-run/               what --overwrite replaces, until the new run has a checkpoint or a result
  *
  * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always
- * whole.
+ * whole. One run at a time has the directory. What no run wrote is never removed, nor written over.
  */
 #ifndef VKFT_RUN_DIRECTORY_H
 #define VKFT_RUN_DIRECTORY_H
@@ -19,6 +21,7 @@
 
 #include "formats/native/model_file.h"
 #include "host/trainable/optimizer/optimizer.h"
+#include "runtime/base/observer.h"
 
 /* Where a run stands, besides parameters and the optimizer's state. */
 typedef struct vkft_run_state {
@@ -39,15 +42,32 @@ typedef struct vkft_saver {
 
 typedef struct vkft_run_directory {
     const char *path;
-    FILE *log; /* trainer_log.jsonl */
+    const vkft_observer *observer;
+    FILE *log;      /* trainer_log.jsonl */
+    int lock;       /* held while the run has the directory; -1: not */
+    bool overwrite; /* until vkft_run_directory_begin */
+    bool continues; /* resumes from one of its own checkpoints */
+    bool old_run;   /* an overwritten run waits for this one to have something */
 } vkft_run_directory;
 
+typedef struct vkft_run_place {
+    const char *path;
+    const char
+        *resume_from; /* NULL, "auto", or a checkpoint's directory; of the last two only one below path matters */
+    bool overwrite;
+} vkft_run_place;
+
 /*
- * Creates the directory. Refuses one that holds a finished run or checkpoints of one, unless overwriting (which removes
- * them) or resuming from one of its checkpoints; a finished run that is resumed ends again, with what its last
- * checkpoint holds.
+ * Creates the directory and takes it. Changes nothing of what a run left. Error: another run has it; it holds a
+ * finished run or checkpoints of one, unless overwriting or resuming from one of its checkpoints (a finished run that
+ * is resumed ends again, with what its last checkpoint holds); it holds an adapter or a model that no run made.
  */
-bool vkft_run_directory_open(vkft_run_directory *run, const char *path, bool resuming, bool overwrite, vkft_err *err);
+bool vkft_run_directory_open(vkft_run_directory *run, const vkft_run_place *place, const vkft_observer *observer,
+                             vkft_err *err);
+/* Everything is ready for the step after `step`: sets aside what is overwritten, or checkpoints after that step, and
+ * begins the log with this history. */
+bool vkft_run_directory_begin(vkft_run_directory *run, uint64_t step, const cJSON *history, vkft_err *err);
+/* A run that was overwritten is put back where the new one has neither checkpoint nor result. */
 void vkft_run_directory_close(vkft_run_directory *run);
 
 /* The newest checkpoint in path, malloc'ed; *found NULL when there is none. */
@@ -55,8 +75,6 @@ bool vkft_run_directory_newest(const char *path, char **found, vkft_err *err);
 
 /* Adds the row to history (which takes it over) and to the log. */
 bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row, vkft_err *err);
-/* Makes the log hold exactly this history: on resume, rows of steps after the checkpoint go. */
-bool vkft_run_directory_restore_log(vkft_run_directory *run, const cJSON *history, vkft_err *err);
 
 typedef struct vkft_run_checkpoint {
     vkft_saver saver;
@@ -69,8 +87,9 @@ typedef struct vkft_run_checkpoint {
     double num_train_epochs, epoch;
 } vkft_run_checkpoint;
 
-/* Writes checkpoint-N, then removes all but the newest `keep` checkpoints (0: keep all) and outdated best-N. */
-bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_checkpoint *checkpoint, uint32_t keep,
+/* Writes checkpoint-N, then removes all but the newest `keep` checkpoints (0: keep all), never this one, and each
+ * best-N that no checkpoint names. What cannot be removed is said. */
+bool vkft_run_checkpoint_write(vkft_run_directory *run, const vkft_run_checkpoint *checkpoint, uint32_t keep,
                                vkft_err *err);
 
 /* Reads a checkpoint directory, except what the saver wrote. The optimizer's state of so many
@@ -86,8 +105,9 @@ bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step,
 /* Its path, malloc'ed. */
 char *vkft_run_directory_best(const vkft_run_directory *run, uint64_t step, vkft_err *err);
 
-/* The finished run: what was trained, the tokenizer's files, README.md (this text) and vkft.json (an object). */
-bool vkft_run_directory_finish(const vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model,
-                               const char *readme, const cJSON *summary, vkft_err *err);
+/* The finished run: what was trained, then the tokenizer's files, README.md (this text) and vkft.json (an object, which
+ * is added to), unless someone else's file has the name. */
+bool vkft_run_directory_finish(vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model,
+                               const char *readme, cJSON *summary, vkft_err *err);
 
 #endif

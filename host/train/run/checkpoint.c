@@ -1,5 +1,5 @@
 /* Checkpoints of a run, see run_directory.h. */
-#include "host/train/run_directory.h"
+#include "host/train/run/run_private.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,104 +13,68 @@
 
 #define STATE_LIMIT (1u << 30)
 
-/* "checkpoint-120" -> 120; anything else, temporary names included: false. */
-static bool parse_name(const char *name, const char *prefix, uint64_t *number)
-{
-    size_t length = strlen(prefix);
-    if (strncmp(name, prefix, length) != 0 || !name[length] ||
-        strspn(name + length, "0123456789") != strlen(name + length))
-        return false;
-    *number = strtoull(name + length, NULL, 10);
-    return true;
-}
-
-typedef struct listing {
-    uint64_t newest;
-    uint64_t *numbers;
-    size_t count, capacity;
-    const char *prefix;
-} listing;
-
-static bool note_entry(void *context, const char *name)
-{
-    listing *l = context;
-    uint64_t number;
-    if (!parse_name(name, l->prefix, &number))
-        return true;
-    if (l->count == l->capacity) {
-        size_t capacity = l->capacity ? 2 * l->capacity : 16;
-        uint64_t *numbers = realloc(l->numbers, capacity * sizeof *numbers);
-        if (!numbers)
-            return false;
-        l->numbers = numbers;
-        l->capacity = capacity;
-    }
-    l->numbers[l->count++] = number;
-    if (number > l->newest)
-        l->newest = number;
-    return true;
-}
-
-static char *numbered(const char *dir, const char *prefix, uint64_t number, const char *suffix)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s%llu%s", prefix, (unsigned long long)number, suffix);
-    return vkft_path_join(dir, name);
-}
-
 bool vkft_run_directory_newest(const char *path, char **found, vkft_err *err)
 {
-    listing l = {.prefix = "checkpoint-"};
+    vkft_run_numbers numbers;
+    char name[64];
     *found = NULL;
-    bool ok = vkft_directory_list(path, note_entry, &l, err);
-    if (ok && l.count) {
-        *found = numbered(path, l.prefix, l.newest, "");
+    bool ok = vkft_run_list(path, VKFT_CHECKPOINT, &numbers, err);
+    if (ok && numbers.count) {
+        vkft_run_name(name, VKFT_CHECKPOINT, numbers.list[0], "");
+        *found = vkft_path_join(path, name);
         ok = *found || vkft_fail_memory(err, "while looking for checkpoints in %s", path);
     }
-    free(l.numbers);
+    free(numbers.list);
     return ok;
 }
 
-/* Removes a directory that others may take for a whole one: under another name first. */
-static bool retire(const char *dir, const char *prefix, uint64_t number, vkft_err *err)
+/* The best step that a checkpoint names; UINT64_MAX: none. */
+static uint64_t best_named(const vkft_run_directory *run, uint64_t number)
 {
-    char *path = numbered(dir, prefix, number, ""), *away = numbered(dir, prefix, number, ".tmp");
-    bool ok = path && away;
-    if (ok && vkft_directory_exists(path))
-        ok = vkft_directory_remove(away, err) && vkft_directory_rename(path, away, err) &&
-             vkft_directory_remove(away, err);
+    char name[64];
+    uint64_t step = UINT64_MAX;
+    vkft_run_name(name, VKFT_CHECKPOINT, number, "/vkft_state.json");
+    char *path = vkft_path_join(run->path, name);
+    cJSON *state = path ? vkft_json_read_object(path, STATE_LIMIT, NULL) : NULL;
+    if (state)
+        vkft_json_get_u64(state, "best_step", true, &step, path, NULL);
+    cJSON_Delete(state);
     free(path);
-    free(away);
-    return ok;
+    return step;
 }
 
-static int descending(const void *pa, const void *pb)
+static bool contains(const uint64_t *list, size_t count, uint64_t number)
 {
-    uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
-    return a < b ? 1 : a > b ? -1 : 0;
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == number)
+            return true;
+    return false;
 }
 
-/* Keeps the newest `keep` numbered directories (0: all). */
-static bool prune(const char *dir, const char *prefix, uint32_t keep, vkft_err *err)
+/* Keeps the newest `keep` checkpoints (0: all) up to this one, and each best that one of those names or that is the
+ * best now. Whatever goes wrong here, the checkpoint is written. */
+static void prune(const vkft_run_directory *run, const vkft_run_state *now, uint32_t keep)
 {
-    listing l = {.prefix = prefix};
-    bool ok = vkft_directory_list(dir, note_entry, &l, err);
-    if (ok && l.count)
-        qsort(l.numbers, l.count, sizeof *l.numbers, descending);
-    for (size_t i = keep; ok && keep && i < l.count; i++)
-        ok = retire(dir, prefix, l.numbers[i], err);
-    free(l.numbers);
-    return ok;
-}
-
-static bool prune_best(const char *dir, uint64_t best_step, vkft_err *err)
-{
-    listing l = {.prefix = "best-"};
-    bool ok = vkft_directory_list(dir, note_entry, &l, err);
-    for (size_t i = 0; ok && i < l.count; i++)
-        ok = l.numbers[i] == best_step || retire(dir, l.prefix, l.numbers[i], err);
-    free(l.numbers);
-    return ok;
+    vkft_run_numbers checkpoints = {0}, best = {0};
+    vkft_err err = {0};
+    if (!vkft_run_list(run->path, VKFT_CHECKPOINT, &checkpoints, &err) ||
+        !vkft_run_list(run->path, VKFT_BEST, &best, &err))
+        vkft_observer_say(run->observer, "warning: old checkpoints stay: %s", err.message);
+    uint64_t *named = calloc(checkpoints.count + 1, sizeof *named);
+    size_t names = 0, kept = 0;
+    for (size_t i = 0; i < checkpoints.count; i++) {
+        uint64_t number = checkpoints.list[i];
+        if (number <= now->step && keep && kept++ >= keep)
+            vkft_run_remove(run, VKFT_CHECKPOINT, number, kept > keep + 1);
+        else if (named)
+            named[names++] = best_named(run, number);
+    }
+    for (size_t i = 0; named && i < best.count; i++)
+        if (best.list[i] != now->best_step && !contains(named, names, best.list[i]))
+            vkft_run_remove(run, VKFT_BEST, best.list[i], true);
+    free(named);
+    free(checkpoints.list);
+    free(best.list);
 }
 
 static cJSON *number_or_null(double x)
@@ -182,28 +146,27 @@ static bool write_optimizer(const char *dir, const vkft_run_checkpoint *c, vkft_
     return false;
 }
 
-bool vkft_run_checkpoint_write(const vkft_run_directory *run, const vkft_run_checkpoint *c, uint32_t keep,
-                               vkft_err *err)
+bool vkft_run_checkpoint_write(vkft_run_directory *run, const vkft_run_checkpoint *c, uint32_t keep, vkft_err *err)
 {
-    char *temporary = numbered(run->path, "checkpoint-", c->state->step, ".tmp");
-    char *final = numbered(run->path, "checkpoint-", c->state->step, "");
-    bool ok = temporary && final && vkft_directory_remove(temporary, err) && vkft_directory_create(temporary, err) &&
-              c->saver.write(c->saver.context, temporary, err) && write_optimizer(temporary, c, err) &&
+    char name[64], temporary_name[64], foreign[128];
+    vkft_run_name(name, VKFT_CHECKPOINT, c->state->step, "");
+    vkft_run_name(temporary_name, VKFT_CHECKPOINT, c->state->step, ".tmp");
+    char *final = vkft_run_path(run, name, err), *temporary = vkft_run_path(run, temporary_name, err);
+    bool ok = temporary && final && vkft_run_set_aside(run, temporary_name, VKFT_IN_THE_WAY, err) &&
+              vkft_directory_create(temporary, err) && c->saver.write(c->saver.context, temporary, err) &&
+              write_optimizer(temporary, c, err) &&
               write_json(temporary, "trainer_state.json", trainer_state(c), err) &&
-              write_json(temporary, "vkft_state.json", vkft_state(c), err);
-    if (ok && vkft_directory_exists(final)) { /* a run that was resumed from an earlier checkpoint passes here again */
-        char *away = numbered(run->path, "checkpoint-", c->state->step, ".old.tmp");
-        ok = away && vkft_directory_rename(final, away, err) && vkft_directory_rename(temporary, final, err) &&
-             vkft_directory_remove(away, err);
-        free(away);
-    } else if (ok) {
-        ok = vkft_directory_rename(temporary, final, err);
-    }
-    if (!ok && temporary)
+              write_json(temporary, "vkft_state.json", vkft_state(c), err) &&
+              vkft_run_set_aside(run, name, VKFT_IN_THE_WAY, err) && vkft_directory_rename(temporary, final, err);
+    if (!ok && temporary && vkft_run_is_own_directory(temporary, foreign))
         vkft_directory_remove(temporary, NULL);
     free(temporary);
     free(final);
-    return ok && prune(run->path, "checkpoint-", keep, err) && prune_best(run->path, c->state->best_step, err);
+    if (ok) {
+        vkft_run_drop_old(run);
+        prune(run, c->state, keep);
+    }
+    return ok;
 }
 
 static bool read_optimizer(const char *dir, uint64_t floats, const vkft_optimizer_kind *kind, void *const *state,

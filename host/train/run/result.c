@@ -1,0 +1,189 @@
+/* The files of a finished run. What was trained is whole before anything else is touched; the small files beside it are
+ * only put where there is none, or where vkft.json remembers that vkft wrote the one that is there. */
+#include "host/train/run/run_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "runtime/base/directory.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "runtime/base/os/os.h"
+
+#define RECORD "vkft.json"
+#define SMALL_FILE_LIMIT (1u << 28)
+
+/* The last one is what makes a run a finished one. */
+const char *const vkft_run_result_files[] = {"adapter_config.json", "adapter_model.safetensors", "model.safetensors",
+                                             NULL};
+
+static bool is_result_file(const char *name)
+{
+    for (size_t i = 0; vkft_run_result_files[i]; i++)
+        if (strcmp(vkft_run_result_files[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool vkft_run_has_result(const vkft_run_directory *run)
+{
+    bool found = false;
+    for (size_t i = 1; vkft_run_result_files[i]; i++) { /* a configuration alone is none */
+        char *path = vkft_path_join(run->path, vkft_run_result_files[i]);
+        found = found || (path && vkft_file_exists(path));
+        free(path);
+    }
+    return found;
+}
+
+/* vkft.json of an earlier run; NULL: there is none. */
+static cJSON *read_record(const vkft_run_directory *run)
+{
+    char *path = vkft_path_join(run->path, RECORD);
+    cJSON *record = path && vkft_file_exists(path) ? vkft_json_read_object(path, SMALL_FILE_LIMIT, NULL) : NULL;
+    free(path);
+    const cJSON *program = record ? vkft_json_member(record, "program") : NULL;
+    if (record && !(cJSON_IsString(program) && strcmp(program->valuestring, "vkft") == 0)) {
+        cJSON_Delete(record);
+        record = NULL;
+    }
+    return record;
+}
+
+static void hash_text(const void *data, size_t size, char text[17])
+{
+    snprintf(text, 17, "%016llx", (unsigned long long)XXH3_64bits(data, size));
+}
+
+typedef enum state { ABSENT, SAME, OURS, FOREIGN } state;
+
+/* What lies under the name: nothing, the same text, what vkft wrote, or something else. */
+static state state_of(const cJSON *record, const char *path, const char *name, const void *data, size_t size)
+{
+    vkft_os_info info;
+    char *text = NULL, hash[17];
+    size_t length;
+    if (!vkft_os_stat_entry(path, &info))
+        return ABSENT;
+    if (!info.is_regular || !vkft_file_read(path, SMALL_FILE_LIMIT, &text, &length, NULL))
+        return FOREIGN;
+    const cJSON *files = record ? vkft_json_member(record, "files") : NULL;
+    const cJSON *known = files ? vkft_json_member(files, name) : NULL;
+    hash_text(text, length, hash);
+    bool ours =
+             (cJSON_IsString(known) && strcmp(known->valuestring, hash) == 0) || (record && strcmp(name, RECORD) == 0),
+         same = length == size && memcmp(text, data, size) == 0;
+    free(text);
+    return ours ? OURS : same ? SAME : FOREIGN;
+}
+
+bool vkft_run_wrote(const vkft_run_directory *run, const char *name)
+{
+    cJSON *record = read_record(run);
+    char *path = vkft_path_join(run->path, name);
+    bool ours = path && state_of(record, path, name, "", 0) == OURS;
+    free(path);
+    cJSON_Delete(record);
+    return ours;
+}
+
+typedef struct finishing {
+    const vkft_run_directory *run;
+    const char *temporary; /* where the result was written */
+    cJSON *record;         /* of the run before; may be NULL */
+    cJSON *files;          /* of this one: name to hash */
+    vkft_err *err;
+} finishing;
+
+static bool write_small(const finishing *f, const char *name, const char *text, size_t size)
+{
+    char *path = vkft_run_path(f->run, name, f->err), hash[17];
+    if (!path)
+        return false;
+    state was = state_of(f->record, path, name, text, size);
+    bool ok = true;
+    if (was == FOREIGN)
+        vkft_observer_say(f->run->observer, "%s is kept: it is not as a run of vkft wrote it", path);
+    else if (was != SAME)
+        ok = vkft_file_write(path, text, size, f->err);
+    hash_text(text, size, hash);
+    if (ok && (was == ABSENT || was == OURS) && f->files)
+        ok = cJSON_AddStringToObject(f->files, name, hash) || vkft_fail_memory(f->err, "while finishing the run");
+    free(path);
+    return ok;
+}
+
+/* A small file that belongs to the result, such as config.json beside a model. */
+static bool place_small(void *context, const char *name)
+{
+    const finishing *f = context;
+    char *path = vkft_path_join(f->temporary, name), *text = NULL;
+    size_t size;
+    if (is_result_file(name)) {
+        free(path);
+        return true;
+    }
+    bool ok = path ? vkft_file_read(path, SMALL_FILE_LIMIT, &text, &size, f->err)
+                   : vkft_fail_memory(f->err, "while finishing the run");
+    ok = ok && write_small(f, name, text, size) && vkft_file_remove(path, f->err);
+    free(text);
+    free(path);
+    return ok;
+}
+
+static bool place_result(const finishing *f)
+{
+    bool ok = vkft_directory_list(f->temporary, place_small, (void *)(uintptr_t)f, f->err);
+    for (size_t i = 0; ok && vkft_run_result_files[i]; i++) {
+        const char *name = vkft_run_result_files[i];
+        char *from = vkft_path_join(f->temporary, name), *to = vkft_run_path(f->run, name, f->err);
+        ok = from && to && (!vkft_file_exists(from) || vkft_directory_rename(from, to, f->err));
+        free(from);
+        free(to);
+    }
+    return ok && (vkft_os_remove_directory(f->temporary) || vkft_fail_errno(f->err, "cannot remove %s", f->temporary));
+}
+
+static bool write_tokenizer(const finishing *f, const vkft_model_file *model)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                                        "chat_template.jinja"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t length;
+        const char *text = vkft_model_file_blob(model, names[i], &length);
+        if (text && !write_small(f, names[i], text, length))
+            return false;
+    }
+    return true;
+}
+
+/* summary takes f->files over. */
+static bool write_record(finishing *f, cJSON *summary)
+{
+    bool ok = cJSON_AddItemToObject(summary, "files", f->files);
+    char *text = ok ? cJSON_Print(summary) : NULL;
+    f->files = ok ? NULL : f->files;
+    ok = text ? write_small(f, RECORD, text, strlen(text)) : vkft_fail_memory(f->err, "while finishing the run");
+    cJSON_free(text);
+    return ok;
+}
+
+bool vkft_run_directory_finish(vkft_run_directory *run, const vkft_saver *saver, const vkft_model_file *model,
+                               const char *readme, cJSON *summary, vkft_err *err)
+{
+    char *temporary = vkft_run_path(run, VKFT_RESULT_TEMPORARY, err);
+    finishing f = {run, temporary, read_record(run), cJSON_CreateObject(), err};
+    bool ok = temporary && (f.files || vkft_fail_memory(err, "while finishing the run")) &&
+              vkft_run_set_aside(run, VKFT_RESULT_TEMPORARY, VKFT_IN_THE_WAY, err) &&
+              vkft_directory_create(temporary, err) && saver->write(saver->context, temporary, err) && place_result(&f);
+    if (ok)
+        vkft_run_drop_old(run);
+    ok = ok && write_tokenizer(&f, model) && write_small(&f, "README.md", readme, strlen(readme)) &&
+         write_record(&f, summary);
+    free(temporary);
+    cJSON_Delete(f.record);
+    cJSON_Delete(f.files);
+    return ok;
+}
