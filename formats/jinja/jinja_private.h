@@ -219,6 +219,8 @@ struct vkft_jinja {
 void *jinja_alloc(jinja_state *s, size_t size); /* NULL only after a failure */
 jinja_value jinja_fail(jinja_state *s, const char *format, ...) VKFT_PRINTF(2, 3);
 bool jinja_step(jinja_state *s); /* false: over the limit */
+/* Counts the reading of that many bytes of a text as steps; false: over the limit. */
+bool jinja_work(jinja_state *s, size_t bytes);
 
 jinja_value jinja_none(void);
 jinja_value jinja_bool(bool b);

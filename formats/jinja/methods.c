@@ -11,8 +11,10 @@
 static const jinja_string *need_text(jinja_state *s, const char *what, jinja_value v)
 {
     static const jinja_string empty = {.data = ""};
-    if (v.kind == J_STRING)
+    if (v.kind == J_STRING) {
+        jinja_work(s, v.as.s->length); /* all methods read it once */
         return v.as.s;
+    }
     jinja_fail(s, "%s needs a str, a %s was given", what, jinja_type_name(v));
     return &empty;
 }
@@ -54,9 +56,11 @@ static jinja_value strip_sides(jinja_state *s, jinja_value self, const jinja_arg
     size_t begin = 0, end = t->length;
     if (args->given[0] && args->values[0].kind != J_NONE)
         set = need_text(s, "strip", args->values[0]);
-    while (left && begin < end && in_set(t->data + begin, length_at(t, begin), set))
+    size_t each = set ? set->length : 0;
+    while (left && begin < end && jinja_work(s, each) && in_set(t->data + begin, length_at(t, begin), set))
         begin += length_at(t, begin);
-    while (right && end > begin && in_set(t->data + end - length_before(t, end), length_before(t, end), set))
+    while (right && end > begin && jinja_work(s, each) &&
+           in_set(t->data + end - length_before(t, end), length_before(t, end), set))
         end -= length_before(t, end);
     return jinja_part(s, t, begin, end - begin);
 }

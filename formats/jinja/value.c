@@ -79,6 +79,12 @@ bool jinja_step(jinja_state *s)
     return !s->failed;
 }
 
+bool jinja_work(jinja_state *s, size_t bytes)
+{
+    s->steps = (uint32_t)min_u64(s->steps + bytes / 16, JINJA_MAX_STEPS);
+    return bytes < 16 || jinja_step(s);
+}
+
 jinja_value jinja_none(void)
 {
     return (jinja_value){.kind = J_NONE};
@@ -241,7 +247,9 @@ static bool equal(jinja_state *s, jinja_value a, jinja_value b, uint32_t depth)
     switch (a.kind) {
     case J_UNDEFINED:
     case J_NONE: return true;
-    case J_STRING: return compare_strings(a.as.s, b.as.s) == 0;
+    case J_STRING:
+        return a.as.s->length == b.as.s->length && jinja_work(s, a.as.s->length) &&
+               compare_strings(a.as.s, b.as.s) == 0;
     case J_LIST:
         if (a.as.l->count != b.as.l->count || a.as.l->tuple != b.as.l->tuple)
             return false;
@@ -286,8 +294,10 @@ int jinja_compare(jinja_state *s, jinja_value a, jinja_value b)
             return whole(a) < whole(b) ? -1 : whole(a) > whole(b);
         return jinja_number(a) < jinja_number(b) ? -1 : jinja_number(a) > jinja_number(b);
     }
-    if (a.kind == J_STRING && b.kind == J_STRING)
+    if (a.kind == J_STRING && b.kind == J_STRING) {
+        jinja_work(s, min_u64(a.as.s->length, b.as.s->length));
         return compare_strings(a.as.s, b.as.s);
+    }
     if (a.kind == J_LIST && b.kind == J_LIST && jinja_step(s) && s->depth < JINJA_MAX_DEPTH) {
         int c = 0;
         s->depth++;
@@ -319,6 +329,7 @@ uint32_t jinja_length(jinja_state *s, jinja_value v)
     case J_LIST: return v.as.l->count;
     case J_DICT: return v.as.d->count;
     case J_STRING:
+        jinja_work(s, v.as.s->length);
         for (size_t i = 0; i < v.as.s->length; i += character(v.as.s->data + i, v.as.s->length - i))
             n++;
         return n;
@@ -351,6 +362,7 @@ const jinja_list *jinja_iterate(jinja_state *s, jinja_value v)
 static jinja_value character_at(jinja_state *s, jinja_value v, int64_t index)
 {
     const jinja_string *string = v.as.s;
+    jinja_work(s, string->length);
     if (index < 0)
         index += jinja_length(s, v);
     for (size_t i = 0, n; i < string->length && index >= 0; i += n, index--) {
@@ -572,18 +584,20 @@ jinja_value jinja_binary(jinja_state *s, char op, jinja_value a, jinja_value b)
 size_t jinja_find_text(jinja_state *s, const jinja_string *text, const jinja_string *part, size_t from, size_t to,
                        bool last)
 {
-    size_t found = SIZE_MAX;
+    size_t found = SIZE_MAX, work = 0;
     for (size_t i = from; part->length <= to && i <= to - part->length; i++) {
-        if ((i & 4095) == 4095) /* the comparisons of a long search count as steps */
-            s->steps += (uint32_t)(1 + part->length / 64);
-        if (memcmp(text->data + i, part->data, part->length) == 0) {
+        bool begins = part->length == 0 || text->data[i] == part->data[0];
+        work += begins ? 1 + part->length : 1;
+        if (begins && memcmp(text->data + i, part->data, part->length) == 0) {
             found = i;
             if (!last)
                 break;
         }
-        if (s->steps > JINJA_MAX_STEPS && !jinja_step(s))
+        if (work >= 4096 && !jinja_work(s, work))
             break;
+        work = work >= 4096 ? 0 : work;
     }
+    jinja_work(s, work);
     return found;
 }
 

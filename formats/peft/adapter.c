@@ -7,6 +7,7 @@
 #include "formats/peft/adapter.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define CONFIG_NAME "adapter_config.json"
 #define WEIGHTS_NAME "adapter_model.safetensors"
 #define MAX_CONFIG_BYTES 4000000
+#define MAX_MODULE_NAMES 1000
 
 void vkft_adapter_free(vkft_adapter *adapter)
 {
@@ -69,8 +71,8 @@ static void free_list(char **list)
     free(list);
 }
 
-/* The distinct module names of all keys in the order of their appearance, NULL-terminated. */
-static char **modules_of_tensors(const vkft_adapter *adapter)
+/* The distinct module names of all keys in the order of their appearance, NULL-terminated. Models have a dozen. */
+static char **modules_of_tensors(const vkft_adapter *adapter, const char *path, vkft_err *err)
 {
     char **list = calloc((size_t)adapter->count + 1, sizeof *list);
     uint32_t n = 0;
@@ -80,14 +82,21 @@ static char **modules_of_tensors(const vkft_adapter *adapter)
         if (!module_of_key(adapter->config.format, adapter->tensors[i].key, &name, &length) ||
             list_has(list, name, length))
             continue;
-        list[n] = malloc(length + 1);
+        list[n] = n < MAX_MODULE_NAMES ? malloc(length + 1) : NULL;
         if (!list[n]) {
+            if (n == MAX_MODULE_NAMES)
+                vkft_fail(err, VKFT_ERR_INPUT, "%s: the tensors name more than %d kinds of modules", path,
+                          MAX_MODULE_NAMES);
+            else
+                vkft_fail_memory(err, "for adapter '%s'", path);
             free_list(list);
             return NULL;
         }
         memcpy(list[n], name, length);
         list[n++][length] = 0;
     }
+    if (!list)
+        vkft_fail_memory(err, "for adapter '%s'", path);
     return list;
 }
 
@@ -186,8 +195,8 @@ static bool read_target_modules(const char *path, const cJSON *root, vkft_adapte
     config->target_all_linear = cJSON_IsString(value) && strcmp(value->valuestring, "all-linear") == 0;
     if (config->target_all_linear)
         return true;
-    config->target_modules = modules_of_tensors(adapter);
-    return config->target_modules || vkft_fail_memory(err, "for adapter '%s'", path);
+    config->target_modules = modules_of_tensors(adapter, path, err);
+    return config->target_modules != NULL;
 }
 
 /* The known format that peft_type names. */
@@ -221,6 +230,8 @@ static bool read_config(const char *path, const cJSON *root, vkft_adapter *adapt
                        config->r, dropout);
     if (ok && base && !(config->base_model_name_or_path = vkft_string_copy(base)))
         ok = vkft_fail_memory(err, "for adapter '%s'", path);
+    if (ok && !isfinite((float)alpha))
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: lora_alpha %g is too large for a 32-bit number", path, alpha);
     config->lora_alpha = (float)alpha;
     config->lora_dropout = (float)dropout;
     return ok;
@@ -338,8 +349,9 @@ static bool add_float(cJSON *object, const char *key, float value)
  * gains a module. */
 static bool add_target_modules(cJSON *object, const vkft_adapter *adapter)
 {
-    char **names =
-        adapter->config.target_all_linear || !adapter->config.target_modules ? modules_of_tensors(adapter) : NULL;
+    char **names = adapter->config.target_all_linear || !adapter->config.target_modules
+                       ? modules_of_tensors(adapter, "adapter", NULL)
+                       : NULL;
     char *const *list = names ? names : adapter->config.target_modules;
     size_t count = 0;
     while (list && list[count])

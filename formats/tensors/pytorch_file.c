@@ -240,47 +240,83 @@ static bool read_archive(reader *r)
            read_state_dict(r);
 }
 
-/* The element size of each storage that the state dict refers to, by its key; 0: none refers to it. */
-static uint64_t unit_of(const reader *r, const storage *s)
+static int compare_values(const void *a, const void *b)
 {
-    for (uint32_t i = 0; i < r->pickle.count; i++) {
-        const vkft_pickle_value *v = value(r, i);
-        if (v->kind == VKFT_PICKLE_STORAGE && compare_keys(s, v->text, v->text_length) == 0)
-            return vkft_dtype_bits(v->dtype) / 8;
+    const vkft_pickle_value *x = *(const vkft_pickle_value *const *)a, *y = *(const vkft_pickle_value *const *)b;
+    if (x->text_length != y->text_length)
+        return x->text_length < y->text_length ? -1 : 1;
+    int order = memcmp(x->text, y->text, x->text_length);
+    return order ? order : (x > y) - (x < y); /* of several with one key the first one counts */
+}
+
+/* The storages that the state dict refers to, in the order of their keys; NULL: out of memory. */
+static const vkft_pickle_value **sort_units(const reader *r, uint32_t *count)
+{
+    const vkft_pickle_value **units = malloc((r->pickle.count + 1ull) * sizeof *units);
+    *count = 0;
+    for (uint32_t i = 0; units && i < r->pickle.count; i++)
+        if (value(r, i)->kind == VKFT_PICKLE_STORAGE)
+            units[(*count)++] = value(r, i);
+    if (units)
+        qsort(units, *count, sizeof *units, compare_values);
+    return units;
+}
+
+/* The element size of a storage; 0: nothing refers to it. */
+static uint64_t unit_of(const vkft_pickle_value *const *units, uint32_t count, const storage *s)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (compare_keys(s, units[middle]->text, units[middle]->text_length) > 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return 0;
+    bool found = low < count && compare_keys(s, units[low]->text, units[low]->text_length) == 0;
+    return found ? vkft_dtype_bits(units[low]->dtype) / 8 : 0;
+}
+
+/* One storage, which begins at *at with its count. */
+static bool read_storage(reader *r, const vkft_pickle_value *key, const vkft_pickle_value *const *units,
+                         uint32_t unit_count, uint64_t *at)
+{
+    const vkft_mapping *m = &r->file->mapping;
+    storage *s = &r->storages[r->storage_count];
+    uint64_t count = 0;
+    bool ok = key->kind == VKFT_PICKLE_STRING && m->size - *at >= 8;
+    for (int b = 8; ok && b-- > 0;)
+        count = count << 8 | m->data[*at + (uint64_t)b];
+    if (ok) {
+        *at += 8;
+        *s = (storage){.key = key->text, .key_length = key->text_length, .offset = *at};
+        ok = !__builtin_mul_overflow(count, unit_of(units, unit_count, s), &s->bytes) && s->bytes <= m->size - *at;
+    }
+    if (!ok)
+        return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: storage %" PRIu32 " is cut off; download it again", r->file->path,
+                         r->storage_count);
+    *at += s->bytes;
+    r->storage_count++;
+    return true;
 }
 
 /* The storages, after the list of their keys. */
 static bool read_storages(reader *r, const vkft_pickle *keys, uint64_t at)
 {
-    const vkft_mapping *m = &r->file->mapping;
     const vkft_pickle_value *list = &keys->values[keys->result];
     if (list->kind != VKFT_PICKLE_LIST || list->count > 65536)
         return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: it does not list its storages; the file is damaged",
                          r->file->path);
+    uint32_t unit_count;
+    const vkft_pickle_value **units = sort_units(r, &unit_count);
     r->storages = calloc(list->count + 1ull, sizeof *r->storages);
-    if (!r->storages)
-        return vkft_fail_memory(r->err, "while reading %s", r->file->path);
-    for (uint32_t i = 0; i < list->count; i++) {
-        const vkft_pickle_value *key = &keys->values[list->items[i]];
-        storage *s = &r->storages[r->storage_count];
-        uint64_t count = 0;
-        if (key->kind != VKFT_PICKLE_STRING || m->size - at < 8)
-            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: storage %" PRIu32 " is cut off; download it again",
-                             r->file->path, i);
-        for (int b = 8; b-- > 0;)
-            count = count << 8 | m->data[at + (uint64_t)b];
-        at += 8;
-        *s = (storage){.key = key->text, .key_length = key->text_length, .offset = at};
-        if (__builtin_mul_overflow(count, unit_of(r, s), &s->bytes) || s->bytes > m->size - at)
-            return vkft_fail(r->err, VKFT_ERR_INPUT, "%s: storage %" PRIu32 " is cut off; download it again",
-                             r->file->path, i);
-        at += s->bytes;
-        r->storage_count++;
-    }
-    qsort(r->storages, r->storage_count, sizeof *r->storages, compare_storages);
-    return true;
+    bool ok = (units && r->storages) || vkft_fail_memory(r->err, "while reading %s", r->file->path);
+    for (uint32_t i = 0; ok && i < list->count; i++)
+        ok = read_storage(r, &keys->values[list->items[i]], units, unit_count, &at);
+    if (ok)
+        qsort(r->storages, r->storage_count, sizeof *r->storages, compare_storages);
+    free(units);
+    return ok;
 }
 
 static bool read_sequence(reader *r)

@@ -15,8 +15,12 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
+#include "runtime/base/text.h"
 
-#define MAX_RECIPE_BYTES (1u << 20)
+/* Far more than a recipe has; libyaml's own time grows with the square of some things. */
+#define MAX_RECIPE_BYTES (256u << 10)
+#define MAX_ENTRIES 1000
+#define MAX_ANCHORS 100
 
 static bool wrong(const vkft_recipe *r, uint32_t line, const char *name, const char *what, vkft_err *err)
 {
@@ -27,121 +31,219 @@ static bool wrong(const vkft_recipe *r, uint32_t line, const char *name, const c
 /* Takes over value, which may be NULL. */
 static bool add_entry(vkft_recipe *r, const char *name, char *value, uint32_t line, vkft_err *err)
 {
-    for (uint32_t i = 0; i < r->count; i++) {
-        if (strcmp(r->entries[i].name, name) == 0) {
-            free(value);
-            return vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: %s stands twice, first in line %u", r->path, line, name,
-                             r->entries[i].line);
-        }
-    }
-    vkft_recipe_entry *grown = realloc(r->entries, (r->count + 1) * sizeof *grown);
+    bool ok = r->count < MAX_ENTRIES || vkft_fail(err, VKFT_ERR_USAGE,
+                                                  "%s:%u: more than %d settings; nothing has so "
+                                                  "many",
+                                                  r->path, line, MAX_ENTRIES);
+    for (uint32_t i = 0; ok && i < r->count; i++)
+        if (strcmp(r->entries[i].name, name) == 0)
+            ok = vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: %s stands twice, first in line %u", r->path, line, name,
+                           r->entries[i].line);
+    vkft_recipe_entry *grown = ok ? realloc(r->entries, (r->count + 1) * sizeof *grown) : NULL;
     if (grown)
         r->entries = grown;
-    size_t size = strlen(name) + 1;
-    char *copy = grown ? malloc(size) : NULL;
+    char *copy = grown ? vkft_string_copy(name) : NULL;
     if (!copy) {
         free(value);
-        return vkft_fail_memory(err, "while reading %s", r->path);
+        return ok && vkft_fail_memory(err, "while reading %s", r->path);
     }
-    memcpy(copy, name, size);
     r->entries[r->count++] = (vkft_recipe_entry){.name = copy, .value = value, .line = line};
     return true;
 }
 
-/* Appends item to a comma-joined text; *joined is NULL at first. */
-static bool join(char **joined, const char *item)
+/* Appends item to a comma-joined text, whose data is NULL at first. */
+static bool join(const vkft_recipe *r, vkft_text *joined, const char *item, vkft_err *err)
 {
-    size_t old = *joined ? strlen(*joined) + 1 : 0;
-    size_t size = strlen(item) + 1;
-    char *grown = realloc(*joined, old + size);
-    if (!grown)
-        return false;
-    if (old)
-        grown[old - 1] = ',';
-    memcpy(grown + old, item, size);
-    *joined = grown;
-    return true;
+    if ((!joined->data || vkft_text_append(joined, ",", 1, err)) && vkft_text_append(joined, item, strlen(item), err))
+        return true;
+    return vkft_fail_context(err, "while reading %s", r->path);
 }
 
 /* --- YAML --- */
 
-static bool yaml_is_null(const yaml_node_t *node)
+/* What an anchor (&name) stands for: a text alone, which is all that a recipe can use. */
+typedef struct anchor {
+    char *name, *text;
+    bool null;
+} anchor;
+
+/* Events of the parser are read one by one: a document of its own would be built in a time that grows with the square
+ * of its anchors, and to any depth. */
+typedef struct yaml_reader {
+    vkft_recipe *r;
+    yaml_parser_t parser;
+    yaml_event_t event; /* the one looked at; its memory is its own until the next one */
+    anchor anchors[MAX_ANCHORS];
+    uint32_t anchor_count;
+    size_t aliased; /* bytes that aliases stood for */
+    vkft_err *err;
+} yaml_reader;
+
+static uint32_t yaml_line(const yaml_reader *y)
 {
-    const char *text = (const char *)node->data.scalar.value;
-    return node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+    return (uint32_t)y->event.start_mark.line + 1;
+}
+
+static bool yaml_next(yaml_reader *y)
+{
+    yaml_event_delete(&y->event);
+    if (yaml_parser_parse(&y->parser, &y->event))
+        return true;
+    if (y->parser.error == YAML_MEMORY_ERROR)
+        return vkft_fail_memory(y->err, "while reading %s", y->r->path);
+    return vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: not YAML: %s", y->r->path,
+                     (uint32_t)y->parser.problem_mark.line + 1, y->parser.problem ? y->parser.problem : "damaged");
+}
+
+static bool scalar_is_null(const yaml_event_t *event)
+{
+    const char *text = (const char *)event->data.scalar.value;
+    return event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
            (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 || strcmp(text, "Null") == 0 ||
             strcmp(text, "NULL") == 0);
 }
 
-static bool yaml_is_text(const yaml_node_t *node)
+static bool keep_anchor(yaml_reader *y, const char *name, const char *text, bool null)
 {
-    return node->type == YAML_SCALAR_NODE && strlen((const char *)node->data.scalar.value) == node->data.scalar.length;
+    if (y->anchor_count == MAX_ANCHORS)
+        return vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: more than %d anchors (&)", y->r->path, yaml_line(y),
+                         MAX_ANCHORS);
+    anchor *a = &y->anchors[y->anchor_count++];
+    *a = (anchor){vkft_string_copy(name), vkft_string_copy(text), null};
+    return (a->name && a->text) || vkft_fail_memory(y->err, "while reading %s", y->r->path);
 }
 
-static bool yaml_list(yaml_document_t *document, const yaml_node_t *node, char **value)
+static bool find_anchor(yaml_reader *y, const char **text, bool *null)
 {
-    for (const yaml_node_item_t *i = node->data.sequence.items.start; i < node->data.sequence.items.top; i++) {
-        const yaml_node_t *item = yaml_document_get_node(document, *i);
-        if (!yaml_is_text(item) || !join(value, (const char *)item->data.scalar.value))
+    const char *name = (const char *)y->event.data.alias.anchor;
+    for (uint32_t i = y->anchor_count; i-- > 0;)
+        if (strcmp(y->anchors[i].name, name) == 0) {
+            *text = y->anchors[i].text;
+            *null = y->anchors[i].null;
+            y->aliased += strlen(*text);
+            return y->aliased <= MAX_RECIPE_BYTES ||
+                   vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: aliases (*) stand for more than %u bytes", y->r->path,
+                             yaml_line(y), MAX_RECIPE_BYTES);
+        }
+    return vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: the alias *%s does not stand for a text before it", y->r->path,
+                     yaml_line(y), name);
+}
+
+/* The text of the event that is looked at, borrowed until the next one. *text NULL: it is none. */
+static bool yaml_text(yaml_reader *y, const char **text, bool *null)
+{
+    const yaml_event_t *event = &y->event;
+    *text = NULL;
+    if (event->type == YAML_ALIAS_EVENT)
+        return find_anchor(y, text, null);
+    if (event->type != YAML_SCALAR_EVENT || strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
+        return true;
+    *text = (const char *)event->data.scalar.value;
+    *null = scalar_is_null(event);
+    const char *name = (const char *)event->data.scalar.anchor;
+    return !name || keep_anchor(y, name, *text, *null);
+}
+
+/* The rest of a sequence, joined. *text: false when an item is no text. */
+static bool yaml_list(yaml_reader *y, vkft_text *value, bool *text)
+{
+    const char *item;
+    bool null;
+    for (;;) {
+        if (!yaml_next(y))
+            return false;
+        if (y->event.type == YAML_SEQUENCE_END_EVENT)
+            return value->data || vkft_text_append(value, "", 0, y->err);
+        if (!yaml_text(y, &item, &null))
+            return false;
+        *text = item != NULL;
+        if (!item)
+            return true;
+        if (!join(y->r, value, item, y->err))
             return false;
     }
-    return *value || join(value, "");
 }
 
-static bool yaml_entry(vkft_recipe *r, yaml_document_t *document, const yaml_node_pair_t *pair, vkft_err *err)
+/* The value of a key: value->data stays NULL for null. */
+static bool yaml_value(yaml_reader *y, vkft_text *value, bool *text)
 {
-    const yaml_node_t *key = yaml_document_get_node(document, pair->key);
-    const yaml_node_t *node = yaml_document_get_node(document, pair->value);
-    uint32_t line = (uint32_t)key->start_mark.line + 1;
-    if (!yaml_is_text(key))
-        return wrong(r, line, "name", "not a text", err);
-    const char *name = (const char *)key->data.scalar.value;
-    char *value = NULL;
-    bool ok = true;
-    if (node->type == YAML_SEQUENCE_NODE)
-        ok = yaml_list(document, node, &value);
-    else if (!yaml_is_text(node))
-        ok = false;
-    else if (!yaml_is_null(node))
-        ok = join(&value, (const char *)node->data.scalar.value);
-    if (!ok) {
-        free(value);
-        return wrong(r, line, name, "a nested value", err);
+    const char *scalar;
+    bool null;
+    *text = true;
+    if (!yaml_next(y))
+        return false;
+    if (y->event.type == YAML_SEQUENCE_START_EVENT)
+        return yaml_list(y, value, text);
+    if (!yaml_text(y, &scalar, &null))
+        return false;
+    *text = scalar != NULL;
+    return !scalar || null || join(y->r, value, scalar, y->err);
+}
+
+/* The key is looked at. */
+static bool yaml_entry(yaml_reader *y)
+{
+    const char *key;
+    bool null, text;
+    uint32_t line = yaml_line(y);
+    vkft_text value = {0};
+    if (!yaml_text(y, &key, &null))
+        return false;
+    if (!key)
+        return wrong(y->r, line, "name", "not a text", y->err);
+    char *name = vkft_string_copy(key);
+    bool ok = (name || vkft_fail_memory(y->err, "while reading %s", y->r->path)) && yaml_value(y, &value, &text);
+    if (ok && !text)
+        ok = wrong(y->r, line, name, "a nested value", y->err);
+    if (ok) {
+        ok = add_entry(y->r, name, value.data, line, y->err);
+        value = (vkft_text){0};
     }
-    return add_entry(r, name, value, line, err);
+    vkft_text_free(&value);
+    free(name);
+    return ok;
 }
 
-static bool yaml_entries(vkft_recipe *r, yaml_document_t *document, vkft_err *err)
+static bool yaml_document(yaml_reader *y)
 {
-    const yaml_node_t *root = yaml_document_get_root_node(document);
-    if (!root)
-        return vkft_fail(err, VKFT_ERR_USAGE, "%s: the recipe is empty; expected lines such as 'batch-size: 4'",
+    const vkft_recipe *r = y->r;
+    if (!yaml_next(y) || !yaml_next(y)) /* the stream begins, then a document */
+        return false;
+    if (y->event.type != YAML_DOCUMENT_START_EVENT)
+        return vkft_fail(y->err, VKFT_ERR_USAGE, "%s: the recipe is empty; expected lines such as 'batch-size: 4'",
                          r->path);
-    if (root->type != YAML_MAPPING_NODE)
-        return vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: expected lines such as 'batch-size: 4'", r->path,
-                         (uint32_t)root->start_mark.line + 1);
-    for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++)
-        if (!yaml_entry(r, document, p, err))
+    if (!yaml_next(y))
+        return false;
+    if (y->event.type != YAML_MAPPING_START_EVENT)
+        return vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: expected lines such as 'batch-size: 4'", r->path,
+                         yaml_line(y));
+    for (;;) {
+        if (!yaml_next(y))
             return false;
-    return true;
+        if (y->event.type == YAML_MAPPING_END_EVENT)
+            break;
+        if (!yaml_entry(y))
+            return false;
+    }
+    if (!yaml_next(y) || !yaml_next(y)) /* the document ends, then the stream */
+        return false;
+    return y->event.type == YAML_STREAM_END_EVENT ||
+           vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: a second document; expected one", r->path, yaml_line(y));
 }
 
 static bool read_yaml(vkft_recipe *r, const char *text, size_t size, vkft_err *err)
 {
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser))
+    yaml_reader y = {.r = r, .err = err};
+    if (!yaml_parser_initialize(&y.parser))
         return vkft_fail_memory(err, "while reading %s", r->path);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-    yaml_document_t document;
-    bool ok = yaml_parser_load(&parser, &document) != 0;
-    if (!ok) {
-        vkft_fail(err, VKFT_ERR_USAGE, "%s:%u: not YAML: %s", r->path, (uint32_t)parser.problem_mark.line + 1,
-                  parser.problem ? parser.problem : "out of memory");
-    } else {
-        ok = yaml_entries(r, &document, err);
-        yaml_document_delete(&document);
+    yaml_parser_set_input_string(&y.parser, (const unsigned char *)text, size);
+    bool ok = yaml_document(&y);
+    yaml_event_delete(&y.event);
+    yaml_parser_delete(&y.parser);
+    for (uint32_t i = 0; i < y.anchor_count; i++) {
+        free(y.anchors[i].name);
+        free(y.anchors[i].text);
     }
-    yaml_parser_delete(&parser);
     return ok;
 }
 
@@ -149,9 +251,9 @@ static bool read_yaml(vkft_recipe *r, const char *text, size_t size, vkft_err *e
 
 /* cJSON keeps no positions: the line of a key is found by looking for "key" followed by a colon, from the last key on.
  * A key that is spelled with escapes is not found and gets the line of the one before. */
-static uint32_t json_line(const char *text, size_t *at, const char *key)
+static void json_line(const char *text, size_t *at, uint32_t *line, const char *key)
 {
-    size_t length = strlen(key);
+    size_t length = strlen(key), from = *at;
     for (const char *p = text + *at; (p = strchr(p, '"')) != NULL; p++) {
         if (strncmp(p + 1, key, length) == 0 && p[length + 1] == '"' &&
             p[length + 2 + strspn(p + length + 2, " \t\r\n")] == ':') {
@@ -159,10 +261,8 @@ static uint32_t json_line(const char *text, size_t *at, const char *key)
             break;
         }
     }
-    uint32_t line = 1;
-    for (size_t i = 0; i < *at; i++)
-        line += text[i] == '\n';
-    return line;
+    for (size_t i = from; i < *at; i++)
+        *line += text[i] == '\n';
 }
 
 /* The text of a scalar: borrowed, or in buffer. NULL: not a scalar, or a number that a double does not hold exactly. */
@@ -181,21 +281,19 @@ static const char *json_scalar(const cJSON *value, char *buffer, size_t size)
     return buffer;
 }
 
-static bool json_value(const cJSON *value, char **text)
+/* Appends the value, or a list's items. *text: false when one is none. */
+static bool json_value(const vkft_recipe *r, const cJSON *value, vkft_text *joined, bool *text, vkft_err *err)
 {
     char buffer[64];
-    if (!cJSON_IsArray(value)) {
-        const char *scalar = json_scalar(value, buffer, sizeof buffer);
-        return scalar && join(text, scalar);
-    }
-    const cJSON *item;
-    cJSON_ArrayForEach(item, value)
-    {
+    bool list = cJSON_IsArray(value);
+    *text = true;
+    for (const cJSON *item = list ? value->child : value; *text && item; item = list ? item->next : NULL) {
         const char *scalar = json_scalar(item, buffer, sizeof buffer);
-        if (!scalar || !join(text, scalar))
+        *text = scalar != NULL;
+        if (scalar && !join(r, joined, scalar, err))
             return false;
     }
-    return *text || join(text, "");
+    return joined->data || vkft_text_append(joined, "", 0, err);
 }
 
 static bool json_entries(vkft_recipe *r, const char *text, const cJSON *root, vkft_err *err)
@@ -203,18 +301,18 @@ static bool json_entries(vkft_recipe *r, const char *text, const cJSON *root, vk
     if (!cJSON_IsObject(root))
         return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected an object such as {\"batch-size\": 4}", r->path);
     size_t at = 0;
-    const cJSON *value;
-    cJSON_ArrayForEach(value, root)
-    {
-        uint32_t line = json_line(text, &at, value->string);
-        char *joined = NULL;
-        if (!cJSON_IsNull(value) && !json_value(value, &joined)) {
-            free(joined);
-            const char *what =
-                cJSON_IsNumber(value) ? "a number too large for JSON, write it as text" : "a nested value";
-            return wrong(r, line, value->string, what, err);
-        }
-        if (!add_entry(r, value->string, joined, line, err))
+    uint32_t line = 1;
+    for (const cJSON *value = root->child; value; value = value->next) {
+        vkft_text joined = {0};
+        bool is_text = true;
+        json_line(text, &at, &line, value->string);
+        bool ok = cJSON_IsNull(value) || json_value(r, value, &joined, &is_text, err);
+        if (ok && !is_text)
+            ok = wrong(r, line, value->string,
+                       cJSON_IsNumber(value) ? "a number too large for JSON, write it as text" : "a nested value", err);
+        if (!ok)
+            vkft_text_free(&joined);
+        if (!ok || !add_entry(r, value->string, joined.data, line, err))
             return false;
     }
     return true;

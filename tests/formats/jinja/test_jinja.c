@@ -147,6 +147,8 @@ static void test_published_templates(void **state)
     print_message("%u published templates\n", count);
 }
 
+#define LONG_TEXTS "{% set x = 'a' * 1000000 %}{% set y = 'a' * 1000000 %}"
+
 /* Templates that would take all time, memory or stack of the machine end with an error instead. */
 static void test_bounds(void **state)
 {
@@ -163,6 +165,10 @@ static void test_bounds(void **state)
         "{{ 2 ** 100 }}",
         "{{ 9223372036854775807 }}",
         "{{ 'x' | center(100000000) }}",
+        LONG_TEXTS "{% for i in range(99999) %}{% if x | length == i %}{% endif %}{% endfor %}",
+        LONG_TEXTS "{% for i in range(99999) %}{% if x == y %}{% endif %}{% endfor %}",
+        LONG_TEXTS "{{ x.strip('b' * 999999 ~ 'a') }}",
+        LONG_TEXTS "{{ x.find((x[500000:]) ~ 'b') }}",
     };
     for (size_t i = 0; i < sizeof greedy / sizeof *greedy; i++)
         assert_true(fails(greedy[i], none));

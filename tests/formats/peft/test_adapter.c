@@ -182,6 +182,7 @@ static void settings_that_change_the_result(void **state)
         {"r", "\"x\"", "key 'r'"},
         {"lora_alpha", NULL, "key 'lora_alpha' is missing"},
         {"lora_dropout", "1", "0 <= lora_dropout < 1"},
+        {"lora_alpha", "1e308", "lora_alpha 1e+308 is too large"},
         {"target_modules", "[1]", "key 'target_modules'"},
     };
     char *dir = vkft_test_directory();

@@ -10,6 +10,7 @@
 
 #include "host/cli/flags/recipe.h"
 #include "runtime/base/file.h"
+#include "runtime/base/text.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 
@@ -95,6 +96,9 @@ static void test_refused(void **state)
         {"a.yaml", "a: 1\nb: 2\na: 3\n", ":3: a stands twice, first in line 1"},
         {"a.yaml", "a: 1\nb: [1\n", "not YAML"},
         {"a.yaml", "a: \"x\\0y\"\n", "a nested value"}, /* a zero byte has no place in an argument */
+        {"a.yaml", "a: 1\n---\nb: 2\n", ":2: a second document"},
+        {"a.yaml", "a: *x\n", ":1: the alias *x does not stand for a text"},
+        {"a.yaml", "a: &x [1]\nb: *x\n", ":2: the alias *x does not stand for a text"},
         {"a.json", "{\"a\": 1,\n \"b\": [[1]]}", ":2: b: a nested value"},
         {"a.json", "{\"a\": 12345678901234567890}", "too large for JSON"},
         {"a.json", "{\"a\": 1", "line 1"},
@@ -109,12 +113,72 @@ static void test_refused(void **state)
     }
 }
 
+/* Anchors stand for texts, where a list wants one too; the last one of a name counts. */
+static void test_aliases(void **state)
+{
+    (void)state;
+    const entry wanted[] = {{"r", "16", 1}, {"alpha", "16", 2}, {"list", "16,a", 3}, {"n", NULL, 4},
+                            {"m", NULL, 5}, {"s", "x", 6},      {"t", "x", 7}};
+    expect_entries("a.yaml", "r: &r 16\nalpha: *r\nlist: [*r, a]\nn: &n ~\nm: *n\ns: &r x\nt: *r\n", wanted, 7);
+}
+
+static void append(vkft_text *text, const char *part)
+{
+    assert_true(vkft_text_append(text, part, strlen(part), NULL));
+}
+
+/* What would take a time or a memory out of all proportion to the file is refused by its number. */
+static void test_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *begin, *again, *end, *part;
+        int count;
+    } cases[] = {
+        {"a.yaml", "a: ", "[", "", "a nested value", 100000},
+        {"a.yaml", "a: ", "{", "", "a nested value", 100000},
+        {"a.yaml", "", "- ", "", "expected lines such as", 100000},
+        {"a.yaml", "a: &x 0123456789012345678901234567890123456789\nb: [", "*x,", "a]",
+         "stand for more than 262144 bytes", 80000},
+        {"a.yaml", "a: [", "&x 1,", "1]", "more than 100 anchors", 40000},
+        {"a.yaml", "a: 1\n#", "                                                                ", "", "at most 262144",
+         5000},
+        {"a.json", "{\"a\":", "[", "", "line 1", 100000},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkft_text text = {0};
+        vkft_recipe recipe;
+        vkft_err err;
+        append(&text, cases[i].begin);
+        for (int k = 0; k < cases[i].count; k++)
+            append(&text, cases[i].again);
+        append(&text, cases[i].end);
+        expect_failure(read_text(cases[i].name, text.data, &recipe, &err), cases[i].part);
+        recipe_free(&recipe);
+        vkft_text_free(&text);
+    }
+    for (int json = 0; json < 2; json++) {
+        vkft_text text = {0};
+        vkft_recipe recipe;
+        vkft_err err;
+        char line[64];
+        append(&text, json ? "{\"z\": 1" : "z: 1\n");
+        for (int k = 0; k < 12000; k++) {
+            snprintf(line, sizeof line, json ? ", \"k%d\": 1" : "k%d: 1\n", k);
+            append(&text, line);
+        }
+        append(&text, json ? "}" : "");
+        expect_failure(read_text(json ? "a.json" : "a.yaml", text.data, &recipe, &err), "more than 1000 settings");
+        recipe_free(&recipe);
+        vkft_text_free(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_yaml),    cmocka_unit_test(test_json),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_aliases), cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests_name("recipe", tests, make_directory, remove_directory);
 }
