@@ -98,12 +98,15 @@ static uint32_t masked_crc(const uint8_t *data, size_t size)
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-/* Adds {"step":, "tag": value} per scalar to rows; counts texts. */
+/* Adds {"time", "step", "tag", "value"} for each scalar; counts texts. */
 static void read_event(reader event, cJSON *scalars, int *texts)
 {
     reader part, summary = {0}, value;
     uint64_t number, step = 0, id;
+    double wall_time = 0;
     while ((id = field(&event, &part, &number))) {
+        if (id == 1)
+            memcpy(&wall_time, &number, sizeof wall_time);
         step = id == 2 ? number : step;
         summary = id == 5 ? part : summary;
     }
@@ -124,6 +127,7 @@ static void read_event(reader event, cJSON *scalars, int *texts)
         float x;
         memcpy(&x, &low, sizeof x);
         cJSON *row = cJSON_CreateObject();
+        cJSON_AddNumberToObject(row, "time", wall_time);
         cJSON_AddNumberToObject(row, "step", (double)step);
         cJSON_AddStringToObject(row, "tag", tag);
         cJSON_AddNumberToObject(row, "value", (double)x);
@@ -188,6 +192,26 @@ static void expect_log(const char *dir, const cJSON *log)
     free(data);
 }
 
+/* When the run logged this tag at this step. */
+static double time_of(const char *dir, double step, const char *tag)
+{
+    size_t size;
+    int texts;
+    double found = NAN;
+    char *data = read_own(dir, &size);
+    cJSON *scalars = read_events(data, size, &texts);
+    const cJSON *scalar;
+    cJSON_ArrayForEach(scalar, scalars)
+    {
+        if (cJSON_GetObjectItem(scalar, "step")->valuedouble == step &&
+            strcmp(cJSON_GetObjectItem(scalar, "tag")->valuestring, tag) == 0)
+            found = cJSON_GetObjectItem(scalar, "time")->valuedouble;
+    }
+    cJSON_Delete(scalars);
+    free(data);
+    return found;
+}
+
 /* A directory with an output directory and one for events. */
 typedef struct fixture {
     char *dir;
@@ -249,6 +273,10 @@ static void test_rows(void **state)
     assert_true(cJSON_AddItemToArray(log, row));
     expect_log(f->logs, log);
     cJSON_Delete(log);
+    assert_true(time_of(f->logs, 1, "train/loss") == 1700000000.25);
+    assert_true(time_of(f->logs, 1, "eval/loss") == 1700000001.25);
+    assert_true(time_of(f->logs, 300, "train/epoch") == 1700000002.25);
+    assert_true(time_of(f->logs, 301, "train/loss") == 1700000003.25);
 }
 
 /* What a killed run has left is not read, so it may be cut anywhere, or be anything. */
@@ -444,8 +472,7 @@ static void expect_own_log(const fixture *f, const char *dir, int rows)
     cJSON_Delete(log);
 }
 
-/* Stopped after 6 steps, 2 of them after the checkpoint that is resumed; then other files of the run removed, as if it
- * had been killed. */
+/* 6 steps, 2 of them after the checkpoint that is resumed. A checkpoint keeps times to a microsecond. */
 static void test_resumed(void **state)
 {
     const fixture *f = *state;
@@ -454,12 +481,15 @@ static void test_resumed(void **state)
     snprintf(flags, sizeof flags, "--max-steps 6 --save-steps 2 --logging-dir %s", f->logs);
     train_ok(f, &t, flags);
     expect_own_log(f, f->logs, 6 + 3);
+    double kept = time_of(f->logs, 4, "train/loss"), done_again = time_of(f->logs, 5, "train/loss");
     snprintf(path, sizeof path, "%s/checkpoint-6", f->out);
     assert_true(vkft_directory_remove(path, NULL));
     snprintf(flags, sizeof flags, "--max-steps 8 --save-steps 2 --logging-dir %s --resume-from-checkpoint auto",
              f->logs);
     train_ok(f, &t, flags);
     expect_own_log(f, f->logs, 8 + 4);
+    assert_true(fabs(time_of(f->logs, 4, "train/loss") - kept) < 1e-6);
+    assert_true(time_of(f->logs, 5, "train/loss") > done_again + 1e-6);
     train_ok(f, &t, "--max-steps 2 --overwrite --report-to tensorboard");
     snprintf(path, sizeof path, "%s/runs", f->out);
     expect_own_log(f, path, 2 + 1);
