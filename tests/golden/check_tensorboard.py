@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Reads a run's events with TensorBoard's own readers and compares them with trainer_log.jsonl, after kills with SIGKILL.
 
-    python3 tests/golden/check_tensorboard.py [--program build/host/vkft] [--kills 10] [--seed 1] [FLAG...]
+    python3 tests/golden/check_tensorboard.py [--program build/host/vkft] [--kills 10] [--seed 1]
 
 Needs PyPI's tensorboard. Fine-tunes the bundled model in 4 bits, kills the run at random moments, resumes it with --resume-from-checkpoint auto, and
-lets it end. FLAGs are added to those of the run. Checked after every kill, and at the end:
+lets it end. Checked after every kill, and at the end:
 
   * every number of trainer_log.jsonl is there as the same float, at its step, once, and nothing else, in
     EventFileLoader (the file, event by event) and in EventAccumulator (the directory, tag by tag);
@@ -142,7 +142,7 @@ def main():
     parser.add_argument("--program", default=os.path.join(ROOT, "build", "host", "vkft"))
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    arguments, more = parser.parse_known_args()
+    arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as directory:
         out, logs, data = (os.path.join(directory, name) for name in ("out", "logs", "data.jsonl"))
@@ -162,7 +162,7 @@ def main():
         command = [arguments.program, "train", "--model", os.path.join(ROOT, "tools", "bundled", "model"), "--data", data, "--output-dir", out,
                    "--logging-dir", logs, "--quant", "nf4", "--batch-size", "2", "--gradient-accumulation-steps", "1", "--learning-rate", "1e-3",
                    "--max-steps", str(STEPS), "--save-steps", "4", "--val-split", "0.1", "--eval-steps", "3", "--no-load-best-model-at-end",
-                   "--resume-from-checkpoint", "auto"] + more
+                   "--resume-from-checkpoint", "auto"]
         times, kept, kill = {}, 0, 0
         while True:
             began = time.time()
@@ -198,7 +198,7 @@ def main():
         trained = [step for tag, step in expected if tag == "train/loss"]
         check(trained == list(range(1, STEPS + 1)), f"steps of the log: {trained}")
         print(f"{kill} kills: {count} rows, {len(expected)} numbers, equal as floats, each step once, in EventFileLoader and EventAccumulator")
-        check(kept > 0, "no row kept its time")
+        check(kept > 0 or not kill, "no row kept its time")
         check(open(os.path.join(logs, FOREIGN), "rb").read() == foreign, "the other program's file changed")
         print("the other program's file has its bytes")
         print(f"{check_cuts(own_files(logs)[0], directory, generator)} cuts: read up to the record that is cut")
