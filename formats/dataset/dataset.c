@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "formats/dataset/encode.h"
+#include "formats/dataset/rows/source.h"
 #include "formats/dataset/store.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/os/os.h"
@@ -16,7 +17,7 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-#define CACHE_VERSION 4u
+#define CACHE_VERSION 5u
 
 typedef struct batch {
     const vkft_row_encoder *encoder;
@@ -30,7 +31,7 @@ typedef struct batch {
 typedef struct opener {
     vkft_dataset *data;
     const vkft_dataset_options *options;
-    vkft_mapping file, partner;
+    vkft_data_source file, partner;
     vkft_row_reader reader;
     vkft_row_encoder encoder;
     vkft_token_store store;
@@ -130,9 +131,9 @@ static bool encode_all(opener *o)
         vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
         if (!store_batch(o))
             return false;
-        vkft_mapping_drop(&o->file, done, o->reader.at - done);
+        vkft_data_source_drop(&o->file, done, o->reader.at - done);
         if (o->options->progress)
-            o->options->progress(o->options->progress_context, o->reader.at, o->file.size);
+            o->options->progress(o->options->progress_context, o->reader.at, o->file.length);
     }
     return false;
 }
@@ -147,7 +148,7 @@ static char *cache_path(const opener *o)
 {
     const vkft_dataset_options *p = o->options;
     uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
-    char *dir = o->file.size >= from ? vkft_cache_directory(NULL, NULL) : NULL, *path = NULL, name[64];
+    char *dir = o->file.length >= from ? vkft_cache_directory(NULL, NULL) : NULL, *path = NULL, name[64];
     if (dir) {
         uint64_t numbers[] = {CACHE_VERSION,
                               p->max_seq_length,
@@ -161,8 +162,8 @@ static char *cache_path(const opener *o)
                               p->encoder_decoder,
                               (uint64_t)(int64_t)p->decoder_start_id};
         uint64_t hash = hash_text(numbers, sizeof numbers, 0);
-        hash = hash_text(o->file.data, (size_t)o->file.size, hash);
-        hash = o->partner.data ? hash_text(o->partner.data, (size_t)o->partner.size, hash) : hash;
+        hash = hash_text(o->file.text, (size_t)o->file.length, hash);
+        hash = o->partner.text ? hash_text(o->partner.text, (size_t)o->partner.length, hash) : hash;
         hash = p->prompt_template ? hash_text(p->prompt_template, strlen(p->prompt_template), hash) : hash;
         hash = p->keys ? hash_text(p->keys, strlen(p->keys), hash) : hash;
         snprintf(name, sizeof name, "tokens-%016" PRIx64 ".bin", hash);
@@ -200,8 +201,8 @@ static void close_opener(opener *o)
     vkft_ids_free(&o->carry);
     vkft_data_keys_free(&o->encoder.keys);
     vkft_row_reader_close(&o->reader);
-    vkft_mapping_close(&o->file);
-    vkft_mapping_close(&o->partner);
+    vkft_data_source_close(&o->file);
+    vkft_data_source_close(&o->partner);
 }
 
 bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_dataset_options *options,
@@ -211,11 +212,10 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     memset(data, 0, sizeof *data);
     o.encoder = (vkft_row_encoder){.path = path, .tok = tok, .options = options, .reader = &o.reader};
     const char *second = options->completions;
-    bool ok =
-        vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) &&
-        vkft_mapping_open(path, &o.file, err) && (!second || vkft_mapping_open(second, &o.partner, err)) &&
-        vkft_row_reader_open(&o.reader, path, (const char *)o.file.data, o.file.size,
-                             second ? o.partner.data ? (const char *)o.partner.data : "" : NULL, o.partner.size, err);
+    bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) &&
+              vkft_data_source_open(path, &o.file, err) &&
+              (!second || vkft_data_source_open(second, &o.partner, err)) &&
+              vkft_row_reader_open(&o.reader, path, o.file.text, o.file.length, o.partner.text, o.partner.length, err);
     char *cache = ok ? cache_path(&o) : NULL;
     if (ok && cache && vkft_token_store_load(cache, data))
         data->from_cache = true;

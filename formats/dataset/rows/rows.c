@@ -6,13 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/json.h"
+#include "formats/dataset/rows/source.h"
 #include "runtime/base/text.h"
 
 static void skip_spaces(vkft_row_reader *r)
 {
     for (; r->at < r->length && vkft_is_space(r->text[r->at]); r->at++)
         r->line += r->text[r->at] == '\n';
+}
+
+static bool is_blank(const char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!vkft_is_space(line[i]))
+            return false;
+    return true;
 }
 
 static bool fail_at(const vkft_row_reader *r, vkft_err *err, const char *what)
@@ -52,57 +60,115 @@ static bool skip_value(vkft_row_reader *r, vkft_err *err)
                      r->path, (unsigned long long)first_line);
 }
 
-/* Moves into the array that is the member "data" of the object that begins here. */
-static bool enter_data(vkft_row_reader *r, vkft_err *err)
-{
-    static const char expected[] =
-        "expected an array of objects, or an object whose \"data\" is one; use .jsonl for one object a line";
-    r->at++;
-    for (;;) {
-        skip_spaces(r);
-        uint64_t key = r->at;
-        if (r->at >= r->length || r->text[r->at] != '"')
-            return fail_at(r, err, expected);
-        if (!skip_value(r, err))
-            return false;
-        bool data = r->at - key == 6 && memcmp(r->text + key, "\"data\"", 6) == 0;
-        skip_spaces(r);
-        if (r->at >= r->length || r->text[r->at] != ':')
-            return fail_at(r, err, "expected ':' after the key");
-        r->at++;
-        skip_spaces(r);
-        if (data && r->at < r->length && r->text[r->at] == '[')
-            return true;
-        if (!skip_value(r, err))
-            return false;
-        skip_spaces(r);
-        if (r->at >= r->length || r->text[r->at] != ',')
-            return fail_at(r, err, expected);
-        r->at++;
-    }
-}
-
-static bool open_array(vkft_row_reader *r, vkft_err *err)
+/* Moves past the key and the colon that begin here; false where there are none. */
+static bool skip_key(vkft_row_reader *r, bool *is_data)
 {
     skip_spaces(r);
-    if (r->at >= r->length)
-        return true;
-    if (r->text[r->at] == '{' && !enter_data(r, err))
+    uint64_t key = r->at;
+    if (r->at >= r->length || r->text[r->at] != '"' || !skip_value(r, NULL))
         return false;
-    if (r->text[r->at] != '[')
-        return fail_at(
-            r, err,
-            "expected an array of objects, or an object whose \"data\" is one; use .jsonl for one object a line");
-    r->at++;
+    *is_data = r->at - key == 6 && memcmp(r->text + key, "\"data\"", 6) == 0;
+    skip_spaces(r);
+    if (r->at >= r->length || r->text[r->at++] != ':')
+        return false;
+    skip_spaces(r);
     return true;
+}
+
+/* Moves into the array that is the member "data" of the object that begins here; false where there is none. */
+static bool enter_data(vkft_row_reader *r)
+{
+    for (bool is_data; r->at < r->length && (r->text[r->at] == '{' || r->text[r->at] == ','); skip_spaces(r)) {
+        r->at++;
+        if (!skip_key(r, &is_data))
+            return false;
+        if (is_data && r->at < r->length && r->text[r->at] == '[')
+            return r->at++, true;
+        if (!skip_value(r, NULL))
+            return false;
+    }
+    return false;
+}
+
+/* Whether the line at r->at ends in the middle of a value: then objects stand over several lines. A line that ends in
+ * the middle of a string is damaged, and the error is about this line. */
+static bool goes_on(const vkft_row_reader *r)
+{
+    uint64_t depth = 0;
+    bool quoted = false;
+    for (uint64_t i = r->at; i < r->length && r->text[i] != '\n'; i++) {
+        char c = r->text[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '{' || c == '['))
+            depth++;
+        else if (!quoted && (c == '}' || c == ']') && depth)
+            depth--;
+    }
+    return depth > 0 && !quoted;
+}
+
+/* A .json file that begins with an object: whether that is all of it. Its rows are those of its "data", or it is the
+ * only one. */
+static bool open_object(vkft_row_reader *r, bool *whole, vkft_err *err)
+{
+    vkft_row_reader object = *r, data = *r;
+    if (!skip_value(&object, err))
+        return false;
+    skip_spaces(&object);
+    *whole = object.at >= object.length;
+    if (!*whole)
+        return true;
+    r->kind = VKFT_ROWS_VALUES;
+    if (enter_data(&data)) {
+        *r = data;
+        r->kind = VKFT_ROWS_ARRAY;
+        r->inside_object = true;
+    }
+    return true;
+}
+
+static bool open_json(vkft_row_reader *r, bool lines, vkft_err *err)
+{
+    skip_spaces(r);
+    char first = r->at < r->length ? r->text[r->at] : 0;
+    bool whole = false;
+    if (first == '[') {
+        r->kind = VKFT_ROWS_ARRAY;
+        r->at++;
+        return true;
+    }
+    if (first && first != '{' && !lines)
+        return fail_at(r, err, "expected an array of objects, an object whose \"data\" is one, or one object a line");
+    if (first == '{' && !lines && !open_object(r, &whole, err))
+        return false;
+    if (!whole)
+        r->kind = first == '{' && goes_on(r) ? VKFT_ROWS_VALUES : VKFT_ROWS_LINES;
+    return true;
+}
+
+/* As pandas: spaces alone are no record, separators are. */
+static bool is_blank_record(const vkft_row_reader *r, const vkft_row_slice *record)
+{
+    return is_blank(record->text, record->length) && !memchr(record->text, r->separator, record->length);
 }
 
 static bool open_csv(vkft_row_reader *r, vkft_err *err)
 {
-    uint64_t end, lines;
-    if (!vkft_csv_record_end(r->text, r->length, r->at, &end, &lines))
-        return fail_at(r, err, "a quote is not closed in the header");
-    if (!vkft_csv_fields(r->text + r->at, (size_t)(end - r->at), r->separator, &r->columns, &r->column_count, err))
+    uint64_t end = r->at, lines = 0;
+    vkft_row_slice header = {0};
+    do { /* blank lines before the header */
+        r->at = end;
+        r->line += lines;
+        if (!vkft_csv_record_end(r->text, r->length, r->at, r->separator, &end, &lines))
+            return fail_at(r, err, "a quote is not closed in the header");
+        header = (vkft_row_slice){.text = r->text + r->at, .length = (size_t)(end - r->at), .line = r->line};
+    } while (end < r->length && is_blank_record(r, &header));
+    if (!vkft_row_check_text(r, &header, err) ||
+        !vkft_csv_fields(header.text, header.length, r->separator, &r->columns, &r->column_count, err) ||
+        (!vkft_csv_name_columns(r->columns, r->column_count, err) && !vkft_fail_context(err, "%s", r->path)))
         return false;
     r->at = end;
     r->line += lines;
@@ -120,14 +186,8 @@ bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char 
         reader->kind = VKFT_ROWS_PAIRS;
         return true;
     }
-    if (vkft_string_ends_with(path, ".jsonl")) {
-        reader->kind = VKFT_ROWS_LINES;
-        return true;
-    }
-    if (vkft_string_ends_with(path, ".json")) {
-        reader->kind = VKFT_ROWS_ARRAY;
-        return open_array(reader, err);
-    }
+    if (vkft_string_ends_with(path, ".jsonl") || vkft_string_ends_with(path, ".json"))
+        return open_json(reader, vkft_string_ends_with(path, ".jsonl"), err);
     if (vkft_string_ends_with(path, ".csv") || vkft_string_ends_with(path, ".tsv")) {
         reader->kind = VKFT_ROWS_CSV;
         reader->separator = vkft_string_ends_with(path, ".tsv") ? '\t' : ',';
@@ -154,14 +214,6 @@ static size_t take_line(const char *text, uint64_t length, uint64_t *at)
     return size > 0 && begin[size - 1] == '\r' ? size - 1 : size;
 }
 
-static bool is_blank(const char *line, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (!vkft_is_space(line[i]))
-            return false;
-    return true;
-}
-
 static void next_line(vkft_row_reader *r, vkft_row_slice *slice, bool *found)
 {
     for (*found = false; !*found && r->at < r->length; r->line++) {
@@ -171,38 +223,73 @@ static void next_line(vkft_row_reader *r, vkft_row_slice *slice, bool *found)
     }
 }
 
+/* What follows the bracket that ends the rows: nothing, or the other members of the object around them. */
+static bool check_end(const vkft_row_reader *reader, vkft_err *err)
+{
+    vkft_row_reader r = *reader;
+    bool is_data;
+    r.at++;
+    for (skip_spaces(&r); r.inside_object && r.at < r.length && r.text[r.at] == ','; skip_spaces(&r)) {
+        r.at++;
+        if (!skip_key(&r, &is_data))
+            return fail_at(&r, err, "expected a key and its value");
+        if (!skip_value(&r, err))
+            return false;
+    }
+    if (r.inside_object) {
+        if (r.at >= r.length || r.text[r.at++] != '}')
+            return fail_at(&r, err, "the object is not closed; the file is cut off");
+        skip_spaces(&r);
+    }
+    return r.at >= r.length ||
+           fail_at(&r, err, "something follows the end of the array; expected one array, or one object a line");
+}
+
+/* The value that begins here. */
+static bool take_value(vkft_row_reader *r, vkft_row_slice *slice, bool *found, vkft_err *err)
+{
+    uint64_t begin = r->at;
+    *slice = (vkft_row_slice){.text = r->text + r->at, .line = r->line};
+    if (!skip_value(r, err))
+        return false;
+    slice->length = (size_t)(r->at - begin);
+    *found = slice->length > 0;
+    return *found || fail_at(r, err, "not valid JSON; expected an object");
+}
+
 static bool next_element(vkft_row_reader *r, vkft_row_slice *slice, bool *found, vkft_err *err)
 {
     *found = false;
     skip_spaces(r);
-    if (r->at >= r->length)
-        return r->length == 0 || is_blank(r->text, (size_t)r->length) ||
-               fail_at(r, err, "the array is not closed; the file is cut off");
-    if (r->text[r->at] == ']')
-        return true;
-    if (r->number > 0) {
+    if (r->at < r->length && r->text[r->at] == ']')
+        return check_end(r, err);
+    if (r->at < r->length && r->number > 0) {
         if (r->text[r->at] != ',')
             return fail_at(r, err, "a comma is missing between two rows");
         r->at++;
         skip_spaces(r);
+        if (r->at < r->length && r->text[r->at] == ']')
+            return fail_at(r, err, "a comma after the last row; remove it");
     }
-    *slice = (vkft_row_slice){.text = r->text + r->at, .line = r->line};
-    uint64_t begin = r->at;
-    if (!skip_value(r, err))
-        return false;
-    slice->length = (size_t)(r->at - begin);
-    *found = true;
-    return true;
+    return r->at < r->length ? take_value(r, slice, found, err)
+                             : fail_at(r, err, "the array is not closed; the file is cut off");
+}
+
+static bool next_value(vkft_row_reader *r, vkft_row_slice *slice, bool *found, vkft_err *err)
+{
+    *found = false;
+    skip_spaces(r);
+    return r->at >= r->length || take_value(r, slice, found, err);
 }
 
 static bool next_record(vkft_row_reader *r, vkft_row_slice *slice, bool *found, vkft_err *err)
 {
     for (*found = false; !*found && r->at < r->length;) {
         uint64_t end, lines;
-        if (!vkft_csv_record_end(r->text, r->length, r->at, &end, &lines))
+        if (!vkft_csv_record_end(r->text, r->length, r->at, r->separator, &end, &lines))
             return fail_at(r, err, "a quote is opened here and not closed until the file ends");
         *slice = (vkft_row_slice){.text = r->text + r->at, .length = (size_t)(end - r->at), .line = r->line};
-        *found = !is_blank(slice->text, slice->length);
+        *found = !is_blank_record(r, slice);
         r->at = end;
         r->line += lines;
     }
@@ -227,13 +314,18 @@ static bool next_pair(vkft_row_reader *r, vkft_row_slice *slice, bool *found, vk
     return true;
 }
 
+static bool is_line_end(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
 static void next_block(vkft_row_reader *r, vkft_row_slice *slice, bool *found)
 {
     *found = r->at < r->length;
     if (!*found)
         return;
     uint64_t end = r->at + VKFT_CORPUS_BLOCK;
-    while (end < r->length && !(r->text[end - 1] == '\n' && isalnum((unsigned char)r->text[end])))
+    while (end < r->length && !(is_line_end(r->text[end - 1]) && isalnum((unsigned char)r->text[end])))
         end++;
     if (end > r->length)
         end = r->length;
@@ -246,6 +338,7 @@ bool vkft_row_reader_next(vkft_row_reader *reader, vkft_row_slice *slice, bool *
     bool ok = true;
     switch (reader->kind) {
     case VKFT_ROWS_LINES: next_line(reader, slice, found); break;
+    case VKFT_ROWS_VALUES: ok = next_value(reader, slice, found, err); break;
     case VKFT_ROWS_ARRAY: ok = next_element(reader, slice, found, err); break;
     case VKFT_ROWS_CSV: ok = next_record(reader, slice, found, err); break;
     case VKFT_ROWS_PAIRS: ok = next_pair(reader, slice, found, err); break;
@@ -256,36 +349,61 @@ bool vkft_row_reader_next(vkft_row_reader *reader, vkft_row_slice *slice, bool *
     return ok;
 }
 
-static cJSON *no_memory(const vkft_row_reader *reader, cJSON *row, vkft_err *err)
+/* Lines before this place in a text. */
+static uint64_t count_lines(const char *text, size_t length)
 {
-    cJSON_Delete(row);
-    vkft_fail_memory(err, "while reading %s", reader->path);
-    return NULL;
+    uint64_t lines = 0;
+    for (const char *at = text, *end = text + length; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
+        lines++;
+    return lines;
 }
 
-static bool has_zero(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err)
+static bool check_part(const vkft_row_reader *r, const char *whole, const char *text, size_t length, uint64_t line,
+                       vkft_err *err)
 {
-    return memchr(slice->text, 0, slice->length) &&
-           !vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: a zero byte; expected text in UTF-8", reader->path,
-                      (unsigned long long)slice->line);
+    size_t at = vkft_text_first_bad(text, length);
+    if (at == length)
+        return true;
+    bool zero = text[at] == 0;
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: byte 0x%02x at offset %llu of the file %s", r->path,
+                     (unsigned long long)(line + count_lines(text, at)), (unsigned char)text[at],
+                     (unsigned long long)(text + at - whole),
+                     zero ? "is no text; expected UTF-8, or UTF-16 with its byte order mark"
+                          : "is not UTF-8; save the file as UTF-8");
+}
+
+bool vkft_row_check_text(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err)
+{
+    return check_part(reader, reader->text, slice->text, slice->length, slice->line, err) &&
+           (!slice->partner ||
+            check_part(reader, reader->partner, slice->partner, slice->partner_length, slice->line, err));
+}
+
+/* An empty field, and one that the record does not have, is null. Empty fields after the header's last are nothing. */
+static bool add_fields(const vkft_row_reader *reader, const vkft_row_slice *slice, cJSON *row, char *const *fields,
+                       uint32_t count, vkft_err *err)
+{
+    bool ok = row != NULL;
+    for (uint32_t i = reader->column_count; i < count; i++)
+        if (fields[i][0])
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %u fields, the header has %u", reader->path,
+                             (unsigned long long)slice->line, count, reader->column_count);
+    for (uint32_t i = 0; ok && i < reader->column_count; i++)
+        ok = i < count && fields[i][0] ? cJSON_AddStringToObject(row, reader->columns[i], fields[i]) != NULL
+                                       : cJSON_AddNullToObject(row, reader->columns[i]) != NULL;
+    return ok || vkft_fail_memory(err, "while reading %s", reader->path);
 }
 
 static cJSON *parse_record(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err)
 {
     char **fields;
     uint32_t count;
-    if (has_zero(reader, slice, err) ||
-        !vkft_csv_fields(slice->text, slice->length, reader->separator, &fields, &count, err))
+    if (!vkft_csv_fields(slice->text, slice->length, reader->separator, &fields, &count, err))
         return NULL;
-    cJSON *row = NULL;
-    if (count != reader->column_count) {
-        vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %u fields, the header has %u", reader->path,
-                  (unsigned long long)slice->line, count, reader->column_count);
-    } else {
-        row = cJSON_CreateObject();
-        for (uint32_t i = 0; row && i < count; i++)
-            if (!cJSON_AddStringToObject(row, reader->columns[i], fields[i]))
-                row = no_memory(reader, row, err);
+    cJSON *row = cJSON_CreateObject();
+    if (!add_fields(reader, slice, row, fields, count, err)) {
+        cJSON_Delete(row);
+        row = NULL;
     }
     vkft_csv_fields_free(fields, count);
     return row;
@@ -307,16 +425,26 @@ static cJSON *parse_pair(const vkft_row_reader *reader, const vkft_row_slice *sl
 {
     cJSON *row = cJSON_CreateObject();
     if (!row || !add_line(row, "prompt", slice->text, slice->length) ||
-        !add_line(row, "completion", slice->partner, slice->partner_length))
-        return no_memory(reader, row, err);
+        !add_line(row, "completion", slice->partner, slice->partner_length)) {
+        cJSON_Delete(row);
+        vkft_fail_memory(err, "while reading %s", reader->path);
+        return NULL;
+    }
     return row;
 }
 
 cJSON *vkft_row_parse(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err)
 {
+    if (!vkft_row_check_text(reader, slice, err))
+        return NULL;
     switch (reader->kind) {
     case VKFT_ROWS_CSV: return parse_record(reader, slice, err);
     case VKFT_ROWS_PAIRS: return parse_pair(reader, slice, err);
-    default: return vkft_json_parse_exact(slice->text, slice->length, reader->path, slice->line, err);
+    default: return vkft_json_row_parse(slice->text, slice->length, reader->path, slice->line, err);
     }
+}
+
+bool vkft_rows_are_numbered(const vkft_row_reader *reader)
+{
+    return reader->kind == VKFT_ROWS_ARRAY;
 }
