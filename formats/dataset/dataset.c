@@ -103,6 +103,22 @@ static bool store_stream(opener *o, const vkft_ids *more, bool end)
     return true;
 }
 
+/* Counts the row's examples that are no samples; the first is the end where that is wanted. */
+static bool count_rejected(opener *o, const vkft_row_slice *slice, const vkft_encoded_row *row)
+{
+    for (uint32_t i = 0; i < row->rejected_count; i++) {
+        const vkft_rejected *r = &row->rejected[i];
+        if (o->options->error_on_bad_row && vkft_bad_reason_is_fault(r->reason)) {
+            char place[700];
+            vkft_row_encoder_place(&o->encoder, slice, place, sizeof place);
+            vkft_fail(o->err, VKFT_ERR_INPUT, "%s: this row cannot be trained on: %s", place, r->message);
+            return vkft_advise(o->err, VKFT_ADVICE_SKIP_ROWS);
+        }
+        vkft_bad_rows_add(&o->data->bad, r->reason, o->data->bad.numbered ? slice->number : slice->line, r->message);
+    }
+    return true;
+}
+
 static bool store_batch(opener *o)
 {
     for (uint32_t i = 0; i < o->batch->count; i++) {
@@ -112,7 +128,8 @@ static bool store_batch(opener *o)
             return false;
         }
         const vkft_encoded_row *row = &o->batch->rows[i];
-        if (!(o->reader.kind == VKFT_ROWS_CORPUS ? store_stream(o, &row->ids, false) : store_row(o, row)))
+        if (!count_rejected(o, &o->batch->slices[i], row) ||
+            !(o->reader.kind == VKFT_ROWS_CORPUS ? store_stream(o, &row->ids, false) : store_row(o, row)))
             return false;
     }
     return true;
@@ -125,9 +142,11 @@ static bool encode_all(opener *o)
         batch *b = o->batch;
         if (b->count == 0)
             return o->reader.kind != VKFT_ROWS_CORPUS || store_stream(o, NULL, true);
-        if (done == 0 && !vkft_row_encoder_detect(&o->encoder, &b->slices[0], o->err))
+        if (done == 0 &&
+            !vkft_row_encoder_detect(&o->encoder, &b->slices[0], o->data->unused, sizeof o->data->unused, o->err))
             return false;
         o->data->format = o->encoder.format;
+        o->data->bad.numbered = vkft_rows_are_numbered(&o->reader);
         vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
         if (!store_batch(o))
             return false;
@@ -160,7 +179,9 @@ static char *cache_path(const opener *o)
                               p->context_hash,
                               o->reader.kind,
                               p->encoder_decoder,
-                              (uint64_t)(int64_t)p->decoder_start_id};
+                              (uint64_t)(int64_t)p->decoder_start_id,
+                              p->error_on_bad_row,
+                              p->drop_long_rows};
         uint64_t hash = hash_text(numbers, sizeof numbers, 0);
         hash = hash_text(o->file.text, (size_t)o->file.length, hash);
         hash = o->partner.text ? hash_text(o->partner.text, (size_t)o->partner.length, hash) : hash;
@@ -171,6 +192,27 @@ static char *cache_path(const opener *o)
     }
     free(dir);
     return path;
+}
+
+/* Whether enough is left: a file of which more than half cannot be used is not what its user believes. */
+static bool check_rest(const opener *o)
+{
+    const vkft_dataset *data = o->data;
+    uint64_t faults = vkft_bad_rows_faults(&data->bad), bad = vkft_bad_rows_count(&data->bad);
+    if (data->count > 0 && faults <= data->count)
+        return true;
+    if (bad == 0)
+        return vkft_fail(o->err, VKFT_ERR_INPUT, "%s: no sample in the file; expected at least one row",
+                         o->encoder.path);
+    vkft_text reasons = {0};
+    if (vkft_bad_rows_describe(&data->bad, &reasons, o->err)) {
+        vkft_fail(o->err, VKFT_ERR_INPUT, "%s: %s%llu of %llu rows cannot be trained on: %s; mend or remove them",
+                  o->encoder.path, data->count ? "more than half of the file: " : "nothing is left to train on: ",
+                  (unsigned long long)bad, (unsigned long long)(bad + data->count), reasons.data);
+        vkft_advise(o->err, vkft_bad_rows_advice(&data->bad));
+    }
+    vkft_text_free(&reasons);
+    return false;
 }
 
 static bool tokenize(opener *o, const char *cache)
@@ -185,8 +227,7 @@ static bool tokenize(opener *o, const char *cache)
     if (!cache && !vkft_token_store_open(&o->store, o->data, NULL, o->err))
         return false;
     bool ok = encode_all(o);
-    if (ok && o->data->count == 0)
-        ok = vkft_fail(o->err, VKFT_ERR_INPUT, "%s: no sample in the file; expected at least one row", o->encoder.path);
+    ok = ok && check_rest(o);
     if (ok)
         return vkft_token_store_finish(&o->store, cache, o->err);
     vkft_token_store_abandon(&o->store);

@@ -1,6 +1,7 @@
 /* Tokenizing, masking and cutting the examples of a row. */
-#include "formats/dataset/encode.h"
+#include "formats/dataset/encode_private.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,31 +9,25 @@
 #include "runtime/base/json.h"
 #include "runtime/base/size.h"
 
-/* One row on its way. */
-typedef struct builder {
-    const vkft_row_encoder *encoder;
-    vkft_encoded_row *out;
-    const char *place;
-} builder;
-
 void vkft_encoded_row_free(vkft_encoded_row *row)
 {
     vkft_ids_free(&row->ids);
     vkft_ids_free(&row->labels);
     free(row->samples);
+    free(row->rejected);
     memset(row, 0, sizeof *row);
 }
 
-static void name_place(const vkft_row_encoder *e, const vkft_row_slice *slice, char *place, size_t size)
+void vkft_row_encoder_place(const vkft_row_encoder *e, const vkft_row_slice *slice, char *place, size_t size)
 {
-    if (e->reader->kind == VKFT_ROWS_ARRAY)
+    if (vkft_rows_are_numbered(e->reader))
         snprintf(place, size, "%.600s: row %llu (line %llu)", e->path, (unsigned long long)slice->number,
                  (unsigned long long)slice->line);
     else
         snprintf(place, size, "%.600s: line %llu", e->path, (unsigned long long)slice->line);
 }
 
-static bool check_ids(const builder *b, uint32_t first, vkft_err *err)
+bool builder_check_ids(const builder *b, uint32_t first, vkft_err *err)
 {
     const vkft_ids *ids = &b->out->ids;
     for (uint32_t i = first; i < ids->count; i++)
@@ -61,26 +56,54 @@ static uint32_t longest_sample(const vkft_dataset_options *o)
     return o->encoder_decoder ? UINT32_MAX : o->max_seq_length;
 }
 
-/* Ends the sample whose ids and labels begin at `first` and go to the end: checks it and cuts it to length. */
-static bool end_sample(builder *b, uint32_t first, vkft_err *err)
+static bool add_rejected(builder *b, vkft_bad_reason reason, const char *message, vkft_err *err)
+{
+    vkft_encoded_row *out = b->out;
+    if (out->rejected_count == out->rejected_capacity) {
+        uint32_t capacity = out->rejected_capacity ? 2 * out->rejected_capacity : 4;
+        vkft_rejected *rejected = realloc(out->rejected, capacity * sizeof *rejected);
+        if (!rejected)
+            return vkft_fail_memory(err, "while reading %s", b->place);
+        out->rejected = rejected;
+        out->rejected_capacity = capacity;
+    }
+    vkft_rejected *added = &out->rejected[out->rejected_count++];
+    added->reason = reason;
+    snprintf(added->message, sizeof added->message, "%s", message);
+    vkft_clean_line(added->message, sizeof added->message);
+    return true;
+}
+
+bool builder_reject(builder *b, uint32_t first, vkft_bad_reason reason, vkft_err *err, const char *format, ...)
+{
+    char message[300];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    b->out->ids.count = b->out->labels.count = first;
+    return add_rejected(b, reason, message, err);
+}
+
+bool builder_end_sample(builder *b, uint32_t first, vkft_bad_reason reason, vkft_err *err)
 {
     vkft_encoded_row *out = b->out;
     uint32_t all = out->ids.count - first, max_length = longest_sample(b->encoder->options),
-             length = min_u32(all, max_length), trained = 0;
-    if (!check_ids(b, first, err))
+             length = min_u32(all, max_length), trained = 0, masked = 0;
+    if (!builder_check_ids(b, first, err))
         return false;
     for (uint32_t i = 1; i < length; i++)
         trained += out->labels.data[first + i] >= 0;
-    if (trained == 0) {
-        uint32_t masked = 0;
-        while (masked < all && out->labels.data[first + masked] == VKFT_IGNORE_LABEL)
-            masked++;
-        vkft_fail(err, VKFT_ERR_INPUT,
-                  "%s: nothing is left to train on: %u tokens of which the first %u are the prompt, and at most %u are "
-                  "kept; shorten the prompt",
-                  b->place, all, masked, max_length);
-        return vkft_advise(err, VKFT_ADVICE_LONGER_SAMPLES);
-    }
+    while (masked < all && out->labels.data[first + masked] == VKFT_IGNORE_LABEL)
+        masked++;
+    if (all > max_length && b->encoder->options->drop_long_rows)
+        return builder_reject(b, first, VKFT_BAD_TOO_LONG, err, "%u tokens, the maximum is %u", all, max_length);
+    if (trained == 0 && all > max_length && masked < all)
+        return builder_reject(b, first, VKFT_BAD_LONG_PROMPT, err, "the prompt has %u tokens, the maximum is %u",
+                              masked, max_length);
+    if (trained == 0)
+        return builder_reject(b, first, all < 2 ? VKFT_BAD_EMPTY : reason, err, "%u token%s, %u of them masked", all,
+                              all == 1 ? "" : "s", masked);
     if (!reserve_sample(out))
         return vkft_fail_memory(err, "while reading %s", b->place);
     out->samples[out->count++] = (vkft_encoded_sample){.length = length, .trained = trained, .dropped = all - length};
@@ -88,8 +111,7 @@ static bool end_sample(builder *b, uint32_t first, vkft_err *err)
     return true;
 }
 
-/* Labels for the ids that have none yet. */
-static bool label(builder *b, bool masked, vkft_err *err)
+bool builder_label(builder *b, bool masked, vkft_err *err)
 {
     vkft_encoded_row *out = b->out;
     while (out->labels.count < out->ids.count)
@@ -118,8 +140,8 @@ static bool end_with_eos(builder *b, uint32_t first, vkft_err *err)
 static bool add_text(builder *b, const char *text, vkft_err *err)
 {
     uint32_t first = b->out->ids.count;
-    return encode(b, text, true, err) && end_with_eos(b, first, err) && label(b, false, err) &&
-           end_sample(b, first, err);
+    return encode(b, text, true, err) && end_with_eos(b, first, err) && builder_label(b, false, err) &&
+           builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
 }
 
 /* Cuts what begins at `first` to max_seq_length, keeping the last token where it is EOS; *dropped counts. */
@@ -136,14 +158,20 @@ static void cut_side(builder *b, uint32_t first, uint32_t *dropped)
         ids->data[ids->count - 1] = last;
 }
 
-/* Ends a sample of two sides, whose source_length first tokens are the encoder's. */
-static bool end_two_sides(builder *b, uint32_t first, uint32_t source_length, uint32_t dropped, vkft_err *err)
+bool builder_end_two_sides(builder *b, uint32_t first, uint32_t source_length, uint32_t dropped, vkft_bad_reason reason,
+                           vkft_err *err)
 {
-    if (!end_sample(b, first, err))
+    uint32_t before = b->out->count;
+    if (dropped && b->encoder->options->drop_long_rows)
+        return builder_reject(b, first, VKFT_BAD_TOO_LONG, err, "%u tokens more than the maximum of %u", dropped,
+                              b->encoder->options->max_seq_length);
+    if (!builder_end_sample(b, first, reason, err))
         return false;
-    vkft_encoded_sample *sample = &b->out->samples[b->out->count - 1];
-    sample->source_length = source_length;
-    sample->dropped = dropped;
+    if (b->out->count > before) {
+        vkft_encoded_sample *sample = &b->out->samples[before];
+        sample->source_length = source_length;
+        sample->dropped = dropped;
+    }
     return true;
 }
 
@@ -155,13 +183,13 @@ static bool add_source_and_target(builder *b, const char *prompt, const char *co
         return false;
     cut_side(b, first, &dropped);
     uint32_t source_length = b->out->ids.count - first;
-    if (!vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
+    if (!vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !builder_label(b, true, err))
         return false;
     uint32_t target = b->out->ids.count;
     if (!encode(b, completion, true, err) || !end_with_eos(b, target, err))
         return false;
     cut_side(b, target, &dropped);
-    return label(b, false, err) && end_two_sides(b, first, source_length, dropped, err);
+    return builder_label(b, false, err) && builder_end_two_sides(b, first, source_length, dropped, VKFT_BAD_EMPTY, err);
 }
 
 static bool add_pair(builder *b, const char *prompt, const char *completion, vkft_err *err)
@@ -169,132 +197,87 @@ static bool add_pair(builder *b, const char *prompt, const char *completion, vkf
     if (b->encoder->options->encoder_decoder)
         return add_source_and_target(b, prompt, completion, err);
     uint32_t first = b->out->ids.count;
-    return encode(b, prompt, true, err) && label(b, b->encoder->options->mask_prompt, err) &&
-           encode(b, completion, false, err) && end_with_eos(b, first, err) && label(b, false, err) &&
-           end_sample(b, first, err);
+    return encode(b, prompt, true, err) && builder_label(b, b->encoder->options->mask_prompt, err) &&
+           encode(b, completion, false, err) && end_with_eos(b, first, err) && builder_label(b, false, err) &&
+           builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
+}
+
+/* Rejects a conversation that the template refuses, with what is unusual in it: most templates take texts only. */
+static bool reject_by_template(builder *b, uint32_t first, const cJSON *messages, const char *why, vkft_err *err)
+{
+    char found[100];
+    const cJSON *message;
+    uint32_t number = 0;
+    cJSON_ArrayForEach(message, messages)
+    {
+        const cJSON *content = cJSON_GetObjectItemCaseSensitive(message, "content");
+        if (!cJSON_IsString(content))
+            return builder_reject(b, first, VKFT_BAD_CONVERSATION, err, "the content of message %u is %s: %s",
+                                  number + 1, vkft_json_describe(content, found, sizeof found), why);
+        number++;
+    }
+    return builder_reject(b, first, VKFT_BAD_CONVERSATION, err, "%s", why);
+}
+
+/* Rejects a conversation in which nothing is trained: because of its roles, or of its weights. */
+static bool reject_conversation(builder *b, uint32_t first, const cJSON *messages, vkft_err *err)
+{
+    char roles[200] = "";
+    const cJSON *message;
+    bool assistant = false;
+    cJSON_ArrayForEach(message, messages)
+    {
+        const char *role = cJSON_GetStringValue(vkft_json_member(message, "role"));
+        size_t at = strlen(roles);
+        assistant = assistant || (role && strcmp(role, "assistant") == 0);
+        if (role && at < sizeof roles - 50 && !strstr(roles, role))
+            snprintf(roles + at, sizeof roles - at, "%s%.40s", at ? ", " : "", role);
+    }
+    return assistant ? builder_reject(b, first, VKFT_BAD_MASKED, err, "no message of the assistant has a weight")
+                     : builder_reject(b, first, VKFT_BAD_NO_ASSISTANT, err,
+                                      "no message has the role assistant; roles found: %s", roles);
 }
 
 static bool add_conversation(builder *b, const vkft_conversation *conversation, vkft_err *err)
 {
     const vkft_dataset_options *o = b->encoder->options;
     vkft_encoded_row *out = b->out;
-    uint32_t first = out->ids.count;
+    vkft_err failure = {0};
+    uint32_t first = out->ids.count, marked = 0;
     uint8_t *mask = NULL;
     vkft_train_on train_on = o->mask_prompt ? o->train_on : VKFT_TRAIN_ON_ALL;
-    if (!vkft_chat_template_encode(o->chat, b->encoder->tok, conversation, train_on, &out->ids, &mask, err))
+    if (!vkft_chat_template_encode(o->chat, b->encoder->tok, conversation, train_on, &out->ids, &mask, &failure)) {
+        if (failure.kind == VKFT_ERR_INPUT)
+            return reject_by_template(b, first, conversation->messages, failure.message, err);
+        if (err)
+            *err = failure;
         return vkft_fail_context(err, "%s", b->place);
+    }
     bool ok = true;
     while (ok && out->labels.count < out->ids.count) {
         uint32_t i = out->labels.count;
+        marked += mask[i];
         ok = vkft_ids_push(&out->labels, mask[i] ? out->ids.data[i] : VKFT_IGNORE_LABEL, err);
     }
     free(mask);
-    return ok && end_sample(b, first, err);
+    if (ok && marked == 0)
+        return reject_conversation(b, first, conversation->messages, err);
+    return ok && builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
 }
 
-static bool add_pair_as_chat(builder *b, const char *prompt, const char *completion, vkft_err *err)
-{
-    cJSON *messages = cJSON_CreateArray();
-    const char *const roles[] = {"user", "assistant"}, *const contents[] = {prompt, completion};
-    bool ok = messages != NULL;
-    for (int i = 0; ok && i < 2; i++) {
-        cJSON *message = cJSON_CreateObject();
-        ok = message && cJSON_AddStringToObject(message, "role", roles[i]) &&
-             cJSON_AddStringToObject(message, "content", contents[i]) && cJSON_AddItemToArray(messages, message);
-    }
-    ok = ok ? add_conversation(b, &(vkft_conversation){.messages = messages}, err)
-            : vkft_fail_memory(err, "while reading %s", b->place);
-    cJSON_Delete(messages);
-    return ok;
-}
-
-static bool push_numbers(const builder *b, const cJSON *array, const char *key, vkft_ids *out, vkft_err *err)
-{
-    const cJSON *item;
-    uint32_t i = 0;
-    cJSON_ArrayForEach(item, array)
-    {
-        double x = cJSON_IsNumber(item) ? item->valuedouble : 0.5;
-        if (x < INT32_MIN || x > INT32_MAX || x != (double)(int32_t)x)
-            return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s[%u] is not a whole number", b->place, key, i);
-        if (!vkft_ids_push(out, (int32_t)x, err))
-            return false;
-        i++;
-    }
-    return true;
-}
-
-static bool check_labels(const builder *b, uint32_t first, vkft_err *err)
-{
-    const vkft_ids *labels = &b->out->labels;
-    uint32_t ids = b->out->ids.count - first, count = labels->count - first;
-    if (count != ids)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: labels has %u values and input_ids %u; they must be as many",
-                         b->place, count, ids);
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t value = labels->data[first + i];
-        if (value != VKFT_IGNORE_LABEL && (value < 0 || (uint32_t)value >= b->encoder->options->vocab_size))
-            return vkft_fail(err, VKFT_ERR_INPUT,
-                             "%s: labels[%u] is %d; expected -100 or an id below the vocabulary's %u", b->place, i,
-                             value, b->encoder->options->vocab_size);
-    }
-    return true;
-}
-
-/* input_ids for the encoder and labels for the decoder, whose input they are too, one place later. */
-static bool add_two_sides(builder *b, const cJSON *row, vkft_err *err)
-{
-    const cJSON *ids, *labels;
-    vkft_encoded_row *out = b->out;
-    uint32_t first = out->ids.count;
-    if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) ||
-        !vkft_json_get_array(row, "labels", true, &labels, b->place, err) ||
-        !push_numbers(b, ids, "input_ids", &out->ids, err))
-        return false;
-    uint32_t source_length = out->ids.count - first;
-    if (!vkft_ids_push(&out->ids, b->encoder->options->decoder_start_id, err) || !label(b, true, err))
-        return false;
-    uint32_t target = out->ids.count;
-    if (!push_numbers(b, labels, "labels", &out->ids, err))
-        return false;
-    for (uint32_t i = target; i < out->ids.count; i++) { /* a label that does not count is read as padding */
-        bool ignored = out->ids.data[i] == VKFT_IGNORE_LABEL;
-        if (!vkft_ids_push(&out->labels, ignored ? VKFT_IGNORE_LABEL : out->ids.data[i], err))
-            return false;
-        if (ignored)
-            out->ids.data[i] = b->encoder->options->decoder_start_id;
-    }
-    return end_two_sides(b, first, source_length, 0, err);
-}
-
-static bool add_tokens(builder *b, const cJSON *row, vkft_err *err)
-{
-    const cJSON *ids, *labels = NULL;
-    uint32_t first = b->out->ids.count;
-    if (b->encoder->options->encoder_decoder)
-        return add_two_sides(b, row, err);
-    if (!vkft_json_get_array(row, "input_ids", true, &ids, b->place, err) ||
-        !vkft_json_get_array(row, "labels", false, &labels, b->place, err) ||
-        !push_numbers(b, ids, "input_ids", &b->out->ids, err) || !check_ids(b, first, err))
-        return false;
-    if (labels ? !push_numbers(b, labels, "labels", &b->out->labels, err) || !check_labels(b, first, err)
-               : !label(b, false, err))
-        return false;
-    return end_sample(b, first, err);
-}
-
-static bool add_example(void *context, const vkft_example *example, const char *place, vkft_err *err)
+static bool add_example(void *context, const vkft_example *example, vkft_err *err)
 {
     builder *b = context;
-    (void)place;
     if (example->row)
-        return add_tokens(b, example->row, err);
+        return builder_add_tokens(b, example->row, err);
     if (example->conversation.messages)
         return add_conversation(b, &example->conversation, err);
-    if (example->text)
-        return add_text(b, example->text, err);
-    return b->encoder->options->apply_chat_template ? add_pair_as_chat(b, example->prompt, example->completion, err)
-                                                    : add_pair(b, example->prompt, example->completion, err);
+    return example->text ? add_text(b, example->text, err) : add_pair(b, example->prompt, example->completion, err);
+}
+
+static bool reject_example(void *context, vkft_bad_reason reason, const char *message, vkft_err *err)
+{
+    return add_rejected(context, reason, message, err);
 }
 
 static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *err)
@@ -307,6 +290,7 @@ static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *
             "%s: rows of %s%s, but the model has an encoder and a decoder; expected a prompt and an answer", place,
             vkft_data_format_name(e->format), e->options->apply_chat_template ? " as conversations" : "");
     bool chat = e->format == VKFT_DATA_MESSAGES || e->format == VKFT_DATA_CONVERSATIONS ||
+                e->format == VKFT_DATA_DIALOGUE ||
                 (e->options->apply_chat_template && e->format != VKFT_DATA_TOKENS && e->format != VKFT_DATA_TEXT &&
                  e->format != VKFT_DATA_CORPUS);
     if (e->format != VKFT_DATA_TOKENS && !e->tok)
@@ -320,14 +304,19 @@ static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *
     return vkft_advise(err, VKFT_ADVICE_GIVE_TEMPLATE);
 }
 
-bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, vkft_err *err)
+bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, char *unused, size_t unused_size,
+                             vkft_err *err)
 {
     char place[700];
-    name_place(encoder, first, place, sizeof place);
+    vkft_row_encoder_place(encoder, first, place, sizeof place);
     encoder->format = VKFT_DATA_CORPUS;
+    unused[0] = 0;
     if (encoder->reader->kind != VKFT_ROWS_CORPUS) {
         cJSON *row = vkft_row_parse(encoder->reader, first, err);
         bool ok = row && vkft_shape_detect(&encoder->keys, row, place, &encoder->format, err);
+        if (ok)
+            vkft_shape_unused(&encoder->keys, row, encoder->format, encoder->options->apply_chat_template, unused,
+                              unused_size);
         cJSON_Delete(row);
         if (!ok)
             return false;
@@ -335,29 +324,55 @@ bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *fi
     return check_needs(encoder, place, err);
 }
 
+/* The text with \n for \r\n and \r, as Python's text mode reads it; NULL: out of memory. */
+static char *plain_lines(const char *text, size_t *length)
+{
+    char *out = malloc(*length + 1);
+    size_t n = 0;
+    for (size_t i = 0; out && i < *length; i++) {
+        bool pair = text[i] == '\r' && i + 1 < *length && text[i + 1] == '\n';
+        out[n++] = text[i] == '\r' ? '\n' : text[i];
+        i += pair;
+    }
+    *length = n;
+    return out;
+}
+
 /* A block of a corpus; the special tokens stand before the first. */
 static bool encode_block(const vkft_row_encoder *e, const vkft_row_slice *slice, vkft_encoded_row *out, vkft_err *err)
 {
     builder b = {.encoder = e, .out = out, .place = e->path};
-    return vkft_tokenizer_encode(e->tok, slice->text, slice->length, slice->number == 1, &out->ids, err) &&
-           check_ids(&b, 0, err);
+    const char *text = slice->text;
+    char *copy = NULL;
+    size_t length = slice->length;
+    if (!vkft_row_check_text(e->reader, slice, err))
+        return false;
+    if (memchr(text, '\r', length)) {
+        text = copy = plain_lines(text, &length);
+        if (!copy)
+            return vkft_fail_memory(err, "while reading %s", e->path);
+    }
+    bool ok = vkft_tokenizer_encode(e->tok, text, length, slice->number == 1, &out->ids, err) &&
+              builder_check_ids(&b, 0, err);
+    free(copy);
+    return ok;
 }
 
 bool vkft_row_encode(const vkft_row_encoder *encoder, const vkft_row_slice *slice, vkft_encoded_row *out, vkft_err *err)
 {
     char place[700];
-    vkft_data_format format;
-    out->ids.count = out->labels.count = out->count = 0;
+    out->ids.count = out->labels.count = out->count = out->rejected_count = 0;
     if (encoder->reader->kind == VKFT_ROWS_CORPUS)
         return encode_block(encoder, slice, out, err);
-    name_place(encoder, slice, place, sizeof place);
+    vkft_row_encoder_place(encoder, slice, place, sizeof place);
     builder b = {.encoder = encoder, .out = out, .place = place};
+    const vkft_shape_sink sink = {.as_chat = encoder->options->apply_chat_template,
+                                  .example = add_example,
+                                  .reject = reject_example,
+                                  .context = &b};
     cJSON *row = vkft_row_parse(encoder->reader, slice, err);
-    bool ok = row && vkft_shape_detect(&encoder->keys, row, place, &format, err);
-    if (ok && format != encoder->format)
-        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: a row of %s among rows of %s; all rows must have one shape", place,
-                       vkft_data_format_name(format), vkft_data_format_name(encoder->format));
-    ok = ok && vkft_shape_examples(&encoder->keys, row, format, place, add_example, &b, err);
+    bool ok = row && vkft_shape_check(&encoder->keys, row, encoder->format, place, err) &&
+              vkft_shape_examples(&encoder->keys, row, encoder->format, place, &sink, err);
     cJSON_Delete(row);
     return ok;
 }

@@ -21,19 +21,33 @@ typedef struct vkft_encoded_sample {
     uint32_t dropped;                        /* tokens cut off at max_seq_length */
 } vkft_encoded_sample;
 
-/* The samples of one row, concatenated. Zero it before use; reuse keeps the memory. */
+typedef struct vkft_rejected {
+    vkft_bad_reason reason;
+    char message[160];
+} vkft_rejected;
+
+/* The samples of one row, concatenated, and the examples that cannot be trained on. Zero it before use; reuse keeps the
+ * memory. */
 typedef struct vkft_encoded_row {
     vkft_ids ids, labels;
     vkft_encoded_sample *samples;
     uint32_t count, capacity;
+    vkft_rejected *rejected;
+    uint32_t rejected_count, rejected_capacity;
 } vkft_encoded_row;
 
 void vkft_encoded_row_free(vkft_encoded_row *row);
 
-/* Finds the format out from the first row, and checks that the tokenizer and the template are there that it needs. */
-bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, vkft_err *err);
+/* Finds the format out from the first row, and checks that the tokenizer and the template are there that it needs.
+ * unused: the row's keys that the format does not use, as a list for people. */
+bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, char *unused, size_t unused_size,
+                             vkft_err *err);
+/* "train.jsonl: line 7": where a row is. */
+void vkft_row_encoder_place(const vkft_row_encoder *encoder, const vkft_row_slice *slice, char *place, size_t size);
 
-/* May run on several threads at once with different rows. A corpus block gives ids only, without samples. */
+/* May run on several threads at once with different rows. A corpus block gives ids only, without samples. Error: what
+ * makes the whole file doubtful (no UTF-8, no JSON, another shape, ids outside the vocabulary), or out of memory; an
+ * example that cannot be trained on is none. */
 bool vkft_row_encode(const vkft_row_encoder *encoder, const vkft_row_slice *slice, vkft_encoded_row *out,
                      vkft_err *err);
 

@@ -48,3 +48,10 @@ char *vkft_question_prompt(const char *question, const char *context)
         "\n\n### Answer:\n"};
     return join_prompt(parts, 6);
 }
+
+char *vkft_joined_prompt(const char *first, const char *separator, const char *second)
+{
+    bool both = first && *first && second && *second;
+    const char *const parts[] = {first ? first : "", both ? separator : "", second ? second : ""};
+    return join_prompt(parts, 3);
+}

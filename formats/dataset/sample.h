@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "formats/chat/chat_template.h"
+#include "formats/dataset/bad_rows.h"
 #include "runtime/base/file.h"
 
 typedef enum vkft_data_format {
@@ -17,6 +18,7 @@ typedef enum vkft_data_format {
     VKFT_DATA_SQUAD,         /* {"paragraphs": [{"context", "qas"}]} */
     VKFT_DATA_MESSAGES,      /* {"messages", "tools"} */
     VKFT_DATA_CONVERSATIONS, /* {"conversations", "system", "tools"} */
+    VKFT_DATA_DIALOGUE,      /* {"prompt", "completion"}, both of messages (TRL) */
     VKFT_DATA_TOKENS,        /* {"input_ids", "labels"} */
 } vkft_data_format;
 
@@ -51,6 +53,8 @@ typedef struct vkft_dataset_options {
     const vkft_chat_template *chat; /* NULL: none; needed by messages and conversations */
     bool apply_chat_template;  /* prompt/completion, instruction and question rows too become a conversation of user and
                                   assistant */
+    bool error_on_bad_row;     /* else such rows are skipped and counted, unless they are more than half of all */
+    bool drop_long_rows;       /* else they are cut to max_seq_length; no effect on plain text */
     uint64_t cache_from_bytes; /* size of a file from which its tokens are cached; 0: VKFT_CACHE_FROM_BYTES */
     uint64_t context_hash;     /* of the tokenizer and the template, for the cache */
     void (*progress)(void *context, uint64_t done_bytes, uint64_t all_bytes); /* may be NULL */
@@ -66,6 +70,8 @@ typedef struct vkft_dataset {
     uint32_t truncated;      /* samples cut to max_seq_length */
     uint64_t dropped_tokens; /* cut off there */
     vkft_data_format format;
+    vkft_bad_rows bad; /* that are no samples */
+    char unused[240];  /* the first row's keys that nobody uses: a list for people, "" for none */
     bool from_cache;
     int32_t *memory;
     vkft_mapping file;

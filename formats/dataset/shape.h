@@ -6,8 +6,8 @@
 
 #include "formats/dataset/sample.h"
 
-/* One of: text; prompt and completion; messages (and tools); row (input_ids and labels). Borrowed for the time of the
- * visit. */
+/* One of: text; prompt and completion; conversation; row (input_ids and what goes with them). Borrowed for the time of
+ * the visit. */
 typedef struct vkft_example {
     const char *text;
     const char *prompt, *completion;
@@ -32,13 +32,29 @@ typedef struct vkft_data_keys {
 bool vkft_data_keys_new(vkft_data_keys *keys, const char *text, const char *prompt_template, vkft_err *err);
 void vkft_data_keys_free(vkft_data_keys *keys);
 
-/* The shape of a row by its keys. Error: none of the known ones; tells the keys that were found. */
+/* The shape of the file's first row by its keys. Error: none of the known ones; tells the keys that were found. */
 bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char *place, vkft_data_format *format,
                        vkft_err *err);
+/* Checks a row of a file whose rows have this shape. What the row lacks is no error here: its examples are rejected.
+ * Error: the keys of another shape, or of preference data; no object. */
+bool vkft_shape_check(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, const char *place,
+                      vkft_err *err);
+/* The row's keys that a shape does not use, as a list for people; cut off where it does not fit. */
+void vkft_shape_unused(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, bool as_chat, char *text,
+                       size_t size);
 
-/* Calls visit with every example of a row of this shape; there are several in SQuAD's. */
-bool vkft_shape_examples(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, const char *place,
-                         bool (*visit)(void *context, const vkft_example *example, const char *place, vkft_err *err),
-                         void *context, vkft_err *err);
+/* What is done with the examples of a row. */
+typedef struct vkft_shape_sink {
+    bool as_chat; /* a prompt and its answer are a conversation */
+    bool (*example)(void *context, const vkft_example *example, vkft_err *err);
+    /* One that cannot be trained on; message is one line. */
+    bool (*reject)(void *context, vkft_bad_reason reason, const char *message, vkft_err *err);
+    void *context;
+} vkft_shape_sink;
+
+/* Gives every example of a row of this shape to the sink; there are several in SQuAD's. The row is changed: messages
+ * get their usual keys and roles. False: a function of the sink failed, or out of memory. */
+bool vkft_shape_examples(const vkft_data_keys *keys, cJSON *row, vkft_data_format format, const char *place,
+                         const vkft_shape_sink *sink, vkft_err *err);
 
 #endif

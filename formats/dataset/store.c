@@ -6,13 +6,15 @@
 #include <xxhash.h>
 
 #define FLUSH_VALUES (1u << 20)
-#define MAGIC "VKFTTOK2"
+#define MAGIC "VKFTTOK3"
 
 typedef struct header {
     char magic[8];
     uint32_t format, count, max_length, truncated;
     uint64_t tokens, trained, dropped_tokens;
     uint64_t values_hash, index_hash; /* XXH3, 64 bits */
+    vkft_bad_rows bad;
+    char unused[sizeof((vkft_dataset *)0)->unused];
 } header;
 
 bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const char *path, vkft_err *err)
@@ -130,7 +132,9 @@ static bool commit(vkft_token_store *store, vkft_err *err)
                 .trained = data->trained,
                 .dropped_tokens = data->dropped_tokens,
                 .values_hash = XXH3_64bits_digest(store->hash),
-                .index_hash = XXH3_64bits(store->index, index_bytes)};
+                .index_hash = XXH3_64bits(store->index, index_bytes),
+                .bad = data->bad};
+    memcpy(h.unused, data->unused, sizeof h.unused);
     vkft_writer *writer = store->writer;
     if (!vkft_writer_write_at(writer, 0, &h, sizeof h, err))
         return false;
@@ -161,7 +165,8 @@ bool vkft_token_store_finish(vkft_token_store *store, const char *path, vkft_err
 /* Whether the file is whole: sizes first, then what was hashed, then the index against the sums. */
 static bool is_whole(const vkft_mapping *file, const header *h)
 {
-    if (memcmp(h->magic, MAGIC, 8) != 0 || h->format > VKFT_DATA_TOKENS || h->tokens > file->size)
+    if (memcmp(h->magic, MAGIC, 8) != 0 || h->unused[sizeof h->unused - 1] || !vkft_bad_rows_valid(&h->bad) ||
+        h->format > VKFT_DATA_TOKENS || h->tokens > file->size)
         return false;
     uint64_t value_bytes = 2 * sizeof(int32_t) * h->tokens, index_bytes = sizeof(vkft_token_index) * (uint64_t)h->count;
     if (file->size - sizeof *h < value_bytes || file->size - sizeof *h - value_bytes != index_bytes)
@@ -197,7 +202,9 @@ bool vkft_token_store_load(const char *path, vkft_dataset *data)
                                .truncated = h.truncated,
                                .dropped_tokens = h.dropped_tokens,
                                .format = (vkft_data_format)h.format,
+                               .bad = h.bad,
                                .file = file};
+        memcpy(data->unused, h.unused, sizeof h.unused);
         if (make_samples(data, (const vkft_token_index *)(const void *)(values + 2 * h.tokens), values, NULL))
             return true;
     }

@@ -9,6 +9,7 @@
 #include "host/cli/advice.h"
 #include "host/cli/flags/export.h"
 #include "host/cli/interrupt.h"
+#include "host/train/options.h"
 
 _Static_assert(sizeof(vkft_storage) == sizeof(int) && sizeof(vkft_dtype) == sizeof(int), "FLAG_CHOICE stores an int");
 
@@ -28,6 +29,21 @@ const flag_choice cli_compute_choices[] = {
     {.name = "fp32", .value = VKFT_F32},
     {.name = "bf16", .value = VKFT_BF16},
     {.name = "fp16", .coming = true},
+    {0},
+};
+
+_Static_assert(sizeof(vkft_long_rows) == sizeof(int) && sizeof(vkft_on_bad_row) == sizeof(int),
+               "FLAG_CHOICE stores an int");
+
+const flag_choice cli_long_rows_choices[] = {
+    {.name = "truncate", .value = VKFT_LONG_ROWS_TRUNCATE},
+    {.name = "drop", .value = VKFT_LONG_ROWS_DROP},
+    {0},
+};
+
+const flag_choice cli_bad_row_choices[] = {
+    {.name = "skip", .value = VKFT_BAD_ROW_SKIP},
+    {.name = "error", .value = VKFT_BAD_ROW_ERROR},
     {0},
 };
 

@@ -39,6 +39,8 @@ void cli_json_number(cJSON *object, const char *name, double value);
 
 /* Values that several commands take. */
 extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept; none: as the checkpoint has them */
+extern const flag_choice cli_long_rows_choices[];
+extern const flag_choice cli_bad_row_choices[];
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
 /* Rows of a flag table for the vkft_model_options that a command's options hold; AT(model.path) must expand to the
@@ -107,10 +109,23 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
     {.kind = FLAG_U32,                                                                                                 \
      .name = "max-seq-length",                                                                                         \
      .value = "N",                                                                                                     \
-     .help = "maximum sample length in tokens; longer samples are truncated and counted",                              \
+     .help = "maximum sample length in tokens",                                                                        \
      .range = AT_LEAST(2),                                                                                             \
      .same_run = true,                                                                                                 \
      AT(data.max_seq_length)},                                                                                         \
+        {.kind = FLAG_CHOICE,                                                                                          \
+         .name = "long-rows",                                                                                          \
+         .value = "WHAT",                                                                                              \
+         .help = "what is done with longer samples, which are counted",                                                \
+         .choices = cli_long_rows_choices,                                                                             \
+         .same_run = true,                                                                                             \
+         AT(data.long_rows)},                                                                                          \
+        {.kind = FLAG_CHOICE,                                                                                          \
+         .name = "on-bad-row",                                                                                         \
+         .value = "WHAT",                                                                                              \
+         .help = "what is done with a row that cannot be trained on: skip and count it, or stop",                      \
+         .choices = cli_bad_row_choices,                                                                               \
+         AT(data.on_bad_row)},                                                                                         \
         {.kind = FLAG_SWITCH,                                                                                          \
          .name = "packing",                                                                                            \
          .help = "pack short samples into sequences of up to --max-seq-length tokens",                                 \

@@ -38,6 +38,9 @@ typedef enum vkft_task {
     VKFT_TASK_SEQ_2_SEQ_LM,
 } vkft_task;
 
+typedef enum vkft_on_bad_row { VKFT_BAD_ROW_SKIP, VKFT_BAD_ROW_ERROR } vkft_on_bad_row;
+typedef enum vkft_long_rows { VKFT_LONG_ROWS_TRUNCATE, VKFT_LONG_ROWS_DROP } vkft_long_rows;
+
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
     const char *path;            /* a file, or a directory with train / valid / test files */
@@ -49,6 +52,8 @@ typedef struct vkft_data_options {
     bool mask_prompt;
     bool mask_history; /* train on a conversation's last assistant message only */
     bool packing;
+    vkft_on_bad_row on_bad_row;
+    vkft_long_rows long_rows;
 } vkft_data_options;
 
 /* The flags of `vkft train`, one member each, named alike; defaults are below. A new flag is a member here and a row in

@@ -22,6 +22,14 @@ static void say_found(const vkft_data_options *o, const char *path, const vkft_d
     if (data->truncated)
         vkft_observer_say(observer, "data: %u samples were truncated to --max-seq-length %u and lost %llu tokens",
                           data->truncated, o->max_seq_length, (unsigned long long)data->dropped_tokens);
+    if (data->unused[0])
+        vkft_observer_say(observer, "data: not used: %s", data->unused);
+    uint64_t bad = vkft_bad_rows_count(&data->bad);
+    vkft_text reasons = {0};
+    if (bad && vkft_bad_rows_describe(&data->bad, &reasons, NULL))
+        vkft_observer_say(observer, "data: skipped %llu of %llu rows: %s", (unsigned long long)bad,
+                          (unsigned long long)(bad + data->count), reasons.data);
+    vkft_text_free(&reasons);
 }
 
 bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
@@ -50,6 +58,8 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
         .completions = options->completions,
         .chat = text->chat,
         .apply_chat_template = options->apply_chat_template,
+        .error_on_bad_row = options->on_bad_row == VKFT_BAD_ROW_ERROR,
+        .drop_long_rows = options->long_rows == VKFT_LONG_ROWS_DROP,
         .context_hash = text->hash,
         .progress = on_progress,
         .progress_context = (void *)(uintptr_t)observer,

@@ -36,6 +36,8 @@ typedef enum vkft_advice {
     VKFT_ADVICE_WHOLE_SAMPLES,     /* train on all of a sample, so that its parts need not be told apart */
     VKFT_ADVICE_GIVE_TEMPLATE,     /* give the chat template that the model lacks */
     VKFT_ADVICE_NAME_KEYS,         /* say by which names the data calls its keys */
+    VKFT_ADVICE_CHOSEN_ANSWERS,    /* say that chosen answers are the answers */
+    VKFT_ADVICE_SKIP_ROWS,         /* leave out rows that cannot be trained on */
     VKFT_ADVICE_KEEP_QUANTIZATION, /* ask for the quantization that the checkpoint has */
 } vkft_advice;
 

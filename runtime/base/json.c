@@ -37,10 +37,18 @@ static void describe_error(const char *text, size_t length, size_t offset, char 
         snprintf(buffer, size, "the text ends in the middle of a value");
         return;
     }
-    size_t n = 0;
+    size_t n = 0, before = offset;
     while (n < 24 && offset + n < length && (unsigned char)text[offset + n] >= ' ')
         n++;
-    if (n)
+    while (n && offset + n < length && ((unsigned char)text[offset + n] & 0xc0) == 0x80) /* not inside a character */
+        n--;
+    while (before && vkft_is_space(text[before - 1]))
+        before--;
+    if (before && text[before - 1] == ',' && (text[offset] == '}' || text[offset] == ']'))
+        snprintf(buffer, size, "a comma before '%c'; remove it", text[offset]);
+    else if (text[offset] == '\'')
+        snprintf(buffer, size, "a single quote where JSON has double quotes, at %.*s", (int)n, text + offset);
+    else if (n)
         snprintf(buffer, size, "not valid JSON at '%.*s'", (int)n, text + offset);
     else
         snprintf(buffer, size, "not valid JSON at byte 0x%02x", (unsigned char)text[offset]);

@@ -1,6 +1,7 @@
 /* Growing texts, small questions about strings, and numbers in words. */
 #include "runtime/base/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,26 @@ const char *vkft_string_nearest(const char *word, const char *const *names, uint
         }
     }
     return best;
+}
+
+void vkft_float_text(double number, char *text, size_t size)
+{
+    char digits[40];
+    if (isnan(number) || isinf(number)) {
+        snprintf(text, size, "%s", isnan(number) ? "nan" : number < 0 ? "-inf" : "inf");
+        return;
+    }
+    int precision = 0;
+    do
+        snprintf(digits, sizeof digits, "%.*e", precision, number);
+    while (strtod(digits, NULL) != number && ++precision < 17);
+    int exponent = atoi(strchr(digits, 'e') + 1);
+    if (exponent >= -4 && exponent < 16) {
+        snprintf(text, size, "%.*f", precision > exponent ? precision - exponent : 1, number);
+    } else {
+        *strchr(digits, 'e') = 0;
+        snprintf(text, size, "%se%c%02d", digits, exponent < 0 ? '-' : '+', abs(exponent));
+    }
 }
 
 void vkft_bytes_text(uint64_t bytes, char *text, size_t size)

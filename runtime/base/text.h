@@ -39,6 +39,8 @@ static inline bool vkft_is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* As Python's repr of a float: the shortest digits that read back as the same number, "2.0", "1e+16", "nan". */
+void vkft_float_text(double number, char *text, size_t size);
 /* "1.5 KiB", "2.00 GiB". */
 void vkft_bytes_text(uint64_t bytes, char *text, size_t size);
 /* "1:02:03" or "2:03", rounded to seconds. */

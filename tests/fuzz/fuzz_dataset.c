@@ -25,11 +25,12 @@ static void read_rows(const char *name, const char *text, size_t length, const c
     vkft_row_encoder encoder = {.path = name, .tok = tok, .options = &options, .reader = &reader};
     vkft_row_slice slice;
     vkft_encoded_row row = {0};
+    char unused[100];
     bool found = true, ok = vkft_row_reader_open(&reader, name, text, length, partner, partner_length, &err);
     for (bool first = true; ok && vkft_row_reader_next(&reader, &slice, &found, &err) && found; first = false) {
         if (slice.text < text || slice.length > length || slice.text + slice.length > text + length)
             abort();
-        ok = (!first || vkft_row_encoder_detect(&encoder, &slice, &err)) &&
+        ok = (!first || vkft_row_encoder_detect(&encoder, &slice, unused, sizeof unused, &err)) &&
              vkft_row_encode(&encoder, &slice, &row, &err);
     }
     vkft_encoded_row_free(&row);

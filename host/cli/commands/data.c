@@ -94,6 +94,11 @@ static int print_json(const data_command *o, const vkft_dataset *data, const sta
     cJSON_AddNumberToObject(root, "trained_tokens", (double)data->trained);
     cJSON_AddNumberToObject(root, "truncated_samples", data->truncated);
     cJSON_AddNumberToObject(root, "truncated_tokens", (double)data->dropped_tokens);
+    cJSON *skipped = cJSON_AddObjectToObject(root, "skipped_rows");
+    for (int i = 0; i < VKFT_BAD_REASONS; i++)
+        if (data->bad.count[i])
+            cJSON_AddNumberToObject(skipped, vkft_bad_reason_name((vkft_bad_reason)i), (double)data->bad.count[i]);
+    cJSON_AddStringToObject(root, "unused_keys", data->unused);
     cJSON_AddNumberToObject(root, "shortest", s->length[0]);
     cJSON_AddNumberToObject(root, "median", percentile(s, 0.5));
     cJSON_AddNumberToObject(root, "longest", data->max_length);
@@ -117,6 +122,18 @@ static void print_histogram(const statistics *s)
     }
 }
 
+static void print_skipped(const vkft_dataset *data)
+{
+    uint64_t bad = vkft_bad_rows_count(&data->bad);
+    vkft_text reasons = {0};
+    if (bad && vkft_bad_rows_describe(&data->bad, &reasons, NULL))
+        printf("skipped    %llu of %llu rows: %s\n", (unsigned long long)bad, (unsigned long long)(bad + data->count),
+               reasons.data);
+    vkft_text_free(&reasons);
+    if (data->unused[0])
+        printf("not used   %s\n", data->unused);
+}
+
 static void print_numbers(const data_command *o, const vkft_dataset *data, const statistics *s)
 {
     printf("samples    %u of %s\n", data->count, vkft_data_format_name(data->format));
@@ -126,6 +143,7 @@ static void print_numbers(const data_command *o, const vkft_dataset *data, const
            percentile(s, 0.95), data->max_length);
     printf("truncated  %u samples to %u tokens, %llu tokens lost\n", data->truncated, o->data.max_seq_length,
            (unsigned long long)data->dropped_tokens);
+    print_skipped(data);
     if (s->packs)
         printf("packs      %u of at most %u tokens, %.1f %% full\n", s->packs, o->data.max_seq_length,
                100.0 * (double)data->tokens / ((double)s->packs * o->data.max_seq_length));

@@ -503,21 +503,21 @@ static void test_cache_of_sources(void **state)
     expect_cached(path, &f->text, &o, &fresh, true);
 
     find_cached(cache, file);
-    size_t size, index_bytes = 2 * 3 * sizeof(uint32_t), header_bytes = 64;
+    size_t size, index_bytes = 2 * 3 * sizeof(uint32_t), hash_end = 64;
     char *bytes = vkft_test_read(file, &size);
-    assert_memory_equal(bytes, "VKFTTOK2", 8);
-    assert_int_equal(size, header_bytes + 2 * fresh.tokens * sizeof(int32_t) + index_bytes);
-    bytes[7] = '1';
+    assert_memory_equal(bytes, "VKFTTOK3", 8);
+    assert_true(size > hash_end + 2 * fresh.tokens * sizeof(int32_t) + index_bytes);
+    bytes[7] = '2';
     expect_ok(vkft_file_write(file, bytes, size, &err));
     expect_cached(path, &f->text, &o, &fresh, false);
     expect_cached(path, &f->text, &o, &fresh, true);
 
-    bytes[7] = '2';
+    bytes[7] = '3';
     char *index = bytes + size - index_bytes;
     for (uint32_t source_length = 3; source_length < 8; source_length += 4) { /* what it is; more than the sample */
         memcpy(index + sizeof(uint32_t), &source_length, sizeof source_length);
         uint64_t hash = XXH3_64bits(index, index_bytes);
-        memcpy(bytes + header_bytes - sizeof hash, &hash, sizeof hash);
+        memcpy(bytes + hash_end - sizeof hash, &hash, sizeof hash);
         expect_ok(vkft_file_write(file, bytes, size, &err));
         expect_cached(path, &f->text, &o, &fresh, source_length == 3);
     }
@@ -533,10 +533,10 @@ static void test_refusals(void **state)
     static const struct {
         const char *name, *content, *error;
     } cases[] = {
-        {"a.csv", "Q,A\nx,y\nx\n", "line 3: 1 fields, the header has 2"},
+        {"a.csv", "Q,A\nx,y\nx,y,z\n", "line 3: 3 fields, the header has 2"},
         {"b.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n", "no chat template"},
-        {"c.jsonl", "{\"prompt\": 5, \"completion\": \"a\"}\n", "line 1: prompt is"},
-        {"d.jsonl", "{\"question\": \"q\", \"answers\": []}\n", "holds no text"},
+        {"c.jsonl", "{\"prompt\": {}, \"completion\": \"a\"}\n", "line 1: prompt is an object; expected a string"},
+        {"d.jsonl", "{\"question\": \"q\", \"answers\": []}\n", "nothing is left to train on: 1 of 1 rows"},
         {"e.json", "[{\"text\": \"a\"},\n 5]", "row 2 (line 2): "},
         {"f.jsonl", "{\"text\": \"a\"}\n[1]\n", "line 2: a list found"},
     };
@@ -552,12 +552,12 @@ static void test_refusals(void **state)
     static const struct {
         const char *content, *error;
     } chats[] = {
-        {"{\"messages\": []}", "is empty"},
+        {"{\"messages\": []}", "messages is an empty list"},
         {"{\"messages\": [{\"content\": \"a\"}]}", "messages[0] has no \"role\""},
-        {"{\"conversations\": [{\"from\": \"nobody\", \"value\": \"a\"}]}",
-         "turn 1 of the conversation has from 'nobody'"},
-        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"tools\": 5}", "tools is no array"},
-        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", "nothing is left to train on"},
+        {"{\"conversations\": [{\"from\": \"nobody\", \"value\": \"a\"}]}", "conversations[0] is from 'nobody'"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"tools\": 5}", "tools is no list of tools"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}",
+         "no message has the role assistant; roles found: user"},
     };
     for (size_t i = 0; i < sizeof chats / sizeof *chats; i++) {
         char path[600];

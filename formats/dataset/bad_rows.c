@@ -1,0 +1,116 @@
+/* Reasons in words. See bad_rows.h. */
+#include "formats/dataset/bad_rows.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/utf8.h"
+
+#define PLACES (sizeof((vkft_bad_rows *)0)->place[0] / sizeof((vkft_bad_rows *)0)->place[0][0])
+
+static const struct {
+    const char *name, *words;
+    bool fault;
+    vkft_advice advice;
+} reasons[VKFT_BAD_REASONS] = {
+    [VKFT_BAD_NULL] = {"null_value", "with a null or missing value", true, VKFT_ADVICE_NONE},
+    [VKFT_BAD_VALUE] = {"wrong_value", "with a value that cannot be used", true, VKFT_ADVICE_NONE},
+    [VKFT_BAD_EMPTY] = {"empty", "with nothing to train on", true, VKFT_ADVICE_NONE},
+    [VKFT_BAD_LONG_PROMPT] = {"long_prompt", "whose prompt leaves no room for the answer", true,
+                              VKFT_ADVICE_LONGER_SAMPLES},
+    [VKFT_BAD_NO_ASSISTANT] = {"no_assistant", "without an assistant's message", true, VKFT_ADVICE_WHOLE_SAMPLES},
+    [VKFT_BAD_MASKED] = {"masked", "masked as a whole by their own labels or weights", true, VKFT_ADVICE_NONE},
+    [VKFT_BAD_CONVERSATION] = {"conversation", "that do not fit the chat template", true, VKFT_ADVICE_NONE},
+    [VKFT_BAD_UNDESIRED] = {"undesired", "labelled as bad answers", true, VKFT_ADVICE_NONE},
+    [VKFT_BAD_UNANSWERABLE] = {"unanswerable", "that the data marks as unanswerable", false, VKFT_ADVICE_NONE},
+    [VKFT_BAD_TOO_LONG] = {"too_long", "longer than the maximum", false, VKFT_ADVICE_LONGER_SAMPLES},
+};
+
+bool vkft_bad_reason_is_fault(vkft_bad_reason reason)
+{
+    return reasons[reason].fault;
+}
+
+const char *vkft_bad_reason_name(vkft_bad_reason reason)
+{
+    return reasons[reason].name;
+}
+
+void vkft_clean_line(char *line, size_t size)
+{
+    size_t length = strlen(line), n = 0;
+    for (size_t i = 0, step; i < length && n + 1 < size; i += step) {
+        step = vkft_utf8_length(line + i, length - i);
+        bool shown = step > 1 || (step == 1 && (unsigned char)line[i] >= ' ' && line[i] != 127);
+        if (step > 1 && n + step + 1 > size)
+            break;
+        if (shown)
+            memmove(line + n, line + i, step);
+        else
+            line[n] = '?';
+        step = step ? step : 1;
+        n += shown ? step : 1;
+    }
+    line[n] = 0;
+}
+
+void vkft_bad_rows_add(vkft_bad_rows *bad, vkft_bad_reason reason, uint64_t place, const char *message)
+{
+    uint64_t n = bad->count[reason]++;
+    if (n == 0)
+        snprintf(bad->first[reason], sizeof bad->first[reason], "%s", message);
+    if (n < PLACES)
+        bad->place[reason][n] = place;
+}
+
+uint64_t vkft_bad_rows_count(const vkft_bad_rows *bad)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < VKFT_BAD_REASONS; i++)
+        sum += bad->count[i];
+    return sum;
+}
+
+uint64_t vkft_bad_rows_faults(const vkft_bad_rows *bad)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < VKFT_BAD_REASONS; i++)
+        sum += reasons[i].fault ? bad->count[i] : 0;
+    return sum;
+}
+
+vkft_advice vkft_bad_rows_advice(const vkft_bad_rows *bad)
+{
+    int most = 0;
+    for (int i = 1; i < VKFT_BAD_REASONS; i++)
+        most = bad->count[i] > bad->count[most] ? i : most;
+    return reasons[most].advice;
+}
+
+bool vkft_bad_rows_describe(const vkft_bad_rows *bad, vkft_text *out, vkft_err *err)
+{
+    bool ok = true, any = false;
+    char part[400];
+    for (int i = 0; ok && i < VKFT_BAD_REASONS; i++) {
+        uint64_t count = bad->count[i];
+        if (!count)
+            continue;
+        int n = snprintf(part, sizeof part, "%s%" PRIu64 " %s (%s%s ", any ? ", " : "", count, reasons[i].words,
+                         bad->numbered ? "row" : "line", count > 1 ? "s" : "");
+        for (uint64_t p = 0; p < count && p < PLACES; p++)
+            n += snprintf(part + n, sizeof part - (size_t)n, "%s%" PRIu64, p ? ", " : "", bad->place[i][p]);
+        n += snprintf(part + n, sizeof part - (size_t)n, "%s: %s)", count > PLACES ? ", ..." : "", bad->first[i]);
+        ok = vkft_text_append(out, part, (size_t)n, err);
+        any = true;
+    }
+    return ok;
+}
+
+bool vkft_bad_rows_valid(const vkft_bad_rows *bad)
+{
+    for (int i = 0; i < VKFT_BAD_REASONS; i++)
+        if (!memchr(bad->first[i], 0, sizeof bad->first[i]))
+            return false;
+    return true;
+}
