@@ -289,7 +289,7 @@ void visit_dialogue(visitor *v, cJSON *row)
     if (add_side(v, row, "prompt", "user", all)) {
         int context = cJSON_GetArraySize(all);
         if (add_side(v, row, "completion", "assistant", all))
-            visit_list(v, row, all, "prompt and completion", context);
+            visit_list(v, row, all, "prompt and completion", v->sink->learn_prompts ? 0 : context);
     }
     cJSON_Delete(all);
 }

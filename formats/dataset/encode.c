@@ -367,6 +367,7 @@ bool vkft_row_encode(const vkft_row_encoder *encoder, const vkft_row_slice *slic
     vkft_row_encoder_place(encoder, slice, place, sizeof place);
     builder b = {.encoder = encoder, .out = out, .place = place};
     const vkft_shape_sink sink = {.as_chat = encoder->options->apply_chat_template,
+                                  .learn_prompts = !encoder->options->mask_prompt,
                                   .example = add_example,
                                   .reject = reject_example,
                                   .context = &b};

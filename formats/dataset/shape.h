@@ -45,7 +45,8 @@ void vkft_shape_unused(const vkft_data_keys *keys, const cJSON *row, vkft_data_f
 
 /* What is done with the examples of a row. */
 typedef struct vkft_shape_sink {
-    bool as_chat; /* a prompt and its answer are a conversation */
+    bool as_chat;       /* a prompt and its answer are a conversation */
+    bool learn_prompts; /* the messages of a prompt, too */
     bool (*example)(void *context, const vkft_example *example, vkft_err *err);
     /* One that cannot be trained on; message is one line. */
     bool (*reject)(void *context, vkft_bad_reason reason, const char *message, vkft_err *err);

@@ -38,7 +38,7 @@ int cli_print_json(cJSON *value);
 void cli_json_number(cJSON *object, const char *name, double value);
 
 /* Values that several commands take. */
-extern const flag_choice cli_quant_choices[];   /* how frozen weights are kept; none: as the checkpoint has them */
+extern const flag_choice cli_quant_choices[]; /* how frozen weights are kept; none: as the checkpoint has them */
 extern const flag_choice cli_long_rows_choices[];
 extern const flag_choice cli_bad_row_choices[];
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */

@@ -291,6 +291,7 @@ static void test_flags_that_must_stay(void **state)
                                         "--adam-epsilon",
                                         "--max-grad-norm",
                                         "--max-seq-length",
+                                        "--long-rows",
                                         "--packing",
                                         "--mask-prompt",
                                         "--mask-history",
