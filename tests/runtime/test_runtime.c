@@ -18,6 +18,7 @@
 #include "runtime/base/file.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 #include "runtime/base/random.h"
 
 /* Every workgroup of every launch lies in exactly one piece, in order, no piece crosses the end of a row, and
@@ -285,7 +286,7 @@ static void test_damaged_pipeline_cache(void **state)
     vkft_err err;
     char *dir = vkft_test_directory(), *before = getenv("VKFT_CACHE_DIR"), name[300] = "", path[900];
     before = before ? strdup(before) : NULL;
-    setenv("VKFT_CACHE_DIR", dir, 1);
+    vkft_test_environment("VKFT_CACHE_DIR", dir);
     use_device();
     expect_ok(vkft_directory_list(dir, find_cache, name, &err));
     assert_true(name[0] != '\0');
@@ -306,9 +307,9 @@ static void test_damaged_pipeline_cache(void **state)
         assert_true(now >= size);
     }
     if (before)
-        setenv("VKFT_CACHE_DIR", before, 1);
+        vkft_test_environment("VKFT_CACHE_DIR", before);
     else
-        unsetenv("VKFT_CACHE_DIR");
+        vkft_test_environment("VKFT_CACHE_DIR", NULL);
     vkft_test_remove_directory(dir);
     free(before), free(good), free(bad);
 }

@@ -1,4 +1,4 @@
-/* Running the built program through the shell, with its output in files. */
+/* What tests do with files, and runs of the program with their output. */
 #include "tests/support/program.h"
 
 #include <setjmp.h>
@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
+#include "runtime/base/os/os.h"
+#include "tests/support/system/system.h"
 
 char *vkft_test_read(const char *path, size_t *size)
 {
@@ -28,30 +28,26 @@ char *vkft_test_read(const char *path, size_t *size)
     return data;
 }
 
-static vkft_test_result run(const char *format, va_list args)
+static vkft_test_result run(const char *arguments)
 {
-    char *dir = vkft_test_directory();
-    char arguments[8192], command[9000], path[512];
-    vsnprintf(arguments, sizeof arguments, format, args);
-    /* These redirections stand first, so that the arguments may hold others. */
-    snprintf(command, sizeof command, "exec > %s/out 2> %s/err < /dev/null '%s' %s", dir, dir, VKFT_PROGRAM, arguments);
-    int status = system(command);
-    vkft_test_result result = {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)};
-    snprintf(path, sizeof path, "%s/out", dir);
-    result.out = vkft_test_read(path, NULL);
-    snprintf(path, sizeof path, "%s/err", dir);
-    result.err = vkft_test_read(path, NULL);
+    char *dir = vkft_test_directory(), *out = vkft_path_join(dir, "out"), *err = vkft_path_join(dir, "err");
+    vkft_test_result result = {.exit_code = vkft_test_run(arguments, out, err)};
+    result.out = vkft_test_read(out, NULL);
+    result.err = vkft_test_read(err, NULL);
+    free(out);
+    free(err);
     vkft_test_remove_directory(dir);
     return result;
 }
 
 vkft_test_result vkft_test_program(const char *format, ...)
 {
+    char arguments[8192];
     va_list args;
     va_start(args, format);
-    vkft_test_result result = run(format, args);
+    vsnprintf(arguments, sizeof arguments, format, args);
     va_end(args);
-    return result;
+    return run(arguments);
 }
 
 void vkft_test_result_free(vkft_test_result *result)
@@ -63,10 +59,12 @@ void vkft_test_result_free(vkft_test_result *result)
 
 void vkft_test_program_ok(const char *format, ...)
 {
+    char arguments[8192];
     va_list args;
     va_start(args, format);
-    vkft_test_result result = run(format, args);
+    vsnprintf(arguments, sizeof arguments, format, args);
     va_end(args);
+    vkft_test_result result = run(arguments);
     if (result.exit_code != 0)
         fail_msg("exit code %d\n%s", result.exit_code, result.err);
     vkft_test_result_free(&result);
@@ -74,11 +72,14 @@ void vkft_test_program_ok(const char *format, ...)
 
 char *vkft_test_directory(void)
 {
+    static uint32_t count;
     const char *base = getenv("TMPDIR");
     char path[512];
-    snprintf(path, sizeof path, "%s/vkft-test-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(path))
-        fail_msg("cannot create %s", path);
+    vkft_err err;
+    snprintf(path, sizeof path, "%s/vkft-test-%ld-%.0f-%u", base ? base : "/tmp", vkft_os_process_id(),
+             vkft_os_seconds() * 1e6, count++);
+    if (!vkft_directory_create(path, &err))
+        fail_msg("%s", err.message);
     return strdup(path);
 }
 

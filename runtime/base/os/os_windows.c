@@ -70,6 +70,11 @@ static int open_wide(const char *path, int flags)
 
 int vkft_os_open_read(const char *path)
 {
+    vkft_os_info info;
+    if (vkft_os_stat(path, &info) && info.is_directory) { /* Windows would call this a lack of permission */
+        errno = EISDIR;
+        return -1;
+    }
     return open_wide(path, _O_RDONLY);
 }
 

@@ -3,23 +3,20 @@
 #include "host/model/model.h"
 #include "tests/support/expect.h"
 
-#include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "formats/convert/hf_checkpoint.h"
 #include "formats/convert/model_open.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/json.h"
+#include "runtime/base/os/os.h"
 #include "formats/tensors/nf4.h"
 #include "tests/support/program.h"
 #include "formats/tensors/safetensors.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/system/system.h"
 
 #define Q "model.layers.1.self_attn.q_proj.weight"
 
@@ -34,7 +31,7 @@ static int set_up(void **state)
     f->dir = vkft_test_directory();
     f->elsewhere = vkft_test_directory();
     f->out = vkft_path_join(f->elsewhere, "model.vkft");
-    setenv("VKFT_CACHE_DIR", f->elsewhere, 1);
+    vkft_test_environment("VKFT_CACHE_DIR", f->elsewhere);
     *state = f;
     return 0;
 }
@@ -42,7 +39,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    chmod(f->dir, 0700);
+    vkft_test_set_writable(f->dir, true);
     vkft_test_remove_directory(f->dir);
     vkft_test_remove_directory(f->elsewhere);
     free(f->out);
@@ -247,7 +244,7 @@ static void small_files(void **state)
     assert_int_equal(length, 0);
     assert_null(vkft_model_file_blob(file, "vocab.json", &length));
     assert_int_equal(vkft_model_file_config(file)->hidden_size, model.hidden_size);
-    char *absolute = realpath(f->dir, NULL);
+    char *absolute = vkft_os_absolute_path(f->dir);
     assert_string_equal(vkft_model_file_source(file), absolute);
     free(absolute);
     vkft_model_file_close(file);
@@ -444,21 +441,18 @@ static void interrupted_and_full(void **state)
     assert_true(seen > 0);
     options.progress = NULL;
 
-    struct rlimit before, limit;
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &before);
-    limit = before;
-    limit.rlim_cur = 8192;
-    setrlimit(RLIMIT_FSIZE, &limit);
-    bool converted = vkft_convert(f->dir, f->out, &options, &err);
-    setrlimit(RLIMIT_FSIZE, &before);
-    assert_false(converted);
-    assert_non_null(strstr(err.message, "cannot write"));
-    assert_int_equal(entries(f->elsewhere), 0);
+    if (vkft_test_limit_file_size(8192)) {
+        bool converted = vkft_convert(f->dir, f->out, &options, &err);
+        vkft_test_limit_file_size(0);
+        assert_false(converted);
+        assert_non_null(strstr(err.message, "cannot write"));
+        assert_int_equal(entries(f->elsewhere), 0);
+    }
 
     expect_failure(vkft_convert(f->dir, f->elsewhere, &options, &err), "is a directory");
     expect_failure(vkft_convert(f->dir, "/proc/model.vkft", &options, &err), "cannot create");
-    expect_failure(vkft_convert(f->dir, "/dev/full", &options, &err), "not a regular file");
+    if (vkft_test_has_posix)
+        expect_failure(vkft_convert(f->dir, "/dev/full", &options, &err), "not a regular file");
     options.progress = last_progress;
     expect_ok(vkft_convert(f->dir, f->out, &options, &err));
     assert_int_equal(seen, 0);
@@ -466,9 +460,9 @@ static void interrupted_and_full(void **state)
 
 static int64_t modified(const char *path)
 {
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    vkft_os_info info;
+    assert_true(vkft_os_stat(path, &info));
+    return info.modified_ns;
 }
 
 static char *open_model(const char *dir, const vkft_convert_options *options)
@@ -508,14 +502,15 @@ static void cache(void **state)
     free(open_model(f->dir, &options));
     check_model(f->dir, path, VKFT_STORAGE_nf4_dq);
 
-    struct stat st; /* other weights of the same size and time, as rsync -t and archives leave them */
+    /* other weights of the same size and time, as rsync -t and archives leave them */
     char *weights = in(f, "model.safetensors");
-    assert_int_equal(stat(weights, &st), 0);
+    int64_t time = modified(weights);
     model.seed = 3;
     vkft_tiny_model_write(&model, f->dir);
-    assert_int_equal(utimensat(AT_FDCWD, weights, (struct timespec[]){st.st_atim, st.st_mtim}, 0), 0);
-    free(open_model(f->dir, &options));
-    check_model(f->dir, path, VKFT_STORAGE_nf4_dq);
+    if (vkft_test_set_modified(weights, time)) {
+        free(open_model(f->dir, &options));
+        check_model(f->dir, path, VKFT_STORAGE_nf4_dq);
+    }
     free(weights);
 
     options = options_for(vkft_storage_variant(VKFT_STORAGE_f16, true)); /* it has none */
@@ -536,12 +531,14 @@ static void cache(void **state)
 static void read_only_directory(void **state)
 {
     const fixture *f = *state;
+    if (!vkft_test_has_posix)
+        skip();
     vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     vkft_tiny_model_write(&model, f->dir);
     int before = entries(f->dir);
-    chmod(f->dir, 0500); /* also for root, who could write there all the same */
+    vkft_test_set_writable(f->dir, false); /* also for root, who could write there all the same */
     char *path = open_model(f->dir, &options);
     assert_int_equal(strncmp(path, f->elsewhere, strlen(f->elsewhere)), 0);
     assert_int_equal(entries(f->dir), before);
@@ -549,7 +546,7 @@ static void read_only_directory(void **state)
     free(open_model(f->dir, &options));
     assert_int_equal(modified(path), first);
     free(path);
-    setenv("VKFT_CACHE_DIR", "/proc", 1);
+    vkft_test_environment("VKFT_CACHE_DIR", "/proc");
     expect_failure(vkft_model_open(f->dir, &options, true, &err),
                    "cannot be written, and neither can the cache directory");
 }

@@ -17,6 +17,7 @@
 #include "tests/support/expect.h"
 #include "formats/chat/model_text.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 #include "runtime/base/utf8.h"
 
 #define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
@@ -408,9 +409,9 @@ static char *set_cache(const char *cache)
     char *before = getenv("VKFT_CACHE_DIR");
     before = before ? strdup(before) : NULL;
     if (cache)
-        setenv("VKFT_CACHE_DIR", cache, 1);
+        vkft_test_environment("VKFT_CACHE_DIR", cache);
     else
-        unsetenv("VKFT_CACHE_DIR");
+        vkft_test_environment("VKFT_CACHE_DIR", NULL);
     return before;
 }
 

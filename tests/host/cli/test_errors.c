@@ -17,6 +17,7 @@
 #include "runtime/base/file.h"
 #include "tests/support/program.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/system/system.h"
 
 typedef struct fixture {
     char *dir;
@@ -205,14 +206,14 @@ static void test_no_device(void **state)
     char *before[2];
     for (int i = 0; i < 2; i++) {
         before[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
-        setenv(names[i], "/nonexistent.json", 1);
+        vkft_test_environment(names[i], "/nonexistent.json");
     }
     refuses(f, "good.jsonl", "{\"input_ids\": [1, 2, 3]}\n", "", "Vulkan");
     for (int i = 0; i < 2; i++) {
         if (before[i])
-            setenv(names[i], before[i], 1);
+            vkft_test_environment(names[i], before[i]);
         else
-            unsetenv(names[i]);
+            vkft_test_environment(names[i], NULL);
         free(before[i]);
     }
 }

@@ -21,6 +21,7 @@
 #include "runtime/memory.h"
 #include "tests/support/expect.h"
 #include "tests/support/reference_matmul.h"
+#include "tests/support/system/system.h"
 
 #define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */
 #define CANARY_BYTES 256u
@@ -344,7 +345,7 @@ static void test_strategies(void **state)
     fixture *f = *state;
     vkft_err err = {0};
     for (size_t s = 0; s < sizeof names / sizeof *names; s++) {
-        setenv("VKFT_STRATEGY", names[s], 1);
+        vkft_test_environment("VKFT_STRATEGY", names[s]);
         check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
         for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
             for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
@@ -360,7 +361,7 @@ static void test_strategies(void **state)
                 reference_weight_free(&w);
             }
     }
-    setenv("VKFT_STRATEGY", "panel", 1);
+    vkft_test_environment("VKFT_STRATEGY", "panel");
     check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = cmds};
@@ -368,9 +369,9 @@ static void test_strategies(void **state)
     vkft_multiply(&ctx, &(vkft_product){.w = &w, .M = 700, .scale = 1});
     expect_failure(vkft_commands_run(cmds, &err), "a product with nf4 weights has no scratch memory");
     vkft_commands_free(cmds);
-    setenv("VKFT_STRATEGY", "pannel", 1);
+    vkft_test_environment("VKFT_STRATEGY", "pannel");
     expect_failure(vkft_gemm_setup(f->dev, VKFT_F32, &err), "VKFT_STRATEGY=pannel: there is no such strategy");
-    unsetenv("VKFT_STRATEGY");
+    vkft_test_environment("VKFT_STRATEGY", NULL);
     check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
 }
 

@@ -13,6 +13,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 
 typedef struct fixture {
     char *directory, *before;
@@ -24,7 +25,7 @@ static int setup(void **state)
     const char *before = getenv("VKFT_CACHE_DIR");
     f->before = before ? strdup(before) : NULL;
     f->directory = vkft_test_directory();
-    setenv("VKFT_CACHE_DIR", f->directory, 1);
+    vkft_test_environment("VKFT_CACHE_DIR", f->directory);
     *state = f;
     return 0;
 }
@@ -33,9 +34,9 @@ static int teardown(void **state)
 {
     fixture *f = *state;
     if (f->before)
-        setenv("VKFT_CACHE_DIR", f->before, 1);
+        vkft_test_environment("VKFT_CACHE_DIR", f->before);
     else
-        unsetenv("VKFT_CACHE_DIR");
+        vkft_test_environment("VKFT_CACHE_DIR", NULL);
     vkft_test_remove_directory(f->directory);
     free(f->before), free(f);
     return 0;
@@ -108,12 +109,12 @@ static void test_wrong_kernel(void **state)
         vkft_device_close(dev);
     }
     /* Nothing is left when the only strategy fails. */
-    setenv("VKFT_STRATEGY", "panel", 1);
+    vkft_test_environment("VKFT_STRATEGY", "panel");
     vkft_device *dev = open_device(VKFT_F32);
     expect_failure(vkft_gemm_selftest(dev, storages, false, &err), "kernel matmul_panel computes wrong results on ");
     assert_non_null(strstr(err.message, "nothing else can multiply bf16 weights"));
     vkft_device_close(dev);
-    unsetenv("VKFT_STRATEGY");
+    vkft_test_environment("VKFT_STRATEGY", NULL);
 }
 
 /* Results of other kernels than this build's do not count. */

@@ -18,6 +18,7 @@
 #include "host/model/decoder.h"
 #include "host/train/learner.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/system/system.h"
 
 #define LONGEST 17
 #define SAMPLES 3
@@ -199,7 +200,7 @@ static void test_wrong_kernel_is_told(void **state)
     vkft_err err;
     char *dir = vkft_test_directory(), *cache = vkft_test_directory(), *before = getenv("VKFT_CACHE_DIR"), stored[200];
     before = before ? strdup(before) : NULL;
-    setenv("VKFT_CACHE_DIR", cache, 1);
+    vkft_test_environment("VKFT_CACHE_DIR", cache);
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
     snprintf(stored, sizeof stored, "kernels %016llx\npanel f32 nn plain f32 failed\npanel f32 nt plain f32 failed\n",
@@ -225,9 +226,9 @@ static void test_wrong_kernel_is_told(void **state)
     vkft_session_close(&session);
     vkft_text_free(&told);
     if (before)
-        setenv("VKFT_CACHE_DIR", before, 1);
+        vkft_test_environment("VKFT_CACHE_DIR", before);
     else
-        unsetenv("VKFT_CACHE_DIR");
+        vkft_test_environment("VKFT_CACHE_DIR", NULL);
     free(before);
     vkft_test_remove_directory(dir);
     vkft_test_remove_directory(cache);

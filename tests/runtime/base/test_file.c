@@ -1,16 +1,15 @@
 /* Atomic files, directories, and JSON with positions in its errors. */
 #include "tests/support/expect.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "runtime/base/os/os.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 
 static bool count_entry(void *context, const char *name)
 {
@@ -61,16 +60,16 @@ static void full_disk(void **state)
 {
     (void)state;
     char *dir = vkft_test_directory(), *path = vkft_path_join(dir, "file"), *large = calloc(1, 100000);
-    struct rlimit before, limit;
     vkft_err err = {0};
     expect_ok(vkft_file_write(path, "old", 3, &err));
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &before);
-    limit = before;
-    limit.rlim_cur = 50000;
-    setrlimit(RLIMIT_FSIZE, &limit);
+    if (!vkft_test_limit_file_size(50000)) {
+        free(large);
+        free(path);
+        vkft_test_remove_directory(dir);
+        skip();
+    }
     bool written = vkft_file_write(path, large, 100000, &err);
-    setrlimit(RLIMIT_FSIZE, &before);
+    vkft_test_limit_file_size(0);
     assert_false(written);
     assert_non_null(strstr(err.message, "cannot write"));
     assert_int_equal(err.kind, VKFT_ERR_IO);
@@ -90,7 +89,8 @@ static void places_that_cannot_be_written(void **state)
     expect_failure(vkft_file_write("/proc/vkft", "x", 1, &err), "cannot create");
     expect_failure(vkft_file_write("/does/not/exist", "x", 1, &err), "check the path");
     expect_failure(vkft_file_write("/dev/null/x", "x", 1, &err), "cannot create");
-    expect_failure(vkft_file_write("/dev/null", "x", 1, &err), "not a regular file");
+    if (vkft_test_has_posix)
+        expect_failure(vkft_file_write("/dev/null", "x", 1, &err), "not a regular file");
     expect_failure(vkft_directory_create("/proc/vkft/a", &err), "cannot create directory");
 }
 
@@ -270,9 +270,9 @@ static char *keep(const char *name)
 static void put_back(const char *name, char *value)
 {
     if (value)
-        setenv(name, value, 1);
+        vkft_test_environment(name, value);
     else
-        unsetenv(name);
+        vkft_test_environment(name, NULL);
     free(value);
 }
 
@@ -299,27 +299,29 @@ static void expect_cache(const char *expected)
 static void cache_directory(void **state)
 {
     (void)state;
+    if (!vkft_test_has_posix)
+        skip();
     char *own = keep("VKFT_CACHE_DIR"), *xdg = keep("XDG_CACHE_HOME"), *home = keep("HOME");
     char *dir = vkft_test_directory(), *home_dir = vkft_path_join(dir, "home"), *xdg_dir = vkft_path_join(dir, "xdg"),
          *own_dir = vkft_path_join(dir, "own/deep"), *in_xdg = vkft_path_join(xdg_dir, "vkft"),
          *in_home = vkft_path_join(home_dir, ".cache/vkft");
-    setenv("HOME", home_dir, 1);
-    setenv("XDG_CACHE_HOME", xdg_dir, 1);
-    setenv("VKFT_CACHE_DIR", own_dir, 1);
+    vkft_test_environment("HOME", home_dir);
+    vkft_test_environment("XDG_CACHE_HOME", xdg_dir);
+    vkft_test_environment("VKFT_CACHE_DIR", own_dir);
     expect_cache(own_dir);
-    setenv("VKFT_CACHE_DIR", "", 1); /* as good as not set */
+    vkft_test_environment("VKFT_CACHE_DIR", ""); /* as good as not set */
     expect_cache(in_xdg);
-    unsetenv("VKFT_CACHE_DIR");
+    vkft_test_environment("VKFT_CACHE_DIR", NULL);
     expect_cache(in_xdg);
-    setenv("XDG_CACHE_HOME", "relative", 1);
+    vkft_test_environment("XDG_CACHE_HOME", "relative");
     expect_cache(in_home);
-    unsetenv("XDG_CACHE_HOME");
+    vkft_test_environment("XDG_CACHE_HOME", NULL);
     expect_cache(in_home);
-    setenv("HOME", "relative", 1);
+    vkft_test_environment("HOME", "relative");
     expect_cache(NULL);
-    unsetenv("HOME");
+    vkft_test_environment("HOME", NULL);
     expect_cache(NULL);
-    assert_true(access("relative", F_OK) != 0);
+    assert_false(vkft_directory_exists("relative"));
     put_back("VKFT_CACHE_DIR", own);
     put_back("XDG_CACHE_HOME", xdg);
     put_back("HOME", home);
@@ -373,9 +375,9 @@ static void clocks_run_forward(void **state)
     (void)state;
     double wall = vkft_os_seconds(), cpu = vkft_os_cpu_seconds();
     volatile double x = 0;
-    while (vkft_os_seconds() - wall < 0.02)
+    while (vkft_os_seconds() - wall < 10 && vkft_os_cpu_seconds() <= cpu) /* some systems count in steps of 16 ms */
         x = x + 1;
-    assert_true(vkft_os_cpu_seconds() > cpu);
+    assert_true(vkft_os_seconds() > wall && vkft_os_cpu_seconds() > cpu);
     assert_true(vkft_os_memory_available() > 1 << 20);
 }
 

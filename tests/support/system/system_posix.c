@@ -1,0 +1,51 @@
+#include "tests/support/system/system.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+const bool vkft_test_has_posix = true;
+
+int vkft_test_run(const char *arguments, const char *out, const char *err)
+{
+    const char *other = getenv("VKFT_TEST_PROGRAM");
+    char command[9500];
+    /* These redirections stand first, so that the arguments may hold others. */
+    snprintf(command, sizeof command, "exec > %s 2> %s < /dev/null '%s' %s", out, err, other ? other : VKFT_PROGRAM,
+             arguments);
+    int status = system(command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool vkft_test_limit_file_size(uint64_t bytes)
+{
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN);
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return false;
+    limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+    return setrlimit(RLIMIT_FSIZE, &limit) == 0;
+}
+
+void vkft_test_environment(const char *name, const char *value)
+{
+    if (value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+}
+
+void vkft_test_set_writable(const char *dir, bool writable)
+{
+    chmod(dir, writable ? 0700 : 0500);
+}
+
+bool vkft_test_set_modified(const char *path, int64_t ns)
+{
+    const struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    return utimensat(AT_FDCWD, path, (struct timespec[]){time, time}, 0) == 0;
+}

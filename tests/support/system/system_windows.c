@@ -1,0 +1,39 @@
+/* The tests that run the program do so from Linux, through Wine: tools/test-windows. */
+#include "tests/support/system/system.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+const bool vkft_test_has_posix = false;
+
+int vkft_test_run(const char *arguments, const char *out, const char *err)
+{
+    (void)arguments, (void)out, (void)err;
+    skip();
+    return 0;
+}
+
+bool vkft_test_limit_file_size(uint64_t bytes)
+{
+    (void)bytes;
+    return false;
+}
+
+void vkft_test_environment(const char *name, const char *value)
+{
+    _putenv_s(name, value ? value : "");
+}
+
+void vkft_test_set_writable(const char *dir, bool writable)
+{
+    (void)dir, (void)writable;
+}
+
+bool vkft_test_set_modified(const char *path, int64_t ns)
+{
+    (void)path, (void)ns;
+    return false;
+}
