@@ -25,4 +25,7 @@ void vkft_test_set_writable(const char *dir, bool writable);
 /* The file's time of modification, in ns since 1970; false where a test cannot set it. */
 bool vkft_test_set_modified(const char *path, int64_t ns);
 
+/* Makes the user `nobody` the file's owner; false where this user may not. */
+bool vkft_test_give_away(const char *path);
+
 #endif

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 const bool vkft_test_has_posix = true;
 
@@ -48,4 +49,9 @@ bool vkft_test_set_modified(const char *path, int64_t ns)
 {
     const struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
     return utimensat(AT_FDCWD, path, (struct timespec[]){time, time}, 0) == 0;
+}
+
+bool vkft_test_give_away(const char *path)
+{
+    return chown(path, 65534, 65534) == 0;
 }

@@ -37,3 +37,9 @@ bool vkft_test_set_modified(const char *path, int64_t ns)
     (void)path, (void)ns;
     return false;
 }
+
+bool vkft_test_give_away(const char *path)
+{
+    (void)path;
+    return false;
+}
