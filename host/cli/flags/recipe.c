@@ -59,6 +59,18 @@ static bool join(const vkft_recipe *r, vkft_text *joined, const char *item, vkft
     return vkft_fail_context(err, "while reading %s", r->path);
 }
 
+/* Whether a mapping of this name groups lines that mean the same without it: the arguments of a class of transformers,
+ * PEFT or bitsandbytes. */
+static bool is_group(const char *name)
+{
+    static const char *const groups[] = {"training_arguments", "training_args",       "lora_config",
+                                         "peft_config",        "quantization_config", "bnb_config"};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (strcmp(name, groups[i]) == 0)
+            return true;
+    return false;
+}
+
 /* --- YAML --- */
 
 /* What an anchor (&name) stands for: a text alone, which is all that a recipe can use. */
@@ -164,14 +176,12 @@ static bool yaml_list(yaml_reader *y, vkft_text *value, bool *text)
     }
 }
 
-/* The value of a key: value->data stays NULL for null. */
+/* The value of a key, which is looked at: value->data stays NULL for null. */
 static bool yaml_value(yaml_reader *y, vkft_text *value, bool *text)
 {
     const char *scalar;
     bool null;
     *text = true;
-    if (!yaml_next(y))
-        return false;
     if (y->event.type == YAML_SEQUENCE_START_EVENT)
         return yaml_list(y, value, text);
     if (!yaml_text(y, &scalar, &null))
@@ -180,8 +190,10 @@ static bool yaml_value(yaml_reader *y, vkft_text *value, bool *text)
     return !scalar || null || join(y->r, value, scalar, y->err);
 }
 
+static bool yaml_entries(yaml_reader *y, bool in_group);
+
 /* The key is looked at. */
-static bool yaml_entry(yaml_reader *y)
+static bool yaml_entry(yaml_reader *y, bool in_group)
 {
     const char *key;
     bool null, text;
@@ -192,7 +204,12 @@ static bool yaml_entry(yaml_reader *y)
     if (!key)
         return wrong(y->r, line, "name", "not a text", y->err);
     char *name = vkft_string_copy(key);
-    bool ok = (name || vkft_fail_memory(y->err, "while reading %s", y->r->path)) && yaml_value(y, &value, &text);
+    bool ok = (name || vkft_fail_memory(y->err, "while reading %s", y->r->path)) && yaml_next(y);
+    if (ok && y->event.type == YAML_MAPPING_START_EVENT && !in_group && is_group(name)) {
+        free(name);
+        return yaml_entries(y, true);
+    }
+    ok = ok && yaml_value(y, &value, &text);
     if (ok && !text)
         ok = wrong(y->r, line, name, "a nested value", y->err);
     if (ok) {
@@ -202,6 +219,19 @@ static bool yaml_entry(yaml_reader *y)
     vkft_text_free(&value);
     free(name);
     return ok;
+}
+
+/* The rest of a mapping. */
+static bool yaml_entries(yaml_reader *y, bool in_group)
+{
+    for (;;) {
+        if (!yaml_next(y))
+            return false;
+        if (y->event.type == YAML_MAPPING_END_EVENT)
+            return true;
+        if (!yaml_entry(y, in_group))
+            return false;
+    }
 }
 
 static bool yaml_document(yaml_reader *y)
@@ -217,15 +247,7 @@ static bool yaml_document(yaml_reader *y)
     if (y->event.type != YAML_MAPPING_START_EVENT)
         return vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: expected lines such as 'batch-size: 4'", r->path,
                          yaml_line(y));
-    for (;;) {
-        if (!yaml_next(y))
-            return false;
-        if (y->event.type == YAML_MAPPING_END_EVENT)
-            break;
-        if (!yaml_entry(y))
-            return false;
-    }
-    if (!yaml_next(y) || !yaml_next(y)) /* the document ends, then the stream */
+    if (!yaml_entries(y, false) || !yaml_next(y) || !yaml_next(y)) /* the document ends, then the stream */
         return false;
     return y->event.type == YAML_STREAM_END_EVENT ||
            vkft_fail(y->err, VKFT_ERR_USAGE, "%s:%u: a second document; expected one", r->path, yaml_line(y));
@@ -296,16 +318,25 @@ static bool json_value(const vkft_recipe *r, const cJSON *value, vkft_text *join
     return joined->data || vkft_text_append(joined, "", 0, err);
 }
 
-static bool json_entries(vkft_recipe *r, const char *text, const cJSON *root, vkft_err *err)
+/* The position in the text of the last key that was read. */
+typedef struct json_place {
+    const char *text;
+    size_t at;
+    uint32_t line;
+} json_place;
+
+static bool json_entries(vkft_recipe *r, json_place *place, const cJSON *root, bool in_group, vkft_err *err)
 {
-    if (!cJSON_IsObject(root))
-        return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected an object such as {\"batch-size\": 4}", r->path);
-    size_t at = 0;
-    uint32_t line = 1;
     for (const cJSON *value = root->child; value; value = value->next) {
         vkft_text joined = {0};
         bool is_text = true;
-        json_line(text, &at, &line, value->string);
+        json_line(place->text, &place->at, &place->line, value->string);
+        uint32_t line = place->line;
+        if (cJSON_IsObject(value) && !in_group && is_group(value->string)) {
+            if (!json_entries(r, place, value, true, err))
+                return false;
+            continue;
+        }
         bool ok = cJSON_IsNull(value) || json_value(r, value, &joined, &is_text, err);
         if (ok && !is_text)
             ok = wrong(r, line, value->string,
@@ -326,7 +357,10 @@ static bool read_json(vkft_recipe *r, const char *text, size_t size, vkft_err *e
             err->kind = VKFT_ERR_USAGE;
         return false;
     }
-    bool ok = json_entries(r, text, root, err);
+    json_place place = {text, 0, 1};
+    bool ok = cJSON_IsObject(root)
+                  ? json_entries(r, &place, root, false, err)
+                  : vkft_fail(err, VKFT_ERR_USAGE, "%s: expected an object such as {\"batch-size\": 4}", r->path);
     cJSON_Delete(root);
     return ok;
 }

@@ -21,8 +21,10 @@ typedef struct vkft_recipe {
     uint32_t made_count;
 } vkft_recipe;
 
-/* Reads a flat mapping of names to scalars or lists of scalars. recipe must be zeroed. A file that ends in .json or
- * starts with '{' is JSON. Error: missing file, syntax error with its line, a nested value, a name that stands twice.
+/* Reads a mapping of names to scalars or lists of scalars; lines in a mapping that is called training_arguments,
+ * lora_config, quantization_config or the like count as if they stood outside. recipe must be zeroed. A file that ends
+ * in .json or starts with '{' is JSON. Error: missing file, syntax error with its line, a nested value, a name that
+ * stands twice.
  */
 bool recipe_read(const char *path, vkft_recipe *recipe, vkft_err *err);
 void recipe_free(vkft_recipe *recipe);

@@ -84,6 +84,22 @@ static void test_json(void **state)
     expect_entries("a.txt", text, wanted, 5); /* by its first character */
 }
 
+/* The arguments of a class count as if they stood outside, with their lines. */
+static void test_groups(void **state)
+{
+    (void)state;
+    const entry wanted[] = {
+        {"model", "m", 1}, {"r", "8", 3}, {"target_modules", "q,v", 4}, {"load_in_4bit", "true", 5}, {"seed", "1", 6}};
+    expect_entries("a.yaml",
+                   "model: m\nlora_config:\n  r: 8\n  target_modules: [q, v]\nquantization_config: {load_in_4bit: "
+                   "true}\nseed: 1\ntraining_args: {}\n",
+                   wanted, 5);
+    expect_entries("a.json",
+                   "{\"model\": \"m\",\n\"lora_config\": {\n\"r\": 8,\n\"target_modules\": [\"q\", \"v\"]},\n"
+                   "\"bnb_config\": {\"load_in_4bit\": true},\n\"seed\": 1}",
+                   wanted, 5);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -93,6 +109,11 @@ static void test_refused(void **state)
         {"a.yaml", "", "the recipe is empty"},
         {"a.yaml", "- a\n- b\n", ":1: expected lines such as"},
         {"a.yaml", "a: 1\nb:\n  c: 1\n", ":2: b: a nested value"},
+        {"a.yaml", "lora_config:\n  peft_config:\n    r: 1\n", ":2: peft_config: a nested value"},
+        {"a.yaml", "lora_config:\n  r: {x: 1}\n", ":2: r: a nested value"},
+        {"a.yaml", "lora_config:\n  r: 1\nr: 2\n", ":3: r stands twice, first in line 2"},
+        {"a.yaml", "lora_config: [{r: 1}]\n", ":1: lora_config: a nested value"},
+        {"a.json", "{\"lora_config\":\n {\"peft_config\": {\"r\": 1}}}", ":2: peft_config: a nested value"},
         {"a.yaml", "a: 1\nb: 2\na: 3\n", ":3: a stands twice, first in line 1"},
         {"a.yaml", "a: 1\nb: [1\n", "not YAML"},
         {"a.yaml", "a: \"x\\0y\"\n", "a nested value"}, /* a zero byte has no place in an argument */
@@ -177,8 +198,8 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml),    cmocka_unit_test(test_json),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_aliases), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_yaml),    cmocka_unit_test(test_json),    cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_aliases), cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests_name("recipe", tests, make_directory, remove_directory);
 }
