@@ -238,6 +238,9 @@ static void visit_list(visitor *v, cJSON *row, cJSON *messages, const char *key,
         untrained[number] |= number < context;
         number++;
     }
+    const cJSON *variables = vkft_json_member(row, "chat_template_kwargs");
+    if (ok && variables && !cJSON_IsObject(variables))
+        ok = visitor_reject(v, VKFT_BAD_VALUE, "chat_template_kwargs is no object");
     ok = ok && put_system(v, row, messages) && read_tools(v, row, &tools);
     if (ok && cJSON_GetArraySize(messages) > count) {
         memmove(untrained + 1, untrained, (size_t)count);
@@ -248,7 +251,7 @@ static void visit_list(visitor *v, cJSON *row, cJSON *messages, const char *key,
     if (ok)
         visitor_example(v, &(vkft_example){.conversation = {.messages = messages,
                                                             .tools = tools,
-                                                            .variables = vkft_json_member(row, "chat_template_kwargs"),
+                                                            .variables = variables,
                                                             .untrained = any ? untrained : NULL}});
     free(untrained);
     cJSON_Delete(tools);

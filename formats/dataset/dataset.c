@@ -135,6 +135,18 @@ static bool store_batch(opener *o)
     return true;
 }
 
+/* The shape of the first row that has one; the error is about the first row of all. */
+static bool detect_shape(opener *o)
+{
+    const batch *b = o->batch;
+    char *unused = o->data->unused;
+    size_t size = sizeof o->data->unused;
+    bool found = vkft_row_encoder_detect(&o->encoder, &b->slices[0], unused, size, o->err);
+    for (uint32_t i = 1; !found && i < b->count; i++)
+        found = vkft_row_encoder_detect(&o->encoder, &b->slices[i], unused, size, NULL);
+    return found;
+}
+
 static bool encode_all(opener *o)
 {
     uint32_t workers = vkft_worker_count(0);
@@ -142,8 +154,7 @@ static bool encode_all(opener *o)
         batch *b = o->batch;
         if (b->count == 0)
             return o->reader.kind != VKFT_ROWS_CORPUS || store_stream(o, NULL, true);
-        if (done == 0 &&
-            !vkft_row_encoder_detect(&o->encoder, &b->slices[0], o->data->unused, sizeof o->data->unused, o->err))
+        if (done == 0 && !detect_shape(o))
             return false;
         o->data->format = o->encoder.format;
         o->data->bad.numbered = vkft_rows_are_numbered(&o->reader);

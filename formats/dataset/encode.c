@@ -304,15 +304,15 @@ static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *
     return vkft_advise(err, VKFT_ADVICE_GIVE_TEMPLATE);
 }
 
-bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, char *unused, size_t unused_size,
+bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *slice, char *unused, size_t unused_size,
                              vkft_err *err)
 {
     char place[700];
-    vkft_row_encoder_place(encoder, first, place, sizeof place);
+    vkft_row_encoder_place(encoder, slice, place, sizeof place);
     encoder->format = VKFT_DATA_CORPUS;
     unused[0] = 0;
     if (encoder->reader->kind != VKFT_ROWS_CORPUS) {
-        cJSON *row = vkft_row_parse(encoder->reader, first, err);
+        cJSON *row = vkft_row_parse(encoder->reader, slice, err);
         bool ok = row && vkft_shape_detect(&encoder->keys, row, place, &encoder->format, err);
         if (ok)
             vkft_shape_unused(&encoder->keys, row, encoder->format, encoder->options->apply_chat_template, unused,

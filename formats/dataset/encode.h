@@ -38,9 +38,9 @@ typedef struct vkft_encoded_row {
 
 void vkft_encoded_row_free(vkft_encoded_row *row);
 
-/* Finds the format out from the first row, and checks that the tokenizer and the template are there that it needs.
+/* Finds the format out from a row, and checks that the tokenizer and the template are there that it needs.
  * unused: the row's keys that the format does not use, as a list for people. */
-bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *first, char *unused, size_t unused_size,
+bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *slice, char *unused, size_t unused_size,
                              vkft_err *err);
 /* "train.jsonl: line 7": where a row is. */
 void vkft_row_encoder_place(const vkft_row_encoder *encoder, const vkft_row_slice *slice, char *place, size_t size);

@@ -28,6 +28,29 @@ static bool fail_at(const vkft_row_reader *r, vkft_err *err, const char *what)
     return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %s", r->path, (unsigned long long)r->line, what);
 }
 
+/* Lines before this place in a text. */
+static uint64_t count_lines(const char *text, size_t length)
+{
+    uint64_t lines = 0;
+    for (const char *at = text, *end = text + length; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
+        lines++;
+    return lines;
+}
+
+static bool check_part(const vkft_row_reader *r, const char *whole, const char *text, size_t length, uint64_t line,
+                       vkft_err *err)
+{
+    size_t at = vkft_text_first_bad(text, length);
+    if (at == length)
+        return true;
+    bool zero = text[at] == 0;
+    return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: byte 0x%02x at offset %llu of the file %s", r->path,
+                     (unsigned long long)(line + count_lines(text, at)), (unsigned char)text[at],
+                     (unsigned long long)(text + at - whole),
+                     zero ? "is no text; expected UTF-8, or UTF-16 with its byte order mark"
+                          : "is not UTF-8; save the file as UTF-8");
+}
+
 /* Moves past the JSON value that begins here, by its quotes and brackets alone; its inside is checked when it is
  * parsed. */
 static bool skip_value(vkft_row_reader *r, vkft_err *err)
@@ -123,6 +146,8 @@ static bool open_object(vkft_row_reader *r, bool *whole, vkft_err *err)
         return true;
     r->kind = VKFT_ROWS_VALUES;
     if (enter_data(&data)) {
+        if (!check_part(r, r->text, r->text + r->at, (size_t)(data.at - r->at), r->line, err))
+            return false;
         *r = data;
         r->kind = VKFT_ROWS_ARRAY;
         r->inside_object = true;
@@ -175,14 +200,20 @@ static bool open_csv(vkft_row_reader *r, vkft_err *err)
     return true;
 }
 
+/* Bytes of a UTF-8 byte order mark. */
+static uint64_t mark_size(const char *text, uint64_t length)
+{
+    return length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length,
                           const char *partner, uint64_t partner_length, vkft_err *err)
 {
     *reader = (vkft_row_reader){
         .path = path, .text = text, .length = length, .partner = partner, .partner_length = partner_length, .line = 1};
-    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        reader->at = 3;
+    reader->at = mark_size(text, length);
     if (partner) {
+        reader->partner_at = mark_size(partner, partner_length);
         reader->kind = VKFT_ROWS_PAIRS;
         return true;
     }
@@ -228,6 +259,8 @@ static bool check_end(const vkft_row_reader *reader, vkft_err *err)
 {
     vkft_row_reader r = *reader;
     bool is_data;
+    if (!check_part(&r, r.text, r.text + r.at, (size_t)(r.length - r.at), r.line, err))
+        return false;
     r.at++;
     for (skip_spaces(&r); r.inside_object && r.at < r.length && r.text[r.at] == ','; skip_spaces(&r)) {
         r.at++;
@@ -347,29 +380,6 @@ bool vkft_row_reader_next(vkft_row_reader *reader, vkft_row_slice *slice, bool *
     if (ok && *found)
         slice->number = ++reader->number;
     return ok;
-}
-
-/* Lines before this place in a text. */
-static uint64_t count_lines(const char *text, size_t length)
-{
-    uint64_t lines = 0;
-    for (const char *at = text, *end = text + length; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
-        lines++;
-    return lines;
-}
-
-static bool check_part(const vkft_row_reader *r, const char *whole, const char *text, size_t length, uint64_t line,
-                       vkft_err *err)
-{
-    size_t at = vkft_text_first_bad(text, length);
-    if (at == length)
-        return true;
-    bool zero = text[at] == 0;
-    return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: byte 0x%02x at offset %llu of the file %s", r->path,
-                     (unsigned long long)(line + count_lines(text, at)), (unsigned char)text[at],
-                     (unsigned long long)(text + at - whole),
-                     zero ? "is no text; expected UTF-8, or UTF-16 with its byte order mark"
-                          : "is not UTF-8; save the file as UTF-8");
 }
 
 bool vkft_row_check_text(const vkft_row_reader *reader, const vkft_row_slice *slice, vkft_err *err)

@@ -124,11 +124,15 @@ static void check_case(const fixture *f, const cJSON *c)
 {
     vkft_err err = {0};
     vkft_dataset data;
-    char path[1000];
+    char path[1000], second[1000];
     const char *file = cJSON_GetStringValue(cJSON_GetObjectItem(c, "file"));
     const char *error = cJSON_GetStringValue(cJSON_GetObjectItem(c, "error"));
     vkft_dataset_options options = options_of(f, cJSON_GetObjectItem(c, "options"));
+    const char *completions =
+        cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetObjectItem(c, "options"), "completions"));
     snprintf(path, sizeof path, "%s/%s", DIR, file);
+    snprintf(second, sizeof second, "%s/%s", DIR, completions ? completions : "");
+    options.completions = completions ? second : NULL;
     bool opened = vkft_dataset_open(path, f->text.tokenizer, &options, &data, &err);
     if (!opened && error && strstr(err.message, error) && !strchr(err.message, '\n'))
         return;
