@@ -2,7 +2,7 @@
  *
  * getopt_long was not used: it knows no types, no `_` for `-`, no recipes, and is absent from some Windows toolchains.
  */
-#include "host/cli/flags/flags.h"
+#include "host/cli/flags/flags_private.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -52,149 +52,6 @@ static bool unknown_flag(const flag_table *table, const char *name, const char *
     return vkft_fail(err, VKFT_ERR_USAGE, "%s: unknown flag; 'vkft %s --help' lists all", origin, table->command);
 }
 
-void flag_range_text(const flag_range *range, char *text, size_t size)
-{
-    text[0] = 0;
-    if (range->min == 0 && range->max == 0)
-        return;
-    int n = snprintf(text, size, "%s %g", range->above_min ? "above" : "at least", range->min);
-    if (isfinite(range->max) && n >= 0 && (size_t)n < size)
-        snprintf(text + n, size - (size_t)n, " and %s %g", range->below_max ? "below" : "at most", range->max);
-}
-
-static bool in_range(const flag_range *range, double x)
-{
-    if (range->min == 0 && range->max == 0)
-        return true;
-    return (range->above_min ? x > range->min : x >= range->min) &&
-           (range->below_max ? x < range->max : x <= range->max);
-}
-
-static bool wrong_number(const flag *f, const char *text, const char *origin, vkft_err *err)
-{
-    char range[64];
-    flag_range_text(&f->range, range, sizeof range);
-    const char *what = f->kind == FLAG_FLOAT || f->kind == FLAG_DOUBLE ? "number" : "whole number";
-    return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected a %s%s%s, found '%s'", origin, what, range[0] ? ", " : "",
-                     range, text);
-}
-
-static bool set_integer(const flag *f, void *member, const char *text, const char *origin, vkft_err *err)
-{
-    char *end = NULL;
-    errno = 0;
-    if (f->kind == FLAG_I64) {
-        long long x = strtoll(text, &end, 10);
-        if (end == text || *end || errno || !in_range(&f->range, (double)x))
-            return wrong_number(f, text, origin, err);
-        *(int64_t *)member = x;
-        return true;
-    }
-    unsigned long long x = strtoull(text, &end, 10);
-    bool fits = f->kind == FLAG_U64 || x <= UINT32_MAX;
-    if (end == text || *end || errno || strchr(text, '-') || !fits || !in_range(&f->range, (double)x))
-        return wrong_number(f, text, origin, err);
-    if (f->kind == FLAG_U64)
-        *(uint64_t *)member = x;
-    else
-        *(uint32_t *)member = (uint32_t)x;
-    return true;
-}
-
-static bool set_number(const flag *f, void *member, const char *text, const char *origin, vkft_err *err)
-{
-    char *end = NULL;
-    double x = strtod(text, &end);
-    bool single = f->kind == FLAG_FLOAT;
-    if (single) /* what is stored must be in range: 1e-50 is above 0, but its float is not */
-        x = (double)(float)x;
-    if (end == text || *end || !isfinite(x) || !in_range(&f->range, x))
-        return wrong_number(f, text, origin, err);
-    if (single)
-        *(float *)member = (float)x;
-    else
-        *(double *)member = x;
-    return true;
-}
-
-/* A value of a switch; false: it is none. */
-static bool read_switch(const char *text, bool *on)
-{
-    static const char *const yes[] = {"true", "True", "yes", "on", "1"};
-    static const char *const no[] = {"false", "False", "no", "off", "0"};
-    for (uint32_t i = 0; i < FLAG_COUNT(yes); i++) {
-        *on = strcmp(text, yes[i]) == 0;
-        if (*on || strcmp(text, no[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool wrong_switch(const char *text, const char *origin, vkft_err *err)
-{
-    return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected true or false, found '%s'", origin, text);
-}
-
-static const flag_choice *find_choice(const flag *f, const char *text, const char *origin, vkft_err *err)
-{
-    char list[512] = "";
-    size_t length = 0;
-    for (const flag_choice *c = f->choices; c->name; c++) {
-        if (strcmp(c->name, text) == 0) {
-            if (!c->coming)
-                return c;
-            vkft_fail(err, VKFT_ERR_USAGE, "%s: '%s' is not in this version", origin, text);
-            return NULL;
-        }
-        if (!c->coming) {
-            int n = snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "", c->name);
-            length += (size_t)n;
-        }
-    }
-    vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found '%s'", origin, list, text);
-    return NULL;
-}
-
-/* Writes one value. origin names where it stands, for errors: "--batch-size" or "recipe.yaml:3: batch_size". */
-static bool set_value(const flag *f, void *options, const char *text, const char *origin, vkft_err *err)
-{
-    char *member = (char *)options + f->offset;
-    bool ok = true;
-    switch (f->kind) {
-    case FLAG_SWITCH: {
-        bool on;
-        ok = read_switch(text, &on) || wrong_switch(text, origin, err);
-        if (ok)
-            *(bool *)member = on;
-        break;
-    }
-    case FLAG_U32:
-    case FLAG_U64:
-    case FLAG_I64: ok = set_integer(f, member, text, origin, err); break;
-    case FLAG_FLOAT:
-    case FLAG_DOUBLE: ok = set_number(f, member, text, origin, err); break;
-    case FLAG_TEXT:
-        if (!*text && !f->may_be_empty)
-            return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found nothing", origin,
-                             f->value ? f->value : f->name);
-        ok = !f->choices || find_choice(f, text, origin, err);
-        if (ok)
-            *(const char **)(void *)member = text;
-        break;
-    case FLAG_CHOICE: {
-        const flag_choice *choice = find_choice(f, text, origin, err);
-        ok = choice != NULL;
-        if (ok)
-            memcpy(member, &choice->value, sizeof choice->value);
-        break;
-    }
-    case FLAG_HEADING: break;
-    }
-    if (ok && f->given)
-        *(bool *)((char *)options + f->given) = true;
-    return ok;
-}
-
 /* Where a flag got its value. */
 typedef struct giver {
     bool ever, here; /* here: in the recipe, or on the command line, whichever is read now */
@@ -226,7 +83,7 @@ static bool set_flag(parse *p, const flag *f, const char *name, const char *valu
     giver *g = &p->given[f - p->table->flags];
     char before[VALUE_SIZE];
     flag_value_text(f, p->options, before, sizeof before);
-    if (!set_value(f, p->options, value, origin, err) || !agree(p, f, g, name, before, origin, err))
+    if (!flag_set_value(f, p->options, value, origin, err) || !agree(p, f, g, name, before, origin, err))
         return false;
     g->ever = g->here = true;
     snprintf(g->name, sizeof g->name, "%s", name);
@@ -237,7 +94,7 @@ static bool set_flag(parse *p, const flag *f, const char *name, const char *valu
 static bool is_value(const char *word, const char *value)
 {
     bool on, wanted;
-    if (read_switch(word, &wanted) && read_switch(value, &on))
+    if (flag_read_switch(word, &wanted) && flag_read_switch(value, &on))
         return on == wanted;
     for (; *word && tolower((unsigned char)*word) == tolower((unsigned char)*value); word++, value++) {
     }
@@ -274,10 +131,10 @@ static bool apply_spelling(parse *p, const flag_spelling *row, const char *name,
         return true;
     if (row->verdict == SPELLING_REFUSED)
         return vkft_fail(err, VKFT_ERR_USAGE, "%s %s: %s", origin, value, row->note);
-    if (!in_range(&row->range, strtod(value, NULL))) {
+    if (!flag_in_range(&row->range, strtod(value, NULL))) {
         flag narrower = *f;
         narrower.range = row->range;
-        return wrong_number(&narrower, value, origin, err);
+        return flag_wrong_number(&narrower, value, origin, err);
     }
     if (row->prefix && !(value = recipe_join(p->recipe, row->prefix, value)))
         return vkft_fail_memory(err, "while reading %s", origin);
@@ -315,8 +172,8 @@ static bool apply(parse *p, const char *name, const char *value, const char *ori
     bool on;
     if (!negated)
         return apply_named(p, name, value, origin, err);
-    if (!read_switch(value, &on))
-        return wrong_switch(value, origin, err);
+    if (!flag_read_switch(value, &on))
+        return flag_wrong_switch(value, origin, err);
     return apply_named(p, negated, on ? "false" : "true", origin, err);
 }
 

@@ -1,6 +1,7 @@
-/* The values of flags as text: for help, and for what a run was started with. See flags.h. */
-#include "host/cli/flags/flags.h"
+/* The values of flags: read from text, and as text again, for help and for what a run was started with. */
+#include "host/cli/flags/flags_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,4 +76,145 @@ void flags_settings_free(vkft_settings *settings)
         free(settings->list[i].value);
     free(settings->list);
     *settings = (vkft_settings){0};
+}
+
+void flag_range_text(const flag_range *range, char *text, size_t size)
+{
+    text[0] = 0;
+    if (range->min == 0 && range->max == 0)
+        return;
+    int n = snprintf(text, size, "%s %g", range->above_min ? "above" : "at least", range->min);
+    if (isfinite(range->max) && n >= 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, " and %s %g", range->below_max ? "below" : "at most", range->max);
+}
+
+bool flag_in_range(const flag_range *range, double x)
+{
+    if (range->min == 0 && range->max == 0)
+        return true;
+    return (range->above_min ? x > range->min : x >= range->min) &&
+           (range->below_max ? x < range->max : x <= range->max);
+}
+
+bool flag_wrong_number(const flag *f, const char *text, const char *origin, vkft_err *err)
+{
+    char range[64];
+    flag_range_text(&f->range, range, sizeof range);
+    const char *what = f->kind == FLAG_FLOAT || f->kind == FLAG_DOUBLE ? "number" : "whole number";
+    return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected a %s%s%s, found '%s'", origin, what, range[0] ? ", " : "",
+                     range, text);
+}
+
+static bool set_integer(const flag *f, void *member, const char *text, const char *origin, vkft_err *err)
+{
+    char *end = NULL;
+    errno = 0;
+    if (f->kind == FLAG_I64) {
+        long long x = strtoll(text, &end, 10);
+        if (end == text || *end || errno || !flag_in_range(&f->range, (double)x))
+            return flag_wrong_number(f, text, origin, err);
+        *(int64_t *)member = x;
+        return true;
+    }
+    unsigned long long x = strtoull(text, &end, 10);
+    bool fits = f->kind == FLAG_U64 || x <= UINT32_MAX;
+    if (end == text || *end || errno || strchr(text, '-') || !fits || !flag_in_range(&f->range, (double)x))
+        return flag_wrong_number(f, text, origin, err);
+    if (f->kind == FLAG_U64)
+        *(uint64_t *)member = x;
+    else
+        *(uint32_t *)member = (uint32_t)x;
+    return true;
+}
+
+static bool set_number(const flag *f, void *member, const char *text, const char *origin, vkft_err *err)
+{
+    char *end = NULL;
+    double x = strtod(text, &end);
+    bool single = f->kind == FLAG_FLOAT;
+    if (single) /* what is stored must be in range: 1e-50 is above 0, but its float is not */
+        x = (double)(float)x;
+    if (end == text || *end || !isfinite(x) || !flag_in_range(&f->range, x))
+        return flag_wrong_number(f, text, origin, err);
+    if (single)
+        *(float *)member = (float)x;
+    else
+        *(double *)member = x;
+    return true;
+}
+
+bool flag_read_switch(const char *text, bool *on)
+{
+    static const char *const yes[] = {"true", "True", "yes", "on", "1"};
+    static const char *const no[] = {"false", "False", "no", "off", "0"};
+    for (uint32_t i = 0; i < FLAG_COUNT(yes); i++) {
+        *on = strcmp(text, yes[i]) == 0;
+        if (*on || strcmp(text, no[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool flag_wrong_switch(const char *text, const char *origin, vkft_err *err)
+{
+    return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected true or false, found '%s'", origin, text);
+}
+
+static const flag_choice *find_choice(const flag *f, const char *text, const char *origin, vkft_err *err)
+{
+    char list[512] = "";
+    size_t length = 0;
+    for (const flag_choice *c = f->choices; c->name; c++) {
+        if (strcmp(c->name, text) == 0) {
+            if (!c->coming)
+                return c;
+            vkft_fail(err, VKFT_ERR_USAGE, "%s: '%s' is not in this version", origin, text);
+            return NULL;
+        }
+        if (!c->coming) {
+            int n = snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "", c->name);
+            length += (size_t)n;
+        }
+    }
+    vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found '%s'", origin, list, text);
+    return NULL;
+}
+
+bool flag_set_value(const flag *f, void *options, const char *text, const char *origin, vkft_err *err)
+{
+    char *member = (char *)options + f->offset;
+    bool ok = true;
+    switch (f->kind) {
+    case FLAG_SWITCH: {
+        bool on;
+        ok = flag_read_switch(text, &on) || flag_wrong_switch(text, origin, err);
+        if (ok)
+            *(bool *)member = on;
+        break;
+    }
+    case FLAG_U32:
+    case FLAG_U64:
+    case FLAG_I64: ok = set_integer(f, member, text, origin, err); break;
+    case FLAG_FLOAT:
+    case FLAG_DOUBLE: ok = set_number(f, member, text, origin, err); break;
+    case FLAG_TEXT:
+        if (!*text && !f->may_be_empty)
+            return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found nothing", origin,
+                             f->value ? f->value : f->name);
+        ok = !f->choices || find_choice(f, text, origin, err);
+        if (ok)
+            *(const char **)(void *)member = text;
+        break;
+    case FLAG_CHOICE: {
+        const flag_choice *choice = find_choice(f, text, origin, err);
+        ok = choice != NULL;
+        if (ok)
+            memcpy(member, &choice->value, sizeof choice->value);
+        break;
+    }
+    case FLAG_HEADING: break;
+    }
+    if (ok && f->given)
+        *(bool *)((char *)options + f->given) = true;
+    return ok;
 }

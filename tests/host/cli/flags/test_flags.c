@@ -26,7 +26,7 @@ static const flag flags[] = {
     {.kind = FLAG_HEADING, .name = "numbers"},
     {.kind = FLAG_DOUBLE, .name = "learning-rate", AT(rate)},
     {.kind = FLAG_FLOAT, .name = "lora-alpha", .same_run = true, AT(alpha), .range = ABOVE(0)},
-    {.kind = FLAG_U32, .name = "lora-r", .same_run = true, AT(rank)},
+    {.kind = FLAG_U32, .name = "lora-r", .help = "", .same_run = true, AT(rank)},
     {.kind = FLAG_I64, .name = "max-steps", AT(steps)},
     {.kind = FLAG_HEADING, .name = "others"},
     {.kind = FLAG_SWITCH, .name = "shuffle", AT(shuffle)},
@@ -34,7 +34,21 @@ static const flag flags[] = {
     {.kind = FLAG_TEXT, .name = "data", AT(path)},
 };
 
-static const flag_table table = {.command = "train", .usage = "", .flags = flags, .count = FLAG_COUNT(flags)};
+static const flag_spelling spellings[] = {
+    {.name = "other programs"},
+    {.name = "lora_rank", .flag = "lora-r"},
+    {.name = "ratio", .flag = "learning-rate", .range = FROM_TO_BELOW(0, 1)},
+    {.name = "file", .flag = "data", .prefix = "dir/"},
+    {.name = "fast", .value = "true", .flag = "optim", .means = "lion"},
+    {.name = "fast", .value = "false", .flag = "optim", .verdict = SPELLING_NOTHING, .note = "n"},
+    {.name = "optim", .value = "Adam", .flag = "optim", .verdict = SPELLING_REFUSED, .note = "use adamw"},
+    {.name = "lora_rank", .flag = "max-steps"}, /* the first row counts */
+    {.name = "depth", .flag = "not-in-the-table"},
+    {0},
+};
+
+static const flag_table table = {
+    .command = "train", .usage = "", .flags = flags, .count = FLAG_COUNT(flags), .spellings = spellings};
 
 static void settings_say_what_was_parsed(void **state)
 {
@@ -117,10 +131,18 @@ static void wrong_values_are_refused(void **state)
         {"--lora-r", "a value is missing"},
         {"--max-steps=9223372036854775808", "whole number"},
         {"--shuffle=perhaps", "expected true or false"},
-        {"--optim=adam", "adamw, lion"},
+        {"--optim=sgd", "adamw, lion"},
         {"--data=", "found nothing"},
         {"--lora-aplha=1", "lora-alpha"},
         {"stray", "unexpected argument 'stray'"},
+        {"--ratio=1", "--ratio: expected a number, at least 0 and below 1, found '1'"},
+        {"--ratio=x", "--ratio: expected a number, found 'x'"},
+        {"--fast=perhaps", "--fast: expected true, false, found 'perhaps'"},
+        {"--no-fast=perhaps", "--no-fast: expected true or false, found 'perhaps'"},
+        {"--optim=adam", "--optim adam: use adamw"}, /* upper case or lower */
+        {"--lora_rang=1", "did you mean --lora_rank?"},
+        {"--depth=1", "unknown flag"},
+        {"--file", "a value is missing"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -135,6 +157,26 @@ static void wrong_values_are_refused(void **state)
             fail_msg("%s: '%s', expected '%s'", cases[i].word, err.message, cases[i].part);
         assert_int_equal(err.kind, VKFT_ERR_USAGE);
     }
+}
+
+static void names_of_other_programs(void **state)
+{
+    char *argv[] = {"--lora-rank", "7", "--ratio=0.5", "--file", "x", "--fast", "True"};
+    options o = {.alpha = 1, .optimizer = 3};
+    vkft_recipe recipe = {0};
+    (void)state;
+    assert_int_equal(flags_parse(&table, &o, (int)FLAG_COUNT(argv), argv, &recipe, NULL), FLAGS_OK);
+    assert_true(o.rank == 7 && o.rate == 0.5 && o.optimizer == 5 && o.steps == 0);
+    assert_string_equal(o.path, "dir/x");
+    recipe_free(&recipe);
+    char *slow[] = {"--no-fast"}, *slower[] = {"--fast=false"};
+    o.optimizer = 3;
+    assert_int_equal(flags_parse(&table, &o, 1, slow, &recipe, NULL), FLAGS_OK);
+    assert_int_equal(flags_parse(&table, &o, 1, slower, &recipe, NULL), FLAGS_OK);
+    assert_int_equal(o.optimizer, 3);
+    char text[300];
+    flag_help_text(&table, &flags[3], &o, text, sizeof text);
+    assert_non_null(strstr(text, "; also --lora-rank (default"));
 }
 
 static void the_last_value_wins(void **state)
@@ -153,9 +195,13 @@ static void the_last_value_wins(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_say_what_was_parsed), cmocka_unit_test(numbers_read_back),
-        cmocka_unit_test(wrong_values_are_refused),     cmocka_unit_test(the_last_value_wins),
-        cmocka_unit_test(long_texts_are_whole),         cmocka_unit_test(settings_are_printed_by_heading),
+        cmocka_unit_test(settings_say_what_was_parsed),
+        cmocka_unit_test(numbers_read_back),
+        cmocka_unit_test(wrong_values_are_refused),
+        cmocka_unit_test(names_of_other_programs),
+        cmocka_unit_test(the_last_value_wins),
+        cmocka_unit_test(long_texts_are_whole),
+        cmocka_unit_test(settings_are_printed_by_heading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
