@@ -224,6 +224,29 @@ static void test_every_row_has_a_case(void **state)
     }
 }
 
+/* A command knows the names of the flags that it has; in the message is whether the right flag got the value. */
+static void test_other_commands(void **state)
+{
+    static const char *const cases[][2] = {
+        {"eval --per_device_eval_batch_size 0", "--per_device_eval_batch_size: expected a whole number, at least 1"},
+        {"eval --load_in_8bit true", "--load_in_8bit true: weights in 8 bits"},
+        {"eval --r 8", "--r: unknown flag"},
+        {"eval --adapter_path a --load_in_4bit", "--model is missing"},
+        {"generate --temp=-1", "--temp: expected a number, at least 0"},
+        {"generate --max_tokens x", "--max_tokens: expected a whole number"},
+        {"generate --adapter_path a", "--model is missing"},
+        {"data --max_length 1", "--max_length: expected a whole number, at least 2"},
+        {"convert --load_in_4bit", "--load_in_4bit: unknown flag"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkft_test_result r = vkft_test_program("%s", cases[i][0]);
+        if (r.exit_code != 2 || !strstr(r.err, cases[i][1]))
+            fail_msg("%s: expected '%s', found '%s'", cases[i][0], cases[i][1], r.err);
+        vkft_test_result_free(&r);
+    }
+}
+
 /* "--name" alone, "--no-name", and the value as the next word. */
 static void test_switches(void **state)
 {
@@ -283,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_meanings),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_every_row_has_a_case),
+        cmocka_unit_test(test_other_commands),
         cmocka_unit_test(test_switches),
         cmocka_unit_test(test_two_names_must_agree),
     };
