@@ -299,6 +299,7 @@ static void test_flags_that_must_stay(void **state)
                                         "--data-keys",
                                         "--completions",
                                         "--chat-template",
+                                        "--chat-template-kwargs",
                                         "--apply-chat-template",
                                         "--shuffle",
                                         "--seed",
