@@ -110,10 +110,14 @@ void progress_step(void *context, const vkft_train_event *event)
         show_step(p, event);
         p->shown_step = event->step;
     }
-    if (!isnan(event->eval_loss)) {
+    if (event->evaluation) {
         char line[128];
-        snprintf(line, sizeof line, "step %llu: validation loss %.4f, perplexity %.2f", (unsigned long long)event->step,
-                 event->eval_loss, exp(event->eval_loss));
+        unsigned long long step = event->step;
+        if (isfinite(event->eval_loss))
+            snprintf(line, sizeof line, "step %llu: validation loss %.4f, perplexity %.2f", step, event->eval_loss,
+                     exp(event->eval_loss));
+        else
+            snprintf(line, sizeof line, "step %llu: validation loss not finite: training has diverged", step);
         progress_message(p, line);
     }
 }

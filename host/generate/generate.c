@@ -153,6 +153,21 @@ static bool encode_source(generator *gen, vkft_err *err)
     return vkft_pass_run(gen->encode, &r->model, &r->batch, err);
 }
 
+/* A logit may be -infinity: that token is never taken. */
+static bool check_logits(const generator *gen, vkft_err *err)
+{
+    uint32_t finite = 0, wrong = 0, n = gen->session.config->vocab_size;
+    for (uint32_t i = 0; i < n; i++) {
+        finite += isfinite(gen->logits_host[i]) != 0;
+        wrong += isnan(gen->logits_host[i]) || gen->logits_host[i] == INFINITY;
+    }
+    return (finite && !wrong) ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "%u of the %u logits after %u tokens are not finite: weights or adapter are not, or are so large "
+                     "that their products are not",
+                     n - finite, n, gen->ids.count);
+}
+
 /* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
 static bool extend(generator *gen, uint32_t first, vkft_err *err)
 {
@@ -169,7 +184,7 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
         first += count;
     }
     memcpy(gen->logits_host, gen->logits.mapped, logits_bytes(gen, NULL));
-    return true;
+    return check_logits(gen, err);
 }
 
 static bool ends(const generator *gen, int32_t id)

@@ -21,7 +21,12 @@ bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *wor
     const vkft_sample **samples = malloc((split->count + 1ull) * sizeof *samples);
     bool ok = samples || vkft_fail_memory(err, "for the order of the samples");
     double sum[2] = {0, 0}; /* of losses, and their number */
-    for (uint32_t b = world->rank; ok && b < batches; b += world->size) {
+    for (uint32_t round = 0; ok && round < batches; round += world->size) {
+        uint32_t b = round + world->rank;
+        if (world->any(vkft_observer_interrupted(observer)))
+            ok = vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while evaluating");
+        if (!ok || b >= batches)
+            break;
         uint32_t count = vkft_sample_packs_batch(split, NULL, b * batch_size, batch_size, samples);
         double batch_sum = 0;
         vkft_session_fill(session, samples, count);
@@ -90,6 +95,15 @@ static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const v
     return ok;
 }
 
+static bool check_finite(double loss, uint64_t tokens, vkft_err *err)
+{
+    return isfinite(loss) ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "the loss over %llu tokens is not finite: weights or adapter are not, or are so large that their "
+                     "products are not; take an earlier checkpoint",
+                     (unsigned long long)tokens);
+}
+
 /* The same loss, one sample a batch, with each token's log-probability written to a file. */
 static bool evaluate_per_token(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, const char *path,
                                const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
@@ -102,6 +116,10 @@ static bool evaluate_per_token(vkft_session *session, vkft_pass *pass, const vkf
     for (uint32_t i = 0; i < split->count; i++) {
         double sample_sum;
         vkft_session_fill(session, &split->samples[i], 1);
+        if (vkft_observer_interrupted(observer)) {
+            vkft_writer_abandon(writer);
+            return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while evaluating");
+        }
         if (!vkft_session_run(session, pass, &sample_sum, err) ||
             !write_sample(writer, split->samples[i], session, err)) {
             vkft_writer_abandon(writer);
@@ -112,7 +130,10 @@ static bool evaluate_per_token(vkft_session *session, vkft_pass *pass, const vkf
         vkft_observer_work(observer, "evaluating", i + 1, split->count);
     }
     *loss = sum / (double)*tokens;
-    return vkft_writer_commit(writer, err);
+    if (check_finite(*loss, *tokens, err))
+        return vkft_writer_commit(writer, err);
+    vkft_writer_abandon(writer);
+    return false;
 }
 
 static bool load_data(const vkft_eval_options *o, const vkft_session *session, const vkft_observer *observer,
@@ -143,6 +164,7 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
               ? evaluate_per_token(session, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
               : vkft_evaluate(session, pass, &vkft_world_alone, &split, o->batch_size, 0, observer, &result->loss,
                               &result->tokens, err));
+    ok = ok && check_finite(result->loss, result->tokens, err);
     if (ok)
         result->perplexity = exp(result->loss);
     vkft_sample_packs_free(&split);

@@ -162,7 +162,8 @@ typedef struct vkft_train_event {
     uint64_t tokens;          /* seen so far, masked ones too, over the whole run */
     double tokens_per_second; /* over the steps since the last logged one; 0 of an evaluation */
     uint64_t memory_bytes;    /* device memory held */
-    double eval_loss;         /* NaN unless this event reports an evaluation */
+    bool evaluation;          /* this event reports one, */
+    double eval_loss;         /* whose loss this is; NaN where training has diverged */
 } vkft_train_event;
 
 typedef struct vkft_train_observer {

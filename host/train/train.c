@@ -52,7 +52,35 @@ typedef struct step_samples {
     uint32_t *counts; /* [gradient_accumulation_steps] */
 } step_samples;
 
-/* One optimizer step: step number `step` from 0. */
+static bool stopped_early(const vkft_trainer *t, const char *doing, vkft_err *err)
+{
+    return t->world->any(vkft_observer_interrupted(t->observer)) &&
+           !vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while %s", doing);
+}
+
+/* The gradients of a step: micro batches first to end, and `trained` tokens in all of them. */
+static bool accumulate(vkft_trainer *t, uint64_t epoch, uint32_t first, uint32_t end, const step_samples *own,
+                       double trained, double *loss_sum, vkft_err *err)
+{
+    const vkft_world *world = t->world;
+    const vkft_sample **samples = own->samples;
+    for (uint32_t round = first; round < end; round += world->size) {
+        double sum;
+        uint32_t micro = round + world->rank;
+        if (stopped_early(t, "training", err))
+            return false;
+        if (micro >= end)
+            break;
+        if (!vkft_learner_train(&t->learner, samples, own->counts[micro - first], (uint64_t)trained,
+                                (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
+            return false;
+        *loss_sum += sum;
+        samples += own->counts[micro - first];
+    }
+    return world->sum(loss_sum, 1, err) && world->sum_gradients(&t->learner.optimizer, err);
+}
+
+/* One optimizer step: step number `step` from 0. Weights and optimizer are as before when it fails. */
 static bool train_step(vkft_trainer *t, uint64_t step, const step_samples *own, step_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
@@ -70,77 +98,25 @@ static bool train_step(vkft_trainer *t, uint64_t step, const step_samples *own, 
             tokens[1] += samples[0]->length;
         }
     }
-    if (!world->sum(tokens, 2, err))
-        return false;
     double loss_sum = 0;
-    samples = own->samples;
-    for (uint32_t micro = first + world->rank; micro < end; micro += world->size) {
-        double sum;
-        if (!vkft_learner_train(&t->learner, samples, own->counts[micro - first], (uint64_t)tokens[0],
-                                (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
-            return false;
-        loss_sum += sum;
-        samples += own->counts[micro - first];
-    }
-    if (!world->sum(&loss_sum, 1, err) || !world->sum_gradients(&t->learner.optimizer, err))
+    if (!world->sum(tokens, 2, err) || !accumulate(t, epoch, first, end, own, tokens[0], &loss_sum, err))
         return false;
     result->tokens = (uint64_t)tokens[1];
     result->loss = loss_sum / tokens[0];
     result->learning_rate =
         vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
     if (!isfinite(result->loss))
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "the loss is %f at step %llu; lower --learning-rate, or resume from the last "
-                         "checkpoint",
-                         result->loss, (unsigned long long)step + 1);
-    return vkft_optimizer_update(&t->learner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err);
+        return vkft_fail_diverged(t, err, "the loss is not finite at step %llu", (unsigned long long)step + 1);
+    if (!vkft_optimizer_update(&t->learner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err))
+        return false;
+    return isfinite(result->grad_norm) ||
+           vkft_fail_diverged(t, err, "gradient not finite at step %llu, whose loss is %f",
+                              (unsigned long long)step + 1, result->loss);
 }
 
-static double epoch_of(const vkft_trainer *t, uint64_t steps)
+double vkft_epoch_of(const vkft_trainer *t, uint64_t steps)
 {
     return (double)steps / (double)t->steps_per_epoch;
-}
-
-/* Copies what was trained to t->flat. */
-static bool get_trained(vkft_trainer *t, bool with_state, vkft_err *err)
-{
-    return vkft_optimizer_get(&t->learner.optimizer, t->flat, with_state ? t->state_copy : NULL, err);
-}
-
-static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
-{
-    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
-    return vkft_trainables_write(&t->session.trained, t->flat, t->session.file, base, dtype, dir, err);
-}
-
-/* While a run goes on nothing may be rounded; what it ends with has the checkpoint's own type. */
-static bool write_exactly(const void *context, const char *dir, vkft_err *err)
-{
-    return write_as(context, VKFT_F32, dir, err);
-}
-
-static bool write_final(const void *context, const char *dir, vkft_err *err)
-{
-    const vkft_trainer *t = context;
-    return write_as(t, t->session.config->dtype, dir, err);
-}
-
-static bool save(vkft_trainer *t, vkft_err *err)
-{
-    if (!get_trained(t, true, err))
-        return false;
-    vkft_run_checkpoint checkpoint = {
-        .saver = {write_exactly, t},
-        .optimizer = t->learner.optimizer.kind,
-        .optimizer_state = t->state_copy,
-        .floats = vkft_trainables_floats(&t->session.trained),
-        .state = &t->state,
-        .fingerprint = t->fingerprint,
-        .max_steps = t->total_steps,
-        .epoch = epoch_of(t, t->state.step),
-        .num_train_epochs = t->options->num_train_epochs,
-    };
-    return vkft_run_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err);
 }
 
 static uint64_t memory_held(const vkft_trainer *t)
@@ -165,7 +141,7 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
     vkft_train_event event = {
         .step = t->state.step,
         .total_steps = t->total_steps,
-        .epoch = epoch_of(t, t->state.step),
+        .epoch = vkft_epoch_of(t, t->state.step),
         .loss = since->loss / (double)since->steps,
         .grad_norm = result->grad_norm,
         .learning_rate = result->learning_rate,
@@ -190,7 +166,7 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
 }
 
 /* Evaluates, logs, and keeps what is trained when it is the best so far and the best is wanted. *stop: patience has run
- * out. */
+ * out. Interrupted, it leaves everything as it was. */
 static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
@@ -202,29 +178,39 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "step", (double)t->state.step);
     cJSON_AddNumberToObject(row, "eval_loss", loss);
-    cJSON_AddNumberToObject(row, "epoch", epoch_of(t, t->state.step));
+    cJSON_AddNumberToObject(row, "epoch", vkft_epoch_of(t, t->state.step));
     vkft_train_event event = {.step = t->state.step,
                               .total_steps = t->total_steps,
-                              .epoch = epoch_of(t, t->state.step),
+                              .epoch = vkft_epoch_of(t, t->state.step),
                               .loss = NAN,
                               .tokens = t->state.tokens,
                               .memory_bytes = memory_held(t),
+                              .evaluation = true,
                               .eval_loss = loss};
     if (t->step)
         t->step(t->observer->context, &event);
     if (!log_row(t, row, err))
         return false;
-    bool better = !(loss >= t->state.best_eval_loss);
+    t->state.evaluation_due = false;
+    if (isfinite(loss))
+        t->sound_step = t->state.step;
+    bool better = isfinite(loss) && !(loss >= t->state.best_eval_loss); /* the first one, too */
     t->state.bad_evals = better ? 0 : t->state.bad_evals + 1;
     *stop = o->early_stopping_patience && t->state.bad_evals >= o->early_stopping_patience;
     if (!better)
         return true;
     t->state.best_eval_loss = loss;
     t->state.best_step = t->state.step;
-    if (!o->load_best_model_at_end)
+    return !o->load_best_model_at_end || vkft_keep_best(t, err);
+}
+
+/* What follows a step, or a checkpoint whose evaluation was interrupted. *leave: the person wants to stop. */
+static bool evaluate_if_due(vkft_trainer *t, bool *stop, bool *leave, vkft_err *err)
+{
+    if (!t->state.evaluation_due || *leave || evaluate(t, stop, err))
         return true;
-    return get_trained(t, false, err) &&
-           vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
+    *leave = err->kind == VKFT_ERR_INTERRUPTED;
+    return *leave;
 }
 
 /* Whether something is to be done after a step: when it is due, and after the last step. */
@@ -234,46 +220,63 @@ static bool is_due(const vkft_trainer *t, vkft_when when, uint32_t steps, bool l
     return when != VKFT_WHEN_NEVER && (last || (every && t->state.step % every == 0));
 }
 
+static bool fail_interrupted(const vkft_trainer *t, vkft_err *err)
+{
+    unsigned long long step = t->state.step, total = t->total_steps;
+    if (!step)
+        return vkft_fail(err, VKFT_ERR_INTERRUPTED,
+                         "interrupted before the first step was done; there is nothing to save");
+    return vkft_fail(err, VKFT_ERR_INTERRUPTED,
+                     "interrupted at step %llu of %llu, saved; continue with --resume-from-checkpoint auto", step,
+                     total);
+}
+
+/* A step with its log, evaluation and checkpoint. */
+static bool advance(vkft_trainer *t, const step_samples *own, interval *since, vkft_train_result *result, bool *stop,
+                    bool *leave, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    step_result step;
+    if (!train_step(t, t->state.step, own, &step, err)) {
+        *leave = err->kind == VKFT_ERR_INTERRUPTED; /* the step is taken again after resuming */
+        return *leave;
+    }
+    t->state.step++;
+    t->state.tokens += step.tokens;
+    since->loss += step.loss;
+    since->steps++;
+    since->tokens += step.tokens;
+    result->steps++;
+    if (isnan(result->first_loss))
+        result->first_loss = step.loss;
+    result->last_loss = step.loss;
+    bool last = t->state.step == t->total_steps;
+    if (is_due(t, o->logging_strategy, o->logging_steps, last) && !log_step(t, &step, since, err))
+        return false;
+    t->state.evaluation_due = t->valid.count && is_due(t, o->eval_strategy, o->eval_steps, last);
+    *leave = t->world->any(vkft_observer_interrupted(t->observer));
+    if (!evaluate_if_due(t, stop, leave, err))
+        return false;
+    since->started = vkft_os_seconds();
+    bool ends = last || *stop;
+    return *leave || !is_due(t, o->save_strategy, o->save_steps, ends) || vkft_keep_checkpoint(t, ends, err);
+}
+
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     const step_samples own = {.samples = malloc((t->train.count + 1ull) * sizeof *own.samples),
                               .counts = malloc(o->gradient_accumulation_steps * sizeof *own.counts)};
-    if (!own.samples || !own.counts) {
-        free(own.samples);
-        free(own.counts);
-        return vkft_fail_memory(err, "for the order of the samples");
-    }
     interval since = {.started = vkft_os_seconds()};
-    bool stop = false, ok = true;
-    while (ok && !stop && t->state.step < t->total_steps) {
-        step_result step;
-        if (!(ok = train_step(t, t->state.step, &own, &step, err)))
-            break;
-        t->state.step++;
-        t->state.tokens += step.tokens;
-        since.loss += step.loss;
-        since.steps++;
-        since.tokens += step.tokens;
-        result->steps++;
-        if (isnan(result->first_loss))
-            result->first_loss = step.loss;
-        result->last_loss = step.loss;
-        bool last = t->state.step == t->total_steps;
-        if (is_due(t, o->logging_strategy, o->logging_steps, last))
-            ok = log_step(t, &step, &since, err);
-        if (ok && t->valid.count && is_due(t, o->eval_strategy, o->eval_steps, last)) {
-            ok = evaluate(t, &stop, err);
-            since.started = vkft_os_seconds();
-        }
-        bool leave = t->world->any(vkft_observer_interrupted(t->observer));
-        if (ok && (leave || is_due(t, o->save_strategy, o->save_steps, last || stop)))
-            ok = save(t, err);
-        if (ok && leave && !last)
-            ok = vkft_fail(err, VKFT_ERR_INTERRUPTED,
-                           "interrupted at step %llu of %llu, saved; continue with --resume-from-checkpoint auto",
-                           (unsigned long long)t->state.step, (unsigned long long)t->total_steps);
-    }
+    bool stop = false, leave = false;
+    bool ok = (own.samples && own.counts) || vkft_fail_memory(err, "for the order of the samples");
+    ok = ok && evaluate_if_due(t, &stop, &leave, err);
+    while (ok && !stop && !leave && t->state.step < t->total_steps)
+        ok = advance(t, &own, &since, result, &stop, &leave, err);
+    if (ok && leave)
+        ok = t->state.step == t->saved_step || !t->state.step || vkft_keep_checkpoint(t, false, err);
+    if (ok && leave && (t->state.step < t->total_steps || t->state.evaluation_due))
+        ok = fail_interrupted(t, err);
     if (ok && stop)
         vkft_observer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
                           (unsigned long long)t->state.step, o->early_stopping_patience);
@@ -293,6 +296,7 @@ static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
     t->state = state;
     bool ok = vkft_trainables_read(&t->session.trained, path, t->flat, err) &&
               vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err);
+    t->saved_step = t->state.step;
     if (ok)
         vkft_observer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
     return ok;
@@ -335,75 +339,6 @@ static bool open_reports(vkft_trainer *t, vkft_err *err)
         vkft_observer_say(t->observer, "events for TensorBoard: tensorboard --logdir '%s'", dir);
     free(runs);
     return t->board != NULL;
-}
-
-static cJSON *summarize(const vkft_trainer *t)
-{
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "program", "vkft");
-    cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->session.dev)->name);
-    cJSON_AddStringToObject(root, "quant", vkft_quant_label(t->options->model.quant));
-    cJSON_AddBoolToObject(root, "double_quant", t->options->model.super_scales);
-    cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
-    cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
-    cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);
-    cJSON_AddNumberToObject(root, "seed", (double)t->options->seed);
-    if (isfinite(t->state.best_eval_loss)) {
-        cJSON_AddNumberToObject(root, "best_eval_loss", t->state.best_eval_loss);
-        cJSON_AddNumberToObject(root, "best_step", (double)t->state.best_step);
-    }
-    cJSON_AddItemToObject(root, "run", cJSON_Duplicate(t->fingerprint, true));
-    return root;
-}
-
-static char *make_readme(const vkft_trainer *t)
-{
-    static const char adapter[] =
-        "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
-        "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
-        "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
-        "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
-    static const char full[] =
-        "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
-        "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
-        "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
-    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
-    const vkft_adapter_set *lora = &t->session.trained.adapters;
-    size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
-    char *text = malloc(size);
-    if (text && vkft_trains_all_weights(&t->session.trained))
-        snprintf(text, size, full, base);
-    else if (text)
-        snprintf(text, size, adapter, base, lora->config.r, (double)lora->config.lora_alpha);
-    return text;
-}
-
-/* Takes what the best evaluation kept, if asked to, else what the last step left. */
-static bool choose_result(vkft_trainer *t, vkft_err *err)
-{
-    if (!t->options->load_best_model_at_end || !isfinite(t->state.best_eval_loss))
-        return get_trained(t, false, err);
-    char *path = vkft_run_directory_best(&t->run, t->state.best_step, err);
-    bool ok = path && vkft_trainables_read(&t->session.trained, path, t->flat, err);
-    free(path);
-    if (ok)
-        vkft_observer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
-                          vkft_trains_all_weights(&t->session.trained) ? "model" : "adapter",
-                          (unsigned long long)t->state.best_step, t->state.best_eval_loss);
-    return ok;
-}
-
-static bool finish(vkft_trainer *t, vkft_err *err)
-{
-    if (!choose_result(t, err))
-        return false;
-    cJSON *summary = summarize(t);
-    char *readme = make_readme(t);
-    bool ok = (summary && readme) || vkft_fail_memory(err, "while finishing the run");
-    ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->session.file, readme, summary, err);
-    cJSON_Delete(summary);
-    free(readme);
-    return ok;
 }
 
 static int longest_first(const void *pa, const void *pb)
@@ -462,7 +397,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->session.dev).device_peak_bytes;
     result->best_eval_loss = t->state.best_eval_loss;
-    return finish(t, err);
+    return vkft_keep_result(t, err);
 }
 
 bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,

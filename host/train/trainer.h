@@ -31,7 +31,8 @@ typedef struct vkft_trainer {
     void *state_copy[VKFT_OPTIMIZER_STATES];
     vkft_run_directory run;
     vkft_run_state state;
-    vkft_tensorboard *board; /* or NULL */
+    uint64_t saved_step, sound_step; /* of the newest checkpoint; whose weights gave a finite loss; UINT64_MAX: none */
+    vkft_tensorboard *board;         /* or NULL */
     cJSON *fingerprint;
 } vkft_trainer;
 
@@ -44,5 +45,15 @@ void vkft_trainer_close(vkft_trainer *t);
 bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,
                    uint32_t batch_size, uint32_t max_batches, const vkft_observer *observer, double *loss,
                    uint64_t *tokens, vkft_err *err);
+
+double vkft_epoch_of(const vkft_trainer *t, uint64_t steps);
+
+/* keep.c: a checkpoint of the state as it is. Error: weights that are not finite or give no finite loss, unless the run
+ * ends and has a best, which is then the result. */
+bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err);
+bool vkft_keep_best(vkft_trainer *t, vkft_err *err);
+bool vkft_keep_result(vkft_trainer *t, vkft_err *err);
+/* An error with this text and where the last good checkpoint is. */
+bool vkft_fail_diverged(const vkft_trainer *t, vkft_err *err, const char *format, ...) VKFT_PRINTF(3, 4);
 
 #endif

@@ -1,6 +1,6 @@
 /* AdamW on n flat f32 elements, in PyTorch's order of operations; rate, bias corrections and clip factor come from step:
  *   g' = clip g;  p -= lr wd p (of the first `decayed`);  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2;  p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps)
- * One invocation an element. Source: Loshchilov & Hutter 2019; torch.optim.AdamW. Test: test_kernels_training */
+ * Nothing where step.grad_norm is not finite. One invocation an element. Source: Loshchilov & Hutter 2019; torch.optim.AdamW. Test: test_kernels_training */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
@@ -11,7 +11,7 @@ ARGS(adamw_args)
 void main()
 {
     uint i = INVOCATION;
-    if (i >= args.n)
+    if (i >= args.n || !NORM_IS_FINITE(args.step))
         return;
     float lr = args.step.v[STEP_LR];
     float g = args.g.v[i] * args.step.v[STEP_CLIP];

@@ -13,6 +13,12 @@ struct sum_args {
     uint add;
 };
 
+/* Kernels that update do nothing where the norm is not finite: one such gradient would spoil every parameter. The bits
+ * are looked at because a compiler may take numbers for finite. */
+#ifdef VKFT_GLSL
+#define NORM_IS_FINITE(step) ((floatBitsToUint((step).v[STEP_GRAD_NORM]) & 0x7f800000u) != 0x7f800000u)
+#endif
+
 /* clip: step.grad_norm = sqrt(sum of n partial sums of squares); step.clip = min(1, max_norm / (grad_norm + 1e-6)), 1
  * when max_norm <= 0. One workgroup. */
 struct clip_args {

@@ -1,6 +1,6 @@
 /* Lion on n flat f32 elements; rate and clip factor come from step:
  *   g' = clip g;  p -= lr wd p (of the first `decayed`);  p -= lr sign(b1 m + (1-b1) g');  m = b2 m + (1-b2) g'
- * One invocation per element. Source: Chen et al. 2023, algorithm 2. Test: test_optimizer */
+ * Nothing where step.grad_norm is not finite. One invocation per element. Source: Chen et al. 2023, algorithm 2. Test: test_optimizer */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
@@ -11,7 +11,7 @@ ARGS(lion_args)
 void main()
 {
     uint i = INVOCATION;
-    if (i >= args.n)
+    if (i >= args.n || !NORM_IS_FINITE(args.step))
         return;
     float lr = args.step.v[STEP_LR];
     float g = args.g.v[i] * args.step.v[STEP_CLIP], m = args.m.v[i];

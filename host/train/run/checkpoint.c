@@ -108,6 +108,7 @@ static cJSON *vkft_state(const vkft_run_checkpoint *c)
     cJSON_AddNumberToObject(root, "version", 1);
     cJSON_AddNumberToObject(root, "best_step", (double)c->state->best_step);
     cJSON_AddNumberToObject(root, "bad_evals", c->state->bad_evals);
+    cJSON_AddBoolToObject(root, "evaluation_due", c->state->evaluation_due);
     cJSON_AddItemToObject(root, "run", cJSON_Duplicate(c->fingerprint, true));
     cJSON_AddItemToObject(root, "wall_times", cJSON_Duplicate(c->state->wall_times, true));
     return root;
@@ -259,6 +260,7 @@ static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state
     bool ok = own && vkft_json_get_object(own, "run", true, &run, dir, err) && same_run(dir, run, fingerprint, err) &&
               vkft_json_get_u64(own, "best_step", true, &state->best_step, dir, err) &&
               vkft_json_get_u32(own, "bad_evals", true, &state->bad_evals, dir, err) &&
+              vkft_json_get_bool(own, "evaluation_due", false, &state->evaluation_due, dir, err) &&
               vkft_json_get_u64(trainer, "global_step", true, &state->step, dir, err) &&
               vkft_json_get_u64(trainer, "num_input_tokens_seen", true, &state->tokens, dir, err) &&
               vkft_json_get_double(trainer, "best_metric", false, &state->best_eval_loss, dir, err) &&

@@ -29,9 +29,10 @@ typedef struct vkft_run_state {
     uint64_t tokens;       /* tokens seen */
     double best_eval_loss; /* NaN: none yet */
     uint64_t best_step;
-    uint32_t bad_evals; /* evaluations since the best one */
-    cJSON *history;     /* array of log rows */
-    cJSON *wall_times;  /* array: when each of them was logged, seconds since 1970 */
+    uint32_t bad_evals;  /* evaluations since the best one */
+    bool evaluation_due; /* after this step, and it was interrupted */
+    cJSON *history;      /* array of log rows */
+    cJSON *wall_times;   /* array: when each of them was logged, seconds since 1970 */
 } vkft_run_state;
 
 /* What was trained, as files in a directory: an adapter, or a whole model. */

@@ -85,6 +85,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->observer = &observer->general;
     t->step = observer->step;
     t->state.best_eval_loss = NAN;
+    t->saved_step = t->sound_step = UINT64_MAX;
     bool full = options->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
     vkft_session_source source = {.model = options->model,
                                   .only_config = options->dry_run && !options->data.path,

@@ -98,7 +98,7 @@ static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer 
 }
 
 /* Clips, updates the parameters with this rate as step number t (from 1), and clears the gradients. *grad_norm: before
- * clipping. */
+ * clipping; where it is not finite, parameters and state stay as they were. */
 bool vkft_optimizer_update(vkft_optimizer *opt, double learning_rate, uint64_t t, double *grad_norm, vkft_err *err);
 
 /* Host copies: p f32 [parameters]; state[i] as the kind says, vkft_optimizer_state_bytes each. state NULL: sets zero,

@@ -44,6 +44,7 @@ static vkft_train_event event(uint64_t step, double loss, double eval_loss)
                               .learning_rate = 2e-4,
                               .tokens_per_second = 123,
                               .memory_bytes = 3u << 20,
+                              .evaluation = !isnan(eval_loss),
                               .eval_loss = eval_loss};
 }
 

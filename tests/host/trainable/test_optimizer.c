@@ -125,6 +125,48 @@ static void test_equals_pytorch(void **fixture)
     cJSON_Delete(golden);
 }
 
+/* A gradient whose norm is not finite, because one value is not or because its square is too large, changes neither
+ * parameters nor state, and the next step is as if it had not been. */
+static void test_gradient_not_finite(void **fixture)
+{
+    const vkft_kernel_fixture *f = *fixture;
+    static const float wrong[] = {INFINITY, -INFINITY, NAN, 1e30f};
+    vkft_err err;
+    for (vkft_optimizer_type type = 0; type < VKFT_OPTIMIZER_TYPES; type++)
+        for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+            vkft_optimizer opt;
+            vkft_optimizer_options options = golden_options[type];
+            vkft_parameter_space layout = {.first = {0, CUT, N}, .parts = 2};
+            options.type = type;
+            options.weight_decay = 0.1;
+            options.max_grad_norm = i % 2 ? 0 : 4;
+            float p[N], was[N], state[VKFT_OPTIMIZER_STATES][N], state_was[VKFT_OPTIMIZER_STATES][N];
+            void *copies[VKFT_OPTIMIZER_STATES], *copies_were[VKFT_OPTIMIZER_STATES];
+            for (uint32_t j = 0; j < VKFT_OPTIMIZER_STATES; j++) {
+                copies[j] = state[j];
+                copies_were[j] = state_was[j];
+            }
+            for (uint32_t j = 0; j < N; j++)
+                p[j] = initial(j);
+            double norm;
+            expect_ok(vkft_optimizer_init(&opt, f->dev, &layout, DECAYED, &options, &err));
+            expect_ok(vkft_optimizer_set(&opt, p, NULL, &err));
+            step(&opt, 1, &norm);
+            assert_true(isfinite(norm));
+            expect_ok(vkft_optimizer_get(&opt, was, copies_were, &err));
+            expect_ok(vkft_buffer_write(f->dev, &opt.part[1].g, 8, &wrong[i], sizeof wrong[i], &err));
+            expect_ok(vkft_optimizer_update(&opt, rate(2), 2, &norm, &err));
+            assert_false(isfinite(norm));
+            expect_ok(vkft_optimizer_get(&opt, p, copies, &err));
+            assert_memory_equal(p, was, sizeof p);
+            for (uint32_t j = 0; j < vkft_optimizer_states(opt.kind); j++)
+                assert_memory_equal(state[j], state_was[j], sizeof state[j]);
+            step(&opt, 2, &norm);
+            assert_true(isfinite(norm));
+            vkft_optimizer_free(&opt);
+        }
+}
+
 static void test_arguments(void **fixture)
 {
     vkft_err err;
@@ -150,6 +192,7 @@ static void test_arguments(void **fixture)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch), cmocka_unit_test(test_arguments)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch),
+                                       cmocka_unit_test(test_gradient_not_finite), cmocka_unit_test(test_arguments)};
     return cmocka_run_group_tests_name("optimizers", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

@@ -1,0 +1,211 @@
+/* What a run keeps: checkpoints, the best, the result. Weights that have diverged are never written: they would push
+ * out the last good checkpoint, or be taken for a result. */
+#include "host/train/trainer.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool vkft_fail_diverged(const vkft_trainer *t, vkft_err *err, const char *format, ...)
+{
+    char what[256], *newest = NULL;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (!vkft_run_directory_newest(t->run.path, &newest, NULL) || !newest)
+        vkft_fail(err, VKFT_ERR_INPUT, "%s; begin again with a lower --learning-rate", what);
+    else
+        vkft_fail(err, VKFT_ERR_INPUT,
+                  "%s; the last checkpoint, %s, is of before that: begin again with a lower --learning-rate, or resume "
+                  "from it",
+                  what, newest);
+    free(newest);
+    return false;
+}
+
+/* Copies what was trained to t->flat. */
+static bool get_trained(vkft_trainer *t, bool with_state, vkft_err *err)
+{
+    return vkft_optimizer_get(&t->learner.optimizer, t->flat, with_state ? t->state_copy : NULL, err);
+}
+
+static bool all_finite(const float *values, uint64_t count)
+{
+    uint64_t bad = 0;
+    for (uint64_t i = 0; i < count; i++)
+        bad += !isfinite(values[i]);
+    return bad == 0;
+}
+
+/* Whether what is trained is of use: the numbers in t->flat are finite, and so is the loss that the device computes
+ * with them. Numbers may be finite and so large that products are not, so one batch is tried, unless a step was
+ * evaluated already. */
+static bool check_sound(vkft_trainer *t, bool *sound, vkft_err *err)
+{
+    static const vkft_observer silent = {0};
+    double loss = 0;
+    uint64_t tokens;
+    *sound = all_finite(t->flat, vkft_trainables_floats(&t->session.trained));
+    if (!*sound || t->sound_step == t->state.step)
+        return true;
+    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->train, t->options->batch_size, 1, &silent, &loss,
+                       &tokens, err))
+        return false;
+    *sound = isfinite(loss);
+    if (*sound)
+        t->sound_step = t->state.step;
+    return true;
+}
+
+static bool fail_unsound(const vkft_trainer *t, vkft_err *err)
+{
+    return vkft_fail_diverged(t, err,
+                              "after step %llu the weights are not finite, or give no finite loss: they are not saved",
+                              (unsigned long long)t->state.step);
+}
+
+/* Whether there is something else than the last step to make the result of. */
+static bool has_best(const vkft_trainer *t)
+{
+    return t->options->load_best_model_at_end && isfinite(t->state.best_eval_loss);
+}
+
+static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
+{
+    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
+    return vkft_trainables_write(&t->session.trained, t->flat, t->session.file, base, dtype, dir, err);
+}
+
+/* While a run goes on nothing may be rounded; what it ends with has the checkpoint's own type. */
+static bool write_exactly(const void *context, const char *dir, vkft_err *err)
+{
+    return write_as(context, VKFT_F32, dir, err);
+}
+
+static bool write_final(const void *context, const char *dir, vkft_err *err)
+{
+    const vkft_trainer *t = context;
+    return write_as(t, t->session.config->dtype, dir, err);
+}
+
+bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err)
+{
+    bool sound;
+    if (!get_trained(t, true, err) || !check_sound(t, &sound, err))
+        return false;
+    if (!sound && ends && has_best(t)) {
+        vkft_observer_say(t->observer, "warning: after step %llu the weights give no finite loss; they are not saved",
+                          (unsigned long long)t->state.step);
+        return true;
+    }
+    if (!sound)
+        return fail_unsound(t, err);
+    vkft_run_checkpoint checkpoint = {
+        .saver = {write_exactly, t},
+        .optimizer = t->learner.optimizer.kind,
+        .optimizer_state = t->state_copy,
+        .floats = vkft_trainables_floats(&t->session.trained),
+        .state = &t->state,
+        .fingerprint = t->fingerprint,
+        .max_steps = t->total_steps,
+        .epoch = vkft_epoch_of(t, t->state.step),
+        .num_train_epochs = t->options->num_train_epochs,
+    };
+    if (!vkft_run_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err))
+        return false;
+    t->saved_step = t->state.step;
+    return true;
+}
+
+bool vkft_keep_best(vkft_trainer *t, vkft_err *err)
+{
+    if (!get_trained(t, false, err))
+        return false;
+    if (!all_finite(t->flat, vkft_trainables_floats(&t->session.trained)))
+        return fail_unsound(t, err);
+    return vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
+}
+
+static cJSON *summarize(const vkft_trainer *t)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "program", "vkft");
+    cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->session.dev)->name);
+    cJSON_AddStringToObject(root, "quant", vkft_quant_label(t->options->model.quant));
+    cJSON_AddBoolToObject(root, "double_quant", t->options->model.super_scales);
+    cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
+    cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
+    cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);
+    cJSON_AddNumberToObject(root, "seed", (double)t->options->seed);
+    if (isfinite(t->state.best_eval_loss)) {
+        cJSON_AddNumberToObject(root, "best_eval_loss", t->state.best_eval_loss);
+        cJSON_AddNumberToObject(root, "best_step", (double)t->state.best_step);
+    }
+    cJSON_AddItemToObject(root, "run", cJSON_Duplicate(t->fingerprint, true));
+    return root;
+}
+
+static char *make_readme(const vkft_trainer *t)
+{
+    static const char adapter[] =
+        "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
+        "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
+        "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
+        "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
+    static const char full[] =
+        "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
+        "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
+        "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
+    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
+    const vkft_adapter_set *lora = &t->session.trained.adapters;
+    size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
+    char *text = malloc(size);
+    if (text && vkft_trains_all_weights(&t->session.trained))
+        snprintf(text, size, full, base);
+    else if (text)
+        snprintf(text, size, adapter, base, lora->config.r, (double)lora->config.lora_alpha);
+    return text;
+}
+
+static bool take_last(vkft_trainer *t, vkft_err *err)
+{
+    bool sound;
+    return get_trained(t, false, err) && check_sound(t, &sound, err) && (sound || fail_unsound(t, err));
+}
+
+/* Takes what the best evaluation kept, if asked to, else what the last step left. */
+static bool choose_result(vkft_trainer *t, vkft_err *err)
+{
+    if (!has_best(t))
+        return take_last(t, err);
+    vkft_err lost = {0};
+    char *path = vkft_run_directory_best(&t->run, t->state.best_step, &lost);
+    bool ok = path && vkft_trainables_read(&t->session.trained, path, t->flat, &lost);
+    free(path);
+    if (!ok) {
+        vkft_observer_say(t->observer, "warning: the best, of step %llu, cannot be read: %s",
+                          (unsigned long long)t->state.best_step, lost.message);
+        vkft_observer_say(t->observer, "the result is what the last step left");
+        return take_last(t, err);
+    }
+    vkft_observer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
+                      vkft_trains_all_weights(&t->session.trained) ? "model" : "adapter",
+                      (unsigned long long)t->state.best_step, t->state.best_eval_loss);
+    return true;
+}
+
+bool vkft_keep_result(vkft_trainer *t, vkft_err *err)
+{
+    if (!choose_result(t, err))
+        return false;
+    cJSON *summary = summarize(t);
+    char *readme = make_readme(t);
+    bool ok = (summary && readme) || vkft_fail_memory(err, "while finishing the run");
+    ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->session.file, readme, summary, err);
+    cJSON_Delete(summary);
+    free(readme);
+    return ok;
+}

@@ -1,0 +1,147 @@
+/* Small runs of the program. See run_test.h. */
+#include "tests/support/run/run_test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/directory.h"
+#include "runtime/base/file.h"
+#include "runtime/base/os/os.h"
+#include "runtime/base/text.h"
+#include "tests/support/expect.h"
+#include "tests/support/program.h"
+#include "tests/support/tiny_model.h"
+
+#define FLAGS VKFT_TEST_RUN_FLAGS
+
+int vkft_test_run_set_up(void **state)
+{
+    vkft_err err;
+    vkft_test_run_fixture *f = calloc(1, sizeof *f);
+    f->dir = vkft_test_directory();
+    snprintf(f->model, sizeof f->model, "%s/model", f->dir);
+    snprintf(f->data, sizeof f->data, "%s/d/train.jsonl", f->dir);
+    expect_ok(vkft_directory_create(f->model, &err));
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    vkft_tiny_model_write(&tiny, f->model);
+    static const char train[] = "{\"input_ids\": [1, 2, 3, 4]}\n{\"input_ids\": [1, 5, 6]}\n"
+                                "{\"input_ids\": [1, 7, 8, 9, 2]}\n{\"input_ids\": [1, 3, 5, 7]}\n",
+                      valid[] = "{\"input_ids\": [1, 2, 4, 6]}\n{\"input_ids\": [1, 3, 9]}\n";
+    char path[600];
+    snprintf(path, sizeof path, "%s/d", f->dir);
+    expect_ok(vkft_directory_create(path, &err) && vkft_file_write(f->data, train, strlen(train), &err));
+    snprintf(path, sizeof path, "%s/d/valid.jsonl", f->dir);
+    expect_ok(vkft_file_write(path, valid, strlen(valid), &err));
+    *state = f;
+    return 0;
+}
+
+int vkft_test_run_tear_down(void **state)
+{
+    vkft_test_run_fixture *f = *state;
+    vkft_test_remove_directory(f->dir);
+    free(f);
+    return 0;
+}
+
+/* Trains into DIR/out; fails the test unless the exit code is `code`. Returns what was said; to free. */
+char *vkft_test_train(const vkft_test_run_fixture *f, const char *out, int code, const char *more)
+{
+    vkft_test_result r = vkft_test_program("train --model %s --data %s/d --output-dir %s/%s " FLAGS " %s", f->model,
+                                           f->dir, f->dir, out, more);
+    if (r.exit_code != code)
+        fail_msg("%s: exit code %d, expected %d\n%s", more, r.exit_code, code, r.err);
+    free(r.out);
+    return r.err;
+}
+
+void vkft_test_train_ok(const vkft_test_run_fixture *f, const char *out, const char *more)
+{
+    free(vkft_test_train(f, out, 0, more));
+}
+
+void vkft_test_run_says(char *err, const char *part)
+{
+    if (!strstr(err, part))
+        fail_msg("'%s', expected '%s'", strlen(err) > 600 ? err + strlen(err) - 600 : err, part);
+    free(err);
+}
+
+const char *vkft_test_run_at(const vkft_test_run_fixture *f, const char *name)
+{
+    static char path[4][800];
+    static unsigned next;
+    char *p = path[next++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", f->dir, name);
+    return p;
+}
+
+bool vkft_test_run_is_there(const vkft_test_run_fixture *f, const char *name)
+{
+    vkft_os_info info;
+    return vkft_os_stat_entry(vkft_test_run_at(f, name), &info);
+}
+
+void vkft_test_run_present(const vkft_test_run_fixture *f, const char *name)
+{
+    if (!vkft_test_run_is_there(f, name))
+        fail_msg("%s is missing", name);
+}
+
+void vkft_test_run_absent(const vkft_test_run_fixture *f, const char *name)
+{
+    if (vkft_test_run_is_there(f, name))
+        fail_msg("%s is there", name);
+}
+
+void vkft_test_run_put(const vkft_test_run_fixture *f, const char *name, const char *text)
+{
+    vkft_err err;
+    char *path = vkft_string_copy(vkft_test_run_at(f, name)), *parent = vkft_path_parent(path);
+    expect_ok(vkft_directory_create(parent, &err) && vkft_file_write(path, text, strlen(text), &err));
+    free(parent);
+    free(path);
+}
+
+void vkft_test_run_holds(const vkft_test_run_fixture *f, const char *name, const char *text)
+{
+    char *found = vkft_test_read(vkft_test_run_at(f, name), NULL);
+    assert_string_equal(found, text);
+    free(found);
+}
+
+void vkft_test_run_drop(const vkft_test_run_fixture *f, const char *name)
+{
+    vkft_err err;
+    expect_ok(vkft_directory_remove(vkft_test_run_at(f, name), &err));
+}
+
+/* Starts a run that goes on until it is ended. */
+pid_t vkft_test_run_start(const vkft_test_run_fixture *f, const char *out)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        char path[700], data[600];
+        snprintf(path, sizeof path, "%s/%s", f->dir, out);
+        snprintf(data, sizeof data, "%s/d", f->dir);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(126);
+        execl(VKFT_PROGRAM, VKFT_PROGRAM, "train", "--model", f->model, "--data", data, "--output-dir", path,
+              "--max-steps", "1000000", "--quant", "fp32", "--save-steps", "0", (char *)NULL);
+        _exit(127);
+    }
+    assert_true(pid > 0);
+    return pid;
+}
+
+void vkft_test_run_wait_for(const vkft_test_run_fixture *f, const char *name)
+{
+    struct timespec pause = {.tv_nsec = 20000000};
+    for (int i = 0; i < 3000 && !vkft_test_run_is_there(f, name); i++)
+        nanosleep(&pause, NULL);
+    vkft_test_run_present(f, name);
+}
