@@ -91,10 +91,15 @@ static bool set_flag(parse *p, const flag *f, const char *name, const char *valu
     return true;
 }
 
-static bool is_value(const char *word, const char *value)
+/* Whether a row is about this value. A text may be called "1" or "on". */
+static bool is_about(const flag_table *table, const flag_spelling *row, const char *value)
 {
     bool on, wanted;
-    if (flag_read_switch(word, &wanted) && flag_read_switch(value, &on))
+    const char *word = row->value;
+    if (!word)
+        return true;
+    if (flags_find(table, row->flag)->kind != FLAG_TEXT && flag_read_switch(word, &wanted) &&
+        flag_read_switch(value, &on))
         return on == wanted;
     for (; *word && tolower((unsigned char)*word) == tolower((unsigned char)*value); word++, value++) {
     }
@@ -105,7 +110,7 @@ static bool is_value(const char *word, const char *value)
 static const flag_spelling *find_spelling(const flag_table *table, const char *name, const char *value)
 {
     const flag_spelling *row = flags_spelling(table, name, NULL);
-    while (row && row->value && !is_value(row->value, value))
+    while (row && !is_about(table, row, value))
         row = flags_spelling(table, name, row);
     return row;
 }

@@ -257,6 +257,7 @@ static void test_switches(void **state)
         {"--load_in_4bit --seed 3", "--quant nf4 --seed 3"},
         {"--no_bnb_4bit_use_double_quant", "--no-double-quant"},
         {"--bnb_4bit_use_double_quant False", "--no-double-quant"},
+        {"--load-in-4bit=1", "--quant nf4"},
         {"--packing True --bf16 True", "--packing --compute-dtype bf16"},
         {"--no-load-in-4bit=false", "--quant nf4"},
     };
@@ -300,6 +301,15 @@ static void test_two_names_must_agree(void **state)
     free(wanted);
 }
 
+/* A directory may be called so. */
+static void test_texts_are_no_switches(void **state)
+{
+    (void)state;
+    char *found = settings("--resume_from_checkpoint 1");
+    assert_non_null(strstr(found, "resume-from-checkpoint 1"));
+    free(found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_every_row_has_a_case),
         cmocka_unit_test(test_other_commands),
+        cmocka_unit_test(test_texts_are_no_switches),
         cmocka_unit_test(test_switches),
         cmocka_unit_test(test_two_names_must_agree),
     };
