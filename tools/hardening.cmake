@@ -23,6 +23,7 @@ endfunction()
 
 vkft_harden(compile VKFT_HAVE_STACK_PROTECTOR -fstack-protector-strong)
 if(MINGW)
+  target_link_options(vkft_flags INTERFACE -fstack-protector-strong) # the library of its checks
   vkft_harden(link VKFT_HAVE_DYNAMIC_BASE -Wl,--dynamicbase,--high-entropy-va)
   vkft_harden(link VKFT_HAVE_NX -Wl,--nxcompat)
 else()
