@@ -138,8 +138,8 @@ static void json_positions(void **state)
         {"{\"a\":1} x", "f: line 1, column 9"},
         {"[1,\n2,\n]", "f: line 3, column 1"},
         {"{\"\xea\xb0\x80\xeb\x82\x98\" 1}", "f: line 1, column 7"}, /* columns count characters */
-        {"{'a':1}", "f: line 1, column 2: not valid JSON at ''a':1}'"},
-        {"{\"a\":1,}", "f: line 1, column 8: not valid JSON at '}'"},
+        {"{'a':1}", "f: line 1, column 2: a single quote where JSON has double quotes, at 'a':1}"},
+        {"{\"a\":1,}", "f: line 1, column 8: a comma before '}'; remove it"},
         {"{\"a\":1,\n  b:2}", "f: line 2, column 3: not valid JSON at 'b:2}'"},
         {"[1,x]", "f: line 1, column 4: not valid JSON at 'x]'"},
         {"[1,[x]]", "f: line 1, column 5"},
