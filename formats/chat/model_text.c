@@ -34,6 +34,21 @@ static bool read_file(const char *path, small_files *files, int i, vkft_err *err
     return ok;
 }
 
+/* A model's own template that cannot be used is an error for those alone who need one. */
+static bool make_template(const vkft_chat_sources *sources, const vkft_chat_options *chat, vkft_model_text *text,
+                          vkft_err *err)
+{
+    vkft_err failure = {0};
+    if (vkft_chat_template_new(sources, &text->chat, &failure))
+        return true;
+    bool own = failure.kind == VKFT_ERR_INPUT && !chat->file && !chat->variables;
+    if (own && (text->chat_error = vkft_string_copy(failure.message)) != NULL)
+        return true;
+    if (err)
+        *err = failure;
+    return false;
+}
+
 static bool build(small_files *files, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err)
 {
     static const vkft_chat_options nothing = {0};
@@ -53,7 +68,7 @@ static bool build(small_files *files, const vkft_chat_options *chat, vkft_model_
                                  .json = f[JSON].data,
                                  .json_length = f[JSON].length,
                                  .variables = chat->variables};
-    return vkft_chat_template_new(&sources, &text->chat, err) && vkft_tokenizer_from_files(f, &text->tokenizer, err);
+    return make_template(&sources, chat, text, err) && vkft_tokenizer_from_files(f, &text->tokenizer, err);
 }
 
 static bool finish(small_files *files, bool ok, const char *where, const vkft_chat_options *chat, vkft_model_text *text,
@@ -114,5 +129,6 @@ void vkft_model_text_free(vkft_model_text *text)
 {
     vkft_tokenizer_free(text->tokenizer);
     vkft_chat_template_free(text->chat);
+    free(text->chat_error);
     memset(text, 0, sizeof *text);
 }

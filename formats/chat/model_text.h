@@ -10,6 +10,7 @@
 typedef struct vkft_model_text {
     vkft_tokenizer *tokenizer; /* NULL: the model has none */
     vkft_chat_template *chat;  /* the same */
+    char *chat_error;          /* why the model's own template cannot be used; NULL: nothing is wrong */
     uint64_t hash;             /* of the texts that both come from */
 } vkft_model_text;
 

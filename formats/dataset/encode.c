@@ -300,7 +300,12 @@ static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *
                          place);
     if (!chat || e->options->chat)
         return true;
-    vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template, so conversations cannot be rendered", place);
+    if (e->options->chat_error)
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: the model's chat template cannot be used: %s", place,
+                  e->options->chat_error);
+    else
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template, so conversations cannot be rendered",
+                  place);
     return vkft_advise(err, VKFT_ADVICE_GIVE_TEMPLATE);
 }
 

@@ -51,6 +51,7 @@ typedef struct vkft_dataset_options {
     int32_t decoder_start_id;
     const char *completions; /* NULL, or a second text file: line by line what --data's lines are answered with */
     const vkft_chat_template *chat; /* NULL: none; needed by messages and conversations */
+    const char *chat_error;         /* why there is none, or NULL */
     bool apply_chat_template;  /* prompt/completion, instruction and question rows too become a conversation of user and
                                   assistant */
     bool error_on_bad_row;     /* else such rows are skipped and counted, unless they are more than half of all */

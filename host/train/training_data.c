@@ -57,6 +57,7 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
         .decoder_start_id = config->decoder_start_token_id,
         .completions = options->completions,
         .chat = text->chat,
+        .chat_error = text->chat_error,
         .apply_chat_template = options->apply_chat_template,
         .error_on_bad_row = options->on_bad_row == VKFT_BAD_ROW_ERROR,
         .drop_long_rows = options->long_rows == VKFT_LONG_ROWS_DROP,

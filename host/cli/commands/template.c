@@ -116,8 +116,8 @@ static bool run(const template_options *o, const vkft_model_text *text, const cJ
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: expected an array of messages, or an object with \"messages\"",
                          o->input ? o->input : "standard input");
     if (!text->chat)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: the model has no chat template; give one with --chat-template FILE",
-                         o->model.path);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s; give one with --chat-template FILE", o->model.path,
+                         text->chat_error ? text->chat_error : "the model has no chat template");
     bool ok = vkft_chat_template_render(text->chat, &conversation, o->generation_prompt, &out, err);
     if (ok && o->json)
         ok = print_json(o, text, &conversation, &out.text, err);

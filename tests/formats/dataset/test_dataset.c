@@ -320,6 +320,43 @@ static void test_last_turn_written_otherwise(void **state)
            with("[system]S>\n[user]hi>\n[assistant]«yo>»\n[user]hi>\n[assistant]«(no thought)hi>»\n"));
 }
 
+static void copy_file(const char *name, const char *dir, const char *more, vkft_err *err)
+{
+    char from[600], to[600];
+    size_t size;
+    snprintf(from, sizeof from, "%s/%s", MODEL, name);
+    snprintf(to, sizeof to, "%s/%s", dir, name);
+    char *data = vkft_test_read(from, &size);
+    assert_true(vkft_file_write(to, data, size, err));
+    free(data);
+    snprintf(to, sizeof to, "%s/chat_template.jinja", dir);
+    assert_true(vkft_file_write(to, more, strlen(more), err));
+}
+
+/* A template that cannot be parsed is an error for conversations, and for nothing else. */
+static void test_broken_template(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    vkft_model_text text;
+    vkft_dataset data;
+    char path[600], broken[600];
+    snprintf(path, sizeof path, "%s/broken", f->dir);
+    expect_ok(vkft_directory_create(path, &err));
+    copy_file("tokenizer.json", path, "{% for m in %}", &err);
+    copy_file("tokenizer_config.json", path, "{% for m in %}", &err);
+    expect_ok(vkft_model_text_open(path, NULL, &text, &err));
+    vkft_dataset_options o = options_for(&text);
+    o.chat_error = text.chat_error;
+    EXPECT("p.jsonl", "{\"prompt\": \"ask\", \"completion\": \" it\"}\n", &text, &o, VKFT_DATA_COMPLETION,
+           with("<ask« it>»"));
+    write_file(f, "m.jsonl", chat_rows, path);
+    expect_failure(vkft_dataset_open(path, text.tokenizer, &o, &data, &err), "chat_template.jinja: line 1: ");
+    vkft_model_text_free(&text);
+    snprintf(broken, sizeof broken, "%s/broken/chat_template.jinja", f->dir);
+    expect_failure(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = broken}, &text, &err), "line 1");
+}
+
 static void test_truncation_is_counted(void **state)
 {
     const fixture *f = *state;
@@ -572,17 +609,12 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_special_tokens),
-        cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_tables_and_pairs),
-        cmocka_unit_test(test_encoder_and_decoder),
-        cmocka_unit_test(test_conversations),
-        cmocka_unit_test(test_last_turn_written_otherwise),
-        cmocka_unit_test(test_truncation_is_counted),
-        cmocka_unit_test(test_corpus),
-        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_cache_of_sources),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_special_tokens),   cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_tables_and_pairs), cmocka_unit_test(test_encoder_and_decoder),
+        cmocka_unit_test(test_conversations),    cmocka_unit_test(test_last_turn_written_otherwise),
+        cmocka_unit_test(test_broken_template),  cmocka_unit_test(test_truncation_is_counted),
+        cmocka_unit_test(test_corpus),           cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_cache_of_sources), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("dataset", tests, set_up, tear_down);
 }
