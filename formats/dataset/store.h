@@ -21,7 +21,7 @@ typedef struct vkft_token_store {
     uint64_t written;      /* values in the file */
     vkft_token_index *index;
     uint32_t index_capacity;
-    void *hash; /* of the file's values */
+    void *hash;       /* of the file's values */
     bool file_failed; /* the file could not be written; stays after the store is gone */
 } vkft_token_store;
 
