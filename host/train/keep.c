@@ -114,7 +114,8 @@ bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err)
         .epoch = vkft_epoch_of(t, t->state.step),
         .num_train_epochs = t->options->num_train_epochs,
     };
-    if (!vkft_run_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err))
+    if (!vkft_run_checkpoint_write(&t->run, &checkpoint, t->options->save_total_limit, err) ||
+        !vkft_tensorboard_replace(t->board, err))
         return false;
     t->saved_step = t->state.step;
     return true;
@@ -207,5 +208,5 @@ bool vkft_keep_result(vkft_trainer *t, vkft_err *err)
     ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->session.file, readme, summary, err);
     cJSON_Delete(summary);
     free(readme);
-    return ok;
+    return ok && vkft_tensorboard_replace(t->board, err);
 }

@@ -335,7 +335,8 @@ static bool open_reports(vkft_trainer *t, vkft_err *err)
     const char *dir = o->logging_dir ? o->logging_dir : runs;
     if (!dir)
         return vkft_fail_memory(err, "for TensorBoard's events");
-    t->board = vkft_tensorboard_open(dir, o->output_dir, &o->settings, t->state.history, t->state.wall_times, err);
+    t->board = vkft_tensorboard_open(dir, o->output_dir, &o->settings, t->state.history, t->state.wall_times,
+                                     t->run.old_run, err);
     if (t->board)
         vkft_observer_say(t->observer, "events for TensorBoard: tensorboard --logdir '%s'", dir);
     free(runs);

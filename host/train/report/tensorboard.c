@@ -18,6 +18,8 @@
 
 struct vkft_tensorboard {
     vkft_event_file *file;
+    char *dir, name[96], ending[32]; /* of this run's file; of all files of its output directory */
+    bool has_earlier;                /* files of the run that this one may replace */
 };
 
 /* The length of what two absolute paths have in common, up to a separator or the end of one. */
@@ -51,44 +53,72 @@ static bool own_ending(const char *dir, const char *output_dir, char *ending, si
     return ok;
 }
 
-typedef struct sweep {
-    const char *dir, *ending;
-    long long newest; /* seconds in the names of the files that were removed */
-    vkft_err *err;
-} sweep;
-
-static bool remove_own(void *context, const char *name)
+static bool is_own(const vkft_tensorboard *board, const char *name)
 {
-    sweep *s = context;
-    size_t prefix = strlen(VKFT_EVENT_FILE_PREFIX);
-    if (strncmp(name, VKFT_EVENT_FILE_PREFIX, prefix) != 0 || !vkft_string_ends_with(name, s->ending))
-        return true;
-    long long seconds = strtoll(name + prefix, NULL, 10);
-    if (seconds > s->newest)
-        s->newest = seconds;
-    char *path = vkft_path_join(s->dir, name);
-    bool ok = path ? vkft_file_remove(path, s->err) : vkft_fail_memory(s->err, "while looking into '%s'", s->dir);
+    return strncmp(name, VKFT_EVENT_FILE_PREFIX, strlen(VKFT_EVENT_FILE_PREFIX)) == 0 &&
+           vkft_string_ends_with(name, board->ending);
+}
+
+static bool remove_file(const vkft_tensorboard *board, const char *name, vkft_err *err)
+{
+    char *path = vkft_path_join(board->dir, name);
+    bool ok = path ? vkft_file_remove(path, err) : vkft_fail_memory(err, "while looking into '%s'", board->dir);
     free(path);
     return ok;
 }
 
-/* A new file instead of those that the output directory had. Its name is later than theirs, so that a TensorBoard that
- * runs goes on to it. */
-static vkft_event_file *create_file(const char *dir, const char *output_dir, double wall_time, vkft_err *err)
+typedef struct search {
+    const vkft_tensorboard *board;
+    long long newest; /* seconds in the name of an earlier file */
+    vkft_err *err;
+} search;
+
+static bool find_newest(void *context, const char *name)
 {
-    char ending[32], name[96];
-    sweep s = {.dir = dir, .ending = ending, .err = err};
-    if (!vkft_directory_create(dir, err) || !own_ending(dir, output_dir, ending, sizeof ending, err) ||
-        !vkft_directory_list(dir, remove_own, &s, err))
-        return NULL;
+    search *s = context;
+    long long seconds = is_own(s->board, name) ? strtoll(name + strlen(VKFT_EVENT_FILE_PREFIX), NULL, 10) : 0;
+    if (seconds > s->newest)
+        s->newest = seconds;
+    return true;
+}
+
+static bool remove_earlier(void *context, const char *name)
+{
+    const search *s = context;
+    return !is_own(s->board, name) || strcmp(name, s->board->name) == 0 || remove_file(s->board, name, s->err);
+}
+
+bool vkft_tensorboard_replace(vkft_tensorboard *board, vkft_err *err)
+{
+    search s = {.board = board, .err = err};
+    if (!board || !board->has_earlier)
+        return true;
+    if (!vkft_directory_list(board->dir, remove_earlier, &s, err))
+        return false;
+    board->has_earlier = false;
+    return true;
+}
+
+/* Its name is later than those of earlier files, so that a TensorBoard that runs goes on to it. */
+static bool create_file(vkft_tensorboard *board, const char *output_dir, double wall_time, bool keep_earlier,
+                        vkft_err *err)
+{
+    search s = {.board = board};
+    if (!vkft_directory_create(board->dir, err) ||
+        !own_ending(board->dir, output_dir, board->ending, sizeof board->ending, err) ||
+        !vkft_directory_list(board->dir, find_newest, &s, err))
+        return false;
     long long now = (long long)vkft_os_wall_seconds();
-    snprintf(name, sizeof name, VKFT_EVENT_FILE_PREFIX "%010lld%s", now > s.newest ? now : s.newest + 1, ending);
-    char *path = vkft_path_join(dir, name);
-    vkft_event_file *file = path ? vkft_event_file_create(path, wall_time, err) : NULL;
-    if (!path)
-        vkft_fail_memory(err, "while writing '%s'", name);
+    snprintf(board->name, sizeof board->name, VKFT_EVENT_FILE_PREFIX "%010lld%s", now > s.newest ? now : s.newest + 1,
+             board->ending);
+    board->has_earlier = s.newest != 0;
+    if (!keep_earlier && !vkft_tensorboard_replace(board, err))
+        return false;
+    char *path = vkft_path_join(board->dir, board->name);
+    board->file = path ? vkft_event_file_create(path, wall_time, err) : NULL;
+    bool ok = path || vkft_fail_memory(err, "while writing '%s'", board->name);
     free(path);
-    return file;
+    return ok && board->file;
 }
 
 /* The flags as transformers writes its arguments: JSON. Four spaces before each line make it Markdown's verbatim text.
@@ -120,18 +150,19 @@ static double time_of(const cJSON *wall_time, double otherwise)
 }
 
 vkft_tensorboard *vkft_tensorboard_open(const char *dir, const char *output_dir, const vkft_settings *settings,
-                                        const cJSON *history, const cJSON *wall_times, vkft_err *err)
+                                        const cJSON *history, const cJSON *wall_times, bool keep_earlier, vkft_err *err)
 {
     vkft_tensorboard *board = calloc(1, sizeof *board);
-    if (!board) {
+    if (!board || !(board->dir = vkft_string_copy(dir))) {
+        free(board);
         vkft_fail_memory(err, "for TensorBoard's events");
         return NULL;
     }
     double now = vkft_os_wall_seconds();
     const cJSON *time = wall_times ? wall_times->child : NULL, *row;
     double began = time_of(time, now);
-    board->file = create_file(dir, output_dir, began, err);
-    bool ok = board->file && write_settings(board->file, settings, began, err);
+    bool ok =
+        create_file(board, output_dir, began, keep_earlier, err) && write_settings(board->file, settings, began, err);
     cJSON_ArrayForEach(row, history)
     {
         ok = ok && vkft_tensorboard_add(board, row, time_of(time, now), err);
@@ -172,7 +203,11 @@ bool vkft_tensorboard_add(vkft_tensorboard *board, const cJSON *row, double wall
 
 void vkft_tensorboard_close(vkft_tensorboard *board)
 {
-    if (board)
-        vkft_event_file_close(board->file);
+    if (!board)
+        return;
+    vkft_event_file_close(board->file);
+    if (board->file && board->has_earlier)
+        remove_file(board, board->name, NULL);
+    free(board->dir);
     free(board);
 }

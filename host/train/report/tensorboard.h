@@ -12,6 +12,8 @@
 #ifndef VKFT_TENSORBOARD_H
 #define VKFT_TENSORBOARD_H
 
+#include <stdbool.h>
+
 #include <cjson/cJSON.h>
 
 #include "host/train/settings.h"
@@ -19,10 +21,15 @@
 
 typedef struct vkft_tensorboard vkft_tensorboard;
 
-/* wall_times: when each row of history was logged, seconds since 1970; where it has none, now. */
+/* wall_times: when each row of history was logged, seconds since 1970; where it has none, now. keep_earlier: files of
+ * the output directory that are there already stay until vkft_tensorboard_replace. */
 vkft_tensorboard *vkft_tensorboard_open(const char *dir, const char *output_dir, const vkft_settings *settings,
-                                        const cJSON *history, const cJSON *wall_times, vkft_err *err);
+                                        const cJSON *history, const cJSON *wall_times, bool keep_earlier,
+                                        vkft_err *err);
 bool vkft_tensorboard_add(vkft_tensorboard *board, const cJSON *row, double wall_time, vkft_err *err);
-void vkft_tensorboard_close(vkft_tensorboard *board); /* NULL is fine */
+/* Removes the files that were kept: the run that they are of has been overwritten for good. NULL is fine. */
+bool vkft_tensorboard_replace(vkft_tensorboard *board, vkft_err *err);
+/* Where files are still kept, the new one is removed and they stand for the run that is there again. NULL is fine. */
+void vkft_tensorboard_close(vkft_tensorboard *board);
 
 #endif

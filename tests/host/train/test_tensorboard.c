@@ -246,19 +246,19 @@ static int tear_down(void **state)
     return 0;
 }
 
-static vkft_tensorboard *open_board(const fixture *f, const char *logs, const char *out)
+static vkft_tensorboard *open_board(const fixture *f, const char *logs, const char *out, bool keep_earlier)
 {
     static vkft_setting list[] = {{"lora-r", (char *)"4", true}, {"data", (char *)"a\n| b", false}};
     const vkft_settings settings = {list, 2};
     vkft_err err = {0};
-    vkft_tensorboard *board = vkft_tensorboard_open(logs, out, &settings, f->history, f->times, &err);
+    vkft_tensorboard *board = vkft_tensorboard_open(logs, out, &settings, f->history, f->times, keep_earlier, &err);
     expect_ok(board);
     return board;
 }
 
 static void write_board(const fixture *f, const char *logs, const char *out)
 {
-    vkft_tensorboard_close(open_board(f, logs, out));
+    vkft_tensorboard_close(open_board(f, logs, out, false));
 }
 
 static void test_rows(void **state)
@@ -266,7 +266,7 @@ static void test_rows(void **state)
     const fixture *f = *state;
     vkft_err err = {0};
     cJSON *row = cJSON_Parse("{\"step\": 301, \"loss\": 1.5}");
-    vkft_tensorboard *board = open_board(f, f->logs, f->out);
+    vkft_tensorboard *board = open_board(f, f->logs, f->out, false);
     expect_ok(vkft_tensorboard_add(board, row, 1700000003.25, &err));
     vkft_tensorboard_close(board);
     cJSON *log = cJSON_Duplicate(f->history, true);
@@ -382,6 +382,34 @@ static void test_moved_and_copied(void **state)
     assert_int_equal(count_files(moved, "", path, sizeof path), 2);
 }
 
+/* --overwrite: the old run's file stays until the new run has something, and for good where it never has. */
+static void test_overwritten(void **state)
+{
+    const fixture *f = *state;
+    char old[900], path[900];
+    size_t size, left_size;
+    vkft_err err = {0};
+    write_board(f, f->logs, f->out);
+    assert_int_equal(count_files(f->logs, "", old, sizeof old), 1);
+    char *whole = read_own(f->logs, &size);
+    vkft_tensorboard *board = open_board(f, f->logs, f->out, true);
+    assert_int_equal(count_files(f->logs, "", path, sizeof path), 2);
+    vkft_tensorboard_close(board);
+    char *left = read_own(f->logs, &left_size);
+    assert_int_equal(count_files(f->logs, "", path, sizeof path), 1);
+    assert_string_equal(path, old);
+    assert_int_equal(left_size, size);
+    assert_memory_equal(left, whole, size);
+    board = open_board(f, f->logs, f->out, true);
+    expect_ok(vkft_tensorboard_replace(board, &err));
+    expect_ok(vkft_tensorboard_replace(board, &err));
+    vkft_tensorboard_close(board);
+    assert_int_equal(count_files(f->logs, "", path, sizeof path), 1);
+    assert_string_not_equal(path, old);
+    free(whole);
+    free(left);
+}
+
 /* Whatever a checkpoint holds as history. */
 static void test_damaged_history(void **state)
 {
@@ -420,7 +448,7 @@ static void test_directory_that_cannot_be_written(void **state)
     const vkft_settings settings = {0};
     vkft_err err = {0};
     expect_ok(vkft_file_write(f->logs, "a file", 6, &err));
-    expect_failure(vkft_tensorboard_open(f->logs, f->out, &settings, f->history, f->times, &err),
+    expect_failure(vkft_tensorboard_open(f->logs, f->out, &settings, f->history, f->times, false, &err),
                    "--logging-dir: cannot create directory");
 }
 
@@ -490,6 +518,9 @@ static void test_resumed(void **state)
     expect_own_log(f, f->logs, 8 + 4);
     assert_true(fabs(time_of(f->logs, 4, "train/loss") - kept) < 1e-6);
     assert_true(time_of(f->logs, 5, "train/loss") > done_again + 1e-6);
+    snprintf(flags, sizeof flags, "--max-steps 3 --overwrite --logging-dir %s", f->logs);
+    train_ok(f, &t, flags);
+    expect_own_log(f, f->logs, 3 + 2);
     train_ok(f, &t, "--max-steps 2 --overwrite --report-to tensorboard");
     snprintf(path, sizeof path, "%s/runs", f->out);
     expect_own_log(f, path, 2 + 1);
@@ -526,6 +557,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names_ascend, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_of_others_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_moved_and_copied, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_overwritten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_history, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_directory_that_cannot_be_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_resumed, set_up, tear_down),
