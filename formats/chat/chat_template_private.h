@@ -27,6 +27,7 @@ typedef struct vkft_turn {
     size_t begin, end; /* bytes, from after the prompt for it to the end of what the template wrote for it */
     size_t tail;       /* nothing of the message's own stands from here on */
     size_t limit;      /* where something else begins: the next message, or the end of the text */
+    bool in_next;      /* what stands before the limit is written for the next message, but because of this one */
 } vkft_turn;
 
 bool vkft_chat_is_assistant(const cJSON *message);

@@ -73,10 +73,15 @@ static uint32_t end_of_turn(const encoded *e, uint32_t from, uint32_t end, bool 
     return after;
 }
 
-/* A template may end the text of all messages with one token after the last: nothing but that is taken. */
-static uint32_t end_after_part(const encoded *e, uint32_t end, uint32_t limit)
+/* Where the template ends a turn after what it wrote for the message: with the next one, by special tokens; or after
+ * all messages, by the model's end-of-sequence token. */
+static uint32_t end_after_part(const encoded *e, const vkft_turn *turn, uint32_t end, uint32_t limit)
 {
-    return end < limit && vkft_tokenizer_is_special(e->tok, e->ids[end]) ? end + 1 : end;
+    int32_t eos = vkft_tokenizer_eos_id(e->tok), bos = vkft_tokenizer_bos_id(e->tok);
+    while (turn->in_next && end < limit && vkft_tokenizer_is_special(e->tok, e->ids[end]) &&
+           (e->ids[end] != bos || bos == eos))
+        end++;
+    return !turn->in_next && end < limit && e->ids[end] == eos ? end + 1 : end;
 }
 
 static bool mark_turn(const encoded *e, const vkft_turn *turn, uint8_t value, uint8_t *mask, vkft_err *err)
@@ -88,7 +93,7 @@ static bool mark_turn(const encoded *e, const vkft_turn *turn, uint8_t value, ui
         return false;
     uint32_t last = end_of_turn(e, tail.before + tail.inside, end.before + end.inside, &found);
     if (!found)
-        last = end_after_part(e, last, limit.before);
+        last = end_after_part(e, turn, last, limit.before);
     if (last > begin.before)
         memset(mask + begin.before, value, last - begin.before);
     return true;

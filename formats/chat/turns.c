@@ -45,8 +45,9 @@ static bool refuse(const finder *f, uint32_t message, const char *why)
 /* ---- who wrote what ---- */
 
 /* An iteration of a loop that is not over messages is about the one message whose data it writes, if there is one. */
-static void name_other_loops(vkft_jinja_output *out)
+static bool name_other_loops(vkft_jinja_output *out)
 {
+    bool all = true;
     for (uint32_t i = 0, next; i < out->run_count; i = next) {
         uint32_t writer = out->runs[i].writer, message = 0;
         bool one = true;
@@ -57,9 +58,53 @@ static void name_other_loops(vkft_jinja_output *out)
         }
         if (writer < VKFT_JINJA_OTHER_LOOP)
             continue;
+        one = one && message != VKFT_JINJA_MIXED;
+        all = all && one && message;
         for (uint32_t k = i; k < next; k++)
-            out->runs[k].writer = one && message != VKFT_JINJA_MIXED ? message : 0;
+            out->runs[k].writer = one ? message : 0;
     }
+    return all;
+}
+
+static bool is_part_of(const vkft_jinja_run *run, uint32_t message)
+{
+    return run->writer == message + 1;
+}
+
+/* A message that is written outside of loops has the stretch around its data that belongs to nobody else. */
+static void name_stretch(vkft_jinja_output *out, uint32_t message)
+{
+    vkft_jinja_run *runs = out->runs;
+    uint32_t first = 0, last;
+    for (uint32_t i = 0; i < out->run_count; i++)
+        if (is_part_of(&runs[i], message))
+            return;
+    while (first < out->run_count && (runs[first].writer || runs[first].origin != message + 1))
+        first++;
+    if (first == out->run_count)
+        return;
+    for (last = first; last + 1 < out->run_count && !runs[last + 1].writer &&
+                       (!runs[last + 1].origin || runs[last + 1].origin == message + 1);)
+        last++;
+    while (first > 0 && !runs[first - 1].writer && !runs[first - 1].origin)
+        first--;
+    for (uint32_t i = first; i <= last; i++)
+        runs[i].writer = message + 1;
+}
+
+/* false: there are iterations of which nothing tells what message they are about, if any. */
+static bool name_writers(vkft_jinja_output *out, const cJSON *messages)
+{
+    const cJSON *message;
+    uint32_t number = 0;
+    bool all = name_other_loops(out);
+    cJSON_ArrayForEach(message, messages)
+    {
+        if (vkft_chat_is_assistant(message))
+            name_stretch(out, number);
+        number++;
+    }
+    return all;
 }
 
 static part part_of(const vkft_jinja_output *out, uint32_t message)
@@ -67,7 +112,7 @@ static part part_of(const vkft_jinja_output *out, uint32_t message)
     part p = {NOWHERE, 0, NOWHERE, 0};
     for (uint32_t i = 0; i < out->run_count; i++) {
         const vkft_jinja_run *run = &out->runs[i];
-        if (run->writer != message + 1)
+        if (!is_part_of(run, message))
             continue;
         p.begin = p.begin == NOWHERE ? run->begin : p.begin;
         p.end = run->end;
@@ -102,7 +147,7 @@ static bool check_part(const finder *f, const vkft_jinja_output *out, uint32_t m
     for (uint32_t i = 0; i < out->run_count; i++) {
         const vkft_jinja_run *run = &out->runs[i];
         bool inside = p->begin != NOWHERE && run->begin >= p->begin && run->end <= p->end;
-        if (inside && run->writer != message + 1)
+        if (inside && !is_part_of(run, message))
             return refuse(f, message, "writes its part in several places");
         if (inside && run->begin >= begin && run->origin && run->origin != message + 1)
             return refuse(f, message,
@@ -170,33 +215,40 @@ static bytes text_of(const vkft_jinja_output *out)
     return (bytes){out->text.data ? out->text.data : "", out->text.length};
 }
 
-/* What the prompt adds to these messages, which are freed. *known is false where they cannot be rendered with it. */
+/* Where the last stretch begins that no message and no loop wrote. */
+static size_t common_tail(const vkft_jinja_output *out)
+{
+    uint32_t i = out->run_count;
+    while (i > 0 && !out->runs[i - 1].writer && !out->runs[i - 1].origin)
+        i--;
+    return i < out->run_count ? out->runs[i].begin : out->text.length;
+}
+
+/* Where the prompt begins in a text, by the same text without it. NOWHERE: that does not tell. */
+static size_t prompt_begin(const vkft_jinja_output *with, const vkft_jinja_output *without)
+{
+    bytes a = text_of(with), b = text_of(without);
+    size_t same = common_prefix(a, b);
+    if (same == a.length && same == b.length) /* there is always one, or none at all */
+        return common_tail(with);
+    if (same < b.length) /* the text ends otherwise without a prompt */
+        same = whole_marks(a.data, same);
+    for (uint32_t i = 0; i < with->run_count; i++)
+        if (with->runs[i].end > same && with->runs[i].origin)
+            return NOWHERE;
+    return same == a.length ? NOWHERE : same;
+}
+
+/* What the prompt adds to these messages, which are freed; *known: that can be told. */
 static void prompt_after(const finder *f, cJSON *messages, vkft_text *prompt, bool *known)
 {
     vkft_jinja_output with = {0}, without = {0};
-    *known = render(f, messages, true, &with);
-    if (*known && render(f, messages, false, &without)) {
-        bytes a = text_of(&with), b = text_of(&without);
-        size_t same = common_prefix(a, b);
-        if (same < b.length) /* the text ends otherwise without a prompt */
-            same = whole_marks(a.data, same);
-        *known = vkft_text_append(prompt, a.data + same, a.length - same, NULL);
-    } else {
-        *known = false;
-    }
+    *known = render(f, messages, true, &with) && render(f, messages, false, &without);
+    size_t begin = *known ? prompt_begin(&with, &without) : NOWHERE;
+    *known = begin != NOWHERE && vkft_text_append(prompt, with.text.data + begin, with.text.length - begin, NULL);
     vkft_jinja_output_free(&with);
     vkft_jinja_output_free(&without);
     cJSON_Delete(messages);
-}
-
-/* Where a template refuses the messages before an answer, such as none at all, a question stands for them. */
-static void find_prompt(const finder *f, uint32_t message, vkft_text *prompt, bool *known)
-{
-    *known = false;
-    if (message > 0)
-        prompt_after(f, first_messages(f, message), prompt, known);
-    if (!*known)
-        prompt_after(f, with_message(cJSON_CreateArray(), "user", "?"), prompt, known);
 }
 
 /* ---- where the prompt ends in a part ---- */
@@ -207,15 +259,24 @@ typedef struct match {
     bool twice;    /* there is another one of the same length */
 } match;
 
-/* The longest beginning of the prompt in what stands before the data. What a template puts before the first message,
- * such as a system text of its own, may stand before it. */
-static match find_match(bytes head, bool data_follows, bytes prompt)
+/* A prompt's length without white space at its end, which a template may leave out of an answer. */
+static size_t needed_length(bytes prompt)
+{
+    size_t n = prompt.length;
+    while (n > 0 && vkft_is_space(prompt.data[n - 1]))
+        n--;
+    return n;
+}
+
+/* The longest beginning of the prompt in what stands before the data, complete with `needed` bytes. What a template
+ * puts before the first message, such as a system text of its own, may stand before it. */
+static match find_match(bytes head, bool data_follows, bytes prompt, size_t needed)
 {
     match best = {0};
     for (size_t i = 0; i < head.length; i++) {
         bytes rest = {head.data + i, head.length - i};
         size_t n = common_prefix(rest, prompt);
-        bool complete = n == prompt.length || (data_follows && n == rest.length);
+        bool complete = n >= needed || (data_follows && n == rest.length);
         if (n == 0 || complete < best.complete || (complete == best.complete && n < best.length))
             continue;
         bool twice = complete == best.complete && n == best.length;
@@ -231,16 +292,18 @@ static bytes head_of(const vkft_jinja_output *out, const part *p)
     return (bytes){out->text.data + p->begin, p->data_begin - p->begin};
 }
 
-/* What a template writes before the text of an answer in place of this message, malloc'ed; false: not known. */
-static bool plain_head(const finder *f, uint32_t message, vkft_text *head)
+/* What a template writes before the text of an answer in place of this message, as the last one or before another
+ * question; false: not known. */
+static bool plain_head(const finder *f, uint32_t message, bool last, vkft_text *head)
 {
     const cJSON *item = cJSON_GetArrayItem(f->conversation->messages, (int)message);
     vkft_jinja_output out = {0};
     cJSON *messages = first_messages(f, message);
     messages = with_message(messages, cJSON_GetStringValue(vkft_json_member(item, "role")), "?");
+    messages = last ? messages : with_message(messages, "user", "?");
     bool ok = render(f, messages, false, &out);
     if (ok) {
-        name_other_loops(&out);
+        name_writers(&out, messages);
         part p = part_of(&out, message);
         ok = p.begin != NOWHERE && p.data_begin < p.data_end;
         ok = ok && vkft_text_append(head, out.text.data + p.begin, p.data_begin - p.begin, NULL);
@@ -263,10 +326,10 @@ static bool is_blank(bytes text)
 static bool after_common_head(const finder *f, uint32_t message, bytes head, bool data_follows, size_t *length)
 {
     vkft_text plain = {0};
-    bool ok = plain_head(f, message, &plain);
+    bool ok = plain_head(f, message, true, &plain) || plain_head(f, message, false, &plain);
     if (ok) {
         bytes common = {plain.data ? plain.data : "", plain.length};
-        match m = find_match(head, data_follows, common);
+        match m = find_match(head, data_follows, common, common.length);
         *length = is_blank(common) ? 0 : m.begin + m.length;
         ok = is_blank(common) || (m.complete && !m.twice);
     }
@@ -277,33 +340,73 @@ static bool after_common_head(const finder *f, uint32_t message, bytes head, boo
 /* A head that leaves the prompt halfway counts where that of a plain answer does so at the same place. */
 static bool leaves_as_plain(const finder *f, uint32_t message, bytes prompt, size_t length)
 {
-    vkft_text plain = {0};
-    bool ok = plain_head(f, message, &plain);
-    ok = ok && find_match((bytes){plain.data ? plain.data : "", plain.length}, true, prompt).length == length;
-    vkft_text_free(&plain);
+    bool same = false;
+    for (int last = 1; last >= 0 && length && !same; last--) {
+        vkft_text plain = {0};
+        same = plain_head(f, message, last, &plain) &&
+               find_match((bytes){plain.data ? plain.data : "", plain.length}, true, prompt, needed_length(prompt))
+                       .length == length;
+        vkft_text_free(&plain);
+    }
+    return same;
+}
+
+/* By the prompt that follows the messages before the answer; or a question, where the template refuses those, such as
+ * none at all, or writes another prompt after them. */
+static bool after_prompt(const finder *f, uint32_t message, bool question, bytes head, bool data_follows,
+                         size_t *length)
+{
+    vkft_text text = {0};
+    bool known, ok = false;
+    prompt_after(f, question ? with_message(cJSON_CreateArray(), "user", "?") : first_messages(f, message), &text,
+                 &known);
+    bytes prompt = {text.data ? text.data : "", text.length};
+    if (known && prompt.length) {
+        match m = find_match(head, data_follows, prompt, needed_length(prompt));
+        bool nothing = !m.complete && data_follows && is_blank(head);
+        *length = nothing ? 0 : m.begin + m.length;
+        ok = nothing || (!m.twice && (m.complete || (!question && leaves_as_plain(f, message, prompt, m.length))));
+    } else if (known || question) {
+        ok = after_common_head(f, message, head, data_follows, length);
+    }
+    vkft_text_free(&text);
     return ok;
 }
 
 /* How much of a part's head is the prompt. */
 static bool head_length(const finder *f, uint32_t message, bytes head, bool data_follows, size_t *length)
 {
-    vkft_text text = {0};
-    bool known, ok;
-    find_prompt(f, message, &text, &known);
-    bytes prompt = {text.data ? text.data : "", text.length};
-    if (!known || prompt.length == 0) {
-        ok = after_common_head(f, message, head, data_follows, length);
-    } else {
-        match m = find_match(head, data_follows, prompt);
-        bool nothing = !m.complete && data_follows && is_blank(head);
-        *length = nothing ? 0 : m.begin + m.length;
-        ok = nothing || (!m.twice && (m.complete || leaves_as_plain(f, message, prompt, m.length)));
-    }
-    vkft_text_free(&text);
-    return ok || refuse(f, message, "begins it otherwise than its prompt for an answer");
+    return (message > 0 && after_prompt(f, message, false, head, data_follows, length)) ||
+           after_prompt(f, message, true, head, data_follows, length) ||
+           refuse(f, message, "begins it otherwise than its prompt for an answer");
 }
 
 /* ---- turns ---- */
+
+/* Some templates end an answer when they write the next message: what stands before its head, which is then longer than
+ * that of such a message alone. */
+static size_t end_in_next(const finder *f, const vkft_jinja_output *out, uint32_t message)
+{
+    const cJSON *messages = f->conversation->messages, *next = cJSON_GetArrayItem(messages, (int)message + 1);
+    const char *role = cJSON_GetStringValue(vkft_json_member(next, "role"));
+    part p = part_of(out, message + 1);
+    vkft_jinja_output alone = {0};
+    cJSON *one = role && p.begin != NOWHERE && !vkft_chat_is_assistant(next)
+                     ? with_message(cJSON_CreateArray(), role, "?")
+                     : NULL;
+    size_t end = NOWHERE;
+    if (render(f, one, false, &alone)) {
+        name_other_loops(&alone);
+        part q = part_of(&alone, 0);
+        bytes head = head_of(out, &p), usual = q.begin == NOWHERE ? (bytes){0} : head_of(&alone, &q);
+        if (usual.length > 0 && usual.length < head.length &&
+            memcmp(head.data + head.length - usual.length, usual.data, usual.length) == 0)
+            end = p.begin + head.length - usual.length;
+    }
+    vkft_jinja_output_free(&alone);
+    cJSON_Delete(one);
+    return end;
+}
 
 /* Where the next message's part begins after `end`, or the text ends. */
 static size_t next_part(const vkft_jinja_output *out, size_t end)
@@ -314,19 +417,38 @@ static size_t next_part(const vkft_jinja_output *out, size_t end)
     return out->text.length;
 }
 
-/* *found is false for a message of which the template writes nothing. */
-static bool find_turn(const finder *f, const vkft_jinja_output *out, uint32_t message, vkft_turn *turn, bool *found)
+/* Whether a template ought to write something of the message's content; thoughts may be left out. */
+static bool has_text(const finder *f, uint32_t message)
+{
+    const cJSON *item = cJSON_GetArrayItem(f->conversation->messages, (int)message);
+    const char *text = cJSON_GetStringValue(vkft_json_member(item, "content"));
+    return text && !is_blank((bytes){text, strlen(text)}) && !strstr(text, "</think>") &&
+           !vkft_json_member(item, "tool_calls");
+}
+
+/* *found is false for a message of which the template writes nothing; all_named: what all loops are about is known. */
+static bool find_turn(const finder *f, const vkft_jinja_output *out, uint32_t message, bool all_named, vkft_turn *turn,
+                      bool *found)
 {
     part p = part_of(out, message);
     size_t length = 0;
     *found = p.begin != NOWHERE;
+    if (!*found && !all_named)
+        return refuse(f, message, "has loops other than one over the messages, and writes no text of it");
+    if (*found && p.data_begin == p.data_end && has_text(f, message))
+        return refuse(f, message, "writes none of its text");
     if (*found && !head_length(f, message, head_of(out, &p), p.data_begin < p.data_end, &length))
         return false;
     size_t begin = *found ? p.begin + length : 0;
     if (!check_part(f, out, message, &p, begin))
         return false;
-    *turn = (vkft_turn){message, begin, p.end, p.data_begin < p.data_end ? p.data_end : begin,
-                        *found ? next_part(out, p.end) : 0};
+    *turn = (vkft_turn){.message = message, .begin = begin, .end = p.end};
+    if (*found) {
+        size_t later = end_in_next(f, out, message);
+        turn->tail = p.data_begin < p.data_end ? p.data_end : begin;
+        turn->in_next = later != NOWHERE;
+        turn->limit = turn->in_next ? later : next_part(out, p.end);
+    }
     return true;
 }
 
@@ -340,11 +462,11 @@ bool vkft_chat_turns(const vkft_chat_template *chat, const vkft_conversation *co
     *turns = malloc((messages + 1ull) * sizeof **turns);
     if (!*turns)
         return vkft_fail_memory(err, "for a conversation");
-    name_other_loops(rendered);
+    bool all_named = name_writers(rendered, conversation->messages);
     cJSON_ArrayForEach(message, conversation->messages)
     {
         bool found = false;
-        if (vkft_chat_is_assistant(message) && !find_turn(&f, rendered, i, &(*turns)[*count], &found)) {
+        if (vkft_chat_is_assistant(message) && !find_turn(&f, rendered, i, all_named, &(*turns)[*count], &found)) {
             free(*turns);
             *turns = NULL;
             return false;

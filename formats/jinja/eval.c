@@ -437,12 +437,13 @@ static const jinja_list *loop_items(jinja_state *s, const jinja_node *node, jinj
 }
 
 /* Who writes in this iteration: the message that it is about; in other loops that stand in none about a message, the
- * iteration itself. */
+ * iteration itself, unless it goes over what is inside a message. */
 static uint32_t writer_of(jinja_state *s, jinja_value item)
 {
-    if (item.kind == J_DICT && item.as.d->message)
+    if (item.kind == J_DICT && item.as.d->message && (!s->writer || s->writer >= JINJA_OTHER_LOOP))
         return item.as.d->message;
-    if (!s->tracked || s->writer)
+    bool inside = (item.kind == J_DICT && item.as.d->inside) || (item.kind == J_STRING && jinja_mark_of(item.as.s));
+    if (!s->tracked || s->writer || inside)
         return s->writer;
     s->other_loops += JINJA_OTHER_LOOP + s->other_loops < 0xffff;
     return JINJA_OTHER_LOOP + s->other_loops;

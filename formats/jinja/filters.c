@@ -70,17 +70,21 @@ FILTER(filter_string)
     return jinja_str(s, v);
 }
 
-FILTER(filter_safe)
+jinja_value jinja_safe(jinja_state *s, jinja_value v)
 {
-    (void)args;
-    return jinja_str(s, v);
+    jinja_value text = jinja_str(s, v);
+    jinja_string *copy = s->failed || text.as.s->safe ? NULL : jinja_alloc(s, sizeof *copy);
+    if (!copy)
+        return text;
+    *copy = *text.as.s;
+    copy->safe = true;
+    return (jinja_value){.kind = J_STRING, .as.s = copy};
 }
 
-FILTER(filter_escape)
+static jinja_value escape(jinja_state *s, jinja_value v)
 {
     jinja_buffer out = {0};
     jinja_value text = jinja_str(s, v);
-    (void)args;
     for (size_t i = 0; !s->failed && i < text.as.s->length; i++) {
         char c = text.as.s->data[i], plain[2] = {c, 0};
         const char *to = c == '&'    ? "&amp;"
@@ -89,9 +93,32 @@ FILTER(filter_escape)
                          : c == '"'  ? "&#34;"
                          : c == '\'' ? "&#39;"
                                      : plain;
-        jinja_append(s, &out, to, c ? strlen(to) : 1);
+        jinja_append_marked(s, &out, to, c ? strlen(to) : 1, text.as.s->marks ? text.as.s->marks[i] : text.as.s->mark);
     }
-    return s->failed ? text : jinja_take_like(s, &out, text.as.s);
+    return jinja_safe(s, jinja_take_text(s, &out));
+}
+
+jinja_value jinja_escaped(jinja_state *s, jinja_value v)
+{
+    return v.kind == J_STRING && v.as.s->safe ? v : escape(s, v);
+}
+
+FILTER(filter_safe)
+{
+    (void)args;
+    return jinja_safe(s, v);
+}
+
+FILTER(filter_escape)
+{
+    (void)args;
+    return jinja_escaped(s, v);
+}
+
+FILTER(filter_forceescape)
+{
+    (void)args;
+    return escape(s, v);
 }
 
 FILTER(filter_length)
@@ -418,7 +445,7 @@ FILTER(filter_items)
 /* map('filter', ...) or map(attribute='name', default=...). */
 FILTER(filter_map)
 {
-    const jinja_list *items = jinja_iterate(s, v);
+    const jinja_list *items = jinja_truth(v) ? jinja_iterate(s, v) : NULL; /* as Jinja2: nothing is an empty list */
     jinja_value list = jinja_new_list(s, false);
     const jinja_value *named = args->given[JINJA_MAX_ARGUMENTS - 1] ? &args->values[JINJA_MAX_ARGUMENTS - 1] : NULL;
     const jinja_value *attribute = named && named->kind == J_DICT ? jinja_get_name(named->as.d, "attribute", 9) : NULL;
@@ -441,7 +468,7 @@ FILTER(filter_map)
 /* select, reject, selectattr, rejectattr: by the truth of an item or an attribute, or by a test on it. */
 static jinja_value choose(jinja_state *s, jinja_value v, const jinja_arguments *args, bool by_attribute, bool wanted)
 {
-    const jinja_list *items = jinja_iterate(s, v);
+    const jinja_list *items = jinja_truth(v) ? jinja_iterate(s, v) : NULL;
     jinja_value list = jinja_new_list(s, false);
     uint32_t at = by_attribute;
     const jinja_builtin *test = NULL;
@@ -624,7 +651,7 @@ static const jinja_builtin filters[] = {
     {"escape", "", filter_escape},
     {"first", "", filter_first},
     {"float", "default", filter_float},
-    {"forceescape", "", filter_escape},
+    {"forceescape", "", filter_forceescape},
     {"format", "*", filter_format},
     {"groupby", "attribute default", filter_groupby},
     {"indent", "width first blank", filter_indent},

@@ -53,6 +53,7 @@ typedef struct jinja_string {
     size_t length;
     jinja_mark mark;         /* of all bytes, or */
     const jinja_mark *marks; /* of each byte */
+    bool safe;               /* what is added to it is escaped for HTML first, as with MarkupSafe */
 } jinja_string;
 
 /* A text that grows. */
@@ -91,6 +92,7 @@ typedef struct jinja_dict {
     jinja_pair *pairs;
     uint32_t count, capacity;
     uint32_t message; /* its number among the tracked messages, from 1; 0: it is none */
+    uint32_t inside;  /* the message that it is a part of */
 } jinja_dict;
 
 typedef struct jinja_state jinja_state;
@@ -313,6 +315,9 @@ jinja_value jinja_call_builtin(jinja_state *s, const jinja_builtin *builtin, jin
 jinja_value jinja_apply(jinja_state *s, const jinja_builtin *builtin, jinja_value self, const jinja_arguments *args,
                         uint32_t skip);
 
+/* filters.c: text that is escaped for HTML unless it is safe, and is safe. */
+jinja_value jinja_escaped(jinja_state *s, jinja_value v);
+jinja_value jinja_safe(jinja_state *s, jinja_value v);
 /* filters.c, is_tests.c, methods.c: NULL when there is none of that name. */
 const jinja_builtin *jinja_find_filter(const jinja_string *name);
 const jinja_builtin *jinja_find_test(const jinja_string *name);

@@ -57,6 +57,8 @@ static jinja_value from_json(jinja_state *s, const cJSON *json, uint32_t depth, 
     }
     if (cJSON_IsObject(json)) {
         jinja_value dict = jinja_new_dict(s);
+        if (!s->failed)
+            dict.as.d->inside = inside ? origin : 0;
         cJSON_ArrayForEach(item, json) if (!s->failed)
         {
             bool speaker = !inside && (strcmp(item->string, "role") == 0 || strcmp(item->string, "name") == 0);

@@ -457,14 +457,21 @@ static jinja_value repeat(jinja_state *s, jinja_value v, int64_t times)
     return list;
 }
 
+/* The two as one text; with +, when one is safe for HTML, the other is escaped. */
+static jinja_value join_two(jinja_state *s, char op, jinja_value a, jinja_value b)
+{
+    jinja_buffer text = {0};
+    bool safe = op == '+' && (a.as.s->safe || b.as.s->safe);
+    jinja_append_str(s, &text, safe ? jinja_escaped(s, a) : a);
+    jinja_append_str(s, &text, safe ? jinja_escaped(s, b) : b);
+    jinja_value joined = jinja_take_text(s, &text);
+    return safe && !s->failed ? jinja_safe(s, joined) : joined;
+}
+
 static jinja_value add(jinja_state *s, jinja_value a, jinja_value b)
 {
-    if (a.kind == J_STRING && b.kind == J_STRING) {
-        jinja_buffer text = {0};
-        jinja_append_str(s, &text, a);
-        jinja_append_str(s, &text, b);
-        return jinja_take_text(s, &text);
-    }
+    if (a.kind == J_STRING && b.kind == J_STRING)
+        return join_two(s, '+', a, b);
     if (a.kind == J_LIST && b.kind == J_LIST && a.as.l->tuple == b.as.l->tuple) {
         jinja_value list = jinja_new_list(s, a.as.l->tuple);
         for (int part = 0; part < 2; part++)
@@ -557,12 +564,8 @@ static jinja_value format_string(jinja_state *s, jinja_value format, jinja_value
 
 jinja_value jinja_binary(jinja_state *s, char op, jinja_value a, jinja_value b)
 {
-    if (op == '~') {
-        jinja_buffer text = {0};
-        jinja_append_str(s, &text, a);
-        jinja_append_str(s, &text, b);
-        return jinja_take_text(s, &text);
-    }
+    if (op == '~')
+        return join_two(s, '~', a, b);
     if (jinja_is_number(a) && jinja_is_number(b)) {
         if (a.kind == J_BIG_INT || b.kind == J_BIG_INT)
             return jinja_fail(s, "an int is too large for 64 bits");

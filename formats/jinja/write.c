@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utf8proc.h>
+
 #include "formats/jinja/jinja_private.h"
 #include "runtime/base/json.h"
 #include "runtime/base/size.h"
@@ -84,9 +86,10 @@ static void append(jinja_state *s, jinja_buffer *out, const char *data, size_t l
         return;
     }
     jinja_mark writer = out == s->out ? s->writer << 16 : 0;
+    bool message = writer && s->writer < JINJA_OTHER_LOOP; /* of loops in each other the outer one tells */
     for (size_t i = 0; i < length; i++) {
         jinja_mark m = marks ? marks[i] : mark;
-        out->marks[begin + i] = m >> 16 ? m : m | writer;
+        out->marks[begin + i] = message ? (m & 0xffff) | writer : m >> 16 ? m : m | writer;
     }
 }
 
@@ -132,22 +135,43 @@ static void append_float(jinja_state *s, jinja_buffer *out, double f)
     append_text(s, out, text);
 }
 
+/* As Python's str.isprintable. */
+static bool is_printable(uint32_t p)
+{
+    switch (utf8proc_category((utf8proc_int32_t)p)) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+    case UTF8PROC_CATEGORY_ZS: return false;
+    default: return true;
+    }
+}
+
 static void append_quoted(jinja_state *s, jinja_buffer *out, const jinja_string *string)
 {
     jinja_mark mark = jinja_mark_of(string);
     char quote = memchr(string->data, '\'', string->length) && !memchr(string->data, '"', string->length) ? '"' : '\'';
     jinja_append(s, out, &quote, 1);
-    for (size_t i = 0; i < string->length && !s->failed; i++) {
+    for (size_t i = 0, n; i < string->length && !s->failed; i += n) {
         unsigned char c = (unsigned char)string->data[i];
-        char escape[8];
+        char escape[16];
+        n = c < 128 ? 1 : vkft_utf8_length(string->data + i, string->length - i);
+        uint32_t p = n > 1 ? vkft_utf8_decode(string->data + i, n) : 0;
+        n = n ? n : 1;
         if (c == (unsigned char)quote || c == '\\')
             snprintf(escape, sizeof escape, "\\%c", c);
         else if (c == '\n' || c == '\r' || c == '\t')
             snprintf(escape, sizeof escape, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
         else if (c < 32 || c == 127)
             snprintf(escape, sizeof escape, "\\x%02x", c);
+        else if (p && !is_printable(p))
+            snprintf(escape, sizeof escape, p < 0x100 ? "\\x%02x" : p < 0x10000 ? "\\u%04x" : "\\U%08x", p);
         else
-            snprintf(escape, sizeof escape, "%c", c);
+            snprintf(escape, sizeof escape, "%.*s", (int)n, string->data + i);
         jinja_append_marked(s, out, escape, strlen(escape), mark);
     }
     jinja_append(s, out, &quote, 1);

@@ -77,6 +77,7 @@ static cJSON *read_conversation(const char *path, vkft_err *err)
 static bool print_json(const template_options *o, const vkft_model_text *text, const vkft_conversation *conversation,
                        const vkft_text *rendered, vkft_err *err)
 {
+    const int none = 0;
     vkft_ids ids = {0};
     uint8_t *mask = NULL;
     cJSON *root = cJSON_CreateObject();
@@ -89,7 +90,7 @@ static bool print_json(const template_options *o, const vkft_model_text *text, c
         ok = vkft_chat_template_encode(text->chat, text->tokenizer, conversation, VKFT_TRAIN_ON_ASSISTANT, &ids, &mask,
                                        err);
     if (ok && text->tokenizer)
-        cJSON_AddItemToObject(root, "ids", cJSON_CreateIntArray(ids.data, (int)ids.count));
+        cJSON_AddItemToObject(root, "ids", cJSON_CreateIntArray(ids.data ? ids.data : &none, (int)ids.count));
     if (ok && mask) {
         cJSON *list = cJSON_AddArrayToObject(root, "assistant_mask");
         for (uint32_t i = 0; i < ids.count; i++)
