@@ -21,11 +21,10 @@ typedef struct vkft_token_store {
     uint64_t written;      /* values in the file */
     vkft_token_index *index;
     uint32_t index_capacity;
-    void *hash;       /* of the file's values */
-    bool file_failed; /* the file could not be written; stays after the store is gone */
+    void *hash; /* of the file's values */
 } vkft_token_store;
 
-/* path NULL: in memory. A file that cannot be written sets store->file_failed, now or later. */
+/* path NULL: in memory. */
 bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const char *path, vkft_err *err);
 /* Copies the sample. */
 bool vkft_token_store_add(vkft_token_store *store, const vkft_sample *sample, vkft_err *err);

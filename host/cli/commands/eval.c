@@ -33,7 +33,7 @@ static const flag eval_flags[] = {
      .name = "batch-size",
      .value = "N",
      .help = "samples per batch",
-     .range = BETWEEN(1, 1000000),
+     .range = AT_LEAST(1),
      AT(batch_size)},
     CLI_DATA_FLAGS(AT),
     {.kind = FLAG_SWITCH,
