@@ -71,7 +71,8 @@ static bool is_part_of(const vkft_jinja_run *run, uint32_t message)
     return run->writer == message + 1;
 }
 
-/* A message that is written outside of loops has the stretch around its data that belongs to nobody else. */
+/* A message that is written outside of loops has the stretch around its data that belongs to nobody else, if the text
+ * ends with it: between two messages nothing would tell where the one ends and the other begins. */
 static void name_stretch(vkft_jinja_output *out, uint32_t message)
 {
     vkft_jinja_run *runs = out->runs;
@@ -86,6 +87,8 @@ static void name_stretch(vkft_jinja_output *out, uint32_t message)
     for (last = first; last + 1 < out->run_count && !runs[last + 1].writer &&
                        (!runs[last + 1].origin || runs[last + 1].origin == message + 1);)
         last++;
+    if (last + 1 < out->run_count)
+        return;
     while (first > 0 && !runs[first - 1].writer && !runs[first - 1].origin)
         first--;
     for (uint32_t i = first; i <= last; i++)
