@@ -1,4 +1,5 @@
-/* Ctrl-C: the first one asks the work to save and stop, the second one ends the program at once. */
+/* Ctrl-C, a request to end, and a terminal that is gone: they ask the work to save and stop. A second Ctrl-C ends the
+ * program at once. */
 #ifndef VKFT_INTERRUPT_H
 #define VKFT_INTERRUPT_H
 
@@ -6,8 +7,11 @@
 
 #define EXIT_INTERRUPTED 130
 
-/* From now on SIGINT and SIGTERM (on Windows: Ctrl-C, Ctrl-Break and closing the console) set a flag. */
+/* From now on SIGINT, SIGTERM and SIGHUP, each unless it was ignored (on Windows: Ctrl-C, Ctrl-Break, closing the
+ * console, logging off and shutting down), set a flag. */
 void interrupt_install(void);
+/* From now on a reader that ends (`| head`, a tee) costs its output alone, and not the work. */
+void interrupt_outlive_readers(void);
 
 /* The observers' `interrupted`; context is not used. */
 bool interrupt_requested(void *context);

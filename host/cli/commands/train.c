@@ -475,6 +475,7 @@ int cmd_train(int argc, char **argv)
     vkft_train_options options = vkft_train_defaults();
     vkft_recipe recipe = {0};
     int code;
+    interrupt_outlive_readers(); /* before anything is said */
     if (!cli_flags(&train_table, &options, argc, argv, &recipe, &code))
         return code;
     if (options.logging_dir && !options.report_explicit)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/base/directory.h"
@@ -216,15 +215,13 @@ static void recovers_an_overwritten_run(void **state)
 static void one_run_at_a_time(void **state)
 {
     const vkft_test_run_fixture *f = *state;
-    pid_t pid = vkft_test_run_start(f, "two");
-    int status;
+    pid_t pid = vkft_test_run_start(f, "two", "--max-steps 1000000 --save-steps 0");
     char who[64];
     vkft_test_run_wait_for(f, "two/trainer_log.jsonl");
     snprintf(who, sizeof who, "another vkft (pid %ld) writes to", (long)pid);
     vkft_test_run_says(vkft_test_train(f, "two", 1, "--max-steps 1"), who);
     vkft_test_run_says(vkft_test_train(f, "two", 1, "--max-steps 1 --overwrite"), who);
-    kill(pid, SIGKILL);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    vkft_test_run_end(f, pid, SIGKILL, "");
     vkft_test_train_ok(f, "two", "--max-steps 1");
     vkft_test_run_absent(f, "two/.vkft.lock");
 }

@@ -28,8 +28,11 @@ void vkft_test_train_ok(const vkft_test_run_fixture *f, const char *out, const c
 /* Fails the test unless what was said, which it frees, has this part. */
 void vkft_test_run_says(char *err, const char *part);
 
-/* Starts a run of a million steps. */
-pid_t vkft_test_run_start(const vkft_test_run_fixture *f, const char *out);
+/* Starts a run with these flags. */
+pid_t vkft_test_run_start(const vkft_test_run_fixture *f, const char *out, const char *more);
+/* Sends the run a signal (0: none) and waits for its end; returns its exit code, 128 + signal when killed. Fails the
+ * test unless it has said this. */
+int vkft_test_run_end(const vkft_test_run_fixture *f, pid_t pid, int number, const char *message);
 void vkft_test_run_wait_for(const vkft_test_run_fixture *f, const char *name);
 
 /* The whole path; good for the next three calls. */

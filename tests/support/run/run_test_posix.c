@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,22 +121,31 @@ void vkft_test_run_drop(const vkft_test_run_fixture *f, const char *name)
     expect_ok(vkft_directory_remove(vkft_test_run_at(f, name), &err));
 }
 
-/* Starts a run that goes on until it is ended. */
-pid_t vkft_test_run_start(const vkft_test_run_fixture *f, const char *out)
+pid_t vkft_test_run_start(const vkft_test_run_fixture *f, const char *out, const char *more)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        char path[700], data[600];
-        snprintf(path, sizeof path, "%s/%s", f->dir, out);
-        snprintf(data, sizeof data, "%s/d", f->dir);
-        if (!freopen("/dev/null", "w", stderr))
-            _exit(126);
-        execl(VKFT_PROGRAM, VKFT_PROGRAM, "train", "--model", f->model, "--data", data, "--output-dir", path,
-              "--max-steps", "1000000", "--quant", "fp32", "--save-steps", "0", (char *)NULL);
+        char command[4000];
+        snprintf(command, sizeof command,
+                 "exec '%s' train --model %s --data %s/d --output-dir %s/%s --quant fp32 2> %s/messages %s",
+                 VKFT_PROGRAM, f->model, f->dir, f->dir, out, f->dir, more);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }
     assert_true(pid > 0);
     return pid;
+}
+
+int vkft_test_run_end(const vkft_test_run_fixture *f, pid_t pid, int number, const char *message)
+{
+    int status;
+    kill(pid, number);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    char *said = vkft_test_read(vkft_test_run_at(f, "messages"), NULL);
+    if (!strstr(said, message))
+        fail_msg("'%s', expected '%s'", said, message);
+    free(said);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 void vkft_test_run_wait_for(const vkft_test_run_fixture *f, const char *name)
