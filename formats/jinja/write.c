@@ -4,7 +4,6 @@
  * concatenation, slices, splits and replacements, so that the finished text tells which of it stands in a message,
  * whatever the template did with it on the way.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,25 +112,10 @@ static void append_text(jinja_state *s, jinja_buffer *out, const char *text)
     jinja_append(s, out, text, strlen(text));
 }
 
-/* As Python's repr: the shortest digits that read back as the same number. */
 static void append_float(jinja_state *s, jinja_buffer *out, double f)
 {
-    char digits[40], text[400];
-    if (isnan(f) || isinf(f)) {
-        append_text(s, out, isnan(f) ? "nan" : f < 0 ? "-inf" : "inf");
-        return;
-    }
-    int precision = 0;
-    do
-        snprintf(digits, sizeof digits, "%.*e", precision, f);
-    while (strtod(digits, NULL) != f && ++precision < 17);
-    int exponent = atoi(strchr(digits, 'e') + 1);
-    if (exponent >= -4 && exponent < 16) {
-        snprintf(text, sizeof text, "%.*f", precision > exponent ? precision - exponent : 1, f);
-    } else {
-        *strchr(digits, 'e') = 0;
-        snprintf(text, sizeof text, "%se%c%02d", digits, exponent < 0 ? '-' : '+', abs(exponent));
-    }
+    char text[64];
+    vkft_float_text(f, text, sizeof text);
     append_text(s, out, text);
 }
 

@@ -1,6 +1,7 @@
 /* Arithmetic on sizes, texts, the transpose and the observer. */
 #include "tests/support/expect.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,34 @@ static void memory_errors_have_one_text(void **state)
     assert_string_equal(err.message, "out of host memory while reading a.json");
 }
 
+/* As Python prints them. */
+static void writes_floats_as_python(void **state)
+{
+    (void)state;
+    static const struct {
+        double number;
+        const char *text;
+    } cases[] = {{2, "2.0"},
+                 {-0.5, "-0.5"},
+                 {0.1, "0.1"},
+                 {1e16, "1e+16"},
+                 {1e15, "1000000000000000.0"},
+                 {0.0001, "0.0001"},
+                 {0.00001, "1e-05"},
+                 {1e300, "1e+300"},
+                 {-0.0, "-0.0"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {INFINITY, "inf"},
+                 {-INFINITY, "-inf"},
+                 {NAN, "nan"},
+                 {123456.75, "123456.75"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[64];
+        vkft_float_text(cases[i].number, text, sizeof text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +217,7 @@ int main(void)
         cmocka_unit_test(transposes_elements_of_all_sizes),
         cmocka_unit_test(observers_may_be_empty),
         cmocka_unit_test(memory_errors_have_one_text),
+        cmocka_unit_test(writes_floats_as_python),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
