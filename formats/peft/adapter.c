@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "runtime/base/json.h"
+#include "runtime/base/json/builder.h"
 #include "formats/tensors/safetensors.h"
 #include "runtime/base/text.h"
 
@@ -372,8 +373,13 @@ static bool add_target_modules(cJSON *object, const vkft_adapter *adapter)
 
 static bool add_base_model(cJSON *object, const char *base)
 {
-    return base ? cJSON_AddStringToObject(object, "base_model_name_or_path", base) != NULL
-                : cJSON_AddNullToObject(object, "base_model_name_or_path") != NULL;
+    bool failed = false;
+    vkft_json_node o = {object, &failed};
+    if (base)
+        vkft_json_put_string(o, "base_model_name_or_path", base); /* a path, of any bytes */
+    else
+        vkft_json_put_null(o, "base_model_name_or_path");
+    return !failed;
 }
 
 static bool fill_config(cJSON *o, const vkft_adapter *adapter)

@@ -72,8 +72,19 @@ int cli_fail(const flag_table *table, const vkft_err *err)
         return EXIT_INTERRUPTED;
     }
     advice_text(table, err->advice, advice, sizeof advice);
-    fprintf(stderr, "vkft: error: %s%s\n", err->message, advice);
+    fprintf(stderr, "vkft: error: %s%s\n", *err->message ? err->message : "out of memory", advice);
     return err->kind == VKFT_ERR_USAGE ? EXIT_USAGE : EXIT_WORK_FAILED;
+}
+
+void cli_print_argument(FILE *out, const char *argument)
+{
+    putc('\'', out);
+    for (const char *p = argument; *p; p++)
+        if (*p == '\'')
+            fputs("'\\''", out);
+        else
+            putc(*p, out);
+    putc('\'', out);
 }
 
 int cli_print_json(cJSON *value)
@@ -87,12 +98,4 @@ int cli_print_json(cJSON *value)
     printf("%s\n", text);
     cJSON_free(text);
     return EXIT_SUCCESS;
-}
-
-void cli_json_number(cJSON *object, const char *name, double value)
-{
-    if (isfinite(value))
-        cJSON_AddNumberToObject(object, name, value);
-    else
-        cJSON_AddNullToObject(object, name);
 }

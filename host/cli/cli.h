@@ -31,11 +31,11 @@ bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vk
 /* Says what went wrong and which of the command's flags may help; returns the exit code that belongs to it. */
 int cli_fail(const flag_table *table, const vkft_err *err);
 
+/* Prints an argument so that a shell reads it back as one, whatever it holds. */
+void cli_print_argument(FILE *out, const char *argument);
+
 /* Prints one JSON value and a newline on stdout, and frees it. NULL: out of memory, said as an error; the exit code. */
 int cli_print_json(cJSON *value);
-
-/* A number, or null for NaN and infinity, which JSON lacks. */
-void cli_json_number(cJSON *object, const char *name, double value);
 
 /* Values that several commands take. */
 extern const flag_choice cli_quant_choices[]; /* how frozen weights are kept; none: as the checkpoint has them */

@@ -10,6 +10,7 @@
 #include "host/train/training_data.h"
 #include "runtime/base/file.h"
 #include "runtime/base/size.h"
+#include "runtime/base/json/builder.h"
 
 bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,
                    uint32_t batch_size, uint32_t max_batches, const vkft_observer *observer, double *loss,
@@ -53,23 +54,19 @@ static uint32_t mixtures(const vkft_config *config)
 }
 
 /* [layers with experts][tokens][experts of a token]. */
-static cJSON *routes_of(const vkft_session *session)
+static void put_routes(vkft_json_node routes, const vkft_session *session)
 {
     const vkft_batch *batch = &session->batch;
     uint32_t k = session->config->experts_per_token, layers = mixtures(session->config);
-    cJSON *routes = cJSON_CreateArray();
     const uint32_t *at = batch->expert_choice_host;
     for (uint32_t l = 0; l < layers; l++) {
-        cJSON *layer = cJSON_CreateArray();
-        cJSON_AddItemToArray(routes, layer);
+        vkft_json_node layer = vkft_json_put_array(routes, NULL);
         for (uint32_t t = 0; t < batch->tokens; t++, at += k) {
-            cJSON *token = cJSON_CreateArray();
-            cJSON_AddItemToArray(layer, token);
+            vkft_json_node token = vkft_json_put_array(layer, NULL);
             for (uint32_t j = 0; j < k; j++)
-                cJSON_AddItemToArray(token, cJSON_CreateNumber(at[j]));
+                vkft_json_put_number(token, NULL, at[j]);
         }
     }
-    return routes;
 }
 
 /* {"ids": [...], "logprobs": [null, -1.2, ...]}: logprobs[i] is that of ids[i] given those before it, null where it was
@@ -77,21 +74,22 @@ static cJSON *routes_of(const vkft_session *session)
 static bool write_sample(vkft_writer *writer, const vkft_sample *sample, const vkft_session *session, vkft_err *err)
 {
     const float *losses = session->batch.loss_host;
-    cJSON *row = cJSON_CreateObject(), *ids = cJSON_CreateIntArray(sample->ids, (int)sample->length);
-    cJSON *logprobs = cJSON_CreateArray();
-    cJSON_AddItemToObject(row, "ids", ids);
-    cJSON_AddItemToObject(row, "logprobs", logprobs);
+    bool failed = false;
+    vkft_json_node row = vkft_json_make_object(&failed);
+    vkft_json_put_integers(row, "ids", sample->ids, sample->length);
+    vkft_json_node logprobs = vkft_json_put_array(row, "logprobs");
     for (uint32_t i = 0, at = 0; i < sample->length; i++) {
         bool trained = i > 0 && sample->labels[i] >= 0;
-        cJSON_AddItemToArray(logprobs, trained ? cJSON_CreateNumber(-(double)losses[at++]) : cJSON_CreateNull());
+        vkft_json_put_number(logprobs, NULL, trained ? -(double)losses[at++] : (double)NAN);
     }
     if (session->batch.expert_choice_host)
-        cJSON_AddItemToObject(row, "experts", routes_of(session));
-    char *text = cJSON_PrintUnformatted(row);
+        put_routes(vkft_json_put_array(row, "experts"), session);
+    cJSON *made = vkft_json_made(row);
+    char *text = made ? cJSON_PrintUnformatted(made) : NULL;
     bool ok = (text || vkft_fail_memory(err, "while writing --per-token")) &&
               vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
     cJSON_free(text);
-    cJSON_Delete(row);
+    cJSON_Delete(made);
     return ok;
 }
 

@@ -1,6 +1,10 @@
 /* What a run keeps: checkpoints, the best, the result. Weights that have diverged are never written: they would push
  * out the last good checkpoint, or be taken for a result. */
 #include "host/train/trainer.h"
+#include "runtime/base/json.h"
+#include "runtime/base/json/builder.h"
+#include "runtime/base/text.h"
+#include "runtime/base/utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -132,21 +136,37 @@ bool vkft_keep_best(vkft_trainer *t, vkft_err *err)
 
 static cJSON *summarize(const vkft_trainer *t)
 {
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "program", "vkft");
-    cJSON_AddStringToObject(root, "device", vkft_device_get_info(t->session.dev)->name);
-    cJSON_AddStringToObject(root, "quant", vkft_quant_label(t->options->model.quant));
-    cJSON_AddBoolToObject(root, "double_quant", t->options->model.super_scales);
-    cJSON_AddNumberToObject(root, "steps", (double)t->state.step);
-    cJSON_AddNumberToObject(root, "tokens", (double)t->state.tokens);
-    cJSON_AddNumberToObject(root, "learning_rate", t->options->learning_rate);
-    cJSON_AddNumberToObject(root, "seed", (double)t->options->seed);
+    bool failed = false;
+    vkft_json_node root = vkft_json_make_object(&failed);
+    vkft_json_put_string(root, "program", "vkft");
+    vkft_json_put_string(root, "device", vkft_device_get_info(t->session.dev)->name);
+    vkft_json_put_string(root, "quant", vkft_quant_label(t->options->model.quant));
+    vkft_json_put_bool(root, "double_quant", t->options->model.super_scales);
+    vkft_json_put_number(root, "steps", (double)t->state.step);
+    vkft_json_put_number(root, "tokens", (double)t->state.tokens);
+    vkft_json_put_number(root, "learning_rate", t->options->learning_rate);
+    vkft_json_put_number(root, "seed", (double)t->options->seed);
     if (isfinite(t->state.best_eval_loss)) {
-        cJSON_AddNumberToObject(root, "best_eval_loss", t->state.best_eval_loss);
-        cJSON_AddNumberToObject(root, "best_step", (double)t->state.best_step);
+        vkft_json_put_number(root, "best_eval_loss", t->state.best_eval_loss);
+        vkft_json_put_number(root, "best_step", (double)t->state.best_step);
     }
-    cJSON_AddItemToObject(root, "run", cJSON_Duplicate(t->fingerprint, true));
-    return root;
+    vkft_json_put_copy(root, "run", t->fingerprint);
+    return vkft_json_made(root);
+}
+
+/* A path or a name as YAML reads it back: a JSON string is one of YAML's. malloc'ed; NULL: out of memory. */
+static char *yaml_text(const char *name)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/";
+    if (*name && strspn(name, plain) == strlen(name))
+        return vkft_string_copy(name);
+    vkft_text valid = {0}, text = {0};
+    bool ok = vkft_text_append_valid(&valid, name, strlen(name), NULL) &&
+              vkft_json_write_string(valid.data, valid.length, &text, NULL);
+    vkft_text_free(&valid);
+    if (!ok)
+        vkft_text_free(&text);
+    return text.data;
 }
 
 static char *make_readme(const vkft_trainer *t)
@@ -162,12 +182,14 @@ static char *make_readme(const vkft_trainer *t)
         "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
     const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
     const vkft_adapter_set *lora = &t->session.trained.adapters;
-    size_t size = sizeof adapter + sizeof full + strlen(base) + 64;
-    char *text = malloc(size);
+    char *quoted = yaml_text(base);
+    size_t size = quoted ? sizeof adapter + sizeof full + strlen(quoted) + 64 : 0;
+    char *text = quoted ? malloc(size) : NULL;
     if (text && vkft_trains_all_weights(&t->session.trained))
-        snprintf(text, size, full, base);
+        snprintf(text, size, full, quoted);
     else if (text)
-        snprintf(text, size, adapter, base, lora->config.r, (double)lora->config.lora_alpha);
+        snprintf(text, size, adapter, quoted, lora->config.r, (double)lora->config.lora_alpha);
+    free(quoted);
     return text;
 }
 

@@ -12,6 +12,7 @@
 #include "runtime/base/random.h"
 #include "runtime/base/size.h"
 #include "host/train/schedule.h"
+#include "runtime/base/json/builder.h"
 
 /* Sums since the last logged step. */
 typedef struct interval {
@@ -150,19 +151,20 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
         .memory_bytes = memory_held(t),
         .eval_loss = NAN,
     };
-    cJSON *row = cJSON_CreateObject();
-    cJSON_AddNumberToObject(row, "step", (double)event.step);
-    cJSON_AddNumberToObject(row, "loss", event.loss);
-    cJSON_AddNumberToObject(row, "grad_norm", event.grad_norm);
-    cJSON_AddNumberToObject(row, "learning_rate", event.learning_rate);
-    cJSON_AddNumberToObject(row, "epoch", event.epoch);
-    cJSON_AddNumberToObject(row, "tokens", (double)event.tokens);
-    cJSON_AddNumberToObject(row, "tokens_per_second", event.tokens_per_second);
-    cJSON_AddNumberToObject(row, "memory_bytes", (double)event.memory_bytes);
+    bool failed = false;
+    vkft_json_node row = vkft_json_make_object(&failed);
+    vkft_json_put_number(row, "step", (double)event.step);
+    vkft_json_put_number(row, "loss", event.loss);
+    vkft_json_put_number(row, "grad_norm", event.grad_norm);
+    vkft_json_put_number(row, "learning_rate", event.learning_rate);
+    vkft_json_put_number(row, "epoch", event.epoch);
+    vkft_json_put_number(row, "tokens", (double)event.tokens);
+    vkft_json_put_number(row, "tokens_per_second", event.tokens_per_second);
+    vkft_json_put_number(row, "memory_bytes", (double)event.memory_bytes);
     *since = (interval){.started = vkft_os_seconds()};
     if (t->step)
         t->step(t->observer->context, &event);
-    return log_row(t, row, err);
+    return log_row(t, vkft_json_made(row), err);
 }
 
 /* Evaluates, logs, and keeps what is trained when it is the best so far and the best is wanted. *stop: patience has run
@@ -175,10 +177,11 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, vkft_eval_batch_size(o), o->eval_batches,
                        t->observer, &loss, &tokens, err))
         return false;
-    cJSON *row = cJSON_CreateObject();
-    cJSON_AddNumberToObject(row, "step", (double)t->state.step);
-    cJSON_AddNumberToObject(row, "eval_loss", loss);
-    cJSON_AddNumberToObject(row, "epoch", vkft_epoch_of(t, t->state.step));
+    bool failed = false;
+    vkft_json_node row = vkft_json_make_object(&failed);
+    vkft_json_put_number(row, "step", (double)t->state.step);
+    vkft_json_put_number(row, "eval_loss", loss);
+    vkft_json_put_number(row, "epoch", vkft_epoch_of(t, t->state.step));
     vkft_train_event event = {.step = t->state.step,
                               .total_steps = t->total_steps,
                               .epoch = vkft_epoch_of(t, t->state.step),
@@ -189,7 +192,7 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
                               .eval_loss = loss};
     if (t->step)
         t->step(t->observer->context, &event);
-    if (!log_row(t, row, err))
+    if (!log_row(t, vkft_json_made(row), err))
         return false;
     t->state.evaluation_due = false;
     if (isfinite(loss))

@@ -6,6 +6,7 @@
 #include "host/bench/bench_tokenizer.h"
 #include "host/cli/cli.h"
 #include "host/session/options.h"
+#include "runtime/base/json/builder.h"
 
 typedef struct bench_options {
     bool kernels, json;
@@ -46,7 +47,8 @@ static const flag_table bench_table = {
 
 /* The table, or the object with --json, as it grows. */
 typedef struct report {
-    cJSON *root, *rows; /* NULL without --json */
+    bool json, failed;
+    vkft_json_node root, rows; /* of --json */
     double peak;
     bool software;
 } report;
@@ -56,12 +58,12 @@ static void print_head(void *context, const vkft_device_info *info, double peak)
     report *r = context;
     r->peak = peak;
     r->software = info->caps.software;
-    if (r->root) {
-        cJSON_AddStringToObject(r->root, "device", info->name);
-        cJSON_AddStringToObject(r->root, "driver", info->driver);
+    if (r->json) {
+        vkft_json_put_string(r->root, "device", info->name);
+        vkft_json_put_string(r->root, "driver", info->driver);
         if (peak > 0)
-            cJSON_AddNumberToObject(r->root, "avx2_fma_peak_gflop_per_cpu_second", peak);
-        r->rows = cJSON_AddArrayToObject(r->root, "products");
+            vkft_json_put_number(r->root, "avx2_fma_peak_gflop_per_cpu_second", peak);
+        r->rows = vkft_json_put_array(r->root, "products");
         return;
     }
     printf("%s, %s\n", info->name, info->driver);
@@ -75,26 +77,25 @@ static void print_head(void *context, const vkft_device_info *info, double peak)
 
 static void add_json_row(const report *r, const vkft_bench_row *row)
 {
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddItemToArray(r->rows, json);
-    cJSON_AddStringToObject(json, "kernel", row->name);
-    cJSON_AddNumberToObject(json, "M", row->M);
-    cJSON_AddNumberToObject(json, "N", row->N);
-    cJSON_AddNumberToObject(json, "K", row->K);
-    cJSON_AddNumberToObject(json, "gflops_wall", row->gflops_wall);
+    vkft_json_node json = vkft_json_put_object(r->rows, NULL);
+    vkft_json_put_string(json, "kernel", row->name);
+    vkft_json_put_number(json, "M", row->M);
+    vkft_json_put_number(json, "N", row->N);
+    vkft_json_put_number(json, "K", row->K);
+    vkft_json_put_number(json, "gflops_wall", row->gflops_wall);
     if (row->gflops_cpu > 0)
-        cJSON_AddNumberToObject(json, "gflop_per_cpu_second", row->gflops_cpu);
+        vkft_json_put_number(json, "gflop_per_cpu_second", row->gflops_cpu);
     if (row->gflops_cpu > 0 && r->peak > 0)
-        cJSON_AddNumberToObject(json, "percent_of_peak", 100 * row->gflops_cpu / r->peak);
+        vkft_json_put_number(json, "percent_of_peak", 100 * row->gflops_cpu / r->peak);
     if (row->gflops_device > 0)
-        cJSON_AddNumberToObject(json, "gflops_device", row->gflops_device);
+        vkft_json_put_number(json, "gflops_device", row->gflops_device);
 }
 
 static void print_row(void *context, const vkft_bench_row *row)
 {
     const report *r = context;
     char shape[40], percent[16] = "n/a";
-    if (r->root) {
+    if (r->json) {
         add_json_row(r, row);
         return;
     }
@@ -110,12 +111,15 @@ static void print_row(void *context, const vkft_bench_row *row)
 
 static int bench_kernels(const bench_options *o, vkft_err *err)
 {
-    report r = {.root = o->json ? cJSON_CreateObject() : NULL};
+    report r = {.json = o->json};
+    r.root = vkft_json_make_object(&r.failed);
     const vkft_bench_observer observer = {.context = &r, .begin = print_head, .row = print_row};
-    if (vkft_bench_kernels(o->model.device, &observer, err))
-        return o->json ? cli_print_json(r.root) : EXIT_SUCCESS;
-    cJSON_Delete(r.root);
-    return cli_fail(&bench_table, err);
+    bool ok = vkft_bench_kernels(o->model.device, &observer, err);
+    cJSON *made = vkft_json_made(r.root);
+    if (ok && o->json)
+        return cli_print_json(made);
+    cJSON_Delete(made);
+    return ok ? EXIT_SUCCESS : cli_fail(&bench_table, err);
 }
 
 static int bench_tokenizer(const bench_options *o, vkft_err *err)

@@ -9,6 +9,7 @@
 #include "host/cli/progress.h"
 #include "host/session/options.h"
 #include "runtime/base/text.h"
+#include "runtime/base/json/builder.h"
 
 typedef struct convert_options {
     const char *hf_dir, *output;
@@ -90,11 +91,12 @@ static int report(const vkft_model_file *file, bool json)
             bytes += t->bytes[part];
     }
     if (json) {
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "output", vkft_model_file_path(file));
-        cJSON_AddNumberToObject(o, "tensors", count);
-        cJSON_AddNumberToObject(o, "bytes", (double)bytes);
-        return cli_print_json(o);
+        bool failed = false;
+        vkft_json_node o = vkft_json_make_object(&failed);
+        vkft_json_put_string(o, "output", vkft_model_file_path(file));
+        vkft_json_put_number(o, "tensors", count);
+        vkft_json_put_number(o, "bytes", (double)bytes);
+        return cli_print_json(vkft_json_made(o));
     }
     char size[32];
     vkft_bytes_text(bytes, size, sizeof size);

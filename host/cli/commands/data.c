@@ -10,6 +10,7 @@
 #include "host/cli/progress.h"
 #include "host/train/packs.h"
 #include "host/cli/terminal.h"
+#include "runtime/base/json/builder.h"
 
 #define BINS 12
 
@@ -87,25 +88,26 @@ static uint32_t percentile(const statistics *s, double p)
 
 static int print_json(const data_command *o, const vkft_dataset *data, const statistics *s)
 {
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "format", vkft_data_format_name(data->format));
-    cJSON_AddNumberToObject(root, "samples", data->count);
-    cJSON_AddNumberToObject(root, "tokens", (double)data->tokens);
-    cJSON_AddNumberToObject(root, "trained_tokens", (double)data->trained);
-    cJSON_AddNumberToObject(root, "truncated_samples", data->truncated);
-    cJSON_AddNumberToObject(root, "truncated_tokens", (double)data->dropped_tokens);
-    cJSON *skipped = cJSON_AddObjectToObject(root, "skipped_rows");
+    bool failed = false;
+    vkft_json_node root = vkft_json_make_object(&failed);
+    vkft_json_put_string(root, "format", vkft_data_format_name(data->format));
+    vkft_json_put_number(root, "samples", data->count);
+    vkft_json_put_number(root, "tokens", (double)data->tokens);
+    vkft_json_put_number(root, "trained_tokens", (double)data->trained);
+    vkft_json_put_number(root, "truncated_samples", data->truncated);
+    vkft_json_put_number(root, "truncated_tokens", (double)data->dropped_tokens);
+    vkft_json_node skipped = vkft_json_put_object(root, "skipped_rows");
     for (int i = 0; i < VKFT_BAD_REASONS; i++)
         if (data->bad.count[i])
-            cJSON_AddNumberToObject(skipped, vkft_bad_reason_name((vkft_bad_reason)i), (double)data->bad.count[i]);
-    cJSON_AddStringToObject(root, "unused_keys", data->unused);
-    cJSON_AddNumberToObject(root, "shortest", s->length[0]);
-    cJSON_AddNumberToObject(root, "median", percentile(s, 0.5));
-    cJSON_AddNumberToObject(root, "longest", data->max_length);
-    cJSON_AddNumberToObject(root, "max_seq_length", o->data.max_seq_length);
+            vkft_json_put_number(skipped, vkft_bad_reason_name((vkft_bad_reason)i), (double)data->bad.count[i]);
+    vkft_json_put_string(root, "unused_keys", data->unused);
+    vkft_json_put_number(root, "shortest", s->length[0]);
+    vkft_json_put_number(root, "median", percentile(s, 0.5));
+    vkft_json_put_number(root, "longest", data->max_length);
+    vkft_json_put_number(root, "max_seq_length", o->data.max_seq_length);
     if (s->packs)
-        cJSON_AddNumberToObject(root, "packs", s->packs);
-    return cli_print_json(root);
+        vkft_json_put_number(root, "packs", s->packs);
+    return cli_print_json(vkft_json_made(root));
 }
 
 static void print_histogram(const statistics *s)

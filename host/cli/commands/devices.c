@@ -5,6 +5,7 @@
 #include "runtime/base/text.h"
 #include "runtime/device.h"
 #include "host/cli/progress.h"
+#include "runtime/base/json/builder.h"
 
 typedef struct devices_options {
     bool json, verbose;
@@ -57,61 +58,57 @@ static uint32_t default_device(vkft_err *err)
     return index;
 }
 
-static cJSON *caps_json(const vkft_caps *c)
+static void put_caps(vkft_json_node o, const vkft_caps *c)
 {
-    cJSON *o = cJSON_CreateObject();
-#define X(id, name) cJSON_AddBoolToObject(o, name, vkft_caps_have(c, VKFT_CAP_##id));
+#define X(id, name) vkft_json_put_bool(o, name, vkft_caps_have(c, VKFT_CAP_##id));
     VKFT_CAPS(X)
 #undef X
-    cJSON_AddNumberToObject(o, "subgroup_size", c->subgroup_size);
-    cJSON_AddNumberToObject(o, "subgroup_size_min", c->subgroup_min);
-    cJSON_AddNumberToObject(o, "subgroup_size_max", c->subgroup_max);
-    cJSON_AddNumberToObject(o, "shared_memory_bytes", c->shared_memory_bytes);
-    cJSON_AddNumberToObject(o, "workgroup_invocations", c->workgroup_invocations);
-    cJSON_AddItemToObject(
-        o, "workgroups",
-        cJSON_CreateIntArray((const int[]){(int)c->workgroups[0], (int)c->workgroups[1], (int)c->workgroups[2]}, 3));
-    cJSON_AddNumberToObject(o, "loop_limit", c->loop_limit);
-    cJSON_AddNumberToObject(o, "timestamp_bits", c->timestamp_bits);
-    cJSON *shapes = cJSON_AddArrayToObject(o, "matrix_shapes");
+    vkft_json_put_number(o, "subgroup_size", c->subgroup_size);
+    vkft_json_put_number(o, "subgroup_size_min", c->subgroup_min);
+    vkft_json_put_number(o, "subgroup_size_max", c->subgroup_max);
+    vkft_json_put_number(o, "shared_memory_bytes", c->shared_memory_bytes);
+    vkft_json_put_number(o, "workgroup_invocations", c->workgroup_invocations);
+    vkft_json_node workgroups = vkft_json_put_array(o, "workgroups");
+    for (int i = 0; i < 3; i++)
+        vkft_json_put_number(workgroups, NULL, c->workgroups[i]);
+    vkft_json_put_number(o, "loop_limit", c->loop_limit);
+    vkft_json_put_number(o, "timestamp_bits", c->timestamp_bits);
+    vkft_json_node shapes = vkft_json_put_array(o, "matrix_shapes");
     for (uint32_t i = 0; i < c->matrix_shape_count; i++) {
         const vkft_matrix_shape *m = &c->matrix_shapes[i];
-        cJSON *shape = cJSON_CreateObject();
-        cJSON_AddNumberToObject(shape, "m", m->M);
-        cJSON_AddNumberToObject(shape, "n", m->N);
-        cJSON_AddNumberToObject(shape, "k", m->K);
-        cJSON_AddStringToObject(shape, "a", vkft_component_name(m->a));
-        cJSON_AddStringToObject(shape, "b", vkft_component_name(m->b));
-        cJSON_AddStringToObject(shape, "c", vkft_component_name(m->c));
-        cJSON_AddStringToObject(shape, "result", vkft_component_name(m->result));
-        cJSON_AddBoolToObject(shape, "saturating", m->saturating);
-        cJSON_AddItemToArray(shapes, shape);
+        vkft_json_node shape = vkft_json_put_object(shapes, NULL);
+        vkft_json_put_number(shape, "m", m->M);
+        vkft_json_put_number(shape, "n", m->N);
+        vkft_json_put_number(shape, "k", m->K);
+        vkft_json_put_string(shape, "a", vkft_component_name(m->a));
+        vkft_json_put_string(shape, "b", vkft_component_name(m->b));
+        vkft_json_put_string(shape, "c", vkft_component_name(m->c));
+        vkft_json_put_string(shape, "result", vkft_component_name(m->result));
+        vkft_json_put_bool(shape, "saturating", m->saturating);
     }
-    return o;
 }
 
-static cJSON *device_json(const vkft_device_info *d, bool used)
+static void put_device(vkft_json_node list, const vkft_device_info *d, bool used)
 {
     char uuid[33];
     uuid_text(d->uuid, uuid);
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "index", d->index);
-    cJSON_AddStringToObject(o, "name", d->name);
-    cJSON_AddStringToObject(o, "driver", d->driver);
-    cJSON_AddStringToObject(o, "vulkan", d->api_version);
-    cJSON_AddStringToObject(o, "uuid", uuid);
-    cJSON_AddStringToObject(o, "type", type_name(d->type));
-    cJSON_AddNumberToObject(o, "vendor_id", d->vendor_id);
-    cJSON_AddNumberToObject(o, "memory_bytes", (double)d->memory_bytes);
-    cJSON_AddNumberToObject(o, "memory_free_bytes", (double)d->memory_free_bytes);
-    cJSON_AddNumberToObject(o, "max_allocation_bytes", (double)d->max_allocation_bytes);
-    cJSON_AddBoolToObject(o, "unified_memory", d->unified_memory);
-    cJSON_AddItemToObject(o, "capabilities", caps_json(&d->caps));
-    cJSON_AddBoolToObject(o, "usable", d->usable);
-    cJSON_AddBoolToObject(o, "default", used);
+    vkft_json_node o = vkft_json_put_object(list, NULL);
+    vkft_json_put_number(o, "index", d->index);
+    vkft_json_put_string(o, "name", d->name);
+    vkft_json_put_string(o, "driver", d->driver);
+    vkft_json_put_string(o, "vulkan", d->api_version);
+    vkft_json_put_string(o, "uuid", uuid);
+    vkft_json_put_string(o, "type", type_name(d->type));
+    vkft_json_put_number(o, "vendor_id", d->vendor_id);
+    vkft_json_put_number(o, "memory_bytes", (double)d->memory_bytes);
+    vkft_json_put_number(o, "memory_free_bytes", (double)d->memory_free_bytes);
+    vkft_json_put_number(o, "max_allocation_bytes", (double)d->max_allocation_bytes);
+    vkft_json_put_bool(o, "unified_memory", d->unified_memory);
+    put_caps(vkft_json_put_object(o, "capabilities"), &d->caps);
+    vkft_json_put_bool(o, "usable", d->usable);
+    vkft_json_put_bool(o, "default", used);
     if (!d->usable)
-        cJSON_AddStringToObject(o, "why_not", d->why_not);
-    return o;
+        vkft_json_put_string(o, "why_not", d->why_not);
 }
 
 /* What kernels can use, for -v. */
@@ -155,14 +152,19 @@ static void print_device(const vkft_device_info *d, bool used, bool verbose)
 
 static int show(const vkft_device_info *infos, uint32_t count, uint32_t used, const devices_options *options)
 {
-    cJSON *list = options->json ? cJSON_CreateArray() : NULL;
+    bool failed = false;
+    vkft_json_node list = vkft_json_make_array(&failed);
     for (uint32_t i = 0; i < count; i++) {
         if (options->json)
-            cJSON_AddItemToArray(list, device_json(&infos[i], infos[i].index == used));
+            put_device(list, &infos[i], infos[i].index == used);
         else
             print_device(&infos[i], infos[i].index == used, options->verbose);
     }
-    return options->json ? cli_print_json(list) : EXIT_SUCCESS;
+    cJSON *made = vkft_json_made(list);
+    if (options->json)
+        return cli_print_json(made);
+    cJSON_Delete(made);
+    return EXIT_SUCCESS;
 }
 
 int cmd_devices(int argc, char **argv)

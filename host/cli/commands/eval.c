@@ -6,6 +6,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/train/train.h"
+#include "runtime/base/json/builder.h"
 
 typedef struct eval_options {
     vkft_eval_options run;
@@ -58,11 +59,12 @@ static int print_result(const vkft_eval_result *result, bool json)
                (unsigned long long)result->tokens);
         return EXIT_SUCCESS;
     }
-    cJSON *o = cJSON_CreateObject();
-    cli_json_number(o, "loss", result->loss);
-    cli_json_number(o, "perplexity", result->perplexity);
-    cJSON_AddNumberToObject(o, "tokens", (double)result->tokens);
-    return cli_print_json(o);
+    bool failed = false;
+    vkft_json_node o = vkft_json_make_object(&failed);
+    vkft_json_put_number(o, "loss", result->loss);
+    vkft_json_put_number(o, "perplexity", result->perplexity);
+    vkft_json_put_number(o, "tokens", (double)result->tokens);
+    return cli_print_json(vkft_json_made(o));
 }
 
 int cmd_eval(int argc, char **argv)

@@ -8,6 +8,7 @@
 #include "host/cli/interrupt.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "runtime/base/text.h"
+#include "runtime/base/json/builder.h"
 
 typedef struct generate_options {
     vkft_generate_options run;
@@ -163,14 +164,15 @@ static bool prepare_prompt(generate_options *o, vkft_text *text, vkft_ids *ids, 
 
 static int print_json(const output *out, const vkft_generate_result *r)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "text", out->text.data ? out->text.data : "");
-    cJSON_AddItemToObject(o, "ids", cJSON_CreateIntArray(out->ids.data, (int)out->ids.count));
-    cJSON_AddNumberToObject(o, "prompt_tokens", r->prompt_tokens);
-    cJSON_AddNumberToObject(o, "new_tokens", r->new_tokens);
-    cli_json_number(o, "prompt_seconds", r->prompt_seconds);
-    cli_json_number(o, "new_seconds", r->new_seconds);
-    return cli_print_json(o);
+    bool failed = false;
+    vkft_json_node o = vkft_json_make_object(&failed);
+    vkft_json_put_string(o, "text", out->text.data ? out->text.data : "");
+    vkft_json_put_integers(o, "ids", out->ids.data, out->ids.count);
+    vkft_json_put_number(o, "prompt_tokens", r->prompt_tokens);
+    vkft_json_put_number(o, "new_tokens", r->new_tokens);
+    vkft_json_put_number(o, "prompt_seconds", r->prompt_seconds);
+    vkft_json_put_number(o, "new_seconds", r->new_seconds);
+    return cli_print_json(vkft_json_made(o));
 }
 
 static double rate(uint32_t tokens, double seconds)

@@ -10,6 +10,7 @@
 #include "runtime/base/json.h"
 #include "formats/chat/model_text.h"
 #include "runtime/base/utf8.h"
+#include "runtime/base/json/builder.h"
 
 #define MAX_CONVERSATION_BYTES (64u << 20)
 
@@ -77,11 +78,11 @@ static cJSON *read_conversation(const char *path, vkft_err *err)
 static bool print_json(const template_options *o, const vkft_model_text *text, const vkft_conversation *conversation,
                        const vkft_text *rendered, vkft_err *err)
 {
-    const int none = 0;
     vkft_ids ids = {0};
     uint8_t *mask = NULL;
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "text", rendered->data ? rendered->data : "");
+    bool failed = false;
+    vkft_json_node root = vkft_json_make_object(&failed);
+    vkft_json_put_string(root, "text", rendered->data ? rendered->data : "");
     bool ok = true;
     if (text->tokenizer && o->generation_prompt)
         ok = vkft_tokenizer_encode(text->tokenizer, rendered->data ? rendered->data : "", rendered->length, false, &ids,
@@ -90,16 +91,17 @@ static bool print_json(const template_options *o, const vkft_model_text *text, c
         ok = vkft_chat_template_encode(text->chat, text->tokenizer, conversation, VKFT_TRAIN_ON_ASSISTANT, &ids, &mask,
                                        err);
     if (ok && text->tokenizer)
-        cJSON_AddItemToObject(root, "ids", cJSON_CreateIntArray(ids.data ? ids.data : &none, (int)ids.count));
+        vkft_json_put_integers(root, "ids", ids.data, ids.count);
     if (ok && mask) {
-        cJSON *list = cJSON_AddArrayToObject(root, "assistant_mask");
+        vkft_json_node list = vkft_json_put_array(root, "assistant_mask");
         for (uint32_t i = 0; i < ids.count; i++)
-            cJSON_AddItemToArray(list, cJSON_CreateNumber(mask[i]));
+            vkft_json_put_number(list, NULL, mask[i]);
     }
+    cJSON *made = vkft_json_made(root);
     if (ok)
-        ok = cli_print_json(root) == EXIT_SUCCESS;
+        ok = cli_print_json(made) == EXIT_SUCCESS || vkft_fail_memory(err, "while printing");
     else
-        cJSON_Delete(root);
+        cJSON_Delete(made);
     free(mask);
     vkft_ids_free(&ids);
     return ok;

@@ -9,6 +9,7 @@
 #include "host/cli/progress.h"
 #include "host/train/train.h"
 #include "runtime/base/size.h"
+#include "runtime/base/json/builder.h"
 #include "runtime/base/text.h"
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int) &&
@@ -376,16 +377,17 @@ static const flag_table train_table = {
 
 static int print_json_summary(const vkft_train_options *o, const vkft_train_result *r)
 {
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "steps", (double)r->steps);
-    cli_json_number(json, "first_loss", r->first_loss);
-    cli_json_number(json, "last_loss", r->last_loss);
-    cli_json_number(json, "best_eval_loss", r->best_eval_loss);
-    cli_json_number(json, "seconds", r->seconds);
-    cli_json_number(json, "tokens_per_second", r->tokens_per_second);
-    cJSON_AddNumberToObject(json, "peak_memory_bytes", (double)r->peak_memory_bytes);
-    cJSON_AddStringToObject(json, "output_dir", o->output_dir);
-    return cli_print_json(json);
+    bool failed = false;
+    vkft_json_node json = vkft_json_make_object(&failed);
+    vkft_json_put_number(json, "steps", (double)r->steps);
+    vkft_json_put_number(json, "first_loss", r->first_loss);
+    vkft_json_put_number(json, "last_loss", r->last_loss);
+    vkft_json_put_number(json, "best_eval_loss", r->best_eval_loss);
+    vkft_json_put_number(json, "seconds", r->seconds);
+    vkft_json_put_number(json, "tokens_per_second", r->tokens_per_second);
+    vkft_json_put_number(json, "peak_memory_bytes", (double)r->peak_memory_bytes);
+    vkft_json_put_string(json, "output_dir", o->output_dir);
+    return cli_print_json(vkft_json_made(json));
 }
 
 static int print_summary(const vkft_train_options *o, const vkft_train_result *r)
@@ -399,24 +401,27 @@ static int print_summary(const vkft_train_options *o, const vkft_train_result *r
         fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
     if (!isnan(r->best_eval_loss))
         fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
-    if (o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS)
-        fprintf(stderr, "model in %s; try it:\n  vkft generate --model '%s' --prompt '...'\n", o->output_dir,
-                o->output_dir);
-    else
-        fprintf(stderr, "adapter in %s; try it:\n  vkft generate --model '%s' --adapter '%s' --prompt '...'\n",
-                o->output_dir, o->model.path, o->output_dir);
+    bool full = o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
+    fprintf(stderr, "%s in %s; try it:\n  vkft generate --model ", full ? "model" : "adapter", o->output_dir);
+    cli_print_argument(stderr, full ? o->output_dir : o->model.path);
+    if (!full) {
+        fputs(" --adapter ", stderr);
+        cli_print_argument(stderr, o->output_dir);
+    }
+    fputs(" --prompt '...'\n", stderr);
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
 
 static int print_json_plan(const vkft_memory_plan *plan)
 {
-    cJSON *json = cJSON_CreateObject();
+    bool failed = false;
+    vkft_json_node json = vkft_json_make_object(&failed);
     for (uint32_t i = 0; i < plan->count; i++)
-        cJSON_AddNumberToObject(json, plan->items[i].name, (double)plan->items[i].bytes);
-    cJSON_AddNumberToObject(json, "device_bytes", (double)plan->device_bytes);
-    cJSON_AddNumberToObject(json, "host_bytes", (double)plan->host_bytes);
-    cJSON_AddNumberToObject(json, "max_tokens", plan->limits.batch.tokens);
-    return cli_print_json(json);
+        vkft_json_put_number(json, plan->items[i].name, (double)plan->items[i].bytes);
+    vkft_json_put_number(json, "device_bytes", (double)plan->device_bytes);
+    vkft_json_put_number(json, "host_bytes", (double)plan->host_bytes);
+    vkft_json_put_number(json, "max_tokens", plan->limits.batch.tokens);
+    return cli_print_json(vkft_json_made(json));
 }
 
 static void print_item(const char *name, uint64_t bytes)

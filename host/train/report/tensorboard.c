@@ -13,6 +13,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
+#include "runtime/base/json/builder.h"
 
 #define SCALARS_MAX 32 /* of a row */
 
@@ -125,11 +126,13 @@ static bool create_file(vkft_tensorboard *board, const char *output_dir, double 
  */
 static bool write_settings(vkft_event_file *file, const vkft_settings *settings, double wall_time, vkft_err *err)
 {
-    cJSON *root = cJSON_CreateObject();
+    bool failed = false;
+    vkft_json_node root = vkft_json_make_object(&failed);
     for (uint32_t i = 0; i < settings->count; i++)
-        cJSON_AddStringToObject(root, settings->list[i].name, settings->list[i].value);
-    char *json = cJSON_Print(root);
-    cJSON_Delete(root);
+        vkft_json_put_string(root, settings->list[i].name, settings->list[i].value);
+    cJSON *made = vkft_json_made(root);
+    char *json = made ? cJSON_Print(made) : NULL;
+    cJSON_Delete(made);
     vkft_text text = {0};
     bool ok = json || vkft_fail_memory(err, "for the settings of the run");
     for (const char *line = json; ok && line;) {

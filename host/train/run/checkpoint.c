@@ -10,6 +10,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "formats/tensors/safetensors.h"
+#include "runtime/base/json/builder.h"
 
 #define STATE_LIMIT (1u << 30)
 
@@ -77,41 +78,40 @@ static void prune(const vkft_run_directory *run, const vkft_run_state *now, uint
     free(best.list);
 }
 
-static cJSON *number_or_null(double x)
-{
-    return isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull();
-}
-
 /* trainer_state.json in the form that transformers writes. */
 static cJSON *trainer_state(const vkft_run_checkpoint *c)
 {
-    cJSON *root = cJSON_CreateObject();
+    bool failed = false;
+    vkft_json_node root = vkft_json_make_object(&failed);
     const vkft_run_state *s = c->state;
     char best[48];
     snprintf(best, sizeof best, "best-%llu", (unsigned long long)s->best_step);
-    cJSON_AddItemToObject(root, "best_metric", number_or_null(s->best_eval_loss));
-    cJSON_AddItemToObject(root, "best_model_checkpoint",
-                          isfinite(s->best_eval_loss) ? cJSON_CreateString(best) : cJSON_CreateNull());
-    cJSON_AddNumberToObject(root, "epoch", c->epoch);
-    cJSON_AddNumberToObject(root, "global_step", (double)s->step);
-    cJSON_AddBoolToObject(root, "is_world_process_zero", true);
-    cJSON_AddNumberToObject(root, "max_steps", (double)c->max_steps);
-    cJSON_AddNumberToObject(root, "num_train_epochs", c->num_train_epochs);
-    cJSON_AddNumberToObject(root, "num_input_tokens_seen", (double)s->tokens);
-    cJSON_AddItemToObject(root, "log_history", cJSON_Duplicate(s->history, true));
-    return root;
+    vkft_json_put_number(root, "best_metric", s->best_eval_loss);
+    if (isfinite(s->best_eval_loss))
+        vkft_json_put_string(root, "best_model_checkpoint", best);
+    else
+        vkft_json_put_null(root, "best_model_checkpoint");
+    vkft_json_put_number(root, "epoch", c->epoch);
+    vkft_json_put_number(root, "global_step", (double)s->step);
+    vkft_json_put_bool(root, "is_world_process_zero", true);
+    vkft_json_put_number(root, "max_steps", (double)c->max_steps);
+    vkft_json_put_number(root, "num_train_epochs", c->num_train_epochs);
+    vkft_json_put_number(root, "num_input_tokens_seen", (double)s->tokens);
+    vkft_json_put_copy(root, "log_history", s->history);
+    return vkft_json_made(root);
 }
 
 static cJSON *vkft_state(const vkft_run_checkpoint *c)
 {
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddNumberToObject(root, "version", 1);
-    cJSON_AddNumberToObject(root, "best_step", (double)c->state->best_step);
-    cJSON_AddNumberToObject(root, "bad_evals", c->state->bad_evals);
-    cJSON_AddBoolToObject(root, "evaluation_due", c->state->evaluation_due);
-    cJSON_AddItemToObject(root, "run", cJSON_Duplicate(c->fingerprint, true));
-    cJSON_AddItemToObject(root, "wall_times", cJSON_Duplicate(c->state->wall_times, true));
-    return root;
+    bool failed = false;
+    vkft_json_node root = vkft_json_make_object(&failed);
+    vkft_json_put_number(root, "version", 1);
+    vkft_json_put_number(root, "best_step", (double)c->state->best_step);
+    vkft_json_put_number(root, "bad_evals", c->state->bad_evals);
+    vkft_json_put_bool(root, "evaluation_due", c->state->evaluation_due);
+    vkft_json_put_copy(root, "run", c->fingerprint);
+    vkft_json_put_copy(root, "wall_times", c->state->wall_times);
+    return vkft_json_made(root);
 }
 
 static bool write_json(const char *dir, const char *name, cJSON *root, vkft_err *err)

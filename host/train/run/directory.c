@@ -180,6 +180,7 @@ bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row,
     char *text = row ? cJSON_PrintUnformatted(row) : NULL;
     if (!text || !cJSON_AddItemToArray(history, row)) {
         cJSON_free(text);
+        cJSON_Delete(row);
         return vkft_fail_memory(err, "while writing the log");
     }
     bool ok = fprintf(run->log, "%s\n", text) >= 0 && fflush(run->log) == 0;
