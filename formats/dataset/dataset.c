@@ -288,6 +288,34 @@ void vkft_dataset_free(vkft_dataset *data)
     memset(data, 0, sizeof *data);
 }
 
+/* Keeps the first name in the order of the alphabet that may be meant as data. */
+static bool keep_likely(void *context, const char *name)
+{
+    static const char *const endings[] = {".parquet", ".arrow", ".gz", ".zst"};
+    char *kept = context;
+    bool likely = strncmp(name, "train", 5) == 0;
+    for (size_t i = 0; !likely && i < sizeof endings / sizeof *endings; i++)
+        likely = vkft_string_ends_with(name, endings[i]);
+    if (likely && (!*kept || strcmp(name, kept) < 0))
+        snprintf(kept, 300, "%s", name);
+    return true;
+}
+
+/* A directory without a train file; says what is wrong with one that may be meant. */
+static bool fail_without_train(const char *data, vkft_err *err)
+{
+    char name[300] = "";
+    vkft_data_source source;
+    char *path = vkft_directory_list(data, keep_likely, name, NULL) && *name ? vkft_path_join(data, name) : NULL;
+    bool there = path && vkft_file_exists(path), text = there && vkft_data_source_open(path, &source, err);
+    if (text)
+        vkft_data_source_close(&source);
+    free(path);
+    if (!there || text)
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: no train.jsonl, .json, .csv, .tsv or .txt in this directory", data);
+    return false;
+}
+
 bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_err *err)
 {
     static const char *const endings[] = {".jsonl", ".json", ".csv", ".tsv", ".txt"};
@@ -311,6 +339,5 @@ bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_er
             }
             free(candidate);
         }
-    return !train ||
-           vkft_fail(err, VKFT_ERR_INPUT, "%s: no train.jsonl, .json, .csv, .tsv or .txt in this directory", data);
+    return !train || fail_without_train(data, err);
 }

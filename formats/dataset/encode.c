@@ -202,23 +202,6 @@ static bool add_pair(builder *b, const char *prompt, const char *completion, vkf
            builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
 }
 
-/* Rejects a conversation that the template refuses, with what is unusual in it: most templates take texts only. */
-static bool reject_by_template(builder *b, uint32_t first, const cJSON *messages, const char *why, vkft_err *err)
-{
-    char found[100];
-    const cJSON *message;
-    uint32_t number = 0;
-    cJSON_ArrayForEach(message, messages)
-    {
-        const cJSON *content = cJSON_GetObjectItemCaseSensitive(message, "content");
-        if (!cJSON_IsString(content))
-            return builder_reject(b, first, VKFT_BAD_CONVERSATION, err, "the content of message %u is %s: %s",
-                                  number + 1, vkft_json_describe(content, found, sizeof found), why);
-        number++;
-    }
-    return builder_reject(b, first, VKFT_BAD_CONVERSATION, err, "%s", why);
-}
-
 /* Rejects a conversation in which nothing is trained: because of its roles, or of its weights. */
 static bool reject_conversation(builder *b, uint32_t first, const cJSON *messages, vkft_err *err)
 {
@@ -248,7 +231,7 @@ static bool add_conversation(builder *b, const vkft_conversation *conversation, 
     vkft_train_on train_on = o->mask_prompt ? o->train_on : VKFT_TRAIN_ON_ALL;
     if (!vkft_chat_template_encode(o->chat, b->encoder->tok, conversation, train_on, &out->ids, &mask, &failure)) {
         if (failure.kind == VKFT_ERR_INPUT)
-            return reject_by_template(b, first, conversation->messages, failure.message, err);
+            return builder_reject(b, first, VKFT_BAD_CONVERSATION, err, "%s", failure.message);
         if (err)
             *err = failure;
         return vkft_fail_context(err, "%s", b->place);

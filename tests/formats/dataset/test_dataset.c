@@ -357,6 +357,28 @@ static void test_broken_template(void **state)
     expect_failure(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = broken}, &text, &err), "line 1");
 }
 
+/* A directory whose data is no text says so. */
+static void test_directory_without_text(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    char dir[600], path[700], *found;
+    snprintf(dir, sizeof dir, "%s/split", f->dir);
+    expect_ok(vkft_directory_create(dir, &err));
+    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "split: no train.jsonl");
+    snprintf(path, sizeof path, "%s/test-00000.parquet", dir);
+    expect_ok(vkft_file_write(path, "PAR1", 4, &err));
+    snprintf(path, sizeof path, "%s/train-00000.parquet", dir);
+    expect_ok(vkft_file_write(path, "PAR1", 4, &err));
+    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "test-00000.parquet: this is a Parquet file");
+    expect_ok(vkft_file_remove(path, &err));
+    snprintf(path, sizeof path, "%s/train.md", dir);
+    expect_ok(vkft_file_write(path, "text", 4, &err));
+    snprintf(path, sizeof path, "%s/test-00000.parquet", dir);
+    expect_ok(vkft_file_remove(path, &err));
+    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "split: no train.jsonl");
+}
+
 static void test_truncation_is_counted(void **state)
 {
     const fixture *f = *state;
@@ -414,6 +436,8 @@ static void same_data(const vkft_dataset *a, const vkft_dataset *b)
     assert_int_equal(a->tokens, b->tokens);
     assert_int_equal(a->trained, b->trained);
     assert_int_equal(a->max_length, b->max_length);
+    assert_memory_equal(&a->bad, &b->bad, sizeof a->bad);
+    assert_string_equal(a->unused, b->unused);
     for (uint32_t i = 0; i < a->count; i++) {
         const vkft_sample *x = &a->samples[i], *y = &b->samples[i];
         assert_int_equal(x->length, y->length);
@@ -464,15 +488,20 @@ static void test_cache(void **state)
     char *before = set_cache(cache);
     for (int i = 0; i < 3000; i++) {
         char row[120];
-        int n = snprintf(row, sizeof row, "{\"prompt\": \"question %d\", \"completion\": \"answer %d of many\"}\n", i,
-                         i * i);
+        int n = snprintf(row, sizeof row,
+                         "{\"prompt\": \"question %d\", \"completion\": \"answer %d of many\", \"id\": 1}\n", i, i * i);
         vkft_text_append(&text, row, (size_t)n, &err);
     }
+    static const char bad[] = "{\"prompt\": \"q\", \"completion\": null}\n";
+    vkft_text_append(&text, bad, sizeof bad - 1, &err);
     write_file(f, "many.jsonl", text.data, path);
     vkft_text_free(&text);
     vkft_dataset_options o = options_for(&f->text);
     expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &fresh, &err));
     assert_int_equal(fresh.count, 3000);
+    assert_int_equal(fresh.bad.count[VKFT_BAD_NULL], 1);
+    assert_int_equal(fresh.bad.place[VKFT_BAD_NULL][0], 3001);
+    assert_string_equal(fresh.unused, "id");
     o.cache_from_bytes = 1;
     for (int run = 0; run < 2; run++) {
         expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &cached, &err));
@@ -609,12 +638,19 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_special_tokens),   cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_tables_and_pairs), cmocka_unit_test(test_encoder_and_decoder),
-        cmocka_unit_test(test_conversations),    cmocka_unit_test(test_last_turn_written_otherwise),
-        cmocka_unit_test(test_broken_template),  cmocka_unit_test(test_truncation_is_counted),
-        cmocka_unit_test(test_corpus),           cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_cache_of_sources), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_special_tokens),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_tables_and_pairs),
+        cmocka_unit_test(test_encoder_and_decoder),
+        cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_last_turn_written_otherwise),
+        cmocka_unit_test(test_broken_template),
+        cmocka_unit_test(test_directory_without_text),
+        cmocka_unit_test(test_truncation_is_counted),
+        cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_cache_of_sources),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("dataset", tests, set_up, tear_down);
 }
