@@ -398,8 +398,10 @@ static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first,
     double time_ms = 1e3 * vkft_os_seconds() - started;
     if (result == VK_SUCCESS)
         result = vk->ResetFences(dev->handle, 1, &cmds->fence);
-    if (result != VK_SUCCESS)
+    if (result != VK_SUCCESS) {
+        vkft_device_settle(dev);
         return fail_submission(cmds, first, end, result, err);
+    }
     cmds->stats.submissions++;
     if (time_ms > cmds->stats.longest_submission_ms)
         cmds->stats.longest_submission_ms = time_ms;

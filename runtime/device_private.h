@@ -18,4 +18,7 @@ struct vkft_device {
     void (*release_attached)(void *);
 };
 
+/* After a failed submission or wait: waits until the device works no more, so that what its work uses can be freed. */
+void vkft_device_settle(vkft_device *dev);
+
 #endif

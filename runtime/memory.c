@@ -72,6 +72,13 @@ static bool fail_memory(vkft_device *dev, const char *label, uint64_t size_bytes
     return vkft_advise(err, VKFT_ADVICE_LESS_MEMORY);
 }
 
+/* Lack of memory has numbers and advice of its own. */
+static bool fail_allocation(vkft_device *dev, const char *label, uint64_t size_bytes, VkResult result, vkft_err *err)
+{
+    bool memory = result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY;
+    return memory ? fail_memory(dev, label, size_bytes, vk_result_name(result), err) : vk_fail(err, result, label);
+}
+
 /* The first memory type with all wanted properties; UINT32_MAX: none. */
 static uint32_t memory_type(const vkft_device *dev, uint32_t allowed, VkMemoryPropertyFlags wanted)
 {
@@ -106,7 +113,7 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
                                               VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
     VkResult result = vk->CreateBuffer(dev->handle, &info, NULL, &h->buffer);
     if (result != VK_SUCCESS)
-        return fail_memory(dev, label, size_bytes, vk_result_name(result), err);
+        return fail_allocation(dev, label, size_bytes, result, err);
     VkMemoryRequirements needs;
     vk->GetBufferMemoryRequirements(dev->handle, h->buffer, &needs);
     uint32_t type = choose_type(dev, needs.memoryTypeBits, kind);
@@ -121,7 +128,7 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
     result = vk->AllocateMemory(dev->handle, &allocation, NULL, &h->memory);
     dev->memory->stats.allocations++;
     if (result != VK_SUCCESS)
-        return fail_memory(dev, label, size_bytes, vk_result_name(result), err);
+        return fail_allocation(dev, label, size_bytes, result, err);
     result = vk->BindBufferMemory(dev->handle, h->buffer, h->memory, 0);
     if (result == VK_SUCCESS &&
         (dev->memory->properties.memoryTypes[type].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
@@ -249,6 +256,8 @@ static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
         result = vk->QueueSubmit(dev->queue, 1, &submit, dev->memory->transfer_fence);
     if (result == VK_SUCCESS)
         result = vk->WaitForFences(dev->handle, 1, &dev->memory->transfer_fence, VK_TRUE, UINT64_MAX);
+    if (result != VK_SUCCESS)
+        vkft_device_settle(dev);
     vk->ResetFences(dev->handle, 1, &dev->memory->transfer_fence);
     vk->FreeCommandBuffers(dev->handle, dev->memory->transfer_pool, 1, &cmd);
     return result == VK_SUCCESS || vk_fail(err, result, "copying to or from the device");

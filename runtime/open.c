@@ -80,6 +80,12 @@ void vkft_device_close(vkft_device *dev)
     free(dev);
 }
 
+void vkft_device_settle(vkft_device *dev)
+{
+    /* Its own result says nothing new: a lost device works no more, and no other call says more. */
+    dev->instance.vk.DeviceWaitIdle(dev->handle);
+}
+
 void vkft_device_attach(vkft_device *dev, void *data, void (*release)(void *))
 {
     if (dev->attached)

@@ -87,7 +87,7 @@ static bool take_config(vkft_chat_template *chat, const vkft_chat_sources *s, vk
     static const char file[] = "tokenizer_config.json";
     if (!s->tokenizer_config)
         return true;
-    cJSON *config = vkft_json_parse(s->tokenizer_config, s->tokenizer_config_length, file, err);
+    cJSON *config = vkft_json_parse_config(s->tokenizer_config, s->tokenizer_config_length, file, err);
     const cJSON *value = vkft_json_member(config, "chat_template");
     bool ok =
         config && take_special(chat, config, err) && (chat->main || !value || take_templates(chat, value, file, err));
@@ -100,7 +100,7 @@ static bool take_json(vkft_chat_template *chat, const vkft_chat_sources *s, vkft
     static const char file[] = "chat_template.json";
     if (!s->json || chat->main)
         return true;
-    cJSON *root = vkft_json_parse(s->json, s->json_length, file, err);
+    cJSON *root = vkft_json_parse_config(s->json, s->json_length, file, err);
     const cJSON *value = vkft_json_member(root, "chat_template");
     bool ok = root && (value ? take_templates(chat, value, file, err)
                              : vkft_fail(err, VKFT_ERR_INPUT, "%s: no \"chat_template\" in it", file));

@@ -131,7 +131,7 @@ static void set_defaults(vkft_config *config)
 bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_config *config, vkft_err *err)
 {
     set_defaults(config);
-    cJSON *root = vkft_json_parse(text, length, file, err);
+    cJSON *root = vkft_json_parse_config(text, length, file, err);
     if (!root)
         return false;
     vkft_config_source in = {.json = root, .file = file, .err = err}, model;
@@ -168,7 +168,7 @@ static bool copy_shared(const cJSON *from, cJSON *to)
 char *vkft_config_language_model(const char *text, size_t length, const char *file, vkft_err *err)
 {
     const cJSON *inner = NULL;
-    cJSON *root = vkft_json_parse(text, length, file, err);
+    cJSON *root = vkft_json_parse_config(text, length, file, err);
     if (!root || !vkft_json_get_object(root, "text_config", true, &inner, file, err)) {
         cJSON_Delete(root);
         return NULL;

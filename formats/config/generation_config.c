@@ -54,7 +54,7 @@ bool vkft_generation_config_parse(const char *text, size_t length, const char *f
                                   vkft_err *err)
 {
     *config = vkft_generation_config_none();
-    cJSON *root = vkft_json_parse(text, length, file, err);
+    cJSON *root = vkft_json_parse_config(text, length, file, err);
     if (!root)
         return false;
     bool ok = cJSON_IsObject(root) ? read(root, file, config, err)

@@ -58,7 +58,7 @@ static bool read_blob(vkft_source *source, const char *name, vkft_err *err)
 
 static bool check_quantization(const char *dir, const char *path, const char *text, size_t length, vkft_err *err)
 {
-    cJSON *root = vkft_json_parse(text, length, path, err);
+    cJSON *root = vkft_json_parse_config(text, length, path, err);
     if (!root)
         return false;
     const cJSON *quantization = vkft_json_member(root, "quantization_config");

@@ -40,11 +40,17 @@ typedef struct opener {
     vkft_err *err;
 } opener;
 
+static bool is_interrupted(const vkft_dataset_options *o)
+{
+    return o->interrupted && o->interrupted(o->progress_context);
+}
+
 static void encode_task(void *context, uint64_t task, uint32_t worker)
 {
     batch *b = context;
     (void)worker;
-    b->ok[task] = vkft_row_encode(b->encoder, &b->slices[task], &b->rows[task], &b->errors[task]);
+    b->ok[task] = !is_interrupted(b->encoder->options) &&
+                  vkft_row_encode(b->encoder, &b->slices[task], &b->rows[task], &b->errors[task]);
 }
 
 static bool fill_batch(opener *o)
@@ -159,6 +165,8 @@ static bool encode_all(opener *o)
         o->data->format = o->encoder.format;
         o->data->bad.numbered = vkft_rows_are_numbered(&o->reader);
         vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
+        if (is_interrupted(o->options))
+            return vkft_fail(o->err, VKFT_ERR_INTERRUPTED, "interrupted while '%s' was tokenized", o->encoder.path);
         if (!store_batch(o))
             return false;
         vkft_data_source_drop(&o->file, done, o->reader.at - done);
@@ -226,16 +234,16 @@ static bool check_rest(const opener *o)
     return false;
 }
 
-static bool tokenize(opener *o, const char *cache)
+static bool open_reader(opener *o)
 {
-    o->batch = calloc(1, sizeof *o->batch);
-    if (!o->batch)
-        return vkft_fail_memory(o->err, "while reading the data");
-    o->batch->encoder = &o->encoder;
-    /* A cache directory that cannot be written is no reason to fail: the tokens then stay in memory. */
-    if (cache && !vkft_token_store_open(&o->store, o->data, cache, NULL))
-        cache = NULL;
-    if (!cache && !vkft_token_store_open(&o->store, o->data, NULL, o->err))
+    return vkft_row_reader_open(&o->reader, o->encoder.path, o->file.text, o->file.length, o->partner.text,
+                                o->partner.length, o->err);
+}
+
+/* Encodes all rows into the file `cache`, or into memory where that is NULL. */
+static bool tokenize_into(opener *o, const char *cache)
+{
+    if (!vkft_token_store_open(&o->store, o->data, cache, o->err))
         return false;
     bool ok = encode_all(o);
     ok = ok && check_rest(o);
@@ -243,6 +251,23 @@ static bool tokenize(opener *o, const char *cache)
         return vkft_token_store_finish(&o->store, cache, o->err);
     vkft_token_store_abandon(&o->store);
     return false;
+}
+
+/* The cache only saves time: where its file cannot be written (a full disk), all is done again in memory. */
+static bool tokenize(opener *o, const char *cache)
+{
+    o->batch = calloc(1, sizeof *o->batch);
+    if (!o->batch)
+        return vkft_fail_memory(o->err, "while reading the data");
+    o->batch->encoder = &o->encoder;
+    if (tokenize_into(o, cache))
+        return true;
+    if (!o->store.file_failed)
+        return false;
+    vkft_dataset_free(o->data);
+    vkft_row_reader_close(&o->reader);
+    o->carry.count = 0;
+    return open_reader(o) && tokenize_into(o, NULL);
 }
 
 static void close_opener(opener *o)
@@ -266,8 +291,7 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     const char *second = options->completions;
     bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) &&
               vkft_data_source_open(path, &o.file, err) &&
-              (!second || vkft_data_source_open(second, &o.partner, err)) &&
-              vkft_row_reader_open(&o.reader, path, o.file.text, o.file.length, o.partner.text, o.partner.length, err);
+              (!second || vkft_data_source_open(second, &o.partner, err)) && open_reader(&o);
     char *cache = ok ? cache_path(&o) : NULL;
     if (ok && cache && vkft_token_store_load(cache, data))
         data->from_cache = true;

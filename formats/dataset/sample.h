@@ -60,6 +60,8 @@ typedef struct vkft_dataset_options {
     uint64_t context_hash;     /* of the tokenizer and the template, for the cache */
     void (*progress)(void *context, uint64_t done_bytes, uint64_t all_bytes); /* may be NULL */
     void *progress_context;
+    /* May be NULL: whether to stop, with VKFT_ERR_INTERRUPTED. Asked for every row, by several threads. */
+    bool (*interrupted)(void *progress_context);
 } vkft_dataset_options;
 
 typedef struct vkft_dataset {

@@ -30,6 +30,7 @@ bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const ch
         return true;
     if (store->writer && !store->hash)
         vkft_fail_memory(err, "for the tokens of the data");
+    store->file_failed = true;
     vkft_token_store_abandon(store);
     return false;
 }
@@ -40,14 +41,16 @@ void vkft_token_store_abandon(vkft_token_store *store)
     XXH3_freeState(store->hash);
     free(store->buffer);
     free(store->index);
-    *store = (vkft_token_store){0};
+    *store = (vkft_token_store){.file_failed = store->file_failed};
 }
 
 static bool flush(vkft_token_store *store, vkft_err *err)
 {
     size_t bytes = store->used * sizeof *store->buffer;
-    if (!vkft_writer_append(store->writer, store->buffer, bytes, err))
+    if (!vkft_writer_append(store->writer, store->buffer, bytes, err)) {
+        store->file_failed = true;
         return false;
+    }
     XXH3_64bits_update(store->hash, store->buffer, bytes);
     store->written += store->used;
     store->used = 0;
@@ -147,12 +150,10 @@ bool vkft_token_store_finish(vkft_token_store *store, const char *path, vkft_err
     vkft_dataset *data = store->data;
     bool ok;
     if (store->writer) {
-        ok = commit(store, err);
-        vkft_dataset made = *data;
-        if (ok && !vkft_token_store_load(path, data)) {
-            *data = made;
-            ok = vkft_fail(err, VKFT_ERR_IO, "%s: what was just written cannot be read again", path);
-        }
+        ok =
+            commit(store, err) && (vkft_token_store_load(path, data) ||
+                                   vkft_fail(err, VKFT_ERR_IO, "%s: what was just written cannot be read again", path));
+        store->file_failed = !ok;
     } else {
         ok = make_samples(data, store->index, store->buffer, err);
         data->memory = store->buffer;

@@ -21,10 +21,11 @@ typedef struct vkft_token_store {
     uint64_t written;      /* values in the file */
     vkft_token_index *index;
     uint32_t index_capacity;
-    void *hash; /* of the file's values */
+    void *hash;       /* of the file's values */
+    bool file_failed; /* the file could not be written; stays after the store is gone */
 } vkft_token_store;
 
-/* path NULL: in memory. */
+/* path NULL: in memory. A file that cannot be written sets store->file_failed, now or later. */
 bool vkft_token_store_open(vkft_token_store *store, vkft_dataset *data, const char *path, vkft_err *err);
 /* Copies the sample. */
 bool vkft_token_store_add(vkft_token_store *store, const vkft_sample *sample, vkft_err *err);

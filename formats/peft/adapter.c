@@ -296,7 +296,8 @@ static bool read_files(const char *config, const char *weights, const vkft_adapt
     if (!vkft_safetensors_open(weights, &file, err))
         return false;
     cJSON *root = vkft_json_read_object(config, MAX_CONFIG_BYTES, err);
-    bool ok = root && find_format(config, root, known, &adapter->config, err) && read_tensors(&file, adapter, err) &&
+    bool ok = root && (vkft_json_keep_last(root) || vkft_fail_memory(err, "for adapter '%s'", config)) &&
+              find_format(config, root, known, &adapter->config, err) && read_tensors(&file, adapter, err) &&
               read_config(config, root, adapter, err);
     cJSON_Delete(root);
     vkft_tensor_file_close(&file);

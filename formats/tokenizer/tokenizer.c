@@ -141,7 +141,7 @@ static bool read_config(vkft_tokenizer *tok, const cJSON *config, vkft_err *err)
 vkft_tokenizer *vkft_tokenizer_new(const char *json, size_t json_length, const char *config_json, size_t config_length,
                                    const char *file, vkft_err *err)
 {
-    cJSON *root = vkft_json_parse(json, json_length, file, err);
+    cJSON *root = vkft_json_parse_config(json, json_length, file, err);
     return root ? vkft_tokenizer_from_json(root, config_json, config_length, file, err) : NULL;
 }
 
@@ -200,7 +200,7 @@ vkft_tokenizer *vkft_tokenizer_from_json(cJSON *root, const char *config_json, s
     }
     tok->root = root;
     tok->bos_id = tok->eos_id = -1;
-    cJSON *config = config_json ? vkft_json_parse(config_json, config_length, VKFT_TOKENIZER_CONFIG, err) : NULL;
+    cJSON *config = config_json ? vkft_json_parse_config(config_json, config_length, VKFT_TOKENIZER_CONFIG, err) : NULL;
     bool ok = (config || !config_json) && read_stages(tok, config, file, err);
     cJSON_Delete(config);
     if (!ok) {

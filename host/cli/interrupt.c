@@ -88,7 +88,7 @@ void interrupt_install(void)
     struct sigaction action, before;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART;
+    /* Without SA_RESTART, so that waiting for a pipe ends. */
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) /* nohup, and a shell's `&`, ignore one on purpose */
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)

@@ -8,6 +8,8 @@
 #include "host/cli/flags/export.h"
 #include "host/cli/spellings.h"
 #include "host/cli/terminal.h"
+#include "host/cli/truncation.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 #include "runtime/kernels.h"
 
@@ -129,6 +131,8 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    vkft_os_open_standard_streams();
+    truncation_install();
     terminal_setup(&argc, &argv);
     int code = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_SUCCESS) {

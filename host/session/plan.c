@@ -14,6 +14,9 @@ static void add(vkft_memory_plan *plan, const char *name, vkft_memory_kind place
 }
 
 /* The passes run one after the other in the same arena. */
+/* No device holds the activations of so many; sizes of tensors and the time to plan stay small. */
+#define MAX_BATCH_TOKENS (1u << 24)
+
 static bool plan_arena(const vkft_session *session, const vkft_limits *limits, uint64_t *bytes, vkft_err *err)
 {
     *bytes = 0;
@@ -39,6 +42,11 @@ bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, v
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
                          positions, session->config->max_position, session->config->max_position);
+    if (limits->batch.tokens > MAX_BATCH_TOKENS || limits->batch.source_tokens > MAX_BATCH_TOKENS) {
+        vkft_fail(err, VKFT_ERR_MEMORY, "a batch may have %u tokens; at most %u are supported",
+                  max_u32(limits->batch.tokens, limits->batch.source_tokens), MAX_BATCH_TOKENS);
+        return vkft_advise(err, VKFT_ADVICE_LESS_MEMORY);
+    }
     if (!plan_arena(session, limits, &plan->arena_bytes, err))
         return false;
     add(plan, "frozen weights", VKFT_MEMORY_DEVICE, model->device_bytes + vkft_model_expert_table_bytes(model));

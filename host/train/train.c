@@ -50,7 +50,7 @@ typedef struct step_result {
 /* A step's micro batches that are this process's: their samples one after the other, and how many each has. */
 typedef struct step_samples {
     const vkft_sample **samples;
-    uint32_t *counts; /* [gradient_accumulation_steps] */
+    uint32_t *counts; /* of each micro batch of the step */
 } step_samples;
 
 static bool stopped_early(const vkft_trainer *t, const char *doing, vkft_err *err)
@@ -88,7 +88,7 @@ static bool train_step(vkft_trainer *t, uint64_t step, const step_samples *own, 
     const vkft_world *world = t->world;
     uint64_t epoch = step / t->steps_per_epoch;
     uint32_t first = (uint32_t)(step % t->steps_per_epoch) * o->gradient_accumulation_steps;
-    uint32_t end = min_u32(first + o->gradient_accumulation_steps, t->micro_per_epoch);
+    uint32_t end = (uint32_t)min_u64((uint64_t)first + o->gradient_accumulation_steps, t->micro_per_epoch);
     double tokens[2] = {0, 0}; /* trained, all */
     const vkft_sample **samples = own->samples;
     *result = (step_result){0};
@@ -268,8 +268,9 @@ static bool advance(vkft_trainer *t, const step_samples *own, interval *since, v
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    const step_samples own = {.samples = malloc((t->train.count + 1ull) * sizeof *own.samples),
-                              .counts = malloc(o->gradient_accumulation_steps * sizeof *own.counts)};
+    const step_samples own = {
+        .samples = malloc((t->train.count + 1ull) * sizeof *own.samples),
+        .counts = malloc((min_u32(o->gradient_accumulation_steps, t->micro_per_epoch) + 1ull) * sizeof *own.counts)};
     interval since = {.started = vkft_os_seconds()};
     bool stop = false, leave = false;
     bool ok = (own.samples && own.counts) || vkft_fail_memory(err, "for the order of the samples");

@@ -13,6 +13,12 @@ static void on_progress(void *context, uint64_t done, uint64_t all)
     vkft_observer_work(observer, "tokenizing", done, all);
 }
 
+static bool is_interrupted(void *context)
+{
+    const vkft_observer *observer = context;
+    return vkft_observer_interrupted(observer);
+}
+
 static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data,
                       const vkft_observer *observer)
 {
@@ -64,6 +70,7 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
         .context_hash = text->hash,
         .progress = on_progress,
         .progress_context = (void *)(uintptr_t)observer,
+        .interrupted = is_interrupted,
     };
     bool ok = vkft_dataset_open(path, text->tokenizer, &o, data, err);
     if (ok)

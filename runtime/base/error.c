@@ -61,6 +61,7 @@ static const char *advice(int code)
     case EROFS: return "; the file system is read-only, choose another directory";
     case EACCES: return "; check the permissions or choose another directory";
     case ENOENT: return "; check the path";
+    case EFAULT: return "; a file that it is copied from was cut off: do not change input files during a run";
     default: return "";
     }
 }

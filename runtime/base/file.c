@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/os/in_use.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
@@ -52,6 +53,8 @@ static bool map(const char *path, bool mine, vkft_mapping *mapping, vkft_err *er
     vkft_os_close(fd);
     if (!ok)
         *mapping = (vkft_mapping){0};
+    if (mapping->data)
+        vkft_in_use_map(mapping->data, mapping->size, path);
     return ok;
 }
 
@@ -67,8 +70,10 @@ bool vkft_mapping_open_mine(const char *path, vkft_mapping *mapping, vkft_err *e
 
 void vkft_mapping_close(vkft_mapping *mapping)
 {
-    if (mapping->data)
+    if (mapping->data) {
+        vkft_in_use_unmap(mapping->data);
         vkft_os_unmap((void *)(uintptr_t)mapping->data, mapping->size);
+    }
     *mapping = (vkft_mapping){0};
 }
 
@@ -156,6 +161,8 @@ struct vkft_writer {
 
 static void writer_free(vkft_writer *writer)
 {
+    if (writer->temporary)
+        vkft_in_use_written(writer->temporary);
     free(writer->path);
     free(writer->temporary);
     free(writer);
@@ -214,8 +221,10 @@ static vkft_writer *open_writer(const char *path, bool only_mine, vkft_err *err)
     for (unsigned attempt = 0;; attempt++) {
         snprintf(writer->temporary, size, "%s.%ld-%u.tmp", path, vkft_os_process_id(), attempt);
         writer->fd = vkft_os_create_new(writer->temporary, only_mine);
-        if (writer->fd >= 0 && vkft_os_hold(writer->fd))
+        if (writer->fd >= 0 && vkft_os_hold(writer->fd)) {
+            vkft_in_use_write(writer->temporary);
             return writer;
+        }
         if (writer->fd >= 0)
             vkft_os_close(writer->fd); /* swept by another process before it was held */
         else if (errno != EEXIST || attempt == 1000) {

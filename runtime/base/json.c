@@ -259,6 +259,79 @@ cJSON *vkft_json_parse(const char *text, size_t length, const char *file, vkft_e
     return vkft_json_parse_line(text, length, file, 1, err);
 }
 
+/* Objects with more keys are sorted to find those that stand twice. */
+#define FEW_KEYS 24
+
+typedef struct placed_key {
+    cJSON *item;
+    size_t place;
+} placed_key;
+
+static int by_key(const void *pa, const void *pb)
+{
+    const placed_key *a = pa, *b = pb;
+    int order = strcmp(a->item->string, b->item->string);
+    return order ? order : a->place < b->place ? -1 : a->place > b->place;
+}
+
+/* The value of `later` takes the place of `earlier`, which has the same key. */
+static bool replace_earlier(cJSON *object, cJSON *earlier, cJSON *later)
+{
+    return cJSON_ReplaceItemViaPointer(object, earlier, cJSON_DetachItemViaPointer(object, later));
+}
+
+static bool keep_last_of_many(cJSON *object, size_t count)
+{
+    placed_key *keys = malloc(count * sizeof *keys);
+    size_t n = 0;
+    bool ok = keys != NULL;
+    for (cJSON *item = object->child; ok && item; item = item->next, n++)
+        keys[n] = (placed_key){item, n};
+    if (ok)
+        qsort(keys, n, sizeof *keys, by_key);
+    for (size_t i = 0; ok && i + 1 < n; i++)
+        if (strcmp(keys[i].item->string, keys[i + 1].item->string) == 0)
+            ok = replace_earlier(object, keys[i].item, keys[i + 1].item);
+    free(keys);
+    return ok;
+}
+
+static bool keep_last_of_few(cJSON *object)
+{
+    for (cJSON *item = object->child; item;) {
+        cJSON *later = item->next;
+        while (later && strcmp(item->string, later->string) != 0)
+            later = later->next;
+        if (later && !replace_earlier(object, item, later))
+            return false;
+        item = later ? later : item->next; /* later is in the place of item now, and may stand a third time */
+    }
+    return true;
+}
+
+bool vkft_json_keep_last(cJSON *value)
+{
+    size_t count = 0;
+    bool ok = true;
+    for (cJSON *item = value->child; ok && item; item = item->next, count++)
+        if (item->child)
+            ok = vkft_json_keep_last(item);
+    if (!ok || !cJSON_IsObject(value) || count < 2)
+        return ok;
+    return count <= FEW_KEYS ? keep_last_of_few(value) : keep_last_of_many(value, count);
+}
+
+cJSON *vkft_json_parse_config(const char *text, size_t length, const char *file, vkft_err *err)
+{
+    cJSON *root = vkft_json_parse(text, length, file, err);
+    if (root && !vkft_json_keep_last(root)) {
+        cJSON_Delete(root);
+        vkft_fail_memory(err, "while reading %s", file);
+        return NULL;
+    }
+    return root;
+}
+
 /* Whether the string that text is to hold ends, and has no control characters, which cJSON lets through. */
 static bool check_quotes(const char *text, size_t length, const char *file, uint64_t line, vkft_err *err)
 {

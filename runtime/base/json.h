@@ -23,6 +23,10 @@ cJSON *vkft_json_parse_line(const char *text, size_t length, const char *file, u
 /* The same, with numbers as they are written: one whose digits a double may lose (it has a point or an exponent, or
  * more than 15 digits) has them as its valuestring. */
 cJSON *vkft_json_parse_exact(const char *text, size_t length, const char *file, uint64_t first_line, vkft_err *err);
+/* Of a key that stands twice in an object the last value counts, as in Python and so in all that reads a model's files.
+ * _keep_last does that to a parsed value (false: out of memory, and the value can only be deleted). */
+cJSON *vkft_json_parse_config(const char *text, size_t length, const char *file, vkft_err *err);
+bool vkft_json_keep_last(cJSON *value);
 /* One string alone: any length, zero characters included; a surrogate without its partner becomes U+FFFD. Appended to
  * out as UTF-8. */
 bool vkft_json_parse_string(const char *text, size_t length, const char *file, uint64_t line, vkft_text *out,

@@ -108,8 +108,13 @@ bool vkft_instance_open(vkft_instance *instance, vkft_err *err)
                   "mesa-vulkan-drivers for AMD, Intel and software, or NVIDIA's own)");
         goto fail;
     }
-    if (result != VK_SUCCESS) {
+    if (result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY) {
         vk_fail(err, result, "creating the Vulkan instance");
+        goto fail;
+    }
+    if (result != VK_SUCCESS) { /* no device is open that could be lost */
+        vkft_fail(err, VKFT_ERR_DEVICE, "creating the Vulkan instance: %s: a Vulkan driver does not work; reinstall it",
+                  vk_result_name(result));
         goto fail;
     }
     vk_load_instance(vk, instance->handle);

@@ -6,68 +6,6 @@
 #include "formats/dataset/rows/rows.h"
 #include "runtime/base/json.h"
 
-/* Objects with more keys are sorted to find those that stand twice. */
-#define FEW_KEYS 24
-
-typedef struct placed_key {
-    cJSON *item;
-    size_t place;
-} placed_key;
-
-static int by_key(const void *pa, const void *pb)
-{
-    const placed_key *a = pa, *b = pb;
-    int order = strcmp(a->item->string, b->item->string);
-    return order ? order : a->place < b->place ? -1 : a->place > b->place;
-}
-
-/* The value of `later` takes the place of `earlier`, which has the same key. */
-static bool replace_earlier(cJSON *object, cJSON *earlier, cJSON *later)
-{
-    return cJSON_ReplaceItemViaPointer(object, earlier, cJSON_DetachItemViaPointer(object, later));
-}
-
-static bool keep_last_of_many(cJSON *object, size_t count)
-{
-    placed_key *keys = malloc(count * sizeof *keys);
-    size_t n = 0;
-    bool ok = keys != NULL;
-    for (cJSON *item = object->child; ok && item; item = item->next, n++)
-        keys[n] = (placed_key){item, n};
-    if (ok)
-        qsort(keys, n, sizeof *keys, by_key);
-    for (size_t i = 0; ok && i + 1 < n; i++)
-        if (strcmp(keys[i].item->string, keys[i + 1].item->string) == 0)
-            ok = replace_earlier(object, keys[i].item, keys[i + 1].item);
-    free(keys);
-    return ok;
-}
-
-static bool keep_last_of_few(cJSON *object)
-{
-    for (cJSON *item = object->child; item;) {
-        cJSON *later = item->next;
-        while (later && strcmp(item->string, later->string) != 0)
-            later = later->next;
-        if (later && !replace_earlier(object, item, later))
-            return false;
-        item = later ? later : item->next; /* later is in the place of item now, and may stand a third time */
-    }
-    return true;
-}
-
-static bool keep_last(cJSON *value)
-{
-    size_t count = 0;
-    bool ok = true;
-    for (cJSON *item = value->child; ok && item; item = item->next, count++)
-        if (item->child)
-            ok = keep_last(item);
-    if (!ok || !cJSON_IsObject(value) || count < 2)
-        return ok;
-    return count <= FEW_KEYS ? keep_last_of_few(value) : keep_last_of_many(value, count);
-}
-
 /* The text with null for NaN and numbers out of range for infinities; NULL: it has none, or out of memory. */
 static char *rewrite_numbers(const char *text, size_t length, size_t *rewritten)
 {
@@ -113,7 +51,7 @@ cJSON *vkft_json_row_parse(const char *text, size_t length, const char *path, ui
         row = numbers ? vkft_json_parse_exact(numbers, size, path, line, NULL) : NULL;
         free(numbers);
     }
-    if (row && !keep_last(row)) {
+    if (row && !vkft_json_keep_last(row)) {
         cJSON_Delete(row);
         vkft_fail_memory(err, "while reading %s", path);
         return NULL;

@@ -112,7 +112,7 @@ static bool attach(const maker *m, cJSON *object, const char *key, cJSON *item)
 static bool parse(const maker *m, uint32_t file, cJSON **json)
 {
     const vkft_small_file *f = &m->files[file];
-    *json = f->data ? vkft_json_parse(f->data, f->length, vkft_tokenizer_file_names[file], m->err) : NULL;
+    *json = f->data ? vkft_json_parse_config(f->data, f->length, vkft_tokenizer_file_names[file], m->err) : NULL;
     return *json || !f->data;
 }
 

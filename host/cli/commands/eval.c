@@ -34,7 +34,7 @@ static const flag eval_flags[] = {
      .name = "batch-size",
      .value = "N",
      .help = "samples per batch",
-     .range = AT_LEAST(1),
+     .range = BETWEEN(1, 1000000),
      AT(batch_size)},
     CLI_DATA_FLAGS(AT),
     {.kind = FLAG_SWITCH,

@@ -83,9 +83,9 @@ void flag_range_text(const flag_range *range, char *text, size_t size)
     text[0] = 0;
     if (range->min == 0 && range->max == 0)
         return;
-    int n = snprintf(text, size, "%s %g", range->above_min ? "above" : "at least", range->min);
+    int n = snprintf(text, size, "%s %.10g", range->above_min ? "above" : "at least", range->min);
     if (isfinite(range->max) && n >= 0 && (size_t)n < size)
-        snprintf(text + n, size - (size_t)n, " and %s %g", range->below_max ? "below" : "at most", range->max);
+        snprintf(text + n, size - (size_t)n, " and %s %.10g", range->below_max ? "below" : "at most", range->max);
 }
 
 bool flag_in_range(const flag_range *range, double x)

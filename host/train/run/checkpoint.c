@@ -52,30 +52,37 @@ static bool contains(const uint64_t *list, size_t count, uint64_t number)
     return false;
 }
 
-/* Keeps the newest `keep` checkpoints (0: all) up to this one, and each best that one of those names or that is the
- * best now. Whatever goes wrong here, the checkpoint is written. */
-static void prune(const vkft_run_directory *run, const vkft_run_state *now, uint32_t keep)
+void vkft_run_prune_best(const vkft_run_directory *run, uint64_t best_step)
 {
     vkft_run_numbers checkpoints = {0}, best = {0};
     vkft_err err = {0};
     if (!vkft_run_list(run->path, VKFT_CHECKPOINT, &checkpoints, &err) ||
         !vkft_run_list(run->path, VKFT_BEST, &best, &err))
-        vkft_observer_say(run->observer, "warning: old checkpoints stay: %s", err.message);
+        vkft_observer_say(run->observer, "warning: the best of before stays: %s", err.message);
     uint64_t *named = calloc(checkpoints.count + 1, sizeof *named);
-    size_t names = 0, kept = 0;
-    for (size_t i = 0; i < checkpoints.count; i++) {
-        uint64_t number = checkpoints.list[i];
-        if (number <= now->step && keep && kept++ >= keep)
-            vkft_run_remove(run, VKFT_CHECKPOINT, number, kept > keep + 1);
-        else if (named)
-            named[names++] = best_named(run, number);
-    }
+    for (size_t i = 0; named && i < checkpoints.count; i++)
+        named[i] = best_named(run, checkpoints.list[i]);
     for (size_t i = 0; named && i < best.count; i++)
-        if (best.list[i] != now->best_step && !contains(named, names, best.list[i]))
+        if (best.list[i] != best_step && !contains(named, checkpoints.count, best.list[i]))
             vkft_run_remove(run, VKFT_BEST, best.list[i], true);
     free(named);
     free(checkpoints.list);
     free(best.list);
+}
+
+/* Keeps the newest `keep` checkpoints (0: all) up to this one. Whatever goes wrong here, the checkpoint is written. */
+static void prune(const vkft_run_directory *run, const vkft_run_state *now, uint32_t keep)
+{
+    vkft_run_numbers checkpoints = {0};
+    vkft_err err = {0};
+    if (!vkft_run_list(run->path, VKFT_CHECKPOINT, &checkpoints, &err))
+        vkft_observer_say(run->observer, "warning: old checkpoints stay: %s", err.message);
+    size_t kept = 0;
+    for (size_t i = 0; i < checkpoints.count; i++)
+        if (checkpoints.list[i] <= now->step && keep && kept++ >= keep)
+            vkft_run_remove(run, VKFT_CHECKPOINT, checkpoints.list[i], kept > keep + 1);
+    free(checkpoints.list);
+    vkft_run_prune_best(run, now->best_step);
 }
 
 /* trainer_state.json in the form that transformers writes. */

@@ -202,6 +202,8 @@ bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step,
     else if (ok)
         ok = vkft_run_set_aside(run, vkft_path_base(final), VKFT_IN_THE_WAY, err);
     ok = ok && vkft_directory_rename(temporary, final, err);
+    if (ok)
+        vkft_run_prune_best(run, step);
     if (!ok && temporary && vkft_run_is_own_directory(temporary, foreign))
         vkft_directory_remove(temporary, NULL);
     free(final);

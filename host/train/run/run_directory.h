@@ -100,7 +100,7 @@ bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fi
                               const vkft_optimizer_kind *optimizer, void *const *optimizer_state, vkft_run_state *state,
                               vkft_err *err);
 
-/* OUT/best-<step>/ */
+/* OUT/best-<step>/, instead of each other best-N that no checkpoint names. */
 bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver,
                                    vkft_err *err);
 /* Its path, malloc'ed. */

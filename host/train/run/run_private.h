@@ -36,6 +36,11 @@ bool vkft_run_set_aside(const vkft_run_directory *run, const char *name, const c
 /* Whether the entry is a directory, not a link, whose files all have names that a run gives. */
 bool vkft_run_is_own_directory(const char *path, char foreign[128]);
 
+/* --- checkpoint.c --- */
+
+/* Removes each best but that of this step and those that a checkpoint names. What cannot be removed is said. */
+void vkft_run_prune_best(const vkft_run_directory *run, uint64_t best_step);
+
 /* --- overwrite.c: an old run, until the new one has something --- */
 
 /* Puts what a run left to OUT/overwritten-run. */

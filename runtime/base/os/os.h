@@ -74,6 +74,10 @@ bool vkft_os_stat_open(int fd, vkft_os_info *info);
 /* The same of what the directory holds under this name: a link, and not what it leads to. */
 bool vkft_os_stat_entry(const char *path, vkft_os_info *info);
 
+/* Opens /dev/null in the place of standard input, output and error where they are closed: the next file that is opened
+ * would get their number, and what the program prints. */
+void vkft_os_open_standard_streams(void);
+
 /* The value of an environment variable, malloc'ed; NULL when it is not set or empty. */
 char *vkft_os_environment(const char *name);
 /* The user's cache directory: $XDG_CACHE_HOME if absolute, else ~/.cache, where $HOME is absolute; %LOCALAPPDATA% on

@@ -47,7 +47,11 @@ long long vkft_os_write_part(int fd, uint64_t offset, const void *data, size_t s
 
 bool vkft_os_sync(int fd)
 {
-    return fsync(fd) == 0;
+    int result;
+    do
+        result = fsync(fd);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
 }
 
 void *vkft_os_map(int fd, uint64_t size)
@@ -284,6 +288,13 @@ bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *nam
     closedir(dir);
     errno = code;
     return code == 0;
+}
+
+void vkft_os_open_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+            return; /* there is nothing better to do; the numbers below are open, so it is this one that open returns */
 }
 
 bool vkft_os_remove_directory(const char *path)

@@ -363,6 +363,11 @@ bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *nam
     return code == 0;
 }
 
+void vkft_os_open_standard_streams(void)
+{
+    /* The C runtime never gives these numbers to other files. */
+}
+
 bool vkft_os_remove_directory(const char *path)
 {
     wchar_t *name = wide(path);

@@ -253,6 +253,24 @@ static void generation(void **state)
     expect_failure(vkft_generation_config_parse("[]", 2, "generation_config.json", &g, &err), "expected an object");
 }
 
+/* Of a key that stands twice the last value counts, as in Python, at any depth. */
+static void keys_twice(void **state)
+{
+    (void)state;
+    vkft_config c;
+    vkft_generation_config g;
+    vkft_err err = {0};
+    expect_ok(parse("{\"rope_theta\":500," BASE ",\"num_attention_heads\":4,\"rope_theta\":1000,\"rope_theta\":700,"
+                    "\"rope_scaling\":{\"type\":\"linear\",\"factor\":4,\"factor\":2}}",
+                    &c, &err));
+    assert_int_equal(c.num_heads, 4);
+    assert_true(c.rope.theta == 700 && c.rope.factor == 2);
+    expect_failure(parse("{" BASE ",\"vocab_size\":\"x\"}", &c, &err), "vocab_size");
+    static const char text[] = "{\"top_p\":7,\"top_p\":0.5}";
+    expect_ok(vkft_generation_config_parse(text, sizeof text - 1, "generation_config.json", &g, &err));
+    assert_true(g.top_p == 0.5);
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -412,7 +430,7 @@ int main(void)
         cmocka_unit_test(errors),          cmocka_unit_test(hostile),
         cmocka_unit_test(real_files),      cmocka_unit_test(language_model_alone),
         cmocka_unit_test(families),        cmocka_unit_test(generation),
-        cmocka_unit_test(mixtures),
+        cmocka_unit_test(mixtures),        cmocka_unit_test(keys_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

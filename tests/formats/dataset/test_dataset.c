@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 #define XXH_INLINE_ALL
@@ -535,6 +537,89 @@ static void test_cache(void **state)
     vkft_dataset_free(&fresh);
 }
 
+static void write_rows(const fixture *f, const char *name, int rows, char path[600])
+{
+    vkft_text text = {0};
+    for (int i = 0; i < rows; i++) {
+        char row[120];
+        int n = snprintf(row, sizeof row, "{\"prompt\": \"question %d\", \"completion\": \"answer %d of many\"}\n", i,
+                         i * i);
+        vkft_text_append(&text, row, (size_t)n, NULL);
+    }
+    write_file(f, name, text.data, path);
+    vkft_text_free(&text);
+}
+
+/* A cache directory without room, at any moment, costs time and nothing else; nothing stays there. */
+static void test_full_cache(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    vkft_dataset fresh, data;
+    char path[600], cache[600];
+    snprintf(cache, sizeof cache, "%s/full", f->dir);
+    char *before = set_cache(cache);
+    write_rows(f, "full.jsonl", 30000, path);
+    vkft_dataset_options o = options_for(&f->text);
+    expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &fresh, &err));
+    o.cache_from_bytes = 1;
+    static const rlim_t room[] = {0, 50, 100000, 4300000};
+    struct rlimit all, limit;
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &all);
+    for (size_t i = 0; i < sizeof room / sizeof *room; i++) {
+        limit = all;
+        limit.rlim_cur = room[i];
+        setrlimit(RLIMIT_FSIZE, &limit);
+        bool ok = vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err);
+        setrlimit(RLIMIT_FSIZE, &all);
+        expect_ok(ok);
+        assert_false(data.from_cache);
+        same_data(&fresh, &data);
+        vkft_dataset_free(&data);
+        char name[600] = "";
+        expect_ok(vkft_directory_list(cache, find_tokens, name, &err));
+        assert_string_equal(name, "");
+    }
+    expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
+    char file[1100];
+    find_cached(cache, file);
+    assert_true(vkft_file_exists(file));
+    vkft_dataset_free(&data);
+    vkft_dataset_free(&fresh);
+    free(set_cache(before));
+    free(before);
+}
+
+static bool stop_after(void *context)
+{
+    return __atomic_sub_fetch((int *)context, 1, __ATOMIC_RELAXED) < 0;
+}
+
+/* Ctrl-C while rows are tokenized is seen within a few rows. */
+static void test_interruption(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    vkft_dataset data;
+    char path[600];
+    write_rows(f, "stop.jsonl", 3000, path);
+    vkft_dataset_options o = options_for(&f->text);
+    for (int rows = 0; rows < 3000; rows += 1400) {
+        int left = rows;
+        o.interrupted = stop_after;
+        o.progress_context = &left;
+        expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err), "interrupted while");
+        assert_int_equal(err.kind, VKFT_ERR_INTERRUPTED);
+        assert_null(data.samples);
+    }
+    int left = 1 << 30;
+    o.progress_context = &left;
+    expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err));
+    assert_int_equal(data.count, 3000);
+    vkft_dataset_free(&data);
+}
+
 /* Opens the data, and expects the samples of `fresh`. */
 static void expect_cached(const char *path, const vkft_model_text *text, const vkft_dataset_options *o,
                           const vkft_dataset *fresh, bool from_cache)
@@ -649,6 +734,8 @@ int main(void)
         cmocka_unit_test(test_truncation_is_counted),
         cmocka_unit_test(test_corpus),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_full_cache),
+        cmocka_unit_test(test_interruption),
         cmocka_unit_test(test_cache_of_sources),
         cmocka_unit_test(test_refusals),
     };

@@ -107,11 +107,18 @@ static void test_wrong_value(void **state)
 {
     (void)state;
     static const usage_case cases[] = {
-        {"train --batch-size 0", 2, "--batch-size: expected a whole number, at least 1, found '0'"},
-        {"train --batch_size=-1", 2, "--batch_size: expected a whole number, at least 1, found '-1'"},
+        {"train --batch-size 0", 2, "--batch-size: expected a whole number, at least 1 and at most 1000000, found '0'"},
+        {"train --batch_size=-1", 2,
+         "--batch_size: expected a whole number, at least 1 and at most 1000000, found '-1'"},
         {"train --batch-size 1.5", 2, "found '1.5'"},
         {"train --batch-size 4294967296", 2, "found '4294967296'"},
         {"train --batch-size ''", 2, "found ''"},
+        {"train --gradient-accumulation-steps 4294967295", 2, "at most 1000000, found '4294967295'"},
+        {"train --batch-size 4294967295", 2, "at most 1000000, found '4294967295'"},
+        {"train --model " VKFT_PROJECT_DIR
+         "/tools/bundled/model --dry-run --batch-size 1000000 --max-seq-length 1000000",
+         1, "may have 4294967295 tokens; at most 16777216 are supported"},
+        {"eval --batch-size 4294967295", 2, "at most 1000000, found '4294967295'"},
         {"train --seed 18446744073709551616", 2, "--seed: expected a whole number, found '18446744073709551616'"},
         {"train --seed -1", 2, "found '-1'"},
         {"train --max-steps -2", 2, "--max-steps: expected a whole number, at least -1, found '-2'"},
@@ -317,9 +324,9 @@ static void test_recipes(void **state)
         {"a.json", "{\"model\": \"m\",\n\"seed\": 1,\n \"batchsize\" : 3}", 2,
          "a.json:3: batchsize: unknown flag, did you mean --batch-size?"},
         {"a.yaml", "model: m\nbatch-size: many\n", 2,
-         "a.yaml:2: batch-size: expected a whole number, at least 1, found 'many'"},
+         "a.yaml:2: batch-size: expected a whole number, at least 1 and at most 1000000, found 'many'"},
         {"a.json", "{\"model\": \"m\",\n \"batch-size\": 1.5}", 2,
-         "a.json:2: batch-size: expected a whole number, at least 1, found '1.5'"},
+         "a.json:2: batch-size: expected a whole number, at least 1 and at most 1000000, found '1.5'"},
         {"a.yaml", "model: m\nmodel: n\n", 2, "a.yaml:2: model stands twice, first in line 1"},
         {"a.yaml", "model: {a: b}\n", 2, "a.yaml:1: model: a nested value"},
         {"a.yaml", "model: [[a]]\n", 2, "a.yaml:1: model: a nested value"},

@@ -95,7 +95,39 @@ static void test_bad_data(void **state)
     refuses(f, "open.json", "[{\"input_ids\": [1, 2]}\n", "", "the array is not closed");
     refuses(f, "chat.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n", "", "no tokenizer");
     refuses(f, "good.jsonl", "{\"input_ids\": [1, 2, 3]}\n", "--chat-template /nonexistent", "/nonexistent");
-    refuses(f, "object.json", "{\"input_ids\": [1]}", "", "expected an array");
+    refuses(f, "object.json", "{\"version\": [1]}", "", "keys found: version");
+    refuses(f, "string.json", "\"text\"", "", "expected an array");
+    refuses(f, "half.jsonl", "{\"input_ids\": [1, 2]}\n{\"input_ids\": [3]}\n{\"input_ids\": null}\n", "",
+            "more than half of the file: 2 of 3 rows cannot be trained on");
+    refuses(f, "stop.jsonl", "{\"input_ids\": [1, 2]}\n{\"input_ids\": [3]}\n", "--on-bad-row error",
+            "line 2: this row cannot be trained on: 1 token, 0 of them masked; leave such rows out with --on-bad-row "
+            "skip");
+    refuses(f, "chosen.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n", "",
+            "learn the chosen answers alone with --data-keys completion=chosen");
+}
+
+/* A few bad rows are no error; train and data say which they are. */
+static void test_bad_rows_are_skipped(void **state)
+{
+    const fixture *f = *state;
+    static const char rows[] = "{\"input_ids\": [1, 2, 3], \"id\": 7}\n{\"input_ids\": [4]}\n{\"input_ids\": [5, 6]}\n"
+                               "{\"input_ids\": [5, 6, 7, 8, 9]}\n";
+    vkft_err err;
+    char path[600];
+    snprintf(path, sizeof path, "%s/some.jsonl", f->dir);
+    expect_ok(vkft_file_write(path, rows, strlen(rows), &err));
+    vkft_test_result r = vkft_test_program("train --model %s --data %s --output-dir %s/some --dry-run --quant fp32",
+                                           f->model, path, f->dir);
+    assert_int_equal(r.exit_code, 0);
+    if (!strstr(r.err, "data: skipped 1 of 4 rows: 1 with nothing to train on (line 2: 1 token, 0 of them masked)") ||
+        !strstr(r.err, "data: not used: id"))
+        fail_msg("%s", r.err);
+    vkft_test_result_free(&r);
+    r = vkft_test_program("data %s --model %s --json --max-seq-length 4 --long-rows drop", path, f->model);
+    assert_int_equal(r.exit_code, 0);
+    assert_non_null(strstr(r.out, "\"samples\":2,"));
+    assert_non_null(strstr(r.out, "\"skipped_rows\":{\"empty\":1,\"too_long\":1},\"unused_keys\":\"id\""));
+    vkft_test_result_free(&r);
 }
 
 static void test_bad_settings(void **state)
@@ -376,6 +408,7 @@ static void test_plan_converts_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_data),
+                                       cmocka_unit_test(test_bad_rows_are_skipped),
                                        cmocka_unit_test(test_bad_settings),
                                        cmocka_unit_test(test_bad_checkpoints),
                                        cmocka_unit_test(test_too_long_for_software),

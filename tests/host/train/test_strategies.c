@@ -223,6 +223,23 @@ static void test_best_outlives_the_limit(void **state)
     same_file("all/adapter_model.safetensors", "one/checkpoint-10/adapter_model.safetensors");
 }
 
+/* Without checkpoints nothing but the newest best is ever needed. */
+static void test_best_without_checkpoints(void **state)
+{
+    char found[200], wanted[20];
+    int best = 0;
+    (void)state;
+    vkft_test_program_ok(TRAIN, dir, "none", RATE "--save-strategy no --load-best-model-at-end");
+    best_of("none", &best);
+    assert_true(best > 1); /* the first evaluation was the best once, too */
+    snprintf(wanted, sizeof wanted, "%d", best);
+    directories_of("none", "checkpoint", found, sizeof found);
+    assert_string_equal(found, "");
+    directories_of("none", "best", found, sizeof found);
+    assert_string_equal(found, wanted);
+    same_file("none/adapter_model.safetensors", "one/adapter_model.safetensors");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_task_type),
         cmocka_unit_test(test_eval_batch_size),
         cmocka_unit_test(test_best_outlives_the_limit),
+        cmocka_unit_test(test_best_without_checkpoints),
     };
     return cmocka_run_group_tests_name("strategies", tests, make_directory, remove_directory);
 }
