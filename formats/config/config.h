@@ -17,7 +17,8 @@ typedef enum vkft_rope_type {
     VKFT_ROPE_LINEAR,
     VKFT_ROPE_DYNAMIC,
     VKFT_ROPE_LLAMA3,
-    VKFT_ROPE_LONGROPE
+    VKFT_ROPE_LONGROPE,
+    VKFT_ROPE_YARN
 } vkft_rope_type;
 
 #define VKFT_MAX_ROPE_DIM 512
@@ -28,9 +29,11 @@ typedef struct vkft_rope {
     double theta;
     double factor;
     double low_freq_factor, high_freq_factor; /* llama3 */
+    double beta_fast, beta_slow;              /* yarn: rotations over the original length; faster ones are kept, */
+    bool truncate;                            /* slower ones scaled; the borders between are whole numbers */
     uint32_t max_position;                    /* dynamic */
-    uint32_t original_max_position;           /* llama3, dynamic and longrope */
-    double attention_factor;                  /* longrope: cosine and sine are multiplied by it; else 1 */
+    uint32_t original_max_position;           /* llama3, dynamic, longrope and yarn */
+    double attention_factor;                  /* longrope and yarn: of cosine and sine; else 1 */
     float short_factor[VKFT_MAX_ROPE_DIM / 2], long_factor[VKFT_MAX_ROPE_DIM / 2]; /* longrope */
 } vkft_rope;
 

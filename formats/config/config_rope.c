@@ -12,7 +12,8 @@ static bool read_type(const vkft_config_source *in, vkft_rope *rope)
         const char *name;
         vkft_rope_type type;
     } types[] = {{"default", VKFT_ROPE_DEFAULT}, {"linear", VKFT_ROPE_LINEAR},     {"dynamic", VKFT_ROPE_DYNAMIC},
-                 {"llama3", VKFT_ROPE_LLAMA3},   {"longrope", VKFT_ROPE_LONGROPE}, {"su", VKFT_ROPE_LONGROPE}};
+                 {"llama3", VKFT_ROPE_LLAMA3},   {"longrope", VKFT_ROPE_LONGROPE}, {"su", VKFT_ROPE_LONGROPE},
+                 {"yarn", VKFT_ROPE_YARN}};
     const char *name = "default";
     if (!vkft_json_get_string(in->json, "type", false, &name, in->file, in->err) || /* the older spelling */
         !vkft_json_get_string(in->json, "rope_type", false, &name, in->file, in->err))
@@ -24,8 +25,8 @@ static bool read_type(const vkft_config_source *in, vkft_rope *rope)
         }
     }
     return vkft_fail(in->err, VKFT_ERR_INPUT,
-                     "%s: rope type '%.40s' is not supported; supported are default, linear, dynamic, llama3 "
-                     "and longrope",
+                     "%s: rope type '%.40s' is not supported; supported are default, linear, dynamic, llama3, "
+                     "longrope and yarn",
                      in->file, name);
 }
 
@@ -55,6 +56,46 @@ static bool read_longrope(const vkft_config_source *in, const vkft_config *confi
         return false;
     rope->attention_factor = factor > 1 ? sqrt(1 + log(factor) / log((double)rope->original_max_position)) : 1.0;
     return vkft_config_double(in, "attention_factor", &rope->attention_factor);
+}
+
+static double yarn_scale(double factor, double mscale)
+{
+    return factor > 1 ? 0.1 * mscale * log(factor) + 1 : 1;
+}
+
+/* As in transformers, 0 and null stand for "not given", and a factor of null for the ratio of the lengths. */
+static bool read_yarn(const vkft_config_source *in, const vkft_config *config, vkft_rope *rope)
+{
+    double mscale = 0, mscale_all_dim = 0, stated = 0;
+    bool derived = cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(in->json, "factor"));
+    rope->beta_fast = rope->beta_slow = 0;
+    rope->truncate = true;
+    if (derived)
+        rope->factor = (double)config->max_position / rope->original_max_position;
+    else if (!vkft_json_get_double(in->json, "factor", true, &rope->factor, in->file, in->err))
+        return false;
+    if (!vkft_config_double(in, "beta_fast", &rope->beta_fast) ||
+        !vkft_config_double(in, "beta_slow", &rope->beta_slow) || !vkft_config_double(in, "mscale", &mscale) ||
+        !vkft_config_double(in, "mscale_all_dim", &mscale_all_dim) ||
+        !vkft_config_double(in, "attention_factor", &stated) || !vkft_config_bool(in, "truncate", &rope->truncate))
+        return false;
+    if (rope->beta_fast == 0)
+        rope->beta_fast = 32;
+    if (rope->beta_slow == 0)
+        rope->beta_slow = 1;
+    if (!(rope->beta_slow > 0 && rope->beta_slow <= rope->beta_fast))
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: beta_slow %g and beta_fast %g: expected 0 < slow <= fast",
+                         in->file, rope->beta_slow, rope->beta_fast);
+    if (!(rope->theta > 1))
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: rope_theta is %g, expected more than 1", in->file, rope->theta);
+    bool both = mscale != 0 && mscale_all_dim != 0;
+    rope->attention_factor = stated != 0 ? stated
+                             : both      ? yarn_scale(rope->factor, mscale) / yarn_scale(rope->factor, mscale_all_dim)
+                                         : yarn_scale(rope->factor, 1);
+    if (!(rope->attention_factor > 0 && isfinite((float)rope->attention_factor)))
+        return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: attention_factor is %g, expected a positive number", in->file,
+                         rope->attention_factor);
+    return true;
 }
 
 static bool check(const vkft_config_source *in, const vkft_config *config, double partial, vkft_rope *rope)
@@ -109,13 +150,15 @@ bool vkft_config_rope_object(const vkft_config_source *in, const cJSON *json, co
         !vkft_config_optional_u32(&inner, "original_max_position_embeddings", &rope->original_max_position))
         return false;
     /* A length beside the parameters goes before one inside them, as in transformers. */
-    if (rope->type == VKFT_ROPE_LONGROPE &&
+    if ((rope->type == VKFT_ROPE_LONGROPE || rope->type == VKFT_ROPE_YARN || rope->type == VKFT_ROPE_LLAMA3) &&
         !vkft_config_optional_u32(in, "original_max_position_embeddings", &rope->original_max_position))
         return false;
     if (!check(&inner, config, partial, rope))
         return false;
     if (rope->type == VKFT_ROPE_LONGROPE)
         return read_longrope(&inner, config, rope);
+    if (rope->type == VKFT_ROPE_YARN)
+        return read_yarn(&inner, config, rope) && check_scaling(&inner, rope);
     bool llama3 = rope->type == VKFT_ROPE_LLAMA3;
     return vkft_json_get_double(json, "factor", rope->type != VKFT_ROPE_DEFAULT, &rope->factor, where, in->err) &&
            vkft_json_get_double(json, "low_freq_factor", llama3, &rope->low_freq_factor, where, in->err) &&

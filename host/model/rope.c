@@ -23,6 +23,36 @@ static double llama3(const vkft_rope *rope, double frequency)
     return (1 - smooth) * frequency / rope->factor + smooth * frequency;
 }
 
+/* The ramp's ends, as numbers of frequencies. */
+typedef struct ramp {
+    double low, high;
+} ramp;
+
+static double yarn_end(const vkft_rope *rope, double rotations)
+{
+    return rope->dim * log(rope->original_max_position / (rotations * TWO_PI)) / (2 * log(rope->theta));
+}
+
+static ramp yarn_ramp(const vkft_rope *rope)
+{
+    ramp r = {yarn_end(rope, rope->beta_fast), yarn_end(rope, rope->beta_slow)};
+    if (rope->truncate) {
+        r.low = floor(r.low);
+        r.high = ceil(r.high);
+    }
+    r.low = fmax(r.low, 0);
+    r.high = fmin(r.high, rope->dim - 1.0);
+    if (r.low == r.high)
+        r.high += 0.001;
+    return r;
+}
+
+static double yarn(const vkft_rope *rope, const ramp *r, uint32_t i, double frequency)
+{
+    double scaled = fmin(fmax((i - r->low) / (r->high - r->low), 0), 1);
+    return frequency / rope->factor * scaled + frequency * (1 - scaled);
+}
+
 uint32_t vkft_rope_length(const vkft_rope *rope, uint32_t length)
 {
     switch (rope->type) {
@@ -41,12 +71,15 @@ void vkft_rope_inv_freq(const vkft_rope *rope, uint32_t length, double *inv_freq
         theta *= pow(rope->factor * L / P - (rope->factor - 1), (double)d / (d - 2.0));
     }
     const float *factors = length > rope->original_max_position ? rope->long_factor : rope->short_factor;
+    const ramp between = rope->type == VKFT_ROPE_YARN ? yarn_ramp(rope) : (ramp){0, 1};
     for (uint32_t i = 0; i < d / 2; i++) {
         double frequency = pow(theta, -2.0 * i / d);
         if (rope->type == VKFT_ROPE_LINEAR)
             frequency /= rope->factor;
         else if (rope->type == VKFT_ROPE_LLAMA3)
             frequency = llama3(rope, frequency);
+        else if (rope->type == VKFT_ROPE_YARN)
+            frequency = yarn(rope, &between, i, frequency);
         else if (rope->type == VKFT_ROPE_LONGROPE)
             frequency /= (double)factors[i];
         inv_freq[i] = frequency;

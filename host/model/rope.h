@@ -11,7 +11,10 @@
  *   dynamic:  theta' = theta * (factor*L/P - (factor-1))^(d/(d-2)), L = max(length, P), P = max_position
  *   llama3:   long wavelengths divided by factor, short ones kept, smooth in between
  *   longrope: theta^(-2i/d) / short_factor[i] up to original_max_position tokens, / long_factor[i] beyond
- * Source: transformers, modeling_rope_utils. Test: test_golden */
+ *   yarn:     f = theta^(-2i/d) where it makes more than beta_fast rotations over P = original_max_position tokens,
+ *             f / factor where it makes fewer than beta_slow, and by a ramp over i in between. The rotations are b at
+ *             i(b) = d ln(P / (2 pi b)) / (2 ln theta); truncate rounds the ramp's ends outwards to whole i
+ * Source: transformers, modeling_rope_utils; Peng et al. 2023 (YaRN). Test: test_rope, test_golden */
 void vkft_rope_inv_freq(const vkft_rope *rope, uint32_t length, double *inv_freq);
 
 /* The smallest length that has the same table as `length`: a table is to be written again when this changes. */

@@ -102,6 +102,10 @@ FAMILIES = {
     "qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, v4=dict(drop=["layer_types"], rope=True)),
     "qwen2_window": dict(kind=Qwen2Config, config=dict(SMALL, use_sliding_window=True, sliding_window=7, max_window_layers=1), r=4, alpha=8,
                          v4=dict(drop=["layer_types"], rope=True)),
+    "qwen2_yarn": dict(kind=Qwen2Config, config=dict(SMALL, rope_parameters=dict(rope_type="yarn", rope_theta=100.0, factor=4.0,
+                       original_max_position_embeddings=16)), r=4, alpha=8, length=(20, 60),
+                       v4=dict(drop=["layer_types", "rope_parameters"], add=dict(rope_theta=100.0, rope_scaling=dict(
+                               type="yarn", factor=4.0, original_max_position_embeddings=16)))),
     "qwen2_nf4": dict(kind=Qwen2Config, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
                       head_dim=64), r=4, alpha=8, quant="nf4"),
     "qwen3": dict(kind=Qwen3Config, config=SMALL, r=4, alpha=8, v4=dict(drop=["layer_types"], rope=True)),

@@ -330,8 +330,8 @@ static void errors(void **state)
         {"{" BASE ",\"tie_word_embeddings\":1}",
          "key 'tie_word_embeddings': found the number 1, expected true or false"},
         {"{" BASE ",\"rope_theta\":0}", "rope_theta is 0"},
-        {"{" BASE ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}}",
-         "rope type 'yarn' is not supported; supported are default"},
+        {"{" BASE ",\"rope_scaling\":{\"type\":\"ntk\",\"factor\":2}}",
+         "rope type 'ntk' is not supported; supported are default"},
         {"{" BASE ",\"rope_scaling\":{\"type\":\"linear\"}}", "rope_scaling: key 'factor' is missing"},
         {"{" BASE ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0.5}}", "rope factor is 0.5"},
         {"{" BASE
