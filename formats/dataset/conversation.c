@@ -114,12 +114,15 @@ static bool normalize(visitor *v, cJSON *message, const char *key, int number)
         return visitor_reject(v, VKFT_BAD_VALUE,
                               "%s[%d] has no \"role\"; expected {\"role\": \"user\", \"content\": \"...\"}", key,
                               number);
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(message, "value");
-    if (value && !cJSON_HasObjectItem(message, "content")) {
+    const cJSON *value = vkft_json_member(message, "value");
+    bool no_content = !vkft_json_member(message, "content");
+    if (no_content && sharegpt && !value)
+        return visitor_reject(v, VKFT_BAD_NULL, "%s[%d] has no value", key, number);
+    if (no_content && value) {
         if (!cJSON_IsString(value))
-            return visitor_reject(v, cJSON_IsNull(value) ? VKFT_BAD_NULL : VKFT_BAD_VALUE,
-                                  "%s[%d] has as value %s; expected a string", key, number,
+            return visitor_reject(v, VKFT_BAD_VALUE, "%s[%d] has as value %s; expected a string", key, number,
                                   vkft_json_describe(value, found, sizeof found));
+        cJSON_DeleteItemFromObjectCaseSensitive(message, "content"); /* null */
         if (!rename_key(v, message, "value", "content"))
             return false;
     }
