@@ -40,11 +40,21 @@ static cJSON *wrap_function(cJSON *function)
     return NULL;
 }
 
+/* JSON in a string; *value NULL: it is none. False: out of memory. */
+static bool parse_string(visitor *v, const char *text, cJSON **value)
+{
+    vkft_err err = {0};
+    *value = vkft_json_parse_exact(text, strlen(text), v->place, 1, &err);
+    return *value || err.kind != VKFT_ERR_MEMORY || visitor_fail_memory(v);
+}
+
 /* ShareGPT's {"name", "arguments"} or a list of them, as text, becomes the message's tool_calls; any other text stays
  * content. */
 static bool make_tool_calls(visitor *v, cJSON *message, const char *text)
 {
-    cJSON *call = vkft_json_parse_exact(text, strlen(text), v->place, 1, NULL), *calls;
+    cJSON *call, *calls;
+    if (!parse_string(v, text, &call))
+        return false;
     bool list = cJSON_IsArray(call), ok = true;
     if (!vkft_json_member(list ? cJSON_GetArrayItem(call, 0) : call, "name")) {
         cJSON_Delete(call);
@@ -171,9 +181,10 @@ static bool read_tools(visitor *v, const cJSON *row, cJSON **tools)
     *tools = NULL;
     if (!value || (cJSON_IsString(value) && !value->valuestring[0]))
         return true;
-    cJSON *list = cJSON_IsString(value)
-                      ? vkft_json_parse_exact(value->valuestring, strlen(value->valuestring), v->place, 1, NULL)
-                      : cJSON_Duplicate(value, true);
+    cJSON *list;
+    if (cJSON_IsString(value) ? !parse_string(v, value->valuestring, &list)
+                              : !(list = cJSON_Duplicate(value, true)) && !visitor_fail_memory(v))
+        return false;
     if (!cJSON_IsArray(list)) {
         cJSON_Delete(list);
         return visitor_reject(v, VKFT_BAD_VALUE, "%s is no list of tools", key);
@@ -203,7 +214,8 @@ static bool read_list(visitor *v, cJSON *row, const char *name, const char **key
         return visitor_reject(v, VKFT_BAD_NULL, "%s is %s", *key,
                               cJSON_GetObjectItemCaseSensitive(row, *key) ? "null" : "missing");
     if (cJSON_IsString(value)) {
-        *owned = vkft_json_parse_exact(value->valuestring, strlen(value->valuestring), v->place, 1, NULL);
+        if (!parse_string(v, value->valuestring, owned))
+            return false;
         value = cJSON_IsArray(*owned) ? *owned : value;
     }
     *list = value;

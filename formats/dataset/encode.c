@@ -122,7 +122,10 @@ bool builder_label(builder *b, bool masked, vkft_err *err)
 
 static bool encode(const builder *b, const char *text, bool special, vkft_err *err)
 {
-    char *decoded = strstr(text, "\xc0\x80") ? malloc(strlen(text) + 1) : NULL;
+    bool zeros = strstr(text, "\xc0\x80") != NULL;
+    char *decoded = zeros ? malloc(strlen(text) + 1) : NULL;
+    if (zeros && !decoded)
+        return vkft_fail_memory(err, "while reading %s", b->place);
     size_t length = decoded ? vkft_json_decode_zeros(text, decoded) : strlen(text);
     bool ok = vkft_tokenizer_encode(b->encoder->tok, decoded ? decoded : text, length, special, &b->out->ids, err);
     free(decoded);
