@@ -182,7 +182,7 @@ static const struct test_case {
     {drops_last, U("x") "," A("y"), "!writes none of its text", NULL},
     {chatml, U("x") ",{\"role\":\"assistant\",\"content\":[\"y\"]}",
      "!messages[1] (assistant, whose \"content\" is a list)", NULL},
-    {chatml, U("x") ",\"y\"", "!messages[1] is a string; expected", NULL},
+    {chatml, U("x") ",\"y\"", "!messages[1] is the string 'y'; expected", NULL},
     {chatml, U("x"), "!'messages' is no variable", "{\"messages\": []}"},
 };
 
