@@ -88,6 +88,43 @@ static int32_t config_token(const vkft_tokenizer *tok, const cJSON *config, cons
     return text ? vkft_tokenizer_id(tok, text) : -1;
 }
 
+/* {"content", "special": true, ...} of a token that is a string or an object. */
+static bool list_special(cJSON *list, const cJSON *value)
+{
+    static const char *const flags[] = {"lstrip", "rstrip", "single_word", "normalized"};
+    const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
+                                             : cJSON_GetStringValue(value);
+    cJSON *token = text ? cJSON_CreateObject() : NULL;
+    bool ok = !text || (token && cJSON_AddStringToObject(token, "content", text) &&
+                        cJSON_AddTrueToObject(token, "special"));
+    for (size_t i = 0; text && ok && i < 4; i++)
+        ok = cJSON_AddBoolToObject(token, flags[i], cJSON_IsTrue(vkft_json_member(value, flags[i])));
+    if (ok && text && cJSON_AddItemToArray(list, token))
+        return true;
+    cJSON_Delete(token);
+    return ok && !text;
+}
+
+/* The special tokens that tokenizer_config.json names, in the order in which transformers adds those that are new. NULL:
+ * out of memory. */
+static cJSON *special_tokens(const cJSON *config)
+{
+    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
+    const cJSON *extra = vkft_json_member(config, "extra_special_tokens"), *item;
+    cJSON *list = cJSON_CreateArray();
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < sizeof names / sizeof *names; i++)
+        ok = list_special(list, vkft_json_member(config, names[i]));
+    if (!extra || (cJSON_IsArray(extra) && !extra->child))
+        extra = vkft_json_member(config, "additional_special_tokens");
+    cJSON_ArrayForEach(item, extra) ok = ok && list_special(list, item);
+    if (ok)
+        return list;
+    cJSON_Delete(list);
+    return NULL;
+}
+
 /* Puts the special token before or after A, unless there is one already. */
 static bool add_edge(vkft_post_processor *post, int32_t id, bool after, vkft_err *err)
 {
@@ -182,9 +219,11 @@ static bool read_stages(vkft_tokenizer *tok, const cJSON *config, const char *fi
         return false;
     if (cJSON_IsBool(prefix_space))
         set_prefix_space(tok, cJSON_IsTrue(prefix_space));
-    return read_model(tok, model, file, err) &&
-           vkft_added_tokens_read(&tok->added, &tok->normalizers, added, decoder, where, err) &&
-           index_tokens(tok, err) &&
+    cJSON *special = special_tokens(config);
+    bool ok = (special || vkft_fail_memory(err, "for the tokenizer")) && read_model(tok, model, file, err) &&
+              vkft_added_tokens_read(&tok->added, &tok->normalizers, added, decoder, special, &tok->vocab, where, err);
+    cJSON_Delete(special);
+    return ok && index_tokens(tok, err) &&
            vkft_post_processor_new(&tok->post, vkft_json_member(root, "post_processor"), file, err) &&
            (!config || read_config(tok, config, err));
 }
@@ -305,6 +344,29 @@ bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t l
             return false;
     }
     return true;
+}
+
+bool vkft_tokenizer_encode_prompt(const vkft_tokenizer *tok, const char *text, size_t length, vkft_ids *out,
+                                  vkft_err *err)
+{
+    for (uint32_t i = 0; i < tok->post.single.count && tok->post.single.data[i] >= 0; i++)
+        if (!vkft_ids_push(out, tok->post.single.data[i], err))
+            return false;
+    return encode_sequence(tok, text, length, out, err);
+}
+
+bool vkft_tokenizer_adds_prefix(const vkft_tokenizer *tok)
+{
+    for (uint32_t i = 0; i < tok->normalizers.count; i++)
+        if (tok->normalizers.steps[i].kind == VKFT_NORMALIZE_PREPEND)
+            return true;
+    for (uint32_t i = 0; i < tok->pre.count; i++) {
+        const vkft_pre_step *step = &tok->pre.steps[i];
+        if ((step->kind == VKFT_PRE_METASPACE && step->scheme != VKFT_PREPEND_NEVER) ||
+            (step->kind == VKFT_PRE_BYTE_LEVEL && step->add_prefix_space))
+            return true;
+    }
+    return false;
 }
 
 bool vkft_tokenizer_encode_pair(const vkft_tokenizer *tok, const char *a, size_t a_length, const char *b,

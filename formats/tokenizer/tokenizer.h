@@ -31,6 +31,12 @@ bool vkft_tokenizer_encode(const vkft_tokenizer *tok, const char *text, size_t l
 /* The same for two texts, with the special tokens that the post-processor has for pairs. */
 bool vkft_tokenizer_encode_pair(const vkft_tokenizer *tok, const char *a, size_t a_length, const char *b,
                                 size_t b_length, bool add_special_tokens, vkft_ids *out, vkft_err *err);
+/* The same for a text that something else will follow: the special tokens before it, and none after it. */
+bool vkft_tokenizer_encode_prompt(const vkft_tokenizer *tok, const char *text, size_t length, vkft_ids *out,
+                                  vkft_err *err);
+/* Whether the beginning of a text is encoded otherwise than the same text in the middle of another one: with a space
+ * before it. */
+bool vkft_tokenizer_adds_prefix(const vkft_tokenizer *tok);
 /* Appends the text of ids to out. Ids outside the vocabulary are an error. */
 bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, bool skip_special_tokens,
                            vkft_text *out, vkft_err *err);

@@ -95,8 +95,7 @@ static const char llama_no_prefix[] = "{\"normalizer\":" REPLACE_SPACE ",\"decod
 typedef struct maker {
     const vkft_small_file *files;
     const family *family;
-    cJSON *config, *specials, *added_map,
-        *model_config;     /* tokenizer_config.json and the other small files; NULL: absent */
+    cJSON *config, *model_config; /* tokenizer_config.json, complete, and config.json; NULL: absent */
     cJSON *root, *added;   /* tokenizer.json, its added_tokens */
     vkft_string_map ids;   /* of the model's vocabulary */
     vkft_string_map known; /* contents of `added` */
@@ -116,11 +115,10 @@ static bool parse(const maker *m, uint32_t file, cJSON **json)
     return *json || !f->data;
 }
 
-/* A special token's text: "..." or {"content": "..."}; from tokenizer_config.json, else special_tokens_map.json. */
+/* A special token's text: "..." or {"content": "..."}. */
 static const cJSON *special_token(const maker *m, const char *key)
 {
-    const cJSON *value = vkft_json_member(m->config, key);
-    return value ? value : vkft_json_member(m->specials, key);
+    return vkft_json_member(m->config, key);
 }
 
 static const char *token_text(const cJSON *value)
@@ -233,23 +231,6 @@ static bool add_decoder_tokens(maker *m)
     return true;
 }
 
-/* added_tokens.json: {"<|im_end|>": 32001, ...} */
-static bool add_mapped_tokens(maker *m)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, m->added_map)
-    {
-        uint64_t id;
-        if (!vkft_json_is_u64(item, &id) || id >= VKFT_MAX_VOCABULARY)
-            return vkft_fail(m->err, VKFT_ERR_INPUT,
-                             "added_tokens.json: the id of \"%.60s\" is not a whole number below %u", item->string,
-                             VKFT_MAX_VOCABULARY);
-        if (!add_token(m, (int32_t)id, item->string, false, NULL))
-            return false;
-    }
-    return true;
-}
-
 static bool add_named_tokens(maker *m)
 {
     const struct {
@@ -310,9 +291,9 @@ static bool add_post_processor(maker *m)
 static bool add_all_tokens(maker *m)
 {
     size_t count = 16;
-    const cJSON *lists[] = {vkft_json_member(m->config, "added_tokens_decoder"), m->added_map,
+    const cJSON *lists[] = {vkft_json_member(m->config, "added_tokens_decoder"), 
                             special_token(m, "additional_special_tokens"), m->added};
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 3; i++)
         count += (size_t)cJSON_GetArraySize(lists[i]);
     if (!vkft_string_map_new(&m->known, (uint32_t)count + m->family->extra_ids, m->err))
         return false;
@@ -322,7 +303,7 @@ static bool add_all_tokens(maker *m)
         const cJSON *content = vkft_json_member(item, "content"), *id = vkft_json_member(item, "id");
         vkft_string_map_put(&m->known, content->valuestring, strlen(content->valuestring), id->valueint);
     }
-    return index_vocabulary(m) && add_decoder_tokens(m) && add_extra_ids(m) && add_mapped_tokens(m) &&
+    return index_vocabulary(m) && add_decoder_tokens(m) && add_extra_ids(m) &&
            add_named_tokens(m);
 }
 
@@ -401,8 +382,7 @@ static bool make(maker *m)
     m->added = cJSON_CreateArray();
     if (!m->added)
         return vkft_fail_memory(m->err, "for the tokenizer");
-    if (!parse(m, VKFT_FILE_TOKENIZER_CONFIG, &m->config) || !parse(m, VKFT_FILE_SPECIAL_TOKENS, &m->specials) ||
-        !parse(m, VKFT_FILE_ADDED_TOKENS, &m->added_map) || !parse(m, VKFT_FILE_CONFIG, &m->model_config))
+    if (!parse(m, VKFT_FILE_TOKENIZER_CONFIG, &m->config) || !parse(m, VKFT_FILE_CONFIG, &m->model_config))
         return false;
     bool ok = f[VKFT_FILE_VOCAB].data         ? from_vocab(m)
               : !f[VKFT_FILE_MODEL].data      ? from_sentencepiece(m, VKFT_FILE_SPIECE)
@@ -433,8 +413,6 @@ bool vkft_tokenizer_from_files(const vkft_small_file files[VKFT_TOKENIZER_FILES]
     cJSON_Delete(m.root);
     cJSON_Delete(m.added);
     cJSON_Delete(m.config);
-    cJSON_Delete(m.specials);
-    cJSON_Delete(m.added_map);
     cJSON_Delete(m.model_config);
     vkft_string_map_free(&m.known);
     vkft_string_map_free(&m.ids);

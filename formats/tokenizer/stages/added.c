@@ -95,7 +95,8 @@ static bool read_list(vkft_added_tokens *added, const vkft_normalizers *normaliz
         int n = snprintf(key, sizeof key, "%d", id);
         int32_t index = vkft_string_map_get(by_id, key, (size_t)n);
         const cJSON *flags = index >= 0 ? members[index] : NULL;
-        bool same = flags && cJSON_Compare(vkft_json_member(flags, "content"), vkft_json_member(item, "content"), true);
+        bool same = flags && !vkft_json_member(flags, VKFT_LEGACY_TOKEN) &&
+                    cJSON_Compare(vkft_json_member(flags, "content"), vkft_json_member(item, "content"), true);
         if (!add_token(added, normalizers, same ? flags : item, id, where, err))
             return false;
     }
@@ -124,15 +125,44 @@ static bool read_decoder(vkft_added_tokens *added, const vkft_normalizers *norma
     return true;
 }
 
-bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
-                            const cJSON *decoder, const char *where, vkft_err *err)
+static int32_t next_id(const vkft_added_tokens *added, const vkft_vocab *vocab)
 {
-    uint32_t listed = (uint32_t)cJSON_GetArraySize(list), named = (uint32_t)cJSON_GetArraySize(decoder);
+    int32_t next = (int32_t)vocab->size;
+    for (uint32_t i = 0; i < added->count; i++)
+        next = added->tokens[i].id >= next ? added->tokens[i].id + 1 : next;
+    return next;
+}
+
+/* Those that a file names as special without their ids. */
+static bool read_special(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *special,
+                         const vkft_vocab *vocab, const char *where, vkft_err *err)
+{
+    const cJSON *item;
+    int32_t next = next_id(added, vocab);
+    cJSON_ArrayForEach(item, special)
+    {
+        const char *content = cJSON_GetStringValue(vkft_json_member(item, "content"));
+        size_t n = content ? strlen(content) : 0;
+        if (n == 0 || vkft_string_map_get(&added->names, content, n) >= 0)
+            continue;
+        int32_t id = vkft_string_map_get(&vocab->ids, content, n);
+        if (!add_token(added, normalizers, item, id >= 0 ? id : next++, where, err))
+            return false;
+    }
+    return true;
+}
+
+bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
+                            const cJSON *decoder, const cJSON *special, const vkft_vocab *vocab, const char *where,
+                            vkft_err *err)
+{
+    uint32_t listed = (uint32_t)cJSON_GetArraySize(list), named = (uint32_t)cJSON_GetArraySize(decoder),
+             more = (uint32_t)cJSON_GetArraySize(special);
     vkft_string_map by_id = {0};
     const cJSON *item, **members = calloc(named + 1ull, sizeof *members);
-    added->tokens = calloc((size_t)listed + named + 1, sizeof *added->tokens);
+    added->tokens = calloc((size_t)listed + named + more + 1, sizeof *added->tokens);
     bool ok = (members && added->tokens) || vkft_fail_memory(err, "for the tokenizer");
-    ok = ok && vkft_string_map_new(&by_id, named, err) && vkft_string_map_new(&added->names, listed + named, err);
+    ok = ok && vkft_string_map_new(&by_id, named, err) && vkft_string_map_new(&added->names, listed + named + more, err);
     int32_t index = 0;
     if (ok)
         cJSON_ArrayForEach(item, decoder)
@@ -142,7 +172,8 @@ bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *no
             members[index++] = item;
         }
     ok = ok && read_list(added, normalizers, list, &by_id, members, where, err) &&
-         read_decoder(added, normalizers, decoder, where, err) && sort_tokens(added, false, err) &&
+         read_decoder(added, normalizers, decoder, where, err) &&
+         read_special(added, normalizers, special, vocab, where, err) && sort_tokens(added, false, err) &&
          sort_tokens(added, true, err);
     vkft_string_map_free(&by_id);
     free(members);

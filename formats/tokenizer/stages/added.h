@@ -26,11 +26,15 @@ typedef struct vkft_added_tokens {
 } vkft_added_tokens;
 
 #define VKFT_TOKENIZER_CONFIG "tokenizer_config.json"
+#define VKFT_LEGACY_TOKEN "legacy" /* set in a token of the decoder whose flags are a guess: those of the list go before */
 
 /* list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of tokenizer_config.json, whose flags go
- * before those of the list and whose other tokens are added too, as in transformers. Either may be NULL. */
+ * before those of the list and whose other tokens are added too, as in transformers. special: tokens without an id, as
+ * texts or objects; those that are new get that of the vocabulary, else the next free one. Any of the three may be
+ * NULL. */
 bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *normalizers, const cJSON *list,
-                            const cJSON *decoder, const char *where, vkft_err *err);
+                            const cJSON *decoder, const cJSON *special, const vkft_vocab *vocab, const char *where,
+                            vkft_err *err);
 void vkft_added_tokens_free(vkft_added_tokens *added);
 /* The first added token from `start` on that is matched in raw or in normalized text; begin and end include the white
  * space that it strips. NULL: none. */
