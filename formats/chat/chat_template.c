@@ -36,17 +36,27 @@ static bool take_templates(vkft_chat_template *chat, const cJSON *value, const c
            vkft_fail(err, VKFT_ERR_INPUT, "%s: the list of chat templates has no \"default\"", file);
 }
 
+static const char *token_text(const cJSON *value)
+{
+    return cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
+                                 : cJSON_GetStringValue(value);
+}
+
+/* "bos_token", "image_token" and their like, and those that "extra_special_tokens" names. */
 static bool take_special(vkft_chat_template *chat, const cJSON *config, vkft_err *err)
 {
-    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                        "pad_token", "cls_token", "mask_token"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const cJSON *value = vkft_json_member(config, names[i]);
-        const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
-                                                 : cJSON_GetStringValue(value);
-        if (text && !cJSON_AddStringToObject(chat->variables, names[i], text))
-            return vkft_fail_memory(err, "for a conversation");
-    }
+    const cJSON *extra = vkft_json_member(config, "extra_special_tokens"), *item;
+    const cJSON *const objects[] = {config, cJSON_IsObject(extra) ? extra : NULL};
+    for (int i = 0; i < 2; i++)
+        cJSON_ArrayForEach(item, objects[i])
+        {
+            const char *text = i || vkft_string_ends_with(item->string, "_token") ? token_text(item) : NULL;
+            if (!text)
+                continue;
+            cJSON_DeleteItemFromObjectCaseSensitive(chat->variables, item->string);
+            if (!cJSON_AddStringToObject(chat->variables, item->string, text))
+                return vkft_fail_memory(err, "for a conversation");
+        }
     return true;
 }
 
@@ -121,6 +131,10 @@ bool vkft_chat_template_new(const vkft_chat_sources *sources, vkft_chat_template
     if (sources->jinja) {
         chat->main = vkft_jinja_new(sources->jinja, sources->jinja_length, sources->jinja_name, err);
         ok = chat->main != NULL;
+    }
+    if (ok && sources->tool_use) {
+        chat->tool_use = vkft_jinja_new(sources->tool_use, sources->tool_use_length, VKFT_TOOL_USE_TEMPLATE, err);
+        ok = chat->tool_use != NULL;
     }
     ok = ok && take_json(chat, sources, err) && take_config(chat, sources, err) &&
          take_variables(chat, sources->variables, err);

@@ -12,6 +12,8 @@
 #include "formats/tokenizer/tokenizer.h"
 #include "formats/jinja/jinja.h"
 
+#define VKFT_TOOL_USE_TEMPLATE "additional_chat_templates/tool_use.jinja"
+
 typedef struct vkft_chat_template vkft_chat_template; /* immutable; may be used from several threads */
 
 /* Texts of a checkpoint's files; NULL where there is no such file. */
@@ -23,6 +25,8 @@ typedef struct vkft_chat_sources {
     const char *jinja_name; /* names it in errors */
     const char *json;       /* chat_template.json */
     size_t json_length;
+    const char *tool_use; /* additional_chat_templates/tool_use.jinja: for conversations with tools */
+    size_t tool_use_length;
     const char *variables; /* of the user for the template: a JSON object, or NULL */
 } vkft_chat_sources;
 

@@ -7,11 +7,12 @@
 
 #include "runtime/base/file.h"
 #include "formats/tokenizer/files/source.h"
+#include "formats/tokenizer/files/special_tokens.h"
 
 #define MAX_TEXT_BYTES (256u << 20)
 
 /* The small files that matter here: the tokenizer's, then the chat template's. */
-enum { JINJA = VKFT_TOKENIZER_FILES, JSON, FILES };
+enum { JINJA = VKFT_TOKENIZER_FILES, JSON, TOOL_USE, FILES };
 
 typedef struct small_files {
     vkft_small_file file[FILES]; /* data NULL where the model has no such file */
@@ -22,7 +23,8 @@ static const char *name_of(int i)
 {
     return i < VKFT_TOKENIZER_FILES ? vkft_tokenizer_file_names[i]
            : i == JINJA             ? "chat_template.jinja"
-                                    : "chat_template.json";
+           : i == JSON              ? "chat_template.json"
+                                    : VKFT_TOOL_USE_TEMPLATE;
 }
 
 static bool read_file(const char *path, small_files *files, int i, vkft_err *err)
@@ -60,6 +62,13 @@ static bool build(small_files *files, const vkft_chat_options *chat, vkft_model_
         text->hash = f[i].data ? XXH3_64bits_withSeed(f[i].data, f[i].length, text->hash + (uint64_t)i) : text->hash;
     if (chat->variables)
         text->hash = XXH3_64bits_withSeed(chat->variables, strlen(chat->variables), text->hash);
+    vkft_small_file *config = &files->file[VKFT_FILE_TOKENIZER_CONFIG];
+    char *complete;
+    if (!vkft_special_tokens_config(f, &complete, err))
+        return false;
+    free(files->owned[VKFT_FILE_TOKENIZER_CONFIG]);
+    files->owned[VKFT_FILE_TOKENIZER_CONFIG] = complete;
+    *config = (vkft_small_file){complete, complete ? strlen(complete) : 0};
     vkft_chat_sources sources = {.tokenizer_config = f[VKFT_FILE_TOKENIZER_CONFIG].data,
                                  .tokenizer_config_length = f[VKFT_FILE_TOKENIZER_CONFIG].length,
                                  .jinja = f[JINJA].data,
@@ -67,6 +76,8 @@ static bool build(small_files *files, const vkft_chat_options *chat, vkft_model_
                                  .jinja_name = chat->file ? chat->file : name_of(JINJA),
                                  .json = f[JSON].data,
                                  .json_length = f[JSON].length,
+                                 .tool_use = chat->file ? NULL : f[TOOL_USE].data,
+                                 .tool_use_length = f[TOOL_USE].length,
                                  .variables = chat->variables};
     return make_template(&sources, chat, text, err) && vkft_tokenizer_from_files(f, &text->tokenizer, err);
 }

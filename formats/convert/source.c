@@ -21,6 +21,7 @@ static const char *const blob_names[] = {
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
+    "additional_chat_templates/tool_use.jinja",
     "vocab.json",
     "merges.txt",
     "tokenizer.model",

@@ -120,6 +120,16 @@ bool builder_label(builder *b, bool masked, vkft_err *err)
     return true;
 }
 
+/* A prompt: the special tokens before it, none after it. */
+static bool encode_prompt(const builder *b, const char *text, vkft_ids *ids, vkft_err *err)
+{
+    char *decoded = strstr(text, "\xc0\x80") ? malloc(strlen(text) + 1) : NULL;
+    size_t length = decoded ? vkft_json_decode_zeros(text, decoded) : strlen(text);
+    bool ok = vkft_tokenizer_encode_prompt(b->encoder->tok, decoded ? decoded : text, length, ids, err);
+    free(decoded);
+    return ok;
+}
+
 static bool encode(const builder *b, const char *text, bool special, vkft_err *err)
 {
     bool zeros = strstr(text, "\xc0\x80") != NULL;
@@ -195,13 +205,40 @@ static bool add_source_and_target(builder *b, const char *prompt, const char *co
     return builder_label(b, false, err) && builder_end_two_sides(b, first, source_length, dropped, VKFT_BAD_EMPTY, err);
 }
 
+/* Prompt and completion as one text, for tokenizers that put a space before any text by itself: the completion would
+ * get one that the data does not have. It begins where the prompt's own ids end to agree with those of the whole. */
+static bool encode_joined(builder *b, uint32_t first, const char *prompt, const char *completion, vkft_err *err)
+{
+    size_t n = strlen(prompt), size = n + strlen(completion) + 1;
+    char *whole = malloc(size);
+    vkft_ids alone = {0}, *ids = &b->out->ids;
+    if (whole) {
+        memcpy(whole, prompt, n);
+        memcpy(whole + n, completion, size - n);
+    }
+    bool ok = (whole || vkft_fail_memory(err, "while reading %s", b->place)) && encode_prompt(b, prompt, &alone, err) &&
+              encode_prompt(b, whole, ids, err);
+    for (uint32_t i = 0; ok && i < alone.count && first + i < ids->count && alone.data[i] == ids->data[first + i]; i++)
+        ok = vkft_ids_push(&b->out->labels, b->encoder->options->mask_prompt ? VKFT_IGNORE_LABEL : alone.data[i], err);
+    vkft_ids_free(&alone);
+    free(whole);
+    return ok;
+}
+
+static bool encode_apart(builder *b, const char *prompt, const char *completion, vkft_err *err)
+{
+    return encode_prompt(b, prompt, &b->out->ids, err) && builder_label(b, b->encoder->options->mask_prompt, err) &&
+           encode(b, completion, false, err);
+}
+
 static bool add_pair(builder *b, const char *prompt, const char *completion, vkft_err *err)
 {
     if (b->encoder->options->encoder_decoder)
         return add_source_and_target(b, prompt, completion, err);
     uint32_t first = b->out->ids.count;
-    return encode(b, prompt, true, err) && builder_label(b, b->encoder->options->mask_prompt, err) &&
-           encode(b, completion, false, err) && end_with_eos(b, first, err) && builder_label(b, false, err) &&
+    return (vkft_tokenizer_adds_prefix(b->encoder->tok) ? encode_joined(b, first, prompt, completion, err)
+                                                        : encode_apart(b, prompt, completion, err)) &&
+           end_with_eos(b, first, err) && builder_label(b, false, err) &&
            builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
 }
 

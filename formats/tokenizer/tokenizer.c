@@ -92,11 +92,11 @@ static int32_t config_token(const vkft_tokenizer *tok, const cJSON *config, cons
 static bool list_special(cJSON *list, const cJSON *value)
 {
     static const char *const flags[] = {"lstrip", "rstrip", "single_word", "normalized"};
-    const char *text = cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content"))
-                                             : cJSON_GetStringValue(value);
+    const char *text =
+        cJSON_IsObject(value) ? cJSON_GetStringValue(vkft_json_member(value, "content")) : cJSON_GetStringValue(value);
     cJSON *token = text ? cJSON_CreateObject() : NULL;
-    bool ok = !text || (token && cJSON_AddStringToObject(token, "content", text) &&
-                        cJSON_AddTrueToObject(token, "special"));
+    bool ok =
+        !text || (token && cJSON_AddStringToObject(token, "content", text) && cJSON_AddTrueToObject(token, "special"));
     for (size_t i = 0; text && ok && i < 4; i++)
         ok = cJSON_AddBoolToObject(token, flags[i], cJSON_IsTrue(vkft_json_member(value, flags[i])));
     if (ok && text && cJSON_AddItemToArray(list, token))
@@ -105,8 +105,8 @@ static bool list_special(cJSON *list, const cJSON *value)
     return ok && !text;
 }
 
-/* The special tokens that tokenizer_config.json names, in the order in which transformers adds those that are new. NULL:
- * out of memory. */
+/* The special tokens that tokenizer_config.json names, in the order in which transformers adds those that are new.
+ * NULL: out of memory. */
 static cJSON *special_tokens(const cJSON *config)
 {
     static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",

@@ -50,7 +50,7 @@ static bool encode_prompt(generator *gen, vkft_err *err)
     } else {
         char *wrapped = o->instruction ? vkft_instruction_prompt(o->prompt, NULL) : NULL;
         const char *text = wrapped ? wrapped : o->prompt;
-        bool whole = !o->add_special_tokens || gen->session.config->decoder_start_token_id >= 0;
+        bool whole = !o->add_special_tokens || gen->session.config->encoder_layers > 0;
         bool ok = whole ? vkft_tokenizer_encode(tok, text, strlen(text), o->add_special_tokens, &gen->ids, err)
                         : vkft_tokenizer_encode_prompt(tok, text, strlen(text), &gen->ids, err);
         free(wrapped);

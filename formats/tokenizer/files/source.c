@@ -96,9 +96,9 @@ typedef struct maker {
     const vkft_small_file *files;
     const family *family;
     cJSON *config, *model_config; /* tokenizer_config.json, complete, and config.json; NULL: absent */
-    cJSON *root, *added;   /* tokenizer.json, its added_tokens */
-    vkft_string_map ids;   /* of the model's vocabulary */
-    vkft_string_map known; /* contents of `added` */
+    cJSON *root, *added;          /* tokenizer.json, its added_tokens */
+    vkft_string_map ids;          /* of the model's vocabulary */
+    vkft_string_map known;        /* contents of `added` */
     uint32_t next_id;
     vkft_err *err;
 } maker;
@@ -291,7 +291,7 @@ static bool add_post_processor(maker *m)
 static bool add_all_tokens(maker *m)
 {
     size_t count = 16;
-    const cJSON *lists[] = {vkft_json_member(m->config, "added_tokens_decoder"), 
+    const cJSON *lists[] = {vkft_json_member(m->config, "added_tokens_decoder"),
                             special_token(m, "additional_special_tokens"), m->added};
     for (size_t i = 0; i < 3; i++)
         count += (size_t)cJSON_GetArraySize(lists[i]);
@@ -303,8 +303,7 @@ static bool add_all_tokens(maker *m)
         const cJSON *content = vkft_json_member(item, "content"), *id = vkft_json_member(item, "id");
         vkft_string_map_put(&m->known, content->valuestring, strlen(content->valuestring), id->valueint);
     }
-    return index_vocabulary(m) && add_decoder_tokens(m) && add_extra_ids(m) &&
-           add_named_tokens(m);
+    return index_vocabulary(m) && add_decoder_tokens(m) && add_extra_ids(m) && add_named_tokens(m);
 }
 
 /* tokenizer.json of its parts and the model, which becomes the root's in any case. */

@@ -109,7 +109,8 @@ static bool take_added(cJSON *config, const cJSON *added, vkft_err *err)
         snprintf(id, sizeof id, "%u", (uint32_t)number);
         cJSON *token = ok ? cJSON_AddObjectToObject(decoder, id) : NULL;
         if (!token || !cJSON_AddStringToObject(token, "content", item->string) ||
-            !cJSON_AddBoolToObject(token, "special", special) || !cJSON_AddBoolToObject(token, "normalized", !special) || !cJSON_AddTrueToObject(token, VKFT_LEGACY_TOKEN))
+            !cJSON_AddBoolToObject(token, "special", special) ||
+            !cJSON_AddBoolToObject(token, "normalized", !special) || !cJSON_AddTrueToObject(token, VKFT_LEGACY_TOKEN))
             return ok && vkft_fail_memory(err, "for the tokenizer");
     }
     return ok;

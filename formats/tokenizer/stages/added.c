@@ -162,7 +162,8 @@ bool vkft_added_tokens_read(vkft_added_tokens *added, const vkft_normalizers *no
     const cJSON *item, **members = calloc(named + 1ull, sizeof *members);
     added->tokens = calloc((size_t)listed + named + more + 1, sizeof *added->tokens);
     bool ok = (members && added->tokens) || vkft_fail_memory(err, "for the tokenizer");
-    ok = ok && vkft_string_map_new(&by_id, named, err) && vkft_string_map_new(&added->names, listed + named + more, err);
+    ok =
+        ok && vkft_string_map_new(&by_id, named, err) && vkft_string_map_new(&added->names, listed + named + more, err);
     int32_t index = 0;
     if (ok)
         cJSON_ArrayForEach(item, decoder)

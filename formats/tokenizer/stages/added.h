@@ -26,7 +26,8 @@ typedef struct vkft_added_tokens {
 } vkft_added_tokens;
 
 #define VKFT_TOKENIZER_CONFIG "tokenizer_config.json"
-#define VKFT_LEGACY_TOKEN "legacy" /* set in a token of the decoder whose flags are a guess: those of the list go before */
+#define VKFT_LEGACY_TOKEN                                                                                              \
+    "legacy" /* set in a token of the decoder whose flags are a guess: those of the list go before */
 
 /* list: "added_tokens" of tokenizer.json. decoder: "added_tokens_decoder" of tokenizer_config.json, whose flags go
  * before those of the list and whose other tokens are added too, as in transformers. special: tokens without an id, as
