@@ -20,6 +20,7 @@
 #include "tests/support/expect.h"
 #include "runtime/base/file.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 #include "runtime/base/random.h"
 #include "tests/support/tiny_model.h"
 
@@ -375,8 +376,9 @@ static pid_t start(const fixture *f)
         snprintf(messages, sizeof messages, "%s/messages", f->dir);
         if (!freopen(messages, "w", stderr))
             _exit(126);
-        execl(VKFT_PROGRAM, VKFT_PROGRAM, "train", "--model", f->model, "--data", f->data, "--output-dir", out,
-              "--max-steps", "10", "--batch-size", "2", "--gradient-accumulation-steps", "2", "--lora-r", "4",
+        vkft_test_end_with_parent();
+        execl(vkft_test_program_path(), VKFT_PROGRAM, "train", "--model", f->model, "--data", f->data, "--output-dir",
+              out, "--max-steps", "10", "--batch-size", "2", "--gradient-accumulation-steps", "2", "--lora-r", "4",
               "--lora-dropout", "0.1", "--learning-rate", "1e-3", "--save-total-limit", "100", "--quant", "fp32",
               "--val-split", "0.2", "--eval-steps", "3", "--seed", "7", "--save-steps", "1", "--resume-from-checkpoint",
               "auto", (char *)NULL);

@@ -15,6 +15,7 @@
 #include "runtime/base/text.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 #include "tests/support/tiny_model.h"
 
 #define FLAGS VKFT_TEST_RUN_FLAGS
@@ -126,9 +127,10 @@ pid_t vkft_test_run_start(const vkft_test_run_fixture *f, const char *out, const
     pid_t pid = fork();
     if (pid == 0) {
         char command[4000];
+        vkft_test_end_with_parent();
         snprintf(command, sizeof command,
                  "exec '%s' train --model %s --data %s/d --output-dir %s/%s --quant fp32 2> %s/messages %s",
-                 VKFT_PROGRAM, f->model, f->dir, f->dir, out, f->dir, more);
+                 vkft_test_program_path(), f->model, f->dir, f->dir, out, f->dir, more);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }

@@ -5,9 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The program under test: the one that was built, or the one that VKFT_TEST_PROGRAM names. */
+const char *vkft_test_program_path(void);
+
+/* A child ends when the test that started it has failed, where the system can do that. */
+void vkft_test_end_with_parent(void);
+
 /* Runs the program with these arguments, a command line of the shell, its output in two files; returns its exit code,
- * 128 + signal when killed. VKFT_TEST_PROGRAM names another program than the one that was built. Where there is no such
- * shell it skips the test. */
+ * 128 + signal when killed. Where there is no such shell it skips the test. */
 int vkft_test_run(const char *arguments, const char *out, const char *err);
 
 /* Whether there are device files, permissions of directories and a home directory as POSIX has them. */

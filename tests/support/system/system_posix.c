@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,12 +14,24 @@
 
 const bool vkft_test_has_posix = true;
 
-int vkft_test_run(const char *arguments, const char *out, const char *err)
+const char *vkft_test_program_path(void)
 {
     const char *other = getenv("VKFT_TEST_PROGRAM");
+    return other ? other : VKFT_PROGRAM;
+}
+
+void vkft_test_end_with_parent(void)
+{
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+}
+
+int vkft_test_run(const char *arguments, const char *out, const char *err)
+{
     char command[9500];
     /* These redirections stand first, so that the arguments may hold others. */
-    snprintf(command, sizeof command, "exec > %s 2> %s < /dev/null '%s' %s", out, err, other ? other : VKFT_PROGRAM,
+    snprintf(command, sizeof command, "exec > %s 2> %s < /dev/null '%s' %s", out, err, vkft_test_program_path(),
              arguments);
     int status = system(command);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

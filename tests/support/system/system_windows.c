@@ -9,6 +9,15 @@
 
 const bool vkft_test_has_posix = false;
 
+const char *vkft_test_program_path(void)
+{
+    return VKFT_PROGRAM;
+}
+
+void vkft_test_end_with_parent(void)
+{
+}
+
 int vkft_test_run(const char *arguments, const char *out, const char *err)
 {
     (void)arguments, (void)out, (void)err;
