@@ -160,6 +160,27 @@ const vkft_jinja *vkft_chat_template_for(const vkft_chat_template *chat, const c
     return tools && chat->tool_use ? chat->tool_use : chat->main;
 }
 
+static bool any_has(const cJSON *messages, const char *name)
+{
+    const cJSON *message;
+    cJSON_ArrayForEach(message, messages) if (vkft_json_member(message, name)) return true;
+    return false;
+}
+
+void vkft_chat_template_unused(const vkft_chat_template *chat, const vkft_conversation *conversation, char *text,
+                               size_t size)
+{
+    static const char *const names[] = {"tool_calls", "reasoning_content", "thinking", "reasoning"};
+    const vkft_jinja *t = vkft_chat_template_for(chat, conversation->tools);
+    bool reasons = vkft_jinja_mentions(t, "reasoning_content") || vkft_jinja_mentions(t, "thinking");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(text);
+        if (any_has(conversation->messages, names[i]) && !(i ? reasons : vkft_jinja_mentions(t, names[i])))
+            snprintf(text + n, size - n, "%s%s of messages (the chat template does not know it)", n ? ", " : "",
+                     names[i]);
+    }
+}
+
 /* What the message was that could not be rendered: a template knows its own lines alone. */
 static bool name_message(const vkft_conversation *c, uint32_t number, vkft_err *err)
 {

@@ -47,6 +47,11 @@ typedef struct vkft_conversation {
 bool vkft_chat_template_render(const vkft_chat_template *chat, const vkft_conversation *conversation,
                                bool add_generation_prompt, vkft_jinja_output *out, vkft_err *err);
 
+/* Appends the tool calls and thoughts of these messages of which the template knows nothing to a list for people, cut
+ * off at size. */
+void vkft_chat_template_unused(const vkft_chat_template *chat, const vkft_conversation *conversation, char *text,
+                               size_t size);
+
 /* Which of the assistant's turns are trained. */
 typedef enum vkft_train_on { VKFT_TRAIN_ON_ASSISTANT, VKFT_TRAIN_ON_LAST, VKFT_TRAIN_ON_ALL } vkft_train_on;
 

@@ -345,6 +345,11 @@ bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *sl
         if (ok)
             vkft_shape_unused(&encoder->keys, row, encoder->format, encoder->options->apply_chat_template, unused,
                               unused_size);
+        if (ok && encoder->options->chat)
+            vkft_chat_template_unused(encoder->options->chat,
+                                      &(vkft_conversation){.messages = vkft_json_member(row, "messages"),
+                                                           .tools = vkft_json_member(row, "tools")},
+                                      unused, unused_size);
         cJSON_Delete(row);
         if (!ok)
             return false;

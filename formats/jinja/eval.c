@@ -634,9 +634,10 @@ vkft_jinja *vkft_jinja_new(const char *source, size_t length, const char *file, 
         vkft_fail_memory(err, "while reading %s", file);
     ok = ok && jinja_parse(&s, text.data ? text.data : "", text.length, jinja_find_filter, jinja_find_test, &t->body,
                            &t->has_generation);
-    vkft_text_free(&text);
-    if (t)
+    if (t) {
+        t->source = text.data;
         t->arena = s.arena;
+    }
     if (!ok) {
         vkft_jinja_free(t);
         return NULL;
@@ -650,7 +651,13 @@ void vkft_jinja_free(vkft_jinja *t)
         return;
     jinja_arena_free(&t->arena);
     free(t->file);
+    free(t->source);
     free(t);
+}
+
+bool vkft_jinja_mentions(const vkft_jinja *t, const char *word)
+{
+    return t->source && strstr(t->source, word);
 }
 
 bool vkft_jinja_has_generation(const vkft_jinja *t)

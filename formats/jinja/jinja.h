@@ -49,6 +49,8 @@ typedef struct vkft_jinja_output {
 void vkft_jinja_output_free(vkft_jinja_output *out);
 
 bool vkft_jinja_has_generation(const vkft_jinja *t);
+/* Whether a word stands anywhere in its source: what does not, it cannot read by that name. */
+bool vkft_jinja_mentions(const vkft_jinja *t, const char *word);
 
 /* variables: an object; its order is a dict's order. Whole numbers are ints, as far as JSON tells. tracked: the
  * variable that is a list of messages, {"role", "content", ...}, of which out->runs tells who wrote what; NULL: none.

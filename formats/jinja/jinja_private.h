@@ -213,7 +213,7 @@ struct jinja_state {
 struct vkft_jinja {
     jinja_arena arena;
     jinja_nodes body;
-    char *file;
+    char *file, *source;
     bool has_generation;
 };
 

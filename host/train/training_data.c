@@ -38,6 +38,67 @@ static void say_found(const vkft_data_options *o, const char *path, const vkft_d
     vkft_text_free(&reasons);
 }
 
+static bool is_eos(const vkft_tokenizer *tok, const vkft_config *config, int32_t id)
+{
+    for (uint32_t i = 0; i < config->eos_count; i++)
+        if (config->eos_token_ids[i] == id)
+            return true;
+    return vkft_tokenizer_eos_id(tok) == id;
+}
+
+/* Whether a sample's trained tokens have an end; *last: the last one. */
+static bool has_end(const vkft_tokenizer *tok, const vkft_config *config, const vkft_sample *sample, int32_t *last)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < sample->length; i++)
+        if (sample->labels[i] >= 0) {
+            *last = sample->labels[i];
+            found = found || is_eos(tok, config, *last);
+        }
+    return found;
+}
+
+static void warn_of_ends(const vkft_tokenizer *tok, const vkft_config *config, const vkft_dataset *data,
+                         const vkft_observer *observer)
+{
+    int32_t last = -1;
+    vkft_text text = {0};
+    for (uint32_t i = data->count; i > 0; i--) /* the first one is shown */
+        if (has_end(tok, config, &data->samples[i - 1], &last))
+            return;
+    cJSON *string = last >= 0 && vkft_tokenizer_decode(tok, &last, 1, false, &text, NULL)
+                        ? cJSON_CreateString(text.data ? text.data : "")
+                        : NULL;
+    char *shown = string ? cJSON_PrintUnformatted(string) : NULL;
+    vkft_observer_say(observer,
+                      "data: no answer has an end-of-sequence token of the model in it, they end in %.100s: generation "
+                      "stops there only if generation_config.json's eos_token_id names it",
+                      shown ? shown : "another");
+    cJSON_free(shown);
+    cJSON_Delete(string);
+    vkft_text_free(&text);
+}
+
+void vkft_data_warn(const vkft_model_text *text, const vkft_config *config, const vkft_dataset *data,
+                    const vkft_observer *observer)
+{
+    bool conversations = data->format == VKFT_DATA_MESSAGES || data->format == VKFT_DATA_CONVERSATIONS ||
+                         data->format == VKFT_DATA_DIALOGUE;
+    int32_t bos = text->tokenizer ? vkft_tokenizer_bos_id(text->tokenizer) : -1;
+    uint32_t doubled = 0;
+    for (uint32_t i = 0; bos >= 0 && i < data->count; i++) {
+        const vkft_sample *s = &data->samples[i];
+        doubled += s->length > 1 && s->ids[0] == bos && s->ids[1] == bos;
+    }
+    if (doubled)
+        vkft_observer_say(observer,
+                          "data: %u of %u samples begin with the beginning-of-sequence token twice: it stands in their "
+                          "text, and the tokenizer adds it; take it out of the text",
+                          doubled, data->count);
+    if (conversations && text->tokenizer)
+        warn_of_ends(text->tokenizer, config, data, observer);
+}
+
 bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
                     const vkft_config *config, const vkft_observer *observer, vkft_dataset *data, bool *found,
                     vkft_err *err)
@@ -73,8 +134,10 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
         .interrupted = is_interrupted,
     };
     bool ok = vkft_dataset_open(path, text->tokenizer, &o, data, err);
-    if (ok)
+    if (ok) {
         say_found(options, path, data, observer);
+        vkft_data_warn(text, config, data, observer);
+    }
     free(path);
     return ok;
 }

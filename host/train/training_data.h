@@ -13,6 +13,11 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
                     const vkft_config *config, const vkft_observer *observer, vkft_dataset *data, bool *found,
                     vkft_err *err);
 
+/* Says what is right as it stands but seldom meant: texts that begin with BOS twice, answers that no token of the model
+ * ends. */
+void vkft_data_warn(const vkft_model_text *text, const vkft_config *config, const vkft_dataset *data,
+                    const vkft_observer *observer);
+
 /* Calls visit with each run of masked or trained tokens of a sample: their text, or without a tokenizer their numbers.
  */
 void vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,

@@ -241,6 +241,7 @@ static bool run(const data_command *o, const vkft_observer *observer, int *code,
         *code = print_json(o, &data, &s);
     if (ok && !o->json) {
         print_numbers(o, &data, &s);
+        vkft_data_warn(&text, &config, &data, &(vkft_observer){.message = print_line});
         print_samples(o, &text, &data);
     }
     free(s.length);
