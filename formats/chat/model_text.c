@@ -118,8 +118,8 @@ static bool open_directory(const char *dir, const vkft_chat_options *chat, vkft_
         char *path = vkft_path_join(dir, name_of(i));
         if (!path)
             ok = vkft_fail_memory(err, "while reading %s", dir);
-        else if (vkft_file_exists(path))
-            ok = read_file(path, &files, i, err);
+        bool found = false;
+        ok = ok && vkft_file_find(path, &found, err) && (!found || read_file(path, &files, i, err));
         free(path);
     }
     return finish(&files, ok, dir, chat, text, err);
@@ -128,7 +128,10 @@ static bool open_directory(const char *dir, const vkft_chat_options *chat, vkft_
 bool vkft_model_text_open(const char *path, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err)
 {
     memset(text, 0, sizeof *text);
-    if (vkft_directory_exists(path))
+    bool directory;
+    if (!vkft_directory_find(path, &directory, err))
+        return false;
+    if (directory)
         return open_directory(path, chat, text, err);
     vkft_model_file *file = vkft_model_file_open(path, err);
     bool ok = file && of_file(file, path, chat, text, err);

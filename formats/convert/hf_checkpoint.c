@@ -15,12 +15,18 @@
 
 #define MAX_INDEX_BYTES 100000000
 
-static bool has_file(const vkft_hf_checkpoint *checkpoint, const char *name)
+static bool find_file(const vkft_hf_checkpoint *checkpoint, const char *name, bool *found, vkft_err *err)
 {
     char *path = vkft_path_join(checkpoint->dir, name);
-    bool found = path && vkft_file_exists(path);
+    bool ok = path ? vkft_file_find(path, found, err) : vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
     free(path);
-    return found;
+    return ok;
+}
+
+static bool has_file(const vkft_hf_checkpoint *checkpoint, const char *name)
+{
+    bool found;
+    return find_file(checkpoint, name, &found, NULL) && found;
 }
 
 static bool fail_without_weights(const vkft_hf_checkpoint *checkpoint, vkft_err *err)
@@ -205,14 +211,20 @@ static bool open_single(vkft_hf_checkpoint *checkpoint, const char *name, vkft_e
 /* In the order in which transformers looks for them. */
 static bool open_weights(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
-    if (has_file(checkpoint, "model.safetensors"))
-        return open_single(checkpoint, "model.safetensors", err);
-    if (has_file(checkpoint, "model.safetensors.index.json"))
-        return open_indexed(checkpoint, "model.safetensors.index.json", err);
-    if (has_file(checkpoint, "pytorch_model.bin"))
-        return open_single(checkpoint, "pytorch_model.bin", err);
-    if (has_file(checkpoint, "pytorch_model.bin.index.json"))
-        return open_indexed(checkpoint, "pytorch_model.bin.index.json", err);
+    static const struct {
+        const char *name;
+        bool (*open)(vkft_hf_checkpoint *checkpoint, const char *name, vkft_err *err);
+    } files[] = {{"model.safetensors", open_single},
+                 {"model.safetensors.index.json", open_indexed},
+                 {"pytorch_model.bin", open_single},
+                 {"pytorch_model.bin.index.json", open_indexed}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        bool found;
+        if (!find_file(checkpoint, files[i].name, &found, err))
+            return false;
+        if (found)
+            return files[i].open(checkpoint, files[i].name, err);
+    }
     return fail_without_weights(checkpoint, err);
 }
 

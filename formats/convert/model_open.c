@@ -146,6 +146,9 @@ vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *o
     if (kind != VKFT_MODEL_MISSING)
         return kind == VKFT_MODEL_CHECKPOINT ? open_directory(path, options, err)
                                              : open_file(path, options, quant_explicit, err);
+    bool found;
+    if (!vkft_file_find(path, &found, err))
+        return NULL;
     vkft_fail(err, VKFT_ERR_IO,
               "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory (a hub name must be "
               "downloaded first)",

@@ -56,7 +56,9 @@ static bool check_file(const vkft_quant_method *method, const char *dir, vkft_er
 {
     char *path = vkft_path_join(dir, method->file);
     bool ok = path || vkft_fail_memory(err, "while reading '%s'", dir);
-    if (ok && vkft_file_exists(path)) {
+    bool found = false;
+    ok = ok && vkft_file_find(path, &found, err);
+    if (found) {
         cJSON *root = vkft_json_read_object(path, MAX_FILE_BYTES, err);
         ok = root && method->check(root, path, err);
         cJSON_Delete(root);

@@ -45,8 +45,8 @@ static bool read_blob(vkft_source *source, const char *name, vkft_err *err)
     if (!path)
         return vkft_fail_memory(err, "while reading '%s'", source->dir);
     bool required = strcmp(name, "config.json") == 0;
-    bool ok = true;
-    if (required || vkft_file_exists(path)) {
+    bool found = required, ok = required || vkft_file_find(path, &found, err);
+    if (ok && found) {
         ok = vkft_file_read(path, MAX_BLOB_BYTES, &data, &size, err);
         if (ok) { /* the list owns it from here, also when the check below fails */
             source->blobs[source->blob_count++] = (vkft_model_blob_spec){.name = name, .data = data, .size = size};
@@ -82,7 +82,10 @@ static bool read_config(vkft_source *source, vkft_err *err)
 bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
 {
     *source = (vkft_source){0};
-    if (!vkft_directory_exists(dir))
+    bool found;
+    if (!vkft_directory_find(dir, &found, err))
+        return false;
+    if (!found)
         return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory",
                          dir);
     source->dir = malloc(strlen(dir) + 1);

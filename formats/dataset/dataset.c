@@ -346,7 +346,10 @@ bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_er
     static const char *const valid_names[] = {"valid", "validation", "val"};
     bool train = strcmp(split, "train") == 0, valid = strcmp(split, "valid") == 0;
     *path = NULL;
-    if (!vkft_directory_exists(data)) {
+    bool found;
+    if (!vkft_directory_find(data, &found, err))
+        return false;
+    if (!found) {
         *path = train ? strdup(data) : NULL;
         return *path || !train || vkft_fail_memory(err, "while looking for the data");
     }
@@ -357,11 +360,14 @@ bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_er
             char *candidate = vkft_path_join(data, name);
             if (!candidate)
                 return vkft_fail_memory(err, "while looking for the data");
-            if (vkft_file_exists(candidate)) {
+            bool ok = vkft_file_find(candidate, &found, err);
+            if (ok && found) {
                 *path = candidate;
                 return true;
             }
             free(candidate);
+            if (!ok)
+                return false;
         }
     return !train || fail_without_train(data, err);
 }

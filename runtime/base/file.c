@@ -307,6 +307,28 @@ bool vkft_file_remove(const char *path, vkft_err *err)
     return vkft_os_remove(path) || errno == ENOENT || vkft_fail_errno(err, "cannot remove %s", path);
 }
 
+static bool look(const char *path, bool *found, vkft_os_info *info, vkft_err *err)
+{
+    *found = vkft_os_stat(path, info);
+    return *found || errno == ENOENT || errno == ENOTDIR || vkft_fail_errno(err, "cannot look at '%s'", path);
+}
+
+bool vkft_file_find(const char *path, bool *found, vkft_err *err)
+{
+    vkft_os_info info;
+    bool ok = look(path, found, &info, err);
+    *found = *found && !info.is_directory;
+    return ok;
+}
+
+bool vkft_directory_find(const char *path, bool *found, vkft_err *err)
+{
+    vkft_os_info info;
+    bool ok = look(path, found, &info, err);
+    *found = *found && info.is_directory;
+    return ok;
+}
+
 bool vkft_file_exists(const char *path)
 {
     vkft_os_info info;

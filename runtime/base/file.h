@@ -51,7 +51,12 @@ bool vkft_file_write(const char *path, const void *data, size_t size, vkft_err *
 
 /* A missing file is fine. */
 bool vkft_file_remove(const char *path, vkft_err *err);
-bool vkft_file_exists(const char *path); /* a file or anything else that is not a directory */
+/* *found: whether there is a file or anything else that is not a directory; or a directory. Error: that cannot be told
+ * (rights, a failing disk), which is not "no". */
+bool vkft_file_find(const char *path, bool *found, vkft_err *err);
+bool vkft_directory_find(const char *path, bool *found, vkft_err *err);
+/* The same with "no" for what cannot be told: where the next step says what is wrong, or only a hint depends on it. */
+bool vkft_file_exists(const char *path);
 bool vkft_directory_exists(const char *path);
 /* Creates the directory and those above it where they are missing; _mine: for this user alone. */
 bool vkft_directory_create(const char *path, vkft_err *err);

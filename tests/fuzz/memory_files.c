@@ -54,6 +54,8 @@ void __wrap_vkft_mapping_close(vkft_mapping *mapping);
 bool __wrap_vkft_file_read(const char *path, uint64_t max_bytes, char **data, size_t *size, vkft_err *err);
 bool __wrap_vkft_file_exists(const char *path);
 bool __wrap_vkft_directory_exists(const char *path);
+bool __wrap_vkft_file_find(const char *path, bool *found, vkft_err *err);
+bool __wrap_vkft_directory_find(const char *path, bool *found, vkft_err *err);
 
 static size_t find(const char *path)
 {
@@ -106,4 +108,18 @@ bool __wrap_vkft_file_exists(const char *path)
 bool __wrap_vkft_directory_exists(const char *path)
 {
     return find(path) == count;
+}
+
+bool __wrap_vkft_file_find(const char *path, bool *found, vkft_err *err)
+{
+    (void)err;
+    *found = __wrap_vkft_file_exists(path);
+    return true;
+}
+
+bool __wrap_vkft_directory_find(const char *path, bool *found, vkft_err *err)
+{
+    (void)err;
+    *found = __wrap_vkft_directory_exists(path);
+    return true;
 }

@@ -74,7 +74,10 @@ static vkft_model_file *convert(const convert_options *o, progress *display, vkf
         }
         return vkft_model_open(o->hf_dir, &options, true, err);
     }
-    if (!o->overwrite && vkft_file_exists(o->output)) {
+    bool found = false;
+    if (!o->overwrite && !vkft_file_find(o->output, &found, err))
+        return NULL;
+    if (found) {
         vkft_fail(err, VKFT_ERR_INPUT, "%s: exists; --overwrite replaces it", o->output);
         return NULL;
     }

@@ -88,26 +88,31 @@ bool vkft_run_is_own_directory(const char *path, char foreign[128])
            vkft_directory_list(path, look_at_file, &s, NULL);
 }
 
-static bool holds(const char *dir, const char *name)
+static bool holds(const char *dir, const char *name, bool *found, vkft_err *err)
 {
     char *path = vkft_path_join(dir, name);
-    bool found = path && vkft_file_exists(path);
+    bool ok = path ? vkft_file_find(path, found, err) : vkft_fail_memory(err, "while reading %s", dir);
     free(path);
-    return found;
+    return ok;
 }
 
 /* A checkpoint has its state. A damaged one and the best have some of the other files, and nothing that is no run's. */
-static bool is_run_directory(const char *path, const char *prefix)
+static bool is_run_directory(const char *path, const char *prefix, bool *ours, vkft_err *err)
 {
     static const char *const some[] = {"adapter_model.safetensors", "model.safetensors", "optimizer.safetensors",
                                        "trainer_state.json"};
     char foreign[128];
-    if (strcmp(prefix, VKFT_CHECKPOINT) == 0 && holds(path, "vkft_state.json"))
+    *ours = false;
+    if (strcmp(prefix, VKFT_CHECKPOINT) == 0 && !holds(path, "vkft_state.json", ours, err))
+        return false;
+    if (*ours)
         return true;
     bool any = false;
-    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
-        any = any || holds(path, some[i]);
-    return any && vkft_run_is_own_directory(path, foreign);
+    for (size_t i = 0; !any && i < sizeof some / sizeof *some; i++)
+        if (!holds(path, some[i], &any, err))
+            return false;
+    *ours = any && vkft_run_is_own_directory(path, foreign);
+    return true;
 }
 
 typedef struct listing {
@@ -125,10 +130,11 @@ static bool note_entry(void *context, const char *name)
     if (!rest || *rest)
         return true;
     char *path = vkft_path_join(l->dir, name);
-    bool ours = path && is_run_directory(path, l->prefix);
+    bool ours = false, ok = path ? is_run_directory(path, l->prefix, &ours, l->err)
+                                 : vkft_fail_memory(l->err, "while looking for checkpoints in %s", l->dir);
     free(path);
-    if (!ours)
-        return true;
+    if (!ok || !ours)
+        return ok;
     vkft_run_numbers *n = l->numbers;
     if (n->count == l->capacity) {
         size_t capacity = l->capacity ? 2 * l->capacity : 16;

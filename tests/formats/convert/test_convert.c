@@ -551,6 +551,25 @@ static void read_only_directory(void **state)
                    "cannot be written, and neither can the cache directory");
 }
 
+/* A small file, or weights, of which it cannot be told whether they are there: another model would come of it. */
+static void files_that_cannot_be_looked_at(void **state)
+{
+    const fixture *f = *state;
+    vkft_convert_options options = options_for(VKFT_STORAGE_nf4);
+    vkft_tiny_model model = vkft_tiny_model_default();
+    vkft_tiny_model_write(&model, f->dir);
+    static const char *const names[] = {"tokenizer.json", "generation_config.json", "model.safetensors"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = in(f, names[i]);
+        remove(path);
+        if (!vkft_test_make_loop(path))
+            skip();
+        expect_refusal(f, &options, "cannot look at");
+        remove(path);
+        free(path);
+    }
+}
+
 /* What another user put beside a checkpoint may hold anything: it is neither used nor replaced. */
 static void model_of_another_user(void **state)
 {
@@ -771,6 +790,7 @@ int main(void)
         test(cache),
         test(read_only_directory),
         test(model_of_another_user),
+        test(files_that_cannot_be_looked_at),
         cmocka_unit_test_setup_teardown(kinds_of_models, set_up, tear_down),
         cmocka_unit_test(labels),
         test(real_checkpoint),

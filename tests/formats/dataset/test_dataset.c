@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <cmocka.h>
 
 #define XXH_INLINE_ALL
@@ -563,16 +561,12 @@ static void test_full_cache(void **state)
     vkft_dataset_options o = options_for(&f->text);
     expect_ok(vkft_dataset_open(path, f->text.tokenizer, &o, &fresh, &err));
     o.cache_from_bytes = 1;
-    static const rlim_t room[] = {0, 50, 100000, 4300000};
-    struct rlimit all, limit;
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &all);
+    static const uint64_t room[] = {1, 50, 100000, 4300000};
     for (size_t i = 0; i < sizeof room / sizeof *room; i++) {
-        limit = all;
-        limit.rlim_cur = room[i];
-        setrlimit(RLIMIT_FSIZE, &limit);
+        if (!vkft_test_limit_file_size(room[i]))
+            break;
         bool ok = vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err);
-        setrlimit(RLIMIT_FSIZE, &all);
+        vkft_test_limit_file_size(0);
         expect_ok(ok);
         assert_false(data.from_cache);
         same_data(&fresh, &data);
@@ -589,6 +583,23 @@ static void test_full_cache(void **state)
     vkft_dataset_free(&fresh);
     free(set_cache(before));
     free(before);
+}
+
+/* Validation data of which it cannot be told whether it is there is not none. */
+static void test_data_that_cannot_be_looked_at(void **state)
+{
+    const fixture *f = *state;
+    vkft_err err = {0};
+    char dir[600], link[700], *found;
+    snprintf(dir, sizeof dir, "%s/looped", f->dir);
+    snprintf(link, sizeof link, "%s/valid.jsonl", dir);
+    expect_ok(vkft_directory_create(dir, &err));
+    expect_ok(vkft_dataset_find(dir, "valid", &found, &err));
+    assert_null(found);
+    if (!vkft_test_make_loop(link))
+        skip();
+    expect_failure(vkft_dataset_find(dir, "valid", &found, &err), "cannot look at");
+    assert_null(found);
 }
 
 static bool stop_after(void *context)
@@ -736,6 +747,7 @@ int main(void)
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_full_cache),
         cmocka_unit_test(test_interruption),
+        cmocka_unit_test(test_data_that_cannot_be_looked_at),
         cmocka_unit_test(test_cache_of_sources),
         cmocka_unit_test(test_refusals),
     };

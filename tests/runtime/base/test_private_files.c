@@ -127,6 +127,36 @@ static void pipes(void **state)
     vkft_test_remove_directory(dir);
 }
 
+/* "No" is an answer, and that it cannot be told is another one. */
+static void three_answers(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    bool found;
+    char *dir = vkft_test_directory(), *file = vkft_path_join(dir, "file"), *loop = vkft_path_join(dir, "loop"),
+         *none = vkft_path_join(dir, "none"), *below = vkft_path_join(file, "below"),
+         *dangling = vkft_path_join(dir, "dangling");
+    expect_ok(vkft_file_write(file, "x", 1, &err));
+    assert_int_equal(symlink("loop", loop) + symlink("nowhere", dangling), 0);
+    const struct {
+        const char *path;
+        bool is_file, is_directory;
+    } cases[] = {
+        {file, true, false}, {dir, false, true}, {none, false, false}, {below, false, false}, {dangling, false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        expect_ok(vkft_file_find(cases[i].path, &found, &err));
+        assert_int_equal(found, cases[i].is_file);
+        expect_ok(vkft_directory_find(cases[i].path, &found, &err));
+        assert_int_equal(found, cases[i].is_directory);
+    }
+    expect_failure(vkft_file_find(loop, &found, &err), "cannot look at");
+    assert_false(found);
+    expect_failure(vkft_directory_find(loop, &found, &err), "cannot look at");
+    assert_false(found);
+    free(file), free(loop), free(none), free(below), free(dangling);
+    vkft_test_remove_directory(dir);
+}
+
 static void plant(const char *target, const char *at)
 {
     if (symlink(target, at) != 0)
@@ -259,6 +289,7 @@ static void other_user(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(failing_listing), cmocka_unit_test(pipes),
-                                       cmocka_unit_test(planted_links), cmocka_unit_test(other_user)};
+                                       cmocka_unit_test(three_answers), cmocka_unit_test(planted_links),
+                                       cmocka_unit_test(other_user)};
     return cmocka_run_group_tests_name("private files", tests, NULL, NULL);
 }

@@ -33,4 +33,7 @@ bool vkft_test_set_modified(const char *path, int64_t ns);
 /* Makes the user `nobody` the file's owner; false where this user may not. */
 bool vkft_test_give_away(const char *path);
 
+/* Makes a link that leads to itself, of which it cannot be told what is there; false where a test cannot make one. */
+bool vkft_test_make_loop(const char *path);
+
 #endif

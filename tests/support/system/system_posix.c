@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
+
 const bool vkft_test_has_posix = true;
 
 const char *vkft_test_program_path(void)
@@ -69,4 +71,9 @@ bool vkft_test_set_modified(const char *path, int64_t ns)
 bool vkft_test_give_away(const char *path)
 {
     return chown(path, 65534, 65534) == 0;
+}
+
+bool vkft_test_make_loop(const char *path)
+{
+    return symlink(vkft_path_base(path), path) == 0;
 }

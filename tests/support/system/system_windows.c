@@ -52,3 +52,9 @@ bool vkft_test_give_away(const char *path)
     (void)path;
     return false;
 }
+
+bool vkft_test_make_loop(const char *path)
+{
+    (void)path;
+    return false;
+}
