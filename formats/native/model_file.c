@@ -487,6 +487,19 @@ const char *vkft_model_file_blob_name(const vkft_model_file *file, uint32_t inde
     return index < file->blob_count ? file->blobs[index].name : NULL;
 }
 
+uint64_t vkft_model_file_hash(const vkft_model_file *file)
+{
+    size_t length = 0;
+    const char *config = vkft_model_file_blob(file, "config.json", &length);
+    uint64_t hash = config ? XXH3_64bits(config, length) : 0;
+    for (uint32_t i = 0; i < file->count; i++) {
+        const entry *e = &file->entries[i];
+        hash = XXH3_64bits_withSeed(e->tensor.name, strlen(e->tensor.name), hash);
+        hash = XXH3_64bits_withSeed(&e->checksum, sizeof e->checksum, hash);
+    }
+    return hash;
+}
+
 bool vkft_model_file_verify(const vkft_model_file *file, const vkft_model_tensor *tensor, vkft_err *err)
 {
     XXH3_state_t *state = XXH3_createState();

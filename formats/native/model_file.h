@@ -50,6 +50,9 @@ const char *vkft_model_file_blob(const vkft_model_file *file, const char *name, 
 uint32_t vkft_model_file_blob_count(const vkft_model_file *file);
 const char *vkft_model_file_blob_name(const vkft_model_file *file, uint32_t index);
 
+/* A hash of what the model computes with: config.json, and the checksums of all tensors as the header has them. */
+uint64_t vkft_model_file_hash(const vkft_model_file *file);
+
 /* Recomputes the tensor's checksum. Error: names file, tensor, stored and computed value. */
 bool vkft_model_file_verify(const vkft_model_file *file, const vkft_model_tensor *tensor, vkft_err *err);
 

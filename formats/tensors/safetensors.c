@@ -74,7 +74,7 @@ static bool parse_offsets(const char *where, const cJSON *entry, uint64_t data_s
     if (end > file_size - data_start)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: its data ends at byte %" PRIu64 ", but the file has only %" PRIu64
-                         " bytes: it is truncated; download it again",
+                         " bytes: it is truncated; copy or download it again",
                          where, data_start + end, file_size);
     tensor->offset = data_start + begin;
     return true;
@@ -163,7 +163,7 @@ static bool read_header(vkft_tensor_file *file, vkft_err *err)
     if (length > size - 8)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: the header needs %" PRIu64 " bytes, but the file has only %" PRIu64
-                         ": it is truncated; download it again",
+                         ": it is truncated; copy or download it again",
                          file->path, length + 8, size);
     snprintf(where, sizeof where, "%.450s: header", file->path);
     cJSON *header = vkft_json_parse((const char *)data + 8, (size_t)length, where, err);

@@ -24,7 +24,7 @@ bool vkft_fail_diverged(const vkft_trainer *t, vkft_err *err, const char *format
     else
         vkft_fail(err, VKFT_ERR_INPUT,
                   "%s; the last checkpoint, %s, is of before that: begin again with a lower --learning-rate, or resume "
-                  "from it",
+                  "from it with one and --allow-changes",
                   what, newest);
     free(newest);
     return false;
@@ -114,6 +114,7 @@ bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err)
         .floats = vkft_trainables_floats(&t->session.trained),
         .state = &t->state,
         .fingerprint = t->fingerprint,
+        .settings = &t->options->settings,
         .max_steps = t->total_steps,
         .epoch = vkft_epoch_of(t, t->state.step),
         .num_train_epochs = t->options->num_train_epochs,
@@ -125,13 +126,18 @@ bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err)
     return true;
 }
 
+bool vkft_keep_best_copy(vkft_trainer *t, vkft_err *err)
+{
+    return vkft_run_directory_write_best(&t->run, t->state.best_step, &(vkft_saver){write_exactly, t}, err);
+}
+
 bool vkft_keep_best(vkft_trainer *t, vkft_err *err)
 {
     if (!get_trained(t, false, err))
         return false;
     if (!all_finite(t->flat, vkft_trainables_floats(&t->session.trained)))
         return fail_unsound(t, err);
-    return vkft_run_directory_write_best(&t->run, t->state.step, &(vkft_saver){write_exactly, t}, err);
+    return vkft_keep_best_copy(t, err);
 }
 
 static cJSON *summarize(const vkft_trainer *t)

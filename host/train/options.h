@@ -102,6 +102,7 @@ typedef struct vkft_train_options {
     uint32_t save_steps;     /* 0: only at the end */
     uint32_t save_total_limit;
     const char *resume_from_checkpoint; /* NULL, "auto", or a directory */
+    bool allow_changes;                 /* of what a resumed run must agree on */
     vkft_when logging_strategy;         /* also after the last step, unless never */
     uint32_t logging_steps;
     const char *logging_dir; /* NULL: "runs" in output_dir */

@@ -1,4 +1,4 @@
-/* The training loop: accumulate, update, log, evaluate, save; resume and interruption. */
+/* The training loop: accumulate, update, log, evaluate, save; interruption. */
 #include "host/train/train.h"
 #include "host/train/trainer.h"
 
@@ -289,46 +289,6 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
     return ok;
 }
 
-static bool resume(vkft_trainer *t, const char *path, vkft_err *err)
-{
-    vkft_run_state state;
-    uint64_t floats = vkft_trainables_floats(&t->session.trained);
-    if (!vkft_run_checkpoint_read(path, floats, t->fingerprint, t->learner.optimizer.kind, t->state_copy, &state, err))
-        return false;
-    cJSON_Delete(t->state.history);
-    cJSON_Delete(t->state.wall_times);
-    t->state = state;
-    bool ok = vkft_trainables_read(&t->session.trained, path, t->flat, err) &&
-              vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err);
-    t->saved_step = t->state.step;
-    if (ok)
-        vkft_observer_say(t->observer, "resumed from %s at step %llu", path, (unsigned long long)t->state.step);
-    return ok;
-}
-
-/* Continues from the newest or the named checkpoint when asked. */
-static bool maybe_resume(vkft_trainer *t, vkft_err *err)
-{
-    const char *from = t->options->resume_from_checkpoint;
-    if (!from)
-        return true;
-    char *newest = NULL;
-    if (strcmp(from, "auto") == 0) {
-        if (!vkft_run_directory_newest(t->options->output_dir, &newest, err))
-            return false;
-        from = newest;
-    }
-    bool ok;
-    if (from) {
-        ok = resume(t, from, err);
-    } else {
-        vkft_observer_say(t->observer, "%s holds no complete checkpoint: starting at step 0", t->options->output_dir);
-        ok = true;
-    }
-    free(newest);
-    return ok;
-}
-
 static bool open_reports(vkft_trainer *t, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
@@ -378,8 +338,9 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     const vkft_train_options *o = t->options;
     const vkft_run_place place = {o->output_dir, o->resume_from_checkpoint, o->overwrite};
     if (!vkft_run_directory_open(&t->run, &place, t->observer, err) ||
-        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !maybe_resume(t, err) ||
-        !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) || !open_reports(t, err))
+        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !vkft_resume(t, err) ||
+        !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) || !vkft_resume_best(t, err) ||
+        !open_reports(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->session.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);

@@ -32,6 +32,7 @@ typedef struct vkft_trainer {
     vkft_run_directory run;
     vkft_run_state state;
     uint64_t saved_step, sound_step; /* of the newest checkpoint; whose weights gave a finite loss; UINT64_MAX: none */
+    char *resumed_from;              /* a checkpoint's directory; NULL: none */
     vkft_tensorboard *board;         /* or NULL */
     cJSON *fingerprint;
 } vkft_trainer;
@@ -48,10 +49,16 @@ bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *wor
 
 double vkft_epoch_of(const vkft_trainer *t, uint64_t steps);
 
+/* resume.c: the newest or the named checkpoint when asked; of the newest the first one that is whole. */
+bool vkft_resume(vkft_trainer *t, vkft_err *err);
+/* Before the next step, sees to it that the best so far is in this run's directory, or says that it is lost. */
+bool vkft_resume_best(vkft_trainer *t, vkft_err *err);
+
 /* keep.c: a checkpoint of the state as it is. Error: weights that are not finite or give no finite loss, unless the run
  * ends and has a best, which is then the result. */
 bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err);
 bool vkft_keep_best(vkft_trainer *t, vkft_err *err);
+bool vkft_keep_best_copy(vkft_trainer *t, vkft_err *err); /* what t->flat holds, under the best step */
 bool vkft_keep_result(vkft_trainer *t, vkft_err *err);
 /* An error with this text and where the last good checkpoint is. */
 bool vkft_fail_diverged(const vkft_trainer *t, vkft_err *err, const char *format, ...) VKFT_PRINTF(3, 4);

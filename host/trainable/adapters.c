@@ -285,16 +285,24 @@ void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *fl
 bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err)
 {
     key_index keys;
+    uint32_t rows, cols;
     memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
     if (!index_keys(adapter, &keys))
         return vkft_fail_memory(err, "while reading the adapter");
-    for (uint32_t i = 0; i < set->count; i++)
-        for (uint32_t j = 0; j < tensor_count(set); j++) {
-            const vkft_adapter_tensor *t = find(&keys, set->modules[i].name, set->method->format.suffixes[j]);
-            memcpy(flat + set->modules[i].offset[j], t->data, (size_t)t->rows * t->cols * sizeof *flat);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < set->count; i++)
+        for (uint32_t j = 0; ok && j < tensor_count(set); j++) {
+            const char *module = set->modules[i].name, *suffix = set->method->format.suffixes[j];
+            const vkft_adapter_tensor *t = find(&keys, module, suffix);
+            uint64_t floats = shape_of(set, set->modules[i].linear, j, &rows, &cols);
+            ok = (t && t->rows == rows && t->cols == cols) ||
+                 vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s%s of shape [%u, %u] is missing", module, suffix, rows,
+                           cols);
+            if (ok)
+                memcpy(flat + set->modules[i].offset[j], t->data, (size_t)floats * sizeof *flat);
         }
     free(keys.tensors);
-    return true;
+    return ok;
 }
 
 static bool export_tensor(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor, const float *flat,

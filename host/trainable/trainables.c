@@ -1,6 +1,8 @@
 /* Adapters or all weights: which of the two is at hand. */
 #include "host/trainable/trainables.h"
 
+#include <string.h>
+
 const vkft_parameter_space *vkft_trainables_layout(const vkft_trainables *t)
 {
     return vkft_trains_all_weights(t) ? &t->all_weights.layout : &t->adapters.layout;
@@ -58,6 +60,15 @@ bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vk
     return ok;
 }
 
+static bool same_modules(const vkft_adapter_set *a, const vkft_adapter_set *b)
+{
+    bool same =
+        a->count == b->count && vkft_parameter_space_length(&a->layout) == vkft_parameter_space_length(&b->layout);
+    for (uint32_t i = 0; same && i < a->count; i++)
+        same = strcmp(a->modules[i].name, b->modules[i].name) == 0;
+    return same;
+}
+
 bool vkft_trainables_read(const vkft_trainables *t, const char *dir, float *flat, vkft_err *err)
 {
     if (vkft_trains_all_weights(t))
@@ -66,9 +77,12 @@ bool vkft_trainables_read(const vkft_trainables *t, const char *dir, float *flat
     vkft_adapter_set stored = {0};
     bool ok = vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, err) &&
               vkft_adapter_set_choose_from(&stored, t->adapters.model, &adapter, err);
-    if (ok &&
-        (vkft_parameter_space_length(&stored.layout) != vkft_trainables_floats(t) || stored.count != t->adapters.count))
-        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: the adapter there has other modules than --lora-target-modules", dir);
+    if (ok && !same_modules(&stored, &t->adapters))
+        ok = vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "%s: the adapter there has other modules, or another rank, than --lora-target-modules and --lora-r "
+            "say",
+            dir);
     ok = ok && vkft_adapter_set_import(&t->adapters, &adapter, flat, err);
     vkft_adapter_set_free(&stored);
     vkft_adapter_free(&adapter);

@@ -1,4 +1,4 @@
-/* Checkpoints of a run, see run_directory.h. */
+/* Writing checkpoints of a run, see run_directory.h. */
 #include "host/train/run/run_private.h"
 
 #include <math.h>
@@ -11,8 +11,6 @@
 #include "runtime/base/json.h"
 #include "formats/tensors/safetensors.h"
 #include "runtime/base/json/builder.h"
-
-#define STATE_LIMIT (1u << 30)
 
 bool vkft_run_directory_newest(const char *path, char **found, vkft_err *err)
 {
@@ -36,7 +34,7 @@ static uint64_t best_named(const vkft_run_directory *run, uint64_t number)
     uint64_t step = UINT64_MAX;
     vkft_run_name(name, VKFT_CHECKPOINT, number, "/vkft_state.json");
     char *path = vkft_path_join(run->path, name);
-    cJSON *state = path ? vkft_json_read_object(path, STATE_LIMIT, NULL) : NULL;
+    cJSON *state = path ? vkft_json_read_object(path, VKFT_STATE_LIMIT, NULL) : NULL;
     if (state)
         vkft_json_get_u64(state, "best_step", true, &step, path, NULL);
     cJSON_Delete(state);
@@ -117,6 +115,9 @@ static cJSON *vkft_state(const vkft_run_checkpoint *c)
     vkft_json_put_number(root, "bad_evals", c->state->bad_evals);
     vkft_json_put_bool(root, "evaluation_due", c->state->evaluation_due);
     vkft_json_put_copy(root, "run", c->fingerprint);
+    vkft_json_node settings = vkft_json_put_object(root, "settings");
+    for (uint32_t i = 0; i < c->settings->count; i++)
+        vkft_json_put_string(settings, c->settings->list[i].name, c->settings->list[i].value);
     vkft_json_put_copy(root, "wall_times", c->state->wall_times);
     return vkft_json_made(root);
 }
@@ -175,119 +176,4 @@ bool vkft_run_checkpoint_write(vkft_run_directory *run, const vkft_run_checkpoin
         prune(run, c->state, keep);
     }
     return ok;
-}
-
-static bool read_optimizer(const char *dir, uint64_t floats, const vkft_optimizer_kind *kind, void *const *state,
-                           vkft_err *err)
-{
-    char *path = vkft_path_join(dir, "optimizer.safetensors");
-    vkft_tensor_file file;
-    bool ok = path && vkft_safetensors_open(path, &file, err);
-    free(path);
-    if (!ok)
-        return false;
-    for (uint32_t i = 0; ok && i < vkft_optimizer_states(kind); i++) {
-        const vkft_file_tensor *t = vkft_tensor_file_find(&file, kind->state[i].name);
-        if (t && t->dtype == kind->state[i].dtype && t->elements == floats)
-            memcpy(state[i], vkft_tensor_file_data(&file, t), vkft_optimizer_state_bytes(kind, i, floats));
-        else
-            ok = vkft_fail(err, VKFT_ERR_INPUT,
-                           "%s: tensor %s is missing or does not fit this run (%llu %s values expected)", file.path,
-                           kind->state[i].name, (unsigned long long)floats, vkft_dtype_name(kind->state[i].dtype));
-    }
-    vkft_tensor_file_close(&file);
-    return ok;
-}
-
-/* Whether a flag's text says what an earlier version stored as a number or a switch. */
-static bool same_typed(const cJSON *stored, const cJSON *text)
-{
-    if (cJSON_IsBool(stored))
-        return strcmp(text->valuestring, cJSON_IsTrue(stored) ? "on" : "off") == 0;
-    if (strcmp(stored->string, "--lora-r") == 0)
-        return true; /* it was the rank of the adapter, which need not be the flag's: the parameters are compared */
-    return strtod(text->valuestring, NULL) == stored->valuedouble;
-}
-
-static bool same_value(const cJSON *stored, const cJSON *now)
-{
-    bool typed = cJSON_IsString(now) && (cJSON_IsNumber(stored) || cJSON_IsBool(stored));
-    return typed ? same_typed(stored, now) : cJSON_Compare(stored, now, true);
-}
-
-static void fail_other_run(const char *dir, const cJSON *stored, const cJSON *now, vkft_err *err)
-{
-    char *was = cJSON_PrintUnformatted(stored), *is = cJSON_PrintUnformatted(now);
-    bool flag = now->string[0] == '-';
-    vkft_fail(
-        err, VKFT_ERR_INPUT,
-        "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same %s, or begin another run "
-        "in another --output-dir",
-        dir, now->string,
-        cJSON_IsString(stored) ? stored->valuestring
-        : was                  ? was
-                               : "?",
-        cJSON_IsString(now) ? now->valuestring
-        : is                ? is
-                            : "?",
-        flag ? "value" : "model and data");
-    cJSON_free(was);
-    cJSON_free(is);
-}
-
-/* What the version that wrote the checkpoint did not record is not compared. */
-static bool same_run(const char *dir, const cJSON *stored, const cJSON *now, vkft_err *err)
-{
-    const cJSON *value;
-    cJSON_ArrayForEach(value, now)
-    {
-        const cJSON *old = vkft_json_member(stored, value->string);
-        if (old && !same_value(old, value)) {
-            fail_other_run(dir, old, value, err);
-            return false;
-        }
-    }
-    return true;
-}
-
-static cJSON *read_json(const char *dir, const char *name, vkft_err *err)
-{
-    char *path = vkft_path_join(dir, name);
-    cJSON *root = path ? vkft_json_read_object(path, STATE_LIMIT, err) : NULL;
-    free(path);
-    return root;
-}
-
-static bool read_state(const char *dir, const cJSON *fingerprint, vkft_run_state *state, vkft_err *err)
-{
-    *state = (vkft_run_state){.best_eval_loss = NAN};
-    cJSON *trainer = read_json(dir, "trainer_state.json", err),
-          *own = trainer ? read_json(dir, "vkft_state.json", err) : NULL;
-    const cJSON *run, *history = NULL, *wall_times = NULL;
-    bool ok = own && vkft_json_get_object(own, "run", true, &run, dir, err) && same_run(dir, run, fingerprint, err) &&
-              vkft_json_get_u64(own, "best_step", true, &state->best_step, dir, err) &&
-              vkft_json_get_u32(own, "bad_evals", true, &state->bad_evals, dir, err) &&
-              vkft_json_get_bool(own, "evaluation_due", false, &state->evaluation_due, dir, err) &&
-              vkft_json_get_u64(trainer, "global_step", true, &state->step, dir, err) &&
-              vkft_json_get_u64(trainer, "num_input_tokens_seen", true, &state->tokens, dir, err) &&
-              vkft_json_get_double(trainer, "best_metric", false, &state->best_eval_loss, dir, err) &&
-              vkft_json_get_array(trainer, "log_history", true, &history, dir, err) &&
-              vkft_json_get_array(own, "wall_times", false, &wall_times, dir, err);
-    if (ok) {
-        state->history = cJSON_Duplicate(history, true);
-        state->wall_times = wall_times ? cJSON_Duplicate(wall_times, true) : cJSON_CreateArray();
-        ok = (state->history && state->wall_times) || vkft_fail_memory(err, "while reading %s", dir);
-    }
-    cJSON_Delete(trainer);
-    cJSON_Delete(own);
-    return ok;
-}
-
-bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint,
-                              const vkft_optimizer_kind *optimizer, void *const *optimizer_state, vkft_run_state *state,
-                              vkft_err *err)
-{
-    if (!vkft_directory_exists(path))
-        return vkft_fail(err, VKFT_ERR_INPUT, "--resume-from-checkpoint: %s is not a directory", path);
-    return read_state(path, fingerprint, state, err) && read_optimizer(path, floats, optimizer, optimizer_state, err);
 }

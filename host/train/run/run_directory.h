@@ -20,6 +20,7 @@
 #include <cjson/cJSON.h>
 
 #include "formats/native/model_file.h"
+#include "host/train/settings.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "runtime/base/observer.h"
 
@@ -73,6 +74,9 @@ void vkft_run_directory_close(vkft_run_directory *run);
 
 /* The newest checkpoint in path, malloc'ed; *found NULL when there is none. */
 bool vkft_run_directory_newest(const char *path, char **found, vkft_err *err);
+/* The numbers of all in path, the newest first, malloc'ed; and the path of one, malloc'ed. */
+bool vkft_run_directory_checkpoints(const char *path, uint64_t **numbers, size_t *count, vkft_err *err);
+char *vkft_run_directory_checkpoint(const char *path, uint64_t number, vkft_err *err);
 
 /* Adds the row to history (which takes it over) and to the log. */
 bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row, vkft_err *err);
@@ -83,7 +87,8 @@ typedef struct vkft_run_checkpoint {
     void *const *optimizer_state; /* of so many floats: */
     uint64_t floats;
     const vkft_run_state *state;
-    const cJSON *fingerprint; /* what a resumed run must agree on: an object of plain values */
+    const cJSON *fingerprint;      /* what a resumed run must agree on: an object of plain values */
+    const vkft_settings *settings; /* of which a resumed run says what differs */
     uint64_t max_steps;
     double num_train_epochs, epoch;
 } vkft_run_checkpoint;
@@ -93,11 +98,20 @@ typedef struct vkft_run_checkpoint {
 bool vkft_run_checkpoint_write(vkft_run_directory *run, const vkft_run_checkpoint *checkpoint, uint32_t keep,
                                vkft_err *err);
 
-/* Reads a checkpoint directory, except what the saver wrote. The optimizer's state of so many
- * floats and state->history are filled; the fingerprint must agree. Error: a file that is missing or wrong; the first
- * value in which the runs differ. */
-bool vkft_run_checkpoint_read(const char *path, uint64_t floats, const cJSON *fingerprint,
-                              const vkft_optimizer_kind *optimizer, void *const *optimizer_state, vkft_run_state *state,
+/* Whose checkpoint is wanted, and where the optimizer's state goes. */
+typedef struct vkft_run_reading {
+    const vkft_optimizer_kind *optimizer;
+    void *const *optimizer_state; /* of so many floats: */
+    uint64_t floats;
+    const cJSON *fingerprint;
+    const vkft_settings *settings;
+    bool allow_changes; /* what differs is said, and not refused */
+    const vkft_observer *observer;
+} vkft_run_reading;
+
+/* Reads a checkpoint directory, except what the saver wrote: the optimizer's state, *state with its arrays. Error: the
+ * first value in which the runs differ; a file that is missing or wrong: *damaged. */
+bool vkft_run_checkpoint_read(const char *path, const vkft_run_reading *reading, vkft_run_state *state, bool *damaged,
                               vkft_err *err);
 
 /* OUT/best-<step>/, instead of each other best-N that no checkpoint names. */

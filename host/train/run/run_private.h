@@ -7,6 +7,7 @@
 #define VKFT_LOG_NAME "trainer_log.jsonl"
 #define VKFT_CHECKPOINT "checkpoint-"
 #define VKFT_BEST "best-"
+#define VKFT_STATE_LIMIT (1u << 30) /* of a JSON file in a checkpoint */
 #define VKFT_RESULT_TEMPORARY "result.tmp"
 #define VKFT_OLD_RUN "overwritten-run"
 #define VKFT_OLD_RUN_MOVING "overwritten-run.moving"

@@ -120,6 +120,7 @@ void vkft_trainer_close(vkft_trainer *t)
     cJSON_Delete(t->state.wall_times);
     cJSON_Delete(t->fingerprint);
     free(t->order);
+    free(t->resumed_from);
     free(t->flat);
     for (uint32_t i = 0; i < VKFT_OPTIMIZER_STATES; i++)
         free(t->state_copy[i]);
