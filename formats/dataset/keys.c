@@ -189,6 +189,11 @@ static bool has_shape(const vkft_data_keys *keys, const cJSON *row, vkft_data_fo
             (formats[format].either && has(keys, row, formats[format].either, with_null)));
 }
 
+static bool is_list_of_messages(const cJSON *value)
+{
+    return cJSON_IsArray(value) && (!value->child || cJSON_IsObject(value->child));
+}
+
 static bool detect(const vkft_data_keys *keys, const cJSON *row, bool with_null, vkft_data_format *format)
 {
     static const vkft_data_format order[] = {VKFT_DATA_TOKENS,      VKFT_DATA_MESSAGES, VKFT_DATA_CONVERSATIONS,
@@ -201,7 +206,7 @@ static bool detect(const vkft_data_keys *keys, const cJSON *row, bool with_null,
         return false;
     *format = order[i];
     if (*format == VKFT_DATA_COMPLETION &&
-        (cJSON_IsArray(spelled(keys, row, "prompt")) || cJSON_IsArray(spelled(keys, row, "completion"))))
+        (is_list_of_messages(spelled(keys, row, "prompt")) || is_list_of_messages(spelled(keys, row, "completion"))))
         *format = VKFT_DATA_DIALOGUE;
     return true;
 }

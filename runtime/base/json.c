@@ -30,6 +30,22 @@ void vkft_json_position(const char *text, size_t length, size_t offset, uint64_t
     }
 }
 
+static int32_t hex_unit(const char *text, size_t length)
+{
+    int32_t unit = 0;
+    for (size_t i = 0; i < 4; i++) {
+        char c = i < length ? text[i] : 0;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            return -1;
+        unit = unit * 16 + digit;
+    }
+    return unit;
+}
+
 /* What stands at the error, as far as it can be shown on one line. */
 static void describe_error(const char *text, size_t length, size_t offset, char *buffer, size_t size)
 {
@@ -48,6 +64,8 @@ static void describe_error(const char *text, size_t length, size_t offset, char 
         snprintf(buffer, size, "a comma before '%c'; remove it", text[offset]);
     else if (text[offset] == '\'')
         snprintf(buffer, size, "a single quote where JSON has double quotes, at %.*s", (int)n, text + offset);
+    else if (n > 5 && memcmp(text + offset, "\\u", 2) == 0 && hex_unit(text + offset + 2, 4) >= 0xd800)
+        snprintf(buffer, size, "'%.6s' is no character: a surrogate needs its partner", text + offset);
     else if (n)
         snprintf(buffer, size, "not valid JSON at '%.*s'", (int)n, text + offset);
     else
@@ -77,22 +95,6 @@ static cJSON *fail_at(const char *text, size_t length, size_t offset, const char
     vkft_fail(err, VKFT_ERR_INPUT, "%s: line %" PRIu64 ", column %" PRIu64 ": %s", file, line + first_line - 1, column,
               what);
     return NULL;
-}
-
-static int32_t hex_unit(const char *text, size_t length)
-{
-    int32_t unit = 0;
-    for (size_t i = 0; i < 4; i++) {
-        char c = i < length ? text[i] : 0;
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
-        if (digit < 0)
-            return -1;
-        unit = unit * 16 + digit;
-    }
-    return unit;
 }
 
 static size_t put(char *out, const char *bytes, size_t n, size_t consumed, size_t *written)
