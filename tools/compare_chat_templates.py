@@ -236,7 +236,10 @@ def spans(text, owner, messages, head, end):
             continue
         later = [k for k, o in enumerate(owner) if o > i and k >= at]
         stop = min(later) if later else len(text)
-        heads = list(re.finditer(head, text[at:own[0] if own else stop]))
+        gap = text[at:own[0] if own else stop]
+        heads = list(re.finditer(head, gap))
+        if not heads and own and re.fullmatch(r"(<s>)?\s*", gap):  # a template writes the head into a question
+            heads = [re.search("$", gap)]
         if not own and not heads:
             continue
         if not heads:

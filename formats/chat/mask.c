@@ -5,12 +5,15 @@
 #include "formats/chat/chat_template_private.h"
 #include "runtime/base/size.h"
 
-/* A rendered text and its ids. */
+/* A rendered text and its ids. Text from a special token on is encoded as it is in the whole: places are found from the
+ * last known one, at that byte, before that token. */
 typedef struct encoded {
     const vkft_tokenizer *tok;
     const vkft_text *text;
     const int32_t *ids;
     uint32_t count;
+    size_t known_byte;
+    uint32_t known_token;
 } encoded;
 
 /* A place between two bytes of the text, in tokens. */
@@ -31,18 +34,28 @@ static bool decoded_length(const vkft_tokenizer *tok, const int32_t *ids, uint32
 /* The text up to the place, encoded by itself, mostly has the first ids of the whole. Where its last ones differ (a
  * token stands across the place, or what follows decides how the text before it is cut), lengths tell which ids of the
  * whole lie before it. */
-static bool find_place(const encoded *e, size_t at, place *p, vkft_err *err)
+static bool find_place(encoded *e, size_t at, place *p, vkft_err *err)
 {
     vkft_ids part = {0};
-    size_t left = 0, taken = 0;
-    if (!vkft_tokenizer_encode(e->tok, e->text->data ? e->text->data : "", at, false, &part, err)) {
+    size_t left = 0, taken = 0, from = at > e->known_byte ? e->known_byte : 0;
+    if (at == e->known_byte) {
+        *p = (place){e->known_token, false};
+        return true;
+    }
+    if (!vkft_tokenizer_encode(e->tok, e->text->data ? e->text->data + from : "", at - from, false, &part, err)) {
         vkft_ids_free(&part);
         return false;
     }
-    uint32_t n = 0, end;
-    while (n < part.count && n < e->count && part.data[n] == e->ids[n])
-        n++;
-    bool ok = decoded_length(e->tok, part.data + n, part.count - n, &left, err);
+    uint32_t same = 0, first = from ? e->known_token : 0, n, end;
+    if (from && (part.count == 0 || part.data[0] != e->ids[first])) { /* a token that is matched in normalized text */
+        vkft_ids_free(&part);
+        e->known_byte = e->known_token = 0;
+        return find_place(e, at, p, err);
+    }
+    while (same < part.count && first + same < e->count && part.data[same] == e->ids[first + same])
+        same++;
+    n = first + same;
+    bool ok = decoded_length(e->tok, part.data + same, part.count - same, &left, err);
     for (end = n; ok && taken < left && end < e->count; end++) {
         size_t length;
         ok = decoded_length(e->tok, e->ids + n, end + 1 - n, &length, err);
@@ -51,6 +64,10 @@ static bool find_place(const encoded *e, size_t at, place *p, vkft_err *err)
         taken = length;
     }
     *p = (place){end, taken < left};
+    if (ok && !p->inside && end < e->count && vkft_tokenizer_is_special(e->tok, e->ids[end])) {
+        e->known_byte = at;
+        e->known_token = end;
+    }
     vkft_ids_free(&part);
     return ok;
 }
@@ -84,7 +101,7 @@ static uint32_t end_after_part(const encoded *e, const vkft_turn *turn, uint32_t
     return !turn->in_next && end < limit && e->ids[end] == eos ? end + 1 : end;
 }
 
-static bool mark_turn(const encoded *e, const vkft_turn *turn, uint8_t value, uint8_t *mask, vkft_err *err)
+static bool mark_turn(encoded *e, const vkft_turn *turn, uint8_t value, uint8_t *mask, vkft_err *err)
 {
     place begin, tail, end, limit;
     bool found;
@@ -100,7 +117,7 @@ static bool mark_turn(const encoded *e, const vkft_turn *turn, uint8_t value, ui
 }
 
 /* As transformers: every token that holds a byte of the range. */
-static bool mark_range(const encoded *e, vkft_byte_range range, uint8_t value, uint8_t *mask, vkft_err *err)
+static bool mark_range(encoded *e, vkft_byte_range range, uint8_t value, uint8_t *mask, vkft_err *err)
 {
     place begin, end;
     if (range.end <= range.begin)
@@ -137,7 +154,7 @@ static bool has_untrained(const vkft_conversation *c)
 }
 
 /* What the template's own marks say. Turns get `value`: those that are trained 1, or those that are not 0. */
-static bool mark_generated(const encoded *e, const vkft_jinja_output *out, const vkft_conversation *c, bool last_only,
+static bool mark_generated(encoded *e, const vkft_jinja_output *out, const vkft_conversation *c, bool last_only,
                            uint8_t value, uint8_t *mask, vkft_err *err)
 {
     uint32_t last = out->generated_count ? writer_at(out, out->generated[out->generated_count - 1].begin) : 0;
@@ -155,8 +172,8 @@ static bool mark_generated(const encoded *e, const vkft_jinja_output *out, const
     return true;
 }
 
-static bool mark_turns(const encoded *e, const vkft_chat_template *chat, vkft_jinja_output *out,
-                       const vkft_conversation *c, bool last_only, uint8_t value, uint8_t *mask, vkft_err *err)
+static bool mark_turns(encoded *e, const vkft_chat_template *chat, vkft_jinja_output *out, const vkft_conversation *c,
+                       bool last_only, uint8_t value, uint8_t *mask, vkft_err *err)
 {
     vkft_turn *turns;
     uint32_t count;
@@ -181,7 +198,7 @@ bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokeni
               vkft_tokenizer_encode(tok, out.text.data ? out.text.data : "", out.text.length, false, ids, err);
     if (ok && !(*mask = calloc(ids->count + 1ull, 1)))
         ok = vkft_fail_memory(err, "for a conversation");
-    const encoded e = {tok, &out.text, ids->data + first, ids->count - first};
+    encoded e = {.tok = tok, .text = &out.text, .ids = ids->data + first, .count = ids->count - first};
     bool all = train_on == VKFT_TRAIN_ON_ALL, last = train_on == VKFT_TRAIN_ON_LAST;
     if (ok && all)
         memset(*mask + first, 1, e.count);
