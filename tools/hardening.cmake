@@ -38,7 +38,7 @@ else()
 endif()
 
 # Checked copies of libc's functions. They need optimization, and stand in the way of the sanitizers, which check more.
-if(NOT VKFT_SANITIZE AND NOT VKFT_FUZZ)
+if(NOT VKFT_SANITIZE AND NOT VKFT_FUZZ AND NOT VKFT_COVERAGE)
   foreach(level 3 2)
     set(CMAKE_REQUIRED_FLAGS "-O2 -Werror -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=${level}")
     check_c_source_compiles("#include <string.h>

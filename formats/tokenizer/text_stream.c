@@ -55,7 +55,8 @@ static bool give(vkft_text_stream *stream, bool finish, vkft_text *out, vkft_err
 
 bool vkft_text_stream_push(vkft_text_stream *stream, int32_t id, vkft_text *out, vkft_err *err)
 {
-    return vkft_ids_push(&stream->ids, id, err) && give(stream, false, out, err);
+    return !vkft_tokenizer_has(stream->tok, id) ||
+           (vkft_ids_push(&stream->ids, id, err) && give(stream, false, out, err));
 }
 
 bool vkft_text_stream_finish(vkft_text_stream *stream, vkft_text *out, vkft_err *err)

@@ -4,7 +4,8 @@
 
 #include "formats/tokenizer/tokenizer.h"
 
-/* Streaming decode: push ids one by one; out receives only whole characters that later ids can no longer change. */
+/* Streaming decode: push ids one by one; out receives only whole characters that later ids can no longer change.
+ * An id that is no token has no text: many models have rows to spare, which one can generate. */
 typedef struct vkft_text_stream vkft_text_stream;
 vkft_text_stream *vkft_text_stream_new(const vkft_tokenizer *tok, bool skip_special_tokens, vkft_err *err);
 void vkft_text_stream_free(vkft_text_stream *stream);

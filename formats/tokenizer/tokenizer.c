@@ -385,6 +385,11 @@ bool vkft_tokenizer_encode_pair(const vkft_tokenizer *tok, const char *a, size_t
     return true;
 }
 
+bool vkft_tokenizer_has(const vkft_tokenizer *tok, int32_t id)
+{
+    return id >= 0 && (uint32_t)id < tok->vocab_size && tok->tokens[id];
+}
+
 bool vkft_tokenizer_is_special(const vkft_tokenizer *tok, int32_t id)
 {
     return id >= 0 && (uint32_t)id < tok->vocab_size && tok->special[id];
@@ -397,7 +402,7 @@ bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32
     uint32_t n = 0;
     bool ok = tokens || vkft_fail_memory(err, "for the tokenizer");
     for (uint32_t i = 0; ok && i < count; i++) {
-        if (ids[i] < 0 || (uint32_t)ids[i] >= tok->vocab_size || !tok->tokens[ids[i]]) {
+        if (!vkft_tokenizer_has(tok, ids[i])) {
             ok = vkft_fail(err, VKFT_ERR_INPUT, "token id %d is not in the tokenizer's vocabulary of %u", ids[i],
                            tok->vocab_size);
         } else if (!(skip_special_tokens && vkft_tokenizer_is_special(tok, ids[i]))) {

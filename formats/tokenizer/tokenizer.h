@@ -43,6 +43,7 @@ bool vkft_tokenizer_decode(const vkft_tokenizer *tok, const int32_t *ids, uint32
 
 uint32_t vkft_tokenizer_vocab_size(const vkft_tokenizer *tok);           /* with added tokens: highest id + 1 */
 int32_t vkft_tokenizer_id(const vkft_tokenizer *tok, const char *token); /* -1 when absent */
+bool vkft_tokenizer_has(const vkft_tokenizer *tok, int32_t id);
 bool vkft_tokenizer_is_special(const vkft_tokenizer *tok, int32_t id);
 int32_t vkft_tokenizer_bos_id(const vkft_tokenizer *tok); /* from tokenizer_config.json; -1 none */
 int32_t vkft_tokenizer_eos_id(const vkft_tokenizer *tok);

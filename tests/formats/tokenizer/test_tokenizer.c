@@ -90,6 +90,8 @@ static void test_round_trip_and_stream(void **state)
         vkft_text_stream *stream = vkft_text_stream_new(tok, false, &err);
         for (uint32_t k = 0; k < ids.count; k++) {
             assert_true(vkft_text_stream_push(stream, ids.data[k], &streamed, &err));
+            /* a row of the model that is no token */
+            assert_true(vkft_text_stream_push(stream, (int32_t)vkft_tokenizer_vocab_size(tok), &streamed, &err));
             assert_true(streamed.length <= whole.length &&
                         memcmp(streamed.data ? streamed.data : "", whole.data, streamed.length) == 0);
             assert_true(((unsigned char)whole.data[streamed.length] & 0xc0) != 0x80);
