@@ -9,7 +9,7 @@
 #include "formats/tokenizer/text_stream.h"
 #include "formats/config/generation_config.h"
 #include "host/generate/kv_cache.h"
-#include "host/generate/sampler.h"
+#include "host/generate/settings.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 
@@ -19,6 +19,7 @@ typedef struct generator {
     const vkft_generate_options *options;
     const vkft_generate_observer *observer;
     vkft_generation_config model_defaults; /* what the model's authors say */
+    vkft_generation_settings settings;
     vkft_session session;
     vkft_pass *encode, *next; /* encode: NULL without an encoder */
     vkft_kv_cache cache;
@@ -29,6 +30,7 @@ typedef struct generator {
     vkft_ids ids; /* prompt and what was generated; with an encoder the decoder's first token and what was generated */
     vkft_ids source; /* with an encoder: the prompt */
     uint32_t prompt_tokens;
+    vkft_text text; /* what was generated, where it is searched for the strings that end it */
 } generator;
 
 static bool encode_prompt(generator *gen, vkft_err *err)
@@ -132,7 +134,7 @@ static bool add_needs(generator *gen, vkft_err *err)
 static bool start(generator *gen, const vkft_observer *observer, vkft_err *err)
 {
     const vkft_config *c = gen->session.config;
-    uint64_t wanted = (uint64_t)gen->ids.count + gen->options->max_new_tokens;
+    uint64_t wanted = (uint64_t)gen->ids.count + gen->settings.max_new_tokens;
     if (gen->ids.count >= c->max_position)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
                          c->max_position);
@@ -191,49 +193,48 @@ static bool extend(generator *gen, uint32_t first, vkft_err *err)
 
 static bool ends(const generator *gen, int32_t id)
 {
-    const vkft_config *c = gen->session.config;
-    const vkft_generation_config *defaults = &gen->model_defaults;
-    if (gen->options->ignore_eos)
-        return false;
-    const int32_t *eos = defaults->eos_count ? defaults->eos_token_ids : c->eos_token_ids;
-    uint32_t count = defaults->eos_count ? defaults->eos_count : c->eos_count;
-    for (uint32_t i = 0; i < count; i++)
-        if (eos[i] == id)
+    for (uint32_t i = 0; i < gen->settings.eos_count; i++)
+        if (gen->settings.eos[i] == id)
             return true;
-    return gen->session.text.tokenizer && vkft_tokenizer_eos_id(gen->session.text.tokenizer) == id;
+    return false;
 }
 
-static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, vkft_err *err)
+static bool is_stop(const generator *gen, size_t from, const char *stop)
+{
+    size_t length = strlen(stop);
+    return gen->text.length && strstr(gen->text.data + (from > length ? from - length : 0), stop);
+}
+
+/* Looks for the strings that end the text in the new part of it, which may complete one. */
+static bool has_stop(generator *gen, const vkft_text *new_part, bool *stop, vkft_err *err)
+{
+    const vkft_text *strings = &gen->model_defaults.stop_strings;
+    const char *own = gen->options->stop;
+    size_t from = gen->text.length;
+    if ((!own && !strings->length) || !new_part->length)
+        return true;
+    if (!vkft_text_append(&gen->text, new_part->data, new_part->length, err))
+        return false;
+    *stop = own && is_stop(gen, from, own);
+    for (size_t at = 0; !own && at < strings->length; at += strlen(strings->data + at) + 1)
+        *stop |= is_stop(gen, from, strings->data + at);
+    return true;
+}
+
+/* *stop: the text has one of the strings that end it. */
+static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, bool *stop, vkft_err *err)
 {
     const vkft_generate_observer *observer = gen->observer;
     if (observer->token)
         observer->token(observer->general.context, id);
-    if (!stream || !observer->text)
+    if (!stream)
         return true;
     vkft_text text = {0};
-    bool ok = vkft_text_stream_push(stream, id, &text, err);
-    if (ok && text.length)
+    bool ok = vkft_text_stream_push(stream, id, &text, err) && has_stop(gen, &text, stop, err);
+    if (ok && text.length && observer->text)
         observer->text(observer->general.context, text.data, text.length);
     vkft_text_free(&text);
     return ok;
-}
-
-/* What the user asked for, else what the model's authors recommend, else this program's defaults. */
-static vkft_sampler choose_sampler(const generator *gen)
-{
-    const vkft_generate_options *o = gen->options;
-    const vkft_generation_config *defaults = &gen->model_defaults;
-    vkft_sampler s = {o->temperature, o->top_p, o->top_k, o->seed};
-    bool sampled = defaults->do_sample == VKFT_SAMPLE_YES;
-    if (!o->temperature_given && defaults->do_sample == VKFT_SAMPLE_NO)
-        s.temperature = 0;
-    if (!o->temperature_given && sampled && !isnan(defaults->temperature))
-        s.temperature = (float)defaults->temperature;
-    if (!o->top_p_given && sampled && !isnan(defaults->top_p))
-        s.top_p = (float)defaults->top_p;
-    if (!o->top_k_given && sampled && !isnan(defaults->top_k))
-        s.top_k = (uint32_t)defaults->top_k;
-    return s;
 }
 
 static bool read_model_defaults(generator *gen, vkft_err *err)
@@ -244,11 +245,38 @@ static bool read_model_defaults(generator *gen, vkft_err *err)
     return !text || vkft_generation_config_parse(text, length, "generation_config.json", &gen->model_defaults, err);
 }
 
+static bool choose_settings(generator *gen, vkft_err *err)
+{
+    const vkft_tokenizer *tok = gen->session.text.tokenizer;
+    if (gen->options->stop && !tok)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s has no tokenizer, so --stop cannot be found in its text",
+                         gen->options->model.path);
+    const vkft_generation_source source = {.options = gen->options,
+                                           .model = &gen->model_defaults,
+                                           .config = gen->session.config,
+                                           .tokenizer_eos = tok ? vkft_tokenizer_eos_id(tok) : -1,
+                                           .tokens = gen->ids.count};
+    return vkft_generation_settings_choose(&source, &gen->observer->general, &gen->settings, err);
+}
+
+/* The next token, by the logits of those before it. */
+static bool choose_token(generator *gen, uint64_t index, int32_t *id, vkft_err *err)
+{
+    uint32_t vocab_size = gen->session.config->vocab_size;
+    if (!vkft_token_rules_apply(&gen->settings.rules, gen->ids.data, gen->ids.count, gen->logits_host, vocab_size,
+                                gen->candidates))
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "no token may come after %u tokens: no_repeat_ngram_size or the lists of tokens in the "
+                         "model's generation_config.json forbid all",
+                         gen->ids.count);
+    *id = (int32_t)vkft_sample_token(&gen->settings.sampler, gen->logits_host, vocab_size, index, gen->candidates);
+    return true;
+}
+
 static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_result *result, vkft_err *err)
 {
-    const vkft_generate_options *o = gen->options;
     const vkft_generate_observer *observer = gen->observer;
-    vkft_sampler sampler = choose_sampler(gen);
+    uint32_t wanted = gen->settings.max_new_tokens;
     double started = vkft_os_seconds();
     result->prompt_tokens = gen->prompt_tokens;
     vkft_session_set_length(&gen->session, gen->ids.count);
@@ -256,16 +284,18 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
         return false;
     result->prompt_seconds = vkft_os_seconds() - started;
     started = vkft_os_seconds();
-    while (result->new_tokens < o->max_new_tokens) {
-        int32_t id = (int32_t)vkft_sample_token(&sampler, gen->logits_host, gen->session.config->vocab_size,
-                                                result->new_tokens, gen->candidates);
+    bool stop = false;
+    while (!stop && result->new_tokens < wanted) {
+        int32_t id = -1;
+        if (!choose_token(gen, result->new_tokens, &id, err))
+            return false;
         result->new_tokens++;
         if (ends(gen, id))
             break;
-        if (!vkft_ids_push(&gen->ids, id, err) || !emit(gen, stream, id, err))
+        if (!vkft_ids_push(&gen->ids, id, err) || !emit(gen, stream, id, &stop, err))
             return false;
         bool interrupted = vkft_observer_interrupted(&observer->general);
-        if (interrupted || gen->ids.count >= gen->positions || result->new_tokens == o->max_new_tokens)
+        if (stop || interrupted || gen->ids.count >= gen->positions || result->new_tokens == wanted)
             break;
         if (!extend(gen, gen->ids.count - 1, err))
             return false;
@@ -292,6 +322,8 @@ static void close_generator(generator *gen)
     free(gen->candidates);
     vkft_ids_free(&gen->ids);
     vkft_ids_free(&gen->source);
+    vkft_text_free(&gen->text);
+    vkft_generation_config_free(&gen->model_defaults);
     vkft_session_close(&gen->session);
 }
 
@@ -305,8 +337,8 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     if (!vkft_session_open(&gen.session, &source, &observer->general, err))
         return false;
     bool ok = read_model_defaults(&gen, err) && vkft_session_use_adapter(&gen.session, options->adapter, err) &&
-              encode_prompt(&gen, err) && split_source(&gen, err) && add_needs(&gen, err) &&
-              start(&gen, &observer->general, err);
+              encode_prompt(&gen, err) && split_source(&gen, err) && choose_settings(&gen, err) &&
+              add_needs(&gen, err) && start(&gen, &observer->general, err);
     if (ok && gen.session.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.session.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);

@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ok && (!config.num_layers || config.num_layers > VKFT_MAX_LAYERS || !config.num_heads))
         abort(); /* what the model's arrays rely on */
     vkft_generation_config_parse(text, size, "generation_config.json", &generation, &err);
+    vkft_generation_config_free(&generation);
     char *inner = vkft_config_language_model(text, size, "config.json", &err);
     if (inner)
         vkft_config_parse(inner, strlen(inner), "config.json", &config, &err);

@@ -42,7 +42,8 @@ static const flag generate_flags[] = {
      .value = "N",
      .help = "maximum number of tokens to generate",
      .range = AT_LEAST(1),
-     AT(max_new_tokens)},
+     AT(max_new_tokens),
+     GIVEN(max_new_tokens_given)},
     {.kind = FLAG_FLOAT,
      .name = "temperature",
      .value = "X",
@@ -63,6 +64,32 @@ static const flag generate_flags[] = {
      .help = "sample from the N most likely tokens; 0 means all",
      AT(top_k),
      GIVEN(top_k_given)},
+    {.kind = FLAG_FLOAT,
+     .name = "min-p",
+     .value = "X",
+     .help = "sample from the tokens that are at least X times as likely as the likeliest; 0 means all",
+     .range = BETWEEN(0, 1),
+     AT(min_p),
+     GIVEN(min_p_given)},
+    {.kind = FLAG_FLOAT,
+     .name = "repetition-penalty",
+     .value = "X",
+     .help = "make tokens that are there already less likely; 1 means off",
+     .range = ABOVE(0),
+     AT(repetition_penalty),
+     GIVEN(repetition_penalty_given)},
+    {.kind = FLAG_U32,
+     .name = "no-repeat-ngram-size",
+     .value = "N",
+     .help = "no N tokens in a row come twice; 0 means off",
+     AT(no_repeat_ngram_size),
+     GIVEN(no_repeat_ngram_size_given)},
+    {.kind = FLAG_TEXT,
+     .name = "stop",
+     .value = "TEXT",
+     .help = "end where the generated text has this in it",
+     .default_text = "what generation_config.json says",
+     AT(stop)},
     {.kind = FLAG_U64, .name = "seed", .value = "N", .help = "random seed of the sampler", AT(seed)},
     {.kind = FLAG_SWITCH,
      .name = "special",
@@ -78,9 +105,9 @@ static const flag generate_flags[] = {
 static const flag_table generate_table = {
     .command = "generate",
     .usage = "--model PATH [--adapter DIR] --prompt TEXT [flags]",
-    .about = "Continues a prompt and streams the text to standard output. Sampling settings in the model's "
-             "generation_config.json\n"
-             "take precedence over the defaults below.",
+    .about =
+        "Continues a prompt and streams the text to standard output. What the model's generation_config.json says\n"
+        "takes precedence over the defaults below.",
     .flags = generate_flags,
     .count = FLAG_COUNT(generate_flags),
     .spellings = cli_spellings,
@@ -102,6 +129,12 @@ static void on_text(void *context, const char *text, size_t length)
         fwrite(text, 1, length, stdout);
         fflush(stdout);
     }
+}
+
+static void on_message(void *context, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "%s\n", line);
 }
 
 static void on_token(void *context, int32_t id)
@@ -205,7 +238,9 @@ int cmd_generate(int argc, char **argv)
     vkft_ids ids = {0};
     output out = {.json = options.json};
     vkft_generate_observer observer = {
-        .general = {.context = &out, .interrupted = interrupt_requested}, .text = on_text, .token = on_token};
+        .general = {.context = &out, .message = on_message, .interrupted = interrupt_requested},
+        .text = on_text,
+        .token = on_token};
     vkft_generate_result result = {0};
     vkft_err err = {0};
     bool ok = prepare_prompt(&options, &prompt, &ids, &err);

@@ -253,6 +253,46 @@ static void generation(void **state)
     expect_failure(vkft_generation_config_parse("[]", 2, "generation_config.json", &g, &err), "expected an object");
 }
 
+static bool parse_generation(const char *text, vkft_generation_config *g, vkft_err *err)
+{
+    return vkft_generation_config_parse(text, strlen(text), "generation_config.json", g, err);
+}
+
+static void generation_rules(void **state)
+{
+    (void)state;
+    vkft_generation_config g;
+    vkft_err err = {0};
+    expect_ok(
+        parse_generation("{\"repetition_penalty\":1.1,\"no_repeat_ngram_size\":3,\"min_p\":0.1,"
+                         "\"suppress_tokens\":[-1,4],\"begin_suppress_tokens\":null,\"bad_words_ids\":[[1,2],[],[3]],"
+                         "\"max_new_tokens\":9,\"max_length\":1e30,\"stop_strings\":[\"a\",\"bc\"],\"num_beams\":2}",
+                         &g, &err));
+    assert_true(g.repetition_penalty == 1.1 && g.no_repeat_ngram_size == 3 && g.min_p == 0.1);
+    assert_true(g.suppress.count == 2 && g.suppress.ids[1] == 4 && g.begin_suppress.count == 0);
+    const int32_t words[] = {1, 2, -1, 3, -1};
+    assert_int_equal(g.bad_words.count, 5);
+    assert_memory_equal(g.bad_words.ids, words, sizeof words);
+    assert_true(g.max_new_tokens == 9 && g.max_length == UINT32_MAX);
+    assert_int_equal(g.stop_strings.length, 5);
+    assert_memory_equal(g.stop_strings.data, "a\0bc\0", 5);
+    assert_string_equal(g.ignored, "num_beams");
+    vkft_generation_config_free(&g);
+    static const char *const wrong[][2] = {
+        {"{\"repetition_penalty\":0}", "repetition_penalty 0"},
+        {"{\"min_p\":2}", "min_p 2"},
+        {"{\"suppress_tokens\":[1.5]}", "'suppress_tokens': expected a list of token ids"},
+        {"{\"bad_words_ids\":[[1],[2,-1]]}", "'bad_words_ids': expected token ids, found -1"},
+        {"{\"bad_words_ids\":[3]}", "'bad_words_ids': expected a list"},
+        {"{\"stop_strings\":[\"x\",3]}", "'stop_strings'"},
+        {"{\"max_new_tokens\":-1}", "'max_new_tokens'"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        expect_failure(parse_generation(wrong[i][0], &g, &err), wrong[i][1]);
+        vkft_generation_config_free(&g);
+    }
+}
+
 /* Of a key that stands twice the last value counts, as in Python, at any depth. */
 static void keys_twice(void **state)
 {
@@ -425,12 +465,13 @@ static void real_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),        cmocka_unit_test(rope_spellings),
-        cmocka_unit_test(other_spellings), cmocka_unit_test(mistral_defaults),
-        cmocka_unit_test(errors),          cmocka_unit_test(hostile),
-        cmocka_unit_test(real_files),      cmocka_unit_test(language_model_alone),
-        cmocka_unit_test(families),        cmocka_unit_test(generation),
-        cmocka_unit_test(mixtures),        cmocka_unit_test(keys_twice),
+        cmocka_unit_test(defaults),         cmocka_unit_test(rope_spellings),
+        cmocka_unit_test(other_spellings),  cmocka_unit_test(mistral_defaults),
+        cmocka_unit_test(errors),           cmocka_unit_test(hostile),
+        cmocka_unit_test(real_files),       cmocka_unit_test(language_model_alone),
+        cmocka_unit_test(families),         cmocka_unit_test(generation),
+        cmocka_unit_test(generation_rules), cmocka_unit_test(mixtures),
+        cmocka_unit_test(keys_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,18 @@
-/* Generation: what comes token by token is what the prompt's pass computes, and memory is checked before the start. */
+/* Generation: what comes token by token is what the prompt's pass computes, generation_config.json is obeyed as
+ * transformers obeys it, and memory is checked before the start. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "host/generate/generate.h"
+#include "runtime/base/file.h"
 #include "tests/support/expect.h"
+#include "tests/support/generate/cases.h"
 #include "tests/support/program.h"
 #include "tests/support/tiny_model.h"
 
@@ -49,6 +53,7 @@ static void continue_prompt(const char *dir, generated *g, uint32_t tokens)
     o.ids = prompt;
     o.id_count = g->count;
     o.max_new_tokens = tokens;
+    o.max_new_tokens_given = true;
     expect_ok(vkft_generate(&o, &observer, &result, &err));
     assert_int_equal(result.new_tokens, tokens);
 }
@@ -82,6 +87,156 @@ static void test_any_split_gives_the_same_tokens(void **state)
     }
 }
 
+/* A copy of a golden model whose generation_config.json is the text. */
+static char *copy_model(const char *name, const char *generation)
+{
+    static const char *const files[] = {"config.json", "model.safetensors"};
+    vkft_err err;
+    char *dir = vkft_test_directory(), from[512], to[600];
+    for (int i = 0; i < 2; i++) {
+        snprintf(from, sizeof from, VKFT_TEST_DATA "/golden/%s/model/%s", name, files[i]);
+        snprintf(to, sizeof to, "%s/%s", dir, files[i]);
+        vkft_test_copy(from, to);
+    }
+    snprintf(to, sizeof to, "%s/generation_config.json", dir);
+    expect_ok(vkft_file_write(to, generation, strlen(generation), &err));
+    return dir;
+}
+
+/* 60 tokens each, with repetition penalties and forbidden n-grams, also in a decoder with an encoder. */
+static void test_greedy_as_transformers(void **state)
+{
+    (void)state;
+    cJSON *cases = vkft_test_read_json(VKFT_TEST_DATA "/generation_cases.json");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(cases, "greedy"))
+    {
+        vkft_err err;
+        int32_t prompt[16], want[64];
+        char *config = cJSON_PrintUnformatted(cJSON_GetObjectItem(item, "config"));
+        char *dir = copy_model(cJSON_GetObjectItem(item, "model")->valuestring, config);
+        vkft_generate_options o = greedy(dir);
+        generated got = {0};
+        vkft_generate_result result;
+        o.ignore_eos = false;
+        o.ids = prompt;
+        o.id_count = vkft_test_ids(item, "ids", prompt, 16);
+        expect_ok(vkft_generate(&o, &(vkft_generate_observer){.general = {.context = &got}, .token = on_token}, &result,
+                                &err));
+        uint32_t count = vkft_test_ids(item, "continuation", want, 64);
+        assert_int_equal(result.new_tokens, count);
+        assert_int_equal(got.count, count);
+        for (uint32_t i = 0; i < count; i++)
+            if (got.ids[i] != want[i])
+                fail_msg("%s: token %u is %d, expected %d", config, i, (int)got.ids[i], (int)want[i]);
+        cJSON_free(config);
+        vkft_test_remove_directory(dir);
+    }
+    cJSON_Delete(cases);
+}
+
+typedef struct told {
+    generated tokens;
+    char said[1024];
+} told;
+
+static void on_message(void *context, const char *line)
+{
+    told *t = context;
+    size_t length = strlen(t->said);
+    snprintf(t->said + length, sizeof t->said - length, "%s\n", line);
+}
+
+/* Generates after three tokens with this generation_config.json; the lines that were said are in t->said. */
+static bool generate_with(const char *config, const vkft_generate_options *change, told *t, vkft_err *err)
+{
+    static const int32_t prompt[] = {5, 77, 30};
+    char *dir = copy_model("llama_gqa", config);
+    vkft_generate_options o = *change;
+    vkft_generate_result result;
+    o.model.path = dir;
+    o.ids = prompt;
+    o.id_count = 3;
+    *t = (told){0};
+    bool ok = vkft_generate(
+        &o, &(vkft_generate_observer){.general = {.context = t, .message = on_message}, .token = on_token}, &result,
+        err);
+    vkft_test_remove_directory(dir);
+    return ok;
+}
+
+static void test_lengths(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    told t;
+    vkft_generate_options o = greedy("");
+    static const struct {
+        const char *config;
+        uint32_t given, want; /* given: --max-new-tokens, 0: not */
+    } cases[] = {
+        {"{\"max_new_tokens\":7}", 0, 7}, {"{\"max_new_tokens\":7}", 4, 4},
+        {"{\"max_length\":12}", 0, 9},    {"{\"max_length\":12,\"max_new_tokens\":11}", 0, 11},
+        {"{\"max_length\":12}", 10, 10},  {"{\"max_length\":1e30,\"max_new_tokens\":5}", 0, 5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        o.max_new_tokens_given = cases[i].given != 0;
+        o.max_new_tokens = cases[i].given ? cases[i].given : 256;
+        expect_ok(generate_with(cases[i].config, &o, &t, &err));
+        assert_int_equal(t.tokens.count, cases[i].want);
+        assert_string_equal(t.said, "");
+    }
+    o.max_new_tokens_given = false;
+    expect_failure(generate_with("{\"max_length\":3}", &o, &t, &err), "max_length in the model's");
+}
+
+/* The end is said by a list, and comes no earlier than the model's authors allow. */
+static void test_ends(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    told t, plain;
+    char config[256];
+    vkft_generate_options o = greedy("");
+    expect_ok(generate_with("{\"max_new_tokens\":12}", &o, &plain, &err));
+    const int32_t *ids = plain.tokens.ids, eos = ids[6];
+    uint32_t first = 0;
+    while (ids[first] != eos)
+        first++;
+    o.ignore_eos = false;
+    snprintf(config, sizeof config, "{\"max_new_tokens\":12,\"eos_token_id\":[96,%d]}", (int)eos);
+    expect_ok(generate_with(config, &o, &t, &err));
+    assert_int_equal(t.tokens.count, first);
+    snprintf(config, sizeof config, "{\"max_new_tokens\":12,\"eos_token_id\":[96,%d],\"min_new_tokens\":12}", (int)eos);
+    expect_ok(generate_with(config, &o, &t, &err));
+    assert_int_equal(t.tokens.count, 12);
+}
+
+static void test_what_is_said(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    told t;
+    vkft_generate_options o = greedy("");
+    o.max_new_tokens_given = o.top_k_given = true;
+    o.max_new_tokens = 2;
+    expect_ok(generate_with("{\"num_beams\":4,\"typical_p\":1.0,\"penalty_alpha\":0.6,\"guidance_scale\":null,"
+                            "\"token_healing\":false,\"forced_eos_token_id\":2}",
+                            &o, &t, &err));
+    assert_string_equal(t.said, "ignored in the model's generation_config.json: num_beams, penalty_alpha, "
+                                "forced_eos_token_id\n--top-k has no effect: the temperature is 0, so the likeliest "
+                                "token is always taken\n");
+    o.temperature_given = o.top_k_given = false;
+    o.min_p_given = true;
+    expect_ok(generate_with("{\"do_sample\":false,\"num_beams\":1}", &o, &t, &err));
+    assert_non_null(strstr(t.said, "--min-p has no effect: the model's generation_config.json asks for no sampling"));
+    assert_null(strstr(t.said, "ignored"));
+    o = greedy("");
+    expect_failure(
+        generate_with("{\"suppress_tokens\":[],\"no_repeat_ngram_size\":1,\"max_new_tokens\":125}", &o, &t, &err),
+        "no token may come after 97 tokens");
+}
+
 static void test_a_cache_that_does_not_fit(void **state)
 {
     (void)state;
@@ -108,6 +263,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_split_gives_the_same_tokens),
+        cmocka_unit_test(test_greedy_as_transformers),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_what_is_said),
         cmocka_unit_test(test_a_cache_that_does_not_fit),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);

@@ -1,0 +1,45 @@
+/* What a text is continued with. Strings are borrowed. */
+#ifndef VKFT_GENERATE_OPTIONS_H
+#define VKFT_GENERATE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host/session/options.h"
+
+typedef struct vkft_generate_options {
+    vkft_model_options model;
+    const char *adapter;
+    const char *prompt; /* text, or */
+    const int32_t *ids; /* token ids (models without a tokenizer) */
+    uint32_t id_count;
+    bool add_special_tokens; /* BOS as the tokenizer says */
+    bool instruction;        /* wrap the prompt in the Alpaca template used for instruction data */
+    uint32_t max_new_tokens;
+    float temperature;             /* 0: greedy */
+    float top_p;                   /* 1: off */
+    uint32_t top_k;                /* 0: off */
+    float min_p;                   /* 0: off */
+    float repetition_penalty;      /* 1: off */
+    uint32_t no_repeat_ngram_size; /* 0: off */
+    const char *stop;              /* the text ends with it, or NULL */
+    /* By the user; otherwise the model's generation_config.json decides. */
+    bool max_new_tokens_given, temperature_given, top_p_given, top_k_given, min_p_given, repetition_penalty_given,
+        no_repeat_ngram_size_given;
+    uint64_t seed;
+    bool ignore_eos;
+} vkft_generate_options;
+
+static inline vkft_generate_options vkft_generate_defaults(void)
+{
+    return (vkft_generate_options){.model = vkft_model_defaults(),
+                                   .add_special_tokens = true,
+                                   .max_new_tokens = 256,
+                                   .temperature = 0.8f,
+                                   .top_p = 0.95f,
+                                   .top_k = 40,
+                                   .repetition_penalty = 1,
+                                   .seed = 42};
+}
+
+#endif
