@@ -363,6 +363,7 @@ static void next_block(vkft_row_reader *r, vkft_row_slice *slice, bool *found)
     if (end > r->length)
         end = r->length;
     *slice = (vkft_row_slice){.text = r->text + r->at, .length = (size_t)(end - r->at), .line = r->line};
+    r->line += count_lines(slice->text, slice->length);
     r->at = end;
 }
 

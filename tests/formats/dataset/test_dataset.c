@@ -425,9 +425,17 @@ static void test_corpus(void **state)
     }
     assert_int_equal(back.length, text.length);
     assert_memory_equal(back.data, text.data, text.length);
+    vkft_dataset_free(&data);
+    uint32_t lines = 1;
+    for (size_t i = 0; i < text.length; i++)
+        lines += text.data[i] == '\n';
+    expect_ok(vkft_text_append(&text, "na\xefve", 5, &err));
+    write_file(f, "corpus.txt", text.data, path);
+    char place[80];
+    snprintf(place, sizeof place, "line %u: byte 0xef at offset %zu of the file", lines, text.length - 3);
+    expect_failure(vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err), place);
     vkft_text_free(&text);
     vkft_text_free(&back);
-    vkft_dataset_free(&data);
 }
 
 static void same_data(const vkft_dataset *a, const vkft_dataset *b)
