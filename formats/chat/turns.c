@@ -18,6 +18,7 @@
 typedef struct finder {
     const vkft_chat_template *chat;
     const vkft_conversation *conversation;
+    bool *out_of_memory; /* which is no answer to what a template does */
     vkft_err *err;
 } finder;
 
@@ -168,8 +169,18 @@ static bool check_part(const finder *f, const vkft_jinja_output *out, uint32_t m
 static bool render(const finder *f, const cJSON *messages, bool prompt, vkft_jinja_output *out)
 {
     vkft_conversation c = *f->conversation;
+    vkft_err why = {0};
     c.messages = messages;
-    return messages && vkft_chat_render(f->chat, &c, prompt, out, NULL);
+    bool ok = messages && vkft_chat_render(f->chat, &c, prompt, out, &why);
+    *f->out_of_memory = *f->out_of_memory || why.kind == VKFT_ERR_MEMORY;
+    return ok;
+}
+
+static bool keep_text(const finder *f, vkft_text *text, const char *data, size_t length)
+{
+    bool ok = vkft_text_append(text, data, length, NULL);
+    *f->out_of_memory = *f->out_of_memory || !ok;
+    return ok;
 }
 
 /* The first `count` messages; the caller may add more. NULL: out of memory. */
@@ -182,11 +193,12 @@ static cJSON *first_messages(const finder *f, uint32_t count)
             cJSON_Delete(list);
             list = NULL;
         }
+    *f->out_of_memory = *f->out_of_memory || !list;
     return list;
 }
 
 /* Adds {"role", "content"} to a list of messages, which is freed when that fails. */
-static cJSON *with_message(cJSON *messages, const char *role, const char *content)
+static cJSON *with_message(const finder *f, cJSON *messages, const char *role, const char *content)
 {
     cJSON *message = cJSON_CreateObject();
     if (messages && message && cJSON_AddStringToObject(message, "role", role) &&
@@ -194,6 +206,7 @@ static cJSON *with_message(cJSON *messages, const char *role, const char *conten
         return messages;
     cJSON_Delete(message);
     cJSON_Delete(messages);
+    *f->out_of_memory = *f->out_of_memory || role;
     return NULL;
 }
 
@@ -248,7 +261,7 @@ static void prompt_after(const finder *f, cJSON *messages, vkft_text *prompt, bo
     vkft_jinja_output with = {0}, without = {0};
     *known = render(f, messages, true, &with) && render(f, messages, false, &without);
     size_t begin = *known ? prompt_begin(&with, &without) : NOWHERE;
-    *known = begin != NOWHERE && vkft_text_append(prompt, with.text.data + begin, with.text.length - begin, NULL);
+    *known = begin != NOWHERE && keep_text(f, prompt, with.text.data + begin, with.text.length - begin);
     vkft_jinja_output_free(&with);
     vkft_jinja_output_free(&without);
     cJSON_Delete(messages);
@@ -302,14 +315,14 @@ static bool plain_head(const finder *f, uint32_t message, bool last, vkft_text *
     const cJSON *item = cJSON_GetArrayItem(f->conversation->messages, (int)message);
     vkft_jinja_output out = {0};
     cJSON *messages = first_messages(f, message);
-    messages = with_message(messages, cJSON_GetStringValue(vkft_json_member(item, "role")), "?");
-    messages = last ? messages : with_message(messages, "user", "?");
+    messages = with_message(f, messages, cJSON_GetStringValue(vkft_json_member(item, "role")), "?");
+    messages = last ? messages : with_message(f, messages, "user", "?");
     bool ok = render(f, messages, false, &out);
     if (ok) {
         name_writers(&out, messages);
         part p = part_of(&out, message);
         ok = p.begin != NOWHERE && p.data_begin < p.data_end;
-        ok = ok && vkft_text_append(head, out.text.data + p.begin, p.data_begin - p.begin, NULL);
+        ok = ok && keep_text(f, head, out.text.data + p.begin, p.data_begin - p.begin);
     }
     vkft_jinja_output_free(&out);
     cJSON_Delete(messages);
@@ -361,7 +374,7 @@ static bool after_prompt(const finder *f, uint32_t message, bool question, bytes
 {
     vkft_text text = {0};
     bool known, ok = false;
-    prompt_after(f, question ? with_message(cJSON_CreateArray(), "user", "?") : first_messages(f, message), &text,
+    prompt_after(f, question ? with_message(f, cJSON_CreateArray(), "user", "?") : first_messages(f, message), &text,
                  &known);
     bytes prompt = {text.data ? text.data : "", text.length};
     if (known && prompt.length) {
@@ -395,7 +408,7 @@ static size_t end_in_next(const finder *f, const vkft_jinja_output *out, uint32_
     part p = part_of(out, message + 1);
     vkft_jinja_output alone = {0};
     cJSON *one = role && p.begin != NOWHERE && !vkft_chat_is_assistant(next)
-                     ? with_message(cJSON_CreateArray(), role, "?")
+                     ? with_message(f, cJSON_CreateArray(), role, "?")
                      : NULL;
     size_t end = NOWHERE;
     if (render(f, one, false, &alone)) {
@@ -458,7 +471,8 @@ static bool find_turn(const finder *f, const vkft_jinja_output *out, uint32_t me
 bool vkft_chat_turns(const vkft_chat_template *chat, const vkft_conversation *conversation, vkft_jinja_output *rendered,
                      vkft_turn **turns, uint32_t *count, vkft_err *err)
 {
-    const finder f = {chat, conversation, err};
+    bool out_of_memory = false;
+    const finder f = {chat, conversation, &out_of_memory, err};
     uint32_t messages = (uint32_t)cJSON_GetArraySize(conversation->messages), i = 0;
     const cJSON *message;
     *count = 0;
@@ -469,7 +483,10 @@ bool vkft_chat_turns(const vkft_chat_template *chat, const vkft_conversation *co
     cJSON_ArrayForEach(message, conversation->messages)
     {
         bool found = false;
-        if (vkft_chat_is_assistant(message) && !find_turn(&f, rendered, i, all_named, &(*turns)[*count], &found)) {
+        bool ok = !vkft_chat_is_assistant(message) || find_turn(&f, rendered, i, all_named, &(*turns)[*count], &found);
+        if (out_of_memory)
+            ok = vkft_fail_memory(err, "for a conversation");
+        if (!ok) {
             free(*turns);
             *turns = NULL;
             return false;

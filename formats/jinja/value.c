@@ -49,8 +49,12 @@ void jinja_arena_free(jinja_arena *arena)
 void *jinja_alloc(jinja_state *s, size_t size)
 {
     void *p = s->failed ? NULL : jinja_arena_alloc(&s->arena, size);
-    if (!p && !s->failed)
-        jinja_fail(s, "the template needs more than %u MiB", JINJA_MAX_BYTES >> 20);
+    if (!p && !s->failed) {
+        if (size > JINJA_MAX_BYTES || s->arena.total > JINJA_MAX_BYTES - round_up(size, 16))
+            jinja_fail(s, "the template needs more than %u MiB", JINJA_MAX_BYTES >> 20);
+        else
+            s->failed = !vkft_fail_memory(s->err, "while rendering a template");
+    }
     return p;
 }
 

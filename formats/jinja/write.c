@@ -81,7 +81,7 @@ static void append(jinja_state *s, jinja_buffer *out, const char *data, size_t l
     if (!s->tracked)
         return;
     if (!reserve_marks(out, begin + length)) {
-        jinja_fail(s, "out of memory");
+        s->failed = !vkft_fail_memory(s->err, "while rendering a template");
         return;
     }
     jinja_mark writer = out == s->out ? s->writer << 16 : 0;

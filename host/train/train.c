@@ -352,7 +352,8 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     vkft_observer_say(t->observer, "%llu steps of %u x %u samples; %llu parameters in %s",
                       (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
                       (unsigned long long)vkft_trainables_parameters(&t->session.trained), where);
-    vkft_data_show_sample(t->session.text.tokenizer, t->train.samples[0], "first sample", t->observer);
+    if (!vkft_data_show_sample(t->session.text.tokenizer, t->train.samples[0], "first sample", t->observer, err))
+        return false;
     double started = vkft_os_seconds();
     uint64_t tokens = t->state.tokens;
     if (!train_loop(t, result, err))

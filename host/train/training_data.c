@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "host/train/trainer.h"
+#include "runtime/base/json.h"
 #include "runtime/base/utf8.h"
 
 static void on_progress(void *context, uint64_t done, uint64_t all)
@@ -142,46 +143,53 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
     return ok;
 }
 
-/* The tokens' text; their numbers where there is no tokenizer. */
-static void describe(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, vkft_text *text)
+/* The tokens' text; their numbers where there is no tokenizer, or one that does not know them all. */
+static bool describe(const vkft_tokenizer *tok, const int32_t *ids, uint32_t count, vkft_text *text, vkft_err *err)
 {
-    if (tok && vkft_tokenizer_decode(tok, ids, count, false, text, NULL))
-        return;
+    vkft_err why = {0};
+    if (tok && vkft_tokenizer_decode(tok, ids, count, false, text, &why))
+        return true;
+    if (why.kind == VKFT_ERR_MEMORY)
+        return vkft_fail_memory(err, "while showing a sample");
     text->length = 0;
     for (uint32_t i = 0; i < count; i++) {
         char number[16];
         int n = snprintf(number, sizeof number, "%s%d", i ? " " : "", ids[i]);
-        if (!vkft_text_append(text, number, (size_t)n, NULL))
-            return;
+        if (!vkft_text_append(text, number, (size_t)n, err))
+            return false;
     }
+    return true;
 }
 
-void vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
-                           void (*visit)(void *context, bool trained, const vkft_text *text), void *context)
+bool vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
+                           bool (*visit)(void *context, bool trained, const vkft_text *text, vkft_err *err),
+                           void *context, vkft_err *err)
 {
-    for (uint32_t begin = 0, end; begin < sample->length; begin = end) {
+    bool ok = true;
+    for (uint32_t begin = 0, end; ok && begin < sample->length; begin = end) {
         bool masked = sample->labels[begin] < 0;
         for (end = begin + 1; end < sample->length && (sample->labels[end] < 0) == masked;)
             end++;
         vkft_text text = {0};
-        describe(tok, sample->ids + begin, end - begin, &text);
-        visit(context, !masked, &text);
+        ok = describe(tok, sample->ids + begin, end - begin, &text, err) && visit(context, !masked, &text, err);
         vkft_text_free(&text);
     }
+    return ok;
 }
 
-static void say_part(void *context, bool trained, const vkft_text *text)
+static bool say_part(void *context, bool trained, const vkft_text *text, vkft_err *err)
 {
-    cJSON *string = cJSON_CreateString(text->data ? text->data : "");
-    char *quoted = string ? cJSON_PrintUnformatted(string) : NULL;
-    vkft_observer_say(context, "  %s %.900s", trained ? "trained" : "masked ", quoted ? quoted : "");
-    cJSON_free(quoted);
-    cJSON_Delete(string);
+    vkft_text quoted = {0};
+    bool ok = vkft_json_write_string(text->data ? text->data : "", text->length, &quoted, err);
+    if (ok)
+        vkft_observer_say(context, "  %s %.900s", trained ? "trained" : "masked ", quoted.data);
+    vkft_text_free(&quoted);
+    return ok;
 }
 
-void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
-                           const vkft_observer *observer)
+bool vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
+                           const vkft_observer *observer, vkft_err *err)
 {
     vkft_observer_say(observer, "%s: %u tokens, %u trained", title, sample->length, sample->trained);
-    vkft_data_visit_parts(tok, sample, say_part, (void *)(uintptr_t)observer);
+    return vkft_data_visit_parts(tok, sample, say_part, (void *)(uintptr_t)observer, err);
 }

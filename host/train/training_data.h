@@ -18,13 +18,14 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
 void vkft_data_warn(const vkft_model_text *text, const vkft_config *config, const vkft_dataset *data,
                     const vkft_observer *observer);
 
-/* Calls visit with each run of masked or trained tokens of a sample: their text, or without a tokenizer their numbers.
- */
-void vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
-                           void (*visit)(void *context, bool trained, const vkft_text *text), void *context);
+/* Calls visit with each run of masked or trained tokens of a sample: their text, or without a tokenizer their numbers;
+ * until it returns false. */
+bool vkft_data_visit_parts(const vkft_tokenizer *tok, const vkft_sample *sample,
+                           bool (*visit)(void *context, bool trained, const vkft_text *text, vkft_err *err),
+                           void *context, vkft_err *err);
 
 /* Says a sample's length and its masked and trained parts, one line each. */
-void vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
-                           const vkft_observer *observer);
+bool vkft_data_show_sample(const vkft_tokenizer *tok, const vkft_sample *sample, const char *title,
+                           const vkft_observer *observer, vkft_err *err);
 
 #endif

@@ -164,12 +164,13 @@ static void print_plain(const vkft_text *text)
     }
 }
 
-static void print_coloured(void *context, bool trained, const vkft_text *text)
+static bool print_coloured(void *context, bool trained, const vkft_text *text, vkft_err *err)
 {
-    (void)context;
+    (void)context, (void)err;
     printf(trained ? "\033[32m" : "\033[2m");
     print_plain(text);
     printf("\033[0m");
+    return true;
 }
 
 static void print_line(void *context, const char *line)
@@ -178,7 +179,7 @@ static void print_line(void *context, const char *line)
     printf("%s\n", line);
 }
 
-static void print_samples(const data_command *o, const vkft_model_text *text, const vkft_dataset *data)
+static bool print_samples(const data_command *o, const vkft_model_text *text, const vkft_dataset *data, vkft_err *err)
 {
     const char *no_color = getenv("NO_COLOR");
     bool colour = terminal_stdout_is_terminal() && !(no_color && *no_color);
@@ -191,38 +192,55 @@ static void print_samples(const data_command *o, const vkft_model_text *text, co
         snprintf(title, sizeof title, "sample %u", i + 1);
         printf("\n");
         if (!colour) {
-            vkft_data_show_sample(text->tokenizer, sample, title, &lines);
+            if (!vkft_data_show_sample(text->tokenizer, sample, title, &lines, err))
+                return false;
             continue;
         }
         printf("%s: %u tokens, %u trained\n", title, sample->length, sample->trained);
-        vkft_data_visit_parts(text->tokenizer, sample, print_coloured, NULL);
+        if (!vkft_data_visit_parts(text->tokenizer, sample, print_coloured, NULL, err))
+            return false;
         printf("\n");
     }
+    return true;
 }
 
-/* The model's vocabulary: that of its configuration, or of its tokenizer where there is none that can be read. */
-static bool read_config(const char *model, const vkft_model_text *text, vkft_config *config, vkft_err *err)
+static bool config_of_directory(const char *dir, vkft_config *config, vkft_err *err)
 {
-    bool directory = vkft_directory_exists(model), ok = false;
-    char *path = directory ? vkft_path_join(model, "config.json") : NULL, *json = NULL;
+    char *path = vkft_path_join(dir, "config.json"), *json = NULL;
     size_t size = 0;
-    memset(config, 0, sizeof *config);
-    if (path && vkft_file_read(path, 16u << 20, &json, &size, NULL))
-        ok = vkft_config_parse(json, size, path, config, NULL);
-    vkft_model_file *file = directory ? NULL : vkft_model_file_open(model, NULL);
-    if (file) {
-        *config = *vkft_model_file_config(file);
-        ok = true;
-    }
-    vkft_model_file_close(file);
+    bool found = false, ok = path ? vkft_file_find(path, &found, err) : vkft_fail_memory(err, "while reading %s", dir);
+    if (ok && !found)
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no config.json and no tokenizer in it", dir);
+    ok = ok && vkft_file_read(path, 16u << 20, &json, &size, err) && vkft_config_parse(json, size, path, config, err);
     free(json);
     free(path);
-    if (!ok && text->tokenizer) {
-        memset(config, 0, sizeof *config);
-        config->vocab_size = vkft_tokenizer_vocab_size(text->tokenizer);
-        ok = true;
+    return ok;
+}
+
+static bool config_of_file(const char *path, vkft_config *config, vkft_err *err)
+{
+    vkft_model_file *file = vkft_model_file_open(path, err);
+    if (file)
+        *config = *vkft_model_file_config(file);
+    vkft_model_file_close(file);
+    return file != NULL;
+}
+
+/* The model's vocabulary: that of its configuration, or of its tokenizer where there is none, or one that is not
+ * supported. */
+static bool read_config(const char *model, const vkft_model_text *text, vkft_config *config, vkft_err *err)
+{
+    vkft_err why = {0};
+    memset(config, 0, sizeof *config);
+    if (vkft_directory_exists(model) ? config_of_directory(model, config, &why) : config_of_file(model, config, &why))
+        return true;
+    if (!text->tokenizer || why.kind != VKFT_ERR_INPUT) {
+        *err = why;
+        return false;
     }
-    return ok || vkft_fail(err, VKFT_ERR_INPUT, "%s: no config.json and no tokenizer in it", model);
+    memset(config, 0, sizeof *config);
+    config->vocab_size = vkft_tokenizer_vocab_size(text->tokenizer);
+    return true;
 }
 
 static bool run(const data_command *o, const vkft_observer *observer, int *code, vkft_err *err)
@@ -242,7 +260,7 @@ static bool run(const data_command *o, const vkft_observer *observer, int *code,
     if (ok && !o->json) {
         print_numbers(o, &data, &s);
         vkft_data_warn(&text, &config, &data, &(vkft_observer){.message = print_line});
-        print_samples(o, &text, &data);
+        ok = print_samples(o, &text, &data, err);
     }
     free(s.length);
     vkft_dataset_free(&data);

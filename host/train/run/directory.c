@@ -13,14 +13,6 @@
 
 #define LOCK ".vkft.lock"
 
-static bool has_file(const vkft_run_directory *run, const char *name)
-{
-    char *path = vkft_path_join(run->path, name);
-    bool found = path && vkft_file_exists(path);
-    free(path);
-    return found;
-}
-
 static bool take(vkft_run_directory *run, vkft_err *err)
 {
     long owner;
@@ -72,9 +64,14 @@ static bool lies_in(const char *checkpoint, const char *dir)
 static bool check_free(const vkft_run_directory *run, bool begun, vkft_err *err)
 {
     const char *path = run->path;
-    bool model = has_file(run, "model.safetensors") || has_file(run, "model.safetensors.index.json") ||
-                 has_file(run, "pytorch_model.bin"),
-         finished = vkft_run_has_result(run) || model, ours = has_file(run, VKFT_LOG_NAME);
+    static const char *const models[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"};
+    bool model = false, finished, ours;
+    for (size_t i = 0; !model && i < sizeof models / sizeof *models; i++)
+        if (!vkft_run_find(run, models[i], &model, err))
+            return false;
+    if (!vkft_run_find_result(run, &finished, err) || !vkft_run_find(run, VKFT_LOG_NAME, &ours, err))
+        return false;
+    finished = finished || model;
     if (finished && !ours) /* never written over */
         return vkft_fail(err, VKFT_ERR_INPUT, "%s holds %s that no run made here; use another --output-dir", path,
                          model ? "a model" : "an adapter");

@@ -144,13 +144,15 @@ bool vkft_run_recover_old(vkft_run_directory *run, vkft_err *err)
     char *moving = vkft_run_path(run, VKFT_OLD_RUN_MOVING, err), *old = vkft_run_path(run, VKFT_OLD_RUN, err);
     vkft_run_numbers checkpoints = {0};
     bool ok = moving && old && vkft_run_list(run->path, VKFT_CHECKPOINT, &checkpoints, err);
-    bool moved = ok && vkft_directory_exists(old);
-    if (ok && vkft_directory_exists(moving)) {
+    bool moved = false, half = false, result = false;
+    ok = ok && vkft_directory_find(old, &moved, err) && vkft_directory_find(moving, &half, err) &&
+         vkft_run_find_result(run, &result, err);
+    if (ok && half) {
         vkft_run_put_back(run);
-    } else if (moved && (checkpoints.count || vkft_run_has_result(run))) {
+    } else if (ok && moved && (checkpoints.count || result)) {
         run->old_run = true;
         vkft_run_drop_old(run);
-    } else if (moved) {
+    } else if (ok && moved) {
         vkft_run_put_back(run);
     }
     free(checkpoints.list);

@@ -27,15 +27,21 @@ static bool is_result_file(const char *name)
     return false;
 }
 
-bool vkft_run_has_result(const vkft_run_directory *run)
+bool vkft_run_find(const vkft_run_directory *run, const char *name, bool *found, vkft_err *err)
 {
-    bool found = false;
-    for (size_t i = 1; vkft_run_result_files[i]; i++) { /* a configuration alone is none */
-        char *path = vkft_path_join(run->path, vkft_run_result_files[i]);
-        found = found || (path && vkft_file_exists(path));
-        free(path);
-    }
-    return found;
+    char *path = vkft_run_path(run, name, err);
+    bool ok = path && vkft_file_find(path, found, err);
+    free(path);
+    return ok;
+}
+
+bool vkft_run_find_result(const vkft_run_directory *run, bool *found, vkft_err *err)
+{
+    *found = false;
+    for (size_t i = 1; !*found && vkft_run_result_files[i]; i++) /* a configuration alone is none */
+        if (!vkft_run_find(run, vkft_run_result_files[i], found, err))
+            return false;
+    return true;
 }
 
 /* vkft.json of an earlier run; NULL: there is none. */
@@ -139,7 +145,10 @@ static bool place_result(const finishing *f)
     for (size_t i = 0; ok && vkft_run_result_files[i]; i++) {
         const char *name = vkft_run_result_files[i];
         char *from = vkft_path_join(f->temporary, name), *to = vkft_run_path(f->run, name, f->err);
-        ok = from && to && (!vkft_file_exists(from) || vkft_directory_rename(from, to, f->err));
+        if (!from)
+            vkft_fail_memory(f->err, "while finishing the run");
+        bool found = false;
+        ok = from && to && vkft_file_find(from, &found, f->err) && (!found || vkft_directory_rename(from, to, f->err));
         free(from);
         free(to);
     }

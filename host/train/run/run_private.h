@@ -58,7 +58,9 @@ bool vkft_run_recover_old(vkft_run_directory *run, vkft_err *err);
 /* Files of a finished run that resuming writes again and --overwrite replaces; the small ones beside them are only ever
  * replaced where vkft wrote them. NULL ends the list. */
 extern const char *const vkft_run_result_files[];
-bool vkft_run_has_result(const vkft_run_directory *run);
+/* *found: whether the directory holds the file, in the second case one of a result. */
+bool vkft_run_find(const vkft_run_directory *run, const char *name, bool *found, vkft_err *err);
+bool vkft_run_find_result(const vkft_run_directory *run, bool *found, vkft_err *err);
 /* Whether vkft.json says that this file is as a run of vkft wrote it. */
 bool vkft_run_wrote(const vkft_run_directory *run, const char *name);
 
