@@ -2,7 +2,10 @@
 #include "formats/config/arch.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define MAX_DIGITS 6 /* of a layer's or an expert's number */
 
 #define ARCH(name) extern const vkft_arch vkft_arch_##name;
 #include "formats/config/arch.def"
@@ -55,8 +58,8 @@ static bool listed(const char *const *names, size_t count, const char *name)
     return false;
 }
 
-/* '*' in the pattern stands for digits. */
-static bool same_module(const char *pattern, const char *name)
+/* '*' in the pattern stands for a number below `count`. */
+static bool same_module(const char *pattern, const char *name, uint32_t count)
 {
     const char *star = strchr(pattern, '*');
     size_t length = star ? (size_t)(star - pattern) : 0;
@@ -65,34 +68,51 @@ static bool same_module(const char *pattern, const char *name)
     if (strncmp(pattern, name, length) != 0)
         return false;
     size_t digits = strspn(name + length, "0123456789");
-    return digits && strcmp(star + 1, name + length + digits) == 0;
+    return digits && digits <= MAX_DIGITS && strtoul(name + length, NULL, 10) < count &&
+           strcmp(star + 1, name + length + digits) == 0;
 }
 
-/* A module inside block <number>: "self_attn.q_proj"; NULL when the name is none. */
-static const char *inside_block(const vkft_stack_names *stack, const char *module)
+/* A module inside one of the stack's blocks, "self_attn.q_proj", and the number of that block; NULL when the name is
+ * none of such. */
+static const char *inside_block(const vkft_stack_names *stack, uint32_t blocks, const char *module, uint32_t *number)
 {
     size_t length = stack->layers ? strlen(stack->layers) : 0;
     if (!length || strncmp(module, stack->layers, length) != 0 || module[length] != '.')
         return NULL;
     module += length + 1;
     size_t digits = strspn(module, "0123456789");
-    return digits && module[digits] == '.' ? module + digits + 1 : NULL;
+    *number = (uint32_t)strtoul(module, NULL, 10);
+    return digits && digits <= MAX_DIGITS && *number < blocks && module[digits] == '.' ? module + digits + 1 : NULL;
 }
 
-static vkft_tensor_role role_in_stack(const vkft_arch *arch, const vkft_stack_names *stack, const char *module,
-                                      bool weight)
+static vkft_tensor_role role_of_linear(const vkft_arch *arch, const vkft_block_spec *block, vkft_linear_slot slot,
+                                       bool weight)
 {
-    if (stack->final_norm && strcmp(module, stack->final_norm) == 0)
-        return VKFT_ROLE_VECTOR;
-    const char *inner = inside_block(stack, module);
+    if (!vkft_block_has(block, vkft_linear_part(slot)))
+        return VKFT_ROLE_NONE;
+    if (!weight)
+        return vkft_linear_has_bias(block, slot) ? VKFT_ROLE_VECTOR : VKFT_ROLE_NONE;
+    return arch->never_quantized[slot] ? VKFT_ROLE_NEVER_QUANTIZED : VKFT_ROLE_LINEAR;
+}
+
+static vkft_tensor_role role_in_stack(const vkft_config *config, vkft_stack_kind kind, const char *module, bool weight)
+{
+    const vkft_arch *arch = config->arch;
+    const vkft_stack_names *stack = kind == VKFT_ENCODER ? &arch->encoder : &arch->decoder;
+    uint32_t blocks = kind == VKFT_ENCODER ? config->encoder_layers : config->num_layers, number;
+    vkft_tensor_role norm = weight || config->layernorm ? VKFT_ROLE_VECTOR : VKFT_ROLE_NONE;
+    if (stack->final_norm && blocks && !config->no_final_norm && strcmp(module, stack->final_norm) == 0)
+        return norm;
+    const char *inner = inside_block(stack, blocks, module, &number);
     if (!inner)
         return VKFT_ROLE_NONE;
-    for (size_t s = 0; s < VKFT_LINEAR_SLOTS; s++)
-        if (stack->linear[s] && same_module(stack->linear[s], inner))
-            return !weight ? VKFT_ROLE_VECTOR : arch->never_quantized[s] ? VKFT_ROLE_NEVER_QUANTIZED : VKFT_ROLE_LINEAR;
-    if (weight && listed(&stack->relative_bias, 1, inner))
+    const vkft_block_spec block = vkft_config_block(config, kind, number);
+    for (vkft_linear_slot s = 0; s < VKFT_LINEAR_SLOTS; s++)
+        if (stack->linear[s] && same_module(stack->linear[s], inner, block.experts))
+            return role_of_linear(arch, &block, s, weight);
+    if (weight && number == 0 && listed(&stack->relative_bias, 1, inner))
         return VKFT_ROLE_TABLE;
-    return listed(stack->norm, VKFT_NORM_SLOTS, inner) ? VKFT_ROLE_VECTOR : VKFT_ROLE_NONE;
+    return listed(stack->norm, VKFT_NORM_SLOTS, inner) ? norm : VKFT_ROLE_NONE;
 }
 
 static vkft_tensor_role role_of(const vkft_config *config, const char *name)
@@ -107,15 +127,16 @@ static vkft_tensor_role role_of(const vkft_config *config, const char *name)
         return VKFT_ROLE_NONE;
     snprintf(module, sizeof module, "%.*s", (int)(dot - name), name);
 
-    const char *const embeddings[] = {arch->embedding, arch->positions,
-                                      config->tie_word_embeddings && !config->tied_unless_stored ? NULL : arch->head};
+    const char *const embeddings[] = {arch->embedding, arch->positions};
     const char *const linears[] = {arch->project_in, arch->project_out};
-    if (weight && listed(embeddings, 3, module))
+    if (weight && listed(embeddings, 2, module))
         return VKFT_ROLE_EMBEDDING;
-    if (listed(linears, 2, module))
-        return weight ? VKFT_ROLE_LINEAR : VKFT_ROLE_VECTOR;
-    vkft_tensor_role role = role_in_stack(arch, &arch->decoder, module, weight);
-    return role != VKFT_ROLE_NONE ? role : role_in_stack(arch, &arch->encoder, module, weight);
+    if (weight && strcmp(module, arch->head) == 0)
+        return config->tie_word_embeddings && !config->tied_unless_stored ? VKFT_ROLE_TIED_HEAD : VKFT_ROLE_EMBEDDING;
+    if (weight && config->embedding_size != config->hidden_size && listed(linears, 2, module))
+        return VKFT_ROLE_LINEAR;
+    vkft_tensor_role role = role_in_stack(config, VKFT_DECODER, module, weight);
+    return role != VKFT_ROLE_NONE ? role : role_in_stack(config, VKFT_ENCODER, module, weight);
 }
 
 /* name with `prefix` replaced by `with`; false when it does not begin so. */

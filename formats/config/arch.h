@@ -46,8 +46,9 @@ const vkft_arch *vkft_arch_find(const char *model_type);
 bool vkft_arch_fail_unknown(const char *model_type, const char *file, vkft_err *err);
 
 typedef enum vkft_tensor_role {
-    VKFT_ROLE_NONE,      /* not part of the model: masks, rotary tables, a vision tower, a tied head */
+    VKFT_ROLE_NONE,      /* not part of the model: masks, rotary tables, a vision tower, layers beyond the last */
     VKFT_ROLE_EMBEDDING, /* token and position embeddings, and the head */
+    VKFT_ROLE_TIED_HEAD, /* a head, though the configuration says that the embedding is the head */
     VKFT_ROLE_LINEAR,
     VKFT_ROLE_NEVER_QUANTIZED, /* a linear layer of those */
     VKFT_ROLE_VECTOR,          /* gains and biases */

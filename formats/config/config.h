@@ -114,5 +114,7 @@ bool vkft_config_parse(const char *text, size_t length, const char *file, vkft_c
 /* The config.json of the language model inside a multimodal one, malloc'ed: its text_config, with what
  * vkft_config_parse takes of the whole model. Error: as there; there is no text_config. */
 char *vkft_config_language_model(const char *text, size_t length, const char *file, vkft_err *err);
+/* A config.json whose head is not the embedding, malloc'ed. */
+char *vkft_config_untied(const char *text, size_t length, const char *file, vkft_err *err);
 
 #endif

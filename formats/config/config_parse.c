@@ -10,6 +10,7 @@
 
 #include "formats/config/config_read.h"
 #include "formats/config/generation_config.h"
+#include "runtime/base/text.h"
 
 static bool copy_string(const vkft_config_source *in, const char *key, const char *value, char *out, size_t size)
 {
@@ -180,6 +181,21 @@ char *vkft_config_language_model(const char *text, size_t length, const char *fi
         vkft_fail_memory(err, "while taking the language model from %s", file);
     cJSON_free(printed);
     cJSON_Delete(model);
+    cJSON_Delete(root);
+    return copy;
+}
+
+char *vkft_config_untied(const char *text, size_t length, const char *file, vkft_err *err)
+{
+    cJSON *root = vkft_json_parse(text, length, file, err);
+    if (!root)
+        return NULL;
+    cJSON_DeleteItemFromObjectCaseSensitive(root, "tie_word_embeddings");
+    char *printed = cJSON_AddFalseToObject(root, "tie_word_embeddings") ? cJSON_Print(root) : NULL;
+    char *copy = printed ? vkft_string_copy(printed) : NULL;
+    if (!copy)
+        vkft_fail_memory(err, "while changing %s", file);
+    cJSON_free(printed);
     cJSON_Delete(root);
     return copy;
 }

@@ -3,10 +3,12 @@
 #include "formats/convert/convert.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/config/arch.h"
+#include "formats/convert/notes.h"
 #include "formats/convert/prequantized.h"
 #include "formats/convert/source.h"
 #include "formats/convert/tensor.h"
@@ -66,8 +68,23 @@ typedef struct plan {
     uint64_t bytes; /* to read */
 } plan;
 
+/* Whether the checkpoint's head has values of its own, though the configuration ties it to the embedding. It is then
+ * used, as in transformers 5. */
+static bool is_own_head(const vkft_hf_checkpoint *checkpoint, const vkft_config *config, const vkft_shard_tensor *head)
+{
+    char canonical[256], embedding[256];
+    snprintf(embedding, sizeof embedding, "%s.weight", config->arch->embedding);
+    for (uint32_t i = 0; i < checkpoint->count; i++) {
+        const vkft_shard_tensor *t = &checkpoint->tensors[i];
+        if (vkft_arch_tensor(config, t->tensor->name, canonical, sizeof canonical) == VKFT_ROLE_EMBEDDING &&
+            strcmp(canonical, embedding) == 0)
+            return !vkft_convert_same_values(head, t);
+    }
+    return false;
+}
+
 static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config *config,
-                         const vkft_convert_options *options, plan *p, vkft_err *err)
+                         const vkft_convert_options *options, plan *p, cJSON *notes, vkft_err *err)
 {
     p->jobs = calloc((size_t)checkpoint->count + 1, sizeof *p->jobs);
     p->specs = calloc((size_t)checkpoint->count + 1, sizeof *p->specs);
@@ -78,7 +95,15 @@ static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config
         job *j = &p->jobs[p->count];
         j->source = &checkpoint->tensors[i];
         vkft_tensor_role role = vkft_arch_tensor(config, tensor->name, j->name, sizeof j->name);
-        if (role == VKFT_ROLE_NONE)
+        if (role == VKFT_ROLE_TIED_HEAD && is_own_head(checkpoint, config, j->source)) {
+            role = VKFT_ROLE_EMBEDDING;
+            if (!vkft_note(notes,
+                           "config.json ties the head to the embedding, but %.100s holds other values: it is used, as "
+                           "in transformers 5",
+                           tensor->name))
+                return vkft_fail_memory(err, "while converting '%s'", checkpoint->dir);
+        }
+        if (role == VKFT_ROLE_NONE || role == VKFT_ROLE_TIED_HEAD)
             continue;
         j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED);
         j->transposed = j->swapped != tensor->column_major;
@@ -117,12 +142,16 @@ static bool run(const vkft_hf_checkpoint *checkpoint, const plan *p, const vkft_
 }
 
 /* Plans and writes; the source's parts are open and checked. */
-static bool write_model(const vkft_hf_checkpoint *checkpoint, const vkft_source *source, const char *out_path,
+static bool write_model(const vkft_hf_checkpoint *checkpoint, vkft_source *source, const char *out_path,
                         const vkft_convert_options *options, vkft_err *err)
 {
     plan p = {0};
     vkft_model_writer *writer = NULL;
-    bool ok = plan_tensors(checkpoint, &source->config, options, &p, err);
+    cJSON *notes = cJSON_CreateArray();
+    bool ok = (notes && vkft_note_unused(notes, &source->config, checkpoint)) ||
+              vkft_fail_memory(err, "while converting '%s'", checkpoint->dir);
+    ok = ok && plan_tensors(checkpoint, &source->config, options, &p, notes, err) &&
+         vkft_source_describe(source, checkpoint, notes, err);
     if (ok)
         writer = vkft_model_writer_open(out_path, source->name, vkft_quant_label(options->quant), source->info,
                                         source->blobs, source->blob_count, p.specs, p.count, err);
@@ -135,6 +164,7 @@ static bool write_model(const vkft_hf_checkpoint *checkpoint, const vkft_source 
         free(p.jobs[i].parts.made);
     free(p.jobs);
     free(p.specs);
+    cJSON_Delete(notes);
     return ok;
 }
 
@@ -149,8 +179,7 @@ bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_o
         return false;
     bool ok = vkft_hf_checkpoint_open(hf_dir, &checkpoint, err);
     if (ok) {
-        ok = vkft_source_describe(&source, &checkpoint, err) &&
-             write_model(&checkpoint, &source, out_path, options, err);
+        ok = write_model(&checkpoint, &source, out_path, options, err);
         vkft_hf_checkpoint_close(&checkpoint);
     }
     vkft_source_close(&source);

@@ -155,3 +155,8 @@ vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *o
               path);
     return NULL;
 }
+
+void vkft_model_notes(const vkft_model_file *file, void (*say)(void *context, const char *line), void *context)
+{
+    vkft_source_notes(vkft_model_file_info(file), say, context);
+}

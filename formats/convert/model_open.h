@@ -21,4 +21,7 @@ vkft_model_kind vkft_model_kind_of(const char *path);
 vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool quant_explicit,
                                  vkft_err *err);
 
+/* What a person should know of the model and the checkpoint that it is from, line by line. */
+void vkft_model_notes(const vkft_model_file *file, void (*say)(void *context, const char *line), void *context);
+
 #endif

@@ -179,7 +179,7 @@ static bool add_file(cJSON *list, const char *dir, const char *name)
     return ok;
 }
 
-bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, vkft_err *err)
+bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, const cJSON *notes, vkft_err *err)
 {
     char *absolute = vkft_os_absolute_path(source->dir);
     source->name = hub_name(absolute ? absolute : source->dir);
@@ -197,6 +197,7 @@ bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpo
         ok = ok && add_file(files, source->dir, checkpoint->index);
     for (uint32_t i = 0; ok && i < checkpoint->shard_count; i++)
         ok = add_file(files, source->dir, checkpoint->shard_names[i]);
+    ok = ok && cJSON_AddItemToObject(root, "notes", cJSON_Duplicate(notes, true));
     source->info = ok ? cJSON_PrintUnformatted(root) : NULL;
     cJSON_Delete(root);
     return source->info ||
@@ -229,7 +230,7 @@ bool vkft_source_unchanged(const char *dir, const char *info)
 {
     cJSON *root = vkft_json_parse(info, strlen(info), "info", NULL);
     const cJSON *files = root ? cJSON_GetObjectItemCaseSensitive(root, "source_files") : NULL;
-    bool ok = cJSON_IsArray(files);
+    bool ok = cJSON_IsArray(files) && cJSON_IsArray(vkft_json_member(root, "notes"));
     for (const cJSON *record = ok ? files->child : NULL; ok && record; record = record->next)
         ok = file_unchanged(dir, record);
     for (size_t i = 0; ok && i < BLOB_NAMES; i++) { /* a tokenizer that was added later belongs into the model */
@@ -239,4 +240,14 @@ bool vkft_source_unchanged(const char *dir, const char *info)
     }
     cJSON_Delete(root);
     return ok;
+}
+
+void vkft_source_notes(const char *info, void (*say)(void *context, const char *line), void *context)
+{
+    cJSON *root = vkft_json_parse(info, strlen(info), "info", NULL);
+    const cJSON *notes = root ? cJSON_GetObjectItemCaseSensitive(root, "notes") : NULL;
+    for (const cJSON *line = cJSON_IsArray(notes) ? notes->child : NULL; line; line = line->next)
+        if (cJSON_IsString(line))
+            say(context, line->valuestring);
+    cJSON_Delete(root);
 }

@@ -180,3 +180,42 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *sou
         vkft_model_writer_end(writer, index, offset);
     return ok;
 }
+
+#define COMPARED 4096 /* values that are decoded at a time */
+
+/* n values of two arrays; 0 and -0 are the same. */
+static bool same_values(const uint8_t *a, vkft_dtype a_type, const uint8_t *b, vkft_dtype b_type, uint64_t n)
+{
+    const uint64_t a_bytes = vkft_dtype_bits(a_type) / 8, b_bytes = vkft_dtype_bits(b_type) / 8;
+    float x[COMPARED], y[COMPARED];
+    if (a_type == b_type && memcmp(a, b, n * a_bytes) == 0)
+        return true;
+    for (uint64_t first = 0; first < n; first += COMPARED) {
+        uint64_t count = min_u64(n - first, COMPARED);
+        vkft_to_f32(a_type, a + first * a_bytes, count, x);
+        vkft_to_f32(b_type, b + first * b_bytes, count, y);
+        for (uint64_t i = 0; i < count; i++)
+            if (!(x[i] == y[i]))
+                return false;
+    }
+    return true;
+}
+
+bool vkft_convert_same_values(const vkft_shard_tensor *a, const vkft_shard_tensor *b)
+{
+    const vkft_file_tensor *s = a->tensor, *t = b->tensor;
+    if (s->dims != t->dims || memcmp(s->shape, t->shape, s->dims * sizeof *s->shape) != 0 ||
+        s->column_major != t->column_major || vkft_storage_of_dtype(s->dtype) == VKFT_STORAGE_none ||
+        vkft_storage_of_dtype(t->dtype) == VKFT_STORAGE_none)
+        return false;
+    const uint64_t s_bytes = vkft_dtype_bits(s->dtype) / 8, t_bytes = vkft_dtype_bits(t->dtype) / 8;
+    const uint8_t *x = vkft_tensor_file_data(a->shard, s), *y = vkft_tensor_file_data(b->shard, t);
+    for (uint64_t first = 0; first < s->elements; first += CHUNK) {
+        uint64_t n = min_u64(s->elements - first, CHUNK);
+        if (!same_values(x + first * s_bytes, s->dtype, y + first * t_bytes, t->dtype, n))
+            return false;
+        vkft_mapping_drop(&a->shard->mapping, s->offset + first * s_bytes, n * s_bytes);
+        vkft_mapping_drop(&b->shard->mapping, t->offset + first * t_bytes, n * t_bytes);
+    }
+    return true;
+}

@@ -16,4 +16,7 @@ void vkft_converter_free(vkft_converter *converter);
 bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *source, const vkft_model_spec *spec,
                          vkft_model_writer *writer, uint32_t index, bool transposed, vkft_err *err);
 
+/* Whether both hold the same values in the same order. Up to the first difference, they are read in chunks. */
+bool vkft_convert_same_values(const vkft_shard_tensor *a, const vkft_shard_tensor *b);
+
 #endif

@@ -203,10 +203,10 @@ static bool lay_out(vkft_model *model, vkft_err *err)
     return !list.failed || vkft_fail_memory(err, "while laying out the model");
 }
 
-/* Whether the file says so where the configuration does not. */
+/* A head of its own that the file has goes before what the configuration says. */
 static bool is_tied(const vkft_config *config, const vkft_model_file *file)
 {
-    if (!file || !config->tied_unless_stored)
+    if (!file || !config->tie_word_embeddings)
         return config->tie_word_embeddings;
     char head[128];
     snprintf(head, sizeof head, "%s.weight", config->arch->head);

@@ -51,6 +51,11 @@ static bool check_compute_dtype(const vkft_session *session, vkft_err *err)
                      "--quant nf4, or --compute-dtype fp32");
 }
 
+static void say_note(void *context, const char *line)
+{
+    vkft_observer_say(context, "%s", line);
+}
+
 bool vkft_session_open(vkft_session *session, const vkft_session_source *source, const vkft_observer *observer,
                        vkft_err *err)
 {
@@ -74,6 +79,8 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
     if (session->config->multimodal_type[0])
         vkft_observer_say(observer, "the model is a %s; only its language model (%s) is used",
                           session->config->multimodal_type, session->config->model_type);
+    if (session->file)
+        vkft_model_notes(session->file, say_note, (void *)(uintptr_t)observer);
     if (vkft_model_init(&session->model, session->config, session->file, quant,
                         source->trained == VKFT_TRAINABLE_ALL_WEIGHTS, err) &&
         check_compute_dtype(session, err) &&

@@ -132,22 +132,36 @@ static bool write_weights(const vkft_all_weights *set, const float *flat, vkft_d
     return false;
 }
 
-/* A small file of the model as it is; only a configuration is that of the language model alone, as the weights are. */
+/* *changed: the configuration of what is written, the language model alone with the head that it has; NULL: as it is.
+ */
+static bool change_config(const vkft_all_weights *set, const char *text, size_t length, const char *name,
+                          char **changed, vkft_err *err)
+{
+    const vkft_config *config = set->model->config;
+    *changed = NULL;
+    if (config->multimodal_type[0] && !(*changed = vkft_config_language_model(text, length, name, err)))
+        return false;
+    if (!config->tie_word_embeddings || config->tied_unless_stored || set->model->tied)
+        return true;
+    char *inner = *changed;
+    *changed = vkft_config_untied(inner ? inner : text, inner ? strlen(inner) : length, name, err);
+    free(inner);
+    return *changed != NULL;
+}
+
+/* A small file of the model as it is, but for the configuration. */
 static bool write_blob(const vkft_all_weights *set, const vkft_model_file *file, const char *name, const char *dir,
                        vkft_err *err)
 {
     size_t length;
     const char *data = vkft_model_file_blob(file, name, &length);
-    char *path = vkft_path_join(dir, name), *inner = NULL;
+    char *path = vkft_path_join(dir, name), *config = NULL;
     bool ok = path || vkft_fail_memory(err, "while writing %s", name);
-    if (ok && set->model->config->multimodal_type[0] && strcmp(name, "config.json") == 0) {
-        data = inner = vkft_config_language_model(data, length, name, err);
-        ok = inner != NULL;
-        length = ok ? strlen(inner) : 0;
-    }
-    ok = ok && vkft_file_write(path, data, length, err);
+    if (ok && strcmp(name, "config.json") == 0)
+        ok = change_config(set, data, length, name, &config, err);
+    ok = ok && vkft_file_write(path, config ? config : data, config ? strlen(config) : length, err);
     free(path);
-    free(inner);
+    free(config);
     return ok;
 }
 

@@ -119,6 +119,8 @@ int cmd_convert(int argc, char **argv)
     vkft_err err = {0};
     progress display = progress_new();
     vkft_model_file *file = convert(&options, &display, &err);
+    if (file)
+        vkft_model_notes(file, progress_message, &display);
     progress_close(&display);
     code = file ? report(file, options.json) : cli_fail(&convert_table, &err);
     vkft_model_file_close(file);
