@@ -275,6 +275,86 @@ static jinja_value make_dict(jinja_state *s, jinja_value self, const jinja_argum
     return keywords(s, args, J_DICT);
 }
 
+/* A function with a memory: the dict self. */
+static jinja_value remember(jinja_state *s, const jinja_builtin *builtin, jinja_value memory)
+{
+    jinja_bound *bound = jinja_alloc(s, sizeof *bound);
+    if (!bound)
+        return jinja_undefined(NULL);
+    *bound = (jinja_bound){builtin, memory};
+    return (jinja_value){.kind = J_BUILTIN, .as.bound = bound};
+}
+
+static void put_name(jinja_state *s, jinja_value dict, const char *name, jinja_value value)
+{
+    jinja_value key = jinja_literal(s, name);
+    if (!s->failed)
+        jinja_put(s, dict.as.d, key, value);
+}
+
+static const jinja_value *get_name(jinja_value dict, const char *name)
+{
+    return jinja_get_name(dict.as.d, name, strlen(name));
+}
+
+static jinja_value join_next(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    (void)args;
+    const jinja_value *separator = get_name(self, "sep");
+    bool used = get_name(self, "used") != NULL;
+    jinja_value text = used ? *separator : jinja_literal(s, "");
+    put_name(s, self, "used", jinja_bool(true));
+    return text;
+}
+
+/* joiner(sep): "" when it is called first, then sep. */
+static jinja_value make_joiner(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    static const jinja_builtin next = {"joiner", "", join_next};
+    jinja_value memory = jinja_new_dict(s);
+    (void)self;
+    if (!s->failed)
+        put_name(s, memory, "sep", args->given[0] ? args->values[0] : jinja_literal(s, ", "));
+    return s->failed ? memory : remember(s, &next, memory);
+}
+
+static jinja_value cycle_next(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    const jinja_list *items = get_name(self, " items")->as.l;
+    jinja_value item = *get_name(self, "current");
+    int64_t at = (get_name(self, " at")->as.i + 1) % items->count;
+    (void)args;
+    put_name(s, self, " at", jinja_int(at));
+    put_name(s, self, "current", items->items[at]);
+    return item;
+}
+
+static jinja_value cycle_reset(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    (void)args;
+    put_name(s, self, " at", jinja_int(0));
+    put_name(s, self, "current", get_name(self, " items")->as.l->items[0]);
+    return jinja_none();
+}
+
+/* cycler(a, b, ...): an object with next(), current and reset(). */
+static jinja_value make_cycler(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    static const jinja_builtin next = {"next", "", cycle_next}, reset = {"reset", "", cycle_reset};
+    jinja_value cycler = jinja_new_dict(s), items = jinja_new_list(s, true);
+    (void)self;
+    for (uint32_t i = 0; i < JINJA_MAX_ARGUMENTS - 1 && args->given[i] && !s->failed; i++)
+        jinja_push(s, items.as.l, args->values[i]);
+    if (s->failed || items.as.l->count == 0)
+        return jinja_fail(s, "cycler needs at least one item");
+    cycler.kind = J_NAMESPACE;
+    put_name(s, cycler, " items", items); /* no attribute has such a name */
+    cycle_reset(s, cycler, args);
+    put_name(s, cycler, "next", remember(s, &next, cycler));
+    put_name(s, cycler, "reset", remember(s, &reset, cycler));
+    return cycler;
+}
+
 static jinja_value strftime_now(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     char text[256];
@@ -297,6 +377,8 @@ static const jinja_builtin functions[] = {
     {"range", "start stop step", range},
     {"namespace", "*", make_namespace},
     {"dict", "*", make_dict},
+    {"joiner", "sep", make_joiner},
+    {"cycler", "*", make_cycler},
     {"strftime_now", "format", strftime_now},
     {0},
 };

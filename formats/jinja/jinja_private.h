@@ -325,6 +325,9 @@ const jinja_builtin *jinja_find_method(jinja_kind kind, const jinja_string *name
 const jinja_builtin *jinja_find_function(const jinja_string *name);
 const jinja_builtin *jinja_find(const jinja_builtin *table,
                                 const jinja_string *name); /* a table ends with a NULL name */
+/* format.c: '...' % values, and the method of strings. */
+jinja_value jinja_format_percent(jinja_state *s, jinja_value format, jinja_value values);
+jinja_value jinja_format(jinja_state *s, jinja_value self, const jinja_arguments *args);
 /* json_value.c: also the filter tojson. */
 jinja_value jinja_to_json(jinja_state *s, jinja_value self, const jinja_arguments *args);
 

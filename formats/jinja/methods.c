@@ -144,6 +144,33 @@ static jinja_value rsplit(jinja_state *s, jinja_value self, const jinja_argument
     return parts;
 }
 
+/* (before, separator, after); without the separator all of it is on one side. */
+static jinja_value cut(jinja_state *s, jinja_value self, const jinja_arguments *args, bool last)
+{
+    const jinja_string *t = need_text(s, "partition", self), *by = need_text(s, "partition", args->values[0]);
+    jinja_value three = jinja_new_list(s, true);
+    if (s->failed)
+        return three;
+    if (by->length == 0)
+        return jinja_fail(s, "partition needs a separator that is not empty");
+    size_t at = jinja_find_text(s, t, by, 0, t->length, last), n = at == SIZE_MAX ? 0 : by->length;
+    at = at != SIZE_MAX ? at : last ? 0 : t->length;
+    jinja_push(s, three.as.l, jinja_part(s, t, 0, at));
+    jinja_push(s, three.as.l, jinja_part(s, t, at, n));
+    jinja_push(s, three.as.l, jinja_part(s, t, at + n, t->length - at - n));
+    return three;
+}
+
+static jinja_value partition(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    return cut(s, self, args, false);
+}
+
+static jinja_value rpartition(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    return cut(s, self, args, true);
+}
+
 static jinja_value splitlines(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     const jinja_string *t = need_text(s, "splitlines", self);
@@ -423,43 +450,6 @@ static jinja_value islower_method(jinja_state *s, jinja_value self, const jinja_
     return cased(s, self, LOWER);
 }
 
-/* '{} {name} {0}'.format(...), without format specifications. */
-static jinja_value format_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
-{
-    const jinja_string *t = need_text(s, "format", self);
-    jinja_buffer out = {0};
-    uint32_t automatic = 0;
-    for (size_t i = 0; i < t->length && !s->failed; i++) {
-        char c = t->data[i];
-        if ((c == '{' || c == '}') && i + 1 < t->length && t->data[i + 1] == c) {
-            jinja_append_part(s, &out, t, i, 1);
-            i++;
-        } else if (c == '{') {
-            size_t end = i + 1, at;
-            while (end < t->length && t->data[end] != '}')
-                end++;
-            jinja_string field = {.data = t->data + i + 1, .length = end - i - 1};
-            const jinja_value *value = NULL;
-            at = field.length == 0                                                  ? automatic++
-                 : field.data[0] >= '0' && field.data[0] <= '9' && field.length < 3 ? (size_t)atoi(field.data)
-                                                                                    : JINJA_MAX_ARGUMENTS;
-            if (at < JINJA_MAX_ARGUMENTS - 1 && args->given[at])
-                value = &args->values[at];
-            else if (at == JINJA_MAX_ARGUMENTS && args->given[at - 1] && args->values[at - 1].kind == J_DICT)
-                value = jinja_get_name(args->values[at - 1].as.d, field.data, field.length);
-            if (!value || end == t->length)
-                jinja_fail(s, "format: the field '{%.*s}' has no value or is not supported",
-                           (int)min_u64(field.length, 40), field.data);
-            else
-                jinja_append_str(s, &out, *value);
-            i = end;
-        } else {
-            jinja_append_part(s, &out, t, i, 1);
-        }
-    }
-    return jinja_take_text(s, &out);
-}
-
 static jinja_value dict_items(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     jinja_value list = jinja_new_list(s, false);
@@ -568,6 +558,8 @@ static const jinja_builtin text_methods[] = {
     {"split", "sep maxsplit", split},
     {"rsplit", "sep maxsplit", rsplit},
     {"splitlines", "keepends", splitlines},
+    {"partition", "sep", partition},
+    {"rpartition", "sep", rpartition},
     {"startswith", "prefix", startswith},
     {"endswith", "suffix", endswith},
     {"removeprefix", "prefix", removeprefix},
@@ -591,7 +583,7 @@ static const jinja_builtin text_methods[] = {
     {"isspace", "", isspace_method},
     {"isupper", "", isupper_method},
     {"islower", "", islower_method},
-    {"format", "*", format_method},
+    {"format", "*", jinja_format},
     {0},
 };
 

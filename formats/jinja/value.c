@@ -536,36 +536,6 @@ static jinja_value real_arithmetic(jinja_state *s, char op, double a, double b)
     }
 }
 
-/* '...' % value: %s, %d and %% are what templates use. */
-static jinja_value format_string(jinja_state *s, jinja_value format, jinja_value values)
-{
-    jinja_buffer text = {0};
-    const jinja_string *f = format.as.s;
-    uint32_t used = 0, count = values.kind == J_LIST && values.as.l->tuple ? values.as.l->count : 1;
-    for (size_t i = 0; i < f->length && !s->failed; i++) {
-        if (f->data[i] != '%') {
-            jinja_append_part(s, &text, f, i, 1);
-            continue;
-        }
-        char kind = f->data[++i];
-        if (kind == '%') {
-            jinja_append(s, &text, "%", 1);
-        } else if ((kind == 's' || kind == 'd' || kind == 'r') && used < count) {
-            jinja_value v = values.kind == J_LIST && values.as.l->tuple ? values.as.l->items[used] : values;
-            used++;
-            if (kind == 'd' && !jinja_is_number(v))
-                jinja_fail(s, "%%d needs a number, a %s was given", jinja_type_name(v));
-            else if (kind == 'r')
-                jinja_append_repr(s, &text, v);
-            else
-                jinja_append_str(s, &text, kind == 'd' && v.kind == J_FLOAT ? jinja_int((int64_t)v.as.f) : v);
-        } else {
-            jinja_fail(s, "the format '%.60s' is not supported or has too few values", f->data);
-        }
-    }
-    return jinja_take_text(s, &text);
-}
-
 jinja_value jinja_binary(jinja_state *s, char op, jinja_value a, jinja_value b)
 {
     if (op == '~')
@@ -580,7 +550,7 @@ jinja_value jinja_binary(jinja_state *s, char op, jinja_value a, jinja_value b)
     if (op == '+')
         return add(s, a, b);
     if (op == '%' && a.kind == J_STRING)
-        return format_string(s, a, b);
+        return jinja_format_percent(s, a, b);
     if (op == '*' && (a.kind == J_STRING || a.kind == J_LIST) && (b.kind == J_INT || b.kind == J_BOOL))
         return repeat(s, a, whole(b));
     if (op == '*' && (b.kind == J_STRING || b.kind == J_LIST) && (a.kind == J_INT || a.kind == J_BOOL))
