@@ -390,6 +390,17 @@ bool vkft_row_check_text(const vkft_row_reader *reader, const vkft_row_slice *sl
             check_part(reader, reader->partner, slice->partner, slice->partner_length, slice->line, err));
 }
 
+/* Fields are texts, but for the labels that say of an answer whether it is desired: pandas reads those as booleans. */
+static bool add_field(cJSON *row, const char *column, const char *field)
+{
+    static const char *const values[] = {"False", "false", "FALSE", "True", "true", "TRUE"};
+    bool label = strcmp(column, "label") == 0 || strcmp(column, "kto_tag") == 0;
+    for (size_t i = 0; label && i < 6; i++)
+        if (strcmp(field, values[i]) == 0)
+            return cJSON_AddBoolToObject(row, column, i > 2) != NULL;
+    return cJSON_AddStringToObject(row, column, field) != NULL;
+}
+
 /* An empty field, and one that the record does not have, is null. Empty fields after the header's last are nothing. */
 static bool add_fields(const vkft_row_reader *reader, const vkft_row_slice *slice, cJSON *row, char *const *fields,
                        uint32_t count, vkft_err *err)
@@ -400,7 +411,7 @@ static bool add_fields(const vkft_row_reader *reader, const vkft_row_slice *slic
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: %u fields, the header has %u", reader->path,
                              (unsigned long long)slice->line, count, reader->column_count);
     for (uint32_t i = 0; ok && i < reader->column_count; i++)
-        ok = i < count && fields[i][0] ? cJSON_AddStringToObject(row, reader->columns[i], fields[i]) != NULL
+        ok = i < count && fields[i][0] ? add_field(row, reader->columns[i], fields[i])
                                        : cJSON_AddNullToObject(row, reader->columns[i]) != NULL;
     return ok || vkft_fail_memory(err, "while reading %s", reader->path);
 }
