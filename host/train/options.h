@@ -73,6 +73,9 @@ typedef struct vkft_train_options {
     bool use_rslora;                 /* scale alpha / sqrt(r) instead of alpha / r */
     const char *lora_target_modules; /* "all-linear" or names, comma separated */
     const char *init_adapter;        /* directory or NULL */
+    struct {
+        bool r, alpha, dropout, rslora, targets; /* asked for, and not by default */
+    } lora_given;
 
     double num_train_epochs;
     int64_t max_steps; /* optimizer steps; > 0 wins over epochs */

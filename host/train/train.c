@@ -336,7 +336,8 @@ static void say_profile(const vkft_trainer *t)
 static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    const vkft_run_place place = {o->output_dir, o->resume_from_checkpoint, o->overwrite};
+    const vkft_run_place place = {o->output_dir, o->resume_from_checkpoint, o->overwrite,
+                                  vkft_trains_all_weights(&t->session.trained)};
     if (!vkft_run_directory_open(&t->run, &place, t->observer, err) ||
         !vkft_session_start(&t->session, &t->plan, t->observer, err) || !vkft_resume(t, err) ||
         !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) || !vkft_resume_best(t, err) ||

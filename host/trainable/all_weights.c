@@ -155,12 +155,13 @@ static bool write_blob(const vkft_all_weights *set, const vkft_model_file *file,
 {
     size_t length;
     const char *data = vkft_model_file_blob(file, name, &length);
-    char *path = vkft_path_join(dir, name), *config = NULL;
-    bool ok = path || vkft_fail_memory(err, "while writing %s", name);
+    char *path = vkft_path_join(dir, name), *folder = path ? vkft_path_parent(path) : NULL, *config = NULL;
+    bool ok = folder ? vkft_directory_create(folder, err) : vkft_fail_memory(err, "while writing %s", name);
     if (ok && strcmp(name, "config.json") == 0)
         ok = change_config(set, data, length, name, &config, err);
     ok = ok && vkft_file_write(path, config ? config : data, config ? strlen(config) : length, err);
     free(path);
+    free(folder);
     free(config);
     return ok;
 }
@@ -168,12 +169,11 @@ static bool write_blob(const vkft_all_weights *set, const vkft_model_file *file,
 bool vkft_all_weights_write(const vkft_all_weights *set, const float *flat, const vkft_model_file *file,
                             vkft_dtype dtype, const char *dir, vkft_err *err)
 {
-    for (uint32_t i = 0; i < vkft_model_file_blob_count(file); i++)
-        if (!write_blob(set, file, vkft_model_file_blob_name(file, i), dir, err))
-            return false;
     char *path = vkft_path_join(dir, "model.safetensors");
     bool ok = path ? write_weights(set, flat, dtype, path, err) : vkft_fail_memory(err, "while writing the weights");
     free(path);
+    for (uint32_t i = 0; ok && i < vkft_model_file_blob_count(file); i++)
+        ok = write_blob(set, file, vkft_model_file_blob_name(file, i), dir, err);
     return ok;
 }
 

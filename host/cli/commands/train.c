@@ -110,6 +110,7 @@ static const flag train_flags[] = {
      .help = "rank of the adapter matrices",
      .range = BETWEEN(1, 65536),
      .same_run = true,
+     GIVEN(lora_given.r),
      AT(lora_r)},
     {.kind = FLAG_FLOAT,
      .name = "lora-alpha",
@@ -117,6 +118,7 @@ static const flag train_flags[] = {
      .help = "the adapter's output is scaled by alpha / r",
      .range = ABOVE(0),
      .same_run = true,
+     GIVEN(lora_given.alpha),
      AT(lora_alpha)},
     {.kind = FLAG_FLOAT,
      .name = "lora-dropout",
@@ -124,17 +126,20 @@ static const flag train_flags[] = {
      .help = "dropout on the adapter's input",
      .range = FROM_TO_BELOW(0, 1),
      .same_run = true,
+     GIVEN(lora_given.dropout),
      AT(lora_dropout)},
     {.kind = FLAG_SWITCH,
      .name = "use-rslora",
      .help = "scale by alpha / sqrt(r) instead of alpha / r",
      .same_run = true,
+     GIVEN(lora_given.rslora),
      AT(use_rslora)},
     {.kind = FLAG_TEXT,
      .name = "lora-target-modules",
      .value = "NAMES",
      .help = "modules to adapt: comma-separated names as in the checkpoint, or all-linear",
      .same_run = true,
+     GIVEN(lora_given.targets),
      AT(lora_target_modules)},
     {.kind = FLAG_TEXT,
      .name = "init-adapter",
@@ -471,6 +476,16 @@ static int plan_run(const vkft_train_options *run, const vkft_train_observer *ob
     return !ok ? cli_fail(&train_table, err) : run->json ? print_json_plan(&plan.memory) : print_plan(&plan);
 }
 
+/* The numbers of an adapter that is trained on are its own: of the flags for a new one only those are shown that were
+ * given. */
+static void print_settings(const vkft_train_options *run)
+{
+    vkft_train_options shown = *run;
+    if (!run->init_adapter)
+        memset(&shown.lora_given, true, sizeof shown.lora_given);
+    flags_print_settings(&train_table, &shown, stderr);
+}
+
 static int train(const vkft_train_options *run, const vkft_train_observer *observer, progress *display, vkft_err *err)
 {
     vkft_train_result result;
@@ -501,7 +516,7 @@ int cmd_train(int argc, char **argv)
         return cli_fail(&train_table, &err);
     }
     if (!run->dry_run)
-        flags_print_settings(&train_table, &options, stderr);
+        print_settings(run);
     interrupt_install();
     progress display = progress_new();
     vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};

@@ -61,7 +61,7 @@ static bool lies_in(const char *checkpoint, const char *dir)
     return in;
 }
 
-static bool check_free(const vkft_run_directory *run, bool begun, vkft_err *err)
+static bool check_free(const vkft_run_directory *run, bool begun, bool whole_model, vkft_err *err)
 {
     const char *path = run->path;
     static const char *const models[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"};
@@ -75,6 +75,12 @@ static bool check_free(const vkft_run_directory *run, bool begun, vkft_err *err)
     if (finished && !ours) /* never written over */
         return vkft_fail(err, VKFT_ERR_INPUT, "%s holds %s that no run made here; use another --output-dir", path,
                          model ? "a model" : "an adapter");
+    bool config;
+    if (!vkft_run_find(run, "config.json", &config, err))
+        return false;
+    if (whole_model && !ours && config)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s holds a config.json that no run wrote; use another --output-dir",
+                         path);
     if (run->overwrite)
         return true;
     /* A run killed during its final write is resumed from its last checkpoint, like any other killed run. */
@@ -101,7 +107,7 @@ bool vkft_run_directory_open(vkft_run_directory *run, const vkft_run_place *plac
     free(checkpoints.list);
     run->continues = from && (strcmp(from, "auto") == 0 || lies_in(from, place->path));
     run->overwrite = place->overwrite && !run->continues;
-    return check_free(run, begun, err) && (run->lock < 0 || vkft_run_sweep(run, err));
+    return check_free(run, begun, place->whole_model, err) && (run->lock < 0 || vkft_run_sweep(run, err));
 }
 
 /* Makes the log hold exactly this history: on resume, rows of steps after the checkpoint go. */

@@ -63,26 +63,33 @@ static bool is_own_file(const char *name)
 }
 
 typedef struct search {
-    const char *dir;
-    char *foreign; /* [128], "": nothing yet */
+    const char *dir, *prefix; /* prefix: "", or "folder/" below the directory of a checkpoint */
+    char *foreign;            /* [128], "": nothing yet */
 } search;
 
 static bool look_at_file(void *context, const char *name)
 {
     search *s = context;
-    char *path = vkft_path_join(s->dir, name);
+    char *path = vkft_path_join(s->dir, name), whole[256];
     vkft_os_info info;
-    bool own = path && vkft_os_stat_entry(path, &info) && info.is_regular && is_own_file(name);
+    snprintf(whole, sizeof whole, "%.120s%.120s", s->prefix, name);
+    bool there = path && vkft_os_stat_entry(path, &info), own = there && info.is_regular && is_own_file(whole);
+    if (there && info.is_directory && !info.is_link && !s->prefix[0]) { /* a model's small files may lie in one */
+        char prefix[256];
+        snprintf(prefix, sizeof prefix, "%.120s/", name);
+        search below = {path, prefix, s->foreign};
+        own = vkft_directory_list(path, look_at_file, &below, NULL);
+    } else if (!own) {
+        snprintf(s->foreign, 128, "%.127s", whole);
+    }
     free(path);
-    if (!own)
-        snprintf(s->foreign, 128, "%.127s", name);
     return own;
 }
 
 bool vkft_run_is_own_directory(const char *path, char foreign[128])
 {
     vkft_os_info info;
-    search s = {path, foreign};
+    search s = {path, "", foreign};
     foreign[0] = 0;
     return vkft_os_stat_entry(path, &info) && info.is_directory && !info.is_link &&
            vkft_directory_list(path, look_at_file, &s, NULL);

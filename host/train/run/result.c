@@ -85,16 +85,6 @@ static state state_of(const cJSON *record, const char *path, const char *name, c
     return ours ? OURS : same ? SAME : FOREIGN;
 }
 
-bool vkft_run_wrote(const vkft_run_directory *run, const char *name)
-{
-    cJSON *record = read_record(run);
-    char *path = vkft_path_join(run->path, name);
-    bool ours = path && state_of(record, path, name, "", 0) == OURS;
-    free(path);
-    cJSON_Delete(record);
-    return ours;
-}
-
 typedef struct finishing {
     const vkft_run_directory *run;
     const char *temporary; /* where the result was written */
@@ -103,37 +93,56 @@ typedef struct finishing {
     vkft_err *err;
 } finishing;
 
+/* A directory of what was written, and what comes before the names there: "", or "folder/". */
+typedef struct placing {
+    const finishing *f;
+    const char *dir, *prefix;
+} placing;
+
 static bool write_small(const finishing *f, const char *name, const char *text, size_t size)
 {
-    char *path = vkft_run_path(f->run, name, f->err), hash[17];
-    if (!path)
-        return false;
+    char *path = vkft_run_path(f->run, name, f->err), *folder = path ? vkft_path_parent(path) : NULL, hash[17];
+    if (!folder) {
+        free(path);
+        return vkft_fail_memory(f->err, "while finishing the run");
+    }
     state was = state_of(f->record, path, name, text, size);
-    bool ok = true;
+    bool ok = vkft_directory_create(folder, f->err);
+    if (was == FOREIGN && strcmp(name, "config.json") == 0) { /* of a model that has another one */
+        ok = ok && vkft_run_set_aside(f->run, name, VKFT_IN_THE_WAY, f->err);
+        was = ABSENT;
+    }
     if (was == FOREIGN)
         vkft_observer_say(f->run->observer, "%s is kept: it is not as a run of vkft wrote it", path);
-    else if (was != SAME)
+    else if (ok && was != SAME)
         ok = vkft_file_write(path, text, size, f->err);
     hash_text(text, size, hash);
     if (ok && (was == ABSENT || was == OURS) && f->files)
         ok = cJSON_AddStringToObject(f->files, name, hash) || vkft_fail_memory(f->err, "while finishing the run");
+    free(folder);
     free(path);
     return ok;
 }
 
-/* A small file that belongs to the result, such as config.json beside a model. */
+/* A small file that belongs to the result, such as config.json beside a model; or a folder of them. */
 static bool place_small(void *context, const char *name)
 {
-    const finishing *f = context;
-    char *path = vkft_path_join(f->temporary, name), *text = NULL;
+    const placing *p = context;
+    const finishing *f = p->f;
+    char *path = vkft_path_join(p->dir, name), *text = NULL, whole[256];
     size_t size;
-    if (is_result_file(name)) {
-        free(path);
-        return true;
+    snprintf(whole, sizeof whole, "%.120s%.120s", p->prefix, name);
+    bool ok = path || vkft_fail_memory(f->err, "while finishing the run");
+    if (ok && vkft_directory_exists(path)) {
+        char prefix[256];
+        snprintf(prefix, sizeof prefix, "%.120s/", name);
+        placing below = {f, path, prefix};
+        ok = vkft_directory_list(path, place_small, &below, f->err) &&
+             (vkft_os_remove_directory(path) || vkft_fail_errno(f->err, "cannot remove %s", path));
+    } else if (ok && !is_result_file(name)) {
+        ok = vkft_file_read(path, SMALL_FILE_LIMIT, &text, &size, f->err) && write_small(f, whole, text, size) &&
+             vkft_file_remove(path, f->err);
     }
-    bool ok = path ? vkft_file_read(path, SMALL_FILE_LIMIT, &text, &size, f->err)
-                   : vkft_fail_memory(f->err, "while finishing the run");
-    ok = ok && write_small(f, name, text, size) && vkft_file_remove(path, f->err);
     free(text);
     free(path);
     return ok;
@@ -141,7 +150,8 @@ static bool place_small(void *context, const char *name)
 
 static bool place_result(const finishing *f)
 {
-    bool ok = vkft_directory_list(f->temporary, place_small, (void *)(uintptr_t)f, f->err);
+    placing all = {f, f->temporary, ""};
+    bool ok = vkft_directory_list(f->temporary, place_small, &all, f->err);
     for (size_t i = 0; ok && vkft_run_result_files[i]; i++) {
         const char *name = vkft_run_result_files[i];
         char *from = vkft_path_join(f->temporary, name), *to = vkft_run_path(f->run, name, f->err);

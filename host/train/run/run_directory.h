@@ -57,6 +57,7 @@ typedef struct vkft_run_place {
     const char
         *resume_from; /* NULL, "auto", or a checkpoint's directory; of the last two only one below path matters */
     bool overwrite;
+    bool whole_model; /* is the result, with its config.json */
 } vkft_run_place;
 
 /*

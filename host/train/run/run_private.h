@@ -61,7 +61,5 @@ extern const char *const vkft_run_result_files[];
 /* *found: whether the directory holds the file, in the second case one of a result. */
 bool vkft_run_find(const vkft_run_directory *run, const char *name, bool *found, vkft_err *err);
 bool vkft_run_find_result(const vkft_run_directory *run, bool *found, vkft_err *err);
-/* Whether vkft.json says that this file is as a run of vkft wrote it. */
-bool vkft_run_wrote(const vkft_run_directory *run, const char *name);
 
 #endif

@@ -76,6 +76,34 @@ static bool check_task(const vkft_train_options *o, const vkft_config *config, v
                      names[o->task_type], o->model.path, names[task]);
 }
 
+/* Settings that would do nothing, and samples that the model was not made for. */
+static bool check_effects(const vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    uint32_t longest = max_u32(t->data.max_length, t->valid_data.max_length), known = t->session.config->max_position;
+    double rate = 0;
+    if (!o->data.path)
+        return true;
+    if (o->early_stopping_patience && !t->valid.count)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--early-stopping-patience looks at the validation loss, and this run has none; give a valid "
+                         "file beside the train file, or --val-split, or leave it out");
+    for (uint64_t step = 0; step < t->total_steps && step <= t->warmup_steps && rate == 0; step++)
+        rate = vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
+    if (t->total_steps && rate == 0)
+        vkft_observer_say(
+            t->observer,
+            "warning: the learning rate is 0 in all of the %llu steps, which change nothing: they are all "
+            "warmup; lower --warmup-steps",
+            (unsigned long long)t->total_steps);
+    if (longest > known)
+        vkft_observer_say(t->observer,
+                          "warning: the longest sample has %u tokens, and the model was made for %u "
+                          "(max_position_embeddings); lower --max-seq-length",
+                          longest, known);
+    return true;
+}
+
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err)
 {
@@ -104,6 +132,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         !batch_limits(t, &limits.batch, err) || !vkft_session_plan(&t->session, &limits, &t->plan, err))
         return false;
     schedule(t);
+    if (!check_effects(t, err))
+        return false;
     t->fingerprint = vkft_setup_fingerprint(t);
     t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
     t->state.history = cJSON_CreateArray();

@@ -1,7 +1,59 @@
 /* What a run trains, and the values that it begins with. */
 #include "host/train/setup/setup_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+static bool fail_differs(const vkft_train_options *o, const char *flag, const char *found, vkft_err *err)
+{
+    return vkft_fail(
+        err, VKFT_ERR_INPUT,
+        "--init-adapter goes on with %s, which has %s; %s asks for something else: leave it out, or begin a "
+        "new adapter",
+        o->init_adapter, found, flag);
+}
+
+/* The modules that the flags would choose must be those of the adapter. */
+static bool check_targets(const vkft_trainer *t, const vkft_adapter_set *have, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_adapter_set asked = {0};
+    char found[64];
+    if (!vkft_adapter_set_choose(&asked, &t->session.model, have->method, o->lora_target_modules, &have->config, err))
+        return false;
+    bool same = asked.count == have->count;
+    for (uint32_t i = 0; same && i < asked.count; i++)
+        same = strcmp(asked.modules[i].name, have->modules[i].name) == 0;
+    vkft_adapter_set_free(&asked);
+    snprintf(found, sizeof found, "%u modules", have->count);
+    return same || fail_differs(o, "--lora-target-modules", found, err);
+}
+
+/* What is asked for must be what the adapter has; dropout alone is of the training, and may be another. */
+static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_adapter_set *set = &t->session.trained.adapters;
+    vkft_adapter_config *c = &set->config;
+    char found[64];
+    if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err))
+        return false;
+    snprintf(found, sizeof found, "r %u, alpha %.9g%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "");
+    if (o->lora_given.r && o->lora_r != c->r)
+        return fail_differs(o, "--lora-r", found, err);
+    if (o->lora_given.alpha && o->lora_alpha != c->lora_alpha)
+        return fail_differs(o, "--lora-alpha", found, err);
+    if (o->lora_given.rslora && o->use_rslora != c->use_rslora)
+        return fail_differs(o, "--use-rslora", found, err);
+    if (o->lora_given.targets && !check_targets(t, set, err))
+        return false;
+    if (o->lora_given.dropout)
+        c->lora_dropout = o->lora_dropout;
+    vkft_observer_say(t->observer, "adapter of %s: %s, dropout %.9g, on %u modules", o->init_adapter, found,
+                      (double)c->lora_dropout, set->count);
+    return true;
+}
 
 /* The modules of the adapter, new or that of --init-adapter, whose parameters go to *init. */
 static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
@@ -9,8 +61,7 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     const vkft_train_options *o = t->options;
     vkft_session *r = &t->session;
     if (o->init_adapter)
-        return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) &&
-               vkft_adapter_set_choose_from(&r->trained.adapters, &r->model, init, err);
+        return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) && continue_adapter(t, init, err);
     const vkft_adapter_config config = {
         .r = o->lora_r, .lora_alpha = o->lora_alpha, .lora_dropout = o->lora_dropout, .use_rslora = o->use_rslora};
     return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_lora, o->lora_target_modules, &config,

@@ -13,6 +13,7 @@
 #include "runtime/base/os/os.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
+#include "tests/support/tiny_model.h"
 
 static void put_link(const vkft_test_run_fixture *f, const char *name, const char *target)
 {
@@ -131,6 +132,42 @@ static void keeps_small_files(void **state)
     vkft_test_train_ok(f, "log", "--max-steps 1");
     vkft_test_run_holds(f, "target", "not a log");
     vkft_test_run_present(f, "log/trainer_log.jsonl");
+}
+
+/* All weights, of a model with a folder of templates: it is part of checkpoints, which go as a whole, and of the
+ * result, where a person's file stays. */
+static void whole_models(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    static const char template[] = "{{ messages }}";
+    vkft_err err;
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    char flags[700];
+    expect_ok(vkft_directory_create(vkft_test_run_at(f, "templates"), &err));
+    vkft_tiny_model_write(&tiny, vkft_test_run_at(f, "templates"));
+    vkft_test_run_put(f, "templates/chat_template.jinja", template);
+    vkft_test_run_put(f, "templates/additional_chat_templates/tool_use.jinja", template);
+    vkft_test_run_put(f, "full/chat_template.jinja", "mine");
+    snprintf(
+        flags, sizeof flags,
+        "--model %s/templates --fine-tune-type full --max-steps 3 --save-steps 1 --save-total-limit 1 --eval-steps 1",
+        f->dir);
+    for (int i = 0; i < 2; i++) {
+        vkft_test_train_ok(f, "full", flags);
+        vkft_test_run_holds(f, "full/additional_chat_templates/tool_use.jinja", template);
+        vkft_test_run_holds(f, "full/chat_template.jinja", "mine");
+        vkft_test_run_present(f, "full/model.safetensors");
+        vkft_test_run_present(f, "full/config.json");
+        vkft_test_run_present(f, "full/checkpoint-3/additional_chat_templates/tool_use.jinja");
+        vkft_test_run_absent(f, "full/checkpoint-2");
+        vkft_test_run_absent(f, "full/result.tmp");
+        vkft_test_run_absent(f, "full/overwritten-run");
+        strcat(flags, " --overwrite");
+    }
+    /* another one's configuration is not written over, and a model without it would be of no use */
+    vkft_test_run_put(f, "alone/config.json", "{}");
+    vkft_test_run_says(vkft_test_train(f, "alone", 1, flags), "holds a config.json that no run wrote");
+    vkft_test_run_holds(f, "alone/config.json", "{}");
 }
 
 /* A run that fails before it has something leaves the one that it was to overwrite. */
@@ -272,6 +309,7 @@ int main(void)
         cmocka_unit_test(never_enters_links),
         cmocka_unit_test(keeps_notes_in_checkpoints),
         cmocka_unit_test(keeps_small_files),
+        cmocka_unit_test(whole_models),
         cmocka_unit_test(overwrites_late),
         cmocka_unit_test(recovers_an_overwritten_run),
         cmocka_unit_test(one_run_at_a_time),
