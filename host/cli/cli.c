@@ -68,11 +68,13 @@ int cli_fail(const flag_table *table, const vkft_err *err)
 {
     char advice[256];
     if (err->kind == VKFT_ERR_INTERRUPTED) {
-        fprintf(stderr, "vkft: %s\n", err->message);
+        if (!err->said)
+            fprintf(stderr, "vkft: %s\n", err->message);
         return EXIT_INTERRUPTED;
     }
     advice_text(table, err->advice, advice, sizeof advice);
-    fprintf(stderr, "vkft: error: %s%s\n", *err->message ? err->message : "out of memory", advice);
+    if (!err->said)
+        fprintf(stderr, "vkft: error: %s%s\n", *err->message ? err->message : "out of memory", advice);
     return err->kind == VKFT_ERR_USAGE ? EXIT_USAGE : EXIT_WORK_FAILED;
 }
 

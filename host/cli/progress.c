@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/cli/cli.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/terminal.h"
 #include "runtime/base/os/os.h"
@@ -18,15 +19,27 @@
 #define DRAW_INTERVAL_S 0.1
 #define LINE_INTERVAL_S 30.0 /* where lines cannot be drawn over */
 
-progress progress_new(void)
+progress progress_new(const flag_table *table)
 {
-    return (progress){.terminal = terminal_stderr_is_terminal()};
+    return (progress){.table = table, .terminal = terminal_stderr_is_terminal()};
+}
+
+static void say_error(void *context, vkft_err *err)
+{
+    progress *p = context;
+    progress_close(p);
+    cli_fail(p->table, err);
+    fflush(stderr);
+    err->said = true;
 }
 
 vkft_observer progress_observer(progress *p)
 {
-    return (vkft_observer){
-        .context = p, .message = progress_message, .work = progress_work, .interrupted = interrupt_requested};
+    return (vkft_observer){.context = p,
+                           .message = progress_message,
+                           .work = progress_work,
+                           .interrupted = interrupt_requested,
+                           .failing = say_error};
 }
 
 /* Draws text as the line that the next one draws over. ASCII only: bytes are columns. */

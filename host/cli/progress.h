@@ -8,7 +8,10 @@
 
 #include "host/train/train.h"
 
+struct flag_table; /* host/cli/flags/flags.h */
+
 typedef struct progress {
+    const struct flag_table *table; /* of the command, whose flags an error may name */
     bool terminal;
     bool line_open; /* a line that the next output must draw over or end */
     double started; /* of the first step event, with its step number: for the time left */
@@ -18,7 +21,7 @@ typedef struct progress {
     double work_started, work_drawn;
 } progress;
 
-progress progress_new(void);
+progress progress_new(const struct flag_table *table);
 
 /* An observer that draws on p, which must outlive it. */
 vkft_observer progress_observer(progress *p);

@@ -342,6 +342,8 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     if (ok && gen.session.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.session.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);
+    if (!ok)
+        vkft_observer_failing(&observer->general, err);
     vkft_text_stream_free(stream);
     close_generator(&gen);
     return ok;

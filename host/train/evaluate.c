@@ -179,6 +179,8 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, 
     bool ok = load_data(options, &session, observer, &data, err) &&
               vkft_session_use_adapter(&session, options->adapter, err) &&
               evaluate_file(&session, options, &data, observer, result, err);
+    if (!ok)
+        vkft_observer_failing(observer, err);
     vkft_dataset_free(&data);
     vkft_session_close(&session);
     return ok;

@@ -374,6 +374,8 @@ bool vkft_train(const vkft_train_options *options, const vkft_train_observer *ob
     vkft_trainer t;
     *result = (vkft_train_result){.first_loss = NAN, .last_loss = NAN, .best_eval_loss = NAN};
     bool ok = vkft_trainer_open(&t, options, observer, err) && run(&t, result, err);
+    if (!ok)
+        vkft_observer_failing(&observer->general, err);
     vkft_trainer_close(&t);
     return ok;
 }

@@ -10,6 +10,7 @@ bool vkft_fail(vkft_err *err, vkft_err_kind kind, const char *format, ...)
 {
     if (err) {
         err->kind = kind;
+        err->said = false;
         err->advice = VKFT_ADVICE_NONE;
         va_list args;
         va_start(args, format);
@@ -71,6 +72,7 @@ bool vkft_fail_errno(vkft_err *err, const char *format, ...)
     int code = errno;
     if (err) {
         err->kind = VKFT_ERR_IO;
+        err->said = false;
         err->advice = VKFT_ADVICE_NONE;
         va_list args;
         va_start(args, format);

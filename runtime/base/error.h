@@ -44,6 +44,7 @@ typedef enum vkft_advice {
 typedef struct vkft_err {
     vkft_err_kind kind;
     vkft_advice advice;
+    bool said; /* a person has been told */
     char message[2048];
 } vkft_err;
 

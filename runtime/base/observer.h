@@ -12,6 +12,8 @@ typedef struct vkft_observer {
     void (*message)(void *context, const char *line); /* one line of information, without a newline */
     void (*work)(void *context, const char *what, uint64_t done, uint64_t total); /* "converting", "loading", ... */
     bool (*interrupted)(void *context);                                           /* save and stop, as after Ctrl-C */
+    /* Work has failed. Said before what it used is given back, which a driver that has failed may not survive. */
+    void (*failing)(void *context, vkft_err *err);
 } vkft_observer;
 
 /* One formatted line to `message`. */
@@ -21,6 +23,12 @@ static inline void vkft_observer_work(const vkft_observer *observer, const char 
 {
     if (observer->work)
         observer->work(observer->context, what, done, total);
+}
+
+static inline void vkft_observer_failing(const vkft_observer *observer, vkft_err *err)
+{
+    if (observer->failing && err)
+        observer->failing(observer->context, err);
 }
 
 static inline bool vkft_observer_interrupted(const vkft_observer *observer)

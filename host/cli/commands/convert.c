@@ -117,7 +117,7 @@ int cmd_convert(int argc, char **argv)
         return code;
     interrupt_install();
     vkft_err err = {0};
-    progress display = progress_new();
+    progress display = progress_new(&convert_table);
     vkft_model_file *file = convert(&options, &display, &err);
     if (file)
         vkft_model_notes(file, progress_message, &display);

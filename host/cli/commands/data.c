@@ -276,7 +276,7 @@ int cmd_data(int argc, char **argv)
     if (!cli_flags(&data_table, &options, argc, argv, &recipe, &code))
         return code;
     interrupt_install();
-    progress display = progress_new();
+    progress display = progress_new(&data_table);
     vkft_observer observer = progress_observer(&display);
     observer.message = NULL;
     vkft_err err = {0};

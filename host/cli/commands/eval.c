@@ -76,7 +76,7 @@ int cmd_eval(int argc, char **argv)
     if (!cli_flags(&eval_table, &options, argc, argv, &recipe, &code))
         return code;
     interrupt_install();
-    progress display = progress_new();
+    progress display = progress_new(&eval_table);
     vkft_observer observer = progress_observer(&display);
     vkft_eval_result result = {0};
     vkft_err err = {0};

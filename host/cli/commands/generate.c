@@ -227,6 +227,17 @@ static int report(const output *out, const vkft_generate_result *r)
     return EXIT_SUCCESS;
 }
 
+static void say_error(void *context, vkft_err *err)
+{
+    const output *out = context;
+    if (!out->json && out->text.length)
+        printf("\n");
+    fflush(stdout);
+    cli_fail(&generate_table, err);
+    fflush(stderr);
+    err->said = true;
+}
+
 int cmd_generate(int argc, char **argv)
 {
     generate_options options = {.run = vkft_generate_defaults()};
@@ -238,7 +249,7 @@ int cmd_generate(int argc, char **argv)
     vkft_ids ids = {0};
     output out = {.json = options.json};
     vkft_generate_observer observer = {
-        .general = {.context = &out, .message = on_message, .interrupted = interrupt_requested},
+        .general = {.context = &out, .message = on_message, .interrupted = interrupt_requested, .failing = say_error},
         .text = on_text,
         .token = on_token};
     vkft_generate_result result = {0};
@@ -247,8 +258,6 @@ int cmd_generate(int argc, char **argv)
     if (ok) {
         interrupt_install();
         ok = vkft_generate(&options.run, &observer, &result, &err);
-        if (!ok && !out.json && out.text.length)
-            printf("\n");
     }
     if (ok && out.failed)
         ok = vkft_fail_memory(&err, "for the generated text");

@@ -518,7 +518,7 @@ int cmd_train(int argc, char **argv)
     if (!run->dry_run)
         print_settings(run);
     interrupt_install();
-    progress display = progress_new();
+    progress display = progress_new(&train_table);
     vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};
     code = (run->dry_run ? plan_run : train)(run, &observer, &display, &err);
     flags_settings_free(&options.settings);

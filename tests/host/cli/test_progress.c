@@ -53,7 +53,7 @@ static void test_lines(void **state)
 {
     (void)state;
     capture();
-    progress p = progress_new();
+    progress p = progress_new(NULL);
     p.terminal = false;
     static const uint64_t logged[] = {4, 8, 10};
     for (size_t i = 0; i < 3; i++) {
@@ -84,7 +84,7 @@ static void test_terminal(void **state)
 {
     (void)state;
     capture();
-    progress p = progress_new();
+    progress p = progress_new(NULL);
     p.terminal = true;
     vkft_train_event e = event(5, 2.5, NAN);
     progress_step(&p, &e);
