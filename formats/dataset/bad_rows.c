@@ -88,23 +88,24 @@ vkft_advice vkft_bad_rows_advice(const vkft_bad_rows *bad)
     return reasons[most].advice;
 }
 
-bool vkft_bad_rows_describe(const vkft_bad_rows *bad, vkft_text *out, vkft_err *err)
+void vkft_bad_rows_describe(const vkft_bad_rows *bad, char text[VKFT_BAD_ROWS_TEXT])
 {
-    bool ok = true, any = false;
-    char part[400];
-    for (int i = 0; ok && i < VKFT_BAD_REASONS; i++) {
+    size_t length = 0;
+    text[0] = 0;
+    for (int i = 0; i < VKFT_BAD_REASONS; i++) {
         uint64_t count = bad->count[i];
-        if (!count)
-            continue;
-        int n = snprintf(part, sizeof part, "%s%" PRIu64 " %s (%s%s ", any ? ", " : "", count, reasons[i].words,
-                         bad->numbered ? "row" : "line", count > 1 ? "s" : "");
+        char places[100];
+        int n = 0;
         for (uint64_t p = 0; p < count && p < PLACES; p++)
-            n += snprintf(part + n, sizeof part - (size_t)n, "%s%" PRIu64, p ? ", " : "", bad->place[i][p]);
-        n += snprintf(part + n, sizeof part - (size_t)n, "%s: %s)", count > PLACES ? ", ..." : "", bad->first[i]);
-        ok = vkft_text_append(out, part, (size_t)n, err);
-        any = true;
+            n += snprintf(places + n, sizeof places - (size_t)n, "%s%" PRIu64, p ? ", " : "", bad->place[i][p]);
+        if (count && length < VKFT_BAD_ROWS_TEXT)
+            length += (size_t)snprintf(text + length, VKFT_BAD_ROWS_TEXT - length, "%s%" PRIu64 " %s (%s%s %s%s: %s)",
+                                       length ? ", " : "", count, reasons[i].words, bad->numbered ? "row" : "line",
+                                       count > 1 ? "s" : "", places, count > PLACES ? ", ..." : "", bad->first[i]);
     }
-    return ok;
+    if (length >= VKFT_BAD_ROWS_TEXT)
+        memcpy(text + VKFT_BAD_ROWS_TEXT - 4, "...", 4);
+    vkft_clean_line(text, VKFT_BAD_ROWS_TEXT); /* what does not fit may be cut inside a character */
 }
 
 bool vkft_bad_rows_valid(const vkft_bad_rows *bad)

@@ -38,8 +38,11 @@ bool vkft_bad_reason_is_fault(vkft_bad_reason reason);
 const char *vkft_bad_reason_name(vkft_bad_reason reason);
 /* What may help with most of them. */
 vkft_advice vkft_bad_rows_advice(const vkft_bad_rows *bad);
-/* Appends "2 with a null or missing value (lines 3, 7: completion is null), 1 ...". */
-bool vkft_bad_rows_describe(const vkft_bad_rows *bad, vkft_text *out, vkft_err *err);
+#define VKFT_BAD_ROWS_TEXT 900 /* what fits in a message beside the name of a file */
+
+/* "2 with a null or missing value (lines 3, 7: completion is null), 1 ...": one line, ending in ... where more does not
+ * fit. */
+void vkft_bad_rows_describe(const vkft_bad_rows *bad, char text[VKFT_BAD_ROWS_TEXT]);
 
 /* Whether what a file says is such a count: its texts end. */
 bool vkft_bad_rows_valid(const vkft_bad_rows *bad);

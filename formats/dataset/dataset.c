@@ -223,15 +223,13 @@ static bool check_rest(const opener *o)
     if (bad == 0)
         return vkft_fail(o->err, VKFT_ERR_INPUT, "%s: no sample in the file; expected at least one row",
                          o->encoder.path);
-    vkft_text reasons = {0};
-    if (vkft_bad_rows_describe(&data->bad, &reasons, o->err)) {
-        vkft_fail(o->err, VKFT_ERR_INPUT, "%s: %s%llu of %llu rows cannot be trained on: %s; mend or remove them",
-                  o->encoder.path, data->count ? "more than half of the file: " : "nothing is left to train on: ",
-                  (unsigned long long)bad, (unsigned long long)(bad + data->count), reasons.data);
-        vkft_advise(o->err, vkft_bad_rows_advice(&data->bad));
-    }
-    vkft_text_free(&reasons);
-    return false;
+    char reasons[VKFT_BAD_ROWS_TEXT];
+    vkft_bad_rows_describe(&data->bad, reasons);
+    vkft_fail(o->err, VKFT_ERR_INPUT, "%s: %s%llu of %llu rows cannot be trained on: %s; mend or remove them",
+              o->encoder.path,
+              data->count ? "more than half of the file: " : "nothing is left to train on: ", (unsigned long long)bad,
+              (unsigned long long)(bad + data->count), reasons);
+    return vkft_advise(o->err, vkft_bad_rows_advice(&data->bad));
 }
 
 static bool open_reader(opener *o)

@@ -32,11 +32,11 @@ static void say_found(const vkft_data_options *o, const char *path, const vkft_d
     if (data->unused[0])
         vkft_observer_say(observer, "data: not used: %s", data->unused);
     uint64_t bad = vkft_bad_rows_count(&data->bad);
-    vkft_text reasons = {0};
-    if (bad && vkft_bad_rows_describe(&data->bad, &reasons, NULL))
+    char reasons[VKFT_BAD_ROWS_TEXT];
+    vkft_bad_rows_describe(&data->bad, reasons);
+    if (bad)
         vkft_observer_say(observer, "data: skipped %llu of %llu rows: %s", (unsigned long long)bad,
-                          (unsigned long long)(bad + data->count), reasons.data);
-    vkft_text_free(&reasons);
+                          (unsigned long long)(bad + data->count), reasons);
 }
 
 static bool is_eos(const vkft_tokenizer *tok, const vkft_config *config, int32_t id)

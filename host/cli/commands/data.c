@@ -127,11 +127,11 @@ static void print_histogram(const statistics *s)
 static void print_skipped(const vkft_dataset *data)
 {
     uint64_t bad = vkft_bad_rows_count(&data->bad);
-    vkft_text reasons = {0};
-    if (bad && vkft_bad_rows_describe(&data->bad, &reasons, NULL))
+    char reasons[VKFT_BAD_ROWS_TEXT];
+    vkft_bad_rows_describe(&data->bad, reasons);
+    if (bad)
         printf("skipped    %llu of %llu rows: %s\n", (unsigned long long)bad, (unsigned long long)(bad + data->count),
-               reasons.data);
-    vkft_text_free(&reasons);
+               reasons);
     if (data->unused[0])
         printf("not used   %s\n", data->unused);
 }

@@ -17,6 +17,7 @@
 #include "formats/dataset/rows/source.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/json.h"
+#include "runtime/base/utf8.h"
 #include "tests/support/expect.h"
 
 #define DIR VKFT_TEST_DATA "/rows"
@@ -174,11 +175,33 @@ static void test_every_file_has_a_case(void **state)
     expect_ok(vkft_directory_list(DIR, has_case, *state, &err));
 }
 
+/* More reasons than fit in a line: it stays one line of whole characters, and says that there are more. */
+static void test_many_reasons(void **state)
+{
+    (void)state;
+    vkft_bad_rows bad = {.numbered = 1};
+    char text[VKFT_BAD_ROWS_TEXT], message[160];
+    for (size_t i = 0; i + 3 < sizeof message; i += 3)
+        memcpy(message + i, "\xe2\x82\xac", 4);
+    for (int i = 0; i < VKFT_BAD_REASONS; i++)
+        for (uint64_t place = 1; place <= 5; place++)
+            vkft_bad_rows_add(&bad, (vkft_bad_reason)i, UINT64_MAX - place, message);
+    vkft_bad_rows_describe(&bad, text);
+    assert_true(strlen(text) < sizeof text && vkft_utf8_valid(text, strlen(text)));
+    assert_string_equal(text + strlen(text) - 3, "...");
+    assert_int_equal(vkft_bad_rows_count(&bad), 5 * VKFT_BAD_REASONS);
+    assert_int_equal(vkft_bad_rows_faults(&bad), 5 * (VKFT_BAD_REASONS - 2));
+    char line[] = "a\nb\xff\xe2\x82\xac";
+    vkft_clean_line(line, 7); /* no room for the last character */
+    assert_string_equal(line, "a?b?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_every_file_has_a_case),
+        cmocka_unit_test(test_many_reasons),
     };
     return cmocka_run_group_tests_name("rows", tests, set_up, tear_down);
 }
