@@ -218,6 +218,7 @@ static bool choose_result(vkft_trainer *t, vkft_err *err)
         vkft_observer_say(t->observer, "warning: the best, of step %llu, cannot be read: %s",
                           (unsigned long long)t->state.best_step, lost.message);
         vkft_observer_say(t->observer, "the result is what the last step left");
+        t->state.best_eval_loss = NAN; /* what is said of the result is true of it */
         return take_last(t, err);
     }
     vkft_observer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",

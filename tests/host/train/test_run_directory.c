@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/os/os.h"
+#include "runtime/base/random.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 #include "tests/support/tiny_model.h"
@@ -248,6 +250,64 @@ static void recovers_an_overwritten_run(void **state)
     free(log);
 }
 
+/* Killed at any moment, a run that overwrites leaves the old one or its own checkpoint, and nothing in between. */
+static void killed_while_overwriting(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    uint32_t old = 0, new = 0;
+    double whole = vkft_os_seconds();
+    vkft_test_train_ok(f, "any", "--max-steps 2 --save-steps 1 --seed 1");
+    whole = vkft_os_seconds() - whole;
+    char *was = vkft_test_read(vkft_test_run_at(f, "any/adapter_model.safetensors"), NULL);
+    for (uint64_t i = 0; i < 12; i++) {
+        pid_t pid = vkft_test_run_start(f, "any", "--overwrite --max-steps 1000000 --save-steps 10 --lora-r 2");
+        double wait = whole * (0.3 + 1.2 * vkft_random_uniform(5, 1, i));
+        struct timespec pause = {.tv_sec = (time_t)wait, .tv_nsec = (long)(1e9 * (wait - (double)(time_t)wait))};
+        nanosleep(&pause, NULL);
+        vkft_test_run_end(f, pid, SIGKILL, "");
+        char *said = vkft_test_train(f, "any", 1, "--max-steps 1");
+        if (strstr(said, "holds a finished run")) {
+            old++;
+            vkft_test_run_holds(f, "any/adapter_model.safetensors", was);
+            vkft_test_run_present(f, "any/checkpoint-2/vkft_state.json");
+            vkft_test_run_present(f, "any/best-2/adapter_model.safetensors");
+        } else if (strstr(said, "holds checkpoints of a run")) {
+            new ++;
+            vkft_test_train_ok(f, "any", "--overwrite --max-steps 2 --save-steps 1 --seed 1");
+        } else {
+            fail_msg("'%s'", said);
+        }
+        vkft_test_run_absent(f, "any/overwritten-run");
+        vkft_test_run_absent(f, "any/overwritten-run.moving");
+        free(said);
+    }
+    print_message("the old one %u times, the new one %u times\n", old, new);
+    free(was);
+}
+
+/* What killed runs left goes when the next one begins. */
+static void sweeps_leftovers(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    static const char *const left[] = {"checkpoint-9.tmp/adapter_model.safetensors.99-0.tmp",
+                                       "checkpoint-9.tmp/adapter_config.json",
+                                       "best-8.tmp/model.safetensors.1-12.tmp",
+                                       "result.tmp/adapter_model.safetensors.99-0.tmp",
+                                       "README.md.99-0.tmp",
+                                       "trainer_log.jsonl.99-0.tmp",
+                                       "vkft.json.99-3.tmp"};
+    char name[100];
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        snprintf(name, sizeof name, "left/%s", left[i]);
+        vkft_test_run_put(f, name, "half");
+    }
+    vkft_test_train_ok(f, "left", "--max-steps 1");
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        snprintf(name, sizeof name, "left/%.*s", (int)strcspn(left[i], "/"), left[i]);
+        vkft_test_run_absent(f, name);
+    }
+}
+
 /* Two runs in one directory: the second one says who is there. A killed one leaves nothing that stands in the way. */
 static void one_run_at_a_time(void **state)
 {
@@ -312,6 +372,8 @@ int main(void)
         cmocka_unit_test(whole_models),
         cmocka_unit_test(overwrites_late),
         cmocka_unit_test(recovers_an_overwritten_run),
+        cmocka_unit_test(killed_while_overwriting),
+        cmocka_unit_test(sweeps_leftovers),
         cmocka_unit_test(one_run_at_a_time),
         cmocka_unit_test(gives_up_a_future),
     };
