@@ -198,7 +198,10 @@ bool vkft_chat_template_encode(const vkft_chat_template *chat, const vkft_tokeni
               vkft_tokenizer_encode(tok, out.text.data ? out.text.data : "", out.text.length, false, ids, err);
     if (ok && !(*mask = calloc(ids->count + 1ull, 1)))
         ok = vkft_fail_memory(err, "for a conversation");
-    encoded e = {.tok = tok, .text = &out.text, .ids = ids->data + first, .count = ids->count - first};
+    encoded e = {.tok = tok,
+                 .text = &out.text,
+                 .ids = ids->count > first ? ids->data + first : NULL,
+                 .count = ids->count - first};
     bool all = train_on == VKFT_TRAIN_ON_ALL, last = train_on == VKFT_TRAIN_ON_LAST;
     if (ok && all)
         memset(*mask + first, 1, e.count);

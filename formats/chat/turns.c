@@ -261,7 +261,7 @@ static void prompt_after(const finder *f, cJSON *messages, vkft_text *prompt, bo
     vkft_jinja_output with = {0}, without = {0};
     *known = render(f, messages, true, &with) && render(f, messages, false, &without);
     size_t begin = *known ? prompt_begin(&with, &without) : NOWHERE;
-    *known = begin != NOWHERE && keep_text(f, prompt, with.text.data + begin, with.text.length - begin);
+    *known = begin != NOWHERE && keep_text(f, prompt, text_of(&with).data + begin, with.text.length - begin);
     vkft_jinja_output_free(&with);
     vkft_jinja_output_free(&without);
     cJSON_Delete(messages);
@@ -305,7 +305,7 @@ static match find_match(bytes head, bool data_follows, bytes prompt, size_t need
 
 static bytes head_of(const vkft_jinja_output *out, const part *p)
 {
-    return (bytes){out->text.data + p->begin, p->data_begin - p->begin};
+    return (bytes){text_of(out).data + p->begin, p->data_begin - p->begin};
 }
 
 /* What a template writes before the text of an answer in place of this message, as the last one or before another
@@ -322,7 +322,7 @@ static bool plain_head(const finder *f, uint32_t message, bool last, vkft_text *
         name_writers(&out, messages);
         part p = part_of(&out, message);
         ok = p.begin != NOWHERE && p.data_begin < p.data_end;
-        ok = ok && keep_text(f, head, out.text.data + p.begin, p.data_begin - p.begin);
+        ok = ok && keep_text(f, head, text_of(&out).data + p.begin, p.data_begin - p.begin);
     }
     vkft_jinja_output_free(&out);
     cJSON_Delete(messages);

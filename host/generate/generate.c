@@ -82,6 +82,9 @@ static bool split_source(generator *gen, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s: neither config.json nor generation_config.json has decoder_start_token_id",
                          gen->options->model.path);
+    if ((uint32_t)start >= c->vocab_size)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: decoder_start_token_id is %d, but the vocabulary has %u entries",
+                         gen->options->model.path, start, c->vocab_size);
     gen->source = gen->ids;
     gen->ids = (vkft_ids){0};
     return vkft_ids_push(&gen->ids, start, err);

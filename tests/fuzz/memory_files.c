@@ -24,12 +24,6 @@ void memory_files_clear(void)
     count = 0;
 }
 
-size_t text_length(const uint8_t *data, size_t size)
-{
-    const uint8_t *end = memchr(data, 0, size);
-    return end ? (size_t)(end - data) : size;
-}
-
 uint8_t *join_file(const uint8_t *prefix, size_t prefix_size, size_t length_at, const uint8_t *text, size_t length,
                    size_t alignment, const uint8_t *data, size_t size, size_t *file_size)
 {

@@ -148,10 +148,11 @@ static void on_message(void *context, const char *line)
 }
 
 /* Generates after three tokens with this generation_config.json; the lines that were said are in t->said. */
-static bool generate_with(const char *config, const vkft_generate_options *change, told *t, vkft_err *err)
+static bool generate_by(const char *model, const char *config, const vkft_generate_options *change, told *t,
+                        vkft_err *err)
 {
     static const int32_t prompt[] = {5, 77, 30};
-    char *dir = copy_model("llama_gqa", config);
+    char *dir = copy_model(model, config);
     vkft_generate_options o = *change;
     vkft_generate_result result;
     o.model.path = dir;
@@ -163,6 +164,11 @@ static bool generate_with(const char *config, const vkft_generate_options *chang
         err);
     vkft_test_remove_directory(dir);
     return ok;
+}
+
+static bool generate_with(const char *config, const vkft_generate_options *change, told *t, vkft_err *err)
+{
+    return generate_by("llama_gqa", config, change, t, err);
 }
 
 static void test_lengths(void **state)
@@ -237,6 +243,19 @@ static void test_what_is_said(void **state)
         "no token may come after 97 tokens");
 }
 
+/* It would be read from past the end of the embedding. */
+static void test_a_first_token_outside_the_vocabulary(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    told t;
+    vkft_generate_options o = greedy("");
+    o.max_new_tokens_given = true;
+    o.max_new_tokens = 2;
+    expect_failure(generate_by("flan_t5", "{\"decoder_start_token_id\":2000000000}", &o, &t, &err),
+                   "decoder_start_token_id is 2000000000, but the vocabulary has");
+}
+
 static void test_a_cache_that_does_not_fit(void **state)
 {
     (void)state;
@@ -267,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_what_is_said),
+        cmocka_unit_test(test_a_first_token_outside_the_vocabulary),
         cmocka_unit_test(test_a_cache_that_does_not_fit),
     };
     return cmocka_run_group_tests_name("generate", tests, NULL, NULL);
