@@ -1,10 +1,11 @@
 """Compares chat templates, token ids and assistant masks with transformers.
 
-    python3 compare_chat_templates.py VKFT_PROGRAM DATA [-v] [TEMPLATE_NAME_PART]
+    python3 compare_chat_templates.py VKFT_PROGRAM DATA [-v] [TEMPLATE_NAME_PART] [DIRECTORY]
 
 DATA holds tokenizers/ and chat/ as tests/formats/tokenizer/test_tokenizer_vectors.c expects them. Every template of chat/ is rendered for
 every conversation below by transformers and by `vkft template --json`, with a small tokenizer that has the template's special tokens, and the
-templates of MODELS with their own tokenizers. Compared are the text, the ids and the mask.
+templates of MODELS with their own tokenizers; with DIRECTORY, its *.jinja files too, which must have {% generation %} marks. Compared are the
+text, the ids and the mask.
 
 The reference mask: what transformers gives where the template has {% generation %} marks. For the others a second rendering tells which
 character comes from which message: every letter of a message is replaced by a rare one of its own, and what is rendered must be the first
@@ -272,6 +273,8 @@ def reference_mask(tokenizer, shape_name, shape, text, encoded, marks):
     mask = [0] * len(encoded["input_ids"])
     for begin, finish, last, stop in ranges:
         for k, (a, b) in enumerate(encoded["offset_mapping"]):
+            if a < begin and encoded["input_ids"][k] in tokenizer.all_special_ids:  # it may strip the white space after it
+                continue
             if finish is not None and a < finish and b > begin and b > a:
                 mask[k] = 1
             elif finish is None and a < stop and b > begin and b > a:
@@ -394,8 +397,13 @@ def marks_of(name):
     return TEMPLATES[max((part for part in TEMPLATES if part in name), key=len)]
 
 
-def main(program, data, verbose, wanted):
+def main(program, data, verbose, wanted="", more=None):
     report, templates = Report(verbose), published(data)
+    for file in sorted(os.listdir(more)) if more else []:
+        template = open(f"{more}/{file}").read() if file.endswith(".jinja") else ""
+        if re.search(r"\{%-?\s*generation", template) and wanted in file:
+            with tempfile.TemporaryDirectory() as directory:
+                report.compare(program, file, directory, small_tokenizer(data, template, directory), None)
     for name, template in templates.items():
         if wanted in name:
             with tempfile.TemporaryDirectory() as directory:
@@ -425,4 +433,4 @@ def main(program, data, verbose, wanted):
 
 if __name__ == "__main__":
     arguments = [a for a in sys.argv[1:] if a != "-v"]
-    sys.exit(main(arguments[0], arguments[1], "-v" in sys.argv, arguments[2] if len(arguments) > 2 else ""))
+    sys.exit(main(arguments[0], arguments[1], "-v" in sys.argv, *arguments[2:4]))

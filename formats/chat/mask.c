@@ -72,22 +72,41 @@ static bool find_place(encoded *e, size_t at, place *p, vkft_err *err)
     return ok;
 }
 
-/* The end of a turn among the tokens from `from` to `end`, of which nothing is the message's own text: after the
- * model's end-of-sequence token; else after the last special token; else the end. What follows it, a line's end in most
- * templates, is not the assistant's. *found: there is a special token. */
-static uint32_t end_of_turn(const encoded *e, uint32_t from, uint32_t end, bool *found)
+static bool is_blank(const encoded *e, uint32_t i, bool *blank, vkft_err *err)
 {
-    uint32_t after = end;
+    vkft_text text = {0};
+    bool ok = vkft_tokenizer_decode(e->tok, e->ids + i, 1, false, &text, err);
+    *blank = true;
+    for (size_t k = 0; k < text.length; k++)
+        *blank = *blank && vkft_is_space(text.data[k]);
+    vkft_text_free(&text);
+    return ok;
+}
+
+/* The end of a turn among the tokens from `from` to `end`, of which nothing is the message's own text: after the
+ * model's end-of-sequence token; else after the last special token; else after the last one that is no white space;
+ * else the end. What follows it, a line's end in most templates, is not the assistant's. *found: there is a special
+ * token. */
+static bool end_of_turn(const encoded *e, uint32_t from, uint32_t end, uint32_t *after, bool *found, vkft_err *err)
+{
+    bool blank = true;
     *found = false;
+    *after = end;
+    while (*after > from && blank) {
+        if (!is_blank(e, *after - 1, &blank, err))
+            return false;
+        *after -= blank;
+    }
+    *after = *after == from ? end : *after;
     for (uint32_t i = from; i < end; i++) {
         if (!vkft_tokenizer_is_special(e->tok, e->ids[i]))
             continue;
         *found = true;
-        after = i + 1;
+        *after = i + 1;
         if (e->ids[i] == vkft_tokenizer_eos_id(e->tok))
             break;
     }
-    return after;
+    return true;
 }
 
 /* Where the template ends a turn after what it wrote for the message: with the next one, by special tokens; or after
@@ -108,7 +127,9 @@ static bool mark_turn(encoded *e, const vkft_turn *turn, uint8_t value, uint8_t 
     if (!find_place(e, turn->begin, &begin, err) || !find_place(e, turn->tail, &tail, err) ||
         !find_place(e, turn->end, &end, err) || !find_place(e, turn->limit, &limit, err))
         return false;
-    uint32_t last = end_of_turn(e, tail.before + tail.inside, end.before + end.inside, &found);
+    uint32_t last;
+    if (!end_of_turn(e, tail.before + tail.inside, end.before + end.inside, &last, &found, err))
+        return false;
     if (!found)
         last = end_after_part(e, turn, last, limit.before);
     if (last > begin.before)

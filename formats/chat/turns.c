@@ -197,12 +197,27 @@ static cJSON *first_messages(const finder *f, uint32_t count)
     return list;
 }
 
-/* Adds {"role", "content"} to a list of messages, which is freed when that fails. */
-static cJSON *with_message(const finder *f, cJSON *messages, const char *role, const char *content)
+/* "?", or [{"type": "text", "text": "?"}] for templates whose contents are lists. */
+static bool add_content(cJSON *message, bool parts)
 {
+    if (!parts)
+        return cJSON_AddStringToObject(message, "content", "?");
+    cJSON *list = cJSON_AddArrayToObject(message, "content"), *item = cJSON_CreateObject();
+    if (list && item && cJSON_AddItemToArray(list, item))
+        return cJSON_AddStringToObject(item, "type", "text") && cJSON_AddStringToObject(item, "text", "?");
+    cJSON_Delete(item);
+    return false;
+}
+
+/* Adds a message with a content of the kind that message `like` has to a list of messages, which is freed when that
+ * fails. */
+static cJSON *with_message(const finder *f, cJSON *messages, const char *role, uint32_t like)
+{
+    const cJSON *given = cJSON_GetArrayItem(f->conversation->messages, (int)like);
     cJSON *message = cJSON_CreateObject();
     if (messages && message && cJSON_AddStringToObject(message, "role", role) &&
-        cJSON_AddStringToObject(message, "content", content) && cJSON_AddItemToArray(messages, message))
+        add_content(message, cJSON_IsArray(vkft_json_member(given, "content"))) &&
+        cJSON_AddItemToArray(messages, message))
         return messages;
     cJSON_Delete(message);
     cJSON_Delete(messages);
@@ -315,8 +330,8 @@ static bool plain_head(const finder *f, uint32_t message, bool last, vkft_text *
     const cJSON *item = cJSON_GetArrayItem(f->conversation->messages, (int)message);
     vkft_jinja_output out = {0};
     cJSON *messages = first_messages(f, message);
-    messages = with_message(f, messages, cJSON_GetStringValue(vkft_json_member(item, "role")), "?");
-    messages = last ? messages : with_message(f, messages, "user", "?");
+    messages = with_message(f, messages, cJSON_GetStringValue(vkft_json_member(item, "role")), message);
+    messages = last ? messages : with_message(f, messages, "user", message);
     bool ok = render(f, messages, false, &out);
     if (ok) {
         name_writers(&out, messages);
@@ -374,8 +389,8 @@ static bool after_prompt(const finder *f, uint32_t message, bool question, bytes
 {
     vkft_text text = {0};
     bool known, ok = false;
-    prompt_after(f, question ? with_message(f, cJSON_CreateArray(), "user", "?") : first_messages(f, message), &text,
-                 &known);
+    prompt_after(f, question ? with_message(f, cJSON_CreateArray(), "user", message) : first_messages(f, message),
+                 &text, &known);
     bytes prompt = {text.data ? text.data : "", text.length};
     if (known && prompt.length) {
         match m = find_match(head, data_follows, prompt, needed_length(prompt));
@@ -408,7 +423,7 @@ static size_t end_in_next(const finder *f, const vkft_jinja_output *out, uint32_
     part p = part_of(out, message + 1);
     vkft_jinja_output alone = {0};
     cJSON *one = role && p.begin != NOWHERE && !vkft_chat_is_assistant(next)
-                     ? with_message(f, cJSON_CreateArray(), role, "?")
+                     ? with_message(f, cJSON_CreateArray(), role, message + 1)
                      : NULL;
     size_t end = NOWHERE;
     if (render(f, one, false, &alone)) {

@@ -82,6 +82,7 @@ typedef struct jinja_list {
     jinja_value *items;
     uint32_t count, capacity;
     bool tuple;
+    uint32_t inside; /* the tracked message that it is a part of, from 1; 0: none */
 } jinja_list;
 
 typedef struct jinja_pair {
@@ -256,6 +257,8 @@ void jinja_append_part(jinja_state *s, jinja_buffer *out, const jinja_string *t,
 jinja_value jinja_take_text(jinja_state *s, jinja_buffer *buffer); /* moves it into the arena, frees it */
 /* The same for text that was made of source, but not byte by byte. */
 jinja_value jinja_take_like(jinja_state *s, jinja_buffer *buffer, const jinja_string *source);
+/* What is written from begin on and nobody's yet becomes data of message `inside`. */
+void jinja_mark_rest(jinja_buffer *out, size_t begin, uint32_t inside);
 void jinja_buffer_free(jinja_buffer *buffer);
 jinja_mark jinja_mark_of(const jinja_string *t); /* JINJA_MIXED where its bytes differ */
 /* What iterating gives: items of lists, keys of dicts, characters of strings; undefined: nothing. NULL: not iterable,

@@ -51,6 +51,8 @@ static jinja_value from_json(jinja_state *s, const cJSON *json, uint32_t depth, 
         return from_json_number(s, json);
     if (cJSON_IsArray(json)) {
         jinja_value list = jinja_new_list(s, false);
+        if (!s->failed)
+            list.as.l->inside = inside ? origin : 0;
         cJSON_ArrayForEach(item, json) if (!s->failed)
             jinja_push(s, list.as.l, from_json(s, item, depth + 1, origin, inside + 1));
         return list;
@@ -184,6 +186,7 @@ static jinja_dict sorted(jinja_state *s, const jinja_dict *dict)
 
 static void put_list(jinja_state *s, jinja_buffer *out, const jinja_list *list, const json_style *style, uint32_t level)
 {
+    size_t begin = out->text.length;
     put(s, out, "[");
     for (uint32_t i = 0; i < list->count && !s->failed; i++) {
         put(s, out, i ? style->comma : "");
@@ -193,12 +196,14 @@ static void put_list(jinja_state *s, jinja_buffer *out, const jinja_list *list, 
     if (list->count)
         put_break(s, out, style, level);
     put(s, out, "]");
+    jinja_mark_rest(out, begin, list->inside);
 }
 
 static void put_dict(jinja_state *s, jinja_buffer *out, const jinja_dict *given, const json_style *style,
                      uint32_t level)
 {
     jinja_dict dict = style->sort_keys ? sorted(s, given) : *given;
+    size_t begin = out->text.length;
     put(s, out, "{");
     for (uint32_t i = 0; i < dict.count && !s->failed; i++) {
         put(s, out, i ? style->comma : "");
@@ -210,6 +215,7 @@ static void put_dict(jinja_state *s, jinja_buffer *out, const jinja_dict *given,
     if (dict.count)
         put_break(s, out, style, level);
     put(s, out, "}");
+    jinja_mark_rest(out, begin, given->inside);
 }
 
 static void put_value(jinja_state *s, jinja_buffer *out, jinja_value v, const json_style *style, uint32_t level)

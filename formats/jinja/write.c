@@ -161,18 +161,28 @@ static void append_quoted(jinja_state *s, jinja_buffer *out, const jinja_string 
     jinja_append(s, out, &quote, 1);
 }
 
+void jinja_mark_rest(jinja_buffer *out, size_t begin, uint32_t inside)
+{
+    for (size_t i = begin; inside && out->marks && i < out->text.length; i++)
+        if (!(out->marks[i] & 0xffff))
+            out->marks[i] |= inside;
+}
+
 static void append_items(jinja_state *s, jinja_buffer *out, const jinja_list *list)
 {
+    size_t begin = out->text.length;
     append_text(s, out, list->tuple ? "(" : "[");
     for (uint32_t i = 0; i < list->count && !s->failed; i++) {
         append_text(s, out, i ? ", " : "");
         jinja_append_repr(s, out, list->items[i]);
     }
     append_text(s, out, list->tuple ? list->count == 1 ? ",)" : ")" : "]");
+    jinja_mark_rest(out, begin, list->inside);
 }
 
 static void append_pairs(jinja_state *s, jinja_buffer *out, const jinja_dict *dict)
 {
+    size_t begin = out->text.length;
     append_text(s, out, "{");
     for (uint32_t i = 0; i < dict->count && !s->failed; i++) {
         append_text(s, out, i ? ", " : "");
@@ -181,6 +191,7 @@ static void append_pairs(jinja_state *s, jinja_buffer *out, const jinja_dict *di
         jinja_append_repr(s, out, dict->pairs[i].value);
     }
     append_text(s, out, "}");
+    jinja_mark_rest(out, begin, dict->inside);
 }
 
 void jinja_append_repr(jinja_state *s, jinja_buffer *out, jinja_value v)

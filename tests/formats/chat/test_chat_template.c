@@ -79,6 +79,16 @@ static const char calls[] = "{% for m in messages %}{{ '<im>' + m.role + '\n' }}
 static const char closing[] =
     "{% for m in messages %}{{ m.role + ': ' + m.content | trim + '\n' }}{% endfor %}{% if add_generation_prompt "
     "%}{{ 'assistant: ' }}{% else %}{{ '</s>' }}{% endif %}";
+static const char plain_end[] =
+    "{% for m in messages %}{{ m.role + ': ' + m.content + ' [E]\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'assistant: ' }}{% endif %}";
+static const char with_parts[] = "{% for m in messages %}{% if m.role == 'user' %}[I]{% for p in m.content %}{{ p.text "
+                                 "}}{% endfor %}[/I]{% else %}{{ ' ' "
+                                 "}}{% for p in m.content %}{{ p.text }}{% endfor %}</s>{% endif %}{% endfor %}";
+static const char as_python[] =
+    "{% for m in messages %}{{ '<im>' + m.role + '\n' }}{% if m.role == 'assistant' and m.content is string "
+    "%}{{ '<think></think>' }}{% endif %}{{ m.content | string + '<end>' }}{% endfor %}{% if "
+    "add_generation_prompt %}{{ '<im>assistant\n<think>' }}{% endif %}";
 static const char by_index[] =
     "{% for i in range(messages | length) %}{{ '<im>' + messages[i].role + '\n' + messages[i].content + "
     "'<end>\n' }}{% endfor %}" PROMPT;
@@ -104,6 +114,7 @@ static const char marked[] =
 #define U(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
 #define A(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
 #define S(text) "{\"role\":\"system\",\"content\":\"" text "\"}"
+#define PARTS(role, text) "{\"role\":\"" role "\",\"content\":[{\"text\":\"" text "\"}]}"
 #define CALLS(x)                                                                                                       \
     "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"x\":" x   \
     "}}}]}"
@@ -167,6 +178,10 @@ static const struct test_case {
      NULL},
     {closing, U("x") "," A("  a ") "," U("a") "," A("a"), "user: x\nassistant: «a\n»user: a\nassistant: «a\n</s>»",
      NULL},
+    {plain_end, U("x") "," A("a\\n"), "user: x [E]\nassistant: «a\n [E]»\n", NULL},
+    {with_parts, PARTS("user", "x") "," PARTS("assistant", "y"), "[I]x[/I]« y</s>»", NULL},
+    {as_python, PARTS("user", "x") "," PARTS("assistant", "y"),
+     "<im>user\n[{'text': 'x'}]<end><im>assistant\n«[{'text': 'y'}]<end>»", NULL},
     {by_index, U("x") "," A("x") "," U("x") "," A("x"),
      "<im>user\nx<end>\n<im>assistant\n«x<end>»\n<im>user\nx<end>\n<im>assistant\n«x<end>»\n", NULL},
     {in_macro, U("a") "," A(" a "), "<im>user\nA<end>\n<im>assistant\n«A<end>»\n", NULL},
