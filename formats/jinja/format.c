@@ -335,8 +335,10 @@ jinja_value jinja_format(jinja_state *s, jinja_value self, const jinja_arguments
             jinja_append_part(s, &out, t, i++, 1);
         } else if (c == '{') {
             const char *begin = t->data + i + 1, *close = memchr(begin, '}', t->length - i - 1);
-            if (!close)
+            if (!close) {
+                jinja_buffer_free(&out);
                 return refuse(s, t);
+            }
             field f = read_field(begin, close);
             const jinja_value *v = field_value(args, &f.name, &automatic);
             if ((!v || !append_field(s, &out, *v, &f)) && !s->failed)
