@@ -227,9 +227,23 @@ static bool choose_result(vkft_trainer *t, vkft_err *err)
     return true;
 }
 
+/* Half precision ends at 65504; what is beyond would be infinite in the file. */
+static bool check_range(const vkft_trainer *t, vkft_err *err)
+{
+    uint64_t count = vkft_trainables_floats(&t->session.trained);
+    float largest = 0;
+    if (!vkft_trains_all_weights(&t->session.trained) || t->session.config->dtype != VKFT_F16)
+        return true;
+    for (uint64_t i = 0; i < count; i++)
+        largest = fmaxf(largest, fabsf(t->flat[i]));
+    return largest <= 65504.0f ||
+           vkft_fail_diverged(t, err, "a weight has grown to %g, and the model's type, float16, ends at 65504",
+                              (double)largest);
+}
+
 bool vkft_keep_result(vkft_trainer *t, vkft_err *err)
 {
-    if (!choose_result(t, err))
+    if (!choose_result(t, err) || !check_range(t, err))
         return false;
     cJSON *summary = summarize(t);
     char *readme = make_readme(t);

@@ -9,6 +9,7 @@
 #include "runtime/base/file.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
+#include "tests/support/tiny_model.h"
 
 /* The first step has no learning rate, the second one far too much. */
 #define SECOND_STEP "--max-steps 2 --learning-rate 1e30 --warmup-steps 1 --lr-scheduler-type constant_with_warmup "
@@ -80,6 +81,24 @@ static void never_a_result(void **state)
     }
 }
 
+/* A weight that the result's type cannot hold. */
+static void beyond_half_precision(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    vkft_err err;
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    char flags[700];
+    tiny.dtype = VKFT_F16;
+    expect_ok(vkft_directory_create(vkft_test_run_at(f, "half"), &err));
+    vkft_tiny_model_write(&tiny, vkft_test_run_at(f, "half"));
+    snprintf(flags, sizeof flags,
+             "--model %s/half --fine-tune-type full --max-steps 1 --warmup-steps 0 --lr-scheduler-type constant "
+             "--weight-decay 0 --learning-rate 1e5",
+             f->dir);
+    vkft_test_run_says(vkft_test_train(f, "grown", 1, flags), "a weight has grown to");
+    vkft_test_run_absent(f, "grown/model.safetensors");
+}
+
 /* The loss is finite and its gradient is not: the step is not taken. */
 static void gradient_not_finite(void **state)
 {
@@ -149,9 +168,8 @@ static void poisoned_adapters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(never_the_best),
-        cmocka_unit_test(never_a_result),
-        cmocka_unit_test(gradient_not_finite),
+        cmocka_unit_test(never_the_best),        cmocka_unit_test(never_a_result),
+        cmocka_unit_test(beyond_half_precision), cmocka_unit_test(gradient_not_finite),
         cmocka_unit_test(poisoned_adapters),
     };
     return cmocka_run_group_tests_name("divergence", tests, vkft_test_run_set_up, vkft_test_run_tear_down);

@@ -98,6 +98,15 @@ static void keeps_notes_in_checkpoints(void **state)
     vkft_test_run_says(vkft_test_train(f, "notes", 0, "--max-steps 5 --save-steps 1 --resume-from-checkpoint auto"),
                        "checkpoint-1 is kept: it holds notes.txt");
     vkft_test_run_holds(f, "notes/checkpoint-1/notes.txt", "mine");
+    /* What cannot be removed is a warning: here its place for going is taken. */
+    vkft_test_run_drop(f, "notes/adapter_model.safetensors");
+    vkft_test_run_put(f, "notes/checkpoint-4.tmp/mine", "mine");
+    vkft_test_run_says(
+        vkft_test_train(f, "notes", 0,
+                        "--max-steps 7 --save-steps 1 --save-total-limit 1 --resume-from-checkpoint auto"),
+        "warning: an old checkpoint-4 stays");
+    vkft_test_run_holds(f, "notes/checkpoint-4.tmp/mine", "mine");
+    vkft_test_run_present(f, "notes/checkpoint-7");
     vkft_test_train_ok(f, "notes", "--max-steps 1 --overwrite");
     vkft_test_run_holds(f, "notes/checkpoint-1.aside/notes.txt", "mine");
 }
