@@ -350,9 +350,11 @@ static bool create_directory(const char *path, bool only_mine, vkft_err *err)
         return vkft_fail_memory(err, "while creating '%s'", path);
     /* A parent as long as the path itself is the end of the recursion: a root. */
     bool ok = strlen(parent) >= strlen(path) || create_directory(parent, only_mine, err);
-    free(parent);
     if (ok && (!vkft_os_make_directory(path, only_mine) || !vkft_directory_exists(path)))
         ok = vkft_fail_errno(err, "cannot create directory '%s'", path);
+    if (ok && !vkft_os_sync_directory(parent)) /* what is made durable in it must be found */
+        ok = vkft_fail_errno(err, "cannot sync directory '%s'", parent);
+    free(parent);
     return ok;
 }
 

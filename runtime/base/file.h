@@ -58,7 +58,7 @@ bool vkft_directory_find(const char *path, bool *found, vkft_err *err);
 /* The same with "no" for what cannot be told: where the next step says what is wrong, or only a hint depends on it. */
 bool vkft_file_exists(const char *path);
 bool vkft_directory_exists(const char *path);
-/* Creates the directory and those above it where they are missing; _mine: for this user alone. */
+/* Creates the directory and those above it where they are missing, durably; _mine: for this user alone. */
 bool vkft_directory_create(const char *path, vkft_err *err);
 bool vkft_directory_create_mine(const char *path, vkft_err *err);
 /* "<dir>/<name>", malloc'ed; NULL when out of memory. */

@@ -400,8 +400,20 @@ static void print_messages(const fixture *f)
         fclose(file);
 }
 
-/* Kills the run at random moments over and over; what is left must always be resumable, and the end must be the same
- * bits. */
+/* The number of the newest checkpoint of the run that is killed; 0: none. */
+static uint32_t newest_checkpoint(const fixture *f)
+{
+    for (uint32_t number = 10; number > 0; number--) {
+        char path[700];
+        snprintf(path, sizeof path, "%s/killed/checkpoint-%u/vkft_state.json", f->dir, number);
+        if (access(path, F_OK) == 0)
+            return number;
+    }
+    return 0;
+}
+
+/* Kills the run at random moments over and over, 50 times or VKFT_KILLS; no checkpoint is ever lost, what is left must
+ * always be resumable, and the end must be the same bits. */
 static void test_killed_at_random_moments(void **state)
 {
     const fixture *f = *state;
@@ -409,8 +421,10 @@ static void test_killed_at_random_moments(void **state)
     double started = seconds();
     train(f, "timed", "--save-steps 1");
     double whole = seconds() - started;
-    uint32_t kills = 0, runs = 0;
-    for (uint64_t i = 0; kills < 50; i++) {
+    uint32_t newest = 0;
+    const char *asked = getenv("VKFT_KILLS");
+    unsigned long kills = 0, runs = 0, wanted = asked ? strtoul(asked, NULL, 10) : 50;
+    for (uint64_t i = 0; kills < wanted; i++) {
         pid_t pid = start(f);
         assert_true(pid > 0);
         runs++;
@@ -422,8 +436,11 @@ static void test_killed_at_random_moments(void **state)
         assert_int_equal(waitpid(pid, &status, 0), pid);
         if (WIFSIGNALED(status)) {
             kills++;
+            assert_true(newest_checkpoint(f) >= newest);
+            newest = newest_checkpoint(f);
             continue;
         }
+        newest = 0;
         if (WEXITSTATUS(status) != 0) {
             print_messages(f);
             fail();
@@ -434,7 +451,7 @@ static void test_killed_at_random_moments(void **state)
         snprintf(out, sizeof out, "%s/killed", f->dir);
         assert_true(vkft_directory_remove(out, NULL));
     }
-    print_message("%u runs, %u of them killed\n", runs, kills);
+    print_message("%lu runs, %lu of them killed\n", runs, kills);
     snprintf(out, sizeof out, "%s/killed/adapter_model.safetensors", f->dir);
     if (access(out, F_OK) != 0)
         train(f, "killed", "--save-steps 1 --resume-from-checkpoint auto");
