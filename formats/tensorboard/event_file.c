@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
@@ -134,6 +135,15 @@ static bool write_record(vkft_event_file *file, message *m, vkft_err *err)
     return ok;
 }
 
+static bool sync_name(const char *path, vkft_err *err)
+{
+    char *dir = vkft_path_parent(path);
+    bool ok = dir ? vkft_os_sync_directory(dir) || vkft_fail_errno(err, "cannot sync directory '%s'", dir)
+                  : vkft_fail_memory(err, "while writing '%s'", path);
+    free(dir);
+    return ok;
+}
+
 vkft_event_file *vkft_event_file_create(const char *path, double wall_time, vkft_err *err)
 {
     vkft_event_file *file = calloc(1, sizeof *file);
@@ -149,7 +159,7 @@ vkft_event_file *vkft_event_file_create(const char *path, double wall_time, vkft
     put_text(&version, 3, "brain.Event:2");
     if (file->fd < 0)
         vkft_fail_errno(err, "cannot create '%s'", path);
-    else if (write_record(file, &version, err))
+    else if (sync_name(path, err) && write_record(file, &version, err))
         return file;
     vkft_text_free(&version.bytes);
     vkft_event_file_close(file);
@@ -196,8 +206,10 @@ void vkft_event_file_close(vkft_event_file *file)
 {
     if (!file)
         return;
-    if (file->fd >= 0)
+    if (file->fd >= 0) {
+        vkft_os_sync(file->fd); /* where that fails, resuming writes them again */
         vkft_os_close(file->fd);
+    }
     free(file->path);
     free(file);
 }

@@ -228,9 +228,9 @@ static void complain(judgement *j, const char *format, ...)
     va_end(args);
 }
 
-/* promised: the checkpoint that the program has synced. */
+/* promised: the checkpoint that the program has synced. end: what it has ended with; NULL: it has not ended. */
 static judgement look_at(const fixture *f, const scenario *s, const vkft_disk_view *view,
-                         const vkft_disk_view *original, uint64_t promised, bool ended)
+                         const vkft_disk_view *original, uint64_t promised, const vkft_disk_view *end)
 {
     judgement j = {0};
     for (size_t i = 0; i < view->count; i++) {
@@ -254,9 +254,11 @@ static judgement look_at(const fixture *f, const scenario *s, const vkft_disk_vi
     if (holds(view, "out", "adapter_model.safetensors") && !holds(view, "out", "adapter_config.json") &&
         !holds(view, "out", "overwritten-run.moving"))
         complain(&j, "a result without its configuration");
-    if (ended && s->again != s->command && strstr(s->command, "train") &&
-        !holds(view, "out", "adapter_model.safetensors") && !holds(view, "out", "model.safetensors"))
-        complain(&j, "the result is lost");
+    for (size_t i = 0; end && i < end->count; i++) {
+        const vkft_disk_entry *e = &end->entries[i], *there = vkft_disk_find(view, e->path);
+        if (!there || there->hash != e->hash)
+            complain(&j, "%s is lost, though the program has ended", e->path);
+    }
     for (size_t i = 0; i < original->count; i++) {
         const vkft_disk_entry *old = &original->entries[i];
         if (s->old && !j.newest && is_of_old_run(old->path) && !is_kept(view, old))
@@ -467,13 +469,13 @@ typedef struct walk {
     char said[900]; /* the last complaint */
 } walk;
 
-static void look_at_all(fixture *f, walk *w, const char *call, bool ended)
+static void look_at_all(fixture *f, walk *w, const char *call, const vkft_disk_view *end)
 {
     static const char *const names[] = {"killed", "unsynced names lost", "unsynced data lost", "unsynced data zero"};
     for (uint32_t i = 0; i < VKFT_LOSSES; i++) {
         vkft_loss loss = (vkft_loss)((w->prefixes + i) % VKFT_LOSSES); /* each is the first to show what is new */
         vkft_disk_view view = vkft_disk_left(w->disk, loss);
-        judgement j = look_at(f, w->s, &view, &w->original, w->promise.made, ended);
+        judgement j = look_at(f, w->s, &view, &w->original, w->promise.made, end);
         bool new = is_new(f, hash_of(&view));
         uint32_t number = w->states;
         w->states += new;
@@ -500,10 +502,12 @@ static uint32_t go_through(fixture *f, const scenario *s, uint32_t step, uint32_
     const char *call = "the beginning";
     do {
         follow(&w.promise, call);
-        look_at_all(f, &w, call, false);
+        look_at_all(f, &w, call, NULL);
     } while ((call = vkft_disk_step(w.disk, file)));
     w.promise.made = w.promise.renamed;
-    look_at_all(f, &w, "the end", true);
+    vkft_disk_view end = vkft_disk_left(w.disk, VKFT_LOSS_NOTHING);
+    look_at_all(f, &w, "the end", &end);
+    vkft_disk_view_free(&end);
     fclose(file);
     vkft_disk_view_free(&w.original);
     vkft_disk_free(w.disk);

@@ -200,7 +200,8 @@ bool vkft_run_directory_finish(vkft_run_directory *run, const vkft_saver *saver,
     if (ok)
         vkft_run_drop_old(run);
     ok = ok && write_tokenizer(&f, model) && write_small(&f, "README.md", readme, strlen(readme)) &&
-         write_record(&f, summary);
+         write_record(&f, summary) &&
+         (vkft_os_sync_stream(run->log) || vkft_fail_errno(err, "cannot write %s/" VKFT_LOG_NAME, run->path));
     free(temporary);
     cJSON_Delete(f.record);
     cJSON_Delete(f.files);

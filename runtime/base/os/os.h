@@ -40,6 +40,7 @@ void vkft_os_unlock_file(int fd, const char *path); /* removes it */
 
 /* A stream of bytes to write: replaces the file, or appends to it. NULL on failure, also where the path is a link. */
 FILE *vkft_os_open_stream(const char *path, bool append);
+bool vkft_os_sync_stream(FILE *stream); /* what was flushed */
 
 /* A read-only mapping of the first size bytes (size > 0); NULL on failure. The descriptor may be closed afterwards. */
 void *vkft_os_map(int fd, uint64_t size);

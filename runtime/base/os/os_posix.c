@@ -197,6 +197,11 @@ FILE *vkft_os_open_stream(const char *path, bool append)
     return stream;
 }
 
+bool vkft_os_sync_stream(FILE *stream)
+{
+    return vkft_os_sync(fileno(stream));
+}
+
 /* As flock says it; sets errno to ENOTSUP where the file system has no locks. */
 static bool try_lock(int fd)
 {

@@ -336,6 +336,11 @@ FILE *vkft_os_open_stream(const char *path, bool append)
     return stream;
 }
 
+bool vkft_os_sync_stream(FILE *stream)
+{
+    return vkft_os_sync(_fileno(stream));
+}
+
 bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete)
 {
     wchar_t *name = wide(path);
