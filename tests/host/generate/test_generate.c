@@ -256,6 +256,15 @@ static void test_a_first_token_outside_the_vocabulary(void **state)
                    "decoder_start_token_id is 2000000000, but the vocabulary has");
 }
 
+static void keep_error(void *context, vkft_err *err)
+{
+    vkft_err *kept = context;
+    assert_int_equal(kept->kind, VKFT_ERR_NONE); /* once */
+    *kept = *err;
+    err->said = true;
+}
+
+/* Whoever asked is told while the model is still there, and told once. */
 static void test_a_cache_that_does_not_fit(void **state)
 {
     (void)state;
@@ -270,9 +279,13 @@ static void test_a_cache_that_does_not_fit(void **state)
     o.ids = prompt;
     o.id_count = 3;
     o.max_new_tokens = 2000000000;
-    assert_false(vkft_generate(&o, &(vkft_generate_observer){0}, &result, &err));
+    vkft_err first = {0};
+    vkft_generate_observer observer = {.general = {.context = &first, .failing = keep_error}};
+    assert_false(vkft_generate(&o, &observer, &result, &err));
     assert_int_equal(err.kind, VKFT_ERR_MEMORY);
     assert_non_null(strstr(err.message, "the run needs "));
+    assert_string_equal(first.message, err.message);
+    assert_true(err.said);
     assert_int_equal(err.advice, VKFT_ADVICE_LESS_MEMORY);
     assert_null(strchr(err.message, '\n'));
     vkft_test_remove_directory(dir);
