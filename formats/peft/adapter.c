@@ -14,11 +14,16 @@
 
 #include "runtime/base/json.h"
 #include "runtime/base/json/builder.h"
+#include "formats/tensors/pytorch_file.h"
 #include "formats/tensors/safetensors.h"
 #include "runtime/base/text.h"
+#include "runtime/base/transpose.h"
 
 #define CONFIG_NAME "adapter_config.json"
 #define WEIGHTS_NAME "adapter_model.safetensors"
+#define PICKLE_NAME "adapter_model.bin"
+#define MLX_NAME "adapters.safetensors"
+#define MAX_RANK 100000
 #define MAX_CONFIG_BYTES 4000000
 #define MAX_MODULE_NAMES 1000
 
@@ -33,6 +38,9 @@ void vkft_adapter_free(vkft_adapter *adapter)
         free(*name);
     free(adapter->config.target_modules);
     free(adapter->config.base_model_name_or_path);
+    vkft_module_targets_free(&adapter->config.targets);
+    vkft_module_patterns_free(&adapter->config.rank_pattern);
+    vkft_module_patterns_free(&adapter->config.alpha_pattern);
     *adapter = (vkft_adapter){0};
 }
 
@@ -145,8 +153,6 @@ static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
         "use_bdlora",
         "lora_bias",
         "modules_to_save",
-        "rank_pattern",
-        "alpha_pattern",
         "layer_replication",
         "trainable_token_indices",
         "target_parameters",
@@ -213,12 +219,27 @@ static bool find_format(const char *path, const cJSON *root, const vkft_adapter_
     return fail_unsupported(path, "peft_type", value, config->format->peft_type, err);
 }
 
+static bool read_patterns(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
+{
+    if (!vkft_module_patterns_read(&config->rank_pattern, root, "rank_pattern", path, err) ||
+        !vkft_module_patterns_read(&config->alpha_pattern, root, "alpha_pattern", path, err) ||
+        !vkft_module_targets_read(&config->targets, root, path, err))
+        return false;
+    for (uint32_t i = 0; i < config->rank_pattern.count; i++) {
+        const vkft_module_pattern *p = &config->rank_pattern.items[i];
+        if (!(p->value >= 1 && p->value <= MAX_RANK && p->value == floor(p->value)))
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: key 'rank_pattern': '%.100s' is %g, expected a whole number > 0",
+                             path, p->key, p->value);
+    }
+    return true;
+}
+
 static bool read_config(const char *path, const cJSON *root, vkft_adapter *adapter, vkft_err *err)
 {
     vkft_adapter_config *config = &adapter->config;
     const char *base = NULL;
     double alpha = 0, dropout = 0;
-    bool ok = check_supported(path, root, err) && vkft_json_get_u32(root, "r", true, &config->r, path, err) &&
+    bool ok = read_patterns(path, root, config, err) && vkft_json_get_u32(root, "r", true, &config->r, path, err) &&
               vkft_json_get_double(root, "lora_alpha", true, &alpha, path, err) &&
               vkft_json_get_double(root, "lora_dropout", false, &dropout, path, err) &&
               vkft_json_get_bool(root, "fan_in_fan_out", false, &config->fan_in_fan_out, path, err) &&
@@ -249,6 +270,19 @@ static bool fail_key(const char *path, const char *key, const vkft_adapter_forma
                      path, key, expected);
 }
 
+/* The matrix row by row, which PyTorch's files may have column by column. */
+static bool decode(const vkft_tensor_file *file, const vkft_file_tensor *from, float *values)
+{
+    float *columns = from->column_major ? malloc((size_t)from->elements * sizeof *columns) : NULL;
+    if (from->column_major && !columns)
+        return false;
+    vkft_to_f32(from->dtype, vkft_tensor_file_data(file, from), from->elements, columns ? columns : values);
+    if (columns)
+        vkft_transpose(columns, from->shape[1], from->shape[0], sizeof *values, values);
+    free(columns);
+    return true;
+}
+
 static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, const vkft_adapter_format *format,
                         vkft_adapter_tensor *to, vkft_err *err)
 {
@@ -269,7 +303,8 @@ static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *fr
     to->data = malloc((size_t)from->elements * sizeof *to->data);
     if (!to->key || !to->data)
         return vkft_fail_memory(err, "for adapter '%s'", file->path);
-    vkft_to_f32(from->dtype, vkft_tensor_file_data(file, from), from->elements, to->data);
+    if (!decode(file, from, to->data))
+        return vkft_fail_memory(err, "for adapter '%s'", file->path);
     for (uint64_t i = 0; i < from->elements; i++)
         if (to->data[i] - to->data[i] != 0)
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, expected finite weights",
@@ -288,46 +323,71 @@ static bool read_tensors(const vkft_tensor_file *file, vkft_adapter *adapter, vk
     return ok;
 }
 
-/* The configuration says which format the tensors have, and a pattern in it is read with the tensors at hand. */
-static bool read_files(const char *config, const char *weights, const vkft_adapter_format *const *known,
+/* safetensors go before PyTorch's pickle, as in PEFT. */
+static bool open_weights(const char *dir, vkft_tensor_file *file, vkft_err *err)
+{
+    char *weights = vkft_path_join(dir, WEIGHTS_NAME), *pickle = vkft_path_join(dir, PICKLE_NAME);
+    bool ok = (weights && pickle) || vkft_fail_memory(err, "for adapter '%s'", dir);
+    if (ok && !vkft_file_exists(weights) && vkft_file_exists(pickle))
+        ok = vkft_pytorch_open(pickle, file, err);
+    else
+        ok = ok && vkft_safetensors_open(weights, file, err);
+    free(weights);
+    free(pickle);
+    return ok;
+}
+
+/* What cannot be applied is told before the tensors are read, some of which may then be strange. A pattern in the
+ * configuration is read with the tensors at hand. */
+static bool read_files(const char *dir, const char *config, const vkft_adapter_format *const *known,
                        vkft_adapter *adapter, vkft_err *err)
 {
-    vkft_tensor_file file;
-    if (!vkft_safetensors_open(weights, &file, err))
-        return false;
+    vkft_tensor_file file = {0};
     cJSON *root = vkft_json_read_object(config, MAX_CONFIG_BYTES, err);
     bool ok = root && (vkft_json_keep_last(root) || vkft_fail_memory(err, "for adapter '%s'", config)) &&
-              find_format(config, root, known, &adapter->config, err) && read_tensors(&file, adapter, err) &&
-              read_config(config, root, adapter, err);
+              find_format(config, root, known, &adapter->config, err) && check_supported(config, root, err) &&
+              open_weights(dir, &file, err);
+    if (ok)
+        ok = read_tensors(&file, adapter, err) && read_config(config, root, adapter, err);
     cJSON_Delete(root);
     vkft_tensor_file_close(&file);
     return ok;
 }
 
-/* A directory without the safetensors file may hold an older adapter. */
-static bool check_pickle(const char *dir, const char *weights, vkft_err *err)
+static bool has_file(const char *dir, const char *name)
 {
-    char *pickle = vkft_path_join(dir, "adapter_model.bin");
-    bool found = pickle && vkft_file_exists(pickle) && !vkft_file_exists(weights);
-    free(pickle);
-    return !found ||
-           vkft_fail(err, VKFT_ERR_INPUT,
-                     "'%s' holds its adapter as a PyTorch pickle (adapter_model.bin), which is not supported; "
-                     "load it in PEFT and save it again with safe_serialization=True",
-                     dir);
+    char *path = vkft_path_join(dir, name);
+    bool found = path && vkft_file_exists(path);
+    free(path);
+    return found;
+}
+
+/* Directories that are no adapters, or no PEFT's. */
+static bool check_directory(const char *dir, vkft_err *err)
+{
+    if (!vkft_directory_exists(dir))
+        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected an adapter directory with " CONFIG_NAME,
+                         dir);
+    if (has_file(dir, MLX_NAME) && !has_file(dir, WEIGHTS_NAME))
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "'%s' holds an adapter of MLX (" MLX_NAME "), which is not supported; expected one of PEFT "
+                         "(" WEIGHTS_NAME ")",
+                         dir);
+    if (!has_file(dir, CONFIG_NAME) && has_file(dir, "config.json"))
+        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a model (config.json), not an adapter, which has " CONFIG_NAME,
+                         dir);
+    return true;
 }
 
 bool vkft_adapter_read(const char *dir, const vkft_adapter_format *const *known, vkft_adapter *adapter, vkft_err *err)
 {
     *adapter = (vkft_adapter){0};
-    if (!vkft_directory_exists(dir))
-        return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected an adapter directory with " CONFIG_NAME,
-                         dir);
-    char *config = vkft_path_join(dir, CONFIG_NAME), *weights = vkft_path_join(dir, WEIGHTS_NAME);
-    bool ok = (config && weights) || vkft_fail_memory(err, "for adapter '%s'", dir);
-    ok = ok && check_pickle(dir, weights, err) && read_files(config, weights, known, adapter, err);
+    if (!check_directory(dir, err))
+        return false;
+    char *config = vkft_path_join(dir, CONFIG_NAME);
+    bool ok =
+        (config || vkft_fail_memory(err, "for adapter '%s'", dir)) && read_files(dir, config, known, adapter, err);
     free(config);
-    free(weights);
     if (!ok)
         vkft_adapter_free(adapter);
     return ok;
@@ -383,10 +443,19 @@ static bool add_base_model(cJSON *object, const char *base)
     return !failed;
 }
 
+static bool add_patterns(cJSON *o, const char *key, const vkft_module_patterns *patterns)
+{
+    cJSON *object = cJSON_AddObjectToObject(o, key);
+    bool ok = object != NULL;
+    for (uint32_t i = 0; ok && i < patterns->count; i++)
+        ok = add_float(object, patterns->items[i].key, (float)patterns->items[i].value);
+    return ok;
+}
+
 static bool fill_config(cJSON *o, const vkft_adapter *adapter)
 {
     const vkft_adapter_config *config = &adapter->config;
-    return cJSON_AddObjectToObject(o, "alpha_pattern") && cJSON_AddNullToObject(o, "auto_mapping") &&
+    return add_patterns(o, "alpha_pattern", &config->alpha_pattern) && cJSON_AddNullToObject(o, "auto_mapping") &&
            add_base_model(o, config->base_model_name_or_path) && cJSON_AddStringToObject(o, "bias", "none") &&
            cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) &&
            cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_lora_weights") &&
@@ -394,7 +463,7 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
            add_float(o, "lora_alpha", config->lora_alpha) && add_float(o, "lora_dropout", config->lora_dropout) &&
            cJSON_AddNullToObject(o, "modules_to_save") &&
            cJSON_AddStringToObject(o, "peft_type", config->format->peft_type) &&
-           cJSON_AddNumberToObject(o, "r", config->r) && cJSON_AddObjectToObject(o, "rank_pattern") &&
+           cJSON_AddNumberToObject(o, "r", config->r) && add_patterns(o, "rank_pattern", &config->rank_pattern) &&
            cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
            cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") &&
            cJSON_AddFalseToObject(o, "use_dora") && cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);

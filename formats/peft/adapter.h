@@ -1,5 +1,5 @@
-/* PEFT LoRA adapters: adapter_config.json and adapter_model.safetensors, read and written so that PEFT loads them
- * unchanged. */
+/* PEFT LoRA adapters: adapter_config.json and adapter_model.safetensors (or, read only, adapter_model.bin), read and
+ * written so that PEFT loads them unchanged. */
 #ifndef VKFT_ADAPTER_H
 #define VKFT_ADAPTER_H
 
@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "formats/peft/modules.h"
 #include "runtime/base/error.h"
 
 #define VKFT_ADAPTER_TENSORS 2u /* of a module, at most; raise it for a method that has more */
@@ -28,6 +29,8 @@ typedef struct vkft_adapter_config {
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;
+    vkft_module_targets targets; /* of an adapter that was read: all that selects modules */
+    vkft_module_patterns rank_pattern, alpha_pattern;
 } vkft_adapter_config;
 
 /* One tensor, f32, contiguous. key as in the file: "base_model.model.<module>.lora_A.weight". */
@@ -45,7 +48,7 @@ typedef struct vkft_adapter {
 
 /* Reads a PEFT adapter directory in one of the known formats, NULL-terminated; F32, F16 and BF16 tensors become f32.
  * The result is malloc'ed throughout. Error: what vkft cannot apply (DoRA, bias other than "none", modules_to_save,
- * rank_pattern/alpha_pattern, another peft_type), or a bad file. */
+ * another peft_type), a bad file, or another program's adapter. */
 bool vkft_adapter_read(const char *dir, const vkft_adapter_format *const *known, vkft_adapter *adapter, vkft_err *err);
 void vkft_adapter_free(vkft_adapter *adapter); /* frees what is inside, zeroes it */
 

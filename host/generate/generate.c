@@ -339,7 +339,8 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     vkft_session_source source = {.model = options->model};
     if (!vkft_session_open(&gen.session, &source, &observer->general, err))
         return false;
-    bool ok = read_model_defaults(&gen, err) && vkft_session_use_adapter(&gen.session, options->adapter, err) &&
+    bool ok = read_model_defaults(&gen, err) &&
+              vkft_session_use_adapter(&gen.session, options->adapter, &observer->general, err) &&
               encode_prompt(&gen, err) && split_source(&gen, err) && choose_settings(&gen, err) &&
               add_needs(&gen, err) && start(&gen, &observer->general, err);
     if (ok && gen.session.text.tokenizer)

@@ -9,6 +9,7 @@
 #include "runtime/base/file.h"
 #include "host/engine/matmul/gemm.h"
 #include "host/model/rope.h"
+#include "host/trainable/adapter_notes.h"
 #include "shaders/core/args.h"
 
 /* Whether a config.json tells of the model, so that a plan needs no weights. */
@@ -113,7 +114,12 @@ static bool upload_adapter(void *owner, vkft_session *session, vkft_err *err)
     return true;
 }
 
-bool vkft_session_use_adapter(vkft_session *session, const char *dir, vkft_err *err)
+const char *vkft_session_model_name(const vkft_session *session)
+{
+    return session->file ? vkft_model_file_source(session->file) : session->options.path;
+}
+
+bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft_observer *observer, vkft_err *err)
 {
     vkft_adapter_set *lora = &session->trained.adapters;
     vkft_adapter adapter = {0};
@@ -121,7 +127,8 @@ bool vkft_session_use_adapter(vkft_session *session, const char *dir, vkft_err *
         return true;
     if (!vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, err))
         return false;
-    bool ok = vkft_adapter_set_choose_from(lora, &session->model, &adapter, err);
+    bool ok = vkft_adapter_set_choose_from(lora, &session->model, &adapter, err) &&
+              vkft_adapter_say_notes(lora, &adapter, vkft_session_model_name(session), observer, err);
     if (ok) {
         session->adapter_values = malloc((vkft_trainables_floats(&session->trained) + 1) * sizeof(float));
         ok = session->adapter_values || vkft_fail_memory(err, "for the adapter");

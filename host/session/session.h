@@ -54,8 +54,11 @@ typedef struct vkft_session_source {
 bool vkft_session_open(vkft_session *session, const vkft_session_source *source, const vkft_observer *observer,
                        vkft_err *err);
 
+/* What the model is called: its source, or the path that was given. */
+const char *vkft_session_model_name(const vkft_session *session);
+
 /* Applies the adapter in dir; NULL: none. */
-bool vkft_session_use_adapter(vkft_session *session, const char *dir, vkft_err *err);
+bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft_observer *observer, vkft_err *err);
 
 /* A way to run the model. NULL: out of memory. */
 vkft_pass *vkft_session_add_pass(vkft_session *session, const vkft_pass_spec *spec, vkft_err *err);

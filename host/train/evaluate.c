@@ -177,7 +177,7 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, 
     if (!vkft_session_open(&session, &source, observer, err))
         return false;
     bool ok = load_data(options, &session, observer, &data, err) &&
-              vkft_session_use_adapter(&session, options->adapter, err) &&
+              vkft_session_use_adapter(&session, options->adapter, observer, err) &&
               evaluate_file(&session, options, &data, observer, result, err);
     if (!ok)
         vkft_observer_failing(observer, err);

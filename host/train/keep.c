@@ -79,7 +79,7 @@ static bool has_best(const vkft_trainer *t)
 
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
 {
-    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
+    const char *base = vkft_session_model_name(&t->session);
     return vkft_trainables_write(&t->session.trained, t->flat, t->session.file, base, dtype, dir, err);
 }
 
@@ -186,7 +186,7 @@ static char *make_readme(const vkft_trainer *t)
         "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
         "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
         "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
-    const char *base = t->session.file ? vkft_model_file_source(t->session.file) : t->options->model.path;
+    const char *base = vkft_session_model_name(&t->session);
     const vkft_adapter_set *lora = &t->session.trained.adapters;
     char *quoted = yaml_text(base);
     size_t size = quoted ? sizeof adapter + sizeof full + strlen(quoted) + 64 : 0;

@@ -34,10 +34,10 @@ static uint32_t tensor_count(const vkft_adapter_set *set)
     return count;
 }
 
-static uint64_t shape_of(const vkft_adapter_set *set, const vkft_linear *linear, uint32_t tensor, uint32_t *rows,
+static uint64_t shape_of(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor, uint32_t *rows,
                          uint32_t *cols)
 {
-    set->method->tensor[tensor].shape(linear, set->config.r, rows, cols);
+    set->method->tensor[tensor].shape(m->linear, m->r, rows, cols);
     return (uint64_t)*rows * *cols;
 }
 
@@ -50,16 +50,22 @@ static bool reserve(vkft_adapter_set *set, const vkft_model *model, const vkft_a
     set->config = *config;
     set->config.base_model_name_or_path = NULL;
     set->config.target_modules = NULL;
+    set->config.targets = (vkft_module_targets){0};
+    set->config.rank_pattern = set->config.alpha_pattern = (vkft_module_patterns){0};
     set->modules = calloc((size_t)model->module_count, sizeof *set->modules);
     return set->modules || vkft_fail_memory(err, "for the adapter's modules");
 }
 
-static void add_module(vkft_adapter_set *set, const vkft_module *module)
+/* The place of the set's next module, filled; it is added by counting it. */
+static vkft_adapted_module *next_module(vkft_adapter_set *set, const vkft_module *module)
 {
-    vkft_adapted_module *m = &set->modules[set->count++];
+    vkft_adapted_module *m = &set->modules[set->count];
     snprintf(m->name, sizeof m->name, "%s", module->name);
     m->linear = module->linear;
     m->expert_group = module->expert_group;
+    m->r = set->config.r;
+    m->lora_alpha = set->config.lora_alpha;
+    return m;
 }
 
 /* Gives each tensor its place: those with weight decay, then the others. */
@@ -71,7 +77,7 @@ static void lay_out(vkft_adapter_set *set)
             for (uint32_t j = 0; j < tensor_count(set); j++) {
                 if (set->method->tensor[j].decays != (pass == 0))
                     continue;
-                uint64_t floats = shape_of(set, set->modules[i].linear, j, &rows, &cols);
+                uint64_t floats = shape_of(set, &set->modules[i], j, &rows, &cols);
                 set->modules[i].offset[j] =
                     vkft_parameter_space_append(&set->layout, round_up(floats, PAD), VKFT_PARAMETER_SPACE_FLOATS);
                 set->parameters += floats;
@@ -136,23 +142,30 @@ static bool check_targets(const vkft_model *model, const char *targets, vkft_err
     return true;
 }
 
-/* One kernel serves all experts of a layer, so all of them have adapters or none. */
+/* One kernel serves all experts of a layer, so all of them have adapters of one kind, or none. */
 static bool check_experts(const vkft_adapter_set *set, vkft_err *err)
 {
     uint32_t groups = set->model->config->experts,
              *adapted = calloc(set->model->expert_groups + 1ull, sizeof *adapted); /* of each group */
-    if (!adapted)
-        return vkft_fail_memory(err, "for the adapter's modules");
-    bool ok = true;
-    for (uint32_t i = 0; i < set->count; i++)
-        adapted[set->modules[i].expert_group]++;
+    const vkft_adapted_module **first = calloc(set->model->expert_groups + 1ull, sizeof *first);
+    bool ok = (adapted && first) || vkft_fail_memory(err, "for the adapter's modules");
+    for (uint32_t i = 0; ok && i < set->count; i++)
+        if (!adapted[set->modules[i].expert_group]++)
+            first[set->modules[i].expert_group] = &set->modules[i];
     for (uint32_t i = 0; ok && i < set->count; i++) {
-        uint32_t n = adapted[set->modules[i].expert_group];
-        ok = !set->modules[i].expert_group || n == groups ||
-             vkft_fail(err, VKFT_ERR_INPUT,
-                       "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
-                       set->modules[i].name, n, groups);
+        const vkft_adapted_module *m = &set->modules[i], *other = first[m->expert_group];
+        uint32_t n = adapted[m->expert_group];
+        if (m->expert_group && n != groups)
+            ok = vkft_fail(err, VKFT_ERR_INPUT,
+                           "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
+                           m->name, n, groups);
+        else if (m->expert_group && (m->r != other->r || m->lora_alpha != other->lora_alpha))
+            ok = vkft_fail(err, VKFT_ERR_INPUT,
+                           "%s has an adapter with r %u and lora_alpha %g, and %s one with r %u and lora_alpha %g; "
+                           "expected the same for all experts of a layer",
+                           m->name, m->r, (double)m->lora_alpha, other->name, other->r, (double)other->lora_alpha);
     }
+    free(first);
     free(adapted);
     return ok;
 }
@@ -163,8 +176,10 @@ bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, con
     if (!check_targets(model, targets, err) || !reserve(set, model, method, config, err))
         return false;
     for (uint32_t i = 0; i < model->module_count; i++)
-        if (chosen(&model->modules[i], targets))
-            add_module(set, &model->modules[i]);
+        if (chosen(&model->modules[i], targets)) {
+            next_module(set, &model->modules[i]);
+            set->count++;
+        }
     lay_out(set);
     if (check_experts(set, err))
         return true;
@@ -202,26 +217,82 @@ static const vkft_adapter_tensor *find(const key_index *keys, const char *module
     return found ? *found : NULL;
 }
 
+/* Rank and alpha as the patterns say. */
+static bool apply_patterns(vkft_adapted_module *m, const vkft_adapter_config *config, vkft_err *err)
+{
+    double r = m->r, alpha = (double)m->lora_alpha;
+    if (!vkft_module_patterns_find(&config->rank_pattern, m->name, &r, err) ||
+        !vkft_module_patterns_find(&config->alpha_pattern, m->name, &alpha, err))
+        return false;
+    m->r = (uint32_t)r;
+    m->lora_alpha = (float)alpha;
+    return true;
+}
+
 /* Adds the module if the adapter has its tensors. Error: one is missing, or has another shape. */
-static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const key_index *keys, vkft_err *err)
+static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const vkft_adapter_config *config,
+                       const key_index *keys, vkft_err *err)
 {
     const char *const *suffixes = set->method->format.suffixes;
     const vkft_adapter_tensor *found[VKFT_ADAPTER_TENSORS];
     uint32_t tensors = tensor_count(set), present = 0, rows, cols;
     for (uint32_t j = 0; j < tensors; j++)
         present += (found[j] = find(keys, module->name, suffixes[j])) != NULL;
-    for (uint32_t j = 0; present && j < tensors; j++) {
+    if (!present)
+        return true;
+    vkft_adapted_module *m = next_module(set, module);
+    if (!apply_patterns(m, config, err))
+        return false;
+    for (uint32_t j = 0; j < tensors; j++) {
         const vkft_adapter_tensor *t = found[j];
-        shape_of(set, module->linear, j, &rows, &cols);
+        shape_of(set, m, j, &rows, &cols);
         if (!t)
             return vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s has no %s", module->name, suffixes[j] + 1);
         if (t->rows != rows || t->cols != cols)
-            return vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s has shape [%u, %u]; this model and r expect [%u, %u]",
-                             t->key, t->rows, t->cols, rows, cols);
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "adapter: %s has shape [%u, %u]; this model and %s %u call for [%u, %u]", t->key, t->rows,
+                             t->cols, m->r == set->config.r ? "r" : "rank_pattern", m->r, rows, cols);
     }
-    if (present)
-        add_module(set, module);
+    set->count++;
     return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const vkft_adapted_module *)a)->name, ((const vkft_adapted_module *)b)->name);
+}
+
+/* Whether one of the modules, which are sorted, has this tensor. */
+static bool is_used(const vkft_adapter_set *set, const vkft_adapted_module *sorted, const vkft_adapter_tensor *t)
+{
+    for (uint32_t j = 0; j < tensor_count(set); j++) {
+        const char *suffix = set->method->format.suffixes[j];
+        size_t key = strlen(t->key), prefix = strlen(PREFIX), end = strlen(suffix);
+        vkft_adapted_module wanted;
+        if (key <= prefix + end || strcmp(t->key + key - end, suffix) != 0 || key - prefix - end >= sizeof wanted.name)
+            continue;
+        snprintf(wanted.name, sizeof wanted.name, "%.*s", (int)(key - prefix - end), t->key + prefix);
+        if (bsearch(&wanted, sorted, set->count, sizeof *sorted, by_name))
+            return true;
+    }
+    return false;
+}
+
+/* Names the first tensor that no module has. */
+static bool fail_unused(const vkft_adapter_set *set, const vkft_adapter *adapter, uint32_t unused, vkft_err *err)
+{
+    vkft_adapted_module *sorted = malloc((set->count + 1ull) * sizeof *sorted);
+    if (!sorted)
+        return vkft_fail_memory(err, "while reading the adapter");
+    memcpy(sorted, set->modules, set->count * sizeof *sorted);
+    qsort(sorted, set->count, sizeof *sorted, by_name);
+    uint32_t first = 0;
+    while (first + 1 < adapter->count && is_used(set, sorted, &adapter->tensors[first]))
+        first++;
+    free(sorted);
+    return vkft_fail(err, VKFT_ERR_INPUT,
+                     "adapter: %u of its %u tensors belong to no linear layer of this model; the first is %s", unused,
+                     adapter->count, adapter->count ? adapter->tensors[first].key : "none");
 }
 
 bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter *adapter,
@@ -236,16 +307,15 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
     }
     bool ok = true;
     for (uint32_t i = 0; ok && i < model->module_count; i++)
-        ok = add_stored(set, &model->modules[i], &keys, err);
+        ok = add_stored(set, &model->modules[i], &adapter->config, &keys, err);
     uint32_t used = tensor_count(set) * set->count;
     if (ok && used != adapter->count)
-        ok = vkft_fail(err, VKFT_ERR_INPUT,
-                       "adapter: %u of its %u tensors belong to no linear layer of this model (its first key is %s)",
-                       adapter->count - used, adapter->count, adapter->count ? adapter->tensors[0].key : "none");
+        ok = fail_unused(set, adapter, adapter->count - used, err);
     ok = ok && check_experts(set, err);
     free(keys.tensors);
-    lay_out(set);
-    if (!ok)
+    if (ok)
+        lay_out(set);
+    else
         vkft_adapter_set_free(set);
     return ok;
 }
@@ -265,7 +335,10 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
             value[j] = vkft_parameter_space_at(parameters, set->modules[i].offset[j]);
             gradient[j] = gradients ? vkft_parameter_space_at(gradients, set->modules[i].offset[j]) : 0;
         }
-        set->method->bind(set->modules[i].linear, &set->config, i, value, gradients ? gradient : NULL);
+        vkft_adapter_config own = set->config;
+        own.r = set->modules[i].r;
+        own.lora_alpha = set->modules[i].lora_alpha;
+        set->method->bind(set->modules[i].linear, &own, i, value, gradients ? gradient : NULL);
     }
 }
 
@@ -276,7 +349,7 @@ void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *fl
     for (uint32_t i = 0; i < set->count; i++)
         for (uint32_t j = 0; j < tensor_count(set); j++) {
             uint64_t offset = set->modules[i].offset[j];
-            shape_of(set, set->modules[i].linear, j, &rows, &cols);
+            shape_of(set, &set->modules[i], j, &rows, &cols);
             if (set->method->tensor[j].init)
                 set->method->tensor[j].init(seed, offset, rows, cols, flat + offset);
         }
@@ -294,7 +367,7 @@ bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *ad
         for (uint32_t j = 0; ok && j < tensor_count(set); j++) {
             const char *module = set->modules[i].name, *suffix = set->method->format.suffixes[j];
             const vkft_adapter_tensor *t = find(&keys, module, suffix);
-            uint64_t floats = shape_of(set, set->modules[i].linear, j, &rows, &cols);
+            uint64_t floats = shape_of(set, &set->modules[i], j, &rows, &cols);
             ok = (t && t->rows == rows && t->cols == cols) ||
                  vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s%s of shape [%u, %u] is missing", module, suffix, rows,
                            cols);
@@ -312,7 +385,7 @@ static bool export_tensor(const vkft_adapter_set *set, const vkft_adapted_module
     char key[192];
     snprintf(key, sizeof key, PREFIX "%s%s", m->name, set->method->format.suffixes[tensor]);
     t->key = vkft_string_copy(key);
-    size_t bytes = (size_t)shape_of(set, m->linear, tensor, &t->rows, &t->cols) * sizeof *flat;
+    size_t bytes = (size_t)shape_of(set, m, tensor, &t->rows, &t->cols) * sizeof *flat;
     t->data = malloc(bytes);
     if (!t->key || !t->data)
         return false;
@@ -368,6 +441,20 @@ static char **target_list(const vkft_adapter_set *set)
     return NULL;
 }
 
+/* What modules have of their own, by their whole names. */
+static bool export_patterns(const vkft_adapter_set *set, vkft_adapter_config *config)
+{
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < set->count; i++) {
+        const vkft_adapted_module *m = &set->modules[i];
+        if (m->r != config->r)
+            ok = vkft_module_patterns_add(&config->rank_pattern, m->name, m->r, NULL);
+        if (ok && m->lora_alpha != config->lora_alpha)
+            ok = vkft_module_patterns_add(&config->alpha_pattern, m->name, (double)m->lora_alpha, NULL);
+    }
+    return ok;
+}
+
 bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, const char *base_model,
                              vkft_adapter *adapter, vkft_err *err)
 {
@@ -380,7 +467,8 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
     adapter->config.fan_in_fan_out = set->model->config->arch->conv1d;
     adapter->config.seq2seq = set->model->encoder.count != 0;
     adapter->tensors = calloc((size_t)tensor_count(set) * set->count, sizeof *adapter->tensors);
-    bool ok = adapter->tensors && adapter->config.base_model_name_or_path && adapter->config.target_modules;
+    bool ok = adapter->tensors && adapter->config.base_model_name_or_path && adapter->config.target_modules &&
+              export_patterns(set, &adapter->config);
     for (uint32_t i = 0; ok && i < set->count; i++)
         for (uint32_t j = 0; ok && j < tensor_count(set); j++)
             ok = export_tensor(set, &set->modules[i], j, flat, adapter);

@@ -15,7 +15,9 @@
 typedef struct vkft_adapted_module {
     char name[128]; /* "model.layers.0.self_attn.q_proj" */
     vkft_linear *linear;
-    uint32_t expert_group;                 /* as in vkft_module */
+    uint32_t expert_group; /* as in vkft_module */
+    uint32_t r;            /* those of the set's config, unless its patterns say otherwise */
+    float lora_alpha;
     uint64_t offset[VKFT_ADAPTER_TENSORS]; /* in floats */
 } vkft_adapted_module;
 
@@ -35,8 +37,8 @@ typedef struct vkft_adapter_set {
  * used. Error: a target that matches nothing, with the names that exist. */
 bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter_method *method,
                              const char *targets, const vkft_adapter_config *config, vkft_err *err);
-/* The modules and settings of an existing adapter. Error: a tensor that fits no module, a missing one, another shape.
- */
+/* The modules and settings of an existing adapter. Error: a tensor that fits no module, a missing one, another shape
+ * (than r or rank_pattern and the model call for). */
 bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter *adapter,
                                   vkft_err *err);
 void vkft_adapter_set_free(vkft_adapter_set *set);

@@ -65,7 +65,7 @@ static bool same_modules(const vkft_adapter_set *a, const vkft_adapter_set *b)
     bool same =
         a->count == b->count && vkft_parameter_space_length(&a->layout) == vkft_parameter_space_length(&b->layout);
     for (uint32_t i = 0; same && i < a->count; i++)
-        same = strcmp(a->modules[i].name, b->modules[i].name) == 0;
+        same = strcmp(a->modules[i].name, b->modules[i].name) == 0 && a->modules[i].r == b->modules[i].r;
     return same;
 }
 

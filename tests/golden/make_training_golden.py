@@ -43,6 +43,8 @@ BASE = dict(hidden_size=40, intermediate_size=104, num_hidden_layers=2, num_atte
 CASES = {
     "llama_gqa": dict(config=BASE, r=4, alpha=8),
     "rslora": dict(config=BASE, r=6, alpha=8, rslora=True),
+    "lora_patterns": dict(config=BASE, r=4, alpha=8, rank_pattern={"q_proj": 6, r"model\.layers\.1\.mlp\.(up|gate)_proj": 3},
+                          alpha_pattern={"layers.0.mlp.down_proj": 20, "^.*v_proj": 5, "proj": 1}),
     "llama_tied": dict(config=dict(BASE, hidden_size=52, intermediate_size=75, num_attention_heads=4, num_key_value_heads=4,
                                    head_dim=13 * 2, vocab_size=131, tie_word_embeddings=True), r=8, alpha=16, old_spelling=True),
     "llama3_rope": dict(config=dict(BASE, rope_parameters=dict(rope_type="llama3", rope_theta=10000.0, factor=8.0,
@@ -407,6 +409,7 @@ def add_adapter(case, model, out):
         model.config.model_type = "llama"  # or PEFT looks for the experts as transformers 5 has them
     model = get_peft_model(model, LoraConfig(
         r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
+        rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}),
         task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
     model.config.model_type = model_type
     with torch.no_grad():

@@ -43,8 +43,15 @@ static void add_adapter(vkft_json_node f, const vkft_adapter_set *set)
 {
     char text[128];
     uint64_t hash = set->count;
-    for (uint32_t i = 0; i < set->count; i++)
-        hash = XXH3_64bits_withSeed(set->modules[i].name, strlen(set->modules[i].name), hash);
+    for (uint32_t i = 0; i < set->count; i++) {
+        const vkft_adapted_module *m = &set->modules[i];
+        hash = XXH3_64bits_withSeed(m->name, strlen(m->name), hash);
+        if (m->r != set->config.r || m->lora_alpha != set->config.lora_alpha) {
+            char own[64];
+            snprintf(own, sizeof own, "r %u, alpha %.9g", m->r, (double)m->lora_alpha);
+            hash = XXH3_64bits_withSeed(own, strlen(own), hash);
+        }
+    }
     snprintf(text, sizeof text, "r %u, alpha %.9g%s, dropout %.9g on %u modules (%016llx)", set->config.r,
              (double)set->config.lora_alpha, set->config.use_rslora ? " (rslora)" : "",
              (double)set->config.lora_dropout, set->count, (unsigned long long)hash);

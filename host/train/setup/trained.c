@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/trainable/adapter_notes.h"
+
 static bool fail_differs(const vkft_train_options *o, const char *flag, const char *found, vkft_err *err)
 {
     return vkft_fail(
@@ -37,7 +39,8 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
     vkft_adapter_set *set = &t->session.trained.adapters;
     vkft_adapter_config *c = &set->config;
     char found[64];
-    if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err))
+    if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err) ||
+        !vkft_adapter_say_notes(set, init, vkft_session_model_name(&t->session), t->observer, err))
         return false;
     snprintf(found, sizeof found, "r %u, alpha %.9g%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "");
     if (o->lora_given.r && o->lora_r != c->r)

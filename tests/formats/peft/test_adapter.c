@@ -172,8 +172,14 @@ static void settings_that_change_the_result(void **state)
         {"use_qalora", "true", "key 'use_qalora'"},
         {"lora_bias", "true", "key 'lora_bias'"},
         {"modules_to_save", "[\"lm_head\"]", "key 'modules_to_save'"},
-        {"rank_pattern", "{\"q_proj\":4}", "key 'rank_pattern'"},
-        {"alpha_pattern", "{\"q_proj\":4}", "key 'alpha_pattern'"},
+        {"rank_pattern", "{\"q_proj\":0}", "key 'rank_pattern': 'q_proj' is 0, expected a whole number > 0"},
+        {"rank_pattern", "{\"q_proj\":2.5}", "key 'rank_pattern': 'q_proj' is 2.5"},
+        {"rank_pattern", "{\"q_proj\":1e9}", "key 'rank_pattern': 'q_proj' is 1e+09"},
+        {"rank_pattern", "{\"q_proj\":\"4\"}", "key 'rank_pattern': 'q_proj' has no number"},
+        {"rank_pattern", "{\"(q_proj\":4}", "key 'rank_pattern': '(q_proj' is no regular expression"},
+        {"alpha_pattern", "{\"q_proj\":1e308}", "key 'alpha_pattern': 'q_proj' has no number"},
+        {"alpha_pattern", "[4]", "key 'alpha_pattern'"},
+        {"target_modules", "\"*.q_proj\"", "key 'target_modules': '*.q_proj' is no regular expression"},
         {"layer_replication", "[[0,4]]", "key 'layer_replication'"},
         {"trainable_token_indices", "[1]", "key 'trainable_token_indices'"},
         {"init_lora_weights", "\"pissa_niter_4\"", "key 'init_lora_weights'"},
@@ -294,10 +300,15 @@ static void missing_files(void **state)
     vkft_adapter back;
     vkft_err err = {0};
     expect_failure(vkft_adapter_read("/does/not/exist", vkft_adapter_formats(), &back, &err), "is not a directory");
-    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err),
-                   "adapter_model.safetensors': No such file");
+    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "adapter_config.json': No such file");
+    expect_ok(vkft_adapter_write(dir, &adapter, &err));
     expect_ok(vkft_file_write(path, "PK", 2, &err));
-    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "PyTorch pickle (adapter_model.bin)");
+    expect_ok(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err)); /* the other file goes first */
+    vkft_adapter_free(&back);
+    char *weights = vkft_path_join(dir, "adapter_model.safetensors");
+    remove(weights);
+    free(weights);
+    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "adapter_model.bin");
     expect_failure(vkft_adapter_write("/proc", &adapter, &err), "cannot create");
     free(path);
     vkft_test_remove_directory(dir);
@@ -342,6 +353,13 @@ static void mixture_of_experts(void **state)
         expect_ok(vkft_adapter_set_import(&back, &adapter, again, &err));
         assert_memory_equal(again, flat, vkft_parameter_space_length(&set.layout) * sizeof *flat);
         free(flat), free(again);
+        vkft_adapter_set_free(&back);
+        expect_ok(vkft_module_patterns_add(&adapter.config.alpha_pattern, "experts.3.down_proj", 5, &err));
+        if (strstr(cases[i].targets, "down_proj"))
+            expect_failure(vkft_adapter_set_choose_from(&back, &model, &adapter, &err),
+                           "experts.3.down_proj has an adapter with r 4 and lora_alpha 5, and");
+        else
+            expect_ok(vkft_adapter_set_choose_from(&back, &model, &adapter, &err));
         vkft_adapter_free(&adapter);
         vkft_adapter_set_free(&set);
         vkft_adapter_set_free(&back);
