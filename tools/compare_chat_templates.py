@@ -240,7 +240,8 @@ def spans(text, owner, messages, head, end):
         gap = text[at:own[0] if own else stop]
         heads = list(re.finditer(head, gap))
         if not heads and own and re.fullmatch(r"(<s>)?\s*", gap):  # a template writes the head into a question
-            heads = [re.search("$", gap)]
+            heads = [re.search(r"\Z", gap)]
+        open_gap = heads and not heads[-1].group() and own  # white space there may be either's: not compared
         if not own and not heads:
             continue
         if not heads:
@@ -252,7 +253,7 @@ def spans(text, owner, messages, head, end):
             finish = last + closing.end()
         else:
             finish = None
-        ranges.append((begin, finish, last, stop))
+        ranges.append((begin, finish, last, stop, at if open_gap else begin))
         at = finish or last
     return ranges
 
@@ -271,11 +272,13 @@ def reference_mask(tokenizer, shape_name, shape, text, encoded, marks):
     if ranges is None:
         return None, "no head of an answer before it"
     mask = [0] * len(encoded["input_ids"])
-    for begin, finish, last, stop in ranges:
+    for begin, finish, last, stop, gap in ranges:
         for k, (a, b) in enumerate(encoded["offset_mapping"]):
             if a < begin and encoded["input_ids"][k] in tokenizer.all_special_ids:  # it may strip the white space after it
                 continue
-            if finish is not None and a < finish and b > begin and b > a:
+            if gap <= a and b <= begin and b > a:
+                mask[k] = -1
+            elif finish is not None and a < finish and b > begin and b > a:
                 mask[k] = 1
             elif finish is None and a < stop and b > begin and b > a:
                 mask[k] = 1 if a < last else -1  # what the template writes after the text: not compared
