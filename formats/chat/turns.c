@@ -475,8 +475,9 @@ static bool find_turn(const finder *f, const vkft_jinja_output *out, uint32_t me
         return false;
     *turn = (vkft_turn){.message = message, .begin = begin, .end = p.end};
     if (*found) {
-        size_t later = end_in_next(f, out, message);
         turn->tail = p.data_begin < p.data_end ? p.data_end : begin;
+        bool ends_itself = !is_blank((bytes){out->text.data + turn->tail, p.end - turn->tail});
+        size_t later = ends_itself ? NOWHERE : end_in_next(f, out, message);
         turn->in_next = later != NOWHERE;
         turn->limit = turn->in_next ? later : next_part(out, p.end);
     }
