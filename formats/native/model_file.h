@@ -40,6 +40,9 @@ const vkft_config *vkft_model_file_config(const vkft_model_file *file);
 /* base_model_name_or_path for adapters: the directory that was converted, or its hub id where known. */
 const char *vkft_model_file_source(const vkft_model_file *file);
 
+/* The "quantization" of the header: "none", "nf4", "nf4-dq", "bf16", ... borrowed from the file. */
+const char *vkft_model_file_quantization(const vkft_model_file *file);
+
 uint32_t vkft_model_file_tensor_count(const vkft_model_file *file);
 const vkft_model_tensor *vkft_model_file_tensor(const vkft_model_file *file, uint32_t index);
 const vkft_model_tensor *vkft_model_file_find(const vkft_model_file *file, const char *name); /* NULL when absent */

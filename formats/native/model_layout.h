@@ -25,8 +25,6 @@ uint64_t vkft_model_align(uint64_t offset);
 
 typedef struct vkft_model_file vkft_model_file; /* model_file.h */
 
-/* The "quantization" of the header: "none", "nf4", "nf4-dq", "bf16", ... borrowed from the file. */
-const char *vkft_model_file_quantization(const vkft_model_file *file);
 /* The "info" of the header as JSON text: where the file came from. Nothing in it changes what the model computes. */
 const char *vkft_model_file_info(const vkft_model_file *file);
 

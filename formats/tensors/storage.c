@@ -1,6 +1,8 @@
 /* See storage.h; and the codecs of the types whose elements are plain numbers. */
 #include "formats/tensors/storage.h"
 
+#include <string.h>
+
 static void encode_f32(const float *x, uint64_t n, uint8_t *data, float *scales)
 {
     (void)scales;
@@ -59,6 +61,16 @@ const vkft_storage_type *vkft_storage_get(vkft_storage storage)
 const char *vkft_quant_label(vkft_storage quant)
 {
     return quant == VKFT_STORAGE_none ? "none" : types[quant].label;
+}
+
+bool vkft_storage_named(const char *label, vkft_storage *storage)
+{
+    for (int i = 0; i <= VKFT_STORAGE_none; i++)
+        if (strcmp(vkft_quant_label((vkft_storage)i), label) == 0) {
+            *storage = (vkft_storage)i;
+            return true;
+        }
+    return false;
 }
 
 vkft_storage vkft_storage_variant(vkft_storage quant, bool super_scales)

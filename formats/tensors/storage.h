@@ -69,6 +69,8 @@ const vkft_storage_type *vkft_storage_get(vkft_storage storage);
 
 /* The label of a type, or "none". */
 const char *vkft_quant_label(vkft_storage quant);
+/* The type of a label; false: there is none. */
+bool vkft_storage_named(const char *label, vkft_storage *storage);
 /* What --quant and --double-quant mean together: the type whose scales are quantized too, where there is one. */
 vkft_storage vkft_storage_variant(vkft_storage quant, bool super_scales);
 

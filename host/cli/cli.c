@@ -78,17 +78,6 @@ int cli_fail(const flag_table *table, const vkft_err *err)
     return err->kind == VKFT_ERR_USAGE ? EXIT_USAGE : EXIT_WORK_FAILED;
 }
 
-void cli_print_argument(FILE *out, const char *argument)
-{
-    putc('\'', out);
-    for (const char *p = argument; *p; p++)
-        if (*p == '\'')
-            fputs("'\\''", out);
-        else
-            putc(*p, out);
-    putc('\'', out);
-}
-
 int cli_print_json(cJSON *value)
 {
     char *text = value ? cJSON_PrintUnformatted(value) : NULL;

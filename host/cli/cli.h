@@ -31,9 +31,6 @@ bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vk
 /* Says what went wrong and which of the command's flags may help; returns the exit code that belongs to it. */
 int cli_fail(const flag_table *table, const vkft_err *err);
 
-/* Prints an argument so that a shell reads it back as one, whatever it holds. */
-void cli_print_argument(FILE *out, const char *argument);
-
 /* Prints one JSON value and a newline on stdout, and frees it. NULL: out of memory, said as an error; the exit code. */
 int cli_print_json(cJSON *value);
 
@@ -67,7 +64,8 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .help = "input type of matrix products with quantized weights; accumulation is always fp32",                  \
          .choices = cli_compute_choices,                                                                               \
          .same_run = true,                                                                                             \
-         AT(model.compute_dtype)},                                                                                     \
+         AT(model.compute_dtype),                                                                                      \
+         GIVEN(model.compute_explicit)},                                                                               \
         CLI_DEVICE_FLAG(AT)
 
 /* Some of them alone, and one that eval and generate share. */

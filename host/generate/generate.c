@@ -10,6 +10,7 @@
 #include "formats/config/generation_config.h"
 #include "host/generate/kv_cache.h"
 #include "host/generate/settings.h"
+#include "host/session/as_trained.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 
@@ -336,13 +337,10 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     generator gen = {.options = options, .observer = observer};
     vkft_text_stream *stream = NULL;
     *result = (vkft_generate_result){0};
-    vkft_session_source source = {.model = options->model};
-    if (!vkft_session_open(&gen.session, &source, &observer->general, err))
+    if (!vkft_session_open_as_trained(&gen.session, &options->model, options->adapter, &observer->general, err))
         return false;
-    bool ok = read_model_defaults(&gen, err) &&
-              vkft_session_use_adapter(&gen.session, options->adapter, &observer->general, err) &&
-              encode_prompt(&gen, err) && split_source(&gen, err) && choose_settings(&gen, err) &&
-              add_needs(&gen, err) && start(&gen, &observer->general, err);
+    bool ok = read_model_defaults(&gen, err) && encode_prompt(&gen, err) && split_source(&gen, err) &&
+              choose_settings(&gen, err) && add_needs(&gen, err) && start(&gen, &observer->general, err);
     if (ok && gen.session.text.tokenizer)
         ok = (stream = vkft_text_stream_new(gen.session.text.tokenizer, true, err)) != NULL;
     ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);

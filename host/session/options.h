@@ -15,6 +15,7 @@ typedef struct vkft_model_options {
     bool super_scales;        /* to its variant whose scales are quantized too */
     bool quant_explicit;      /* the user asked for it; otherwise a .vkft file is used as it is */
     vkft_dtype compute_dtype; /* of products with quantized weights: F32 or BF16 */
+    bool compute_explicit;    /* the user asked for it; otherwise an adapter is used as it was trained */
 } vkft_model_options;
 
 /* A model is trained, evaluated and used alike. */

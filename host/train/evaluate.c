@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/session/as_trained.h"
 #include "host/train/training_data.h"
 #include "runtime/base/file.h"
 #include "runtime/base/size.h"
@@ -173,11 +174,9 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, 
 {
     vkft_session session;
     vkft_dataset data = {0};
-    vkft_session_source source = {.model = options->model};
-    if (!vkft_session_open(&session, &source, observer, err))
+    if (!vkft_session_open_as_trained(&session, &options->model, options->adapter, observer, err))
         return false;
     bool ok = load_data(options, &session, observer, &data, err) &&
-              vkft_session_use_adapter(&session, options->adapter, observer, err) &&
               evaluate_file(&session, options, &data, observer, result, err);
     if (!ok)
         vkft_observer_failing(observer, err);

@@ -146,7 +146,7 @@ static cJSON *summarize(const vkft_trainer *t)
     vkft_json_node root = vkft_json_make_object(&failed);
     vkft_json_put_string(root, "program", "vkft");
     vkft_json_put_string(root, "device", vkft_device_get_info(t->session.dev)->name);
-    vkft_json_put_string(root, "quant", vkft_quant_label(t->options->model.quant));
+    vkft_json_put_string(root, "quant", vkft_quant_label(t->session.options.quant));
     vkft_json_put_bool(root, "double_quant", t->options->model.super_scales);
     vkft_json_put_number(root, "steps", (double)t->state.step);
     vkft_json_put_number(root, "tokens", (double)t->state.tokens);

@@ -11,6 +11,7 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/random.h"
 #include "runtime/base/size.h"
+#include "runtime/base/text.h"
 #include "host/train/schedule.h"
 #include "runtime/base/json/builder.h"
 
@@ -300,8 +301,10 @@ static bool open_reports(vkft_trainer *t, vkft_err *err)
         return vkft_fail_memory(err, "for TensorBoard's events");
     t->board = vkft_tensorboard_open(dir, o->output_dir, &o->settings, t->state.history, t->state.wall_times,
                                      t->run.old_run, err);
-    if (t->board)
-        vkft_observer_say(t->observer, "events for TensorBoard: tensorboard --logdir '%s'", dir);
+    vkft_text argument = {0};
+    if (t->board && vkft_text_append_argument(&argument, dir, NULL))
+        vkft_observer_say(t->observer, "events for TensorBoard: tensorboard --logdir %s", argument.data);
+    vkft_text_free(&argument);
     free(runs);
     return t->board != NULL;
 }
@@ -365,6 +368,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->session.dev).device_peak_bytes;
     result->best_eval_loss = t->state.best_eval_loss;
+    result->has_tokenizer = t->session.text.tokenizer != NULL;
     return vkft_keep_result(t, err);
 }
 

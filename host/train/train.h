@@ -15,6 +15,7 @@ typedef struct vkft_train_result {
     double first_loss, last_loss, best_eval_loss; /* NaN when there is none */
     double seconds, tokens_per_second;
     uint64_t peak_memory_bytes;
+    bool has_tokenizer; /* the model */
 } vkft_train_result;
 
 /* Runs a whole fine-tuning; not with dry_run. */

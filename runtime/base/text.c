@@ -57,6 +57,20 @@ void vkft_text_free(vkft_text *text)
     *text = (vkft_text){0};
 }
 
+bool vkft_text_append_argument(vkft_text *text, const char *argument, vkft_err *err)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:@%+,",
+                      quote[] = "'\\''"; /* ends the quoted part, has a quote of its own, begins another */
+    size_t length = strlen(argument);
+    if (length && strspn(argument, plain) == length)
+        return vkft_text_append(text, argument, length, err);
+    bool ok = vkft_text_append(text, "'", 1, err);
+    for (size_t at = 0; ok && at < length; at++)
+        ok = argument[at] == '\'' ? vkft_text_append(text, quote, sizeof quote - 1, err)
+                                  : vkft_text_append(text, argument + at, 1, err);
+    return ok && vkft_text_append(text, "'", 1, err);
+}
+
 char *vkft_string_copy(const char *string)
 {
     size_t size = strlen(string) + 1;

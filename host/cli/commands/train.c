@@ -399,6 +399,21 @@ static int print_json_summary(const vkft_train_options *o, const vkft_train_resu
     return cli_print_json(vkft_json_made(json));
 }
 
+/* A command that uses the result as it was trained, to be pasted into a shell. */
+static void print_command(const vkft_train_options *o, const vkft_train_result *r)
+{
+    vkft_text text = {0};
+    bool full = o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
+    bool ok = vkft_text_append_argument(&text, full ? o->output_dir : o->model.path, NULL);
+    if (ok && !full)
+        ok = vkft_text_append(&text, " --adapter ", strlen(" --adapter "), NULL) &&
+             vkft_text_append_argument(&text, o->output_dir, NULL);
+    if (ok)
+        fprintf(stderr, "%s in %s; try it:\n  vkft generate --model %s %s\n", full ? "model" : "adapter", o->output_dir,
+                text.data, r->has_tokenizer ? "--prompt '...'" : "--prompt-ids 1,2,3");
+    vkft_text_free(&text);
+}
+
 static int print_summary(const vkft_train_options *o, const vkft_train_result *r)
 {
     char time[32], memory[32];
@@ -410,14 +425,7 @@ static int print_summary(const vkft_train_options *o, const vkft_train_result *r
         fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
     if (!isnan(r->best_eval_loss))
         fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
-    bool full = o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
-    fprintf(stderr, "%s in %s; try it:\n  vkft generate --model ", full ? "model" : "adapter", o->output_dir);
-    cli_print_argument(stderr, full ? o->output_dir : o->model.path);
-    if (!full) {
-        fputs(" --adapter ", stderr);
-        cli_print_argument(stderr, o->output_dir);
-    }
-    fputs(" --prompt '...'\n", stderr);
+    print_command(o, r);
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
 

@@ -1,4 +1,5 @@
 /* What makes two runs the same: what was measured, and the flags whose rows say so. */
+#include "host/session/as_trained.h"
 #include "host/train/setup/setup_private.h"
 #include "runtime/base/json/builder.h"
 
@@ -69,6 +70,8 @@ cJSON *vkft_setup_fingerprint(const vkft_trainer *t)
         if (settings->list[i].same_run)
             vkft_json_put_string(f, name, computed(t->options, name, settings->list[i].value));
     }
+    if (t->session.file)
+        vkft_json_put_string(f, VKFT_RECORD_WEIGHTS, vkft_model_file_quantization(t->session.file));
     vkft_json_put_number(f, "layers", t->session.config->num_layers);
     vkft_json_put_number(f, "hidden size", t->session.config->hidden_size);
     vkft_json_put_number(f, "frozen weight bytes", (double)t->session.model.device_bytes);

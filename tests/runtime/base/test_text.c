@@ -47,6 +47,28 @@ static void grows_texts(void **state)
     assert_null(text.data);
 }
 
+static void quotes_arguments(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"out/run-1_b.vkft", "out/run-1_b.vkft"},
+        {"", "''"},
+        {"a b", "'a b'"},
+        {"it's", "'it'\\''s'"},
+        {"'", "''\\'''"},
+        {"$HOME\n\"`", "'$HOME\n\"`'"},
+        {"~", "'~'"},
+        {"\xc3\xa9", "'\xc3\xa9'"},
+    };
+    vkft_err err = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkft_text text = {0};
+        expect_ok(vkft_text_append_argument(&text, cases[i][0], &err));
+        assert_string_equal(text.data, cases[i][1]);
+        vkft_text_free(&text);
+    }
+}
+
 static void reads_lines_of_any_bytes(void **state)
 {
     (void)state;
@@ -208,15 +230,11 @@ static void writes_floats_as_python(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rounds_up_without_overflow),
-        cmocka_unit_test(grows_texts),
-        cmocka_unit_test(reads_lines_of_any_bytes),
-        cmocka_unit_test(answers_about_strings),
-        cmocka_unit_test(words_sizes_and_times),
-        cmocka_unit_test(encodes_what_it_decodes),
-        cmocka_unit_test(transposes_elements_of_all_sizes),
-        cmocka_unit_test(observers_may_be_empty),
-        cmocka_unit_test(memory_errors_have_one_text),
+        cmocka_unit_test(rounds_up_without_overflow), cmocka_unit_test(grows_texts),
+        cmocka_unit_test(quotes_arguments),           cmocka_unit_test(reads_lines_of_any_bytes),
+        cmocka_unit_test(answers_about_strings),      cmocka_unit_test(words_sizes_and_times),
+        cmocka_unit_test(encodes_what_it_decodes),    cmocka_unit_test(transposes_elements_of_all_sizes),
+        cmocka_unit_test(observers_may_be_empty),     cmocka_unit_test(memory_errors_have_one_text),
         cmocka_unit_test(writes_floats_as_python),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

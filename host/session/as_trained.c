@@ -1,0 +1,147 @@
+/* See as_trained.h. */
+#include "host/session/as_trained.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/native/model_file.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+
+#define RECORD_LIMIT (1u << 28)
+
+/* What a run remembers of itself. */
+typedef struct record {
+    bool found;
+    bool whole;               /* all weights were trained */
+    vkft_storage weights;     /* what the weights were converted to; none: as the checkpoint has them */
+    vkft_dtype compute_dtype; /* of products with them */
+} record;
+
+static bool is_text(const cJSON *object, const char *key, const char *text)
+{
+    const cJSON *value = vkft_json_member(object, key);
+    return cJSON_IsString(value) && strcmp(value->valuestring, text) == 0;
+}
+
+/* Earlier versions kept the flags alone. */
+static bool read_weights(const cJSON *root, const cJSON *run, vkft_storage *weights)
+{
+    const cJSON *label = vkft_json_member(run, VKFT_RECORD_WEIGHTS), *quant = vkft_json_member(root, "quant");
+    if (cJSON_IsString(label))
+        return vkft_storage_named(label->valuestring, weights);
+    if (!cJSON_IsString(quant) || !vkft_storage_named(quant->valuestring, weights))
+        return false;
+    *weights = vkft_storage_variant(*weights, cJSON_IsTrue(vkft_json_member(root, "double_quant")));
+    return true;
+}
+
+/* A file that is no run's, or damaged, is none: the adapter itself says whether it can be used. */
+static record read_record(const char *dir, const char *name)
+{
+    record r = {0};
+    char *path = vkft_path_join(dir, name);
+    cJSON *root = path && vkft_file_exists(path) ? vkft_json_read_object(path, RECORD_LIMIT, NULL) : NULL;
+    const cJSON *run = root ? vkft_json_member(root, "run") : NULL;
+    if (cJSON_IsObject(run)) {
+        r.found = read_weights(root, run, &r.weights);
+        r.whole = is_text(run, "--fine-tune-type", "full");
+        r.compute_dtype = is_text(run, "--compute-dtype", "bf16") ? VKFT_BF16 : VKFT_F32;
+    }
+    cJSON_Delete(root);
+    free(path);
+    return r;
+}
+
+/* Of a result or a checkpoint; "best-N" is beside the record of its run. */
+static record find_record(const char *dir)
+{
+    record r = read_record(dir, "vkft.json");
+    if (!r.found)
+        r = read_record(dir, "vkft_state.json");
+    if (!r.found && strncmp(vkft_path_base(dir), "best-", 5) == 0) {
+        char *parent = vkft_path_parent(dir);
+        if (parent)
+            r = read_record(parent, "vkft.json");
+        free(parent);
+    }
+    return r;
+}
+
+/* "--quant nf4 --no-double-quant": the flags that ask for a storage type. */
+static void flags_text(vkft_storage storage, char *text, size_t size)
+{
+    vkft_storage plain = storage;
+    for (int i = 0; i < VKFT_STORAGE_COUNT && storage != VKFT_STORAGE_none; i++)
+        if (vkft_storage_get((vkft_storage)i)->super == storage)
+            plain = (vkft_storage)i;
+    bool may_double = plain != VKFT_STORAGE_none && vkft_storage_get(plain)->super != VKFT_STORAGE_none;
+    snprintf(text, size, "--quant %s%s", vkft_quant_label(plain),
+             plain != storage ? " --double-quant"
+             : may_double     ? " --no-double-quant"
+                              : "");
+}
+
+static const char *compute_text(vkft_dtype dtype)
+{
+    return dtype == VKFT_BF16 ? "--compute-dtype bf16" : "--compute-dtype fp32";
+}
+
+static void say_weights(const record *r, vkft_storage used, const char *adapter, const vkft_model_options *asked,
+                        const vkft_observer *observer)
+{
+    char now[64], then[64];
+    flags_text(used, now, sizeof now);
+    flags_text(r->weights, then, sizeof then);
+    if (r->found && used == r->weights)
+        vkft_observer_say(observer, "%s, as the adapter was trained", now);
+    else if (r->found)
+        vkft_observer_say(observer, "warning: the adapter was trained with %s, and the model is used with %s", then,
+                          now);
+    else if (!asked->quant_explicit)
+        vkft_observer_say(
+            observer,
+            "%s does not say what the weights were when it was trained: %s is used; give --quant if it was another",
+            adapter, now);
+}
+
+/* Products with weights that are not quantized are computed in one way only. */
+static void choose_products(vkft_session *session, const record *r, const vkft_observer *observer)
+{
+    vkft_model_options *o = &session->options;
+    if (!r->found || !vkft_model_is_quantized(&session->model) || o->compute_dtype == r->compute_dtype)
+        return;
+    if (o->compute_explicit) {
+        vkft_observer_say(observer, "warning: the adapter was trained with %s, and the model is used with %s",
+                          compute_text(r->compute_dtype), compute_text(o->compute_dtype));
+    } else {
+        o->compute_dtype = r->compute_dtype;
+        vkft_observer_say(observer, "%s, as the adapter was trained", compute_text(o->compute_dtype));
+    }
+}
+
+bool vkft_session_open_as_trained(vkft_session *session, const vkft_model_options *model, const char *adapter,
+                                  const vkft_observer *observer, vkft_err *err)
+{
+    vkft_session_source source = {.model = *model};
+    record r = adapter ? find_record(adapter) : (record){0};
+    bool whole = find_record(model->path).whole;
+    if (!model->quant_explicit && (r.found || whole)) {
+        source.model.quant = r.found ? r.weights : VKFT_STORAGE_none;
+        source.model.super_scales = false; /* the type says it */
+    }
+    if (!vkft_session_open(session, &source, observer, err))
+        return false;
+    vkft_storage used = VKFT_STORAGE_none;
+    vkft_storage_named(vkft_model_file_quantization(session->file), &used);
+    if (adapter)
+        say_weights(&r, used, adapter, model, observer);
+    else if (whole && used == VKFT_STORAGE_none)
+        vkft_observer_say(observer, "--quant none: all of the model's weights were trained");
+    choose_products(session, &r, observer);
+    if (vkft_session_use_adapter(session, adapter, observer, err))
+        return true;
+    vkft_session_close(session);
+    return false;
+}
