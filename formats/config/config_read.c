@@ -161,7 +161,10 @@ bool vkft_config_experts(const vkft_config_source *in, vkft_config *config)
     if (config->experts > VKFT_MAX_EXPERTS)
         return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: %" PRIu32 " experts (num_experts), expected at most %d",
                          in->file, config->experts, VKFT_MAX_EXPERTS);
-    return check_matrix(in, "an expert's weight", config->expert_size, config->hidden_size);
+    return (config->expert_size ||
+            vkft_fail(in->err, VKFT_ERR_INPUT, "%s: key 'moe_intermediate_size' is 0, expected a positive number",
+                      in->file)) &&
+           check_matrix(in, "an expert's weight", config->expert_size, config->hidden_size);
 }
 
 void vkft_config_gemma_defaults(vkft_config *config)
@@ -201,10 +204,10 @@ bool vkft_config_gemma(const vkft_config_source *in, vkft_config *config)
         config->sliding_window = 0;
     if (!vkft_config_double(in, "query_pre_attn_scalar", &scalar))
         return false;
-    if (!(scalar > 0))
+    config->attention_scale = (float)(1.0 / sqrt(scalar));
+    if (!(config->attention_scale > 0 && isfinite(config->attention_scale)))
         return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: query_pre_attn_scalar is %g, expected a positive number",
                          in->file, scalar);
-    config->attention_scale = (float)(1.0 / sqrt(scalar));
     if (!vkft_config_sizes(in, config) || !vkft_config_eps(in, "rms_norm_eps", config) ||
         !vkft_config_activation(in, "hidden_activation", &config->activation) ||
         !vkft_config_attention_bias(in, config) ||
