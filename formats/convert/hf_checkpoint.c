@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/convert/recognize.h"
 #include "runtime/base/json.h"
 #include "formats/tensors/pytorch_file.h"
 #include "formats/tensors/safetensors.h"
@@ -21,30 +22,6 @@ static bool find_file(const vkft_hf_checkpoint *checkpoint, const char *name, bo
     bool ok = path ? vkft_file_find(path, found, err) : vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
     free(path);
     return ok;
-}
-
-static bool has_file(const vkft_hf_checkpoint *checkpoint, const char *name)
-{
-    bool found;
-    return find_file(checkpoint, name, &found, NULL) && found;
-}
-
-static bool fail_without_weights(const vkft_hf_checkpoint *checkpoint, vkft_err *err)
-{
-    static const char *const others[] = {"consolidated.00.pth", "consolidated.safetensors", "model.pth", "tf_model.h5",
-                                         "flax_model.msgpack"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (has_file(checkpoint, others[i]))
-            return vkft_fail(
-                err, VKFT_ERR_INPUT,
-                "'%s' has its weights in %s alone, whose names are not those of transformers; download the "
-                "checkpoint in Hugging Face format",
-                checkpoint->dir, others[i]);
-    return vkft_fail(
-        err, VKFT_ERR_INPUT,
-        "'%s' has neither model.safetensors nor pytorch_model.bin, nor an index of shards of either; expected a "
-        "Hugging Face checkpoint directory",
-        checkpoint->dir);
 }
 
 /* Shards are plain names: an index must not lead out of its directory. */
@@ -225,7 +202,8 @@ static bool open_weights(vkft_hf_checkpoint *checkpoint, vkft_err *err)
         if (found)
             return files[i].open(checkpoint, files[i].name, err);
     }
-    return fail_without_weights(checkpoint, err);
+    return vkft_model_fail_directory(checkpoint->dir, "model.safetensors or pytorch_model.bin, or an index of shards",
+                                     err);
 }
 
 bool vkft_hf_checkpoint_open(const char *dir, vkft_hf_checkpoint *checkpoint, vkft_err *err)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/convert/prequantized.h"
+#include "formats/convert/recognize.h"
 #include "runtime/base/json.h"
 #include "runtime/base/os/os.h"
 
@@ -63,7 +64,7 @@ static bool check_quantization(const char *dir, const char *path, const char *te
     if (!root)
         return false;
     const cJSON *quantization = vkft_json_member(root, "quantization_config");
-    bool ok = vkft_prequantized_check(dir, quantization, path, err);
+    bool ok = vkft_model_check_mlx(root, path, err) && vkft_prequantized_check(dir, quantization, path, err);
     cJSON_Delete(root);
     return ok;
 }
@@ -79,6 +80,16 @@ static bool read_config(vkft_source *source, vkft_err *err)
     return ok;
 }
 
+/* A directory without config.json is no checkpoint; its other files may say what it is. */
+static bool check_config(const char *dir, vkft_err *err)
+{
+    bool found = false;
+    char *path = vkft_path_join(dir, "config.json");
+    bool ok = path ? vkft_file_find(path, &found, err) : vkft_fail_memory(err, "while reading '%s'", dir);
+    free(path);
+    return ok && (found || vkft_model_fail_directory(dir, "config.json", err));
+}
+
 bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
 {
     *source = (vkft_source){0};
@@ -88,6 +99,8 @@ bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
     if (!found)
         return vkft_fail(err, VKFT_ERR_IO, "'%s' is not a directory; expected a Hugging Face checkpoint directory",
                          dir);
+    if (!check_config(dir, err))
+        return false;
     source->dir = malloc(strlen(dir) + 1);
     bool ok = source->dir || vkft_fail_memory(err, "while reading '%s'", dir);
     if (ok)

@@ -321,13 +321,36 @@ static uint64_t little_endian(const uint8_t *bytes, uint32_t count)
     return value;
 }
 
+/* Files that people give as a model and that are none. */
+static bool check_kind(const char *path, const uint8_t *bytes, uint64_t size, vkft_err *err)
+{
+    static const char *const weights[] = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz"};
+    if (size >= 4 && memcmp(bytes, "GGUF", 4) == 0)
+        return vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "'%s' is a GGUF file, for llama.cpp, which cannot be read yet: download the safetensors of the "
+            "original model",
+            path);
+    if (vkft_string_ends_with(path, ".onnx"))
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "'%s' is a model for ONNX Runtime: download the safetensors of the original model", path);
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
+        if (vkft_string_ends_with(path, weights[i]))
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "'%s' is a file of weights alone: give the directory that holds it and config.json", path);
+    return true;
+}
+
 static bool read_header(vkft_model_file *file, vkft_err *err)
 {
     const uint8_t *bytes = file->mapping.data;
     const uint64_t size = file->mapping.size;
+    bool is_vkft = size >= VKFT_MODEL_PREFIX && memcmp(bytes, VKFT_MODEL_MAGIC, 4) == 0;
+    if (!is_vkft && !check_kind(file->path, bytes, size, err))
+        return false;
     if (!vkft_check_disguise(file->path, bytes, size, err))
         return false;
-    if (size < VKFT_MODEL_PREFIX || memcmp(bytes, VKFT_MODEL_MAGIC, 4) != 0)
+    if (!is_vkft)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "'%s' is not a .vkft file: it does not begin with \"" VKFT_MODEL_MAGIC "\"", file->path);
     uint64_t version = little_endian(bytes + 4, 4), length = little_endian(bytes + 8, 8);

@@ -20,6 +20,8 @@ static const struct {
      "learn the chosen answers alone with --data-keys completion=chosen (messages=chosen for whole conversations)"},
     {VKFT_ADVICE_SKIP_ROWS, "on-bad-row", "leave such rows out with --on-bad-row skip"},
     {VKFT_ADVICE_KEEP_QUANTIZATION, "quant", "or use --quant nf4, which keeps it"},
+    {VKFT_ADVICE_GIVE_ADAPTER, "adapter", "give the model as --model and the adapter as --adapter"},
+    {VKFT_ADVICE_GIVE_ADAPTER, "init-adapter", "give the model as --model and the adapter as --init-adapter"},
 };
 
 static bool has_flag(const flag_table *table, const char *name)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "formats/convert/model_open.h"
+#include "formats/convert/recognize.h"
 #include "runtime/base/file.h"
 #include "host/engine/matmul/gemm.h"
 #include "host/model/rope.h"
@@ -24,6 +25,10 @@ static bool open_config(vkft_session *session, const char *path, vkft_err *err)
     char *file = vkft_directory_exists(path) ? vkft_path_join(path, "config.json") : strdup(path);
     char *text = NULL;
     size_t size = 0;
+    if (file && vkft_directory_exists(path) && !vkft_file_exists(file)) {
+        free(file);
+        return vkft_model_fail_directory(path, "config.json", err);
+    }
     bool ok =
         file ? vkft_file_read(file, 16 << 20, &text, &size, err) : vkft_fail_memory(err, "while reading %s", path);
     ok = ok && vkft_config_parse(text, size, file, &session->parsed, err);

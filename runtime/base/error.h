@@ -39,6 +39,7 @@ typedef enum vkft_advice {
     VKFT_ADVICE_CHOSEN_ANSWERS,    /* say that chosen answers are the answers */
     VKFT_ADVICE_SKIP_ROWS,         /* leave out rows that cannot be trained on */
     VKFT_ADVICE_KEEP_QUANTIZATION, /* ask for the quantization that the checkpoint has */
+    VKFT_ADVICE_GIVE_ADAPTER,      /* give the base model as the model, and the adapter as an adapter */
 } vkft_advice;
 
 typedef struct vkft_err {

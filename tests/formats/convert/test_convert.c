@@ -316,7 +316,7 @@ static void wrong_checkpoints(void **state)
     vkft_tiny_model model = vkft_tiny_model_default();
     vkft_err err = {0};
     size_t size;
-    expect_refusal(f, &options, "config.json': No such file");
+    expect_refusal(f, &options, "has no config.json; expected a Hugging Face checkpoint directory");
     vkft_tiny_model_write(&model, f->dir);
     char *path = in(f, "model.safetensors"), *bytes = vkft_test_read(path, &size);
     expect_ok(vkft_file_write(path, bytes, size - 1, &err));
@@ -324,7 +324,7 @@ static void wrong_checkpoints(void **state)
     expect_ok(vkft_file_write(path, "version https://git-lfs.github.com/spec/v1\n", 43, &err));
     expect_refusal(f, &options, "Git-LFS pointer");
     remove(path);
-    expect_refusal(f, &options, "has neither model.safetensors nor");
+    expect_refusal(f, &options, "has no model.safetensors or pytorch_model.bin, or an index of shards");
     put(f, "pytorch_model.bin", "PK", 2);
     expect_refusal(f, &options, "opcode 0x50 is none that tensors need");
     expect_ok(vkft_file_write(path, bytes, size, &err));
