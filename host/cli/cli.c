@@ -64,6 +64,11 @@ bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vk
     return false;
 }
 
+bool cli_has_no_super_scales(const vkft_model_options *model)
+{
+    return model->super_scales && vkft_storage_variant(model->quant, true) == model->quant;
+}
+
 int cli_fail(const flag_table *table, const vkft_err *err)
 {
     char advice[256];

@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "host/cli/flags/flags.h"
+#include "host/session/options.h"
 #include "runtime/base/error.h"
 
 #define EXIT_WORK_FAILED 1
@@ -27,6 +28,9 @@ int cmd_bench(int argc, char **argv);
 /* Parses a command's flags. false: the command ends with *code, because help was printed or the flags are wrong, which
  * was said. */
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code);
+
+/* --double-quant for a storage type without scales. */
+bool cli_has_no_super_scales(const vkft_model_options *model);
 
 /* Says what went wrong and which of the command's flags may help; returns the exit code that belongs to it. */
 int cli_fail(const flag_table *table, const vkft_err *err);

@@ -37,36 +37,39 @@ static bool read_weights(const cJSON *root, const cJSON *run, vkft_storage *weig
     return true;
 }
 
-/* A file that is no run's, or damaged, is none: the adapter itself says whether it can be used. */
-static record read_record(const char *dir, const char *name)
+/* A file that says nothing of a run is no record. */
+static bool read_record(const char *dir, const char *name, record *r, vkft_err *err)
 {
-    record r = {0};
+    *r = (record){0};
+    bool found = false;
     char *path = vkft_path_join(dir, name);
-    cJSON *root = path && vkft_file_exists(path) ? vkft_json_read_object(path, RECORD_LIMIT, NULL) : NULL;
+    cJSON *root = NULL;
+    bool ok = (path || vkft_fail_memory(err, "while reading %s", name)) && vkft_file_find(path, &found, err) &&
+              (!found || (root = vkft_json_read_object(path, RECORD_LIMIT, err)));
     const cJSON *run = root ? vkft_json_member(root, "run") : NULL;
     if (cJSON_IsObject(run)) {
-        r.found = read_weights(root, run, &r.weights);
-        r.whole = is_text(run, "--fine-tune-type", "full");
-        r.compute_dtype = is_text(run, "--compute-dtype", "bf16") ? VKFT_BF16 : VKFT_F32;
+        r->found = read_weights(root, run, &r->weights);
+        r->whole = is_text(run, "--fine-tune-type", "full");
+        r->compute_dtype = is_text(run, "--compute-dtype", "bf16") ? VKFT_BF16 : VKFT_F32;
     }
     cJSON_Delete(root);
     free(path);
-    return r;
+    return ok;
 }
 
 /* Of a result or a checkpoint; "best-N" is beside the record of its run. */
-static record find_record(const char *dir)
+static bool find_record(const char *dir, record *r, vkft_err *err)
 {
-    record r = read_record(dir, "vkft.json");
-    if (!r.found)
-        r = read_record(dir, "vkft_state.json");
-    if (!r.found && strncmp(vkft_path_base(dir), "best-", 5) == 0) {
-        char *parent = vkft_path_parent(dir);
-        if (parent)
-            r = read_record(parent, "vkft.json");
-        free(parent);
-    }
-    return r;
+    if (!read_record(dir, "vkft.json", r, err))
+        return false;
+    if (!r->found && !read_record(dir, "vkft_state.json", r, err))
+        return false;
+    if (r->found || strncmp(vkft_path_base(dir), "best-", 5) != 0)
+        return true;
+    char *parent = vkft_path_parent(dir);
+    bool ok = parent ? read_record(parent, "vkft.json", r, err) : vkft_fail_memory(err, "while reading %s", dir);
+    free(parent);
+    return ok;
 }
 
 /* "--quant nf4 --no-double-quant": the flags that ask for a storage type. */
@@ -125,8 +128,10 @@ bool vkft_session_open_as_trained(vkft_session *session, const vkft_model_option
                                   const vkft_observer *observer, vkft_err *err)
 {
     vkft_session_source source = {.model = *model};
-    record r = adapter ? find_record(adapter) : (record){0};
-    bool whole = find_record(model->path).whole;
+    record r = {0}, of_model;
+    if (!find_record(model->path, &of_model, err) || (adapter && !find_record(adapter, &r, err)))
+        return false;
+    bool whole = of_model.whole;
     if (!model->quant_explicit && (r.found || whole)) {
         source.model.quant = r.found ? r.weights : VKFT_STORAGE_none;
         source.model.super_scales = false; /* the type says it */

@@ -1,6 +1,7 @@
 /* Opening the data of a run. See training_data.h. */
 #include "host/train/training_data.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -80,6 +81,18 @@ static void warn_of_ends(const vkft_tokenizer *tok, const vkft_config *config, c
     vkft_text_free(&text);
 }
 
+/* Scaled positions reach farther than max_position_embeddings, which some files leave at what it was before, and
+ * dynamic ones grow with the sample. */
+static void warn_of_length(const vkft_config *config, const vkft_dataset *data, const vkft_observer *observer)
+{
+    double reach = fmax(config->max_position, config->rope.original_max_position * config->rope.factor);
+    if (config->rope.type != VKFT_ROPE_DYNAMIC && data->max_length > reach)
+        vkft_observer_say(observer,
+                          "warning: the longest sample has %u tokens, and the model was made for %.0f "
+                          "(max_position_embeddings); lower --max-seq-length",
+                          data->max_length, reach);
+}
+
 void vkft_data_warn(const vkft_model_text *text, const vkft_config *config, const vkft_dataset *data,
                     const vkft_observer *observer)
 {
@@ -96,6 +109,7 @@ void vkft_data_warn(const vkft_model_text *text, const vkft_config *config, cons
                           "data: %u of %u samples begin with the beginning-of-sequence token twice: it stands in their "
                           "text, and the tokenizer adds it; take it out of the text",
                           doubled, data->count);
+    warn_of_length(config, data, observer);
     if (conversations && text->tokenizer)
         warn_of_ends(text->tokenizer, config, data, observer);
 }

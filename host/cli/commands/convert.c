@@ -52,12 +52,31 @@ static const flag convert_flags[] = {
     {.kind = FLAG_SWITCH, .name = "json", .help = "print the result as a JSON object on standard output", AT(json)},
 };
 
+static bool has_no_super_scales(const void *options)
+{
+    const convert_options *o = options;
+    return cli_has_no_super_scales(&(vkft_model_options){.quant = o->quant, .super_scales = o->super_scales});
+}
+
+static bool has_no_output(const void *options)
+{
+    const convert_options *o = options;
+    return o->overwrite && !o->output;
+}
+
+static const flag_idle convert_idle[] = {
+    {"double-quant", has_no_super_scales, "without --quant nf4"},
+    {"overwrite", has_no_output, "without --output: a conversion that is not up to date is made again anyway"},
+    {0},
+};
+
 static const flag_table convert_table = {
     .command = "convert",
     .usage = "HF_DIR [-o FILE.vkft] [flags]",
     .about = "Converts a Hugging Face checkpoint to a .vkft file: configuration, tokenizer and weights in one file.",
     .flags = convert_flags,
     .count = FLAG_COUNT(convert_flags),
+    .idle = convert_idle,
 };
 
 /* Converts and opens the result, which checks it. */

@@ -43,6 +43,23 @@ static const flag eval_flags[] = {
      .offset = offsetof(eval_options, json)},
 };
 
+static bool has_no_super_scales(const void *options)
+{
+    return cli_has_no_super_scales(&((const eval_options *)options)->run.model);
+}
+
+static bool is_per_token(const void *options)
+{
+    return ((const eval_options *)options)->run.per_token != NULL;
+}
+
+static const flag_idle eval_idle[] = {
+    {"double-quant", has_no_super_scales, "without --quant nf4"},
+    {"batch-size", is_per_token, "with --per-token, which takes one sample at a time"},
+    {"packing", is_per_token, "with --per-token, which takes one sample at a time"},
+    {0},
+};
+
 static const flag_table eval_table = {
     .command = "eval",
     .usage = "--model PATH [--adapter DIR] --data PATH [flags]",
@@ -50,6 +67,7 @@ static const flag_table eval_table = {
     .flags = eval_flags,
     .count = FLAG_COUNT(eval_flags),
     .spellings = cli_spellings,
+    .idle = eval_idle,
 };
 
 static int print_result(const vkft_eval_result *result, bool json)

@@ -102,6 +102,23 @@ static const flag generate_flags[] = {
      .offset = offsetof(generate_options, json)},
 };
 
+static bool has_no_super_scales(const void *options)
+{
+    return cli_has_no_super_scales(&((const generate_options *)options)->run.model);
+}
+
+static bool has_ids(const void *options)
+{
+    return ((const generate_options *)options)->prompt_ids != NULL;
+}
+
+static const flag_idle generate_idle[] = {
+    {"double-quant", has_no_super_scales, "without --quant nf4"},
+    {"instruction", has_ids, "with --prompt-ids"},
+    {"special", has_ids, "with --prompt-ids"},
+    {0},
+};
+
 static const flag_table generate_table = {
     .command = "generate",
     .usage = "--model PATH [--adapter DIR] --prompt TEXT [flags]",
@@ -111,6 +128,7 @@ static const flag_table generate_table = {
     .flags = generate_flags,
     .count = FLAG_COUNT(generate_flags),
     .spellings = cli_spellings,
+    .idle = generate_idle,
 };
 
 /* What came out so far. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/commands/train_idle.h"
 #include "host/cli/spellings.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
@@ -382,6 +383,7 @@ static const flag_table train_table = {
     .flags = train_flags,
     .count = FLAG_COUNT(train_flags),
     .spellings = cli_spellings,
+    .idle = train_idle,
 };
 
 static int print_json_summary(const vkft_train_options *o, const vkft_train_result *r)

@@ -316,6 +316,15 @@ static bool check_required(const parse *p, vkft_err *err)
     return true;
 }
 
+static void say_idle(const parse *p)
+{
+    for (const flag_idle *row = p->table->idle; row && row->flag; row++) {
+        const giver *g = &p->given[flags_find(p->table, row->flag) - p->table->flags];
+        if (g->ever && row->where(p->options))
+            fprintf(stderr, "note: %s has no effect %s\n", g->origin, row->why);
+    }
+}
+
 /* Finds --help and reads the recipe, which must be applied before the command line. */
 static flags_outcome read_recipe(int argc, char **argv, vkft_recipe *recipe, vkft_err *err)
 {
@@ -369,5 +378,8 @@ flags_outcome flags_parse(const flag_table *table, void *options, int argc, char
         if (!ok)
             return FLAGS_WRONG;
     }
-    return check_required(&p, err) ? FLAGS_OK : FLAGS_WRONG;
+    if (!check_required(&p, err))
+        return FLAGS_WRONG;
+    say_idle(&p);
+    return FLAGS_OK;
 }

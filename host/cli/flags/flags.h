@@ -100,6 +100,13 @@ typedef struct flag_spelling {
     const char *note; /* of SPELLING_NOTHING what is done, of SPELLING_REFUSED what to do instead, or NULL */
 } flag_spelling;
 
+/* Where a flag that was given does nothing. A list ends with a row of zeros. */
+typedef struct flag_idle {
+    const char *flag;
+    bool (*where)(const void *options); /* all flags are set */
+    const char *why;                    /* "with --max-steps" */
+} flag_idle;
+
 typedef struct flag_table {
     const char *command; /* "train" */
     const char *usage;   /* "--model M --data FILE [flags]" */
@@ -107,6 +114,7 @@ typedef struct flag_table {
     const flag *flags;
     uint32_t count;
     const flag_spelling *spellings; /* or NULL */
+    const flag_idle *idle;          /* the same */
 } flag_table;
 
 #define FLAG_COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
@@ -117,8 +125,8 @@ typedef struct flag_table {
 typedef enum flags_outcome { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG } flags_outcome;
 
 /* Fills options from the recipe named by -c/--config and from argv (without program and command). The recipe keeps the
- * strings that options borrow from it. FLAGS_HELP: --help stands somewhere. FLAGS_WRONG: err has kind VKFT_ERR_USAGE,
- * or that of an unreadable recipe. */
+ * strings that options borrow from it. Flags without effect are said on stderr. FLAGS_HELP: --help stands somewhere.
+ * FLAGS_WRONG: err has kind VKFT_ERR_USAGE, or that of an unreadable recipe. */
 flags_outcome flags_parse(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe,
                           vkft_err *err);
 

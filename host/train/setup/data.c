@@ -2,6 +2,7 @@
 #include "host/train/setup/setup_private.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "host/train/training_data.h"
@@ -52,6 +53,27 @@ static void say_part_of_validation(const vkft_trainer *t)
         vkft_observer_say(t->observer, "validation: every evaluation uses the first %u of %u batches", limit, batches);
 }
 
+/* Settings of evaluations that never come. */
+static void say_unused(const vkft_trainer *t, bool has_valid)
+{
+    const vkft_train_options *o = t->options, usual = vkft_train_defaults();
+    const struct {
+        const char *flag;
+        bool changed;
+    } flags[] = {{"--eval-steps", o->eval_steps != usual.eval_steps},
+                 {"--eval-batch-size", o->eval_batch_size != usual.eval_batch_size},
+                 {"--eval-batches", o->eval_batches != usual.eval_batches}};
+    char list[128] = "";
+    size_t length = 0;
+    if (has_valid && o->val_split > 0)
+        vkft_observer_say(t->observer, "note: --val-split has no effect: there is a valid file");
+    for (size_t i = 0; i < sizeof flags / sizeof *flags && !t->valid.count; i++)
+        if (flags[i].changed)
+            length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "", flags[i].flag);
+    if (length)
+        vkft_observer_say(t->observer, "note: %s: no effect without validation data", list);
+}
+
 bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
 {
     const vkft_session *r = &t->session;
@@ -64,7 +86,9 @@ bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
                   ? hold_out(t, err)
                   : take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
                         (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
-    if (ok)
+    if (ok) {
         say_part_of_validation(t);
+        say_unused(t, has_valid);
+    }
     return ok;
 }

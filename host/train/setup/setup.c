@@ -76,11 +76,10 @@ static bool check_task(const vkft_train_options *o, const vkft_config *config, v
                      names[o->task_type], o->model.path, names[task]);
 }
 
-/* Settings that would do nothing, and samples that the model was not made for. */
+/* Settings that would do nothing. */
 static bool check_effects(const vkft_trainer *t, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    uint32_t longest = max_u32(t->data.max_length, t->valid_data.max_length), known = t->session.config->max_position;
     double rate = 0;
     if (!o->data.path)
         return true;
@@ -96,11 +95,6 @@ static bool check_effects(const vkft_trainer *t, vkft_err *err)
             "warning: the learning rate is 0 in all of the %llu steps, which change nothing: they are all "
             "warmup; lower --warmup-steps",
             (unsigned long long)t->total_steps);
-    if (longest > known)
-        vkft_observer_say(t->observer,
-                          "warning: the longest sample has %u tokens, and the model was made for %u "
-                          "(max_position_embeddings); lower --max-seq-length",
-                          longest, known);
     return true;
 }
 

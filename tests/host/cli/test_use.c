@@ -196,8 +196,11 @@ static void test_no_record(void **state)
     eval_adapter(f, "model", "peft", "", &said);
     says(said, "does not say");
     put(f, "peft/vkft.json", "not JSON");
-    eval_adapter(f, "model", "peft", "", &said);
-    says(said, "does not say");
+    vkft_test_result r = vkft_test_program("eval --data %s/rows.jsonl --model %s/model --adapter %s/peft", f->quoted,
+                                           f->quoted, f->quoted);
+    assert_int_equal(r.exit_code, 1);
+    assert_non_null(strstr(r.err, "peft/vkft.json: line 1"));
+    vkft_test_result_free(&r);
 }
 
 static void test_products(void **state)

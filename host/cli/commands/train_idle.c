@@ -1,0 +1,56 @@
+/* Flags of vkft train that do nothing where others have some values; they are said, once, when they are given. What
+ * depends on the data or the model is said by the run (host/train/setup/). */
+#include "host/cli/commands/train_idle.h"
+#include "host/train/options.h"
+
+#define WHERE(name, condition)                                                                                         \
+    static bool name(const void *options)                                                                              \
+    {                                                                                                                  \
+        const vkft_train_options *o = options;                                                                         \
+        return (condition);                                                                                            \
+    }
+
+static bool is_kind(const vkft_train_options *o, vkft_optimizer_type type)
+{
+    return vkft_optimizer_kind_of(o->optim) == vkft_optimizer_kind_of(type);
+}
+
+WHERE(trains_all_weights, o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS)
+WHERE(has_steps, o->max_steps > 0)
+WHERE(has_no_warmup, o->lr_scheduler_type == VKFT_SCHEDULE_CONSTANT && o->warmup_steps > 0)
+WHERE(has_no_moments, is_kind(o, VKFT_OPTIMIZER_sgd))
+WHERE(has_no_denominator, is_kind(o, VKFT_OPTIMIZER_sgd) || is_kind(o, VKFT_OPTIMIZER_lion))
+WHERE(trains_on_all, o->data.mask_history && !o->data.mask_prompt)
+WHERE(never_evaluates, o->eval_strategy == VKFT_WHEN_NEVER)
+WHERE(has_no_best, o->eval_strategy == VKFT_WHEN_NEVER && o->load_best_model_at_end)
+WHERE(evaluates_otherwise, o->eval_strategy != VKFT_WHEN_STEPS)
+WHERE(saves_otherwise, o->save_strategy != VKFT_WHEN_STEPS)
+WHERE(logs_otherwise, o->logging_strategy != VKFT_WHEN_STEPS)
+WHERE(reports_to_none, o->report_explicit && o->report_to == VKFT_REPORT_NONE)
+WHERE(does_not_resume, o->allow_changes && !o->resume_from_checkpoint)
+WHERE(has_no_super_scales, cli_has_no_super_scales(&o->model))
+
+const flag_idle train_idle[] = {
+    {"lora-r", trains_all_weights, "with --fine-tune-type full"},
+    {"lora-alpha", trains_all_weights, "with --fine-tune-type full"},
+    {"lora-dropout", trains_all_weights, "with --fine-tune-type full"},
+    {"use-rslora", trains_all_weights, "with --fine-tune-type full"},
+    {"lora-target-modules", trains_all_weights, "with --fine-tune-type full"},
+    {"double-quant", has_no_super_scales, "without --quant nf4"},
+    {"num-train-epochs", has_steps, "with --max-steps"},
+    {"warmup-steps", has_no_warmup, "with --lr-scheduler-type constant; constant_with_warmup has one"},
+    {"adam-beta1", has_no_moments, "with --optim sgd; its momentum is in --optim-args"},
+    {"adam-beta2", has_no_moments, "with --optim sgd"},
+    {"adam-epsilon", has_no_denominator, "with this --optim"},
+    {"mask-history", trains_on_all, "with --no-mask-prompt"},
+    {"val-split", never_evaluates, "on evaluations with --eval-strategy no"},
+    {"eval-steps", evaluates_otherwise, "without --eval-strategy steps"},
+    {"eval-batch-size", never_evaluates, "with --eval-strategy no"},
+    {"eval-batches", never_evaluates, "with --eval-strategy no"},
+    {"load-best-model-at-end", has_no_best, "with --eval-strategy no"},
+    {"save-steps", saves_otherwise, "without --save-strategy steps"},
+    {"logging-steps", logs_otherwise, "without --logging-strategy steps"},
+    {"logging-dir", reports_to_none, "with --report-to none"},
+    {"allow-changes", does_not_resume, "without --resume-from-checkpoint"},
+    {0},
+};
