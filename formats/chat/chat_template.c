@@ -64,6 +64,11 @@ static bool take_special(vkft_chat_template *chat, const cJSON *config, vkft_err
 static bool add_variables(cJSON *variables, const cJSON *more, const char *where, vkft_err *err)
 {
     const cJSON *item;
+    char found[96];
+    if (more && !cJSON_IsObject(more))
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: found %s, expected a JSON object such as {\"enable_thinking\": false}", where,
+                         vkft_json_describe(more, found, sizeof found));
     cJSON_ArrayForEach(item, more)
     {
         if (strcmp(item->string, "messages") == 0 || strcmp(item->string, "tools") == 0 ||

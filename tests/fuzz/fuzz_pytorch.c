@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     vkft_err err = {0};
-    vkft_tensor_file file = {.path = strdup("fuzz.bin"), .mapping = {data, size}};
+    vkft_tensor_file file = {.path = strdup("fuzz.bin"), .mapping = {.data = data, .size = size}};
     if (vkft_pytorch_read(&file, &err)) {
         volatile uint8_t sum = 0; /* every byte that a tensor claims is there */
         for (uint32_t i = 0; i < file.count; i++) {

@@ -123,6 +123,7 @@ static const struct test_case {
     const char *jinja, *messages, *expected; /* expected begins with '!': a part of the error */
     const char *variables;
 } cases[] = {
+    {chatml, U("2"), "!chat_template_kwargs: found a list, expected a JSON object", "[1]"},
     {chatml, U("2") "," A("4"), "<im>user\n2<end>\n<im>assistant\n«4<end>»\n", NULL},
     {chatml, U("no or yes: no?") "," A("no") "," U("no") "," A("no, no"),
      "<im>user\nno or yes: no?<end>\n<im>assistant\n«no<end>»\n<im>user\nno<end>\n<im>assistant\n«no, no<end>»\n",
