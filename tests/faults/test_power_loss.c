@@ -68,6 +68,13 @@ static const scenario scenarios[] = {
      .again = TRAIN " --seed 2" AUTO,
      .result = RESULT("3"),
      .old = TRAIN " --seed 1" AUTO},
+    {.name = "recover", /* the run that overwrites was killed before it had a checkpoint */
+     .prepare = PROGRAM " " TRAIN " && mkdir out/overwritten-run && mv out/adapter_* out/best-* out/checkpoint-* "
+                        "out/trainer_log.jsonl out/overwritten-run && touch out/trainer_log.jsonl",
+     .command = TRAIN AUTO,
+     .again = TRAIN AUTO,
+     .result = RESULT("3"),
+     .old = TRAIN AUTO},
     {.name = "beside",
      .prepare = "cp -r ../text-model . && rm -f text-model/*.vkft",
      .command = BESIDE,
@@ -196,15 +203,25 @@ static uint64_t checkpoint_number(const char *path)
     return end && !*end ? number : 0;
 }
 
-/* Whether an entry of before, or a newer one, is still in the place that it had, or where --overwrite puts it. */
+/* Where a run may lie: in its place, and where --overwrite puts it. */
+static const char *const places[] = {"out/overwritten-run.moving/", "out/overwritten-run/", "out/"};
+
+/* The part of a path below such a place; "": it is elsewhere. */
+static const char *name_in_run(const char *path)
+{
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (starts(path, places[i]))
+            return path + strlen(places[i]);
+    return "";
+}
+
 static bool is_kept(const vkft_disk_view *view, const vkft_disk_entry *old)
 {
-    static const char *const places[] = {"out", "out/overwritten-run", "out/overwritten-run.moving"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char path[600];
-        snprintf(path, sizeof path, "%s%s", places[i], old->path + strlen("out"));
+        snprintf(path, sizeof path, "%s%s", places[i], name_in_run(old->path));
         const vkft_disk_entry *e = vkft_disk_find(view, path);
-        if (e && e->node == old->node)
+        if (e && (e->node == old->node || (!e->is_directory && e->hash == old->hash)))
             return true;
     }
     return false;
@@ -212,7 +229,8 @@ static bool is_kept(const vkft_disk_view *view, const vkft_disk_entry *old)
 
 static bool is_of_old_run(const char *path)
 {
-    return starts(path, "out/checkpoint-") || starts(path, "out/best-") || starts(path, "out/adapter_");
+    const char *name = name_in_run(path);
+    return starts(name, "checkpoint-") || starts(name, "best-") || starts(name, "adapter_");
 }
 
 typedef struct judgement {
@@ -455,7 +473,7 @@ static void follow(promise *p, const char *call)
     const char *to = starts(call, "rename ") ? strchr(call + 7, ' ') + 1 : "";
     if (p->renamed > p->made && (!call[0] || (!starts(call, "open ") && !starts(call, "sync"))))
         p->made = p->renamed;
-    if (checkpoint_number(to) > p->renamed)
+    if (starts(call, "rename out/checkpoint-") && checkpoint_number(to) > p->renamed)
         p->renamed = checkpoint_number(to);
 }
 
