@@ -274,7 +274,7 @@ def reference_mask(tokenizer, shape_name, shape, text, encoded, marks):
     mask = [0] * len(encoded["input_ids"])
     for begin, finish, last, stop, gap in ranges:
         for k, (a, b) in enumerate(encoded["offset_mapping"]):
-            if a < begin and encoded["input_ids"][k] in tokenizer.all_special_ids:  # it may strip the white space after it
+            if a < begin and encoded["input_ids"][k] in tokenizer.added_tokens_decoder:  # it may strip the white space after it
                 continue
             if gap <= a and b <= begin and b > a:
                 mask[k] = -1
