@@ -304,6 +304,9 @@ static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_resu
         if (!extend(gen, gen->ids.count - 1, err))
             return false;
     }
+    if (gen->ids.count >= gen->positions && result->new_tokens < wanted)
+        vkft_observer_say(&observer->general, "ended after %u tokens, prompt included: the model has no more positions",
+                          gen->ids.count);
     result->new_seconds = vkft_os_seconds() - started;
     return true;
 }

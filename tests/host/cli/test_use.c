@@ -169,6 +169,15 @@ static void test_quantization(void **state)
     assert_true(checkpoint != plain);
     assert_true(eval_adapter(f, "model", "fp32/checkpoint-1", "", &said) == checkpoint);
     says(said, "--quant fp32, as the adapter was trained");
+    static const char *const files[] = {"adapter_config.json", "adapter_model.safetensors"};
+    for (int i = 0; i < 2; i++) {
+        char from[700], to[700];
+        snprintf(from, sizeof from, "%s/fp32/%s", f->place, files[i]);
+        snprintf(to, sizeof to, "%s/fp32/best-1/%s", f->place, files[i]);
+        vkft_test_copy(from, to);
+    }
+    assert_true(eval_adapter(f, "model", "fp32/best-1", "", &said) == plain);
+    says(said, "--quant fp32, as the adapter was trained");
 }
 
 static void test_no_record(void **state)

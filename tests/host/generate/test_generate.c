@@ -194,6 +194,9 @@ static void test_lengths(void **state)
     }
     o.max_new_tokens_given = false;
     expect_failure(generate_with("{\"max_length\":3}", &o, &t, &err), "max_length in the model's");
+    expect_ok(generate_with("{\"max_new_tokens\":200}", &o, &t, &err)); /* of 128 positions */
+    assert_int_equal(t.tokens.count, 125);
+    assert_string_equal(t.said, "ended after 128 tokens, prompt included: the model has no more positions\n");
 }
 
 /* The end is said by a list, and comes no earlier than the model's authors allow. */
