@@ -30,7 +30,7 @@
 #define FULL TRAIN " --fine-tune-type full"
 #define BESIDE                                                                                                         \
     "train --model text-model --data ../rows.jsonl --output-dir out --batch-size 1 --gradient-accumulation-steps 1 "   \
-    "--max-seq-length 16 --lora-r 2 --save-steps 1 --max-steps 1"
+    "--max-seq-length 16 --lora-r 2 --save-steps 1 --max-steps 1 --warmup-steps 0"
 #define AUTO " --resume-from-checkpoint auto"
 /* The end of a run, without the only value in it that depends on the clock. */
 #define RESULT(last)                                                                                                   \
