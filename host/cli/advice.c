@@ -27,7 +27,7 @@ static const struct {
 static bool has_flag(const flag_table *table, const char *name)
 {
     for (uint32_t i = 0; i < table->count; i++)
-        if (strcmp(table->flags[i].name, name) == 0)
+        if (table->flags[i].kind != FLAG_HEADING && strcmp(table->flags[i].name, name) == 0)
             return true;
     return false;
 }
