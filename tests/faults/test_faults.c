@@ -290,6 +290,7 @@ static void faults(void **state)
 
 int main(void)
 {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a long run is watched */
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(faults, set_up, tear_down)};
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }
