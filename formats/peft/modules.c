@@ -39,7 +39,7 @@ static bool compile(const char *form, const char *expression, const char *path, 
                      (const char *)message);
 }
 
-/* *end: where the first group ends, if it is asked for. */
+/* *end: where the first group ends, if it is asked for; 0: an expression may have none, or match without it. */
 static bool matches(const void *regex, const char *module, bool *found, size_t *end, vkft_err *err)
 {
     pcre2_match_data *data = pcre2_match_data_create_from_pattern(regex, NULL);
@@ -51,7 +51,7 @@ static bool matches(const void *regex, const char *module, bool *found, size_t *
     }
     *found = count > 0;
     if (*found && end)
-        *end = pcre2_get_ovector_pointer(data)[3];
+        *end = count > 1 && pcre2_get_ovector_pointer(data)[3] != PCRE2_UNSET ? pcre2_get_ovector_pointer(data)[3] : 0;
     pcre2_match_data_free(data);
     pcre2_match_context_free(context);
     if (count > 0 || count == PCRE2_ERROR_NOMATCH)
@@ -170,9 +170,11 @@ static bool compile_layer(vkft_module_targets *targets, const char *path, vkft_e
     if (!member(targets, "layers_to_transform"))
         return true;
     for (const cJSON *item = cJSON_IsArray(pattern) ? pattern->child : pattern; item; item = item->next) {
-        size_t length = strlen(names);
-        if (cJSON_IsString(item) && *item->valuestring)
-            snprintf(names + length, sizeof names - length, "%s%s", length ? "|" : "", item->valuestring);
+        size_t length = strlen(names), room = sizeof names - length;
+        if (cJSON_IsString(item) && *item->valuestring &&
+            (size_t)snprintf(names + length, room, "%s%s", length ? "|" : "", item->valuestring) >= room)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: key 'layers_pattern' is longer than %d characters", path,
+                             MAX_KEY);
         if (!cJSON_IsArray(pattern))
             break;
     }
@@ -223,9 +225,14 @@ static bool in_layers(const vkft_module_targets *targets, const char *module, bo
         return false;
     if (!*in)
         return true;
-    while (end && module[end - 1] >= '0' && module[end - 1] <= '9')
-        end--;
-    double number = strtod(module + end, NULL);
+    size_t begin = end;
+    while (begin && module[begin - 1] >= '0' && module[begin - 1] <= '9')
+        begin--;
+    if (begin == end)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "adapter_config.json: key 'layers_pattern': no layer's number follows its match in %s",
+                         module);
+    double number = strtod(module + begin, NULL);
     *in = cJSON_IsNumber(layers) && layers->valuedouble == number;
     for (const cJSON *item = cJSON_IsArray(layers) ? layers->child : NULL; item; item = item->next)
         *in = *in || (cJSON_IsNumber(item) && item->valuedouble == number);

@@ -93,6 +93,28 @@ static void targets(void **state)
     }
 }
 
+/* Expressions in which no group holds a layer's number, or which take the group's place. */
+static void layers_without_numbers(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"(zz)|layers", "(layers)", "layers)\\\\Q", "layers\\\\.1)(?:(x)?"};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        vkft_module_targets t = {0};
+        vkft_err err = {0};
+        char text[200];
+        bool named;
+        snprintf(text, sizeof text,
+                 "{\"target_modules\":[\"q_proj\"],\"layers_to_transform\":[0,1],\"layers_pattern\":\"%s\"}",
+                 patterns[i]);
+        cJSON *root = cJSON_Parse(text);
+        if (vkft_module_targets_read(&t, root, "x", &err) && vkft_module_targets_find(&t, modules[0], &named, &err) &&
+            named)
+            fail_msg("%s: a layer's number was found", text);
+        vkft_module_targets_free(&t);
+        cJSON_Delete(root);
+    }
+}
+
 /* Steps are bounded, and their number too. */
 static void costly_expressions(void **state)
 {
@@ -261,8 +283,9 @@ static void on_a_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patterns), cmocka_unit_test(targets),        cmocka_unit_test(costly_expressions),
-        cmocka_unit_test(pickled),  cmocka_unit_test(other_adapters), cmocka_unit_test(on_a_model),
+        cmocka_unit_test(patterns),           cmocka_unit_test(targets), cmocka_unit_test(layers_without_numbers),
+        cmocka_unit_test(costly_expressions), cmocka_unit_test(pickled), cmocka_unit_test(other_adapters),
+        cmocka_unit_test(on_a_model),
     };
     return cmocka_run_group_tests_name("adapter modules", tests, NULL, NULL);
 }
