@@ -69,14 +69,13 @@ static bool number_digits(jinja_state *s, jinja_value v, const format_spec *f, v
     } else if ((v.kind == J_INT || v.kind == J_BOOL) && (!type || strchr("dixXob", type))) {
         int64_t i = v.kind == J_BOOL ? v.as.b : v.as.i;
         uint64_t magnitude = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
-        char binary[72];
         *negative = i < 0;
         if (type == 'b') {
-            for (uint64_t rest = magnitude; rest || !n; rest >>= 1)
-                binary[n++] = (char)('0' + (rest & 1));
+            n = 1;
+            while (n < 64 && magnitude >> n)
+                n++;
             for (int k = 0; k < n; k++)
-                text[k] = binary[n - 1 - k];
-            text[n] = 0;
+                text[k] = (char)('0' + (magnitude >> (n - 1 - k) & 1));
         } else {
             n = snprintf(text, sizeof text,
                          type == 'x'   ? "%llx"

@@ -54,7 +54,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {.name = "model_number", .flag = "model", .prefix = "m"},
         {0},
     };
-    static const flag_table table = {"train", "[flags]", "About.", flags, FLAG_COUNT(flags), spellings};
+    static const flag_table table = {.command = "train",
+                                     .usage = "[flags]",
+                                     .about = "About.",
+                                     .flags = flags,
+                                     .count = FLAG_COUNT(flags),
+                                     .spellings = spellings};
     char *argv[] = {word_c, word_file, NULL};
     options values = {.batch = 1, .alpha = 1, .model = "m"};
     vkft_recipe recipe = {0};

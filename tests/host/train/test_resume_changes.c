@@ -17,7 +17,7 @@
 /* A run of two steps that was stopped. */
 static void stopped_run(const vkft_test_run_fixture *f, const char *out, const char *more)
 {
-    char name[100], flags[300];
+    char name[100], flags[900];
     snprintf(flags, sizeof flags, "--max-steps 2 --save-steps 1 --eval-steps 1 %s", more);
     vkft_test_train_ok(f, out, flags);
     snprintf(name, sizeof name, "%s/adapter_model.safetensors", out);
