@@ -52,6 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {.name = "reversed", .value = "true", .flag = "schedule", .means = "cosine"},
         {.name = "reversed", .value = "false", .flag = "schedule", .verdict = SPELLING_REFUSED, .note = "no"},
         {.name = "model_number", .flag = "model", .prefix = "m"},
+        {.name = "alpha_percent", .flag = "lora-alpha", .range = AT_LEAST(1)},
+        {.name = "steady", .value = "true", .flag = "shuffle", .verdict = SPELLING_NOTHING, .note = "it is"},
         {0},
     };
     static const flag_table table = {.command = "train",
@@ -71,6 +73,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (outcome == FLAGS_OK && (values.batch < 1 || !(values.alpha > 0) || !values.model[0] || values.schedule > 1))
         abort(); /* a value outside its flag's range was let in */
+    vkft_settings settings = {0};
+    if (outcome == FLAGS_OK && (!flags_settings(&table, &values, &settings, &err) || settings.count != table.count))
+        abort();
+    flags_settings_free(&settings);
     recipe_free(&recipe);
     return 0;
 }
