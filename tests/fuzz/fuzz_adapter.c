@@ -6,7 +6,7 @@
 
 #include "formats/peft/adapter.h"
 #include "host/trainable/method.h"
-#include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/common/memory_files.h"
 
 static void use(const vkft_adapter *adapter)
 {

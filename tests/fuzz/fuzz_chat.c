@@ -7,7 +7,7 @@
 #include "formats/chat/chat_template.h"
 #include "formats/chat/model_text.h"
 #include "runtime/base/json.h"
-#include "tests/fuzz/parts.h"
+#include "tests/fuzz/common/parts.h"
 
 typedef struct masked {
     vkft_ids ids;

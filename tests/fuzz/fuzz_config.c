@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "formats/config/arch.h"
-#include "tests/fuzz/parts.h"
+#include "tests/fuzz/common/parts.h"
 
 static void check_block(const vkft_block_spec *b)
 {

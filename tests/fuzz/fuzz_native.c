@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "formats/native/model_file.h"
-#include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/common/memory_files.h"
 
 uint64_t __wrap_XXH3_64bits(const void *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "host/cli/flags/flags.h"
-#include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/common/memory_files.h"
 
 typedef struct options {
     bool shuffle;

@@ -8,7 +8,7 @@
 #include "formats/dataset/shape.h"
 #include "runtime/base/json.h"
 #include "runtime/base/utf8.h"
-#include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/common/memory_files.h"
 
 static void check_text(const char *text)
 {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "formats/tensors/safetensors.h"
-#include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/common/memory_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

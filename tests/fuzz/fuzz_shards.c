@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "formats/convert/hf_checkpoint.h"
-#include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/common/memory_files.h"
 
 #define PARTS 3
 

@@ -7,7 +7,7 @@
 
 #include "formats/tokenizer/files/source.h"
 #include "formats/tokenizer/stages/vocab.h"
-#include "tests/fuzz/parts.h"
+#include "tests/fuzz/common/parts.h"
 
 #define PARTS 6
 #define REPEATED 30

@@ -1,4 +1,4 @@
-#include "tests/fuzz/memory_files.h"
+#include "tests/fuzz/common/memory_files.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tests/fuzz/parts.h"
+#include "tests/fuzz/common/parts.h"
 
 /* From now on the file of this name, in whatever directory, has this content. Both are borrowed. Other files do not
  * exist. */

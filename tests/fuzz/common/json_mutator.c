@@ -10,7 +10,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "tests/fuzz/parts.h"
+#include "tests/fuzz/common/parts.h"
 
 #define MAX_NODES 2000
 
