@@ -247,7 +247,7 @@ static void wrong_on_purpose(void **state)
     expect_ok(vkft_file_write(f->path, copy, f->size, &err));
     expect_failure(vkft_model_file_open(f->path, &err), "the header's checksum does not match");
     expect_ok(vkft_file_write(f->path, "GGUF....................", 24, &err));
-    expect_failure(vkft_model_file_open(f->path, &err), "is not a .vkft file");
+    expect_failure(vkft_model_file_open(f->path, &err), "is a GGUF file");
     free(copy);
 }
 
