@@ -77,20 +77,20 @@ static int shell(const fixture *f, const char *format, ...)
 static int run(const fixture *f, const char *arguments, const char *environment)
 {
     return shell(f,
-                 "cd work && timeout -s KILL 120 env VKFT_CACHE_DIR=$PWD/cache %s %s %s > ../out 2> ../err < /dev/null",
+                 "cd copy && timeout -s KILL 120 env VKFT_CACHE_DIR=$PWD/cache %s %s %s > ../out 2> ../err < /dev/null",
                  environment, VKFT_PROGRAM, arguments);
 }
 
 static void fresh(const fixture *f)
 {
-    assert_int_equal(shell(f, "rm -rf work && cp -a base work"), 0);
+    assert_int_equal(shell(f, "rm -rf copy && cp -a base copy"), 0);
 }
 
 static char *read_result(const fixture *f, const scenario *s, size_t *size)
 {
     char path[700], *data;
     vkft_err err;
-    snprintf(path, sizeof path, s->result ? "%s/work/%s" : "%s/out", f->dir, s->result);
+    snprintf(path, sizeof path, s->result ? "%s/copy/%s" : "%s/out", f->dir, s->result);
     return vkft_file_read(path, 1u << 30, &data, size, &err) ? data : NULL;
 }
 
@@ -214,7 +214,7 @@ static const char *judge(const fixture *f, const scenario *s, int code)
     if (code != 0 && shell(f, "grep -qE 'vkft: error: .{10}' err") != 0)
         return "no message";
     if (shell(f, "cd base && for x in model d text-model rows.jsonl chat.jinja conversation.json; do diff -r -x "
-                 "'*.vkft' $x ../work/$x || exit 1; "
+                 "'*.vkft' $x ../copy/$x || exit 1; "
                  "done > /dev/null") != 0)
         return "its inputs have changed";
     if (run(f, s->again ? s->again : s->command, "") != 0)
@@ -270,7 +270,7 @@ static void faults(void **state)
         if (s->prepare) {
             fresh(f);
             assert_int_equal(run(f, s->prepare, ""), 0);
-            assert_int_equal(shell(f, "cp -a work/out base/"), 0);
+            assert_int_equal(shell(f, "cp -a copy/out base/"), 0);
         }
         find_sites(f, s);
         uint32_t step = all ? 1 : 1 + (f->count - f->first) / 3; /* a sample of three a scenario */
