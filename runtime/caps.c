@@ -46,6 +46,15 @@ void vkft_caps_apply(vkft_caps *caps, const vkft_quirk *quirks, size_t count)
     }
 }
 
+bool vkft_caps_subgroup_size(const vkft_caps *caps, uint32_t width, uint32_t size)
+{
+    if (width % size != 0 || width > caps->workgroup_invocations)
+        return false;
+    if (!caps->subgroup_size_choice || !vkft_caps_have(caps, VKFT_CAP_SUBGROUP_CONTROL))
+        return size == caps->subgroup_min && size == caps->subgroup_max;
+    return size >= caps->subgroup_min && size <= caps->subgroup_max && width / size <= caps->workgroup_subgroups;
+}
+
 bool vkft_caps_allow_strategy(const vkft_caps *caps, const char *strategy)
 {
     for (size_t i = 0; i < VKFT_MAX_SKIPPED && caps->skipped[i]; i++)
@@ -290,6 +299,7 @@ static uint32_t read_properties(const vk_functions *vk, VkPhysicalDevice device,
     caps->subgroup_min = sizes.minSubgroupSize ? sizes.minSubgroupSize : subgroup->subgroupSize;
     caps->subgroup_max = sizes.maxSubgroupSize ? sizes.maxSubgroupSize : subgroup->subgroupSize;
     caps->subgroup_size_choice = sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
+    caps->workgroup_subgroups = sizes.maxComputeWorkgroupSubgroups;
     caps->shared_memory_bytes = limits->maxComputeSharedMemorySize;
     caps->workgroup_invocations = limits->maxComputeWorkGroupInvocations < limits->maxComputeWorkGroupSize[0]
                                       ? limits->maxComputeWorkGroupInvocations

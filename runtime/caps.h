@@ -74,7 +74,8 @@ typedef struct vkft_caps {
     bool software;           /* kernels run on the CPU's cores */
     uint32_t subgroup_size;  /* that a kernel gets unless it asks */
     uint32_t subgroup_min, subgroup_max;
-    bool subgroup_size_choice; /* a pipeline may ask for a size between them */
+    bool subgroup_size_choice;    /* a pipeline may ask for a size between them */
+    uint32_t workgroup_subgroups; /* of such a pipeline, at most */
     uint32_t shared_memory_bytes;
     uint32_t workgroup_invocations; /* at most, along x */
     uint32_t workgroups[3];         /* at most, along each axis */
@@ -95,6 +96,8 @@ static inline bool vkft_caps_have(const vkft_caps *caps, uint32_t needs)
 }
 /* Error: the device lacks some of what `kernel` needs, with their names. */
 bool vkft_caps_meet(const vkft_caps *caps, uint32_t needs, const char *kernel, const char *device, vkft_err *err);
+/* Whether a pipeline of this width can get subgroups of just this size, all of them full. */
+bool vkft_caps_subgroup_size(const vkft_caps *caps, uint32_t width, uint32_t size);
 /* False when a quirk forbids the strategy. */
 bool vkft_caps_allow_strategy(const vkft_caps *caps, const char *strategy);
 

@@ -333,9 +333,9 @@ static void add_ticks(vkft_commands *cmds, uint32_t first, uint32_t end)
     for (uint32_t i = first; i < end; i++) {
         const vkft_piece *piece = &cmds->cut.pieces[i];
         const launch *l = &cmds->launches[piece->launch];
-        vkft_profile_row *row = &cmds->rows[l->kernel];
+        vkft_profile_row *row = &cmds->rows[vkft_kernel_row(l->kernel)];
         const uint64_t *t = &cmds->ticks[2 * (i - first)];
-        row->kernel = l->kernel;
+        row->kernel = vkft_kernel_row(l->kernel);
         row->time_ms += 1e-6 * (double)(t[1] - t[0]) * (double)dev->info.caps.timestamp_period_ns;
         if (piece->first) {
             row->launches++;
@@ -375,7 +375,7 @@ static bool fail_submission(vkft_commands *cmds, uint32_t first, uint32_t end, V
     char kernels[512] = "";
     bool seen[VKFT_KERNEL_COUNT] = {false};
     for (uint32_t i = first; i < end; i++) {
-        vkft_kernel kernel = cmds->launches[cmds->cut.pieces[i].launch].kernel;
+        vkft_kernel kernel = vkft_kernel_row(cmds->launches[cmds->cut.pieces[i].launch].kernel);
         size_t at = strlen(kernels);
         if (!seen[kernel])
             snprintf(kernels + at, sizeof kernels - at, " %s", vkft_kernel_name(kernel));

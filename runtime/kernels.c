@@ -47,12 +47,14 @@ static const struct kernel_row {
 
 #include "kernel_code.inc"
 
-#define MAX_CONSTANTS 8 /* width and seven of the kernel's own */
+#define MAX_CONSTANTS (1 + VKFT_KERNEL_CONSTANTS) /* the width and the kernel's own */
+#define PIPELINES (VKFT_KERNEL_VARIANTS * VKFT_KERNEL_COUNT)
 
 typedef struct kernel_state {
     VkPipeline pipeline;
     uint32_t constants[MAX_CONSTANTS]; /* [0] is the width */
     uint32_t constant_count;
+    uint32_t subgroup_size; /* that it asks for; 0: any */
     double ns_per_flop;
 } kernel_state;
 
@@ -60,7 +62,7 @@ struct vkft_kernels {
     VkPipelineLayout layout;
     VkPipelineCache cache;
     size_t cache_bytes; /* as read from disk */
-    kernel_state states[VKFT_KERNEL_COUNT];
+    kernel_state states[PIPELINES];
 };
 
 uint64_t vkft_kernels_hash(void)
@@ -74,22 +76,22 @@ uint64_t vkft_kernels_hash(void)
 
 const char *vkft_kernel_name(vkft_kernel kernel)
 {
-    return rows[kernel].name;
+    return rows[vkft_kernel_row(kernel)].name;
 }
 
 uint32_t vkft_kernel_args_bytes(vkft_kernel kernel)
 {
-    return rows[kernel].args_bytes;
+    return rows[vkft_kernel_row(kernel)].args_bytes;
 }
 
 vkft_kernel_shape vkft_kernel_get_shape(vkft_kernel kernel)
 {
-    return rows[kernel].shape;
+    return rows[vkft_kernel_row(kernel)].shape;
 }
 
 uint32_t vkft_kernel_needs(vkft_kernel kernel)
 {
-    return rows[kernel].needs;
+    return rows[vkft_kernel_row(kernel)].needs;
 }
 
 VkPipelineLayout vkft_kernel_layout(const vkft_device *dev)
@@ -110,25 +112,47 @@ uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel)
 /* Workgroups of elements hold several subgroups, since starting a workgroup costs more than an element. */
 static uint32_t default_width(const vkft_caps *caps, vkft_kernel kernel)
 {
-    return rows[kernel].shape == VKFT_SHAPE_ELEMENT ? min_u32(256, caps->workgroup_invocations) : caps->subgroup_size;
+    return vkft_kernel_get_shape(kernel) == VKFT_SHAPE_ELEMENT ? min_u32(256, caps->workgroup_invocations)
+                                                               : caps->subgroup_size;
 }
 
-void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
-                            uint32_t constant_count)
+void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, uint32_t subgroup_size,
+                            const uint32_t *constants, uint32_t constant_count)
 {
     kernel_state *state = &dev->kernels->states[kernel];
-    assert((width > 0) == (rows[kernel].shape == VKFT_SHAPE_TILE) && constant_count < MAX_CONSTANTS);
+    bool tile = vkft_kernel_get_shape(kernel) == VKFT_SHAPE_TILE;
+    assert((width > 0) == tile && constant_count < MAX_CONSTANTS);
+    assert(!subgroup_size || vkft_caps_subgroup_size(&dev->info.caps, width, subgroup_size));
     /* The width of others follows from their shape, and ROW's sums from the width. */
-    bool tile = rows[kernel].shape == VKFT_SHAPE_TILE;
     uint32_t wanted[MAX_CONSTANTS] = {tile ? width : default_width(&dev->info.caps, kernel)};
     for (uint32_t i = 0; i < constant_count; i++)
         wanted[i + 1] = constants[i];
-    if (state->constant_count == constant_count + 1 && memcmp(state->constants, wanted, sizeof wanted) == 0)
+    if (state->constant_count == constant_count + 1 && state->subgroup_size == subgroup_size &&
+        memcmp(state->constants, wanted, sizeof wanted) == 0)
         return;
     dev->instance.vk.DestroyPipeline(dev->handle, state->pipeline, NULL);
     state->pipeline = VK_NULL_HANDLE;
     memcpy(state->constants, wanted, sizeof wanted);
     state->constant_count = constant_count + 1;
+    state->subgroup_size = subgroup_size;
+}
+
+/* What a pipeline asks of its subgroups: a size, and that they are full. Kernels as wide as a subgroup of the usual
+ * size ask for just one, because their sums need it. */
+static VkPipelineShaderStageCreateFlags ask_subgroups(const vkft_caps *caps, const kernel_state *state,
+                                                      VkPipelineShaderStageRequiredSubgroupSizeCreateInfo *ask)
+{
+    uint32_t width = state->constants[0], size = state->subgroup_size           ? state->subgroup_size
+                                                 : width == caps->subgroup_size ? width
+                                                                                : 0;
+    if (!size || !vkft_caps_have(caps, VKFT_CAP_SUBGROUP_CONTROL))
+        return 0;
+    if (caps->subgroup_size_choice)
+        *ask = (VkPipelineShaderStageRequiredSubgroupSizeCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+            .requiredSubgroupSize = size};
+    bool full = width % (caps->subgroup_size_choice ? size : caps->subgroup_max) == 0;
+    return full ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0;
 }
 
 static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
@@ -136,18 +160,19 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     const vk_functions *vk = &dev->instance.vk;
     const vkft_caps *caps = &dev->info.caps;
     kernel_state *state = &dev->kernels->states[kernel];
-    if (!kernel_code[kernel].words)
+    const struct kernel_row *row = &rows[vkft_kernel_row(kernel)];
+    const struct kernel_code *binary = &kernel_code[vkft_kernel_row(kernel)];
+    if (!binary->words)
         return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old",
-                         rows[kernel].name);
-    if (!vkft_caps_meet(caps, rows[kernel].needs, rows[kernel].name, dev->info.name, err))
+                         row->name);
+    if (!vkft_caps_meet(caps, row->needs, row->name, dev->info.name, err))
         return false;
-    const VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                           .codeSize = kernel_code[kernel].bytes,
-                                           .pCode = kernel_code[kernel].words};
+    const VkShaderModuleCreateInfo code = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = binary->bytes, .pCode = binary->words};
     VkShaderModule module;
     VkResult result = vk->CreateShaderModule(dev->handle, &code, NULL, &module);
     if (result != VK_SUCCESS)
-        return vk_fail(err, result, rows[kernel].name);
+        return vk_fail(err, result, row->name);
     VkSpecializationMapEntry entries[MAX_CONSTANTS];
     for (uint32_t i = 0; i < state->constant_count; i++)
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
@@ -155,24 +180,21 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
                                                  .pMapEntries = entries,
                                                  .dataSize = 4 * state->constant_count,
                                                  .pData = state->constants};
-    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
-        .requiredSubgroupSize = caps->subgroup_size};
-    bool whole = vkft_caps_have(caps, VKFT_CAP_SUBGROUP_CONTROL) && state->constants[0] == caps->subgroup_size;
-    const VkComputePipelineCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
-        .layout = dev->kernels->layout,
-        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                  .pNext = whole && caps->subgroup_size_choice ? &subgroup : NULL,
-                  .flags = whole ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
-                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                  .module = module,
-                  .pName = "main",
-                  .pSpecializationInfo = &specialization}};
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {0};
+    VkPipelineShaderStageCreateFlags flags = ask_subgroups(caps, state, &subgroup);
+    const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                              .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
+                                              .layout = dev->kernels->layout,
+                                              .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                        .pNext = subgroup.requiredSubgroupSize ? &subgroup : NULL,
+                                                        .flags = flags,
+                                                        .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                        .module = module,
+                                                        .pName = "main",
+                                                        .pSpecializationInfo = &specialization}};
     result = vk->CreateComputePipelines(dev->handle, dev->kernels->cache, 1, &info, NULL, &state->pipeline);
     vk->DestroyShaderModule(dev->handle, module, NULL);
-    return result == VK_SUCCESS || vk_fail(err, result, rows[kernel].name);
+    return result == VK_SUCCESS || vk_fail(err, result, row->name);
 }
 
 VkPipeline vkft_kernel_pipeline(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
@@ -192,7 +214,7 @@ bool vkft_kernels_open(vkft_device *dev, vkft_err *err)
     dev->kernels = calloc(1, sizeof *dev->kernels);
     if (!dev->kernels)
         return vkft_fail_memory(err, "while opening the device");
-    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
+    for (uint32_t i = 0; i < PIPELINES; i++) {
         dev->kernels->states[i].constants[0] = default_width(&dev->info.caps, (vkft_kernel)i);
         dev->kernels->states[i].constant_count = 1;
     }
@@ -236,7 +258,7 @@ void vkft_kernels_close(vkft_device *dev)
     if (!dev->kernels)
         return;
     save_cache(dev);
-    for (uint32_t i = 0; i < VKFT_KERNEL_COUNT; i++)
+    for (uint32_t i = 0; i < PIPELINES; i++)
         vk->DestroyPipeline(dev->handle, dev->kernels->states[i].pipeline, NULL);
     vk->DestroyPipelineCache(dev->handle, dev->kernels->cache, NULL);
     vk->DestroyPipelineLayout(dev->handle, dev->kernels->layout, NULL);

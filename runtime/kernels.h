@@ -19,6 +19,21 @@ typedef enum vkft_kernel {
     VKFT_KERNEL_COUNT
 } vkft_kernel;
 
+/* A kernel has up to so many pipelines, which differ in their constants alone. A vkft_kernel names one of them: the
+ * constant its first, vkft_kernel_variant any. */
+#define VKFT_KERNEL_VARIANTS 8u
+
+static inline vkft_kernel vkft_kernel_variant(vkft_kernel kernel, uint32_t variant)
+{
+    return (vkft_kernel)((uint32_t)kernel + variant * (uint32_t)VKFT_KERNEL_COUNT);
+}
+
+/* The kernel of a variant: its row in the table. */
+static inline vkft_kernel vkft_kernel_row(vkft_kernel kernel)
+{
+    return (vkft_kernel)((uint32_t)kernel % (uint32_t)VKFT_KERNEL_COUNT);
+}
+
 /* The column `shape` of kernels.def. */
 typedef enum vkft_kernel_shape {
     VKFT_SHAPE_ELEMENT,
@@ -40,9 +55,12 @@ uint32_t vkft_kernel_needs(vkft_kernel kernel); /* set of vkft_cap; without them
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel);
 
 /* Chooses width (of a kernel of the shape TILE; others keep theirs: 0) and the kernel's own constants (id 1 ..., at
- * most 7). A pipeline with other values is dropped: commands recorded before must not be run any more. */
-void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, const uint32_t *constants,
-                            uint32_t constant_count);
+ * most VKFT_KERNEL_CONSTANTS). subgroup_size: the size of its subgroups, one of those that vkft_caps_subgroup_size
+ * allows, and the width is a multiple of it; 0: the kernel works with any. A pipeline with other values is dropped:
+ * commands recorded before must not be run any more. */
+#define VKFT_KERNEL_CONSTANTS 15u
+void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width, uint32_t subgroup_size,
+                            const uint32_t *constants, uint32_t constant_count);
 
 /* Builds the pipeline now rather than at the first launch. Built pipelines are kept in a cache on disk
  * ($VKFT_CACHE_DIR, else $XDG_CACHE_HOME/vkft or ~/.cache/vkft, %LOCALAPPDATA%\vkft), keyed by device and driver. */

@@ -97,11 +97,34 @@ static void test_open_device(void **state)
     }
 }
 
+/* Which subgroups a pipeline can have. */
+static void test_subgroup_size(void **state)
+{
+    (void)state;
+    vkft_caps caps = {.set = VKFT_CAP_SUBGROUP_CONTROL,
+                      .subgroup_size = 64,
+                      .subgroup_min = 32,
+                      .subgroup_max = 64,
+                      .subgroup_size_choice = true,
+                      .workgroup_subgroups = 8,
+                      .workgroup_invocations = 1024};
+    assert_true(vkft_caps_subgroup_size(&caps, 256, 32));
+    assert_true(vkft_caps_subgroup_size(&caps, 512, 64));
+    assert_false(vkft_caps_subgroup_size(&caps, 256, 16));
+    assert_false(vkft_caps_subgroup_size(&caps, 512, 32)); /* 16 subgroups */
+    assert_false(vkft_caps_subgroup_size(&caps, 96, 64));
+    assert_false(vkft_caps_subgroup_size(&caps, 2048, 64));
+    caps.subgroup_size_choice = false; /* nothing can be asked: only a device with one size is sure of it */
+    assert_false(vkft_caps_subgroup_size(&caps, 256, 64));
+    caps.subgroup_min = 64;
+    assert_true(vkft_caps_subgroup_size(&caps, 256, 64));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quirks), cmocka_unit_test(test_forbidden_strategies), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_needs),  cmocka_unit_test(test_open_device),
+        cmocka_unit_test(test_needs),  cmocka_unit_test(test_subgroup_size),        cmocka_unit_test(test_open_device),
     };
     return cmocka_run_group_tests_name("caps", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

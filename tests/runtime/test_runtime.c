@@ -176,6 +176,28 @@ static void test_launch_by_shape(void **state)
     vkft_commands_reset(f->cmds);
 }
 
+/* Variants of a kernel are pipelines with constants of their own; what asks a kernel about itself takes either. */
+static void test_variants(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    const vkft_kernel second = vkft_kernel_variant(VKFT_KERNEL_matmul_tn, 1);
+    const uint32_t width = vkft_device_get_caps(f->dev)->subgroup_size, constants[] = {4, 2, 1, 0};
+    assert_int_equal(vkft_kernel_row(second), VKFT_KERNEL_matmul_tn);
+    assert_string_equal(vkft_kernel_name(second), "matmul_tn");
+    assert_int_equal(vkft_kernel_get_shape(second), VKFT_SHAPE_TILE);
+    vkft_kernel_specialize(f->dev, VKFT_KERNEL_matmul_tn, width, 0, constants, 4);
+    vkft_kernel_specialize(f->dev, second, 2 * width, 0, constants, 4);
+    assert_int_equal(vkft_kernel_width(f->dev, VKFT_KERNEL_matmul_tn), width);
+    assert_int_equal(vkft_kernel_width(f->dev, second), 2 * width);
+    expect_ok(vkft_kernel_prepare(f->dev, VKFT_KERNEL_matmul_tn, &err));
+    expect_ok(vkft_kernel_prepare(f->dev, second, &err));
+    if (vkft_caps_subgroup_size(vkft_device_get_caps(f->dev), 2 * width, width)) {
+        vkft_kernel_specialize(f->dev, second, 2 * width, width, constants, 4);
+        expect_ok(vkft_kernel_prepare(f->dev, second, &err));
+    }
+}
+
 /* A buffer whose memory the host cannot see goes through the staging buffer; more bytes than it holds, at odd places.
  */
 static void test_staging(void **state)
@@ -317,15 +339,11 @@ static void test_damaged_pipeline_cache(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_wide_launch),
-        cmocka_unit_test(test_long_launch),
-        cmocka_unit_test(test_recording_error),
-        cmocka_unit_test(test_staging),
-        cmocka_unit_test(test_memory_accounts),
-        cmocka_unit_test(test_device_choice),
-        cmocka_unit_test(test_launch_by_shape),
-        cmocka_unit_test(test_damaged_pipeline_cache),
+        cmocka_unit_test(test_cut),           cmocka_unit_test(test_wide_launch),
+        cmocka_unit_test(test_long_launch),   cmocka_unit_test(test_recording_error),
+        cmocka_unit_test(test_staging),       cmocka_unit_test(test_memory_accounts),
+        cmocka_unit_test(test_device_choice), cmocka_unit_test(test_launch_by_shape),
+        cmocka_unit_test(test_variants),      cmocka_unit_test(test_damaged_pipeline_cache),
     };
     return cmocka_run_group_tests_name("runtime", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

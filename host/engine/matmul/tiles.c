@@ -42,7 +42,7 @@ vkft_tiles vkft_tiles_of(const vkft_caps *caps)
 void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile t, vkft_dtype operands)
 {
     const uint32_t constants[] = {t.rows, t.columns, t.band, operands == VKFT_BF16};
-    vkft_kernel_specialize(dev, kernel, t.width, constants, 4);
+    vkft_kernel_specialize(dev, kernel, t.width, 0, constants, 4);
 }
 
 void vkft_tile_specialize_types(vkft_device *dev, vkft_kernel_family family, vkft_tile tile, vkft_dtype operands)

@@ -12,6 +12,6 @@ bool vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *c, vkft_err *err
     uint32_t block = caps->software && c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
     const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block};
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
-        vkft_kernel_specialize(dev, attention[i], 0, constants, 4);
+        vkft_kernel_specialize(dev, attention[i], 0, 0, constants, 4);
     return true;
 }

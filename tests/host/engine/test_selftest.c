@@ -62,7 +62,7 @@ static void spoil(vkft_device *dev)
 {
     const vkft_tile t = vkft_gemm_of(dev)->tiles.panel;
     const uint32_t constants[] = {t.rows / 2, t.columns, t.band, 0};
-    vkft_kernel_specialize(dev, VKFT_KERNEL_matmul_panel, t.width, constants, 4);
+    vkft_kernel_specialize(dev, VKFT_KERNEL_matmul_panel, t.width, 0, constants, 4);
 }
 
 static void test_right_kernels(void **state)
