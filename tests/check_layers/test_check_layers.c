@@ -14,7 +14,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 
-/* base <- runtime, formats <- engine <- model <- trainable <- session <- train, generate, bench <- cli. */
+/* base <- runtime, formats <- engine <- model <- trainable <- session <- train, generate, bench, doctor <- cli. */
 #define BASE "runtime/base "
 #define ENGINE BASE "runtime formats shaders "
 #define MODEL ENGINE "host/engine "
@@ -50,6 +50,8 @@ static const check_room rooms[] = {
     {"host/train", ABOVE},
     {"host/generate", ABOVE},
     {"host/bench", ABOVE},
+    {"host/doctor", ABOVE},
+    {"host/doctor/reference", "formats"},
     {"host/cli", "runtime formats host"},
     {"tools", "runtime formats host"},
     {"tests", "runtime formats shaders host tools"},

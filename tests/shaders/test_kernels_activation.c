@@ -15,7 +15,7 @@
 #include "formats/config/activation.h"
 #include "shaders/elementwise/args.h"
 #include "tests/support/kernel_test.h"
-#include "tests/support/reference_ops.h"
+#include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 2e-6
 
@@ -31,7 +31,7 @@ typedef struct gated_context {
 static double gated_loss(const double *x, const void *context)
 {
     const gated_context *k = context;
-    return (double)k->dh * reference_activation(k->f, x[0]) * x[1];
+    return (double)k->dh * vkft_reference_activation(k->f, x[0]) * x[1];
 }
 
 static const uint32_t sizes[] = {1, 31, 333, 4099};
@@ -53,7 +53,7 @@ static void check_gated(const vkft_kernel_fixture *f, uint32_t n, vkft_activatio
     for (uint32_t i = 0; i < n; i++) {
         double x[2] = {(double)gate[i], (double)up[i]}, slope[2];
         gated_context k = {activation, dh[i]};
-        h[i] = reference_activation(activation, x[0]) * x[1];
+        h[i] = vkft_reference_activation(activation, x[0]) * x[1];
         vkft_central_differences(gated_loss, &k, x, 2, slope);
         dgate[i] = slope[0];
         dup[i] = slope[1];
@@ -91,7 +91,7 @@ static void check_plain(const vkft_kernel_fixture *f, uint32_t n, vkft_activatio
     for (uint32_t i = 0; i < n; i++) {
         double both[2] = {(double)x[i], 1}, slope[2];
         gated_context k = {activation, dy[i]};
-        y[i] = reference_activation(activation, both[0]);
+        y[i] = vkft_reference_activation(activation, both[0]);
         vkft_central_differences(gated_loss, &k, both, 2, slope);
         dx[i] = slope[0];
     }

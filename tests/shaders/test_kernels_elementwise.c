@@ -21,7 +21,7 @@
 #include "shaders/experts/args.h"
 #include "formats/tensors/dtype.h"
 #include "tests/support/kernel_test.h"
-#include "tests/support/reference_ops.h"
+#include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 2e-6
 
@@ -159,7 +159,7 @@ static void test_philox_reference(void **state)
     (void)state;
     /* Known answers published with Random123. */
     uint32_t zero[4] = {0, 0, 0, 0};
-    reference_philox(zero, 0, 0);
+    vkft_reference_philox(zero, 0, 0);
     assert_int_equal(zero[0], 0x6627e8d5u);
     assert_int_equal(zero[1], 0xe169c58du);
     assert_int_equal(zero[2], 0xbc57ac4cu);
@@ -177,7 +177,7 @@ static void test_dropout(void **state)
         double *want = malloc(n * sizeof *want), *added = malloc(n * sizeof *added);
         struct step_state step = {.micro_step = 5};
         for (uint32_t i = 0; i < n; i++) {
-            bool keep = reference_dropout_word(0x9abcdef012345678ull, 3, 5, i) >= 0x40000000u;
+            bool keep = vkft_reference_dropout_word(0x9abcdef012345678ull, 3, 5, i) >= 0x40000000u;
             kept += keep;
             want[i] = keep ? (double)x[i] / 0.75 : 0;
             added[i] = want[i] + (double)before[i];

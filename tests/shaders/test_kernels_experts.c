@@ -17,7 +17,7 @@
 #include "host/engine/matmul/gemm.h"
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
-#include "tests/support/reference_matmul.h"
+#include "host/doctor/reference/matmul.h"
 
 #define GROUPS 5
 /* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are
@@ -25,7 +25,7 @@
 static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = {70, 0, 133, 16, 0};
 
 typedef struct weights {
-    reference_weight w[GROUPS];
+    vkft_reference_weight w[GROUPS];
     vkft_guarded part[GROUPS][VKFT_PARTS], table;
 } weights;
 
@@ -43,8 +43,8 @@ static void make_weights(const vkft_kernel_fixture *f, weights *set, vkft_storag
 {
     struct weight_ref table[GROUPS];
     for (uint32_t g = 0; g < GROUPS; g++) {
-        const reference_weight *w = &set->w[g];
-        set->w[g] = reference_weight_new(storage, rows, cols, 30 + g);
+        const vkft_reference_weight *w = &set->w[g];
+        set->w[g] = vkft_reference_weight_new(storage, rows, cols, 30 + g);
         vkft_weight placed = {.storage = storage, .rows = rows, .cols = cols, .offset = w->offset};
         for (uint32_t part = 0; part < VKFT_PARTS; part++) {
             set->part[g][part] = place(f, w->part[part], w->bytes[part]);
@@ -60,7 +60,7 @@ static void free_weights(const vkft_kernel_fixture *f, weights *set)
     for (uint32_t g = 0; g < GROUPS; g++) {
         for (uint32_t part = 0; part < VKFT_PARTS; part++)
             vkft_guarded_free(f, &set->part[g][part]);
-        reference_weight_free(&set->w[g]);
+        vkft_reference_weight_free(&set->w[g]);
     }
     vkft_guarded_free(f, &set->table);
 }
@@ -117,7 +117,7 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     bool transposed = t->transposed;
     uint32_t M = sum_of(group_rows), K = transposed ? cols : rows, N = transposed ? rows : cols;
     float *x = vkft_random_array(3, M * K), *before = vkft_random_array(4, M * N), *got = malloc(M * N * sizeof *got);
-    double *wide = reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want),
+    double *wide = vkft_reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want),
            *size = malloc(M * N * sizeof *size);
     make_weights(f, &set, t->storage, rows, cols);
     vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N),
@@ -140,9 +140,9 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     run_commands(f);
     vkft_guarded_read(f, &by, got);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
-        double *values = reference_operands(t->operands, set.w[g].value, rows * cols);
-        (transposed ? reference_nt : reference_nn)(group_rows[g], N, K, wide + row * K, values, want + row * N,
-                                                   size + row * N);
+        double *values = vkft_reference_operands(t->operands, set.w[g].value, rows * cols);
+        (transposed ? vkft_reference_nt : vkft_reference_nn)(group_rows[g], N, K, wide + row * K, values,
+                                                             want + row * N, size + row * N);
         free(values);
     }
     for (uint32_t i = 0; i < M * N; i++)
@@ -228,7 +228,7 @@ static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
         memset(want, 0, n * sizeof *want), memset(size, 0, n * sizeof *size);
         if (group_rows[g])
-            reference_tn(M, N, group_rows[g], wide_x + row * M, wide_z + row * N, want, size);
+            vkft_reference_tn(M, N, group_rows[g], wide_x + row * M, wide_z + row * N, want, size);
         for (uint32_t i = 0; i < n; i++) {
             want[i] = (double)before[i] + 2 * want[i];
             size[i] *= 2;

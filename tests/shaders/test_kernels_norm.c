@@ -14,12 +14,12 @@
 
 #include "shaders/norm/args.h"
 #include "tests/support/kernel_test.h"
-#include "tests/support/reference_ops.h"
+#include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 2e-6
 
 typedef struct row_context {
-    reference_norm norm;
+    vkft_reference_norm norm;
     const double *g, *b; /* b NULL: RMSNorm */
     const float *dy;
 } row_context;
@@ -29,7 +29,7 @@ static double row_loss(const double *x, const void *context)
     const row_context *k = context;
     uint32_t C = k->norm.C;
     double *y = malloc(C * sizeof *y), loss = 0;
-    reference_norm_row(&k->norm, x, k->g, k->b, y);
+    vkft_reference_norm_row(&k->norm, x, k->g, k->b, y);
     for (uint32_t c = 0; c < C; c++)
         loss += y[c] * (double)k->dy[c];
     free(y);
@@ -84,7 +84,7 @@ static void check_norm(const vkft_kernel_fixture *f, uint32_t T, uint32_t C, boo
                        .x = bx.address, .g = bg.address, .b = bb.address, .y = by.address, .T = T, .C = C, .eps = eps},
                    offset);
     for (uint32_t t = 0; t < T; t++)
-        reference_norm_row(&k.norm, wide + t * C, k.g, k.b, want + t * C);
+        vkft_reference_norm_row(&k.norm, wide + t * C, k.g, k.b, want + t * C);
     vkft_guarded_read(f, &by, got);
     /* Subtracting a mean of 3 from values of its size loses two bits. */
     vkft_assert_close("norm", got, want, n, layer ? 4 * TOLERANCE : TOLERANCE);

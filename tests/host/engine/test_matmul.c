@@ -20,7 +20,7 @@
 #include "host/engine/matmul/gemm.h"
 #include "runtime/memory.h"
 #include "tests/support/expect.h"
-#include "tests/support/reference_matmul.h"
+#include "host/doctor/reference/matmul.h"
 #include "tests/support/system/system.h"
 
 #define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */
@@ -118,7 +118,7 @@ typedef struct trial {
     uint64_t scratch_bytes;
 } trial;
 
-static vkft_weight place_weight(fixture *f, const reference_weight *w)
+static vkft_weight place_weight(fixture *f, const vkft_reference_weight *w)
 {
     vkft_weight weight = {.storage = w->storage, .rows = w->rows, .cols = w->cols, .offset = w->offset};
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
@@ -166,7 +166,7 @@ static void compare(const trial *t, uint32_t N, uint32_t K, const float *Y, cons
         }
 }
 
-static void run_trial(fixture *f, const reference_weight *w, const trial *t)
+static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t)
 {
     vkft_err err = {0};
     uint32_t K = t->transposed ? t->in : t->out, N = t->transposed ? t->out : t->in;
@@ -174,11 +174,11 @@ static void run_trial(fixture *f, const reference_weight *w, const trial *t)
     size_t nx = (size_t)t->M * ldx, ny = (size_t)t->M * ldy;
     float *x = malloc(nx * sizeof *x), *r = malloc(ny * sizeof *r), *y = malloc(ny * sizeof *y),
           *again = malloc(ny * sizeof *y);
-    reference_random(7, nx, x);
-    reference_random(8, ny, r);
+    vkft_reference_random(7, nx, x);
+    vkft_reference_random(8, ny, r);
     vkft_dtype operands = vkft_storage_is_quantized(w->storage) ? f->operands : VKFT_F32;
-    double *wide = reference_operands(operands, x, nx),
-           *values = reference_operands(operands, w->value, (size_t)w->rows * w->cols);
+    double *wide = vkft_reference_operands(operands, x, nx),
+           *values = vkft_reference_operands(operands, w->value, (size_t)w->rows * w->cols);
     double *packed = malloc((size_t)t->M * K * sizeof *packed);
     for (uint32_t m = 0; m < t->M; m++)
         for (uint32_t k = 0; k < ldx; k++) {
@@ -188,7 +188,7 @@ static void run_trial(fixture *f, const reference_weight *w, const trial *t)
                 x[(size_t)m * ldx + k] = NAN; /* between the rows there may be anything */
         }
     double *exact = malloc((size_t)t->M * N * sizeof *exact), *size = malloc((size_t)t->M * N * sizeof *size);
-    (t->transposed ? reference_nt : reference_nn)(t->M, N, K, packed, values, exact, size);
+    (t->transposed ? vkft_reference_nt : vkft_reference_nn)(t->M, N, K, packed, values, exact, size);
 
     vkft_weight weight = place_weight(f, w);
     guarded *X = place(f, x, nx * sizeof *x), *Y = place(f, t->R == ITSELF ? r : NULL, ny * sizeof *y);
@@ -233,7 +233,7 @@ static void test_product_type(fixture *f, vkft_storage storage)
     };
     for (uint32_t i = 0; i < sizeof trials / sizeof *trials; i++) {
         trial t = trials[i];
-        reference_weight w = reference_weight_new(storage, t.out, t.in, i + 1);
+        vkft_reference_weight w = vkft_reference_weight_new(storage, t.out, t.in, i + 1);
         uint64_t scratch = vkft_product_scratch_bytes(t.out, t.in);
         for (uint32_t transposed = 0; transposed < 2; transposed++) {
             t.transposed = transposed;
@@ -248,7 +248,7 @@ static void test_product_type(fixture *f, vkft_storage storage)
             t.scratch_bytes = 0; /* no panel at all */
             run_trial(f, &w, &t);
         }
-        reference_weight_free(&w);
+        vkft_reference_weight_free(&w);
     }
 }
 
@@ -350,7 +350,7 @@ static void test_strategies(void **state)
         for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
             for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
                 trial t = trials[i];
-                reference_weight w = reference_weight_new(storage, t.out, t.in, i + 1);
+                vkft_reference_weight w = vkft_reference_weight_new(storage, t.out, t.in, i + 1);
                 t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
                 for (int transposed = 0; transposed < 2; transposed++) {
                     t.transposed = transposed;
@@ -358,7 +358,7 @@ static void test_strategies(void **state)
                                         names[s]);
                     run_trial(f, &w, &t);
                 }
-                reference_weight_free(&w);
+                vkft_reference_weight_free(&w);
             }
     }
     vkft_test_environment("VKFT_STRATEGY", "panel");
@@ -376,7 +376,7 @@ static void test_strategies(void **state)
 }
 
 /* The first M rows of the identity times W are the first M rows of decoded weights, to the last bit. */
-static void decodes_exactly(fixture *f, const reference_weight *w, uint32_t M)
+static void decodes_exactly(fixture *f, const vkft_reference_weight *w, uint32_t M)
 {
     vkft_err err = {0};
     uint32_t rows = w->rows, cols = w->cols;
@@ -405,22 +405,22 @@ static void test_decodes_exactly(void **state)
 {
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
         for (uint32_t cols = 333; cols <= 336; cols += 3) {
-            reference_weight w = reference_weight_new(storage, 64, cols, 99);
+            vkft_reference_weight w = vkft_reference_weight_new(storage, 64, cols, 99);
             decodes_exactly(*state, &w, 8);  /* few rows */
             decodes_exactly(*state, &w, 64); /* by a panel */
-            reference_weight_free(&w);
+            vkft_reference_weight_free(&w);
         }
 }
 
 /* Every entry of the 8-bit map as a block's scale. */
 static void test_every_scale(void **state)
 {
-    reference_weight w = reference_weight_new(VKFT_STORAGE_nf4_dq, 256, 64, 5);
+    vkft_reference_weight w = vkft_reference_weight_new(VKFT_STORAGE_nf4_dq, 256, 64, 5);
     for (uint32_t i = 0; i < 256; i++)
         ((uint8_t *)w.part[VKFT_PART_SCALES])[i] = (uint8_t)i;
-    reference_weight_decode(&w);
+    vkft_reference_weight_decode(&w);
     decodes_exactly(*state, &w, 256);
-    reference_weight_free(&w);
+    vkft_reference_weight_free(&w);
 }
 
 /* dR of L = sum C * (X W^T) by differences of the double forward, which is linear: the step only has to be
@@ -431,7 +431,7 @@ static double difference(uint32_t M, uint32_t N, uint32_t K, double *X, double *
     double *Y = malloc((size_t)M * N * sizeof *Y), loss[2], kept = *at;
     for (int side = 0; side < 2; side++) {
         *at = kept + (side ? h : -h);
-        reference_nt(M, N, K, X, W, Y, NULL);
+        vkft_reference_nt(M, N, K, X, W, Y, NULL);
         loss[side] = 0;
         for (size_t i = 0; i < (size_t)M * N; i++)
             loss[side] += C[i] * Y[i];
@@ -448,10 +448,10 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
     size_t nx = (size_t)M * K, nw = (size_t)N * K, nc = (size_t)M * N;
     float *x = malloc(nx * sizeof *x), *w = malloc(nw * sizeof *w), *c = malloc(nc * sizeof *c),
           *dx = malloc(nx * sizeof *dx), *dw = malloc(nw * sizeof *dw), *before = malloc(nw * sizeof *before);
-    reference_random(1, nx, x);
-    reference_random(2, nw, w);
-    reference_random(3, nc, c);
-    reference_random(4, nw, before);
+    vkft_reference_random(1, nx, x);
+    vkft_reference_random(2, nw, w);
+    vkft_reference_random(3, nc, c);
+    vkft_reference_random(4, nw, before);
     guarded *X = place(f, x, nx * sizeof *x), *W = place(f, w, nw * sizeof *w), *C = place(f, c, nc * sizeof *c);
     guarded *dX = place(f, NULL, nx * sizeof *x), *dW = place(f, add == ITSELF ? before : NULL, nw * sizeof *w);
     guarded *scratch = place(f, NULL, scratch_bytes);
@@ -471,8 +471,8 @@ static void linear_backward(fixture *f, uint32_t M, uint32_t N, uint32_t K, uint
     take(f, dX, dx);
     take(f, dW, dw);
 
-    double *Xd = reference_operands(VKFT_F32, x, nx), *Wd = reference_operands(VKFT_F32, w, nw),
-           *Cd = reference_operands(VKFT_F32, c, nc);
+    double *Xd = vkft_reference_operands(VKFT_F32, x, nx), *Wd = vkft_reference_operands(VKFT_F32, w, nw),
+           *Cd = vkft_reference_operands(VKFT_F32, c, nc);
     const double u = ldexp(1.0, -24);
     for (uint32_t i = 0; i < 40; i++) {
         size_t ix = (size_t)i * 7919 % nx, iw = (size_t)i * 7919 % nw;
@@ -514,14 +514,14 @@ static void test_transposed_stride(void **state)
     enum { M = 5, N = 40, K = 77, LDX = 9 };
     float x[K * LDX], z[K * N], y[M * N];
     double xd[K * M], zd[K * N], exact[M * N], size[M * N];
-    reference_random(11, K * LDX, x);
-    reference_random(12, K * N, z);
+    vkft_reference_random(11, K * LDX, x);
+    vkft_reference_random(12, K * N, z);
     for (uint32_t k = 0; k < K; k++)
         for (uint32_t m = 0; m < M; m++)
             xd[k * M + m] = (double)x[k * LDX + m];
     for (uint32_t i = 0; i < K * N; i++)
         zd[i] = (double)z[i];
-    reference_tn(M, N, K, xd, zd, exact, size);
+    vkft_reference_tn(M, N, K, xd, zd, exact, size);
     guarded *X = place(f, x, sizeof x), *Z = place(f, z, sizeof z), *Y = place(f, NULL, sizeof y);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = cmds};

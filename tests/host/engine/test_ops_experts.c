@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/support/op_test.h"
-#include "tests/support/reference_ops.h"
+#include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 1e-5
 #define MAX_EXPERTS 9
@@ -129,8 +129,8 @@ static double adapter(const mixture *m, double *const *in, uint32_t e, uint32_t 
     for (uint32_t j = 0; j < m->r; j++) {
         double z = 0;
         for (uint32_t c = 0; c < m->C; c++) {
-            bool keep = p <= 0 || reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, row * m->C + c) >=
-                                      (uint32_t)(p * 0x1p32);
+            bool keep = p <= 0 || vkft_reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP,
+                                                              row * m->C + c) >= (uint32_t)(p * 0x1p32);
             z += keep ? x[c] / (1 - p) * in[A][(e * m->r + j) * m->C + c] : 0;
         }
         sum += 2 * z * in[B][(e * m->F + f) * m->r + j];
@@ -155,7 +155,7 @@ static void reference(double *const *in, double *y, const void *context)
             for (uint32_t f = 0; f < m->F; f++) {
                 double gate = dot(x, in[GATE] + (e * m->F + f) * m->C, m->C),
                        up = dot(x, in[UP] + (e * m->F + f) * m->C, m->C);
-                h[f] = weight[a] * reference_activation(m->activation, gate) * (up + adapter(m, in, e, row, x, f));
+                h[f] = weight[a] * vkft_reference_activation(m->activation, gate) * (up + adapter(m, in, e, row, x, f));
             }
             for (uint32_t c = 0; c < m->C; c++)
                 y[a / m->k * m->C + c] +=

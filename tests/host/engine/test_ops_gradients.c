@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/support/op_test.h"
-#include "tests/support/reference_ops.h"
+#include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 1e-5
 
@@ -93,7 +93,7 @@ static void test_linear(void **state)
 
 typedef struct norm_context {
     uint32_t T, heads;
-    reference_norm norm;
+    vkft_reference_norm norm;
     bool input, gain, bias;
     vkft_norm param;
 } norm_context;
@@ -118,7 +118,7 @@ static void norm_reference(double *const *in, double *y, const void *context)
 {
     const norm_context *k = context;
     for (uint32_t at = 0; at < k->T * k->heads * k->norm.C; at += k->norm.C)
-        reference_norm_row(&k->norm, in[0] + at, in[1], k->norm.layernorm ? in[2] : NULL, y + at);
+        vkft_reference_norm_row(&k->norm, in[0] + at, in[1], k->norm.layernorm ? in[2] : NULL, y + at);
 }
 
 static void check_norm(const vkft_kernel_fixture *f, const char *name, norm_context k)
@@ -191,9 +191,9 @@ static void model_reference(double *const *in, double *y, const void *context)
             for (uint32_t c = 0; c < k->C; c++)
                 sum += (2 * in[WORDS][k->id[t] * k->C + c] + in[PLACES][(k->position[t] + k->offset) * k->C + c]) *
                        head[v * k->C + c];
-            z[v] = reference_softcap((double)k->output.scale * sum, 3);
+            z[v] = vkft_reference_softcap((double)k->output.scale * sum, 3);
         }
-        y[t] = reference_cross_entropy(z, k->V, k->target[t]);
+        y[t] = vkft_reference_cross_entropy(z, k->V, k->target[t]);
     }
     free(z);
 }
@@ -263,10 +263,10 @@ enum { STACK_T = 13, STACK_C = 7, STACK_F = 11 };
 static void stack_reference(double *const *in, double *y, const void *context)
 {
     (void)context;
-    const reference_norm norm = {.C = STACK_C, .eps = 0x1p-17};
+    const vkft_reference_norm norm = {.C = STACK_C, .eps = 0x1p-17};
     for (uint32_t t = 0; t < STACK_T; t++) {
         double n[STACK_C], h[STACK_F];
-        reference_norm_row(&norm, in[0] + t * STACK_C, in[4], NULL, n);
+        vkft_reference_norm_row(&norm, in[0] + t * STACK_C, in[4], NULL, n);
         for (uint32_t f = 0; f < STACK_F; f++) {
             h[f] = in[2][f];
             for (uint32_t c = 0; c < STACK_C; c++)
@@ -275,7 +275,7 @@ static void stack_reference(double *const *in, double *y, const void *context)
         for (uint32_t c = 0; c < STACK_C; c++) {
             y[t * STACK_C + c] = in[0][t * STACK_C + c];
             for (uint32_t f = 0; f < STACK_F; f++)
-                y[t * STACK_C + c] += reference_activation(VKFT_ACT_GELU_TANH, h[f]) * in[3][c * STACK_F + f];
+                y[t * STACK_C + c] += vkft_reference_activation(VKFT_ACT_GELU_TANH, h[f]) * in[3][c * STACK_F + f];
         }
     }
 }

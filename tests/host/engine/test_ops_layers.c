@@ -13,13 +13,13 @@
 #include <cmocka.h>
 
 #include "tests/support/op_test.h"
-#include "tests/support/reference_ops.h"
+#include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 5e-6
 
 typedef struct norm_context {
     uint32_t T, heads;
-    reference_norm norm;
+    vkft_reference_norm norm;
     bool residual; /* x + norm(x), so that x's gradient has two writers */
     vkft_norm param;
 } norm_context;
@@ -43,7 +43,7 @@ static void norm_reference(double *const *in, double *y, const void *context)
     const norm_context *k = context;
     uint32_t n = k->T * k->heads * k->norm.C;
     for (uint32_t at = 0; at < n; at += k->norm.C)
-        reference_norm_row(&k->norm, in[0] + at, in[1], k->norm.layernorm ? in[2] : NULL, y + at);
+        vkft_reference_norm_row(&k->norm, in[0] + at, in[1], k->norm.layernorm ? in[2] : NULL, y + at);
     for (uint32_t i = 0; k->residual && i < n; i++)
         y[i] += in[0][i];
 }
@@ -91,7 +91,7 @@ static void activation_reference(double *const *in, double *y, const void *conte
 {
     const activation_context *k = context;
     for (uint32_t i = 0; i < k->n; i++)
-        y[i] = reference_activation(k->activation, in[0][i]);
+        y[i] = vkft_reference_activation(k->activation, in[0][i]);
 }
 
 static vkft_tensor *gated_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
@@ -104,7 +104,7 @@ static void gated_reference(double *const *in, double *y, const void *context)
 {
     const activation_context *k = context;
     for (uint32_t i = 0; i < k->n; i++)
-        y[i] = reference_activation(k->activation, in[0][i]) * in[1][i];
+        y[i] = vkft_reference_activation(k->activation, in[0][i]) * in[1][i];
 }
 
 static void test_activation(void **state)
@@ -217,7 +217,7 @@ static void columns_reference(double *const *in, double *y, const void *context)
     for (uint32_t th = 0; th < COLUMNS_T * COLUMNS_H; th++)
         for (uint32_t d = 0; d < COLUMNS_D; d++) {
             const double *x = in[0] + th * 3 * COLUMNS_D + d;
-            y[th * COLUMNS_D + d] = reference_activation(VKFT_ACT_SILU, x[2 * COLUMNS_D]) * (x[0] + x[COLUMNS_D]);
+            y[th * COLUMNS_D + d] = vkft_reference_activation(VKFT_ACT_SILU, x[2 * COLUMNS_D]) * (x[0] + x[COLUMNS_D]);
         }
 }
 
@@ -265,7 +265,7 @@ static double *rotated(const double *x, const sequence_context *k, uint32_t H, c
     for (uint32_t r = 0; r < k->T * H; r++) {
         for (uint32_t i = 0; i < k->dim; i++)
             angle[i] = (float)table[k->position[r / H] * k->dim + i];
-        reference_rope_head(y + r * VKFT_TEST_HEAD, k->dim, angle);
+        vkft_reference_rope_head(y + r * VKFT_TEST_HEAD, k->dim, angle);
     }
     return y;
 }
@@ -283,7 +283,7 @@ static void attention_reference(double *const *in, double *y, const void *contex
                 score[s] = 0;
                 for (uint32_t d = 0; d < D; d++)
                     score[s] += (double)k->shape.scale * q[row * D + d] * key[(s * k->Hk + g) * D + d];
-                score[s] = exp(reference_softcap(score[s], (double)k->softcap));
+                score[s] = exp(vkft_reference_softcap(score[s], (double)k->softcap));
                 total += score[s];
             }
             for (uint32_t d = 0; d < D; d++) {

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/support/op_test.h"
-#include "tests/support/reference_ops.h"
+#include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 1e-5
 
@@ -55,8 +55,8 @@ static void lora_rank(const linear_context *k, double *const *in, uint32_t t, do
         z[j] = 0;
         for (uint32_t c = 0; c < k->in; c++) {
             uint32_t i = t * k->in + c;
-            bool keep =
-                p <= 0 || reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >= (uint32_t)(p * 0x1p32);
+            bool keep = p <= 0 || vkft_reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >=
+                                      (uint32_t)(p * 0x1p32);
             z[j] += keep ? in[X][i] / (1 - p) * in[A][j * k->in + c] : 0;
         }
     }
@@ -164,7 +164,7 @@ static void head_row(const head_context *k, double *const *in, uint32_t t, doubl
         double sum = 0;
         for (uint32_t c = 0; c < k->C; c++)
             sum += in[X][t * k->C + c] * in[W][v * k->C + c];
-        z[v] = reference_softcap((double)k->head.scale * sum, (double)k->head.softcap);
+        z[v] = vkft_reference_softcap((double)k->head.scale * sum, (double)k->head.softcap);
     }
 }
 
@@ -174,7 +174,7 @@ static void loss_reference(double *const *in, double *y, const void *context)
     double *z = malloc(k->V * sizeof *z);
     for (uint32_t t = 0; t < k->rows; t++) {
         head_row(k, in, t, z);
-        y[t] = reference_cross_entropy(z, k->V, k->target[t]);
+        y[t] = vkft_reference_cross_entropy(z, k->V, k->target[t]);
     }
     free(z);
 }
@@ -226,7 +226,7 @@ static void test_logits(void **state)
     const vkft_kernel_fixture *f = *state;
     enum { ROWS = 3, C = 31, V = 333 };
     float *x = vkft_random_array(1, ROWS * C), *w = vkft_random_array(2, V * C), got[ROWS * V];
-    double *in[2] = {reference_widen(x, ROWS * C), reference_widen(w, V * C)}, want[ROWS * V];
+    double *in[2] = {vkft_reference_widen(x, ROWS * C), vkft_reference_widen(w, V * C)}, want[ROWS * V];
     vkft_guarded bx = vkft_guarded_floats(f, x, ROWS * C), bw = vkft_guarded_floats(f, w, V * C);
     for (int cap = 0; cap < 2; cap++) {
         head_context k = {.rows = ROWS, .C = C, .V = V, .head = {.scale = 0.5f, .softcap = cap ? 3.0f : 0.0f}};

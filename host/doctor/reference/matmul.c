@@ -1,7 +1,6 @@
-/* See reference_matmul.h. */
-#include "tests/support/reference_matmul.h"
+/* See matmul.h. */
+#include "host/doctor/reference/matmul.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -27,22 +26,22 @@ static void product(uint32_t M, uint32_t N, uint32_t K, const double *X, const d
         }
 }
 
-void reference_nt(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size)
+void vkft_reference_nt(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size)
 {
     product(M, N, K, X, W, (strides){K, 1, 1, K}, Y, size);
 }
 
-void reference_nn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size)
+void vkft_reference_nn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size)
 {
     product(M, N, K, X, W, (strides){K, 1, N, 1}, Y, size);
 }
 
-void reference_tn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size)
+void vkft_reference_tn(uint32_t M, uint32_t N, uint32_t K, const double *X, const double *W, double *Y, double *size)
 {
     product(M, N, K, X, W, (strides){1, M, N, 1}, Y, size);
 }
 
-void reference_random(uint64_t seed, size_t n, float *x)
+void vkft_reference_random(uint64_t seed, size_t n, float *x)
 {
     uint64_t s = seed * 0x9e3779b97f4a7c15u + 1;
     for (size_t i = 0; i < n; i++) {
@@ -53,23 +52,16 @@ void reference_random(uint64_t seed, size_t n, float *x)
     }
 }
 
-static void *allocate(size_t bytes)
+double *vkft_reference_operands(vkft_dtype dtype, const float *x, size_t n)
 {
-    void *p = calloc(1, bytes);
-    assert(p);
-    return p;
-}
-
-double *reference_operands(vkft_dtype dtype, const float *x, size_t n)
-{
-    double *operands = allocate((n + 1) * sizeof *operands);
-    for (size_t i = 0; i < n; i++)
+    double *operands = malloc((n + 1) * sizeof *operands);
+    for (size_t i = 0; operands && i < n; i++)
         operands[i] = (double)(dtype == VKFT_BF16 ? vkft_bf16_to_f32(vkft_f32_to_bf16(x[i])) : x[i]);
     return operands;
 }
 
 /* Codes and scales of a type without an encoder: any will do, but for the NaN of 8-bit floats. */
-static void random_parts(reference_weight *w, uint64_t seed)
+static void random_parts(vkft_reference_weight *w, uint64_t seed)
 {
     uint64_t s = seed * 0x9e3779b97f4a7c15u + 1;
     uint8_t *codes = w->part[VKFT_PART_DATA], *scales8 = w->part[VKFT_PART_SCALES];
@@ -93,18 +85,21 @@ static void random_parts(reference_weight *w, uint64_t seed)
         scales[i] = 0.25f + (float)(i % 5);
 }
 
-static void encode(reference_weight *w)
+static bool encode(vkft_reference_weight *w)
 {
     const vkft_storage_type *type = vkft_storage_get(w->storage);
     size_t n = (size_t)w->rows * w->cols;
-    float *scales = allocate((n / type->block + 1) * sizeof *scales);
+    float *scales = malloc((n / type->block + 1) * sizeof *scales);
+    if (!scales)
+        return false;
     type->codec->encode(w->value, n, w->part[VKFT_PART_DATA], scales);
     if (type->codec->finish)
         type->codec->finish(scales, w->rows, w->cols, w->part, &w->offset);
     free(scales);
+    return true;
 }
 
-void reference_weight_decode(reference_weight *w)
+void vkft_reference_weight_decode(vkft_reference_weight *w)
 {
     vkft_stored stored = {.storage = w->storage, .rows = w->rows, .cols = w->cols, .offset = w->offset};
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
@@ -112,29 +107,34 @@ void reference_weight_decode(reference_weight *w)
     vkft_storage_get(w->storage)->codec->decode(&stored, w->value);
 }
 
-reference_weight reference_weight_new(vkft_storage storage, uint32_t rows, uint32_t cols, uint64_t seed)
+vkft_reference_weight vkft_reference_weight_new(vkft_storage storage, uint32_t rows, uint32_t cols, uint64_t seed)
 {
-    reference_weight w = {.storage = storage, .rows = rows, .cols = cols};
+    vkft_reference_weight w = {.storage = storage, .rows = rows, .cols = cols};
     size_t n = (size_t)rows * cols;
-    w.value = allocate(n * sizeof *w.value);
-    reference_random(seed, n, w.value);
-    for (size_t i = 0; i < n; i++)
-        w.value[i] *= 1.0f + (float)(i / 64 % 5); /* blocks of different size */
+    bool ok = (w.value = malloc((n + 1) * sizeof *w.value)) != NULL;
     vkft_storage_part_bytes(storage, rows, cols, w.bytes);
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
-        w.part[part] = w.bytes[part] ? allocate(w.bytes[part]) : NULL;
-    if (vkft_storage_get(storage)->codec->encode)
-        encode(&w);
+        ok = ok && (!w.bytes[part] || (w.part[part] = calloc(1, w.bytes[part])));
+    if (ok) {
+        vkft_reference_random(seed, n, w.value);
+        for (size_t i = 0; i < n; i++)
+            w.value[i] *= 1.0f + (float)(i / 64 % 5); /* blocks of different size */
+        if (vkft_storage_get(storage)->codec->encode)
+            ok = encode(&w);
+        else
+            random_parts(&w, seed);
+    }
+    if (ok)
+        vkft_reference_weight_decode(&w);
     else
-        random_parts(&w, seed);
-    reference_weight_decode(&w);
+        vkft_reference_weight_free(&w);
     return w;
 }
 
-void reference_weight_free(reference_weight *weight)
+void vkft_reference_weight_free(vkft_reference_weight *weight)
 {
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
         free(weight->part[part]);
     free(weight->value);
-    *weight = (reference_weight){0};
+    *weight = (vkft_reference_weight){0};
 }

@@ -1,11 +1,11 @@
-/* See reference_ops.h. */
-#include "tests/support/reference_ops.h"
+/* See ops.h. */
+#include "host/doctor/reference/ops.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-double *reference_widen(const float *x, uint32_t n)
+double *vkft_reference_widen(const float *x, uint32_t n)
 {
     double *y = malloc((n + 1ull) * sizeof *y);
     for (uint32_t i = 0; i < n; i++)
@@ -13,7 +13,7 @@ double *reference_widen(const float *x, uint32_t n)
     return y;
 }
 
-double reference_activation(vkft_activation activation, double x)
+double vkft_reference_activation(vkft_activation activation, double x)
 {
     const double root = sqrt(2 / acos(-1));
     switch (activation) {
@@ -25,12 +25,13 @@ double reference_activation(vkft_activation activation, double x)
     return NAN;
 }
 
-double reference_softcap(double x, double cap)
+double vkft_reference_softcap(double x, double cap)
 {
     return cap > 0 ? cap * tanh(x / cap) : x;
 }
 
-void reference_norm_row(const reference_norm *norm, const double *x, const double *gain, const double *bias, double *y)
+void vkft_reference_norm_row(const vkft_reference_norm *norm, const double *x, const double *gain, const double *bias,
+                             double *y)
 {
     double mean = 0, squares = 0;
     for (uint32_t c = 0; norm->layernorm && c < norm->C; c++)
@@ -42,7 +43,7 @@ void reference_norm_row(const reference_norm *norm, const double *x, const doubl
         y[c] = (x[c] - mean) * s * (gain[c] + norm->gain_offset) + (bias ? bias[c] : 0);
 }
 
-void reference_rope_head(double *x, uint32_t R, const float *table)
+void vkft_reference_rope_head(double *x, uint32_t R, const float *table)
 {
     for (uint32_t i = 0; i < R / 2; i++) {
         double c = (double)table[2 * i], s = (double)table[2 * i + 1], a = x[i], b = x[i + R / 2];
@@ -52,7 +53,7 @@ void reference_rope_head(double *x, uint32_t R, const float *table)
 }
 
 /* Philox4x32-10 on the host, written from the paper. */
-void reference_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
+void vkft_reference_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
 {
     for (int round = 0; round < 10; round++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * counter[0], p1 = (uint64_t)0xCD9E8D57u * counter[2];
@@ -64,14 +65,14 @@ void reference_philox(uint32_t counter[4], uint32_t key0, uint32_t key1)
     }
 }
 
-uint32_t reference_dropout_word(uint64_t seed, uint32_t layer, uint32_t micro_step, uint32_t i)
+uint32_t vkft_reference_dropout_word(uint64_t seed, uint32_t layer, uint32_t micro_step, uint32_t i)
 {
     uint32_t counter[4] = {i / 4, layer, micro_step, 0};
-    reference_philox(counter, (uint32_t)seed, (uint32_t)(seed >> 32));
+    vkft_reference_philox(counter, (uint32_t)seed, (uint32_t)(seed >> 32));
     return counter[i % 4];
 }
 
-double reference_cross_entropy(const double *z, uint32_t V, uint32_t target)
+double vkft_reference_cross_entropy(const double *z, uint32_t V, uint32_t target)
 {
     double highest = z[0], sum = 0;
     for (uint32_t v = 0; v < V; v++)
