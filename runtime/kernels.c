@@ -89,6 +89,11 @@ vkft_kernel_shape vkft_kernel_get_shape(vkft_kernel kernel)
     return rows[vkft_kernel_row(kernel)].shape;
 }
 
+bool vkft_kernel_is_built(vkft_kernel kernel)
+{
+    return kernel_code[vkft_kernel_row(kernel)].words;
+}
+
 uint32_t vkft_kernel_needs(vkft_kernel kernel)
 {
     return rows[vkft_kernel_row(kernel)].needs;
@@ -162,7 +167,7 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     kernel_state *state = &dev->kernels->states[kernel];
     const struct kernel_row *row = &rows[vkft_kernel_row(kernel)];
     const struct kernel_code *binary = &kernel_code[vkft_kernel_row(kernel)];
-    if (!binary->words)
+    if (!vkft_kernel_is_built(kernel))
         return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old",
                          row->name);
     if (!vkft_caps_meet(caps, row->needs, row->name, dev->info.name, err))

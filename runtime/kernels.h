@@ -48,6 +48,7 @@ uint64_t vkft_kernels_hash(void);
 const char *vkft_kernel_name(vkft_kernel kernel);
 uint32_t vkft_kernel_args_bytes(vkft_kernel kernel);
 vkft_kernel_shape vkft_kernel_get_shape(vkft_kernel kernel);
+bool vkft_kernel_is_built(vkft_kernel kernel);  /* false: this build's shader compiler was too old for it */
 uint32_t vkft_kernel_needs(vkft_kernel kernel); /* set of vkft_cap; without them its pipeline is an error */
 
 /* Invocations per workgroup on this device, by shape: ROW and OWN the subgroup size, ELEMENT 256 where the device has

@@ -14,54 +14,90 @@ static const vkft_strategy *const strategies[VKFT_STRATEGY_COUNT] = {
 #undef X
 };
 
-/* The strategies that the device can run and nobody forbids. */
-static void list_usable(vkft_gemm *gemm, vkft_gemm_class class, const char *only)
+/* Appends the strategy, unless it is there. */
+static void append(vkft_strategy_list list, const vkft_strategy *strategy)
 {
-    const vkft_strategy **usable = gemm->usable[class.storage][class.transposed][class.grouped];
-    uint32_t count = 0;
-    for (size_t i = 0; i < VKFT_STRATEGY_COUNT; i++) {
-        const vkft_strategy *s = strategies[i];
-        if ((!only || strcmp(only, s->name) == 0) && vkft_caps_allow_strategy(gemm->caps, s->name) &&
-            vkft_caps_have(gemm->caps, vkft_kernel_needs(s->kernel(class))))
-            usable[count++] = s;
+    uint32_t i = 0;
+    while (list[i] && list[i] != strategy)
+        i++;
+    list[i] = strategy;
+}
+
+static const vkft_strategy *find(const char *name, size_t length)
+{
+    for (size_t i = 0; i < VKFT_STRATEGY_COUNT; i++)
+        if (strlen(strategies[i]->name) == length && memcmp(strategies[i]->name, name, length) == 0)
+            return strategies[i];
+    return NULL;
+}
+
+/* The strategies that VKFT_STRATEGY names, or else those that nobody forbids. */
+static bool list_allowed(const vkft_caps *caps, vkft_strategy_list allowed, vkft_err *err)
+{
+    const char *names = getenv("VKFT_STRATEGY");
+    if (!names || !*names) {
+        for (size_t i = 0; i < VKFT_STRATEGY_COUNT; i++)
+            if (!(caps->software && strategies[i]->not_on_cpu) && vkft_caps_allow_strategy(caps, strategies[i]->name))
+                append(allowed, strategies[i]);
+        return true;
+    }
+    for (const char *name = names;; name++) {
+        size_t length = strcspn(name, ",");
+        const vkft_strategy *strategy = find(name, length);
+        if (!strategy)
+            return vkft_fail(err, VKFT_ERR_INPUT, "VKFT_STRATEGY=%s: there is no such strategy of matrix products",
+                             names);
+        append(allowed, strategy);
+        name += length;
+        if (!*name)
+            return true;
     }
 }
 
-static bool exists(const char *name, vkft_err *err)
+/* Of the allowed strategies those that can compute a class on this device. */
+static bool list_usable(vkft_gemm *gemm, const vkft_strategy_list allowed, vkft_gemm_class class, vkft_err *err)
 {
-    for (size_t i = 0; i < VKFT_STRATEGY_COUNT; i++)
-        if (strcmp(name, strategies[i]->name) == 0)
-            return true;
-    return vkft_fail(err, VKFT_ERR_INPUT, "VKFT_STRATEGY=%s: there is no such strategy of matrix products", name);
+    const vkft_strategy **usable = gemm->usable[class.storage][class.transposed][class.grouped];
+    for (uint32_t i = 0; allowed[i]; i++) {
+        vkft_kernel kernel = allowed[i]->kernel(class);
+        if (kernel != VKFT_KERNEL_COUNT && vkft_kernel_is_built(kernel) &&
+            vkft_caps_have(gemm->caps, vkft_kernel_needs(kernel)) &&
+            (!allowed[i]->possible || allowed[i]->possible(gemm->caps, &gemm->tiles)))
+            append(usable, allowed[i]);
+    }
+    return usable[0] || vkft_fail(err, VKFT_ERR_DEVICE, "no strategy of matrix products for %s%s weights can be used",
+                                  class.grouped ? "experts' " : "", vkft_storage_get(class.storage)->name);
 }
 
-static bool choose(vkft_gemm *gemm, const char *only, vkft_err *err)
+/* Fills the lists of all classes and sets up the kernels of what is in them. */
+static bool choose(vkft_device *dev, vkft_gemm *gemm, vkft_err *err)
 {
+    vkft_strategy_list allowed = {0}, used = {0};
+    if (!list_allowed(gemm->caps, allowed, err))
+        return false;
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
         for (int transposed = 0; transposed < 2; transposed++)
             for (int grouped = 0; grouped < 2; grouped++) {
-                list_usable(gemm, (vkft_gemm_class){storage, transposed, grouped}, only);
-                if (!gemm->usable[storage][transposed][grouped][0])
-                    return vkft_fail(err, VKFT_ERR_DEVICE, "no strategy of matrix products for %s weights can be used",
-                                     vkft_storage_get(storage)->name);
+                if (!list_usable(gemm, allowed, (vkft_gemm_class){storage, transposed, grouped}, err))
+                    return false;
+                for (uint32_t i = 0; gemm->usable[storage][transposed][grouped][i]; i++)
+                    append(used, gemm->usable[storage][transposed][grouped][i]);
             }
+    for (uint32_t i = 0; used[i]; i++)
+        used[i]->prepare(dev, &gemm->tiles, gemm->operands);
     return true;
 }
 
 bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err)
 {
-    const char *only = getenv("VKFT_STRATEGY");
-    only = only && *only ? only : NULL;
     vkft_gemm *gemm = calloc(1, sizeof *gemm);
     if (!gemm)
         return vkft_fail_memory(err, "while choosing kernels");
     *gemm = (vkft_gemm){
         .caps = vkft_device_get_caps(dev), .tiles = vkft_tiles_of(vkft_device_get_caps(dev)), .operands = operands};
     vkft_device_attach(dev, gemm, free);
-    if ((only && !exists(only, err)) || !choose(gemm, only, err))
+    if (!choose(dev, gemm, err))
         return false;
-    for (size_t i = 0; i < VKFT_STRATEGY_COUNT; i++)
-        strategies[i]->prepare(dev, &gemm->tiles, operands);
     vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn, gemm->tiles.tn, VKFT_F32);
     vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, gemm->tiles.grouped_tn, VKFT_F32);
     return true;

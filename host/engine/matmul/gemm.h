@@ -1,9 +1,9 @@
 /* How products are computed: a list of strategies, best first, and the choice among them.
  *
  * A strategy is one file and one row of VKFT_STRATEGIES. It is used for a storage type, a direction and plain or
- * grouped rows (a class) when the device has what its kernels need, no quirk forbids it, and its self-test passed
- * (gemm_selftest.c). The strategies that are left are found once, by vkft_gemm_setup; of these, a product takes the
- * first one that `suits` it.
+ * grouped rows (a class) when the device has what its kernels need, neither a quirk nor the kind of device forbids it,
+ * and its self-test passed (gemm_selftest.c). The strategies that are left are found once, by vkft_gemm_setup; of
+ * these, a product takes the first one that `suits` it.
  */
 #ifndef VKFT_GEMM_H
 #define VKFT_GEMM_H
@@ -21,8 +21,12 @@ typedef struct vkft_gemm vkft_gemm;
 
 typedef struct vkft_strategy {
     const char *name;
-    /* The kernel that a class stands and falls with, for its needs and for messages. */
+    bool not_on_cpu; /* a software device uses it only where VKFT_STRATEGY names it */
+    /* The kernel that a class stands and falls with, for its needs and for messages; VKFT_KERNEL_COUNT: the strategy
+     * does not compute this class. */
     vkft_kernel (*kernel)(vkft_gemm_class class);
+    /* Whether the device can run the kernels, beyond their needs; NULL: any can. */
+    bool (*possible)(const vkft_caps *caps, const vkft_tiles *tiles);
     /* Chooses widths and constants of its kernels; operands as in vkft_gemm_setup. */
     void (*prepare)(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands);
     /* Scratch for a weight of this shape; NULL: none. */
@@ -60,8 +64,8 @@ struct vkft_gemm {
 /* Chooses tiles and strategies for this device; once, before the first product is recorded. operands: what products
  * with quantized weights round the decoded weights, and what they are multiplied by, to: F32 (nothing) or BF16; sums
  * are f32. Like bnb_4bit_compute_dtype, but bitsandbytes also rounds the sums; we do not. The environment variable
- * VKFT_STRATEGY names the only strategy to use, for tests and measurements. Error: that strategy does not exist, or
- * nothing is left for a class, with the kernel that fails. */
+ * VKFT_STRATEGY names the strategies to use, best first ("panel,direct"), for tests and measurements; a quirk or the
+ * kind of device forbids none of these. Error: a strategy does not exist, or nothing is left for a class. */
 bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err);
 
 const vkft_gemm *vkft_gemm_of(const vkft_device *dev); /* after vkft_gemm_setup */

@@ -371,6 +371,15 @@ static void test_strategies(void **state)
     vkft_commands_free(cmds);
     vkft_test_environment("VKFT_STRATEGY", "pannel");
     expect_failure(vkft_gemm_setup(f->dev, VKFT_F32, &err), "VKFT_STRATEGY=pannel: there is no such strategy");
+    vkft_test_environment("VKFT_STRATEGY", "panel,,direct");
+    expect_failure(vkft_gemm_setup(f->dev, VKFT_F32, &err), "VKFT_STRATEGY=panel,,direct: there is no such strategy");
+    /* In the order of the names, each once. */
+    vkft_test_environment("VKFT_STRATEGY", "direct,panel,direct");
+    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+    const vkft_strategy *const *usable = vkft_gemm_of(f->dev)->usable[VKFT_STORAGE_nf4][1][0];
+    assert_ptr_equal(usable[0], &vkft_gemm_direct);
+    assert_ptr_equal(usable[1], &vkft_gemm_panel);
+    assert_null(usable[2]);
     vkft_test_environment("VKFT_STRATEGY", NULL);
     check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
 }
