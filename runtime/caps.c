@@ -107,6 +107,7 @@ static const struct extension {
     {VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, VKFT_CAP_COOPERATIVE_MATRIX, 0},
     {VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME, VKFT_CAP_COOPERATIVE_MATRIX2, 0},
     {VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, VKFT_CAP_HOST_MEMORY, 0},
+    {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, VKFT_CAP_STATISTICS, 0},
 };
 #define EXTENSION_COUNT (sizeof extensions / sizeof *extensions)
 _Static_assert(EXTENSION_COUNT <= VKFT_MAX_EXTENSIONS, "vkft_enabled has room for all extensions");
@@ -164,6 +165,8 @@ static void chain(vkft_enabled *e, uint32_t set)
         LINK(matrix, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR);
     if (set & VKFT_CAP_COOPERATIVE_MATRIX2)
         LINK(matrix2, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV);
+    if (set & VKFT_CAP_STATISTICS)
+        LINK(statistics, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR);
 #undef LINK
 }
 
@@ -187,7 +190,8 @@ static void chain(vkft_enabled *e, uint32_t set)
     X(COOPERATIVE_MATRIX2, matrix2.cooperativeMatrixConversions)                                                       \
     X(COOPERATIVE_MATRIX2, matrix2.cooperativeMatrixPerElementOperations)                                              \
     X(COOPERATIVE_MATRIX2, matrix2.cooperativeMatrixTensorAddressing)                                                  \
-    X(COOPERATIVE_MATRIX2, matrix2.cooperativeMatrixBlockLoads)
+    X(COOPERATIVE_MATRIX2, matrix2.cooperativeMatrixBlockLoads)                                                        \
+    X(STATISTICS, statistics.pipelineExecutableInfo)
 
 /* Capabilities that no extension stands for: the version's own, and what every driver has unless a quirk says
  * otherwise. */
@@ -323,6 +327,8 @@ void vkft_caps_read(const vk_functions *vk, VkPhysicalDevice device, vkft_caps *
     caps->set = reachable(list_extensions(vk, device), version.properties.apiVersion);
     uint32_t api = read_properties(vk, device, caps->set, caps, &subgroup, &push_constants);
     caps->set |= OF_EVERY_DRIVER;
+    if (!getenv("VKFT_STATISTICS")) /* drivers may keep more of a pipeline for it */
+        caps->set &= ~(uint32_t)VKFT_CAP_STATISTICS;
     vkft_caps_apply(caps, vkft_quirks, vkft_quirk_count);
     if (api < VK_API_VERSION_1_2) {
         caps->set = 0;

@@ -24,7 +24,8 @@
     X(TIMELINE, "timeline_semaphores")                                                                                 \
     X(HOST_MEMORY, "external_host_memory")                                                                             \
     X(MEMORY_BUDGET, "memory_budget")                                                                                  \
-    X(UNIFORM_LOADS, "uniform_loads") /* a load of one address by all invocations costs one load */
+    X(UNIFORM_LOADS, "uniform_loads")  /* a load of one address by all invocations costs one load */                   \
+    X(STATISTICS, "kernel_statistics") /* what the driver's compiler says of a kernel; only with VKFT_STATISTICS */
 
 enum {
 #define X(id, name) VKFT_CAP_INDEX_##id,

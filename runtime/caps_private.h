@@ -24,6 +24,7 @@ typedef struct vkft_enabled {
     VkPhysicalDeviceShaderBfloat16FeaturesKHR bf16;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
     VkPhysicalDeviceCooperativeMatrix2FeaturesNV matrix2;
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics;
 } vkft_enabled;
 void vkft_caps_enable(const vk_functions *vk, VkPhysicalDevice device, const vkft_caps *caps, vkft_enabled *enabled);
 

@@ -18,6 +18,7 @@
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
 #include "runtime/device_cache.h"
+#include "runtime/vulkan/statistics.h"
 
 /* As kernels.def writes them. */
 enum {
@@ -114,6 +115,13 @@ uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel)
     return dev->kernels->states[kernel].constants[0];
 }
 
+const uint32_t *vkft_kernel_get_constants(const vkft_device *dev, vkft_kernel kernel, uint32_t *count)
+{
+    const kernel_state *state = &dev->kernels->states[kernel];
+    *count = state->constant_count;
+    return state->constants;
+}
+
 /* Workgroups of elements hold several subgroups, since starting a workgroup costs more than an element. */
 static uint32_t default_width(const vkft_caps *caps, vkft_kernel kernel)
 {
@@ -188,7 +196,7 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {0};
     VkPipelineShaderStageCreateFlags flags = ask_subgroups(caps, state, &subgroup);
     const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-                                              .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
+                                              .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT | vk_statistics_flags(caps),
                                               .layout = dev->kernels->layout,
                                               .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                                                         .pNext = subgroup.requiredSubgroupSize ? &subgroup : NULL,
@@ -197,7 +205,9 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
                                                         .module = module,
                                                         .pName = "main",
                                                         .pSpecializationInfo = &specialization}};
-    result = vk->CreateComputePipelines(dev->handle, dev->kernels->cache, 1, &info, NULL, &state->pipeline);
+    /* A pipeline from a cache may have no statistics. */
+    VkPipelineCache cache = vk_statistics_flags(caps) ? VK_NULL_HANDLE : dev->kernels->cache;
+    result = vk->CreateComputePipelines(dev->handle, cache, 1, &info, NULL, &state->pipeline);
     vk->DestroyShaderModule(dev->handle, module, NULL);
     return result == VK_SUCCESS || vk_fail(err, result, row->name);
 }
@@ -211,6 +221,19 @@ VkPipeline vkft_kernel_pipeline(vkft_device *dev, vkft_kernel kernel, vkft_err *
 bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
 {
     return vkft_kernel_pipeline(dev, kernel, err) != VK_NULL_HANDLE;
+}
+
+bool vkft_kernel_get_statistics(vkft_device *dev, vkft_kernel kernel, vkft_kernel_statistics *statistics, vkft_err *err)
+{
+    *statistics = (vkft_kernel_statistics){0};
+    if (!vkft_caps_have(&dev->info.caps, VKFT_CAP_STATISTICS))
+        return vkft_fail(
+            err, VKFT_ERR_DEVICE,
+            "%s says nothing of its kernels: VKFT_STATISTICS must be set before it is opened, and its driver "
+            "must have VK_KHR_pipeline_executable_properties",
+            dev->info.name);
+    VkPipeline pipeline = vkft_kernel_pipeline(dev, kernel, err);
+    return pipeline && vk_read_statistics(&dev->instance.vk, dev->handle, pipeline, statistics, err);
 }
 
 bool vkft_kernels_open(vkft_device *dev, vkft_err *err)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "runtime/device.h"
+#include "runtime/vulkan/kernel_statistics.h"
 
 typedef enum vkft_kernel {
 #define KERNEL(name, source, args, needs, shape, family, storage, defines) VKFT_KERNEL_##name,
@@ -55,6 +56,9 @@ uint32_t vkft_kernel_needs(vkft_kernel kernel); /* set of vkft_cap; without them
  * them, TILE as specialized. */
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel);
 
+/* Its specialization constants, of which the first is the width; count 1: it has not been specialized. */
+const uint32_t *vkft_kernel_get_constants(const vkft_device *dev, vkft_kernel kernel, uint32_t *count);
+
 /* Chooses width (of a kernel of the shape TILE; others keep theirs: 0) and the kernel's own constants (id 1 ..., at
  * most VKFT_KERNEL_CONSTANTS). subgroup_size: the size of its subgroups, one of those that vkft_caps_subgroup_size
  * allows, and the width is a multiple of it; 0: the kernel works with any. A pipeline with other values is dropped:
@@ -66,5 +70,9 @@ void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width
 /* Builds the pipeline now rather than at the first launch. Built pipelines are kept in a cache on disk
  * ($VKFT_CACHE_DIR, else $XDG_CACHE_HOME/vkft or ~/.cache/vkft, %LOCALAPPDATA%\vkft), keyed by device and driver. */
 bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err);
+
+/* Builds the kernel if it is not built. Error: no VKFT_CAP_STATISTICS; the kernel cannot be built. */
+bool vkft_kernel_get_statistics(vkft_device *dev, vkft_kernel kernel, vkft_kernel_statistics *statistics,
+                                vkft_err *err);
 
 #endif

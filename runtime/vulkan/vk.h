@@ -63,7 +63,14 @@
     X(CreateComputePipelines)                                                                                          \
     X(DestroyPipeline)                                                                                                 \
     X(CreatePipelineLayout)                                                                                            \
-    X(DestroyPipelineLayout) X(CreatePipelineCache) X(DestroyPipelineCache) X(GetPipelineCacheData) X(DeviceWaitIdle)
+    X(DestroyPipelineLayout)                                                                                           \
+    X(CreatePipelineCache)                                                                                             \
+    X(DestroyPipelineCache)                                                                                            \
+    X(GetPipelineCacheData)                                                                                            \
+    X(GetPipelineExecutablePropertiesKHR) /* these three: NULL without VKFT_CAP_STATISTICS */                          \
+    X(GetPipelineExecutableStatisticsKHR)                                                                              \
+    X(GetPipelineExecutableInternalRepresentationsKHR)                                                                 \
+    X(DeviceWaitIdle)
 
 /* Functions by name without "vk": vk->QueueSubmit(...). */
 typedef struct vk_functions {

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -87,6 +88,7 @@ static void test_open_device(void **state)
     assert_true(caps->workgroup_invocations >= 128 && caps->shared_memory_bytes >= 16384);
     assert_true(caps->workgroups[0] >= 65535);
     assert_int_equal(caps->timestamp_bits > 0, caps->timestamp_period_ns > 0);
+    assert_true(getenv("VKFT_STATISTICS") || !vkft_caps_have(caps, VKFT_CAP_STATISTICS)); /* only when asked for */
     assert_int_equal(caps->matrix_shape_count > 0, vkft_caps_have(caps, VKFT_CAP_COOPERATIVE_MATRIX));
     if (caps->driver == VKFT_DRIVER_LLVMPIPE) {
         assert_true(caps->software && caps->loop_limit == 65535);

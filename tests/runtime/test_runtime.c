@@ -336,14 +336,37 @@ static void test_damaged_pipeline_cache(void **state)
     free(before), free(good), free(bad);
 }
 
+/* What the compiler says of a kernel is there where it was asked for and the driver tells it, and else an error. */
+static void test_statistics(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    vkft_kernel_statistics statistics;
+    if (!vkft_caps_have(vkft_device_get_caps(f->dev), VKFT_CAP_STATISTICS)) {
+        expect_failure(vkft_kernel_get_statistics(f->dev, VKFT_KERNEL_fill, &statistics, &err),
+                       "says nothing of its kernels: VKFT_STATISTICS must be set");
+        return;
+    }
+    expect_ok(vkft_kernel_get_statistics(f->dev, VKFT_KERNEL_fill, &statistics, &err));
+    assert_true(statistics.count > 0 && statistics.list[0].name[0]);
+    assert_int_equal(statistics.code != NULL, strcmp(getenv("VKFT_STATISTICS"), "code") == 0);
+    free(statistics.code);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),           cmocka_unit_test(test_wide_launch),
-        cmocka_unit_test(test_long_launch),   cmocka_unit_test(test_recording_error),
-        cmocka_unit_test(test_staging),       cmocka_unit_test(test_memory_accounts),
-        cmocka_unit_test(test_device_choice), cmocka_unit_test(test_launch_by_shape),
-        cmocka_unit_test(test_variants),      cmocka_unit_test(test_damaged_pipeline_cache),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_wide_launch),
+        cmocka_unit_test(test_long_launch),
+        cmocka_unit_test(test_recording_error),
+        cmocka_unit_test(test_staging),
+        cmocka_unit_test(test_memory_accounts),
+        cmocka_unit_test(test_device_choice),
+        cmocka_unit_test(test_launch_by_shape),
+        cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_damaged_pipeline_cache),
     };
     return cmocka_run_group_tests_name("runtime", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
