@@ -18,7 +18,8 @@
 typedef struct finder {
     const vkft_chat_template *chat;
     const vkft_conversation *conversation;
-    bool *out_of_memory; /* which is no answer to what a template does */
+    bool *out_of_memory;  /* which is no answer to what a template does */
+    uint32_t *steps_left; /* of the template, for one answer: it is rendered several times to find its place */
     vkft_err *err;
 } finder;
 
@@ -171,7 +172,9 @@ static bool render(const finder *f, const cJSON *messages, bool prompt, vkft_jin
     vkft_conversation c = *f->conversation;
     vkft_err why = {0};
     c.messages = messages;
-    bool ok = messages && vkft_chat_render(f->chat, &c, prompt, out, &why);
+    out->max_steps = *f->steps_left;
+    bool ok = messages && out->max_steps && vkft_chat_render(f->chat, &c, prompt, out, &why);
+    *f->steps_left -= min_u32(out->steps, *f->steps_left);
     *f->out_of_memory = *f->out_of_memory || why.kind == VKFT_ERR_MEMORY;
     return ok;
 }
@@ -488,7 +491,8 @@ bool vkft_chat_turns(const vkft_chat_template *chat, const vkft_conversation *co
                      vkft_turn **turns, uint32_t *count, vkft_err *err)
 {
     bool out_of_memory = false;
-    const finder f = {chat, conversation, &out_of_memory, err};
+    uint32_t steps_left;
+    const finder f = {chat, conversation, &out_of_memory, &steps_left, err};
     uint32_t messages = (uint32_t)cJSON_GetArraySize(conversation->messages), i = 0;
     const cJSON *message;
     *count = 0;
@@ -499,7 +503,10 @@ bool vkft_chat_turns(const vkft_chat_template *chat, const vkft_conversation *co
     cJSON_ArrayForEach(message, conversation->messages)
     {
         bool found = false;
+        steps_left = VKFT_JINJA_MAX_STEPS;
         bool ok = !vkft_chat_is_assistant(message) || find_turn(&f, rendered, i, all_named, &(*turns)[*count], &found);
+        if (!steps_left)
+            ok = refuse(&f, i, "takes too many steps to show where it begins");
         if (out_of_memory)
             ok = vkft_fail_memory(err, "for a conversation");
         if (!ok) {

@@ -620,7 +620,7 @@ static bool normalize(const char *source, size_t length, vkft_text *text, vkft_e
 
 vkft_jinja *vkft_jinja_new(const char *source, size_t length, const char *file, vkft_err *err)
 {
-    jinja_state s = {.file = file, .err = err, .line = 1};
+    jinja_state s = {.file = file, .err = err, .line = 1, .max_steps = VKFT_JINJA_MAX_STEPS};
     vkft_text text = {0};
     vkft_jinja *t = calloc(1, sizeof *t);
     if (length > JINJA_MAX_SOURCE) {
@@ -708,7 +708,8 @@ bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, const char *
                      .root = &root,
                      .output = out,
                      .tracked = tracked,
-                     .now = now_unix_seconds};
+                     .now = now_unix_seconds,
+                     .max_steps = out->max_steps ? out->max_steps : VKFT_JINJA_MAX_STEPS};
     jinja_value given = jinja_from_json(&s, variables);
     if (!s.failed && given.kind == J_DICT) {
         globals.names = *given.as.d;
@@ -716,6 +717,7 @@ bool vkft_jinja_render(const vkft_jinja *t, const cJSON *variables, const char *
     }
     bool ok = !s.failed && (!tracked || take_runs(&root, out, err));
     out->failed_at = s.failed && s.failed_at < JINJA_OTHER_LOOP ? s.failed_at : 0;
+    out->steps = s.steps;
     out->text = root.text;
     root.text = (vkft_text){0};
     jinja_buffer_free(&root);

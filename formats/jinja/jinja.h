@@ -37,8 +37,12 @@ typedef struct vkft_jinja_run {
     0xffffu /* made of the data of several messages or of one and other text, so that bytes cannot be told */
 #define VKFT_JINJA_OTHER_LOOP 0x8000u
 
-/* Zeroed by the caller. */
+#define VKFT_JINJA_MAX_STEPS 20000000u /* of one rendering: nodes evaluated and items visited */
+
+/* Zeroed by the caller, or with max_steps set. */
 typedef struct vkft_jinja_output {
+    uint32_t max_steps; /* less than the maximum, or 0: the maximum */
+    uint32_t steps;     /* taken */
     vkft_text text;
     vkft_byte_range *generated; /* what {% generation %} blocks wrote, ascending */
     uint32_t generated_count, generated_capacity;

@@ -13,7 +13,6 @@
 /* The bounds of what a template may do. */
 #define JINJA_MAX_SOURCE (4u << 20)
 #define JINJA_MAX_DEPTH 200          /* of expressions, statements, macro calls and values inside each other */
-#define JINJA_MAX_STEPS 20000000u    /* nodes evaluated and items visited */
 #define JINJA_MAX_BYTES (256u << 20) /* of values */
 #define JINJA_MAX_OUTPUT (64u << 20)
 
@@ -197,7 +196,7 @@ typedef struct jinja_loop {
 struct jinja_state {
     jinja_arena arena;
     const char *file;
-    uint32_t line, depth, steps;
+    uint32_t line, depth, steps, max_steps;
     bool failed;
     vkft_err *err;
     jinja_scope *scope;
@@ -328,6 +327,9 @@ const jinja_builtin *jinja_find_method(jinja_kind kind, const jinja_string *name
 const jinja_builtin *jinja_find_function(const jinja_string *name);
 const jinja_builtin *jinja_find(const jinja_builtin *table,
                                 const jinja_string *name); /* a table ends with a NULL name */
+/* casing.c: of the same origin as the text. */
+typedef enum jinja_casing { JINJA_UPPER, JINJA_LOWER, JINJA_TITLE, JINJA_CAPITALIZE, JINJA_SWAP } jinja_casing;
+jinja_value jinja_change_case(jinja_state *s, const jinja_string *t, jinja_casing how);
 /* format.c: '...' % values, and the method of strings. */
 jinja_value jinja_format_percent(jinja_state *s, jinja_value format, jinja_value values);
 jinja_value jinja_format(jinja_state *s, jinja_value self, const jinja_arguments *args);

@@ -263,62 +263,39 @@ static jinja_value replace(jinja_state *s, jinja_value self, const jinja_argumen
     return jinja_take_text(s, &out);
 }
 
-typedef enum casing { UPPER, LOWER, TITLE, CAPITALIZE, SWAP } casing;
-
-static jinja_value change_case(jinja_state *s, jinja_value self, casing how)
+static jinja_value change_case(jinja_state *s, jinja_value self, jinja_casing how)
 {
-    const jinja_string *t = need_text(s, "upper or lower", self);
-    jinja_buffer out = {0};
-    bool after_letter = false;
-    for (size_t i = 0, n; i < t->length && !s->failed; i += n) {
-        n = length_at(t, i);
-        utf8proc_int32_t p = (utf8proc_int32_t)vkft_utf8_decode(t->data + i, n), upper = utf8proc_toupper(p),
-                         lower = utf8proc_tolower(p), q;
-        switch (how) {
-        case UPPER: q = upper; break;
-        case LOWER: q = lower; break;
-        case TITLE: q = after_letter ? lower : utf8proc_totitle(p); break;
-        case CAPITALIZE: q = i ? lower : utf8proc_totitle(p); break;
-        default: q = p == upper ? lower : upper; break;
-        }
-        after_letter = upper != lower;
-        char utf8[4];
-        if (how == UPPER && p == 0xdf) /* the one common letter whose capital is two */
-            jinja_append(s, &out, "SS", 2);
-        else
-            jinja_append(s, &out, utf8, vkft_utf8_encode((uint32_t)q, utf8));
-    }
-    return jinja_take_like(s, &out, t);
+    return jinja_change_case(s, need_text(s, "upper or lower", self), how);
 }
 
 static jinja_value upper(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
-    return change_case(s, self, UPPER);
+    return change_case(s, self, JINJA_UPPER);
 }
 
 static jinja_value lower(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
-    return change_case(s, self, LOWER);
+    return change_case(s, self, JINJA_LOWER);
 }
 
 static jinja_value title(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
-    return change_case(s, self, TITLE);
+    return change_case(s, self, JINJA_TITLE);
 }
 
 static jinja_value capitalize(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
-    return change_case(s, self, CAPITALIZE);
+    return change_case(s, self, JINJA_CAPITALIZE);
 }
 
 static jinja_value swapcase(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
-    return change_case(s, self, SWAP);
+    return change_case(s, self, JINJA_SWAP);
 }
 
 /* s.join(list): items must be strings. */
@@ -431,9 +408,9 @@ static jinja_value isspace_method(jinja_state *s, jinja_value self, const jinja_
     return all_characters(s, self, is_space);
 }
 
-static jinja_value cased(jinja_state *s, jinja_value self, casing how)
+static jinja_value cased(jinja_state *s, jinja_value self, jinja_casing how)
 {
-    casing other = how == UPPER ? LOWER : UPPER;
+    jinja_casing other = how == JINJA_UPPER ? JINJA_LOWER : JINJA_UPPER;
     return jinja_bool(jinja_equal(s, change_case(s, self, how), self) &&
                       !jinja_equal(s, change_case(s, self, other), self));
 }
@@ -441,13 +418,13 @@ static jinja_value cased(jinja_state *s, jinja_value self, casing how)
 static jinja_value isupper_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
-    return cased(s, self, UPPER);
+    return cased(s, self, JINJA_UPPER);
 }
 
 static jinja_value islower_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
-    return cased(s, self, LOWER);
+    return cased(s, self, JINJA_LOWER);
 }
 
 static jinja_value dict_items(jinja_state *s, jinja_value self, const jinja_arguments *args)

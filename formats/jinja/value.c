@@ -78,14 +78,14 @@ jinja_value jinja_fail(jinja_state *s, const char *format, ...)
 
 bool jinja_step(jinja_state *s)
 {
-    if (++s->steps > JINJA_MAX_STEPS)
-        jinja_fail(s, "the template takes more than %u steps", JINJA_MAX_STEPS);
+    if (++s->steps > s->max_steps)
+        jinja_fail(s, "the template takes more than %u steps", s->max_steps);
     return !s->failed;
 }
 
 bool jinja_work(jinja_state *s, size_t bytes)
 {
-    s->steps = (uint32_t)min_u64(s->steps + bytes / 16, JINJA_MAX_STEPS);
+    s->steps = (uint32_t)min_u64(s->steps + bytes / 16, s->max_steps);
     return bytes < 16 || jinja_step(s);
 }
 

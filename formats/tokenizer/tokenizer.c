@@ -171,6 +171,8 @@ static bool read_config(vkft_tokenizer *tok, const cJSON *config, vkft_err *err)
     tok->eos_id = config_token(tok, config, "eos_token");
     return vkft_json_get_bool(config, "add_bos_token", false, &add_bos, VKFT_TOKENIZER_CONFIG, err) &&
            vkft_json_get_bool(config, "add_eos_token", false, &add_eos, VKFT_TOKENIZER_CONFIG, err) &&
+           vkft_json_get_bool(config, "split_special_tokens", false, &tok->added.split_special, VKFT_TOKENIZER_CONFIG,
+                              err) &&
            (!add_bos || add_edge(&tok->post, tok->bos_id, false, err)) &&
            (!add_eos || add_edge(&tok->post, tok->eos_id, true, err));
 }

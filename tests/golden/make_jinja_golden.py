@@ -92,6 +92,39 @@ a{%- if yes %} b {% endif -%} c {{- ' d' -}}   e
 {% for x in l %}{% generation %}{{ x }}{% endgeneration %}-{% endfor %}
 {{ raise_exception('stop ' ~ n) }}
 {{ missing.attr }}
+{{ 'ﬁx ﬂY'.capitalize() }} {{ 'ßa ŉb'.title() }} {{ 'ﬃ ŉ ǰ ᾳ ﬓ'.upper() }} {{ 'İI'.lower() }} {{ 'ßﬁ ÀΣ'.swapcase() }} {{ 'ǆ ǅa'.title() }} {{ 'ﬁ'.islower() }}
+{{ 'ὈΔΥΣΣΕΎΣ ΟΔΟΣ. Σ ΑΣ\'Α ΑΣ. ΑΣ\u0301 ΑΣ'.lower() }} {{ 'ΑΣ Σ'.capitalize() }} {{ 'ΑΣ ΣΑΣ'.title() }} {{ 'ΑΣ' | lower }}
+{{ 'ﬁne ßtreet (ŉa' | title }} {{ 'ﬁx ﬁX' | capitalize }} {{ 'ﬁß' | upper }}
+{{ '%5.2f|%05.2f|%-8.3f|%+d|% d|%x|%X|%o|%e|%g|%G' % (f, f, f, n, n, 255, 255, 8, 12345.678, 0.0001, 1e20) }}
+{{ '%5s|%-5s|%.2s|%5.1s|' % ('ab', 'ab', 'abc', 'abc') }}
+{{ '%03d %3d %-3d|%d' % (n, n, n, f) }}
+{{ '%(a)s-%(b)04d' % {'a': 'x', 'b': 5} }}
+{{ '%r %s %%' % ('a', none) }}
+{{ '%d' % neg }}|{{ '%#x' % 255 }}
+{{ '{:>6}|{:<6}|{:^6}|{:*^7}|{:6}|'.format('ab', 'ab', 'ab', 'ab', 'ab') }}
+{{ '{:6}|{:<6}|{:06d}|{:+d}|{: d}|{:,}|{:_}'.format(n, n, n, n, n, 1234567, 1234567) }}
+{{ '{:.2f}|{:8.3f}|{:08.3f}|{:e}|{:.1%}|{:g}|{}|{:10}|'.format(f, f, f, f, 0.256, 1e7, f, f) }}
+{{ '{:x}|{:X}|{:o}|{:b}|{:#x}|{:#b}'.format(255, 255, 8, 5, 255, 5) }}
+{{ '{0} {1} {0}'.format('a', 'b') }}|{{ '{x}-{y:>3}'.format(x=1, y=2) }}|{{ '{{}}{}'.format(1) }}
+{{ '{!r}|{!s:>4}|{:.2}'.format('a', 'b', 'abc') }}
+{{ '{:,.2f}|{:+.1f}|{:=+6d}'.format(1234567.891, neg, n) }}
+{{ 'a-b-c'.partition('-') }}|{{ 'a-b-c'.rpartition('-') }}|{{ 'abc'.partition('-') }}|{{ 'abc'.rpartition('-') }}
+{{ s.partition(', ')[2] }}
+{% set j = joiner('|') %}{{ j() }}a{{ j() }}b{{ j() }}c
+{% set j = joiner() %}{% for x in l %}{{ j() }}{{ x }}{% endfor %}
+{% set c = cycler('odd', 'even') %}{% for x in l %}{{ c.next() }} {% endfor %}{{ c.current }}{% set _ = c.reset() %}{{ c.current }}
+{{ none | selectattr('a') | list }}{{ '' | map('upper') | list }}{{ none | reject | list }}
+{{ '<a>' | safe + '<b>' + u }}
+{{ '<a>' + ('<b>' | safe) }}|{{ ('<b>' | safe) ~ '<c>' }}|{{ '<' | e + '<' }}|{{ '<' | e | e }}|{{ '<' | safe | forceescape }}
+{{ {'a': '  ​é'} }}
+{{ [u, '	'] }}
+{{ '%z' % 1 }}
+{{ '{:z}'.format(1) }}
+{{ '{:d}'.format('a') }}
+{{ '%s %s' % 'a' }}
+{{ '{}'.format() }}
+{{ 'a'.partition('') }}
+{{ cycler() }}
 {{ missing + 1 }}
 {{ 1 + 'a' }}
 {{ 'a' < 1 }}

@@ -275,7 +275,8 @@ const vkft_added_token *vkft_added_tokens_find(const vkft_added_tokens *added, b
             continue;
         *begin = i;
         *end = i + a->length;
-        if (a->single_word && !stands_alone(text, length, *begin, *end)) {
+        bool plain = a->special && added->split_special;
+        if (plain || (a->single_word && !stands_alone(text, length, *begin, *end))) {
             i = *end - 1;
             continue;
         }

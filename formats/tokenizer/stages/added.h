@@ -18,6 +18,7 @@ typedef struct vkft_added_token {
 typedef struct vkft_added_tokens {
     vkft_added_token *tokens;
     uint32_t count;
+    bool split_special;    /* special ones are not matched: they are text like any other */
     vkft_string_map names; /* to ids */
     struct vkft_added_order {
         const vkft_added_token **tokens; /* in the order of their bytes; none is empty, none is there twice */

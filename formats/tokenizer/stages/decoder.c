@@ -216,11 +216,14 @@ static bool replace(const vkft_decoder_step *step, token_list *l, uint32_t index
     const vkft_text *token = &l->tokens[index];
     vkft_text text = {0};
     bool ok = true;
-    for (size_t at = 0, begin, end; ok && at < token->length; at = end) {
-        ok = vkft_pattern_find(&step->pattern, token->data, token->length, at, &begin, &end, l->err) &&
-             vkft_text_append(&text, token->data + at, begin - at, l->err) &&
-             (begin == end || vkft_text_append_within(&text, l->limit, step->content, strlen(step->content), l->err));
-    }
+    vkft_match match = {0};
+    size_t at = 0;
+    do {
+        ok = vkft_pattern_next(&step->pattern, token->data, token->length, &match, l->err) &&
+             vkft_text_append(&text, token->data + at, match.begin - at, l->err) &&
+             (!match.found || vkft_text_append_within(&text, l->limit, step->content, strlen(step->content), l->err));
+        at = match.end;
+    } while (ok && match.found);
     l->limit -= ok && text.length < l->limit ? text.length : 0;
     ok = ok && set_token(l, index, &text);
     vkft_text_free(&text);

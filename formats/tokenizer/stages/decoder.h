@@ -4,7 +4,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "formats/tokenizer/stages/pattern.h"
+#include "formats/tokenizer/stages/pattern/pattern.h"
 #include "runtime/base/text.h"
 
 typedef enum vkft_decoder_kind {

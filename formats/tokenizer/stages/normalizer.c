@@ -99,11 +99,15 @@ void vkft_normalizers_free(vkft_normalizers *n)
 
 static bool replace_all(const vkft_normalizer *step, const vkft_text *text, size_t limit, vkft_text *out, vkft_err *err)
 {
-    for (size_t at = 0, begin, end; at < text->length; at = end)
-        if (!vkft_pattern_find(&step->pattern, text->data, text->length, at, &begin, &end, err) ||
-            !vkft_text_append(out, text->data + at, begin - at, err) ||
-            (begin < end && !vkft_text_append_within(out, limit, step->content, strlen(step->content), err)))
+    vkft_match match = {0};
+    size_t at = 0;
+    do {
+        if (!vkft_pattern_next(&step->pattern, text->data, text->length, &match, err) ||
+            !vkft_text_append(out, text->data + at, match.begin - at, err) ||
+            (match.found && !vkft_text_append_within(out, limit, step->content, strlen(step->content), err)))
             return false;
+        at = match.end;
+    } while (match.found);
     return true;
 }
 

@@ -5,7 +5,7 @@
 #include <cjson/cJSON.h>
 
 #include "formats/tokenizer/stages/charsmap.h"
-#include "formats/tokenizer/stages/pattern.h"
+#include "formats/tokenizer/stages/pattern/pattern.h"
 #include "runtime/base/text.h"
 
 typedef enum vkft_normalizer_kind {

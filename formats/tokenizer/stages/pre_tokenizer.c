@@ -12,6 +12,9 @@
 /* The expression of GPT-2's pre-tokenizer, which ByteLevel applies unless use_regex is false. */
 #define GPT2_REGEX "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
+/* Which are in a word for Whitespace, whose expressions are those of Rust. */
+#define JOINERS "\\x{200c}\\x{200d}"
+
 bool vkft_pieces_push(vkft_piece_list *pieces, size_t begin, size_t end, vkft_err *err)
 {
     if (begin >= end)
@@ -108,7 +111,8 @@ static bool read_step(vkft_pre_step *step, const cJSON *json, const char *type, 
         step->kind = VKFT_PRE_WHITESPACE_SPLIT;
         step->behavior = VKFT_REMOVED;
         step->invert = words;
-        return vkft_pattern_regex(&step->pattern, words ? "\\w+|[^\\w\\s]+" : "\\s", where, err);
+        return vkft_pattern_regex(&step->pattern, words ? "[\\w" JOINERS "]+|[^\\w\\s" JOINERS "]+" : "\\s", where,
+                                  err);
     }
     return vkft_fail(err, VKFT_ERR_INPUT,
                      "%s: \"%s\" is not supported; supported are ByteLevel, Split, Digits, Metaspace, Punctuation, "
@@ -161,29 +165,28 @@ typedef struct stretch {
 typedef struct joiner {
     vkft_piece_list *pieces;
     vkft_behavior behavior;
-    stretch held; /* not yet pushed; begin == end: none */
+    bool holding;
+    stretch held; /* not yet pushed */
     vkft_err *err;
 } joiner;
 
 static bool flush(joiner *j)
 {
-    bool ok = vkft_pieces_push(j->pieces, j->held.begin, j->held.end, j->err);
-    j->held = (stretch){0};
+    bool ok = !j->holding || vkft_pieces_push(j->pieces, j->held.begin, j->held.end, j->err);
+    j->holding = false;
     return ok;
 }
 
-/* Takes the next stretch, joining it with the one before as the behavior says. */
+/* Takes the next stretch, joining it with the one before as the behavior says. An empty match separates, too. */
 static bool take(joiner *j, stretch s)
 {
-    if (s.begin == s.end)
-        return true;
-    bool holding = j->held.begin < j->held.end, join = false;
+    bool join = false;
     switch (j->behavior) {
     case VKFT_REMOVED: return s.match || vkft_pieces_push(j->pieces, s.begin, s.end, j->err);
     case VKFT_ISOLATED: return vkft_pieces_push(j->pieces, s.begin, s.end, j->err);
-    case VKFT_CONTIGUOUS: join = holding && s.match == j->held.match; break;
-    case VKFT_MERGED_WITH_PREVIOUS: join = holding && s.match && !j->held.match; break;
-    case VKFT_MERGED_WITH_NEXT: join = holding && !s.match && j->held.match; break;
+    case VKFT_CONTIGUOUS: join = j->holding && s.match == j->held.match; break;
+    case VKFT_MERGED_WITH_PREVIOUS: join = j->holding && s.match && !j->held.match; break;
+    case VKFT_MERGED_WITH_NEXT: join = j->holding && !s.match && j->held.match; break;
     }
     if (join) {
         j->held.end = s.end;
@@ -193,6 +196,7 @@ static bool take(joiner *j, stretch s)
     if (!flush(j))
         return false;
     j->held = s;
+    j->holding = true;
     return true;
 }
 
@@ -201,14 +205,15 @@ static bool split_piece(const vkft_pre_step *step, const char *text, struct vkft
 {
     joiner j = {.pieces = out, .behavior = step->behavior, .err = err};
     const char *piece = text + span.begin;
-    size_t length = span.end - span.begin, at = 0, begin, end;
-    while (at < length) {
-        if (!vkft_pattern_find(&step->pattern, piece, length, at, &begin, &end, err) ||
-            !take(&j, (stretch){span.begin + at, span.begin + begin, step->invert}) ||
-            !take(&j, (stretch){span.begin + begin, span.begin + end, !step->invert}))
+    size_t length = span.end - span.begin, at = 0;
+    vkft_match m = {0};
+    do {
+        if (!vkft_pattern_next(&step->pattern, piece, length, &m, err) ||
+            (at < m.begin && !take(&j, (stretch){span.begin + at, span.begin + m.begin, step->invert})) ||
+            (m.found && !take(&j, (stretch){span.begin + m.begin, span.begin + m.end, !step->invert})))
             return false;
-        at = end;
-    }
+        at = m.end;
+    } while (m.found);
     return flush(&j);
 }
 

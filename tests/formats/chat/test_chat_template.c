@@ -111,6 +111,11 @@ static const char marked[] =
     "{% for m in messages %}{{ '<im>' + m.role + '\n' }}{% if m.role == 'assistant' %}{% generation %}{{ m.content "
     "}}{{ '<end>' }}{% endgeneration %}{% else %}{{ m.content + '<end>' }}{% endif %}{{ '\n' }}{% endfor %}";
 
+/* One rendering takes as many steps as it may, or a little less. */
+static const char costly[] = "{% set x = 'a' * 1000000 %}{% set y = 'a' * 1000000 %}{% for i in range(170) %}{% if x "
+                             "== y %}{% endif %}{% endfor %}"
+                             "{% for m in messages %}" TURN "{% endfor %}" PROMPT;
+
 #define U(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
 #define A(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
 #define S(text) "{\"role\":\"system\",\"content\":\"" text "\"}"
@@ -200,6 +205,8 @@ static const struct test_case {
      "!messages[1] (assistant, whose \"content\" is a list)", NULL},
     {chatml, U("x") ",\"y\"", "!messages[1] is the string 'y'; expected", NULL},
     {chatml, U("x"), "!'messages' is no variable", "{\"messages\": []}"},
+    {costly, U("x"), "<im>user\nx<end>\n", NULL},
+    {costly, U("x") "," A("y"), "!takes too many steps to show where it begins", NULL},
 };
 
 static const char *const marks[] = {"<s>",  "</s>", "<im>", "<end>",  "<U>",     "<A>",     "<msg>",

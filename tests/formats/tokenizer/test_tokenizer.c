@@ -139,9 +139,34 @@ static void test_damaged_files(void **state)
     free(json);
 }
 
+static void gives(const char *config, const char *text, const char *want)
+{
+    cJSON *names = cJSON_CreateObject(), *ids = cJSON_Parse(want), *string = cJSON_CreateString(text);
+    cJSON_AddStringToObject(names, "tokenizer.json", "byte_level.json");
+    vkft_tokenizer *tok = vkft_test_open_tokenizer(VKFT_TEST_DATA "/tokenizers", names, config);
+    vkft_test_encodes(tok, config, string, true, ids);
+    vkft_tokenizer_free(tok);
+    cJSON_Delete(names);
+    cJSON_Delete(string);
+    cJSON_Delete(ids);
+}
+
+/* Values of `tokenizers` with encode_special_tokens, which transformers sets then. Added tokens that are not special
+ * are matched all the same, and what the post-processor adds is added. */
+static void test_split_special_tokens(void **state)
+{
+    (void)state;
+    static const char split[] = "{\"split_special_tokens\": true}", whole[] = "{\"split_special_tokens\": false}";
+    gives(whole, "a<|begin|>b", "[400, 64, 400, 65]");
+    gives(split, "a<|begin|>b", "[400, 64, 27, 91, 65, 68, 70, 262, 91, 29, 65]");
+    gives(split, "<|end|> word", "[400, 27, 91, 68, 77, 67, 91, 29, 220, 402]");
+    gives(split, "[l]<|begin|>", "[400, 403, 27, 91, 65, 68, 70, 262, 91, 29]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_round_trip_and_stream),
-                                       cmocka_unit_test(test_damaged_files)};
+                                       cmocka_unit_test(test_damaged_files),
+                                       cmocka_unit_test(test_split_special_tokens)};
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }

@@ -1,9 +1,10 @@
 /* Patterns: literal strings by memchr, regular expressions by PCRE2. */
-#include "formats/tokenizer/stages/pattern.h"
+#include "formats/tokenizer/stages/pattern/pattern.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tokenizer/stages/pattern/expression.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
 #include "runtime/base/utf8.h"
@@ -26,14 +27,20 @@ bool vkft_pattern_regex(vkft_pattern *pattern, const char *expression, const cha
         return false;
     }
     pattern->name = name.data;
+    vkft_text translated = {0};
+    if (!vkft_expression_translate(expression, pattern->name, &translated, err)) {
+        vkft_text_free(&translated);
+        return false;
+    }
     /* \C matches one byte: it would cut characters. */
-    pattern->regex = pcre2_compile((PCRE2_SPTR)expression, PCRE2_ZERO_TERMINATED,
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
+    pattern->regex =
+        pcre2_compile((PCRE2_SPTR)translated.data, PCRE2_ZERO_TERMINATED,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
+    vkft_text_free(&translated);
     if (!pattern->regex) {
         PCRE2_UCHAR message[128];
         pcre2_get_error_message(code, message, sizeof message);
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s at offset %zu", pattern->name, (const char *)message,
-                         (size_t)offset);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s", pattern->name, (const char *)message);
     }
     pcre2_jit_compile(pattern->regex, PCRE2_JIT_COMPLETE); /* where it is not available the interpreter serves */
     return true;
@@ -60,8 +67,7 @@ void vkft_pattern_free(vkft_pattern *pattern)
     *pattern = (vkft_pattern){0};
 }
 
-/* *begin stays as it is when there is none. */
-static void find_literal(const char *literal, const char *text, size_t length, size_t start, size_t *begin, size_t *end)
+static void find_literal(const char *literal, const char *text, size_t length, size_t start, vkft_match *match)
 {
     size_t n = strlen(literal);
     for (size_t i = start; n && i + n <= length; i++) {
@@ -70,8 +76,7 @@ static void find_literal(const char *literal, const char *text, size_t length, s
             return;
         i = (size_t)(at - text);
         if (memcmp(at, literal, n) == 0) {
-            *begin = i;
-            *end = i + n;
+            *match = (vkft_match){i, i + n, true};
             return;
         }
     }
@@ -80,7 +85,7 @@ static void find_literal(const char *literal, const char *text, size_t length, s
 /* As pcre2_match. Compiled expressions run on 32 KiB of the machine's stack, which is enough for those of known
  * tokenizers; one that needs more gets a larger stack, and then the interpreter, which takes its memory from the heap.
  */
-static int match(const pcre2_code *regex, const char *text, size_t length, size_t start, pcre2_match_data *data)
+static int run(const pcre2_code *regex, const char *text, size_t length, size_t start, pcre2_match_data *data)
 {
     int count = pcre2_match(regex, (PCRE2_SPTR)text, length, start, PCRE2_NO_UTF_CHECK, data, NULL);
     if (count != PCRE2_ERROR_JIT_STACKLIMIT)
@@ -111,12 +116,15 @@ static bool fail_match(const vkft_pattern *pattern, int code, size_t length, vkf
                      pattern->name, length, (const char *)message);
 }
 
-bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin,
-                       size_t *end, vkft_err *err)
+bool vkft_pattern_next(const vkft_pattern *pattern, const char *text, size_t length, vkft_match *match, vkft_err *err)
 {
-    *begin = *end = length;
+    const vkft_match last = *match;
+    size_t start = last.end;
+    *match = (vkft_match){length, length, false};
+    if (!length)
+        return true;
     if (pattern->literal) {
-        find_literal(pattern->literal, text, length, start, begin, end);
+        find_literal(pattern->literal, text, length, start, match);
         return true;
     }
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
@@ -124,19 +132,16 @@ bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t len
         return vkft_fail_memory(err, "while tokenizing");
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
     int count = 0;
-    bool found = false;
-    while (start <= length && !found && (count = match(pattern->regex, text, length, start, data)) >= 0) {
+    while (start <= length && !match->found && (count = run(pattern->regex, text, length, start, data)) >= 0) {
         if (at[0] < start || at[1] < at[0] || at[1] > length) { /* some versions let \K in an assertion do this */
             pcre2_match_data_free(data);
             return vkft_fail(err, VKFT_ERR_INPUT, "%s matches something outside of the text", pattern->name);
         }
-        found = at[1] > at[0];
-        start = at[1] + max_u64(vkft_utf8_step(text + at[1], length - at[1]), 1); /* only used after an empty match */
-    }
-    if (found) {
-        *begin = at[0];
-        *end = at[1];
+        if (!last.found || at[1] > at[0] || at[0] > last.end)
+            *match = (vkft_match){at[0], at[1], true};
+        else
+            start += max_u64(vkft_utf8_step(text + start, length - start), 1);
     }
     pcre2_match_data_free(data);
-    return found || count >= 0 || count == PCRE2_ERROR_NOMATCH || fail_match(pattern, count, length, err);
+    return count >= 0 || count == PCRE2_ERROR_NOMATCH || fail_match(pattern, count, length, err);
 }

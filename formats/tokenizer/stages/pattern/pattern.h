@@ -23,10 +23,14 @@ typedef struct vkft_pattern {
 bool vkft_pattern_new(vkft_pattern *pattern, const cJSON *json, const char *where, vkft_err *err);
 bool vkft_pattern_regex(vkft_pattern *pattern, const char *expression, const char *where, vkft_err *err);
 void vkft_pattern_free(vkft_pattern *pattern);
-/* The first non-empty match at or after start: *begin and *end; both are length when there is none. text is valid UTF-8
- * and start the beginning of a character, and so are *begin and *end. Error: the expression needs more steps or memory
- * than PCRE2 may use. */
-bool vkft_pattern_find(const vkft_pattern *pattern, const char *text, size_t length, size_t start, size_t *begin,
-                       size_t *end, vkft_err *err);
+
+/* Zeroed before the first one. */
+typedef struct vkft_match {
+    size_t begin, end; /* both the text's length when it is not found */
+    bool found;
+} vkft_match;
+/* The next match after this one; an empty one counts, unless it is at the end of the one before. text is valid UTF-8,
+ * and characters are not cut. Error: the expression needs more steps or memory than PCRE2 may use. */
+bool vkft_pattern_next(const vkft_pattern *pattern, const char *text, size_t length, vkft_match *match, vkft_err *err);
 
 #endif
