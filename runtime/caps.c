@@ -197,7 +197,7 @@ static void chain(vkft_enabled *e, uint32_t set)
  * otherwise. */
 #define OF_EVERY_DRIVER                                                                                                \
     (VKFT_CAP_FP16 | VKFT_CAP_INT8 | VKFT_CAP_STORAGE_8 | VKFT_CAP_STORAGE_16 | VKFT_CAP_TIMELINE |                    \
-     VKFT_CAP_UNIFORM_LOADS)
+     VKFT_CAP_UNIFORM_LOADS | VKFT_CAP_SUBGROUP_SHUFFLE)
 
 static const char *missing_feature(const vkft_enabled *has, const VkPhysicalDeviceSubgroupProperties *s,
                                    uint32_t push_constants)
@@ -344,6 +344,8 @@ void vkft_caps_read(const vk_functions *vk, VkPhysicalDevice device, vkft_caps *
         caps->set &= ~(uint32_t)VKFT_CAP_##cap;
     FEATURES(X)
 #undef X
+    if (!(subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT))
+        caps->set &= ~(uint32_t)VKFT_CAP_SUBGROUP_SHUFFLE;
     read_matrix_shapes(vk, device, caps);
     const char *missing = missing_feature(&has, &subgroup, push_constants);
     if (missing)

@@ -21,6 +21,7 @@
     X(COOPERATIVE_MATRIX, "cooperative_matrix")   /* the shapes below */                                               \
     X(COOPERATIVE_MATRIX2, "cooperative_matrix2") /* all of NVIDIA's second extension */                               \
     X(SUBGROUP_CONTROL, "subgroup_size_control")  /* full subgroups, and a size can be asked for */                    \
+    X(SUBGROUP_SHUFFLE, "subgroup_shuffle")                                                                            \
     X(TIMELINE, "timeline_semaphores")                                                                                 \
     X(HOST_MEMORY, "external_host_memory")                                                                             \
     X(MEMORY_BUDGET, "memory_budget")                                                                                  \

@@ -36,12 +36,12 @@ struct attention_args {
     uint cached, span;
 };
 
-/* attention_delta: delta[t,h] = sum_d do[t,h,d] o[t,h,d]. */
+/* attention_delta: delta[t,h] = sum_d do[t,h,d] o[t,h,d], d < HEAD. */
 struct attention_delta_args {
     ADDR(F32) dout;
     ADDR(F32) o;
     ADDR(F32) delta;
-    uint T, Hq, D;
+    uint T, Hq;
 };
 
 /* attention_dq:  dq[t,h] = scale * sum_s p_ts (do[t,h].v[s,g] - delta[t,h]) k[s,g], s in range[t]

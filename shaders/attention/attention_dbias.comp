@@ -14,22 +14,23 @@ void main()
 {
     uint h = gl_WorkGroupID.y, g = h / (args.Hq / args.Hk);
     int distance = int(WORKGROUP) + 1 - int(args.span);
+    uvec2 queries = uvec2(args.q), keys = uvec2(args.k), values = uvec2(args.v), gradients = uvec2(args.dout);
     float sum = 0.0;
-    for (uint t = gl_LocalInvocationID.x; t < args.T; t += WIDTH) {
+    for (uint t = gl_LocalInvocationID.x / LANES; t < args.T; t += WIDTH / LANES) {
         int s = int(t) + distance;
         if (s < int(args.range.v[2 * t]) || s >= int(args.range.v[2 * t + 1]))
             continue;
-        uint query = (t * args.Hq + h) * HEAD, key = (uint(s) * args.Hk + g) * HEAD;
+        uint query = t * args.Hq + h, key = uint(s) * args.Hk + g;
         float score = 0.0, dp = 0.0;
-        [[unroll]] for (uint d = 0; d < HEAD; d++) { /* unrolled: llvmpipe stops an invocation after 65535 loop iterations in
+        [[unroll]] for (uint d = 0; d < PART; d++) { /* unrolled: llvmpipe stops an invocation after 65535 loop iterations in
                                                       * total, and inner loops count */
-            score = fma(args.q.v[query + d] * args.scale, args.k.v[key + d], score);
-            dp = fma(args.dout.v[query + d], args.v.v[key + d], dp);
+            score = dot_to(score, held(queries, query, d) * args.scale, unit_of(keys, key, d));
+            dp = dot_to(dp, held(gradients, query, d), unit_of(values, key, d));
         }
-        score = capped(score, args.softcap) + RELATIVE_BIAS(t, uint(s), h);
-        sum += exp_exact(score - args.lse.v[t * args.Hq + h]) * (dp - args.delta.v[t * args.Hq + h]);
+        score = capped(lanes_sum(score), args.softcap) + RELATIVE_BIAS(t, uint(s), h);
+        sum += exp_exact(score - args.lse.v[query]) * (lanes_sum(dp) - args.delta.v[query]);
     }
-    sum = subgroupAdd(sum);
+    sum = subgroupAdd(lane() == 0 ? sum : 0.0);
     if (gl_LocalInvocationID.x == 0)
         args.dq.v[WORKGROUP * args.Hq + h] = sum;
 }

@@ -1,5 +1,6 @@
 /* Attention against a double reference, its backward against central differences of that reference: packed sequences,
- * windows, grouped heads, empty ranges, head sizes that are no power of two, and rows that do not fill a workgroup.
+ * windows, grouped heads, empty ranges, head sizes that are no power of two, and rows that do not fill a workgroup. All
+ * of it by every kernel that the device can run: one invocation a row, and more.
  *
  * Tolerance: scores of order 1 with a few roundings each, sums over at most 64 keys: 5e-6 is ten times what they add up
  * to.
@@ -9,13 +10,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "shaders/attention/args.h"
 #include "tests/support/kernel_test.h"
-#include "host/engine/ops/ops.h"
+#include "host/engine/ops/attention_kernels.h"
+#include "tests/support/system/system.h"
 
 #define TOLERANCE 5e-6
 
@@ -46,6 +49,14 @@ typedef struct attention_case {
     const double *wide_bias;           /* instead of it */
     const float *dout;
 } attention_case;
+
+/* Computes one part with the kernel that is chosen for it. */
+static void run(const vkft_kernel_fixture *f, vkft_attention_part part, uint32_t D, const void *args,
+                uint32_t args_bytes, uint64_t rows, uint32_t heads)
+{
+    vkft_attention_kernel k = vkft_attention_choose(f->dev, part, D);
+    vkft_kernel_run(f, k.kernel, args, args_bytes, vkft_attention_count(f->dev, k, rows), heads);
+}
 
 static void make_ranges(attention_case *k)
 {
@@ -94,6 +105,43 @@ static void reference(const double *x, const attention_case *c, double *o, doubl
         }
 }
 
+/* The gradients of the sum of dout * o by x, from o and lse: [q, k, v] as x. */
+static void reference_backward(const double *x, const attention_case *c, const double *o, const double *lse, double *dx)
+{
+    const shape *s = &c->s;
+    uint32_t nq = s->T * s->Hq * s->D, nk = s->T * s->Hk * s->D, D = s->D;
+    const double *q = x, *k = q + nq, *v = k + nk;
+    memset(dx, 0, (nq + 2 * nk) * sizeof *dx);
+    for (uint32_t t = 0; t < s->T; t++)
+        for (uint32_t h = 0; h < s->Hq; h++) {
+            uint32_t row = t * s->Hq + h, g = h / (s->Hq / s->Hk);
+            double delta = 0;
+            for (uint32_t d = 0; d < D; d++)
+                delta += (double)c->dout[row * D + d] * o[row * D + d];
+            for (uint32_t j = c->query_range[2 * t]; j < c->query_range[2 * t + 1]; j++) {
+                uint32_t key = j * s->Hk + g;
+                double score = 0, dp = 0, slope = 1;
+                for (uint32_t d = 0; d < D; d++) {
+                    score += c->scale * q[row * D + d] * k[key * D + d];
+                    dp += (double)c->dout[row * D + d] * v[key * D + d];
+                }
+                if (s->softcap > 0) {
+                    double part = tanh(score / (double)s->softcap);
+                    score = (double)s->softcap * part;
+                    slope = 1 - part * part;
+                }
+                if (s->buckets)
+                    score += (double)c->bias[bucket_of(s, (int)j - (int)t) * s->Hq + h];
+                double p = exp(score - lse[row]), ds = p * (dp - delta) * slope * c->scale;
+                for (uint32_t d = 0; d < D; d++) {
+                    dx[row * D + d] += ds * k[key * D + d];
+                    dx[nq + key * D + d] += ds * q[row * D + d];
+                    dx[nq + nk + key * D + d] += p * (double)c->dout[row * D + d];
+                }
+            }
+        }
+}
+
 static double attention_loss(const double *x, const void *context)
 {
     const attention_case *c = context;
@@ -134,7 +182,7 @@ static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_ca
     vkft_guarded by_distance = vkft_guarded_floats(f, NULL, distances * c->s.Hq),
                  dbias = vkft_guarded_floats(f, before, n);
     args.dq = by_distance.address;
-    vkft_kernel_run(f, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances, c->s.Hq);
+    run(f, VKFT_ATTENTION_DBIAS, c->s.D, &args, sizeof args, distances, c->s.Hq);
     struct bucket_sum_args sum = {.bucket = bucket->address,
                                   .by_distance = by_distance.address,
                                   .dbias = dbias.address,
@@ -148,7 +196,8 @@ static void check_bias_gradient(const vkft_kernel_fixture *f, const attention_ca
     free(wide), free(slope), free(before), free(got);
 }
 
-/* longest_walk: short ones may take one row per iteration, long ones more. */
+/* gradients: by central differences, which take long for large shapes. longest_walk: short ones may take one row per
+ * iteration, long ones more. */
 static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool gradients)
 {
     uint32_t nq = s.T * s.Hq * s.D, nk = s.T * s.Hk * s.D, n = nq + 2 * nk, rows = s.T * s.Hq;
@@ -193,7 +242,7 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
                                      .Hk = s.Hk,
                                      .scale = (float)c.scale,
                                      .softcap = s.softcap};
-    vkft_kernel_run(f, VKFT_KERNEL_attention, &forward, sizeof forward, s.T, s.Hq);
+    run(f, VKFT_ATTENTION_FORWARD, s.D, &forward, sizeof forward, s.T, s.Hq);
     vkft_guarded_read(f, &bo, got);
     vkft_assert_close("attention", got, o, nq, TOLERANCE);
     vkft_guarded_read(f, &bl, got);
@@ -203,8 +252,8 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
                  dq = vkft_guarded_floats(f, NULL, nq);
     vkft_guarded dk = vkft_guarded_floats(f, NULL, nk), dv = vkft_guarded_floats(f, NULL, nk);
     struct attention_delta_args delta_args = {
-        .dout = bd.address, .o = bo.address, .delta = delta.address, .T = s.T, .Hq = s.Hq, .D = s.D};
-    vkft_kernel_run(f, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, rows, 1);
+        .dout = bd.address, .o = bo.address, .delta = delta.address, .T = s.T, .Hq = s.Hq};
+    run(f, VKFT_ATTENTION_DELTA, s.D, &delta_args, sizeof delta_args, rows, 1);
     struct attention_backward_args backward = {.q = q.address,
                                                .k = k.address,
                                                .v = v.address,
@@ -224,20 +273,21 @@ static void check(vkft_kernel_fixture *f, shape s, uint32_t longest_walk, bool g
                                                .span = s.buckets ? SPAN : 0,
                                                .scale = (float)c.scale,
                                                .softcap = s.softcap};
-    vkft_kernel_run(f, VKFT_KERNEL_attention_dq, &backward, sizeof backward, s.T, s.Hq);
+    run(f, VKFT_ATTENTION_DQ, s.D, &backward, sizeof backward, s.T, s.Hq);
     if (gradients && s.buckets && s.sequence <= SPAN)
         check_bias_gradient(f, &c, wide, bias, backward, &bu);
     backward.range = kr.address;
-    vkft_kernel_run(f, VKFT_KERNEL_attention_dkv, &backward, sizeof backward, s.T, s.Hk);
+    run(f, VKFT_ATTENTION_DKV, s.D, &backward, sizeof backward, s.T, s.Hk);
     vkft_guarded_read(f, &dq, got);
     vkft_guarded_read(f, &dk, got + nq);
     vkft_guarded_read(f, &dv, got + nq + nk);
-    if (gradients) {
+    if (gradients)
         vkft_central_differences(attention_loss, &c, wide, n, slope);
-        vkft_assert_close("attention_dq", got, slope, nq, TOLERANCE);
-        vkft_assert_close("attention_dk", got + nq, slope + nq, nk, TOLERANCE);
-        vkft_assert_close("attention_dv", got + nq + nk, slope + nq + nk, nk, TOLERANCE);
-    }
+    else
+        reference_backward(wide, &c, o, lse, slope);
+    vkft_assert_close("attention_dq", got, slope, nq, TOLERANCE);
+    vkft_assert_close("attention_dk", got + nq, slope + nq, nk, TOLERANCE);
+    vkft_assert_close("attention_dv", got + nq + nk, slope + nq + nk, nk, TOLERANCE);
     vkft_guarded *all[] = {&q, &k, &v, &bo, &bl, &qr, &kr, &bd, &delta, &dq, &dk, &dv, &bb, &bu};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         vkft_guarded_free(f, all[i]);
@@ -259,7 +309,6 @@ static void test_gradients(void **state)
     }
 }
 
-/* Forward only: central differences would take minutes here. */
 static void test_larger_shapes(void **state)
 {
     static const shape shapes[] = {{333, 2, 1, 64, 63, 0, false, 0, 0}, {65, 4, 2, 128, 65, 31, false, 0, 0}};
@@ -267,8 +316,55 @@ static void test_larger_shapes(void **state)
         check(*state, shapes[i], 1, false);
 }
 
+/* Rows held by several invocations: units of four that the lanes share evenly, and that they do not, rows that are not
+ * aligned, fewer units than lanes. */
+static void test_lanes(void **state)
+{
+    static const struct {
+        uint32_t lanes;
+        bool gradients;
+        shape shape;
+    } cases[] = {
+        {2, true, {9, 2, 1, 6, 9, 0, false, 0, 0}},      {2, true, {13, 4, 2, 8, 5, 0, false, 0, 3}},
+        {2, false, {33, 2, 1, 36, 31, 0, true, 2, 0}},   {4, true, {17, 6, 2, 4, 6, 3, true, 0.5f, 0}},
+        {4, true, {13, 4, 2, 10, 5, 0, false, 0, 3}},    {4, false, {65, 1, 1, 80, 20, 0, false, 0, 0}},
+        {4, false, {333, 2, 1, 64, 63, 0, false, 0, 0}}, {8, true, {8, 2, 2, 37, 8, 0, false, 0, 0}},
+        {8, true, {13, 4, 2, 8, 5, 0, false, 0, 3}},     {8, false, {65, 4, 2, 128, 65, 31, false, 0, 0}},
+        {8, false, {19, 2, 2, 99, 19, 7, false, 2, 0}},  {8, false, {35, 2, 1, 256, 35, 9, true, 0, 0}},
+        {16, true, {17, 6, 2, 4, 9, 0, true, 0, 5}},     {16, false, {35, 2, 1, 112, 35, 9, true, 0, 0}},
+    };
+    const vkft_kernel_fixture *f = *state;
+    const vkft_caps *caps = vkft_device_get_caps(f->dev);
+    if (!vkft_caps_have(caps, VKFT_CAP_SUBGROUP_SHUFFLE)) {
+        print_message("the device has no subgroup shuffles\n");
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char wish[20];
+        snprintf(wish, sizeof wish, "lanes:%u", cases[i].lanes);
+        vkft_test_environment("VKFT_ATTENTION", wish);
+        if (cases[i].lanes <= caps->subgroup_size)
+            check(*state, cases[i].shape, i % 2 ? 1 : UINT32_MAX, cases[i].gradients);
+    }
+    vkft_test_environment("VKFT_ATTENTION", NULL);
+}
+
+static void test_wishes(void **state)
+{
+    static const char *const wishes[] = {"lanes:3", "lanes:1024", "lanes", "lanes:0", "fast", ""};
+    const vkft_kernel_fixture *f = *state;
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
+        vkft_err err;
+        vkft_test_environment("VKFT_ATTENTION", wishes[i]);
+        assert_false(vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = 64}, &err));
+        assert_non_null(strstr(err.message, "expected plain or lanes:N"));
+    }
+    vkft_test_environment("VKFT_ATTENTION", NULL);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradients), cmocka_unit_test(test_larger_shapes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradients), cmocka_unit_test(test_larger_shapes),
+                                       cmocka_unit_test(test_lanes), cmocka_unit_test(test_wishes)};
     return cmocka_run_group_tests_name("kernels: attention", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

@@ -2,7 +2,7 @@
  *
  * Source: Dao et al. 2022 (FlashAttention), Ainslie et al. 2023 (grouped queries). Test: test_ops_layers
  */
-#include "host/engine/ops/ops.h"
+#include "host/engine/ops/attention_kernels.h"
 
 #include "shaders/attention/args.h"
 
@@ -18,6 +18,20 @@ static vkft_relative_bias relative_of(const vkft_attention_shape *shape)
     return shape->relative ? *shape->relative : (vkft_relative_bias){0};
 }
 
+/* Records the kernel of one part. */
+static void launch(vkft_graph *g, vkft_attention_part part, const vkft_attention_shape *shape, const void *args,
+                   uint32_t args_bytes, uint64_t rows, uint32_t heads, double flops)
+{
+    if (g->mode != VKFT_GRAPH_RECORD)
+        return;
+    vkft_attention_kernel k = vkft_attention_choose(g->dev, part, shape->D);
+    uint64_t count = vkft_attention_count(g->dev, k, rows);
+    if (vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_OWN)
+        vkft_launch_elements(g, k.kernel, args, args_bytes, count, heads, flops);
+    else
+        vkft_launch_rows(g, k.kernel, args, args_bytes, count, heads, flops);
+}
+
 /* The biases' gradient: sums by distance, then by bucket. */
 static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct attention_backward_args args,
                   const vkft_tensor *by_distance, double flops)
@@ -25,7 +39,7 @@ static void dbias(vkft_graph *g, const vkft_attention_shape *shape, struct atten
     const vkft_relative_bias *relative = shape->relative;
     uint32_t distances = by_distance->rows;
     args.dq = vkft_tensor_address(g, by_distance);
-    vkft_launch_rows(g, VKFT_KERNEL_attention_dbias, &args, sizeof args, distances, shape->Hq, flops);
+    launch(g, VKFT_ATTENTION_DBIAS, shape, &args, sizeof args, distances, shape->Hq, flops);
     struct bucket_sum_args sum = {.bucket = relative->bucket,
                                   .by_distance = vkft_tensor_address(g, by_distance),
                                   .dbias = relative->dbias,
@@ -54,10 +68,9 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
                                               .o = vkft_tensor_address(g, o),
                                               .delta = vkft_tensor_address(g, delta),
                                               .T = T,
-                                              .Hq = shape->Hq,
-                                              .D = shape->D};
-    vkft_launch_elements(g, VKFT_KERNEL_attention_delta, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1,
-                         2.0 * T * q->cols);
+                                              .Hq = shape->Hq};
+    launch(g, VKFT_ATTENTION_DELTA, shape, &delta_args, sizeof delta_args, (uint64_t)T * shape->Hq, 1,
+           2.0 * T * q->cols);
 
     /* Allocate every tensor before taking any address: a tensor allocated later may reuse the memory of an operand
      * whose last use has been recorded. */
@@ -90,11 +103,11 @@ static void attention_backward(vkft_graph *g, const vkft_tape_entry *op)
         .span = relative.bucket ? sequence->span : 0,
     };
     double flops = pair_flops(shape, T, longest);
-    vkft_launch_elements(g, VKFT_KERNEL_attention_dq, &args, sizeof args, T, shape->Hq, 1.5 * flops);
+    launch(g, VKFT_ATTENTION_DQ, shape, &args, sizeof args, T, shape->Hq, 1.5 * flops);
     if (relative.dbias)
         dbias(g, shape, args, by_distance, flops);
     args.range = sequence->key_range;
-    vkft_launch_elements(g, VKFT_KERNEL_attention_dkv, &args, sizeof args, k->rows, shape->Hk, 2.0 * flops);
+    launch(g, VKFT_ATTENTION_DKV, shape, &args, sizeof args, k->rows, shape->Hk, 2.0 * flops);
 }
 
 vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vkft_tensor *v,
@@ -121,8 +134,8 @@ vkft_tensor *vkft_op_attention(vkft_graph *g, vkft_tensor *q, vkft_tensor *k, vk
         .cached = sequence->cached,
         .span = relative.bucket ? sequence->span : 0,
     };
-    vkft_launch_elements(g, VKFT_KERNEL_attention, &args, sizeof args, q->rows, shape->Hq,
-                         pair_flops(shape, q->rows, sequence->longest));
+    launch(g, VKFT_ATTENTION_FORWARD, shape, &args, sizeof args, q->rows, shape->Hq,
+           pair_flops(shape, q->rows, sequence->longest));
     const attention_state state = {.shape = shape, .sequence = *sequence};
     vkft_tape_push(g, (vkft_tape_entry){.backward = attention_backward, .in = {q, k, v}, .out = o, .saved = lse},
                    &state, sizeof state);
