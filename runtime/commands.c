@@ -187,6 +187,11 @@ uint32_t vkft_commands_launch_count(const vkft_commands *cmds)
     return cmds->count;
 }
 
+vkft_kernel vkft_commands_kernel(const vkft_commands *cmds, uint32_t number)
+{
+    return cmds->launches[number].kernel;
+}
+
 static double *rate(vkft_device *dev, vkft_kernel kernel)
 {
     double *ns_per_flop = vkft_kernel_ns_per_flop(dev, kernel);

@@ -46,6 +46,7 @@ void vkft_commands_independent(vkft_commands *cmds);
 bool vkft_commands_run(vkft_commands *cmds, vkft_err *err);
 
 uint32_t vkft_commands_launch_count(const vkft_commands *cmds);
+vkft_kernel vkft_commands_kernel(const vkft_commands *cmds, uint32_t number);
 
 /* The profile adds timestamps around every launch; run times below include it. */
 typedef struct vkft_profile_row {

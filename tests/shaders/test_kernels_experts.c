@@ -17,6 +17,7 @@
 #include "host/engine/matmul/gemm.h"
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
+#include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/matmul.h"
 
 #define GROUPS 5
@@ -272,65 +273,34 @@ static void test_ties(void **state)
     vkft_guarded_free(f, &bl), vkft_guarded_free(f, &bw), vkft_guarded_free(f, &bc);
 }
 
-static void check_order(const vkft_kernel_fixture *f, uint32_t T, uint32_t E, uint32_t k)
+/* Checks of host/doctor/checks/experts.c. */
+static void test_rows(void **state)
 {
-    uint32_t A = T * k, slices = (A + EXPERT_SLICE - 1) / EXPERT_SLICE, words = 2 * (E + 1);
-    uint32_t *chosen = malloc(A * sizeof *chosen), *token = malloc(A * sizeof *token),
-             *assignment = malloc(A * sizeof *assignment);
-    uint32_t *row = malloc(A * sizeof *row), *group = malloc(words * sizeof *group);
-    for (uint32_t a = 0; a < A; a++)
-        chosen[a] = (a * a + 3 * a) % 11 % E;
-    vkft_guarded bc = vkft_guarded_words(f, chosen, A), bn = vkft_guarded_floats(f, NULL, (slices + 1) * E),
-                 bg = vkft_guarded_floats(f, NULL, words);
-    vkft_guarded bt = vkft_guarded_floats(f, NULL, A), ba = vkft_guarded_floats(f, NULL, A),
-                 br = vkft_guarded_floats(f, NULL, A);
-    struct experts_args args = {.chosen = bc.address,
-                                .count = bn.address,
-                                .group = bg.address,
-                                .token = bt.address,
-                                .assignment = ba.address,
-                                .row = br.address,
-                                .A = A,
-                                .E = E,
-                                .k = k,
-                                .slices = slices};
-    vkft_kernel_run(f, VKFT_KERNEL_experts_count, &args, sizeof args, slices * E, 1);
-    vkft_kernel_run(f, VKFT_KERNEL_experts_scan, &args, sizeof args, E, 1);
-    vkft_kernel_run(f, VKFT_KERNEL_experts_place, &args, sizeof args, slices * E, 1);
-    vkft_guarded_read(f, &bt, (float *)(void *)token);
-    vkft_guarded_read(f, &ba, (float *)(void *)assignment);
-    vkft_guarded_read(f, &br, (float *)(void *)row);
-    vkft_guarded_read(f, &bg, (float *)(void *)group);
-    uint32_t place = 0, tile = 0;
-    for (uint32_t e = 0; e < E; e++) {
-        uint32_t first = place;
-        assert_int_equal(group[2 * e], place);
-        assert_int_equal(group[2 * e + 1], tile);
-        for (uint32_t a = 0; a < A; a++) {
-            if (chosen[a] != e)
-                continue;
-            assert_int_equal(row[a], place);
-            assert_int_equal(assignment[place], a);
-            assert_int_equal(token[place], a / k);
-            place++;
-        }
-        tile += (place - first + GROUP_TILE - 1) / GROUP_TILE;
+    static const uint32_t shapes[][2] = {{1, 1}, {31, 7}, {333, 37}, {5, 333}};
+    vkft_err err;
+    vkft_lab lab;
+    expect_ok(vkft_lab_init(&lab, ((vkft_kernel_fixture *)*state)->dev, 8 << 20, &err));
+    vkft_check_expert_order(&lab, 1, 1, 1);
+    vkft_check_expert_order(&lab, 1, 128, 8);
+    vkft_check_expert_order(&lab, 31, 7, 3);
+    vkft_check_expert_order(&lab, 333, 128, 2);
+    vkft_check_expert_order(&lab, 1025, 11, 8);
+    for (int normalize = 0; normalize < 2; normalize++) {
+        vkft_check_router(&lab, 1, 1, 1, normalize);
+        vkft_check_router(&lab, 31, 8, 2, normalize);
+        vkft_check_router(&lab, 333, 60, 4, normalize);
+        vkft_check_router(&lab, 3, 128, 8, normalize);
     }
-    assert_int_equal(group[2 * E], A);
-    assert_int_equal(group[2 * E + 1], tile);
-    vkft_guarded *all[] = {&bc, &bn, &bg, &bt, &ba, &br};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        vkft_guarded_free(f, all[i]);
-    free(chosen), free(token), free(assignment), free(row), free(group);
-}
-
-static void test_order(void **state)
-{
-    check_order(*state, 1, 1, 1);
-    check_order(*state, 1, 128, 8);
-    check_order(*state, 31, 7, 3);
-    check_order(*state, 333, 128, 2);
-    check_order(*state, 1025, 11, 8);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        vkft_check_expert_gated(&lab, shapes[i][0], shapes[i][1], VKFT_ACT_SILU);
+        vkft_check_expert_gated(&lab, shapes[i][0], shapes[i][1], VKFT_ACT_GELU_TANH);
+        vkft_check_sum_rows(&lab, shapes[i][0], shapes[i][1], 1);
+        vkft_check_sum_rows(&lab, shapes[i][0], shapes[i][1], 5);
+    }
+    if (vkft_lab_failure(&lab))
+        fail_msg("%s", vkft_lab_failure(&lab)->what);
+    assert_true(lab.count > 0 && !lab.lost);
+    vkft_lab_free(&lab);
 }
 
 static int setup(void **state)
@@ -344,6 +314,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows),      cmocka_unit_test(test_many_rows),
                                        cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_gradients),
-                                       cmocka_unit_test(test_ties),          cmocka_unit_test(test_order)};
+                                       cmocka_unit_test(test_ties),          cmocka_unit_test(test_rows)};
     return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
 }

@@ -131,20 +131,6 @@ void vkft_assert_close(const char *what, const float *got, const double *want, u
                  (double)got[worst], want[worst], worst_error, tolerance);
 }
 
-void vkft_central_differences(vkft_scalar_function f, const void *context, double *x, uint32_t n, double *gradient)
-{
-    const double h = 1e-5;
-    for (uint32_t i = 0; i < n; i++) {
-        double at = x[i];
-        x[i] = at + h;
-        double up = f(x, context);
-        x[i] = at - h;
-        double down = f(x, context);
-        x[i] = at;
-        gradient[i] = (up - down) / (2 * h);
-    }
-}
-
 float *vkft_random_array(uint64_t seed, uint32_t n)
 {
     float *x = malloc((n + 1ull) * sizeof *x);

@@ -6,6 +6,7 @@
 #ifndef VKFT_KERNEL_TEST_H
 #define VKFT_KERNEL_TEST_H
 
+#include "host/doctor/reference/ops.h"
 #include "runtime/commands.h"
 #include "runtime/memory.h"
 
@@ -42,9 +43,5 @@ double *vkft_widen(const float *x, uint32_t n);
 
 /* |got - want| <= tolerance * (1 + |want|) for all; the message names the worst element. */
 void vkft_assert_close(const char *what, const float *got, const double *want, uint32_t n, double tolerance);
-
-/* d(loss)/d(x[i]) of a function by central differences with step 1e-5: exact to about 1e-9 for functions of order 1. */
-typedef double (*vkft_scalar_function)(const double *x, const void *context);
-void vkft_central_differences(vkft_scalar_function f, const void *context, double *x, uint32_t n, double *gradient);
 
 #endif

@@ -81,3 +81,31 @@ double vkft_reference_cross_entropy(const double *z, uint32_t V, uint32_t target
         sum += exp(z[v] - highest);
     return highest + log(sum) - z[target];
 }
+
+/* (softmax(z) - onehot(target)) dz/dx. */
+double vkft_reference_cross_entropy_backward(const double *x, uint32_t V, uint32_t target, double softcap,
+                                             double weight, double *z, double *dx)
+{
+    for (uint32_t v = 0; v < V; v++)
+        z[v] = vkft_reference_softcap(x[v], softcap);
+    double loss = vkft_reference_cross_entropy(z, V, target);
+    for (uint32_t v = 0; v < V; v++) {
+        double slope = softcap > 0 ? 1 - pow(z[v] / softcap, 2) : 1;
+        dx[v] = (exp(z[v] - z[target] - loss) - (v == target)) * slope * weight;
+    }
+    return loss;
+}
+
+void vkft_central_differences(vkft_scalar_function f, const void *context, double *x, uint32_t n, double *gradient)
+{
+    const double h = 1e-5;
+    for (uint32_t i = 0; i < n; i++) {
+        double at = x[i];
+        x[i] = at + h;
+        double up = f(x, context);
+        x[i] = at - h;
+        double down = f(x, context);
+        x[i] = at;
+        gradient[i] = (up - down) / (2 * h);
+    }
+}

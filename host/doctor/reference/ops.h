@@ -33,5 +33,12 @@ void vkft_reference_philox(uint32_t counter[4], uint32_t key0, uint32_t key1);
 
 /* -log softmax(z)[target] of V values. */
 double vkft_reference_cross_entropy(const double *z, uint32_t V, uint32_t target);
+/* The same of z = x, capped: the loss, and dx = its gradient times weight. z [V] is written. */
+double vkft_reference_cross_entropy_backward(const double *x, uint32_t V, uint32_t target, double softcap,
+                                             double weight, double *z, double *dx);
+
+/* d(loss)/d(x[i]) of a function by central differences with step 1e-5: exact to about 1e-9 for functions of order 1. */
+typedef double (*vkft_scalar_function)(const double *x, const void *context);
+void vkft_central_differences(vkft_scalar_function f, const void *context, double *x, uint32_t n, double *gradient);
 
 #endif

@@ -1,0 +1,116 @@
+/* The list of checks. See kernels.h. */
+#include "host/doctor/checks/attention.h"
+#include "host/doctor/checks/kernels.h"
+#include "host/doctor/checks/products.h"
+
+static void check_elements(vkft_lab *lab)
+{
+    static const uint32_t sizes[] = {1, 31, 333};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t n = sizes[i];
+        for (int a = VKFT_ACT_SILU; a <= VKFT_ACT_RELU; a++) {
+            vkft_check_gated(lab, n, (vkft_activation)a);
+            vkft_check_activation(lab, n, (vkft_activation)a);
+        }
+        vkft_check_softcap(lab, n);
+        vkft_check_dropout(lab, n);
+        vkft_check_fill_and_add(lab, n);
+        vkft_check_adamw(lab, n);
+        vkft_check_lion(lab, n);
+        vkft_check_sgd(lab, n);
+        vkft_check_sums(lab, n);
+        vkft_check_clip(lab, n, 1);
+    }
+    vkft_check_clip(lab, 5, 0);
+}
+
+static void check_rows(vkft_lab *lab)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {31, 7}, {333, 37}, {5, 333}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        uint32_t T = shapes[i][0], C = shapes[i][1];
+        vkft_check_bias_rows(lab, T, C);
+        vkft_check_column_sum(lab, T, C);
+        for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
+            vkft_check_embedding(lab, storage, T, C);
+        vkft_check_embedding_backward(lab, T, C, (uint32_t)i % 3);
+        for (int layernorm = 0; layernorm < 2; layernorm++) {
+            vkft_check_norm(lab, T, C, layernorm, layernorm ? 0 : (float)(i % 2), i % 2);
+            vkft_check_norm_gain(lab, T, C, layernorm);
+        }
+        vkft_check_cross_entropy(lab, T, C, 1, i % 2 ? 2.0f : 0.0f);
+        vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU);
+        vkft_check_sum_rows(lab, T, C, 2);
+    }
+    vkft_check_cross_entropy(lab, 3, 1001, 5, 0);
+    vkft_check_columns(lab, 31, 7, 1, 7, 13);
+    vkft_check_columns(lab, 33, 5, 3, 15, 5);
+    vkft_check_rope(lab, 31, 3, 10, 4);
+    vkft_check_rope(lab, 7, 9, 64, 64);
+    vkft_check_rows(lab, 31, 37, 9);
+    vkft_check_rows(lab, 333, 1, 31);
+    vkft_check_router(lab, 31, 8, 2, true);
+    vkft_check_router(lab, 333, 60, 4, false);
+    vkft_check_expert_order(lab, 31, 7, 3);
+    vkft_check_expert_order(lab, 333, 60, 2);
+}
+
+static void check_attention(vkft_lab *lab)
+{
+    static const vkft_attention_check shapes[] = {
+        {.T = 1, .Hq = 1, .Hk = 1, .D = 32, .sequence = 1},
+        {.T = 31, .Hq = 4, .Hk = 2, .D = 64, .sequence = 13},
+        {.T = 33, .Hq = 3, .Hk = 1, .D = 128, .sequence = 33, .window = 9, .softcap = 1.5f},
+        {.T = 17, .Hq = 6, .Hk = 2, .D = 64, .sequence = 6, .buckets = 5, .holes = true},
+        {.T = 9, .Hq = 2, .Hk = 2, .D = 80, .sequence = 9},
+        {.T = 33, .Hq = 2, .Hk = 1, .D = 256, .sequence = 33},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !lab->lost; i++)
+        vkft_check_attention(lab, &shapes[i]);
+}
+
+/* Every strategy that the device can use, for every class. */
+static void check_products(vkft_lab *lab, vkft_dtype operands)
+{
+    static const vkft_product_check shapes[] = {
+        {.M = 1, .out = 31, .in = 333, .scale = 1},
+        {.M = 5, .out = 9, .in = 129, .pad_x = 3, .pad_y = 2, .add = true, .scale = -2},
+        {.M = 70, .out = 65, .in = 129, .add = true, .scale = 0.25f},
+        {.M = 33, .out = 333, .in = 65, .scale = 1},
+    };
+    if (lab->lost || !vkft_gemm_setup(lab->dev, operands, &lab->err)) {
+        lab->lost = true;
+        return;
+    }
+    const vkft_gemm *gemm = vkft_gemm_of(lab->dev);
+    for (int i = 0; i < VKFT_STORAGE_COUNT * 4; i++) {
+        vkft_gemm_class class = {(vkft_storage)(i / 4), i / 2 % 2, i % 2};
+        if (operands != VKFT_F32 && !vkft_storage_is_quantized(class.storage))
+            continue; /* computed in f32 whatever the operands are */
+        for (const vkft_strategy *const *s = gemm->usable[class.storage][class.transposed][class.grouped]; *s; s++)
+            for (size_t k = 0; k < sizeof shapes / sizeof *shapes && !lab->lost; k++)
+                vkft_check_product(lab, *s, class, &shapes[k]);
+    }
+}
+
+static void check_gradients(vkft_lab *lab)
+{
+    static const uint32_t shapes[][3] = {{1, 1, 1}, {4, 333, 31}, {333, 4, 31}, {31, 37, 333}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !lab->lost; i++)
+        for (int grouped = 0; grouped < 2; grouped++)
+            vkft_check_outer(lab, shapes[i][0], shapes[i][1], shapes[i][2], grouped);
+}
+
+bool vkft_checks(vkft_lab *lab, vkft_err *err)
+{
+    check_elements(lab);
+    check_rows(lab);
+    check_products(lab, VKFT_F32);
+    if (!lab->lost)
+        check_gradients(lab);
+    check_products(lab, VKFT_BF16);
+    check_attention(lab);
+    if (lab->lost)
+        *err = lab->err;
+    return !lab->lost;
+}

@@ -1,0 +1,230 @@
+/* Activations, dropout, columns and what is done to each element: forward against a double reference, backward against
+ * central differences of it.
+ *
+ * Tolerance: exp, erf and tanh are within a few units of 6e-8 (shaders/core/math.glsl), products of two or three of
+ * them within 2e-6 relative to 1 + |value|. Sums of up to 333 products of order 1 in f32, in order: 333 * 6e-8 relative
+ * to the sum of magnitudes, 2e-5 at most. Test: test_kernels_activation, test_kernels_elementwise,
+ * test_kernels_parameters */
+#include <math.h>
+
+#include "host/doctor/checks/kernels.h"
+#include "host/doctor/reference/ops.h"
+#include "shaders/elementwise/args.h"
+
+#define TOLERANCE 2e-6
+#define SUM_TOLERANCE 2e-5
+
+static const char *name_of(vkft_activation activation)
+{
+    static const char *const names[] = {[VKFT_ACT_SILU] = "silu",
+                                        [VKFT_ACT_GELU] = "gelu",
+                                        [VKFT_ACT_GELU_TANH] = "gelu_tanh",
+                                        [VKFT_ACT_RELU] = "relu"};
+    return names[activation];
+}
+
+typedef struct gated_context {
+    vkft_activation f;
+    float dh;
+} gated_context;
+
+static double gated_loss(const double *x, const void *context)
+{
+    const gated_context *k = context;
+    return (double)k->dh * vkft_reference_activation(k->f, x[0]) * x[1];
+}
+
+/* Values over the whole range in which an activation is not flat, and beyond it. */
+static vkft_lab_array inputs(vkft_lab *lab, uint32_t n)
+{
+    vkft_lab_array x = vkft_lab_random(lab, 6, n);
+    for (uint32_t i = 0; i < n; i++)
+        x.f[i] *= i % 5 ? 1 : i % 2 ? 4 : 20;
+    return x;
+}
+
+void vkft_check_gated(vkft_lab *lab, uint32_t n, vkft_activation activation)
+{
+    vkft_lab_begin(lab, "gated %s, %u elements", name_of(activation), n);
+    vkft_lab_array gate = inputs(lab, n), up = vkft_lab_random(lab, 7, n), dh = vkft_lab_random(lab, 8, n),
+                   h = vkft_lab_output(lab, n);
+    double *want = vkft_lab_doubles(lab, n), *dgate = vkft_lab_doubles(lab, n), *dup = vkft_lab_doubles(lab, n);
+    for (uint32_t i = 0; i < n; i++) {
+        double x[2] = {(double)gate.f[i], (double)up.f[i]}, slope[2];
+        gated_context k = {activation, dh.f[i]};
+        want[i] = vkft_reference_activation(activation, x[0]) * x[1];
+        vkft_central_differences(gated_loss, &k, x, 2, slope);
+        dgate[i] = slope[0];
+        dup[i] = slope[1];
+    }
+    struct gated_args forward = {
+        .gate = gate.address, .up = up.address, .h = h.address, .n = n, .activation = activation};
+    vkft_lab_run(lab, VKFT_KERNEL_gated, &forward, sizeof forward, n, 1);
+    vkft_lab_expect(lab, "h", h, want, TOLERANCE);
+    struct gated_backward_args backward = {.dh = dh.address,
+                                           .gate = gate.address,
+                                           .up = up.address,
+                                           .dgate = gate.address,
+                                           .dup = up.address,
+                                           .n = n,
+                                           .activation = activation}; /* in place, as training uses it */
+    vkft_lab_run(lab, VKFT_KERNEL_gated_backward, &backward, sizeof backward, n, 1);
+    vkft_lab_expect(lab, "dgate", gate, dgate, TOLERANCE);
+    vkft_lab_expect(lab, "dup", up, dup, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_activation(vkft_lab *lab, uint32_t n, vkft_activation activation)
+{
+    vkft_lab_begin(lab, "activation %s, %u elements", name_of(activation), n);
+    vkft_lab_array x = inputs(lab, n), dy = vkft_lab_random(lab, 9, n), y = vkft_lab_output(lab, n);
+    double *want = vkft_lab_doubles(lab, n), *dx = vkft_lab_doubles(lab, n);
+    for (uint32_t i = 0; i < n; i++) {
+        double both[2] = {(double)x.f[i], 1}, slope[2];
+        gated_context k = {activation, dy.f[i]};
+        want[i] = vkft_reference_activation(activation, both[0]);
+        vkft_central_differences(gated_loss, &k, both, 2, slope);
+        dx[i] = slope[0];
+    }
+    struct activation_args args = {.x = x.address, .dy = dy.address, .y = y.address, .n = n, .activation = activation};
+    vkft_lab_run(lab, VKFT_KERNEL_activation, &args, sizeof args, n, 1);
+    vkft_lab_expect(lab, "y", y, want, TOLERANCE);
+    args.y = x.address; /* in place, as training uses it */
+    vkft_lab_run(lab, VKFT_KERNEL_activation_backward, &args, sizeof args, n, 1);
+    vkft_lab_expect(lab, "dx", x, dx, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_softcap(vkft_lab *lab, uint32_t n)
+{
+    vkft_lab_begin(lab, "softcap, %u elements", n);
+    vkft_lab_array x = inputs(lab, n);
+    double *want = vkft_lab_doubles(lab, n);
+    for (uint32_t i = 0; i < n; i++)
+        want[i] = vkft_reference_softcap((double)x.f[i], 3);
+    struct softcap_args args = {.x = x.address, .n = n, .cap = 3};
+    vkft_lab_run(lab, VKFT_KERNEL_softcap, &args, sizeof args, n, 1);
+    vkft_lab_expect(lab, "x", x, want, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_dropout(vkft_lab *lab, uint32_t n)
+{
+    vkft_lab_begin(lab, "dropout, %u elements", n);
+    const uint64_t seed = 0x9abcdef012345678ull;
+    const struct step_state step = {.micro_step = 5};
+    vkft_lab_array x = vkft_lab_random(lab, 11, n), y = vkft_lab_output(lab, n), z = vkft_lab_random(lab, 12, n),
+                   state = vkft_lab_words(lab, &step, sizeof step);
+    double *want = vkft_lab_doubles(lab, n), *added = vkft_lab_wide(lab, z);
+    for (uint32_t i = 0; i < n; i++) {
+        bool keep = vkft_reference_dropout_word(seed, 3, step.micro_step, i) >= 0x40000000u; /* a quarter is dropped */
+        want[i] = keep ? (double)x.f[i] / 0.75 : 0;
+        added[i] += want[i];
+    }
+    struct dropout_args args = {.x = x.address,
+                                .y = y.address,
+                                .step = state.address,
+                                .n = n,
+                                .p = 0.25f,
+                                .seed_low = (uint32_t)seed,
+                                .seed_high = (uint32_t)(seed >> 32),
+                                .layer = 3};
+    vkft_lab_run(lab, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1);
+    vkft_lab_expect(lab, "y", y, want, TOLERANCE);
+    args.y = z.address;
+    args.add = 1;
+    vkft_lab_run(lab, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1);
+    vkft_lab_expect(lab, "y added to", z, added, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_fill_and_add(vkft_lab *lab, uint32_t n)
+{
+    vkft_lab_begin(lab, "fill and add, %u elements", n);
+    vkft_lab_array x = vkft_lab_random(lab, 13, n), y = vkft_lab_output(lab, n);
+    double *filled = vkft_lab_doubles(lab, n), *sum = vkft_lab_doubles(lab, n);
+    for (uint32_t i = 0; i < n; i++) {
+        filled[i] = 2.5;
+        sum[i] = (double)(x.f[i] + 2.5f);
+    }
+    struct fill_args fill = {.y = y.address, .n = n, .value = 2.5f};
+    vkft_lab_run(lab, VKFT_KERNEL_fill, &fill, sizeof fill, n, 1);
+    vkft_lab_expect(lab, "y", y, filled, 0);
+    struct add_args add = {.a = x.address, .b = y.address, .y = x.address, .n = n};
+    vkft_lab_run(lab, VKFT_KERNEL_add, &add, sizeof add, n, 1);
+    vkft_lab_expect(lab, "y", x, sum, 0);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_bias_rows(vkft_lab *lab, uint32_t T, uint32_t C)
+{
+    vkft_lab_begin(lab, "bias_rows [%u,%u]", T, C);
+    vkft_lab_array b = vkft_lab_random(lab, 15, C), r = vkft_lab_random(lab, 16, T * C),
+                   y = vkft_lab_output(lab, T * C);
+    double *want = vkft_lab_doubles(lab, (size_t)T * C);
+    for (uint32_t add = 0; add < 2; add++) {
+        struct bias_rows_args args = {
+            .b = b.address, .r = r.address, .y = y.address, .T = T, .C = C, .add = add, .scale = 0.3f};
+        for (uint32_t i = 0; i < T * C; i++)
+            want[i] = (double)0.3f * (double)b.f[i % C] + (add ? (double)r.f[i] : 0);
+        vkft_lab_run(lab, VKFT_KERNEL_bias_rows, &args, sizeof args, T * C, 1);
+        vkft_lab_expect(lab, "y", y, want, TOLERANCE);
+    }
+    vkft_lab_end(lab);
+}
+
+void vkft_check_column_sum(vkft_lab *lab, uint32_t T, uint32_t C)
+{
+    vkft_lab_begin(lab, "column_sum [%u,%u]", T, C);
+    vkft_lab_array x = vkft_lab_random(lab, 1, T * C), y = vkft_lab_random(lab, 2, C);
+    double *want = vkft_lab_wide(lab, y);
+    for (uint32_t i = 0; i < T * C; i++)
+        want[i % C] += 0.5 * (double)x.f[i];
+    struct column_sum_args args = {.x = x.address, .y = y.address, .T = T, .C = C, .scale = 0.5f};
+    vkft_lab_run(lab, VKFT_KERNEL_column_sum, &args, sizeof args, C, 1);
+    vkft_lab_expect(lab, "y", y, want, SUM_TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_columns(vkft_lab *lab, uint32_t T, uint32_t run, uint32_t runs, uint32_t step, uint32_t offset)
+{
+    uint32_t n = run * runs, ld = offset + step * runs, cells = T * ld;
+    vkft_lab_begin(lab, "copy_columns, %u runs of %u of %u columns, %u rows", runs, run, ld, T);
+    vkft_lab_array wide = vkft_lab_random(lab, 14, cells), narrow = vkft_lab_output(lab, T * n),
+                   to = vkft_lab_random(lab, 14, cells);
+    double *taken = vkft_lab_doubles(lab, (size_t)T * n), *put = vkft_lab_doubles(lab, cells);
+    struct copy_columns_args out = {.from = wide.address,
+                                    .to = narrow.address,
+                                    .T = T,
+                                    .n = n,
+                                    .run = run,
+                                    .from_ld = ld,
+                                    .from_offset = offset,
+                                    .from_step = step,
+                                    .to_ld = n,
+                                    .to_step = run};
+    for (uint32_t i = 0; i < T * n; i++)
+        taken[i] = (double)wide.f[i / n * ld + offset + i % n / run * step + i % run];
+    vkft_lab_run(lab, VKFT_KERNEL_copy_columns, &out, sizeof out, T * n, 1);
+    vkft_lab_expect(lab, "columns taken out", narrow, taken, 0);
+    /* Back over a copy of the source shifted by one row: only these columns change. */
+    struct copy_columns_args back = {.from = narrow.address,
+                                     .to = to.address,
+                                     .T = T - 1,
+                                     .n = n,
+                                     .run = run,
+                                     .from_ld = n,
+                                     .from_offset = n,
+                                     .from_step = run,
+                                     .to_ld = ld,
+                                     .to_offset = offset,
+                                     .to_step = step};
+    for (uint32_t i = 0; i < cells; i++) {
+        uint32_t column = i % ld, t = i / ld;
+        bool inside = column >= offset && (column - offset) % step < run && t + 1 < T;
+        put[i] = (double)wide.f[inside ? i + ld : i];
+    }
+    vkft_lab_run(lab, VKFT_KERNEL_copy_columns, &back, sizeof back, (T - 1) * n, 1);
+    vkft_lab_expect(lab, "columns put back", to, put, 0);
+    vkft_lab_end(lab);
+}

@@ -1,0 +1,53 @@
+/* Each kernel by itself against the CPU in double precision. A check runs a kernel once or twice on arrays of one
+ * shape; the bounds of its arithmetic are stated in its file. The doctor runs vkft_checks; the tests in tests/shaders
+ * run the same checks at more shapes. */
+#ifndef VKFT_CHECKS_KERNELS_H
+#define VKFT_CHECKS_KERNELS_H
+
+#include "formats/config/activation.h"
+#include "formats/tensors/storage.h"
+#include "host/doctor/checks/lab.h"
+
+/* elementwise.c */
+void vkft_check_gated(vkft_lab *lab, uint32_t n, vkft_activation activation);
+void vkft_check_activation(vkft_lab *lab, uint32_t n, vkft_activation activation);
+void vkft_check_softcap(vkft_lab *lab, uint32_t n);
+void vkft_check_dropout(vkft_lab *lab, uint32_t n);
+void vkft_check_fill_and_add(vkft_lab *lab, uint32_t n);
+void vkft_check_bias_rows(vkft_lab *lab, uint32_t T, uint32_t C);
+void vkft_check_column_sum(vkft_lab *lab, uint32_t T, uint32_t C);
+/* `runs` runs of `run` columns, one every `step` columns from `offset` on. */
+void vkft_check_columns(vkft_lab *lab, uint32_t T, uint32_t run, uint32_t runs, uint32_t step, uint32_t offset);
+
+/* rows.c */
+void vkft_check_rope(vkft_lab *lab, uint32_t T, uint32_t H, uint32_t D, uint32_t R);
+void vkft_check_embedding(vkft_lab *lab, vkft_storage storage, uint32_t T, uint32_t C);
+void vkft_check_embedding_backward(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t offset);
+void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
+
+/* norm.c */
+void vkft_check_norm(vkft_lab *lab, uint32_t T, uint32_t C, bool layernorm, float offset, bool add);
+void vkft_check_norm_gain(vkft_lab *lab, uint32_t T, uint32_t C, bool layernorm);
+
+/* training.c */
+void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float spread, float softcap);
+void vkft_check_sums(vkft_lab *lab, uint32_t n);
+void vkft_check_clip(vkft_lab *lab, uint32_t n, float max_norm);
+void vkft_check_adamw(vkft_lab *lab, uint32_t n);
+void vkft_check_lion(vkft_lab *lab, uint32_t n);
+void vkft_check_sgd(vkft_lab *lab, uint32_t n);
+
+/* experts.c */
+void vkft_check_router(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k, bool normalize);
+void vkft_check_expert_order(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k);
+void vkft_check_expert_gated(vkft_lab *lab, uint32_t A, uint32_t F, vkft_activation activation);
+void vkft_check_sum_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t k);
+
+/* All of them at a few odd shapes, also attention.h and products.h: every kernel that the device can run is launched.
+ * The device's constants are chosen anew. Error: the device answers no more, or memory is out; what was found until
+ * then is in the lab's verdicts. */
+bool vkft_checks(vkft_lab *lab, vkft_err *err);
+/* Device memory that vkft_checks needs in its lab. */
+#define VKFT_CHECKS_BYTES (24ull << 20)
+
+#endif

@@ -1,0 +1,86 @@
+/* The doctor's checks of kernels: they pass on a device that computes right, and reach every kernel of the table. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "shaders/elementwise/args.h"
+#include "tests/support/expect.h"
+#include "tests/support/lab_test.h"
+
+static void test_right_device(void **state)
+{
+    vkft_lab *lab = *state;
+    vkft_err err;
+    expect_ok(vkft_checks(lab, &err));
+    if (vkft_lab_failure(lab))
+        fail_msg("%s", vkft_lab_failure(lab)->what);
+    uint32_t missing = 0;
+    for (uint32_t k = 0; k < VKFT_KERNEL_COUNT; k++) {
+        bool launched = false;
+        for (uint32_t i = 0; i < lab->count; i++)
+            launched |= vkft_kernel_set_has(&lab->verdicts[i].kernels, k);
+        if (launched)
+            continue;
+        if (!vkft_caps_have(vkft_device_get_caps(lab->dev), vkft_kernel_needs((vkft_kernel)k))) {
+            print_message("kernel %s is beyond this device\n", vkft_kernel_name((vkft_kernel)k));
+            continue;
+        }
+        print_error("kernel %s has no check: add one in host/doctor/checks, and call it in vkft_checks\n",
+                    vkft_kernel_name((vkft_kernel)k));
+        missing++;
+    }
+    assert_int_equal(missing, 0);
+}
+
+/* One launch of fill, of which something else is expected than it does; its verdict. */
+static bool fills(vkft_lab *lab, uint32_t n, double value, uint32_t expected)
+{
+    double want[3] = {value, value, value};
+    vkft_lab_begin(lab, "fill");
+    vkft_lab_array y = vkft_lab_output(lab, 3), part = {.address = y.address, .f = y.f, .count = expected};
+    struct fill_args args = {.y = y.address, .n = n, .value = 2};
+    vkft_lab_run(lab, VKFT_KERNEL_fill, &args, sizeof args, n, 1);
+    vkft_lab_expect(lab, "y", part, want, 1e-6);
+    vkft_lab_end(lab);
+    bool right = !vkft_lab_failure(lab);
+    assert_int_equal(lab->count, 1);
+    lab->count = 0;
+    return right;
+}
+
+static void test_wrong_results(void **state)
+{
+    vkft_lab *lab = *state;
+    assert_true(fills(lab, 3, 2, 3));
+    assert_false(fills(lab, 3, 2.1, 3));
+    assert_false(fills(lab, 2, 2, 3)); /* NaN where nothing was written */
+    assert_false(fills(lab, 3, 2, 2)); /* an element that nobody spoke of */
+    assert_false(fills(lab, 4, 2, 3)); /* past the array */
+    /* A wrong result is put right before the next kernel reads it. */
+    vkft_lab_begin(lab, "fill and add");
+    vkft_lab_array x = vkft_lab_output(lab, 3);
+    const double three[3] = {3, 3, 3}, six[3] = {6, 6, 6};
+    struct fill_args fill = {.y = x.address, .n = 3, .value = 2};
+    vkft_lab_run(lab, VKFT_KERNEL_fill, &fill, sizeof fill, 3, 1);
+    vkft_lab_expect(lab, "x", x, three, 0);
+    struct add_args add = {.a = x.address, .b = x.address, .y = x.address, .n = 3};
+    vkft_lab_run(lab, VKFT_KERNEL_add, &add, sizeof add, 3, 1);
+    vkft_lab_expect(lab, "x", x, six, 0);
+    vkft_lab_end(lab);
+    assert_int_equal(lab->count, 2);
+    assert_false(lab->verdicts[0].right);
+    assert_true(lab->verdicts[1].right);
+    assert_non_null(strstr(lab->verdicts[0].what, "fill and add: x[0] is 2, expected 3"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_wrong_results, vkft_lab_setup, vkft_lab_teardown),
+        cmocka_unit_test_setup_teardown(test_right_device, vkft_lab_setup, vkft_lab_teardown),
+    };
+    return cmocka_run_group_tests_name("checks", tests, NULL, NULL);
+}
