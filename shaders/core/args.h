@@ -3,9 +3,10 @@
  *
  * A struct reaches its kernel as push constants: at most 128 bytes, addresses (8 bytes, 8-aligned) first, then 32-bit
  * values. ADDR(T) is a buffer device address: uint64_t in C, the buffer reference T_ref in GLSL (common.glsl declares
- * F32_ref and U32_ref with scalar layout and 4-byte alignment). STRUCT(T) is a member of type T. Matrices are
- * row-major; "ld" is a row stride in elements. Letters: B batch, T tokens, C channels, H heads, D head size, F MLP
- * hidden size, V vocabulary, R LoRA rank.
+ * F32_ref and U32_ref with scalar layout and 4-byte alignment). PLACE is an address that becomes a reference where it
+ * is used: structs that kernels keep in variables hold their addresses so, because SwiftShader mixes up the references
+ * of different invocations there. STRUCT(T) is a member of type T. Matrices are row-major; "ld" is a row stride in
+ * elements. Letters: B batch, T tokens, C channels, H heads, D head size, F MLP hidden size, V vocabulary, R LoRA rank.
  */
 #ifndef VKFT_CORE_ARGS_H
 #define VKFT_CORE_ARGS_H
@@ -14,10 +15,12 @@
 
 #ifdef VKFT_GLSL
 #define ADDR(T) T##_ref
+#define PLACE uvec2
 #define STRUCT(T) T
 #else
 #include <stdint.h>
 #define ADDR(T) uint64_t
+#define PLACE uint64_t
 #define STRUCT(T) struct T
 typedef uint32_t uint;
 #endif

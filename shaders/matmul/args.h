@@ -8,9 +8,9 @@
  * shaders/matmul/storage reads. Readable up to a multiple of 4 bytes. Grouped products find theirs in tables of these,
  * one for each group. */
 struct weight_ref {
-    ADDR(U32) data;
-    ADDR(U32) scales;
-    ADDR(F32) super;
+    PLACE data;
+    PLACE scales;
+    PLACE super;
     float offset;
     uint cols; /* row length */
 };

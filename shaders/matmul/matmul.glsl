@@ -7,7 +7,8 @@
  * Loops over K test at the end (do ... while). llvmpipe runs the body of a while loop once more with every lane masked off. Masks do
  * not stop a *scalar* load (one whose address is the same in all lanes), so that extra iteration would read past X.
  *
- * X is read in runs of 8 along a row, through a reference made once per row: the offsets within a run are then constants.
+ * X is read in runs of 8 along a row, from an address made once per row: the offsets within a run are then constants. Several addresses are kept as
+ * uvec2, and become references where they are used: SwiftShader crashes on arrays of references whose addresses differ between invocations.
  */
 layout(constant_id = 1) const uint ROWS = 8;
 layout(constant_id = 2) const uint COLUMNS = 1;

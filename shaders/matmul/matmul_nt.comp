@@ -35,10 +35,10 @@ void main()
     uint w_row = min(column, args.N - 1), steps = args.K / 8;
     bool aligned = args.K % 8 == 0;
 
-    Run8_ref x[ROWS];
+    uvec2 x[ROWS]; /* addresses, see matmul.glsl */
     float acc[ROWS];
     [[unroll]] for (uint i = 0; i < ROWS; i++) {
-        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx));
+        x[i] = address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx);
         acc[i] = 0.0;
     }
     if (steps > 0) {
@@ -48,7 +48,7 @@ void main()
             weight8(WEIGHT, w_row, 8 * k, 8, aligned, w);
             operands(w);
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
-                run8 a = x[i].at[k];
+                run8 a = Run8_ref(x[i]).at[k];
                 operands(a.v);
                 [[unroll]] for (uint q = 0; q < 8; q++)
                     acc[i] = fma(a.v[q], w[q], acc[i]);
@@ -60,7 +60,7 @@ void main()
         do {
             float w = operand(weight(WEIGHT, w_row, 8 * steps + q));
             [[unroll]] for (uint i = 0; i < ROWS; i++)
-                acc[i] = fma(operand(x[i].at[steps].v[q]), w, acc[i]);
+                acc[i] = fma(operand(Run8_ref(x[i]).at[steps].v[q]), w, acc[i]);
         } while (++q < args.K % 8);
     }
 

@@ -32,9 +32,9 @@ void main()
     if (!rows_of(t.x, row, end))
         return;
 
-    Run8_ref x[ROWS];
+    uvec2 x[ROWS]; /* addresses, see matmul.glsl */
     [[unroll]] for (uint i = 0; i < ROWS; i++)
-        x[i] = Run8_ref(address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx));
+        x[i] = address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx);
     uint first = t.y * ((args.K + 7) / 8) * tile + gl_LocalInvocationID.x;
 #ifdef EXPERTS
     first += (expert - args.first) * args.stride;
@@ -53,7 +53,7 @@ void main()
             [[unroll]] for (uint j = 0; j < COLUMNS; j++)
                 w[j] = p.at[k * tile + j * WIDTH];
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
-                run8 a = x[i].at[k];
+                run8 a = Run8_ref(x[i]).at[k];
                 operands(a.v);
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
                     [[unroll]] for (uint q = 0; q < 8; q++)
@@ -66,7 +66,7 @@ void main()
         do {
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    acc[i][j] = fma(operand(x[i].at[steps].v[q]), p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
+                    acc[i][j] = fma(operand(Run8_ref(x[i]).at[steps].v[q]), p.at[steps * tile + j * WIDTH].v[q], acc[i][j]);
         } while (++q < args.K % 8);
     }
 

@@ -38,12 +38,12 @@ void main()
 #endif
 
     uint m[ROWS];
-    F32_ref z[COLUMNS];
+    uvec2 z[COLUMNS]; /* addresses, see matmul.glsl */
     float acc[ROWS][COLUMNS];
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         m[i] = min(row + i, args.M - 1);
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-        z[j] = F32_ref(address_of(uvec2(args.Z), min(column + j * WIDTH, args.N - 1)));
+        z[j] = address_of(uvec2(args.Z), min(column + j * WIDTH, args.N - 1));
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         [[unroll]] for (uint j = 0; j < COLUMNS; j++)
             acc[i][j] = 0.0;
@@ -51,17 +51,17 @@ void main()
     uint k = begin;
     if (k + 8 <= end)
         do {
-            F32_ref x[8];
+            uvec2 x[8];
             float w[COLUMNS][8];
             [[unroll]] for (uint q = 0; q < 8; q++) {
-                x[q] = F32_ref(address_of(uvec2(args.X), (k + q) * args.ldx));
+                x[q] = address_of(uvec2(args.X), (k + q) * args.ldx);
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    w[j][q] = z[j].v[(k + q) * args.ldz];
+                    w[j][q] = F32_ref(z[j]).v[(k + q) * args.ldz];
             }
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 float a[8];
                 [[unroll]] for (uint q = 0; q < 8; q++)
-                    a[q] = x[q].v[m[i]];
+                    a[q] = F32_ref(x[q]).v[m[i]];
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
                     [[unroll]] for (uint q = 0; q < 8; q++)
                         acc[i][j] = fma(a[q], w[j][q], acc[i][j]);
@@ -72,11 +72,11 @@ void main()
         do {
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], z[j].v[k * args.ldz], acc[i][j]);
+                    acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], F32_ref(z[j]).v[k * args.ldz], acc[i][j]);
         } while (++k < end);
 
 #ifdef EXPERTS
-    F32_ref Y = F32_ref(uvec2(WeightRef_ref(uvec2(args.Y)).at[g].data));
+    F32_ref Y = F32_ref(WeightRef_ref(uvec2(args.Y)).at[g].data);
 #endif
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
         if (column + j * WIDTH < args.N)

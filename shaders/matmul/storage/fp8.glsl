@@ -8,12 +8,12 @@ float fp8_value(uint code)
 
 float fp8_scale(weight_ref W, uint row, uint column)
 {
-    return uintBitsToFloat(W.scales.v[row / 128 * ((W.cols + 127) / 128) + column / 128]);
+    return uintBitsToFloat(Words_ref(W.scales).v[row / 128 * ((W.cols + 127) / 128) + column / 128]);
 }
 
 uint fp8_code(weight_ref W, uint i)
 {
-    return W.data.v[i / 4] >> (8 * (i % 4)) & 255;
+    return Words_ref(W.data).v[i / 4] >> (8 * (i % 4)) & 255;
 }
 
 float weight(weight_ref W, uint row, uint column)
@@ -27,7 +27,7 @@ void weight8(weight_ref W, uint row, uint column, uint count, bool aligned, out 
     uint i = row * W.cols + column;
     float scale = fp8_scale(W, row, column);
     if (aligned) {
-        uvec2 words = uvec2(W.data.v[i / 4], W.data.v[i / 4 + 1]);
+        uvec2 words = uvec2(Words_ref(W.data).v[i / 4], Words_ref(W.data).v[i / 4 + 1]);
         [[unroll]] for (uint q = 0; q < 8; q++)
             w[q] = fp8_value((q < 4 ? words.x : words.y) >> (8 * (q % 4)) & 255) * scale;
     } else {

@@ -58,22 +58,22 @@ float dynamic_value(uint code)
 
 float nf4_scale(weight_ref W, uint block)
 {
-    uint code = (W.scales.v[block / 4] >> (8 * (block % 4))) & 255;
-    precise float scaled = dynamic_value(code) * W.super.v[block / 256];
+    uint code = (Words_ref(W.scales).v[block / 4] >> (8 * (block % 4))) & 255;
+    precise float scaled = dynamic_value(code) * Floats_ref(W.super).v[block / 256];
     precise float scale = scaled + W.offset;
     return scale;
 }
 #else
 float nf4_scale(weight_ref W, uint block)
 {
-    return uintBitsToFloat(W.scales.v[block]);
+    return uintBitsToFloat(Words_ref(W.scales).v[block]);
 }
 #endif
 
 float weight(weight_ref W, uint row, uint column)
 {
     uint i = row * W.cols + column;
-    return nf4_value((W.data.v[i / 8] >> (4 * (i % 8 ^ 1))) & 15) * nf4_scale(W, i / 64); /* the even element is the high nibble */
+    return nf4_value((Words_ref(W.data).v[i / 8] >> (4 * (i % 8 ^ 1))) & 15) * nf4_scale(W, i / 64); /* the even element is the high nibble */
 }
 
 /* The word with element e of its eight at bits 4e: storage has the even element of a byte in the high nibble. */
@@ -86,12 +86,12 @@ uint in_order(uint codes)
 void weight8(weight_ref W, uint row, uint column, uint count, bool aligned, out float w[8])
 {
     uint i = row * W.cols + column;
-    uint codes = in_order(W.data.v[i / 8]), first = i / 64, border = 8;
+    uint codes = in_order(Words_ref(W.data).v[i / 8]), first = i / 64, border = 8;
     float scale = nf4_scale(W, first), next = scale;
     if (!aligned) {
         uint last = i + count - 1, shift = 4 * (i % 8);
         if (last / 8 != i / 8)
-            codes = codes >> shift | in_order(W.data.v[last / 8]) << (32 - shift);
+            codes = codes >> shift | in_order(Words_ref(W.data).v[last / 8]) << (32 - shift);
         else
             codes >>= shift;
         border = 64 - i % 64; /* elements from here on lie in the next block */

@@ -2,7 +2,7 @@
 float weight(weight_ref W, uint row, uint column)
 {
     uint i = row * W.cols + column;
-    return pair_of(W.data.v[i / 2] >> (16 * (i % 2))).x;
+    return pair_of(Words_ref(W.data).v[i / 2] >> (16 * (i % 2))).x;
 }
 
 void weight8(weight_ref W, uint row, uint column, uint count, bool aligned, out float w[8])
@@ -10,7 +10,7 @@ void weight8(weight_ref W, uint row, uint column, uint count, bool aligned, out 
     uint i = row * W.cols + column;
     if (aligned) {
         [[unroll]] for (uint q = 0; q < 8; q += 2) {
-            vec2 values = pair_of(W.data.v[i / 2 + q / 2]);
+            vec2 values = pair_of(Words_ref(W.data).v[i / 2 + q / 2]);
             w[q] = values.x;
             w[q + 1] = values.y;
         }

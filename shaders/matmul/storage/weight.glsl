@@ -7,4 +7,6 @@
  * The second reads count (1 to 8) elements of a row from column on. It never reads past them; the unused entries of w are finite whenever the read ones
  * are, so they may be multiplied by 0. aligned (the same for a whole workgroup) promises that count is 8 and that column and W.cols are multiples of 8.
  */
+layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Words_ref { uint v[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Floats_ref { float v[]; };
 #include "storage_type.glsl"
