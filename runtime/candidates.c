@@ -20,19 +20,24 @@ static vkft_device_type device_type(VkPhysicalDeviceType type)
     }
 }
 
-/* The first queue family that computes; UINT32_MAX: none. */
+/* A family that computes, better one that does nothing else: the desktop, which has the other's queue, then stays alive
+ * while a kernel runs. Where only the other has timestamps, profiles are worth more. UINT32_MAX: none computes. */
 static uint32_t compute_queue(const vk_functions *vk, VkPhysicalDevice device, uint32_t *timestamp_bits)
 {
     VkQueueFamilyProperties families[32];
-    uint32_t count = 32;
+    uint32_t count = 32, best = UINT32_MAX, best_rank = 0;
     vk->GetPhysicalDeviceQueueFamilyProperties(device, &count, families);
-    for (uint32_t i = 0; i < count; i++)
-        if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) {
-            *timestamp_bits = families[i].timestampValidBits;
-            return i;
-        }
     *timestamp_bits = 0;
-    return UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        bool alone = !(families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT), timed = families[i].timestampValidBits > 0;
+        uint32_t rank = 1 + alone + 2 * timed;
+        if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) && rank > best_rank) {
+            best = i;
+            best_rank = rank;
+            *timestamp_bits = families[i].timestampValidBits;
+        }
+    }
+    return best;
 }
 
 static void read_device(const vk_functions *vk, vkft_candidate *c)
@@ -47,7 +52,8 @@ static void read_device(const vk_functions *vk, vkft_candidate *c)
     const VkPhysicalDeviceProperties *p = &properties.properties;
     vkft_device_info *info = &c->info;
     snprintf(info->name, sizeof info->name, "%s", p->deviceName);
-    snprintf(info->driver, sizeof info->driver, "%.120s %.120s", driver.driverName, driver.driverInfo);
+    snprintf(info->driver, sizeof info->driver, "%.120s%s%.120s", driver.driverName, driver.driverInfo[0] ? " " : "",
+             driver.driverInfo);
     snprintf(info->api_version, sizeof info->api_version, "%u.%u.%u", VK_API_VERSION_MAJOR(p->apiVersion),
              VK_API_VERSION_MINOR(p->apiVersion), VK_API_VERSION_PATCH(p->apiVersion));
     memcpy(info->uuid, id.deviceUUID, sizeof info->uuid);
@@ -135,9 +141,11 @@ static bool is_uuid(const uint8_t uuid[16], const char *text)
 
 static bool selects(const vkft_candidate *c, const char *selector)
 {
-    if (selector[strspn(selector, "0123456789")] == 0)
-        return strtoul(selector, NULL, 10) == c->info.index;
-    return is_uuid(c->info.uuid, selector) || contains(c->info.name, selector);
+    size_t digits = strspn(selector, "0123456789");
+    if (is_uuid(c->info.uuid, selector)) /* which may have no letters, as that of a card on RADV */
+        return true;
+    return selector[digits] == 0 ? digits < 10 && strtoul(selector, NULL, 10) == c->info.index
+                                 : contains(c->info.name, selector);
 }
 
 static void list_names(const vkft_candidate *candidates, uint32_t count, bool reasons, char *text, size_t size)

@@ -55,6 +55,12 @@ bool vkft_caps_subgroup_size(const vkft_caps *caps, uint32_t width, uint32_t siz
     return size >= caps->subgroup_min && size <= caps->subgroup_max && width / size <= caps->workgroup_subgroups;
 }
 
+double vkft_caps_ticks_ms(const vkft_caps *caps, uint64_t begin, uint64_t end)
+{
+    uint64_t valid = caps->timestamp_bits < 64 ? (UINT64_C(1) << caps->timestamp_bits) - 1 : UINT64_MAX;
+    return 1e-6 * (double)((end - begin) & valid) * (double)caps->timestamp_period_ns;
+}
+
 bool vkft_caps_allow_strategy(const vkft_caps *caps, const char *strategy)
 {
     for (size_t i = 0; i < VKFT_MAX_SKIPPED && caps->skipped[i]; i++)

@@ -100,6 +100,8 @@ static inline bool vkft_caps_have(const vkft_caps *caps, uint32_t needs)
 bool vkft_caps_meet(const vkft_caps *caps, uint32_t needs, const char *kernel, const char *device, vkft_err *err);
 /* Whether a pipeline of this width can get subgroups of just this size, all of them full. */
 bool vkft_caps_subgroup_size(const vkft_caps *caps, uint32_t width, uint32_t size);
+/* Milliseconds between two timestamps of the device's queue, whose counter may have wrapped once between them. */
+double vkft_caps_ticks_ms(const vkft_caps *caps, uint64_t begin, uint64_t end);
 /* False when a quirk forbids the strategy. */
 bool vkft_caps_allow_strategy(const vkft_caps *caps, const char *strategy);
 

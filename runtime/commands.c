@@ -341,7 +341,7 @@ static void add_ticks(vkft_commands *cmds, uint32_t first, uint32_t end)
         vkft_profile_row *row = &cmds->rows[vkft_kernel_row(l->kernel)];
         const uint64_t *t = &cmds->ticks[2 * (i - first)];
         row->kernel = vkft_kernel_row(l->kernel);
-        row->time_ms += 1e-6 * (double)(t[1] - t[0]) * (double)dev->info.caps.timestamp_period_ns;
+        row->time_ms += vkft_caps_ticks_ms(&dev->info.caps, t[0], t[1]);
         if (piece->first) {
             row->launches++;
             row->flops += l->flops;

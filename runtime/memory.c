@@ -229,15 +229,21 @@ static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
                                                        .commandBufferCount = 1};
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                             .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    const VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                                     .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
-                                     .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT |
-                                                      VK_ACCESS_HOST_READ_BIT};
+    /* The fence of the submission before made what kernels wrote available, not visible to transfers. */
+    const VkMemoryBarrier before = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                    .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                                    .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
+    const VkMemoryBarrier after = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                   .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
+                                   .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT |
+                                                    VK_ACCESS_HOST_READ_BIT};
     VkCommandBuffer cmd;
     VkResult result = vk->AllocateCommandBuffers(dev->handle, &allocate_info, &cmd);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, "preparing a transfer");
     result = vk->BeginCommandBuffer(cmd, &begin);
+    vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
+                           VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &before, 0, NULL, 0, NULL);
     if (t->from) {
         const VkBufferCopy region = {t->from_offset, t->to_offset, t->size};
         vk->CmdCopyBuffer(cmd, t->from, t->to, 1, &region);
@@ -247,7 +253,7 @@ static bool run_transfer(vkft_device *dev, const transfer *t, vkft_err *err)
     vk->CmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_TRANSFER_BIT,
                            VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT |
                                VK_PIPELINE_STAGE_HOST_BIT,
-                           0, 1, &barrier, 0, NULL, 0, NULL);
+                           0, 1, &after, 0, NULL, 0, NULL);
     if (result == VK_SUCCESS)
         result = vk->EndCommandBuffer(cmd);
     const VkSubmitInfo submit = {

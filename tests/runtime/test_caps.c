@@ -78,6 +78,17 @@ static void test_needs(void **state)
                    "kernel matrix_nt needs cooperative_matrix, which card does not have");
 }
 
+/* A counter of 36 bits wraps every hour. */
+static void test_ticks(void **state)
+{
+    (void)state;
+    vkft_caps caps = {.timestamp_bits = 36, .timestamp_period_ns = 50};
+    assert_true(vkft_caps_ticks_ms(&caps, 1000, 21000) == 1);
+    assert_true(vkft_caps_ticks_ms(&caps, (UINT64_C(1) << 36) - 5000, 15000) == 1);
+    caps.timestamp_bits = 64;
+    assert_true(vkft_caps_ticks_ms(&caps, UINT64_MAX - 4999, 15000) == 1);
+}
+
 /* What every device must say of itself once it is open. */
 static void test_open_device(void **state)
 {
@@ -125,8 +136,10 @@ static void test_subgroup_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quirks), cmocka_unit_test(test_forbidden_strategies), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_needs),  cmocka_unit_test(test_subgroup_size),        cmocka_unit_test(test_open_device),
+        cmocka_unit_test(test_quirks),      cmocka_unit_test(test_forbidden_strategies),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_needs),
+        cmocka_unit_test(test_ticks),       cmocka_unit_test(test_subgroup_size),
+        cmocka_unit_test(test_open_device),
     };
     return cmocka_run_group_tests_name("caps", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
