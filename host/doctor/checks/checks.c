@@ -55,7 +55,7 @@ static void check_rows(vkft_lab *lab)
     vkft_check_expert_order(lab, 333, 60, 2);
 }
 
-static void check_attention(vkft_lab *lab)
+void vkft_checks_attention(vkft_lab *lab)
 {
     static const vkft_attention_check shapes[] = {
         {.T = 1, .Hq = 1, .Hk = 1, .D = 32, .sequence = 1},
@@ -69,7 +69,6 @@ static void check_attention(vkft_lab *lab)
         vkft_check_attention(lab, &shapes[i]);
 }
 
-/* Every strategy that the device can use, for every class. */
 static void check_products(vkft_lab *lab, vkft_dtype operands)
 {
     static const vkft_product_check shapes[] = {
@@ -101,15 +100,20 @@ static void check_gradients(vkft_lab *lab)
             vkft_check_outer(lab, shapes[i][0], shapes[i][1], shapes[i][2], grouped);
 }
 
-bool vkft_checks(vkft_lab *lab, vkft_err *err)
+void vkft_checks_products(vkft_lab *lab)
 {
-    check_elements(lab);
-    check_rows(lab);
     check_products(lab, VKFT_F32);
     if (!lab->lost)
         check_gradients(lab);
     check_products(lab, VKFT_BF16);
-    check_attention(lab);
+}
+
+bool vkft_checks(vkft_lab *lab, vkft_err *err)
+{
+    check_elements(lab);
+    check_rows(lab);
+    vkft_checks_products(lab);
+    vkft_checks_attention(lab);
     if (lab->lost)
         *err = lab->err;
     return !lab->lost;

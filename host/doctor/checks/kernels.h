@@ -43,10 +43,14 @@ void vkft_check_expert_order(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k);
 void vkft_check_expert_gated(vkft_lab *lab, uint32_t A, uint32_t F, vkft_activation activation);
 void vkft_check_sum_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t k);
 
-/* All of them at a few odd shapes, also attention.h and products.h: every kernel that the device can run is launched.
- * The device's constants are chosen anew. Error: the device answers no more, or memory is out; what was found until
- * then is in the lab's verdicts. */
+/* All of them at a few odd shapes, also attention.h and products.h: every kernel that is used on the device is
+ * launched. The device's constants are chosen anew. Error: the device answers no more, or memory is out; what was found
+ * until then is in the lab's verdicts. */
 bool vkft_checks(vkft_lab *lab, vkft_err *err);
+/* Parts of it: every strategy of products that the device can use, for every storage type; attention, by the kernels
+ * that are chosen for the device. */
+void vkft_checks_products(vkft_lab *lab);
+void vkft_checks_attention(vkft_lab *lab);
 /* Device memory that vkft_checks needs in its lab. */
 #define VKFT_CHECKS_BYTES (24ull << 20)
 

@@ -191,7 +191,7 @@ void vkft_lab_execute(vkft_lab *lab)
     lab->ran = lab->used;
     memcpy(lab->after, lab->before, 4ull * lab->used);
     for (uint32_t i = 0; i < vkft_commands_launch_count(lab->cmds); i++)
-        vkft_kernel_set_add(&lab->launched, vkft_commands_kernel(lab->cmds, i));
+        vkft_kernel_set_add(&lab->launched, (uint32_t)vkft_kernel_row(vkft_commands_kernel(lab->cmds, i)));
     if (lab->lost)
         return;
     if (vkft_buffer_write(lab->dev, &lab->buffer, 0, lab->before, 4ull * lab->used, &err) &&
@@ -208,7 +208,7 @@ void vkft_lab_run(vkft_lab *lab, vkft_kernel kernel, const void *args, uint32_t 
 {
     vkft_kernel_shape shape = vkft_kernel_get_shape(kernel);
     vkft_lab_record(lab);
-    vkft_kernel_set_add(&lab->launched, kernel); /* also where it cannot be built */
+    vkft_kernel_set_add(&lab->launched, (uint32_t)vkft_kernel_row(kernel)); /* also where it cannot be built */
     if (shape == VKFT_SHAPE_ROW || shape == VKFT_SHAPE_TILE)
         vkft_launch_workgroups(lab->cmds, kernel, args, args_bytes, count_x, count_y, 1e4 * (double)count_x * count_y);
     else
