@@ -1,240 +1,187 @@
-/* See bench.h.
- *
- * Operands are filled with one value: none of the devices' multipliers care, and nothing has to be sent to the device.
- * A case is run once to compile and to let the runtime learn its pace, then until enough time has passed; the fastest
- * run counts, because whatever else the machine does only makes a run slower.
- */
+/* See bench.h. Which shapes are measured, and how long: from the speed of one product the time of a step is foreseen,
+ * and corrected by each shape that was measured. */
 #include "host/bench/bench.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/size.h"
-#include "shaders/matmul/args.h"
-#include "runtime/commands.h"
 #include "host/bench/cpu_peak.h"
+#include "host/bench/products.h"
+#include "host/bench/steps.h"
 #include "runtime/base/os/os.h"
-#include "host/engine/matmul/gemm.h"
-#include "runtime/memory.h"
+#include "runtime/base/size.h"
+#include "runtime/base/text.h"
 
-#define CASE_MS 400.0 /* minimum measuring time of a case */
-#define MIN_RUNS 3
+#define SHORT_CONTEXT 64u
+#define MAX_CHOSEN 32u
 
-typedef enum direction { NT, NN, TN } direction;
+/* A shape's cost in training steps: those of the check, of warm-up and repetitions, and evaluations, which take a
+ * third.
+ */
+#define STEPS_IN_FULL 16.0
+#define STEPS_AT_LEAST 8.0
 
-static const char *const direction_names[] = {"NT", "NN", "TN"};
+typedef struct bench {
+    const vkft_bench_options *options;
+    const vkft_bench_observer *observer;
+    vkft_bench_observer forward; /* completes each row */
+    vkft_device_info info;
+    double started, cpu_peak;
+    double gflops; /* of a training step's products, as far as is known */
+} bench;
 
-/* M rows of X; W is [N,K] for NT, [K,N] for NN; TN has K tokens. With groups the rows are shared out among so many
- * matrices: the experts of a mixture. */
-typedef struct bench_case {
-    direction direction;
-    vkft_storage storage; /* of W */
-    uint32_t M, N, K, groups;
-} bench_case;
-
-typedef struct operands {
-    vkft_buffer X, part[VKFT_PARTS], Y, scratch; /* the parts of W */
-    vkft_buffer weights, group;                  /* tables of grouped products */
-} operands;
-
-static void free_operands(vkft_device *dev, operands *o)
+static void on_row(void *context, const vkft_bench_row *row)
 {
-    vkft_buffer *buffers[] = {&o->X, &o->Y, &o->scratch, &o->weights, &o->group};
-    for (uint32_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        vkft_buffer_free(dev, buffers[i]);
-    for (uint32_t part = 0; part < VKFT_PARTS; part++)
-        vkft_buffer_free(dev, &o->part[part]);
+    const bench *b = context;
+    vkft_bench_row complete = *row;
+    if (b->info.caps.software && !complete.per_cpu_second && complete.cpu_ms > 0)
+        complete.per_cpu_second = complete.value * complete.wall_ms / complete.cpu_ms;
+    b->observer->row(b->observer->general.context, &complete);
 }
 
-static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const char *label, vkft_buffer *out,
-                   vkft_err *err)
+static void on_message(void *context, const char *line)
 {
-    bytes = round_up(bytes, VKFT_BUFFER_ALIGNMENT);
-    return vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, label, out, err) &&
-           vkft_buffer_fill(dev, out, 0, bytes, pattern, err);
+    vkft_observer_say(&((const bench *)context)->observer->general, "%s", line);
 }
 
-/* The matrix of group g, one of contiguous ones; 0 without groups. */
-static vkft_weight weight_of(const bench_case *c, const operands *o, uint32_t g)
+static bool on_interrupted(void *context)
 {
-    vkft_weight w = {
-        .storage = c->storage, .rows = c->direction == NT ? c->N : c->K, .cols = c->direction == NT ? c->K : c->N};
-    uint64_t bytes[VKFT_PARTS];
-    vkft_storage_part_bytes(w.storage, w.rows, w.cols, bytes);
-    for (uint32_t part = 0; part < VKFT_PARTS; part++)
-        w.part[part] = o->part[part].address + g * bytes[part];
-    return w;
+    return vkft_observer_interrupted(&((const bench *)context)->observer->general);
 }
 
-/* Tables of groups of equal size. */
-static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
+static void on_work(void *context, const char *what, uint64_t done, uint64_t total)
 {
-    uint32_t rows = c->M / c->groups, *group = calloc(2ull * c->groups + 2, sizeof *group);
-    struct weight_ref *weights = calloc(c->groups, sizeof *weights);
-    if (!group || !weights) {
-        free(group), free(weights);
-        return vkft_fail_memory(err, "for the weights of a case");
+    vkft_observer_work(&((const bench *)context)->observer->general, what, done, total);
+}
+
+static double time_left(const bench *b)
+{
+    return b->options->time_limit - (vkft_os_seconds() - b->started);
+}
+
+/* Forward, again for the backward, and the gradient of the inputs: 2 operations a weight each. */
+static double step_gflop(const vkft_bench_shape *shape, uint32_t tokens)
+{
+    return 6e-9 * (double)vkft_bench_shape_multiplied(shape) * tokens;
+}
+
+static void leave_out(const bench *b, const char *name, const char *why)
+{
+    vkft_observer_say(&b->observer->general, "left out: %s (%s)", name, why);
+}
+
+/* How much of a shape fits the time that is left; false: nothing does. */
+static bool plan_shape(const bench *b, const vkft_bench_shape *shape, bool named, vkft_bench_steps_plan *plan)
+{
+    const vkft_bench_options *o = b->options;
+    *plan = (vkft_bench_steps_plan){.context = o->context,
+                                    .new_tokens = o->new_tokens,
+                                    .measure = {.repetitions = o->repetitions, .window_ms = 200, .warm_up_ms = 20e3}};
+    if (named || !o->time_limit)
+        return true;
+    const double left = time_left(b), seconds = step_gflop(shape, o->context) / b->gflops;
+    const double brief = seconds * SHORT_CONTEXT / o->context;
+    plan->measure.warm_up_ms = 1e3 * left / 20;
+    plan->measure.limit_ms = 1e3 * left / 10;
+    if (seconds * STEPS_IN_FULL <= left / 2)
+        return true;
+    if (seconds * STEPS_AT_LEAST <= left / 3) {
+        plan->measure.repetitions = 2;
+        return true;
     }
-    for (uint32_t g = 0; g < c->groups; g++) {
-        group[2 * g + 2] = group[2 * g] + rows;
-        group[2 * g + 3] = group[2 * g + 1] + ceil_div(rows, GROUP_TILE);
-        const vkft_weight w = weight_of(c, o, g);
-        weights[g] = vkft_weight_ref(&w);
-    }
-    uint64_t group_bytes = (2ull * c->groups + 2) * sizeof *group, weight_bytes = c->groups * sizeof *weights;
-    bool ok = vkft_buffer_new(dev, group_bytes, VKFT_MEMORY_DEVICE, "bench groups", &o->group, err) &&
-              vkft_buffer_new(dev, weight_bytes, VKFT_MEMORY_DEVICE, "bench tables", &o->weights, err) &&
-              vkft_buffer_write(dev, &o->group, 0, group, group_bytes, err) &&
-              vkft_buffer_write(dev, &o->weights, 0, weights, weight_bytes, err);
-    free(group), free(weights);
-    return ok;
-}
-
-static bool make_operands(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
-{
-    const uint32_t one = 0x3f800000;
-    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, bytes[VKFT_PARTS];
-    vkft_storage_part_bytes(c->storage, (uint64_t)c->K * (c->groups ? c->groups : 1), c->N, bytes);
-    bool ok = filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
-              filled(dev, vkft_product_scratch_bytes(c->N, c->K), one, "bench scratch", &o->scratch, err);
-    for (uint32_t part = 0; ok && part < VKFT_PARTS; part++)
-        ok = !bytes[part] || filled(dev, bytes[part], one, "bench W", &o->part[part], err);
-    return ok && (!c->groups || make_groups(dev, c, o, err));
-}
-
-static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, const operands *o)
-{
-    vkft_matmul_ctx ctx = {
-        .dev = dev, .cmds = cmds, .scratch = o->scratch.address, .scratch_bytes = o->scratch.size_bytes};
-    const vkft_weight w = weight_of(c, o, 0);
-    if (c->direction == TN) {
-        vkft_multiply_outer(&ctx, &(vkft_outer_product){.M = c->M,
-                                                        .N = c->N,
-                                                        .K = c->K,
-                                                        .X = o->X.address,
-                                                        .Z = w.part[VKFT_PART_DATA],
-                                                        .Y = o->Y.address,
-                                                        .scale = 1.0f});
-        return;
-    }
-    const vkft_grouping groups = {
-        .groups = c->groups, .rows = c->M, .max_rows = c->groups ? c->M / c->groups : 0, .table = o->group.address};
-    vkft_multiply(&ctx, &(vkft_product){.w = &w,
-                                        .groups = c->groups ? &groups : NULL,
-                                        .weights = o->weights.address,
-                                        .transposed = c->direction == NT,
-                                        .M = c->M,
-                                        .X = o->X.address,
-                                        .Y = o->Y.address,
-                                        .scale = 1.0f});
-}
-
-/* Time by timestamps of all kernels of the runs so far, ms. */
-static double device_ms(const vkft_commands *cmds)
-{
-    vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
-    double sum = 0;
-    vkft_commands_add_profile(cmds, rows);
-    for (uint32_t k = 0; k < VKFT_KERNEL_COUNT; k++)
-        sum += rows[k].time_ms;
-    return sum;
-}
-
-/* The row without its measurements. */
-static void describe(const bench_case *c, vkft_bench_row *row)
-{
-    char groups[16] = "";
-    if (c->groups)
-        snprintf(groups, sizeof groups, "%ux ", c->groups);
-    *row = (vkft_bench_row){.M = c->M, .N = c->N, .K = c->K};
-    snprintf(row->name, sizeof row->name, "%s%s %s", groups, direction_names[c->direction],
-             vkft_storage_get(c->storage)->label);
-}
-
-static bool measure(vkft_device *dev, const bench_case *c, vkft_bench_row *result, vkft_err *err)
-{
-    bool software = vkft_device_get_info(dev)->type == VKFT_DEVICE_CPU;
-    const double gflop = 2e-9 * c->M * c->N * c->K;
-    operands o = {0};
-    vkft_commands *cmds = vkft_commands_new(dev, err);
-    describe(c, result);
-    if (!cmds || !make_operands(dev, c, &o, err))
-        goto fail;
-    vkft_commands_set_profile(cmds, !software);
-    record(dev, cmds, c, &o);
-    if (!vkft_commands_run(cmds, err))
-        goto fail;
-    double total_ms = 0;
-    for (uint32_t run = 0; run < MIN_RUNS || total_ms < CASE_MS; run++) {
-        double cpu = vkft_os_cpu_seconds(), device = software ? 0 : device_ms(cmds);
-        if (!vkft_commands_run(cmds, err))
-            goto fail;
-        cpu = vkft_os_cpu_seconds() - cpu;
-        device = software ? 0 : device_ms(cmds) - device;
-        double wall_ms = vkft_commands_stats(cmds).time_ms;
-        total_ms += wall_ms;
-        result->gflops_wall = fmax(result->gflops_wall, gflop / (wall_ms * 1e-3));
-        if (software && cpu > 0)
-            result->gflops_cpu = fmax(result->gflops_cpu, gflop / cpu);
-        if (device > 0)
-            result->gflops_device = fmax(result->gflops_device, gflop / (device * 1e-3));
-    }
-    vkft_commands_free(cmds);
-    free_operands(dev, &o);
+    if (o->context <= SHORT_CONTEXT || brief * STEPS_AT_LEAST > left / 2)
+        return false;
+    plan->context = SHORT_CONTEXT;
+    plan->new_tokens = min_u32(o->new_tokens, 16);
+    vkft_observer_say(&b->observer->general,
+                      "%s: %u tokens instead of %u, because a step of %u would take about %.0f s", shape->name,
+                      plan->context, o->context, o->context, seconds);
     return true;
-fail:
-    vkft_commands_free(cmds);
-    free_operands(dev, &o);
+}
+
+/* *done: false where the shape was left out. */
+static bool run_shape(bench *b, const vkft_bench_shape *shape, bool named, vkft_err *err)
+{
+    vkft_bench_steps_plan plan;
+    double train_ms;
+    if (!plan_shape(b, shape, named, &plan)) {
+        leave_out(b, shape->name, "it would take too long; name it with --shapes, or raise --time-limit");
+        return true;
+    }
+    if (vkft_bench_steps(b->options, shape, &plan, &b->forward, &train_ms, err)) {
+        if (train_ms > 0)
+            b->gflops = step_gflop(shape, plan.context) / (1e-3 * train_ms);
+        return true;
+    }
+    if (named || err->kind != VKFT_ERR_MEMORY)
+        return vkft_fail_context(err, "%s", shape->name);
+    leave_out(b, shape->name, err->message);
+    *err = (vkft_err){0};
+    return true;
+}
+
+static bool fail_unknown(const char *name, vkft_err *err)
+{
+    vkft_text names = {0};
+    for (const vkft_bench_shape *s = vkft_bench_shapes; s->name; s++) {
+        vkft_text_append(&names, s == vkft_bench_shapes ? "" : ", ", s == vkft_bench_shapes ? 0 : 2, NULL);
+        vkft_text_append(&names, s->name, strlen(s->name), NULL);
+    }
+    vkft_fail(err, VKFT_ERR_USAGE, "--shapes: there is no shape '%s'; expected some of %s", name,
+              names.data ? names.data : "");
+    vkft_text_free(&names);
     return false;
 }
 
-/* Square products of all kinds, then shapes that a training step and generation have. */
-static uint32_t list_cases(bench_case cases[64])
+/* The shapes of the option, or all but the first. */
+static bool list_shapes(const char *names, const vkft_bench_shape *chosen[MAX_CHOSEN], uint32_t *count, vkft_err *err)
 {
-    static const uint32_t sizes[] = {512, 1024, 2048};
-    uint32_t count = 0;
-    for (uint32_t s = 0; s < 3; s++) {
-        uint32_t n = sizes[s];
-        for (uint32_t d = NT; d <= NN; d++)
-            for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
-                cases[count++] = (bench_case){d, type, n, n, n, 0};
-        cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, n, n, n, 0};
+    *count = 0;
+    for (const vkft_bench_shape *s = vkft_bench_shapes + 1; !names && s->name; s++)
+        chosen[(*count)++] = s;
+    while (names && *names) {
+        char name[64];
+        size_t length = strcspn(names, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), names);
+        names += length + (names[length] == ',');
+        const vkft_bench_shape *s = vkft_bench_shape_find(name);
+        if (!s)
+            return fail_unknown(name, err);
+        if (*count == MAX_CHOSEN)
+            return vkft_fail(err, VKFT_ERR_USAGE, "--shapes: more than %u names", MAX_CHOSEN);
+        chosen[(*count)++] = s;
     }
-    for (uint32_t d = NT; d <= NN; d++) {
-        cases[count++] = (bench_case){d, VKFT_STORAGE_f32, 512, 4096, 4096, 0};
-        cases[count++] = (bench_case){d, VKFT_STORAGE_nf4_dq, 512, 4096, 4096, 0};
-    }
-    cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 16, 4096, 2048, 0}; /* dA at rank 16 */
-    cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 4096, 16, 2048, 0}; /* dB */
-    cases[count++] = (bench_case){NT, VKFT_STORAGE_bf16, 1, 4096, 4096, 0}; /* generation */
-    cases[count++] = (bench_case){NT, VKFT_STORAGE_nf4_dq, 1, 4096, 4096, 0};
-    cases[count++] = (bench_case){NT, VKFT_STORAGE_nf4_dq, 4096, 768, 2048, 128}; /* 512 tokens, 8 of 128 experts */
-    cases[count++] = (bench_case){NN, VKFT_STORAGE_nf4_dq, 4096, 2048, 768, 128};
-    return count;
+    return true;
 }
 
-bool vkft_bench_kernels(const char *device, const vkft_bench_observer *observer, vkft_err *err)
+static bool open_bench(bench *b, vkft_err *err)
 {
-    bench_case cases[64];
-    uint32_t count = list_cases(cases);
-    vkft_device *dev = vkft_device_open(device, err);
+    const vkft_bench_options *o = b->options;
+    vkft_device *dev = vkft_device_open(o->device, err);
     if (!dev)
         return false;
-    if (!vkft_gemm_setup(dev, VKFT_F32, err)) {
-        vkft_device_close(dev);
-        return false;
-    }
-    const vkft_device_info *info = vkft_device_get_info(dev);
-    observer->begin(observer->context, info, info->caps.software ? vkft_cpu_fma_peak() : 0);
-    bool ok = true;
-    for (uint32_t i = 0; ok && i < count; i++) {
-        vkft_bench_row row;
-        ok = measure(dev, &cases[i], &row, err);
-        if (ok)
-            observer->row(observer->context, &row);
-    }
+    b->info = *vkft_device_get_info(dev);
+    b->cpu_peak = b->info.caps.software ? vkft_cpu_fma_peak() : 0;
+    b->observer->begin(b->observer->general.context, &b->info, b->cpu_peak);
+    bool ok = !o->kernels || vkft_bench_products(dev, b->cpu_peak, &b->forward, err);
+    ok = ok && (!o->steps || vkft_bench_probe(dev, VKFT_STORAGE_nf4_dq, &b->gflops, err));
     vkft_device_close(dev);
     return ok;
+}
+
+bool vkft_bench_run(const vkft_bench_options *options, const vkft_bench_observer *observer, vkft_err *err)
+{
+    const vkft_bench_shape *chosen[MAX_CHOSEN];
+    uint32_t count;
+    bench b = {.options = options, .observer = observer, .started = vkft_os_seconds()};
+    b.forward = (vkft_bench_observer){
+        .general = {.context = &b, .message = on_message, .interrupted = on_interrupted, .work = on_work},
+        .row = on_row};
+    if (!list_shapes(options->shapes, chosen, &count, err) || !open_bench(&b, err))
+        return false;
+    for (uint32_t i = 0; options->steps && i < count; i++)
+        if (!run_shape(&b, chosen[i], options->shapes != NULL, err))
+            return false;
+    return true;
 }

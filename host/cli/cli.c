@@ -47,6 +47,18 @@ const flag_choice cli_bad_row_choices[] = {
     {0},
 };
 
+static cli_build this_build = {"unknown", "unknown"};
+
+void cli_set_build(cli_build build)
+{
+    this_build = build;
+}
+
+cli_build cli_get_build(void)
+{
+    return this_build;
+}
+
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code)
 {
     vkft_err err = {0};

@@ -25,6 +25,13 @@ int cmd_template(int argc, char **argv);
 int cmd_data(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
+/* Which program this is; main says so before it runs a command. */
+typedef struct cli_build {
+    const char *version, *commit;
+} cli_build;
+void cli_set_build(cli_build build);
+cli_build cli_get_build(void);
+
 /* Parses a command's flags. false: the command ends with *code, because help was printed or the flags are wrong, which
  * was said. */
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code);

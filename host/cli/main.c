@@ -22,7 +22,7 @@ static const cli_command commands[] = {
     {"tokenize", cmd_tokenize, "convert text to token ids and back"},
     {"template", cmd_template, "render a conversation with the model's chat template"},
     {"data", cmd_data, "show what a model would be trained on"},
-    {"bench", cmd_bench, "measure the speed of the kernels or of a tokenizer"},
+    {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
     {"chat", NULL, NULL},
     {"merge", NULL, NULL},
     {"export", NULL, NULL},
@@ -134,6 +134,7 @@ int main(int argc, char **argv)
     vkft_os_open_standard_streams();
     truncation_install();
     terminal_setup(&argc, &argv);
+    cli_set_build((cli_build){VKFT_VERSION, VKFT_COMMIT});
     int code = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_SUCCESS) {
         fprintf(stderr, "vkft: error: cannot write to standard output: %s\n", strerror(errno));

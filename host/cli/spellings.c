@@ -109,6 +109,13 @@ const flag_spelling cli_spellings[] = {
     {.name = "adapter_path", .flag = "adapter", .note = "(of other commands)"},
     ALSO("max_tokens", "max-new-tokens"),
     ALSO("temp", "temperature"),
+
+    HEADING("llama-bench"),
+    ALSO("n_prompt", "context"),
+    ALSO("n_gen", "new-tokens"),
+    MEANS("output", "md", "format", "markdown"),
+    ALSO("output", "format"),
+    MEANS("format", "md", "format", "markdown"),
     {0},
 };
 

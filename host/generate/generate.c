@@ -244,7 +244,8 @@ static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, bool *sto
 static bool read_model_defaults(generator *gen, vkft_err *err)
 {
     size_t length;
-    const char *text = vkft_model_file_blob(gen->session.file, "generation_config.json", &length);
+    const vkft_model_file *file = gen->session.file;
+    const char *text = file ? vkft_model_file_blob(file, "generation_config.json", &length) : NULL;
     gen->model_defaults = vkft_generation_config_none();
     return !text || vkft_generation_config_parse(text, length, "generation_config.json", &gen->model_defaults, err);
 }

@@ -67,8 +67,8 @@ bool vkft_model_is_quantized(const vkft_model *model);
 bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
                               bool training, vkft_err *err);
 
-/* Allocates the buffers and uploads all tensors, verifying their checksums. progress may be NULL; returning false
- * stops. */
+/* Allocates the buffers and uploads all tensors, verifying their checksums; file NULL: random weights
+ * (random_weights.h). progress may be NULL; returning false stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                      vkft_err *err);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/model/random_weights.h"
+
 /* Whether the tensor belongs to the range that ends before it. */
 static bool continues(const vkft_weight_range *range, const struct vkft_tensor_spec *tensors, uint64_t limit)
 {
@@ -70,9 +72,13 @@ void vkft_residency_place(const vkft_weight_range *range, struct vkft_tensor_spe
     }
 }
 
+/* From the file, where its checksum is verified. */
 static bool upload(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, struct vkft_tensor_spec *t,
-                   const vkft_model_tensor *tensor, vkft_err *err)
+                   const vkft_model_file *file, vkft_err *err)
 {
+    const vkft_model_tensor *tensor = vkft_model_file_find(file, t->name);
+    if (!vkft_model_file_verify(file, tensor, err))
+        return false;
     if (t->vector) {
         uint32_t n = t->rows * t->cols;
         float *values = malloc(n * sizeof *values);
@@ -118,8 +124,9 @@ bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *ten
         uint64_t offset = range->offset;
         vkft_residency_place(range, tensors, buffer->address + offset);
         for (uint32_t i = range->first; i < range->end; i++) {
-            const vkft_model_tensor *tensor = vkft_model_file_find(file, tensors[i].name);
-            if (!vkft_model_file_verify(file, tensor, err) || !upload(dev, buffer, offset, &tensors[i], tensor, err))
+            bool made = file ? upload(dev, buffer, offset, &tensors[i], file, err)
+                             : vkft_random_weights_make(dev, buffer, offset, &tensors[i], i, err);
+            if (!made)
                 return false;
             offset += vkft_tensor_spec_bytes(&tensors[i]);
             done += vkft_tensor_spec_bytes(&tensors[i]);

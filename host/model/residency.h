@@ -30,8 +30,8 @@ typedef struct vkft_residency {
  * several ranges. Needs no device. Error: out of memory. */
 bool vkft_residency_plan(vkft_residency *residency, const struct vkft_tensor_spec *tensors, uint32_t count,
                          uint64_t limit, vkft_err *err);
-/* Allocates the planned buffers, fills them from the file, verifying checksums, and points the weights there. progress
- * may be NULL; returning false stops. */
+/* Allocates the planned buffers, fills them from the file, verifying checksums, or with random weights where file is
+ * NULL, and points the weights there. progress may be NULL; returning false stops. */
 bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *tensors, vkft_device *dev,
                          const vkft_model_file *file,
                          bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,

@@ -128,8 +128,8 @@ bool vkft_session_open_as_trained(vkft_session *session, const vkft_model_option
                                   const vkft_observer *observer, vkft_err *err)
 {
     vkft_session_source source = {.model = *model};
-    record r = {0}, of_model;
-    if (!find_record(model->path, &of_model, err) || (adapter && !find_record(adapter, &r, err)))
+    record r = {0}, of_model = {0}; /* random weights have none */
+    if ((!model->random && !find_record(model->path, &of_model, err)) || (adapter && !find_record(adapter, &r, err)))
         return false;
     bool whole = of_model.whole;
     if (!model->quant_explicit && (r.found || whole)) {
@@ -139,7 +139,8 @@ bool vkft_session_open_as_trained(vkft_session *session, const vkft_model_option
     if (!vkft_session_open(session, &source, observer, err))
         return false;
     vkft_storage used = VKFT_STORAGE_none;
-    vkft_storage_named(vkft_model_file_quantization(session->file), &used);
+    if (session->file)
+        vkft_storage_named(vkft_model_file_quantization(session->file), &used);
     if (adapter)
         say_weights(&r, used, adapter, model, observer);
     else if (whole && used == VKFT_STORAGE_none)

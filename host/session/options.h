@@ -9,6 +9,8 @@
 
 typedef struct vkft_model_options {
     const char *path;         /* Hugging Face directory or .vkft file */
+    const char *random;       /* NULL, or the text of a config.json: such a model with random weights, which is called
+                                 path; to measure speed without a file */
     const char *device;       /* NULL: the best one */
     vkft_chat_options chat;   /* what the user says of its chat template */
     vkft_storage quant;       /* what a checkpoint is converted to, see vkft_convert_options */

@@ -20,8 +20,11 @@ static bool is_configured(const char *path)
     return kind == VKFT_MODEL_CHECKPOINT || kind == VKFT_MODEL_CONFIG;
 }
 
-static bool open_config(vkft_session *session, const char *path, vkft_err *err)
+static bool open_config(vkft_session *session, const vkft_model_options *o, vkft_err *err)
 {
+    const char *path = o->path;
+    if (o->random)
+        return vkft_config_parse(o->random, strlen(o->random), path, &session->parsed, err);
     char *file = vkft_directory_exists(path) ? vkft_path_join(path, "config.json") : strdup(path);
     char *text = NULL;
     size_t size = 0;
@@ -70,9 +73,9 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
     const vkft_model_options *o = &source->model;
     vkft_storage quant = vkft_storage_variant(o->quant, o->super_scales);
     session->options = *o;
-    bool only_config = source->only_config && is_configured(o->path);
+    bool only_config = o->random || (source->only_config && is_configured(o->path));
     if (only_config) {
-        if (!open_config(session, o->path, err))
+        if (!open_config(session, o, err))
             return false;
     } else {
         progress p = {observer, "converting"};

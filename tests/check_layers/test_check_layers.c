@@ -14,7 +14,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 
-/* base <- runtime, formats <- engine <- model <- trainable <- session <- train, generate, bench, doctor <- cli. */
+/* base <- runtime, formats <- engine <- model <- trainable <- session <- train, generate <- bench, doctor <- cli. */
 #define BASE "runtime/base "
 #define ENGINE BASE "runtime formats shaders "
 #define MODEL ENGINE "host/engine "
@@ -49,7 +49,8 @@ static const check_room rooms[] = {
     {"host/session", SESSION},
     {"host/train", ABOVE},
     {"host/generate", ABOVE},
-    {"host/bench", ABOVE},
+    {"host/bench", ABOVE "host/train host/generate"},
+    {"host/bench/report", ABOVE "host/bench"},
     {"host/doctor", ABOVE "host/doctor"},
     {"host/doctor/reference", "formats host/doctor/reference"},
     {"host/doctor/checks", ENGINE "host/engine host/doctor/reference"},

@@ -1,131 +1,303 @@
 /* vkft bench: measures this device, or a tokenizer. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/bench/bench.h"
 #include "host/bench/bench_tokenizer.h"
+#include "host/bench/report/report.h"
 #include "host/cli/cli.h"
-#include "host/session/options.h"
-#include "runtime/base/json/builder.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/progress.h"
+#include "host/cli/spellings.h"
+#include "runtime/base/file.h"
 
 typedef struct bench_options {
+    vkft_bench_options run;
     bool kernels, json;
-    const char *tokenizer;
-    vkft_model_options model;
+    const char *preset;
+    vkft_bench_format format;
+    const char *output;
+    const char *tokenizer, *model;
+    bool quant_given, r_given, alpha_given, context_given;
 } bench_options;
 
 #define AT(member) .offset = offsetof(bench_options, member)
+#define GIVEN(member) .given = offsetof(bench_options, member)
+
+static const flag_choice format_choices[] = {
+    {.name = "table", .value = VKFT_BENCH_TABLE}, {.name = "markdown", .value = VKFT_BENCH_MARKDOWN},
+    {.name = "csv", .value = VKFT_BENCH_CSV},     {.name = "json", .value = VKFT_BENCH_JSON},
+    {.name = "jsonl", .value = VKFT_BENCH_JSONL}, {0},
+};
+
+static const flag_choice preset_choices[] = {{.name = "lora-512"}, {0}};
+
+_Static_assert(sizeof(vkft_bench_format) == sizeof(int), "FLAG_CHOICE stores an int");
 
 static const flag bench_flags[] = {
+    {.kind = FLAG_HEADING, .name = "What is measured"},
+    {.kind = FLAG_TEXT,
+     .name = "device",
+     .value = "NAME",
+     .help = "index, part of a name, or UUID of 'vkft devices'",
+     .default_text = "the best one",
+     AT(run.device)},
+    {.kind = FLAG_TEXT,
+     .name = "shapes",
+     .value = "NAME,...",
+     .help = "models to train, evaluate and generate with, in full whatever the time: llama-110m, smollm2-135m, "
+             "qwen3-0.6b, tinyllama-1.1b, llama-1b, qwen3-4b, llama-8b; their weights are random",
+     .default_text = "as many as fit memory and time",
+     AT(run.shapes)},
+    {.kind = FLAG_TEXT,
+     .name = "preset",
+     .value = "NAME",
+     .help = "a comparison that others publish. lora-512: LoRA with r 8 on all seven projections of bf16 weights, "
+             "512 tokens, SmolLM2-135M and TinyLlama-1.1B",
+     .choices = preset_choices,
+     .default_text = "none",
+     AT(preset)},
     {.kind = FLAG_SWITCH,
      .name = "kernels",
-     .help = "measure the speed of the matrix products and compare it with the peak of the CPU",
+     .help = "measure the matrix products instead, beside what the device can do at best",
      AT(kernels)},
     {.kind = FLAG_TEXT,
      .name = "tokenizer",
      .value = "FILE",
-     .help = "measure --model's tokenizer on one thread; FILE has one JSON string per line",
+     .help = "measure --model's tokenizer instead, on one thread; FILE has one JSON string per line",
      .default_text = "off",
      AT(tokenizer)},
     {.kind = FLAG_TEXT,
      .name = "model",
      .value = "PATH",
-     .help = "Hugging Face checkpoint directory or .vkft file",
+     .help = "of --tokenizer: Hugging Face checkpoint directory or .vkft file",
      .default_text = "none",
-     AT(model.path)},
-    CLI_DEVICE_FLAG(AT),
-    {.kind = FLAG_SWITCH, .name = "json", .help = "print the result as a JSON object on standard output", AT(json)},
+     AT(model)},
+    {.kind = FLAG_HEADING, .name = "How"},
+    {.kind = FLAG_CHOICE,
+     .name = "quant",
+     .value = "TYPE",
+     .help = "storage type of the weights; none: bf16",
+     .choices = cli_quant_choices,
+     AT(run.quant),
+     GIVEN(quant_given)},
+    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize the scales", AT(run.super_scales)},
+    {.kind = FLAG_CHOICE,
+     .name = "compute-dtype",
+     .value = "TYPE",
+     .help = "input type of matrix products with quantized weights; accumulation is always fp32",
+     .choices = cli_compute_choices,
+     AT(run.compute_dtype)},
+    {.kind = FLAG_U32,
+     .name = "context",
+     .letter = 'p',
+     .value = "N",
+     .help = "tokens of a sample",
+     .range = BETWEEN(2, 1 << 20),
+     AT(run.context),
+     GIVEN(context_given)},
+    {.kind = FLAG_U32,
+     .name = "batch-size",
+     .letter = 'b',
+     .value = "N",
+     .help = "samples of a training step",
+     .range = BETWEEN(1, 4096),
+     AT(run.batch_size)},
+    {.kind = FLAG_U32,
+     .name = "lora-r",
+     .value = "N",
+     .help = "rank of the adapters, which are on all linear layers",
+     .range = AT_LEAST(1),
+     AT(run.lora_r),
+     GIVEN(r_given)},
+    {.kind = FLAG_FLOAT,
+     .name = "lora-alpha",
+     .value = "X",
+     .help = "their scale is alpha / r",
+     .range = ABOVE(0),
+     AT(run.lora_alpha),
+     GIVEN(alpha_given)},
+    {.kind = FLAG_U32,
+     .name = "new-tokens",
+     .letter = 'n',
+     .value = "N",
+     .help = "tokens to generate; 0: none",
+     .range = BETWEEN(0, 1 << 16),
+     AT(run.new_tokens)},
+    {.kind = FLAG_U32,
+     .name = "repetitions",
+     .letter = 'r',
+     .value = "N",
+     .help = "measurements of each speed, of which the median is told; 0: only check the losses",
+     .range = BETWEEN(0, 1000),
+     AT(run.repetitions)},
+    {.kind = FLAG_DOUBLE,
+     .name = "time-limit",
+     .value = "SECONDS",
+     .help = "shapes that do not fit are shortened or left out, which is said; 0: none is",
+     .range = AT_LEAST(0),
+     AT(run.time_limit)},
+    {.kind = FLAG_HEADING, .name = "What is written"},
+    {.kind = FLAG_CHOICE,
+     .name = "format",
+     .letter = 'o',
+     .value = "FORMAT",
+     .help = "markdown is for pasting; csv, json and jsonl have every number (docs/benchmark.md)",
+     .choices = format_choices,
+     AT(format)},
+    {.kind = FLAG_TEXT,
+     .name = "output-file",
+     .value = "FILE",
+     .help = "write to this file",
+     .default_text = "standard output",
+     AT(output)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "--format json", AT(json)},
+};
+
+static bool is_tokenizer(const void *options)
+{
+    return ((const bench_options *)options)->tokenizer != NULL;
+}
+
+static bool is_no_tokenizer(const void *options)
+{
+    return !is_tokenizer(options);
+}
+
+static bool is_kernels(const void *options)
+{
+    return ((const bench_options *)options)->kernels;
+}
+
+static bool is_shapes(const void *options)
+{
+    return ((const bench_options *)options)->run.shapes != NULL;
+}
+
+static const flag_idle bench_idle[] = {
+    {"model", is_no_tokenizer, "without --tokenizer: vkft bench makes its models itself; name them with --shapes"},
+    {"device", is_tokenizer, "with --tokenizer, which uses the CPU"},
+    {"shapes", is_kernels, "with --kernels"},
+    {"preset", is_kernels, "with --kernels"},
+    {"time-limit", is_shapes, "with --shapes, which are measured in full"},
+    {0},
 };
 
 static const flag_table bench_table = {
     .command = "bench",
-    .usage = "--kernels [--device NAME] [--json] | --tokenizer FILE --model PATH [--json]",
-    .about = "Measures the speed of this device's kernels, or of a tokenizer.",
+    .usage = "[--shapes NAME,...] [flags] | --kernels [flags] | --tokenizer FILE --model PATH [--json]",
+    .about = "Measures a device: training, evaluation and generation at shapes of known models. docs/benchmark.md says "
+             "how to read and share it.",
     .flags = bench_flags,
     .count = FLAG_COUNT(bench_flags),
+    .spellings = cli_spellings,
+    .idle = bench_idle,
 };
 
-/* The table, or the object with --json, as it grows. */
+/* What is measured, as it comes. */
 typedef struct report {
-    bool json, failed;
-    vkft_json_node root, rows; /* of --json */
-    double peak;
-    bool software;
+    progress display; /* first, because the observer's context is both */
+    const bench_options *options;
+    vkft_bench_origin origin;
+    cJSON *rows;
+    bool head, failed, wrong; /* the table has its head; out of memory; a row says FAIL */
 } report;
 
-static void print_head(void *context, const vkft_device_info *info, double peak)
+static bool is_streamed(const report *r)
+{
+    return r->options->format == VKFT_BENCH_TABLE && !r->options->output;
+}
+
+static void on_begin(void *context, const vkft_device_info *info, double peak)
 {
     report *r = context;
-    r->peak = peak;
-    r->software = info->caps.software;
-    if (r->json) {
-        vkft_json_put_string(r->root, "device", info->name);
-        vkft_json_put_string(r->root, "driver", info->driver);
-        if (peak > 0)
-            vkft_json_put_number(r->root, "avx2_fma_peak_gflop_per_cpu_second", peak);
-        r->rows = vkft_json_put_array(r->root, "products");
-        return;
+    char line[120];
+    cli_build build = cli_get_build();
+    r->origin = vkft_bench_origin_of(info, build.version, build.commit);
+    r->head = false;
+    if (peak > 0) {
+        snprintf(line, sizeof line, "AVX2 FMA peak of this CPU: %.1f GFLOP per CPU-second", peak);
+        progress_message(&r->display, line);
     }
-    printf("%s, %s\n", info->name, info->driver);
-    if (r->software && peak > 0)
-        printf("AVX2 FMA peak of this CPU: %.1f GFLOP per CPU-second\n", peak);
-    else if (r->software)
-        printf("AVX2 FMA peak of this CPU: n/a\n");
-    printf(r->software ? "%-22s %-16s %10s %12s %10s\n" : "%-22s %-16s %10s %10s\n", "product", "MxNxK", "GFLOP/s",
-           r->software ? "per CPU-s" : "on device", "of peak");
 }
 
-static void add_json_row(const report *r, const vkft_bench_row *row)
+static void on_row(void *context, const vkft_bench_row *row)
 {
-    vkft_json_node json = vkft_json_put_object(r->rows, NULL);
-    vkft_json_put_string(json, "kernel", row->name);
-    vkft_json_put_number(json, "M", row->M);
-    vkft_json_put_number(json, "N", row->N);
-    vkft_json_put_number(json, "K", row->K);
-    vkft_json_put_number(json, "gflops_wall", row->gflops_wall);
-    if (row->gflops_cpu > 0)
-        vkft_json_put_number(json, "gflop_per_cpu_second", row->gflops_cpu);
-    if (row->gflops_cpu > 0 && r->peak > 0)
-        vkft_json_put_number(json, "percent_of_peak", 100 * row->gflops_cpu / r->peak);
-    if (row->gflops_device > 0)
-        vkft_json_put_number(json, "gflops_device", row->gflops_device);
-}
-
-static void print_row(void *context, const vkft_bench_row *row)
-{
-    const report *r = context;
-    char shape[40], percent[16] = "n/a";
-    if (r->json) {
-        add_json_row(r, row);
+    report *r = context;
+    vkft_text text = {0};
+    cJSON *json = vkft_bench_row_json(&r->origin, row);
+    r->wrong |= row->check == VKFT_BENCH_FAIL;
+    if (!json || !cJSON_AddItemToArray(r->rows, json)) {
+        r->failed = true;
         return;
     }
-    snprintf(shape, sizeof shape, "%ux%ux%u", row->M, row->N, row->K);
-    if (r->peak > 0)
-        snprintf(percent, sizeof percent, "%.1f %%", 100 * row->gflops_cpu / r->peak);
-    if (r->software)
-        printf("%-22s %-16s %10.1f %12.1f %10s\n", row->name, shape, row->gflops_wall, row->gflops_cpu, percent);
-    else
-        printf("%-22s %-16s %10.1f %10.1f\n", row->name, shape, row->gflops_wall, row->gflops_device);
+    if (!is_streamed(r))
+        return;
+    progress_close(&r->display);
+    r->failed |= (!r->head && !vkft_bench_table_head(json, &text, NULL)) || !vkft_bench_table_row(json, &text, NULL);
+    r->head = true;
+    if (text.data)
+        fputs(text.data, stdout);
     fflush(stdout);
+    vkft_text_free(&text);
 }
 
-static int bench_kernels(const bench_options *o, vkft_err *err)
+static bool write_report(const report *r, vkft_err *err)
 {
-    report r = {.json = o->json};
-    r.root = vkft_json_make_object(&r.failed);
-    const vkft_bench_observer observer = {.context = &r, .begin = print_head, .row = print_row};
-    bool ok = vkft_bench_kernels(o->model.device, &observer, err);
-    cJSON *made = vkft_json_made(r.root);
-    if (ok && o->json)
-        return cli_print_json(made);
-    cJSON_Delete(made);
-    return ok ? EXIT_SUCCESS : cli_fail(&bench_table, err);
+    vkft_text text = {0};
+    bool ok = !r->failed || vkft_fail_memory(err, "for the report");
+    if (ok && !is_streamed(r)) {
+        ok = vkft_bench_report(r->options->format, r->rows, &text, err);
+        if (ok && r->options->output)
+            ok = vkft_file_write(r->options->output, text.data, text.length, err);
+        else if (ok)
+            fwrite(text.data, 1, text.length, stdout);
+    }
+    vkft_text_free(&text);
+    return ok;
+}
+
+static void apply_preset(bench_options *o)
+{
+    if (!o->preset)
+        return;
+    if (!o->run.shapes)
+        o->run.shapes = "smollm2-135m,tinyllama-1.1b";
+    if (!o->quant_given)
+        o->run.quant = VKFT_STORAGE_none;
+    if (!o->r_given)
+        o->run.lora_r = 8;
+    if (!o->alpha_given)
+        o->run.lora_alpha = 16;
+    if (!o->context_given)
+        o->run.context = 512;
+}
+
+static int bench_device(bench_options *o, vkft_err *err)
+{
+    apply_preset(o);
+    o->run.steps = !(o->run.kernels = o->kernels);
+    report r = {.options = o, .display = progress_new(&bench_table), .rows = cJSON_CreateArray()};
+    vkft_bench_observer observer = {.general = progress_observer(&r.display), .begin = on_begin, .row = on_row};
+    observer.general.context = &r;
+    interrupt_install();
+    bool ok = r.rows ? vkft_bench_run(&o->run, &observer, err) : vkft_fail_memory(err, "for the report");
+    progress_close(&r.display);
+    /* What was measured before an error is told, too. */
+    ok = (cJSON_GetArraySize(r.rows) == 0 || write_report(&r, ok ? err : NULL)) && ok;
+    cJSON_Delete(r.rows);
+    if (!ok)
+        return cli_fail(&bench_table, err);
+    if (r.wrong)
+        fprintf(stderr, "vkft: error: rows that say FAIL: the device computes something else than it should\n");
+    return r.wrong ? EXIT_WORK_FAILED : EXIT_SUCCESS;
 }
 
 static int bench_tokenizer(const bench_options *o, vkft_err *err)
 {
     vkft_bench_tokens t;
-    if (!vkft_bench_tokenizer(o->model.path, o->tokenizer, &t, err))
+    if (!vkft_bench_tokenizer(o->model, o->tokenizer, &t, err))
         return cli_fail(&bench_table, err);
     double speed = t.seconds > 0 ? (double)t.bytes / 1e6 / t.seconds : 0;
     if (o->json)
@@ -140,20 +312,22 @@ static int bench_tokenizer(const bench_options *o, vkft_err *err)
 
 int cmd_bench(int argc, char **argv)
 {
-    bench_options options = {0};
+    bench_options options = {.run = vkft_bench_defaults()};
     vkft_recipe recipe = {0};
     int code;
     if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code))
         return code;
     vkft_err err = {0};
-    if (options.tokenizer && options.model.path) {
-        code = bench_tokenizer(&options, &err);
-    } else if (options.kernels) {
-        code = bench_kernels(&options, &err);
-    } else {
-        vkft_fail(&err, VKFT_ERR_USAGE,
-                  "say what to measure: vkft bench --kernels, or vkft bench --tokenizer FILE --model PATH");
+    if (options.json)
+        options.format = VKFT_BENCH_JSON;
+    options.json = options.format == VKFT_BENCH_JSON;
+    if (options.tokenizer && !options.model) {
+        vkft_fail(&err, VKFT_ERR_USAGE, "--tokenizer needs the model whose tokenizer it is: --model PATH");
         code = cli_fail(&bench_table, &err);
+    } else if (options.tokenizer) {
+        code = bench_tokenizer(&options, &err);
+    } else {
+        code = bench_device(&options, &err);
     }
     recipe_free(&recipe);
     return code;

@@ -94,5 +94,7 @@ bool vkft_os_is_separator(char c); /* of the parts of a path */
 bool vkft_os_utc(int64_t seconds, struct tm *parts); /* seconds since 1970 */
 long vkft_os_process_id(void);
 uint32_t vkft_os_core_count(void); /* at least 1 */
+/* "Linux 6.1.0-18-amd64 x86_64": the system and its version, for reports. */
+void vkft_os_name(char *text, size_t size);
 
 #endif

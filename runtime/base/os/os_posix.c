@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -186,6 +187,15 @@ uint32_t vkft_os_core_count(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (uint32_t)n : 1;
+}
+
+void vkft_os_name(char *text, size_t size)
+{
+    struct utsname name;
+    if (uname(&name) != 0)
+        snprintf(text, size, "unknown system");
+    else
+        snprintf(text, size, "%s %s %s", name.sysname, name.release, name.machine);
 }
 
 FILE *vkft_os_open_stream(const char *path, bool append)

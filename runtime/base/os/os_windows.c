@@ -316,6 +316,19 @@ uint32_t vkft_os_core_count(void)
     return info.dwNumberOfProcessors ? info.dwNumberOfProcessors : 1;
 }
 
+/* GetVersionEx tells programs without a manifest an old version. */
+void vkft_os_name(char *text, size_t size)
+{
+    typedef LONG(WINAPI * get_version)(OSVERSIONINFOW *);
+    HMODULE library = GetModuleHandleW(L"ntdll.dll");
+    get_version get = library ? (get_version)(void *)GetProcAddress(library, "RtlGetVersion") : NULL;
+    OSVERSIONINFOW v = {.dwOSVersionInfoSize = sizeof v};
+    if (get && get(&v) == 0)
+        snprintf(text, size, "Windows %lu.%lu.%lu", v.dwMajorVersion, v.dwMinorVersion, v.dwBuildNumber);
+    else
+        snprintf(text, size, "Windows");
+}
+
 bool vkft_os_stat_open(int fd, vkft_os_info *info)
 {
     *info = (vkft_os_info){.is_mine = true, .is_regular = GetFileType((HANDLE)_get_osfhandle(fd)) == FILE_TYPE_DISK};

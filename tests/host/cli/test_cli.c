@@ -98,7 +98,8 @@ static void test_missing(void **state)
         {"train --batch-size --seed 1", 2, "--batch-size: a value is missing"},
         {"train --model '' --data d", 2, "--model: expected PATH, found nothing"},
         {"train --model m --data d -c", 2, "--config: a value is missing"},
-        {"bench", 2, "vkft bench --kernels"},
+        {"bench --tokenizer t", 2, "--model PATH"},
+        {"bench --shapes tiny,nope", 2, "there is no shape 'nope'; expected some of tiny, llama-110m, "},
     };
     CHECK(cases);
 }

@@ -211,9 +211,11 @@ static void test_every_row_has_a_case(void **state)
 {
     (void)state;
     for (const flag_spelling *row = cli_spellings; row->name; row++) {
-        bool refused = row->verdict == SPELLING_REFUSED, found = !row->flag || !strcmp(row->flag, "adapter") ||
-                                                                 !strcmp(row->flag, "max-new-tokens") ||
-                                                                 !strcmp(row->flag, "temperature"); /* of generate */
+        bool refused = row->verdict == SPELLING_REFUSED,
+             found = !row->flag || !strcmp(row->flag, "adapter") || !strcmp(row->flag, "max-new-tokens") ||
+                     !strcmp(row->flag, "temperature") || /* of generate */
+                     !strcmp(row->flag, "context") || !strcmp(row->flag, "new-tokens") ||
+                     !strcmp(row->flag, "format"); /* of bench */
         const meaning *cases = refused ? refusals : meanings;
         size_t count = refused ? sizeof refusals / sizeof *refusals : sizeof meanings / sizeof *meanings;
         for (size_t i = 0; i < count && !found; i++)
@@ -234,6 +236,11 @@ static void test_other_commands(void **state)
         {"eval --adapter_path a --load_in_4bit", "--model is missing"},
         {"generate --temp=-1", "--temp: expected a number, at least 0"},
         {"generate --max_tokens x", "--max_tokens: expected a whole number"},
+        {"bench --n_prompt 1", "--n_prompt: expected a whole number, at least 2"},
+        {"bench --n_gen=-1", "--n_gen: expected a whole number, at least 0"},
+        {"bench --output sql", "--output: expected table, markdown, csv, json, jsonl, found 'sql'"},
+        {"bench --output md --shapes nope", "there is no shape 'nope'"},
+        {"bench -o md --shapes nope", "there is no shape 'nope'"},
         {"generate --adapter_path a", "--model is missing"},
         {"data --max_length 1", "--max_length: expected a whole number, at least 2"},
         {"convert --load_in_4bit", "--load_in_4bit: unknown flag"},

@@ -1,0 +1,252 @@
+/* See products.h.
+ *
+ * Operands are filled with one value: none of the devices' multipliers care, and nothing has to be sent to the device.
+ * A case is run once to compile and to let the runtime learn its pace, then until enough time has passed; the fastest
+ * run counts, because whatever else the machine does only makes a run slower.
+ */
+#include "host/bench/products.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/size.h"
+#include "shaders/matmul/args.h"
+#include "runtime/commands.h"
+#include "runtime/base/os/os.h"
+#include "host/engine/matmul/gemm.h"
+#include "runtime/memory.h"
+
+#define CASE_MS 400.0 /* minimum measuring time of a case, */
+#define MIN_RUNS 3
+
+typedef enum direction { NT, NN, TN } direction;
+
+static const char *const direction_names[] = {"NT", "NN", "TN"};
+
+/* M rows of X; W is [N,K] for NT, [K,N] for NN; TN has K tokens. With groups the rows are shared out among so many
+ * matrices: the experts of a mixture. */
+typedef struct bench_case {
+    direction direction;
+    vkft_storage storage; /* of W */
+    uint32_t M, N, K, groups;
+} bench_case;
+
+typedef struct operands {
+    vkft_buffer X, part[VKFT_PARTS], Y, scratch; /* the parts of W */
+    vkft_buffer weights, group;                  /* tables of grouped products */
+} operands;
+
+static void free_operands(vkft_device *dev, operands *o)
+{
+    vkft_buffer *buffers[] = {&o->X, &o->Y, &o->scratch, &o->weights, &o->group};
+    for (uint32_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        vkft_buffer_free(dev, buffers[i]);
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        vkft_buffer_free(dev, &o->part[part]);
+}
+
+static bool filled(vkft_device *dev, uint64_t bytes, uint32_t pattern, const char *label, vkft_buffer *out,
+                   vkft_err *err)
+{
+    bytes = round_up(bytes, VKFT_BUFFER_ALIGNMENT);
+    return vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, label, out, err) &&
+           vkft_buffer_fill(dev, out, 0, bytes, pattern, err);
+}
+
+/* The matrix of group g, one of contiguous ones; 0 without groups. */
+static vkft_weight weight_of(const bench_case *c, const operands *o, uint32_t g)
+{
+    vkft_weight w = {
+        .storage = c->storage, .rows = c->direction == NT ? c->N : c->K, .cols = c->direction == NT ? c->K : c->N};
+    uint64_t bytes[VKFT_PARTS];
+    vkft_storage_part_bytes(w.storage, w.rows, w.cols, bytes);
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        w.part[part] = o->part[part].address + g * bytes[part];
+    return w;
+}
+
+/* Tables of groups of equal size. */
+static bool make_groups(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
+{
+    uint32_t rows = c->M / c->groups, *group = calloc(2ull * c->groups + 2, sizeof *group);
+    struct weight_ref *weights = calloc(c->groups, sizeof *weights);
+    if (!group || !weights) {
+        free(group), free(weights);
+        return vkft_fail_memory(err, "for the weights of a case");
+    }
+    for (uint32_t g = 0; g < c->groups; g++) {
+        group[2 * g + 2] = group[2 * g] + rows;
+        group[2 * g + 3] = group[2 * g + 1] + ceil_div(rows, GROUP_TILE);
+        const vkft_weight w = weight_of(c, o, g);
+        weights[g] = vkft_weight_ref(&w);
+    }
+    uint64_t group_bytes = (2ull * c->groups + 2) * sizeof *group, weight_bytes = c->groups * sizeof *weights;
+    bool ok = vkft_buffer_new(dev, group_bytes, VKFT_MEMORY_DEVICE, "bench groups", &o->group, err) &&
+              vkft_buffer_new(dev, weight_bytes, VKFT_MEMORY_DEVICE, "bench tables", &o->weights, err) &&
+              vkft_buffer_write(dev, &o->group, 0, group, group_bytes, err) &&
+              vkft_buffer_write(dev, &o->weights, 0, weights, weight_bytes, err);
+    free(group), free(weights);
+    return ok;
+}
+
+static bool make_operands(vkft_device *dev, const bench_case *c, operands *o, vkft_err *err)
+{
+    const uint32_t one = 0x3f800000;
+    uint64_t x = 4ull * c->M * c->K, y = 4ull * c->M * c->N, bytes[VKFT_PARTS];
+    vkft_storage_part_bytes(c->storage, (uint64_t)c->K * (c->groups ? c->groups : 1), c->N, bytes);
+    bool ok = filled(dev, x, one, "bench X", &o->X, err) && filled(dev, y, 0, "bench Y", &o->Y, err) &&
+              filled(dev, vkft_product_scratch_bytes(c->N, c->K), one, "bench scratch", &o->scratch, err);
+    for (uint32_t part = 0; ok && part < VKFT_PARTS; part++)
+        ok = !bytes[part] || filled(dev, bytes[part], one, "bench W", &o->part[part], err);
+    return ok && (!c->groups || make_groups(dev, c, o, err));
+}
+
+static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, const operands *o)
+{
+    vkft_matmul_ctx ctx = {
+        .dev = dev, .cmds = cmds, .scratch = o->scratch.address, .scratch_bytes = o->scratch.size_bytes};
+    const vkft_weight w = weight_of(c, o, 0);
+    if (c->direction == TN) {
+        vkft_multiply_outer(&ctx, &(vkft_outer_product){.M = c->M,
+                                                        .N = c->N,
+                                                        .K = c->K,
+                                                        .X = o->X.address,
+                                                        .Z = w.part[VKFT_PART_DATA],
+                                                        .Y = o->Y.address,
+                                                        .scale = 1.0f});
+        return;
+    }
+    const vkft_grouping groups = {
+        .groups = c->groups, .rows = c->M, .max_rows = c->groups ? c->M / c->groups : 0, .table = o->group.address};
+    vkft_multiply(&ctx, &(vkft_product){.w = &w,
+                                        .groups = c->groups ? &groups : NULL,
+                                        .weights = o->weights.address,
+                                        .transposed = c->direction == NT,
+                                        .M = c->M,
+                                        .X = o->X.address,
+                                        .Y = o->Y.address,
+                                        .scale = 1.0f});
+}
+
+/* Time by timestamps of all kernels of the runs so far, ms. */
+static double device_ms(const vkft_commands *cmds)
+{
+    vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
+    double sum = 0;
+    vkft_commands_add_profile(cmds, rows);
+    for (uint32_t k = 0; k < VKFT_KERNEL_COUNT; k++)
+        sum += rows[k].time_ms;
+    return sum;
+}
+
+/* The row without its measurements. */
+static void describe(const bench_case *c, vkft_bench_row *row)
+{
+    char groups[16] = "";
+    if (c->groups)
+        snprintf(groups, sizeof groups, "%ux ", c->groups);
+    *row = (vkft_bench_row){.test = "product", .unit = "GFLOP/s", .M = c->M, .N = c->N, .K = c->K};
+    snprintf(row->name, sizeof row->name, "%s%s %s", groups, direction_names[c->direction],
+             vkft_storage_get(c->storage)->label);
+}
+
+/* Keeps the run if it is the fastest so far. */
+static void keep_fastest(vkft_bench_row *row, double gflop, double wall_ms, double cpu_ms, double device_ms)
+{
+    const double speed = gflop / (device_ms > 0 ? device_ms : wall_ms) * 1e3;
+    if (cpu_ms > 0)
+        row->per_cpu_second = fmax(row->per_cpu_second, gflop / cpu_ms * 1e3);
+    if (speed <= row->value)
+        return;
+    row->value = speed;
+    row->wall_ms = wall_ms;
+    row->device_ms = device_ms;
+    row->cpu_ms = cpu_ms;
+}
+
+/* For at least so long. */
+static bool measure(vkft_device *dev, const bench_case *c, double minimum_ms, vkft_bench_row *result, vkft_err *err)
+{
+    bool software = vkft_device_get_caps(dev)->software;
+    const double gflop = 2e-9 * c->M * c->N * c->K;
+    operands o = {0};
+    vkft_commands *cmds = vkft_commands_new(dev, err);
+    describe(c, result);
+    bool ok = cmds && make_operands(dev, c, &o, err);
+    if (ok) {
+        vkft_commands_set_profile(cmds, !software);
+        record(dev, cmds, c, &o);
+        ok = vkft_commands_run(cmds, err);
+    }
+    double total_ms = 0;
+    while (ok && (result->repetitions < MIN_RUNS || total_ms < minimum_ms)) {
+        double cpu = vkft_os_cpu_seconds(), device = software ? 0 : device_ms(cmds);
+        ok = vkft_commands_run(cmds, err);
+        cpu = vkft_os_cpu_seconds() - cpu;
+        device = software ? 0 : device_ms(cmds) - device;
+        double wall_ms = vkft_commands_stats(cmds).time_ms;
+        total_ms += wall_ms;
+        result->repetitions++;
+        keep_fastest(result, gflop, wall_ms, software ? 1e3 * cpu : 0, device);
+    }
+    vkft_commands_free(cmds);
+    free_operands(dev, &o);
+    return ok;
+}
+
+/* Square products of all kinds, then shapes that a training step and generation have. */
+static uint32_t list_cases(bench_case cases[64])
+{
+    static const uint32_t sizes[] = {512, 1024, 2048};
+    uint32_t count = 0;
+    for (uint32_t s = 0; s < 3; s++) {
+        uint32_t n = sizes[s];
+        for (uint32_t d = NT; d <= NN; d++)
+            for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
+                cases[count++] = (bench_case){d, type, n, n, n, 0};
+        cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, n, n, n, 0};
+    }
+    for (uint32_t d = NT; d <= NN; d++) {
+        cases[count++] = (bench_case){d, VKFT_STORAGE_f32, 512, 4096, 4096, 0};
+        cases[count++] = (bench_case){d, VKFT_STORAGE_nf4_dq, 512, 4096, 4096, 0};
+    }
+    cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 16, 4096, 2048, 0}; /* dA at rank 16 */
+    cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 4096, 16, 2048, 0}; /* dB */
+    cases[count++] = (bench_case){NT, VKFT_STORAGE_bf16, 1, 4096, 4096, 0}; /* generation */
+    cases[count++] = (bench_case){NT, VKFT_STORAGE_nf4_dq, 1, 4096, 4096, 0};
+    cases[count++] = (bench_case){NT, VKFT_STORAGE_nf4_dq, 4096, 768, 2048, 128}; /* 512 tokens, 8 of 128 experts */
+    cases[count++] = (bench_case){NN, VKFT_STORAGE_nf4_dq, 4096, 2048, 768, 128};
+    return count;
+}
+
+bool vkft_bench_products(vkft_device *dev, double peak, const vkft_bench_observer *observer, vkft_err *err)
+{
+    bench_case cases[64];
+    uint32_t count = list_cases(cases);
+    if (!vkft_gemm_setup(dev, VKFT_F32, err))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        vkft_bench_row row;
+        if (vkft_observer_interrupted(&observer->general))
+            return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while measuring");
+        if (!measure(dev, &cases[i], CASE_MS, &row, err))
+            return false;
+        if (peak > 0)
+            row.percent_of_peak = 100 * (row.per_cpu_second > 0 ? row.per_cpu_second : row.value) / peak;
+        observer->row(observer->general.context, &row);
+    }
+    return true;
+}
+
+bool vkft_bench_probe(vkft_device *dev, vkft_storage storage, double *gflops, vkft_err *err)
+{
+    vkft_bench_row row;
+    const bench_case probe = {NT, storage, 256, 1024, 1024, 0};
+    *gflops = 0;
+    if (!vkft_gemm_setup(dev, VKFT_F32, err) || !measure(dev, &probe, 50, &row, err))
+        return false;
+    *gflops = row.value;
+    return true;
+}
