@@ -29,6 +29,20 @@ struct matmul_args {
     float scale;
 };
 
+/* matmul_tile_nt, matmul_tile_nn: the same products, or slice s = workgroup id y of their sum over K, `slice` long (a
+ * multiple of 8); element (m,n) of Y and R lies at s*M*N + m*ldy + n. */
+struct matmul_tile_args {
+    STRUCT(weight_ref) W;
+    ADDR(F32) X;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint M, N, K;
+    uint ldx, ldy;
+    uint slice;
+    uint add;
+    float scale;
+};
+
 /* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be
  * Y) grouped_nn: Y[m] = R[m] + scale * X[m] W_g, W_g [K,N]                                    the same X [M,K], R and Y
  * [M,N] f32 with row strides ldx, ldy. group is u32 [groups + 1][2]: {first row, first tile}. Group g has rows

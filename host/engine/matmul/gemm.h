@@ -37,7 +37,7 @@ typedef struct vkft_strategy {
 } vkft_strategy;
 
 /* Best first; vkft_gemm_<name> in gemm_<name>.c. */
-#define VKFT_STRATEGIES(X) X(panel) X(direct)
+#define VKFT_STRATEGIES(X) X(tile) X(panel) X(direct)
 
 enum {
 #define X(name) VKFT_STRATEGY_INDEX_##name,

@@ -1,7 +1,8 @@
 /* Each strategy multiplies small odd-shaped matrices, and the CPU checks the results: drivers that miscompile a kernel,
  * or list a capability that does not work, are found before a run begins rather than in its losses.
  *
- * Y = 0.5 X op(W), W [41,133], X of 19 rows; with groups the rows belong to two matrices. The bound is that of any
+ * Y = 0.5 X op(W), X of 19 rows; with groups the rows belong to two matrices. W is [41,133], and again [40,136], whose
+ * rows are aligned: kernels may read these in another way. The bound is that of any
  * order of f32 sums of what the product is said to multiply: (K + 3) u sum |x w|, u = 2^-24.
  *
  * Results are lines of text in the device's file of the cache directory, which begins with the hash of all kernels:
@@ -23,15 +24,18 @@
 #include "runtime/memory.h"
 #include "shaders/matmul/args.h"
 
-#define OUT 41u
-#define IN 133u
+#define SHAPES 2u
 #define ROWS 19u
 #define GROUPS 2u
 #define FIRST_ROWS 6u /* of the first group */
 #define SCALE 0.5f
-#define WEIGHTS (OUT * IN)
-#define WIDEST (OUT > IN ? OUT : IN)
+#define WIDEST 136u /* row of W or of W^T */
+#define WEIGHTS (41u * WIDEST)
 #define ALIGNMENT 256u
+
+static const struct shape {
+    uint32_t out, in;
+} shapes[SHAPES] = {{41, 133}, {40, 136}};
 
 /* A matrix as it is stored, and its values. */
 typedef struct matrix {
@@ -45,7 +49,7 @@ typedef struct test {
     vkft_device *dev;
     vkft_commands *cmds;
     vkft_buffer buffer;
-    matrix matrices[GROUPS];
+    matrix matrices[SHAPES][GROUPS];
     float x[ROWS * WIDEST], y[ROWS * WIDEST];
 } test;
 
@@ -57,7 +61,7 @@ enum {
     AT_WEIGHTS = AT_GROUPS + ALIGNMENT,
     AT_PARTS = AT_WEIGHTS + ALIGNMENT,
     PART_BYTES = (WEIGHTS * 4 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, /* no part is larger */
-    AT_SCRATCH = AT_PARTS + (int)GROUPS * (int)VKFT_PARTS * PART_BYTES,
+    AT_SCRATCH = AT_PARTS + (int)(SHAPES * GROUPS * VKFT_PARTS) * PART_BYTES,
 };
 
 static float random_value(uint64_t stream, uint64_t i)
@@ -88,26 +92,27 @@ static void free_matrix(matrix *w)
 }
 
 /* A random matrix of this type, in host memory and in the buffer. */
-static bool make_matrix(test *t, vkft_storage storage, uint32_t number, vkft_err *err)
+static bool make_matrix(test *t, vkft_storage storage, uint32_t shape, uint32_t group, vkft_err *err)
 {
     const vkft_storage_type *type = vkft_storage_get(storage);
-    matrix *w = &t->matrices[number];
+    matrix *w = &t->matrices[shape][group];
+    const uint32_t out = shapes[shape].out, in = shapes[shape].in, number = shape * GROUPS + group;
     *w = (matrix){0};
-    vkft_storage_part_bytes(storage, OUT, IN, w->bytes);
+    vkft_storage_part_bytes(storage, out, in, w->bytes);
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
         if (w->bytes[part] && !(w->part[part] = calloc(1, w->bytes[part] + 4)))
             return vkft_fail_memory(err, "for the kernels' self-test");
     if (type->codec->encode) {
         float scales[WEIGHTS];
-        for (uint32_t i = 0; i < WEIGHTS; i++)
+        for (uint32_t i = 0; i < out * in; i++)
             w->value[i] = random_value(1 + number, i);
-        type->codec->encode(w->value, WEIGHTS, w->part[VKFT_PART_DATA], scales);
+        type->codec->encode(w->value, out * in, w->part[VKFT_PART_DATA], scales);
         if (type->codec->finish)
-            type->codec->finish(scales, OUT, IN, w->part, &w->added);
+            type->codec->finish(scales, out, in, w->part, &w->added);
     } else {
         invent_parts(w, 1 + number);
     }
-    vkft_stored stored = {.storage = storage, .rows = OUT, .cols = IN, .offset = w->added};
+    vkft_stored stored = {.storage = storage, .rows = out, .cols = in, .offset = w->added};
     for (uint32_t part = 0; part < VKFT_PARTS; part++) {
         stored.part[part] = w->part[part];
         w->offset[part] = (uint64_t)AT_PARTS + (number * VKFT_PARTS + part) * (uint64_t)PART_BYTES;
@@ -119,10 +124,10 @@ static bool make_matrix(test *t, vkft_storage storage, uint32_t number, vkft_err
     return true;
 }
 
-static vkft_weight weight_of(const test *t, vkft_storage storage, uint32_t number)
+static vkft_weight weight_of(const test *t, vkft_storage storage, uint32_t shape, uint32_t group)
 {
-    const matrix *w = &t->matrices[number];
-    vkft_weight weight = {.storage = storage, .rows = OUT, .cols = IN, .offset = w->added};
+    const matrix *w = &t->matrices[shape][group];
+    vkft_weight weight = {.storage = storage, .rows = shapes[shape].out, .cols = shapes[shape].in, .offset = w->added};
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
         weight.part[part] = w->part[part] ? t->buffer.address + w->offset[part] : 0;
     return weight;
@@ -136,17 +141,22 @@ static bool open_test(test *t, vkft_device *dev, vkft_err *err)
     t->dev = dev;
     for (uint32_t i = 0; i < ROWS * WIDEST; i++)
         t->x[i] = random_value(0, i);
-    return vkft_buffer_new(dev, (uint64_t)AT_SCRATCH + vkft_product_scratch_bytes(OUT, IN), VKFT_MEMORY_HOST,
+    return vkft_buffer_new(dev, (uint64_t)AT_SCRATCH + vkft_product_scratch_bytes(WIDEST, WIDEST), VKFT_MEMORY_HOST,
                            "kernels' self-test", &t->buffer, err) &&
            vkft_buffer_write(dev, &t->buffer, AT_X, t->x, sizeof t->x, err) &&
            vkft_buffer_write(dev, &t->buffer, AT_GROUPS, groups, sizeof groups, err) &&
            (t->cmds = vkft_commands_new(dev, err));
 }
 
+static void free_matrices(test *t)
+{
+    for (uint32_t i = 0; i < SHAPES * GROUPS; i++)
+        free_matrix(&t->matrices[i / GROUPS][i % GROUPS]);
+}
+
 static void close_test(test *t)
 {
-    for (uint32_t i = 0; i < GROUPS; i++)
-        free_matrix(&t->matrices[i]);
+    free_matrices(t);
     vkft_commands_free(t->cmds);
     vkft_buffer_free(t->dev, &t->buffer);
     free(t);
@@ -158,15 +168,16 @@ static double operand(const vkft_gemm *gemm, vkft_storage storage, float x)
     return (double)(rounds ? vkft_bf16_to_f32(vkft_f32_to_bf16(x)) : x);
 }
 
-static bool is_right(const vkft_gemm *gemm, const test *t, vkft_gemm_class class)
+static bool is_right(const vkft_gemm *gemm, const test *t, vkft_gemm_class class, uint32_t shape)
 {
-    uint32_t N = class.transposed ? OUT : IN, K = class.transposed ? IN : OUT;
+    uint32_t out = shapes[shape].out, in = shapes[shape].in;
+    uint32_t N = class.transposed ? out : in, K = class.transposed ? in : out;
     for (uint32_t m = 0; m < ROWS; m++) {
-        const matrix *w = &t->matrices[class.grouped && m >= FIRST_ROWS];
+        const matrix *w = &t->matrices[shape][class.grouped && m >= FIRST_ROWS];
         for (uint32_t n = 0; n < N; n++) {
             double sum = 0, size = 0;
             for (uint32_t k = 0; k < K; k++) {
-                float value = w->value[class.transposed ? n * IN + k : k * IN + n];
+                float value = w->value[class.transposed ? n * in + k : k * in + n];
                 double term = operand(gemm, class.storage, t->x[m * K + k]) * operand(gemm, class.storage, value);
                 sum += term;
                 size += fabs(term);
@@ -179,18 +190,18 @@ static bool is_right(const vkft_gemm *gemm, const test *t, vkft_gemm_class class
 }
 
 /* Runs one strategy; *right: its result is the CPU's. */
-static bool run(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, vkft_gemm_class class, bool *right,
-                vkft_err *err)
+static bool run(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, vkft_gemm_class class, uint32_t shape,
+                bool *right, vkft_err *err)
 {
     const uint32_t not_a_number = 0x7fc00000;
     const uint64_t base = t->buffer.address;
-    vkft_weight w = weight_of(t, class.storage, 0), second = weight_of(t, class.storage, 1);
+    vkft_weight w = weight_of(t, class.storage, shape, 0), second = weight_of(t, class.storage, shape, 1);
     const struct weight_ref table[GROUPS] = {vkft_weight_ref(&w), vkft_weight_ref(&second)};
     const vkft_grouping groups = {.groups = GROUPS, .rows = ROWS, .max_rows = ROWS, .table = base + AT_GROUPS};
     const vkft_matmul_ctx ctx = {.dev = t->dev,
                                  .cmds = t->cmds,
                                  .scratch = base + AT_SCRATCH,
-                                 .scratch_bytes = vkft_product_scratch_bytes(OUT, IN)};
+                                 .scratch_bytes = vkft_product_scratch_bytes(w.rows, w.cols)};
     const vkft_product product = {.w = &w,
                                   .groups = class.grouped ? &groups : NULL,
                                   .weights = base + AT_WEIGHTS,
@@ -205,7 +216,7 @@ static bool run(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, v
         !vkft_buffer_fill(t->dev, &t->buffer, AT_Y, sizeof t->y, not_a_number, err) ||
         !vkft_commands_run(t->cmds, err) || !vkft_buffer_read(t->dev, &t->buffer, AT_Y, t->y, sizeof t->y, err))
         return false;
-    *right = is_right(gemm, t, class);
+    *right = is_right(gemm, t, class, shape);
     return true;
 }
 
@@ -244,11 +255,14 @@ static bool examine(const vkft_gemm *gemm, test *t, results *r, const vkft_strat
         *right = strncmp(found + strlen(line), "passed", strlen("passed")) == 0;
         return true;
     }
-    for (uint32_t i = 0; i < GROUPS; i++)
-        if (!t->matrices[i].part[VKFT_PART_DATA] && !make_matrix(t, class.storage, i, err))
-            return false;
-    if (!run(gemm, t, strategy, class, right, err))
-        return vkft_fail_context(err, "in the self-test of kernel %s", vkft_kernel_name(strategy->kernel(class)));
+    *right = true;
+    for (uint32_t shape = 0; *right && shape < SHAPES; shape++) {
+        for (uint32_t i = 0; i < GROUPS; i++)
+            if (!t->matrices[shape][i].part[VKFT_PART_DATA] && !make_matrix(t, class.storage, shape, i, err))
+                return false;
+        if (!run(gemm, t, strategy, class, shape, right, err))
+            return vkft_fail_context(err, "in the self-test of kernel %s", vkft_kernel_name(strategy->kernel(class)));
+    }
     r->changed = true;
     return vkft_text_append(&r->text, line + 1, strlen(line + 1), err) &&
            vkft_text_append(&r->text, *right ? "passed\n" : "failed\n", strlen("passed\n"), err);
@@ -296,8 +310,7 @@ bool vkft_gemm_selftest(vkft_device *dev, const bool storages[VKFT_STORAGE_COUNT
             for (int groups = 0; ok && groups <= grouped; groups++)
                 ok = examine_class(dev, t, &r, (vkft_gemm_class){storage, direction, groups}, gemm->notice,
                                    sizeof gemm->notice, err);
-        for (uint32_t i = 0; i < GROUPS; i++)
-            free_matrix(&t->matrices[i]);
+        free_matrices(t);
     }
     if (r.changed)
         vkft_device_cache_write(dev, "selftest", r.text.data, r.text.length);

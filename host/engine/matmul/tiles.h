@@ -17,12 +17,28 @@ typedef struct vkft_tile {
     uint32_t rows, columns, band;
 } vkft_tile;
 
+/* The part of a product that a workgroup of strategy tile computes: rows * lanes_m by columns * lanes_n, with lanes_m *
+ * lanes_n invocations and `depth` of K at a time. */
+typedef struct vkft_block {
+    uint32_t rows, columns; /* of an invocation; columns: a multiple of 4 */
+    uint32_t lanes_m, lanes_n;
+    uint32_t depth;    /* a multiple of 8 */
+    uint32_t band;     /* as in vkft_tile */
+    uint32_t subgroup; /* the size of subgroups to ask for; 0: any. If it is lanes_n, a row is a subgroup's */
+    bool prefetch;     /* loads of a step are in flight while the one before is multiplied */
+} vkft_block;
+#define VKFT_BLOCKS 4u /* at most */
+_Static_assert(2 * VKFT_BLOCKS <= VKFT_KERNEL_VARIANTS, "each has two pipelines");
+
 typedef struct vkft_tiles {
+    vkft_block blocks[VKFT_BLOCKS];
+    uint32_t block_count;                    /* 0: none fits the device */
     vkft_tile panel, decode, tn, grouped_tn; /* decode: of the kernels that make panels */
     vkft_tile direct[2][2];                  /* [grouped][transposed]; grouped: rows divide GROUP_TILE, as panel's do */
     bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
     uint64_t panel_bytes;
     uint32_t tn_workgroups; /* matmul_tn is cut in slices up to this many workgroups */
+    uint32_t invocations;   /* that keep the device busy */
 } vkft_tiles;
 
 vkft_tiles vkft_tiles_of(const vkft_caps *caps);

@@ -33,7 +33,9 @@ enum {
     COMPLETE(panel_nt, type)                                                                                           \
     COMPLETE(panel_nn, type)                                                                                           \
     COMPLETE(grouped_panel_nt, type)                                                                                   \
-    COMPLETE(grouped_panel_nn, type)
+    COMPLETE(grouped_panel_nn, type)                                                                                   \
+    COMPLETE(matmul_tile_nt, type)                                                                                     \
+    COMPLETE(matmul_tile_nn, type)
 #include "formats/tensors/storage.def"
 #undef STORAGE
 

@@ -22,14 +22,25 @@ float weight(weight_ref W, uint row, uint column)
 }
 
 /* An aligned run is two words and lies in one block. */
+struct raw8 { uvec2 words; float scale; };
+
+raw8 fetch8(weight_ref W, uint row, uint column)
+{
+    return raw8(Words2_ref(W.data).at[(row * W.cols + column) / 8], fp8_scale(W, row, column));
+}
+
+void decode8(weight_ref W, raw8 raw, out float w[8])
+{
+    [[unroll]] for (uint q = 0; q < 8; q++)
+        w[q] = fp8_value((q < 4 ? raw.words.x : raw.words.y) >> (8 * (q % 4)) & 255) * raw.scale;
+}
+
 void weight8(weight_ref W, uint row, uint column, uint count, bool aligned, out float w[8])
 {
     uint i = row * W.cols + column;
     float scale = fp8_scale(W, row, column);
     if (aligned) {
-        uvec2 words = uvec2(Words_ref(W.data).v[i / 4], Words_ref(W.data).v[i / 4 + 1]);
-        [[unroll]] for (uint q = 0; q < 8; q++)
-            w[q] = fp8_value((q < 4 ? words.x : words.y) >> (8 * (q % 4)) & 255) * scale;
+        decode8(W, raw8(uvec2(Words_ref(W.data).v[i / 4], Words_ref(W.data).v[i / 4 + 1]), scale), w);
     } else {
         uint border = 128 - column % 128; /* elements from here on lie in the next block */
         float next = fp8_scale(W, row, column + count - 1);

@@ -56,17 +56,77 @@ float dynamic_value(uint code)
     return code > 127 ? magnitude : -magnitude;
 }
 
-float nf4_scale(weight_ref W, uint block)
+/* The scale of a block whose code has the value `value` in the dynamic map. */
+float scale_of(weight_ref W, float value, float super)
 {
-    uint code = (Words_ref(W.scales).v[block / 4] >> (8 * (block % 4))) & 255;
-    precise float scaled = dynamic_value(code) * Floats_ref(W.super).v[block / 256];
+    precise float scaled = value * super;
     precise float scale = scaled + W.offset;
     return scale;
+}
+
+uint scale_code(weight_ref W, uint block)
+{
+    return (Words_ref(W.scales).v[block / 4] >> (8 * (block % 4))) & 255;
+}
+
+float nf4_scale(weight_ref W, uint block)
+{
+    return scale_of(W, dynamic_value(scale_code(W, block)), Floats_ref(W.super).v[block / 256]);
 }
 #else
 float nf4_scale(weight_ref W, uint block)
 {
     return uintBitsToFloat(Words_ref(W.scales).v[block]);
+}
+#endif
+
+#ifdef SHARED_TABLES
+/* 16 values lie in different banks, so a look-up costs one load; the tree of selects costs some 20 instructions. */
+#define HAS_TABLES
+shared float nf4_table[16];
+#ifdef DOUBLE_QUANT
+shared float dynamic_table[256];
+#endif
+
+void load_tables(uint id)
+{
+    for (uint i = id; i < 16; i += WIDTH)
+        nf4_table[i] = nf4_value(i);
+#ifdef DOUBLE_QUANT
+    for (uint i = id; i < 256; i += WIDTH)
+        dynamic_table[i] = dynamic_value(i);
+#endif
+}
+
+struct raw8 {
+    uint codes;
+#ifdef DOUBLE_QUANT
+    uint scale;
+    float super;
+#else
+    float scale;
+#endif
+};
+
+raw8 fetch8(weight_ref W, uint row, uint column)
+{
+    uint i = row * W.cols + column, block = i / 64;
+#ifdef DOUBLE_QUANT
+    return raw8(Words_ref(W.data).v[i / 8], scale_code(W, block), Floats_ref(W.super).v[block / 256]);
+#else
+    return raw8(Words_ref(W.data).v[i / 8], nf4_scale(W, block));
+#endif
+}
+
+void decode8(weight_ref W, raw8 raw, out float w[8])
+{
+#ifdef DOUBLE_QUANT
+    float scale = scale_of(W, dynamic_table[raw.scale], raw.super);
+#else
+    float scale = raw.scale;
+#endif
+    [[unroll]] for (uint q = 0; q < 8; q++) /* the even element is the high nibble */
+        w[q] = nf4_table[raw.codes >> (4 * (q ^ 1)) & 15] * scale;
 }
 #endif
 

@@ -16,7 +16,7 @@
 #include "tests/support/system/system.h"
 
 typedef struct fixture {
-    char *directory, *before;
+    char *directory, *before, *strategies;
 } fixture;
 
 static int setup(void **state)
@@ -24,6 +24,9 @@ static int setup(void **state)
     fixture *f = calloc(1, sizeof *f);
     const char *before = getenv("VKFT_CACHE_DIR");
     f->before = before ? strdup(before) : NULL;
+    const char *strategies = getenv("VKFT_STRATEGY");
+    f->strategies = strategies ? strdup(strategies) : NULL;
+    vkft_test_environment("VKFT_STRATEGY", "panel,direct");
     f->directory = vkft_test_directory();
     vkft_test_environment("VKFT_CACHE_DIR", f->directory);
     *state = f;
@@ -33,12 +36,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture *f = *state;
-    if (f->before)
-        vkft_test_environment("VKFT_CACHE_DIR", f->before);
-    else
-        vkft_test_environment("VKFT_CACHE_DIR", NULL);
+    vkft_test_environment("VKFT_CACHE_DIR", f->before);
+    vkft_test_environment("VKFT_STRATEGY", f->strategies);
     vkft_test_remove_directory(f->directory);
-    free(f->before), free(f);
+    free(f->before), free(f->strategies), free(f);
     return 0;
 }
 
@@ -114,7 +115,29 @@ static void test_wrong_kernel(void **state)
     expect_failure(vkft_gemm_selftest(dev, storages, false, &err), "kernel matmul_panel computes wrong results on ");
     assert_non_null(strstr(err.message, "nothing else can multiply bf16 weights"));
     vkft_device_close(dev);
-    vkft_test_environment("VKFT_STRATEGY", NULL);
+}
+
+/* The same of strategy tile, whose kernels are one for each storage type. */
+static void test_tile(void **state)
+{
+    (void)state;
+    vkft_err err;
+    static const bool storages[VKFT_STORAGE_COUNT] = {[VKFT_STORAGE_bf16] = true, [VKFT_STORAGE_nf4_dq] = true};
+    vkft_test_environment("VKFT_STRATEGY", "tile,panel,direct");
+    vkft_device *dev = open_device(VKFT_F32);
+    const vkft_block b = vkft_gemm_of(dev)->tiles.blocks[0];
+    const uint32_t half[] = {b.rows / 2, b.columns, b.band, 0, b.lanes_m, b.lanes_n, b.depth, 0, 0, 0};
+    for (uint32_t i = 0; i < VKFT_KERNEL_VARIANTS; i++)
+        vkft_kernel_specialize(dev, vkft_kernel_variant(VKFT_KERNEL_matmul_tile_nt_bf16, i), b.lanes_m * b.lanes_n, 0,
+                               half, sizeof half / sizeof *half);
+    expect_ok(vkft_gemm_selftest(dev, storages, true, &err));
+    assert_non_null(strstr(vkft_gemm_of(dev)->notice, "kernel matmul_tile_nt_bf16 computes wrong results on "));
+    assert_non_null(strstr(vkft_gemm_of(dev)->notice, "strategy panel instead of tile"));
+    assert_string_equal(first_strategy(dev, (vkft_gemm_class){VKFT_STORAGE_bf16, true, false}), "panel");
+    assert_string_equal(first_strategy(dev, (vkft_gemm_class){VKFT_STORAGE_bf16, false, false}), "tile");
+    assert_string_equal(first_strategy(dev, (vkft_gemm_class){VKFT_STORAGE_nf4_dq, true, false}), "tile");
+    assert_string_equal(first_strategy(dev, (vkft_gemm_class){VKFT_STORAGE_nf4_dq, true, true}), "panel");
+    vkft_device_close(dev);
 }
 
 /* Results of other kernels than this build's do not count. */
@@ -137,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_right_kernels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_kernel, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_build, setup, teardown),
     };
     return cmocka_run_group_tests_name("selftest", tests, NULL, NULL);

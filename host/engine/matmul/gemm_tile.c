@@ -1,0 +1,143 @@
+/* Products of many rows through tiles in shared memory, decoded where they are multiplied: kernels matmul_tile_nt and
+ * matmul_tile_nn. Each has a pipeline for each shape of the device's list (tiles.h).
+ *
+ * The shape is chosen for each product by an estimate: multiplications including padding, times what one costs in this
+ * shape, divided by the part of the device that the workgroups fill. Where they are too few, K is cut in slices, which
+ * matmul_sum adds.
+ *
+ * Reduction order: k ascends within a slice, slices are added in order; both follow from shapes and device alone.
+ */
+#include "host/engine/matmul/gemm.h"
+#include "runtime/base/size.h"
+#include "shaders/matmul/args.h"
+
+#define MIN_SLICE_K 256u /* of a slice at least, so that adding slices costs little beside computing them */
+
+static const vkft_kernel_family families[2] = {VKFT_FAMILY_matmul_tile_nn, VKFT_FAMILY_matmul_tile_nt};
+
+static vkft_kernel kernel_of(vkft_gemm_class class)
+{
+    return class.grouped ? VKFT_KERNEL_COUNT : vkft_kernel_by_type(families[class.transposed], class.storage);
+}
+
+static bool possible(const vkft_caps *caps, const vkft_tiles *tiles)
+{
+    (void)caps;
+    return tiles->block_count > 0; /* the list holds what fits the device */
+}
+
+/* Blocks have two pipelines each, one of them for operands that are not aligned. */
+static vkft_kernel pipeline_of(vkft_gemm_class class, uint32_t block, bool aligned)
+{
+    return vkft_kernel_variant(kernel_of(class), 2 * block + aligned);
+}
+
+static void prepare(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands)
+{
+    for (uint32_t i = 0; i < tiles->block_count; i++)
+        for (uint32_t which = 0; which < 4 * VKFT_STORAGE_COUNT; which++) {
+            const vkft_block *b = &tiles->blocks[i];
+            vkft_gemm_class class = {which / 4, which & 1, false};
+            bool aligned = which & 2, rounds = operands == VKFT_BF16 && vkft_storage_is_quantized(class.storage);
+            const uint32_t constants[] = {b->rows,    b->columns, b->band,     rounds,  b->lanes_m,
+                                          b->lanes_n, b->depth,   b->subgroup, aligned, b->prefetch};
+            vkft_kernel_specialize(dev, pipeline_of(class, i, aligned), b->lanes_m * b->lanes_n, b->subgroup, constants,
+                                   sizeof constants / sizeof *constants);
+        }
+}
+
+/* Whether rows of X, and runs of 8 of W, begin at multiples of 16 bytes. */
+static bool is_aligned(const vkft_product *p)
+{
+    return p->X % 16 == 0 && vkft_product_ldx(p) % 4 == 0 && vkft_product_k(p) % 4 == 0 &&
+           p->w->part[VKFT_PART_DATA] % 16 == 0 && p->w->cols % 8 == 0;
+}
+
+static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    return p->M > DIRECT_MAX_ROWS || !vkft_gemm_direct.suits(gemm, ctx, p);
+}
+
+/* How a product is cut: the shape of its tiles, the slices of K and their length. */
+typedef struct cut {
+    uint32_t block, slices, slice;
+    uint64_t workgroups; /* of a slice */
+} cut;
+
+/* Slices lie one after the other in scratch, so Y must, too. */
+static cut cut_with(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t block)
+{
+    const vkft_block *b = &gemm->tiles.blocks[block];
+    uint32_t N = vkft_product_n(p), K = vkft_product_k(p);
+    uint64_t workgroups = (uint64_t)ceil_div(p->M, b->rows * b->lanes_m) * ceil_div(N, b->columns * b->lanes_n);
+    uint64_t parts = gemm->tiles.invocations / (workgroups * b->lanes_m * b->lanes_n), longest = K / MIN_SLICE_K,
+             room = ctx->scratch_bytes / sizeof(float) / ((uint64_t)p->M * N);
+    if (vkft_product_ldy(p) != N)
+        room = 0;
+    uint32_t slices = (uint32_t)max_u64(1, min_u64(parts, min_u64(longest, room)));
+    uint32_t slice = slices == 1 ? K : (uint32_t)round_up(ceil_div(K, slices), b->depth);
+    return (cut){block, ceil_div(K, slice), slice, workgroups};
+}
+
+static double cost_of(const vkft_gemm *gemm, const cut *c)
+{
+    const vkft_block *b = &gemm->tiles.blocks[c->block];
+    double tile = (double)b->rows * b->lanes_m * b->columns * b->lanes_n;
+    double fill = (double)(c->workgroups * c->slices * b->lanes_m * b->lanes_n) / gemm->tiles.invocations;
+    /* A multiplication costs itself and its share of the loads from shared memory. */
+    double each = 1 + 2 * (1.0 / b->rows + 1.0 / b->columns);
+    return (double)c->workgroups * tile * each / (fill < 1 ? fill : 1);
+}
+
+static cut best_cut(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    cut best = cut_with(gemm, ctx, p, 0);
+    for (uint32_t i = 1; i < gemm->tiles.block_count; i++) {
+        cut other = cut_with(gemm, ctx, p, i);
+        if (cost_of(gemm, &other) < cost_of(gemm, &best))
+            best = other;
+    }
+    return best;
+}
+
+static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    const cut c = best_cut(gemm, ctx, p);
+    struct matmul_tile_args args = {.W = vkft_weight_ref(p->w),
+                                    .X = p->X,
+                                    .R = p->R,
+                                    .Y = p->Y,
+                                    .M = p->M,
+                                    .N = vkft_product_n(p),
+                                    .K = vkft_product_k(p),
+                                    .ldx = vkft_product_ldx(p),
+                                    .ldy = vkft_product_ldy(p),
+                                    .slice = c.slice,
+                                    .add = p->R != 0,
+                                    .scale = p->scale};
+    if (c.slices > 1) {
+        args.Y = ctx->scratch;
+        args.add = 0;
+        args.scale = 1.0f;
+    }
+    vkft_kernel kernel = pipeline_of(vkft_product_class(p), c.block, is_aligned(p));
+    vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, c.workgroups, c.slices, 2.0 * p->M * args.N * args.K);
+    if (c.slices == 1)
+        return;
+    struct matmul_sum_args sum = {.partial = ctx->scratch,
+                                  .R = p->R,
+                                  .Y = p->Y,
+                                  .n = p->M * args.N,
+                                  .parts = c.slices,
+                                  .add = p->R != 0,
+                                  .scale = p->scale};
+    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)c.slices * sum.n);
+}
+
+const vkft_strategy vkft_gemm_tile = {.name = "tile",
+                                      .not_on_cpu = true,
+                                      .kernel = kernel_of,
+                                      .possible = possible,
+                                      .prepare = prepare,
+                                      .suits = suits,
+                                      .record = record};
