@@ -52,6 +52,10 @@ bool vkft_chat_template_render(const vkft_chat_template *chat, const vkft_conver
 void vkft_chat_template_unused(const vkft_chat_template *chat, const vkft_conversation *conversation, char *text,
                                size_t size);
 
+/* Gives tool calls that have no id one of nine letters and digits, and answers of tools the id of their call. given:
+ * whether any was missing. */
+bool vkft_chat_give_call_ids(cJSON *messages, bool *given, vkft_err *err);
+
 /* Which of the assistant's turns are trained. */
 typedef enum vkft_train_on { VKFT_TRAIN_ON_ASSISTANT, VKFT_TRAIN_ON_LAST, VKFT_TRAIN_ON_ALL } vkft_train_on;
 

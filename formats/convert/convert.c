@@ -168,6 +168,27 @@ static bool write_model(const vkft_hf_checkpoint *checkpoint, vkft_source *sourc
     return ok;
 }
 
+bool vkft_convert_finds_head(const char *hf_dir, const vkft_config *config, bool *own, vkft_err *err)
+{
+    vkft_hf_checkpoint checkpoint;
+    char head[256], canonical[256];
+    bool weights;
+    *own = false;
+    snprintf(head, sizeof head, "%s.weight", config->arch->head);
+    if (!vkft_hf_checkpoint_find(hf_dir, &weights, err) ||
+        (weights && !vkft_hf_checkpoint_open(hf_dir, &checkpoint, err)))
+        return false;
+    for (uint32_t i = 0; weights && i < checkpoint.count; i++) {
+        const vkft_shard_tensor *t = &checkpoint.tensors[i];
+        vkft_tensor_role role = vkft_arch_tensor(config, t->tensor->name, canonical, sizeof canonical);
+        if (role != VKFT_ROLE_NONE && strcmp(canonical, head) == 0)
+            *own = role != VKFT_ROLE_TIED_HEAD || is_own_head(&checkpoint, config, t);
+    }
+    if (weights)
+        vkft_hf_checkpoint_close(&checkpoint);
+    return true;
+}
+
 bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err)
 {
     vkft_hf_checkpoint checkpoint;

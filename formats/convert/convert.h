@@ -18,6 +18,10 @@ typedef struct vkft_convert_options {
     void *progress_context;
 } vkft_convert_options;
 
+/* Whether the model of a checkpoint directory has a head of its own although its configuration may tie it to the
+ * embedding: one is stored, and holds other values. *own is false where there are no weights. */
+bool vkft_convert_finds_head(const char *hf_dir, const vkft_config *config, bool *own, vkft_err *err);
+
 /* Writes out_path through a temporary file beside it, synced and renamed; on any error nothing is left.
  * Error: missing file, LFS pointer, truncated shard, missing tensor of the index, non-finite
  * weights (tensor and first index), unsupported dtype, disk full. */

@@ -16,14 +16,6 @@
 
 #define MAX_INDEX_BYTES 100000000
 
-static bool find_file(const vkft_hf_checkpoint *checkpoint, const char *name, bool *found, vkft_err *err)
-{
-    char *path = vkft_path_join(checkpoint->dir, name);
-    bool ok = path ? vkft_file_find(path, found, err) : vkft_fail_memory(err, "while reading '%s'", checkpoint->dir);
-    free(path);
-    return ok;
-}
-
 /* Shards are plain names: an index must not lead out of its directory. */
 static bool check_shard_name(const char *index, const cJSON *entry, vkft_err *err)
 {
@@ -186,24 +178,49 @@ static bool open_single(vkft_hf_checkpoint *checkpoint, const char *name, vkft_e
 }
 
 /* In the order in which transformers looks for them. */
+static const struct weights {
+    const char *name;
+    bool (*open)(vkft_hf_checkpoint *checkpoint, const char *name, vkft_err *err);
+} all_weights[] = {{"model.safetensors", open_single},
+                   {"model.safetensors.index.json", open_indexed},
+                   {"pytorch_model.bin", open_single},
+                   {"pytorch_model.bin.index.json", open_indexed}};
+
+/* *weights NULL: there are none. */
+static bool find_weights(const char *dir, const struct weights **weights, vkft_err *err)
+{
+    *weights = NULL;
+    for (size_t i = 0; i < sizeof all_weights / sizeof *all_weights; i++) {
+        bool found = false;
+        char *path = vkft_path_join(dir, all_weights[i].name);
+        bool ok = path ? vkft_file_find(path, &found, err) : vkft_fail_memory(err, "while reading '%s'", dir);
+        free(path);
+        if (!ok)
+            return false;
+        if (found) {
+            *weights = &all_weights[i];
+            return true;
+        }
+    }
+    return true;
+}
+
+bool vkft_hf_checkpoint_find(const char *dir, bool *found, vkft_err *err)
+{
+    const struct weights *weights;
+    bool ok = find_weights(dir, &weights, err);
+    *found = ok && weights;
+    return ok;
+}
+
 static bool open_weights(vkft_hf_checkpoint *checkpoint, vkft_err *err)
 {
-    static const struct {
-        const char *name;
-        bool (*open)(vkft_hf_checkpoint *checkpoint, const char *name, vkft_err *err);
-    } files[] = {{"model.safetensors", open_single},
-                 {"model.safetensors.index.json", open_indexed},
-                 {"pytorch_model.bin", open_single},
-                 {"pytorch_model.bin.index.json", open_indexed}};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        bool found;
-        if (!find_file(checkpoint, files[i].name, &found, err))
-            return false;
-        if (found)
-            return files[i].open(checkpoint, files[i].name, err);
-    }
-    return vkft_model_fail_directory(checkpoint->dir, "model.safetensors or pytorch_model.bin, or an index of shards",
-                                     err);
+    const struct weights *weights;
+    if (!find_weights(checkpoint->dir, &weights, err))
+        return false;
+    return weights ? weights->open(checkpoint, weights->name, err)
+                   : vkft_model_fail_directory(checkpoint->dir,
+                                               "model.safetensors or pytorch_model.bin, or an index of shards", err);
 }
 
 bool vkft_hf_checkpoint_open(const char *dir, vkft_hf_checkpoint *checkpoint, vkft_err *err)

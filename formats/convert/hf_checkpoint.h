@@ -16,6 +16,8 @@ typedef struct vkft_hf_checkpoint {
     uint64_t total_bytes; /* of all tensors */
 } vkft_hf_checkpoint;
 
+/* Whether there are weights in a directory. */
+bool vkft_hf_checkpoint_find(const char *dir, bool *found, vkft_err *err);
 /* Error: no such directory; no weights in it; a shard that is missing or bad; a tensor that the index
  * promises and the shard lacks; a tensor in two places. */
 bool vkft_hf_checkpoint_open(const char *dir, vkft_hf_checkpoint *checkpoint, vkft_err *err);

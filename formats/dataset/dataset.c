@@ -82,6 +82,7 @@ static bool store_row(opener *o, const vkft_encoded_row *row)
             return false;
         o->data->truncated += s->dropped > 0;
         o->data->dropped_tokens += s->dropped;
+        o->data->made_call_ids += s->made_call_ids;
         ids += s->length;
         labels += s->length;
     }

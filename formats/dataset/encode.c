@@ -261,15 +261,40 @@ static bool reject_conversation(builder *b, uint32_t first, const cJSON *message
                                       "no message has the role assistant; roles found: %s", roles);
 }
 
-static bool add_conversation(builder *b, const vkft_conversation *conversation, vkft_err *err)
+static bool encode_conversation(const builder *b, const vkft_conversation *conversation, uint8_t **mask, vkft_err *err)
 {
     const vkft_dataset_options *o = b->encoder->options;
+    vkft_train_on train_on = o->mask_prompt ? o->train_on : VKFT_TRAIN_ON_ALL;
+    return vkft_chat_template_encode(o->chat, b->encoder->tok, conversation, train_on, &b->out->ids, mask, err);
+}
+
+/* A conversation that cannot be rendered once more, now with ids of its tool calls if they have none. */
+static bool encode_with_ids(const builder *b, uint32_t first, const vkft_conversation *conversation, uint8_t **mask,
+                            bool *given, vkft_err *err)
+{
+    vkft_conversation copy = *conversation;
+    b->out->ids.count = first;
+    vkft_err other = {0};
+    cJSON *messages = cJSON_Duplicate(conversation->messages, true);
+    copy.messages = messages;
+    bool ok = messages || vkft_fail_memory(&other, "for a conversation");
+    ok =
+        ok && vkft_chat_give_call_ids(messages, given, &other) && *given && encode_conversation(b, &copy, mask, &other);
+    cJSON_Delete(messages);
+    if (other.kind == VKFT_ERR_MEMORY) /* else the first error is the one to tell */
+        *err = other;
+    return ok;
+}
+
+static bool add_conversation(builder *b, const vkft_conversation *conversation, vkft_err *err)
+{
     vkft_encoded_row *out = b->out;
     vkft_err failure = {0};
-    uint32_t first = out->ids.count, marked = 0;
+    uint32_t first = out->ids.count, marked = 0, before = out->count;
     uint8_t *mask = NULL;
-    vkft_train_on train_on = o->mask_prompt ? o->train_on : VKFT_TRAIN_ON_ALL;
-    if (!vkft_chat_template_encode(o->chat, b->encoder->tok, conversation, train_on, &out->ids, &mask, &failure)) {
+    bool given = false;
+    if (!encode_conversation(b, conversation, &mask, &failure) &&
+        (failure.kind != VKFT_ERR_INPUT || !encode_with_ids(b, first, conversation, &mask, &given, &failure))) {
         if (failure.kind == VKFT_ERR_INPUT)
             return builder_reject(b, first, VKFT_BAD_CONVERSATION, err, "%s", failure.message);
         if (err)
@@ -285,7 +310,10 @@ static bool add_conversation(builder *b, const vkft_conversation *conversation, 
     free(mask);
     if (ok && marked == 0)
         return reject_conversation(b, first, conversation->messages, err);
-    return ok && builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
+    ok = ok && builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
+    if (ok && out->count > before)
+        out->samples[before].made_call_ids = given;
+    return ok;
 }
 
 static bool add_example(void *context, const vkft_example *example, vkft_err *err)

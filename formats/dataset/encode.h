@@ -19,6 +19,7 @@ typedef struct vkft_row_encoder {
 typedef struct vkft_encoded_sample {
     uint32_t length, source_length, trained; /* as in vkft_sample */
     uint32_t dropped;                        /* tokens cut off at max_seq_length */
+    bool made_call_ids;
 } vkft_encoded_sample;
 
 typedef struct vkft_rejected {

@@ -72,6 +72,7 @@ typedef struct vkft_dataset {
     uint32_t max_length;
     uint32_t truncated;      /* samples cut to max_seq_length */
     uint64_t dropped_tokens; /* cut off there */
+    uint32_t made_call_ids;  /* conversations whose tool calls have no ids, which the template needs: they got some */
     vkft_data_format format;
     vkft_bad_rows bad; /* that are no samples */
     char unused[240];  /* the first row's keys that nobody uses: a list for people, "" for none */

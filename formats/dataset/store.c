@@ -6,11 +6,11 @@
 #include <xxhash.h>
 
 #define FLUSH_VALUES (1u << 20)
-#define MAGIC "VKFTTOK3"
+#define MAGIC "VKFTTOK4"
 
 typedef struct header {
     char magic[8];
-    uint32_t format, count, max_length, truncated;
+    uint32_t format, count, max_length, truncated, made_call_ids, zero;
     uint64_t tokens, trained, dropped_tokens;
     uint64_t values_hash, index_hash; /* XXH3, 64 bits */
     vkft_bad_rows bad;
@@ -131,6 +131,7 @@ static bool commit(vkft_token_store *store, vkft_err *err)
                 .count = data->count,
                 .max_length = data->max_length,
                 .truncated = data->truncated,
+                .made_call_ids = data->made_call_ids,
                 .tokens = data->tokens,
                 .trained = data->trained,
                 .dropped_tokens = data->dropped_tokens,
@@ -201,6 +202,7 @@ bool vkft_token_store_load(const char *path, vkft_dataset *data)
                                .trained = h.trained,
                                .max_length = h.max_length,
                                .truncated = h.truncated,
+                               .made_call_ids = h.made_call_ids,
                                .dropped_tokens = h.dropped_tokens,
                                .format = (vkft_data_format)h.format,
                                .bad = h.bad,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/convert/convert.h"
 #include "formats/convert/model_open.h"
 #include "formats/convert/recognize.h"
 #include "runtime/base/file.h"
@@ -32,9 +33,14 @@ static bool open_config(vkft_session *session, const vkft_model_options *o, vkft
         free(file);
         return vkft_model_fail_directory(path, "config.json", err);
     }
+    vkft_config *config = &session->parsed;
+    bool own_head = false;
     bool ok =
         file ? vkft_file_read(file, 16 << 20, &text, &size, err) : vkft_fail_memory(err, "while reading %s", path);
-    ok = ok && vkft_config_parse(text, size, file, &session->parsed, err);
+    ok = ok && vkft_config_parse(text, size, file, config, err);
+    if (ok && config->tie_word_embeddings && vkft_directory_exists(path))
+        ok = vkft_convert_finds_head(path, config, &own_head, err);
+    config->tie_word_embeddings = config->tie_word_embeddings && !own_head;
     free(text);
     free(file);
     return ok;

@@ -32,6 +32,11 @@ static void say_found(const vkft_data_options *o, const char *path, const vkft_d
                           data->truncated, o->max_seq_length, (unsigned long long)data->dropped_tokens);
     if (data->unused[0])
         vkft_observer_say(observer, "data: not used: %s", data->unused);
+    if (data->made_call_ids)
+        vkft_observer_say(observer,
+                          "data: %u conversations have tool calls without ids, which the chat template needs; they "
+                          "were given ids, made of their texts",
+                          data->made_call_ids);
     uint64_t bad = vkft_bad_rows_count(&data->bad);
     char reasons[VKFT_BAD_ROWS_TEXT];
     vkft_bad_rows_describe(&data->bad, reasons);

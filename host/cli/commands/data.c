@@ -96,6 +96,7 @@ static int print_json(const data_command *o, const vkft_dataset *data, const sta
     vkft_json_put_number(root, "trained_tokens", (double)data->trained);
     vkft_json_put_number(root, "truncated_samples", data->truncated);
     vkft_json_put_number(root, "truncated_tokens", (double)data->dropped_tokens);
+    vkft_json_put_number(root, "made_call_ids", data->made_call_ids);
     vkft_json_node skipped = vkft_json_put_object(root, "skipped_rows");
     for (int i = 0; i < VKFT_BAD_REASONS; i++)
         if (data->bad.count[i])
@@ -146,6 +147,8 @@ static void print_numbers(const data_command *o, const vkft_dataset *data, const
     printf("truncated  %u samples to %u tokens, %llu tokens lost\n", data->truncated, o->data.max_seq_length,
            (unsigned long long)data->dropped_tokens);
     print_skipped(data);
+    if (data->made_call_ids)
+        printf("call ids   made for %u conversations: the chat template needs them\n", data->made_call_ids);
     if (s->packs)
         printf("packs      %u of at most %u tokens, %.1f %% full\n", s->packs, o->data.max_seq_length,
                100.0 * (double)data->tokens / ((double)s->packs * o->data.max_seq_length));

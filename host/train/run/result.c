@@ -13,6 +13,8 @@
 #include "runtime/base/os/os.h"
 
 #define RECORD "vkft.json"
+#define CONFIG "config.json"
+#define FINISHING "while finishing the run"
 #define SMALL_FILE_LIMIT (1u << 28)
 
 /* The last one is what makes a run a finished one. */
@@ -99,16 +101,30 @@ typedef struct placing {
     const char *dir, *prefix;
 } placing;
 
+/* Remembers a small file as this run's, unless it is somebody else's. Before any of them is written: a run that is
+ * killed in between knows its own files when it is resumed. */
+static bool list_small(const finishing *f, const char *name, const char *text, size_t size)
+{
+    char *path = vkft_run_path(f->run, name, f->err), hash[17];
+    bool ok = path != NULL;
+    state was = ok ? state_of(f->record, path, name, text, size) : FOREIGN;
+    hash_text(text, size, hash);
+    if (was == ABSENT || was == OURS || (was == FOREIGN && strcmp(name, CONFIG) == 0))
+        ok = ok && (cJSON_AddStringToObject(f->files, name, hash) || vkft_fail_memory(f->err, FINISHING));
+    free(path);
+    return ok;
+}
+
 static bool write_small(const finishing *f, const char *name, const char *text, size_t size)
 {
-    char *path = vkft_run_path(f->run, name, f->err), *folder = path ? vkft_path_parent(path) : NULL, hash[17];
+    char *path = vkft_run_path(f->run, name, f->err), *folder = path ? vkft_path_parent(path) : NULL;
     if (!folder) {
         free(path);
-        return vkft_fail_memory(f->err, "while finishing the run");
+        return vkft_fail_memory(f->err, FINISHING);
     }
     state was = state_of(f->record, path, name, text, size);
     bool ok = vkft_directory_create(folder, f->err);
-    if (was == FOREIGN && strcmp(name, "config.json") == 0) { /* of a model that has another one */
+    if (was == FOREIGN && strcmp(name, CONFIG) == 0) { /* of a model that has another one */
         ok = ok && vkft_run_set_aside(f->run, name, VKFT_IN_THE_WAY, f->err);
         was = ABSENT;
     }
@@ -116,9 +132,6 @@ static bool write_small(const finishing *f, const char *name, const char *text, 
         vkft_observer_say(f->run->observer, "%s is kept: it is not as a run of vkft wrote it", path);
     else if (ok && was != SAME)
         ok = vkft_file_write(path, text, size, f->err);
-    hash_text(text, size, hash);
-    if (ok && (was == ABSENT || was == OURS) && f->files)
-        ok = cJSON_AddStringToObject(f->files, name, hash) || vkft_fail_memory(f->err, "while finishing the run");
     free(folder);
     free(path);
     return ok;
@@ -132,7 +145,7 @@ static bool place_small(void *context, const char *name)
     char *path = vkft_path_join(p->dir, name), *text = NULL, whole[256];
     size_t size;
     snprintf(whole, sizeof whole, "%.120s%.120s", p->prefix, name);
-    bool ok = path || vkft_fail_memory(f->err, "while finishing the run");
+    bool ok = path || vkft_fail_memory(f->err, FINISHING);
     if (ok && vkft_directory_exists(path)) {
         char prefix[256];
         snprintf(prefix, sizeof prefix, "%.120s/", name);
@@ -140,8 +153,8 @@ static bool place_small(void *context, const char *name)
         ok = vkft_directory_list(path, place_small, &below, f->err) &&
              (vkft_os_remove_directory(path) || vkft_fail_errno(f->err, "cannot remove %s", path));
     } else if (ok && !is_result_file(name)) {
-        ok = vkft_file_read(path, SMALL_FILE_LIMIT, &text, &size, f->err) && write_small(f, whole, text, size) &&
-             vkft_file_remove(path, f->err);
+        ok = vkft_file_read(path, SMALL_FILE_LIMIT, &text, &size, f->err) && list_small(f, whole, text, size) &&
+             write_small(f, whole, text, size) && vkft_file_remove(path, f->err);
     }
     free(text);
     free(path);
@@ -156,7 +169,7 @@ static bool place_result(const finishing *f)
         const char *name = vkft_run_result_files[i];
         char *from = vkft_path_join(f->temporary, name), *to = vkft_run_path(f->run, name, f->err);
         if (!from)
-            vkft_fail_memory(f->err, "while finishing the run");
+            vkft_fail_memory(f->err, FINISHING);
         bool found = false;
         ok = from && to && vkft_file_find(from, &found, f->err) && (!found || vkft_directory_rename(from, to, f->err));
         free(from);
@@ -165,17 +178,20 @@ static bool place_result(const finishing *f)
     return ok && (vkft_os_remove_directory(f->temporary) || vkft_fail_errno(f->err, "cannot remove %s", f->temporary));
 }
 
-static bool write_tokenizer(const finishing *f, const vkft_model_file *model)
+typedef bool (*small_file)(const finishing *f, const char *name, const char *text, size_t size);
+
+/* The files beside the result, listed or written. */
+static bool small_files(const finishing *f, const vkft_model_file *model, const char *readme, small_file each)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                                         "chat_template.jinja"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t length;
         const char *text = vkft_model_file_blob(model, names[i], &length);
-        if (text && !write_small(f, names[i], text, length))
+        if (text && !each(f, names[i], text, length))
             return false;
     }
-    return true;
+    return each(f, "README.md", readme, strlen(readme));
 }
 
 /* summary takes f->files over. */
@@ -184,7 +200,7 @@ static bool write_record(finishing *f, cJSON *summary)
     bool ok = cJSON_AddItemToObject(summary, "files", f->files);
     char *text = ok ? cJSON_Print(summary) : NULL;
     f->files = ok ? NULL : f->files;
-    ok = text ? write_small(f, RECORD, text, strlen(text)) : vkft_fail_memory(f->err, "while finishing the run");
+    ok = text ? write_small(f, RECORD, text, strlen(text)) : vkft_fail_memory(f->err, FINISHING);
     cJSON_free(text);
     return ok;
 }
@@ -194,13 +210,13 @@ bool vkft_run_directory_finish(vkft_run_directory *run, const vkft_saver *saver,
 {
     char *temporary = vkft_run_path(run, VKFT_RESULT_TEMPORARY, err);
     finishing f = {run, temporary, read_record(run), cJSON_CreateObject(), err};
-    bool ok = temporary && (f.files || vkft_fail_memory(err, "while finishing the run")) &&
+    bool ok = temporary && (f.files || vkft_fail_memory(err, FINISHING)) &&
               vkft_run_set_aside(run, VKFT_RESULT_TEMPORARY, VKFT_IN_THE_WAY, err) &&
               vkft_directory_create(temporary, err) && saver->write(saver->context, temporary, err) && place_result(&f);
     if (ok)
         vkft_run_drop_old(run);
-    ok = ok && write_tokenizer(&f, model) && write_small(&f, "README.md", readme, strlen(readme)) &&
-         write_record(&f, summary) &&
+    ok = ok && small_files(&f, model, readme, list_small) && write_record(&f, summary) &&
+         small_files(&f, model, readme, write_small) &&
          (vkft_os_sync_stream(run->log) || vkft_fail_errno(err, "cannot write %s/" VKFT_LOG_NAME, run->path));
     free(temporary);
     cJSON_Delete(f.record);

@@ -279,6 +279,40 @@ static void own_head(void **state)
     vkft_test_remove_directory(equal);
 }
 
+static double planned(const char *model)
+{
+    vkft_test_result r = vkft_test_program("train --dry-run --json --quant fp32 --model %s", model);
+    assert_int_equal(r.exit_code, 0);
+    cJSON *plan = cJSON_Parse(r.out);
+    double bytes = cJSON_GetNumberValue(cJSON_GetObjectItem(plan, "device_bytes")) +
+                   cJSON_GetNumberValue(cJSON_GetObjectItem(plan, "host_bytes"));
+    cJSON_Delete(plan);
+    vkft_test_result_free(&r);
+    return bytes;
+}
+
+/* A plan of a checkpoint is that of the model which it becomes, also where its head is stored although config.json
+ * ties it; config.json alone tells nothing of that. */
+static void plan_of_own_head(void **state)
+{
+    (void)state;
+    const extra copy[] = {{HEAD, EMBEDDING, 1}};
+    for (int own = 0; own < 2; own++) {
+        char *dir = tiny(!own), *native = vkft_path_join(dir, "native"), *alone = vkft_path_join(dir, "config.json");
+        if (own)
+            replace_in_config(dir, UNTIED, TIED);
+        else
+            add_tensors(dir, copy, 1);
+        double plan = planned(dir), plan_alone = planned(alone);
+        vkft_test_program_ok("convert %s -o %s --quant fp32", dir, native);
+        assert_true(planned(native) == plan);
+        assert_true(own ? plan_alone < plan : plan_alone == plan);
+        free(native);
+        free(alone);
+        vkft_test_remove_directory(dir);
+    }
+}
+
 /* What is the same and what is not. */
 static void same_heads(void **state)
 {
@@ -305,6 +339,7 @@ int main(void)
         cmocka_unit_test(tensors_that_nobody_takes),
         cmocka_unit_test(other_parts),
         cmocka_unit_test(own_head),
+        cmocka_unit_test(plan_of_own_head),
         cmocka_unit_test(same_heads),
     };
     return cmocka_run_group_tests_name("notes", tests, NULL, NULL);
