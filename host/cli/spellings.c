@@ -103,6 +103,9 @@ const flag_spelling cli_spellings[] = {
     REFUSED("init_lora_weights", NULL, "lora-r", "A is random and B is zero, as with true; leave it out"),
     NOTHING("inference_mode", "false", "lora-r", "the adapter is trained"),
 
+    HEADING("transformers: GenerationConfig"),
+    ALSO("stop_strings", "stop"),
+
     HEADING("mlx-lm"),
     ALSO("iters", "max-steps"),
     {.name = "adapter_path", .flag = "output-dir", .note = "(of vkft train)"},

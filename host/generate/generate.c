@@ -213,14 +213,15 @@ static bool is_stop(const generator *gen, size_t from, const char *stop)
 static bool has_stop(generator *gen, const vkft_text *new_part, bool *stop, vkft_err *err)
 {
     const vkft_text *strings = &gen->model_defaults.stop_strings;
-    const char *own = gen->options->stop;
+    const char *const *own = gen->options->stop;
     size_t from = gen->text.length;
-    if ((!own && !strings->length) || !new_part->length)
+    if ((!own[0] && !strings->length) || !new_part->length)
         return true;
     if (!vkft_text_append(&gen->text, new_part->data, new_part->length, err))
         return false;
-    *stop = own && is_stop(gen, from, own);
-    for (size_t at = 0; !own && at < strings->length; at += strlen(strings->data + at) + 1)
+    for (uint32_t i = 0; own[i]; i++)
+        *stop |= is_stop(gen, from, own[i]);
+    for (size_t at = 0; !own[0] && at < strings->length; at += strlen(strings->data + at) + 1)
         *stop |= is_stop(gen, from, strings->data + at);
     return true;
 }
@@ -253,7 +254,7 @@ static bool read_model_defaults(generator *gen, vkft_err *err)
 static bool choose_settings(generator *gen, vkft_err *err)
 {
     const vkft_tokenizer *tok = gen->session.text.tokenizer;
-    if (gen->options->stop && !tok)
+    if (gen->options->stop[0] && !tok)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s has no tokenizer, so --stop cannot be found in its text",
                          gen->options->model.path);
     const vkft_generation_source source = {.options = gen->options,

@@ -7,6 +7,8 @@
 
 #include "host/session/options.h"
 
+#define VKFT_MAX_STOPS 16
+
 typedef struct vkft_generate_options {
     vkft_model_options model;
     const char *adapter;
@@ -16,13 +18,13 @@ typedef struct vkft_generate_options {
     bool add_special_tokens; /* BOS as the tokenizer says */
     bool instruction;        /* wrap the prompt in the Alpaca template used for instruction data */
     uint32_t max_new_tokens;
-    float temperature;             /* 0: greedy */
-    float top_p;                   /* 1: off */
-    uint32_t top_k;                /* 0: off */
-    float min_p;                   /* 0: off */
-    float repetition_penalty;      /* 1: off */
-    uint32_t no_repeat_ngram_size; /* 0: off */
-    const char *stop;              /* the text ends with it, or NULL */
+    float temperature;                    /* 0: greedy */
+    float top_p;                          /* 1: off */
+    uint32_t top_k;                       /* 0: off */
+    float min_p;                          /* 0: off */
+    float repetition_penalty;             /* 1: off */
+    uint32_t no_repeat_ngram_size;        /* 0: off */
+    const char *stop[VKFT_MAX_STOPS + 1]; /* the text ends with one of these, up to a NULL */
     /* By the user; otherwise the model's generation_config.json decides. */
     bool max_new_tokens_given, temperature_given, top_p_given, top_k_given, min_p_given, repetition_penalty_given,
         no_repeat_ngram_size_given;

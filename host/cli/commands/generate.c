@@ -84,7 +84,7 @@ static const flag generate_flags[] = {
      .help = "no N tokens in a row come twice; 0 means off",
      AT(no_repeat_ngram_size),
      GIVEN(no_repeat_ngram_size_given)},
-    {.kind = FLAG_TEXT,
+    {.kind = FLAG_TEXTS,
      .name = "stop",
      .value = "TEXT",
      .help = "end where the generated text has this in it",
@@ -101,6 +101,8 @@ static const flag generate_flags[] = {
      .help = "print text, token ids and times as a JSON object on standard output when done",
      .offset = offsetof(generate_options, json)},
 };
+
+_Static_assert(VKFT_MAX_STOPS == FLAG_TEXTS_MAX, "as many as a flag can take");
 
 static bool has_no_super_scales(const void *options)
 {

@@ -72,7 +72,8 @@ static bool agree(const parse *p, const flag *f, const giver *g, const char *nam
 {
     char after[VALUE_SIZE];
     flag_value_text(f, p->options, after, sizeof after);
-    if (!g->here || (!p->in_recipe && strcmp(g->name, name) == 0) || strcmp(before, after) == 0)
+    if (!g->here || f->kind == FLAG_TEXTS || (!p->in_recipe && strcmp(g->name, name) == 0) ||
+        strcmp(before, after) == 0)
         return true;
     return vkft_fail(err, VKFT_ERR_USAGE, "%s means --%s %s, but %s means --%s %s; give one of them", origin, f->name,
                      after, g->origin, f->name, before);
@@ -83,6 +84,8 @@ static bool set_flag(parse *p, const flag *f, const char *name, const char *valu
     giver *g = &p->given[f - p->table->flags];
     char before[VALUE_SIZE];
     flag_value_text(f, p->options, before, sizeof before);
+    if (f->kind == FLAG_TEXTS && !g->here)
+        flag_clear_texts(f, p->options);
     if (!flag_set_value(f, p->options, value, origin, err) || !agree(p, f, g, name, before, origin, err))
         return false;
     g->ever = g->here = true;
@@ -182,6 +185,25 @@ static bool apply(parse *p, const char *name, const char *value, const char *ori
     return apply_named(p, negated, on ? "false" : "true", origin, err);
 }
 
+/* The flag that a known name sets. */
+static const flag *flag_of(const flag_table *table, const char *name)
+{
+    const flag *own = flags_find(table, name);
+    return own ? own : flags_find(table, flags_spelling(table, name, NULL)->flag);
+}
+
+/* A list gives a flag that takes several texts its items, and any other flag one text. */
+static bool apply_entry(parse *p, const vkft_recipe_entry *e, const char *name, const char *origin, vkft_err *err)
+{
+    if (!e->list || !is_known(p->table, name) || flag_of(p->table, name)->kind != FLAG_TEXTS)
+        return apply(p, name, e->value, origin, err);
+    const char *item = e->list;
+    for (uint32_t i = 0; i < e->items; i++, item += strlen(item) + 1)
+        if (!apply(p, name, item, origin, err))
+            return false;
+    return true;
+}
+
 static bool apply_recipe(parse *p, vkft_err *err)
 {
     const vkft_recipe *recipe = p->recipe;
@@ -192,7 +214,7 @@ static bool apply_recipe(parse *p, vkft_err *err)
         bool fits = normalize(e->name, strlen(e->name), name);
         if (!fits || !(is_known(p->table, name) || negated_name(p->table, name)))
             return unknown_flag(p->table, fits ? name : "", origin, err);
-        if (e->value && !apply(p, name, e->value, origin, err))
+        if (e->value && !apply_entry(p, e, name, origin, err))
             return false;
     }
     return true;
@@ -294,8 +316,7 @@ static bool apply_argument(parse *p, const argument *a, int argc, char **argv, i
         return unknown_flag(table, a->name, origin, err);
     if (negated || flags_is_switch(table, name))
         return apply(p, name, take_switch(p, a, argc, argv, at), origin, err);
-    const flag *own = flags_find(table, name);
-    const flag *f = own ? own : flags_find(table, flags_spelling(table, name, NULL)->flag);
+    const flag *f = flag_of(table, name);
     const char *value = take_value(a, argc, argv, at);
     if (!value)
         value = f->bare;

@@ -3,8 +3,9 @@
  *
  * A flag writes a member of the command's options structure. Its default is whatever the structure holds before
  * parsing; help prints it from there, so defaults are written down once, beside the structure they belong to.
- * `-` and `_` are the same in names; `--name value` and `--name=value`; `--no-name` for switches; the last one wins,
- * and the command line wins over the recipe. What other programs call a flag is a row of flag_spelling.
+ * `-` and `_` are the same in names; `--name value` and `--name=value`; `--no-name` for switches; the last one wins
+ * (or all count, of FLAG_TEXTS), and the command line wins over the recipe. What other programs call a flag is a row of
+ * flag_spelling.
  */
 #ifndef VKFT_FLAGS_H
 #define VKFT_FLAGS_H
@@ -28,6 +29,7 @@ typedef enum flag_kind {
     FLAG_FLOAT,
     FLAG_DOUBLE,
     FLAG_TEXT,   /* const char *, borrowed from argv or the recipe */
+    FLAG_TEXTS,  /* const char *[FLAG_TEXTS_MAX + 1], the same, up to a NULL: each use of the flag adds one */
     FLAG_CHOICE, /* an enum; needs choices */
 } flag_kind;
 
@@ -121,6 +123,7 @@ typedef struct flag_table {
 #define FLAGS_MAX 80 /* rows of a table */
 #define SPELLINGS_MAX 120
 #define FLAG_NAME_SIZE 64
+#define FLAG_TEXTS_MAX 16
 
 typedef enum flags_outcome { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG } flags_outcome;
 

@@ -5,8 +5,9 @@
 
 #include "host/cli/flags/flags.h"
 
-/* Writes one value to the options. */
+/* Writes one value to the options; of FLAG_TEXTS, adds one. */
 bool flag_set_value(const flag *f, void *options, const char *text, const char *origin, vkft_err *err);
+void flag_clear_texts(const flag *f, void *options);
 
 /* A value of a switch; false: it is none. */
 bool flag_read_switch(const char *text, bool *on);

@@ -31,7 +31,7 @@ static void append(char *text, size_t size, const char *format, const char *a)
 
 void flag_help_text(const flag_table *table, const flag *f, const void *options, char *text, size_t size)
 {
-    snprintf(text, size, "%s", f->help);
+    snprintf(text, size, "%s%s", f->help, f->kind == FLAG_TEXTS ? "; may be given several times" : "");
     for (const flag_choice *c = f->choices; c && c->name; c++)
         if (!c->coming)
             append(text, size, c == f->choices ? ": %s" : ", %s", c->name);

@@ -28,8 +28,44 @@ static bool wrong(const vkft_recipe *r, uint32_t line, const char *name, const c
                      r->path, line, name, what);
 }
 
-/* Takes over value, which may be NULL. */
-static bool add_entry(vkft_recipe *r, const char *name, char *value, uint32_t line, vkft_err *err)
+/* A value on its way: its texts, each with its end. */
+typedef struct value_texts {
+    vkft_text texts; /* data NULL: null */
+    uint32_t items;
+    bool list;
+} value_texts;
+
+/* The value of an entry, and its list; *texts is emptied. */
+static bool take_value(vkft_recipe_entry *e, value_texts *v)
+{
+    if (v->list && !v->items)
+        return (e->value = vkft_string_copy("")) != NULL;
+    if (v->list) {
+        e->list = v->texts.data;
+        e->items = v->items;
+        v->texts.data = malloc(v->texts.length + 1);
+        if (!v->texts.data)
+            return false;
+        memcpy(v->texts.data, e->list, v->texts.length + 1);
+        for (size_t i = 1, at = 0; i < e->items; i++) {
+            at += strlen(v->texts.data + at);
+            v->texts.data[at++] = ',';
+        }
+    }
+    e->value = v->texts.data;
+    v->texts = (vkft_text){0};
+    return true;
+}
+
+static void free_entry(vkft_recipe_entry *e)
+{
+    free(e->name);
+    free(e->value);
+    free(e->list);
+}
+
+/* Takes over what the value holds. */
+static bool add_entry(vkft_recipe *r, const char *name, value_texts *value, uint32_t line, vkft_err *err)
 {
     bool ok = r->count < MAX_ENTRIES || vkft_fail(err, VKFT_ERR_USAGE,
                                                   "%s:%u: more than %d settings; nothing has so "
@@ -42,21 +78,21 @@ static bool add_entry(vkft_recipe *r, const char *name, char *value, uint32_t li
     vkft_recipe_entry *grown = ok ? realloc(r->entries, (r->count + 1) * sizeof *grown) : NULL;
     if (grown)
         r->entries = grown;
-    char *copy = grown ? vkft_string_copy(name) : NULL;
-    if (!copy) {
-        free(value);
+    vkft_recipe_entry e = {.name = grown ? vkft_string_copy(name) : NULL, .line = line};
+    if (!e.name || !take_value(&e, value)) {
+        free_entry(&e);
         return ok && vkft_fail_memory(err, "while reading %s", r->path);
     }
-    r->entries[r->count++] = (vkft_recipe_entry){.name = copy, .value = value, .line = line};
+    r->entries[r->count++] = e;
     return true;
 }
 
-/* Appends item to a comma-joined text, whose data is NULL at first. */
-static bool join(const vkft_recipe *r, vkft_text *joined, const char *item, vkft_err *err)
+static bool add_text(const vkft_recipe *r, value_texts *value, const char *item, vkft_err *err)
 {
-    if ((!joined->data || vkft_text_append(joined, ",", 1, err)) && vkft_text_append(joined, item, strlen(item), err))
-        return true;
-    return vkft_fail_context(err, "while reading %s", r->path);
+    bool ok = (!value->items || vkft_text_append(&value->texts, "", 1, err)) &&
+              vkft_text_append(&value->texts, item, strlen(item), err);
+    value->items++;
+    return ok || vkft_fail_context(err, "while reading %s", r->path);
 }
 
 /* Whether a mapping of this name groups lines that mean the same without it: the arguments of a class of transformers,
@@ -156,28 +192,29 @@ static bool yaml_text(yaml_reader *y, const char **text, bool *null)
     return !name || keep_anchor(y, name, *text, *null);
 }
 
-/* The rest of a sequence, joined. *text: false when an item is no text. */
-static bool yaml_list(yaml_reader *y, vkft_text *value, bool *text)
+/* The rest of a sequence. *text: false when an item is no text. */
+static bool yaml_list(yaml_reader *y, value_texts *value, bool *text)
 {
+    value->list = true;
     const char *item;
     bool null;
     for (;;) {
         if (!yaml_next(y))
             return false;
         if (y->event.type == YAML_SEQUENCE_END_EVENT)
-            return value->data || vkft_text_append(value, "", 0, y->err);
+            return true;
         if (!yaml_text(y, &item, &null))
             return false;
         *text = item != NULL;
         if (!item)
             return true;
-        if (!join(y->r, value, item, y->err))
+        if (!add_text(y->r, value, item, y->err))
             return false;
     }
 }
 
-/* The value of a key, which is looked at: value->data stays NULL for null. */
-static bool yaml_value(yaml_reader *y, vkft_text *value, bool *text)
+/* The value of a key, which is looked at. */
+static bool yaml_value(yaml_reader *y, value_texts *value, bool *text)
 {
     const char *scalar;
     bool null;
@@ -187,7 +224,7 @@ static bool yaml_value(yaml_reader *y, vkft_text *value, bool *text)
     if (!yaml_text(y, &scalar, &null))
         return false;
     *text = scalar != NULL;
-    return !scalar || null || join(y->r, value, scalar, y->err);
+    return !scalar || null || add_text(y->r, value, scalar, y->err);
 }
 
 static bool yaml_entries(yaml_reader *y, bool in_group);
@@ -198,7 +235,7 @@ static bool yaml_entry(yaml_reader *y, bool in_group)
     const char *key;
     bool null, text;
     uint32_t line = yaml_line(y);
-    vkft_text value = {0};
+    value_texts value = {0};
     if (!yaml_text(y, &key, &null))
         return false;
     if (!key)
@@ -212,11 +249,8 @@ static bool yaml_entry(yaml_reader *y, bool in_group)
     ok = ok && yaml_value(y, &value, &text);
     if (ok && !text)
         ok = wrong(y->r, line, name, "a nested value", y->err);
-    if (ok) {
-        ok = add_entry(y->r, name, value.data, line, y->err);
-        value = (vkft_text){0};
-    }
-    vkft_text_free(&value);
+    ok = ok && add_entry(y->r, name, &value, line, y->err);
+    vkft_text_free(&value.texts);
     free(name);
     return ok;
 }
@@ -304,18 +338,18 @@ static const char *json_scalar(const cJSON *value, char *buffer, size_t size)
 }
 
 /* Appends the value, or a list's items. *text: false when one is none. */
-static bool json_value(const vkft_recipe *r, const cJSON *value, vkft_text *joined, bool *text, vkft_err *err)
+static bool json_value(const vkft_recipe *r, const cJSON *value, value_texts *texts, bool *text, vkft_err *err)
 {
     char buffer[64];
-    bool list = cJSON_IsArray(value);
+    bool list = texts->list = cJSON_IsArray(value);
     *text = true;
     for (const cJSON *item = list ? value->child : value; *text && item; item = list ? item->next : NULL) {
         const char *scalar = json_scalar(item, buffer, sizeof buffer);
         *text = scalar != NULL;
-        if (scalar && !join(r, joined, scalar, err))
+        if (scalar && !add_text(r, texts, scalar, err))
             return false;
     }
-    return joined->data || vkft_text_append(joined, "", 0, err);
+    return true;
 }
 
 /* The position in the text of the last key that was read. */
@@ -328,7 +362,7 @@ typedef struct json_place {
 static bool json_entries(vkft_recipe *r, json_place *place, const cJSON *root, bool in_group, vkft_err *err)
 {
     for (const cJSON *value = root->child; value; value = value->next) {
-        vkft_text joined = {0};
+        value_texts texts = {0};
         bool is_text = true;
         json_line(place->text, &place->at, &place->line, value->string);
         uint32_t line = place->line;
@@ -337,13 +371,13 @@ static bool json_entries(vkft_recipe *r, json_place *place, const cJSON *root, b
                 return false;
             continue;
         }
-        bool ok = cJSON_IsNull(value) || json_value(r, value, &joined, &is_text, err);
+        bool ok = cJSON_IsNull(value) || json_value(r, value, &texts, &is_text, err);
         if (ok && !is_text)
             ok = wrong(r, line, value->string,
                        cJSON_IsNumber(value) ? "a number too large for JSON, write it as text" : "a nested value", err);
+        ok = ok && add_entry(r, value->string, &texts, line, err);
+        vkft_text_free(&texts.texts);
         if (!ok)
-            vkft_text_free(&joined);
-        if (!ok || !add_entry(r, value->string, joined.data, line, err))
             return false;
     }
     return true;
@@ -383,10 +417,8 @@ bool recipe_read(const char *path, vkft_recipe *r, vkft_err *err)
 
 void recipe_free(vkft_recipe *r)
 {
-    for (uint32_t i = 0; i < r->count; i++) {
-        free(r->entries[i].name);
-        free(r->entries[i].value);
-    }
+    for (uint32_t i = 0; i < r->count; i++)
+        free_entry(&r->entries[i]);
     free(r->entries);
     for (uint32_t i = 0; i < r->made_count; i++)
         free(r->made[i]);

@@ -9,7 +9,9 @@
 
 typedef struct vkft_recipe_entry {
     char *name;
-    char *value;   /* the scalar as text, a list joined by commas; NULL for null, which leaves the default */
+    char *value; /* the scalar as text, a list joined by commas; NULL for null, which leaves the default */
+    char *list;  /* the items of a list, each with its end; NULL: a scalar */
+    uint32_t items;
     uint32_t line; /* from 1 */
 } vkft_recipe_entry;
 

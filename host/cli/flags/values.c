@@ -26,6 +26,16 @@ static void number_text(double x, bool single, char *text, size_t size)
     }
 }
 
+static void texts_text(const void *member, char *text, size_t size)
+{
+    const char *const *texts = member;
+    snprintf(text, size, "%s", texts[0] ? texts[0] : "none");
+    for (uint32_t i = 1; texts[0] && texts[i]; i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, size - n, ", %s", texts[i]);
+    }
+}
+
 void flag_value_text(const flag *f, const void *options, char *text, size_t size)
 {
     const void *member = (const char *)options + f->offset;
@@ -42,6 +52,7 @@ void flag_value_text(const flag *f, const void *options, char *text, size_t size
         snprintf(text, size, "%s", value ? value : "none");
         break;
     }
+    case FLAG_TEXTS: texts_text(member, text, size); break;
     case FLAG_CHOICE: snprintf(text, size, "%s", choice_name(f, member)); break;
     case FLAG_HEADING: break;
     }
@@ -180,6 +191,27 @@ static const flag_choice *find_choice(const flag *f, const char *text, const cha
     return NULL;
 }
 
+void flag_clear_texts(const flag *f, void *options)
+{
+    const char **texts = (const char **)(void *)((char *)options + f->offset);
+    texts[0] = NULL;
+}
+
+static bool add_text(const flag *f, const char **texts, const char *text, const char *origin, vkft_err *err)
+{
+    uint32_t n = 0;
+    while (texts[n])
+        n++;
+    if (!*text)
+        return vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found nothing", origin, f->value);
+    if (n == FLAG_TEXTS_MAX)
+        return vkft_fail(err, VKFT_ERR_USAGE, "%s: '%s' is one more than the %d that can be given", origin, text,
+                         FLAG_TEXTS_MAX);
+    texts[n] = text;
+    texts[n + 1] = NULL;
+    return true;
+}
+
 bool flag_set_value(const flag *f, void *options, const char *text, const char *origin, vkft_err *err)
 {
     char *member = (char *)options + f->offset;
@@ -205,6 +237,7 @@ bool flag_set_value(const flag *f, void *options, const char *text, const char *
         if (ok)
             *(const char **)(void *)member = text;
         break;
+    case FLAG_TEXTS: ok = add_text(f, (const char **)(void *)member, text, origin, err); break;
     case FLAG_CHOICE: {
         const flag_choice *choice = find_choice(f, text, origin, err);
         ok = choice != NULL;

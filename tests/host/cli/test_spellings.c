@@ -213,7 +213,7 @@ static void test_every_row_has_a_case(void **state)
     for (const flag_spelling *row = cli_spellings; row->name; row++) {
         bool refused = row->verdict == SPELLING_REFUSED,
              found = !row->flag || !strcmp(row->flag, "adapter") || !strcmp(row->flag, "max-new-tokens") ||
-                     !strcmp(row->flag, "temperature") || /* of generate */
+                     !strcmp(row->flag, "temperature") || !strcmp(row->flag, "stop") || /* of generate */
                      !strcmp(row->flag, "context") || !strcmp(row->flag, "new-tokens") ||
                      !strcmp(row->flag, "format"); /* of bench */
         const meaning *cases = refused ? refusals : meanings;
@@ -242,6 +242,7 @@ static void test_other_commands(void **state)
         {"bench --output md --shapes nope", "there is no shape 'nope'"},
         {"bench -o md --shapes nope", "there is no shape 'nope'"},
         {"generate --adapter_path a", "--model is missing"},
+        {"generate --stop_strings=", "--stop_strings: expected TEXT"},
         {"data --max_length 1", "--max_length: expected a whole number, at least 2"},
         {"convert --load_in_4bit", "--load_in_4bit: unknown flag"},
     };

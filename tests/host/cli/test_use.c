@@ -259,6 +259,18 @@ static void test_all_weights(void **state)
     assert_true(eval(f, flags, NULL) == stored);
 }
 
+/* A list whose first item never comes. */
+static void write_recipe(const fixture *f, const char *stop)
+{
+    cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "stop_strings");
+    cJSON_AddItemToArray(list, cJSON_CreateString("nowhere"));
+    cJSON_AddItemToArray(list, cJSON_CreateString(stop));
+    char *text = cJSON_PrintUnformatted(root);
+    put(f, "stop.json", text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
 static void test_stop(void **state)
 {
     const fixture *f = *state;
@@ -272,11 +284,18 @@ static void test_stop(void **state)
     memcpy(stop, text + strlen(text) - 2, 2);
     size_t end = (size_t)(strstr(text, stop) - text) + 2;
     vkft_test_result_free(&r);
-    r = vkft_test_program("generate --model %s/texts --quant fp32 --prompt ab --temperature 0 --stop '%s'", f->quoted,
-                          stop);
+    r = vkft_test_program(
+        "generate --model %s/texts --quant fp32 --prompt ab --temperature 0 --stop 'nowhere,%s' --stop '%s'", f->quoted,
+        stop, stop);
     text[end] = 0;
     if (strncmp(r.out, text, end) != 0 || r.out[end] != '\n' || r.out[end + 1])
         fail_msg("'%s', expected '%s'", r.out, text);
+    vkft_test_result_free(&r);
+    write_recipe(f, stop);
+    r = vkft_test_program("generate -c %s/stop.json --model %s/texts --quant fp32 --prompt ab --temperature 0",
+                          f->quoted, f->quoted);
+    assert_memory_equal(r.out, text, end);
+    assert_string_equal(r.out + end, "\n");
     vkft_test_result_free(&r);
     cJSON_Delete(json);
     r = vkft_test_program("generate --model %s/model --prompt-ids 1 --stop x", f->quoted);

@@ -16,6 +16,7 @@ typedef struct options {
     bool shuffle;
     int optimizer;
     const char *path;
+    const char *ends[FLAG_TEXTS_MAX + 1];
 } options;
 
 #define AT(member) .offset = offsetof(options, member)
@@ -32,6 +33,7 @@ static const flag flags[] = {
     {.kind = FLAG_SWITCH, .name = "shuffle", AT(shuffle)},
     {.kind = FLAG_CHOICE, .name = "optim", .choices = optimizers, AT(optimizer)},
     {.kind = FLAG_TEXT, .name = "data", AT(path)},
+    {.kind = FLAG_TEXTS, .name = "stop", .value = "TEXT", .help = "h", AT(ends)},
 };
 
 static const flag_spelling spellings[] = {
@@ -42,6 +44,7 @@ static const flag_spelling spellings[] = {
     {.name = "fast", .value = "true", .flag = "optim", .means = "lion"},
     {.name = "fast", .value = "false", .flag = "optim", .verdict = SPELLING_NOTHING, .note = "n"},
     {.name = "optim", .value = "Adam", .flag = "optim", .verdict = SPELLING_REFUSED, .note = "use adamw"},
+    {.name = "ends", .flag = "stop"},
     {.name = "lora_rank", .flag = "max-steps"}, /* the first row counts */
     {.name = "depth", .flag = "not-in-the-table"},
     {0},
@@ -54,7 +57,7 @@ static void settings_say_what_was_parsed(void **state)
 {
     static const char *const expected[][2] = {
         {"learning-rate", "0.0002"}, {"lora-alpha", "0.1"}, {"lora-r", "16"}, {"max-steps", "-1"},
-        {"shuffle", "off"},          {"optim", "lion"},     {"data", "none"},
+        {"shuffle", "off"},          {"optim", "lion"},     {"data", "none"}, {"stop", "none"},
     };
     char *argv[] = {"--learning-rate", "2e-4", "--lora-alpha=0.1", "--lora_r", "16",
                     "--max-steps",     "-1",   "--no-shuffle",     "--optim",  "lion"};
@@ -94,7 +97,7 @@ static void long_texts_are_whole(void **state)
     vkft_settings settings;
     (void)state;
     assert_true(flags_settings(&table, &o, &settings, NULL));
-    assert_string_equal(settings.list[settings.count - 1].value, path);
+    assert_string_equal(settings.list[settings.count - 2].value, path);
     flags_settings_free(&settings);
 }
 
@@ -143,6 +146,7 @@ static void wrong_values_are_refused(void **state)
         {"--lora_rang=1", "did you mean --lora_rank?"},
         {"--depth=1", "unknown flag"},
         {"--file", "a value is missing"},
+        {"--stop=", "--stop: expected TEXT, found nothing"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -192,16 +196,38 @@ static void the_last_value_wins(void **state)
     assert_int_equal(flags_parse(&table, &o, 3, help, &recipe, NULL), FLAGS_HELP);
 }
 
+/* Each use adds one, commas are text, and the command line's go before those of the recipe. */
+static void several_texts(void **state)
+{
+    char *argv[] = {"--stop", "a,b", "--ends=--c", "--stop", "a,b"};
+    options o = {.alpha = 1};
+    vkft_recipe recipe = {0};
+    char text[64];
+    (void)state;
+    o.ends[0] = "by default";
+    assert_int_equal(flags_parse(&table, &o, 5, argv, &recipe, NULL), FLAGS_OK);
+    flag_value_text(flags_find(&table, "stop"), &o, text, sizeof text);
+    assert_string_equal(text, "a,b, --c, a,b");
+    assert_null(o.ends[3]);
+    flag_help_text(&table, flags_find(&table, "stop"), &o, text, sizeof text);
+    assert_string_equal(text, "h; may be given several times; also --ends (default a,b, --c, a");
+
+    char *many[FLAG_TEXTS_MAX + 1];
+    vkft_err err = {0};
+    for (int i = 0; i <= FLAG_TEXTS_MAX; i++)
+        many[i] = "--stop=x";
+    assert_int_equal(flags_parse(&table, &o, FLAG_TEXTS_MAX, many, &recipe, &err), FLAGS_OK);
+    assert_int_equal(flags_parse(&table, &o, FLAG_TEXTS_MAX + 1, many, &recipe, &err), FLAGS_WRONG);
+    assert_string_equal(err.message, "--stop: 'x' is one more than the 16 that can be given");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_say_what_was_parsed),
-        cmocka_unit_test(numbers_read_back),
-        cmocka_unit_test(wrong_values_are_refused),
-        cmocka_unit_test(names_of_other_programs),
-        cmocka_unit_test(the_last_value_wins),
-        cmocka_unit_test(long_texts_are_whole),
-        cmocka_unit_test(settings_are_printed_by_heading),
+        cmocka_unit_test(settings_say_what_was_parsed), cmocka_unit_test(numbers_read_back),
+        cmocka_unit_test(wrong_values_are_refused),     cmocka_unit_test(names_of_other_programs),
+        cmocka_unit_test(the_last_value_wins),          cmocka_unit_test(several_texts),
+        cmocka_unit_test(long_texts_are_whole),         cmocka_unit_test(settings_are_printed_by_heading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
