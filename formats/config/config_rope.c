@@ -63,10 +63,28 @@ static double yarn_scale(double factor, double mscale)
     return factor > 1 ? 0.1 * mscale * log(factor) + 1 : 1;
 }
 
-/* As in transformers, 0 and null stand for "not given", and a factor of null for the ratio of the lengths. */
+/* Keys of other programs by which YaRN would be scaled otherwise; transformers does not know them. */
+static bool check_foreign(const vkft_config_source *in)
+{
+    static const char *const keys[] = {"attn_factor", "extrapolation_factor"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        double value = 1;
+        if (!vkft_config_double(in, keys[i], &value))
+            return false;
+        if (value != 1)
+            return vkft_fail(in->err, VKFT_ERR_INPUT,
+                             "%s: %s is %g; programs differ in what it means, and only 1 is supported: take it out to "
+                             "have what transformers computes, or give attention_factor",
+                             in->file, keys[i], value);
+    }
+    return true;
+}
+
+/* As in transformers, null stands for "not given", of all but attention_factor 0 does, too, and a factor of null is the
+ * ratio of the lengths. */
 static bool read_yarn(const vkft_config_source *in, const vkft_config *config, vkft_rope *rope)
 {
-    double mscale = 0, mscale_all_dim = 0, stated = 0;
+    double mscale = 0, mscale_all_dim = 0, stated = NAN;
     bool derived = cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(in->json, "factor"));
     rope->beta_fast = rope->beta_slow = 0;
     rope->truncate = true;
@@ -77,7 +95,8 @@ static bool read_yarn(const vkft_config_source *in, const vkft_config *config, v
     if (!vkft_config_double(in, "beta_fast", &rope->beta_fast) ||
         !vkft_config_double(in, "beta_slow", &rope->beta_slow) || !vkft_config_double(in, "mscale", &mscale) ||
         !vkft_config_double(in, "mscale_all_dim", &mscale_all_dim) ||
-        !vkft_config_double(in, "attention_factor", &stated) || !vkft_config_bool(in, "truncate", &rope->truncate))
+        !vkft_config_double(in, "attention_factor", &stated) || !vkft_config_bool(in, "truncate", &rope->truncate) ||
+        !check_foreign(in))
         return false;
     if (rope->beta_fast == 0)
         rope->beta_fast = 32;
@@ -89,9 +108,9 @@ static bool read_yarn(const vkft_config_source *in, const vkft_config *config, v
     if (!(rope->theta > 1))
         return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: rope_theta is %g, expected more than 1", in->file, rope->theta);
     bool both = mscale != 0 && mscale_all_dim != 0;
-    rope->attention_factor = stated != 0 ? stated
-                             : both      ? yarn_scale(rope->factor, mscale) / yarn_scale(rope->factor, mscale_all_dim)
-                                         : yarn_scale(rope->factor, 1);
+    rope->attention_factor = !isnan(stated) ? stated
+                             : both ? yarn_scale(rope->factor, mscale) / yarn_scale(rope->factor, mscale_all_dim)
+                                    : yarn_scale(rope->factor, 1);
     if (!(rope->attention_factor > 0 && isfinite((float)rope->attention_factor)))
         return vkft_fail(in->err, VKFT_ERR_INPUT, "%s: attention_factor is %g, expected a positive number", in->file,
                          rope->attention_factor);

@@ -130,8 +130,36 @@ static void test_names(void **state)
         free(files.paths[i]);
 }
 
+static uint32_t count_golden(void)
+{
+    uint32_t count = 0;
+    DIR *dir = opendir(VKFT_TEST_DATA "/golden");
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* How many golden cases there are is said as it is. */
+static void test_golden_count(void **state)
+{
+    static const char *const pages[] = {"README.md", "docs/measured.md"};
+    char path[2 * PATH], words[64];
+    (void)state;
+    snprintf(words, sizeof words, " %u small models of all families", count_golden());
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        size_t size;
+        snprintf(path, sizeof path, "%s/%s", VKFT_PROJECT_DIR, pages[i]);
+        char *text = vkft_test_read(path, &size);
+        if (!strstr(text, words))
+            fail_msg("%s does not say \"%s\"", pages[i], words);
+        free(text);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_golden_count)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,8 @@ static const yarn_case cases[] = {
      {1, 0.689044297, 0.0508132726, 0.0193349998, 0.000456483918, 1.25325696e-05, 3.0235114e-07}},
     /* The factor of the attention as stated, other borders, a factor that follows from the lengths. */
     {"{" LLAMA ",\"max_position_embeddings\":131072,\"rope_theta\":150000,\"rope_scaling\":{\"factor\":null,"
-     "\"attention_factor\":1.25,\"beta_fast\":16,\"beta_slow\":2,\"mscale\":0,\"original_max_position_embeddings\":"
+     "\"attention_factor\":1.25,\"attn_factor\":1,\"beta_fast\":16,\"beta_slow\":2,\"mscale\":0,\"original_max_"
+     "position_embeddings\":"
      "4096,\"rope_type\":\"yarn\"}}",
      1.25,
      {1, 0.689044297, 0.0508132726, 0.0207864698, 8.0687154e-05, 1.25325696e-05, 3.0235114e-07}},
@@ -96,6 +97,10 @@ static void refused(void **state)
         {",\"factor\":4,\"beta_slow\":-1", "0 < slow <= fast"},
         {",\"factor\":4,\"attention_factor\":-1", "attention_factor is -1"},
         {",\"factor\":4,\"attention_factor\":1e300", "attention_factor is 1e+300"},
+        {",\"factor\":4,\"attention_factor\":0", "attention_factor is 0"},
+        {",\"factor\":4,\"attn_factor\":0.9", "attn_factor is 0.9; programs differ"},
+        {",\"factor\":4,\"attn_factor\":\"1\"", "attn_factor"},
+        {",\"factor\":4,\"extrapolation_factor\":2", "extrapolation_factor is 2"},
         {",\"factor\":4,\"truncate\":3", "truncate"},
         {",\"factor\":4,\"rope_theta\":1", "more than 1"},
         {",\"factor\":4,\"original_max_position_embeddings\":0", "original_max_position_embeddings is 0"},
