@@ -32,10 +32,12 @@
     "train --model text-model --data ../rows.jsonl --output-dir out --batch-size 1 --gradient-accumulation-steps 1 "   \
     "--max-seq-length 16 --lora-r 2 --save-steps 1 --max-steps 1 --warmup-steps 0"
 #define AUTO " --resume-from-checkpoint auto"
+/* The names of the files that the run remembers as its own. */
+#define FILES "sed -n '/\"files\"/,/}/s/^[^\"]*\"\\([^\"]*\\)\".*/\\1/p' out/vkft.json | sort"
 /* The end of a run, without the only value in it that depends on the clock. */
 #define RESULT(last)                                                                                                   \
     "cat $(ls out/*.json | grep -v vkft.json) out/*.safetensors out/checkpoint-" last "/*.safetensors && "             \
-    "sed 's/\"tokens_per_second\":[^,}]*//' out/trainer_log.jsonl"
+    "sed 's/\"tokens_per_second\":[^,}]*//' out/trainer_log.jsonl && " FILES
 
 typedef struct scenario {
     const char *name;
