@@ -1,8 +1,9 @@
 /* Recording, encoding, pacing and profiling.
  *
- * Expected times come from a rate per kernel that the device remembers (nanoseconds per operation). It starts slow, so
- * that the first submissions are short, and is corrected by what each submission took. A recording is cut again when
- * its submissions are much longer or much shorter than half of the limit.
+ * Expected times come from a rate per kernel that the device remembers (nanoseconds per operation), also on disk. A
+ * kernel that is not known there is measured first, by a small piece of its first long launch that is a submission by
+ * itself. What each submission took corrects the rates, and what is left of a recording is cut again when a submission
+ * took far more or far less than expected.
  */
 #include "runtime/commands.h"
 
@@ -16,15 +17,15 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 #include "shaders/core/args.h"
-#include "runtime/pacing.h"
+#include "runtime/pacing/cut.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
 
-#define TARGET_MS (VKFT_SUBMISSION_MAX_MS / 2)
 #define MAX_GROUPS_PER_AXIS 65535u /* along an axis, which Vulkan guarantees */
 #define LAUNCH_MS 0.005            /* of a launch that does almost nothing */
-#define SLOW_CPU_NS_PER_FLOP 1.0   /* assumed before anything was measured */
-#define SLOW_GPU_NS_PER_FLOP 0.02
+#define GUESSED_NS_PER_FLOP 1.0    /* before anything was measured: a slow integrated GPU with a kernel that spills */
+#define PROBE_MS 10.0              /* by that guess */
+#define SHORT_MS 1.0               /* a shorter submission says little: handing it over takes part of that */
 
 typedef struct launch {
     vkft_kernel kernel;
@@ -49,7 +50,8 @@ struct vkft_commands {
     vkft_cut cut;
     vkft_cut_launch *estimates;
     uint32_t estimate_capacity;
-    bool encoded;
+    uint32_t encoded; /* submissions of the cut that are in `buffers` */
+    bool is_cut;      /* the cut has all launches and suits what was measured */
 
     bool profile;
     VkQueryPool queries;
@@ -101,7 +103,7 @@ void vkft_commands_reset(vkft_commands *cmds)
 {
     cmds->count = 0;
     cmds->next_independent = false;
-    cmds->encoded = false;
+    cmds->is_cut = false;
     cmds->error = (vkft_err){0};
 }
 
@@ -155,7 +157,7 @@ static void record(vkft_commands *cmds, vkft_kernel kernel, const void *args, ui
                   .flops = flops};
     memcpy(l->args, args, args_bytes);
     cmds->next_independent = false;
-    cmds->encoded = false;
+    cmds->is_cut = false;
 }
 
 /* Counting rows as invocations, or elements as rows, would leave most of the work undone, or read past buffers. */
@@ -194,10 +196,10 @@ vkft_kernel vkft_commands_kernel(const vkft_commands *cmds, uint32_t number)
 
 static double *rate(vkft_device *dev, vkft_kernel kernel)
 {
-    double *ns_per_flop = vkft_kernel_ns_per_flop(dev, kernel);
-    if (*ns_per_flop == 0)
-        *ns_per_flop = dev->info.caps.software ? SLOW_CPU_NS_PER_FLOP : SLOW_GPU_NS_PER_FLOP;
-    return ns_per_flop;
+    vkft_rate *rate = vkft_kernel_rate(dev, kernel);
+    if (rate->ns_per_flop == 0)
+        rate->ns_per_flop = GUESSED_NS_PER_FLOP;
+    return &rate->ns_per_flop;
 }
 
 static double expected_ms(vkft_commands *cmds, const launch *l)
@@ -205,8 +207,12 @@ static double expected_ms(vkft_commands *cmds, const launch *l)
     return LAUNCH_MS + 1e-6 * l->flops * *rate(cmds->dev, l->kernel);
 }
 
-static bool make_cut(vkft_commands *cmds, vkft_err *err)
+/* Cuts the launches from a place on. */
+static bool make_cut(vkft_commands *cmds, vkft_place from, vkft_err *err)
 {
+    const vk_functions *vk = &cmds->dev->instance.vk;
+    const vkft_cut_limits limits = {
+        .target_ms = cmds->dev->submission_ms, .probe_ms = PROBE_MS, .row = WORKGROUPS_PER_ROW};
     if (cmds->estimate_capacity < cmds->count) {
         vkft_cut_launch *estimates = realloc(cmds->estimates, cmds->capacity * sizeof *estimates);
         if (!estimates)
@@ -214,31 +220,40 @@ static bool make_cut(vkft_commands *cmds, vkft_err *err)
         cmds->estimates = estimates;
         cmds->estimate_capacity = cmds->capacity;
     }
-    for (uint32_t i = 0; i < cmds->count; i++) {
+    for (uint32_t i = from.launch; i < cmds->count; i++) {
         const launch *l = &cmds->launches[i];
-        cmds->estimates[i] = (vkft_cut_launch){{l->groups[0], l->groups[1]}, expected_ms(cmds, l)};
+        cmds->estimates[i] = (vkft_cut_launch){
+            {l->groups[0], l->groups[1]}, expected_ms(cmds, l), !vkft_kernel_rate(cmds->dev, l->kernel)->is_known};
     }
-    return vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, TARGET_MS, WORKGROUPS_PER_ROW) ||
-           vkft_fail_memory(err, "while encoding commands");
+    if (!vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, from, &limits))
+        return vkft_fail_memory(err, "while encoding commands");
+    cmds->encoded = 0;
+    VkResult result = vk->ResetCommandPool(cmds->dev->handle, cmds->pool, 0);
+    return result == VK_SUCCESS || vk_fail(err, result, "encoding commands");
 }
 
-static bool reserve_buffers(vkft_commands *cmds, vkft_err *err)
+static bool reserve_buffers(vkft_commands *cmds, uint32_t wanted, vkft_err *err)
 {
     const vk_functions *vk = &cmds->dev->instance.vk;
-    uint32_t wanted = cmds->cut.submissions;
-    if (wanted > cmds->buffer_count) {
-        VkCommandBuffer *buffers = realloc(cmds->buffers, wanted * sizeof *buffers);
-        if (!buffers)
-            return vkft_fail_memory(err, "while encoding commands");
-        cmds->buffers = buffers;
-        const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                                  .commandPool = cmds->pool,
-                                                  .commandBufferCount = wanted - cmds->buffer_count};
-        VkResult result = vk->AllocateCommandBuffers(cmds->dev->handle, &info, buffers + cmds->buffer_count);
-        if (result != VK_SUCCESS)
-            return vk_fail(err, result, "allocating command buffers");
-        cmds->buffer_count = wanted;
-    }
+    if (wanted <= cmds->buffer_count)
+        return true;
+    VkCommandBuffer *buffers = realloc(cmds->buffers, wanted * sizeof *buffers);
+    if (!buffers)
+        return vkft_fail_memory(err, "while encoding commands");
+    cmds->buffers = buffers;
+    const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                              .commandPool = cmds->pool,
+                                              .commandBufferCount = wanted - cmds->buffer_count};
+    VkResult result = vk->AllocateCommandBuffers(cmds->dev->handle, &info, buffers + cmds->buffer_count);
+    if (result != VK_SUCCESS)
+        return vk_fail(err, result, "allocating command buffers");
+    cmds->buffer_count = wanted;
+    return true;
+}
+
+static bool reserve_queries(vkft_commands *cmds, vkft_err *err)
+{
+    const vk_functions *vk = &cmds->dev->instance.vk;
     if (!cmds->profile || cmds->query_capacity >= 2 * cmds->cut.count)
         return true;
     vk->DestroyQueryPool(cmds->dev->handle, cmds->queries, NULL);
@@ -311,22 +326,6 @@ static VkResult encode_submission(vkft_commands *cmds, VkCommandBuffer cmd, uint
     return vk->EndCommandBuffer(cmd);
 }
 
-static bool encode(vkft_commands *cmds, vkft_err *err)
-{
-    const vk_functions *vk = &cmds->dev->instance.vk;
-    if (!make_cut(cmds, err) || !reserve_buffers(cmds, err))
-        return false;
-    VkResult result = vk->ResetCommandPool(cmds->dev->handle, cmds->pool, 0);
-    uint32_t number = 0;
-    for (uint32_t first = 0; result == VK_SUCCESS && first < cmds->cut.count; number++) {
-        uint32_t end = submission_end(&cmds->cut, first);
-        result = encode_submission(cmds, cmds->buffers[number], first, end);
-        first = end;
-    }
-    cmds->encoded = result == VK_SUCCESS;
-    return cmds->encoded || vk_fail(err, result, "encoding commands");
-}
-
 static void add_ticks(vkft_commands *cmds, uint32_t first, uint32_t end)
 {
     vkft_device *dev = cmds->dev;
@@ -358,21 +357,22 @@ static double piece_ms(vkft_commands *cmds, const vkft_piece *piece)
     return share * expected_ms(cmds, l);
 }
 
-/* Moves the rates of the submission's kernels towards what it took. */
-static void learn(vkft_commands *cmds, uint32_t first, uint32_t end, double time_ms)
+/* Moves the rates of the submission's kernels towards what it took. Returns what was expected. */
+static double learn(vkft_commands *cmds, uint32_t first, uint32_t end, double time_ms)
 {
     double expected = 0;
     for (uint32_t i = first; i < end; i++)
         expected += piece_ms(cmds, &cmds->cut.pieces[i]);
-    double ratio = time_ms / expected;
-    ratio = ratio < 0.1 ? 0.1 : ratio > 10 ? 10 : ratio;
+    double ratio = time_ms / expected, highest = time_ms > SHORT_MS ? 100 : 1;
+    ratio = ratio < 0.01 ? 0.01 : ratio > highest ? highest : ratio;
     for (uint32_t i = first; i < end; i++) {
         const vkft_piece *piece = &cmds->cut.pieces[i];
         const launch *l = &cmds->launches[piece->launch];
         double share = piece_ms(cmds, piece) / expected;
         if (l->flops > 0)
-            *rate(cmds->dev, l->kernel) *= 1 + 0.5 * share * (ratio - 1);
+            *rate(cmds->dev, l->kernel) *= 1 + share * (ratio - 1);
     }
+    return expected;
 }
 
 static bool fail_submission(vkft_commands *cmds, uint32_t first, uint32_t end, VkResult result, vkft_err *err)
@@ -390,7 +390,8 @@ static bool fail_submission(vkft_commands *cmds, uint32_t first, uint32_t end, V
     return vkft_fail_context(err, "in a submission of%s", kernels);
 }
 
-static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first, uint32_t end, vkft_err *err)
+/* *off: it took so much more or less than expected that what is left is better cut again. */
+static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first, uint32_t end, bool *off, vkft_err *err)
 {
     vkft_device *dev = cmds->dev;
     const vk_functions *vk = &dev->instance.vk;
@@ -410,47 +411,83 @@ static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first,
     cmds->stats.submissions++;
     if (time_ms > cmds->stats.longest_submission_ms)
         cmds->stats.longest_submission_ms = time_ms;
-    learn(cmds, first, end, time_ms);
+    double expected = learn(cmds, first, end, time_ms), target = dev->submission_ms;
+    *off = (time_ms > 2 * target && time_ms > 1.5 * expected) || (expected > 0.5 * target && time_ms < 0.3 * expected);
     if (cmds->profile)
         add_ticks(cmds, first, end);
     return true;
 }
 
-/* The cut no longer fits what was measured: submissions come near the limit, or are many and short. */
-static bool cut_is_off(const vkft_run_stats *stats)
+/* The submissions come near the limit, or are many and short. */
+static bool cut_is_off(const vkft_run_stats *stats, double target_ms)
 {
-    return stats->longest_submission_ms > 0.8 * VKFT_SUBMISSION_MAX_MS ||
-           (stats->submissions > 1 && stats->time_ms / stats->submissions < 0.3 * TARGET_MS);
+    return stats->longest_submission_ms > 1.6 * target_ms ||
+           (stats->submissions > 1 && stats->time_ms / stats->submissions < 0.3 * target_ms);
+}
+
+/* Runs the cut, or its first submissions, and says how far it came. */
+static bool run_cut(vkft_commands *cmds, vkft_place *reached, vkft_err *err)
+{
+    uint32_t number = 0;
+    for (uint32_t first = 0; first < cmds->cut.count; number++) {
+        uint32_t end = submission_end(&cmds->cut, first);
+        bool off;
+        if (number == cmds->encoded) {
+            if (!reserve_buffers(cmds, number + 1, err))
+                return false;
+            VkResult result = encode_submission(cmds, cmds->buffers[number], first, end);
+            if (result != VK_SUCCESS)
+                return vk_fail(err, result, "encoding commands");
+            cmds->encoded++;
+        }
+        if (!run_submission(cmds, number, first, end, &off, err))
+            return false;
+        if (off && end < cmds->cut.count) {
+            *reached = vkft_piece_place(&cmds->cut.pieces[end]);
+            cmds->is_cut = false;
+            return true;
+        }
+        first = end;
+    }
+    if (cmds->cut.probes)
+        vkft_kernel_rate(cmds->dev, cmds->launches[cmds->cut.pieces[cmds->cut.count - 1].launch].kernel)->is_known =
+            true;
+    *reached = cmds->cut.end;
+    return true;
 }
 
 bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
 {
+    vkft_place at = {0, 0};
     if (cmds->error.kind) {
         if (err)
             *err = cmds->error;
         return false;
     }
-    if (!cmds->encoded && !encode(cmds, err))
-        return false;
     cmds->stats = (vkft_run_stats){0};
     double started = 1e3 * vkft_os_seconds();
-    uint32_t number = 0;
-    for (uint32_t first = 0; first < cmds->cut.count; number++) {
-        uint32_t end = submission_end(&cmds->cut, first);
-        if (!run_submission(cmds, number, first, end, err))
+    do {
+        if (!cmds->is_cut) {
+            bool from_start = at.launch == 0 && at.base == 0;
+            if (!make_cut(cmds, at, err) || !reserve_queries(cmds, err))
+                return false;
+            cmds->is_cut = from_start && !cmds->cut.probes;
+        }
+        if (!run_cut(cmds, &at, err)) {
+            cmds->is_cut = false;
             return false;
-        first = end;
-    }
+        }
+    } while (at.launch < cmds->count);
     cmds->stats.time_ms = 1e3 * vkft_os_seconds() - started;
-    if (cut_is_off(&cmds->stats))
-        cmds->encoded = false;
+    if (cut_is_off(&cmds->stats, cmds->dev->submission_ms))
+        cmds->is_cut = false;
     return true;
 }
 
 void vkft_commands_set_profile(vkft_commands *cmds, bool on)
 {
     cmds->profile = on && cmds->dev->info.caps.timestamp_period_ns > 0;
-    cmds->encoded = false;
+    cmds->is_cut = false;
 }
 
 void vkft_commands_add_profile(const vkft_commands *cmds, vkft_profile_row *rows)

@@ -1,8 +1,8 @@
 /* Recorded sequences of kernel launches, run any number of times.
  *
- * Recording keeps the launches as data and encodes Vulkan command buffers from them, cut into submissions that
- * each stay below VKFT_SUBMISSION_MAX_MS by measured time, since drivers reset a GPU that is busy for seconds. One
- * launch that is too long by itself is cut along its workgroups (vkCmdDispatchBase), invisibly to the kernel.
+ * Recording keeps the launches as data and encodes Vulkan command buffers from them, cut into submissions of about a
+ * quarter of a second by measured time, since drivers reset a GPU that is busy for seconds. One launch that is too long
+ * by itself is cut along its workgroups (vkCmdDispatchBase), invisibly to the kernel.
  *
  * Launches run in recorded order; a full memory barrier stands between two launches unless the later one was
  * declared independent. Errors while recording are kept and returned by vkft_commands_run, so that code
@@ -15,8 +15,6 @@
 #include <stdint.h>
 
 #include "runtime/kernels.h"
-
-#define VKFT_SUBMISSION_MAX_MS 500.0
 
 typedef struct vkft_commands vkft_commands;
 

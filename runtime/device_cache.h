@@ -1,4 +1,5 @@
-/* Files of vkft's cache directory that belong to one device and driver: compiled pipelines, results of self-tests.
+/* Files of vkft's cache directory that belong to one device and driver: compiled pipelines, results of self-tests,
+ * speeds of kernels.
  *
  * They only save time, so every failure is silent: a file that is missing, foreign or damaged is as good as none.
  */

@@ -12,6 +12,7 @@ struct vkft_device {
     VkDevice handle;
     VkQueue queue;
     uint32_t queue_family;
+    double submission_ms;         /* how long a submission should be */
     struct vkft_memory *memory;   /* memory.c */
     struct vkft_kernels *kernels; /* kernels.c */
     void *attached;

@@ -14,6 +14,7 @@
 #include "shaders/embedding/args.h"
 #include "shaders/loss/args.h"
 #include "shaders/optimizer/args.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
@@ -50,19 +51,22 @@ static const struct kernel_row {
 
 #define MAX_CONSTANTS (1 + VKFT_KERNEL_CONSTANTS) /* the width and the kernel's own */
 #define PIPELINES (VKFT_KERNEL_VARIANTS * VKFT_KERNEL_COUNT)
+#define SAVE_SECONDS 1.0 /* of compiling that is not on disk */
 
 typedef struct kernel_state {
     VkPipeline pipeline;
     uint32_t constants[MAX_CONSTANTS]; /* [0] is the width */
     uint32_t constant_count;
     uint32_t subgroup_size; /* that it asks for; 0: any */
-    double ns_per_flop;
+    vkft_rate rate;
 } kernel_state;
 
 struct vkft_kernels {
     VkPipelineLayout layout;
     VkPipelineCache cache;
-    size_t cache_bytes; /* as read from disk */
+    size_t cache_bytes;     /* as read from disk, or written last */
+    double unsaved_seconds; /* of compiling */
+    vkft_text rates;        /* as on disk */
     kernel_state states[PIPELINES];
 };
 
@@ -105,9 +109,22 @@ VkPipelineLayout vkft_kernel_layout(const vkft_device *dev)
     return dev->kernels->layout;
 }
 
-double *vkft_kernel_ns_per_flop(vkft_device *dev, vkft_kernel kernel)
+static void rate_key(const vkft_device *dev, vkft_kernel kernel, char key[VKFT_RATE_KEY])
 {
-    return &dev->kernels->states[kernel].ns_per_flop;
+    const kernel_state *state = &dev->kernels->states[kernel];
+    vkft_rate_key(vkft_kernel_name(kernel), state->constants, state->constant_count, state->subgroup_size, key);
+}
+
+vkft_rate *vkft_kernel_rate(vkft_device *dev, vkft_kernel kernel)
+{
+    vkft_rate *rate = &dev->kernels->states[kernel].rate;
+    if (rate->ns_per_flop == 0) {
+        char key[VKFT_RATE_KEY];
+        rate_key(dev, kernel, key);
+        rate->ns_per_flop = vkft_rates_find(&dev->kernels->rates, key);
+        rate->is_known = rate->is_stored = rate->ns_per_flop > 0;
+    }
+    return rate;
 }
 
 uint32_t vkft_kernel_width(const vkft_device *dev, vkft_kernel kernel)
@@ -148,6 +165,7 @@ void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width
     memcpy(state->constants, wanted, sizeof wanted);
     state->constant_count = constant_count + 1;
     state->subgroup_size = subgroup_size;
+    state->rate = (vkft_rate){0};
 }
 
 /* What a pipeline asks of its subgroups: a size, and that they are full. Kernels as wide as a subgroup of the usual
@@ -166,6 +184,22 @@ static VkPipelineShaderStageCreateFlags ask_subgroups(const vkft_caps *caps, con
             .requiredSubgroupSize = size};
     bool full = width % (caps->subgroup_size_choice ? size : caps->subgroup_max) == 0;
     return full ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0;
+}
+
+/* Writes the cache when pipelines were added to it. */
+static void save_cache(vkft_device *dev)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    size_t size = 0;
+    if (!dev->kernels->cache || vk->GetPipelineCacheData(dev->handle, dev->kernels->cache, &size, NULL) != VK_SUCCESS ||
+        size <= dev->kernels->cache_bytes)
+        return;
+    void *data = malloc(size);
+    if (data && vk->GetPipelineCacheData(dev->handle, dev->kernels->cache, &size, data) == VK_SUCCESS)
+        vkft_device_cache_write(dev, "pipelines", data, size);
+    free(data);
+    dev->kernels->cache_bytes = size;
+    dev->kernels->unsaved_seconds = 0;
 }
 
 static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
@@ -207,8 +241,12 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
                                                         .pSpecializationInfo = &specialization}};
     /* A pipeline from a cache may have no statistics. */
     VkPipelineCache cache = vk_statistics_flags(caps) ? VK_NULL_HANDLE : dev->kernels->cache;
+    double started = vkft_os_seconds();
     result = vk->CreateComputePipelines(dev->handle, cache, 1, &info, NULL, &state->pipeline);
     vk->DestroyShaderModule(dev->handle, module, NULL);
+    dev->kernels->unsaved_seconds += vkft_os_seconds() - started;
+    if (dev->kernels->unsaved_seconds > SAVE_SECONDS) /* who ends a slow first run need not wait for this again */
+        save_cache(dev);
     return result == VK_SUCCESS || vk_fail(err, result, row->name);
 }
 
@@ -263,21 +301,32 @@ bool vkft_kernels_open(vkft_device *dev, vkft_err *err)
         result = vk->CreatePipelineCache(dev->handle, &cache, NULL, &dev->kernels->cache);
     }
     free(stored);
-    return result == VK_SUCCESS || vk_fail(err, result, "creating the pipeline cache");
+    if (result != VK_SUCCESS)
+        return vk_fail(err, result, "creating the pipeline cache");
+    size_t size;
+    char *rates = vkft_device_cache_read(dev, "rates", &size);
+    bool ok = vkft_rates_start(&dev->kernels->rates, rates, vkft_kernels_hash(), err);
+    free(rates);
+    return ok;
 }
 
-/* Writes the cache when pipelines were added to it. */
-static void save_cache(vkft_device *dev)
+/* Keeps what was measured of kernels of which nothing was stored. */
+static void save_rates(vkft_device *dev)
 {
-    const vk_functions *vk = &dev->instance.vk;
-    size_t size = 0;
-    if (!dev->kernels->cache || vk->GetPipelineCacheData(dev->handle, dev->kernels->cache, &size, NULL) != VK_SUCCESS ||
-        size <= dev->kernels->cache_bytes)
-        return;
-    void *data = malloc(size);
-    if (data && vk->GetPipelineCacheData(dev->handle, dev->kernels->cache, &size, data) == VK_SUCCESS)
-        vkft_device_cache_write(dev, "pipelines", data, size);
-    free(data);
+    vkft_text *rates = &dev->kernels->rates;
+    bool ok = rates->data, changed = false;
+    for (uint32_t i = 0; ok && i < PIPELINES; i++) {
+        const vkft_rate *rate = &dev->kernels->states[i].rate;
+        char key[VKFT_RATE_KEY];
+        if (!rate->is_known || rate->is_stored)
+            continue;
+        rate_key(dev, (vkft_kernel)i, key);
+        ok = vkft_rates_add(rates, key, rate->ns_per_flop, NULL);
+        changed = true;
+    }
+    if (ok && changed)
+        vkft_device_cache_write(dev, "rates", rates->data, rates->length);
+    vkft_text_free(rates);
 }
 
 void vkft_kernels_close(vkft_device *dev)
@@ -286,6 +335,7 @@ void vkft_kernels_close(vkft_device *dev)
     if (!dev->kernels)
         return;
     save_cache(dev);
+    save_rates(dev);
     for (uint32_t i = 0; i < PIPELINES; i++)
         vk->DestroyPipeline(dev->handle, dev->kernels->states[i].pipeline, NULL);
     vk->DestroyPipelineCache(dev->handle, dev->kernels->cache, NULL);

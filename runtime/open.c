@@ -1,11 +1,13 @@
 /* Opening and closing a device: the queue, all capabilities enabled, then what lives on it. */
 #include <stdlib.h>
 
+#include "runtime/base/os/watchdog.h"
 #include "runtime/candidates.h"
 #include "runtime/caps_private.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
 #include "runtime/memory_private.h"
+#include "runtime/pacing/cut.h"
 
 static bool create_device(vkft_device *dev, vkft_err *err)
 {
@@ -45,6 +47,7 @@ static bool open_device(vkft_device *dev, const char *selector, vkft_err *err)
         dev->physical = c->physical;
         dev->info = c->info;
         dev->queue_family = c->queue_family;
+        dev->submission_ms = vkft_cut_target_ms(vkft_watchdog_ms(c->info.vendor_id, NULL));
         ok = create_device(dev, err) && vkft_memory_open(dev, err) && vkft_kernels_open(dev, err);
     }
     free(candidates);

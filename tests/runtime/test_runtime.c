@@ -1,5 +1,4 @@
-/* The runtime below the kernels: cutting, submissions, transfers, memory accounts, device choice, the pipeline cache.
- */
+/* The runtime below the kernels: submissions, transfers, memory accounts, device choice, the pipeline cache. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +11,6 @@
 #include "shaders/core/args.h"
 #include "shaders/elementwise/args.h"
 #include "shaders/optimizer/args.h"
-#include "runtime/pacing.h"
 #include "runtime/base/directory.h"
 #include "tests/support/expect.h"
 #include "runtime/base/file.h"
@@ -20,67 +18,6 @@
 #include "tests/support/program.h"
 #include "tests/support/system/system.h"
 #include "runtime/base/random.h"
-
-/* Every workgroup of every launch lies in exactly one piece, in order, no piece crosses the end of a row, and
- * submissions keep to the target. */
-static void check_cut(const vkft_cut_launch *launches, uint32_t count, double target_ms, uint32_t row)
-{
-    vkft_cut cut = {0};
-    assert_true(vkft_cut_make(&cut, launches, count, target_ms, row));
-    double submission_ms = 0;
-    uint32_t submissions = 0, next = 0, pieces_of_submission = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const vkft_cut_launch *l = &launches[i];
-        uint64_t covered = 0, all = (uint64_t)l->groups[0] * l->groups[1], end = 0;
-        for (bool first = true; next < cut.count && cut.pieces[next].launch == i; next++, first = false) {
-            const vkft_piece *p = &cut.pieces[next];
-            uint64_t groups = (uint64_t)p->count[0] * p->count[1],
-                     begin = (uint64_t)p->base[1] * l->groups[0] + p->base[0];
-            assert_true(first || begin > end - 1); /* after the piece before it */
-            end = begin + 1;
-            assert_int_equal(p->first, first);
-            for (int axis = 0; axis < 2; axis++)
-                assert_true(p->count[axis] > 0 && p->base[axis] + p->count[axis] <= l->groups[axis]);
-            assert_int_equal(p->base[0] / row, (p->base[0] + p->count[0] - 1) / row);
-            if (p->new_submission) {
-                submissions++;
-                submission_ms = 0;
-                pieces_of_submission = 0;
-            }
-            submission_ms += l->time_ms * (double)groups / (double)all;
-            pieces_of_submission++;
-            assert_true(submission_ms <= target_ms * (1 + 1e-9) || pieces_of_submission == 1);
-            covered += groups;
-        }
-        assert_int_equal(covered, all);
-    }
-    assert_int_equal(next, cut.count);
-    assert_int_equal(submissions, cut.submissions);
-    vkft_cut_free(&cut);
-}
-
-static void test_cut(void **state)
-{
-    (void)state;
-    static const vkft_cut_launch fixed[] = {
-        {{1, 1}, 0.01}, {{100, 3}, 40},  {{100000, 1}, 5},    {{3, 5000}, 990},
-        {{1, 1}, 1e6},  {{2, 300}, 251}, {{70000, 70001}, 2},
-    };
-    check_cut(fixed, 7, 250, WORKGROUPS_PER_ROW);
-    check_cut(fixed, 6, 0.001, WORKGROUPS_PER_ROW);
-    check_cut(fixed, 3, 250, 7);
-    check_cut(fixed, 0, 250, WORKGROUPS_PER_ROW);
-    for (uint64_t seed = 0; seed < 200; seed++) {
-        vkft_cut_launch random[40];
-        uint32_t count = (uint32_t)(40 * vkft_random_uniform(seed, 0, 0));
-        for (uint32_t i = 0; i < count; i++) {
-            random[i] = (vkft_cut_launch){{1 + (uint32_t)(2000 * vkft_random_uniform(seed, 1, i)),
-                                           1 + (uint32_t)(6 * vkft_random_uniform(seed, 2, i))},
-                                          300 * vkft_random_uniform(seed, 3, i)};
-        }
-        check_cut(random, count, 50, 700);
-    }
-}
 
 /* More workgroups than a device need count along x: an element each, at the borders of the rows and past the last. */
 static void test_wide_launch(void **state)
@@ -353,20 +290,31 @@ static void test_statistics(void **state)
     free(statistics.code);
 }
 
+/* A cache of its own, because what test_long_launch says of a kernel is not true. */
+static char *cache;
+
+static int setup(void **state)
+{
+    cache = vkft_test_directory();
+    vkft_test_environment("VKFT_CACHE_DIR", cache);
+    return vkft_kernel_setup(state);
+}
+
+static int teardown(void **state)
+{
+    int result = vkft_kernel_teardown(state);
+    vkft_test_remove_directory(cache);
+    return result;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_statistics),
-        cmocka_unit_test(test_wide_launch),
-        cmocka_unit_test(test_long_launch),
-        cmocka_unit_test(test_recording_error),
-        cmocka_unit_test(test_staging),
-        cmocka_unit_test(test_memory_accounts),
-        cmocka_unit_test(test_device_choice),
-        cmocka_unit_test(test_launch_by_shape),
-        cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_damaged_pipeline_cache),
+        cmocka_unit_test(test_statistics),    cmocka_unit_test(test_wide_launch),
+        cmocka_unit_test(test_long_launch),   cmocka_unit_test(test_recording_error),
+        cmocka_unit_test(test_staging),       cmocka_unit_test(test_memory_accounts),
+        cmocka_unit_test(test_device_choice), cmocka_unit_test(test_launch_by_shape),
+        cmocka_unit_test(test_variants),      cmocka_unit_test(test_damaged_pipeline_cache),
     };
-    return cmocka_run_group_tests_name("runtime", tests, vkft_kernel_setup, vkft_kernel_teardown);
+    return cmocka_run_group_tests_name("runtime", tests, setup, teardown);
 }
