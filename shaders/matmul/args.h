@@ -112,6 +112,33 @@ struct grouped_matmul_panel_args {
     float scale;
 };
 
+/* rows_f16: Y[m,k] = f16(X[m,k] * 2^e), 2^(14-e) the power of two below the largest finite |X[m,:]|; inverse[m] = 2^-e.
+ * X [M,K] f32 with row stride ldx, Y f16 with row stride ldy, a multiple of 8, and zeros from K on. */
+struct rows_f16_args {
+    ADDR(F32) X;
+    ADDR(U32x4) Y;
+    ADDR(F32) inverse;
+    uint K;
+    uint ldx, ldy;
+};
+
+/* matmul_coop: Y[m,n] = R + scale * inverse[m] * sum over k in slice s of X[m,k] op(W)[k,n]; slice s = workgroup id y
+ * holds `slice` of the K, a multiple of COOP_STEP. X and inverse as rows_f16 makes them, ldx a multiple of COOP_STEP.
+ * R, Y f32 with row stride ldy; slice s of Y begins at s*M*ldy. R when add != 0 (R may be Y). */
+struct matmul_coop_args {
+    STRUCT(weight_ref) W;
+    ADDR(U32x4) X;
+    ADDR(F32) inverse;
+    ADDR(F32) R;
+    ADDR(F32) Y;
+    uint M, N, K;
+    uint ldx, ldy;
+    uint slice;
+    uint add;
+    float scale;
+};
+#define COOP_STEP 32 /* of K that are in shared memory at a time */
+
 /* matmul_tn: Y[m,n] = R + scale * sum over k in slice s of X[k,m] Z[k,n], m < M, n < N; slice s = workgroup id y holds
  * `slice` of the K rows. X, Z with row strides ldx, ldz; element (m,n) of Y and R lies at s*M*N + m*row + n*column. R
  * when add != 0 (R may be Y). */

@@ -56,8 +56,28 @@ double *vkft_reference_operands(vkft_dtype dtype, const float *x, size_t n)
 {
     double *operands = malloc((n + 1) * sizeof *operands);
     for (size_t i = 0; operands && i < n; i++)
-        operands[i] = (double)(dtype == VKFT_BF16 ? vkft_bf16_to_f32(vkft_f32_to_bf16(x[i])) : x[i]);
+        operands[i] = (double)(dtype == VKFT_BF16  ? vkft_bf16_to_f32(vkft_f32_to_bf16(x[i]))
+                               : dtype == VKFT_F16 ? vkft_f16_to_f32(vkft_f32_to_f16(x[i]))
+                                                   : x[i]);
     return operands;
+}
+
+double *vkft_reference_rows_f16(uint32_t M, uint32_t K, uint32_t ld, const float *x)
+{
+    double *rows = calloc((size_t)M * ld + 1, sizeof *rows);
+    for (size_t m = 0; rows && m < M; m++) {
+        double largest = 0;
+        for (size_t k = 0; k < K; k++)
+            if (isfinite(x[m * ld + k]))
+                largest = fmax(largest, fabs((double)x[m * ld + k]));
+        int exponent = largest > 0 ? 14 - ilogb(largest) : 0;
+        exponent = exponent < 126 ? exponent : 126; /* the inverse is no subnormal f32 */
+        for (size_t k = 0; k < K; k++) {
+            float scaled = (float)ldexp((double)x[m * ld + k], exponent);
+            rows[m * ld + k] = ldexp((double)vkft_f16_to_f32(vkft_f32_to_f16(scaled)), -exponent);
+        }
+    }
+    return rows;
 }
 
 /* Codes and scales of a type without an encoder: any will do, but for the NaN of 8-bit floats. */

@@ -21,6 +21,10 @@ void vkft_reference_random(uint64_t seed, size_t n, float *x);
  * that rounds them. */
 double *vkft_reference_operands(vkft_dtype dtype, const float *x, size_t n);
 
+/* Rows x [M,K] of stride ld as doubles, malloc'ed with the same stride (NULL: out of memory), rounded as products on
+ * matrix cores round them: to f16 at the power of two that moves a row's largest finite magnitude to [2^14, 2^15). */
+double *vkft_reference_rows_f16(uint32_t M, uint32_t K, uint32_t ld, const float *x);
+
 /* A random matrix as it is stored, and the f32 values that its codec decodes. */
 typedef struct vkft_reference_weight {
     vkft_storage storage;

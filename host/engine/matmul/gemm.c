@@ -31,11 +31,17 @@ static const vkft_strategy *find(const char *name, size_t length)
     return NULL;
 }
 
+static bool forced(void)
+{
+    const char *names = getenv("VKFT_STRATEGY");
+    return names && *names;
+}
+
 /* The strategies that VKFT_STRATEGY names, or else those that nobody forbids. */
 static bool list_allowed(const vkft_caps *caps, vkft_strategy_list allowed, vkft_err *err)
 {
     const char *names = getenv("VKFT_STRATEGY");
-    if (!names || !*names) {
+    if (!forced()) {
         for (size_t i = 0; i < VKFT_STRATEGY_COUNT; i++)
             if (!(caps->software && strategies[i]->not_on_cpu) && vkft_caps_allow_strategy(caps, strategies[i]->name))
                 append(allowed, strategies[i]);
@@ -62,7 +68,7 @@ static bool list_usable(vkft_gemm *gemm, const vkft_strategy_list allowed, vkft_
         vkft_kernel kernel = allowed[i]->kernel(class);
         if (kernel != VKFT_KERNEL_COUNT && vkft_kernel_is_built(kernel) &&
             vkft_caps_have(gemm->caps, vkft_kernel_needs(kernel)) &&
-            (!allowed[i]->possible || allowed[i]->possible(gemm->caps, &gemm->tiles)))
+            (!allowed[i]->possible || allowed[i]->possible(gemm)))
             append(usable, allowed[i]);
     }
     return usable[0] || vkft_fail(err, VKFT_ERR_DEVICE, "no strategy of matrix products for %s%s weights can be used",
@@ -84,7 +90,7 @@ static bool choose(vkft_device *dev, vkft_gemm *gemm, vkft_err *err)
                     append(used, gemm->usable[storage][transposed][grouped][i]);
             }
     for (uint32_t i = 0; used[i]; i++)
-        used[i]->prepare(dev, &gemm->tiles, gemm->operands);
+        used[i]->prepare(dev, gemm);
     return true;
 }
 
@@ -93,8 +99,12 @@ bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err)
     vkft_gemm *gemm = calloc(1, sizeof *gemm);
     if (!gemm)
         return vkft_fail_memory(err, "while choosing kernels");
-    *gemm = (vkft_gemm){
-        .caps = vkft_device_get_caps(dev), .tiles = vkft_tiles_of(vkft_device_get_caps(dev)), .operands = operands};
+    const vkft_caps *caps = vkft_device_get_caps(dev);
+    *gemm = (vkft_gemm){.caps = caps,
+                        .tiles = vkft_tiles_of(caps),
+                        .coop = vkft_coop_tiles_of(caps, forced()),
+                        .forced = forced(),
+                        .operands = operands};
     vkft_device_attach(dev, gemm, free);
     if (!choose(dev, gemm, err))
         return false;

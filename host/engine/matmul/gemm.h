@@ -8,6 +8,7 @@
 #ifndef VKFT_GEMM_H
 #define VKFT_GEMM_H
 
+#include "host/engine/matmul/coop_tiles.h"
 #include "host/engine/matmul/product.h"
 #include "host/engine/matmul/tiles.h"
 
@@ -21,14 +22,16 @@ typedef struct vkft_gemm vkft_gemm;
 
 typedef struct vkft_strategy {
     const char *name;
-    bool not_on_cpu; /* a software device uses it only where VKFT_STRATEGY names it */
+    bool not_on_cpu;   /* a software device uses it only where VKFT_STRATEGY names it */
+    bool rounds;       /* operands of f32; products that are exact are left to others */
+    uint32_t variants; /* of its kernels, each of which the self-test tries; 0: they have one */
     /* The kernel that a class stands and falls with, for its needs and for messages; VKFT_KERNEL_COUNT: the strategy
      * does not compute this class. */
     vkft_kernel (*kernel)(vkft_gemm_class class);
-    /* Whether the device can run the kernels, beyond their needs; NULL: any can. */
-    bool (*possible)(const vkft_caps *caps, const vkft_tiles *tiles);
-    /* Chooses widths and constants of its kernels; operands as in vkft_gemm_setup. */
-    void (*prepare)(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands);
+    /* Whether the device and the operands allow it, beyond what its kernels need; NULL: always. */
+    bool (*possible)(const vkft_gemm *gemm);
+    /* Chooses widths and constants of its kernels. */
+    void (*prepare)(vkft_device *dev, const vkft_gemm *gemm);
     /* Scratch for a weight of this shape; NULL: none. */
     uint64_t (*scratch_bytes)(uint32_t rows, uint32_t cols);
     /* Whether to compute this product so. Of the last strategy that is left it is not asked. */
@@ -37,7 +40,7 @@ typedef struct vkft_strategy {
 } vkft_strategy;
 
 /* Best first; vkft_gemm_<name> in gemm_<name>.c. */
-#define VKFT_STRATEGIES(X) X(tile) X(panel) X(direct)
+#define VKFT_STRATEGIES(X) X(coop) X(tile) X(panel) X(direct)
 
 enum {
 #define X(name) VKFT_STRATEGY_INDEX_##name,
@@ -56,6 +59,9 @@ typedef const vkft_strategy *vkft_strategy_list[VKFT_STRATEGY_COUNT + 1];
 struct vkft_gemm {
     const vkft_caps *caps;
     vkft_tiles tiles;
+    const vkft_coop_tiles *coop; /* NULL: no matrix cores that are known to be fast, or none at all */
+    bool forced;                 /* VKFT_STRATEGY names the strategies, which then need not be the fastest */
+    uint32_t variant;            /* the self-test's: 1 + the variant that products use; 0: by their shape */
     vkft_dtype operands;
     vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2]; /* [storage][transposed][grouped] */
     char notice[512]; /* the first strategy that failed its self-test; "": none did */
@@ -63,9 +69,11 @@ struct vkft_gemm {
 
 /* Chooses tiles and strategies for this device; once, before the first product is recorded. operands: what products
  * with quantized weights round the decoded weights, and what they are multiplied by, to: F32 (nothing) or BF16; sums
- * are f32. Like bnb_4bit_compute_dtype, but bitsandbytes also rounds the sums; we do not. The environment variable
- * VKFT_STRATEGY names the strategies to use, best first ("panel,direct"), for tests and measurements; a quirk or the
- * kind of device forbids none of these. Error: a strategy does not exist, or nothing is left for a class. */
+ * are f32. Like bnb_4bit_compute_dtype, but bitsandbytes also rounds the sums; we do not. F16: products that are not
+ * `exact` may use matrix cores, which multiply f16, whatever the weights' type; products by other strategies round
+ * nothing. The environment variable VKFT_STRATEGY names the strategies to use, best first ("panel,direct"), for tests
+ * and measurements; a quirk or the kind of device forbids none of these. Error: a strategy does not exist, or nothing
+ * is left for a class. */
 bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err);
 
 const vkft_gemm *vkft_gemm_of(const vkft_device *dev); /* after vkft_gemm_setup */

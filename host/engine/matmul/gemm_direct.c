@@ -19,8 +19,10 @@ static vkft_kernel kernel_of(vkft_gemm_class class)
     return vkft_kernel_by_type(families[class.grouped][class.transposed], class.storage);
 }
 
-static void prepare(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands)
+static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
+    const vkft_tiles *tiles = &gemm->tiles;
+    vkft_dtype operands = gemm->operands;
     for (int grouped = 0; grouped < 2; grouped++)
         for (int transposed = 0; transposed < 2; transposed++)
             vkft_tile_specialize_types(dev, families[grouped][transposed], tiles->direct[grouped][transposed],

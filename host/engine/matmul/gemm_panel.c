@@ -37,8 +37,10 @@ static vkft_kernel product_of(vkft_gemm_class class)
     return products[class.grouped][vkft_storage_is_quantized(class.storage)];
 }
 
-static void prepare(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands)
+static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
+    const vkft_tiles *tiles = &gemm->tiles;
+    vkft_dtype operands = gemm->operands;
     for (int grouped = 0; grouped < 2; grouped++) {
         for (int transposed = 0; transposed < 2; transposed++)
             vkft_tile_specialize_types(dev, decoders[grouped][transposed], tiles->decode, operands);

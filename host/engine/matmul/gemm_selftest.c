@@ -3,7 +3,10 @@
  *
  * Y = 0.5 X op(W), X of 19 rows; with groups the rows belong to two matrices. W is [41,133], and again [40,136], whose
  * rows are aligned: kernels may read these in another way. The bound is that of any
- * order of f32 sums of what the product is said to multiply: (K + 3) u sum |x w|, u = 2^-24.
+ * order of f32 sums of what the product is said to multiply: (K + 3) u sum |x w|, u = 2^-24. Where a strategy rounds
+ * operands to f16, each changes by at most 2^-10 of itself, rounded to either side, and a weight below 2^-14, where
+ * some devices have nothing but 0, by itself; matrix cores may cut what a sum loses rather than round it, at two bits
+ * more: 2^-9 sum |x w| + 2^-14 sum |x| + 4 (K + 3) u sum |x w|.
  *
  * Results are lines of text in the device's file of the cache directory, which begins with the hash of all kernels:
  *
@@ -168,21 +171,25 @@ static double operand(const vkft_gemm *gemm, vkft_storage storage, float x)
     return (double)(rounds ? vkft_bf16_to_f32(vkft_f32_to_bf16(x)) : x);
 }
 
-static bool is_right(const vkft_gemm *gemm, const test *t, vkft_gemm_class class, uint32_t shape)
+static bool is_right(const vkft_gemm *gemm, const test *t, const vkft_strategy *strategy, vkft_gemm_class class,
+                     uint32_t shape)
 {
     uint32_t out = shapes[shape].out, in = shapes[shape].in;
     uint32_t N = class.transposed ? out : in, K = class.transposed ? in : out;
     for (uint32_t m = 0; m < ROWS; m++) {
         const matrix *w = &t->matrices[shape][class.grouped && m >= FIRST_ROWS];
         for (uint32_t n = 0; n < N; n++) {
-            double sum = 0, size = 0;
+            double sum = 0, size = 0, inputs = 0;
             for (uint32_t k = 0; k < K; k++) {
                 float value = w->value[class.transposed ? n * in + k : k * in + n];
                 double term = operand(gemm, class.storage, t->x[m * K + k]) * operand(gemm, class.storage, value);
                 sum += term;
                 size += fabs(term);
+                inputs += fabs((double)t->x[m * K + k]);
             }
-            if (!(fabs((double)t->y[m * N + n] - (double)SCALE * sum) <= (K + 3) * 0x1p-24 * (double)SCALE * size))
+            double sums = (K + 3) * 0x1p-24 * size,
+                   bound = strategy->rounds ? 0x1p-9 * size + 0x1p-14 * inputs + 4 * sums : sums;
+            if (!(fabs((double)t->y[m * N + n] - (double)SCALE * sum) <= (double)SCALE * bound))
                 return false;
         }
     }
@@ -216,7 +223,18 @@ static bool run(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, v
         !vkft_buffer_fill(t->dev, &t->buffer, AT_Y, sizeof t->y, not_a_number, err) ||
         !vkft_commands_run(t->cmds, err) || !vkft_buffer_read(t->dev, &t->buffer, AT_Y, t->y, sizeof t->y, err))
         return false;
-    *right = is_right(gemm, t, class, shape);
+    *right = is_right(gemm, t, strategy, class, shape);
+    return true;
+}
+
+/* By each variant of its kernels. */
+static bool run_variants(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, vkft_gemm_class class,
+                         uint32_t shape, bool *right, vkft_err *err)
+{
+    vkft_gemm one = *gemm;
+    for (one.variant = strategy->variants > 0; *right && one.variant <= strategy->variants; one.variant++)
+        if (!run(&one, t, strategy, class, shape, right, err))
+            return false;
     return true;
 }
 
@@ -241,7 +259,9 @@ static void line_of(const vkft_gemm *gemm, const vkft_strategy *strategy, vkft_g
 {
     snprintf(line, 100, "\n%s %s %s %s %s ", strategy->name, vkft_storage_get(class.storage)->name,
              class.transposed ? "nt" : "nn", class.grouped ? "groups" : "plain",
-             gemm->operands == VKFT_BF16 ? "bf16" : "f32");
+             gemm->operands == VKFT_BF16  ? "bf16"
+             : gemm->operands == VKFT_F16 ? "f16"
+                                          : "f32");
 }
 
 /* The strategy's result, from the file or by running it. */
@@ -260,7 +280,7 @@ static bool examine(const vkft_gemm *gemm, test *t, results *r, const vkft_strat
         for (uint32_t i = 0; i < GROUPS; i++)
             if (!t->matrices[shape][i].part[VKFT_PART_DATA] && !make_matrix(t, class.storage, shape, i, err))
                 return false;
-        if (!run(gemm, t, strategy, class, shape, right, err))
+        if (!run_variants(gemm, t, strategy, class, shape, right, err))
             return vkft_fail_context(err, "in the self-test of kernel %s", vkft_kernel_name(strategy->kernel(class)));
     }
     r->changed = true;

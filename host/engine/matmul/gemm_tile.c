@@ -20,10 +20,9 @@ static vkft_kernel kernel_of(vkft_gemm_class class)
     return class.grouped ? VKFT_KERNEL_COUNT : vkft_kernel_by_type(families[class.transposed], class.storage);
 }
 
-static bool possible(const vkft_caps *caps, const vkft_tiles *tiles)
+static bool possible(const vkft_gemm *gemm)
 {
-    (void)caps;
-    return tiles->block_count > 0; /* the list holds what fits the device */
+    return gemm->tiles.block_count > 0; /* the list holds what fits the device */
 }
 
 /* Blocks have two pipelines each, one of them for operands that are not aligned. */
@@ -32,13 +31,14 @@ static vkft_kernel pipeline_of(vkft_gemm_class class, uint32_t block, bool align
     return vkft_kernel_variant(kernel_of(class), 2 * block + aligned);
 }
 
-static void prepare(vkft_device *dev, const vkft_tiles *tiles, vkft_dtype operands)
+static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
+    const vkft_tiles *tiles = &gemm->tiles;
     for (uint32_t i = 0; i < tiles->block_count; i++)
         for (uint32_t which = 0; which < 4 * VKFT_STORAGE_COUNT; which++) {
             const vkft_block *b = &tiles->blocks[i];
             vkft_gemm_class class = {which / 4, which & 1, false};
-            bool aligned = which & 2, rounds = operands == VKFT_BF16 && vkft_storage_is_quantized(class.storage);
+            bool aligned = which & 2, rounds = gemm->operands == VKFT_BF16 && vkft_storage_is_quantized(class.storage);
             const uint32_t constants[] = {b->rows,    b->columns, b->band,     rounds,  b->lanes_m,
                                           b->lanes_n, b->depth,   b->subgroup, aligned, b->prefetch};
             vkft_kernel_specialize(dev, pipeline_of(class, i, aligned), b->lanes_m * b->lanes_n, b->subgroup, constants,

@@ -37,6 +37,7 @@ typedef struct vkft_product {
     uint64_t X, R, Y;  /* addresses; R may be Y, 0: nothing is added. With groups R is 0 or Y */
     uint32_t ldx, ldy; /* row strides of X, and of R and Y; 0: contiguous */
     float scale;
+    bool exact; /* f32 operands are not rounded, whatever type products are computed in */
 } vkft_product;
 
 void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *product);

@@ -35,7 +35,9 @@ enum {
     COMPLETE(grouped_panel_nt, type)                                                                                   \
     COMPLETE(grouped_panel_nn, type)                                                                                   \
     COMPLETE(matmul_tile_nt, type)                                                                                     \
-    COMPLETE(matmul_tile_nn, type)
+    COMPLETE(matmul_tile_nn, type)                                                                                     \
+    COMPLETE(coop_nt, type)                                                                                            \
+    COMPLETE(coop_nn, type)
 #include "formats/tensors/storage.def"
 #undef STORAGE
 

@@ -33,6 +33,8 @@ typedef enum vkft_kernel_family {
     VKFT_FAMILY_grouped_panel_nn,
     VKFT_FAMILY_matmul_tile_nt,
     VKFT_FAMILY_matmul_tile_nn,
+    VKFT_FAMILY_coop_nt,
+    VKFT_FAMILY_coop_nn,
     VKFT_FAMILY_embedding, /* types with plain elements alone */
 } vkft_kernel_family;
 

@@ -109,7 +109,8 @@ static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool tr
                             .X = vkft_tensor_address(g, x),
                             .R = add ? vkft_tensor_address(g, add) : 0,
                             .Y = vkft_tensor_address(g, y),
-                            .scale = scale};
+                            .scale = scale,
+                            .exact = which != MATRIX_W};
     vkft_grouping groups;
     if (s->grouped) {
         groups = grouping_of(g, s, x->rows);

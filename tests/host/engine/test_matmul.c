@@ -3,7 +3,8 @@
  *
  * Tolerance: an f32 sum of K products in any order, with or without fused multiply-add, differs from the exact one by
  * at most (K + 1) u sum|x w| (1 + O(Ku)), u = 2^-24; scale and R add two roundings of results no larger than that sum
- * and |R|.
+ * and |R|. Where matrix cores multiply, the exact sum is that of operands rounded to f16 once, which have products of
+ * at most 22 bits, so the same holds; a row's power of two is exact.
  *
  * Every buffer lies between canaries and results start as NaN, because nothing checks bounds of device addresses.
  */
@@ -116,6 +117,7 @@ typedef struct trial {
     sum_with R;
     float scale;
     uint64_t scratch_bytes;
+    bool exact;
 } trial;
 
 static vkft_weight place_weight(fixture *f, const vkft_reference_weight *w)
@@ -139,7 +141,8 @@ static void record_product(const vkft_matmul_ctx *ctx, const trial *t, const vkf
                                        .Y = Y,
                                        .ldx = K + t->pad_x,
                                        .ldy = N + t->pad_y,
-                                       .scale = t->scale});
+                                       .scale = t->scale,
+                                       .exact = t->exact});
 }
 
 /* Compares Y, rows of stride ldy, with R + scale * exact; the padding must be untouched canary. */
@@ -166,6 +169,16 @@ static void compare(const trial *t, uint32_t N, uint32_t K, const float *Y, cons
         }
 }
 
+/* Whether this product is computed in f16. */
+static bool by_matrix_cores(const fixture *f, const vkft_reference_weight *w, const trial *t)
+{
+    const vkft_gemm *gemm = vkft_gemm_of(f->dev);
+    const vkft_weight weight = {.storage = w->storage, .rows = w->rows, .cols = w->cols};
+    const vkft_matmul_ctx ctx = {.scratch_bytes = t->scratch_bytes};
+    const vkft_product p = {.w = &weight, .transposed = t->transposed, .M = t->M, .exact = t->exact};
+    return gemm->usable[w->storage][t->transposed][0][0] == &vkft_gemm_coop && vkft_gemm_coop.suits(gemm, &ctx, &p);
+}
+
 static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t)
 {
     vkft_err err = {0};
@@ -176,8 +189,11 @@ static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t
           *again = malloc(ny * sizeof *y);
     vkft_reference_random(7, nx, x);
     vkft_reference_random(8, ny, r);
-    vkft_dtype operands = vkft_storage_is_quantized(w->storage) ? f->operands : VKFT_F32;
-    double *wide = vkft_reference_operands(operands, x, nx),
+    vkft_dtype operands = by_matrix_cores(f, w, t)                                            ? VKFT_F16
+                          : vkft_storage_is_quantized(w->storage) && f->operands == VKFT_BF16 ? VKFT_BF16
+                                                                                              : VKFT_F32;
+    double *wide = operands == VKFT_F16 ? vkft_reference_rows_f16(t->M, K, ldx, x)
+                                        : vkft_reference_operands(operands, x, nx),
            *values = vkft_reference_operands(operands, w->value, (size_t)w->rows * w->cols);
     double *packed = malloc((size_t)t->M * K * sizeof *packed);
     for (uint32_t m = 0; m < t->M; m++)
@@ -274,6 +290,107 @@ static void test_bf16_operands(void **state)
     test_product_type(*state, VKFT_STORAGE_bf16);
     test_product_type(*state, VKFT_STORAGE_f32);
     set_operands(*state, VKFT_F32);
+}
+
+/* Products on matrix cores, with the tiles and variants of this device; false: it has none that are right. */
+static bool set_matrix_cores(fixture *f)
+{
+    vkft_test_environment("VKFT_STRATEGY", "coop,panel,direct");
+    set_operands(f, VKFT_F16);
+    if (vkft_gemm_of(f->dev)->usable[VKFT_STORAGE_nf4][1][0][0] == &vkft_gemm_coop)
+        return true;
+    vkft_test_environment("VKFT_STRATEGY", NULL);
+    set_operands(f, VKFT_F32);
+    print_message("skipped: this device, or this build, has no cooperative matrices of f16 that vkft uses\n");
+    return false;
+}
+
+static void unset_matrix_cores(fixture *f)
+{
+    vkft_test_environment("VKFT_STRATEGY", NULL);
+    set_operands(f, VKFT_F32);
+}
+
+static void test_matrix_cores(void **state)
+{
+    static const trial trials[] = {
+        {.M = 70, .out = 88, .in = 136, .scale = 1},                         /* tiles of 16 and edges, whole runs */
+        {.M = 150, .out = 136, .in = 72, .scale = 0.5f, .R = ITSELF},        /* large tiles */
+        {.M = 9, .out = 16, .in = 2048, .scale = 1.5f, .R = ANOTHER},        /* K in slices */
+        {.M = 9, .out = 1032, .in = 9, .scale = 1.5f, .R = ITSELF},          /* the same of NN */
+        {.M = 40, .out = 24, .in = 528, .scale = 1, .pad_x = 1, .pad_y = 3}, /* strides: no slices */
+        {.M = 33, .out = 40, .in = 64, .scale = 1, .exact = true},
+    };
+    fixture *f = *state;
+    if (!set_matrix_cores(f))
+        skip();
+    for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++) {
+        test_product_type(f, storage);
+        for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+            trial t = trials[i];
+            vkft_reference_weight w = vkft_reference_weight_new(storage, t.out, t.in, i + 50);
+            for (int transposed = 0; transposed < 2; transposed++) {
+                t.transposed = transposed;
+                t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
+                assert_int_equal(by_matrix_cores(f, &w, &t), !t.exact);
+                run_trial(f, &w, &t);
+                /* rows in parts */
+                uint32_t K = transposed ? t.in : t.out, rows = vkft_gemm_of(f->dev)->coop->sizes[VKFT_COOP_LARGE].bm;
+                t.scratch_bytes = 512 + (uint64_t)rows * (4 + (K + 31) / 32 * 64);
+                assert_int_equal(by_matrix_cores(f, &w, &t), !t.exact);
+                run_trial(f, &w, &t);
+            }
+            vkft_reference_weight_free(&w);
+        }
+    }
+    unset_matrix_cores(f);
+}
+
+/* Rows of any magnitude keep f16's precision, and what is not finite reaches the result. */
+static void test_matrix_cores_range(void **state)
+{
+    enum { M = 12, N = 8, K = 40 };
+    static const float largest[M] = {1,        0x1.fffffep127f, 0x1p-126f, 1e30f,     1e-30f, 0,
+                                     INFINITY, -INFINITY,       NAN,       0x1p-149f, 65504,  3e-5f};
+    fixture *f = *state;
+    vkft_err err = {0};
+    float x[M * K], w[N * K], y[M * N];
+    double exact[M * N], size[M * N], values[N * K];
+    if (!set_matrix_cores(f))
+        skip();
+    vkft_reference_random(1, M * K, x);
+    vkft_reference_random(2, N * K, w);
+    for (uint32_t m = 0; m < M; m++)
+        for (uint32_t k = 0; k < K; k++)
+            x[m * K + k] = k == 7                 ? largest[m]
+                           : isfinite(largest[m]) ? x[m * K + k] * largest[m] * 0.001f
+                                                  : x[m * K + k];
+    for (uint32_t i = 0; i < N * K; i++) {
+        w[i] = w[i] / 64 + (i % 2 ? 0.5f : -0.5f);
+        values[i] = (double)vkft_f16_to_f32(vkft_f32_to_f16(w[i]));
+    }
+    double *rounded = vkft_reference_rows_f16(M, K, K, x);
+    vkft_reference_nt(M, N, K, rounded, values, exact, size);
+    vkft_weight weight = {.storage = VKFT_STORAGE_f32, .rows = N, .cols = K, .part = {place(f, w, sizeof w)->address}};
+    uint64_t scratch_bytes = vkft_product_scratch_bytes(N, K);
+    guarded *X = place(f, x, sizeof x), *Y = place(f, NULL, sizeof y), *scratch = place(f, NULL, scratch_bytes);
+    vkft_commands *cmds = vkft_commands_new(f->dev, &err);
+    vkft_matmul_ctx ctx = {f->dev, cmds, scratch->address, scratch_bytes};
+    vkft_multiply(&ctx, &(vkft_product){
+                            .w = &weight, .transposed = true, .M = M, .X = X->address, .Y = Y->address, .scale = 1.0f});
+    check(vkft_commands_run(cmds, &err), &err);
+    take(f, Y, y);
+    for (uint32_t m = 0; m < M; m++)
+        for (uint32_t n = 0; n < N; n++) {
+            double want = exact[m * N + n], got = (double)y[m * N + n];
+            double bound = (K + 3) * 0x1p-24 * size[m * N + n] + 0x1p-125; /* subnormal f32 may be flushed */
+            if (isfinite(largest[m]) ? !(fabs(got - want) <= bound) : isnan(largest[m]) ? !isnan(got) : got != want)
+                fail_msg("row %u (%g) column %u: got %.9g, expected %.9g", m, (double)largest[m], n, got, want);
+        }
+    vkft_commands_free(cmds);
+    release_all(f);
+    free(rounded);
+    unset_matrix_cores(f);
 }
 
 /* x times the NF4 code of 1 is x rounded as the host rounds it: ties, a carry into the exponent, overflow, what is not
@@ -564,11 +681,12 @@ static void test_planning(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planning),        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_decodes_exactly), cmocka_unit_test(test_bf16_operands),
-        cmocka_unit_test(test_rounds_exactly),  cmocka_unit_test(test_every_scale),
-        cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
-        cmocka_unit_test(test_strategies),
+        cmocka_unit_test(test_planning),           cmocka_unit_test(test_types),
+        cmocka_unit_test(test_decodes_exactly),    cmocka_unit_test(test_bf16_operands),
+        cmocka_unit_test(test_rounds_exactly),     cmocka_unit_test(test_every_scale),
+        cmocka_unit_test(test_linear_backward),    cmocka_unit_test(test_transposed_stride),
+        cmocka_unit_test(test_strategies),         cmocka_unit_test(test_matrix_cores),
+        cmocka_unit_test(test_matrix_cores_range),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

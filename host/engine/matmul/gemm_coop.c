@@ -1,0 +1,178 @@
+/* Products on matrix cores: rows_f16 converts the rows of X to f16, each scaled by a power of two, and matmul_coop
+ * multiplies them by W, which it decodes to f16. Operands are rounded once, sums are f32.
+ *
+ * A weight is rounded as it is: trained weights are far below f16's largest value, 65504; one that is not becomes an
+ * infinity, which shows in the loss at once. Weights that a run trains through an adapter's own matrices (`exact`) and
+ * products of groups are left to other strategies.
+ *
+ * The rows are in scratch: as many at a time as there is room for. Where Y has too few tiles for the device, K is cut
+ * in slices and matmul_sum adds them, in order.
+ *
+ * Reduction order is fixed by shapes, scratch and device.
+ */
+#include "host/engine/matmul/gemm.h"
+#include "runtime/base/size.h"
+#include "shaders/matmul/args.h"
+
+#define MIN_ROWS 256u  /* of X, that scratch has room for at least */
+#define MIN_SLICE 256u /* of K */
+#define ALIGNMENT 256u /* of what is in scratch */
+
+static const vkft_kernel_family families[2] = {VKFT_FAMILY_coop_nn, VKFT_FAMILY_coop_nt}; /* [transposed] */
+
+/* Pipelines of a kernel: each size, and the smallest for matrices whose rows are no whole runs of 8. */
+enum { UNALIGNED = VKFT_COOP_SIZES, VARIANTS };
+
+static vkft_kernel kernel_of(vkft_gemm_class class)
+{
+    return class.grouped ? VKFT_KERNEL_COUNT : vkft_kernel_by_type(families[class.transposed], class.storage);
+}
+
+static bool possible(const vkft_gemm *gemm)
+{
+    return gemm->operands == VKFT_F16 && gemm->coop;
+}
+
+static vkft_coop_size size_of(uint32_t variant)
+{
+    return variant == UNALIGNED ? VKFT_COOP_SMALL : (vkft_coop_size)variant;
+}
+
+static void prepare(vkft_device *dev, const vkft_gemm *gemm)
+{
+    const vkft_coop_tiles *tiles = gemm->coop;
+    for (uint32_t variant = 0; tiles && variant < VARIANTS; variant++) {
+        const vkft_coop_tile *t = &tiles->sizes[size_of(variant)];
+        const uint32_t constants[] = {
+            tiles->M, tiles->N, tiles->K, t->bm, t->bn, t->sm, t->sn, tiles->subgroup, variant != UNALIGNED};
+        for (int transposed = 0; transposed < 2; transposed++)
+            for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
+                vkft_kernel_specialize(dev,
+                                       vkft_kernel_variant(vkft_kernel_by_type(families[transposed], type), variant),
+                                       vkft_coop_width(tiles, size_of(variant)), tiles->subgroup, constants,
+                                       sizeof constants / sizeof *constants);
+    }
+}
+
+static uint32_t padded(uint32_t K)
+{
+    return (uint32_t)round_up(K, COOP_STEP);
+}
+
+/* Rows of X and their inverse factors, which lie before them. */
+static uint64_t rows_bytes(uint32_t rows, uint32_t K)
+{
+    return round_up(rows * sizeof(float), ALIGNMENT) + round_up((uint64_t)rows * padded(K) * 2, ALIGNMENT);
+}
+
+static uint64_t scratch_bytes(uint32_t rows, uint32_t cols)
+{
+    return rows_bytes(MIN_ROWS, max_u32(rows, cols));
+}
+
+/* Rows that scratch has room for, whole tiles of them if there are several parts. */
+static uint32_t rows_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    uint64_t bytes = sizeof(float) + padded(vkft_product_k(p)) * 2ull;
+    uint64_t room = ctx->scratch_bytes > 2 * ALIGNMENT ? (ctx->scratch_bytes - 2 * ALIGNMENT) / bytes : 0;
+    uint32_t tile = gemm->coop->sizes[VKFT_COOP_LARGE].bm;
+    return room >= p->M ? p->M : (uint32_t)(room / tile * tile);
+}
+
+static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    return !p->exact && (gemm->forced || p->M > DIRECT_MAX_ROWS) && rows_in(gemm, ctx, p) > 0;
+}
+
+static uint32_t workgroups_of(const vkft_coop_tile *t, uint32_t M, uint32_t N)
+{
+    return ceil_div(M, t->bm) * ceil_div(N, t->bn);
+}
+
+static uint32_t variant_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M, uint32_t N)
+{
+    const vkft_coop_tiles *tiles = gemm->coop;
+    if (p->w->cols % 8 != 0 || p->w->part[VKFT_PART_DATA] % 16 != 0) /* as fetch8 wants it */
+        return UNALIGNED;
+    if (gemm->variant)
+        return gemm->variant - 1;
+    return workgroups_of(&tiles->sizes[VKFT_COOP_LARGE], M, N) >= tiles->workgroups ? VKFT_COOP_LARGE : VKFT_COOP_SMALL;
+}
+
+/* Into how many slices to cut K: enough workgroups for the device, no slice too short, sums within `room`. */
+static uint32_t slices(const vkft_gemm *gemm, uint32_t workgroups, uint32_t K, uint64_t outputs, uint64_t room)
+{
+    uint64_t parts = gemm->coop->workgroups / workgroups;
+    return (uint32_t)max_u64(1, min_u64(parts, min_u64(K / MIN_SLICE, room / sizeof(float) / outputs)));
+}
+
+/* Rows `first` to first + M of the product. */
+static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t first,
+                        uint32_t M)
+{
+    uint32_t N = vkft_product_n(p), K = vkft_product_k(p), ldx = vkft_product_ldx(p), ldy = vkft_product_ldy(p);
+    uint64_t inverse = ctx->scratch, rows = inverse + round_up(M * sizeof(float), ALIGNMENT),
+             offset = (uint64_t)first * ldy * sizeof(float);
+    const struct rows_f16_args convert = {.X = p->X + (uint64_t)first * ldx * sizeof(float),
+                                          .Y = rows,
+                                          .inverse = inverse,
+                                          .K = K,
+                                          .ldx = ldx,
+                                          .ldy = padded(K)};
+    vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_rows_f16, &convert, sizeof convert, M, 1, 4.0 * M * K);
+
+    struct matmul_coop_args args = {.W = vkft_weight_ref(p->w),
+                                    .X = rows,
+                                    .inverse = inverse,
+                                    .R = p->R ? p->R + offset : 0,
+                                    .Y = p->Y + offset,
+                                    .M = M,
+                                    .N = N,
+                                    .K = K,
+                                    .ldx = padded(K),
+                                    .ldy = ldy,
+                                    .slice = padded(K),
+                                    .add = p->R != 0,
+                                    .scale = p->scale};
+    struct matmul_sum_args sum = {.R = args.R, .Y = args.Y, .n = M * N, .add = args.add, .scale = p->scale};
+    uint32_t variant = variant_of(gemm, p, M, N), parts = 1;
+    uint32_t workgroups = workgroups_of(&gemm->coop->sizes[size_of(variant)], M, N);
+    uint64_t used = rows_bytes(M, K);
+    if (ldy == N && used < ctx->scratch_bytes)
+        parts = slices(gemm, workgroups, K, sum.n, ctx->scratch_bytes - used);
+    if (parts > 1) {
+        args.slice = (uint32_t)round_up(ceil_div(K, parts), COOP_STEP);
+        sum.parts = parts = ceil_div(K, args.slice);
+        sum.partial = args.Y = ctx->scratch + used;
+        args.add = 0;
+        args.scale = 1.0f;
+    }
+    vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel_of(vkft_product_class(p)), variant), &args,
+                           sizeof args, workgroups, parts, 2.0 * M * N * K);
+    if (parts > 1)
+        vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
+}
+
+static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    if (!suits(gemm, ctx, p)) {
+        vkft_commands_fail(ctx->cmds, "matrix cores cannot compute a product with %s weights %s",
+                           vkft_storage_get(p->w->storage)->name,
+                           p->exact ? "that is to be exact" : "without scratch memory");
+        return;
+    }
+    uint32_t rows = rows_in(gemm, ctx, p);
+    for (uint32_t first = 0; first < p->M; first += rows)
+        record_rows(gemm, ctx, p, first, min_u32(rows, p->M - first));
+}
+
+const vkft_strategy vkft_gemm_coop = {.name = "coop",
+                                      .not_on_cpu = true,
+                                      .rounds = true,
+                                      .variants = VARIANTS,
+                                      .kernel = kernel_of,
+                                      .possible = possible,
+                                      .prepare = prepare,
+                                      .scratch_bytes = scratch_bytes,
+                                      .suits = suits,
+                                      .record = record};

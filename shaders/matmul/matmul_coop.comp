@@ -1,0 +1,210 @@
+/* Y[M,N] = R + scale * inverse[m] * X[M,K] op(W), op(W) = W^T of W [N,K] or, without TRANSPOSED, W of W [K,N]: the product for devices with matrix
+ * cores. X are rows of f16 (rows_f16.comp), W is decoded to f16 here, in shared memory; sums are f32.
+ *
+ * A workgroup computes BM x BN of Y, each of its subgroups SM x SN, in cooperative matrices of TM x TN x TK. In shared memory lie COOP_STEP columns of
+ * X's rows and of op(W)'s columns, both with k contiguous, which is what matrix cores want to load; a row has 8 halves of padding, so that consecutive
+ * rows begin in different banks. What step k+1 needs is loaded before step k is multiplied and decoded after it, and shared memory is written between
+ * two barriers.
+ *
+ * Edges: rows past M, columns past N and k past K read elements within the matrix. What comes of the first two is not stored; the third are multiplied
+ * by the zeros at the end of X's rows.
+ *
+ * Rounding: an operand is rounded to f16 once, from its f32 value. Reduction order: fixed by the device and its tiles.
+ * Test: test_matmul
+ */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#include "shaders/core/common.glsl"
+#include "shaders/matmul/args.h"
+
+ARGS(matmul_coop_args)
+#define SHARED_TABLES
+#include "shaders/matmul/storage/weight.glsl"
+
+layout(constant_id = 1) const uint TM = 16;
+layout(constant_id = 2) const uint TN = 16;
+layout(constant_id = 3) const uint TK = 16;
+layout(constant_id = 4) const uint BM = 64;
+layout(constant_id = 5) const uint BN = 64;
+layout(constant_id = 6) const uint SM = 32;
+layout(constant_id = 7) const uint SN = 32;
+layout(constant_id = 8) const uint SUBGROUP = 32;
+layout(constant_id = 9) const uint ALIGNED = 0; /* runs of W are aligned (storage/weight.glsl); others are not loaded ahead */
+
+const uint BK = COOP_STEP, LD = (BK + 8) / 2; /* LD: row stride in shared memory, in pairs of halves */
+const uint ROWS = SM / TM, COLUMNS = SN / TN; /* of a subgroup's matrices */
+/* What an invocation loads in a step: runs of 8 along a row. Without TRANSPOSED they lie along n and come in pairs of consecutive k, so that 32 bits at
+ * a time can be written with k contiguous. */
+#ifdef TRANSPOSED
+const uint PAIR = 1;
+#else
+const uint PAIR = 2;
+#endif
+const uint X_RUNS = BM * BK / 8, W_RUNS = BN * BK / 8 / PAIR;
+const uint X_EACH = (X_RUNS + WIDTH - 1) / WIDTH, W_EACH = (W_RUNS + WIDTH - 1) / WIDTH;
+
+shared f16vec2 x_tile[BM * LD];
+shared f16vec2 w_tile[BN * LD];
+shared float staged[WIDTH / SUBGROUP * TM * TN]; /* a matrix of sums of each subgroup on its way to Y */
+
+uint id, m0, n0;
+uvec4 x_next[X_EACH];
+raw8 w_next[W_EACH * PAIR];
+f16vec2 w_half[W_EACH * PAIR * 4];
+
+/* Place of an invocation's run number i: row of Y's tile and k of X; column of Y's tile and k of op(W). */
+uvec2 x_place(uint i)
+{
+    uint run = id + i * WIDTH;
+    return uvec2(run / (BK / 8), run % (BK / 8) * 8);
+}
+
+uvec2 w_place(uint i)
+{
+    uint run = id + i * WIDTH;
+#ifdef TRANSPOSED
+    return uvec2(run / (BK / 8), run % (BK / 8) * 8);
+#else
+    return uvec2(run / (BK / 2) * 8, run % (BK / 2) * 2); /* consecutive k first: their writes go to different banks */
+#endif
+}
+
+/* Row and column of W where an invocation's run number i begins, its p-th of a pair, and how long it is. */
+uvec2 run_place(uint k0, uint i, uint p, out uint count)
+{
+    uvec2 at = w_place(i) + uvec2(n0, k0 + p);
+    const uint last = ALIGNED != 0 ? 8 : 1; /* the length of a run that still lies within W */
+#ifdef TRANSPOSED
+    at = uvec2(min(at.x, args.N - 1), min(at.y, args.K - last));
+    count = min(args.K - at.y, 8);
+    return at;
+#else
+    at = uvec2(min(at.x, args.N - last), min(at.y, args.K - 1));
+    count = min(args.N - at.x, 8);
+    return at.yx;
+#endif
+}
+
+void load(uint k0)
+{
+    [[unroll]] for (uint i = 0; i < X_EACH; i++) {
+        uvec2 at = x_place(i);
+        x_next[i] = args.X.v[(min(m0 + at.x, args.M - 1) * args.ldx + k0 + at.y) / 8];
+    }
+    if (ALIGNED != 0)
+        [[unroll]] for (uint i = 0; i < W_EACH * PAIR; i++) {
+            uint count;
+            uvec2 at = run_place(k0, i / PAIR, i % PAIR, count);
+            w_next[i] = fetch8(args.W, at.x, at.y);
+        }
+}
+
+void run_of(uint k0, uint i, uint p, out float w[8])
+{
+    if (ALIGNED != 0) {
+        decode8(args.W, w_next[i * PAIR + p], w);
+    } else {
+        uint count;
+        uvec2 at = run_place(k0, i, p, count);
+        weight8(args.W, at.x, at.y, count, false, w);
+    }
+}
+
+/* Of the step at k0, which was loaded. */
+void decode(uint k0)
+{
+    [[unroll]] for (uint i = 0; i < W_EACH; i++) {
+        float w[8];
+        run_of(k0, i, 0, w);
+#ifdef TRANSPOSED
+        [[unroll]] for (uint q = 0; q < 4; q++)
+            w_half[i * 4 + q] = f16vec2(vec2(w[2 * q], w[2 * q + 1]));
+#else
+        float next[8];
+        run_of(k0, i, 1, next);
+        [[unroll]] for (uint q = 0; q < 8; q++)
+            w_half[i * 8 + q] = f16vec2(vec2(w[q], next[q]));
+#endif
+    }
+}
+
+void write()
+{
+    [[unroll]] for (uint i = 0; i < X_EACH; i++) {
+        uvec2 at = x_place(i);
+        uint first = at.x * LD + at.y / 2;
+        if (X_RUNS % WIDTH == 0 || id + i * WIDTH < X_RUNS)
+            [[unroll]] for (uint q = 0; q < 4; q++)
+                x_tile[first + q] = unpackFloat2x16(x_next[i][q]);
+    }
+    [[unroll]] for (uint i = 0; i < W_EACH; i++) {
+        uvec2 at = w_place(i);
+        uint first = at.x * LD + at.y / 2;
+        if (W_RUNS % WIDTH == 0 || id + i * WIDTH < W_RUNS)
+#ifdef TRANSPOSED
+            [[unroll]] for (uint q = 0; q < 4; q++)
+                w_tile[first + q] = w_half[i * 4 + q];
+#else
+            [[unroll]] for (uint q = 0; q < 8; q++)
+                w_tile[first + q * LD] = w_half[i * 8 + q];
+#endif
+    }
+}
+
+void main()
+{
+    id = gl_LocalInvocationID.x;
+    uint row_tiles = (args.M + BM - 1) / BM;
+    m0 = WORKGROUP % row_tiles * BM;
+    n0 = WORKGROUP / row_tiles * BN;
+    uint sm = gl_SubgroupID / (BN / SN) * SM, sn = gl_SubgroupID % (BN / SN) * SN;
+
+    load_tables(id);
+    coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator> sums[ROWS * COLUMNS];
+    [[unroll]] for (uint i = 0; i < ROWS * COLUMNS; i++)
+        sums[i] = coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>(0.0);
+
+    uint k0 = gl_WorkGroupID.y * args.slice, end = min(k0 + args.slice, args.ldx);
+    load(k0);
+    barrier(); /* the tables */
+    decode(k0);
+    do {
+        write();
+        barrier();
+        k0 += BK;
+        uint next = min(k0, end - BK);
+        load(next);
+        [[unroll]] for (uint k = 0; k < BK; k += TK) {
+            coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA> x[ROWS];
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                coopMatLoad(x[i], x_tile, (sm + i * TM) * LD + k / 2, LD, gl_CooperativeMatrixLayoutRowMajor);
+            [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
+                coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB> w;
+                coopMatLoad(w, w_tile, (sn + j * TN) * LD + k / 2, LD, gl_CooperativeMatrixLayoutColumnMajor);
+                [[unroll]] for (uint i = 0; i < ROWS; i++)
+                    sums[i * COLUMNS + j] = coopMatMulAdd(x[i], w, sums[i * COLUMNS + j]);
+            }
+        }
+        decode(next);
+        barrier();
+    } while (k0 < end);
+
+    uint slice = gl_WorkGroupID.y * args.M, stage = gl_SubgroupID * TM * TN;
+    [[unroll]] for (uint i = 0; i < ROWS; i++)
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
+            coopMatStore(sums[i * COLUMNS + j], staged, stage, TN, gl_CooperativeMatrixLayoutRowMajor);
+            subgroupBarrier();
+            [[unroll]] for (uint e = gl_SubgroupInvocationID; e < TM * TN; e += SUBGROUP) {
+                uint m = m0 + sm + i * TM + e / TN, n = n0 + sn + j * TN + e % TN;
+                if (m < args.M && n < args.N) {
+                    uint at = (slice + m) * args.ldy + n;
+                    float y = args.scale * (args.inverse.v[m] * staged[stage + e]);
+                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
+                }
+            }
+            subgroupBarrier();
+        }
+}
