@@ -127,7 +127,7 @@ struct rows_f16_args {
  * R, Y f32 with row stride ldy; slice s of Y begins at s*M*ldy. R when add != 0 (R may be Y). */
 struct matmul_coop_args {
     STRUCT(weight_ref) W;
-    ADDR(U32x4) X;
+    ADDR(U32) X;
     ADDR(F32) inverse;
     ADDR(F32) R;
     ADDR(F32) Y;

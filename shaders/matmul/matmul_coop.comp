@@ -92,7 +92,7 @@ void load(uint k0)
 {
     [[unroll]] for (uint i = 0; i < X_EACH; i++) {
         uvec2 at = x_place(i);
-        x_next[i] = args.X.v[(min(m0 + at.x, args.M - 1) * args.ldx + k0 + at.y) / 8];
+        x_next[i] = Words4_ref(uvec2(args.X)).at[(min(m0 + at.x, args.M - 1) * args.ldx + k0 + at.y) / 8];
     }
     if (ALIGNED != 0)
         [[unroll]] for (uint i = 0; i < W_EACH * PAIR; i++) {

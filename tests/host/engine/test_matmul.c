@@ -311,22 +311,25 @@ static void unset_matrix_cores(fixture *f)
     set_operands(f, VKFT_F32);
 }
 
+/* On lavapipe a pipeline takes a second to compile, so only two types are multiplied in all ways. */
 static void test_matrix_cores(void **state)
 {
     static const trial trials[] = {
-        {.M = 70, .out = 88, .in = 136, .scale = 1},                         /* tiles of 16 and edges, whole runs */
-        {.M = 150, .out = 136, .in = 72, .scale = 0.5f, .R = ITSELF},        /* large tiles */
-        {.M = 9, .out = 16, .in = 2048, .scale = 1.5f, .R = ANOTHER},        /* K in slices */
-        {.M = 9, .out = 1032, .in = 9, .scale = 1.5f, .R = ITSELF},          /* the same of NN */
-        {.M = 40, .out = 24, .in = 528, .scale = 1, .pad_x = 1, .pad_y = 3}, /* strides: no slices */
+        {.M = 70, .out = 24, .in = 136, .scale = 1, .pad_x = 1, .pad_y = 3},
+        {.M = 33, .out = 65, .in = 129, .scale = 0.25f, .R = ANOTHER},
         {.M = 33, .out = 40, .in = 64, .scale = 1, .exact = true},
+        {.M = 150, .out = 136, .in = 136, .scale = 0.5f, .R = ITSELF}, /* large tiles */
+        {.M = 9, .out = 16, .in = 2048, .scale = 1.5f, .R = ANOTHER},  /* K in slices */
+        {.M = 9, .out = 1032, .in = 16, .scale = 1.5f, .R = ITSELF},   /* the same of NN */
     };
     fixture *f = *state;
     if (!set_matrix_cores(f))
         skip();
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++) {
-        test_product_type(f, storage);
-        for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+        bool all = storage == VKFT_STORAGE_f32 || storage == VKFT_STORAGE_nf4_dq;
+        if (all)
+            test_product_type(f, storage);
+        for (size_t i = 0; i < (all ? sizeof trials / sizeof *trials : 3); i++) {
             trial t = trials[i];
             vkft_reference_weight w = vkft_reference_weight_new(storage, t.out, t.in, i + 50);
             for (int transposed = 0; transposed < 2; transposed++) {
