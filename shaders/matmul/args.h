@@ -116,7 +116,7 @@ struct grouped_matmul_panel_args {
  * X [M,K] f32 with row stride ldx, Y f16 with row stride ldy, a multiple of 8, and zeros from K on. */
 struct rows_f16_args {
     ADDR(F32) X;
-    ADDR(U32x4) Y;
+    ADDR(U32) Y;
     ADDR(F32) inverse;
     uint K;
     uint ldx, ldy;

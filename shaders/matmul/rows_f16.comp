@@ -17,6 +17,7 @@ ARGS(rows_f16_args)
 
 struct run8 { float v[8]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Run8_ref { run8 at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 16) writeonly buffer Halves8_ref { uvec4 at[]; };
 
 /* Elements 8*r to 8*r+7 of the row, zeros from K on. */
 void load(Run8_ref x, uint r, out float v[8])
@@ -51,7 +52,7 @@ void main()
         uvec4 y;
         [[unroll]] for (uint q = 0; q < 8; q += 2)
             y[q / 2] = packFloat2x16(f16vec2(vec2(v[q], v[q + 1]) * factor));
-        args.Y.v[row * runs + r] = y;
+        Halves8_ref(uvec2(args.Y)).at[row * runs + r] = y;
     }
     if (gl_LocalInvocationID.x == 0)
         args.inverse.v[row] = uintBitsToFloat((254 - exponent) << 23);
