@@ -4,6 +4,7 @@
 #include "runtime/base/os/watchdog.h"
 #include "runtime/candidates.h"
 #include "runtime/caps_private.h"
+#include "runtime/check/subgroups.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
 #include "runtime/memory_private.h"
@@ -49,6 +50,8 @@ static bool open_device(vkft_device *dev, const char *selector, vkft_err *err)
         dev->queue_family = c->queue_family;
         dev->submission_ms = vkft_cut_target_ms(vkft_watchdog_ms(c->info.vendor_id, NULL));
         ok = create_device(dev, err) && vkft_memory_open(dev, err) && vkft_kernels_open(dev, err);
+        /* Who asks a compiler for statistics may have a driver that executes nothing. */
+        ok = ok && (vkft_caps_have(&dev->info.caps, VKFT_CAP_STATISTICS) || vkft_subgroups_check(dev, err));
     }
     free(candidates);
     return ok;

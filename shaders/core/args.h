@@ -32,6 +32,11 @@ struct fill_args {
     float value;
 };
 
+/* subgroup: y = {size of the subgroups, their number, sum of 1 over the first} of a workgroup. */
+struct subgroup_args {
+    ADDR(U32) y;
+};
+
 /* What changes from step to step, in a small buffer that the kernels read, so that recorded commands can be reused.
  * All members are 32 bits; kernels index it as an F32 buffer by these positions. */
 #ifndef VKFT_GLSL

@@ -27,6 +27,7 @@ static const check_room rooms[] = {
     {"runtime", BASE "runtime"},
     {"runtime/kernels", BASE "runtime shaders"},
     {"runtime/commands", BASE "runtime shaders/core"}, /* how a launch is laid out in rows of workgroups */
+    {"runtime/check", BASE "runtime shaders/core"},
     {"formats/tensors", BASE},
     {"formats/config", BASE "formats/tensors"},
     {"formats/native", BASE "formats/tensors formats/config"},
