@@ -14,6 +14,7 @@
 #include "shaders/embedding/args.h"
 #include "shaders/loss/args.h"
 #include "shaders/optimizer/args.h"
+#include "shaders/bench/args.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 #include "runtime/device_private.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host/bench/cpu_peak.h"
+#include "host/bench/peaks.h"
 #include "host/bench/products.h"
 #include "host/bench/steps.h"
 #include "runtime/base/os/os.h"
@@ -164,7 +165,9 @@ static bool open_bench(bench *b, vkft_err *err)
     b->info = *vkft_device_get_info(dev);
     b->cpu_peak = b->info.caps.software ? vkft_cpu_fma_peak() : 0;
     b->observer->begin(b->observer->general.context, &b->info, b->cpu_peak);
-    bool ok = !o->kernels || vkft_bench_products(dev, b->cpu_peak, &b->forward, err);
+    double f32 = 0; /* GFLOP/s */
+    bool ok = !o->peaks || vkft_bench_peaks(dev, &b->forward, &f32, err);
+    ok = ok && (!o->kernels || vkft_bench_products(dev, b->cpu_peak > 0 ? b->cpu_peak : f32, &b->forward, err));
     ok = ok && (!o->steps || vkft_bench_probe(dev, VKFT_STORAGE_nf4_dq, &b->gflops, err));
     vkft_device_close(dev);
     return ok;

@@ -1,12 +1,9 @@
 /* See products.h.
  *
  * Operands are filled with one value: none of the devices' multipliers care, and nothing has to be sent to the device.
- * A case is run once to compile and to let the runtime learn its pace, then until enough time has passed; the fastest
- * run counts, because whatever else the machine does only makes a run slower.
  */
 #include "host/bench/products.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +11,11 @@
 #include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 #include "runtime/commands.h"
-#include "runtime/base/os/os.h"
+#include "host/bench/fastest.h"
 #include "host/engine/matmul/gemm.h"
 #include "runtime/memory.h"
 
-#define CASE_MS 400.0 /* minimum measuring time of a case, */
-#define MIN_RUNS 3
+#define CASE_MS 400.0 /* minimum measuring time of a case */
 
 typedef enum direction { NT, NN, TN } direction;
 
@@ -130,17 +126,6 @@ static void record(vkft_device *dev, vkft_commands *cmds, const bench_case *c, c
                                         .scale = 1.0f});
 }
 
-/* Time by timestamps of all kernels of the runs so far, ms. */
-static double device_ms(const vkft_commands *cmds)
-{
-    vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
-    double sum = 0;
-    vkft_commands_add_profile(cmds, rows);
-    for (uint32_t k = 0; k < VKFT_KERNEL_COUNT; k++)
-        sum += rows[k].time_ms;
-    return sum;
-}
-
 /* The row without its measurements. */
 static void describe(const bench_case *c, vkft_bench_row *row)
 {
@@ -152,45 +137,17 @@ static void describe(const bench_case *c, vkft_bench_row *row)
              vkft_storage_get(c->storage)->label);
 }
 
-/* Keeps the run if it is the fastest so far. */
-static void keep_fastest(vkft_bench_row *row, double gflop, double wall_ms, double cpu_ms, double device_ms)
-{
-    const double speed = gflop / (device_ms > 0 ? device_ms : wall_ms) * 1e3;
-    if (cpu_ms > 0)
-        row->per_cpu_second = fmax(row->per_cpu_second, gflop / cpu_ms * 1e3);
-    if (speed <= row->value)
-        return;
-    row->value = speed;
-    row->wall_ms = wall_ms;
-    row->device_ms = device_ms;
-    row->cpu_ms = cpu_ms;
-}
-
 /* For at least so long. */
 static bool measure(vkft_device *dev, const bench_case *c, double minimum_ms, vkft_bench_row *result, vkft_err *err)
 {
-    bool software = vkft_device_get_caps(dev)->software;
     const double gflop = 2e-9 * c->M * c->N * c->K;
     operands o = {0};
     vkft_commands *cmds = vkft_commands_new(dev, err);
     describe(c, result);
     bool ok = cmds && make_operands(dev, c, &o, err);
-    if (ok) {
-        vkft_commands_set_profile(cmds, !software);
+    if (ok)
         record(dev, cmds, c, &o);
-        ok = vkft_commands_run(cmds, err);
-    }
-    double total_ms = 0;
-    while (ok && (result->repetitions < MIN_RUNS || total_ms < minimum_ms)) {
-        double cpu = vkft_os_cpu_seconds(), device = software ? 0 : device_ms(cmds);
-        ok = vkft_commands_run(cmds, err);
-        cpu = vkft_os_cpu_seconds() - cpu;
-        device = software ? 0 : device_ms(cmds) - device;
-        double wall_ms = vkft_commands_stats(cmds).time_ms;
-        total_ms += wall_ms;
-        result->repetitions++;
-        keep_fastest(result, gflop, wall_ms, software ? 1e3 * cpu : 0, device);
-    }
+    ok = ok && vkft_bench_fastest(dev, cmds, gflop, minimum_ms, result, err);
     vkft_commands_free(cmds);
     free_operands(dev, &o);
     return ok;

@@ -16,9 +16,9 @@ typedef enum vkft_bench_check {
 } vkft_bench_check;
 
 typedef struct vkft_bench_row {
-    const char *test; /* "train", "eval", "generate", "product" */
+    const char *test; /* "train", "eval", "generate", "peak", "product" */
     char name[48];    /* of the model's shape, or the kernel */
-    const char *unit; /* "tokens/s"; more is better */
+    const char *unit; /* "tokens/s", "GFLOP/s", "GB/s": more is better; "us": less is */
     double value;     /* 0: FAIL */
     double deviation_percent;
     uint32_t repetitions, warm_up_runs;
@@ -50,7 +50,8 @@ typedef struct vkft_bench_observer {
 typedef struct vkft_bench_options {
     const char *device; /* as vkft_device_open accepts it */
     bool steps;         /* training, evaluation and generation at named shapes */
-    bool kernels;       /* matrix products */
+    bool peaks;         /* what the device can do at best */
+    bool kernels;       /* matrix products, as a share of that */
     const char *shapes; /* names, comma separated; NULL: as many as fit the device and the time */
     vkft_storage quant;
     bool super_scales;

@@ -93,7 +93,7 @@ static void deviation_text(const cJSON *row, char *text, size_t size)
 {
     const cJSON *deviation = vkft_json_member(row, "deviation_percent");
     text[0] = 0;
-    if (deviation && strcmp(vkft_bench_string(row, "test"), "product") != 0)
+    if (deviation && strcmp(vkft_bench_string(row, "unit"), "tokens/s") == 0)
         snprintf(text, size, "%.1f %%%s", deviation->valuedouble,
                  cJSON_IsFalse(vkft_json_member(row, "steady")) ? "~" : "");
 }
@@ -125,7 +125,8 @@ static void cells_of(const cJSON *row, char cells[CELLS][200])
     optional_text(row, "percent_of_peak", 1, " %", cells[6], 200);
     optional_text(row, "measured_bytes", 1 << 30, " GiB", cells[7], 200);
     const char *check = vkft_bench_string(row, "check"), *note = vkft_bench_string(row, "note");
-    snprintf(cells[8], 200, "%s%s%s", strcmp(check, "none") == 0 ? "" : check, note[0] && check[0] ? ": " : "", note);
+    snprintf(cells[8], 200, "%s%s%s", strcmp(check, "none") == 0 ? "" : check,
+             note[0] && strcmp(check, "none") != 0 ? ": " : "", note);
 }
 
 static bool append_table_line(char cells[CELLS][200], vkft_text *out, vkft_err *err)

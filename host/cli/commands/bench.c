@@ -60,7 +60,7 @@ static const flag bench_flags[] = {
      AT(preset)},
     {.kind = FLAG_SWITCH,
      .name = "kernels",
-     .help = "measure the matrix products instead, beside what the device can do at best",
+     .help = "measure the matrix products instead, as a share of what the device can do at best",
      AT(kernels)},
     {.kind = FLAG_TEXT,
      .name = "tokenizer",
@@ -278,6 +278,7 @@ static int bench_device(bench_options *o, vkft_err *err)
 {
     apply_preset(o);
     o->run.steps = !(o->run.kernels = o->kernels);
+    o->run.peaks = o->kernels || (!o->run.shapes && o->run.repetitions);
     report r = {.options = o, .display = progress_new(&bench_table), .rows = cJSON_CreateArray()};
     vkft_bench_observer observer = {.general = progress_observer(&r.display), .begin = on_begin, .row = on_row};
     observer.general.context = &r;

@@ -164,6 +164,29 @@ static void test_wrong_device(void **state)
     }
 }
 
+/* The peaks of the device, and a row only where it can be measured. */
+static void test_peaks(void **state)
+{
+    (void)state;
+    vkft_err err;
+    seen s = {0};
+    const vkft_bench_observer observer = observer_of(&s);
+    vkft_bench_options o = small_run();
+    o.steps = false;
+    o.peaks = true;
+    expect_ok(vkft_bench_run(&o, &observer, &err));
+    static const char *const always[] = {"f32 FMA", "memory", "host to device", "device to host", "launch"};
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < s.count; i++) {
+        const vkft_bench_row *row = &s.rows[i];
+        assert_string_equal(row->test, "peak");
+        assert_true(row->value > 0 && row->repetitions >= 3);
+        if (found < 5 && strcmp(row->name, always[found]) == 0)
+            found++;
+    }
+    assert_int_equal(found, 5);
+}
+
 /* What takes too long is left out, and named. */
 static void test_time_limit(void **state)
 {
@@ -235,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes), cmocka_unit_test(test_rows),       cmocka_unit_test(test_types),
         cmocka_unit_test(test_errors), cmocka_unit_test(test_time_limit), cmocka_unit_test(test_wrong_device),
+        cmocka_unit_test(test_peaks),
     };
     return cmocka_run_group_tests_name("bench", tests, NULL, NULL);
 }
