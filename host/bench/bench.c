@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/bench/cpu_peak.h"
-#include "host/bench/peaks.h"
-#include "host/bench/products.h"
-#include "host/bench/steps.h"
+#include "host/bench/kernels/cpu_peak.h"
+#include "host/bench/kernels/peaks.h"
+#include "host/bench/kernels/products.h"
+#include "host/bench/shapes/steps.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "host/bench/bench.h"
-#include "host/bench/shapes.h"
+#include "host/bench/shapes/shapes.h"
 #include "host/engine/matmul/gemm.h"
 #include "host/model/model.h"
 #include "tests/support/expect.h"

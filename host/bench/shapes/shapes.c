@@ -1,5 +1,5 @@
 /* See shapes.h. */
-#include "host/bench/shapes.h"
+#include "host/bench/shapes/shapes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ char *vkft_bench_shape_config(const vkft_bench_shape *s)
 
 static const vkft_bench_reference references[] = {
 #define REFERENCE(shape, tokens, r, quantized, first, norm, last) {shape, tokens, r, quantized, first, norm, last},
-#include "host/bench/reference.def"
+#include "host/bench/shapes/reference.def"
 #undef REFERENCE
     {0},
 };

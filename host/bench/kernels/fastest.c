@@ -1,5 +1,5 @@
 /* See fastest.h. */
-#include "host/bench/fastest.h"
+#include "host/bench/kernels/fastest.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
 #define VKFT_BENCH_GENERATION_H
 
 #include "host/bench/row.h"
-#include "host/bench/shapes.h"
+#include "host/bench/shapes/shapes.h"
 #include "host/session/options.h"
 
 /* The shape with random weights; config is borrowed. */

@@ -2,7 +2,7 @@
  *
  * Operands are filled with one value: none of the devices' multipliers care, and nothing has to be sent to the device.
  */
-#include "host/bench/products.h"
+#include "host/bench/kernels/products.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 #include "runtime/commands.h"
-#include "host/bench/fastest.h"
+#include "host/bench/kernels/fastest.h"
 #include "host/engine/matmul/gemm.h"
 #include "runtime/memory.h"
 

@@ -1,13 +1,13 @@
 /* See steps.h. The sample is random and the weights are: how long a step takes does not depend on them, and every
  * device has the same ones, so that the losses must agree. */
-#include "host/bench/steps.h"
+#include "host/bench/shapes/steps.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/bench/generation.h"
+#include "host/bench/shapes/generation.h"
 #include "host/train/learner.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/random.h"

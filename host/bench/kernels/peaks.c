@@ -1,12 +1,12 @@
 /* See peaks.h. */
-#include "host/bench/peaks.h"
+#include "host/bench/kernels/peaks.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/bench/fastest.h"
+#include "host/bench/kernels/fastest.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/random.h"
 #include "runtime/base/size.h"

@@ -1,5 +1,5 @@
 /* See generation.h. */
-#include "host/bench/generation.h"
+#include "host/bench/shapes/generation.h"
 
 #include <stdio.h>
 #include <stdlib.h>

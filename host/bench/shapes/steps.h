@@ -4,7 +4,7 @@
 
 #include "host/bench/row.h"
 #include "host/bench/measure.h"
-#include "host/bench/shapes.h"
+#include "host/bench/shapes/shapes.h"
 
 typedef struct vkft_bench_steps_plan {
     uint32_t context, new_tokens;

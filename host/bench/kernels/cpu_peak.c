@@ -1,5 +1,5 @@
 /* Measured with independent chains of fused multiply-adds. */
-#include "host/bench/cpu_peak.h"
+#include "host/bench/kernels/cpu_peak.h"
 
 #include "runtime/base/os/os.h"
 
