@@ -40,6 +40,20 @@ static uint32_t compute_queue(const vk_functions *vk, VkPhysicalDevice device, u
     return best;
 }
 
+/* The first queue family that only copies: its engine works beside the kernels. Without one, the family that computes.
+ */
+static uint32_t copy_queue(const vk_functions *vk, VkPhysicalDevice device, uint32_t compute)
+{
+    VkQueueFamilyProperties families[32];
+    uint32_t count = 32;
+    vk->GetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    for (uint32_t i = 0; i < count; i++)
+        if ((families[i].queueFlags & (VK_QUEUE_TRANSFER_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT)) ==
+            VK_QUEUE_TRANSFER_BIT)
+            return i;
+    return compute;
+}
+
 static void read_device(const vk_functions *vk, vkft_candidate *c)
 {
     VkPhysicalDeviceMaintenance3Properties maintenance = {
@@ -62,6 +76,7 @@ static void read_device(const vk_functions *vk, vkft_candidate *c)
     info->max_allocation_bytes = maintenance.maxMemoryAllocationSize;
     vkft_caps_read(vk, c->physical, &info->caps, info->why_not, sizeof info->why_not);
     c->queue_family = compute_queue(vk, c->physical, &info->caps.timestamp_bits);
+    c->copy_family = copy_queue(vk, c->physical, c->queue_family);
     if (!info->caps.timestamp_bits)
         info->caps.timestamp_period_ns = 0;
     if (c->queue_family == UINT32_MAX && !info->why_not[0])

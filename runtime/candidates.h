@@ -9,6 +9,7 @@ typedef struct vkft_candidate {
     VkPhysicalDevice physical;
     vkft_device_info info;
     uint32_t queue_family;
+    uint32_t copy_family; /* of a queue for copies alone, else queue_family */
 } vkft_candidate;
 
 /* All devices in listing order; *candidates is malloc'ed. */

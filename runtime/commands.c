@@ -36,12 +36,21 @@ typedef struct launch {
     uint8_t args[128];
 } launch;
 
+/* Launches from `first` to the next stage read what the upload writes. */
+typedef struct stage {
+    uint32_t first;
+    const vkft_upload *upload;
+} stage;
+
 struct vkft_commands {
     vkft_device *dev;
     launch *launches;
     uint32_t count, capacity;
     bool next_independent;
-    vkft_err error; /* kind NONE: none */
+    stage *stages;
+    uint32_t stage_count, stage_capacity;
+    uint32_t next_stage; /* of a run */
+    vkft_err error;      /* kind NONE: none */
 
     VkCommandPool pool;
     VkFence fence;
@@ -92,6 +101,7 @@ void vkft_commands_free(vkft_commands *cmds)
     vk->DestroyFence(cmds->dev->handle, cmds->fence, NULL);
     vk->DestroyCommandPool(cmds->dev->handle, cmds->pool, NULL);
     vkft_cut_free(&cmds->cut);
+    free(cmds->stages);
     free(cmds->estimates);
     free(cmds->buffers);
     free(cmds->launches);
@@ -101,7 +111,7 @@ void vkft_commands_free(vkft_commands *cmds)
 
 void vkft_commands_reset(vkft_commands *cmds)
 {
-    cmds->count = 0;
+    cmds->count = cmds->stage_count = 0;
     cmds->next_independent = false;
     cmds->is_cut = false;
     cmds->error = (vkft_err){0};
@@ -111,6 +121,26 @@ void vkft_commands_independent(vkft_commands *cmds)
 {
     if (cmds)
         cmds->next_independent = true;
+}
+
+void vkft_commands_stage(vkft_commands *cmds, const vkft_upload *upload)
+{
+    if (!cmds || cmds->error.kind)
+        return;
+    if (cmds->stage_count && cmds->stages[cmds->stage_count - 1].first == cmds->count)
+        cmds->stage_count--; /* no launch needs it */
+    if (cmds->stage_count == cmds->stage_capacity) {
+        uint32_t capacity = cmds->stage_capacity ? 2 * cmds->stage_capacity : 64;
+        stage *stages = realloc(cmds->stages, capacity * sizeof *stages);
+        if (!stages) {
+            vkft_fail_memory(&cmds->error, "while recording commands");
+            return;
+        }
+        cmds->stages = stages;
+        cmds->stage_capacity = capacity;
+    }
+    cmds->stages[cmds->stage_count++] = (stage){cmds->count, upload};
+    cmds->is_cut = false;
 }
 
 static bool grow(vkft_commands *cmds)
@@ -222,9 +252,12 @@ static bool make_cut(vkft_commands *cmds, vkft_place from, vkft_err *err)
     }
     for (uint32_t i = from.launch; i < cmds->count; i++) {
         const launch *l = &cmds->launches[i];
-        cmds->estimates[i] = (vkft_cut_launch){
-            {l->groups[0], l->groups[1]}, expected_ms(cmds, l), !vkft_kernel_rate(cmds->dev, l->kernel)->is_known};
+        cmds->estimates[i] = (vkft_cut_launch){.groups = {l->groups[0], l->groups[1]},
+                                               .time_ms = expected_ms(cmds, l),
+                                               .is_guess = !vkft_kernel_rate(cmds->dev, l->kernel)->is_known};
     }
+    for (uint32_t i = 0; i < cmds->stage_count && cmds->stages[i].first < cmds->count; i++)
+        cmds->estimates[cmds->stages[i].first].new_submission = true;
     if (!vkft_cut_make(&cmds->cut, cmds->estimates, cmds->count, from, &limits))
         return vkft_fail_memory(err, "while encoding commands");
     cmds->encoded = 0;
@@ -390,15 +423,49 @@ static bool fail_submission(vkft_commands *cmds, uint32_t first, uint32_t end, V
     return vkft_fail_context(err, "in a submission of%s", kernels);
 }
 
-/* *off: it took so much more or less than expected that what is left is better cut again. */
-static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first, uint32_t end, bool *off, vkft_err *err)
+/* Begins to write what a stage needs, unless it is there. */
+static bool begin_upload(vkft_commands *cmds, const vkft_upload *u, vkft_err *err)
+{
+    if (*u->holds == u->number)
+        return true;
+    *u->holds = UINT32_MAX;
+    if (!vkft_copy_wait(cmds->dev, err) || !u->fill(u->context, u->number, u->staging->mapped, err) ||
+        !vkft_copy_begin(cmds->dev, u->staging, u->to, u->offset, u->bytes, err))
+        return false;
+    *u->holds = u->number;
+    return true;
+}
+
+/* The stage that begins with this piece; NULL: none. */
+static const stage *stage_at(vkft_commands *cmds, const vkft_piece *piece)
+{
+    if (cmds->next_stage == cmds->stage_count || !piece->first || piece->launch != cmds->stages[cmds->next_stage].first)
+        return NULL;
+    return &cmds->stages[cmds->next_stage++];
+}
+
+typedef struct outcome {
+    bool off;     /* it took so much more or less than expected that what is left is better cut again */
+    bool learned; /* rates of its kernels were measured */
+} outcome;
+
+/* What a stage that begins here reads is in its place when the submission is made; while it runs, the next stage's
+ * upload begins. When that lasts longer than the kernels, their time is not known. */
+static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first, uint32_t end, outcome *ended,
+                           vkft_err *err)
 {
     vkft_device *dev = cmds->dev;
     const vk_functions *vk = &dev->instance.vk;
     const VkSubmitInfo submit = {
         .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmds->buffers[number]};
+    const stage *begun = stage_at(cmds, &cmds->cut.pieces[first]);
+    if (begun && (!begin_upload(cmds, begun->upload, err) || !vkft_copy_wait(dev, err)))
+        return false;
     double started = 1e3 * vkft_os_seconds();
     VkResult result = vk->QueueSubmit(dev->queue, 1, &submit, cmds->fence);
+    bool uploads = result == VK_SUCCESS && begun && cmds->next_stage < cmds->stage_count,
+         uploaded = !uploads || begin_upload(cmds, begun[1].upload, err),
+         timed = !uploads || vk->WaitForFences(dev->handle, 1, &cmds->fence, VK_TRUE, 0) == VK_TIMEOUT;
     if (result == VK_SUCCESS)
         result = vk->WaitForFences(dev->handle, 1, &cmds->fence, VK_TRUE, UINT64_MAX);
     double time_ms = 1e3 * vkft_os_seconds() - started;
@@ -408,11 +475,17 @@ static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first,
         vkft_device_settle(dev);
         return fail_submission(cmds, first, end, result, err);
     }
+    if (!uploaded)
+        return false;
     cmds->stats.submissions++;
     if (time_ms > cmds->stats.longest_submission_ms)
         cmds->stats.longest_submission_ms = time_ms;
-    double expected = learn(cmds, first, end, time_ms), target = dev->submission_ms;
-    *off = (time_ms > 2 * target && time_ms > 1.5 * expected) || (expected > 0.5 * target && time_ms < 0.3 * expected);
+    *ended = (outcome){.learned = timed};
+    if (timed) {
+        double expected = learn(cmds, first, end, time_ms), target = dev->submission_ms;
+        ended->off =
+            (time_ms > 2 * target && time_ms > 1.5 * expected) || (expected > 0.5 * target && time_ms < 0.3 * expected);
+    }
     if (cmds->profile)
         add_ticks(cmds, first, end);
     return true;
@@ -429,9 +502,9 @@ static bool cut_is_off(const vkft_run_stats *stats, double target_ms)
 static bool run_cut(vkft_commands *cmds, vkft_place *reached, vkft_err *err)
 {
     uint32_t number = 0;
+    outcome ended = {0};
     for (uint32_t first = 0; first < cmds->cut.count; number++) {
         uint32_t end = submission_end(&cmds->cut, first);
-        bool off;
         if (number == cmds->encoded) {
             if (!reserve_buffers(cmds, number + 1, err))
                 return false;
@@ -440,16 +513,16 @@ static bool run_cut(vkft_commands *cmds, vkft_place *reached, vkft_err *err)
                 return vk_fail(err, result, "encoding commands");
             cmds->encoded++;
         }
-        if (!run_submission(cmds, number, first, end, &off, err))
+        if (!run_submission(cmds, number, first, end, &ended, err))
             return false;
-        if (off && end < cmds->cut.count) {
+        if (ended.off && end < cmds->cut.count) {
             *reached = vkft_piece_place(&cmds->cut.pieces[end]);
             cmds->is_cut = false;
             return true;
         }
         first = end;
     }
-    if (cmds->cut.probes)
+    if (cmds->cut.probes && ended.learned)
         vkft_kernel_rate(cmds->dev, cmds->launches[cmds->cut.pieces[cmds->cut.count - 1].launch].kernel)->is_known =
             true;
     *reached = cmds->cut.end;
@@ -465,6 +538,7 @@ bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
         return false;
     }
     cmds->stats = (vkft_run_stats){0};
+    cmds->next_stage = 0;
     double started = 1e3 * vkft_os_seconds();
     do {
         if (!cmds->is_cut) {

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "runtime/kernels.h"
+#include "runtime/memory.h"
 
 typedef struct vkft_commands vkft_commands;
 
@@ -38,6 +39,22 @@ void vkft_commands_fail(vkft_commands *cmds, const char *why, ...) VKFT_PRINTF(2
 
 /* The next launch does not depend on the launches since the last barrier: no barrier stands before it. */
 void vkft_commands_independent(vkft_commands *cmds);
+
+/* What has to be in device memory for a stage of the launches, and is written there while those of the stage before
+ * run: weights that do not fit all at once. */
+typedef struct vkft_upload {
+    uint32_t number; /* which data */
+    uint32_t *holds; /* which the place holds now; UINT32_MAX: none. Uploads to the same place share it */
+    vkft_buffer *to; /* the place: two stages that follow each other have different ones */
+    uint64_t offset, bytes;
+    const vkft_buffer *staging; /* host memory of `bytes`, for one upload at a time */
+    bool (*fill)(void *context, uint32_t number, void *memory, vkft_err *err); /* writes the data to memory */
+    void *context;
+} vkft_upload;
+
+/* The launches from here to the next stage read what the upload writes, and the launches of the stage before may still
+ * run while it is written. The upload outlives the recording. */
+void vkft_commands_stage(vkft_commands *cmds, const vkft_upload *upload);
 
 /* Runs all launches and waits. Error: a recording error, VKFT_ERR_MEMORY, VKFT_ERR_DEVICE_LOST (says which kernels
  * were in the submission and what to try), or VKFT_ERR_DEVICE. */

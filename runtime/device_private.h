@@ -12,6 +12,8 @@ struct vkft_device {
     VkDevice handle;
     VkQueue queue;
     uint32_t queue_family;
+    VkQueue copy_queue; /* one that copies beside the kernels; where the device has none, `queue` */
+    uint32_t copy_family;
     double submission_ms;         /* how long a submission should be */
     struct vkft_memory *memory;   /* memory.c */
     struct vkft_kernels *kernels; /* kernels.c */

@@ -23,6 +23,10 @@ struct vkft_memory {
     vkft_buffer staging;
     VkCommandPool transfer_pool;
     VkFence transfer_fence;
+    VkCommandPool copy_pool; /* of vkft_copy_begin */
+    VkCommandBuffer copy;
+    VkFence copy_fence;
+    bool copying;
 };
 
 vkft_heap vkft_heap_read(const vk_functions *vk, VkPhysicalDevice device, vkft_device_type type, const vkft_caps *caps)
@@ -106,8 +110,13 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
 {
     const vk_functions *vk = &dev->instance.vk;
     struct vkft_buffer_handles *h = out->handles;
+    const uint32_t families[] = {dev->queue_family, dev->copy_family};
+    bool shared = dev->copy_family != dev->queue_family;
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                      .size = size_bytes,
+                                     .sharingMode = shared ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
+                                     .queueFamilyIndexCount = shared ? 2 : 0,
+                                     .pQueueFamilyIndices = families,
                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
                                               VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
                                               VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
@@ -341,6 +350,69 @@ bool vkft_buffer_fill(vkft_device *dev, vkft_buffer *dst, uint64_t offset, uint6
     return size_bytes == 0 || (prepare_transfers(dev, err) && run_transfer(dev, &t, err));
 }
 
+static bool prepare_copies(vkft_device *dev, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    struct vkft_memory *memory = dev->memory;
+    if (memory->copy)
+        return true;
+    const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                          .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                          .queueFamilyIndex = dev->copy_family};
+    const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    VkResult result =
+        memory->copy_pool ? VK_SUCCESS : vk->CreateCommandPool(dev->handle, &pool, NULL, &memory->copy_pool);
+    if (result == VK_SUCCESS && !memory->copy_fence)
+        result = vk->CreateFence(dev->handle, &fence, NULL, &memory->copy_fence);
+    const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                              .commandPool = memory->copy_pool,
+                                              .commandBufferCount = 1};
+    if (result == VK_SUCCESS)
+        result = vk->AllocateCommandBuffers(dev->handle, &info, &memory->copy);
+    return result == VK_SUCCESS || vk_fail(err, result, "preparing copies");
+}
+
+/* The submission makes what the host wrote visible to the copy, and the fence what the copy wrote available; the
+ * barrier at the begin of the next submission of kernels does the rest. */
+bool vkft_copy_begin(vkft_device *dev, const vkft_buffer *from, const vkft_buffer *dst, uint64_t offset,
+                     uint64_t size_bytes, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    struct vkft_memory *memory = dev->memory;
+    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                            .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    const VkBufferCopy region = {0, offset, size_bytes};
+    if (!in_range(from, 0, size_bytes, err) || !in_range(dst, offset, size_bytes, err) || !vkft_copy_wait(dev, err) ||
+        !prepare_copies(dev, err))
+        return false;
+    VkResult result = vk->BeginCommandBuffer(memory->copy, &begin);
+    if (result == VK_SUCCESS) {
+        vk->CmdCopyBuffer(memory->copy, from->handles->buffer, dst->handles->buffer, 1, &region);
+        result = vk->EndCommandBuffer(memory->copy);
+    }
+    const VkSubmitInfo submit = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &memory->copy};
+    if (result == VK_SUCCESS)
+        result = vk->QueueSubmit(dev->copy_queue, 1, &submit, memory->copy_fence);
+    memory->copying = result == VK_SUCCESS;
+    return memory->copying || vk_fail(err, result, "copying to the device");
+}
+
+bool vkft_copy_wait(vkft_device *dev, vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    struct vkft_memory *memory = dev->memory;
+    if (!memory->copying)
+        return true;
+    memory->copying = false;
+    VkResult result = vk->WaitForFences(dev->handle, 1, &memory->copy_fence, VK_TRUE, UINT64_MAX);
+    if (result == VK_SUCCESS)
+        result = vk->ResetFences(dev->handle, 1, &memory->copy_fence);
+    if (result != VK_SUCCESS)
+        vkft_device_settle(dev);
+    return result == VK_SUCCESS || vk_fail(err, result, "copying to the device");
+}
+
 vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev)
 {
     return dev->memory->stats;
@@ -364,6 +436,8 @@ void vkft_memory_close(vkft_device *dev)
         return;
     if (dev->memory->staging.handles)
         release(dev, &dev->memory->staging);
+    vk->DestroyFence(dev->handle, dev->memory->copy_fence, NULL);
+    vk->DestroyCommandPool(dev->handle, dev->memory->copy_pool, NULL);
     vk->DestroyFence(dev->handle, dev->memory->transfer_fence, NULL);
     vk->DestroyCommandPool(dev->handle, dev->memory->transfer_pool, NULL);
     free(dev->memory);

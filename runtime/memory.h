@@ -46,6 +46,12 @@ bool vkft_buffer_read(vkft_device *dev, const vkft_buffer *src, uint64_t offset,
 bool vkft_buffer_fill(vkft_device *dev, vkft_buffer *dst, uint64_t offset, uint64_t size_bytes, uint32_t pattern,
                       vkft_err *err);
 
+/* Copies the first size_bytes of `from`, a buffer in host memory, to dst without waiting, beside kernels where the
+ * device can. Neither may be touched until vkft_copy_wait, which a next copy needs, too. */
+bool vkft_copy_begin(vkft_device *dev, const vkft_buffer *from, const vkft_buffer *dst, uint64_t offset,
+                     uint64_t size_bytes, vkft_err *err);
+bool vkft_copy_wait(vkft_device *dev, vkft_err *err); /* at once when none was begun */
+
 typedef struct vkft_memory_stats {
     uint64_t device_bytes;      /* requested by vkft_buffer_new and not freed, kind DEVICE */
     uint64_t host_bytes;        /* the same, kind HOST */

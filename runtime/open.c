@@ -14,16 +14,20 @@ static bool create_device(vkft_device *dev, vkft_err *err)
 {
     const vk_functions *vk = &dev->instance.vk;
     const float priority = 1;
-    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-                                           .queueFamilyIndex = dev->queue_family,
-                                           .queueCount = 1,
-                                           .pQueuePriorities = &priority};
+    const VkDeviceQueueCreateInfo queues[] = {{.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                               .queueFamilyIndex = dev->queue_family,
+                                               .queueCount = 1,
+                                               .pQueuePriorities = &priority},
+                                              {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                               .queueFamilyIndex = dev->copy_family,
+                                               .queueCount = 1,
+                                               .pQueuePriorities = &priority}};
     vkft_enabled enabled;
     vkft_caps_enable(vk, dev->physical, &dev->info.caps, &enabled);
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                      .pNext = &enabled.features,
-                                     .queueCreateInfoCount = 1,
-                                     .pQueueCreateInfos = &queue,
+                                     .queueCreateInfoCount = dev->copy_family != dev->queue_family ? 2 : 1,
+                                     .pQueueCreateInfos = queues,
                                      .enabledExtensionCount = enabled.extension_count,
                                      .ppEnabledExtensionNames = enabled.extensions};
     VkResult result = vk->CreateDevice(dev->physical, &info, NULL, &dev->handle);
@@ -31,6 +35,7 @@ static bool create_device(vkft_device *dev, vkft_err *err)
         return vk_fail(err, result, "opening the device");
     vk_load_device(&dev->instance.vk, dev->handle);
     vk->GetDeviceQueue(dev->handle, dev->queue_family, 0, &dev->queue);
+    vk->GetDeviceQueue(dev->handle, dev->copy_family, 0, &dev->copy_queue);
     return true;
 }
 
@@ -48,6 +53,7 @@ static bool open_device(vkft_device *dev, const char *selector, vkft_err *err)
         dev->physical = c->physical;
         dev->info = c->info;
         dev->queue_family = c->queue_family;
+        dev->copy_family = c->copy_family;
         dev->submission_ms = vkft_cut_target_ms(vkft_watchdog_ms(c->info.vendor_id, NULL));
         ok = create_device(dev, err) && vkft_memory_open(dev, err) && vkft_kernels_open(dev, err);
         /* Who asks a compiler for statistics may have a driver that executes nothing. */

@@ -11,6 +11,7 @@ static const struct {
     {VKFT_ADVICE_LESS_MEMORY, "max-seq-length", "lower --max-seq-length"},
     {VKFT_ADVICE_LESS_MEMORY, "lora-r", "lower --lora-r"},
     {VKFT_ADVICE_LESS_MEMORY, "max-new-tokens", "lower --max-new-tokens"},
+    {VKFT_ADVICE_LESS_MEMORY, "offload", "use --offload weights"},
     {VKFT_ADVICE_LESS_MEMORY, "device", "choose another --device"},
     {VKFT_ADVICE_LONGER_SAMPLES, "max-seq-length", "raise --max-seq-length"},
     {VKFT_ADVICE_WHOLE_SAMPLES, "mask-prompt", "train on everything with --no-mask-prompt"},

@@ -32,6 +32,16 @@ const flag_choice cli_compute_choices[] = {
     {0},
 };
 
+_Static_assert(sizeof(vkft_offload) == sizeof(int), "FLAG_CHOICE stores an int");
+
+const flag_choice cli_offload_choices[] = {
+    {.name = "auto", .value = VKFT_OFFLOAD_AUTO},
+    {.name = "none", .value = VKFT_OFFLOAD_NONE},
+    {.name = "activations", .value = VKFT_OFFLOAD_ACTIVATIONS},
+    {.name = "weights", .value = VKFT_OFFLOAD_WEIGHTS},
+    {0},
+};
+
 _Static_assert(sizeof(vkft_long_rows) == sizeof(int) && sizeof(vkft_on_bad_row) == sizeof(int),
                "FLAG_CHOICE stores an int");
 

@@ -49,6 +49,7 @@ int cli_print_json(cJSON *value);
 extern const flag_choice cli_quant_choices[]; /* how frozen weights are kept; none: as the checkpoint has them */
 extern const flag_choice cli_long_rows_choices[];
 extern const flag_choice cli_bad_row_choices[];
+extern const flag_choice cli_offload_choices[];
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
 /* Rows of a flag table for the vkft_model_options that a command's options hold; AT(model.path) must expand to the
@@ -77,6 +78,13 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .same_run = true,                                                                                             \
          AT(model.compute_dtype),                                                                                      \
          GIVEN(model.compute_explicit)},                                                                               \
+        {.kind = FLAG_CHOICE,                                                                                          \
+         .name = "offload",                                                                                            \
+         .value = "WHAT",                                                                                              \
+         .help = "what waits in host memory to save device memory; auto: as little as makes the run fit, "             \
+                 "activations: the inputs of blocks, weights: also the weights of blocks, read from the file",         \
+         .choices = cli_offload_choices,                                                                               \
+         AT(model.offload)},                                                                                           \
         CLI_DEVICE_FLAG(AT)
 
 /* Some of them alone, and one that eval and generate share. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
+
 #define CHUNK_BYTES 16384u
 #define ALIGNMENT (uint32_t)alignof(max_align_t)
 
@@ -48,6 +50,7 @@ static void begin(vkft_graph *graph, vkft_graph_mode mode, vkft_commands *cmds, 
     graph->arena = arena;
     graph->pass.taping = false;
     graph->next = 0;
+    graph->kept_bytes = 0;
     graph->tape_count = 0;
     graph->chunk = graph->chunks;
     for (struct pool_chunk *chunk = graph->chunks; chunk; chunk = chunk->next)
@@ -116,6 +119,20 @@ vkft_tensor *vkft_tensor_new(vkft_graph *graph, vkft_dtype dtype, uint32_t rows,
         t->address = graph->arena + vkft_plan_offset(graph->plan, buffer);
     }
     t->buffer = buffer;
+    return t;
+}
+
+vkft_tensor *vkft_tensor_keep(vkft_graph *graph, vkft_dtype dtype, uint32_t rows, uint32_t cols)
+{
+    vkft_tensor *t = vkft_tensor_at(graph, VKFT_PLACEHOLDER_ADDRESS, dtype, rows, cols);
+    uint64_t size = round_up(vkft_tensor_row_bytes(t, rows), VKFT_BUFFER_ALIGNMENT), at = graph->kept_bytes;
+    if (at % VKFT_KEPT_CHUNK + size > VKFT_KEPT_CHUNK)
+        at = round_up(at, VKFT_KEPT_CHUNK);
+    if (size > VKFT_KEPT_CHUNK || at / VKFT_KEPT_CHUNK >= VKFT_KEPT_CHUNKS)
+        return fail(graph);
+    if (graph->mode == VKFT_GRAPH_RECORD)
+        t->address = graph->kept[at / VKFT_KEPT_CHUNK] + at % VKFT_KEPT_CHUNK;
+    graph->kept_bytes = at + size;
     return t;
 }
 

@@ -17,6 +17,7 @@
 #include "host/engine/matmul/product.h"
 #include "host/engine/plan.h"
 #include "formats/tensors/dtype.h"
+#include "runtime/memory.h"
 #include "shaders/core/args.h"
 
 /* A contiguous row-major matrix. Lives until the next pass begins. */
@@ -55,11 +56,13 @@ struct vkft_graph {
     vkft_commands *cmds;     /* recording: where launches go */
     vkft_matmul_ctx product; /* what products get of these: the same device and commands, and scratch memory */
     vkft_plan *plan;
-    uint64_t arena; /* address of the planned memory */
-    uint32_t next;  /* number of the next buffer */
-    uint64_t seed;  /* of the dropout generator */
-    uint64_t step;  /* address of the struct step_state that kernels read */
-    bool failed;    /* host memory ran out, or the step asked for other buffers than it planned */
+    uint64_t arena;       /* address of the planned memory */
+    const uint64_t *kept; /* addresses of the chunks of host memory, see vkft_tensor_keep */
+    uint64_t kept_bytes;  /* used there so far; after planning, what is needed */
+    uint32_t next;        /* number of the next buffer */
+    uint64_t seed;        /* of the dropout generator */
+    uint64_t step;        /* address of the struct step_state that kernels read */
+    bool failed;          /* host memory ran out, or the step asked for other buffers than it planned */
     vkft_tape_entry *tape;
     uint32_t tape_count, tape_capacity;
     struct pool_chunk *chunks, *chunk; /* the pool of tensors and ops' states; where it is filled now */
@@ -81,6 +84,13 @@ void vkft_graph_begin_record(vkft_graph *graph, vkft_commands *cmds, uint64_t ar
 vkft_tensor *vkft_tensor_new(vkft_graph *graph, vkft_dtype dtype, uint32_t rows, uint32_t cols);
 /* A tensor in memory that the plan does not manage. */
 vkft_tensor *vkft_tensor_at(vkft_graph *graph, uint64_t address, vkft_dtype dtype, uint32_t rows, uint32_t cols);
+
+/* A tensor in host memory, which kernels reach over the bus: what has to wait long and should not take room in the
+ * arena. It keeps its place until the next pass begins. The memory is in chunks of VKFT_KEPT_CHUNK bytes, and no tensor
+ * may be larger. */
+#define VKFT_KEPT_CHUNK VKFT_BUFFER_BYTES
+#define VKFT_KEPT_CHUNKS 64u
+vkft_tensor *vkft_tensor_keep(vkft_graph *graph, vkft_dtype dtype, uint32_t rows, uint32_t cols);
 
 /* Bytes of so many of a tensor's rows: its size, or the offset of a row. */
 uint64_t vkft_tensor_row_bytes(const vkft_tensor *tensor, uint64_t rows);

@@ -148,7 +148,7 @@ static bool start(generator *gen, const vkft_observer *observer, vkft_err *err)
                                           .source_tokens = gen->source.count,
                                           .rows = 1,
                                           .positions = max_u32(gen->positions, gen->source.count)}};
-    return vkft_session_plan(&gen->session, &limits, &plan, err) &&
+    return vkft_session_plan_offload(&gen->session, &limits, &plan, observer, err) &&
            vkft_session_start(&gen->session, &plan, observer, err);
 }
 

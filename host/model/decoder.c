@@ -11,26 +11,39 @@ static vkft_tensor *norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *n)
     return n->width ? vkft_op_norm(g, x, n) : x;
 }
 
-/* x[0] is what block 0 reads; fills x[1] ... x[count]. Blocks from `taped` on put themselves on the tape. */
-static void run_stack(vkft_graph *g, const vkft_stack *stack, vkft_tensor **x, const vkft_block_call *call,
-                      uint32_t taped)
+/* A stack on its way through a step. */
+typedef struct run {
+    const vkft_stack *stack;
+    vkft_tensor **x;    /* [count + 1]: x[l] is what block l reads, x[count] the result */
+    vkft_tensor **kept; /* [count]: their copies in host memory; NULL: none */
+    uint32_t taped;     /* blocks from here on put themselves on the tape; those below are computed again */
+} run;
+
+/* Fills x[1] ... x[count]. */
+static void run_stack(vkft_graph *g, const run *r, const vkft_block_call *call)
 {
-    for (uint32_t l = 0; l < stack->count; l++) {
-        g->pass.taping = l >= taped;
-        x[l + 1] = vkft_block_forward(g, &stack->layers[l], x[l], call);
+    for (uint32_t l = 0; l < r->stack->count; l++) {
+        g->pass.taping = l >= r->taped;
+        if (r->kept && !g->pass.taping) {
+            r->kept[l] = vkft_op_keep(g, r->x[l]);
+            vkft_commands_independent(g->cmds); /* a block begins by reading its input, as the copy does */
+        }
+        r->x[l + 1] = vkft_block_forward(g, &r->stack->layers[l], r->x[l], call);
     }
     g->pass.taping = true;
 }
 
 /* Backward of the blocks below `taped`, computing each one's inside again. Nothing lies above `mark` on the tape. */
-static void replay_stack(vkft_graph *g, const vkft_stack *stack, vkft_tensor **x, vkft_block_call call, uint32_t taped,
-                         uint32_t mark)
+static void replay_stack(vkft_graph *g, const run *r, vkft_block_call call, uint32_t mark)
 {
     call.only_backward = true;
-    for (uint32_t l = taped; l-- > 0 && x[l + 1]->needs_grad;) {
-        vkft_tensor *y = vkft_block_forward(g, &stack->layers[l], x[l], &call);
-        y->grad = x[l + 1]->grad;
+    for (uint32_t l = r->taped; l-- > 0 && r->x[l + 1]->needs_grad;) {
+        vkft_tensor *x = r->kept ? vkft_op_restore(g, r->kept[l]) : r->x[l];
+        x->needs_grad = r->x[l]->needs_grad;
+        vkft_tensor *y = vkft_block_forward(g, &r->stack->layers[l], x, &call);
+        y->grad = r->x[l + 1]->grad;
         vkft_tape_backward(g, mark);
+        r->x[l]->grad = x->grad;
     }
 }
 
@@ -74,42 +87,48 @@ static vkft_tensor *finish(vkft_graph *g, const vkft_model *model, vkft_tensor *
 /* The tape holds, from its bottom up: the encoder's embedding, its taped blocks and final norm, the decoder's
  * embedding, its taped blocks, the head. Each backward walks down to the mark below which something else has to run
  * first. */
-void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, bool checkpointing)
+void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch,
+                        vkft_checkpointing checkpointing)
 {
     uint32_t E = model->encoder.count, L = model->decoder.count;
-    vkft_tensor **source = malloc((E + L + 2ull) * sizeof *source); /* the inputs of the encoder's blocks */
-    if (!source) {
+    vkft_tensor **tensors = calloc(2 * (E + L + 1ull), sizeof *tensors);
+    if (!tensors) {
         g->failed = true;
         return;
     }
-    vkft_tensor **x = source + E + 1; /* of the decoder's */
+    bool checkpoints = checkpointing != VKFT_CHECKPOINTING_OFF, host = checkpointing == VKFT_CHECKPOINTING_HOST;
+    vkft_tensor **kept = tensors + E + L + 2;
+    run encoder = {&model->encoder, tensors, host ? kept : NULL, checkpoints ? E : 0};
+    /* The last block's backward follows at once, so its inside may stay; where memory is short, it does not beside the
+     * head. */
+    uint32_t below = host ? L : checkpoints ? L - 1 : 0;
+    run decoder = {&model->decoder, tensors + E + 1, host ? kept + E : NULL, below};
     vkft_tensor *memory = NULL;
     vkft_block_call encode = encoder_call(batch);
     uint32_t source_embedded = 0, encoded = 0;
     g->pass.taping = true;
     if (E) {
-        source[0] = embed_source(g, model, batch);
+        encoder.x[0] = embed_source(g, model, batch);
         source_embedded = g->tape_count;
-        run_stack(g, &model->encoder, source, &encode, checkpointing ? E : 0);
-        memory = norm(g, source[E], &model->encoder.final_norm);
+        run_stack(g, &encoder, &encode);
+        memory = norm(g, encoder.x[E], &model->encoder.final_norm);
         encoded = g->tape_count;
     }
     vkft_block_call decode = decoder_call(batch, memory);
-    x[0] = embed(g, model, batch);
-    uint32_t embedded = g->tape_count,
-             taped = checkpointing ? L - 1 : 0; /* the last block's backward follows at once: nothing to save */
-    run_stack(g, &model->decoder, x, &decode, taped);
-    vkft_tensor *n = finish(g, model, x[L], batch->loss_row, batch->rows);
+    decoder.x[0] = embed(g, model, batch);
+    uint32_t embedded = g->tape_count;
+    run_stack(g, &decoder, &decode);
+    vkft_tensor *n = finish(g, model, decoder.x[L], batch->loss_row, batch->rows);
     vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->row_weight, batch->loss, n->needs_grad);
     vkft_tape_backward(g, embedded);
-    replay_stack(g, &model->decoder, x, decode, taped, embedded);
+    replay_stack(g, &decoder, decode, embedded);
     vkft_tape_backward(g, encoded);
     if (E) {
         vkft_tape_backward(g, source_embedded);
-        replay_stack(g, &model->encoder, source, encode, checkpointing ? E : 0, source_embedded);
+        replay_stack(g, &encoder, encode, source_embedded);
     }
     vkft_tape_backward(g, 0);
-    free(source);
+    free(tensors);
 }
 
 /* The last block's output. */

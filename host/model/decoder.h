@@ -6,9 +6,16 @@
 #include "host/model/batch.h"
 #include "host/model/model.h"
 
-/* Losses of the batch's trained tokens and the gradients of all adapters, added to what they hold.
- * With checkpointing only the input of each block is kept; its backward computes the block's inside again. */
-void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch, bool checkpointing);
+/* What the forward pass keeps for the backward. */
+typedef enum vkft_checkpointing {
+    VKFT_CHECKPOINTING_OFF,    /* everything */
+    VKFT_CHECKPOINTING_DEVICE, /* the input of each block; its backward computes the block's inside again */
+    VKFT_CHECKPOINTING_HOST,   /* the same, the inputs in host memory */
+} vkft_checkpointing;
+
+/* Losses of the batch's trained tokens and the gradients of all adapters, added to what they hold. */
+void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch *batch,
+                        vkft_checkpointing checkpointing);
 
 /* Losses alone. */
 void vkft_decoder_eval(vkft_graph *g, const vkft_model *model, const vkft_batch *batch);

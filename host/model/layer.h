@@ -15,6 +15,7 @@ typedef struct vkft_layer {
     vkft_attention_shape attention, cross_attention; /* of the block's tokens to each other, and to the encoder's */
     const vkft_rotary *rotary;                       /* NULL: no rotary positions */
     vkft_relative_bias relative;                     /* that of block 0 serves all blocks of its stack */
+    const vkft_upload *upload; /* of its weights, where they are streamed; NULL: they are resident */
 } vkft_layer;
 
 /* A linear layer by its name in transformers, which PEFT uses: "model.layers.3.self_attn.q_proj". */

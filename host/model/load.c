@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file,
+bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file, bool stream,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                      vkft_err *err)
 {
@@ -12,9 +12,14 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
     if (model->trained)
         return true;
     uint64_t limit = min_u64(vkft_device_get_info(dev)->max_allocation_bytes, VKFT_BUFFER_BYTES);
-    if (!vkft_residency_plan(&model->residency, model->tensors, model->tensor_count, limit, err) ||
+    if (!vkft_residency_plan(&model->residency, model->tensors, model->tensor_count, limit, stream, err) ||
         !vkft_residency_load(&model->residency, model->tensors, dev, file, progress, context, err))
         return false;
+    uint32_t block = 1; /* as in the tensors: the encoder's first */
+    for (uint32_t l = 0; l < model->encoder.count; l++)
+        model->encoder.layers[l].upload = vkft_residency_upload(&model->residency, block++);
+    for (uint32_t l = 0; l < model->decoder.count; l++)
+        model->decoder.layers[l].upload = vkft_residency_upload(&model->residency, block++);
     vkft_model_set_head(model);
     return true;
 }

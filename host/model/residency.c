@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/model/random_weights.h"
+#include "runtime/base/size.h"
 
 /* Whether the tensor belongs to the range that ends before it. */
 static bool continues(const vkft_weight_range *range, const struct vkft_tensor_spec *tensors, uint64_t limit)
@@ -28,8 +29,40 @@ static void place_in_buffer(vkft_residency *residency, vkft_weight_range *range,
     last->size_bytes += range->bytes;
 }
 
+vkft_residency_bytes vkft_residency_measure(const struct vkft_tensor_spec *tensors, uint32_t count, bool stream)
+{
+    vkft_residency_bytes bytes = {0};
+    uint64_t block = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t size = vkft_tensor_spec_bytes(&tensors[i]);
+        if (!stream || !tensors[i].block) {
+            *(tensors[i].host ? &bytes.host : &bytes.device) += size;
+            continue;
+        }
+        block = (i && tensors[i - 1].block == tensors[i].block ? block : 0) + size;
+        bytes.staging = max_u64(bytes.staging, block);
+        bytes.moved += size;
+    }
+    bytes.ring = 2 * bytes.staging;
+    return bytes;
+}
+
+/* A streamed block's place. */
+static bool place_in_ring(vkft_residency *residency, vkft_weight_range *range, const struct vkft_tensor_spec *first,
+                          uint64_t limit, vkft_err *err)
+{
+    vkft_weight_ring *ring = &residency->ring;
+    range->block = first->block;
+    ring->blocks = max_u32(ring->blocks, range->block);
+    ring->slot_bytes = max_u64(ring->slot_bytes, range->bytes);
+    return range->bytes <= limit ||
+           vkft_fail(err, VKFT_ERR_MEMORY,
+                     "the weights of block %u take %.2f GiB, and at most %.2f GiB can be streamed at a time",
+                     range->block - 1, gib(range->bytes), gib(limit));
+}
+
 bool vkft_residency_plan(vkft_residency *residency, const struct vkft_tensor_spec *tensors, uint32_t count,
-                         uint64_t limit, vkft_err *err)
+                         uint64_t limit, bool stream, vkft_err *err)
 {
     *residency = (vkft_residency){.ranges = calloc(count, sizeof *residency->ranges),
                                   .buffers = calloc(count, sizeof *residency->buffers)};
@@ -41,9 +74,15 @@ bool vkft_residency_plan(vkft_residency *residency, const struct vkft_tensor_spe
         vkft_weight_range *range = &residency->ranges[residency->range_count++];
         *range = (vkft_weight_range){.first = i, .end = i + 1, .host = tensors[i].host};
         range->bytes = vkft_tensor_spec_bytes(&tensors[i]);
-        for (; range->end < count && continues(range, tensors, limit); range->end++)
+        bool streamed = stream && tensors[i].block;
+        for (; range->end < count && continues(range, tensors, streamed ? UINT64_MAX : limit); range->end++)
             range->bytes += vkft_tensor_spec_bytes(&tensors[range->end]);
-        place_in_buffer(residency, range, limit);
+        if (!streamed)
+            place_in_buffer(residency, range, limit);
+        else if (!place_in_ring(residency, range, &tensors[i], limit, err)) {
+            vkft_residency_free(residency, NULL);
+            return false;
+        }
         i = range->end;
     }
     return true;
@@ -53,6 +92,10 @@ void vkft_residency_free(vkft_residency *residency, vkft_device *dev)
 {
     for (uint32_t i = 0; i < residency->buffer_count; i++)
         vkft_buffer_free(dev, &residency->buffers[i]);
+    for (int slot = 0; slot < 2; slot++)
+        vkft_buffer_free(dev, &residency->ring.slots[slot]);
+    vkft_buffer_free(dev, &residency->ring.staging);
+    free(residency->ring.uploads);
     free(residency->buffers);
     free(residency->ranges);
     *residency = (vkft_residency){0};
@@ -72,12 +115,89 @@ void vkft_residency_place(const vkft_weight_range *range, struct vkft_tensor_spe
     }
 }
 
+/* What the device is to have of a tensor, at `memory`: its parts, or a vector's values. */
+static void copy_tensor(const struct vkft_tensor_spec *t, const vkft_model_tensor *tensor, char *memory)
+{
+    if (t->vector) {
+        vkft_model_tensor_decode(tensor, (float *)(void *)memory);
+        return;
+    }
+    for (uint32_t part = 0; part < VKFT_PARTS; part++) {
+        if (t->bytes[part])
+            memcpy(memory, tensor->part[part], tensor->bytes[part]);
+        memory += t->bytes[part];
+    }
+}
+
+/* A vkft_upload's fill. */
+static bool fill_block(void *context, uint32_t number, void *memory, vkft_err *err)
+{
+    const vkft_residency *residency = context;
+    const vkft_weight_ring *ring = &residency->ring;
+    (void)err; /* a file that is cut off meanwhile ends the program, see host/cli/truncation.h */
+    for (uint32_t r = 0; r < residency->range_count; r++) {
+        const vkft_weight_range *range = &residency->ranges[r];
+        char *at = memory;
+        for (uint32_t i = range->first; range->block == number && i < range->end; i++) {
+            copy_tensor(&ring->tensors[i], vkft_model_file_find(ring->file, ring->tensors[i].name), at);
+            at += vkft_tensor_spec_bytes(&ring->tensors[i]);
+        }
+    }
+    return true;
+}
+
+static bool allocate_ring(vkft_residency *residency, const struct vkft_tensor_spec *tensors, vkft_device *dev,
+                          const vkft_model_file *file, vkft_err *err)
+{
+    vkft_weight_ring *ring = &residency->ring;
+    if (!ring->slot_bytes)
+        return true;
+    ring->tensors = tensors;
+    ring->file = file;
+    ring->uploads = calloc(ring->blocks, sizeof *ring->uploads);
+    if (!ring->uploads)
+        return vkft_fail_memory(err, "while placing the model's weights");
+    for (int slot = 0; slot < 2; slot++) {
+        ring->holds[slot] = UINT32_MAX;
+        if (!vkft_buffer_new(dev, ring->slot_bytes, VKFT_MEMORY_DEVICE, "weight ring", &ring->slots[slot], err))
+            return false;
+    }
+    if (!vkft_buffer_new(dev, ring->slot_bytes, VKFT_MEMORY_HOST, "weight staging", &ring->staging, err))
+        return false;
+    for (uint32_t r = 0; r < residency->range_count; r++) {
+        const vkft_weight_range *range = &residency->ranges[r];
+        if (range->block)
+            ring->uploads[range->block - 1] = (vkft_upload){.number = range->block,
+                                                            .holds = &ring->holds[range->block % 2],
+                                                            .to = &ring->slots[range->block % 2],
+                                                            .bytes = range->bytes,
+                                                            .staging = &ring->staging,
+                                                            .fill = fill_block,
+                                                            .context = residency};
+    }
+    return true;
+}
+
+const vkft_upload *vkft_residency_upload(const vkft_residency *residency, uint32_t block)
+{
+    return residency->ring.uploads ? &residency->ring.uploads[block - 1] : NULL;
+}
+
+/* What is read from the file later has the right checksum now. */
+static bool verify(const struct vkft_tensor_spec *t, const vkft_model_file *file, vkft_err *err)
+{
+    const vkft_model_tensor *tensor = vkft_model_file_find(file, t->name);
+    if (t->weight)
+        t->weight->offset = tensor->offset;
+    return vkft_model_file_verify(file, tensor, err);
+}
+
 /* From the file, where its checksum is verified. */
-static bool upload(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, struct vkft_tensor_spec *t,
+static bool upload(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, const struct vkft_tensor_spec *t,
                    const vkft_model_file *file, vkft_err *err)
 {
     const vkft_model_tensor *tensor = vkft_model_file_find(file, t->name);
-    if (!vkft_model_file_verify(file, tensor, err))
+    if (!verify(t, file, err))
         return false;
     if (t->vector) {
         uint32_t n = t->rows * t->cols;
@@ -89,7 +209,6 @@ static bool upload(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, struc
         free(values);
         return ok;
     }
-    t->weight->offset = tensor->offset;
     for (uint32_t part = 0; part < VKFT_PARTS; part++) {
         if (t->bytes[part] && !vkft_buffer_write(dev, buffer, offset, tensor->part[part], tensor->bytes[part], err))
             return false;
@@ -116,16 +235,19 @@ bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *ten
     uint64_t done = 0, total = 0;
     for (uint32_t r = 0; r < residency->range_count; r++)
         total += residency->ranges[r].bytes;
-    if (!allocate(residency, dev, err))
+    if (!allocate(residency, dev, err) || !allocate_ring(residency, tensors, dev, file, err))
         return false;
     for (uint32_t r = 0; r < residency->range_count; r++) {
         const vkft_weight_range *range = &residency->ranges[r];
-        vkft_buffer *buffer = &residency->buffers[range->buffer];
+        vkft_buffer *buffer =
+            range->block ? &residency->ring.slots[range->block % 2] : &residency->buffers[range->buffer];
         uint64_t offset = range->offset;
         vkft_residency_place(range, tensors, buffer->address + offset);
         for (uint32_t i = range->first; i < range->end; i++) {
-            bool made = file ? upload(dev, buffer, offset, &tensors[i], file, err)
-                             : vkft_random_weights_make(dev, buffer, offset, &tensors[i], i, err);
+            const struct vkft_tensor_spec *t = &tensors[i];
+            bool made = range->block ? verify(t, file, err)
+                        : file       ? upload(dev, buffer, offset, t, file, err)
+                                     : vkft_random_weights_make(dev, buffer, offset, t, i, err);
             if (!made)
                 return false;
             offset += vkft_tensor_spec_bytes(&tensors[i]);

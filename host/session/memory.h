@@ -3,12 +3,14 @@
 #define VKFT_SESSION_MEMORY_H
 
 #include "host/model/batch.h"
+#include "host/model/decoder.h"
 #include "runtime/memory.h"
 
 /* How large a run may become. */
 typedef struct vkft_limits {
     vkft_batch_limits batch;
-    bool checkpointing; /* backward computes the inside of blocks again instead of keeping it */
+    vkft_checkpointing checkpointing;
+    bool stream_weights; /* blocks are copied from the file as they are computed; needs checkpointing to train */
 } vkft_limits;
 
 struct vkft_session;
@@ -37,7 +39,9 @@ typedef struct vkft_memory_plan {
     vkft_plan_item items[VKFT_PLAN_ITEMS];
     uint32_t count;
     uint64_t arena_bytes;              /* one of the items: a buffer that cannot be divided */
+    uint64_t kept_bytes;               /* of activations in host memory; another item */
     uint64_t device_bytes, host_bytes; /* sums */
+    uint64_t bus_bytes;                /* that offloading moves over the bus for each micro batch */
 } vkft_memory_plan;
 
 /* What the plan takes of the memory that the device has free: on one that shares it with the host, everything. */

@@ -7,6 +7,15 @@
 #include "formats/chat/model_text.h"
 #include "formats/convert/convert.h"
 
+/* What waits in host memory, so that a run needs less device memory. The bits are the same. */
+typedef enum vkft_offload {
+    VKFT_OFFLOAD_AUTO, /* as little as makes it fit */
+    VKFT_OFFLOAD_NONE,
+    VKFT_OFFLOAD_ACTIVATIONS, /* of training: the inputs of blocks, until their backward */
+    VKFT_OFFLOAD_WEIGHTS,     /* these, and the frozen weights of blocks, which are read from the model file as they are
+                               * needed */
+} vkft_offload;
+
 typedef struct vkft_model_options {
     const char *path;         /* Hugging Face directory or .vkft file */
     const char *random;       /* NULL, or the text of a config.json: such a model with random weights, which is called
@@ -18,6 +27,7 @@ typedef struct vkft_model_options {
     bool quant_explicit;      /* the user asked for it; otherwise a .vkft file is used as it is */
     vkft_dtype compute_dtype; /* of products with quantized weights: F32 or BF16 */
     bool compute_explicit;    /* the user asked for it; otherwise an adapter is used as it was trained */
+    vkft_offload offload;
 } vkft_model_options;
 
 /* A model is trained, evaluated and used alike. */

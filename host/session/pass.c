@@ -21,7 +21,8 @@ void vkft_pass_free(vkft_pass *pass)
     memset(pass, 0, sizeof *pass);
 }
 
-bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits *limits, uint64_t *bytes, vkft_err *err)
+bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits *limits, vkft_pass_bytes *bytes,
+                    vkft_err *err)
 {
     const vkft_batch largest = vkft_batch_largest(&limits->batch);
     vkft_graph *graph = &pass->graph;
@@ -30,7 +31,7 @@ bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits 
     pass->spec.record(graph, model, &largest, limits, pass->spec.context);
     if (graph->failed || !vkft_plan_solve(graph->plan))
         return vkft_fail_memory(err, "while planning");
-    *bytes = vkft_plan_total(graph->plan);
+    *bytes = (vkft_pass_bytes){.arena = vkft_plan_total(graph->plan), .kept = graph->kept_bytes};
     return true;
 }
 
@@ -40,6 +41,7 @@ bool vkft_pass_start(vkft_pass *pass, const vkft_pass_device *device, vkft_err *
     pass->graph.seed = device->seed;
     pass->graph.step = device->step;
     pass->graph.arena = device->arena;
+    pass->graph.kept = device->kept;
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
         if (!(pass->recordings[i].cmds = vkft_commands_new(device->dev, err)))
             return false;

@@ -37,16 +37,23 @@ typedef struct vkft_pass {
 bool vkft_pass_init(vkft_pass *pass, const vkft_pass_spec *spec, vkft_err *err);
 void vkft_pass_free(vkft_pass *pass);
 
-/* Places the pass's tensors for the largest batch; *bytes: of the arena that holds them. */
-bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits *limits, uint64_t *bytes,
+/* What the tensors of a pass need. */
+typedef struct vkft_pass_bytes {
+    uint64_t arena; /* on the device */
+    uint64_t kept;  /* in host memory, see vkft_tensor_keep */
+} vkft_pass_bytes;
+
+/* Places the pass's tensors for the largest batch. */
+bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits *limits, vkft_pass_bytes *bytes,
                     vkft_err *err);
 
 /* What recordings need of a device. */
 typedef struct vkft_pass_device {
     vkft_device *dev;
     uint64_t arena, scratch, scratch_bytes;
-    uint64_t step; /* struct step_state */
-    uint64_t seed; /* of dropout */
+    const uint64_t *kept; /* chunks of host memory, which outlive the pass */
+    uint64_t step;        /* struct step_state */
+    uint64_t seed;        /* of dropout */
     bool profile;
 } vkft_pass_device;
 

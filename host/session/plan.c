@@ -17,18 +17,18 @@ static void add(vkft_memory_plan *plan, const char *name, vkft_memory_kind place
 /* No device holds the activations of so many; sizes of tensors and the time to plan stay small. */
 #define MAX_BATCH_TOKENS (1u << 24)
 
-static bool plan_arena(const vkft_session *session, const vkft_limits *limits, uint64_t *bytes, vkft_err *err)
+static bool plan_passes(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
 {
-    *bytes = 0;
     for (uint32_t i = 0; i < session->pass_count; i++) {
         vkft_pass trial;
-        uint64_t needed = 0;
+        vkft_pass_bytes needed = {0};
         bool ok = vkft_pass_init(&trial, &session->passes[i].spec, err) &&
                   vkft_pass_plan(&trial, &session->model, limits, &needed, err);
         vkft_pass_free(&trial);
         if (!ok)
             return false;
-        *bytes = max_u64(*bytes, needed);
+        plan->arena_bytes = max_u64(plan->arena_bytes, needed.arena);
+        plan->kept_bytes = max_u64(plan->kept_bytes, needed.kept);
     }
     return true;
 }
@@ -47,16 +47,26 @@ bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, v
                   max_u32(limits->batch.tokens, limits->batch.source_tokens), MAX_BATCH_TOKENS);
         return vkft_advise(err, VKFT_ADVICE_LESS_MEMORY);
     }
-    if (!plan_arena(session, limits, &plan->arena_bytes, err))
+    if (!plan_passes(session, limits, plan, err))
         return false;
-    add(plan, "frozen weights", VKFT_MEMORY_DEVICE, model->device_bytes + vkft_model_expert_table_bytes(model));
+    vkft_residency_bytes weights = {0};
+    if (!model->trained)
+        weights = vkft_residency_measure(model->tensors, model->tensor_count, limits->stream_weights);
+    add(plan, "frozen weights", VKFT_MEMORY_DEVICE, weights.device + vkft_model_expert_table_bytes(model));
+    if (weights.ring) {
+        add(plan, "weight ring", VKFT_MEMORY_DEVICE, weights.ring);
+        add(plan, "weight staging (host)", VKFT_MEMORY_HOST, weights.staging);
+    }
+    plan->bus_bytes = 2 * (weights.moved + plan->kept_bytes); /* each way, or forward and backward */
     for (uint32_t i = 0; i < session->holding_count; i++) {
         const vkft_holding *h = &session->holdings[i];
         add(plan, h->name, h->place, h->bytes(h->owner, limits));
     }
     add(plan, "activations", VKFT_MEMORY_DEVICE, plan->arena_bytes);
     add(plan, "decode scratch", VKFT_MEMORY_DEVICE, model->scratch_bytes);
-    add(plan, "input embedding (host)", VKFT_MEMORY_HOST, model->host_bytes);
+    if (plan->kept_bytes)
+        add(plan, "block inputs (host)", VKFT_MEMORY_HOST, plan->kept_bytes);
+    add(plan, "input embedding (host)", VKFT_MEMORY_HOST, weights.host);
     add(plan, "batch (host)", VKFT_MEMORY_HOST, vkft_batch_bytes(&limits->batch) + sizeof(struct step_state));
     add(plan, "position tables (host)", VKFT_MEMORY_HOST, vkft_model_table_bytes(model, positions));
     return true;

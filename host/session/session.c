@@ -9,6 +9,7 @@
 #include "formats/convert/model_open.h"
 #include "formats/convert/recognize.h"
 #include "runtime/base/file.h"
+#include "runtime/base/size.h"
 #include "host/engine/matmul/gemm.h"
 #include "host/model/rope.h"
 #include "host/trainable/adapter_notes.h"
@@ -172,7 +173,7 @@ void vkft_session_need(vkft_session *session, vkft_holding holding)
     session->holdings[session->holding_count++] = holding;
 }
 
-static bool is_training(const vkft_session *session)
+bool vkft_session_trains(const vkft_session *session)
 {
     bool training = false;
     for (uint32_t i = 0; i < session->pass_count; i++)
@@ -184,10 +185,10 @@ static bool is_training(const vkft_session *session)
 static bool place_passes(vkft_session *session, vkft_err *err)
 {
     for (uint32_t i = 0; i < session->pass_count; i++) {
-        uint64_t bytes;
+        vkft_pass_bytes bytes;
         if (!vkft_pass_plan(&session->passes[i], &session->model, &session->plan.limits, &bytes, err))
             return false;
-        assert(bytes <= session->plan.arena_bytes);
+        assert(bytes.arena <= session->plan.arena_bytes && bytes.kept <= session->plan.kept_bytes);
     }
     return true;
 }
@@ -209,6 +210,19 @@ static bool allocate(vkft_session *session, uint64_t bytes, vkft_memory_kind pla
     return bytes == 0 || vkft_buffer_new(session->dev, bytes, place, label, buffer, err);
 }
 
+static bool allocate_kept(vkft_session *session, vkft_err *err)
+{
+    uint64_t left = session->plan.kept_bytes;
+    for (uint32_t i = 0; left > 0; i++) {
+        uint64_t bytes = min_u64(left, VKFT_KEPT_CHUNK);
+        if (!vkft_buffer_new(session->dev, bytes, VKFT_MEMORY_HOST, "block inputs", &session->kept[i], err))
+            return false;
+        session->kept_address[i] = session->kept[i].address;
+        left -= bytes;
+    }
+    return true;
+}
+
 static bool allocate_own(vkft_session *session, vkft_err *err)
 {
     const vkft_memory_plan *plan = &session->plan;
@@ -219,7 +233,7 @@ static bool allocate_own(vkft_session *session, vkft_err *err)
         !allocate(session, session->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &session->scratch,
                   err) ||
         !allocate(session, tables, VKFT_MEMORY_HOST, "position tables", &session->tables, err) ||
-        !vkft_batch_init(&session->batch, session->dev, &plan->limits.batch, err))
+        !allocate_kept(session, err) || !vkft_batch_init(&session->batch, session->dev, &plan->limits.batch, err))
         return false;
     if (!session->step)
         session->step = session->own_step.address;
@@ -233,6 +247,7 @@ static bool start_passes(vkft_session *session, vkft_err *err)
                                     .arena = session->arena.address,
                                     .scratch = session->scratch.address,
                                     .scratch_bytes = session->scratch.size_bytes,
+                                    .kept = session->kept_address,
                                     .step = session->step,
                                     .seed = session->seed,
                                     .profile = session->profile};
@@ -248,14 +263,15 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
     const vkft_model_options *o = &session->options;
     progress p = {observer, "loading"};
     session->plan = *plan;
-    if (!(session->dev = vkft_device_open(o->device, err)) ||
+    if ((!session->dev && !(session->dev = vkft_device_open(o->device, err))) ||
         !vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) || !place_passes(session, err) ||
         !vkft_model_setup_kernels(&session->model, session->dev, o->compute_dtype, plan->limits.batch.positions,
-                                  is_training(session), err))
+                                  vkft_session_trains(session), err))
         return false;
     if (vkft_gemm_of(session->dev)->notice[0])
         vkft_observer_say(observer, "%s", vkft_gemm_of(session->dev)->notice);
-    return vkft_model_load(&session->model, session->dev, session->file, on_progress, &p, err) &&
+    return vkft_model_load(&session->model, session->dev, session->file, plan->limits.stream_weights, on_progress, &p,
+                           err) &&
            allocate_holdings(session, err) && allocate_own(session, err) && start_passes(session, err);
 }
 
@@ -269,6 +285,8 @@ void vkft_session_close(vkft_session *session)
                                   &session->tables};
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             vkft_buffer_free(session->dev, buffers[i]);
+        for (uint32_t i = 0; i < VKFT_KEPT_CHUNKS; i++)
+            vkft_buffer_free(session->dev, &session->kept[i]);
     }
     free(session->adapter_values);
     vkft_trainables_free(&session->trained);

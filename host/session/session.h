@@ -40,6 +40,8 @@ typedef struct vkft_session {
     vkft_device *dev;
     uint64_t step; /* address of the struct step_state: the optimizer's, which sets it, or the session's own */
     vkft_buffer own_step, arena, scratch, tables;
+    vkft_buffer kept[VKFT_KEPT_CHUNKS]; /* activations in host memory */
+    uint64_t kept_address[VKFT_KEPT_CHUNKS];
     vkft_batch batch;
     uint32_t rope_length; /* what the position tables are for, see vkft_rope_length; 0: not written yet */
 } vkft_session;
@@ -62,12 +64,26 @@ bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft
 
 /* A way to run the model. NULL: out of memory. */
 vkft_pass *vkft_session_add_pass(vkft_session *session, const vkft_pass_spec *spec, vkft_err *err);
+/* Whether one of them has a backward. */
+bool vkft_session_trains(const vkft_session *session);
 /* Memory that the plan has to count. */
 void vkft_session_need(vkft_session *session, vkft_holding holding);
 
 /* The memory that the session would hold for batches within the limits. Changes nothing and needs no device. Error:
  * more positions than the model has. */
 bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err);
+
+/* Makes a plan that does not fit the device one that does, with as little offloading as possible, and returns that;
+ * NONE: it fits as it is, or not at all. On a device that shares the host's memory nothing is won, so nothing is done.
+ */
+vkft_offload vkft_session_fit(const vkft_session *session, const vkft_limits *limits, const vkft_device_info *info,
+                              vkft_memory_plan *plan);
+
+/* The same as vkft_session_plan with options.offload: what it names waits in host memory. AUTO opens the device to see
+ * what fits, and says what it chose; without a device nothing is offloaded. Error: offloading is not possible for this
+ * run. */
+bool vkft_session_plan_offload(vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan,
+                               const vkft_observer *observer, vkft_err *err);
 
 /* Opens the device, checks that the plan fits, allocates and uploads. */
 bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, const vkft_observer *observer,

@@ -158,7 +158,8 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
               vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits.batch, err);
     if (ok && o->per_token)
         limits.batch.expert_choice = mixtures(session->config) * session->config->experts_per_token;
-    ok = ok && vkft_session_plan(session, &limits, &plan, err) && vkft_session_start(session, &plan, observer, err) &&
+    ok = ok && vkft_session_plan_offload(session, &limits, &plan, observer, err) &&
+         vkft_session_start(session, &plan, observer, err) &&
          (o->per_token
               ? evaluate_per_token(session, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
               : vkft_evaluate(session, pass, &vkft_world_alone, &split, o->batch_size, 0, observer, &result->loss,

@@ -11,7 +11,8 @@ static uint32_t fitting_length(const vkft_trainer *t, const vkft_device_info *in
                                               .source_tokens = t->session.config->encoder_layers ? length : 0,
                                               .rows = length,
                                               .positions = length},
-                                    .checkpointing = true};
+                                    .checkpointing = VKFT_CHECKPOINTING_HOST,
+                                    .stream_weights = t->plan.limits.stream_weights};
         if (vkft_session_plan(&t->session, &limits, &trial, NULL) && trial.device_bytes <= info->memory_free_bytes)
             return length;
     }
@@ -20,15 +21,15 @@ static uint32_t fitting_length(const vkft_trainer *t, const vkft_device_info *in
 
 static void compare_with_device(const vkft_trainer *t, vkft_train_plan *plan)
 {
-    vkft_device *dev = vkft_device_open(t->options->model.device, &plan->no_device);
-    if (!dev)
+    vkft_device *opened = NULL, *dev = t->session.dev;
+    if (!dev && !(dev = opened = vkft_device_open(t->options->model.device, &plan->no_device)))
         return;
     const vkft_device_info *info = vkft_device_get_info(dev);
     plan->device = *info;
     plan->fits = vkft_memory_plan_needs(&plan->memory, info) <= info->memory_free_bytes;
     if (!plan->fits)
         plan->fitting_length = fitting_length(t, info);
-    vkft_device_close(dev);
+    vkft_device_close(opened);
 }
 
 bool vkft_train_plan_make(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_plan *plan,

@@ -59,7 +59,8 @@ bool vkft_cut_make(vkft_cut *cut, const vkft_cut_launch *launches, uint32_t coun
             piece.base[axis] = base;
             piece.count[axis] = length;
             double time_ms = launch->time_ms * length / groups;
-            piece.new_submission = cut->count == 0 || probe || filled + time_ms > limits->target_ms;
+            piece.new_submission = cut->count == 0 || probe || (piece.first && launch->new_submission) ||
+                                   filled + time_ms > limits->target_ms;
             filled = (piece.new_submission ? 0 : filled) + time_ms;
             if (!push(cut, piece))
                 return false;

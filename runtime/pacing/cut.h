@@ -6,9 +6,10 @@
 #include <stdint.h>
 
 typedef struct vkft_cut_launch {
-    uint32_t groups[2]; /* along x and y */
-    double time_ms;     /* expected */
-    bool is_guess;      /* nothing was measured of its kernel */
+    uint32_t groups[2];  /* along x and y */
+    double time_ms;      /* expected */
+    bool is_guess;       /* nothing was measured of its kernel */
+    bool new_submission; /* one begins here in any case */
 } vkft_cut_launch;
 
 /* A part of a launch: the workgroups [base, base + count) along x and y. */

@@ -83,7 +83,7 @@ static bool open_steps(steps *s, vkft_err *err)
                                           .max_grad_norm = 1};
     const uint32_t tokens = o->batch_size * s->plan->context;
     const vkft_limits limits = {.batch = {.tokens = tokens, .rows = tokens, .positions = s->plan->context},
-                                .checkpointing = true};
+                                .checkpointing = VKFT_CHECKPOINTING_DEVICE};
     if (!(s->config = vkft_bench_shape_config(s->shape)))
         return vkft_fail_memory(err, "for a configuration");
     const vkft_session_source source = {.model = vkft_bench_model(o, s->shape, s->config)};

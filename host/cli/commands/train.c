@@ -439,6 +439,7 @@ static int print_json_plan(const vkft_memory_plan *plan)
         vkft_json_put_number(json, plan->items[i].name, (double)plan->items[i].bytes);
     vkft_json_put_number(json, "device_bytes", (double)plan->device_bytes);
     vkft_json_put_number(json, "host_bytes", (double)plan->host_bytes);
+    vkft_json_put_number(json, "bus_bytes_per_micro_batch", (double)plan->bus_bytes);
     vkft_json_put_number(json, "max_tokens", plan->limits.batch.tokens);
     return cli_print_json(vkft_json_made(json));
 }
@@ -473,6 +474,9 @@ static int print_plan(const vkft_train_plan *plan)
     print_item("host total", memory->host_bytes);
     printf("for batches of at most %u tokens, %u of them trained; %llu trained parameters\n",
            memory->limits.batch.tokens, memory->limits.batch.rows, (unsigned long long)plan->parameters);
+    if (memory->bus_bytes)
+        printf("moved over the bus for each micro batch: %.3f GiB, which takes %.2f s at 12 GB/s (PCIe 3.0 x16)\n",
+               gib(memory->bus_bytes), (double)memory->bus_bytes / 12e9);
     print_device(plan);
     return EXIT_SUCCESS;
 }

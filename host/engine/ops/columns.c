@@ -56,13 +56,32 @@ void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float sc
     vkft_launch_elements(g, VKFT_KERNEL_column_sum, &args, sizeof args, args.C, 1, (double)args.T * args.C);
 }
 
-void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)
+static void copy(vkft_graph *g, const vkft_tensor *x, uint64_t to)
 {
     launch(g, (struct copy_columns_args){.from = vkft_tensor_address(g, x),
-                                         .to = address,
+                                         .to = to,
                                          .T = x->rows,
                                          .n = x->cols,
                                          .run = x->cols,
                                          .from_ld = x->cols,
                                          .to_ld = x->cols});
+}
+
+void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)
+{
+    copy(g, x, address);
+}
+
+vkft_tensor *vkft_op_keep(vkft_graph *g, const vkft_tensor *x)
+{
+    vkft_tensor *kept = vkft_tensor_keep(g, x->dtype, x->rows, x->cols);
+    copy(g, x, vkft_tensor_address(g, kept));
+    return kept;
+}
+
+vkft_tensor *vkft_op_restore(vkft_graph *g, const vkft_tensor *kept)
+{
+    vkft_tensor *x = vkft_tensor_new(g, kept->dtype, kept->rows, kept->cols);
+    copy(g, kept, vkft_tensor_address(g, x));
+    return x;
 }

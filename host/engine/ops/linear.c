@@ -152,7 +152,8 @@ static vkft_tensor *dropped(vkft_graph *g, const vkft_linear *l, vkft_tensor *x)
     return xd;
 }
 
-static void backward_lora(vkft_graph *g, const vkft_tape_entry *op)
+/* The gradients of A and B; returns dz. */
+static vkft_tensor *lora_gradients(vkft_graph *g, const vkft_tape_entry *op)
 {
     const linear_state *s = op->state;
     const vkft_linear *l = s->linear;
@@ -162,36 +163,43 @@ static void backward_lora(vkft_graph *g, const vkft_tape_entry *op)
     vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, x->rows, l->lora.r);
     multiply(g, s, MATRIX_B, false, dy, NULL, dz, scale);
     add_gradient(g, s, MATRIX_B, dy, z, scale);
-    vkft_tensor *xd = dropped(g, l, x);
-    add_gradient(g, s, MATRIX_A, dz, xd, 1.0f);
-    if (!x->needs_grad)
-        return;
-    vkft_tensor *dx = x->grad; /* the frozen weight's product has been written to it */
-    if (!drops(g, &l->lora)) {
+    add_gradient(g, s, MATRIX_A, dz, dropped(g, l, x), 1.0f);
+    return dz;
+}
+
+/* dx += mask/(1-p) * (dz A). */
+static void add_lora_dx(vkft_graph *g, const linear_state *s, vkft_tensor *dz, vkft_tensor *dx)
+{
+    const vkft_lora *lora = &s->linear->lora;
+    if (!drops(g, lora)) {
         multiply(g, s, MATRIX_A, false, dz, dx, dx, 1.0f);
     } else {
-        vkft_tensor *branch = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
+        vkft_tensor *branch = vkft_tensor_new(g, VKFT_F32, dx->rows, dx->cols);
         multiply(g, s, MATRIX_A, false, dz, NULL, branch, 1.0f);
-        drop(g, &l->lora, branch, dx, true);
+        drop(g, lora, branch, dx, true);
     }
 }
 
+/* All that reads x comes before dx, which may then lie where x was: at the output of an MLP these are the largest
+ * tensors of a step. */
 static void backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     const linear_state *s = op->state;
     const vkft_linear *l = s->linear;
-    vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad;
-    if (x->needs_grad) {
-        bool add;
-        vkft_tensor *dx = vkft_grad(g, x, &add);
-        multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
-    }
+    vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad, *dz = NULL;
     if (l->w.grad)
         add_gradient(g, s, MATRIX_W, dy, x, s->scale);
     if (l->dbias)
         vkft_column_sum(g, dy, l->dbias, s->scale);
     if (l->lora.r)
-        backward_lora(g, op);
+        dz = lora_gradients(g, op);
+    if (x->needs_grad) {
+        bool add;
+        vkft_tensor *dx = vkft_grad(g, x, &add);
+        multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
+        if (dz)
+            add_lora_dx(g, s, dz, dx);
+    }
     if (residual && residual->needs_grad)
         vkft_grad_accumulate(g, residual, dy);
 }

@@ -178,6 +178,9 @@ typedef struct vkft_columns {
 /* y [T, width * count]: these columns of x. The parts that a caller takes from one x must cover all its columns and all
  * receive a gradient: each writes its own columns of x's. */
 vkft_tensor *vkft_op_columns(vkft_graph *g, vkft_tensor *x, vkft_columns columns);
+/* A copy of x in host memory (vkft_tensor_keep), and a copy of that back in the arena. No gradient. */
+vkft_tensor *vkft_op_keep(vkft_graph *g, const vkft_tensor *x);
+vkft_tensor *vkft_op_restore(vkft_graph *g, const vkft_tensor *kept);
 /* Copies x to fixed memory. No gradient. */
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address);
 

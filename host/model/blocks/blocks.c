@@ -56,6 +56,8 @@ vkft_tensor *vkft_block_forward(vkft_graph *g, const vkft_layer *layer, vkft_ten
 {
     const vkft_block_spec *spec = &layer->spec;
     vkft_tensor *stream = x;
+    if (layer->upload)
+        vkft_commands_stage(g->cmds, layer->upload);
     for (uint32_t i = 0; i < VKFT_BLOCK_PARTS && spec->parts[i]; i++) {
         const vkft_block_row *part = vkft_block_row_of(spec->parts[i]);
         const vkft_norm *norm = &layer->norm[part->norm];

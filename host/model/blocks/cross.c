@@ -20,6 +20,8 @@ static vkft_tensor *forward(vkft_graph *g, const vkft_layer *layer, vkft_tensor 
 
 void vkft_cross_store(vkft_graph *g, const vkft_layer *layer, vkft_tensor *memory, const vkft_kv *cache)
 {
+    if (layer->upload)
+        vkft_commands_stage(g->cmds, layer->upload);
     vkft_op_store(g, vkft_block_linear(g, layer, VKFT_CROSS_K, memory), cache->cross_k);
     vkft_op_store(g, vkft_block_linear(g, layer, VKFT_CROSS_V, memory), cache->cross_v);
 }

@@ -120,10 +120,12 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         return false;
     t->session.seed = options->seed;
     t->session.profile = options->profile;
-    vkft_limits limits = {.checkpointing = options->gradient_checkpointing};
+    vkft_limits limits = {.checkpointing =
+                              options->gradient_checkpointing ? VKFT_CHECKPOINTING_DEVICE : VKFT_CHECKPOINTING_OFF};
     if (!(options->data.path ? vkft_setup_data(t, err) : true) || !vkft_setup_trained(t, err) ||
         !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
-        !batch_limits(t, &limits.batch, err) || !vkft_session_plan(&t->session, &limits, &t->plan, err))
+        !batch_limits(t, &limits.batch, err) ||
+        !vkft_session_plan_offload(&t->session, &limits, &t->plan, t->observer, err))
         return false;
     schedule(t);
     if (!check_effects(t, err))

@@ -86,14 +86,17 @@ static void close_run(run *r)
     vkft_model_free(&r->model);
 }
 
-typedef enum way { EVALUATE, TRAIN, TRAIN_CHECKPOINTED } way;
+typedef enum way { EVALUATE, TRAIN, TRAIN_CHECKPOINTED, TRAIN_KEPT_ON_HOST } way;
 
 static void trace(run *r, vkft_graph *g, way how)
 {
+    static const vkft_checkpointing checkpointing[] = {[TRAIN] = VKFT_CHECKPOINTING_OFF,
+                                                       [TRAIN_CHECKPOINTED] = VKFT_CHECKPOINTING_DEVICE,
+                                                       [TRAIN_KEPT_ON_HOST] = VKFT_CHECKPOINTING_HOST};
     if (how == EVALUATE)
         vkft_decoder_eval(g, &r->model, &r->batch);
     else
-        vkft_decoder_train(g, &r->model, &r->batch, how == TRAIN_CHECKPOINTED);
+        vkft_decoder_train(g, &r->model, &r->batch, checkpointing[how]);
     assert_false(g->failed);
 }
 
@@ -108,6 +111,9 @@ static double run_model(run *r, way how)
     trace(r, &g, how);
     assert_true(vkft_plan_solve(g.plan));
     vkft_guarded arena = vkft_guarded_floats(r->f, NULL, (uint32_t)(vkft_plan_total(g.plan) / sizeof(float)));
+    assert_int_equal(g.kept_bytes > 0, how == TRAIN_KEPT_ON_HOST);
+    vkft_guarded kept = vkft_guarded_floats(r->f, NULL, (uint32_t)(g.kept_bytes / sizeof(float)));
+    g.kept = &kept.address;
     vkft_graph_set_device(&g, r->f->dev, r->scratch.address, r->model.scratch_bytes);
     vkft_commands_reset(r->f->cmds);
     vkft_graph_begin_record(&g, r->f->cmds, arena.address);
@@ -116,7 +122,7 @@ static double run_model(run *r, way how)
     double loss = 0;
     for (uint32_t i = 0; i < r->batch.rows; i++)
         loss += (double)r->batch.loss_host[i];
-    vkft_guarded_free(r->f, &arena);
+    vkft_guarded_free(r->f, &arena), vkft_guarded_free(r->f, &kept);
     vkft_graph_free(&g);
     return loss;
 }
@@ -177,11 +183,13 @@ static void test_widths(void **state)
     vkft_guarded_read(r.f, &r.parameters, values);
     run_model(&r, TRAIN);
     vkft_guarded_read(r.f, &r.gradients, gradients);
-    expect_ok(vkft_buffer_write(r.f->dev, &r.gradients.buffer, r.gradients.address - r.gradients.buffer.address, zeros,
-                                r.floats * sizeof *zeros, &err));
-    run_model(&r, TRAIN_CHECKPOINTED);
-    vkft_guarded_read(r.f, &r.gradients, replayed);
-    assert_memory_equal(gradients, replayed, r.floats * sizeof *gradients);
+    for (way how = TRAIN_CHECKPOINTED; how <= TRAIN_KEPT_ON_HOST; how++) {
+        expect_ok(vkft_buffer_write(r.f->dev, &r.gradients.buffer, r.gradients.address - r.gradients.buffer.address,
+                                    zeros, r.floats * sizeof *zeros, &err));
+        run_model(&r, how);
+        vkft_guarded_read(r.f, &r.gradients, replayed);
+        assert_memory_equal(gradients, replayed, r.floats * sizeof *gradients);
+    }
     uint32_t checked = 0;
     for (uint32_t i = 0; i < r.model.tensor_count; i++)
         if (strstr(r.model.tensors[i].name, ".mlp.")) {

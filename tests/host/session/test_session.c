@@ -32,15 +32,16 @@ static void fill_sample(vkft_sample *sample, int32_t *ids, int32_t *labels, uint
 
 typedef struct variant {
     vkft_storage quant;
-    bool checkpointing;
+    vkft_checkpointing checkpointing;
     const char *targets;
     vkft_optimizer_type optim;
 } variant;
 
 /* Steps with batches of every shape, evaluations between them: not one vkAllocateMemory after the start, and the bytes
- * of the plan. */
-static void check_variant(const char *dir, variant v)
+ * of the plan. Returns the sum of all losses and gradient norms. */
+static double check_placed(const char *dir, variant v, bool stream)
 {
+    double sum = 0;
     vkft_err err;
     vkft_session session;
     vkft_observer quiet = {0};
@@ -60,7 +61,8 @@ static void check_variant(const char *dir, variant v)
     vkft_learner learner;
     expect_ok(vkft_learner_open(&learner, &session, &optimizer, flat, &err));
     vkft_limits limits = {.batch = {.tokens = SAMPLES * LONGEST, .rows = SAMPLES * (LONGEST - 1), .positions = LONGEST},
-                          .checkpointing = v.checkpointing};
+                          .checkpointing = v.checkpointing,
+                          .stream_weights = stream};
     vkft_memory_plan plan;
     expect_ok(vkft_session_plan(&session, &limits, &plan, &err));
     session.seed = 1;
@@ -85,6 +87,7 @@ static void check_variant(const char *dir, variant v)
         vkft_session_fill(&session, batch, count);
         expect_ok(vkft_session_run(&session, learner.eval, &loss, &err));
         assert_true(loss > 0 && norm > 0);
+        sum += loss + norm;
     }
     vkft_memory_stats ended = vkft_memory_get_stats(session.dev);
     assert_int_equal(ended.allocations, started.allocations);
@@ -93,6 +96,12 @@ static void check_variant(const char *dir, variant v)
     free(flat);
     vkft_learner_close(&learner);
     vkft_session_close(&session);
+    return sum;
+}
+
+static double check_variant(const char *dir, variant v)
+{
+    return check_placed(dir, v, false);
 }
 
 static void test_no_allocation_in_a_step(void **state)
@@ -101,10 +110,31 @@ static void test_no_allocation_in_a_step(void **state)
     char *dir = vkft_test_directory();
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
-    check_variant(dir, (variant){VKFT_STORAGE_f32, true, "all-linear", VKFT_OPTIMIZER_adamw});
-    check_variant(dir, (variant){VKFT_STORAGE_f32, true, "all-linear", VKFT_OPTIMIZER_paged_adamw_32bit});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear", VKFT_OPTIMIZER_adamw});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, false, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(
+        dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_paged_adamw_32bit});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_OFF, "all-linear", VKFT_OPTIMIZER_adamw});
+    vkft_test_remove_directory(dir);
+}
+
+/* Where things lie makes no difference to the bits. */
+static void check_offload(const char *dir, vkft_storage quant, const char *targets)
+{
+    double resident = check_variant(dir, (variant){quant, VKFT_CHECKPOINTING_DEVICE, targets, VKFT_OPTIMIZER_adamw}),
+           kept = check_variant(dir, (variant){quant, VKFT_CHECKPOINTING_HOST, targets, VKFT_OPTIMIZER_adamw}),
+           streamed = check_placed(dir, (variant){quant, VKFT_CHECKPOINTING_HOST, targets, VKFT_OPTIMIZER_adamw}, true);
+    assert_memory_equal(&kept, &resident, sizeof kept);
+    assert_memory_equal(&streamed, &resident, sizeof streamed);
+}
+
+static void test_offload(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory();
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    vkft_tiny_model_write(&tiny, dir);
+    check_offload(dir, VKFT_STORAGE_nf4, "all-linear");
     vkft_test_remove_directory(dir);
 }
 
@@ -116,9 +146,11 @@ static void test_experts(void **state)
     vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json", copy);
     snprintf(copy, sizeof copy, "%s/model.safetensors", dir);
     vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/model.safetensors", copy);
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "all-linear", VKFT_OPTIMIZER_adamw});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, true, "gate,gate_proj,down_proj", VKFT_OPTIMIZER_adamw});
-    check_variant(dir, (variant){VKFT_STORAGE_f32, false, "o_proj,up_proj,down_proj", VKFT_OPTIMIZER_adamw});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(
+        dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "gate,gate_proj,down_proj", VKFT_OPTIMIZER_adamw});
+    check_variant(
+        dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_OFF, "o_proj,up_proj,down_proj", VKFT_OPTIMIZER_adamw});
     vkft_test_remove_directory(dir);
 }
 
@@ -140,7 +172,7 @@ static float *train_whole(const char *dir, uint64_t part_floats, double norms[3]
     vkft_learner learner;
     expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
     vkft_limits limits = {.batch = {.tokens = LONGEST, .rows = LONGEST - 1, .positions = LONGEST},
-                          .checkpointing = true};
+                          .checkpointing = VKFT_CHECKPOINTING_DEVICE};
     vkft_memory_plan plan;
     expect_ok(vkft_session_plan(&session, &limits, &plan, &err));
     session.seed = 1;
@@ -232,6 +264,63 @@ static void test_wrong_kernel_is_told(void **state)
     free(before);
     vkft_test_remove_directory(dir);
     vkft_test_remove_directory(cache);
+}
+
+/* As little offloading as makes a plan fit. */
+static void test_fit(void **state)
+{
+    (void)state;
+    vkft_err err;
+    vkft_session session;
+    vkft_observer quiet = {0};
+    char *dir = vkft_test_directory();
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    tiny.layers = 6;
+    vkft_tiny_model_write(&tiny, dir);
+    vkft_session_source source = {
+        .model = {.path = dir, .quant = VKFT_STORAGE_nf4, .quant_explicit = true, .super_scales = true}};
+    expect_ok(vkft_session_open(&session, &source, &quiet, &err));
+    const vkft_adapter_config config = {.r = 4, .lora_alpha = 8};
+    expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora, "all-linear",
+                                      &config, &err));
+    float *flat = calloc(vkft_trainables_floats(&session.trained), sizeof *flat);
+    vkft_optimizer_options adamw = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    vkft_learner learner;
+    expect_ok(vkft_learner_open(&learner, &session, &adamw, flat, &err));
+    vkft_limits limits = {.batch = {.tokens = 64, .rows = 63, .positions = 64},
+                          .checkpointing = VKFT_CHECKPOINTING_DEVICE};
+    uint64_t needed[4] = {0}; /* by vkft_offload, from NONE on */
+    for (vkft_offload offload = VKFT_OFFLOAD_NONE; offload <= VKFT_OFFLOAD_WEIGHTS; offload++) {
+        vkft_memory_plan plan;
+        session.options.offload = offload;
+        expect_ok(vkft_session_plan_offload(&session, &limits, &plan, &quiet, &err));
+        needed[offload] = plan.device_bytes;
+    }
+    assert_true(needed[VKFT_OFFLOAD_NONE] > needed[VKFT_OFFLOAD_ACTIVATIONS] &&
+                needed[VKFT_OFFLOAD_ACTIVATIONS] > needed[VKFT_OFFLOAD_WEIGHTS]);
+    vkft_memory_plan resident, plan;
+    expect_ok(vkft_session_plan(&session, &limits, &resident, &err));
+    vkft_device_info card = {.max_allocation_bytes = 1ull << 32};
+    for (vkft_offload offload = VKFT_OFFLOAD_NONE; offload <= VKFT_OFFLOAD_WEIGHTS; offload++) {
+        card.memory_free_bytes = needed[offload];
+        plan = resident;
+        assert_int_equal(vkft_session_fit(&session, &limits, &card, &plan), offload);
+        assert_int_equal(plan.device_bytes, needed[offload]);
+    }
+    card.memory_free_bytes--;
+    plan = resident;
+    assert_int_equal(vkft_session_fit(&session, &limits, &card, &plan), VKFT_OFFLOAD_NONE);
+    card.memory_free_bytes = needed[VKFT_OFFLOAD_WEIGHTS];
+    card.unified_memory = true;
+    assert_int_equal(vkft_session_fit(&session, &limits, &card, &plan), VKFT_OFFLOAD_NONE);
+    card.unified_memory = false;
+    limits.checkpointing = VKFT_CHECKPOINTING_OFF;
+    assert_int_equal(vkft_session_fit(&session, &limits, &card, &plan), VKFT_OFFLOAD_NONE);
+    assert_int_equal(plan.device_bytes, resident.device_bytes);
+    free(flat);
+    vkft_learner_close(&learner);
+    vkft_session_close(&session);
+    vkft_test_remove_directory(dir);
 }
 
 static bool same_plan(const vkft_memory_plan *a, const vkft_memory_plan *b)
@@ -380,10 +469,15 @@ static void test_flat(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_allocation_in_a_step),      cmocka_unit_test(test_experts),
-        cmocka_unit_test(test_parameters_in_parts),          cmocka_unit_test(test_plan_is_pure),
-        cmocka_unit_test(test_wrong_kernel_is_told),         cmocka_unit_test(test_plan_that_does_not_fit),
-        cmocka_unit_test(test_recordings_are_kept_by_shape), cmocka_unit_test(test_flat)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step),
+                                       cmocka_unit_test(test_offload),
+                                       cmocka_unit_test(test_fit),
+                                       cmocka_unit_test(test_experts),
+                                       cmocka_unit_test(test_parameters_in_parts),
+                                       cmocka_unit_test(test_plan_is_pure),
+                                       cmocka_unit_test(test_wrong_kernel_is_told),
+                                       cmocka_unit_test(test_plan_that_does_not_fit),
+                                       cmocka_unit_test(test_recordings_are_kept_by_shape),
+                                       cmocka_unit_test(test_flat)};
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }

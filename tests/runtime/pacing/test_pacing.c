@@ -34,6 +34,7 @@ static void check_cut(const vkft_cut_launch *launches, uint32_t count, double ta
             assert_true(first || begin > end - 1); /* after the piece before it */
             end = begin + 1;
             assert_int_equal(p->first, first);
+            assert_true(p->new_submission || !first || !l->new_submission);
             for (int axis = 0; axis < 2; axis++)
                 assert_true(p->count[axis] > 0 && p->base[axis] + p->count[axis] <= l->groups[axis]);
             assert_int_equal(p->base[0] / row, (p->base[0] + p->count[0] - 1) / row);
@@ -58,8 +59,9 @@ static void test_cut(void **state)
 {
     (void)state;
     static const vkft_cut_launch fixed[] = {
-        {{1, 1}, 0.01, false}, {{100, 3}, 40, false},  {{100000, 1}, 5, false},    {{3, 5000}, 990, false},
-        {{1, 1}, 1e6, false},  {{2, 300}, 251, false}, {{70000, 70001}, 2, false},
+        {{1, 1}, 0.01, false, false},      {{100, 3}, 40, false, false}, {{100000, 1}, 5, false, false},
+        {{3, 5000}, 990, false, true},     {{1, 1}, 1e6, false, false},  {{2, 300}, 251, false, false},
+        {{70000, 70001}, 2, false, false},
     };
     check_cut(fixed, 7, 250, WORKGROUPS_PER_ROW);
     check_cut(fixed, 6, 0.001, WORKGROUPS_PER_ROW);
@@ -72,7 +74,8 @@ static void test_cut(void **state)
             random[i] = (vkft_cut_launch){{1 + (uint32_t)(2000 * vkft_random_uniform(seed, 1, i)),
                                            1 + (uint32_t)(6 * vkft_random_uniform(seed, 2, i))},
                                           300 * vkft_random_uniform(seed, 3, i),
-                                          false};
+                                          false,
+                                          vkft_random_uniform(seed, 4, i) < 0.2};
         }
         check_cut(random, count, 50, 700);
     }
@@ -84,8 +87,8 @@ static void test_probes(void **state)
 {
     (void)state;
     vkft_cut_launch launches[] = {
-        {{100, 3}, 40, false}, {{8, 1}, 9, true},    {{1000, 2}, 5000, true},
-        {{50, 1}, 20, false},  {{3, 700}, 99, true}, {{1, 1}, 1000, true},
+        {{100, 3}, 40, false, false}, {{8, 1}, 9, true, false},    {{1000, 2}, 5000, true, false},
+        {{50, 1}, 20, false, false},  {{3, 700}, 99, true, false}, {{1, 1}, 1000, true, false},
     };
     const vkft_cut_limits limits = {.target_ms = 250, .probe_ms = 10, .row = 300};
     static const uint32_t probed[] = {2, 4, 5};
