@@ -86,6 +86,22 @@ bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vk
     return false;
 }
 
+bool cli_read_input(size_t limit, vkft_text *text, vkft_err *err)
+{
+    char block[1 << 16];
+    for (size_t n; (n = fread(block, 1, sizeof block, stdin)) > 0;) {
+        if (text->length + n > limit)
+            return vkft_fail(err, VKFT_ERR_INPUT, "standard input: more than %zu bytes", limit);
+        if (!vkft_text_append(text, block, n, err))
+            return false;
+    }
+    if (ferror(stdin))
+        return vkft_fail_errno(err, "cannot read standard input");
+    if (text->length && memchr(text->data, 0, text->length))
+        return vkft_fail(err, VKFT_ERR_INPUT, "standard input: it contains a zero byte");
+    return vkft_text_append(text, "", 0, err);
+}
+
 bool cli_has_no_super_scales(const vkft_model_options *model)
 {
     return model->super_scales && vkft_storage_variant(model->quant, true) == model->quant;

@@ -10,6 +10,7 @@
 
 #include "host/cli/flags/flags.h"
 #include "host/session/options.h"
+#include "runtime/base/text.h"
 #include "runtime/base/error.h"
 
 #define EXIT_WORK_FAILED 1
@@ -37,6 +38,9 @@ cli_build cli_get_build(void);
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code);
 
 /* --double-quant for a storage type without scales. */
+/* All of the standard input, which may have at most `limit` bytes and no zero byte. */
+bool cli_read_input(size_t limit, vkft_text *text, vkft_err *err);
+
 bool cli_has_no_super_scales(const vkft_model_options *model);
 
 /* Says what went wrong and which of the command's flags may help; returns the exit code that belongs to it. */

@@ -31,17 +31,11 @@ static const flag_table devices_table = {
     .count = FLAG_COUNT(devices_flags),
 };
 
-static const char *type_name(vkft_device_type type)
-{
-    switch (type) {
-    case VKFT_DEVICE_DISCRETE: return "discrete";
-    case VKFT_DEVICE_INTEGRATED: return "integrated";
-    case VKFT_DEVICE_VIRTUAL: return "virtual";
-    case VKFT_DEVICE_CPU: return "software";
-    case VKFT_DEVICE_OTHER: break;
-    }
-    return "other";
-}
+static const char *const type_names[] = {[VKFT_DEVICE_DISCRETE] = "discrete",
+                                         [VKFT_DEVICE_INTEGRATED] = "integrated",
+                                         [VKFT_DEVICE_VIRTUAL] = "virtual",
+                                         [VKFT_DEVICE_CPU] = "software",
+                                         [VKFT_DEVICE_OTHER] = "other"};
 
 static void uuid_text(const uint8_t uuid[16], char text[33])
 {
@@ -98,7 +92,7 @@ static void put_device(vkft_json_node list, const vkft_device_info *d, bool used
     vkft_json_put_string(o, "driver", d->driver);
     vkft_json_put_string(o, "vulkan", d->api_version);
     vkft_json_put_string(o, "uuid", uuid);
-    vkft_json_put_string(o, "type", type_name(d->type));
+    vkft_json_put_string(o, "type", type_names[d->type]);
     vkft_json_put_number(o, "vendor_id", d->vendor_id);
     vkft_json_put_number(o, "memory_bytes", (double)d->memory_bytes);
     vkft_json_put_number(o, "memory_free_bytes", (double)d->memory_free_bytes);
@@ -140,7 +134,7 @@ static void print_device(const vkft_device_info *d, bool used, bool verbose)
     vkft_bytes_text(d->memory_free_bytes, available, sizeof available);
     uuid_text(d->uuid, uuid);
     printf("%c %u  %s\n", used ? '*' : ' ', d->index, d->name);
-    printf("     type          %s, Vulkan %s\n", type_name(d->type), d->api_version);
+    printf("     type          %s, Vulkan %s\n", type_names[d->type], d->api_version);
     printf("     driver        %s\n", d->driver);
     printf("     memory        %s, %s free%s\n", memory, available, d->unified_memory ? ", shared with the host" : "");
     printf("     uuid          %s\n", uuid);

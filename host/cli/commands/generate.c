@@ -10,6 +10,8 @@
 #include "runtime/base/text.h"
 #include "runtime/base/json/builder.h"
 
+#define MAX_PROMPT_BYTES (64u << 20)
+
 typedef struct generate_options {
     vkft_generate_options run;
     const char *prompt_ids;
@@ -181,20 +183,6 @@ static bool parse_ids(const char *text, vkft_ids *ids, vkft_err *err)
     return true;
 }
 
-static bool read_all(FILE *in, vkft_text *text, vkft_err *err)
-{
-    char block[4096];
-    size_t n;
-    while ((n = fread(block, 1, sizeof block, in)) > 0)
-        if (!vkft_text_append(text, block, n, err))
-            return false;
-    if (ferror(in))
-        return vkft_fail_errno(err, "cannot read standard input");
-    if (text->length && memchr(text->data, 0, text->length))
-        return vkft_fail(err, VKFT_ERR_INPUT, "standard input: the prompt contains a zero byte");
-    return vkft_text_append(text, "", 0, err);
-}
-
 /* Exactly one of --prompt and --prompt-ids, in the form that generation takes. */
 static bool prepare_prompt(generate_options *o, vkft_text *text, vkft_ids *ids, vkft_err *err)
 {
@@ -203,7 +191,7 @@ static bool prepare_prompt(generate_options *o, vkft_text *text, vkft_ids *ids, 
     if (o->run.prompt) {
         if (strcmp(o->run.prompt, "-") != 0)
             return true;
-        if (!read_all(stdin, text, err))
+        if (!cli_read_input(MAX_PROMPT_BYTES, text, err))
             return false;
         o->run.prompt = text->data;
         return true;

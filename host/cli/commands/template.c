@@ -51,24 +51,12 @@ static const flag_table template_table = {
     .count = FLAG_COUNT(template_flags),
 };
 
-static bool read_input(vkft_text *text, vkft_err *err)
-{
-    char buffer[1 << 16];
-    for (size_t n; (n = fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
-        if (text->length + n > MAX_CONVERSATION_BYTES)
-            return vkft_fail(err, VKFT_ERR_INPUT, "standard input: a conversation has at most %u bytes",
-                             MAX_CONVERSATION_BYTES);
-        if (!vkft_text_append(text, buffer, n, err))
-            return false;
-    }
-    return true;
-}
-
 static cJSON *read_conversation(const char *path, vkft_err *err)
 {
     vkft_text text = {0};
     cJSON *root = NULL;
-    if (path ? vkft_file_read(path, MAX_CONVERSATION_BYTES, &text.data, &text.length, err) : read_input(&text, err))
+    if (path ? vkft_file_read(path, MAX_CONVERSATION_BYTES, &text.data, &text.length, err)
+             : cli_read_input(MAX_CONVERSATION_BYTES, &text, err))
         root = vkft_json_parse_exact(text.data ? text.data : "", text.length, path ? path : "standard input", 1, err);
     vkft_text_free(&text);
     return root;

@@ -59,9 +59,10 @@ static void colours(void **state)
         skip();
     vkft_err err = {0};
     char *dir = vkft_test_directory(), *data = vkft_path_join(dir, "d.jsonl");
-    static const char rows[] = "{\"prompt\": \"a\", \"completion\": \" b\"}\n";
+    static const char rows[] = "{\"prompt\": \"a\", \"completion\": \" b\\u001b[5m\\u007f\"}\n";
     expect_ok(vkft_file_write(data, rows, sizeof rows - 1, &err));
     assert_non_null(strstr(shown(data, "xterm", ""), "\x1b[32m"));
+    assert_non_null(strstr(shown(data, "xterm", ""), " b^[[5m^?")); /* what the terminal would obey */
     assert_null(strstr(shown(data, "dumb", ""), "\x1b["));
     assert_null(strstr(shown(data, "xterm", "1"), "\x1b["));
     free(data);
