@@ -55,7 +55,7 @@ static bool read_step(vkft_normalizer *step, const cJSON *json, const char *type
                vkft_charsmap_new(&step->charsmap, text, where, err);
     }
     return vkft_fail(err, VKFT_ERR_INPUT,
-                     "%s: normalizer \"%s\" is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, "
+                     "%s: \"%s\" is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, "
                      "Prepend, Replace, Strip, Precompiled and Sequence",
                      where, type);
 }
