@@ -288,9 +288,59 @@ static void faults(void **state)
     assert_int_equal(f->wrong, 0);
 }
 
+/* The first site of a call of Vulkan with this name. */
+static const site *site_named(const fixture *f, const char *name)
+{
+    size_t n = strlen(name);
+    for (uint32_t i = f->first; i < f->count; i++)
+        if (f->sites[i].line[0] == 'v' && strncmp(f->sites[i].line + 19, name, n) == 0 &&
+            f->sites[i].line[19 + n] == ' ')
+            return &f->sites[i];
+    fail_msg("%s is not called", name);
+    return NULL;
+}
+
+/* A result is told as what it is: only a lack of memory has the advice for it, and only an open device can be reset. */
+static void messages(void **state)
+{
+    fixture *f = *state;
+#if defined(__SANITIZE_ADDRESS__)
+    print_message("skipped: AddressSanitizer has allocations of its own\n");
+    skip();
+#endif
+    static const struct {
+        const char *call, *error, *said, *not_said;
+    } cases[] = {
+        {"AllocateMemory", "-4", "VK_ERROR_DEVICE_LOST: the driver reset the device", "lower --batch-size"},
+        {"AllocateMemory", "-2", "lower --batch-size", "the driver reset the device"},
+        {"CreateBuffer", "-4", "VK_ERROR_DEVICE_LOST: the driver reset the device", "lower --batch-size"},
+        {"CreateBuffer", "-1", "lower --batch-size", "the driver reset the device"},
+        {"CreateInstance", "-4", "a Vulkan driver does not work; reinstall it", "the driver reset the device"},
+        {"CreateInstance", "-9", "no Vulkan driver found; install the GPU's driver", "does not work"},
+        {"CreateInstance", "-1", "creating the Vulkan instance: VK_ERROR_OUT_OF_HOST_MEMORY", "reinstall"},
+        {"CreateDevice", "-8", "opening the device", "lower --batch-size"},
+    };
+    find_sites(f, &scenarios[0]);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char environment[2000], path[600];
+        const site *at = site_named(f, cases[i].call);
+        fresh(f);
+        snprintf(environment, sizeof environment, "LD_PRELOAD=%s VKFT_FAULT=%.1s:%.16s:%s", VKFT_INJECT, at->line,
+                 at->line + 2, cases[i].error);
+        int code = run(f, scenarios[0].command, environment);
+        snprintf(path, sizeof path, "%s/err", f->dir);
+        char *said = vkft_test_read(path, NULL);
+        if (code != 1 || !strstr(said, cases[i].said) || strstr(said, cases[i].not_said))
+            fail_msg("%s %s: exit code %d, expected \"%s\" without \"%s\":\n%s", cases[i].call, cases[i].error, code,
+                     cases[i].said, cases[i].not_said, said);
+        free(said);
+    }
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0); /* a long run is watched */
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(faults, set_up, tear_down)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(faults, set_up, tear_down),
+                                       cmocka_unit_test_setup_teardown(messages, set_up, tear_down)};
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }
