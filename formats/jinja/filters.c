@@ -1,4 +1,6 @@
 /* Jinja2's filters. Those for HTML and asynchronous code are left out. */
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,19 +182,46 @@ FILTER(filter_abs)
     return jinja_number(v) < 0 ? jinja_binary(s, '-', jinja_int(0), v) : jinja_binary(s, '+', jinja_int(0), v);
 }
 
-/* The number that text begins and ends with; false: none. */
-static bool parse_number(const jinja_string *t, int base, bool real, double *x, int64_t *i)
+/* A number's text as Python reads it: white space around it and single underscores between its digits do not count.
+ * false: it is none. */
+static bool number_text(const jinja_string *t, char out[64])
 {
-    char *end;
-    if (t->length == 0 || t->length > 60)
+    size_t begin = 0, end = t->length, n = 0;
+    while (begin < end && vkft_is_space(t->data[begin]))
+        begin++;
+    while (end > begin && vkft_is_space(t->data[end - 1]))
+        end--;
+    for (size_t i = begin; i < end && n < 63; i++) {
+        bool between = i > begin && i + 1 < end && isalnum((unsigned char)t->data[i - 1]) &&
+                       isalnum((unsigned char)t->data[i + 1]);
+        if (t->data[i] == '_' && !between)
+            return false;
+        if (t->data[i] != '_')
+            out[n++] = t->data[i];
+    }
+    out[n] = 0;
+    return n > 0 && n < 63;
+}
+
+static bool parse_int(jinja_state *s, const jinja_string *t, int base, int64_t *i)
+{
+    char text[64], *end;
+    if (!number_text(t, text))
         return false;
-    if (real)
-        *x = strtod(t->data, &end);
-    else
-        *i = strtoll(t->data, &end, base);
-    while (*end == ' ' || *end == '\n')
-        end++;
-    return end != t->data && *end == 0;
+    errno = 0;
+    *i = strtoll(text, &end, base);
+    if (!*end && errno == ERANGE)
+        jinja_fail(s, "the int %.40s is too large for 64 bits", text);
+    return !*end;
+}
+
+static bool parse_float(const jinja_string *t, double *x)
+{
+    char text[64], *end;
+    if (!number_text(t, text) || strpbrk(text, "xXpP(")) /* C's, not Python's */
+        return false;
+    *x = strtod(text, &end);
+    return !*end;
 }
 
 FILTER(filter_int)
@@ -208,20 +237,18 @@ FILTER(filter_int)
         return fabs(v.as.f) < 9.2e18 ? jinja_int((int64_t)v.as.f) : absent;
     if (v.kind != J_STRING)
         return absent;
-    if (parse_number(v.as.s, (int)number(args, 1, 10), false, &x, &i))
+    if (parse_int(s, v.as.s, (int)number(args, 1, 10), &i))
         return jinja_int(i);
-    return parse_number(v.as.s, 10, true, &x, &i) && fabs(x) < 9.2e18 ? jinja_int((int64_t)x) : absent;
-    (void)s;
+    return parse_float(v.as.s, &x) && fabs(x) < 9.2e18 ? jinja_int((int64_t)x) : absent;
 }
 
 FILTER(filter_float)
 {
     double x = 0;
-    int64_t i = 0;
     (void)s;
     if (jinja_is_number(v))
         return jinja_float(jinja_number(v));
-    if (v.kind == J_STRING && parse_number(v.as.s, 10, true, &x, &i))
+    if (v.kind == J_STRING && parse_float(v.as.s, &x))
         return jinja_float(x);
     return args->given[0] ? args->values[0] : jinja_float(0);
 }
@@ -235,6 +262,8 @@ FILTER(filter_round)
         return jinja_fail(s, "round takes 0 to 15 digits");
     double scale = pow(10, (double)digits), x = jinja_number(v);
     const char *how = args->given[1] && args->values[1].kind == J_STRING ? args->values[1].as.s->data : "common";
+    if (strcmp(how, "common") == 0 && v.kind != J_FLOAT)
+        return v.kind == J_BOOL ? jinja_int(v.as.b) : v;
     if (strcmp(how, "common") == 0) { /* Python's round: half to even of the exact decimal value, as printf does */
         char text[400];
         snprintf(text, sizeof text, "%.*f", (int)digits, x);

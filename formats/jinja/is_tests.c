@@ -83,26 +83,29 @@ static jinja_value is_callable(jinja_state *s, jinja_value v, const jinja_argume
     return jinja_bool(v.kind == J_MACRO || v.kind == J_BUILTIN);
 }
 
-static jinja_value modulo(jinja_state *s, jinja_value v, int64_t by)
+static jinja_value modulo(jinja_state *s, jinja_value v, jinja_value by)
 {
-    return jinja_binary(s, '%', v, jinja_int(by));
+    if (!jinja_is_number(v) || !jinja_is_number(by)) /* a str would be a format */
+        return jinja_fail(s, "odd, even and divisibleby need numbers, a %s was given",
+                          jinja_type_name(jinja_is_number(v) ? by : v));
+    return jinja_binary(s, '%', v, by);
 }
 
 static jinja_value is_odd(jinja_state *s, jinja_value v, const jinja_arguments *args)
 {
     (void)args;
-    return jinja_bool(jinja_equal(s, modulo(s, v, 2), jinja_int(1)));
+    return jinja_bool(jinja_equal(s, modulo(s, v, jinja_int(2)), jinja_int(1)));
 }
 
 static jinja_value is_even(jinja_state *s, jinja_value v, const jinja_arguments *args)
 {
     (void)args;
-    return jinja_bool(jinja_equal(s, modulo(s, v, 2), jinja_int(0)));
+    return jinja_bool(jinja_equal(s, modulo(s, v, jinja_int(2)), jinja_int(0)));
 }
 
 static jinja_value is_divisible(jinja_state *s, jinja_value v, const jinja_arguments *args)
 {
-    return jinja_bool(jinja_equal(s, jinja_binary(s, '%', v, args->values[0]), jinja_int(0)));
+    return jinja_bool(jinja_equal(s, modulo(s, v, args->values[0]), jinja_int(0)));
 }
 
 static jinja_value has_case(jinja_state *s, jinja_value v, const char *method)

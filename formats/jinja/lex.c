@@ -241,13 +241,17 @@ static uint32_t lex_hex(jinja_lexer *x, int digits)
 /* The escape after a backslash, as Python reads it. */
 static void lex_escape(jinja_state *s, jinja_lexer *x, jinja_buffer *out)
 {
-    static const char from[] = "ntr\\'\"abfv0", to[] = "\n\t\r\\'\"\a\b\f\v";
+    static const char from[] = "ntr\\'\"abfv", to[] = "\n\t\r\\'\"\a\b\f\v";
     char c = peek(x, 0), utf8[4];
     const char *found = c ? strchr(from, c) : NULL;
     if (found) {
-        char plain = c == '0' ? 0 : to[found - from];
         advance(x, 1);
-        jinja_append(s, out, &plain, 1);
+        jinja_append(s, out, &to[found - from], 1);
+    } else if (c >= '0' && c < '8') {
+        uint32_t point = 0;
+        for (int i = 0; i < 3 && peek(x, 0) >= '0' && peek(x, 0) < '8'; i++, advance(x, 1))
+            point = 8 * point + (uint32_t)(peek(x, 0) - '0');
+        jinja_append(s, out, utf8, vkft_utf8_encode(point, utf8));
     } else if (c == '\n') {
         advance(x, 1);
     } else if (c == 'x' || c == 'u' || c == 'U') {

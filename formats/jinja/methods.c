@@ -171,17 +171,30 @@ static jinja_value rpartition(jinja_state *s, jinja_value self, const jinja_argu
     return cut(s, self, args, true);
 }
 
+/* The bytes of the line's end at a place; 0: there is none. */
+static size_t line_end(const jinja_string *t, size_t at)
+{
+    static const uint32_t ends[] = {'\n', '\r', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029};
+    size_t n = length_at(t, at);
+    uint32_t point = vkft_utf8_decode(t->data + at, n);
+    if (point == '\r' && at + 1 < t->length && t->data[at + 1] == '\n')
+        return 2;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends[i] == point)
+            return n;
+    return 0;
+}
+
 static jinja_value splitlines(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     const jinja_string *t = need_text(s, "splitlines", self);
     bool keep = args->given[0] && jinja_truth(args->values[0]);
     jinja_value lines = jinja_new_list(s, false);
     for (size_t at = 0, end; at < t->length && !s->failed; at = end) {
-        for (end = at; end < t->length && t->data[end] != '\n' && t->data[end] != '\r';)
-            end++;
-        size_t length = end - at, mark = end < t->length ? 1 : 0;
-        if (mark && t->data[end] == '\r' && end + 1 < t->length && t->data[end + 1] == '\n')
-            mark = 2;
+        size_t mark = 0;
+        for (end = at; end < t->length && !(mark = line_end(t, end));)
+            end += length_at(t, end);
+        size_t length = end - at;
         jinja_push(s, lines.as.l, jinja_part(s, t, at, length + (keep ? mark : 0)));
         end += mark;
     }
@@ -238,6 +251,8 @@ static jinja_value removesuffix(jinja_state *s, jinja_value self, const jinja_ar
 /* s.replace(old, new, count): an empty old stands between all characters. */
 static jinja_value replace(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
+    if (!args->given[0] || !args->given[1])
+        return jinja_fail(s, "replace needs the old text and the new one");
     const jinja_string *t = need_text(s, "replace", jinja_str(s, self));
     const jinja_string *from = need_text(s, "replace", jinja_str(s, args->values[0])),
                        *to = need_text(s, "replace", jinja_str(s, args->values[1]));
@@ -368,9 +383,41 @@ static jinja_value all_characters(jinja_state *s, jinja_value self, bool (*accep
     return jinja_bool(t->length > 0);
 }
 
-static bool is_digit(uint32_t p)
+static bool is_decimal(uint32_t p)
 {
     return utf8proc_category((utf8proc_int32_t)p) == UTF8PROC_CATEGORY_ND;
+}
+
+/* Also superscripts and digits in circles: Unicode's Numeric_Type Digit. */
+static bool is_digit(uint32_t p)
+{
+    static const uint32_t ranges[][2] = {
+        {0xb2, 0xb3},     {0xb9, 0xb9},       {0x1369, 0x1371},   {0x19da, 0x19da},   {0x2070, 0x2070},
+        {0x2074, 0x2079}, {0x2080, 0x2089},   {0x2460, 0x2468},   {0x2474, 0x247c},   {0x2488, 0x2490},
+        {0x24ea, 0x24ea}, {0x24f5, 0x24fd},   {0x24ff, 0x24ff},   {0x2776, 0x277e},   {0x2780, 0x2788},
+        {0x278a, 0x2792}, {0x10a40, 0x10a43}, {0x10e60, 0x10e68}, {0x11052, 0x1105a}, {0x1f100, 0x1f10a}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (p >= ranges[i][0] && p <= ranges[i][1])
+            return true;
+    return is_decimal(p);
+}
+
+/* Also fractions, Roman numbers and those of Chinese, which are letters. */
+static bool is_numeric(uint32_t p)
+{
+    static const uint32_t letters[] = {
+        0x3405,  0x3483,  0x382a,  0x3b4d,  0x4e00,  0x4e03,  0x4e07,  0x4e09,  0x4e5d,  0x4e8c,  0x4e94,  0x4e96,
+        0x4ebf,  0x4ec0,  0x4edf,  0x4ee8,  0x4f0d,  0x4f70,  0x5104,  0x5146,  0x5169,  0x516b,  0x516d,  0x5341,
+        0x5343,  0x5344,  0x5345,  0x534c,  0x53c1,  0x53c2,  0x53c3,  0x53c4,  0x56db,  0x58f1,  0x58f9,  0x5e7a,
+        0x5efe,  0x5eff,  0x5f0c,  0x5f0d,  0x5f0e,  0x5f10,  0x62fe,  0x634c,  0x67d2,  0x6f06,  0x7396,  0x767e,
+        0x8086,  0x842c,  0x8cae,  0x8cb3,  0x8d30,  0x9621,  0x9646,  0x964c,  0x9678,  0x96f6,  0xf96b,  0xf973,
+        0xf978,  0xf9b2,  0xf9d1,  0xf9d3,  0xf9fd,  0x20001, 0x20064, 0x200e2, 0x20121, 0x2092a, 0x20983, 0x2098c,
+        0x2099c, 0x20aea, 0x20afd, 0x20b19, 0x22390, 0x22998, 0x23b1b, 0x2626d, 0x2f890};
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)p);
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        if (letters[i] == p)
+            return true;
+    return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
 }
 
 static bool is_alpha(uint32_t p)
@@ -381,13 +428,25 @@ static bool is_alpha(uint32_t p)
 
 static bool is_alnum(uint32_t p)
 {
-    return is_alpha(p) || is_digit(p);
+    return is_alpha(p) || is_numeric(p);
 }
 
 static jinja_value isdigit_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
 {
     (void)args;
     return all_characters(s, self, is_digit);
+}
+
+static jinja_value isdecimal_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    (void)args;
+    return all_characters(s, self, is_decimal);
+}
+
+static jinja_value isnumeric_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
+{
+    (void)args;
+    return all_characters(s, self, is_numeric);
 }
 
 static jinja_value isalpha_method(jinja_state *s, jinja_value self, const jinja_arguments *args)
@@ -553,8 +612,8 @@ static const jinja_builtin text_methods[] = {
     {"index", "sub start", index_of},
     {"count", "sub", count_text},
     {"isdigit", "", isdigit_method},
-    {"isnumeric", "", isdigit_method},
-    {"isdecimal", "", isdigit_method},
+    {"isnumeric", "", isnumeric_method},
+    {"isdecimal", "", isdecimal_method},
     {"isalpha", "", isalpha_method},
     {"isalnum", "", isalnum_method},
     {"isspace", "", isspace_method},

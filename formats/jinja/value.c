@@ -415,8 +415,8 @@ jinja_value jinja_slice(jinja_state *s, jinja_value v, jinja_value begin, jinja_
 {
     if (v.kind == J_UNDEFINED)
         return fail_undefined(s, v);
-    if (v.kind != J_LIST && v.kind != J_STRING)
-        return jinja_fail(s, "a %s cannot be sliced", jinja_type_name(v));
+    if (v.kind != J_LIST && v.kind != J_STRING) /* as any item that is not there */
+        return jinja_undefined(NULL);
     if (step.kind != J_NONE && (step.kind != J_INT || step.as.i == 0))
         return jinja_fail(s, "a slice's step must be an int other than 0");
     const jinja_list *items = jinja_iterate(s, v);

@@ -125,6 +125,122 @@ a{%- if yes %} b {% endif -%} c {{- ' d' -}}   e
 {{ '{}'.format() }}
 {{ 'a'.partition('') }}
 {{ cycler() }}
+{{ d.copy() }} {{ l.copy() }} {{ l.index(1) }} {{ l.count(3) }} {{ [1, 1.0, true, '1'].count(1) }} {{ w.index('c') }}
+{{ l.index(9) }}
+{{ d | attr('a') }}|{{ s | attr('nope') }}|{{ s | attr('upper') is defined }}
+{{ s | attr(1) }}
+{{ 1 | abs }} {{ neg | abs }} {{ (-2.5) | abs }} {{ 2.5 | round }} {{ 2.567 | round(2) }} {{ 2.4 | round(method='ceil') }} {{ 2.6 | round(0, 'floor') }} {{ 7 | round }}
+{{ 'x' | abs }}
+{{ 'x' | round }}
+{{ 2.5 | round(1, 'up') }}
+{{ 's' | dictsort }}
+{{ {'b': 1, 'A': 2} | dictsort }} {{ {'b': 1, 'A': 2} | dictsort(true) }} {{ {'b': 1, 'a': 2} | dictsort(false, 'value') }} {{ {'b': 1, 'a': 2} | dictsort(reverse=true) }}
+{{ 12 | int }} {{ '0x1f' | int(0, 16) }} {{ 'abc' | int }} {{ 'abc' | int(7) }} {{ ' 42 ' | int }} {{ '1.9' | int }} {{ '1e3' | float }} {{ 'x' | float(2.5) }} {{ none | int(3) }} {{ true | int }} {{ '1_000' | int }} {{ '-7' | int }}
+{{ [1, 2, 3, 4, 5] | batch(2) | list }} {{ [1, 2, 3] | batch(2, 'x') | list }} {{ [1, 2, 3, 4, 5] | slice(2) | list }} {{ [1, 2, 3] | slice(2, 'x') | list }}
+{{ [1] | slice(0) | list }}
+{{ rows | map(attribute='v') | sum }} {{ rows | sum(attribute='v') }} {{ rows | map(attribute='z', default='-') | join }} {{ rows | map(attribute='n') | map('upper') | join(',') }} {{ w | map('length') | list }}
+{{ rows | map('nosuch') | list }}
+{{ rows | selectattr('nosuch', 'nosuchtest') | list }}
+{{ rows | select('nosuchtest') | list }}
+{{ rows | map | list }}
+{{ rows | groupby('v') | list }} {{ rows | unique(attribute='v') | map(attribute='n') | list }} {{ rows | sort(attribute='v') | map(attribute='n') | list }} {{ rows | min(attribute='v') }} {{ rows | max(attribute='v') }} {{ [] | min }}
+{{ rows | rejectattr('t') | map(attribute='n') | list }} {{ rows | selectattr('v', 'equalto', 2) | map(attribute='n') | list }} {{ l | reject('odd') | list }} {{ l | select('gt', 1) | list }}
+{{ l | join('-') }} {{ rows | join('/', attribute='n') }} {{ 'abc' | join('.') }} {{ d | join }} {{ 'abc' | list }} {{ d | list }} {{ 'abc' | first }}{{ 'abc' | last }} {{ [] | first }}
+{{ {'a': 1} == {'a': 1.0} }} {{ {'a': 1} == {'a': 2} }} {{ {'a': 1} == {'b': 1} }} {{ {'a': 1} == {'a': 1, 'b': 2} }} {{ [1, [2]] == [1, [2]] }} {{ [1] == (1,) }} {{ none == none }} {{ missing == missing2 }} {{ [1, 2] == [1] }}
+{{ [1, 2] < [1] }} {{ [] < [0] }} {{ 'Z' < 'a' }} {{ 1.5 >= 1 }} {{ 2 <= 2 }} {{ -1 > -2 }} {{ true > false }} {{ 'a' >= 'a' }} {{ 1 != 1.0 }} {{ [1] != [2] }}
+{{ {'a': 1} < {'a': 2} }}
+{{ missing < 1 }}
+{{ none < 1 }}
+{{ 7.0 * 2 }} {{ 2.0 ** 3 }} {{ 2 ** -1 }} {{ 7.5 - 2 }} {{ 7 / 2.0 }} {{ -7.5 // 2 }} {{ 7.5 % -2 }} {{ 0.0 * -1 }} {{ 5 // -2 }} {{ -5 % -3 }} {{ 3 ** 0 }} {{ (-3) ** 3 }} {{ true + true }} {{ 1 - true }}
+{{ 1.5 % 0 }}
+{{ 1 / 0 }}
+{{ 1.0 / 0 }}
+{{ {} + {} }}
+{{ [1] + (2,) }}
+{{ 'a' - 'b' }}
+{{ -'a' }}
+{{ +1 }} {{ -2.5 }} {{ - 3 }} {{ -true }} {{ not [] }}
+{{ 5[0] }}|{{ l['x'] }}|{{ d[0] }}|{{ s['x'] }}|{{ none.x }}
+{{ l[1:2:'x'] }}
+{{ l['a':] }}
+{{ l[::0] }}
+{{ 5[1:] }}
+{{ missing[1:] }}
+{{ u[-2:] }} {{ u[::2] }} {{ l[-2:] }} {{ l[5:] }} {{ l[:-5] }} {{ s[2:2] }} {{ l[::-2] }} {{ l[2::-1] }} {{ l[none:none] }} {{ s[true:] }}
+{{ {[1]: 2} }}
+{{ {(1, 2): 3} }} {{ {1: 'a', 1.0: 'b', true: 'c'} }} {{ {none: 1}[none] }} {{ {'a': 1, 'a': 2} }}
+{{ 5 in 5 }}
+{{ 5 in 'abc' }}
+{{ 'a' in none }}
+{{ none in [none] }} {{ (1, 2) in [(1, 2)] }} {{ 'x' not in d }} {{ '' in s }} {{ 1.0 in l }} {{ [1] in [[1]] }} {{ missing in [1] }}
+{{ 5 | length }}
+{{ none | length }}
+{{ missing | length }} {{ d | length }} {{ (1, 2) | length }} {{ range(5) | length }}
+{% for x in 5 %}{% endfor %}
+{% for x in none %}{% endfor %}
+{% for a, b in d.items() %}{{ a }}{{ b }}{% endfor %}{% for a, b in [[1, 2], (3, 4), 'xy'] %}{{ a }}{{ b }}{% endfor %}
+{% for a, b in [[1]] %}{% endfor %}
+{% for a, b in [[1, 2, 3]] %}{% endfor %}
+{% set a, b = 1, 2 %}{{ a }}{{ b }}{% set (x, y) = [3, 4] %}{{ x }}{{ y }}
+{% set a, b = [1] %}
+{% set d.x = 1 %}
+{% set ns = namespace(a=1) %}{% set ns.b = 2 %}{{ ns.a }}{{ ns.b }}{{ ns.c }}{% for i in l %}{% set ns.a = ns.a + i %}{% endfor %}{{ ns.a }}
+{% set ns = namespace({'a': 5}, b=6) %}{{ ns.a }}{{ ns.b }}
+{% macro f(a, b='B', c=none) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ f(1) }}|{{ f(1, 2, 3) }}|{{ f(c=5, a=6) }}
+{% macro f(a) %}{{ a }}{% endmacro %}{{ f(1, 2) }}
+{% macro f(a) %}{{ a }}{% endmacro %}{{ f(b=2) }}
+{% macro f(a) %}{{ a }}{% endmacro %}{{ f() }}|{{ f(*[7]) }}|{{ f(**{'a': 8}) }}
+{% macro f(a) %}{{ a }}{% endmacro %}{{ f(**5) }}
+{% macro f(a) %}{{ a }}{% endmacro %}{{ f(*5) }}
+{% macro f() %}[{{ caller() }}]{% endmacro %}{% call f() %}x{{ n }}{% endcall %}{% macro g() %}<{{ caller(1, 2) }}>{% endmacro %}{% call(a, b) g() %}{{ a }}{{ b }}{% endcall %}
+{% call 5() %}x{% endcall %}
+{{ f() }}
+{{ s() }}
+{{ s.nosuch() }}
+{{ s.upper(1) }}
+{{ s.replace('a') }}
+{{ s | replace('a') }}
+{{ s | upper(nosuch=1) }}
+{{ s | default }}|{{ missing | default('d') }}|{{ e | default('d', true) }}|{{ nil | default('d') }}|{{ nil | default('d', boolean=true) }}|{{ missing.x | default('deep') }}
+{% for x in l recursive %}{{ x }}{% if loop.depth < 3 and x == 1 %}({{ loop([5, 6]) }}){% endif %}{% endfor %}
+{% for x in l %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.previtem }}{{ loop.nextitem }}{{ loop.cycle('a', 'b') }}{{ loop.changed(x) }} {% endfor %}
+{% for x in l %}{{ loop([1]) }}{% endfor %}
+{% for x in [] %}x{% else %}none{% endfor %}{% for x in l if x > 1 %}{{ x }}{% else %}no{% endfor %}{% for x in l %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% if loop.last %}{% break %}{% endif %}{% endfor %}
+{{ 'a b'.split() }} {{ 'a,b'.split(',', 0) }} {{ ' a b '.rsplit() }} {{ 'a b c'.rsplit(none, 1) }} {{ ''.split() }} {{ ''.split(',') }} {{ 'abc'.split('') }}
+{{ 'a b c'.rsplit('', 1) }}
+{{ 'abc'.index('z') }}
+{{ ''.find('') }} {{ 'abc'.count('') }} {{ 'aaa'.count('aa') }} {{ 'abc'.replace('', '-') }} {{ 'é한'.replace('', '.') }} {{ 'abc'.replace('', '-', 2) }} {{ 'aaa'.replace('a', 'b', 0) }} {{ 'abc'.rfind('') }}
+{{ 'abc'.startswith(('x', 'a')) }} {{ 'abc'.endswith('') }} {{ 'abc'.startswith(()) }}
+{{ 'abc'.startswith() }}
+{{ 'a\r\nb\rc\x0bd\x0ce\x1cf\u2028g'.splitlines() }} {{ 'a\n\nb\n'.splitlines() }} {{ 'a\nb\n'.splitlines(true) }} {{ ''.splitlines() }}
+{{ ','.join(['a', 'b']) }} {{ ','.join([]) }} {{ ','.join('abc') }} {{ '-'.join(d) }}
+{{ ','.join([1]) }}
+{{ ','.join(5) }}
+{{ 'abc'.isalnum() }} {{ '١'.isdigit() }} {{ '½²Ⅷ一'.isnumeric() }} {{ '½'.isdigit() }} {{ '²①'.isdigit() }} {{ '²'.isdecimal() }} {{ '½a'.isalnum() }} {{ '一'.isalpha() }} {{ 'aB'.isupper() }} {{ ' \t'.isspace() }}
+{{ 'abc' is string }} {{ 5 is number }} {{ none is none }} {{ d is mapping }} {{ l is sequence }} {{ s is iterable }} {{ missing is undefined }} {{ true is boolean }} {{ 5 is integer }} {{ 5.0 is float }} {{ 6 is divisibleby 3 }} {{ 5 is odd }} {{ 'a' is lower }} {{ 'A' is upper }} {{ s is sameas s }} {{ 1 is eq 1 }} {{ 1 is ne 2 }} {{ 1 is lt 2 }} {{ 2 is ge 2 }} {{ 1 is in l }} {{ s is callable }} {{ range is callable }} {{ true is true }} {{ false is false }} {{ 1 is not string }}
+{{ 5 is nosuchtest }}
+{{ 'a' is divisibleby 2 }}
+{{ 'x' is odd }}
+{{ d.get('a') }} {{ d.get('z') }} {{ d.get('z', 5) }} {{ d.keys() | list }} {{ d.values() | list }} {{ d.items() | list }} {{ d.a }} {{ d['c']['k'] }}
+{{ dict(a=1, b=2) }} {{ dict({'a': 1}, b=2) }} {{ dict([('x', 1)]) }} {{ list('ab') is defined }} {{ range(3) | list }} {{ range(1, 6, 2) | list }} {{ range(5, 0, -2) | list }} {{ lipsum is defined }}
+{{ range(1, 2, 0) | list }}
+{{ range('a') }}
+{{ raise_exception('stop ' ~ n) }}
+{{ "a" "b" }} {{ 'it''s' }} {{ 'a\'b' }} {{ "\u00e9\x41\101\n" }} {{ '\\' }} {{ 'tab\tx' }} {{ '\q' }}
+{{ 0x1F }} {{ 0b101 }} {{ 0o17 }} {{ 1_0.5 }} {{ .5 }}
+{{ 1.e3 }}
+{{ (1) }} {{ (1,) }} {{ () }} {{ [] }} {{ [1, 2,] }} {{ {'a': 1,} }} {{ ((1, 2), 3) }}
+{{ n if yes }}|{{ n if no }}|{{ (n if no else z) + 1 }}|{{ 'a' if n > 5 else 'b' }}
+{{ s | filesizeformat }}
+{{ 'a' ~ 1 ~ 2.0 ~ none ~ [1] }} {{ 1 ~ 2 }} {{ ('a' ~ 'b') | upper }} {{ -1 ~ 'x' }} {{ not 1 ~ 2 }}
+{% filter upper %}a{{ s }}{% endfilter %} {% filter replace('a', 'b') | upper %}aXa{% endfilter %}
+{% set x %}block {{ n }}{% endset %}{{ x }} {{ x | length }} {% set y | upper %}abc{% endset %}{{ y }}
+{% with a = 1, b = a %}{{ a }}{{ b }}{% endwith %}{{ a }}
+{% if false %}{% elif n == 7 %}seven{% else %}no{% endif %} {% if missing %}x{% elif nil %}y{% endif %}
+{# comment #}{{ n }}{#- trim -#}  x  {%- if yes -%}  y  {%- endif -%}  z
+{{ s | tojson }} {{ d | tojson }} {{ d | tojson(indent=2) }} {{ [1.0, none, true, 'é<'] | tojson }} {{ u | tojson(ensure_ascii=false) }} {{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }} {{ d | tojson(separators=(',', ':')) }}
+{{ missing | tojson }}
+{{ 'a b' | urlencode }} {{ '<a href="x">' | escape }} {{ 'abc def' | wordcount }} {{ 'abc' | center(7) }} {{ 'a\nb' | indent }} {{ 'a\nb' | indent(2, true) }} {{ 'a\n\nb' | indent(1, blank=true) }} {{ 'x y z' | truncate(3, true, '') }} {{ 'abc' | reverse }} {{ l | reverse | list }} {{ d | items | list }} {{ ' x ' | trim }} {{ 'x' | string }} {{ l | sort(reverse=true) }} {{ w | sort }} {{ w | sort(case_sensitive=true) }} {{ w | unique | list }}
 {{ missing + 1 }}
 {{ 1 + 'a' }}
 {{ 'a' < 1 }}

@@ -199,5 +199,5 @@ int main(void)
         cmocka_unit_test(test_convert), cmocka_unit_test(test_template), cmocka_unit_test(test_prompts),
         cmocka_unit_test(test_data),    cmocka_unit_test(test_plans),    cmocka_unit_test(test_no_driver),
     };
-    return cmocka_run_group_tests_name("commands", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("command_cases", tests, set_up, tear_down);
 }
