@@ -321,17 +321,24 @@ static void test_larger_shapes(void **state)
 static void test_lanes(void **state)
 {
     static const struct {
-        uint32_t lanes;
+        const char *wish;
         bool gradients;
         shape shape;
     } cases[] = {
-        {2, true, {9, 2, 1, 6, 9, 0, false, 0, 0}},      {2, true, {13, 4, 2, 8, 5, 0, false, 0, 3}},
-        {2, false, {33, 2, 1, 36, 31, 0, true, 2, 0}},   {4, true, {17, 6, 2, 4, 6, 3, true, 0.5f, 0}},
-        {4, true, {13, 4, 2, 10, 5, 0, false, 0, 3}},    {4, false, {65, 1, 1, 80, 20, 0, false, 0, 0}},
-        {4, false, {333, 2, 1, 64, 63, 0, false, 0, 0}}, {8, true, {8, 2, 2, 37, 8, 0, false, 0, 0}},
-        {8, true, {13, 4, 2, 8, 5, 0, false, 0, 3}},     {8, false, {65, 4, 2, 128, 65, 31, false, 0, 0}},
-        {8, false, {19, 2, 2, 99, 19, 7, false, 2, 0}},  {8, false, {35, 2, 1, 256, 35, 9, true, 0, 0}},
-        {16, true, {17, 6, 2, 4, 9, 0, true, 0, 5}},     {16, false, {35, 2, 1, 112, 35, 9, true, 0, 0}},
+        {"lanes:2", true, {9, 2, 1, 6, 9, 0, false, 0, 0}},
+        {"lanes:2:2", true, {13, 4, 2, 8, 5, 0, false, 0, 3}},
+        {"lanes:4:4", true, {17, 6, 2, 9, 7, 3, true, 1.5f, 0}},
+        {"lanes:1:2", true, {13, 4, 2, 8, 5, 0, false, 0, 0}},
+        {"lanes:2:8", true, {17, 6, 2, 4, 9, 0, true, 0, 5}},
+        {"lanes:8", false, {35, 2, 1, 256, 35, 9, true, 0, 0}},
+        {"lanes:8:2", true, {13, 4, 2, 8, 5, 0, false, 0, 3}},
+        {"lanes:8", true, {8, 2, 2, 37, 8, 0, false, 0, 0}},
+        {"lanes:8:4", false, {137, 4, 2, 36, 65, 31, false, 0, 0}},
+        {"lanes:8:4", false, {19, 2, 2, 99, 19, 7, false, 2, 0}},
+        {"lanes:4:4", false, {33, 1, 1, 80, 20, 0, false, 0, 0}},
+        {"lanes:8:2", false, {65, 2, 1, 64, 65, 31, false, 0, 0}},
+        {"lanes:16:2", true, {17, 6, 2, 4, 9, 0, true, 0, 5}},
+        {"lanes:16:4", false, {35, 2, 1, 112, 35, 9, true, 0, 0}},
     };
     const vkft_kernel_fixture *f = *state;
     const vkft_caps *caps = vkft_device_get_caps(f->dev);
@@ -340,10 +347,8 @@ static void test_lanes(void **state)
         skip();
     }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char wish[20];
-        snprintf(wish, sizeof wish, "lanes:%u", cases[i].lanes);
-        vkft_test_environment("VKFT_ATTENTION", wish);
-        if (cases[i].lanes <= caps->subgroup_size)
+        vkft_test_environment("VKFT_ATTENTION", cases[i].wish);
+        if (strtoul(cases[i].wish + strlen("lanes:"), NULL, 10) <= caps->subgroup_size)
             check(*state, cases[i].shape, i % 2 ? 1 : UINT32_MAX, cases[i].gradients);
     }
     vkft_test_environment("VKFT_ATTENTION", NULL);
@@ -351,13 +356,14 @@ static void test_lanes(void **state)
 
 static void test_wishes(void **state)
 {
-    static const char *const wishes[] = {"lanes:3", "lanes:1024", "lanes", "lanes:0", "fast", ""};
+    static const char *const wishes[] = {
+        "lanes:3", "lanes:1024", "lanes", "lanes:0", "lanes:2:", "lanes:2:3", "lanes:2:16", "fast", ""};
     const vkft_kernel_fixture *f = *state;
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
         vkft_err err;
         vkft_test_environment("VKFT_ATTENTION", wishes[i]);
         assert_false(vkft_ops_setup(f->dev, &(vkft_ops_constants){.head_dim = 64}, &err));
-        assert_non_null(strstr(err.message, "expected plain or lanes:N"));
+        assert_non_null(strstr(err.message, "expected plain, lanes:N or lanes:N:R"));
     }
     vkft_test_environment("VKFT_ATTENTION", NULL);
 }

@@ -17,12 +17,14 @@ typedef enum vkft_attention_part {
  * distances. */
 typedef struct vkft_attention_kernel {
     vkft_kernel kernel;
-    uint32_t lanes; /* invocations that hold a row together */
-    uint32_t block; /* rows of the other side per iteration */
+    uint32_t lanes, rows; /* so many invocations hold so many rows */
+    uint32_t block;       /* rows of the other side per iteration */
+    bool kept;            /* rows that are not sums are in registers, else in shared memory */
+    uint32_t subgroup;    /* size of subgroups; 0: the device's own */
 } vkft_attention_kernel;
 
 /* Depends on the device, the head size and the environment variable VKFT_ATTENTION alone: "plain" is one invocation a
- * row, "lanes:N" N of them; both are for tests and measurements. */
+ * row, "lanes:N:R" N of them for R rows ("lanes:N": for one); they are for tests and measurements. */
 vkft_attention_kernel vkft_attention_choose(const vkft_device *dev, vkft_attention_part part, uint32_t head_dim);
 
 /* Chooses the constants of all parts. Error: VKFT_ATTENTION asks for what does not exist, or not here. */
