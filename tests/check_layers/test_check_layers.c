@@ -54,6 +54,7 @@ static const check_room rooms[] = {
     {"host/bench/kernels", ABOVE "host/bench"},
     {"host/bench/shapes", ABOVE "host/train host/generate host/bench"},
     {"host/bench/report", ABOVE "host/bench"},
+    {"host/bench/compare", BASE "host/bench"},
     {"host/doctor", ABOVE "host/doctor"},
     {"host/doctor/reference", "formats host/doctor/reference"},
     {"host/doctor/checks", ENGINE "host/engine host/doctor/reference"},

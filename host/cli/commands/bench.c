@@ -5,6 +5,7 @@
 
 #include "host/bench/bench.h"
 #include "host/bench/bench_tokenizer.h"
+#include "host/bench/compare/compare.h"
 #include "host/bench/report/report.h"
 #include "host/cli/cli.h"
 #include "host/cli/interrupt.h"
@@ -18,6 +19,7 @@ typedef struct bench_options {
     const char *preset;
     vkft_bench_format format;
     const char *output;
+    const char *compare, *svg, *html;
     const char *tokenizer, *model;
     bool quant_given, r_given, alpha_given, context_given;
 } bench_options;
@@ -153,6 +155,25 @@ static const flag bench_flags[] = {
      .default_text = "standard output",
      AT(output)},
     {.kind = FLAG_SWITCH, .name = "json", .help = "--format json", AT(json)},
+    {.kind = FLAG_HEADING, .name = "Comparing"},
+    {.kind = FLAG_TEXT,
+     .name = "compare",
+     .value = "FILE...",
+     .help = "measure nothing; rank what earlier runs wrote as json, jsonl or markdown",
+     .default_text = "off",
+     AT(compare)},
+    {.kind = FLAG_TEXT,
+     .name = "svg",
+     .value = "FILE",
+     .help = "of --compare: also write a chart",
+     .default_text = "none",
+     AT(svg)},
+    {.kind = FLAG_TEXT,
+     .name = "html",
+     .value = "FILE",
+     .help = "of --compare: also write a page with the chart and all rows",
+     .default_text = "none",
+     AT(html)},
 };
 
 static bool is_tokenizer(const void *options)
@@ -175,7 +196,14 @@ static bool is_shapes(const void *options)
     return ((const bench_options *)options)->run.shapes != NULL;
 }
 
+static bool is_no_comparison(const void *options)
+{
+    return !((const bench_options *)options)->compare;
+}
+
 static const flag_idle bench_idle[] = {
+    {"svg", is_no_comparison, "without --compare"},
+    {"html", is_no_comparison, "without --compare"},
     {"model", is_no_tokenizer, "without --tokenizer: vkft bench makes its models itself; name them with --shapes"},
     {"device", is_tokenizer, "with --tokenizer, which uses the CPU"},
     {"shapes", is_kernels, "with --kernels"},
@@ -186,7 +214,8 @@ static const flag_idle bench_idle[] = {
 
 static const flag_table bench_table = {
     .command = "bench",
-    .usage = "[--shapes NAME,...] [flags] | --kernels [flags] | --tokenizer FILE --model PATH [--json]",
+    .usage =
+        "[--shapes NAME,...] [flags] | --kernels [flags] | --compare FILE... | --tokenizer FILE --model PATH [--json]",
     .about = "Measures a device: training, evaluation and generation at shapes of known models. docs/benchmark.md says "
              "how to read and share it.",
     .flags = bench_flags,
@@ -243,16 +272,21 @@ static void on_row(void *context, const vkft_bench_row *row)
     vkft_text_free(&text);
 }
 
+static bool write_text(const char *file, const vkft_text *text, vkft_err *err)
+{
+    if (file)
+        return vkft_file_write(file, text->data, text->length, err);
+    fwrite(text->data, 1, text->length, stdout);
+    return true;
+}
+
 static bool write_report(const report *r, vkft_err *err)
 {
     vkft_text text = {0};
     bool ok = !r->failed || vkft_fail_memory(err, "for the report");
     if (ok && !is_streamed(r)) {
         ok = vkft_bench_report(r->options->format, r->rows, &text, err);
-        if (ok && r->options->output)
-            ok = vkft_file_write(r->options->output, text.data, text.length, err);
-        else if (ok)
-            fwrite(text.data, 1, text.length, stdout);
+        ok = ok && write_text(r->options->output, &text, err);
     }
     vkft_text_free(&text);
     return ok;
@@ -295,6 +329,52 @@ static int bench_device(bench_options *o, vkft_err *err)
     return r.wrong ? EXIT_WORK_FAILED : EXIT_SUCCESS;
 }
 
+/* To a file, by one of the functions of compare.h. */
+static bool write_comparison(const vkft_bench_comparison *c,
+                             bool (*append)(const vkft_bench_comparison *, vkft_text *, vkft_err *), const char *file,
+                             vkft_err *err)
+{
+    vkft_text text = {0};
+    bool ok = append(c, &text, err) && write_text(file, &text, err);
+    vkft_text_free(&text);
+    return ok;
+}
+
+static int bench_compare(const bench_options *o, const char *const *files, uint32_t count, vkft_err *err)
+{
+    vkft_bench_comparison c = {0};
+    bool markdown = o->format == VKFT_BENCH_MARKDOWN;
+    bool ok = markdown || o->format == VKFT_BENCH_TABLE ||
+              vkft_fail(err, VKFT_ERR_USAGE,
+                        "--compare writes --format table or markdown; the rows themselves are in the "
+                        "files");
+    ok = ok && vkft_bench_compare(files, count, &c, err);
+    if (ok && c.damaged)
+        fprintf(stderr, "warning: %u rows are not as vkft bench wrote them: their hash is another\n", c.damaged);
+    ok = ok &&
+         write_comparison(&c, markdown ? vkft_bench_compare_markdown : vkft_bench_compare_table, o->output, err) &&
+         (!o->svg || write_comparison(&c, vkft_bench_compare_svg, o->svg, err)) &&
+         (!o->html || write_comparison(&c, vkft_bench_compare_html, o->html, err));
+    vkft_bench_comparison_free(&c);
+    return ok ? EXIT_SUCCESS : cli_fail(&bench_table, err);
+}
+
+/* --compare takes all words up to the next flag. Those after the first are taken out of argv, whose length is returned.
+ */
+static int take_files(int argc, char **argv, const char **files, uint32_t *count)
+{
+    int at = 0;
+    while (at < argc && strcmp(argv[at], "--compare") != 0)
+        at++;
+    int first = at + 1, end = first;
+    while (end < argc && argv[end][0] != '-')
+        files[(*count)++] = argv[end++];
+    if (end - first < 2)
+        return argc;
+    memmove(argv + first + 1, argv + end, (size_t)(argc - end) * sizeof *argv);
+    return argc - (end - first - 1);
+}
+
 static int bench_tokenizer(const bench_options *o, vkft_err *err)
 {
     vkft_bench_tokens t;
@@ -315,21 +395,37 @@ int cmd_bench(int argc, char **argv)
 {
     bench_options options = {.run = vkft_bench_defaults()};
     vkft_recipe recipe = {0};
-    int code;
-    if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code))
-        return code;
     vkft_err err = {0};
+    uint32_t count = 0;
+    int code;
+    const char **files = calloc((size_t)argc + 1, sizeof *files);
+    if (!files) {
+        vkft_fail_memory(&err, "for the command line");
+        return cli_fail(&bench_table, &err);
+    }
+    argc = take_files(argc, argv, files, &count);
+    if (!cli_flags(&bench_table, &options, argc, argv, &recipe, &code)) {
+        free(files);
+        return code;
+    }
+    if (options.compare && count < 2) { /* a single one, with '=' or from a recipe */
+        files[0] = options.compare;
+        count = 1;
+    }
     if (options.json)
         options.format = VKFT_BENCH_JSON;
     options.json = options.format == VKFT_BENCH_JSON;
     if (options.tokenizer && !options.model) {
         vkft_fail(&err, VKFT_ERR_USAGE, "--tokenizer needs the model whose tokenizer it is: --model PATH");
         code = cli_fail(&bench_table, &err);
+    } else if (options.compare) {
+        code = bench_compare(&options, files, count, &err);
     } else if (options.tokenizer) {
         code = bench_tokenizer(&options, &err);
     } else {
         code = bench_device(&options, &err);
     }
     recipe_free(&recipe);
+    free(files);
     return code;
 }
