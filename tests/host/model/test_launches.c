@@ -1,0 +1,82 @@
+/* How many kernels a block of an 8B model launches in a step: each costs a GPU microseconds in which little else runs.
+ * Nothing is run here; the launches are recorded and counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host/model/decoder.h"
+#include "host/trainable/trainables.h"
+#include "tests/support/expect.h"
+#include "tests/support/kernel_test.h"
+#include "tests/support/system/system.h"
+
+#define TOKENS 2048u
+
+/* Launches of one pass over Llama 3 8B with so many blocks, QLoRA on all linear layers. */
+static uint32_t count(const vkft_kernel_fixture *f, uint32_t layers, bool training)
+{
+    vkft_err err;
+    vkft_config config;
+    vkft_model model;
+    vkft_trainables trained = {0};
+    vkft_graph g;
+    char json[400];
+    snprintf(json, sizeof json,
+             "{\"model_type\": \"llama\", \"vocab_size\": 128256, \"hidden_size\": 4096, \"intermediate_size\": 14336, "
+             "\"num_hidden_layers\": %u, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, "
+             "\"tie_word_embeddings\": false}",
+             layers);
+    expect_ok(vkft_config_parse(json, strlen(json), "config.json", &config, &err));
+    expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4_dq, false, &err));
+    vkft_model_set_tables(&model, VKFT_PLACEHOLDER_ADDRESS, TOKENS);
+    const vkft_adapter_config lora = {.r = 16, .lora_alpha = 32};
+    expect_ok(vkft_adapter_set_choose(&trained.adapters, &model, &vkft_method_lora, "all-linear", &lora, &err));
+    vkft_trainables_bind_placeholders(&trained);
+    expect_ok(vkft_model_setup_kernels(&model, f->dev, VKFT_F32, TOKENS, training, &err));
+    const vkft_batch_limits limits = {.tokens = TOKENS, .rows = TOKENS - 1, .positions = TOKENS};
+    const vkft_batch batch = vkft_batch_largest(&limits);
+    assert_true(vkft_graph_init(&g));
+    vkft_graph_set_device(&g, f->dev, VKFT_PLACEHOLDER_ADDRESS, model.scratch_bytes);
+    vkft_commands_reset(f->cmds);
+    for (int recording = 0; recording < 2; recording++) {
+        if (recording)
+            vkft_graph_begin_record(&g, f->cmds, VKFT_PLACEHOLDER_ADDRESS);
+        else
+            vkft_graph_begin_plan(&g);
+        if (training)
+            vkft_decoder_train(&g, &model, &batch, VKFT_CHECKPOINTING_DEVICE);
+        else
+            vkft_decoder_eval(&g, &model, &batch);
+        assert_false(g.failed);
+        assert_true(recording || vkft_plan_solve(g.plan));
+    }
+    uint32_t launches = vkft_commands_launch_count(f->cmds);
+    vkft_commands_reset(f->cmds);
+    vkft_graph_free(&g);
+    vkft_trainables_free(&trained);
+    vkft_model_free(&model);
+    return launches;
+}
+
+static void test_launches_of_a_block(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_test_environment("VKFT_STRATEGY", "tile,direct");
+    uint32_t forward = count(f, 3, false) - count(f, 2, false),
+             backward = count(f, 3, true) - count(f, 2, true) - forward; /* which computes the block's inside again */
+    print_message("a block of an 8B model: %u launches forward, %u backward\n", forward, backward);
+    assert_true(forward >= 20 && forward <= 60);
+    assert_true(backward >= 40 && backward <= 120);
+    vkft_test_environment("VKFT_STRATEGY", NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_launches_of_a_block)};
+    return cmocka_run_group_tests_name("launches", tests, vkft_kernel_setup, vkft_kernel_teardown);
+}
