@@ -26,7 +26,7 @@ EXPRESSIONS = [
     r"[[:alpha:]]+", r"[[:alnum:]_]+", r"[[:punct:]]+", r"[^[:punct:]]+", r"[[:space:]]+", r"[[:digit:]]", r"[[:upper:]]", r"[[:lower:]]+",
     r"[[:word:]]+", r"[[:xdigit:]]+", r"[[:cntrl:]]", r"[[:blank:]]",
     r"[a[bc]]+", r"[^a[b-]c]+", r"[a[-b]c]+", r"[]a]+", r"[^]a]+", r"[-a]+", r"[a-]+", r"[&a]+", r"\u00e9|\x41|\x{30a2}", r"\n|\t", r"(a|b)\1",
-    r"(?<n>[ab])\k<n>", r"(?=b)", r"(?<!a)b", r"a|", r"(?=(\d{3})+(?!\d))", r"(?<=,)|(?=x)", r"$", r"^", r"x*", r"\R", r"\X",
+    r"(?<n>[ab])\k<n>", r"(?=b)", r"(?<!a)b", r"a|", r"(?=(\d{3})+(?!\d))", r"(?<=,)|(?=x)", r"$", r"^", r"x*", r"\R", r"\X", r"\P{N}*\p{^L}",
 ]
 TEXTS = [
     "Don't WE'LL 12345 it's 1,234.56!\n\n  x\r\n y", "①② a1 _b-c x½y", "Straße STRASSE ﬁn K k ſ ß", "नि हिन्दी ก็ e\u0301 a\u200db a\u200cb \u200d", "漢字、カナ。ひら 〇 ー々 x", "Ⓐ🄰 Ⅷ ª ʰ ό Ωω",

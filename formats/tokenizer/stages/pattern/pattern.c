@@ -32,10 +32,11 @@ bool vkft_pattern_regex(vkft_pattern *pattern, const char *expression, const cha
         vkft_text_free(&translated);
         return false;
     }
-    /* \C matches one byte: it would cut characters. */
+    /* \C matches one byte: it would cut characters. PCRE2 10.42 makes possessive what must not be: \P{N}*\P{L}. */
     pattern->regex =
         pcre2_compile((PCRE2_SPTR)translated.data, PCRE2_ZERO_TERMINATED,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_POSSESS, &code,
+                      &offset, NULL);
     vkft_text_free(&translated);
     if (!pattern->regex) {
         PCRE2_UCHAR message[128];
