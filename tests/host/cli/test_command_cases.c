@@ -193,11 +193,42 @@ static void test_no_driver(void **state)
     }
 }
 
+/* With validation layers, or the name of what is missing for them. */
+static void test_validation(void **state)
+{
+    (void)state;
+    const char *before = getenv("VKFT_VALIDATE");
+    char *kept = before ? strdup(before) : NULL;
+    vkft_test_environment("VKFT_VALIDATE", "1");
+    vkft_test_result r = vkft_test_program("devices");
+    if (r.exit_code == 1 && !strstr(r.err, "validation") && !strstr(r.err, "no Vulkan"))
+        fail_msg("%s", r.err);
+    assert_true(r.exit_code <= 1);
+    vkft_test_result_free(&r);
+    vkft_test_environment("VKFT_VALIDATE", kept);
+    free(kept);
+}
+
+/* The speed of a tokenizer, whose ids are summed up: the same text gives the same sum. */
+static void test_tokenizer_speed(void **state)
+{
+    const fixture *f = *state;
+    static const char rows[] = "\"one two three\"\n\n\"four\"\n";
+    put(f, "text.txt", rows, strlen(rows));
+    says(f, "bench --model " BUNDLED " --tokenizer @/text.txt", 0, "2 documents, 0.00 MB, ");
+    says(f, "bench --model " BUNDLED " --tokenizer @/text.txt --json", 0, "{\"documents\":2,\"bytes\":17,\"tokens\":");
+    put(f, "five.txt", "\"a\"\n5\n", 6);
+    says(f, "bench --model " BUNDLED " --tokenizer @/five.txt", 1, "five.txt: line 2: expected a JSON string");
+    says(f, "bench --model " BUNDLED " --tokenizer @/nowhere", 1, "nowhere");
+    says(f, "bench --model " IDS_ONLY " --tokenizer @/text.txt", 1, "no tokenizer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_convert), cmocka_unit_test(test_template), cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_data),    cmocka_unit_test(test_plans),    cmocka_unit_test(test_no_driver),
+        cmocka_unit_test(test_convert),    cmocka_unit_test(test_template),        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_data),       cmocka_unit_test(test_plans),           cmocka_unit_test(test_no_driver),
+        cmocka_unit_test(test_validation), cmocka_unit_test(test_tokenizer_speed),
     };
     return cmocka_run_group_tests_name("command_cases", tests, set_up, tear_down);
 }
