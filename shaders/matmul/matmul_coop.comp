@@ -192,19 +192,22 @@ void main()
         barrier();
     } while (k0 < end);
 
+    /* A matrix at a time, by code that stands here once: only the matrix itself must be named by a constant. */
     uint slice = gl_WorkGroupID.y * args.M, stage = gl_SubgroupID * TM * TN;
-    [[unroll]] for (uint i = 0; i < ROWS; i++)
-        [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
-            coopMatStore(sums[i * COLUMNS + j], staged, stage, TN, gl_CooperativeMatrixLayoutRowMajor);
-            subgroupBarrier();
-            [[unroll]] for (uint e = gl_SubgroupInvocationID; e < TM * TN; e += SUBGROUP) {
-                uint m = m0 + sm + i * TM + e / TN, n = n0 + sn + j * TN + e % TN;
-                if (m < args.M && n < args.N) {
-                    uint at = (slice + m) * args.ldy + n;
-                    float y = args.scale * (args.inverse.v[m] * staged[stage + e]);
-                    args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
-                }
+    [[dont_unroll]] for (uint t = 0; t < ROWS * COLUMNS; t++) {
+        [[unroll]] for (uint i = 0; i < ROWS * COLUMNS; i++)
+            if (i == t)
+                coopMatStore(sums[i], staged, stage, TN, gl_CooperativeMatrixLayoutRowMajor);
+        subgroupBarrier();
+        uint row = m0 + sm + t / COLUMNS * TM, column = n0 + sn + t % COLUMNS * TN;
+        [[dont_unroll]] for (uint e = gl_SubgroupInvocationID; e < TM * TN; e += SUBGROUP) {
+            uint m = row + e / TN, n = column + e % TN;
+            if (m < args.M && n < args.N) {
+                uint at = (slice + m) * args.ldy + n;
+                float y = args.scale * (args.inverse.v[m] * staged[stage + e]);
+                args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;
             }
-            subgroupBarrier();
         }
+        subgroupBarrier();
+    }
 }
