@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "formats/tensors/storage.h"
+#include "host/session/options.h"
 #include "runtime/base/observer.h"
 #include "runtime/device.h"
 
@@ -69,7 +70,7 @@ static inline vkft_bench_options vkft_bench_defaults(void)
 {
     return (vkft_bench_options){.quant = VKFT_STORAGE_nf4,
                                 .super_scales = true,
-                                .compute_dtype = VKFT_F32,
+                                .compute_dtype = VKFT_COMPUTE_AUTO,
                                 .context = 512,
                                 .batch_size = 1,
                                 .lora_r = 16,

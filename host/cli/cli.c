@@ -23,12 +23,11 @@ const flag_choice cli_quant_choices[] = {
 };
 #undef STORAGE
 
-/* auto means f32: lower precision is not faster with the current kernels. */
 const flag_choice cli_compute_choices[] = {
-    {.name = "auto", .value = VKFT_F32},
+    {.name = "auto", .value = VKFT_COMPUTE_AUTO},
     {.name = "fp32", .value = VKFT_F32},
     {.name = "bf16", .value = VKFT_BF16},
-    {.name = "fp16", .coming = true},
+    {.name = "fp16", .value = VKFT_F16},
     {0},
 };
 

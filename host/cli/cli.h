@@ -77,7 +77,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
         {.kind = FLAG_CHOICE,                                                                                          \
          .name = "compute-dtype",                                                                                      \
          .value = "TYPE",                                                                                              \
-         .help = "input type of matrix products with quantized weights; accumulation is always fp32",                  \
+         .help = "what matrix products round their inputs to; auto: fp16 on matrix cores, else fp32 (nothing)",        \
          .choices = cli_compute_choices,                                                                               \
          .same_run = true,                                                                                             \
          AT(model.compute_dtype),                                                                                      \

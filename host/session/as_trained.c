@@ -16,7 +16,7 @@ typedef struct record {
     bool found;
     bool whole;               /* all weights were trained */
     vkft_storage weights;     /* what the weights were converted to; none: as the checkpoint has them */
-    vkft_dtype compute_dtype; /* of products with them */
+    vkft_dtype compute_dtype; /* that products were computed in */
 } record;
 
 static bool is_text(const cJSON *object, const char *key, const char *text)
@@ -50,7 +50,9 @@ static bool read_record(const char *dir, const char *name, record *r, vkft_err *
     if (cJSON_IsObject(run)) {
         r->found = read_weights(root, run, &r->weights);
         r->whole = is_text(run, "--fine-tune-type", "full");
-        r->compute_dtype = is_text(run, "--compute-dtype", "bf16") ? VKFT_BF16 : VKFT_F32;
+        r->compute_dtype = is_text(run, "--compute-dtype", "bf16")   ? VKFT_BF16
+                           : is_text(run, "--compute-dtype", "fp16") ? VKFT_F16
+                                                                     : VKFT_F32;
     }
     cJSON_Delete(root);
     free(path);
@@ -86,11 +88,6 @@ static void flags_text(vkft_storage storage, char *text, size_t size)
                               : "");
 }
 
-static const char *compute_text(vkft_dtype dtype)
-{
-    return dtype == VKFT_BF16 ? "--compute-dtype bf16" : "--compute-dtype fp32";
-}
-
 static void say_weights(const record *r, vkft_storage used, const char *adapter, const vkft_model_options *asked,
                         const vkft_observer *observer)
 {
@@ -109,18 +106,22 @@ static void say_weights(const record *r, vkft_storage used, const char *adapter,
             adapter, now);
 }
 
-/* Products with weights that are not quantized are computed in one way only. */
+/* As the run computed them, unless the user says otherwise; fp32, which any device computes, goes without saying. */
 static void choose_products(vkft_session *session, const record *r, const vkft_observer *observer)
 {
     vkft_model_options *o = &session->options;
-    if (!r->found || !vkft_model_is_quantized(&session->model) || o->compute_dtype == r->compute_dtype)
+    if (!r->found || o->compute_dtype == r->compute_dtype)
         return;
-    if (o->compute_explicit) {
-        vkft_observer_say(observer, "warning: the adapter was trained with %s, and the model is used with %s",
-                          compute_text(r->compute_dtype), compute_text(o->compute_dtype));
-    } else {
+    if (o->compute_explicit && o->compute_dtype != VKFT_COMPUTE_AUTO) {
+        vkft_observer_say(observer,
+                          "warning: the adapter was trained with --compute-dtype %s, and the model is used with "
+                          "--compute-dtype %s",
+                          vkft_compute_name(r->compute_dtype), vkft_compute_name(o->compute_dtype));
+    } else if (r->compute_dtype != VKFT_BF16 || vkft_model_is_quantized(&session->model)) {
         o->compute_dtype = r->compute_dtype;
-        vkft_observer_say(observer, "%s, as the adapter was trained", compute_text(o->compute_dtype));
+        if (r->compute_dtype != VKFT_F32)
+            vkft_observer_say(observer, "--compute-dtype %s, as the adapter was trained",
+                              vkft_compute_name(o->compute_dtype));
     }
 }
 

@@ -16,24 +16,34 @@ typedef enum vkft_offload {
                                * needed */
 } vkft_offload;
 
+#define VKFT_COMPUTE_AUTO VKFT_DTYPE_COUNT
+
+/* As --compute-dtype spells it. */
+static inline const char *vkft_compute_name(vkft_dtype dtype)
+{
+    return dtype == VKFT_F32 ? "fp32" : dtype == VKFT_F16 ? "fp16" : dtype == VKFT_BF16 ? "bf16" : "auto";
+}
+
 typedef struct vkft_model_options {
-    const char *path;         /* Hugging Face directory or .vkft file */
-    const char *random;       /* NULL, or the text of a config.json: such a model with random weights, which is called
-                                 path; to measure speed without a file */
-    const char *device;       /* NULL: the best one */
-    vkft_chat_options chat;   /* what the user says of its chat template */
-    vkft_storage quant;       /* what a checkpoint is converted to, see vkft_convert_options */
-    bool super_scales;        /* to its variant whose scales are quantized too */
-    bool quant_explicit;      /* the user asked for it; otherwise a .vkft file is used as it is */
-    vkft_dtype compute_dtype; /* of products with quantized weights: F32 or BF16 */
-    bool compute_explicit;    /* the user asked for it; otherwise an adapter is used as it was trained */
+    const char *path;       /* Hugging Face directory or .vkft file */
+    const char *random;     /* NULL, or the text of a config.json: such a model with random weights, which is called
+                               path; to measure speed without a file */
+    const char *device;     /* NULL: the best one */
+    vkft_chat_options chat; /* what the user says of its chat template */
+    vkft_storage quant;     /* what a checkpoint is converted to, see vkft_convert_options */
+    bool super_scales;      /* to its variant whose scales are quantized too */
+    bool quant_explicit;    /* the user asked for it; otherwise a .vkft file is used as it is */
+    /* What matrix products round their operands to: F32 nothing; BF16 with quantized weights; F16 all but adapters,
+     * rows scaled by powers of two, where the device has matrix cores; VKFT_COMPUTE_AUTO: F16 there, else F32. */
+    vkft_dtype compute_dtype;
+    bool compute_explicit; /* the user asked for it; otherwise an adapter is used as it was trained */
     vkft_offload offload;
 } vkft_model_options;
 
 /* A model is trained, evaluated and used alike. */
 static inline vkft_model_options vkft_model_defaults(void)
 {
-    return (vkft_model_options){.quant = VKFT_STORAGE_nf4, .super_scales = true, .compute_dtype = VKFT_F32};
+    return (vkft_model_options){.quant = VKFT_STORAGE_nf4, .super_scales = true, .compute_dtype = VKFT_COMPUTE_AUTO};
 }
 
 #endif

@@ -61,10 +61,24 @@ static bool on_progress(void *context, uint64_t done, uint64_t total)
 
 static bool check_compute_dtype(const vkft_session *session, vkft_err *err)
 {
-    return session->options.compute_dtype == VKFT_F32 || vkft_model_is_quantized(&session->model) ||
+    return session->options.compute_dtype != VKFT_BF16 || vkft_model_is_quantized(&session->model) ||
            vkft_fail(err, VKFT_ERR_INPUT,
                      "--compute-dtype bf16 is for products with quantized weights, and the model is to have none; give "
                      "--quant nf4, or --compute-dtype fp32");
+}
+
+/* What products are computed in on the session's device; it is kept with a run. */
+static void settle_compute_dtype(vkft_session *session, const vkft_observer *observer)
+{
+    vkft_dtype *dtype = &session->options.compute_dtype;
+    bool matrix_cores = vkft_gemm_has_matrix_cores(vkft_device_get_caps(session->dev));
+    if (*dtype == VKFT_F16 && !matrix_cores)
+        vkft_observer_say(observer, "products are computed in fp32: vkft knows no matrix cores of this device");
+    if (*dtype == VKFT_F16 || *dtype == VKFT_COMPUTE_AUTO)
+        *dtype = matrix_cores ? VKFT_F16 : VKFT_F32;
+    if (*dtype == VKFT_F16)
+        vkft_observer_say(observer, "products with the model's weights are computed in fp16 on matrix cores, sums in "
+                                    "fp32");
 }
 
 static void say_note(void *context, const char *line)
@@ -263,8 +277,10 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
     const vkft_model_options *o = &session->options;
     progress p = {observer, "loading"};
     session->plan = *plan;
-    if ((!session->dev && !(session->dev = vkft_device_open(o->device, err))) ||
-        !vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) || !place_passes(session, err) ||
+    if (!session->dev && !(session->dev = vkft_device_open(o->device, err)))
+        return false;
+    settle_compute_dtype(session, observer);
+    if (!vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) || !place_passes(session, err) ||
         !vkft_model_setup_kernels(&session->model, session->dev, o->compute_dtype, plan->limits.batch.positions,
                                   vkft_session_trains(session), err))
         return false;

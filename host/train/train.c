@@ -342,9 +342,10 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     const vkft_run_place place = {o->output_dir, o->resume_from_checkpoint, o->overwrite,
                                   vkft_trains_all_weights(&t->session.trained)};
     if (!vkft_run_directory_open(&t->run, &place, t->observer, err) ||
-        !vkft_session_start(&t->session, &t->plan, t->observer, err) || !vkft_resume(t, err) ||
-        !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) || !vkft_resume_best(t, err) ||
-        !open_reports(t, err))
+        !vkft_session_start(&t->session, &t->plan, t->observer, err) ||
+        !((t->fingerprint = vkft_trainer_fingerprint(t)) || vkft_fail_memory(err, "while preparing the run")) ||
+        !vkft_resume(t, err) || !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) ||
+        !vkft_resume_best(t, err) || !open_reports(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->session.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);

@@ -34,13 +34,17 @@ typedef struct vkft_trainer {
     uint64_t saved_step, sound_step; /* of the newest checkpoint; whose weights gave a finite loss; UINT64_MAX: none */
     char *resumed_from;              /* a checkpoint's directory; NULL: none */
     vkft_tensorboard *board;         /* or NULL */
-    cJSON *fingerprint;
+    cJSON *fingerprint;              /* from the start of the session on */
 } vkft_trainer;
 
-/* Model, data, what is trained, memory plan, schedule and fingerprint; no device yet. */
+/* Model, data, what is trained, memory plan and schedule; no device yet. */
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err);
 void vkft_trainer_close(vkft_trainer *t);
+
+/* setup/fingerprint.c: what a resumed run must agree on for its steps to be the same; an object of plain values. The
+ * session has started, and knows what products are computed in. NULL: out of memory. */
+cJSON *vkft_trainer_fingerprint(const vkft_trainer *t);
 
 /* Mean loss per trained token over at most max_batches batches (0: all). */
 bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,

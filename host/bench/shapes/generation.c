@@ -32,7 +32,7 @@ vkft_bench_row vkft_bench_row_of(const vkft_bench_options *options, const vkft_b
 {
     vkft_bench_row row = {.unit = "tokens/s",
                           .quant = vkft_quant_label(vkft_storage_variant(options->quant, options->super_scales)),
-                          .compute = options->compute_dtype == VKFT_BF16 ? "bf16" : "fp32",
+                          .compute = vkft_compute_name(options->compute_dtype),
                           .batch = options->batch_size,
                           .lora_r = options->lora_r};
     snprintf(row.name, sizeof row.name, "%s", shape->name);

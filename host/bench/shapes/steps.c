@@ -159,7 +159,7 @@ static bool run_eval(void *context, double *wall_ms, double *cpu_ms, vkft_err *e
  * product of such errors without the mean over rows: 2^-10 and 2^-3. */
 static void bounds(const steps *s, double *loss, double *gradient)
 {
-    bool exact = s->options->compute_dtype == VKFT_F32 || !vkft_model_is_quantized(&s->session.model);
+    bool exact = s->session.options.compute_dtype == VKFT_F32;
     *loss = exact ? 0x1p-16 : 0x1p-9;
     *gradient = exact ? 0x1p-10 : 0x1p-3;
 }
@@ -289,6 +289,7 @@ static bool run_all(steps *s, vkft_bench_row *row, double *train_ms, vkft_err *e
     if (!open_steps(s, err) || !check_all(s, row, err))
         return false;
     row->planned_bytes = s->session.plan.device_bytes;
+    row->compute = vkft_compute_name(s->session.options.compute_dtype);
     eval = *row;
     row->test = "train";
     if (!s->plan->measure.repetitions) {

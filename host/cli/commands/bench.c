@@ -88,7 +88,7 @@ static const flag bench_flags[] = {
     {.kind = FLAG_CHOICE,
      .name = "compute-dtype",
      .value = "TYPE",
-     .help = "input type of matrix products with quantized weights; accumulation is always fp32",
+     .help = "what matrix products round their inputs to; auto: fp16 on matrix cores, else fp32 (nothing)",
      .choices = cli_compute_choices,
      AT(run.compute_dtype)},
     {.kind = FLAG_U32,

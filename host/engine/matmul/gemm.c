@@ -60,17 +60,20 @@ static bool list_allowed(const vkft_caps *caps, vkft_strategy_list allowed, vkft
     }
 }
 
+static bool is_usable(const vkft_gemm *gemm, const vkft_strategy *s, vkft_gemm_class class)
+{
+    vkft_kernel kernel = s->kernel(class);
+    return kernel != VKFT_KERNEL_COUNT && vkft_kernel_is_built(kernel) &&
+           vkft_caps_have(gemm->caps, vkft_kernel_needs(kernel)) && (!s->possible || s->possible(gemm));
+}
+
 /* Of the allowed strategies those that can compute a class on this device. */
 static bool list_usable(vkft_gemm *gemm, const vkft_strategy_list allowed, vkft_gemm_class class, vkft_err *err)
 {
     const vkft_strategy **usable = gemm->usable[class.storage][class.transposed][class.grouped];
-    for (uint32_t i = 0; allowed[i]; i++) {
-        vkft_kernel kernel = allowed[i]->kernel(class);
-        if (kernel != VKFT_KERNEL_COUNT && vkft_kernel_is_built(kernel) &&
-            vkft_caps_have(gemm->caps, vkft_kernel_needs(kernel)) &&
-            (!allowed[i]->possible || allowed[i]->possible(gemm)))
+    for (uint32_t i = 0; allowed[i]; i++)
+        if (is_usable(gemm, allowed[i], class))
             append(usable, allowed[i]);
-    }
     return usable[0] || vkft_fail(err, VKFT_ERR_DEVICE, "no strategy of matrix products for %s%s weights can be used",
                                   class.grouped ? "experts' " : "", vkft_storage_get(class.storage)->name);
 }
@@ -111,6 +114,20 @@ bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err)
     vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn, gemm->tiles.tn, VKFT_F32);
     vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, gemm->tiles.grouped_tn, VKFT_F32);
     return true;
+}
+
+bool vkft_gemm_has_matrix_cores(const vkft_caps *caps)
+{
+    const vkft_gemm gemm = {.caps = caps, .coop = vkft_coop_tiles_of(caps, forced()), .operands = VKFT_F16};
+    const vkft_gemm_class class = {.storage = VKFT_STORAGE_f32};
+    vkft_strategy_list allowed = {0};
+    vkft_err ignored = {0};
+    if (!list_allowed(caps, allowed, &ignored))
+        return false; /* which vkft_gemm_setup reports */
+    for (uint32_t i = 0; allowed[i]; i++)
+        if (allowed[i]->rounds && is_usable(&gemm, allowed[i], class))
+            return true;
+    return false;
 }
 
 const vkft_gemm *vkft_gemm_of(const vkft_device *dev)

@@ -76,6 +76,9 @@ struct vkft_gemm {
  * is left for a class. */
 bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err);
 
+/* Whether products with F16 operands use matrix cores on this device. */
+bool vkft_gemm_has_matrix_cores(const vkft_caps *caps);
+
 const vkft_gemm *vkft_gemm_of(const vkft_device *dev); /* after vkft_gemm_setup */
 
 /* Multiplies small odd-shaped matrices by each strategy that is left for these storage types, compares the results with

@@ -8,12 +8,12 @@
 #include <xxhash.h>
 
 /* Values that compute the same are one here. */
-static const char *computed(const vkft_train_options *o, const char *name, const char *value)
+static const char *computed(const vkft_trainer *t, const char *name, const char *value)
 {
     if (strcmp(name, "--compute-dtype") == 0) /* one of them is "auto" */
-        return o->model.compute_dtype == VKFT_BF16 ? "bf16" : "fp32";
+        return vkft_compute_name(t->session.options.compute_dtype);
     if (strcmp(name, "--optim") == 0) /* wherever its state lies */
-        return vkft_optimizer_kind_of(o->optim)->name;
+        return vkft_optimizer_kind_of(t->options->optim)->name;
     return value;
 }
 
@@ -59,7 +59,7 @@ static void add_adapter(vkft_json_node f, const vkft_adapter_set *set)
     vkft_json_put_string(f, "adapter", text);
 }
 
-cJSON *vkft_setup_fingerprint(const vkft_trainer *t)
+cJSON *vkft_trainer_fingerprint(const vkft_trainer *t)
 {
     const vkft_settings *settings = &t->options->settings;
     bool failed = false;
@@ -68,7 +68,7 @@ cJSON *vkft_setup_fingerprint(const vkft_trainer *t)
         char name[64];
         snprintf(name, sizeof name, "--%s", settings->list[i].name);
         if (settings->list[i].same_run)
-            vkft_json_put_string(f, name, computed(t->options, name, settings->list[i].value));
+            vkft_json_put_string(f, name, computed(t, name, settings->list[i].value));
     }
     if (t->session.file)
         vkft_json_put_string(f, VKFT_RECORD_WEIGHTS, vkft_model_file_quantization(t->session.file));

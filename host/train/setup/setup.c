@@ -130,12 +130,10 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     schedule(t);
     if (!check_effects(t, err))
         return false;
-    t->fingerprint = vkft_setup_fingerprint(t);
     t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
     t->state.history = cJSON_CreateArray();
     t->state.wall_times = cJSON_CreateArray();
-    return (t->order && t->state.history && t->state.wall_times && t->fingerprint) ||
-           vkft_fail_memory(err, "while preparing the run");
+    return (t->order && t->state.history && t->state.wall_times) || vkft_fail_memory(err, "while preparing the run");
 }
 
 void vkft_trainer_close(vkft_trainer *t)

@@ -8,7 +8,5 @@
 bool vkft_setup_data(vkft_trainer *t, vkft_err *err);
 /* trained.c: chooses what is trained. Except in a dry run also t->flat with its initial values, and t->state_copy. */
 bool vkft_setup_trained(vkft_trainer *t, vkft_err *err);
-/* fingerprint.c: what a resumed run must agree on for its steps to be the same; an object of plain values. */
-cJSON *vkft_setup_fingerprint(const vkft_trainer *t);
 
 #endif

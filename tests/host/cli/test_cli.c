@@ -151,7 +151,6 @@ static void test_features_of_later_versions(void **state)
         {"train --report-to wandb", 2, "--report-to: 'wandb' is not in this version"},
         {"train --report-to mlflow", 2, "--report-to: 'mlflow' is not in this version"},
         {"train --report-to x", 2, "--report-to: expected none, tensorboard, all, found 'x'"},
-        {"train --compute-dtype fp16", 2, "--compute-dtype: 'fp16' is not in this version"},
         {"train --no-packing", 2, "--model is missing"}, /* turning it off is fine */
     };
     CHECK(cases);

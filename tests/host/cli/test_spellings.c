@@ -34,6 +34,7 @@ static const meaning meanings[] = {
     {"optim", "paged_adamw", "--optim paged_adamw_32bit"},
     {"optim", "lion_32bit", "--optim lion"},
     {"bf16", "true", "--compute-dtype bf16"},
+    {"fp16", "true", "--compute-dtype fp16"},
     {"bf16", "false", ""},
     {"fp16", "false", ""},
     {"overwrite_output_dir", "true", "--overwrite"},
@@ -54,6 +55,8 @@ static const meaning meanings[] = {
     {"bnb_4bit_compute_dtype", "torch.float32", "--compute-dtype fp32"},
     {"bnb_4bit_compute_dtype", "bfloat16", "--compute-dtype bf16"},
     {"bnb_4bit_compute_dtype", "torch.bfloat16", "--compute-dtype bf16"},
+    {"bnb_4bit_compute_dtype", "float16", "--compute-dtype fp16"},
+    {"bnb_4bit_compute_dtype", "torch.float16", "--compute-dtype fp16"},
     {"device_map", "auto", ""},
     {"r", "4", "--lora-r 4"},
     {"target_modules", "q_proj,v_proj", "--lora-target-modules q_proj,v_proj"},
@@ -167,7 +170,6 @@ static const meaning refusals[] = {
     {"optim", "adafactor", "'adafactor' is not in this version"},
     {"save_strategy", "best", "save_strategy best: --load-best-model-at-end keeps the best"},
     {"task_type", "SEQ_CLS", "task_type: expected any, CAUSAL_LM, SEQ_2_SEQ_LM, found 'SEQ_CLS'"},
-    {"fp16", "true", "fp16 true: products in fp16 are not in this version; use bf16"},
     {"warmup_ratio", "1", "warmup_ratio: expected a number, at least 0 and below 1, found '1'"},
     {"metric_for_best_model", "accuracy", "metric_for_best_model accuracy: the best is what has the lowest"},
     {"greater_is_better", "true", "greater_is_better true: the best is"},
@@ -176,8 +178,6 @@ static const meaning refusals[] = {
     {"load_in_4bit", "perhaps", "load_in_4bit: expected true, false, found 'perhaps'"},
     {"load_in_8bit", "true", "load_in_8bit true: weights in 8 bits are not supported; use load_in_4bit"},
     {"bnb_4bit_quant_type", "fp4", "bnb_4bit_quant_type fp4: checkpoints in fp4 are read, but none are made; use nf4"},
-    {"bnb_4bit_compute_dtype", "float16", "bnb_4bit_compute_dtype float16: products in fp16"},
-    {"bnb_4bit_compute_dtype", "torch.float16", "bnb_4bit_compute_dtype torch.float16: products in fp16"},
     {"device_map", "cpu", "device_map cpu: the whole model is on one device; choose it with --device"},
     {"bias", "all", "bias all: biases are not trained with an adapter; use none"},
     {"bias", "lora_only", "bias lora_only: biases are not trained"},
@@ -298,7 +298,7 @@ static void test_two_names_must_agree(void **state)
     expect_usage_error("batch_size: 1\nbatch-size: 2\n", "", "recipe.yaml:2: batch-size means --batch-size 2, but ");
     expect_usage_error("seed: 1\n", "--r 8 --lora-r 16",
                        "--lora-r means --lora-r 16, but --r means --lora-r 8; give one of them");
-    expect_usage_error("seed: 1\n", "--bf16 --compute-dtype fp32", "--compute-dtype means --compute-dtype auto, but");
+    expect_usage_error("seed: 1\n", "--bf16 --compute-dtype fp32", "--compute-dtype means --compute-dtype fp32, but");
     char config[700];
     write_recipe("%s%s", "load_in_4bit: true\nbnb_4bit_quant_type: nf4\nr: 8\nlora_r: 8\n", "", config, sizeof config);
     free(settings(config)); /* they agree */
