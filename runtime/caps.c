@@ -32,10 +32,15 @@ static bool skip_strategy(vkft_caps *caps, const char *name)
     return false;
 }
 
+bool vkft_quirk_applies(const vkft_quirk *q, const vkft_caps *caps)
+{
+    return q->driver == caps->driver && caps->driver_version >= q->from && caps->driver_version < q->to;
+}
+
 void vkft_caps_apply(vkft_caps *caps, const vkft_quirk *quirks, size_t count)
 {
     for (const vkft_quirk *q = quirks; q < quirks + count; q++) {
-        if (q->driver != caps->driver || caps->driver_version < q->from || caps->driver_version >= q->to)
+        if (!vkft_quirk_applies(q, caps))
             continue;
         caps->set &= ~q->lacks;
         if (q->loop_limit)

@@ -118,6 +118,9 @@ typedef struct vkft_quirk {
     const char *source;
 } vkft_quirk;
 
+/* Whether its driver and version are those of a device. */
+bool vkft_quirk_applies(const vkft_quirk *quirk, const vkft_caps *caps);
+
 /* The rows of quirks.def. */
 extern const vkft_quirk vkft_quirks[];
 extern const size_t vkft_quirk_count;

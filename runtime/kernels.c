@@ -2,6 +2,8 @@
 #include "runtime/kernels.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -17,6 +19,7 @@
 #include "shaders/bench/args.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
+#include "runtime/base/text.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
 #include "runtime/device_cache.h"
@@ -68,6 +71,7 @@ struct vkft_kernels {
     size_t cache_bytes;     /* as read from disk, or written last */
     double unsaved_seconds; /* of compiling */
     vkft_text rates;        /* as on disk */
+    bool refused[VKFT_KERNEL_COUNT];
     kernel_state states[PIPELINES];
 };
 
@@ -215,6 +219,11 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
                          row->name);
     if (!vkft_caps_meet(caps, row->needs, row->name, dev->info.name, err))
         return false;
+    if (dev->kernels->refused[vkft_kernel_row(kernel)])
+        return vkft_fail(err, VKFT_ERR_DEVICE,
+                         "kernel %s computes wrong results on %s, as 'vkft doctor' found: update the driver and run "
+                         "'vkft doctor' again, or choose another device",
+                         row->name, dev->info.name);
     const VkShaderModuleCreateInfo code = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = binary->bytes, .pCode = binary->words};
     VkShaderModule module;
@@ -249,6 +258,42 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
     if (dev->kernels->unsaved_seconds > SAVE_SECONDS) /* who ends a slow first run need not wait for this again */
         save_cache(dev);
     return result == VK_SUCCESS || vk_fail(err, result, row->name);
+}
+
+/* "kernels HASH", then the name of each refused kernel; a line each. */
+#define REFUSED "refused"
+
+static void read_refused(vkft_device *dev)
+{
+    size_t size;
+    char *stored = vkft_device_cache_read(dev, REFUSED, &size), line[100];
+    snprintf(line, sizeof line, "kernels %016" PRIx64 "\n", vkft_kernels_hash());
+    bool valid = stored && strncmp(stored, line, strlen(line)) == 0;
+    for (uint32_t i = 0; valid && i < VKFT_KERNEL_COUNT; i++) {
+        snprintf(line, sizeof line, "\n%s\n", rows[i].name);
+        dev->kernels->refused[i] = strstr(stored, line) != NULL;
+    }
+    free(stored);
+}
+
+void vkft_kernels_refuse(vkft_device *dev, const bool refused[VKFT_KERNEL_COUNT])
+{
+    char line[100];
+    vkft_text text = {0};
+    snprintf(line, sizeof line, "kernels %016" PRIx64 "\n", vkft_kernels_hash());
+    bool ok = vkft_text_append(&text, line, strlen(line), NULL);
+    for (uint32_t i = 0; ok && i < VKFT_KERNEL_COUNT; i++)
+        ok = !refused[i] || (vkft_text_append(&text, rows[i].name, strlen(rows[i].name), NULL) &&
+                             vkft_text_append(&text, "\n", 1, NULL));
+    if (ok)
+        vkft_device_cache_write(dev, REFUSED, text.data, text.length);
+    vkft_text_free(&text);
+    memcpy(dev->kernels->refused, refused, sizeof dev->kernels->refused);
+    for (uint32_t i = 0; i < PIPELINES; i++)
+        if (refused[i % VKFT_KERNEL_COUNT]) {
+            dev->instance.vk.DestroyPipeline(dev->handle, dev->kernels->states[i].pipeline, NULL);
+            dev->kernels->states[i].pipeline = VK_NULL_HANDLE;
+        }
 }
 
 VkPipeline vkft_kernel_pipeline(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
@@ -292,6 +337,7 @@ bool vkft_kernels_open(vkft_device *dev, vkft_err *err)
     VkResult result = vk->CreatePipelineLayout(dev->handle, &layout, NULL, &dev->kernels->layout);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, "creating the pipeline layout");
+    read_refused(dev);
     void *stored = vkft_device_cache_read(dev, "pipelines", &dev->kernels->cache_bytes);
     VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                        .initialDataSize = dev->kernels->cache_bytes,

@@ -71,6 +71,11 @@ void vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_t width
  * ($VKFT_CACHE_DIR, else $XDG_CACHE_HOME/vkft or ~/.cache/vkft, %LOCALAPPDATA%\vkft), keyed by device and driver. */
 bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err);
 
+/* Kernels that compute wrong results on this device, as 'vkft doctor' found: their pipelines are an error. They are
+ * remembered beside the built pipelines, for this device, driver and build of the kernels, and replace those that were.
+ */
+void vkft_kernels_refuse(vkft_device *dev, const bool refused[VKFT_KERNEL_COUNT]);
+
 /* Builds the kernel if it is not built. Error: no VKFT_CAP_STATISTICS; the kernel cannot be built. */
 bool vkft_kernel_get_statistics(vkft_device *dev, vkft_kernel kernel, vkft_kernel_statistics *statistics,
                                 vkft_err *err);

@@ -413,6 +413,18 @@ bool vkft_copy_wait(vkft_device *dev, vkft_err *err)
     return result == VK_SUCCESS || vk_fail(err, result, "copying to the device");
 }
 
+uint32_t vkft_memory_get_heaps(const vkft_device *dev, vkft_heap_info heaps[VKFT_MAX_HEAPS])
+{
+    const VkPhysicalDeviceMemoryProperties *m = &dev->memory->properties;
+    for (uint32_t i = 0; i < m->memoryHeapCount; i++)
+        heaps[i] = (vkft_heap_info){.size_bytes = m->memoryHeaps[i].size,
+                                    .device_local = m->memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT};
+    for (uint32_t i = 0; i < m->memoryTypeCount; i++)
+        if (m->memoryTypes[i].propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT)
+            heaps[m->memoryTypes[i].heapIndex].host_visible = true;
+    return m->memoryHeapCount;
+}
+
 vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev)
 {
     return dev->memory->stats;

@@ -60,6 +60,15 @@ typedef struct vkft_memory_stats {
     uint64_t allocations;       /* calls of vkAllocateMemory so far; does not fall */
 } vkft_memory_stats;
 
+/* A heap as the driver reports it. */
+typedef struct vkft_heap_info {
+    uint64_t size_bytes;
+    bool device_local, host_visible; /* host_visible: some of its memory can be mapped */
+} vkft_heap_info;
+#define VKFT_MAX_HEAPS 16u
+/* How many there are. */
+uint32_t vkft_memory_get_heaps(const vkft_device *dev, vkft_heap_info heaps[VKFT_MAX_HEAPS]);
+
 vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev);
 
 #endif

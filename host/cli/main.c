@@ -23,10 +23,10 @@ static const cli_command commands[] = {
     {"template", cmd_template, "render a conversation with the model's chat template"},
     {"data", cmd_data, "show what a model would be trained on"},
     {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
+    {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
     {"chat", NULL, NULL},
     {"merge", NULL, NULL},
     {"export", NULL, NULL},
-    {"doctor", NULL, NULL},
 };
 
 static void print_help(FILE *out)

@@ -1,7 +1,10 @@
-/* Calls of Vulkan that fail. The program finds Vulkan's functions through vkGetInstanceProcAddr, which it finds through
- * dlsym; from there on it gets the wrappers below. */
+/* Calls of Vulkan that fail, and a kernel that is miscompiled. The program finds Vulkan's functions through
+ * vkGetInstanceProcAddr, which it finds through dlsym; from there on it gets the wrappers below. */
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <vulkan/vulkan.h>
 
@@ -69,6 +72,67 @@ WRAPPED(DEFINE)
 static PFN_vkGetInstanceProcAddr next_instance_address;
 static PFN_vkGetDeviceProcAddr next_device_address;
 
+/* VKFT_FAULT_KERNEL=EFFECT:FILE picks the kernel whose words the build has written to FILE, as numbers. EFFECT is what
+ * its driver does with it: "wrong" adds where it should multiply, "crash" crashes, "hang" never returns. */
+static PFN_vkCreateShaderModule next_shader_module;
+
+#define OP_FADD 129u
+#define OP_FSUB 131u
+#define OP_FMUL 133u
+#define HEADER_WORDS 5u
+
+/* Whether the code is that of the file. */
+static bool is_kernel(const char *path, const VkShaderModuleCreateInfo *info)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        abort();
+    unsigned word;
+    size_t count = 0, words = info->codeSize / 4;
+    bool same = true;
+    while (same && fscanf(file, " %x ,", &word) == 1)
+        same = count < words && info->pCode[count++] == word;
+    fclose(file);
+    return same && count == words;
+}
+
+/* Turns the first multiplication into an addition, or else the first addition into a subtraction; their operands are
+ * alike. */
+static void spoil(uint32_t *code, size_t words)
+{
+    const uint32_t from[] = {OP_FMUL, OP_FADD}, to[] = {OP_FADD, OP_FSUB};
+    for (int i = 0; i < 2; i++)
+        for (size_t at = HEADER_WORDS; at < words; at += code[at] >> 16)
+            if ((code[at] & 0xffff) == from[i]) {
+                code[at] = (code[at] & 0xffff0000u) | to[i];
+                return;
+            }
+    abort();
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL create_shader_module(VkDevice device, const VkShaderModuleCreateInfo *info,
+                                                           const VkAllocationCallbacks *callbacks,
+                                                           VkShaderModule *module)
+{
+    const char *fault = getenv("VKFT_FAULT_KERNEL"), *path = fault ? strchr(fault, ':') : NULL;
+    if (!path || !is_kernel(path + 1, info))
+        return next_shader_module(device, info, callbacks, module);
+    if (strncmp(fault, "crash", 5) == 0)
+        raise(SIGSEGV);
+    while (strncmp(fault, "hang", 4) == 0)
+        pause();
+    VkShaderModuleCreateInfo other = *info;
+    uint32_t *code = malloc(info->codeSize);
+    if (!code)
+        abort();
+    memcpy(code, info->pCode, info->codeSize);
+    spoil(code, info->codeSize / 4);
+    other.pCode = code;
+    VkResult result = next_shader_module(device, &other, callbacks, module);
+    free(code);
+    return result;
+}
+
 void *dlsym(void *restrict handle, const char *restrict name);
 
 static PFN_vkVoidFunction wrapped(const char *name, PFN_vkVoidFunction function)
@@ -77,6 +141,10 @@ static PFN_vkVoidFunction wrapped(const char *name, PFN_vkVoidFunction function)
     if (function && strcmp(name, "vk" #known) == 0) {                                                                  \
         next_##known = (PFN_vk##known)function;                                                                        \
         return (PFN_vkVoidFunction)wrap_##known;                                                                       \
+    }
+    if (function && strcmp(name, "vkCreateShaderModule") == 0) {
+        next_shader_module = (PFN_vkCreateShaderModule)function;
+        function = (PFN_vkVoidFunction)create_shader_module;
     }
     WRAPPED(CHOOSE)
 #undef CHOOSE

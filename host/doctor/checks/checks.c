@@ -87,8 +87,11 @@ static void check_products(vkft_lab *lab, vkft_dtype operands)
         if (operands != VKFT_F32 && !vkft_storage_is_quantized(class.storage))
             continue; /* computed in f32 whatever the operands are */
         for (const vkft_strategy *const *s = gemm->usable[class.storage][class.transposed][class.grouped]; *s; s++)
-            for (size_t k = 0; k < sizeof shapes / sizeof *shapes && !lab->lost; k++)
+            for (size_t k = 0; k < sizeof shapes / sizeof *shapes && !lab->lost; k++) {
                 vkft_check_product(lab, *s, class, &shapes[k]);
+                if (!lab->lost && !lab->verdicts[lab->count - 1].right)
+                    vkft_gemm_distrust(lab->dev, *s, class);
+            }
     }
 }
 

@@ -58,6 +58,7 @@ typedef struct vkft_lab {
     char name[120]; /* of the check */
     /* the judgement that is open */
     vkft_kernel_set launched;
+    vkft_kernel_set strategic; /* kernels of strategies of products: others may stand in for them */
     bool judging, split, wrong;
     char what[240];
     vkft_verdict *verdicts;

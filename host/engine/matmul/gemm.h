@@ -87,6 +87,11 @@ const vkft_gemm *vkft_gemm_of(const vkft_device *dev); /* after vkft_gemm_setup 
  * device fails. */
 bool vkft_gemm_selftest(vkft_device *dev, const bool storages[VKFT_STORAGE_COUNT], bool grouped, vkft_err *err);
 
+/* Forgets what was found, so that it is computed again; and says beforehand that a strategy is wrong for a class, after
+ * vkft_gemm_setup with the operands in question. */
+void vkft_gemm_forget(vkft_device *dev);
+void vkft_gemm_distrust(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class);
+
 /* Takes the strategy from the class's list; false: it was the last one. Internal to matmul/. */
 bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class);
 

@@ -264,6 +264,25 @@ static void line_of(const vkft_gemm *gemm, const vkft_strategy *strategy, vkft_g
                                           : "f32");
 }
 
+void vkft_gemm_forget(vkft_device *dev)
+{
+    char head[40];
+    int length = snprintf(head, sizeof head, "kernels %016" PRIx64 "\n", vkft_kernels_hash());
+    vkft_device_cache_write(dev, "selftest", head, (size_t)length);
+}
+
+void vkft_gemm_distrust(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class)
+{
+    char line[100];
+    results r = {0};
+    line_of(vkft_gemm_of(dev), strategy, class, line);
+    if (read_results(dev, &r, NULL) && !strstr(r.text.data, line) &&
+        vkft_text_append(&r.text, line + 1, strlen(line + 1), NULL) &&
+        vkft_text_append(&r.text, "failed\n", strlen("failed\n"), NULL))
+        vkft_device_cache_write(dev, "selftest", r.text.data, r.text.length);
+    vkft_text_free(&r.text);
+}
+
 /* The strategy's result, from the file or by running it. */
 static bool examine(const vkft_gemm *gemm, test *t, results *r, const vkft_strategy *strategy, vkft_gemm_class class,
                     bool *right, vkft_err *err)

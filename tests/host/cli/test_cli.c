@@ -58,9 +58,9 @@ static void test_commands_of_later_versions(void **state)
 {
     (void)state;
     static const usage_case cases[] = {
-        {"chat", 1, "'chat' is not in this version"}, {"merge", 1, "not in this version"},
-        {"export", 1, "not in this version"},         {"doctor", 1, "not in this version"},
-        {"help doctor", 1, "not in this version"},
+        {"chat", 1, "'chat' is not in this version"},
+        {"merge", 1, "not in this version"},
+        {"export", 1, "not in this version"},
     };
     CHECK(cases);
 }
@@ -210,12 +210,12 @@ static void test_help(void **state)
     (void)state;
     static const char *const commands[] = {"devices",  "convert", "train",    "eval", "generate",
                                            "tokenize", "bench",   "template", "data"};
-    static const char *const absent[] = {"\n  chat", "merge", "doctor", "export"};
+    static const char *const absent[] = {"\n  chat", "merge", "export"};
     static const char *const general[] = {"help", "--help", "-h"};
     for (size_t i = 0; i < 3; i++)
         check_stdout(general[i], commands, 9);
     vkft_test_result r = vkft_test_program("help");
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 3; i++)
         assert_null(strstr(r.out, absent[i]));
     vkft_test_result_free(&r);
     for (size_t i = 0; i < 9; i++) {
