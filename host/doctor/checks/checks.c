@@ -84,14 +84,17 @@ static void check_products(vkft_lab *lab, vkft_dtype operands)
     const vkft_gemm *gemm = vkft_gemm_of(lab->dev);
     for (int i = 0; i < VKFT_STORAGE_COUNT * 4; i++) {
         vkft_gemm_class class = {(vkft_storage)(i / 4), i / 2 % 2, i % 2};
-        if (operands != VKFT_F32 && !vkft_storage_is_quantized(class.storage))
-            continue; /* computed in f32 whatever the operands are */
-        for (const vkft_strategy *const *s = gemm->usable[class.storage][class.transposed][class.grouped]; *s; s++)
+        if (operands == VKFT_BF16 && !vkft_storage_is_quantized(class.storage))
+            continue; /* computed in f32 all the same */
+        for (const vkft_strategy *const *s = gemm->usable[class.storage][class.transposed][class.grouped]; *s; s++) {
+            if (operands == VKFT_F16 && !(*s)->rounds)
+                continue;
             for (size_t k = 0; k < sizeof shapes / sizeof *shapes && !lab->lost; k++) {
                 vkft_check_product(lab, *s, class, &shapes[k]);
                 if (!lab->lost && !lab->verdicts[lab->count - 1].right)
                     vkft_gemm_distrust(lab->dev, *s, class);
             }
+        }
     }
 }
 
@@ -109,6 +112,7 @@ void vkft_checks_products(vkft_lab *lab)
     if (!lab->lost)
         check_gradients(lab);
     check_products(lab, VKFT_BF16);
+    check_products(lab, VKFT_F16);
 }
 
 bool vkft_checks(vkft_lab *lab, vkft_err *err)
