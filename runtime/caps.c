@@ -74,6 +74,41 @@ bool vkft_caps_allow_strategy(const vkft_caps *caps, const char *strategy)
     return true;
 }
 
+static bool has_matrices_of(const vkft_caps *caps, vkft_component component)
+{
+    for (uint32_t i = 0; i < caps->matrix_shape_count; i++)
+        if (caps->matrix_shapes[i].a == component)
+            return true;
+    return false;
+}
+
+vkft_generation vkft_caps_generation(const vkft_caps *caps)
+{
+    if (caps->software)
+        return VKFT_GENERATION_SOFTWARE;
+    switch (caps->vendor_id) {
+    case 0x1002:
+        return caps->subgroup_min >= 64                     ? VKFT_GENERATION_GCN
+               : has_matrices_of(caps, VKFT_COMPONENT_BF16) ? VKFT_GENERATION_RDNA4
+               : has_matrices_of(caps, VKFT_COMPONENT_F16)  ? VKFT_GENERATION_RDNA3
+                                                            : VKFT_GENERATION_RDNA;
+    case 0x10de: return has_matrices_of(caps, VKFT_COMPONENT_F16) ? VKFT_GENERATION_TURING : VKFT_GENERATION_NVIDIA;
+    case 0x8086: return caps->subgroup_min >= 16 ? VKFT_GENERATION_XE2 : VKFT_GENERATION_INTEL;
+    case 0x5143: return VKFT_GENERATION_ADRENO;
+    default: return VKFT_GENERATION_OTHER;
+    }
+}
+
+const char *vkft_generation_name(vkft_generation generation)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        VKFT_GENERATIONS(X)
+#undef X
+    };
+    return names[generation];
+}
+
 const char *vkft_caps_names(uint32_t set, char *text, size_t size)
 {
     static const char *const names[] = {
@@ -309,6 +344,7 @@ static uint32_t read_properties(const vk_functions *vk, VkPhysicalDevice device,
     const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
     caps->driver = driver_of(driver.driverID);
     caps->driver_version = driver_version(&driver, properties.properties.driverVersion);
+    caps->vendor_id = properties.properties.vendorID;
     caps->software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
     caps->subgroup_size = subgroup->subgroupSize;
     caps->subgroup_min = sizes.minSubgroupSize ? sizes.minSubgroupSize : subgroup->subgroupSize;

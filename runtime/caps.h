@@ -48,6 +48,27 @@ typedef enum vkft_driver {
     VKFT_DRIVER_AMD_PROPRIETARY,
 } vkft_driver;
 
+/* X(id, name): families of chips for which kernels have different tiles. */
+#define VKFT_GENERATIONS(X)                                                                                            \
+    X(OTHER, "other")                                                                                                  \
+    X(SOFTWARE, "software")                                                                                            \
+    X(GCN, "AMD GCN")                                                                                                  \
+    X(RDNA, "AMD RDNA")   /* and later ones whose driver lists no matrices */                                          \
+    X(RDNA3, "AMD RDNA3") /* matrices of f16 */                                                                        \
+    X(RDNA4, "AMD RDNA4") /* and of bf16 */                                                                            \
+    X(NVIDIA, "NVIDIA")   /* before Turing, or without matrices */                                                     \
+    X(TURING, "NVIDIA Turing or later")                                                                                \
+    X(INTEL, "Intel before Xe2")                                                                                       \
+    X(XE2, "Intel Xe2 or later") /* no subgroups of 8 */                                                               \
+    X(ADRENO, "Adreno")
+
+typedef enum vkft_generation {
+#define X(id, name) VKFT_GENERATION_##id,
+    VKFT_GENERATIONS(X)
+#undef X
+        VKFT_GENERATION_COUNT
+} vkft_generation;
+
 typedef enum vkft_component {
     VKFT_COMPONENT_F16,
     VKFT_COMPONENT_BF16,
@@ -73,8 +94,9 @@ typedef struct vkft_caps {
     uint32_t set; /* of vkft_cap */
     vkft_driver driver;
     uint32_t driver_version; /* VKFT_DRIVER_VERSION; of Mesa's drivers Mesa's */
-    bool software;           /* kernels run on the CPU's cores */
-    uint32_t subgroup_size;  /* that a kernel gets unless it asks */
+    uint32_t vendor_id;
+    bool software;          /* kernels run on the CPU's cores */
+    uint32_t subgroup_size; /* that a kernel gets unless it asks */
     uint32_t subgroup_min, subgroup_max;
     bool subgroup_size_choice;    /* a pipeline may ask for a size between them */
     uint32_t workgroup_subgroups; /* of such a pipeline, at most */
@@ -104,6 +126,10 @@ bool vkft_caps_subgroup_size(const vkft_caps *caps, uint32_t width, uint32_t siz
 double vkft_caps_ticks_ms(const vkft_caps *caps, uint64_t begin, uint64_t end);
 /* False when a quirk forbids the strategy. */
 bool vkft_caps_allow_strategy(const vkft_caps *caps, const char *strategy);
+
+/* What the vendor, the sizes of subgroups and the matrices say of the chip; names of devices are not read. */
+vkft_generation vkft_caps_generation(const vkft_caps *caps);
+const char *vkft_generation_name(vkft_generation generation);
 
 /* The names of the capabilities in `set`, ", " between them; returns text. */
 const char *vkft_caps_names(uint32_t set, char *text, size_t size);

@@ -143,8 +143,11 @@ void put_any(uint id, uint k, uint end)
 void main()
 {
     const uint id = gl_LocalInvocationID.x;
-    const bool rows_by_subgroup = SUBGROUP == LANES_N;
-    const uint m = rows_by_subgroup ? gl_SubgroupID : id / LANES_N, n = rows_by_subgroup ? gl_SubgroupInvocationID : id % LANES_N;
+    /* Where a subgroup's invocations have the same rows, the compiler is to know: Intel's then reads x once for all of them. */
+    const uint parts = SUBGROUP > 0 ? LANES_N / SUBGROUP : 0; /* subgroups along a row of lanes */
+    const bool same_rows = parts > 0 && parts * SUBGROUP == LANES_N;
+    const uint m = same_rows ? gl_SubgroupID / parts : id / LANES_N;
+    const uint n = same_rows ? gl_SubgroupID % parts * SUBGROUP + gl_SubgroupInvocationID : id % LANES_N;
     uvec2 t = tile_of(WORKGROUP, (args.M + TILE_M - 1) / TILE_M, (args.N + TILE_N - 1) / TILE_N);
     first_row = t.x * TILE_M;
     first_column = t.y * TILE_N;

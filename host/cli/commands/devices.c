@@ -57,6 +57,7 @@ static void put_caps(vkft_json_node o, const vkft_caps *c)
 #define X(id, name) vkft_json_put_bool(o, name, vkft_caps_have(c, VKFT_CAP_##id));
     VKFT_CAPS(X)
 #undef X
+    vkft_json_put_string(o, "generation", vkft_generation_name(vkft_caps_generation(c)));
     vkft_json_put_number(o, "subgroup_size", c->subgroup_size);
     vkft_json_put_number(o, "subgroup_size_min", c->subgroup_min);
     vkft_json_put_number(o, "subgroup_size_max", c->subgroup_max);
@@ -111,6 +112,7 @@ static void print_caps(const vkft_caps *c)
     char names[400], loops[32] = "no limit";
     if (c->loop_limit)
         snprintf(loops, sizeof loops, "at most %u iterations", c->loop_limit);
+    printf("     generation    %s\n", vkft_generation_name(vkft_caps_generation(c)));
     printf("     subgroups     %u invocations, %u to %u%s\n", c->subgroup_size, c->subgroup_min, c->subgroup_max,
            c->subgroup_size_choice ? ", can be chosen" : "");
     printf("     workgroups    %u invocations, %u x %u x %u in a launch, %u KiB of shared memory\n",

@@ -1,21 +1,38 @@
-/* Tile shapes, measured on lavapipe; a GPU's are chosen by reasoning. On lavapipe, per 8-wide vector of W an invocation
- * must do many multiplications, because a load that differs between invocations is a gather there, while a load that is
- * the same for all of them is one scalar load. Where every load is a gather, square tiles are best.
+/* Tile shapes, measured on lavapipe; a GPU's are chosen by what its compiler makes of the kernels. On lavapipe, per
+ * 8-wide vector of W an invocation must do many multiplications, because a load that differs between invocations is a
+ * gather there, while a load that is the same for all of them is one scalar load. Where every load is a gather, square
+ * tiles are best.
  */
 #include "host/engine/matmul/tiles.h"
 
+#include <assert.h>
+
 #define PANEL_BYTES_CPU (4u << 20) /* on a software device, where the panel should stay in the last-level cache */
 
-/* Best for large products first. The last one is for products with few columns, as LoRA's. */
-static const vkft_block gpu_blocks[] = {
-    {8, 8, 16, 16, 16, 4, 0, true},
-    {8, 4, 8, 16, 16, 4, 0, true},
-    {4, 4, 16, 4, 16, 4, 0, true},
-};
+/* Shapes for a family of chips. Sums, operands and loads in flight must fit its registers without spilling, by its
+ * compiler's own word (tools/survey_kernels). Intel's subgroups, asked to be small, read an element of X once for all
+ * of their invocations, and hide loads by their many threads rather than by loads in flight. */
+typedef struct chip_tiles {
+    const vkft_block *blocks; /* largest first, the last one for products with few columns, as LoRA's; then a 0 */
+    vkft_tile panel;
+} chip_tiles;
+
 /* One subgroup a workgroup, since barriers cost most; used where VKFT_STRATEGY asks for it. */
-static const vkft_block cpu_blocks[] = {
-    {4, 4, 2, 4, 8, 1, 0, true},
-    {4, 4, 8, 2, 8, 1, 0, false},
+static const vkft_block software[] = {{4, 4, 2, 4, 8, 1, 0, true}, {4, 4, 8, 2, 8, 1, 0, false}, {0}};
+static const vkft_block small[] = {{4, 4, 8, 8, 16, 4, 0, false}, {4, 4, 16, 4, 16, 4, 0, false}, {0}};
+static const vkft_block large[] = {
+    {8, 8, 16, 16, 16, 4, 0, true}, {8, 4, 8, 16, 16, 4, 0, true}, {4, 4, 16, 4, 16, 4, 0, true}, {0}};
+static const vkft_block intel[] = {{8, 4, 16, 16, 16, 4, 8, false}, {4, 4, 8, 8, 16, 4, 8, false}, {0}};
+static const vkft_block xe2[] = {{8, 4, 16, 16, 16, 4, 16, false}, {4, 4, 8, 16, 16, 4, 16, false}, {0}};
+static const vkft_block adreno[] = {{8, 4, 4, 16, 16, 4, 0, true}, {4, 4, 16, 4, 16, 4, 0, true}, {0}};
+
+static const chip_tiles chips[VKFT_GENERATION_COUNT] = {
+    [VKFT_GENERATION_OTHER] = {small, {64, 8, 4, 4}},   [VKFT_GENERATION_SOFTWARE] = {software, {0}}, /* see below */
+    [VKFT_GENERATION_GCN] = {large, {64, 16, 4, 4}},    [VKFT_GENERATION_RDNA] = {large, {64, 16, 4, 4}},
+    [VKFT_GENERATION_RDNA3] = {large, {64, 16, 4, 4}},  [VKFT_GENERATION_RDNA4] = {large, {64, 16, 4, 4}},
+    [VKFT_GENERATION_NVIDIA] = {large, {32, 8, 8, 4}},  [VKFT_GENERATION_TURING] = {large, {32, 8, 8, 4}},
+    [VKFT_GENERATION_INTEL] = {intel, {64, 8, 4, 4}},   [VKFT_GENERATION_XE2] = {xe2, {64, 8, 4, 4}},
+    [VKFT_GENERATION_ADRENO] = {adreno, {64, 8, 4, 4}},
 };
 
 /* Of shared memory that a block needs, with the tables of its weights. */
@@ -33,32 +50,32 @@ static bool block_fits(const vkft_caps *caps, const vkft_block *b)
            (!b->subgroup || vkft_caps_subgroup_size(caps, width, b->subgroup));
 }
 
-static void add_blocks(vkft_tiles *tiles, const vkft_caps *caps, const vkft_block *blocks, size_t count)
+static void add_blocks(vkft_tiles *tiles, const vkft_caps *caps, vkft_generation generation)
 {
-    for (size_t i = 0; i < count; i++)
-        if (block_fits(caps, &blocks[i]))
-            tiles->blocks[tiles->block_count++] = blocks[i];
+    for (const vkft_block *b = chips[generation].blocks; b->rows; b++)
+        if (block_fits(caps, b)) {
+            assert(tiles->block_count < VKFT_BLOCKS);
+            tiles->blocks[tiles->block_count++] = *b;
+        }
 }
-#define ADD_BLOCKS(tiles, caps, blocks) add_blocks(tiles, caps, blocks, sizeof(blocks) / sizeof *(blocks))
 
-vkft_tiles vkft_tiles_of(const vkft_caps *caps)
+static vkft_tiles gpu_tiles(const vkft_caps *caps)
 {
-    if (!caps->software) {
-        /* 8x4 keeps 32 sums and 24 operands in registers, which fits the smallest register files without spilling; 64
-         * wide is one or two subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide
-         * device. */
-        vkft_tiles tiles = {
-            .panel = {64, 8, 4, 4},
-            .decode = {0, 1, 1, 1},
-            .tn = {64, 8, 2, 4},
-            .grouped_tn = {64, 8, 2, 1},
-            .direct = {{{64, DIRECT_MAX_ROWS, 1, 1}, {64, DIRECT_MAX_ROWS, 1, 1}}, {{64, 8, 1, 1}, {64, 16, 1, 1}}},
-            .panel_bytes = VKFT_PANEL_BYTES,
-            .tn_workgroups = 512,
-            .invocations = 32768};
-        ADD_BLOCKS(&tiles, caps, gpu_blocks);
-        return tiles;
-    }
+    /* 64 wide is one or two subgroups everywhere. A panel is as large as scratch, so that a launch fills a wide device.
+     */
+    return (vkft_tiles){
+        .panel = chips[vkft_caps_generation(caps)].panel,
+        .decode = {0, 1, 1, 1},
+        .tn = {64, 8, 2, 4},
+        .grouped_tn = {64, 8, 2, 1},
+        .direct = {{{64, DIRECT_MAX_ROWS, 1, 1}, {64, DIRECT_MAX_ROWS, 1, 1}}, {{64, 8, 1, 1}, {64, 16, 1, 1}}},
+        .panel_bytes = VKFT_PANEL_BYTES,
+        .tn_workgroups = 512,
+        .invocations = 32768};
+}
+
+static vkft_tiles cpu_tiles(const vkft_caps *caps)
+{
     uint32_t width = caps->subgroup_size;
     vkft_tiles tiles = {.panel = {width, 32, 2, 4},
                         .decode = {0, 1, 1, 1},
@@ -70,12 +87,20 @@ vkft_tiles vkft_tiles_of(const vkft_caps *caps)
                         .panel_bytes = PANEL_BYTES_CPU,
                         .tn_workgroups = 16,
                         .invocations = 16 * width};
-    ADD_BLOCKS(&tiles, caps, cpu_blocks);
     if (!vkft_caps_have(caps, VKFT_CAP_UNIFORM_LOADS)) {
         tiles.panel = (vkft_tile){width, 16, 8, 1};
         tiles.tn = (vkft_tile){width, 16, 8, 1};
         tiles.tn_long_rows = false;
     }
+    return tiles;
+}
+
+vkft_tiles vkft_tiles_of(const vkft_caps *caps)
+{
+    vkft_tiles tiles = caps->software ? cpu_tiles(caps) : gpu_tiles(caps);
+    add_blocks(&tiles, caps, vkft_caps_generation(caps));
+    if (!tiles.block_count) /* it cannot be asked for subgroups of the wanted size */
+        add_blocks(&tiles, caps, VKFT_GENERATION_OTHER);
     return tiles;
 }
 
