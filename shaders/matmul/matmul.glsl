@@ -16,6 +16,9 @@ layout(constant_id = 3) const uint COLUMN_BAND = 1; /* column tiles that are com
 
 #include "shaders/core/address.glsl"
 
+/* What is read only may be read early, by scalar loads and through caches for constants. */
+layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Input_ref { float v[]; };
+
 struct run8 { float v[8]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Run8_ref { run8 at[]; };
 

@@ -48,7 +48,7 @@ void main()
         weight8(WEIGHT, k, column, count, aligned, w);
         operands(w);
         [[unroll]] for (uint i = 0; i < ROWS; i++) {
-            float a = operand(args.X.v[x[i] + k]);
+            float a = operand(Input_ref(uvec2(args.X)).v[x[i] + k]);
             [[unroll]] for (uint c = 0; c < 8; c++)
                 acc[i][c] = fma(a, w[c], acc[i][c]);
         }

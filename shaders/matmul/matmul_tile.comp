@@ -33,7 +33,6 @@ layout(constant_id = 9) const uint ALIGNED = 0; /* rows of X and W begin at 16 b
 layout(constant_id = 10) const uint PREFETCH = 1; /* 0: loads start when they are needed, which saves registers */
 
 layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Vectors_ref { vec4 at[]; };
-layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Values_ref { float at[]; };
 
 const uint TILE_M = ROWS * LANES_M, TILE_N = COLUMNS * LANES_N;
 const uint VECTORS = DEPTH / 4, STRIDE = VECTORS + 1;
@@ -126,7 +125,7 @@ void put_any(uint id, uint k, uint end)
     [[dont_unroll]] for (uint i = id; i < TILE_M * DEPTH; i += LANES) {
         uvec2 at = x_place(i / 4);
         at.y += k + i % 4;
-        float x = Values_ref(uvec2(args.X)).at[at.x * args.ldx + min(at.y, end - 1)];
+        float x = Input_ref(uvec2(args.X)).v[at.x * args.ldx + min(at.y, end - 1)];
         x_tile[i / DEPTH * STRIDE + i % DEPTH / 4][i % 4] = at.y < end ? operand(x) : 0.0;
     }
     [[dont_unroll]] for (uint i = id; i < TILE_N * DEPTH; i += LANES) {

@@ -56,12 +56,12 @@ void main()
             [[unroll]] for (uint q = 0; q < 8; q++) {
                 x[q] = address_of(uvec2(args.X), (k + q) * args.ldx);
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    w[j][q] = F32_ref(z[j]).v[(k + q) * args.ldz];
+                    w[j][q] = Input_ref(z[j]).v[(k + q) * args.ldz];
             }
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 float a[8];
                 [[unroll]] for (uint q = 0; q < 8; q++)
-                    a[q] = F32_ref(x[q]).v[m[i]];
+                    a[q] = Input_ref(x[q]).v[m[i]];
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
                     [[unroll]] for (uint q = 0; q < 8; q++)
                         acc[i][j] = fma(a[q], w[j][q], acc[i][j]);
@@ -72,7 +72,7 @@ void main()
         do {
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    acc[i][j] = fma(args.X.v[k * args.ldx + m[i]], F32_ref(z[j]).v[k * args.ldz], acc[i][j]);
+                    acc[i][j] = fma(Input_ref(uvec2(args.X)).v[k * args.ldx + m[i]], Input_ref(z[j]).v[k * args.ldz], acc[i][j]);
         } while (++k < end);
 
 #ifdef EXPERTS

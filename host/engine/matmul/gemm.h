@@ -40,7 +40,7 @@ typedef struct vkft_strategy {
 } vkft_strategy;
 
 /* Best first; vkft_gemm_<name> in gemm_<name>.c. */
-#define VKFT_STRATEGIES(X) X(coop) X(tile) X(panel) X(direct)
+#define VKFT_STRATEGIES(X) X(coop) X(tile) X(row) X(panel) X(direct)
 
 enum {
 #define X(name) VKFT_STRATEGY_INDEX_##name,
@@ -119,6 +119,13 @@ static inline uint32_t vkft_product_ldx(const vkft_product *p)
 static inline uint32_t vkft_product_ldy(const vkft_product *p)
 {
     return p->ldy ? p->ldy : vkft_product_n(p);
+}
+
+/* Whether rows of X, and runs of 8 of W, begin at multiples of 16 bytes. */
+static inline bool vkft_product_is_aligned(const vkft_product *p)
+{
+    return p->X % 16 == 0 && vkft_product_ldx(p) % 4 == 0 && vkft_product_k(p) % 4 == 0 &&
+           p->w->part[VKFT_PART_DATA] % 16 == 0 && p->w->cols % 8 == 0;
 }
 
 /* The most tiles of `rows` rows that so many groups can have: each begins with a new tile of GROUP_TILE rows. */

@@ -25,32 +25,27 @@ static bool possible(const vkft_gemm *gemm)
     return gemm->tiles.block_count > 0; /* the list holds what fits the device */
 }
 
-/* Blocks have two pipelines each, one of them for operands that are not aligned. */
-static vkft_kernel pipeline_of(vkft_gemm_class class, uint32_t block, bool aligned)
+/* Pipelines of a kernel: each block, and the last of them for operands that are not aligned. */
+enum { UNALIGNED = VKFT_BLOCKS, VARIANTS };
+
+static const vkft_block *block_of(const vkft_gemm *gemm, uint32_t variant)
 {
-    return vkft_kernel_variant(kernel_of(class), 2 * block + aligned);
+    return &gemm->tiles.blocks[min_u32(variant, gemm->tiles.block_count - 1)];
 }
 
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
-    const vkft_tiles *tiles = &gemm->tiles;
-    for (uint32_t i = 0; i < tiles->block_count; i++)
-        for (uint32_t which = 0; which < 4 * VKFT_STORAGE_COUNT; which++) {
-            const vkft_block *b = &tiles->blocks[i];
-            vkft_gemm_class class = {which / 4, which & 1, false};
-            bool aligned = which & 2, rounds = gemm->operands == VKFT_BF16 && vkft_storage_is_quantized(class.storage);
-            const uint32_t constants[] = {b->rows,    b->columns, b->band,     rounds,  b->lanes_m,
-                                          b->lanes_n, b->depth,   b->subgroup, aligned, b->prefetch};
-            vkft_kernel_specialize(dev, pipeline_of(class, i, aligned), b->lanes_m * b->lanes_n, b->subgroup, constants,
-                                   sizeof constants / sizeof *constants);
+    for (uint32_t variant = 0; variant < VARIANTS; variant++)
+        for (uint32_t i = 0; i < 2 * VKFT_STORAGE_COUNT; i++) {
+            const vkft_block *b = block_of(gemm, variant);
+            vkft_gemm_class class = {i / 2, i % 2, false};
+            bool rounds = gemm->operands == VKFT_BF16 && vkft_storage_is_quantized(class.storage);
+            const uint32_t constants[] = {
+                b->rows,     b->columns,           b->band,    rounds, b->lanes_m, b->lanes_n, b->depth,
+                b->subgroup, variant != UNALIGNED, b->prefetch};
+            vkft_kernel_specialize(dev, vkft_kernel_variant(kernel_of(class), variant), b->lanes_m * b->lanes_n,
+                                   b->subgroup, constants, sizeof constants / sizeof *constants);
         }
-}
-
-/* Whether rows of X, and runs of 8 of W, begin at multiples of 16 bytes. */
-static bool is_aligned(const vkft_product *p)
-{
-    return p->X % 16 == 0 && vkft_product_ldx(p) % 4 == 0 && vkft_product_k(p) % 4 == 0 &&
-           p->w->part[VKFT_PART_DATA] % 16 == 0 && p->w->cols % 8 == 0;
 }
 
 static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
@@ -60,14 +55,14 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
 
 /* How a product is cut: the shape of its tiles, the slices of K and their length. */
 typedef struct cut {
-    uint32_t block, slices, slice;
+    uint32_t variant, slices, slice;
     uint64_t workgroups; /* of a slice */
 } cut;
 
 /* Slices lie one after the other in scratch, so Y must, too. */
-static cut cut_with(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t block)
+static cut cut_with(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t variant)
 {
-    const vkft_block *b = &gemm->tiles.blocks[block];
+    const vkft_block *b = block_of(gemm, variant);
     uint32_t N = vkft_product_n(p), K = vkft_product_k(p);
     uint64_t workgroups = (uint64_t)ceil_div(p->M, b->rows * b->lanes_m) * ceil_div(N, b->columns * b->lanes_n);
     uint64_t parts = gemm->tiles.invocations / (workgroups * b->lanes_m * b->lanes_n), longest = K / MIN_SLICE_K,
@@ -76,12 +71,12 @@ static cut cut_with(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkf
         room = 0;
     uint32_t slices = (uint32_t)max_u64(1, min_u64(parts, min_u64(longest, room)));
     uint32_t slice = slices == 1 ? K : (uint32_t)round_up(ceil_div(K, slices), b->depth);
-    return (cut){block, ceil_div(K, slice), slice, workgroups};
+    return (cut){variant, ceil_div(K, slice), slice, workgroups};
 }
 
 static double cost_of(const vkft_gemm *gemm, const cut *c)
 {
-    const vkft_block *b = &gemm->tiles.blocks[c->block];
+    const vkft_block *b = block_of(gemm, c->variant);
     double tile = (double)b->rows * b->lanes_m * b->columns * b->lanes_n;
     double fill = (double)(c->workgroups * c->slices * b->lanes_m * b->lanes_n) / gemm->tiles.invocations;
     /* A multiplication costs itself and its share of the loads from shared memory. */
@@ -91,6 +86,10 @@ static double cost_of(const vkft_gemm *gemm, const cut *c)
 
 static cut best_cut(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
+    if (!vkft_product_is_aligned(p))
+        return cut_with(gemm, ctx, p, UNALIGNED);
+    if (gemm->variant)
+        return cut_with(gemm, ctx, p, min_u32(gemm->variant, gemm->tiles.block_count) - 1);
     cut best = cut_with(gemm, ctx, p, 0);
     for (uint32_t i = 1; i < gemm->tiles.block_count; i++) {
         cut other = cut_with(gemm, ctx, p, i);
@@ -120,7 +119,7 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
         args.add = 0;
         args.scale = 1.0f;
     }
-    vkft_kernel kernel = pipeline_of(vkft_product_class(p), c.block, is_aligned(p));
+    vkft_kernel kernel = vkft_kernel_variant(kernel_of(vkft_product_class(p)), c.variant);
     vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, c.workgroups, c.slices, 2.0 * p->M * args.N * args.K);
     if (c.slices == 1)
         return;
@@ -136,6 +135,7 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
 
 const vkft_strategy vkft_gemm_tile = {.name = "tile",
                                       .not_on_cpu = true,
+                                      .variants = VARIANTS,
                                       .kernel = kernel_of,
                                       .possible = possible,
                                       .prepare = prepare,

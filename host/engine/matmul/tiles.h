@@ -24,11 +24,12 @@ typedef struct vkft_block {
     uint32_t lanes_m, lanes_n;
     uint32_t depth;    /* a multiple of 8 */
     uint32_t band;     /* as in vkft_tile */
-    uint32_t subgroup; /* the size of subgroups to ask for; 0: any. If it divides lanes_n, all of a subgroup have the same rows */
+    uint32_t subgroup; /* the size of subgroups to ask for; 0: any. If it divides lanes_n, all of a subgroup have the
+                          same rows */
     bool prefetch;     /* loads of a step are in flight while the one before is multiplied */
 } vkft_block;
 #define VKFT_BLOCKS 4u /* at most */
-_Static_assert(2 * VKFT_BLOCKS <= VKFT_KERNEL_VARIANTS, "each has two pipelines");
+_Static_assert(VKFT_BLOCKS < VKFT_KERNEL_VARIANTS, "each has a pipeline");
 
 typedef struct vkft_tiles {
     vkft_block blocks[VKFT_BLOCKS];

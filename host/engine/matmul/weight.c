@@ -34,6 +34,7 @@ enum {
     COMPLETE(panel_nn, type)                                                                                           \
     COMPLETE(grouped_panel_nt, type)                                                                                   \
     COMPLETE(grouped_panel_nn, type)                                                                                   \
+    COMPLETE(matmul_row, type)                                                                                         \
     COMPLETE(matmul_tile_nt, type)                                                                                     \
     COMPLETE(matmul_tile_nn, type)                                                                                     \
     COMPLETE(coop_nt, type)                                                                                            \

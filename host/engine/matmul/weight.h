@@ -31,6 +31,7 @@ typedef enum vkft_kernel_family {
     VKFT_FAMILY_panel_nn,
     VKFT_FAMILY_grouped_panel_nt,
     VKFT_FAMILY_grouped_panel_nn,
+    VKFT_FAMILY_matmul_row,
     VKFT_FAMILY_matmul_tile_nt,
     VKFT_FAMILY_matmul_tile_nn,
     VKFT_FAMILY_coop_nt,
