@@ -6,7 +6,7 @@
 #include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 
-#define TILE 16u /* columns of a workgroup */
+#define TILE 8u /* columns of a workgroup */
 
 /* Pipelines: few rows and one, and few rows of operands that are not aligned. */
 enum { FEW, ONE, UNALIGNED, VARIANTS };
