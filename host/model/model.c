@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/engine/matmul/gemm.h"
+#include "host/engine/matmul/tune.h"
 #include "runtime/base/size.h"
 #include "host/model/blocks/blocks.h"
 #include "host/model/list.h"
@@ -284,7 +284,8 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
     for (uint32_t i = 0; i < model->tensor_count; i++)
         if (model->tensors[i].weight)
             storages[model->tensors[i].storage] = true;
-    return vkft_ops_setup(dev, &constants, err) && vkft_gemm_selftest(dev, storages, model->expert_groups > 0, err);
+    return vkft_ops_setup(dev, &constants, err) && vkft_gemm_selftest(dev, storages, model->expert_groups > 0, err) &&
+           vkft_tune(dev, storages, err);
 }
 
 static void free_stack(vkft_stack *stack)

@@ -1,7 +1,9 @@
 /* vkft devices: what Vulkan offers here, which device is used, and why another is not. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/engine/matmul/tune.h"
 #include "runtime/base/text.h"
 #include "runtime/device.h"
 #include "host/cli/progress.h"
@@ -129,6 +131,20 @@ static void print_caps(const vkft_caps *c)
     }
 }
 
+/* What the tuner chose for products, if it has run on this device. */
+static void print_tuned(const vkft_device_info *d)
+{
+    char index[16];
+    vkft_err err;
+    snprintf(index, sizeof index, "%u", d->index);
+    vkft_device *dev = vkft_device_open(index, &err);
+    char *lines = dev ? vkft_tune_results(dev) : NULL;
+    for (char *line = lines, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        printf("     %-13s %.*s\n", line == lines ? "products" : "", (int)(end - line), line);
+    free(lines);
+    vkft_device_close(dev);
+}
+
 static void print_device(const vkft_device_info *d, bool used, bool verbose)
 {
     char memory[32], available[32], uuid[33];
@@ -142,6 +158,8 @@ static void print_device(const vkft_device_info *d, bool used, bool verbose)
     printf("     uuid          %s\n", uuid);
     if (verbose)
         print_caps(&d->caps);
+    if (verbose && d->usable)
+        print_tuned(d);
     if (!d->usable)
         printf("     not used      %s\n", d->why_not);
 }

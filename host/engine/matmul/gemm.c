@@ -149,15 +149,27 @@ bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_c
     return kept > 0;
 }
 
+void vkft_multiply_by(const vkft_matmul_ctx *ctx, const vkft_product *p, const vkft_choice *choice)
+{
+    const vkft_gemm *gemm = vkft_gemm_of(ctx->dev);
+    if (choice && choice->strategy && choice->strategy->suits(gemm, ctx, p)) {
+        vkft_gemm chosen = *gemm;
+        chosen.variant = choice->variant;
+        choice->strategy->record(&chosen, ctx, p);
+        return;
+    }
+    const vkft_strategy *const *s = gemm->usable[p->w->storage][p->transposed][p->groups != NULL];
+    while (s[1] && !(*s)->suits(gemm, ctx, p))
+        s++;
+    (*s)->record(gemm, ctx, p);
+}
+
 void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
     if (!ctx->cmds || !p->M || !vkft_product_n(p))
         return;
     const vkft_gemm *gemm = vkft_gemm_of(ctx->dev);
-    const vkft_strategy *const *s = gemm->usable[p->w->storage][p->transposed][p->groups != NULL];
-    while (s[1] && !(*s)->suits(gemm, ctx, p))
-        s++;
-    (*s)->record(gemm, ctx, p);
+    vkft_multiply_by(ctx, p, p->groups ? NULL : &gemm->choices[p->w->storage][p->transposed][vkft_product_size_of(p)]);
 }
 
 uint64_t vkft_product_scratch_bytes(uint32_t rows, uint32_t cols)

@@ -22,9 +22,10 @@ typedef struct vkft_gemm vkft_gemm;
 
 typedef struct vkft_strategy {
     const char *name;
-    bool not_on_cpu;   /* a software device uses it only where VKFT_STRATEGY names it */
-    bool rounds;       /* operands of f32; products that are exact are left to others */
-    uint32_t variants; /* of its kernels, each of which the self-test tries; 0: they have one */
+    bool not_on_cpu;                           /* a software device uses it only where VKFT_STRATEGY names it */
+    bool rounds;                               /* operands of f32; products that are exact are left to others */
+    uint32_t variants;                         /* of its kernels, each of which the self-test tries; 0: they have one */
+    uint32_t (*shapes)(const vkft_gemm *gemm); /* how many variants, from 1 on, the tuner tries; NULL: none */
     /* The kernel that a class stands and falls with, for its needs and for messages; VKFT_KERNEL_COUNT: the strategy
      * does not compute this class. */
     vkft_kernel (*kernel)(vkft_gemm_class class);
@@ -56,14 +57,32 @@ VKFT_STRATEGIES(X)
 /* What is left of the strategies for one class, best first; NULL after the last. */
 typedef const vkft_strategy *vkft_strategy_list[VKFT_STRATEGY_COUNT + 1];
 
+/* Sizes of products that the tuner tells apart. */
+typedef enum vkft_product_size {
+    VKFT_PRODUCT_FEW,    /* at most DIRECT_MAX_ROWS rows */
+    VKFT_PRODUCT_NARROW, /* at most 64 columns, as LoRA's */
+    VKFT_PRODUCT_SMALL,
+    VKFT_PRODUCT_LARGE,
+    VKFT_PRODUCT_SIZES
+} vkft_product_size;
+
+/* How the tuner wants products computed. */
+typedef struct vkft_choice {
+    const vkft_strategy *strategy; /* NULL: as without a tuner */
+    uint32_t variant;              /* as in vkft_gemm */
+    bool decided;
+    double ms; /* of the product that was timed */
+} vkft_choice;
+
 struct vkft_gemm {
     const vkft_caps *caps;
     vkft_tiles tiles;
     const vkft_coop_tiles *coop; /* NULL: no matrix cores that are known to be fast, or none at all */
     bool forced;                 /* VKFT_STRATEGY names the strategies, which then need not be the fastest */
-    uint32_t variant;            /* the self-test's: 1 + the variant that products use; 0: by their shape */
+    uint32_t variant;            /* 1 + the variant that products use, of self-test and tuner; 0: by their shape */
     vkft_dtype operands;
-    vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2]; /* [storage][transposed][grouped] */
+    vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2];            /* [storage][transposed][grouped] */
+    vkft_choice choices[VKFT_STORAGE_COUNT][2][VKFT_PRODUCT_SIZES]; /* [storage][transposed], of plain products */
     char notice[512]; /* the first strategy that failed its self-test; "": none did */
 };
 
@@ -95,6 +114,9 @@ void vkft_gemm_distrust(vkft_device *dev, const vkft_strategy *strategy, vkft_ge
 /* Takes the strategy from the class's list; false: it was the last one. Internal to matmul/. */
 bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class);
 
+/* A product by a choice, if it has a strategy and that suits the product; otherwise by the best strategy that does. */
+void vkft_multiply_by(const vkft_matmul_ctx *ctx, const vkft_product *product, const vkft_choice *choice);
+
 static inline vkft_gemm_class vkft_product_class(const vkft_product *p)
 {
     return (vkft_gemm_class){p->w->storage, p->transposed, p->groups != NULL};
@@ -119,6 +141,15 @@ static inline uint32_t vkft_product_ldx(const vkft_product *p)
 static inline uint32_t vkft_product_ldy(const vkft_product *p)
 {
     return p->ldy ? p->ldy : vkft_product_n(p);
+}
+
+static inline vkft_product_size vkft_product_size_of(const vkft_product *p)
+{
+    uint64_t N = vkft_product_n(p);
+    return p->M <= DIRECT_MAX_ROWS     ? VKFT_PRODUCT_FEW
+           : N <= 64                   ? VKFT_PRODUCT_NARROW
+           : p->M * N <= 512ull * 1024 ? VKFT_PRODUCT_SMALL
+                                       : VKFT_PRODUCT_LARGE;
 }
 
 /* Whether rows of X, and runs of 8 of W, begin at multiples of 16 bytes. */

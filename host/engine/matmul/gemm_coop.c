@@ -79,6 +79,12 @@ static uint32_t rows_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
     return room >= p->M ? p->M : (uint32_t)(room / tile * tile);
 }
 
+static uint32_t shapes(const vkft_gemm *gemm)
+{
+    (void)gemm;
+    return VKFT_COOP_SIZES;
+}
+
 static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
     return !p->exact && (gemm->forced || p->M > DIRECT_MAX_ROWS) && rows_in(gemm, ctx, p) > 0;
@@ -170,6 +176,7 @@ const vkft_strategy vkft_gemm_coop = {.name = "coop",
                                       .not_on_cpu = true,
                                       .rounds = true,
                                       .variants = VARIANTS,
+                                      .shapes = shapes,
                                       .kernel = kernel_of,
                                       .possible = possible,
                                       .prepare = prepare,

@@ -19,14 +19,30 @@ static vkft_kernel kernel_of(vkft_gemm_class class)
     return vkft_kernel_by_type(families[class.grouped][class.transposed], class.storage);
 }
 
+/* Plain products have a second pipeline, for one row: generation multiplies no others. */
+static vkft_kernel pipeline_of(const vkft_product *p)
+{
+    return vkft_kernel_variant(kernel_of(vkft_product_class(p)), !p->groups && p->M == 1);
+}
+
+static vkft_tile tile_of(const vkft_gemm *gemm, const vkft_product *p)
+{
+    vkft_tile tile = gemm->tiles.direct[p->groups != NULL][p->transposed];
+    if (!p->groups && p->M == 1)
+        tile.rows = 1;
+    return tile;
+}
+
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
-    const vkft_tiles *tiles = &gemm->tiles;
-    vkft_dtype operands = gemm->operands;
     for (int grouped = 0; grouped < 2; grouped++)
-        for (int transposed = 0; transposed < 2; transposed++)
-            vkft_tile_specialize_types(dev, families[grouped][transposed], tiles->direct[grouped][transposed],
-                                       operands);
+        for (int transposed = 0; transposed < 2; transposed++) {
+            vkft_tile tile = gemm->tiles.direct[grouped][transposed];
+            vkft_tile_specialize_types(dev, families[grouped][transposed], 0, tile, gemm->operands);
+            tile.rows = 1;
+            if (!grouped)
+                vkft_tile_specialize_types(dev, families[grouped][transposed], 1, tile, gemm->operands);
+        }
 }
 
 /* matmul_nn and grouped_nn make one iteration for each k. */
@@ -52,8 +68,7 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft
         .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)ceil_div(p->M, t.rows) * ceil_div(args.N, tile_columns);
-    vkft_launch_workgroups(ctx->cmds, kernel_of(vkft_product_class(p)), &args, sizeof args, workgroups, 1,
-                           2.0 * p->M * args.N * args.K);
+    vkft_launch_workgroups(ctx->cmds, pipeline_of(p), &args, sizeof args, workgroups, 1, 2.0 * p->M * args.N * args.K);
 }
 
 static void record_groups(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile t, uint32_t tile_columns)
@@ -74,13 +89,12 @@ static void record_groups(const vkft_matmul_ctx *ctx, const vkft_product *p, vkf
         .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(args.N, tile_columns);
-    vkft_launch_workgroups(ctx->cmds, kernel_of(vkft_product_class(p)), &args, sizeof args, workgroups, 1,
-                           2.0 * p->M * args.N * args.K);
+    vkft_launch_workgroups(ctx->cmds, pipeline_of(p), &args, sizeof args, workgroups, 1, 2.0 * p->M * args.N * args.K);
 }
 
 static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
-    vkft_tile t = gemm->tiles.direct[p->groups != NULL][p->transposed];
+    vkft_tile t = tile_of(gemm, p);
     uint32_t tile_columns = p->transposed ? t.width : 8 * t.width; /* without transposition: 8 columns an invocation */
     (p->groups ? record_groups : record_plain)(ctx, p, t, tile_columns);
 }

@@ -43,7 +43,7 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm)
     vkft_dtype operands = gemm->operands;
     for (int grouped = 0; grouped < 2; grouped++) {
         for (int transposed = 0; transposed < 2; transposed++)
-            vkft_tile_specialize_types(dev, decoders[grouped][transposed], tiles->decode, operands);
+            vkft_tile_specialize_types(dev, decoders[grouped][transposed], 0, tiles->decode, operands);
         vkft_tile_specialize(dev, products[grouped][false], tiles->panel, VKFT_F32);
         vkft_tile_specialize(dev, products[grouped][true], tiles->panel, operands);
     }

@@ -48,6 +48,11 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm)
         }
 }
 
+static uint32_t shapes(const vkft_gemm *gemm)
+{
+    return gemm->tiles.block_count;
+}
+
 static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
     return p->M > DIRECT_MAX_ROWS || !vkft_gemm_direct.suits(gemm, ctx, p);
@@ -136,6 +141,7 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
 const vkft_strategy vkft_gemm_tile = {.name = "tile",
                                       .not_on_cpu = true,
                                       .variants = VARIANTS,
+                                      .shapes = shapes,
                                       .kernel = kernel_of,
                                       .possible = possible,
                                       .prepare = prepare,

@@ -46,7 +46,8 @@ vkft_tiles vkft_tiles_of(const vkft_caps *caps);
 
 /* Sets width and constants of a kernel. operands: F32, or BF16 to which it is to round them. */
 void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile tile, vkft_dtype operands);
-/* The same for all kernels of a family, of which those of quantized types alone may round. */
-void vkft_tile_specialize_types(vkft_device *dev, vkft_kernel_family family, vkft_tile tile, vkft_dtype operands);
+/* The same for a variant of all kernels of a family, of which those of quantized types alone may round. */
+void vkft_tile_specialize_types(vkft_device *dev, vkft_kernel_family family, uint32_t variant, vkft_tile tile,
+                                vkft_dtype operands);
 
 #endif
