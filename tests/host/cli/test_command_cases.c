@@ -29,13 +29,18 @@ static void put(const fixture *f, const char *name, const char *text, size_t siz
     expect_ok(vkft_file_write(path, text, size, &err));
 }
 
+static void put_text(const fixture *f, const char *name, const char *text)
+{
+    put(f, name, text, strlen(text));
+}
+
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
     f->dir = vkft_test_directory();
     static const char template[] = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
                                    "{% if add_generation_prompt %}<assistant>{% endif %}";
-    put(f, "t.jinja", template, strlen(template));
+    put_text(f, "t.jinja", template);
     *state = f;
     return 0;
 }
@@ -83,8 +88,8 @@ static void test_convert(void **state)
 static void test_template(void **state)
 {
     const fixture *f = *state;
-    put(f, "chat.json", "[{\"role\": \"user\", \"content\": \"hi\"}]", 35);
-    put(f, "five.json", "5", 1);
+    put_text(f, "chat.json", "[{\"role\": \"user\", \"content\": \"hi\"}]");
+    put_text(f, "five.json", "5");
     put(f, "zero.json", "[\0]", 3);
     says(f, "template --model " BUNDLED " --chat-template @/t.jinja < @/chat.json", 0, "<user>hi");
     says(f, "template --model " BUNDLED " --chat-template @/t.jinja --generation-prompt --json < @/chat.json", 0,
@@ -103,10 +108,36 @@ static void test_template(void **state)
          "standard input: more than 67108864 bytes");
 }
 
+/* Where a template and its variables come from. */
+static void test_template_sources(void **state)
+{
+    const fixture *f = *state;
+    char path[600];
+    put_text(f, "x.jinja", "{{ x }}{{ y is defined }}");
+    put_text(f, "hi.json", "[{\"role\": \"user\", \"content\": \"hi\"}]");
+#define TEMPLATE "template --model " BUNDLED " --chat-template @/x.jinja @/hi.json --chat-template-kwargs "
+    says(f, TEMPLATE "'{\"x\": [1, \"a\"], \"y\": null}'", 0, "[1, 'a']True");
+    says(f, TEMPLATE "'[1]'", 2, "--chat-template-kwargs: expected a JSON object such as");
+    says(f, TEMPLATE "'{'", 1, "--chat-template-kwargs: line 1");
+    says(f, TEMPLATE "'{\"messages\": []}'", 1, "'messages' is no variable that can be set here");
+    snprintf(path, sizeof path, "%s/named/tokenizer.json", f->dir);
+    vkft_test_copy(BUNDLED "/tokenizer.json", path);
+    put_text(f, "named/chat_template.json", "{\"chat_template\": \"json {{ messages | length }}\"}");
+    says(f, "template --model @/named @/hi.json", 0, "json 1");
+    put_text(f, "named/chat_template.json", "{}");
+    says(f, "template --model @/named @/hi.json", 1, "chat_template.json: no \"chat_template\" in it");
+    put_text(f, "named/chat_template.json", "{");
+    says(f, "template --model @/named @/hi.json", 1, "chat_template.json: line 1");
+    put_text(f, "named/chat_template.json", "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"a\"}]}");
+    says(f, "template --model @/named @/hi.json", 1, "the list of chat templates has no \"default\"");
+    put_text(f, "named/chat_template.json", "{\"chat_template\": [{\"name\": \"default\"}]}");
+    says(f, "template --model @/named @/hi.json", 1, "key 'template' is missing");
+}
+
 static void test_prompts(void **state)
 {
     const fixture *f = *state;
-    put(f, "prompt", "Say the word", 12);
+    put_text(f, "prompt", "Say the word");
     put(f, "zero", "a\0b", 3);
     says(f, "generate --model " BUNDLED " --prompt - --max-new-tokens 1 --temperature 0 --json < @/prompt", 0,
          "\"prompt_tokens\":4");
@@ -129,7 +160,7 @@ static void test_data(void **state)
     const fixture *f = *state;
     static const char rows[] = "{\"text\": \"a\\u001b[31mb\\u007fc\", \"source\": 5}\n{\"text\": \"\"}\n"
                                "{\"text\": \"one two\"}\n{\"text\": \"three\"}\n";
-    put(f, "rows.jsonl", rows, strlen(rows));
+    put_text(f, "rows.jsonl", rows);
     says(f, "data @/rows.jsonl --model " BUNDLED " --packing --max-seq-length 64", 0, "skipped    1 of 4 rows: ");
     says(f, "data @/rows.jsonl --model " BUNDLED " --packing --max-seq-length 64", 0, "not used   source\n");
     says(f, "data @/rows.jsonl --model " BUNDLED " --packing --max-seq-length 64", 0,
@@ -145,9 +176,9 @@ static void test_data(void **state)
     snprintf(path, sizeof path, "%s/alone/tokenizer.json", f->dir);
     vkft_test_copy(BUNDLED "/tokenizer.json", path);
     says(f, "data @/rows.jsonl --model @/alone", 0, "samples    3 of text");
-    put(f, "alone/config.json", "{\"model_type\": \"newer\"}", 23);
+    put_text(f, "alone/config.json", "{\"model_type\": \"newer\"}");
     says(f, "data @/rows.jsonl --model @/alone", 0, "samples    3 of text");
-    put(f, "alone/config.json", "{", 1);
+    put_text(f, "alone/config.json", "{");
     says(f, "data @/rows.jsonl --model @/alone", 1, "config.json: line 1, column 2: the text ends in the middle");
 }
 
@@ -166,7 +197,7 @@ static void test_plans(void **state)
     static const char large[] = "{\"model_type\": \"llama\", \"vocab_size\": 1000, \"hidden_size\": 32768, "
                                 "\"intermediate_size\": 32768, \"num_hidden_layers\": 2, \"num_attention_heads\": "
                                 "256, \"tie_word_embeddings\": true}";
-    put(f, "large.json", large, strlen(large));
+    put_text(f, "large.json", large);
     says(f, "train --dry-run --model " BUNDLED " --batch-size 1", 0, ": fits\n");
     says(f, "train --dry-run --model " BUNDLED " --batch-size 16 --max-seq-length 1000000", 0,
          ": does not fit\nwould fit: --batch-size 1 --max-seq-length ");
@@ -214,10 +245,10 @@ static void test_tokenizer_speed(void **state)
 {
     const fixture *f = *state;
     static const char rows[] = "\"one two three\"\n\n\"four\"\n";
-    put(f, "text.txt", rows, strlen(rows));
+    put_text(f, "text.txt", rows);
     says(f, "bench --model " BUNDLED " --tokenizer @/text.txt", 0, "2 documents, 0.00 MB, ");
     says(f, "bench --model " BUNDLED " --tokenizer @/text.txt --json", 0, "{\"documents\":2,\"bytes\":17,\"tokens\":");
-    put(f, "five.txt", "\"a\"\n5\n", 6);
+    put_text(f, "five.txt", "\"a\"\n5\n");
     says(f, "bench --model " BUNDLED " --tokenizer @/five.txt", 1, "five.txt: line 2: expected a JSON string");
     says(f, "bench --model " BUNDLED " --tokenizer @/nowhere", 1, "nowhere");
     says(f, "bench --model " IDS_ONLY " --tokenizer @/text.txt", 1, "no tokenizer");
@@ -226,9 +257,9 @@ static void test_tokenizer_speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_convert),    cmocka_unit_test(test_template),        cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_data),       cmocka_unit_test(test_plans),           cmocka_unit_test(test_no_driver),
-        cmocka_unit_test(test_validation), cmocka_unit_test(test_tokenizer_speed),
+        cmocka_unit_test(test_convert),   cmocka_unit_test(test_template),   cmocka_unit_test(test_template_sources),
+        cmocka_unit_test(test_prompts),   cmocka_unit_test(test_data),       cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_no_driver), cmocka_unit_test(test_validation), cmocka_unit_test(test_tokenizer_speed),
     };
     return cmocka_run_group_tests_name("command_cases", tests, set_up, tear_down);
 }
