@@ -103,11 +103,42 @@ static void test_terminal(void **state)
     assert_string_equal(strchr(second, '\n'), "\n");
 }
 
+/* Long work: a bar on a terminal that leaves its time, lines with the time that is left elsewhere. */
+static void test_work(void **state)
+{
+    (void)state;
+    capture();
+    progress p = progress_new(NULL);
+    p.terminal = true;
+    progress_work(&p, "converting", 0, 100);
+    p.work_started -= 10;
+    p.work_drawn -= 1;
+    progress_work(&p, "converting", 25, 100);
+    progress_work(&p, "converting", 26, 100); /* too soon */
+    progress_work(&p, "converting", 100, 100);
+    progress_work(&p, "tokenizing", 0, 100);
+    progress_work(&p, "tokenizing", 100, 100); /* short work is wiped out */
+    p.terminal = false;
+    progress_work(&p, "loading", 1, 100);
+    p.work_started -= 60;
+    p.work_drawn -= 60;
+    progress_work(&p, "loading", 50, 100);
+    progress_close(&p);
+    captured();
+    assert_non_null(strstr(text, "  0 %  converting\x1b[K"));
+    assert_non_null(strstr(text, " 25 %  converting  0:30 left"));
+    assert_null(strstr(text, " 26 %"));
+    assert_non_null(strstr(text, "\r\x1b[Kconverting: 10.0 s\n"));
+    assert_null(strstr(text, "tokenizing: "));
+    assert_non_null(strstr(text, " 50 %  loading  1:00 left\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_work),
     };
     return cmocka_run_group_tests_name("progress", tests, NULL, NULL);
 }
