@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/engine/ops/ops.h"
+#include "host/engine/ops/attention_kernels.h"
 #include "runtime/base/json/builder.h"
 #include "runtime/base/os/os.h"
-#include "runtime/base/size.h"
 
 #define LONGEST_WALK 8192 /* of attention: 2048 tokens, 4 query heads for each key head */
 #define MAX_HEADS 16
@@ -54,16 +53,34 @@ static bool is_asked_for(const survey *s, vkft_kernel kernel)
     return s->name_count == 0;
 }
 
-/* False for a pipeline that was compiled for another model, or that the device does not use. */
+static bool is_attention(vkft_kernel kernel)
+{
+    return strncmp(vkft_kernel_name(kernel), "attention", strlen("attention")) == 0;
+}
+
+/* Whether the device uses this pipeline for the model. */
+static bool is_chosen(const survey *s, vkft_kernel kernel)
+{
+    uint32_t count;
+    vkft_kernel_get_constants(s->dev, kernel, &count);
+    if (!vkft_caps_have(vkft_device_get_caps(s->dev), vkft_kernel_needs(kernel)))
+        return false;
+    if (is_attention(kernel)) {
+        for (int part = 0; part < VKFT_ATTENTION_PARTS; part++)
+            if (vkft_attention_choose(s->dev, (vkft_attention_part)part, s->model.head_dim).kernel == kernel)
+                return part != VKFT_ATTENTION_DBIAS || s->model.relative;
+        return false;
+    }
+    return count > 1 || (kernel < VKFT_KERNEL_COUNT && vkft_kernel_get_shape(kernel) != VKFT_SHAPE_TILE);
+}
+
+/* False for a pipeline that was compiled for another model. */
 static bool is_new(survey *s, vkft_kernel kernel)
 {
     uint32_t count;
     const uint32_t *constants = vkft_kernel_get_constants(s->dev, kernel, &count);
     pipeline p = {.kernel = kernel};
     memcpy(p.constants, constants, count * sizeof *constants);
-    bool chosen = count > 1 || (kernel < VKFT_KERNEL_COUNT && vkft_kernel_get_shape(kernel) != VKFT_SHAPE_TILE);
-    if (!chosen || !vkft_caps_have(vkft_device_get_caps(s->dev), vkft_kernel_needs(kernel)))
-        return false;
     for (size_t i = 0; i < s->seen_count; i++)
         if (memcmp(&s->seen[i], &p, sizeof p) == 0)
             return false;
@@ -89,7 +106,7 @@ static bool survey_pipeline(survey *s, vkft_kernel kernel)
     vkft_json_put_string(line, "kernel", vkft_kernel_name(kernel));
     vkft_json_put_number(line, "variant", kernel / (uint32_t)VKFT_KERNEL_COUNT);
     vkft_json_put_integers(line, "constants", (const int32_t *)constants, count);
-    if (strncmp(vkft_kernel_name(kernel), "attention", 9) == 0 && count > 1) {
+    if (is_attention(kernel)) {
         vkft_json_put_number(line, "head_size", s->model.head_dim);
         vkft_json_put_bool(line, "softcap", s->model.softcap);
         vkft_json_put_bool(line, "relative", s->model.relative);
@@ -121,14 +138,15 @@ static bool survey_model(survey *s)
         return false;
     }
     for (uint32_t i = 0; i < VKFT_KERNEL_VARIANTS * (uint32_t)VKFT_KERNEL_COUNT; i++)
-        if (is_asked_for(s, (vkft_kernel)i) && is_new(s, (vkft_kernel)i) && !survey_pipeline(s, (vkft_kernel)i))
+        if (is_asked_for(s, (vkft_kernel)i) && is_chosen(s, (vkft_kernel)i) && is_new(s, (vkft_kernel)i) &&
+            !survey_pipeline(s, (vkft_kernel)i))
             return false;
     return true;
 }
 
 static bool survey_models(survey *s, const uint32_t *heads, int head_count)
 {
-    static const vkft_dtype operands[] = {VKFT_F32, VKFT_BF16};
+    static const vkft_dtype operands[] = {VKFT_F32, VKFT_BF16, VKFT_F16};
     s->model.longest_walk = LONGEST_WALK;
     for (size_t i = 0; i < sizeof operands / sizeof *operands; i++)
         for (int h = 0; h < head_count; h++)
