@@ -46,7 +46,10 @@ struct vkft_commands {
     vkft_device *dev;
     launch *launches;
     uint32_t count, capacity;
-    bool next_independent;
+    vkft_touch touch; /* of the launches that are recorded now, where `touch_is_known` */
+    bool touch_is_known;
+    vkft_touch_window window;
+    uint32_t barriers;
     stage *stages;
     uint32_t stage_count, stage_capacity;
     uint32_t next_stage; /* of a run */
@@ -112,15 +115,20 @@ void vkft_commands_free(vkft_commands *cmds)
 void vkft_commands_reset(vkft_commands *cmds)
 {
     cmds->count = cmds->stage_count = 0;
-    cmds->next_independent = false;
+    cmds->touch_is_known = false;
+    cmds->window = (vkft_touch_window){0};
+    cmds->barriers = 0;
     cmds->is_cut = false;
     cmds->error = (vkft_err){0};
 }
 
-void vkft_commands_independent(vkft_commands *cmds)
+void vkft_commands_touch(vkft_commands *cmds, const vkft_touch *touch)
 {
-    if (cmds)
-        cmds->next_independent = true;
+    if (!cmds)
+        return;
+    cmds->touch_is_known = touch != NULL;
+    if (touch)
+        cmds->touch = *touch;
 }
 
 void vkft_commands_stage(vkft_commands *cmds, const vkft_upload *upload)
@@ -183,10 +191,10 @@ static void record(vkft_commands *cmds, vkft_kernel kernel, const void *args, ui
     *l = (launch){.kernel = kernel,
                   .args_bytes = args_bytes,
                   .groups = {(uint32_t)groups_x, groups_y},
-                  .independent = cmds->next_independent,
+                  .independent = vkft_touch_window_add(&cmds->window, cmds->touch_is_known ? &cmds->touch : NULL),
                   .flops = flops};
     memcpy(l->args, args, args_bytes);
-    cmds->next_independent = false;
+    cmds->barriers += !l->independent;
     cmds->is_cut = false;
 }
 
@@ -222,6 +230,11 @@ uint32_t vkft_commands_launch_count(const vkft_commands *cmds)
 vkft_kernel vkft_commands_kernel(const vkft_commands *cmds, uint32_t number)
 {
     return cmds->launches[number].kernel;
+}
+
+uint32_t vkft_commands_barrier_count(const vkft_commands *cmds)
+{
+    return cmds->barriers;
 }
 
 static double *rate(vkft_device *dev, vkft_kernel kernel)

@@ -4,9 +4,9 @@
  * quarter of a second by measured time, since drivers reset a GPU that is busy for seconds. One launch that is too long
  * by itself is cut along its workgroups (vkCmdDispatchBase), invisibly to the kernel.
  *
- * Launches run in recorded order; a full memory barrier stands between two launches unless the later one was
- * declared independent. Errors while recording are kept and returned by vkft_commands_run, so that code
- * which records reads as a plain sequence.
+ * Launches run in recorded order; a full memory barrier stands between two launches unless what is known of them
+ * (vkft_commands_touch) says that their order does not matter. Errors while recording are kept and returned by
+ * vkft_commands_run, so that code which records reads as a plain sequence.
  */
 #ifndef VKFT_COMMANDS_H
 #define VKFT_COMMANDS_H
@@ -16,6 +16,7 @@
 
 #include "runtime/kernels.h"
 #include "runtime/memory.h"
+#include "runtime/touch.h"
 
 typedef struct vkft_commands vkft_commands;
 
@@ -37,8 +38,9 @@ void vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void 
 /* Makes the recording an error, which vkft_commands_run returns: what records finds that it cannot. */
 void vkft_commands_fail(vkft_commands *cmds, const char *why, ...) VKFT_PRINTF(2, 3);
 
-/* The next launch does not depend on the launches since the last barrier: no barrier stands before it. */
-void vkft_commands_independent(vkft_commands *cmds);
+/* What each launch from here on reads and writes at most, until the next call; NULL, and at the beginning: unknown.
+ * What only launches of which nothing is known write may be left out. cmds NULL is fine. */
+void vkft_commands_touch(vkft_commands *cmds, const vkft_touch *touch);
 
 /* What has to be in device memory for a stage of the launches, and is written there while those of the stage before
  * run: weights that do not fit all at once. */
@@ -61,6 +63,7 @@ void vkft_commands_stage(vkft_commands *cmds, const vkft_upload *upload);
 bool vkft_commands_run(vkft_commands *cmds, vkft_err *err);
 
 uint32_t vkft_commands_launch_count(const vkft_commands *cmds);
+uint32_t vkft_commands_barrier_count(const vkft_commands *cmds); /* before launches */
 vkft_kernel vkft_commands_kernel(const vkft_commands *cmds, uint32_t number);
 
 /* The profile adds timestamps around every launch; run times below include it. */

@@ -152,6 +152,18 @@ vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add)
     return t->grad;
 }
 
+void vkft_graph_touch(vkft_graph *graph, const vkft_tensor *read, uint64_t written, uint64_t written_bytes)
+{
+    const vkft_touch touch = {.reads = {{vkft_tensor_address(graph, read), vkft_tensor_row_bytes(read, read->rows)}},
+                              .writes = {{written, written_bytes}}};
+    vkft_commands_touch(graph->cmds, &touch);
+}
+
+void vkft_graph_touch_end(vkft_graph *graph)
+{
+    vkft_commands_touch(graph->cmds, NULL);
+}
+
 void vkft_launch_elements(vkft_graph *graph, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t x,
                           uint32_t y, double flops)
 {

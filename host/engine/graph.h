@@ -98,6 +98,10 @@ uint64_t vkft_tensor_row_bytes(const vkft_tensor *tensor, uint64_t rows);
 /* The address, noting that the tensor is used by the next launch. */
 uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor);
 
+/* The launches from here to vkft_graph_touch_end read and write no other tensors' memory, see vkft_commands_touch. */
+void vkft_graph_touch(vkft_graph *graph, const vkft_tensor *read, uint64_t written, uint64_t written_bytes);
+void vkft_graph_touch_end(vkft_graph *graph);
+
 /* The gradient of t, made on first call; *add tells whether it already holds something. */
 vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add);
 

@@ -24,10 +24,8 @@ static void run_stack(vkft_graph *g, const run *r, const vkft_block_call *call)
 {
     for (uint32_t l = 0; l < r->stack->count; l++) {
         g->pass.taping = l >= r->taped;
-        if (r->kept && !g->pass.taping) {
-            r->kept[l] = vkft_op_keep(g, r->x[l]);
-            vkft_commands_independent(g->cmds); /* a block begins by reading its input, as the copy does */
-        }
+        if (r->kept && !g->pass.taping)
+            r->kept[l] = vkft_op_keep(g, r->x[l]); /* while the block begins by reading its input, too */
         r->x[l + 1] = vkft_block_forward(g, &r->stack->layers[l], r->x[l], call);
     }
     g->pass.taping = true;

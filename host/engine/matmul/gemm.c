@@ -149,7 +149,17 @@ bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_c
     return kept > 0;
 }
 
-void vkft_multiply_by(const vkft_matmul_ctx *ctx, const vkft_product *p, const vkft_choice *choice)
+void vkft_product_touch(const vkft_matmul_ctx *ctx, const vkft_product *p, bool scratch)
+{
+    vkft_range Y = vkft_rows_range(p->Y, p->M, vkft_product_ldy(p), vkft_product_n(p));
+    const vkft_touch touch = {
+        .reads = {vkft_rows_range(p->X, p->M, vkft_product_ldx(p), vkft_product_k(p)), {p->R, p->R ? Y.bytes : 0}},
+        .writes = {Y, {ctx->scratch, scratch ? ctx->scratch_bytes : 0}},
+    };
+    vkft_commands_touch(ctx->cmds, &touch);
+}
+
+static void record(const vkft_matmul_ctx *ctx, const vkft_product *p, const vkft_choice *choice)
 {
     const vkft_gemm *gemm = vkft_gemm_of(ctx->dev);
     if (choice && choice->strategy && choice->strategy->suits(gemm, ctx, p)) {
@@ -162,6 +172,13 @@ void vkft_multiply_by(const vkft_matmul_ctx *ctx, const vkft_product *p, const v
     while (s[1] && !(*s)->suits(gemm, ctx, p))
         s++;
     (*s)->record(gemm, ctx, p);
+}
+
+void vkft_multiply_by(const vkft_matmul_ctx *ctx, const vkft_product *p, const vkft_choice *choice)
+{
+    vkft_product_touch(ctx, p, true);
+    record(ctx, p, choice);
+    vkft_commands_touch(ctx->cmds, NULL);
 }
 
 void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *p)

@@ -122,6 +122,16 @@ static inline vkft_gemm_class vkft_product_class(const vkft_product *p)
     return (vkft_gemm_class){p->w->storage, p->transposed, p->groups != NULL};
 }
 
+/* Says what the launches of a product touch, so that products whose order does not matter run at the same time. A
+ * strategy whose launches leave scratch alone says so before it records them. */
+void vkft_product_touch(const vkft_matmul_ctx *ctx, const vkft_product *p, bool scratch);
+
+/* Rows of f32 in memory. */
+static inline vkft_range vkft_rows_range(uint64_t address, uint64_t rows, uint64_t stride, uint64_t columns)
+{
+    return (vkft_range){address, ((rows - 1) * stride + columns) * sizeof(float)};
+}
+
 /* Columns of Y, and the length of its sums. */
 static inline uint32_t vkft_product_n(const vkft_product *p)
 {

@@ -95,6 +95,7 @@ static void record_groups(const vkft_matmul_ctx *ctx, const vkft_product *p, vkf
 static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
     vkft_tile t = tile_of(gemm, p);
+    vkft_product_touch(ctx, p, false);
     uint32_t tile_columns = p->transposed ? t.width : 8 * t.width; /* without transposition: 8 columns an invocation */
     (p->groups ? record_groups : record_plain)(ctx, p, t, tile_columns);
 }

@@ -55,12 +55,23 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, co
         args.scale = 1.0f;
         parts = ceil_div(p->K, args.slice);
     }
+    vkft_range Y = vkft_rows_range(p->Y, M, N, N);
+    const vkft_touch touch = {
+        .reads = {vkft_rows_range(p->X, p->K, ldx, M), vkft_rows_range(p->Z, p->K, N, N), {p->R, p->R ? Y.bytes : 0}},
+        .writes = {Y, {ctx->scratch, args.Y != p->Y ? ctx->scratch_bytes : 0}}};
+    vkft_commands_touch(ctx->cmds, &touch);
     vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups, parts, 2.0 * M * N * p->K);
-    if (args.Y == p->Y)
-        return;
-    struct matmul_sum_args sum = {
-        .partial = ctx->scratch, .R = p->R, .Y = p->Y, .n = M * N, .parts = parts, .add = p->R != 0, .scale = p->scale};
-    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
+    if (args.Y != p->Y) {
+        struct matmul_sum_args sum = {.partial = ctx->scratch,
+                                      .R = p->R,
+                                      .Y = p->Y,
+                                      .n = M * N,
+                                      .parts = parts,
+                                      .add = p->R != 0,
+                                      .scale = p->scale};
+        vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
+    }
+    vkft_commands_touch(ctx->cmds, NULL);
 }
 
 static void record_groups(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, const vkft_outer_product *p)

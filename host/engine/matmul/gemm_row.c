@@ -43,6 +43,7 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
 
 static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
+    vkft_product_touch(ctx, p, false);
     struct matmul_args args = {.W = vkft_weight_ref(p->w),
                                .X = p->X,
                                .R = p->R,

@@ -123,6 +123,8 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
         args.Y = ctx->scratch;
         args.add = 0;
         args.scale = 1.0f;
+    } else {
+        vkft_product_touch(ctx, p, false);
     }
     vkft_kernel kernel = vkft_kernel_variant(kernel_of(vkft_product_class(p)), c.variant);
     vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, c.workgroups, c.slices, 2.0 * p->M * args.N * args.K);

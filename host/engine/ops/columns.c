@@ -58,6 +58,7 @@ void vkft_column_sum(vkft_graph *g, const vkft_tensor *x, uint64_t sum, float sc
 
 static void copy(vkft_graph *g, const vkft_tensor *x, uint64_t to)
 {
+    vkft_graph_touch(g, x, to, vkft_tensor_row_bytes(x, x->rows));
     launch(g, (struct copy_columns_args){.from = vkft_tensor_address(g, x),
                                          .to = to,
                                          .T = x->rows,
@@ -65,6 +66,7 @@ static void copy(vkft_graph *g, const vkft_tensor *x, uint64_t to)
                                          .run = x->cols,
                                          .from_ld = x->cols,
                                          .to_ld = x->cols});
+    vkft_graph_touch_end(g);
 }
 
 void vkft_op_store(vkft_graph *g, const vkft_tensor *x, uint64_t address)

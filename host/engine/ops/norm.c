@@ -81,6 +81,7 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
     y->needs_grad = x->needs_grad || norm->dgain || norm->dbias;
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 4.0 * rows * C;
+    vkft_graph_touch(g, x, vkft_tensor_address(g, y), vkft_tensor_row_bytes(y, y->rows));
     if (norm->layernorm) {
         struct layernorm_args args = {.x = vkft_tensor_address(g, x),
                                       .g = norm->gain,
@@ -101,6 +102,7 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
         vkft_launch_rows(g, VKFT_KERNEL_rmsnorm, &args, sizeof args, rows, 1, flops);
     }
     const norm_state state = {norm};
+    vkft_graph_touch_end(g);
     vkft_tape_push(g, (vkft_tape_entry){.backward = norm_backward, .in = {x}, .out = y}, &state, sizeof state);
     return y;
 }

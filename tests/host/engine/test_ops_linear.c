@@ -141,6 +141,90 @@ static void test_lora(void **state)
                                   .scale = 0.3f});
 }
 
+/* Two layers of one input, as gate and up: products whose order does not matter have no barrier between them. */
+typedef struct pair_context {
+    vkft_linear first, second;
+    uint32_t launches, barriers; /* of the forward pass */
+} pair_context;
+
+enum { PAIR_X, W1, A1, B1, W2, A2, B2, OPERANDS };
+#define PAIR_T 5u
+#define PAIR_IN 37u
+#define PAIR_OUT 13u
+#define PAIR_R 3u
+
+static vkft_linear pair_linear(const vkft_operand *w, const vkft_operand *a, const vkft_operand *b)
+{
+    return (vkft_linear){
+        .w = vkft_operand_weight(w),
+        .lora = {.r = PAIR_R, .scale = 1, .A = a->address, .B = b->address, .dA = a->grad, .dB = b->grad}};
+}
+
+static vkft_tensor *pair_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
+{
+    (void)loss;
+    pair_context *k = context;
+    k->first = pair_linear(&in[W1], &in[A1], &in[B1]);
+    k->second = pair_linear(&in[W2], &in[A2], &in[B2]);
+    vkft_tensor *a = vkft_op_linear(g, in[PAIR_X].tensor, &k->first, (vkft_linear_call){0});
+    vkft_tensor *b = vkft_op_linear(g, in[PAIR_X].tensor, &k->second, (vkft_linear_call){0});
+    if (g->cmds) {
+        k->launches = vkft_commands_launch_count(g->cmds);
+        k->barriers = vkft_commands_barrier_count(g->cmds);
+    }
+    return vkft_op_add(g, a, b);
+}
+
+static void pair_reference(double *const *in, double *y, const void *context)
+{
+    (void)context;
+    for (uint32_t i = 0; i < PAIR_T * PAIR_OUT; i++)
+        y[i] = 0;
+    for (uint32_t t = 0; t < PAIR_T; t++)
+        for (uint32_t o = 0; o < PAIR_OUT; o++)
+            for (uint32_t c = 0; c < PAIR_IN; c++)
+                for (uint32_t which = W1; which < OPERANDS; which += 3) {
+                    double w = in[which][o * PAIR_IN + c];
+                    for (uint32_t j = 0; j < PAIR_R; j++)
+                        w += in[which + 2][o * PAIR_R + j] * in[which + 1][j * PAIR_IN + c];
+                    y[t * PAIR_OUT + o] += in[PAIR_X][t * PAIR_IN + c] * w;
+                }
+}
+
+static void test_independent_products(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    const float spread = (float)(1 / sqrt((double)PAIR_IN));
+    pair_context k = {0};
+    vkft_op_case c = {
+        .name = "a pair",
+        .rows = PAIR_T,
+        .cols = PAIR_OUT,
+        .tolerance = TOLERANCE,
+        .forward = pair_forward,
+        .reference = pair_reference,
+        .context = &k,
+        .operands =
+            {
+                [PAIR_X] = {"x", VKFT_OPERAND_TENSOR, PAIR_T, PAIR_IN, .spread = 1},
+                [W1] = {"w1", VKFT_OPERAND_FROZEN, PAIR_OUT, PAIR_IN, .spread = spread},
+                [A1] = {"A1", VKFT_OPERAND_PARAMETER, PAIR_R, PAIR_IN, .spread = spread},
+                [B1] = {"B1", VKFT_OPERAND_PARAMETER, PAIR_OUT, PAIR_R, .spread = 1},
+                [W2] = {"w2", VKFT_OPERAND_FROZEN, PAIR_OUT, PAIR_IN, .spread = spread},
+                [A2] = {"A2", VKFT_OPERAND_PARAMETER, PAIR_R, PAIR_IN, .spread = spread},
+                [B2] = {"B2", VKFT_OPERAND_PARAMETER, PAIR_OUT, PAIR_R, .spread = 1},
+            },
+    };
+    vkft_check_op(f, &c);
+    /* x W1 and x A1; then z1 B1, x W2 and x A2; then z2 B2. */
+    assert_int_equal(k.launches, 6);
+    assert_int_equal(k.barriers, 3);
+    /* Backward: dz and dB; dA and dx; the rest of dx beside the next one's dz and dB; dA and dx; the rest of dx. Its
+     * other launches are not products. */
+    assert_int_equal(vkft_commands_launch_count(f->cmds), 6 + 1 + 10 + 3);
+    assert_int_equal(vkft_commands_barrier_count(f->cmds), 3 + 1 + 5 + 3);
+}
+
 static uint64_t target_address, weight_address;
 
 typedef struct head_context {
@@ -254,8 +338,8 @@ static void test_logits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),
-                                       cmocka_unit_test(test_loss), cmocka_unit_test(test_loss_chunks),
-                                       cmocka_unit_test(test_logits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),        cmocka_unit_test(test_independent_products),
+        cmocka_unit_test(test_loss),   cmocka_unit_test(test_loss_chunks), cmocka_unit_test(test_logits)};
     return cmocka_run_group_tests_name("ops: linear", tests, vkft_op_setup, vkft_kernel_teardown);
 }
