@@ -92,6 +92,16 @@ static uint32_t memory_type(const vkft_device *dev, uint32_t allowed, VkMemoryPr
     return UINT32_MAX;
 }
 
+/* The types of a heap, as a set of bits. */
+static uint32_t types_of_heap(const vkft_device *dev, uint32_t heap)
+{
+    uint32_t types = 0;
+    for (uint32_t i = 0; i < dev->memory->properties.memoryTypeCount; i++)
+        if (dev->memory->properties.memoryTypes[i].heapIndex == heap)
+            types |= 1u << i;
+    return types;
+}
+
 static uint32_t choose_type(const vkft_device *dev, uint32_t allowed, vkft_memory_kind kind)
 {
     const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
@@ -130,12 +140,17 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
         return fail_memory(dev, label, size_bytes, "the device has no fitting memory type", err);
     const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
                                              .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
-    const VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-                                             .pNext = &flags,
-                                             .allocationSize = needs.size,
-                                             .memoryTypeIndex = type};
-    result = vk->AllocateMemory(dev->handle, &allocation, NULL, &h->memory);
-    dev->memory->stats.allocations++;
+    VkMemoryAllocateInfo allocation = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &flags, .allocationSize = needs.size};
+    /* A heap that is full may have a smaller one beside it, as the part of a card's memory that the host sees. */
+    for (uint32_t left = needs.memoryTypeBits, next = type; next != UINT32_MAX; next = choose_type(dev, left, kind)) {
+        allocation.memoryTypeIndex = type = next;
+        result = vk->AllocateMemory(dev->handle, &allocation, NULL, &h->memory);
+        dev->memory->stats.allocations++;
+        if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY)
+            break;
+        left &= ~types_of_heap(dev, dev->memory->properties.memoryTypes[type].heapIndex);
+    }
     if (result != VK_SUCCESS)
         return fail_allocation(dev, label, size_bytes, result, err);
     result = vk->BindBufferMemory(dev->handle, h->buffer, h->memory, 0);

@@ -37,6 +37,8 @@ static struct {
     double groups[8000]; /* of workgroups in each of them */
     uint32_t buffer_count;
     double now, seconds_per_group, seconds_per_build;
+    bool two_heaps; /* the device's only memory type looks like two, of which the first one's heap is full */
+    uint32_t refused;
 } spy;
 
 static event *add_event(event_kind kind)
@@ -116,6 +118,37 @@ static VKAPI_ATTR VkResult VKAPI_CALL build(VkDevice device, VkPipelineCache cac
     return spy.real.CreateComputePipelines(device, cache, count, info, a, pipelines);
 }
 
+static VKAPI_ATTR void VKAPI_CALL memory(VkPhysicalDevice device, VkPhysicalDeviceMemoryProperties2 *m)
+{
+    VkPhysicalDeviceMemoryProperties *p = &m->memoryProperties;
+    spy.real.GetPhysicalDeviceMemoryProperties2(device, m);
+    if (!spy.two_heaps)
+        return;
+    p->memoryTypes[1] = p->memoryTypes[0];
+    p->memoryTypes[1].heapIndex = 1;
+    p->memoryHeaps[1] = p->memoryHeaps[0];
+    p->memoryTypeCount = p->memoryHeapCount = 2;
+}
+
+static VKAPI_ATTR void VKAPI_CALL requirements(VkDevice device, VkBuffer buffer, VkMemoryRequirements *needs)
+{
+    spy.real.GetBufferMemoryRequirements(device, buffer, needs);
+    if (spy.two_heaps)
+        needs->memoryTypeBits = 3;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice device, const VkMemoryAllocateInfo *info,
+                                               const VkAllocationCallbacks *a, VkDeviceMemory *out)
+{
+    VkMemoryAllocateInfo real = *info;
+    if (spy.two_heaps && (info->memoryTypeIndex == 0 || info->allocationSize > 1 << 20)) {
+        spy.refused++;
+        return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    }
+    real.memoryTypeIndex = spy.two_heaps ? 0 : info->memoryTypeIndex;
+    return spy.real.AllocateMemory(device, &real, a, out);
+}
+
 /* The linker has calls of these go here: see tests/CMakeLists.txt. */
 void __real_vk_load_device(vk_functions *vk, VkDevice device);
 void __wrap_vk_load_device(vk_functions *vk, VkDevice device);
@@ -132,6 +165,9 @@ void __wrap_vk_load_device(vk_functions *vk, VkDevice device)
     vk->CmdFillBuffer = fill;
     vk->QueueSubmit = submit;
     vk->CreateComputePipelines = build;
+    vk->GetPhysicalDeviceMemoryProperties2 = memory;
+    vk->GetBufferMemoryRequirements = requirements;
+    vk->AllocateMemory = allocate;
 }
 
 double __wrap_vkft_os_seconds(void)
@@ -326,6 +362,33 @@ static void test_independent(void **state)
     vkft_guarded_free(f, &b);
 }
 
+/* A buffer that one heap has no room for lies in another. */
+static void test_full_heap(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    vkft_buffer b;
+    expect_ok(vkft_buffer_new(f->dev, 1000, VKFT_MEMORY_DEVICE, "before", &b, &err));
+    bool mapped = b.mapped;
+    vkft_buffer_free(f->dev, &b);
+    if (!mapped || !vkft_device_get_info(f->dev)->unified_memory) {
+        print_message("skipped: the device has more kinds of memory than this test makes up\n");
+        skip();
+    }
+    spy.two_heaps = true;
+    vkft_device *dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
+    assert_non_null(dev);
+    spy.refused = 0;
+    expect_ok(vkft_buffer_new(dev, 1000, VKFT_MEMORY_DEVICE, "small", &b, &err));
+    assert_int_equal(spy.refused, 1);
+    vkft_buffer_free(dev, &b);
+    expect_failure(vkft_buffer_new(dev, 2 << 20, VKFT_MEMORY_DEVICE, "large", &b, &err), "large: cannot allocate");
+    assert_int_equal(err.kind, VKFT_ERR_MEMORY);
+    assert_int_equal(spy.refused, 3);
+    vkft_device_close(dev);
+    spy.two_heaps = false;
+}
+
 static bool find(void *context, const char *name)
 {
     if (strncmp(name, context, strlen(context)) != 0)
@@ -411,7 +474,7 @@ int main(void)
         cmocka_unit_test(test_transfers),         cmocka_unit_test(test_subgroup_size),
         cmocka_unit_test(test_narrow_workgroups), cmocka_unit_test(test_first_launches),
         cmocka_unit_test(test_slowing_down),      cmocka_unit_test(test_independent),
-        cmocka_unit_test(test_slow_builds),
+        cmocka_unit_test(test_full_heap),         cmocka_unit_test(test_slow_builds),
     };
     return cmocka_run_group_tests_name("commands", tests, setup, teardown);
 }
