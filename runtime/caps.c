@@ -14,6 +14,7 @@
 #define LACKS(cap) .lacks = VKFT_CAP_##cap
 #define LOOPS(n) .loop_limit = (n)
 #define SKIPS(name) .skips = (name)
+#define NARROW .narrow = true
 const vkft_quirk vkft_quirks[] = {
 #define QUIRK(driver_, from_, to_, effect, source_)                                                                    \
     {.driver = VKFT_DRIVER_##driver_, .from = (from_), .to = (to_), effect, .source = (source_)},
@@ -45,6 +46,8 @@ void vkft_caps_apply(vkft_caps *caps, const vkft_quirk *quirks, size_t count)
         caps->set &= ~q->lacks;
         if (q->loop_limit)
             caps->loop_limit = q->loop_limit;
+        if (q->narrow && caps->subgroup_size_choice)
+            caps->subgroup_size = caps->subgroup_min;
         bool room = !q->skips || skip_strategy(caps, q->skips);
         assert(room);
         (void)room;
@@ -322,9 +325,12 @@ static uint32_t driver_version(const VkPhysicalDeviceDriverProperties *driver, u
 
 static vkft_driver driver_of(VkDriverId id)
 {
-    return id == VK_DRIVER_ID_MESA_LLVMPIPE     ? VKFT_DRIVER_LLVMPIPE
-           : id == VK_DRIVER_ID_AMD_PROPRIETARY ? VKFT_DRIVER_AMD_PROPRIETARY
-                                                : VKFT_DRIVER_OTHER;
+    switch ((uint32_t)id) {
+    case VK_DRIVER_ID_MESA_LLVMPIPE: return VKFT_DRIVER_LLVMPIPE;
+    case VK_DRIVER_ID_AMD_PROPRIETARY: return VKFT_DRIVER_AMD_PROPRIETARY;
+    case VK_DRIVER_ID_MESA_TURNIP: return VKFT_DRIVER_TURNIP;
+    default: return VKFT_DRIVER_OTHER;
+    }
 }
 
 /* Limits, and the driver; returns the version of Vulkan. */

@@ -46,6 +46,7 @@ typedef enum vkft_driver {
     VKFT_DRIVER_OTHER,
     VKFT_DRIVER_LLVMPIPE,
     VKFT_DRIVER_AMD_PROPRIETARY,
+    VKFT_DRIVER_TURNIP,
 } vkft_driver;
 
 /* X(id, name): families of chips for which kernels have different tiles. */
@@ -140,6 +141,7 @@ typedef struct vkft_quirk {
     uint32_t from, to; /* versions; `to` excluded */
     uint32_t lacks;    /* set of vkft_cap */
     uint32_t loop_limit;
+    bool narrow;       /* subgroups of the smallest size */
     const char *skips; /* NULL: none */
     const char *source;
 } vkft_quirk;

@@ -30,6 +30,13 @@ static void test_quirks(void **state)
     assert_int_equal(new.loop_limit, 65535);
     vkft_caps amd = after_quirks(VKFT_DRIVER_AMD_PROPRIETARY, VKFT_DRIVER_VERSION(2, 0));
     assert_int_equal(amd.set, all & ~(uint32_t)(VKFT_CAP_COOPERATIVE_MATRIX | VKFT_CAP_INT_DOT));
+    vkft_caps adreno = {
+        .driver = VKFT_DRIVER_TURNIP, .subgroup_size = 128, .subgroup_min = 64, .subgroup_size_choice = true};
+    vkft_caps_apply(&adreno, vkft_quirks, vkft_quirk_count);
+    assert_int_equal(adreno.subgroup_size, 64);
+    adreno = (vkft_caps){.driver = VKFT_DRIVER_TURNIP, .subgroup_size = 128, .subgroup_min = 64};
+    vkft_caps_apply(&adreno, vkft_quirks, vkft_quirk_count);
+    assert_int_equal(adreno.subgroup_size, 128); /* it cannot be asked for */
     vkft_caps other = after_quirks(VKFT_DRIVER_OTHER, VKFT_DRIVER_VERSION(22, 3));
     assert_int_equal(other.set, all);
     assert_int_equal(other.loop_limit, 0);
