@@ -11,7 +11,7 @@
 #include "runtime/memory.h"
 #include "shaders/core/args.h"
 
-enum { SIZE, SUBGROUPS, SUM, WORDS }; /* what subgroup.comp writes */
+enum { SUBGROUPS, SUM, WORDS }; /* what subgroup.comp writes */
 
 /* In host memory, which a plan does not count against the device's. */
 static bool look(vkft_device *dev, uint32_t found[WORDS], vkft_err *err)
@@ -50,7 +50,7 @@ bool vkft_subgroups_check(vkft_device *dev, vkft_err *err)
             err, VKFT_ERR_DEVICE,
             "%s cannot be used: its driver runs a workgroup of %u invocations as %u subgroups of %u, and sums "
             "of rows need one; update the driver, or choose another device",
-            vkft_device_get_info(dev)->name, width, found[SUBGROUPS], found[SIZE]);
+            vkft_device_get_info(dev)->name, width, found[SUBGROUPS], found[SUM]);
     vkft_device_cache_write(dev, "subgroups", passed, length);
     return true;
 }

@@ -32,7 +32,7 @@ struct fill_args {
     float value;
 };
 
-/* subgroup: y = {size of the subgroups, their number, sum of 1 over the first} of a workgroup. */
+/* subgroup: y = {number of subgroups, sum of 1 over the first} of a workgroup. */
 struct subgroup_args {
     ADDR(U32) y;
 };

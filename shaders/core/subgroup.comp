@@ -1,4 +1,4 @@
-/* y = {gl_SubgroupSize, gl_NumSubgroups, subgroupAdd(1)} of one workgroup. Test: test_subgroups */
+/* y = {gl_NumSubgroups, subgroupAdd(1)} of one workgroup. Test: test_subgroups */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
@@ -9,8 +9,7 @@ void main()
 {
     uint sum = subgroupAdd(1u);
     if (gl_LocalInvocationID.x == 0) {
-        args.y.v[0] = gl_SubgroupSize;
-        args.y.v[1] = gl_NumSubgroups;
-        args.y.v[2] = sum;
+        args.y.v[0] = gl_NumSubgroups;
+        args.y.v[1] = sum;
     }
 }

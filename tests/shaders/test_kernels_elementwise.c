@@ -61,6 +61,7 @@ static void test_fill_and_add(void **state)
 {
     vkft_check_fill_and_add(*state, 1);
     vkft_check_fill_and_add(*state, 1027);
+    vkft_check_subgroup(*state);
 }
 
 static void test_columns(void **state)

@@ -22,6 +22,7 @@ static void check_elements(vkft_lab *lab)
         vkft_check_clip(lab, n, 1);
     }
     vkft_check_clip(lab, 5, 0);
+    vkft_check_subgroup(lab);
 }
 
 static void check_rows(vkft_lab *lab)

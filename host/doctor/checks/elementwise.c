@@ -156,6 +156,17 @@ void vkft_check_fill_and_add(vkft_lab *lab, uint32_t n)
     vkft_lab_end(lab);
 }
 
+void vkft_check_subgroup(vkft_lab *lab)
+{
+    vkft_lab_begin(lab, "subgroup");
+    vkft_lab_array y = vkft_lab_output(lab, 2);
+    const uint32_t want[] = {1, vkft_kernel_width(lab->dev, VKFT_KERNEL_subgroup)};
+    struct subgroup_args args = {.y = y.address};
+    vkft_lab_run(lab, VKFT_KERNEL_subgroup, &args, sizeof args, 1, 1);
+    vkft_lab_expect_words(lab, "y", y, want);
+    vkft_lab_end(lab);
+}
+
 void vkft_check_bias_rows(vkft_lab *lab, uint32_t T, uint32_t C)
 {
     vkft_lab_begin(lab, "bias_rows [%u,%u]", T, C);

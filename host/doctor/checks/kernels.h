@@ -14,6 +14,7 @@ void vkft_check_activation(vkft_lab *lab, uint32_t n, vkft_activation activation
 void vkft_check_softcap(vkft_lab *lab, uint32_t n);
 void vkft_check_dropout(vkft_lab *lab, uint32_t n);
 void vkft_check_fill_and_add(vkft_lab *lab, uint32_t n);
+void vkft_check_subgroup(vkft_lab *lab);
 void vkft_check_bias_rows(vkft_lab *lab, uint32_t T, uint32_t C);
 void vkft_check_column_sum(vkft_lab *lab, uint32_t T, uint32_t C);
 /* `runs` runs of `run` columns, one every `step` columns from `offset` on. */
