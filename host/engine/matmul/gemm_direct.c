@@ -45,11 +45,14 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm)
         }
 }
 
+#define LONGEST_SUM 32768u /* one after the other; the rounding errors of more would show in a gradient */
+
 /* matmul_nn and grouped_nn make one iteration for each k. */
 static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
     (void)ctx;
-    return p->transposed || !gemm->caps->loop_limit || vkft_product_k(p) <= gemm->caps->loop_limit / 2 + 1;
+    uint32_t limit = gemm->caps->loop_limit;
+    return p->transposed || vkft_product_k(p) <= (limit ? min_u32(LONGEST_SUM, limit / 2 + 1) : LONGEST_SUM);
 }
 
 static void record_plain(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile t, uint32_t tile_columns)
