@@ -58,8 +58,15 @@ bool vkft_doctor_probe(const char *selector, const vkft_doctor_listener *to)
         return false;
     }
     vkft_doctor_tell(to, "ok", NULL, "Vulkan loader %s", loader.version);
-    for (uint32_t i = 0; i < loader.layer_count; i++)
-        vkft_doctor_tell(to, "fact", loader.layers[i], "layer");
+    vkft_text layers = {0};
+    for (uint32_t i = 0; i < loader.layer_count; i++) {
+        const char *comma = i ? ", " : "";
+        if (!vkft_text_append(&layers, comma, strlen(comma), NULL) ||
+            !vkft_text_append(&layers, loader.layers[i], strlen(loader.layers[i]), NULL))
+            break;
+    }
+    vkft_doctor_tell(to, "ok", NULL, "layers: %s", layers.data ? layers.data : "none");
+    vkft_text_free(&layers);
     return selector ? choose(selector, to) : vkft_doctor_list(to);
 }
 

@@ -73,8 +73,11 @@ static PFN_vkGetInstanceProcAddr next_instance_address;
 static PFN_vkGetDeviceProcAddr next_device_address;
 
 /* VKFT_FAULT_KERNEL=EFFECT:FILE picks the kernel whose words the build has written to FILE, as numbers. EFFECT is what
- * its driver does with it: "wrong" adds where it should multiply, "crash" crashes, "hang" never returns. */
+ * its driver does with it: "wrong" adds where it should multiply, "crash" crashes, "hang" never returns; after "lost"
+ * and "memory" every submission fails so. */
 static PFN_vkCreateShaderModule next_shader_module;
+static PFN_vkQueueSubmit next_queue_submit;
+static VkResult submission; /* what submissions end with, unless it is a success */
 
 #define OP_FADD 129u
 #define OP_FSUB 131u
@@ -121,6 +124,10 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_shader_module(VkDevice device, cons
         raise(SIGSEGV);
     while (strncmp(fault, "hang", 4) == 0)
         pause();
+    if (strncmp(fault, "wrong", 5) != 0) {
+        submission = strncmp(fault, "lost", 4) == 0 ? VK_ERROR_DEVICE_LOST : VK_ERROR_OUT_OF_DEVICE_MEMORY;
+        return next_shader_module(device, info, callbacks, module);
+    }
     VkShaderModuleCreateInfo other = *info;
     uint32_t *code = malloc(info->codeSize);
     if (!code)
@@ -135,6 +142,12 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_shader_module(VkDevice device, cons
 
 void *dlsym(void *restrict handle, const char *restrict name);
 
+static VKAPI_ATTR VkResult VKAPI_CALL queue_submit(VkQueue queue, uint32_t count, const VkSubmitInfo *infos,
+                                                   VkFence fence)
+{
+    return submission != VK_SUCCESS ? submission : next_queue_submit(queue, count, infos, fence);
+}
+
 static PFN_vkVoidFunction wrapped(const char *name, PFN_vkVoidFunction function)
 {
 #define CHOOSE(known, parameters, arguments)                                                                           \
@@ -145,6 +158,10 @@ static PFN_vkVoidFunction wrapped(const char *name, PFN_vkVoidFunction function)
     if (function && strcmp(name, "vkCreateShaderModule") == 0) {
         next_shader_module = (PFN_vkCreateShaderModule)function;
         function = (PFN_vkVoidFunction)create_shader_module;
+    }
+    if (function && strcmp(name, "vkQueueSubmit") == 0) {
+        next_queue_submit = (PFN_vkQueueSubmit)function;
+        function = (PFN_vkVoidFunction)queue_submit;
     }
     WRAPPED(CHOOSE)
 #undef CHOOSE

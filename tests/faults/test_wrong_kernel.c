@@ -151,6 +151,17 @@ static void test_crash(void **state)
     expect_text(f, "out", ": not usable: the driver crashed: signal 11 (Segmentation fault), in: adamw, 1 parameters");
 }
 
+/* A device that is lost, or has no memory left, in the middle. */
+static void test_lost(void **state)
+{
+    const fixture *f = *state;
+    assert_int_equal(run(f, "lost:none/rope.comp", "doctor --device 0 --quick"), 1);
+    expect_text(f, "out", ": not usable: ");
+    expect_text(f, "out", "VK_ERROR_DEVICE_LOST");
+    assert_int_equal(run(f, "memory:none/rope.comp", "doctor --device 0 --quick"), 1);
+    expect_text(f, "out", "VK_ERROR_OUT_OF_DEVICE_MEMORY");
+}
+
 static void test_hang(void **state)
 {
     const fixture *f = *state;
@@ -160,8 +171,8 @@ static void test_hang(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_needed), cmocka_unit_test(test_optional),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_needed),   cmocka_unit_test(test_optional),
                                        cmocka_unit_test(test_strategy), cmocka_unit_test(test_crash),
-                                       cmocka_unit_test(test_hang)};
+                                       cmocka_unit_test(test_lost),     cmocka_unit_test(test_hang)};
     return cmocka_run_group_tests_name("wrong kernels", tests, set_up, tear_down);
 }
