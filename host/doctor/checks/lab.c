@@ -109,6 +109,7 @@ void vkft_lab_begin(vkft_lab *lab, const char *name, ...)
         lab->on_check(lab->context, lab->name);
     lab->pool_used = 0;
     lab->used = GAP;
+    lab->scratch = 0;
     for (uint32_t i = 0; i < GAP; i++)
         lab->before[i] = CANARY;
 }
@@ -121,13 +122,20 @@ void vkft_lab_end(vkft_lab *lab)
 static vkft_lab_array place(vkft_lab *lab, uint32_t n)
 {
     uint32_t end = (uint32_t)round_up(lab->used + n + GAP, GAP);
-    assert(end <= lab->words);
+    assert(end + lab->scratch <= lab->words);
     vkft_lab_array array = {
         .address = lab->buffer.address + 4ull * lab->used, .u = lab->before + lab->used, .count = n};
     for (uint32_t i = lab->used + n; i < end; i++)
         lab->before[i] = CANARY;
     lab->used = end;
     return array;
+}
+
+uint64_t vkft_lab_scratch(vkft_lab *lab, uint64_t bytes)
+{
+    lab->scratch += (uint32_t)round_up(ceil_div_u64(bytes, 4) + GAP, GAP);
+    assert(lab->used + lab->scratch <= lab->words);
+    return lab->buffer.address + 4ull * (lab->words - lab->scratch);
 }
 
 vkft_lab_array vkft_lab_output(vkft_lab *lab, uint32_t n)

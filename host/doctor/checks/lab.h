@@ -53,6 +53,7 @@ typedef struct vkft_lab {
     void *context;
     uint32_t *before, *after;  /* the buffer as it should be, and as it was read last */
     uint32_t used, ran, words; /* ran: used when the last run began */
+    uint32_t scratch;          /* words at the end that are scratch memory */
     char *pool;                /* of doubles */
     size_t pool_used, pool_bytes;
     char name[120]; /* of the check */
@@ -79,6 +80,8 @@ void vkft_lab_end(vkft_lab *lab);
 vkft_lab_array vkft_lab_output(vkft_lab *lab, uint32_t n);                /* NaN */
 vkft_lab_array vkft_lab_random(vkft_lab *lab, uint64_t seed, uint32_t n); /* standard normal, the same for a seed */
 vkft_lab_array vkft_lab_words(vkft_lab *lab, const void *data, size_t bytes);
+uint64_t vkft_lab_scratch(vkft_lab *lab,
+                          uint64_t bytes);         /* memory that kernels use for themselves; nobody looks at it */
 double *vkft_lab_doubles(vkft_lab *lab, size_t n); /* zeros, on the host */
 double *vkft_lab_wide(vkft_lab *lab, vkft_lab_array x);
 
@@ -98,7 +101,7 @@ void vkft_lab_expect_sums(vkft_lab *lab, const char *what, vkft_lab_array array,
 void vkft_lab_expect_rows(vkft_lab *lab, const char *what, vkft_lab_array array, uint32_t N, uint32_t ld,
                           const double *want, const double *size, double bound);
 void vkft_lab_expect_words(vkft_lab *lab, const char *what, vkft_lab_array array, const uint32_t *want);
-/* Memory that kernels use for themselves. */
+/* What an array holds now is right, whatever it is. */
 void vkft_lab_accept(vkft_lab *lab, vkft_lab_array array);
 /* Closes the judgement on what was expected so far and opens another one about the same run, so that each output has a
  * verdict of its own; kernels whose names contain a word of `but` (NULL: no more) have no part in it. */

@@ -105,8 +105,7 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
         return;
     }
     vkft_lab_array x = vkft_lab_random(lab, 3, M * ldx),
-                   y = c->add ? vkft_lab_random(lab, 4, M * ldy) : vkft_lab_output(lab, M * ldy),
-                   scratch = vkft_lab_output(lab, (uint32_t)(scratch_bytes / 4) + 1);
+                   y = c->add ? vkft_lab_random(lab, 4, M * ldy) : vkft_lab_output(lab, M * ldy);
     uint32_t first[GROUPS + 1] = {0, M, M, M}, table[2 * GROUPS + 2];
     struct weight_ref refs[GROUPS] = {{0}};
     if (class.grouped) {
@@ -128,8 +127,10 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
             for (uint32_t n = 0; n < N; n++)
                 reference(c, strategy, class.transposed, wide, m.values[g], i, K, ldx, n, &want[(size_t)i * ldy + n],
                           &bound[(size_t)i * ldy + n]);
-    const vkft_matmul_ctx ctx = {
-        .dev = lab->dev, .cmds = lab->cmds, .scratch = scratch.address, .scratch_bytes = scratch_bytes};
+    const vkft_matmul_ctx ctx = {.dev = lab->dev,
+                                 .cmds = lab->cmds,
+                                 .scratch = vkft_lab_scratch(lab, scratch_bytes),
+                                 .scratch_bytes = scratch_bytes};
     const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .max_rows = M, .table = groups.address};
     vkft_lab_record(lab);
     strategy->record(gemm, &ctx,
@@ -148,7 +149,6 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
     for (uint32_t i = 0; i < VKFT_KERNEL_SET_WORDS; i++)
         lab->strategic.bits[i] |= lab->launched.bits[i];
     vkft_lab_expect_rows(lab, "Y", y, N, ldy, want, bound, 1);
-    vkft_lab_accept(lab, scratch);
     vkft_lab_end(lab);
     free_matrices(&m);
 }
@@ -156,10 +156,9 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
 void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool grouped)
 {
     const float scale = 2;
-    const uint32_t n = M * N;
+    const uint32_t n = M * N, scratch_bytes = 4 * 64 * n;
     vkft_lab_begin(lab, "gradient of a matrix [%u,%u]%s, %u rows", M, N, grouped ? " in groups" : "", K);
-    vkft_lab_array x = vkft_lab_random(lab, 5, K * M), z = vkft_lab_random(lab, 6, K * N),
-                   scratch = vkft_lab_output(lab, 64 * n), y[GROUPS];
+    vkft_lab_array x = vkft_lab_random(lab, 5, K * M), z = vkft_lab_random(lab, 6, K * N), y[GROUPS];
     struct weight_ref refs[GROUPS] = {{0}};
     uint32_t first[GROUPS + 1] = {0, K, K, K}, table[2 * GROUPS + 2] = {0};
     if (grouped)
@@ -169,8 +168,10 @@ void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool gr
         refs[g].data = y[g].address;
     }
     vkft_lab_array groups = vkft_lab_words(lab, table, sizeof table), tables = vkft_lab_words(lab, refs, sizeof refs);
-    const vkft_matmul_ctx ctx = {
-        .dev = lab->dev, .cmds = lab->cmds, .scratch = scratch.address, .scratch_bytes = 4ull * scratch.count};
+    const vkft_matmul_ctx ctx = {.dev = lab->dev,
+                                 .cmds = lab->cmds,
+                                 .scratch = vkft_lab_scratch(lab, scratch_bytes),
+                                 .scratch_bytes = scratch_bytes};
     const vkft_grouping grouping = {.groups = GROUPS, .rows = K, .max_rows = K, .table = groups.address};
     vkft_lab_record(lab);
     vkft_multiply_outer(&ctx, &(vkft_outer_product){.groups = grouped ? &grouping : NULL,
@@ -197,6 +198,5 @@ void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool gr
         }
         vkft_lab_expect_sums(lab, "Y", y[g], want, size, BOUND(K));
     }
-    vkft_lab_accept(lab, scratch);
     vkft_lab_end(lab);
 }
