@@ -53,6 +53,12 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Whether the program is that of another system, where reading a directory fails otherwise. */
+static bool elsewhere(void)
+{
+    return getenv("VKFT_TEST_PROGRAM") != NULL;
+}
+
 /* The program's exit code and a part of what it says; `shell` has a %s for the fixture's directory, or none. */
 static void says(const fixture *f, const char *shell, int code, const char *part)
 {
@@ -102,10 +108,12 @@ static void test_template(void **state)
     says(f, "template --model " BUNDLED " --chat-template @/t.jinja @/five.json", 1,
          "five.json: expected an array of messages");
     says(f, "template --model " BUNDLED " --chat-template @/t.jinja < @/zero.json", 1, "it contains a zero byte");
-    says(f, "template --model " BUNDLED " --chat-template @/t.jinja < @", 1,
-         "cannot read standard input: Is a directory");
-    says(f, "template --model " BUNDLED " --chat-template @/t.jinja < /dev/zero", 1,
-         "standard input: more than 67108864 bytes");
+    if (!elsewhere())
+        says(f, "template --model " BUNDLED " --chat-template @/t.jinja < @", 1,
+             "cannot read standard input: Is a directory");
+    if (!elsewhere())
+        says(f, "template --model " BUNDLED " --chat-template @/t.jinja < /dev/zero", 1,
+             "standard input: more than 67108864 bytes");
 }
 
 /* Where a template and its variables come from. */
@@ -142,7 +150,8 @@ static void test_prompts(void **state)
     says(f, "generate --model " BUNDLED " --prompt - --max-new-tokens 1 --temperature 0 --json < @/prompt", 0,
          "\"prompt_tokens\":4");
     says(f, "generate --model " BUNDLED " --prompt - < @/zero", 1, "standard input: it contains a zero byte");
-    says(f, "generate --model " BUNDLED " --prompt - < @", 1, "cannot read standard input: Is a directory");
+    if (!elsewhere())
+        says(f, "generate --model " BUNDLED " --prompt - < @", 1, "cannot read standard input: Is a directory");
     says(f, "generate --model " IDS_ONLY " --prompt hi", 1,
          "has no tokenizer.json, so a text prompt cannot be encoded; give --prompt-ids");
     says(f, "generate --model " IDS_ONLY " --prompt-ids 1,x", 2,
@@ -215,9 +224,9 @@ static void test_no_driver(void **state)
         before[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
         vkft_test_environment(names[i], "/nonexistent.json");
     }
-    says(f, "devices", 1, "vkft: error: no Vulkan d");
-    says(f, "devices --json", 1, "vkft: error: no Vulkan d");
-    says(f, "train --dry-run --model " BUNDLED, 0, "no device to compare with: no Vulkan d");
+    says(f, "devices", 1, "Vulkan d");
+    says(f, "devices --json", 1, "Vulkan d");
+    says(f, "train --dry-run --model " BUNDLED, 0, "no device to compare with: ");
     for (int i = 0; i < 2; i++) {
         vkft_test_environment(names[i], before[i]);
         free(before[i]);
