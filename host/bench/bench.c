@@ -173,7 +173,7 @@ static bool open_bench(bench *b, vkft_err *err)
     return ok;
 }
 
-bool vkft_bench_run(const vkft_bench_options *options, const vkft_bench_observer *observer, vkft_err *err)
+static bool run_device(const vkft_bench_options *options, const vkft_bench_observer *observer, vkft_err *err)
 {
     const vkft_bench_shape *chosen[MAX_CHOSEN];
     uint32_t count;
@@ -187,4 +187,44 @@ bool vkft_bench_run(const vkft_bench_options *options, const vkft_bench_observer
         if (!run_shape(&b, chosen[i], options->shapes != NULL, err))
             return false;
     return true;
+}
+
+/* One after the other; what fails on one does not stop the others. */
+static bool run_all_devices(const vkft_bench_options *options, const vkft_bench_observer *observer, vkft_err *err)
+{
+    vkft_device_info *infos = NULL;
+    uint32_t count = 0, usable = 0, failed = 0;
+    if (!vkft_device_list(&infos, &count, err))
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        usable += infos[i].usable;
+    vkft_bench_options one = *options;
+    one.time_limit = usable ? options->time_limit / usable : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        char index[16];
+        snprintf(index, sizeof index, "%u", infos[i].index);
+        one.device = index;
+        if (!infos[i].usable) {
+            vkft_observer_say(&observer->general, "left out: %s (%s)", infos[i].name, infos[i].why_not);
+            continue;
+        }
+        if (run_device(&one, observer, err))
+            continue;
+        failed++;
+        if (err->kind == VKFT_ERR_INTERRUPTED || err->kind == VKFT_ERR_USAGE)
+            break;
+        vkft_observer_say(&observer->general, "error: %s: %s", infos[i].name, err->message);
+    }
+    free(infos);
+    if (!usable)
+        return vkft_fail(err, VKFT_ERR_DEVICE, "no usable Vulkan device; vkft devices says why");
+    if (!failed || err->kind == VKFT_ERR_INTERRUPTED || err->kind == VKFT_ERR_USAGE)
+        return !failed;
+    return vkft_fail(err, VKFT_ERR_DEVICE, "%u of %u devices could not be measured, see above", failed, usable);
+}
+
+bool vkft_bench_run(const vkft_bench_options *options, const vkft_bench_observer *observer, vkft_err *err)
+{
+    return options->device && strcmp(options->device, "all") == 0 ? run_all_devices(options, observer, err)
+                                                                  : run_device(options, observer, err);
 }

@@ -49,7 +49,7 @@ typedef struct vkft_bench_observer {
 } vkft_bench_observer;
 
 typedef struct vkft_bench_options {
-    const char *device; /* as vkft_device_open accepts it */
+    const char *device; /* as vkft_device_open accepts it; "all": each that can be used, one after the other */
     bool steps;         /* training, evaluation and generation at named shapes */
     bool peaks;         /* what the device can do at best */
     bool kernels;       /* matrix products, as a share of that */

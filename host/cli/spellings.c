@@ -113,6 +113,7 @@ const flag_spelling cli_spellings[] = {
     HEADING("llama-bench"),
     ALSO("n_prompt", "context"),
     ALSO("n_gen", "new-tokens"),
+    MEANS("devices", "all", "device", "all"),
     MEANS("output", "md", "format", "markdown"),
     ALSO("output", "format"),
     MEANS("format", "md", "format", "markdown"),

@@ -50,7 +50,7 @@ static bool append_text(vkft_text *out, double x, double y, const char *class, c
 static bool append_bar(vkft_text *out, double y, const vkft_bench_standing *s, vkft_err *err)
 {
     char bar[600];
-    const double length = fmax(1, BARS * s->ratio), spread = BARS * s->ratio * s->noise_percent / 200;
+    const double length = fmax(1, BARS * s->ratio), spread = BARS * s->ratio * s->noise_percent / 100;
     snprintf(bar, sizeof bar,
              "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"14\" rx=\"2\" class=\"rail\"/>\n"
              "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"14\" rx=\"2\" fill=\"%s\"/>\n"
@@ -70,7 +70,7 @@ static bool append_group(const vkft_bench_group *group, double *y, vkft_text *ou
         const vkft_bench_standing *s = &group->standings[i];
         vkft_bench_speed_text(s->row, speed, sizeof speed);
         vkft_bench_standing_text(group, i, ratio, sizeof ratio);
-        snprintf(both, sizeof both, "%s%s%.60s", speed, ratio[0] ? "  " : "", ratio);
+        snprintf(both, sizeof both, "%s%s%.60s", speed, ratio[0] ? ", " : "", ratio);
         if (!s->failed)
             ok = append_bar(out, *y, s, err);
         else { /* no bar, and still whose it is */

@@ -42,7 +42,7 @@ static const flag bench_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "device",
      .value = "NAME",
-     .help = "index, part of a name, or UUID of 'vkft devices'",
+     .help = "index, part of a name, or UUID of 'vkft devices'; all: each of them, in one table",
      .default_text = "the best one",
      AT(run.device)},
     {.kind = FLAG_TEXT,

@@ -164,6 +164,30 @@ static void test_wrong_device(void **state)
     }
 }
 
+/* Every device has its rows; what none of them can do is an error. */
+static void test_all_devices(void **state)
+{
+    (void)state;
+    vkft_err err;
+    vkft_device_info *infos;
+    uint32_t count, usable = 0;
+    expect_ok(vkft_device_list(&infos, &count, &err));
+    for (uint32_t i = 0; i < count; i++)
+        usable += infos[i].usable;
+    free(infos);
+    seen s = {0};
+    const vkft_bench_observer observer = observer_of(&s);
+    vkft_bench_options o = small_run();
+    o.device = "all";
+    o.repetitions = 0;
+    expect_ok(vkft_bench_run(&o, &observer, &err));
+    assert_int_equal(s.begun, usable);
+    assert_int_equal(s.count, usable);
+    o.lora_r = 1u << 30; /* no memory for such adapters */
+    expect_failure(vkft_bench_run(&o, &observer, &err), "devices could not be measured, see above");
+    assert_non_null(strstr(s.said, "error: "));
+}
+
 /* The peaks of the device, and a row only where it can be measured. */
 static void test_peaks(void **state)
 {
@@ -256,9 +280,9 @@ static void test_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes), cmocka_unit_test(test_rows),       cmocka_unit_test(test_types),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_time_limit), cmocka_unit_test(test_wrong_device),
-        cmocka_unit_test(test_peaks),
+        cmocka_unit_test(test_shapes), cmocka_unit_test(test_rows),        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_time_limit),  cmocka_unit_test(test_wrong_device),
+        cmocka_unit_test(test_peaks),  cmocka_unit_test(test_all_devices),
     };
     return cmocka_run_group_tests_name("bench", tests, NULL, NULL);
 }

@@ -214,8 +214,8 @@ static void test_every_row_has_a_case(void **state)
         bool refused = row->verdict == SPELLING_REFUSED,
              found = !row->flag || !strcmp(row->flag, "adapter") || !strcmp(row->flag, "max-new-tokens") ||
                      !strcmp(row->flag, "temperature") || !strcmp(row->flag, "stop") || /* of generate */
-                     !strcmp(row->flag, "context") || !strcmp(row->flag, "new-tokens") ||
-                     !strcmp(row->flag, "format"); /* of bench */
+                     !strcmp(row->flag, "context") || !strcmp(row->flag, "device") ||
+                     !strcmp(row->flag, "new-tokens") || !strcmp(row->flag, "format"); /* of bench */
         const meaning *cases = refused ? refusals : meanings;
         size_t count = refused ? sizeof refusals / sizeof *refusals : sizeof meanings / sizeof *meanings;
         for (size_t i = 0; i < count && !found; i++)
@@ -241,6 +241,7 @@ static void test_other_commands(void **state)
         {"bench --output sql", "--output: expected table, markdown, csv, json, jsonl, found 'sql'"},
         {"bench --output md --shapes nope", "there is no shape 'nope'"},
         {"bench -o md --shapes nope", "there is no shape 'nope'"},
+        {"bench --devices all --shapes nope", "there is no shape 'nope'"},
         {"generate --adapter_path a", "--model is missing"},
         {"generate --stop_strings=", "--stop_strings: expected TEXT"},
         {"data --max_length 1", "--max_length: expected a whole number, at least 2"},
