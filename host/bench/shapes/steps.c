@@ -311,10 +311,13 @@ bool vkft_bench_steps(const vkft_bench_options *options, const vkft_bench_shape 
 {
     steps s = {.options = options, .shape = shape, .plan = plan, .observer = observer};
     vkft_bench_row row = vkft_bench_row_of(options, shape);
+    vkft_bench_options chosen = *options;
     row.tokens = plan->context;
     *train_ms = 0;
     bool ok = run_all(&s, &row, train_ms, err);
+    if (ok) /* what `auto` means on this device */
+        chosen.compute_dtype = s.session.options.compute_dtype;
     close_steps(&s);
     return ok && (row.check == VKFT_BENCH_FAIL || !plan->new_tokens || !plan->measure.repetitions ||
-                  vkft_bench_generation(options, shape, plan->new_tokens, observer, err));
+                  vkft_bench_generation(&chosen, shape, plan->new_tokens, observer, err));
 }
