@@ -10,12 +10,14 @@
 #include "host/bench/kernels/peaks.h"
 #include "host/bench/kernels/products.h"
 #include "host/bench/shapes/steps.h"
+#include "host/bench/telemetry/telemetry.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
 
 #define SHORT_CONTEXT 64u
 #define MAX_CHOSEN 32u
+#define BUSY_PERCENT 10.0 /* a desktop alone stays below */
 
 /* A shape's cost in training steps: those of the check, of warm-up and repetitions, and evaluations, which take a
  * third.
@@ -30,6 +32,7 @@ typedef struct bench {
     vkft_device_info info;
     double started, cpu_peak;
     double gflops; /* of a training step's products, as far as is known */
+    vkft_telemetry *telemetry;
 } bench;
 
 static void on_row(void *context, const vkft_bench_row *row)
@@ -77,6 +80,7 @@ static bool plan_shape(const bench *b, const vkft_bench_shape *shape, bool named
 {
     const vkft_bench_options *o = b->options;
     *plan = (vkft_bench_steps_plan){.context = o->context,
+                                    .telemetry = b->telemetry,
                                     .new_tokens = o->new_tokens,
                                     .measure = {.repetitions = o->repetitions, .window_ms = 200, .warm_up_ms = 20e3}};
     if (named || !o->time_limit)
@@ -156,6 +160,18 @@ static bool list_shapes(const char *names, const vkft_bench_shape *chosen[MAX_CH
     return true;
 }
 
+/* Before anything of ours runs. */
+static void warn_busy(bench *b)
+{
+    b->telemetry = vkft_telemetry_open(&b->info, "", NULL);
+    const double busy = vkft_telemetry_read(b->telemetry).busy_percent;
+    if (busy > BUSY_PERCENT)
+        vkft_observer_say(
+            &b->observer->general,
+            "warning: %s is busy already (%.0f %%): another program uses it, and the speeds will be too low",
+            b->info.name, busy);
+}
+
 static bool open_bench(bench *b, vkft_err *err)
 {
     const vkft_bench_options *o = b->options;
@@ -165,6 +181,7 @@ static bool open_bench(bench *b, vkft_err *err)
     b->info = *vkft_device_get_info(dev);
     b->cpu_peak = b->info.caps.software ? vkft_cpu_fma_peak() : 0;
     b->observer->begin(b->observer->general.context, &b->info, b->cpu_peak);
+    warn_busy(b);
     double f32 = 0; /* GFLOP/s */
     bool ok = !o->peaks || vkft_bench_peaks(dev, &b->forward, &f32, err);
     ok = ok && (!o->kernels || vkft_bench_products(dev, b->cpu_peak > 0 ? b->cpu_peak : f32, &b->forward, err));
@@ -181,12 +198,11 @@ static bool run_device(const vkft_bench_options *options, const vkft_bench_obser
     b.forward = (vkft_bench_observer){
         .general = {.context = &b, .message = on_message, .interrupted = on_interrupted, .work = on_work},
         .row = on_row};
-    if (!list_shapes(options->shapes, chosen, &count, err) || !open_bench(&b, err))
-        return false;
-    for (uint32_t i = 0; options->steps && i < count; i++)
-        if (!run_shape(&b, chosen[i], options->shapes != NULL, err))
-            return false;
-    return true;
+    bool ok = list_shapes(options->shapes, chosen, &count, err) && open_bench(&b, err);
+    for (uint32_t i = 0; ok && options->steps && i < count; i++)
+        ok = run_shape(&b, chosen[i], options->shapes != NULL, err);
+    vkft_telemetry_close(b.telemetry);
+    return ok;
 }
 
 /* One after the other; what fails on one does not stop the others. */

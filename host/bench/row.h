@@ -36,6 +36,9 @@ typedef struct vkft_bench_row {
     double percent_of_peak;                 /* of what the device can do at best */
     uint64_t planned_bytes, measured_bytes; /* of device memory */
 
+    /* Of the card while it worked, where the system tells them; 0: it does not. */
+    double power_w, clock_mhz, temperature_c;
+
     vkft_bench_check check;
     double loss, grad_norm, last_loss; /* what was computed, see reference.def */
     char note[160];                    /* why it failed, or what else to know; "": nothing */

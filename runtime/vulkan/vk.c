@@ -3,51 +3,25 @@
 
 #include <stdio.h>
 
+#include "runtime/base/os/library.h"
+
+static void *open_loader(void)
+{
 #ifdef _WIN32
-#include <windows.h>
-static void *open_loader(void)
-{
-    return (void *)LoadLibraryA("vulkan-1.dll");
-}
-static PFN_vkVoidFunction symbol(void *library, const char *name)
-{
-    return (PFN_vkVoidFunction)(void (*)(void))GetProcAddress((HMODULE)library, name);
-}
-static void close_loader(void *library)
-{
-    FreeLibrary((HMODULE)library);
-}
+    static const char *const names[] = {"vulkan-1.dll", NULL};
+#elif defined(__APPLE__)
+    static const char *const names[] = {"libvulkan.1.dylib", "libvulkan.dylib", "libMoltenVK.dylib", NULL};
 #else
-#include <dlfcn.h>
-static void *open_loader(void)
-{
-#ifdef __APPLE__
-    static const char *const names[] = {"libvulkan.1.dylib", "libvulkan.dylib", "libMoltenVK.dylib"};
-#else
-    static const char *const names[] = {"libvulkan.so.1", "libvulkan.so"};
+    static const char *const names[] = {"libvulkan.so.1", "libvulkan.so", NULL};
 #endif
-    void *library = NULL;
-    for (size_t i = 0; !library && i < sizeof names / sizeof *names; i++)
-        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    return library;
+    return vkft_library_open(names);
 }
-static PFN_vkVoidFunction symbol(void *library, const char *name)
-{
-    PFN_vkVoidFunction function;
-    *(void **)(void *)&function = dlsym(library, name);
-    return function;
-}
-static void close_loader(void *library)
-{
-    dlclose(library);
-}
-#endif
 
 bool vk_load(vk_functions *vk, vkft_err *err)
 {
     *vk = (vk_functions){.library = open_loader()};
     if (vk->library)
-        vk->GetInstanceProcAddr = (PFN_vkGetInstanceProcAddr)symbol(vk->library, "vkGetInstanceProcAddr");
+        vk->GetInstanceProcAddr = (PFN_vkGetInstanceProcAddr)vkft_library_find(vk->library, "vkGetInstanceProcAddr");
     if (!vk->GetInstanceProcAddr) {
         vk_unload(vk);
         return vkft_fail(err, VKFT_ERR_DEVICE,
@@ -81,7 +55,7 @@ void vk_load_device(vk_functions *vk, VkDevice device)
 void vk_unload(vk_functions *vk)
 {
     if (vk->library)
-        close_loader(vk->library);
+        vkft_library_close(vk->library);
     *vk = (vk_functions){0};
 }
 

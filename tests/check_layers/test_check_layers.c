@@ -55,6 +55,7 @@ static const check_room rooms[] = {
     {"host/bench/shapes", ABOVE "host/train host/generate host/bench"},
     {"host/bench/report", ABOVE "host/bench"},
     {"host/bench/compare", BASE "host/bench"},
+    {"host/bench/telemetry", BASE "runtime"},
     {"host/doctor", ABOVE "host/train host/doctor"},
     {"host/doctor/reference", "formats host/doctor/reference"},
     {"host/doctor/checks", ENGINE "host/engine host/doctor/reference"},

@@ -104,6 +104,9 @@ static void put_result(vkft_json_node o, const vkft_bench_row *row)
     put(o, "percent_of_peak", row->percent_of_peak, 4);
     put(o, "planned_bytes", (double)row->planned_bytes, 15);
     put(o, "measured_bytes", (double)row->measured_bytes, 15);
+    put(o, "power_w", row->power_w, 4);
+    put(o, "clock_mhz", row->clock_mhz, 4);
+    put(o, "temperature_c", row->temperature_c, 3);
     vkft_json_put_string(o, "check", checks[row->check]);
     put(o, "loss", row->loss, 9);
     put(o, "grad_norm", row->grad_norm, 9);

@@ -17,6 +17,7 @@
 #define SEED 20
 #define CHECK_RATE 1e-3   /* learning rate of the steps that are checked */
 #define MEASURE_RATE 1e-4 /* and of those that are measured */
+#define TELEMETRY_S 0.2   /* between readings of the card */
 #define SHORT_CHECK 64u   /* tokens that every shape has a reference for */
 
 typedef struct steps {
@@ -34,6 +35,11 @@ typedef struct steps {
     uint64_t step;
     double rate;
     double loss, grad_norm; /* of the last step */
+    struct {
+        double power_w, clock_mhz, temperature_c; /* sums; of the temperature the highest */
+        uint32_t count;
+        double last; /* when it was read */
+    } card;
 } steps;
 
 static bool choose_trained(steps *s, vkft_err *err)
@@ -113,6 +119,29 @@ static bool interrupted(const steps *s, vkft_err *err)
            !vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while measuring");
 }
 
+/* What the card does at the end of a step, now and then. */
+static void watch_card(steps *s)
+{
+    const double now = vkft_os_seconds();
+    if (!s->plan->telemetry || now - s->card.last < TELEMETRY_S)
+        return;
+    const vkft_telemetry_sample sample = vkft_telemetry_read(s->plan->telemetry);
+    s->card.power_w += sample.power_w;
+    s->card.clock_mhz += sample.clock_mhz;
+    s->card.temperature_c = fmax(s->card.temperature_c, sample.temperature_c);
+    s->card.count++;
+    s->card.last = now;
+}
+
+static void tell_card(const steps *s, vkft_bench_row *row)
+{
+    if (!s->card.count)
+        return;
+    row->power_w = s->card.power_w / s->card.count;
+    row->clock_mhz = s->card.clock_mhz / s->card.count;
+    row->temperature_c = s->card.temperature_c;
+}
+
 static uint64_t trained_tokens(const steps *s)
 {
     return (uint64_t)s->options->batch_size * s->samples[0].trained;
@@ -129,6 +158,7 @@ static bool run_train(void *context, double *wall_ms, double *cpu_ms, vkft_err *
     *wall_ms = 1e3 * (vkft_os_seconds() - wall);
     *cpu_ms = 1e3 * (vkft_os_cpu_seconds() - cpu);
     s->loss = sum / (double)trained_tokens(s);
+    watch_card(s);
     return true;
 }
 
@@ -144,6 +174,7 @@ static bool run_eval(void *context, double *wall_ms, double *cpu_ms, vkft_err *e
     *wall_ms = 1e3 * (vkft_os_seconds() - wall);
     *cpu_ms = 1e3 * (vkft_os_cpu_seconds() - cpu);
     s->loss = sum / (double)trained_tokens(s);
+    watch_card(s);
     return true;
 }
 
@@ -266,9 +297,11 @@ static bool measure(steps *s, const char *test, vkft_bench_row *row, double *run
     row->test = test;
     if (row->check == VKFT_BENCH_FAIL)
         return true;
+    memset(&s->card, 0, sizeof s->card);
     if (!vkft_bench_measure(&s->plan->measure, &work, &t, err) ||
         !measure_device(s, train ? s->learner.train : s->learner.eval, &work, &row->device_ms, err))
         return false;
+    tell_card(s, row);
     const double tokens = (double)row->tokens * row->batch;
     row->value = 1e3 * tokens / t.median_ms;
     row->wall_ms = t.median_ms;

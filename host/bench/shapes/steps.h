@@ -5,10 +5,12 @@
 #include "host/bench/row.h"
 #include "host/bench/measure.h"
 #include "host/bench/shapes/shapes.h"
+#include "host/bench/telemetry/telemetry.h"
 
 typedef struct vkft_bench_steps_plan {
     uint32_t context, new_tokens;
     vkft_bench_plan measure;
+    const vkft_telemetry *telemetry; /* of the device; NULL: none */
 } vkft_bench_steps_plan;
 
 /* Rows "eval" and "train", checked against the reference, then "generate". *train_ms: of a step; 0 where it failed its

@@ -37,6 +37,9 @@ static const vkft_bench_row train = {.test = "train",
                                      .wall_ms = 829.44,
                                      .planned_bytes = 6442450944,
                                      .measured_bytes = 6442450944,
+                                     .power_w = 215.25,
+                                     .clock_mhz = 2371,
+                                     .temperature_c = 61,
                                      .check = VKFT_BENCH_PASS,
                                      .loss = 10.123456789},
                             product = {.test = "product",
@@ -103,8 +106,9 @@ static void test_json(void **state)
               "\"Linux 6\",\"test\":\"train\",\"name\":\"llama-8b\",\"quant\":\"nf4-dq\",\"compute\":\"bf16\","
               "\"tokens\":512,\"batch\":2,\"lora_r\":16,\"unit\":\"tokens/s\",\"value\":1234.57,"
               "\"deviation_percent\":0.512,\"repetitions\":5,\"warm_up_runs\":3,\"steady\":false,\"wall_ms\":"
-              "829.44,\"planned_bytes\":6442450944,\"measured_bytes\":6442450944,\"check\":\"pass\",\"loss\":"
-              "10.1234568,\"hash\":\"cf79703c0ffbfc64\"}");
+              "829.44,\"planned_bytes\":6442450944,\"measured_bytes\":6442450944,\"power_w\":215.2,\"clock_mhz\":2371,"
+              "\"temperature_c\":61,\"check\":\"pass\",\"loss\":"
+              "10.1234568,\"hash\":\"8201402ab2af4d11\"}");
     cJSON_free(text);
     cJSON_Delete(row);
 }
