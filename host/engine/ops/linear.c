@@ -82,6 +82,7 @@ typedef struct linear_state {
     vkft_tensor *group;                 /* with groups: where each one's rows begin */
     uint32_t per_token;
     float scale;
+    bool exact;
 } linear_state;
 
 /* A token goes to an expert once, so no group has more rows than there are tokens. */
@@ -110,7 +111,7 @@ static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool tr
                             .R = add ? vkft_tensor_address(g, add) : 0,
                             .Y = vkft_tensor_address(g, y),
                             .scale = scale,
-                            .exact = which != MATRIX_W};
+                            .exact = s->exact || which != MATRIX_W};
     vkft_grouping groups;
     if (s->grouped) {
         groups = grouping_of(g, s, x->rows);
@@ -247,7 +248,7 @@ static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *s
 
 vkft_tensor *vkft_op_linear(vkft_graph *g, vkft_tensor *x, const vkft_linear *l, vkft_linear_call call)
 {
-    const linear_state state = {.linear = l, .scale = call.scale != 0 ? call.scale : 1.0f};
+    const linear_state state = {.linear = l, .scale = call.scale != 0 ? call.scale : 1.0f, .exact = call.exact};
     return forward(g, x, &state, call);
 }
 

@@ -103,6 +103,7 @@ typedef struct vkft_linear_call {
     float scale;           /* of everything but the residual; 0 stands for 1 */
     bool only_backward;    /* the result is not needed, only what the backward keeps: the last product of a recomputed
                               block */
+    bool exact;            /* operands are not rounded */
 } vkft_linear_call;
 
 /* y = residual + scale * (x W^T + bias + lora.scale * dropout(x) A^T B^T). */

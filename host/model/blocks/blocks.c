@@ -26,7 +26,8 @@ const vkft_block_row *vkft_block_row_of(vkft_block_part part)
 
 vkft_tensor *vkft_block_linear(vkft_graph *g, const vkft_layer *layer, vkft_linear_slot slot, vkft_tensor *x)
 {
-    return vkft_op_linear(g, x, &layer->linear[slot], (vkft_linear_call){0});
+    /* A rounded score could send a token to another expert. */
+    return vkft_op_linear(g, x, &layer->linear[slot], (vkft_linear_call){.exact = slot == VKFT_ROUTER});
 }
 
 bool vkft_block_has_linear(const vkft_layer *layer, vkft_linear_slot slot)
