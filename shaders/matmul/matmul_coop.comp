@@ -33,6 +33,7 @@ layout(constant_id = 6) const uint SM = 32;
 layout(constant_id = 7) const uint SN = 32;
 layout(constant_id = 8) const uint SUBGROUP = 32;
 layout(constant_id = 9) const uint ALIGNED = 0; /* runs of W are aligned (storage/weight.glsl); others are not loaded ahead */
+layout(constant_id = 10) const uint AHEAD = 1; /* 0: a step is loaded when it is needed, which saves registers */
 
 const uint BK = COOP_STEP, LD = (BK + 8) / 2; /* LD: row stride in shared memory, in pairs of halves */
 const uint ROWS = SM / TM, COLUMNS = SN / TN; /* of a subgroup's matrices */
@@ -168,15 +169,22 @@ void main()
         sums[i] = coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>(0.0);
 
     uint k0 = gl_WorkGroupID.y * args.slice, end = min(k0 + args.slice, args.ldx);
-    load(k0);
+    if (AHEAD != 0)
+        load(k0);
     barrier(); /* the tables */
-    decode(k0);
+    if (AHEAD != 0)
+        decode(k0);
     do {
+        if (AHEAD == 0) {
+            load(k0);
+            decode(k0);
+        }
         write();
         barrier();
         k0 += BK;
         uint next = min(k0, end - BK);
-        load(next);
+        if (AHEAD != 0)
+            load(next);
         [[unroll]] for (uint k = 0; k < BK; k += TK) {
             coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA> x[ROWS];
             [[unroll]] for (uint i = 0; i < ROWS; i++)
@@ -188,7 +196,8 @@ void main()
                     sums[i * COLUMNS + j] = coopMatMulAdd(x[i], w, sums[i * COLUMNS + j]);
             }
         }
-        decode(next);
+        if (AHEAD != 0)
+            decode(next);
         barrier();
     } while (k0 < end);
 

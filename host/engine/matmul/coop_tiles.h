@@ -14,7 +14,8 @@ typedef struct vkft_coop_tile {
 
 typedef enum vkft_coop_size {
     VKFT_COOP_LARGE,
-    VKFT_COOP_SMALL, /* where large tiles would be too few for the device */
+    VKFT_COOP_SMALL,     /* where large tiles would be too few for the device */
+    VKFT_COOP_UNALIGNED, /* for matrices whose runs are not aligned (shaders/matmul/storage/weight.glsl) */
     VKFT_COOP_SIZES,
 } vkft_coop_size;
 
@@ -22,6 +23,7 @@ typedef struct vkft_coop_tiles {
     uint32_t M, N, K; /* a matrix shape of f16 operands and f32 sums */
     uint32_t subgroup;
     uint32_t workgroups; /* that keep such a device busy */
+    bool ahead;          /* registers suffice to load a step while the one before is multiplied */
     bool forced_only;    /* not known to be faster than f32 products: used where VKFT_STRATEGY=coop asks for it */
     vkft_coop_tile sizes[VKFT_COOP_SIZES];
 } vkft_coop_tiles;

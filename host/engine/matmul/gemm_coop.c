@@ -20,9 +20,6 @@
 
 static const vkft_kernel_family families[2] = {VKFT_FAMILY_coop_nn, VKFT_FAMILY_coop_nt}; /* [transposed] */
 
-/* Pipelines of a kernel: each size, and the smallest for matrices whose rows are no whole runs of 8. */
-enum { UNALIGNED = VKFT_COOP_SIZES, VARIANTS };
-
 static vkft_kernel kernel_of(vkft_gemm_class class)
 {
     return class.grouped ? VKFT_KERNEL_COUNT : vkft_kernel_by_type(families[class.transposed], class.storage);
@@ -33,23 +30,18 @@ static bool possible(const vkft_gemm *gemm)
     return gemm->operands == VKFT_F16 && gemm->coop;
 }
 
-static vkft_coop_size size_of(uint32_t variant)
-{
-    return variant == UNALIGNED ? VKFT_COOP_SMALL : (vkft_coop_size)variant;
-}
-
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
     const vkft_coop_tiles *tiles = gemm->coop;
-    for (uint32_t variant = 0; tiles && variant < VARIANTS; variant++) {
-        const vkft_coop_tile *t = &tiles->sizes[size_of(variant)];
+    for (vkft_coop_size size = 0; tiles && size < VKFT_COOP_SIZES; size++) {
+        const vkft_coop_tile *t = &tiles->sizes[size];
         const uint32_t constants[] = {
-            tiles->M, tiles->N, tiles->K, t->bm, t->bn, t->sm, t->sn, tiles->subgroup, variant != UNALIGNED};
+            tiles->M,    tiles->N, tiles->K, t->bm, t->bn, t->sm, t->sn, tiles->subgroup, size != VKFT_COOP_UNALIGNED,
+            tiles->ahead};
         for (int transposed = 0; transposed < 2; transposed++)
             for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
-                vkft_kernel_specialize(dev,
-                                       vkft_kernel_variant(vkft_kernel_by_type(families[transposed], type), variant),
-                                       vkft_coop_width(tiles, size_of(variant)), tiles->subgroup, constants,
+                vkft_kernel_specialize(dev, vkft_kernel_variant(vkft_kernel_by_type(families[transposed], type), size),
+                                       vkft_coop_width(tiles, size), tiles->subgroup, constants,
                                        sizeof constants / sizeof *constants);
     }
 }
@@ -95,13 +87,13 @@ static uint32_t workgroups_of(const vkft_coop_tile *t, uint32_t M, uint32_t N)
     return ceil_div(M, t->bm) * ceil_div(N, t->bn);
 }
 
-static uint32_t variant_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M, uint32_t N)
+static vkft_coop_size size_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M, uint32_t N)
 {
     const vkft_coop_tiles *tiles = gemm->coop;
     if (p->w->cols % 8 != 0 || p->w->part[VKFT_PART_DATA] % 16 != 0) /* as fetch8 wants it */
-        return UNALIGNED;
+        return VKFT_COOP_UNALIGNED;
     if (gemm->variant)
-        return gemm->variant - 1;
+        return (vkft_coop_size)(gemm->variant - 1);
     return workgroups_of(&tiles->sizes[VKFT_COOP_LARGE], M, N) >= tiles->workgroups ? VKFT_COOP_LARGE : VKFT_COOP_SMALL;
 }
 
@@ -141,8 +133,9 @@ static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
                                     .add = p->R != 0,
                                     .scale = p->scale};
     struct matmul_sum_args sum = {.R = args.R, .Y = args.Y, .n = M * N, .add = args.add, .scale = p->scale};
-    uint32_t variant = variant_of(gemm, p, M, N), parts = 1;
-    uint32_t workgroups = workgroups_of(&gemm->coop->sizes[size_of(variant)], M, N);
+    vkft_coop_size size = size_of(gemm, p, M, N);
+    uint32_t parts = 1;
+    uint32_t workgroups = workgroups_of(&gemm->coop->sizes[size], M, N);
     uint64_t used = rows_bytes(M, K);
     if (ldy == N && used < ctx->scratch_bytes)
         parts = slices(gemm, workgroups, K, sum.n, ctx->scratch_bytes - used);
@@ -153,8 +146,8 @@ static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
         args.add = 0;
         args.scale = 1.0f;
     }
-    vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel_of(vkft_product_class(p)), variant), &args,
-                           sizeof args, workgroups, parts, 2.0 * M * N * K);
+    vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel_of(vkft_product_class(p)), size), &args, sizeof args,
+                           workgroups, parts, 2.0 * M * N * K);
     if (parts > 1)
         vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
 }
@@ -175,7 +168,7 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
 const vkft_strategy vkft_gemm_coop = {.name = "coop",
                                       .not_on_cpu = true,
                                       .rounds = true,
-                                      .variants = VARIANTS,
+                                      .variants = VKFT_COOP_SIZES,
                                       .shapes = shapes,
                                       .kernel = kernel_of,
                                       .possible = possible,

@@ -285,11 +285,11 @@ static void widen_bounds(golden *g, const cJSON *expected)
 {
     static const char *const layers[] = {"num_hidden_layers", "n_layer", "num_layers"};
     cJSON *config = read_case(g->name, g->v4 ? "model/config_v4.json" : "model/config.json");
-    double count = 0, u = 0x1p-11;
-    for (size_t i = 0; i < sizeof layers / sizeof *layers && !count; i++)
-        count = cJSON_IsNumber(cJSON_GetObjectItem(config, layers[i]))
-                    ? cJSON_GetObjectItem(config, layers[i])->valuedouble
-                    : 0;
+    const cJSON *text = cJSON_GetObjectItem(config, "text_config"), *number = NULL;
+    double u = 0x1p-11;
+    for (size_t i = 0; i < sizeof layers / sizeof *layers && !number; i++)
+        number = cJSON_GetObjectItem(text ? text : config, layers[i]);
+    double count = cJSON_IsNumber(number) ? number->valuedouble : 0;
     bool encoder = cJSON_IsTrue(cJSON_GetObjectItem(config, "is_encoder_decoder"));
     double n = (encoder ? 17 : 7) * count + 1, s = deviation(cJSON_GetObjectItem(expected, "logprobs"));
     if (encoder)

@@ -17,7 +17,7 @@ static vkft_caps device(uint32_t subgroup_min, uint32_t subgroup_max)
                        .subgroup_size_choice = subgroup_min < subgroup_max,
                        .workgroup_subgroups = 64,
                        .workgroup_invocations = 1024,
-                       .shared_memory_bytes = 32768};
+                       .shared_memory_bytes = 49152};
 }
 
 static void list(vkft_caps *caps, uint32_t M, uint32_t N, uint32_t K, vkft_component operand, vkft_component sum)
