@@ -92,8 +92,10 @@ static bool choose(vkft_device *dev, vkft_gemm *gemm, vkft_err *err)
                 for (uint32_t i = 0; gemm->usable[storage][transposed][grouped][i]; i++)
                     append(used, gemm->usable[storage][transposed][grouped][i]);
             }
-    for (uint32_t i = 0; used[i]; i++)
+    for (uint32_t i = 0; used[i]; i++) {
         used[i]->prepare(dev, gemm);
+        gemm->outer_blocks |= used[i] == &vkft_gemm_tile;
+    }
     return true;
 }
 
@@ -111,8 +113,7 @@ bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err)
     vkft_device_attach(dev, gemm, free);
     if (!choose(dev, gemm, err))
         return false;
-    vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn, gemm->tiles.tn, VKFT_F32);
-    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, gemm->tiles.grouped_tn, VKFT_F32);
+    vkft_outer_prepare(dev, gemm);
     return true;
 }
 

@@ -80,6 +80,7 @@ struct vkft_gemm {
     const vkft_coop_tiles *coop; /* NULL: no matrix cores that are known to be fast, or none at all */
     bool forced;                 /* VKFT_STRATEGY names the strategies, which then need not be the fastest */
     uint32_t variant;            /* 1 + the variant that products use, of self-test and tuner; 0: by their shape */
+    bool outer_blocks;           /* gradients of matrices are computed in blocks, too */
     vkft_dtype operands;
     vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2];            /* [storage][transposed][grouped] */
     vkft_choice choices[VKFT_STORAGE_COUNT][2][VKFT_PRODUCT_SIZES]; /* [storage][transposed], of plain products */
@@ -113,6 +114,9 @@ void vkft_gemm_distrust(vkft_device *dev, const vkft_strategy *strategy, vkft_ge
 
 /* Takes the strategy from the class's list; false: it was the last one. Internal to matmul/. */
 bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class);
+
+/* Chooses widths and constants of the kernels of gradients. Internal to matmul/. */
+void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm);
 
 /* A product by a choice, if it has a strategy and that suits the product; otherwise by the best strategy that does. */
 void vkft_multiply_by(const vkft_matmul_ctx *ctx, const vkft_product *product, const vkft_choice *choice);

@@ -1,4 +1,5 @@
-/* Gradients of matrices, Y = R + scale * X^T Z: kernels matmul_tn and, for groups, grouped_tn.
+/* Gradients of matrices, Y = R + scale * X^T Z: kernels matmul_outer where strategy tile is used, otherwise matmul_tn;
+ * for groups, grouped_tn.
  *
  * K is the number of tokens. Without groups it is cut into slices until the device has enough to do, and matmul_sum
  * adds the slices in order; the cut depends on shapes and device alone.
@@ -18,9 +19,70 @@ static uint32_t slices(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, cons
     return (uint32_t)max_u64(1, min_u64(parts, min_u64(longest, room)));
 }
 
-static void record_plain(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, const vkft_outer_product *p)
+/* Its transpose is the same product: M and N change places. */
+static void swap(struct matmul_tn_args *args)
 {
-    uint32_t M = p->M, N = p->N, ldx = p->ldx ? p->ldx : M;
+    const struct matmul_tn_args was = *args;
+    args->X = was.Z;
+    args->Z = was.X;
+    args->M = was.N;
+    args->N = was.M;
+    args->ldx = was.ldz;
+    args->ldz = was.ldx;
+    args->row = was.column;
+    args->column = was.row;
+}
+
+/* Pipelines of matmul_outer: each block, and the last of them for operands that are not aligned. */
+enum { UNALIGNED = VKFT_BLOCKS, VARIANTS };
+
+static const vkft_block *block_of(const vkft_tiles *tiles, uint32_t variant)
+{
+    return &tiles->blocks[min_u32(variant, tiles->block_count - 1)];
+}
+
+static bool is_aligned(const struct matmul_tn_args *a)
+{
+    return a->X % 16 == 0 && a->Z % 16 == 0 && a->M % 4 == 0 && a->N % 4 == 0 && a->ldx % 4 == 0 && a->ldz % 4 == 0;
+}
+
+/* Narrow blocks are long in M. */
+static vkft_split split_by_blocks(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, struct matmul_tn_args *args,
+                                  uint32_t *variant)
+{
+    vkft_split best = {0};
+    double best_cost = 0;
+    bool aligned = is_aligned(args);
+    if (args->M < args->N)
+        swap(args);
+    for (uint32_t i = aligned ? 0 : UNALIGNED; i < (aligned ? tiles->block_count : VARIANTS); i++) {
+        const vkft_block *b = block_of(tiles, i);
+        vkft_split split = vkft_block_split(tiles, b, args->M, args->N, args->K, MIN_SLICE_K, ctx->scratch_bytes);
+        double cost = vkft_block_cost(tiles, b, &split);
+        if (!best.slices || cost < best_cost) {
+            best = split;
+            best_cost = cost;
+            *variant = i;
+        }
+    }
+    return best;
+}
+
+static vkft_split split_by_rows(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, const vkft_outer_product *p,
+                                struct matmul_tn_args *args)
+{
+    if ((args->M > args->N) != tiles->tn_long_rows)
+        swap(args);
+    uint64_t workgroups =
+        (uint64_t)ceil_div(args->M, tiles->tn.rows) * ceil_div(args->N, tiles->tn.columns * tiles->tn.width);
+    uint32_t parts = slices(ctx, tiles, p, workgroups);
+    uint32_t slice = parts > 1 ? (uint32_t)round_up(ceil_div(p->K, parts), 8) : p->K;
+    return (vkft_split){workgroups, ceil_div(p->K, slice), slice};
+}
+
+static void record_plain(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, const vkft_outer_product *p)
+{
+    uint32_t M = p->M, N = p->N;
     struct matmul_tn_args args = {.X = p->X,
                                   .Z = p->Z,
                                   .R = p->R,
@@ -28,67 +90,58 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, co
                                   .M = M,
                                   .N = N,
                                   .K = p->K,
-                                  .ldx = ldx,
+                                  .ldx = p->ldx ? p->ldx : M,
                                   .ldz = N,
                                   .row = N,
                                   .column = 1,
-                                  .slice = p->K,
                                   .add = p->R != 0,
                                   .scale = p->scale};
-    if ((M > N) != tiles->tn_long_rows) {
-        args.X = p->Z;
-        args.Z = p->X;
-        args.M = N;
-        args.N = M;
-        args.ldx = N;
-        args.ldz = ldx;
-        args.row = 1;
-        args.column = N;
-    }
-    uint64_t workgroups =
-        (uint64_t)ceil_div(args.M, tiles->tn.rows) * ceil_div(args.N, tiles->tn.columns * tiles->tn.width);
-    uint32_t parts = slices(ctx, tiles, p, workgroups);
-    if (parts > 1) {
-        args.slice = (uint32_t)round_up(ceil_div(p->K, parts), 8);
+    uint32_t variant = 0;
+    vkft_split split = gemm->outer_blocks ? split_by_blocks(ctx, &gemm->tiles, &args, &variant)
+                                          : split_by_rows(ctx, &gemm->tiles, p, &args);
+    args.slice = split.slice;
+    if (split.slices > 1) {
         args.Y = ctx->scratch;
         args.add = 0;
         args.scale = 1.0f;
-        parts = ceil_div(p->K, args.slice);
     }
     vkft_range Y = vkft_rows_range(p->Y, M, N, N);
-    const vkft_touch touch = {
-        .reads = {vkft_rows_range(p->X, p->K, ldx, M), vkft_rows_range(p->Z, p->K, N, N), {p->R, p->R ? Y.bytes : 0}},
-        .writes = {Y, {ctx->scratch, args.Y != p->Y ? ctx->scratch_bytes : 0}}};
+    const vkft_touch touch = {.reads = {vkft_rows_range(p->X, p->K, p->ldx ? p->ldx : M, M),
+                                        vkft_rows_range(p->Z, p->K, N, N),
+                                        {p->R, p->R ? Y.bytes : 0}},
+                              .writes = {Y, {ctx->scratch, split.slices > 1 ? ctx->scratch_bytes : 0}}};
     vkft_commands_touch(ctx->cmds, &touch);
-    vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_matmul_tn, &args, sizeof args, workgroups, parts, 2.0 * M * N * p->K);
-    if (args.Y != p->Y) {
+    vkft_kernel kernel = gemm->outer_blocks ? VKFT_KERNEL_matmul_outer : VKFT_KERNEL_matmul_tn;
+    vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel, variant), &args, sizeof args, split.workgroups,
+                           split.slices, 2.0 * M * N * p->K);
+    if (split.slices > 1) {
         struct matmul_sum_args sum = {.partial = ctx->scratch,
                                       .R = p->R,
                                       .Y = p->Y,
                                       .n = M * N,
-                                      .parts = parts,
+                                      .parts = split.slices,
                                       .add = p->R != 0,
                                       .scale = p->scale};
-        vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
+        vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)split.slices * sum.n);
     }
     vkft_commands_touch(ctx->cmds, NULL);
 }
 
-static void record_groups(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, const vkft_outer_product *p)
+static void record_groups(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, const vkft_outer_product *p)
 {
-    bool swap = p->M > p->N; /* the longer dimension runs over invocations */
+    bool swapped = p->M > p->N; /* the longer dimension runs over invocations */
     uint32_t M = p->M, N = p->N;
-    vkft_tile tile = tiles->grouped_tn;
-    struct grouped_tn_args args = {.X = swap ? p->Z : p->X,
-                                   .Z = swap ? p->X : p->Z,
+    vkft_tile tile = gemm->tiles.grouped_tn;
+    struct grouped_tn_args args = {.X = swapped ? p->Z : p->X,
+                                   .Z = swapped ? p->X : p->Z,
                                    .Y = p->Y,
                                    .group = p->groups->table,
-                                   .M = swap ? N : M,
-                                   .N = swap ? M : N,
-                                   .ldx = swap ? N : M,
-                                   .ldz = swap ? M : N,
-                                   .row = swap ? 1 : N,
-                                   .column = swap ? N : 1,
+                                   .M = swapped ? N : M,
+                                   .N = swapped ? M : N,
+                                   .ldx = swapped ? N : M,
+                                   .ldz = swapped ? M : N,
+                                   .row = swapped ? 1 : N,
+                                   .column = swapped ? N : 1,
                                    .scale = p->scale};
     uint64_t workgroups = (uint64_t)ceil_div(args.M, tile.rows) * ceil_div(args.N, tile.columns * tile.width);
     vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups, p->groups->groups,
@@ -98,5 +151,19 @@ static void record_groups(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, c
 void vkft_multiply_outer(const vkft_matmul_ctx *ctx, const vkft_outer_product *p)
 {
     if (ctx->cmds && p->M && p->N && p->K)
-        (p->groups ? record_groups : record_plain)(ctx, &vkft_gemm_of(ctx->dev)->tiles, p);
+        (p->groups ? record_groups : record_plain)(ctx, vkft_gemm_of(ctx->dev), p);
+}
+
+void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm)
+{
+    vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn, gemm->tiles.tn, VKFT_F32);
+    vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, gemm->tiles.grouped_tn, VKFT_F32);
+    for (uint32_t variant = 0; gemm->outer_blocks && variant < VARIANTS; variant++) {
+        const vkft_block *b = block_of(&gemm->tiles, variant);
+        const uint32_t constants[] = {
+            b->rows,     b->columns,           b->band,    0, b->lanes_m, b->lanes_n, b->depth,
+            b->subgroup, variant != UNALIGNED, b->prefetch};
+        vkft_kernel_specialize(dev, vkft_kernel_variant(VKFT_KERNEL_matmul_outer, variant), b->lanes_m * b->lanes_n,
+                               b->subgroup, constants, sizeof constants / sizeof *constants);
+    }
 }

@@ -1,9 +1,8 @@
 /* Products of many rows through tiles in shared memory, decoded where they are multiplied: kernels matmul_tile_nt and
  * matmul_tile_nn. Each has a pipeline for each shape of the device's list (tiles.h).
  *
- * The shape is chosen for each product by an estimate: multiplications including padding, times what one costs in this
- * shape, divided by the part of the device that the workgroups fill. Where they are too few, K is cut in slices, which
- * matmul_sum adds.
+ * The shape is chosen for each product by an estimate (vkft_block_cost). Where its workgroups are too few, K is cut in
+ * slices, which matmul_sum adds.
  *
  * Reduction order: k ascends within a slice, slices are added in order; both follow from shapes and device alone.
  */
@@ -58,35 +57,23 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
     return p->M > DIRECT_MAX_ROWS || !vkft_gemm_direct.suits(gemm, ctx, p);
 }
 
-/* How a product is cut: the shape of its tiles, the slices of K and their length. */
+/* How a product is cut. */
 typedef struct cut {
-    uint32_t variant, slices, slice;
-    uint64_t workgroups; /* of a slice */
+    uint32_t variant;
+    vkft_split split;
 } cut;
 
 /* Slices lie one after the other in scratch, so Y must, too. */
 static cut cut_with(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t variant)
 {
-    const vkft_block *b = block_of(gemm, variant);
-    uint32_t N = vkft_product_n(p), K = vkft_product_k(p);
-    uint64_t workgroups = (uint64_t)ceil_div(p->M, b->rows * b->lanes_m) * ceil_div(N, b->columns * b->lanes_n);
-    uint64_t parts = gemm->tiles.invocations / (workgroups * b->lanes_m * b->lanes_n), longest = K / MIN_SLICE_K,
-             room = ctx->scratch_bytes / sizeof(float) / ((uint64_t)p->M * N);
-    if (vkft_product_ldy(p) != N)
-        room = 0;
-    uint32_t slices = (uint32_t)max_u64(1, min_u64(parts, min_u64(longest, room)));
-    uint32_t slice = slices == 1 ? K : (uint32_t)round_up(ceil_div(K, slices), b->depth);
-    return (cut){variant, ceil_div(K, slice), slice, workgroups};
+    uint32_t N = vkft_product_n(p);
+    return (cut){variant, vkft_block_split(&gemm->tiles, block_of(gemm, variant), p->M, N, vkft_product_k(p),
+                                           MIN_SLICE_K, vkft_product_ldy(p) == N ? ctx->scratch_bytes : 0)};
 }
 
 static double cost_of(const vkft_gemm *gemm, const cut *c)
 {
-    const vkft_block *b = block_of(gemm, c->variant);
-    double tile = (double)b->rows * b->lanes_m * b->columns * b->lanes_n;
-    double fill = (double)(c->workgroups * c->slices * b->lanes_m * b->lanes_n) / gemm->tiles.invocations;
-    /* A multiplication costs itself and its share of the loads from shared memory. */
-    double each = 1 + 2 * (1.0 / b->rows + 1.0 / b->columns);
-    return (double)c->workgroups * tile * each / (fill < 1 ? fill : 1);
+    return vkft_block_cost(&gemm->tiles, block_of(gemm, c->variant), &c->split);
 }
 
 static cut best_cut(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
@@ -116,10 +103,10 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
                                     .K = vkft_product_k(p),
                                     .ldx = vkft_product_ldx(p),
                                     .ldy = vkft_product_ldy(p),
-                                    .slice = c.slice,
+                                    .slice = c.split.slice,
                                     .add = p->R != 0,
                                     .scale = p->scale};
-    if (c.slices > 1) {
+    if (c.split.slices > 1) {
         args.Y = ctx->scratch;
         args.add = 0;
         args.scale = 1.0f;
@@ -127,17 +114,18 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
         vkft_product_touch(ctx, p, false);
     }
     vkft_kernel kernel = vkft_kernel_variant(kernel_of(vkft_product_class(p)), c.variant);
-    vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, c.workgroups, c.slices, 2.0 * p->M * args.N * args.K);
-    if (c.slices == 1)
+    vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, c.split.workgroups, c.split.slices,
+                           2.0 * p->M * args.N * args.K);
+    if (c.split.slices == 1)
         return;
     struct matmul_sum_args sum = {.partial = ctx->scratch,
                                   .R = p->R,
                                   .Y = p->Y,
                                   .n = p->M * args.N,
-                                  .parts = c.slices,
+                                  .parts = c.split.slices,
                                   .add = p->R != 0,
                                   .scale = p->scale};
-    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)c.slices * sum.n);
+    vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)c.split.slices * sum.n);
 }
 
 const vkft_strategy vkft_gemm_tile = {.name = "tile",

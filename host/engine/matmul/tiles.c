@@ -7,6 +7,8 @@
 
 #include <assert.h>
 
+#include "runtime/base/size.h"
+
 #define PANEL_BYTES_CPU (4u << 20) /* on a software device, where the panel should stay in the last-level cache */
 
 /* Shapes for a family of chips. Sums, operands and loads in flight must fit its registers without spilling, by its
@@ -102,6 +104,25 @@ vkft_tiles vkft_tiles_of(const vkft_caps *caps)
     if (!tiles.block_count) /* it cannot be asked for subgroups of the wanted size */
         add_blocks(&tiles, caps, VKFT_GENERATION_OTHER);
     return tiles;
+}
+
+vkft_split vkft_block_split(const vkft_tiles *tiles, const vkft_block *b, uint32_t M, uint32_t N, uint32_t K,
+                            uint32_t min_slice, uint64_t room)
+{
+    uint64_t workgroups = (uint64_t)ceil_div(M, b->rows * b->lanes_m) * ceil_div(N, b->columns * b->lanes_n);
+    uint64_t parts = tiles->invocations / (workgroups * b->lanes_m * b->lanes_n), longest = K / min_slice,
+             fit = room / sizeof(float) / ((uint64_t)M * N);
+    uint32_t slices = (uint32_t)max_u64(1, min_u64(parts, min_u64(longest, fit)));
+    uint32_t slice = slices == 1 ? K : (uint32_t)round_up(ceil_div(K, slices), b->depth);
+    return (vkft_split){workgroups, ceil_div(K, slice), slice};
+}
+
+double vkft_block_cost(const vkft_tiles *tiles, const vkft_block *b, const vkft_split *split)
+{
+    double tile = (double)b->rows * b->lanes_m * b->columns * b->lanes_n;
+    double fill = (double)(split->workgroups * split->slices * b->lanes_m * b->lanes_n) / tiles->invocations;
+    double each = 1 + 2 * (1.0 / b->rows + 1.0 / b->columns);
+    return (double)split->workgroups * tile * each / (fill < 1 ? fill : 1);
 }
 
 void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile t, vkft_dtype operands)

@@ -44,6 +44,20 @@ typedef struct vkft_tiles {
 
 vkft_tiles vkft_tiles_of(const vkft_caps *caps);
 
+/* A product of M by N sums of length K in blocks: workgroups of a slice of K, slices and their length. */
+typedef struct vkft_split {
+    uint64_t workgroups;
+    uint32_t slices, slice;
+} vkft_split;
+
+/* Cuts K where there are too few workgroups for the device: into slices of at least min_slice, whose M * N partial sums
+ * each fit `room` bytes together. */
+vkft_split vkft_block_split(const vkft_tiles *tiles, const vkft_block *block, uint32_t M, uint32_t N, uint32_t K,
+                            uint32_t min_slice, uint64_t room);
+/* Relative time: multiplications with padding, and their share of the loads from shared memory, on the part of the
+ * device that the workgroups fill. */
+double vkft_block_cost(const vkft_tiles *tiles, const vkft_block *block, const vkft_split *split);
+
 /* Sets width and constants of a kernel. operands: F32, or BF16 to which it is to round them. */
 void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile tile, vkft_dtype operands);
 /* The same for a variant of all kernels of a family, of which those of quantized types alone may round. */

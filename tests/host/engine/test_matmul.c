@@ -506,59 +506,6 @@ static void test_strategies(void **state)
     check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
 }
 
-/* The blocks of strategy tile that GPUs have, each alone. This device's subgroups take the place of those that they ask
- * for. */
-static void test_blocks(void **state)
-{
-    static const struct {
-        uint32_t vendor_id, subgroup;
-    } chips[] = {{0x1002, 64}, {0x8086, 8}, {0x5143, 64}};
-    static const trial trials[] = {
-        {.M = 150, .out = 136, .in = 264, .scale = 0.5f, .R = ITSELF},
-        {.M = 133, .out = 79, .in = 45, .scale = -1, .R = ANOTHER, .pad_x = 1, .pad_y = 3},
-        {.M = 40, .out = 16, .in = 1032, .scale = 1}, /* in slices */
-    };
-    fixture *f = *state;
-    vkft_err err = {0};
-    vkft_test_environment("VKFT_STRATEGY", "tile,direct");
-    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
-    vkft_gemm *gemm = vkft_device_attached(f->dev);
-    for (size_t c = 0; c < sizeof chips / sizeof *chips; c++) {
-        vkft_caps caps = *gemm->caps;
-        caps.software = false;
-        caps.vendor_id = chips[c].vendor_id;
-        caps.subgroup_size = caps.subgroup_min = chips[c].subgroup;
-        caps.subgroup_max = 64;
-        caps.subgroup_size_choice = true;
-        caps.set |= VKFT_CAP_SUBGROUP_CONTROL;
-        caps.workgroup_subgroups = 64;
-        const vkft_tiles tiles = vkft_tiles_of(&caps);
-        for (uint32_t block = 0; block < tiles.block_count; block++) {
-            vkft_block b = tiles.blocks[block];
-            if (b.subgroup && vkft_caps_subgroup_size(gemm->caps, b.lanes_m * b.lanes_n, gemm->caps->subgroup_size))
-                b.subgroup = gemm->caps->subgroup_size;
-            else
-                b.subgroup = 0;
-            gemm->tiles.blocks[0] = b;
-            gemm->tiles.block_count = 1;
-            vkft_gemm_tile.prepare(f->dev, gemm);
-            for (size_t i = 0; i < (block ? 1 : sizeof trials / sizeof *trials); i++) {
-                trial t = trials[i];
-                vkft_reference_weight w =
-                    vkft_reference_weight_new(i % 2 ? VKFT_STORAGE_f32 : VKFT_STORAGE_nf4_dq, t.out, t.in, i + 1);
-                t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
-                for (int transposed = 0; transposed < 2; transposed++) {
-                    t.transposed = transposed;
-                    run_trial(f, &w, &t);
-                }
-                vkft_reference_weight_free(&w);
-            }
-        }
-    }
-    vkft_test_environment("VKFT_STRATEGY", NULL);
-    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
-}
-
 /* The first M rows of the identity times W are the first M rows of decoded weights, to the last bit. */
 static void decodes_exactly(fixture *f, const vkft_reference_weight *w, uint32_t M)
 {
@@ -721,6 +668,76 @@ static void test_transposed_stride(void **state)
     release_all(f);
 }
 
+/* The blocks of strategy tile that GPUs have, each alone. This device's subgroups take the place of those that they ask
+ * for. */
+static void test_blocks(void **state)
+{
+    static const struct {
+        uint32_t vendor_id, subgroup;
+    } chips[] = {{0x1002, 64}, {0x8086, 8}, {0x5143, 64}};
+    static const trial trials[] = {
+        {.M = 150, .out = 136, .in = 264, .scale = 0.5f, .R = ITSELF},
+        {.M = 133, .out = 79, .in = 45, .scale = -1, .R = ANOTHER, .pad_x = 1, .pad_y = 3},
+        {.M = 40, .out = 16, .in = 1032, .scale = 1}, /* in slices */
+    };
+    fixture *f = *state;
+    vkft_err err = {0};
+    vkft_test_environment("VKFT_STRATEGY", "tile,direct");
+    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+    vkft_gemm *gemm = vkft_device_attached(f->dev);
+    for (size_t c = 0; c < sizeof chips / sizeof *chips; c++) {
+        vkft_caps caps = *gemm->caps;
+        caps.software = false;
+        caps.vendor_id = chips[c].vendor_id;
+        caps.subgroup_size = caps.subgroup_min = chips[c].subgroup;
+        caps.subgroup_max = 64;
+        caps.subgroup_size_choice = true;
+        caps.set |= VKFT_CAP_SUBGROUP_CONTROL;
+        caps.workgroup_subgroups = 64;
+        const vkft_tiles tiles = vkft_tiles_of(&caps);
+        for (uint32_t block = 0; block < tiles.block_count; block++) {
+            vkft_block b = tiles.blocks[block];
+            if (b.subgroup && vkft_caps_subgroup_size(gemm->caps, b.lanes_m * b.lanes_n, gemm->caps->subgroup_size))
+                b.subgroup = gemm->caps->subgroup_size;
+            else
+                b.subgroup = 0;
+            gemm->tiles.blocks[0] = b;
+            gemm->tiles.block_count = 1;
+            vkft_gemm_tile.prepare(f->dev, gemm);
+            vkft_outer_prepare(f->dev, gemm);
+            linear_backward(f, 70, 136, 20, 1 << 20, ITSELF);
+            linear_backward(f, 70, 131, 19, 0, NOTHING);
+            for (size_t i = 0; i < (block ? 1 : sizeof trials / sizeof *trials); i++) {
+                trial t = trials[i];
+                vkft_reference_weight w =
+                    vkft_reference_weight_new(i % 2 ? VKFT_STORAGE_f32 : VKFT_STORAGE_nf4_dq, t.out, t.in, i + 1);
+                t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
+                for (int transposed = 0; transposed < 2; transposed++) {
+                    t.transposed = transposed;
+                    run_trial(f, &w, &t);
+                }
+                vkft_reference_weight_free(&w);
+            }
+        }
+    }
+    vkft_test_environment("VKFT_STRATEGY", NULL);
+    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+}
+
+/* Gradients of matrices in blocks. */
+static void test_outer_blocks(void **state)
+{
+    fixture *f = *state;
+    vkft_err err = {0};
+    vkft_test_environment("VKFT_STRATEGY", "tile,direct");
+    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+    assert_true(vkft_gemm_of(f->dev)->outer_blocks);
+    test_linear_backward(state);
+    test_transposed_stride(state);
+    vkft_test_environment("VKFT_STRATEGY", NULL);
+    check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
+}
+
 /* Planning records nothing and needs no device; scratch is bounded and fits one column tile at least. */
 static void test_planning(void **state)
 {
@@ -743,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_linear_backward),    cmocka_unit_test(test_transposed_stride),
         cmocka_unit_test(test_strategies),         cmocka_unit_test(test_matrix_cores),
         cmocka_unit_test(test_matrix_cores_range), cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_outer_blocks),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }
