@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "host/doctor/golden.h"
+#include "host/engine/matmul/gemm.h"
 #include "tests/support/expect.h"
 
 static void ignore(void *context, const vkft_doctor_line *line)
@@ -38,9 +39,15 @@ static void test_curve(void **state)
     if (mode && strcmp(mode, "print") == 0) {
         print(VKFT_F32, &to);
         print(VKFT_BF16, &to);
+        print(VKFT_F16, &to);
         return;
     }
-    expect_ok(vkft_doctor_train(getenv("VKFT_DEVICE"), &to, &err));
+    vkft_device *dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
+    if (!dev)
+        fail_msg("%s", err.message);
+    bool matrix_cores = vkft_gemm_has_matrix_cores(vkft_device_get_caps(dev));
+    vkft_device_close(dev);
+    expect_ok(vkft_doctor_train(getenv("VKFT_DEVICE"), matrix_cores, &to, &err));
 }
 
 int main(void)
