@@ -6,7 +6,7 @@
 
 /* peak_fma_*: y[i] = the sum of PEAK_CHAINS * lanes numbers s, each of which went through s = a s + b PEAK_UNROLL *
  * iterations times from its own number on (0, 1, ...); y [invocations] f32. lanes: 4 in f32, 2 in f16. */
-#define PEAK_CHAINS 8
+#define PEAK_CHAINS 4
 #define PEAK_UNROLL 8
 struct peak_args {
     ADDR(F32) y;
