@@ -52,8 +52,21 @@ static uint32_t shapes(const vkft_gemm *gemm)
     return gemm->tiles.block_count;
 }
 
+/* Loops of an invocation, which a software device ends after a number of iterations: steps along K and, where operands
+ * are not aligned, the elements of each. */
+static bool loops_end(const vkft_gemm *gemm, const vkft_product *p)
+{
+    bool aligned = vkft_product_is_aligned(p);
+    const vkft_block *b = block_of(gemm, aligned ? 0 : UNALIGNED);
+    uint64_t elements = b->rows * b->depth / b->lanes_n + b->columns * b->depth / b->lanes_m + 3;
+    return !gemm->caps->loop_limit ||
+           ceil_div(vkft_product_k(p), b->depth) * (aligned ? 1 : elements) <= gemm->caps->loop_limit;
+}
+
 static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
+    if (!loops_end(gemm, p))
+        return false;
     return p->M > DIRECT_MAX_ROWS || !vkft_gemm_direct.suits(gemm, ctx, p);
 }
 

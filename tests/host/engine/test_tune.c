@@ -184,13 +184,29 @@ static void test_obeyed(void **state)
     vkft_test_environment("VKFT_STRATEGY", NULL);
 }
 
+/* An invocation's loops end somewhere on a software device: longer sums are left to other strategies. */
+static void test_long_sums(void **state)
+{
+    (void)state;
+    vkft_caps caps = {
+        .software = true, .subgroup_size = 8, .shared_memory_bytes = 32768, .workgroup_invocations = 1024};
+    vkft_gemm gemm = {.caps = &caps, .tiles = vkft_tiles_of(&caps)};
+    vkft_weight w = {.storage = VKFT_STORAGE_f32, .rows = 64, .cols = 400000, .part = {256}};
+    const vkft_product product = {.w = &w, .transposed = true, .M = 40, .X = 256, .Y = 256, .scale = 1};
+    assert_true(vkft_gemm_tile.suits(&gemm, NULL, &product));
+    caps.loop_limit = 65535;
+    assert_true(vkft_gemm_tile.suits(&gemm, NULL, &product)); /* 50,000 steps */
+    w.cols = 400001;
+    assert_false(vkft_gemm_tile.suits(&gemm, NULL, &product)); /* many more, element by element */
+    w.cols = 800000;
+    assert_false(vkft_gemm_tile.suits(&gemm, NULL, &product));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_no_time),
-        cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_obeyed),
+        cmocka_unit_test(test_choices), cmocka_unit_test(test_no_time),   cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_obeyed),  cmocka_unit_test(test_long_sums),
     };
     return cmocka_run_group_tests_name("tune", tests, NULL, NULL);
 }
