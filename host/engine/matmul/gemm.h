@@ -82,6 +82,7 @@ struct vkft_gemm {
     uint32_t variant;            /* 1 + the variant that products use, of self-test and tuner; 0: by their shape */
     bool outer_blocks;           /* gradients of matrices are computed in blocks, too */
     vkft_dtype operands;
+    bool attention; /* attention may use matrix cores, too (ops/attention_kernels.h) */
     vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2];            /* [storage][transposed][grouped] */
     vkft_choice choices[VKFT_STORAGE_COUNT][2][VKFT_PRODUCT_SIZES]; /* [storage][transposed], of plain products */
     char notice[512]; /* the first strategy that failed its self-test; "": none did */

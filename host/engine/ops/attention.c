@@ -22,14 +22,8 @@ static vkft_relative_bias relative_of(const vkft_attention_shape *shape)
 static void launch(vkft_graph *g, vkft_attention_part part, const vkft_attention_shape *shape, const void *args,
                    uint32_t args_bytes, uint64_t rows, uint32_t heads, double flops)
 {
-    if (g->mode != VKFT_GRAPH_RECORD)
-        return;
-    vkft_attention_kernel k = vkft_attention_choose(g->dev, part, shape->D);
-    uint64_t count = vkft_attention_count(g->dev, k, rows);
-    if (vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_OWN)
-        vkft_launch_elements(g, k.kernel, args, args_bytes, count, heads, flops);
-    else
-        vkft_launch_rows(g, k.kernel, args, args_bytes, count, heads, flops);
+    if (g->mode == VKFT_GRAPH_RECORD)
+        vkft_attention_launch(g->dev, g->cmds, part, shape->D, args, args_bytes, rows, heads, flops);
 }
 
 /* The biases' gradient: sums by distance, then by bucket. */

@@ -7,9 +7,11 @@
  */
 #include "host/engine/ops/attention_kernels.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/engine/matmul/gemm.h"
 #include "runtime/base/size.h"
 
 #define AMD 0x1002u
@@ -51,14 +53,51 @@ static const struct device_row {
     {ANY, 0, ALL, 0, {{2, 2, 2, true}, {2, 1, 1, true}, {2, 1, 2, true}, {2, 1, 1, true}, {2, 1, 1, true}}},
 };
 
-static const vkft_kernel kernels[VKFT_ATTENTION_PARTS][2] = {
-    /* [part][lanes] */
-    {VKFT_KERNEL_attention, VKFT_KERNEL_attention_lanes},
-    {VKFT_KERNEL_attention_delta, VKFT_KERNEL_attention_delta_lanes},
-    {VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dq_lanes},
-    {VKFT_KERNEL_attention_dkv, VKFT_KERNEL_attention_dkv_lanes},
-    {VKFT_KERNEL_attention_dbias, VKFT_KERNEL_attention_dbias_lanes},
+enum { PLAIN, LANES, COOP, WAYS };
+static const vkft_kernel kernels[VKFT_ATTENTION_PARTS][WAYS] = {
+    {VKFT_KERNEL_attention, VKFT_KERNEL_attention_lanes, VKFT_KERNEL_attention_coop},
+    {VKFT_KERNEL_attention_delta, VKFT_KERNEL_attention_delta_lanes, VKFT_KERNEL_COUNT},
+    {VKFT_KERNEL_attention_dq, VKFT_KERNEL_attention_dq_lanes, VKFT_KERNEL_attention_dq_coop},
+    {VKFT_KERNEL_attention_dkv, VKFT_KERNEL_attention_dkv_lanes, VKFT_KERNEL_attention_dkv_coop},
+    {VKFT_KERNEL_attention_dbias, VKFT_KERNEL_attention_dbias_lanes, VKFT_KERNEL_COUNT},
 };
+
+/* Heads up to which matrix cores are faster than lanes, by what the compilers of AMD's and NVIDIA's cards say: further
+ * sums do not fit the registers, or tiles too much shared memory. Intel's spill at any size. */
+static const uint32_t coop_max_head[VKFT_ATTENTION_PARTS] = {
+    [VKFT_ATTENTION_FORWARD] = 128, [VKFT_ATTENTION_DQ] = 64, [VKFT_ATTENTION_DKV] = 64};
+#define COOP_MIN_SUBGROUP 32u
+
+/* On matrix cores a workgroup walks over tiles of so many rows. */
+#define COOP_OTHER_ROWS 32u
+#define COOP_MAX_OWN_ROWS 64u
+
+/* Shared memory of a part's kernel with so many subgroups, as shaders/attention/coop declares it. */
+static uint32_t coop_bytes(const vkft_coop_tiles *m, vkft_attention_part part, uint32_t head, uint32_t subgroups)
+{
+    uint32_t own = subgroups * m->M, tiles = part == VKFT_ATTENTION_FORWARD ? 1 : 2;
+    uint32_t halves = tiles * (own + COOP_OTHER_ROWS) * (head / 2 + 4) + own * (COOP_OTHER_ROWS / 2 + 4);
+    return 4 * (halves + tiles * own * (COOP_OTHER_ROWS + 4)) + 4 * own + 12 * subgroups;
+}
+
+/* The kernel for matrix cores; its rows are 0 where there is none for this part, head size or device. */
+static vkft_attention_kernel coop_kernel(const vkft_device_info *info, vkft_attention_part part, uint32_t head,
+                                         bool forced)
+{
+    vkft_attention_kernel k = {kernels[part][COOP], .lanes = 1, .block = 1, .kept = true};
+    const vkft_coop_tiles *m = vkft_coop_tiles_of(&info->caps, forced);
+    if (!m || k.kernel == VKFT_KERNEL_COUNT || !vkft_kernel_is_built(k.kernel) ||
+        !vkft_caps_have(&info->caps, vkft_kernel_needs(k.kernel)) || head % max_u32(m->K, m->N) != 0)
+        return k;
+    if (!forced && (head > coop_max_head[part] || m->subgroup < COOP_MIN_SUBGROUP))
+        return k;
+    for (uint32_t n = COOP_MAX_OWN_ROWS / m->M; n && !k.rows; n /= 2)
+        if (coop_bytes(m, part, head, n) <= info->caps.shared_memory_bytes &&
+            vkft_caps_subgroup_size(&info->caps, n * m->subgroup, m->subgroup))
+            k.rows = n * m->M;
+    k.subgroup = m->subgroup;
+    return k;
+}
 
 static const struct device_row *row_of(const vkft_device_info *info, uint32_t head_dim)
 {
@@ -69,7 +108,13 @@ static const struct device_row *row_of(const vkft_device_info *info, uint32_t he
     return row;
 }
 
-/* What VKFT_ATTENTION asks for; lanes 0: plain. False: it is not set, or not one of its words. */
+static bool forced_coop(void)
+{
+    const char *wish = getenv("VKFT_ATTENTION");
+    return wish && strcmp(wish, "coop") == 0;
+}
+
+/* What VKFT_ATTENTION asks for; lanes 0: plain. False: it is not set, or not one of these words. */
 static bool forced(uint32_t *lanes, uint32_t *rows)
 {
     const char *wish = getenv("VKFT_ATTENTION");
@@ -92,31 +137,44 @@ vkft_attention_kernel vkft_attention_choose(const vkft_device *dev, vkft_attenti
     const struct device_row *row = row_of(info, head_dim);
     const sharing *s = &row->parts[part];
     uint32_t lanes, rows, units = (uint32_t)ceil_div_u64(head_dim, 4);
+    if (forced_coop() || vkft_gemm_of(dev)->attention) {
+        vkft_attention_kernel k = coop_kernel(info, part, head_dim, forced_coop());
+        if (k.rows)
+            return k;
+    }
     bool wish = forced(&lanes, &rows), many = part != VKFT_ATTENTION_DELTA && part != VKFT_ATTENTION_DBIAS;
-    vkft_attention_kernel plain = {kernels[part][0], .lanes = 1, .rows = 1, .block = s->block, .kept = true};
+    vkft_attention_kernel plain = {kernels[part][PLAIN], .lanes = 1, .rows = 1, .block = s->block, .kept = true};
     if (wish && lanes)
-        return (vkft_attention_kernel){kernels[part][1], lanes, many ? rows : 1, s->block, rows < 4, 0};
+        return (vkft_attention_kernel){kernels[part][LANES], lanes, many ? rows : 1, s->block, rows < 4, 0};
     if (wish || info->caps.software || !vkft_caps_have(&info->caps, VKFT_CAP_SUBGROUP_SHUFFLE))
         return plain;
-    bool tile = vkft_kernel_get_shape(kernels[part][1]) == VKFT_SHAPE_TILE;
+    bool tile = vkft_kernel_get_shape(kernels[part][LANES]) == VKFT_SHAPE_TILE;
     bool ask = tile && row->subgroup && vkft_caps_subgroup_size(&info->caps, row->subgroup, row->subgroup);
     uint32_t subgroup = ask ? row->subgroup : 0;
     lanes = 1;
     while (lanes < (ask ? subgroup : info->caps.subgroup_size) && ceil_div_u64(units, lanes) > s->units)
         lanes *= 2;
-    return (vkft_attention_kernel){kernels[part][1], lanes, s->rows, s->block, s->kept, subgroup};
+    return (vkft_attention_kernel){kernels[part][LANES], lanes, s->rows, s->block, s->kept, subgroup};
 }
 
-static bool check_wish(const vkft_device *dev, vkft_err *err)
+static bool check_wish(const vkft_device *dev, const vkft_ops_constants *c, vkft_err *err)
 {
     const vkft_caps *caps = vkft_device_get_caps(dev);
     uint32_t lanes, rows;
     if (!getenv("VKFT_ATTENTION"))
         return true;
+    if (forced_coop() && c->relative)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "VKFT_ATTENTION=coop: attention on matrix cores has no biases by position");
+    if (forced_coop())
+        return coop_kernel(vkft_device_get_info(dev), VKFT_ATTENTION_FORWARD, c->head_dim, true).rows ||
+               vkft_fail(err, VKFT_ERR_DEVICE,
+                         "VKFT_ATTENTION=coop: %s, or this build, has no matrix cores for heads of %u elements",
+                         vkft_device_get_info(dev)->name, c->head_dim);
     if (!forced(&lanes, &rows) || lanes > caps->subgroup_size || (lanes & (lanes - 1)) || (rows & (rows - 1)))
         return vkft_fail(
             err, VKFT_ERR_INPUT,
-            "VKFT_ATTENTION=%s: expected plain, lanes:N or lanes:N:R with powers of two, N up to %u on this "
+            "VKFT_ATTENTION=%s: expected plain, coop, lanes:N or lanes:N:R with powers of two, N up to %u on this "
             "device, R up to %u",
             getenv("VKFT_ATTENTION"), caps->subgroup_size, MAX_ROWS);
     return !lanes ||
@@ -124,20 +182,59 @@ static bool check_wish(const vkft_device *dev, vkft_err *err)
                           vkft_kernel_name(VKFT_KERNEL_attention_lanes), vkft_device_get_info(dev)->name, err);
 }
 
-bool vkft_attention_setup(vkft_device *dev, const vkft_ops_constants *c, vkft_err *err)
+static void specialize(vkft_device *dev, vkft_attention_part part, const vkft_ops_constants *c)
 {
     const vkft_caps *caps = vkft_device_get_caps(dev);
-    if (!check_wish(dev, err))
+    vkft_attention_kernel k = vkft_attention_choose(dev, part, c->head_dim);
+    if (k.kernel == kernels[part][COOP]) {
+        const vkft_coop_tiles *m = vkft_coop_tiles_of(caps, forced_coop());
+        const uint32_t constants[] = {c->head_dim, c->softcap, false, 1,    1,           1,
+                                      1,           m->M,       m->N,  m->K, m->subgroup, COOP_OTHER_ROWS};
+        vkft_kernel_specialize(dev, k.kernel, k.rows / m->M * m->subgroup, m->subgroup, constants, 12);
+        return;
+    }
+    bool tile = vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_TILE, shared = k.kernel == kernels[part][LANES];
+    uint32_t block = k.block;
+    if (caps->software)
+        block = c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
+    const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block, k.lanes, k.rows, k.kept};
+    uint32_t width = !tile ? 0 : k.subgroup ? k.subgroup : caps->subgroup_size;
+    vkft_kernel_specialize(dev, k.kernel, width, k.subgroup, constants, shared ? 7 : 4);
+}
+
+/* All parts, on matrix cores or not. */
+static void specialize_all(vkft_device *dev, bool matrix, const void *constants)
+{
+    vkft_gemm *gemm = vkft_device_attached(dev);
+    gemm->attention = matrix;
+    for (vkft_attention_part part = 0; part < VKFT_ATTENTION_PARTS; part++)
+        specialize(dev, part, constants);
+}
+
+bool vkft_attention_setup(vkft_device *dev, const vkft_ops_constants *c, vkft_err *err)
+{
+    if (!check_wish(dev, c, err))
         return false;
-    for (vkft_attention_part part = 0; part < VKFT_ATTENTION_PARTS; part++) {
-        vkft_attention_kernel k = vkft_attention_choose(dev, part, c->head_dim);
-        bool tile = vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_TILE, shared = k.kernel == kernels[part][1];
-        uint32_t block = k.block;
-        if (caps->software)
-            block = c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
-        const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block, k.lanes, k.rows, k.kept};
-        uint32_t width = !tile ? 0 : k.subgroup ? k.subgroup : caps->subgroup_size;
-        vkft_kernel_specialize(dev, k.kernel, width, k.subgroup, constants, shared ? 7 : 4);
+    vkft_gemm *gemm = vkft_device_attached(dev);
+    bool matrix = gemm->operands == VKFT_F16 && gemm->coop && !c->relative && !getenv("VKFT_ATTENTION");
+    specialize_all(dev, matrix, c);
+    return true;
+}
+
+bool vkft_attention_selftest(vkft_device *dev, const vkft_ops_constants *c, vkft_err *err)
+{
+    vkft_gemm *gemm = vkft_device_attached(dev);
+    const vkft_device_info *info = vkft_device_get_info(dev);
+    bool right = true;
+    if (!gemm->attention || !coop_kernel(info, VKFT_ATTENTION_FORWARD, c->head_dim, false).rows)
+        return true;
+    if (!vkft_attention_compare(dev, c->head_dim, specialize_all, c, &right, err))
+        return false;
+    if (!right) {
+        specialize_all(dev, false, c);
+        if (!gemm->notice[0])
+            snprintf(gemm->notice, sizeof gemm->notice,
+                     "attention on matrix cores computes wrong results on %s: it is computed in f32", info->name);
     }
     return true;
 }
@@ -146,5 +243,19 @@ uint64_t vkft_attention_count(const vkft_device *dev, vkft_attention_kernel k, u
 {
     if (vkft_kernel_get_shape(k.kernel) != VKFT_SHAPE_TILE)
         return rows;
+    for (vkft_attention_part part = 0; part < VKFT_ATTENTION_PARTS; part++)
+        if (k.kernel == kernels[part][COOP])
+            return ceil_div_u64(rows, k.rows);
     return ceil_div_u64(ceil_div_u64(rows, k.rows) * k.lanes, vkft_kernel_width(dev, k.kernel));
+}
+
+void vkft_attention_launch(const vkft_device *dev, vkft_commands *cmds, vkft_attention_part part, uint32_t head_dim,
+                           const void *args, uint32_t args_bytes, uint64_t rows, uint32_t heads, double flops)
+{
+    vkft_attention_kernel k = vkft_attention_choose(dev, part, head_dim);
+    uint64_t count = vkft_attention_count(dev, k, rows);
+    if (vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_OWN)
+        vkft_launch(cmds, k.kernel, args, args_bytes, count, heads, flops);
+    else
+        vkft_launch_workgroups(cmds, k.kernel, args, args_bytes, count, heads, flops);
 }

@@ -29,6 +29,9 @@ typedef struct vkft_ops_constants {
 
 /* Chooses shapes and workgroup widths for this device and these constants; once, before the first op is recorded. */
 bool vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *constants, vkft_err *err);
+/* Compares attention on matrix cores, if it is to be used, with that in f32, and leaves it out where it is wrong; what
+ * vkft_gemm_selftest is for products. */
+bool vkft_attention_selftest(vkft_device *dev, const vkft_ops_constants *constants, vkft_err *err);
 
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout.
  */

@@ -1,0 +1,174 @@
+/* What the attention kernels for matrix cores share. A workgroup has OWN_ROWS rows of one head (queries; of attention_dkv_coop keys), TM for each of its
+ * subgroups, and walks over tiles of OTHER_ROWS rows of the other side, which lie in shared memory for all subgroups. Products are cooperative
+ * matrices of TM x TN x TK with f16 operands and f32 sums; everything between them is f32: sums go through shared memory to the lanes, LANES_A_ROW
+ * of which compute a row's softmax.
+ *
+ * An operand is rounded to f16 once, and f16 keeps its range: a tile is scaled by the power of two that brings its largest element to 2^14, and
+ * what is multiplied is scaled back in f32. Sums over several tiles need one scale: that of the largest so far; when it grows, the sums are
+ * multiplied by the ratio, a power of two, which is exact.
+ *
+ * All subgroups pass all barriers, those of a subgroup too: software devices count them as the workgroup's.
+ */
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+
+layout(constant_id = 8) const uint TM = 16;
+layout(constant_id = 9) const uint TN = 16;
+layout(constant_id = 10) const uint TK = 16;
+layout(constant_id = 11) const uint SUBGROUP = 32;
+layout(constant_id = 12) const uint OTHER_ROWS = 32;
+
+const uint SUBGROUPS = WIDTH / SUBGROUP, OWN_ROWS = SUBGROUPS * TM;
+const uint LANES_A_ROW = SUBGROUP / TM, EACH = OTHER_ROWS / LANES_A_ROW; /* of a row's elements, a lane has pairs: see column_of */
+const uint LD = HEAD / 2 + 4;            /* row stride of tiles, in pairs of halves; 8 halves of padding put rows into different banks */
+const uint LD_PAIRS = OTHER_ROWS / 2 + 4; /* of the factors' tile */
+const uint LD_SUMS = OTHER_ROWS + 4;      /* of the sums' tile, in floats */
+const uint OWN_TILE = OWN_ROWS * LD, OTHER_TILE = OTHER_ROWS * LD, FACTORS = OWN_ROWS * LD_PAIRS, SUMS = OWN_ROWS * LD_SUMS;
+
+/* A kernel declares: shared f16vec2 halves[...], shared float sums[...]. */
+shared float largest[SUBGROUPS];
+shared uvec2 spans[SUBGROUPS];
+
+#define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA>
+#define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB>
+#define MATRIX_C coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>
+
+/* The lane's row in the workgroup, and its element number e there. */
+uint own_row()
+{
+    return gl_SubgroupID * TM + gl_SubgroupInvocationID / LANES_A_ROW;
+}
+
+uint column_of(uint e)
+{
+    return (e / 2 * LANES_A_ROW + gl_SubgroupInvocationID % LANES_A_ROW) * 2 + e % 2;
+}
+
+float over_row_max(float x)
+{
+    if (LANES_A_ROW > 1)
+        x = max(x, subgroupShuffleXor(x, 1));
+    if (LANES_A_ROW > 2)
+        x = max(x, subgroupShuffleXor(x, 2));
+    return x;
+}
+
+float over_row_sum(float x)
+{
+    if (LANES_A_ROW > 1)
+        x += subgroupShuffleXor(x, 1);
+    if (LANES_A_ROW > 2)
+        x += subgroupShuffleXor(x, 2);
+    return x;
+}
+
+/* The power of two by which x / it is in [2^14, 2^15), for x of ordinary size. */
+float unit_for(float x)
+{
+    return uintBitsToFloat((clamp(floatBitsToUint(x) >> 23, 40u, 254u) - 14u) << 23);
+}
+
+/* The union over the workgroup of what its subgroups see. */
+uvec2 workgroup_span(uvec2 span)
+{
+    if (gl_SubgroupInvocationID == 0)
+        spans[gl_SubgroupID] = span;
+    barrier();
+    uvec2 all = NOTHING;
+    for (uint i = 0; i < SUBGROUPS; i++)
+        all = with_range(all, spans[i]);
+    return all.x < all.y ? all : uvec2(0);
+}
+
+/* Rows first ... first + count - 1 of one of `heads` heads of x, those past `last` as that one, to the tile at `tile`. Returns what its elements are to be
+ * multiplied by. The caller's barrier follows; the one in here comes after all subgroups are done with what was in the tile. */
+#define LOAD_TILE(result, address, first, last, heads, head, count, tile)                                                    \
+    {                                                                                                                  \
+        const uint runs = (count) * HEAD / 4, runs_each = (runs + WIDTH - 1) / WIDTH;                                  \
+        vec4 next[runs_each];                                                                                          \
+        float high = 0.0;                                                                                              \
+        [[unroll]] for (uint i = 0; i < runs_each; i++) {                                                              \
+            uint run = min(gl_LocalInvocationID.x + i * WIDTH, runs - 1);                                              \
+            uint row = min((first) + run / (HEAD / 4), last) * (heads) + (head);                                       \
+            next[i] = In4_ref(address).v[row * (HEAD / 4) + run % (HEAD / 4)];                                               \
+            vec4 size = abs(next[i]);                                                                                  \
+            high = max(high, max(max(size.x, size.y), max(size.z, size.w)));                                           \
+        }                                                                                                              \
+        high = subgroupMax(high);                                                                                      \
+        if (gl_SubgroupInvocationID == 0)                                                                              \
+            largest[gl_SubgroupID] = high;                                                                             \
+        barrier();                                                                                                     \
+        for (uint i = 0; i < SUBGROUPS; i++)                                                                           \
+            high = max(high, largest[i]);                                                                              \
+        result = unit_for(high);                                                                                       \
+        [[unroll]] for (uint i = 0; i < runs_each; i++) {                                                              \
+            uint run = gl_LocalInvocationID.x + i * WIDTH;                                                             \
+            if (runs % WIDTH == 0 || run < runs) {                                                                     \
+                vec4 scaled = next[i] * (1.0 / result);                                                                \
+                uint at = (tile) + run / (HEAD / 4) * LD + run % (HEAD / 4) * 2;                                       \
+                halves[at] = f16vec2(scaled.xy);                                                                       \
+                halves[at + 1] = f16vec2(scaled.zw);                                                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+/* The subgroup's rows of the tile `own` times the rows of the tile `other`, to its rows of the sums from `to` on. */
+#define PRODUCT_OF_ROWS(own, other, to)                                                                                \
+    [[unroll]] for (uint n = 0; n < OTHER_ROWS; n += TN) {                                                             \
+        MATRIX_C c = MATRIX_C(0.0);                                                                                    \
+        [[unroll]] for (uint k = 0; k < HEAD; k += TK) {                                                               \
+            MATRIX_A a;                                                                                                \
+            MATRIX_B b;                                                                                                \
+            coopMatLoad(a, halves, (own) + gl_SubgroupID * TM * LD + k / 2, LD, gl_CooperativeMatrixLayoutRowMajor);   \
+            coopMatLoad(b, halves, (other) + n * LD + k / 2, LD, gl_CooperativeMatrixLayoutColumnMajor);               \
+            c = coopMatMulAdd(a, b, c);                                                                                \
+        }                                                                                                              \
+        coopMatStore(c, sums, (to) + gl_SubgroupID * TM * LD_SUMS + n, LD_SUMS, gl_CooperativeMatrixLayoutRowMajor);   \
+    }
+
+/* Scales the lane's factors w of its row for f16 and puts them into the tile `to`; unit becomes the largest so far, and the sums are brought to it. */
+#define PUT_FACTORS(w, unit, total, to)                                                                                \
+    {                                                                                                                  \
+        float high = 0.0;                                                                                              \
+        [[unroll]] for (uint e = 0; e < EACH; e++)                                                                     \
+            high = max(high, abs(w[e]));                                                                               \
+        float before = unit;                                                                                           \
+        unit = max(unit, unit_for(subgroupMax(high)));                                                                 \
+        if (unit > before)                                                                                             \
+            [[unroll]] for (uint i = 0; i < HEAD / TN; i++)                                                            \
+                [[unroll]] for (uint part = 0; part < total[i].length(); part++)                                       \
+                    total[i][part] *= before / unit;                                                                   \
+        [[unroll]] for (uint e = 0; e < EACH; e += 2)                                                                  \
+            halves[(to) + own_row() * LD_PAIRS + column_of(e) / 2] = f16vec2(vec2(w[e], w[e + 1]) * (1.0 / unit));     \
+    }
+
+/* total += the subgroup's factors times the tile `other`. */
+#define ADD_PRODUCT(total, factors, other)                                                                             \
+    [[unroll]] for (uint k = 0; k < OTHER_ROWS; k += TK) {                                                             \
+        MATRIX_A a;                                                                                                    \
+        coopMatLoad(a, halves, (factors) + gl_SubgroupID * TM * LD_PAIRS + k / 2, LD_PAIRS, gl_CooperativeMatrixLayoutRowMajor); \
+        [[unroll]] for (uint i = 0; i < HEAD / TN; i++) {                                                              \
+            MATRIX_B b;                                                                                                \
+            coopMatLoad(b, halves, (other) + k * LD + i * TN / 2, LD, gl_CooperativeMatrixLayoutRowMajor);             \
+            total[i] = coopMatMulAdd(a, b, total[i]);                                                                  \
+        }                                                                                                              \
+    }
+
+/* Stores total * factor (which may name `row`, the workgroup's) as rows of x, through the sums' tile: a matrix at a time, by code that stands here once; only
+ * the matrix itself must be named by a constant. */
+#define STORE_TOTAL(total, factor, address, first, count, heads, head)                                                 \
+    [[dont_unroll]] for (uint number = 0; number < HEAD / TN; number++) {                                              \
+        subgroupBarrier();                                                                                             \
+        [[unroll]] for (uint i = 0; i < HEAD / TN; i++)                                                                \
+            if (i == number)                                                                                           \
+                coopMatStore(total[i], sums, gl_SubgroupID * TM * LD_SUMS, LD_SUMS, gl_CooperativeMatrixLayoutRowMajor); \
+        subgroupBarrier();                                                                                             \
+        [[dont_unroll]] for (uint e = gl_SubgroupInvocationID; e < TM * TN; e += SUBGROUP) {                           \
+            uint row = gl_SubgroupID * TM + e / TN, column = e % TN;                                                   \
+            if ((first) + row < (count))                                                                               \
+                F32_ref(address).v[(((first) + row) * (heads) + (head)) * HEAD + number * TN + column] =               \
+                    sums[row * LD_SUMS + column] * (factor);                                                           \
+        }                                                                                                              \
+    }
