@@ -34,7 +34,7 @@ static void swap(struct matmul_tn_args *args)
 }
 
 /* Pipelines of matmul_outer: each block, and the last of them for operands that are not aligned. */
-enum { UNALIGNED = VKFT_BLOCKS, VARIANTS };
+enum { ANY_ALIGNMENT = VKFT_BLOCKS, VARIANTS };
 
 static const vkft_block *block_of(const vkft_tiles *tiles, uint32_t variant)
 {
@@ -55,7 +55,7 @@ static vkft_split split_by_blocks(const vkft_matmul_ctx *ctx, const vkft_tiles *
     bool aligned = is_aligned(args);
     if (args->M < args->N)
         swap(args);
-    for (uint32_t i = aligned ? 0 : UNALIGNED; i < (aligned ? tiles->block_count : VARIANTS); i++) {
+    for (uint32_t i = aligned ? 0 : ANY_ALIGNMENT; i < (aligned ? tiles->block_count : VARIANTS); i++) {
         const vkft_block *b = block_of(tiles, i);
         vkft_split split = vkft_block_split(tiles, b, args->M, args->N, args->K, MIN_SLICE_K, ctx->scratch_bytes);
         double cost = vkft_block_cost(tiles, b, &split);
@@ -161,8 +161,8 @@ void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm)
     for (uint32_t variant = 0; gemm->outer_blocks && variant < VARIANTS; variant++) {
         const vkft_block *b = block_of(&gemm->tiles, variant);
         const uint32_t constants[] = {
-            b->rows,     b->columns,           b->band,    0, b->lanes_m, b->lanes_n, b->depth,
-            b->subgroup, variant != UNALIGNED, b->prefetch};
+            b->rows,    b->columns, b->band, 0, b->lanes_m, b->lanes_n, b->depth, b->subgroup, variant != ANY_ALIGNMENT,
+            b->prefetch};
         vkft_kernel_specialize(dev, vkft_kernel_variant(VKFT_KERNEL_matmul_outer, variant), b->lanes_m * b->lanes_n,
                                b->subgroup, constants, sizeof constants / sizeof *constants);
     }

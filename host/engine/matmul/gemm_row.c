@@ -9,7 +9,7 @@
 #define TILE 8u /* columns of a workgroup */
 
 /* Pipelines: few rows and one, and few rows of operands that are not aligned. */
-enum { FEW, ONE, UNALIGNED, VARIANTS };
+enum { FEW, ONE, ANY_ALIGNMENT, VARIANTS };
 
 static uint32_t rows_of(uint32_t variant)
 {
@@ -27,8 +27,8 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm)
     for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
         for (uint32_t variant = 0; variant < VARIANTS; variant++) {
             bool rounds = gemm->operands == VKFT_BF16 && vkft_storage_is_quantized(type);
-            const uint32_t constants[] = {rows_of(variant),    variant == ONE ? 4 : 2, 1, rounds, TILE,
-                                          variant != UNALIGNED};
+            const uint32_t constants[] = {rows_of(variant),        variant == ONE ? 4 : 2, 1, rounds, TILE,
+                                          variant != ANY_ALIGNMENT};
             vkft_kernel_specialize(dev, vkft_kernel_variant(vkft_kernel_by_type(VKFT_FAMILY_matmul_row, type), variant),
                                    max_u32(64, gemm->caps->subgroup_size), 0, constants,
                                    sizeof constants / sizeof *constants);
@@ -55,7 +55,7 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
                                .ldy = vkft_product_ldy(p),
                                .add = p->R != 0,
                                .scale = p->scale};
-    uint32_t variant = !vkft_product_is_aligned(p) ? UNALIGNED
+    uint32_t variant = !vkft_product_is_aligned(p) ? ANY_ALIGNMENT
                        : gemm->variant             ? min_u32(gemm->variant - 1, ONE)
                        : p->M == 1                 ? ONE
                                                    : FEW;

@@ -25,7 +25,7 @@ static bool possible(const vkft_gemm *gemm)
 }
 
 /* Pipelines of a kernel: each block, and the last of them for operands that are not aligned. */
-enum { UNALIGNED = VKFT_BLOCKS, VARIANTS };
+enum { ANY_ALIGNMENT = VKFT_BLOCKS, VARIANTS };
 
 static const vkft_block *block_of(const vkft_gemm *gemm, uint32_t variant)
 {
@@ -39,9 +39,10 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm)
             const vkft_block *b = block_of(gemm, variant);
             vkft_gemm_class class = {i / 2, i % 2, false};
             bool rounds = gemm->operands == VKFT_BF16 && vkft_storage_is_quantized(class.storage);
-            const uint32_t constants[] = {
-                b->rows,     b->columns,           b->band,    rounds, b->lanes_m, b->lanes_n, b->depth,
-                b->subgroup, variant != UNALIGNED, b->prefetch};
+            const uint32_t constants[] = {b->rows,    b->columns,  b->band,
+                                          rounds,     b->lanes_m,  b->lanes_n,
+                                          b->depth,   b->subgroup, variant != ANY_ALIGNMENT,
+                                          b->prefetch};
             vkft_kernel_specialize(dev, vkft_kernel_variant(kernel_of(class), variant), b->lanes_m * b->lanes_n,
                                    b->subgroup, constants, sizeof constants / sizeof *constants);
         }
@@ -57,7 +58,7 @@ static uint32_t shapes(const vkft_gemm *gemm)
 static bool loops_end(const vkft_gemm *gemm, const vkft_product *p)
 {
     bool aligned = vkft_product_is_aligned(p);
-    const vkft_block *b = block_of(gemm, aligned ? 0 : UNALIGNED);
+    const vkft_block *b = block_of(gemm, aligned ? 0 : ANY_ALIGNMENT);
     uint64_t elements = b->rows * b->depth / b->lanes_n + b->columns * b->depth / b->lanes_m + 3;
     return !gemm->caps->loop_limit ||
            ceil_div(vkft_product_k(p), b->depth) * (aligned ? 1 : elements) <= gemm->caps->loop_limit;
@@ -92,7 +93,7 @@ static double cost_of(const vkft_gemm *gemm, const cut *c)
 static cut best_cut(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
     if (!vkft_product_is_aligned(p))
-        return cut_with(gemm, ctx, p, UNALIGNED);
+        return cut_with(gemm, ctx, p, ANY_ALIGNMENT);
     if (gemm->variant)
         return cut_with(gemm, ctx, p, min_u32(gemm->variant, gemm->tiles.block_count) - 1);
     cut best = cut_with(gemm, ctx, p, 0);
