@@ -70,7 +70,7 @@ static vkft_tiles gpu_tiles(const vkft_caps *caps)
         .decode = {0, 1, 1, 1},
         .tn = {64, 8, 2, 4},
         .grouped_tn = {64, 8, 2, 1},
-        .direct = {{{64, DIRECT_MAX_ROWS, 1, 1}, {64, DIRECT_MAX_ROWS, 1, 1}}, {{64, 8, 1, 1}, {64, 16, 1, 1}}},
+        .direct = {{{64, DIRECT_MAX_ROWS, 1, 1}, {64, DIRECT_MAX_ROWS, 1, 1}}, {{64, 8, 1, 1}, {64, 8, 1, 1}}},
         .panel_bytes = VKFT_PANEL_BYTES,
         .tn_workgroups = 512,
         .invocations = 32768};
