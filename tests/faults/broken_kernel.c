@@ -52,6 +52,10 @@ int broken_kernel_run(const broken_kernel *f, const char *fault, const char *arg
 {
     char command[3000], environment[1200] = "";
     const char *kernel = strchr(fault, ':');
+#if defined(__SANITIZE_ADDRESS__)
+    print_message("skipped: AddressSanitizer has to be loaded before the library that injects faults\n");
+    skip();
+#endif
     if (kernel)
         snprintf(environment, sizeof environment, "LD_PRELOAD=%s VKFT_FAULT_KERNEL=%.*s:%s/%s.spv", VKFT_INJECT,
                  (int)(kernel - fault), fault, VKFT_SPIRV_DIR, kernel + 1);

@@ -183,9 +183,11 @@ static void test_all_devices(void **state)
     expect_ok(vkft_bench_run(&o, &observer, &err));
     assert_int_equal(s.begun, usable);
     assert_int_equal(s.count, usable);
-    o.lora_r = 1u << 30; /* no memory for such adapters */
+#if !defined(__SANITIZE_ADDRESS__) /* which ends a program that asks for so much */
+    o.lora_r = 1u << 30;           /* no memory for such adapters */
     expect_failure(vkft_bench_run(&o, &observer, &err), "devices could not be measured, see above");
     assert_non_null(strstr(s.said, "error: "));
+#endif
 }
 
 /* The peaks of the device, and a row only where it can be measured. */
