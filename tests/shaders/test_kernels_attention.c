@@ -415,8 +415,8 @@ static void test_selftest(void **state)
 
 static void test_wishes(void **state)
 {
-    static const char *const wishes[] = {
-        "lanes:3", "lanes:1024", "lanes", "lanes:0", "lanes:2:", "lanes:2:3", "lanes:2:16", "fast", ""};
+    static const char *const wishes[] = {"lanes:3",  "lanes:1024", "lanes",      "lanes:0",
+                                         "lanes:2:", "lanes:2:3",  "lanes:2:16", "fast"};
     const vkft_kernel_fixture *f = *state;
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
         vkft_err err;

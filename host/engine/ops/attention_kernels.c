@@ -108,16 +108,23 @@ static const struct device_row *row_of(const vkft_device_info *info, uint32_t he
     return row;
 }
 
-static bool forced_coop(void)
+/* What VKFT_ATTENTION says; NULL: nothing. */
+static const char *get_wish(void)
 {
     const char *wish = getenv("VKFT_ATTENTION");
+    return wish && *wish ? wish : NULL;
+}
+
+static bool forced_coop(void)
+{
+    const char *wish = get_wish();
     return wish && strcmp(wish, "coop") == 0;
 }
 
 /* What VKFT_ATTENTION asks for; lanes 0: plain. False: it is not set, or not one of these words. */
 static bool forced(uint32_t *lanes, uint32_t *rows)
 {
-    const char *wish = getenv("VKFT_ATTENTION");
+    const char *wish = get_wish();
     *lanes = 0;
     *rows = 1;
     if (!wish || strcmp(wish, "plain") == 0)
@@ -161,7 +168,7 @@ static bool check_wish(const vkft_device *dev, const vkft_ops_constants *c, vkft
 {
     const vkft_caps *caps = vkft_device_get_caps(dev);
     uint32_t lanes, rows;
-    if (!getenv("VKFT_ATTENTION"))
+    if (!get_wish())
         return true;
     if (forced_coop() && c->relative)
         return vkft_fail(err, VKFT_ERR_INPUT,
@@ -176,7 +183,7 @@ static bool check_wish(const vkft_device *dev, const vkft_ops_constants *c, vkft
             err, VKFT_ERR_INPUT,
             "VKFT_ATTENTION=%s: expected plain, coop, lanes:N or lanes:N:R with powers of two, N up to %u on this "
             "device, R up to %u",
-            getenv("VKFT_ATTENTION"), caps->subgroup_size, MAX_ROWS);
+            get_wish(), caps->subgroup_size, MAX_ROWS);
     return !lanes ||
            vkft_caps_meet(caps, vkft_kernel_needs(VKFT_KERNEL_attention_lanes),
                           vkft_kernel_name(VKFT_KERNEL_attention_lanes), vkft_device_get_info(dev)->name, err);
@@ -216,7 +223,7 @@ bool vkft_attention_setup(vkft_device *dev, const vkft_ops_constants *c, vkft_er
     if (!check_wish(dev, c, err))
         return false;
     vkft_gemm *gemm = vkft_device_attached(dev);
-    bool matrix = gemm->operands == VKFT_F16 && gemm->coop && !c->relative && !getenv("VKFT_ATTENTION");
+    bool matrix = gemm->operands == VKFT_F16 && gemm->coop && !c->relative && !get_wish();
     specialize_all(dev, matrix, c);
     return true;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "runtime/base/os/machine.h"
 #include "host/bench/bench.h"
 #include "host/bench/shapes/shapes.h"
 #include "host/engine/matmul/gemm.h"
@@ -100,7 +101,8 @@ static void test_rows(void **state)
         assert_string_equal(row->name, "tiny");
         assert_string_equal(row->unit, "tokens/s");
         assert_string_equal(row->quant, "nf4-dq");
-        assert_true(row->value > 0 && row->wall_ms > 0 && row->cpu_ms > 0);
+        assert_true(row->value > 0 && row->wall_ms > 0);
+        assert_true(row->cpu_ms > 0 || vkft_os_is_windows()); /* whose clock of the CPU ticks 64 times a second */
         double tokens = i == 2 ? 1 : 64;
         assert_true(row->value * row->wall_ms > 999 * tokens && row->value * row->wall_ms < 1001 * tokens);
         if (i == 2)

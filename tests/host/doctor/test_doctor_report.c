@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "runtime/base/os/machine.h"
 #include "host/doctor/report.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
@@ -52,7 +53,7 @@ static void test_report(void **state)
     vkft_err err;
     char *dir = vkft_test_directory(), path[600];
     snprintf(path, sizeof path, "%s/report.json", dir);
-    vkft_test_environment("HOME", "/home/somebody");
+    vkft_test_environment(vkft_os_is_windows() ? "USERPROFILE" : "HOME", "/home/somebody");
     vkft_doctor_report *report = vkft_doctor_report_new("1.2", "abc");
     assert_non_null(report);
     add(report, "section", "System", "");
