@@ -1,0 +1,148 @@
+/* What products on matrix cores launch, for the tiles of a real device. Nothing is run, so that neither such a device
+ * nor a compiler that knows cooperative matrices is needed; results are for test_selftest and test_matmul. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "host/engine/matmul/gemm.h"
+#include "tests/support/expect.h"
+#include "tests/support/kernel_test.h"
+
+static const vkft_coop_tiles amd = {16,  16,   16,    64,
+                                    128, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}};
+static const vkft_gemm gemm = {.coop = &amd, .operands = VKFT_F16};
+
+/* What was launched. Linked in place of the runtime's functions. */
+static struct {
+    uint32_t count;
+    vkft_kernel kernels[16];
+    double flops;
+} launched;
+
+static void keep(vkft_kernel kernel, double flops)
+{
+    assert_true(launched.count < sizeof launched.kernels / sizeof *launched.kernels);
+    launched.kernels[launched.count++] = kernel;
+    if (kernel != VKFT_KERNEL_rows_f16 && kernel != VKFT_KERNEL_matmul_sum)
+        launched.flops += flops;
+}
+
+void __wrap_vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                        uint64_t threads_x, uint32_t threads_y, double flops);
+void __wrap_vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                        uint64_t threads_x, uint32_t threads_y, double flops)
+{
+    (void)cmds, (void)args, (void)args_bytes, (void)threads_x, (void)threads_y;
+    keep(kernel, flops);
+}
+
+void __wrap_vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                                   uint64_t count_x, uint32_t count_y, double flops);
+void __wrap_vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                                   uint64_t count_x, uint32_t count_y, double flops)
+{
+    (void)cmds, (void)args, (void)args_bytes;
+    assert_true(count_x > 0 && count_y > 0);
+    keep(kernel, flops);
+}
+
+typedef struct shape {
+    uint32_t M, rows, cols; /* of X, and the weight's */
+    bool transposed;
+} shape;
+
+static void expect_launches(shape s, uint64_t scratch_bytes, uint32_t count)
+{
+    const vkft_weight w = {
+        .storage = VKFT_STORAGE_nf4, .rows = s.rows, .cols = s.cols, .part = {VKFT_PLACEHOLDER_ADDRESS}};
+    const vkft_product product = {.w = &w,
+                                  .transposed = s.transposed,
+                                  .M = s.M,
+                                  .X = VKFT_PLACEHOLDER_ADDRESS,
+                                  .Y = VKFT_PLACEHOLDER_ADDRESS,
+                                  .scale = 1};
+    const vkft_matmul_ctx ctx = {.scratch = VKFT_PLACEHOLDER_ADDRESS, .scratch_bytes = scratch_bytes};
+    memset(&launched, 0, sizeof launched);
+    assert_true(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    vkft_gemm_coop.record(&gemm, &ctx, &product);
+    assert_int_equal(launched.count, count);
+    assert_true(launched.flops == 2.0 * s.M * s.rows * s.cols);
+    assert_int_equal(launched.kernels[0], VKFT_KERNEL_rows_f16);
+}
+
+static void test_large_product(void **state)
+{
+    (void)state;
+    expect_launches((shape){2048, 4096, 4096, true}, 64 << 20, 2);
+    assert_int_equal(launched.kernels[0], VKFT_KERNEL_rows_f16);
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_coop_nt_nf4, VKFT_COOP_LARGE));
+    expect_launches((shape){2048, 4096, 4096, false}, 64 << 20, 2);
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_coop_nn_nf4, VKFT_COOP_LARGE));
+}
+
+/* Too few tiles for the device: K is cut where there is room for the sums of each slice. */
+static void test_few_tiles(void **state)
+{
+    (void)state;
+    expect_launches((shape){256, 512, 4096, true}, 64 << 20, 3);
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_coop_nt_nf4, VKFT_COOP_SMALL));
+    assert_int_equal(launched.kernels[2], VKFT_KERNEL_matmul_sum);
+    expect_launches((shape){256, 512, 4096, true}, 256 * (4096 * 2 + 4) + 1024, 2);
+    expect_launches((shape){256, 512, 256, true}, 64 << 20, 2); /* K is too short to be cut */
+}
+
+/* Scratch of the size that is promised for the weight holds 256 rows: a longer product is computed in parts. */
+static void test_parts(void **state)
+{
+    (void)state;
+    uint64_t bytes = vkft_gemm_coop.scratch_bytes(4096, 4096);
+    expect_launches((shape){1024, 4096, 4096, true}, bytes + 512, 4 * 2);
+    expect_launches((shape){1025, 4096, 4096, true}, bytes + 512, 4 * 2 + 3); /* K of a single row is cut */
+}
+
+static void test_unaligned_weight(void **state)
+{
+    (void)state;
+    expect_launches((shape){2048, 4096, 333, false}, 64 << 20, 2);
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_coop_nn_nf4, VKFT_COOP_UNALIGNED));
+}
+
+static void test_not_suitable(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err = {0};
+    const vkft_weight w = {.storage = VKFT_STORAGE_nf4, .rows = 64, .cols = 64, .part = {VKFT_PLACEHOLDER_ADDRESS}};
+    vkft_product product = {.w = &w, .M = 64, .X = VKFT_PLACEHOLDER_ADDRESS, .Y = VKFT_PLACEHOLDER_ADDRESS, .scale = 1};
+    vkft_matmul_ctx ctx = {f->dev, f->cmds, VKFT_PLACEHOLDER_ADDRESS, 1 << 20};
+    assert_true(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    product.exact = true;
+    assert_false(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    product.exact = false;
+    product.M = 1; /* a row of generation */
+    assert_false(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    product.M = 64;
+    ctx.scratch_bytes = 0;
+    assert_false(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    vkft_commands_reset(f->cmds);
+    vkft_gemm_coop.record(&gemm, &ctx, &product);
+    assert_false(vkft_commands_run(f->cmds, &err));
+    assert_non_null(strstr(err.message, "without scratch memory"));
+    vkft_commands_reset(f->cmds);
+    product.exact = true;
+    vkft_gemm_coop.record(&gemm, &ctx, &product);
+    assert_false(vkft_commands_run(f->cmds, &err));
+    assert_non_null(strstr(err.message, "that is to be exact"));
+    vkft_commands_reset(f->cmds);
+    assert_int_equal(vkft_gemm_coop.kernel((vkft_gemm_class){VKFT_STORAGE_nf4, true, true}), VKFT_KERNEL_COUNT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_product), cmocka_unit_test(test_few_tiles),
+                                       cmocka_unit_test(test_parts), cmocka_unit_test(test_unaligned_weight),
+                                       cmocka_unit_test(test_not_suitable)};
+    return cmocka_run_group_tests_name("gemm_coop", tests, vkft_kernel_setup, vkft_kernel_teardown);
+}
