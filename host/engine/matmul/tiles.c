@@ -31,7 +31,7 @@ static const vkft_block adreno[] = {{8, 4, 4, 16, 16, 4, 0, true}, {4, 4, 16, 4,
 static const chip_tiles chips[VKFT_GENERATION_COUNT] = {
     [VKFT_GENERATION_OTHER] = {small, {64, 8, 4, 4}},   [VKFT_GENERATION_SOFTWARE] = {software, {0}}, /* see below */
     [VKFT_GENERATION_GCN] = {large, {64, 16, 4, 4}},    [VKFT_GENERATION_RDNA] = {large, {64, 16, 4, 4}},
-    [VKFT_GENERATION_RDNA3] = {large, {64, 16, 4, 4}},  [VKFT_GENERATION_RDNA4] = {large, {64, 16, 4, 4}},
+    [VKFT_GENERATION_RDNA3] = {large, {64, 16, 4, 4}},  [VKFT_GENERATION_RDNA4] = {large, {64, 8, 4, 4}},
     [VKFT_GENERATION_NVIDIA] = {large, {32, 8, 8, 4}},  [VKFT_GENERATION_TURING] = {large, {32, 8, 8, 4}},
     [VKFT_GENERATION_INTEL] = {intel, {64, 8, 4, 4}},   [VKFT_GENERATION_XE2] = {xe2, {64, 8, 4, 4}},
     [VKFT_GENERATION_ADRENO] = {adreno, {64, 8, 4, 4}},
