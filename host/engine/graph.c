@@ -114,9 +114,10 @@ vkft_tensor *vkft_tensor_new(vkft_graph *graph, vkft_dtype dtype, uint32_t rows,
         if (vkft_plan_alloc(graph->plan, size) == UINT32_MAX)
             return fail(graph);
     } else {
-        if (buffer >= vkft_plan_count(graph->plan) || size > vkft_plan_size(graph->plan, buffer))
+        bool unread = buffer < vkft_plan_count(graph->plan) && vkft_plan_is_unread(graph->plan, buffer);
+        if (buffer >= vkft_plan_count(graph->plan) || (!unread && size > vkft_plan_size(graph->plan, buffer)))
             return fail(graph);
-        t->address = graph->arena + vkft_plan_offset(graph->plan, buffer);
+        t->address = unread ? 0 : graph->arena + vkft_plan_offset(graph->plan, buffer);
     }
     t->buffer = buffer;
     return t;
@@ -143,10 +144,19 @@ uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor)
     return tensor->address;
 }
 
+uint64_t vkft_tensor_output(vkft_graph *graph, const vkft_tensor *tensor)
+{
+    if (graph->mode == VKFT_GRAPH_PLAN && tensor->buffer != UINT32_MAX && !graph->failed)
+        vkft_plan_write(graph->plan, tensor->buffer);
+    return tensor->address;
+}
+
 vkft_tensor *vkft_grad(vkft_graph *graph, vkft_tensor *t, bool *add)
 {
     assert(t->needs_grad);
     *add = t->grad != NULL;
+    if (*add)
+        t->grad->f16 = NULL; /* which are those of another value */
     if (!t->grad)
         t->grad = vkft_tensor_new(graph, t->dtype, t->rows, t->cols);
     return t->grad;

@@ -28,6 +28,7 @@ typedef struct vkft_tensor {
     uint64_t address; /* 0 while planning */
     bool needs_grad;
     struct vkft_tensor *grad; /* NULL until something was written to it */
+    struct vkft_tensor *f16;  /* its rows in f16, see f16_rows.h; NULL: none */
 } vkft_tensor;
 
 typedef struct vkft_graph vkft_graph;
@@ -51,6 +52,7 @@ struct vkft_graph {
     struct {
         bool taping;  /* ops put themselves on the tape */
         bool dropout; /* LoRA dropout is active: training, not evaluation */
+        bool f16;     /* tensors may have rows in f16 (f16_rows.h): products are to run on matrix cores */
     } pass;
     const vkft_device *dev;  /* NULL while only planned */
     vkft_commands *cmds;     /* recording: where launches go */
@@ -97,6 +99,8 @@ uint64_t vkft_tensor_row_bytes(const vkft_tensor *tensor, uint64_t rows);
 
 /* The address, noting that the tensor is used by the next launch. */
 uint64_t vkft_tensor_address(vkft_graph *graph, const vkft_tensor *tensor);
+/* The same for the launch that writes a new tensor which perhaps nobody reads; 0 when recording: nobody does. */
+uint64_t vkft_tensor_output(vkft_graph *graph, const vkft_tensor *tensor);
 
 /* The launches from here to vkft_graph_touch_end read and write no other tensors' memory, see vkft_commands_touch. */
 void vkft_graph_touch(vkft_graph *graph, const vkft_tensor *read, uint64_t written, uint64_t written_bytes);

@@ -11,6 +11,7 @@
 typedef struct interval {
     uint64_t size, offset;
     uint64_t first, last; /* clock ticks, inclusive */
+    bool written, used;
 } interval;
 
 struct vkft_plan {
@@ -51,6 +52,18 @@ uint32_t vkft_plan_alloc(vkft_plan *plan, uint64_t size_bytes)
 void vkft_plan_use(vkft_plan *plan, uint32_t buffer)
 {
     plan->buffers[buffer].last = ++plan->clock;
+    plan->buffers[buffer].used = true;
+}
+
+void vkft_plan_write(vkft_plan *plan, uint32_t buffer)
+{
+    plan->buffers[buffer].last = ++plan->clock;
+    plan->buffers[buffer].written = true;
+}
+
+bool vkft_plan_is_unread(const vkft_plan *plan, uint32_t buffer)
+{
+    return plan->buffers[buffer].written && !plan->buffers[buffer].used;
 }
 
 static bool alive_together(const interval *a, const interval *b)
@@ -95,8 +108,11 @@ bool vkft_plan_solve(vkft_plan *plan)
     if (!order)
         return false;
     interval **neighbours = order + plan->count;
-    for (uint32_t i = 0; i < plan->count; i++)
+    for (uint32_t i = 0; i < plan->count; i++) {
+        if (vkft_plan_is_unread(plan, i))
+            plan->buffers[i].size = 0;
         order[i] = &plan->buffers[i];
+    }
     qsort(order, plan->count, sizeof *order, larger_first);
     for (uint32_t i = 0; i < plan->count; i++) {
         uint32_t n = 0;

@@ -20,6 +20,10 @@ void vkft_plan_free(vkft_plan *plan);
 uint32_t vkft_plan_alloc(vkft_plan *plan, uint64_t size_bytes);
 /* The buffer is used now; its life ends no earlier. */
 void vkft_plan_use(vkft_plan *plan, uint32_t buffer);
+/* The buffer is written now, for those who use it from here on. If nobody does, it takes no memory. */
+void vkft_plan_write(vkft_plan *plan, uint32_t buffer);
+/* Whether a buffer takes none. */
+bool vkft_plan_is_unread(const vkft_plan *plan, uint32_t buffer);
 
 /* Places all buffers: the largest first, each at the lowest offset where no living neighbour is. Offsets are multiples
  * of 256. */

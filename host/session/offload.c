@@ -56,8 +56,6 @@ static bool plan_by_need(vkft_session *session, const vkft_limits *limits, vkft_
         [VKFT_OFFLOAD_WEIGHTS] = "weights are streamed from the model file (--offload weights)"};
     if (!vkft_session_plan(session, limits, plan, err))
         return false;
-    if (!session->dev)
-        session->dev = vkft_device_open(session->options.device, NULL); /* starting says why it cannot be */
     const vkft_device_info *info = session->dev ? vkft_device_get_info(session->dev) : NULL;
     uint64_t needed = plan->device_bytes;
     vkft_offload offload = info ? vkft_session_fit(session, limits, info, plan) : VKFT_OFFLOAD_NONE;
@@ -71,6 +69,9 @@ bool vkft_session_plan_offload(vkft_session *session, const vkft_limits *limits,
                                const vkft_observer *observer, vkft_err *err)
 {
     vkft_offload offload = session->options.offload;
+    vkft_dtype dtype = session->options.compute_dtype;
+    if (!session->dev && (offload == VKFT_OFFLOAD_AUTO || dtype == VKFT_COMPUTE_AUTO || dtype == VKFT_F16))
+        session->dev = vkft_device_open(session->options.device, NULL); /* starting says why it cannot be */
     if (offload == VKFT_OFFLOAD_AUTO)
         return plan_by_need(session, limits, plan, observer, err);
     if (offload == VKFT_OFFLOAD_ACTIVATIONS && !vkft_session_trains(session))

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "host/engine/matmul/gemm.h"
 #include "runtime/base/size.h"
 #include "shaders/core/args.h"
 
@@ -33,11 +34,22 @@ static bool plan_passes(const vkft_session *session, const vkft_limits *limits, 
     return true;
 }
 
+/* AUTO is known where the device is; a plan without it is for a device without matrix cores. */
+static bool expects_matrix_cores(const vkft_session *session)
+{
+    vkft_dtype dtype = session->options.compute_dtype;
+    if (dtype != VKFT_F16 && dtype != VKFT_COMPUTE_AUTO)
+        return false;
+    return session->dev ? vkft_gemm_has_matrix_cores(vkft_device_get_caps(session->dev)) : dtype == VKFT_F16;
+}
+
 bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
 {
     const vkft_model *model = &session->model;
     uint32_t positions = limits->batch.positions;
     *plan = (vkft_memory_plan){.limits = *limits};
+    plan->limits.f16_rows = expects_matrix_cores(session);
+    limits = &plan->limits;
     if (model->positions.rows && positions > session->config->max_position)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",

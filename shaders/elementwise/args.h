@@ -31,6 +31,34 @@ struct gated_backward_args {
     uint activation;
 };
 
+/* gated_f16: the same of T rows of n elements, h as rows in f16 of `ld` elements with their inverse factors, as
+ * rows_f16 makes them; in f32, too, if h is not 0. One workgroup a row. */
+struct gated_f16_args {
+    ADDR(F32) gate;
+    ADDR(F32) up;
+    ADDR(F32) h;
+    ADDR(U32) rows;
+    ADDR(F32) inverse;
+    uint T, n, ld;
+    uint activation;
+};
+
+/* gated_backward_f16: the same of T rows of n elements; dgate and dup also as rows in f16, see gated_f16, those of
+ * which the address is not 0. */
+struct gated_backward_f16_args {
+    ADDR(F32) dh;
+    ADDR(F32) gate;
+    ADDR(F32) up;
+    ADDR(F32) dgate;
+    ADDR(F32) dup;
+    ADDR(U32) dgate_rows;
+    ADDR(F32) dgate_inverse;
+    ADDR(U32) dup_rows;
+    ADDR(F32) dup_inverse;
+    uint T, n, ld;
+    uint activation;
+};
+
 /* activation: y = f(x), n elements.  activation_backward: y = dy * f'(x); y may be x or dy. */
 struct activation_args {
     ADDR(F32) x;

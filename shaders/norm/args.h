@@ -13,6 +13,18 @@ struct rmsnorm_args {
     float eps, gain_offset;
 };
 
+/* rmsnorm_f16: the same y as rows in f16 of `ld` elements with their inverse factors, as rows_f16 makes them; in f32,
+ * too, if y is not 0. */
+struct rmsnorm_f16_args {
+    ADDR(F32) x;
+    ADDR(F32) g;
+    ADDR(F32) y;
+    ADDR(U32) rows;
+    ADDR(F32) inverse;
+    uint T, C, ld;
+    float eps, gain_offset;
+};
+
 /* rmsnorm_backward: dx = s*g'*dy - x*s^3/C * sum(g'*dy*x), g' = g + gain_offset, added to dx when add != 0. One
  * workgroup a row. */
 struct rmsnorm_backward_args {
@@ -21,6 +33,19 @@ struct rmsnorm_backward_args {
     ADDR(F32) g;
     ADDR(F32) dx;
     uint T, C;
+    float eps, gain_offset;
+    uint add;
+};
+
+/* rmsnorm_backward_f16: the same, and what dx is then also as rows in f16, see rmsnorm_f16. */
+struct rmsnorm_backward_f16_args {
+    ADDR(F32) dy;
+    ADDR(F32) x;
+    ADDR(F32) g;
+    ADDR(F32) dx;
+    ADDR(U32) rows;
+    ADDR(F32) inverse;
+    uint T, C, ld;
     float eps, gain_offset;
     uint add;
 };

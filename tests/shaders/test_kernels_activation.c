@@ -26,6 +26,14 @@ static void test_activations(void **state)
         }
 }
 
+static void test_activations_f16(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {3, 31}, {31, 37}, {5, 333}, {2, 1025}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int both = 0; both < 2; both++)
+            vkft_check_gated_f16(*state, shapes[i][0], shapes[i][1], (vkft_activation)(i % 4), both);
+}
+
 static void test_softcap(void **state)
 {
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
@@ -35,6 +43,7 @@ static void test_softcap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_activations, vkft_lab_verdict),
+                                       cmocka_unit_test_teardown(test_activations_f16, vkft_lab_verdict),
                                        cmocka_unit_test_teardown(test_softcap, vkft_lab_verdict)};
     return cmocka_run_group_tests_name("kernels: activations", tests, vkft_lab_setup, vkft_lab_teardown);
 }

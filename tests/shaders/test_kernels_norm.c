@@ -27,9 +27,18 @@ static void test_layernorm(void **state)
     check_shapes(*state, true, 0);
 }
 
+static void test_rmsnorm_f16(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {3, 31}, {31, 8}, {9, 37}, {5, 333}, {2, 1025}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int k = 0; k < 4; k++)
+            vkft_check_norm_f16(*state, shapes[i][0], shapes[i][1], (float)(i % 2), k % 2, k / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_rmsnorm, vkft_lab_verdict),
+                                       cmocka_unit_test_teardown(test_rmsnorm_f16, vkft_lab_verdict),
                                        cmocka_unit_test_teardown(test_layernorm, vkft_lab_verdict)};
     return cmocka_run_group_tests_name("kernels: norms", tests, vkft_lab_setup, vkft_lab_teardown);
 }

@@ -98,6 +98,7 @@ static bool open_steps(steps *s, vkft_err *err)
         return false;
     s->session.seed = SEED;
     return choose_trained(s, err) && vkft_learner_open(&s->learner, &s->session, &adamw, s->initial, err) &&
+           (s->session.dev = vkft_device_open(s->session.options.device, err)) &&
            vkft_session_plan(&s->session, &limits, &plan, err) &&
            vkft_session_start(&s->session, &plan, &s->observer->general, err) && make_data(s, err);
 }

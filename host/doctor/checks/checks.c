@@ -39,6 +39,8 @@ static void check_rows(vkft_lab *lab)
             vkft_check_norm(lab, T, C, layernorm, layernorm ? 0 : (float)(i % 2), i % 2);
             vkft_check_norm_gain(lab, T, C, layernorm);
         }
+        vkft_check_norm_f16(lab, T, C, (float)(i % 2), i % 2, i % 2 == 0);
+        vkft_check_gated_f16(lab, T, C, (vkft_activation)(i % 4), i % 2);
         vkft_check_cross_entropy(lab, T, C, 1, i % 2 ? 2.0f : 0.0f);
         vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU);
         vkft_check_sum_rows(lab, T, C, 2);

@@ -9,6 +9,7 @@
 
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/ops.h"
+#include "host/engine/matmul/product.h"
 #include "shaders/elementwise/args.h"
 
 #define TOLERANCE 2e-6
@@ -71,6 +72,62 @@ void vkft_check_gated(vkft_lab *lab, uint32_t n, vkft_activation activation)
     vkft_lab_run(lab, VKFT_KERNEL_gated_backward, &backward, sizeof backward, n, 1);
     vkft_lab_expect(lab, "dgate", gate, dgate, TOLERANCE);
     vkft_lab_expect(lab, "dup", up, dup, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+/* T rows of n elements by the kernels that also write rows in f16; h in f32 as well, or not. */
+void vkft_check_gated_f16(vkft_lab *lab, uint32_t T, uint32_t n, vkft_activation activation, bool both)
+{
+    uint32_t ld = vkft_f16_row_length(n), all = T * n;
+    if (!vkft_lab_can_run(lab, VKFT_KERNEL_gated_f16))
+        return;
+    vkft_lab_begin(lab, "gated %s in f16 [%u,%u]%s", name_of(activation), T, n, both ? ", in f32, too" : "");
+    vkft_lab_array gate = inputs(lab, all), up = vkft_lab_random(lab, 7, all), dh = vkft_lab_random(lab, 8, all),
+                   h = vkft_lab_output(lab, all), rows = vkft_lab_output(lab, T * ld / 2),
+                   inverse = vkft_lab_output(lab, T), up_rows = vkft_lab_output(lab, T * ld / 2),
+                   up_inverse = vkft_lab_output(lab, T);
+    double *want = vkft_lab_doubles(lab, all), *dgate = vkft_lab_doubles(lab, all), *dup = vkft_lab_doubles(lab, all);
+    for (uint32_t i = 0; i < all; i++) {
+        up.f[i] = ldexpf(up.f[i], -2 * (int)(i / n % 7)); /* rows of unlike magnitudes */
+        double x[2] = {(double)gate.f[i], (double)up.f[i]}, slope[2];
+        gated_context k = {activation, dh.f[i]};
+        want[i] = vkft_reference_activation(activation, x[0]) * x[1];
+        vkft_central_differences(gated_loss, &k, x, 2, slope);
+        dgate[i] = slope[0];
+        dup[i] = slope[1];
+    }
+    struct gated_f16_args forward = {.gate = gate.address,
+                                     .up = up.address,
+                                     .h = both ? h.address : 0,
+                                     .rows = rows.address,
+                                     .inverse = inverse.address,
+                                     .T = T,
+                                     .n = n,
+                                     .ld = ld,
+                                     .activation = activation};
+    vkft_lab_run(lab, VKFT_KERNEL_gated_f16, &forward, sizeof forward, T, 1);
+    if (both)
+        vkft_lab_expect(lab, "h", h, want, TOLERANCE);
+    vkft_lab_expect_f16_rows(lab, "h", rows, inverse, n, ld, want, TOLERANCE);
+    struct gated_backward_f16_args backward = {.dh = dh.address,
+                                               .gate = gate.address,
+                                               .up = up.address,
+                                               .dgate = gate.address,
+                                               .dup = up.address,
+                                               .dgate_rows = rows.address,
+                                               .dgate_inverse = inverse.address,
+                                               .dup_rows = both ? up_rows.address : 0,
+                                               .dup_inverse = up_inverse.address,
+                                               .T = T,
+                                               .n = n,
+                                               .ld = ld,
+                                               .activation = activation}; /* in place, as training uses it */
+    vkft_lab_run(lab, VKFT_KERNEL_gated_backward_f16, &backward, sizeof backward, T, 1);
+    vkft_lab_expect(lab, "dgate", gate, dgate, TOLERANCE);
+    vkft_lab_expect(lab, "dup", up, dup, TOLERANCE);
+    vkft_lab_expect_f16_rows(lab, "dgate", rows, inverse, n, ld, dgate, TOLERANCE);
+    if (both)
+        vkft_lab_expect_f16_rows(lab, "dup", up_rows, up_inverse, n, ld, dup, TOLERANCE);
     vkft_lab_end(lab);
 }
 

@@ -10,6 +10,7 @@
 
 /* elementwise.c */
 void vkft_check_gated(vkft_lab *lab, uint32_t n, vkft_activation activation);
+void vkft_check_gated_f16(vkft_lab *lab, uint32_t T, uint32_t n, vkft_activation activation, bool both);
 void vkft_check_activation(vkft_lab *lab, uint32_t n, vkft_activation activation);
 void vkft_check_softcap(vkft_lab *lab, uint32_t n);
 void vkft_check_dropout(vkft_lab *lab, uint32_t n);
@@ -28,6 +29,7 @@ void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 
 /* norm.c */
 void vkft_check_norm(vkft_lab *lab, uint32_t T, uint32_t C, bool layernorm, float offset, bool add);
+void vkft_check_norm_f16(vkft_lab *lab, uint32_t T, uint32_t C, float offset, bool both, bool add);
 void vkft_check_norm_gain(vkft_lab *lab, uint32_t T, uint32_t C, bool layernorm);
 
 /* training.c */

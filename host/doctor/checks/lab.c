@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tensors/dtype.h"
 #include "runtime/base/random.h"
 #include "runtime/base/size.h"
 
@@ -211,6 +212,11 @@ void vkft_lab_execute(vkft_lab *lab)
     lab->err = err;
 }
 
+bool vkft_lab_can_run(const vkft_lab *lab, vkft_kernel kernel)
+{
+    return vkft_kernel_is_built(kernel) && vkft_caps_have(vkft_device_get_caps(lab->dev), vkft_kernel_needs(kernel));
+}
+
 void vkft_lab_run(vkft_lab *lab, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t count_x,
                   uint32_t count_y)
 {
@@ -301,6 +307,49 @@ void vkft_lab_expect_words(vkft_lab *lab, const char *what, vkft_lab_array array
         }
     memcpy(lab->after + (array.u - lab->before), want, 4ull * array.count);
     vkft_lab_accept(lab, array);
+}
+
+static uint32_t half_at(const uint32_t *words, size_t i)
+{
+    return words[i / 2] >> i % 2 * 16 & 0xffff;
+}
+
+/* Whether a row's factor puts its largest magnitude in [2^14, 2^15], where rounding may have put it beyond 2^15 less a
+ * half. Rows of zeros may have any. */
+static bool is_factor(float inverse, double largest, double tolerance)
+{
+    int exponent;
+    double scaled = largest / (double)inverse;
+    return frexp((double)inverse, &exponent) == 0.5 &&
+           (largest == 0 || (scaled >= 0x1p14 * (1 - tolerance) && scaled <= 0x1p15 * (1 + tolerance)));
+}
+
+void vkft_lab_expect_f16_rows(vkft_lab *lab, const char *what, vkft_lab_array rows, vkft_lab_array inverse, uint32_t N,
+                              uint32_t ld, const double *want, double tolerance)
+{
+    const uint32_t *got = lab->after + (rows.u - lab->before);
+    const float *factors = got_of(lab, inverse);
+    bool right = true;
+    for (uint32_t m = 0; m < inverse.count && right; m++) {
+        double largest = 0;
+        for (uint32_t n = 0; n < N; n++)
+            largest = fmax(largest, fabs(want[(size_t)m * N + n]));
+        if (!is_factor(factors[m], largest, tolerance * (1 + 1 / largest))) {
+            wrong(lab, "the factor of row %u of %s is %.9g for magnitudes up to %.9g", m, what, (double)factors[m],
+                  largest);
+            right = false;
+        }
+        for (uint32_t n = 0; n < ld && right; n++) {
+            double wanted = n < N ? want[(size_t)m * N + n] : 0,
+                   value = (double)vkft_f16_to_f32((uint16_t)half_at(got, (size_t)m * ld + n)) * (double)factors[m],
+                   bound = n < N ? tolerance * (1 + fabs(wanted)) + 0x1p-11 * fabs(wanted) + 0x1p-25 * largest : 0;
+            right = fabs(value - wanted) <= bound;
+            if (!right)
+                wrong(lab, "%s[%u,%u] in f16 is %.9g, expected %.9g +- %.1e", what, m, n, value, wanted, bound);
+        }
+    }
+    vkft_lab_accept(lab, rows);
+    vkft_lab_accept(lab, inverse);
 }
 
 const vkft_verdict *vkft_lab_failure(const vkft_lab *lab)

@@ -85,6 +85,8 @@ uint64_t vkft_lab_scratch(vkft_lab *lab,
 double *vkft_lab_doubles(vkft_lab *lab, size_t n); /* zeros, on the host */
 double *vkft_lab_wide(vkft_lab *lab, vkft_lab_array x);
 
+/* Whether the build and the device have what the kernel needs. */
+bool vkft_lab_can_run(const vkft_lab *lab, vkft_kernel kernel);
 /* Launches the kernel and waits; count_x: what kernels of its shape are counted in, rows or invocations. */
 void vkft_lab_run(vkft_lab *lab, vkft_kernel kernel, const void *args, uint32_t args_bytes, uint64_t count_x,
                   uint32_t count_y);
@@ -101,6 +103,10 @@ void vkft_lab_expect_sums(vkft_lab *lab, const char *what, vkft_lab_array array,
 void vkft_lab_expect_rows(vkft_lab *lab, const char *what, vkft_lab_array array, uint32_t N, uint32_t ld,
                           const double *want, const double *size, double bound);
 void vkft_lab_expect_words(vkft_lab *lab, const char *what, vkft_lab_array array, const uint32_t *want);
+/* Rows of N halves, ld apart with zeros in between, times the row's inverse factor: a power of two that makes the row's
+ * largest magnitude one of f16's large ones. |got - want| <= tolerance * (1 + |want|), beside f16's rounding. */
+void vkft_lab_expect_f16_rows(vkft_lab *lab, const char *what, vkft_lab_array rows, vkft_lab_array inverse, uint32_t N,
+                              uint32_t ld, const double *want, double tolerance);
 /* What an array holds now is right, whatever it is. */
 void vkft_lab_accept(vkft_lab *lab, vkft_lab_array array);
 /* Closes the judgement on what was expected so far and opens another one about the same run, so that each output has a

@@ -8,10 +8,12 @@
 
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/ops.h"
+#include "host/engine/matmul/product.h"
 #include "shaders/norm/args.h"
 
 #define TOLERANCE 2e-6
-#define SUM_TOLERANCE 2e-5 /* of gains: 333 terms, in order */
+#define SLOPE_TOLERANCE 2e-5 /* of rows whose s is large */
+#define SUM_TOLERANCE 2e-5   /* of gains: 333 terms, in order */
 
 typedef struct row_context {
     vkft_reference_norm norm;
@@ -90,6 +92,69 @@ void vkft_check_norm(vkft_lab *lab, uint32_t T, uint32_t C, bool layer, float of
             .dy = dy.address, .x = x.address, .g = g.address, .dx = dx.address, .T = T, .C = C, .eps = eps, .add = add},
         offset);
     vkft_lab_expect(lab, "dx", dx, slopes, C == 1 ? 1e-4 : layer ? 8 * TOLERANCE : TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+/* The kernels that also write rows in f16; y in f32 as well, or not. */
+void vkft_check_norm_f16(vkft_lab *lab, uint32_t T, uint32_t C, float offset, bool both, bool add)
+{
+    const float eps = 1e-5f;
+    uint32_t n = T * C, ld = vkft_f16_row_length(C);
+    if (!vkft_lab_can_run(lab, VKFT_KERNEL_rmsnorm_f16))
+        return;
+    vkft_lab_begin(lab, "rmsnorm in f16 [%u,%u]%s%s", T, C, both ? ", in f32, too" : "", add ? ", gradient added" : "");
+    vkft_lab_array x = vkft_lab_random(lab, 1, n), g = vkft_lab_random(lab, 2, C), dy = vkft_lab_random(lab, 3, n),
+                   y = vkft_lab_output(lab, n), dx = add ? vkft_lab_random(lab, 4, n) : vkft_lab_output(lab, n),
+                   rows = vkft_lab_output(lab, T * ld / 2), inverse = vkft_lab_output(lab, T);
+    for (uint32_t i = 0; i < n; i++)
+        x.f[i] = ldexpf(x.f[i], (int)(i / C % 7) * 4 - 12); /* rows of unlike magnitudes */
+    double *wide = vkft_lab_wide(lab, x), *want = vkft_lab_doubles(lab, n), *slopes = vkft_lab_wide(lab, dx);
+    row_context k = {.norm = {.C = C, .eps = (double)eps, .gain_offset = (double)offset},
+                     .g = vkft_lab_wide(lab, g),
+                     .y = vkft_lab_doubles(lab, C)};
+    double *gains = vkft_lab_wide(lab, g);
+    for (uint32_t t = 0; t < T; t++) {
+        const double *row = wide + t * C;
+        double squares = 0, product = 0;
+        vkft_reference_norm_row(&k.norm, row, k.g, NULL, want + t * C);
+        for (uint32_t c = 0; c < C; c++) {
+            squares += row[c] * row[c];
+            product += (gains[c] + (double)offset) * (double)dy.f[t * C + c] * row[c];
+        }
+        double s = 1 / sqrt(squares / C + (double)eps);
+        for (uint32_t c = 0; c < C; c++)
+            slopes[t * C + c] = s * (gains[c] + (double)offset) * (double)dy.f[t * C + c] -
+                                product * s * s * s / C * row[c] + (add ? slopes[t * C + c] : 0);
+    }
+    struct rmsnorm_f16_args forward = {.x = x.address,
+                                       .g = g.address,
+                                       .y = both ? y.address : 0,
+                                       .rows = rows.address,
+                                       .inverse = inverse.address,
+                                       .T = T,
+                                       .C = C,
+                                       .ld = ld,
+                                       .eps = eps,
+                                       .gain_offset = offset};
+    vkft_lab_run(lab, VKFT_KERNEL_rmsnorm_f16, &forward, sizeof forward, T, 1);
+    if (both)
+        vkft_lab_expect(lab, "y", y, want, TOLERANCE);
+    vkft_lab_expect_f16_rows(lab, "y", rows, inverse, C, ld, want, TOLERANCE);
+    struct rmsnorm_backward_f16_args backward = {.dy = dy.address,
+                                                 .x = x.address,
+                                                 .g = g.address,
+                                                 .dx = dx.address,
+                                                 .rows = rows.address,
+                                                 .inverse = inverse.address,
+                                                 .T = T,
+                                                 .C = C,
+                                                 .ld = ld,
+                                                 .eps = eps,
+                                                 .gain_offset = offset,
+                                                 .add = add};
+    vkft_lab_run(lab, VKFT_KERNEL_rmsnorm_backward_f16, &backward, sizeof backward, T, 1);
+    vkft_lab_expect(lab, "dx", dx, slopes, C == 1 ? 1e-4 : SLOPE_TOLERANCE);
+    vkft_lab_expect_f16_rows(lab, "dx", rows, inverse, C, ld, slopes, C == 1 ? 1e-4 : SLOPE_TOLERANCE);
     vkft_lab_end(lab);
 }
 

@@ -1,12 +1,13 @@
-/* Products on matrix cores: rows_f16 converts the rows of X to f16, each scaled by a power of two, and matmul_coop
- * multiplies them by W, which it decodes to f16. Operands are rounded once, sums are f32.
+/* Products on matrix cores: matmul_coop multiplies rows of f16, each scaled by a power of two, by W, which it decodes
+ * to f16. Operands are rounded once, sums are f32. What makes X may have made such rows of it (ops/f16_rows.h);
+ * otherwise rows_f16 converts X first.
  *
  * A weight is rounded as it is: trained weights are far below f16's largest value, 65504; one that is not becomes an
  * infinity, which shows in the loss at once. Weights that a run trains through an adapter's own matrices (`exact`) and
  * products of groups are left to other strategies.
  *
- * The rows are in scratch: as many at a time as there is room for. Where Y has too few tiles for the device, K is cut
- * in slices and matmul_sum adds them, in order.
+ * Converted rows are in scratch: as many at a time as there is room for. Where Y has too few tiles for the device, K is
+ * cut in slices and matmul_sum adds them, in order.
  *
  * Reduction order is fixed by shapes, scratch and device.
  */
@@ -46,26 +47,32 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm)
     }
 }
 
-static uint32_t padded(uint32_t K)
+uint32_t vkft_f16_row_length(uint32_t K)
 {
     return (uint32_t)round_up(K, COOP_STEP);
 }
 
-/* Rows of X and their inverse factors, which lie before them. */
-static uint64_t rows_bytes(uint32_t rows, uint32_t K)
+uint64_t vkft_f16_inverse_bytes(uint32_t M)
 {
-    return round_up(rows * sizeof(float), ALIGNMENT) + round_up((uint64_t)rows * padded(K) * 2, ALIGNMENT);
+    return round_up(M * sizeof(float), ALIGNMENT);
+}
+
+uint64_t vkft_f16_rows_bytes(uint32_t M, uint32_t K)
+{
+    return vkft_f16_inverse_bytes(M) + round_up((uint64_t)M * vkft_f16_row_length(K) * 2, ALIGNMENT);
 }
 
 static uint64_t scratch_bytes(uint32_t rows, uint32_t cols)
 {
-    return rows_bytes(MIN_ROWS, max_u32(rows, cols));
+    return vkft_f16_rows_bytes(MIN_ROWS, max_u32(rows, cols));
 }
 
-/* Rows that scratch has room for, whole tiles of them if there are several parts. */
+/* Rows to multiply at a time: those that scratch has room for, whole tiles of them if there are several parts. */
 static uint32_t rows_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
-    uint64_t bytes = sizeof(float) + padded(vkft_product_k(p)) * 2ull;
+    if (p->f16.rows)
+        return p->M;
+    uint64_t bytes = sizeof(float) + vkft_f16_row_length(vkft_product_k(p)) * 2ull;
     uint64_t room = ctx->scratch_bytes > 2 * ALIGNMENT ? (ctx->scratch_bytes - 2 * ALIGNMENT) / bytes : 0;
     uint32_t tile = gemm->coop->sizes[VKFT_COOP_LARGE].bm;
     return room >= p->M ? p->M : (uint32_t)(room / tile * tile);
@@ -104,39 +111,47 @@ static uint32_t slices(const vkft_gemm *gemm, uint32_t workgroups, uint32_t K, u
     return (uint32_t)max_u64(1, min_u64(parts, min_u64(K / MIN_SLICE, room / sizeof(float) / outputs)));
 }
 
+/* Rows `first` to first + M of X in scratch. */
+static vkft_f16_rows convert(const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t first, uint32_t M)
+{
+    uint32_t K = vkft_product_k(p), ldx = vkft_product_ldx(p);
+    const vkft_f16_rows f16 = {.rows = ctx->scratch + vkft_f16_inverse_bytes(M), .inverse = ctx->scratch};
+    const struct rows_f16_args args = {.X = p->X + (uint64_t)first * ldx * sizeof(float),
+                                       .Y = f16.rows,
+                                       .inverse = f16.inverse,
+                                       .K = K,
+                                       .ldx = ldx,
+                                       .ldy = vkft_f16_row_length(K)};
+    vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_rows_f16, &args, sizeof args, M, 1, 4.0 * M * K);
+    return f16;
+}
+
 /* Rows `first` to first + M of the product. */
 static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t first,
                         uint32_t M)
 {
-    uint32_t N = vkft_product_n(p), K = vkft_product_k(p), ldx = vkft_product_ldx(p), ldy = vkft_product_ldy(p);
-    uint64_t inverse = ctx->scratch, rows = inverse + round_up(M * sizeof(float), ALIGNMENT),
-             offset = (uint64_t)first * ldy * sizeof(float);
-    const struct rows_f16_args convert = {.X = p->X + (uint64_t)first * ldx * sizeof(float),
-                                          .Y = rows,
-                                          .inverse = inverse,
-                                          .K = K,
-                                          .ldx = ldx,
-                                          .ldy = padded(K)};
-    vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_rows_f16, &convert, sizeof convert, M, 1, 4.0 * M * K);
-
+    uint32_t N = vkft_product_n(p), K = vkft_product_k(p), ldy = vkft_product_ldy(p);
+    uint64_t offset = (uint64_t)first * ldy * sizeof(float);
+    bool converted = !p->f16.rows;
+    const vkft_f16_rows X = converted ? convert(ctx, p, first, M) : p->f16;
     struct matmul_coop_args args = {.W = vkft_weight_ref(p->w),
-                                    .X = rows,
-                                    .inverse = inverse,
+                                    .X = X.rows,
+                                    .inverse = X.inverse,
                                     .R = p->R ? p->R + offset : 0,
                                     .Y = p->Y + offset,
                                     .M = M,
                                     .N = N,
                                     .K = K,
-                                    .ldx = padded(K),
+                                    .ldx = vkft_f16_row_length(K),
                                     .ldy = ldy,
-                                    .slice = padded(K),
+                                    .slice = vkft_f16_row_length(K),
                                     .add = p->R != 0,
                                     .scale = p->scale};
     struct matmul_sum_args sum = {.R = args.R, .Y = args.Y, .n = M * N, .add = args.add, .scale = p->scale};
     vkft_coop_size size = size_of(gemm, p, M, N);
     uint32_t parts = 1;
     uint32_t workgroups = workgroups_of(&gemm->coop->sizes[size], M, N);
-    uint64_t used = rows_bytes(M, K);
+    uint64_t used = converted ? vkft_f16_rows_bytes(M, K) : 0;
     if (ldy == N && used < ctx->scratch_bytes)
         parts = slices(gemm, workgroups, K, sum.n, ctx->scratch_bytes - used);
     if (parts > 1) {
@@ -145,6 +160,8 @@ static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
         sum.partial = args.Y = ctx->scratch + used;
         args.add = 0;
         args.scale = 1.0f;
+    } else if (!converted) {
+        vkft_product_touch(ctx, p, false);
     }
     vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel_of(vkft_product_class(p)), size), &args, sizeof args,
                            workgroups, parts, 2.0 * M * N * K);

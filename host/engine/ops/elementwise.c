@@ -1,4 +1,5 @@
 /* Embedding, rotary positions, activations, sums and row gathering: ops of one kernel each way. */
+#include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 
 #include "shaders/core/args.h"
@@ -106,6 +107,10 @@ static void gated_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     const activation_state *state = op->state;
     vkft_tensor *gate = op->in[0], *up = op->in[1], *dh = op->out->grad;
+    double flops = 12.0 * dh->rows * dh->cols;
+    vkft_f16_rows_new(g, gate);
+    vkft_f16_rows_new(g, up);
+    vkft_f16_rows gate_f16 = vkft_f16_rows_output(g, gate), up_f16 = vkft_f16_rows_output(g, up);
     struct gated_backward_args args = {
         .dh = vkft_tensor_address(g, dh),
         .gate = vkft_tensor_address(g, gate),
@@ -115,7 +120,24 @@ static void gated_backward(vkft_graph *g, const vkft_tape_entry *op)
         .n = dh->rows * dh->cols,
         .activation = state->activation,
     };
-    vkft_launch_elements(g, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, 12.0 * args.n);
+    if (gate_f16.rows || up_f16.rows) {
+        struct gated_backward_f16_args f16_args = {.dh = args.dh,
+                                                   .gate = args.gate,
+                                                   .up = args.up,
+                                                   .dgate = args.dgate,
+                                                   .dup = args.dup,
+                                                   .dgate_rows = gate_f16.rows,
+                                                   .dgate_inverse = gate_f16.inverse,
+                                                   .dup_rows = up_f16.rows,
+                                                   .dup_inverse = up_f16.inverse,
+                                                   .T = dh->rows,
+                                                   .n = dh->cols,
+                                                   .ld = vkft_f16_row_length(dh->cols),
+                                                   .activation = state->activation};
+        vkft_launch_rows(g, VKFT_KERNEL_gated_backward_f16, &f16_args, sizeof f16_args, dh->rows, 1, flops);
+    } else {
+        vkft_launch_elements(g, VKFT_KERNEL_gated_backward, &args, sizeof args, args.n, 1, flops);
+    }
     gate->grad = gate; /* a tensor of this op alone: its value is no longer needed */
     up->grad = up;
 }
@@ -124,12 +146,28 @@ vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vk
 {
     vkft_tensor *h = vkft_tensor_new(g, VKFT_F32, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad;
+    double flops = 6.0 * gate->rows * gate->cols;
+    vkft_f16_rows_new(g, h);
+    vkft_f16_rows f16 = vkft_f16_rows_output(g, h);
     struct gated_args args = {.gate = vkft_tensor_address(g, gate),
                               .up = vkft_tensor_address(g, up),
                               .h = vkft_tensor_address(g, h),
                               .n = gate->rows * gate->cols,
                               .activation = f};
-    vkft_launch_elements(g, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, 6.0 * args.n);
+    if (f16.rows) {
+        struct gated_f16_args f16_args = {.gate = args.gate,
+                                          .up = args.up,
+                                          .h = args.h,
+                                          .rows = f16.rows,
+                                          .inverse = f16.inverse,
+                                          .T = h->rows,
+                                          .n = h->cols,
+                                          .ld = vkft_f16_row_length(h->cols),
+                                          .activation = f};
+        vkft_launch_rows(g, VKFT_KERNEL_gated_f16, &f16_args, sizeof f16_args, h->rows, 1, flops);
+    } else {
+        vkft_launch_elements(g, VKFT_KERNEL_gated, &args, sizeof args, args.n, 1, flops);
+    }
     const activation_state state = {f};
     vkft_tape_push(g, (vkft_tape_entry){.backward = gated_backward, .in = {gate, up}, .out = h}, &state, sizeof state);
     return h;
@@ -172,10 +210,12 @@ static void launch_add(vkft_graph *g, const vkft_tensor *a, const vkft_tensor *b
 
 void vkft_grad_accumulate(vkft_graph *g, vkft_tensor *x, vkft_tensor *dy)
 {
-    if (!x->grad)
+    if (!x->grad) {
         x->grad = dy;
-    else
+    } else {
         launch_add(g, x->grad, dy, x->grad);
+        x->grad->f16 = NULL; /* which are those of another value */
+    }
 }
 
 static void add_backward(vkft_graph *g, const vkft_tape_entry *op)

@@ -2,6 +2,7 @@
  *
  * Source: Zhang & Sennrich 2019, Ba et al. 2016. Test: test_kernels_norm
  */
+#include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 
 #include "shaders/norm/args.h"
@@ -34,6 +35,15 @@ static void parameters_backward(vkft_graph *g, const vkft_norm *norm, const vkft
     vkft_launch_elements(g, VKFT_KERNEL_norm_gain_backward, &args, sizeof args, C, 1, 3.0 * rows * C);
 }
 
+/* Where y, or a gradient, is to be written in f16, too; zeros: nowhere. A norm of heads has rows of its own. */
+static vkft_f16_rows rows_in_f16(vkft_graph *g, const vkft_norm *norm, vkft_tensor *t)
+{
+    if (norm->layernorm || norm->width != t->cols)
+        return (vkft_f16_rows){0};
+    vkft_f16_rows_new(g, t);
+    return vkft_f16_rows_output(g, t);
+}
+
 typedef struct norm_state {
     const vkft_norm *norm;
 } norm_state;
@@ -51,7 +61,22 @@ static void norm_backward(vkft_graph *g, const vkft_tape_entry *op)
     vkft_tensor *dx = vkft_grad(g, x, &add);
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 10.0 * rows * C;
-    if (norm->layernorm) {
+    vkft_f16_rows f16 = rows_in_f16(g, norm, dx);
+    if (f16.rows) {
+        struct rmsnorm_backward_f16_args args = {.dy = vkft_tensor_address(g, dy),
+                                                 .x = vkft_tensor_address(g, x),
+                                                 .g = norm->gain,
+                                                 .dx = vkft_tensor_address(g, dx),
+                                                 .rows = f16.rows,
+                                                 .inverse = f16.inverse,
+                                                 .T = rows,
+                                                 .C = C,
+                                                 .ld = vkft_f16_row_length(C),
+                                                 .eps = norm->eps,
+                                                 .gain_offset = norm->gain_offset,
+                                                 .add = add};
+        vkft_launch_rows(g, VKFT_KERNEL_rmsnorm_backward_f16, &args, sizeof args, rows, 1, flops);
+    } else if (norm->layernorm) {
         struct layernorm_backward_args args = {.dy = vkft_tensor_address(g, dy),
                                                .x = vkft_tensor_address(g, x),
                                                .g = norm->gain,
@@ -81,8 +106,22 @@ vkft_tensor *vkft_op_norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *norm)
     y->needs_grad = x->needs_grad || norm->dgain || norm->dbias;
     uint32_t C = norm->width, rows = x->rows * (x->cols / C);
     double flops = 4.0 * rows * C;
-    vkft_graph_touch(g, x, vkft_tensor_address(g, y), vkft_tensor_row_bytes(y, y->rows));
-    if (norm->layernorm) {
+    vkft_f16_rows f16 = rows_in_f16(g, norm, y);
+    if (!f16.rows)
+        vkft_graph_touch(g, x, vkft_tensor_address(g, y), vkft_tensor_row_bytes(y, y->rows));
+    if (f16.rows) {
+        struct rmsnorm_f16_args args = {.x = vkft_tensor_address(g, x),
+                                        .g = norm->gain,
+                                        .y = vkft_tensor_address(g, y),
+                                        .rows = f16.rows,
+                                        .inverse = f16.inverse,
+                                        .T = rows,
+                                        .C = C,
+                                        .ld = vkft_f16_row_length(C),
+                                        .eps = norm->eps,
+                                        .gain_offset = norm->gain_offset};
+        vkft_launch_rows(g, VKFT_KERNEL_rmsnorm_f16, &args, sizeof args, rows, 1, flops);
+    } else if (norm->layernorm) {
         struct layernorm_args args = {.x = vkft_tensor_address(g, x),
                                       .g = norm->gain,
                                       .b = norm->bias,

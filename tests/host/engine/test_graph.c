@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "host/engine/graph.h"
+#include "host/engine/ops/f16_rows.h"
+#include "host/engine/ops/ops.h"
 
 static void test_sizes(void **state)
 {
@@ -98,9 +99,38 @@ static void test_tape(void **state)
     vkft_graph_free(&g);
 }
 
+/* A gradient that another op adds to has no longer the rows in f16 that were made of it. */
+static void test_f16_rows_of_a_gradient(void **state)
+{
+    (void)state;
+    vkft_graph g;
+    bool add;
+    assert_true(vkft_graph_init(&g));
+    g.pass.f16 = true;
+    vkft_graph_begin_plan(&g);
+    vkft_tensor *x = vkft_tensor_new(&g, VKFT_F32, 33, 7), *y = vkft_tensor_new(&g, VKFT_F32, 33, 7);
+    x->needs_grad = true;
+    vkft_tensor *dx = vkft_grad(&g, x, &add);
+    assert_false(add);
+    vkft_f16_rows_new(&g, dx);
+    assert_int_equal(dx->f16->cols, 16);     /* words: rows are padded to 32 halves */
+    assert_int_equal(dx->f16->rows, 33 + 4); /* the factors take 256 bytes */
+    assert_ptr_equal(vkft_grad(&g, x, &add), dx);
+    assert_true(add);
+    assert_null(dx->f16);
+    vkft_f16_rows_new(&g, dx);
+    vkft_grad_accumulate(&g, x, y);
+    assert_null(dx->f16);
+    g.pass.f16 = false;
+    vkft_f16_rows_new(&g, dx);
+    assert_null(dx->f16);
+    assert_false(g.failed);
+    vkft_graph_free(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_modes),
-                                       cmocka_unit_test(test_tape)};
+                                       cmocka_unit_test(test_tape), cmocka_unit_test(test_f16_rows_of_a_gradient)};
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

@@ -42,6 +42,25 @@ static void test_keeps_living_apart(void **state)
     vkft_plan_free(plan);
 }
 
+/* What is written and not used takes no memory; what is used later lives from when it was written. */
+static void test_unread_takes_nothing(void **state)
+{
+    (void)state;
+    vkft_plan *plan = vkft_plan_new();
+    uint32_t a = vkft_plan_alloc(plan, 1000), unread = vkft_plan_alloc(plan, 5000), b = vkft_plan_alloc(plan, 1000);
+    vkft_plan_write(plan, unread);
+    vkft_plan_write(plan, b);
+    vkft_plan_use(plan, a);
+    vkft_plan_use(plan, b);
+    assert_true(vkft_plan_solve(plan));
+    assert_true(vkft_plan_check(plan));
+    assert_int_equal(vkft_plan_total(plan), 2048);
+    assert_true(vkft_plan_is_unread(plan, unread));
+    assert_false(vkft_plan_is_unread(plan, a));
+    assert_false(vkft_plan_is_unread(plan, b));
+    vkft_plan_free(plan);
+}
+
 static void test_random_graphs(void **state)
 {
     (void)state;
@@ -69,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reuses_dead_memory),
         cmocka_unit_test(test_keeps_living_apart),
+        cmocka_unit_test(test_unread_takes_nothing),
         cmocka_unit_test(test_random_graphs),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "host/engine/matmul/gemm.h"
 #include "host/model/decoder.h"
 #include "host/trainable/trainables.h"
 #include "tests/support/expect.h"
@@ -17,8 +18,12 @@
 
 #define TOKENS 2048u
 
+typedef struct launches {
+    uint32_t all, conversions; /* of rows to f16 */
+} launches;
+
 /* Launches of one pass over Llama 3 8B with so many blocks, QLoRA on all linear layers. */
-static uint32_t count(const vkft_kernel_fixture *f, uint32_t layers, bool training)
+static launches count(const vkft_kernel_fixture *f, vkft_dtype operands, uint32_t layers, bool training)
 {
     vkft_err err;
     vkft_config config;
@@ -37,10 +42,11 @@ static uint32_t count(const vkft_kernel_fixture *f, uint32_t layers, bool traini
     const vkft_adapter_config lora = {.r = 16, .lora_alpha = 32};
     expect_ok(vkft_adapter_set_choose(&trained.adapters, &model, &vkft_method_lora, "all-linear", &lora, &err));
     vkft_trainables_bind_placeholders(&trained);
-    expect_ok(vkft_model_setup_kernels(&model, f->dev, VKFT_F32, TOKENS, training, &err));
+    expect_ok(vkft_model_setup_kernels(&model, f->dev, operands, TOKENS, training, &err));
     const vkft_batch_limits limits = {.tokens = TOKENS, .rows = TOKENS - 1, .positions = TOKENS};
     const vkft_batch batch = vkft_batch_largest(&limits);
     assert_true(vkft_graph_init(&g));
+    g.pass.f16 = operands == VKFT_F16;
     vkft_graph_set_device(&g, f->dev, VKFT_PLACEHOLDER_ADDRESS, model.scratch_bytes);
     vkft_commands_reset(f->cmds);
     for (int recording = 0; recording < 2; recording++) {
@@ -55,28 +61,64 @@ static uint32_t count(const vkft_kernel_fixture *f, uint32_t layers, bool traini
         assert_false(g.failed);
         assert_true(recording || vkft_plan_solve(g.plan));
     }
-    uint32_t launches = vkft_commands_launch_count(f->cmds);
+    launches counted = {.all = vkft_commands_launch_count(f->cmds)};
+    for (uint32_t i = 0; i < counted.all; i++)
+        counted.conversions += vkft_commands_kernel(f->cmds, i) == VKFT_KERNEL_rows_f16;
     vkft_commands_reset(f->cmds);
     vkft_graph_free(&g);
     vkft_trainables_free(&trained);
     vkft_model_free(&model);
-    return launches;
+    return counted;
+}
+
+static launches difference(launches a, launches b)
+{
+    return (launches){a.all - b.all, a.conversions - b.conversions};
+}
+
+/* The backward pass computes the block's inside again. */
+static void count_block(const vkft_kernel_fixture *f, vkft_dtype operands, launches *forward, launches *backward)
+{
+    *forward = difference(count(f, operands, 3, false), count(f, operands, 2, false));
+    *backward = difference(difference(count(f, operands, 3, true), count(f, operands, 2, true)), *forward);
+    print_message("a block of an 8B model: %u launches forward, %u of them conversions; %u backward, %u\n",
+                  forward->all, forward->conversions, backward->all, backward->conversions);
+    assert_true(forward->all >= 20 && forward->all <= 60);
+    assert_true(backward->all >= 40 && backward->all <= 120);
 }
 
 static void test_launches_of_a_block(void **state)
 {
     const vkft_kernel_fixture *f = *state;
+    launches forward, backward;
     vkft_test_environment("VKFT_STRATEGY", "tile,direct");
-    uint32_t forward = count(f, 3, false) - count(f, 2, false),
-             backward = count(f, 3, true) - count(f, 2, true) - forward; /* which computes the block's inside again */
-    print_message("a block of an 8B model: %u launches forward, %u backward\n", forward, backward);
-    assert_true(forward >= 20 && forward <= 60);
-    assert_true(backward >= 40 && backward <= 120);
+    count_block(f, VKFT_F32, &forward, &backward);
+    assert_int_equal(forward.conversions + backward.conversions, 0);
     vkft_test_environment("VKFT_STRATEGY", NULL);
+}
+
+/* Norms and gated activations make the rows that products on matrix cores read. Left are the output of attention, and
+ * the gradients of queries, keys and values. */
+static void test_launches_with_matrix_cores(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    launches forward, backward;
+    vkft_test_environment("VKFT_STRATEGY", "coop,tile,direct");
+    if (vkft_gemm_has_matrix_cores(vkft_device_get_caps(f->dev))) {
+        count_block(f, VKFT_F16, &forward, &backward);
+        assert_int_equal(forward.conversions, 1);
+        assert_int_equal(backward.conversions, 1 + 3);
+        vkft_test_environment("VKFT_STRATEGY", NULL);
+    } else {
+        vkft_test_environment("VKFT_STRATEGY", NULL);
+        print_message("skipped: this device, or this build, has no matrix cores that vkft uses\n");
+        skip();
+    }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_launches_of_a_block)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_launches_of_a_block),
+                                       cmocka_unit_test(test_launches_with_matrix_cores)};
     return cmocka_run_group_tests_name("launches", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }

@@ -1,0 +1,54 @@
+/* dgate = dh * up * f'(gate), dup = dh * f(gate), T rows of n elements f32, both also in f16 for products on matrix cores (core/f16_rows.glsl); dgate may
+ * be gate, dup may be up. threads_x = T * WIDTH: one workgroup a row. Test: test_kernels_activation */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+#include "shaders/elementwise/args.h"
+#include "shaders/core/math.glsl"
+#include "shaders/core/address.glsl"
+#include "shaders/core/f16_rows.glsl"
+#include "shaders/elementwise/activation.glsl"
+
+ARGS(gated_backward_f16_args)
+
+F32_ref row_of(F32_ref x)
+{
+    return F32_ref(address_of(uvec2(x), WORKGROUP * args.n));
+}
+
+/* Rows in f16 of what this invocation wrote to x, if they are wanted. */
+void convert(F32_ref x, uint largest, U32_ref rows, F32_ref inverse)
+{
+    if (uvec2(rows) == uvec2(0))
+        return;
+    uint runs = args.ld / 8, exponent = exponent_for(subgroupMax(largest));
+    float v[8];
+    for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
+        load_run(x, 8 * r, args.n, v);
+        Halves8_ref(uvec2(rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
+    }
+    if (gl_LocalInvocationID.x == 0)
+        inverse.v[WORKGROUP] = inverse_of(exponent);
+}
+
+void main()
+{
+    F32_ref dh = row_of(args.dh), gate = row_of(args.gate), up = row_of(args.up), dgate = row_of(args.dgate), dup = row_of(args.dup);
+    uint largest_gate = 0, largest_up = 0;
+    float d[8], x[8], u[8];
+    for (uint first = 8 * gl_LocalInvocationID.x; first < args.n; first += 8 * WIDTH) {
+        load_run(dh, first, args.n, d);
+        load_run(gate, first, args.n, x);
+        load_run(up, first, args.n, u);
+        [[unroll]] for (uint q = 0; q < 8; q++) {
+            u[q] = d[q] * u[q] * activation_slope(args.activation, x[q]);
+            d[q] = d[q] * activate(args.activation, x[q]);
+        }
+        store_run(dgate, first, args.n, u);
+        store_run(dup, first, args.n, d);
+        largest_gate = largest_of(largest_gate, u);
+        largest_up = largest_of(largest_up, d);
+    }
+    convert(dgate, largest_gate, args.dgate_rows, args.dgate_inverse);
+    convert(dup, largest_up, args.dup_rows, args.dup_inverse);
+}

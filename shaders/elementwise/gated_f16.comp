@@ -1,0 +1,43 @@
+/* h = f(gate) * up, T rows of n elements f32, in f16 for products on matrix cores (core/f16_rows.glsl), and in f32 as well if h is not 0.
+ * threads_x = T * WIDTH: one workgroup a row. Source: Shazeer 2020. Test: test_kernels_activation */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+#include "shaders/elementwise/args.h"
+#include "shaders/core/math.glsl"
+#include "shaders/core/address.glsl"
+#include "shaders/core/f16_rows.glsl"
+#include "shaders/elementwise/activation.glsl"
+
+ARGS(gated_f16_args)
+
+void run_of(F32_ref gate, F32_ref up, uint r, out float h[8])
+{
+    float u[8];
+    load_run(gate, 8 * r, args.n, h);
+    load_run(up, 8 * r, args.n, u);
+    [[unroll]] for (uint q = 0; q < 8; q++)
+        h[q] = activate(args.activation, h[q]) * u[q]; /* 0 past the row's end */
+}
+
+void main()
+{
+    uint row = WORKGROUP * args.n, runs = args.ld / 8, largest = 0;
+    F32_ref gate = F32_ref(address_of(uvec2(args.gate), row)), up = F32_ref(address_of(uvec2(args.up), row)),
+            h = F32_ref(address_of(uvec2(args.h), row));
+    bool has_h = uvec2(args.h) != uvec2(0);
+    float v[8];
+    for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
+        run_of(gate, up, r, v);
+        if (has_h)
+            store_run(h, 8 * r, args.n, v);
+        largest = largest_of(largest, v);
+    }
+    uint exponent = exponent_for(subgroupMax(largest));
+    for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
+        run_of(gate, up, r, v);
+        Halves8_ref(uvec2(args.rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
+    }
+    if (gl_LocalInvocationID.x == 0)
+        args.inverse.v[WORKGROUP] = inverse_of(exponent);
+}
