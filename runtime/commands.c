@@ -476,6 +476,7 @@ static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first,
         return false;
     double started = 1e3 * vkft_os_seconds();
     VkResult result = vk->QueueSubmit(dev->queue, 1, &submit, cmds->fence);
+    cmds->stats.submissions += result == VK_SUCCESS;
     bool uploads = result == VK_SUCCESS && begun && cmds->next_stage < cmds->stage_count,
          uploaded = !uploads || begin_upload(cmds, begun[1].upload, err),
          timed = !uploads || vk->WaitForFences(dev->handle, 1, &cmds->fence, VK_TRUE, 0) == VK_TIMEOUT;
@@ -486,11 +487,11 @@ static bool run_submission(vkft_commands *cmds, uint32_t number, uint32_t first,
         result = vk->ResetFences(dev->handle, 1, &cmds->fence);
     if (result != VK_SUCCESS) {
         vkft_device_settle(dev);
+        vk->ResetFences(dev->handle, 1, &cmds->fence); /* who runs the commands again must wait again */
         return fail_submission(cmds, first, end, result, err);
     }
     if (!uploaded)
         return false;
-    cmds->stats.submissions++;
     if (time_ms > cmds->stats.longest_submission_ms)
         cmds->stats.longest_submission_ms = time_ms;
     *ended = (outcome){.learned = timed};

@@ -423,8 +423,10 @@ bool vkft_copy_wait(vkft_device *dev, vkft_err *err)
     VkResult result = vk->WaitForFences(dev->handle, 1, &memory->copy_fence, VK_TRUE, UINT64_MAX);
     if (result == VK_SUCCESS)
         result = vk->ResetFences(dev->handle, 1, &memory->copy_fence);
-    if (result != VK_SUCCESS)
+    if (result != VK_SUCCESS) {
         vkft_device_settle(dev);
+        vk->ResetFences(dev->handle, 1, &memory->copy_fence);
+    }
     return result == VK_SUCCESS || vk_fail(err, result, "copying to the device");
 }
 

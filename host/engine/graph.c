@@ -60,6 +60,8 @@ static void begin(vkft_graph *graph, vkft_graph_mode mode, vkft_commands *cmds, 
 void vkft_graph_begin_plan(vkft_graph *graph)
 {
     begin(graph, VKFT_GRAPH_PLAN, NULL, 0);
+    vkft_plan_reset(graph->plan);
+    graph->failed = false;
 }
 
 void vkft_graph_begin_record(vkft_graph *graph, vkft_commands *cmds, uint64_t arena)

@@ -33,6 +33,12 @@ void vkft_plan_free(vkft_plan *plan)
     free(plan);
 }
 
+void vkft_plan_reset(vkft_plan *plan)
+{
+    plan->count = 0;
+    plan->clock = plan->total = 0;
+}
+
 uint32_t vkft_plan_alloc(vkft_plan *plan, uint64_t size_bytes)
 {
     if (plan->count == plan->capacity) {

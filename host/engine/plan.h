@@ -15,6 +15,7 @@ typedef struct vkft_plan vkft_plan;
 
 vkft_plan *vkft_plan_new(void); /* NULL: out of memory */
 void vkft_plan_free(vkft_plan *plan);
+void vkft_plan_reset(vkft_plan *plan); /* forgets all buffers */
 
 /* Next buffer of the step; returns its number, 0, 1, ... Its life begins now. UINT32_MAX: out of memory. */
 uint32_t vkft_plan_alloc(vkft_plan *plan, uint64_t size_bytes);

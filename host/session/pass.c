@@ -44,9 +44,11 @@ bool vkft_pass_start(vkft_pass *pass, const vkft_pass_device *device, vkft_err *
     pass->graph.arena = device->arena;
     pass->graph.kept = device->kept;
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
-        if (!(pass->recordings[i].cmds = vkft_commands_new(device->dev, err)))
+        vkft_recording *r = &pass->recordings[i];
+        *r = (vkft_recording){.cmds = r->cmds ? r->cmds : vkft_commands_new(device->dev, err)};
+        if (!r->cmds)
             return false;
-        vkft_commands_set_profile(pass->recordings[i].cmds, device->profile);
+        vkft_commands_set_profile(r->cmds, device->profile);
     }
     return true;
 }

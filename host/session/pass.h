@@ -43,7 +43,7 @@ typedef struct vkft_pass_bytes {
     uint64_t kept;  /* in host memory, see vkft_tensor_keep */
 } vkft_pass_bytes;
 
-/* Places the pass's tensors for the largest batch. */
+/* Places the pass's tensors for the largest batch, again where they had other places. */
 bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits *limits, vkft_pass_bytes *bytes,
                     vkft_err *err);
 
@@ -57,6 +57,7 @@ typedef struct vkft_pass_device {
     bool profile;
 } vkft_pass_device;
 
+/* After each plan; what was recorded is forgotten. */
 bool vkft_pass_start(vkft_pass *pass, const vkft_pass_device *device, vkft_err *err);
 
 /* Runs the present batch and waits, recording first where its shape is new. */

@@ -214,6 +214,12 @@ static bool allocate_holdings(vkft_session *session, vkft_err *err)
         if (h->allocate && !h->allocate(h->owner, session, err))
             return false;
     }
+    if (!session->step) {
+        if (!vkft_buffer_new(session->dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state",
+                             &session->own_step, err))
+            return false;
+        session->step = session->own_step.address;
+    }
     return vkft_model_write_expert_tables(&session->model, session->dev, err);
 }
 
@@ -240,19 +246,26 @@ static bool allocate_kept(vkft_session *session, vkft_err *err)
 static bool allocate_own(vkft_session *session, vkft_err *err)
 {
     const vkft_memory_plan *plan = &session->plan;
-    uint64_t step = session->step ? 0 : sizeof(struct step_state),
-             tables = vkft_model_table_bytes(&session->model, plan->limits.batch.positions);
-    if (!allocate(session, step, VKFT_MEMORY_HOST, "step state", &session->own_step, err) ||
-        !allocate(session, plan->arena_bytes, VKFT_MEMORY_DEVICE, "activations", &session->arena, err) ||
+    uint64_t tables = vkft_model_table_bytes(&session->model, plan->limits.batch.positions);
+    if (!allocate(session, plan->arena_bytes, VKFT_MEMORY_DEVICE, "activations", &session->arena, err) ||
         !allocate(session, session->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &session->scratch,
                   err) ||
         !allocate(session, tables, VKFT_MEMORY_HOST, "position tables", &session->tables, err) ||
         !allocate_kept(session, err) || !vkft_batch_init(&session->batch, session->dev, &plan->limits.batch, err))
         return false;
-    if (!session->step)
-        session->step = session->own_step.address;
     vkft_model_set_tables(&session->model, session->tables.address, plan->limits.batch.positions);
     return true;
+}
+
+static void free_own(vkft_session *session)
+{
+    vkft_buffer *buffers[] = {&session->arena, &session->scratch, &session->tables};
+    vkft_batch_free(&session->batch, session->dev);
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        vkft_buffer_free(session->dev, buffers[i]);
+    for (uint32_t i = 0; i < VKFT_KEPT_CHUNKS; i++)
+        vkft_buffer_free(session->dev, &session->kept[i]);
+    session->rope_length = 0;
 }
 
 static bool start_passes(vkft_session *session, vkft_err *err)
@@ -288,7 +301,22 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
         vkft_observer_say(observer, "%s", vkft_gemm_of(session->dev)->notice);
     return vkft_model_load(&session->model, session->dev, session->file, plan->limits.stream_weights, on_progress, &p,
                            err) &&
-           allocate_holdings(session, err) && allocate_own(session, err) && start_passes(session, err);
+           allocate_holdings(session, err) &&
+           ((allocate_own(session, err) && start_passes(session, err)) || vkft_session_shrink(session, err));
+}
+
+bool vkft_session_shrink(vkft_session *session, vkft_err *err)
+{
+    vkft_limits limits = session->plan.limits;
+    while (session->smaller && err->kind == VKFT_ERR_MEMORY) {
+        if (!session->smaller(session->smaller_context, &limits))
+            return vkft_advise(err, VKFT_ADVICE_LESS_FOR_A_SAMPLE);
+        free_own(session);
+        if (vkft_session_plan(session, &limits, &session->plan, err) && place_passes(session, err) &&
+            allocate_own(session, err) && start_passes(session, err))
+            return true;
+    }
+    return false;
 }
 
 void vkft_session_close(vkft_session *session)
@@ -296,13 +324,9 @@ void vkft_session_close(vkft_session *session)
     for (uint32_t i = 0; i < session->pass_count; i++)
         vkft_pass_free(&session->passes[i]);
     if (session->dev) {
-        vkft_batch_free(&session->batch, session->dev);
-        vkft_buffer *buffers[] = {&session->adapter, &session->own_step, &session->arena, &session->scratch,
-                                  &session->tables};
-        for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-            vkft_buffer_free(session->dev, buffers[i]);
-        for (uint32_t i = 0; i < VKFT_KEPT_CHUNKS; i++)
-            vkft_buffer_free(session->dev, &session->kept[i]);
+        free_own(session);
+        vkft_buffer_free(session->dev, &session->adapter);
+        vkft_buffer_free(session->dev, &session->own_step);
     }
     free(session->adapter_values);
     vkft_trainables_free(&session->trained);

@@ -35,6 +35,9 @@ typedef struct vkft_session {
     /* Set before the start. */
     uint64_t seed; /* of dropout */
     bool profile;  /* kernels are timed */
+    /* Makes limits smaller, for when memory runs out; false: they cannot be. NULL: they never can. */
+    bool (*smaller)(void *context, vkft_limits *limits);
+    void *smaller_context;
 
     vkft_memory_plan plan; /* what is held; from the start on, as is all below */
     vkft_device *dev;
@@ -86,9 +89,14 @@ vkft_offload vkft_session_fit(const vkft_session *session, const vkft_limits *li
 bool vkft_session_plan_offload(vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan,
                                const vkft_observer *observer, vkft_err *err);
 
-/* Opens the device, checks that the plan fits, allocates and uploads. */
+/* Opens the device, checks that the plan fits, allocates and uploads. What depends on the size of batches is allocated
+ * last; where that fails, the session starts with smaller limits. */
 bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, const vkft_observer *observer,
                         vkft_err *err);
+/* After running a batch has failed: where memory ran out and limits can be smaller, plans and allocates again what
+ * depends on them, so that smaller batches can run, and returns true. Weights and holdings stay as they are. False:
+ * *err stands, with what is known. */
+bool vkft_session_shrink(vkft_session *session, vkft_err *err);
 void vkft_session_close(vkft_session *session);
 
 /* Writes the position tables again when a scaling that follows the length calls for others. True: they have changed

@@ -13,9 +13,39 @@
 #include "runtime/base/size.h"
 #include "runtime/base/json/builder.h"
 
+/* The losses of one batch, added. */
+typedef struct batch_sum {
+    double loss;
+    uint64_t tokens;
+} batch_sum;
+
+static bool evaluate_batch(vkft_session *session, vkft_pass *pass, const vkft_sample_packs *split, uint32_t first,
+                           uint32_t packs, const vkft_portion *portion, const vkft_sample **samples, batch_sum *sum,
+                           vkft_err *err)
+{
+    *sum = (batch_sum){0};
+    for (uint32_t done = 0, part, count; done < packs; done += part) {
+        double loss = 0;
+        part = min_u32(portion->packs, packs - done);
+        if ((count = vkft_sample_packs_batch(split, NULL, first + done, part, samples)) == 0)
+            break; /* the split ends */
+        vkft_session_fill(session, samples, count);
+        if (!vkft_session_run(session, pass, &loss, err)) {
+            if (!vkft_session_shrink(session, err))
+                return false;
+            part = 0; /* again */
+            continue;
+        }
+        sum->loss += loss;
+        for (uint32_t i = 0; i < count; i++)
+            sum->tokens += samples[i]->trained;
+    }
+    return true;
+}
+
 bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,
-                   uint32_t batch_size, uint32_t max_batches, const vkft_observer *observer, double *loss,
-                   uint64_t *tokens, vkft_err *err)
+                   uint32_t batch_size, uint32_t max_batches, const vkft_portion *portion,
+                   const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err)
 {
     uint32_t batches = ceil_div(split->packs, batch_size);
     if (max_batches && batches > max_batches)
@@ -25,17 +55,14 @@ bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *wor
     double sum[2] = {0, 0}; /* of losses, and their number */
     for (uint32_t round = 0; ok && round < batches; round += world->size) {
         uint32_t b = round + world->rank;
+        batch_sum batch;
         if (world->any(vkft_observer_interrupted(observer)))
             ok = vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while evaluating");
         if (!ok || b >= batches)
             break;
-        uint32_t count = vkft_sample_packs_batch(split, NULL, b * batch_size, batch_size, samples);
-        double batch_sum = 0;
-        vkft_session_fill(session, samples, count);
-        ok = vkft_session_run(session, pass, &batch_sum, err);
-        sum[0] += batch_sum;
-        for (uint32_t i = 0; i < count; i++)
-            sum[1] += samples[i]->trained;
+        ok = evaluate_batch(session, pass, split, b * batch_size, batch_size, portion, samples, &batch, err);
+        sum[0] += batch.loss;
+        sum[1] += (double)batch.tokens;
         vkft_observer_work(observer, "evaluating", b + 1, batches);
     }
     free(samples);
@@ -154,16 +181,19 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
     vkft_memory_plan plan;
     vkft_pass *pass = vkft_add_evaluation(session, err);
     uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
-    bool ok = pass && vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err) &&
-              vkft_sample_packs_limits(&split, o->per_token ? 1 : o->batch_size, &limits.batch, err);
+    bool ok = pass && vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err);
+    vkft_portion portion = vkft_portion_whole(NULL, 0, &split, o->per_token ? 1 : o->batch_size, observer);
+    session->smaller = vkft_portion_halve;
+    session->smaller_context = &portion;
+    ok = ok && vkft_portion_limits(&portion, &limits.batch, err);
     if (ok && o->per_token)
         limits.batch.expert_choice = mixtures(session->config) * session->config->experts_per_token;
     ok = ok && vkft_session_plan_offload(session, &limits, &plan, observer, err) &&
          vkft_session_start(session, &plan, observer, err) &&
          (o->per_token
               ? evaluate_per_token(session, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
-              : vkft_evaluate(session, pass, &vkft_world_alone, &split, o->batch_size, 0, observer, &result->loss,
-                              &result->tokens, err));
+              : vkft_evaluate(session, pass, &vkft_world_alone, &split, o->batch_size, 0, &portion, observer,
+                              &result->loss, &result->tokens, err));
     ok = ok && check_finite(result->loss, result->tokens, err);
     if (ok)
         result->perplexity = exp(result->loss);

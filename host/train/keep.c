@@ -55,8 +55,8 @@ static bool check_sound(vkft_trainer *t, bool *sound, vkft_err *err)
     *sound = all_finite(t->flat, vkft_trainables_floats(&t->session.trained));
     if (!*sound || t->sound_step == t->state.step)
         return true;
-    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->train, t->options->batch_size, 1, &silent, &loss,
-                       &tokens, err))
+    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->train, t->options->batch_size, 1, &t->portion,
+                       &silent, &loss, &tokens, err))
         return false;
     *sound = isfinite(loss);
     if (*sound)

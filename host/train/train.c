@@ -1,4 +1,4 @@
-/* The training loop: accumulate, update, log, evaluate, save; interruption. */
+/* The training loop: step, log, evaluate, save; interruption. */
 #include "host/train/train.h"
 #include "host/train/trainer.h"
 
@@ -9,10 +9,7 @@
 
 #include "host/train/training_data.h"
 #include "runtime/base/os/os.h"
-#include "runtime/base/random.h"
-#include "runtime/base/size.h"
 #include "runtime/base/text.h"
-#include "host/train/schedule.h"
 #include "runtime/base/json/builder.h"
 
 /* Sums since the last logged step. */
@@ -21,100 +18,6 @@ typedef struct interval {
     uint64_t steps, tokens;
     double started;
 } interval;
-
-/* The packs of an epoch in their order. */
-static const uint32_t *epoch_order(vkft_trainer *t, uint64_t epoch)
-{
-    if (t->order_epoch != epoch) {
-        if (t->options->shuffle)
-            vkft_random_permutation(t->options->seed, VKFT_STREAM_SHUFFLE + epoch, t->order, t->train.packs);
-        else
-            for (uint32_t i = 0; i < t->train.packs; i++)
-                t->order[i] = i;
-        t->order_epoch = epoch;
-    }
-    return t->order;
-}
-
-/* The micro batch number `micro` of an epoch; returns how many samples it has. */
-static uint32_t micro_batch(vkft_trainer *t, uint64_t epoch, uint32_t micro, const vkft_sample **samples)
-{
-    return vkft_sample_packs_batch(&t->train, epoch_order(t, epoch), micro * t->options->batch_size,
-                                   t->options->batch_size, samples);
-}
-
-typedef struct step_result {
-    double loss, grad_norm, learning_rate;
-    uint64_t tokens;
-} step_result;
-
-/* A step's micro batches that are this process's: their samples one after the other, and how many each has. */
-typedef struct step_samples {
-    const vkft_sample **samples;
-    uint32_t *counts; /* of each micro batch of the step */
-} step_samples;
-
-static bool stopped_early(const vkft_trainer *t, const char *doing, vkft_err *err)
-{
-    return t->world->any(vkft_observer_interrupted(t->observer)) &&
-           !vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while %s", doing);
-}
-
-/* The gradients of a step: micro batches first to end, and `trained` tokens in all of them. */
-static bool accumulate(vkft_trainer *t, uint64_t epoch, uint32_t first, uint32_t end, const step_samples *own,
-                       double trained, double *loss_sum, vkft_err *err)
-{
-    const vkft_world *world = t->world;
-    const vkft_sample **samples = own->samples;
-    for (uint32_t round = first; round < end; round += world->size) {
-        double sum;
-        uint32_t micro = round + world->rank;
-        if (stopped_early(t, "training", err))
-            return false;
-        if (micro >= end)
-            break;
-        if (!vkft_learner_train(&t->learner, samples, own->counts[micro - first], (uint64_t)trained,
-                                (uint32_t)(epoch * t->micro_per_epoch + micro), &sum, err))
-            return false;
-        *loss_sum += sum;
-        samples += own->counts[micro - first];
-    }
-    return world->sum(loss_sum, 1, err) && world->sum_gradients(&t->learner.optimizer, err);
-}
-
-/* One optimizer step: step number `step` from 0. Weights and optimizer are as before when it fails. */
-static bool train_step(vkft_trainer *t, uint64_t step, const step_samples *own, step_result *result, vkft_err *err)
-{
-    const vkft_train_options *o = t->options;
-    const vkft_world *world = t->world;
-    uint64_t epoch = step / t->steps_per_epoch;
-    uint32_t first = (uint32_t)(step % t->steps_per_epoch) * o->gradient_accumulation_steps;
-    uint32_t end = (uint32_t)min_u64((uint64_t)first + o->gradient_accumulation_steps, t->micro_per_epoch);
-    double tokens[2] = {0, 0}; /* trained, all */
-    const vkft_sample **samples = own->samples;
-    *result = (step_result){0};
-    for (uint32_t micro = first + world->rank; micro < end; micro += world->size) {
-        uint32_t count = own->counts[micro - first] = micro_batch(t, epoch, micro, samples);
-        for (uint32_t i = 0; i < count; i++, samples++) {
-            tokens[0] += samples[0]->trained;
-            tokens[1] += samples[0]->length;
-        }
-    }
-    double loss_sum = 0;
-    if (!world->sum(tokens, 2, err) || !accumulate(t, epoch, first, end, own, tokens[0], &loss_sum, err))
-        return false;
-    result->tokens = (uint64_t)tokens[1];
-    result->loss = loss_sum / tokens[0];
-    result->learning_rate =
-        vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
-    if (!isfinite(result->loss))
-        return vkft_fail_diverged(t, err, "the loss is not finite at step %llu", (unsigned long long)step + 1);
-    if (!vkft_optimizer_update(&t->learner.optimizer, result->learning_rate, step + 1, &result->grad_norm, err))
-        return false;
-    return isfinite(result->grad_norm) ||
-           vkft_fail_diverged(t, err, "gradient not finite at step %llu, whose loss is %f",
-                              (unsigned long long)step + 1, result->loss);
-}
 
 double vkft_epoch_of(const vkft_trainer *t, uint64_t steps)
 {
@@ -137,7 +40,7 @@ static bool log_row(vkft_trainer *t, cJSON *row, vkft_err *err)
            (!t->board || vkft_tensorboard_add(t->board, row, now, err));
 }
 
-static bool log_step(vkft_trainer *t, const step_result *result, interval *since, vkft_err *err)
+static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *since, vkft_err *err)
 {
     double seconds = vkft_os_seconds() - since->started;
     vkft_train_event event = {
@@ -168,6 +71,20 @@ static bool log_step(vkft_trainer *t, const step_result *result, interval *since
     return log_row(t, vkft_json_made(row), err);
 }
 
+/* Where a batch could not be computed for lack of memory, what is trained is that of the last step, and is saved.
+ * Whether its loss is finite cannot be tried. */
+static bool out_of_memory(vkft_trainer *t, const vkft_err *why)
+{
+    unsigned long long step = t->state.step;
+    vkft_err err;
+    if (why->kind != VKFT_ERR_MEMORY || t->torn || !step || step == t->saved_step)
+        return false;
+    t->sound_step = step;
+    if (vkft_keep_checkpoint(t, false, &err))
+        vkft_observer_say(t->observer, "step %llu is saved; continue with --resume-from-checkpoint auto", step);
+    return false;
+}
+
 /* Evaluates, logs, and keeps what is trained when it is the best so far and the best is wanted. *stop: patience has run
  * out. Interrupted, it leaves everything as it was. */
 static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
@@ -176,8 +93,8 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     double loss;
     uint64_t tokens;
     if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, vkft_eval_batch_size(o), o->eval_batches,
-                       t->observer, &loss, &tokens, err))
-        return false;
+                       &t->portion, t->observer, &loss, &tokens, err))
+        return out_of_memory(t, err);
     bool failed = false;
     vkft_json_node row = vkft_json_make_object(&failed);
     vkft_json_put_number(row, "step", (double)t->state.step);
@@ -236,14 +153,13 @@ static bool fail_interrupted(const vkft_trainer *t, vkft_err *err)
 }
 
 /* A step with its log, evaluation and checkpoint. */
-static bool advance(vkft_trainer *t, const step_samples *own, interval *since, vkft_train_result *result, bool *stop,
-                    bool *leave, vkft_err *err)
+static bool advance(vkft_trainer *t, interval *since, vkft_train_result *result, bool *stop, bool *leave, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    step_result step;
-    if (!train_step(t, t->state.step, own, &step, err)) {
+    vkft_step_result step;
+    if (!vkft_train_step(t, t->state.step, &step, err)) {
         *leave = err->kind == VKFT_ERR_INTERRUPTED; /* the step is taken again after resuming */
-        return *leave;
+        return *leave || out_of_memory(t, err);
     }
     t->state.step++;
     t->state.tokens += step.tokens;
@@ -269,15 +185,11 @@ static bool advance(vkft_trainer *t, const step_samples *own, interval *since, v
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    const step_samples own = {
-        .samples = malloc((t->train.count + 1ull) * sizeof *own.samples),
-        .counts = malloc((min_u32(o->gradient_accumulation_steps, t->micro_per_epoch) + 1ull) * sizeof *own.counts)};
     interval since = {.started = vkft_os_seconds()};
     bool stop = false, leave = false;
-    bool ok = (own.samples && own.counts) || vkft_fail_memory(err, "for the order of the samples");
-    ok = ok && evaluate_if_due(t, &stop, &leave, err);
+    bool ok = evaluate_if_due(t, &stop, &leave, err);
     while (ok && !stop && !leave && t->state.step < t->total_steps)
-        ok = advance(t, &own, &since, result, &stop, &leave, err);
+        ok = advance(t, &since, result, &stop, &leave, err);
     if (ok && leave)
         ok = t->state.step == t->saved_step || !t->state.step || vkft_keep_checkpoint(t, false, err);
     if (ok && leave && (t->state.step < t->total_steps || t->state.evaluation_due))
@@ -285,8 +197,6 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
     if (ok && stop)
         vkft_observer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
                           (unsigned long long)t->state.step, o->early_stopping_patience);
-    free(own.samples);
-    free(own.counts);
     return ok;
 }
 

@@ -6,6 +6,7 @@
 #include "host/train/run/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
+#include "host/train/portion.h"
 #include "host/train/report/tensorboard.h"
 #include "host/train/world/world.h"
 #include "host/train/options.h"
@@ -20,6 +21,9 @@ typedef struct vkft_trainer {
     vkft_memory_plan plan;
     vkft_dataset data, valid_data;
     vkft_sample_packs train, valid;
+    const vkft_sample **samples; /* of a micro batch */
+    vkft_portion portion;        /* of it that is computed at a time */
+    bool torn;                   /* an update has failed in the middle: what is trained is of no step */
 
     uint32_t micro_per_epoch;
     uint64_t steps_per_epoch, total_steps, warmup_steps;
@@ -46,10 +50,18 @@ void vkft_trainer_close(vkft_trainer *t);
  * session has started, and knows what products are computed in. NULL: out of memory. */
 cJSON *vkft_trainer_fingerprint(const vkft_trainer *t);
 
-/* Mean loss per trained token over at most max_batches batches (0: all). */
+/* step.c: optimizer step number `step` from 0. Weights and optimizer are as before when it fails, unless t->torn. */
+typedef struct vkft_step_result {
+    double loss, grad_norm, learning_rate;
+    uint64_t tokens;
+} vkft_step_result;
+bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, vkft_err *err);
+
+/* Mean loss per trained token over at most max_batches batches (0: all), in portions, which are those of the
+ * session and become smaller where memory runs out. */
 bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,
-                   uint32_t batch_size, uint32_t max_batches, const vkft_observer *observer, double *loss,
-                   uint64_t *tokens, vkft_err *err);
+                   uint32_t batch_size, uint32_t max_batches, const vkft_portion *portion,
+                   const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);
 
 double vkft_epoch_of(const vkft_trainer *t, uint64_t steps);
 

@@ -32,6 +32,7 @@ typedef enum vkft_err_kind {
 typedef enum vkft_advice {
     VKFT_ADVICE_NONE,
     VKFT_ADVICE_LESS_MEMORY,       /* take less device memory, or a device that has more */
+    VKFT_ADVICE_LESS_FOR_A_SAMPLE, /* the same where one sample is computed at a time */
     VKFT_ADVICE_LONGER_SAMPLES,    /* allow samples to be longer */
     VKFT_ADVICE_WHOLE_SAMPLES,     /* train on all of a sample, so that its parts need not be told apart */
     VKFT_ADVICE_GIVE_TEMPLATE,     /* give the chat template that the model lacks */

@@ -9,6 +9,7 @@
 #include <vulkan/vulkan.h>
 
 #include "tests/faults/inject.h"
+#include "tests/faults/inject_smaller.h"
 
 #define WRAPPED(WRAP)                                                                                                  \
     WRAP(CreateInstance, (const VkInstanceCreateInfo *a, const VkAllocationCallbacks *b, VkInstance *c), (a, b, c))    \
@@ -62,6 +63,9 @@
     static PFN_vk##name next_##name;                                                                                   \
     static VKAPI_ATTR VkResult VKAPI_CALL wrap_##name parameters                                                       \
     {                                                                                                                  \
+        VkResult result;                                                                                               \
+        if (vkft_fault_call(#name, &result))                                                                           \
+            return result;                                                                                             \
         if (vkft_fault_hits(FAULT_VULKAN, #name, __builtin_return_address(0)))                                         \
             return (VkResult)vkft_fault_error();                                                                       \
         return next_##name arguments;                                                                                  \
@@ -163,6 +167,7 @@ static PFN_vkVoidFunction wrapped(const char *name, PFN_vkVoidFunction function)
         next_queue_submit = (PFN_vkQueueSubmit)function;
         function = (PFN_vkVoidFunction)queue_submit;
     }
+    function = vkft_fault_smaller(name, function);
     WRAPPED(CHOOSE)
 #undef CHOOSE
     return function;

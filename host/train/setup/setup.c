@@ -22,15 +22,7 @@ static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_
             (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
         return true;
     }
-    vkft_batch_limits a, b;
-    if (!vkft_sample_packs_limits(&t->train, o->batch_size, &a, err) ||
-        !vkft_sample_packs_limits(&t->valid, vkft_eval_batch_size(o), &b, err))
-        return false;
-    *limits = (vkft_batch_limits){.tokens = max_u32(a.tokens, b.tokens),
-                                  .source_tokens = max_u32(a.source_tokens, b.source_tokens),
-                                  .rows = max_u32(a.rows, b.rows),
-                                  .positions = max_u32(a.positions, b.positions)};
-    return true;
+    return vkft_portion_limits(&t->portion, limits, err);
 }
 
 static void schedule(vkft_trainer *t)
@@ -122,8 +114,13 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->session.profile = options->profile;
     vkft_limits limits = {.checkpointing =
                               options->gradient_checkpointing ? VKFT_CHECKPOINTING_DEVICE : VKFT_CHECKPOINTING_OFF};
-    if (!(options->data.path ? vkft_setup_data(t, err) : true) || !vkft_setup_trained(t, err) ||
-        !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
+    if (!(options->data.path ? vkft_setup_data(t, err) : true))
+        return false;
+    t->portion =
+        vkft_portion_whole(&t->train, options->batch_size, &t->valid, vkft_eval_batch_size(options), t->observer);
+    t->session.smaller = vkft_portion_halve;
+    t->session.smaller_context = &t->portion;
+    if (!vkft_setup_trained(t, err) || !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
         !batch_limits(t, &limits.batch, err) ||
         !vkft_session_plan_offload(&t->session, &limits, &t->plan, t->observer, err))
         return false;
@@ -131,9 +128,11 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     if (!check_effects(t, err))
         return false;
     t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
+    t->samples = malloc((t->train.count + 1ull) * sizeof *t->samples);
     t->state.history = cJSON_CreateArray();
     t->state.wall_times = cJSON_CreateArray();
-    return (t->order && t->state.history && t->state.wall_times) || vkft_fail_memory(err, "while preparing the run");
+    return (t->order && t->samples && t->state.history && t->state.wall_times) ||
+           vkft_fail_memory(err, "while preparing the run");
 }
 
 void vkft_trainer_close(vkft_trainer *t)
@@ -144,6 +143,7 @@ void vkft_trainer_close(vkft_trainer *t)
     cJSON_Delete(t->state.wall_times);
     cJSON_Delete(t->fingerprint);
     free(t->order);
+    free(t->samples);
     free(t->resumed_from);
     free(t->flat);
     for (uint32_t i = 0; i < VKFT_OPTIMIZER_STATES; i++)

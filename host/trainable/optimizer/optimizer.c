@@ -212,6 +212,19 @@ bool vkft_optimizer_update(vkft_optimizer *opt, double learning_rate, uint64_t t
     return true;
 }
 
+bool vkft_optimizer_has_begun(const vkft_optimizer *opt)
+{
+    return vkft_commands_stats(opt->update).submissions > 0;
+}
+
+bool vkft_optimizer_clear_gradients(vkft_optimizer *opt, vkft_err *err)
+{
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < opt->parameters.parts; i++)
+        ok = vkft_buffer_fill(opt->dev, &opt->part[i].g, 0, opt->part[i].n * sizeof(float), 0, err);
+    return ok;
+}
+
 /* Where the values of a part begin in a host copy of state number i. */
 static uint64_t state_offset(const vkft_optimizer *opt, uint32_t i, uint32_t part)
 {

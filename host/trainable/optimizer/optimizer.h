@@ -101,6 +101,12 @@ static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer 
  * clipping; where it is not finite, parameters and state stay as they were. */
 bool vkft_optimizer_update(vkft_optimizer *opt, double learning_rate, uint64_t t, double *grad_norm, vkft_err *err);
 
+/* After an update has failed: whether some of it may be done, so that it can be neither undone nor repeated. */
+bool vkft_optimizer_has_begun(const vkft_optimizer *opt);
+
+/* Gradients become zero, as after an update. */
+bool vkft_optimizer_clear_gradients(vkft_optimizer *opt, vkft_err *err);
+
 /* Host copies: p f32 [parameters]; state[i] as the kind says, vkft_optimizer_state_bytes each. state NULL: sets zero,
  * gets none. */
 bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const void *const *state, vkft_err *err);
