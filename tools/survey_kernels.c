@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/engine/matmul/gemm.h"
 #include "host/engine/ops/attention_kernels.h"
 #include "runtime/base/json/builder.h"
 #include "runtime/base/os/os.h"
@@ -58,12 +59,22 @@ static bool is_attention(vkft_kernel kernel)
     return strncmp(vkft_kernel_name(kernel), "attention", strlen("attention")) == 0;
 }
 
+/* Kernels that make rows for products on matrix cores, and nothing else. */
+static bool is_for_matrix_cores(vkft_kernel kernel)
+{
+    return kernel == VKFT_KERNEL_rows_f16 || kernel == VKFT_KERNEL_rmsnorm_f16 ||
+           kernel == VKFT_KERNEL_rmsnorm_backward_f16 || kernel == VKFT_KERNEL_gated_f16 ||
+           kernel == VKFT_KERNEL_gated_backward_f16;
+}
+
 /* Whether the device uses this pipeline for the model. */
 static bool is_chosen(const survey *s, vkft_kernel kernel)
 {
     uint32_t count;
     vkft_kernel_get_constants(s->dev, kernel, &count);
     if (!vkft_caps_have(vkft_device_get_caps(s->dev), vkft_kernel_needs(kernel)))
+        return false;
+    if (is_for_matrix_cores(kernel) && !vkft_gemm_of(s->dev)->coop)
         return false;
     if (is_attention(kernel)) {
         for (int part = 0; part < VKFT_ATTENTION_PARTS; part++)

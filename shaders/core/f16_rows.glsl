@@ -7,39 +7,39 @@
  */
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 
-struct run8 { float v[8]; };
-layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Run8_ref { run8 at[]; };
-layout(buffer_reference, scalar, buffer_reference_align = 16) writeonly buffer Halves8_ref { uvec4 at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 16) buffer Vector_ref { vec4 v; };
+layout(buffer_reference, scalar, buffer_reference_align = 8) writeonly buffer Halves_ref { uvec2 at[]; };
 
-/* The run of 8 that begins at element `first` of x, whose last element is end - 1; zeros from there on. */
-void load_run(F32_ref x, uint first, uint end, out float v[8])
+/* The 4 elements from `first` on of x, whose last element is end - 1; zeros from there on. */
+vec4 load_run(F32_ref x, uint first, uint end)
 {
-    if (first + 8 <= end) {
-        v = Run8_ref(address_of(uvec2(x), first)).at[0].v;
-    } else {
-        [[unroll]] for (uint q = 0; q < 8; q++)
-            v[q] = first + q < end ? x.v[first + q] : 0.0;
-    }
+    uvec2 at = address_of(uvec2(x), first);
+    if (first + 4 <= end && (at.x & 15) == 0)
+        return Vector_ref(at).v;
+    vec4 v;
+    [[unroll]] for (uint q = 0; q < 4; q++)
+        v[q] = first + q < end ? x.v[first + q] : 0.0;
+    return v;
 }
 
-void store_run(F32_ref y, uint first, uint end, float v[8])
+void store_run(F32_ref y, uint first, uint end, vec4 v)
 {
-    if (first + 8 <= end) {
-        Run8_ref(address_of(uvec2(y), first)).at[0].v = v;
-    } else {
-        [[unroll]] for (uint q = 0; q < 8; q++)
-            if (first + q < end)
-                y.v[first + q] = v[q];
+    uvec2 at = address_of(uvec2(y), first);
+    if (first + 4 <= end && (at.x & 15) == 0) {
+        Vector_ref(at).v = v;
+        return;
     }
+    [[unroll]] for (uint q = 0; q < 4; q++)
+        if (first + q < end)
+            y.v[first + q] = v[q];
 }
 
 /* The larger of `largest` and the finite magnitudes of the run, as bits. */
-uint largest_of(uint largest, float v[8])
+uint largest_of(uint largest, vec4 v)
 {
-    [[unroll]] for (uint q = 0; q < 8; q++) {
-        uint magnitude = floatBitsToUint(v[q]) & 0x7fffffff;
-        largest = max(largest, magnitude < 0x7f800000 ? magnitude : 0);
-    }
+    uvec4 magnitude = floatBitsToUint(v) & 0x7fffffff;
+    [[unroll]] for (uint q = 0; q < 4; q++)
+        largest = max(largest, magnitude[q] < 0x7f800000 ? magnitude[q] : 0);
     return largest;
 }
 
@@ -59,10 +59,8 @@ float inverse_of(uint exponent)
     return uintBitsToFloat((254 - exponent) << 23);
 }
 
-uvec4 halves_of(float v[8], float factor)
+uvec2 halves_of(vec4 v, float factor)
 {
-    uvec4 halves;
-    [[unroll]] for (uint q = 0; q < 8; q += 2)
-        halves[q / 2] = packFloat2x16(f16vec2(vec2(v[q], v[q + 1]) * factor));
-    return halves;
+    v *= factor;
+    return uvec2(packFloat2x16(f16vec2(v.xy)), packFloat2x16(f16vec2(v.zw)));
 }

@@ -21,11 +21,10 @@ void convert(F32_ref x, uint largest, U32_ref rows, F32_ref inverse)
 {
     if (uvec2(rows) == uvec2(0))
         return;
-    uint runs = args.ld / 8, exponent = exponent_for(subgroupMax(largest));
-    float v[8];
+    uint runs = args.ld / 4, exponent = exponent_for(subgroupMax(largest));
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        load_run(x, 8 * r, args.n, v);
-        Halves8_ref(uvec2(rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
+        vec4 v = load_run(x, 4 * r, args.n);
+        Halves_ref(uvec2(rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
     }
     if (gl_LocalInvocationID.x == 0)
         inverse.v[WORKGROUP] = inverse_of(exponent);
@@ -35,19 +34,17 @@ void main()
 {
     F32_ref dh = row_of(args.dh), gate = row_of(args.gate), up = row_of(args.up), dgate = row_of(args.dgate), dup = row_of(args.dup);
     uint largest_gate = 0, largest_up = 0;
-    float d[8], x[8], u[8];
-    for (uint first = 8 * gl_LocalInvocationID.x; first < args.n; first += 8 * WIDTH) {
-        load_run(dh, first, args.n, d);
-        load_run(gate, first, args.n, x);
-        load_run(up, first, args.n, u);
-        [[unroll]] for (uint q = 0; q < 8; q++) {
-            u[q] = d[q] * u[q] * activation_slope(args.activation, x[q]);
-            d[q] = d[q] * activate(args.activation, x[q]);
+    for (uint first = 4 * gl_LocalInvocationID.x; first < args.n; first += 4 * WIDTH) {
+        vec4 value = load_run(gate, first, args.n), slope;
+        [[unroll]] for (uint q = 0; q < 4; q++) {
+            slope[q] = activation_slope(args.activation, value[q]);
+            value[q] = activate(args.activation, value[q]);
         }
-        store_run(dgate, first, args.n, u);
-        store_run(dup, first, args.n, d);
-        largest_gate = largest_of(largest_gate, u);
-        largest_up = largest_of(largest_up, d);
+        vec4 d = load_run(dh, first, args.n), to_gate = d * load_run(up, first, args.n) * slope, to_up = d * value;
+        store_run(dgate, first, args.n, to_gate);
+        store_run(dup, first, args.n, to_up);
+        largest_gate = largest_of(largest_gate, to_gate);
+        largest_up = largest_of(largest_up, to_up);
     }
     convert(dgate, largest_gate, args.dgate_rows, args.dgate_inverse);
     convert(dup, largest_up, args.dup_rows, args.dup_inverse);

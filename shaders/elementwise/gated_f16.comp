@@ -11,32 +11,30 @@
 
 ARGS(gated_f16_args)
 
-void run_of(F32_ref gate, F32_ref up, uint r, out float h[8])
+/* Of a row's h; zeros past its end. */
+vec4 run_of(F32_ref gate, F32_ref up, uint r)
 {
-    float u[8];
-    load_run(gate, 8 * r, args.n, h);
-    load_run(up, 8 * r, args.n, u);
-    [[unroll]] for (uint q = 0; q < 8; q++)
-        h[q] = activate(args.activation, h[q]) * u[q]; /* 0 past the row's end */
+    vec4 h = load_run(gate, 4 * r, args.n);
+    [[unroll]] for (uint q = 0; q < 4; q++)
+        h[q] = activate(args.activation, h[q]);
+    return h * load_run(up, 4 * r, args.n);
 }
 
 void main()
 {
-    uint row = WORKGROUP * args.n, runs = args.ld / 8, largest = 0;
+    uint row = WORKGROUP * args.n, runs = args.ld / 4, largest = 0;
     F32_ref gate = F32_ref(address_of(uvec2(args.gate), row)), up = F32_ref(address_of(uvec2(args.up), row)),
             h = F32_ref(address_of(uvec2(args.h), row));
     bool has_h = uvec2(args.h) != uvec2(0);
-    float v[8];
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        run_of(gate, up, r, v);
+        vec4 v = run_of(gate, up, r);
         if (has_h)
-            store_run(h, 8 * r, args.n, v);
+            store_run(h, 4 * r, args.n, v);
         largest = largest_of(largest, v);
     }
     uint exponent = exponent_for(subgroupMax(largest));
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        run_of(gate, up, r, v);
-        Halves8_ref(uvec2(args.rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
+        Halves_ref(uvec2(args.rows)).at[WORKGROUP * runs + r] = halves_of(run_of(gate, up, r), factor_of(exponent));
     }
     if (gl_LocalInvocationID.x == 0)
         args.inverse.v[WORKGROUP] = inverse_of(exponent);

@@ -14,18 +14,18 @@ ARGS(rows_f16_args)
 
 void main()
 {
-    uint row = WORKGROUP, runs = args.ldy / 8;
+    uint row = WORKGROUP, runs = args.ldy / 4;
     F32_ref x = F32_ref(address_of(uvec2(args.X), row * args.ldx));
-    float v[8];
+    vec4 v;
     uint largest = 0;
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        load_run(x, 8 * r, args.K, v);
+        v = load_run(x, 4 * r, args.K);
         largest = largest_of(largest, v);
     }
     uint exponent = exponent_for(subgroupMax(largest));
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        load_run(x, 8 * r, args.K, v);
-        Halves8_ref(uvec2(args.Y)).at[row * runs + r] = halves_of(v, factor_of(exponent));
+        v = load_run(x, 4 * r, args.K);
+        Halves_ref(uvec2(args.Y)).at[row * runs + r] = halves_of(v, factor_of(exponent));
     }
     if (gl_LocalInvocationID.x == 0)
         args.inverse.v[row] = inverse_of(exponent);

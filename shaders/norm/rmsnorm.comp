@@ -12,31 +12,25 @@
 ARGS(rmsnorm_f16_args)
 
 /* Of a row's y; zeros past its end. */
-void run_of(F32_ref x, uint r, float s, out float y[8])
+vec4 run_of(F32_ref x, uint r, float s)
 {
-    float g[8];
-    load_run(x, 8 * r, args.C, y);
-    load_run(args.g, 8 * r, args.C, g);
-    [[unroll]] for (uint q = 0; q < 8; q++)
-        y[q] = 8 * r + q < args.C ? y[q] * s * (g[q] + args.gain_offset) : 0.0;
+    return load_run(x, 4 * r, args.C) * s * (load_run(args.g, 4 * r, args.C) + args.gain_offset);
 }
 
 void normalize(uint row, float s)
 {
-    uint runs = args.ld / 8, largest = 0;
+    uint runs = args.ld / 4, largest = 0;
     bool has_y = uvec2(args.y) != uvec2(0);
     F32_ref x = F32_ref(address_of(uvec2(args.x), row)), y = F32_ref(address_of(uvec2(args.y), row));
-    float v[8];
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        run_of(x, r, s, v);
+        vec4 v = run_of(x, r, s);
         if (has_y)
-            store_run(y, 8 * r, args.C, v);
+            store_run(y, 4 * r, args.C, v);
         largest = largest_of(largest, v);
     }
     uint exponent = exponent_for(subgroupMax(largest));
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        run_of(x, r, s, v);
-        Halves8_ref(uvec2(args.rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
+        Halves_ref(uvec2(args.rows)).at[WORKGROUP * runs + r] = halves_of(run_of(x, r, s), factor_of(exponent));
     }
     if (gl_LocalInvocationID.x == 0)
         args.inverse.v[WORKGROUP] = inverse_of(exponent);

@@ -13,27 +13,20 @@ ARGS(rmsnorm_backward_f16_args)
 
 void write_dx(uint row, float s, float slope)
 {
-    uint runs = args.ld / 8, largest = 0;
+    uint runs = args.ld / 4, largest = 0;
     F32_ref x = F32_ref(address_of(uvec2(args.x), row)), dy = F32_ref(address_of(uvec2(args.dy), row)),
             dx = F32_ref(address_of(uvec2(args.dx), row));
-    float v[8], g[8], d[8], was[8];
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        load_run(x, 8 * r, args.C, v);
-        load_run(args.g, 8 * r, args.C, g);
-        load_run(dy, 8 * r, args.C, d);
+        vec4 d = s * (load_run(args.g, 4 * r, args.C) + args.gain_offset) * load_run(dy, 4 * r, args.C) - slope * load_run(x, 4 * r, args.C);
         if (args.add != 0)
-            load_run(dx, 8 * r, args.C, was);
-        [[unroll]] for (uint q = 0; q < 8; q++) {
-            d[q] = s * (g[q] + args.gain_offset) * d[q] - slope * v[q];
-            d[q] = args.add != 0 ? was[q] + d[q] : d[q];
-        }
-        store_run(dx, 8 * r, args.C, d);
+            d += load_run(dx, 4 * r, args.C);
+        store_run(dx, 4 * r, args.C, d);
         largest = largest_of(largest, d);
     }
     uint exponent = exponent_for(subgroupMax(largest));
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
-        load_run(dx, 8 * r, args.C, v); /* as this invocation wrote it */
-        Halves8_ref(uvec2(args.rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
+        vec4 v = load_run(dx, 4 * r, args.C); /* as this invocation wrote it */
+        Halves_ref(uvec2(args.rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
     }
     if (gl_LocalInvocationID.x == 0)
         args.inverse.v[WORKGROUP] = inverse_of(exponent);

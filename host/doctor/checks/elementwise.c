@@ -171,12 +171,14 @@ void vkft_check_dropout(vkft_lab *lab, uint32_t n)
     const uint64_t seed = 0x9abcdef012345678ull;
     const struct step_state step = {.micro_step = 5};
     vkft_lab_array x = vkft_lab_random(lab, 11, n), y = vkft_lab_output(lab, n), z = vkft_lab_random(lab, 12, n),
-                   state = vkft_lab_words(lab, &step, sizeof step);
-    double *want = vkft_lab_doubles(lab, n), *added = vkft_lab_wide(lab, z);
+                   all = vkft_lab_random(lab, 13, n + 1), state = vkft_lab_words(lab, &step, sizeof step),
+                   odd = {.address = all.address + 4, .f = all.f + 1, .count = n}; /* not aligned */
+    double *want = vkft_lab_doubles(lab, n), *added = vkft_lab_wide(lab, z), *odd_added = vkft_lab_wide(lab, odd);
     for (uint32_t i = 0; i < n; i++) {
         bool keep = vkft_reference_dropout_word(seed, 3, step.micro_step, i) >= 0x40000000u; /* a quarter is dropped */
         want[i] = keep ? (double)x.f[i] / 0.75 : 0;
         added[i] += want[i];
+        odd_added[i] += want[i];
     }
     struct dropout_args args = {.x = x.address,
                                 .y = y.address,
@@ -192,6 +194,9 @@ void vkft_check_dropout(vkft_lab *lab, uint32_t n)
     args.add = 1;
     vkft_lab_run(lab, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1);
     vkft_lab_expect(lab, "y added to", z, added, TOLERANCE);
+    args.y = odd.address;
+    vkft_lab_run(lab, VKFT_KERNEL_dropout, &args, sizeof args, (n + 3) / 4, 1);
+    vkft_lab_expect(lab, "y added to, not aligned", odd, odd_added, TOLERANCE);
     vkft_lab_end(lab);
 }
 
