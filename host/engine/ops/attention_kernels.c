@@ -23,11 +23,14 @@
 
 #define MAX_ROWS 8u /* that invocations hold together */
 
+/* Where the rows are that are not sums: in shared memory or in registers, of which capping scores may need the last. */
+typedef enum place { SHARED, KEPT, UNCAPPED } place;
+
 /* How rows are shared in one part. */
 typedef struct sharing {
     uint32_t units; /* of a row that an invocation holds, at most */
     uint32_t rows, block;
-    bool kept;
+    place place;
 } sharing;
 
 /* The first row that matches holds. What decides is how many bytes of registers a subgroup has: 64 to 128 KB on AMD and
@@ -41,16 +44,16 @@ static const struct device_row {
     sharing parts[VKFT_ATTENTION_PARTS];
 } table[] = {
     /* GCN; RDNA */
-    {AMD, 64, ALL, 0, {{2, 4, 4, true}, {2, 1, 1, true}, {2, 2, 4, true}, {1, 4, 4, true}, {2, 1, 1, true}}},
-    {AMD, 0, ALL, 0, {{2, 4, 4, true}, {2, 1, 1, true}, {2, 4, 4, true}, {2, 2, 4, true}, {2, 1, 1, true}}},
-    {NVIDIA, 0, ALL, 0, {{2, 4, 4, true}, {2, 1, 1, true}, {2, 2, 4, true}, {2, 2, 4, true}, {2, 1, 1, true}}},
+    {AMD, 64, ALL, 0, {{2, 4, 4, KEPT}, {2, 1, 1, KEPT}, {2, 2, 4, KEPT}, {1, 4, 4, KEPT}, {2, 1, 1, KEPT}}},
+    {AMD, 0, ALL, 0, {{2, 4, 4, KEPT}, {2, 1, 1, KEPT}, {2, 4, 4, KEPT}, {2, 2, 4, KEPT}, {2, 1, 1, KEPT}}},
+    {NVIDIA, 0, ALL, 0, {{2, 4, 4, KEPT}, {2, 1, 1, KEPT}, {2, 2, 4, KEPT}, {2, 2, 4, KEPT}, {2, 1, 1, KEPT}}},
     /* Xe2; Gen9 to Xe */
-    {INTEL, 16, 128, 16, {{2, 2, 4, true}, {2, 1, 1, true}, {2, 2, 2, true}, {2, 2, 1, true}, {2, 1, 1, true}}},
-    {INTEL, 16, ALL, 16, {{4, 1, 2, true}, {2, 1, 1, true}, {4, 1, 1, false}, {4, 1, 1, false}, {2, 1, 1, true}}},
-    {INTEL, 0, 128, 8, {{4, 1, 2, true}, {2, 1, 1, true}, {4, 1, 2, true}, {4, 1, 1, false}, {2, 1, 1, true}}},
-    {INTEL, 0, ALL, 8, {{8, 1, 1, false}, {2, 1, 1, true}, {8, 1, 1, false}, {8, 1, 1, false}, {2, 1, 1, true}}},
-    {QUALCOMM, 0, ALL, 64, {{2, 2, 4, true}, {2, 1, 1, true}, {2, 2, 4, true}, {2, 2, 2, true}, {2, 1, 1, true}}},
-    {ANY, 0, ALL, 0, {{2, 2, 2, true}, {2, 1, 1, true}, {2, 1, 2, true}, {2, 1, 1, true}, {2, 1, 1, true}}},
+    {INTEL, 16, 128, 16, {{2, 2, 4, KEPT}, {2, 1, 1, KEPT}, {2, 2, 2, KEPT}, {2, 2, 1, KEPT}, {2, 1, 1, KEPT}}},
+    {INTEL, 16, ALL, 16, {{4, 1, 2, KEPT}, {2, 1, 1, KEPT}, {4, 1, 1, SHARED}, {4, 1, 1, SHARED}, {2, 1, 1, KEPT}}},
+    {INTEL, 0, 128, 8, {{4, 2, 1, SHARED}, {2, 1, 1, KEPT}, {4, 1, 2, KEPT}, {4, 1, 1, UNCAPPED}, {2, 1, 1, KEPT}}},
+    {INTEL, 0, ALL, 8, {{8, 1, 1, SHARED}, {2, 1, 1, KEPT}, {8, 1, 1, SHARED}, {8, 1, 1, SHARED}, {2, 1, 1, KEPT}}},
+    {QUALCOMM, 0, ALL, 64, {{2, 2, 4, KEPT}, {2, 1, 1, KEPT}, {2, 2, 4, KEPT}, {2, 2, 2, KEPT}, {2, 1, 1, KEPT}}},
+    {ANY, 0, ALL, 0, {{2, 2, 2, KEPT}, {2, 1, 1, KEPT}, {2, 1, 2, KEPT}, {2, 1, 1, KEPT}, {2, 1, 1, KEPT}}},
 };
 
 enum { PLAIN, LANES, COOP, WAYS };
@@ -161,7 +164,7 @@ vkft_attention_kernel vkft_attention_choose(const vkft_device *dev, vkft_attenti
     lanes = 1;
     while (lanes < (ask ? subgroup : info->caps.subgroup_size) && ceil_div_u64(units, lanes) > s->units)
         lanes *= 2;
-    return (vkft_attention_kernel){kernels[part][LANES], lanes, s->rows, s->block, s->kept, subgroup};
+    return (vkft_attention_kernel){kernels[part][LANES], lanes, s->rows, s->block, s->place != SHARED, subgroup};
 }
 
 static bool check_wish(const vkft_device *dev, const vkft_ops_constants *c, vkft_err *err)
@@ -201,10 +204,12 @@ static void specialize(vkft_device *dev, vkft_attention_part part, const vkft_op
         return;
     }
     bool tile = vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_TILE, shared = k.kernel == kernels[part][LANES];
+    bool kept =
+        k.kept && !(c->softcap && row_of(vkft_device_get_info(dev), c->head_dim)->parts[part].place == UNCAPPED);
     uint32_t block = k.block;
     if (caps->software)
         block = c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
-    const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block, k.lanes, k.rows, k.kept};
+    const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block, k.lanes, k.rows, kept};
     uint32_t width = !tile ? 0 : k.subgroup ? k.subgroup : caps->subgroup_size;
     vkft_kernel_specialize(dev, k.kernel, width, k.subgroup, constants, shared ? 7 : 4);
 }
