@@ -10,8 +10,9 @@
 typedef struct vkft_limits {
     vkft_batch_limits batch;
     vkft_checkpointing checkpointing;
-    bool stream_weights; /* blocks are copied from the file as they are computed; needs checkpointing to train */
-    bool f16_rows;       /* products are expected to run on matrix cores (ops/f16_rows.h); set by vkft_session_plan */
+    bool stream_weights;   /* blocks are copied from the file as they are computed; needs checkpointing to train */
+    uint64_t logits_bytes; /* that exist at a time; 0: vkft_session_plan chooses */
+    bool f16_rows;         /* products are expected to run on matrix cores (ops/f16_rows.h); set by vkft_session_plan */
 } vkft_limits;
 
 struct vkft_session;

@@ -69,8 +69,7 @@ bool vkft_session_plan_offload(vkft_session *session, const vkft_limits *limits,
                                const vkft_observer *observer, vkft_err *err)
 {
     vkft_offload offload = session->options.offload;
-    vkft_dtype dtype = session->options.compute_dtype;
-    if (!session->dev && (offload == VKFT_OFFLOAD_AUTO || dtype == VKFT_COMPUTE_AUTO || dtype == VKFT_F16))
+    if (!session->dev)
         session->dev = vkft_device_open(session->options.device, NULL); /* starting says why it cannot be */
     if (offload == VKFT_OFFLOAD_AUTO)
         return plan_by_need(session, limits, plan, observer, err);

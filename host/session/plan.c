@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "host/engine/matmul/gemm.h"
+#include "host/engine/ops/ops.h"
 #include "runtime/base/size.h"
 #include "shaders/core/args.h"
 
@@ -43,13 +44,11 @@ static bool expects_matrix_cores(const vkft_session *session)
     return session->dev ? vkft_gemm_has_matrix_cores(vkft_device_get_caps(session->dev)) : dtype == VKFT_F16;
 }
 
-bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
+static bool make(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
 {
     const vkft_model *model = &session->model;
     uint32_t positions = limits->batch.positions;
     *plan = (vkft_memory_plan){.limits = *limits};
-    plan->limits.f16_rows = expects_matrix_cores(session);
-    limits = &plan->limits;
     if (model->positions.rows && positions > session->config->max_position)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "the longest sample has %u tokens and the model has %u positions; give --max-seq-length %u",
@@ -81,6 +80,44 @@ bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, v
     add(plan, "input embedding (host)", VKFT_MEMORY_HOST, weights.host);
     add(plan, "batch (host)", VKFT_MEMORY_HOST, vkft_batch_bytes(&limits->batch) + sizeof(struct step_state));
     add(plan, "position tables (host)", VKFT_MEMORY_HOST, vkft_model_table_bytes(model, positions));
+    return true;
+}
+
+/* Chunks of logits of so many rows keep every GPU busy, and the output matrix is read often enough for it to matter
+ * little beside the products. */
+#define LOGITS_ROWS 1024u
+/* What larger chunks may add to the memory of a run. */
+#define LOGITS_PART 32u /* of the device's */
+
+/* What the device has, not what it has free at the moment, decides as long as there is enough: the last bits of sums
+ * depend on it, and a resumed run is to compute the same ones. A software device gains nothing from more rows. */
+void vkft_session_enlarge_logits(const vkft_session *session, const vkft_device_info *info, vkft_memory_plan *plan)
+{
+    const uint64_t row_bytes = (uint64_t)session->model.head.w.rows * sizeof(float);
+    const vkft_memory_plan usual = *plan;
+    if (info->caps.software)
+        return;
+    for (uint64_t rows = min_u32(LOGITS_ROWS, usual.limits.batch.rows); rows * row_bytes > VKFT_LOGITS_BYTES;
+         rows /= 2) {
+        vkft_limits limits = usual.limits;
+        limits.logits_bytes = rows * row_bytes;
+        if (make(session, &limits, plan, NULL) && vkft_memory_plan_check(plan, info, NULL) &&
+            plan->arena_bytes <= usual.arena_bytes + info->memory_bytes / LOGITS_PART)
+            return;
+    }
+    *plan = usual;
+}
+
+bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
+{
+    vkft_limits chosen = *limits;
+    chosen.f16_rows = expects_matrix_cores(session);
+    if (!limits->logits_bytes)
+        chosen.logits_bytes = VKFT_LOGITS_BYTES;
+    if (!make(session, &chosen, plan, err))
+        return false;
+    if (!limits->logits_bytes && session->dev)
+        vkft_session_enlarge_logits(session, vkft_device_get_info(session->dev), plan);
     return true;
 }
 

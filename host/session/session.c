@@ -11,6 +11,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/size.h"
 #include "host/engine/matmul/gemm.h"
+#include "host/engine/ops/ops.h"
 #include "host/model/rope.h"
 #include "host/trainable/adapter_notes.h"
 #include "shaders/core/args.h"
@@ -308,6 +309,7 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
 bool vkft_session_shrink(vkft_session *session, vkft_err *err)
 {
     vkft_limits limits = session->plan.limits;
+    limits.logits_bytes = VKFT_LOGITS_BYTES;
     while (session->smaller && err->kind == VKFT_ERR_MEMORY) {
         if (!session->smaller(session->smaller_context, &limits))
             return vkft_advise(err, VKFT_ADVICE_LESS_FOR_A_SAMPLE);

@@ -72,8 +72,8 @@ bool vkft_session_trains(const vkft_session *session);
 /* Memory that the plan has to count. */
 void vkft_session_need(vkft_session *session, vkft_holding holding);
 
-/* The memory that the session would hold for batches within the limits, with its device's matrix cores where it is
- * open. Changes nothing and needs no device. Error: more positions than the model has. */
+/* The memory that the session would hold for batches within the limits, as its device would have it where that is open.
+ * Changes nothing and needs no device. Error: more positions than the model has. */
 bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err);
 
 /* Makes a plan that does not fit the device one that does, with as little offloading as possible, and returns that;
@@ -82,10 +82,13 @@ bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, v
 vkft_offload vkft_session_fit(const vkft_session *session, const vkft_limits *limits, const vkft_device_info *info,
                               vkft_memory_plan *plan);
 
+/* Gives a plan the largest chunk of logits that costs a small part of the device's memory; what vkft_session_plan does
+ * unless the limits state a size. */
+void vkft_session_enlarge_logits(const vkft_session *session, const vkft_device_info *info, vkft_memory_plan *plan);
+
 /* The same as vkft_session_plan with options.offload: what it names waits in host memory. AUTO opens the device to see
- * what fits, and says what it chose; without a device nothing is offloaded. The device is also opened where matrix
- * cores change the plan. Error: offloading is not possible for this
- * run. */
+ * what fits, and says what it chose; without a device nothing is offloaded. The device is opened in any case, because
+ * its matrix cores and its memory change the plan. Error: offloading is not possible for this run. */
 bool vkft_session_plan_offload(vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan,
                                const vkft_observer *observer, vkft_err *err);
 

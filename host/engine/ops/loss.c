@@ -2,7 +2,9 @@
  *
  * Going through the rows in chunks, each over the whole vocabulary, needs two products for loss and gradient; going
  * through the vocabulary in chunks would need a third, because the softmax's denominator is known only after the first
- * pass. Memory is bounded either way. The price is that the output matrix is read once per chunk.
+ * pass. Memory is bounded either way. The price is that the output matrix is read, and decoded, twice per chunk, so on
+ * GPUs chunks are as large as memory allows (host/session/plan.c). The gradient of a trained output matrix is summed
+ * chunk by chunk, and products may choose another shape for other rows: the last bits depend on the chunk.
  *
  * Test: test_ops_linear, test_ops_gradients
  */
@@ -12,16 +14,16 @@
 #include "shaders/elementwise/args.h"
 #include "shaders/loss/args.h"
 
-static uint32_t chunk_rows(const vkft_tensor *x, const vkft_head *head)
+static uint32_t chunk_rows(const vkft_graph *g, const vkft_tensor *x, const vkft_head *head)
 {
-    uint32_t rows = VKFT_LOGITS_BYTES / (uint32_t)sizeof(float) / head->w.rows;
-    return min_u32(max_u32(rows, 16), x->rows);
+    uint64_t bytes = g->pass.logits_bytes ? g->pass.logits_bytes : VKFT_LOGITS_BYTES;
+    return (uint32_t)min_u64(max_u64(bytes / sizeof(float) / head->w.rows, 16), x->rows);
 }
 
 void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target,
                                   uint64_t weight, uint64_t loss, bool backward)
 {
-    uint32_t C = head->w.cols, V = head->w.rows, chunk = chunk_rows(x, head);
+    uint32_t C = head->w.cols, V = head->w.rows, chunk = chunk_rows(g, x, head);
     vkft_tensor *logits = vkft_tensor_new(g, VKFT_F32, chunk, V);
     vkft_tensor *dx = NULL;
     bool add = false;

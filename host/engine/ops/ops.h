@@ -203,7 +203,7 @@ typedef struct vkft_head {
 
 /* loss[i] = cross entropy of head(x[i]) against target[i], loss f32 [rows], and with backward the gradient of
  * sum(weight[i] * loss[i]) with respect to x, in chunks of rows: each chunk's logits become their own gradient
- * in place, so no logit is computed twice and at most VKFT_LOGITS_BYTES of them exist. */
+ * in place, so no logit is computed twice and at most graph->pass.logits_bytes of them exist, or those of 16 rows. */
 #define VKFT_LOGITS_BYTES (48u << 20)
 void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target,
                                   uint64_t weight, uint64_t loss, bool backward);

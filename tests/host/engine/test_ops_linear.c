@@ -231,12 +231,14 @@ typedef struct head_context {
     uint32_t rows, C, V;
     vkft_head head;
     const uint32_t *target;
+    uint64_t logits_bytes; /* at a time; 0: the usual */
 } head_context;
 
 static vkft_tensor *loss_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
 {
     head_context *k = context;
     k->head.w = vkft_operand_weight(&in[W]);
+    g->pass.logits_bytes = k->logits_bytes;
     vkft_op_linear_cross_entropy(g, in[X].tensor, &k->head, target_address, weight_address, loss, true);
     return NULL;
 }
@@ -303,6 +305,10 @@ static void test_loss_chunks(void **state)
 {
     check_loss(*state, "chunks",
                (head_context){.rows = 18, .C = 1, .V = VKFT_LOGITS_BYTES / 4 / 16 - 5, .head = {.scale = 1}});
+    for (uint32_t rows = 17; rows <= 40; rows += 23) /* two chunks, and one with room to spare */
+        check_loss(*state, "chunks by memory",
+                   (head_context){
+                       .rows = 31, .C = 7, .V = 333, .head = {.scale = 1}, .logits_bytes = rows * 333 * sizeof(float)});
 }
 
 static void test_logits(void **state)

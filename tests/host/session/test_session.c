@@ -333,6 +333,63 @@ static bool same_plan(const vkft_memory_plan *a, const vkft_memory_plan *b)
 
 /* A plan for other limits, also while the session runs, leaves the session as it is. Its model is T5, whose plan
  * depends on the number of positions too. */
+static void record_eval_of_all(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch,
+                               const vkft_limits *limits, const void *context)
+{
+    (void)limits, (void)context;
+    vkft_decoder_eval(graph, model, batch);
+}
+
+/* Chunks of logits grow with a GPU's memory, and no plan grows by more than a 32nd of it. */
+static void test_logits_by_memory(void **state)
+{
+    (void)state;
+    enum { V = 100000, ROWS = 3000, MB = 1 << 20 };
+    vkft_err err;
+    vkft_session session;
+    vkft_observer quiet = {0};
+    const vkft_session_source source = {
+        .model = {.path = "config.json",
+                  .random = "{\"model_type\": \"llama\", \"vocab_size\": 100000, \"hidden_size\": 64, "
+                            "\"intermediate_size\": 96, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, "
+                            "\"num_key_value_heads\": 2}",
+                  .quant = VKFT_STORAGE_nf4}};
+    expect_ok(vkft_session_open(&session, &source, &quiet, &err));
+    const vkft_pass_spec spec = {.name = "evaluation", .record = record_eval_of_all};
+    assert_non_null(vkft_session_add_pass(&session, &spec, &err));
+    const vkft_limits limits = {.batch = {.tokens = ROWS, .rows = ROWS, .positions = ROWS}};
+    vkft_memory_plan usual, plan;
+    expect_ok(vkft_session_plan(&session, &limits, &usual, &err));
+    assert_int_equal(usual.limits.logits_bytes, VKFT_LOGITS_BYTES);
+    static const struct {
+        uint64_t memory_mb, rows; /* 0: the usual chunk */
+    } cards[] = {{64 * 1024, 1024}, {8 * 1024, 512}, {4 * 1024, 256}, {64, 0}};
+    for (size_t i = 0; i < sizeof cards / sizeof *cards; i++) {
+        const uint64_t memory = cards[i].memory_mb * MB;
+        vkft_device_info card = {
+            .max_allocation_bytes = 1ull << 32, .memory_bytes = memory, .memory_free_bytes = memory};
+        plan = usual;
+        vkft_session_enlarge_logits(&session, &card, &plan);
+        assert_int_equal(plan.limits.logits_bytes, cards[i].rows ? cards[i].rows * V * 4 : VKFT_LOGITS_BYTES);
+        assert_true(plan.arena_bytes >= usual.arena_bytes && plan.arena_bytes <= usual.arena_bytes + memory / 32);
+        assert_int_equal(plan.device_bytes - usual.device_bytes, plan.arena_bytes - usual.arena_bytes);
+        card.memory_free_bytes = usual.device_bytes; /* others hold the rest */
+        plan = usual;
+        vkft_session_enlarge_logits(&session, &card, &plan);
+        assert_int_equal(plan.limits.logits_bytes, VKFT_LOGITS_BYTES);
+        card.memory_free_bytes = memory;
+        card.caps.software = true;
+        vkft_session_enlarge_logits(&session, &card, &plan);
+        assert_int_equal(plan.limits.logits_bytes, VKFT_LOGITS_BYTES);
+    }
+    vkft_limits stated = limits;
+    stated.logits_bytes = 3 * V * 4;
+    expect_ok(vkft_session_plan(&session, &stated, &plan, &err));
+    assert_int_equal(plan.limits.logits_bytes, 3 * V * 4);
+    assert_true(plan.arena_bytes < usual.arena_bytes);
+    vkft_session_close(&session);
+}
+
 static void test_plan_is_pure(void **state)
 {
     (void)state;
@@ -475,6 +532,7 @@ int main(void)
                                        cmocka_unit_test(test_experts),
                                        cmocka_unit_test(test_parameters_in_parts),
                                        cmocka_unit_test(test_plan_is_pure),
+                                       cmocka_unit_test(test_logits_by_memory),
                                        cmocka_unit_test(test_wrong_kernel_is_told),
                                        cmocka_unit_test(test_plan_that_does_not_fit),
                                        cmocka_unit_test(test_recordings_are_kept_by_shape),
