@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/caps_private.h"
 #include "runtime/memory_private.h"
+#include "runtime/vulkan/read_caps.h"
 
 static vkft_device_type device_type(VkPhysicalDeviceType type)
 {

@@ -3,12 +3,12 @@
 
 #include "runtime/base/os/watchdog.h"
 #include "runtime/candidates.h"
-#include "runtime/caps_private.h"
 #include "runtime/check/subgroups.h"
 #include "runtime/device_private.h"
 #include "runtime/kernels_private.h"
 #include "runtime/memory_private.h"
 #include "runtime/pacing/cut.h"
+#include "runtime/vulkan/read_caps.h"
 
 static bool create_device(vkft_device *dev, vkft_err *err)
 {

@@ -56,20 +56,22 @@ char *vkft_bench_shape_config(const vkft_bench_shape *s)
 }
 
 static const vkft_bench_reference references[] = {
-#define REFERENCE(shape, tokens, r, quantized, first, norm, last) {shape, tokens, r, quantized, first, norm, last},
+#define REFERENCE(shape, tokens, r, alpha, quantized, first, norm, last)                                               \
+    {shape, tokens, r, alpha, quantized, first, norm, last},
 #include "host/bench/shapes/reference.def"
 #undef REFERENCE
     {0},
 };
 
 const vkft_bench_reference *vkft_bench_reference_find(const char *shape, uint32_t tokens, uint32_t lora_r,
-                                                      vkft_storage quant)
+                                                      float lora_alpha, vkft_storage quant)
 {
     bool quantized = quant == VKFT_STORAGE_nf4_dq;
     if (!quantized && quant != VKFT_STORAGE_none && vkft_storage_is_quantized(quant))
         return NULL;
     for (const vkft_bench_reference *r = references; r->shape; r++)
-        if (strcmp(r->shape, shape) == 0 && r->tokens == tokens && r->lora_r == lora_r && r->quantized == quantized)
+        if (strcmp(r->shape, shape) == 0 && r->tokens == tokens && r->lora_r == lora_r && r->lora_alpha == lora_alpha &&
+            r->quantized == quantized)
             return r;
     return NULL;
 }

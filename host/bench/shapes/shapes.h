@@ -34,6 +34,7 @@ char *vkft_bench_shape_config(const vkft_bench_shape *shape);
 typedef struct vkft_bench_reference {
     const char *shape;
     uint32_t tokens, lora_r;
+    float lora_alpha;
     bool quantized;              /* nf4 with double quantization; otherwise bf16, fp16 or fp32 */
     double first_loss;           /* of the untrained adapter */
     double grad_norm, last_loss; /* of the first step; after two steps; 0: not known */
@@ -41,6 +42,6 @@ typedef struct vkft_bench_reference {
 
 /* NULL: nobody computed it. */
 const vkft_bench_reference *vkft_bench_reference_find(const char *shape, uint32_t tokens, uint32_t lora_r,
-                                                      vkft_storage quant);
+                                                      float lora_alpha, vkft_storage quant);
 
 #endif

@@ -247,10 +247,11 @@ static bool check_all(steps *s, vkft_bench_row *row, vkft_err *err)
     const vkft_storage quant = vkft_storage_variant(o->quant, o->super_scales);
     const bool known = o->batch_size == 1;
     const vkft_bench_reference *full =
-        known ? vkft_bench_reference_find(s->shape->name, context, o->lora_r, quant) : NULL;
-    const vkft_bench_reference *brief = known && context > SHORT_CHECK
-                                            ? vkft_bench_reference_find(s->shape->name, SHORT_CHECK, o->lora_r, quant)
-                                            : NULL;
+        known ? vkft_bench_reference_find(s->shape->name, context, o->lora_r, o->lora_alpha, quant) : NULL;
+    const vkft_bench_reference *brief =
+        known && context > SHORT_CHECK
+            ? vkft_bench_reference_find(s->shape->name, SHORT_CHECK, o->lora_r, o->lora_alpha, quant)
+            : NULL;
     bool ok = true;
     if (brief && !(full && full->last_loss != 0))
         ok = check(s, SHORT_CHECK, brief, row, err);

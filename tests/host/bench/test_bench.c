@@ -33,6 +33,26 @@ bool __wrap_vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, 
     return true;
 }
 
+static bool be_a_card; /* not a software device */
+
+const vkft_device_info *__real_vkft_device_get_info(const vkft_device *dev);
+const vkft_device_info *__wrap_vkft_device_get_info(const vkft_device *dev);
+const vkft_device_info *__wrap_vkft_device_get_info(const vkft_device *dev)
+{
+    static vkft_device_info info;
+    if (!be_a_card)
+        return __real_vkft_device_get_info(dev);
+    info = *__real_vkft_device_get_info(dev);
+    info.caps.software = false;
+    return &info;
+}
+
+const vkft_caps *__wrap_vkft_device_get_caps(const vkft_device *dev);
+const vkft_caps *__wrap_vkft_device_get_caps(const vkft_device *dev)
+{
+    return &__wrap_vkft_device_get_info(dev)->caps;
+}
+
 #define MAX_ROWS 16
 
 typedef struct seen {
@@ -145,6 +165,11 @@ static void test_types(void **state)
     o.lora_r = 3;
     expect_ok(vkft_bench_run(&o, &observer, &err));
     assert_int_equal(s.rows[0].check, VKFT_BENCH_UNCHECKED);
+    s = (seen){0};
+    o.lora_r = 16;
+    o.lora_alpha = 8; /* nor another scale */
+    expect_ok(vkft_bench_run(&o, &observer, &err));
+    assert_int_equal(s.rows[0].check, VKFT_BENCH_UNCHECKED);
 }
 
 static void test_wrong_device(void **state)
@@ -232,6 +257,26 @@ static void test_time_limit(void **state)
     assert_null(strstr(s.said, "tiny ("));
 }
 
+/* A card's kernels are timed by its timestamps, and it takes the kernels of cards. */
+static void test_card(void **state)
+{
+    (void)state;
+    vkft_err err;
+    seen s = {0};
+    const vkft_bench_observer observer = observer_of(&s);
+    vkft_bench_options o = small_run();
+    o.new_tokens = 0;
+    be_a_card = true;
+    bool ok = vkft_bench_run(&o, &observer, &err);
+    be_a_card = false;
+    expect_ok(ok);
+    assert_int_equal(s.count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(s.rows[i].check, VKFT_BENCH_PASS);
+        assert_true(s.rows[i].device_ms > 0 && s.rows[i].per_cpu_second == 0);
+    }
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -284,9 +329,9 @@ static void test_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes), cmocka_unit_test(test_rows),        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_time_limit),  cmocka_unit_test(test_wrong_device),
-        cmocka_unit_test(test_peaks),  cmocka_unit_test(test_all_devices),
+        cmocka_unit_test(test_shapes),       cmocka_unit_test(test_rows),   cmocka_unit_test(test_types),
+        cmocka_unit_test(test_card),         cmocka_unit_test(test_errors), cmocka_unit_test(test_time_limit),
+        cmocka_unit_test(test_wrong_device), cmocka_unit_test(test_peaks),  cmocka_unit_test(test_all_devices),
     };
     return cmocka_run_group_tests_name("bench", tests, NULL, NULL);
 }

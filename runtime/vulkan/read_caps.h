@@ -1,6 +1,6 @@
-/* Reading a device's capabilities and enabling them. */
-#ifndef VKFT_CAPS_PRIVATE_H
-#define VKFT_CAPS_PRIVATE_H
+/* Reading a device's capabilities and enabling them. Internal to runtime. */
+#ifndef VKFT_READ_CAPS_H
+#define VKFT_READ_CAPS_H
 
 #include "runtime/caps.h"
 #include "runtime/vulkan/vk.h"
