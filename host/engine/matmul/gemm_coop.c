@@ -72,10 +72,12 @@ static uint32_t rows_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
 {
     if (p->f16.rows)
         return p->M;
-    uint64_t bytes = sizeof(float) + vkft_f16_row_length(vkft_product_k(p)) * 2ull;
-    uint64_t room = ctx->scratch_bytes > 2 * ALIGNMENT ? (ctx->scratch_bytes - 2 * ALIGNMENT) / bytes : 0;
-    uint32_t tile = gemm->coop->sizes[VKFT_COOP_LARGE].bm;
-    return room >= p->M ? p->M : (uint32_t)(room / tile * tile);
+    uint32_t K = vkft_product_k(p), tile = gemm->coop->sizes[VKFT_COOP_LARGE].bm;
+    uint64_t row_bytes = sizeof(float) + vkft_f16_row_length(K) * 2ull;
+    uint32_t rows = (uint32_t)min_u64(ctx->scratch_bytes / row_bytes, p->M);
+    while (rows && vkft_f16_rows_bytes(rows, K) > ctx->scratch_bytes)
+        rows--;
+    return rows == p->M ? rows : rows / tile * tile;
 }
 
 static uint32_t shapes(const vkft_gemm *gemm)

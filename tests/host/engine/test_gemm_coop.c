@@ -15,8 +15,10 @@ static const vkft_coop_tiles amd = {16,  16,   16,    64,
                                     128, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}};
 static const vkft_gemm gemm = {.coop = &amd, .operands = VKFT_F16};
 
-/* What was launched. Linked in place of the runtime's functions. */
+/* What was launched while a test looked. Linked in place of the runtime's functions, which check the device at opening.
+ */
 static struct {
+    bool looking;
     uint32_t count;
     vkft_kernel kernels[16];
     double flops;
@@ -32,19 +34,28 @@ static void keep(vkft_kernel kernel, double flops)
 
 void __wrap_vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
                         uint64_t threads_x, uint32_t threads_y, double flops);
+void __real_vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                        uint64_t threads_x, uint32_t threads_y, double flops);
 void __wrap_vkft_launch(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
                         uint64_t threads_x, uint32_t threads_y, double flops)
 {
-    (void)cmds, (void)args, (void)args_bytes, (void)threads_x, (void)threads_y;
-    keep(kernel, flops);
+    if (launched.looking)
+        keep(kernel, flops);
+    else
+        __real_vkft_launch(cmds, kernel, args, args_bytes, threads_x, threads_y, flops);
 }
 
 void __wrap_vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
                                    uint64_t count_x, uint32_t count_y, double flops);
+void __real_vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
+                                   uint64_t count_x, uint32_t count_y, double flops);
 void __wrap_vkft_launch_workgroups(vkft_commands *cmds, vkft_kernel kernel, const void *args, uint32_t args_bytes,
                                    uint64_t count_x, uint32_t count_y, double flops)
 {
-    (void)cmds, (void)args, (void)args_bytes;
+    if (!launched.looking) {
+        __real_vkft_launch_workgroups(cmds, kernel, args, args_bytes, count_x, count_y, flops);
+        return;
+    }
     assert_true(count_x > 0 && count_y > 0);
     keep(kernel, flops);
 }
@@ -67,7 +78,9 @@ static void expect_launches(shape s, uint64_t scratch_bytes, uint32_t count)
     const vkft_matmul_ctx ctx = {.scratch = VKFT_PLACEHOLDER_ADDRESS, .scratch_bytes = scratch_bytes};
     memset(&launched, 0, sizeof launched);
     assert_true(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    launched.looking = true;
     vkft_gemm_coop.record(&gemm, &ctx, &product);
+    launched.looking = false;
     assert_int_equal(launched.count, count);
     assert_true(launched.flops == 2.0 * s.M * s.rows * s.cols);
     assert_int_equal(launched.kernels[0], VKFT_KERNEL_rows_f16);
@@ -99,8 +112,31 @@ static void test_parts(void **state)
 {
     (void)state;
     uint64_t bytes = vkft_gemm_coop.scratch_bytes(4096, 4096);
-    expect_launches((shape){1024, 4096, 4096, true}, bytes + 512, 4 * 2);
-    expect_launches((shape){1025, 4096, 4096, true}, bytes + 512, 4 * 2 + 3); /* K of a single row is cut */
+    expect_launches((shape){1024, 4096, 4096, true}, bytes, 4 * 2);
+    expect_launches((shape){1024, 4096, 4096, true}, bytes - 1, 8 * 2); /* whole tiles */
+    expect_launches((shape){1025, 4096, 4096, true}, bytes, 4 * 2 + 3); /* K of a single row is cut */
+}
+
+/* Rows that were made before are not converted, and no part of them waits for scratch. */
+static void test_rows_in_f16(void **state)
+{
+    (void)state;
+    const vkft_weight w = {.storage = VKFT_STORAGE_nf4, .rows = 4096, .cols = 4096, .part = {VKFT_PLACEHOLDER_ADDRESS}};
+    const vkft_product product = {.w = &w,
+                                  .transposed = true,
+                                  .M = 2048,
+                                  .X = VKFT_PLACEHOLDER_ADDRESS,
+                                  .Y = VKFT_PLACEHOLDER_ADDRESS,
+                                  .f16 = {VKFT_PLACEHOLDER_ADDRESS, VKFT_PLACEHOLDER_ADDRESS},
+                                  .scale = 1};
+    const vkft_matmul_ctx ctx = {0};
+    memset(&launched, 0, sizeof launched);
+    assert_true(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    launched.looking = true;
+    vkft_gemm_coop.record(&gemm, &ctx, &product);
+    launched.looking = false;
+    assert_int_equal(launched.count, 1);
+    assert_int_equal(launched.kernels[0], vkft_kernel_variant(VKFT_KERNEL_coop_nt_nf4, VKFT_COOP_LARGE));
 }
 
 static void test_unaligned_weight(void **state)
@@ -141,8 +177,11 @@ static void test_not_suitable(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_product), cmocka_unit_test(test_few_tiles),
-                                       cmocka_unit_test(test_parts), cmocka_unit_test(test_unaligned_weight),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_product),
+                                       cmocka_unit_test(test_few_tiles),
+                                       cmocka_unit_test(test_parts),
+                                       cmocka_unit_test(test_rows_in_f16),
+                                       cmocka_unit_test(test_unaligned_weight),
                                        cmocka_unit_test(test_not_suitable)};
     return cmocka_run_group_tests_name("gemm_coop", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
