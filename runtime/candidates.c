@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/size.h"
 #include "runtime/memory_private.h"
 #include "runtime/vulkan/read_caps.h"
 
@@ -54,6 +55,19 @@ static uint32_t copy_queue(const vk_functions *vk, VkPhysicalDevice device, uint
     return compute;
 }
 
+/* Drivers of Vulkan 1.3 say it. */
+static uint64_t max_buffer_bytes(const vk_functions *vk, VkPhysicalDevice device, const VkPhysicalDeviceProperties *p)
+{
+    VkPhysicalDeviceMaintenance4Properties maintenance = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                              .pNext = &maintenance};
+    if (p->apiVersion < VK_API_VERSION_1_3)
+        return UINT64_MAX;
+    vk->GetPhysicalDeviceProperties2(device, &properties);
+    return maintenance.maxBufferSize ? maintenance.maxBufferSize : UINT64_MAX;
+}
+
 static void read_device(const vk_functions *vk, vkft_candidate *c)
 {
     VkPhysicalDeviceMaintenance3Properties maintenance = {
@@ -73,7 +87,7 @@ static void read_device(const vk_functions *vk, vkft_candidate *c)
     memcpy(info->uuid, id.deviceUUID, sizeof info->uuid);
     info->type = device_type(p->deviceType);
     info->vendor_id = p->vendorID;
-    info->max_allocation_bytes = maintenance.maxMemoryAllocationSize;
+    info->max_allocation_bytes = min_u64(maintenance.maxMemoryAllocationSize, max_buffer_bytes(vk, c->physical, p));
     vkft_caps_read(vk, c->physical, &info->caps, info->why_not, sizeof info->why_not);
     c->queue_family = compute_queue(vk, c->physical, &info->caps.timestamp_bits);
     c->copy_family = copy_queue(vk, c->physical, c->queue_family);

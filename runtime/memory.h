@@ -26,8 +26,16 @@ typedef struct vkft_buffer {
 /* Stands for an address before there is a device: not 0, which means that something is absent. */
 #define VKFT_PLACEHOLDER_ADDRESS 4096u
 
-/* What is larger is better cut into buffers of this size: Vulkan guarantees 1 GiB, and drivers cap single ones at 2 to
- * 4 GiB. */
+/* What a buffer may have on a device. Drivers round up what they allocate, so this is a little less than the device's
+ * limit, which Vulkan lets be 1 GiB; many have 2 or 4. */
+static inline uint64_t vkft_buffer_max_bytes(const vkft_device_info *info)
+{
+    uint64_t max = info->max_allocation_bytes, room = max / 256;
+    max -= room < (2u << 20) ? room : (2u << 20);
+    return max - max % VKFT_BUFFER_ALIGNMENT;
+}
+
+/* What is larger is better cut into buffers of this size. */
 #define VKFT_BUFFER_BYTES (1ull << 30)
 
 /* size_bytes > 0 and <= the device's max_allocation_bytes. label names it in errors and debug tools.

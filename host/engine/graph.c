@@ -43,11 +43,10 @@ void vkft_graph_set_device(vkft_graph *graph, const vkft_device *dev, uint64_t s
     graph->product = (vkft_matmul_ctx){.dev = dev, .scratch = scratch, .scratch_bytes = scratch_bytes};
 }
 
-static void begin(vkft_graph *graph, vkft_graph_mode mode, vkft_commands *cmds, uint64_t arena)
+static void begin(vkft_graph *graph, vkft_graph_mode mode, vkft_commands *cmds)
 {
     graph->mode = mode;
     graph->cmds = graph->product.cmds = cmds;
-    graph->arena = arena;
     graph->pass.taping = false;
     graph->next = 0;
     graph->kept_bytes = 0;
@@ -59,14 +58,15 @@ static void begin(vkft_graph *graph, vkft_graph_mode mode, vkft_commands *cmds, 
 
 void vkft_graph_begin_plan(vkft_graph *graph)
 {
-    begin(graph, VKFT_GRAPH_PLAN, NULL, 0);
+    begin(graph, VKFT_GRAPH_PLAN, NULL);
     vkft_plan_reset(graph->plan);
     graph->failed = false;
 }
 
 void vkft_graph_begin_record(vkft_graph *graph, vkft_commands *cmds, uint64_t arena)
 {
-    begin(graph, VKFT_GRAPH_RECORD, cmds, arena);
+    begin(graph, VKFT_GRAPH_RECORD, cmds);
+    graph->arena[0] = arena;
 }
 
 static vkft_tensor *fail(vkft_graph *graph)
@@ -119,7 +119,8 @@ vkft_tensor *vkft_tensor_new(vkft_graph *graph, vkft_dtype dtype, uint32_t rows,
         bool unread = buffer < vkft_plan_count(graph->plan) && vkft_plan_is_unread(graph->plan, buffer);
         if (buffer >= vkft_plan_count(graph->plan) || (!unread && size > vkft_plan_size(graph->plan, buffer)))
             return fail(graph);
-        t->address = unread ? 0 : graph->arena + vkft_plan_offset(graph->plan, buffer);
+        t->address =
+            unread ? 0 : graph->arena[vkft_plan_part(graph->plan, buffer)] + vkft_plan_offset(graph->plan, buffer);
     }
     t->buffer = buffer;
     return t;

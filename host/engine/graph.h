@@ -59,13 +59,13 @@ struct vkft_graph {
     vkft_commands *cmds;     /* recording: where launches go */
     vkft_matmul_ctx product; /* what products get of these: the same device and commands, and scratch memory */
     vkft_plan *plan;
-    uint64_t arena;       /* address of the planned memory */
-    const uint64_t *kept; /* addresses of the chunks of host memory, see vkft_tensor_keep */
-    uint64_t kept_bytes;  /* used there so far; after planning, what is needed */
-    uint32_t next;        /* number of the next buffer */
-    uint64_t seed;        /* of the dropout generator */
-    uint64_t step;        /* address of the struct step_state that kernels read */
-    bool failed;          /* host memory ran out, or the step asked for other buffers than it planned */
+    uint64_t arena[VKFT_PLAN_PARTS]; /* addresses of the planned memory, see vkft_plan_part */
+    const uint64_t *kept;            /* addresses of the chunks of host memory, see vkft_tensor_keep */
+    uint64_t kept_bytes;             /* used there so far; after planning, what is needed */
+    uint32_t next;                   /* number of the next buffer */
+    uint64_t seed;                   /* of the dropout generator */
+    uint64_t step;                   /* address of the struct step_state that kernels read */
+    bool failed;                     /* host memory ran out, or the step asked for other buffers than it planned */
     vkft_tape_entry *tape;
     uint32_t tape_count, tape_capacity;
     struct pool_chunk *chunks, *chunk; /* the pool of tensors and ops' states; where it is filled now */
@@ -79,8 +79,8 @@ void vkft_graph_free(vkft_graph *graph);
 /* The device of all recordings, and scratch memory for products. */
 void vkft_graph_set_device(vkft_graph *graph, const vkft_device *dev, uint64_t scratch, uint64_t scratch_bytes);
 
-/* Start a pass, forgetting tensors and tape: one that plans, or one that records into cmds with the arena at this
- * address. */
+/* Start a pass, forgetting tensors and tape: one that plans, or one that records into cmds with the arena, or its first
+ * part, at this address. */
 void vkft_graph_begin_plan(vkft_graph *graph);
 void vkft_graph_begin_record(vkft_graph *graph, vkft_commands *cmds, uint64_t arena);
 

@@ -19,6 +19,7 @@ struct vkft_plan {
     uint32_t count, capacity;
     uint64_t clock;
     uint64_t total;
+    uint64_t part_bytes;
 };
 
 vkft_plan *vkft_plan_new(void)
@@ -91,8 +92,14 @@ static int lower_first(const void *pa, const void *pb)
     return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
+/* The lowest offset, not below `from`, from which the bytes lie in one part. */
+static uint64_t in_one_part(uint64_t from, uint64_t size, uint64_t part_bytes)
+{
+    return from % part_bytes + size > part_bytes ? round_up(from, part_bytes) : from;
+}
+
 /* The lowest gap that fits between the neighbours, which are sorted by offset and may overlap each other. */
-static uint64_t lowest_gap(interval **neighbours, uint32_t count, uint64_t size)
+static uint64_t lowest_gap(interval **neighbours, uint32_t count, uint64_t size, uint64_t part_bytes)
 {
     uint64_t end = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -100,14 +107,15 @@ static uint64_t lowest_gap(interval **neighbours, uint32_t count, uint64_t size)
             break;
         uint64_t neighbour_end = neighbours[i]->offset + neighbours[i]->size;
         if (neighbour_end > end)
-            end = neighbour_end;
+            end = in_one_part(neighbour_end, size, part_bytes);
     }
     return end;
 }
 
-bool vkft_plan_solve(vkft_plan *plan)
+static bool solve(vkft_plan *plan, uint64_t part_bytes)
 {
     plan->total = 0;
+    plan->part_bytes = part_bytes;
     if (plan->count == 0)
         return true;
     interval **order = malloc(2 * plan->count * sizeof *order);
@@ -126,12 +134,44 @@ bool vkft_plan_solve(vkft_plan *plan)
             if (alive_together(order[i], order[j]))
                 neighbours[n++] = order[j];
         qsort(neighbours, n, sizeof *neighbours, lower_first);
-        order[i]->offset = lowest_gap(neighbours, n, order[i]->size);
+        order[i]->offset = lowest_gap(neighbours, n, order[i]->size, part_bytes);
         if (order[i]->offset + order[i]->size > plan->total)
             plan->total = order[i]->offset + order[i]->size;
     }
     free(order);
     return true;
+}
+
+#define ONE_PART (UINT64_MAX / 2)
+
+bool vkft_plan_solve(vkft_plan *plan)
+{
+    return solve(plan, ONE_PART);
+}
+
+bool vkft_plan_solve_in_parts(vkft_plan *plan, uint64_t part_bytes)
+{
+    bool divided = part_bytes >= VKFT_BUFFER_ALIGNMENT;
+    part_bytes -= part_bytes % VKFT_BUFFER_ALIGNMENT;
+    for (uint32_t i = 0; divided && i < plan->count; i++)
+        divided = plan->buffers[i].size <= part_bytes;
+    if (divided && !solve(plan, part_bytes))
+        return false;
+    return (divided && plan->total / part_bytes < VKFT_PLAN_PARTS) || vkft_plan_solve(plan);
+}
+
+void vkft_plan_parts(const vkft_plan *plan, uint64_t bytes[VKFT_PLAN_PARTS])
+{
+    for (uint32_t p = 0; p < VKFT_PLAN_PARTS; p++)
+        bytes[p] = 0;
+    for (uint32_t i = 0; i < plan->count; i++)
+        bytes[vkft_plan_part(plan, i)] =
+            max_u64(bytes[vkft_plan_part(plan, i)], vkft_plan_offset(plan, i) + plan->buffers[i].size);
+}
+
+uint32_t vkft_plan_part(const vkft_plan *plan, uint32_t buffer)
+{
+    return (uint32_t)(plan->buffers[buffer].offset / plan->part_bytes);
 }
 
 uint64_t vkft_plan_total(const vkft_plan *plan)
@@ -146,7 +186,7 @@ uint32_t vkft_plan_count(const vkft_plan *plan)
 
 uint64_t vkft_plan_offset(const vkft_plan *plan, uint32_t buffer)
 {
-    return plan->buffers[buffer].offset;
+    return plan->buffers[buffer].offset % plan->part_bytes;
 }
 
 uint64_t vkft_plan_size(const vkft_plan *plan, uint32_t buffer)

@@ -1,4 +1,4 @@
-/* Memory plan of one step: which buffers are alive when, and where each one lies in a single arena.
+/* Memory plan of one step: which buffers are alive when, and where each one lies in an arena.
  *
  * The step's own code is run once without a device; every buffer it asks for becomes an interval from its allocation to
  * its last use. Intervals that never meet share memory. The same code then records the real launches and, since it asks
@@ -29,7 +29,16 @@ bool vkft_plan_is_unread(const vkft_plan *plan, uint32_t buffer);
 /* Places all buffers: the largest first, each at the lowest offset where no living neighbour is. Offsets are multiples
  * of 256. */
 bool vkft_plan_solve(vkft_plan *plan);
-uint64_t vkft_plan_total(const vkft_plan *plan); /* size of the arena in bytes */
+/* The same in parts, for devices that limit how large a piece of memory may be: no buffer lies in two of them. All
+ * parts but the last begin part_bytes after the one before. In one part where a buffer is larger, or where there would
+ * be more than VKFT_PLAN_PARTS. */
+#define VKFT_PLAN_PARTS 64u
+bool vkft_plan_solve_in_parts(vkft_plan *plan, uint64_t part_bytes);
+uint64_t vkft_plan_total(const vkft_plan *plan); /* size of the arena in bytes, whose parts are next to each other */
+/* What is used of each part. */
+void vkft_plan_parts(const vkft_plan *plan, uint64_t bytes[VKFT_PLAN_PARTS]);
+/* Where a buffer is: a part, and the offset there. */
+uint32_t vkft_plan_part(const vkft_plan *plan, uint32_t buffer);
 uint32_t vkft_plan_count(const vkft_plan *plan);
 uint64_t vkft_plan_offset(const vkft_plan *plan, uint32_t buffer);
 uint64_t vkft_plan_size(const vkft_plan *plan, uint32_t buffer);

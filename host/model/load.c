@@ -11,7 +11,7 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
     model->dev = dev;
     if (model->trained)
         return true;
-    uint64_t limit = min_u64(vkft_device_get_info(dev)->max_allocation_bytes, VKFT_BUFFER_BYTES);
+    uint64_t limit = min_u64(vkft_buffer_max_bytes(vkft_device_get_info(dev)), VKFT_BUFFER_BYTES);
     if (!vkft_residency_plan(&model->residency, model->tensors, model->tensor_count, limit, stream, err) ||
         !vkft_residency_load(&model->residency, model->tensors, dev, file, progress, context, err))
         return false;

@@ -37,6 +37,7 @@ vkft_residency_bytes vkft_residency_measure(const struct vkft_tensor_spec *tenso
         uint64_t size = vkft_tensor_spec_bytes(&tensors[i]);
         if (!stream || !tensors[i].block) {
             *(tensors[i].host ? &bytes.host : &bytes.device) += size;
+            bytes.largest = max_u64(bytes.largest, size);
             continue;
         }
         block = (i && tensors[i - 1].block == tensors[i].block ? block : 0) + size;

@@ -48,6 +48,7 @@ typedef struct vkft_residency_bytes {
     uint64_t ring;         /* both slots, on the device */
     uint64_t staging;      /* in host memory */
     uint64_t moved;        /* to the device in one pass over all blocks */
+    uint64_t largest;      /* resident tensor, which cannot be divided */
 } vkft_residency_bytes;
 vkft_residency_bytes vkft_residency_measure(const struct vkft_tensor_spec *tensors, uint32_t count, bool stream);
 

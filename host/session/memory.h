@@ -12,6 +12,8 @@ typedef struct vkft_limits {
     vkft_checkpointing checkpointing;
     bool stream_weights;   /* blocks are copied from the file as they are computed; needs checkpointing to train */
     uint64_t logits_bytes; /* that exist at a time; 0: vkft_session_plan chooses */
+    uint64_t buffer_bytes; /* activations lie in buffers of at most so many bytes; 0: in one, unless vkft_session_plan
+                              knows the device */
     bool f16_rows;         /* products are expected to run on matrix cores (ops/f16_rows.h); set by vkft_session_plan */
 } vkft_limits;
 
@@ -40,8 +42,10 @@ typedef struct vkft_memory_plan {
     vkft_limits limits;
     vkft_plan_item items[VKFT_PLAN_ITEMS];
     uint32_t count;
-    uint64_t arena_bytes;              /* one of the items: a buffer that cannot be divided */
+    uint64_t arena_bytes;              /* of activations; one of the items */
+    uint64_t arena[VKFT_PLAN_PARTS];   /* the buffers in which they lie */
     uint64_t kept_bytes;               /* of activations in host memory; another item */
+    vkft_plan_item largest;            /* buffer that cannot be divided */
     uint64_t device_bytes, host_bytes; /* sums */
     uint64_t bus_bytes;                /* that offloading moves over the bus for each micro batch */
 } vkft_memory_plan;

@@ -34,13 +34,13 @@ static bool fits(const vkft_memory_plan *plan, const vkft_device_info *info)
 vkft_offload vkft_session_fit(const vkft_session *session, const vkft_limits *limits, const vkft_device_info *info,
                               vkft_memory_plan *plan)
 {
-    if (info->unified_memory || fits(plan, info))
+    if (!vkft_session_plan_buffers(session, info, plan, NULL) || info->unified_memory || fits(plan, info))
         return VKFT_OFFLOAD_NONE;
     for (vkft_offload offload = VKFT_OFFLOAD_ACTIVATIONS; offload <= VKFT_OFFLOAD_WEIGHTS; offload++) {
         vkft_memory_plan trial;
         const vkft_limits tried = with_offload(*limits, offload);
         if (can_offload(session, limits, offload, NULL) && vkft_session_plan(session, &tried, &trial, NULL) &&
-            fits(&trial, info)) {
+            vkft_session_plan_buffers(session, info, &trial, NULL) && fits(&trial, info)) {
             *plan = trial;
             return offload;
         }

@@ -25,15 +25,17 @@ bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits 
                     vkft_err *err)
 {
     const vkft_batch largest = vkft_batch_largest(&limits->batch);
+    const uint64_t buffer_bytes = limits->buffer_bytes ? limits->buffer_bytes : UINT64_MAX;
     vkft_graph *graph = &pass->graph;
     pass->limits = *limits;
     graph->pass.f16 = limits->f16_rows;
     graph->pass.logits_bytes = limits->logits_bytes;
     vkft_graph_begin_plan(graph);
     pass->spec.record(graph, model, &largest, limits, pass->spec.context);
-    if (graph->failed || !vkft_plan_solve(graph->plan))
+    if (graph->failed || !vkft_plan_solve_in_parts(graph->plan, buffer_bytes))
         return vkft_fail_memory(err, "while planning");
-    *bytes = (vkft_pass_bytes){.arena = vkft_plan_total(graph->plan), .kept = graph->kept_bytes};
+    vkft_plan_parts(graph->plan, bytes->arena);
+    bytes->kept = graph->kept_bytes;
     return true;
 }
 
@@ -42,7 +44,7 @@ bool vkft_pass_start(vkft_pass *pass, const vkft_pass_device *device, vkft_err *
     vkft_graph_set_device(&pass->graph, device->dev, device->scratch, device->scratch_bytes);
     pass->graph.seed = device->seed;
     pass->graph.step = device->step;
-    pass->graph.arena = device->arena;
+    memcpy(pass->graph.arena, device->arena, sizeof pass->graph.arena);
     pass->graph.kept = device->kept;
     for (uint32_t i = 0; i < VKFT_RECORDINGS; i++) {
         vkft_recording *r = &pass->recordings[i];
@@ -66,7 +68,7 @@ static vkft_recording *find_recording(vkft_pass *pass, const vkft_model *model, 
             oldest = r;
     }
     vkft_commands_reset(oldest->cmds);
-    vkft_graph_begin_record(&pass->graph, oldest->cmds, pass->graph.arena);
+    vkft_graph_begin_record(&pass->graph, oldest->cmds, pass->graph.arena[0]);
     pass->spec.record(&pass->graph, model, batch, &pass->limits, pass->spec.context);
     oldest->tokens = batch->tokens;
     oldest->source_tokens = batch->source_tokens;

@@ -39,8 +39,8 @@ void vkft_pass_free(vkft_pass *pass);
 
 /* What the tensors of a pass need. */
 typedef struct vkft_pass_bytes {
-    uint64_t arena; /* on the device */
-    uint64_t kept;  /* in host memory, see vkft_tensor_keep */
+    uint64_t arena[VKFT_PLAN_PARTS]; /* on the device */
+    uint64_t kept;                   /* in host memory, see vkft_tensor_keep */
 } vkft_pass_bytes;
 
 /* Places the pass's tensors for the largest batch, again where they had other places. */
@@ -50,10 +50,11 @@ bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits 
 /* What recordings need of a device. */
 typedef struct vkft_pass_device {
     vkft_device *dev;
-    uint64_t arena, scratch, scratch_bytes;
-    const uint64_t *kept; /* chunks of host memory, which outlive the pass */
-    uint64_t step;        /* struct step_state */
-    uint64_t seed;        /* of dropout */
+    uint64_t scratch, scratch_bytes;
+    const uint64_t *arena; /* [VKFT_PLAN_PARTS] */
+    const uint64_t *kept;  /* chunks of host memory, which outlive the pass */
+    uint64_t step;         /* struct step_state */
+    uint64_t seed;         /* of dropout */
     bool profile;
 } vkft_pass_device;
 

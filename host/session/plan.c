@@ -15,10 +15,17 @@ static void add(vkft_memory_plan *plan, const char *name, vkft_memory_kind place
     *(place == VKFT_MEMORY_HOST ? &plan->host_bytes : &plan->device_bytes) += bytes;
 }
 
-/* The passes run one after the other in the same arena. */
 /* No device holds the activations of so many; sizes of tensors and the time to plan stay small. */
 #define MAX_BATCH_TOKENS (1u << 24)
 
+/* A buffer that cannot be divided. */
+static void note_buffer(vkft_memory_plan *plan, const char *name, vkft_memory_kind place, uint64_t bytes)
+{
+    if (bytes > plan->largest.bytes)
+        plan->largest = (vkft_plan_item){name, place, bytes};
+}
+
+/* The passes run one after the other in the same arena. */
 static bool plan_passes(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
 {
     for (uint32_t i = 0; i < session->pass_count; i++) {
@@ -29,7 +36,8 @@ static bool plan_passes(const vkft_session *session, const vkft_limits *limits, 
         vkft_pass_free(&trial);
         if (!ok)
             return false;
-        plan->arena_bytes = max_u64(plan->arena_bytes, needed.arena);
+        for (uint32_t p = 0; p < VKFT_PLAN_PARTS; p++)
+            plan->arena[p] = max_u64(plan->arena[p], needed.arena[p]);
         plan->kept_bytes = max_u64(plan->kept_bytes, needed.kept);
     }
     return true;
@@ -63,6 +71,7 @@ static bool make(const vkft_session *session, const vkft_limits *limits, vkft_me
     vkft_residency_bytes weights = {0};
     if (!model->trained)
         weights = vkft_residency_measure(model->tensors, model->tensor_count, limits->stream_weights);
+    note_buffer(plan, "weights of one tensor", VKFT_MEMORY_DEVICE, weights.largest);
     add(plan, "frozen weights", VKFT_MEMORY_DEVICE, weights.device + vkft_model_expert_table_bytes(model));
     if (weights.ring) {
         add(plan, "weight ring", VKFT_MEMORY_DEVICE, weights.ring);
@@ -72,6 +81,14 @@ static bool make(const vkft_session *session, const vkft_limits *limits, vkft_me
     for (uint32_t i = 0; i < session->holding_count; i++) {
         const vkft_holding *h = &session->holdings[i];
         add(plan, h->name, h->place, h->bytes(h->owner, limits));
+    }
+    const vkft_parameter_space *trained = vkft_trainables_layout(&session->trained);
+    for (uint32_t p = 0; p < trained->parts; p++)
+        note_buffer(plan, "trained parameters", VKFT_MEMORY_DEVICE,
+                    (trained->first[p + 1] - trained->first[p]) * sizeof(float));
+    for (uint32_t p = 0; p < VKFT_PLAN_PARTS; p++) {
+        plan->arena_bytes += plan->arena[p];
+        note_buffer(plan, "activations", VKFT_MEMORY_DEVICE, plan->arena[p]);
     }
     add(plan, "activations", VKFT_MEMORY_DEVICE, plan->arena_bytes);
     add(plan, "decode scratch", VKFT_MEMORY_DEVICE, model->scratch_bytes);
@@ -114,11 +131,21 @@ bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, v
     chosen.f16_rows = expects_matrix_cores(session);
     if (!limits->logits_bytes)
         chosen.logits_bytes = VKFT_LOGITS_BYTES;
+    if (!limits->buffer_bytes && session->dev)
+        chosen.buffer_bytes = vkft_buffer_max_bytes(vkft_device_get_info(session->dev));
     if (!make(session, &chosen, plan, err))
         return false;
     if (!limits->logits_bytes && session->dev)
         vkft_session_enlarge_logits(session, vkft_device_get_info(session->dev), plan);
     return true;
+}
+
+bool vkft_session_plan_buffers(const vkft_session *session, const vkft_device_info *info, vkft_memory_plan *plan,
+                               vkft_err *err)
+{
+    vkft_limits limits = plan->limits;
+    limits.buffer_bytes = vkft_buffer_max_bytes(info);
+    return plan->largest.bytes <= limits.buffer_bytes || vkft_session_plan(session, &limits, plan, err);
 }
 
 uint64_t vkft_memory_plan_needs(const vkft_memory_plan *plan, const vkft_device_info *info)
@@ -132,9 +159,9 @@ bool vkft_memory_plan_check(const vkft_memory_plan *plan, const vkft_device_info
     if (needed > info->memory_free_bytes)
         vkft_fail(err, VKFT_ERR_MEMORY, "the run needs %.2f GiB of memory and %s has %.2f GiB free", gib(needed),
                   info->name, gib(info->memory_free_bytes));
-    else if (plan->arena_bytes > info->max_allocation_bytes)
-        vkft_fail(err, VKFT_ERR_MEMORY, "the activations need %.2f GiB in one buffer and %s allows %.2f GiB",
-                  gib(plan->arena_bytes), info->name, gib(info->max_allocation_bytes));
+    else if (plan->largest.bytes > vkft_buffer_max_bytes(info))
+        vkft_fail(err, VKFT_ERR_MEMORY, "%s need %.2f GiB in one buffer and %s allows %.2f GiB", plan->largest.name,
+                  gib(plan->largest.bytes), info->name, gib(vkft_buffer_max_bytes(info)));
     else
         return true;
     return vkft_advise(err, VKFT_ADVICE_LESS_MEMORY);

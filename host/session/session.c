@@ -203,7 +203,9 @@ static bool place_passes(vkft_session *session, vkft_err *err)
         vkft_pass_bytes bytes;
         if (!vkft_pass_plan(&session->passes[i], &session->model, &session->plan.limits, &bytes, err))
             return false;
-        assert(bytes.arena <= session->plan.arena_bytes && bytes.kept <= session->plan.kept_bytes);
+        for (uint32_t p = 0; p < VKFT_PLAN_PARTS; p++)
+            assert(bytes.arena[p] <= session->plan.arena[p]);
+        assert(bytes.kept <= session->plan.kept_bytes);
     }
     return true;
 }
@@ -244,11 +246,21 @@ static bool allocate_kept(vkft_session *session, vkft_err *err)
     return true;
 }
 
+static bool allocate_arena(vkft_session *session, vkft_err *err)
+{
+    for (uint32_t p = 0; p < VKFT_PLAN_PARTS; p++) {
+        if (!allocate(session, session->plan.arena[p], VKFT_MEMORY_DEVICE, "activations", &session->arena[p], err))
+            return false;
+        session->arena_address[p] = session->arena[p].address;
+    }
+    return true;
+}
+
 static bool allocate_own(vkft_session *session, vkft_err *err)
 {
     const vkft_memory_plan *plan = &session->plan;
     uint64_t tables = vkft_model_table_bytes(&session->model, plan->limits.batch.positions);
-    if (!allocate(session, plan->arena_bytes, VKFT_MEMORY_DEVICE, "activations", &session->arena, err) ||
+    if (!allocate_arena(session, err) ||
         !allocate(session, session->model.scratch_bytes, VKFT_MEMORY_DEVICE, "decode scratch", &session->scratch,
                   err) ||
         !allocate(session, tables, VKFT_MEMORY_HOST, "position tables", &session->tables, err) ||
@@ -260,10 +272,12 @@ static bool allocate_own(vkft_session *session, vkft_err *err)
 
 static void free_own(vkft_session *session)
 {
-    vkft_buffer *buffers[] = {&session->arena, &session->scratch, &session->tables};
+    vkft_buffer *buffers[] = {&session->scratch, &session->tables};
     vkft_batch_free(&session->batch, session->dev);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         vkft_buffer_free(session->dev, buffers[i]);
+    for (uint32_t p = 0; p < VKFT_PLAN_PARTS; p++)
+        vkft_buffer_free(session->dev, &session->arena[p]);
     for (uint32_t i = 0; i < VKFT_KEPT_CHUNKS; i++)
         vkft_buffer_free(session->dev, &session->kept[i]);
     session->rope_length = 0;
@@ -272,7 +286,7 @@ static void free_own(vkft_session *session)
 static bool start_passes(vkft_session *session, vkft_err *err)
 {
     const vkft_pass_device place = {.dev = session->dev,
-                                    .arena = session->arena.address,
+                                    .arena = session->arena_address,
                                     .scratch = session->scratch.address,
                                     .scratch_bytes = session->scratch.size_bytes,
                                     .kept = session->kept_address,
@@ -293,8 +307,10 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
     session->plan = *plan;
     if (!session->dev && !(session->dev = vkft_device_open(o->device, err)))
         return false;
+    plan = &session->plan;
     settle_compute_dtype(session, observer);
-    if (!vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) || !place_passes(session, err) ||
+    if (!vkft_session_plan_buffers(session, vkft_device_get_info(session->dev), &session->plan, err) ||
+        !vkft_memory_plan_check(plan, vkft_device_get_info(session->dev), err) || !place_passes(session, err) ||
         !vkft_model_setup_kernels(&session->model, session->dev, o->compute_dtype, plan->limits.batch.positions,
                                   vkft_session_trains(session), err))
         return false;

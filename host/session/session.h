@@ -42,7 +42,9 @@ typedef struct vkft_session {
     vkft_memory_plan plan; /* what is held; from the start on, as is all below */
     vkft_device *dev;
     uint64_t step; /* address of the struct step_state: the optimizer's, which sets it, or the session's own */
-    vkft_buffer own_step, arena, scratch, tables;
+    vkft_buffer own_step, scratch, tables;
+    vkft_buffer arena[VKFT_PLAN_PARTS];
+    uint64_t arena_address[VKFT_PLAN_PARTS];
     vkft_buffer kept[VKFT_KEPT_CHUNKS]; /* activations in host memory */
     uint64_t kept_address[VKFT_KEPT_CHUNKS];
     vkft_batch batch;
@@ -75,6 +77,10 @@ void vkft_session_need(vkft_session *session, vkft_holding holding);
 /* The memory that the session would hold for batches within the limits, as its device would have it where that is open.
  * Changes nothing and needs no device. Error: more positions than the model has. */
 bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err);
+
+/* A plan that was made without knowing the device, for one with these limits of buffers. */
+bool vkft_session_plan_buffers(const vkft_session *session, const vkft_device_info *info, vkft_memory_plan *plan,
+                               vkft_err *err);
 
 /* Makes a plan that does not fit the device one that does, with as little offloading as possible, and returns that;
  * NONE: it fits as it is, or not at all. On a device that shares the host's memory nothing is won, so nothing is done.

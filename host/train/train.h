@@ -28,6 +28,7 @@ typedef struct vkft_train_plan {
     vkft_err no_device;  /* why there is none to compare with; kind NONE: there is one */
     vkft_device_info device;
     bool fits;
+    vkft_err why_not;        /* when it does not */
     uint32_t fitting_length; /* of a single sequence with checkpointing, where it does not fit; 0: none */
 } vkft_train_plan;
 

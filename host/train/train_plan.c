@@ -13,7 +13,9 @@ static uint32_t fitting_length(const vkft_trainer *t, const vkft_device_info *in
                                               .positions = length},
                                     .checkpointing = VKFT_CHECKPOINTING_HOST,
                                     .stream_weights = t->plan.limits.stream_weights};
-        if (vkft_session_plan(&t->session, &limits, &trial, NULL) && trial.device_bytes <= info->memory_free_bytes)
+        if (vkft_session_plan(&t->session, &limits, &trial, NULL) &&
+            vkft_session_plan_buffers(&t->session, info, &trial, NULL) &&
+            trial.device_bytes <= info->memory_free_bytes && trial.largest.bytes <= vkft_buffer_max_bytes(info))
             return length;
     }
     return 0;
@@ -26,7 +28,8 @@ static void compare_with_device(const vkft_trainer *t, vkft_train_plan *plan)
         return;
     const vkft_device_info *info = vkft_device_get_info(dev);
     plan->device = *info;
-    plan->fits = vkft_memory_plan_needs(&plan->memory, info) <= info->memory_free_bytes;
+    plan->fits = vkft_session_plan_buffers(&t->session, info, &plan->memory, &plan->why_not) &&
+                 vkft_memory_plan_check(&plan->memory, info, &plan->why_not);
     if (!plan->fits)
         plan->fitting_length = fitting_length(t, info);
     vkft_device_close(opened);

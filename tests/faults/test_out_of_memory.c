@@ -245,6 +245,43 @@ static void test_start(void **state)
     says(f, "VK_ERROR_OUT_OF_DEVICE_MEMORY");
 }
 
+/* The device allows only small buffers: activations lie in several, with the same bits; planned and held are the same.
+ * What cannot be divided is refused before anything is allocated. */
+static void test_small_buffers(void **state)
+{
+    fixture *f = *state;
+    skip_where_impossible();
+    const char *const whole = "train --model " GOLDEN "/model --data long.jsonl --quant nf4 --lora-r 4 --max-steps 2 "
+                              "--report-to none --batch-size 12 --gradient-accumulation-steps 1",
+                      *small = "VKFT_FAULT_LARGEST=1000000";
+    char arguments[1000];
+    double bytes[2];
+    FILE *file = fopen(at(f, "long.jsonl"), "w");
+    assert_non_null(file);
+    for (int i = 0; i < 24 * 60; i++)
+        fprintf(file, "%s%d%s", i % 60 ? ", " : "{\"input_ids\": [", (i * i + 3 * i) % 97, i % 60 < 59 ? "" : "]}\n");
+    assert_int_equal(fclose(file), 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(arguments, sizeof arguments, "%s --json --output-dir %s", whole, i ? "small" : "large");
+        run_ok(f, i ? small : "", arguments);
+        bytes[i] = number(f, "peak_memory_bytes");
+        snprintf(arguments, sizeof arguments, "%s --json --dry-run --offload %s", whole, i ? "none" : "auto");
+        run_ok(f, i ? small : "", arguments);
+        assert_true(number(f, "device_bytes") == bytes[i]);
+        assert_true(number(f, "activations") > 2e6);
+    }
+    assert_true(bytes[1] >= bytes[0] && bytes[1] < 1.2 * bytes[0]);
+    same_file(f, "small", "large", "adapter_model.safetensors");
+    same_file(f, "small", "large", "checkpoint-2/optimizer.safetensors");
+    assert_int_equal(run(f, "VKFT_FAULT_LARGEST=12000", TRAIN BATCHES "--output-dir none"), 1);
+    says(f, "in one buffer and");
+    run_ok(f, "VKFT_FAULT_LARGEST=12000", TRAIN BATCHES "--dry-run");
+    char *text = vkft_test_read(at(f, "out"), NULL);
+    assert_non_null(strstr(text, "in one buffer and"));
+    assert_non_null(strstr(text, "does not fit"));
+    free(text);
+}
+
 static void test_eval(void **state)
 {
     fixture *f = *state;
@@ -264,8 +301,8 @@ static void test_eval(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step), cmocka_unit_test(test_later),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step),       cmocka_unit_test(test_later),
                                        cmocka_unit_test(test_no_memory_at_all), cmocka_unit_test(test_start),
-                                       cmocka_unit_test(test_eval)};
+                                       cmocka_unit_test(test_small_buffers),    cmocka_unit_test(test_eval)};
     return cmocka_run_group_tests_name("out of memory", tests, set_up, tear_down);
 }

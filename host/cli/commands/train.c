@@ -458,6 +458,8 @@ static void print_device(const vkft_train_plan *plan)
     const vkft_device_info *info = &plan->device;
     printf("%s: %.3f GiB free of %.3f GiB: %s\n", info->name, gib(info->memory_free_bytes), gib(info->memory_bytes),
            plan->fits ? "fits" : "does not fit");
+    if (!plan->fits)
+        printf("%s\n", plan->why_not.message);
     if (plan->fitting_length)
         printf("would fit: --batch-size 1 --max-seq-length %u --gradient-checkpointing\n", plan->fitting_length);
     else if (!plan->fits)

@@ -42,6 +42,50 @@ static void test_keeps_living_apart(void **state)
     vkft_plan_free(plan);
 }
 
+/* Buffers of random sizes and lives, each in one of several parts, with what the parts hold; not larger than it must
+ * be, and in one part where a buffer is larger than a part may be. */
+static void test_parts(void **state)
+{
+    (void)state;
+    const uint64_t part = 5000 - 5000 % 256;
+    vkft_plan *plan = vkft_plan_new();
+    uint64_t bytes[VKFT_PLAN_PARTS], ends[VKFT_PLAN_PARTS] = {0}, sum = 0, alone;
+    uint32_t count = 120, alive[12] = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t size = 1 + vkft_random_bits(7, 0, i) % 17 * 256;
+        assert_int_equal(vkft_plan_alloc(plan, size), i);
+        for (uint32_t k = 0; k < 12 && i >= 12; k++)
+            vkft_plan_use(plan, alive[k]);
+        alive[i % 12] = i;
+    }
+    assert_true(vkft_plan_solve(plan));
+    alone = vkft_plan_total(plan);
+    vkft_plan_parts(plan, bytes);
+    assert_int_equal(bytes[0], alone);
+    assert_int_equal(bytes[1], 0);
+    assert_true(vkft_plan_solve_in_parts(plan, 5000));
+    assert_true(vkft_plan_check(plan));
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t end = vkft_plan_offset(plan, i) + vkft_plan_size(plan, i);
+        assert_true(end <= part);
+        if (end > ends[vkft_plan_part(plan, i)])
+            ends[vkft_plan_part(plan, i)] = end;
+    }
+    vkft_plan_parts(plan, bytes);
+    for (uint32_t p = 0; p < VKFT_PLAN_PARTS; p++) {
+        assert_int_equal(bytes[p], ends[p]);
+        sum += bytes[p];
+    }
+    assert_true(bytes[1] > 0 && sum <= vkft_plan_total(plan));
+    assert_true(sum >= alone && sum < alone + alone / 4);
+    assert_true(vkft_plan_solve_in_parts(plan, 4000)); /* buffers have up to 4352 bytes */
+    assert_int_equal(vkft_plan_total(plan), alone);
+    assert_int_equal(vkft_plan_part(plan, count - 1), 0);
+    assert_true(vkft_plan_solve_in_parts(plan, alone));
+    assert_int_equal(vkft_plan_total(plan), alone);
+    vkft_plan_free(plan);
+}
+
 /* What is written and not used takes no memory; what is used later lives from when it was written. */
 static void test_unread_takes_nothing(void **state)
 {
@@ -86,9 +130,8 @@ static void test_random_graphs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reuses_dead_memory),
-        cmocka_unit_test(test_keeps_living_apart),
-        cmocka_unit_test(test_unread_takes_nothing),
+        cmocka_unit_test(test_reuses_dead_memory),   cmocka_unit_test(test_keeps_living_apart),
+        cmocka_unit_test(test_unread_takes_nothing), cmocka_unit_test(test_parts),
         cmocka_unit_test(test_random_graphs),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
