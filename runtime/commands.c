@@ -54,6 +54,7 @@ struct vkft_commands {
     uint32_t stage_count, stage_capacity;
     uint32_t next_stage; /* of a run */
     vkft_err error;      /* kind NONE: none */
+    uint32_t built;      /* launches whose pipelines are known to exist */
 
     VkCommandPool pool;
     VkFence fence;
@@ -114,7 +115,7 @@ void vkft_commands_free(vkft_commands *cmds)
 
 void vkft_commands_reset(vkft_commands *cmds)
 {
-    cmds->count = cmds->stage_count = 0;
+    cmds->count = cmds->stage_count = cmds->built = 0;
     cmds->touch_is_known = false;
     cmds->window = (vkft_touch_window){0};
     cmds->barriers = 0;
@@ -185,7 +186,7 @@ static void record(vkft_commands *cmds, vkft_kernel kernel, const void *args, ui
                   (unsigned long long)WORKGROUPS_PER_ROW * MAX_GROUPS_PER_AXIS, MAX_GROUPS_PER_AXIS);
         return;
     }
-    if (!vkft_kernel_pipeline(cmds->dev, kernel, &cmds->error) || !grow(cmds))
+    if (!grow(cmds))
         return;
     launch *l = &cmds->launches[cmds->count++];
     *l = (launch){.kernel = kernel,
@@ -543,6 +544,23 @@ static bool run_cut(vkft_commands *cmds, vkft_place *reached, vkft_err *err)
     return true;
 }
 
+bool vkft_commands_build(vkft_commands *cmds, vkft_err *err)
+{
+    vkft_kernel kernels[VKFT_KERNEL_VARIANTS * VKFT_KERNEL_COUNT];
+    bool seen[VKFT_KERNEL_VARIANTS * VKFT_KERNEL_COUNT] = {false};
+    uint32_t count = 0;
+    for (uint32_t i = cmds->built; i < cmds->count; i++) {
+        vkft_kernel kernel = cmds->launches[i].kernel;
+        if (!seen[kernel])
+            kernels[count++] = kernel;
+        seen[kernel] = true;
+    }
+    if (!vkft_kernels_build(cmds->dev, kernels, count, err))
+        return false;
+    cmds->built = cmds->count;
+    return true;
+}
+
 bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
 {
     vkft_place at = {0, 0};
@@ -551,6 +569,8 @@ bool vkft_commands_run(vkft_commands *cmds, vkft_err *err)
             *err = cmds->error;
         return false;
     }
+    if (!vkft_commands_build(cmds, err))
+        return false;
     cmds->stats = (vkft_run_stats){0};
     cmds->next_stage = 0;
     double started = 1e3 * vkft_os_seconds();

@@ -58,8 +58,11 @@ typedef struct vkft_upload {
  * run while it is written. The upload outlives the recording. */
 void vkft_commands_stage(vkft_commands *cmds, const vkft_upload *upload);
 
-/* Runs all launches and waits. Error: a recording error, VKFT_ERR_MEMORY, VKFT_ERR_DEVICE_LOST (says which kernels
- * were in the submission and what to try), or VKFT_ERR_DEVICE. */
+/* Builds the pipelines of what is recorded, on all cores; a run does so too. */
+bool vkft_commands_build(vkft_commands *cmds, vkft_err *err);
+
+/* Runs all launches and waits. Error: a recording error, a kernel that cannot be built, VKFT_ERR_MEMORY,
+ * VKFT_ERR_DEVICE_LOST (says which kernels were in the submission and what to try), or VKFT_ERR_DEVICE. */
 bool vkft_commands_run(vkft_commands *cmds, vkft_err *err);
 
 uint32_t vkft_commands_launch_count(const vkft_commands *cmds);

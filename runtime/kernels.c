@@ -18,6 +18,7 @@
 #include "shaders/optimizer/args.h"
 #include "shaders/bench/args.h"
 #include "runtime/base/os/os.h"
+#include "runtime/base/parallel.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
 #include "runtime/device_private.h"
@@ -207,29 +208,34 @@ static void save_cache(vkft_device *dev)
     dev->kernels->unsaved_seconds = 0;
 }
 
-static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
+static bool may_compile(const vkft_device *dev, vkft_kernel kernel, vkft_err *err)
+{
+    const struct kernel_row *row = &rows[vkft_kernel_row(kernel)];
+    if (!vkft_kernel_is_built(kernel))
+        return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old",
+                         row->name);
+    if (!vkft_caps_meet(&dev->info.caps, row->needs, row->name, dev->info.name, err))
+        return false;
+    return !dev->kernels->refused[vkft_kernel_row(kernel)] ||
+           vkft_fail(err, VKFT_ERR_DEVICE,
+                     "kernel %s computes wrong results on %s, as 'vkft doctor' found: update the driver and run "
+                     "'vkft doctor' again, or choose another device",
+                     row->name, dev->info.name);
+}
+
+/* Several threads may compile different kernels at a time. */
+static VkResult compile(vkft_device *dev, vkft_kernel kernel)
 {
     const vk_functions *vk = &dev->instance.vk;
     const vkft_caps *caps = &dev->info.caps;
     kernel_state *state = &dev->kernels->states[kernel];
-    const struct kernel_row *row = &rows[vkft_kernel_row(kernel)];
     const struct kernel_code *binary = &kernel_code[vkft_kernel_row(kernel)];
-    if (!vkft_kernel_is_built(kernel))
-        return vkft_fail(err, VKFT_ERR_DEVICE, "kernel %s is not in this build: its shader compiler was too old",
-                         row->name);
-    if (!vkft_caps_meet(caps, row->needs, row->name, dev->info.name, err))
-        return false;
-    if (dev->kernels->refused[vkft_kernel_row(kernel)])
-        return vkft_fail(err, VKFT_ERR_DEVICE,
-                         "kernel %s computes wrong results on %s, as 'vkft doctor' found: update the driver and run "
-                         "'vkft doctor' again, or choose another device",
-                         row->name, dev->info.name);
     const VkShaderModuleCreateInfo code = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = binary->bytes, .pCode = binary->words};
     VkShaderModule module;
     VkResult result = vk->CreateShaderModule(dev->handle, &code, NULL, &module);
     if (result != VK_SUCCESS)
-        return vk_fail(err, result, row->name);
+        return result;
     VkSpecializationMapEntry entries[MAX_CONSTANTS];
     for (uint32_t i = 0; i < state->constant_count; i++)
         entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * 4, .size = 4};
@@ -251,13 +257,51 @@ static bool build(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
                                                         .pSpecializationInfo = &specialization}};
     /* A pipeline from a cache may have no statistics. */
     VkPipelineCache cache = vk_statistics_flags(caps) ? VK_NULL_HANDLE : dev->kernels->cache;
-    double started = vkft_os_seconds();
     result = vk->CreateComputePipelines(dev->handle, cache, 1, &info, NULL, &state->pipeline);
     vk->DestroyShaderModule(dev->handle, module, NULL);
-    dev->kernels->unsaved_seconds += vkft_os_seconds() - started;
-    if (dev->kernels->unsaved_seconds > SAVE_SECONDS) /* who ends a slow first run need not wait for this again */
-        save_cache(dev);
-    return result == VK_SUCCESS || vk_fail(err, result, row->name);
+    return result;
+}
+
+/* Kernels to compile, and how that ended. */
+typedef struct batch {
+    vkft_device *dev;
+    const vkft_kernel *kernels;
+    VkResult *results;
+} batch;
+
+static void compile_one(void *context, uint64_t task, uint32_t worker)
+{
+    const batch *b = context;
+    struct vkft_kernels *all = b->dev->kernels;
+    double started = vkft_os_seconds();
+    b->results[task] = compile(b->dev, b->kernels[task]);
+    if (worker != 0)
+        return;
+    all->unsaved_seconds += vkft_os_seconds() - started;
+    if (all->unsaved_seconds > SAVE_SECONDS) /* who ends a slow first run need not wait for this again */
+        save_cache(b->dev);
+}
+
+bool vkft_kernels_build(vkft_device *dev, const vkft_kernel *kernels, uint32_t count, vkft_err *err)
+{
+    vkft_kernel missing[PIPELINES];
+    VkResult results[PIPELINES];
+    uint32_t missing_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (dev->kernels->states[kernels[i]].pipeline)
+            continue;
+        if (!may_compile(dev, kernels[i], err))
+            return false;
+        missing[missing_count++] = kernels[i];
+    }
+    if (!missing_count)
+        return true;
+    batch b = {dev, missing, results};
+    vkft_parallel(min_u32(vkft_worker_count(0), missing_count), missing_count, compile_one, &b);
+    for (uint32_t i = 0; i < missing_count; i++)
+        if (results[i] != VK_SUCCESS)
+            return vk_fail(err, results[i], vkft_kernel_name(missing[i]));
+    return true;
 }
 
 /* "kernels HASH", then the name of each refused kernel; a line each. */
@@ -299,7 +343,7 @@ void vkft_kernels_refuse(vkft_device *dev, const bool refused[VKFT_KERNEL_COUNT]
 VkPipeline vkft_kernel_pipeline(vkft_device *dev, vkft_kernel kernel, vkft_err *err)
 {
     kernel_state *state = &dev->kernels->states[kernel];
-    return state->pipeline || build(dev, kernel, err) ? state->pipeline : VK_NULL_HANDLE;
+    return state->pipeline || vkft_kernels_build(dev, &kernel, 1, err) ? state->pipeline : VK_NULL_HANDLE;
 }
 
 bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err)

@@ -1,6 +1,7 @@
 /* What reaches the driver, seen by functions that stand before its own, and a clock that only submissions and builds of
  * pipelines move: barriers, sizes of subgroups, pacing on slow and fast devices, the pipeline cache of a slow compiler.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "runtime/base/directory.h"
+#include "runtime/base/parallel.h"
 #include "runtime/vulkan/vk.h"
 #include "shaders/core/args.h"
 #include "shaders/optimizer/args.h"
@@ -29,6 +32,8 @@ typedef struct event {
     double time_ms;                /* of a submission */
 } event;
 
+#define MEET_SECONDS 10
+
 static struct {
     vk_functions real;
     event events[20000];
@@ -39,7 +44,12 @@ static struct {
     double now, seconds_per_group, seconds_per_build;
     bool two_heaps; /* the device's only memory type looks like two, of which the first one's heap is full */
     uint32_t refused;
-} spy;
+    pthread_mutex_t lock;
+    pthread_cond_t entered;
+    bool waits; /* who builds a pipeline waits for another one who does */
+    uint32_t waiting;
+    bool met;
+} spy = {.lock = PTHREAD_MUTEX_INITIALIZER, .entered = PTHREAD_COND_INITIALIZER};
 
 static event *add_event(event_kind kind)
 {
@@ -108,13 +118,30 @@ static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue queue, uint32_t count, cons
     return spy.real.QueueSubmit(queue, count, info, fence);
 }
 
+/* With the lock held. */
+static void meet(void)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += MEET_SECONDS;
+    spy.met |= ++spy.waiting > 1;
+    pthread_cond_broadcast(&spy.entered);
+    while (!spy.met && pthread_cond_timedwait(&spy.entered, &spy.lock, &end) == 0)
+        ;
+    spy.waiting--;
+}
+
 static VKAPI_ATTR VkResult VKAPI_CALL build(VkDevice device, VkPipelineCache cache, uint32_t count,
                                             const VkComputePipelineCreateInfo *info, const VkAllocationCallbacks *a,
                                             VkPipeline *pipelines)
 {
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo *ask = info->stage.pNext;
+    pthread_mutex_lock(&spy.lock);
     add_event(PIPELINE)->subgroup_size = ask ? ask->requiredSubgroupSize : 0;
     spy.now += spy.seconds_per_build;
+    if (spy.waits)
+        meet();
+    pthread_mutex_unlock(&spy.lock);
     return spy.real.CreateComputePipelines(device, cache, count, info, a, pipelines);
 }
 
@@ -406,6 +433,34 @@ static bool holds(const char *directory, const char *kind)
     return name[0] == 0;
 }
 
+/* Missing pipelines of a recording are built at the same time, each once. */
+static void test_parallel_builds(void **state)
+{
+    (void)state;
+    vkft_err err;
+    vkft_kernel_fixture f = {.dev = vkft_device_open(getenv("VKFT_DEVICE"), &err)};
+    assert_non_null(f.dev);
+    f.cmds = vkft_commands_new(f.dev, &err);
+    assert_non_null(f.cmds);
+    const struct fill_args fill = {0};
+    const struct clip_args clip = {0};
+    for (int i = 0; i < 2; i++) {
+        vkft_launch(f.cmds, VKFT_KERNEL_fill, &fill, sizeof fill, 1, 1, 1);
+        vkft_launch_workgroups(f.cmds, VKFT_KERNEL_clip, &clip, sizeof clip, 1, 1, 1);
+    }
+    spy.count = 0;
+    spy.met = false;
+    spy.waits = vkft_worker_count(0) > 1;
+    expect_ok(vkft_commands_build(f.cmds, &err));
+    assert_true(spy.met == spy.waits);
+    spy.waits = false;
+    assert_int_equal(count_events(PIPELINE), 2);
+    expect_ok(vkft_commands_build(f.cmds, &err));
+    assert_int_equal(count_events(PIPELINE), 2);
+    vkft_commands_free(f.cmds);
+    vkft_device_close(f.dev);
+}
+
 /* What a slow compiler made is on disk before the device closes; rates are there after. */
 static void test_slow_builds(void **state)
 {
@@ -475,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_narrow_workgroups), cmocka_unit_test(test_first_launches),
         cmocka_unit_test(test_slowing_down),      cmocka_unit_test(test_independent),
         cmocka_unit_test(test_full_heap),         cmocka_unit_test(test_slow_builds),
+        cmocka_unit_test(test_parallel_builds),
     };
     return cmocka_run_group_tests_name("commands", tests, setup, teardown);
 }

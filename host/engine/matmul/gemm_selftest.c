@@ -196,14 +196,13 @@ static bool is_right(const vkft_gemm *gemm, const test *t, const vkft_strategy *
     return true;
 }
 
-/* Runs one strategy; *right: its result is the CPU's. */
-static bool run(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, vkft_gemm_class class, uint32_t shape,
-                bool *right, vkft_err *err)
+static void record(const vkft_gemm *gemm, const test *t, const vkft_strategy *strategy, vkft_gemm_class class,
+                   uint32_t shape, struct weight_ref table[GROUPS])
 {
-    const uint32_t not_a_number = 0x7fc00000;
     const uint64_t base = t->buffer.address;
     vkft_weight w = weight_of(t, class.storage, shape, 0), second = weight_of(t, class.storage, shape, 1);
-    const struct weight_ref table[GROUPS] = {vkft_weight_ref(&w), vkft_weight_ref(&second)};
+    table[0] = vkft_weight_ref(&w);
+    table[1] = vkft_weight_ref(&second);
     const vkft_grouping groups = {.groups = GROUPS, .rows = ROWS, .max_rows = ROWS, .table = base + AT_GROUPS};
     const vkft_matmul_ctx ctx = {.dev = t->dev,
                                  .cmds = t->cmds,
@@ -217,8 +216,17 @@ static bool run(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, v
                                   .X = base + AT_X,
                                   .Y = base + AT_Y,
                                   .scale = SCALE};
-    vkft_commands_reset(t->cmds);
     strategy->record(gemm, &ctx, &product);
+}
+
+/* Runs one strategy; *right: its result is the CPU's. */
+static bool run(const vkft_gemm *gemm, test *t, const vkft_strategy *strategy, vkft_gemm_class class, uint32_t shape,
+                bool *right, vkft_err *err)
+{
+    const uint32_t not_a_number = 0x7fc00000;
+    struct weight_ref table[GROUPS];
+    vkft_commands_reset(t->cmds);
+    record(gemm, t, strategy, class, shape, table);
     if (!vkft_buffer_write(t->dev, &t->buffer, AT_WEIGHTS, table, sizeof table, err) ||
         !vkft_buffer_fill(t->dev, &t->buffer, AT_Y, sizeof t->y, not_a_number, err) ||
         !vkft_commands_run(t->cmds, err) || !vkft_buffer_read(t->dev, &t->buffer, AT_Y, t->y, sizeof t->y, err))
@@ -307,6 +315,23 @@ static bool examine(const vkft_gemm *gemm, test *t, results *r, const vkft_strat
            vkft_text_append(&r->text, *right ? "passed\n" : "failed\n", strlen("passed\n"), err);
 }
 
+/* Records what a class will run, so that all pipelines are built at a time: compilers take seconds for them. */
+static void record_class(const vkft_gemm *gemm, const test *t, const results *r, vkft_gemm_class class)
+{
+    const vkft_strategy *const *usable = gemm->usable[class.storage][class.transposed][class.grouped];
+    struct weight_ref table[GROUPS];
+    char line[100];
+    vkft_gemm one = *gemm;
+    for (uint32_t i = 0; usable[i]; i++) {
+        line_of(gemm, usable[i], class, line);
+        if (strstr(r->text.data, line))
+            continue;
+        for (uint32_t shape = 0; shape < SHAPES; shape++)
+            for (one.variant = usable[i]->variants > 0; one.variant <= usable[i]->variants; one.variant++)
+                record(&one, t, usable[i], class, shape, table);
+    }
+}
+
 /* Drops the wrong strategies of one class. */
 static bool examine_class(vkft_device *dev, test *t, results *r, vkft_gemm_class class, char *notice,
                           size_t notice_size, vkft_err *err)
@@ -344,6 +369,12 @@ bool vkft_gemm_selftest(vkft_device *dev, const bool storages[VKFT_STORAGE_COUNT
     if (!t)
         return vkft_fail_memory(err, "for the kernels' self-test");
     bool ok = open_test(t, dev, err) && read_results(dev, &r, err);
+    for (vkft_storage storage = 0; ok && storage < VKFT_STORAGE_COUNT; storage++)
+        for (int direction = 0; storages[storage] && direction < 2; direction++)
+            for (int groups = 0; groups <= grouped; groups++)
+                record_class(gemm, t, &r, (vkft_gemm_class){storage, direction, groups});
+    if (ok)
+        ok = vkft_commands_build(t->cmds, err) || vkft_fail_context(err, "in the kernels' self-test");
     for (vkft_storage storage = 0; ok && storage < VKFT_STORAGE_COUNT; storage++) {
         for (int direction = 0; ok && storages[storage] && direction < 2; direction++)
             for (int groups = 0; ok && groups <= grouped; groups++)
