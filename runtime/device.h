@@ -30,7 +30,7 @@ typedef struct vkft_device_info {
     vkft_device_type type;
     uint32_t vendor_id;
     uint64_t memory_bytes;         /* largest device-local heap */
-    uint64_t memory_free_bytes;    /* of that heap by VK_EXT_memory_budget; memory_bytes when unknown */
+    uint64_t memory_free_bytes;    /* of it by VK_EXT_memory_budget, where that is known; of unified memory all heaps */
     uint64_t max_allocation_bytes; /* and of a buffer */
     bool unified_memory;           /* device-local memory is host-visible in full: integrated and software devices */
     vkft_caps caps;

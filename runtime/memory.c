@@ -9,6 +9,7 @@
 #include "runtime/base/size.h"
 #include "runtime/device_private.h"
 #include "runtime/memory_private.h"
+#include "runtime/vulkan/heaps.h"
 
 #define STAGING_BYTES (64ull << 20)
 
@@ -31,13 +32,9 @@ struct vkft_memory {
 
 vkft_heap vkft_heap_read(const vk_functions *vk, VkPhysicalDevice device, vkft_device_type type, const vkft_caps *caps)
 {
-    bool budgeted = vkft_caps_have(caps, VKFT_CAP_MEMORY_BUDGET);
-    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
-    VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
-                                                .pNext = budgeted ? &budget : NULL};
-    vk->GetPhysicalDeviceMemoryProperties2(device, &memory);
-    const VkPhysicalDeviceMemoryProperties *m = &memory.memoryProperties;
+    vkft_heaps heaps;
+    vkft_heaps_read(vk, device, caps, &heaps);
+    const VkPhysicalDeviceMemoryProperties *m = &heaps.properties;
     const bool shared = type == VKFT_DEVICE_CPU || type == VKFT_DEVICE_INTEGRATED;
     vkft_heap heap = {0};
     uint32_t at = 0;
@@ -48,18 +45,18 @@ vkft_heap vkft_heap_read(const vk_functions *vk, VkPhysicalDevice device, vkft_d
             at = i;
         }
     }
-    heap.free_bytes = heap.size_bytes;
-    if (budgeted && budget.heapBudget[at] > budget.heapUsage[at])
-        heap.free_bytes = budget.heapBudget[at] - budget.heapUsage[at];
-    uint64_t available = shared ? vkft_os_memory_available() : UINT64_MAX;
-    if (available < heap.free_bytes)
-        heap.free_bytes = available;
     for (uint32_t i = 0; i < m->memoryTypeCount; i++) {
         const VkMemoryPropertyFlags wanted = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
                                              VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
         heap.unified = heap.unified || (shared && (m->memoryTypes[i].propertyFlags & wanted) == wanted &&
                                         m->memoryTypes[i].heapIndex == at);
     }
+    for (uint32_t i = 0; i < m->memoryHeapCount; i++)
+        if (i == at || heap.unified)
+            heap.free_bytes += heaps.free_bytes[i];
+    uint64_t available = shared ? vkft_os_memory_available() : UINT64_MAX;
+    if (available < heap.free_bytes)
+        heap.free_bytes = available;
     return heap;
 }
 
@@ -83,38 +80,6 @@ static bool fail_allocation(vkft_device *dev, const char *label, uint64_t size_b
     return memory ? fail_memory(dev, label, size_bytes, vk_result_name(result), err) : vk_fail(err, result, label);
 }
 
-/* The first memory type with all wanted properties; UINT32_MAX: none. */
-static uint32_t memory_type(const vkft_device *dev, uint32_t allowed, VkMemoryPropertyFlags wanted)
-{
-    for (uint32_t i = 0; i < dev->memory->properties.memoryTypeCount; i++)
-        if ((allowed & (1u << i)) && (dev->memory->properties.memoryTypes[i].propertyFlags & wanted) == wanted)
-            return i;
-    return UINT32_MAX;
-}
-
-/* The types of a heap, as a set of bits. */
-static uint32_t types_of_heap(const vkft_device *dev, uint32_t heap)
-{
-    uint32_t types = 0;
-    for (uint32_t i = 0; i < dev->memory->properties.memoryTypeCount; i++)
-        if (dev->memory->properties.memoryTypes[i].heapIndex == heap)
-            types |= 1u << i;
-    return types;
-}
-
-static uint32_t choose_type(const vkft_device *dev, uint32_t allowed, vkft_memory_kind kind)
-{
-    const VkMemoryPropertyFlags local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-    const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    uint32_t type;
-    if (kind == VKFT_MEMORY_DEVICE) {
-        type = dev->info.unified_memory ? memory_type(dev, allowed, local | host) : UINT32_MAX;
-        return type != UINT32_MAX ? type : memory_type(dev, allowed, local);
-    }
-    type = memory_type(dev, allowed, host | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
-    return type != UINT32_MAX ? type : memory_type(dev, allowed, host);
-}
-
 static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label, vkft_buffer *out,
                      vkft_err *err)
 {
@@ -135,21 +100,23 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
         return fail_allocation(dev, label, size_bytes, result, err);
     VkMemoryRequirements needs;
     vk->GetBufferMemoryRequirements(dev->handle, h->buffer, &needs);
-    uint32_t type = choose_type(dev, needs.memoryTypeBits, kind);
-    if (type == UINT32_MAX)
+    vkft_heaps heaps;
+    uint32_t types[VK_MAX_MEMORY_TYPES], type = 0;
+    vkft_heaps_read(vk, dev->physical, &dev->info.caps, &heaps);
+    uint32_t count = vkft_heaps_types(&heaps, needs.memoryTypeBits, kind == VKFT_MEMORY_HOST, dev->info.unified_memory,
+                                      needs.size, types);
+    if (count == 0)
         return fail_memory(dev, label, size_bytes, "the device has no fitting memory type", err);
     const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
                                              .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
     VkMemoryAllocateInfo allocation = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &flags, .allocationSize = needs.size};
-    /* A heap that is full may have a smaller one beside it, as the part of a card's memory that the host sees. */
-    for (uint32_t left = needs.memoryTypeBits, next = type; next != UINT32_MAX; next = choose_type(dev, left, kind)) {
-        allocation.memoryTypeIndex = type = next;
+    for (uint32_t i = 0; i < count; i++) {
+        allocation.memoryTypeIndex = type = types[i];
         result = vk->AllocateMemory(dev->handle, &allocation, NULL, &h->memory);
         dev->memory->stats.allocations++;
         if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY)
             break;
-        left &= ~types_of_heap(dev, dev->memory->properties.memoryTypes[type].heapIndex);
     }
     if (result != VK_SUCCESS)
         return fail_allocation(dev, label, size_bytes, result, err);

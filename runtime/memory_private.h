@@ -8,7 +8,7 @@
 /* The largest device-local heap. */
 typedef struct vkft_heap {
     uint64_t size_bytes;
-    uint64_t free_bytes; /* now; at most what the system has, where the heap is the system's memory */
+    uint64_t free_bytes; /* now; where the memory is the system's, of all heaps, and at most what the system has */
     bool unified;        /* the host sees all of it */
 } vkft_heap;
 vkft_heap vkft_heap_read(const vk_functions *vk, VkPhysicalDevice device, vkft_device_type type, const vkft_caps *caps);
