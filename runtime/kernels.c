@@ -216,7 +216,7 @@ static bool may_compile(const vkft_device *dev, vkft_kernel kernel, vkft_err *er
                          row->name);
     if (!vkft_caps_meet(&dev->info.caps, row->needs, row->name, dev->info.name, err))
         return false;
-    return !dev->kernels->refused[vkft_kernel_row(kernel)] ||
+    return !vkft_kernel_is_refused(dev, kernel) ||
            vkft_fail(err, VKFT_ERR_DEVICE,
                      "kernel %s computes wrong results on %s, as 'vkft doctor' found: update the driver and run "
                      "'vkft doctor' again, or choose another device",
@@ -338,6 +338,11 @@ void vkft_kernels_refuse(vkft_device *dev, const bool refused[VKFT_KERNEL_COUNT]
             dev->instance.vk.DestroyPipeline(dev->handle, dev->kernels->states[i].pipeline, NULL);
             dev->kernels->states[i].pipeline = VK_NULL_HANDLE;
         }
+}
+
+bool vkft_kernel_is_refused(const vkft_device *dev, vkft_kernel kernel)
+{
+    return dev->kernels->refused[vkft_kernel_row(kernel)];
 }
 
 VkPipeline vkft_kernel_pipeline(vkft_device *dev, vkft_kernel kernel, vkft_err *err)

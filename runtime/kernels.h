@@ -75,6 +75,7 @@ bool vkft_kernel_prepare(vkft_device *dev, vkft_kernel kernel, vkft_err *err);
  * remembered beside the built pipelines, for this device, driver and build of the kernels, and replace those that were.
  */
 void vkft_kernels_refuse(vkft_device *dev, const bool refused[VKFT_KERNEL_COUNT]);
+bool vkft_kernel_is_refused(const vkft_device *dev, vkft_kernel kernel);
 
 /* Builds the kernel if it is not built. Error: no VKFT_CAP_STATISTICS; the kernel cannot be built. */
 bool vkft_kernel_get_statistics(vkft_device *dev, vkft_kernel kernel, vkft_kernel_statistics *statistics,

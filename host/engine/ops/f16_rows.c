@@ -13,11 +13,21 @@ void vkft_f16_rows_new(vkft_graph *g, vkft_tensor *t)
         t->f16 = vkft_tensor_new(g, VKFT_U32, t->rows + (uint32_t)factors, words);
 }
 
+/* Whether products run on matrix cores, and the kernels that make rows for them are right. */
+static bool are_possible(const vkft_device *dev)
+{
+    static const vkft_kernel makers[] = {VKFT_KERNEL_rmsnorm_f16, VKFT_KERNEL_rmsnorm_backward_f16,
+                                         VKFT_KERNEL_gated_f16, VKFT_KERNEL_gated_backward_f16};
+    bool possible = vkft_gemm_of(dev)->operands == VKFT_F16;
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        possible &= !vkft_kernel_is_refused(dev, makers[i]);
+    return possible;
+}
+
 /* A few rows are multiplied in f32. A plan for matrix cores may be recorded where these turned out to be none. */
 static bool are_made(const vkft_graph *g, const vkft_tensor *t)
 {
-    return t->f16 && t->rows > DIRECT_MAX_ROWS &&
-           (g->mode == VKFT_GRAPH_PLAN || vkft_gemm_of(g->dev)->operands == VKFT_F16);
+    return t->f16 && t->rows > DIRECT_MAX_ROWS && (g->mode == VKFT_GRAPH_PLAN || are_possible(g->dev));
 }
 
 /* address: of a tensor's rows with their factors. */
