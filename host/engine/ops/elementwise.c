@@ -77,7 +77,9 @@ static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_ro
                              .R = rotary.dim,
                              .direction = direction};
     uint64_t pairs = (uint64_t)args.T * args.H * (args.R / 2);
+    vkft_graph_touch(g, x, args.x, vkft_tensor_row_bytes(x, x->rows));
     vkft_launch_elements(g, VKFT_KERNEL_rope, &args, sizeof args, pairs, 1, 6.0 * (double)pairs);
+    vkft_graph_touch_end(g);
 }
 
 typedef struct rope_state {

@@ -67,7 +67,9 @@ static void drop(vkft_graph *g, const vkft_lora *lora, vkft_tensor *x, vkft_tens
         .layer = lora->layer,
         .add = add,
     };
+    vkft_graph_touch(g, x, args.y, vkft_tensor_row_bytes(y, y->rows));
     vkft_launch_elements(g, VKFT_KERNEL_dropout, &args, sizeof args, ceil_div(n, 4), 1, 12.0 * n);
+    vkft_graph_touch_end(g);
 }
 
 /* Whether the branch drops elements of its input in this pass. */

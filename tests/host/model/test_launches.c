@@ -19,7 +19,8 @@
 #define TOKENS 2048u
 
 typedef struct launches {
-    uint32_t all, conversions; /* of rows to f16 */
+    uint32_t all, barriers;
+    uint32_t conversions; /* of rows to f16 */
 } launches;
 
 /* Launches of one pass over Llama 3 8B with so many blocks, QLoRA on all linear layers. */
@@ -51,7 +52,7 @@ static launches count(const vkft_kernel_fixture *f, vkft_dtype operands, uint32_
     vkft_commands_reset(f->cmds);
     for (int recording = 0; recording < 2; recording++) {
         if (recording)
-            vkft_graph_begin_record(&g, f->cmds, VKFT_PLACEHOLDER_ADDRESS);
+            vkft_graph_begin_record(&g, f->cmds, VKFT_PLACEHOLDER_ADDRESS + (1ull << 40)); /* scratch is elsewhere */
         else
             vkft_graph_begin_plan(&g);
         if (training)
@@ -61,7 +62,7 @@ static launches count(const vkft_kernel_fixture *f, vkft_dtype operands, uint32_
         assert_false(g.failed);
         assert_true(recording || vkft_plan_solve(g.plan));
     }
-    launches counted = {.all = vkft_commands_launch_count(f->cmds)};
+    launches counted = {.all = vkft_commands_launch_count(f->cmds), .barriers = vkft_commands_barrier_count(f->cmds)};
     for (uint32_t i = 0; i < counted.all; i++)
         counted.conversions += vkft_commands_kernel(f->cmds, i) == VKFT_KERNEL_rows_f16;
     vkft_commands_reset(f->cmds);
@@ -73,7 +74,7 @@ static launches count(const vkft_kernel_fixture *f, vkft_dtype operands, uint32_
 
 static launches difference(launches a, launches b)
 {
-    return (launches){a.all - b.all, a.conversions - b.conversions};
+    return (launches){a.all - b.all, a.barriers - b.barriers, a.conversions - b.conversions};
 }
 
 /* The backward pass computes the block's inside again. */
@@ -81,8 +82,10 @@ static void count_block(const vkft_kernel_fixture *f, vkft_dtype operands, launc
 {
     *forward = difference(count(f, operands, 3, false), count(f, operands, 2, false));
     *backward = difference(difference(count(f, operands, 3, true), count(f, operands, 2, true)), *forward);
-    print_message("a block of an 8B model: %u launches forward, %u of them conversions; %u backward, %u\n",
-                  forward->all, forward->conversions, backward->all, backward->conversions);
+    print_message("a block of an 8B model: %u launches forward, of which %u wait and %u are conversions; %u backward, "
+                  "%u and %u\n",
+                  forward->all, forward->barriers, forward->conversions, backward->all, backward->barriers,
+                  backward->conversions);
     assert_true(forward->all >= 20 && forward->all <= 60);
     assert_true(backward->all >= 40 && backward->all <= 120);
 }
@@ -94,6 +97,8 @@ static void test_launches_of_a_block(void **state)
     vkft_test_environment("VKFT_STRATEGY", "tile,direct");
     count_block(f, VKFT_F32, &forward, &backward);
     assert_int_equal(forward.conversions + backward.conversions, 0);
+    assert_true(forward.barriers <= 20 &&
+                backward.barriers <= 38); /* queries beside keys, gate beside up, A beside W */
     vkft_test_environment("VKFT_STRATEGY", NULL);
 }
 
