@@ -80,14 +80,12 @@ static bool fail_allocation(vkft_device *dev, const char *label, uint64_t size_b
     return memory ? fail_memory(dev, label, size_bytes, vk_result_name(result), err) : vk_fail(err, result, label);
 }
 
-static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label, vkft_buffer *out,
-                     vkft_err *err)
+static VkResult create_buffer(vkft_device *dev, uint64_t size_bytes, const void *next, VkBuffer *buffer)
 {
-    const vk_functions *vk = &dev->instance.vk;
-    struct vkft_buffer_handles *h = out->handles;
     const uint32_t families[] = {dev->queue_family, dev->copy_family};
     bool shared = dev->copy_family != dev->queue_family;
     const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                                     .pNext = next,
                                      .size = size_bytes,
                                      .sharingMode = shared ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
                                      .queueFamilyIndexCount = shared ? 2 : 0,
@@ -95,7 +93,21 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
                                      .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
                                               VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
                                               VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
-    VkResult result = vk->CreateBuffer(dev->handle, &info, NULL, &h->buffer);
+    return dev->instance.vk.CreateBuffer(dev->handle, &info, NULL, buffer);
+}
+
+static uint64_t address_of(vkft_device *dev, VkBuffer buffer)
+{
+    const VkBufferDeviceAddressInfo address = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer};
+    return dev->instance.vk.GetBufferDeviceAddress(dev->handle, &address);
+}
+
+static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kind, const char *label, vkft_buffer *out,
+                     vkft_err *err)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    struct vkft_buffer_handles *h = out->handles;
+    VkResult result = create_buffer(dev, size_bytes, NULL, &h->buffer);
     if (result != VK_SUCCESS)
         return fail_allocation(dev, label, size_bytes, result, err);
     VkMemoryRequirements needs;
@@ -126,9 +138,7 @@ static bool allocate(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
         result = vk->MapMemory(dev->handle, h->memory, 0, VK_WHOLE_SIZE, 0, &out->mapped);
     if (result != VK_SUCCESS)
         return vk_fail(err, result, label);
-    const VkBufferDeviceAddressInfo address = {.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO,
-                                               .buffer = h->buffer};
-    out->address = vk->GetBufferDeviceAddress(dev->handle, &address);
+    out->address = address_of(dev, h->buffer);
     return true;
 }
 
@@ -164,6 +174,66 @@ bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
     *held += size_bytes;
     if (dev->memory->stats.device_bytes > dev->memory->stats.device_peak_bytes)
         dev->memory->stats.device_peak_bytes = dev->memory->stats.device_bytes;
+    return true;
+}
+
+bool vkft_buffer_can_import(const vkft_device_info *info)
+{
+    return vkft_caps_have(&info->caps, VKFT_CAP_HOST_MEMORY) && info->caps.host_memory_alignment > 0 &&
+           info->caps.host_memory_alignment <= VKFT_IMPORT_ALIGNMENT;
+}
+
+static VkResult import(vkft_device *dev, void *memory, vkft_buffer *out)
+{
+    const vk_functions *vk = &dev->instance.vk;
+    const VkExternalMemoryHandleTypeFlagBits handle = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
+    const VkExternalMemoryBufferCreateInfo external = {.sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+                                                       .handleTypes = handle};
+    VkMemoryHostPointerPropertiesEXT may = {.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT};
+    VkMemoryRequirements needs;
+    VkResult result = vk->GetMemoryHostPointerPropertiesEXT(dev->handle, handle, memory, &may);
+    if (result == VK_SUCCESS)
+        result = create_buffer(dev, out->size_bytes, &external, &out->handles->buffer);
+    if (result != VK_SUCCESS)
+        return result;
+    vk->GetBufferMemoryRequirements(dev->handle, out->handles->buffer, &needs);
+    uint32_t type = 0, types = needs.memoryTypeBits & may.memoryTypeBits;
+    if (!types || needs.size > out->size_bytes)
+        return VK_ERROR_INVALID_EXTERNAL_HANDLE;
+    while (!(types >> type & 1))
+        type++;
+    const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                             .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    const VkImportMemoryHostPointerInfoEXT pointer = {.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+                                                      .pNext = &flags,
+                                                      .handleType = handle,
+                                                      .pHostPointer = memory};
+    const VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                             .pNext = &pointer,
+                                             .allocationSize = out->size_bytes,
+                                             .memoryTypeIndex = type};
+    result = vk->AllocateMemory(dev->handle, &allocation, NULL, &out->handles->memory);
+    dev->memory->stats.allocations++;
+    if (result == VK_SUCCESS)
+        result = vk->BindBufferMemory(dev->handle, out->handles->buffer, out->handles->memory, 0);
+    if (result == VK_SUCCESS)
+        out->address = address_of(dev, out->handles->buffer);
+    return result;
+}
+
+bool vkft_buffer_import(vkft_device *dev, const void *memory, uint64_t size_bytes, const char *label, vkft_buffer *out,
+                        vkft_err *err)
+{
+    *out =
+        (vkft_buffer){.size_bytes = size_bytes, .kind = VKFT_MEMORY_HOST, .handles = calloc(1, sizeof *out->handles)};
+    if (!out->handles)
+        return vkft_fail_memory(err, "while importing %s", label);
+    VkResult result = import(dev, (void *)(uintptr_t)memory, out); /* which kernels only read */
+    if (result != VK_SUCCESS) {
+        release(dev, out);
+        return vk_fail(err, result, label);
+    }
+    dev->memory->stats.host_bytes += size_bytes;
     return true;
 }
 

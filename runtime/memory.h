@@ -44,6 +44,13 @@ bool vkft_buffer_new(vkft_device *dev, uint64_t size_bytes, vkft_memory_kind kin
                      vkft_err *err);
 void vkft_buffer_free(vkft_device *dev, vkft_buffer *buffer); /* zeroed or NULL is fine; zeroes *buffer */
 
+/* Memory of this process that the device reads where it is, in whole pages; it outlives the buffer, which is not
+ * mapped. Error: the device does not take it. */
+#define VKFT_IMPORT_ALIGNMENT 4096u
+bool vkft_buffer_can_import(const vkft_device_info *info); /* the device knows the extension */
+bool vkft_buffer_import(vkft_device *dev, const void *memory, uint64_t size_bytes, const char *label, vkft_buffer *out,
+                        vkft_err *err);
+
 /* Copies between host memory and a buffer and waits. Ranges are checked. Large copies stream through one
  * staging buffer of bounded size (allocated at first need and kept). Never call with work in flight on the range. */
 bool vkft_buffer_write(vkft_device *dev, vkft_buffer *dst, uint64_t offset, const void *src, uint64_t size_bytes,

@@ -5,15 +5,19 @@
 #include <stdlib.h>
 
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file, bool stream,
+                     const vkft_in_place *in_place,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                      vkft_err *err)
 {
     model->dev = dev;
     if (model->trained)
         return true;
+    const vkft_weights_are are = stream            ? VKFT_WEIGHTS_STREAMED
+                                 : in_place->count ? VKFT_WEIGHTS_IN_PLACE
+                                                   : VKFT_WEIGHTS_RESIDENT;
     uint64_t limit = min_u64(vkft_buffer_max_bytes(vkft_device_get_info(dev)), VKFT_BUFFER_BYTES);
-    if (!vkft_residency_plan(&model->residency, model->tensors, model->tensor_count, limit, stream, err) ||
-        !vkft_residency_load(&model->residency, model->tensors, dev, file, progress, context, err))
+    if (!vkft_residency_plan(&model->residency, model->tensors, model->tensor_count, limit, are, err) ||
+        !vkft_residency_load(&model->residency, model->tensors, dev, file, in_place, progress, context, err))
         return false;
     uint32_t block = 1; /* as in the tensors: the encoder's first */
     for (uint32_t l = 0; l < model->encoder.count; l++)

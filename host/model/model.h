@@ -71,6 +71,7 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
  * (random_weights.h). stream: the blocks' weights are read from the file block by block as they are computed; the file
  * then outlives the model. progress may be NULL; returning false stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file, bool stream,
+                     const vkft_in_place *in_place,
                      bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                      vkft_err *err);
 

@@ -7,12 +7,19 @@
 #include "host/model/random_weights.h"
 #include "runtime/base/size.h"
 
+/* What of a tensor is copied. */
+static uint64_t copied_bytes(const struct vkft_tensor_spec *tensor, bool in_place)
+{
+    return in_place && tensor->weight ? 0 : vkft_tensor_spec_bytes(tensor);
+}
+
 /* Whether the tensor belongs to the range that ends before it. */
-static bool continues(const vkft_weight_range *range, const struct vkft_tensor_spec *tensors, uint64_t limit)
+static bool continues(const vkft_weight_range *range, const struct vkft_tensor_spec *tensors, uint64_t limit,
+                      bool in_place)
 {
     const struct vkft_tensor_spec *last = &tensors[range->end - 1], *next = &tensors[range->end];
     return next->block && next->block == last->block && next->host == range->host &&
-           range->bytes + vkft_tensor_spec_bytes(next) <= limit;
+           range->bytes + copied_bytes(next, in_place) <= limit;
 }
 
 /* The range fills the last buffer on, or begins another. */
@@ -29,13 +36,14 @@ static void place_in_buffer(vkft_residency *residency, vkft_weight_range *range,
     last->size_bytes += range->bytes;
 }
 
-vkft_residency_bytes vkft_residency_measure(const struct vkft_tensor_spec *tensors, uint32_t count, bool stream)
+vkft_residency_bytes vkft_residency_measure(const struct vkft_tensor_spec *tensors, uint32_t count,
+                                            vkft_weights_are are)
 {
     vkft_residency_bytes bytes = {0};
     uint64_t block = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t size = vkft_tensor_spec_bytes(&tensors[i]);
-        if (!stream || !tensors[i].block) {
+        uint64_t size = copied_bytes(&tensors[i], are == VKFT_WEIGHTS_IN_PLACE);
+        if (are != VKFT_WEIGHTS_STREAMED || !tensors[i].block) {
             *(tensors[i].host ? &bytes.host : &bytes.device) += size;
             bytes.largest = max_u64(bytes.largest, size);
             continue;
@@ -63,9 +71,11 @@ static bool place_in_ring(vkft_residency *residency, vkft_weight_range *range, c
 }
 
 bool vkft_residency_plan(vkft_residency *residency, const struct vkft_tensor_spec *tensors, uint32_t count,
-                         uint64_t limit, bool stream, vkft_err *err)
+                         uint64_t limit, vkft_weights_are are, vkft_err *err)
 {
-    *residency = (vkft_residency){.ranges = calloc(count, sizeof *residency->ranges),
+    const bool in_place = are == VKFT_WEIGHTS_IN_PLACE;
+    *residency = (vkft_residency){.in_place = in_place,
+                                  .ranges = calloc(count, sizeof *residency->ranges),
                                   .buffers = calloc(count, sizeof *residency->buffers)};
     if (!residency->ranges || !residency->buffers) {
         vkft_residency_free(residency, NULL);
@@ -74,10 +84,10 @@ bool vkft_residency_plan(vkft_residency *residency, const struct vkft_tensor_spe
     for (uint32_t i = 0; i < count;) {
         vkft_weight_range *range = &residency->ranges[residency->range_count++];
         *range = (vkft_weight_range){.first = i, .end = i + 1, .host = tensors[i].host};
-        range->bytes = vkft_tensor_spec_bytes(&tensors[i]);
-        bool streamed = stream && tensors[i].block;
-        for (; range->end < count && continues(range, tensors, streamed ? UINT64_MAX : limit); range->end++)
-            range->bytes += vkft_tensor_spec_bytes(&tensors[range->end]);
+        range->bytes = copied_bytes(&tensors[i], in_place);
+        bool streamed = are == VKFT_WEIGHTS_STREAMED && tensors[i].block;
+        for (; range->end < count && continues(range, tensors, streamed ? UINT64_MAX : limit, in_place); range->end++)
+            range->bytes += copied_bytes(&tensors[range->end], in_place);
         if (!streamed)
             place_in_buffer(residency, range, limit);
         else if (!place_in_ring(residency, range, &tensors[i], limit, err)) {
@@ -102,7 +112,7 @@ void vkft_residency_free(vkft_residency *residency, vkft_device *dev)
     *residency = (vkft_residency){0};
 }
 
-void vkft_residency_place(const vkft_weight_range *range, struct vkft_tensor_spec *tensors, uint64_t address)
+static void place(const vkft_weight_range *range, struct vkft_tensor_spec *tensors, uint64_t address, bool in_place)
 {
     for (uint32_t i = range->first; i < range->end; i++) {
         struct vkft_tensor_spec *t = &tensors[i];
@@ -111,9 +121,14 @@ void vkft_residency_place(const vkft_weight_range *range, struct vkft_tensor_spe
         for (uint32_t part = 0; part < VKFT_PARTS; part++) {
             if (t->weight && t->bytes[part])
                 t->weight->part[part] = address;
-            address += t->bytes[part];
+            address += in_place && t->weight ? 0 : t->bytes[part];
         }
     }
+}
+
+void vkft_residency_place(const vkft_weight_range *range, struct vkft_tensor_spec *tensors, uint64_t address)
+{
+    place(range, tensors, address, false);
 }
 
 /* What the device is to have of a tensor, at `memory`: its parts, or a vector's values. */
@@ -218,24 +233,37 @@ static bool upload(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, const
     return true;
 }
 
+/* Points a weight at the file. */
+static bool use_in_place(const struct vkft_tensor_spec *t, const vkft_model_file *file, const vkft_in_place *in_place,
+                         vkft_err *err)
+{
+    const vkft_model_tensor *tensor = vkft_model_file_find(file, t->name);
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        if (t->bytes[part])
+            t->weight->part[part] = vkft_in_place_address(in_place, tensor->part[part]);
+    return verify(t, file, err);
+}
+
 static bool allocate(vkft_residency *residency, vkft_device *dev, vkft_err *err)
 {
     for (uint32_t i = 0; i < residency->buffer_count; i++) {
         const vkft_buffer planned = residency->buffers[i];
-        if (!vkft_buffer_new(dev, planned.size_bytes, planned.kind, "model weights", &residency->buffers[i], err))
+        if (planned.size_bytes &&
+            !vkft_buffer_new(dev, planned.size_bytes, planned.kind, "model weights", &residency->buffers[i], err))
             return false;
     }
     return true;
 }
 
 bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *tensors, vkft_device *dev,
-                         const vkft_model_file *file,
+                         const vkft_model_file *file, const vkft_in_place *in_place,
                          bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                          vkft_err *err)
 {
     uint64_t done = 0, total = 0;
     for (uint32_t r = 0; r < residency->range_count; r++)
-        total += residency->ranges[r].bytes;
+        for (uint32_t i = residency->ranges[r].first; i < residency->ranges[r].end; i++)
+            total += vkft_tensor_spec_bytes(&tensors[i]);
     if (!allocate(residency, dev, err) || !allocate_ring(residency, tensors, dev, file, err))
         return false;
     for (uint32_t r = 0; r < residency->range_count; r++) {
@@ -243,15 +271,17 @@ bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *ten
         vkft_buffer *buffer =
             range->block ? &residency->ring.slots[range->block % 2] : &residency->buffers[range->buffer];
         uint64_t offset = range->offset;
-        vkft_residency_place(range, tensors, buffer->address + offset);
+        place(range, tensors, buffer->address + offset, residency->in_place);
         for (uint32_t i = range->first; i < range->end; i++) {
             const struct vkft_tensor_spec *t = &tensors[i];
-            bool made = range->block ? verify(t, file, err)
-                        : file       ? upload(dev, buffer, offset, t, file, err)
-                                     : vkft_random_weights_make(dev, buffer, offset, t, i, err);
+            bool stays = residency->in_place && t->weight;
+            bool made = stays          ? use_in_place(t, file, in_place, err)
+                        : range->block ? verify(t, file, err)
+                        : file         ? upload(dev, buffer, offset, t, file, err)
+                                       : vkft_random_weights_make(dev, buffer, offset, t, i, err);
             if (!made)
                 return false;
-            offset += vkft_tensor_spec_bytes(&tensors[i]);
+            offset += copied_bytes(t, residency->in_place);
             done += vkft_tensor_spec_bytes(&tensors[i]);
             if (progress && !progress(context, done, total))
                 return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");

@@ -11,8 +11,15 @@
 #define VKFT_RESIDENCY_H
 
 #include "formats/native/model_file.h"
+#include "host/model/in_place.h"
 #include "host/model/tensor_spec.h"
 #include "runtime/commands.h"
+
+typedef enum vkft_weights_are {
+    VKFT_WEIGHTS_RESIDENT,
+    VKFT_WEIGHTS_STREAMED,
+    VKFT_WEIGHTS_IN_PLACE, /* in the file; only gains and biases are resident */
+} vkft_weights_are;
 
 typedef struct vkft_weight_range {
     uint32_t first, end; /* the tensors in it */
@@ -40,6 +47,7 @@ typedef struct vkft_residency {
     vkft_buffer *buffers;
     uint32_t buffer_count;
     vkft_weight_ring ring;
+    bool in_place;
 } vkft_residency;
 
 /* What the weights take. */
@@ -50,17 +58,19 @@ typedef struct vkft_residency_bytes {
     uint64_t moved;        /* to the device in one pass over all blocks */
     uint64_t largest;      /* resident tensor, which cannot be divided */
 } vkft_residency_bytes;
-vkft_residency_bytes vkft_residency_measure(const struct vkft_tensor_spec *tensors, uint32_t count, bool stream);
+vkft_residency_bytes vkft_residency_measure(const struct vkft_tensor_spec *tensors, uint32_t count,
+                                            vkft_weights_are are);
 
 /* Divides the tensors into ranges and gives each its place in buffers of at most `limit` bytes; a block with more has
  * several ranges. Needs no device. Error: out of memory; a block that is streamed is above the limit. */
 bool vkft_residency_plan(vkft_residency *residency, const struct vkft_tensor_spec *tensors, uint32_t count,
-                         uint64_t limit, bool stream, vkft_err *err);
+                         uint64_t limit, vkft_weights_are are, vkft_err *err);
 /* Allocates the planned buffers, fills them from the file, verifying checksums (also of what is streamed), or with
  * random weights where file is NULL, and points the weights there. What is streamed is read from the file as long as
- * the residency lives. progress may be NULL; returning false stops. */
+ * the residency lives. in_place: where the device has the file, for what is planned so. progress may be NULL; returning
+ * false stops. */
 bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *tensors, vkft_device *dev,
-                         const vkft_model_file *file,
+                         const vkft_model_file *file, const vkft_in_place *in_place,
                          bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                          vkft_err *err);
 /* What has to be uploaded before a block is computed, by its number in the tensors; NULL: nothing. Valid until the

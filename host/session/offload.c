@@ -65,12 +65,27 @@ static bool plan_by_need(vkft_session *session, const vkft_limits *limits, vkft_
     return true;
 }
 
+/* Weights stay in the file where the device reads them there. */
+static void open_in_place(vkft_session *session, const vkft_observer *observer)
+{
+    const vkft_device_info *info = session->dev ? vkft_device_get_info(session->dev) : NULL;
+    const vkft_model *model = &session->model;
+    vkft_err err;
+    if (info && session->file && !model->trained && !session->in_place.count && vkft_in_place_wanted(info) &&
+        !vkft_in_place_open(&session->in_place, model->tensors, model->tensor_count, session->file, session->dev,
+                            min_u64(vkft_buffer_max_bytes(info), VKFT_BUFFER_BYTES), &err))
+        vkft_observer_say(observer, "weights are copied from the model file, which the device does not take: %s",
+                          err.message);
+}
+
 bool vkft_session_plan_offload(vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan,
                                const vkft_observer *observer, vkft_err *err)
 {
     vkft_offload offload = session->options.offload;
     if (!session->dev)
         session->dev = vkft_device_open(session->options.device, NULL); /* starting says why it cannot be */
+    if (offload != VKFT_OFFLOAD_WEIGHTS)
+        open_in_place(session, observer);
     if (offload == VKFT_OFFLOAD_AUTO)
         return plan_by_need(session, limits, plan, observer, err);
     if (offload == VKFT_OFFLOAD_ACTIVATIONS && !vkft_session_trains(session))

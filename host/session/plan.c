@@ -69,8 +69,12 @@ static bool make(const vkft_session *session, const vkft_limits *limits, vkft_me
     if (!plan_passes(session, limits, plan, err))
         return false;
     vkft_residency_bytes weights = {0};
+    bool in_place = session->in_place.count && !limits->stream_weights;
     if (!model->trained)
-        weights = vkft_residency_measure(model->tensors, model->tensor_count, limits->stream_weights);
+        weights = vkft_residency_measure(model->tensors, model->tensor_count,
+                                         limits->stream_weights ? VKFT_WEIGHTS_STREAMED
+                                         : in_place             ? VKFT_WEIGHTS_IN_PLACE
+                                                                : VKFT_WEIGHTS_RESIDENT);
     note_buffer(plan, "weights of one tensor", VKFT_MEMORY_DEVICE, weights.largest);
     add(plan, "frozen weights", VKFT_MEMORY_DEVICE, weights.device + vkft_model_expert_table_bytes(model));
     if (weights.ring) {
@@ -94,7 +98,10 @@ static bool make(const vkft_session *session, const vkft_limits *limits, vkft_me
     add(plan, "decode scratch", VKFT_MEMORY_DEVICE, model->scratch_bytes);
     if (plan->kept_bytes)
         add(plan, "block inputs (host)", VKFT_MEMORY_HOST, plan->kept_bytes);
-    add(plan, "input embedding (host)", VKFT_MEMORY_HOST, weights.host);
+    if (in_place)
+        add(plan, "weights in the file (host)", VKFT_MEMORY_HOST, session->in_place.bytes);
+    else
+        add(plan, "input embedding (host)", VKFT_MEMORY_HOST, weights.host);
     add(plan, "batch (host)", VKFT_MEMORY_HOST, vkft_batch_bytes(&limits->batch) + sizeof(struct step_state));
     add(plan, "position tables (host)", VKFT_MEMORY_HOST, vkft_model_table_bytes(model, positions));
     return true;

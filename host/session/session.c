@@ -316,8 +316,8 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
         return false;
     if (vkft_gemm_of(session->dev)->notice[0])
         vkft_observer_say(observer, "%s", vkft_gemm_of(session->dev)->notice);
-    return vkft_model_load(&session->model, session->dev, session->file, plan->limits.stream_weights, on_progress, &p,
-                           err) &&
+    return vkft_model_load(&session->model, session->dev, session->file, plan->limits.stream_weights,
+                           &session->in_place, on_progress, &p, err) &&
            allocate_holdings(session, err) &&
            ((allocate_own(session, err) && start_passes(session, err)) || vkft_session_shrink(session, err));
 }
@@ -343,6 +343,7 @@ void vkft_session_close(vkft_session *session)
         vkft_pass_free(&session->passes[i]);
     if (session->dev) {
         free_own(session);
+        vkft_in_place_close(&session->in_place, session->dev);
         vkft_buffer_free(session->dev, &session->adapter);
         vkft_buffer_free(session->dev, &session->own_step);
     }

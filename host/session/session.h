@@ -39,7 +39,8 @@ typedef struct vkft_session {
     bool (*smaller)(void *context, vkft_limits *limits);
     void *smaller_context;
 
-    vkft_memory_plan plan; /* what is held; from the start on, as is all below */
+    vkft_in_place in_place; /* weights that stay in the file, where the device can read them there */
+    vkft_memory_plan plan;  /* what is held; from the start on, as is all below */
     vkft_device *dev;
     uint64_t step; /* address of the struct step_state: the optimizer's, which sets it, or the session's own */
     vkft_buffer own_step, scratch, tables;

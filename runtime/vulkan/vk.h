@@ -70,6 +70,7 @@
     X(GetPipelineExecutablePropertiesKHR) /* these three: NULL without VKFT_CAP_STATISTICS */                          \
     X(GetPipelineExecutableStatisticsKHR)                                                                              \
     X(GetPipelineExecutableInternalRepresentationsKHR)                                                                 \
+    X(GetMemoryHostPointerPropertiesEXT) /* NULL without VKFT_CAP_HOST_MEMORY */                                       \
     X(DeviceWaitIdle)
 
 /* Functions by name without "vk": vk->QueueSubmit(...). */

@@ -282,6 +282,29 @@ static void test_small_buffers(void **state)
     free(text);
 }
 
+/* The device does not take the model file: its weights are copied, which is said, with the same bits. */
+static void test_not_in_place(void **state)
+{
+    fixture *f = *state;
+    skip_where_impossible();
+    run_ok(f, "VKFT_IN_PLACE=1", TRAIN BATCHES "--dry-run");
+    char *plan = vkft_test_read(at(f, "out"), NULL), fault[100];
+    bool in_place = strstr(plan, "weights in the file (host)") != NULL, copied = false;
+    free(plan);
+    if (!in_place) {
+        print_message("skipped: the device does not read the model file in place\n");
+        skip();
+    }
+    for (unsigned n = 1; n < 9 && !copied; n++) {
+        snprintf(fault, sizeof fault, "VKFT_IN_PLACE=1 VKFT_FAULT_CALL=AllocateMemory:%u:1:-1000072003", n);
+        int code = run(f, fault, TRAIN BATCHES "--output-dir copied --overwrite");
+        copied = times(f, "weights are copied from the model file, which the device does not take") == 1;
+        assert_int_equal(code, copied ? 0 : 1);
+    }
+    assert_true(copied);
+    same_file(f, "copied", "clean", "adapter_model.safetensors");
+}
+
 static void test_eval(void **state)
 {
     fixture *f = *state;
@@ -301,8 +324,12 @@ static void test_eval(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step),       cmocka_unit_test(test_later),
-                                       cmocka_unit_test(test_no_memory_at_all), cmocka_unit_test(test_start),
-                                       cmocka_unit_test(test_small_buffers),    cmocka_unit_test(test_eval)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step),
+                                       cmocka_unit_test(test_later),
+                                       cmocka_unit_test(test_no_memory_at_all),
+                                       cmocka_unit_test(test_start),
+                                       cmocka_unit_test(test_small_buffers),
+                                       cmocka_unit_test(test_not_in_place),
+                                       cmocka_unit_test(test_eval)};
     return cmocka_run_group_tests_name("out of memory", tests, set_up, tear_down);
 }

@@ -4,6 +4,7 @@
 
 #include "host/cli/cli.h"
 #include "host/engine/matmul/tune.h"
+#include "host/model/in_place.h"
 #include "runtime/base/text.h"
 #include "runtime/device.h"
 #include "host/cli/progress.h"
@@ -158,6 +159,10 @@ static void print_device(const vkft_device_info *d, bool used, bool verbose)
     printf("     uuid          %s\n", uuid);
     if (verbose)
         print_caps(&d->caps);
+    if (verbose)
+        printf("     model files   %s\n", vkft_in_place_wanted(d) ? "read in place"
+                                          : vkft_in_place_can(d)  ? "copied; VKFT_IN_PLACE=1 reads them in place"
+                                                                  : "copied");
     if (verbose && d->usable)
         print_tuned(d);
     if (!d->usable)

@@ -57,20 +57,22 @@ static void test_ranges(void **state)
     vkft_model model;
     vkft_residency r;
     lay_out(&model, &config, VKFT_STORAGE_nf4_dq);
-    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, false, &err));
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, VKFT_WEIGHTS_RESIDENT, &err));
     check(&r, &model, 1 << 30);
     assert_int_equal(r.range_count, 1 + 3 + 2); /* embedding, blocks, final norm and head */
     assert_int_equal(r.buffer_count, 2);        /* the embedding is in host memory */
     uint64_t block = r.ranges[1].bytes;
     vkft_residency_free(&r, NULL);
 
-    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, block + block / 2, false, &err));
+    expect_ok(
+        vkft_residency_plan(&r, model.tensors, model.tensor_count, block + block / 2, VKFT_WEIGHTS_RESIDENT, &err));
     check(&r, &model, block + block / 2);
     assert_int_equal(r.range_count, 6);
     assert_true(r.ranges[1].buffer != r.ranges[2].buffer && r.ranges[2].buffer != r.ranges[3].buffer);
     vkft_residency_free(&r, NULL);
 
-    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, block / 2, false, &err)); /* no block fits */
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, block / 2, VKFT_WEIGHTS_RESIDENT,
+                                  &err)); /* no block fits */
     check(&r, &model, block / 2);
     assert_true(r.range_count > 6);
     vkft_residency_free(&r, NULL);
@@ -86,7 +88,7 @@ static void test_streamed(void **state)
     vkft_model model;
     vkft_residency r;
     lay_out(&model, &config, VKFT_STORAGE_nf4_dq);
-    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, true, &err));
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, VKFT_WEIGHTS_STREAMED, &err));
     uint64_t held[2] = {0}, largest = 0, moved = 0;
     for (uint32_t i = 0; i < r.range_count; i++) {
         const vkft_weight_range *range = &r.ranges[i];
@@ -101,19 +103,19 @@ static void test_streamed(void **state)
     }
     assert_int_equal(r.ring.slot_bytes, largest);
     assert_int_equal(r.ring.blocks, 3);
-    vkft_residency_bytes bytes = vkft_residency_measure(model.tensors, model.tensor_count, true);
+    vkft_residency_bytes bytes = vkft_residency_measure(model.tensors, model.tensor_count, VKFT_WEIGHTS_STREAMED);
     assert_int_equal(bytes.device, held[0]);
     assert_int_equal(bytes.host, held[1]);
     assert_int_equal(bytes.ring, 2 * largest);
     assert_int_equal(bytes.staging, largest);
     assert_int_equal(bytes.moved, moved);
     vkft_residency_free(&r, NULL);
-    vkft_residency_bytes resident = vkft_residency_measure(model.tensors, model.tensor_count, false);
+    vkft_residency_bytes resident = vkft_residency_measure(model.tensors, model.tensor_count, VKFT_WEIGHTS_RESIDENT);
     assert_int_equal(resident.device, model.device_bytes);
     assert_int_equal(resident.host, model.host_bytes);
     assert_int_equal(resident.device, bytes.device + moved);
     assert_true(resident.ring == 0 && resident.staging == 0 && resident.moved == 0);
-    expect_failure(vkft_residency_plan(&r, model.tensors, model.tensor_count, largest - 1, true, &err),
+    expect_failure(vkft_residency_plan(&r, model.tensors, model.tensor_count, largest - 1, VKFT_WEIGHTS_STREAMED, &err),
                    "the weights of block ");
     vkft_model_free(&model);
 }
@@ -127,7 +129,7 @@ static void test_place(void **state)
     vkft_model model;
     vkft_residency r;
     lay_out(&model, &config, VKFT_STORAGE_nf4_dq);
-    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, false, &err));
+    expect_ok(vkft_residency_plan(&r, model.tensors, model.tensor_count, 1 << 30, VKFT_WEIGHTS_RESIDENT, &err));
     const vkft_weight_range *range = &r.ranges[2];
     const vkft_layer *layer = &model.decoder.layers[1], before = model.decoder.layers[0];
     for (uint64_t base = 1 << 20; base <= 3 << 20; base += 1 << 20) {
