@@ -83,7 +83,7 @@ bool vkft_session_plan_offload(vkft_session *session, const vkft_limits *limits,
 {
     vkft_offload offload = session->options.offload;
     if (!session->dev)
-        session->dev = vkft_device_open(session->options.device, NULL); /* starting says why it cannot be */
+        session->dev = vkft_device_open(session->options.device, &session->no_device);
     if (offload != VKFT_OFFLOAD_WEIGHTS)
         open_in_place(session, observer);
     if (offload == VKFT_OFFLOAD_AUTO)

@@ -305,6 +305,11 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
     const vkft_model_options *o = &session->options;
     progress p = {observer, "loading"};
     session->plan = *plan;
+    if (!session->dev && session->no_device.kind != VKFT_ERR_NONE) {
+        if (err)
+            *err = session->no_device;
+        return false;
+    }
     if (!session->dev && !(session->dev = vkft_device_open(o->device, err)))
         return false;
     plan = &session->plan;

@@ -40,6 +40,7 @@ typedef struct vkft_session {
     void *smaller_context;
 
     vkft_in_place in_place; /* weights that stay in the file, where the device can read them there */
+    vkft_err no_device;     /* why the device could not be opened for the plan; starting says it */
     vkft_memory_plan plan;  /* what is held; from the start on, as is all below */
     vkft_device *dev;
     uint64_t step; /* address of the struct step_state: the optimizer's, which sets it, or the session's own */
