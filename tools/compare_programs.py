@@ -10,6 +10,7 @@ For changes of form: whoever moves code runs it against the build from before. P
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def train(program, case, flags, directory):
     adapter = os.path.join(GOLDEN, case, "adapter_init")
     if os.path.isdir(adapter):
         flags = flags + ["--init-adapter", adapter]
-    command = [program, "train", "--model", model, "--data", os.path.join(GOLDEN, case), "--output-dir", out, "--no-shuffle",
+    command = shlex.split(program) + ["train", "--model", model, "--data", os.path.join(GOLDEN, case), "--output-dir", out, "--no-shuffle",
                "--save-steps", "7", "--save-total-limit", "3", "--eval-batches", "0", "--no-load-best-model-at-end"] + flags
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if run.returncode != 0:
