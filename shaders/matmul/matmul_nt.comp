@@ -1,5 +1,6 @@
 /* Y[M,N] = R + scale * X[M,K] W[N,K]^T for few rows M, W read in its storage type: generation, and products too small for a panel.
- * EXPERTS: each group of rows with a separate W.
+ * EXPERTS: each group of rows with a separate W. SUBGROUP_TABLE: 4-bit values are looked up across a subgroup of 8, the width of AVX2, and the scale of
+ * a block is computed once; for software devices.
  *
  * One invocation computes ROWS rows of one column, that is, it reads one row of W.
  *
@@ -8,6 +9,9 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
+#ifdef SUBGROUP_TABLE
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
 
@@ -22,6 +26,18 @@ ARGS(matmul_args)
 #include "shaders/matmul/operand.glsl"
 #include "shaders/matmul/store.glsl"
 #include "shaders/matmul/storage/weight.glsl"
+
+/* Products of a run of W with the same run of each row of X. */
+void add_run(uvec2 x[ROWS], uint k, float w[8], inout float acc[ROWS])
+{
+    operands(w);
+    [[unroll]] for (uint i = 0; i < ROWS; i++) {
+        run8 a = Run8_ref(x[i]).at[k];
+        operands(a.v);
+        [[unroll]] for (uint q = 0; q < 8; q++)
+            acc[i] = fma(a.v[q], w[q], acc[i]);
+    }
+}
 
 void main()
 {
@@ -41,18 +57,28 @@ void main()
         x[i] = address_of(uvec2(args.X), min(row + i, end - 1) * args.ldx);
         acc[i] = 0.0;
     }
+#ifdef SUBGROUP_TABLE
+    load_subgroup_table();
+    if (args.K % 64 == 0) {
+        uint k = 0, first = w_row * args.K; /* element of W */
+        do {
+            float scale = nf4_scale(WEIGHT, first / 64 + k / 8);
+            uint run = 0;
+            do {
+                float w[8];
+                block8(WEIGHT, first + 8 * k, scale, w);
+                add_run(x, k, w, acc);
+                k++;
+            } while (++run < 8);
+        } while (k < steps);
+    } else
+#endif
     if (steps > 0) {
         uint k = 0;
         do {
             float w[8];
             weight8(WEIGHT, w_row, 8 * k, 8, aligned, w);
-            operands(w);
-            [[unroll]] for (uint i = 0; i < ROWS; i++) {
-                run8 a = Run8_ref(x[i]).at[k];
-                operands(a.v);
-                [[unroll]] for (uint q = 0; q < 8; q++)
-                    acc[i] = fma(a.v[q], w[q], acc[i]);
-            }
+            add_run(x, k, w, acc);
         } while (++k < steps);
     }
     if (args.K % 8 > 0) {

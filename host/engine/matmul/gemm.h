@@ -41,7 +41,7 @@ typedef struct vkft_strategy {
 } vkft_strategy;
 
 /* Best first; vkft_gemm_<name> in gemm_<name>.c. */
-#define VKFT_STRATEGIES(X) X(coop) X(tile) X(row) X(panel) X(direct)
+#define VKFT_STRATEGIES(X) X(coop) X(tile) X(row) X(panel) X(lookup) X(direct)
 
 enum {
 #define X(name) VKFT_STRATEGY_INDEX_##name,
@@ -115,6 +115,12 @@ void vkft_gemm_distrust(vkft_device *dev, const vkft_strategy *strategy, vkft_ge
 
 /* Takes the strategy from the class's list; false: it was the last one. Internal to matmul/. */
 bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class);
+
+/* Both of the kernels that read W as it is stored: chooses their constants, and records a product. For other strategies
+ * that have such kernels. Internal to matmul/. */
+void vkft_direct_specialize(vkft_device *dev, const vkft_gemm *gemm, bool grouped, bool transposed,
+                            vkft_kernel_family family);
+void vkft_direct_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel kernel);
 
 /* Chooses widths and constants of the kernels of gradients. Internal to matmul/. */
 void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm);

@@ -19,12 +19,6 @@ static vkft_kernel kernel_of(vkft_gemm_class class)
     return vkft_kernel_by_type(families[class.grouped][class.transposed], class.storage);
 }
 
-/* Plain products have a second pipeline, for one row: generation multiplies no others. */
-static vkft_kernel pipeline_of(const vkft_product *p)
-{
-    return vkft_kernel_variant(kernel_of(vkft_product_class(p)), !p->groups && p->M == 1);
-}
-
 static vkft_tile tile_of(const vkft_gemm *gemm, const vkft_product *p)
 {
     vkft_tile tile = gemm->tiles.direct[p->groups != NULL][p->transposed];
@@ -33,16 +27,22 @@ static vkft_tile tile_of(const vkft_gemm *gemm, const vkft_product *p)
     return tile;
 }
 
+/* Plain products have a second pipeline, for one row: generation multiplies no others. */
+void vkft_direct_specialize(vkft_device *dev, const vkft_gemm *gemm, bool grouped, bool transposed,
+                            vkft_kernel_family family)
+{
+    vkft_tile tile = gemm->tiles.direct[grouped][transposed];
+    vkft_tile_specialize_types(dev, family, 0, tile, gemm->operands);
+    tile.rows = 1;
+    if (!grouped)
+        vkft_tile_specialize_types(dev, family, 1, tile, gemm->operands);
+}
+
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
     for (int grouped = 0; grouped < 2; grouped++)
-        for (int transposed = 0; transposed < 2; transposed++) {
-            vkft_tile tile = gemm->tiles.direct[grouped][transposed];
-            vkft_tile_specialize_types(dev, families[grouped][transposed], 0, tile, gemm->operands);
-            tile.rows = 1;
-            if (!grouped)
-                vkft_tile_specialize_types(dev, families[grouped][transposed], 1, tile, gemm->operands);
-        }
+        for (int transposed = 0; transposed < 2; transposed++)
+            vkft_direct_specialize(dev, gemm, grouped, transposed, families[grouped][transposed]);
 }
 
 #define LONGEST_SUM 32768u /* one after the other; the rounding errors of more would show in a gradient */
@@ -55,7 +55,8 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
     return p->transposed || vkft_product_k(p) <= (limit ? min_u32(LONGEST_SUM, limit / 2 + 1) : LONGEST_SUM);
 }
 
-static void record_plain(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile t, uint32_t tile_columns)
+static void record_plain(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel kernel, vkft_tile t,
+                         uint32_t tile_columns)
 {
     struct matmul_args args = {
         .W = vkft_weight_ref(p->w),
@@ -71,10 +72,12 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft
         .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)ceil_div(p->M, t.rows) * ceil_div(args.N, tile_columns);
-    vkft_launch_workgroups(ctx->cmds, pipeline_of(p), &args, sizeof args, workgroups, 1, 2.0 * p->M * args.N * args.K);
+    vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel, p->M == 1), &args, sizeof args, workgroups, 1,
+                           2.0 * p->M * args.N * args.K);
 }
 
-static void record_groups(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile t, uint32_t tile_columns)
+static void record_groups(const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel kernel, vkft_tile t,
+                          uint32_t tile_columns)
 {
     struct grouped_args args = {
         .X = p->X,
@@ -92,15 +95,20 @@ static void record_groups(const vkft_matmul_ctx *ctx, const vkft_product *p, vkf
         .scale = p->scale,
     };
     uint64_t workgroups = (uint64_t)args.tiles * ceil_div(args.N, tile_columns);
-    vkft_launch_workgroups(ctx->cmds, pipeline_of(p), &args, sizeof args, workgroups, 1, 2.0 * p->M * args.N * args.K);
+    vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, workgroups, 1, 2.0 * p->M * args.N * args.K);
 }
 
-static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+void vkft_direct_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel kernel)
 {
     vkft_tile t = tile_of(gemm, p);
     vkft_product_touch(ctx, p, false);
     uint32_t tile_columns = p->transposed ? t.width : 8 * t.width; /* without transposition: 8 columns an invocation */
-    (p->groups ? record_groups : record_plain)(ctx, p, t, tile_columns);
+    (p->groups ? record_groups : record_plain)(ctx, p, kernel, t, tile_columns);
+}
+
+static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    vkft_direct_record(gemm, ctx, p, kernel_of(vkft_product_class(p)));
 }
 
 const vkft_strategy vkft_gemm_direct = {

@@ -134,7 +134,10 @@ void vkft_tile_specialize(vkft_device *dev, vkft_kernel kernel, vkft_tile t, vkf
 void vkft_tile_specialize_types(vkft_device *dev, vkft_kernel_family family, uint32_t variant, vkft_tile tile,
                                 vkft_dtype operands)
 {
-    for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
-        vkft_tile_specialize(dev, vkft_kernel_variant(vkft_kernel_by_type(family, type), variant), tile,
-                             vkft_storage_is_quantized(type) ? operands : VKFT_F32);
+    for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++) {
+        vkft_kernel kernel = vkft_kernel_by_type(family, type);
+        if (kernel != VKFT_KERNEL_COUNT)
+            vkft_tile_specialize(dev, vkft_kernel_variant(kernel, variant), tile,
+                                 vkft_storage_is_quantized(type) ? operands : VKFT_F32);
+    }
 }

@@ -27,6 +27,8 @@ typedef enum vkft_kernel_family {
     VKFT_FAMILY_matmul_nn,
     VKFT_FAMILY_grouped_nt,
     VKFT_FAMILY_grouped_nn,
+    VKFT_FAMILY_lookup_nt, /* these two: 4-bit types alone */
+    VKFT_FAMILY_grouped_lookup_nt,
     VKFT_FAMILY_panel_nt,
     VKFT_FAMILY_panel_nn,
     VKFT_FAMILY_grouped_panel_nt,
@@ -39,7 +41,7 @@ typedef enum vkft_kernel_family {
     VKFT_FAMILY_embedding, /* types with plain elements alone */
 } vkft_kernel_family;
 
-/* The family's kernel for a storage type; VKFT_KERNEL_COUNT: there is none, which only the embedding can lack. */
+/* The family's kernel for a storage type; VKFT_KERNEL_COUNT: there is none. */
 vkft_kernel vkft_kernel_by_type(vkft_kernel_family family, vkft_storage storage);
 
 #endif

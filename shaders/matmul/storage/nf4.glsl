@@ -130,6 +130,33 @@ void decode8(weight_ref W, raw8 raw, out float w[8])
 }
 #endif
 
+#ifdef SUBGROUP_TABLE
+/* In subgroups of 8, invocation i holds values i and 8 + i: a look-up is two shuffles, each of which is one instruction of AVX2. */
+float low_values, high_values;
+
+void load_subgroup_table()
+{
+    low_values = nf4_value(gl_SubgroupInvocationID & 7);
+    high_values = nf4_value(8 + (gl_SubgroupInvocationID & 7));
+}
+
+float look_up(uint code)
+{
+    float low = subgroupShuffle(low_values, code & 7), high = subgroupShuffle(high_values, code & 7);
+    return (code & 8) != 0 ? high : low;
+}
+
+/* The run from an element on, a multiple of 8, in a block whose scale is known. */
+void block8(weight_ref W, uint element, float scale, out float w[8])
+{
+    uint codes = Words_ref(W.data).v[element / 8];
+    [[unroll]] for (uint q = 0; q < 8; q++) /* the even element is the high nibble */
+        w[q] = look_up(codes >> (4 * (q ^ 1)) & 15) * scale;
+}
+#else
+#define look_up nf4_value
+#endif
+
 float weight(weight_ref W, uint row, uint column)
 {
     uint i = row * W.cols + column;
@@ -158,5 +185,5 @@ void weight8(weight_ref W, uint row, uint column, uint count, bool aligned, out 
         next = nf4_scale(W, last / 64);
     }
     [[unroll]] for (uint q = 0; q < 8; q++)
-        w[q] = nf4_value(codes >> (4 * q) & 15) * (q < border ? scale : next);
+        w[q] = look_up(codes >> (4 * q) & 15) * (q < border ? scale : next);
 }
