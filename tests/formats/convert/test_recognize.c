@@ -107,10 +107,10 @@ static void advice(void **state)
     put(dir, "ids.jsonl", "{\"input_ids\":[1,5,6,7]}\n");
     static const char message[] = "/adapter' is an adapter (adapter_config.json) for the model ";
     expect_program(dir, "eval", message);
-    expect_program(dir, "eval", "not a model; give the model as --model and the adapter as --adapter\n");
+    expect_program(dir, "eval", "not a model; give the model as --model and the adapter as --adapter");
     expect_program(dir, "train --output-dir /does/not/exist", message);
     expect_program(dir, "train --output-dir /does/not/exist",
-                   "not a model; give the model as --model and the adapter as --init-adapter\n");
+                   "not a model; give the model as --model and the adapter as --init-adapter");
     expect_program(dir, "train --output-dir /does/not/exist --dry-run", message);
     vkft_test_remove_directory(dir);
 }

@@ -133,7 +133,6 @@ static void test_rows(void **state)
         assert_int_equal(row->lora_r, 16);
         assert_true(row->planned_bytes > 0 && row->planned_bytes == row->measured_bytes);
     }
-    assert_true(s.rows[0].wall_ms < s.rows[1].wall_ms); /* a training step contains the work of an evaluation */
 }
 
 /* bf16, fp16 and fp32 hold the same random weights; products in bf16 have a wider bound. */

@@ -9,6 +9,7 @@
 
 #include "runtime/base/file.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 
 #define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
 
@@ -55,7 +56,7 @@ static char *shown(const char *data, const char *term, const char *no_color)
 static void colours(void **state)
 {
     (void)state;
-    if (getenv("VKFT_TEST_PROGRAM"))
+    if (vkft_test_program_is_foreign())
         skip();
     vkft_err err = {0};
     char *dir = vkft_test_directory(), *data = vkft_path_join(dir, "d.jsonl");

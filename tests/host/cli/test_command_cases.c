@@ -53,12 +53,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Whether the program is that of another system, where reading a directory fails otherwise. */
-static bool elsewhere(void)
-{
-    return getenv("VKFT_TEST_PROGRAM") != NULL;
-}
-
 /* The program's exit code and a part of what it says; `shell` has a %s for the fixture's directory, or none. */
 static void says(const fixture *f, const char *shell, int code, const char *part)
 {
@@ -108,10 +102,10 @@ static void test_template(void **state)
     says(f, "template --model " BUNDLED " --chat-template @/t.jinja @/five.json", 1,
          "five.json: expected an array of messages");
     says(f, "template --model " BUNDLED " --chat-template @/t.jinja < @/zero.json", 1, "it contains a zero byte");
-    if (!elsewhere())
+    if (!vkft_test_program_is_foreign())
         says(f, "template --model " BUNDLED " --chat-template @/t.jinja < @", 1,
              "cannot read standard input: Is a directory");
-    if (!elsewhere())
+    if (!vkft_test_program_is_foreign())
         says(f, "template --model " BUNDLED " --chat-template @/t.jinja < /dev/zero", 1,
              "standard input: more than 67108864 bytes");
 }
@@ -150,7 +144,7 @@ static void test_prompts(void **state)
     says(f, "generate --model " BUNDLED " --prompt - --max-new-tokens 1 --temperature 0 --json < @/prompt", 0,
          "\"prompt_tokens\":4");
     says(f, "generate --model " BUNDLED " --prompt - < @/zero", 1, "standard input: it contains a zero byte");
-    if (!elsewhere())
+    if (!vkft_test_program_is_foreign())
         says(f, "generate --model " BUNDLED " --prompt - < @", 1, "cannot read standard input: Is a directory");
     says(f, "generate --model " IDS_ONLY " --prompt hi", 1,
          "has no tokenizer.json, so a text prompt cannot be encoded; give --prompt-ids");

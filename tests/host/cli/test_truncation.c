@@ -14,6 +14,7 @@
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 
 #define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
 
@@ -65,8 +66,8 @@ static void truncated_mapping(void **state)
 static void closed_streams(void **state)
 {
     (void)state;
-    if (getenv("VKFT_TEST_PROGRAM"))
-        skip(); /* a program of another system */
+    if (vkft_test_program_is_foreign())
+        skip();
     vkft_err err = {0};
     char *dir = vkft_test_directory(), *open_one = vkft_path_join(dir, "open.vkft"),
          *closed = vkft_path_join(dir, "closed.vkft");
@@ -92,8 +93,8 @@ static void closed_streams(void **state)
 static void waiting_for_a_pipe(void **state)
 {
     (void)state;
-    if (getenv("VKFT_TEST_PROGRAM"))
-        skip(); /* a program of another system */
+    if (vkft_test_program_is_foreign())
+        skip();
     char *dir = vkft_test_directory(), *fifo = vkft_path_join(dir, "fifo.jsonl");
     assert_int_equal(mkfifo(fifo, 0600), 0);
     vkft_test_result r = vkft_test_program("data %s --model %s", fifo, MODEL);

@@ -11,6 +11,7 @@
 #include "host/train/run/run_directory.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 
 #define LONG "--max-steps 1000000 --gradient-accumulation-steps 1 --save-steps 0 "
 
@@ -38,6 +39,8 @@ static void wait_for_step(const vkft_test_run_fixture *f, const char *log)
 static void signals(void **state)
 {
     const vkft_test_run_fixture *f = *state;
+    if (vkft_test_program_is_foreign())
+        skip();
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         char out[20], log[60];
@@ -59,6 +62,8 @@ static void signals(void **state)
 static void ignored_signals(void **state)
 {
     const vkft_test_run_fixture *f = *state;
+    if (vkft_test_program_is_foreign())
+        skip();
     static const int numbers[] = {SIGHUP, SIGINT};
     for (size_t i = 0; i < 2; i++) {
         char out[20], log[60];
@@ -136,6 +141,8 @@ static void course(const vkft_test_run_fixture *f, const char *log, char *text, 
 static void at_any_moment(void **state)
 {
     const vkft_test_run_fixture *f = *state;
+    if (vkft_test_program_is_foreign())
+        skip();
     static const struct {
         const char *name, *file, *flags, *course;
         int rows;

@@ -15,6 +15,7 @@
 #include "runtime/base/random.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
+#include "tests/support/system/system.h"
 #include "tests/support/tiny_model.h"
 
 static void put_link(const vkft_test_run_fixture *f, const char *name, const char *target)
@@ -60,6 +61,8 @@ static void keeps_what_is_not_its_own(void **state)
 static void never_enters_links(void **state)
 {
     const vkft_test_run_fixture *f = *state;
+    if (vkft_test_program_is_foreign())
+        skip();
     vkft_test_run_put(f, "important/f", "x");
     vkft_test_run_put(f, "links/best-of/a", "a");
     put_link(f, "links/best-of/link", "../../important");
@@ -309,6 +312,8 @@ static void sweeps_leftovers(void **state)
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
         snprintf(name, sizeof name, "left/%s", left[i]);
         vkft_test_run_put(f, name, "half");
+        if (!vkft_test_set_modified(vkft_test_run_at(f, name), 0)) /* Windows waits for an hour */
+            skip();
     }
     vkft_test_train_ok(f, "left", "--max-steps 1");
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
@@ -325,6 +330,8 @@ static void one_run_at_a_time(void **state)
     char who[64];
     vkft_test_run_wait_for(f, "two/trainer_log.jsonl");
     snprintf(who, sizeof who, "another vkft (pid %ld) writes to", (long)pid);
+    if (vkft_test_program_is_foreign()) /* which has another number there */
+        who[strcspn(who, "0123456789")] = 0;
     vkft_test_run_says(vkft_test_train(f, "two", 1, "--max-steps 1"), who);
     vkft_test_run_says(vkft_test_train(f, "two", 1, "--max-steps 1 --overwrite"), who);
     vkft_test_run_end(f, pid, SIGKILL, "");

@@ -8,6 +8,10 @@
 /* The program under test: the one that was built, or the one that VKFT_TEST_PROGRAM names. */
 const char *vkft_test_program_path(void);
 
+/* Whether it is the program of another system, run by an emulator: without this one's signals, links and process ids.
+ */
+bool vkft_test_program_is_foreign(void);
+
 /* A child ends when the test that started it has failed, where the system can do that. */
 void vkft_test_end_with_parent(void);
 

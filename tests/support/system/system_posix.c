@@ -22,6 +22,11 @@ const char *vkft_test_program_path(void)
     return other ? other : VKFT_PROGRAM;
 }
 
+bool vkft_test_program_is_foreign(void)
+{
+    return getenv("VKFT_TEST_PROGRAM") != NULL;
+}
+
 void vkft_test_end_with_parent(void)
 {
 #ifdef __linux__

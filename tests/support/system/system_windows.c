@@ -14,6 +14,11 @@ const char *vkft_test_program_path(void)
     return VKFT_PROGRAM;
 }
 
+bool vkft_test_program_is_foreign(void)
+{
+    return false;
+}
+
 void vkft_test_end_with_parent(void)
 {
 }
