@@ -4,7 +4,8 @@
  * dq is not the fault of a kernel with "dkv" in its name.
  *
  * Tolerance: scores of order 1 with a few roundings each, sums over at most 65 keys: 5e-6 relative to 1 + |value| is
- * ten times what they add up to. Test: test_checks */
+ * ten times what they add up to. On matrix cores each operand of the five products is rounded to f16's 11 bits; errors
+ * of a sum's terms are independent, and its factors of order 1. Test: test_checks */
 #include "host/doctor/checks/attention.h"
 
 #include <math.h>
@@ -13,6 +14,7 @@
 #include "host/engine/ops/ops.h"
 
 #define TOLERANCE 5e-6
+#define F16_TOLERANCE (16 * 0x1p-11)
 #define SPAN 6u /* distances from here on share a bucket */
 
 typedef struct trial {
@@ -122,9 +124,14 @@ void vkft_check_attention(vkft_lab *lab, const vkft_attention_check *c)
     static const char *const forward[] = {"attention_d", NULL}, *const only_dq[] = {"dkv", "dbias", "bucket", NULL},
                              *const only_dkv[] = {"_dq", "dbias", "bucket", NULL},
                              *const only_dbias[] = {"_dq", "dkv", NULL};
-    const vkft_ops_constants constants = {
-        .head_dim = c->D, .softcap = c->softcap > 0, .relative = c->buckets > 0, .longest_walk = c->sequence};
-    vkft_lab_begin(lab, "attention, %u rows of %u and %u heads of %u", c->T, c->Hq, c->Hk, c->D);
+    const double tolerance = c->f16 ? F16_TOLERANCE : TOLERANCE;
+    const vkft_ops_constants constants = {.head_dim = c->D,
+                                          .softcap = c->softcap > 0,
+                                          .relative = c->buckets > 0,
+                                          .longest_walk = c->sequence,
+                                          .operands = c->f16 ? VKFT_F16 : VKFT_F32};
+    vkft_lab_begin(lab, "attention%s, %u rows of %u and %u heads of %u", c->f16 ? " in fp16" : "", c->T, c->Hq, c->Hk,
+                   c->D);
     if (lab->lost || !vkft_ops_setup(lab->dev, &constants, &lab->err)) {
         lab->lost = true;
         return;
@@ -152,18 +159,18 @@ void vkft_check_attention(vkft_lab *lab, const vkft_attention_check *c)
     vkft_reference_attend_backward(&a, vkft_lab_wide(lab, r.dout), dq, dk, dv, c->buckets ? dbias : NULL);
     if (!plan_and_run(&r, false))
         return;
-    vkft_lab_expect(lab, "o", r.o, o, TOLERANCE);
+    vkft_lab_expect(lab, "o", r.o, o, tolerance);
     if (!plan_and_run(&r, true))
         return;
-    vkft_lab_expect(lab, "o with backward", r.o, o, TOLERANCE);
+    vkft_lab_expect(lab, "o with backward", r.o, o, tolerance);
     vkft_lab_verdict_but(lab, forward);
-    vkft_lab_expect(lab, "dq", r.dq, dq, TOLERANCE);
+    vkft_lab_expect(lab, "dq", r.dq, dq, tolerance);
     vkft_lab_verdict_but(lab, only_dq);
-    vkft_lab_expect(lab, "dk", r.dk, dk, TOLERANCE);
-    vkft_lab_expect(lab, "dv", r.dv, dv, TOLERANCE);
+    vkft_lab_expect(lab, "dk", r.dk, dk, tolerance);
+    vkft_lab_expect(lab, "dv", r.dv, dv, tolerance);
     vkft_lab_verdict_but(lab, only_dkv);
     if (c->buckets) {
-        vkft_lab_expect(lab, "dbias", r.dbias, dbias, 4 * TOLERANCE); /* a sum over all rows */
+        vkft_lab_expect(lab, "dbias", r.dbias, dbias, 4 * tolerance); /* a sum over all rows */
         vkft_lab_verdict_but(lab, only_dbias);
     }
     vkft_lab_end(lab);

@@ -11,6 +11,7 @@ typedef struct vkft_attention_check {
     float softcap;     /* 0: none */
     uint32_t buckets;  /* of relative positions; 0: none */
     bool holes;        /* the first sequence sees nothing */
+    bool f16;          /* on matrix cores, where the device computes heads of this size there */
 } vkft_attention_check;
 
 /* Forward and backward. Chooses the device's constants for this head size. */

@@ -72,6 +72,17 @@ void vkft_checks_attention(vkft_lab *lab)
         vkft_check_attention(lab, &shapes[i]);
 }
 
+static void check_attention_f16(vkft_lab *lab)
+{
+    static const vkft_attention_check shapes[] = {
+        {.T = 9, .Hq = 2, .Hk = 1, .D = 32, .sequence = 9, .f16 = true},
+        {.T = 77, .Hq = 4, .Hk = 2, .D = 64, .sequence = 40, .holes = true, .f16 = true},
+        {.T = 33, .Hq = 3, .Hk = 1, .D = 128, .sequence = 33, .window = 9, .softcap = 1.5f, .f16 = true},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !lab->lost; i++)
+        vkft_check_attention(lab, &shapes[i]);
+}
+
 static void check_products(vkft_lab *lab, vkft_dtype operands)
 {
     static const vkft_product_check shapes[] = {
@@ -124,6 +135,8 @@ bool vkft_checks(vkft_lab *lab, vkft_err *err)
     check_rows(lab);
     vkft_checks_products(lab);
     vkft_checks_attention(lab);
+    if (vkft_gemm_has_matrix_cores(vkft_device_get_caps(lab->dev)))
+        check_attention_f16(lab);
     if (lab->lost)
         *err = lab->err;
     return !lab->lost;

@@ -203,7 +203,9 @@ static void test_plans(void **state)
     put_text(f, "large.json", large);
     says(f, "train --dry-run --model " BUNDLED " --batch-size 1", 0, ": fits\n");
     says(f, "train --dry-run --model " BUNDLED " --batch-size 16 --max-seq-length 1000000", 0,
-         ": does not fit\nwould fit: --batch-size 1 --max-seq-length ");
+         ": does not fit\nthe run needs 152.");
+    says(f, "train --dry-run --model " BUNDLED " --batch-size 16 --max-seq-length 1000000", 0,
+         " GiB free\nwould fit: --batch-size 1 --max-seq-length ");
     says(f, "train --dry-run --model @/large.json", 0,
          "no --max-seq-length makes it fit; try a smaller model, a lower --lora-r, or another --device");
 }

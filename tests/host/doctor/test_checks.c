@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "host/doctor/checks/attention.h"
 #include "host/engine/matmul/gemm.h"
 #include "shaders/elementwise/args.h"
 #include "tests/support/expect.h"
@@ -16,6 +17,21 @@
 static bool is_elsewhere(const char *name)
 {
     return strncmp(name, "peak_", 5) == 0 || strcmp(name, "stream_copy") == 0 || strcmp(name, "subgroup") == 0;
+}
+
+/* A software device computes it there for this test alone, and compiles small heads alone in reasonable time. */
+static void check_attention_on_matrix_cores(vkft_lab *lab)
+{
+    static const vkft_attention_check shapes[] = {
+        {.T = 50, .Hq = 4, .Hk = 2, .D = 8, .sequence = 50, .f16 = true},
+        {.T = 77, .Hq = 2, .Hk = 1, .D = 16, .sequence = 40, .window = 9, .softcap = 1.5f, .holes = true, .f16 = true},
+    };
+    const vkft_kernel kernel = VKFT_KERNEL_attention_coop;
+    if (!vkft_kernel_is_built(kernel) || !vkft_caps_have(vkft_device_get_caps(lab->dev), vkft_kernel_needs(kernel)))
+        return;
+    vkft_test_environment("VKFT_ATTENTION", "coop");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        vkft_check_attention(lab, &shapes[i]);
 }
 
 /* What is used on this kind of device, and by the switches for tests what is used on others: every kernel of the table
@@ -38,6 +54,7 @@ static void test_every_kernel(void **state)
         vkft_test_environment("VKFT_ATTENTION", attention[i]);
         vkft_checks_attention(lab);
     }
+    check_attention_on_matrix_cores(lab);
     vkft_test_environment("VKFT_ATTENTION", NULL);
     if (vkft_lab_failure(lab))
         fail_msg("%s", vkft_lab_failure(lab)->what);

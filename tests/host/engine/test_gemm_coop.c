@@ -13,7 +13,7 @@
 
 static const vkft_coop_tiles amd = {16,  16,   16,    64,
                                     128, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}};
-static const vkft_gemm gemm = {.coop = &amd, .operands = VKFT_F16};
+static vkft_gemm gemm = {.coop = &amd, .operands = VKFT_F16};
 
 /* What was launched while a test looked. Linked in place of the runtime's functions, which check the device at opening.
  */
@@ -146,6 +146,19 @@ static void test_unaligned_weight(void **state)
     assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_coop_nn_nf4, VKFT_COOP_UNALIGNED));
 }
 
+/* The tuner tries each size of tiles, whatever the shape. */
+static void test_variants(void **state)
+{
+    (void)state;
+    assert_true(vkft_gemm_coop.possible(&gemm));
+    assert_int_equal(vkft_gemm_coop.shapes(&gemm), VKFT_COOP_SIZES);
+    for (gemm.variant = 1; gemm.variant <= VKFT_COOP_SIZES; gemm.variant++) {
+        expect_launches((shape){2048, 4096, 4096, true}, 64 << 20, 2);
+        assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_coop_nt_nf4, gemm.variant - 1));
+    }
+    gemm.variant = 0;
+}
+
 static void test_not_suitable(void **state)
 {
     const vkft_kernel_fixture *f = *state;
@@ -177,11 +190,9 @@ static void test_not_suitable(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_product),
-                                       cmocka_unit_test(test_few_tiles),
-                                       cmocka_unit_test(test_parts),
-                                       cmocka_unit_test(test_rows_in_f16),
-                                       cmocka_unit_test(test_unaligned_weight),
-                                       cmocka_unit_test(test_not_suitable)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_large_product), cmocka_unit_test(test_few_tiles),        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_rows_in_f16),   cmocka_unit_test(test_unaligned_weight), cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_not_suitable)};
     return cmocka_run_group_tests_name("gemm_coop", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
