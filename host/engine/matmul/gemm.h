@@ -116,8 +116,8 @@ void vkft_gemm_distrust(vkft_device *dev, const vkft_strategy *strategy, vkft_ge
 /* Takes the strategy from the class's list; false: it was the last one. Internal to matmul/. */
 bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_class class);
 
-/* Both of the kernels that read W as it is stored: chooses their constants, and records a product. For other strategies
- * that have such kernels. Internal to matmul/. */
+/* For strategies whose kernels read W as it is stored (gemm_direct.c, gemm_lookup.c): chooses the constants of a
+ * family, and records a product by one of its kernels. Internal to matmul/. */
 void vkft_direct_specialize(vkft_device *dev, const vkft_gemm *gemm, bool grouped, bool transposed,
                             vkft_kernel_family family);
 void vkft_direct_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel kernel);
