@@ -65,22 +65,48 @@ static const vkft_kernel kernels[VKFT_ATTENTION_PARTS][WAYS] = {
     {VKFT_KERNEL_attention_dbias, VKFT_KERNEL_attention_dbias_lanes, VKFT_KERNEL_COUNT},
 };
 
-/* Heads up to which matrix cores are faster than lanes, by what the compilers of AMD's and NVIDIA's cards say: further
- * sums do not fit the registers, or tiles too much shared memory. Intel's spill at any size. */
-static const uint32_t coop_max_head[VKFT_ATTENTION_PARTS] = {
-    [VKFT_ATTENTION_FORWARD] = 128, [VKFT_ATTENTION_DQ] = 64, [VKFT_ATTENTION_DKV] = 64};
-#define COOP_MIN_SUBGROUP 32u
+/* Heads on matrix cores, by the size of the subgroups that compute the matrices, which tells the makers apart. Where a
+ * subgroup's sums of a whole head do not fit its registers, `split` subgroups have rows together. */
+typedef struct coop_heads {
+    uint32_t fast;  /* up to here faster than lanes */
+    uint32_t whole; /* up to here not split */
+} coop_heads;
+
+static const struct coop_row {
+    uint32_t subgroup, split;
+    coop_heads parts[VKFT_ATTENTION_PARTS];
+} coop_table[] = {
+    {64, 2, {{128, ALL}, {0}, {128, 64}, {128, 64}, {0}}}, /* RDNA3, RDNA4 */
+    {32, 2, {{128, ALL}, {0}, {128, 64}, {128, 64}, {0}}}, /* NVIDIA */
+    {0, 2, {{0, ALL}, {0}, {0, 16}, {0, 16}, {0}}},        /* Intel, whose compiler spills at any size; software */
+};
 
 /* On matrix cores a workgroup walks over tiles of so many rows. */
 #define COOP_OTHER_ROWS 32u
 #define COOP_MAX_OWN_ROWS 64u
 
+static const struct coop_row *coop_row_of(const vkft_coop_tiles *m)
+{
+    const struct coop_row *row = coop_table;
+    while (row->subgroup && row->subgroup != m->subgroup)
+        row++;
+    return row;
+}
+
+/* How many subgroups have rows together. */
+static uint32_t split_of(const vkft_coop_tiles *m, vkft_attention_part part, uint32_t head)
+{
+    const struct coop_row *row = coop_row_of(m);
+    return head > row->parts[part].whole ? row->split : 1;
+}
+
 /* Shared memory of a part's kernel with so many subgroups, as shaders/attention/coop declares it. */
 static uint32_t coop_bytes(const vkft_coop_tiles *m, vkft_attention_part part, uint32_t head, uint32_t subgroups)
 {
-    uint32_t own = subgroups * m->M, tiles = part == VKFT_ATTENTION_FORWARD ? 1 : 2;
-    uint32_t halves = tiles * (own + COOP_OTHER_ROWS) * (head / 2 + 4) + own * (COOP_OTHER_ROWS / 2 + 4);
-    return 4 * (halves + tiles * own * (COOP_OTHER_ROWS + 4)) + 4 * own + 12 * subgroups;
+    uint32_t split = split_of(m, part, head), own = subgroups / split * m->M;
+    uint32_t tiles = part == VKFT_ATTENTION_FORWARD ? 1 : 2, factors = part == VKFT_ATTENTION_DKV ? 2 : 1;
+    uint32_t halves = tiles * (own + COOP_OTHER_ROWS) * (head / 2 + 4) + factors * own * (COOP_OTHER_ROWS / 2 + 4);
+    return 4 * (halves + subgroups * m->M * (COOP_OTHER_ROWS / split + 4)) + 4 * own + 20 * subgroups;
 }
 
 /* The kernel for matrix cores; its rows are 0 where there is none for this part, head size or device. */
@@ -92,12 +118,13 @@ static vkft_attention_kernel coop_kernel(const vkft_device_info *info, vkft_atte
     if (!m || k.kernel == VKFT_KERNEL_COUNT || !vkft_kernel_is_built(k.kernel) ||
         !vkft_caps_have(&info->caps, vkft_kernel_needs(k.kernel)) || head % max_u32(m->K, m->N) != 0)
         return k;
-    if (!forced && (head > coop_max_head[part] || m->subgroup < COOP_MIN_SUBGROUP))
+    if (!forced && head > coop_row_of(m)->parts[part].fast)
         return k;
-    for (uint32_t n = COOP_MAX_OWN_ROWS / m->M; n && !k.rows; n /= 2)
+    uint32_t split = split_of(m, part, head);
+    for (uint32_t n = COOP_MAX_OWN_ROWS / m->M; n >= split && !k.rows; n /= 2)
         if (coop_bytes(m, part, head, n) <= info->caps.shared_memory_bytes &&
             vkft_caps_subgroup_size(&info->caps, n * m->subgroup, m->subgroup))
-            k.rows = n * m->M;
+            k.rows = n / split * m->M;
     k.subgroup = m->subgroup;
     return k;
 }
@@ -198,9 +225,10 @@ static void specialize(vkft_device *dev, vkft_attention_part part, const vkft_op
     vkft_attention_kernel k = vkft_attention_choose(dev, part, c->head_dim);
     if (k.kernel == kernels[part][COOP]) {
         const vkft_coop_tiles *m = vkft_coop_tiles_of(caps, forced_coop());
-        const uint32_t constants[] = {c->head_dim, c->softcap, false, 1,    1,           1,
-                                      1,           m->M,       m->N,  m->K, m->subgroup, COOP_OTHER_ROWS};
-        vkft_kernel_specialize(dev, k.kernel, k.rows / m->M * m->subgroup, m->subgroup, constants, 12);
+        const uint32_t split = split_of(m, part, c->head_dim), count = part == VKFT_ATTENTION_FORWARD ? 12 : 13;
+        const uint32_t constants[] = {c->head_dim, c->softcap,  false,           1,    1, 1, 1, m->M, m->N,
+                                      m->K,        m->subgroup, COOP_OTHER_ROWS, split};
+        vkft_kernel_specialize(dev, k.kernel, k.rows / m->M * split * m->subgroup, m->subgroup, constants, count);
         return;
     }
     bool tile = vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_TILE, shared = k.kernel == kernels[part][LANES];

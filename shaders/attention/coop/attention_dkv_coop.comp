@@ -10,9 +10,9 @@
 
 ARGS(attention_backward_args)
 
-const uint AT_K = 0, AT_V = OWN_TILE, AT_Q = 2 * OWN_TILE, AT_DOUT = AT_Q + OTHER_TILE, AT_FACTORS = AT_DOUT + OTHER_TILE;
-shared f16vec2 halves[AT_FACTORS + FACTORS]; /* of p, then of ds */
-shared float sums[2 * SUMS];
+const uint AT_K = 0, AT_V = OWN_TILE, AT_Q = 2 * OWN_TILE, AT_DOUT = AT_Q + OTHER_TILE, AT_P = AT_DOUT + OTHER_TILE, AT_DS = AT_P + FACTORS;
+shared f16vec2 halves[AT_DS + FACTORS];
+shared vec2 peaks[SUBGROUPS]; /* largest factors: p, ds */
 
 void main()
 {
@@ -25,8 +25,8 @@ void main()
     LOAD_TILE(v_unit, uvec2(args.v), first, args.S - 1, args.Hk, g, OWN_ROWS, AT_V)
     barrier();
 
-    MATRIX_C dk[HEAD / TN], dv[HEAD / TN];
-    [[unroll]] for (uint i = 0; i < HEAD / TN; i++) {
+    MATRIX_C dk[OUTPUTS], dv[OUTPUTS];
+    [[unroll]] for (uint i = 0; i < OUTPUTS; i++) {
         dk[i] = MATRIX_C(0.0);
         dv[i] = MATRIX_C(0.0);
     }
@@ -38,33 +38,47 @@ void main()
         LOAD_TILE(dout_unit, uvec2(args.dout), t, span.y - 1, args.Hq, h, OTHER_ROWS, AT_DOUT)
         barrier();
         bool seen_by_any = mine.x < t + OTHER_ROWS && mine.y > t;
+        MATRIX_C scores[COLUMNS / TN], dps[COLUMNS / TN];
         float p[EACH], ds[EACH];
+        vec2 high;
         if (seen_by_any) {
-            PRODUCT_OF_ROWS(AT_K, AT_Q, 0)
-            PRODUCT_OF_ROWS(AT_V, AT_DOUT, SUMS)
+            PRODUCT_OF_ROWS(scores, AT_K, AT_Q)
+            PRODUCT_OF_ROWS(dps, AT_V, AT_DOUT)
+            PUT_SUMS(scores)
         }
         subgroupBarrier();
-        if (seen_by_any) {
+        if (seen_by_any)
             [[unroll]] for (uint e = 0; e < EACH; e++) {
-                uint query = t + column_of(e), at = own_row() * LD_SUMS + column_of(e), row = min(query, span.y - 1) * args.Hq + h;
-                float score = capped(sums[at] * (q_unit * k_unit * args.scale), args.softcap), dp = sums[SUMS + at] * (dout_unit * v_unit);
+                uint query = t + column_of(e), row = min(query, span.y - 1) * args.Hq + h;
+                float score = capped_near(sums[place_of(e)] * (q_unit * k_unit * args.scale), args.softcap);
                 bool seen = query >= range.x && query < range.y;
-                p[e] = seen ? exp_exact(score - args.lse.v[row]) : 0.0;
-                ds[e] = p[e] * (dp - args.delta.v[row]) * cap_slope(score, args.softcap) * q_unit;
+                p[e] = seen ? exp_near(score - args.lse.v[row]) : 0.0;
+                ds[e] = p[e] * cap_slope(score, args.softcap) * q_unit;
                 p[e] *= dout_unit;
             }
-            PUT_FACTORS(p, p_unit, dv, AT_FACTORS)
-        }
         subgroupBarrier();
         if (seen_by_any)
-            ADD_PRODUCT(dv, AT_FACTORS, AT_DOUT)
+            PUT_SUMS(dps)
         subgroupBarrier();
         if (seen_by_any) {
-            PUT_FACTORS(ds, ds_unit, dk, AT_FACTORS)
+            [[unroll]] for (uint e = 0; e < EACH; e++)
+                ds[e] *= sums[place_of(e)] * (dout_unit * v_unit) - args.delta.v[min(t + column_of(e), span.y - 1) * args.Hq + h];
+            LARGEST_FACTOR(high.x, p)
+            LARGEST_FACTOR(high.y, ds)
+            peaks[gl_SubgroupID] = high;
         }
-        subgroupBarrier();
-        if (seen_by_any)
-            ADD_PRODUCT(dk, AT_FACTORS, AT_Q)
+        rows_barrier();
+        if (seen_by_any) {
+            [[unroll]] for (uint i = 0; i < SPLIT; i++)
+                high = max(high, peaks[gl_SubgroupID / SPLIT * SPLIT + i]);
+            PUT_FACTORS(p, high.x, p_unit, dv, AT_P)
+            PUT_FACTORS(ds, high.y, ds_unit, dk, AT_DS)
+        }
+        rows_barrier();
+        if (seen_by_any) {
+            ADD_PRODUCT(dv, AT_P, AT_DOUT)
+            ADD_PRODUCT(dk, AT_DS, AT_Q)
+        }
         t += OTHER_ROWS;
         if (t >= span.y) {
             t = span.x;

@@ -12,7 +12,7 @@ ARGS(attention_backward_args)
 
 const uint AT_Q = 0, AT_DOUT = OWN_TILE, AT_K = 2 * OWN_TILE, AT_V = AT_K + OTHER_TILE, AT_FACTORS = AT_V + OTHER_TILE;
 shared f16vec2 halves[AT_FACTORS + FACTORS];
-shared float sums[2 * SUMS];
+shared float peaks[SUBGROUPS]; /* largest factors */
 
 void main()
 {
@@ -27,8 +27,8 @@ void main()
     LOAD_TILE(dout_unit, uvec2(args.dout), first, args.T - 1, args.Hq, h, OWN_ROWS, AT_DOUT)
     barrier();
 
-    MATRIX_C dq[HEAD / TN];
-    [[unroll]] for (uint i = 0; i < HEAD / TN; i++)
+    MATRIX_C dq[OUTPUTS];
+    [[unroll]] for (uint i = 0; i < OUTPUTS; i++)
         dq[i] = MATRIX_C(0.0);
     float unit = unit_for(0.0);
     for (uint s = span.x; s < span.y; s += OTHER_ROWS) {
@@ -37,22 +37,38 @@ void main()
         LOAD_TILE(v_unit, uvec2(args.v), s, span.y - 1, args.Hk, g, OTHER_ROWS, AT_V)
         barrier();
         bool seen_by_any = mine.x < s + OTHER_ROWS && mine.y > s;
+        MATRIX_C scores[COLUMNS / TN], dps[COLUMNS / TN];
+        float ds[EACH], high;
         if (seen_by_any) {
-            PRODUCT_OF_ROWS(AT_Q, AT_K, 0)
-            PRODUCT_OF_ROWS(AT_DOUT, AT_V, SUMS)
+            PRODUCT_OF_ROWS(scores, AT_Q, AT_K)
+            PRODUCT_OF_ROWS(dps, AT_DOUT, AT_V)
+            PUT_SUMS(scores)
         }
         subgroupBarrier();
-        if (seen_by_any) {
-            float ds[EACH];
+        if (seen_by_any)
             [[unroll]] for (uint e = 0; e < EACH; e++) {
-                uint key = s + column_of(e), at = own_row() * LD_SUMS + column_of(e);
-                float score = capped(sums[at] * (q_unit * k_unit * args.scale), args.softcap), dp = sums[SUMS + at] * (dout_unit * v_unit);
+                uint key = s + column_of(e);
+                float score = capped_near(sums[place_of(e)] * (q_unit * k_unit * args.scale), args.softcap);
                 bool seen = key >= range.x && key < range.y;
-                ds[e] = seen ? exp_exact(score - lse) * (dp - delta) * cap_slope(score, args.softcap) * k_unit : 0.0;
+                ds[e] = seen ? exp_near(score - lse) * cap_slope(score, args.softcap) * k_unit : 0.0;
             }
-            PUT_FACTORS(ds, unit, dq, AT_FACTORS)
-        }
         subgroupBarrier();
+        if (seen_by_any)
+            PUT_SUMS(dps)
+        subgroupBarrier();
+        if (seen_by_any) {
+            [[unroll]] for (uint e = 0; e < EACH; e++)
+                ds[e] *= sums[place_of(e)] * (dout_unit * v_unit) - delta;
+            LARGEST_FACTOR(high, ds)
+            peaks[gl_SubgroupID] = high;
+        }
+        rows_barrier();
+        if (seen_by_any) {
+            [[unroll]] for (uint i = 0; i < SPLIT; i++)
+                high = max(high, peaks[gl_SubgroupID / SPLIT * SPLIT + i]);
+            PUT_FACTORS(ds, high, unit, dq, AT_FACTORS)
+        }
+        rows_barrier();
         if (seen_by_any)
             ADD_PRODUCT(dq, AT_FACTORS, AT_K)
     }

@@ -3,6 +3,12 @@
  * matrices of TM x TN x TK with f16 operands and f32 sums; everything between them is f32: sums go through shared memory to the lanes, LANES_A_ROW
  * of which compute a row's softmax.
  *
+ * The gradients of a long head do not fit a subgroup's registers. Then SPLIT subgroups have TM rows together: each computes the scores of its part of
+ * the other side's rows, tells the others what follows from them through shared memory, and adds up its part of the head's elements.
+ *
+ * Scores become f16, so the exponential that the device has is exact enough: its error is below (3 + 2 |x|) 2^-23 by the standard, 2^-18 where a
+ * factor is not negligible against the largest.
+ *
  * An operand is rounded to f16 once, and f16 keeps its range: a tile is scaled by the power of two that brings its largest element to 2^14, and
  * what is multiplied is scaled back in f32. Sums over several tiles need one scale: that of the largest so far; when it grows, the sums are
  * multiplied by the ratio, a power of two, which is exact.
@@ -19,15 +25,21 @@ layout(constant_id = 9) const uint TN = 16;
 layout(constant_id = 10) const uint TK = 16;
 layout(constant_id = 11) const uint SUBGROUP = 32;
 layout(constant_id = 12) const uint OTHER_ROWS = 32;
+#ifndef SPLIT
+layout(constant_id = 13) const uint SPLIT = 1;
+#endif
 
-const uint SUBGROUPS = WIDTH / SUBGROUP, OWN_ROWS = SUBGROUPS * TM;
-const uint LANES_A_ROW = SUBGROUP / TM, EACH = OTHER_ROWS / LANES_A_ROW; /* of a row's elements, a lane has pairs: see column_of */
-const uint LD = HEAD / 2 + 4;            /* row stride of tiles, in pairs of halves; 8 halves of padding put rows into different banks */
+const uint SUBGROUPS = WIDTH / SUBGROUP, OWN_ROWS = SUBGROUPS / SPLIT * TM;
+const uint COLUMNS = OTHER_ROWS / SPLIT;                              /* of the scores, that a subgroup computes */
+const uint LANES_A_ROW = SUBGROUP / TM, EACH = COLUMNS / LANES_A_ROW; /* of a row's elements, a lane has pairs: see column_of */
+const uint OUTPUTS = (HEAD / TN + SPLIT - 1) / SPLIT; /* matrices of a head's elements that a subgroup adds up; see first_output */
+const uint LD = HEAD / 2 + 4;             /* row stride of tiles, in pairs of halves; 8 halves of padding put rows into different banks */
 const uint LD_PAIRS = OTHER_ROWS / 2 + 4; /* of the factors' tile */
-const uint LD_SUMS = OTHER_ROWS + 4;      /* of the sums' tile, in floats */
-const uint OWN_TILE = OWN_ROWS * LD, OTHER_TILE = OTHER_ROWS * LD, FACTORS = OWN_ROWS * LD_PAIRS, SUMS = OWN_ROWS * LD_SUMS;
+const uint LD_SUMS = COLUMNS + 4;         /* of the sums' tile, in floats */
+const uint OWN_TILE = OWN_ROWS * LD, OTHER_TILE = OTHER_ROWS * LD, FACTORS = OWN_ROWS * LD_PAIRS, SUMS = SUBGROUPS * TM * LD_SUMS;
 
-/* A kernel declares: shared f16vec2 halves[...], shared float sums[...]. */
+/* A kernel declares: shared f16vec2 halves[...]. */
+shared float sums[SUMS];
 shared float largest[SUBGROUPS];
 shared uvec2 spans[SUBGROUPS];
 
@@ -35,15 +47,57 @@ shared uvec2 spans[SUBGROUPS];
 #define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB>
 #define MATRIX_C coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>
 
-/* The lane's row in the workgroup, and its element number e there. */
+/* The subgroup's first row in the workgroup; the lane's. */
+uint first_row()
+{
+    return gl_SubgroupID / SPLIT * TM;
+}
+
 uint own_row()
 {
-    return gl_SubgroupID * TM + gl_SubgroupInvocationID / LANES_A_ROW;
+    return first_row() + gl_SubgroupInvocationID / LANES_A_ROW;
+}
+
+/* The lane's element number e of its row: its place in the sums, and its column. */
+uint place_in_row(uint e)
+{
+    return (e / 2 * LANES_A_ROW + gl_SubgroupInvocationID % LANES_A_ROW) * 2 + e % 2;
+}
+
+uint place_of(uint e)
+{
+    return (gl_SubgroupID * TM + gl_SubgroupInvocationID / LANES_A_ROW) * LD_SUMS + place_in_row(e);
 }
 
 uint column_of(uint e)
 {
-    return (e / 2 * LANES_A_ROW + gl_SubgroupInvocationID % LANES_A_ROW) * 2 + e % 2;
+    return gl_SubgroupID % SPLIT * COLUMNS + place_in_row(e);
+}
+
+/* The first of the subgroup's OUTPUTS matrices; where they are no multiple of SPLIT, two subgroups compute the same one. */
+uint first_output()
+{
+    return min(gl_SubgroupID % SPLIT * OUTPUTS, HEAD / TN - OUTPUTS);
+}
+
+/* Between what the subgroups that share rows tell each other. */
+void rows_barrier()
+{
+    if (SPLIT > 1)
+        barrier();
+    else
+        subgroupBarrier();
+}
+
+/* See above; the same for a score that is capped. */
+float exp_near(float x)
+{
+    return exp(max(x, -87.0));
+}
+
+float capped_near(float z, float softcap)
+{
+    return SOFTCAP != 0 && softcap > 0.0 ? softcap - 2.0 * softcap / (exp(min(2.0 / softcap * z, 80.0)) + 1.0) : z;
 }
 
 float over_row_max(float x)
@@ -114,44 +168,55 @@ uvec2 workgroup_span(uvec2 span)
         }                                                                                                              \
     }
 
-/* The subgroup's rows of the tile `own` times the rows of the tile `other`, to its rows of the sums from `to` on. */
-#define PRODUCT_OF_ROWS(own, other, to)                                                                                \
-    [[unroll]] for (uint n = 0; n < OTHER_ROWS; n += TN) {                                                             \
-        MATRIX_C c = MATRIX_C(0.0);                                                                                    \
+/* c[COLUMNS / TN] = the subgroup's rows of the tile `own` times its part of the rows of the tile `other`. */
+#define PRODUCT_OF_ROWS(c, own, other)                                                                                 \
+    [[unroll]] for (uint n = 0; n < COLUMNS / TN; n++) {                                                               \
+        c[n] = MATRIX_C(0.0);                                                                                          \
         [[unroll]] for (uint k = 0; k < HEAD; k += TK) {                                                               \
             MATRIX_A a;                                                                                                \
             MATRIX_B b;                                                                                                \
-            coopMatLoad(a, halves, (own) + gl_SubgroupID * TM * LD + k / 2, LD, gl_CooperativeMatrixLayoutRowMajor);   \
-            coopMatLoad(b, halves, (other) + n * LD + k / 2, LD, gl_CooperativeMatrixLayoutColumnMajor);               \
-            c = coopMatMulAdd(a, b, c);                                                                                \
+            coopMatLoad(a, halves, (own) + first_row() * LD + k / 2, LD, gl_CooperativeMatrixLayoutRowMajor);          \
+            coopMatLoad(b, halves, (other) + (gl_SubgroupID % SPLIT * COLUMNS + n * TN) * LD + k / 2, LD, gl_CooperativeMatrixLayoutColumnMajor); \
+            c[n] = coopMatMulAdd(a, b, c[n]);                                                                          \
         }                                                                                                              \
-        coopMatStore(c, sums, (to) + gl_SubgroupID * TM * LD_SUMS + n, LD_SUMS, gl_CooperativeMatrixLayoutRowMajor);   \
     }
 
-/* Scales the lane's factors w of its row for f16 and puts them into the tile `to`; unit becomes the largest so far, and the sums are brought to it. */
-#define PUT_FACTORS(w, unit, total, to)                                                                                \
+/* For the lanes, which read it at place_of. */
+#define PUT_SUMS(c)                                                                                                    \
+    [[unroll]] for (uint n = 0; n < COLUMNS / TN; n++)                                                                 \
+        coopMatStore(c[n], sums, gl_SubgroupID * TM * LD_SUMS + n * TN, LD_SUMS, gl_CooperativeMatrixLayoutRowMajor);
+
+/* The subgroup's largest factor by size. */
+#define LARGEST_FACTOR(high, w)                                                                                        \
     {                                                                                                                  \
-        float high = 0.0;                                                                                              \
+        high = 0.0;                                                                                                    \
         [[unroll]] for (uint e = 0; e < EACH; e++)                                                                     \
             high = max(high, abs(w[e]));                                                                               \
+        high = subgroupMax(high);                                                                                      \
+    }
+
+/* Scales the lane's factors w of its row for f16 and puts them into the tile `to`. high: the largest of all subgroups that have these rows. unit becomes the
+ * largest so far, and the sums are brought to it. */
+#define PUT_FACTORS(w, high, unit, total, to)                                                                          \
+    {                                                                                                                  \
         float before = unit;                                                                                           \
-        unit = max(unit, unit_for(subgroupMax(high)));                                                                 \
+        unit = max(unit, unit_for(high));                                                                              \
         if (unit > before)                                                                                             \
-            [[unroll]] for (uint i = 0; i < HEAD / TN; i++)                                                            \
+            [[unroll]] for (uint i = 0; i < OUTPUTS; i++)                                                              \
                 [[unroll]] for (uint part = 0; part < total[i].length(); part++)                                       \
                     total[i][part] *= before / unit;                                                                   \
         [[unroll]] for (uint e = 0; e < EACH; e += 2)                                                                  \
             halves[(to) + own_row() * LD_PAIRS + column_of(e) / 2] = f16vec2(vec2(w[e], w[e + 1]) * (1.0 / unit));     \
     }
 
-/* total += the subgroup's factors times the tile `other`. */
+/* total += the factors of the subgroup's rows times its part of the tile `other`. */
 #define ADD_PRODUCT(total, factors, other)                                                                             \
     [[unroll]] for (uint k = 0; k < OTHER_ROWS; k += TK) {                                                             \
         MATRIX_A a;                                                                                                    \
-        coopMatLoad(a, halves, (factors) + gl_SubgroupID * TM * LD_PAIRS + k / 2, LD_PAIRS, gl_CooperativeMatrixLayoutRowMajor); \
-        [[unroll]] for (uint i = 0; i < HEAD / TN; i++) {                                                              \
+        coopMatLoad(a, halves, (factors) + first_row() * LD_PAIRS + k / 2, LD_PAIRS, gl_CooperativeMatrixLayoutRowMajor); \
+        [[unroll]] for (uint i = 0; i < OUTPUTS; i++) {                                                                \
             MATRIX_B b;                                                                                                \
-            coopMatLoad(b, halves, (other) + k * LD + i * TN / 2, LD, gl_CooperativeMatrixLayoutRowMajor);             \
+            coopMatLoad(b, halves, (other) + k * LD + (first_output() + i) * TN / 2, LD, gl_CooperativeMatrixLayoutRowMajor); \
             total[i] = coopMatMulAdd(a, b, total[i]);                                                                  \
         }                                                                                                              \
     }
@@ -159,16 +224,16 @@ uvec2 workgroup_span(uvec2 span)
 /* Stores total * factor (which may name `row`, the workgroup's) as rows of x, through the sums' tile: a matrix at a time, by code that stands here once; only
  * the matrix itself must be named by a constant. */
 #define STORE_TOTAL(total, factor, address, first, count, heads, head)                                                 \
-    [[dont_unroll]] for (uint number = 0; number < HEAD / TN; number++) {                                              \
+    [[dont_unroll]] for (uint number = 0; number < OUTPUTS; number++) {                                                \
         subgroupBarrier();                                                                                             \
-        [[unroll]] for (uint i = 0; i < HEAD / TN; i++)                                                                \
+        [[unroll]] for (uint i = 0; i < OUTPUTS; i++)                                                                  \
             if (i == number)                                                                                           \
                 coopMatStore(total[i], sums, gl_SubgroupID * TM * LD_SUMS, LD_SUMS, gl_CooperativeMatrixLayoutRowMajor); \
         subgroupBarrier();                                                                                             \
         [[dont_unroll]] for (uint e = gl_SubgroupInvocationID; e < TM * TN; e += SUBGROUP) {                           \
-            uint row = gl_SubgroupID * TM + e / TN, column = e % TN;                                                   \
+            uint row = first_row() + e / TN, column = (first_output() + number) * TN + e % TN;                         \
             if ((first) + row < (count))                                                                               \
-                F32_ref(address).v[(((first) + row) * (heads) + (head)) * HEAD + number * TN + column] =               \
-                    sums[row * LD_SUMS + column] * (factor);                                                           \
+                F32_ref(address).v[(((first) + row) * (heads) + (head)) * HEAD + column] =                             \
+                    sums[(gl_SubgroupID * TM + e / TN) * LD_SUMS + e % TN] * (factor);                                 \
         }                                                                                                              \
     }

@@ -17,6 +17,9 @@ static vkft_gemm gemm;
 static bool computes_right;
 static uint32_t specialized[VKFT_ATTENTION_PARTS]; /* kernels, in this order */
 static uint32_t specialized_count;
+static uint32_t head_size;                               /* that they are to have */
+static uint32_t subgroups_of_rows[VKFT_ATTENTION_PARTS]; /* as the constants say, and the invocations of a workgroup */
+static uint32_t widths[VKFT_ATTENTION_PARTS];
 
 const vkft_device_info *__wrap_vkft_device_get_info(const vkft_device *dev);
 const vkft_device_info *__wrap_vkft_device_get_info(const vkft_device *dev)
@@ -52,10 +55,13 @@ void __wrap_vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_
                                    const uint32_t *constants, uint32_t constant_count)
 {
     (void)dev;
-    assert_int_equal(constants[0], 64);
+    assert_int_equal(constants[0], head_size);
     assert_true(!subgroup_size || width % subgroup_size == 0);
-    assert_true(constant_count == 4 || constant_count == 7 || constant_count == 12);
-    specialized[specialized_count++ % VKFT_ATTENTION_PARTS] = kernel;
+    assert_true(constant_count == 4 || constant_count == 7 || constant_count == 12 || constant_count == 13);
+    uint32_t part = specialized_count++ % VKFT_ATTENTION_PARTS;
+    specialized[part] = kernel;
+    subgroups_of_rows[part] = constant_count == 13 ? constants[12] : 1;
+    widths[part] = width;
 }
 
 bool __wrap_vkft_attention_compare(vkft_device *dev, uint32_t head_dim,
@@ -91,6 +97,7 @@ static void be(uint32_t vendor, uint32_t subgroup, uint32_t smallest, uint32_t s
     gemm = (vkft_gemm){
         .caps = &info.caps, .coop = vkft_coop_tiles_of(&info.caps, false), .operands = VKFT_F16, .attention = M != 0};
     specialized_count = 0;
+    head_size = 64;
 }
 
 static vkft_attention_kernel choose(vkft_attention_part part, uint32_t head)
@@ -109,15 +116,24 @@ static void test_matrix_cores(void **state)
     assert_int_equal(vkft_attention_count(NULL, k, k.rows * 3 + 1), 4);
     assert_int_equal(choose(VKFT_ATTENTION_DQ, 64).kernel, VKFT_KERNEL_attention_dq_coop);
     assert_int_equal(choose(VKFT_ATTENTION_DKV, 64).kernel, VKFT_KERNEL_attention_dkv_coop);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 64).rows, 64);
+    assert_int_equal(choose(VKFT_ATTENTION_DQ, 128).kernel, VKFT_KERNEL_attention_dq_coop);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 128).kernel, VKFT_KERNEL_attention_dkv_coop);
     /* Larger heads do not fit; these parts have no such kernel; and 72 is no multiple of the tiles. */
     assert_int_equal(choose(VKFT_ATTENTION_FORWARD, 256).kernel, VKFT_KERNEL_attention_lanes);
     assert_int_equal(choose(VKFT_ATTENTION_DELTA, 64).kernel, VKFT_KERNEL_attention_delta_lanes);
     assert_int_equal(choose(VKFT_ATTENTION_FORWARD, 72).kernel, VKFT_KERNEL_attention_lanes);
     /* With less shared memory a workgroup has fewer rows. */
     be(0x10de, 32, 32, 49152, 16, 16);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 64).rows, 64);
+    assert_int_equal(choose(VKFT_ATTENTION_DQ, 128).rows, 32);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 128).rows, 32);
     uint32_t rows = choose(VKFT_ATTENTION_FORWARD, 128).rows;
     info.caps.shared_memory_bytes = 32768;
     assert_true(choose(VKFT_ATTENTION_FORWARD, 128).rows < rows);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 96).rows, 16); /* two subgroups, which have them together */
+    info.caps.shared_memory_bytes = 16384;                     /* not even those */
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 128).kernel, VKFT_KERNEL_attention_dkv_lanes);
     be(0x8086, 32, 16, 49152, 8, 16); /* Xe2, whose compiler spills */
     assert_int_equal(choose(VKFT_ATTENTION_FORWARD, 64).kernel, VKFT_KERNEL_attention_lanes);
 }
@@ -149,7 +165,15 @@ static void test_setup(void **state)
     expect_ok(vkft_attention_setup(NULL, &head64, &err));
     assert_int_equal(specialized_count, VKFT_ATTENTION_PARTS);
     assert_int_equal(specialized[VKFT_ATTENTION_FORWARD], VKFT_KERNEL_attention_coop);
-    const vkft_ops_constants relative = {.head_dim = 64, .relative = true};
+    assert_int_equal(subgroups_of_rows[VKFT_ATTENTION_DKV], 1);
+    const vkft_ops_constants relative = {.head_dim = 64, .relative = true}, head128 = {.head_dim = 128};
+    head_size = 128;
+    expect_ok(vkft_attention_setup(NULL, &head128, &err));
+    assert_int_equal(subgroups_of_rows[VKFT_ATTENTION_FORWARD], 1);
+    assert_int_equal(subgroups_of_rows[VKFT_ATTENTION_DQ], 2);
+    assert_int_equal(subgroups_of_rows[VKFT_ATTENTION_DKV], 2);
+    assert_int_equal(widths[VKFT_ATTENTION_DKV], 4 * 64); /* 32 rows, 16 of each pair of subgroups */
+    head_size = 64;
     expect_ok(vkft_attention_setup(NULL, &relative, &err)); /* T5's biases are for lanes */
     assert_int_equal(specialized[VKFT_ATTENTION_FORWARD], VKFT_KERNEL_attention_lanes);
 }
