@@ -9,7 +9,7 @@
  *
  * A row is cut into units of four elements, of which lane l of the row holds l, l + LANES, l + 2 LANES ...: a GPU's invocation has not the
  * registers for a whole row, and neighbours then read neighbouring units. The same lanes hold ROWS neighbouring rows, so that a unit that was
- * loaded is used as often; what fits no registers (KEPT 0) lies in shared memory.
+ * loaded is used as often; what fits no registers (KEPT 0) lies in shared memory, or (KEPT 2) is read again where it is used again.
  *
  * An iteration is a tile of ROWS x BLOCK pairs, PAIRS in all. Each lane has a part of each pair's dot product. gather_pairs adds the parts so that each
  * lane ends with the sums of other pairs, OWNED of them, and computes their softmax alone; pair_of tells all lanes the result. That needs
@@ -88,7 +88,7 @@ vec4 unit_of(uvec2 x, uint row, uint d)
 /* The same for a unit that was read before in this iteration. Without registers to spare the compiler must not keep it. */
 vec4 unit_again(uvec2 x, uint row, uint d)
 {
-    if (KEPT != 0 || HEAD % (4 * LANES) != 0)
+    if (KEPT == 1 || HEAD % (4 * LANES) != 0)
         return unit_of(x, row, d);
     return Again4_ref(x).v[row * UNITS + lane() + d * LANES];
 }

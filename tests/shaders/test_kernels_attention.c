@@ -336,6 +336,7 @@ static void test_lanes(void **state)
         {"lanes:2", true, {9, 2, 1, 6, 9, 0, false, 0, 0}},
         {"lanes:2:2", true, {13, 4, 2, 8, 5, 0, false, 0, 3}},
         {"lanes:4:4", true, {17, 6, 2, 9, 7, 3, true, 1.5f, 0}},
+        {"lanes:2:2", true, {17, 4, 2, 8, 7, 3, false, 1.5f, 0}}, /* dkv reads rows of queries twice */
         {"lanes:1:2", true, {13, 4, 2, 8, 5, 0, false, 0, 0}},
         {"lanes:2:8", true, {17, 6, 2, 4, 9, 0, true, 0, 5}},
         {"lanes:8", false, {35, 2, 1, 256, 35, 9, true, 0, 0}},

@@ -23,7 +23,8 @@
 
 #define MAX_ROWS 8u /* that invocations hold together */
 
-/* Where the rows are that are not sums: in shared memory or in registers, of which capping scores may need the last. */
+/* Where the rows are that are not sums: in shared memory or in registers. Capping scores may need the last of these:
+ * then a row of the other side, which is used twice, is read twice. */
 typedef enum place { SHARED, KEPT, UNCAPPED } place;
 
 /* How rows are shared in one part. */
@@ -53,7 +54,7 @@ static const struct device_row {
     {INTEL, 0, 128, 8, {{4, 2, 1, SHARED}, {2, 1, 1, KEPT}, {4, 1, 2, KEPT}, {4, 1, 1, UNCAPPED}, {2, 1, 1, KEPT}}},
     {INTEL, 0, ALL, 8, {{8, 1, 1, SHARED}, {2, 1, 1, KEPT}, {8, 1, 1, SHARED}, {8, 1, 1, SHARED}, {2, 1, 1, KEPT}}},
     {QUALCOMM, 0, ALL, 64, {{2, 2, 4, KEPT}, {2, 1, 1, KEPT}, {2, 2, 4, KEPT}, {2, 2, 2, KEPT}, {2, 1, 1, KEPT}}},
-    {ANY, 0, ALL, 0, {{2, 2, 2, KEPT}, {2, 1, 1, KEPT}, {2, 1, 2, KEPT}, {2, 1, 1, KEPT}, {2, 1, 1, KEPT}}},
+    {ANY, 0, ALL, 0, {{2, 2, 2, KEPT}, {2, 1, 1, KEPT}, {2, 1, 2, KEPT}, {2, 1, 1, UNCAPPED}, {2, 1, 1, KEPT}}},
 };
 
 enum { PLAIN, LANES, COOP, WAYS };
@@ -232,8 +233,9 @@ static void specialize(vkft_device *dev, vkft_attention_part part, const vkft_op
         return;
     }
     bool tile = vkft_kernel_get_shape(k.kernel) == VKFT_SHAPE_TILE, shared = k.kernel == kernels[part][LANES];
-    bool kept =
-        k.kept && !(c->softcap && row_of(vkft_device_get_info(dev), c->head_dim)->parts[part].place == UNCAPPED);
+    uint32_t kept = k.kept; /* as attention.glsl says */
+    if (kept && c->softcap && row_of(vkft_device_get_info(dev), c->head_dim)->parts[part].place == UNCAPPED)
+        kept = 2;
     uint32_t block = k.block;
     if (caps->software)
         block = c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;

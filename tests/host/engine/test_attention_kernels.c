@@ -20,6 +20,7 @@ static uint32_t specialized_count;
 static uint32_t head_size;                               /* that they are to have */
 static uint32_t subgroups_of_rows[VKFT_ATTENTION_PARTS]; /* as the constants say, and the invocations of a workgroup */
 static uint32_t widths[VKFT_ATTENTION_PARTS];
+static uint32_t kept[VKFT_ATTENTION_PARTS]; /* the constant of kernels with lanes */
 
 const vkft_device_info *__wrap_vkft_device_get_info(const vkft_device *dev);
 const vkft_device_info *__wrap_vkft_device_get_info(const vkft_device *dev)
@@ -62,6 +63,7 @@ void __wrap_vkft_kernel_specialize(vkft_device *dev, vkft_kernel kernel, uint32_
     specialized[part] = kernel;
     subgroups_of_rows[part] = constant_count == 13 ? constants[12] : 1;
     widths[part] = width;
+    kept[part] = constant_count == 7 ? constants[6] : 0;
 }
 
 bool __wrap_vkft_attention_compare(vkft_device *dev, uint32_t head_dim,
@@ -150,6 +152,15 @@ static void test_lanes(void **state)
     vkft_attention_kernel k = choose(VKFT_ATTENTION_FORWARD, 128);
     assert_int_equal(k.subgroup, 8);
     assert_int_equal(k.lanes, 8);
+    vkft_err err = {0};
+    const vkft_ops_constants capped = {.head_dim = 64, .softcap = true}, plain = {.head_dim = 64};
+    expect_ok(vkft_attention_setup(NULL, &plain, &err));
+    assert_int_equal(kept[VKFT_ATTENTION_DKV], 1);
+    expect_ok(vkft_attention_setup(NULL, &capped, &err));
+    assert_int_equal(kept[VKFT_ATTENTION_DKV],
+                     2); /* capping needs registers: rows that are used twice are read twice */
+    assert_int_equal(kept[VKFT_ATTENTION_DQ], 1);
+    assert_int_equal(kept[VKFT_ATTENTION_FORWARD], 0);
     be(0x1002, 64, 64, 65536, 0, 0);
     info.caps.set &= ~(uint32_t)VKFT_CAP_SUBGROUP_SHUFFLE;
     assert_int_equal(choose(VKFT_ATTENTION_FORWARD, 128).kernel, VKFT_KERNEL_attention);
