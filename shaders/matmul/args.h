@@ -30,7 +30,8 @@ struct matmul_args {
 };
 
 /* matmul_tile_nt, matmul_tile_nn: the same products, or slice s = workgroup id y of their sum over K, `slice` long (a
- * multiple of 8); element (m,n) of Y and R lies at s*M*N + m*ldy + n. */
+ * multiple of 8); element (m,n) of Y and R lies at s*M*N + m*ldy + n.
+ * grouped_tile_nt, grouped_tile_nn: grouped_nt's and grouped_nn's products, M being the rows of all groups. */
 struct matmul_tile_args {
     STRUCT(weight_ref) W;
     ADDR(F32) X;
@@ -41,6 +42,10 @@ struct matmul_tile_args {
     uint slice;
     uint add;
     float scale;
+    /* in place of W: */
+    ADDR(U32) weights; /* weight_ref [groups] */
+    ADDR(U32) group;   /* as in grouped_args */
+    uint groups;
 };
 
 /* grouped_nt: Y[m] = R[m] + scale * X[m] W_g^T for the rows m of each group g, W_g [N,K]   (R when add != 0; R may be

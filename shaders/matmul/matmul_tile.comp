@@ -7,6 +7,8 @@
  * Shared memory is read in vectors of 4. X, and W^T, lie with k fastest and rows padded by a vector, so that neighbouring rows begin in different banks; W lies with
  * columns fastest. An invocation's rows, and columns, are LANES apart for the same reason.
  *
+ * EXPERTS: each group of rows with a separate W; a tile ends where its group does (expert_tiles.glsl).
+ *
  * Aligned operands are read in vectors, others element by element. Each index is clamped to what exists, and X is 0 past the end of K.
  *
  * Order of the sum: k ascends within a slice; matmul_sum adds slices in order.
@@ -20,6 +22,13 @@
 #include "shaders/matmul/matmul.glsl"
 
 ARGS(matmul_tile_args)
+#ifdef EXPERTS
+uint row_of(uint group)
+{
+    return args.group.v[2 * group];
+}
+#endif
+#include "shaders/matmul/expert_tiles.glsl"
 #include "shaders/matmul/operand.glsl"
 #include "shaders/matmul/store.glsl"
 #define SHARED_TABLES
@@ -52,7 +61,7 @@ uint first_row, first_column;
 /* Row of X that load `i` of the workgroup reads, and its first k of the step. */
 uvec2 x_place(uint i)
 {
-    return uvec2(min(first_row + i / VECTORS, args.M - 1), i % VECTORS * 4);
+    return uvec2(min(first_row + i / VECTORS, ROW_END - 1), i % VECTORS * 4);
 }
 
 /* Row and column of W where run `i` of the step from k on begins; with a run length of 1, of element i. */
@@ -88,7 +97,7 @@ void fetch(uint id, uint k, uint end, out step next)
     }
     [[unroll]] for (uint s = 0; s < W_LOADS; s++) {
         uvec2 at = w_place(id + s * LANES, 8, k, end);
-        next.w[s] = fetch8(args.W, at.x, at.y);
+        next.w[s] = fetch8(WEIGHT, at.x, at.y);
     }
 }
 
@@ -111,7 +120,7 @@ void put(uint id, uint k, uint end, step now)
             uint at = i * 2;
 #endif
             float w[8];
-            decode8(args.W, now.w[s], w);
+            decode8(WEIGHT, now.w[s], w);
             operands(w);
             w_tile[at] = vec4(w[0], w[1], w[2], w[3]);
             w_tile[at + 1] = vec4(w[4], w[5], w[6], w[7]);
@@ -130,7 +139,7 @@ void put_any(uint id, uint k, uint end)
     }
     [[dont_unroll]] for (uint i = id; i < TILE_N * DEPTH; i += LANES) {
         uvec2 at = w_place(i, 1, k, end);
-        float w = operand(weight(args.W, at.x, at.y));
+        float w = operand(weight(WEIGHT, at.x, at.y));
 #ifdef TRANSPOSED
         w_tile[i / DEPTH * STRIDE + i % DEPTH / 4][i % 4] = w;
 #else
@@ -147,8 +156,13 @@ void main()
     const bool same_rows = parts > 0 && parts * SUBGROUP == LANES_N;
     const uint m = same_rows ? gl_SubgroupID / parts : id / LANES_N;
     const uint n = same_rows ? gl_SubgroupID % parts * SUBGROUP + gl_SubgroupInvocationID : id % LANES_N;
-    uvec2 t = tile_of(WORKGROUP, (args.M + TILE_M - 1) / TILE_M, (args.N + TILE_N - 1) / TILE_N);
+    uvec2 t = tile_of(WORKGROUP, row_tiles(TILE_M), (args.N + TILE_N - 1) / TILE_N);
+#ifdef EXPERTS
+    if (!find_rows(t.x, TILE_M, first_row))
+        return;
+#else
     first_row = t.x * TILE_M;
+#endif
     first_column = t.y * TILE_N;
     uint k = gl_WorkGroupID.y * args.slice, end = min(k + args.slice, args.K);
 
@@ -207,7 +221,7 @@ void main()
         if (column < args.N)
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 uint row = first_row + m + i * LANES_M;
-                if (row < args.M)
+                if (row < ROW_END)
                     store(slice + row * args.ldy + column, acc[i][j]);
             }
     }

@@ -17,13 +17,15 @@
 #include "host/engine/matmul/gemm.h"
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
+#include "tests/support/system/system.h"
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/matmul.h"
 
 #define GROUPS 5
 /* Rows of each group: none, fewer than a tile, and several tiles; few on average, which reads the matrices as they are
  * stored, and many, which decodes them first. */
-static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = {70, 0, 133, 16, 0};
+static const uint32_t few_rows[GROUPS] = {0, 3, 0, 37, 16}, many_rows[GROUPS] = {70, 0, 133, 16, 0},
+                      odd_rows[GROUPS] = {0, 1, 31, 0, 129};
 
 typedef struct weights {
     vkft_reference_weight w[GROUPS];
@@ -107,7 +109,18 @@ typedef struct trial {
     uint32_t rows, cols; /* of W */
     const uint32_t *group_rows;
     uint32_t scratch_floats;
+    const char *kernel; /* how the name of the kernel begins that multiplies; NULL: any */
 } trial;
+
+/* The last launch but for the one that adds slices. */
+static void assert_kernel(const vkft_kernel_fixture *f, const char *begin)
+{
+    uint32_t last = vkft_commands_launch_count(f->cmds) - 1;
+    last -= vkft_commands_kernel(f->cmds, last) == VKFT_KERNEL_matmul_sum;
+    const char *name = vkft_kernel_name(vkft_commands_kernel(f->cmds, last));
+    if (strncmp(name, begin, strlen(begin)) != 0)
+        fail_msg("kernel %s multiplied, expected %s", name, begin);
+}
 
 /* Y += 0.5 X W^T or 0.5 X W of each group, W [rows,cols]. */
 static void check_product(const vkft_kernel_fixture *f, const trial *t)
@@ -138,6 +151,8 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
                                         .R = by.address,
                                         .Y = by.address,
                                         .scale = 0.5f});
+    if (t->kernel)
+        assert_kernel(f, t->kernel);
     run_commands(f);
     vkft_guarded_read(f, &by, got);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
@@ -195,6 +210,68 @@ static void test_bf16_operands(void **state)
     check_products(f, VKFT_BF16, few_rows, 1, shapes, 2);
     check_products(f, VKFT_BF16, many_rows, 1 << 20, shapes, 2);
     expect_ok(vkft_gemm_setup(f->dev, VKFT_F32, &err));
+}
+
+/* By this strategy alone, where it suits. */
+static vkft_gemm *use_strategy(const vkft_kernel_fixture *f, const char *names, vkft_dtype operands)
+{
+    vkft_err err;
+    vkft_test_environment("VKFT_STRATEGY", names);
+    expect_ok(vkft_gemm_setup(f->dev, operands, &err));
+    return vkft_device_attached(f->dev);
+}
+
+/* Two whose rows are not aligned, which test_checks multiplies in all types, and two others, one of them with a long
+ * sum, which is cut. */
+static const uint32_t tile_shapes[][2] = {{13, 333}, {333, 13}, {72, 136}, {16, 1032}};
+
+static void check_tile(const vkft_kernel_fixture *f, const uint32_t *group_rows, vkft_storage storage,
+                       vkft_dtype operands, bool transposed, size_t shape)
+{
+    check_product(f, &(trial){.storage = storage,
+                              .operands = vkft_storage_is_quantized(storage) ? operands : VKFT_F32,
+                              .transposed = transposed,
+                              .rows = tile_shapes[shape][0],
+                              .cols = tile_shapes[shape][1],
+                              .group_rows = group_rows,
+                              .scratch_floats = 1 << 18,
+                              .kernel = transposed ? "grouped_tile_nt_" : "grouped_tile_nn_"});
+}
+
+static void check_tiles(const vkft_kernel_fixture *f, const uint32_t *group_rows, vkft_dtype operands, size_t first)
+{
+    for (size_t s = first; s < sizeof tile_shapes / sizeof *tile_shapes; s++)
+        for (int transposed = 0; transposed < 2; transposed++)
+            check_tile(f, group_rows, VKFT_STORAGE_nf4_dq, operands, transposed, s);
+}
+
+/* Tiles in shared memory: all types, one direction each, since a software device takes long to compile a pipeline; then
+ * one type in all ways, and with tiles that are longer than most groups. */
+static void test_tiles(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_gemm *gemm = use_strategy(f, "tile,direct", VKFT_F32);
+    for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
+        check_tile(f, many_rows, storage, VKFT_F32, storage % 2, 2);
+    check_tiles(f, many_rows, VKFT_F32, 0);
+    gemm->tiles.block_count = 1;
+    gemm->tiles.blocks[0] = (vkft_block){4, 4, 32, 8, 8, 4, 0, true};
+    vkft_gemm_tile.prepare(f->dev, gemm);
+    check_tiles(f, many_rows, VKFT_F32, 2);
+    check_tiles(f, odd_rows, VKFT_F32, 2);
+    use_strategy(f, "tile,direct", VKFT_BF16);
+    check_tile(f, odd_rows, VKFT_STORAGE_nf4_dq, VKFT_BF16, true, 2);
+    /* Few rows of each group read the matrices as they are stored. */
+    use_strategy(f, "tile,direct", VKFT_F32);
+    check_product(f, &(trial){.storage = VKFT_STORAGE_nf4,
+                              .operands = VKFT_F32,
+                              .transposed = true,
+                              .rows = 13,
+                              .cols = 64,
+                              .group_rows = (const uint32_t[GROUPS]){0, 7, 33, 0, 0},
+                              .scratch_floats = 1,
+                              .kernel = "grouped_nt_"});
+    use_strategy(f, NULL, VKFT_F32);
 }
 
 /* Y_g += 2 X_g^T Z_g. */
@@ -313,7 +390,8 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows),      cmocka_unit_test(test_many_rows),
-                                       cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_gradients),
-                                       cmocka_unit_test(test_ties),          cmocka_unit_test(test_rows)};
+                                       cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_tiles),
+                                       cmocka_unit_test(test_gradients),     cmocka_unit_test(test_ties),
+                                       cmocka_unit_test(test_rows)};
     return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
 }

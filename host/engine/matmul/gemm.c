@@ -202,6 +202,18 @@ uint64_t vkft_product_scratch_bytes(uint32_t rows, uint32_t cols)
     return bytes;
 }
 
+uint32_t vkft_row_tiles(const vkft_product *p, uint32_t M, uint32_t rows)
+{
+    return p->groups ? M / rows + p->groups->groups : ceil_div(M, rows);
+}
+
+/* A group's last tile is half full on average; one of fewer rows than a tile has a tile all the same. */
+uint32_t vkft_likely_row_tiles(const vkft_product *p, uint32_t M, uint32_t rows)
+{
+    uint32_t groups = p->groups ? p->groups->groups : 0;
+    return groups ? max_u32(M / rows + groups / 2, min_u32(groups, M)) : ceil_div(M, rows);
+}
+
 uint32_t vkft_group_tiles(const vkft_grouping *grouping, uint32_t groups, uint32_t rows)
 {
     uint64_t all = min_u64((uint64_t)groups * grouping->max_rows, grouping->rows);

@@ -180,6 +180,11 @@ static inline bool vkft_product_is_aligned(const vkft_product *p)
            p->w->part[VKFT_PART_DATA] % 16 == 0 && p->w->cols % 8 == 0;
 }
 
+/* Tiles of `rows` rows, none with rows of two groups, for M of the product's rows: of a launch, which is for groups of
+ * any sizes (expert_tiles.glsl), and of these as many as are likely to have rows. */
+uint32_t vkft_row_tiles(const vkft_product *p, uint32_t M, uint32_t rows);
+uint32_t vkft_likely_row_tiles(const vkft_product *p, uint32_t M, uint32_t rows);
+
 /* The most tiles of `rows` rows that so many groups can have: each begins with a new tile of GROUP_TILE rows. */
 uint32_t vkft_group_tiles(const vkft_grouping *grouping, uint32_t groups, uint32_t rows);
 

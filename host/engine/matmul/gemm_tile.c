@@ -1,5 +1,6 @@
 /* Products of many rows through tiles in shared memory, decoded where they are multiplied: kernels matmul_tile_nt and
- * matmul_tile_nn. Each has a pipeline for each shape of the device's list (tiles.h).
+ * matmul_tile_nn and, for groups, grouped_tile_nt and grouped_tile_nn. Each has a pipeline for each shape of the
+ * device's list (tiles.h).
  *
  * The shape is chosen for each product by an estimate (vkft_block_cost). Where its workgroups are too few, K is cut in
  * slices, which matmul_sum adds.
@@ -12,11 +13,15 @@
 
 #define MIN_SLICE_K 256u /* of a slice at least, so that adding slices costs little beside computing them */
 
-static const vkft_kernel_family families[2] = {VKFT_FAMILY_matmul_tile_nn, VKFT_FAMILY_matmul_tile_nt};
+static const vkft_kernel_family families[2][2] = {
+    /* [grouped][transposed] */
+    {VKFT_FAMILY_matmul_tile_nn, VKFT_FAMILY_matmul_tile_nt},
+    {VKFT_FAMILY_grouped_tile_nn, VKFT_FAMILY_grouped_tile_nt},
+};
 
 static vkft_kernel kernel_of(vkft_gemm_class class)
 {
-    return class.grouped ? VKFT_KERNEL_COUNT : vkft_kernel_by_type(families[class.transposed], class.storage);
+    return vkft_kernel_by_type(families[class.grouped][class.transposed], class.storage);
 }
 
 static bool possible(const vkft_gemm *gemm)
@@ -35,9 +40,9 @@ static const vkft_block *block_of(const vkft_gemm *gemm, uint32_t variant)
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
     for (uint32_t variant = 0; variant < VARIANTS; variant++)
-        for (uint32_t i = 0; i < 2 * VKFT_STORAGE_COUNT; i++) {
+        for (uint32_t i = 0; i < 4 * VKFT_STORAGE_COUNT; i++) {
             const vkft_block *b = block_of(gemm, variant);
-            vkft_gemm_class class = {i / 2, i % 2, false};
+            vkft_gemm_class class = {i / 4, i / 2 % 2, i % 2};
             bool rounds = gemm->operands == VKFT_BF16 && vkft_storage_is_quantized(class.storage);
             const uint32_t constants[] = {b->rows,    b->columns,  b->band,
                                           rounds,     b->lanes_m,  b->lanes_n,
@@ -68,7 +73,8 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
 {
     if (!loops_end(gemm, p))
         return false;
-    return p->M > DIRECT_MAX_ROWS || !vkft_gemm_direct.suits(gemm, ctx, p);
+    uint64_t few = (uint64_t)DIRECT_MAX_ROWS * (p->groups ? p->groups->groups : 1);
+    return p->M > few || !vkft_gemm_direct.suits(gemm, ctx, p);
 }
 
 /* How a product is cut. */
@@ -80,9 +86,12 @@ typedef struct cut {
 /* Slices lie one after the other in scratch, so Y must, too. */
 static cut cut_with(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t variant)
 {
-    uint32_t N = vkft_product_n(p);
-    return (cut){variant, vkft_block_split(&gemm->tiles, block_of(gemm, variant), p->M, N, vkft_product_k(p),
-                                           MIN_SLICE_K, vkft_product_ldy(p) == N ? ctx->scratch_bytes : 0)};
+    const vkft_block *b = block_of(gemm, variant);
+    uint32_t N = vkft_product_n(p), M = p->M, tile = b->rows * b->lanes_m;
+    if (p->groups)
+        M = vkft_likely_row_tiles(p, M, tile) * tile;
+    return (cut){variant, vkft_block_split(&gemm->tiles, b, M, N, vkft_product_k(p), MIN_SLICE_K,
+                                           vkft_product_ldy(p) == N ? ctx->scratch_bytes : 0)};
 }
 
 static double cost_of(const vkft_gemm *gemm, const cut *c)
@@ -108,6 +117,7 @@ static cut best_cut(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkf
 static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
     const cut c = best_cut(gemm, ctx, p);
+    const vkft_block *b = block_of(gemm, c.variant);
     struct matmul_tile_args args = {.W = vkft_weight_ref(p->w),
                                     .X = p->X,
                                     .R = p->R,
@@ -119,7 +129,12 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
                                     .ldy = vkft_product_ldy(p),
                                     .slice = c.split.slice,
                                     .add = p->R != 0,
-                                    .scale = p->scale};
+                                    .scale = p->scale,
+                                    .weights = p->weights,
+                                    .group = p->groups ? p->groups->table : 0,
+                                    .groups = p->groups ? p->groups->groups : 0};
+    uint64_t workgroups =
+        (uint64_t)vkft_row_tiles(p, p->M, b->rows * b->lanes_m) * ceil_div(args.N, b->columns * b->lanes_n);
     if (c.split.slices > 1) {
         args.Y = ctx->scratch;
         args.add = 0;
@@ -128,7 +143,7 @@ static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
         vkft_product_touch(ctx, p, false);
     }
     vkft_kernel kernel = vkft_kernel_variant(kernel_of(vkft_product_class(p)), c.variant);
-    vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, c.split.workgroups, c.split.slices,
+    vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, workgroups, c.split.slices,
                            2.0 * p->M * args.N * args.K);
     if (c.split.slices == 1)
         return;

@@ -37,6 +37,8 @@ enum {
     COMPLETE(matmul_row, type)                                                                                         \
     COMPLETE(matmul_tile_nt, type)                                                                                     \
     COMPLETE(matmul_tile_nn, type)                                                                                     \
+    COMPLETE(grouped_tile_nt, type)                                                                                    \
+    COMPLETE(grouped_tile_nn, type)                                                                                    \
     COMPLETE(coop_nt, type)                                                                                            \
     COMPLETE(coop_nn, type)
 #include "formats/tensors/storage.def"

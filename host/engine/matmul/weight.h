@@ -36,6 +36,8 @@ typedef enum vkft_kernel_family {
     VKFT_FAMILY_matmul_row,
     VKFT_FAMILY_matmul_tile_nt,
     VKFT_FAMILY_matmul_tile_nn,
+    VKFT_FAMILY_grouped_tile_nt,
+    VKFT_FAMILY_grouped_tile_nn,
     VKFT_FAMILY_coop_nt,
     VKFT_FAMILY_coop_nn,
     VKFT_FAMILY_embedding, /* types with plain elements alone */
