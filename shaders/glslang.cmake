@@ -2,7 +2,7 @@
 #
 #   cmake -DGLSLANG=PROGRAM -DSPIRV_OPT=PROGRAM -P glslang.cmake -- FLAGS... -I DIR SOURCE -o OUTPUT
 #
-# It takes the arguments that compile.cmake gives to glslc -O -mfmt=num and writes the same format.
+# It takes the arguments that compile.cmake gives to glslc -O -mfmt=num, -O0 among them, and writes the same format.
 set(arguments "")
 set(seen FALSE)
 foreach(i RANGE ${CMAKE_ARGC})
@@ -12,6 +12,10 @@ foreach(i RANGE ${CMAKE_ARGC})
     set(seen TRUE)
   endif()
 endforeach()
+if(arguments MATCHES ";-O0;")
+  string(REPLACE ";-O0;" ";" arguments "${arguments}")
+  set(SPIRV_OPT "")
+endif()
 string(REPLACE "-I;" "-I" arguments "${arguments}")
 string(REGEX MATCH ";-o;([^;]+)" ignored "${arguments}")
 set(output ${CMAKE_MATCH_1})

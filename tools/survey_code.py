@@ -42,11 +42,11 @@ class Loop:
     def __init__(self, instructions, machine, inner=0):
         self.instructions, self.inner = instructions, inner
         self.units = collections.Counter()
-        self.peak = collections.Counter()  # "f32" or "matrix": cycles at peak rate
+        self.peak = collections.Counter()  # "f32", "dot" or "matrix": cycles at peak rate
         for i in instructions:
             machine.count(i, self.units, self.peak)
         traffic = self.units.pop("traffic", 0)
-        self.kind = "matrix" if self.peak["matrix"] else "f32"
+        self.kind = next((kind for kind in ("matrix", "dot") if self.peak[kind]), "f32")
         self.useful = self.peak[self.kind]
         self.bound = max(self.units.values(), default=0)
         # bytes a cycle that a group of schedulers asks its caches for, at peak speed
@@ -129,8 +129,8 @@ class Amd(Machine):
             units["vector"] += cycles
             if self.MULTIPLY_ADD.match(op):
                 peak["f32"] += wave / 2 if r.dual else wave
-            elif re.match(r"v_(pk_fma_f16|dot2)", op):
-                peak["f32"] += (wave / 2 if r.dual else wave) * 2
+            elif re.match(r"v_dot2", op):
+                peak["dot"] += wave / 2 if r.dual else wave
         elif op.startswith("ds_"):
             units["shared memory"] += self.bytes(op) * self.subgroup / r.lds * r.sharers
         elif op.startswith(("global_", "flat_", "buffer_", "scratch_")):

@@ -59,8 +59,8 @@ static bool is_attention(vkft_kernel kernel)
     return strncmp(vkft_kernel_name(kernel), "attention", strlen("attention")) == 0;
 }
 
-/* Kernels that make rows for products on matrix cores, and nothing else. */
-static bool is_for_matrix_cores(vkft_kernel kernel)
+/* Kernels that make rows for products in f16, and nothing else. */
+static bool is_for_f16(vkft_kernel kernel)
 {
     return kernel == VKFT_KERNEL_rows_f16 || kernel == VKFT_KERNEL_rmsnorm_f16 ||
            kernel == VKFT_KERNEL_rmsnorm_backward_f16 || kernel == VKFT_KERNEL_gated_f16 ||
@@ -74,7 +74,7 @@ static bool is_chosen(const survey *s, vkft_kernel kernel)
     vkft_kernel_get_constants(s->dev, kernel, &count);
     if (!vkft_caps_have(vkft_device_get_caps(s->dev), vkft_kernel_needs(kernel)))
         return false;
-    if (is_for_matrix_cores(kernel) && !vkft_gemm_of(s->dev)->coop)
+    if (is_for_f16(kernel) && !vkft_gemm_has_f16(vkft_device_get_caps(s->dev)))
         return false;
     if (is_attention(kernel)) {
         for (int part = 0; part < VKFT_ATTENTION_PARTS; part++)

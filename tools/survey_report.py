@@ -27,8 +27,8 @@ SHARES = """
 ## Shares of peak
 
 How much of the chip's arithmetic the main loop of a kernel keeps busy: the cycles that its multiply-adds would need alone, over the cycles that an
-iteration costs. *f32* is against the f32 rate, *matrix* against the rate of the matrix units for f16 with f32 sums. In brackets is the unit that is
-busiest. *!* marks loops that ask the second cache for more than it can give (bytes a cycle, asked for and there), if nothing of them is in the first.
+iteration costs. *f32* is against the f32 rate, *dot* against the rate of dot products of two f16 with an f32 sum, which is twice that, *matrix* against
+the rate of the matrix units for f16 with f32 sums. In brackets is the unit that is busiest. *!* marks loops that ask the second cache for more than it can give (bytes a cycle, asked for and there), if nothing of them is in the first.
 
 {table}
 

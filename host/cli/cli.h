@@ -78,7 +78,8 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
         {.kind = FLAG_CHOICE,                                                                                          \
          .name = "compute-dtype",                                                                                      \
          .value = "TYPE",                                                                                              \
-         .help = "what matrix products round their inputs to; auto: fp16 on matrix cores, else fp32 (nothing)",        \
+         .help = "what matrix products round their inputs to; auto: fp16 on matrix cores, else fp32 (nothing); fp16 "  \
+                 "is also for devices with mixed dot products",                                                        \
          .choices = cli_compute_choices,                                                                               \
          .same_run = true,                                                                                             \
          AT(model.compute_dtype),                                                                                      \

@@ -249,11 +249,11 @@ bool vkft_doctor_examine(const char *selector, bool quick, const vkft_doctor_lis
         vkft_kernels_refuse(dev, refused);
         check_strategies(dev, to);
     }
-    bool matrix_cores = vkft_gemm_has_matrix_cores(vkft_device_get_caps(dev));
+    bool f16 = vkft_gemm_has_f16(vkft_device_get_caps(dev));
     vkft_device_close(dev);
     /* A short training run decides whether a device with wrong kernels can be used all the same. */
     if (ok && (!quick || wrong))
-        ok = vkft_doctor_train(selector, matrix_cores, to, &err);
+        ok = vkft_doctor_train(selector, f16, to, &err);
     if (ok)
         vkft_doctor_tell(to, "ready", NULL, "%s", "");
     else

@@ -144,11 +144,11 @@ static bool compare(const golden *g, const double *losses, const vkft_doctor_lis
     return true;
 }
 
-bool vkft_doctor_train(const char *device, bool matrix_cores, const vkft_doctor_listener *to, vkft_err *err)
+bool vkft_doctor_train(const char *device, bool f16, const vkft_doctor_listener *to, vkft_err *err)
 {
     for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
         double losses[VKFT_GOLDEN_STEPS] = {0};
-        if (curves[i].compute == VKFT_F16 && !matrix_cores)
+        if (curves[i].compute == VKFT_F16 && !f16)
             continue; /* it would be computed in fp32 */
         if (!vkft_golden_run(device, curves[i].compute, to, losses, err) || !compare(&curves[i], losses, to, err))
             return false;

@@ -53,7 +53,7 @@ struct vkft_graph {
         bool taping;           /* ops put themselves on the tape */
         bool dropout;          /* LoRA dropout is active: training, not evaluation */
         uint64_t logits_bytes; /* that may exist at a time; 0: VKFT_LOGITS_BYTES */
-        bool f16;              /* tensors may have rows in f16 (f16_rows.h): products are to run on matrix cores */
+        bool f16;              /* tensors may have rows in f16 (f16_rows.h): products are to be in f16 */
     } pass;
     const vkft_device *dev;  /* NULL while only planned */
     vkft_commands *cmds;     /* recording: where launches go */

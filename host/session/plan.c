@@ -44,12 +44,13 @@ static bool plan_passes(const vkft_session *session, const vkft_limits *limits, 
 }
 
 /* AUTO is known where the device is; a plan without it is for a device without matrix cores. */
-static bool expects_matrix_cores(const vkft_session *session)
+static bool expects_f16(const vkft_session *session)
 {
     vkft_dtype dtype = session->options.compute_dtype;
-    if (dtype != VKFT_F16 && dtype != VKFT_COMPUTE_AUTO)
-        return false;
-    return session->dev ? vkft_gemm_has_matrix_cores(vkft_device_get_caps(session->dev)) : dtype == VKFT_F16;
+    const vkft_caps *caps = session->dev ? vkft_device_get_caps(session->dev) : NULL;
+    if (dtype == VKFT_COMPUTE_AUTO)
+        return caps && vkft_gemm_has_matrix_cores(caps);
+    return dtype == VKFT_F16 && (!caps || vkft_gemm_has_f16(caps));
 }
 
 static bool make(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
@@ -135,7 +136,7 @@ void vkft_session_enlarge_logits(const vkft_session *session, const vkft_device_
 bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
 {
     vkft_limits chosen = *limits;
-    chosen.f16_rows = expects_matrix_cores(session);
+    chosen.f16_rows = expects_f16(session);
     if (!limits->logits_bytes)
         chosen.logits_bytes = VKFT_LOGITS_BYTES;
     if (!limits->buffer_bytes && session->dev)

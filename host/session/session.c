@@ -72,14 +72,19 @@ static bool check_compute_dtype(const vkft_session *session, vkft_err *err)
 static void settle_compute_dtype(vkft_session *session, const vkft_observer *observer)
 {
     vkft_dtype *dtype = &session->options.compute_dtype;
-    bool matrix_cores = vkft_gemm_has_matrix_cores(vkft_device_get_caps(session->dev));
-    if (*dtype == VKFT_F16 && !matrix_cores)
-        vkft_observer_say(observer, "products are computed in fp32: vkft knows no matrix cores of this device");
-    if (*dtype == VKFT_F16 || *dtype == VKFT_COMPUTE_AUTO)
-        *dtype = matrix_cores ? VKFT_F16 : VKFT_F32;
-    if (*dtype == VKFT_F16)
-        vkft_observer_say(observer, "products with the model's weights are computed in fp16 on matrix cores, sums in "
-                                    "fp32");
+    const vkft_caps *caps = vkft_device_get_caps(session->dev);
+    if (*dtype == VKFT_COMPUTE_AUTO)
+        *dtype = vkft_gemm_has_matrix_cores(caps) ? VKFT_F16 : VKFT_F32;
+    if (*dtype != VKFT_F16)
+        return;
+    if (!vkft_gemm_has_f16(caps)) {
+        *dtype = VKFT_F32;
+        vkft_observer_say(observer, "products are computed in fp32: vkft knows neither matrix cores of this device nor "
+                                    "mixed dot products");
+        return;
+    }
+    vkft_observer_say(observer, "products with the model's weights are computed in fp16%s, sums in fp32",
+                      vkft_gemm_has_matrix_cores(caps) ? " on matrix cores" : "");
 }
 
 static void say_note(void *context, const char *line)

@@ -1,4 +1,4 @@
-/* Rows in f16, each scaled by a power of two: what products on matrix cores read, see f16_rows in args.h. A kernel that makes such rows goes through
+/* Rows in f16, each scaled by a power of two: what products in f16 read, see f16_rows in args.h. A kernel that makes such rows goes through
  * each twice, for the largest magnitude first.
  *
  * 2^e moves a row's largest finite magnitude to [2^14, 2^15): nothing overflows f16, and what is below 2^-29 of the largest is the first to lose bits

@@ -127,9 +127,9 @@ struct rows_f16_args {
     uint ldx, ldy;
 };
 
-/* matmul_coop: Y[m,n] = R + scale * inverse[m] * sum over k in slice s of X[m,k] op(W)[k,n]; slice s = workgroup id y
- * holds `slice` of the K, a multiple of COOP_STEP. X and inverse as rows_f16 makes them, ldx a multiple of COOP_STEP.
- * R, Y f32 with row stride ldy; slice s of Y begins at s*M*ldy. R when add != 0 (R may be Y). */
+/* matmul_coop, matmul_dot: Y[m,n] = R + scale * inverse[m] * sum over k in slice s of X[m,k] op(W)[k,n]; slice s =
+ * workgroup id y holds `slice` of the K, a multiple of COOP_STEP. X and inverse as rows_f16 makes them, ldx a multiple
+ * of COOP_STEP. R, Y f32 with row stride ldy; slice s of Y begins at s*M*ldy. R when add != 0 (R may be Y). */
 struct matmul_coop_args {
     STRUCT(weight_ref) W;
     ADDR(U32) X;

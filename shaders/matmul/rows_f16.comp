@@ -1,4 +1,4 @@
-/* Y[m,k] = f16(X[m,k] * 2^e), rows padded with zeros; inverse[m] = 2^-e. The operands of matmul_coop, of what no other kernel made so; core/f16_rows.glsl
+/* Y[m,k] = f16(X[m,k] * 2^e), rows padded with zeros; inverse[m] = 2^-e. The operands of matmul_coop and matmul_dot, of what no other kernel made so; core/f16_rows.glsl
  * says more.
  *
  * Test: test_matmul

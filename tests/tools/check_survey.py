@@ -198,6 +198,12 @@ class Loops(unittest.TestCase):
         loop = survey_code.main_loop(coded(DUAL, 32, **{"Subgroups per SIMD": 8}), CHIP["navi31"])
         self.assertEqual((loop.useful, loop.units["vector"]), (1.5, 2))
 
+    def test_dot(self):  # of two f16 with an f32 sum: as many cycles as one multiply-add of f32
+        code = DUAL.replace("v_dual_fmac_f32 v0, v1, v2 :: v_dual_fmac_f32 v3, v4, v5", "v_dot2c_f32_f16 v0, v1, v2").replace(
+            "v_fmac_f32_e32 v6, v7, v8", "v_xor_b32_e32 v6, v7, v8")
+        loop = survey_code.main_loop(coded(code, **{"Subgroups per SIMD": 8}), CHIP["navi21"])
+        self.assertEqual((loop.kind, loop.useful, loop.bound), ("dot", 2, 4))
+
     def test_nested(self):
         loop = survey_code.main_loop(coded(NESTED, **{"Subgroups per SIMD": 8}), CHIP["navi21"])
         self.assertEqual((loop.useful, loop.inner), (4, 0))  # the inner one has two, of 2 cycles

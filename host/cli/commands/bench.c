@@ -88,7 +88,8 @@ static const flag bench_flags[] = {
     {.kind = FLAG_CHOICE,
      .name = "compute-dtype",
      .value = "TYPE",
-     .help = "what matrix products round their inputs to; auto: fp16 on matrix cores, else fp32 (nothing)",
+     .help = "what matrix products round their inputs to; auto: fp16 on matrix cores, else fp32 (nothing); fp16 is "
+             "also for devices with mixed dot products",
      .choices = cli_compute_choices,
      AT(run.compute_dtype)},
     {.kind = FLAG_U32,

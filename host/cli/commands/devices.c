@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/engine/matmul/gemm.h"
 #include "host/engine/matmul/tune.h"
 #include "host/model/in_place.h"
 #include "runtime/base/text.h"
@@ -157,8 +158,13 @@ static void print_device(const vkft_device_info *d, bool used, bool verbose)
     printf("     driver        %s\n", d->driver);
     printf("     memory        %s, %s free%s\n", memory, available, d->unified_memory ? ", shared with the host" : "");
     printf("     uuid          %s\n", uuid);
-    if (verbose)
+    if (verbose) {
         print_caps(&d->caps);
+        printf("     compute       %s\n",
+               vkft_gemm_has_matrix_cores(&d->caps) ? "fp16 on matrix cores, or fp32 (--compute-dtype fp32)"
+               : vkft_gemm_has_f16(&d->caps)        ? "fp32, or fp16 by mixed dot products (--compute-dtype fp16)"
+                                                    : "fp32");
+    }
     if (verbose)
         printf("     model files   %s\n", vkft_in_place_wanted(d) ? "read in place"
                                           : vkft_in_place_can(d)  ? "copied; VKFT_IN_PLACE=1 reads them in place"

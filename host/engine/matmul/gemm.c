@@ -67,6 +67,17 @@ static bool is_usable(const vkft_gemm *gemm, const vkft_strategy *s, vkft_gemm_c
            vkft_caps_have(gemm->caps, vkft_kernel_needs(kernel)) && (!s->possible || s->possible(gemm));
 }
 
+/* Matrix cores are as if they were not there where strategy coop may not or cannot be used. */
+static void forget_cores(vkft_gemm *gemm, const vkft_strategy_list allowed)
+{
+    const vkft_gemm_class class = {.storage = VKFT_STORAGE_f32};
+    uint32_t i = 0;
+    while (allowed[i] && allowed[i] != &vkft_gemm_coop)
+        i++;
+    if (!allowed[i] || !is_usable(gemm, allowed[i], class))
+        gemm->coop = NULL;
+}
+
 /* Of the allowed strategies those that can compute a class on this device. */
 static bool list_usable(vkft_gemm *gemm, const vkft_strategy_list allowed, vkft_gemm_class class, vkft_err *err)
 {
@@ -84,6 +95,7 @@ static bool choose(vkft_device *dev, vkft_gemm *gemm, vkft_err *err)
     vkft_strategy_list allowed = {0}, used = {0};
     if (!list_allowed(gemm->caps, allowed, err))
         return false;
+    forget_cores(gemm, allowed);
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
         for (int transposed = 0; transposed < 2; transposed++)
             for (int grouped = 0; grouped < 2; grouped++) {
@@ -117,18 +129,34 @@ bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err)
     return true;
 }
 
-bool vkft_gemm_has_matrix_cores(const vkft_caps *caps)
+/* The best strategy for F16 operands; NULL: there is none. */
+static const vkft_strategy *best_for_f16(const vkft_caps *caps)
 {
-    const vkft_gemm gemm = {.caps = caps, .coop = vkft_coop_tiles_of(caps, forced()), .operands = VKFT_F16};
+    vkft_gemm gemm = {.caps = caps,
+                      .tiles = vkft_tiles_of(caps),
+                      .coop = vkft_coop_tiles_of(caps, forced()),
+                      .forced = forced(),
+                      .operands = VKFT_F16};
     const vkft_gemm_class class = {.storage = VKFT_STORAGE_f32};
     vkft_strategy_list allowed = {0};
     vkft_err ignored = {0};
     if (!list_allowed(caps, allowed, &ignored))
-        return false; /* which vkft_gemm_setup reports */
+        return NULL; /* which vkft_gemm_setup reports */
+    forget_cores(&gemm, allowed);
     for (uint32_t i = 0; allowed[i]; i++)
         if (allowed[i]->rounds && is_usable(&gemm, allowed[i], class))
-            return true;
-    return false;
+            return allowed[i];
+    return NULL;
+}
+
+bool vkft_gemm_has_f16(const vkft_caps *caps)
+{
+    return best_for_f16(caps) != NULL;
+}
+
+bool vkft_gemm_has_matrix_cores(const vkft_caps *caps)
+{
+    return best_for_f16(caps) == &vkft_gemm_coop;
 }
 
 const vkft_gemm *vkft_gemm_of(const vkft_device *dev)

@@ -40,8 +40,8 @@ typedef struct vkft_strategy {
     void (*record)(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *product);
 } vkft_strategy;
 
-/* Best first; vkft_gemm_<name> in gemm_<name>.c. */
-#define VKFT_STRATEGIES(X) X(coop) X(tile) X(row) X(panel) X(lookup) X(direct)
+/* Best first; vkft_gemm_<name> in gemm_<name>.c, half in gemm_dot.c. */
+#define VKFT_STRATEGIES(X) X(coop) X(dot) X(half) X(tile) X(row) X(panel) X(lookup) X(direct)
 
 enum {
 #define X(name) VKFT_STRATEGY_INDEX_##name,
@@ -91,13 +91,14 @@ struct vkft_gemm {
 /* Chooses tiles and strategies for this device; once, before the first product is recorded. operands: what products
  * with quantized weights round the decoded weights, and what they are multiplied by, to: F32 (nothing) or BF16; sums
  * are f32. Like bnb_4bit_compute_dtype, but bitsandbytes also rounds the sums; we do not. F16: products that are not
- * `exact` may use matrix cores, which multiply f16, whatever the weights' type; products by other strategies round
+ * `exact` may use strategies that round to f16, whatever the weights' type; products by other strategies round
  * nothing. The environment variable VKFT_STRATEGY names the strategies to use, best first ("panel,direct"), for tests
  * and measurements; a quirk or the kind of device forbids none of these. Error: a strategy does not exist, or nothing
  * is left for a class. */
 bool vkft_gemm_setup(vkft_device *dev, vkft_dtype operands, vkft_err *err);
 
-/* Whether products with F16 operands use matrix cores on this device. */
+/* Whether products can have F16 operands on this device; and whether matrix cores multiply them. */
+bool vkft_gemm_has_f16(const vkft_caps *caps);
 bool vkft_gemm_has_matrix_cores(const vkft_caps *caps);
 
 const vkft_gemm *vkft_gemm_of(const vkft_device *dev); /* after vkft_gemm_setup */
@@ -121,6 +122,20 @@ bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_c
 void vkft_direct_specialize(vkft_device *dev, const vkft_gemm *gemm, bool grouped, bool transposed,
                             vkft_kernel_family family);
 void vkft_direct_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel kernel);
+
+/* For strategies that multiply rows of f16 (gemm_coop.c, gemm_dot.c): how one computes M rows of a product; `busy`: the
+ * workgroups that keep the device busy. Internal to matmul/. */
+typedef struct vkft_f16_launch {
+    vkft_kernel kernel;
+    uint32_t workgroups, busy;
+} vkft_f16_launch;
+typedef vkft_f16_launch vkft_f16_choose(const vkft_gemm *gemm, const vkft_product *p, uint32_t M);
+
+/* tile: so many rows a workgroup computes at most. */
+bool vkft_f16_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile);
+void vkft_f16_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile,
+                     vkft_f16_choose *choose);
+uint64_t vkft_f16_scratch_bytes(uint32_t rows, uint32_t cols);
 
 /* Chooses widths and constants of the kernels of gradients. Internal to matmul/. */
 void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm);
@@ -173,11 +188,16 @@ static inline vkft_product_size vkft_product_size_of(const vkft_product *p)
                                        : VKFT_PRODUCT_LARGE;
 }
 
+/* Whether runs of 8 of W are as fetch8 wants them (shaders/matmul/storage/weight.glsl). */
+static inline bool vkft_product_has_runs(const vkft_product *p)
+{
+    return p->w->part[VKFT_PART_DATA] % 16 == 0 && p->w->cols % 8 == 0;
+}
+
 /* Whether rows of X, and runs of 8 of W, begin at multiples of 16 bytes. */
 static inline bool vkft_product_is_aligned(const vkft_product *p)
 {
-    return p->X % 16 == 0 && vkft_product_ldx(p) % 4 == 0 && vkft_product_k(p) % 4 == 0 &&
-           p->w->part[VKFT_PART_DATA] % 16 == 0 && p->w->cols % 8 == 0;
+    return p->X % 16 == 0 && vkft_product_ldx(p) % 4 == 0 && vkft_product_k(p) % 4 == 0 && vkft_product_has_runs(p);
 }
 
 /* Tiles of `rows` rows, none with rows of two groups, for M of the product's rows: of a launch, which is for groups of

@@ -62,17 +62,17 @@ uint64_t vkft_f16_rows_bytes(uint32_t M, uint32_t K)
     return vkft_f16_inverse_bytes(M) + round_up((uint64_t)M * vkft_f16_row_length(K) * 2, ALIGNMENT);
 }
 
-static uint64_t scratch_bytes(uint32_t rows, uint32_t cols)
+uint64_t vkft_f16_scratch_bytes(uint32_t rows, uint32_t cols)
 {
     return vkft_f16_rows_bytes(MIN_ROWS, max_u32(rows, cols));
 }
 
 /* Rows to multiply at a time: those that scratch has room for, whole tiles of them if there are several parts. */
-static uint32_t rows_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+static uint32_t rows_in(const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile)
 {
     if (p->f16.rows)
         return p->M;
-    uint32_t K = vkft_product_k(p), tile = gemm->coop->sizes[VKFT_COOP_LARGE].bm;
+    uint32_t K = vkft_product_k(p);
     uint64_t row_bytes = sizeof(float) + vkft_f16_row_length(K) * 2ull;
     uint32_t rows = (uint32_t)min_u64(ctx->scratch_bytes / row_bytes, p->M);
     while (rows && vkft_f16_rows_bytes(rows, K) > ctx->scratch_bytes)
@@ -80,36 +80,15 @@ static uint32_t rows_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
     return rows == p->M ? rows : rows / tile * tile;
 }
 
-static uint32_t shapes(const vkft_gemm *gemm)
+bool vkft_f16_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile)
 {
-    (void)gemm;
-    return VKFT_COOP_SIZES;
-}
-
-static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
-{
-    return !p->exact && (gemm->forced || p->M > DIRECT_MAX_ROWS) && rows_in(gemm, ctx, p) > 0;
-}
-
-static uint32_t workgroups_of(const vkft_coop_tile *t, uint32_t M, uint32_t N)
-{
-    return ceil_div(M, t->bm) * ceil_div(N, t->bn);
-}
-
-static vkft_coop_size size_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M, uint32_t N)
-{
-    const vkft_coop_tiles *tiles = gemm->coop;
-    if (p->w->cols % 8 != 0 || p->w->part[VKFT_PART_DATA] % 16 != 0) /* as fetch8 wants it */
-        return VKFT_COOP_UNALIGNED;
-    if (gemm->variant)
-        return (vkft_coop_size)(gemm->variant - 1);
-    return workgroups_of(&tiles->sizes[VKFT_COOP_LARGE], M, N) >= tiles->workgroups ? VKFT_COOP_LARGE : VKFT_COOP_SMALL;
+    return !p->exact && (gemm->forced || p->M > DIRECT_MAX_ROWS) && rows_in(ctx, p, tile) > 0;
 }
 
 /* Into how many slices to cut K: enough workgroups for the device, no slice too short, sums within `room`. */
-static uint32_t slices(const vkft_gemm *gemm, uint32_t workgroups, uint32_t K, uint64_t outputs, uint64_t room)
+static uint32_t slices(const vkft_f16_launch *launch, uint32_t K, uint64_t outputs, uint64_t room)
 {
-    uint64_t parts = gemm->coop->workgroups / workgroups;
+    uint64_t parts = launch->busy / launch->workgroups;
     return (uint32_t)max_u64(1, min_u64(parts, min_u64(K / MIN_SLICE, room / sizeof(float) / outputs)));
 }
 
@@ -129,8 +108,8 @@ static vkft_f16_rows convert(const vkft_matmul_ctx *ctx, const vkft_product *p, 
 }
 
 /* Rows `first` to first + M of the product. */
-static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t first,
-                        uint32_t M)
+static void record_rows(const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t first, uint32_t M,
+                        const vkft_f16_launch *launch)
 {
     uint32_t N = vkft_product_n(p), K = vkft_product_k(p), ldy = vkft_product_ldy(p);
     uint64_t offset = (uint64_t)first * ldy * sizeof(float);
@@ -150,12 +129,10 @@ static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
                                     .add = p->R != 0,
                                     .scale = p->scale};
     struct matmul_sum_args sum = {.R = args.R, .Y = args.Y, .n = M * N, .add = args.add, .scale = p->scale};
-    vkft_coop_size size = size_of(gemm, p, M, N);
     uint32_t parts = 1;
-    uint32_t workgroups = workgroups_of(&gemm->coop->sizes[size], M, N);
     uint64_t used = converted ? vkft_f16_rows_bytes(M, K) : 0;
     if (ldy == N && used < ctx->scratch_bytes)
-        parts = slices(gemm, workgroups, K, sum.n, ctx->scratch_bytes - used);
+        parts = slices(launch, K, sum.n, ctx->scratch_bytes - used);
     if (parts > 1) {
         args.slice = (uint32_t)round_up(ceil_div(K, parts), COOP_STEP);
         sum.parts = parts = ceil_div(K, args.slice);
@@ -165,23 +142,70 @@ static void record_rows(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const
     } else if (!converted) {
         vkft_product_touch(ctx, p, false);
     }
-    vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel_of(vkft_product_class(p)), size), &args, sizeof args,
-                           workgroups, parts, 2.0 * M * N * K);
+    vkft_launch_workgroups(ctx->cmds, launch->kernel, &args, sizeof args, launch->workgroups, parts, 2.0 * M * N * K);
     if (parts > 1)
         vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
 }
 
-static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+void vkft_f16_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile,
+                     vkft_f16_choose *choose)
 {
-    if (!suits(gemm, ctx, p)) {
-        vkft_commands_fail(ctx->cmds, "matrix cores cannot compute a product with %s weights %s",
+    uint32_t rows = p->exact ? 0 : rows_in(ctx, p, tile);
+    for (uint32_t first = 0; rows && first < p->M; first += rows) {
+        uint32_t M = min_u32(rows, p->M - first);
+        const vkft_f16_launch launch = choose(gemm, p, M);
+        record_rows(ctx, p, first, M, &launch);
+    }
+    if (!rows)
+        vkft_commands_fail(ctx->cmds, "products in f16 cannot be one with %s weights %s",
                            vkft_storage_get(p->w->storage)->name,
                            p->exact ? "that is to be exact" : "without scratch memory");
-        return;
-    }
-    uint32_t rows = rows_in(gemm, ctx, p);
-    for (uint32_t first = 0; first < p->M; first += rows)
-        record_rows(gemm, ctx, p, first, min_u32(rows, p->M - first));
+}
+
+static uint32_t shapes(const vkft_gemm *gemm)
+{
+    (void)gemm;
+    return VKFT_COOP_SIZES;
+}
+
+/* Rows of a tile at most. */
+static uint32_t tile_of(const vkft_gemm *gemm)
+{
+    return gemm->coop->sizes[VKFT_COOP_LARGE].bm;
+}
+
+static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    return vkft_f16_suits(gemm, ctx, p, tile_of(gemm));
+}
+
+static uint32_t workgroups_of(const vkft_coop_tile *t, uint32_t M, uint32_t N)
+{
+    return ceil_div(M, t->bm) * ceil_div(N, t->bn);
+}
+
+static vkft_coop_size size_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M)
+{
+    const vkft_coop_tiles *tiles = gemm->coop;
+    if (!vkft_product_has_runs(p))
+        return VKFT_COOP_UNALIGNED;
+    if (gemm->variant)
+        return (vkft_coop_size)(gemm->variant - 1);
+    return workgroups_of(&tiles->sizes[VKFT_COOP_LARGE], M, vkft_product_n(p)) >= tiles->workgroups ? VKFT_COOP_LARGE
+                                                                                                    : VKFT_COOP_SMALL;
+}
+
+static vkft_f16_launch choose(const vkft_gemm *gemm, const vkft_product *p, uint32_t M)
+{
+    vkft_coop_size size = size_of(gemm, p, M);
+    return (vkft_f16_launch){.kernel = vkft_kernel_variant(kernel_of(vkft_product_class(p)), size),
+                             .workgroups = workgroups_of(&gemm->coop->sizes[size], M, vkft_product_n(p)),
+                             .busy = gemm->coop->workgroups};
+}
+
+static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    vkft_f16_record(gemm, ctx, p, tile_of(gemm), choose);
 }
 
 const vkft_strategy vkft_gemm_coop = {.name = "coop",
@@ -192,6 +216,6 @@ const vkft_strategy vkft_gemm_coop = {.name = "coop",
                                       .kernel = kernel_of,
                                       .possible = possible,
                                       .prepare = prepare,
-                                      .scratch_bytes = scratch_bytes,
+                                      .scratch_bytes = vkft_f16_scratch_bytes,
                                       .suits = suits,
                                       .record = record};

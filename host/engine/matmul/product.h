@@ -27,7 +27,7 @@ typedef struct vkft_grouping {
     uint64_t table;        /* address of u32 [2 (groups + 1)], see struct grouped_args */
 } vkft_grouping;
 
-/* X [M,K] as products on matrix cores read it: rows of f16, each scaled by a power of two, and the factors that undo
+/* X [M,K] as products in f16 read it: rows of f16, each scaled by a power of two, and the factors that undo
  * it (rows_f16 in shaders/matmul/args.h). */
 typedef struct vkft_f16_rows {
     uint64_t rows, inverse; /* addresses; 0: there are none */
@@ -46,7 +46,7 @@ typedef struct vkft_product {
     bool transposed;             /* op(W) = W^T */
     uint32_t M;
     uint64_t X, R, Y;  /* addresses; R may be Y, 0: nothing is added. With groups R is 0 or Y */
-    vkft_f16_rows f16; /* X once more, for products on matrix cores; 0: they convert X themselves */
+    vkft_f16_rows f16; /* X once more, for products in f16; 0: they convert X themselves */
     uint32_t ldx, ldy; /* row strides of X, and of R and Y; 0: contiguous */
     float scale;
     bool exact; /* f32 operands are not rounded, whatever type products are computed in */

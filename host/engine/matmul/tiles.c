@@ -6,6 +6,7 @@
 #include "host/engine/matmul/tiles.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "runtime/base/size.h"
 
@@ -27,6 +28,10 @@ static const vkft_block large[] = {
 static const vkft_block intel[] = {{8, 4, 16, 16, 16, 4, 8, false}, {4, 4, 8, 8, 16, 4, 8, false}, {0}};
 static const vkft_block xe2[] = {{8, 4, 16, 16, 16, 4, 16, false}, {4, 4, 8, 16, 16, 4, 16, false}, {0}};
 static const vkft_block adreno[] = {{8, 4, 4, 16, 16, 4, 0, true}, {4, 4, 16, 4, 16, 4, 0, true}, {0}};
+
+/* Of f16 operands. */
+static const vkft_block half_software[VKFT_HALF_BLOCKS] = {{4, 4, 4, 4, 0, 1, 0, false}, {4, 4, 2, 4, 0, 1, 0, false}};
+static const vkft_block half_gpu[VKFT_HALF_BLOCKS] = {{8, 8, 16, 16, 0, 4, 0, false}, {8, 4, 8, 16, 0, 4, 0, false}};
 
 static const chip_tiles chips[VKFT_GENERATION_COUNT] = {
     [VKFT_GENERATION_OTHER] = {small, {64, 8, 4, 4}},   [VKFT_GENERATION_SOFTWARE] = {software, {0}}, /* see below */
@@ -103,6 +108,7 @@ vkft_tiles vkft_tiles_of(const vkft_caps *caps)
     add_blocks(&tiles, caps, vkft_caps_generation(caps));
     if (!tiles.block_count) /* it cannot be asked for subgroups of the wanted size */
         add_blocks(&tiles, caps, VKFT_GENERATION_OTHER);
+    memcpy(tiles.half, caps->software ? half_software : half_gpu, sizeof tiles.half);
     return tiles;
 }
 

@@ -30,10 +30,13 @@ typedef struct vkft_block {
 } vkft_block;
 #define VKFT_BLOCKS 4u /* at most */
 _Static_assert(VKFT_BLOCKS < VKFT_KERNEL_VARIANTS, "each has a pipeline");
+#define VKFT_HALF_BLOCKS                                                                                               \
+    2u /* of f16 operands (gemm_dot.c): a large one, and one for products that have too few of it */
 
 typedef struct vkft_tiles {
     vkft_block blocks[VKFT_BLOCKS];
     uint32_t block_count;                    /* 0: none fits the device */
+    vkft_block half[VKFT_HALF_BLOCKS];       /* of which depth, subgroup and prefetch mean nothing */
     vkft_tile panel, decode, tn, grouped_tn; /* decode: of the kernels that make panels */
     vkft_tile direct[2][2];                  /* [grouped][transposed]; grouped: rows divide GROUP_TILE, as panel's do */
     bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */

@@ -40,7 +40,11 @@ enum {
     COMPLETE(grouped_tile_nt, type)                                                                                    \
     COMPLETE(grouped_tile_nn, type)                                                                                    \
     COMPLETE(coop_nt, type)                                                                                            \
-    COMPLETE(coop_nn, type)
+    COMPLETE(coop_nn, type)                                                                                            \
+    COMPLETE(dot_nt, type)                                                                                             \
+    COMPLETE(dot_nn, type)                                                                                             \
+    COMPLETE(half_nt, type)                                                                                            \
+    COMPLETE(half_nn, type)
 #include "formats/tensors/storage.def"
 #undef STORAGE
 

@@ -13,7 +13,7 @@ void vkft_f16_rows_new(vkft_graph *g, vkft_tensor *t)
         t->f16 = vkft_tensor_new(g, VKFT_U32, t->rows + (uint32_t)factors, words);
 }
 
-/* Whether products run on matrix cores, and the kernels that make rows for them are right. */
+/* Whether products are in f16, and the kernels that make rows for them are right. */
 static bool are_possible(const vkft_device *dev)
 {
     static const vkft_kernel makers[] = {VKFT_KERNEL_rmsnorm_f16, VKFT_KERNEL_rmsnorm_backward_f16,
@@ -24,7 +24,7 @@ static bool are_possible(const vkft_device *dev)
     return possible;
 }
 
-/* A few rows are multiplied in f32. A plan for matrix cores may be recorded where these turned out to be none. */
+/* A few rows are multiplied in f32. A plan for f16 may be recorded where this turned out not to be possible. */
 static bool are_made(const vkft_graph *g, const vkft_tensor *t)
 {
     return t->f16 && t->rows > DIRECT_MAX_ROWS && (g->mode == VKFT_GRAPH_PLAN || are_possible(g->dev));

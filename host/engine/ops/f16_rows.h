@@ -1,4 +1,4 @@
-/* Rows in f16 of a tensor, for products on matrix cores.
+/* Rows in f16 of a tensor, for products in f16.
  *
  * What makes a tensor has its values at hand, and several products may read it, so it makes these rows in the same
  * launch, and no product has to convert them. The plan finds out whether a product reads them; if none does, they are

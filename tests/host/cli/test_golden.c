@@ -4,16 +4,16 @@
  * golden/make_training_golden.py; the bounds of each lie beside it in bounds.json, made by golden/make_bounds.py, which
  * says how.
  *
- * On matrix cores (VKFT_STRATEGY=coop,...) operands of products are rounded to f16, u = 2^-11, and the bounds are
- * wider. A rounded operand is off by 0.4 u on average, a product of two by e = 0.6 u of its size. A model has n
- * products, 7 in a layer (10 where a decoder attends to an encoder), whose errors are independent and meet in the last
- * hidden state: logits are off by sqrt(n) e of their deviation s, and the largest of some hundred errors is 4 times
- * that; with a margin of 3 for what attention and norms add, log-probabilities are within 8 sqrt(n) u s. Gradients of
- * adapters pass n products more, and are within 8 sqrt(2 n) u of their size, and so are gradient norms in the first
- * step; in 20 steps of AdamW, which divides gradients by their size, rounded and exact weights drift apart, by steps
- * that each are off as gradients are: sqrt(20) times that. A loss is the mean of some hundred tokens, and off by a
- * tenth of that. Where a unit of ReLU is as near to 0 as e of its deviation, which 0.8 e of them are, rounding may open
- * or close it, and its gradient comes or goes: of m layers the gradient is off by sqrt(0.8 e m), of few units by
+ * Some strategies (VKFT_STRATEGY=coop,... or dot or half) round the operands of products to f16, u = 2^-11, and the
+ * bounds are wider. A rounded operand is off by 0.4 u on average, a product of two by e = 0.6 u of its size. A model
+ * has n products, 7 in a layer (10 where a decoder attends to an encoder), whose errors are independent and meet in the
+ * last hidden state: logits are off by sqrt(n) e of their deviation s, and the largest of some hundred errors is 4
+ * times that; with a margin of 3 for what attention and norms add, log-probabilities are within 8 sqrt(n) u s.
+ * Gradients of adapters pass n products more, and are within 8 sqrt(2 n) u of their size, and so are gradient norms in
+ * the first step; in 20 steps of AdamW, which divides gradients by their size, rounded and exact weights drift apart,
+ * by steps that each are off as gradients are: sqrt(20) times that. A loss is the mean of some hundred tokens, and off
+ * by a tenth of that. Where a unit of ReLU is as near to 0 as e of its deviation, which 0.8 e of them are, rounding may
+ * open or close it, and its gradient comes or goes: of m layers the gradient is off by sqrt(0.8 e m), of few units by
  * several times that.
  *
  * One case for each directory, and one more where the configuration is there in the spelling of transformers 4.
@@ -42,10 +42,21 @@ typedef struct golden {
     double logprobs, gradients, loss, grad_norm; /* bounds */
 } golden;
 
-static bool on_matrix_cores(void)
+static bool is_forced(const char *strategy)
 {
-    const char *strategies = getenv("VKFT_STRATEGY");
-    return strategies && strstr(strategies, "coop");
+    const char *names = getenv("VKFT_STRATEGY");
+    return names && strncmp(names, strategy, strlen(strategy)) == 0;
+}
+
+/* Asks for f16 where it is not the default. */
+static const char *f16_flag(void)
+{
+    return is_forced("dot") || is_forced("half") ? " --compute-dtype fp16" : "";
+}
+
+static bool in_f16(void)
+{
+    return is_forced("coop") || *f16_flag();
 }
 
 static double relative(double got, double want)
@@ -184,11 +195,11 @@ static void check_gradients(const golden *g, const char *dir, const char *adapte
     char wanted[600], made[600];
     double worst = 0;
     vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN
-                         "/%s %s %s --output-dir %s/one --no-shuffle --eval-batches 0 --no-load-best-model-at-end "
+                         "/%s %s %s --output-dir %s/one%s --no-shuffle --eval-batches 0 --no-load-best-model-at-end "
                          "--save-steps 0 --max-steps 1 --max-grad-norm 0 --weight-decay 0 --adam-epsilon 1e7 "
                          "--learning-rate 1e10 --warmup-steps 0 "
                          "--lr-scheduler-type constant",
-                         dir, g->name, adapter, flags, dir);
+                         dir, g->name, adapter, flags, dir, f16_flag());
     vkft_tensor_file before, after, want;
     snprintf(wanted, sizeof wanted, GOLDEN "/%s", g->name);
     snprintf(made, sizeof made, "%s/one", dir);
@@ -225,8 +236,8 @@ static void check_model(const golden *g, const cJSON *expected, const char *dir)
     char *rows_text = vkft_test_read(path, NULL);
     vkft_test_copy_part(path, first, strcspn(rows_text, "\n") + 1);
     free(rows_text);
-    vkft_test_program_ok("eval --model %s/model.vkft %s --data %s/first.jsonl --per-token %s/tokens.jsonl", dir,
-                         adapter, dir, dir);
+    vkft_test_program_ok("eval --model %s/model.vkft %s --data %s/first.jsonl --per-token %s/tokens.jsonl%s", dir,
+                         adapter, dir, dir, f16_flag());
     snprintf(path, sizeof path, "%s/tokens.jsonl", dir);
     cJSON *rows = vkft_test_read_jsonl(path);
     const cJSON *got = cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 0), "logprobs");
@@ -248,8 +259,8 @@ static void check_model(const golden *g, const cJSON *expected, const char *dir)
         snprintf(prompt + strlen(prompt), sizeof prompt - strlen(prompt), "%s%d", prompt[0] ? "," : "", id->valueint);
     cJSON_Delete(rows);
     vkft_test_result run = vkft_test_program("generate --model %s/model.vkft %s --prompt-ids %s --max-new-tokens %d "
-                                             "--temperature 0 --ignore-eos --json",
-                                             dir, adapter, prompt, cJSON_GetArraySize(greedy));
+                                             "--temperature 0 --ignore-eos --json%s",
+                                             dir, adapter, prompt, cJSON_GetArraySize(greedy), f16_flag());
     assert_int_equal(run.exit_code, 0);
     cJSON *result = cJSON_Parse(run.out);
     vkft_test_result_free(&run);
@@ -328,7 +339,7 @@ static void run_case(void **state)
     g->gradients = bound_of(bounds, "gradients");
     g->loss = bound_of(bounds, "loss");
     g->grad_norm = bound_of(bounds, "grad_norm");
-    if (on_matrix_cores())
+    if (in_f16())
         widen_bounds(g, expected);
     cJSON_Delete(bounds);
     join_flags(expected, flags, sizeof flags);
@@ -340,9 +351,9 @@ static void run_case(void **state)
         snprintf(adapter, sizeof adapter, "--init-adapter %s", path);
     vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN
                          "/%s %s --output-dir %s/out --no-shuffle --save-steps 0 --eval-batches 0 "
-                         "--no-load-best-model-at-end%s",
-                         dir, g->name, adapter, dir, flags);
-    if (on_matrix_cores())
+                         "--no-load-best-model-at-end%s%s",
+                         dir, g->name, adapter, dir, flags, f16_flag());
+    if (in_f16())
         expect_f16(dir);
     snprintf(path, sizeof path, "%s/out/trainer_log.jsonl", dir);
     cJSON *log = vkft_test_read_jsonl(path);

@@ -45,9 +45,9 @@ static void test_curve(void **state)
     vkft_device *dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
     if (!dev)
         fail_msg("%s", err.message);
-    bool matrix_cores = vkft_gemm_has_matrix_cores(vkft_device_get_caps(dev));
+    bool f16 = vkft_gemm_has_f16(vkft_device_get_caps(dev));
     vkft_device_close(dev);
-    expect_ok(vkft_doctor_train(getenv("VKFT_DEVICE"), matrix_cores, &to, &err));
+    expect_ok(vkft_doctor_train(getenv("VKFT_DEVICE"), f16, &to, &err));
 }
 
 int main(void)

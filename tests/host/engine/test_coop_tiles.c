@@ -97,6 +97,16 @@ static void test_has_matrix_cores(void **state)
     caps.skipped[0] = NULL;
     caps.set &= ~(uint32_t)VKFT_CAP_COOPERATIVE_MATRIX;
     assert_false(vkft_gemm_has_matrix_cores(&caps));
+    assert_false(vkft_gemm_has_f16(&caps));
+    /* What multiplies f16 and is no matrix core: it is used where fp16 is asked for. */
+    caps.set |= VKFT_CAP_FLOAT_DOT;
+    assert_true(vkft_gemm_has_f16(&caps));
+    assert_false(vkft_gemm_has_matrix_cores(&caps));
+    caps.skipped[0] = "dot";
+    assert_false(vkft_gemm_has_f16(&caps));
+    caps.skipped[0] = NULL;
+    caps.set &= ~(uint32_t)VKFT_CAP_FP16;
+    assert_false(vkft_gemm_has_f16(&caps));
 }
 
 int main(void)

@@ -170,13 +170,14 @@ static void compare(const trial *t, uint32_t N, uint32_t K, const float *Y, cons
 }
 
 /* Whether this product is computed in f16. */
-static bool by_matrix_cores(const fixture *f, const vkft_reference_weight *w, const trial *t)
+static bool is_in_f16(const fixture *f, const vkft_reference_weight *w, const trial *t)
 {
     const vkft_gemm *gemm = vkft_gemm_of(f->dev);
     const vkft_weight weight = {.storage = w->storage, .rows = w->rows, .cols = w->cols};
     const vkft_matmul_ctx ctx = {.scratch_bytes = t->scratch_bytes};
     const vkft_product p = {.w = &weight, .transposed = t->transposed, .M = t->M, .exact = t->exact};
-    return gemm->usable[w->storage][t->transposed][0][0] == &vkft_gemm_coop && vkft_gemm_coop.suits(gemm, &ctx, &p);
+    const vkft_strategy *first = gemm->usable[w->storage][t->transposed][0][0];
+    return first->rounds && first->suits(gemm, &ctx, &p);
 }
 
 static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t)
@@ -189,7 +190,7 @@ static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t
           *again = malloc(ny * sizeof *y);
     vkft_reference_random(7, nx, x);
     vkft_reference_random(8, ny, r);
-    vkft_dtype operands = by_matrix_cores(f, w, t)                                            ? VKFT_F16
+    vkft_dtype operands = is_in_f16(f, w, t)                                                  ? VKFT_F16
                           : vkft_storage_is_quantized(w->storage) && f->operands == VKFT_BF16 ? VKFT_BF16
                                                                                               : VKFT_F32;
     double *wide = operands == VKFT_F16 ? vkft_reference_rows_f16(t->M, K, ldx, x)
@@ -226,6 +227,18 @@ static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t
     vkft_commands_free(cmds);
     release_all(f);
     free(x), free(r), free(y), free(again), free(wide), free(packed), free(values), free(exact), free(size);
+}
+
+/* A trial both ways, with a weight of its own and all the scratch that it wants. */
+static void run_both_ways(fixture *f, vkft_storage storage, trial t, uint64_t seed)
+{
+    vkft_reference_weight w = vkft_reference_weight_new(storage, t.out, t.in, seed);
+    t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
+    for (int transposed = 0; transposed < 2; transposed++) {
+        t.transposed = transposed;
+        run_trial(f, &w, &t);
+    }
+    vkft_reference_weight_free(&w);
 }
 
 static void test_product_type(fixture *f, vkft_storage storage)
@@ -292,27 +305,36 @@ static void test_bf16_operands(void **state)
     set_operands(*state, VKFT_F32);
 }
 
-/* Products on matrix cores, with the tiles and variants of this device; false: it has none that are right. */
-static bool set_matrix_cores(fixture *f)
+/* Strategies that round to f16, each with one for what it leaves. */
+static const char *const in_f16[] = {"coop,panel,direct", "dot,panel,direct", "half,panel,direct"};
+
+/* Products in f16 by a strategy, with the tiles and variants of this device; false: it has no such strategy. */
+static bool set_f16(fixture *f, const char *names)
 {
-    vkft_test_environment("VKFT_STRATEGY", "coop,panel,direct");
+    vkft_test_environment("VKFT_STRATEGY", names);
     set_operands(f, VKFT_F16);
-    if (vkft_gemm_of(f->dev)->usable[VKFT_STORAGE_nf4][1][0][0] == &vkft_gemm_coop)
+    if (vkft_gemm_of(f->dev)->usable[VKFT_STORAGE_nf4][1][0][0]->rounds)
         return true;
     vkft_test_environment("VKFT_STRATEGY", NULL);
     set_operands(f, VKFT_F32);
-    print_message("skipped: this device, or this build, has no cooperative matrices of f16 that vkft uses\n");
+    print_message("left out: strategy %.4s, which this device, or this build, cannot use\n", names);
     return false;
 }
 
-static void unset_matrix_cores(fixture *f)
+static void unset_f16(fixture *f)
 {
     vkft_test_environment("VKFT_STRATEGY", NULL);
     set_operands(f, VKFT_F32);
 }
 
+/* Rows of the largest tile. */
+static uint32_t f16_tile(const vkft_gemm *gemm)
+{
+    return gemm->coop ? gemm->coop->sizes[VKFT_COOP_LARGE].bm : gemm->tiles.half[0].rows * gemm->tiles.half[0].lanes_m;
+}
+
 /* On lavapipe a pipeline takes a second to compile, so only two types are multiplied in all ways. */
-static void test_matrix_cores(void **state)
+static void f16_products(fixture *f)
 {
     static const trial trials[] = {
         {.M = 70, .out = 24, .in = 136, .scale = 1, .pad_x = 1, .pad_y = 3},
@@ -322,9 +344,6 @@ static void test_matrix_cores(void **state)
         {.M = 9, .out = 16, .in = 2048, .scale = 1.5f, .R = ANOTHER},  /* K in slices */
         {.M = 9, .out = 1032, .in = 16, .scale = 1.5f, .R = ITSELF},   /* the same of NN */
     };
-    fixture *f = *state;
-    if (!set_matrix_cores(f))
-        skip();
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++) {
         bool all = storage == VKFT_STORAGE_f32 || storage == VKFT_STORAGE_nf4_dq;
         if (all)
@@ -335,32 +354,52 @@ static void test_matrix_cores(void **state)
             for (int transposed = 0; transposed < 2; transposed++) {
                 t.transposed = transposed;
                 t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
-                assert_int_equal(by_matrix_cores(f, &w, &t), !t.exact);
+                assert_int_equal(is_in_f16(f, &w, &t), !t.exact);
                 run_trial(f, &w, &t);
                 /* rows in parts */
-                uint32_t K = transposed ? t.in : t.out, rows = vkft_gemm_of(f->dev)->coop->sizes[VKFT_COOP_LARGE].bm;
+                uint32_t K = transposed ? t.in : t.out, rows = f16_tile(vkft_gemm_of(f->dev));
                 t.scratch_bytes = 512 + (uint64_t)rows * (4 + (K + 31) / 32 * 64);
-                assert_int_equal(by_matrix_cores(f, &w, &t), !t.exact);
+                assert_int_equal(is_in_f16(f, &w, &t), !t.exact);
                 run_trial(f, &w, &t);
             }
             vkft_reference_weight_free(&w);
         }
     }
-    unset_matrix_cores(f);
+}
+
+/* The blocks that GPUs have, which use subgroups of any size. */
+static void test_half_blocks(void **state)
+{
+    static const trial trials[] = {
+        {.M = 150, .out = 136, .in = 264, .scale = 0.5f, .R = ITSELF},
+        {.M = 133, .out = 79, .in = 45, .scale = -1, .R = ANOTHER, .pad_x = 1, .pad_y = 3},
+    };
+    fixture *f = *state;
+    if (!set_f16(f, "half,panel,direct"))
+        skip();
+    vkft_gemm *gemm = vkft_device_attached(f->dev);
+    vkft_caps caps = *gemm->caps;
+    caps.software = false;
+    caps.vendor_id = 0x1002;
+    const vkft_tiles tiles = vkft_tiles_of(&caps);
+    memcpy(gemm->tiles.half, tiles.half, sizeof tiles.half);
+    gemm->tiles.invocations = 1;
+    vkft_gemm_half.prepare(f->dev, gemm);
+    for (gemm->variant = 1; gemm->variant <= VKFT_HALF_BLOCKS; gemm->variant++)
+        for (size_t i = 0; i < sizeof trials / sizeof *trials; i++)
+            run_both_ways(f, i % 2 ? VKFT_STORAGE_f32 : VKFT_STORAGE_nf4_dq, trials[i], i + 1);
+    unset_f16(f);
 }
 
 /* Rows of any magnitude keep f16's precision, and what is not finite reaches the result. */
-static void test_matrix_cores_range(void **state)
+static void f16_range(fixture *f)
 {
     enum { M = 12, N = 8, K = 40 };
     static const float largest[M] = {1,        0x1.fffffep127f, 0x1p-126f, 1e30f,     1e-30f, 0,
                                      INFINITY, -INFINITY,       NAN,       0x1p-149f, 65504,  3e-5f};
-    fixture *f = *state;
     vkft_err err = {0};
     float x[M * K], w[N * K], y[M * N];
     double exact[M * N], size[M * N], values[N * K];
-    if (!set_matrix_cores(f))
-        skip();
     vkft_reference_random(1, M * K, x);
     vkft_reference_random(2, N * K, w);
     for (uint32_t m = 0; m < M; m++)
@@ -393,7 +432,17 @@ static void test_matrix_cores_range(void **state)
     vkft_commands_free(cmds);
     release_all(f);
     free(rounded);
-    unset_matrix_cores(f);
+}
+
+static void test_in_f16(void **state)
+{
+    fixture *f = *state;
+    for (size_t i = 0; i < sizeof in_f16 / sizeof *in_f16; i++)
+        if (set_f16(f, in_f16[i])) {
+            f16_products(f);
+            f16_range(f);
+            unset_f16(f);
+        }
 }
 
 /* x times the NF4 code of 1 is x rounded as the host rounds it: ties, a carry into the exponent, overflow, what is not
@@ -471,16 +520,9 @@ static void test_strategies(void **state)
         check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
         for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
             for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
-                trial t = trials[i];
-                vkft_reference_weight w = vkft_reference_weight_new(storage, t.out, t.in, i + 1);
-                t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
-                for (int transposed = 0; transposed < 2; transposed++) {
-                    t.transposed = transposed;
-                    const char *used = vkft_gemm_of(f->dev)->usable[storage][1][0][0]->name;
-                    assert_memory_equal(used, names[s], strlen(used));
-                    run_trial(f, &w, &t);
-                }
-                vkft_reference_weight_free(&w);
+                const char *used = vkft_gemm_of(f->dev)->usable[storage][1][0][0]->name;
+                assert_memory_equal(used, names[s], strlen(used));
+                run_both_ways(f, storage, trials[i], i + 1);
             }
     }
     vkft_test_environment("VKFT_STRATEGY", "panel");
@@ -707,17 +749,8 @@ static void test_blocks(void **state)
             vkft_outer_prepare(f->dev, gemm);
             linear_backward(f, 70, 136, 20, 1 << 20, ITSELF);
             linear_backward(f, 70, 131, 19, 0, NOTHING);
-            for (size_t i = 0; i < (block ? 1 : sizeof trials / sizeof *trials); i++) {
-                trial t = trials[i];
-                vkft_reference_weight w =
-                    vkft_reference_weight_new(i % 2 ? VKFT_STORAGE_f32 : VKFT_STORAGE_nf4_dq, t.out, t.in, i + 1);
-                t.scratch_bytes = vkft_product_scratch_bytes(t.out, t.in);
-                for (int transposed = 0; transposed < 2; transposed++) {
-                    t.transposed = transposed;
-                    run_trial(f, &w, &t);
-                }
-                vkft_reference_weight_free(&w);
-            }
+            for (size_t i = 0; i < (block ? 1 : sizeof trials / sizeof *trials); i++)
+                run_both_ways(f, i % 2 ? VKFT_STORAGE_f32 : VKFT_STORAGE_nf4_dq, trials[i], i + 1);
         }
     }
     vkft_test_environment("VKFT_STRATEGY", NULL);
@@ -754,12 +787,12 @@ static void test_planning(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planning),           cmocka_unit_test(test_types),
-        cmocka_unit_test(test_decodes_exactly),    cmocka_unit_test(test_bf16_operands),
-        cmocka_unit_test(test_rounds_exactly),     cmocka_unit_test(test_every_scale),
-        cmocka_unit_test(test_linear_backward),    cmocka_unit_test(test_transposed_stride),
-        cmocka_unit_test(test_strategies),         cmocka_unit_test(test_matrix_cores),
-        cmocka_unit_test(test_matrix_cores_range), cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_planning),        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_decodes_exactly), cmocka_unit_test(test_bf16_operands),
+        cmocka_unit_test(test_rounds_exactly),  cmocka_unit_test(test_every_scale),
+        cmocka_unit_test(test_linear_backward), cmocka_unit_test(test_transposed_stride),
+        cmocka_unit_test(test_strategies),      cmocka_unit_test(test_in_f16),
+        cmocka_unit_test(test_half_blocks),     cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_outer_blocks),
     };
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
