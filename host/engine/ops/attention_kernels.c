@@ -77,8 +77,8 @@ static const struct coop_row {
     uint32_t subgroup, split;
     coop_heads parts[VKFT_ATTENTION_PARTS];
 } coop_table[] = {
-    {64, 2, {{128, ALL}, {0}, {128, 64}, {128, 64}, {0}}}, /* RDNA3, RDNA4 */
-    {32, 2, {{128, ALL}, {0}, {128, 64}, {128, 64}, {0}}}, /* NVIDIA */
+    {64, 2, {{256, ALL}, {0}, {256, 64}, {256, 64}, {0}}}, /* RDNA3, RDNA4 */
+    {32, 2, {{160, ALL}, {0}, {160, 64}, {128, 64}, {0}}}, /* NVIDIA */
     {0, 2, {{0, ALL}, {0}, {0, 16}, {0, 16}, {0}}},        /* Intel, whose compiler spills at any size; software */
 };
 

@@ -121,8 +121,10 @@ static void test_matrix_cores(void **state)
     assert_int_equal(choose(VKFT_ATTENTION_DKV, 64).rows, 64);
     assert_int_equal(choose(VKFT_ATTENTION_DQ, 128).kernel, VKFT_KERNEL_attention_dq_coop);
     assert_int_equal(choose(VKFT_ATTENTION_DKV, 128).kernel, VKFT_KERNEL_attention_dkv_coop);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 256).kernel, VKFT_KERNEL_attention_dkv_coop);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 256).rows, 16);
     /* Larger heads do not fit; these parts have no such kernel; and 72 is no multiple of the tiles. */
-    assert_int_equal(choose(VKFT_ATTENTION_FORWARD, 256).kernel, VKFT_KERNEL_attention_lanes);
+    assert_int_equal(choose(VKFT_ATTENTION_FORWARD, 272).kernel, VKFT_KERNEL_attention_lanes);
     assert_int_equal(choose(VKFT_ATTENTION_DELTA, 64).kernel, VKFT_KERNEL_attention_delta_lanes);
     assert_int_equal(choose(VKFT_ATTENTION_FORWARD, 72).kernel, VKFT_KERNEL_attention_lanes);
     /* With less shared memory a workgroup has fewer rows. */
@@ -130,6 +132,8 @@ static void test_matrix_cores(void **state)
     assert_int_equal(choose(VKFT_ATTENTION_DKV, 64).rows, 64);
     assert_int_equal(choose(VKFT_ATTENTION_DQ, 128).rows, 32);
     assert_int_equal(choose(VKFT_ATTENTION_DKV, 128).rows, 32);
+    assert_int_equal(choose(VKFT_ATTENTION_DQ, 160).kernel, VKFT_KERNEL_attention_dq_coop);
+    assert_int_equal(choose(VKFT_ATTENTION_DKV, 160).kernel, VKFT_KERNEL_attention_dkv_lanes); /* would spill */
     uint32_t rows = choose(VKFT_ATTENTION_FORWARD, 128).rows;
     info.caps.shared_memory_bytes = 32768;
     assert_true(choose(VKFT_ATTENTION_FORWARD, 128).rows < rows);
