@@ -78,6 +78,7 @@ static void check_attention_f16(vkft_lab *lab)
         {.T = 9, .Hq = 2, .Hk = 1, .D = 32, .sequence = 9, .f16 = true},
         {.T = 77, .Hq = 4, .Hk = 2, .D = 64, .sequence = 40, .holes = true, .f16 = true},
         {.T = 33, .Hq = 3, .Hk = 1, .D = 128, .sequence = 33, .window = 9, .softcap = 1.5f, .f16 = true},
+        {.T = 33, .Hq = 2, .Hk = 1, .D = 256, .sequence = 33, .f16 = true},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !lab->lost; i++)
         vkft_check_attention(lab, &shapes[i]);

@@ -67,7 +67,8 @@ static void test_every_kernel(void **state)
             launched |= vkft_kernel_set_has(&lab->verdicts[i].kernels, k);
         if (launched)
             continue;
-        if (kernel == VKFT_KERNEL_rows_f16 && !vkft_kernel_is_built(VKFT_KERNEL_coop_nt_f32))
+        if (kernel == VKFT_KERNEL_rows_f16 && (!vkft_kernel_is_built(VKFT_KERNEL_coop_nt_f32) ||
+                                               !vkft_coop_tiles_of(vkft_device_get_caps(lab->dev), true)))
             continue; /* it only serves products on matrix cores */
         bool possible =
             vkft_kernel_is_built(kernel) && vkft_caps_have(vkft_device_get_caps(lab->dev), vkft_kernel_needs(kernel));
