@@ -14,6 +14,7 @@
     X(FP16, "fp16") /* arithmetic with 16-bit floats */                                                                \
     X(BF16, "bf16") /* the type in shaders */                                                                          \
     X(INT8, "int8")                                                                                                    \
+    X(INT64, "int64")                                                                                                  \
     X(STORAGE_8, "storage_8bit") /* loads and stores of 8 and 16 bits */                                               \
     X(STORAGE_16, "storage_16bit")                                                                                     \
     X(INT_DOT, "integer_dot")                                                                                          \

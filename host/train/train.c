@@ -225,6 +225,16 @@ static int longest_first(const void *pa, const void *pb)
     return a < b ? 1 : a > b ? -1 : 0;
 }
 
+/* Whether it multiplies matrices, or decodes one for that. */
+static bool is_product(const char *kernel)
+{
+    static const char *const beginnings[] = {"matmul", "panel", "grouped", "lookup", "coop", "rows_f16"};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (strncmp(kernel, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return false;
+}
+
 /* --profile: kernels by their time on the device, and the share of the matrix products. The optimizer's own launches
  * are not in it. */
 static void say_profile(const vkft_trainer *t)
@@ -234,9 +244,8 @@ static void say_profile(const vkft_trainer *t)
     vkft_session_profile(&t->session, rows);
     qsort(rows, VKFT_KERNEL_COUNT, sizeof *rows, longest_first);
     for (size_t i = 0; i < VKFT_KERNEL_COUNT; i++) {
-        const char *name = vkft_kernel_name(rows[i].kernel);
         total += rows[i].time_ms;
-        if (strncmp(name, "matmul", 6) == 0 || strncmp(name, "panel", 5) == 0 || strncmp(name, "grouped", 7) == 0)
+        if (is_product(vkft_kernel_name(rows[i].kernel)))
             products += rows[i].time_ms;
     }
     for (size_t i = 0; i < VKFT_KERNEL_COUNT && rows[i].launches; i++)

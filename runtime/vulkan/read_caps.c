@@ -88,6 +88,7 @@ static void chain(vkft_enabled *e, uint32_t set)
 #define FEATURES(X)                                                                                                    \
     X(FP16, vulkan12.shaderFloat16)                                                                                    \
     X(INT8, vulkan12.shaderInt8)                                                                                       \
+    X(INT64, features.features.shaderInt64)                                                                            \
     X(STORAGE_8, vulkan12.storageBuffer8BitAccess)                                                                     \
     X(STORAGE_16, vulkan11.storageBuffer16BitAccess)                                                                   \
     X(TIMELINE, vulkan12.timelineSemaphore)                                                                            \
@@ -110,7 +111,7 @@ static void chain(vkft_enabled *e, uint32_t set)
 /* Capabilities that no extension stands for: the version's own, and what every driver has unless a quirk says
  * otherwise. */
 #define OF_EVERY_DRIVER                                                                                                \
-    (VKFT_CAP_FP16 | VKFT_CAP_INT8 | VKFT_CAP_STORAGE_8 | VKFT_CAP_STORAGE_16 | VKFT_CAP_TIMELINE |                    \
+    (VKFT_CAP_FP16 | VKFT_CAP_INT8 | VKFT_CAP_INT64 | VKFT_CAP_STORAGE_8 | VKFT_CAP_STORAGE_16 | VKFT_CAP_TIMELINE |                    \
      VKFT_CAP_UNIFORM_LOADS | VKFT_CAP_SUBGROUP_SHUFFLE)
 
 static const char *missing_feature(const vkft_enabled *has, const VkPhysicalDeviceSubgroupProperties *s,

@@ -2,12 +2,16 @@
  *
  * The kernel of every product with many rows, whatever the weight's type and whether it stood transposed: decoding is done once
  * per panel, here is nothing but multiplications. A column's 8 successive k lie together, so one invocation reads 32 contiguous
- * bytes and a workgroup one contiguous piece per step. EXPERTS: each group of rows with a separate panel.
+ * bytes and a workgroup one contiguous piece per step. EXPERTS: each group of rows with a separate panel. PAIRS: two k are loaded
+ * as one 64-bit integer, because llvmpipe gathers what invocations load element by element.
  *
  * Test: test_matmul
  */
 #version 460
 #extension GL_GOOGLE_include_directive : require
+#ifdef PAIRS
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#endif
 #include "shaders/core/common.glsl"
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
@@ -22,6 +26,28 @@ ARGS(matmul_panel_args)
 #include "shaders/matmul/store.glsl"
 
 layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Panel_ref { run8 at[]; };
+
+#ifdef PAIRS
+struct run4x2 { uint64_t v[4]; };
+layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Pairs_ref { run4x2 at[]; };
+
+run8 load(Panel_ref p, uint at)
+{
+    run4x2 pairs = Pairs_ref(p).at[at];
+    run8 w;
+    [[unroll]] for (uint q = 0; q < 4; q++) {
+        vec2 pair = uintBitsToFloat(unpack32(pairs.v[q]));
+        w.v[2 * q] = pair.x;
+        w.v[2 * q + 1] = pair.y;
+    }
+    return w;
+}
+#else
+run8 load(Panel_ref p, uint at)
+{
+    return p.at[at];
+}
+#endif
 
 void main()
 {
@@ -51,12 +77,12 @@ void main()
         do {
             run8 w[COLUMNS];
             [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                w[j] = p.at[k * tile + j * WIDTH];
+                w[j] = load(p, k * tile + j * WIDTH);
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 run8 a = Run8_ref(x[i]).at[k];
                 operands(a.v);
-                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    [[unroll]] for (uint q = 0; q < 8; q++)
+                [[unroll]] for (uint q = 0; q < 8; q++) /* sums that do not depend on each other stand together */
+                    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
                         acc[i][j] = fma(a.v[q], w[j].v[q], acc[i][j]);
             }
         } while (++k < steps);

@@ -37,16 +37,20 @@ static vkft_kernel product_of(vkft_gemm_class class)
     return products[class.grouped][vkft_storage_is_quantized(class.storage)];
 }
 
-static void prepare(vkft_device *dev, const vkft_gemm *gemm)
+void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel kernels[2][2], vkft_tile tile)
 {
-    const vkft_tiles *tiles = &gemm->tiles;
     vkft_dtype operands = gemm->operands;
     for (int grouped = 0; grouped < 2; grouped++) {
         for (int transposed = 0; transposed < 2; transposed++)
-            vkft_tile_specialize_types(dev, decoders[grouped][transposed], 0, tiles->decode, operands);
-        vkft_tile_specialize(dev, products[grouped][false], tiles->panel, VKFT_F32);
-        vkft_tile_specialize(dev, products[grouped][true], tiles->panel, operands);
+            vkft_tile_specialize_types(dev, decoders[grouped][transposed], 0, gemm->tiles.decode, operands);
+        vkft_tile_specialize(dev, kernels[grouped][false], tile, VKFT_F32);
+        vkft_tile_specialize(dev, kernels[grouped][true], tile, operands);
     }
+}
+
+static void prepare(vkft_device *dev, const vkft_gemm *gemm)
+{
+    vkft_panel_specialize(dev, gemm, products, gemm->tiles.panel);
 }
 
 static uint64_t panel_bytes(uint32_t k, uint32_t columns)
@@ -61,9 +65,9 @@ static uint64_t scratch_bytes(uint32_t rows, uint32_t cols)
     return min_u64(max_u64(nt, nn), VKFT_PANEL_BYTES);
 }
 
-static uint32_t tile_columns(const vkft_gemm *gemm)
+static uint32_t tile_columns(vkft_tile tile)
 {
-    return gemm->tiles.panel.columns * gemm->tiles.panel.width;
+    return tile.columns * tile.width;
 }
 
 /* Bytes of scratch that panels may take. */
@@ -73,20 +77,25 @@ static uint64_t room(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx)
 }
 
 /* Column tiles of a panel that there is room for. */
-static uint32_t tiles_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+static uint32_t tiles_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile tile)
 {
-    return (uint32_t)(room(gemm, ctx) / panel_bytes(vkft_product_k(p), tile_columns(gemm)));
+    return (uint32_t)(room(gemm, ctx) / panel_bytes(vkft_product_k(p), tile_columns(tile)));
 }
 
-static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+bool vkft_panel_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile tile)
 {
-    if (!tiles_in(gemm, ctx, p))
+    if (!tiles_in(gemm, ctx, p, tile))
         return false;
     if (!p->groups)
         return p->M > DIRECT_MAX_ROWS || !vkft_gemm_direct.suits(gemm, ctx, p);
     /* How many rows there are on average is all that the host knows of groups. */
     uint64_t few = (uint64_t)p->groups->groups * (p->transposed ? DIRECT_MAX_GROUP_ROWS_NT : DIRECT_MAX_ROWS);
-    return p->M > few && vkft_product_n(p) >= tile_columns(gemm) / 2;
+    return p->M > few && vkft_product_n(p) >= tile_columns(tile) / 2;
+}
+
+static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    return vkft_panel_suits(gemm, ctx, p, gemm->tiles.panel);
 }
 
 /* A part of the matrices of some groups: columns n ... n+columns, rows k ... k+depth of op(W). */
@@ -95,12 +104,12 @@ typedef struct portion {
 } portion;
 
 /* Runs of 8 in a panel. */
-static uint32_t panel_runs(const vkft_gemm *gemm, const portion *part)
+static uint32_t panel_runs(const portion *part, uint32_t tile)
 {
-    return ceil_div(part->depth, 8) * (uint32_t)round_up(part->columns, tile_columns(gemm));
+    return ceil_div(part->depth, 8) * (uint32_t)round_up(part->columns, tile);
 }
 
-static void decode(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, const portion *part)
+static void decode(const vkft_matmul_ctx *ctx, const vkft_product *p, const portion *part, uint32_t tile)
 {
     uint32_t row = p->transposed ? part->n : part->k, column = p->transposed ? part->k : part->n;
     uint64_t threads = p->transposed ? (uint64_t)ceil_div(part->depth, 8) * part->columns
@@ -116,9 +125,9 @@ static void decode(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
             .column = column,
             .n = part->columns,
             .k = part->depth,
-            .tile = tile_columns(gemm),
+            .tile = tile,
             .first = part->first,
-            .stride = panel_runs(gemm, part),
+            .stride = panel_runs(part, tile),
         };
         vkft_launch(ctx->cmds, kernel, &args, sizeof args, threads, part->groups, flops);
     } else {
@@ -129,20 +138,20 @@ static void decode(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft
             .column = column,
             .n = part->columns,
             .k = part->depth,
-            .tile = tile_columns(gemm),
+            .tile = tile,
         };
         vkft_launch(ctx->cmds, kernel, &args, sizeof args, threads, 1, flops);
     }
 }
 
-static void multiply(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, const portion *part)
+static void multiply(const vkft_matmul_ctx *ctx, const vkft_product *p, const portion *part, vkft_kernel kernel,
+                     vkft_tile tile)
 {
     uint64_t offset = part->n * sizeof(float), X = p->X + part->k * sizeof(float), Y = p->Y + offset;
     uint64_t R = part->k ? Y : p->R ? p->R + offset : 0;
-    uint32_t rows = gemm->tiles.panel.rows, column_tiles = ceil_div(part->columns, tile_columns(gemm));
+    uint32_t column_tiles = ceil_div(part->columns, tile_columns(tile));
     uint32_t ldx = vkft_product_ldx(p), ldy = vkft_product_ldy(p);
     double flops = 2.0 * p->M * part->columns * part->depth;
-    vkft_kernel kernel = product_of(vkft_product_class(p));
     if (p->groups) {
         struct grouped_matmul_panel_args args = {
             .X = X,
@@ -150,10 +159,10 @@ static void multiply(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vk
             .R = R,
             .Y = Y,
             .group = p->groups->table,
-            .tiles = vkft_group_tiles(p->groups, part->groups, rows),
+            .tiles = vkft_group_tiles(p->groups, part->groups, tile.rows),
             .first = part->first,
             .groups = part->groups,
-            .stride = panel_runs(gemm, part),
+            .stride = panel_runs(part, tile_columns(tile)),
             .N = part->columns,
             .K = part->depth,
             .ldx = ldx,
@@ -177,30 +186,36 @@ static void multiply(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vk
             .add = R != 0,
             .scale = p->scale,
         };
-        vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, (uint64_t)ceil_div(p->M, rows) * column_tiles, 1,
+        vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, (uint64_t)ceil_div(p->M, tile.rows) * column_tiles, 1,
                                flops);
     }
 }
 
-static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+void vkft_panel_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel product,
+                       vkft_tile tile)
 {
     uint32_t N = vkft_product_n(p), K = vkft_product_k(p), G = p->groups ? p->groups->groups : 1;
-    uint32_t tiles = tiles_in(gemm, ctx, p);
+    uint32_t width = tile_columns(tile), tiles = tiles_in(gemm, ctx, p, tile);
     if (!tiles) {
         vkft_commands_fail(ctx->cmds, "a product with %s weights has no scratch memory for a panel",
                            vkft_storage_get(p->w->storage)->name);
         return;
     }
-    uint32_t columns = min_u32(tiles, ceil_div(N, tile_columns(gemm))) * tile_columns(gemm);
+    uint32_t columns = min_u32(tiles, ceil_div(N, width)) * width;
     uint32_t groups = min_u32((uint32_t)(room(gemm, ctx) / panel_bytes(K, columns)), G);
     for (uint32_t g = 0; g < G; g += groups)
         for (uint32_t n = 0; n < N; n += columns)
             for (uint32_t k = 0; k < K; k += PANEL_K) {
                 const portion part = {g, min_u32(groups, G - g), n, min_u32(columns, N - n),
                                       k, min_u32(PANEL_K, K - k)};
-                decode(gemm, ctx, p, &part);
-                multiply(gemm, ctx, p, &part);
+                decode(ctx, p, &part, width);
+                multiply(ctx, p, &part, product, tile);
             }
+}
+
+static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    vkft_panel_record(gemm, ctx, p, product_of(vkft_product_class(p)), gemm->tiles.panel);
 }
 
 const vkft_strategy vkft_gemm_panel = {.name = "panel",

@@ -85,6 +85,7 @@ static vkft_tiles cpu_tiles(const vkft_caps *caps)
 {
     uint32_t width = caps->subgroup_size;
     vkft_tiles tiles = {.panel = {width, 32, 2, 4},
+                        .panel64 = {width, 32, 4, 2},
                         .decode = {0, 1, 1, 1},
                         .tn = {width, 32, 2, 1},
                         .grouped_tn = {width, 8, 2, 1},

@@ -37,7 +37,7 @@ typedef struct vkft_tiles {
     vkft_block blocks[VKFT_BLOCKS];
     uint32_t block_count;                    /* 0: none fits the device */
     vkft_block half[VKFT_HALF_BLOCKS];       /* of which depth, subgroup and prefetch mean nothing */
-    vkft_tile panel, decode, tn, grouped_tn; /* decode: of the kernels that make panels */
+    vkft_tile panel, panel64, decode, tn, grouped_tn; /* decode: of the kernels that make panels */
     vkft_tile direct[2][2];                  /* [grouped][transposed]; grouped: rows divide GROUP_TILE, as panel's do */
     bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
     uint64_t panel_bytes;

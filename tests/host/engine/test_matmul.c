@@ -512,7 +512,7 @@ static void test_strategies(void **state)
         {.M = 33, .out = 72, .in = 136, .scale = 0.25f, .R = ANOTHER, .pad_x = 4, .pad_y = 1}, /* aligned */
         {.M = 70, .out = 16, .in = 2056, .scale = 1.5f, .R = ITSELF},
     };
-    static const char *const names[] = {"panel", "direct", "tile,direct", "row,direct"};
+    static const char *const names[] = {"panel", "direct", "tile,direct", "row,direct", "panel64,panel"};
     fixture *f = *state;
     vkft_err err = {0};
     for (size_t s = 0; s < sizeof names / sizeof *names; s++) {
