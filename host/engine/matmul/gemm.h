@@ -138,8 +138,9 @@ void vkft_f16_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vk
 uint64_t vkft_f16_scratch_bytes(uint32_t rows, uint32_t cols);
 
 /* For strategies that decode W into panels first (gemm_panel.c, gemm_panel64.c): `products` are their kernels that
- * multiply panels, [grouped][quantized], in tiles of `tile`. Internal to matmul/. */
-void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel products[2][2], vkft_tile tile);
+ * multiply panels, [grouped][quantized], of which a variant computes in tiles of `tile`. Internal to matmul/. */
+void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel products[2][2], uint32_t variant,
+                           vkft_tile tile);
 bool vkft_panel_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile tile);
 void vkft_panel_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel product,
                        vkft_tile tile);

@@ -37,20 +37,21 @@ static vkft_kernel product_of(vkft_gemm_class class)
     return products[class.grouped][vkft_storage_is_quantized(class.storage)];
 }
 
-void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel kernels[2][2], vkft_tile tile)
+void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel kernels[2][2], uint32_t variant,
+                           vkft_tile tile)
 {
     vkft_dtype operands = gemm->operands;
     for (int grouped = 0; grouped < 2; grouped++) {
         for (int transposed = 0; transposed < 2; transposed++)
             vkft_tile_specialize_types(dev, decoders[grouped][transposed], 0, gemm->tiles.decode, operands);
-        vkft_tile_specialize(dev, kernels[grouped][false], tile, VKFT_F32);
-        vkft_tile_specialize(dev, kernels[grouped][true], tile, operands);
+        vkft_tile_specialize(dev, vkft_kernel_variant(kernels[grouped][false], variant), tile, VKFT_F32);
+        vkft_tile_specialize(dev, vkft_kernel_variant(kernels[grouped][true], variant), tile, operands);
     }
 }
 
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
-    vkft_panel_specialize(dev, gemm, products, gemm->tiles.panel);
+    vkft_panel_specialize(dev, gemm, products, 0, gemm->tiles.panel);
 }
 
 static uint64_t panel_bytes(uint32_t k, uint32_t columns)
@@ -186,8 +187,8 @@ static void multiply(const vkft_matmul_ctx *ctx, const vkft_product *p, const po
             .add = R != 0,
             .scale = p->scale,
         };
-        vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, (uint64_t)ceil_div(p->M, tile.rows) * column_tiles, 1,
-                               flops);
+        vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args,
+                               (uint64_t)ceil_div(p->M, tile.rows) * column_tiles, 1, flops);
     }
 }
 

@@ -35,11 +35,11 @@ _Static_assert(VKFT_BLOCKS < VKFT_KERNEL_VARIANTS, "each has a pipeline");
 
 typedef struct vkft_tiles {
     vkft_block blocks[VKFT_BLOCKS];
-    uint32_t block_count;                    /* 0: none fits the device */
-    vkft_block half[VKFT_HALF_BLOCKS];       /* of which depth, subgroup and prefetch mean nothing */
+    uint32_t block_count;                             /* 0: none fits the device */
+    vkft_block half[VKFT_HALF_BLOCKS];                /* of which depth, subgroup and prefetch mean nothing */
     vkft_tile panel, panel64, decode, tn, grouped_tn; /* decode: of the kernels that make panels */
-    vkft_tile direct[2][2];                  /* [grouped][transposed]; grouped: rows divide GROUP_TILE, as panel's do */
-    bool tn_long_rows; /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
+    vkft_tile direct[2][2]; /* [grouped][transposed]; grouped: rows divide GROUP_TILE, as panel's do */
+    bool tn_long_rows;      /* matmul_tn: the longer dimension of Y runs over tile rows, else over invocations */
     uint64_t panel_bytes;
     uint32_t tn_workgroups; /* matmul_tn is cut in slices up to this many workgroups */
     uint32_t invocations;   /* that keep the device busy */
