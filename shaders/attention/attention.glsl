@@ -3,9 +3,8 @@
  * every load there is uniform but for the lane's part. The walk goes over the union of the rows' ranges; what lies outside a row's own range
  * is masked.
  *
- * HEAD is the head size, a specialization constant, so that the arrays stay in registers. BLOCK: one row at a time is least code, and on a software device
- * costs no time; on a GPU the products of some rows should overlap. SOFTCAP is 1 where scores are soft-capped, RELATIVE where biases by
- * distance are added to them.
+ * HEAD is the head size, a specialization constant, so that the arrays stay in registers. BLOCK: one row at a time is least code; sums of several
+ * rows overlap. SOFTCAP is 1 where scores are soft-capped, RELATIVE where biases by distance are added to them.
  *
  * A row is cut into units of four elements, of which lane l of the row holds l, l + LANES, l + 2 LANES ...: a GPU's invocation has not the
  * registers for a whole row, and neighbours then read neighbouring units. The same lanes hold ROWS neighbouring rows, so that a unit that was

@@ -237,8 +237,11 @@ static void specialize(vkft_device *dev, vkft_attention_part part, const vkft_op
     if (kept && c->softcap && row_of(vkft_device_get_info(dev), c->head_dim)->parts[part].place == UNCAPPED)
         kept = 2;
     uint32_t block = k.block;
+    /* A CPU computes the sums of several keys beside each other where loads do not hold it up; backward there are two
+     * beside each other already. */
+    bool overlap = part == VKFT_ATTENTION_FORWARD && vkft_caps_have(caps, VKFT_CAP_UNIFORM_LOADS);
     if (caps->software)
-        block = c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
+        block = !overlap && c->longest_walk <= vkft_attention_iterations(caps) ? 1 : VKFT_ATTENTION_BLOCK;
     const uint32_t constants[] = {c->head_dim, c->softcap, c->relative, block, k.lanes, k.rows, kept};
     uint32_t width = !tile ? 0 : k.subgroup ? k.subgroup : caps->subgroup_size;
     vkft_kernel_specialize(dev, k.kernel, width, k.subgroup, constants, shared ? 7 : 4);
