@@ -111,7 +111,7 @@ static void chain(vkft_enabled *e, uint32_t set)
 /* Capabilities that no extension stands for: the version's own, and what every driver has unless a quirk says
  * otherwise. */
 #define OF_EVERY_DRIVER                                                                                                \
-    (VKFT_CAP_FP16 | VKFT_CAP_INT8 | VKFT_CAP_INT64 | VKFT_CAP_STORAGE_8 | VKFT_CAP_STORAGE_16 | VKFT_CAP_TIMELINE |                    \
+    (VKFT_CAP_FP16 | VKFT_CAP_INT8 | VKFT_CAP_INT64 | VKFT_CAP_STORAGE_8 | VKFT_CAP_STORAGE_16 | VKFT_CAP_TIMELINE |   \
      VKFT_CAP_UNIFORM_LOADS | VKFT_CAP_SUBGROUP_SHUFFLE)
 
 static const char *missing_feature(const vkft_enabled *has, const VkPhysicalDeviceSubgroupProperties *s,

@@ -40,7 +40,7 @@ typedef struct vkft_strategy {
     void (*record)(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *product);
 } vkft_strategy;
 
-/* Best first; vkft_gemm_<name> in gemm_<name>.c, half in gemm_dot.c. */
+/* Best first; vkft_gemm_<name> in gemm_<name>.c, half in gemm_dot.c, panel64 in gemm_panel.c. */
 #define VKFT_STRATEGIES(X) X(coop) X(dot) X(half) X(tile) X(row) X(panel64) X(panel) X(lookup) X(direct)
 
 enum {
@@ -136,14 +136,6 @@ bool vkft_f16_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkf
 void vkft_f16_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile,
                      vkft_f16_choose *choose);
 uint64_t vkft_f16_scratch_bytes(uint32_t rows, uint32_t cols);
-
-/* For strategies that decode W into panels first (gemm_panel.c, gemm_panel64.c): `products` are their kernels that
- * multiply panels, [grouped][quantized], of which a variant computes in tiles of `tile`. Internal to matmul/. */
-void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel products[2][2], uint32_t variant,
-                           vkft_tile tile);
-bool vkft_panel_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile tile);
-void vkft_panel_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel product,
-                       vkft_tile tile);
 
 /* Chooses widths and constants of the kernels of gradients. Internal to matmul/. */
 void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm);

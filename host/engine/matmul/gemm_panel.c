@@ -6,6 +6,9 @@
  * Panels are cut along K as well, so that one column tile of the panel and one row tile of X stay in a second-level
  * cache.
  *
+ * Strategy panel64 is for a software device that loads an element of X once for all invocations: its kernels load two
+ * elements of a panel at a time. Its sums have the same bits.
+ *
  * Reduction order is fixed by shapes and device alone: within a panel k ascends, panels are added in order.
  */
 #include "host/engine/matmul/gemm.h"
@@ -22,10 +25,19 @@ static const vkft_kernel_family decoders[2][2] = {
 
 /* Products with quantized weights may round their operands, so they have a pipeline of their own: [grouped][quantized].
  */
-static const vkft_kernel products[2][2] = {
+typedef vkft_kernel kernels_of_panels[2][2];
+
+static const kernels_of_panels products = {
     {VKFT_KERNEL_matmul_panel, VKFT_KERNEL_matmul_panel_quantized},
     {VKFT_KERNEL_grouped_matmul_panel, VKFT_KERNEL_grouped_matmul_panel_quantized},
 };
+static const kernels_of_panels products64 = {
+    {VKFT_KERNEL_matmul_panel64, VKFT_KERNEL_matmul_panel64_quantized},
+    {VKFT_KERNEL_grouped_matmul_panel64, VKFT_KERNEL_grouped_matmul_panel64_quantized},
+};
+
+/* Pipelines of panel64: of products with more columns than a tile of strategy panel has, and of others, as LoRA's. */
+enum { WIDE, NARROW, VARIANTS };
 
 static vkft_kernel decoder_of(vkft_gemm_class class)
 {
@@ -37,8 +49,30 @@ static vkft_kernel product_of(vkft_gemm_class class)
     return products[class.grouped][vkft_storage_is_quantized(class.storage)];
 }
 
-void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel kernels[2][2], uint32_t variant,
-                           vkft_tile tile)
+static vkft_kernel product64_of(vkft_gemm_class class)
+{
+    return products64[class.grouped][vkft_storage_is_quantized(class.storage)];
+}
+
+static bool possible64(const vkft_gemm *gemm)
+{
+    return gemm->caps->software && vkft_caps_have(gemm->caps, VKFT_CAP_UNIFORM_LOADS);
+}
+
+static vkft_tile tile64_of(const vkft_gemm *gemm, uint32_t variant)
+{
+    return variant == NARROW ? gemm->tiles.panel : gemm->tiles.panel64;
+}
+
+static uint32_t variant_of(const vkft_gemm *gemm, const vkft_product *p)
+{
+    if (gemm->variant)
+        return gemm->variant - 1;
+    return vkft_product_n(p) <= gemm->tiles.panel.columns * gemm->tiles.panel.width ? NARROW : WIDE;
+}
+
+static void specialize(vkft_device *dev, const vkft_gemm *gemm, const kernels_of_panels kernels, uint32_t variant,
+                       vkft_tile tile)
 {
     vkft_dtype operands = gemm->operands;
     for (int grouped = 0; grouped < 2; grouped++) {
@@ -51,7 +85,13 @@ void vkft_panel_specialize(vkft_device *dev, const vkft_gemm *gemm, const vkft_k
 
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
-    vkft_panel_specialize(dev, gemm, products, 0, gemm->tiles.panel);
+    specialize(dev, gemm, products, 0, gemm->tiles.panel);
+}
+
+static void prepare64(vkft_device *dev, const vkft_gemm *gemm)
+{
+    for (uint32_t variant = 0; variant < VARIANTS; variant++)
+        specialize(dev, gemm, products64, variant, tile64_of(gemm, variant));
 }
 
 static uint64_t panel_bytes(uint32_t k, uint32_t columns)
@@ -83,7 +123,7 @@ static uint32_t tiles_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, cons
     return (uint32_t)(room(gemm, ctx) / panel_bytes(vkft_product_k(p), tile_columns(tile)));
 }
 
-bool vkft_panel_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile tile)
+static bool suits_in(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_tile tile)
 {
     if (!tiles_in(gemm, ctx, p, tile))
         return false;
@@ -96,7 +136,12 @@ bool vkft_panel_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const v
 
 static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
-    return vkft_panel_suits(gemm, ctx, p, gemm->tiles.panel);
+    return suits_in(gemm, ctx, p, gemm->tiles.panel);
+}
+
+static bool suits64(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    return suits_in(gemm, ctx, p, tile64_of(gemm, variant_of(gemm, p)));
 }
 
 /* A part of the matrices of some groups: columns n ... n+columns, rows k ... k+depth of op(W). */
@@ -192,8 +237,8 @@ static void multiply(const vkft_matmul_ctx *ctx, const vkft_product *p, const po
     }
 }
 
-void vkft_panel_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel product,
-                       vkft_tile tile)
+static void record_with(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, vkft_kernel product,
+                        vkft_tile tile)
 {
     uint32_t N = vkft_product_n(p), K = vkft_product_k(p), G = p->groups ? p->groups->groups : 1;
     uint32_t width = tile_columns(tile), tiles = tiles_in(gemm, ctx, p, tile);
@@ -216,7 +261,14 @@ void vkft_panel_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const 
 
 static void record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
 {
-    vkft_panel_record(gemm, ctx, p, product_of(vkft_product_class(p)), gemm->tiles.panel);
+    record_with(gemm, ctx, p, product_of(vkft_product_class(p)), gemm->tiles.panel);
+}
+
+static void record64(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    uint32_t variant = variant_of(gemm, p);
+    vkft_kernel kernel = vkft_kernel_variant(product64_of(vkft_product_class(p)), variant);
+    record_with(gemm, ctx, p, kernel, tile64_of(gemm, variant));
 }
 
 const vkft_strategy vkft_gemm_panel = {.name = "panel",
@@ -225,3 +277,11 @@ const vkft_strategy vkft_gemm_panel = {.name = "panel",
                                        .scratch_bytes = scratch_bytes,
                                        .suits = suits,
                                        .record = record};
+
+const vkft_strategy vkft_gemm_panel64 = {.name = "panel64",
+                                         .variants = VARIANTS,
+                                         .kernel = product64_of,
+                                         .possible = possible64,
+                                         .prepare = prepare64,
+                                         .suits = suits64,
+                                         .record = record64};
