@@ -43,7 +43,8 @@ bool vkft_portion_halve(void *context, vkft_limits *limits)
     batch.expert_choice = limits->batch.expert_choice;
     limits->batch = batch;
     vkft_observer_say(portion->observer,
-                      "memory ran out: batches are computed %u sample%s at a time from here on, with the same sums",
-                      portion->packs, portion->packs == 1 ? "" : "s");
+                      "memory ran out: batches are computed %u sample%s at a time from here on, with the same sums%s",
+                      portion->packs, portion->packs == 1 ? "" : "s",
+                      portion->dropout ? " but other dropout masks" : "");
     return true;
 }

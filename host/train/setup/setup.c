@@ -118,6 +118,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         return false;
     t->portion =
         vkft_portion_whole(&t->train, options->batch_size, &t->valid, vkft_eval_batch_size(options), t->observer);
+    t->portion.dropout = options->lora_dropout > 0;
     t->session.smaller = vkft_portion_halve;
     t->session.smaller_context = &t->portion;
     if (!vkft_setup_trained(t, err) || !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
