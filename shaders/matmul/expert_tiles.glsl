@@ -8,17 +8,16 @@
  */
 #ifdef EXPERTS
 #include "shaders/matmul/expert_weight.glsl"
-#define ROW_END row_end
 
-uint row_end; /* after the last row of the workgroup's group */
+uint expert; /* the workgroup's group */
 
 uint row_tiles(uint tile_rows)
 {
     return args.M / tile_rows + args.groups;
 }
 
-/* The first row of a tile; sets row_end and the matrix. false: it has none. */
-bool find_rows(uint tile, uint tile_rows, out uint first)
+/* Rows `first` to `end` of a tile; sets expert. false: it has none. */
+bool find_rows(uint tile, uint tile_rows, out uint first, out uint end)
 {
     uint group = 0, high = args.groups; /* of those whose number is at most `tile`, the last one */
     while (high - group > 1) {
@@ -30,13 +29,12 @@ bool find_rows(uint tile, uint tile_rows, out uint first)
     }
     uint begin = row_of(group);
     first = begin + (tile - group - begin / tile_rows) * tile_rows;
-    row_end = row_of(group + 1);
-    expert_weight = weight_of(group);
-    return first < row_end;
+    end = row_of(group + 1);
+    expert = group;
+    return first < end;
 }
 #else
 #define WEIGHT args.W
-#define ROW_END args.M
 
 uint row_tiles(uint tile_rows)
 {

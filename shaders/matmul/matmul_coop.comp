@@ -9,6 +9,8 @@
  * Edges: rows past M, columns past N and k past K read elements within the matrix. What comes of the first two is not stored; the third are multiplied
  * by the zeros at the end of X's rows.
  *
+ * EXPERTS: each group of rows with a separate W; a tile ends where its group does (expert_tiles.glsl).
+ *
  * Rounding: an operand is rounded to f16 once, from its f32 value. Reduction order: fixed by the device and its tiles.
  * Test: test_matmul
  */
@@ -21,6 +23,14 @@
 #include "shaders/matmul/args.h"
 
 ARGS(matmul_coop_args)
+#ifdef EXPERTS
+/* Of the rows that the launch is for. */
+uint row_of(uint group)
+{
+    return min(max(args.group.v[2 * group], args.first) - args.first, args.M);
+}
+#endif
+#include "shaders/matmul/expert_tiles.glsl"
 #define SHARED_TABLES
 #include "shaders/matmul/storage/weight.glsl"
 
@@ -50,6 +60,11 @@ const uint X_EACH = (X_RUNS + WIDTH - 1) / WIDTH, W_EACH = (W_RUNS + WIDTH - 1) 
 shared f16vec2 x_tile[BM * LD];
 shared f16vec2 w_tile[BN * LD];
 shared float staged[WIDTH / SUBGROUP * TM * TN]; /* a matrix of sums of each subgroup on its way to Y */
+#ifdef EXPERTS
+shared uint end_row; /* of the group: here it takes no register while sums take most of them */
+#else
+#define end_row args.M
+#endif
 
 uint id, m0, n0;
 uvec4 x_next[X_EACH];
@@ -99,18 +114,18 @@ void load(uint k0)
         [[unroll]] for (uint i = 0; i < W_EACH * PAIR; i++) {
             uint count;
             uvec2 at = run_place(k0, i / PAIR, i % PAIR, count);
-            w_next[i] = fetch8(args.W, at.x, at.y);
+            w_next[i] = fetch8(WEIGHT, at.x, at.y);
         }
 }
 
 void run_of(uint k0, uint i, uint p, out float w[8])
 {
     if (ALIGNED != 0) {
-        decode8(args.W, w_next[i * PAIR + p], w);
+        decode8(WEIGHT, w_next[i * PAIR + p], w);
     } else {
         uint count;
         uvec2 at = run_place(k0, i, p, count);
-        weight8(args.W, at.x, at.y, count, false, w);
+        weight8(WEIGHT, at.x, at.y, count, false, w);
     }
 }
 
@@ -158,9 +173,18 @@ void write()
 void main()
 {
     id = gl_LocalInvocationID.x;
-    uint row_tiles = (args.M + BM - 1) / BM;
-    m0 = WORKGROUP % row_tiles * BM;
-    n0 = WORKGROUP / row_tiles * BN;
+    const uint tiles = row_tiles(BM);
+#ifdef EXPERTS
+    uint end_of_group;
+    if (!find_rows(WORKGROUP % tiles, BM, m0, end_of_group))
+        return;
+    end_row = end_of_group;
+    if (AHEAD != 0)
+        expert_weight = weight_of(expert);
+#else
+    m0 = WORKGROUP % tiles * BM;
+#endif
+    n0 = WORKGROUP / tiles * BN;
     uint sm = gl_SubgroupID / (BN / SN) * SM, sn = gl_SubgroupID % (BN / SN) * SN;
 
     load_tables(id);
@@ -176,6 +200,9 @@ void main()
         decode(k0);
     do {
         if (AHEAD == 0) {
+#ifdef EXPERTS
+            expert_weight = weight_of(expert); /* for this step alone, to save registers, too */
+#endif
             load(k0);
             decode(k0);
         }
@@ -211,7 +238,7 @@ void main()
         uint row = m0 + sm + t / COLUMNS * TM, column = n0 + sn + t % COLUMNS * TN;
         [[dont_unroll]] for (uint e = gl_SubgroupInvocationID; e < TM * TN; e += SUBGROUP) {
             uint m = row + e / TN, n = column + e % TN;
-            if (m < args.M && n < args.N) {
+            if (m < end_row && n < args.N) {
                 uint at = (slice + m) * args.ldy + n;
                 float y = args.scale * (args.inverse.v[m] * staged[stage + e]);
                 args.Y.v[at] = args.add != 0 ? args.R.v[at] + y : y;

@@ -57,11 +57,16 @@ shared vec4 w_tile[DEPTH * TILE_N / 4];
 #endif
 
 uint first_row, first_column;
+#ifdef EXPERTS
+uint end_row; /* of the group */
+#else
+#define end_row args.M
+#endif
 
 /* Row of X that load `i` of the workgroup reads, and its first k of the step. */
 uvec2 x_place(uint i)
 {
-    return uvec2(min(first_row + i / VECTORS, ROW_END - 1), i % VECTORS * 4);
+    return uvec2(min(first_row + i / VECTORS, end_row - 1), i % VECTORS * 4);
 }
 
 /* Row and column of W where run `i` of the step from k on begins; with a run length of 1, of element i. */
@@ -158,8 +163,9 @@ void main()
     const uint n = same_rows ? gl_SubgroupID % parts * SUBGROUP + gl_SubgroupInvocationID : id % LANES_N;
     uvec2 t = tile_of(WORKGROUP, row_tiles(TILE_M), (args.N + TILE_N - 1) / TILE_N);
 #ifdef EXPERTS
-    if (!find_rows(t.x, TILE_M, first_row))
+    if (!find_rows(t.x, TILE_M, first_row, end_row))
         return;
+    expert_weight = weight_of(expert);
 #else
     first_row = t.x * TILE_M;
 #endif
@@ -221,7 +227,7 @@ void main()
         if (column < args.N)
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 uint row = first_row + m + i * LANES_M;
-                if (row < ROW_END)
+                if (row < end_row)
                     store(slice + row * args.ldy + column, acc[i][j]);
             }
     }

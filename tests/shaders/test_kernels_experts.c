@@ -131,8 +131,9 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     bool transposed = t->transposed;
     uint32_t M = sum_of(group_rows), K = transposed ? cols : rows, N = transposed ? rows : cols;
     float *x = vkft_random_array(3, M * K), *before = vkft_random_array(4, M * N), *got = malloc(M * N * sizeof *got);
-    double *wide = vkft_reference_operands(t->operands, x, M * K), *want = malloc(M * N * sizeof *want),
-           *size = malloc(M * N * sizeof *size);
+    double *wide = t->operands == VKFT_F16 ? vkft_reference_rows_f16(M, K, K, x)
+                                           : vkft_reference_operands(t->operands, x, M * K),
+           *want = malloc(M * N * sizeof *want), *size = malloc(M * N * sizeof *size);
     make_weights(f, &set, t->storage, rows, cols);
     vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N),
                  bg = place_groups(f, group_rows);
@@ -274,6 +275,39 @@ static void test_tiles(void **state)
     use_strategy(f, NULL, VKFT_F32);
 }
 
+/* On matrix cores, which test_checks has in all types where rows are not aligned: with all rows at a time, and with a
+ * part of them, which begins and ends within a group. */
+static void test_matrix_cores(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    const vkft_gemm *gemm = use_strategy(f, "coop,direct", VKFT_F16);
+    bool has = gemm->usable[VKFT_STORAGE_nf4][1][1][0] == &vkft_gemm_coop;
+    for (uint32_t i = 0; has && i < 4 * VKFT_STORAGE_COUNT; i++) {
+        vkft_storage storage = (vkft_storage)(i / 4);
+        bool transposed = i / 2 % 2, all = storage == VKFT_STORAGE_nf4_dq;
+        for (size_t s = all ? 0 : 2; s < sizeof tile_shapes / sizeof *tile_shapes; s++) {
+            if (!all && s + 1 == sizeof tile_shapes / sizeof *tile_shapes)
+                continue;
+            uint32_t rows = tile_shapes[s][0], cols = tile_shapes[s][1], K = transposed ? cols : rows;
+            const uint32_t *group_rows = i % 2 ? many_rows : odd_rows;
+            uint32_t part = 3 * gemm->coop->sizes[VKFT_COOP_LARGE].bm;
+            check_product(f, &(trial){.storage = storage,
+                                      .operands = VKFT_F16,
+                                      .transposed = transposed,
+                                      .rows = rows,
+                                      .cols = cols,
+                                      .group_rows = group_rows,
+                                      .scratch_floats = i % 2 ? 1 << 18 : (uint32_t)vkft_f16_rows_bytes(part, K) / 4,
+                                      .kernel = transposed ? "grouped_coop_nt_" : "grouped_coop_nn_"});
+        }
+    }
+    use_strategy(f, NULL, VKFT_F32);
+    if (!has) {
+        print_message("skipped: this device, or this build, has no cooperative matrices of f16 that vkft uses\n");
+        skip();
+    }
+}
+
 /* Y_g += 2 X_g^T Z_g. */
 static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
 {
@@ -391,7 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows),      cmocka_unit_test(test_many_rows),
                                        cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_tiles),
-                                       cmocka_unit_test(test_gradients),     cmocka_unit_test(test_ties),
-                                       cmocka_unit_test(test_rows)};
+                                       cmocka_unit_test(test_matrix_cores),  cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_ties),          cmocka_unit_test(test_rows)};
     return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
 }

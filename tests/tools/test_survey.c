@@ -39,7 +39,7 @@ static void test_chips(void **state)
     bool all = wanted && strcmp(wanted, "all") == 0;
     static const char *const sample[] = {
         "--heads 64,128 navi31",
-        "--heads 64 --kernels attention,matmul_tile_nt_nf4,grouped_tile_nt_nf4,coop_nt_nf4 dg2"};
+        "--heads 64 --kernels attention,matmul_tile_nt_nf4,grouped_tile_nt_nf4,coop_nt_nf4,grouped_coop_nt_nf4 dg2"};
     for (size_t i = 0; i < (all ? 1 : sizeof sample / sizeof *sample); i++) {
         char line[4096];
         snprintf(line, sizeof line, "'%s/tools/survey' --check --program '%s' %s", VKFT_PROJECT_DIR,

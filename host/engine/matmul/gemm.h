@@ -188,6 +188,12 @@ static inline vkft_product_size vkft_product_size_of(const vkft_product *p)
                                        : VKFT_PRODUCT_LARGE;
 }
 
+/* Whether W is better read as it is stored; of groups the host knows the average alone. */
+static inline bool vkft_product_has_few_rows(const vkft_product *p)
+{
+    return p->M <= (uint64_t)DIRECT_MAX_ROWS * (p->groups ? p->groups->groups : 1);
+}
+
 /* Whether runs of 8 of W are as fetch8 wants them (shaders/matmul/storage/weight.glsl). */
 static inline bool vkft_product_has_runs(const vkft_product *p)
 {

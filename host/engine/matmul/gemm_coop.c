@@ -3,8 +3,8 @@
  * otherwise rows_f16 converts X first.
  *
  * A weight is rounded as it is: trained weights are far below f16's largest value, 65504; one that is not becomes an
- * infinity, which shows in the loss at once. Weights that a run trains through an adapter's own matrices (`exact`) and
- * products of groups are left to other strategies.
+ * infinity, which shows in the loss at once. Weights that a run trains through an adapter's own matrices (`exact`) are
+ * left to other strategies.
  *
  * Converted rows are in scratch: as many at a time as there is room for. Where Y has too few tiles for the device, K is
  * cut in slices and matmul_sum adds them, in order.
@@ -19,11 +19,15 @@
 #define MIN_SLICE 256u /* of K */
 #define ALIGNMENT 256u /* of what is in scratch */
 
-static const vkft_kernel_family families[2] = {VKFT_FAMILY_coop_nn, VKFT_FAMILY_coop_nt}; /* [transposed] */
+static const vkft_kernel_family families[2][2] = {
+    /* [grouped][transposed] */
+    {VKFT_FAMILY_coop_nn, VKFT_FAMILY_coop_nt},
+    {VKFT_FAMILY_grouped_coop_nn, VKFT_FAMILY_grouped_coop_nt},
+};
 
 static vkft_kernel kernel_of(vkft_gemm_class class)
 {
-    return class.grouped ? VKFT_KERNEL_COUNT : vkft_kernel_by_type(families[class.transposed], class.storage);
+    return vkft_kernel_by_type(families[class.grouped][class.transposed], class.storage);
 }
 
 static bool possible(const vkft_gemm *gemm)
@@ -39,11 +43,11 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm)
         const uint32_t constants[] = {
             tiles->M,    tiles->N, tiles->K, t->bm, t->bn, t->sm, t->sn, tiles->subgroup, size != VKFT_COOP_UNALIGNED,
             tiles->ahead};
-        for (int transposed = 0; transposed < 2; transposed++)
-            for (vkft_storage type = 0; type < VKFT_STORAGE_COUNT; type++)
-                vkft_kernel_specialize(dev, vkft_kernel_variant(vkft_kernel_by_type(families[transposed], type), size),
-                                       vkft_coop_width(tiles, size), tiles->subgroup, constants,
-                                       sizeof constants / sizeof *constants);
+        for (uint32_t i = 0; i < 4 * VKFT_STORAGE_COUNT; i++) {
+            vkft_gemm_class class = {i / 4, i / 2 % 2, i % 2};
+            vkft_kernel_specialize(dev, vkft_kernel_variant(kernel_of(class), size), vkft_coop_width(tiles, size),
+                                   tiles->subgroup, constants, sizeof constants / sizeof *constants);
+        }
     }
 }
 
@@ -82,7 +86,7 @@ static uint32_t rows_in(const vkft_matmul_ctx *ctx, const vkft_product *p, uint3
 
 bool vkft_f16_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile)
 {
-    return !p->exact && (gemm->forced || p->M > DIRECT_MAX_ROWS) && rows_in(ctx, p, tile) > 0;
+    return !p->exact && (gemm->forced || !vkft_product_has_few_rows(p)) && rows_in(ctx, p, tile) > 0;
 }
 
 /* Into how many slices to cut K: enough workgroups for the device, no slice too short, sums within `room`. */
@@ -127,7 +131,11 @@ static void record_rows(const vkft_matmul_ctx *ctx, const vkft_product *p, uint3
                                     .ldy = ldy,
                                     .slice = vkft_f16_row_length(K),
                                     .add = p->R != 0,
-                                    .scale = p->scale};
+                                    .scale = p->scale,
+                                    .weights = p->weights,
+                                    .group = p->groups ? p->groups->table : 0,
+                                    .groups = p->groups ? p->groups->groups : 0,
+                                    .first = first};
     struct matmul_sum_args sum = {.R = args.R, .Y = args.Y, .n = M * N, .add = args.add, .scale = p->scale};
     uint32_t parts = 1;
     uint64_t used = converted ? vkft_f16_rows_bytes(M, K) : 0;
@@ -179,27 +187,30 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
     return vkft_f16_suits(gemm, ctx, p, tile_of(gemm));
 }
 
-static uint32_t workgroups_of(const vkft_coop_tile *t, uint32_t M, uint32_t N)
+/* Large tiles where they fill the device, unless groups are so small that they would multiply half as much again. */
+static bool is_large(const vkft_coop_tiles *tiles, const vkft_product *p, uint32_t M)
 {
-    return ceil_div(M, t->bm) * ceil_div(N, t->bn);
+    const vkft_coop_tile *large = &tiles->sizes[VKFT_COOP_LARGE], *small = &tiles->sizes[VKFT_COOP_SMALL];
+    uint64_t row_tiles = vkft_likely_row_tiles(p, M, large->bm), column_tiles = ceil_div(vkft_product_n(p), large->bn);
+    return row_tiles * column_tiles >= tiles->workgroups &&
+           (!p->groups || 2 * row_tiles * large->bm <= 3ull * vkft_likely_row_tiles(p, M, small->bm) * small->bm);
 }
 
 static vkft_coop_size size_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M)
 {
-    const vkft_coop_tiles *tiles = gemm->coop;
     if (!vkft_product_has_runs(p))
         return VKFT_COOP_UNALIGNED;
     if (gemm->variant)
         return (vkft_coop_size)(gemm->variant - 1);
-    return workgroups_of(&tiles->sizes[VKFT_COOP_LARGE], M, vkft_product_n(p)) >= tiles->workgroups ? VKFT_COOP_LARGE
-                                                                                                    : VKFT_COOP_SMALL;
+    return is_large(gemm->coop, p, M) ? VKFT_COOP_LARGE : VKFT_COOP_SMALL;
 }
 
 static vkft_f16_launch choose(const vkft_gemm *gemm, const vkft_product *p, uint32_t M)
 {
     vkft_coop_size size = size_of(gemm, p, M);
+    const vkft_coop_tile *t = &gemm->coop->sizes[size];
     return (vkft_f16_launch){.kernel = vkft_kernel_variant(kernel_of(vkft_product_class(p)), size),
-                             .workgroups = workgroups_of(&gemm->coop->sizes[size], M, vkft_product_n(p)),
+                             .workgroups = vkft_row_tiles(p, M, t->bm) * ceil_div(vkft_product_n(p), t->bn),
                              .busy = gemm->coop->workgroups};
 }
 

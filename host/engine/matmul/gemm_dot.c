@@ -1,5 +1,6 @@
 /* Products of f16 rows without matrix cores: matmul_dot multiplies them by W, which it decodes to f16, in tiles in
- * shared memory; sums are f32. What is said of rows, weights and slices in gemm_coop.c holds here, too.
+ * shared memory; sums are f32. What is said of rows, weights and slices in gemm_coop.c holds here, too. Products of
+ * groups are left to other strategies.
  *
  * Strategy `dot` is for devices that multiply a pair of f16 and add to f32 in one instruction, at twice the rate of
  * f32. Strategy `half` does the same by two f32 instructions. That is no faster than strategy `tile`, so it is used

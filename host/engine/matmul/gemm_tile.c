@@ -73,8 +73,7 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
 {
     if (!loops_end(gemm, p))
         return false;
-    uint64_t few = (uint64_t)DIRECT_MAX_ROWS * (p->groups ? p->groups->groups : 1);
-    return p->M > few || !vkft_gemm_direct.suits(gemm, ctx, p);
+    return !vkft_product_has_few_rows(p) || !vkft_gemm_direct.suits(gemm, ctx, p);
 }
 
 /* How a product is cut. */

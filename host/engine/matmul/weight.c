@@ -44,7 +44,9 @@ enum {
     COMPLETE(dot_nt, type)                                                                                             \
     COMPLETE(dot_nn, type)                                                                                             \
     COMPLETE(half_nt, type)                                                                                            \
-    COMPLETE(half_nn, type)
+    COMPLETE(half_nn, type)                                                                                            \
+    COMPLETE(grouped_coop_nt, type)                                                                                    \
+    COMPLETE(grouped_coop_nn, type)
 #include "formats/tensors/storage.def"
 #undef STORAGE
 

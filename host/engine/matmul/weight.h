@@ -44,6 +44,8 @@ typedef enum vkft_kernel_family {
     VKFT_FAMILY_dot_nn,
     VKFT_FAMILY_half_nt,
     VKFT_FAMILY_half_nn,
+    VKFT_FAMILY_grouped_coop_nt,
+    VKFT_FAMILY_grouped_coop_nn,
     VKFT_FAMILY_embedding, /* types with plain elements alone */
 } vkft_kernel_family;
 

@@ -139,6 +139,38 @@ static void test_rows_in_f16(void **state)
     assert_int_equal(launched.kernels[0], vkft_kernel_variant(VKFT_KERNEL_coop_nt_nf4, VKFT_COOP_LARGE));
 }
 
+/* Rows of experts: small tiles where large ones would be half empty, and left to others where there are few rows. */
+static void test_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t groups, M;
+        vkft_coop_size size;
+    } cases[] = {{8, 4096, VKFT_COOP_LARGE}, {128, 4096, VKFT_COOP_SMALL}, {128, 32768, VKFT_COOP_LARGE}};
+    const vkft_weight w = {.storage = VKFT_STORAGE_nf4, .rows = 4096, .cols = 4096, .part = {VKFT_PLACEHOLDER_ADDRESS}};
+    const vkft_matmul_ctx ctx = {.scratch = VKFT_PLACEHOLDER_ADDRESS, .scratch_bytes = 1 << 30};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const vkft_grouping groups = {
+            .groups = cases[i].groups, .rows = cases[i].M, .max_rows = cases[i].M, .table = VKFT_PLACEHOLDER_ADDRESS};
+        vkft_product product = {.w = &w,
+                                .groups = &groups,
+                                .weights = VKFT_PLACEHOLDER_ADDRESS,
+                                .M = cases[i].M,
+                                .X = VKFT_PLACEHOLDER_ADDRESS,
+                                .Y = VKFT_PLACEHOLDER_ADDRESS,
+                                .scale = 1};
+        memset(&launched, 0, sizeof launched);
+        assert_true(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+        launched.looking = true;
+        vkft_gemm_coop.record(&gemm, &ctx, &product);
+        launched.looking = false;
+        assert_int_equal(launched.count, 2);
+        assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_grouped_coop_nn_nf4, cases[i].size));
+        product.M = DIRECT_MAX_ROWS * cases[i].groups;
+        assert_false(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    }
+}
+
 static void test_unaligned_weight(void **state)
 {
     (void)state;
@@ -185,7 +217,6 @@ static void test_not_suitable(void **state)
     assert_false(vkft_commands_run(f->cmds, &err));
     assert_non_null(strstr(err.message, "that is to be exact"));
     vkft_commands_reset(f->cmds);
-    assert_int_equal(vkft_gemm_coop.kernel((vkft_gemm_class){VKFT_STORAGE_nf4, true, true}), VKFT_KERNEL_COUNT);
 }
 
 int main(void)
@@ -193,6 +224,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_product), cmocka_unit_test(test_few_tiles),        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_rows_in_f16),   cmocka_unit_test(test_unaligned_weight), cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_not_suitable)};
+        cmocka_unit_test(test_groups),        cmocka_unit_test(test_not_suitable)};
     return cmocka_run_group_tests_name("gemm_coop", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
