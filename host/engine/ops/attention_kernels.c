@@ -67,19 +67,21 @@ static const vkft_kernel kernels[VKFT_ATTENTION_PARTS][WAYS] = {
 };
 
 /* Heads on matrix cores, by the size of the subgroups that compute the matrices, which tells the makers apart. Where a
- * subgroup's sums of a whole head do not fit its registers, `split` subgroups have rows together. */
+ * subgroup's sums of a whole head do not fit its registers, COOP_SPLIT subgroups have rows together. */
+#define COOP_SPLIT 2u
+
 typedef struct coop_heads {
     uint32_t fast;  /* up to here faster than lanes */
     uint32_t whole; /* up to here not split */
 } coop_heads;
 
 static const struct coop_row {
-    uint32_t subgroup, split;
+    uint32_t subgroup;
     coop_heads parts[VKFT_ATTENTION_PARTS];
 } coop_table[] = {
-    {64, 2, {{256, ALL}, {0}, {256, 64}, {256, 64}, {0}}}, /* RDNA3, RDNA4 */
-    {32, 2, {{160, ALL}, {0}, {160, 64}, {128, 64}, {0}}}, /* NVIDIA */
-    {0, 2, {{0, ALL}, {0}, {0, 16}, {0, 16}, {0}}},        /* Intel, whose compiler spills at any size; software */
+    {64, {{256, ALL}, {0}, {256, 64}, {256, 64}, {0}}}, /* RDNA3, RDNA4 */
+    {32, {{160, ALL}, {0}, {160, 64}, {128, 64}, {0}}}, /* NVIDIA */
+    {0, {{0, ALL}, {0}, {0, 16}, {0, 16}, {0}}},        /* Intel, whose compiler spills at any size; software */
 };
 
 /* On matrix cores a workgroup walks over tiles of so many rows. */
@@ -97,8 +99,7 @@ static const struct coop_row *coop_row_of(const vkft_coop_tiles *m)
 /* How many subgroups have rows together. */
 static uint32_t split_of(const vkft_coop_tiles *m, vkft_attention_part part, uint32_t head)
 {
-    const struct coop_row *row = coop_row_of(m);
-    return head > row->parts[part].whole ? row->split : 1;
+    return head > coop_row_of(m)->parts[part].whole ? COOP_SPLIT : 1;
 }
 
 /* Shared memory of a part's kernel with so many subgroups, as shaders/attention/coop declares it. */

@@ -6,8 +6,8 @@
  * The gradients of a long head do not fit a subgroup's registers. Then SPLIT subgroups have TM rows together: each computes the scores of its part of
  * the other side's rows, tells the others what follows from them through shared memory, and adds up its part of the head's elements.
  *
- * Scores become f16, so the exponential that the device has is exact enough: its error is below (3 + 2 |x|) 2^-23 by the standard, 2^-18 where a
- * factor is not negligible against the largest.
+ * What follows from scores becomes f16, so the exponential that the device has is exact enough: by the standard it is off by (3 + 2 |x|) 2^-23 at most,
+ * 2^-17 where a factor is within f16's precision of the largest.
  *
  * An operand is rounded to f16 once, and f16 keeps its range: a tile is scaled by the power of two that brings its largest element to 2^14, and
  * what is multiplied is scaled back in f32. Sums over several tiles need one scale: that of the largest so far; when it grows, the sums are
@@ -89,7 +89,7 @@ void rows_barrier()
         subgroupBarrier();
 }
 
-/* See above; the same for a score that is capped. */
+/* The exponential, and a capped score by it, which is off by softcap 2^-21 at most. */
 float exp_near(float x)
 {
     return exp(max(x, -87.0));
