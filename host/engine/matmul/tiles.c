@@ -30,7 +30,7 @@ static const vkft_block xe2[] = {{8, 4, 16, 16, 16, 4, 16, false}, {4, 4, 8, 16,
 static const vkft_block adreno[] = {{8, 4, 4, 16, 16, 4, 0, true}, {4, 4, 16, 4, 16, 4, 0, true}, {0}};
 
 /* Of f16 operands. */
-static const vkft_block half_software[VKFT_HALF_BLOCKS] = {{4, 4, 4, 4, 0, 1, 0, false}, {4, 4, 2, 4, 0, 1, 0, false}};
+static const vkft_block half_software[VKFT_HALF_BLOCKS] = {{2, 4, 4, 4, 0, 1, 0, false}, {1, 4, 4, 4, 0, 1, 0, false}};
 static const vkft_block half_gpu[VKFT_HALF_BLOCKS] = {{8, 8, 16, 16, 0, 4, 0, false}, {8, 4, 8, 16, 0, 4, 0, false}};
 
 static const chip_tiles chips[VKFT_GENERATION_COUNT] = {
