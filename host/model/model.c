@@ -285,7 +285,7 @@ bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dt
         if (model->tensors[i].weight)
             storages[model->tensors[i].storage] = true;
     return vkft_ops_setup(dev, &constants, err) && vkft_gemm_selftest(dev, storages, model->expert_groups > 0, err) &&
-           vkft_tune(dev, storages, err) && vkft_attention_selftest(dev, &constants, err);
+           vkft_tune(dev, storages, model->expert_groups > 0, err) && vkft_attention_selftest(dev, &constants, err);
 }
 
 static void free_stack(vkft_stack *stack)

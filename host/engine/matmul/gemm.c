@@ -218,7 +218,7 @@ void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *p)
     if (!ctx->cmds || !p->M || !vkft_product_n(p))
         return;
     const vkft_gemm *gemm = vkft_gemm_of(ctx->dev);
-    vkft_multiply_by(ctx, p, p->groups ? NULL : &gemm->choices[p->w->storage][p->transposed][vkft_product_size_of(p)]);
+    vkft_multiply_by(ctx, p, &gemm->choices[p->w->storage][p->transposed][p->groups != NULL][vkft_product_size_of(p)]);
 }
 
 uint64_t vkft_product_scratch_bytes(uint32_t rows, uint32_t cols)

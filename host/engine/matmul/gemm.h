@@ -57,7 +57,7 @@ VKFT_STRATEGIES(X)
 /* What is left of the strategies for one class, best first; NULL after the last. */
 typedef const vkft_strategy *vkft_strategy_list[VKFT_STRATEGY_COUNT + 1];
 
-/* Sizes of products that the tuner tells apart. */
+/* Sizes of products that the tuner tells apart; rows are those of a group on average. */
 typedef enum vkft_product_size {
     VKFT_PRODUCT_FEW,    /* at most DIRECT_MAX_ROWS rows */
     VKFT_PRODUCT_NARROW, /* at most 64 columns, as LoRA's */
@@ -83,8 +83,8 @@ struct vkft_gemm {
     bool outer_blocks;           /* gradients of matrices are computed in blocks, too */
     vkft_dtype operands;
     bool attention; /* attention may use matrix cores, too (ops/attention_kernels.h) */
-    vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2];            /* [storage][transposed][grouped] */
-    vkft_choice choices[VKFT_STORAGE_COUNT][2][VKFT_PRODUCT_SIZES]; /* [storage][transposed], of plain products */
+    vkft_strategy_list usable[VKFT_STORAGE_COUNT][2][2];               /* [storage][transposed][grouped] */
+    vkft_choice choices[VKFT_STORAGE_COUNT][2][2][VKFT_PRODUCT_SIZES]; /* [storage][transposed][grouped] */
     char notice[512]; /* the first strategy that failed its self-test; "": none did */
 };
 
@@ -179,19 +179,19 @@ static inline uint32_t vkft_product_ldy(const vkft_product *p)
     return p->ldy ? p->ldy : vkft_product_n(p);
 }
 
-static inline vkft_product_size vkft_product_size_of(const vkft_product *p)
-{
-    uint64_t N = vkft_product_n(p);
-    return p->M <= DIRECT_MAX_ROWS     ? VKFT_PRODUCT_FEW
-           : N <= 64                   ? VKFT_PRODUCT_NARROW
-           : p->M * N <= 512ull * 1024 ? VKFT_PRODUCT_SMALL
-                                       : VKFT_PRODUCT_LARGE;
-}
-
 /* Whether W is better read as it is stored; of groups the host knows the average alone. */
 static inline bool vkft_product_has_few_rows(const vkft_product *p)
 {
     return p->M <= (uint64_t)DIRECT_MAX_ROWS * (p->groups ? p->groups->groups : 1);
+}
+
+static inline vkft_product_size vkft_product_size_of(const vkft_product *p)
+{
+    uint64_t N = vkft_product_n(p);
+    return vkft_product_has_few_rows(p)                                      ? VKFT_PRODUCT_FEW
+           : N <= 64                                                         ? VKFT_PRODUCT_NARROW
+           : p->M * N <= 512ull * 1024 * (p->groups ? p->groups->groups : 1) ? VKFT_PRODUCT_SMALL
+                                                                             : VKFT_PRODUCT_LARGE;
 }
 
 /* Whether runs of 8 of W are as fetch8 wants them (shaders/matmul/storage/weight.glsl). */

@@ -21,13 +21,15 @@ typedef struct vkft_tune_candidate {
  * false: no time is left, or the device failed. */
 typedef bool vkft_tune_timer(void *context, const vkft_tune_candidate *candidate, double *ms);
 
-/* Decides the `choices` of plain products with weights of these types that are not decided yet. */
-void vkft_tune_choose(vkft_gemm *gemm, const bool storages[VKFT_STORAGE_COUNT], vkft_tune_timer *timer, void *context);
+/* Decides the `choices` of products with weights of these types, of groups too if `grouped`, that are not decided yet.
+ */
+void vkft_tune_choose(vkft_gemm *gemm, const bool storages[VKFT_STORAGE_COUNT], bool grouped, vkft_tune_timer *timer,
+                      void *context);
 
 /* After vkft_gemm_selftest: chooses by what was kept or by timing. Does nothing on a software device, where the device
  * has no timestamps, or when VKFT_STRATEGY names the strategies, unless VKFT_TUNE=1, which also takes its time; nothing
  * at all when VKFT_TUNE=0. Error: the device fails. */
-bool vkft_tune(vkft_device *dev, const bool storages[VKFT_STORAGE_COUNT], vkft_err *err);
+bool vkft_tune(vkft_device *dev, const bool storages[VKFT_STORAGE_COUNT], bool grouped, vkft_err *err);
 
 /* What was kept for the device, a line for each choice, malloc'ed; NULL: nothing. */
 char *vkft_tune_results(const vkft_device *dev);
