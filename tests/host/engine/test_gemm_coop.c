@@ -1,4 +1,4 @@
-/* What products on matrix cores launch, for the tiles of a real device. Nothing is run, so that neither such a device
+/* What products in f16 launch, for the tiles of a real device. Nothing is run, so that neither such a device
  * nor a compiler that knows cooperative matrices is needed; results are for test_selftest and test_matmul. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 static const vkft_coop_tiles amd = {16,  16,   16,    64,
                                     128, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}};
 static vkft_gemm gemm = {.coop = &amd, .operands = VKFT_F16};
+static const vkft_strategy *strategy = &vkft_gemm_coop;
 
 /* What was launched while a test looked. Linked in place of the runtime's functions, which check the device at opening.
  */
@@ -77,9 +78,9 @@ static void expect_launches(shape s, uint64_t scratch_bytes, uint32_t count)
                                   .scale = 1};
     const vkft_matmul_ctx ctx = {.scratch = VKFT_PLACEHOLDER_ADDRESS, .scratch_bytes = scratch_bytes};
     memset(&launched, 0, sizeof launched);
-    assert_true(vkft_gemm_coop.suits(&gemm, &ctx, &product));
+    assert_true(strategy->suits(&gemm, &ctx, &product));
     launched.looking = true;
-    vkft_gemm_coop.record(&gemm, &ctx, &product);
+    strategy->record(&gemm, &ctx, &product);
     launched.looking = false;
     assert_int_equal(launched.count, count);
     assert_true(launched.flops == 2.0 * s.M * s.rows * s.cols);
@@ -219,11 +220,41 @@ static void test_not_suitable(void **state)
     vkft_commands_reset(f->cmds);
 }
 
+/* Without matrix cores, by mixed dot products. */
+static void test_dot(void **state)
+{
+    (void)state;
+    const vkft_gemm cores = gemm;
+    const vkft_caps rdna2 = {.vendor_id = 0x1002,
+                             .set = VKFT_CAP_FP16 | VKFT_CAP_FLOAT_DOT,
+                             .workgroup_invocations = 1024,
+                             .shared_memory_bytes = 65536};
+    gemm = (vkft_gemm){.caps = &rdna2, .tiles = vkft_tiles_of(&rdna2), .operands = VKFT_F16};
+    strategy = &vkft_gemm_dot;
+    assert_true(strategy->possible(&gemm));
+    expect_launches((shape){2048, 4096, 4096, true}, 64 << 20, 2);
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_dot_nt_nf4, 0));
+    expect_launches((shape){256, 512, 4096, false}, 64 << 20, 2);
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_dot_nn_nf4, 1));
+    expect_launches((shape){256, 512, 4096, true}, 64 << 20, 3); /* too few tiles: K in slices */
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_dot_nt_nf4, 1));
+    assert_int_equal(launched.kernels[2], VKFT_KERNEL_matmul_sum);
+    expect_launches((shape){2048, 4096, 333, false}, 64 << 20, 2); /* not aligned */
+    assert_int_equal(launched.kernels[1], vkft_kernel_variant(VKFT_KERNEL_dot_nn_nf4, VKFT_HALF_BLOCKS));
+    gemm.coop = &amd;
+    assert_false(strategy->possible(&gemm));
+    gemm.coop = NULL;
+    gemm.operands = VKFT_F32;
+    assert_false(strategy->possible(&gemm));
+    strategy = &vkft_gemm_coop;
+    gemm = cores;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_product), cmocka_unit_test(test_few_tiles),        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_rows_in_f16),   cmocka_unit_test(test_unaligned_weight), cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_groups),        cmocka_unit_test(test_not_suitable)};
+        cmocka_unit_test(test_groups),        cmocka_unit_test(test_not_suitable),     cmocka_unit_test(test_dot)};
     return cmocka_run_group_tests_name("gemm_coop", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
