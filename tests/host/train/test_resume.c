@@ -338,11 +338,13 @@ static void test_checkpoint_of_an_earlier_version(void **state)
     char path[700], run[2000];
     train(f, "earlier", "--save-steps 5");
     for (int seed = 7; seed <= 8; seed++) {
+        cJSON *root = read_run_state(f, "earlier", path, sizeof path);
+        const cJSON *dtype =
+            cJSON_GetObjectItem(cJSON_GetObjectItem(root, "run"), "--compute-dtype"); /* the device's */
         snprintf(run, sizeof run,
                  "{\"--batch-size\": 2, \"--gradient-accumulation-steps\": 2, \"--lora-r\": 99, "
-                 "\"--compute-dtype\": \"fp32\", \"--seed\": %d, \"--shuffle\": true, \"--packing\": false}",
-                 seed);
-        cJSON *root = read_run_state(f, "earlier", path, sizeof path);
+                 "\"--compute-dtype\": \"%s\", \"--seed\": %d, \"--shuffle\": true, \"--packing\": false}",
+                 cJSON_GetStringValue(dtype), seed);
         assert_true(cJSON_ReplaceItemInObject(root, "run", cJSON_Parse(run)));
         char *text = cJSON_Print(root);
         FILE *file = fopen(path, "wb");
