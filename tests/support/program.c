@@ -132,6 +132,14 @@ cJSON *vkft_test_read_jsonl(const char *path)
     return rows;
 }
 
+char *vkft_test_swap_environment(const char *name, const char *value)
+{
+    char *before = getenv(name);
+    before = before ? strdup(before) : NULL;
+    vkft_test_environment(name, value);
+    return before;
+}
+
 const char *vkft_test_shared_data(void)
 {
     const char *named = getenv("VKFT_SHARED_DATA");

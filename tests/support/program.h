@@ -31,6 +31,9 @@ char *vkft_test_read(const char *path, size_t *size);
 cJSON *vkft_test_read_jsonl(const char *path);
 cJSON *vkft_test_read_json(const char *path);
 
+/* Sets the environment variable, or removes it where value is NULL; returns what it was, to be freed, or NULL. */
+char *vkft_test_swap_environment(const char *name, const char *value);
+
 /* The directory of shared real-world data, or NULL with a printed reason for a skip. */
 const char *vkft_test_shared_data(void);
 

@@ -14,8 +14,10 @@
 #include "host/engine/matmul/gemm.h"
 #include "host/model/model.h"
 #include "tests/support/expect.h"
+#include "tests/support/program.h"
+#include "tests/support/system/system.h"
 
-static bool spoil; /* matrix products: their tiles become smaller than the host thinks, so that rows are left out */
+static bool spoil; /* products by panels: their tiles become smaller than the host thinks, so that rows are left out */
 
 bool __real_vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
                                      bool training, vkft_err *err);
@@ -178,9 +180,12 @@ static void test_wrong_device(void **state)
     seen s = {0};
     const vkft_bench_observer observer = observer_of(&s);
     const vkft_bench_options o = small_run();
+    char *before = vkft_test_swap_environment("VKFT_STRATEGY", "panel,direct");
     spoil = true;
     bool ok = vkft_bench_run(&o, &observer, &err);
     spoil = false;
+    vkft_test_environment("VKFT_STRATEGY", before);
+    free(before);
     expect_ok(ok);
     assert_int_equal(s.count, 2); /* and nothing is generated */
     for (uint32_t i = 0; i < 2; i++) {

@@ -198,7 +198,7 @@ static void test_plans(void **state)
     if (none)
         skip();
     static const char large[] = "{\"model_type\": \"llama\", \"vocab_size\": 1000, \"hidden_size\": 32768, "
-                                "\"intermediate_size\": 32768, \"num_hidden_layers\": 2, \"num_attention_heads\": "
+                                "\"intermediate_size\": 32768, \"num_hidden_layers\": 400, \"num_attention_heads\": "
                                 "256, \"tie_word_embeddings\": true}";
     put_text(f, "large.json", large);
     says(f, "train --dry-run --model " BUNDLED " --batch-size 1", 0, ": fits\n");
@@ -206,7 +206,7 @@ static void test_plans(void **state)
          ": does not fit\nthe run needs 152.");
     says(f, "train --dry-run --model " BUNDLED " --batch-size 16 --max-seq-length 1000000", 0,
          " GiB free\nwould fit: --batch-size 1 --max-seq-length ");
-    says(f, "train --dry-run --model @/large.json", 0,
+    says(f, "train --dry-run --offload none --model @/large.json", 0,
          "no --max-seq-length makes it fit; try a smaller model, a lower --lora-r, or another --device");
 }
 
@@ -217,8 +217,7 @@ static void test_no_driver(void **state)
     static const char *const names[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"};
     char *before[2];
     for (int i = 0; i < 2; i++) {
-        before[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
-        vkft_test_environment(names[i], "/nonexistent.json");
+        before[i] = vkft_test_swap_environment(names[i], "/nonexistent.json");
     }
     says(f, "devices", 1, "Vulkan d");
     says(f, "devices --json", 1, "Vulkan d");
@@ -233,16 +232,14 @@ static void test_no_driver(void **state)
 static void test_validation(void **state)
 {
     (void)state;
-    const char *before = getenv("VKFT_VALIDATE");
-    char *kept = before ? strdup(before) : NULL;
-    vkft_test_environment("VKFT_VALIDATE", "1");
+    char *before = vkft_test_swap_environment("VKFT_VALIDATE", "1");
     vkft_test_result r = vkft_test_program("devices");
     if (r.exit_code == 1 && !strstr(r.err, "validation") && !strstr(r.err, "no Vulkan"))
         fail_msg("%s", r.err);
     assert_true(r.exit_code <= 1);
     vkft_test_result_free(&r);
-    vkft_test_environment("VKFT_VALIDATE", kept);
-    free(kept);
+    vkft_test_environment("VKFT_VALIDATE", before);
+    free(before);
 }
 
 /* The speed of a tokenizer, whose ids are summed up: the same text gives the same sum. */

@@ -237,15 +237,11 @@ static void test_no_device(void **state)
     static const char *const names[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"};
     char *before[2];
     for (int i = 0; i < 2; i++) {
-        before[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
-        vkft_test_environment(names[i], "/nonexistent.json");
+        before[i] = vkft_test_swap_environment(names[i], "/nonexistent.json");
     }
     refuses(f, "good.jsonl", "{\"input_ids\": [1, 2, 3]}\n", "", "Vulkan");
     for (int i = 0; i < 2; i++) {
-        if (before[i])
-            vkft_test_environment(names[i], before[i]);
-        else
-            vkft_test_environment(names[i], NULL);
+        vkft_test_environment(names[i], before[i]);
         free(before[i]);
     }
 }

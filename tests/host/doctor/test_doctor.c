@@ -40,11 +40,10 @@ static void test_broken_drivers(void **state)
                "{\"file_format_version\": \"1.0.0\", \"ICD\": {\"library_path\": \"/no/such/libvulkan_gone.so\", "
                "\"api_version\": \"1.3.0\"}}");
     write_file(dir, "damaged.json", "{\"ICD\"");
-    char *before = getenv("VK_DRIVER_FILES") ? strdup(getenv("VK_DRIVER_FILES")) : NULL,
-         *old = getenv("VK_ICD_FILENAMES") ? strdup(getenv("VK_ICD_FILENAMES")) : NULL, files[1200];
+    char files[1200];
     snprintf(files, sizeof files, "%s/gone.json:%s/damaged.json", dir, dir);
-    vkft_test_environment("VK_DRIVER_FILES", files);
-    vkft_test_environment("VK_ICD_FILENAMES", files);
+    char *before = vkft_test_swap_environment("VK_DRIVER_FILES", files),
+         *old = vkft_test_swap_environment("VK_ICD_FILENAMES", files);
     vkft_test_result r = vkft_test_program("doctor");
     expect_text(&r, "note     VK_DRIVER_FILES is set: no other drivers are seen\n");
     expect_text(&r, "warning  driver gone.json does not load: ");

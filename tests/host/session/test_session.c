@@ -225,22 +225,14 @@ static void append(void *context, const char *line)
     vkft_text_append(text, "\n", 1, NULL);
 }
 
-/* Sets the variable, or removes it where value is NULL; returns what it was, to be freed. */
-static char *set(const char *name, const char *value)
-{
-    char *before = getenv(name);
-    before = before ? strdup(before) : NULL;
-    vkft_test_environment(name, value);
-    return before;
-}
-
 /* A session says once that a kernel was found wrong, here by what an earlier run has stored, and goes on without it. */
 static void test_wrong_kernel_is_told(void **state)
 {
     (void)state;
     vkft_err err;
     char *dir = vkft_test_directory(), *cache = vkft_test_directory(), stored[200];
-    char *before[] = {set("VKFT_CACHE_DIR", cache), set("VKFT_STRATEGY", "panel,direct")};
+    char *before[] = {vkft_test_swap_environment("VKFT_CACHE_DIR", cache),
+                      vkft_test_swap_environment("VKFT_STRATEGY", "panel,direct")};
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
     snprintf(stored, sizeof stored, "kernels %016llx\npanel f32 nn plain f32 failed\npanel f32 nt plain f32 failed\n",
@@ -265,8 +257,8 @@ static void test_wrong_kernel_is_told(void **state)
     assert_null(strstr(strchr(found, '\n'), "computes wrong results"));
     vkft_session_close(&session);
     vkft_text_free(&told);
-    free(set("VKFT_CACHE_DIR", before[0]));
-    free(set("VKFT_STRATEGY", before[1]));
+    vkft_test_environment("VKFT_CACHE_DIR", before[0]);
+    vkft_test_environment("VKFT_STRATEGY", before[1]);
     free(before[0]);
     free(before[1]);
     vkft_test_remove_directory(dir);
