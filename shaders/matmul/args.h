@@ -166,8 +166,8 @@ struct matmul_tn_args {
     float scale;
 };
 
-/* grouped_tn: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n]; element (m,n) of
- * Y_g lies at m*row + n*column; Y: weight_ref [groups], group as in grouped_args. */
+/* grouped_tn, grouped_outer: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n];
+ * element (m,n) of Y_g lies at m*row + n*column; Y: weight_ref [groups], group as in grouped_args. */
 struct grouped_tn_args {
     ADDR(F32) X;
     ADDR(F32) Z;

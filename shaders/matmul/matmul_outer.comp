@@ -4,7 +4,9 @@
  * As in matmul_tile.comp a workgroup computes ROWS * LANES_M by COLUMNS * LANES_N of Y, DEPTH of K a step. Both operands lie with k slowest, in memory and in
  * shared memory, so an invocation's rows and columns are runs of 4, LANES apart. X is 0 past the end of K; other indices are clamped to what exists.
  *
- * Test: test_matmul
+ * EXPERTS: one product for each group of rows, added to Y.
+ *
+ * Test: test_matmul, test_kernels_experts
  */
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -12,8 +14,13 @@
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
 
+#ifdef EXPERTS
+ARGS(grouped_tn_args)
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer WeightRef_ref { weight_ref at[]; };
+#else
 ARGS(matmul_tn_args)
 #include "shaders/matmul/store.glsl"
+#endif
 
 layout(constant_id = 5) const uint LANES_M = 4; /* the constants of matmul_tile.comp */
 layout(constant_id = 6) const uint LANES_N = 8;
@@ -77,7 +84,14 @@ void main()
     const uint m = same_rows ? gl_SubgroupID / parts : id / LANES_N;
     const uint n = same_rows ? gl_SubgroupID % parts * SUBGROUP + gl_SubgroupInvocationID : id % LANES_N;
     uvec2 first = tile_of(WORKGROUP, (args.M + TILE_M - 1) / TILE_M, (args.N + TILE_N - 1) / TILE_N) * uvec2(TILE_M, TILE_N);
+#ifdef EXPERTS
+    const uint group = gl_WorkGroupID.y;
+    uint k = args.group.v[2 * group], end = args.group.v[2 * group + 2];
+    if (k >= end)
+        return;
+#else
     uint k = gl_WorkGroupID.y * args.slice, end = min(k + args.slice, args.K);
+#endif
 
     float acc[ROWS][COLUMNS];
     [[unroll]] for (uint i = 0; i < ROWS; i++)
@@ -110,14 +124,24 @@ void main()
         }
     } while (k < end);
 
+#ifdef EXPERTS
+    F32_ref Y = F32_ref(WeightRef_ref(uvec2(args.Y)).at[group].data);
+#else
     uint slice = gl_WorkGroupID.y * args.M * args.N;
+#endif
     [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
         uint column = first.y + (n + j / 4 * LANES_N) * 4 + j % 4;
         if (column < args.N)
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 uint row = first.x + (m + i / 4 * LANES_M) * 4 + i % 4;
-                if (row < args.M)
-                    store(slice + row * args.row + column * args.column, acc[i][j]);
+                if (row < args.M) {
+                    uint at = row * args.row + column * args.column;
+#ifdef EXPERTS
+                    Y.v[at] += args.scale * acc[i][j];
+#else
+                    store(slice + at, acc[i][j]);
+#endif
+                }
             }
     }
 }

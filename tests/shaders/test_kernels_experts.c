@@ -309,9 +309,9 @@ static void test_matrix_cores(void **state)
 }
 
 /* Y_g += 2 X_g^T Z_g. */
-static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
+static void check_gradient(const vkft_kernel_fixture *f, uint32_t M, uint32_t N, const uint32_t *group_rows,
+                           const char *kernel)
 {
-    const uint32_t *group_rows = few_rows;
     uint32_t K = sum_of(group_rows), n = M * N;
     float *x = vkft_random_array(5, K * M), *z = vkft_random_array(6, K * N), *before = vkft_random_array(7, n),
           *got = malloc(n * sizeof *got);
@@ -336,6 +336,7 @@ static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
                                                     .Z = bz.address,
                                                     .Y = bt.address,
                                                     .scale = 2.0f});
+    assert_kernel(f, kernel);
     run_commands(f);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
         memset(want, 0, n * sizeof *want), memset(size, 0, n * sizeof *size);
@@ -346,18 +347,27 @@ static void check_tn(const vkft_kernel_fixture *f, uint32_t M, uint32_t N)
             size[i] *= 2;
         }
         vkft_guarded_read(f, &by[g], got);
-        assert_sums("grouped_tn", got, want, size, n, group_rows[g]);
+        assert_sums(kernel, got, want, size, n, group_rows[g]);
         vkft_guarded_free(f, &by[g]);
     }
     vkft_guarded_free(f, &bx), vkft_guarded_free(f, &bz), vkft_guarded_free(f, &bg), vkft_guarded_free(f, &bt);
     free(x), free(z), free(before), free(got), free(wide_x), free(wide_z), free(want), free(size);
 }
 
+/* As they are stored, and in tiles: aligned ones are the last two. */
 static void test_gradients(void **state)
 {
-    static const uint32_t shapes[][2] = {{1, 1}, {4, 333}, {333, 4}, {31, 37}};
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-        check_tn(*state, shapes[s][0], shapes[s][1]);
+    static const uint32_t shapes[][2] = {{1, 1}, {4, 333}, {333, 4}, {31, 37}, {16, 136}, {136, 72}};
+    const vkft_kernel_fixture *f = *state;
+    for (int tiles = 0; tiles < 2; tiles++) {
+        use_strategy(f, tiles ? "tile,direct" : "direct", VKFT_F32);
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            const char *kernel = tiles ? "grouped_outer" : "grouped_tn";
+            check_gradient(f, shapes[s][0], shapes[s][1], few_rows, kernel);
+            check_gradient(f, shapes[s][0], shapes[s][1], many_rows, kernel);
+        }
+    }
+    use_strategy(f, NULL, VKFT_F32);
 }
 
 /* Equal logits: the lower number comes first; one that is not a number harms nobody else. */

@@ -1,5 +1,5 @@
 /* Gradients of matrices, Y = R + scale * X^T Z: kernels matmul_outer where strategy tile is used, otherwise matmul_tn;
- * for groups, grouped_tn.
+ * for groups, grouped_outer and grouped_tn.
  *
  * K is the number of tokens. Without groups it is cut into slices until the device has enough to do, and matmul_sum
  * adds the slices in order; the cut depends on shapes and device alone.
@@ -33,7 +33,7 @@ static void swap(struct matmul_tn_args *args)
     args->column = was.row;
 }
 
-/* Pipelines of matmul_outer: each block, and the last of them for operands that are not aligned. */
+/* Pipelines of matmul_outer and grouped_outer: each block, and the last of them for operands that are not aligned. */
 enum { ANY_ALIGNMENT = VKFT_BLOCKS, VARIANTS };
 
 static const vkft_block *block_of(const vkft_tiles *tiles, uint32_t variant)
@@ -46,8 +46,8 @@ static bool is_aligned(const struct matmul_tn_args *a)
     return a->X % 16 == 0 && a->Z % 16 == 0 && a->M % 4 == 0 && a->N % 4 == 0 && a->ldx % 4 == 0 && a->ldz % 4 == 0;
 }
 
-/* Narrow blocks are long in M. */
-static vkft_split split_by_blocks(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, struct matmul_tn_args *args,
+/* Narrow blocks are long in M. With groups each is a slice. */
+static vkft_split split_by_blocks(const vkft_tiles *tiles, struct matmul_tn_args *args, uint32_t groups, uint64_t room,
                                   uint32_t *variant)
 {
     vkft_split best = {0};
@@ -57,7 +57,9 @@ static vkft_split split_by_blocks(const vkft_matmul_ctx *ctx, const vkft_tiles *
         swap(args);
     for (uint32_t i = aligned ? 0 : ANY_ALIGNMENT; i < (aligned ? tiles->block_count : VARIANTS); i++) {
         const vkft_block *b = block_of(tiles, i);
-        vkft_split split = vkft_block_split(tiles, b, args->M, args->N, args->K, MIN_SLICE_K, ctx->scratch_bytes);
+        vkft_split split = vkft_block_split(tiles, b, args->M, args->N, args->K, MIN_SLICE_K, groups ? 0 : room);
+        if (groups)
+            split.slices = groups;
         double cost = vkft_block_cost(tiles, b, &split);
         if (!best.slices || cost < best_cost) {
             best = split;
@@ -97,7 +99,7 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, cons
                                   .add = p->R != 0,
                                   .scale = p->scale};
     uint32_t variant = 0;
-    vkft_split split = gemm->outer_blocks ? split_by_blocks(ctx, &gemm->tiles, &args, &variant)
+    vkft_split split = gemm->outer_blocks ? split_by_blocks(&gemm->tiles, &args, 0, ctx->scratch_bytes, &variant)
                                           : split_by_rows(ctx, &gemm->tiles, p, &args);
     args.slice = split.slice;
     if (split.slices > 1) {
@@ -129,23 +131,33 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, cons
 
 static void record_groups(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, const vkft_outer_product *p)
 {
-    bool swapped = p->M > p->N; /* the longer dimension runs over invocations */
-    uint32_t M = p->M, N = p->N;
     vkft_tile tile = gemm->tiles.grouped_tn;
-    struct grouped_tn_args args = {.X = swapped ? p->Z : p->X,
-                                   .Z = swapped ? p->X : p->Z,
+    struct matmul_tn_args one = {
+        .X = p->X, .Z = p->Z, .M = p->M, .N = p->N, .K = p->K, .ldx = p->M, .ldz = p->N, .row = p->N, .column = 1};
+    vkft_kernel kernel = VKFT_KERNEL_grouped_tn;
+    vkft_split split = {0};
+    if (gemm->outer_blocks) {
+        uint32_t variant = 0;
+        split = split_by_blocks(&gemm->tiles, &one, p->groups->groups, 0, &variant);
+        kernel = vkft_kernel_variant(VKFT_KERNEL_grouped_outer, variant);
+    } else {
+        if (one.M > one.N) /* the longer dimension runs over invocations */
+            swap(&one);
+        split.workgroups = (uint64_t)ceil_div(one.M, tile.rows) * ceil_div(one.N, tile.columns * tile.width);
+    }
+    struct grouped_tn_args args = {.X = one.X,
+                                   .Z = one.Z,
                                    .Y = p->Y,
                                    .group = p->groups->table,
-                                   .M = swapped ? N : M,
-                                   .N = swapped ? M : N,
-                                   .ldx = swapped ? N : M,
-                                   .ldz = swapped ? M : N,
-                                   .row = swapped ? 1 : N,
-                                   .column = swapped ? N : 1,
+                                   .M = one.M,
+                                   .N = one.N,
+                                   .ldx = one.ldx,
+                                   .ldz = one.ldz,
+                                   .row = one.row,
+                                   .column = one.column,
                                    .scale = p->scale};
-    uint64_t workgroups = (uint64_t)ceil_div(args.M, tile.rows) * ceil_div(args.N, tile.columns * tile.width);
-    vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_grouped_tn, &args, sizeof args, workgroups, p->groups->groups,
-                           2.0 * M * N * p->groups->rows);
+    vkft_launch_workgroups(ctx->cmds, kernel, &args, sizeof args, split.workgroups, p->groups->groups,
+                           2.0 * p->M * p->N * p->groups->rows);
 }
 
 void vkft_multiply_outer(const vkft_matmul_ctx *ctx, const vkft_outer_product *p)
@@ -163,7 +175,9 @@ void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm)
         const uint32_t constants[] = {
             b->rows,    b->columns, b->band, 0, b->lanes_m, b->lanes_n, b->depth, b->subgroup, variant != ANY_ALIGNMENT,
             b->prefetch};
-        vkft_kernel_specialize(dev, vkft_kernel_variant(VKFT_KERNEL_matmul_outer, variant), b->lanes_m * b->lanes_n,
-                               b->subgroup, constants, sizeof constants / sizeof *constants);
+        static const vkft_kernel kernels[] = {VKFT_KERNEL_matmul_outer, VKFT_KERNEL_grouped_outer};
+        for (int grouped = 0; grouped < 2; grouped++)
+            vkft_kernel_specialize(dev, vkft_kernel_variant(kernels[grouped], variant), b->lanes_m * b->lanes_n,
+                                   b->subgroup, constants, sizeof constants / sizeof *constants);
     }
 }
