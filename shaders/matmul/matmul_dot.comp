@@ -10,6 +10,8 @@
  * Edges: rows past M, columns past N and k past K read elements within the matrix. What comes of the first two is not stored; the third are multiplied
  * by the zeros at the end of X's rows.
  *
+ * EXPERTS: each group of rows with a separate W; a tile ends where its group does (expert_tiles.glsl).
+ *
  * Rounding: an operand is rounded to f16 once, from its f32 value. Reduction order: k ascends within a slice, in pairs that MIXED_DOT adds as the device
  * likes; matmul_sum adds slices in order.
  * Test: test_matmul
@@ -25,6 +27,14 @@
 #include "shaders/matmul/matmul.glsl"
 
 ARGS(matmul_coop_args)
+#ifdef EXPERTS
+/* Of the rows that the launch is for. */
+uint row_of(uint group)
+{
+    return min(max(args.group.v[2 * group], args.first) - args.first, args.M);
+}
+#endif
+#include "shaders/matmul/expert_tiles.glsl"
 #include "shaders/matmul/store.glsl"
 #define SHARED_TABLES
 #include "shaders/matmul/storage/weight.glsl"
@@ -53,6 +63,11 @@ shared uvec4 w_tile[COOP_STEP / 2 * TILE_N / 4];
 #endif
 
 uint id, first_row, first_column;
+#ifdef EXPERTS
+uint end_row; /* of the group */
+#else
+#define end_row args.M
+#endif
 
 #ifdef MIXED_DOT
 /* OpFDot2MixAcc32VALVE and its capability, DotProductFloat16AccFloat32VALVE, which compilers do not know by name. */
@@ -97,24 +112,24 @@ void fetch(uint k, out step next)
 {
     [[unroll]] for (uint s = 0; s < X_EACH; s++) {
         uint i = id + s * LANES;
-        next.x[s] = Words4_ref(uvec2(args.X)).at[(min(first_row + i / VECTORS, args.M - 1) * args.ldx + k) / 8 + i % VECTORS];
+        next.x[s] = Words4_ref(uvec2(args.X)).at[(min(first_row + i / VECTORS, end_row - 1) * args.ldx + k) / 8 + i % VECTORS];
     }
     if (ALIGNED != 0)
         [[unroll]] for (uint s = 0; s < W_EACH * PAIR; s++) {
             uint count;
             uvec2 at = w_place(id + s / PAIR * LANES, s % PAIR, k, count);
-            next.w[s] = fetch8(args.W, at.x, at.y);
+            next.w[s] = fetch8(WEIGHT, at.x, at.y);
         }
 }
 
 void run_of(uint k, step now, uint s, out float w[8])
 {
     if (ALIGNED != 0) {
-        decode8(args.W, now.w[s], w);
+        decode8(WEIGHT, now.w[s], w);
     } else {
         uint count;
         uvec2 at = w_place(id + s / PAIR * LANES, s % PAIR, k, count);
-        weight8(args.W, at.x, at.y, count, false, w);
+        weight8(WEIGHT, at.x, at.y, count, false, w);
     }
 }
 
@@ -147,8 +162,14 @@ void main()
 {
     id = gl_LocalInvocationID.x;
     const uint m = id / LANES_N, n = id % LANES_N;
-    uvec2 t = tile_of(WORKGROUP, (args.M + TILE_M - 1) / TILE_M, (args.N + TILE_N - 1) / TILE_N);
+    uvec2 t = tile_of(WORKGROUP, row_tiles(TILE_M), (args.N + TILE_N - 1) / TILE_N);
+#ifdef EXPERTS
+    if (!find_rows(t.x, TILE_M, first_row, end_row))
+        return;
+    expert_weight = weight_of(expert);
+#else
     first_row = t.x * TILE_M;
+#endif
     first_column = t.y * TILE_N;
 
     float acc[ROWS][COLUMNS];
@@ -193,8 +214,8 @@ void main()
     uint slice = gl_WorkGroupID.y * args.M * args.N;
     [[unroll]] for (uint i = 0; i < ROWS; i++) {
         uint row = first_row + m + i * LANES_M;
-        float inverse = args.inverse.v[min(row, args.M - 1)];
-        if (row < args.M)
+        float inverse = args.inverse.v[min(row, end_row - 1)];
+        if (row < end_row)
             [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
 #ifdef TRANSPOSED
                 uint column = first_column + n + j * LANES_N;

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -275,14 +276,14 @@ static void test_tiles(void **state)
     use_strategy(f, NULL, VKFT_F32);
 }
 
-/* On matrix cores, which test_checks has in all types where rows are not aligned: with all rows at a time, and with a
- * part of them, which begins and ends within a group. */
-static void test_matrix_cores(void **state)
+/* In f16, which test_checks has in all types where rows are not aligned: with all rows at a time, and with a part of
+ * them, which begins and ends within a group. tile: rows of the largest one. */
+static void check_f16(const vkft_kernel_fixture *f, const char *name, uint32_t tile)
 {
-    const vkft_kernel_fixture *f = *state;
-    const vkft_gemm *gemm = use_strategy(f, "coop,direct", VKFT_F16);
-    bool has = gemm->usable[VKFT_STORAGE_nf4][1][1][0] == &vkft_gemm_coop;
-    for (uint32_t i = 0; has && i < 4 * VKFT_STORAGE_COUNT; i++) {
+    char kernels[2][32]; /* how the names begin of [transposed] */
+    snprintf(kernels[0], sizeof kernels[0], "grouped_%s_nn_", name);
+    snprintf(kernels[1], sizeof kernels[1], "grouped_%s_nt_", name);
+    for (uint32_t i = 0; i < 4 * VKFT_STORAGE_COUNT; i++) {
         vkft_storage storage = (vkft_storage)(i / 4);
         bool transposed = i / 2 % 2, all = storage == VKFT_STORAGE_nf4_dq;
         for (size_t s = all ? 0 : 2; s < sizeof tile_shapes / sizeof *tile_shapes; s++) {
@@ -290,21 +291,33 @@ static void test_matrix_cores(void **state)
                 continue;
             uint32_t rows = tile_shapes[s][0], cols = tile_shapes[s][1], K = transposed ? cols : rows;
             const uint32_t *group_rows = i % 2 ? many_rows : odd_rows;
-            uint32_t part = 3 * gemm->coop->sizes[VKFT_COOP_LARGE].bm;
-            check_product(f, &(trial){.storage = storage,
-                                      .operands = VKFT_F16,
-                                      .transposed = transposed,
-                                      .rows = rows,
-                                      .cols = cols,
-                                      .group_rows = group_rows,
-                                      .scratch_floats = i % 2 ? 1 << 18 : (uint32_t)vkft_f16_rows_bytes(part, K) / 4,
-                                      .kernel = transposed ? "grouped_coop_nt_" : "grouped_coop_nn_"});
+            check_product(f,
+                          &(trial){.storage = storage,
+                                   .operands = VKFT_F16,
+                                   .transposed = transposed,
+                                   .rows = rows,
+                                   .cols = cols,
+                                   .group_rows = group_rows,
+                                   .scratch_floats = i % 2 ? 1 << 18 : (uint32_t)vkft_f16_rows_bytes(3 * tile, K) / 4,
+                                   .kernel = kernels[transposed]});
         }
     }
-    use_strategy(f, NULL, VKFT_F32);
-    if (!has) {
-        print_message("skipped: this device, or this build, has no cooperative matrices of f16 that vkft uses\n");
-        skip();
+}
+
+static void test_f16(void **state)
+{
+    static const char *const names[] = {"coop", "dot", "half"};
+    const vkft_kernel_fixture *f = *state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char list[32];
+        snprintf(list, sizeof list, "%s,direct", names[i]);
+        const vkft_gemm *gemm = use_strategy(f, list, VKFT_F16);
+        const vkft_block *b = &gemm->tiles.half[0];
+        if (gemm->usable[VKFT_STORAGE_nf4][1][1][0]->rounds)
+            check_f16(f, names[i], gemm->coop ? gemm->coop->sizes[VKFT_COOP_LARGE].bm : b->rows * b->lanes_m);
+        else
+            print_message("left out: %s: this device, or this build, cannot\n", names[i]);
+        use_strategy(f, NULL, VKFT_F32);
     }
 }
 
@@ -435,7 +448,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_few_rows),      cmocka_unit_test(test_many_rows),
                                        cmocka_unit_test(test_bf16_operands), cmocka_unit_test(test_tiles),
-                                       cmocka_unit_test(test_matrix_cores),  cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_f16),           cmocka_unit_test(test_gradients),
                                        cmocka_unit_test(test_ties),          cmocka_unit_test(test_rows)};
     return cmocka_run_group_tests_name("kernels: experts", tests, setup, vkft_kernel_teardown);
 }

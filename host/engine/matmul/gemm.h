@@ -131,6 +131,10 @@ typedef struct vkft_f16_launch {
 } vkft_f16_launch;
 typedef vkft_f16_launch vkft_f16_choose(const vkft_gemm *gemm, const vkft_product *p, uint32_t M);
 
+/* Whether M rows fill the device with large tiles of `rows` by `columns`, and groups are not so small that with these
+ * they multiply half as much again as with tiles of small_rows. */
+bool vkft_f16_is_large(const vkft_product *p, uint32_t M, uint32_t rows, uint32_t columns, uint32_t small_rows,
+                       uint32_t busy);
 /* tile: so many rows a workgroup computes at most. */
 bool vkft_f16_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile);
 void vkft_f16_record(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t tile,

@@ -89,6 +89,14 @@ bool vkft_f16_suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkf
     return !p->exact && (gemm->forced || !vkft_product_has_few_rows(p)) && rows_in(ctx, p, tile) > 0;
 }
 
+bool vkft_f16_is_large(const vkft_product *p, uint32_t M, uint32_t rows, uint32_t columns, uint32_t small_rows,
+                       uint32_t busy)
+{
+    uint64_t row_tiles = vkft_likely_row_tiles(p, M, rows), column_tiles = ceil_div(vkft_product_n(p), columns);
+    return row_tiles * column_tiles >= busy &&
+           (!p->groups || 2 * row_tiles * rows <= 3ull * vkft_likely_row_tiles(p, M, small_rows) * small_rows);
+}
+
 /* Into how many slices to cut K: enough workgroups for the device, no slice too short, sums within `room`. */
 static uint32_t slices(const vkft_f16_launch *launch, uint32_t K, uint64_t outputs, uint64_t room)
 {
@@ -187,22 +195,17 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
     return vkft_f16_suits(gemm, ctx, p, tile_of(gemm));
 }
 
-/* Large tiles where they fill the device, unless groups are so small that they would multiply half as much again. */
-static bool is_large(const vkft_coop_tiles *tiles, const vkft_product *p, uint32_t M)
-{
-    const vkft_coop_tile *large = &tiles->sizes[VKFT_COOP_LARGE], *small = &tiles->sizes[VKFT_COOP_SMALL];
-    uint64_t row_tiles = vkft_likely_row_tiles(p, M, large->bm), column_tiles = ceil_div(vkft_product_n(p), large->bn);
-    return row_tiles * column_tiles >= tiles->workgroups &&
-           (!p->groups || 2 * row_tiles * large->bm <= 3ull * vkft_likely_row_tiles(p, M, small->bm) * small->bm);
-}
-
 static vkft_coop_size size_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M)
 {
+    const vkft_coop_tiles *tiles = gemm->coop;
     if (!vkft_product_has_runs(p))
         return VKFT_COOP_UNALIGNED;
     if (gemm->variant)
         return (vkft_coop_size)(gemm->variant - 1);
-    return is_large(gemm->coop, p, M) ? VKFT_COOP_LARGE : VKFT_COOP_SMALL;
+    const vkft_coop_tile *large = &tiles->sizes[VKFT_COOP_LARGE];
+    return vkft_f16_is_large(p, M, large->bm, large->bn, tiles->sizes[VKFT_COOP_SMALL].bm, tiles->workgroups)
+               ? VKFT_COOP_LARGE
+               : VKFT_COOP_SMALL;
 }
 
 static vkft_f16_launch choose(const vkft_gemm *gemm, const vkft_product *p, uint32_t M)

@@ -1,6 +1,5 @@
 /* Products of f16 rows without matrix cores: matmul_dot multiplies them by W, which it decodes to f16, in tiles in
- * shared memory; sums are f32. What is said of rows, weights and slices in gemm_coop.c holds here, too. Products of
- * groups are left to other strategies.
+ * shared memory; sums are f32. What is said of rows, weights and slices in gemm_coop.c holds here, too.
  *
  * Strategy `dot` is for devices that multiply a pair of f16 and add to f32 in one instruction, at twice the rate of
  * f32. Strategy `half` does the same by two f32 instructions. That is no faster than strategy `tile`, so it is used
@@ -26,9 +25,9 @@ static uint32_t tile_rows(const vkft_block *b)
     return b->rows * b->lanes_m;
 }
 
-static uint32_t workgroups_of(const vkft_block *b, uint32_t M, uint32_t N)
+static uint32_t tile_columns(const vkft_block *b)
 {
-    return ceil_div(M, tile_rows(b)) * ceil_div(N, b->columns * b->lanes_n);
+    return b->columns * b->lanes_n;
 }
 
 /* Workgroups that keep the device busy. */
@@ -39,12 +38,13 @@ static uint32_t busy(const vkft_gemm *gemm, const vkft_block *b)
 
 static uint32_t variant_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M)
 {
-    const vkft_block *large = block_of(gemm, LARGE);
+    const vkft_block *large = block_of(gemm, LARGE), *small = block_of(gemm, SMALL);
     if (!vkft_product_has_runs(p))
         return UNALIGNED;
     if (gemm->variant)
         return gemm->variant - 1;
-    return workgroups_of(large, M, vkft_product_n(p)) >= busy(gemm, large) ? LARGE : SMALL;
+    return vkft_f16_is_large(p, M, tile_rows(large), tile_columns(large), tile_rows(small), busy(gemm, large)) ? LARGE
+                                                                                                               : SMALL;
 }
 
 static uint32_t shapes(const vkft_gemm *gemm)
@@ -58,10 +58,10 @@ static bool suits(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_
     return vkft_f16_suits(gemm, ctx, p, tile_rows(block_of(gemm, LARGE)));
 }
 
-/* families: [transposed] */
-static vkft_kernel kernel_of(const vkft_kernel_family families[2], vkft_gemm_class class)
+/* families: [grouped][transposed] */
+static vkft_kernel kernel_of(const vkft_kernel_family families[2][2], vkft_gemm_class class)
 {
-    return class.grouped ? VKFT_KERNEL_COUNT : vkft_kernel_by_type(families[class.transposed], class.storage);
+    return vkft_kernel_by_type(families[class.grouped][class.transposed], class.storage);
 }
 
 static vkft_f16_launch launch_of(const vkft_gemm *gemm, const vkft_product *p, uint32_t M, vkft_kernel kernel)
@@ -69,17 +69,18 @@ static vkft_f16_launch launch_of(const vkft_gemm *gemm, const vkft_product *p, u
     uint32_t variant = variant_of(gemm, p, M);
     const vkft_block *b = block_of(gemm, variant);
     return (vkft_f16_launch){.kernel = vkft_kernel_variant(kernel, variant),
-                             .workgroups = workgroups_of(b, M, vkft_product_n(p)),
+                             .workgroups =
+                                 vkft_row_tiles(p, M, tile_rows(b)) * ceil_div(vkft_product_n(p), tile_columns(b)),
                              .busy = busy(gemm, b)};
 }
 
-static void prepare(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel_family families[2])
+static void prepare(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel_family families[2][2])
 {
     for (uint32_t variant = 0; variant < VARIANTS; variant++)
-        for (uint32_t i = 0; i < 2 * VKFT_STORAGE_COUNT; i++) {
+        for (uint32_t i = 0; i < 4 * VKFT_STORAGE_COUNT; i++) {
             const vkft_block *b = block_of(gemm, variant);
             const uint32_t constants[] = {b->rows, b->columns, b->band, b->lanes_m, b->lanes_n, variant != UNALIGNED};
-            vkft_kernel kernel = kernel_of(families, (vkft_gemm_class){i / 2, i % 2, false});
+            vkft_kernel kernel = kernel_of(families, (vkft_gemm_class){i / 4, i / 2 % 2, i % 2});
             vkft_kernel_specialize(dev, vkft_kernel_variant(kernel, variant), b->lanes_m * b->lanes_n, b->subgroup,
                                    constants, sizeof constants / sizeof *constants);
         }
@@ -102,7 +103,10 @@ static bool half_possible(const vkft_gemm *gemm)
 }
 
 #define STRATEGY(form)                                                                                                 \
-    static const vkft_kernel_family form##_families[2] = {VKFT_FAMILY_##form##_nn, VKFT_FAMILY_##form##_nt};           \
+    static const vkft_kernel_family form##_families[2][2] = {                                                          \
+        {VKFT_FAMILY_##form##_nn, VKFT_FAMILY_##form##_nt},                                                            \
+        {VKFT_FAMILY_grouped_##form##_nn, VKFT_FAMILY_grouped_##form##_nt},                                            \
+    };                                                                                                                 \
     static vkft_kernel form##_kernel(vkft_gemm_class class)                                                            \
     {                                                                                                                  \
         return kernel_of(form##_families, class);                                                                      \

@@ -41,6 +41,10 @@ enum {
     COMPLETE(grouped_tile_nn, type)                                                                                    \
     COMPLETE(coop_nt, type)                                                                                            \
     COMPLETE(coop_nn, type)                                                                                            \
+    COMPLETE(grouped_dot_nt, type)                                                                                     \
+    COMPLETE(grouped_dot_nn, type)                                                                                     \
+    COMPLETE(grouped_half_nt, type)                                                                                    \
+    COMPLETE(grouped_half_nn, type)                                                                                    \
     COMPLETE(dot_nt, type)                                                                                             \
     COMPLETE(dot_nn, type)                                                                                             \
     COMPLETE(half_nt, type)                                                                                            \

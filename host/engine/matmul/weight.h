@@ -44,6 +44,10 @@ typedef enum vkft_kernel_family {
     VKFT_FAMILY_dot_nn,
     VKFT_FAMILY_half_nt,
     VKFT_FAMILY_half_nn,
+    VKFT_FAMILY_grouped_dot_nt,
+    VKFT_FAMILY_grouped_dot_nn,
+    VKFT_FAMILY_grouped_half_nt,
+    VKFT_FAMILY_grouped_half_nn,
     VKFT_FAMILY_grouped_coop_nt,
     VKFT_FAMILY_grouped_coop_nn,
     VKFT_FAMILY_embedding, /* types with plain elements alone */
