@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/train/training_data.h"
+#include "runtime/base/os/machine.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 #include "runtime/base/json/builder.h"
@@ -212,7 +213,7 @@ static bool open_reports(vkft_trainer *t, vkft_err *err)
     t->board = vkft_tensorboard_open(dir, o->output_dir, &o->settings, t->state.history, t->state.wall_times,
                                      t->run.old_run, err);
     vkft_text argument = {0};
-    if (t->board && vkft_text_append_argument(&argument, dir, NULL))
+    if (t->board && vkft_text_append_argument(&argument, vkft_os_is_windows(), dir, NULL))
         vkft_observer_say(t->observer, "events for TensorBoard: tensorboard --logdir %s", argument.data);
     vkft_text_free(&argument);
     free(runs);

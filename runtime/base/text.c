@@ -57,18 +57,40 @@ void vkft_text_free(vkft_text *text)
     *text = (vkft_text){0};
 }
 
-bool vkft_text_append_argument(vkft_text *text, const char *argument, vkft_err *err)
+/* Between '...'; a quote ends the quoted part, stands alone after a backslash, and another part begins. */
+static bool append_for_posix(vkft_text *text, const char *argument, vkft_err *err)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:@%+,",
-                      quote[] = "'\\''"; /* ends the quoted part, has a quote of its own, begins another */
-    size_t length = strlen(argument);
-    if (length && strspn(argument, plain) == length)
-        return vkft_text_append(text, argument, length, err);
     bool ok = vkft_text_append(text, "'", 1, err);
-    for (size_t at = 0; ok && at < length; at++)
-        ok = argument[at] == '\'' ? vkft_text_append(text, quote, sizeof quote - 1, err)
-                                  : vkft_text_append(text, argument + at, 1, err);
+    for (; ok && *argument; argument++)
+        ok = *argument == '\'' ? vkft_text_append(text, "'\\''", 4, err) : vkft_text_append(text, argument, 1, err);
     return ok && vkft_text_append(text, "'", 1, err);
+}
+
+/* Between "..."; backslashes before a quote are doubled, as the C runtime reads them back. */
+static bool append_for_windows(vkft_text *text, const char *argument, vkft_err *err)
+{
+    bool ok = vkft_text_append(text, "\"", 1, err);
+    for (size_t slashes = 0; ok; argument++) {
+        bool ends = *argument == 0, quote = *argument == '"';
+        for (; ok && (ends || quote) && slashes > 0; slashes--)
+            ok = vkft_text_append(text, "\\", 1, err);
+        if (ends)
+            break;
+        slashes = *argument == '\\' ? slashes + 1 : 0;
+        ok = ok && (!quote || vkft_text_append(text, "\\", 1, err)) && vkft_text_append(text, argument, 1, err);
+    }
+    return ok && vkft_text_append(text, "\"", 1, err);
+}
+
+bool vkft_text_append_argument(vkft_text *text, bool on_windows, const char *argument, vkft_err *err)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:@+,";
+    size_t length = strlen(argument), same = strspn(argument, plain);
+    while (same < length && argument[same] == (on_windows ? '\\' : '%'))
+        same += 1 + strspn(argument + same + 1, plain);
+    if (length && same == length)
+        return vkft_text_append(text, argument, length, err);
+    return on_windows ? append_for_windows(text, argument, err) : append_for_posix(text, argument, err);
 }
 
 char *vkft_string_copy(const char *string)

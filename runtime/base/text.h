@@ -23,8 +23,9 @@ bool vkft_text_append_within(vkft_text *text, size_t limit, const char *data, si
  * *failed (out of memory, read error). */
 bool vkft_text_read_line(FILE *in, vkft_text *text, bool *failed);
 void vkft_text_free(vkft_text *text);
-/* Appends an argument so that a shell reads it back as one, whatever it holds. */
-bool vkft_text_append_argument(vkft_text *text, const char *argument, vkft_err *err);
+/* Appends an argument so that a shell reads it back as one, whatever it holds; on_windows: so that cmd.exe and the
+ * program do, of which cmd.exe still replaces %NAME%. */
+bool vkft_text_append_argument(vkft_text *text, bool on_windows, const char *argument, vkft_err *err);
 
 /* A copy, malloc'ed; NULL when out of memory. */
 char *vkft_string_copy(const char *string);

@@ -11,6 +11,7 @@
 #include "host/train/train.h"
 #include "runtime/base/size.h"
 #include "runtime/base/json/builder.h"
+#include "runtime/base/os/machine.h"
 #include "runtime/base/text.h"
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int) &&
@@ -406,13 +407,16 @@ static void print_command(const vkft_train_options *o, const vkft_train_result *
 {
     vkft_text text = {0};
     bool full = o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
-    bool ok = vkft_text_append_argument(&text, full ? o->output_dir : o->model.path, NULL);
+    bool ok = vkft_text_append_argument(&text, vkft_os_is_windows(), full ? o->output_dir : o->model.path, NULL);
     if (ok && !full)
         ok = vkft_text_append(&text, " --adapter ", strlen(" --adapter "), NULL) &&
-             vkft_text_append_argument(&text, o->output_dir, NULL);
+             vkft_text_append_argument(&text, vkft_os_is_windows(), o->output_dir, NULL);
     if (ok)
         fprintf(stderr, "%s in %s; try it:\n  vkft generate --model %s %s\n", full ? "model" : "adapter", o->output_dir,
-                text.data, r->has_tokenizer ? "--prompt '...'" : "--prompt-ids 1,2,3");
+                text.data,
+                !r->has_tokenizer      ? "--prompt-ids 1,2,3"
+                : vkft_os_is_windows() ? "--prompt \"...\""
+                                       : "--prompt '...'");
     vkft_text_free(&text);
 }
 

@@ -50,23 +50,29 @@ static void grows_texts(void **state)
 static void quotes_arguments(void **state)
 {
     (void)state;
-    static const char *const cases[][2] = {
-        {"out/run-1_b.vkft", "out/run-1_b.vkft"},
-        {"", "''"},
-        {"a b", "'a b'"},
-        {"it's", "'it'\\''s'"},
-        {"'", "''\\'''"},
-        {"$HOME\n\"`", "'$HOME\n\"`'"},
-        {"~", "'~'"},
-        {"\xc3\xa9", "'\xc3\xa9'"},
+    static const char *const cases[][3] = {
+        /* for a POSIX shell, and on Windows */
+        {"out/run-1_b.vkft", "out/run-1_b.vkft", "out/run-1_b.vkft"},
+        {"C:\\runs\\one", "'C:\\runs\\one'", "C:\\runs\\one"},
+        {"C:\\my runs\\", "'C:\\my runs\\'", "\"C:\\my runs\\\\\""},
+        {"50%", "50%", "\"50%\""},
+        {"", "''", "\"\""},
+        {"a b", "'a b'", "\"a b\""},
+        {"it's", "'it'\\''s'", "\"it's\""},
+        {"'", "''\\'''", "\"'\""},
+        {"say \"\\\"", "'say \"\\\"'", "\"say \\\"\\\\\\\"\""},
+        {"$HOME\n\"`", "'$HOME\n\"`'", "\"$HOME\n\\\"`\""},
+        {"~", "'~'", "\"~\""},
+        {"\xc3\xa9", "'\xc3\xa9'", "\"\xc3\xa9\""},
     };
     vkft_err err = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vkft_text text = {0};
-        expect_ok(vkft_text_append_argument(&text, cases[i][0], &err));
-        assert_string_equal(text.data, cases[i][1]);
-        vkft_text_free(&text);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int windows = 0; windows < 2; windows++) {
+            vkft_text text = {0};
+            expect_ok(vkft_text_append_argument(&text, windows, cases[i][0], &err));
+            assert_string_equal(text.data, cases[i][1 + windows]);
+            vkft_text_free(&text);
+        }
 }
 
 static void reads_lines_of_any_bytes(void **state)
