@@ -12,7 +12,7 @@
 #include "shaders/matmul/args.h"
 
 /* Pipelines of a kernel: each block, and the last of them for weights whose runs are not aligned. */
-enum { LARGE, SMALL, UNALIGNED, VARIANTS };
+enum { LARGE, SMALL, ANY_ALIGNMENT, VARIANTS };
 _Static_assert(SMALL + 1 == VKFT_HALF_BLOCKS, "each has a pipeline");
 
 static const vkft_block *block_of(const vkft_gemm *gemm, uint32_t variant)
@@ -40,7 +40,7 @@ static uint32_t variant_of(const vkft_gemm *gemm, const vkft_product *p, uint32_
 {
     const vkft_block *large = block_of(gemm, LARGE), *small = block_of(gemm, SMALL);
     if (!vkft_product_has_runs(p))
-        return UNALIGNED;
+        return ANY_ALIGNMENT;
     if (gemm->variant)
         return gemm->variant - 1;
     return vkft_f16_is_large(p, M, tile_rows(large), tile_columns(large), tile_rows(small), busy(gemm, large)) ? LARGE
@@ -79,7 +79,8 @@ static void prepare(vkft_device *dev, const vkft_gemm *gemm, const vkft_kernel_f
     for (uint32_t variant = 0; variant < VARIANTS; variant++)
         for (uint32_t i = 0; i < 4 * VKFT_STORAGE_COUNT; i++) {
             const vkft_block *b = block_of(gemm, variant);
-            const uint32_t constants[] = {b->rows, b->columns, b->band, b->lanes_m, b->lanes_n, variant != UNALIGNED};
+            const uint32_t constants[] = {b->rows,    b->columns, b->band,
+                                          b->lanes_m, b->lanes_n, variant != ANY_ALIGNMENT};
             vkft_kernel kernel = kernel_of(families, (vkft_gemm_class){i / 4, i / 2 % 2, i % 2});
             vkft_kernel_specialize(dev, vkft_kernel_variant(kernel, variant), b->lanes_m * b->lanes_n, b->subgroup,
                                    constants, sizeof constants / sizeof *constants);
