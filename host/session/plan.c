@@ -136,7 +136,9 @@ void vkft_session_enlarge_logits(const vkft_session *session, const vkft_device_
 bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
 {
     vkft_limits chosen = *limits;
-    chosen.f16_rows = expects_f16(session);
+    /* They save launches and cost memory, 0.1 GB of an 8B model. */
+    bool memory_is_short = limits->stream_weights || limits->checkpointing == VKFT_CHECKPOINTING_HOST;
+    chosen.f16_rows = expects_f16(session) && !memory_is_short;
     if (!limits->logits_bytes)
         chosen.logits_bytes = VKFT_LOGITS_BYTES;
     if (!limits->buffer_bytes && session->dev)

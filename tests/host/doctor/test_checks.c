@@ -51,6 +51,7 @@ static void test_every_kernel(void **state)
         ;
     vkft_lab *lab = *state;
     vkft_err err;
+    vkft_test_environment("VKFT_STRATEGY", NULL);
     expect_ok(vkft_checks(lab, &err));
     vkft_test_environment("VKFT_STRATEGY", all + 1);
     vkft_checks_products(lab);

@@ -7,6 +7,7 @@
 
 #include "host/engine/matmul/gemm.h"
 #include "shaders/matmul/args.h"
+#include "tests/support/system/system.h"
 
 static vkft_caps device(uint32_t subgroup_min, uint32_t subgroup_max)
 {
@@ -88,6 +89,7 @@ static void test_limits(void **state)
 static void test_has_matrix_cores(void **state)
 {
     (void)state;
+    vkft_test_environment("VKFT_STRATEGY", NULL);
     vkft_caps caps = device(32, 64);
     assert_false(vkft_gemm_has_matrix_cores(&caps));
     list(&caps, 16, 16, 16, VKFT_COMPONENT_F16, VKFT_COMPONENT_F32);
