@@ -62,8 +62,8 @@ void main()
                 float a[8];
                 [[unroll]] for (uint q = 0; q < 8; q++)
                     a[q] = Input_ref(x[q]).v[m[i]];
-                [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    [[unroll]] for (uint q = 0; q < 8; q++)
+                [[unroll]] for (uint q = 0; q < 8; q++) /* sums that do not depend on each other stand together */
+                    [[unroll]] for (uint j = 0; j < COLUMNS; j++)
                         acc[i][j] = fma(a[q], w[j][q], acc[i][j]);
             }
             k += 8;
