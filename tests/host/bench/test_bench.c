@@ -149,8 +149,7 @@ static void test_types(void **state)
         vkft_bench_options o = small_run();
         o.repetitions = 0; /* only the check */
         o.quant = storages[i];
-        if (o.quant == VKFT_STORAGE_nf4)
-            o.compute_dtype = VKFT_BF16;
+        o.compute_dtype = o.quant == VKFT_STORAGE_nf4 ? VKFT_BF16 : VKFT_F32;
         expect_ok(vkft_bench_run(&o, &observer, &err));
         assert_int_equal(s.count, 1);
         assert_string_equal(s.rows[0].test, "train");

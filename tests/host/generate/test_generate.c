@@ -37,6 +37,7 @@ static vkft_generate_options greedy(const char *dir)
     o.model.device = getenv("VKFT_DEVICE");
     o.model.quant = VKFT_STORAGE_f32;
     o.model.quant_explicit = true;
+    o.model.compute_dtype = VKFT_F32; /* as the golden values */
     o.temperature = 0;
     o.temperature_given = o.ignore_eos = true;
     return o;
