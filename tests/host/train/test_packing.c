@@ -122,7 +122,8 @@ static void test_same_losses(void **state)
     snprintf(path, sizeof path, "%s/data.jsonl", dir);
     expect_ok(vkft_file_write(path, text, strlen(text), &err));
     const char *common =
-        "--no-shuffle --max-steps 6 --quant fp32 --lora-r 4 --learning-rate 1e-2 --seed 3 --max-seq-length 32";
+        "--no-shuffle --max-steps 6 --quant fp32 --lora-r 4 --learning-rate 1e-2 --seed 3 --max-seq-length 32 "
+        "--compute-dtype fp32";
     vkft_test_program_ok("train --model %s --data %s --output-dir %s/apart %s --gradient-accumulation-steps 4", model,
                          path, dir, common);
     vkft_test_program_ok(
