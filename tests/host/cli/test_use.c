@@ -125,6 +125,8 @@ static void run_printed(const char *said, const char *also_there)
     assert_non_null(start);
     start += strlen("  vkft ");
     snprintf(line, sizeof line, "%.*s", (int)strcspn(start, "\r\n"), start);
+    for (char *c = line; vkft_test_program_is_foreign() && *c; c++)
+        *c = *c == '"' ? '\'' : *c; /* Windows' quotes */
     if (!strstr(line, also_there))
         fail_msg("'%s', expected '%s'", line, also_there);
     vkft_test_result r = vkft_test_program("%s", line);
