@@ -229,7 +229,7 @@ static int longest_first(const void *pa, const void *pb)
 /* Whether it multiplies matrices, or decodes one for that. */
 static bool is_product(const char *kernel)
 {
-    static const char *const beginnings[] = {"matmul", "panel", "grouped", "lookup", "coop", "rows_f16"};
+    static const char *const beginnings[] = {"matmul", "panel", "grouped", "lookup", "coop", "dot", "half", "rows_f16"};
     for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
         if (strncmp(kernel, beginnings[i], strlen(beginnings[i])) == 0)
             return true;
