@@ -87,7 +87,7 @@ static vkft_tiles cpu_tiles(const vkft_caps *caps)
     vkft_tiles tiles = {.panel = {width, 32, 2, 4},
                         .panel64 = {width, 32, 4, 2},
                         .decode = {0, 1, 1, 1},
-                        .tn = {width, 32, 2, 1},
+                        .tn = {width, 64, 2, 1},
                         .grouped_tn = {width, 8, 2, 1},
                         .direct = {{{width, DIRECT_MAX_ROWS, 1, 1}, {width, DIRECT_MAX_ROWS, 1, 1}},
                                    {{width, 8, 1, 1}, {width, 16, 1, 1}}},
