@@ -452,14 +452,24 @@ static bool add_patterns(cJSON *o, const char *key, const vkft_module_patterns *
     return ok;
 }
 
+/* A setting that leaves modules out; null or absent where there is none. */
+static bool add_setting(cJSON *object, const vkft_adapter_config *config, const char *key, bool always)
+{
+    const cJSON *value = vkft_json_member(config->targets.config, key);
+    if (!value)
+        return !always || cJSON_AddNullToObject(object, key);
+    return cJSON_AddItemToObject(object, key, cJSON_Duplicate(value, true));
+}
+
 static bool fill_config(cJSON *o, const vkft_adapter *adapter)
 {
     const vkft_adapter_config *config = &adapter->config;
     return add_patterns(o, "alpha_pattern", &config->alpha_pattern) && cJSON_AddNullToObject(o, "auto_mapping") &&
            add_base_model(o, config->base_model_name_or_path) && cJSON_AddStringToObject(o, "bias", "none") &&
+           add_setting(o, config, "exclude_modules", false) && /* PEFT knows it since 0.14 */
            cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) &&
            cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_lora_weights") &&
-           cJSON_AddNullToObject(o, "layers_pattern") && cJSON_AddNullToObject(o, "layers_to_transform") &&
+           add_setting(o, config, "layers_pattern", true) && add_setting(o, config, "layers_to_transform", true) &&
            add_float(o, "lora_alpha", config->lora_alpha) && add_float(o, "lora_dropout", config->lora_dropout) &&
            cJSON_AddNullToObject(o, "modules_to_save") &&
            cJSON_AddStringToObject(o, "peft_type", config->format->peft_type) &&

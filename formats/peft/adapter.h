@@ -29,7 +29,7 @@ typedef struct vkft_adapter_config {
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;
-    vkft_module_targets targets; /* of an adapter that was read: all that selects modules */
+    vkft_module_targets targets; /* all that selects modules; of an adapter that is written what leaves some out */
     vkft_module_patterns rank_pattern, alpha_pattern;
 } vkft_adapter_config;
 

@@ -58,7 +58,7 @@ static bool matches(const void *regex, const char *module, bool *found, size_t *
         return true;
     PCRE2_UCHAR message[128];
     pcre2_get_error_message(count, message, sizeof message);
-    return vkft_fail(err, VKFT_ERR_INPUT, "adapter_config.json: an expression for the modules fails on %s: %s", module,
+    return vkft_fail(err, VKFT_ERR_INPUT, "an expression for the adapter's modules fails on %s: %s", module,
                      (const char *)message);
 }
 
@@ -197,6 +197,28 @@ bool vkft_module_targets_read(vkft_module_targets *targets, const cJSON *root, c
            compile_layer(targets, path, err);
 }
 
+bool vkft_module_targets_copy(vkft_module_targets *copy, const vkft_module_targets *targets, vkft_err *err)
+{
+    return !targets->config || vkft_module_targets_read(copy, targets->config, "adapter", err);
+}
+
+bool vkft_module_targets_list(vkft_module_targets *targets, char *const *names, vkft_err *err)
+{
+    cJSON *list = cJSON_CreateArray();
+    bool ok = list && (targets->config || (targets->config = cJSON_CreateObject()));
+    for (; ok && *names; names++)
+        ok = cJSON_AddItemToArray(list, cJSON_CreateString(*names));
+    if (!ok) {
+        cJSON_Delete(list);
+        return vkft_fail_memory(err, "for an adapter's modules");
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(targets->config, "target_modules");
+    pcre2_code_free(targets->target);
+    targets->target = NULL;
+    return cJSON_AddItemToObject(targets->config, "target_modules", list) ||
+           vkft_fail_memory(err, "for an adapter's modules");
+}
+
 /* The whole name is in the list, or its end after a dot. *whole: which of the two; may be NULL. */
 static bool listed(const cJSON *list, const char *module, bool *whole)
 {
@@ -229,8 +251,7 @@ static bool in_layers(const vkft_module_targets *targets, const char *module, bo
     while (begin && module[begin - 1] >= '0' && module[begin - 1] <= '9')
         begin--;
     if (begin == end)
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "adapter_config.json: key 'layers_pattern': no layer's number follows its match in %s",
+        return vkft_fail(err, VKFT_ERR_INPUT, "key 'layers_pattern': no layer's number follows its match in %s",
                          module);
     double number = strtod(module + begin, NULL);
     *in = cJSON_IsNumber(layers) && layers->valuedouble == number;

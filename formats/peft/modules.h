@@ -37,6 +37,9 @@ typedef struct vkft_module_targets {
 } vkft_module_targets;
 
 bool vkft_module_targets_read(vkft_module_targets *targets, const cJSON *root, const char *path, vkft_err *err);
+bool vkft_module_targets_copy(vkft_module_targets *copy, const vkft_module_targets *targets, vkft_err *err);
+/* Puts a NULL-terminated list of names in the place of target_modules. */
+bool vkft_module_targets_list(vkft_module_targets *targets, char *const *names, vkft_err *err);
 /* Whether PEFT gives this linear layer an adapter. */
 bool vkft_module_targets_find(const vkft_module_targets *targets, const char *module, bool *named, vkft_err *err);
 void vkft_module_targets_free(vkft_module_targets *targets);

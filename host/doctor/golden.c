@@ -92,7 +92,8 @@ static bool open_run(run *r, const char *device, vkft_dtype compute, vkft_err *e
         return false;
     vkft_adapter_set *adapters = &r->session.trained.adapters;
     r->session.seed = SEED;
-    if (!vkft_adapter_set_choose(adapters, &r->session.model, &vkft_method_lora, "all-linear", &lora, err))
+    if (!vkft_adapter_set_choose(adapters, &r->session.model, &vkft_method_lora,
+                                 &(vkft_module_choice){.target = "all-linear"}, &lora, err))
         return false;
     r->initial = malloc(vkft_trainables_floats(&r->session.trained) * sizeof *r->initial);
     if (!r->initial)

@@ -70,11 +70,11 @@ typedef struct vkft_train_options {
     uint32_t lora_r;
     float lora_alpha;
     float lora_dropout;
-    bool use_rslora;                 /* scale alpha / sqrt(r) instead of alpha / r */
-    const char *lora_target_modules; /* "all-linear" or names, comma separated */
-    const char *init_adapter;        /* directory or NULL */
+    bool use_rslora; /* scale alpha / sqrt(r) instead of alpha / r */
+    vkft_module_choice lora_modules;
+    const char *init_adapter; /* directory or NULL */
     struct {
-        bool r, alpha, dropout, rslora, targets; /* asked for, and not by default */
+        bool r, alpha, dropout, rslora, modules, patterns; /* asked for, and not by default */
     } lora_given;
 
     double num_train_epochs;
@@ -127,7 +127,7 @@ static inline vkft_train_options vkft_train_defaults(void)
         .output_dir = "adapters",
         .lora_r = 16,
         .lora_alpha = 32,
-        .lora_target_modules = "all-linear",
+        .lora_modules = {.target = "all-linear"},
         .num_train_epochs = 3,
         .max_steps = -1,
         .batch_size = 1,

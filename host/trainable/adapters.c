@@ -11,21 +11,6 @@
 #define PREFIX "base_model.model."
 #define PAD 64u
 
-/* PEFT's rule: the whole name, or its end after a dot. */
-static bool matches(const char *module, const char *target, size_t length)
-{
-    size_t n = strlen(module);
-    if (length == 0 || length > n || memcmp(module + n - length, target, length) != 0)
-        return false;
-    return length == n || module[n - length - 1] == '.';
-}
-
-static const char *last_part(const char *module)
-{
-    const char *dot = strrchr(module, '.');
-    return dot ? dot + 1 : module;
-}
-
 static uint32_t tensor_count(const vkft_adapter_set *set)
 {
     uint32_t count = 0;
@@ -87,61 +72,6 @@ static void lay_out(vkft_adapter_set *set)
     }
 }
 
-static bool chosen(const vkft_module *candidate, const char *targets)
-{
-    const char *module = candidate->name;
-    if (strcmp(targets, "all-linear") == 0)
-        return !candidate->explicit_only;
-    for (const char *at = targets; *at;) {
-        size_t length = strcspn(at, ",");
-        if (matches(module, at, length))
-            return true;
-        at += length + (at[length] == ',');
-    }
-    return false;
-}
-
-/* Whether the list ", a, b" has this name. */
-static bool listed(const char *list, const char *name)
-{
-    size_t length = strlen(name);
-    for (const char *at = list; (at = strstr(at, name)); at++)
-        if (at[-1] == ' ' && (at[length] == ',' || !at[length]))
-            return true;
-    return false;
-}
-
-/* The last parts of the model's module names, each once: "q_proj, k_proj". */
-static void list_kinds(const vkft_model *model, char *list, size_t size)
-{
-    list[0] = 0;
-    for (uint32_t i = 0; i < model->module_count; i++) {
-        const char *kind = last_part(model->modules[i].name);
-        if (!listed(list, kind))
-            snprintf(list + strlen(list), size - strlen(list), ", %s", kind);
-    }
-}
-
-static bool check_targets(const vkft_model *model, const char *targets, vkft_err *err)
-{
-    for (const char *at = targets; *at && strcmp(targets, "all-linear") != 0;) {
-        size_t length = strcspn(at, ",");
-        bool found = false;
-        for (uint32_t i = 0; i < model->module_count && !found; i++)
-            found = matches(model->modules[i].name, at, length);
-        if (!found) {
-            char known[256];
-            list_kinds(model, known, sizeof known);
-            return vkft_fail(err, VKFT_ERR_INPUT,
-                             "--lora-target-modules: \"%.*s\" matches no linear layer of this model; expected "
-                             "all-linear%s",
-                             (int)length, at, known);
-        }
-        at += length + (at[length] == ',');
-    }
-    return true;
-}
-
 /* One kernel serves all experts of a layer, so all of them have adapters of one kind, or none. */
 static bool check_experts(const vkft_adapter_set *set, vkft_err *err)
 {
@@ -170,21 +100,47 @@ static bool check_experts(const vkft_adapter_set *set, vkft_err *err)
     return ok;
 }
 
-bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter_method *method,
-                             const char *targets, const vkft_adapter_config *config, vkft_err *err)
+/* Rank and alpha as the patterns say. */
+static bool apply_patterns(vkft_adapted_module *m, const vkft_module_patterns *ranks,
+                           const vkft_module_patterns *alphas, vkft_err *err)
 {
-    if (!check_targets(model, targets, err) || !reserve(set, model, method, config, err))
+    double r = m->r, alpha = (double)m->lora_alpha;
+    if (!vkft_module_patterns_find(ranks, m->name, &r, err) || !vkft_module_patterns_find(alphas, m->name, &alpha, err))
         return false;
-    for (uint32_t i = 0; i < model->module_count; i++)
-        if (chosen(&model->modules[i], targets)) {
-            next_module(set, &model->modules[i]);
-            set->count++;
-        }
-    lay_out(set);
-    if (check_experts(set, err))
-        return true;
-    vkft_adapter_set_free(set);
-    return false;
+    m->r = (uint32_t)r;
+    m->lora_alpha = (float)alpha;
+    return true;
+}
+
+/* Adds the modules that the flags choose. */
+static bool add_chosen(vkft_adapter_set *set, const vkft_chosen_modules *chosen, vkft_err *err)
+{
+    for (uint32_t i = 0; i < set->model->module_count; i++) {
+        bool has;
+        if (!vkft_chosen_modules_have(chosen, &set->model->modules[i], &has, err))
+            return false;
+        if (!has)
+            continue;
+        if (!apply_patterns(next_module(set, &set->model->modules[i]), &chosen->ranks, &chosen->alphas, err))
+            return false;
+        set->count++;
+    }
+    return vkft_module_targets_copy(&set->config.targets, &chosen->targets, err);
+}
+
+bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter_method *method,
+                             const vkft_module_choice *choice, const vkft_adapter_config *config, vkft_err *err)
+{
+    vkft_chosen_modules chosen;
+    *set = (vkft_adapter_set){0};
+    bool ok = vkft_module_choice_read(choice, model, &chosen, err) && reserve(set, model, method, config, err) &&
+              add_chosen(set, &chosen, err) && check_experts(set, err);
+    vkft_chosen_modules_free(&chosen);
+    if (ok)
+        lay_out(set);
+    else
+        vkft_adapter_set_free(set);
+    return ok;
 }
 
 /* An adapter's tensors in the order of their keys: experts make tens of thousands of them. */
@@ -217,18 +173,6 @@ static const vkft_adapter_tensor *find(const key_index *keys, const char *module
     return found ? *found : NULL;
 }
 
-/* Rank and alpha as the patterns say. */
-static bool apply_patterns(vkft_adapted_module *m, const vkft_adapter_config *config, vkft_err *err)
-{
-    double r = m->r, alpha = (double)m->lora_alpha;
-    if (!vkft_module_patterns_find(&config->rank_pattern, m->name, &r, err) ||
-        !vkft_module_patterns_find(&config->alpha_pattern, m->name, &alpha, err))
-        return false;
-    m->r = (uint32_t)r;
-    m->lora_alpha = (float)alpha;
-    return true;
-}
-
 /* Adds the module if the adapter has its tensors. Error: one is missing, or has another shape. */
 static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const vkft_adapter_config *config,
                        const key_index *keys, vkft_err *err)
@@ -241,7 +185,7 @@ static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const v
     if (!present)
         return true;
     vkft_adapted_module *m = next_module(set, module);
-    if (!apply_patterns(m, config, err))
+    if (!apply_patterns(m, &config->rank_pattern, &config->alpha_pattern, err))
         return false;
     for (uint32_t j = 0; j < tensors; j++) {
         const vkft_adapter_tensor *t = found[j];
@@ -305,7 +249,7 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
         vkft_adapter_set_free(set);
         return vkft_fail_memory(err, "while reading the adapter");
     }
-    bool ok = true;
+    bool ok = vkft_module_targets_copy(&set->config.targets, &adapter->config.targets, err);
     for (uint32_t i = 0; ok && i < model->module_count; i++)
         ok = add_stored(set, &model->modules[i], &adapter->config, &keys, err);
     uint32_t used = tensor_count(set) * set->count;
@@ -323,6 +267,7 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
 void vkft_adapter_set_free(vkft_adapter_set *set)
 {
     free(set->modules);
+    vkft_module_targets_free(&set->config.targets);
     memset(set, 0, sizeof *set);
 }
 
@@ -393,6 +338,13 @@ static bool export_tensor(const vkft_adapter_set *set, const vkft_adapted_module
     return true;
 }
 
+static void free_names(char **list)
+{
+    for (char **name = list; name && *name; name++)
+        free(*name);
+    free(list);
+}
+
 static bool contains(char *const *list, uint32_t count, const char *name)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -401,44 +353,60 @@ static bool contains(char *const *list, uint32_t count, const char *name)
     return false;
 }
 
-/* Whether all of the model's modules of this kind are in the set. */
-static bool is_whole(const vkft_adapter_set *set, const char *kind)
-{
-    uint32_t all = 0, adapted = 0;
-    for (uint32_t i = 0; i < set->model->module_count; i++)
-        all += strcmp(last_part(set->model->modules[i].name), kind) == 0;
-    for (uint32_t i = 0; i < set->count; i++)
-        adapted += strcmp(last_part(set->modules[i].name), kind) == 0;
-    return adapted == all;
-}
-
-/* The sorted last parts of the adapted modules, which select them again in PEFT when whole kinds were chosen.
- * Otherwise, and always inside a multimodal model (its other parts have modules with the same last names), full names.
- */
-static char **target_list(const vkft_adapter_set *set)
+/* Names as a configuration may list them: the last parts of the adapted modules' names, each once, or their full names;
+ * sorted. NULL: out of memory. */
+static char **name_list(const vkft_adapter_set *set, bool full)
 {
     char **list = calloc(set->count + 1ull, sizeof *list);
     uint32_t n = 0;
-    bool whole = !set->model->config->multimodal_type[0], ok = list != NULL;
-    for (uint32_t i = 0; ok && whole && i < set->count; i++) {
-        const char *kind = last_part(set->modules[i].name);
-        if (contains(list, n, kind))
-            continue;
-        whole = is_whole(set, kind);
-        ok = (list[n++] = strdup(kind)) != NULL;
+    bool ok = list != NULL;
+    for (uint32_t i = 0; ok && i < set->count; i++) {
+        const char *name = full ? set->modules[i].name : vkft_module_kind(set->modules[i].name);
+        if (full || !contains(list, n, name))
+            ok = (list[n++] = vkft_string_copy(name)) != NULL;
     }
-    while (ok && !whole && n)
-        free(list[--n]);
-    for (uint32_t i = 0; ok && !whole && i < set->count; i++)
-        ok = (list[n++] = strdup(set->modules[i].name)) != NULL;
-    if (ok) {
+    if (ok)
         qsort(list, n, sizeof *list, vkft_string_compare);
-        return list;
+    else
+        free_names(list);
+    return ok ? list : NULL;
+}
+
+/* Whether these targets name the set's modules and no others of the model. */
+static bool select_set(const vkft_adapter_set *set, const vkft_module_targets *targets)
+{
+    uint32_t next = 0;
+    bool same = true;
+    for (uint32_t i = 0; same && i < set->model->module_count; i++) { /* both in the model's order */
+        const char *name = set->model->modules[i].name;
+        bool in = next < set->count && strcmp(set->modules[next].name, name) == 0, named = false;
+        next += in;
+        same = vkft_module_targets_find(targets, name, &named, NULL) && named == in;
     }
-    for (uint32_t i = 0; list && i < n; i++)
-        free(list[i]);
-    free(list);
-    return NULL;
+    return same;
+}
+
+/* How the configuration names the set's modules: the last parts of their names, which with what was left out select
+ * them again when whole kinds were chosen. Otherwise, and always inside a multimodal model (its other parts have
+ * modules with the same last names), full names and nothing else. An expression is not written: PEFT refuses one that
+ * matches what is no linear layer, and which names a model has besides is not known here. */
+static bool export_targets(const vkft_adapter_set *set, vkft_adapter_config *config, vkft_err *err)
+{
+    bool short_names = !set->model->config->multimodal_type[0];
+    if (short_names && !vkft_module_targets_copy(&config->targets, &set->config.targets, err))
+        return false;
+    if (!(config->target_modules = name_list(set, !short_names)))
+        return vkft_fail_memory(err, "while writing the adapter");
+    if (!short_names)
+        return true;
+    if (!vkft_module_targets_list(&config->targets, config->target_modules, err))
+        return false;
+    if (select_set(set, &config->targets))
+        return true;
+    vkft_module_targets_free(&config->targets);
+    free_names(config->target_modules);
+    config->target_modules = name_list(set, true);
+    return config->target_modules || vkft_fail_memory(err, "while writing the adapter");
 }
 
 /* What modules have of their own, by their whole names. */
@@ -460,20 +428,21 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
 {
     memset(adapter, 0, sizeof *adapter);
     adapter->config = set->config;
+    adapter->config.targets = (vkft_module_targets){0};
     adapter->config.format = &set->method->format;
     adapter->config.base_model_name_or_path = vkft_string_copy(base_model);
-    adapter->config.target_modules = target_list(set);
     adapter->config.target_all_linear = false;
     adapter->config.fan_in_fan_out = set->model->config->arch->conv1d;
     adapter->config.seq2seq = set->model->encoder.count != 0;
     adapter->tensors = calloc((size_t)tensor_count(set) * set->count, sizeof *adapter->tensors);
-    bool ok = adapter->tensors && adapter->config.base_model_name_or_path && adapter->config.target_modules &&
-              export_patterns(set, &adapter->config);
+    bool ok = (adapter->tensors && adapter->config.base_model_name_or_path && export_patterns(set, &adapter->config)) ||
+              vkft_fail_memory(err, "while writing the adapter");
+    ok = ok && export_targets(set, &adapter->config, err);
     for (uint32_t i = 0; ok && i < set->count; i++)
         for (uint32_t j = 0; ok && j < tensor_count(set); j++)
-            ok = export_tensor(set, &set->modules[i], j, flat, adapter);
-    if (ok)
-        return true;
-    vkft_adapter_free(adapter);
-    return vkft_fail_memory(err, "while writing the adapter");
+            ok = export_tensor(set, &set->modules[i], j, flat, adapter) ||
+                 vkft_fail_memory(err, "while writing the adapter");
+    if (!ok)
+        vkft_adapter_free(adapter);
+    return ok;
 }

@@ -9,6 +9,7 @@
 
 #include "formats/peft/adapter.h"
 #include "host/trainable/method.h"
+#include "host/trainable/module_choice.h"
 #include "host/trainable/parameter_space.h"
 #include "host/model/model.h"
 
@@ -24,7 +25,7 @@ typedef struct vkft_adapted_module {
 typedef struct vkft_adapter_set {
     const vkft_adapter_method *method;
     const vkft_model *model;
-    vkft_adapter_config config; /* its numbers; the names are NULL */
+    vkft_adapter_config config; /* its numbers, and its targets; other names are NULL */
     vkft_adapted_module *modules;
     uint32_t count;
     vkft_parameter_space layout; /* without addresses */
@@ -32,11 +33,10 @@ typedef struct vkft_adapter_set {
     uint64_t parameters;         /* without padding */
 } vkft_adapter_set;
 
-/* New adapters of this method. targets: "all-linear" (of a mixture all but the routers and the experts), or names as
- * PEFT takes them ("q_proj", "self_attn.q_proj", a whole module name), comma separated. Of config the numbers are
- * used. Error: a target that matches nothing, with the names that exist. */
+/* New adapters of this method. Of config the numbers are used. Error: what vkft_module_choice_read refuses; experts of
+ * which only some are chosen. */
 bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter_method *method,
-                             const char *targets, const vkft_adapter_config *config, vkft_err *err);
+                             const vkft_module_choice *choice, const vkft_adapter_config *config, vkft_err *err);
 /* The modules and settings of an existing adapter. Error: a tensor that fits no module, a missing one, another shape
  * (than r or rank_pattern and the model call for). */
 bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter *adapter,

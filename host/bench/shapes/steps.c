@@ -46,7 +46,8 @@ static bool choose_trained(steps *s, vkft_err *err)
 {
     vkft_adapter_set *set = &s->session.trained.adapters;
     const vkft_adapter_config config = {.r = s->options->lora_r, .lora_alpha = s->options->lora_alpha};
-    if (!vkft_adapter_set_choose(set, &s->session.model, &vkft_method_lora, "all-linear", &config, err))
+    if (!vkft_adapter_set_choose(set, &s->session.model, &vkft_method_lora,
+                                 &(vkft_module_choice){.target = "all-linear"}, &config, err))
         return false;
     s->initial = malloc(vkft_trainables_floats(&s->session.trained) * sizeof *s->initial);
     if (!s->initial)

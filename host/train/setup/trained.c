@@ -16,20 +16,28 @@ static bool fail_differs(const vkft_train_options *o, const char *flag, const ch
         o->init_adapter, found, flag);
 }
 
-/* The modules that the flags would choose must be those of the adapter. */
-static bool check_targets(const vkft_trainer *t, const vkft_adapter_set *have, vkft_err *err)
+/* The modules that the flags would choose must be those of the adapter, and so must their ranks and alphas where
+ * patterns are given. */
+static bool check_modules(const vkft_trainer *t, const vkft_adapter_set *have, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     vkft_adapter_set asked = {0};
     char found[64];
-    if (!vkft_adapter_set_choose(&asked, &t->session.model, have->method, o->lora_target_modules, &have->config, err))
+    if (!vkft_adapter_set_choose(&asked, &t->session.model, have->method, &o->lora_modules, &have->config, err))
         return false;
-    bool same = asked.count == have->count;
-    for (uint32_t i = 0; same && i < asked.count; i++)
-        same = strcmp(asked.modules[i].name, have->modules[i].name) == 0;
+    bool same = asked.count == have->count, alike = true;
+    for (uint32_t i = 0; same && i < asked.count; i++) {
+        const vkft_adapted_module *a = &asked.modules[i], *b = &have->modules[i];
+        same = strcmp(a->name, b->name) == 0;
+        alike = alike && a->r == b->r && a->lora_alpha == b->lora_alpha;
+    }
     vkft_adapter_set_free(&asked);
     snprintf(found, sizeof found, "%u modules", have->count);
-    return same || fail_differs(o, "--lora-target-modules", found, err);
+    if (!same)
+        return fail_differs(o, o->lora_given.modules ? "--lora-target-modules" : "the default of --lora-target-modules",
+                            found, err);
+    return alike || !o->lora_given.patterns ||
+           fail_differs(o, "--rank-pattern or --alpha-pattern", "other ranks or alphas", err);
 }
 
 /* What is asked for must be what the adapter has; dropout alone is of the training, and may be another. */
@@ -49,7 +57,7 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
         return fail_differs(o, "--lora-alpha", found, err);
     if (o->lora_given.rslora && o->use_rslora != c->use_rslora)
         return fail_differs(o, "--use-rslora", found, err);
-    if (o->lora_given.targets && !check_targets(t, set, err))
+    if ((o->lora_given.modules || o->lora_given.patterns) && !check_modules(t, set, err))
         return false;
     if (o->lora_given.dropout)
         c->lora_dropout = o->lora_dropout;
@@ -67,8 +75,7 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
         return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) && continue_adapter(t, init, err);
     const vkft_adapter_config config = {
         .r = o->lora_r, .lora_alpha = o->lora_alpha, .lora_dropout = o->lora_dropout, .use_rslora = o->use_rslora};
-    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_lora, o->lora_target_modules, &config,
-                                   err);
+    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_lora, &o->lora_modules, &config, err);
 }
 
 /* Host copies of what is trained and of the optimizer's state. */

@@ -338,11 +338,13 @@ static void mixture_of_experts(void **state)
         vkft_adapter_set set, back;
         vkft_adapter adapter;
         if (!cases[i].count) {
-            expect_failure(vkft_adapter_set_choose(&set, &model, &vkft_method_lora, cases[i].targets, &small, &err),
+            expect_failure(vkft_adapter_set_choose(&set, &model, &vkft_method_lora,
+                                                   &(vkft_module_choice){.target = cases[i].targets}, &small, &err),
                            "have 1 of the layer's 5 experts");
             continue;
         }
-        expect_ok(vkft_adapter_set_choose(&set, &model, &vkft_method_lora, cases[i].targets, &small, &err));
+        expect_ok(vkft_adapter_set_choose(&set, &model, &vkft_method_lora,
+                                          &(vkft_module_choice){.target = cases[i].targets}, &small, &err));
         assert_int_equal(set.count, cases[i].count);
         float *flat = malloc(vkft_parameter_space_length(&set.layout) * sizeof *flat),
               *again = malloc(vkft_parameter_space_length(&set.layout) * sizeof *again);
@@ -383,7 +385,8 @@ static void inside_a_multimodal_model(void **state)
     vkft_err err = {0};
     expect_ok(vkft_config_parse(config_text, sizeof config_text - 1, "config.json", &config, &err));
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4, false, &err));
-    expect_ok(vkft_adapter_set_choose(&set, &model, &vkft_method_lora, "all-linear", &small, &err));
+    expect_ok(vkft_adapter_set_choose(&set, &model, &vkft_method_lora, &(vkft_module_choice){.target = "all-linear"},
+                                      &small, &err));
     float *flat = calloc(vkft_parameter_space_length(&set.layout), sizeof *flat);
     expect_ok(vkft_adapter_set_export(&set, flat, "base", &adapter, &err));
     uint32_t count = 0;

@@ -41,7 +41,8 @@ static launches count(const vkft_kernel_fixture *f, vkft_dtype operands, uint32_
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4_dq, false, &err));
     vkft_model_set_tables(&model, VKFT_PLACEHOLDER_ADDRESS, TOKENS);
     const vkft_adapter_config lora = {.r = 16, .lora_alpha = 32};
-    expect_ok(vkft_adapter_set_choose(&trained.adapters, &model, &vkft_method_lora, "all-linear", &lora, &err));
+    expect_ok(vkft_adapter_set_choose(&trained.adapters, &model, &vkft_method_lora,
+                                      &(vkft_module_choice){.target = "all-linear"}, &lora, &err));
     vkft_trainables_bind_placeholders(&trained);
     expect_ok(vkft_model_setup_kernels(&model, f->dev, operands, TOKENS, training, &err));
     const vkft_batch_limits limits = {.tokens = TOKENS, .rows = TOKENS - 1, .positions = TOKENS};

@@ -52,8 +52,8 @@ static double check_placed(const char *dir, variant v, bool stream)
                                             .super_scales = true}};
     expect_ok(vkft_session_open(&session, &source, &quiet, &err));
     const vkft_adapter_config config = {.r = 4, .lora_alpha = 8};
-    expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora, v.targets, &config,
-                                      &err));
+    expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora,
+                                      &(vkft_module_choice){.target = v.targets}, &config, &err));
     float *flat = calloc(vkft_trainables_floats(&session.trained), sizeof *flat);
     vkft_adapter_set_init(&session.trained.adapters, 1, flat);
     vkft_optimizer_options optimizer = {
@@ -280,8 +280,8 @@ static void test_fit(void **state)
         .model = {.path = dir, .quant = VKFT_STORAGE_nf4, .quant_explicit = true, .super_scales = true}};
     expect_ok(vkft_session_open(&session, &source, &quiet, &err));
     const vkft_adapter_config config = {.r = 4, .lora_alpha = 8};
-    expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora, "all-linear",
-                                      &config, &err));
+    expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora,
+                                      &(vkft_module_choice){.target = "all-linear"}, &config, &err));
     float *flat = calloc(vkft_trainables_floats(&session.trained), sizeof *flat);
     vkft_optimizer_options adamw = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     vkft_learner learner;

@@ -31,6 +31,8 @@ static void adapters_to_go_on_with(void **state)
         {"--lora-target-modules q_proj", "has 4 modules; --lora-target-modules asks"},
         {"--lora-target-modules all-linear", "has 4 modules; --lora-target-modules asks"},
         {"--lora-target-modules k_proj,v_proj", "--lora-target-modules asks"},
+        {"--lora-target-modules q_proj,v_proj --rank-pattern q_proj=8",
+         "has other ranks or alphas; --rank-pattern or --alpha-pattern asks"},
     };
     char flags[800], model[2000];
     snprintf(model, sizeof model, "train --model %s --data %s --quant fp32 --max-steps 1 --output-dir %s/", f->model,
