@@ -64,7 +64,8 @@ static bool is_for_f16(vkft_kernel kernel)
 {
     return kernel == VKFT_KERNEL_rows_f16 || kernel == VKFT_KERNEL_rmsnorm_f16 ||
            kernel == VKFT_KERNEL_rmsnorm_backward_f16 || kernel == VKFT_KERNEL_gated_f16 ||
-           kernel == VKFT_KERNEL_gated_backward_f16;
+           kernel == VKFT_KERNEL_gated_backward_f16 || kernel == VKFT_KERNEL_gather_rows_f16 ||
+           kernel == VKFT_KERNEL_expert_gated_f16 || kernel == VKFT_KERNEL_expert_gated_backward_f16;
 }
 
 /* Whether the device uses this pipeline for the model. */

@@ -32,7 +32,7 @@ struct gated_backward_args {
 };
 
 /* gated_f16: the same of T rows of n elements, h as rows in f16 of `ld` elements with their inverse factors, as
- * rows_f16 makes them; in f32, too, if h is not 0. One workgroup a row. */
+ * rows_f16 makes them; in f32, too, if h is not 0. One workgroup a row. expert_gated_f16: expert_gated's h. */
 struct gated_f16_args {
     ADDR(F32) gate;
     ADDR(F32) up;
@@ -41,10 +41,12 @@ struct gated_f16_args {
     ADDR(F32) inverse;
     uint T, n, ld;
     uint activation;
+    ADDR(F32) weight;     /* expert_gated_f16 */
+    ADDR(U32) assignment; /* expert_gated_f16 */
 };
 
 /* gated_backward_f16: the same of T rows of n elements; dgate and dup also as rows in f16, see gated_f16, those of
- * which the address is not 0. */
+ * which the address is not 0. expert_gated_backward_f16: expert_gated_backward's; dweight if it is not 0. */
 struct gated_backward_f16_args {
     ADDR(F32) dh;
     ADDR(F32) gate;
@@ -57,6 +59,9 @@ struct gated_backward_f16_args {
     ADDR(F32) dup_inverse;
     uint T, n, ld;
     uint activation;
+    ADDR(F32) weight;     /* expert_gated_backward_f16 */
+    ADDR(U32) assignment; /* expert_gated_backward_f16 */
+    ADDR(F32) dweight;    /* expert_gated_backward_f16 */
 };
 
 /* activation: y = f(x), n elements.  activation_backward: y = dy * f'(x); y may be x or dy. */

@@ -1,5 +1,6 @@
 /* h = f(gate) * up, T rows of n elements f32, in f16 for products on matrix cores (core/f16_rows.glsl), and in f32 as well if h is not 0.
- * threads_x = T * WIDTH: one workgroup a row. Source: Shazeer 2020. Test: test_kernels_activation */
+ * EXPERTS: h[t] = weight[assignment[t]] * f(gate[t]) * up[t].
+ * threads_x = T * WIDTH: one workgroup a row. Source: Shazeer 2020. Test: test_kernels_activation, test_kernels_experts */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
@@ -11,12 +12,19 @@
 
 ARGS(gated_f16_args)
 
+#ifdef EXPERTS
+float weight; /* of the row */
+#endif
+
 /* Of a row's h; zeros past its end. */
 vec4 run_of(F32_ref gate, F32_ref up, uint r)
 {
     vec4 h = load_run(gate, 4 * r, args.n);
     [[unroll]] for (uint q = 0; q < 4; q++)
         h[q] = activate(args.activation, h[q]);
+#ifdef EXPERTS
+    h *= weight;
+#endif
     return h * load_run(up, 4 * r, args.n);
 }
 
@@ -25,6 +33,9 @@ void main()
     uint row = WORKGROUP * args.n, runs = args.ld / 4, largest = 0;
     F32_ref gate = F32_ref(address_of(uvec2(args.gate), row)), up = F32_ref(address_of(uvec2(args.up), row)),
             h = F32_ref(address_of(uvec2(args.h), row));
+#ifdef EXPERTS
+    weight = args.weight.v[args.assignment.v[WORKGROUP]];
+#endif
     bool has_h = uvec2(args.h) != uvec2(0);
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
         vec4 v = run_of(gate, up, r);

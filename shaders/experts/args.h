@@ -50,7 +50,7 @@ struct sum_rows_args {
 
 /* expert_gated: h[i] = weight[assignment[i]] * f(gate[i]) * up[i]; gate, up, h [A,F]. One workgroup a row.
  * expert_gated_backward: dgate, dup, dweight[assignment[i]] from dh; dgate and dup replace gate and up. dweight when
- * with_weight != 0. */
+ * with_weight != 0. Those that also write rows in f16 are beside gated_f16 (shaders/elementwise/args.h). */
 struct expert_gated_args {
     ADDR(F32) gate;
     ADDR(F32) up;

@@ -118,13 +118,16 @@ struct grouped_matmul_panel_args {
 };
 
 /* rows_f16: Y[m,k] = f16(X[m,k] * 2^e), 2^(14-e) the power of two below the largest finite |X[m,:]|; inverse[m] = 2^-e.
- * X [M,K] f32 with row stride ldx, Y f16 with row stride ldy, a multiple of 8, and zeros from K on. */
+ * X [M,K] f32 with row stride ldx, Y f16 with row stride ldy, a multiple of 8, and zeros from K on.
+ * gather_rows_f16: the same of copy[m,k] = X[index[m],k], which is written, too; copy is contiguous. */
 struct rows_f16_args {
     ADDR(F32) X;
     ADDR(U32) Y;
     ADDR(F32) inverse;
     uint K;
     uint ldx, ldy;
+    ADDR(U32) index; /* gather_rows_f16 */
+    ADDR(F32) copy;  /* gather_rows_f16 */
 };
 
 /* matmul_coop, matmul_dot: Y[m,n] = R + scale * inverse[m] * sum over k in slice s of X[m,k] op(W)[k,n]; slice s =

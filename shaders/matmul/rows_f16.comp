@@ -1,7 +1,7 @@
 /* Y[m,k] = f16(X[m,k] * 2^e), rows padded with zeros; inverse[m] = 2^-e. The operands of matmul_coop and matmul_dot, of what no other kernel made so; core/f16_rows.glsl
- * says more.
+ * says more. GATHER: of rows index[m] of X, which are copied, too.
  *
- * Test: test_matmul
+ * Test: test_matmul, test_kernels_experts
  */
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -15,12 +15,19 @@ ARGS(rows_f16_args)
 void main()
 {
     uint row = WORKGROUP, runs = args.ldy / 4;
+#ifdef GATHER
+    F32_ref x = F32_ref(address_of(uvec2(args.X), args.index.v[row] * args.ldx)), copy = F32_ref(address_of(uvec2(args.copy), row * args.K));
+#else
     F32_ref x = F32_ref(address_of(uvec2(args.X), row * args.ldx));
+#endif
     vec4 v;
     uint largest = 0;
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
         v = load_run(x, 4 * r, args.K);
         largest = largest_of(largest, v);
+#ifdef GATHER
+        store_run(copy, 4 * r, args.K, v);
+#endif
     }
     uint exponent = exponent_for(subgroupMax(largest));
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {

@@ -111,6 +111,7 @@ typedef struct trial {
     const uint32_t *group_rows;
     uint32_t scratch_floats;
     const char *kernel; /* how the name of the kernel begins that multiplies; NULL: any */
+    bool made;          /* the rows in f16 are there before the product */
 } trial;
 
 /* The last launch but for the one that adds slices. */
@@ -121,6 +122,16 @@ static void assert_kernel(const vkft_kernel_fixture *f, const char *begin)
     const char *name = vkft_kernel_name(vkft_commands_kernel(f->cmds, last));
     if (strncmp(name, begin, strlen(begin)) != 0)
         fail_msg("kernel %s multiplied, expected %s", name, begin);
+}
+
+/* Rows of f16 of X [M,K], as the kernel before a product makes them. */
+static vkft_f16_rows make_rows(const vkft_kernel_fixture *f, uint32_t M, uint32_t K, uint64_t X, uint64_t address)
+{
+    const vkft_f16_rows made = {.rows = address + vkft_f16_inverse_bytes(M), .inverse = address};
+    const struct rows_f16_args args = {
+        .X = X, .Y = made.rows, .inverse = made.inverse, .K = K, .ldx = K, .ldy = vkft_f16_row_length(K)};
+    vkft_launch_workgroups(f->cmds, VKFT_KERNEL_rows_f16, &args, sizeof args, M, 1, 0);
+    return made;
 }
 
 /* Y += 0.5 X W^T or 0.5 X W of each group, W [rows,cols]. */
@@ -138,14 +149,20 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
     make_weights(f, &set, t->storage, rows, cols);
     vkft_guarded bx = vkft_guarded_floats(f, x, M * K), by = vkft_guarded_floats(f, before, M * N),
                  bg = place_groups(f, group_rows);
-    vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats);
+    vkft_guarded bs = vkft_guarded_floats(f, NULL, t->scratch_floats), bf = {0};
     const vkft_matmul_ctx ctx = {
         .dev = f->dev, .cmds = f->cmds, .scratch = bs.address, .scratch_bytes = t->scratch_floats * sizeof(float)};
     const vkft_grouping grouping = {.groups = GROUPS, .rows = M, .max_rows = M, .table = bg.address};
     const vkft_weight w = {.storage = t->storage, .rows = rows, .cols = cols};
     vkft_commands_reset(f->cmds);
+    vkft_f16_rows f16 = {0};
+    if (t->made) {
+        bf = vkft_guarded_floats(f, NULL, (uint32_t)vkft_f16_rows_bytes(M, K) / 4);
+        f16 = make_rows(f, M, K, bx.address, bf.address);
+    }
     vkft_multiply(&ctx, &(vkft_product){.w = &w,
                                         .groups = &grouping,
+                                        .f16 = f16,
                                         .weights = set.table.address,
                                         .transposed = transposed,
                                         .M = M,
@@ -155,6 +172,8 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
                                         .scale = 0.5f});
     if (t->kernel)
         assert_kernel(f, t->kernel);
+    for (uint32_t i = 1; t->made && i < vkft_commands_launch_count(f->cmds); i++)
+        assert_int_not_equal(vkft_commands_kernel(f->cmds, i), VKFT_KERNEL_rows_f16);
     run_commands(f);
     vkft_guarded_read(f, &by, got);
     for (uint32_t g = 0, row = 0; g < GROUPS; row += group_rows[g++]) {
@@ -167,6 +186,8 @@ static void check_product(const vkft_kernel_fixture *f, const trial *t)
         want[i] = (double)before[i] + 0.5 * want[i];
     assert_sums(vkft_storage_get(t->storage)->name, got, want, size, M * N, K);
     vkft_guarded_free(f, &bx), vkft_guarded_free(f, &by), vkft_guarded_free(f, &bg), vkft_guarded_free(f, &bs);
+    if (t->made)
+        vkft_guarded_free(f, &bf);
     free_weights(f, &set);
     free(x), free(before), free(got), free(wide), free(want), free(size);
 }
@@ -276,8 +297,8 @@ static void test_tiles(void **state)
     use_strategy(f, NULL, VKFT_F32);
 }
 
-/* In f16, which test_checks has in all types where rows are not aligned: with all rows at a time, and with a part of
- * them, which begins and ends within a group. tile: rows of the largest one. */
+/* In f16, which test_checks has in all types where rows are not aligned: with all rows at a time, with a part of
+ * them, which begins and ends within a group, and with rows that are there already. tile: rows of the largest one. */
 static void check_f16(const vkft_kernel_fixture *f, const char *name, uint32_t tile)
 {
     char kernels[2][32]; /* how the names begin of [transposed] */
@@ -299,7 +320,8 @@ static void check_f16(const vkft_kernel_fixture *f, const char *name, uint32_t t
                                    .cols = cols,
                                    .group_rows = group_rows,
                                    .scratch_floats = i % 2 ? 1 << 18 : (uint32_t)vkft_f16_rows_bytes(3 * tile, K) / 4,
-                                   .kernel = kernels[transposed]});
+                                   .kernel = kernels[transposed],
+                                   .made = s % 2});
         }
     }
 }
@@ -426,8 +448,11 @@ static void test_rows(void **state)
         vkft_check_router(&lab, 3, 128, 8, normalize);
     }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        vkft_check_expert_gated(&lab, shapes[i][0], shapes[i][1], VKFT_ACT_SILU);
-        vkft_check_expert_gated(&lab, shapes[i][0], shapes[i][1], VKFT_ACT_GELU_TANH);
+        for (int f16 = 0; f16 < 2; f16++) {
+            vkft_check_expert_gated(&lab, shapes[i][0], shapes[i][1], VKFT_ACT_SILU, f16);
+            vkft_check_expert_gated(&lab, shapes[i][0], shapes[i][1], VKFT_ACT_GELU_TANH, f16);
+        }
+        vkft_check_gather_f16(&lab, shapes[i][0], shapes[i][1], 2 * shapes[i][0]);
         vkft_check_sum_rows(&lab, shapes[i][0], shapes[i][1], 1);
         vkft_check_sum_rows(&lab, shapes[i][0], shapes[i][1], 5);
     }

@@ -42,7 +42,8 @@ static void check_rows(vkft_lab *lab)
         vkft_check_norm_f16(lab, T, C, (float)(i % 2), i % 2, i % 2 == 0);
         vkft_check_gated_f16(lab, T, C, (vkft_activation)(i % 4), i % 2);
         vkft_check_cross_entropy(lab, T, C, 1, i % 2 ? 2.0f : 0.0f);
-        vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU);
+        for (int f16 = 0; f16 < 2; f16++)
+            vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU, f16);
         vkft_check_sum_rows(lab, T, C, 2);
     }
     vkft_check_cross_entropy(lab, 3, 1001, 5, 0);
@@ -52,6 +53,8 @@ static void check_rows(vkft_lab *lab)
     vkft_check_rope(lab, 7, 9, 64, 64);
     vkft_check_rows(lab, 31, 37, 9);
     vkft_check_rows(lab, 333, 1, 31);
+    vkft_check_gather_f16(lab, 31, 37, 9);
+    vkft_check_gather_f16(lab, 5, 333, 12);
     vkft_check_router(lab, 31, 8, 2, true);
     vkft_check_router(lab, 333, 60, 4, false);
     vkft_check_expert_order(lab, 31, 7, 3);

@@ -7,6 +7,8 @@
 
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/ops.h"
+#include "host/engine/matmul/product.h"
+#include "shaders/elementwise/args.h"
 #include "shaders/experts/args.h"
 #include "shaders/matmul/args.h"
 
@@ -155,10 +157,57 @@ static double gated_loss(const double *x, const void *context)
     return k->dh * x[2] * vkft_reference_activation(k->f, x[0]) * x[1];
 }
 
-void vkft_check_expert_gated(vkft_lab *lab, uint32_t A, uint32_t F, vkft_activation activation)
+/* h, and then its gradients in the place of gate and up, in f32 and as rows in f16. */
+static void gated_in_f16(vkft_lab *lab, const struct expert_gated_args *args, uint32_t A, vkft_lab_array h,
+                         const double *want, vkft_lab_array gate, const double *dgate, vkft_lab_array up,
+                         const double *dup)
+{
+    uint32_t F = args->F, ld = vkft_f16_row_length(F);
+    vkft_lab_array rows = vkft_lab_output(lab, A * ld / 2), inverse = vkft_lab_output(lab, A),
+                   up_rows = vkft_lab_output(lab, A * ld / 2), up_inverse = vkft_lab_output(lab, A);
+    struct gated_f16_args forward = {.gate = args->gate,
+                                     .up = args->up,
+                                     .h = args->h,
+                                     .rows = rows.address,
+                                     .inverse = inverse.address,
+                                     .T = A,
+                                     .n = F,
+                                     .ld = ld,
+                                     .activation = args->activation,
+                                     .weight = args->weight,
+                                     .assignment = args->assignment};
+    vkft_lab_run(lab, VKFT_KERNEL_expert_gated_f16, &forward, sizeof forward, A, 1);
+    vkft_lab_expect(lab, "h", h, want, TOLERANCE);
+    vkft_lab_expect_f16_rows(lab, "h", rows, inverse, F, ld, want, TOLERANCE);
+    struct gated_backward_f16_args backward = {.dh = args->dh,
+                                               .gate = args->gate,
+                                               .up = args->up,
+                                               .dgate = args->gate,
+                                               .dup = args->up,
+                                               .dgate_rows = rows.address,
+                                               .dgate_inverse = inverse.address,
+                                               .dup_rows = up_rows.address,
+                                               .dup_inverse = up_inverse.address,
+                                               .T = A,
+                                               .n = F,
+                                               .ld = ld,
+                                               .activation = args->activation,
+                                               .weight = args->weight,
+                                               .assignment = args->assignment,
+                                               .dweight = args->dweight};
+    vkft_lab_run(lab, VKFT_KERNEL_expert_gated_backward_f16, &backward, sizeof backward, A, 1);
+    vkft_lab_expect_f16_rows(lab, "dgate", rows, inverse, F, ld, dgate, TOLERANCE);
+    vkft_lab_expect_f16_rows(lab, "dup", up_rows, up_inverse, F, ld, dup, TOLERANCE);
+    vkft_lab_expect(lab, "dgate", gate, dgate, TOLERANCE);
+    vkft_lab_expect(lab, "dup", up, dup, TOLERANCE);
+}
+
+void vkft_check_expert_gated(vkft_lab *lab, uint32_t A, uint32_t F, vkft_activation activation, bool f16)
 {
     uint32_t n = A * F;
-    vkft_lab_begin(lab, "expert_gated [%u,%u]", A, F);
+    if (f16 && !vkft_lab_can_run(lab, VKFT_KERNEL_expert_gated_f16))
+        return;
+    vkft_lab_begin(lab, "expert_gated%s [%u,%u]", f16 ? " in f16" : "", A, F);
     vkft_lab_array gate = vkft_lab_random(lab, 1, n), up = vkft_lab_random(lab, 2, n), dh = vkft_lab_random(lab, 3, n),
                    weight = vkft_lab_random(lab, 4, A), assignment = vkft_lab_output(lab, A),
                    h = vkft_lab_output(lab, n), dweight = vkft_lab_output(lab, A);
@@ -185,11 +234,15 @@ void vkft_check_expert_gated(vkft_lab *lab, uint32_t A, uint32_t F, vkft_activat
                                      .F = F,
                                      .activation = activation,
                                      .with_weight = 1};
-    vkft_lab_run(lab, VKFT_KERNEL_expert_gated, &args, sizeof args, A, 1);
-    vkft_lab_expect(lab, "h", h, want, TOLERANCE);
-    vkft_lab_run(lab, VKFT_KERNEL_expert_gated_backward, &args, sizeof args, A, 1);
-    vkft_lab_expect(lab, "dgate", gate, dgate, TOLERANCE);
-    vkft_lab_expect(lab, "dup", up, dup, TOLERANCE);
+    if (f16) {
+        gated_in_f16(lab, &args, A, h, want, gate, dgate, up, dup);
+    } else {
+        vkft_lab_run(lab, VKFT_KERNEL_expert_gated, &args, sizeof args, A, 1);
+        vkft_lab_expect(lab, "h", h, want, TOLERANCE);
+        vkft_lab_run(lab, VKFT_KERNEL_expert_gated_backward, &args, sizeof args, A, 1);
+        vkft_lab_expect(lab, "dgate", gate, dgate, TOLERANCE);
+        vkft_lab_expect(lab, "dup", up, dup, TOLERANCE);
+    }
     vkft_lab_expect(lab, "dweight", dweight, slopes, SUM_TOLERANCE);
     vkft_lab_end(lab);
 }

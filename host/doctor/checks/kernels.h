@@ -26,6 +26,7 @@ void vkft_check_rope(vkft_lab *lab, uint32_t T, uint32_t H, uint32_t D, uint32_t
 void vkft_check_embedding(vkft_lab *lab, vkft_storage storage, uint32_t T, uint32_t C);
 void vkft_check_embedding_backward(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t offset);
 void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
+void vkft_check_gather_f16(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 
 /* norm.c */
 void vkft_check_norm(vkft_lab *lab, uint32_t T, uint32_t C, bool layernorm, float offset, bool add);
@@ -43,7 +44,8 @@ void vkft_check_sgd(vkft_lab *lab, uint32_t n);
 /* experts.c */
 void vkft_check_router(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k, bool normalize);
 void vkft_check_expert_order(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k);
-void vkft_check_expert_gated(vkft_lab *lab, uint32_t A, uint32_t F, vkft_activation activation);
+/* f16: by the kernels that also write rows in f16. */
+void vkft_check_expert_gated(vkft_lab *lab, uint32_t A, uint32_t F, vkft_activation activation, bool f16);
 void vkft_check_sum_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t k);
 
 /* All of them at a few odd shapes, also attention.h and products.h: every kernel that is used on the device is

@@ -1,17 +1,19 @@
 /* Rotation, embeddings, and rows that are gathered and scattered, against double references.
  *
  * Tolerance: a handful of f32 roundings (6e-8 each), relative to 1 + |value|; sums of up to 333 products of order 1, in
- * order, 2e-5. Decoding and copying are exact. Test: test_kernels_elementwise, test_kernels_parameters */
+ * order, 2e-5. Decoding and copying are exact. Test: test_kernels_elementwise, test_kernels_experts,
+ * test_kernels_parameters */
 #include <math.h>
 
 #include "formats/tensors/dtype.h"
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/matmul.h"
 #include "host/doctor/reference/ops.h"
-#include "host/engine/matmul/weight.h"
+#include "host/engine/matmul/product.h"
 #include "shaders/attention/args.h"
 #include "shaders/embedding/args.h"
 #include "shaders/experts/args.h"
+#include "shaders/matmul/args.h"
 
 #define TOLERANCE 2e-6
 #define SUM_TOLERANCE 2e-5
@@ -129,5 +131,36 @@ void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows)
         .src = picked.address, .index = index.address, .dst = scattered.address, .rows = rows, .C = C};
     vkft_lab_run(lab, VKFT_KERNEL_scatter_rows, &scatter, sizeof scatter, rows, 1);
     vkft_lab_expect(lab, "rows scattered", scattered, put, 0);
+    vkft_lab_end(lab);
+}
+
+/* Rows of unlike magnitudes, some of which are taken several times. */
+void vkft_check_gather_f16(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows)
+{
+    uint32_t ld = vkft_f16_row_length(C);
+    if (!vkft_lab_can_run(lab, VKFT_KERNEL_gather_rows_f16))
+        return;
+    vkft_lab_begin(lab, "gather_rows in f16, %u of [%u,%u]", rows, T, C);
+    vkft_lab_array src = vkft_lab_random(lab, 10, T * C), index = vkft_lab_output(lab, rows),
+                   copy = vkft_lab_output(lab, rows * C), halves = vkft_lab_output(lab, rows * ld / 2),
+                   inverse = vkft_lab_output(lab, rows);
+    double *taken = vkft_lab_doubles(lab, (size_t)rows * C);
+    for (uint32_t i = 0; i < T * C; i++)
+        src.f[i] = ldexpf(src.f[i], -2 * (int)(i / C % 7));
+    for (uint32_t i = 0; i < rows * C; i++) {
+        index.u[i / C] = (17 * (i / C) + 5) % T;
+        taken[i] = (double)src.f[index.u[i / C] * C + i % C];
+    }
+    struct rows_f16_args args = {.X = src.address,
+                                 .Y = halves.address,
+                                 .inverse = inverse.address,
+                                 .K = C,
+                                 .ldx = C,
+                                 .ldy = ld,
+                                 .index = index.address,
+                                 .copy = copy.address};
+    vkft_lab_run(lab, VKFT_KERNEL_gather_rows_f16, &args, sizeof args, rows, 1);
+    vkft_lab_expect(lab, "rows gathered", copy, taken, 0);
+    vkft_lab_expect_f16_rows(lab, "rows gathered", halves, inverse, C, ld, taken, 0);
     vkft_lab_end(lab);
 }

@@ -9,10 +9,13 @@
  *
  * Source: Shazeer et al. 2017; Jiang et al. 2024 (Mixtral). Test: test_ops_experts
  */
+#include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 
 #include "runtime/base/size.h"
+#include "shaders/elementwise/args.h"
 #include "shaders/experts/args.h"
+#include "shaders/matmul/args.h"
 
 typedef struct route_state {
     bool normalized;
@@ -89,14 +92,29 @@ vkft_routing vkft_op_route(vkft_graph *g, vkft_tensor *logits, uint32_t per_toke
 }
 
 /* dst[i] = src[token[i]] */
-static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *token, const vkft_tensor *dst)
+static void gather(vkft_graph *g, const vkft_tensor *src, const vkft_tensor *token, vkft_tensor *dst)
 {
+    vkft_f16_rows_new(g, dst);
+    vkft_f16_rows f16 = vkft_f16_rows_output(g, dst);
     struct rows_args args = {.src = vkft_tensor_address(g, src),
                              .index = vkft_tensor_address(g, token),
                              .dst = vkft_tensor_address(g, dst),
                              .rows = dst->rows,
                              .C = dst->cols};
-    vkft_launch_rows(g, VKFT_KERNEL_gather_rows, &args, sizeof args, dst->rows, 1, (double)dst->rows * dst->cols);
+    double flops = (double)dst->rows * dst->cols;
+    if (f16.rows) {
+        struct rows_f16_args f16_args = {.X = args.src,
+                                         .Y = f16.rows,
+                                         .inverse = f16.inverse,
+                                         .K = dst->cols,
+                                         .ldx = dst->cols,
+                                         .ldy = vkft_f16_row_length(dst->cols),
+                                         .index = args.index,
+                                         .copy = args.dst};
+        vkft_launch_rows(g, VKFT_KERNEL_gather_rows_f16, &f16_args, sizeof f16_args, dst->rows, 1, 4 * flops);
+    } else {
+        vkft_launch_rows(g, VKFT_KERNEL_gather_rows, &args, sizeof args, dst->rows, 1, flops);
+    }
 }
 
 /* y[t] = r[t] + sum_j x[row[t,j]]; r may be NULL, or y. */
@@ -157,24 +175,6 @@ vkft_tensor *vkft_op_combine(vkft_graph *g, vkft_tensor *x, const vkft_routing *
     return y;
 }
 
-static void launch_gated(vkft_graph *g, vkft_kernel kernel, const vkft_tensor *gate, const vkft_tensor *up,
-                         const vkft_tensor *weight, const vkft_tensor *assignment, const vkft_tensor *h,
-                         const vkft_tensor *dh, uint32_t activation)
-{
-    const vkft_tensor *dweight = weight->grad;
-    struct expert_gated_args args = {.gate = vkft_tensor_address(g, gate),
-                                     .up = vkft_tensor_address(g, up),
-                                     .weight = vkft_tensor_address(g, weight),
-                                     .assignment = vkft_tensor_address(g, assignment),
-                                     .h = h ? vkft_tensor_address(g, h) : 0,
-                                     .dh = dh ? vkft_tensor_address(g, dh) : 0,
-                                     .dweight = dh && dweight ? vkft_tensor_address(g, dweight) : 0,
-                                     .F = gate->cols,
-                                     .activation = activation,
-                                     .with_weight = dweight != NULL};
-    vkft_launch_rows(g, kernel, &args, sizeof args, gate->rows, 1, (dh ? 16.0 : 8.0) * gate->rows * gate->cols);
-}
-
 typedef struct gated_state {
     vkft_activation activation;
 } gated_state;
@@ -182,12 +182,43 @@ typedef struct gated_state {
 static void expert_gated_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
     const gated_state *state = op->state;
-    vkft_tensor *gate = op->in[0], *up = op->in[1], *weight = op->in[2];
+    vkft_tensor *gate = op->in[0], *up = op->in[1], *weight = op->in[2], *dh = op->out->grad;
+    double flops = 16.0 * gate->rows * gate->cols;
     bool add; /* each weight has one row */
-    if (weight->needs_grad)
-        vkft_grad(g, weight, &add);
-    launch_gated(g, VKFT_KERNEL_expert_gated_backward, gate, up, weight, op->saved, NULL, op->out->grad,
-                 state->activation);
+    vkft_tensor *dweight = weight->needs_grad ? vkft_grad(g, weight, &add) : NULL;
+    vkft_f16_rows_new(g, gate);
+    vkft_f16_rows_new(g, up);
+    vkft_f16_rows gate_f16 = vkft_f16_rows_output(g, gate), up_f16 = vkft_f16_rows_output(g, up);
+    struct expert_gated_args args = {.gate = vkft_tensor_address(g, gate),
+                                     .up = vkft_tensor_address(g, up),
+                                     .weight = vkft_tensor_address(g, weight),
+                                     .assignment = vkft_tensor_address(g, op->saved),
+                                     .dh = vkft_tensor_address(g, dh),
+                                     .dweight = dweight ? vkft_tensor_address(g, dweight) : 0,
+                                     .F = gate->cols,
+                                     .activation = state->activation,
+                                     .with_weight = dweight != NULL};
+    if (gate_f16.rows || up_f16.rows) {
+        struct gated_backward_f16_args f16_args = {.dh = args.dh,
+                                                   .gate = args.gate,
+                                                   .up = args.up,
+                                                   .dgate = args.gate,
+                                                   .dup = args.up,
+                                                   .dgate_rows = gate_f16.rows,
+                                                   .dgate_inverse = gate_f16.inverse,
+                                                   .dup_rows = up_f16.rows,
+                                                   .dup_inverse = up_f16.inverse,
+                                                   .T = gate->rows,
+                                                   .n = gate->cols,
+                                                   .ld = vkft_f16_row_length(gate->cols),
+                                                   .activation = state->activation,
+                                                   .weight = args.weight,
+                                                   .assignment = args.assignment,
+                                                   .dweight = args.dweight};
+        vkft_launch_rows(g, VKFT_KERNEL_expert_gated_backward_f16, &f16_args, sizeof f16_args, gate->rows, 1, flops);
+    } else {
+        vkft_launch_rows(g, VKFT_KERNEL_expert_gated_backward, &args, sizeof args, gate->rows, 1, flops);
+    }
     gate->grad = gate; /* a tensor of this op alone: its value is no longer needed */
     up->grad = up;
 }
@@ -197,7 +228,32 @@ vkft_tensor *vkft_op_expert_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor 
 {
     vkft_tensor *h = vkft_tensor_new(g, VKFT_F32, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad || routing->weight->needs_grad;
-    launch_gated(g, VKFT_KERNEL_expert_gated, gate, up, routing->weight, routing->assignment, h, NULL, f);
+    double flops = 8.0 * gate->rows * gate->cols;
+    vkft_f16_rows_new(g, h);
+    vkft_f16_rows f16 = vkft_f16_rows_output(g, h);
+    struct expert_gated_args args = {.gate = vkft_tensor_address(g, gate),
+                                     .up = vkft_tensor_address(g, up),
+                                     .weight = vkft_tensor_address(g, routing->weight),
+                                     .assignment = vkft_tensor_address(g, routing->assignment),
+                                     .h = vkft_tensor_address(g, h),
+                                     .F = gate->cols,
+                                     .activation = f};
+    if (f16.rows) {
+        struct gated_f16_args f16_args = {.gate = args.gate,
+                                          .up = args.up,
+                                          .h = args.h,
+                                          .rows = f16.rows,
+                                          .inverse = f16.inverse,
+                                          .T = h->rows,
+                                          .n = h->cols,
+                                          .ld = vkft_f16_row_length(h->cols),
+                                          .activation = f,
+                                          .weight = args.weight,
+                                          .assignment = args.assignment};
+        vkft_launch_rows(g, VKFT_KERNEL_expert_gated_f16, &f16_args, sizeof f16_args, h->rows, 1, flops);
+    } else {
+        vkft_launch_rows(g, VKFT_KERNEL_expert_gated, &args, sizeof args, h->rows, 1, flops);
+    }
     const gated_state state = {f};
     vkft_tape_push(g,
                    (vkft_tape_entry){.backward = expert_gated_backward,

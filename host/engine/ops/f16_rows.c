@@ -16,8 +16,13 @@ void vkft_f16_rows_new(vkft_graph *g, vkft_tensor *t)
 /* Whether products are in f16, and the kernels that make rows for them are right. */
 static bool are_possible(const vkft_device *dev)
 {
-    static const vkft_kernel makers[] = {VKFT_KERNEL_rmsnorm_f16, VKFT_KERNEL_rmsnorm_backward_f16,
-                                         VKFT_KERNEL_gated_f16, VKFT_KERNEL_gated_backward_f16};
+    static const vkft_kernel makers[] = {VKFT_KERNEL_rmsnorm_f16,
+                                         VKFT_KERNEL_rmsnorm_backward_f16,
+                                         VKFT_KERNEL_gated_f16,
+                                         VKFT_KERNEL_gated_backward_f16,
+                                         VKFT_KERNEL_gather_rows_f16,
+                                         VKFT_KERNEL_expert_gated_f16,
+                                         VKFT_KERNEL_expert_gated_backward_f16};
     bool possible = vkft_gemm_of(dev)->operands == VKFT_F16;
     for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
         possible &= !vkft_kernel_is_refused(dev, makers[i]);

@@ -12,6 +12,7 @@
  * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA). Test: test_ops_linear, test_ops_gradients,
  * test_ops_experts
  */
+#include "host/engine/matmul/gemm.h"
 #include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 
@@ -120,9 +121,9 @@ static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool tr
         groups = grouping_of(g, s, x->rows);
         product.groups = &groups;
         product.weights = table_of(s, 2 * which);
-    } else if (!product.exact) {
-        product.f16 = vkft_f16_rows_of(g, x);
     }
+    if (!product.exact && !vkft_product_has_few_rows(&product))
+        product.f16 = vkft_f16_rows_of(g, x);
     vkft_multiply(&g->product, &product);
 }
 

@@ -23,8 +23,14 @@ typedef struct launches {
     uint32_t conversions; /* of rows to f16 */
 } launches;
 
-/* Launches of one pass over Llama 3 8B with so many blocks, QLoRA on all linear layers. */
-static launches count(const vkft_kernel_fixture *f, vkft_dtype operands, uint32_t layers, bool training)
+/* What a config.json says beside the sizes that both models share. */
+static const char llama[] = "\"model_type\": \"llama\"",
+                  mixtral[] = "\"model_type\": \"mixtral\", \"num_local_experts\": 8, \"num_experts_per_tok\": 2";
+
+/* Launches of one pass over Llama 3 8B, or Mixtral 8x7B, with so many blocks, QLoRA on all linear layers but those of
+ * experts. */
+static launches count(const vkft_kernel_fixture *f, const char *kind, vkft_dtype operands, uint32_t layers,
+                      bool training)
 {
     vkft_err err;
     vkft_config config;
@@ -33,10 +39,10 @@ static launches count(const vkft_kernel_fixture *f, vkft_dtype operands, uint32_
     vkft_graph g;
     char json[400];
     snprintf(json, sizeof json,
-             "{\"model_type\": \"llama\", \"vocab_size\": 128256, \"hidden_size\": 4096, \"intermediate_size\": 14336, "
+             "{%s, \"vocab_size\": 128256, \"hidden_size\": 4096, \"intermediate_size\": 14336, "
              "\"num_hidden_layers\": %u, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, "
              "\"tie_word_embeddings\": false}",
-             layers);
+             kind, layers);
     expect_ok(vkft_config_parse(json, strlen(json), "config.json", &config, &err));
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4_dq, false, &err));
     vkft_model_set_tables(&model, VKFT_PLACEHOLDER_ADDRESS, TOKENS);
@@ -79,13 +85,14 @@ static launches difference(launches a, launches b)
 }
 
 /* The backward pass computes the block's inside again. */
-static void count_block(const vkft_kernel_fixture *f, vkft_dtype operands, launches *forward, launches *backward)
+static void count_block(const vkft_kernel_fixture *f, const char *kind, vkft_dtype operands, launches *forward,
+                        launches *backward)
 {
-    *forward = difference(count(f, operands, 3, false), count(f, operands, 2, false));
-    *backward = difference(difference(count(f, operands, 3, true), count(f, operands, 2, true)), *forward);
-    print_message("a block of an 8B model: %u launches forward, of which %u wait and %u are conversions; %u backward, "
+    *forward = difference(count(f, kind, operands, 3, false), count(f, kind, operands, 2, false));
+    *backward = difference(difference(count(f, kind, operands, 3, true), count(f, kind, operands, 2, true)), *forward);
+    print_message("a block of %s: %u launches forward, of which %u wait and %u are conversions; %u backward, "
                   "%u and %u\n",
-                  forward->all, forward->barriers, forward->conversions, backward->all, backward->barriers,
+                  kind, forward->all, forward->barriers, forward->conversions, backward->all, backward->barriers,
                   backward->conversions);
     assert_true(forward->all >= 20 && forward->all <= 60);
     assert_true(backward->all >= 40 && backward->all <= 120);
@@ -96,24 +103,26 @@ static void test_launches_of_a_block(void **state)
     const vkft_kernel_fixture *f = *state;
     launches forward, backward;
     vkft_test_environment("VKFT_STRATEGY", "tile,direct");
-    count_block(f, VKFT_F32, &forward, &backward);
+    count_block(f, llama, VKFT_F32, &forward, &backward);
     assert_int_equal(forward.conversions + backward.conversions, 0);
     assert_true(forward.barriers <= 20 &&
                 backward.barriers <= 38); /* queries beside keys, gate beside up, A beside W */
     vkft_test_environment("VKFT_STRATEGY", NULL);
 }
 
-/* Norms and gated activations make the rows that products on matrix cores read. Left are the output of attention, and
- * the gradients of queries, keys and values. */
+/* Norms, gated activations and what brings rows to experts make the rows that products on matrix cores read. Left are
+ * the output of attention, and the gradients of queries, keys and values. */
 static void test_launches_with_matrix_cores(void **state)
 {
     const vkft_kernel_fixture *f = *state;
     launches forward, backward;
     vkft_test_environment("VKFT_STRATEGY", "coop,tile,direct");
     if (vkft_gemm_has_matrix_cores(vkft_device_get_caps(f->dev))) {
-        count_block(f, VKFT_F16, &forward, &backward);
-        assert_int_equal(forward.conversions, 1);
-        assert_int_equal(backward.conversions, 1 + 3);
+        for (int i = 0; i < 2; i++) {
+            count_block(f, i ? mixtral : llama, VKFT_F16, &forward, &backward);
+            assert_int_equal(forward.conversions, 1);
+            assert_int_equal(backward.conversions, 1 + 3);
+        }
         vkft_test_environment("VKFT_STRATEGY", NULL);
     } else {
         vkft_test_environment("VKFT_STRATEGY", NULL);
