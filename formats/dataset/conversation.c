@@ -173,8 +173,8 @@ static bool read_weight(visitor *v, const cJSON *message, const char *key, int n
     return true;
 }
 
-/* Tools as chat templates expect them: [{"type": "function", "function": {...}}]; *tools NULL: there are none. */
-static bool read_tools(visitor *v, const cJSON *row, cJSON **tools)
+/* [{"type": "function", "function": {...}}] */
+bool conversation_read_tools(visitor *v, const cJSON *row, cJSON **tools)
 {
     const char *key;
     const cJSON *value = vkft_data_member(v->keys, row, "tools", &key);
@@ -223,8 +223,7 @@ static bool read_list(visitor *v, cJSON *row, const char *name, const char **key
                                                   vkft_json_describe(value, found, sizeof found));
 }
 
-/* The row's "system" before the messages, unless they begin with one. */
-static bool put_system(visitor *v, cJSON *row, cJSON *messages)
+bool conversation_put_system(visitor *v, cJSON *row, cJSON *messages)
 {
     const char *system, *role = cJSON_GetStringValue(vkft_json_member(messages->child, "role"));
     if (!visitor_text(v, row, "system", false, &system))
@@ -232,6 +231,25 @@ static bool put_system(visitor *v, cJSON *row, cJSON *messages)
     if (!system || !*system || (role && strcmp(role, "system") == 0))
         return true;
     return put_message(messages, message_new("system", system), true) || visitor_fail_memory(v);
+}
+
+bool conversation_read_variables(visitor *v, const cJSON *row, const cJSON **variables)
+{
+    *variables = vkft_json_member(row, "chat_template_kwargs");
+    return !*variables || cJSON_IsObject(*variables) ||
+           visitor_reject(v, VKFT_BAD_VALUE, "chat_template_kwargs is no object");
+}
+
+bool conversation_normalize(visitor *v, cJSON *messages, const char *key)
+{
+    int number = 0;
+    cJSON *message;
+    cJSON_ArrayForEach(message, messages)
+    {
+        if (!normalize(v, message, key, number++))
+            return false;
+    }
+    return true;
 }
 
 /* Messages of which the first `context` ones are not learned. */
@@ -253,10 +271,9 @@ static void visit_list(visitor *v, cJSON *row, cJSON *messages, const char *key,
         untrained[number] |= number < context;
         number++;
     }
-    const cJSON *variables = vkft_json_member(row, "chat_template_kwargs");
-    if (ok && variables && !cJSON_IsObject(variables))
-        ok = visitor_reject(v, VKFT_BAD_VALUE, "chat_template_kwargs is no object");
-    ok = ok && put_system(v, row, messages) && read_tools(v, row, &tools);
+    const cJSON *variables = NULL;
+    ok = ok && conversation_read_variables(v, row, &variables) && conversation_put_system(v, row, messages) &&
+         conversation_read_tools(v, row, &tools);
     if (ok && cJSON_GetArraySize(messages) > count) {
         memmove(untrained + 1, untrained, (size_t)count);
         untrained[0] = 0;
@@ -281,13 +298,17 @@ void visit_messages(visitor *v, cJSON *row, bool sharegpt)
     cJSON_Delete(owned);
 }
 
-/* A side of a dialogue as messages appended to `all`; a text is one of this role. */
-static bool add_side(visitor *v, cJSON *row, const char *name, const char *role, cJSON *all)
+bool conversation_add_text(visitor *v, const char *role, const char *content, cJSON *all)
+{
+    return put_message(all, message_new(role, content), false) || visitor_fail_memory(v);
+}
+
+bool conversation_add_side(visitor *v, cJSON *row, const char *name, const char *role, cJSON *all)
 {
     const char *key;
     cJSON *list, *owned, *value = (cJSON *)(uintptr_t)vkft_data_member(v->keys, row, name, &key);
     if (cJSON_IsString(value) && value->valuestring[0] != '[')
-        return put_message(all, message_new(role, value->valuestring), false) || visitor_fail_memory(v);
+        return conversation_add_text(v, role, value->valuestring, all);
     bool ok = read_list(v, row, name, &key, &list, &owned);
     while (ok && list->child) {
         cJSON *message = cJSON_DetachItemViaPointer(list, list->child);
@@ -304,9 +325,9 @@ void visit_dialogue(visitor *v, cJSON *row)
         visitor_fail_memory(v);
         return;
     }
-    if (add_side(v, row, "prompt", "user", all)) {
+    if (conversation_add_side(v, row, "prompt", "user", all)) {
         int context = cJSON_GetArraySize(all);
-        if (add_side(v, row, "completion", "assistant", all))
+        if (conversation_add_side(v, row, "completion", "assistant", all))
             visit_list(v, row, all, "prompt and completion", v->sink->learn_prompts ? 0 : context);
     }
     cJSON_Delete(all);
@@ -336,7 +357,7 @@ bool visit_pair_as_chat(visitor *v, cJSON *row, const char *prompt, const char *
 {
     cJSON *messages = cJSON_CreateArray();
     bool ok = messages || visitor_fail_memory(v);
-    ok = ok && put_system(v, row, messages) && put_history(v, row, messages);
+    ok = ok && conversation_put_system(v, row, messages) && put_history(v, row, messages);
     if (ok && (!put_message(messages, message_new("user", prompt), false) ||
                !put_message(messages, message_new("assistant", completion), false)))
         ok = visitor_fail_memory(v);

@@ -17,7 +17,7 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-#define CACHE_VERSION 5u
+#define CACHE_VERSION 6u
 
 typedef struct batch {
     const vkft_row_encoder *encoder;
@@ -77,7 +77,9 @@ static bool store_row(opener *o, const vkft_encoded_row *row)
                                     .labels = labels,
                                     .length = s->length,
                                     .source_length = s->source_length,
-                                    .trained = s->trained};
+                                    .trained = s->trained,
+                                    .prompt_length = s->prompt_length,
+                                    .answer = s->answer};
         if (!vkft_token_store_add(&o->store, &sample, o->err))
             return false;
         o->data->truncated += s->dropped > 0;
@@ -201,7 +203,9 @@ static char *cache_path(const opener *o)
                               p->encoder_decoder,
                               (uint64_t)(int64_t)p->decoder_start_id,
                               p->error_on_bad_row,
-                              p->drop_long_rows};
+                              p->drop_long_rows,
+                              p->preferences,
+                              p->learn_chosen_prompt};
         uint64_t hash = hash_text(numbers, sizeof numbers, 0);
         hash = hash_text(o->file.text, (size_t)o->file.length, hash);
         hash = o->partner.text ? hash_text(o->partner.text, (size_t)o->partner.length, hash) : hash;
@@ -291,6 +295,7 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) &&
               vkft_data_source_open(path, &o.file, err) &&
               (!second || vkft_data_source_open(second, &o.partner, err)) && open_reader(&o);
+    o.encoder.keys.preferences = options->preferences;
     char *cache = ok ? cache_path(&o) : NULL;
     if (ok && cache && vkft_token_store_load(cache, data))
         data->from_cache = true;

@@ -50,6 +50,14 @@ static bool reserve_sample(vkft_encoded_row *out)
     return samples != NULL;
 }
 
+bool builder_put_sample(builder *b, vkft_encoded_sample sample, vkft_err *err)
+{
+    if (!reserve_sample(b->out))
+        return vkft_fail_memory(err, "while reading %s", b->place);
+    b->out->samples[b->out->count++] = sample;
+    return true;
+}
+
 /* In tokens; with an encoder both sides have been cut before. */
 static uint32_t longest_sample(const vkft_dataset_options *o)
 {
@@ -104,11 +112,9 @@ bool builder_end_sample(builder *b, uint32_t first, vkft_bad_reason reason, vkft
     if (trained == 0)
         return builder_reject(b, first, all < 2 ? VKFT_BAD_EMPTY : reason, err, "%u token%s, %u of them masked", all,
                               all == 1 ? "" : "s", masked);
-    if (!reserve_sample(out))
-        return vkft_fail_memory(err, "while reading %s", b->place);
-    out->samples[out->count++] = (vkft_encoded_sample){.length = length, .trained = trained, .dropped = all - length};
     out->ids.count = out->labels.count = first + length;
-    return true;
+    return builder_put_sample(b, (vkft_encoded_sample){.length = length, .trained = trained, .dropped = all - length},
+                              err);
 }
 
 bool builder_label(builder *b, bool masked, vkft_err *err)
@@ -120,8 +126,7 @@ bool builder_label(builder *b, bool masked, vkft_err *err)
     return true;
 }
 
-/* A prompt: the special tokens before it, none after it. */
-static bool encode_prompt(const builder *b, const char *text, vkft_ids *ids, vkft_err *err)
+bool builder_encode_prompt(const builder *b, const char *text, vkft_ids *ids, vkft_err *err)
 {
     char *decoded = strstr(text, "\xc0\x80") ? malloc(strlen(text) + 1) : NULL;
     size_t length = decoded ? vkft_json_decode_zeros(text, decoded) : strlen(text);
@@ -142,10 +147,8 @@ static bool encode(const builder *b, const char *text, bool special, vkft_err *e
     return ok;
 }
 
-/* EOS, unless the tokenizer put it there already. */
-static bool end_with_eos(builder *b, uint32_t first, vkft_err *err)
+bool builder_end_with_eos(const builder *b, vkft_ids *ids, uint32_t first, vkft_err *err)
 {
-    vkft_ids *ids = &b->out->ids;
     int32_t eos = b->encoder->options->eos_id;
     return eos < 0 || (ids->count > first && ids->data[ids->count - 1] == eos) || vkft_ids_push(ids, eos, err);
 }
@@ -153,8 +156,8 @@ static bool end_with_eos(builder *b, uint32_t first, vkft_err *err)
 static bool add_text(builder *b, const char *text, vkft_err *err)
 {
     uint32_t first = b->out->ids.count;
-    return encode(b, text, true, err) && end_with_eos(b, first, err) && builder_label(b, false, err) &&
-           builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
+    return encode(b, text, true, err) && builder_end_with_eos(b, &b->out->ids, first, err) &&
+           builder_label(b, false, err) && builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
 }
 
 /* Cuts what begins at `first` to max_seq_length, keeping the last token where it is EOS; *dropped counts. */
@@ -199,7 +202,7 @@ static bool add_source_and_target(builder *b, const char *prompt, const char *co
     if (!vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !builder_label(b, true, err))
         return false;
     uint32_t target = b->out->ids.count;
-    if (!encode(b, completion, true, err) || !end_with_eos(b, target, err))
+    if (!encode(b, completion, true, err) || !builder_end_with_eos(b, &b->out->ids, target, err))
         return false;
     cut_side(b, target, &dropped);
     return builder_label(b, false, err) && builder_end_two_sides(b, first, source_length, dropped, VKFT_BAD_EMPTY, err);
@@ -216,8 +219,8 @@ static bool encode_joined(builder *b, uint32_t first, const char *prompt, const 
         memcpy(whole, prompt, n);
         memcpy(whole + n, completion, size - n);
     }
-    bool ok = (whole || vkft_fail_memory(err, "while reading %s", b->place)) && encode_prompt(b, prompt, &alone, err) &&
-              encode_prompt(b, whole, ids, err);
+    bool ok = (whole || vkft_fail_memory(err, "while reading %s", b->place)) &&
+              builder_encode_prompt(b, prompt, &alone, err) && builder_encode_prompt(b, whole, ids, err);
     for (uint32_t i = 0; ok && i < alone.count && first + i < ids->count && alone.data[i] == ids->data[first + i]; i++)
         ok = vkft_ids_push(&b->out->labels, b->encoder->options->mask_prompt ? VKFT_IGNORE_LABEL : alone.data[i], err);
     vkft_ids_free(&alone);
@@ -227,8 +230,8 @@ static bool encode_joined(builder *b, uint32_t first, const char *prompt, const 
 
 static bool encode_apart(builder *b, const char *prompt, const char *completion, vkft_err *err)
 {
-    return encode_prompt(b, prompt, &b->out->ids, err) && builder_label(b, b->encoder->options->mask_prompt, err) &&
-           encode(b, completion, false, err);
+    return builder_encode_prompt(b, prompt, &b->out->ids, err) &&
+           builder_label(b, b->encoder->options->mask_prompt, err) && encode(b, completion, false, err);
 }
 
 static bool add_pair(builder *b, const char *prompt, const char *completion, vkft_err *err)
@@ -238,7 +241,7 @@ static bool add_pair(builder *b, const char *prompt, const char *completion, vkf
     uint32_t first = b->out->ids.count;
     return (vkft_tokenizer_adds_prefix(b->encoder->tok) ? encode_joined(b, first, prompt, completion, err)
                                                         : encode_apart(b, prompt, completion, err)) &&
-           end_with_eos(b, first, err) && builder_label(b, false, err) &&
+           builder_end_with_eos(b, &b->out->ids, first, err) && builder_label(b, false, err) &&
            builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
 }
 
@@ -319,6 +322,8 @@ static bool add_conversation(builder *b, const vkft_conversation *conversation, 
 static bool add_example(void *context, const vkft_example *example, vkft_err *err)
 {
     builder *b = context;
+    if (example->choice)
+        return builder_add_choice(b, example->choice, err);
     if (example->row)
         return builder_add_tokens(b, example->row, err);
     if (example->conversation.messages)
@@ -331,25 +336,9 @@ static bool reject_example(void *context, vkft_bad_reason reason, const char *me
     return add_rejected(context, reason, message, err);
 }
 
-static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *err)
+bool builder_need_template(const vkft_row_encoder *e, const char *place, vkft_err *err)
 {
-    bool sides = e->format == VKFT_DATA_COMPLETION || e->format == VKFT_DATA_INSTRUCTION ||
-                 e->format == VKFT_DATA_QUESTION || e->format == VKFT_DATA_SQUAD || e->format == VKFT_DATA_TOKENS;
-    if (e->options->encoder_decoder && (!sides || e->options->apply_chat_template))
-        return vkft_fail(
-            err, VKFT_ERR_INPUT,
-            "%s: rows of %s%s, but the model has an encoder and a decoder; expected a prompt and an answer", place,
-            vkft_data_format_name(e->format), e->options->apply_chat_template ? " as conversations" : "");
-    bool chat = e->format == VKFT_DATA_MESSAGES || e->format == VKFT_DATA_CONVERSATIONS ||
-                e->format == VKFT_DATA_DIALOGUE ||
-                (e->options->apply_chat_template && e->format != VKFT_DATA_TOKENS && e->format != VKFT_DATA_TEXT &&
-                 e->format != VKFT_DATA_CORPUS);
-    if (e->format != VKFT_DATA_TOKENS && !e->tok)
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s: the model has no tokenizer (no tokenizer.json, vocab.json or tokenizer.model), so text "
-                         "cannot be encoded; add it to the model's directory, or give rows of input_ids",
-                         place);
-    if (!chat || e->options->chat)
+    if (e->options->chat)
         return true;
     if (e->options->chat_error)
         vkft_fail(err, VKFT_ERR_INPUT, "%s: the model's chat template cannot be used: %s", place,
@@ -360,6 +349,28 @@ static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *
     return vkft_advise(err, VKFT_ADVICE_GIVE_TEMPLATE);
 }
 
+static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *err)
+{
+    bool sides = e->format == VKFT_DATA_COMPLETION || e->format == VKFT_DATA_INSTRUCTION ||
+                 e->format == VKFT_DATA_QUESTION || e->format == VKFT_DATA_SQUAD || e->format == VKFT_DATA_TOKENS;
+    if (e->options->encoder_decoder && (!sides || e->options->apply_chat_template))
+        return vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "%s: rows of %s%s, but the model has an encoder and a decoder; expected a prompt and an answer", place,
+            vkft_data_format_name(e->format), e->options->apply_chat_template ? " as conversations" : "");
+    bool tokens =
+        e->format == VKFT_DATA_TOKENS || e->format == VKFT_DATA_PAIR_TOKENS || e->format == VKFT_DATA_LABELLED_TOKENS;
+    bool chat =
+        e->format == VKFT_DATA_MESSAGES || e->format == VKFT_DATA_CONVERSATIONS || e->format == VKFT_DATA_DIALOGUE ||
+        (e->options->apply_chat_template && !tokens && e->format != VKFT_DATA_TEXT && e->format != VKFT_DATA_CORPUS);
+    if (!tokens && !e->tok)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: the model has no tokenizer (no tokenizer.json, vocab.json or tokenizer.model), so text "
+                         "cannot be encoded; add it to the model's directory, or give rows of input_ids",
+                         place);
+    return !chat || builder_need_template(e, place, err);
+}
+
 bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *slice, char *unused, size_t unused_size,
                              vkft_err *err)
 {
@@ -367,6 +378,11 @@ bool vkft_row_encoder_detect(vkft_row_encoder *encoder, const vkft_row_slice *sl
     vkft_row_encoder_place(encoder, slice, place, sizeof place);
     encoder->format = VKFT_DATA_CORPUS;
     unused[0] = 0;
+    if (encoder->reader->kind == VKFT_ROWS_CORPUS && encoder->options->preferences != VKFT_PREFERENCES_NONE)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: plain text; preference training needs rows with a prompt and its answers, such as "
+                         "{\"prompt\": \"...\", \"chosen\": \"...\", \"rejected\": \"...\"} in a .jsonl file",
+                         encoder->path);
     if (encoder->reader->kind != VKFT_ROWS_CORPUS) {
         cJSON *row = vkft_row_parse(encoder->reader, slice, err);
         bool ok = row && vkft_shape_detect(&encoder->keys, row, place, &encoder->format, err);

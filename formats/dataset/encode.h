@@ -19,6 +19,8 @@ typedef struct vkft_row_encoder {
 typedef struct vkft_encoded_sample {
     uint32_t length, source_length, trained; /* as in vkft_sample */
     uint32_t dropped;                        /* tokens cut off at max_seq_length */
+    uint32_t prompt_length;                  /* as in vkft_sample */
+    vkft_answer answer;
     bool made_call_ids;
 } vkft_encoded_sample;
 

@@ -25,7 +25,20 @@ bool builder_end_sample(builder *b, uint32_t first, vkft_bad_reason reason, vkft
 bool builder_end_two_sides(builder *b, uint32_t first, uint32_t source_length, uint32_t dropped, vkft_bad_reason reason,
                            vkft_err *err);
 
+/* Adds one whose ids and labels are in their place. */
+bool builder_put_sample(builder *b, vkft_encoded_sample sample, vkft_err *err);
+/* A prompt: the special tokens before it, none after it. */
+bool builder_encode_prompt(const builder *b, const char *text, vkft_ids *ids, vkft_err *err);
+/* EOS, unless the tokenizer put it there already. */
+bool builder_end_with_eos(const builder *b, vkft_ids *ids, uint32_t first, vkft_err *err);
+/* Error: there is no chat template. */
+bool builder_need_template(const vkft_row_encoder *e, const char *place, vkft_err *err);
+
 /* encode_tokens.c: a row of ids. */
 bool builder_add_tokens(builder *b, const cJSON *row, vkft_err *err);
+/* Appends whole numbers; *bad says what is wrong with the array, "" nothing. */
+bool builder_push_numbers(const cJSON *array, const char *key, vkft_ids *out, char bad[120], vkft_err *err);
+/* encode_preference.c: the samples of a prompt's answers, all of them or none. */
+bool builder_add_choice(builder *b, const vkft_choice *choice, vkft_err *err);
 
 #endif

@@ -5,8 +5,7 @@
 #include "formats/dataset/encode_private.h"
 #include "runtime/base/json.h"
 
-/* Appends whole numbers; *bad says what is wrong with the array, "" nothing. */
-static bool push_numbers(const cJSON *array, const char *key, vkft_ids *out, char bad[120], vkft_err *err)
+bool builder_push_numbers(const cJSON *array, const char *key, vkft_ids *out, char bad[120], vkft_err *err)
 {
     const cJSON *item;
     uint32_t i = 0;
@@ -49,7 +48,7 @@ static bool read_beside(const cJSON *row, const char *key, uint32_t count, vkft_
     bad[0] = 0;
     if (!array)
         return true;
-    if (!push_numbers(array, key, out, bad, err))
+    if (!builder_push_numbers(array, key, out, bad, err))
         return false;
     if (!bad[0] && out->count != count)
         snprintf(bad, 120, "%s has %u values and input_ids %u; they must be as many", key, out->count, count);
@@ -100,7 +99,7 @@ static bool apply_masks(builder *b, const cJSON *row, uint32_t first, vkft_ids *
 static bool read_row(builder *b, const cJSON *row, uint32_t first, vkft_ids *numbers, char bad[120], vkft_err *err)
 {
     vkft_ids *ids = &b->out->ids, *labels = &b->out->labels;
-    if (!push_numbers(cJSON_GetObjectItemCaseSensitive(row, "input_ids"), "input_ids", ids, bad, err))
+    if (!builder_push_numbers(cJSON_GetObjectItemCaseSensitive(row, "input_ids"), "input_ids", ids, bad, err))
         return false;
     if (bad[0])
         return true;
@@ -127,7 +126,7 @@ static bool add_two_sides(builder *b, const cJSON *row, vkft_ids *numbers, vkft_
     char bad[120];
     vkft_encoded_row *out = b->out;
     uint32_t first = out->ids.count;
-    if (!push_numbers(cJSON_GetObjectItemCaseSensitive(row, "input_ids"), "input_ids", &out->ids, bad, err) ||
+    if (!builder_push_numbers(cJSON_GetObjectItemCaseSensitive(row, "input_ids"), "input_ids", &out->ids, bad, err) ||
         (!bad[0] && !read_beside(row, "attention_mask", out->ids.count - first, numbers, bad, err)))
         return false;
     if (!bad[0])
@@ -136,7 +135,8 @@ static bool add_two_sides(builder *b, const cJSON *row, vkft_ids *numbers, vkft_
     if (!vkft_ids_push(&out->ids, b->encoder->options->decoder_start_id, err) || !builder_label(b, true, err))
         return false;
     uint32_t target = out->ids.count;
-    if (!bad[0] && !push_numbers(cJSON_GetObjectItemCaseSensitive(row, "labels"), "labels", &out->ids, bad, err))
+    if (!bad[0] &&
+        !builder_push_numbers(cJSON_GetObjectItemCaseSensitive(row, "labels"), "labels", &out->ids, bad, err))
         return false;
     if (bad[0])
         return builder_reject(b, first, VKFT_BAD_VALUE, err, "%s", bad);

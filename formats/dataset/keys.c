@@ -28,6 +28,13 @@ static const struct {
     {"input_ids", {0}},
     {"labels", {0}},
     {"paragraphs", {0}},
+    {"chosen", {0}},
+    {"rejected", {0}},
+    {"label", {"kto_tag"}},
+    {"prompt_ids", {"prompt_input_ids"}},
+    {"chosen_ids", {"chosen_input_ids"}},
+    {"rejected_ids", {"rejected_input_ids"}},
+    {"completion_ids", {"completion_input_ids"}},
 };
 #define KNOWN (sizeof known / sizeof *known)
 
@@ -58,6 +65,20 @@ static const struct {
                           NULL,
                           {"labels", "attention_mask", "assistant_masks", "completion_mask"},
                           {0}},
+    [VKFT_DATA_PAIRS] = {"prompt/chosen/rejected",
+                         {"chosen", "rejected"},
+                         NULL,
+                         {"prompt", "system", "tools", "chat_template_kwargs"},
+                         {0}},
+    [VKFT_DATA_LABELLED] = {"prompt/completion/label",
+                            {"prompt", "completion"},
+                            NULL,
+                            {"label", "system", "tools", "chat_template_kwargs"},
+                            {0}},
+    [VKFT_DATA_PAIR_TOKENS] =
+        {"prompt_ids/chosen_ids/rejected_ids", {"chosen_ids", "rejected_ids"}, NULL, {"prompt_ids"}, {0}},
+    [VKFT_DATA_LABELLED_TOKENS] =
+        {"prompt_ids/completion_ids/label", {"prompt_ids", "completion_ids"}, NULL, {"label"}, {0}},
 };
 
 const char *vkft_data_format_name(vkft_data_format format)
@@ -94,7 +115,7 @@ static bool read_names(vkft_data_keys *keys, const char *text, vkft_err *err)
             return vkft_fail(err, VKFT_ERR_USAGE,
                              "names of keys: '%.60s' is no name of a known shape; those are text, prompt, completion, "
                              "instruction, input, output, question, answer, context, messages, conversations, system, "
-                             "history, tools, input_ids and labels",
+                             "history, tools, input_ids, labels, chosen, rejected and label",
                              pair);
         keys->pairs[keys->count++] = (struct vkft_data_key){pair, equals + 1};
     }
@@ -199,6 +220,15 @@ static bool detect(const vkft_data_keys *keys, const cJSON *row, bool with_null,
     static const vkft_data_format order[] = {VKFT_DATA_TOKENS,      VKFT_DATA_MESSAGES, VKFT_DATA_CONVERSATIONS,
                                              VKFT_DATA_INSTRUCTION, VKFT_DATA_QUESTION, VKFT_DATA_COMPLETION,
                                              VKFT_DATA_SQUAD,       VKFT_DATA_TEXT};
+    static const vkft_data_format of_choices[][2] = {
+        [VKFT_PREFERENCES_PAIRS] = {VKFT_DATA_PAIR_TOKENS, VKFT_DATA_PAIRS},
+        [VKFT_PREFERENCES_LABELLED] = {VKFT_DATA_LABELLED_TOKENS, VKFT_DATA_LABELLED},
+    };
+    if (keys->preferences != VKFT_PREFERENCES_NONE) {
+        const vkft_data_format *choices = of_choices[keys->preferences];
+        *format = has_shape(keys, row, choices[0], with_null) ? choices[0] : choices[1];
+        return has_shape(keys, row, *format, with_null);
+    }
     size_t i = 0;
     while (i < sizeof order / sizeof *order && !has_shape(keys, row, order[i], with_null))
         i++;
@@ -248,7 +278,8 @@ static bool refuse_preference(const vkft_data_keys *keys, const cJSON *row, cons
 {
     char found[400];
     const cJSON *chosen = vkft_json_member(row, "chosen"), *rejected = vkft_json_member(row, "rejected");
-    if ((!chosen && !rejected) || is_named_by_user(keys, "chosen") || is_named_by_user(keys, "rejected"))
+    if (keys->preferences != VKFT_PREFERENCES_NONE || (!chosen && !rejected) || is_named_by_user(keys, "chosen") ||
+        is_named_by_user(keys, "rejected"))
         return true;
     vkft_list_keys(row, found, sizeof found);
     vkft_fail(
@@ -289,6 +320,13 @@ bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char 
     if (detect(keys, row, false, format) || detect(keys, row, true, format))
         return true;
     vkft_list_keys(row, found, sizeof found);
+    if (keys->preferences != VKFT_PREFERENCES_NONE) {
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: keys found: %s; expected %s", place, found,
+                  keys->preferences == VKFT_PREFERENCES_PAIRS
+                      ? "prompt, chosen and rejected: this training learns from pairs of answers"
+                      : "prompt, completion and label (true or false): this training learns from good and bad answers");
+        return vkft_advise(err, VKFT_ADVICE_NAME_KEYS);
+    }
     vkft_fail(err, VKFT_ERR_INPUT,
               "%s: keys found: %s; %sexpected text, or prompt and completion, or instruction and output (and "
               "input), or question and answer (and context), or messages, or conversations, or input_ids (and "

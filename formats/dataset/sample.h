@@ -10,16 +10,21 @@
 #include "runtime/base/file.h"
 
 typedef enum vkft_data_format {
-    VKFT_DATA_TEXT,          /* {"text"} rows */
-    VKFT_DATA_CORPUS,        /* .txt */
-    VKFT_DATA_COMPLETION,    /* {"prompt", "completion"}; pairs of lines */
-    VKFT_DATA_INSTRUCTION,   /* {"instruction", "input", "output"} */
-    VKFT_DATA_QUESTION,      /* {"question", "answer", "context"} */
-    VKFT_DATA_SQUAD,         /* {"paragraphs": [{"context", "qas"}]} */
-    VKFT_DATA_MESSAGES,      /* {"messages", "tools"} */
-    VKFT_DATA_CONVERSATIONS, /* {"conversations", "system", "tools"} */
-    VKFT_DATA_DIALOGUE,      /* {"prompt", "completion"}, both of messages (TRL) */
-    VKFT_DATA_TOKENS,        /* {"input_ids", "labels"} */
+    VKFT_DATA_TEXT,            /* {"text"} rows */
+    VKFT_DATA_CORPUS,          /* .txt */
+    VKFT_DATA_COMPLETION,      /* {"prompt", "completion"}; pairs of lines */
+    VKFT_DATA_INSTRUCTION,     /* {"instruction", "input", "output"} */
+    VKFT_DATA_QUESTION,        /* {"question", "answer", "context"} */
+    VKFT_DATA_SQUAD,           /* {"paragraphs": [{"context", "qas"}]} */
+    VKFT_DATA_MESSAGES,        /* {"messages", "tools"} */
+    VKFT_DATA_CONVERSATIONS,   /* {"conversations", "system", "tools"} */
+    VKFT_DATA_DIALOGUE,        /* {"prompt", "completion"}, both of messages (TRL) */
+    VKFT_DATA_TOKENS,          /* {"input_ids", "labels"} */
+    VKFT_DATA_PAIRS,           /* {"prompt", "chosen", "rejected"}: texts or messages, the prompt perhaps in both */
+    VKFT_DATA_LABELLED,        /* {"prompt", "completion", "label"} (KTO) */
+    VKFT_DATA_PAIR_TOKENS,     /* {"prompt_ids", "chosen_ids", "rejected_ids"} */
+    VKFT_DATA_LABELLED_TOKENS, /* {"prompt_ids", "completion_ids", "label"} */
+    VKFT_DATA_FORMATS
 } vkft_data_format;
 
 const char *vkft_data_format_name(vkft_data_format format); /* "instruction/input/output", for messages */
@@ -27,6 +32,15 @@ const char *vkft_data_format_name(vkft_data_format format); /* "instruction/inpu
 #define VKFT_IGNORE_LABEL (-100)
 /* Smaller files are tokenized again by every run: that takes less time than a person notices. */
 #define VKFT_CACHE_FROM_BYTES (64u << 20)
+
+/* Which answers the rows are to have. */
+typedef enum vkft_preferences {
+    VKFT_PREFERENCES_NONE,     /* one to learn */
+    VKFT_PREFERENCES_PAIRS,    /* a chosen and a rejected one: two samples, one after the other */
+    VKFT_PREFERENCES_LABELLED, /* one that is desired or not */
+} vkft_preferences;
+
+typedef enum vkft_answer { VKFT_ANSWER_PLAIN, VKFT_ANSWER_CHOSEN, VKFT_ANSWER_REJECTED } vkft_answer;
 
 /* labels as transformers has them: labels[i] is ids[i] or VKFT_IGNORE_LABEL; the loss at position i-1 predicts
  * labels[i]. labels[0] never counts. The tokens that an encoder reads come first, labelled VKFT_IGNORE_LABEL; the
@@ -37,6 +51,10 @@ typedef struct vkft_sample {
     uint32_t length;        /* of both parts */
     uint32_t source_length; /* of the encoder's part; 0 for a model without an encoder */
     uint32_t trained;       /* labels at positions >= 1 that are token ids; never 0 */
+    uint32_t prompt_length; /* with preferences: tokens before the answer, which goes to the end; else 0 */
+    vkft_answer answer;
+    double reference; /* the log-probability of the answer before training, where training needs it; set by that */
+    const struct vkft_sample *mismatched; /* the prompt with another sample's answer, or NULL; set by training */
 } vkft_sample;
 
 typedef struct vkft_dataset_options {
@@ -52,6 +70,8 @@ typedef struct vkft_dataset_options {
     const char *completions; /* NULL, or a second text file: line by line what --data's lines are answered with */
     const vkft_chat_template *chat; /* NULL: none; needed by messages and conversations */
     const char *chat_error;         /* why there is none, or NULL */
+    vkft_preferences preferences;
+    bool learn_chosen_prompt;  /* with preferences: the chosen answers' prompts are labelled, too */
     bool apply_chat_template;  /* prompt/completion, instruction and question rows too become a conversation of user and
                                   assistant */
     bool error_on_bad_row;     /* else such rows are skipped and counted, unless they are more than half of all */

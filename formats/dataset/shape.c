@@ -109,9 +109,8 @@ static void append(char **text, size_t *length, const char *data, size_t n)
     *text = longer;
 }
 
-/* The user's template with the row's values; context is that of a question whose row has none itself. NULL: out of
- * memory. */
-static char *fill_template(visitor *v, cJSON *row, const char *context)
+/* context is that of a question whose row has none itself. */
+char *visitor_fill_template(visitor *v, cJSON *row, const char *context)
 {
     char *text = calloc(1, 1);
     size_t length = 0;
@@ -146,7 +145,7 @@ static void visit_completion(visitor *v, cJSON *row)
     const char *prompt = "", *completion;
     bool own = v->keys->prompt_template != NULL;
     if ((own || visitor_text(v, row, "prompt", true, &prompt)) && visitor_text(v, row, "completion", true, &completion))
-        visit_pair(v, row, own ? fill_template(v, row, NULL) : vkft_string_copy(prompt), completion);
+        visit_pair(v, row, own ? visitor_fill_template(v, row, NULL) : vkft_string_copy(prompt), completion);
 }
 
 static void visit_instruction(visitor *v, cJSON *row)
@@ -155,7 +154,7 @@ static void visit_instruction(visitor *v, cJSON *row)
     if (!visitor_text(v, row, "instruction", true, &instruction) || !visitor_text(v, row, "input", false, &input) ||
         !visitor_text(v, row, "output", true, &output))
         return;
-    char *prompt = v->keys->prompt_template ? fill_template(v, row, NULL)
+    char *prompt = v->keys->prompt_template ? visitor_fill_template(v, row, NULL)
                    : v->sink->as_chat       ? vkft_joined_prompt(instruction, "\n", input)
                                             : vkft_instruction_prompt(instruction, input);
     visit_pair(v, row, prompt, output);
@@ -217,7 +216,7 @@ static void visit_question(visitor *v, cJSON *row, const char *context)
     }
     if (!visitor_text(v, row, "question", true, &question) || !(answer = take_answer(v, row)))
         return;
-    char *prompt = v->keys->prompt_template ? fill_template(v, row, context)
+    char *prompt = v->keys->prompt_template ? visitor_fill_template(v, row, context)
                    : v->sink->as_chat       ? vkft_joined_prompt(context ? context : "", "\n\n", question)
                                             : vkft_question_prompt(question, context);
     visit_pair(v, row, prompt, answer);
@@ -277,7 +276,8 @@ bool vkft_shape_examples(const vkft_data_keys *keys, cJSON *row, vkft_data_forma
 {
     visitor v = {.keys = keys, .sink = sink, .place = place, .err = err};
     const char *context;
-    bool answers = format != VKFT_DATA_TOKENS && format != VKFT_DATA_TEXT && format != VKFT_DATA_SQUAD;
+    bool answers =
+        format < VKFT_DATA_PAIRS && format != VKFT_DATA_TOKENS && format != VKFT_DATA_TEXT && format != VKFT_DATA_SQUAD;
     if (answers && is_undesired(keys, row)) {
         visitor_reject(&v, VKFT_BAD_UNDESIRED, "its label is false, as of a bad answer for KTO");
         return !v.failed;
@@ -294,6 +294,10 @@ bool vkft_shape_examples(const vkft_data_keys *keys, cJSON *row, vkft_data_forma
     case VKFT_DATA_CONVERSATIONS: visit_messages(&v, row, true); break;
     case VKFT_DATA_DIALOGUE: visit_dialogue(&v, row); break;
     case VKFT_DATA_COMPLETION: visit_completion(&v, row); break;
+    case VKFT_DATA_PAIRS:
+    case VKFT_DATA_LABELLED:
+    case VKFT_DATA_PAIR_TOKENS:
+    case VKFT_DATA_LABELLED_TOKENS: visit_choice(&v, row, format); break;
     default: visit_text(&v, row); break;
     }
     return !v.failed;

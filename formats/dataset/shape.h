@@ -6,12 +6,24 @@
 
 #include "formats/dataset/sample.h"
 
-/* One of: text; prompt and completion; conversation; row (input_ids and what goes with them). Borrowed for the time of
- * the visit. */
+/* A prompt with its chosen and its rejected answer, or with one answer that is desired or not: texts, lists of
+ * messages, or ids in a row. */
+typedef struct vkft_choice {
+    const char *prompt, *text[2]; /* the prompt NULL in other choices */
+    cJSON *messages, *list[2];    /* the same */
+    const cJSON *tools, *variables;
+    const cJSON *row;
+    uint32_t answers; /* 1 or 2 */
+    bool desired;     /* of one */
+} vkft_choice;
+
+/* One of: text; prompt and completion; conversation; choice; row (input_ids and what goes with them). Borrowed for the
+ * time of the visit. */
 typedef struct vkft_example {
     const char *text;
     const char *prompt, *completion;
     vkft_conversation conversation; /* its messages are NULL in other examples */
+    const vkft_choice *choice;
     const cJSON *row;
 } vkft_example;
 
@@ -24,6 +36,7 @@ typedef struct vkft_data_keys {
     } pairs[16];
     uint32_t count;
     char *prompt_template; /* owned; NULL: each shape's own */
+    vkft_preferences preferences;
 } vkft_data_keys;
 
 /* text NULL: no renaming. prompt_template NULL, or a text in which {name} stands for a row's value ("" where it has

@@ -27,7 +27,23 @@ bool visitor_example(visitor *v, const vkft_example *example);
  * absent or null and not required. False: the example is rejected, or failed. */
 bool visitor_text(visitor *v, cJSON *row, const char *name, bool required, const char **text);
 
+/* shape.c: the user's template with the row's values. NULL: out of memory. */
+char *visitor_fill_template(visitor *v, cJSON *row, const char *context);
+
+/* preference.c: rows with chosen and rejected answers, or with answers that are desired or not. */
+void visit_choice(visitor *v, cJSON *row, vkft_data_format format);
+
 /* conversation.c */
+/* Appends the messages of a member to a list; a text is one of this role. */
+bool conversation_add_side(visitor *v, cJSON *row, const char *name, const char *role, cJSON *all);
+bool conversation_add_text(visitor *v, const char *role, const char *content, cJSON *all);
+/* Gives messages their usual keys and roles. */
+bool conversation_normalize(visitor *v, cJSON *messages, const char *key);
+/* The row's "system" before the messages, unless they begin with one. */
+bool conversation_put_system(visitor *v, cJSON *row, cJSON *messages);
+/* The row's tools as templates expect them, NULL: none, to be freed; and its variables for the template. */
+bool conversation_read_tools(visitor *v, const cJSON *row, cJSON **tools);
+bool conversation_read_variables(visitor *v, const cJSON *row, const cJSON **variables);
 void visit_messages(visitor *v, cJSON *row, bool sharegpt);
 /* TRL's prompt and completion of messages. */
 void visit_dialogue(visitor *v, cJSON *row);

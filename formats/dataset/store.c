@@ -6,7 +6,7 @@
 #include <xxhash.h>
 
 #define FLUSH_VALUES (1u << 20)
-#define MAGIC "VKFTTOK4"
+#define MAGIC "VKFTTOK5"
 
 typedef struct header {
     char magic[8];
@@ -93,8 +93,11 @@ bool vkft_token_store_add(vkft_token_store *store, const vkft_sample *sample, vk
     memcpy(store->buffer + store->used, sample->ids, length * sizeof *sample->ids);
     memcpy(store->buffer + store->used + length, sample->labels, length * sizeof *sample->labels);
     store->used += 2ull * length;
-    store->index[data->count++] =
-        (vkft_token_index){.length = length, .source_length = sample->source_length, .trained = sample->trained};
+    store->index[data->count++] = (vkft_token_index){.length = length,
+                                                     .source_length = sample->source_length,
+                                                     .trained = sample->trained,
+                                                     .prompt_length = sample->prompt_length,
+                                                     .answer = sample->answer};
     data->tokens += length;
     data->trained += sample->trained;
     if (length > data->max_length)
@@ -114,7 +117,9 @@ static bool make_samples(vkft_dataset *data, const vkft_token_index *index, cons
                                          .labels = values + length,
                                          .length = length,
                                          .source_length = index[i].source_length,
-                                         .trained = index[i].trained};
+                                         .trained = index[i].trained,
+                                         .prompt_length = index[i].prompt_length,
+                                         .answer = (vkft_answer)index[i].answer};
         values += 2ull * length;
     }
     return true;
@@ -168,7 +173,7 @@ bool vkft_token_store_finish(vkft_token_store *store, const char *path, vkft_err
 static bool is_whole(const vkft_mapping *file, const header *h)
 {
     if (memcmp(h->magic, MAGIC, 8) != 0 || h->unused[sizeof h->unused - 1] || !vkft_bad_rows_valid(&h->bad) ||
-        h->format > VKFT_DATA_TOKENS || h->tokens > file->size)
+        h->format >= VKFT_DATA_FORMATS || h->tokens > file->size)
         return false;
     uint64_t value_bytes = 2 * sizeof(int32_t) * h->tokens, index_bytes = sizeof(vkft_token_index) * (uint64_t)h->count;
     if (file->size - sizeof *h < value_bytes || file->size - sizeof *h - value_bytes != index_bytes)
@@ -180,7 +185,8 @@ static bool is_whole(const vkft_mapping *file, const header *h)
     uint64_t tokens = 0;
     for (uint32_t i = 0; i < h->count; i++) {
         const vkft_token_index *entry = (const vkft_token_index *)(const void *)index + i;
-        if (entry->source_length > entry->length)
+        if (entry->source_length > entry->length || entry->prompt_length > entry->length ||
+            entry->answer > VKFT_ANSWER_REJECTED)
             return false;
         tokens += entry->length;
     }

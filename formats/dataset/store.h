@@ -10,7 +10,7 @@
 #include "formats/dataset/sample.h"
 
 typedef struct vkft_token_index {
-    uint32_t length, source_length, trained; /* as in vkft_sample */
+    uint32_t length, source_length, trained, prompt_length, answer; /* as in vkft_sample */
 } vkft_token_index;
 
 typedef struct vkft_token_store {

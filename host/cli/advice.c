@@ -21,6 +21,7 @@ static const struct {
     {VKFT_ADVICE_WHOLE_SAMPLES, "mask-prompt", "train on everything with --no-mask-prompt"},
     {VKFT_ADVICE_GIVE_TEMPLATE, "chat-template", "give one with --chat-template FILE"},
     {VKFT_ADVICE_NAME_KEYS, "data-keys", "give other names with --data-keys"},
+    {VKFT_ADVICE_CHOSEN_ANSWERS, "objective", "train on preferences with --objective dpo (or orpo, simpo)"},
     {VKFT_ADVICE_CHOSEN_ANSWERS, "data-keys",
      "learn the chosen answers alone with --data-keys completion=chosen (messages=chosen for whole conversations)"},
     {VKFT_ADVICE_SKIP_ROWS, "on-bad-row", "leave such rows out with --on-bad-row skip"},

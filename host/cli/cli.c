@@ -44,6 +44,12 @@ const flag_choice cli_offload_choices[] = {
 _Static_assert(sizeof(vkft_long_rows) == sizeof(int) && sizeof(vkft_on_bad_row) == sizeof(int),
                "FLAG_CHOICE stores an int");
 
+const flag_choice cli_objective_choices[] = {
+#define OBJECTIVE(type) {.name = #type, .value = VKFT_OBJECTIVE_##type},
+#include "host/train/objective/objectives.def"
+#undef OBJECTIVE
+    {0},
+};
 const flag_choice cli_long_rows_choices[] = {
     {.name = "truncate", .value = VKFT_LONG_ROWS_TRUNCATE},
     {.name = "drop", .value = VKFT_LONG_ROWS_DROP},

@@ -53,6 +53,7 @@ int cli_print_json(cJSON *value);
 /* Values that several commands take. */
 extern const flag_choice cli_quant_choices[]; /* how frozen weights are kept; none: as the checkpoint has them */
 extern const flag_choice cli_long_rows_choices[];
+extern const flag_choice cli_objective_choices[];
 extern const flag_choice cli_bad_row_choices[];
 extern const flag_choice cli_offload_choices[];
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
@@ -124,6 +125,13 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
         .kind = FLAG_TEXT, .name = "chat-template-kwargs", .value = "JSON",                                            \
         .help = "variables for the chat template, such as '{\"enable_thinking\": false}'", .default_text = "none",     \
         .same_run = true, AT(model.chat.variables)                                                                     \
+    }
+
+#define CLI_OBJECTIVE_FLAG(AT)                                                                                         \
+    {                                                                                                                  \
+        .kind = FLAG_CHOICE, .name = "objective", .value = "NAME",                                                     \
+        .help = "what rows are for: answers to learn (sft), or preferences: prompt, chosen and rejected",              \
+        .choices = cli_objective_choices, .same_run = true, AT(data.objective)                                         \
     }
 
 /* Rows of a flag table for the vkft_data_options that a command's options hold, likewise, and for the chat template of

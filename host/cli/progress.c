@@ -93,20 +93,22 @@ static double time_left(const progress *p, const vkft_train_event *e)
 
 static void show_step(progress *p, const vkft_train_event *e)
 {
-    char memory[32], left[32] = "", line[256];
+    char memory[32], left[32] = "", margin[40] = "", line[256];
     vkft_bytes_text(e->memory_bytes, memory, sizeof memory);
     double seconds = time_left(p, e);
     if (seconds >= 0)
         vkft_time_text(seconds, left, sizeof left);
+    if (!isnan(e->metrics[VKFT_METRIC_rewards_margins]))
+        snprintf(margin, sizeof margin, "  margin %.3f", e->metrics[VKFT_METRIC_rewards_margins]);
     const char *gap = left[0] ? "  " : "", *word = left[0] ? " left" : "";
     unsigned long long step = e->step, total = e->total_steps;
     if (p->terminal) {
-        snprintf(line, sizeof line, "%llu/%llu  loss %.3f  norm %.3f  %.0f tokens/s  %s%s%s%s", step, total, e->loss,
-                 e->grad_norm, e->tokens_per_second, memory, gap, left, word);
+        snprintf(line, sizeof line, "%llu/%llu  loss %.3f%s  norm %.3f  %.0f tokens/s  %s%s%s%s", step, total, e->loss,
+                 margin, e->grad_norm, e->tokens_per_second, memory, gap, left, word);
         draw_bar(p, e->step, e->total_steps, line);
     } else {
-        fprintf(stderr, "step %llu/%llu  loss %.4f  grad norm %.3f  lr %.3g  %.0f tokens/s  %s%s%s%s\n", step, total,
-                e->loss, e->grad_norm, e->learning_rate, e->tokens_per_second, memory, gap, left, word);
+        fprintf(stderr, "step %llu/%llu  loss %.4f%s  grad norm %.3f  lr %.3g  %.0f tokens/s  %s%s%s%s\n", step, total,
+                e->loss, margin, e->grad_norm, e->learning_rate, e->tokens_per_second, memory, gap, left, word);
     }
 }
 
@@ -126,7 +128,12 @@ void progress_step(void *context, const vkft_train_event *event)
     if (event->evaluation) {
         char line[128];
         unsigned long long step = event->step;
-        if (isfinite(event->eval_loss))
+        double margin = event->metrics[VKFT_METRIC_rewards_margins],
+               accuracy = event->metrics[VKFT_METRIC_rewards_accuracies];
+        if (isfinite(event->eval_loss) && !isnan(margin))
+            snprintf(line, sizeof line, "step %llu: validation loss %.4f, reward margin %.4f, accuracy %.2f", step,
+                     event->eval_loss, margin, accuracy);
+        else if (isfinite(event->eval_loss))
             snprintf(line, sizeof line, "step %llu: validation loss %.4f, perplexity %.2f", step, event->eval_loss,
                      exp(event->eval_loss));
         else

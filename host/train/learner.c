@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/model/decoder.h"
+#include "host/train/objective/objective.h"
 
 static void record_train(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
                          const void *context)
@@ -65,8 +66,7 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
                        const float *initial, vkft_err *err)
 {
     static const vkft_pass_spec train = {.name = "training", .training = true, .record = record_train};
-    *learner =
-        (vkft_learner){.session = session, .objective = &vkft_objective_sft, .options = *options, .initial = initial};
+    *learner = (vkft_learner){.session = session, .options = *options, .initial = initial};
     vkft_trainables_bind_placeholders(&session->trained);
     vkft_session_need(session,
                       (vkft_holding){"trained parameters", VKFT_MEMORY_DEVICE, parameter_bytes, allocate, learner});
@@ -84,12 +84,16 @@ void vkft_learner_close(vkft_learner *learner)
     memset(learner, 0, sizeof *learner);
 }
 
+bool vkft_learner_run(vkft_learner *learner, uint32_t micro_step, double *loss_sum, vkft_err *err)
+{
+    vkft_optimizer_step_state(&learner->optimizer)->micro_step = micro_step;
+    return vkft_session_run(learner->session, learner->train, loss_sum, err);
+}
+
 bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, uint64_t step_tokens,
                         uint32_t micro_step, double *loss_sum, vkft_err *err)
 {
-    struct step_state *state = vkft_optimizer_step_state(&learner->optimizer);
-    state->micro_step = micro_step;
     vkft_session_fill(learner->session, samples, count);
-    learner->objective->weights(samples, count, step_tokens, learner->session->batch.row_weight_host);
-    return vkft_session_run(learner->session, learner->train, loss_sum, err);
+    vkft_sft_weights(samples, count, step_tokens, learner->session->batch.row_weight_host);
+    return vkft_learner_run(learner, micro_step, loss_sum, err);
 }

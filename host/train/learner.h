@@ -3,12 +3,10 @@
 #define VKFT_LEARNER_H
 
 #include "host/session/session.h"
-#include "host/train/objective/objective.h"
 #include "host/trainable/optimizer/optimizer.h"
 
 typedef struct vkft_learner {
     vkft_session *session;
-    const vkft_objective *objective;
     vkft_optimizer_options options;
     const float *initial;     /* values of what is trained, f32 [vkft_trainables_floats], borrowed until the start */
     vkft_optimizer optimizer; /* from the start on */
@@ -24,7 +22,11 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
 /* Before the session is closed. */
 void vkft_learner_close(vkft_learner *learner);
 
-/* Adds the gradients of a micro batch of a step with so many trained tokens. *loss_sum: of the micro batch's losses. */
+/* Adds the gradients of the batch that the session was filled with, whose rows have their weights. *loss_sum: of its
+ * losses. */
+bool vkft_learner_run(vkft_learner *learner, uint32_t micro_step, double *loss_sum, vkft_err *err);
+/* Adds the gradients of a micro batch of a step with so many trained tokens. *loss_sum: of the micro batch's losses.
+ * Supervised fine-tuning. */
 bool vkft_learner_train(vkft_learner *learner, const vkft_sample *const *samples, uint32_t count, uint64_t step_tokens,
                         uint32_t micro_step, double *loss_sum, vkft_err *err);
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "host/session/options.h"
+#include "host/train/objective/objective.h"
 #include "host/train/settings.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "host/trainable/trainables.h"
@@ -52,6 +53,7 @@ typedef struct vkft_data_options {
     bool mask_prompt;
     bool mask_history; /* train on a conversation's last assistant message only */
     bool packing;
+    vkft_objective_type objective; /* what the rows are for */
     vkft_on_bad_row on_bad_row;
     vkft_long_rows long_rows;
 } vkft_data_options;
@@ -76,6 +78,8 @@ typedef struct vkft_train_options {
     struct {
         bool r, alpha, dropout, rslora, modules, patterns; /* asked for, and not by default */
     } lora_given;
+
+    vkft_objective_options objective; /* its type is data.objective */
 
     double num_train_epochs;
     int64_t max_steps; /* optimizer steps; > 0 wins over epochs */
@@ -128,6 +132,7 @@ static inline vkft_train_options vkft_train_defaults(void)
         .lora_r = 16,
         .lora_alpha = 32,
         .lora_modules = {.target = "all-linear"},
+        .objective = vkft_objective_defaults(),
         .num_train_epochs = 3,
         .max_steps = -1,
         .batch_size = 1,
@@ -163,11 +168,12 @@ typedef struct vkft_train_event {
     uint64_t step, total_steps;
     double epoch;
     double loss, grad_norm, learning_rate;
-    uint64_t tokens;          /* seen so far, masked ones too, over the whole run */
-    double tokens_per_second; /* over the steps since the last logged one; 0 of an evaluation */
-    uint64_t memory_bytes;    /* device memory held */
-    bool evaluation;          /* this event reports one, */
-    double eval_loss;         /* whose loss this is; NaN where training has diverged */
+    uint64_t tokens;              /* seen so far, masked ones too, over the whole run */
+    double tokens_per_second;     /* over the steps since the last logged one; 0 of an evaluation */
+    uint64_t memory_bytes;        /* device memory held */
+    double metrics[VKFT_METRICS]; /* of a preference objective, NaN where there are none */
+    bool evaluation;              /* this event reports one, */
+    double eval_loss;             /* whose loss this is; NaN where training has diverged */
 } vkft_train_event;
 
 typedef struct vkft_train_observer {

@@ -138,6 +138,13 @@ bool vkft_sample_packs_new(vkft_sample_packs *split, const vkft_dataset *data, c
     return ok || vkft_fail_memory(err, "while ordering the data");
 }
 
+void vkft_sample_packs_pair(vkft_sample_packs *split)
+{
+    split->packs = split->count / 2;
+    for (uint32_t i = 0; i <= split->packs; i++)
+        split->pack[i] = 2 * i;
+}
+
 void vkft_sample_packs_free(vkft_sample_packs *split)
 {
     free(split->samples);

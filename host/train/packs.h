@@ -21,6 +21,8 @@ typedef struct vkft_sample_packs {
  * tokens, by best fit: the longest sample first, each into the fullest pack that it fits in. */
 bool vkft_sample_packs_new(vkft_sample_packs *split, const vkft_dataset *data, const uint32_t *index, uint32_t count,
                            uint32_t pack_tokens, vkft_err *err);
+/* Without packing: two samples after each other stay together. */
+void vkft_sample_packs_pair(vkft_sample_packs *split);
 void vkft_sample_packs_free(vkft_sample_packs *split);
 
 /* Collects the samples of packs order[first] ... order[first+packs-1] (order NULL: in their order; fewer where the

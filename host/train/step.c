@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "host/train/preference/preference.h"
 #include "host/train/schedule.h"
 #include "runtime/base/random.h"
 #include "runtime/base/size.h"
@@ -52,11 +53,25 @@ typedef struct step_batches {
     uint32_t first, end;
 } step_batches;
 
+/* The same for a micro batch of a preference objective; each one counts the same in its step, as in TRL. */
+static bool add_preferences(vkft_trainer *t, const step_batches *step, uint32_t micro, double *loss_sum,
+                            vkft_metric_sums *metrics, vkft_err *err)
+{
+    double loss;
+    uint32_t count = take_packs(t, step->epoch, micro, 0, t->options->batch_size);
+    if (!vkft_preference_train(t, t->samples, count, 1.0 / (step->end - step->first), &loss, metrics, err))
+        return false;
+    *loss_sum += loss;
+    return true;
+}
+
 /* Adds the gradients of this process's part of the step, which has `trained` tokens in all. */
-static bool accumulate(vkft_trainer *t, const step_batches *step, double trained, double *loss_sum, vkft_err *err)
+static bool accumulate(vkft_trainer *t, const step_batches *step, double trained, double *loss_sum,
+                       vkft_metric_sums *metrics, vkft_err *err)
 {
     const vkft_world *world = t->world;
     *loss_sum = 0;
+    *metrics = (vkft_metric_sums){0};
     for (uint32_t round = step->first; round < step->end; round += world->size) {
         double sum;
         uint32_t micro = round + world->rank, count;
@@ -64,6 +79,11 @@ static bool accumulate(vkft_trainer *t, const step_batches *step, double trained
             return false;
         if (micro >= step->end)
             break;
+        if (t->objective->judge) {
+            if (!add_preferences(t, step, micro, loss_sum, metrics, err))
+                return false;
+            continue;
+        }
         for (uint32_t first = 0; first < t->options->batch_size; first += t->portion.packs) {
             if ((count = take_packs(t, step->epoch, micro, first, t->portion.packs)) == 0)
                 break; /* the epoch's last micro batch */
@@ -78,14 +98,16 @@ static bool accumulate(vkft_trainer *t, const step_batches *step, double trained
 }
 
 /* The gradients of the step, in smaller portions where memory runs out; what a failed attempt has added is cleared. */
-static bool add_gradients(vkft_trainer *t, const step_batches *step, double trained, double *loss_sum, vkft_err *err)
+static bool add_gradients(vkft_trainer *t, const step_batches *step, double trained, double *loss_sum,
+                          vkft_metric_sums *metrics, vkft_err *err)
 {
-    while (!accumulate(t, step, trained, loss_sum, err))
+    while (!accumulate(t, step, trained, loss_sum, metrics, err))
         do {
             if (!vkft_session_shrink(&t->session, err))
                 return false;
         } while (!vkft_optimizer_clear_gradients(&t->learner.optimizer, err));
-    return t->world->sum(loss_sum, 1, err) && t->world->sum_gradients(&t->learner.optimizer, err);
+    return t->world->sum(loss_sum, 1, err) && t->world->sum(metrics->sum, VKFT_METRICS, err) &&
+           t->world->sum(metrics->count, VKFT_METRICS, err) && t->world->sum_gradients(&t->learner.optimizer, err);
 }
 
 static bool update(vkft_trainer *t, uint64_t step, double learning_rate, double *grad_norm, vkft_err *err)
@@ -117,10 +139,10 @@ bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, v
             tokens[1] += t->samples[i]->length;
         }
     }
-    if (!world->sum(tokens, 2, err) || !add_gradients(t, &batches, tokens[0], &loss_sum, err))
+    if (!world->sum(tokens, 2, err) || !add_gradients(t, &batches, tokens[0], &loss_sum, &result->metrics, err))
         return false;
     result->tokens = (uint64_t)tokens[1];
-    result->loss = loss_sum / tokens[0];
+    result->loss = loss_sum / (t->objective->judge ? batches.end - batches.first : tokens[0]);
     result->learning_rate =
         vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
     if (!isfinite(result->loss))

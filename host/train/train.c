@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/train/preference/preference.h"
 #include "host/train/training_data.h"
 #include "runtime/base/os/machine.h"
 #include "runtime/base/os/os.h"
@@ -18,6 +19,7 @@ typedef struct interval {
     double loss;
     uint64_t steps, tokens;
     double started;
+    vkft_metric_sums metrics;
 } interval;
 
 double vkft_epoch_of(const vkft_trainer *t, uint64_t steps)
@@ -56,6 +58,7 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
         .memory_bytes = memory_held(t),
         .eval_loss = NAN,
     };
+    vkft_metric_sums_means(&since->metrics, event.metrics);
     bool failed = false;
     vkft_json_node row = vkft_json_make_object(&failed);
     vkft_json_put_number(row, "step", (double)event.step);
@@ -66,6 +69,7 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
     vkft_json_put_number(row, "tokens", (double)event.tokens);
     vkft_json_put_number(row, "tokens_per_second", event.tokens_per_second);
     vkft_json_put_number(row, "memory_bytes", (double)event.memory_bytes);
+    vkft_metrics_put(row, "", event.metrics);
     *since = (interval){.started = vkft_os_seconds()};
     if (t->step)
         t->step(t->observer->context, &event);
@@ -93,8 +97,10 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
     const vkft_train_options *o = t->options;
     double loss;
     uint64_t tokens;
-    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, vkft_eval_batch_size(o), o->eval_batches,
-                       &t->portion, t->observer, &loss, &tokens, err))
+    vkft_metric_sums metrics = {0};
+    if (t->objective->judge ? !vkft_preference_evaluate(t, &loss, &metrics, err)
+                            : !vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, vkft_eval_batch_size(o),
+                                             o->eval_batches, &t->portion, t->observer, &loss, &tokens, err))
         return out_of_memory(t, err);
     bool failed = false;
     vkft_json_node row = vkft_json_make_object(&failed);
@@ -109,6 +115,8 @@ static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
                               .memory_bytes = memory_held(t),
                               .evaluation = true,
                               .eval_loss = loss};
+    vkft_metric_sums_means(&metrics, event.metrics);
+    vkft_metrics_put(row, "eval_", event.metrics);
     if (t->step)
         t->step(t->observer->context, &event);
     if (!log_row(t, vkft_json_made(row), err))
@@ -166,6 +174,7 @@ static bool advance(vkft_trainer *t, interval *since, vkft_train_result *result,
     t->state.tokens += step.tokens;
     since->loss += step.loss;
     since->steps++;
+    vkft_metric_sums_join(&since->metrics, &step.metrics);
     since->tokens += step.tokens;
     result->steps++;
     if (isnan(result->first_loss))
@@ -264,8 +273,9 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     if (!vkft_run_directory_open(&t->run, &place, t->observer, err) ||
         !vkft_session_start(&t->session, &t->plan, t->observer, err) ||
         !((t->fingerprint = vkft_trainer_fingerprint(t)) || vkft_fail_memory(err, "while preparing the run")) ||
-        !vkft_resume(t, err) || !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) ||
-        !vkft_resume_best(t, err) || !open_reports(t, err))
+        !vkft_reference_compute(t, err) || !vkft_resume(t, err) ||
+        !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) || !vkft_resume_best(t, err) ||
+        !open_reports(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->session.dev);
     vkft_observer_say(t->observer, "device: %s (%s)", info->name, info->driver);
@@ -278,6 +288,9 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
                       (unsigned long long)t->total_steps, o->gradient_accumulation_steps, o->batch_size,
                       (unsigned long long)vkft_trainables_parameters(&t->session.trained), where);
     if (!vkft_data_show_sample(t->session.text.tokenizer, t->train.samples[0], "first sample", t->observer, err))
+        return false;
+    if (t->objective->preferences == VKFT_PREFERENCES_PAIRS &&
+        !vkft_data_show_sample(t->session.text.tokenizer, t->train.samples[1], "its rejected answer", t->observer, err))
         return false;
     double started = vkft_os_seconds();
     uint64_t tokens = t->state.tokens;

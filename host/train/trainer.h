@@ -7,6 +7,7 @@
 #include "host/train/learner.h"
 #include "host/train/packs.h"
 #include "host/train/portion.h"
+#include "host/train/preference/metrics.h"
 #include "host/train/report/tensorboard.h"
 #include "host/train/world/world.h"
 #include "host/train/options.h"
@@ -16,12 +17,14 @@ typedef struct vkft_trainer {
     const vkft_world *world;
     const vkft_observer *observer;
     void (*step)(void *context, const vkft_train_event *event); /* or NULL; context is the observer's */
+    const vkft_objective *objective;
     vkft_session session;
     vkft_learner learner;
     vkft_memory_plan plan;
     vkft_dataset data, valid_data;
     vkft_sample_packs train, valid;
     const vkft_sample **samples; /* of a micro batch */
+    vkft_scored *answers;        /* the same of a preference objective, else NULL */
     vkft_portion portion;        /* of it that is computed at a time */
     bool torn;                   /* an update has failed in the middle: what is trained is of no step */
 
@@ -54,6 +57,7 @@ cJSON *vkft_trainer_fingerprint(const vkft_trainer *t);
 typedef struct vkft_step_result {
     double loss, grad_norm, learning_rate;
     uint64_t tokens;
+    vkft_metric_sums metrics; /* of a preference objective */
 } vkft_step_result;
 bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, vkft_err *err);
 

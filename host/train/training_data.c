@@ -24,7 +24,9 @@ static bool is_interrupted(void *context)
 static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data,
                       const vkft_observer *observer)
 {
-    vkft_observer_say(observer, "data: %s: %u samples of %s, %llu tokens, longest %u%s", path, data->count,
+    bool pairs = data->format == VKFT_DATA_PAIRS || data->format == VKFT_DATA_PAIR_TOKENS;
+    vkft_observer_say(observer, "data: %s: %u %s of %s, %llu tokens, longest %u%s", path,
+                      pairs ? data->count / 2 : data->count, pairs ? "pairs" : "samples",
                       vkft_data_format_name(data->format), (unsigned long long)data->tokens, data->max_length,
                       data->from_cache ? " (tokens from the cache)" : "");
     if (data->truncated)
@@ -130,6 +132,12 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
     if (!path)
         return true;
     int32_t eos = text->tokenizer ? vkft_tokenizer_eos_id(text->tokenizer) : -1;
+    const vkft_objective *objective = vkft_objective_of(options->objective);
+    if (objective->preferences != VKFT_PREFERENCES_NONE && config->encoder_layers)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--objective %s: the model has an encoder and a decoder, which is not supported; use "
+                         "--objective sft, or a model with a decoder alone",
+                         objective->name);
     vkft_dataset_options o = {
         .max_seq_length = options->max_seq_length,
         .mask_prompt = options->mask_prompt,
@@ -145,6 +153,8 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
         .completions = options->completions,
         .chat = text->chat,
         .chat_error = text->chat_error,
+        .preferences = objective->preferences,
+        .learn_chosen_prompt = objective->learns_prompt,
         .apply_chat_template = options->apply_chat_template,
         .error_on_bad_row = options->on_bad_row == VKFT_BAD_ROW_ERROR,
         .drop_long_rows = options->long_rows == VKFT_LONG_ROWS_DROP,

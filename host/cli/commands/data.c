@@ -31,6 +31,7 @@ static const flag data_flags[] = {
      .required = true,
      AT(data.path)},
     CLI_MODEL_PATH_FLAG(AT),
+    CLI_OBJECTIVE_FLAG(AT),
     CLI_DATA_FLAGS(AT),
     {.kind = FLAG_U32, .name = "samples", .value = "N", .help = "number of samples to show", AT(samples)},
     {.kind = FLAG_SWITCH, .name = "json", .help = "print the numbers as a JSON object on standard output", AT(json)},

@@ -55,6 +55,13 @@ static const flag_choice report_choices[] = {
     {0},
 };
 
+static const flag_choice dpo_choices[] = {
+#define DPO_LOSS(type, function) {.name = #type, .value = VKFT_DPO_##type},
+#include "host/train/objective/dpo_losses.def"
+#undef DPO_LOSS
+    {0},
+};
+
 #define AT(member) .offset = offsetof(vkft_train_options, member)
 #define GIVEN(member) .given = offsetof(vkft_train_options, member)
 
@@ -188,6 +195,49 @@ static const flag train_flags[] = {
      .help = "continue training from this PEFT adapter",
      .same_run = true,
      AT(init_adapter)},
+
+    {.kind = FLAG_HEADING, .name = "objective"},
+    CLI_OBJECTIVE_FLAG(AT),
+    {.kind = FLAG_DOUBLE,
+     .name = "beta",
+     .value = "X",
+     .help = "with preferences: how strongly answers are compared; with dpo a higher one stays closer to the reference",
+     .range = ABOVE(0),
+     .same_run = true,
+     AT(objective.beta)},
+    {.kind = FLAG_CHOICE,
+     .name = "loss-type",
+     .value = "NAME",
+     .help = "with dpo: the loss, as TRL calls it",
+     .choices = dpo_choices,
+     .same_run = true,
+     AT(objective.loss_type)},
+    {.kind = FLAG_DOUBLE,
+     .name = "label-smoothing",
+     .value = "X",
+     .help = "with dpo and simpo: the share of pairs that are taken to be the wrong way round",
+     .range = FROM_TO_BELOW(0, 0.5),
+     .same_run = true,
+     AT(objective.label_smoothing)},
+    {.kind = FLAG_SWITCH,
+     .name = "reference-free",
+     .help = "with dpo: compare answers with each other alone, not with the model as it was before training",
+     .same_run = true,
+     AT(objective.reference_free)},
+    {.kind = FLAG_DOUBLE,
+     .name = "ld-alpha",
+     .value = "X",
+     .help = "with dpo: what tokens count that the shorter answer of a pair does not have; 1: as all others",
+     .range = BETWEEN(0, 1),
+     .same_run = true,
+     AT(objective.ld_alpha)},
+    {.kind = FLAG_DOUBLE,
+     .name = "simpo-gamma",
+     .value = "X",
+     .help = "with simpo: the margin between rewards that is aimed at",
+     .range = AT_LEAST(0),
+     .same_run = true,
+     AT(objective.simpo_gamma)},
 
     {.kind = FLAG_HEADING, .name = "length of the run"},
     {.kind = FLAG_DOUBLE,

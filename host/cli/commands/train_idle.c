@@ -20,6 +20,19 @@ WHERE(has_steps, o->max_steps > 0)
 WHERE(has_no_warmup, o->lr_scheduler_type == VKFT_SCHEDULE_CONSTANT && o->warmup_steps > 0)
 WHERE(has_no_moments, is_kind(o, VKFT_OPTIMIZER_sgd))
 WHERE(has_no_denominator, is_kind(o, VKFT_OPTIMIZER_sgd) || is_kind(o, VKFT_OPTIMIZER_lion))
+static bool judges(const vkft_train_options *o)
+{
+    return vkft_objective_of(o->data.objective)->preferences != VKFT_PREFERENCES_NONE;
+}
+
+WHERE(has_preferences, judges(o))
+WHERE(has_no_preferences, !judges(o))
+WHERE(is_not_dpo, o->data.objective != VKFT_OBJECTIVE_dpo)
+WHERE(is_not_simpo, o->data.objective != VKFT_OBJECTIVE_simpo)
+WHERE(is_not_smoothed, !(o->data.objective == VKFT_OBJECTIVE_simpo ||
+                         (o->data.objective == VKFT_OBJECTIVE_dpo &&
+                          (o->objective.loss_type == VKFT_DPO_sigmoid || o->objective.loss_type == VKFT_DPO_robust ||
+                           o->objective.loss_type == VKFT_DPO_exo_pair))))
 WHERE(trains_on_all, o->data.mask_history && !o->data.mask_prompt)
 WHERE(never_evaluates, o->eval_strategy == VKFT_WHEN_NEVER)
 WHERE(has_no_best, o->eval_strategy == VKFT_WHEN_NEVER && o->load_best_model_at_end)
@@ -47,6 +60,14 @@ const flag_idle train_idle[] = {
     {"adam-beta1", has_no_moments, "with --optim sgd; its momentum is in --optim-args"},
     {"adam-beta2", has_no_moments, "with --optim sgd"},
     {"adam-epsilon", has_no_denominator, "with this --optim"},
+    {"lora-dropout", has_preferences, "with this --objective, which trains without dropout"},
+    {"beta", has_no_preferences, "with --objective sft"},
+    {"loss-type", is_not_dpo, "without --objective dpo"},
+    {"label-smoothing", is_not_smoothed, "with this --objective and --loss-type"},
+    {"reference-free", is_not_dpo, "without --objective dpo"},
+    {"ld-alpha", is_not_dpo, "without --objective dpo"},
+    {"simpo-gamma", is_not_simpo, "without --objective simpo"},
+    {"mask-prompt", has_preferences, "with this --objective, which compares answers"},
     {"mask-history", trains_on_all, "with --no-mask-prompt"},
     {"val-split", never_evaluates, "on evaluations with --eval-strategy no"},
     {"eval-steps", evaluates_otherwise, "without --eval-strategy steps"},

@@ -15,6 +15,8 @@ static bool take_samples(const vkft_trainer *t, vkft_sample_packs *split, const 
     const vkft_data_options *o = &t->options->data;
     if (!vkft_sample_packs_new(split, data, index, count, o->packing ? o->max_seq_length : 0, err))
         return false;
+    if (vkft_objective_of(o->objective)->preferences == VKFT_PREFERENCES_PAIRS)
+        vkft_sample_packs_pair(split);
     if (o->packing)
         vkft_observer_say(t->observer, "packing: %u samples in %u packs of at most %u tokens", split->count,
                           split->packs, o->max_seq_length);
@@ -30,18 +32,23 @@ static int by_index(const void *pa, const void *pb)
 /* Holds out a random part of the rows; both parts stay in file order. */
 static bool hold_out(vkft_trainer *t, vkft_err *err)
 {
-    uint32_t n = t->data.count, held = (uint32_t)ceil(t->options->val_split * n);
+    bool pairs = vkft_objective_of(t->options->data.objective)->preferences == VKFT_PREFERENCES_PAIRS;
+    uint32_t each = pairs ? 2 : 1, n = t->data.count / each, held = (uint32_t)ceil(t->options->val_split * n);
     if (held == 0 || held >= n)
-        return vkft_fail(err, VKFT_ERR_INPUT, "--val-split %g of %u samples leaves nothing to %s",
-                         t->options->val_split, n, held ? "train on" : "validate on");
-    uint32_t *order = malloc(n * sizeof *order);
+        return vkft_fail(err, VKFT_ERR_INPUT, "--val-split %g of %u %s leaves nothing to %s", t->options->val_split, n,
+                         pairs ? "pairs" : "samples", held ? "train on" : "validate on");
+    uint32_t *order = malloc((uint64_t)n * each * sizeof *order);
     if (!order)
         return vkft_fail_memory(err, "while splitting the data");
     vkft_random_permutation(t->options->seed, VKFT_STREAM_SPLIT, order, n);
     qsort(order, held, sizeof *order, by_index);
     qsort(order + held, n - held, sizeof *order, by_index);
-    bool ok = take_samples(t, &t->valid, &t->data, order, held, err) &&
-              take_samples(t, &t->train, &t->data, order + held, n - held, err);
+    for (uint32_t i = n; pairs && i-- > 0;) {
+        order[2 * i + 1] = 2 * order[i] + 1;
+        order[2 * i] = 2 * order[i];
+    }
+    bool ok = take_samples(t, &t->valid, &t->data, order, each * held, err) &&
+              take_samples(t, &t->train, &t->data, order + each * held, each * (n - held), err);
     free(order);
     return ok;
 }

@@ -33,6 +33,9 @@ static uint64_t hash_samples(const vkft_sample_packs *split)
         const vkft_sample *s = split->samples[i];
         const uint32_t lengths[] = {s->length, s->source_length};
         hash = XXH3_64bits_withSeed(lengths, sizeof lengths, hash);
+        const uint32_t choice[] = {s->prompt_length, s->answer};
+        if (s->answer != VKFT_ANSWER_PLAIN)
+            hash = XXH3_64bits_withSeed(choice, sizeof choice, hash);
         hash = XXH3_64bits_withSeed(s->ids, s->length * sizeof *s->ids, hash);
         hash = XXH3_64bits_withSeed(s->labels, s->length * sizeof *s->labels, hash);
     }

@@ -15,7 +15,8 @@ static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_
         uint32_t longest = o->data.max_seq_length, max_position = t->session.config->max_position;
         if (t->session.model.positions.rows && longest > max_position)
             longest = max_position;
-        uint64_t tokens = (uint64_t)max_u32(o->batch_size, vkft_eval_batch_size(o)) * longest;
+        bool pairs = vkft_objective_of(o->data.objective)->preferences == VKFT_PREFERENCES_PAIRS;
+        uint64_t tokens = (pairs ? 2ull : 1ull) * max_u32(o->batch_size, vkft_eval_batch_size(o)) * longest;
         uint32_t all = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
         bool source = t->session.config->encoder_layers != 0;
         *limits =
@@ -50,6 +51,15 @@ static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *
 
 static bool check_options(const vkft_train_options *o, vkft_err *err)
 {
+    const vkft_objective_options *p = &o->objective;
+    vkft_objective_type objective = o->data.objective;
+    if (vkft_objective_of(objective)->preferences != VKFT_PREFERENCES_NONE && o->data.packing)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--packing: answers are compared one by one with --objective %s; leave it out",
+                         vkft_objective_of(objective)->name);
+    if (objective == VKFT_OBJECTIVE_dpo && p->loss_type == VKFT_DPO_exo_pair && p->label_smoothing == 0)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--loss-type exo_pair needs --label-smoothing above 0; its paper recommends 1e-3");
     if (o->early_stopping_patience && o->eval_strategy == VKFT_WHEN_NEVER)
         return vkft_fail(
             err, VKFT_ERR_INPUT,
@@ -98,6 +108,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->world = &vkft_world_alone;
     t->observer = &observer->general;
     t->step = observer->step;
+    t->objective = vkft_objective_of(options->data.objective);
     t->state.best_eval_loss = NAN;
     t->saved_step = t->sound_step = UINT64_MAX;
     bool full = options->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
@@ -118,7 +129,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         return false;
     t->portion =
         vkft_portion_whole(&t->train, options->batch_size, &t->valid, vkft_eval_batch_size(options), t->observer);
-    t->portion.dropout = options->lora_dropout > 0;
+    t->portion.dropout = options->lora_dropout > 0 && t->objective->preferences == VKFT_PREFERENCES_NONE;
     t->session.smaller = vkft_portion_halve;
     t->session.smaller_context = &t->portion;
     if (!vkft_setup_trained(t, err) || !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
@@ -129,10 +140,13 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     if (!check_effects(t, err))
         return false;
     t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
-    t->samples = malloc((t->train.count + 1ull) * sizeof *t->samples);
+    const uint64_t most = max_u32(t->train.count, t->valid.count) + 1ull;
+    bool judged = t->objective->judge != NULL;
+    t->samples = malloc(most * sizeof *t->samples);
+    t->answers = judged ? malloc(most * sizeof *t->answers) : NULL;
     t->state.history = cJSON_CreateArray();
     t->state.wall_times = cJSON_CreateArray();
-    return (t->order && t->samples && t->state.history && t->state.wall_times) ||
+    return (t->order && t->samples && (t->answers || !judged) && t->state.history && t->state.wall_times) ||
            vkft_fail_memory(err, "while preparing the run");
 }
 
@@ -144,6 +158,7 @@ void vkft_trainer_close(vkft_trainer *t)
     cJSON_Delete(t->state.wall_times);
     cJSON_Delete(t->fingerprint);
     free(t->order);
+    free(t->answers);
     free(t->samples);
     free(t->resumed_from);
     free(t->flat);

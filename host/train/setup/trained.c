@@ -61,6 +61,8 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
         return false;
     if (o->lora_given.dropout)
         c->lora_dropout = o->lora_dropout;
+    if (vkft_objective_of(o->data.objective)->preferences != VKFT_PREFERENCES_NONE)
+        c->lora_dropout = 0;
     vkft_observer_say(t->observer, "adapter of %s: %s, dropout %.9g, on %u modules", o->init_adapter, found,
                       (double)c->lora_dropout, set->count);
     return true;
@@ -73,8 +75,11 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     vkft_session *r = &t->session;
     if (o->init_adapter)
         return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) && continue_adapter(t, init, err);
-    const vkft_adapter_config config = {
-        .r = o->lora_r, .lora_alpha = o->lora_alpha, .lora_dropout = o->lora_dropout, .use_rslora = o->use_rslora};
+    bool dropout = vkft_objective_of(o->data.objective)->preferences == VKFT_PREFERENCES_NONE;
+    const vkft_adapter_config config = {.r = o->lora_r,
+                                        .lora_alpha = o->lora_alpha,
+                                        .lora_dropout = dropout ? o->lora_dropout : 0,
+                                        .use_rslora = o->use_rslora};
     return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_lora, &o->lora_modules, &config, err);
 }
 

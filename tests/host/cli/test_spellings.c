@@ -34,6 +34,16 @@ static const meaning meanings[] = {
     {"optim", "paged_adamw", "--optim paged_adamw_32bit"},
     {"optim", "lion_32bit", "--optim lion"},
     {"bf16", "true", "--compute-dtype bf16"},
+    {"train_mode", "orpo", "--objective orpo"},
+    {"stage", "dpo", "--objective dpo"},
+    {"pref_beta", "0.2", "--beta 0.2"},
+    {"pref_loss", "orpo", "--objective orpo"},
+    {"pref_loss", "simpo", "--objective simpo"},
+    {"pref_loss", "ipo", "--loss-type ipo"},
+    {"dpo_label_smoothing", "0.1", "--label-smoothing 0.1"},
+    {"gamma", "0.7", "--simpo-gamma 0.7"},
+    {"precompute_ref_log_probs", "true", ""},
+    {"disable_dropout", "true", ""},
     {"fp16", "true", "--compute-dtype fp16"},
     {"bf16", "false", ""},
     {"fp16", "false", ""},
@@ -136,9 +146,25 @@ static void write_recipe(const char *format, const char *name, const char *value
     snprintf(flags, size, "-c %s", path);
 }
 
+/* More flags, without which it has no effect. */
+static const char *with_of(const meaning *m)
+{
+    static const char *const needs[][2] = {{"--beta", "--objective dpo"},
+                                           {"--loss-type", "--objective dpo"},
+                                           {"--label-smoothing", "--objective dpo"},
+                                           {"--simpo-gamma", "--objective simpo"}};
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
+        if (strncmp(m->flags, needs[i][0], strlen(needs[i][0])) == 0)
+            return needs[i][1];
+    return "";
+}
+
 static void check(const meaning *m)
 {
-    char *wanted = settings(m->flags), given[700];
+    const char *with = with_of(m);
+    char all[800], given[700];
+    snprintf(all, sizeof all, "%s %s", m->flags, with);
+    char *wanted = settings(all);
     for (int i = 0; i < 3; i++) {
         if (i == 0)
             snprintf(given, sizeof given, "--%s=%s", m->name, m->value);
@@ -146,7 +172,8 @@ static void check(const meaning *m)
             snprintf(given, sizeof given, "--%s %s", m->name, m->value);
         else
             write_recipe("%s: %s\n", m->name, m->value, given, sizeof given);
-        char *found = settings(given);
+        snprintf(all, sizeof all, "%s %s", given, with);
+        char *found = settings(all);
         if (strcmp(found, wanted) != 0)
             fail_msg("%s %s: expected '%s', found '%s'", given, m->value, wanted, found);
         free(found);
@@ -165,6 +192,10 @@ static void test_meanings(void **state)
 
 /* Each with what its message says. */
 static const meaning refusals[] = {
+    {"stage", "pt", "stage pt: continued training on plain text is --objective sft with a .txt file"},
+    {"stage", "rm", "stage rm: reward models are not trained"},
+    {"stage", "ppo", "stage ppo: is not supported; use dpo, orpo or simpo"},
+    {"max_prompt_length", "512", "max_prompt_length 512: --max-seq-length is for prompt and answer together"},
     {"optim", "adamw_hf", "optim adamw_hf: transformers has removed it; its epsilon was another"},
     {"optim", "adamw_8bit", "'adamw_8bit' is not in this version"},
     {"optim", "adafactor", "'adafactor' is not in this version"},
