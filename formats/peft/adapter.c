@@ -44,22 +44,25 @@ void vkft_adapter_free(vkft_adapter *adapter)
     *adapter = (vkft_adapter){0};
 }
 
-/* Last component of the module in a key "base_model.model.<...>.<name>.lora_A.weight"; false when the key is not of
- * this form. */
-static bool module_of_key(const vkft_adapter_format *format, const char *key, const char **name, size_t *length)
+/* Last component of the module in a key "base_model.model.<...>.<name>.lora_A.weight", and the number of the suffix, or
+ * NULL; false when the key is not of this form. */
+static bool module_of_key(const vkft_adapter_format *format, const char *key, const char **name, size_t *length,
+                          uint32_t *number)
 {
     size_t size = strlen(key);
     if (strncmp(key, "base_model.model.", 17) != 0)
         return false;
-    for (const char *const *ending = format->suffixes; *ending; ending++) {
-        size_t suffix = strlen(*ending);
-        if (size <= 17 + suffix || strcmp(key + size - suffix, *ending) != 0)
+    for (uint32_t i = 0; format->suffixes[i]; i++) {
+        size_t suffix = strlen(format->suffixes[i]);
+        if (size <= 17 + suffix || strcmp(key + size - suffix, format->suffixes[i]) != 0)
             continue;
         const char *end = key + size - suffix, *start = end;
         while (start > key && start[-1] != '.')
             start--;
         *name = start;
         *length = (size_t)(end - start);
+        if (number)
+            *number = i;
         return *length > 0;
     }
     return false;
@@ -88,7 +91,7 @@ static char **modules_of_tensors(const vkft_adapter *adapter, const char *path, 
     for (uint32_t i = 0; list && i < adapter->count; i++) {
         const char *name;
         size_t length;
-        if (!module_of_key(adapter->config.format, adapter->tensors[i].key, &name, &length) ||
+        if (!module_of_key(adapter->config.format, adapter->tensors[i].key, &name, &length, NULL) ||
             list_has(list, name, length))
             continue;
         list[n] = n < MAX_MODULE_NAMES ? malloc(length + 1) : NULL;
@@ -148,19 +151,12 @@ static bool check_initialization(const char *path, const cJSON *root, vkft_err *
 static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
 {
     static const char *const off[] = {
-        "use_dora",
-        "use_qalora",
-        "use_bdlora",
-        "lora_bias",
-        "modules_to_save",
-        "layer_replication",
-        "trainable_token_indices",
-        "target_parameters",
-        "alora_invocation_tokens",
-        "arrow_config",
-        "kasa_config",
-        "monteclora_config",
-        "velora_config",
+        "use_qalora",        "use_bdlora",
+        "lora_bias",         "modules_to_save",
+        "layer_replication", "trainable_token_indices",
+        "target_parameters", "alora_invocation_tokens",
+        "arrow_config",      "kasa_config",
+        "monteclora_config", "velora_config",
     };
     const cJSON *task = vkft_json_member(root, "task_type");
     if (task && (!cJSON_IsString(task) ||
@@ -206,14 +202,18 @@ static bool read_target_modules(const char *path, const cJSON *root, vkft_adapte
     return config->target_modules != NULL;
 }
 
-/* The known format that peft_type names. */
+/* The known format that peft_type and use_dora name. */
 static bool find_format(const char *path, const cJSON *root, const vkft_adapter_format *const *known,
                         vkft_adapter_config *config, vkft_err *err)
 {
     const cJSON *value = vkft_json_member(root, "peft_type");
+    bool use_dora = false;
+    if (!vkft_json_get_bool(root, "use_dora", false, &use_dora, path, err))
+        return false;
     for (; *known; known++) {
         config->format = *known;
-        if (cJSON_IsString(value) && strcmp(value->valuestring, config->format->peft_type) == 0)
+        if (cJSON_IsString(value) && strcmp(value->valuestring, config->format->peft_type) == 0 &&
+            use_dora == config->format->use_dora)
             return true;
     }
     return fail_unsupported(path, "peft_type", value, config->format->peft_type, err);
@@ -288,17 +288,20 @@ static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *fr
 {
     const char *name;
     size_t length;
-    if (!module_of_key(format, from->name, &name, &length))
+    uint32_t number;
+    if (!module_of_key(format, from->name, &name, &length, &number))
         return fail_key(file->path, from->name, format, err);
     if (from->dtype != VKFT_F32 && from->dtype != VKFT_F16 && from->dtype != VKFT_BF16)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16",
                          file->path, from->name, vkft_dtype_name(from->dtype));
-    if (from->dims != 2 || !from->elements || from->shape[0] > UINT32_MAX || from->shape[1] > UINT32_MAX)
+    bool vector = format->vector[number];
+    uint64_t rows = from->shape[0], cols = vector ? 1 : from->shape[1];
+    if (from->dims != (vector ? 1 : 2) || !from->elements || rows > UINT32_MAX || cols > UINT32_MAX)
         return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s: tensor '%s' has %" PRIu32 " dimensions or an unusable size; expected a matrix",
-                         file->path, from->name, from->dims);
-    to->rows = (uint32_t)from->shape[0];
-    to->cols = (uint32_t)from->shape[1];
+                         "%s: tensor '%s' has %" PRIu32 " dimensions or an unusable size; expected a %s", file->path,
+                         from->name, from->dims, vector ? "vector" : "matrix");
+    to->rows = (uint32_t)rows;
+    to->cols = (uint32_t)cols;
     to->key = vkft_string_copy(from->name);
     to->data = malloc((size_t)from->elements * sizeof *to->data);
     if (!to->key || !to->data)
@@ -476,7 +479,8 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
            cJSON_AddNumberToObject(o, "r", config->r) && add_patterns(o, "rank_pattern", &config->rank_pattern) &&
            cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
            cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") &&
-           cJSON_AddFalseToObject(o, "use_dora") && cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);
+           cJSON_AddBoolToObject(o, "use_dora", config->format->use_dora) &&
+           cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);
 }
 
 static bool write_config(const char *path, const vkft_adapter *adapter, vkft_err *err)
@@ -496,7 +500,14 @@ static bool write_weights(const char *path, const vkft_adapter *adapter, vkft_er
         return vkft_fail_memory(err, "for adapter '%s'", path);
     for (uint32_t i = 0; i < adapter->count; i++) {
         const vkft_adapter_tensor *t = &adapter->tensors[i];
-        specs[i] = (vkft_safetensors_spec){.name = t->key, .dtype = VKFT_F32, .dims = 2, .shape = {t->rows, t->cols}};
+        const char *name;
+        size_t length;
+        uint32_t number = 0;
+        module_of_key(adapter->config.format, t->key, &name, &length, &number);
+        specs[i] = (vkft_safetensors_spec){.name = t->key,
+                                           .dtype = VKFT_F32,
+                                           .dims = adapter->config.format->vector[number] ? 1 : 2,
+                                           .shape = {t->rows, t->cols}};
     }
     vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, adapter->count, err);
     free(specs);

@@ -10,12 +10,14 @@
 #include "formats/peft/modules.h"
 #include "runtime/base/error.h"
 
-#define VKFT_ADAPTER_TENSORS 2u /* of a module, at most; raise it for a method that has more */
+#define VKFT_ADAPTER_TENSORS 3u /* of a module, at most; raise it for a method that has more */
 
 /* How a method's adapters are written: a key is "base_model.model.<module><suffix>". */
 typedef struct vkft_adapter_format {
     const char *peft_type;
+    bool use_dora;
     const char *suffixes[VKFT_ADAPTER_TENSORS + 1]; /* ".lora_A.weight", up to a NULL */
+    bool vector[VKFT_ADAPTER_TENSORS];              /* [rows] in files, and [rows,1] here */
 } vkft_adapter_format;
 
 typedef struct vkft_adapter_config {
@@ -47,7 +49,7 @@ typedef struct vkft_adapter {
 } vkft_adapter;
 
 /* Reads a PEFT adapter directory in one of the known formats, NULL-terminated; F32, F16 and BF16 tensors become f32.
- * The result is malloc'ed throughout. Error: what vkft cannot apply (DoRA, bias other than "none", modules_to_save,
+ * The result is malloc'ed throughout. Error: what vkft cannot apply (bias other than "none", modules_to_save,
  * another peft_type), a bad file, or another program's adapter. */
 bool vkft_adapter_read(const char *dir, const vkft_adapter_format *const *known, vkft_adapter *adapter, vkft_err *err);
 void vkft_adapter_free(vkft_adapter *adapter); /* frees what is inside, zeroes it */

@@ -149,6 +149,36 @@ static bool upload_adapter(void *owner, vkft_session *session, vkft_err *err)
     return true;
 }
 
+static uint64_t square_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_session *session = owner;
+    (void)limits;
+    return session->trained.adapters.rows * sizeof(float);
+}
+
+static bool upload_squares(void *owner, vkft_session *session, vkft_err *err)
+{
+    uint64_t bytes = square_bytes(owner, NULL);
+    vkft_adapter_set *set = &session->trained.adapters;
+    if (!vkft_buffer_new(session->dev, bytes, VKFT_MEMORY_DEVICE, "norms of weights", &session->squares, err) ||
+        !vkft_buffer_write(session->dev, &session->squares, 0, set->squares, bytes, err))
+        return false;
+    set->address = session->squares.address;
+    return true;
+}
+
+bool vkft_session_need_squares(vkft_session *session, bool read, vkft_err *err)
+{
+    vkft_adapter_set *set = &session->trained.adapters;
+    if (!set->rows)
+        return true;
+    if (read && !vkft_adapter_set_read_squares(set, session->file, err))
+        return false;
+    vkft_session_need(session,
+                      (vkft_holding){"norms of weights", VKFT_MEMORY_DEVICE, square_bytes, upload_squares, session});
+    return true;
+}
+
 const char *vkft_session_model_name(const vkft_session *session)
 {
     return session->file ? vkft_model_file_source(session->file) : session->options.path;
@@ -172,6 +202,8 @@ bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft
     vkft_adapter_free(&adapter);
     if (!ok)
         return vkft_fail_context(err, "%s", dir);
+    if (!vkft_session_need_squares(session, session->file != NULL, err))
+        return false;
     vkft_trainables_bind_placeholders(&session->trained);
     vkft_session_need(session, (vkft_holding){"adapter", VKFT_MEMORY_DEVICE, adapter_bytes, upload_adapter, session});
     return true;
@@ -355,6 +387,7 @@ void vkft_session_close(vkft_session *session)
         free_own(session);
         vkft_in_place_close(&session->in_place, session->dev);
         vkft_buffer_free(session->dev, &session->adapter);
+        vkft_buffer_free(session->dev, &session->squares);
         vkft_buffer_free(session->dev, &session->own_step);
     }
     free(session->adapter_values);

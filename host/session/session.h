@@ -26,6 +26,7 @@ typedef struct vkft_session {
     vkft_trainables trained; /* an adapter, or all weights */
     float *adapter_values;   /* of vkft_session_use_adapter, until they are on the device */
     vkft_buffer adapter;
+    vkft_buffer squares; /* of the norms of adapted weights' rows, see adapters.h */
 
     vkft_holding holdings[VKFT_PLAN_ITEMS];
     uint32_t holding_count;
@@ -68,6 +69,10 @@ const char *vkft_session_model_name(const vkft_session *session);
 
 /* Applies the adapter in dir; NULL: none. */
 bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft_observer *observer, vkft_err *err);
+
+/* Holds what the method of the chosen adapters needs of the weights; before any other holding. read: from the file,
+ * else only planned. */
+bool vkft_session_need_squares(vkft_session *session, bool read, vkft_err *err);
 
 /* A way to run the model. NULL: out of memory. */
 vkft_pass *vkft_session_add_pass(vkft_session *session, const vkft_pass_spec *spec, vkft_err *err);

@@ -179,7 +179,7 @@ static char *make_readme(const vkft_trainer *t)
 {
     static const char adapter[] =
         "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
-        "# LoRA adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
+        "# %s adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
         "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
         "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
     static const char full[] =
@@ -194,7 +194,8 @@ static char *make_readme(const vkft_trainer *t)
     if (text && vkft_trains_all_weights(&t->session.trained))
         snprintf(text, size, full, quoted);
     else if (text)
-        snprintf(text, size, adapter, quoted, lora->config.r, (double)lora->config.lora_alpha);
+        snprintf(text, size, adapter, quoted, lora->method == &vkft_method_dora ? "DoRA" : "LoRA", lora->config.r,
+                 (double)lora->config.lora_alpha);
     free(quoted);
     return text;
 }

@@ -57,6 +57,10 @@ static vkft_adapted_module *next_module(vkft_adapter_set *set, const vkft_module
 static void lay_out(vkft_adapter_set *set)
 {
     uint32_t rows, cols;
+    for (uint32_t i = 0; i < set->count && set->method->squares; i++) {
+        set->modules[i].row = set->rows;
+        set->rows += set->modules[i].linear->w.rows;
+    }
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < set->count; i++)
             for (uint32_t j = 0; j < tensor_count(set); j++) {
@@ -85,7 +89,12 @@ static bool check_experts(const vkft_adapter_set *set, vkft_err *err)
     for (uint32_t i = 0; ok && i < set->count; i++) {
         const vkft_adapted_module *m = &set->modules[i], *other = first[m->expert_group];
         uint32_t n = adapted[m->expert_group];
-        if (m->expert_group && n != groups)
+        if (m->expert_group && set->method->squares)
+            ok = vkft_fail(err, VKFT_ERR_INPUT,
+                           "%s is an expert, and experts cannot have a DoRA adapter; train with LoRA, or leave experts "
+                           "out of --lora-target-modules",
+                           m->name);
+        else if (m->expert_group && n != groups)
             ok = vkft_fail(err, VKFT_ERR_INPUT,
                            "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
                            m->name, n, groups);
@@ -267,6 +276,7 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
 void vkft_adapter_set_free(vkft_adapter_set *set)
 {
     free(set->modules);
+    free(set->squares);
     vkft_module_targets_free(&set->config.targets);
     memset(set, 0, sizeof *set);
 }
@@ -283,7 +293,8 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
         vkft_adapter_config own = set->config;
         own.r = set->modules[i].r;
         own.lora_alpha = set->modules[i].lora_alpha;
-        set->method->bind(set->modules[i].linear, &own, i, value, gradients ? gradient : NULL);
+        uint64_t squares = set->address ? set->address + set->modules[i].row * sizeof(float) : VKFT_PLACEHOLDER_ADDRESS;
+        set->method->bind(set->modules[i].linear, &own, i, squares, value, gradients ? gradient : NULL);
     }
 }
 
@@ -295,8 +306,9 @@ void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *fl
         for (uint32_t j = 0; j < tensor_count(set); j++) {
             uint64_t offset = set->modules[i].offset[j];
             shape_of(set, &set->modules[i], j, &rows, &cols);
+            const vkft_adapter_start start = {seed, offset, set->squares ? set->squares + set->modules[i].row : NULL};
             if (set->method->tensor[j].init)
-                set->method->tensor[j].init(seed, offset, rows, cols, flat + offset);
+                set->method->tensor[j].init(&start, rows, cols, flat + offset);
         }
 }
 

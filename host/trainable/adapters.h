@@ -20,6 +20,7 @@ typedef struct vkft_adapted_module {
     uint32_t r;            /* those of the set's config, unless its patterns say otherwise */
     float lora_alpha;
     uint64_t offset[VKFT_ADAPTER_TENSORS]; /* in floats */
+    uint64_t row;                          /* in squares */
 } vkft_adapted_module;
 
 typedef struct vkft_adapter_set {
@@ -31,6 +32,10 @@ typedef struct vkft_adapter_set {
     vkft_parameter_space layout; /* without addresses */
     uint64_t decayed;            /* floats with weight decay: the first ones */
     uint64_t parameters;         /* without padding */
+
+    uint64_t rows;    /* of the weights of all modules, where the method needs their norms; else 0 */
+    float *squares;   /* of these norms, module by module; NULL: not read yet */
+    uint64_t address; /* of squares on the device */
 } vkft_adapter_set;
 
 /* New adapters of this method. Of config the numbers are used. Error: what vkft_module_choice_read refuses; experts of
@@ -43,11 +48,15 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
                                   vkft_err *err);
 void vkft_adapter_set_free(vkft_adapter_set *set);
 
+/* Reads the squares of the norms of the weights' rows, where the method needs them, as the weights are stored.
+ * row_squares.c. */
+bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file *file, vkft_err *err);
+
 /* Points the model's linear layers at their parameters and gradients (NULL for inference). */
 void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,
                            const vkft_parameter_space *gradients);
 
-/* PEFT's initialization. flat: f32 [floats]. */
+/* PEFT's initialization. flat: f32 [floats]. After vkft_adapter_set_read_squares. */
 void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *flat);
 /* The adapter that the set was chosen from, or one with the same modules. */
 bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err);

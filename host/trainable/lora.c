@@ -1,36 +1,36 @@
 /* LoRA: y += scale * B A dropout(x), with A [r,in] and B [out,r]; scale = alpha / r, or alpha / sqrt(r) (rsLoRA). The
  * ops compute it: host/engine/ops. Source: Hu et al. 2021; Kalajdzievski 2023 (rsLoRA). Test: test_adapter
  */
-#include "host/trainable/method.h"
+#include "host/trainable/lora_private.h"
 
 #include <math.h>
 #include <stddef.h>
 
 #include "runtime/base/random.h"
 
-static void shape_a(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols)
+void vkft_lora_shape_a(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols)
 {
     *rows = r;
     *cols = linear->w.cols;
 }
 
-static void shape_b(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols)
+void vkft_lora_shape_b(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols)
 {
     *rows = linear->w.rows;
     *cols = r;
 }
 
-/* Uniform in +-1/sqrt(in). */
-static void init_a(uint64_t seed, uint64_t first, uint32_t rows, uint32_t cols, float *values)
+void vkft_lora_init_a(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values)
 {
     double bound = 1.0 / sqrt((double)cols);
     for (uint64_t i = 0; i < (uint64_t)rows * cols; i++)
-        values[i] = (float)(bound * (2.0 * vkft_random_uniform(seed, VKFT_STREAM_INIT, first + i) - 1.0));
+        values[i] = (float)(bound * (2.0 * vkft_random_uniform(start->seed, VKFT_STREAM_INIT, start->first + i) - 1.0));
 }
 
-static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, const uint64_t *tensors,
-                 const uint64_t *gradients)
+void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
+                    const uint64_t *tensors, const uint64_t *gradients)
 {
+    (void)squares;
     float r = (float)config->r;
     linear->lora = (vkft_lora){
         .r = config->r,
@@ -46,6 +46,7 @@ static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_
 
 const vkft_adapter_method vkft_method_lora = {
     .format = {.peft_type = "LORA", .suffixes = {".lora_A.weight", ".lora_B.weight"}},
-    .tensor = {{.decays = true, .shape = shape_a, .init = init_a}, {.decays = true, .shape = shape_b}},
-    .bind = bind,
+    .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
+               {.decays = true, .shape = vkft_lora_shape_b}},
+    .bind = vkft_lora_bind,
 };

@@ -7,20 +7,26 @@
 #include "formats/peft/adapter.h"
 #include "host/engine/ops/ops.h"
 
+/* What a tensor's first values may depend on. */
+typedef struct vkft_adapter_start {
+    uint64_t seed, first; /* number of the tensor's first value among all of the run, for the generator */
+    const float *squares; /* of the norms of W's rows; NULL unless the method asks for them */
+} vkft_adapter_start;
+
 typedef struct vkft_adapter_tensor_kind {
     bool decays; /* has weight decay */
     void (*shape)(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols);
-    /* PEFT's initialization; `first` is the number of its first value among all of the run, for the generator. NULL:
-     * zero. */
-    void (*init)(uint64_t seed, uint64_t first, uint32_t rows, uint32_t cols, float *values);
+    /* PEFT's initialization; NULL: zero. */
+    void (*init)(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);
 } vkft_adapter_tensor_kind;
 
 typedef struct vkft_adapter_method {
     vkft_adapter_format format;                            /* peft_type and the suffixes of keys */
     vkft_adapter_tensor_kind tensor[VKFT_ADAPTER_TENSORS]; /* in the order of format.suffixes */
     /* Points a linear layer, the set's number `index`, at its tensors and their gradients (NULL for inference). */
-    void (*bind)(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, const uint64_t *tensors,
-                 const uint64_t *gradients);
+    void (*bind)(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
+                 const uint64_t *tensors, const uint64_t *gradients);
+    bool squares; /* needs those of the norms of W's rows; not for experts */
 } vkft_adapter_method;
 
 #define METHOD(name) extern const vkft_adapter_method vkft_method_##name;

@@ -62,8 +62,8 @@ bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vk
 
 static bool same_modules(const vkft_adapter_set *a, const vkft_adapter_set *b)
 {
-    bool same =
-        a->count == b->count && vkft_parameter_space_length(&a->layout) == vkft_parameter_space_length(&b->layout);
+    bool same = a->method == b->method && a->count == b->count &&
+                vkft_parameter_space_length(&a->layout) == vkft_parameter_space_length(&b->layout);
     for (uint32_t i = 0; same && i < a->count; i++)
         same = strcmp(a->modules[i].name, b->modules[i].name) == 0 && a->modules[i].r == b->modules[i].r;
     return same;
@@ -80,8 +80,8 @@ bool vkft_trainables_read(const vkft_trainables *t, const char *dir, float *flat
     if (ok && !same_modules(&stored, &t->adapters))
         ok = vkft_fail(
             err, VKFT_ERR_INPUT,
-            "%s: the adapter there has other modules, or another rank, than --lora-target-modules and --lora-r "
-            "say",
+            "%s: the adapter there has other modules, another rank or another kind than --lora-target-modules, "
+            "--lora-r and --use-dora say",
             dir);
     ok = ok && vkft_adapter_set_import(&t->adapters, &adapter, flat, err);
     vkft_adapter_set_free(&stored);

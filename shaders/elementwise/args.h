@@ -129,4 +129,43 @@ struct column_sum_args {
     float scale;
 };
 
+/* dora_factors: f [2,N] = m and 1, divided by the norms of the rows of W + scale B A; squares and m [N], B [N,r], u
+ * [r,N] = 2 A W^T + scale A A^T B^T. */
+struct dora_factors_args {
+    ADDR(F32) squares;
+    ADDR(F32) b;
+    ADDR(F32) u;
+    ADDR(F32) m;
+    ADDR(F32) f;
+    uint N, r;
+    float scale;
+};
+
+#define DORA_ADD 1u
+#define DORA_LESS 2u
+#define DORA_BIAS 4u
+
+/* dora_rows: y = r + scale * (f u - base + b), all [T,C] but f and b [C]; parts: whether there are r, base and b. */
+struct dora_rows_args {
+    ADDR(F32) f;
+    ADDR(F32) u;
+    ADDR(F32) base;
+    ADDR(F32) b;
+    ADDR(F32) r;
+    ADDR(F32) y;
+    uint T, C;
+    uint parts;
+    float scale;
+};
+
+/* dora_magnitude: dm[c] += scale * inverse[c] * sum_t dy[t,c] u[t,c]; dy and u [T,C]. */
+struct dora_magnitude_args {
+    ADDR(F32) dy;
+    ADDR(F32) u;
+    ADDR(F32) inverse;
+    ADDR(F32) dm;
+    uint T, C;
+    float scale;
+};
+
 #endif

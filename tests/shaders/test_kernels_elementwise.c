@@ -72,6 +72,13 @@ static void test_columns(void **state)
     vkft_check_columns(*state, 3, 333, 1, 401, 0);
 }
 
+static void test_dora_rows(void **state)
+{
+    vkft_check_dora_rows(*state, 1, 1);
+    vkft_check_dora_rows(*state, 31, 37);
+    vkft_check_dora_rows(*state, 3, 333);
+}
+
 static void test_bias_rows(void **state)
 {
     vkft_check_bias_rows(*state, 1, 1);
@@ -85,6 +92,7 @@ int main(void)
         cmocka_unit_test_teardown(test_rope, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_columns, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_bias_rows, vkft_lab_verdict),
+        cmocka_unit_test_teardown(test_dora_rows, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_embedding, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_rows, vkft_lab_verdict),
         cmocka_unit_test(test_philox_reference),

@@ -18,6 +18,16 @@ static void test_column_sum(void **state)
         vkft_check_column_sum(*state, shapes[i][0], shapes[i][1]);
 }
 
+/* With each shape as that of W's rows and the rank, and as tokens and columns. */
+static void test_dora(void **state)
+{
+    for (size_t i = 0; i < SHAPES; i++) {
+        vkft_check_dora_factors(*state, shapes[i][0], shapes[i][1]);
+        vkft_check_dora_factors(*state, shapes[i][1], shapes[i][0]);
+        vkft_check_dora_magnitude(*state, shapes[i][0], shapes[i][1]);
+    }
+}
+
 static void test_norm_gain(void **state)
 {
     for (size_t i = 0; i < SHAPES; i++) {
@@ -38,6 +48,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_column_sum, vkft_lab_verdict),
+        cmocka_unit_test_teardown(test_dora, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_norm_gain, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_embedding, vkft_lab_verdict),
     };

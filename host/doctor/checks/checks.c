@@ -32,6 +32,9 @@ static void check_rows(vkft_lab *lab)
         uint32_t T = shapes[i][0], C = shapes[i][1];
         vkft_check_bias_rows(lab, T, C);
         vkft_check_column_sum(lab, T, C);
+        vkft_check_dora_factors(lab, T, C);
+        vkft_check_dora_rows(lab, T, C);
+        vkft_check_dora_magnitude(lab, T, C);
         for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
             vkft_check_embedding(lab, storage, T, C);
         vkft_check_embedding_backward(lab, T, C, (uint32_t)i % 3);

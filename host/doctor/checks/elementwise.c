@@ -259,6 +259,84 @@ void vkft_check_column_sum(vkft_lab *lab, uint32_t T, uint32_t C)
     vkft_lab_end(lab);
 }
 
+void vkft_check_dora_factors(vkft_lab *lab, uint32_t N, uint32_t r)
+{
+    vkft_lab_begin(lab, "dora_factors [%u], rank %u", N, r);
+    vkft_lab_array squares = vkft_lab_random(lab, 1, N), b = vkft_lab_random(lab, 2, N * r),
+                   u = vkft_lab_random(lab, 3, r * N), m = vkft_lab_random(lab, 4, N), f = vkft_lab_output(lab, 2 * N);
+    double *want = vkft_lab_doubles(lab, 2 * (size_t)N);
+    const float scale = 0.7f;
+    for (uint32_t c = 0; c < N; c++) { /* a sum that cancels would say little; the last row is one of zeros */
+        double sum = 0, size = 1;
+        for (uint32_t k = 0; k < r; k++) {
+            if (c == N - 1)
+                b.f[c * r + k] = 0;
+            sum += (double)b.f[c * r + k] * (double)u.f[k * N + c];
+            size += fabs((double)b.f[c * r + k] * (double)u.f[k * N + c]);
+        }
+        squares.f[c] = c == N - 1 ? 0.0f : (float)size;
+        double square = (double)squares.f[c] + (double)scale * sum;
+        want[N + c] = c == N - 1 ? 0 : 1 / sqrt(square);
+        want[c] = (double)m.f[c] * want[N + c];
+    }
+    struct dora_factors_args args = {.squares = squares.address,
+                                     .b = b.address,
+                                     .u = u.address,
+                                     .m = m.address,
+                                     .f = f.address,
+                                     .N = N,
+                                     .r = r,
+                                     .scale = scale};
+    vkft_lab_run(lab, VKFT_KERNEL_dora_factors, &args, sizeof args, N, 1);
+    vkft_lab_expect(lab, "f", f, want, SUM_TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_dora_rows(vkft_lab *lab, uint32_t T, uint32_t C)
+{
+    vkft_lab_begin(lab, "dora_rows [%u,%u]", T, C);
+    vkft_lab_array f = vkft_lab_random(lab, 1, C), u = vkft_lab_random(lab, 2, T * C),
+                   base = vkft_lab_random(lab, 3, T * C), b = vkft_lab_random(lab, 4, C),
+                   r = vkft_lab_random(lab, 5, T * C), y = vkft_lab_output(lab, T * C);
+    double *want = vkft_lab_doubles(lab, (size_t)T * C);
+    const float scale = 0.3f;
+    for (uint32_t parts = 0; parts <= (DORA_ADD | DORA_LESS | DORA_BIAS); parts++) {
+        struct dora_rows_args args = {.f = f.address,
+                                      .u = u.address,
+                                      .base = parts & DORA_LESS ? base.address : 0,
+                                      .b = parts & DORA_BIAS ? b.address : 0,
+                                      .r = parts & DORA_ADD ? r.address : 0,
+                                      .y = y.address,
+                                      .T = T,
+                                      .C = C,
+                                      .parts = parts,
+                                      .scale = scale};
+        for (uint32_t i = 0; i < T * C; i++)
+            want[i] =
+                (parts & DORA_ADD ? (double)r.f[i] : 0) +
+                (double)scale * ((double)f.f[i % C] * (double)u.f[i] - (parts & DORA_LESS ? (double)base.f[i] : 0) +
+                                 (parts & DORA_BIAS ? (double)b.f[i % C] : 0));
+        vkft_lab_run(lab, VKFT_KERNEL_dora_rows, &args, sizeof args, (uint64_t)T * C, 1);
+        vkft_lab_expect(lab, "y", y, want, TOLERANCE);
+    }
+    vkft_lab_end(lab);
+}
+
+void vkft_check_dora_magnitude(vkft_lab *lab, uint32_t T, uint32_t C)
+{
+    vkft_lab_begin(lab, "dora_magnitude [%u,%u]", T, C);
+    vkft_lab_array dy = vkft_lab_random(lab, 1, T * C), u = vkft_lab_random(lab, 2, T * C),
+                   inverse = vkft_lab_random(lab, 3, C), dm = vkft_lab_random(lab, 4, C);
+    double *want = vkft_lab_wide(lab, dm);
+    for (uint32_t i = 0; i < T * C; i++)
+        want[i % C] += 0.5 * (double)inverse.f[i % C] * (double)dy.f[i] * (double)u.f[i];
+    struct dora_magnitude_args args = {
+        .dy = dy.address, .u = u.address, .inverse = inverse.address, .dm = dm.address, .T = T, .C = C, .scale = 0.5f};
+    vkft_lab_run(lab, VKFT_KERNEL_dora_magnitude, &args, sizeof args, C, 1);
+    vkft_lab_expect(lab, "dm", dm, want, SUM_TOLERANCE);
+    vkft_lab_end(lab);
+}
+
 void vkft_check_columns(vkft_lab *lab, uint32_t T, uint32_t run, uint32_t runs, uint32_t step, uint32_t offset)
 {
     uint32_t n = run * runs, ld = offset + step * runs, cells = T * ld;

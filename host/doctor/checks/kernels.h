@@ -18,6 +18,9 @@ void vkft_check_fill_and_add(vkft_lab *lab, uint32_t n);
 void vkft_check_subgroup(vkft_lab *lab);
 void vkft_check_bias_rows(vkft_lab *lab, uint32_t T, uint32_t C);
 void vkft_check_column_sum(vkft_lab *lab, uint32_t T, uint32_t C);
+void vkft_check_dora_factors(vkft_lab *lab, uint32_t N, uint32_t r);
+void vkft_check_dora_rows(vkft_lab *lab, uint32_t T, uint32_t C);
+void vkft_check_dora_magnitude(vkft_lab *lab, uint32_t T, uint32_t C);
 /* `runs` runs of `run` columns, one every `step` columns from `offset` on. */
 void vkft_check_columns(vkft_lab *lab, uint32_t T, uint32_t run, uint32_t runs, uint32_t step, uint32_t offset);
 

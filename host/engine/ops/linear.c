@@ -9,8 +9,19 @@
  * z [T,r] is kept for the backward; xd is drawn again from the counter-based generator. The residual's gradient is dy
  * itself: it takes over dy's memory, since nothing reads dy after this op's backward.
  *
- * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA). Test: test_ops_linear, test_ops_gradients,
- * test_ops_experts
+ * With DoRA, f = magnitude / n, n the norms of the rows of W + s B A, which the gradient takes for constants as PEFT
+ * does:
+ *
+ *   u = xd W^T + s z B^T;  y = residual + c (f u + b), and with dropout + c (x W^T - xd W^T)
+ *   dmagnitude += c / n sum_t dy u;  dv = c f dy in the place of c dy;  with dropout dx += c dy W + mask/(1-p) ((dv - c
+ * dy) W + dz A)
+ *
+ * u [T,out] is kept, too. The norms follow from those of W alone, |W_c + s B_c A|^2 = |W_c|^2 + s B_c (2 A W_c^T + s A
+ * A^T B_c^T): products with the rows of A, and no matrix of W's size. A row of W + s B A that is far shorter than W's
+ * loses digits, as any small difference does.
+ *
+ * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA), Liu et al. 2024 (DoRA). Test: test_ops_linear,
+ * test_ops_gradients, test_ops_experts
  */
 #include "host/engine/matmul/gemm.h"
 #include "host/engine/ops/f16_rows.h"
@@ -87,6 +98,7 @@ typedef struct linear_state {
     uint32_t per_token;
     float scale;
     bool exact;
+    vkft_tensor *factors, *u; /* DoRA: [2,out] f and 1/n, and u; else NULL */
 } linear_state;
 
 /* A token goes to an expert once, so no group has more rows than there are tokens. */
@@ -159,13 +171,12 @@ static vkft_tensor *dropped(vkft_graph *g, const vkft_linear *l, vkft_tensor *x)
     return xd;
 }
 
-/* The gradients of A and B; returns dz. */
-static vkft_tensor *lora_gradients(vkft_graph *g, const vkft_tape_entry *op)
+/* The gradients of A and B from scale * dy; returns dz. */
+static vkft_tensor *lora_gradients(vkft_graph *g, const vkft_tape_entry *op, const vkft_tensor *dy, float scale)
 {
     const linear_state *s = op->state;
     const vkft_linear *l = s->linear;
-    vkft_tensor *x = op->in[0], *dy = op->out->grad, *z = op->saved;
-    float scale = s->scale * l->lora.scale;
+    vkft_tensor *x = op->in[0], *z = op->saved;
 
     vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, x->rows, l->lora.r);
     multiply(g, s, MATRIX_B, false, dy, NULL, dz, scale);
@@ -187,6 +198,89 @@ static void add_lora_dx(vkft_graph *g, const linear_state *s, vkft_tensor *dz, v
     }
 }
 
+/* factors of W + s B A, see above. */
+static vkft_tensor *dora_factors(vkft_graph *g, const linear_state *state)
+{
+    const vkft_linear *l = state->linear;
+    const vkft_lora *lora = &l->lora;
+    linear_state s = *state;
+    s.exact = true; /* norms are not rounded as operands */
+    vkft_tensor *factors = vkft_tensor_new(g, VKFT_F32, 2, l->w.rows);
+    vkft_tensor *a = vkft_tensor_at(g, lora->A, VKFT_F32, lora->r, l->w.cols);
+    vkft_tensor *aa = vkft_tensor_new(g, VKFT_F32, lora->r, lora->r);
+    vkft_tensor *u = vkft_tensor_new(g, VKFT_F32, lora->r, l->w.rows);
+    multiply(g, &s, MATRIX_A, true, a, NULL, aa, 1.0f);
+    multiply(g, &s, MATRIX_W, true, a, NULL, u, 2.0f);
+    multiply(g, &s, MATRIX_B, true, aa, u, u, lora->scale);
+    struct dora_factors_args args = {.squares = lora->squares,
+                                     .b = lora->B,
+                                     .u = vkft_tensor_address(g, u),
+                                     .m = lora->magnitude,
+                                     .f = vkft_tensor_address(g, factors),
+                                     .N = l->w.rows,
+                                     .r = lora->r,
+                                     .scale = lora->scale};
+    vkft_launch_elements(g, VKFT_KERNEL_dora_factors, &args, sizeof args, args.N, 1, 2.0 * args.N * args.r);
+    return factors;
+}
+
+/* y = r + scale * (f u - base + b); r, base NULL and b 0: none. */
+static void dora_rows(vkft_graph *g, const linear_state *s, const vkft_tensor *u, const vkft_tensor *base, uint64_t b,
+                      const vkft_tensor *r, vkft_tensor *y, float scale)
+{
+    struct dora_rows_args args = {.f = vkft_tensor_address(g, s->factors),
+                                  .u = vkft_tensor_address(g, u),
+                                  .base = base ? vkft_tensor_address(g, base) : 0,
+                                  .b = b,
+                                  .r = r ? vkft_tensor_address(g, r) : 0,
+                                  .y = vkft_tensor_address(g, y),
+                                  .T = y->rows,
+                                  .C = y->cols,
+                                  .parts = (r ? DORA_ADD : 0) | (base ? DORA_LESS : 0) | (b ? DORA_BIAS : 0),
+                                  .scale = scale};
+    uint64_t n = (uint64_t)y->rows * y->cols;
+    vkft_launch_elements(g, VKFT_KERNEL_dora_rows, &args, sizeof args, n, 1, 4.0 * (double)n);
+}
+
+static void magnitude_gradient(vkft_graph *g, const linear_state *s, const vkft_tensor *dy)
+{
+    struct dora_magnitude_args args = {.dy = vkft_tensor_address(g, dy),
+                                       .u = vkft_tensor_address(g, s->u),
+                                       .inverse = vkft_tensor_address(g, s->factors) + dy->cols * sizeof(float),
+                                       .dm = s->linear->lora.dmagnitude,
+                                       .T = dy->rows,
+                                       .C = dy->cols,
+                                       .scale = s->scale};
+    vkft_launch_elements(g, VKFT_KERNEL_dora_magnitude, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
+}
+
+/* The gradients of what is trained and of x. */
+static void dora_backward(vkft_graph *g, const vkft_tape_entry *op)
+{
+    const linear_state *s = op->state;
+    const vkft_lora *lora = &s->linear->lora;
+    vkft_tensor *x = op->in[0], *dy = op->out->grad;
+    magnitude_gradient(g, s, dy);
+    vkft_tensor *dv = vkft_tensor_new(g, VKFT_F32, dy->rows, dy->cols);
+    dora_rows(g, s, dy, NULL, 0, NULL, dv, s->scale);
+    vkft_tensor *dz = lora_gradients(g, op, dv, lora->scale);
+    if (!x->needs_grad)
+        return;
+    bool add;
+    vkft_tensor *dx = vkft_grad(g, x, &add);
+    if (!drops(g, lora)) {
+        multiply(g, s, MATRIX_W, false, dv, add ? dx : NULL, dx, 1.0f);
+        multiply(g, s, MATRIX_A, false, dz, dx, dx, 1.0f);
+        return;
+    }
+    multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
+    dora_rows(g, s, dy, dy, 0, NULL, dv, s->scale);
+    vkft_tensor *branch = vkft_tensor_new(g, VKFT_F32, dx->rows, dx->cols);
+    multiply(g, s, MATRIX_W, false, dv, NULL, branch, 1.0f);
+    multiply(g, s, MATRIX_A, false, dz, branch, branch, 1.0f);
+    drop(g, lora, branch, dx, true);
+}
+
 /* All that reads x comes before dx, which may then lie where x was: at the output of an MLP these are the largest
  * tensors of a step. */
 static void backward(vkft_graph *g, const vkft_tape_entry *op)
@@ -194,13 +288,16 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
     const linear_state *s = op->state;
     const vkft_linear *l = s->linear;
     vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad, *dz = NULL;
+    bool dora = s->factors != NULL;
+    if (dora)
+        dora_backward(g, op);
     if (l->w.grad)
         add_gradient(g, s, MATRIX_W, dy, x, s->scale);
     if (l->dbias)
         vkft_column_sum(g, dy, l->dbias, s->scale);
-    if (l->lora.r)
-        dz = lora_gradients(g, op);
-    if (x->needs_grad) {
+    if (l->lora.r && !dora)
+        dz = lora_gradients(g, op, dy, s->scale * l->lora.scale);
+    if (x->needs_grad && !dora) {
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
         multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
@@ -225,27 +322,60 @@ static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *re
     vkft_launch_elements(g, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 2.0 * n);
 }
 
-static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *s, vkft_linear_call call)
+/* y = residual + scale * (x W^T + bias). */
+static void forward_base(vkft_graph *g, vkft_tensor *x, const linear_state *s, vkft_tensor *residual, vkft_tensor *y)
 {
+    vkft_tensor *added = residual;
+    if (s->linear->bias) {
+        start_with_bias(g, s->linear, residual, y, s->scale);
+        added = y;
+    }
+    multiply(g, s, MATRIX_W, true, x, added, y, s->scale);
+}
+
+/* Computes factors, u and y; returns z. */
+static vkft_tensor *forward_dora(vkft_graph *g, vkft_tensor *x, linear_state *s, vkft_linear_call call, vkft_tensor *y)
+{
+    const vkft_linear *l = s->linear;
+    vkft_tensor *xd = dropped(g, l, x), *z = vkft_tensor_new(g, VKFT_F32, x->rows, l->lora.r), *base = NULL;
+    s->factors = dora_factors(g, s);
+    s->u = vkft_tensor_new(g, VKFT_F32, x->rows, l->w.rows);
+    if (xd != x)
+        base = vkft_tensor_new(g, VKFT_F32, x->rows, l->w.rows);
+    multiply(g, s, MATRIX_A, true, xd, NULL, z, 1.0f);
+    multiply(g, s, MATRIX_W, true, xd, NULL, base ? base : s->u, 1.0f);
+    multiply(g, s, MATRIX_B, true, z, base ? base : s->u, s->u, l->lora.scale);
+    if (call.only_backward)
+        return z;
+    if (base) {
+        forward_base(g, x, s, call.residual, y);
+        dora_rows(g, s, s->u, base, 0, y, y, s->scale);
+    } else {
+        dora_rows(g, s, s->u, NULL, l->bias, call.residual, y, s->scale);
+    }
+    return z;
+}
+
+static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *given, vkft_linear_call call)
+{
+    linear_state state = *given, *s = &state;
     const vkft_linear *l = s->linear;
     uint32_t T = x->rows, out = l->w.rows;
     vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, VKFT_F32, T, out) : vkft_tensor_new(g, VKFT_F32, T, out);
     y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || l->dbias || (call.residual && call.residual->needs_grad);
-    if (!call.only_backward) {
-        vkft_tensor *added = call.residual;
-        if (l->bias) {
-            start_with_bias(g, l, call.residual, y, s->scale);
-            added = y;
-        }
-        multiply(g, s, MATRIX_W, true, x, added, y, s->scale);
-    }
     vkft_tensor *z = NULL;
-    if (l->lora.r) {
-        z = vkft_tensor_new(g, VKFT_F32, T, l->lora.r);
-        vkft_tensor *xd = dropped(g, l, x);
-        multiply(g, s, MATRIX_A, true, xd, NULL, z, 1.0f);
+    if (l->lora.magnitude) {
+        z = forward_dora(g, x, s, call, y);
+    } else {
         if (!call.only_backward)
-            multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
+            forward_base(g, x, s, call.residual, y);
+        if (l->lora.r) {
+            z = vkft_tensor_new(g, VKFT_F32, T, l->lora.r);
+            vkft_tensor *xd = dropped(g, l, x);
+            multiply(g, s, MATRIX_A, true, xd, NULL, z, 1.0f);
+            if (!call.only_backward)
+                multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
+        }
     }
     vkft_tape_push(g, (vkft_tape_entry){.backward = backward, .in = {x, call.residual, s->group}, .out = y, .saved = z},
                    s, sizeof *s);

@@ -34,13 +34,15 @@ bool vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *constants, vkft_
 bool vkft_attention_selftest(vkft_device *dev, const vkft_ops_constants *constants, vkft_err *err);
 
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout.
- */
+ * DoRA: besides, each row of W + scale B A is multiplied by magnitude / its norm, f32 [out]. */
 typedef struct vkft_lora {
     uint32_t r; /* 0: none */
     float scale;
     float dropout;
     uint32_t layer; /* number of the module, for the dropout generator */
     uint64_t A, B, dA, dB;
+    uint64_t magnitude, dmagnitude; /* DoRA; 0: LoRA alone */
+    uint64_t squares;               /* DoRA: of the norms of W's rows, f32 [out] */
 } vkft_lora;
 
 typedef struct vkft_linear {

@@ -50,13 +50,17 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
     if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err) ||
         !vkft_adapter_say_notes(set, init, vkft_session_model_name(&t->session), t->observer, err))
         return false;
-    snprintf(found, sizeof found, "r %u, alpha %.9g%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "");
+    bool dora = set->method == &vkft_method_dora;
+    snprintf(found, sizeof found, "r %u, alpha %.9g%s%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "",
+             dora ? ", DoRA" : "");
     if (o->lora_given.r && o->lora_r != c->r)
         return fail_differs(o, "--lora-r", found, err);
     if (o->lora_given.alpha && o->lora_alpha != c->lora_alpha)
         return fail_differs(o, "--lora-alpha", found, err);
     if (o->lora_given.rslora && o->use_rslora != c->use_rslora)
         return fail_differs(o, "--use-rslora", found, err);
+    if (o->lora_given.dora && o->use_dora != dora)
+        return fail_differs(o, "--use-dora", found, err);
     if ((o->lora_given.modules || o->lora_given.patterns) && !check_modules(t, set, err))
         return false;
     if (o->lora_given.dropout)
@@ -80,7 +84,8 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
                                         .lora_alpha = o->lora_alpha,
                                         .lora_dropout = dropout ? o->lora_dropout : 0,
                                         .use_rslora = o->use_rslora};
-    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_lora, &o->lora_modules, &config, err);
+    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, o->use_dora ? &vkft_method_dora : &vkft_method_lora,
+                                   &o->lora_modules, &config, err);
 }
 
 /* Host copies of what is trained and of the optimizer's state. */
@@ -104,7 +109,7 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--init-adapter continues an adapter, and --fine-tune-type full trains none");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
-                   : choose_adapter(t, &init, err);
+                   : choose_adapter(t, &init, err) && vkft_session_need_squares(r, !o->dry_run, err);
     if (ok && !o->dry_run && (ok = allocate_copies(t, err))) {
         if (full)
             ok = vkft_all_weights_init(&r->trained.all_weights, r->file, t->flat, err);

@@ -168,7 +168,7 @@ static void settings_that_change_the_result(void **state)
         {"peft_type", NULL, "key 'peft_type': found nothing"},
         {"task_type", "\"SEQ_CLS\"", "key 'task_type'"},
         {"bias", "\"all\"", "key 'bias'"},
-        {"use_dora", "true", "key 'use_dora': found true"},
+        {"use_dora", "1", "key 'use_dora'"},
         {"use_qalora", "true", "key 'use_qalora'"},
         {"lora_bias", "true", "key 'lora_bias'"},
         {"modules_to_save", "[\"lm_head\"]", "key 'modules_to_save'"},

@@ -22,10 +22,12 @@ typedef struct linear_context {
     uint32_t T, in, out, r;
     bool bias, residual, same; /* same: the residual is x itself */
     float scale, lora_scale, dropout;
+    bool dora;
+    double *norm; /* DoRA: of the rows of W + lora_scale B A, constants of the gradient */
     vkft_linear linear;
 } linear_context;
 
-enum { X, W, BIAS, RESIDUAL, A, B };
+enum { X, W, BIAS, RESIDUAL, A, B, MAGNITUDE, SQUARES };
 
 static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
 {
@@ -43,22 +45,46 @@ static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64
                                      .B = in[B].address,
                                      .dA = in[A].grad,
                                      .dB = in[B].grad};
+    if (k->dora) {
+        k->linear.lora.magnitude = in[MAGNITUDE].address ? in[MAGNITUDE].address : VKFT_PLACEHOLDER_ADDRESS;
+        k->linear.lora.dmagnitude = in[MAGNITUDE].grad;
+        k->linear.lora.squares = in[SQUARES].address;
+    }
     vkft_tensor *residual = k->same ? in[X].tensor : k->residual ? in[RESIDUAL].tensor : NULL;
     return vkft_op_linear(g, in[X].tensor, &k->linear, (vkft_linear_call){.residual = residual, .scale = k->scale});
+}
+
+/* dropout(x[t,c]) */
+static double dropped(const linear_context *k, double *const *in, uint32_t t, uint32_t c)
+{
+    double p = (double)k->dropout;
+    uint32_t i = t * k->in + c;
+    bool keep =
+        p <= 0 || vkft_reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >= (uint32_t)(p * 0x1p32);
+    return keep ? in[X][i] / (1 - p) : 0;
 }
 
 /* z[t] = A dropout(x[t]) */
 static void lora_rank(const linear_context *k, double *const *in, uint32_t t, double *z)
 {
-    double p = (double)k->dropout;
     for (uint32_t j = 0; j < k->r; j++) {
         z[j] = 0;
+        for (uint32_t c = 0; c < k->in; c++)
+            z[j] += dropped(k, in, t, c) * in[A][j * k->in + c];
+    }
+}
+
+/* Of the values that the operands have first; later ones differ in what the gradient is taken of. */
+static void find_norms(const linear_context *k, double *const *in)
+{
+    for (uint32_t o = 0; o < k->out && k->dora && k->norm[o] == 0; o++) {
         for (uint32_t c = 0; c < k->in; c++) {
-            uint32_t i = t * k->in + c;
-            bool keep = p <= 0 || vkft_reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >=
-                                      (uint32_t)(p * 0x1p32);
-            z[j] += keep ? in[X][i] / (1 - p) * in[A][j * k->in + c] : 0;
+            double w = in[W][o * k->in + c];
+            for (uint32_t j = 0; j < k->r; j++)
+                w += (double)k->lora_scale * in[B][o * k->r + j] * in[A][j * k->in + c];
+            k->norm[o] += w * w;
         }
+        k->norm[o] = sqrt(k->norm[o]);
     }
 }
 
@@ -66,14 +92,15 @@ static void linear_reference(double *const *in, double *y, const void *context)
 {
     const linear_context *k = context;
     double scale = k->scale > 0 ? (double)k->scale : 1, z[16];
+    find_norms(k, in);
     for (uint32_t t = 0; t < k->T; t++) {
         lora_rank(k, in, t, z);
         for (uint32_t o = 0; o < k->out; o++) {
-            double sum = k->bias ? in[BIAS][o] : 0;
+            double sum = k->bias ? in[BIAS][o] : 0, factor = k->dora ? in[MAGNITUDE][o] / k->norm[o] : 1;
             for (uint32_t c = 0; c < k->in; c++)
-                sum += in[X][t * k->in + c] * in[W][o * k->in + c];
+                sum += (in[X][t * k->in + c] + (factor - 1) * dropped(k, in, t, c)) * in[W][o * k->in + c];
             for (uint32_t j = 0; j < k->r; j++)
-                sum += (double)k->lora_scale * z[j] * in[B][o * k->r + j];
+                sum += factor * (double)k->lora_scale * z[j] * in[B][o * k->r + j];
             uint32_t at = t * k->out + o;
             y[at] = scale * sum + (k->same ? in[X][at] : k->residual ? in[RESIDUAL][at] : 0);
         }
@@ -83,7 +110,14 @@ static void linear_reference(double *const *in, double *y, const void *context)
 static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_context k)
 {
     uint32_t r = k.r ? k.r : 1;
-    float spread = (float)(1 / sqrt((double)k.in));
+    float spread = (float)(1 / sqrt((double)k.in)), *w = vkft_random_array(77, k.out * k.in),
+          *squares = calloc(k.out, sizeof *squares);
+    double norm[64] = {0};
+    k.norm = norm;
+    for (uint32_t i = 0; i < k.out * k.in; i++) {
+        w[i] *= spread;
+        squares[i / k.in] += w[i] * w[i];
+    }
     vkft_op_case c = {
         .name = name,
         .rows = k.T,
@@ -96,15 +130,20 @@ static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_
         .operands =
             {
                 [X] = {"x", VKFT_OPERAND_TENSOR, k.T, k.in, .spread = 1},
-                [W] = {"w", VKFT_OPERAND_FROZEN, k.out, k.in, .spread = spread},
+                [W] = {"w", VKFT_OPERAND_FROZEN, k.out, k.in, .values = w},
                 [BIAS] = {"bias", VKFT_OPERAND_FROZEN, 1, k.out, .spread = 1},
                 [RESIDUAL] = {"residual", k.residual ? VKFT_OPERAND_TENSOR : VKFT_OPERAND_CONSTANT, k.T, k.out,
                               .spread = 1},
                 [A] = {"A", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, r, k.in, .spread = spread},
                 [B] = {"B", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
+                [MAGNITUDE] = {"magnitude", k.dora ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, k.out,
+                               .spread = 1},
+                [SQUARES] = {"squares", VKFT_OPERAND_FROZEN, 1, k.out, .values = squares},
             },
     };
     vkft_check_op(f, &c);
+    free(w);
+    free(squares);
 }
 
 static void test_linear(void **state)
@@ -139,6 +178,38 @@ static void test_lora(void **state)
                                   .bias = true,
                                   .same = true,
                                   .scale = 0.3f});
+}
+
+static void test_dora(void **state)
+{
+    /* s small, so that the square of W + s B A is no small difference of large numbers */
+    check_linear(*state, "dora, 1x1",
+                 (linear_context){.T = 1, .in = 1, .out = 1, .r = 1, .lora_scale = 0.125f, .dora = true});
+    check_linear(*state, "dora", (linear_context){.T = 31, .in = 37, .out = 13, .r = 3, .lora_scale = 2, .dora = true});
+    check_linear(*state, "dora, all",
+                 (linear_context){.T = 13,
+                                  .in = 37,
+                                  .out = 31,
+                                  .r = 9,
+                                  .lora_scale = 0.5f,
+                                  .bias = true,
+                                  .residual = true,
+                                  .scale = 0.22f,
+                                  .dora = true});
+    check_linear(
+        *state, "dora, dropout",
+        (linear_context){.T = 31, .in = 13, .out = 7, .r = 5, .lora_scale = 2, .dropout = 0.25f, .dora = true});
+    check_linear(*state, "dora, dropout, all",
+                 (linear_context){.T = 13,
+                                  .in = 31,
+                                  .out = 31,
+                                  .r = 2,
+                                  .lora_scale = 2,
+                                  .dropout = 0.5f,
+                                  .bias = true,
+                                  .same = true,
+                                  .scale = 0.3f,
+                                  .dora = true});
 }
 
 /* Two layers of one input, as gate and up: products whose order does not matter have no barrier between them. */
@@ -344,8 +415,9 @@ static void test_logits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),        cmocka_unit_test(test_independent_products),
-        cmocka_unit_test(test_loss),   cmocka_unit_test(test_loss_chunks), cmocka_unit_test(test_logits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),
+                                       cmocka_unit_test(test_dora),   cmocka_unit_test(test_independent_products),
+                                       cmocka_unit_test(test_loss),   cmocka_unit_test(test_loss_chunks),
+                                       cmocka_unit_test(test_logits)};
     return cmocka_run_group_tests_name("ops: linear", tests, vkft_op_setup, vkft_kernel_teardown);
 }
