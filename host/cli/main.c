@@ -22,6 +22,7 @@ static const cli_command commands[] = {
     {"tokenize", cmd_tokenize, "convert text to token ids and back"},
     {"template", cmd_template, "render a conversation with the model's chat template"},
     {"data", cmd_data, "show what a model would be trained on"},
+    {"plot", cmd_plot, "draw training runs as a page of charts"},
     {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
     {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
     {"chat", NULL, NULL},

@@ -1,24 +1,19 @@
 /* The comparison as an SVG chart: a bar for each speed, as long as its share of the fastest of its group. See
  * compare.h.
- *
- * Colours are those of Okabe and Ito (2008), which people of every colour vision can tell apart, and lie on light and
- * dark grounds alike. */
+ */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "host/bench/compare/compare.h"
 #include "host/bench/report/report.h"
+#include "host/plot/markup.h"
 
 #define WIDTH 960
 #define LEFT 20
 #define BARS 560 /* pixels of a full bar */
 #define LINE 22
 #define HEAD 30
-
-static const char *const colours[] = {"#0072b2", "#e69f00", "#009e73", "#cc79a7",
-                                      "#56b4e9", "#d55e00", "#8c8c00", "#7f7f7f"};
-#define COLOURS (sizeof colours / sizeof *colours)
 
 static const char style[] = "<style>\n"
                             "text { font: 13px system-ui, sans-serif; fill: #1a1a1a; }\n"
@@ -35,16 +30,12 @@ static const char style[] = "<style>\n"
                             ".whisker { stroke: #f0f0f0; }\n"
                             "}\n</style>\n";
 
-static bool append(vkft_text *out, const char *text, vkft_err *err)
-{
-    return vkft_text_append(out, text, strlen(text), err);
-}
-
 static bool append_text(vkft_text *out, double x, double y, const char *class, const char *text, vkft_err *err)
 {
     char head[120];
     snprintf(head, sizeof head, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\">", x, y, class);
-    return append(out, head, err) && vkft_bench_append_html(out, text, err) && append(out, "</text>\n", err);
+    return vkft_markup_append(out, head, err) && vkft_markup_escape(out, text, err) &&
+           vkft_markup_append(out, "</text>\n", err);
 }
 
 static bool append_bar(vkft_text *out, double y, const vkft_bench_standing *s, vkft_err *err)
@@ -55,9 +46,9 @@ static bool append_bar(vkft_text *out, double y, const vkft_bench_standing *s, v
              "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"14\" rx=\"2\" class=\"rail\"/>\n"
              "<rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"14\" rx=\"2\" fill=\"%s\"/>\n"
              "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"whisker\"/>\n",
-             LEFT, y, BARS, LEFT, y, length, colours[s->entrant % COLOURS], LEFT + fmax(0, length - spread), y + 7,
+             LEFT, y, BARS, LEFT, y, length, vkft_markup_colour(s->entrant), LEFT + fmax(0, length - spread), y + 7,
              LEFT + fmin(BARS + 20, length + spread), y + 7);
-    return append(out, bar, err);
+    return vkft_markup_append(out, bar, err);
 }
 
 static bool append_group(const vkft_bench_group *group, double *y, vkft_text *out, vkft_err *err)
@@ -75,8 +66,8 @@ static bool append_group(const vkft_bench_group *group, double *y, vkft_text *ou
             ok = append_bar(out, *y, s, err);
         else { /* no bar, and still whose it is */
             snprintf(title, sizeof title, "<rect x=\"%d\" y=\"%.1f\" width=\"4\" height=\"14\" fill=\"%s\"/>\n", LEFT,
-                     *y, colours[s->entrant % COLOURS]);
-            ok = append(out, title, err);
+                     *y, vkft_markup_colour(s->entrant));
+            ok = vkft_markup_append(out, title, err);
         }
         ok = ok && append_text(out, s->failed ? LEFT + 12 : LEFT + BARS + 28, *y + 12, "value", both, err);
     }
@@ -90,13 +81,13 @@ static bool append_legend(const vkft_bench_comparison *c, double *y, vkft_text *
     bool ok = true;
     for (uint32_t i = 0; ok && i < c->entrant_count; i++, *y += LINE) {
         snprintf(line, sizeof line, "<rect x=\"%d\" y=\"%.1f\" width=\"14\" height=\"14\" rx=\"2\" fill=\"%s\"/>\n",
-                 LEFT, *y, colours[i % COLOURS]);
+                 LEFT, *y, vkft_markup_colour(i));
         snprintf(label, sizeof label, "%.110s", c->entrants[i].label);
         for (uint32_t o = 0; c->overall && o < c->entrant_count; o++)
             if (c->overall[o].entrant == i)
                 snprintf(label, sizeof label, "%.110s: %.2fx over %u shared rows", c->entrants[i].label,
                          c->overall[o].ratio, c->shared);
-        ok = append(out, line, err) && append_text(out, LEFT + 22, *y + 12, "value", label, err);
+        ok = vkft_markup_append(out, line, err) && append_text(out, LEFT + 22, *y + 12, "value", label, err);
     }
     *y += 10;
     return ok;
@@ -113,13 +104,13 @@ bool vkft_bench_compare_svg(const vkft_bench_comparison *c, vkft_text *out, vkft
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%.0f\" viewBox=\"0 0 %d %.0f\" role=\"img\" "
         "aria-label=\"vkft bench\">\n",
         WIDTH, height, WIDTH, height);
-    bool ok = append(out, head, err) && append(out, style, err) &&
-              append(out, "<rect width=\"100%\" height=\"100%\" class=\"ground\"/>\n", err) &&
+    bool ok = vkft_markup_append(out, head, err) && vkft_markup_append(out, style, err) &&
+              vkft_markup_append(out, "<rect width=\"100%\" height=\"100%\" class=\"ground\"/>\n", err) &&
               append_legend(c, &y, out, err);
     for (uint32_t i = 0; ok && i < c->group_count; i++)
         ok = append_group(&c->groups[i], &y, out, err);
     return ok &&
            append_text(out, LEFT, y + 12, "note",
                        "A full bar is the fastest of its group; lines are the noise of the ratio.", err) &&
-           append(out, "</svg>\n", err);
+           vkft_markup_append(out, "</svg>\n", err);
 }

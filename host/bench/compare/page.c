@@ -4,6 +4,7 @@
 
 #include "host/bench/compare/compare.h"
 #include "host/bench/report/report.h"
+#include "host/plot/markup.h"
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -25,39 +26,36 @@ static const char head[] =
     ".fail { color: #ff8a80; }\n"
     "}\n</style>\n</head>\n<body>\n<h1>vkft bench</h1>\n";
 
-static bool append(vkft_text *out, const char *text, vkft_err *err)
-{
-    return vkft_text_append(out, text, strlen(text), err);
-}
-
 static bool append_cell(vkft_text *out, const char *open, const char *text, vkft_err *err)
 {
-    return append(out, open, err) && vkft_bench_append_html(out, text, err) && append(out, "</td>", err);
+    return vkft_markup_append(out, open, err) && vkft_markup_escape(out, text, err) &&
+           vkft_markup_append(out, "</td>", err);
 }
 
 static bool append_devices(const vkft_bench_comparison *c, vkft_text *out, vkft_err *err)
 {
     static const char *const keys[] = {"device", "driver", "os", "version", "commit", "date"};
-    bool ok = append(out,
-                     "<h2>Devices</h2>\n<div class=\"scroll\"><table>\n<tr><th>device</th><th>driver</th><th>system"
-                     "</th><th>vkft</th><th>commit</th><th>date</th></tr>\n",
-                     err);
+    bool ok = vkft_markup_append(
+        out,
+        "<h2>Devices</h2>\n<div class=\"scroll\"><table>\n<tr><th>device</th><th>driver</th><th>system"
+        "</th><th>vkft</th><th>commit</th><th>date</th></tr>\n",
+        err);
     for (uint32_t i = 0; ok && i < c->entrant_count; i++) {
-        ok = append(out, "<tr>", err);
+        ok = vkft_markup_append(out, "<tr>", err);
         for (uint32_t k = 0; ok && k < sizeof keys / sizeof *keys; k++)
             ok = append_cell(out, "<td>", vkft_bench_string(c->entrants[i].row, keys[k]), err);
-        ok = ok && append(out, "</tr>\n", err);
+        ok = ok && vkft_markup_append(out, "</tr>\n", err);
     }
-    return ok && append(out, "</table></div>\n", err);
+    return ok && vkft_markup_append(out, "</table></div>\n", err);
 }
 
 static bool append_rows(const vkft_bench_comparison *c, vkft_text *out, vkft_err *err)
 {
     char title[400], speed[64], ratio[200];
-    bool ok = append(out,
-                     "<h2>Rows</h2>\n<div class=\"scroll\"><table>\n<tr><th>test</th><th>device</th>"
-                     "<th class=\"n\">speed</th><th class=\"n\">to the first</th></tr>\n",
-                     err);
+    bool ok = vkft_markup_append(out,
+                                 "<h2>Rows</h2>\n<div class=\"scroll\"><table>\n<tr><th>test</th><th>device</th>"
+                                 "<th class=\"n\">speed</th><th class=\"n\">to the first</th></tr>\n",
+                                 err);
     for (uint32_t g = 0; ok && g < c->group_count; g++) {
         const vkft_bench_group *group = &c->groups[g];
         vkft_bench_group_title(group, title, sizeof title);
@@ -65,18 +63,18 @@ static bool append_rows(const vkft_bench_comparison *c, vkft_text *out, vkft_err
             const vkft_bench_standing *s = &group->standings[i];
             vkft_bench_speed_text(s->row, speed, sizeof speed);
             vkft_bench_standing_text(group, i, ratio, sizeof ratio);
-            ok = append(out, i ? "<tr>" : "<tr class=\"first\">", err) &&
+            ok = vkft_markup_append(out, i ? "<tr>" : "<tr class=\"first\">", err) &&
                  append_cell(out, "<td>", i ? "" : title, err) &&
                  append_cell(out, "<td>", c->entrants[s->entrant].label, err) &&
                  append_cell(out, s->failed ? "<td class=\"n fail\">" : "<td class=\"n\">", speed, err) &&
-                 append_cell(out, "<td class=\"n\">", ratio, err) && append(out, "</tr>\n", err);
+                 append_cell(out, "<td class=\"n\">", ratio, err) && vkft_markup_append(out, "</tr>\n", err);
         }
     }
-    return ok && append(out, "</table></div>\n", err);
+    return ok && vkft_markup_append(out, "</table></div>\n", err);
 }
 
 bool vkft_bench_compare_html(const vkft_bench_comparison *c, vkft_text *out, vkft_err *err)
 {
-    return append(out, head, err) && vkft_bench_compare_svg(c, out, err) && append_devices(c, out, err) &&
-           append_rows(c, out, err) && append(out, "</body>\n</html>\n", err);
+    return vkft_markup_append(out, head, err) && vkft_bench_compare_svg(c, out, err) && append_devices(c, out, err) &&
+           append_rows(c, out, err) && vkft_markup_append(out, "</body>\n</html>\n", err);
 }

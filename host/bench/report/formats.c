@@ -10,22 +10,6 @@ static bool append(vkft_text *out, const char *text, vkft_err *err)
     return vkft_text_append(out, text, strlen(text), err);
 }
 
-bool vkft_bench_append_html(vkft_text *out, const char *text, vkft_err *err)
-{
-    bool ok = true;
-    for (; ok && *text; text++) {
-        switch (*text) {
-        case '&': ok = append(out, "&amp;", err); break;
-        case '<': ok = append(out, "&lt;", err); break;
-        case '>': ok = append(out, "&gt;", err); break;
-        case '"': ok = append(out, "&quot;", err); break;
-        case '\'': ok = append(out, "&#39;", err); break;
-        default: ok = vkft_text_append(out, text, 1, err);
-        }
-    }
-    return ok;
-}
-
 bool vkft_bench_append_markdown(vkft_text *out, const char *text, vkft_err *err)
 {
     bool ok = true;

@@ -49,7 +49,6 @@ void vkft_bench_speed_text(const cJSON *row, char *text, size_t size);
 
 /* Text where markdown and HTML have none of their own characters. */
 bool vkft_bench_append_markdown(vkft_text *out, const char *text, vkft_err *err);
-bool vkft_bench_append_html(vkft_text *out, const char *text, vkft_err *err);
 bool vkft_bench_append_csv(vkft_text *out, const char *text, vkft_err *err);
 
 /* Members of a row: 0 and "" where it has none. */

@@ -278,7 +278,7 @@ static bool needs_value(const char *origin, const char *what, vkft_err *err)
 static const flag *find_positional(const parse *p)
 {
     for (uint32_t i = 0; i < p->table->count; i++)
-        if (p->table->flags[i].positional && !p->given[i].ever)
+        if (p->table->flags[i].positional && (!p->given[i].ever || p->table->flags[i].kind == FLAG_TEXTS))
             return &p->table->flags[i];
     return NULL;
 }

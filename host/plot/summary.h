@@ -1,0 +1,22 @@
+/* A run in a few numbers, and what they tell. */
+#ifndef VKFT_PLOT_SUMMARY_H
+#define VKFT_PLOT_SUMMARY_H
+
+#include <stdbool.h>
+
+#include "host/plot/log.h"
+
+/* NaN: not logged. */
+typedef struct vkft_plot_summary {
+    double steps, epochs, tokens;
+    double loss; /* mean of the last logged ones, as many as the chart's line is smoothed over */
+    double best_eval_loss, best_eval_step, last_eval_loss;
+    double tokens_per_second; /* mean of the logged ones */
+    double memory_bytes;      /* the largest */
+    bool overfits;            /* see below */
+} vkft_plot_summary;
+
+/* overfits: validation loss has risen by more than 2 % from its lowest value while training loss fell. */
+bool vkft_plot_summarize(const vkft_plot_log *log, vkft_plot_summary *summary, vkft_err *err);
+
+#endif
