@@ -129,13 +129,8 @@ static bool fail_unsupported(const char *path, const char *key, const cJSON *val
                      key, vkft_json_describe(value, buffer, sizeof buffer), expected);
 }
 
-static bool check_string(const char *path, const cJSON *root, const char *key, const char *expected, vkft_err *err)
-{
-    const cJSON *value = vkft_json_member(root, key);
-    if (!value || (cJSON_IsString(value) && strcmp(value->valuestring, expected) == 0))
-        return true;
-    return fail_unsupported(path, key, value, expected, err);
-}
+/* What is to be done with an adapter that cannot be applied. */
+#define MERGED "; or merge the adapter into its model by PEFT's merge_and_unload() and use the result as --model"
 
 /* Initializations that change the base weights too; the saved tensors are only right together with that change. */
 static bool check_initialization(const char *path, const cJSON *root, vkft_err *err)
@@ -144,7 +139,10 @@ static bool check_initialization(const char *path, const cJSON *root, vkft_err *
     const cJSON *value = vkft_json_member(root, "init_lora_weights");
     for (size_t i = 0; cJSON_IsString(value) && i < sizeof changing / sizeof *changing; i++)
         if (strncmp(value->valuestring, changing[i], strlen(changing[i])) == 0)
-            return fail_unsupported(path, "init_lora_weights", value, "an adapter that was saved as plain LoRA", err);
+            return fail_unsupported(path, "init_lora_weights", value,
+                                    "an adapter that was saved as plain LoRA (save_pretrained with "
+                                    "path_initial_model_for_weight_conversion)" MERGED,
+                                    err);
     return true;
 }
 
@@ -162,12 +160,13 @@ static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
     if (task && (!cJSON_IsString(task) ||
                  (strcmp(task->valuestring, "CAUSAL_LM") != 0 && strcmp(task->valuestring, "SEQ_2_SEQ_LM") != 0)))
         return fail_unsupported(path, "task_type", task, "CAUSAL_LM or SEQ_2_SEQ_LM", err);
-    if (!check_string(path, root, "bias", "none", err))
-        return false;
+    const cJSON *bias = vkft_json_member(root, "bias");
+    if (bias && !(cJSON_IsString(bias) && strcmp(bias->valuestring, "none") == 0))
+        return fail_unsupported(path, "bias", bias, "none" MERGED, err);
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(root, off[i]);
         if (!is_off(value))
-            return fail_unsupported(path, off[i], value, "it to be off", err);
+            return fail_unsupported(path, off[i], value, "it to be off" MERGED, err);
     }
     return check_initialization(path, root, err);
 }
@@ -216,7 +215,7 @@ static bool find_format(const char *path, const cJSON *root, const vkft_adapter_
             use_dora == config->format->use_dora)
             return true;
     }
-    return fail_unsupported(path, "peft_type", value, config->format->peft_type, err);
+    return fail_unsupported(path, "peft_type", value, "LORA" MERGED, err);
 }
 
 static bool read_patterns(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)

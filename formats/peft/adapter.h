@@ -20,6 +20,13 @@ typedef struct vkft_adapter_format {
     bool vector[VKFT_ADAPTER_TENSORS];              /* [rows] in files, and [rows,1] here */
 } vkft_adapter_format;
 
+/* First values of A and B, as PEFT's init_lora_weights names them. */
+typedef enum vkft_lora_init {
+    VKFT_LORA_INIT_TRUE,       /* A uniform in +-1/sqrt(in), B zero */
+    VKFT_LORA_INIT_GAUSSIAN,   /* A normal with deviation 1/r, B zero */
+    VKFT_LORA_INIT_ORTHOGONAL, /* both random, their columns and rows in two spaces at right angles, so that B A = 0 */
+} vkft_lora_init;
+
 typedef struct vkft_adapter_config {
     const vkft_adapter_format *format; /* one of those that the reader was given */
     uint32_t r;
@@ -28,6 +35,7 @@ typedef struct vkft_adapter_config {
     bool seq2seq;        /* task_type SEQ_2_SEQ_LM, else CAUSAL_LM */
     bool fan_in_fan_out; /* the base weights are stored [in,out] (GPT-2); the adapter's are not */
     bool use_rslora;     /* scale alpha/sqrt(r) instead of alpha/r */
+    vkft_lora_init init; /* of new adapters; what was read says nothing */
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;

@@ -98,7 +98,8 @@ static bool open_run(run *r, const char *device, vkft_dtype compute, vkft_err *e
     r->initial = malloc(vkft_trainables_floats(&r->session.trained) * sizeof *r->initial);
     if (!r->initial)
         return vkft_fail_memory(err, "for the training run");
-    vkft_adapter_set_init(adapters, SEED, r->initial);
+    if (!vkft_adapter_set_init(adapters, SEED, r->initial, err))
+        return false;
     make_samples(r);
     return vkft_learner_open(&r->learner, &r->session, &adamw, r->initial, err) &&
            vkft_session_plan(&r->session, &limits, &plan, err) && vkft_session_start(&r->session, &plan, &quiet, err);

@@ -132,7 +132,12 @@ static bool add_chosen(vkft_adapter_set *set, const vkft_chosen_modules *chosen,
             continue;
         if (!apply_patterns(next_module(set, &set->model->modules[i]), &chosen->ranks, &chosen->alphas, err))
             return false;
-        set->count++;
+        const vkft_adapted_module *m = &set->modules[set->count++];
+        if (set->config.init == VKFT_LORA_INIT_ORTHOGONAL && m->r % 2)
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "--init-lora-weights orthogonal is for even ranks, and that of %s is %u; give another "
+                             "--lora-r or --rank-pattern",
+                             m->name, m->r);
     }
     return vkft_module_targets_copy(&set->config.targets, &chosen->targets, err);
 }
@@ -298,7 +303,7 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
     }
 }
 
-void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *flat)
+bool vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *flat, vkft_err *err)
 {
     uint32_t rows, cols;
     memset(flat, 0, vkft_parameter_space_length(&set->layout) * sizeof *flat);
@@ -306,10 +311,15 @@ void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *fl
         for (uint32_t j = 0; j < tensor_count(set); j++) {
             uint64_t offset = set->modules[i].offset[j];
             shape_of(set, &set->modules[i], j, &rows, &cols);
-            const vkft_adapter_start start = {seed, offset, set->squares ? set->squares + set->modules[i].row : NULL};
-            if (set->method->tensor[j].init)
-                set->method->tensor[j].init(&start, rows, cols, flat + offset);
+            const vkft_adapter_start start = {.seed = seed,
+                                              .first = offset,
+                                              .module = set->modules[i].offset[0],
+                                              .init = set->config.init,
+                                              .squares = set->squares ? set->squares + set->modules[i].row : NULL};
+            if (set->method->tensor[j].init && !set->method->tensor[j].init(&start, rows, cols, flat + offset))
+                return vkft_fail_memory(err, "for the adapter's first values");
         }
+    return true;
 }
 
 bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err)

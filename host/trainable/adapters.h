@@ -57,7 +57,7 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
                            const vkft_parameter_space *gradients);
 
 /* PEFT's initialization. flat: f32 [floats]. After vkft_adapter_set_read_squares. */
-void vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *flat);
+bool vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *flat, vkft_err *err);
 /* The adapter that the set was chosen from, or one with the same modules. */
 bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err);
 /* Everything of *adapter is allocated; base_model goes into its configuration. */

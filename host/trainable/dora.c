@@ -15,12 +15,13 @@ static void shape(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_
     *cols = 1;
 }
 
-/* B is zero: the norms are those of W. */
-static void init(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values)
+/* B A is zero: the norms are those of W. */
+static bool init(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values)
 {
     (void)cols;
     for (uint32_t i = 0; i < rows; i++)
         values[i] = sqrtf(start->squares[i]);
+    return true;
 }
 
 static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
@@ -38,7 +39,7 @@ const vkft_adapter_method vkft_method_dora = {
                .suffixes = {".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"},
                .vector = {[2] = true}},
     .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
-               {.decays = true, .shape = vkft_lora_shape_b},
+               {.decays = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b},
                {.decays = true, .shape = shape, .init = init}},
     .bind = bind,
     .squares = true,

@@ -6,8 +6,6 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "runtime/base/random.h"
-
 void vkft_lora_shape_a(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols)
 {
     *rows = r;
@@ -18,13 +16,6 @@ void vkft_lora_shape_b(const vkft_linear *linear, uint32_t r, uint32_t *rows, ui
 {
     *rows = linear->w.rows;
     *cols = r;
-}
-
-void vkft_lora_init_a(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values)
-{
-    double bound = 1.0 / sqrt((double)cols);
-    for (uint64_t i = 0; i < (uint64_t)rows * cols; i++)
-        values[i] = (float)(bound * (2.0 * vkft_random_uniform(start->seed, VKFT_STREAM_INIT, start->first + i) - 1.0));
 }
 
 void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
@@ -47,6 +38,6 @@ void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint
 const vkft_adapter_method vkft_method_lora = {
     .format = {.peft_type = "LORA", .suffixes = {".lora_A.weight", ".lora_B.weight"}},
     .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
-               {.decays = true, .shape = vkft_lora_shape_b}},
+               {.decays = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b}},
     .bind = vkft_lora_bind,
 };

@@ -6,8 +6,8 @@
 
 void vkft_lora_shape_a(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols); /* [r,in] */
 void vkft_lora_shape_b(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols); /* [out,r] */
-/* Uniform in +-1/sqrt(in). */
-void vkft_lora_init_a(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);
+bool vkft_lora_init_a(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);
+bool vkft_lora_init_b(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);
 void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
                     const uint64_t *tensors, const uint64_t *gradients);
 

@@ -10,14 +10,16 @@
 /* What a tensor's first values may depend on. */
 typedef struct vkft_adapter_start {
     uint64_t seed, first; /* number of the tensor's first value among all of the run, for the generator */
+    uint64_t module;      /* that of the module's first tensor */
+    vkft_lora_init init;
     const float *squares; /* of the norms of W's rows; NULL unless the method asks for them */
 } vkft_adapter_start;
 
 typedef struct vkft_adapter_tensor_kind {
     bool decays; /* has weight decay */
     void (*shape)(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols);
-    /* PEFT's initialization; NULL: zero. */
-    void (*init)(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);
+    /* PEFT's initialization; NULL: zero. False: out of memory. */
+    bool (*init)(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);
 } vkft_adapter_tensor_kind;
 
 typedef struct vkft_adapter_method {

@@ -6,7 +6,13 @@
 #include <stdint.h>
 
 /* Uses of randomness; each is its own stream. Data order uses VKFT_STREAM_SHUFFLE + epoch. */
-enum { VKFT_STREAM_INIT = 1, VKFT_STREAM_SPLIT = 2, VKFT_STREAM_SAMPLE = 3, VKFT_STREAM_SHUFFLE = 1000 };
+enum {
+    VKFT_STREAM_INIT = 1,
+    VKFT_STREAM_SPLIT = 2,
+    VKFT_STREAM_SAMPLE = 3,
+    VKFT_STREAM_BASIS = 4,
+    VKFT_STREAM_SHUFFLE = 1000
+};
 
 /* Uniform 64 bits. Source: Steele, Lea & Flood 2014 (SplitMix64), applied to a mix of the three keys. */
 uint64_t vkft_random_bits(uint64_t seed, uint64_t stream, uint64_t index);

@@ -52,8 +52,7 @@ static bool choose_trained(steps *s, vkft_err *err)
     s->initial = malloc(vkft_trainables_floats(&s->session.trained) * sizeof *s->initial);
     if (!s->initial)
         return vkft_fail_memory(err, "for the adapter");
-    vkft_adapter_set_init(set, SEED, s->initial);
-    return true;
+    return vkft_adapter_set_init(set, SEED, s->initial, err);
 }
 
 /* Samples of `tokens` tokens, all of them trained but the first. */

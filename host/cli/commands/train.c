@@ -83,6 +83,13 @@ static const flag_choice fine_tune_choices[] = {
     {0},
 };
 
+static const flag_choice init_choices[] = {
+    {.name = "true", .value = VKFT_LORA_INIT_TRUE},
+    {.name = "gaussian", .value = VKFT_LORA_INIT_GAUSSIAN},
+    {.name = "orthogonal", .value = VKFT_LORA_INIT_ORTHOGONAL},
+    {0},
+};
+
 static const flag train_flags[] = {
     {.kind = FLAG_HEADING, .name = "model and data"},
     CLI_MODEL_FLAGS(AT, GIVEN),
@@ -149,6 +156,14 @@ static const flag train_flags[] = {
      .same_run = true,
      GIVEN(lora_given.dora),
      AT(use_dora)},
+    {.kind = FLAG_CHOICE,
+     .name = "init-lora-weights",
+     .value = "NAME",
+     .help = "first values of a new adapter: A uniform (true) or normal, or A and B random with B A = 0",
+     .choices = init_choices,
+     .same_run = true,
+     GIVEN(lora_given.init),
+     AT(init_lora_weights)},
     {.kind = FLAG_TEXT,
      .name = "lora-target-modules",
      .value = "NAMES",

@@ -49,6 +49,7 @@ const flag_idle train_idle[] = {
     {"lora-dropout", trains_all_weights, "with --fine-tune-type full"},
     {"use-rslora", trains_all_weights, "with --fine-tune-type full"},
     {"use-dora", trains_all_weights, "with --fine-tune-type full"},
+    {"init-lora-weights", trains_all_weights, "with --fine-tune-type full"},
     {"lora-target-modules", trains_all_weights, "with --fine-tune-type full"},
     {"exclude-modules", trains_all_weights, "with --fine-tune-type full"},
     {"layers-to-transform", trains_all_weights, "with --fine-tune-type full"},

@@ -59,6 +59,10 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
         return fail_differs(o, "--lora-alpha", found, err);
     if (o->lora_given.rslora && o->use_rslora != c->use_rslora)
         return fail_differs(o, "--use-rslora", found, err);
+    if (o->lora_given.init)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--init-lora-weights is for a new adapter, and --init-adapter goes on with one; leave one of "
+                         "the two out");
     if (o->lora_given.dora && o->use_dora != dora)
         return fail_differs(o, "--use-dora", found, err);
     if ((o->lora_given.modules || o->lora_given.patterns) && !check_modules(t, set, err))
@@ -83,7 +87,8 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     const vkft_adapter_config config = {.r = o->lora_r,
                                         .lora_alpha = o->lora_alpha,
                                         .lora_dropout = dropout ? o->lora_dropout : 0,
-                                        .use_rslora = o->use_rslora};
+                                        .use_rslora = o->use_rslora,
+                                        .init = o->init_lora_weights};
     return vkft_adapter_set_choose(&r->trained.adapters, &r->model, o->use_dora ? &vkft_method_dora : &vkft_method_lora,
                                    &o->lora_modules, &config, err);
 }
@@ -116,7 +121,7 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
         else if (o->init_adapter)
             ok = vkft_adapter_set_import(&r->trained.adapters, &init, t->flat, err);
         else
-            vkft_adapter_set_init(&r->trained.adapters, o->seed, t->flat);
+            ok = vkft_adapter_set_init(&r->trained.adapters, o->seed, t->flat, err);
     }
     vkft_adapter_free(&init);
     return ok;

@@ -167,11 +167,11 @@ static void settings_that_change_the_result(void **state)
         {"peft_type", "\"IA3\"", "key 'peft_type': found the string 'IA3'"},
         {"peft_type", NULL, "key 'peft_type': found nothing"},
         {"task_type", "\"SEQ_CLS\"", "key 'task_type'"},
-        {"bias", "\"all\"", "key 'bias'"},
+        {"bias", "\"all\"", "key 'bias': found the string 'all', which this version cannot apply; expected none; or"},
         {"use_dora", "1", "key 'use_dora'"},
         {"use_qalora", "true", "key 'use_qalora'"},
         {"lora_bias", "true", "key 'lora_bias'"},
-        {"modules_to_save", "[\"lm_head\"]", "key 'modules_to_save'"},
+        {"modules_to_save", "[\"lm_head\"]", "expected it to be off; or merge the adapter into its model by PEFT's"},
         {"rank_pattern", "{\"q_proj\":0}", "key 'rank_pattern': 'q_proj' is 0, expected a whole number > 0"},
         {"rank_pattern", "{\"q_proj\":2.5}", "key 'rank_pattern': 'q_proj' is 2.5"},
         {"rank_pattern", "{\"q_proj\":1e9}", "key 'rank_pattern': 'q_proj' is 1e+09"},
@@ -182,7 +182,7 @@ static void settings_that_change_the_result(void **state)
         {"target_modules", "\"*.q_proj\"", "key 'target_modules': '*.q_proj' is no regular expression"},
         {"layer_replication", "[[0,4]]", "key 'layer_replication'"},
         {"trainable_token_indices", "[1]", "key 'trainable_token_indices'"},
-        {"init_lora_weights", "\"pissa_niter_4\"", "key 'init_lora_weights'"},
+        {"init_lora_weights", "\"pissa_niter_4\"", "path_initial_model_for_weight_conversion"},
         {"r", "0", "expected r > 0"},
         {"r", NULL, "key 'r' is missing"},
         {"r", "\"x\"", "key 'r'"},
@@ -348,7 +348,7 @@ static void mixture_of_experts(void **state)
         assert_int_equal(set.count, cases[i].count);
         float *flat = malloc(vkft_parameter_space_length(&set.layout) * sizeof *flat),
               *again = malloc(vkft_parameter_space_length(&set.layout) * sizeof *again);
-        vkft_adapter_set_init(&set, 1, flat);
+        expect_ok(vkft_adapter_set_init(&set, 1, flat, &err));
         expect_ok(vkft_adapter_set_export(&set, flat, "base", &adapter, &err));
         expect_ok(vkft_adapter_set_choose_from(&back, &model, &adapter, &err));
         assert_int_equal(vkft_parameter_space_length(&back.layout), vkft_parameter_space_length(&set.layout));

@@ -55,7 +55,7 @@ static double check_placed(const char *dir, variant v, bool stream)
     expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora,
                                       &(vkft_module_choice){.target = v.targets}, &config, &err));
     float *flat = calloc(vkft_trainables_floats(&session.trained), sizeof *flat);
-    vkft_adapter_set_init(&session.trained.adapters, 1, flat);
+    expect_ok(vkft_adapter_set_init(&session.trained.adapters, 1, flat, &err));
     vkft_optimizer_options optimizer = {
         .type = v.optim, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .max_grad_norm = 1.0};
     vkft_learner learner;

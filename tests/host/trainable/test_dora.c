@@ -105,7 +105,7 @@ static void files(void **state)
     set.squares = malloc(set.rows * sizeof *set.squares);
     for (uint64_t i = 0; i < set.rows; i++)
         set.squares[i] = (float)(i * i);
-    vkft_adapter_set_init(&set, 1, flat);
+    expect_ok(vkft_adapter_set_init(&set, 1, flat, &err));
     assert_true(flat[set.modules[2].offset[2] + 3] == (float)(set.modules[2].row + 3));
     expect_ok(vkft_adapter_set_export(&set, flat, "base", &adapter, &err));
     expect_ok(vkft_adapter_write(dir, &adapter, &err));
