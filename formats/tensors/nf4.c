@@ -136,27 +136,42 @@ void vkft_fp4_dequantize(const uint8_t *codes, const float *absmax, uint64_t n, 
     dequantize(vkft_fp4_table, codes, absmax, n, y);
 }
 
-/* For i = 0..6: 10^(i-6) times the midpoints of linspace(0.1, 1, 2^i + 1), with both signs; 0 in the middle and 1 at
- * the end. The f32 roundings are those of torch.linspace: an f32 step, counted from the nearer end with one rounding
- * (the double expression is exact). */
-void vkft_dynamic_map(float map[256])
+/* 10^(i-6) times the midpoints of linspace(0.1, 1, n + 1), ascending; returns n. The f32 roundings are those of
+ * torch.linspace: an f32 step, counted from the nearer end with one rounding (the double expression is exact). */
+static uint32_t dynamic_means(uint32_t i, uint32_t n, float *means)
 {
     static const float powers[7] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
+    const double step = (1.0f - 0.1f) / (float)n;
+    float previous = 0.1f;
+    for (uint32_t k = 1; k <= n; k++) {
+        float boundary = (float)(k < (n + 1) / 2 ? 0.1f + step * k : 1.0f - step * (n - k));
+        float mean = (previous + boundary) / 2.0f;
+        means[k - 1] = powers[i] * mean;
+        previous = boundary;
+    }
+    return n;
+}
+
+/* For i = 0..6: 2^i means with both signs; 0 in the middle and 1 at the end. */
+void vkft_dynamic_map(float map[256])
+{
     map[127] = 0.0f;
     map[255] = 1.0f;
-    uint32_t above = 128, below = 126; /* magnitudes ascend from i = 0 on */
-    for (uint32_t i = 0; i < 7; i++) {
-        uint32_t steps = (1u << i) + 1;
-        const double step = (1.0f - 0.1f) / (float)(steps - 1);
-        float previous = 0.1f;
-        for (uint32_t k = 1; k < steps; k++) {
-            float boundary = (float)(k < steps / 2 ? 0.1f + step * k : 1.0f - step * (steps - 1 - k));
-            float mean = (previous + boundary) / 2.0f;
-            map[above++] = powers[i] * mean;
-            map[below--] = -(powers[i] * mean);
-            previous = boundary;
-        }
-    }
+    uint32_t above = 128;
+    for (uint32_t i = 0; i < 7; i++)
+        above += dynamic_means(i, 1u << i, map + above);
+    for (uint32_t k = 0; k < 127; k++)
+        map[126 - k] = -map[128 + k];
+}
+
+/* For i = 0..6: twice as many means, after 0 and before 1. */
+void vkft_dynamic_map_unsigned(float map[256])
+{
+    map[0] = 0.0f;
+    map[255] = 1.0f;
+    uint32_t at = 1;
+    for (uint32_t i = 0; i < 7; i++)
+        at += dynamic_means(i, 2u << i, map + at);
 }
 
 /* Number of midpoints below v: the nearest entry, ties to the lower one. */

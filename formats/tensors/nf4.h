@@ -14,8 +14,10 @@
 extern const float vkft_nf4_table[16];
 extern const float vkft_fp4_table[16]; /* bitsandbytes' FP4: a sign, then 0, 1/192 and six values from 1/6 to 1 */
 
-/* The signed dynamic map of bitsandbytes' 8-bit quantization, 256 ascending entries; map[127] == 0. */
+/* The dynamic maps of bitsandbytes' 8-bit quantization, 256 ascending entries each: signed, map[127] == 0, and of
+ * magnitudes alone, map[0] == 0. */
 void vkft_dynamic_map(float map[256]);
+void vkft_dynamic_map_unsigned(float map[256]);
 
 /* x [n] -> codes [(n+1)/2] and absmax [ceil(n/64)]; the last block may be short. Even index in the high nibble. */
 void vkft_nf4_quantize(const float *x, uint64_t n, uint8_t *codes, float *absmax);

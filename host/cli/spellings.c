@@ -37,7 +37,11 @@ const flag_spelling cli_spellings[] = {
     MEANS("optim", "adamw_torch", "optim", "adamw"),
     MEANS("optim", "adamw_torch_fused", "optim", "adamw"),
     MEANS("optim", "paged_adamw", "optim", "paged_adamw_32bit"),
+    MEANS("optim", "adamw_bnb_8bit", "optim", "adamw_8bit"),
     MEANS("optim", "lion_32bit", "optim", "lion"),
+    REFUSED(
+        "optim", "adamw_torch_8bit", "optim",
+        "that is torchao's, which keeps its moments otherwise; use adamw_8bit, which computes as bitsandbytes does"),
     REFUSED("optim", "adamw_hf", "optim",
             "transformers has removed it; its epsilon was another than that of AdamW in PyTorch; use adamw"),
     MEANS("bf16", "true", "compute-dtype", "bf16"),

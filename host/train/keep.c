@@ -111,7 +111,7 @@ bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err)
         .saver = {write_exactly, t},
         .optimizer = t->learner.optimizer.kind,
         .optimizer_state = t->state_copy,
-        .floats = vkft_trainables_floats(&t->session.trained),
+        .tensors = &t->learner.tensors,
         .state = &t->state,
         .fingerprint = t->fingerprint,
         .settings = &t->options->settings,

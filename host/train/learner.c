@@ -1,6 +1,7 @@
 /* Passes and memory of training. See learner.h. */
 #include "host/train/learner.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/model/decoder.h"
@@ -33,18 +34,18 @@ static uint64_t parameter_bytes(const void *owner, const vkft_limits *limits)
     return vkft_trainables_floats(&learner->session->trained) * sizeof(float);
 }
 
-/* With the partial sums of their norm. */
+/* With the partial sums of their norm, and the optimizer's table. */
 static uint64_t gradient_bytes(const void *owner, const vkft_limits *limits)
 {
-    return parameter_bytes(owner, limits) + VKFT_OPTIMIZER_NORM_BYTES;
+    const vkft_learner *learner = owner;
+    return parameter_bytes(owner, limits) + vkft_optimizer_extra_bytes(vkft_optimizer_kind_of(learner->options.type));
 }
 
 static uint64_t state_bytes(const void *owner, const vkft_limits *limits)
 {
     const vkft_learner *learner = owner;
     (void)limits;
-    return vkft_optimizer_bytes(vkft_optimizer_kind_of(learner->options.type),
-                                vkft_trainables_floats(&learner->session->trained));
+    return vkft_optimizer_bytes(vkft_optimizer_kind_of(learner->options.type), &learner->tensors);
 }
 
 /* Parameters, gradients and state at once. */
@@ -53,8 +54,8 @@ static bool allocate(void *owner, vkft_session *session, vkft_err *err)
     vkft_learner *learner = owner;
     vkft_optimizer *optimizer = &learner->optimizer;
     const vkft_trainables *trained = &session->trained;
-    if (!vkft_optimizer_init(optimizer, session->dev, vkft_trainables_layout(trained), vkft_trainables_decayed(trained),
-                             &learner->options, err) ||
+    if (!vkft_optimizer_init(optimizer, session->dev, vkft_trainables_layout(trained), &learner->tensors,
+                             vkft_trainables_decayed(trained), &learner->options, err) ||
         !vkft_optimizer_set(optimizer, learner->initial, NULL, err))
         return false;
     vkft_trainables_bind(trained, &optimizer->parameters, &optimizer->gradients);
@@ -67,6 +68,8 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
 {
     static const vkft_pass_spec train = {.name = "training", .training = true, .record = record_train};
     *learner = (vkft_learner){.session = session, .options = *options, .initial = initial};
+    if (!vkft_trainables_tensors(&session->trained, &learner->tensors, err))
+        return false;
     vkft_trainables_bind_placeholders(&session->trained);
     vkft_session_need(session,
                       (vkft_holding){"trained parameters", VKFT_MEMORY_DEVICE, parameter_bytes, allocate, learner});
@@ -81,6 +84,7 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
 void vkft_learner_close(vkft_learner *learner)
 {
     vkft_optimizer_free(&learner->optimizer);
+    free(learner->tensors.list);
     memset(learner, 0, sizeof *learner);
 }
 

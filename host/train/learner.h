@@ -8,7 +8,8 @@
 typedef struct vkft_learner {
     vkft_session *session;
     vkft_optimizer_options options;
-    const float *initial;     /* values of what is trained, f32 [vkft_trainables_floats], borrowed until the start */
+    const float *initial; /* values of what is trained, f32 [vkft_trainables_floats], borrowed until the start */
+    vkft_parameter_tensors tensors;
     vkft_optimizer optimizer; /* from the start on */
     vkft_pass *train, *eval;
 } vkft_learner;

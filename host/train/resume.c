@@ -16,7 +16,7 @@ static bool read_checkpoint(vkft_trainer *t, const char *path, bool *damaged, vk
     const vkft_run_reading reading = {
         .optimizer = t->learner.optimizer.kind,
         .optimizer_state = t->state_copy,
-        .floats = vkft_trainables_floats(&t->session.trained),
+        .tensors = &t->learner.tensors,
         .fingerprint = t->fingerprint,
         .settings = &o->settings,
         .allow_changes = o->allow_changes,

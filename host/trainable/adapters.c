@@ -286,6 +286,21 @@ void vkft_adapter_set_free(vkft_adapter_set *set)
     memset(set, 0, sizeof *set);
 }
 
+uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set)
+{
+    return set->count ? set->count * tensor_count(set) : 0;
+}
+
+void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor *list)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        for (uint32_t j = 0; j < tensor_count(set); j++) {
+            vkft_parameter_tensor *t = list++;
+            t->offset = set->modules[i].offset[j];
+            shape_of(set, &set->modules[i], j, &t->rows, &t->cols);
+        }
+}
+
 void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,
                            const vkft_parameter_space *gradients)
 {

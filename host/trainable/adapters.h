@@ -52,6 +52,10 @@ void vkft_adapter_set_free(vkft_adapter_set *set);
  * row_squares.c. */
 bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file *file, vkft_err *err);
 
+/* The place and shape of each tensor, list [vkft_adapter_set_tensor_count] in any order. */
+uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set);
+void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor *list);
+
 /* Points the model's linear layers at their parameters and gradients (NULL for inference). */
 void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,
                            const vkft_parameter_space *gradients);

@@ -47,6 +47,18 @@ void vkft_all_weights_free(vkft_all_weights *set)
     *set = (vkft_all_weights){0};
 }
 
+void vkft_all_weights_tensors(const vkft_all_weights *set, vkft_parameter_tensor *list)
+{
+    for (uint32_t i = 0; i < set->model->tensor_count; i++) {
+        const struct vkft_tensor_spec *spec = &set->model->tensors[i];
+        list[i] =
+            (vkft_parameter_tensor){.offset = set->offset[i],
+                                    .rows = spec->rows,
+                                    .cols = spec->cols,
+                                    .embedding = spec->weight && !spec->linear && spec->weight != &set->model->head.w};
+    }
+}
+
 void vkft_all_weights_bind(const vkft_all_weights *set, const vkft_parameter_space *parameters,
                            const vkft_parameter_space *gradients)
 {

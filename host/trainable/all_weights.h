@@ -21,6 +21,9 @@ typedef struct vkft_all_weights {
 bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t max_floats, vkft_err *err);
 void vkft_all_weights_free(vkft_all_weights *set);
 
+/* The place and shape of each tensor, list [model->tensor_count] in any order. */
+void vkft_all_weights_tensors(const vkft_all_weights *set, vkft_parameter_tensor *list);
+
 /* Points the model at its tensors and their gradients. */
 void vkft_all_weights_bind(const vkft_all_weights *set, const vkft_parameter_space *parameters,
                            const vkft_parameter_space *gradients);

@@ -20,6 +20,19 @@ typedef struct vkft_parameter_space {
     uint32_t parts;
 } vkft_parameter_space;
 
+/* A tensor in the space: `floats` from `offset` on, the last ones padding. */
+typedef struct vkft_parameter_tensor {
+    uint64_t offset, floats;
+    uint32_t rows, cols;
+    bool embedding; /* its rows are looked up */
+} vkft_parameter_tensor;
+
+/* All tensors, in order of their offsets; the space is theirs without gaps. */
+typedef struct vkft_parameter_tensors {
+    vkft_parameter_tensor *list;
+    uint32_t count;
+} vkft_parameter_tensors;
+
 /* All of it in one place. */
 static inline vkft_parameter_space vkft_parameter_space_whole(uint64_t floats, uint64_t address)
 {

@@ -1,6 +1,7 @@
 /* Adapters or all weights: which of the two is at hand. */
 #include "host/trainable/trainables.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const vkft_parameter_space *vkft_trainables_layout(const vkft_trainables *t)
@@ -21,6 +22,32 @@ uint64_t vkft_trainables_decayed(const vkft_trainables *t)
 uint64_t vkft_trainables_parameters(const vkft_trainables *t)
 {
     return vkft_trains_all_weights(t) ? t->all_weights.parameters : t->adapters.parameters;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const vkft_parameter_tensor *x = a, *y = b;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+bool vkft_trainables_tensors(const vkft_trainables *t, vkft_parameter_tensors *tensors, vkft_err *err)
+{
+    bool full = vkft_trains_all_weights(t);
+    uint32_t count = full ? t->all_weights.model->tensor_count : vkft_adapter_set_tensor_count(&t->adapters);
+    tensors->count = 0;
+    tensors->list = calloc(count + 1ull, sizeof *tensors->list);
+    if (!tensors->list)
+        return vkft_fail_memory(err, "for the list of what is trained");
+    if (full)
+        vkft_all_weights_tensors(&t->all_weights, tensors->list);
+    else
+        vkft_adapter_set_tensors(&t->adapters, tensors->list);
+    qsort(tensors->list, count, sizeof *tensors->list, by_offset);
+    tensors->list[count].offset = vkft_trainables_floats(t);
+    for (uint32_t i = 0; i < count; i++)
+        tensors->list[i].floats = tensors->list[i + 1].offset - tensors->list[i].offset;
+    tensors->count = count;
+    return true;
 }
 
 void vkft_trainables_bind(const vkft_trainables *t, const vkft_parameter_space *parameters,

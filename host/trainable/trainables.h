@@ -28,6 +28,8 @@ uint64_t vkft_trainables_floats(const vkft_trainables *trained);
 uint64_t vkft_trainables_decayed(const vkft_trainables *trained); /* of them, those with weight decay: the first ones */
 uint64_t vkft_trainables_parameters(const vkft_trainables *trained); /* of them, those that are not padding */
 const vkft_parameter_space *vkft_trainables_layout(const vkft_trainables *trained); /* without addresses */
+/* Allocates the list of them, which the caller frees. */
+bool vkft_trainables_tensors(const vkft_trainables *trained, vkft_parameter_tensors *tensors, vkft_err *err);
 /* Points the model at its parameters and gradients; gradients NULL: there are none. */
 void vkft_trainables_bind(const vkft_trainables *trained, const vkft_parameter_space *parameters,
                           const vkft_parameter_space *gradients);

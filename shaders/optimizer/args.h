@@ -41,6 +41,21 @@ struct adamw_args {
     float beta1, beta2, epsilon, weight_decay;
 };
 
+/* adamw_8bit: adamw of a tensor of n elements, whose moments are codes of the maps in `table`, in blocks of 256: code
+ * [n] as bytes, absmax [blocks]. grow1 = 1 - beta1, grow2 = 1 - beta2, rounded once. */
+struct adamw_8bit_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(U32) m;
+    ADDR(U32) v;
+    ADDR(F32) absmax_m;
+    ADDR(F32) absmax_v;
+    ADDR(F32) table;
+    ADDR(F32) step;
+    uint n;
+    float beta1, beta2, grow1, grow2, epsilon, weight_decay;
+};
+
 /* lion: g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; p -= lr * sign(b1 m + (1-b1) g');
  * m = b2 m + (1-b2) g'. lr comes from step. n elements, flat. */
 struct lion_args {

@@ -1,15 +1,39 @@
 #!/usr/bin/env python3
-"""Writes tests/data/optimizer/golden.json: parameters and optimizer state after 20 steps in float64, for test_optimizer.
+"""Writes tests/data/optimizer/golden.json: parameters and optimizer state after 20 steps in float64, for test_optimizer; and
+adamw_8bit.json beside it: hashes of what bitsandbytes' AdamW8bit keeps after each of 20 steps in float32, and parameters at the end.
 
-adamw and sgd are torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it).
-Parameters and gradients are multiples of powers of two that the test computes by the same integer formulas.
+adamw and sgd are torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it). adamw_8bit of a small
+tensor is AdamW. Parameters and gradients are multiples of powers of two that the test computes by the same integer formulas.
 
-    pip install torch; tests/golden/make_optimizer_golden.py
+bitsandbytes' library for the CPU takes codes from a table of 65536 steps (0 gets the code of 1.2e-5), which its CUDA kernel does not. Without the
+library, its kernels of the CPU quantize with its default ones, to the nearest entry, as on CUDA. PyTorch is told to use no fused multiplications,
+which not every device has, except for the maps, whose last bits depend on them.
+
+    pip install torch bitsandbytes==0.50.2; tests/golden/make_optimizer_golden.py
 """
+import ctypes
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
-import torch
+MAPS = "import bitsandbytes.functional as F; print([F.create_dynamic_map(signed).tolist() for signed in (True, False)])"
+maps = json.loads(subprocess.check_output([sys.executable, "-c", MAPS]))
+os.environ["ATEN_CPU_CAPABILITY"] = "default"
+import torch  # noqa: E402
+
+load_library = ctypes.cdll.LoadLibrary
+
+
+def load_others(path):
+    if "libbitsandbytes" in str(path):
+        raise OSError("left out")
+    return load_library(path)
+
+
+ctypes.cdll.LoadLibrary = load_others
+import bitsandbytes  # noqa: E402
 
 N, DECAYED, STEPS, MAX_NORM = 37, 20, 20, 4.0
 
@@ -41,8 +65,13 @@ class Lion(torch.optim.Optimizer):
                 m.mul_(beta2).add_(p.grad, alpha=1 - beta2)
 
 
+def adamw(params):
+    return torch.optim.AdamW(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+
+
 KINDS = {
-    "adamw": (["exp_avg", "exp_avg_sq"], lambda params: torch.optim.AdamW(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)),
+    "adamw": (["exp_avg", "exp_avg_sq"], adamw),
+    "adamw_8bit": (["exp_avg", "exp_avg_sq"], adamw),
     "lion": (["exp_avg"], lambda params: Lion(params, betas=(0.9, 0.99), weight_decay=0.1)),
     "sgd": (["momentum_buffer"], lambda params: torch.optim.SGD(params, lr=1.0, momentum=0.9, weight_decay=0.1)),
 }
@@ -66,10 +95,51 @@ def run(names, make):
     return result
 
 
+# Of test_optimizer, too: a tensor of whole blocks, one whose last block is short, one that is too small for 8 bits.
+SHAPES_8BIT = [(16, 256), (3, 1711), (5, 20)]
+
+
+def spread_gradient(i, t):
+    """Magnitudes over 23 powers of two, and zeros."""
+    return ((i * 37 + t * 101 + i * t * 13) % 401 - 200) / 128 / 2 ** (i * 7 % 23)
+
+
+def fnv1a(data, value=0xCBF29CE484222325):
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
+def run_8bit():
+    params = []
+    for shape in SHAPES_8BIT:
+        n = shape[0] * shape[1]
+        values = torch.tensor([(i * 29 % 257 - 128) / 64 for i in range(n)], dtype=torch.float32)
+        params.append(torch.nn.Parameter(values.reshape(shape)))
+    optimizer = bitsandbytes.optim.AdamW8bit(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+    optimizer.name2qmap = {name: torch.tensor(values) for name, values in zip(("dynamic", "udynamic"), maps)}
+    hashes = []
+    for t in range(1, STEPS + 1):
+        for p in params:
+            p.grad = torch.tensor([spread_gradient(i, t) for i in range(p.numel())], dtype=torch.float32).reshape(p.shape)
+        optimizer.param_groups[0]["lr"] = rate(t)
+        optimizer.step()
+        for p in params[:2]:
+            state = optimizer.state[p]
+            for code, absmax in (("state1", "absmax1"), ("state2", "absmax2")):
+                hashes.append("%016x" % fnv1a(state[code].numpy().tobytes() + state[absmax].numpy().tobytes()))
+    return {
+        "hashes": hashes,
+        "parameters": [p.detach().flatten()[::37].tolist() for p in params],
+        "small": [optimizer.state[params[2]][name].flatten().tolist() for name in ("state1", "state2")],
+    }
+
+
 def main():
     out = pathlib.Path(__file__).resolve().parent.parent / "data/optimizer/golden.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({name: run(*kind) for name, kind in KINDS.items()}, indent=1) + "\n")
+    (out.parent / "adamw_8bit.json").write_text(json.dumps(run_8bit(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def double_quantize(absmax, code):
 
 print(f"/* bitsandbytes {bitsandbytes.__version__}, torch {torch.__version__} */")
 print(f"#define MAP_HASH 0x{fnv(F.create_dynamic_map().numpy()):016x}")
+print(f"#define UNSIGNED_MAP_HASH 0x{fnv(F.create_dynamic_map(signed=False).numpy()):016x}")
 for dtype, n in CASES:
     w = torch.from_numpy(make_input(n)).to(dtype)
     packed, state = F.quantize_4bit(w, blocksize=64, compress_statistics=False, quant_type="nf4")

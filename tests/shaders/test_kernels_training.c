@@ -41,6 +41,7 @@ static void test_optimizers(void **state)
     static const uint32_t sizes[] = {1, 31, 1003};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         vkft_check_adamw(*state, sizes[i]);
+        vkft_check_adamw_8bit(*state, sizes[i]);
         vkft_check_lion(*state, sizes[i]);
         vkft_check_sgd(*state, sizes[i]);
     }

@@ -29,8 +29,6 @@ static const flag_choice optim_choices[] = {
 #define OPTIMIZER(type, kind, place) {.name = #type, .value = VKFT_OPTIMIZER_##type},
 #include "host/trainable/optimizer/optimizers.def"
 #undef OPTIMIZER
-    {.name = "adamw_8bit", .coming = true},
-    {.name = "paged_adamw_8bit", .coming = true},
     {.name = "adafactor", .coming = true},
     {0},
 };
@@ -313,7 +311,8 @@ static const flag train_flags[] = {
     {.kind = FLAG_CHOICE,
      .name = "optim",
      .value = "NAME",
-     .help = "optimizer; a paged one keeps its state in host memory, with the same results",
+     .help = "optimizer; one of 8 bits keeps its moments as bitsandbytes does, a paged one keeps its state in host "
+             "memory, with the same results",
      .choices = optim_choices,
      .same_run = true,
      AT(optim)},

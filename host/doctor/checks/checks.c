@@ -16,6 +16,7 @@ static void check_elements(vkft_lab *lab)
         vkft_check_dropout(lab, n);
         vkft_check_fill_and_add(lab, n);
         vkft_check_adamw(lab, n);
+        vkft_check_adamw_8bit(lab, n);
         vkft_check_lion(lab, n);
         vkft_check_sgd(lab, n);
         vkft_check_sums(lab, n);

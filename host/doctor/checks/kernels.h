@@ -41,6 +41,7 @@ void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float sp
 void vkft_check_sums(vkft_lab *lab, uint32_t n);
 void vkft_check_clip(vkft_lab *lab, uint32_t n, float max_norm);
 void vkft_check_adamw(vkft_lab *lab, uint32_t n);
+void vkft_check_adamw_8bit(vkft_lab *lab, uint32_t n);
 void vkft_check_lion(vkft_lab *lab, uint32_t n);
 void vkft_check_sgd(vkft_lab *lab, uint32_t n);
 

@@ -5,6 +5,7 @@
  * both signs cancel: 2e-5. Test: test_kernels_training */
 #include <math.h>
 
+#include "formats/tensors/nf4.h"
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/ops.h"
 #include "shaders/loss/args.h"
@@ -169,6 +170,90 @@ void vkft_check_adamw(vkft_lab *lab, uint32_t n)
                               .weight_decay = 0.1f};
     vkft_lab_run(lab, VKFT_KERNEL_adamw, &args, sizeof args, n, 1);
     expect_update(lab, &u, true);
+}
+
+/* Entry of an ascending map that is nearest to x, which lies at least `margin` times its gap away from a midpoint. */
+static bool find_nearest(const float *map, double x, double margin, uint32_t *code)
+{
+    uint32_t low = 0;
+    while (low < 254 && (double)map[low + 1] <= x)
+        low++;
+    double gap = (double)map[low + 1] - (double)map[low], at = (x - (double)map[low]) / gap;
+    *code = at > 0.5 ? low + 1 : low;
+    return fabs(at - 0.5) > margin;
+}
+
+static void set_code(uint32_t *words, uint32_t i, uint32_t code)
+{
+    uint32_t shift = 8 * (i % 4);
+    words[i / 4] = (words[i / 4] & ~(255u << shift)) | code << shift;
+}
+
+/* Codes are compared exactly, so moments are made that lie near entries of the maps: m by the gradient, v by its code
+ * before. The first element of a block has the largest moments. */
+void vkft_check_adamw_8bit(vkft_lab *lab, uint32_t n)
+{
+    enum { BLOCK = 256, MAPS = 1024 };
+    const double beta1 = 0.5, beta2 = 0.75, epsilon = (double)1e-8f;
+    update u = begin_update(lab, "adamw_8bit", n);
+    float table[MAPS], *map_m = table, *map_v = table + 256;
+    vkft_dynamic_map(map_m);
+    vkft_dynamic_map_unsigned(map_v);
+    for (uint32_t k = 0; k < 512; k++)
+        table[512 + k] = k % 256 == 255 ? 0 : (table[k] + table[k + 1]) / 2;
+    uint32_t words = (n + 3) / 4, blocks = (n + BLOCK - 1) / BLOCK;
+    vkft_lab_array maps = vkft_lab_words(lab, table, sizeof table), m = vkft_lab_output(lab, words),
+                   v = vkft_lab_output(lab, words), scale_m = vkft_lab_output(lab, blocks),
+                   scale_v = vkft_lab_output(lab, blocks), want_m = vkft_lab_output(lab, words),
+                   want_v = vkft_lab_output(lab, words);
+    double *new_m = vkft_lab_doubles(lab, blocks), *new_v = vkft_lab_doubles(lab, blocks);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t block = i / BLOCK, code_m = i * 37 % 256, code_v = i % BLOCK ? i * 101 % 256 : 255, code;
+        double size = 0.25 * (block + 1), clip = u.clip;
+        scale_m.f[block] = (float)(0.125 * size);
+        scale_v.f[block] = (float)(size * size);
+        double target = i % BLOCK ? (double)map_m[11 + i * 53 % 230] * size : size;
+        double old_m = (double)map_m[code_m] * (double)scale_m.f[block];
+        u.g.f[i] = (float)((target - beta1 * old_m) / (1 - beta1) / clip);
+        double g = clip * (double)u.g.f[i], moment = beta1 * old_m + (1 - beta1) * g, second;
+        if (i % BLOCK == 0) {
+            new_m[block] = fabs(moment);
+            new_v[block] = beta2 * (double)scale_v.f[block] + (1 - beta2) * g * g;
+        }
+        do {
+            code_v = i % BLOCK ? (code_v + 1) % 256 : 255;
+            second = beta2 * (double)map_v[code_v] * (double)scale_v.f[block] + (1 - beta2) * g * g;
+        } while (!find_nearest(map_v, second / new_v[block], 0.05, &code));
+        set_code(m.u, i, code_m);
+        set_code(v.u, i, code_v);
+        set_code(want_v.u, i, code);
+        find_nearest(map_m, moment / new_m[block], 0, &code);
+        set_code(want_m.u, i, code);
+        u.wp[i] *= 1 - u.lr * u.decay;
+        u.wp[i] -= u.lr / u.correction1 * moment / (sqrt(second) / u.correction2 + epsilon);
+    }
+    struct adamw_8bit_args args = {.p = u.p.address,
+                                   .g = u.g.address,
+                                   .m = m.address,
+                                   .v = v.address,
+                                   .absmax_m = scale_m.address,
+                                   .absmax_v = scale_v.address,
+                                   .table = maps.address,
+                                   .step = u.step.address,
+                                   .n = n,
+                                   .beta1 = (float)beta1,
+                                   .beta2 = (float)beta2,
+                                   .grow1 = (float)(1 - beta1),
+                                   .grow2 = (float)(1 - beta2),
+                                   .epsilon = 1e-8f,
+                                   .weight_decay = 0.1f};
+    vkft_lab_run(lab, VKFT_KERNEL_adamw_8bit, &args, sizeof args, blocks, 1);
+    vkft_lab_expect(lab, "p", u.p, u.wp, TOLERANCE);
+    vkft_lab_expect_words(lab, "codes of m", m, want_m.u);
+    vkft_lab_expect_words(lab, "codes of v", v, want_v.u);
+    vkft_lab_expect(lab, "absmax of m", scale_m, new_m, TOLERANCE);
+    vkft_lab_expect(lab, "absmax of v", scale_v, new_v, TOLERANCE);
+    vkft_lab_end(lab);
 }
 
 void vkft_check_lion(vkft_lab *lab, uint32_t n)

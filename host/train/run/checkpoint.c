@@ -142,13 +142,13 @@ static bool write_optimizer(const char *dir, const vkft_run_checkpoint *c, vkft_
         specs[i] = (vkft_safetensors_spec){.name = c->optimizer->state[i].name,
                                            .dtype = c->optimizer->state[i].dtype,
                                            .dims = 1,
-                                           .shape = {c->floats}};
+                                           .shape = {vkft_optimizer_state_values(c->optimizer, c->tensors)}};
     vkft_safetensors_writer *writer = path ? vkft_safetensors_create(path, specs, count, err) : NULL;
     free(path);
     bool ok = writer != NULL;
     for (uint32_t i = 0; ok && i < count; i++)
         ok = vkft_safetensors_append(writer, c->optimizer_state[i],
-                                     vkft_optimizer_state_bytes(c->optimizer, i, c->floats), err);
+                                     vkft_optimizer_state_bytes(c->optimizer, i, c->tensors), err);
     if (ok)
         return vkft_safetensors_commit(writer, err);
     vkft_safetensors_abandon(writer);

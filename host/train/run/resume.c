@@ -10,9 +10,10 @@
 #include "runtime/base/json.h"
 #include "runtime/base/text.h"
 
-static bool read_optimizer(const char *dir, uint64_t floats, const vkft_optimizer_kind *kind, void *const *state,
-                           vkft_err *err)
+static bool read_optimizer(const char *dir, const vkft_parameter_tensors *tensors, const vkft_optimizer_kind *kind,
+                           void *const *state, vkft_err *err)
 {
+    uint64_t values = vkft_optimizer_state_values(kind, tensors);
     char *path = vkft_path_join(dir, "optimizer.safetensors");
     vkft_tensor_file file;
     bool ok = path && vkft_safetensors_open(path, &file, err);
@@ -21,12 +22,12 @@ static bool read_optimizer(const char *dir, uint64_t floats, const vkft_optimize
         return false;
     for (uint32_t i = 0; ok && i < vkft_optimizer_states(kind); i++) {
         const vkft_file_tensor *t = vkft_tensor_file_find(&file, kind->state[i].name);
-        if (t && t->dtype == kind->state[i].dtype && t->elements == floats)
-            memcpy(state[i], vkft_tensor_file_data(&file, t), vkft_optimizer_state_bytes(kind, i, floats));
+        if (t && t->dtype == kind->state[i].dtype && t->elements == values)
+            memcpy(state[i], vkft_tensor_file_data(&file, t), vkft_optimizer_state_bytes(kind, i, tensors));
         else
             ok = vkft_fail(err, VKFT_ERR_INPUT,
                            "%s: tensor %s is missing or does not fit this run (%llu %s values expected)", file.path,
-                           kind->state[i].name, (unsigned long long)floats, vkft_dtype_name(kind->state[i].dtype));
+                           kind->state[i].name, (unsigned long long)values, vkft_dtype_name(kind->state[i].dtype));
     }
     vkft_tensor_file_close(&file);
     return ok;
@@ -152,7 +153,7 @@ bool vkft_run_checkpoint_read(const char *path, const vkft_run_reading *r, vkft_
     if (!vkft_directory_exists(path))
         return vkft_fail(err, VKFT_ERR_INPUT, "--resume-from-checkpoint: %s is not a directory", path);
     if (read_state(path, r, state, &other_run, err) &&
-        read_optimizer(path, r->floats, r->optimizer, r->optimizer_state, err))
+        read_optimizer(path, r->tensors, r->optimizer, r->optimizer_state, err))
         return true;
     *damaged = !other_run && err->kind != VKFT_ERR_MEMORY;
     cJSON_Delete(state->history);

@@ -85,8 +85,8 @@ bool vkft_run_directory_log(vkft_run_directory *run, cJSON *history, cJSON *row,
 typedef struct vkft_run_checkpoint {
     vkft_saver saver;
     const vkft_optimizer_kind *optimizer;
-    void *const *optimizer_state; /* of so many floats: */
-    uint64_t floats;
+    void *const *optimizer_state; /* for these: */
+    const vkft_parameter_tensors *tensors;
     const vkft_run_state *state;
     const cJSON *fingerprint;      /* what a resumed run must agree on: an object of plain values */
     const vkft_settings *settings; /* of which a resumed run says what differs */
@@ -102,8 +102,8 @@ bool vkft_run_checkpoint_write(vkft_run_directory *run, const vkft_run_checkpoin
 /* Whose checkpoint is wanted, and where the optimizer's state goes. */
 typedef struct vkft_run_reading {
     const vkft_optimizer_kind *optimizer;
-    void *const *optimizer_state; /* of so many floats: */
-    uint64_t floats;
+    void *const *optimizer_state; /* for these: */
+    const vkft_parameter_tensors *tensors;
     const cJSON *fingerprint;
     const vkft_settings *settings;
     bool allow_changes; /* what differs is said, and not refused */

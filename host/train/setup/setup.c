@@ -49,6 +49,16 @@ static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *
     return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
 }
 
+/* Host copies of the optimizer's state. */
+static bool allocate_state_copies(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_optimizer_kind *kind = vkft_optimizer_kind_of(t->options->optim);
+    bool ok = true;
+    for (uint32_t i = 0; ok && !t->options->dry_run && i < vkft_optimizer_states(kind); i++)
+        ok = (t->state_copy[i] = malloc(vkft_optimizer_state_bytes(kind, i, &t->learner.tensors))) != NULL;
+    return ok || vkft_fail_memory(err, "for the optimizer's state");
+}
+
 static bool check_options(const vkft_train_options *o, vkft_err *err)
 {
     const vkft_objective_options *p = &o->objective;
@@ -133,7 +143,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->session.smaller = vkft_portion_halve;
     t->session.smaller_context = &t->portion;
     if (!vkft_setup_trained(t, err) || !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
-        !batch_limits(t, &limits.batch, err) ||
+        !allocate_state_copies(t, err) || !batch_limits(t, &limits.batch, err) ||
         !vkft_session_plan_offload(&t->session, &limits, &t->plan, t->observer, err))
         return false;
     schedule(t);

@@ -6,7 +6,7 @@
 
 /* data.c: opens the data, and holds out a part of it for validation where that is asked for. */
 bool vkft_setup_data(vkft_trainer *t, vkft_err *err);
-/* trained.c: chooses what is trained. Except in a dry run also t->flat with its initial values, and t->state_copy. */
+/* trained.c: chooses what is trained. Except in a dry run also t->flat with its initial values. */
 bool vkft_setup_trained(vkft_trainer *t, vkft_err *err);
 
 #endif

@@ -93,15 +93,11 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
                                    &o->lora_modules, &config, err);
 }
 
-/* Host copies of what is trained and of the optimizer's state. */
-static bool allocate_copies(vkft_trainer *t, vkft_err *err)
+/* The host's copy of what is trained. */
+static bool allocate_flat(vkft_trainer *t, vkft_err *err)
 {
-    const vkft_optimizer_kind *optimizer = vkft_optimizer_kind_of(t->options->optim);
-    uint64_t floats = vkft_trainables_floats(&t->session.trained);
-    bool ok = (t->flat = malloc(floats * sizeof *t->flat)) != NULL;
-    for (uint32_t i = 0; ok && i < vkft_optimizer_states(optimizer); i++)
-        ok = (t->state_copy[i] = malloc(vkft_optimizer_state_bytes(optimizer, i, floats))) != NULL;
-    return ok || vkft_fail_memory(err, "for what is trained");
+    t->flat = malloc(vkft_trainables_floats(&t->session.trained) * sizeof *t->flat);
+    return t->flat || vkft_fail_memory(err, "for what is trained");
 }
 
 bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
@@ -115,7 +111,7 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
                          "--init-adapter continues an adapter, and --fine-tune-type full trains none");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
                    : choose_adapter(t, &init, err) && vkft_session_need_squares(r, !o->dry_run, err);
-    if (ok && !o->dry_run && (ok = allocate_copies(t, err))) {
+    if (ok && !o->dry_run && (ok = allocate_flat(t, err))) {
         if (full)
             ok = vkft_all_weights_init(&r->trained.all_weights, r->file, t->flat, err);
         else if (o->init_adapter)

@@ -6,7 +6,7 @@
 
 #include "shaders/optimizer/args.h"
 
-static void before_step(const vkft_optimizer_options *o, uint64_t t, struct step_state *step)
+void vkft_adamw_before_step(const vkft_optimizer_options *o, uint64_t t, struct step_state *step)
 {
     step->correction1 = (float)(1.0 - pow(o->beta1, (double)t));
     step->correction2_sqrt = (float)sqrt(1.0 - pow(o->beta2, (double)t));
@@ -33,6 +33,6 @@ static void record(vkft_commands *cmds, const vkft_optimizer_options *o, const v
 const vkft_optimizer_kind vkft_optimizer_adamw = {
     .name = "adamw",
     .state = {{"exp_avg", VKFT_F32}, {"exp_avg_sq", VKFT_F32}},
-    .before_step = before_step,
+    .before_step = vkft_adamw_before_step,
     .record = record,
 };

@@ -1,15 +1,12 @@
 /* The optimizer's step on the device, recorded once; what changes from step to step lies in the step_state buffer. */
 #include "host/trainable/optimizer/optimizer.h"
+#include "runtime/base/size.h"
 #include "shaders/core/args.h"
 #include "shaders/optimizer/args.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OPTIMIZER(name, kind, place) extern const vkft_optimizer_kind vkft_optimizer_##kind;
-#include "host/trainable/optimizer/optimizers.def"
-#undef OPTIMIZER
 
 static const vkft_optimizer_kind *const kinds[VKFT_OPTIMIZER_TYPES] = {
 #define OPTIMIZER(name, kind, place) &vkft_optimizer_##kind,
@@ -92,17 +89,62 @@ uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind)
     return count;
 }
 
-uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, uint64_t parameters)
+/* Values of each state for tensors `first` to `end`. */
+static uint64_t count_values(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors, uint32_t first,
+                             uint32_t end)
 {
-    return parameters * vkft_dtype_bits(kind->state[i].dtype) / 8;
+    uint64_t values = 0;
+    for (uint32_t i = first; i < end; i++)
+        values += kind->values ? kind->values(&tensors->list[i]) : tensors->list[i].floats;
+    return values;
 }
 
-uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, uint64_t parameters)
+static uint64_t bytes_of(const vkft_optimizer_kind *kind, uint32_t state, uint64_t values)
+{
+    return values * vkft_dtype_bits(kind->state[state].dtype) / 8;
+}
+
+uint64_t vkft_optimizer_state_values(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors)
+{
+    return count_values(kind, tensors, 0, tensors->count);
+}
+
+uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, const vkft_parameter_tensors *tensors)
+{
+    return bytes_of(kind, i, vkft_optimizer_state_values(kind, tensors));
+}
+
+uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < vkft_optimizer_states(kind); i++)
-        bytes += vkft_optimizer_state_bytes(kind, i, parameters);
+        bytes += vkft_optimizer_state_bytes(kind, i, tensors);
     return bytes;
+}
+
+uint64_t vkft_optimizer_extra_bytes(const vkft_optimizer_kind *kind)
+{
+    return (VKFT_OPTIMIZER_PARTS + kind->table_floats) * sizeof(float);
+}
+
+/* The update of tensors `first` to `end` of a part, which lie one after the other; before: values of each state for
+ * those of the part that lie before them. */
+static void record_slice(vkft_optimizer *opt, uint32_t part_index, uint32_t first, uint32_t end, uint64_t before)
+{
+    const vkft_optimizer_part *part = &opt->part[part_index];
+    const vkft_parameter_tensor *list = opt->tensors->list;
+    uint64_t at = list[first].offset - opt->parameters.first[part_index],
+             n = list[end - 1].offset + list[end - 1].floats - list[first].offset;
+    vkft_optimizer_slice slice = {.p = part->p.address + at * sizeof(float),
+                                  .g = part->g.address + at * sizeof(float),
+                                  .step = opt->step.address,
+                                  .table = opt->extra.address + VKFT_OPTIMIZER_PARTS * sizeof(float),
+                                  .n = (uint32_t)n,
+                                  .decayed = (uint32_t)(part->decayed <= at ? 0 : min_u64(part->decayed - at, n)),
+                                  .tensor = opt->kind->values ? &list[first] : NULL};
+    for (uint32_t j = 0; j < vkft_optimizer_states(opt->kind); j++)
+        slice.state[j] = part->state[j].address + bytes_of(opt->kind, j, before);
+    opt->kind->record(opt->update, &opt->options, &slice);
 }
 
 static void record(vkft_optimizer *opt)
@@ -111,25 +153,24 @@ static void record(vkft_optimizer *opt)
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
         struct sum_args squares = {
-            .x = part->g.address, .y = opt->partial.address, .n = part->n, .parts = VKFT_OPTIMIZER_PARTS, .add = i > 0};
+            .x = part->g.address, .y = opt->extra.address, .n = part->n, .parts = VKFT_OPTIMIZER_PARTS, .add = i > 0};
         vkft_launch_workgroups(cmds, VKFT_KERNEL_sum_squares, &squares, sizeof squares, VKFT_OPTIMIZER_PARTS, 1,
                                2.0 * part->n);
     }
-    struct clip_args clip = {.partial = opt->partial.address,
+    struct clip_args clip = {.partial = opt->extra.address,
                              .step = opt->step.address,
                              .n = VKFT_OPTIMIZER_PARTS,
                              .max_norm = (float)opt->options.max_grad_norm};
     vkft_launch_workgroups(cmds, VKFT_KERNEL_clip, &clip, sizeof clip, 1, 1, VKFT_OPTIMIZER_PARTS);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
-        vkft_optimizer_slice slice = {.p = part->p.address,
-                                      .g = part->g.address,
-                                      .step = opt->step.address,
-                                      .n = part->n,
-                                      .decayed = part->decayed};
-        for (uint32_t j = 0; j < vkft_optimizer_states(opt->kind); j++)
-            slice.state[j] = part->state[j].address;
-        opt->kind->record(cmds, &opt->options, &slice);
+        uint64_t before = 0;
+        for (uint32_t j = part->first_tensor; opt->kind->values && j < part->end_tensor; j++) {
+            record_slice(opt, i, j, j + 1, before);
+            before += count_values(opt->kind, opt->tensors, j, j + 1);
+        }
+        if (!opt->kind->values)
+            record_slice(opt, i, part->first_tensor, part->end_tensor, 0);
         struct fill_args clear = {.y = part->g.address, .n = part->n, .value = 0.0f};
         vkft_launch(cmds, VKFT_KERNEL_fill, &clear, sizeof clear, part->n, 1, part->n);
     }
@@ -147,12 +188,17 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
                          "or one of lower --lora-r",
                          (unsigned long long)n, UINT32_MAX);
     part->n = (uint32_t)n;
+    part->first_tensor = index ? opt->part[index - 1].end_tensor : 0;
+    part->end_tensor = part->first_tensor;
+    while (part->end_tensor < opt->tensors->count && opt->tensors->list[part->end_tensor].offset < end)
+        part->end_tensor++;
     part->decayed = (uint32_t)(decayed <= first ? 0 : decayed >= end ? n : decayed - first);
     if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &part->p, err) ||
         !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "gradients", &part->g, err))
         return false;
+    uint64_t values = count_values(opt->kind, opt->tensors, part->first_tensor, part->end_tensor);
     for (uint32_t i = 0; i < vkft_optimizer_states(opt->kind); i++)
-        if (!vkft_buffer_new(dev, vkft_optimizer_state_bytes(opt->kind, i, n), vkft_optimizer_place(opt->options.type),
+        if (!vkft_buffer_new(dev, bytes_of(opt->kind, i, values), vkft_optimizer_place(opt->options.type),
                              "optimizer state", &part->state[i], err))
             return false;
     opt->parameters.address[index] = part->p.address;
@@ -160,19 +206,38 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
     return vkft_buffer_fill(dev, &part->g, 0, bytes, 0, err);
 }
 
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout, uint64_t decayed,
-                         const vkft_optimizer_options *options, vkft_err *err)
+/* Memory beside parameters, gradients and state. */
+static bool init_extra(vkft_optimizer *opt, vkft_err *err)
+{
+    uint32_t floats = opt->kind->table_floats;
+    if (!vkft_buffer_new(opt->dev, vkft_optimizer_extra_bytes(opt->kind), VKFT_MEMORY_DEVICE, "gradient norm",
+                         &opt->extra, err))
+        return false;
+    float *table = floats ? malloc(floats * sizeof *table) : NULL;
+    if (floats && !table)
+        return vkft_fail_memory(err, "for the optimizer's table");
+    if (floats)
+        opt->kind->fill_table(table);
+    bool ok = !floats || vkft_buffer_write(opt->dev, &opt->extra, VKFT_OPTIMIZER_PARTS * sizeof *table, table,
+                                           floats * sizeof *table, err);
+    free(table);
+    return ok;
+}
+
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout,
+                         const vkft_parameter_tensors *tensors, uint64_t decayed, const vkft_optimizer_options *options,
+                         vkft_err *err)
 {
     memset(opt, 0, sizeof *opt);
     opt->dev = dev;
     opt->kind = vkft_optimizer_kind_of(options->type);
     opt->options = *options;
     opt->parameters = opt->gradients = *layout;
+    opt->tensors = tensors;
     bool ok = true;
     for (uint32_t i = 0; ok && i < layout->parts; i++)
         ok = init_part(opt, i, decayed, err);
-    if (ok &&
-        vkft_buffer_new(dev, VKFT_OPTIMIZER_NORM_BYTES, VKFT_MEMORY_DEVICE, "gradient norm", &opt->partial, err) &&
+    if (ok && init_extra(opt, err) &&
         vkft_buffer_new(dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state", &opt->step, err) &&
         (opt->update = vkft_commands_new(dev, err))) {
         memset(opt->step.mapped, 0, sizeof(struct step_state));
@@ -195,7 +260,7 @@ void vkft_optimizer_free(vkft_optimizer *opt)
         for (uint32_t j = 0; j < VKFT_OPTIMIZER_STATES; j++)
             vkft_buffer_free(opt->dev, &part->state[j]);
     }
-    vkft_buffer_free(opt->dev, &opt->partial);
+    vkft_buffer_free(opt->dev, &opt->extra);
     vkft_buffer_free(opt->dev, &opt->step);
     memset(opt, 0, sizeof *opt);
 }
@@ -225,10 +290,11 @@ bool vkft_optimizer_clear_gradients(vkft_optimizer *opt, vkft_err *err)
     return ok;
 }
 
-/* Where the values of a part begin in a host copy of state number i. */
-static uint64_t state_offset(const vkft_optimizer *opt, uint32_t i, uint32_t part)
+/* Where the values of a part begin in a host copy of state number i, and their bytes. */
+static uint64_t state_range(const vkft_optimizer *opt, uint32_t i, const vkft_optimizer_part *part, uint64_t *bytes)
 {
-    return vkft_optimizer_state_bytes(opt->kind, i, opt->parameters.first[part]);
+    *bytes = bytes_of(opt->kind, i, count_values(opt->kind, opt->tensors, part->first_tensor, part->end_tensor));
+    return bytes_of(opt->kind, i, count_values(opt->kind, opt->tensors, 0, part->first_tensor));
 }
 
 bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const void *const *state, vkft_err *err)
@@ -238,9 +304,8 @@ bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const void *const *
         vkft_optimizer_part *part = &opt->part[i];
         ok = vkft_buffer_write(opt->dev, &part->p, 0, p + opt->parameters.first[i], part->n * sizeof(float), err);
         for (uint32_t j = 0; ok && j < vkft_optimizer_states(opt->kind); j++) {
-            uint64_t bytes = vkft_optimizer_state_bytes(opt->kind, j, part->n);
-            ok = state ? vkft_buffer_write(opt->dev, &part->state[j], 0,
-                                           (const char *)state[j] + state_offset(opt, j, i), bytes, err)
+            uint64_t bytes, at = state_range(opt, j, part, &bytes);
+            ok = state ? vkft_buffer_write(opt->dev, &part->state[j], 0, (const char *)state[j] + at, bytes, err)
                        : vkft_buffer_fill(opt->dev, &part->state[j], 0, bytes, 0, err);
         }
     }
@@ -253,9 +318,10 @@ bool vkft_optimizer_get(vkft_optimizer *opt, float *p, void *const *state, vkft_
     for (uint32_t i = 0; ok && i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
         ok = vkft_buffer_read(opt->dev, &part->p, 0, p + opt->parameters.first[i], part->n * sizeof(float), err);
-        for (uint32_t j = 0; ok && state && j < vkft_optimizer_states(opt->kind); j++)
-            ok = vkft_buffer_read(opt->dev, &part->state[j], 0, (char *)state[j] + state_offset(opt, j, i),
-                                  vkft_optimizer_state_bytes(opt->kind, j, part->n), err);
+        for (uint32_t j = 0; ok && state && j < vkft_optimizer_states(opt->kind); j++) {
+            uint64_t bytes, at = state_range(opt, j, part, &bytes);
+            ok = vkft_buffer_read(opt->dev, &part->state[j], 0, (char *)state[j] + at, bytes, err);
+        }
     }
     return ok;
 }

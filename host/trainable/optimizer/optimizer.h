@@ -34,16 +34,22 @@ typedef struct vkft_optimizer_options {
 /* Consecutive floats of the parameter space: addresses of f32 parameters and gradients, and of the state. */
 typedef struct vkft_optimizer_slice {
     uint64_t p, g, state[VKFT_OPTIMIZER_STATES];
-    uint64_t step;       /* struct step_state */
-    uint32_t n, decayed; /* weight decay is for the first `decayed` */
+    uint64_t step, table;                /* struct step_state; the kind's table */
+    uint32_t n, decayed;                 /* weight decay is for the first `decayed` */
+    const vkft_parameter_tensor *tensor; /* where the kind goes by tensors: the slice is this one; else NULL */
 } vkft_optimizer_slice;
 
 typedef struct vkft_optimizer_kind {
     const char *name;
     struct {
         const char *name; /* in checkpoints; NULL: no more */
-        vkft_dtype dtype; /* one value for each parameter; all zero at the start */
+        vkft_dtype dtype; /* one value for each float of the space, unless `values` says otherwise; zero at the start */
     } state[VKFT_OPTIMIZER_STATES];
+    /* Goes by tensors: values of each state for one; their bytes are a multiple of 4. NULL: slices may be any floats.
+     */
+    uint64_t (*values)(const vkft_parameter_tensor *tensor);
+    uint32_t table_floats; /* of constants that its kernels read; 0: none */
+    void (*fill_table)(float *table);
     struct {
         const char *name; /* in --optim-args; NULL: no more */
         double value;     /* unless given */
@@ -55,6 +61,13 @@ typedef struct vkft_optimizer_kind {
     void (*record)(vkft_commands *cmds, const vkft_optimizer_options *options, const vkft_optimizer_slice *slice);
 } vkft_optimizer_kind;
 
+#define OPTIMIZER(name, kind, place) extern const vkft_optimizer_kind vkft_optimizer_##kind;
+#include "host/trainable/optimizer/optimizers.def"
+#undef OPTIMIZER
+
+/* adamw.c: the bias corrections of the Adam family. */
+void vkft_adamw_before_step(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
+
 const vkft_optimizer_kind *vkft_optimizer_kind_of(vkft_optimizer_type type);
 /* Where its state lies. */
 vkft_memory_kind vkft_optimizer_place(vkft_optimizer_type type);
@@ -62,14 +75,18 @@ vkft_memory_kind vkft_optimizer_place(vkft_optimizer_type type);
  * for, or a value out of range. */
 bool vkft_optimizer_parse_args(vkft_optimizer_options *options, const char *text, vkft_err *err);
 uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind);
-/* Bytes of state number i for so many parameters, and of all its states. */
-uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, uint64_t parameters);
-uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, uint64_t parameters);
+/* Values and bytes of state number i for these tensors, and bytes of all its states. */
+uint64_t vkft_optimizer_state_values(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors);
+uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, const vkft_parameter_tensors *tensors);
+uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors);
+/* Of device memory, wherever its state lies: partial sums of the gradient's norm, and the table. */
+uint64_t vkft_optimizer_extra_bytes(const vkft_optimizer_kind *kind);
 
 /* A part of the parameter space, n values in each buffer. */
 typedef struct vkft_optimizer_part {
     vkft_buffer p, g, state[VKFT_OPTIMIZER_STATES];
     uint32_t n, decayed; /* weight decay is for the first `decayed` */
+    uint32_t first_tensor, end_tensor;
 } vkft_optimizer_part;
 
 typedef struct vkft_optimizer {
@@ -77,19 +94,20 @@ typedef struct vkft_optimizer {
     const vkft_optimizer_kind *kind;
     vkft_optimizer_options options;
     vkft_parameter_space parameters, gradients; /* where they are */
+    const vkft_parameter_tensors *tensors;
     vkft_optimizer_part part[VKFT_PARAMETER_SPACE_PARTS];
-    vkft_buffer partial; /* sums of squared gradients */
-    vkft_buffer step;    /* host memory, struct step_state */
+    vkft_buffer extra; /* sums of squared gradients, then the kind's table */
+    vkft_buffer step;  /* host memory, struct step_state */
     vkft_commands *update;
 } vkft_optimizer;
 
-#define VKFT_OPTIMIZER_PARTS 1024u                                       /* partial sums of the gradient norm */
-#define VKFT_OPTIMIZER_NORM_BYTES (VKFT_OPTIMIZER_PARTS * sizeof(float)) /* of device memory, whatever the kind */
+#define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
 
-/* layout: how the space is cut. Weight decay is for its first `decayed` floats. Parameters and state are
- * uninitialized (see vkft_optimizer_set); gradients are zero. */
-bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout, uint64_t decayed,
-                         const vkft_optimizer_options *options, vkft_err *err);
+/* layout: how the space is cut. tensors: what lies in it, borrowed. Weight decay is for its first `decayed` floats,
+ * which end with a tensor. Parameters and state are uninitialized (see vkft_optimizer_set); gradients are zero. */
+bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_parameter_space *layout,
+                         const vkft_parameter_tensors *tensors, uint64_t decayed, const vkft_optimizer_options *options,
+                         vkft_err *err);
 void vkft_optimizer_free(vkft_optimizer *opt);
 
 static inline struct step_state *vkft_optimizer_step_state(const vkft_optimizer *opt)

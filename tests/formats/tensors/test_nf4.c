@@ -8,6 +8,7 @@
 #include "formats/tensors/nf4.h"
 
 #define MAP_HASH 0xd677f22a96665bc4
+#define UNSIGNED_MAP_HASH 0x43811b16730a873e
 static const struct {
     vkft_dtype dtype;
     uint64_t n;
@@ -108,6 +109,11 @@ static void dynamic_map(void **state)
     vkft_dynamic_map(map);
     assert_int_equal(hash(map, sizeof map), MAP_HASH);
     assert_true(map[127] == 0 && map[255] == 1);
+    for (int i = 1; i < 256; i++)
+        assert_true(map[i - 1] < map[i]);
+    vkft_dynamic_map_unsigned(map);
+    assert_int_equal(hash(map, sizeof map), UNSIGNED_MAP_HASH);
+    assert_true(map[0] == 0 && map[255] == 1);
     for (int i = 1; i < 256; i++)
         assert_true(map[i - 1] < map[i]);
 }

@@ -146,7 +146,7 @@ static void test_features_of_later_versions(void **state)
 {
     (void)state;
     static const usage_case cases[] = {
-        {"train --optim paged_adamw_8bit", 2, "--optim: 'paged_adamw_8bit' is not in this version"},
+        {"train --optim adafactor", 2, "--optim: 'adafactor' is not in this version"},
         {"train --optim adam", 2, "--optim: expected adamw"},
         {"train --report-to wandb", 2, "--report-to: 'wandb' is not in this version"},
         {"train --report-to mlflow", 2, "--report-to: 'mlflow' is not in this version"},

@@ -1,6 +1,6 @@
-/* Each optimizer's update, clipping included, against PyTorch in float64 after 20 steps: see
- * tests/golden/make_optimizer_golden.py. Parameters lie in two buffers, the first of which ends before the floats
- * without weight decay begin.
+/* Each optimizer's update, clipping included, against PyTorch in float64 after 20 steps, and the state of adamw_8bit
+ * against bitsandbytes, byte by byte: see tests/golden/make_optimizer_golden.py. Parameters lie in two buffers, the
+ * first of which ends before the floats without weight decay begin.
  *
  * Tolerance: each step rounds a handful of times at 6e-8 relative, so that 20 steps stay below 1e-6.
  */
@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -25,9 +26,16 @@ enum { N = 37, CUT = 11, DECAYED = 20, STEPS = 20 };
 static const vkft_optimizer_options golden_options[VKFT_OPTIMIZER_TYPES] = {
     [VKFT_OPTIMIZER_adamw] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     [VKFT_OPTIMIZER_paged_adamw_32bit] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+    [VKFT_OPTIMIZER_adamw_8bit] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+    [VKFT_OPTIMIZER_paged_adamw_8bit] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     [VKFT_OPTIMIZER_lion] = {.beta1 = 0.9, .beta2 = 0.99},
+    [VKFT_OPTIMIZER_paged_lion_32bit] = {.beta1 = 0.9, .beta2 = 0.99},
     [VKFT_OPTIMIZER_sgd] = {.args = {0.9}},
 };
+
+static vkft_parameter_tensor two_tensors[] = {{.floats = CUT, .rows = 1, .cols = CUT},
+                                              {.offset = CUT, .floats = N - CUT, .rows = 1, .cols = N - CUT}};
+static const vkft_parameter_tensors tensors = {.list = two_tensors, .count = 2};
 
 static float initial(uint32_t i)
 {
@@ -58,11 +66,15 @@ static void step(vkft_optimizer *opt, uint32_t t, double *norm)
 
 static void expect_values(const char *what, const float *got, const cJSON *want)
 {
-    double values[STEPS > N ? STEPS : N];
+    double values[200];
     uint32_t n = 0;
     const cJSON *value;
     assert_non_null(want);
-    cJSON_ArrayForEach(value, want) values[n++] = value->valuedouble;
+    cJSON_ArrayForEach(value, want)
+    {
+        assert_true(n < sizeof values / sizeof *values);
+        values[n++] = value->valuedouble;
+    }
     vkft_assert_close(what, got, values, n, TOLERANCE);
 }
 
@@ -77,11 +89,11 @@ static void run_steps(const vkft_kernel_fixture *f, const vkft_optimizer_options
     void *copies[VKFT_OPTIMIZER_STATES];
     for (uint32_t i = 0; i < VKFT_OPTIMIZER_STATES; i++)
         copies[i] = state[i];
-    uint64_t held = vkft_memory_get_stats(f->dev).device_bytes, state_bytes = vkft_optimizer_bytes(kind, N);
-    expect_ok(vkft_optimizer_init(&opt, f->dev, &layout, DECAYED, options, &err));
+    uint64_t held = vkft_memory_get_stats(f->dev).device_bytes, state_bytes = vkft_optimizer_bytes(kind, &tensors);
+    expect_ok(vkft_optimizer_init(&opt, f->dev, &layout, &tensors, DECAYED, options, &err));
     bool on_device = vkft_optimizer_place(options->type) == VKFT_MEMORY_DEVICE;
     assert_int_equal(vkft_memory_get_stats(f->dev).device_bytes - held,
-                     2 * N * sizeof(float) + VKFT_OPTIMIZER_NORM_BYTES + (on_device ? state_bytes : 0));
+                     2 * N * sizeof(float) + vkft_optimizer_extra_bytes(kind) + (on_device ? state_bytes : 0));
     expect_ok(vkft_optimizer_set(&opt, p, first ? (const void *const *)copies : NULL, &err));
     for (uint32_t t = first + 1; t <= end; t++) {
         double norm;
@@ -149,7 +161,7 @@ static void test_gradient_not_finite(void **fixture)
             for (uint32_t j = 0; j < N; j++)
                 p[j] = initial(j);
             double norm;
-            expect_ok(vkft_optimizer_init(&opt, f->dev, &layout, DECAYED, &options, &err));
+            expect_ok(vkft_optimizer_init(&opt, f->dev, &layout, &tensors, DECAYED, &options, &err));
             expect_ok(vkft_optimizer_set(&opt, p, NULL, &err));
             step(&opt, 1, &norm);
             assert_true(isfinite(norm));
@@ -165,6 +177,130 @@ static void test_gradient_not_finite(void **fixture)
             assert_true(isfinite(norm));
             vkft_optimizer_free(&opt);
         }
+}
+
+/* The tensors of make_optimizer_golden.py: of whole blocks, with a short last block, too small for 8 bits. */
+enum { TENSORS_8BIT = 3, FLOATS_8BIT = 4096 + 5184 + 128 };
+static vkft_parameter_tensor list_8bit[TENSORS_8BIT] = {{.floats = 4096, .rows = 16, .cols = 256},
+                                                        {.offset = 4096, .floats = 5184, .rows = 3, .cols = 1711},
+                                                        {.offset = 4096 + 5184, .floats = 128, .rows = 5, .cols = 20}};
+static const vkft_parameter_tensors tensors_8bit = {.list = list_8bit, .count = TENSORS_8BIT};
+
+static float spread_gradient(uint32_t i, uint32_t t)
+{
+    return gradient(i, t) / (float)(1 << i * 7 % 23);
+}
+
+static uint64_t fnv1a(const uint8_t *data, size_t n, uint64_t hash)
+{
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ data[i]) * 0x100000001b3;
+    return hash;
+}
+
+static uint32_t elements(const vkft_parameter_tensor *t)
+{
+    return t->rows * t->cols;
+}
+
+typedef struct run_8bit {
+    vkft_optimizer opt;
+    float p[FLOATS_8BIT], g[FLOATS_8BIT];
+    uint8_t state[2][4 * FLOATS_8BIT];
+    void *copies[VKFT_OPTIMIZER_STATES];
+} run_8bit;
+
+static void open_8bit(run_8bit *r, vkft_device *dev, vkft_optimizer_type type)
+{
+    vkft_err err;
+    vkft_parameter_space layout = {.first = {0, 4096, FLOATS_8BIT}, .parts = 2};
+    vkft_optimizer_options options = golden_options[type];
+    options.type = type;
+    options.weight_decay = 0.1;
+    expect_ok(vkft_optimizer_init(&r->opt, dev, &layout, &tensors_8bit, FLOATS_8BIT, &options, &err));
+    memset(r->p, 0, sizeof r->p);
+    for (uint32_t k = 0; k < TENSORS_8BIT; k++)
+        for (uint32_t i = 0; i < elements(&list_8bit[k]); i++)
+            r->p[list_8bit[k].offset + i] = initial(i);
+    r->copies[0] = r->state[0];
+    r->copies[1] = r->state[1];
+    expect_ok(vkft_optimizer_set(&r->opt, r->p, NULL, &err));
+}
+
+static void step_8bit(run_8bit *r, uint32_t t)
+{
+    vkft_err err;
+    double norm;
+    memset(r->g, 0, sizeof r->g);
+    for (uint32_t k = 0; k < TENSORS_8BIT; k++)
+        for (uint32_t i = 0; i < elements(&list_8bit[k]); i++)
+            r->g[list_8bit[k].offset + i] = spread_gradient(i, t);
+    for (uint32_t i = 0; i < r->opt.parameters.parts; i++)
+        expect_ok(vkft_buffer_write(r->opt.dev, &r->opt.part[i].g, 0, r->g + r->opt.parameters.first[i],
+                                    r->opt.part[i].n * sizeof *r->g, &err));
+    expect_ok(vkft_optimizer_update(&r->opt, rate(t), t, &norm, &err));
+    expect_ok(vkft_optimizer_get(&r->opt, r->p, r->copies, &err));
+}
+
+/* Codes and absmax of the two large tensors. */
+static void expect_hashes(const run_8bit *r, uint32_t t, const cJSON *hashes)
+{
+    size_t at = 0;
+    for (int k = 0; k < 2; k++) {
+        size_t n = elements(&list_8bit[k]), padded = list_8bit[k].floats, scales = (n + 255) / 256 * sizeof(float);
+        for (int j = 0; j < 2; j++) {
+            const uint8_t *codes = r->state[j] + at;
+            uint64_t hash = fnv1a(codes + padded, scales, fnv1a(codes, n, 0xcbf29ce484222325));
+            char text[17];
+            snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+            const char *want = cJSON_GetStringValue(cJSON_GetArrayItem(hashes, (int)(t - 1) * 4 + k * 2 + j));
+            if (!want || strcmp(text, want) != 0)
+                fail_msg("step %u, tensor %d, moment %d: found %s, expected %s", t, k, j + 1, text, want);
+        }
+        at += padded + scales;
+    }
+}
+
+/* Every byte of the state after each of 20 steps as in bitsandbytes, with its gradients. Parameters are rounded in
+ * another order. */
+static void test_equals_bitsandbytes(void **fixture)
+{
+    const vkft_kernel_fixture *f = *fixture;
+    cJSON *golden = vkft_test_read_json(VKFT_TEST_DATA "/optimizer/adamw_8bit.json");
+    run_8bit *r = malloc(sizeof *r), *paged = malloc(sizeof *paged);
+    assert_true(r && paged);
+    uint64_t held = vkft_memory_get_stats(f->dev).device_bytes;
+    open_8bit(paged, f->dev, VKFT_OPTIMIZER_paged_adamw_8bit);
+    assert_int_equal(vkft_memory_get_stats(f->dev).device_bytes - held,
+                     sizeof paged->p + sizeof paged->g + vkft_optimizer_extra_bytes(paged->opt.kind));
+    open_8bit(r, f->dev, VKFT_OPTIMIZER_adamw_8bit);
+    size_t bytes = (size_t)vkft_optimizer_state_bytes(r->opt.kind, 0, &tensors_8bit);
+    assert_int_equal(bytes, 4096 + 16 * 4 + 5184 + 21 * 4 + 128 * 4);
+    for (uint32_t t = 1; t <= STEPS; t++) {
+        step_8bit(r, t);
+        step_8bit(paged, t);
+        expect_hashes(r, t, cJSON_GetObjectItem(golden, "hashes"));
+        assert_memory_equal(paged->p, r->p, sizeof r->p);
+        for (int j = 0; j < 2; j++)
+            assert_memory_equal(paged->state[j], r->state[j], bytes);
+    }
+    for (int k = 0; k < TENSORS_8BIT; k++) {
+        float values[1 + 5133 / 37];
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < elements(&list_8bit[k]); i += 37)
+            values[n++] = r->p[list_8bit[k].offset + i];
+        expect_values("parameters", values, cJSON_GetArrayItem(cJSON_GetObjectItem(golden, "parameters"), k));
+    }
+    for (int j = 0; j < 2; j++) {
+        float small[100];
+        memcpy(small, r->state[j] + bytes - 128 * 4, sizeof small);
+        expect_values("moments in f32", small, cJSON_GetArrayItem(cJSON_GetObjectItem(golden, "small"), j));
+    }
+    vkft_optimizer_free(&r->opt);
+    vkft_optimizer_free(&paged->opt);
+    free(r);
+    free(paged);
+    cJSON_Delete(golden);
 }
 
 static void test_arguments(void **fixture)
@@ -193,6 +329,7 @@ static void test_arguments(void **fixture)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch),
+                                       cmocka_unit_test(test_equals_bitsandbytes),
                                        cmocka_unit_test(test_gradient_not_finite), cmocka_unit_test(test_arguments)};
     return cmocka_run_group_tests_name("optimizers", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
