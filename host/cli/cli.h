@@ -131,7 +131,8 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
 #define CLI_OBJECTIVE_FLAG(AT)                                                                                         \
     {                                                                                                                  \
         .kind = FLAG_CHOICE, .name = "objective", .value = "NAME",                                                     \
-        .help = "what rows are for: answers to learn (sft), or preferences: prompt, chosen and rejected",              \
+        .help = "what rows are for: answers to learn (sft); prompt, chosen and rejected; or prompt, completion and "   \
+                "label (kto)",                                                                                         \
         .choices = cli_objective_choices, .same_run = true, AT(data.objective)                                         \
     }
 

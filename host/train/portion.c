@@ -3,11 +3,13 @@
 
 #include "runtime/base/size.h"
 
+#define USES (int)(sizeof((vkft_portion *)0)->use / sizeof *((vkft_portion *)0)->use)
+
 vkft_portion vkft_portion_whole(const vkft_sample_packs *train, uint32_t train_batch, const vkft_sample_packs *eval,
                                 uint32_t eval_batch, const vkft_observer *observer)
 {
     vkft_portion portion = {.use = {{train, train_batch}, {eval, eval_batch}}, .packs = 1, .observer = observer};
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < USES; i++)
         if (portion.use[i].split)
             portion.packs = max_u32(portion.packs, min_u32(portion.use[i].batch_size, portion.use[i].split->packs));
     return portion;
@@ -16,7 +18,7 @@ vkft_portion vkft_portion_whole(const vkft_sample_packs *train, uint32_t train_b
 bool vkft_portion_limits(const vkft_portion *portion, vkft_batch_limits *limits, vkft_err *err)
 {
     *limits = (vkft_batch_limits){0};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < USES; i++) {
         vkft_batch_limits of_use;
         if (!portion->use[i].split)
             continue;

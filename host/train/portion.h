@@ -9,11 +9,11 @@
 #include "runtime/base/observer.h"
 
 typedef struct vkft_portion {
-    /* What runs in batches, as the user asked: to train, and to evaluate. */
+    /* What runs in batches, as the user asked: to train, and to evaluate; and whatever else has as many packs. */
     struct {
         const vkft_sample_packs *split; /* NULL: nothing */
         uint32_t batch_size;
-    } use[2];
+    } use[4];
     uint32_t packs; /* at most so many at a time */
     bool dropout;   /* is drawn, for each portion: not as for the whole batch */
     const vkft_observer *observer;

@@ -8,6 +8,7 @@
 #include "host/train/packs.h"
 #include "host/train/portion.h"
 #include "host/train/preference/metrics.h"
+#include "host/train/preference/mismatched.h"
 #include "host/train/report/tensorboard.h"
 #include "host/train/world/world.h"
 #include "host/train/options.h"
@@ -23,10 +24,11 @@ typedef struct vkft_trainer {
     vkft_memory_plan plan;
     vkft_dataset data, valid_data;
     vkft_sample_packs train, valid;
-    const vkft_sample **samples; /* of a micro batch */
-    vkft_scored *answers;        /* the same of a preference objective, else NULL */
-    vkft_portion portion;        /* of it that is computed at a time */
-    bool torn;                   /* an update has failed in the middle: what is trained is of no step */
+    vkft_mismatched mismatched[2]; /* of both, for an objective that needs them */
+    const vkft_sample **samples;   /* of a micro batch */
+    vkft_scored *answers;          /* twice as many, for a preference objective; else NULL */
+    vkft_portion portion;          /* of it that is computed at a time */
+    bool torn;                     /* an update has failed in the middle: what is trained is of no step */
 
     uint32_t micro_per_epoch;
     uint64_t steps_per_epoch, total_steps, warmup_steps;

@@ -2,7 +2,8 @@
 
     python3 make_preference_golden.py OUT_DIR [CASE ...]        needs trl 1.16, datasets, and what make_training_golden.py needs
 
-OUT_DIR/pairs.jsonl, pairs_valid.jsonl, labelled.jsonl and labelled_valid.jsonl are the data, as ids. Each case becomes OUT_DIR/CASE.json:
+OUT_DIR/rows.json is how TRL tokenizes texts and conversations, with the tokenizer of tools/bundled/model and the template that it names.
+OUT_DIR/pairs.jsonl, pairs_valid.jsonl, labelled.jsonl and labelled_valid.jsonl are the data of runs, as ids. Each case becomes OUT_DIR/CASE.json:
 
     model       the case of tests/data/golden/ whose model and adapter_init it trains
     data        "pairs" or "labelled"
@@ -19,6 +20,7 @@ import json
 import os
 import sys
 import tempfile
+from types import SimpleNamespace
 
 import torch
 from bitsandbytes.functional import dequantize_4bit
@@ -26,7 +28,7 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 from peft import PeftModel
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
@@ -62,6 +64,69 @@ CASES = {
     "kto_weighted": dict(kind="kto", model="qwen3", desirable=1.5, undesirable=0.7, beta=0.3),
     "kto_nf4": dict(kind="kto", model="nf4"),
 }
+
+
+TEMPLATE = """{% if tools %}<tools>{{ tools | tojson }}</tools>
+{% endif %}{% for m in messages %}<{{ m.role }}>{% if m.tool_calls %}{% for c in m.tool_calls %}<call>{{ c.function | tojson }}</call>{% endfor %}{% else %}{{ m.content }}{% endif %}</{{ m.role }}>
+{% endfor %}{% if add_generation_prompt %}<assistant>{% if thinking is defined and thinking %}<think>{% endif %}{% endif %}"""
+USER = lambda text: dict(role="user", content=text)
+ANSWER = lambda text: dict(role="assistant", content=text)
+CALL = lambda name, **values: dict(role="assistant", content="", tool_calls=[dict(type="function", function=dict(name=name, arguments=values))])
+TOOLS = [dict(type="function", function=dict(name="weather", description="The weather.", parameters=dict(type="object", properties=dict(city=dict(type="string")))))]
+PAIRS = [
+    dict(prompt="Say hello.", chosen=" Good morning.", rejected=" Yo."),
+    dict(prompt="Zahl: ", chosen="zwölf", rejected="12"),
+    dict(prompt="no space", chosen="between", rejected="betwixt them"),
+    dict(chosen="The sky is blue. That is so.", rejected="The sky is green, perhaps."),
+    dict(chosen="한국어 문장입니다.", rejected="한국어 문장이야."),
+    dict(chosen="one", rejected="one and more"),
+    dict(prompt="", chosen="a whole text", rejected="another one"),
+    dict(prompt=[USER("Hi")], chosen=[ANSWER("Good day.")], rejected=[ANSWER("What?")]),
+    dict(prompt=[dict(role="system", content="Be kind."), USER("Hi")], chosen=[ANSWER("Good day."), USER("And?"), ANSWER("Fine.")], rejected=[ANSWER("No.")]),
+    dict(chosen=[USER("2+2?"), ANSWER("4")], rejected=[USER("2+2?"), ANSWER("5")]),
+    dict(chosen=[USER("a"), ANSWER("b"), USER("c"), ANSWER("d")], rejected=[USER("a"), ANSWER("b"), USER("c"), ANSWER("e")]),
+    dict(prompt=[USER("Weather in Kiel?")], chosen=[CALL("weather", city="Kiel")], rejected=[ANSWER("I do not know.")], tools=TOOLS),
+    dict(prompt=[USER("Weather in Kiel?"), CALL("weather", city="Kiel"), dict(role="tool", content="rain")], chosen=[ANSWER("It rains.")],
+         rejected=[CALL("weather", city="Rome")], tools=json.dumps(TOOLS)),
+    dict(prompt=[USER("Think.")], chosen=[ANSWER("Yes.")], rejected=[ANSWER("No.")], chat_template_kwargs=dict(thinking=True)),
+]
+LABELLED = [
+    dict(prompt="Say hello.", completion=" Good morning.", label=True),
+    dict(prompt=[USER("Hi")], completion=[ANSWER("What?")], label=False),
+    dict(prompt=[USER("Weather in Kiel?")], completion=[CALL("weather", city="Kiel")], label=True, tools=TOOLS),
+]
+
+
+def tokenize_rows(trainer_class, rows):
+    """Each row as a data set of its own: what a trainer does depends on the first."""
+    tokenizer = AutoTokenizer.from_pretrained(os.path.join(GOLDEN, "..", "..", "..", "tools", "bundled", "model"))
+    tokenizer.chat_template = TEMPLATE
+    trainer = trainer_class.__new__(trainer_class)
+    trainer._tokenizer, trainer.calculate_KL, trainer.desirable_weight, trainer.undesirable_weight = tokenizer, False, 1.0, 1.0
+    made = []
+    for row in rows:
+        # not from_list: it would give tool calls of other rows' arguments, as null
+        args = SimpleNamespace(dataset_num_proc=None, max_length=None, truncation_mode="keep_start")
+        ids = trainer._prepare_dataset(OneRow(row), tokenizer, args, "train").row
+        made.append(dict(row=row, ids={key: ids[key] for key in ids if key.endswith("_ids")}))
+    return made
+
+
+class OneRow:
+    """As much of a data set as _prepare_dataset uses."""
+
+    def __init__(self, row):
+        self.row = row
+
+    def __iter__(self):
+        return iter([self.row])
+
+    def __getitem__(self, key):
+        return [self.row[key]]
+
+    def map(self, function, fn_kwargs=None, **kwargs):
+        row = json.loads(json.dumps(self.row))
+        return OneRow({**row, **function(row, **(fn_kwargs or {}))})
 
 
 def make_answer(last, generator, step):
@@ -181,6 +246,9 @@ def main():
     Hasher.hash = classmethod(lambda cls, value: os.urandom(8).hex())  # nothing is cached, and what is defined here cannot be pickled
     out, wanted = sys.argv[1], sys.argv[2:] or list(CASES)
     os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, "rows.json"), "w") as f:
+        json.dump(dict(template=TEMPLATE, pairs=tokenize_rows(DPOTrainer, PAIRS), labelled=tokenize_rows(KTOTrainer, LABELLED)), f, ensure_ascii=False, indent=1)
+        f.write("\n")
     for name, rows in dict(pairs=make_pairs(37, 5), pairs_valid=make_pairs(7, 6), labelled=make_labelled(38, 7), labelled_valid=make_labelled(8, 8)).items():
         with open(os.path.join(out, name + ".jsonl"), "w") as f:
             f.writelines(json.dumps(row) + "\n" for row in rows)

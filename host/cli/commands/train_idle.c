@@ -29,6 +29,7 @@ WHERE(has_preferences, judges(o))
 WHERE(has_no_preferences, !judges(o))
 WHERE(is_not_dpo, o->data.objective != VKFT_OBJECTIVE_dpo)
 WHERE(is_not_simpo, o->data.objective != VKFT_OBJECTIVE_simpo)
+WHERE(is_not_kto, o->data.objective != VKFT_OBJECTIVE_kto)
 WHERE(is_not_smoothed, !(o->data.objective == VKFT_OBJECTIVE_simpo ||
                          (o->data.objective == VKFT_OBJECTIVE_dpo &&
                           (o->objective.loss_type == VKFT_DPO_sigmoid || o->objective.loss_type == VKFT_DPO_robust ||
@@ -69,6 +70,8 @@ const flag_idle train_idle[] = {
     {"reference-free", is_not_dpo, "without --objective dpo"},
     {"ld-alpha", is_not_dpo, "without --objective dpo"},
     {"simpo-gamma", is_not_simpo, "without --objective simpo"},
+    {"desirable-weight", is_not_kto, "without --objective kto"},
+    {"undesirable-weight", is_not_kto, "without --objective kto"},
     {"mask-prompt", has_preferences, "with this --objective, which compares answers"},
     {"mask-history", trains_on_all, "with --no-mask-prompt"},
     {"val-split", never_evaluates, "on evaluations with --eval-strategy no"},

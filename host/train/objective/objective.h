@@ -69,6 +69,7 @@ typedef struct vkft_objective {
     vkft_preferences preferences; /* the rows that it needs */
     bool has_reference;           /* compares with the model as it was before training */
     bool learns_prompt;           /* of chosen answers, too */
+    bool mismatches;              /* needs prompts with answers of other samples */
     /* The loss of a micro batch, with the slopes; kl: of KTO. answers: pair by pair, the chosen one first, or in any
      * order where they are labelled. NULL: supervised fine-tuning. */
     double (*judge)(const vkft_objective_options *o, vkft_scored *answers, uint32_t count, double kl,

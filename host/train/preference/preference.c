@@ -7,16 +7,33 @@
 
 #include "runtime/base/size.h"
 
+/* How much likelier than before training answers have become under prompts of other samples, at least 0. */
+static bool divergence(vkft_trainer *t, const vkft_sample *const *samples, uint32_t count, double *kl, vkft_err *err)
+{
+    const vkft_sample **others = malloc(count * sizeof *others);
+    vkft_scored *answers = t->answers + count;
+    for (uint32_t i = 0; others && i < count; i++)
+        others[i] = samples[i]->mismatched;
+    bool ok = others ? vkft_preference_score(t, others, count, answers, err) : vkft_fail_memory(err, "for a batch");
+    double sum = 0;
+    for (uint32_t i = 0; ok && i < count; i++)
+        sum += answers[i].logp - answers[i].reference;
+    *kl = fmax(sum / count, 0);
+    free(others);
+    return ok;
+}
+
 /* The loss of a micro batch whose answers go to t->answers. */
 static bool judge(vkft_trainer *t, const vkft_sample *const *samples, uint32_t count, double *loss,
                   vkft_metric_sums *sums, vkft_err *err)
 {
-    double metrics[VKFT_METRICS];
+    double metrics[VKFT_METRICS], kl = 0;
     for (int i = 0; i < VKFT_METRICS; i++)
         metrics[i] = NAN;
-    if (!vkft_preference_score(t, samples, count, t->answers, err))
+    if ((t->objective->mismatches && !divergence(t, samples, count, &kl, err)) ||
+        !vkft_preference_score(t, samples, count, t->answers, err))
         return false;
-    *loss = t->objective->judge(&t->options->objective, t->answers, count, 0, metrics);
+    *loss = t->objective->judge(&t->options->objective, t->answers, count, kl, metrics);
     vkft_metric_sums_add(sums, metrics);
     return true;
 }

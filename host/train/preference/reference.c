@@ -54,10 +54,16 @@ static bool hash_run(const vkft_trainer *t, uint64_t *hash)
     return text != NULL;
 }
 
-/* The samples of both splits, one after the other. */
+/* All that have a reference, one after the other. */
 static vkft_sample *sample_at(vkft_trainer *t, uint32_t i)
 {
-    return i < t->data.count ? &t->data.samples[i] : &t->valid_data.samples[i - t->data.count];
+    vkft_sample *const lists[] = {t->data.samples, t->valid_data.samples, t->mismatched[0].samples,
+                                  t->mismatched[1].samples};
+    const uint32_t counts[] = {t->data.count, t->valid_data.count, t->mismatched[0].count, t->mismatched[1].count};
+    int list = 0;
+    while (i >= counts[list])
+        i -= counts[list++];
+    return &lists[list][i];
 }
 
 /* What cannot be used is computed again. */
@@ -99,7 +105,7 @@ static void save(vkft_trainer *t, const char *path, uint32_t count)
 }
 
 /* In the order of the data, in the batches that it is trained or evaluated in. */
-static bool compute_split(vkft_trainer *t, const vkft_sample_packs *split, vkft_dataset *data, uint32_t size,
+static bool compute_split(vkft_trainer *t, const vkft_sample_packs *split, vkft_sample *samples, uint32_t size,
                           uint32_t *done, uint32_t all, vkft_err *err)
 {
     for (uint32_t first = 0; first < split->packs; first += size) {
@@ -109,7 +115,7 @@ static bool compute_split(vkft_trainer *t, const vkft_sample_packs *split, vkft_
         if (!vkft_preference_score(t, t->samples, count, t->answers, err))
             return false;
         for (uint32_t i = 0; i < count; i++)
-            data->samples[t->samples[i] - data->samples].reference = t->answers[i].logp;
+            samples[t->samples[i] - samples].reference = t->answers[i].logp;
         *done += count;
         vkft_observer_work(t->observer, "reference", *done, all);
     }
@@ -118,7 +124,7 @@ static bool compute_split(vkft_trainer *t, const vkft_sample_packs *split, vkft_
 
 bool vkft_reference_compute(vkft_trainer *t, vkft_err *err)
 {
-    uint32_t count = t->data.count + t->valid_data.count, done = 0;
+    uint32_t count = t->data.count + t->valid_data.count + t->mismatched[0].count + t->mismatched[1].count, done = 0;
     uint64_t hash;
     if (!t->objective->has_reference || t->options->objective.reference_free)
         return true;
@@ -131,9 +137,12 @@ bool vkft_reference_compute(vkft_trainer *t, vkft_err *err)
     if (ok) {
         vkft_observer_say(t->observer, "reference: log-probabilities of %u answers from the cache", count);
     } else {
-        vkft_dataset *valid = t->valid_data.count ? &t->valid_data : &t->data;
-        ok = compute_split(t, &t->train, &t->data, t->options->batch_size, &done, count, err) &&
-             compute_split(t, &t->valid, valid, vkft_eval_batch_size(t->options), &done, count, err);
+        uint32_t size = t->options->batch_size, eval_size = vkft_eval_batch_size(t->options);
+        vkft_sample *train = t->data.samples, *valid = t->valid_data.count ? t->valid_data.samples : train;
+        ok = compute_split(t, &t->train, train, size, &done, count, err) &&
+             compute_split(t, &t->valid, valid, eval_size, &done, count, err) &&
+             compute_split(t, &t->mismatched[0].packs, t->mismatched[0].samples, size, &done, count, err) &&
+             compute_split(t, &t->mismatched[1].packs, t->mismatched[1].samples, eval_size, &done, count, err);
         if (ok && path)
             save(t, path, count);
     }

@@ -93,6 +93,11 @@ bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
                   ? hold_out(t, err)
                   : take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
                         (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
+    vkft_dataset *valid = has_valid ? &t->valid_data : &t->data;
+    if (ok && t->objective->mismatches)
+        ok = vkft_mismatched_new(&t->mismatched[0], &t->train, &t->data, t->options->batch_size, o->max_seq_length,
+                                 err) &&
+             vkft_mismatched_new(&t->mismatched[1], &t->valid, valid, t->options->batch_size, o->max_seq_length, err);
     if (ok) {
         say_part_of_validation(t);
         say_unused(t, has_valid);

@@ -67,6 +67,11 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--packing: answers are compared one by one with --objective %s; leave it out",
                          vkft_objective_of(objective)->name);
+    if (vkft_objective_of(objective)->mismatches && o->data.path && o->batch_size < 2)
+        return vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "--batch-size 1 with --objective kto: each answer is compared with those of its batch under other "
+            "prompts; give --batch-size 2 or more");
     if (objective == VKFT_OBJECTIVE_dpo && p->loss_type == VKFT_DPO_exo_pair && p->label_smoothing == 0)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--loss-type exo_pair needs --label-smoothing above 0; its paper recommends 1e-3");
@@ -139,6 +144,10 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         return false;
     t->portion =
         vkft_portion_whole(&t->train, options->batch_size, &t->valid, vkft_eval_batch_size(options), t->observer);
+    for (int i = 0; i < 2 && t->objective->mismatches; i++) {
+        t->portion.use[2 + i].split = &t->mismatched[i].packs;
+        t->portion.use[2 + i].batch_size = t->portion.use[i].batch_size;
+    }
     t->portion.dropout = options->lora_dropout > 0 && t->objective->preferences == VKFT_PREFERENCES_NONE;
     t->session.smaller = vkft_portion_halve;
     t->session.smaller_context = &t->portion;
@@ -153,7 +162,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     const uint64_t most = max_u32(t->train.count, t->valid.count) + 1ull;
     bool judged = t->objective->judge != NULL;
     t->samples = malloc(most * sizeof *t->samples);
-    t->answers = judged ? malloc(most * sizeof *t->answers) : NULL;
+    t->answers = judged ? malloc(2 * most * sizeof *t->answers) : NULL;
     t->state.history = cJSON_CreateArray();
     t->state.wall_times = cJSON_CreateArray();
     return (t->order && t->samples && (t->answers || !judged) && t->state.history && t->state.wall_times) ||
@@ -169,6 +178,8 @@ void vkft_trainer_close(vkft_trainer *t)
     cJSON_Delete(t->fingerprint);
     free(t->order);
     free(t->answers);
+    vkft_mismatched_free(&t->mismatched[0]);
+    vkft_mismatched_free(&t->mismatched[1]);
     free(t->samples);
     free(t->resumed_from);
     free(t->flat);

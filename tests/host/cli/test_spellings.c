@@ -45,6 +45,8 @@ static const meaning meanings[] = {
     {"pref_loss", "simpo", "--objective simpo"},
     {"pref_loss", "ipo", "--loss-type ipo"},
     {"dpo_label_smoothing", "0.1", "--label-smoothing 0.1"},
+    {"kto_chosen_weight", "1.3", "--desirable-weight 1.3"},
+    {"kto_rejected_weight", "0.8", "--undesirable-weight 0.8"},
     {"gamma", "0.7", "--simpo-gamma 0.7"},
     {"precompute_ref_log_probs", "true", ""},
     {"disable_dropout", "true", ""},
@@ -173,6 +175,8 @@ static void write_recipe(const char *format, const char *name, const char *value
 static const char *with_of(const meaning *m)
 {
     static const char *const needs[][2] = {{"--beta", "--objective dpo"},
+                                           {"--desirable-weight", "--objective kto"},
+                                           {"--undesirable-weight", "--objective kto"},
                                            {"--loss-type", "--objective dpo"},
                                            {"--label-smoothing", "--objective dpo"},
                                            {"--simpo-gamma", "--objective simpo"}};
@@ -217,7 +221,7 @@ static void test_meanings(void **state)
 static const meaning refusals[] = {
     {"stage", "pt", "stage pt: continued training on plain text is --objective sft with a .txt file"},
     {"stage", "rm", "stage rm: reward models are not trained"},
-    {"stage", "ppo", "stage ppo: is not supported; use dpo, orpo or simpo"},
+    {"stage", "ppo", "stage ppo: is not supported; use dpo, orpo, simpo or kto"},
     {"max_prompt_length", "512", "max_prompt_length 512: --max-seq-length is for prompt and answer together"},
     {"optim", "adamw_hf", "optim adamw_hf: transformers has removed it; its epsilon was another"},
     {"optim", "adamw_torch_8bit", "optim adamw_torch_8bit: that is torchao's"},

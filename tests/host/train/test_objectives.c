@@ -86,6 +86,8 @@ static void test_slopes(void **state)
         }
         check(&vkft_objective_orpo, &o, "orpo");
         check(&vkft_objective_simpo, &o, "simpo");
+        o.undesirable_weight = 1.7;
+        check(&vkft_objective_kto, &o, "kto");
     }
 }
 

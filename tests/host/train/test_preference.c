@@ -186,6 +186,26 @@ static void test_accumulation(void **state)
     assert_true(fabs(loss[0] - loss[1]) < 1e-5 * loss[0]);
 }
 
+/* KTO's reference has the prompts with answers of other samples, too. */
+static void test_labelled(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    vkft_test_run_put(f, "pairs.jsonl",
+                      "{\"prompt_ids\": [1, 2], \"completion_ids\": [3, 4, 9], \"label\": true}\n"
+                      "{\"prompt_ids\": [1, 7, 8], \"completion_ids\": [9, 2], \"label\": false}\n"
+                      "{\"prompt_ids\": [1], \"completion_ids\": [6, 2], \"label\": 1}\n");
+    vkft_test_run_drop(f, "cache");
+    free(run_ok(f, "kto", "--objective kto"));
+    vkft_test_run_says(run_ok(f, "kto_again", "--objective kto"), "log-probabilities of 6 answers from the cache");
+    same_result(f, "kto", "kto_again");
+    cut_back(f, "kto_again");
+    vkft_test_run_drop(f, "cache");
+    free(run_ok(f, "kto_again", "--objective kto --resume-from-checkpoint auto"));
+    same_result(f, "kto", "kto_again");
+    refuses(f, "--objective kto --batch-size 1", "give --batch-size 2 or more");
+    vkft_test_run_put(f, "pairs.jsonl", rows);
+}
+
 static void test_refusals(void **state)
 {
     const vkft_test_run_fixture *f = *state;
@@ -206,8 +226,8 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_resume), cmocka_unit_test(test_cache),
-                                       cmocka_unit_test(test_log), cmocka_unit_test(test_accumulation),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_resume),   cmocka_unit_test(test_cache),
+                                       cmocka_unit_test(test_log),      cmocka_unit_test(test_accumulation),
+                                       cmocka_unit_test(test_labelled), cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, set_up, vkft_test_run_tear_down);
 }
