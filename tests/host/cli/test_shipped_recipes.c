@@ -34,6 +34,8 @@ static const recipe_run runs[] = {
     {"opt-125m-qlora", "opt", "questions-ko.csv", "", 4},
     {"opt-125m-qlora", "opt", "instructions-ko.jsonl", "", 3},
     {"opt-125m-qlora", "opt", "style-ko.jsonl", "", 3},
+    {"opt-125m-dpo", "opt", "preferences-en.jsonl", "", 6},
+    {"opt-125m-dpo", "opt", "preferences-ko.jsonl", "--beta 0.2", 6},
     {"flan-t5-small-instructions", "flan_t5", "instructions-en.jsonl", "", 5},
     {"flan-t5-small-instructions", "flan_t5", "instructions-en.jsonl", "--fine-tune-type lora", 5},
 };
@@ -53,8 +55,10 @@ static void check_log(const recipe_run *run, const char *dir)
     snprintf(path, sizeof path, "%s/trainer_log.jsonl", dir);
     cJSON *rows = vkft_test_read_jsonl(path);
     assert_int_equal(cJSON_GetArraySize(rows), STEPS);
+    bool dpo = strcmp(run->recipe, "opt-125m-dpo") == 0;
+    assert_true(dpo == cJSON_HasObjectItem(rows->child, "rewards/margins"));
     for (int i = 0; i < STEPS; i++) {
-        check_number(cJSON_GetArrayItem(rows, i), "learning_rate", 2e-4 * (STEPS - i) / STEPS);
+        check_number(cJSON_GetArrayItem(rows, i), "learning_rate", (dpo ? 5e-5 : 2e-4) * (STEPS - i) / STEPS);
         if (run->epoch_steps)
             check_number(cJSON_GetArrayItem(rows, i), "epoch", (i + 1.0) / run->epoch_steps);
     }
@@ -62,14 +66,14 @@ static void check_log(const recipe_run *run, const char *dir)
 }
 
 /* The recipe's numbers arrive in the adapter. */
-static void check_adapter(const char *dir, bool opt)
+static void check_adapter(const char *dir, bool opt, bool dropout)
 {
     char path[600];
     snprintf(path, sizeof path, "%s/adapter_config.json", dir);
     cJSON *config = vkft_test_read_json(path);
     check_number(config, "r", 8);
     check_number(config, "lora_alpha", 16);
-    check_number(config, "lora_dropout", opt ? 0.1 : 0);
+    check_number(config, "lora_dropout", dropout ? 0.1 : 0);
     char *targets = cJSON_PrintUnformatted(cJSON_GetObjectItem(config, "target_modules"));
     assert_string_equal(targets, opt ? "[\"q_proj\",\"v_proj\"]" : "[\"q\",\"v\"]");
     cJSON_free(targets);
@@ -91,7 +95,7 @@ static void test_recipes_train(void **state)
         check_log(run, out);
         bool opt = strcmp(run->model, "opt") == 0;
         if (opt || run->more[0])
-            check_adapter(out, opt);
+            check_adapter(out, opt, opt && strcmp(run->recipe, "opt-125m-dpo") != 0);
     }
     vkft_test_remove_directory(dir);
 }
@@ -124,7 +128,8 @@ static void each_file(const char *folder, const char *ending, void (*visit)(cons
 
 static void read_data(const char *name)
 {
-    vkft_test_program_ok("data " RECIPES "/data/%s --model " MODELS "/opt", name);
+    vkft_test_program_ok("data " RECIPES "/data/%s --model " MODELS "/opt%s", name,
+                         strncmp(name, "preferences", 11) == 0 ? " --objective dpo" : "");
 }
 
 static void test_data_is_read(void **state)
