@@ -97,6 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memory_file(name, data + 1, size - 1);
     if (!vkft_data_keys_new(&keys, renamed[data[0] / 5 % 4], data[0] & 0x80 ? "{question}\\n{input}{x}" : NULL, &err))
         abort();
+    keys.preferences = (vkft_preferences)(data[0] / 20 % 3);
     if (vkft_data_source_open(name, &source, &err)) {
         read_rows(name, &source, &keys, data[0] & 0x40);
         vkft_data_source_close(&source);
