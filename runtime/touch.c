@@ -18,8 +18,8 @@ static bool any_overlaps(vkft_range range, const vkft_range *others, uint32_t co
 static bool conflict(const vkft_touch *a, const vkft_touch *b)
 {
     for (uint32_t i = 0; i < 2; i++)
-        if (any_overlaps(a->writes[i], b->writes, 2) || any_overlaps(a->writes[i], b->reads, 3) ||
-            any_overlaps(b->writes[i], a->reads, 3))
+        if (any_overlaps(a->writes[i], b->writes, 2) || any_overlaps(a->writes[i], b->reads, VKFT_TOUCH_READS) ||
+            any_overlaps(b->writes[i], a->reads, VKFT_TOUCH_READS))
             return true;
     return false;
 }

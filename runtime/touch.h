@@ -9,8 +9,9 @@ typedef struct vkft_range {
     uint64_t address, bytes; /* bytes 0: nothing */
 } vkft_range;
 
+#define VKFT_TOUCH_READS 4
 typedef struct vkft_touch {
-    vkft_range reads[3], writes[2];
+    vkft_range reads[VKFT_TOUCH_READS], writes[2];
 } vkft_touch;
 
 /* Launches without a barrier between them. Starts as all zeros: none. */

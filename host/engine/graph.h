@@ -27,8 +27,10 @@ typedef struct vkft_tensor {
     uint32_t buffer;  /* in the plan; UINT32_MAX: fixed memory outside the arena */
     uint64_t address; /* 0 while planning */
     bool needs_grad;
-    struct vkft_tensor *grad; /* NULL until something was written to it */
-    struct vkft_tensor *f16;  /* its rows in f16, see f16_rows.h; NULL: none */
+    struct vkft_tensor *grad;      /* NULL until something was written to it */
+    struct vkft_tensor *f16;       /* its rows in f16, see f16_rows.h; NULL: none */
+    struct vkft_tensor *f16_place; /* those lie in this tensor's memory, f16 is their factors; NULL: they lie in f16 */
+    uint32_t f16_half;             /* in the first or second half of each row there */
 } vkft_tensor;
 
 typedef struct vkft_graph vkft_graph;
@@ -54,6 +56,7 @@ struct vkft_graph {
         bool dropout;          /* LoRA dropout is active: training, not evaluation */
         uint64_t logits_bytes; /* that may exist at a time; 0: VKFT_LOGITS_BYTES */
         bool f16;              /* tensors may have rows in f16 (f16_rows.h): products are to be in f16 */
+        bool f16_inputs;       /* the inputs of blocks that are computed again are kept as rows in f16 */
     } pass;
     const vkft_device *dev;  /* NULL while only planned */
     vkft_commands *cmds;     /* recording: where launches go */

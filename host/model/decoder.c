@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "host/engine/ops/f16_rows.h"
 #include "host/model/blocks/blocks.h"
 
 /* x itself where the family has no such norm. */
@@ -15,17 +16,33 @@ static vkft_tensor *norm(vkft_graph *g, vkft_tensor *x, const vkft_norm *n)
 typedef struct run {
     const vkft_stack *stack;
     vkft_tensor **x;    /* [count + 1]: x[l] is what block l reads, x[count] the result */
-    vkft_tensor **kept; /* [count]: their copies in host memory; NULL: none */
+    vkft_tensor **kept; /* [count]: copies of those of which no more than the copy is kept */
+    bool host;          /* copies are in host memory */
     uint32_t taped;     /* blocks from here on put themselves on the tape; those below are computed again */
+    uint32_t rounded;   /* inputs of blocks below are kept in f16, in a pass that does so */
 } run;
+
+/* A copy of block l's input to compute it again from; NULL: the input itself stays. */
+static vkft_tensor *keep(vkft_graph *g, const run *r, uint32_t l)
+{
+    if (g->pass.f16_inputs && l < r->rounded)
+        return vkft_f16_keep(g, r->x[l], r->host);
+    return r->host ? vkft_op_keep(g, r->x[l]) : NULL;
+}
+
+static vkft_tensor *restore(vkft_graph *g, const run *r, uint32_t l)
+{
+    const vkft_tensor *kept = r->kept[l];
+    return !kept ? r->x[l] : kept->f16 ? vkft_f16_restore(g, kept) : vkft_op_restore(g, kept);
+}
 
 /* Fills x[1] ... x[count]. */
 static void run_stack(vkft_graph *g, const run *r, const vkft_block_call *call)
 {
     for (uint32_t l = 0; l < r->stack->count; l++) {
         g->pass.taping = l >= r->taped;
-        if (r->kept && !g->pass.taping)
-            r->kept[l] = vkft_op_keep(g, r->x[l]); /* while the block begins by reading its input, too */
+        if (!g->pass.taping)
+            r->kept[l] = keep(g, r, l); /* while the block begins by reading its input, too */
         r->x[l + 1] = vkft_block_forward(g, &r->stack->layers[l], r->x[l], call);
     }
     g->pass.taping = true;
@@ -36,7 +53,7 @@ static void replay_stack(vkft_graph *g, const run *r, vkft_block_call call, uint
 {
     call.only_backward = true;
     for (uint32_t l = r->taped; l-- > 0 && r->x[l + 1]->needs_grad;) {
-        vkft_tensor *x = r->kept ? vkft_op_restore(g, r->kept[l]) : r->x[l];
+        vkft_tensor *x = restore(g, r, l);
         x->needs_grad = r->x[l]->needs_grad;
         vkft_tensor *y = vkft_block_forward(g, &r->stack->layers[l], x, &call);
         y->grad = r->x[l + 1]->grad;
@@ -96,11 +113,11 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
     }
     bool checkpoints = checkpointing != VKFT_CHECKPOINTING_OFF, host = checkpointing == VKFT_CHECKPOINTING_HOST;
     vkft_tensor **kept = tensors + E + L + 2;
-    run encoder = {&model->encoder, tensors, host ? kept : NULL, checkpoints ? E : 0};
+    uint32_t encoded_again = checkpoints ? E : 0, rounded = checkpoints ? L - 1 : 0;
+    run encoder = {&model->encoder, tensors, kept, host, encoded_again, encoded_again};
     /* The last block's backward follows at once, so its inside may stay; where memory is short, it does not beside the
-     * head. */
-    uint32_t below = host ? L : checkpoints ? L - 1 : 0;
-    run decoder = {&model->decoder, tensors + E + 1, host ? kept + E : NULL, below};
+     * head. Its input is not rounded either way, so that where things lie makes no difference to the bits. */
+    run decoder = {&model->decoder, tensors + E + 1, kept + E, host, host ? L : rounded, rounded};
     vkft_tensor *memory = NULL;
     vkft_block_call encode = encoder_call(batch);
     uint32_t source_embedded = 0, encoded = 0;

@@ -14,8 +14,8 @@ typedef struct vkft_limits {
     uint64_t logits_bytes; /* that exist at a time; 0: vkft_session_plan chooses */
     uint64_t buffer_bytes; /* activations lie in buffers of at most so many bytes; 0: in one, unless vkft_session_plan
                               knows the device */
-    bool f16_rows; /* are made with tensors (ops/f16_rows.h): products are expected to be in f16, and nothing waits
-                      in host memory; set by vkft_session_plan */
+    bool f16_rows;   /* are made with tensors (ops/f16_rows.h): products are to be in f16; set by vkft_session_plan */
+    bool f16_inputs; /* what checkpointing keeps is in f16; set by vkft_session_plan, for products in f16 */
 } vkft_limits;
 
 struct vkft_session;

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "host/engine/matmul/gemm.h"
+#include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 #include "runtime/base/size.h"
 #include "shaders/core/args.h"
@@ -51,6 +52,14 @@ static bool expects_f16(const vkft_session *session)
     if (dtype == VKFT_COMPUTE_AUTO)
         return caps && vkft_gemm_has_matrix_cores(caps);
     return dtype == VKFT_F16 && (!caps || vkft_gemm_has_f16(caps));
+}
+
+/* Which tensors are to have rows in f16. The inputs of blocks, once they are normalized, are rounded to as many bits by
+ * products. */
+static void choose_f16(const vkft_session *session, vkft_limits *limits)
+{
+    limits->f16_rows = expects_f16(session) && vkft_f16_rows_possible(session->dev);
+    limits->f16_inputs = limits->f16_rows && limits->checkpointing != VKFT_CHECKPOINTING_OFF;
 }
 
 static bool make(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
@@ -136,9 +145,7 @@ void vkft_session_enlarge_logits(const vkft_session *session, const vkft_device_
 bool vkft_session_plan(const vkft_session *session, const vkft_limits *limits, vkft_memory_plan *plan, vkft_err *err)
 {
     vkft_limits chosen = *limits;
-    /* They save launches and cost memory, 0.1 GB of an 8B model. */
-    bool memory_is_short = limits->stream_weights || limits->checkpointing == VKFT_CHECKPOINTING_HOST;
-    chosen.f16_rows = expects_f16(session) && !memory_is_short;
+    choose_f16(session, &chosen);
     if (!limits->logits_bytes)
         chosen.logits_bytes = VKFT_LOGITS_BYTES;
     if (!limits->buffer_bytes && session->dev)
@@ -155,7 +162,10 @@ bool vkft_session_plan_buffers(const vkft_session *session, const vkft_device_in
 {
     vkft_limits limits = plan->limits;
     limits.buffer_bytes = vkft_buffer_max_bytes(info);
-    return plan->largest.bytes <= limits.buffer_bytes || vkft_session_plan(session, &limits, plan, err);
+    choose_f16(session, &limits);
+    bool serves = plan->largest.bytes <= limits.buffer_bytes && limits.f16_rows == plan->limits.f16_rows &&
+                  limits.f16_inputs == plan->limits.f16_inputs;
+    return serves || vkft_session_plan(session, &limits, plan, err);
 }
 
 uint64_t vkft_memory_plan_needs(const vkft_memory_plan *plan, const vkft_device_info *info)

@@ -9,6 +9,7 @@
 
 layout(buffer_reference, scalar, buffer_reference_align = 16) buffer Vector_ref { vec4 v; };
 layout(buffer_reference, scalar, buffer_reference_align = 8) writeonly buffer Halves_ref { uvec2 at[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer HalvesIn_ref { uvec2 at[]; };
 
 /* The 4 elements from `first` on of x, whose last element is end - 1; zeros from there on. */
 vec4 load_run(F32_ref x, uint first, uint end)
@@ -63,4 +64,9 @@ uvec2 halves_of(vec4 v, float factor)
 {
     v *= factor;
     return uvec2(packFloat2x16(f16vec2(v.xy)), packFloat2x16(f16vec2(v.zw)));
+}
+
+vec4 floats_of(uvec2 halves, float inverse)
+{
+    return vec4(unpackFloat2x16(halves.x), unpackFloat2x16(halves.y)) * inverse;
 }

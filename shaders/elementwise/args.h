@@ -46,7 +46,8 @@ struct gated_f16_args {
 };
 
 /* gated_backward_f16: the same of T rows of n elements; dgate and dup also as rows in f16, see gated_f16, those of
- * which the address is not 0. expert_gated_backward_f16: expert_gated_backward's; dweight if it is not 0. */
+ * which the address is not 0. They are `stride` apart and may lie in dh, where each row then has one of both.
+ * expert_gated_backward_f16: expert_gated_backward's; dweight if it is not 0. */
 struct gated_backward_f16_args {
     ADDR(F32) dh;
     ADDR(F32) gate;
@@ -57,7 +58,7 @@ struct gated_backward_f16_args {
     ADDR(F32) dgate_inverse;
     ADDR(U32) dup_rows;
     ADDR(F32) dup_inverse;
-    uint T, n, ld;
+    uint T, n, ld, stride;
     uint activation;
     ADDR(F32) weight;     /* expert_gated_backward_f16 */
     ADDR(U32) assignment; /* expert_gated_backward_f16 */

@@ -1,6 +1,6 @@
 /* dgate = dh * up * f'(gate), dup = dh * f(gate), T rows of n elements f32, both also in f16 for products on matrix cores (core/f16_rows.glsl); dgate may
- * be gate, dup may be up. EXPERTS: dh * weight[assignment[t]] in place of dh, and dweight[assignment[t]] = the row's sum of dh * f(gate) * up.
- * threads_x = T * WIDTH: one workgroup a row. Test: test_kernels_activation, test_kernels_experts */
+ * be gate, dup may be up, and the rows in f16 may lie in dh. EXPERTS: dh * weight[assignment[t]] in place of dh, and dweight[assignment[t]] = the row's
+ * sum of dh * f(gate) * up. threads_x = T * WIDTH: one workgroup a row. Test: test_kernels_activation, test_kernels_experts */
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "shaders/core/common.glsl"
@@ -25,7 +25,7 @@ void convert(F32_ref x, uint largest, U32_ref rows, F32_ref inverse)
     uint runs = args.ld / 4, exponent = exponent_for(subgroupMax(largest));
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
         vec4 v = load_run(x, 4 * r, args.n);
-        Halves_ref(uvec2(rows)).at[WORKGROUP * runs + r] = halves_of(v, factor_of(exponent));
+        Halves_ref(uvec2(rows)).at[WORKGROUP * args.stride / 4 + r] = halves_of(v, factor_of(exponent));
     }
     if (gl_LocalInvocationID.x == 0)
         inverse.v[WORKGROUP] = inverse_of(exponent);
@@ -62,6 +62,7 @@ void main()
     if (uvec2(args.dweight) != uvec2(0) && gl_LocalInvocationID.x == 0)
         args.dweight.v[assignment] = sum;
 #endif
+    subgroupMemoryBarrierBuffer(); /* all of dh's row has been read */
     convert(dgate, largest_gate, args.dgate_rows, args.dgate_inverse);
     convert(dup, largest_up, args.dup_rows, args.dup_inverse);
 }

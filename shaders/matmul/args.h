@@ -130,6 +130,15 @@ struct rows_f16_args {
     ADDR(F32) copy;  /* gather_rows_f16 */
 };
 
+/* rows_f32: Y[m,k] = inverse[m] * X[m,k], X and inverse as rows_f16 makes them, Y [M,K] contiguous. */
+struct rows_f32_args {
+    ADDR(U32) X;
+    ADDR(F32) inverse;
+    ADDR(F32) Y;
+    uint K;
+    uint ldx;
+};
+
 /* matmul_coop, matmul_dot: Y[m,n] = R + scale * inverse[m] * sum over k in slice s of X[m,k] op(W)[k,n]; slice s =
  * workgroup id y holds `slice` of the K, a multiple of COOP_STEP. X and inverse as rows_f16 makes them, ldx a multiple
  * of COOP_STEP. R, Y f32 with row stride ldy; slice s of Y begins at s*M*ldy. R when add != 0 (R may be Y).
@@ -155,7 +164,9 @@ struct matmul_coop_args {
 
 /* matmul_tn: Y[m,n] = R + scale * sum over k in slice s of X[k,m] Z[k,n], m < M, n < N; slice s = workgroup id y holds
  * `slice` of the K rows. X, Z with row strides ldx, ldz; element (m,n) of Y and R lies at s*M*N + m*row + n*column. R
- * when add != 0 (R may be Y). */
+ * when add != 0 (R may be Y).
+ * matmul_outer: the same.
+ * matmul_tn_f16: the same with Z and inverse as rows_f16 makes them; matmul_outer_f16: with X. */
 struct matmul_tn_args {
     ADDR(F32) X;
     ADDR(F32) Z;
@@ -167,6 +178,7 @@ struct matmul_tn_args {
     uint slice;
     uint add;
     float scale;
+    ADDR(F32) inverse;
 };
 
 /* grouped_tn, grouped_outer: Y_g[m,n] += scale * sum over the rows k of group g = workgroup id y of X[k,m] Z[k,n];

@@ -4,7 +4,7 @@
  * As in matmul_tile.comp a workgroup computes ROWS * LANES_M by COLUMNS * LANES_N of Y, DEPTH of K a step. Both operands lie with k slowest, in memory and in
  * shared memory, so an invocation's rows and columns are runs of 4, LANES apart. X is 0 past the end of K; other indices are clamped to what exists.
  *
- * EXPERTS: one product for each group of rows, added to Y.
+ * EXPERTS: one product for each group of rows, added to Y. F16_ROWS: X is rows in f16, with zeros past their end and a factor each, by which Z is multiplied.
  *
  * Test: test_matmul, test_kernels_experts
  */
@@ -26,7 +26,7 @@ layout(constant_id = 5) const uint LANES_M = 4; /* the constants of matmul_tile.
 layout(constant_id = 6) const uint LANES_N = 8;
 layout(constant_id = 7) const uint DEPTH = 8;
 layout(constant_id = 8) const uint SUBGROUP = 0;
-layout(constant_id = 9) const uint ALIGNED = 0; /* rows of X and Z begin at 16 bytes, and their length is a multiple of 4 */
+layout(constant_id = 9) const uint ALIGNED = 0; /* rows of X (in f32) and Z begin at 16 bytes, and their length is a multiple of 4 */
 layout(constant_id = 10) const uint PREFETCH = 1;
 
 layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Vectors_ref { vec4 at[]; };
@@ -37,7 +37,23 @@ const uint X_LOADS = (DEPTH * TILE_M / 4 + LANES - 1) / LANES, Z_LOADS = (DEPTH 
 shared vec4 x_tile[DEPTH * TILE_M / 4];
 shared vec4 z_tile[DEPTH * TILE_N / 4];
 
+#ifdef F16_ROWS
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer Halves_ref { uvec2 at[]; };
+
+struct step { uvec2 x[X_LOADS]; vec4 z[Z_LOADS]; float factor[Z_LOADS]; };
+
+uvec2 load_x(uint k, uint column)
+{
+    return Halves_ref(uvec2(args.X)).at[(k * args.ldx + min(column, args.ldx - 4)) / 4];
+}
+
+vec4 floats_of(uvec2 halves)
+{
+    return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));
+}
+#else
 struct step { vec4 x[X_LOADS]; vec4 z[Z_LOADS]; };
+#endif
 
 /* 4 elements of row k of a matrix with `columns` columns. */
 vec4 run4(uvec2 matrix, uint k, uint stride, uint column, uint columns)
@@ -50,15 +66,31 @@ vec4 run4(uvec2 matrix, uint k, uint stride, uint column, uint columns)
     return run;
 }
 
+#ifndef F16_ROWS
+vec4 load_x(uint k, uint column)
+{
+    return run4(uvec2(args.X), k, args.ldx, column, args.M);
+}
+
+vec4 floats_of(vec4 x)
+{
+    return x;
+}
+#endif
+
 void fetch(uint id, uvec2 first, uint k, uint end, out step next)
 {
     [[unroll]] for (uint s = 0; s < X_LOADS; s++) {
         uint i = id + s * LANES;
-        next.x[s] = run4(uvec2(args.X), min(k + i / (TILE_M / 4), end - 1), args.ldx, first.x + i % (TILE_M / 4) * 4, args.M);
+        next.x[s] = load_x(min(k + i / (TILE_M / 4), end - 1), first.x + i % (TILE_M / 4) * 4);
     }
     [[unroll]] for (uint s = 0; s < Z_LOADS; s++) {
         uint i = id + s * LANES;
-        next.z[s] = run4(uvec2(args.Z), min(k + i / (TILE_N / 4), end - 1), args.ldz, first.y + i % (TILE_N / 4) * 4, args.N);
+        uint row = min(k + i / (TILE_N / 4), end - 1);
+        next.z[s] = run4(uvec2(args.Z), row, args.ldz, first.y + i % (TILE_N / 4) * 4, args.N);
+#ifdef F16_ROWS
+        next.factor[s] = Input_ref(uvec2(args.inverse)).v[row];
+#endif
     }
 }
 
@@ -67,12 +99,16 @@ void put(uint id, uint k, uint end, step now)
     [[unroll]] for (uint s = 0; s < X_LOADS; s++) {
         uint i = id + s * LANES;
         if (DEPTH * TILE_M / 4 % LANES == 0 || i < DEPTH * TILE_M / 4)
-            x_tile[i] = k + i / (TILE_M / 4) < end ? now.x[s] : vec4(0.0);
+            x_tile[i] = k + i / (TILE_M / 4) < end ? floats_of(now.x[s]) : vec4(0.0);
     }
     [[unroll]] for (uint s = 0; s < Z_LOADS; s++) {
         uint i = id + s * LANES;
         if (DEPTH * TILE_N / 4 % LANES == 0 || i < DEPTH * TILE_N / 4)
+#ifdef F16_ROWS
+            z_tile[i] = now.z[s] * now.factor[s];
+#else
             z_tile[i] = now.z[s];
+#endif
     }
 }
 

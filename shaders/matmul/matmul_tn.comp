@@ -5,7 +5,7 @@
  * stored transposed when it swapped them. Few output tiles and long K: slices (workgroup id y) give a wide device enough to
  * do, and matmul_sum adds them in order.
  *
- * EXPERTS: one product for each group of rows.
+ * EXPERTS: one product for each group of rows. F16_ROWS: Z is rows in f16 with a factor each.
  *
  * Test: test_matmul, test_kernels_experts
  */
@@ -21,6 +21,31 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer Wei
 #else
 ARGS(matmul_tn_args)
 #include "shaders/matmul/store.glsl"
+#endif
+
+#ifdef F16_ROWS
+layout(buffer_reference, scalar, buffer_reference_align = 4) readonly buffer Halves_ref { uint pair[]; };
+
+/* Element k of the column at this address, which is that of a pair of columns. */
+float z_at(uvec2 z, uint k, uint column)
+{
+    return unpackHalf2x16(Halves_ref(z).pair[k * args.ldz / 2])[column % 2] * Input_ref(uvec2(args.inverse)).v[k];
+}
+
+uvec2 address_of_z(uint column)
+{
+    return address_of(uvec2(args.Z), column / 2);
+}
+#else
+float z_at(uvec2 z, uint k, uint column)
+{
+    return Input_ref(z).v[k * args.ldz];
+}
+
+uvec2 address_of_z(uint column)
+{
+    return address_of(uvec2(args.Z), column);
+}
 #endif
 
 void main()
@@ -43,7 +68,7 @@ void main()
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         m[i] = min(row + i, args.M - 1);
     [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-        z[j] = address_of(uvec2(args.Z), min(column + j * WIDTH, args.N - 1));
+        z[j] = address_of_z(min(column + j * WIDTH, args.N - 1));
     [[unroll]] for (uint i = 0; i < ROWS; i++)
         [[unroll]] for (uint j = 0; j < COLUMNS; j++)
             acc[i][j] = 0.0;
@@ -56,7 +81,7 @@ void main()
             [[unroll]] for (uint q = 0; q < 8; q++) {
                 x[q] = address_of(uvec2(args.X), (k + q) * args.ldx);
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    w[j][q] = Input_ref(z[j]).v[(k + q) * args.ldz];
+                    w[j][q] = z_at(z[j], k + q, column + j * WIDTH);
             }
             [[unroll]] for (uint i = 0; i < ROWS; i++) {
                 float a[8];
@@ -72,7 +97,7 @@ void main()
         do {
             [[unroll]] for (uint i = 0; i < ROWS; i++)
                 [[unroll]] for (uint j = 0; j < COLUMNS; j++)
-                    acc[i][j] = fma(Input_ref(uvec2(args.X)).v[k * args.ldx + m[i]], Input_ref(z[j]).v[k * args.ldz], acc[i][j]);
+                    acc[i][j] = fma(Input_ref(uvec2(args.X)).v[k * args.ldx + m[i]], z_at(z[j], k, column + j * WIDTH), acc[i][j]);
         } while (++k < end);
 
 #ifdef EXPERTS

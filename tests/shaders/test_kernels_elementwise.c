@@ -86,6 +86,14 @@ static void test_bias_rows(void **state)
     vkft_check_bias_rows(*state, 3, 333);
 }
 
+static void test_rows_f16(void **state)
+{
+    vkft_check_rows_f16(*state, 1, 1);
+    vkft_check_rows_f16(*state, 31, 37);
+    vkft_check_rows_f16(*state, 9, 333);
+    vkft_check_rows_f16(*state, 7, 32);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +101,7 @@ int main(void)
         cmocka_unit_test_teardown(test_columns, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_bias_rows, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_dora_rows, vkft_lab_verdict),
+        cmocka_unit_test_teardown(test_rows_f16, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_embedding, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_rows, vkft_lab_verdict),
         cmocka_unit_test(test_philox_reference),

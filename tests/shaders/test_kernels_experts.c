@@ -127,7 +127,8 @@ static void assert_kernel(const vkft_kernel_fixture *f, const char *begin)
 /* Rows of f16 of X [M,K], as the kernel before a product makes them. */
 static vkft_f16_rows make_rows(const vkft_kernel_fixture *f, uint32_t M, uint32_t K, uint64_t X, uint64_t address)
 {
-    const vkft_f16_rows made = {.rows = address + vkft_f16_inverse_bytes(M), .inverse = address};
+    const vkft_f16_rows made = {
+        .rows = address + vkft_f16_inverse_bytes(M), .inverse = address, .stride = vkft_f16_row_length(K)};
     const struct rows_f16_args args = {
         .X = X, .Y = made.rows, .inverse = made.inverse, .K = K, .ldx = K, .ldy = vkft_f16_row_length(K)};
     vkft_launch_workgroups(f->cmds, VKFT_KERNEL_rows_f16, &args, sizeof args, M, 1, 0);

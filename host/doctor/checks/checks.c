@@ -44,12 +44,14 @@ static void check_rows(vkft_lab *lab)
             vkft_check_norm_gain(lab, T, C, layernorm);
         }
         vkft_check_norm_f16(lab, T, C, (float)(i % 2), i % 2, i % 2 == 0);
+        vkft_check_rows_f16(lab, T, C);
         vkft_check_gated_f16(lab, T, C, (vkft_activation)(i % 4), i % 2);
         vkft_check_cross_entropy(lab, T, C, 1, i % 2 ? 2.0f : 0.0f);
         for (int f16 = 0; f16 < 2; f16++)
             vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU, f16);
         vkft_check_sum_rows(lab, T, C, 2);
     }
+    vkft_check_gated_f16_in_place(lab, 9, 352);
     vkft_check_cross_entropy(lab, 3, 1001, 5, 0);
     vkft_check_columns(lab, 31, 7, 1, 7, 13);
     vkft_check_columns(lab, 33, 5, 3, 15, 5);
@@ -124,8 +126,8 @@ static void check_gradients(vkft_lab *lab)
 {
     static const uint32_t shapes[][3] = {{1, 1, 1}, {4, 333, 31}, {333, 4, 31}, {31, 37, 333}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !lab->lost; i++)
-        for (int grouped = 0; grouped < 2; grouped++)
-            vkft_check_outer(lab, shapes[i][0], shapes[i][1], shapes[i][2], grouped);
+        for (int form = 0; form < 4; form++) /* plain, in groups, with X or Z in f16 */
+            vkft_check_outer(lab, shapes[i][0], shapes[i][1], shapes[i][2], form == 1, form > 1 ? form - 1 : 0);
 }
 
 void vkft_checks_products(vkft_lab *lab)

@@ -6,11 +6,14 @@
  * to the sum of magnitudes, 2e-5 at most. Test: test_kernels_activation, test_kernels_elementwise,
  * test_kernels_parameters */
 #include <math.h>
+#include <stdlib.h>
 
 #include "host/doctor/checks/kernels.h"
+#include "host/doctor/reference/matmul.h"
 #include "host/doctor/reference/ops.h"
 #include "host/engine/matmul/product.h"
 #include "shaders/elementwise/args.h"
+#include "shaders/matmul/args.h"
 
 #define TOLERANCE 2e-6
 #define SUM_TOLERANCE 2e-5
@@ -121,6 +124,7 @@ void vkft_check_gated_f16(vkft_lab *lab, uint32_t T, uint32_t n, vkft_activation
                                                .T = T,
                                                .n = n,
                                                .ld = ld,
+                                               .stride = ld,
                                                .activation = activation}; /* in place, as training uses it */
     vkft_lab_run(lab, VKFT_KERNEL_gated_backward_f16, &backward, sizeof backward, T, 1);
     vkft_lab_expect(lab, "dgate", gate, dgate, TOLERANCE);
@@ -128,6 +132,83 @@ void vkft_check_gated_f16(vkft_lab *lab, uint32_t T, uint32_t n, vkft_activation
     vkft_lab_expect_f16_rows(lab, "dgate", rows, inverse, n, ld, dgate, TOLERANCE);
     if (both)
         vkft_lab_expect_f16_rows(lab, "dup", up_rows, up_inverse, n, ld, dup, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+/* Rows in f16 that take the place of dh are those that have a place of their own. */
+void vkft_check_gated_f16_in_place(vkft_lab *lab, uint32_t T, uint32_t n)
+{
+    uint32_t all = T * n, *words = calloc(all, sizeof *words);
+    if (!words || !vkft_lab_can_run(lab, VKFT_KERNEL_gated_backward_f16)) {
+        lab->lost |= !words;
+        free(words);
+        return;
+    }
+    vkft_lab_begin(lab, "gated in f16 [%u,%u], in the place of the gradient", T, n);
+    vkft_lab_array in[2][3], rows[2], inverse[2][2];
+    for (uint32_t k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < 3; i++)
+            in[k][i] = vkft_lab_random(lab, 6 + i, all);
+        rows[k] = vkft_lab_output(lab, all / 2);
+        for (uint32_t i = 0; i < 2; i++)
+            inverse[k][i] = vkft_lab_output(lab, T);
+    }
+    for (uint32_t k = 0; k < 2; k++) {
+        const struct gated_backward_f16_args args = {.gate = in[k][0].address,
+                                                     .up = in[k][1].address,
+                                                     .dh = in[k][2].address,
+                                                     .dgate = in[k][0].address,
+                                                     .dup = in[k][1].address,
+                                                     .dgate_rows = k ? in[k][2].address : rows[0].address,
+                                                     .dgate_inverse = inverse[k][0].address,
+                                                     .dup_rows = k ? in[k][2].address + n * 2ull : rows[1].address,
+                                                     .dup_inverse = inverse[k][1].address,
+                                                     .T = T,
+                                                     .n = n,
+                                                     .ld = n,
+                                                     .stride = k ? 2 * n : n};
+        vkft_lab_run(lab, VKFT_KERNEL_gated_backward_f16, &args, sizeof args, T, 1);
+        for (uint32_t i = 0; k == 0 && i < 2; i++) {
+            vkft_lab_accept(lab, in[k][i]);
+            vkft_lab_accept(lab, rows[i]);
+            vkft_lab_accept(lab, inverse[k][i]);
+        }
+    }
+    for (uint32_t i = 0; i < all; i++)
+        words[i] = rows[i % n / (n / 2)].u[i / n * (n / 2) + i % (n / 2)];
+    vkft_lab_expect_words(lab, "dgate and dup", in[1][2], words);
+    for (uint32_t i = 0; i < 2; i++) {
+        vkft_lab_expect_words(lab, "gradient", in[1][i], in[0][i].u);
+        vkft_lab_expect_words(lab, "factors", inverse[1][i], inverse[0][i].u);
+    }
+    vkft_lab_end(lab);
+    free(words);
+}
+
+/* Scaling and unscaling are exact, f16's rounding is the only one; the rows are large, small and zero. */
+void vkft_check_rows_f16(vkft_lab *lab, uint32_t T, uint32_t C)
+{
+    uint32_t ld = vkft_f16_row_length(C), n = T * C;
+    if (!vkft_lab_can_run(lab, VKFT_KERNEL_rows_f16) || !vkft_lab_can_run(lab, VKFT_KERNEL_rows_f32))
+        return;
+    vkft_lab_begin(lab, "rows in f16 [%u,%u]", T, C);
+    vkft_lab_array x = vkft_lab_random(lab, 10, n), y = vkft_lab_output(lab, n),
+                   rows = vkft_lab_output(lab, T * ld / 2), inverse = vkft_lab_output(lab, T);
+    for (uint32_t i = 0; i < n; i++)
+        x.f[i] = i / C % 7 == 6 ? 0 : ldexpf(x.f[i], 16 * (int)(i / C % 7) - 48);
+    double *want = vkft_lab_wide(lab, x), *rounded = vkft_reference_rows_f16(T, C, C, x.f);
+    const struct rows_f16_args args = {
+        .X = x.address, .Y = rows.address, .inverse = inverse.address, .K = C, .ldx = C, .ldy = ld};
+    vkft_lab_run(lab, VKFT_KERNEL_rows_f16, &args, sizeof args, T, 1);
+    vkft_lab_expect_f16_rows(lab, "x", rows, inverse, C, ld, want, 0);
+    const struct rows_f32_args back = {
+        .X = rows.address, .inverse = inverse.address, .Y = y.address, .K = C, .ldx = ld};
+    vkft_lab_run(lab, VKFT_KERNEL_rows_f32, &back, sizeof back, T, 1);
+    if (rounded)
+        vkft_lab_expect(lab, "y", y, rounded, 0);
+    else
+        lab->lost = true;
+    free(rounded);
     vkft_lab_end(lab);
 }
 

@@ -191,6 +191,7 @@ static void gated_in_f16(vkft_lab *lab, const struct expert_gated_args *args, ui
                                                .T = A,
                                                .n = F,
                                                .ld = ld,
+                                               .stride = ld,
                                                .activation = args->activation,
                                                .weight = args->weight,
                                                .assignment = args->assignment,

@@ -153,11 +153,32 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
     free_matrices(&m);
 }
 
-void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool grouped)
+/* Rows in f16 for an operand [K,columns], which becomes what they say. */
+static vkft_f16_rows round_rows(vkft_lab *lab, vkft_lab_array *x, uint32_t K, uint32_t columns)
+{
+    uint32_t ld = vkft_f16_row_length(columns);
+    vkft_lab_array rows = vkft_lab_output(lab, K * ld / 2), inverse = vkft_lab_output(lab, K);
+    memset(rows.u, 0, 2ull * K * ld);
+    for (uint32_t k = 0; k < K; k++) {
+        inverse.f[k] = ldexpf(1, (int)(k % 5) - 10);
+        for (uint32_t i = 0; i < columns; i++) {
+            float *value = &x->f[(size_t)k * columns + i];
+            uint16_t half = vkft_f32_to_f16(*value / inverse.f[k]);
+            rows.u[(k * ld + i) / 2] |= (uint32_t)half << i % 2 * 16;
+            *value = vkft_f16_to_f32(half) * inverse.f[k];
+        }
+    }
+    return (vkft_f16_rows){rows.address, inverse.address, ld};
+}
+
+void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool grouped, int in_f16)
 {
     const float scale = 2;
     const uint32_t n = M * N, scratch_bytes = 4 * 64 * n;
-    vkft_lab_begin(lab, "gradient of a matrix [%u,%u]%s, %u rows", M, N, grouped ? " in groups" : "", K);
+    if (in_f16 && !vkft_lab_can_run(lab, VKFT_KERNEL_matmul_tn_f16))
+        return;
+    vkft_lab_begin(lab, "gradient of a matrix [%u,%u]%s%s, %u rows", M, N, grouped ? " in groups" : "",
+                   in_f16 ? " in f16" : "", K);
     vkft_lab_array x = vkft_lab_random(lab, 5, K * M), z = vkft_lab_random(lab, 6, K * N), y[GROUPS];
     struct weight_ref refs[GROUPS] = {{0}};
     uint32_t first[GROUPS + 1] = {0, K, K, K}, table[2 * GROUPS + 2] = {0};
@@ -168,6 +189,11 @@ void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool gr
         refs[g].data = y[g].address;
     }
     vkft_lab_array groups = vkft_lab_words(lab, table, sizeof table), tables = vkft_lab_words(lab, refs, sizeof refs);
+    vkft_f16_rows X16 = {0}, Z16 = {0};
+    if (in_f16 == 1)
+        X16 = round_rows(lab, &x, K, M);
+    if (in_f16 == 2)
+        Z16 = round_rows(lab, &z, K, N);
     const vkft_matmul_ctx ctx = {.dev = lab->dev,
                                  .cmds = lab->cmds,
                                  .scratch = vkft_lab_scratch(lab, scratch_bytes),
@@ -178,8 +204,10 @@ void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool gr
                                                     .M = M,
                                                     .N = N,
                                                     .K = K,
-                                                    .X = x.address,
-                                                    .Z = z.address,
+                                                    .X = in_f16 == 1 ? 0 : x.address,
+                                                    .Z = in_f16 == 2 ? 0 : z.address,
+                                                    .X16 = X16,
+                                                    .Z16 = Z16,
                                                     .R = grouped ? 0 : y[0].address,
                                                     .Y = grouped ? tables.address : y[0].address,
                                                     .scale = scale});

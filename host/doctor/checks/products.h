@@ -15,7 +15,7 @@ typedef struct vkft_product_check {
 /* Y (+)= scale X op(W) by this strategy; grouped: with a matrix for each of three groups of rows, one of them empty. */
 void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_class class,
                         const vkft_product_check *check);
-/* Y += scale X^T Z, X [K,M] and Z [K,N]; grouped likewise. */
-void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool grouped);
+/* Y += scale X^T Z, X [K,M] and Z [K,N]; grouped likewise. in_f16: 1: X is rows in f16; 2: Z is; 0: neither. */
+void vkft_check_outer(vkft_lab *lab, uint32_t M, uint32_t N, uint32_t K, bool grouped, int in_f16);
 
 #endif

@@ -181,11 +181,12 @@ bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_c
 void vkft_product_touch(const vkft_matmul_ctx *ctx, const vkft_product *p, bool scratch)
 {
     vkft_range Y = vkft_rows_range(p->Y, p->M, vkft_product_ldy(p), vkft_product_n(p));
-    vkft_range X = vkft_rows_range(p->X, p->M, vkft_product_ldx(p), vkft_product_k(p)), f16 = {0};
-    if (p->f16.rows)
-        f16 = (vkft_range){p->f16.inverse, vkft_f16_rows_bytes(p->M, vkft_product_k(p))};
+    vkft_range X = vkft_rows_range(p->X, p->M, vkft_product_ldx(p), vkft_product_k(p));
     const vkft_touch touch = {
-        .reads = {X, {p->R, p->R ? Y.bytes : 0}, f16},
+        .reads = {X,
+                  {p->R, p->R ? Y.bytes : 0},
+                  vkft_f16_range(p->f16, p->M, vkft_product_k(p)),
+                  {p->f16.inverse, p->f16.rows ? p->M * sizeof(float) : 0}},
         .writes = {Y, {ctx->scratch, scratch ? ctx->scratch_bytes : 0}},
     };
     vkft_commands_touch(ctx->cmds, &touch);

@@ -162,6 +162,13 @@ static inline vkft_range vkft_rows_range(uint64_t address, uint64_t rows, uint64
     return (vkft_range){address, ((rows - 1) * stride + columns) * sizeof(float)};
 }
 
+/* M rows of K in f16, without their factors. Zeros of which there are none. */
+static inline vkft_range vkft_f16_range(vkft_f16_rows f16, uint32_t M, uint32_t K)
+{
+    uint64_t elements = (M - 1ull) * f16.stride + vkft_f16_row_length(K);
+    return f16.rows ? (vkft_range){f16.rows, elements * 2} : (vkft_range){0};
+}
+
 /* Columns of Y, and the length of its sums. */
 static inline uint32_t vkft_product_n(const vkft_product *p)
 {

@@ -108,13 +108,13 @@ static uint32_t slices(const vkft_f16_launch *launch, uint32_t K, uint64_t outpu
 static vkft_f16_rows convert(const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t first, uint32_t M)
 {
     uint32_t K = vkft_product_k(p), ldx = vkft_product_ldx(p);
-    const vkft_f16_rows f16 = {.rows = ctx->scratch + vkft_f16_inverse_bytes(M), .inverse = ctx->scratch};
+    const vkft_f16_rows f16 = {ctx->scratch + vkft_f16_inverse_bytes(M), ctx->scratch, vkft_f16_row_length(K)};
     const struct rows_f16_args args = {.X = p->X + (uint64_t)first * ldx * sizeof(float),
                                        .Y = f16.rows,
                                        .inverse = f16.inverse,
                                        .K = K,
                                        .ldx = ldx,
-                                       .ldy = vkft_f16_row_length(K)};
+                                       .ldy = f16.stride};
     vkft_launch_workgroups(ctx->cmds, VKFT_KERNEL_rows_f16, &args, sizeof args, M, 1, 4.0 * M * K);
     return f16;
 }
@@ -135,7 +135,7 @@ static void record_rows(const vkft_matmul_ctx *ctx, const vkft_product *p, uint3
                                     .M = M,
                                     .N = N,
                                     .K = K,
-                                    .ldx = vkft_f16_row_length(K),
+                                    .ldx = X.stride,
                                     .ldy = ldy,
                                     .slice = vkft_f16_row_length(K),
                                     .add = p->R != 0,

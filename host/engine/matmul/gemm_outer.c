@@ -1,5 +1,5 @@
 /* Gradients of matrices, Y = R + scale * X^T Z: kernels matmul_outer where strategy tile is used, otherwise matmul_tn;
- * for groups, grouped_outer and grouped_tn.
+ * for groups, grouped_outer and grouped_tn; matmul_outer_f16 and matmul_tn_f16 where X or Z is rows in f16.
  *
  * K is the number of tokens. Without groups it is cut into slices until the device has enough to do, and matmul_sum
  * adds the slices in order; the cut depends on shapes and device alone.
@@ -41,20 +41,20 @@ static const vkft_block *block_of(const vkft_tiles *tiles, uint32_t variant)
     return &tiles->blocks[min_u32(variant, tiles->block_count - 1)];
 }
 
+/* Rows of X in f16 always are. */
 static bool is_aligned(const struct matmul_tn_args *a)
 {
-    return a->X % 16 == 0 && a->Z % 16 == 0 && a->M % 4 == 0 && a->N % 4 == 0 && a->ldx % 4 == 0 && a->ldz % 4 == 0;
+    return (a->inverse || (a->X % 16 == 0 && a->M % 4 == 0 && a->ldx % 4 == 0)) && a->Z % 16 == 0 && a->N % 4 == 0 &&
+           a->ldz % 4 == 0;
 }
 
-/* Narrow blocks are long in M. With groups each is a slice. */
-static vkft_split split_by_blocks(const vkft_tiles *tiles, struct matmul_tn_args *args, uint32_t groups, uint64_t room,
-                                  uint32_t *variant)
+/* With groups each is a slice. */
+static vkft_split split_by_blocks(const vkft_tiles *tiles, const struct matmul_tn_args *args, uint32_t groups,
+                                  uint64_t room, uint32_t *variant)
 {
     vkft_split best = {0};
     double best_cost = 0;
     bool aligned = is_aligned(args);
-    if (args->M < args->N)
-        swap(args);
     for (uint32_t i = aligned ? 0 : ANY_ALIGNMENT; i < (aligned ? tiles->block_count : VARIANTS); i++) {
         const vkft_block *b = block_of(tiles, i);
         vkft_split split = vkft_block_split(tiles, b, args->M, args->N, args->K, MIN_SLICE_K, groups ? 0 : room);
@@ -71,15 +71,26 @@ static vkft_split split_by_blocks(const vkft_tiles *tiles, struct matmul_tn_args
 }
 
 static vkft_split split_by_rows(const vkft_matmul_ctx *ctx, const vkft_tiles *tiles, const vkft_outer_product *p,
-                                struct matmul_tn_args *args)
+                                const struct matmul_tn_args *args)
 {
-    if ((args->M > args->N) != tiles->tn_long_rows)
-        swap(args);
     uint64_t workgroups =
         (uint64_t)ceil_div(args->M, tiles->tn.rows) * ceil_div(args->N, tiles->tn.columns * tiles->tn.width);
     uint32_t parts = slices(ctx, tiles, p, workgroups);
     uint32_t slice = parts > 1 ? (uint32_t)round_up(ceil_div(p->K, parts), 8) : p->K;
     return (vkft_split){workgroups, ceil_div(p->K, slice), slice};
+}
+
+/* Narrow blocks are long in M. An operand in f16 is matmul_outer_f16's X and matmul_tn_f16's Z. */
+static bool is_swapped(const vkft_gemm *gemm, const vkft_outer_product *p)
+{
+    if (p->X16.rows || p->Z16.rows)
+        return gemm->outer_blocks ? p->Z16.rows != 0 : p->X16.rows != 0;
+    return gemm->outer_blocks ? p->M < p->N : (p->M > p->N) != gemm->tiles.tn_long_rows;
+}
+
+static vkft_range range_of(uint64_t address, vkft_f16_rows f16, uint32_t K, uint32_t stride, uint32_t columns)
+{
+    return f16.rows ? vkft_f16_range(f16, K, columns) : vkft_rows_range(address, K, stride, columns);
 }
 
 static void record_plain(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, const vkft_outer_product *p)
@@ -97,7 +108,18 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, cons
                                   .row = N,
                                   .column = 1,
                                   .add = p->R != 0,
-                                  .scale = p->scale};
+                                  .scale = p->scale,
+                                  .inverse = p->X16.inverse ? p->X16.inverse : p->Z16.inverse};
+    if (p->X16.rows) {
+        args.X = p->X16.rows;
+        args.ldx = p->X16.stride;
+    }
+    if (p->Z16.rows) {
+        args.Z = p->Z16.rows;
+        args.ldz = p->Z16.stride;
+    }
+    if (is_swapped(gemm, p))
+        swap(&args);
     uint32_t variant = 0;
     vkft_split split = gemm->outer_blocks ? split_by_blocks(&gemm->tiles, &args, 0, ctx->scratch_bytes, &variant)
                                           : split_by_rows(ctx, &gemm->tiles, p, &args);
@@ -108,12 +130,16 @@ static void record_plain(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, cons
         args.scale = 1.0f;
     }
     vkft_range Y = vkft_rows_range(p->Y, M, N, N);
-    const vkft_touch touch = {.reads = {vkft_rows_range(p->X, p->K, p->ldx ? p->ldx : M, M),
-                                        vkft_rows_range(p->Z, p->K, N, N),
-                                        {p->R, p->R ? Y.bytes : 0}},
+    const vkft_touch touch = {.reads = {range_of(p->X, p->X16, p->K, p->ldx ? p->ldx : M, M),
+                                        range_of(p->Z, p->Z16, p->K, N, N),
+                                        {p->R, p->R ? Y.bytes : 0},
+                                        {args.inverse, args.inverse ? p->K * sizeof(float) : 0}},
                               .writes = {Y, {ctx->scratch, split.slices > 1 ? ctx->scratch_bytes : 0}}};
     vkft_commands_touch(ctx->cmds, &touch);
-    vkft_kernel kernel = gemm->outer_blocks ? VKFT_KERNEL_matmul_outer : VKFT_KERNEL_matmul_tn;
+    static const vkft_kernel kernels[2][2] = {/* [in f16][in blocks] */
+                                              {VKFT_KERNEL_matmul_tn, VKFT_KERNEL_matmul_outer},
+                                              {VKFT_KERNEL_matmul_tn_f16, VKFT_KERNEL_matmul_outer_f16}};
+    vkft_kernel kernel = kernels[args.inverse != 0][gemm->outer_blocks];
     vkft_launch_workgroups(ctx->cmds, vkft_kernel_variant(kernel, variant), &args, sizeof args, split.workgroups,
                            split.slices, 2.0 * M * N * p->K);
     if (split.slices > 1) {
@@ -138,6 +164,8 @@ static void record_groups(const vkft_matmul_ctx *ctx, const vkft_gemm *gemm, con
     vkft_split split = {0};
     if (gemm->outer_blocks) {
         uint32_t variant = 0;
+        if (one.M < one.N)
+            swap(&one);
         split = split_by_blocks(&gemm->tiles, &one, p->groups->groups, 0, &variant);
         kernel = vkft_kernel_variant(VKFT_KERNEL_grouped_outer, variant);
     } else {
@@ -169,15 +197,17 @@ void vkft_multiply_outer(const vkft_matmul_ctx *ctx, const vkft_outer_product *p
 void vkft_outer_prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
     vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn, gemm->tiles.tn, VKFT_F32);
+    vkft_tile_specialize(dev, VKFT_KERNEL_matmul_tn_f16, gemm->tiles.tn, VKFT_F32);
     vkft_tile_specialize(dev, VKFT_KERNEL_grouped_tn, gemm->tiles.grouped_tn, VKFT_F32);
     for (uint32_t variant = 0; gemm->outer_blocks && variant < VARIANTS; variant++) {
         const vkft_block *b = block_of(&gemm->tiles, variant);
         const uint32_t constants[] = {
             b->rows,    b->columns, b->band, 0, b->lanes_m, b->lanes_n, b->depth, b->subgroup, variant != ANY_ALIGNMENT,
             b->prefetch};
-        static const vkft_kernel kernels[] = {VKFT_KERNEL_matmul_outer, VKFT_KERNEL_grouped_outer};
-        for (int grouped = 0; grouped < 2; grouped++)
-            vkft_kernel_specialize(dev, vkft_kernel_variant(kernels[grouped], variant), b->lanes_m * b->lanes_n,
-                                   b->subgroup, constants, sizeof constants / sizeof *constants);
+        static const vkft_kernel kernels[] = {VKFT_KERNEL_matmul_outer, VKFT_KERNEL_matmul_outer_f16,
+                                              VKFT_KERNEL_grouped_outer};
+        for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++)
+            vkft_kernel_specialize(dev, vkft_kernel_variant(kernels[k], variant), b->lanes_m * b->lanes_n, b->subgroup,
+                                   constants, sizeof constants / sizeof *constants);
     }
 }

@@ -31,9 +31,10 @@ typedef struct vkft_grouping {
  * it (rows_f16 in shaders/matmul/args.h). */
 typedef struct vkft_f16_rows {
     uint64_t rows, inverse; /* addresses; 0: there are none */
+    uint32_t stride;        /* elements from one row to the next */
 } vkft_f16_rows;
 
-/* Elements from one row to the next; and bytes of the factors, which lie before the rows, and of both. */
+/* Elements of a row with its padding; and bytes of the factors, which lie before the rows, and of both. */
 uint32_t vkft_f16_row_length(uint32_t K);
 uint64_t vkft_f16_inverse_bytes(uint32_t M);
 uint64_t vkft_f16_rows_bytes(uint32_t M, uint32_t K);
@@ -58,14 +59,15 @@ void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *product);
  * Depends on the shape alone, so that plans on another machine agree. */
 uint64_t vkft_product_scratch_bytes(uint32_t rows, uint32_t cols);
 
-/* The gradient of a matrix: Y[M,N] = R + scale * X[K,M]^T Z[K,N], all f32, Z and Y contiguous. Long K is split over
- * scratch and summed in a fixed order. With groups: Y_g += scale * X_g^T Z_g, X_g [.,M] and Z_g [.,N] being group g's
- * rows; K is groups->rows, Y the address of struct weight_ref [groups], and R is not used. */
+/* The gradient of a matrix: Y[M,N] = R + scale * X[K,M]^T Z[K,N], f32 but for X or Z, Z and Y contiguous. Long K is
+ * split over scratch and summed in a fixed order. With groups: Y_g += scale * X_g^T Z_g, X_g [.,M] and Z_g [.,N] being
+ * group g's rows; K is groups->rows, Y the address of struct weight_ref [groups], and R is not used. */
 typedef struct vkft_outer_product {
     const vkft_grouping *groups;
     uint32_t M, N, K;
     uint64_t X, Z, R, Y;
-    uint32_t ldx; /* 0: contiguous */
+    vkft_f16_rows X16, Z16; /* without groups: one of them in f16, and not in f32; 0: both are in f32 */
+    uint32_t ldx;           /* 0: contiguous */
     float scale;
 } vkft_outer_product;
 

@@ -2,6 +2,7 @@
 #include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 
+#include "runtime/base/size.h"
 #include "shaders/core/args.h"
 #include "shaders/attention/args.h"
 #include "shaders/elementwise/args.h"
@@ -110,8 +111,8 @@ static void gated_backward(vkft_graph *g, const vkft_tape_entry *op)
     const activation_state *state = op->state;
     vkft_tensor *gate = op->in[0], *up = op->in[1], *dh = op->out->grad;
     double flops = 12.0 * dh->rows * dh->cols;
-    vkft_f16_rows_new(g, gate);
-    vkft_f16_rows_new(g, up);
+    vkft_f16_rows_new_in(g, gate, dh, 0);
+    vkft_f16_rows_new_in(g, up, dh, 1);
     vkft_f16_rows gate_f16 = vkft_f16_rows_output(g, gate), up_f16 = vkft_f16_rows_output(g, up);
     struct gated_backward_args args = {
         .dh = vkft_tensor_address(g, dh),
@@ -135,6 +136,7 @@ static void gated_backward(vkft_graph *g, const vkft_tape_entry *op)
                                                    .T = dh->rows,
                                                    .n = dh->cols,
                                                    .ld = vkft_f16_row_length(dh->cols),
+                                                   .stride = max_u32(gate_f16.stride, up_f16.stride),
                                                    .activation = state->activation};
         vkft_launch_rows(g, VKFT_KERNEL_gated_backward_f16, &f16_args, sizeof f16_args, dh->rows, 1, flops);
     } else {

@@ -186,8 +186,8 @@ static void expert_gated_backward(vkft_graph *g, const vkft_tape_entry *op)
     double flops = 16.0 * gate->rows * gate->cols;
     bool add; /* each weight has one row */
     vkft_tensor *dweight = weight->needs_grad ? vkft_grad(g, weight, &add) : NULL;
-    vkft_f16_rows_new(g, gate);
-    vkft_f16_rows_new(g, up);
+    vkft_f16_rows_new_in(g, gate, dh, 0);
+    vkft_f16_rows_new_in(g, up, dh, 1);
     vkft_f16_rows gate_f16 = vkft_f16_rows_output(g, gate), up_f16 = vkft_f16_rows_output(g, up);
     struct expert_gated_args args = {.gate = vkft_tensor_address(g, gate),
                                      .up = vkft_tensor_address(g, up),
@@ -211,6 +211,7 @@ static void expert_gated_backward(vkft_graph *g, const vkft_tape_entry *op)
                                                    .T = gate->rows,
                                                    .n = gate->cols,
                                                    .ld = vkft_f16_row_length(gate->cols),
+                                                   .stride = max_u32(gate_f16.stride, up_f16.stride),
                                                    .activation = state->activation,
                                                    .weight = args.weight,
                                                    .assignment = args.assignment,

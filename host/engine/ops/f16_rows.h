@@ -1,7 +1,8 @@
 /* Rows in f16 of a tensor, for products in f16.
  *
  * What makes a tensor has its values at hand, and several products may read it, so it makes these rows in the same
- * launch, and no product has to convert them. The plan finds out whether a product reads them; if none does, they are
+ * launch, and no product has to convert them. Gradients of adapters are computed from them, too, so that between
+ * forward and backward they are kept alone. The plan finds out whether anything reads them; if nothing does, they are
  * not made and take no memory.
  */
 #ifndef VKFT_F16_ROWS_H
@@ -13,10 +14,26 @@
  * taken. */
 void vkft_f16_rows_new(vkft_graph *graph, vkft_tensor *t);
 
+/* The same in the memory of `place`, of which nothing is read any more past the launch that makes them: rows of t are
+ * half of its rows, the first or the second half. Where rows need padding they get a place of their own. */
+void vkft_f16_rows_new_in(vkft_graph *graph, vkft_tensor *t, vkft_tensor *place, uint32_t half);
+
 /* Where the launch that makes t writes them; zeros: it does not. */
 vkft_f16_rows vkft_f16_rows_output(vkft_graph *graph, const vkft_tensor *t);
 
 /* For a product with t; zeros: there are none. */
 vkft_f16_rows vkft_f16_rows_of(vkft_graph *graph, const vkft_tensor *t);
+
+/* Whether t has them, or will have when the plan is recorded; its addresses are known only then. */
+bool vkft_f16_rows_exist(const vkft_graph *graph, const vkft_tensor *t);
+
+/* Whether the kernels that make and read rows in f16 are right on a device; NULL: none that is known, where they are.
+ * A plan that says otherwise is not to be recorded there: it may have no room for f32 rows. */
+bool vkft_f16_rows_possible(const vkft_device *dev);
+
+/* A copy of x as rows in f16 alone, in host memory (vkft_tensor_keep) or in the arena: half the bytes, 11 bits. And a
+ * copy of that in f32. No gradient. */
+vkft_tensor *vkft_f16_keep(vkft_graph *graph, const vkft_tensor *x, bool host);
+vkft_tensor *vkft_f16_restore(vkft_graph *graph, const vkft_tensor *kept);
 
 #endif

@@ -139,19 +139,23 @@ static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool tr
     vkft_multiply(&g->product, &product);
 }
 
-/* The matrix's gradient += scale * x^T z. */
+/* The matrix's gradient += scale * x^T z. Of activations and their gradients that products read in f16, gradients of
+ * adapters are computed from the same rows, so that the f32 ones need not wait for the backward. */
 static void add_gradient(vkft_graph *g, const linear_state *s, matrix which, const vkft_tensor *x, const vkft_tensor *z,
                          float scale)
 {
     vkft_weight w = matrix_of(s->linear, which);
-    vkft_outer_product product = {.M = x->cols,
-                                  .N = z->cols,
-                                  .K = x->rows,
-                                  .X = vkft_tensor_address(g, x),
-                                  .Z = vkft_tensor_address(g, z),
-                                  .R = w.grad,
-                                  .Y = w.grad,
-                                  .scale = scale};
+    vkft_outer_product product = {.M = x->cols, .N = z->cols, .K = x->rows, .R = w.grad, .Y = w.grad, .scale = scale};
+    bool rounded = !s->grouped && !s->exact && which != MATRIX_W, x16 = rounded && vkft_f16_rows_exist(g, x),
+         z16 = rounded && !x16 && vkft_f16_rows_exist(g, z);
+    if (x16)
+        product.X16 = vkft_f16_rows_of(g, x);
+    else
+        product.X = vkft_tensor_address(g, x);
+    if (z16)
+        product.Z16 = vkft_f16_rows_of(g, z);
+    else
+        product.Z = vkft_tensor_address(g, z);
     vkft_grouping groups;
     if (s->grouped) {
         groups = grouping_of(g, s, x->rows);

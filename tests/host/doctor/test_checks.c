@@ -74,9 +74,6 @@ static void test_every_kernel(void **state)
             launched |= vkft_kernel_set_has(&lab->verdicts[i].kernels, k);
         if (launched)
             continue;
-        if (kernel == VKFT_KERNEL_rows_f16 && (!vkft_kernel_is_built(VKFT_KERNEL_coop_nt_f32) ||
-                                               !vkft_coop_tiles_of(vkft_device_get_caps(lab->dev), true)))
-            continue; /* it only serves products on matrix cores */
         const vkft_caps *caps = vkft_device_get_caps(lab->dev);
         bool possible = vkft_kernel_is_built(kernel) && vkft_caps_have(caps, vkft_kernel_needs(kernel)) &&
                         !is_for_others(caps, vkft_kernel_name(kernel));

@@ -1,5 +1,6 @@
-/* When rows in f16 are made: if a product reads them, and only where products run on matrix cores and the kernels that
- * make them are right. Nothing is run. */
+/* When rows in f16 are made: if something reads them, and where. What products read of them where something else lies
+ * between. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@
 
 /* Plans and records two tensors of which the second is read; returns where it is made, relative to the arena's tensors.
  */
-static vkft_f16_rows trace(const vkft_kernel_fixture *f, vkft_graph *g, uint32_t rows, bool read, vkft_f16_rows *unread)
+static vkft_f16_rows trace_pass(const vkft_kernel_fixture *f, vkft_graph *g, uint32_t rows, bool read, bool taping,
+                                vkft_f16_rows *unread)
 {
     vkft_f16_rows made = {0};
     for (int recording = 0; recording < 2; recording++) {
@@ -27,6 +29,7 @@ static vkft_f16_rows trace(const vkft_kernel_fixture *f, vkft_graph *g, uint32_t
             vkft_graph_begin_record(g, f->cmds, VKFT_PLACEHOLDER_ADDRESS);
         else
             vkft_graph_begin_plan(g);
+        g->pass.taping = taping;
         vkft_tensor *x = vkft_tensor_new(g, VKFT_F32, rows, COLUMNS), *y = vkft_tensor_new(g, VKFT_F32, rows, COLUMNS);
         vkft_f16_rows_new(g, x);
         vkft_f16_rows_new(g, y);
@@ -42,6 +45,11 @@ static vkft_f16_rows trace(const vkft_kernel_fixture *f, vkft_graph *g, uint32_t
         assert_false(g->failed);
     }
     return made;
+}
+
+static vkft_f16_rows trace(const vkft_kernel_fixture *f, vkft_graph *g, uint32_t rows, bool read, vkft_f16_rows *unread)
+{
+    return trace_pass(f, g, rows, read, false, unread);
 }
 
 static void test_what_is_read_is_made(void **state)
@@ -64,32 +72,128 @@ static void test_what_is_read_is_made(void **state)
     assert_true(with >= vkft_plan_total(g.plan) + vkft_f16_rows_bytes(100, COLUMNS));
     made = trace(f, &g, DIRECT_MAX_ROWS, true, &unread); /* of a few rows products read f32 */
     assert_true(!made.rows && !made.inverse);
+    made = trace_pass(f, &g, DIRECT_MAX_ROWS, true, true, &unread); /* but gradients do not */
+    assert_true(made.rows && !unread.rows);
     g.pass.f16 = false;
     made = trace(f, &g, 100, true, &unread);
     assert_true(!made.rows && !made.inverse);
     vkft_graph_free(&g);
 }
 
-static void test_where_they_cannot_be_made(void **state)
+/* In the halves of another tensor's rows: only the factors take memory, and the place is kept as long as they are read.
+ */
+static void test_in_the_place_of_another(void **state)
 {
     const vkft_kernel_fixture *f = *state;
-    vkft_err err;
+    enum { ROWS = 100, LENGTH = 64 };
     vkft_graph g;
-    vkft_f16_rows unread;
-    bool refused[VKFT_KERNEL_COUNT] = {[VKFT_KERNEL_gated_f16] = true};
+    vkft_f16_rows made[2] = {{0}}, read[2] = {{0}}, own = {0};
+    uint64_t place_at = 0, later_at = 0;
     assert_true(vkft_graph_init(&g));
     vkft_graph_set_device(&g, f->dev, 0, 0);
     g.pass.f16 = true;
-    expect_ok(vkft_gemm_setup(f->dev, VKFT_F16, &err));
+    for (int recording = 0; recording < 2; recording++) {
+        if (recording)
+            vkft_graph_begin_record(&g, f->cmds, VKFT_PLACEHOLDER_ADDRESS);
+        else
+            vkft_graph_begin_plan(&g);
+        vkft_tensor *place = vkft_tensor_new(&g, VKFT_F32, ROWS, LENGTH),
+                    *odd = vkft_tensor_new(&g, VKFT_F32, ROWS, LENGTH + 1),
+                    *x[2] = {vkft_tensor_new(&g, VKFT_F32, ROWS, LENGTH), vkft_tensor_new(&g, VKFT_F32, ROWS, LENGTH)};
+        for (uint32_t i = 0; i < 2; i++)
+            vkft_f16_rows_new_in(&g, x[i], place, i);
+        vkft_f16_rows_new_in(&g, odd, odd, 0);
+        for (uint32_t i = 0; i < 2; i++)
+            made[i] = vkft_f16_rows_output(&g, x[i]);
+        own = vkft_f16_rows_output(&g, odd);
+        place_at = vkft_tensor_address(&g, place);
+        vkft_tensor *later = vkft_tensor_new(&g, VKFT_F32, ROWS, LENGTH);
+        later_at = vkft_tensor_address(&g, later);
+        for (uint32_t i = 0; i < 2; i++)
+            read[i] = vkft_f16_rows_of(&g, x[i]);
+        vkft_f16_rows_of(&g, odd);
+        assert_true(recording || vkft_plan_solve(g.plan));
+        assert_false(g.failed);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(made[i].rows, place_at + i * LENGTH * 2ull);
+        assert_int_equal(made[i].stride, 2 * LENGTH);
+        assert_memory_equal(&made[i], &read[i], sizeof *made);
+    }
+    assert_true(made[0].inverse != made[1].inverse);
+    assert_true(later_at >= place_at + ROWS * LENGTH * 4ull || later_at + ROWS * LENGTH * 4ull <= place_at);
+    assert_int_equal(own.stride, 96); /* rows that need padding */
+    assert_int_equal(own.rows, own.inverse + vkft_f16_inverse_bytes(ROWS));
+    vkft_graph_free(&g);
+}
+
+static void test_where_they_are_wrong(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    bool refused[VKFT_KERNEL_COUNT] = {[VKFT_KERNEL_gated_f16] = true};
     vkft_kernels_refuse(f->dev, refused);
-    assert_true(vkft_kernel_is_refused(f->dev, VKFT_KERNEL_gated_f16));
-    assert_false(trace(f, &g, 100, true, &unread).rows);
+    assert_false(vkft_f16_rows_possible(f->dev));
     refused[VKFT_KERNEL_gated_f16] = false;
     vkft_kernels_refuse(f->dev, refused);
-    assert_true(trace(f, &g, 100, true, &unread).rows);
-    expect_ok(vkft_gemm_setup(f->dev, VKFT_F32, &err));
-    assert_false(trace(f, &g, 100, true, &unread).rows);
-    vkft_graph_free(&g);
+    assert_true(vkft_f16_rows_possible(f->dev));
+    assert_true(vkft_f16_rows_possible(NULL));
+}
+
+/* A product of rows with other things between them, which here are no numbers; its sums are cut where that pays. */
+static void multiply_apart(const vkft_kernel_fixture *f, const char *strategies)
+{
+    enum { M = 12, N = 8, K = 800 };
+    vkft_err err;
+    char *before = vkft_test_swap_environment("VKFT_STRATEGY", strategies);
+    if (vkft_gemm_has_f16(vkft_device_get_caps(f->dev))) {
+        expect_ok(vkft_gemm_setup(f->dev, VKFT_F16, &err));
+        float *x = vkft_random_array(1, M * K), *w = vkft_random_array(2, N * K), inverse[M], y[M * N];
+        uint32_t *rows = calloc(M * K, sizeof *rows); /* pairs: a row, then as much that is not one */
+        for (uint32_t i = 0; i < M * K; i++)
+            rows[i / K * K + i % K / 2] |= (uint32_t)vkft_f32_to_f16(x[i]) << i % 2 * 16;
+        for (uint32_t m = 0; m < M; m++) {
+            inverse[m] = ldexpf(1, (int)(m % 5) - 3);
+            for (uint32_t i = K / 2; i < K; i++)
+                rows[m * K + i] = 0x7e007e00;
+        }
+        vkft_guarded W = vkft_guarded_floats(f, w, N * K), X = vkft_guarded_words(f, rows, M * K),
+                     I = vkft_guarded_floats(f, inverse, M), Y = vkft_guarded_floats(f, NULL, M * N),
+                     S = vkft_guarded_floats(f, NULL, 1 << 18);
+        const vkft_weight weight = {.storage = VKFT_STORAGE_f32, .rows = N, .cols = K, .part = {W.address}};
+        const vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = f->cmds, .scratch = S.address, .scratch_bytes = 4 << 18};
+        vkft_commands_reset(f->cmds);
+        vkft_multiply(&ctx, &(vkft_product){.w = &weight,
+                                            .transposed = true,
+                                            .M = M,
+                                            .X = X.address,
+                                            .f16 = {X.address, I.address, 2 * K},
+                                            .Y = Y.address,
+                                            .scale = 1});
+        expect_ok(vkft_commands_run(f->cmds, &err));
+        vkft_guarded_read(f, &Y, y);
+        for (uint32_t i = 0; i < M * N; i++) {
+            double want = 0, size = 0;
+            for (uint32_t k = 0; k < K; k++) {
+                double term = (double)vkft_f16_to_f32(vkft_f32_to_f16(x[i / N * K + k])) *
+                              (double)vkft_f16_to_f32(vkft_f32_to_f16(w[i % N * K + k])) * (double)inverse[i / N];
+                want += term;
+                size += fabs(term);
+            }
+            if (!(fabs((double)y[i] - want) <= (K + 3) * 0x1p-24 * size))
+                fail_msg("%s: element %u is %.9g, expected %.9g", strategies, i, (double)y[i], want);
+        }
+        vkft_guarded_free(f, &W), vkft_guarded_free(f, &X), vkft_guarded_free(f, &I), vkft_guarded_free(f, &Y);
+        vkft_guarded_free(f, &S);
+        free(x), free(w), free(rows);
+    }
+    vkft_test_environment("VKFT_STRATEGY", before);
+    free(before);
+}
+
+static void test_rows_apart(void **state)
+{
+    multiply_apart(*state, "half,direct");
+    multiply_apart(*state, "coop,direct");
 }
 
 /* A norm whose output, and whose input's gradient, are read in f16; returns the launches, at most two of them. */
@@ -146,8 +250,9 @@ static void test_norm(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_is_read_is_made),
-                                       cmocka_unit_test(test_where_they_cannot_be_made), cmocka_unit_test(test_norm)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_read_is_made), cmocka_unit_test(test_in_the_place_of_another),
+        cmocka_unit_test(test_where_they_are_wrong), cmocka_unit_test(test_rows_apart), cmocka_unit_test(test_norm)};
     char *cache = vkft_test_directory(); /* refusing a kernel is remembered there */
     vkft_test_environment("VKFT_CACHE_DIR", cache);
     int failed = cmocka_run_group_tests_name("f16_rows", tests, vkft_kernel_setup, vkft_kernel_teardown);

@@ -128,7 +128,7 @@ static void test_rows_in_f16(void **state)
                                   .M = 2048,
                                   .X = VKFT_PLACEHOLDER_ADDRESS,
                                   .Y = VKFT_PLACEHOLDER_ADDRESS,
-                                  .f16 = {VKFT_PLACEHOLDER_ADDRESS, VKFT_PLACEHOLDER_ADDRESS},
+                                  .f16 = {VKFT_PLACEHOLDER_ADDRESS, VKFT_PLACEHOLDER_ADDRESS, 4096},
                                   .scale = 1};
     const vkft_matmul_ctx ctx = {0};
     memset(&launched, 0, sizeof launched);

@@ -21,6 +21,7 @@
 typedef struct launches {
     uint32_t all, barriers;
     uint32_t conversions; /* of rows to f16 */
+    uint32_t rounded;     /* gradients of matrices from rows in f16 */
 } launches;
 
 /* What a config.json says beside the sizes that both models share. */
@@ -54,7 +55,7 @@ static launches count(const vkft_kernel_fixture *f, const char *kind, vkft_dtype
     const vkft_batch_limits limits = {.tokens = TOKENS, .rows = TOKENS - 1, .positions = TOKENS};
     const vkft_batch batch = vkft_batch_largest(&limits);
     assert_true(vkft_graph_init(&g));
-    g.pass.f16 = operands == VKFT_F16;
+    g.pass.f16 = g.pass.f16_inputs = operands == VKFT_F16;
     vkft_graph_set_device(&g, f->dev, VKFT_PLACEHOLDER_ADDRESS, model.scratch_bytes);
     vkft_commands_reset(f->cmds);
     for (int recording = 0; recording < 2; recording++) {
@@ -70,8 +71,11 @@ static launches count(const vkft_kernel_fixture *f, const char *kind, vkft_dtype
         assert_true(recording || vkft_plan_solve(g.plan));
     }
     launches counted = {.all = vkft_commands_launch_count(f->cmds), .barriers = vkft_commands_barrier_count(f->cmds)};
-    for (uint32_t i = 0; i < counted.all; i++)
-        counted.conversions += vkft_commands_kernel(f->cmds, i) == VKFT_KERNEL_rows_f16;
+    for (uint32_t i = 0; i < counted.all; i++) {
+        vkft_kernel kernel = vkft_kernel_row(vkft_commands_kernel(f->cmds, i));
+        counted.conversions += kernel == VKFT_KERNEL_rows_f16;
+        counted.rounded += kernel == VKFT_KERNEL_matmul_outer_f16;
+    }
     vkft_commands_reset(f->cmds);
     vkft_graph_free(&g);
     vkft_trainables_free(&trained);
@@ -81,7 +85,7 @@ static launches count(const vkft_kernel_fixture *f, const char *kind, vkft_dtype
 
 static launches difference(launches a, launches b)
 {
-    return (launches){a.all - b.all, a.barriers - b.barriers, a.conversions - b.conversions};
+    return (launches){a.all - b.all, a.barriers - b.barriers, a.conversions - b.conversions, a.rounded - b.rounded};
 }
 
 /* The backward pass computes the block's inside again. */
@@ -110,8 +114,9 @@ static void test_launches_of_a_block(void **state)
     vkft_test_environment("VKFT_STRATEGY", NULL);
 }
 
-/* Norms, gated activations and what brings rows to experts make the rows that products on matrix cores read. Left are
- * the output of attention, and the gradients of queries, keys and values. */
+/* Norms, gated activations and what brings rows to experts make the rows that products on matrix cores read, and
+ * gradients of adapters. Left are the output of attention, and the gradients of queries, keys and values; the block's
+ * input is converted once to be kept. */
 static void test_launches_with_matrix_cores(void **state)
 {
     const vkft_kernel_fixture *f = *state;
@@ -121,7 +126,9 @@ static void test_launches_with_matrix_cores(void **state)
         for (int i = 0; i < 2; i++) {
             count_block(f, i ? mixtral : llama, VKFT_F16, &forward, &backward);
             assert_int_equal(forward.conversions, 1);
-            assert_int_equal(backward.conversions, 1 + 3);
+            assert_int_equal(backward.conversions, 1 + 1 + 3);
+            /* A of all but attention's output, B of that and the MLP; here experts have no adapters */
+            assert_int_equal(backward.rounded, i ? 3 + 1 : 6 + 4);
         }
         vkft_test_environment("VKFT_STRATEGY", NULL);
     } else {

@@ -15,6 +15,7 @@
 #include "runtime/base/text.h"
 #include "runtime/device_cache.h"
 #include "runtime/kernels.h"
+#include "host/engine/matmul/gemm.h"
 #include "host/model/decoder.h"
 #include "host/train/learner.h"
 #include "tests/support/tiny_model.h"
@@ -35,6 +36,7 @@ typedef struct variant {
     vkft_checkpointing checkpointing;
     const char *targets;
     vkft_optimizer_type optim;
+    vkft_dtype compute;
 } variant;
 
 /* Steps with batches of every shape, evaluations between them: not one vkAllocateMemory after the start, and the bytes
@@ -49,7 +51,8 @@ static double check_placed(const char *dir, variant v, bool stream)
                                             .device = getenv("VKFT_DEVICE"),
                                             .quant = v.quant,
                                             .quant_explicit = true,
-                                            .super_scales = true}};
+                                            .super_scales = true,
+                                            .compute_dtype = v.compute}};
     expect_ok(vkft_session_open(&session, &source, &quiet, &err));
     const vkft_adapter_config config = {.r = 4, .lora_alpha = 8};
     expect_ok(vkft_adapter_set_choose(&session.trained.adapters, &session.model, &vkft_method_lora,
@@ -110,20 +113,24 @@ static void test_no_allocation_in_a_step(void **state)
     char *dir = vkft_test_directory();
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
-    check_variant(dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw});
-    check_variant(
-        dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_paged_adamw_32bit});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw});
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_OFF, "all-linear", VKFT_OPTIMIZER_adamw});
+    check_variant(dir,
+                  (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw, VKFT_F32});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_DEVICE, "all-linear",
+                                 VKFT_OPTIMIZER_paged_adamw_32bit, VKFT_F32});
+    check_variant(dir,
+                  (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw, VKFT_F32});
+    check_variant(dir,
+                  (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_OFF, "all-linear", VKFT_OPTIMIZER_adamw, VKFT_F32});
     vkft_test_remove_directory(dir);
 }
 
 /* Where things lie makes no difference to the bits. */
-static void check_offload(const char *dir, vkft_storage quant, const char *targets)
+static void check_offload(const char *dir, vkft_storage quant, const char *targets, vkft_dtype compute)
 {
-    double resident = check_variant(dir, (variant){quant, VKFT_CHECKPOINTING_DEVICE, targets, VKFT_OPTIMIZER_adamw}),
-           kept = check_variant(dir, (variant){quant, VKFT_CHECKPOINTING_HOST, targets, VKFT_OPTIMIZER_adamw}),
-           streamed = check_placed(dir, (variant){quant, VKFT_CHECKPOINTING_HOST, targets, VKFT_OPTIMIZER_adamw}, true);
+    variant v = {quant, VKFT_CHECKPOINTING_DEVICE, targets, VKFT_OPTIMIZER_adamw, compute};
+    double resident = check_variant(dir, v);
+    v.checkpointing = VKFT_CHECKPOINTING_HOST;
+    double kept = check_variant(dir, v), streamed = check_placed(dir, v, true);
     assert_memory_equal(&kept, &resident, sizeof kept);
     assert_memory_equal(&streamed, &resident, sizeof streamed);
 }
@@ -134,7 +141,60 @@ static void test_offload(void **state)
     char *dir = vkft_test_directory();
     vkft_tiny_model tiny = vkft_tiny_model_default();
     vkft_tiny_model_write(&tiny, dir);
-    check_offload(dir, VKFT_STORAGE_nf4, "all-linear");
+    check_offload(dir, VKFT_STORAGE_nf4, "all-linear", VKFT_F32);
+    vkft_test_remove_directory(dir);
+}
+
+static void record_training(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch,
+                            const vkft_limits *limits, const void *context)
+{
+    (void)context;
+    vkft_decoder_train(graph, model, batch, limits->checkpointing);
+}
+
+/* Bytes that the inputs of blocks take in host memory, for products of this type. */
+static uint64_t kept_bytes(const char *dir, vkft_dtype compute, vkft_checkpointing checkpointing, bool *f16)
+{
+    vkft_err err;
+    vkft_session session;
+    vkft_observer quiet = {0};
+    const vkft_session_source source = {.model = {.path = dir, .quant_explicit = true, .compute_dtype = compute}};
+    expect_ok(vkft_session_open(&session, &source, &quiet, &err));
+    const vkft_pass_spec spec = {.name = "training", .training = true, .record = record_training};
+    assert_non_null(vkft_session_add_pass(&session, &spec, &err));
+    const vkft_limits limits = {.batch = {.tokens = 64, .rows = 63, .positions = 64}, .checkpointing = checkpointing};
+    vkft_memory_plan plan;
+    expect_ok(vkft_session_plan(&session, &limits, &plan, &err));
+    *f16 = plan.limits.f16_inputs;
+    vkft_session_close(&session);
+    return plan.kept_bytes;
+}
+
+/* Where products are in f16, checkpointing keeps what blocks read in f16, too, but for what the last block reads. */
+static void test_inputs_in_f16(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), *before = vkft_test_swap_environment("VKFT_STRATEGY", "half,panel,direct");
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    tiny.layers = 4;
+    vkft_tiny_model_write(&tiny, dir);
+    bool f16;
+    uint64_t input = 64ull * tiny.hidden_size * sizeof(float),
+             rounded = vkft_f16_inverse_bytes(64) + vkft_f16_row_length(tiny.hidden_size) * 2 * 64ull;
+    assert_int_equal(kept_bytes(dir, VKFT_F32, VKFT_CHECKPOINTING_HOST, &f16), 4 * input);
+    assert_false(f16);
+    assert_int_equal(kept_bytes(dir, VKFT_F16, VKFT_CHECKPOINTING_HOST, &f16), 3 * rounded + input);
+    assert_true(f16);
+    assert_int_equal(kept_bytes(dir, VKFT_F16, VKFT_CHECKPOINTING_OFF, &f16), 0);
+    assert_false(f16);
+    vkft_err err;
+    vkft_device *dev = vkft_device_open(getenv("VKFT_DEVICE"), &err);
+    bool possible = vkft_gemm_has_f16(vkft_device_get_caps(dev));
+    vkft_device_close(dev);
+    if (possible)
+        check_offload(dir, VKFT_STORAGE_nf4, "all-linear", VKFT_F16);
+    vkft_test_environment("VKFT_STRATEGY", before);
+    free(before);
     vkft_test_remove_directory(dir);
 }
 
@@ -146,11 +206,12 @@ static void test_experts(void **state)
     vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/config.json", copy);
     snprintf(copy, sizeof copy, "%s/model.safetensors", dir);
     vkft_test_copy(VKFT_TEST_DATA "/golden/qwen3_moe/model/model.safetensors", copy);
-    check_variant(dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw});
-    check_variant(
-        dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "gate,gate_proj,down_proj", VKFT_OPTIMIZER_adamw});
-    check_variant(
-        dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_OFF, "o_proj,up_proj,down_proj", VKFT_OPTIMIZER_adamw});
+    check_variant(dir,
+                  (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "all-linear", VKFT_OPTIMIZER_adamw, VKFT_F32});
+    check_variant(dir, (variant){VKFT_STORAGE_nf4, VKFT_CHECKPOINTING_DEVICE, "gate,gate_proj,down_proj",
+                                 VKFT_OPTIMIZER_adamw, VKFT_F32});
+    check_variant(dir, (variant){VKFT_STORAGE_f32, VKFT_CHECKPOINTING_OFF, "o_proj,up_proj,down_proj",
+                                 VKFT_OPTIMIZER_adamw, VKFT_F32});
     vkft_test_remove_directory(dir);
 }
 
@@ -529,6 +590,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation_in_a_step),
                                        cmocka_unit_test(test_offload),
+                                       cmocka_unit_test(test_inputs_in_f16),
                                        cmocka_unit_test(test_fit),
                                        cmocka_unit_test(test_experts),
                                        cmocka_unit_test(test_parameters_in_parts),
