@@ -27,6 +27,13 @@
 #define MAX_CONFIG_BYTES 4000000
 #define MAX_MODULE_NAMES 1000
 
+static void free_list(char **list)
+{
+    for (char **name = list; name && *name; name++)
+        free(*name);
+    free(list);
+}
+
 void vkft_adapter_free(vkft_adapter *adapter)
 {
     for (uint32_t i = 0; i < adapter->count; i++) {
@@ -37,6 +44,7 @@ void vkft_adapter_free(vkft_adapter *adapter)
     for (char **name = adapter->config.target_modules; name && *name; name++)
         free(*name);
     free(adapter->config.target_modules);
+    free_list(adapter->config.modules_to_save);
     free(adapter->config.base_model_name_or_path);
     vkft_module_targets_free(&adapter->config.targets);
     vkft_module_patterns_free(&adapter->config.rank_pattern);
@@ -74,13 +82,6 @@ static bool list_has(char *const *list, const char *name, size_t length)
         if (strlen(*list) == length && memcmp(*list, name, length) == 0)
             return true;
     return false;
-}
-
-static void free_list(char **list)
-{
-    for (char **name = list; name && *name; name++)
-        free(*name);
-    free(list);
 }
 
 /* The distinct module names of all keys in the order of their appearance, NULL-terminated. Models have a dozen. */
@@ -149,12 +150,17 @@ static bool check_initialization(const char *path, const cJSON *root, vkft_err *
 static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
 {
     static const char *const off[] = {
-        "use_qalora",        "use_bdlora",
-        "lora_bias",         "modules_to_save",
-        "layer_replication", "trainable_token_indices",
-        "target_parameters", "alora_invocation_tokens",
-        "arrow_config",      "kasa_config",
-        "monteclora_config", "velora_config",
+        "use_qalora",
+        "use_bdlora",
+        "lora_bias",
+        "layer_replication",
+        "trainable_token_indices",
+        "target_parameters",
+        "alora_invocation_tokens",
+        "arrow_config",
+        "kasa_config",
+        "monteclora_config",
+        "velora_config",
     };
     const cJSON *task = vkft_json_member(root, "task_type");
     if (task && (!cJSON_IsString(task) ||
@@ -171,7 +177,7 @@ static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
     return check_initialization(path, root, err);
 }
 
-static bool copy_list(const char *path, const cJSON *list, char ***copy, vkft_err *err)
+static bool copy_list(const char *path, const char *key, const cJSON *list, char ***copy, vkft_err *err)
 {
     size_t n = 0;
     *copy = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof **copy);
@@ -179,7 +185,7 @@ static bool copy_list(const char *path, const cJSON *list, char ***copy, vkft_er
         return vkft_fail_memory(err, "for adapter '%s'", path);
     for (const cJSON *item = list->child; item; item = item->next) {
         if (!cJSON_IsString(item))
-            return fail_unsupported(path, "target_modules", item, "a list of names", err);
+            return fail_unsupported(path, key, item, "a list of names", err);
         if (!((*copy)[n++] = vkft_string_copy(item->valuestring)))
             return vkft_fail_memory(err, "for adapter '%s'", path);
     }
@@ -193,7 +199,7 @@ static bool read_target_modules(const char *path, const cJSON *root, vkft_adapte
     const cJSON *value = vkft_json_member(root, "target_modules");
     vkft_adapter_config *config = &adapter->config;
     if (cJSON_IsArray(value))
-        return copy_list(path, value, &config->target_modules, err);
+        return copy_list(path, "target_modules", value, &config->target_modules, err);
     config->target_all_linear = cJSON_IsString(value) && strcmp(value->valuestring, "all-linear") == 0;
     if (config->target_all_linear)
         return true;
@@ -258,6 +264,31 @@ static bool read_config(const char *path, const cJSON *root, vkft_adapter *adapt
     return ok;
 }
 
+static bool read_modules_to_save(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
+{
+    const cJSON *value = vkft_json_member(root, "modules_to_save");
+    if (is_off(value))
+        return true;
+    if (!cJSON_IsArray(value))
+        return fail_unsupported(path, "modules_to_save", value, "a list of names", err);
+    return copy_list(path, "modules_to_save", value, &config->modules_to_save, err);
+}
+
+/* Whether the key is that of a module in modules_to_save: "base_model.model.lm_head.weight". */
+static bool is_saved_whole(const vkft_adapter_config *config, const char *key)
+{
+    size_t size = strlen(key);
+    if (strncmp(key, "base_model.model.", 17) != 0 || size <= 17 + 7 || strcmp(key + size - 7, ".weight") != 0)
+        return false;
+    for (char **name = config->modules_to_save; name && *name; name++) {
+        size_t n = strlen(*name);
+        const char *at = key + size - 7 - n;
+        if (n <= size - 17 - 7 && memcmp(at, *name, n) == 0 && at[-1] == '.')
+            return true;
+    }
+    return false;
+}
+
 static bool fail_key(const char *path, const char *key, const vkft_adapter_format *format, vkft_err *err)
 {
     char expected[256] = "";
@@ -282,13 +313,14 @@ static bool decode(const vkft_tensor_file *file, const vkft_file_tensor *from, f
     return true;
 }
 
-static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, const vkft_adapter_format *format,
+static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *from, const vkft_adapter_config *config,
                         vkft_adapter_tensor *to, vkft_err *err)
 {
+    const vkft_adapter_format *format = config->format;
     const char *name;
     size_t length;
-    uint32_t number;
-    if (!module_of_key(format, from->name, &name, &length, &number))
+    uint32_t number = 0;
+    if (!module_of_key(format, from->name, &name, &length, &number) && !is_saved_whole(config, from->name))
         return fail_key(file->path, from->name, format, err);
     if (from->dtype != VKFT_F32 && from->dtype != VKFT_F16 && from->dtype != VKFT_BF16)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16",
@@ -321,7 +353,7 @@ static bool read_tensors(const vkft_tensor_file *file, vkft_adapter *adapter, vk
     if (ok && !file->count)
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no tensors", file->path);
     for (uint32_t i = 0; ok && i < file->count; i++)
-        ok = read_tensor(file, &file->tensors[i], adapter->config.format, &adapter->tensors[adapter->count++], err);
+        ok = read_tensor(file, &file->tensors[i], &adapter->config, &adapter->tensors[adapter->count++], err);
     return ok;
 }
 
@@ -348,7 +380,7 @@ static bool read_files(const char *dir, const char *config, const vkft_adapter_f
     cJSON *root = vkft_json_read_object(config, MAX_CONFIG_BYTES, err);
     bool ok = root && (vkft_json_keep_last(root) || vkft_fail_memory(err, "for adapter '%s'", config)) &&
               find_format(config, root, known, &adapter->config, err) && check_supported(config, root, err) &&
-              open_weights(dir, &file, err);
+              read_modules_to_save(config, root, &adapter->config, err) && open_weights(dir, &file, err);
     if (ok)
         ok = read_tensors(&file, adapter, err) && read_config(config, root, adapter, err);
     cJSON_Delete(root);
@@ -463,6 +495,17 @@ static bool add_setting(cJSON *object, const vkft_adapter_config *config, const 
     return cJSON_AddItemToObject(object, key, cJSON_Duplicate(value, true));
 }
 
+static bool add_modules_to_save(cJSON *object, char *const *names)
+{
+    if (!names)
+        return cJSON_AddNullToObject(object, "modules_to_save");
+    cJSON *list = cJSON_AddArrayToObject(object, "modules_to_save");
+    bool ok = list != NULL;
+    for (; ok && *names; names++)
+        ok = cJSON_AddItemToArray(list, cJSON_CreateString(*names));
+    return ok;
+}
+
 static bool fill_config(cJSON *o, const vkft_adapter *adapter)
 {
     const vkft_adapter_config *config = &adapter->config;
@@ -473,7 +516,7 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
            cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_lora_weights") &&
            add_setting(o, config, "layers_pattern", true) && add_setting(o, config, "layers_to_transform", true) &&
            add_float(o, "lora_alpha", config->lora_alpha) && add_float(o, "lora_dropout", config->lora_dropout) &&
-           cJSON_AddNullToObject(o, "modules_to_save") &&
+           add_modules_to_save(o, config->modules_to_save) &&
            cJSON_AddStringToObject(o, "peft_type", config->format->peft_type) &&
            cJSON_AddNumberToObject(o, "r", config->r) && add_patterns(o, "rank_pattern", &config->rank_pattern) &&
            cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&

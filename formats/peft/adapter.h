@@ -39,6 +39,7 @@ typedef struct vkft_adapter_config {
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;
+    char **modules_to_save;      /* NULL-terminated list of names of modules that are trained whole; NULL: none */
     vkft_module_targets targets; /* all that selects modules; of an adapter that is written what leaves some out */
     vkft_module_patterns rank_pattern, alpha_pattern;
 } vkft_adapter_config;

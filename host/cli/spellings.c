@@ -117,10 +117,7 @@ const flag_spelling cli_spellings[] = {
     ALSO("target_modules", "lora-target-modules"),
     NOTHING("bias", "none", "lora-r", "biases are not trained with an adapter"),
     REFUSED("bias", NULL, "lora-r", "biases are not trained with an adapter; use none, or --fine-tune-type full"),
-    NOTHING("modules_to_save", "none", "lora-r", "nothing but the adapter is trained"),
-    REFUSED(
-        "modules_to_save", NULL, "lora-r",
-        "no module is trained whole beside an adapter; train all weights with --fine-tune-type full, or leave it out"),
+    NOTHING("modules_to_save", "none", "modules-to-save", "nothing but the adapter is trained"),
     REFUSED("init_lora_weights", "pissa", "init-lora-weights",
             "it changes the weights of the model, which stay as they are here; use true, gaussian or orthogonal"),
     REFUSED("init_lora_weights", "pissa_niter_4", "init-lora-weights",

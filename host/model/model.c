@@ -151,6 +151,14 @@ static void measure(vkft_model *model, struct vkft_tensor_spec *spec)
     }
 }
 
+void vkft_model_release(vkft_model *model, struct vkft_tensor_spec *spec)
+{
+    *(spec->host ? &model->host_bytes : &model->device_bytes) -= vkft_tensor_spec_bytes(spec);
+    spec->storage = VKFT_STORAGE_f32;
+    memset(spec->bytes, 0, sizeof spec->bytes);
+    *spec->weight = (vkft_weight){.storage = spec->storage, .rows = spec->rows, .cols = spec->cols};
+}
+
 void vkft_model_set_head(vkft_model *model)
 {
     if (model->tied)

@@ -58,6 +58,10 @@ typedef struct vkft_model {
 bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_model_file *file, vkft_storage quant,
                      bool trained, vkft_err *err);
 
+/* The embedding or the head is trained beside adapters: it lies with what is trained, in f32, and is not loaded. Before
+ * planning. */
+void vkft_model_release(vkft_model *model, struct vkft_tensor_spec *spec);
+
 /* Whether a linear layer has quantized weights. */
 bool vkft_model_is_quantized(const vkft_model *model);
 

@@ -167,9 +167,11 @@ static bool upload_squares(void *owner, vkft_session *session, vkft_err *err)
     return true;
 }
 
-bool vkft_session_need_squares(vkft_session *session, bool read, vkft_err *err)
+bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *err)
 {
     vkft_adapter_set *set = &session->trained.adapters;
+    for (uint32_t i = 0; i < set->saved_count; i++)
+        vkft_model_release(&session->model, set->saved[i].spec);
     if (!set->rows)
         return true;
     if (read && !vkft_adapter_set_read_squares(set, session->file, err))
@@ -202,7 +204,7 @@ bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft
     vkft_adapter_free(&adapter);
     if (!ok)
         return vkft_fail_context(err, "%s", dir);
-    if (!vkft_session_need_squares(session, session->file != NULL, err))
+    if (!vkft_session_prepare_adapters(session, session->file != NULL, err))
         return false;
     vkft_trainables_bind_placeholders(&session->trained);
     vkft_session_need(session, (vkft_holding){"adapter", VKFT_MEMORY_DEVICE, adapter_bytes, upload_adapter, session});

@@ -70,9 +70,9 @@ const char *vkft_session_model_name(const vkft_session *session);
 /* Applies the adapter in dir; NULL: none. */
 bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft_observer *observer, vkft_err *err);
 
-/* Holds what the method of the chosen adapters needs of the weights; before any other holding. read: from the file,
- * else only planned. */
-bool vkft_session_need_squares(vkft_session *session, bool read, vkft_err *err);
+/* Prepares the chosen adapters: leaves modules that are trained whole out of the frozen weights, and holds what the
+ * method needs of the weights. Before any other holding. read: from the file, else only planned. */
+bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *err);
 
 /* A way to run the model. NULL: out of memory. */
 vkft_pass *vkft_session_add_pass(vkft_session *session, const vkft_pass_spec *spec, vkft_err *err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/model/tensor_spec.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
 
@@ -36,6 +37,7 @@ static bool reserve(vkft_adapter_set *set, const vkft_model *model, const vkft_a
     set->config.base_model_name_or_path = NULL;
     set->config.target_modules = NULL;
     set->config.targets = (vkft_module_targets){0};
+    set->config.modules_to_save = NULL;
     set->config.rank_pattern = set->config.alpha_pattern = (vkft_module_patterns){0};
     set->modules = calloc((size_t)model->module_count, sizeof *set->modules);
     return set->modules || vkft_fail_memory(err, "for the adapter's modules");
@@ -71,6 +73,12 @@ static void lay_out(vkft_adapter_set *set)
                     vkft_parameter_space_append(&set->layout, round_up(floats, PAD), VKFT_PARAMETER_SPACE_FLOATS);
                 set->parameters += floats;
             }
+        for (uint32_t i = 0; pass == 0 && i < set->saved_count; i++) {
+            uint64_t floats = (uint64_t)set->saved[i].spec->rows * set->saved[i].spec->cols;
+            set->saved[i].offset =
+                vkft_parameter_space_append(&set->layout, round_up(floats, PAD), VKFT_PARAMETER_SPACE_FLOATS);
+            set->parameters += floats;
+        }
         if (pass == 0)
             set->decayed = vkft_parameter_space_length(&set->layout);
     }
@@ -148,7 +156,8 @@ bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, con
     vkft_chosen_modules chosen;
     *set = (vkft_adapter_set){0};
     bool ok = vkft_module_choice_read(choice, model, &chosen, err) && reserve(set, model, method, config, err) &&
-              add_chosen(set, &chosen, err) && check_experts(set, err);
+              add_chosen(set, &chosen, err) && check_experts(set, err) &&
+              (!choice->save || vkft_adapter_set_save(set, choice->save, err));
     vkft_chosen_modules_free(&chosen);
     if (ok)
         lay_out(set);
@@ -215,6 +224,23 @@ static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const v
     return true;
 }
 
+/* Adds the modules that the adapter holds whole. */
+static bool add_stored_whole(vkft_adapter_set *set, const vkft_adapter *adapter, const key_index *keys, vkft_err *err)
+{
+    for (char **name = adapter->config.modules_to_save; name && *name; name++) {
+        if (!vkft_adapter_set_save(set, *name, err))
+            return false;
+        const vkft_saved_module *saved = &set->saved[set->saved_count - 1];
+        const vkft_adapter_tensor *t = find(keys, saved->name, ".weight");
+        if (!t || t->rows != saved->spec->rows || t->cols != saved->spec->cols)
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "adapter: modules_to_save names %s, and no tensor of shape [%u, %u] is there for it; a "
+                             "model with a vocabulary of another size is another model",
+                             *name, saved->spec->rows, saved->spec->cols);
+    }
+    return true;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const vkft_adapted_module *)a)->name, ((const vkft_adapted_module *)b)->name);
@@ -223,6 +249,9 @@ static int by_name(const void *a, const void *b)
 /* Whether one of the modules, which are sorted, has this tensor. */
 static bool is_used(const vkft_adapter_set *set, const vkft_adapted_module *sorted, const vkft_adapter_tensor *t)
 {
+    for (uint32_t i = 0; i < set->saved_count; i++)
+        if (strcmp(t->key + strlen(PREFIX), set->saved[i].spec->name) == 0)
+            return true;
     for (uint32_t j = 0; j < tensor_count(set); j++) {
         const char *suffix = set->method->format.suffixes[j];
         size_t key = strlen(t->key), prefix = strlen(PREFIX), end = strlen(suffix);
@@ -266,7 +295,8 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
     bool ok = vkft_module_targets_copy(&set->config.targets, &adapter->config.targets, err);
     for (uint32_t i = 0; ok && i < model->module_count; i++)
         ok = add_stored(set, &model->modules[i], &adapter->config, &keys, err);
-    uint32_t used = tensor_count(set) * set->count;
+    ok = ok && add_stored_whole(set, adapter, &keys, err);
+    uint32_t used = tensor_count(set) * set->count + set->saved_count;
     if (ok && used != adapter->count)
         ok = fail_unused(set, adapter, adapter->count - used, err);
     ok = ok && check_experts(set, err);
@@ -288,7 +318,7 @@ void vkft_adapter_set_free(vkft_adapter_set *set)
 
 uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set)
 {
-    return set->count ? set->count * tensor_count(set) : 0;
+    return set->count ? set->count * tensor_count(set) + set->saved_count : 0;
 }
 
 void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor *list)
@@ -299,11 +329,23 @@ void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor
             t->offset = set->modules[i].offset[j];
             shape_of(set, &set->modules[i], j, &t->rows, &t->cols);
         }
+    for (uint32_t i = 0; i < set->saved_count; i++) {
+        const struct vkft_tensor_spec *spec = set->saved[i].spec;
+        *list++ = (vkft_parameter_tensor){.offset = set->saved[i].offset,
+                                          .rows = spec->rows,
+                                          .cols = spec->cols,
+                                          .embedding = spec->weight == &set->model->embedding};
+    }
 }
 
 void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,
                            const vkft_parameter_space *gradients)
 {
+    for (uint32_t i = 0; i < set->saved_count; i++) {
+        vkft_weight *w = set->saved[i].spec->weight;
+        w->part[VKFT_PART_DATA] = vkft_parameter_space_at(parameters, set->saved[i].offset);
+        w->grad = gradients ? vkft_parameter_space_at(gradients, set->saved[i].offset) : 0;
+    }
     for (uint32_t i = 0; i < set->count; i++) {
         uint64_t value[VKFT_ADAPTER_TENSORS], gradient[VKFT_ADAPTER_TENSORS];
         for (uint32_t j = 0; j < tensor_count(set); j++) {
@@ -356,6 +398,14 @@ bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *ad
             if (ok)
                 memcpy(flat + set->modules[i].offset[j], t->data, (size_t)floats * sizeof *flat);
         }
+    for (uint32_t i = 0; ok && i < set->saved_count; i++) {
+        const vkft_saved_module *saved = &set->saved[i];
+        const vkft_adapter_tensor *t = find(&keys, saved->name, ".weight");
+        ok = (t && t->rows == saved->spec->rows && t->cols == saved->spec->cols) ||
+             vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s is missing", saved->spec->name);
+        if (ok)
+            memcpy(flat + saved->offset, t->data, (size_t)t->rows * t->cols * sizeof *flat);
+    }
     free(keys.tensors);
     return ok;
 }
@@ -380,6 +430,22 @@ static void free_names(char **list)
     for (char **name = list; name && *name; name++)
         free(*name);
     free(list);
+}
+
+/* A module that is trained whole, and its name for the configuration. */
+static bool export_saved(const vkft_saved_module *saved, const float *flat, vkft_adapter *adapter, char **name)
+{
+    vkft_adapter_tensor *t = &adapter->tensors[adapter->count++];
+    char key[192];
+    snprintf(key, sizeof key, PREFIX "%s", saved->spec->name);
+    *t = (vkft_adapter_tensor){.key = vkft_string_copy(key), .rows = saved->spec->rows, .cols = saved->spec->cols};
+    size_t bytes = (size_t)t->rows * t->cols * sizeof *flat;
+    t->data = malloc(bytes);
+    *name = vkft_string_copy(vkft_module_kind(saved->name));
+    if (!t->key || !t->data || !*name)
+        return false;
+    memcpy(t->data, flat + saved->offset, bytes);
+    return true;
 }
 
 static bool contains(char *const *list, uint32_t count, const char *name)
@@ -471,14 +537,20 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
     adapter->config.target_all_linear = false;
     adapter->config.fan_in_fan_out = set->model->config->arch->conv1d;
     adapter->config.seq2seq = set->model->encoder.count != 0;
-    adapter->tensors = calloc((size_t)tensor_count(set) * set->count, sizeof *adapter->tensors);
-    bool ok = (adapter->tensors && adapter->config.base_model_name_or_path && export_patterns(set, &adapter->config)) ||
+    adapter->config.modules_to_save =
+        set->saved_count ? calloc(set->saved_count + 1ull, sizeof *adapter->config.modules_to_save) : NULL;
+    adapter->tensors = calloc((size_t)tensor_count(set) * set->count + set->saved_count, sizeof *adapter->tensors);
+    bool ok = (adapter->tensors && (!set->saved_count || adapter->config.modules_to_save) &&
+               adapter->config.base_model_name_or_path && export_patterns(set, &adapter->config)) ||
               vkft_fail_memory(err, "while writing the adapter");
     ok = ok && export_targets(set, &adapter->config, err);
     for (uint32_t i = 0; ok && i < set->count; i++)
         for (uint32_t j = 0; ok && j < tensor_count(set); j++)
             ok = export_tensor(set, &set->modules[i], j, flat, adapter) ||
                  vkft_fail_memory(err, "while writing the adapter");
+    for (uint32_t i = 0; ok && i < set->saved_count; i++)
+        ok = export_saved(&set->saved[i], flat, adapter, &adapter->config.modules_to_save[i]) ||
+             vkft_fail_memory(err, "while writing the adapter");
     if (!ok)
         vkft_adapter_free(adapter);
     return ok;

@@ -23,12 +23,22 @@ typedef struct vkft_adapted_module {
     uint64_t row;                          /* in squares */
 } vkft_adapted_module;
 
+/* A module that is trained whole beside adapters: the embedding or the head. */
+typedef struct vkft_saved_module {
+    char name[128]; /* "lm_head" */
+    struct vkft_tensor_spec *spec;
+    uint64_t offset; /* in floats */
+} vkft_saved_module;
+#define VKFT_SAVED_MODULES 2
+
 typedef struct vkft_adapter_set {
     const vkft_adapter_method *method;
     const vkft_model *model;
     vkft_adapter_config config; /* its numbers, and its targets; other names are NULL */
     vkft_adapted_module *modules;
     uint32_t count;
+    vkft_saved_module saved[VKFT_SAVED_MODULES];
+    uint32_t saved_count;
     vkft_parameter_space layout; /* without addresses */
     uint64_t decayed;            /* floats with weight decay: the first ones */
     uint64_t parameters;         /* without padding */
@@ -55,6 +65,11 @@ bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file 
 /* The place and shape of each tensor, list [vkft_adapter_set_tensor_count] in any order. */
 uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set);
 void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor *list);
+
+/* The first values of modules that are trained whole: those of the model. saved_modules.c */
+bool vkft_adapter_set_read_saved(const vkft_adapter_set *set, const vkft_model_file *file, float *flat, vkft_err *err);
+/* Adds the modules of these names, "lm_head,embed_tokens". Error: others, or one that is both. */
+bool vkft_adapter_set_save(vkft_adapter_set *set, const char *names, vkft_err *err);
 
 /* Points the model's linear layers at their parameters and gradients (NULL for inference). */
 void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,

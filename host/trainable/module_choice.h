@@ -14,6 +14,7 @@ typedef struct vkft_module_choice {
     const char *exclude; /* the same, without all-linear */
     const char *layers, *layers_pattern;      /* numbers; names of what holds the layers, "layers" */
     const char *rank_pattern, *alpha_pattern; /* "q_proj=8,k_proj=4", or a JSON object */
+    const char *save;                         /* names of modules that are trained whole */
 } vkft_module_choice;
 
 typedef struct vkft_chosen_modules {

@@ -89,7 +89,7 @@ bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vk
 
 static bool same_modules(const vkft_adapter_set *a, const vkft_adapter_set *b)
 {
-    bool same = a->method == b->method && a->count == b->count &&
+    bool same = a->method == b->method && a->count == b->count && a->saved_count == b->saved_count &&
                 vkft_parameter_space_length(&a->layout) == vkft_parameter_space_length(&b->layout);
     for (uint32_t i = 0; same && i < a->count; i++)
         same = strcmp(a->modules[i].name, b->modules[i].name) == 0 && a->modules[i].r == b->modules[i].r;

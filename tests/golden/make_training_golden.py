@@ -190,6 +190,12 @@ FAMILIES = {
     "dora_t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), r=4, alpha=8, dora=True,
                     rslora=True, targets=["q", "k", "v", "o", "wi_0", "wi_1", "wo"], batch=2, untied=True),
     "dora_gpt2": dict(kind=GPT2Config, config=GPT2, r=4, alpha=8, dora=True, targets=GPT2_ALL),
+    # The embedding and the head, trained whole beside the adapter.
+    "saved_qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, save=["lm_head", "embed_tokens"], batch=2, decay=0.1, rate=1e-3),
+    "saved_qwen2_nf4": dict(kind=Qwen2Config, config=dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1,
+                            head_dim=64), r=4, alpha=8, save=["lm_head", "embed_tokens"], quant="nf4", rate=1e-3),
+    "saved_t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), r=4, alpha=8,
+                     save=["lm_head"], targets=["q", "v"], batch=2, untied=True, rate=1e-3),
 }
 
 
@@ -309,7 +315,7 @@ def unfuse(model, quant):
 def hub_name(model, name):
     """A tensor's name in an adapter that fits the checkpoint's names."""
     name = name.replace(".default.", ".")
-    name = name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+    name = name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector").replace(".modules_to_save.weight", ".weight")
     return name.replace(".mlp.", ".block_sparse_moe.") if model.config.model_type == "mixtral" else name
 
 
@@ -417,7 +423,7 @@ def add_adapter(case, model, out):
         model.config.model_type = "llama"  # or PEFT looks for the experts as transformers 5 has them
     model = get_peft_model(model, LoraConfig(
         r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
-        rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False),
+        rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False), modules_to_save=case.get("save"),
         task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
     model.config.model_type = model_type
     with torch.no_grad():

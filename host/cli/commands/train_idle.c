@@ -49,6 +49,7 @@ const flag_idle train_idle[] = {
     {"lora-alpha", trains_all_weights, "with --fine-tune-type full"},
     {"lora-dropout", trains_all_weights, "with --fine-tune-type full"},
     {"use-rslora", trains_all_weights, "with --fine-tune-type full"},
+    {"modules-to-save", trains_all_weights, "with --fine-tune-type full"},
     {"use-dora", trains_all_weights, "with --fine-tune-type full"},
     {"init-lora-weights", trains_all_weights, "with --fine-tune-type full"},
     {"lora-target-modules", trains_all_weights, "with --fine-tune-type full"},

@@ -25,7 +25,8 @@ static bool check_modules(const vkft_trainer *t, const vkft_adapter_set *have, v
     char found[64];
     if (!vkft_adapter_set_choose(&asked, &t->session.model, have->method, &o->lora_modules, &have->config, err))
         return false;
-    bool same = asked.count == have->count, alike = true;
+    bool same = asked.count == have->count && (!o->lora_modules.save || asked.saved_count == have->saved_count),
+         alike = true;
     for (uint32_t i = 0; same && i < asked.count; i++) {
         const vkft_adapted_module *a = &asked.modules[i], *b = &have->modules[i];
         same = strcmp(a->name, b->name) == 0;
@@ -110,14 +111,15 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--init-adapter continues an adapter, and --fine-tune-type full trains none");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
-                   : choose_adapter(t, &init, err) && vkft_session_need_squares(r, !o->dry_run, err);
+                   : choose_adapter(t, &init, err) && vkft_session_prepare_adapters(r, !o->dry_run, err);
     if (ok && !o->dry_run && (ok = allocate_flat(t, err))) {
         if (full)
             ok = vkft_all_weights_init(&r->trained.all_weights, r->file, t->flat, err);
         else if (o->init_adapter)
             ok = vkft_adapter_set_import(&r->trained.adapters, &init, t->flat, err);
         else
-            ok = vkft_adapter_set_init(&r->trained.adapters, o->seed, t->flat, err);
+            ok = vkft_adapter_set_init(&r->trained.adapters, o->seed, t->flat, err) &&
+                 vkft_adapter_set_read_saved(&r->trained.adapters, r->file, t->flat, err);
     }
     vkft_adapter_free(&init);
     return ok;
