@@ -186,6 +186,37 @@ static void test_accumulation(void **state)
     assert_true(fabs(loss[0] - loss[1]) < 1e-5 * loss[0]);
 }
 
+/* A run holds what --dry-run says, whose longest batch may be one of KTO's prompts with other samples' answers. */
+static void test_plan(void **state)
+{
+    static const char *const objectives[] = {"dpo", "kto"};
+    const vkft_test_run_fixture *f = *state;
+    for (int i = 0; i < 2; i++) {
+        char flags[200], name[64];
+        if (i)
+            vkft_test_run_put(f, "pairs.jsonl",
+                              "{\"prompt_ids\": [1, 2, 3, 4, 5, 6], \"completion_ids\": [3], \"label\": true}\n"
+                              "{\"prompt_ids\": [1], \"completion_ids\": [9, 8, 7, 6, 5, 2], \"label\": false}\n");
+        snprintf(flags, sizeof flags, "--objective %s --dry-run --json", objectives[i]);
+        vkft_test_result r = run(f, "planned", flags);
+        cJSON *plan = cJSON_Parse(r.out);
+        assert_int_equal(r.exit_code, 0);
+        snprintf(name, sizeof name, "held_%s", objectives[i]);
+        snprintf(flags, sizeof flags, "--objective %s", objectives[i]);
+        free(run_ok(f, name, flags));
+        snprintf(name, sizeof name, "held_%s/trainer_log.jsonl", objectives[i]);
+        cJSON *log = vkft_test_read_jsonl(vkft_test_run_at(f, name));
+        double planned = cJSON_GetNumberValue(cJSON_GetObjectItem(plan, "device_bytes"));
+        double held = last_of(log, "memory_bytes")->valuedouble;
+        if (!(held <= planned && held > 0.5 * planned))
+            fail_msg("%s: %.0f bytes held, %.0f planned", objectives[i], held, planned);
+        cJSON_Delete(plan);
+        cJSON_Delete(log);
+        vkft_test_result_free(&r);
+    }
+    vkft_test_run_put(f, "pairs.jsonl", rows);
+}
+
 /* KTO's reference has the prompts with answers of other samples, too. */
 static void test_labelled(void **state)
 {
@@ -226,8 +257,9 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_resume),   cmocka_unit_test(test_cache),
-                                       cmocka_unit_test(test_log),      cmocka_unit_test(test_accumulation),
-                                       cmocka_unit_test(test_labelled), cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_resume),  cmocka_unit_test(test_cache),
+                                       cmocka_unit_test(test_log),     cmocka_unit_test(test_accumulation),
+                                       cmocka_unit_test(test_plan),    cmocka_unit_test(test_labelled),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, set_up, vkft_test_run_tear_down);
 }
