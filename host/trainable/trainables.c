@@ -105,11 +105,10 @@ bool vkft_trainables_read(const vkft_trainables *t, const char *dir, float *flat
     bool ok = vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, err) &&
               vkft_adapter_set_choose_from(&stored, t->adapters.model, &adapter, err);
     if (ok && !same_modules(&stored, &t->adapters))
-        ok = vkft_fail(
-            err, VKFT_ERR_INPUT,
-            "%s: the adapter there has other modules, another rank or another kind than --lora-target-modules, "
-            "--lora-r and --use-dora say",
-            dir);
+        ok = vkft_fail(err, VKFT_ERR_INPUT,
+                       "%s: the adapter there has other modules, or another rank or kind, than --lora-target-modules, "
+                       "--lora-r and --use-dora say",
+                       dir);
     ok = ok && vkft_adapter_set_import(&t->adapters, &adapter, flat, err);
     vkft_adapter_set_free(&stored);
     vkft_adapter_free(&adapter);

@@ -184,10 +184,10 @@ static void other_adapters(void **state)
     const float one = 1;
     vkft_safetensors_writer *writer = vkft_safetensors_create(weights, &spec, 1, &err);
     expect_ok(vkft_safetensors_append(writer, &one, sizeof one, &err) && vkft_safetensors_commit(writer, &err));
-    touch(dir, "adapter_config.json", "{\"peft_type\":\"LORA\",\"use_dora\":true,\"r\":1,\"lora_alpha\":1}");
-    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "key 'use_dora': found true");
-    touch(dir, "adapter_config.json", "{\"peft_type\":\"LORA\",\"modules_to_save\":[\"lm_head\"],\"r\":1}");
-    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "key 'modules_to_save'");
+    touch(dir, "adapter_config.json", "{\"peft_type\":\"LORA\",\"use_qalora\":true,\"r\":1,\"lora_alpha\":1}");
+    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "key 'use_qalora': found true");
+    touch(dir, "adapter_config.json", "{\"peft_type\":\"LORA\",\"target_parameters\":[\"x\"],\"r\":1}");
+    expect_failure(vkft_adapter_read(dir, vkft_adapter_formats(), &back, &err), "key 'target_parameters'");
     remove(weights);
     touch(dir, "adapters.safetensors", "x");
     touch(dir, "adapter_config.json", "{\"fine_tune_type\":\"lora\"}");
