@@ -7,17 +7,11 @@
 
 #include "host/session/options.h"
 #include "host/train/objective/objective.h"
+#include "host/train/schedule.h"
 #include "host/train/settings.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "host/trainable/trainables.h"
 #include "runtime/base/observer.h"
-
-typedef enum vkft_scheduler {
-    VKFT_SCHEDULE_CONSTANT,
-    VKFT_SCHEDULE_CONSTANT_WITH_WARMUP,
-    VKFT_SCHEDULE_LINEAR,
-    VKFT_SCHEDULE_COSINE,
-} vkft_scheduler;
 
 /* Who gets the rows of the log, besides trainer_log.jsonl. */
 typedef enum vkft_report_to {
@@ -89,7 +83,8 @@ typedef struct vkft_train_options {
     uint32_t gradient_accumulation_steps;
     double learning_rate;
     vkft_scheduler lr_scheduler_type;
-    double warmup_steps; /* below 1: a ratio of all steps */
+    const char *lr_scheduler_kwargs; /* NULL, or "num_cycles=3": what only this schedule has */
+    double warmup_steps;             /* below 1: a ratio of all steps */
     vkft_optimizer_type optim;
     const char *optim_args; /* NULL, or "momentum=0.9": what only this optimizer has */
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
@@ -140,7 +135,7 @@ static inline vkft_train_options vkft_train_defaults(void)
         .batch_size = 1,
         .gradient_accumulation_steps = 8,
         .learning_rate = 2e-4,
-        .lr_scheduler_type = VKFT_SCHEDULE_LINEAR,
+        .lr_scheduler_type = VKFT_SCHEDULE_linear,
         .warmup_steps = 0.03,
         .optim = VKFT_OPTIMIZER_adamw,
         .weight_decay = 0.01,

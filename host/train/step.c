@@ -143,8 +143,7 @@ bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, v
         return false;
     result->tokens = (uint64_t)tokens[1];
     result->loss = loss_sum / (t->objective->judge ? batches.end - batches.first : tokens[0]);
-    result->learning_rate =
-        vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
+    result->learning_rate = vkft_learning_rate(&t->schedule, step);
     if (!isfinite(result->loss))
         return vkft_fail_diverged(t, err, "the loss is not finite at step %llu", (unsigned long long)step + 1);
     if (!update(t, step, result->learning_rate, &result->grad_norm, err))

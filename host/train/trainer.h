@@ -31,7 +31,8 @@ typedef struct vkft_trainer {
     bool torn;                     /* an update has failed in the middle: what is trained is of no step */
 
     uint32_t micro_per_epoch;
-    uint64_t steps_per_epoch, total_steps, warmup_steps;
+    uint64_t steps_per_epoch, total_steps;
+    vkft_schedule schedule;
     uint32_t *order; /* of the epoch in order_epoch */
     uint64_t order_epoch;
 

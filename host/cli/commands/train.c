@@ -19,10 +19,11 @@ _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_ty
                "FLAG_CHOICE stores an int");
 
 static const flag_choice scheduler_choices[] = {
-    {.name = "linear", .value = VKFT_SCHEDULE_LINEAR},
-    {.name = "cosine", .value = VKFT_SCHEDULE_COSINE},
-    {.name = "constant", .value = VKFT_SCHEDULE_CONSTANT},
-    {.name = "constant_with_warmup", .value = VKFT_SCHEDULE_CONSTANT_WITH_WARMUP},
+#define SCHEDULE(type) {.name = #type, .value = VKFT_SCHEDULE_##type},
+#include "host/train/schedules.def"
+#undef SCHEDULE
+    {.name = "reduce_lr_on_plateau", .coming = true},
+    {.name = "greedy", .coming = true},
     {0},
 };
 static const flag_choice optim_choices[] = {
@@ -322,6 +323,16 @@ static const flag train_flags[] = {
      .choices = scheduler_choices,
      .same_run = true,
      AT(lr_scheduler_type)},
+    {.kind = FLAG_TEXT,
+     .name = "lr-scheduler-kwargs",
+     .value = "NAME=X,...",
+     .help = "settings that only this schedule has: num_cycles, of those with cosine; min_lr or min_lr_rate, of those "
+             "with min_lr; "
+             "warmup_lr_rate; lr_end and power, of polynomial; timescale, of inverse_sqrt; num_decay_steps, "
+             "min_lr_ratio, warmup_type, "
+             "decay_type and num_cycles, of warmup_stable_decay",
+     .same_run = true,
+     AT(lr_scheduler_kwargs)},
     {.kind = FLAG_DOUBLE,
      .name = "warmup-steps",
      .value = "X",

@@ -17,7 +17,7 @@ static bool is_kind(const vkft_train_options *o, vkft_optimizer_type type)
 
 WHERE(trains_all_weights, o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS)
 WHERE(has_steps, o->max_steps > 0)
-WHERE(has_no_warmup, o->lr_scheduler_type == VKFT_SCHEDULE_CONSTANT && o->warmup_steps > 0)
+WHERE(has_no_warmup, o->lr_scheduler_type == VKFT_SCHEDULE_constant && o->warmup_steps > 0)
 WHERE(has_no_moments, is_kind(o, VKFT_OPTIMIZER_sgd))
 WHERE(has_no_denominator, is_kind(o, VKFT_OPTIMIZER_sgd) || is_kind(o, VKFT_OPTIMIZER_lion))
 static bool judges(const vkft_train_options *o)

@@ -34,7 +34,8 @@ static void schedule(vkft_trainer *t)
     t->steps_per_epoch = ceil_div_u64(t->micro_per_epoch, accumulation);
     t->total_steps =
         o->max_steps > 0 ? (uint64_t)o->max_steps : (uint64_t)ceil(o->num_train_epochs * (double)t->steps_per_epoch);
-    t->warmup_steps = vkft_warmup_steps(o->warmup_steps, t->total_steps);
+    t->schedule.warmup = vkft_warmup_steps(o->warmup_steps, t->total_steps);
+    t->schedule.total = t->total_steps;
     t->order_epoch = UINT64_MAX;
 }
 
@@ -47,6 +48,12 @@ static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *
                                           .epsilon = o->adam_epsilon,
                                           .max_grad_norm = o->max_grad_norm};
     return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
+}
+
+static bool read_schedule(vkft_trainer *t, vkft_err *err)
+{
+    t->schedule = (vkft_schedule){.type = t->options->lr_scheduler_type, .rate = t->options->learning_rate};
+    return vkft_schedule_parse_args(&t->schedule, t->options->lr_scheduler_kwargs, err);
 }
 
 /* Host copies of the optimizer's state. */
@@ -104,8 +111,8 @@ static bool check_effects(const vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--early-stopping-patience looks at the validation loss, and this run has none; give a valid "
                          "file beside the train file, or --val-split, or leave it out");
-    for (uint64_t step = 0; step < t->total_steps && step <= t->warmup_steps && rate == 0; step++)
-        rate = vkft_learning_rate(o->lr_scheduler_type, o->learning_rate, step, t->warmup_steps, t->total_steps);
+    for (uint64_t step = 0; step < t->total_steps && step <= t->schedule.warmup && rate == 0; step++)
+        rate = vkft_learning_rate(&t->schedule, step);
     if (t->total_steps && rate == 0)
         vkft_observer_say(
             t->observer,
@@ -133,7 +140,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_STORAGE_none;
     vkft_optimizer_options optimizer;
-    if (!check_options(options, err) || !read_optimizer(options, &optimizer, err) ||
+    if (!check_options(options, err) || !read_optimizer(options, &optimizer, err) || !read_schedule(t, err) ||
         !vkft_session_open(&t->session, &source, t->observer, err) || !check_task(options, t->session.config, err))
         return false;
     t->session.seed = options->seed;

@@ -4,7 +4,6 @@
 #include "shaders/core/args.h"
 #include "shaders/optimizer/args.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,55 +29,10 @@ vkft_memory_kind vkft_optimizer_place(vkft_optimizer_type type)
     return places[type];
 }
 
-static uint32_t count_args(const vkft_optimizer_kind *kind)
-{
-    uint32_t count = 0;
-    while (count < VKFT_OPTIMIZER_ARGS && kind->args[count].name)
-        count++;
-    return count;
-}
-
-static bool fail_unknown(const vkft_optimizer_kind *kind, const char *name, size_t length, vkft_err *err)
-{
-    char known[128] = "none";
-    for (uint32_t i = 0, at = 0; i < count_args(kind); i++)
-        at += (uint32_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", kind->args[i].name);
-    return vkft_fail(err, VKFT_ERR_INPUT, "--optim-args: %s has no argument '%.*s'; it has: %s", kind->name,
-                     (int)length, name, known);
-}
-
-/* One "name=value", `length` characters. */
-static bool parse_arg(vkft_optimizer_options *o, const char *text, size_t length, vkft_err *err)
-{
-    const vkft_optimizer_kind *kind = kinds[o->type];
-    const char *equals = memchr(text, '=', length);
-    size_t name = equals ? (size_t)(equals - text) : length;
-    uint32_t i = 0;
-    while (i < count_args(kind) && (strlen(kind->args[i].name) != name || memcmp(kind->args[i].name, text, name) != 0))
-        i++;
-    if (i == count_args(kind))
-        return fail_unknown(kind, text, name, err);
-    char *end = NULL;
-    o->args[i] = equals ? strtod(equals + 1, &end) : 0;
-    if (!equals || end == equals + 1 || end != text + length ||
-        !(o->args[i] >= kind->args[i].minimum && o->args[i] < kind->args[i].below))
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "--optim-args: found '%.*s', expected %s=X with X at least %g and below %g", (int)length, text,
-                         kind->args[i].name, kind->args[i].minimum, kind->args[i].below);
-    return true;
-}
-
 bool vkft_optimizer_parse_args(vkft_optimizer_options *o, const char *text, vkft_err *err)
 {
-    for (uint32_t i = 0; i < count_args(kinds[o->type]); i++)
-        o->args[i] = kinds[o->type]->args[i].value;
-    while (text && *text) {
-        size_t length = strcspn(text, ",");
-        if (!parse_arg(o, text, length, err))
-            return false;
-        text += length + (text[length] == ',');
-    }
-    return true;
+    const vkft_optimizer_kind *kind = kinds[o->type];
+    return vkft_arguments_parse(kind->args, VKFT_OPTIMIZER_ARGS, "--optim-args", kind->name, text, o->args, err);
 }
 
 uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind)

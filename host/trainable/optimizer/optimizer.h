@@ -9,6 +9,7 @@
 #include "shaders/core/args.h"
 #include "formats/tensors/dtype.h"
 #include "runtime/commands.h"
+#include "host/trainable/optimizer/arguments.h"
 #include "host/trainable/parameter_space.h"
 #include "runtime/memory.h"
 
@@ -50,11 +51,7 @@ typedef struct vkft_optimizer_kind {
     uint64_t (*values)(const vkft_parameter_tensor *tensor);
     uint32_t table_floats; /* of constants that its kernels read; 0: none */
     void (*fill_table)(float *table);
-    struct {
-        const char *name; /* in --optim-args; NULL: no more */
-        double value;     /* unless given */
-        double minimum, below;
-    } args[VKFT_OPTIMIZER_ARGS];
+    vkft_argument args[VKFT_OPTIMIZER_ARGS]; /* in --optim-args */
     /* Writes what only this kind reads of the step's values; t from 1. NULL: nothing. */
     void (*before_step)(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
     /* Records the update of a slice: the rate is step.lr, the gradient is step.clip * g. */
