@@ -115,8 +115,9 @@ static bool append_runs(const page *p, const vkft_plot_summary *summaries)
     for (size_t c = 0; ok && c < COLUMNS; c++)
         ok = !is_told(summaries, plot->count, &columns[c]) || append_cell(p, "<th>", columns[c].title, "</th>");
     for (size_t i = 0; ok && i < plot->count; i++) {
-        ok = append(p, "</tr>\n<tr><td>") && append_swatch(p, i) && append_cell(p, "", plot->logs[i].label, "</td>") &&
-             append(p, plot->logs[i].finished ? "<td>finished</td>" : "<td>not finished</td>");
+        ok = append(p, "</tr>\n<tr><td class=\"n\">") && append_swatch(p, i) &&
+             append_cell(p, "", plot->logs[i].label, "</td>") &&
+             append(p, plot->logs[i].finished ? "<td class=\"n\">finished</td>" : "<td class=\"n\">not finished</td>");
         for (size_t c = 0; ok && c < COLUMNS; c++)
             ok = !is_told(summaries, plot->count, &columns[c]) || append_number(p, &summaries[i], &columns[c]);
     }
