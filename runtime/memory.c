@@ -90,9 +90,7 @@ static VkResult create_buffer(vkft_device *dev, uint64_t size_bytes, const void 
                                      .sharingMode = shared ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
                                      .queueFamilyIndexCount = shared ? 2 : 0,
                                      .pQueueFamilyIndices = families,
-                                     .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
-                                              VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
-                                              VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+                                     .usage = VKFT_BUFFER_USAGE};
     return dev->instance.vk.CreateBuffer(dev->handle, &info, NULL, buffer);
 }
 

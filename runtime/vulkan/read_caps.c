@@ -234,6 +234,19 @@ static uint32_t read_properties(const vk_functions *vk, VkPhysicalDevice device,
     return properties.properties.apiVersion;
 }
 
+/* A driver may list the extension and import host memory for images alone. */
+static bool imports_buffers(const vk_functions *vk, VkPhysicalDevice device)
+{
+    const VkPhysicalDeviceExternalBufferInfo info = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO,
+                                                     .usage = VKFT_BUFFER_USAGE,
+                                                     .handleType =
+                                                         VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT};
+    VkExternalBufferProperties may = {.sType = VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES};
+    vk->GetPhysicalDeviceExternalBufferProperties(device, &info, &may);
+    return (may.externalMemoryProperties.compatibleHandleTypes & info.handleType) &&
+           (may.externalMemoryProperties.externalMemoryFeatures & VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT);
+}
+
 void vkft_caps_read(const vk_functions *vk, VkPhysicalDevice device, vkft_caps *caps, char *why_not,
                     size_t why_not_size)
 {
@@ -266,6 +279,8 @@ void vkft_caps_read(const vk_functions *vk, VkPhysicalDevice device, vkft_caps *
     if (!(subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT))
         caps->set &= ~(uint32_t)VKFT_CAP_SUBGROUP_SHUFFLE;
     read_matrix_shapes(vk, device, caps);
+    if ((caps->set & VKFT_CAP_HOST_MEMORY) && !imports_buffers(vk, device))
+        caps->set &= ~(uint32_t)VKFT_CAP_HOST_MEMORY;
     const char *missing = missing_feature(&has, &subgroup, push_constants);
     if (missing)
         snprintf(why_not, why_not_size, "%s", missing);

@@ -12,6 +12,11 @@
 
 #include "runtime/base/error.h"
 
+/* What all buffers are for. */
+#define VKFT_BUFFER_USAGE                                                                                               \
+    (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |                                  \
+     VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT)
+
 #define VK_GLOBAL_FUNCTIONS(X)                                                                                         \
     X(CreateInstance)                                                                                                  \
     X(EnumerateInstanceExtensionProperties) X(EnumerateInstanceLayerProperties) X(EnumerateInstanceVersion)
@@ -22,6 +27,7 @@
     X(GetPhysicalDeviceFeatures2)                                                                                      \
     X(GetPhysicalDeviceMemoryProperties2)                                                                              \
     X(GetPhysicalDeviceQueueFamilyProperties)                                                                          \
+    X(GetPhysicalDeviceExternalBufferProperties)                                                                       \
     X(GetPhysicalDeviceCooperativeMatrixPropertiesKHR) /* NULL unless a driver has the extension */                    \
     X(EnumerateDeviceExtensionProperties) X(CreateDevice) X(GetDeviceProcAddr)
 #define VK_DEVICE_FUNCTIONS(X)                                                                                         \

@@ -22,6 +22,8 @@ static bool is_elsewhere(const char *name)
 /* Kernels of a strategy that suits other devices, whatever VKFT_STRATEGY names. */
 static bool is_for_others(const vkft_caps *caps, const char *name)
 {
+    if (strstr(name, "lookup"))
+        return !(caps->software && caps->subgroup_size == 8);
     return strstr(name, "panel64") && !(caps->software && vkft_caps_have(caps, VKFT_CAP_UNIFORM_LOADS));
 }
 

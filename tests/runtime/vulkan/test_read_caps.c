@@ -22,6 +22,7 @@ static struct driver {
     VkCooperativeMatrixPropertiesKHR matrices[12];
     uint32_t matrix_count;
     VkResult listing, matrix_listing;
+    VkExternalMemoryProperties host_buffers;
 } driver;
 
 static VKAPI_ATTR VkResult VKAPI_CALL list_extensions(VkPhysicalDevice device, const char *layer, uint32_t *count,
@@ -115,9 +116,20 @@ static VKAPI_ATTR VkResult VKAPI_CALL list_matrices(VkPhysicalDevice device, uin
     return list ? driver.matrix_listing : VK_SUCCESS;
 }
 
+static VKAPI_ATTR void VKAPI_CALL get_external_buffers(VkPhysicalDevice device,
+                                                       const VkPhysicalDeviceExternalBufferInfo *info,
+                                                       VkExternalBufferProperties *properties)
+{
+    (void)device;
+    assert_int_equal(info->handleType, VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT);
+    assert_true(info->usage & VK_BUFFER_USAGE_STORAGE_BUFFER_BIT);
+    properties->externalMemoryProperties = driver.host_buffers;
+}
+
 static const vk_functions vk = {.EnumerateDeviceExtensionProperties = list_extensions,
                                 .GetPhysicalDeviceProperties2 = get_properties,
                                 .GetPhysicalDeviceFeatures2 = get_features,
+                                .GetPhysicalDeviceExternalBufferProperties = get_external_buffers,
                                 .GetPhysicalDeviceCooperativeMatrixPropertiesKHR = list_matrices};
 
 static void list_matrix(VkComponentTypeKHR operand, VkComponentTypeKHR sum, VkScopeKHR scope)
@@ -184,6 +196,26 @@ static void test_all(void **state)
     assert_false(enabled.vulkan12.descriptorIndexing); /* which nobody needs */
     vkft_test_environment("VKFT_STATISTICS", NULL);
     assert_int_equal(read_caps("").set & VKFT_CAP_STATISTICS, 0);
+}
+
+/* The extension is nothing where the driver imports no buffers with it. */
+static void test_host_memory(void **state)
+{
+    (void)state;
+    const VkExternalMemoryProperties none = {0},
+                                     exported = {.externalMemoryFeatures = VK_EXTERNAL_MEMORY_FEATURE_EXPORTABLE_BIT,
+                                                 .compatibleHandleTypes =
+                                                     VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT},
+                                     imported = {.externalMemoryFeatures = VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT,
+                                                 .compatibleHandleTypes =
+                                                     VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT};
+    driver.extensions[0] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
+    driver.host_buffers = none;
+    assert_int_equal(read_caps("").set & VKFT_CAP_HOST_MEMORY, 0);
+    driver.host_buffers = exported;
+    assert_int_equal(read_caps("").set & VKFT_CAP_HOST_MEMORY, 0);
+    driver.host_buffers = imported;
+    assert_int_not_equal(read_caps("").set & VKFT_CAP_HOST_MEMORY, 0);
 }
 
 /* Without the features that they stand for, extensions are nothing. */
@@ -264,9 +296,11 @@ static void test_drivers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_all, set_up), cmocka_unit_test_setup(test_no_features, set_up),
-        cmocka_unit_test_setup(test_matrices, set_up), cmocka_unit_test_setup(test_below_the_floor, set_up),
-        cmocka_unit_test_setup(test_drivers, set_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_all, set_up),
+                                       cmocka_unit_test_setup(test_host_memory, set_up),
+                                       cmocka_unit_test_setup(test_no_features, set_up),
+                                       cmocka_unit_test_setup(test_matrices, set_up),
+                                       cmocka_unit_test_setup(test_below_the_floor, set_up),
+                                       cmocka_unit_test_setup(test_drivers, set_up)};
     return cmocka_run_group_tests_name("read_caps", tests, NULL, NULL);
 }
