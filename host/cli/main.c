@@ -23,6 +23,7 @@ static const cli_command commands[] = {
     {"template", cmd_template, "render a conversation with the model's chat template"},
     {"data", cmd_data, "show what a model would be trained on"},
     {"plot", cmd_plot, "draw training runs as a page of charts"},
+    {"watch", cmd_watch, "serve the page of a run that is going on, with buttons to pause and stop it"},
     {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
     {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
     {"chat", NULL, NULL},

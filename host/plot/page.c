@@ -33,6 +33,8 @@ static const char style[] = "</title>\n<style>\n"
                             ".warning { border-left: 4px solid #d55e00; padding: .2rem .8rem; }\n"
                             ".note { color: #595959; }\n"
                             "summary { cursor: pointer; }\n"
+                            "button { font: inherit; padding: .3rem .9rem; margin: 0 .4rem .4rem 0; }\n"
+                            ".lost #live { opacity: .5; }\n"
                             "@media (prefers-color-scheme: dark) {\n"
                             "body { background: #16181d; color: #f0f0f0; }\n"
                             "th, td, .charts figure { border-color: #3a3f49; }\n"
@@ -213,6 +215,47 @@ static bool append_charts(const page *p)
                      "logged numbers, about a 25th of all; dashed lines are evaluations.</p>\n");
 }
 
+static bool append_buttons(const page *p)
+{
+    static const char *const buttons[][2] = {
+        {"pause", "Pause"}, {"resume", "Resume"}, {"save", "Save a checkpoint"}, {"stop", "Save and stop"}};
+    const vkft_plot_live *live = p->plot->live;
+    bool paused = live->asked && strcmp(live->asked, "pause") == 0;
+    const char *state = !live->going ? "not running" : paused ? "paused" : live->asked ? "asked to " : "running";
+    bool ok = append(p, "<p>") && append_cell(p, "<strong>", state, "") &&
+              append(p, live->going && live->asked && !paused ? live->asked : "") && append(p, "</strong></p>\n<p>");
+    for (size_t i = 0; ok && live->going && i < sizeof buttons / sizeof *buttons; i++) {
+        bool idle = strcmp(buttons[i][0], paused ? "pause" : "resume") == 0; /* it is so already */
+        ok = vkft_markup_format(p->out, p->err, "<button data-ask=\"%s\"%s>%s</button>\n", buttons[i][0],
+                                idle ? " disabled" : "", buttons[i][1]);
+    }
+    return ok && append(p, "</p>\n");
+}
+
+/* Takes the new content over every two seconds and leaves open what the reader has opened; pale when nobody answers. */
+static bool append_script(const page *p)
+{
+    return append_cell(p, "<script nonce=\"", p->plot->live->nonce, "\">\n") &&
+           append(p, "const live = document.getElementById('live');\n"
+                     "async function refresh() {\n"
+                     "  try {\n"
+                     "    const answer = await fetch('./');\n"
+                     "    if (!answer.ok) throw new Error();\n"
+                     "    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');\n"
+                     "    const open = [...live.querySelectorAll('details')].map(d => d.open);\n"
+                     "    live.replaceChildren(...page.getElementById('live').childNodes);\n"
+                     "    live.querySelectorAll('details').forEach((d, i) => { d.open = open[i]; });\n"
+                     "    document.body.classList.remove('lost');\n"
+                     "  } catch { document.body.classList.add('lost'); }\n"
+                     "}\n"
+                     "setInterval(refresh, 2000);\n"
+                     "document.addEventListener('click', async event => {\n"
+                     "  const ask = event.target.dataset.ask;\n"
+                     "  if (ask) { await fetch(ask, {method: 'POST'}); refresh(); }\n"
+                     "});\n"
+                     "</script>\n");
+}
+
 bool vkft_plot_page(const vkft_plot *plot, vkft_text *out, vkft_err *err)
 {
     const page p = {plot, out, err};
@@ -221,8 +264,10 @@ bool vkft_plot_page(const vkft_plot *plot, vkft_text *out, vkft_err *err)
     for (size_t i = 0; ok && i < plot->count; i++)
         ok = vkft_plot_summarize(&plot->logs[i], &summaries[i], err);
     ok = ok && append(&p, head) && vkft_markup_escape(out, plot->title, err) && append(&p, style) &&
-         append(&p, vkft_chart_style) && append_cell(&p, "</style>\n</head>\n<body>\n<h1>", plot->title, "</h1>\n") &&
-         append_runs(&p, summaries) && append_warnings(&p, summaries) && append_charts(&p) && append_settings(&p) &&
+         append(&p, vkft_chart_style) &&
+         append_cell(&p, "</style>\n</head>\n<body>\n<div id=\"live\">\n<h1>", plot->title, "</h1>\n") &&
+         (!plot->live || append_buttons(&p)) && append_runs(&p, summaries) && append_warnings(&p, summaries) &&
+         append_charts(&p) && append_settings(&p) && append(&p, "</div>\n") && (!plot->live || append_script(&p)) &&
          append(&p, "</body>\n</html>\n");
     free(summaries);
     return ok;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/train/preference/preference.h"
+#include "host/train/run/request.h"
 #include "host/train/training_data.h"
 #include "runtime/base/os/machine.h"
 #include "runtime/base/os/os.h"
@@ -18,7 +19,7 @@
 typedef struct interval {
     double loss;
     uint64_t steps, tokens;
-    double started;
+    double seconds; /* of the steps alone */
     vkft_metric_sums metrics;
 } interval;
 
@@ -45,7 +46,6 @@ static bool log_row(vkft_trainer *t, cJSON *row, vkft_err *err)
 
 static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *since, vkft_err *err)
 {
-    double seconds = vkft_os_seconds() - since->started;
     vkft_train_event event = {
         .step = t->state.step,
         .total_steps = t->total_steps,
@@ -54,7 +54,7 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
         .grad_norm = result->grad_norm,
         .learning_rate = result->learning_rate,
         .tokens = t->state.tokens,
-        .tokens_per_second = seconds > 0 ? (double)since->tokens / seconds : 0,
+        .tokens_per_second = since->seconds > 0 ? (double)since->tokens / since->seconds : 0,
         .memory_bytes = memory_held(t),
         .eval_loss = NAN,
     };
@@ -70,7 +70,7 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
     vkft_json_put_number(row, "tokens_per_second", event.tokens_per_second);
     vkft_json_put_number(row, "memory_bytes", (double)event.memory_bytes);
     vkft_metrics_put(row, "", event.metrics);
-    *since = (interval){.started = vkft_os_seconds()};
+    *since = (interval){0};
     if (t->step)
         t->step(t->observer->context, &event);
     return log_row(t, vkft_json_made(row), err);
@@ -161,15 +161,35 @@ static bool fail_interrupted(const vkft_trainer *t, vkft_err *err)
                      total);
 }
 
+/* Does what another process asks of the run. *leave: it is to stop. */
+static bool obey(vkft_trainer *t, bool *leave, vkft_err *err)
+{
+    vkft_run_request request = vkft_run_request_read(t->run.path);
+    if (request == VKFT_REQUEST_PAUSE)
+        vkft_observer_say(t->observer, "paused after step %llu; vkft watch lets it go on, or removing %s",
+                          (unsigned long long)t->state.step, VKFT_RUN_REQUEST_FILE);
+    while (request == VKFT_REQUEST_PAUSE && !vkft_observer_interrupted(t->observer)) {
+        vkft_os_sleep(0.1);
+        request = vkft_run_request_read(t->run.path);
+    }
+    if (request == VKFT_REQUEST_NONE || request == VKFT_REQUEST_PAUSE)
+        return true;
+    *leave = request == VKFT_REQUEST_STOP;
+    return vkft_run_request_write(t->run.path, VKFT_REQUEST_NONE, err) &&
+           (request != VKFT_REQUEST_SAVE || t->state.step == t->saved_step || vkft_keep_checkpoint(t, false, err));
+}
+
 /* A step with its log, evaluation and checkpoint. */
 static bool advance(vkft_trainer *t, interval *since, vkft_train_result *result, bool *stop, bool *leave, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     vkft_step_result step;
+    double started = vkft_os_seconds();
     if (!vkft_train_step(t, t->state.step, &step, err)) {
         *leave = err->kind == VKFT_ERR_INTERRUPTED; /* the step is taken again after resuming */
         return *leave || out_of_memory(t, err);
     }
+    since->seconds += vkft_os_seconds() - started;
     t->state.step++;
     t->state.tokens += step.tokens;
     since->loss += step.loss;
@@ -187,15 +207,16 @@ static bool advance(vkft_trainer *t, interval *since, vkft_train_result *result,
     *leave = t->world->any(vkft_observer_interrupted(t->observer));
     if (!evaluate_if_due(t, stop, leave, err))
         return false;
-    since->started = vkft_os_seconds();
     bool ends = last || *stop;
-    return *leave || !is_due(t, o->save_strategy, o->save_steps, ends) || vkft_keep_checkpoint(t, ends, err);
+    if (!*leave && is_due(t, o->save_strategy, o->save_steps, ends) && !vkft_keep_checkpoint(t, ends, err))
+        return false;
+    return *leave || ends || obey(t, leave, err);
 }
 
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    interval since = {.started = vkft_os_seconds()};
+    interval since = {0};
     bool stop = false, leave = false;
     bool ok = evaluate_if_due(t, &stop, &leave, err);
     while (ok && !stop && !leave && t->state.step < t->total_steps)

@@ -51,6 +51,7 @@ static const check_room rooms[] = {
     {"host/train", ABOVE},
     {"host/generate", ABOVE},
     {"host/plot", BASE "host/train"},
+    {"host/watch", BASE "host/train host/plot"},
     {"host/bench", ABOVE "host/train host/generate host/bench"},
     {"host/bench/kernels", ABOVE "host/bench"},
     {"host/bench/shapes", ABOVE "host/train host/generate host/bench"},

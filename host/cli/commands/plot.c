@@ -14,7 +14,7 @@ typedef struct plot_options {
 
 #define AT(member) .offset = offsetof(plot_options, member)
 
-static const flag_choice x_choices[] = {
+const flag_choice cli_x_choices[] = {
     {.name = "step", .value = VKFT_PLOT_STEP},
     {.name = "epoch", .value = VKFT_PLOT_EPOCH},
     {.name = "tokens", .value = VKFT_PLOT_TOKENS},
@@ -42,7 +42,7 @@ static const flag plot_flags[] = {
      .name = "x-axis",
      .value = "NAME",
      .help = "what the charts run over; tokens compares runs with batches of other sizes",
-     .choices = x_choices,
+     .choices = cli_x_choices,
      AT(x)},
     {.kind = FLAG_TEXT,
      .name = "title",

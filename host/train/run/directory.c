@@ -1,5 +1,6 @@
 /* The output directory of a run: taking it, the log, the best. Checkpoints are in checkpoint.c, the finished run in
  * result.c. */
+#include "host/train/run/request.h"
 #include "host/train/run/run_private.h"
 
 #include <errno.h>
@@ -11,12 +12,10 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
-#define LOCK ".vkft.lock"
-
 static bool take(vkft_run_directory *run, vkft_err *err)
 {
     long owner;
-    char *path = vkft_run_path(run, LOCK, err), who[48] = "";
+    char *path = vkft_run_path(run, VKFT_RUN_LOCK, err), who[48] = "";
     if (!path)
         return false;
     run->lock = vkft_os_lock_file(path, &owner);
@@ -161,6 +160,7 @@ static bool give_up_future(const vkft_run_directory *run, uint64_t step, vkft_er
 bool vkft_run_directory_begin(vkft_run_directory *run, uint64_t step, const cJSON *history, vkft_err *err)
 {
     bool ok = run->overwrite ? vkft_run_put_away(run, err) : give_up_future(run, step, err);
+    vkft_run_request_write(run->path, VKFT_REQUEST_NONE, NULL); /* what was asked of an earlier run */
     return ok && begin_log(run, history, err);
 }
 
@@ -171,7 +171,9 @@ void vkft_run_directory_close(vkft_run_directory *run)
     run->log = NULL;
     if (run->old_run)
         vkft_run_put_back(run);
-    char *path = run->path && run->lock >= 0 ? vkft_path_join(run->path, LOCK) : NULL;
+    if (run->lock >= 0)
+        vkft_run_request_write(run->path, VKFT_REQUEST_NONE, NULL);
+    char *path = run->path && run->lock >= 0 ? vkft_path_join(run->path, VKFT_RUN_LOCK) : NULL;
     if (path)
         vkft_os_unlock_file(run->lock, path);
     free(path);

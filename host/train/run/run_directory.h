@@ -5,6 +5,7 @@
  *   OUT/best-N/                        adapter or model with the lowest validation loss, where that is wanted
  *   OUT/adapter_model.safetensors ...  the finished run; model.safetensors ... when all weights were trained
  *   OUT/checkpoint-N.aside/            of a future that was given up: the run was resumed from an older checkpoint
+ *   OUT/.vkft.request                  what another process asks of it (request.h)
  *   OUT/overwritten-run/               what --overwrite replaces, until the new run has a checkpoint or a result
  *
  * A checkpoint is written into "checkpoint-N.tmp", synced and renamed, so a directory named checkpoint-N is always

@@ -5,6 +5,7 @@
 #include "host/train/run/run_directory.h"
 
 #define VKFT_LOG_NAME "trainer_log.jsonl"
+#define VKFT_RUN_LOCK ".vkft.lock"
 #define VKFT_CHECKPOINT "checkpoint-"
 #define VKFT_BEST "best-"
 #define VKFT_STATE_LIMIT (1u << 30) /* of a JSON file in a checkpoint */

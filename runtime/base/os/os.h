@@ -37,6 +37,8 @@ bool vkft_os_remove_unheld(const char *path);
  * another one has it, whose number is in *owner (0: not known); with ENOTSUP the file system has no locks. */
 int vkft_os_lock_file(const char *path, long *owner);
 void vkft_os_unlock_file(int fd, const char *path); /* removes it */
+/* Whether another process holds it; false where it cannot be told. */
+bool vkft_os_is_locked(const char *path);
 
 /* A stream of bytes to write: replaces the file, or appends to it. NULL on failure, also where the path is a link. */
 FILE *vkft_os_open_stream(const char *path, bool append);
@@ -90,6 +92,9 @@ double vkft_os_wall_seconds(void); /* since 1970, of the clock that people read 
 double vkft_os_cpu_seconds(void);  /* CPU time of all threads of this process */
 uint64_t
 vkft_os_memory_available(void);    /* bytes that a program could get now; UINT64_MAX when the system does not tell */
+void vkft_os_sleep(double seconds); /* or less, when a signal comes */
+/* Bytes that nobody can guess. */
+bool vkft_os_random_bytes(void *bytes, size_t size);
 bool vkft_os_is_separator(char c); /* of the parts of a path */
 bool vkft_os_utc(int64_t seconds, struct tm *parts); /* seconds since 1970 */
 long vkft_os_process_id(void);

@@ -289,6 +289,15 @@ void vkft_os_unlock_file(int fd, const char *path)
     close(fd);
 }
 
+bool vkft_os_is_locked(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return locked;
+}
+
 bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete)
 {
     DIR *dir = opendir(path);
@@ -349,6 +358,20 @@ double vkft_os_wall_seconds(void)
     struct timespec time;
     clock_gettime(CLOCK_REALTIME, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+void vkft_os_sleep(double seconds)
+{
+    nanosleep(&(struct timespec){(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))}, NULL);
+}
+
+bool vkft_os_random_bytes(void *bytes, size_t size)
+{
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && read(fd, bytes, size) == (ssize_t)size;
+    if (fd >= 0)
+        close(fd);
+    return ok;
 }
 
 static double seconds_of(struct timeval t)

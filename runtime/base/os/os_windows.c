@@ -5,6 +5,7 @@
  */
 #ifdef _WIN32
 
+#define _CRT_RAND_S /* declares rand_s */
 #include "runtime/base/os/os.h"
 
 #include <direct.h>
@@ -233,6 +234,19 @@ void vkft_os_unlock_file(int fd, const char *path)
     _close(fd);
 }
 
+bool vkft_os_is_locked(const char *path)
+{
+    wchar_t *name = wide(path);
+    HANDLE file = name ? CreateFileW(name, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                     OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL)
+                       : INVALID_HANDLE_VALUE;
+    bool locked = name && file == INVALID_HANDLE_VALUE && GetLastError() == ERROR_SHARING_VIOLATION;
+    if (file != INVALID_HANDLE_VALUE)
+        CloseHandle(file);
+    free(name);
+    return locked;
+}
+
 bool vkft_os_sync_directory(const char *path)
 {
     (void)path; /* MOVEFILE_WRITE_THROUGH has done it */
@@ -421,6 +435,23 @@ static double seconds_of(FILETIME t)
 }
 
 /* FILETIME counts from 1601. */
+void vkft_os_sleep(double seconds)
+{
+    Sleep((DWORD)(1e3 * seconds));
+}
+
+bool vkft_os_random_bytes(void *bytes, size_t size)
+{
+    unsigned char *at = bytes;
+    unsigned int value = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (i % sizeof value == 0 && rand_s(&value) != 0)
+            return false;
+        at[i] = (unsigned char)(value >> 8 * (i % sizeof value));
+    }
+    return true;
+}
+
 double vkft_os_wall_seconds(void)
 {
     FILETIME now;
