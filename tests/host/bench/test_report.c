@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "host/bench/report/report.h"
+#include "host/plot/markup.h"
 #include "runtime/base/json.h"
 #include "tests/support/expect.h"
 
@@ -199,7 +200,7 @@ static void test_escapes(void **state)
         bool (*append)(vkft_text *, const char *, vkft_err *);
         const char *text, *expected;
     } cases[] = {
-        {vkft_bench_append_html, "<a href='x'>&\"é", "&lt;a href=&#39;x&#39;&gt;&amp;&quot;é"},
+        {vkft_markup_escape, "<a href='x'>&\"é", "&lt;a href=&#39;x&#39;&gt;&amp;&quot;é"},
         {vkft_bench_append_markdown, "a|b`c*d_e<f>[g](h)\\\ni#~$&",
          "a\\|b\\`c\\*d\\_e\\<f\\>\\[g\\](h)\\\\ i\\#\\~\\$\\&"},
         {vkft_bench_append_csv, "plain", "plain"},
