@@ -58,7 +58,7 @@ extern const flag_choice cli_long_rows_choices[];
 extern const flag_choice cli_objective_choices[];
 extern const flag_choice cli_bad_row_choices[];
 extern const flag_choice cli_offload_choices[];
-extern const flag_choice cli_x_choices[]; /* what charts of runs run over */
+extern const flag_choice cli_x_choices[];       /* what charts of runs run over */
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
 /* Rows of a flag table for the vkft_model_options that a command's options hold; AT(model.path) must expand to the

@@ -13,7 +13,7 @@
 #include "runtime/base/error.h"
 
 /* What all buffers are for. */
-#define VKFT_BUFFER_USAGE                                                                                               \
+#define VKFT_BUFFER_USAGE                                                                                              \
     (VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |                                  \
      VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT)
 

@@ -91,11 +91,11 @@ double vkft_os_seconds(void);      /* of a clock that only runs forward */
 double vkft_os_wall_seconds(void); /* since 1970, of the clock that people read */
 double vkft_os_cpu_seconds(void);  /* CPU time of all threads of this process */
 uint64_t
-vkft_os_memory_available(void);    /* bytes that a program could get now; UINT64_MAX when the system does not tell */
+vkft_os_memory_available(void);     /* bytes that a program could get now; UINT64_MAX when the system does not tell */
 void vkft_os_sleep(double seconds); /* or less, when a signal comes */
 /* Bytes that nobody can guess. */
 bool vkft_os_random_bytes(void *bytes, size_t size);
-bool vkft_os_is_separator(char c); /* of the parts of a path */
+bool vkft_os_is_separator(char c);                   /* of the parts of a path */
 bool vkft_os_utc(int64_t seconds, struct tm *parts); /* seconds since 1970 */
 long vkft_os_process_id(void);
 uint32_t vkft_os_core_count(void); /* at least 1 */

@@ -263,7 +263,7 @@ static char *make_page(const char *const *paths, size_t count, size_t *chart_cou
     vkft_text text = {0};
     expect_ok(vkft_plot_logs_read(paths, count, logs, &err));
     expect_ok(vkft_charts_of(logs, count, &charts, chart_count, &err));
-    vkft_plot plot = {"A & B", logs, count, charts, *chart_count, VKFT_PLOT_STEP};
+    vkft_plot plot = {"A & B", logs, count, charts, *chart_count, VKFT_PLOT_STEP, NULL};
     expect_ok(vkft_plot_page(&plot, &text, &err));
     free(charts);
     vkft_plot_logs_free(logs, count);
