@@ -171,7 +171,7 @@ void vkft_run_directory_close(vkft_run_directory *run)
     run->log = NULL;
     if (run->old_run)
         vkft_run_put_back(run);
-    if (run->lock >= 0)
+    if (run->path && run->lock >= 0)
         vkft_run_request_write(run->path, VKFT_REQUEST_NONE, NULL);
     char *path = run->path && run->lock >= 0 ? vkft_path_join(run->path, VKFT_RUN_LOCK) : NULL;
     if (path)
