@@ -88,7 +88,8 @@ typedef struct vkft_train_options {
     vkft_optimizer_type optim;
     const char *optim_args; /* NULL, or "momentum=0.9": what only this optimizer has */
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
-    double max_grad_norm; /* 0: no clipping */
+    double max_grad_norm;     /* 0: no clipping */
+    double loraplus_lr_ratio; /* LoRA+: of B's rate to A's */
 
     bool shuffle;
     uint64_t seed;
@@ -143,6 +144,7 @@ static inline vkft_train_options vkft_train_defaults(void)
         .adam_beta2 = 0.999,
         .adam_epsilon = 1e-8,
         .max_grad_norm = 1.0,
+        .loraplus_lr_ratio = 1,
         .data = {.max_seq_length = 2048, .mask_prompt = true},
         .shuffle = true,
         .seed = 42,

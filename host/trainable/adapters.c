@@ -327,6 +327,7 @@ void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor
         for (uint32_t j = 0; j < tensor_count(set); j++) {
             vkft_parameter_tensor *t = list++;
             t->offset = set->modules[i].offset[j];
+            t->loraplus = set->method->tensor[j].loraplus;
             shape_of(set, &set->modules[i], j, &t->rows, &t->cols);
         }
     for (uint32_t i = 0; i < set->saved_count; i++) {

@@ -39,8 +39,8 @@ const vkft_adapter_method vkft_method_dora = {
                .suffixes = {".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"},
                .vector = {[2] = true}},
     .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
-               {.decays = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b},
-               {.decays = true, .shape = shape, .init = init}},
+               {.decays = true, .loraplus = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b},
+               {.decays = true, .loraplus = true, .shape = shape, .init = init}},
     .bind = bind,
     .squares = true,
 };

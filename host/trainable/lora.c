@@ -38,6 +38,6 @@ void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint
 const vkft_adapter_method vkft_method_lora = {
     .format = {.peft_type = "LORA", .suffixes = {".lora_A.weight", ".lora_B.weight"}},
     .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
-               {.decays = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b}},
+               {.decays = true, .loraplus = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b}},
     .bind = vkft_lora_bind,
 };

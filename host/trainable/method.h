@@ -16,7 +16,8 @@ typedef struct vkft_adapter_start {
 } vkft_adapter_start;
 
 typedef struct vkft_adapter_tensor_kind {
-    bool decays; /* has weight decay */
+    bool decays;   /* has weight decay */
+    bool loraplus; /* learns at the rate that LoRA+ multiplies, as PEFT groups tensors */
     void (*shape)(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols);
     /* PEFT's initialization; NULL: zero. False: out of memory. */
     bool (*init)(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);

@@ -25,6 +25,7 @@ typedef struct vkft_parameter_tensor {
     uint64_t offset, floats;
     uint32_t rows, cols;
     bool embedding; /* its rows are looked up */
+    bool loraplus;  /* learns at the rate that LoRA+ multiplies */
 } vkft_parameter_tensor;
 
 /* All tensors, in order of their offsets; the space is theirs without gaps. */

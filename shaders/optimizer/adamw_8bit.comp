@@ -1,4 +1,4 @@
-/* AdamW on the n f32 elements of one tensor, with moments in 8 bits; rate, bias corrections and clip factor come from step:
+/* AdamW on the n f32 elements of one tensor, with moments in 8 bits; lr = rate step.lr; bias corrections and clip factor come from step:
  *   m, v = map[code] * absmax, of blocks of 256 elements;  g' = clip g;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2
  *   p -= lr wd p;  p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps);  absmax = max |m| (of v: max v);  code = the nearest entry of the map to m / absmax
  * table: the signed map of m, the map of v, then the 255 midpoints of each, 256 floats apart. Nothing where step.grad_norm is not finite. One
@@ -64,7 +64,7 @@ void main()
     const float smallest = 1.1754944e-38;
     precise float scale_m = 1.0 / max(new_m, smallest);
     precise float scale_v = 1.0 / max(new_v, smallest);
-    float lr = args.step.v[STEP_LR], correction1 = args.step.v[STEP_CORRECTION1], correction2 = args.step.v[STEP_CORRECTION2_SQRT];
+    float lr = args.step.v[STEP_LR] * args.rate, correction1 = args.step.v[STEP_CORRECTION1], correction2 = args.step.v[STEP_CORRECTION2_SQRT];
     for (uint i = first + 4 * lane; i < end; i += 4 * WIDTH) {
         uint codes_m = args.m.v[i / 4], codes_v = args.v.v[i / 4];
         for (uint q = 0; q < 4; q++)

@@ -29,8 +29,8 @@ struct clip_args {
 };
 
 /* adamw (PyTorch): g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; m = b1 m + (1-b1) g'; v
- * = b2 v + (1-b2) g'^2; p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps). lr and the two corrections come from
- * step. n elements, flat. */
+ * = b2 v + (1-b2) g'^2; p -= lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps). lr = rate * step.lr; the two
+ * corrections come from step. n elements, flat. */
 struct adamw_args {
     ADDR(F32) p;
     ADDR(F32) g;
@@ -38,7 +38,7 @@ struct adamw_args {
     ADDR(F32) v;
     ADDR(F32) step;
     uint n, decayed;
-    float beta1, beta2, epsilon, weight_decay;
+    float beta1, beta2, epsilon, weight_decay, rate;
 };
 
 /* adamw_8bit: adamw of a tensor of n elements, whose moments are codes of the maps in `table`, in blocks of 256: code
@@ -53,29 +53,29 @@ struct adamw_8bit_args {
     ADDR(F32) table;
     ADDR(F32) step;
     uint n;
-    float beta1, beta2, grow1, grow2, epsilon, weight_decay;
+    float beta1, beta2, grow1, grow2, epsilon, weight_decay, rate;
 };
 
 /* lion: g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; p -= lr * sign(b1 m + (1-b1) g');
- * m = b2 m + (1-b2) g'. lr comes from step. n elements, flat. */
+ * m = b2 m + (1-b2) g'. lr = rate * step.lr. n elements, flat. */
 struct lion_args {
     ADDR(F32) p;
     ADDR(F32) g;
     ADDR(F32) m;
     ADDR(F32) step;
     uint n, decayed;
-    float beta1, beta2, weight_decay;
+    float beta1, beta2, weight_decay, rate;
 };
 
-/* sgd: g' = step.clip * g, plus weight_decay * p for the first `decayed` elements; b = momentum b + g'; p -= lr b. lr
- * comes from step. n elements, flat. */
+/* sgd: g' = step.clip * g, plus weight_decay * p for the first `decayed` elements; b = momentum b + g'; p -= lr b. lr =
+ * rate * step.lr. n elements, flat. */
 struct sgd_args {
     ADDR(F32) p;
     ADDR(F32) g;
     ADDR(F32) b;
     ADDR(F32) step;
     uint n, decayed;
-    float momentum, weight_decay;
+    float momentum, weight_decay, rate;
 };
 
 #endif

@@ -69,6 +69,8 @@ def adamw(params):
     return torch.optim.AdamW(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
 
 
+CUT, RATIO = 11, 4  # LoRA+: what lies from CUT on learns at RATIO times the rate
+
 KINDS = {
     "adamw": (["exp_avg", "exp_avg_sq"], adamw),
     "adamw_8bit": (["exp_avg", "exp_avg_sq"], adamw),
@@ -77,17 +79,18 @@ KINDS = {
 }
 
 
-def run(names, make):
-    values = initial()
-    parts = [values[:DECAYED].clone().requires_grad_(), values[DECAYED:].clone().requires_grad_()]
-    optimizer = make([{"params": [parts[0]]}, {"params": [parts[1]], "weight_decay": 0.0}])
+def run(names, make, ratio=1):
+    cuts = [0, CUT, DECAYED, N]
+    parts = [initial()[a:b].clone().requires_grad_() for a, b in zip(cuts, cuts[1:])]
+    optimizer = make([{"params": [parts[0]]}, {"params": [parts[1]]}, {"params": [parts[2]], "weight_decay": 0.0}])
     norms = []
     for t in range(1, STEPS + 1):
         g = gradient(t)
-        parts[0].grad, parts[1].grad = g[:DECAYED].clone(), g[DECAYED:].clone()
+        for part, a, b in zip(parts, cuts, cuts[1:]):
+            part.grad = g[a:b].clone()
         norms.append(torch.nn.utils.clip_grad_norm_(parts, MAX_NORM).item())
-        for group in optimizer.param_groups:
-            group["lr"] = rate(t)
+        for i, group in enumerate(optimizer.param_groups):
+            group["lr"] = rate(t) * (ratio if i else 1)
         optimizer.step()
     result = {"parameters": torch.cat([p.detach() for p in parts]).tolist(), "grad_norm": norms}
     for name in names:
@@ -138,7 +141,9 @@ def run_8bit():
 def main():
     out = pathlib.Path(__file__).resolve().parent.parent / "data/optimizer/golden.json"
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps({name: run(*kind) for name, kind in KINDS.items()}, indent=1) + "\n")
+    golden = {name: run(*kind) for name, kind in KINDS.items()}
+    golden["loraplus"] = {name: run(*kind, RATIO)["parameters"] for name, kind in KINDS.items()}
+    out.write_text(json.dumps(golden, indent=1) + "\n")
     (out.parent / "adamw_8bit.json").write_text(json.dumps(run_8bit(), indent=1) + "\n")
 
 

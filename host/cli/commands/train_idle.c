@@ -53,6 +53,7 @@ const flag_idle train_idle[] = {
     {"use-dora", trains_all_weights, "with --fine-tune-type full"},
     {"init-lora-weights", trains_all_weights, "with --fine-tune-type full"},
     {"lora-target-modules", trains_all_weights, "with --fine-tune-type full"},
+    {"loraplus-lr-ratio", trains_all_weights, "with --fine-tune-type full"},
     {"exclude-modules", trains_all_weights, "with --fine-tune-type full"},
     {"layers-to-transform", trains_all_weights, "with --fine-tune-type full"},
     {"layers-pattern", trains_all_weights, "with --fine-tune-type full"},

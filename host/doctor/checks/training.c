@@ -13,6 +13,7 @@
 
 #define TOLERANCE 3e-6
 #define SUM_TOLERANCE 2e-5
+#define RATE 0.75f /* of the optimizers, times the step's */
 
 /* Most elements of a long row's gradient are far below the tolerance, where any small number would pass: apart from the
  * target's, in which 1 is subtracted, they are compared in units of their mean. */
@@ -122,7 +123,7 @@ static update begin_update(vkft_lab *lab, const char *name, uint32_t n)
                 .m = vkft_lab_random(lab, 3, n),
                 .v = vkft_lab_random(lab, 4, n),
                 .step = vkft_lab_words(lab, &step, sizeof step),
-                .lr = (double)step.lr,
+                .lr = (double)step.lr * (double)RATE,
                 .decay = (double)0.1f,
                 .clip = (double)step.clip,
                 .correction1 = (double)step.correction1,
@@ -167,7 +168,8 @@ void vkft_check_adamw(vkft_lab *lab, uint32_t n)
                               .beta1 = 0.9f,
                               .beta2 = 0.999f,
                               .epsilon = 1e-8f,
-                              .weight_decay = 0.1f};
+                              .weight_decay = 0.1f,
+                              .rate = RATE};
     vkft_lab_run(lab, VKFT_KERNEL_adamw, &args, sizeof args, n, 1);
     expect_update(lab, &u, true);
 }
@@ -246,7 +248,8 @@ void vkft_check_adamw_8bit(vkft_lab *lab, uint32_t n)
                                    .grow1 = (float)(1 - beta1),
                                    .grow2 = (float)(1 - beta2),
                                    .epsilon = 1e-8f,
-                                   .weight_decay = 0.1f};
+                                   .weight_decay = 0.1f,
+                                   .rate = RATE};
     vkft_lab_run(lab, VKFT_KERNEL_adamw_8bit, &args, sizeof args, blocks, 1);
     vkft_lab_expect(lab, "p", u.p, u.wp, TOLERANCE);
     vkft_lab_expect_words(lab, "codes of m", m, want_m.u);
@@ -275,7 +278,8 @@ void vkft_check_lion(vkft_lab *lab, uint32_t n)
                              .decayed = u.decayed,
                              .beta1 = 0.9f,
                              .beta2 = 0.99f,
-                             .weight_decay = 0.1f};
+                             .weight_decay = 0.1f,
+                             .rate = RATE};
     vkft_lab_run(lab, VKFT_KERNEL_lion, &args, sizeof args, n, 1);
     expect_update(lab, &u, false);
 }
@@ -296,7 +300,8 @@ void vkft_check_sgd(vkft_lab *lab, uint32_t n)
                             .n = n,
                             .decayed = u.decayed,
                             .momentum = 0.8f,
-                            .weight_decay = 0.1f};
+                            .weight_decay = 0.1f,
+                            .rate = RATE};
     vkft_lab_run(lab, VKFT_KERNEL_sgd, &args, sizeof args, n, 1);
     expect_update(lab, &u, false);
 }

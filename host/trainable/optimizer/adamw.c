@@ -20,6 +20,7 @@ static void record(vkft_commands *cmds, const vkft_optimizer_options *o, const v
         .m = slice->state[0],
         .v = slice->state[1],
         .step = slice->step,
+        .rate = slice->rate,
         .n = slice->n,
         .decayed = slice->decayed,
         .beta1 = (float)o->beta1,

@@ -60,6 +60,7 @@ static void record(vkft_commands *cmds, const vkft_optimizer_options *o, const v
         .absmax_v = slice->state[1] + slice->n,
         .table = slice->table,
         .step = slice->step,
+        .rate = slice->rate,
         .n = (uint32_t)n,
         .beta1 = (float)o->beta1,
         .beta2 = (float)o->beta2,

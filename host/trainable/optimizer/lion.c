@@ -11,6 +11,7 @@ static void record(vkft_commands *cmds, const vkft_optimizer_options *o, const v
         .g = slice->g,
         .m = slice->state[0],
         .step = slice->step,
+        .rate = slice->rate,
         .n = slice->n,
         .decayed = slice->decayed,
         .beta1 = (float)o->beta1,

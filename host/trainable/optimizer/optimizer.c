@@ -81,6 +81,22 @@ uint64_t vkft_optimizer_extra_bytes(const vkft_optimizer_kind *kind)
     return (VKFT_OPTIMIZER_PARTS + kind->table_floats) * sizeof(float);
 }
 
+/* How many times the rate a tensor learns at. */
+static float rate_of(const vkft_optimizer *opt, uint32_t tensor)
+{
+    double ratio = opt->options.loraplus_lr_ratio;
+    return opt->tensors->list[tensor].loraplus && ratio > 0 ? (float)ratio : 1.0f;
+}
+
+/* One past the last tensor of the slice that begins with this one. */
+static uint32_t slice_end(const vkft_optimizer *opt, const vkft_optimizer_part *part, uint32_t first)
+{
+    uint32_t end = first + 1;
+    while (!opt->kind->values && end < part->end_tensor && rate_of(opt, end) == rate_of(opt, first))
+        end++;
+    return end;
+}
+
 /* The update of tensors `first` to `end` of a part, which lie one after the other; before: values of each state for
  * those of the part that lie before them. */
 static void record_slice(vkft_optimizer *opt, uint32_t part_index, uint32_t first, uint32_t end, uint64_t before)
@@ -95,6 +111,7 @@ static void record_slice(vkft_optimizer *opt, uint32_t part_index, uint32_t firs
                                   .table = opt->extra.address + VKFT_OPTIMIZER_PARTS * sizeof(float),
                                   .n = (uint32_t)n,
                                   .decayed = (uint32_t)(part->decayed <= at ? 0 : min_u64(part->decayed - at, n)),
+                                  .rate = rate_of(opt, first),
                                   .tensor = opt->kind->values ? &list[first] : NULL};
     for (uint32_t j = 0; j < vkft_optimizer_states(opt->kind); j++)
         slice.state[j] = part->state[j].address + bytes_of(opt->kind, j, before);
@@ -119,12 +136,11 @@ static void record(vkft_optimizer *opt)
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         const vkft_optimizer_part *part = &opt->part[i];
         uint64_t before = 0;
-        for (uint32_t j = part->first_tensor; opt->kind->values && j < part->end_tensor; j++) {
-            record_slice(opt, i, j, j + 1, before);
-            before += count_values(opt->kind, opt->tensors, j, j + 1);
+        for (uint32_t j = part->first_tensor, end; j < part->end_tensor; j = end) {
+            end = slice_end(opt, part, j);
+            record_slice(opt, i, j, end, before);
+            before += count_values(opt->kind, opt->tensors, j, end);
         }
-        if (!opt->kind->values)
-            record_slice(opt, i, part->first_tensor, part->end_tensor, 0);
         struct fill_args clear = {.y = part->g.address, .n = part->n, .value = 0.0f};
         vkft_launch(cmds, VKFT_KERNEL_fill, &clear, sizeof clear, part->n, 1, part->n);
     }

@@ -27,6 +27,7 @@ typedef struct vkft_optimizer_options {
     double weight_decay;
     double beta1, beta2, epsilon;     /* of the Adam family */
     double max_grad_norm;             /* 0: no clipping */
+    double loraplus_lr_ratio;         /* tensors that say so learn at this many times the rate; 0: at the same */
     double args[VKFT_OPTIMIZER_ARGS]; /* the kind's own */
 } vkft_optimizer_options;
 
@@ -37,6 +38,7 @@ typedef struct vkft_optimizer_slice {
     uint64_t p, g, state[VKFT_OPTIMIZER_STATES];
     uint64_t step, table;                /* struct step_state; the kind's table */
     uint32_t n, decayed;                 /* weight decay is for the first `decayed` */
+    float rate;                          /* times step.lr: how fast it learns */
     const vkft_parameter_tensor *tensor; /* where the kind goes by tensors: the slice is this one; else NULL */
 } vkft_optimizer_slice;
 
@@ -54,7 +56,7 @@ typedef struct vkft_optimizer_kind {
     vkft_argument args[VKFT_OPTIMIZER_ARGS]; /* in --optim-args */
     /* Writes what only this kind reads of the step's values; t from 1. NULL: nothing. */
     void (*before_step)(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
-    /* Records the update of a slice: the rate is step.lr, the gradient is step.clip * g. */
+    /* Records the update of a slice: the rate is slice->rate * step.lr, the gradient is step.clip * g. */
     void (*record)(vkft_commands *cmds, const vkft_optimizer_options *options, const vkft_optimizer_slice *slice);
 } vkft_optimizer_kind;
 

@@ -10,6 +10,7 @@ static void record(vkft_commands *cmds, const vkft_optimizer_options *o, const v
         .g = slice->g,
         .b = slice->state[0],
         .step = slice->step,
+        .rate = slice->rate,
         .n = slice->n,
         .decayed = slice->decayed,
         .momentum = (float)o->args[0],

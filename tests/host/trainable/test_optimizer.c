@@ -33,8 +33,9 @@ static const vkft_optimizer_options golden_options[VKFT_OPTIMIZER_TYPES] = {
     [VKFT_OPTIMIZER_sgd] = {.args = {0.9}},
 };
 
-static vkft_parameter_tensor two_tensors[] = {{.floats = CUT, .rows = 1, .cols = CUT},
-                                              {.offset = CUT, .floats = N - CUT, .rows = 1, .cols = N - CUT}};
+static vkft_parameter_tensor two_tensors[] = {
+    {.floats = CUT, .rows = 1, .cols = CUT},
+    {.offset = CUT, .floats = N - CUT, .rows = 1, .cols = N - CUT, .loraplus = true}};
 static const vkft_parameter_tensors tensors = {.list = two_tensors, .count = 2};
 
 static float initial(uint32_t i)
@@ -64,7 +65,7 @@ static void step(vkft_optimizer *opt, uint32_t t, double *norm)
     expect_ok(vkft_optimizer_update(opt, rate(t), t, norm, &err));
 }
 
-static void expect_values(const char *what, const float *got, const cJSON *want)
+static void expect_close(const char *what, const float *got, const cJSON *want, double tolerance)
 {
     double values[200];
     uint32_t n = 0;
@@ -75,7 +76,12 @@ static void expect_values(const char *what, const float *got, const cJSON *want)
         assert_true(n < sizeof values / sizeof *values);
         values[n++] = value->valuedouble;
     }
-    vkft_assert_close(what, got, values, n, TOLERANCE);
+    vkft_assert_close(what, got, values, n, tolerance);
+}
+
+static void expect_values(const char *what, const float *got, const cJSON *want)
+{
+    expect_close(what, got, want, TOLERANCE);
 }
 
 /* Runs steps first+1 ... end from the host copies p and state, and copies back. */
@@ -127,6 +133,37 @@ static void check(const vkft_kernel_fixture *f, vkft_optimizer_type type, const 
     assert_memory_equal(again, p, sizeof p);
     for (uint32_t i = 0; i < vkft_optimizer_states(kind); i++)
         assert_memory_equal(state_again[i], state[i], sizeof state[i]);
+}
+
+/* LoRA+: the second tensor learns four times as fast, and so its roundings are four times as large. One buffer holds
+ * both. */
+static void test_loraplus(void **fixture)
+{
+    const vkft_kernel_fixture *f = *fixture;
+    cJSON *golden = vkft_test_read_json(VKFT_TEST_DATA "/optimizer/golden.json");
+    const cJSON *all = cJSON_GetObjectItem(golden, "loraplus");
+    for (vkft_optimizer_type type = 0; type < VKFT_OPTIMIZER_TYPES; type++) {
+        vkft_err err;
+        vkft_optimizer opt;
+        vkft_optimizer_options options = golden_options[type];
+        vkft_parameter_space layout = {.first = {0, N}, .parts = 1};
+        float p[N];
+        double norm;
+        options.type = type;
+        options.weight_decay = 0.1;
+        options.max_grad_norm = 4;
+        options.loraplus_lr_ratio = 4;
+        for (uint32_t i = 0; i < N; i++)
+            p[i] = initial(i);
+        expect_ok(vkft_optimizer_init(&opt, f->dev, &layout, &tensors, DECAYED, &options, &err));
+        expect_ok(vkft_optimizer_set(&opt, p, NULL, &err));
+        for (uint32_t t = 1; t <= STEPS; t++)
+            step(&opt, t, &norm);
+        expect_ok(vkft_optimizer_get(&opt, p, NULL, &err));
+        expect_close("parameters", p, cJSON_GetObjectItem(all, vkft_optimizer_kind_of(type)->name), 4 * TOLERANCE);
+        vkft_optimizer_free(&opt);
+    }
+    cJSON_Delete(golden);
 }
 
 static void test_equals_pytorch(void **fixture)
@@ -328,7 +365,7 @@ static void test_arguments(void **fixture)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch), cmocka_unit_test(test_loraplus),
                                        cmocka_unit_test(test_equals_bitsandbytes),
                                        cmocka_unit_test(test_gradient_not_finite), cmocka_unit_test(test_arguments)};
     return cmocka_run_group_tests_name("optimizers", tests, vkft_kernel_setup, vkft_kernel_teardown);
