@@ -140,8 +140,9 @@ struct rows_f32_args {
 };
 
 /* matmul_coop, matmul_dot: Y[m,n] = R + scale * inverse[m] * sum over k in slice s of X[m,k] op(W)[k,n]; slice s =
- * workgroup id y holds `slice` of the K, a multiple of COOP_STEP. X and inverse as rows_f16 makes them, ldx a multiple
- * of COOP_STEP. R, Y f32 with row stride ldy; slice s of Y begins at s*M*ldy. R when add != 0 (R may be Y).
+ * workgroup id y holds `slice` of the K, a multiple of COOP_STEP; slices together are K rounded up to such a multiple.
+ * X and inverse as rows_f16 makes them, ldx a multiple of COOP_STEP. R, Y f32 with row stride ldy; slice s of Y begins
+ * at s*M*ldy. R when add != 0 (R may be Y).
  * grouped_coop, grouped_dot: the same with a matrix for each group of rows; X and Y begin with row `first` of
  * all groups' rows. */
 struct matmul_coop_args {

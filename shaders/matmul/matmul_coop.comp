@@ -192,7 +192,7 @@ void main()
     [[unroll]] for (uint i = 0; i < ROWS * COLUMNS; i++)
         sums[i] = coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>(0.0);
 
-    uint k0 = gl_WorkGroupID.y * args.slice, end = min(k0 + args.slice, (args.K + COOP_STEP - 1) / COOP_STEP * COOP_STEP);
+    uint k0 = gl_WorkGroupID.y * args.slice, end = k0 + args.slice;
     if (AHEAD != 0)
         load(k0);
     barrier(); /* the tables */

@@ -178,7 +178,7 @@ void main()
             acc[i][j] = 0.0;
 
     load_tables(id);
-    uint k = gl_WorkGroupID.y * args.slice, end = min(k + args.slice, (args.K + COOP_STEP - 1) / COOP_STEP * COOP_STEP);
+    uint k = gl_WorkGroupID.y * args.slice, end = k + args.slice;
     step next;
     fetch(k, next);
     do {

@@ -145,13 +145,15 @@ static void record_rows(const vkft_matmul_ctx *ctx, const vkft_product *p, uint3
                                     .groups = p->groups ? p->groups->groups : 0,
                                     .first = first};
     struct matmul_sum_args sum = {.R = args.R, .Y = args.Y, .n = M * N, .add = args.add, .scale = p->scale};
-    uint32_t parts = 1;
+    uint32_t parts = 1, steps = args.slice / COOP_STEP;
     uint64_t used = converted ? vkft_f16_rows_bytes(M, K) : 0;
     if (ldy == N && used < ctx->scratch_bytes)
         parts = slices(launch, K, sum.n, ctx->scratch_bytes - used);
+    while (steps % parts) /* slices are of one length, so that the kernel has no end to remember */
+        parts--;
     if (parts > 1) {
-        args.slice = (uint32_t)round_up(ceil_div(K, parts), COOP_STEP);
-        sum.parts = parts = ceil_div(K, args.slice);
+        args.slice = steps / parts * COOP_STEP;
+        sum.parts = parts;
         sum.partial = args.Y = ctx->scratch + used;
         args.add = 0;
         args.scale = 1.0f;
