@@ -37,15 +37,18 @@ static void captured(void)
 
 static vkft_train_event event(uint64_t step, double loss, double eval_loss)
 {
-    return (vkft_train_event){.step = step,
-                              .total_steps = 10,
-                              .loss = loss,
-                              .grad_norm = 0.5,
-                              .learning_rate = 2e-4,
-                              .tokens_per_second = 123,
-                              .memory_bytes = 3u << 20,
-                              .evaluation = !isnan(eval_loss),
-                              .eval_loss = eval_loss};
+    vkft_train_event e = {.step = step,
+                          .total_steps = 10,
+                          .loss = loss,
+                          .grad_norm = 0.5,
+                          .learning_rate = 2e-4,
+                          .tokens_per_second = 123,
+                          .memory_bytes = 3u << 20,
+                          .evaluation = !isnan(eval_loss),
+                          .eval_loss = eval_loss};
+    for (int i = 0; i < VKFT_METRICS; i++)
+        e.metrics[i] = NAN; /* those of preferences */
+    return e;
 }
 
 /* One line for each logged step; an evaluation has its own. */
