@@ -95,13 +95,12 @@ static bool read_rows(const char *path, const char *checkpoint, cJSON *rows, vkf
 }
 
 /* The texts of an object in a file, names without "--", where nothing is known yet. Other files say nothing. */
-static bool read_settings(const char *dir, const char *name, const char *key, vkft_plot_log *log, bool *found,
-                          vkft_err *err)
+static bool read_settings(const char *dir, const char *name, const char *key, vkft_plot_log *log, vkft_err *err)
 {
     char *path = vkft_path_join(dir, name);
     bool ok = path != NULL || out_of_memory(err);
-    *found = ok && vkft_file_exists(path);
-    cJSON *root = *found && !log->settings->child ? vkft_json_read_object(path, MAX_LOG_BYTES, NULL) : NULL;
+    cJSON *root =
+        ok && vkft_file_exists(path) && !log->settings->child ? vkft_json_read_object(path, MAX_LOG_BYTES, NULL) : NULL;
     const cJSON *settings = root ? vkft_json_member(root, key) : NULL, *setting;
     cJSON_ArrayForEach(setting, settings)
     {
@@ -114,10 +113,19 @@ static bool read_settings(const char *dir, const char *name, const char *key, vk
     return ok;
 }
 
+/* A run writes vkft.json at its end. */
+static bool is_finished(const char *dir)
+{
+    char *path = vkft_path_join(dir, "vkft.json");
+    bool finished = path && vkft_file_exists(path);
+    free(path);
+    return finished;
+}
+
 static bool read_one(const char *path, vkft_plot_log *log, vkft_err *err)
 {
     char *checkpoint = NULL;
-    bool is_directory = vkft_directory_exists(path), found;
+    bool is_directory = vkft_directory_exists(path);
     log->label = vkft_string_copy(path);
     log->rows = cJSON_CreateArray();
     log->settings = cJSON_CreateObject();
@@ -125,8 +133,9 @@ static bool read_one(const char *path, vkft_plot_log *log, vkft_err *err)
     ok = ok && (!is_directory || vkft_run_directory_newest(path, &checkpoint, err)) &&
          read_rows(path, checkpoint, log->rows, err);
     if (ok && is_directory)
-        ok = (!checkpoint || read_settings(checkpoint, "vkft_state.json", "settings", log, &found, err)) &&
-             read_settings(path, "vkft.json", "run", log, &log->finished, err);
+        ok = (!checkpoint || read_settings(checkpoint, "vkft_state.json", "settings", log, err)) &&
+             read_settings(path, "vkft.json", "run", log, err);
+    log->finished = is_directory && is_finished(path);
     free(checkpoint);
     return ok;
 }

@@ -3,7 +3,6 @@
  */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "host/bench/compare/compare.h"
 #include "host/bench/report/report.h"

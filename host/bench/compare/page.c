@@ -1,6 +1,5 @@
 /* The comparison as an HTML page. See compare.h. */
 #include <stdio.h>
-#include <string.h>
 
 #include "host/bench/compare/compare.h"
 #include "host/bench/report/report.h"
