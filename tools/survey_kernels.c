@@ -62,7 +62,8 @@ static bool is_attention(vkft_kernel kernel)
 /* Kernels that make rows for products in f16, and nothing else. */
 static bool is_for_f16(vkft_kernel kernel)
 {
-    return kernel == VKFT_KERNEL_rows_f16 || kernel == VKFT_KERNEL_rows_f32 || kernel == VKFT_KERNEL_rmsnorm_f16 ||
+    return kernel == VKFT_KERNEL_rows_f16 || kernel == VKFT_KERNEL_rows_f16_in_place ||
+           kernel == VKFT_KERNEL_rows_f32 || kernel == VKFT_KERNEL_rmsnorm_f16 ||
            kernel == VKFT_KERNEL_rmsnorm_backward_f16 || kernel == VKFT_KERNEL_gated_f16 ||
            kernel == VKFT_KERNEL_gated_backward_f16 || kernel == VKFT_KERNEL_gather_rows_f16 ||
            kernel == VKFT_KERNEL_expert_gated_f16 || kernel == VKFT_KERNEL_expert_gated_backward_f16;

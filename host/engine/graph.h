@@ -57,6 +57,7 @@ struct vkft_graph {
         uint64_t logits_bytes; /* that may exist at a time; 0: VKFT_LOGITS_BYTES */
         bool f16;              /* tensors may have rows in f16 (f16_rows.h): products are to be in f16 */
         bool f16_inputs;       /* the inputs of blocks that are computed again are kept as rows in f16 */
+        bool f16_in_place;     /* to save memory, rows in f16 of the largest tensors are made where those lie in f32 */
     } pass;
     const vkft_device *dev;  /* NULL while only planned */
     vkft_commands *cmds;     /* recording: where launches go */

@@ -30,6 +30,7 @@ bool vkft_pass_plan(vkft_pass *pass, const vkft_model *model, const vkft_limits 
     pass->limits = *limits;
     graph->pass.f16 = limits->f16_rows;
     graph->pass.f16_inputs = limits->f16_inputs;
+    graph->pass.f16_in_place = limits->checkpointing == VKFT_CHECKPOINTING_HOST;
     graph->pass.logits_bytes = limits->logits_bytes;
     vkft_graph_begin_plan(graph);
     pass->spec.record(graph, model, &largest, limits, pass->spec.context);

@@ -119,6 +119,7 @@ struct grouped_matmul_panel_args {
 
 /* rows_f16: Y[m,k] = f16(X[m,k] * 2^e), 2^(14-e) the power of two below the largest finite |X[m,:]|; inverse[m] = 2^-e.
  * X [M,K] f32 with row stride ldx, Y f16 with row stride ldy, a multiple of 8, and zeros from K on.
+ * rows_f16_in_place: Y is X, and a row of Y begins where X's does; K = ldy a multiple of COOP_STEP.
  * gather_rows_f16: the same of copy[m,k] = X[index[m],k], which is written, too; copy is contiguous. */
 struct rows_f16_args {
     ADDR(F32) X;

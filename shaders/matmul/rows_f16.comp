@@ -1,5 +1,6 @@
 /* Y[m,k] = f16(X[m,k] * 2^e), rows padded with zeros; inverse[m] = 2^-e. The operands of matmul_coop and matmul_dot, of what no other kernel made so; core/f16_rows.glsl
- * says more. GATHER: of rows index[m] of X, which are copied, too.
+ * says more. GATHER: of rows index[m] of X, which are copied, too. IN_PLACE: Y's rows begin where X's do, and nothing is written before it was read: an
+ * iteration writes half as many bytes as it reads, so that a barrier between its reading and its writing is enough.
  *
  * Test: test_matmul, test_kernels_experts
  */
@@ -30,10 +31,23 @@ void main()
 #endif
     }
     uint exponent = exponent_for(subgroupMax(largest));
+#ifdef IN_PLACE
+    Halves_ref y = Halves_ref(uvec2(x));
+    for (uint first = 0; first < runs; first += WIDTH) {
+        uint r = first + gl_LocalInvocationID.x;
+        if (r < runs)
+            v = load_run(x, 4 * r, args.K);
+        memoryBarrierBuffer();
+        barrier();
+        if (r < runs)
+            y.at[r] = halves_of(v, factor_of(exponent));
+    }
+#else
     for (uint r = gl_LocalInvocationID.x; r < runs; r += WIDTH) {
         v = load_run(x, 4 * r, args.K);
         Halves_ref(uvec2(args.Y)).at[row * runs + r] = halves_of(v, factor_of(exponent));
     }
+#endif
     if (gl_LocalInvocationID.x == 0)
         args.inverse.v[row] = inverse_of(exponent);
 }

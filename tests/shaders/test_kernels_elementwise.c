@@ -92,6 +92,9 @@ static void test_rows_f16(void **state)
     vkft_check_rows_f16(*state, 31, 37);
     vkft_check_rows_f16(*state, 9, 333);
     vkft_check_rows_f16(*state, 7, 32);
+    vkft_check_rows_f16_in_place(*state, 1, 32);
+    vkft_check_rows_f16_in_place(*state, 31, 352);
+    vkft_check_rows_f16_in_place(*state, 3, 2080);
 }
 
 int main(void)

@@ -52,6 +52,7 @@ static void check_rows(vkft_lab *lab)
         vkft_check_sum_rows(lab, T, C, 2);
     }
     vkft_check_gated_f16_in_place(lab, 9, 352);
+    vkft_check_rows_f16_in_place(lab, 9, 352);
     vkft_check_cross_entropy(lab, 3, 1001, 5, 0);
     vkft_check_columns(lab, 31, 7, 1, 7, 13);
     vkft_check_columns(lab, 33, 5, 3, 15, 5);

@@ -7,6 +7,7 @@
  * test_kernels_parameters */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/matmul.h"
@@ -209,6 +210,29 @@ void vkft_check_rows_f16(vkft_lab *lab, uint32_t T, uint32_t C)
     else
         lab->lost = true;
     free(rounded);
+    vkft_lab_end(lab);
+}
+
+/* Rows in f16 that take the place of x are those that have a place of their own. */
+void vkft_check_rows_f16_in_place(vkft_lab *lab, uint32_t T, uint32_t C)
+{
+    if (!vkft_lab_can_run(lab, VKFT_KERNEL_rows_f16) || !vkft_lab_can_run(lab, VKFT_KERNEL_rows_f16_in_place))
+        return;
+    vkft_lab_begin(lab, "rows in f16 [%u,%u], in place", T, C);
+    vkft_lab_array x = vkft_lab_random(lab, 10, T * C), rows = vkft_lab_output(lab, T * C / 2),
+                   inverse[2] = {vkft_lab_output(lab, T), vkft_lab_output(lab, T)};
+    struct rows_f16_args args = {
+        .X = x.address, .Y = rows.address, .inverse = inverse[0].address, .K = C, .ldx = C, .ldy = C};
+    vkft_lab_run(lab, VKFT_KERNEL_rows_f16, &args, sizeof args, T, 1);
+    vkft_lab_accept(lab, rows);
+    vkft_lab_accept(lab, inverse[0]);
+    args.Y = x.address;
+    args.inverse = inverse[1].address;
+    vkft_lab_run(lab, VKFT_KERNEL_rows_f16_in_place, &args, sizeof args, T, 1);
+    for (uint32_t m = 0; m < T; m++)
+        memcpy(x.u + (size_t)m * C, rows.u + (size_t)m * C / 2, 2ull * C); /* the second half of a row stays */
+    vkft_lab_expect_words(lab, "x", x, x.u);
+    vkft_lab_expect_words(lab, "factors", inverse[1], inverse[0].u);
     vkft_lab_end(lab);
 }
 

@@ -14,6 +14,7 @@ void vkft_check_gated_f16(vkft_lab *lab, uint32_t T, uint32_t n, vkft_activation
 void vkft_check_gated_f16_in_place(vkft_lab *lab, uint32_t T, uint32_t n); /* n: a multiple of 32 */
 /* Rows in f16, and back in f32. */
 void vkft_check_rows_f16(vkft_lab *lab, uint32_t T, uint32_t C);
+void vkft_check_rows_f16_in_place(vkft_lab *lab, uint32_t T, uint32_t C); /* C a multiple of COOP_STEP */
 void vkft_check_activation(vkft_lab *lab, uint32_t n, vkft_activation activation);
 void vkft_check_softcap(vkft_lab *lab, uint32_t n);
 void vkft_check_dropout(vkft_lab *lab, uint32_t n);

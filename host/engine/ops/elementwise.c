@@ -151,8 +151,11 @@ vkft_tensor *vkft_op_gated(vkft_graph *g, vkft_tensor *gate, vkft_tensor *up, vk
     vkft_tensor *h = vkft_tensor_new(g, VKFT_F32, gate->rows, gate->cols);
     h->needs_grad = gate->needs_grad || up->needs_grad;
     double flops = 6.0 * gate->rows * gate->cols;
-    vkft_f16_rows_new(g, h);
-    vkft_f16_rows f16 = vkft_f16_rows_output(g, h);
+    vkft_f16_rows f16 = {0};
+    if (!vkft_f16_rows_new_later(g, h)) {
+        vkft_f16_rows_new(g, h);
+        f16 = vkft_f16_rows_output(g, h);
+    }
     struct gated_args args = {.gate = vkft_tensor_address(g, gate),
                               .up = vkft_tensor_address(g, up),
                               .h = vkft_tensor_address(g, h),

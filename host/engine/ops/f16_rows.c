@@ -32,6 +32,35 @@ void vkft_f16_rows_new_in(vkft_graph *g, vkft_tensor *t, vkft_tensor *place, uin
     t->f16_half = half;
 }
 
+bool vkft_f16_rows_new_later(vkft_graph *g, vkft_tensor *t)
+{
+    bool later =
+        g->pass.f16 && g->pass.f16_in_place && t->rows > DIRECT_MAX_ROWS && vkft_f16_row_length(t->cols) == t->cols;
+    if (later)
+        t->f16_place = t;
+    return later;
+}
+
+void vkft_f16_rows_make(vkft_graph *g, vkft_tensor *t, bool beside)
+{
+    if (t->f16 || t->f16_place != t)
+        return;
+    if (beside)
+        vkft_f16_rows_new(g, t);
+    else
+        vkft_f16_rows_new_in(g, t, t, 0);
+    const vkft_f16_rows f16 = vkft_f16_rows_output(g, t);
+    const struct rows_f16_args args = {.X = vkft_tensor_address(g, t),
+                                       .Y = f16.rows,
+                                       .inverse = f16.inverse,
+                                       .K = t->cols,
+                                       .ldx = t->cols,
+                                       .ldy = t->cols};
+    if (f16.rows)
+        vkft_launch_rows(g, beside ? VKFT_KERNEL_rows_f16 : VKFT_KERNEL_rows_f16_in_place, &args, sizeof args, t->rows,
+                         1, 4.0 * t->rows * t->cols);
+}
+
 bool vkft_f16_rows_possible(const vkft_device *dev)
 {
     static const vkft_kernel kernels[] = {VKFT_KERNEL_rmsnorm_f16,
@@ -42,6 +71,7 @@ bool vkft_f16_rows_possible(const vkft_device *dev)
                                           VKFT_KERNEL_expert_gated_f16,
                                           VKFT_KERNEL_expert_gated_backward_f16,
                                           VKFT_KERNEL_rows_f16,
+                                          VKFT_KERNEL_rows_f16_in_place,
                                           VKFT_KERNEL_rows_f32,
                                           VKFT_KERNEL_matmul_tn_f16,
                                           VKFT_KERNEL_matmul_outer_f16};

@@ -18,6 +18,12 @@ void vkft_f16_rows_new(vkft_graph *graph, vkft_tensor *t);
  * half of its rows, the first or the second half. Where rows need padding they get a place of their own. */
 void vkft_f16_rows_new_in(vkft_graph *graph, vkft_tensor *t, vkft_tensor *place, uint32_t half);
 
+/* Where a pass is to save memory (pass.f16_in_place): rows of t in f16 will take the place of its f32 ones, once those
+ * were read. False: it is not done with t. What reads t first in f16 calls vkft_f16_rows_make before, which makes them
+ * if anything reads them; `beside`: the f32 ones are needed still. It does nothing to other tensors. */
+bool vkft_f16_rows_new_later(vkft_graph *graph, vkft_tensor *t);
+void vkft_f16_rows_make(vkft_graph *graph, vkft_tensor *t, bool beside);
+
 /* Where the launch that makes t writes them; zeros: it does not. */
 vkft_f16_rows vkft_f16_rows_output(vkft_graph *graph, const vkft_tensor *t);
 

@@ -337,16 +337,24 @@ static void forward_base(vkft_graph *g, vkft_tensor *x, const linear_state *s, v
     multiply(g, s, MATRIX_W, true, x, added, y, s->scale);
 }
 
+/* Past the product with A nothing reads x in f32, unless its elements are dropped or its matrix is trained. */
+static void round_input(vkft_graph *g, const linear_state *s, vkft_tensor *x)
+{
+    const vkft_linear *l = s->linear;
+    vkft_f16_rows_make(g, x, s->exact || l->w.grad || (l->lora.r && drops(g, &l->lora)));
+}
+
 /* Computes factors, u and y; returns z. */
 static vkft_tensor *forward_dora(vkft_graph *g, vkft_tensor *x, linear_state *s, vkft_linear_call call, vkft_tensor *y)
 {
     const vkft_linear *l = s->linear;
     vkft_tensor *xd = dropped(g, l, x), *z = vkft_tensor_new(g, VKFT_F32, x->rows, l->lora.r), *base = NULL;
     s->factors = dora_factors(g, s);
+    multiply(g, s, MATRIX_A, true, xd, NULL, z, 1.0f);
+    round_input(g, s, x);
     s->u = vkft_tensor_new(g, VKFT_F32, x->rows, l->w.rows);
     if (xd != x)
         base = vkft_tensor_new(g, VKFT_F32, x->rows, l->w.rows);
-    multiply(g, s, MATRIX_A, true, xd, NULL, z, 1.0f);
     multiply(g, s, MATRIX_W, true, xd, NULL, base ? base : s->u, 1.0f);
     multiply(g, s, MATRIX_B, true, z, base ? base : s->u, s->u, l->lora.scale);
     if (call.only_backward)
@@ -371,15 +379,15 @@ static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *g
     if (l->lora.magnitude) {
         z = forward_dora(g, x, s, call, y);
     } else {
-        if (!call.only_backward)
-            forward_base(g, x, s, call.residual, y);
         if (l->lora.r) {
             z = vkft_tensor_new(g, VKFT_F32, T, l->lora.r);
-            vkft_tensor *xd = dropped(g, l, x);
-            multiply(g, s, MATRIX_A, true, xd, NULL, z, 1.0f);
-            if (!call.only_backward)
-                multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
+            multiply(g, s, MATRIX_A, true, dropped(g, l, x), NULL, z, 1.0f);
         }
+        round_input(g, s, x);
+        if (!call.only_backward)
+            forward_base(g, x, s, call.residual, y);
+        if (z && !call.only_backward)
+            multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
     }
     vkft_tape_push(g, (vkft_tape_entry){.backward = backward, .in = {x, call.residual, s->group}, .out = y, .saved = z},
                    s, sizeof *s);

@@ -248,11 +248,77 @@ static void test_norm(void **state)
     vkft_graph_free(&g);
 }
 
+/* Plans and records a gated layer and the linear one that reads it, and their backward; returns the arena's bytes. */
+static uint64_t record_mlp(const vkft_kernel_fixture *f, vkft_graph *g, float dropout, bool *made, bool *in_place,
+                           bool *beside)
+{
+    enum { ROWS = 100, WIDTH = 64, OUT = 8, RANK = 4 };
+    const uint64_t somewhere = VKFT_PLACEHOLDER_ADDRESS;
+    const vkft_linear down = {.w = {.storage = VKFT_STORAGE_f32, .rows = OUT, .cols = WIDTH, .part = {somewhere}},
+                              .lora = {.A = somewhere,
+                                       .B = somewhere,
+                                       .dA = somewhere,
+                                       .dB = somewhere,
+                                       .r = RANK,
+                                       .scale = 1,
+                                       .dropout = dropout}};
+    for (int recording = 0; recording < 2; recording++) {
+        vkft_commands_reset(f->cmds);
+        if (recording)
+            vkft_graph_begin_record(g, f->cmds, somewhere);
+        else
+            vkft_graph_begin_plan(g);
+        g->pass.taping = g->pass.dropout = true;
+        vkft_tensor *gate = vkft_tensor_new(g, VKFT_F32, ROWS, WIDTH), *up = vkft_tensor_new(g, VKFT_F32, ROWS, WIDTH);
+        gate->needs_grad = up->needs_grad = true;
+        vkft_tensor *h = vkft_op_gated(g, gate, up, VKFT_ACT_SILU),
+                    *y = vkft_op_linear(g, h, &down, (vkft_linear_call){0});
+        y->grad = vkft_tensor_at(g, somewhere, VKFT_F32, ROWS, OUT);
+        vkft_tape_backward(g, 0);
+        assert_true(recording || vkft_plan_solve(g->plan));
+        assert_false(g->failed);
+    }
+    *made = *in_place = *beside = false;
+    for (uint32_t i = 0; i < vkft_commands_launch_count(f->cmds); i++) {
+        vkft_kernel kernel = vkft_kernel_row(vkft_commands_kernel(f->cmds, i));
+        *made |= kernel == VKFT_KERNEL_gated_f16;
+        *in_place |= kernel == VKFT_KERNEL_rows_f16_in_place;
+        *beside |= kernel == VKFT_KERNEL_rows_f16;
+    }
+    vkft_commands_reset(f->cmds);
+    return vkft_plan_total(g->plan);
+}
+
+/* Where memory is to be saved, rows in f16 take the place of the f32 ones, unless dropout is to draw from those again.
+ */
+static void test_in_place(void **state)
+{
+    const vkft_kernel_fixture *f = *state;
+    vkft_err err;
+    vkft_graph g;
+    bool made, in_place, beside;
+    expect_ok(vkft_gemm_setup(f->dev, VKFT_F16, &err));
+    assert_true(vkft_graph_init(&g));
+    vkft_graph_set_device(&g, f->dev, 0, 0);
+    g.pass.f16 = true;
+    uint64_t bytes = record_mlp(f, &g, 0, &made, &in_place, &beside);
+    assert_true(made && !in_place && !beside);
+    g.pass.f16_in_place = true;
+    assert_true(record_mlp(f, &g, 0, &made, &in_place, &beside) <= bytes - 100 * 64 * 2);
+    assert_true(!made && in_place && !beside);
+    record_mlp(f, &g, 0.5f, &made, &in_place, &beside);
+    assert_true(!made && !in_place && beside);
+    vkft_graph_free(&g);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_read_is_made), cmocka_unit_test(test_in_the_place_of_another),
-        cmocka_unit_test(test_where_they_are_wrong), cmocka_unit_test(test_rows_apart), cmocka_unit_test(test_norm)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_is_read_is_made),
+                                       cmocka_unit_test(test_in_the_place_of_another),
+                                       cmocka_unit_test(test_where_they_are_wrong),
+                                       cmocka_unit_test(test_rows_apart),
+                                       cmocka_unit_test(test_norm),
+                                       cmocka_unit_test(test_in_place)};
     char *cache = vkft_test_directory(); /* refusing a kernel is remembered there */
     vkft_test_environment("VKFT_CACHE_DIR", cache);
     int failed = cmocka_run_group_tests_name("f16_rows", tests, vkft_kernel_setup, vkft_kernel_teardown);

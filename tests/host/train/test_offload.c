@@ -86,6 +86,30 @@ static void test_same_bits(void **state)
         check_model(models[i]);
 }
 
+/* Where products are in f16, with and without dropout: an MLP's rows in f16 take the place of its f32 ones or lie
+ * beside them, where memory is to be saved, and are made with those otherwise. */
+static void test_same_bits_in_f16(void **state)
+{
+    (void)state;
+    char *before = vkft_test_swap_environment("VKFT_STRATEGY", "coop,half,panel,direct"), *dir = vkft_test_directory();
+    for (int dropout = 0; dropout < 2; dropout++)
+        for (int i = 0; i < 2; i++) {
+            char command[1500];
+            snprintf(command, sizeof command,
+                     "train --model " VKFT_PROJECT_DIR "/tools/bundled/model --data " VKFT_PROJECT_DIR
+                     "/tools/bundled/instructions.jsonl --compute-dtype fp16 --lora-r 4 --lora-dropout %d.%d "
+                     "--max-seq-length 64 --gradient-accumulation-steps 1 --max-steps 2 --overwrite --offload %s "
+                     "--output-dir %s/%s",
+                     0, dropout, ways[i], dir, ways[i]);
+            cJSON_Delete(run(command));
+            if (i)
+                same_file(dir, "the bundled model", ways[i], "adapter_model.safetensors");
+        }
+    free(vkft_test_swap_environment("VKFT_STRATEGY", before));
+    vkft_test_remove_directory(dir);
+    free(before);
+}
+
 /* Evaluation and generation with streamed weights say what resident ones say. */
 static void test_use(void **state)
 {
@@ -170,7 +194,8 @@ static void test_large_models(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_use),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_large_models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_same_bits_in_f16),
+                                       cmocka_unit_test(test_use), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_large_models)};
     return cmocka_run_group_tests_name("offload", tests, NULL, NULL);
 }
