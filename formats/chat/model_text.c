@@ -133,6 +133,11 @@ bool vkft_model_text_open(const char *path, const vkft_chat_options *chat, vkft_
         return false;
     if (directory)
         return open_directory(path, chat, text, err);
+    bool found;
+    if (!vkft_file_find(path, &found, err))
+        return false;
+    if (!found)
+        return vkft_model_fail_missing(path, err);
     vkft_model_file *file = vkft_model_file_open(path, err);
     bool ok = file && of_file(file, path, chat, text, err);
     vkft_model_file_close(file);

@@ -149,10 +149,7 @@ vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *o
     bool found;
     if (!vkft_file_find(path, &found, err))
         return NULL;
-    vkft_fail(err, VKFT_ERR_IO,
-              "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory (a hub name must be "
-              "downloaded first)",
-              path);
+    vkft_model_fail_missing(path, err);
     return NULL;
 }
 

@@ -26,9 +26,12 @@ static const cli_command commands[] = {
     {"watch", cmd_watch, "serve the page of a run that is going on, with buttons to pause and stop it"},
     {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
     {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
-    {"chat", NULL, NULL},
-    {"merge", NULL, NULL},
-    {"export", NULL, NULL},
+    /* Not in this version, with what to do instead. */
+    {"chat", NULL, "'vkft generate --instruction' answers a single prompt, with --adapter or without"},
+    {"merge", NULL, "PEFT reads the adapter and merges it: PeftModel.from_pretrained(model, DIR).merge_and_unload()"},
+    {"export", NULL, "convert_lora_to_gguf.py of llama.cpp makes a GGUF file of the adapter's directory"},
+    {"verify", NULL, "'vkft doctor' checks kernels and devices, 'vkft eval --adapter DIR' the adapter"},
+    {"download", NULL, "'hf download OWNER/NAME --local-dir DIR' does it; then --model DIR"},
 };
 
 static void print_help(FILE *out)
@@ -75,7 +78,7 @@ static int run_command(const char *name, int argc, char **argv)
         return unknown_command(name);
     if (c->run)
         return c->run(argc, argv);
-    fprintf(stderr, "vkft: error: the command '%s' is not in this version\n", name);
+    fprintf(stderr, "vkft: error: the command '%s' is not in this version; %s\n", name, c->summary);
     return EXIT_WORK_FAILED;
 }
 

@@ -114,7 +114,7 @@ typedef struct vkft_train_options {
     vkft_report_to report_to;
     bool report_explicit; /* report_to was asked for, not left at its default */
 
-    bool dry_run;
+    bool dry_run, print_config;
     bool json;    /* machine-readable summary on stdout */
     bool profile; /* kernel times of the steps, printed at the end */
 

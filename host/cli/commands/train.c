@@ -1,18 +1,14 @@
-/* vkft train: the flags of a fine-tuning, what is said before it, and the summary after it. */
-#include <math.h>
+/* vkft train: the flags of a fine-tuning, and what is said before it. What is said after it is in train_says.c. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/cli/cli.h"
 #include "host/cli/commands/train_idle.h"
-#include "host/cli/spellings.h"
+#include "host/cli/commands/train_says.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
+#include "host/cli/spellings.h"
 #include "host/train/train.h"
-#include "runtime/base/size.h"
-#include "runtime/base/json/builder.h"
-#include "runtime/base/os/machine.h"
-#include "runtime/base/text.h"
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int) &&
                    sizeof(vkft_report_to) == sizeof(int),
@@ -517,6 +513,10 @@ static const flag train_flags[] = {
     {.kind = FLAG_SWITCH, .name = "profile", .help = "measure kernel times and print them at the end", AT(profile)},
     {.kind = FLAG_SWITCH, .name = "dry-run", .help = "print the memory plan and train nothing", AT(dry_run)},
     {.kind = FLAG_SWITCH,
+     .name = "print-config",
+     .help = "print the settings of this run as a recipe for -c, defaults included, and train nothing",
+     AT(print_config)},
+    {.kind = FLAG_SWITCH,
      .name = "json",
      .help = "print the summary (or the memory plan) as a JSON object on standard output",
      AT(json)},
@@ -536,123 +536,40 @@ static const flag_table train_table = {
     .idle = train_idle,
 };
 
-static int print_json_summary(const vkft_train_options *o, const vkft_train_result *r)
-{
-    bool failed = false;
-    vkft_json_node json = vkft_json_make_object(&failed);
-    vkft_json_put_number(json, "steps", (double)r->steps);
-    vkft_json_put_number(json, "first_loss", r->first_loss);
-    vkft_json_put_number(json, "last_loss", r->last_loss);
-    vkft_json_put_number(json, "best_eval_loss", r->best_eval_loss);
-    vkft_json_put_number(json, "seconds", r->seconds);
-    vkft_json_put_number(json, "tokens_per_second", r->tokens_per_second);
-    vkft_json_put_number(json, "peak_memory_bytes", (double)r->peak_memory_bytes);
-    vkft_json_put_string(json, "output_dir", o->output_dir);
-    return cli_print_json(vkft_json_made(json));
-}
-
-/* A command that uses the result as it was trained, to be pasted into a shell. */
-static void print_command(const vkft_train_options *o, const vkft_train_result *r)
-{
-    vkft_text text = {0};
-    bool full = o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
-    bool ok = vkft_text_append_argument(&text, vkft_os_is_windows(), full ? o->output_dir : o->model.path, NULL);
-    if (ok && !full)
-        ok = vkft_text_append(&text, " --adapter ", strlen(" --adapter "), NULL) &&
-             vkft_text_append_argument(&text, vkft_os_is_windows(), o->output_dir, NULL);
-    if (ok)
-        fprintf(stderr, "%s in %s; try it:\n  vkft generate --model %s %s\n", full ? "model" : "adapter", o->output_dir,
-                text.data,
-                !r->has_tokenizer      ? "--prompt-ids 1,2,3"
-                : vkft_os_is_windows() ? "--prompt \"...\""
-                                       : "--prompt '...'");
-    vkft_text_free(&text);
-}
-
-static int print_summary(const vkft_train_options *o, const vkft_train_result *r)
-{
-    char time[32], memory[32];
-    vkft_time_text(r->seconds, time, sizeof time);
-    vkft_bytes_text(r->peak_memory_bytes, memory, sizeof memory);
-    fprintf(stderr, "\ndone: %llu steps in %s, %.0f tokens/s, at most %s of device memory\n",
-            (unsigned long long)r->steps, time, r->tokens_per_second, memory);
-    if (!isnan(r->first_loss)) /* a run that is resumed after its last step has none */
-        fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
-    if (!isnan(r->best_eval_loss))
-        fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
-    print_command(o, r);
-    return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
-}
-
-static int print_json_plan(const vkft_memory_plan *plan)
-{
-    bool failed = false;
-    vkft_json_node json = vkft_json_make_object(&failed);
-    for (uint32_t i = 0; i < plan->count; i++)
-        vkft_json_put_number(json, plan->items[i].name, (double)plan->items[i].bytes);
-    vkft_json_put_number(json, "device_bytes", (double)plan->device_bytes);
-    vkft_json_put_number(json, "host_bytes", (double)plan->host_bytes);
-    vkft_json_put_number(json, "bus_bytes_per_micro_batch", (double)plan->bus_bytes);
-    vkft_json_put_number(json, "max_tokens", plan->limits.batch.tokens);
-    return cli_print_json(vkft_json_made(json));
-}
-
-static void print_item(const char *name, uint64_t bytes)
-{
-    printf("%-24s %16llu %10.3f\n", name, (unsigned long long)bytes, gib(bytes));
-}
-
-static void print_device(const vkft_train_plan *plan)
-{
-    if (plan->no_device.kind) {
-        printf("no device to compare with: %s\n", plan->no_device.message);
-        return;
-    }
-    const vkft_device_info *info = &plan->device;
-    printf("%s: %.3f GiB free of %.3f GiB: %s\n", info->name, gib(info->memory_free_bytes), gib(info->memory_bytes),
-           plan->fits ? "fits" : "does not fit");
-    if (!plan->fits)
-        printf("%s\n", plan->why_not.message);
-    if (plan->fitting_length)
-        printf("would fit: --batch-size 1 --max-seq-length %u --gradient-checkpointing\n", plan->fitting_length);
-    else if (!plan->fits)
-        printf("no --max-seq-length makes it fit; try a smaller model, a lower --lora-r, or another --device\n");
-}
-
-static int print_plan(const vkft_train_plan *plan)
-{
-    const vkft_memory_plan *memory = &plan->memory;
-    printf("%-24s %16s %10s\n", "memory plan", "bytes", "GiB");
-    for (uint32_t i = 0; i < memory->count; i++)
-        print_item(memory->items[i].name, memory->items[i].bytes);
-    print_item("device total", memory->device_bytes);
-    print_item("host total", memory->host_bytes);
-    printf("for batches of at most %u tokens, %u of them trained; %llu trained parameters\n",
-           memory->limits.batch.tokens, memory->limits.batch.rows, (unsigned long long)plan->parameters);
-    if (memory->bus_bytes)
-        printf("moved over the bus for each micro batch: %.3f GiB, which takes %.2f s at 12 GB/s (PCIe 3.0 x16)\n",
-               gib(memory->bus_bytes), (double)memory->bus_bytes / 12e9);
-    print_device(plan);
-    return EXIT_SUCCESS;
-}
-
 static int plan_run(const vkft_train_options *run, const vkft_train_observer *observer, progress *display,
                     vkft_err *err)
 {
     vkft_train_plan plan;
     bool ok = vkft_train_plan_make(run, observer, &plan, err);
     progress_close(display);
-    return !ok ? cli_fail(&train_table, err) : run->json ? print_json_plan(&plan.memory) : print_plan(&plan);
+    return ok ? train_print_plan(&plan, run->json) : cli_fail(&train_table, err);
 }
 
 /* The numbers of an adapter that is trained on are its own: of the flags for a new one only those are shown that were
  * given. */
-static void print_settings(const vkft_train_options *run)
+static vkft_train_options shown_options(const vkft_train_options *run)
 {
     vkft_train_options shown = *run;
     if (!run->init_adapter)
         memset(&shown.lora_given, true, sizeof shown.lora_given);
+    return shown;
+}
+
+static void print_settings(const vkft_train_options *run)
+{
+    const vkft_train_options shown = shown_options(run);
     flags_print_settings(&train_table, &shown, stderr);
+}
+
+/* The recipe of the very run; what only asks for a plan or for this is no part of it. */
+static int print_recipe(const vkft_train_options *run)
+{
+    static const char *const without[] = {"dry-run", "print-config", NULL};
+    const vkft_train_options shown = shown_options(run);
+    vkft_err err = {0};
+    printf("# The settings of a run, written by vkft %s: vkft train -c FILE\n", cli_get_build().version);
+    return flags_print_recipe(&train_table, &shown, without, stdout, &err) ? EXIT_SUCCESS
+                                                                           : cli_fail(&train_table, &err);
 }
 
 static int train(const vkft_train_options *run, const vkft_train_observer *observer, progress *display, vkft_err *err)
@@ -660,7 +577,7 @@ static int train(const vkft_train_options *run, const vkft_train_observer *obser
     vkft_train_result result;
     bool ok = vkft_train(run, observer, &result, err);
     progress_close(display);
-    return ok ? print_summary(run, &result) : cli_fail(&train_table, err);
+    return ok ? train_print_summary(run, &result) : cli_fail(&train_table, err);
 }
 
 int cmd_train(int argc, char **argv)
@@ -679,6 +596,11 @@ int cmd_train(int argc, char **argv)
         vkft_fail(&err, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
         recipe_free(&recipe);
         return cli_fail(&train_table, &err);
+    }
+    if (run->print_config) {
+        code = print_recipe(run);
+        recipe_free(&recipe);
+        return code;
     }
     if (!flags_settings(&train_table, &options, &options.settings, &err)) {
         recipe_free(&recipe);

@@ -13,7 +13,7 @@
 typedef struct cli_command {
     const char *name;
     int (*run)(int argc, char **argv); /* NULL: not in this version */
-    const char *summary;
+    const char *summary;               /* of what it does; or, not in this version, what to do instead */
 } cli_command;
 
 /* The names of all formats, comma separated. */

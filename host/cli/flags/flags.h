@@ -145,6 +145,12 @@ void flags_settings_free(vkft_settings *settings);
  * not in it. */
 void flags_print_settings(const flag_table *table, const void *options, FILE *out);
 
+/* The values of all flags but those named (up to a NULL), as a recipe in YAML that gives the same options when it is
+ * read. What would only have no effect, and defaults that give way to what a model or an adapter says, are comments in
+ * it. Error: a text is no UTF-8. */
+bool flags_print_recipe(const flag_table *table, const void *options, const char *const *without, FILE *out,
+                        vkft_err *err);
+
 /* The flag of a name, which is spelled with '-' or '_'; NULL: the table has none. */
 const flag *flags_find(const flag_table *table, const char *name);
 

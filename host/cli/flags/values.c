@@ -175,19 +175,19 @@ static const flag_choice *find_choice(const flag *f, const char *text, const cha
 {
     char list[512] = "";
     size_t length = 0;
+    bool coming = false;
     for (const flag_choice *c = f->choices; c->name; c++) {
-        if (strcmp(c->name, text) == 0) {
-            if (!c->coming)
-                return c;
-            vkft_fail(err, VKFT_ERR_USAGE, "%s: '%s' is not in this version", origin, text);
-            return NULL;
-        }
-        if (!c->coming) {
-            int n = snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "", c->name);
-            length += (size_t)n;
-        }
+        bool named = strcmp(c->name, text) == 0;
+        if (named && !c->coming)
+            return c;
+        coming |= named;
+        if (!c->coming && length < sizeof list)
+            length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", length ? ", " : "", c->name);
     }
-    vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found '%s'", origin, list, text);
+    if (coming)
+        vkft_fail(err, VKFT_ERR_USAGE, "%s: '%s' is not in this version; use one of %s", origin, text, list);
+    else
+        vkft_fail(err, VKFT_ERR_USAGE, "%s: expected %s, found '%s'", origin, list, text);
     return NULL;
 }
 
