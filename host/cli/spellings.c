@@ -51,13 +51,6 @@ const flag_spelling cli_spellings[] = {
     ALSO("overwrite_output_dir", "overwrite"),
     MEANS("resume_from_checkpoint", "true", "resume-from-checkpoint", "auto"),
     NOTHING("resume_from_checkpoint", "false", "resume-from-checkpoint", "a run begins anew unless it is asked for"),
-    NOTHING("metric_for_best_model", "eval_loss", "load-best-model-at-end", "the best is what has the lowest loss"),
-    NOTHING("metric_for_best_model", "loss", "load-best-model-at-end", "the best is what has the lowest loss"),
-    REFUSED("metric_for_best_model", NULL, "load-best-model-at-end",
-            "the best is what has the lowest validation loss; leave it out"),
-    NOTHING("greater_is_better", "false", "load-best-model-at-end", "the best is what has the lowest loss"),
-    REFUSED("greater_is_better", "true", "load-best-model-at-end",
-            "the best is what has the lowest validation loss; leave it out"),
     NOTHING("remove_unused_columns", "true", "data", "of a row only the known keys are read"),
     REFUSED("remove_unused_columns", "false", "data", "of a row only the known keys are read; leave it out"),
 

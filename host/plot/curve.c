@@ -4,9 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "host/train/evaluation/overfit.h"
 #include "runtime/base/size.h"
-
-#define SMOOTHED_FROM 40 /* points of a curve */
 
 static bool allocate(vkft_curve *curve, size_t count, vkft_err *err)
 {
@@ -47,7 +46,7 @@ bool vkft_curve_read(const vkft_plot_log *log, const char *key, vkft_plot_x x, v
 
 size_t vkft_curve_window(const vkft_curve *curve)
 {
-    return curve->count < SMOOTHED_FROM ? 0 : curve->count / 50 * 2 + 3;
+    return vkft_loss_window(curve->count);
 }
 
 bool vkft_curve_smooth(const vkft_curve *curve, size_t window, vkft_curve *smooth, vkft_err *err)

@@ -4,17 +4,8 @@
 #include <math.h>
 
 #include "host/plot/curve.h"
+#include "host/train/evaluation/overfit.h"
 #include "runtime/base/size.h"
-
-#define RISE 1.02 /* of validation loss; less is noise */
-
-static double last(const vkft_curve *curve)
-{
-    for (size_t i = curve->count; i-- > 0;)
-        if (isfinite(curve->y[i]))
-            return curve->y[i];
-    return NAN;
-}
 
 static double highest(const vkft_curve *curve)
 {
@@ -47,29 +38,15 @@ static bool tell(const vkft_plot_log *log, const char *key, double (*of)(const v
     return true;
 }
 
-/* Mean of the `window` points up to step; with too few of them before it, of what there is. */
-static double loss_at(const vkft_curve *loss, double step, size_t window)
-{
-    double sum = 0, n = 0;
-    for (size_t i = loss->count; i-- > 0 && n < (double)window;)
-        if (loss->x[i] <= step && isfinite(loss->y[i])) {
-            sum += loss->y[i];
-            n++;
-        }
-    return n > 0 ? sum / n : NAN;
-}
-
 static void judge(const vkft_curve *loss, const vkft_curve *eval, vkft_plot_summary *s)
 {
-    size_t window = max_u64(1, vkft_curve_window(loss));
-    s->loss = loss_at(loss, INFINITY, window);
-    s->last_eval_loss = last(eval);
-    for (size_t i = 0; i < eval->count; i++)
-        if (isfinite(eval->y[i]) && !(eval->y[i] >= s->best_eval_loss)) { /* the first one, too */
-            s->best_eval_loss = eval->y[i];
-            s->best_eval_step = eval->x[i];
-        }
-    s->overfits = s->last_eval_loss > RISE * s->best_eval_loss && s->loss < loss_at(loss, s->best_eval_step, window);
+    const vkft_losses training = {loss->x, loss->y, loss->count}, validation = {eval->x, eval->y, eval->count};
+    const vkft_overfit found = vkft_overfit_judge(&training, &validation);
+    s->loss = vkft_loss_mean(&training, INFINITY, max_u64(1, vkft_loss_window(loss->count)));
+    s->best_eval_loss = found.best;
+    s->best_eval_step = found.best_step;
+    s->last_eval_loss = found.last;
+    s->overfits = found.overfits;
 }
 
 bool vkft_plot_summarize(const vkft_plot_log *log, vkft_plot_summary *s, vkft_err *err)

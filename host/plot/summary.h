@@ -13,10 +13,9 @@ typedef struct vkft_plot_summary {
     double best_eval_loss, best_eval_step, last_eval_loss;
     double tokens_per_second; /* mean of the logged ones */
     double memory_bytes;      /* the largest */
-    bool overfits;            /* see below */
+    bool overfits;            /* see vkft_overfit */
 } vkft_plot_summary;
 
-/* overfits: validation loss has risen by more than 2 % from its lowest value while training loss fell. */
 bool vkft_plot_summarize(const vkft_plot_log *log, vkft_plot_summary *summary, vkft_err *err);
 
 #endif

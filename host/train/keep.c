@@ -74,7 +74,7 @@ static bool fail_unsound(const vkft_trainer *t, vkft_err *err)
 /* Whether there is something else than the last step to make the result of. */
 static bool has_best(const vkft_trainer *t)
 {
-    return t->options->load_best_model_at_end && isfinite(t->state.best_eval_loss);
+    return t->options->load_best_model_at_end && isfinite(t->state.best_metric);
 }
 
 static bool write_as(const vkft_trainer *t, vkft_dtype dtype, const char *dir, vkft_err *err)
@@ -152,10 +152,14 @@ static cJSON *summarize(const vkft_trainer *t)
     vkft_json_put_number(root, "tokens", (double)t->state.tokens);
     vkft_json_put_number(root, "learning_rate", t->options->learning_rate);
     vkft_json_put_number(root, "seed", (double)t->options->seed);
-    if (isfinite(t->state.best_eval_loss)) {
-        vkft_json_put_number(root, "best_eval_loss", t->state.best_eval_loss);
+    if (isfinite(t->state.best_metric)) {
+        char name[VKFT_BEST_KEY + 8];
+        snprintf(name, sizeof name, "best_%s", t->best.key);
+        vkft_json_put_number(root, name, t->state.best_metric);
         vkft_json_put_number(root, "best_step", (double)t->state.best_step);
     }
+    if (t->stop_reason[0])
+        vkft_json_put_string(root, "stopped_early", t->stop_reason);
     vkft_json_put_copy(root, "run", t->fingerprint);
     return vkft_json_made(root);
 }
@@ -219,12 +223,13 @@ static bool choose_result(vkft_trainer *t, vkft_err *err)
         vkft_observer_say(t->observer, "warning: the best, of step %llu, cannot be read: %s",
                           (unsigned long long)t->state.best_step, lost.message);
         vkft_observer_say(t->observer, "the result is what the last step left");
-        t->state.best_eval_loss = NAN; /* what is said of the result is true of it */
+        t->state.best_metric = NAN; /* what is said of the result is true of it */
         return take_last(t, err);
     }
-    vkft_observer_say(t->observer, "the %s of step %llu has the lowest validation loss, %.6f",
+    vkft_observer_say(t->observer, "the %s of step %llu has the %s %s, %.6f",
                       vkft_trains_all_weights(&t->session.trained) ? "model" : "adapter",
-                      (unsigned long long)t->state.best_step, t->state.best_eval_loss);
+                      (unsigned long long)t->state.best_step, vkft_best_direction(&t->best), vkft_best_name(&t->best),
+                      t->state.best_metric);
     return true;
 }
 

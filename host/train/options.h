@@ -33,6 +33,8 @@ typedef enum vkft_task {
     VKFT_TASK_SEQ_2_SEQ_LM,
 } vkft_task;
 
+#define VKFT_STOP_REASON 256 /* bytes of why a run ended early */
+
 typedef enum vkft_on_bad_row { VKFT_BAD_ROW_SKIP, VKFT_BAD_ROW_ERROR } vkft_on_bad_row;
 typedef enum vkft_long_rows { VKFT_LONG_ROWS_TRUNCATE, VKFT_LONG_ROWS_DROP } vkft_long_rows;
 
@@ -101,6 +103,9 @@ typedef struct vkft_train_options {
     uint32_t eval_batch_size; /* 0: batch_size */
     uint32_t eval_batches;    /* 0: all */
     uint32_t early_stopping_patience;
+    double early_stopping_threshold;
+    const char *metric_for_best_model; /* NULL: the validation loss */
+    bool greater_is_better, greater_given;
     bool load_best_model_at_end;
 
     vkft_when save_strategy; /* also after the last step, unless never */

@@ -25,6 +25,13 @@ static bool read_checkpoint(vkft_trainer *t, const char *path, bool *damaged, vk
     vkft_run_state state;
     if (!vkft_run_checkpoint_read(path, &reading, &state, damaged, err))
         return false;
+    if (strcmp(state.best_key, t->best.key) != 0) {
+        vkft_observer_say(t->observer, "the best so far was chosen by %s: the best by %s begins here", state.best_key,
+                          t->best.key);
+        state.best_metric = NAN;
+        state.best_step = state.bad_evals = 0;
+        snprintf(state.best_key, sizeof state.best_key, "%s", t->best.key);
+    }
     cJSON_Delete(t->state.history);
     cJSON_Delete(t->state.wall_times);
     t->state = state;
@@ -96,7 +103,7 @@ static bool read_best(vkft_trainer *t, const char *dir, vkft_err *err)
 bool vkft_resume_best(vkft_trainer *t, vkft_err *err)
 {
     vkft_err lost = {0};
-    if (!t->resumed_from || !t->options->load_best_model_at_end || !isfinite(t->state.best_eval_loss) ||
+    if (!t->resumed_from || !t->options->load_best_model_at_end || !isfinite(t->state.best_metric) ||
         read_best(t, t->options->output_dir, &lost))
         return true;
     char *parent = vkft_path_parent(t->resumed_from);
@@ -107,7 +114,7 @@ bool vkft_resume_best(vkft_trainer *t, vkft_err *err)
     vkft_observer_say(t->observer,
                       "warning: the best so far, of step %llu, is lost (%s): the best from here on will be the result",
                       (unsigned long long)t->state.best_step, lost.message);
-    t->state.best_eval_loss = NAN;
+    t->state.best_metric = NAN;
     t->state.best_step = 0;
     return true;
 }

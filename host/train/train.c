@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/train/evaluation/evaluation.h"
 #include "host/train/preference/preference.h"
 #include "host/train/run/request.h"
 #include "host/train/training_data.h"
@@ -14,6 +15,17 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 #include "runtime/base/json/builder.h"
+
+bool vkft_log_row(vkft_trainer *t, cJSON *row, vkft_err *err)
+{
+    double now = vkft_os_wall_seconds();
+    if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
+        return false;
+    cJSON *time = cJSON_CreateNumber(now);
+    return ((time && cJSON_AddItemToArray(t->state.wall_times, time)) ||
+            vkft_fail_memory(err, "while writing the log")) &&
+           (!t->board || vkft_tensorboard_add(t->board, row, now, err));
+}
 
 /* Sums since the last logged step. */
 typedef struct interval {
@@ -28,22 +40,6 @@ double vkft_epoch_of(const vkft_trainer *t, uint64_t steps)
     return (double)steps / (double)t->steps_per_epoch;
 }
 
-static uint64_t memory_held(const vkft_trainer *t)
-{
-    return vkft_memory_get_stats(t->session.dev).device_bytes;
-}
-
-static bool log_row(vkft_trainer *t, cJSON *row, vkft_err *err)
-{
-    double now = vkft_os_wall_seconds();
-    if (!vkft_run_directory_log(&t->run, t->state.history, row, err))
-        return false;
-    cJSON *time = cJSON_CreateNumber(now);
-    return ((time && cJSON_AddItemToArray(t->state.wall_times, time)) ||
-            vkft_fail_memory(err, "while writing the log")) &&
-           (!t->board || vkft_tensorboard_add(t->board, row, now, err));
-}
-
 static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *since, vkft_err *err)
 {
     vkft_train_event event = {
@@ -55,7 +51,7 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
         .learning_rate = result->learning_rate,
         .tokens = t->state.tokens,
         .tokens_per_second = since->seconds > 0 ? (double)since->tokens / since->seconds : 0,
-        .memory_bytes = memory_held(t),
+        .memory_bytes = vkft_memory_get_stats(t->session.dev).device_bytes,
         .eval_loss = NAN,
     };
     vkft_metric_sums_means(&since->metrics, event.metrics);
@@ -73,7 +69,7 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
     *since = (interval){0};
     if (t->step)
         t->step(t->observer->context, &event);
-    return log_row(t, vkft_json_made(row), err);
+    return vkft_log_row(t, vkft_json_made(row), err);
 }
 
 /* Where a batch could not be computed for lack of memory, what is trained is that of the last step, and is saved.
@@ -90,57 +86,13 @@ static bool out_of_memory(vkft_trainer *t, const vkft_err *why)
     return false;
 }
 
-/* Evaluates, logs, and keeps what is trained when it is the best so far and the best is wanted. *stop: patience has run
- * out. Interrupted, it leaves everything as it was. */
-static bool evaluate(vkft_trainer *t, bool *stop, vkft_err *err)
-{
-    const vkft_train_options *o = t->options;
-    double loss;
-    uint64_t tokens;
-    vkft_metric_sums metrics = {0};
-    if (t->objective->judge ? !vkft_preference_evaluate(t, &loss, &metrics, err)
-                            : !vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, vkft_eval_batch_size(o),
-                                             o->eval_batches, &t->portion, t->observer, &loss, &tokens, err))
-        return out_of_memory(t, err);
-    bool failed = false;
-    vkft_json_node row = vkft_json_make_object(&failed);
-    vkft_json_put_number(row, "step", (double)t->state.step);
-    vkft_json_put_number(row, "eval_loss", loss);
-    vkft_json_put_number(row, "epoch", vkft_epoch_of(t, t->state.step));
-    vkft_train_event event = {.step = t->state.step,
-                              .total_steps = t->total_steps,
-                              .epoch = vkft_epoch_of(t, t->state.step),
-                              .loss = NAN,
-                              .tokens = t->state.tokens,
-                              .memory_bytes = memory_held(t),
-                              .evaluation = true,
-                              .eval_loss = loss};
-    vkft_metric_sums_means(&metrics, event.metrics);
-    vkft_metrics_put(row, "eval_", event.metrics);
-    if (t->step)
-        t->step(t->observer->context, &event);
-    if (!log_row(t, vkft_json_made(row), err))
-        return false;
-    t->state.evaluation_due = false;
-    if (isfinite(loss))
-        t->sound_step = t->state.step;
-    bool better = isfinite(loss) && !(loss >= t->state.best_eval_loss); /* the first one, too */
-    t->state.bad_evals = better ? 0 : t->state.bad_evals + 1;
-    *stop = o->early_stopping_patience && t->state.bad_evals >= o->early_stopping_patience;
-    if (!better)
-        return true;
-    t->state.best_eval_loss = loss;
-    t->state.best_step = t->state.step;
-    return !o->load_best_model_at_end || vkft_keep_best(t, err);
-}
-
 /* What follows a step, or a checkpoint whose evaluation was interrupted. *leave: the person wants to stop. */
 static bool evaluate_if_due(vkft_trainer *t, bool *stop, bool *leave, vkft_err *err)
 {
-    if (!t->state.evaluation_due || *leave || evaluate(t, stop, err))
+    if (!t->state.evaluation_due || *leave || vkft_evaluation_run(t, stop, err))
         return true;
     *leave = err->kind == VKFT_ERR_INTERRUPTED;
-    return *leave;
+    return *leave || out_of_memory(t, err);
 }
 
 /* Whether something is to be done after a step: when it is due, and after the last step. */
@@ -215,7 +167,6 @@ static bool advance(vkft_trainer *t, interval *since, vkft_train_result *result,
 
 static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
-    const vkft_train_options *o = t->options;
     interval since = {0};
     bool stop = false, leave = false;
     bool ok = evaluate_if_due(t, &stop, &leave, err);
@@ -226,8 +177,8 @@ static bool train_loop(vkft_trainer *t, vkft_train_result *result, vkft_err *err
     if (ok && leave && (t->state.step < t->total_steps || t->state.evaluation_due))
         ok = fail_interrupted(t, err);
     if (ok && stop)
-        vkft_observer_say(t->observer, "stopped early at step %llu: no better validation loss in %u evaluations",
-                          (unsigned long long)t->state.step, o->early_stopping_patience);
+        vkft_observer_say(t->observer, "stopped early at step %llu: %s", (unsigned long long)t->state.step,
+                          t->stop_reason);
     return ok;
 }
 
@@ -322,7 +273,9 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     result->seconds = vkft_os_seconds() - started;
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->session.dev).device_peak_bytes;
-    result->best_eval_loss = t->state.best_eval_loss;
+    result->best_metric = t->state.best_metric;
+    result->best = t->best;
+    memcpy(result->stop_reason, t->stop_reason, sizeof result->stop_reason);
     result->has_tokenizer = t->session.text.tokenizer != NULL;
     return vkft_keep_result(t, err);
 }
@@ -331,7 +284,7 @@ bool vkft_train(const vkft_train_options *options, const vkft_train_observer *ob
                 vkft_err *err)
 {
     vkft_trainer t;
-    *result = (vkft_train_result){.first_loss = NAN, .last_loss = NAN, .best_eval_loss = NAN};
+    *result = (vkft_train_result){.first_loss = NAN, .last_loss = NAN, .best_metric = NAN};
     bool ok = vkft_trainer_open(&t, options, observer, err) && run(&t, result, err);
     if (!ok)
         vkft_observer_failing(&observer->general, err);

@@ -6,13 +6,16 @@
 #include <stdint.h>
 
 #include "host/session/memory.h"
+#include "host/train/evaluation/best.h"
 #include "host/train/options.h"
 #include "runtime/base/error.h"
 #include "runtime/base/observer.h"
 
 typedef struct vkft_train_result {
     uint64_t steps;
-    double first_loss, last_loss, best_eval_loss; /* NaN when there is none */
+    double first_loss, last_loss, best_metric; /* NaN when there is none */
+    vkft_best best;                            /* what best_metric is of */
+    char stop_reason[VKFT_STOP_REASON];        /* why the run ended early; "": it did not */
     double seconds, tokens_per_second;
     uint64_t peak_memory_bytes;
     bool has_tokenizer; /* the model */

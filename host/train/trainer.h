@@ -3,6 +3,7 @@
 #define VKFT_TRAINER_H
 
 #include "formats/dataset/dataset.h"
+#include "host/train/evaluation/best.h"
 #include "host/train/run/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
@@ -41,6 +42,9 @@ typedef struct vkft_trainer {
     void *state_copy[VKFT_OPTIMIZER_STATES];
     vkft_run_directory run;
     vkft_run_state state;
+    vkft_best best; /* what evaluations are judged by */
+    char stop_reason[VKFT_STOP_REASON];
+    double overfit_step;             /* after which over-fitting was said last; -1: it was not */
     uint64_t saved_step, sound_step; /* of the newest checkpoint; whose weights gave a finite loss; UINT64_MAX: none */
     char *resumed_from;              /* a checkpoint's directory; NULL: none */
     vkft_tensorboard *board;         /* or NULL */
@@ -69,6 +73,9 @@ bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, v
 bool vkft_evaluate(vkft_session *session, vkft_pass *pass, const vkft_world *world, const vkft_sample_packs *split,
                    uint32_t batch_size, uint32_t max_batches, const vkft_portion *portion,
                    const vkft_observer *observer, double *loss, uint64_t *tokens, vkft_err *err);
+
+/* train.c: adds a row, which it takes over, to the log and to what else gets it. */
+bool vkft_log_row(vkft_trainer *t, cJSON *row, vkft_err *err);
 
 double vkft_epoch_of(const vkft_trainer *t, uint64_t steps);
 

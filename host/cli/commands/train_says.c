@@ -18,7 +18,11 @@ static int print_json_summary(const vkft_train_options *o, const vkft_train_resu
     vkft_json_put_number(json, "steps", (double)r->steps);
     vkft_json_put_number(json, "first_loss", r->first_loss);
     vkft_json_put_number(json, "last_loss", r->last_loss);
-    vkft_json_put_number(json, "best_eval_loss", r->best_eval_loss);
+    char best[VKFT_BEST_KEY + 8];
+    snprintf(best, sizeof best, "best_%s", r->best.key);
+    vkft_json_put_number(json, best, r->best_metric);
+    if (r->stop_reason[0])
+        vkft_json_put_string(json, "stopped_early", r->stop_reason);
     vkft_json_put_number(json, "seconds", r->seconds);
     vkft_json_put_number(json, "tokens_per_second", r->tokens_per_second);
     vkft_json_put_number(json, "peak_memory_bytes", (double)r->peak_memory_bytes);
@@ -53,8 +57,8 @@ int train_print_summary(const vkft_train_options *o, const vkft_train_result *r)
             (unsigned long long)r->steps, time, r->tokens_per_second, memory);
     if (!isnan(r->first_loss)) /* a run that is resumed after its last step has none */
         fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
-    if (!isnan(r->best_eval_loss))
-        fprintf(stderr, "best validation loss %.4f\n", r->best_eval_loss);
+    if (!isnan(r->best_metric))
+        fprintf(stderr, "best %s %.4f\n", vkft_best_name(&r->best), r->best_metric);
     print_command(o, r);
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }

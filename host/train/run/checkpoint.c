@@ -91,8 +91,8 @@ static cJSON *trainer_state(const vkft_run_checkpoint *c)
     const vkft_run_state *s = c->state;
     char best[48];
     snprintf(best, sizeof best, "best-%llu", (unsigned long long)s->best_step);
-    vkft_json_put_number(root, "best_metric", s->best_eval_loss);
-    if (isfinite(s->best_eval_loss))
+    vkft_json_put_number(root, "best_metric", s->best_metric);
+    if (isfinite(s->best_metric))
         vkft_json_put_string(root, "best_model_checkpoint", best);
     else
         vkft_json_put_null(root, "best_model_checkpoint");
@@ -112,6 +112,7 @@ static cJSON *vkft_state(const vkft_run_checkpoint *c)
     vkft_json_node root = vkft_json_make_object(&failed);
     vkft_json_put_number(root, "version", 1);
     vkft_json_put_number(root, "best_step", (double)c->state->best_step);
+    vkft_json_put_string(root, "best_key", c->state->best_key);
     vkft_json_put_number(root, "bad_evals", c->state->bad_evals);
     vkft_json_put_bool(root, "evaluation_due", c->state->evaluation_due);
     vkft_json_put_copy(root, "run", c->fingerprint);

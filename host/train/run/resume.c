@@ -2,6 +2,7 @@
 #include "host/train/run/run_private.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,7 +115,7 @@ static cJSON *read_json(const char *dir, const char *name, vkft_err *err)
 static bool read_state(const char *dir, const vkft_run_reading *r, vkft_run_state *state, bool *other_run,
                        vkft_err *err)
 {
-    *state = (vkft_run_state){.best_eval_loss = NAN};
+    *state = (vkft_run_state){.best_metric = NAN, .best_key = "eval_loss"};
     cJSON *trainer = read_json(dir, "trainer_state.json", err),
           *own = trainer ? read_json(dir, "vkft_state.json", err) : NULL;
     const cJSON *run, *settings = NULL, *history = NULL, *wall_times = NULL;
@@ -125,12 +126,15 @@ static bool read_state(const char *dir, const vkft_run_reading *r, vkft_run_stat
               vkft_json_get_bool(own, "evaluation_due", false, &state->evaluation_due, dir, err) &&
               vkft_json_get_u64(trainer, "global_step", true, &state->step, dir, err) &&
               vkft_json_get_u64(trainer, "num_input_tokens_seen", true, &state->tokens, dir, err) &&
-              vkft_json_get_double(trainer, "best_metric", false, &state->best_eval_loss, dir, err) &&
+              vkft_json_get_double(trainer, "best_metric", false, &state->best_metric, dir, err) &&
               vkft_json_get_array(trainer, "log_history", true, &history, dir, err) &&
               vkft_json_get_array(own, "wall_times", false, &wall_times, dir, err);
     if (ok) {
         state->history = cJSON_Duplicate(history, true);
         state->wall_times = wall_times ? cJSON_Duplicate(wall_times, true) : cJSON_CreateArray();
+        const cJSON *key = vkft_json_member(own, "best_key"); /* of earlier versions, none */
+        if (cJSON_IsString(key))
+            snprintf(state->best_key, sizeof state->best_key, "%s", key->valuestring);
         ok = (state->history && state->wall_times) || vkft_fail_memory(err, "while reading %s", dir);
     }
     if (ok && !same_run(dir, r, run, err)) {

@@ -25,13 +25,16 @@
 #include "host/trainable/optimizer/optimizer.h"
 #include "runtime/base/observer.h"
 
+#define VKFT_BEST_KEY 64
+
 /* Where a run stands, besides parameters and the optimizer's state. */
 typedef struct vkft_run_state {
-    uint64_t step;         /* optimizer steps done */
-    uint64_t tokens;       /* tokens seen */
-    double best_eval_loss; /* NaN: none yet */
+    uint64_t step;                /* optimizer steps done */
+    uint64_t tokens;              /* tokens seen */
+    double best_metric;           /* NaN: none yet */
+    char best_key[VKFT_BEST_KEY]; /* what of an evaluation it is: "eval_loss" */
     uint64_t best_step;
-    uint32_t bad_evals;  /* evaluations since the best one */
+    uint32_t bad_evals;  /* evaluations since one that was enough of an improvement */
     bool evaluation_due; /* after this step, and it was interrupted */
     cJSON *history;      /* array of log rows */
     cJSON *wall_times;   /* array: when each of them was logged, seconds since 1970 */

@@ -132,7 +132,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     t->observer = &observer->general;
     t->step = observer->step;
     t->objective = vkft_objective_of(options->data.objective);
-    t->state.best_eval_loss = NAN;
+    t->state.best_metric = NAN;
+    t->overfit_step = -1;
     t->saved_step = t->sound_step = UINT64_MAX;
     bool full = options->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
     vkft_session_source source = {.model = options->model,
@@ -141,9 +142,11 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_STORAGE_none;
     vkft_optimizer_options optimizer;
-    if (!check_options(options, err) || !read_optimizer(options, &optimizer, err) || !read_schedule(t, err) ||
+    if (!check_options(options, err) || !vkft_best_choose(options, &t->best, err) ||
+        !read_optimizer(options, &optimizer, err) || !read_schedule(t, err) ||
         !vkft_session_open(&t->session, &source, t->observer, err) || !check_task(options, t->session.config, err))
         return false;
+    memcpy(t->state.best_key, t->best.key, sizeof t->best.key);
     t->session.seed = options->seed;
     t->session.profile = options->profile;
     vkft_limits limits = {.checkpointing =

@@ -169,6 +169,16 @@ static void test_eval_batch_size(void **state)
     assert_true(loss[3] != loss[0] && loss[4] != loss[0] && loss[3] != loss[4]);
 }
 
+static void test_metric_for_best_model(void **state)
+{
+    char command[1200];
+    (void)state;
+    snprintf(command, sizeof command, TRAIN, dir, "metric", "--metric-for-best-model eval_f2");
+    expect_error(command, "--metric-for-best-model eval_f2: an evaluation of this run has no such number; it has loss");
+    snprintf(command, sizeof command, TRAIN, dir, "metric", "--metric-for-best-model rewards/margins");
+    expect_error(command, "it has loss");
+}
+
 static void best_of(const char *run, int *step)
 {
     char path[700];
@@ -240,6 +250,77 @@ static void test_best_without_checkpoints(void **state)
     same_file("none/adapter_model.safetensors", "one/adapter_model.safetensors");
 }
 
+/* Where patience runs out as transformers' EarlyStoppingCallback counts it, over the evaluations of a log. */
+static int stops_at(const char *run, unsigned patience, double threshold)
+{
+    char path[700];
+    double best = 1e9;
+    unsigned waited = 0;
+    int step = 0;
+    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, run);
+    cJSON *log = vkft_test_read_jsonl(path), *row;
+    cJSON_ArrayForEach(row, log)
+    {
+        const cJSON *value = cJSON_GetObjectItem(row, "eval_loss");
+        if (!value || waited == patience)
+            continue;
+        step = cJSON_GetObjectItem(row, "step")->valueint;
+        waited = best - value->valuedouble > threshold ? 0 : waited + 1;
+        best = value->valuedouble < best ? value->valuedouble : best;
+    }
+    cJSON_Delete(log);
+    return waited == patience ? step : 0;
+}
+
+/* Stops where transformers would, says why, and that the losses have parted ways; the reason is kept with the result.
+ */
+static void test_early_stopping(void **state)
+{
+    static const struct {
+        const char *flags, *said;
+        unsigned patience;
+        double threshold;
+    } cases[] = {
+        {"--early-stopping-patience 2", "no better validation loss in 2 evaluations, the best is", 2, 0},
+        {"--early-stopping-patience 2 --early-stopping-threshold 0.5",
+         "no better validation loss by more than 0.5 in 2 evaluations", 2, 0.5},
+    };
+    int step[2];
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char run[20], flags[400], stopped[100], path[700];
+        snprintf(run, sizeof run, "early-%zu", i);
+        snprintf(flags, sizeof flags, RATE "%s", cases[i].flags);
+        vkft_test_result r = vkft_test_program(TRAIN, dir, run, flags);
+        assert_int_equal(r.exit_code, 0);
+        step[i] = stops_at("all", cases[i].patience, cases[i].threshold);
+        assert_true(step[i] > 0 && step[i] < 10);
+        snprintf(stopped, sizeof stopped, "stopped early at step %d: ", step[i]);
+        if (!strstr(r.err, stopped) || !strstr(r.err, cases[i].said))
+            fail_msg("expected '%s%s', found '%s'", stopped, cases[i].said, r.err);
+        snprintf(path, sizeof path, "%s/%s/vkft.json", dir, run);
+        char *record = vkft_test_read(path, NULL);
+        assert_non_null(strstr(record, "\"stopped_early\""));
+        free(record);
+        vkft_test_result_free(&r);
+    }
+    assert_true(step[0] != step[1]); /* else the threshold was not looked at */
+}
+
+/* A rate at which ten samples are learnt by heart. */
+static void test_overfitting_is_said_once(void **state)
+{
+    (void)state;
+    vkft_test_result r = vkft_test_program(TRAIN, dir, "over",
+                                           "--max-steps 60 --learning-rate 0.01 --lr-scheduler-type constant "
+                                           "--warmup-steps 0 --eval-steps 5 --save-strategy no");
+    assert_int_equal(r.exit_code, 0);
+    const char *warning = strstr(r.err, "warning: over-fitting: the validation loss was lowest at step ");
+    if (!warning || strstr(warning + 1, "warning: over-fitting"))
+        fail_msg("%s", r.err);
+    vkft_test_result_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +330,9 @@ int main(void)
         cmocka_unit_test(test_eval_batch_size),
         cmocka_unit_test(test_best_outlives_the_limit),
         cmocka_unit_test(test_best_without_checkpoints),
+        cmocka_unit_test(test_metric_for_best_model),
+        cmocka_unit_test(test_early_stopping),
+        cmocka_unit_test(test_overfitting_is_said_once),
     };
     return cmocka_run_group_tests_name("strategies", tests, make_directory, remove_directory);
 }

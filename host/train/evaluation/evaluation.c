@@ -1,0 +1,98 @@
+/* See evaluation.h. */
+#include "host/train/evaluation/evaluation.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "host/train/evaluation/overfit.h"
+#include "host/train/preference/preference.h"
+#include "runtime/base/json.h"
+#include "runtime/base/json/builder.h"
+
+/* The row of the log, and the event that tells of it. */
+static bool measure(vkft_trainer *t, vkft_json_node row, vkft_train_event *event, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    double loss;
+    uint64_t tokens;
+    vkft_metric_sums metrics = {0};
+    if (t->objective->judge ? !vkft_preference_evaluate(t, &loss, &metrics, err)
+                            : !vkft_evaluate(&t->session, t->learner.eval, t->world, &t->valid, vkft_eval_batch_size(o),
+                                             o->eval_batches, &t->portion, t->observer, &loss, &tokens, err))
+        return false;
+    *event = (vkft_train_event){.step = t->state.step,
+                                .total_steps = t->total_steps,
+                                .epoch = vkft_epoch_of(t, t->state.step),
+                                .loss = NAN,
+                                .tokens = t->state.tokens,
+                                .memory_bytes = vkft_memory_get_stats(t->session.dev).device_bytes,
+                                .evaluation = true,
+                                .eval_loss = loss};
+    vkft_json_put_number(row, "step", (double)t->state.step);
+    vkft_json_put_number(row, "eval_loss", loss);
+    vkft_json_put_number(row, "epoch", event->epoch);
+    vkft_metric_sums_means(&metrics, event->metrics);
+    vkft_metrics_put(row, "eval_", event->metrics);
+    return true;
+}
+
+/* Says that training and validation loss part ways, once after each lowest validation loss. */
+static bool warn_of_overfitting(vkft_trainer *t, vkft_overfit *now, vkft_err *err)
+{
+    if (!vkft_overfit_of_history(t->state.history, now, err))
+        return false;
+    if (now->overfits && now->best_step != t->overfit_step)
+        vkft_observer_say(t->observer,
+                          "warning: over-fitting: the validation loss was lowest at step %.0f (%.4f) and is %.4f now, "
+                          "while the training loss kept falling",
+                          now->best_step, now->best, now->last);
+    t->overfit_step = now->overfits ? now->best_step : t->overfit_step;
+    return true;
+}
+
+/* Why patience has run out. */
+static void explain(vkft_trainer *t, const vkft_overfit *now)
+{
+    const vkft_run_state *s = &t->state;
+    const vkft_train_options *o = t->options;
+    char than[64] = "", *reason = t->stop_reason;
+    const size_t size = sizeof t->stop_reason;
+    if (o->early_stopping_threshold > 0)
+        snprintf(than, sizeof than, " by more than %g", o->early_stopping_threshold);
+    int n =
+        isnan(s->best_metric)
+            ? snprintf(reason, size, "no finite %s in %u evaluations", vkft_best_name(&t->best), s->bad_evals)
+            : snprintf(reason, size, "no better %s%s in %u evaluations, the best is %.6g of step %llu",
+                       vkft_best_name(&t->best), than, s->bad_evals, s->best_metric, (unsigned long long)s->best_step);
+    if (now->overfits)
+        snprintf(reason + n, size - (size_t)n,
+                 "; the training loss kept falling: over-fitting (fewer epochs, a lower rank or learning rate, dropout "
+                 "or more data help)");
+}
+
+bool vkft_evaluation_run(vkft_trainer *t, bool *stop, vkft_err *err)
+{
+    vkft_train_event event;
+    vkft_overfit now;
+    bool failed = false, better;
+    vkft_json_node node = vkft_json_make_object(&failed);
+    bool measured = measure(t, node, &event, err);
+    cJSON *row = vkft_json_made(node);
+    if (!measured || !row) {
+        cJSON_Delete(row);
+        return measured && vkft_fail_memory(err, "while writing the log");
+    }
+    const cJSON *number = vkft_json_member(row, t->best.key);
+    double value = cJSON_IsNumber(number) ? number->valuedouble : NAN;
+    if (t->step)
+        t->step(t->observer->context, &event);
+    if (!vkft_log_row(t, row, err) || !warn_of_overfitting(t, &now, err))
+        return false;
+    t->state.evaluation_due = false;
+    if (isfinite(event.eval_loss))
+        t->sound_step = t->state.step;
+    *stop = vkft_best_judge(&t->best, t->options, value, &t->state, &better);
+    if (*stop)
+        explain(t, &now);
+    return !better || !t->options->load_best_model_at_end || vkft_keep_best(t, err);
+}

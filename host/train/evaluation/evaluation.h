@@ -1,0 +1,11 @@
+/* An evaluation of a run: what it measures, logs and decides. */
+#ifndef VKFT_EVALUATION_H
+#define VKFT_EVALUATION_H
+
+#include "host/train/trainer.h"
+
+/* Evaluates, logs, and keeps what is trained when it is the best so far and the best is wanted. *stop: the run is to
+ * end, and t->stop_reason says why. Interrupted, it leaves everything as it was. */
+bool vkft_evaluation_run(vkft_trainer *t, bool *stop, vkft_err *err);
+
+#endif
