@@ -25,6 +25,9 @@ typedef enum vkft_lora_init {
     VKFT_LORA_INIT_TRUE,       /* A uniform in +-1/sqrt(in), B zero */
     VKFT_LORA_INIT_GAUSSIAN,   /* A normal with deviation 1/r, B zero */
     VKFT_LORA_INIT_ORTHOGONAL, /* both random, their columns and rows in two spaces at right angles, so that B A = 0 */
+    VKFT_LORA_INIT_OLORA,      /* Q and R of the weight's first columns and rows */
+    VKFT_LORA_INIT_LOFTQ,      /* singular vectors of what quantization loses */
+    VKFT_LORA_INIT_PISSA,      /* singular vectors of the weight; plus N: roughly, after N iterations */
 } vkft_lora_init;
 
 typedef struct vkft_adapter_config {

@@ -167,11 +167,38 @@ static bool upload_squares(void *owner, vkft_session *session, vkft_err *err)
     return true;
 }
 
+static uint64_t origin_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_session *session = owner;
+    (void)limits;
+    return session->trained.adapters.origin_floats * sizeof(float);
+}
+
+static bool allocate_origin(void *owner, vkft_session *session, vkft_err *err)
+{
+    vkft_adapter_set *set = &session->trained.adapters;
+    if (!vkft_buffer_new(session->dev, origin_bytes(owner, NULL), VKFT_MEMORY_DEVICE, "first values", &session->origin,
+                         err))
+        return false;
+    set->origin_address = session->origin.address;
+    return vkft_session_write_origin(session, err);
+}
+
+bool vkft_session_write_origin(vkft_session *session, vkft_err *err)
+{
+    const vkft_trainables *t = &session->trained;
+    return vkft_trains_all_weights(t) || !t->adapters.origin_floats ||
+           vkft_buffer_write(session->dev, &session->origin, 0, t->adapters.origin, origin_bytes(session, NULL), err);
+}
+
 bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *err)
 {
     vkft_adapter_set *set = &session->trained.adapters;
     for (uint32_t i = 0; i < set->saved_count; i++)
         vkft_model_release(&session->model, set->saved[i].spec);
+    if (set->origin_floats)
+        vkft_session_need(session,
+                          (vkft_holding){"first values", VKFT_MEMORY_DEVICE, origin_bytes, allocate_origin, session});
     if (!set->rows)
         return true;
     if (read && !vkft_adapter_set_read_squares(set, session->file, err))
@@ -390,6 +417,7 @@ void vkft_session_close(vkft_session *session)
         vkft_in_place_close(&session->in_place, session->dev);
         vkft_buffer_free(session->dev, &session->adapter);
         vkft_buffer_free(session->dev, &session->squares);
+        vkft_buffer_free(session->dev, &session->origin);
         vkft_buffer_free(session->dev, &session->own_step);
     }
     free(session->adapter_values);

@@ -27,6 +27,7 @@ typedef struct vkft_session {
     float *adapter_values;   /* of vkft_session_use_adapter, until they are on the device */
     vkft_buffer adapter;
     vkft_buffer squares; /* of the norms of adapted weights' rows, see adapters.h */
+    vkft_buffer origin;  /* first values whose product is taken off weights, see adapters.h */
 
     vkft_holding holdings[VKFT_PLAN_ITEMS];
     uint32_t holding_count;
@@ -73,6 +74,8 @@ bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft
 /* Prepares the chosen adapters: leaves modules that are trained whole out of the frozen weights, and holds what the
  * method needs of the weights. Before any other holding. read: from the file, else only planned. */
 bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *err);
+/* The origin of adapters, where they have one, once more to the device: it was read from files. */
+bool vkft_session_write_origin(vkft_session *session, vkft_err *err);
 
 /* A way to run the model. NULL: out of memory. */
 vkft_pass *vkft_session_add_pass(vkft_session *session, const vkft_pass_spec *spec, vkft_err *err);

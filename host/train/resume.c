@@ -36,7 +36,8 @@ static bool read_checkpoint(vkft_trainer *t, const char *path, bool *damaged, vk
     cJSON_Delete(t->state.wall_times);
     t->state = state;
     if (vkft_trainables_read(&t->session.trained, path, t->flat, err))
-        return vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err);
+        return vkft_session_write_origin(&t->session, err) &&
+               vkft_optimizer_set(&t->learner.optimizer, t->flat, (const void *const *)t->state_copy, err);
     *damaged = err->kind != VKFT_ERR_MEMORY;
     return false;
 }

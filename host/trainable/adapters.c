@@ -1,6 +1,7 @@
 /* Choice of modules by name and the flat layout of their parameters. */
 #include "host/trainable/adapters.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,17 @@ static uint32_t tensor_count(const vkft_adapter_set *set)
     while (count < VKFT_ADAPTER_TENSORS && set->method->format.suffixes[count])
         count++;
     return count;
+}
+
+/* Whether the adapter's first product is taken off the weights. */
+static bool has_origin(vkft_lora_init init)
+{
+    return init == VKFT_LORA_INIT_OLORA || init >= VKFT_LORA_INIT_PISSA;
+}
+
+uint32_t vkft_adapter_set_written_rank(const vkft_adapter_set *set, const vkft_adapted_module *m)
+{
+    return set->origin_floats ? 2 * m->r : m->r;
 }
 
 static uint64_t shape_of(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor, uint32_t *rows,
@@ -73,6 +85,8 @@ static void lay_out(vkft_adapter_set *set)
                     vkft_parameter_space_append(&set->layout, round_up(floats, PAD), VKFT_PARAMETER_SPACE_FLOATS);
                 set->parameters += floats;
             }
+        if (pass == 0 && has_origin(set->config.init))
+            set->origin_floats = vkft_parameter_space_length(&set->layout);
         for (uint32_t i = 0; pass == 0 && i < set->saved_count; i++) {
             uint64_t floats = (uint64_t)set->saved[i].spec->rows * set->saved[i].spec->cols;
             set->saved[i].offset =
@@ -129,6 +143,34 @@ static bool apply_patterns(vkft_adapted_module *m, const vkft_module_patterns *r
     return true;
 }
 
+/* Whether the module can have these first values. */
+static bool check_init(const vkft_adapter_set *set, const vkft_adapted_module *m, vkft_err *err)
+{
+    const vkft_weight *w = &m->linear->w;
+    vkft_lora_init init = set->config.init;
+    if (init == VKFT_LORA_INIT_ORTHOGONAL && m->r % 2)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--init-lora-weights orthogonal is for even ranks, and that of %s is %u; give another "
+                         "--lora-r or --rank-pattern",
+                         m->name, m->r);
+    if (init < VKFT_LORA_INIT_OLORA)
+        return true;
+    if (set->method != &vkft_method_lora)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "first values from the weights (--init-lora-weights pissa, olora, loftq) are for plain LoRA; "
+                         "leave --use-dora out");
+    if (m->expert_group)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s is an expert, and experts cannot have first values from their weights; use another "
+                         "--init-lora-weights, or leave experts out of --lora-target-modules",
+                         m->name);
+    return (m->r <= w->rows && m->r <= w->cols) ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "--init-lora-weights: %s has a weight [%u, %u] and rank %u; expected a rank of at most its "
+                     "smaller side",
+                     m->name, w->rows, w->cols, m->r);
+}
+
 /* Adds the modules that the flags choose. */
 static bool add_chosen(vkft_adapter_set *set, const vkft_chosen_modules *chosen, vkft_err *err)
 {
@@ -141,11 +183,8 @@ static bool add_chosen(vkft_adapter_set *set, const vkft_chosen_modules *chosen,
         if (!apply_patterns(next_module(set, &set->model->modules[i]), &chosen->ranks, &chosen->alphas, err))
             return false;
         const vkft_adapted_module *m = &set->modules[set->count++];
-        if (set->config.init == VKFT_LORA_INIT_ORTHOGONAL && m->r % 2)
-            return vkft_fail(err, VKFT_ERR_INPUT,
-                             "--init-lora-weights orthogonal is for even ranks, and that of %s is %u; give another "
-                             "--lora-r or --rank-pattern",
-                             m->name, m->r);
+        if (!check_init(set, m, err))
+            return false;
     }
     return vkft_module_targets_copy(&set->config.targets, &chosen->targets, err);
 }
@@ -312,6 +351,7 @@ void vkft_adapter_set_free(vkft_adapter_set *set)
 {
     free(set->modules);
     free(set->squares);
+    free(set->origin);
     vkft_module_targets_free(&set->config.targets);
     memset(set, 0, sizeof *set);
 }
@@ -358,6 +398,12 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
         own.lora_alpha = set->modules[i].lora_alpha;
         uint64_t squares = set->address ? set->address + set->modules[i].row * sizeof(float) : VKFT_PLACEHOLDER_ADDRESS;
         set->method->bind(set->modules[i].linear, &own, i, squares, value, gradients ? gradient : NULL);
+        if (set->origin_floats) {
+            uint64_t origin = set->origin_address ? set->origin_address : VKFT_PLACEHOLDER_ADDRESS;
+            vkft_lora *lora = &set->modules[i].linear->lora;
+            lora->A0 = origin + set->modules[i].offset[0] * sizeof(float);
+            lora->B0 = origin + set->modules[i].offset[1] * sizeof(float);
+        }
     }
 }
 
@@ -380,6 +426,49 @@ bool vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *fl
     return true;
 }
 
+/* The shape of a tensor in files. */
+static uint64_t written_shape(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor,
+                              uint32_t *rows, uint32_t *cols)
+{
+    vkft_adapted_module written = *m;
+    written.r = vkft_adapter_set_written_rank(set, m);
+    return shape_of(set, &written, tensor, rows, cols);
+}
+
+/* With an origin, A is written as [A, A0] by rows, and B as [B, -B0] by columns: s (B A - B0 A0) as one product. */
+static void import_tensor(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor, const float *data,
+                          float *flat)
+{
+    uint32_t rows, cols;
+    uint64_t floats = shape_of(set, m, tensor, &rows, &cols), offset = m->offset[tensor];
+    if (!set->origin_floats || tensor == 0)
+        memcpy(flat + offset, data, (size_t)floats * sizeof *flat);
+    if (set->origin_floats && tensor == 0)
+        memcpy(set->origin + offset, data + floats, (size_t)floats * sizeof *flat);
+    for (uint32_t i = 0; set->origin_floats && tensor && i < rows; i++)
+        for (uint32_t k = 0; k < cols; k++) {
+            flat[offset + (size_t)i * cols + k] = data[(size_t)i * 2 * cols + k];
+            set->origin[offset + (size_t)i * cols + k] = -data[((size_t)i * 2 + 1) * cols + k];
+        }
+}
+
+/* The reverse. */
+static void write_tensor(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor, const float *flat,
+                         float *data)
+{
+    uint32_t rows, cols;
+    uint64_t floats = shape_of(set, m, tensor, &rows, &cols), offset = m->offset[tensor];
+    if (!set->origin_floats || tensor == 0)
+        memcpy(data, flat + offset, (size_t)floats * sizeof *flat);
+    if (set->origin_floats && tensor == 0)
+        memcpy(data + floats, set->origin + offset, (size_t)floats * sizeof *flat);
+    for (uint32_t i = 0; set->origin_floats && tensor && i < rows; i++)
+        for (uint32_t k = 0; k < cols; k++) {
+            data[(size_t)i * 2 * cols + k] = flat[offset + (size_t)i * cols + k];
+            data[((size_t)i * 2 + 1) * cols + k] = -set->origin[offset + (size_t)i * cols + k];
+        }
+}
+
 bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err)
 {
     key_index keys;
@@ -392,12 +481,12 @@ bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *ad
         for (uint32_t j = 0; ok && j < tensor_count(set); j++) {
             const char *module = set->modules[i].name, *suffix = set->method->format.suffixes[j];
             const vkft_adapter_tensor *t = find(&keys, module, suffix);
-            uint64_t floats = shape_of(set, &set->modules[i], j, &rows, &cols);
+            written_shape(set, &set->modules[i], j, &rows, &cols);
             ok = (t && t->rows == rows && t->cols == cols) ||
                  vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s%s of shape [%u, %u] is missing", module, suffix, rows,
                            cols);
             if (ok)
-                memcpy(flat + set->modules[i].offset[j], t->data, (size_t)floats * sizeof *flat);
+                import_tensor(set, &set->modules[i], j, t->data, flat);
         }
     for (uint32_t i = 0; ok && i < set->saved_count; i++) {
         const vkft_saved_module *saved = &set->saved[i];
@@ -418,11 +507,10 @@ static bool export_tensor(const vkft_adapter_set *set, const vkft_adapted_module
     char key[192];
     snprintf(key, sizeof key, PREFIX "%s%s", m->name, set->method->format.suffixes[tensor]);
     t->key = vkft_string_copy(key);
-    size_t bytes = (size_t)shape_of(set, m, tensor, &t->rows, &t->cols) * sizeof *flat;
-    t->data = malloc(bytes);
+    t->data = malloc((size_t)written_shape(set, m, tensor, &t->rows, &t->cols) * sizeof *flat);
     if (!t->key || !t->data)
         return false;
-    memcpy(t->data, flat + m->offset[tensor], bytes);
+    write_tensor(set, m, tensor, flat, t->data);
     return true;
 }
 
@@ -513,16 +601,23 @@ static bool export_targets(const vkft_adapter_set *set, vkft_adapter_config *con
     return config->target_modules || vkft_fail_memory(err, "while writing the adapter");
 }
 
+/* Twice the rank needs this many times the alpha to be scaled alike. */
+static float alpha_factor(const vkft_adapter_set *set)
+{
+    return !set->origin_floats ? 1.0f : set->config.use_rslora ? sqrtf(2) : 2.0f;
+}
+
 /* What modules have of their own, by their whole names. */
 static bool export_patterns(const vkft_adapter_set *set, vkft_adapter_config *config)
 {
     bool ok = true;
+    float factor = alpha_factor(set);
     for (uint32_t i = 0; ok && i < set->count; i++) {
         const vkft_adapted_module *m = &set->modules[i];
-        if (m->r != config->r)
-            ok = vkft_module_patterns_add(&config->rank_pattern, m->name, m->r, NULL);
-        if (ok && m->lora_alpha != config->lora_alpha)
-            ok = vkft_module_patterns_add(&config->alpha_pattern, m->name, (double)m->lora_alpha, NULL);
+        if (m->r != set->config.r)
+            ok = vkft_module_patterns_add(&config->rank_pattern, m->name, vkft_adapter_set_written_rank(set, m), NULL);
+        if (ok && m->lora_alpha != set->config.lora_alpha)
+            ok = vkft_module_patterns_add(&config->alpha_pattern, m->name, (double)(m->lora_alpha * factor), NULL);
     }
     return ok;
 }
@@ -534,6 +629,8 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
     adapter->config = set->config;
     adapter->config.targets = (vkft_module_targets){0};
     adapter->config.format = &set->method->format;
+    adapter->config.r *= set->origin_floats ? 2 : 1;
+    adapter->config.lora_alpha *= alpha_factor(set);
     adapter->config.base_model_name_or_path = vkft_string_copy(base_model);
     adapter->config.target_all_linear = false;
     adapter->config.fan_in_fan_out = set->model->config->arch->conv1d;

@@ -12,6 +12,7 @@
 #include "host/trainable/module_choice.h"
 #include "host/trainable/parameter_space.h"
 #include "host/model/model.h"
+#include "runtime/base/observer.h"
 
 typedef struct vkft_adapted_module {
     char name[128]; /* "model.layers.0.self_attn.q_proj" */
@@ -46,6 +47,12 @@ typedef struct vkft_adapter_set {
     uint64_t rows;    /* of the weights of all modules, where the method needs their norms; else 0 */
     float *squares;   /* of these norms, module by module; NULL: not read yet */
     uint64_t address; /* of squares on the device */
+
+    /* PiSSA and OLoRA: the first values of A and B, whose product is taken off the weights, which stay as they are.
+     * They lie as in the layout, of which they are the beginning. */
+    uint64_t origin_floats;  /* 0: no such thing */
+    float *origin;           /* NULL: not computed yet */
+    uint64_t origin_address; /* on the device */
 } vkft_adapter_set;
 
 /* New adapters of this method. Of config the numbers are used. Error: what vkft_module_choice_read refuses; experts of
@@ -59,7 +66,7 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
 void vkft_adapter_set_free(vkft_adapter_set *set);
 
 /* Reads the squares of the norms of the weights' rows, where the method needs them, as the weights are stored.
- * row_squares.c. */
+ * start/row_squares.c */
 bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file *file, vkft_err *err);
 
 /* The place and shape of each tensor, list [vkft_adapter_set_tensor_count] in any order. */
@@ -77,7 +84,14 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
 
 /* PEFT's initialization. flat: f32 [floats]. After vkft_adapter_set_read_squares. */
 bool vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *flat, vkft_err *err);
-/* The adapter that the set was chosen from, or one with the same modules. */
+/* Where first values are made from the weights (PiSSA, OLoRA, LoftQ), those, after vkft_adapter_set_init, and the set's
+ * origin. checkpoint: directory with the weights before they were quantized, for LoftQ. Error: a rank above a side of a
+ * weight; what LoftQ is not for. start/from_weights.c */
+bool vkft_adapter_set_init_from_weights(vkft_adapter_set *set, const vkft_model_file *file, const char *checkpoint,
+                                        uint64_t seed, float *flat, const vkft_observer *observer, vkft_err *err);
+/* The rank with which a module is written: the origin is part of it. */
+uint32_t vkft_adapter_set_written_rank(const vkft_adapter_set *set, const vkft_adapted_module *module);
+/* The adapter that the set was chosen from, or one with the same modules. The origin is read, too. */
 bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err);
 /* Everything of *adapter is allocated; base_model goes into its configuration. */
 bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, const char *base_model,

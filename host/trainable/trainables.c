@@ -87,12 +87,13 @@ bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vk
     return ok;
 }
 
+/* Whether `a`, read from files, is what b writes. */
 static bool same_modules(const vkft_adapter_set *a, const vkft_adapter_set *b)
 {
-    bool same = a->method == b->method && a->count == b->count && a->saved_count == b->saved_count &&
-                vkft_parameter_space_length(&a->layout) == vkft_parameter_space_length(&b->layout);
+    bool same = a->method == b->method && a->count == b->count && a->saved_count == b->saved_count;
     for (uint32_t i = 0; same && i < a->count; i++)
-        same = strcmp(a->modules[i].name, b->modules[i].name) == 0 && a->modules[i].r == b->modules[i].r;
+        same = strcmp(a->modules[i].name, b->modules[i].name) == 0 &&
+               a->modules[i].r == vkft_adapter_set_written_rank(b, &b->modules[i]);
     return same;
 }
 

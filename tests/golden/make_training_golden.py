@@ -11,10 +11,14 @@ valid.jsonl (input_ids and labels, in the order of training), gradients.safetens
     eval_loss       mean over the trained tokens of valid.jsonl, after the last step
     logprobs        of each token of the first training sample given those before it, with the initial adapter
     greedy          of the families: the likeliest continuation of the first training sample, with the initial adapter
+                    (of the model without an adapter where the adapter's first values are made from its weights)
     experts         of mixtures: the experts of each token of the first training sample, by falling weight; [layers with experts][tokens][k]
 
 Semantics are those of the Hugging Face Trainer: the loss of a step is the sum over all unmasked tokens of its micro batches divided by
 their number; torch.optim.AdamW; clip_grad_norm_; schedules of transformers. Batches are consecutive rows, padded on the right.
+
+First values from the weights (init): there is no adapter_init, the flags ask for them. PiSSA and OLoRA begin from the weights as 4-bit codes have them
+and change them in f32: vkft keeps the codes and takes the first product off. LoftQ is one iteration, from codes without double quantization.
 
 Mixtures of experts: transformers 5 keeps the experts of a layer as two parameters, which neither bitsandbytes quantizes nor PEFT adapts expert by
 expert. Where a case needs that, they become one module each again, as they are in checkpoints and were in transformers 4, quantized one by one.
@@ -25,7 +29,10 @@ import sys
 
 import torch
 from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils.loftq_utils import _low_rank_decomposition
 from safetensors.torch import load_file, save_file
 from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
 from transformers.trainer_pt_utils import get_parameter_names
@@ -78,6 +85,8 @@ LONGROPE = dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=
                 original_max_position_embeddings=20)
 T5 = dict(d_model=36, d_kv=10, d_ff=52, num_layers=2, num_decoder_layers=3, num_heads=4, vocab_size=83, dropout_rate=0.0,
           relative_attention_num_buckets=8, relative_attention_max_distance=12, decoder_start_token_id=0, initializer_factor=1.0)
+T5_GATED = dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+NF4_SMALL = dict(SMALL, hidden_size=45, intermediate_size=101, num_attention_heads=3, num_key_value_heads=1, head_dim=64)
 OPT_ALL = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
 GPT2_ALL = ["c_attn", "c_proj", "c_fc"]
 NEOX_ALL = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
@@ -196,6 +205,15 @@ FAMILIES = {
                             head_dim=64), r=4, alpha=8, save=["lm_head", "embed_tokens"], quant="nf4", rate=1e-3),
     "saved_t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), r=4, alpha=8,
                      save=["lm_head"], targets=["q", "v"], batch=2, untied=True, rate=1e-3),
+    # First values from the weights.
+    "pissa_qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, init="pissa", batch=2, decay=0.1),
+    "pissa_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=8, init="pissa", quant="nf4"),
+    "pissa_t5": dict(kind=T5Config, seq2seq=True, config=T5_GATED, r=4, alpha=8, init="pissa", rslora=True, targets=["q", "v", "wi_0", "wo"], batch=2, untied=True),
+    "olora_qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, init="olora", rate=5e-4),
+    "olora_t5": dict(kind=T5Config, seq2seq=True, config=T5_GATED, r=4, alpha=8, init="olora", targets=["q", "v"], batch=2, untied=True, rate=5e-4),
+    "loftq_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=4, init="loftq", quant="nf4"),
+    "loftq_t5_nf4": dict(kind=T5Config, seq2seq=True, config=dict(T5_GATED, d_model=45, d_kv=64, d_ff=53, num_heads=1, num_layers=1, num_decoder_layers=1), r=4, alpha=4, init="loftq",
+                         targets=["q", "v"], batch=2, untied=True, quant="nf4"),
 }
 
 
@@ -417,15 +435,45 @@ def write_jsonl(path, rows):
             f.write(json.dumps(row) + "\n")
 
 
+def replace_quantized(model):
+    """Linear layers in f32 with the values of their 4-bit codes."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, Linear4bit):
+                linear = torch.nn.Linear(child.in_features, child.out_features, bias=child.bias is not None)
+                linear.weight.data = dequantize_4bit(child.weight.data, child.weight.quant_state)
+                linear.bias = child.bias
+                linear.requires_grad_(False)
+                setattr(module, name, linear)
+    del model.hf_quantizer, model.is_loaded_in_4bit, model.quantization_method, model.config.quantization_config
+
+
+def start_loftq(model, path):
+    original = load_file(os.path.join(path, "model.safetensors"))
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            weight = original[name.removeprefix("base_model.model.") + ".weight"]
+            base = module.get_base_layer().weight
+            made = _low_rank_decomposition(weight - dequantize_4bit(base.data, base.quant_state), module.r["default"])
+            module.lora_A["default"].weight.data, module.lora_B["default"].weight.data = made["R"].contiguous(), made["L"].contiguous()
+
+
 def add_adapter(case, model, out):
+    if case.get("init") in ("pissa", "olora") and case.get("quant"):
+        replace_quantized(model)
     model_type = model.config.model_type
     if case.get("unfused"):
         model.config.model_type = "llama"  # or PEFT looks for the experts as transformers 5 has them
     model = get_peft_model(model, LoraConfig(
         r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
-        rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False), modules_to_save=case.get("save"),
+        rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False),
+        init_lora_weights=True if case.get("init") == "loftq" else case.get("init", True), modules_to_save=case.get("save"),
         task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
     model.config.model_type = model_type
+    if "init" in case:
+        if case["init"] == "loftq":
+            start_loftq(model, os.path.join(out, "model"))
+        return model
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name:
@@ -448,6 +496,16 @@ def parameter_groups(model, decay):
             dict(params=[p for n, p in trained if n not in names], weight_decay=0.0)]
 
 
+def before_training(case, model, train):
+    expected = dict(logprobs=first_logprobs(model, train[0]))
+    if "kind" in case:
+        expected["greedy"] = greedy(model, train[0]["input_ids"])
+    experts = chosen_experts(model, train[0])
+    if experts:
+        expected["experts"] = experts
+    return expected
+
+
 def run(case, out):
     batch, accumulation = case.get("batch", 1), case.get("accumulation", 1)
     generator = torch.Generator().manual_seed(case["seed"] + 1)
@@ -458,6 +516,10 @@ def run(case, out):
 
     torch.manual_seed(case["seed"] + 2)
     model = load_model(case, os.path.join(out, "model"))
+    model.train()  # no dropout anywhere; in evaluation bitsandbytes repacks its weights for some processors
+    expected = dict(losses=[], grad_norms=[], learning_rates=[])
+    if "init" in case:
+        expected.update(before_training(case, model, train))
     if not case.get("full"):
         model = add_adapter(case, model, out)
 
@@ -466,14 +528,9 @@ def run(case, out):
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameter_groups(model, decay), lr=rate, betas=(0.9, 0.999), eps=1e-8)
     scheduler = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=STEPS)
-    expected = dict(losses=[], grad_norms=[], learning_rates=[])
-    model.train()  # no dropout anywhere; in evaluation bitsandbytes repacks its weights for some processors
-    expected["logprobs"] = first_logprobs(model, train[0])
-    if "kind" in case:
-        expected["greedy"] = greedy(model, train[0]["input_ids"])
-    experts = chosen_experts(model, train[0])
-    if experts:
-        expected["experts"] = experts
+    model.train()
+    if "init" not in case:
+        expected.update(before_training(case, model, train))
     for step in range(STEPS):
         rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
         tokens, total = trained_tokens(rows, case.get("seq2seq")), 0.0
@@ -481,7 +538,7 @@ def run(case, out):
             loss = loss_sum(model, batch_of(rows[i:i + batch]))
             (loss / tokens).backward()
             total += float(loss.detach().double())
-        if step == 0 and not case.get("full"):
+        if step == 0 and not case.get("full") and "init" not in case:
             save_file({hub_name(model, k): p.grad.contiguous() for k, p in model.named_parameters() if p.requires_grad},
                       os.path.join(out, "gradients.safetensors"), metadata=dict(format="pt"))
         expected["losses"].append(total / tokens)
@@ -495,6 +552,9 @@ def run(case, out):
                  learning_rate=rate, lr_scheduler_type=schedule, warmup_steps=warmup, weight_decay=decay, max_grad_norm=clip)
     expected["flags"] = [x for k, v in flags.items() for x in ("--" + k.replace("_", "-"), str(v))]
     expected["flags"] += ["--fine-tune-type", "full"] if case.get("full") else []
+    if "init" in case:
+        expected["flags"] += ["--init-lora-weights", case["init"], "--lora-r", str(case["r"]), "--lora-alpha", str(case["alpha"]), "--lora-target-modules",
+                              ",".join(case.get("targets", ALL_LINEAR))] + (["--use-rslora"] if case.get("rslora") else [])
     expected["flags"].append("--double-quant" if case.get("double") else "--no-double-quant")
     with open(os.path.join(out, "expected.json"), "w") as f:
         json.dump(expected, f, indent=1)

@@ -78,10 +78,23 @@ static const flag_choice fine_tune_choices[] = {
     {0},
 };
 
+#define PISSA_NITER(n)                                                                                                 \
+    {                                                                                                                  \
+        .name = "pissa_niter_" #n, .value = VKFT_LORA_INIT_PISSA + (n)                                                 \
+    }
 static const flag_choice init_choices[] = {
     {.name = "true", .value = VKFT_LORA_INIT_TRUE},
     {.name = "gaussian", .value = VKFT_LORA_INIT_GAUSSIAN},
     {.name = "orthogonal", .value = VKFT_LORA_INIT_ORTHOGONAL},
+    {.name = "pissa", .value = VKFT_LORA_INIT_PISSA},
+    PISSA_NITER(1),
+    PISSA_NITER(2),
+    PISSA_NITER(4),
+    PISSA_NITER(8),
+    PISSA_NITER(16),
+    PISSA_NITER(32),
+    {.name = "olora", .value = VKFT_LORA_INIT_OLORA},
+    {.name = "loftq", .value = VKFT_LORA_INIT_LOFTQ},
     {0},
 };
 
@@ -154,7 +167,9 @@ static const flag train_flags[] = {
     {.kind = FLAG_CHOICE,
      .name = "init-lora-weights",
      .value = "NAME",
-     .help = "first values of a new adapter: A uniform (true) or normal, or A and B random with B A = 0",
+     .help = "first values of a new adapter: A uniform (true) or normal; A and B random with B A = 0; the largest "
+             "singular vectors of the weights (pissa, and roughly after N iterations) or a part of their QR (olora), "
+             "whose product is taken off the weights; or singular vectors of what --quant nf4 loses (loftq)",
      .choices = init_choices,
      .same_run = true,
      GIVEN(lora_given.init),

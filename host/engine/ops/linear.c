@@ -9,6 +9,8 @@
  * z [T,r] is kept for the backward; xd is drawn again from the counter-based generator. The residual's gradient is dy
  * itself: it takes over dy's memory, since nothing reads dy after this op's backward.
  *
+ * An adapter may have an origin B0 A0, which is constant and taken off W: y -= c s x A0^T B0^T;  dx -= c s dy B0 A0.
+ *
  * With DoRA, f = magnitude / n, n the norms of the rows of W + s B A, which the gradient takes for constants as PEFT
  * does:
  *
@@ -31,8 +33,8 @@
 #include "shaders/elementwise/args.h"
 #include "shaders/matmul/args.h"
 
-/* Matrices of a layer and their gradients; with groups each has a table. */
-typedef enum matrix { MATRIX_W, MATRIX_A, MATRIX_B, MATRIX_COUNT } matrix;
+/* Matrices of a layer; with groups each of the first has a table, and so has its gradient. */
+typedef enum matrix { MATRIX_W, MATRIX_A, MATRIX_B, MATRIX_COUNT, MATRIX_A0 = MATRIX_COUNT, MATRIX_B0 } matrix;
 _Static_assert(2 * MATRIX_COUNT == VKFT_GROUP_TABLES, "a place for each table");
 
 uint64_t vkft_grouped_table_bytes(uint32_t groups)
@@ -49,6 +51,10 @@ static vkft_weight matrix_of(const vkft_linear *l, matrix which)
     case MATRIX_B:
         return (vkft_weight){
             .storage = VKFT_STORAGE_f32, .rows = l->w.rows, .cols = l->lora.r, .part = {l->lora.B}, .grad = l->lora.dB};
+    case MATRIX_A0:
+        return (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = l->lora.r, .cols = l->w.cols, .part = {l->lora.A0}};
+    case MATRIX_B0:
+        return (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = l->w.rows, .cols = l->lora.r, .part = {l->lora.B0}};
     default: return l->w;
     }
 }
@@ -202,6 +208,23 @@ static void add_lora_dx(vkft_graph *g, const linear_state *s, vkft_tensor *dz, v
     }
 }
 
+/* The two products by which the origin's is taken off: z = x A0^T and y -= c s z B0^T, or, backwards, z = dy B0 and
+ * dx -= c s z A0. */
+static vkft_tensor *origin_rows(vkft_graph *g, const linear_state *s, bool forwards, const vkft_tensor *x)
+{
+    if (!s->linear->lora.A0)
+        return NULL;
+    vkft_tensor *z = vkft_tensor_new(g, VKFT_F32, x->rows, s->linear->lora.r);
+    multiply(g, s, forwards ? MATRIX_A0 : MATRIX_B0, forwards, x, NULL, z, 1.0f);
+    return z;
+}
+
+static void subtract_origin(vkft_graph *g, const linear_state *s, bool forwards, const vkft_tensor *z, vkft_tensor *y)
+{
+    if (z)
+        multiply(g, s, forwards ? MATRIX_B0 : MATRIX_A0, forwards, z, y, y, -s->scale * s->linear->lora.scale);
+}
+
 /* factors of W + s B A, see above. */
 static vkft_tensor *dora_factors(vkft_graph *g, const linear_state *state)
 {
@@ -305,6 +328,7 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
         multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
+        subtract_origin(g, s, false, origin_rows(g, s, false, dy), dx);
         if (dz)
             add_lora_dx(g, s, dz, dx);
     }
@@ -383,9 +407,11 @@ static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *g
             z = vkft_tensor_new(g, VKFT_F32, T, l->lora.r);
             multiply(g, s, MATRIX_A, true, dropped(g, l, x), NULL, z, 1.0f);
         }
+        vkft_tensor *z0 = call.only_backward ? NULL : origin_rows(g, s, true, x);
         round_input(g, s, x);
         if (!call.only_backward)
             forward_base(g, x, s, call.residual, y);
+        subtract_origin(g, s, true, z0, y);
         if (z && !call.only_backward)
             multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
     }

@@ -119,6 +119,8 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
             ok = vkft_adapter_set_import(&r->trained.adapters, &init, t->flat, err);
         else
             ok = vkft_adapter_set_init(&r->trained.adapters, o->seed, t->flat, err) &&
+                 vkft_adapter_set_init_from_weights(&r->trained.adapters, r->file, o->model.path, o->seed, t->flat,
+                                                    t->observer, err) &&
                  vkft_adapter_set_read_saved(&r->trained.adapters, r->file, t->flat, err);
     }
     vkft_adapter_free(&init);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "host/model/tensor_spec.h"
-#include "host/trainable/adapters.h"
+#include "host/trainable/start/start_private.h"
 #include "runtime/base/parallel.h"
 
 #define WORKERS 4u /* each decodes a whole weight */
@@ -36,10 +36,8 @@ static void read_one(void *context, uint64_t task, uint32_t worker)
     free(values);
 }
 
-/* The tensor of a module's weight in the file. *next: where to look first, since both lists are in the model's order.
- */
-static const vkft_model_tensor *tensor_of(const vkft_adapter_set *set, const vkft_adapted_module *m,
-                                          const vkft_model_file *file, uint32_t *next)
+const vkft_model_tensor *vkft_start_tensor(const vkft_adapter_set *set, const vkft_adapted_module *m,
+                                           const vkft_model_file *file, uint32_t *next)
 {
     uint32_t count = set->model->tensor_count;
     for (uint32_t i = 0; i < count; i++) {
@@ -61,7 +59,7 @@ bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file 
     bool ok = j.tensors && j.squares;
     uint32_t next = 0, workers = vkft_worker_count(0);
     for (uint32_t i = 0; ok && i < set->count; i++)
-        j.tensors[i] = tensor_of(set, &set->modules[i], file, &next);
+        j.tensors[i] = vkft_start_tensor(set, &set->modules[i], file, &next);
     if (ok)
         vkft_parallel(workers < WORKERS ? workers : WORKERS, set->count, read_one, &j);
     for (uint32_t w = 0; w < WORKERS; w++)
