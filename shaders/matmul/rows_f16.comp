@@ -37,7 +37,7 @@ void main()
         uint r = first + gl_LocalInvocationID.x;
         if (r < runs)
             v = load_run(x, 4 * r, args.K);
-        memoryBarrierBuffer();
+        groupMemoryBarrier();
         barrier();
         if (r < runs)
             y.at[r] = halves_of(v, factor_of(exponent));
