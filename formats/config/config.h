@@ -85,7 +85,8 @@ typedef struct vkft_config {
     float norm_eps;
     float norm_gain_offset; /* RMSNorm multiplies by its gain plus this */
     float embedding_scale, residual_scale,
-        logit_scale; /* factors of the embedding, of each part before it is added, of the logits */
+        logit_scale;   /* factors of the embedding, of each part before it is added, of the logits */
+    float noise_scale; /* of noise on the embedding: not 1 where the model multiplies what it has looked up */
     float attention_scale;
     float attention_softcap, logit_softcap; /* x -> cap tanh(x/cap); 0: none */
     uint32_t position_offset;               /* learned positions: row of position 0 */

@@ -118,6 +118,7 @@ static void set_defaults(vkft_config *config)
         .activation = VKFT_ACT_SILU,
         .norm_eps = 1e-6f,
         .embedding_scale = 1,
+        .noise_scale = 1,
         .residual_scale = 1,
         .logit_scale = 1,
         .rope = {.theta = 10000.0},

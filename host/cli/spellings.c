@@ -174,6 +174,10 @@ const flag_spelling cli_spellings[] = {
     ALSO("max_tokens", "max-new-tokens"),
     ALSO("temp", "temperature"),
 
+    HEADING("T5X, Liger Kernel"),
+    ALSO("z_loss", "z-loss-multiplier"),
+    ALSO("lse_square_scale", "z-loss-multiplier"),
+
     HEADING("llama-bench"),
     ALSO("n_prompt", "context"),
     ALSO("n_gen", "new-tokens"),

@@ -58,6 +58,8 @@ struct vkft_graph {
         bool f16;              /* tensors may have rows in f16 (f16_rows.h): products are to be in f16 */
         bool f16_inputs;       /* the inputs of blocks that are computed again are kept as rows in f16 */
         bool f16_in_place;     /* to save memory, rows in f16 of the largest tensors are made where those lie in f32 */
+        float label_smoothing, z_loss; /* of the loss, see cross_entropy; 0: none */
+        float noise;                   /* on embeddings, see vkft_op_noise; 0: none */
     } pass;
     const vkft_device *dev;  /* NULL while only planned */
     vkft_commands *cmds;     /* recording: where launches go */

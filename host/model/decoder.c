@@ -80,6 +80,7 @@ static vkft_block_call decoder_call(const vkft_batch *batch, vkft_tensor *memory
 static vkft_tensor *embed(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
 {
     vkft_tensor *x = vkft_op_embedding(g, &model->embedding, batch->ids, batch->tokens, model->embedding_scale);
+    vkft_op_noise(g, x, &batch->sequence, model->noise_scale);
     if (model->project_in.w.rows)
         x = vkft_op_linear(g, x, &model->project_in, (vkft_linear_call){0});
     if (model->positions.rows)

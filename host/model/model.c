@@ -190,6 +190,7 @@ static bool lay_out(vkft_model *model, vkft_err *err)
 {
     const vkft_config *c = model->config;
     model->embedding_scale = c->embedding_scale;
+    model->noise_scale = c->noise_scale;
     model->position_offset = c->position_offset;
     model->head.scale = c->logit_scale;
     model->head.softcap = c->logit_softcap;

@@ -29,6 +29,7 @@ typedef struct vkft_model {
     vkft_weight embedding;               /* [V,E], E = config.embedding_size */
     vkft_weight positions;               /* [offset + P, C]: learned ones, added to the embedding */
     float embedding_scale;               /* of the embedding, before positions are added */
+    float noise_scale;                   /* of noise that is added to it */
     uint32_t position_offset;            /* row of position 0 */
     vkft_linear project_in, project_out; /* [C,E] and [E,C] where E is not C */
     vkft_head head;                      /* [V,E]; the embedding when tied */

@@ -7,24 +7,40 @@
 #include "host/model/decoder.h"
 #include "host/train/objective/objective.h"
 
+static void change_loss(vkft_graph *graph, const vkft_loss_changes *loss)
+{
+    graph->pass.label_smoothing = (float)loss->label_smoothing;
+    graph->pass.z_loss = (float)loss->z_loss;
+}
+
 static void record_train(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
                          const void *context)
 {
-    (void)context;
+    const vkft_learner *learner = context;
+    change_loss(graph, &learner->loss);
+    graph->pass.noise = (float)learner->loss.noise;
     vkft_decoder_train(graph, model, batch, limits->checkpointing);
 }
 
 static void record_eval(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
                         const void *context)
 {
-    (void)limits, (void)context;
+    const vkft_learner *learner = context;
+    (void)limits;
+    if (learner)
+        change_loss(graph, &learner->loss);
     vkft_decoder_eval(graph, model, batch);
+}
+
+static vkft_pass *add_evaluation(vkft_session *session, const vkft_learner *learner, vkft_err *err)
+{
+    const vkft_pass_spec eval = {.name = "evaluation", .record = record_eval, .context = learner};
+    return vkft_session_add_pass(session, &eval, err);
 }
 
 vkft_pass *vkft_add_evaluation(vkft_session *session, vkft_err *err)
 {
-    static const vkft_pass_spec eval = {.name = "evaluation", .record = record_eval};
-    return vkft_session_add_pass(session, &eval, err);
+    return add_evaluation(session, NULL, err);
 }
 
 static uint64_t parameter_bytes(const void *owner, const vkft_limits *limits)
@@ -66,7 +82,7 @@ static bool allocate(void *owner, vkft_session *session, vkft_err *err)
 bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_optimizer_options *options,
                        const float *initial, vkft_err *err)
 {
-    static const vkft_pass_spec train = {.name = "training", .training = true, .record = record_train};
+    const vkft_pass_spec train = {.name = "training", .training = true, .record = record_train, .context = learner};
     *learner = (vkft_learner){.session = session, .options = *options, .initial = initial};
     if (!vkft_trainables_tensors(&session->trained, &learner->tensors, err))
         return false;
@@ -78,7 +94,7 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
     const char *name = place == VKFT_MEMORY_HOST ? "optimizer state (host)" : "optimizer state";
     vkft_session_need(session, (vkft_holding){name, place, state_bytes, NULL, learner});
     return (learner->train = vkft_session_add_pass(session, &train, err)) &&
-           (learner->eval = vkft_add_evaluation(session, err));
+           (learner->eval = add_evaluation(session, learner, err));
 }
 
 void vkft_learner_close(vkft_learner *learner)

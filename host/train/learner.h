@@ -5,8 +5,16 @@
 #include "host/session/session.h"
 #include "host/trainable/optimizer/optimizer.h"
 
+/* What changes the loss that is minimized: transformers' label_smoothing_factor and neftune_noise_alpha, and the
+ * coefficient of the z-loss; 0: none. */
+typedef struct vkft_loss_changes {
+    double label_smoothing, z_loss; /* in evaluations, too */
+    double noise;                   /* on embeddings */
+} vkft_loss_changes;
+
 typedef struct vkft_learner {
     vkft_session *session;
+    vkft_loss_changes loss; /* none, unless set before the plan */
     vkft_optimizer_options options;
     const float *initial; /* values of what is trained, f32 [vkft_trainables_floats], borrowed until the start */
     vkft_parameter_tensors tensors;

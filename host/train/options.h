@@ -77,7 +77,8 @@ typedef struct vkft_train_options {
         bool r, alpha, dropout, rslora, dora, init, modules, patterns; /* asked for, and not by default */
     } lora_given;
 
-    vkft_objective_options objective; /* its type is data.objective */
+    vkft_objective_options objective;                                      /* its type is data.objective */
+    double label_smoothing_factor, z_loss_multiplier, neftune_noise_alpha; /* see vkft_loss_changes */
 
     double num_train_epochs;
     int64_t max_steps; /* optimizer steps; > 0 wins over epochs */

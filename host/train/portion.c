@@ -47,6 +47,6 @@ bool vkft_portion_halve(void *context, vkft_limits *limits)
     vkft_observer_say(portion->observer,
                       "memory ran out: batches are computed %u sample%s at a time from here on, with the same sums%s",
                       portion->packs, portion->packs == 1 ? "" : "s",
-                      portion->dropout ? " but other dropout masks" : "");
+                      portion->dropout ? " but other random numbers of dropout and noise" : "");
     return true;
 }

@@ -15,7 +15,7 @@ typedef struct vkft_portion {
         uint32_t batch_size;
     } use[4];
     uint32_t packs; /* at most so many at a time */
-    bool dropout;   /* is drawn, for each portion: not as for the whole batch */
+    bool dropout;   /* or noise is drawn, for each portion: not as for the whole batch */
     const vkft_observer *observer;
 } vkft_portion;
 

@@ -27,4 +27,17 @@ struct embedding_backward_args {
     float scale;
 };
 
+/* noise: x[t] += alpha / sqrt(L * C) * u, u uniform in [-1, 1) from the dropout generator with this layer. L: length of
+ * t's sample, which follows from its ranges (vkft_sequence). x [T,C]. */
+struct noise_args {
+    ADDR(F32) x;
+    ADDR(U32) query_range;
+    ADDR(U32) key_range;
+    ADDR(F32) step;
+    uint T, C;
+    uint seed_low, seed_high;
+    uint layer;
+    float alpha;
+};
+
 #endif

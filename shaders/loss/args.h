@@ -4,9 +4,10 @@
 
 #include "shaders/core/args.h"
 
-/* cross_entropy: loss[i] = logsumexp(z[i]) - z[i,target[i]], z = logits or, with softcap > 0, softcap * tanh(logits /
- * softcap); with backward != 0 logits[i] is replaced by dlogits[i] = (softmax(z[i]) - onehot(target[i])) *
- * weight[i], times the cap's slope 1 - (z/softcap)^2. logits [rows,V]. One workgroup a row. */
+/* cross_entropy: loss[i] = l - (1-e) z[i,target[i]] - e mean(z[i]) + b l^2, l = logsumexp(z[i]), e = smoothing, b =
+ * z_loss, z = logits or, with softcap > 0, softcap * tanh(logits / softcap); with backward != 0 logits[i] is replaced
+ * by dlogits[i] = (softmax(z[i]) (1 + 2 b l) - (1-e) onehot(target[i]) - e/V) * weight[i], times the cap's slope 1 -
+ * (z/softcap)^2. logits [rows,V]. One workgroup a row. */
 struct cross_entropy_args {
     ADDR(F32) logits;
     ADDR(U32) target;
@@ -14,7 +15,7 @@ struct cross_entropy_args {
     ADDR(F32) weight; /* [rows], with backward */
     uint rows, V;
     uint backward;
-    float softcap;
+    float softcap, smoothing, z_loss;
 };
 
 #endif

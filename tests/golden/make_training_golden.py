@@ -23,6 +23,7 @@ and change them in f32: vkft keeps the codes and takes the first product off. Lo
 Mixtures of experts: transformers 5 keeps the experts of a layer as two parameters, which neither bitsandbytes quantizes nor PEFT adapts expert by
 expert. Where a case needs that, they become one module each again, as they are in checkpoints and were in transformers 4, quantized one by one.
 """
+import contextlib
 import json
 import os
 import sys
@@ -35,12 +36,14 @@ from peft.tuners.lora import LoraLayer
 from peft.utils.loftq_utils import _low_rank_decomposition
 from safetensors.torch import load_file, save_file
 from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
-from transformers.trainer_pt_utils import get_parameter_names
+from transformers.integrations.neftune import activate_neftune, deactivate_neftune
+from transformers.trainer_pt_utils import LabelSmoother, get_parameter_names
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig, get_scheduler
 from transformers import (Gemma2Config, Gemma3Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, MixtralConfig,
                           Olmo2Config, OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config, T5Config)
 
 STEPS = 20
+SEED = 42  # of vkft train, unless it is told another
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 # Shapes are no multiple of 64 or of any tile unless that is the point.
@@ -214,6 +217,12 @@ FAMILIES = {
     "loftq_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=4, init="loftq", quant="nf4"),
     "loftq_t5_nf4": dict(kind=T5Config, seq2seq=True, config=dict(T5_GATED, d_model=45, d_kv=64, d_ff=53, num_heads=1, num_layers=1, num_decoder_layers=1), r=4, alpha=4, init="loftq",
                          targets=["q", "v"], batch=2, untied=True, quant="nf4"),
+    # Other losses: label smoothing, and noise on embeddings with a z-loss. Granite multiplies its embedding, and the noise with it.
+    "smoothed_qwen2": dict(seed=1650, kind=Qwen2Config, config=SMALL, r=4, alpha=8, batch=2, accumulation=2, mask=True, smoothing=0.1),
+    "smoothed_t5": dict(seed=1660, kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), r=4, alpha=8,
+                        targets=["q", "v"], batch=2, untied=True, smoothing=0.2),
+    "noise_granite": dict(seed=1670, kind=GraniteConfig, config=dict(SMALL, hidden_size=40, head_dim=None, embedding_multiplier=3.0, residual_multiplier=0.4,
+                          attention_multiplier=0.2, logits_scaling=1.7), r=4, alpha=8, accumulation=2, noise=5.0, z=0.01),
 }
 
 
@@ -386,7 +395,20 @@ def batch_of(rows):
                 labels=torch.tensor([pad(r["labels"], -100, target) for r in rows]))
 
 
-def loss_sum(model, batch):
+def loss_sum(case, model, batch):
+    """transformers' LabelSmoother, which divides by the number of items that it is given; and the coefficient z times logsumexp^2."""
+    seq2seq = model.config.is_encoder_decoder
+    if not case.get("smoothing") and not case.get("z"):
+        return cross_entropy_sum(model, batch)
+    logits = model(**batch).logits if seq2seq else model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    loss = LabelSmoother(epsilon=case.get("smoothing", 0.0))(dict(logits=logits), batch["labels"], shift_labels=not seq2seq, num_items_in_batch=1)
+    if case.get("z"):
+        squares = logits[:, :-1].logsumexp(-1).square()
+        loss = loss + case["z"] * squares[batch["labels"][:, 1:] != -100].sum()
+    return loss
+
+
+def cross_entropy_sum(model, batch):
     if model.config.is_encoder_decoder:
         logits = model(**batch).logits  # the decoder reads the labels, one place later, after decoder_start_token_id
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100, reduction="sum")
@@ -399,9 +421,9 @@ def trained_tokens(rows, seq2seq):
     return sum(sum(x != -100 for x in r["labels"][0 if seq2seq else 1:]) for r in rows)
 
 
-def evaluate(model, rows, size):
+def evaluate(case, model, rows, size):
     with torch.no_grad():
-        total = sum(float(loss_sum(model, batch_of(rows[i:i + size])).double()) for i in range(0, len(rows), size))
+        total = sum(float(loss_sum(case, model, batch_of(rows[i:i + size])).double()) for i in range(0, len(rows), size))
     return total / trained_tokens(rows, model.config.is_encoder_decoder)
 
 
@@ -427,6 +449,33 @@ def greedy(model, ids, count=12):
                 logits = model(input_ids=torch.tensor([ids + new])).logits
             new.append(int(logits[0, -1].argmax()))
     return new
+
+
+def philox(counter, key):
+    """Philox4x32-10 of Salmon et al. 2011: four words."""
+    for _ in range(10):
+        a, b = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = [b >> 32 ^ counter[1] ^ key[0], b & 0xFFFFFFFF, a >> 32 ^ counter[3] ^ key[1], a & 0xFFFFFFFF]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return counter
+
+
+@contextlib.contextmanager
+def noise(case, model, micro):
+    """transformers' NEFTune, with vkft's uniform numbers of this micro batch in the place of PyTorch's."""
+    if not case.get("noise"):
+        yield
+        return
+
+    def uniform(tensor, low, high):
+        words = [word for i in range(-(-tensor.numel() // 4)) for word in philox([i, 0xFFFFFFFF, micro, 0], [SEED, 0])]
+        u = torch.tensor([(word >> 8) / 2**23 - 1 for word in words[:tensor.numel()]])
+        return tensor.copy_(u.reshape(tensor.shape) * high)
+
+    handle, original, torch.Tensor.uniform_ = activate_neftune(model, case["noise"]), torch.Tensor.uniform_, uniform
+    yield
+    torch.Tensor.uniform_ = original
+    deactivate_neftune(model, handle)
 
 
 def write_jsonl(path, rows):
@@ -535,7 +584,8 @@ def run(case, out):
         rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
         tokens, total = trained_tokens(rows, case.get("seq2seq")), 0.0
         for i in range(0, len(rows), batch):
-            loss = loss_sum(model, batch_of(rows[i:i + batch]))
+            with noise(case, model, (step * batch * accumulation + i) // batch):
+                loss = loss_sum(case, model, batch_of(rows[i:i + batch]))
             (loss / tokens).backward()
             total += float(loss.detach().double())
         if step == 0 and not case.get("full") and "init" not in case:
@@ -547,7 +597,7 @@ def run(case, out):
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
-    expected["eval_loss"] = evaluate(model, valid, batch)
+    expected["eval_loss"] = evaluate(case, model, valid, batch)
     flags = dict(quant=case.get("quant", "fp32"), batch_size=batch, gradient_accumulation_steps=accumulation, max_steps=STEPS,
                  learning_rate=rate, lr_scheduler_type=schedule, warmup_steps=warmup, weight_decay=decay, max_grad_norm=clip)
     expected["flags"] = [x for k, v in flags.items() for x in ("--" + k.replace("_", "-"), str(v))]
@@ -555,6 +605,8 @@ def run(case, out):
     if "init" in case:
         expected["flags"] += ["--init-lora-weights", case["init"], "--lora-r", str(case["r"]), "--lora-alpha", str(case["alpha"]), "--lora-target-modules",
                               ",".join(case.get("targets", ALL_LINEAR))] + (["--use-rslora"] if case.get("rslora") else [])
+    for key, flag in ("smoothing", "--label-smoothing-factor"), ("z", "--z-loss-multiplier"), ("noise", "--neftune-noise-alpha"):
+        expected["flags"] += [flag, str(case[key])] if case.get(key) else []
     expected["flags"].append("--double-quant" if case.get("double") else "--no-double-quant")
     with open(os.path.join(out, "expected.json"), "w") as f:
         json.dump(expected, f, indent=1)
@@ -569,7 +621,7 @@ def main():
             continue
         out = os.path.join(sys.argv[1], name)
         os.makedirs(out, exist_ok=True)
-        run(dict(case, seed=1000 + 10 * number), out)
+        run({"seed": 1000 + 10 * number, **case}, out)
 
 
 if __name__ == "__main__":

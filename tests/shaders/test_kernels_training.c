@@ -10,14 +10,28 @@
 
 static void test_cross_entropy(void **state)
 {
-    vkft_check_cross_entropy(*state, 1, 1, 1, 0);
-    vkft_check_cross_entropy(*state, 31, 7, 1, 0);
-    vkft_check_cross_entropy(*state, 3, 97, 30, 0); /* nearly one-hot */
-    vkft_check_cross_entropy(*state, 2, 333, 1, 0);
-    vkft_check_cross_entropy(*state, 3, 1001, 5, 0);
-    vkft_check_cross_entropy(*state, 2, 50257, 3, 0);
-    vkft_check_cross_entropy(*state, 31, 7, 1, 2);
-    vkft_check_cross_entropy(*state, 2, 333, 30, 5);
+    static const struct {
+        uint32_t rows, V;
+        float spread;
+        vkft_loss_form form;
+    } cases[] = {
+        {1, 1, 1, {.softcap = 0}},
+        {31, 7, 1, {.softcap = 0}},
+        {3, 97, 30, {.softcap = 0}}, /* nearly one-hot */
+        {2, 333, 1, {.softcap = 0}},
+        {3, 1001, 5, {.softcap = 0}},
+        {2, 50257, 3, {.softcap = 0}},
+        {31, 7, 1, {.softcap = 2}},
+        {2, 333, 30, {.softcap = 5}},
+        {1, 1, 1, {.smoothing = 0.1f, .z_loss = 0.1f}},
+        {31, 7, 1, {.smoothing = 0.5f}},
+        {3, 97, 30, {.smoothing = 0.1f}},
+        {3, 1001, 5, {.z_loss = 0.01f}},
+        {2, 333, 30, {.softcap = 5, .smoothing = 0.2f, .z_loss = 0.001f}},
+        {2, 50257, 3, {.smoothing = 0.1f, .z_loss = 1e-4f}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        vkft_check_cross_entropy(*state, cases[i].rows, cases[i].V, cases[i].spread, cases[i].form);
 }
 
 static void test_sums(void **state)

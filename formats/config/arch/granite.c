@@ -16,6 +16,7 @@ static bool read(const vkft_config_source *in, vkft_config *c)
                          "numbers",
                          in->file, (double)c->residual_scale, (double)c->attention_scale, (double)logits_scaling);
     c->logit_scale = 1.0f / logits_scaling;
+    c->noise_scale = c->embedding_scale;
     return vkft_config_llama(in, c) && vkft_config_attention_bias(in, c) &&
            vkft_config_bool(in, "mlp_bias", &c->mlp_bias);
 }

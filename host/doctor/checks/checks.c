@@ -46,14 +46,15 @@ static void check_rows(vkft_lab *lab)
         vkft_check_norm_f16(lab, T, C, (float)(i % 2), i % 2, i % 2 == 0);
         vkft_check_rows_f16(lab, T, C);
         vkft_check_gated_f16(lab, T, C, (vkft_activation)(i % 4), i % 2);
-        vkft_check_cross_entropy(lab, T, C, 1, i % 2 ? 2.0f : 0.0f);
+        vkft_check_cross_entropy(lab, T, C, 1, (vkft_loss_form){.softcap = i % 2 ? 2.0f : 0.0f});
+        vkft_check_noise(lab, T, C);
         for (int f16 = 0; f16 < 2; f16++)
             vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU, f16);
         vkft_check_sum_rows(lab, T, C, 2);
     }
     vkft_check_gated_f16_in_place(lab, 9, 352);
     vkft_check_rows_f16_in_place(lab, 9, 352);
-    vkft_check_cross_entropy(lab, 3, 1001, 5, 0);
+    vkft_check_cross_entropy(lab, 3, 1001, 5, (vkft_loss_form){.smoothing = 0.1f, .z_loss = 0.01f});
     vkft_check_columns(lab, 31, 7, 1, 7, 13);
     vkft_check_columns(lab, 33, 5, 3, 15, 5);
     vkft_check_rope(lab, 31, 3, 10, 4);

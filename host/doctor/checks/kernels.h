@@ -32,6 +32,7 @@ void vkft_check_columns(vkft_lab *lab, uint32_t T, uint32_t run, uint32_t runs, 
 void vkft_check_rope(vkft_lab *lab, uint32_t T, uint32_t H, uint32_t D, uint32_t R);
 void vkft_check_embedding(vkft_lab *lab, vkft_storage storage, uint32_t T, uint32_t C);
 void vkft_check_embedding_backward(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t offset);
+void vkft_check_noise(vkft_lab *lab, uint32_t T, uint32_t C);
 void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 void vkft_check_gather_f16(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 
@@ -41,7 +42,10 @@ void vkft_check_norm_f16(vkft_lab *lab, uint32_t T, uint32_t C, float offset, bo
 void vkft_check_norm_gain(vkft_lab *lab, uint32_t T, uint32_t C, bool layernorm);
 
 /* training.c */
-void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float spread, float softcap);
+typedef struct vkft_loss_form {
+    float softcap, smoothing, z_loss; /* 0: none */
+} vkft_loss_form;
+void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float spread, vkft_loss_form form);
 void vkft_check_sums(vkft_lab *lab, uint32_t n);
 void vkft_check_clip(vkft_lab *lab, uint32_t n, float max_norm);
 void vkft_check_adamw(vkft_lab *lab, uint32_t n);

@@ -114,6 +114,42 @@ void vkft_check_embedding_backward(vkft_lab *lab, uint32_t T, uint32_t C, uint32
     vkft_lab_end(lab);
 }
 
+/* Samples of 9 tokens, the last one shorter. */
+void vkft_check_noise(vkft_lab *lab, uint32_t T, uint32_t C)
+{
+    enum { SAMPLE = 9, LAYER = 12 };
+    const uint64_t seed = 0x9abcdef012345678ull;
+    const struct step_state step = {.micro_step = 5};
+    vkft_lab_begin(lab, "noise [%u,%u]", T, C);
+    vkft_lab_array x = vkft_lab_random(lab, 9, T * C), query = vkft_lab_output(lab, 2 * T),
+                   key = vkft_lab_output(lab, 2 * T), state = vkft_lab_words(lab, &step, sizeof step);
+    double *want = vkft_lab_wide(lab, x);
+    for (uint32_t t = 0; t < T; t++) {
+        uint32_t start = t - t % SAMPLE, end = start + SAMPLE < T ? start + SAMPLE : T;
+        query.u[2 * t] = start;
+        query.u[2 * t + 1] = t + 1;
+        key.u[2 * t] = t;
+        key.u[2 * t + 1] = end;
+        for (uint32_t i = t * C; i < (t + 1) * C; i++) {
+            double u = (vkft_reference_dropout_word(seed, LAYER, step.micro_step, i) >> 8) * 0x1p-23 - 1;
+            want[i] += 5 / sqrt((double)(end - start) * C) * u;
+        }
+    }
+    struct noise_args args = {.x = x.address,
+                              .query_range = query.address,
+                              .key_range = key.address,
+                              .step = state.address,
+                              .T = T,
+                              .C = C,
+                              .seed_low = (uint32_t)seed,
+                              .seed_high = (uint32_t)(seed >> 32),
+                              .layer = LAYER,
+                              .alpha = 5};
+    vkft_lab_run(lab, VKFT_KERNEL_noise, &args, sizeof args, (T * C + 3) / 4, 1);
+    vkft_lab_expect(lab, "x", x, want, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
 void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows)
 {
     vkft_lab_begin(lab, "gather_rows and scatter_rows, %u of [%u,%u]", rows, T, C);

@@ -25,10 +25,12 @@ static void expect_dlogits(vkft_lab *lab, vkft_lab_array logits, const double *w
     vkft_lab_expect_sums(lab, "dlogits", logits, want, size, TOLERANCE);
 }
 
-void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float spread, float softcap)
+void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float spread, vkft_loss_form form)
 {
     uint32_t n = rows * V;
-    vkft_lab_begin(lab, "cross_entropy [%u,%u]%s", rows, V, softcap > 0 ? ", softcap" : "");
+    const vkft_reference_loss reference = {(double)form.softcap, (double)form.smoothing, (double)form.z_loss};
+    vkft_lab_begin(lab, "cross_entropy [%u,%u]%s%s%s", rows, V, form.softcap > 0 ? ", softcap" : "",
+                   form.smoothing > 0 ? ", smoothed" : "", form.z_loss > 0 ? ", z-loss" : "");
     vkft_lab_array logits = vkft_lab_random(lab, V, n), target = vkft_lab_output(lab, rows),
                    loss = vkft_lab_output(lab, rows), weight = vkft_lab_output(lab, rows);
     for (uint32_t i = 0; i < n; i++)
@@ -38,8 +40,8 @@ void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float sp
     for (uint32_t i = 0; i < rows; i++) {
         target.u[i] = (i * 7919u + V / 2) % V;
         weight.f[i] = 0.125f * (float)(1 + i % 3);
-        losses[i] = vkft_reference_cross_entropy_backward(wide + i * V, V, target.u[i], (double)softcap,
-                                                          (double)weight.f[i], z, want + i * V);
+        losses[i] = vkft_reference_loss_backward(&reference, wide + i * V, V, target.u[i], (double)weight.f[i], z,
+                                                 want + i * V);
     }
     struct cross_entropy_args args = {.logits = logits.address,
                                       .target = target.address,
@@ -47,7 +49,9 @@ void vkft_check_cross_entropy(vkft_lab *lab, uint32_t rows, uint32_t V, float sp
                                       .weight = weight.address,
                                       .rows = rows,
                                       .V = V,
-                                      .softcap = softcap};
+                                      .softcap = form.softcap,
+                                      .smoothing = form.smoothing,
+                                      .z_loss = form.z_loss};
     vkft_lab_run(lab, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows, 1); /* evaluation leaves the logits */
     vkft_lab_expect(lab, "loss", loss, losses, TOLERANCE);
     args.backward = 1;

@@ -82,18 +82,18 @@ double vkft_reference_cross_entropy(const double *z, uint32_t V, uint32_t target
     return highest + log(sum) - z[target];
 }
 
-/* (softmax(z) - onehot(target)) dz/dx. */
-double vkft_reference_cross_entropy_backward(const double *x, uint32_t V, uint32_t target, double softcap,
-                                             double weight, double *z, double *dx)
+double vkft_reference_loss_backward(const vkft_reference_loss *loss, const double *x, uint32_t V, uint32_t target,
+                                    double weight, double *z, double *dx)
 {
+    double mean = 0, e = loss->smoothing, b = loss->z_loss;
     for (uint32_t v = 0; v < V; v++)
-        z[v] = vkft_reference_softcap(x[v], softcap);
-    double loss = vkft_reference_cross_entropy(z, V, target);
+        mean += (z[v] = vkft_reference_softcap(x[v], loss->softcap)) / V;
+    double log_sum = vkft_reference_cross_entropy(z, V, target) + z[target];
     for (uint32_t v = 0; v < V; v++) {
-        double slope = softcap > 0 ? 1 - pow(z[v] / softcap, 2) : 1;
-        dx[v] = (exp(z[v] - z[target] - loss) - (v == target)) * slope * weight;
+        double slope = loss->softcap > 0 ? 1 - pow(z[v] / loss->softcap, 2) : 1;
+        dx[v] = (exp(z[v] - log_sum) * (1 + 2 * b * log_sum) - (1 - e) * (v == target) - e / V) * slope * weight;
     }
-    return loss;
+    return (1 - e) * (log_sum - z[target]) + e * (log_sum - mean) + b * log_sum * log_sum;
 }
 
 void vkft_central_differences(vkft_scalar_function f, const void *context, double *x, uint32_t n, double *gradient)

@@ -33,9 +33,12 @@ void vkft_reference_philox(uint32_t counter[4], uint32_t key0, uint32_t key1);
 
 /* -log softmax(z)[target] of V values. */
 double vkft_reference_cross_entropy(const double *z, uint32_t V, uint32_t target);
-/* The same of z = x, capped: the loss, and dx = its gradient times weight. z [V] is written. */
-double vkft_reference_cross_entropy_backward(const double *x, uint32_t V, uint32_t target, double softcap,
-                                             double weight, double *z, double *dx);
+typedef struct vkft_reference_loss {
+    double softcap, smoothing, z_loss; /* as those of cross_entropy, shaders/loss/args.h */
+} vkft_reference_loss;
+/* The loss of z = x, capped, and dx = its gradient times weight. z [V] is written. */
+double vkft_reference_loss_backward(const vkft_reference_loss *loss, const double *x, uint32_t V, uint32_t target,
+                                    double weight, double *z, double *dx);
 
 /* d(loss)/d(x[i]) of a function by central differences with step 1e-5: exact to about 1e-9 for functions of order 1. */
 typedef double (*vkft_scalar_function)(const double *x, const void *context);

@@ -65,6 +65,26 @@ void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *tab
     push_embedding(g, x, (embedding_state){.ids = ids, .dtable = table->grad, .offset = offset, .scale = 1.0f});
 }
 
+#define NOISE_LAYER UINT32_MAX /* for the dropout generator, whose other layers are linear ones */
+
+void vkft_op_noise(vkft_graph *g, vkft_tensor *x, const vkft_sequence *sequence, float scale)
+{
+    if (g->pass.noise == 0)
+        return;
+    uint64_t n = (uint64_t)x->rows * x->cols;
+    struct noise_args args = {.x = vkft_tensor_address(g, x),
+                              .query_range = sequence->query_range,
+                              .key_range = sequence->key_range,
+                              .step = g->step,
+                              .T = x->rows,
+                              .C = x->cols,
+                              .seed_low = (uint32_t)g->seed,
+                              .seed_high = (uint32_t)(g->seed >> 32),
+                              .layer = NOISE_LAYER,
+                              .alpha = scale * g->pass.noise};
+    vkft_launch_elements(g, VKFT_KERNEL_noise, &args, sizeof args, ceil_div_u64(n, 4), 1, 16.0 * (double)n);
+}
+
 /* direction 1 rotates forward, -1 back. */
 static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_rotary rotary, uint64_t position,
                         float direction)

@@ -48,6 +48,8 @@ void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head
             .V = V,
             .backward = backward,
             .softcap = head->softcap,
+            .smoothing = g->pass.label_smoothing,
+            .z_loss = g->pass.z_loss,
         };
         vkft_launch_rows(g, VKFT_KERNEL_cross_entropy, &args, sizeof args, rows, 1, 10.0 * rows * V);
         if (backward && head->w.grad)

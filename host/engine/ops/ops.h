@@ -82,6 +82,10 @@ vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t
 /* x += table[ids + offset] in place: learned positions. x must not have been read by another op. */
 void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset);
 
+/* x += scale * alpha / sqrt(L * C) * u in place, u uniform in [-1, 1) and alpha that of the pass, where it has one; L
+ * is the length of a token's sample in a decoder's sequence. x must not have been read by another op. */
+void vkft_op_noise(vkft_graph *g, vkft_tensor *x, const vkft_sequence *sequence, float scale);
+
 /* Gains and biases are f32 [width]; gradients 0: frozen. */
 typedef struct vkft_norm {
     bool layernorm;
@@ -204,9 +208,10 @@ typedef struct vkft_head {
     float scale, softcap; /* softcap 0: none */
 } vkft_head;
 
-/* loss[i] = cross entropy of head(x[i]) against target[i], loss f32 [rows], and with backward the gradient of
- * sum(weight[i] * loss[i]) with respect to x, in chunks of rows: each chunk's logits become their own gradient
- * in place, so no logit is computed twice and at most graph->pass.logits_bytes of them exist, or those of 16 rows. */
+/* loss[i] = cross entropy of head(x[i]) against target[i], with what the pass adds to it, loss f32 [rows], and with
+ * backward the gradient of sum(weight[i] * loss[i]) with respect to x, in chunks of rows: each chunk's logits become
+ * their own gradient in place, so no logit is computed twice and at most graph->pass.logits_bytes of them exist, or
+ * those of 16 rows. */
 #define VKFT_LOGITS_BYTES (48u << 20)
 void vkft_op_linear_cross_entropy(vkft_graph *g, vkft_tensor *x, const vkft_head *head, uint64_t target,
                                   uint64_t weight, uint64_t loss, bool backward);

@@ -67,6 +67,20 @@ static bool allocate_state_copies(vkft_trainer *t, vkft_err *err)
     return ok || vkft_fail_memory(err, "for the optimizer's state");
 }
 
+/* A preference objective needs log-probabilities as they are. */
+static bool check_loss(const vkft_train_options *o, vkft_err *err)
+{
+    const vkft_objective *objective = vkft_objective_of(o->data.objective);
+    const char *flag = o->label_smoothing_factor > 0 ? "--label-smoothing-factor"
+                       : o->z_loss_multiplier > 0    ? "--z-loss-multiplier"
+                       : o->neftune_noise_alpha > 0  ? "--neftune-noise-alpha"
+                                                     : NULL;
+    return !flag || !objective->judge ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s is for --objective sft; %s compares log-probabilities of answers as they are; leave it out%s",
+                     flag, objective->name, o->label_smoothing_factor > 0 ? ", or see --label-smoothing" : "");
+}
+
 static bool check_options(const vkft_train_options *o, vkft_err *err)
 {
     const vkft_objective_options *p = &o->objective;
@@ -75,6 +89,8 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--packing: answers are compared one by one with --objective %s; leave it out",
                          vkft_objective_of(objective)->name);
+    if (!check_loss(o, err))
+        return false;
     if (vkft_objective_of(objective)->mismatches && o->data.path && o->batch_size < 2)
         return vkft_fail(
             err, VKFT_ERR_INPUT,
@@ -99,6 +115,15 @@ static bool check_task(const vkft_train_options *o, const vkft_config *config, v
     const char *names[] = {[VKFT_TASK_CAUSAL_LM] = "CAUSAL_LM", [VKFT_TASK_SEQ_2_SEQ_LM] = "SEQ_2_SEQ_LM"};
     return vkft_fail(err, VKFT_ERR_INPUT, "--task-type %s: %s is a model of %s; use another --model, or leave it out",
                      names[o->task_type], o->model.path, names[task]);
+}
+
+static bool check_noise(const vkft_train_options *o, const vkft_config *config, vkft_err *err)
+{
+    return o->neftune_noise_alpha == 0 || !config->encoder_layers ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "--neftune-noise-alpha: %s has an encoder and a decoder, for which noise on embeddings is not "
+                     "defined (transformers adds none, either); leave it out",
+                     o->model.path);
 }
 
 /* Settings that would do nothing. */
@@ -144,7 +169,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     vkft_optimizer_options optimizer;
     if (!check_options(options, err) || !vkft_best_choose(options, &t->best, err) ||
         !read_optimizer(options, &optimizer, err) || !read_schedule(t, err) ||
-        !vkft_session_open(&t->session, &source, t->observer, err) || !check_task(options, t->session.config, err))
+        !vkft_session_open(&t->session, &source, t->observer, err) || !check_task(options, t->session.config, err) ||
+        !check_noise(options, t->session.config, err))
         return false;
     memcpy(t->state.best_key, t->best.key, sizeof t->best.key);
     t->session.seed = options->seed;
@@ -159,11 +185,16 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         t->portion.use[2 + i].split = &t->mismatched[i].packs;
         t->portion.use[2 + i].batch_size = t->portion.use[i].batch_size;
     }
-    t->portion.dropout = options->lora_dropout > 0 && t->objective->preferences == VKFT_PREFERENCES_NONE;
+    t->portion.dropout = (options->lora_dropout > 0 && t->objective->preferences == VKFT_PREFERENCES_NONE) ||
+                         options->neftune_noise_alpha > 0;
     t->session.smaller = vkft_portion_halve;
     t->session.smaller_context = &t->portion;
-    if (!vkft_setup_trained(t, err) || !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err) ||
-        !allocate_state_copies(t, err) || !batch_limits(t, &limits.batch, err) ||
+    if (!vkft_setup_trained(t, err) || !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err))
+        return false;
+    t->learner.loss = (vkft_loss_changes){.label_smoothing = options->label_smoothing_factor,
+                                          .z_loss = options->z_loss_multiplier,
+                                          .noise = options->neftune_noise_alpha};
+    if (!allocate_state_copies(t, err) || !batch_limits(t, &limits.batch, err) ||
         !vkft_session_plan_offload(&t->session, &limits, &t->plan, t->observer, err))
         return false;
     schedule(t);

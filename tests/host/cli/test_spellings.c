@@ -44,6 +44,8 @@ static const meaning meanings[] = {
     {"pref_loss", "orpo", "--objective orpo"},
     {"pref_loss", "simpo", "--objective simpo"},
     {"pref_loss", "ipo", "--loss-type ipo"},
+    {"z_loss", "0.0001", "--z-loss-multiplier 0.0001"},
+    {"lse_square_scale", "0.0001", "--z-loss-multiplier 0.0001"},
     {"dpo_label_smoothing", "0.1", "--label-smoothing 0.1"},
     {"kto_chosen_weight", "1.3", "--desirable-weight 1.3"},
     {"kto_rejected_weight", "0.8", "--undesirable-weight 0.8"},

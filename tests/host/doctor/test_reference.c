@@ -80,24 +80,30 @@ static void test_attention(void **state)
     }
 }
 
-static double cross_entropy(const double *x, const void *context)
+/* Twice the loss, as its definition stands: smoothed targets q have a share e of 1 spread over all of them. */
+static double loss_of(const double *x, const void *context)
 {
-    double z[V];
+    const vkft_reference_loss *loss = context;
+    double z[V], sum = 0, entropy = 0;
     for (uint32_t v = 0; v < V; v++)
-        z[v] = vkft_reference_softcap(x[v], *(const double *)context);
-    return 2 * vkft_reference_cross_entropy(z, V, 4);
+        sum += exp(z[v] = vkft_reference_softcap(x[v], loss->softcap));
+    for (uint32_t v = 0; v < V; v++)
+        entropy -= (loss->smoothing / V + (v == 4 ? 1 - loss->smoothing : 0)) * (z[v] - log(sum));
+    return 2 * (entropy + loss->z_loss * pow(log(sum), 2));
 }
 
-static void test_cross_entropy(void **state)
+static void test_loss(void **state)
 {
     (void)state;
-    static const double caps[] = {0, 1.5};
-    for (int i = 0; i < 2; i++) {
+    static const vkft_reference_loss losses[] = {{0, 0, 0}, {1.5, 0, 0}, {0, 0.2, 0}, {0, 0, 0.3}, {1.5, 0.1, 0.05}};
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
         double x[V], z[V], got[V], want[V];
         fill(x, V, 5);
-        double loss = vkft_reference_cross_entropy_backward(x, V, 4, caps[i], 2, z, got);
-        assert_true(fabs(2 * loss - cross_entropy(x, &caps[i])) < 1e-12);
-        vkft_central_differences(cross_entropy, &caps[i], x, V, want);
+        double loss = vkft_reference_loss_backward(&losses[i], x, V, 4, 2, z, got);
+        assert_true(fabs(2 * loss - loss_of(x, &losses[i])) < 1e-12);
+        assert_true(losses[i].smoothing > 0 || losses[i].z_loss > 0 ||
+                    fabs(loss - vkft_reference_cross_entropy(z, V, 4)) < 1e-12);
+        vkft_central_differences(loss_of, &losses[i], x, V, want);
         for (uint32_t v = 0; v < V; v++)
             assert_true(fabs(got[v] - want[v]) < 1e-8);
     }
@@ -105,6 +111,6 @@ static void test_cross_entropy(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention), cmocka_unit_test(test_cross_entropy)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention), cmocka_unit_test(test_loss)};
     return cmocka_run_group_tests_name("references", tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 
 #include "tests/support/op_test.h"
 #include "host/doctor/reference/ops.h"
+#include "runtime/base/size.h"
 
 #define TOLERANCE 1e-5
 
@@ -160,13 +161,18 @@ static void test_norm(void **state)
 typedef struct model_context {
     uint32_t T, C, V, P, offset;
     bool words, places, head, tied;
+    bool changed; /* noise on the embedding, label smoothing and z-loss */
     const uint32_t *id, *position, *target;
     uint64_t ids, positions, targets, weights;
+    vkft_sequence samples; /* of SAMPLE tokens, which the noise asks for */
     vkft_weight word_table, place_table;
     vkft_head output;
 } model_context;
 
-enum { WORDS, PLACES, HEAD };
+enum { WORDS, PLACES, HEAD, SAMPLE = 5 };
+static const vkft_reference_loss plain = {.softcap = 3},
+                                 changed = {.softcap = 3, .smoothing = (double)0.2f, .z_loss = (double)0.03f};
+#define NOISE 1.5f
 
 static vkft_tensor *model_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
 {
@@ -174,42 +180,65 @@ static vkft_tensor *model_forward(vkft_graph *g, const vkft_operand *in, uint64_
     k->word_table = vkft_operand_weight(&in[WORDS]);
     k->place_table = vkft_operand_weight(&in[PLACES]);
     k->output = (vkft_head){.w = vkft_operand_weight(&in[k->tied ? WORDS : HEAD]), .scale = 0.7f, .softcap = 3};
+    if (k->changed) {
+        g->pass.label_smoothing = (float)changed.smoothing;
+        g->pass.z_loss = (float)changed.z_loss;
+        g->pass.noise = NOISE;
+    }
     vkft_tensor *x = vkft_op_embedding(g, &k->word_table, k->ids, k->T, 2.0f);
+    vkft_op_noise(g, x, &k->samples, 0.5f);
     vkft_op_embedding_add(g, x, &k->place_table, k->positions, k->offset);
     vkft_op_linear_cross_entropy(g, x, &k->output, k->targets, k->weights, loss, x->needs_grad || k->output.w.grad);
     return NULL;
+}
+
+/* The noise of element i, as its definition says: the upper 24 bits of its word, in [-1, 1). */
+static double uniform(uint32_t i)
+{
+    return (vkft_reference_dropout_word(VKFT_TEST_SEED, UINT32_MAX, VKFT_TEST_MICRO_STEP, i) >> 8) * 0x1p-23 - 1;
 }
 
 static void model_reference(double *const *in, double *y, const void *context)
 {
     const model_context *k = context;
     const double *head = in[k->tied ? WORDS : HEAD];
-    double *z = malloc(k->V * sizeof *z);
+    double *z = malloc(k->V * sizeof *z), *capped = malloc(2 * k->V * sizeof *capped);
     for (uint32_t t = 0; t < k->T; t++) {
+        uint32_t start = t - t % SAMPLE, length = start + SAMPLE > k->T ? k->T - start : SAMPLE;
+        double noise = k->changed ? 0.5 * (double)NOISE / sqrt((double)length * k->C) : 0;
         for (uint32_t v = 0; v < k->V; v++) {
             double sum = 0;
             for (uint32_t c = 0; c < k->C; c++)
-                sum += (2 * in[WORDS][k->id[t] * k->C + c] + in[PLACES][(k->position[t] + k->offset) * k->C + c]) *
+                sum += (2 * in[WORDS][k->id[t] * k->C + c] + noise * uniform(t * k->C + c) +
+                        in[PLACES][(k->position[t] + k->offset) * k->C + c]) *
                        head[v * k->C + c];
-            z[v] = vkft_reference_softcap((double)k->output.scale * sum, 3);
+            z[v] = (double)k->output.scale * sum;
         }
-        y[t] = vkft_reference_cross_entropy(z, k->V, k->target[t]);
+        y[t] = vkft_reference_loss_backward(k->changed ? &changed : &plain, z, k->V, k->target[t], 1, capped,
+                                            capped + k->V);
     }
     free(z);
+    free(capped);
 }
 
 static void check_model(const vkft_kernel_fixture *f, const char *name, model_context k)
 {
-    uint32_t id[64], position[64], target[64], places = 8;
+    uint32_t id[64], position[64], target[64], range[128], seen[128], places = 8;
     k.P = places + k.offset;
     for (uint32_t t = 0; t < k.T; t++) {
         id[t] = (t * t + 3 * t) % k.V; /* repeats, and leaves ids out */
         position[t] = t % places;
         target[t] = (5 * t + 1) % k.V;
+        range[2 * t] = t - t % SAMPLE;
+        seen[2 * t] = t;
+        range[2 * t + 1] = t + 1;
+        seen[2 * t + 1] = min_u32(t - t % SAMPLE + SAMPLE, k.T);
     }
     vkft_guarded bi = vkft_guarded_words(f, id, k.T), bp = vkft_guarded_words(f, position, k.T),
-                 bt = vkft_guarded_words(f, target, k.T), bw = vkft_test_row_weights(f, k.T);
+                 bt = vkft_guarded_words(f, target, k.T), bw = vkft_test_row_weights(f, k.T),
+                 br = vkft_guarded_words(f, range, 2 * k.T), bs = vkft_guarded_words(f, seen, 2 * k.T);
     k.id = id, k.position = position, k.target = target;
+    k.samples = (vkft_sequence){.query_range = br.address, .key_range = bs.address};
     k.ids = bi.address, k.positions = bp.address, k.targets = bt.address, k.weights = bw.address;
     vkft_op_case c = {.name = name,
                       .rows = k.T,
@@ -226,6 +255,8 @@ static void check_model(const vkft_kernel_fixture *f, const char *name, model_co
     vkft_guarded_free(f, &bp);
     vkft_guarded_free(f, &bt);
     vkft_guarded_free(f, &bw);
+    vkft_guarded_free(f, &br);
+    vkft_guarded_free(f, &bs);
 }
 
 static void test_embedding_and_head(void **state)
@@ -237,6 +268,10 @@ static void test_embedding_and_head(void **state)
     check_model(*state, "tied", (model_context){.T = 33, .C = 7, .V = 11, .words = true, .places = true, .tied = true});
     check_model(*state, "head alone", (model_context){.T = 31, .C = 7, .V = 37, .head = true});
     check_model(*state, "positions alone", (model_context){.T = 31, .C = 70, .V = 5, .offset = 2, .places = true});
+    check_model(
+        *state, "all, noise and another loss",
+        (model_context){
+            .T = 33, .C = 13, .V = 37, .offset = 2, .words = true, .places = true, .head = true, .changed = true});
     check_model(*state, "words alone", (model_context){.T = 60, .C = 9, .V = 64, .words = true});
 }
 

@@ -248,6 +248,9 @@ static void test_refusals(void **state)
     vkft_test_run_put(f, "pairs.jsonl", "{\"prompt_ids\": [1, 2, 3], \"chosen_ids\": [4], \"rejected_ids\": [5]}\n");
     refuses(f, "--max-seq-length 3", "the prompt has 3 tokens, the maximum is 3");
     refuses(f, "--packing", "--packing: answers are compared one by one with --objective dpo");
+    refuses(f, "--label-smoothing-factor 0.1", "--label-smoothing-factor is for --objective sft");
+    refuses(f, "--z-loss-multiplier 1e-4", "--z-loss-multiplier is for --objective sft");
+    refuses(f, "--neftune-noise-alpha 5", "--neftune-noise-alpha is for --objective sft");
     refuses(f, "--loss-type exo_pair", "--loss-type exo_pair needs --label-smoothing");
     vkft_test_run_put(f, "pairs.jsonl", "{\"prompt_ids\": [1, 2, 3], \"chosen_ids\": [4], \"rejected_ids\": []}\n");
     refuses(f, "", "an answer without a token");

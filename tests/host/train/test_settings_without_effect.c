@@ -67,6 +67,18 @@ static void patience_without_validation(void **state)
     vkft_test_result_free(&r);
 }
 
+/* transformers' hook is on an embedding that T5's stacks do not call. */
+static void noise_without_decoder_only(void **state)
+{
+    (void)state;
+    vkft_test_result r =
+        vkft_test_program("train --model " VKFT_TEST_DATA "/golden/t5/model --dry-run --neftune-noise-alpha 5");
+    assert_int_equal(r.exit_code, 1);
+    assert_non_null(strstr(r.err, "--neftune-noise-alpha: "));
+    assert_non_null(strstr(r.err, "has an encoder and a decoder"));
+    vkft_test_result_free(&r);
+}
+
 static void nothing_but_warmup(void **state)
 {
     const vkft_test_run_fixture *f = *state;
@@ -213,7 +225,7 @@ int main(void)
         cmocka_unit_test(nothing_but_warmup),     cmocka_unit_test(longer_than_the_model),
         cmocka_unit_test(scaled_positions),       cmocka_unit_test(flags_without_effect),
         cmocka_unit_test(recipes_without_effect), cmocka_unit_test(validation_without_data),
-        cmocka_unit_test(other_commands),
+        cmocka_unit_test(other_commands),         cmocka_unit_test(noise_without_decoder_only),
     };
     return cmocka_run_group_tests_name("settings without effect", tests, vkft_test_run_set_up, vkft_test_run_tear_down);
 }
