@@ -94,19 +94,18 @@ static bool read_rows(const char *path, const char *checkpoint, cJSON *rows, vkf
                       "%s: no run was logged here: it has neither trainer_log.jsonl nor trainer_state.json", path));
 }
 
-/* The texts of an object in a file, names without "--", where nothing is known yet. Other files say nothing. */
-static bool read_settings(const char *dir, const char *name, const char *key, vkft_plot_log *log, vkft_err *err)
+/* Adds the texts of an object in a file, names without "--", where nothing is known yet. Other files say nothing. */
+static bool read_texts(const char *dir, const char *name, const char *key, cJSON *to, vkft_err *err)
 {
     char *path = vkft_path_join(dir, name);
     bool ok = path != NULL || out_of_memory(err);
-    cJSON *root =
-        ok && vkft_file_exists(path) && !log->settings->child ? vkft_json_read_object(path, MAX_LOG_BYTES, NULL) : NULL;
+    cJSON *root = ok && vkft_file_exists(path) && !to->child ? vkft_json_read_object(path, MAX_LOG_BYTES, NULL) : NULL;
     const cJSON *settings = root ? vkft_json_member(root, key) : NULL, *setting;
     cJSON_ArrayForEach(setting, settings)
     {
         const char *bare = setting->string + (strncmp(setting->string, "--", 2) == 0 ? 2 : 0);
         if (ok && cJSON_IsString(setting) && strcmp(bare, "output-dir") != 0)
-            ok = cJSON_AddStringToObject(log->settings, bare, setting->valuestring) || out_of_memory(err);
+            ok = cJSON_AddStringToObject(to, bare, setting->valuestring) || out_of_memory(err);
     }
     cJSON_Delete(root);
     free(path);
@@ -129,12 +128,14 @@ static bool read_one(const char *path, vkft_plot_log *log, vkft_err *err)
     log->label = vkft_string_copy(path);
     log->rows = cJSON_CreateArray();
     log->settings = cJSON_CreateObject();
-    bool ok = (log->label && log->rows && log->settings) || out_of_memory(err);
+    log->summary = cJSON_CreateObject();
+    bool ok = (log->label && log->rows && log->settings && log->summary) || out_of_memory(err);
     ok = ok && (!is_directory || vkft_run_directory_newest(path, &checkpoint, err)) &&
          read_rows(path, checkpoint, log->rows, err);
     if (ok && is_directory)
-        ok = (!checkpoint || read_settings(checkpoint, "vkft_state.json", "settings", log, err)) &&
-             read_settings(path, "vkft.json", "run", log, err);
+        ok = (!checkpoint || read_texts(checkpoint, "vkft_state.json", "settings", log->settings, err)) &&
+             read_texts(path, "vkft.json", "run", log->settings, err) &&
+             read_texts(path, "vkft.json", "summary", log->summary, err);
     log->finished = is_directory && is_finished(path);
     free(checkpoint);
     return ok;
@@ -171,6 +172,7 @@ void vkft_plot_logs_free(vkft_plot_log *logs, size_t count)
         free(logs[i].label);
         cJSON_Delete(logs[i].rows);
         cJSON_Delete(logs[i].settings);
+        cJSON_Delete(logs[i].summary);
         logs[i] = (vkft_plot_log){0};
     }
 }

@@ -10,6 +10,7 @@ typedef struct vkft_plot_log {
     char *label;     /* the last part of its path; the whole of it where another run has the same */
     cJSON *rows;     /* array of objects as trainer_log.jsonl has them; null stands for a number that is not finite */
     cJSON *settings; /* object: a flag's name without "--" and its value as text; empty where they are not known */
+    cJSON *summary;  /* the same of a finished run: what vkft train said at its end, name by name */
     bool finished;   /* it has a result */
 } vkft_plot_log;
 

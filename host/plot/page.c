@@ -144,6 +144,28 @@ static bool append_warnings(const page *p, const vkft_plot_summary *summaries)
     return ok;
 }
 
+/* What the runs said at their ends. */
+static bool append_stories(const page *p)
+{
+    bool ok = true, many = p->plot->count > 1;
+    for (size_t i = 0; ok && i < p->plot->count; i++) {
+        const vkft_plot_log *log = &p->plot->logs[i];
+        const cJSON *line;
+        if (!log->summary->child)
+            continue;
+        ok = !many || (append(p, "<details><summary>") && append_swatch(p, i) &&
+                       append_cell(p, "How ", log->label, " went</summary>\n"));
+        ok = ok && append(p, "<table>\n");
+        cJSON_ArrayForEach(line, log->summary)
+        {
+            ok = ok && append_cell(p, "<tr><th>", line->string, "</th>") &&
+                 append_cell(p, "<td>", line->valuestring, "</td></tr>\n");
+        }
+        ok = ok && append(p, many ? "</table></details>\n" : "</table>\n");
+    }
+    return ok;
+}
+
 static const char *setting(const vkft_plot_log *log, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(log->settings, name);
@@ -267,8 +289,8 @@ bool vkft_plot_page(const vkft_plot *plot, vkft_text *out, vkft_err *err)
          append(&p, vkft_chart_style) &&
          append_cell(&p, "</style>\n</head>\n<body>\n<div id=\"live\">\n<h1>", plot->title, "</h1>\n") &&
          (!plot->live || append_buttons(&p)) && append_runs(&p, summaries) && append_warnings(&p, summaries) &&
-         append_charts(&p) && append_settings(&p) && append(&p, "</div>\n") && (!plot->live || append_script(&p)) &&
-         append(&p, "</body>\n</html>\n");
+         append_stories(&p) && append_charts(&p) && append_settings(&p) && append(&p, "</div>\n") &&
+         (!plot->live || append_script(&p)) && append(&p, "</body>\n</html>\n");
     free(summaries);
     return ok;
 }

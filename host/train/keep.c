@@ -1,5 +1,7 @@
 /* What a run keeps: checkpoints, the best, the result. Weights that have diverged are never written: they would push
  * out the last good checkpoint, or be taken for a result. */
+#include "host/train/report/card.h"
+#include "host/train/train.h"
 #include "host/train/trainer.h"
 #include "runtime/base/json.h"
 #include "runtime/base/json/builder.h"
@@ -140,7 +142,7 @@ bool vkft_keep_best(vkft_trainer *t, vkft_err *err)
     return vkft_keep_best_copy(t, err);
 }
 
-static cJSON *summarize(const vkft_trainer *t)
+static cJSON *make_record(const vkft_trainer *t, const vkft_run_summary *summary)
 {
     bool failed = false;
     vkft_json_node root = vkft_json_make_object(&failed);
@@ -160,48 +162,11 @@ static cJSON *summarize(const vkft_trainer *t)
     }
     if (t->stop_reason[0])
         vkft_json_put_string(root, "stopped_early", t->stop_reason);
+    vkft_json_node lines = vkft_json_put_object(root, "summary");
+    for (uint32_t i = 0; i < summary->count; i++)
+        vkft_json_put_string(lines, summary->lines[i].name, summary->lines[i].text);
     vkft_json_put_copy(root, "run", t->fingerprint);
     return vkft_json_made(root);
-}
-
-/* A path or a name as YAML reads it back: a JSON string is one of YAML's. malloc'ed; NULL: out of memory. */
-static char *yaml_text(const char *name)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/";
-    if (*name && strspn(name, plain) == strlen(name))
-        return vkft_string_copy(name);
-    vkft_text valid = {0}, text = {0};
-    bool ok = vkft_text_append_valid(&valid, name, strlen(name), NULL) &&
-              vkft_json_write_string(valid.data, valid.length, &text, NULL);
-    vkft_text_free(&valid);
-    if (!ok)
-        vkft_text_free(&text);
-    return text.data;
-}
-
-static char *make_readme(const vkft_trainer *t)
-{
-    static const char adapter[] =
-        "---\nbase_model: %s\nlibrary_name: peft\ntags:\n- lora\n- vkft\n---\n\n"
-        "# %s adapter\n\nTrained with vkft: r %u, alpha %g. The settings and results of the run are in "
-        "`vkft.json`, its course in `trainer_log.jsonl`.\n\n"
-        "    vkft generate --model BASE --adapter . --prompt \"...\"\n";
-    static const char full[] =
-        "---\nbase_model: %s\nlibrary_name: transformers\ntags:\n- vkft\n---\n\n"
-        "# Fine-tuned model\n\nAll weights trained with vkft. The settings and results of the run are in `vkft.json`, "
-        "its course in `trainer_log.jsonl`.\n\n    vkft generate --model . --prompt \"...\"\n";
-    const char *base = vkft_session_model_name(&t->session);
-    const vkft_adapter_set *lora = &t->session.trained.adapters;
-    char *quoted = yaml_text(base);
-    size_t size = quoted ? sizeof adapter + sizeof full + strlen(quoted) + 64 : 0;
-    char *text = quoted ? malloc(size) : NULL;
-    if (text && vkft_trains_all_weights(&t->session.trained))
-        snprintf(text, size, full, quoted);
-    else if (text)
-        snprintf(text, size, adapter, quoted, lora->method == &vkft_method_dora ? "DoRA" : "LoRA", lora->config.r,
-                 (double)lora->config.lora_alpha);
-    free(quoted);
-    return text;
 }
 
 static bool take_last(vkft_trainer *t, vkft_err *err)
@@ -247,15 +212,20 @@ static bool check_range(const vkft_trainer *t, vkft_err *err)
                               (double)largest);
 }
 
-bool vkft_keep_result(vkft_trainer *t, vkft_err *err)
+bool vkft_keep_result(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
 {
     if (!choose_result(t, err) || !check_range(t, err))
         return false;
-    cJSON *summary = summarize(t);
-    char *readme = make_readme(t);
-    bool ok = (summary && readme) || vkft_fail_memory(err, "while finishing the run");
-    ok = ok && vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->session.file, readme, summary, err);
-    cJSON_Delete(summary);
-    free(readme);
+    result->best_metric = t->state.best_metric;
+    result->best_step = t->state.best_step;
+    vkft_run_summarize(t, result, &result->summary);
+    cJSON *record = make_record(t, &result->summary);
+    vkft_text card = {0};
+    bool ok =
+        (record || vkft_fail_memory(err, "while finishing the run")) &&
+        vkft_card_write(t, &result->summary, &card, err) &&
+        vkft_run_directory_finish(&t->run, &(vkft_saver){write_final, t}, t->session.file, card.data, record, err);
+    cJSON_Delete(record);
+    vkft_text_free(&card);
     return ok && vkft_tensorboard_replace(t->board, err);
 }

@@ -273,11 +273,10 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     result->seconds = vkft_os_seconds() - started;
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->session.dev).device_peak_bytes;
-    result->best_metric = t->state.best_metric;
     result->best = t->best;
     memcpy(result->stop_reason, t->stop_reason, sizeof result->stop_reason);
     result->has_tokenizer = t->session.text.tokenizer != NULL;
-    return vkft_keep_result(t, err);
+    return vkft_keep_result(t, result, err);
 }
 
 bool vkft_train(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_result *result,

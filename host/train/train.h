@@ -8,6 +8,7 @@
 #include "host/session/memory.h"
 #include "host/train/evaluation/best.h"
 #include "host/train/options.h"
+#include "host/train/report/summary.h"
 #include "runtime/base/error.h"
 #include "runtime/base/observer.h"
 
@@ -18,7 +19,9 @@ typedef struct vkft_train_result {
     char stop_reason[VKFT_STOP_REASON];        /* why the run ended early; "": it did not */
     double seconds, tokens_per_second;
     uint64_t peak_memory_bytes;
+    uint64_t best_step; /* of best_metric */
     bool has_tokenizer; /* the model */
+    vkft_run_summary summary;
 } vkft_train_result;
 
 /* Runs a whole fine-tuning; not with dry_run. */

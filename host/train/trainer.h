@@ -14,6 +14,8 @@
 #include "host/train/world/world.h"
 #include "host/train/options.h"
 
+struct vkft_train_result;
+
 typedef struct vkft_trainer {
     const vkft_train_options *options;
     const vkft_world *world;
@@ -89,7 +91,8 @@ bool vkft_resume_best(vkft_trainer *t, vkft_err *err);
 bool vkft_keep_checkpoint(vkft_trainer *t, bool ends, vkft_err *err);
 bool vkft_keep_best(vkft_trainer *t, vkft_err *err);
 bool vkft_keep_best_copy(vkft_trainer *t, vkft_err *err); /* what t->flat holds, under the best step */
-bool vkft_keep_result(vkft_trainer *t, vkft_err *err);
+/* The finished run; fills in the best and the summary of its result. */
+bool vkft_keep_result(vkft_trainer *t, struct vkft_train_result *result, vkft_err *err);
 /* An error with this text and where the last good checkpoint is. */
 bool vkft_fail_diverged(const vkft_trainer *t, vkft_err *err, const char *format, ...) VKFT_PRINTF(3, 4);
 

@@ -21,6 +21,8 @@ static int print_json_summary(const vkft_train_options *o, const vkft_train_resu
     char best[VKFT_BEST_KEY + 8];
     snprintf(best, sizeof best, "best_%s", r->best.key);
     vkft_json_put_number(json, best, r->best_metric);
+    if (!isnan(r->best_metric))
+        vkft_json_put_number(json, "best_step", (double)r->best_step);
     if (r->stop_reason[0])
         vkft_json_put_string(json, "stopped_early", r->stop_reason);
     vkft_json_put_number(json, "seconds", r->seconds);
@@ -30,7 +32,7 @@ static int print_json_summary(const vkft_train_options *o, const vkft_train_resu
     return cli_print_json(vkft_json_made(json));
 }
 
-/* A command that uses the result as it was trained, to be pasted into a shell. */
+/* Commands to be pasted into a shell: one that uses the result as it was trained, one that draws the run. */
 static void print_command(const vkft_train_options *o, const vkft_train_result *r)
 {
     vkft_text text = {0};
@@ -45,20 +47,17 @@ static void print_command(const vkft_train_options *o, const vkft_train_result *
                 !r->has_tokenizer      ? "--prompt-ids 1,2,3"
                 : vkft_os_is_windows() ? "--prompt \"...\""
                                        : "--prompt '...'");
+    text.length = 0;
+    if (ok && vkft_text_append_argument(&text, vkft_os_is_windows(), o->output_dir, NULL))
+        fprintf(stderr, "  vkft plot %s\n", text.data);
     vkft_text_free(&text);
 }
 
 int train_print_summary(const vkft_train_options *o, const vkft_train_result *r)
 {
-    char time[32], memory[32];
-    vkft_time_text(r->seconds, time, sizeof time);
-    vkft_bytes_text(r->peak_memory_bytes, memory, sizeof memory);
-    fprintf(stderr, "\ndone: %llu steps in %s, %.0f tokens/s, at most %s of device memory\n",
-            (unsigned long long)r->steps, time, r->tokens_per_second, memory);
-    if (!isnan(r->first_loss)) /* a run that is resumed after its last step has none */
-        fprintf(stderr, "loss %.4f -> %.4f\n", r->first_loss, r->last_loss);
-    if (!isnan(r->best_metric))
-        fprintf(stderr, "best %s %.4f\n", vkft_best_name(&r->best), r->best_metric);
+    fprintf(stderr, "\ndone\n");
+    for (uint32_t i = 0; i < r->summary.count; i++)
+        fprintf(stderr, "  %-11s %s\n", r->summary.lines[i].name, r->summary.lines[i].text);
     print_command(o, r);
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
