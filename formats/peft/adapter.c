@@ -52,6 +52,12 @@ void vkft_adapter_free(vkft_adapter *adapter)
     *adapter = (vkft_adapter){0};
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), length = strlen(end);
+    return size >= length && strcmp(text + size - length, end) == 0;
+}
+
 /* Last component of the module in a key "base_model.model.<...>.<name>.lora_A.weight", and the number of the suffix, or
  * NULL; false when the key is not of this form. */
 static bool module_of_key(const vkft_adapter_format *format, const char *key, const char **name, size_t *length,
@@ -74,6 +80,15 @@ static bool module_of_key(const vkft_adapter_format *format, const char *key, co
         return *length > 0;
     }
     return false;
+}
+
+/* Whether a file has it as a vector. */
+static bool is_vector(const vkft_adapter_format *format, const char *key)
+{
+    const char *name;
+    size_t length;
+    uint32_t number;
+    return module_of_key(format, key, &name, &length, &number) ? format->vector[number] : ends_with(key, ".bias");
 }
 
 static bool list_has(char *const *list, const char *name, size_t length)
@@ -150,25 +165,16 @@ static bool check_initialization(const char *path, const cJSON *root, vkft_err *
 static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
 {
     static const char *const off[] = {
-        "use_qalora",
-        "use_bdlora",
-        "lora_bias",
-        "layer_replication",
-        "trainable_token_indices",
-        "target_parameters",
-        "alora_invocation_tokens",
-        "arrow_config",
-        "kasa_config",
-        "monteclora_config",
-        "velora_config",
+        "use_qalora",        "use_bdlora",
+        "layer_replication", "trainable_token_indices",
+        "target_parameters", "alora_invocation_tokens",
+        "arrow_config",      "kasa_config",
+        "monteclora_config", "velora_config",
     };
     const cJSON *task = vkft_json_member(root, "task_type");
     if (task && (!cJSON_IsString(task) ||
                  (strcmp(task->valuestring, "CAUSAL_LM") != 0 && strcmp(task->valuestring, "SEQ_2_SEQ_LM") != 0)))
         return fail_unsupported(path, "task_type", task, "CAUSAL_LM or SEQ_2_SEQ_LM", err);
-    const cJSON *bias = vkft_json_member(root, "bias");
-    if (bias && !(cJSON_IsString(bias) && strcmp(bias->valuestring, "none") == 0))
-        return fail_unsupported(path, "bias", bias, "none" MERGED, err);
     for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(root, off[i]);
         if (!is_off(value))
@@ -207,18 +213,36 @@ static bool read_target_modules(const char *path, const cJSON *root, vkft_adapte
     return config->target_modules != NULL;
 }
 
-/* The known format that peft_type and use_dora name. */
+static const char *const biases[] = {
+    [VKFT_BIAS_NONE] = "none", [VKFT_BIAS_ALL] = "all", [VKFT_BIAS_LORA_ONLY] = "lora_only"};
+
+static bool read_bias(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
+{
+    const cJSON *value = vkft_json_member(root, "bias");
+    for (int i = 0; value && i < 3; i++)
+        if (cJSON_IsString(value) && strcmp(value->valuestring, biases[i]) == 0) {
+            config->bias = (vkft_adapter_bias)i;
+            return true;
+        }
+    return !value || fail_unsupported(path, "bias", value, "none, all or lora_only" MERGED, err);
+}
+
+/* The known format that peft_type, use_dora and lora_bias name. */
 static bool find_format(const char *path, const cJSON *root, const vkft_adapter_format *const *known,
                         vkft_adapter_config *config, vkft_err *err)
 {
     const cJSON *value = vkft_json_member(root, "peft_type");
-    bool use_dora = false;
-    if (!vkft_json_get_bool(root, "use_dora", false, &use_dora, path, err))
+    bool use_dora = false, lora_bias = false;
+    if (!vkft_json_get_bool(root, "use_dora", false, &use_dora, path, err) ||
+        !vkft_json_get_bool(root, "lora_bias", false, &lora_bias, path, err))
         return false;
+    if (use_dora && lora_bias)
+        return fail_unsupported(path, "lora_bias", vkft_json_member(root, "lora_bias"), "it to be off with use_dora",
+                                err);
     for (; *known; known++) {
         config->format = *known;
         if (cJSON_IsString(value) && strcmp(value->valuestring, config->format->peft_type) == 0 &&
-            use_dora == config->format->use_dora)
+            use_dora == config->format->use_dora && lora_bias == config->format->lora_bias)
             return true;
     }
     return fail_unsupported(path, "peft_type", value, "LORA" MERGED, err);
@@ -274,10 +298,13 @@ static bool read_modules_to_save(const char *path, const cJSON *root, vkft_adapt
     return copy_list(path, "modules_to_save", value, &config->modules_to_save, err);
 }
 
-/* Whether the key is that of a module in modules_to_save: "base_model.model.lm_head.weight". */
+/* Whether the key is that of a module in modules_to_save, "base_model.model.lm_head.weight", or of one of the model's
+ * biases. */
 static bool is_saved_whole(const vkft_adapter_config *config, const char *key)
 {
     size_t size = strlen(key);
+    if (config->bias && strncmp(key, "base_model.model.", 17) == 0 && ends_with(key, ".bias"))
+        return true;
     if (strncmp(key, "base_model.model.", 17) != 0 || size <= 17 + 7 || strcmp(key + size - 7, ".weight") != 0)
         return false;
     for (char **name = config->modules_to_save; name && *name; name++) {
@@ -319,13 +346,12 @@ static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *fr
     const vkft_adapter_format *format = config->format;
     const char *name;
     size_t length;
-    uint32_t number = 0;
-    if (!module_of_key(format, from->name, &name, &length, &number) && !is_saved_whole(config, from->name))
+    if (!module_of_key(format, from->name, &name, &length, NULL) && !is_saved_whole(config, from->name))
         return fail_key(file->path, from->name, format, err);
     if (from->dtype != VKFT_F32 && from->dtype != VKFT_F16 && from->dtype != VKFT_BF16)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16",
                          file->path, from->name, vkft_dtype_name(from->dtype));
-    bool vector = format->vector[number];
+    bool vector = is_vector(format, from->name);
     uint64_t rows = from->shape[0], cols = vector ? 1 : from->shape[1];
     if (from->dims != (vector ? 1 : 2) || !from->elements || rows > UINT32_MAX || cols > UINT32_MAX)
         return vkft_fail(err, VKFT_ERR_INPUT,
@@ -380,6 +406,7 @@ static bool read_files(const char *dir, const char *config, const vkft_adapter_f
     cJSON *root = vkft_json_read_object(config, MAX_CONFIG_BYTES, err);
     bool ok = root && (vkft_json_keep_last(root) || vkft_fail_memory(err, "for adapter '%s'", config)) &&
               find_format(config, root, known, &adapter->config, err) && check_supported(config, root, err) &&
+              read_bias(config, root, &adapter->config, err) &&
               read_modules_to_save(config, root, &adapter->config, err) && open_weights(dir, &file, err);
     if (ok)
         ok = read_tensors(&file, adapter, err) && read_config(config, root, adapter, err);
@@ -510,13 +537,15 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
 {
     const vkft_adapter_config *config = &adapter->config;
     return add_patterns(o, "alpha_pattern", &config->alpha_pattern) && cJSON_AddNullToObject(o, "auto_mapping") &&
-           add_base_model(o, config->base_model_name_or_path) && cJSON_AddStringToObject(o, "bias", "none") &&
+           add_base_model(o, config->base_model_name_or_path) &&
+           cJSON_AddStringToObject(o, "bias", biases[config->bias]) &&
            add_setting(o, config, "exclude_modules", false) && /* PEFT knows it since 0.14 */
            cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) &&
            cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_lora_weights") &&
            add_setting(o, config, "layers_pattern", true) && add_setting(o, config, "layers_to_transform", true) &&
-           add_float(o, "lora_alpha", config->lora_alpha) && add_float(o, "lora_dropout", config->lora_dropout) &&
-           add_modules_to_save(o, config->modules_to_save) &&
+           add_float(o, "lora_alpha", config->lora_alpha) &&
+           (!config->format->lora_bias || cJSON_AddTrueToObject(o, "lora_bias")) && /* since 0.14 */
+           add_float(o, "lora_dropout", config->lora_dropout) && add_modules_to_save(o, config->modules_to_save) &&
            cJSON_AddStringToObject(o, "peft_type", config->format->peft_type) &&
            cJSON_AddNumberToObject(o, "r", config->r) && add_patterns(o, "rank_pattern", &config->rank_pattern) &&
            cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
@@ -542,13 +571,9 @@ static bool write_weights(const char *path, const vkft_adapter *adapter, vkft_er
         return vkft_fail_memory(err, "for adapter '%s'", path);
     for (uint32_t i = 0; i < adapter->count; i++) {
         const vkft_adapter_tensor *t = &adapter->tensors[i];
-        const char *name;
-        size_t length;
-        uint32_t number = 0;
-        module_of_key(adapter->config.format, t->key, &name, &length, &number);
         specs[i] = (vkft_safetensors_spec){.name = t->key,
                                            .dtype = VKFT_F32,
-                                           .dims = adapter->config.format->vector[number] ? 1 : 2,
+                                           .dims = is_vector(adapter->config.format, t->key) ? 1 : 2,
                                            .shape = {t->rows, t->cols}};
     }
     vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, adapter->count, err);

@@ -15,7 +15,7 @@
 /* How a method's adapters are written: a key is "base_model.model.<module><suffix>". */
 typedef struct vkft_adapter_format {
     const char *peft_type;
-    bool use_dora;
+    bool use_dora, lora_bias;
     const char *suffixes[VKFT_ADAPTER_TENSORS + 1]; /* ".lora_A.weight", up to a NULL */
     bool vector[VKFT_ADAPTER_TENSORS];              /* [rows] in files, and [rows,1] here */
 } vkft_adapter_format;
@@ -30,6 +30,9 @@ typedef enum vkft_lora_init {
     VKFT_LORA_INIT_PISSA,      /* singular vectors of the weight; plus N: roughly, after N iterations */
 } vkft_lora_init;
 
+/* The model's biases that are trained beside the adapter and written with it. */
+typedef enum vkft_adapter_bias { VKFT_BIAS_NONE, VKFT_BIAS_ALL, VKFT_BIAS_LORA_ONLY } vkft_adapter_bias;
+
 typedef struct vkft_adapter_config {
     const vkft_adapter_format *format; /* one of those that the reader was given */
     uint32_t r;
@@ -39,6 +42,7 @@ typedef struct vkft_adapter_config {
     bool fan_in_fan_out; /* the base weights are stored [in,out] (GPT-2); the adapter's are not */
     bool use_rslora;     /* scale alpha/sqrt(r) instead of alpha/r */
     vkft_lora_init init; /* of new adapters; what was read says nothing */
+    vkft_adapter_bias bias;
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;
@@ -61,8 +65,8 @@ typedef struct vkft_adapter {
 } vkft_adapter;
 
 /* Reads a PEFT adapter directory in one of the known formats, NULL-terminated; F32, F16 and BF16 tensors become f32.
- * The result is malloc'ed throughout. Error: what vkft cannot apply (bias other than "none", modules_to_save,
- * another peft_type), a bad file, or another program's adapter. */
+ * The result is malloc'ed throughout. Error: what vkft cannot apply (another
+ * peft_type, token indices), a bad file, or another program's adapter. */
 bool vkft_adapter_read(const char *dir, const vkft_adapter_format *const *known, vkft_adapter *adapter, vkft_err *err);
 void vkft_adapter_free(vkft_adapter *adapter); /* frees what is inside, zeroes it */
 

@@ -108,8 +108,6 @@ const flag_spelling cli_spellings[] = {
     HEADING("PEFT: LoraConfig"),
     ALSO("r", "lora-r"),
     ALSO("target_modules", "lora-target-modules"),
-    NOTHING("bias", "none", "lora-r", "biases are not trained with an adapter"),
-    REFUSED("bias", NULL, "lora-r", "biases are not trained with an adapter; use none, or --fine-tune-type full"),
     NOTHING("modules_to_save", "none", "modules-to-save", "nothing but the adapter is trained"),
     REFUSED("init_lora_weights", "corda", "init-lora-weights",
             "it needs activations of the training data; use pissa or another"),
@@ -120,8 +118,6 @@ const flag_spelling cli_spellings[] = {
     REFUSED("init_lora_weights", "mica", "init-lora-weights", "B would be frozen; use true, gaussian or orthogonal"),
     REFUSED("init_lora_weights", "false", "init-lora-weights",
             "A and B would both be random and the model another one; use true"),
-    NOTHING("lora_bias", "false", "lora-r", "B has no bias"),
-    REFUSED("lora_bias", NULL, "lora-r", "B has no bias; leave it out"),
     NOTHING("trainable_token_indices", "none", "lora-r", "nothing but the adapter is trained"),
     REFUSED(
         "trainable_token_indices", NULL, "lora-r",

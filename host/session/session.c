@@ -195,7 +195,8 @@ bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *e
 {
     vkft_adapter_set *set = &session->trained.adapters;
     for (uint32_t i = 0; i < set->saved_count; i++)
-        vkft_model_release(&session->model, set->saved[i].spec);
+        if (set->saved[i].spec->weight) /* the model keeps its small biases */
+            vkft_model_release(&session->model, set->saved[i].spec);
     if (set->origin_floats)
         vkft_session_need(session,
                           (vkft_holding){"first values", VKFT_MEMORY_DEVICE, origin_bytes, allocate_origin, session});

@@ -69,12 +69,14 @@ typedef struct vkft_train_options {
     float lora_alpha;
     float lora_dropout;
     bool use_rslora; /* scale alpha / sqrt(r) instead of alpha / r */
-    bool use_dora;
+    bool use_dora, lora_bias;
+    vkft_adapter_bias bias;
     vkft_lora_init init_lora_weights;
     vkft_module_choice lora_modules;
     const char *init_adapter; /* directory or NULL */
     struct {
-        bool r, alpha, dropout, rslora, dora, init, modules, patterns; /* asked for, and not by default */
+        bool r, alpha, dropout, rslora, dora, lora_bias, bias, init, modules,
+            patterns; /* asked for, and not by default */
     } lora_given;
 
     vkft_objective_options objective;                                      /* its type is data.objective */

@@ -52,7 +52,8 @@ static bool reserve(vkft_adapter_set *set, const vkft_model *model, const vkft_a
     set->config.modules_to_save = NULL;
     set->config.rank_pattern = set->config.alpha_pattern = (vkft_module_patterns){0};
     set->modules = calloc((size_t)model->module_count, sizeof *set->modules);
-    return set->modules || vkft_fail_memory(err, "for the adapter's modules");
+    set->saved = calloc(model->tensor_count + 1ull, sizeof *set->saved);
+    return (set->modules && set->saved) || vkft_fail_memory(err, "for the adapter's modules");
 }
 
 /* The place of the set's next module, filled; it is added by counting it. */
@@ -87,7 +88,9 @@ static void lay_out(vkft_adapter_set *set)
             }
         if (pass == 0 && has_origin(set->config.init))
             set->origin_floats = vkft_parameter_space_length(&set->layout);
-        for (uint32_t i = 0; pass == 0 && i < set->saved_count; i++) {
+        for (uint32_t i = 0; i < set->saved_count; i++) {
+            if ((set->saved[i].spec->weight != NULL) != (pass == 0)) /* biases do not decay */
+                continue;
             uint64_t floats = (uint64_t)set->saved[i].spec->rows * set->saved[i].spec->cols;
             set->saved[i].offset =
                 vkft_parameter_space_append(&set->layout, round_up(floats, PAD), VKFT_PARAMETER_SPACE_FLOATS);
@@ -111,11 +114,11 @@ static bool check_experts(const vkft_adapter_set *set, vkft_err *err)
     for (uint32_t i = 0; ok && i < set->count; i++) {
         const vkft_adapted_module *m = &set->modules[i], *other = first[m->expert_group];
         uint32_t n = adapted[m->expert_group];
-        if (m->expert_group && set->method->squares)
+        if (m->expert_group && set->method->not_for_experts)
             ok = vkft_fail(err, VKFT_ERR_INPUT,
-                           "%s is an expert, and experts cannot have a DoRA adapter; train with LoRA, or leave experts "
+                           "%s is an expert, and experts cannot have a %s adapter; train with LoRA, or leave experts "
                            "out of --lora-target-modules",
-                           m->name);
+                           m->name, set->method->name);
         else if (m->expert_group && n != groups)
             ok = vkft_fail(err, VKFT_ERR_INPUT,
                            "%s has an adapter, as have %u of the layer's %u experts; expected all of them or none",
@@ -196,7 +199,8 @@ bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, con
     *set = (vkft_adapter_set){0};
     bool ok = vkft_module_choice_read(choice, model, &chosen, err) && reserve(set, model, method, config, err) &&
               add_chosen(set, &chosen, err) && check_experts(set, err) &&
-              (!choice->save || vkft_adapter_set_save(set, choice->save, err));
+              (!choice->save || vkft_adapter_set_save(set, choice->save, err)) &&
+              vkft_adapter_set_save_biases(set, err);
     vkft_chosen_modules_free(&chosen);
     if (ok)
         lay_out(set);
@@ -263,13 +267,31 @@ static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const v
     return true;
 }
 
-/* Adds the modules that the adapter holds whole. */
+/* Keeps of the biases that the configuration means those that are there. */
+static bool add_stored_biases(vkft_adapter_set *set, const key_index *keys, vkft_err *err)
+{
+    uint32_t first = set->saved_count, kept = first;
+    if (!vkft_adapter_set_save_biases(set, err))
+        return false;
+    for (uint32_t i = first; i < set->saved_count; i++) {
+        const vkft_adapter_tensor *t = find(keys, set->saved[i].name, ".bias");
+        if (t && t->rows != set->saved[i].spec->cols)
+            return vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s has %u elements; this model's bias has %u", t->key,
+                             t->rows, set->saved[i].spec->cols);
+        if (t)
+            set->saved[kept++] = set->saved[i];
+    }
+    set->saved_count = kept;
+    return true;
+}
+
+/* Adds the modules that the adapter holds whole, and biases. */
 static bool add_stored_whole(vkft_adapter_set *set, const vkft_adapter *adapter, const key_index *keys, vkft_err *err)
 {
     for (char **name = adapter->config.modules_to_save; name && *name; name++) {
         if (!vkft_adapter_set_save(set, *name, err))
             return false;
-        const vkft_saved_module *saved = &set->saved[set->saved_count - 1];
+        const vkft_saved_tensor *saved = &set->saved[set->saved_count - 1];
         const vkft_adapter_tensor *t = find(keys, saved->name, ".weight");
         if (!t || t->rows != saved->spec->rows || t->cols != saved->spec->cols)
             return vkft_fail(err, VKFT_ERR_INPUT,
@@ -277,7 +299,7 @@ static bool add_stored_whole(vkft_adapter_set *set, const vkft_adapter *adapter,
                              "model with a vocabulary of another size is another model",
                              *name, saved->spec->rows, saved->spec->cols);
     }
-    return true;
+    return add_stored_biases(set, keys, err);
 }
 
 static int by_name(const void *a, const void *b)
@@ -350,6 +372,7 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
 void vkft_adapter_set_free(vkft_adapter_set *set)
 {
     free(set->modules);
+    free(set->saved);
     free(set->squares);
     free(set->origin);
     vkft_module_targets_free(&set->config.targets);
@@ -375,7 +398,8 @@ void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor
         *list++ = (vkft_parameter_tensor){.offset = set->saved[i].offset,
                                           .rows = spec->rows,
                                           .cols = spec->cols,
-                                          .embedding = spec->weight == &set->model->embedding};
+                                          .embedding = spec->weight == &set->model->embedding,
+                                          .loraplus = spec->vector != NULL};
     }
 }
 
@@ -383,9 +407,11 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
                            const vkft_parameter_space *gradients)
 {
     for (uint32_t i = 0; i < set->saved_count; i++) {
-        vkft_weight *w = set->saved[i].spec->weight;
-        w->part[VKFT_PART_DATA] = vkft_parameter_space_at(parameters, set->saved[i].offset);
-        w->grad = gradients ? vkft_parameter_space_at(gradients, set->saved[i].offset) : 0;
+        const struct vkft_tensor_spec *spec = set->saved[i].spec;
+        *(spec->weight ? &spec->weight->part[VKFT_PART_DATA] : spec->vector) =
+            vkft_parameter_space_at(parameters, set->saved[i].offset);
+        *(spec->weight ? &spec->weight->grad : spec->gradient) =
+            gradients ? vkft_parameter_space_at(gradients, set->saved[i].offset) : 0;
     }
     for (uint32_t i = 0; i < set->count; i++) {
         uint64_t value[VKFT_ADAPTER_TENSORS], gradient[VKFT_ADAPTER_TENSORS];
@@ -489,9 +515,11 @@ bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *ad
                 import_tensor(set, &set->modules[i], j, t->data, flat);
         }
     for (uint32_t i = 0; ok && i < set->saved_count; i++) {
-        const vkft_saved_module *saved = &set->saved[i];
-        const vkft_adapter_tensor *t = find(&keys, saved->name, ".weight");
-        ok = (t && t->rows == saved->spec->rows && t->cols == saved->spec->cols) ||
+        const vkft_saved_tensor *saved = &set->saved[i];
+        const vkft_adapter_tensor *t = find(&keys, saved->name, vkft_saved_tensor_suffix(saved));
+        bool flat_vector = saved->spec->vector != NULL;
+        ok = (t && t->rows == (flat_vector ? saved->spec->cols : saved->spec->rows) &&
+              t->cols == (flat_vector ? 1 : saved->spec->cols)) ||
              vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s is missing", saved->spec->name);
         if (ok)
             memcpy(flat + saved->offset, t->data, (size_t)t->rows * t->cols * sizeof *flat);
@@ -521,17 +549,20 @@ static void free_names(char **list)
     free(list);
 }
 
-/* A module that is trained whole, and its name for the configuration. */
-static bool export_saved(const vkft_saved_module *saved, const float *flat, vkft_adapter *adapter, char **name)
+/* A tensor that is trained as it is, and a module's name for the configuration. */
+static bool export_saved(const vkft_saved_tensor *saved, const float *flat, vkft_adapter *adapter, char ***name)
 {
     vkft_adapter_tensor *t = &adapter->tensors[adapter->count++];
     char key[192];
-    snprintf(key, sizeof key, PREFIX "%s", saved->spec->name);
+    snprintf(key, sizeof key, PREFIX "%s%s", saved->name, vkft_saved_tensor_suffix(saved));
     *t = (vkft_adapter_tensor){.key = vkft_string_copy(key), .rows = saved->spec->rows, .cols = saved->spec->cols};
+    if (saved->spec->vector) {
+        t->rows = saved->spec->cols;
+        t->cols = 1;
+    }
     size_t bytes = (size_t)t->rows * t->cols * sizeof *flat;
     t->data = malloc(bytes);
-    *name = vkft_string_copy(vkft_module_kind(saved->name));
-    if (!t->key || !t->data || !*name)
+    if (!t->key || !t->data || (saved->spec->weight && !(*(*name)++ = vkft_string_copy(vkft_module_kind(saved->name)))))
         return false;
     memcpy(t->data, flat + saved->offset, bytes);
     return true;
@@ -635,11 +666,13 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
     adapter->config.target_all_linear = false;
     adapter->config.fan_in_fan_out = set->model->config->arch->conv1d;
     adapter->config.seq2seq = set->model->encoder.count != 0;
-    adapter->config.modules_to_save =
-        set->saved_count ? calloc(set->saved_count + 1ull, sizeof *adapter->config.modules_to_save) : NULL;
+    uint32_t whole = 0;
+    for (uint32_t i = 0; i < set->saved_count; i++)
+        whole += set->saved[i].spec->weight != NULL;
+    char **names = adapter->config.modules_to_save = whole ? calloc(whole + 1ull, sizeof *names) : NULL;
     adapter->tensors = calloc((size_t)tensor_count(set) * set->count + set->saved_count, sizeof *adapter->tensors);
-    bool ok = (adapter->tensors && (!set->saved_count || adapter->config.modules_to_save) &&
-               adapter->config.base_model_name_or_path && export_patterns(set, &adapter->config)) ||
+    bool ok = (adapter->tensors && (!whole || names) && adapter->config.base_model_name_or_path &&
+               export_patterns(set, &adapter->config)) ||
               vkft_fail_memory(err, "while writing the adapter");
     ok = ok && export_targets(set, &adapter->config, err);
     for (uint32_t i = 0; ok && i < set->count; i++)
@@ -647,8 +680,7 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
             ok = export_tensor(set, &set->modules[i], j, flat, adapter) ||
                  vkft_fail_memory(err, "while writing the adapter");
     for (uint32_t i = 0; ok && i < set->saved_count; i++)
-        ok = export_saved(&set->saved[i], flat, adapter, &adapter->config.modules_to_save[i]) ||
-             vkft_fail_memory(err, "while writing the adapter");
+        ok = export_saved(&set->saved[i], flat, adapter, &names) || vkft_fail_memory(err, "while writing the adapter");
     if (!ok)
         vkft_adapter_free(adapter);
     return ok;

@@ -24,13 +24,12 @@ typedef struct vkft_adapted_module {
     uint64_t row;                          /* in squares */
 } vkft_adapted_module;
 
-/* A module that is trained whole beside adapters: the embedding or the head. */
-typedef struct vkft_saved_module {
-    char name[128]; /* "lm_head" */
+/* A tensor of the model that is trained as it is, beside adapters: the embedding, the head, or a bias. */
+typedef struct vkft_saved_tensor {
+    char name[144]; /* in the adapter, without its suffix: "lm_head", "model.layers.0.self_attn.q_proj.base_layer" */
     struct vkft_tensor_spec *spec;
     uint64_t offset; /* in floats */
-} vkft_saved_module;
-#define VKFT_SAVED_MODULES 2
+} vkft_saved_tensor;
 
 typedef struct vkft_adapter_set {
     const vkft_adapter_method *method;
@@ -38,7 +37,7 @@ typedef struct vkft_adapter_set {
     vkft_adapter_config config; /* its numbers, and its targets; other names are NULL */
     vkft_adapted_module *modules;
     uint32_t count;
-    vkft_saved_module saved[VKFT_SAVED_MODULES];
+    vkft_saved_tensor *saved;
     uint32_t saved_count;
     vkft_parameter_space layout; /* without addresses */
     uint64_t decayed;            /* floats with weight decay: the first ones */
@@ -73,8 +72,13 @@ bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file 
 uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set);
 void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor *list);
 
-/* The first values of modules that are trained whole: those of the model. saved_modules.c */
+/* The first values of tensors that are trained as they are: those of the model. saved_tensors.c */
 bool vkft_adapter_set_read_saved(const vkft_adapter_set *set, const vkft_model_file *file, float *flat, vkft_err *err);
+const char *vkft_saved_tensor_suffix(const vkft_saved_tensor *saved); /* ".weight" or ".bias" */
+/* Adds one, without its place. */
+vkft_saved_tensor *vkft_adapter_set_add_saved(vkft_adapter_set *set, struct vkft_tensor_spec *spec);
+/* Adds the biases that the set's config asks for, once all modules are in it. Error: there are none. */
+bool vkft_adapter_set_save_biases(vkft_adapter_set *set, vkft_err *err);
 /* Adds the modules of these names, "lm_head,embed_tokens". Error: others, or one that is both. */
 bool vkft_adapter_set_save(vkft_adapter_set *set, const char *names, vkft_err *err);
 

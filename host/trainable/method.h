@@ -1,5 +1,5 @@
 /* A kind of adapter: which tensors it adds to a linear layer, and how PEFT names and initializes them. A method is a
- * file beside this one and a row in methods.def; adapters.h has the set of adapters on a model.
+ * file in methods/ and a row in methods.def; adapters.h has the set of adapters on a model.
  */
 #ifndef VKFT_METHOD_H
 #define VKFT_METHOD_H
@@ -24,12 +24,14 @@ typedef struct vkft_adapter_tensor_kind {
 } vkft_adapter_tensor_kind;
 
 typedef struct vkft_adapter_method {
+    const char *name;                                      /* "LoRA" */
     vkft_adapter_format format;                            /* peft_type and the suffixes of keys */
     vkft_adapter_tensor_kind tensor[VKFT_ADAPTER_TENSORS]; /* in the order of format.suffixes */
     /* Points a linear layer, the set's number `index`, at its tensors and their gradients (NULL for inference). */
     void (*bind)(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
                  const uint64_t *tensors, const uint64_t *gradients);
-    bool squares; /* needs those of the norms of W's rows; not for experts */
+    bool squares; /* needs those of the norms of W's rows */
+    bool not_for_experts;
 } vkft_adapter_method;
 
 #define METHOD(name) extern const vkft_adapter_method vkft_method_##name;

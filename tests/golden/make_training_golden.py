@@ -208,6 +208,11 @@ FAMILIES = {
                             head_dim=64), r=4, alpha=8, save=["lm_head", "embed_tokens"], quant="nf4", rate=1e-3),
     "saved_t5": dict(kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), r=4, alpha=8,
                      save=["lm_head"], targets=["q", "v"], batch=2, untied=True, rate=1e-3),
+    # Biases of the model beside the adapter, those of norms too; a bias of B. (The gradient of a key's bias alone is zero but for rounding.)
+    "bias_gpt2": dict(kind=GPT2Config, config=GPT2, r=4, alpha=8, targets=["c_attn"], bias="all", batch=2, decay=0.1),
+    "bias_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=8, targets=["q_proj", "v_proj", "up_proj"], bias="lora_only", quant="nf4", decay=0.1),
+    "lora_bias_qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, lora_bias=True, batch=2, decay=0.1),
+    "lora_bias_t5": dict(kind=T5Config, seq2seq=True, config=T5_GATED, r=4, alpha=8, lora_bias=True, targets=["q", "v"], batch=2, untied=True, decay=0.1),
     # First values from the weights.
     "pissa_qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, init="pissa", batch=2, decay=0.1),
     "pissa_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=8, init="pissa", quant="nf4"),
@@ -516,6 +521,7 @@ def add_adapter(case, model, out):
     model = get_peft_model(model, LoraConfig(
         r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
         rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False),
+        bias=case.get("bias", "none"), lora_bias=case.get("lora_bias", False),
         init_lora_weights=True if case.get("init") == "loftq" else case.get("init", True), modules_to_save=case.get("save"),
         task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
     model.config.model_type = model_type

@@ -82,6 +82,12 @@ static const flag_choice fine_tune_choices[] = {
     {                                                                                                                  \
         .name = "pissa_niter_" #n, .value = VKFT_LORA_INIT_PISSA + (n)                                                 \
     }
+static const flag_choice bias_choices[] = {
+    {.name = "none", .value = VKFT_BIAS_NONE},
+    {.name = "all", .value = VKFT_BIAS_ALL},
+    {.name = "lora_only", .value = VKFT_BIAS_LORA_ONLY},
+    {0},
+};
 static const flag_choice init_choices[] = {
     {.name = "true", .value = VKFT_LORA_INIT_TRUE},
     {.name = "gaussian", .value = VKFT_LORA_INIT_GAUSSIAN},
@@ -164,6 +170,20 @@ static const flag train_flags[] = {
      .same_run = true,
      GIVEN(lora_given.dora),
      AT(use_dora)},
+    {.kind = FLAG_SWITCH,
+     .name = "lora-bias",
+     .help = "train a bias of B as well",
+     .same_run = true,
+     GIVEN(lora_given.lora_bias),
+     AT(lora_bias)},
+    {.kind = FLAG_CHOICE,
+     .name = "bias",
+     .value = "WHICH",
+     .help = "train biases of the model beside the adapter and write them with it: all, or those of adapted layers",
+     .choices = bias_choices,
+     .same_run = true,
+     GIVEN(lora_given.bias),
+     AT(bias)},
     {.kind = FLAG_CHOICE,
      .name = "init-lora-weights",
      .value = "NAME",

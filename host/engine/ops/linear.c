@@ -9,6 +9,8 @@
  * z [T,r] is kept for the backward; xd is drawn again from the counter-based generator. The residual's gradient is dy
  * itself: it takes over dy's memory, since nothing reads dy after this op's backward.
  *
+ * B may have a bias b: y += c s b;  db += c s sum_t dy.
+ *
  * An adapter may have an origin B0 A0, which is constant and taken off W: y -= c s x A0^T B0^T;  dx -= c s dy B0 A0.
  *
  * With DoRA, f = magnitude / n, n the norms of the rows of W + s B A, which the gradient takes for constants as PEFT
@@ -322,6 +324,8 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
         add_gradient(g, s, MATRIX_W, dy, x, s->scale);
     if (l->dbias)
         vkft_column_sum(g, dy, l->dbias, s->scale);
+    if (l->lora.dbias)
+        vkft_column_sum(g, dy, l->lora.dbias, s->scale * l->lora.scale);
     if (l->lora.r && !dora)
         dz = lora_gradients(g, op, dy, s->scale * l->lora.scale);
     if (x->needs_grad && !dora) {
@@ -336,10 +340,10 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
         vkft_grad_accumulate(g, residual, dy);
 }
 
-/* y = residual + scale * bias, for the product to be added to. */
-static void start_with_bias(vkft_graph *g, const vkft_linear *l, vkft_tensor *residual, vkft_tensor *y, float scale)
+/* y = residual + scale * bias; residual: NULL, y itself or another tensor. */
+static void add_bias(vkft_graph *g, uint64_t bias, vkft_tensor *residual, vkft_tensor *y, float scale)
 {
-    struct bias_rows_args args = {.b = l->bias,
+    struct bias_rows_args args = {.b = bias,
                                   .r = residual ? vkft_tensor_address(g, residual) : 0,
                                   .y = vkft_tensor_address(g, y),
                                   .T = y->rows,
@@ -355,7 +359,7 @@ static void forward_base(vkft_graph *g, vkft_tensor *x, const linear_state *s, v
 {
     vkft_tensor *added = residual;
     if (s->linear->bias) {
-        start_with_bias(g, s->linear, residual, y, s->scale);
+        add_bias(g, s->linear->bias, residual, y, s->scale); /* for the product to be added to */
         added = y;
     }
     multiply(g, s, MATRIX_W, true, x, added, y, s->scale);
@@ -414,6 +418,8 @@ static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *g
         subtract_origin(g, s, true, z0, y);
         if (z && !call.only_backward)
             multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
+        if (l->lora.bias && !call.only_backward)
+            add_bias(g, l->lora.bias, y, y, s->scale * l->lora.scale);
     }
     vkft_tape_push(g, (vkft_tape_entry){.backward = backward, .in = {x, call.residual, s->group}, .out = y, .saved = z},
                    s, sizeof *s);

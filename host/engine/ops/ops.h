@@ -41,6 +41,7 @@ typedef struct vkft_lora {
     float dropout;
     uint32_t layer; /* number of the module, for the dropout generator */
     uint64_t A, B, dA, dB;
+    uint64_t bias, dbias;           /* of B, f32 [out]; 0: none */
     uint64_t magnitude, dmagnitude; /* DoRA; 0: LoRA alone */
     uint64_t squares;               /* DoRA: of the norms of W's rows, f32 [out] */
     uint64_t A0, B0;                /* frozen, of the shapes of A and B: scale B0 A0 is taken off W; 0: nothing is */

@@ -51,9 +51,11 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
     if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err) ||
         !vkft_adapter_say_notes(set, init, vkft_session_model_name(&t->session), t->observer, err))
         return false;
-    bool dora = set->method == &vkft_method_dora;
+    bool dora = set->method == &vkft_method_dora, lora_bias = set->method == &vkft_method_lora_bias;
     snprintf(found, sizeof found, "r %u, alpha %.9g%s%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "",
-             dora ? ", DoRA" : "");
+             dora        ? ", DoRA"
+             : lora_bias ? ", lora_bias"
+                         : "");
     if (o->lora_given.r && o->lora_r != c->r)
         return fail_differs(o, "--lora-r", found, err);
     if (o->lora_given.alpha && o->lora_alpha != c->lora_alpha)
@@ -66,6 +68,10 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
                          "the two out");
     if (o->lora_given.dora && o->use_dora != dora)
         return fail_differs(o, "--use-dora", found, err);
+    if (o->lora_given.lora_bias && o->lora_bias != lora_bias)
+        return fail_differs(o, "--lora-bias", found, err);
+    if (o->lora_given.bias && o->bias != c->bias)
+        return fail_differs(o, "--bias", "another bias", err);
     if ((o->lora_given.modules || o->lora_given.patterns) && !check_modules(t, set, err))
         return false;
     if (o->lora_given.dropout)
@@ -89,9 +95,17 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
                                         .lora_alpha = o->lora_alpha,
                                         .lora_dropout = dropout ? o->lora_dropout : 0,
                                         .use_rslora = o->use_rslora,
+                                        .bias = o->bias,
                                         .init = o->init_lora_weights};
-    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, o->use_dora ? &vkft_method_dora : &vkft_method_lora,
-                                   &o->lora_modules, &config, err);
+    if (o->use_dora && o->lora_bias)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--lora-bias is for plain LoRA, as in PEFT; leave --use-dora out");
+    if (o->lora_bias && o->init_lora_weights != VKFT_LORA_INIT_TRUE)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--lora-bias begins with --init-lora-weights true, as in PEFT; leave the other one out");
+    const vkft_adapter_method *method = o->use_dora    ? &vkft_method_dora
+                                        : o->lora_bias ? &vkft_method_lora_bias
+                                                       : &vkft_method_lora;
+    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, method, &o->lora_modules, &config, err);
 }
 
 /* The host's copy of what is trained. */

@@ -22,12 +22,13 @@ typedef struct linear_context {
     uint32_t T, in, out, r;
     bool bias, residual, same; /* same: the residual is x itself */
     float scale, lora_scale, dropout;
+    bool lora_bias, origin;
     bool dora;
     double *norm; /* DoRA: of the rows of W + lora_scale B A, constants of the gradient */
     vkft_linear linear;
 } linear_context;
 
-enum { X, W, BIAS, RESIDUAL, A, B, MAGNITUDE, SQUARES };
+enum { X, W, BIAS, RESIDUAL, A, B, MAGNITUDE, SQUARES, LORA_BIAS, A0, B0 };
 
 static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
 {
@@ -45,6 +46,14 @@ static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64
                                      .B = in[B].address,
                                      .dA = in[A].grad,
                                      .dB = in[B].grad};
+    if (k->lora_bias) {
+        k->linear.lora.bias = in[LORA_BIAS].address ? in[LORA_BIAS].address : VKFT_PLACEHOLDER_ADDRESS;
+        k->linear.lora.dbias = in[LORA_BIAS].grad;
+    }
+    if (k->origin) {
+        k->linear.lora.A0 = in[A0].address ? in[A0].address : VKFT_PLACEHOLDER_ADDRESS;
+        k->linear.lora.B0 = in[B0].address;
+    }
     if (k->dora) {
         k->linear.lora.magnitude = in[MAGNITUDE].address ? in[MAGNITUDE].address : VKFT_PLACEHOLDER_ADDRESS;
         k->linear.lora.dmagnitude = in[MAGNITUDE].grad;
@@ -62,6 +71,16 @@ static double dropped(const linear_context *k, double *const *in, uint32_t t, ui
     bool keep =
         p <= 0 || vkft_reference_dropout_word(VKFT_TEST_SEED, 3, VKFT_TEST_MICRO_STEP, i) >= (uint32_t)(p * 0x1p32);
     return keep ? in[X][i] / (1 - p) : 0;
+}
+
+/* What the origin takes off: (B0 A0 x[t])[o] */
+static double origin(const linear_context *k, double *const *in, uint32_t t, uint32_t o)
+{
+    double sum = 0;
+    for (uint32_t j = 0; k->origin && j < k->r; j++)
+        for (uint32_t c = 0; c < k->in; c++)
+            sum += in[B0][o * k->r + j] * in[A0][j * k->in + c] * in[X][t * k->in + c];
+    return sum;
 }
 
 /* z[t] = A dropout(x[t]) */
@@ -101,6 +120,7 @@ static void linear_reference(double *const *in, double *y, const void *context)
                 sum += (in[X][t * k->in + c] + (factor - 1) * dropped(k, in, t, c)) * in[W][o * k->in + c];
             for (uint32_t j = 0; j < k->r; j++)
                 sum += factor * (double)k->lora_scale * z[j] * in[B][o * k->r + j];
+            sum += (double)k->lora_scale * ((k->lora_bias ? in[LORA_BIAS][o] : 0) - origin(k, in, t, o));
             uint32_t at = t * k->out + o;
             y[at] = scale * sum + (k->same ? in[X][at] : k->residual ? in[RESIDUAL][at] : 0);
         }
@@ -139,6 +159,10 @@ static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_
                 [MAGNITUDE] = {"magnitude", k.dora ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, k.out,
                                .spread = 1},
                 [SQUARES] = {"squares", VKFT_OPERAND_FROZEN, 1, k.out, .values = squares},
+                [LORA_BIAS] = {"bias of B", k.lora_bias ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, k.out,
+                               .spread = 1},
+                [A0] = {"A0", VKFT_OPERAND_FROZEN, r, k.in, .spread = spread},
+                [B0] = {"B0", VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
             },
     };
     vkft_check_op(f, &c);
@@ -178,6 +202,26 @@ static void test_lora(void **state)
                                   .bias = true,
                                   .same = true,
                                   .scale = 0.3f});
+}
+
+static void test_lora_bias_and_origin(void **state)
+{
+    check_linear(*state, "lora_bias",
+                 (linear_context){.T = 31, .in = 37, .out = 13, .r = 3, .lora_scale = 2, .lora_bias = true});
+    check_linear(*state, "origin",
+                 (linear_context){.T = 31, .in = 37, .out = 13, .r = 3, .lora_scale = 2, .origin = true});
+    check_linear(*state, "lora_bias, origin, dropout, all",
+                 (linear_context){.T = 13,
+                                  .in = 31,
+                                  .out = 31,
+                                  .r = 2,
+                                  .lora_scale = 2,
+                                  .dropout = 0.5f,
+                                  .bias = true,
+                                  .same = true,
+                                  .scale = 0.3f,
+                                  .lora_bias = true,
+                                  .origin = true});
 }
 
 static void test_dora(void **state)
@@ -415,9 +459,13 @@ static void test_logits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),
-                                       cmocka_unit_test(test_dora),   cmocka_unit_test(test_independent_products),
-                                       cmocka_unit_test(test_loss),   cmocka_unit_test(test_loss_chunks),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),
+                                       cmocka_unit_test(test_lora),
+                                       cmocka_unit_test(test_lora_bias_and_origin),
+                                       cmocka_unit_test(test_dora),
+                                       cmocka_unit_test(test_independent_products),
+                                       cmocka_unit_test(test_loss),
+                                       cmocka_unit_test(test_loss_chunks),
                                        cmocka_unit_test(test_logits)};
     return cmocka_run_group_tests_name("ops: linear", tests, vkft_op_setup, vkft_kernel_teardown);
 }

@@ -1,5 +1,5 @@
-/* Modules that are trained whole beside adapters: their first values, files, resuming and streaming, and what is
- * refused. That training agrees with PEFT is shown by the golden cases saved_*.
+/* Modules and biases that are trained as they are beside adapters: their first values, files, resuming and streaming,
+ * and what is refused. That training agrees with PEFT is shown by the golden cases saved_* and *bias_*.
  */
 #include "tests/support/expect.h"
 
@@ -86,8 +86,9 @@ static void expect_same(const char *dir, const char *a, const char *b)
 static void resumed_and_streamed(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"--modules-to-save lm_head,embed_tokens", "--use-dora --lora-dropout 0.2"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const kinds[] = {"--modules-to-save lm_head,embed_tokens", "--use-dora --lora-dropout 0.2",
+                                        "--bias all --lora-bias"};
+    for (size_t i = 0; i < 3; i++) {
         char *dir = vkft_test_directory(), flags[400];
         copy_model(dir);
         snprintf(flags, sizeof flags, "whole --max-steps 4 --save-steps 2 %s", kinds[i]);
@@ -159,9 +160,31 @@ static void wrong_files(void **state)
     cJSON_Delete(json);
 }
 
+static void refused_biases(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bias, *targets, *message;
+    } cases[] = {{"all", "q_proj", "bias all: this model has no biases; leave it out"},
+                 {"lora_only", "q_proj", "bias lora_only: no adapted layer has a bias; leave it out"}};
+    char *dir = vkft_test_directory();
+    for (size_t i = 0; i < 2; i++) {
+        vkft_test_result r =
+            vkft_test_program("train --model " VKFT_TEST_DATA
+                              "/golden/llama_gqa/model/config.json --dry-run --output-dir %s/out --bias %s "
+                              "--lora-target-modules %s",
+                              dir, cases[i].bias, cases[i].targets);
+        assert_int_equal(r.exit_code, 1);
+        assert_non_null(strstr(r.err, cases[i].message));
+        vkft_test_result_free(&r);
+    }
+    vkft_test_remove_directory(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(first_values), cmocka_unit_test(resumed_and_streamed),
-                                       cmocka_unit_test(refused), cmocka_unit_test(wrong_files)};
+                                       cmocka_unit_test(refused), cmocka_unit_test(refused_biases),
+                                       cmocka_unit_test(wrong_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

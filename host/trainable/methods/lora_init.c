@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/trainable/lora_private.h"
+#include "host/trainable/methods/lora_private.h"
 #include "runtime/base/random.h"
 
 #define TWO_PI 6.283185307179586476925

@@ -1,7 +1,7 @@
 /* LoRA: y += scale * B A dropout(x), with A [r,in] and B [out,r]; scale = alpha / r, or alpha / sqrt(r) (rsLoRA). The
  * ops compute it: host/engine/ops. Source: Hu et al. 2021; Kalajdzievski 2023 (rsLoRA). Test: test_adapter
  */
-#include "host/trainable/lora_private.h"
+#include "host/trainable/methods/lora_private.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -36,6 +36,7 @@ void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint
 }
 
 const vkft_adapter_method vkft_method_lora = {
+    .name = "LoRA",
     .format = {.peft_type = "LORA", .suffixes = {".lora_A.weight", ".lora_B.weight"}},
     .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
                {.decays = true, .loraplus = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b}},

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "host/trainable/lora_private.h"
+#include "host/trainable/methods/lora_private.h"
 
 static void shape(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols)
 {
@@ -34,6 +34,7 @@ static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_
 }
 
 const vkft_adapter_method vkft_method_dora = {
+    .name = "DoRA",
     .format = {.peft_type = "LORA",
                .use_dora = true,
                .suffixes = {".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"},
@@ -43,4 +44,5 @@ const vkft_adapter_method vkft_method_dora = {
                {.decays = true, .loraplus = true, .shape = shape, .init = init}},
     .bind = bind,
     .squares = true,
+    .not_for_experts = true,
 };

@@ -1,5 +1,6 @@
-/* Modules that are trained whole beside adapters, PEFT's modules_to_save: the head, and the embedding of a decoder
- * alone. They are a model's only weights that are no linear layer's and are used so often that new tokens need them.
+/* What of the model is trained as it is beside adapters. PEFT's modules_to_save: the head, and the embedding of a
+ * decoder alone, a model's only weights that are no linear layer's and are used so often that new tokens need them.
+ * PEFT's bias: all biases, or those of adapted layers.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,52 @@ static struct vkft_tensor_spec *find_spec(const vkft_model *model, const char *n
             return spec;
     }
     return NULL;
+}
+
+const char *vkft_saved_tensor_suffix(const vkft_saved_tensor *saved)
+{
+    return saved->spec->vector ? ".bias" : ".weight";
+}
+
+vkft_saved_tensor *vkft_adapter_set_add_saved(vkft_adapter_set *set, struct vkft_tensor_spec *spec)
+{
+    vkft_saved_tensor *saved = &set->saved[set->saved_count++];
+    const char *inside = ""; /* PEFT puts the layer itself into the adapted one */
+    for (uint32_t i = 0; spec->vector && i < set->count; i++)
+        if (spec->vector == &set->modules[i].linear->bias)
+            inside = ".base_layer";
+    saved->spec = spec;
+    snprintf(saved->name, sizeof saved->name, "%.*s%s",
+             (int)(strlen(spec->name) - strlen(vkft_saved_tensor_suffix(saved))), spec->name, inside);
+    return saved;
+}
+
+/* Whether it is a bias, and not a norm's gain or a table of relative positions. */
+static bool is_bias(const struct vkft_tensor_spec *spec)
+{
+    size_t n = strlen(spec->name);
+    return spec->vector && n > 5 && strcmp(spec->name + n - 5, ".bias") == 0;
+}
+
+bool vkft_adapter_set_save_biases(vkft_adapter_set *set, vkft_err *err)
+{
+    const vkft_model *model = set->model;
+    uint32_t before = set->saved_count;
+    if (set->config.bias == VKFT_BIAS_NONE)
+        return true;
+    if (model->config->multimodal_type[0])
+        return vkft_fail(err, VKFT_ERR_INPUT, "bias: in a multimodal model biases cannot be trained beside an adapter");
+    for (uint32_t i = 0; i < model->tensor_count; i++) {
+        if (!is_bias(&model->tensors[i]))
+            continue;
+        const vkft_saved_tensor *saved = vkft_adapter_set_add_saved(set, &model->tensors[i]);
+        if (set->config.bias == VKFT_BIAS_LORA_ONLY && !strstr(saved->name, ".base_layer"))
+            set->saved_count--;
+    }
+    return set->saved_count > before ||
+           vkft_fail(err, VKFT_ERR_INPUT, "bias %s: %s; leave it out",
+                     set->config.bias == VKFT_BIAS_ALL ? "all" : "lora_only",
+                     set->config.bias == VKFT_BIAS_ALL ? "this model has no biases" : "no adapted layer has a bias");
 }
 
 bool vkft_adapter_set_save(vkft_adapter_set *set, const char *names, vkft_err *err)
@@ -45,9 +92,7 @@ bool vkft_adapter_set_save(vkft_adapter_set *set, const char *names, vkft_err *e
         for (uint32_t i = 0; i < set->saved_count; i++)
             if (set->saved[i].spec == spec)
                 return vkft_fail(err, VKFT_ERR_INPUT, "modules_to_save names \"%.*s\" twice", (int)length, at);
-        vkft_saved_module *saved = &set->saved[set->saved_count++];
-        snprintf(saved->name, sizeof saved->name, "%.*s", (int)strlen(spec->name) - 7, spec->name);
-        saved->spec = spec;
+        vkft_adapter_set_add_saved(set, spec);
         at += length;
     }
     return true;
