@@ -1,49 +1,22 @@
-/* Generation with a KV cache: the prompt in chunks, then one token at a time. */
+/* One text, from the prompt on. */
 #include "host/generate/generate.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/dataset/prompt.h"
-#include "formats/tokenizer/text_stream.h"
-#include "formats/config/generation_config.h"
-#include "host/generate/kv_cache.h"
-#include "host/generate/settings.h"
+#include "host/generate/generator.h"
 #include "host/session/as_trained.h"
-#include "runtime/base/os/os.h"
-#include "runtime/base/size.h"
 
-#define PROMPT_CHUNK 256u
-
-typedef struct generator {
-    const vkft_generate_options *options;
-    const vkft_generate_observer *observer;
-    vkft_generation_config model_defaults; /* what the model's authors say */
-    vkft_generation_settings settings;
-    vkft_session session;
-    vkft_pass *encode, *next; /* encode: NULL without an encoder */
-    vkft_kv_cache cache;
-    vkft_buffer logits;
-    float *logits_host;
-    vkft_candidate *candidates;
-    uint32_t positions; /* that the prompt and what is generated may fill */
-    vkft_ids ids; /* prompt and what was generated; with an encoder the decoder's first token and what was generated */
-    vkft_ids source; /* with an encoder: the prompt */
-    uint32_t prompt_tokens;
-    vkft_text text; /* what was generated, where it is searched for the strings that end it */
-} generator;
-
-static bool encode_prompt(generator *gen, vkft_err *err)
+static bool encode_prompt(const vkft_generate_options *o, const vkft_session *session, vkft_ids *ids, vkft_err *err)
 {
-    const vkft_generate_options *o = gen->options;
-    const vkft_tokenizer *tok = gen->session.text.tokenizer;
+    const vkft_tokenizer *tok = session->text.tokenizer;
     if (!o->prompt) {
         for (uint32_t i = 0; i < o->id_count; i++) {
-            if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= gen->session.config->vocab_size)
+            if (o->ids[i] < 0 || (uint32_t)o->ids[i] >= session->config->vocab_size)
                 return vkft_fail(err, VKFT_ERR_INPUT, "token id %d is outside the vocabulary of %u", o->ids[i],
-                                 gen->session.config->vocab_size);
-            if (!vkft_ids_push(&gen->ids, o->ids[i], err))
+                                 session->config->vocab_size);
+            if (!vkft_ids_push(ids, o->ids[i], err))
                 return false;
         }
     } else if (!tok) {
@@ -53,305 +26,45 @@ static bool encode_prompt(generator *gen, vkft_err *err)
     } else {
         char *wrapped = o->instruction ? vkft_instruction_prompt(o->prompt, NULL) : NULL;
         const char *text = wrapped ? wrapped : o->prompt;
-        bool whole = !o->add_special_tokens || gen->session.config->encoder_layers > 0;
-        bool ok = whole ? vkft_tokenizer_encode(tok, text, strlen(text), o->add_special_tokens, &gen->ids, err)
-                        : vkft_tokenizer_encode_prompt(tok, text, strlen(text), &gen->ids, err);
+        bool whole = !o->add_special_tokens || session->config->encoder_layers > 0;
+        bool ok = whole ? vkft_tokenizer_encode(tok, text, strlen(text), o->add_special_tokens, ids, err)
+                        : vkft_tokenizer_encode_prompt(tok, text, strlen(text), ids, err);
         free(wrapped);
         if (!ok)
             return false;
-        for (uint32_t i = 0; i < gen->ids.count; i++)
-            if ((uint32_t)gen->ids.data[i] >= gen->session.config->vocab_size)
+        for (uint32_t i = 0; i < ids->count; i++)
+            if ((uint32_t)ids->data[i] >= session->config->vocab_size)
                 return vkft_fail(err, VKFT_ERR_INPUT,
-                                 "the tokenizer gives id %d, but the model's vocabulary has %u entries",
-                                 gen->ids.data[i], gen->session.config->vocab_size);
+                                 "the tokenizer gives id %d, but the model's vocabulary has %u entries", ids->data[i],
+                                 session->config->vocab_size);
     }
-    if (gen->ids.count == 0)
-        return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has no tokens; give some text");
     return true;
 }
 
-/* With an encoder the prompt is its source, and the decoder begins with a token of its own. */
-static bool split_source(generator *gen, vkft_err *err)
+static bool start(vkft_session *session, const vkft_batch_limits *limits, const vkft_observer *observer, vkft_err *err)
 {
-    const vkft_config *c = gen->session.config;
-    gen->prompt_tokens = gen->ids.count;
-    if (!c->encoder_layers)
-        return true;
-    int32_t start = gen->model_defaults.decoder_start_token_id >= 0 ? gen->model_defaults.decoder_start_token_id
-                                                                    : c->decoder_start_token_id;
-    if (start < 0)
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "%s: neither config.json nor generation_config.json has decoder_start_token_id",
-                         gen->options->model.path);
-    if ((uint32_t)start >= c->vocab_size)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: decoder_start_token_id is %d, but the vocabulary has %u entries",
-                         gen->options->model.path, start, c->vocab_size);
-    gen->source = gen->ids;
-    gen->ids = (vkft_ids){0};
-    return vkft_ids_push(&gen->ids, start, err);
-}
-
-static void record_encode(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch,
-                          const vkft_limits *limits, const void *context)
-{
-    const generator *gen = context;
-    (void)limits;
-    vkft_decoder_encode(graph, model, batch, gen->cache.layers);
-}
-
-static void record_next(vkft_graph *graph, const vkft_model *model, const vkft_batch *batch, const vkft_limits *limits,
-                        const void *context)
-{
-    const generator *gen = context;
-    (void)limits;
-    vkft_decoder_next(graph, model, batch, gen->cache.layers, gen->logits.address);
-}
-
-static uint64_t logits_bytes(const void *owner, const vkft_limits *limits)
-{
-    const generator *gen = owner;
-    (void)limits;
-    return gen->session.config->vocab_size * sizeof(float);
-}
-
-static bool allocate_logits(void *owner, vkft_session *session, vkft_err *err)
-{
-    generator *gen = owner;
-    return vkft_buffer_new(session->dev, logits_bytes(owner, NULL), VKFT_MEMORY_HOST, "logits", &gen->logits, err);
-}
-
-/* What generation needs of the session: ways to run the model, and memory. */
-static bool add_needs(generator *gen, vkft_err *err)
-{
-    vkft_session *r = &gen->session;
-    const vkft_pass_spec encode = {.name = "encoder", .record = record_encode, .context = gen},
-                         next = {.name = "generation", .record = record_next, .context = gen};
-    vkft_session_need(r, (vkft_holding){"logits (host)", VKFT_MEMORY_HOST, logits_bytes, allocate_logits, gen});
-    gen->logits_host = malloc(logits_bytes(gen, NULL));
-    gen->candidates = malloc(r->config->vocab_size * sizeof *gen->candidates);
-    return ((gen->logits_host && gen->candidates) || vkft_fail_memory(err, "for the logits")) &&
-           vkft_kv_cache_open(&gen->cache, r, err) &&
-           (!gen->source.count || (gen->encode = vkft_session_add_pass(r, &encode, err))) &&
-           (gen->next = vkft_session_add_pass(r, &next, err));
-}
-
-static bool start(generator *gen, const vkft_observer *observer, vkft_err *err)
-{
-    const vkft_config *c = gen->session.config;
-    uint64_t wanted = (uint64_t)gen->ids.count + gen->settings.max_new_tokens;
-    if (gen->ids.count >= c->max_position)
-        return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
-                         c->max_position);
-    gen->positions = wanted < c->max_position ? (uint32_t)wanted : c->max_position;
     vkft_memory_plan plan;
-    const vkft_limits limits = {.batch = {.tokens = min_u32(gen->ids.count, PROMPT_CHUNK),
-                                          .source_tokens = gen->source.count,
-                                          .rows = 1,
-                                          .positions = max_u32(gen->positions, gen->source.count)}};
-    return vkft_session_plan_offload(&gen->session, &limits, &plan, observer, err) &&
-           vkft_session_start(&gen->session, &plan, observer, err);
-}
-
-static bool encode_source(generator *gen, vkft_err *err)
-{
-    vkft_session *r = &gen->session;
-    if (!gen->encode)
-        return true;
-    vkft_batch_fill_source(&r->batch, gen->source.data, gen->source.count);
-    return vkft_pass_run(gen->encode, &r->model, &r->batch, err);
-}
-
-/* A logit may be -infinity: that token is never taken. */
-static bool check_logits(const generator *gen, vkft_err *err)
-{
-    uint32_t finite = 0, wrong = 0, n = gen->session.config->vocab_size;
-    for (uint32_t i = 0; i < n; i++) {
-        finite += isfinite(gen->logits_host[i]) != 0;
-        wrong += isnan(gen->logits_host[i]) || gen->logits_host[i] == INFINITY;
-    }
-    return (finite && !wrong) ||
-           vkft_fail(err, VKFT_ERR_INPUT,
-                     "%u of the %u logits after %u tokens are not finite: weights or adapter are not, or are so large "
-                     "that their products are not",
-                     n - finite, n, gen->ids.count);
-}
-
-/* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
-static bool extend(generator *gen, uint32_t first, vkft_err *err)
-{
-    vkft_session *r = &gen->session;
-    uint32_t end = gen->ids.count;
-    bool other_tables = vkft_session_set_length(r, end);
-    if (other_tables && r->config->rope.type == VKFT_ROPE_LONGROPE)
-        first = 0; /* cached keys were rotated by other factors; dynamic scaling keeps them, as transformers does */
-    while (first < end) {
-        uint32_t count = min_u32(end - first, r->batch.limits.tokens);
-        vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config->sliding_window);
-        if (!vkft_pass_run(gen->next, &r->model, &r->batch, err))
-            return false;
-        first += count;
-    }
-    memcpy(gen->logits_host, gen->logits.mapped, logits_bytes(gen, NULL));
-    return check_logits(gen, err);
-}
-
-static bool ends(const generator *gen, int32_t id)
-{
-    for (uint32_t i = 0; i < gen->settings.eos_count; i++)
-        if (gen->settings.eos[i] == id)
-            return true;
-    return false;
-}
-
-static bool is_stop(const generator *gen, size_t from, const char *stop)
-{
-    size_t length = strlen(stop);
-    return gen->text.length && strstr(gen->text.data + (from > length ? from - length : 0), stop);
-}
-
-/* Looks for the strings that end the text in the new part of it, which may complete one. */
-static bool has_stop(generator *gen, const vkft_text *new_part, bool *stop, vkft_err *err)
-{
-    const vkft_text *strings = &gen->model_defaults.stop_strings;
-    const char *const *own = gen->options->stop;
-    size_t from = gen->text.length;
-    if ((!own[0] && !strings->length) || !new_part->length)
-        return true;
-    if (!vkft_text_append(&gen->text, new_part->data, new_part->length, err))
-        return false;
-    for (uint32_t i = 0; own[i]; i++)
-        *stop |= is_stop(gen, from, own[i]);
-    for (size_t at = 0; !own[0] && at < strings->length; at += strlen(strings->data + at) + 1)
-        *stop |= is_stop(gen, from, strings->data + at);
-    return true;
-}
-
-/* *stop: the text has one of the strings that end it. */
-static bool emit(generator *gen, vkft_text_stream *stream, int32_t id, bool *stop, vkft_err *err)
-{
-    const vkft_generate_observer *observer = gen->observer;
-    if (observer->token)
-        observer->token(observer->general.context, id);
-    if (!stream)
-        return true;
-    vkft_text text = {0};
-    bool ok = vkft_text_stream_push(stream, id, &text, err) && has_stop(gen, &text, stop, err);
-    if (ok && text.length && observer->text)
-        observer->text(observer->general.context, text.data, text.length);
-    vkft_text_free(&text);
-    return ok;
-}
-
-static bool read_model_defaults(generator *gen, vkft_err *err)
-{
-    size_t length;
-    const vkft_model_file *file = gen->session.file;
-    const char *text = file ? vkft_model_file_blob(file, "generation_config.json", &length) : NULL;
-    gen->model_defaults = vkft_generation_config_none();
-    return !text || vkft_generation_config_parse(text, length, "generation_config.json", &gen->model_defaults, err);
-}
-
-static bool choose_settings(generator *gen, vkft_err *err)
-{
-    const vkft_tokenizer *tok = gen->session.text.tokenizer;
-    if (gen->options->stop[0] && !tok)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s has no tokenizer, so --stop cannot be found in its text",
-                         gen->options->model.path);
-    const vkft_generation_source source = {.options = gen->options,
-                                           .model = &gen->model_defaults,
-                                           .config = gen->session.config,
-                                           .tokenizer_eos = tok ? vkft_tokenizer_eos_id(tok) : -1,
-                                           .tokens = gen->ids.count};
-    return vkft_generation_settings_choose(&source, &gen->observer->general, &gen->settings, err);
-}
-
-/* The next token, by the logits of those before it. */
-static bool choose_token(generator *gen, uint64_t index, int32_t *id, vkft_err *err)
-{
-    uint32_t vocab_size = gen->session.config->vocab_size;
-    if (!vkft_token_rules_apply(&gen->settings.rules, gen->ids.data, gen->ids.count, gen->logits_host, vocab_size,
-                                gen->candidates))
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "no token may come after %u tokens: no_repeat_ngram_size or the lists of tokens in the "
-                         "model's generation_config.json forbid all",
-                         gen->ids.count);
-    *id = (int32_t)vkft_sample_token(&gen->settings.sampler, gen->logits_host, vocab_size, index, gen->candidates);
-    return true;
-}
-
-static bool produce(generator *gen, vkft_text_stream *stream, vkft_generate_result *result, vkft_err *err)
-{
-    const vkft_generate_observer *observer = gen->observer;
-    uint32_t wanted = gen->settings.max_new_tokens;
-    double started = vkft_os_seconds();
-    result->prompt_tokens = gen->prompt_tokens;
-    vkft_session_set_length(&gen->session, gen->ids.count);
-    if (!encode_source(gen, err) || !extend(gen, 0, err))
-        return false;
-    result->prompt_seconds = vkft_os_seconds() - started;
-    started = vkft_os_seconds();
-    bool stop = false;
-    while (!stop && result->new_tokens < wanted) {
-        int32_t id = -1;
-        if (!choose_token(gen, result->new_tokens, &id, err))
-            return false;
-        result->new_tokens++;
-        if (ends(gen, id))
-            break;
-        if (!vkft_ids_push(&gen->ids, id, err) || !emit(gen, stream, id, &stop, err))
-            return false;
-        bool interrupted = vkft_observer_interrupted(&observer->general);
-        if (stop || interrupted || gen->ids.count >= gen->positions || result->new_tokens == wanted)
-            break;
-        if (!extend(gen, gen->ids.count - 1, err))
-            return false;
-    }
-    if (gen->ids.count >= gen->positions && result->new_tokens < wanted)
-        vkft_observer_say(&observer->general, "ended after %u tokens, prompt included: the model has no more positions",
-                          gen->ids.count);
-    result->new_seconds = vkft_os_seconds() - started;
-    return true;
-}
-
-static bool finish_text(const generator *gen, vkft_text_stream *stream, vkft_err *err)
-{
-    vkft_text text = {0};
-    bool ok = !stream || !gen->observer->text || vkft_text_stream_finish(stream, &text, err);
-    if (ok && text.length)
-        gen->observer->text(gen->observer->general.context, text.data, text.length);
-    vkft_text_free(&text);
-    return ok;
-}
-
-static void close_generator(generator *gen)
-{
-    vkft_kv_cache_close(&gen->cache, gen->session.dev);
-    vkft_buffer_free(gen->session.dev, &gen->logits);
-    free(gen->logits_host);
-    free(gen->candidates);
-    vkft_ids_free(&gen->ids);
-    vkft_ids_free(&gen->source);
-    vkft_text_free(&gen->text);
-    vkft_generation_config_free(&gen->model_defaults);
-    vkft_session_close(&gen->session);
+    return vkft_session_plan_offload(session, &(vkft_limits){.batch = *limits}, &plan, observer, err) &&
+           vkft_session_start(session, &plan, observer, err);
 }
 
 bool vkft_generate(const vkft_generate_options *options, const vkft_generate_observer *observer,
                    vkft_generate_result *result, vkft_err *err)
 {
-    generator gen = {.options = options, .observer = observer};
-    vkft_text_stream *stream = NULL;
+    vkft_session session;
+    vkft_generator gen = {0};
+    vkft_ids prompt = {0};
+    vkft_batch_limits limits;
     *result = (vkft_generate_result){0};
-    if (!vkft_session_open_as_trained(&gen.session, &options->model, options->adapter, &observer->general, err))
+    if (!vkft_session_open_as_trained(&session, &options->model, options->adapter, &observer->general, err))
         return false;
-    bool ok = read_model_defaults(&gen, err) && encode_prompt(&gen, err) && split_source(&gen, err) &&
-              choose_settings(&gen, err) && add_needs(&gen, err) && start(&gen, &observer->general, err);
-    if (ok && gen.session.text.tokenizer)
-        ok = (stream = vkft_text_stream_new(gen.session.text.tokenizer, true, err)) != NULL;
-    ok = ok && produce(&gen, stream, result, err) && finish_text(&gen, stream, err);
+    bool ok = encode_prompt(options, &session, &prompt, err) && vkft_generator_open(&gen, &session, err) &&
+              vkft_generator_begin(&gen, options, observer, prompt.data, prompt.count, &limits, err) &&
+              start(&session, &limits, &observer->general, err) && vkft_generator_produce(&gen, result, err);
     if (!ok)
         vkft_observer_failing(&observer->general, err);
-    vkft_text_stream_free(stream);
-    close_generator(&gen);
+    vkft_ids_free(&prompt);
+    vkft_generator_close(&gen);
+    vkft_session_close(&session);
     return ok;
 }

@@ -1,4 +1,4 @@
-/* What a text is continued with. Strings are borrowed. */
+/* What a text is continued with, and who hears of it. Strings are borrowed. */
 #ifndef VKFT_GENERATE_OPTIONS_H
 #define VKFT_GENERATE_OPTIONS_H
 
@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "host/session/options.h"
+#include "runtime/base/observer.h"
 
 #define VKFT_MAX_STOPS 16
 
@@ -43,5 +44,16 @@ static inline vkft_generate_options vkft_generate_defaults(void)
                                    .repetition_penalty = 1,
                                    .seed = 42};
 }
+
+typedef struct vkft_generate_observer {
+    vkft_observer general;                                        /* its context is that of the others too */
+    void (*text)(void *context, const char *text, size_t length); /* whole characters, as they appear */
+    void (*token)(void *context, int32_t id);
+} vkft_generate_observer;
+
+typedef struct vkft_generate_result {
+    uint32_t prompt_tokens, new_tokens;
+    double prompt_seconds, new_seconds;
+} vkft_generate_result;
 
 #endif

@@ -39,6 +39,15 @@ static layout lay_out(const vkft_batch_limits *limits)
     return l;
 }
 
+void vkft_batch_limits_join(vkft_batch_limits *limits, const vkft_batch_limits *other)
+{
+    limits->tokens = max_u32(limits->tokens, other->tokens);
+    limits->source_tokens = max_u32(limits->source_tokens, other->source_tokens);
+    limits->rows = max_u32(limits->rows, other->rows);
+    limits->positions = max_u32(limits->positions, other->positions);
+    limits->expert_choice = max_u32(limits->expert_choice, other->expert_choice);
+}
+
 uint64_t vkft_batch_bytes(const vkft_batch_limits *limits)
 {
     return lay_out(limits).total;

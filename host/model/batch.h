@@ -39,6 +39,9 @@ typedef struct vkft_batch {
     uint32_t longest;                     /* longest sample of the present batch */
 } vkft_batch;
 
+/* Makes room for another batch, too. */
+void vkft_batch_limits_join(vkft_batch_limits *limits, const vkft_batch_limits *other);
+
 uint64_t vkft_batch_bytes(const vkft_batch_limits *limits);
 /* A batch as large as the limits allow, without memory: for plans. */
 vkft_batch vkft_batch_largest(const vkft_batch_limits *limits);

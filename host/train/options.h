@@ -103,8 +103,10 @@ typedef struct vkft_train_options {
     double val_split;        /* part of the training rows held out; used when there is no validation file */
     vkft_when eval_strategy; /* also after the last step, unless never */
     uint32_t eval_steps;
-    uint32_t eval_batch_size; /* 0: batch_size */
-    uint32_t eval_batches;    /* 0: all */
+    uint32_t eval_batch_size;   /* 0: batch_size */
+    uint32_t eval_batches;      /* 0: all */
+    const char *sample_prompts; /* NULL, or a file of prompts that evaluations answer */
+    uint32_t max_new_tokens;    /* of what evaluations generate */
     uint32_t early_stopping_patience;
     double early_stopping_threshold;
     const char *metric_for_best_model; /* NULL: the validation loss */
@@ -158,6 +160,7 @@ static inline vkft_train_options vkft_train_defaults(void)
         .seed = 42,
         .gradient_checkpointing = true,
         .eval_steps = 100,
+        .max_new_tokens = 64,
         .load_best_model_at_end = true,
         .save_steps = 100,
         .save_total_limit = 2,

@@ -17,7 +17,7 @@ vkft_portion vkft_portion_whole(const vkft_sample_packs *train, uint32_t train_b
 
 bool vkft_portion_limits(const vkft_portion *portion, vkft_batch_limits *limits, vkft_err *err)
 {
-    *limits = (vkft_batch_limits){0};
+    *limits = portion->least;
     for (int i = 0; i < USES; i++) {
         vkft_batch_limits of_use;
         if (!portion->use[i].split)
@@ -25,10 +25,7 @@ bool vkft_portion_limits(const vkft_portion *portion, vkft_batch_limits *limits,
         if (!vkft_sample_packs_limits(portion->use[i].split, min_u32(portion->use[i].batch_size, portion->packs),
                                       &of_use, err))
             return false;
-        limits->tokens = max_u32(limits->tokens, of_use.tokens);
-        limits->source_tokens = max_u32(limits->source_tokens, of_use.source_tokens);
-        limits->rows = max_u32(limits->rows, of_use.rows);
-        limits->positions = max_u32(limits->positions, of_use.positions);
+        vkft_batch_limits_join(limits, &of_use);
     }
     return true;
 }

@@ -14,8 +14,9 @@ typedef struct vkft_portion {
         const vkft_sample_packs *split; /* NULL: nothing */
         uint32_t batch_size;
     } use[4];
-    uint32_t packs; /* at most so many at a time */
-    bool dropout;   /* or noise is drawn, for each portion: not as for the whole batch */
+    vkft_batch_limits least; /* what else the session is to hold: a prompt and its answer */
+    uint32_t packs;          /* at most so many at a time */
+    bool dropout;            /* or noise is drawn, for each portion: not as for the whole batch */
     const vkft_observer *observer;
 } vkft_portion;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/train/evaluation/evaluation.h"
+#include "host/train/evaluation/samples.h"
 #include "host/train/preference/preference.h"
 #include "host/train/run/request.h"
 #include "host/train/training_data.h"
@@ -245,8 +246,9 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     if (!vkft_run_directory_open(&t->run, &place, t->observer, err) ||
         !vkft_session_start(&t->session, &t->plan, t->observer, err) ||
         !((t->fingerprint = vkft_trainer_fingerprint(t)) || vkft_fail_memory(err, "while preparing the run")) ||
-        !vkft_reference_compute(t, err) || !vkft_resume(t, err) ||
-        !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) || !vkft_resume_best(t, err) ||
+        !vkft_reference_compute(t, err) || !vkft_samples_begin(t, err) || !vkft_resume(t, err) ||
+        !vkft_run_directory_begin(&t->run, t->state.step, t->state.history, err) ||
+        !vkft_run_samples_begin(&t->run, t->state.step - t->state.evaluation_due, err) || !vkft_resume_best(t, err) ||
         !open_reports(t, err))
         return false;
     const vkft_device_info *info = vkft_device_get_info(t->session.dev);

@@ -3,7 +3,9 @@
 #define VKFT_TRAINER_H
 
 #include "formats/dataset/dataset.h"
+#include "host/train/evaluation/answers.h"
 #include "host/train/evaluation/best.h"
+#include "host/train/evaluation/prompts.h"
 #include "host/train/run/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
@@ -44,7 +46,10 @@ typedef struct vkft_trainer {
     void *state_copy[VKFT_OPTIMIZER_STATES];
     vkft_run_directory run;
     vkft_run_state state;
-    vkft_best best; /* what evaluations are judged by */
+    vkft_answers answerer;   /* of what evaluations ask */
+    vkft_prompts prompts;    /* of --sample-prompts */
+    vkft_text *base_answers; /* to them, before training */
+    vkft_best best;          /* what evaluations are judged by */
     char stop_reason[VKFT_STOP_REASON];
     double overfit_step;             /* after which over-fitting was said last; -1: it was not */
     uint64_t saved_step, sound_step; /* of the newest checkpoint; whose weights gave a finite loss; UINT64_MAX: none */

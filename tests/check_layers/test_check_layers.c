@@ -14,7 +14,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 
-/* base <- runtime, formats <- engine <- model <- trainable <- session <- train, generate <- bench, doctor <- cli. */
+/* base <- runtime, formats <- engine <- model <- trainable <- session <- generate <- train <- bench, doctor <- cli. */
 #define BASE "runtime/base "
 #define ENGINE BASE "runtime formats shaders "
 #define MODEL ENGINE "host/engine "
@@ -48,7 +48,7 @@ static const check_room rooms[] = {
     {"host/model", MODEL},
     {"host/trainable", TRAINABLE},
     {"host/session", SESSION},
-    {"host/train", ABOVE},
+    {"host/train", ABOVE "host/generate"},
     {"host/generate", ABOVE},
     {"host/plot", BASE "host/train"},
     {"host/watch", BASE "host/train host/plot"},

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "host/train/evaluation/overfit.h"
+#include "host/train/evaluation/samples.h"
 #include "host/train/preference/preference.h"
 #include "runtime/base/json.h"
 #include "runtime/base/json/builder.h"
@@ -77,16 +78,20 @@ bool vkft_evaluation_run(vkft_trainer *t, bool *stop, vkft_err *err)
     bool failed = false, better;
     vkft_json_node node = vkft_json_make_object(&failed);
     bool measured = measure(t, node, &event, err);
-    cJSON *row = vkft_json_made(node);
-    if (!measured || !row) {
+    cJSON *row = vkft_json_made(node), *samples = NULL;
+    if (measured && !row)
+        measured = vkft_fail_memory(err, "while writing the log");
+    if (!measured || !(samples = vkft_samples_take(t, err))) {
         cJSON_Delete(row);
-        return measured && vkft_fail_memory(err, "while writing the log");
+        return false;
     }
     const cJSON *number = vkft_json_member(row, t->best.key);
     double value = cJSON_IsNumber(number) ? number->valuedouble : NAN;
     if (t->step)
         t->step(t->observer->context, &event);
-    if (!vkft_log_row(t, row, err) || !warn_of_overfitting(t, &now, err))
+    bool kept = vkft_log_row(t, row, err) && vkft_samples_keep(t, samples, err);
+    cJSON_Delete(samples);
+    if (!kept || !warn_of_overfitting(t, &now, err))
         return false;
     t->state.evaluation_due = false;
     if (isfinite(event.eval_loss))

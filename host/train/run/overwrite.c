@@ -58,7 +58,8 @@ bool vkft_run_put_away(vkft_run_directory *run, vkft_err *err)
     ok = ok && put_away_numbered(run, VKFT_CHECKPOINT, moving, err) && put_away_numbered(run, VKFT_BEST, moving, err);
     for (size_t i = 0; ok && vkft_run_result_files[i]; i++)
         ok = move(run->path, moving, vkft_run_result_files[i], err);
-    ok = ok && move(run->path, moving, VKFT_LOG_NAME, err) && vkft_directory_rename(moving, old, err);
+    ok = ok && move(run->path, moving, VKFT_SAMPLES_NAME, err) && move(run->path, moving, VKFT_LOG_NAME, err) &&
+         vkft_directory_rename(moving, old, err);
     free(moving);
     free(old);
     return ok;
@@ -111,10 +112,13 @@ static void remove_beginnings(const vkft_run_directory *run)
         for (size_t i = 0; i < best.count; i++)
             vkft_run_remove(run, VKFT_BEST, best.list[i], true);
     free(best.list);
-    char *log = vkft_path_join(run->path, VKFT_LOG_NAME);
-    if (log)
-        vkft_file_remove(log, NULL);
-    free(log);
+    static const char *const names[] = {VKFT_LOG_NAME, VKFT_SAMPLES_NAME};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = vkft_path_join(run->path, names[i]);
+        if (path)
+            vkft_file_remove(path, NULL);
+        free(path);
+    }
 }
 
 void vkft_run_put_back(vkft_run_directory *run)

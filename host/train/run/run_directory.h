@@ -2,6 +2,7 @@
  *
  *   OUT/trainer_log.jsonl              one object per logged step
  *   OUT/checkpoint-N/                  adapter or model, optimizer.safetensors, trainer_state.json, vkft_state.json
+ *   OUT/samples.jsonl                  answers to --sample-prompts
  *   OUT/best-N/                        adapter or model with the lowest validation loss, where that is wanted
  *   OUT/adapter_model.safetensors ...  the finished run; model.safetensors ... when all weights were trained
  *   OUT/checkpoint-N.aside/            of a future that was given up: the run was resumed from an older checkpoint
@@ -118,6 +119,12 @@ typedef struct vkft_run_reading {
  * first value in which the runs differ; a file that is missing or wrong: *damaged. */
 bool vkft_run_checkpoint_read(const char *path, const vkft_run_reading *reading, vkft_run_state *state, bool *damaged,
                               vkft_err *err);
+
+/* OUT/samples.jsonl: rows with a "step". Begin takes those of steps after this one out; add appends an array of rows.
+ */
+#define VKFT_SAMPLES_NAME "samples.jsonl"
+bool vkft_run_samples_begin(const vkft_run_directory *run, uint64_t step, vkft_err *err);
+bool vkft_run_samples_add(const vkft_run_directory *run, const cJSON *rows, vkft_err *err);
 
 /* OUT/best-<step>/, instead of each other best-N that no checkpoint names. */
 bool vkft_run_directory_write_best(const vkft_run_directory *run, uint64_t step, const vkft_saver *saver,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/train/evaluation/samples.h"
 #include "host/train/schedule.h"
 #include "runtime/base/size.h"
 
@@ -21,6 +22,7 @@ static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_
         bool source = t->session.config->encoder_layers != 0;
         *limits =
             (vkft_batch_limits){.tokens = all, .source_tokens = source ? all : 0, .rows = all, .positions = longest};
+        vkft_batch_limits_join(limits, &t->portion.least);
         return true;
     }
     return vkft_portion_limits(&t->portion, limits, err);
@@ -137,6 +139,10 @@ static bool check_effects(const vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--early-stopping-patience looks at the validation loss, and this run has none; give a valid "
                          "file beside the train file, or --val-split, or leave it out");
+    if (o->sample_prompts && o->eval_strategy != VKFT_WHEN_NEVER && !t->valid.count)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--sample-prompts are answered at evaluations, and this run has no validation data; give a "
+                         "valid file beside the train file, or --val-split");
     for (uint64_t step = 0; step < t->total_steps && step <= t->schedule.warmup && rate == 0; step++)
         rate = vkft_learning_rate(&t->schedule, step);
     if (t->total_steps && rate == 0)
@@ -146,6 +152,18 @@ static bool check_effects(const vkft_trainer *t, vkft_err *err)
             "warmup; lower --warmup-steps",
             (unsigned long long)t->total_steps);
     return true;
+}
+
+/* What is generated at evaluations, and the memory for it. */
+static bool open_answers(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    if (!o->sample_prompts || !t->session.file) /* a plan from a configuration alone: nothing can be tokenized */
+        return true;
+    bool ok =
+        vkft_answers_open(&t->answerer, &t->session, o->max_new_tokens, t->observer, err) && vkft_samples_open(t, err);
+    t->portion.least = t->answerer.limits;
+    return ok;
 }
 
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
@@ -189,7 +207,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
                          options->neftune_noise_alpha > 0;
     t->session.smaller = vkft_portion_halve;
     t->session.smaller_context = &t->portion;
-    if (!vkft_setup_trained(t, err) || !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err))
+    if (!open_answers(t, err) || !vkft_setup_trained(t, err) ||
+        !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err))
         return false;
     t->learner.loss = (vkft_loss_changes){.label_smoothing = options->label_smoothing_factor,
                                           .z_loss = options->z_loss_multiplier,
@@ -231,6 +250,8 @@ void vkft_trainer_close(vkft_trainer *t)
     vkft_sample_packs_free(&t->valid);
     vkft_dataset_free(&t->data);
     vkft_dataset_free(&t->valid_data);
+    vkft_samples_close(t);
+    vkft_answers_close(&t->answerer);
     vkft_learner_close(&t->learner);
     vkft_session_close(&t->session);
     memset(t, 0, sizeof *t);

@@ -1,0 +1,47 @@
+/* Continues texts on a session: the prompt in chunks, then one token at a time, over a cache of keys and values. The
+ * session may train between two texts.
+ *
+ * Order of use: open (before the session's plan) - begin, which tells what a prompt needs of the session - the
+ * session's start - produce - begin and produce again - close (before the session's).
+ */
+#ifndef VKFT_GENERATOR_H
+#define VKFT_GENERATOR_H
+
+#include "formats/config/generation_config.h"
+#include "host/generate/kv_cache.h"
+#include "host/generate/settings.h"
+
+typedef struct vkft_generator {
+    vkft_session *session;
+    vkft_generation_config model_defaults; /* what the model's authors say */
+    vkft_pass *encode, *next;              /* encode: NULL without an encoder */
+    vkft_kv_cache cache;
+    vkft_buffer logits;
+    float *logits_host;
+    vkft_candidate *candidates;
+
+    /* Of the text that was begun. */
+    const vkft_generate_options *options;
+    const vkft_generate_observer *observer;
+    vkft_generation_settings settings;
+    uint32_t positions; /* that the prompt and what is generated may fill */
+    vkft_ids ids; /* prompt and what was generated; with an encoder the decoder's first token and what was generated */
+    vkft_ids source; /* with an encoder: the prompt */
+    uint32_t prompt_tokens;
+    vkft_text text; /* what was generated, where it is searched for the strings that end it */
+} vkft_generator;
+
+/* The generator keeps its place until it is closed. */
+bool vkft_generator_open(vkft_generator *gen, vkft_session *session, vkft_err *err);
+void vkft_generator_close(vkft_generator *gen);
+
+/* A prompt of these tokens, continued as the options and the model's generation_config.json say. Borrows options and
+ * observer until the next text. *limits: what the session must be planned for. Error: it has no tokens, or more than
+ * the model takes. */
+bool vkft_generator_begin(vkft_generator *gen, const vkft_generate_options *options,
+                          const vkft_generate_observer *observer, const int32_t *ids, uint32_t count,
+                          vkft_batch_limits *limits, vkft_err *err);
+/* Gives the observer the text as it appears, special tokens left out, and the tokens. */
+bool vkft_generator_produce(vkft_generator *gen, vkft_generate_result *result, vkft_err *err);
+
+#endif
