@@ -93,22 +93,25 @@ static double time_left(const progress *p, const vkft_train_event *e)
 
 static void show_step(progress *p, const vkft_train_event *e)
 {
-    char memory[32], left[32] = "", margin[40] = "", line[256];
+    char memory[32], left[32] = "", margin[40] = "", skipped[32] = "", line[256];
     vkft_bytes_text(e->memory_bytes, memory, sizeof memory);
     double seconds = time_left(p, e);
     if (seconds >= 0)
         vkft_time_text(seconds, left, sizeof left);
     if (!isnan(e->metrics[VKFT_METRIC_rewards_margins]))
         snprintf(margin, sizeof margin, "  margin %.3f", e->metrics[VKFT_METRIC_rewards_margins]);
+    if (e->skipped_steps)
+        snprintf(skipped, sizeof skipped, "  skipped %llu", (unsigned long long)e->skipped_steps);
     const char *gap = left[0] ? "  " : "", *word = left[0] ? " left" : "";
     unsigned long long step = e->step, total = e->total_steps;
     if (p->terminal) {
-        snprintf(line, sizeof line, "%llu/%llu  loss %.3f%s  norm %.3f  %.0f tokens/s  %s%s%s%s", step, total, e->loss,
-                 margin, e->grad_norm, e->tokens_per_second, memory, gap, left, word);
+        snprintf(line, sizeof line, "%llu/%llu  loss %.3f%s  norm %.3f%s  %.0f tokens/s  %s%s%s%s", step, total,
+                 e->loss, margin, e->grad_norm, skipped, e->tokens_per_second, memory, gap, left, word);
         draw_bar(p, e->step, e->total_steps, line);
     } else {
-        fprintf(stderr, "step %llu/%llu  loss %.4f%s  grad norm %.3f  lr %.3g  %.0f tokens/s  %s%s%s%s\n", step, total,
-                e->loss, margin, e->grad_norm, e->learning_rate, e->tokens_per_second, memory, gap, left, word);
+        fprintf(stderr, "step %llu/%llu  loss %.4f%s  grad norm %.3f  lr %.3g%s  %.0f tokens/s  %s%s%s%s\n", step,
+                total, e->loss, margin, e->grad_norm, e->learning_rate, skipped, e->tokens_per_second, memory, gap,
+                left, word);
     }
 }
 

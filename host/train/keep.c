@@ -5,6 +5,7 @@
 #include "host/train/trainer.h"
 #include "runtime/base/json.h"
 #include "runtime/base/json/builder.h"
+#include "runtime/base/size.h"
 #include "runtime/base/text.h"
 #include "runtime/base/utf8.h"
 
@@ -48,7 +49,7 @@ static bool all_finite(const float *values, uint64_t count)
 
 /* Whether what is trained is of use: the numbers in t->flat are finite, and so is the loss that the device computes
  * with them. Numbers may be finite and so large that products are not, so one batch is tried, unless a step was
- * evaluated already. */
+ * evaluated already; and others where steps were skipped, because a batch may be what is not finite. */
 static bool check_sound(vkft_trainer *t, bool *sound, vkft_err *err)
 {
     static const vkft_observer silent = {0};
@@ -57,10 +58,17 @@ static bool check_sound(vkft_trainer *t, bool *sound, vkft_err *err)
     *sound = all_finite(t->flat, vkft_trainables_floats(&t->session.trained));
     if (!*sound || t->sound_step == t->state.step)
         return true;
-    if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->train, t->options->batch_size, 1, &t->portion,
-                       &silent, &loss, &tokens, err))
-        return false;
-    *sound = isfinite(loss);
+    const uint32_t size = t->options->batch_size, batches = ceil_div(t->train.packs, size);
+    *sound = false;
+    for (uint32_t b = 0; !*sound && b < batches && b <= min_u64(t->state.skipped, VKFT_SKIPPED_IN_ROW); b++) {
+        vkft_sample_packs rest = t->train;
+        rest.pack += b * size;
+        rest.packs -= b * size;
+        if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &rest, size, 1, &t->portion, &silent, &loss, &tokens,
+                           err))
+            return false;
+        *sound = isfinite(loss);
+    }
     if (*sound)
         t->sound_step = t->state.step;
     return true;
@@ -151,6 +159,8 @@ static cJSON *make_record(const vkft_trainer *t, const vkft_run_summary *summary
     vkft_json_put_string(root, "quant", vkft_quant_label(t->session.options.quant));
     vkft_json_put_bool(root, "double_quant", t->options->model.super_scales);
     vkft_json_put_number(root, "steps", (double)t->state.step);
+    if (t->state.skipped)
+        vkft_json_put_number(root, "skipped_steps", (double)t->state.skipped);
     vkft_json_put_number(root, "tokens", (double)t->state.tokens);
     vkft_json_put_number(root, "learning_rate", t->options->learning_rate);
     vkft_json_put_number(root, "seed", (double)t->options->seed);

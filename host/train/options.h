@@ -179,6 +179,7 @@ typedef struct vkft_train_event {
     double epoch;
     double loss, grad_norm, learning_rate;
     uint64_t tokens;              /* seen so far, masked ones too, over the whole run */
+    uint64_t skipped_steps;       /* so far */
     double tokens_per_second;     /* over the steps since the last logged one; 0 of an evaluation */
     uint64_t memory_bytes;        /* device memory held */
     double metrics[VKFT_METRICS]; /* of a preference objective, NaN where there are none */

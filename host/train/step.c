@@ -110,9 +110,9 @@ static bool add_gradients(vkft_trainer *t, const step_batches *step, double trai
            t->world->sum(metrics->count, VKFT_METRICS, err) && t->world->sum_gradients(&t->learner.optimizer, err);
 }
 
-static bool update(vkft_trainer *t, uint64_t step, double learning_rate, double *grad_norm, vkft_err *err)
+static bool update(vkft_trainer *t, uint64_t taken, double learning_rate, double *grad_norm, vkft_err *err)
 {
-    while (!vkft_optimizer_update(&t->learner.optimizer, learning_rate, step + 1, grad_norm, err)) {
+    while (!vkft_optimizer_update(&t->learner.optimizer, learning_rate, taken + 1, grad_norm, err)) {
         t->torn = vkft_optimizer_has_begun(&t->learner.optimizer);
         if (t->torn || !vkft_session_shrink(&t->session, err))
             return false;
@@ -120,10 +120,23 @@ static bool update(vkft_trainer *t, uint64_t step, double learning_rate, double 
     return true;
 }
 
-bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, vkft_err *err)
+/* f16 ends at 65504, so that with it one batch may be what is not finite; otherwise training has diverged. */
+static bool skip(const vkft_trainer *t, vkft_step_result *result, vkft_err *err)
+{
+    unsigned long long step = t->state.step + 1;
+    result->skipped = true;
+    if (t->session.options.compute_dtype == VKFT_F16)
+        return true;
+    if (!isfinite(result->loss))
+        return vkft_fail_diverged(t, err, "the loss is not finite at step %llu", step);
+    return vkft_fail_diverged(t, err, "gradient not finite at step %llu, whose loss is %f", step, result->loss);
+}
+
+bool vkft_train_step(vkft_trainer *t, vkft_step_result *result, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     const vkft_world *world = t->world;
+    const uint64_t step = t->state.step, taken = step - t->state.skipped; /* those that were skipped do not count */
     uint32_t first = (uint32_t)(step % t->steps_per_epoch) * o->gradient_accumulation_steps;
     const step_batches batches = {
         .epoch = step / t->steps_per_epoch,
@@ -143,12 +156,9 @@ bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, v
         return false;
     result->tokens = (uint64_t)tokens[1];
     result->loss = loss_sum / (t->objective->judge ? batches.end - batches.first : tokens[0]);
-    result->learning_rate = vkft_learning_rate(&t->schedule, step);
-    if (!isfinite(result->loss))
-        return vkft_fail_diverged(t, err, "the loss is not finite at step %llu", (unsigned long long)step + 1);
-    if (!update(t, step, result->learning_rate, &result->grad_norm, err))
-        return false;
-    return isfinite(result->grad_norm) ||
-           vkft_fail_diverged(t, err, "gradient not finite at step %llu, whose loss is %f",
-                              (unsigned long long)step + 1, result->loss);
+    result->learning_rate = vkft_learning_rate(&t->schedule, taken);
+    result->grad_norm = NAN;
+    return (isfinite(result->loss) ? update(t, taken, result->learning_rate, &result->grad_norm, err)
+                                   : vkft_optimizer_clear_gradients(&t->learner.optimizer, err)) &&
+           (isfinite(result->grad_norm) || skip(t, result, err));
 }

@@ -30,8 +30,8 @@ bool vkft_log_row(vkft_trainer *t, cJSON *row, vkft_err *err)
 
 /* Sums since the last logged step. */
 typedef struct interval {
-    double loss;
-    uint64_t steps, tokens;
+    double loss; /* of those steps where it was finite */
+    uint64_t finite, tokens;
     double seconds; /* of the steps alone */
     vkft_metric_sums metrics;
 } interval;
@@ -47,10 +47,11 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
         .step = t->state.step,
         .total_steps = t->total_steps,
         .epoch = vkft_epoch_of(t, t->state.step),
-        .loss = since->loss / (double)since->steps,
+        .loss = since->finite ? since->loss / (double)since->finite : NAN,
         .grad_norm = result->grad_norm,
         .learning_rate = result->learning_rate,
         .tokens = t->state.tokens,
+        .skipped_steps = t->state.skipped,
         .tokens_per_second = since->seconds > 0 ? (double)since->tokens / since->seconds : 0,
         .memory_bytes = vkft_memory_get_stats(t->session.dev).device_bytes,
         .eval_loss = NAN,
@@ -66,6 +67,8 @@ static bool log_step(vkft_trainer *t, const vkft_step_result *result, interval *
     vkft_json_put_number(row, "tokens", (double)event.tokens);
     vkft_json_put_number(row, "tokens_per_second", event.tokens_per_second);
     vkft_json_put_number(row, "memory_bytes", (double)event.memory_bytes);
+    if (event.skipped_steps)
+        vkft_json_put_number(row, "skipped_steps", (double)event.skipped_steps);
     vkft_metrics_put(row, "", event.metrics);
     *since = (interval){0};
     if (t->step)
@@ -132,27 +135,47 @@ static bool obey(vkft_trainer *t, bool *leave, vkft_err *err)
            (request != VKFT_REQUEST_SAVE || t->state.step == t->saved_step || vkft_keep_checkpoint(t, false, err));
 }
 
+/* Of the step that was done. */
+static bool count_skipped(vkft_trainer *t, bool skipped, vkft_err *err)
+{
+    unsigned long long step = t->state.step, row;
+    row = t->state.skipped_in_row = skipped ? t->state.skipped_in_row + 1 : 0;
+    if (!skipped)
+        return true;
+    t->state.skipped++;
+    vkft_observer_say(t->observer, "step %llu is skipped: its loss or gradient is not finite", step);
+    return (row < VKFT_SKIPPED_IN_ROW && (step < t->total_steps || t->state.skipped < step)) ||
+           vkft_fail_diverged(t, err,
+                              "loss or gradient were not finite in the last %llu steps, which were skipped; the "
+                              "last one is step %llu",
+                              row, step);
+}
+
 /* A step with its log, evaluation and checkpoint. */
 static bool advance(vkft_trainer *t, interval *since, vkft_train_result *result, bool *stop, bool *leave, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     vkft_step_result step;
     double started = vkft_os_seconds();
-    if (!vkft_train_step(t, t->state.step, &step, err)) {
+    if (!vkft_train_step(t, &step, err)) {
         *leave = err->kind == VKFT_ERR_INTERRUPTED; /* the step is taken again after resuming */
         return *leave || out_of_memory(t, err);
     }
     since->seconds += vkft_os_seconds() - started;
     t->state.step++;
     t->state.tokens += step.tokens;
-    since->loss += step.loss;
-    since->steps++;
-    vkft_metric_sums_join(&since->metrics, &step.metrics);
+    if (!count_skipped(t, step.skipped, err))
+        return false;
+    since->loss += isfinite(step.loss) ? step.loss : 0;
+    since->finite += isfinite(step.loss);
+    if (!step.skipped)
+        vkft_metric_sums_join(&since->metrics, &step.metrics);
     since->tokens += step.tokens;
     result->steps++;
-    if (isnan(result->first_loss))
-        result->first_loss = step.loss;
-    result->last_loss = step.loss;
+    if (isfinite(step.loss)) {
+        result->first_loss = isnan(result->first_loss) ? step.loss : result->first_loss;
+        result->last_loss = step.loss;
+    }
     bool last = t->state.step == t->total_steps;
     if (is_due(t, o->logging_strategy, o->logging_steps, last) && !log_step(t, &step, since, err))
         return false;
@@ -275,6 +298,7 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     result->seconds = vkft_os_seconds() - started;
     result->tokens_per_second = result->seconds > 0 ? (double)(t->state.tokens - tokens) / result->seconds : 0;
     result->peak_memory_bytes = vkft_memory_get_stats(t->session.dev).device_peak_bytes;
+    result->skipped_steps = t->state.skipped;
     result->best = t->best;
     memcpy(result->stop_reason, t->stop_reason, sizeof result->stop_reason);
     result->has_tokenizer = t->session.text.tokenizer != NULL;

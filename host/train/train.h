@@ -14,6 +14,7 @@
 
 typedef struct vkft_train_result {
     uint64_t steps;
+    uint64_t skipped_steps;                    /* over the whole run */
     double first_loss, last_loss, best_metric; /* NaN when there is none */
     vkft_best best;                            /* what best_metric is of */
     char stop_reason[VKFT_STOP_REASON];        /* why the run ended early; "": it did not */

@@ -67,13 +67,16 @@ void vkft_trainer_close(vkft_trainer *t);
  * session has started, and knows what products are computed in. NULL: out of memory. */
 cJSON *vkft_trainer_fingerprint(const vkft_trainer *t);
 
-/* step.c: optimizer step number `step` from 0. Weights and optimizer are as before when it fails, unless t->torn. */
+/* step.c: the optimizer step after t->state.step. Weights and optimizer are as before when it fails, unless t->torn,
+ * and when it is skipped: with products in f16, where loss or gradient is not finite. */
 typedef struct vkft_step_result {
     double loss, grad_norm, learning_rate;
+    bool skipped;
     uint64_t tokens;
     vkft_metric_sums metrics; /* of a preference objective */
 } vkft_step_result;
-bool vkft_train_step(vkft_trainer *t, uint64_t step, vkft_step_result *result, vkft_err *err);
+#define VKFT_SKIPPED_IN_ROW 16u /* end the run: as many as halve PyTorch's first loss scale, 65536, to 1 */
+bool vkft_train_step(vkft_trainer *t, vkft_step_result *result, vkft_err *err);
 
 /* Mean loss per trained token over at most max_batches batches (0: all), in portions, which are those of the
  * session and become smaller where memory runs out. */

@@ -16,6 +16,7 @@ static int print_json_summary(const vkft_train_options *o, const vkft_train_resu
     bool failed = false;
     vkft_json_node json = vkft_json_make_object(&failed);
     vkft_json_put_number(json, "steps", (double)r->steps);
+    vkft_json_put_number(json, "skipped_steps", (double)r->skipped_steps);
     vkft_json_put_number(json, "first_loss", r->first_loss);
     vkft_json_put_number(json, "last_loss", r->last_loss);
     char best[VKFT_BEST_KEY + 8];

@@ -73,6 +73,8 @@ static void add_course(const vkft_trainer *t, const vkft_train_result *r, vkft_r
         (unsigned long long)t->state.tokens);
     if (t->stop_reason[0])
         add(s, "stopped", "%s", t->stop_reason);
+    if (t->state.skipped)
+        add(s, "skipped", "%llu steps whose loss or gradient was not finite", (unsigned long long)t->state.skipped);
     add(s, "time", "%s%s with evaluations and saving, %.0f tokens/s", time,
         t->resumed_from ? " since it was resumed" : "", r->tokens_per_second);
     add(s, "device", "%.120s, at most %s of its memory", vkft_device_get_info(t->session.dev)->name, memory);

@@ -114,6 +114,8 @@ static cJSON *vkft_state(const vkft_run_checkpoint *c)
     vkft_json_put_number(root, "best_step", (double)c->state->best_step);
     vkft_json_put_string(root, "best_key", c->state->best_key);
     vkft_json_put_number(root, "bad_evals", c->state->bad_evals);
+    vkft_json_put_number(root, "skipped_steps", (double)c->state->skipped);
+    vkft_json_put_number(root, "skipped_in_row", c->state->skipped_in_row);
     vkft_json_put_bool(root, "evaluation_due", c->state->evaluation_due);
     vkft_json_put_copy(root, "run", c->fingerprint);
     vkft_json_node settings = vkft_json_put_object(root, "settings");

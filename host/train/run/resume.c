@@ -123,6 +123,8 @@ static bool read_state(const char *dir, const vkft_run_reading *r, vkft_run_stat
               vkft_json_get_object(own, "settings", false, &settings, dir, err) &&
               vkft_json_get_u64(own, "best_step", true, &state->best_step, dir, err) &&
               vkft_json_get_u32(own, "bad_evals", true, &state->bad_evals, dir, err) &&
+              vkft_json_get_u64(own, "skipped_steps", false, &state->skipped, dir, err) &&
+              vkft_json_get_u32(own, "skipped_in_row", false, &state->skipped_in_row, dir, err) &&
               vkft_json_get_bool(own, "evaluation_due", false, &state->evaluation_due, dir, err) &&
               vkft_json_get_u64(trainer, "global_step", true, &state->step, dir, err) &&
               vkft_json_get_u64(trainer, "num_input_tokens_seen", true, &state->tokens, dir, err) &&

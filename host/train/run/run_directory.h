@@ -32,6 +32,8 @@
 typedef struct vkft_run_state {
     uint64_t step;                /* optimizer steps done */
     uint64_t tokens;              /* tokens seen */
+    uint64_t skipped;             /* of the steps, those whose gradient was not finite and changed nothing */
+    uint32_t skipped_in_row;      /* the last ones */
     double best_metric;           /* NaN: none yet */
     char best_key[VKFT_BEST_KEY]; /* what of an evaluation it is: "eval_loss" */
     uint64_t best_step;

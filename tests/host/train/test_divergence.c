@@ -166,12 +166,130 @@ static void poisoned_adapters(void **state)
     free(weights);
 }
 
+#define BAD_TOKEN 90u
+#define STEPS "--no-shuffle --weight-decay 0.1 --learning-rate 1e-2 --warmup-steps 0 --compute-dtype fp16 "
+#define GOOD "{\"input_ids\": [1, 2, 3, 4]}\n{\"input_ids\": [1, 5, 6]}\n"
+#define GOOD_TOO "{\"input_ids\": [1, 7, 8, 9, 2]}\n{\"input_ids\": [1, 3, 5, 7]}\n"
+#define BAD "{\"input_ids\": [1, 2, 3, 4]}\n{\"input_ids\": [4, 90, 5]}\n"
+
+/* A model in which one token overflows: Granite multiplies its embedding. */
+static void write_overflowing(const vkft_test_run_fixture *f, const char *name)
+{
+    vkft_err err;
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    expect_ok(vkft_directory_create(vkft_test_run_at(f, name), &err));
+    vkft_tiny_model_write(&tiny, vkft_test_run_at(f, name));
+    char path[900];
+    snprintf(path, sizeof path, "%s/model.safetensors", vkft_test_run_at(f, name));
+    size_t size;
+    char *bytes = vkft_test_read(path, &size);
+    uint64_t header;
+    static const float large = 3e38f;
+    memcpy(&header, bytes, sizeof header);
+    cJSON *json = cJSON_ParseWithLength(bytes + 8, header);
+    const cJSON *tensor = cJSON_GetObjectItem(json, "model.embed_tokens.weight");
+    uint64_t at = (uint64_t)cJSON_GetArrayItem(cJSON_GetObjectItem(tensor, "data_offsets"), 0)->valuedouble;
+    memcpy(bytes + 8 + header + at + (size_t)BAD_TOKEN * tiny.hidden_size * sizeof large, &large, sizeof large);
+    expect_ok(vkft_file_write(path, bytes, size, &err));
+    cJSON_Delete(json);
+    free(bytes);
+    snprintf(path, sizeof path, "%s/config.json", name);
+    cJSON *config = vkft_test_read_json(vkft_test_run_at(f, path));
+    cJSON_ReplaceItemInObject(config, "model_type", cJSON_CreateString("granite"));
+    cJSON_AddNumberToObject(config, "embedding_multiplier", 10);
+    char *text = cJSON_Print(config);
+    vkft_test_run_put(f, path, text);
+    free(text);
+    cJSON_Delete(config);
+}
+
+static char *train_f16(const vkft_test_run_fixture *f, const char *out, const char *data, int code, const char *more)
+{
+    char flags[1900];
+    snprintf(flags, sizeof flags, "--model %s/inf --data %s/%s " STEPS "%s", f->dir, f->dir, data, more);
+    return vkft_test_train(f, out, code, flags);
+}
+
+static void same_adapter(const vkft_test_run_fixture *f, const char *a, const char *b)
+{
+    char name[100];
+    size_t sizes[2];
+    char *bytes[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s/adapter_model.safetensors", i ? b : a);
+        bytes[i] = vkft_test_read(vkft_test_run_at(f, name), &sizes[i]);
+    }
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+}
+
+/* With products in f16 a step that overflows is skipped, and the run is the one that never saw its batch. */
+static void skipped_steps(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    const char *before = getenv("VKFT_STRATEGY");
+    if (!before)
+        setenv("VKFT_STRATEGY", "half,panel,direct", 1);
+    write_overflowing(f, "inf");
+    vkft_test_run_put(f, "bad/train.jsonl", GOOD BAD GOOD_TOO);
+    vkft_test_run_put(f, "good/train.jsonl", GOOD GOOD_TOO);
+    vkft_test_run_put(f, "hopeless/train.jsonl", BAD BAD);
+    char *said = train_f16(f, "skips", "bad", 0, "--max-steps 6 --save-steps 2 --save-total-limit 9");
+    if (!strstr(said, "computed in fp16")) {
+        print_message("skipped: this device computes no products in fp16\n");
+        free(said);
+        skip();
+    }
+    assert_non_null(strstr(said, "step 2 is skipped: its loss or gradient is not finite"));
+    assert_non_null(strstr(said, "step 5 is skipped"));
+    assert_non_null(strstr(said, "2 steps whose loss or gradient was not finite"));
+    assert_non_null(strstr(said, "  skipped 2  "));
+    free(said);
+    assert_true(number_at(f, "skips/vkft.json", "skipped_steps") == 2);
+    cJSON *log = vkft_test_read_jsonl(vkft_test_run_at(f, "skips/trainer_log.jsonl"));
+    static const double counts[] = {0, 1, 1, 1, 2, 2}, rates[] = {6, 5, 5, 4, 3, 3}; /* sixths of the first rate */
+    for (int i = 0; i < 6; i++) {
+        const cJSON *row = cJSON_GetArrayItem(log, i), *count = cJSON_GetObjectItem(row, "skipped_steps");
+        assert_true((count ? count->valuedouble : 0) == counts[i]);
+        assert_true(fabs(cJSON_GetNumberValue(cJSON_GetObjectItem(row, "learning_rate")) - 1e-2 / 6 * rates[i]) < 1e-9);
+        assert_true(!cJSON_IsNumber(cJSON_GetObjectItem(row, "grad_norm")) == (i == 1 || i == 4));
+    }
+    cJSON_Delete(log);
+    char resume[900];
+    snprintf(resume, sizeof resume, "--max-steps 6 --resume-from-checkpoint %s/skips/checkpoint-2", f->dir);
+    free(train_f16(f, "resumed", "bad", 0, resume));
+    same_adapter(f, "skips", "resumed");
+    free(train_f16(f, "six", "bad", 0, "--max-steps 6 --lr-scheduler-type constant"));
+    free(train_f16(f, "four", "good", 0, "--max-steps 4 --lr-scheduler-type constant"));
+    same_adapter(f, "six", "four");
+    vkft_test_run_put(f, "first/train.jsonl", BAD GOOD);
+    free(train_f16(f, "first_one", "first", 0, "--max-steps 3 --save-steps 1"));
+    vkft_test_run_says(train_f16(f, "hopeless1", "hopeless", 1, "--max-steps 3"), "not finite in the last 3 steps");
+    vkft_test_run_says(train_f16(f, "hopeless2", "hopeless", 1, "--max-steps 30"), "not finite in the last 16 steps");
+    vkft_test_run_absent(f, "hopeless1/adapter_model.safetensors");
+    if (!before)
+        unsetenv("VKFT_STRATEGY");
+}
+
+/* In f32 the same batch ends the run. */
+static void not_skipped_in_f32(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    char flags[900];
+    snprintf(flags, sizeof flags, "--model %s/inf --data %s/bad --no-shuffle --max-steps 6 --compute-dtype fp32",
+             f->dir, f->dir);
+    vkft_test_run_says(vkft_test_train(f, "exact", 1, flags), "not finite at step 2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_the_best),        cmocka_unit_test(never_a_result),
         cmocka_unit_test(beyond_half_precision), cmocka_unit_test(gradient_not_finite),
-        cmocka_unit_test(poisoned_adapters),
+        cmocka_unit_test(poisoned_adapters),     cmocka_unit_test(skipped_steps),
+        cmocka_unit_test(not_skipped_in_f32),
     };
     return cmocka_run_group_tests_name("divergence", tests, vkft_test_run_set_up, vkft_test_run_tear_down);
 }
