@@ -125,6 +125,8 @@ typedef struct vkft_train_options {
     bool report_explicit; /* report_to was asked for, not left at its default */
 
     bool dry_run, print_config;
+    bool watch; /* serve the page of the run, here: */
+    uint32_t watch_port;
     bool json;    /* machine-readable summary on stdout */
     bool profile; /* kernel times of the steps, printed at the end */
 

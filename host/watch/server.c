@@ -195,7 +195,8 @@ vkft_watch_server *vkft_watch_server_start(uint16_t port, const vkft_watch_handl
 {
     (void)port, (void)handler;
     vkft_fail(err, VKFT_ERR_USAGE,
-              "this vkft was built without libmicrohttpd and has no web server; 'vkft plot' writes the page as a file");
+              "this vkft was built without libmicrohttpd and has no web server for --watch and vkft watch; 'vkft plot' "
+              "writes the page as a file");
     return NULL;
 }
 

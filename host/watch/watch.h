@@ -8,6 +8,7 @@
 typedef struct vkft_watch {
     const char *run; /* its output directory */
     vkft_plot_x x;
+    bool before_it_begins; /* the directory and its log may come later */
 } vkft_watch;
 
 /* `watch` must outlive the server. Error: the directory is missing, and those of vkft_watch_server_start. */

@@ -9,6 +9,7 @@
 #include "host/cli/progress.h"
 #include "host/cli/spellings.h"
 #include "host/train/train.h"
+#include "host/watch/watch.h"
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int) &&
                    sizeof(vkft_report_to) == sizeof(int),
@@ -599,6 +600,15 @@ static const flag train_flags[] = {
      .default_text = "tensorboard with --logging-dir, else none",
      GIVEN(report_explicit),
      AT(report_to)},
+    {.kind = FLAG_U32,
+     .name = "watch",
+     .value = "PORT",
+     .help = "serve the page of vkft watch while the run goes on, on 127.0.0.1 alone; without PORT on one that is free",
+     .range = BETWEEN(0, 65535),
+     .bare = "0",
+     .default_text = "off",
+     GIVEN(watch),
+     AT(watch_port)},
     {.kind = FLAG_SWITCH, .name = "profile", .help = "measure kernel times and print them at the end", AT(profile)},
     {.kind = FLAG_SWITCH, .name = "dry-run", .help = "print the memory plan and train nothing", AT(dry_run)},
     {.kind = FLAG_SWITCH,
@@ -664,7 +674,12 @@ static int print_recipe(const vkft_train_options *run)
 static int train(const vkft_train_options *run, const vkft_train_observer *observer, progress *display, vkft_err *err)
 {
     vkft_train_result result;
-    bool ok = vkft_train(run, observer, &result, err);
+    const vkft_watch watch = {.run = run->output_dir, .before_it_begins = true};
+    vkft_watch_server *server = run->watch ? vkft_watch_start(&watch, (uint16_t)run->watch_port, err) : NULL;
+    if (server)
+        fprintf(stderr, "watch this run: %s\n", vkft_watch_server_address(server));
+    bool ok = (server || !run->watch) && vkft_train(run, observer, &result, err);
+    vkft_watch_server_stop(server);
     progress_close(display);
     return ok ? train_print_summary(run, &result) : cli_fail(&train_table, err);
 }

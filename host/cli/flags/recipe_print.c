@@ -53,12 +53,19 @@ static const char *first_text(const flag *f, const void *options)
     return is_text ? *(const char *const *)(const void *)((const char *)options + f->offset) : NULL;
 }
 
-/* Whether the flag stays as it is without a line: a text that is absent, or a number that only stands for what
+static bool is_given(const flag *f, const void *options)
+{
+    return !f->given || *(const bool *)((const char *)options + f->given);
+}
+
+/* Whether the flag stays as it is without a line: a text that is absent, or a value that only stands for what
  * default_text says. */
 static bool has_no_value(const flag *f, const void *options, const char *value)
 {
     if (f->kind == FLAG_TEXT || f->kind == FLAG_TEXTS)
         return !first_text(f, options);
+    if (f->default_text && !is_given(f, options))
+        return true;
     return f->default_text && f->kind != FLAG_SWITCH && f->kind != FLAG_CHOICE &&
            !flag_in_range(&f->range, strtod(value, NULL));
 }
@@ -69,8 +76,7 @@ static const char *why_not(const flag_table *table, const flag *f, const void *o
     for (const flag_idle *row = table->idle; row && row->flag; row++)
         if (strcmp(row->flag, f->name) == 0 && row->where(options))
             return row->why;
-    bool given = !f->given || *(const bool *)((const char *)options + f->given);
-    return given ? NULL : "";
+    return is_given(f, options) ? NULL : "";
 }
 
 static bool print_flag(const flag_table *table, const flag *f, const void *options, FILE *out, vkft_err *err)

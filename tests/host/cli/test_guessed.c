@@ -98,7 +98,8 @@ static const guess guesses[] = {
     {"resume-from-checkpoint", "null", "auto", "\"auto\""},
     {"logging-steps", "1", "10", "10"},
     {"logging-dir", "null", "l", "\"l\""},
-    {"report-to", "none", "tensorboard", "tensorboard"},
+    {"report-to", "null", "tensorboard", "tensorboard"},
+    {"watch", "null", "8000", "8000"},
     {"device", "null", "0", "\"0\""},
     {"overwrite", "false", "true", "true"},
 };

@@ -19,6 +19,7 @@
 #define RECIPES VKFT_PROJECT_DIR "/recipes"
 #define MODELS VKFT_TEST_DATA "/recipes"
 #define STEPS 2
+#define CHAT "--chat-template " RECIPES "/data/chat.jinja"
 
 typedef struct recipe_run {
     const char *recipe, *model, *data; /* without .yaml; in MODELS; in RECIPES/data */
@@ -36,10 +37,45 @@ static const recipe_run runs[] = {
     {"opt-125m-qlora", "opt", "style-ko.jsonl", "", 3},
     {"opt-125m-dpo", "opt", "preferences-en.jsonl", "", 6},
     {"opt-125m-dpo", "opt", "preferences-ko.jsonl", "--beta 0.2", 6},
+    {"chat", "opt", "chat-en.jsonl", CHAT, 3},
+    {"chat", "opt", "chat-ko.jsonl", CHAT, 3},
+    {"style", "opt", "style-en.jsonl", "", 5},
+    {"style", "opt", "style-ko.jsonl", "", 5},
+    {"corpus", "opt", "corpus-en.txt", "", 0},
+    {"corpus", "opt", "corpus-ko.txt", "", 0},
     {"flan-t5-small-instructions", "flan_t5", "instructions-en.jsonl", "", 5},
     {"flan-t5-small-instructions", "flan_t5", "instructions-en.jsonl", "--fine-tune-type lora", 5},
 };
 enum { RUNS = sizeof runs / sizeof runs[0] };
+
+#define ALL_LINEAR "[\"fc1\",\"fc2\",\"k_proj\",\"out_proj\",\"q_proj\",\"v_proj\"]"
+
+/* What the recipes say; that of T5 leaves an adapter's numbers to the model and the defaults. */
+typedef struct numbers {
+    const char *recipe;
+    double rate, r, alpha, dropout;
+    const char *targets;
+    bool evaluates; /* after the last step */
+} numbers;
+
+static const numbers known[] = {
+    {"opt-125m-lora", 2e-4, 8, 16, 0.1, "[\"q_proj\",\"v_proj\"]", false},
+    {"opt-125m-qlora", 2e-4, 8, 16, 0.1, "[\"q_proj\",\"v_proj\"]", false},
+    {"opt-125m-dpo", 5e-5, 8, 16, 0, "[\"q_proj\",\"v_proj\"]", false},
+    {"chat", 2e-4, 16, 32, 0.05, ALL_LINEAR, true},
+    {"style", 2e-4, 8, 16, 0.1, "[\"q_proj\",\"v_proj\"]", true},
+    {"corpus", 1e-4, 32, 32, 0, ALL_LINEAR, true},
+    {"flan-t5-small-instructions", 2e-4, 8, 16, 0, "[\"q\",\"v\"]", false},
+};
+
+static const numbers *numbers_of(const recipe_run *run)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].recipe, run->recipe) == 0)
+            return &known[i];
+    fail_msg("%s has no numbers here", run->recipe);
+    return NULL;
+}
 
 static void check_number(const cJSON *object, const char *key, double want)
 {
@@ -54,28 +90,31 @@ static void check_log(const recipe_run *run, const char *dir)
     char path[600];
     snprintf(path, sizeof path, "%s/trainer_log.jsonl", dir);
     cJSON *rows = vkft_test_read_jsonl(path);
-    assert_int_equal(cJSON_GetArraySize(rows), STEPS);
+    const numbers *n = numbers_of(run);
     bool dpo = strcmp(run->recipe, "opt-125m-dpo") == 0;
     assert_true(dpo == cJSON_HasObjectItem(rows->child, "rewards/margins"));
     for (int i = 0; i < STEPS; i++) {
-        check_number(cJSON_GetArrayItem(rows, i), "learning_rate", (dpo ? 5e-5 : 2e-4) * (STEPS - i) / STEPS);
+        check_number(cJSON_GetArrayItem(rows, i), "learning_rate", n->rate * (STEPS - i) / STEPS);
         if (run->epoch_steps)
             check_number(cJSON_GetArrayItem(rows, i), "epoch", (i + 1.0) / run->epoch_steps);
     }
+    assert_int_equal(cJSON_GetArraySize(rows), STEPS + n->evaluates);
+    assert_true(n->evaluates == cJSON_HasObjectItem(cJSON_GetArrayItem(rows, STEPS), "eval_loss"));
     cJSON_Delete(rows);
 }
 
 /* The recipe's numbers arrive in the adapter. */
-static void check_adapter(const char *dir, bool opt, bool dropout)
+static void check_adapter(const recipe_run *run, const char *dir)
 {
+    const numbers *n = numbers_of(run);
     char path[600];
     snprintf(path, sizeof path, "%s/adapter_config.json", dir);
     cJSON *config = vkft_test_read_json(path);
-    check_number(config, "r", 8);
-    check_number(config, "lora_alpha", 16);
-    check_number(config, "lora_dropout", dropout ? 0.1 : 0);
+    check_number(config, "r", n->r);
+    check_number(config, "lora_alpha", n->alpha);
+    check_number(config, "lora_dropout", n->dropout);
     char *targets = cJSON_PrintUnformatted(cJSON_GetObjectItem(config, "target_modules"));
-    assert_string_equal(targets, opt ? "[\"q_proj\",\"v_proj\"]" : "[\"q\",\"v\"]");
+    assert_string_equal(targets, n->targets);
     cJSON_free(targets);
     cJSON_Delete(config);
 }
@@ -93,9 +132,8 @@ static void test_recipes_train(void **state)
                              "/data/%s --output-dir %s --max-steps %d %s",
                              run->recipe, run->model, run->data, out, STEPS, run->more);
         check_log(run, out);
-        bool opt = strcmp(run->model, "opt") == 0;
-        if (opt || run->more[0])
-            check_adapter(out, opt, opt && strcmp(run->recipe, "opt-125m-dpo") != 0);
+        if (strcmp(run->model, "opt") == 0 || run->more[0])
+            check_adapter(run, out);
     }
     vkft_test_remove_directory(dir);
 }
@@ -129,7 +167,9 @@ static void each_file(const char *folder, const char *ending, void (*visit)(cons
 static void read_data(const char *name)
 {
     vkft_test_program_ok("data " RECIPES "/data/%s --model " MODELS "/opt%s", name,
-                         strncmp(name, "preferences", 11) == 0 ? " --objective dpo" : "");
+                         strncmp(name, "preferences", 11) == 0 ? " --objective dpo"
+                         : strncmp(name, "chat", 4) == 0       ? " " CHAT
+                                                               : "");
 }
 
 static void test_data_is_read(void **state)

@@ -219,6 +219,36 @@ static void test_buttons(void **state)
     vkft_watch_server_stop(s.server);
 }
 
+/* vkft train --watch has the page from its start to its end. */
+static void test_training_serves(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    if (vkft_test_program_is_foreign())
+        skip();
+    pid_t pid = vkft_test_run_start(f, "served", LONG "--watch=0 ");
+    site s = {0};
+    for (int i = 0; i < 600 && !s.port; i++) {
+        pause_ms(100);
+        vkft_test_run_wait_for(f, "messages");
+        char *said = vkft_test_read(vkft_test_run_at(f, "messages"), NULL), *at = strstr(said, "watch this run: ");
+        if (strstr(said, "libmicrohttpd")) {
+            vkft_test_run_end(f, pid, 0, "libmicrohttpd");
+            skip();
+        }
+        if (at && strchr(at, '\n'))
+            assert_int_equal(sscanf(at, "watch this run: http://127.0.0.1:%u/%32[0-9a-f]/", &s.port, s.token), 2);
+        free(said);
+    }
+    wait_for_page(&s, "<strong>running</strong>");
+    vkft_test_run_wait_for(f, "served/trainer_log.jsonl");
+    wait_for_page(&s, "<svg");
+    press(&s, "pause", "200");
+    wait_for_page(&s, "<strong>paused</strong>");
+    press(&s, "stop", "200");
+    assert_int_equal(vkft_test_run_end(f, pid, 0, "saved; continue with"), 130);
+    assert_null(send_text("127.0.0.1", s.port, "GET / HTTP/1.1\r\n\r\n"));
+}
+
 static void test_command(void **state)
 {
     const vkft_test_run_fixture *f = *state;
@@ -239,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_gets_the_page),
         cmocka_unit_test(test_buttons),
+        cmocka_unit_test(test_training_serves),
         cmocka_unit_test(test_command),
     };
     return cmocka_run_group_tests(tests, vkft_test_run_set_up, vkft_test_run_tear_down);
