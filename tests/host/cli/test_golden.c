@@ -13,8 +13,9 @@
  * the first step; in 20 steps of AdamW, which divides gradients by their size, rounded and exact weights drift apart,
  * by steps that each are off as gradients are: sqrt(20) times that. A loss is the mean of some hundred tokens, and off
  * by a tenth of that. Where a unit of ReLU is as near to 0 as e of its deviation, which 0.8 e of them are, rounding may
- * open or close it, and its gradient comes or goes: of m layers the gradient is off by sqrt(0.8 e m), of few units by
- * several times that.
+ * open or close it, and its gradient comes or goes: of m layers the gradient as a whole is off by sqrt(0.8 e m), of few
+ * units by several times that. It falls on some tensors and not on others: in case opt one unit of one token, at 0.0002
+ * of a deviation of 0.9, is a quarter of the gradient of a small tensor (and so it is where PyTorch rounds as we do).
  *
  * One case for each directory, and one more where the configuration is there in the spelling of transformers 4.
  * Arguments: the names of the cases to run.
@@ -40,6 +41,7 @@ typedef struct golden {
     char name[64];
     bool v4;                                     /* config_v4.json instead of config.json */
     double logprobs, gradients, loss, grad_norm; /* bounds */
+    bool kinks; /* rounding may open or close a unit of ReLU: the bound is of all gradients together */
 } golden;
 
 static bool is_forced(const char *strategy)
@@ -176,16 +178,26 @@ static const float *values(const vkft_tensor_file *file, const vkft_file_tensor 
     return (const float *)(const void *)vkft_tensor_file_data(file, tensor);
 }
 
-/* How far the first step's gradient of a tensor is from the golden one, relative to its norm. */
-static double gradient_error(const float *before, const float *after, const float *want, uint64_t n, double scale)
+/* Squares of a gradient's distance from the golden one, and of the golden one's norm. */
+typedef struct distance {
+    double error, size;
+} distance;
+
+/* Of the first step's gradient of a tensor. */
+static distance gradient_distance(const float *before, const float *after, const float *want, uint64_t n, double scale)
 {
-    double error = 0, size = 0;
+    distance d = {0, 0};
     for (uint64_t i = 0; i < n; i++) {
         double got = ((double)before[i] - (double)after[i]) / scale;
-        error += pow(got - (double)want[i], 2);
-        size += pow((double)want[i], 2);
+        d.error += pow(got - (double)want[i], 2);
+        d.size += pow((double)want[i], 2);
     }
-    return sqrt(error / fmax(size, 1e-30));
+    return d;
+}
+
+static double relative_distance(distance d)
+{
+    return sqrt(d.error / fmax(d.size, 1e-30));
 }
 
 /* AdamW moves a parameter by lr g / (|g| + epsilon) in its first step: by lr / epsilon * g when epsilon is large. */
@@ -194,6 +206,7 @@ static void check_gradients(const golden *g, const char *dir, const char *adapte
     static const double scale = 1000;
     char wanted[600], made[600];
     double worst = 0;
+    distance whole = {0, 0};
     vkft_test_program_ok("train --model %s/model.vkft --data " GOLDEN
                          "/%s %s %s --output-dir %s/one%s --no-shuffle --eval-batches 0 --no-load-best-model-at-end "
                          "--save-steps 0 --max-steps 1 --max-grad-norm 0 --weight-decay 0 --adam-epsilon 1e7 "
@@ -212,13 +225,16 @@ static void check_gradients(const golden *g, const char *dir, const char *adapte
                                *a = vkft_tensor_file_find(&after, w->name);
         if (!b || !a || a->elements != w->elements || b->elements != w->elements)
             fail_msg("%s: %s is not in all three files", g->name, w->name);
-        double error = gradient_error(values(&before, b), values(&after, a), values(&want, w), w->elements, scale);
+        distance d = gradient_distance(values(&before, b), values(&after, a), values(&want, w), w->elements, scale);
+        double error = relative_distance(d);
         worst = error <= worst ? worst : error; /* keeps NaN */
+        whole.error += d.error;
+        whole.size += d.size;
     }
     vkft_tensor_file_close(&want);
     vkft_tensor_file_close(&before);
     vkft_tensor_file_close(&after);
-    check(g, "gradients", worst, g->gradients);
+    check(g, "gradients", g->kinks ? relative_distance(whole) : worst, g->gradients);
 }
 
 /* The first training sample's log-probabilities, and what follows it, before training: the model itself, without an
@@ -313,6 +329,7 @@ static void widen_bounds(golden *g, const cJSON *expected)
     double n = (encoder ? 17 : 7) * count + 1, s = deviation(cJSON_GetObjectItem(expected, "logprobs"));
     cJSON_Delete(config);
     assert_true(count > 0);
+    g->kinks = relu;
     g->logprobs += 8 * sqrt(n) * u * s;
     g->gradients += 8 * sqrt(2 * n) * u + (relu ? 4 * sqrt(0.8 * 0.6 * u * (encoder ? 2 : 1) * count) : 0);
     g->loss += 0.8 * sqrt(20 * 2 * n) * u;
