@@ -215,7 +215,8 @@ static void same_file(const char *a, const char *b)
 static void test_best_outlives_the_limit(void **state)
 {
 #define RATE                                                                                                           \
-    "--max-steps 10 --learning-rate 0.05 --lr-scheduler-type constant --warmup-steps 0 --save-steps 1 --eval-steps 1 "
+    "--max-steps 10 --learning-rate 0.05 --lr-scheduler-type constant --warmup-steps 0 --save-steps 1 --eval-steps 1 " \
+    "--compute-dtype fp32 "
     char found[200], wanted[20], path[100];
     int best = 0;
     (void)state;
