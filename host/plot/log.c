@@ -129,13 +129,15 @@ static bool read_one(const char *path, vkft_plot_log *log, vkft_err *err)
     log->rows = cJSON_CreateArray();
     log->settings = cJSON_CreateObject();
     log->summary = cJSON_CreateObject();
-    bool ok = (log->label && log->rows && log->settings && log->summary) || out_of_memory(err);
+    log->samples = cJSON_CreateArray();
+    bool sampled, ok = (log->label && log->rows && log->settings && log->summary && log->samples) || out_of_memory(err);
     ok = ok && (!is_directory || vkft_run_directory_newest(path, &checkpoint, err)) &&
          read_rows(path, checkpoint, log->rows, err);
     if (ok && is_directory)
         ok = (!checkpoint || read_texts(checkpoint, "vkft_state.json", "settings", log->settings, err)) &&
              read_texts(path, "vkft.json", "run", log->settings, err) &&
-             read_texts(path, "vkft.json", "summary", log->summary, err);
+             read_texts(path, "vkft.json", "summary", log->summary, err) &&
+             try_file(path, "samples.jsonl", log->samples, &sampled, err);
     log->finished = is_directory && is_finished(path);
     free(checkpoint);
     return ok;
@@ -173,6 +175,7 @@ void vkft_plot_logs_free(vkft_plot_log *logs, size_t count)
         cJSON_Delete(logs[i].rows);
         cJSON_Delete(logs[i].settings);
         cJSON_Delete(logs[i].summary);
+        cJSON_Delete(logs[i].samples);
         logs[i] = (vkft_plot_log){0};
     }
 }

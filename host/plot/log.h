@@ -11,6 +11,7 @@ typedef struct vkft_plot_log {
     cJSON *rows;     /* array of objects as trainer_log.jsonl has them; null stands for a number that is not finite */
     cJSON *settings; /* object: a flag's name without "--" and its value as text; empty where they are not known */
     cJSON *summary;  /* the same of a finished run: what vkft train said at its end, name by name */
+    cJSON *samples;  /* array: answers to --sample-prompts, as samples.jsonl has them */
     bool finished;   /* it has a result */
 } vkft_plot_log;
 

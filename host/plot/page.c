@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/plot/answers.h"
 #include "host/plot/markup.h"
 #include "host/plot/summary.h"
 
@@ -16,6 +17,7 @@ static const char head[] = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta c
 static const char style[] = "</title>\n<style>\n"
                             "body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 84rem; "
                             "padding: 1rem; background: #ffffff; color: #1a1a1a; }\n"
+                            "h2 { font-size: 1.1rem; margin: 1.2rem 0 .5rem; }\n"
                             "h1 { font-size: 1.3rem; margin: .3rem 0 .8rem; overflow-wrap: anywhere; }\n"
                             ".scroll { overflow-x: auto; }\n"
                             "table { border-collapse: collapse; margin: .5rem 0 1rem; }\n"
@@ -25,7 +27,7 @@ static const char style[] = "</title>\n<style>\n"
                             "td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }\n"
                             ".swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; "
                             "margin-right: .4rem; }\n"
-                            ".charts { display: grid; gap: 1rem; "
+                            ".charts { display: grid; gap: 1rem; margin: 1rem 0; "
                             "grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }\n"
                             ".charts figure { margin: 0; border: 1px solid #d9d9d9; border-radius: 6px; "
                             "overflow: hidden; }\n"
@@ -71,6 +73,7 @@ static const column columns[] = {
     {"validation loss", "%.4f", offsetof(vkft_plot_summary, last_eval_loss)},
     {"lowest", "%.4f", offsetof(vkft_plot_summary, best_eval_loss)},
     {"at step", "%.0f", offsetof(vkft_plot_summary, best_eval_step)},
+    {"skipped steps", "%.0f", offsetof(vkft_plot_summary, skipped_steps)},
     {"tokens/s", "%.1f", offsetof(vkft_plot_summary, tokens_per_second)},
     {"device memory", NULL, offsetof(vkft_plot_summary, memory_bytes)},
 };
@@ -286,11 +289,12 @@ bool vkft_plot_page(const vkft_plot *plot, vkft_text *out, vkft_err *err)
     for (size_t i = 0; ok && i < plot->count; i++)
         ok = vkft_plot_summarize(&plot->logs[i], &summaries[i], err);
     ok = ok && append(&p, head) && vkft_markup_escape(out, plot->title, err) && append(&p, style) &&
-         append(&p, vkft_chart_style) &&
+         append(&p, vkft_chart_style) && append(&p, vkft_plot_answers_style) &&
          append_cell(&p, "</style>\n</head>\n<body>\n<div id=\"live\">\n<h1>", plot->title, "</h1>\n") &&
          (!plot->live || append_buttons(&p)) && append_runs(&p, summaries) && append_warnings(&p, summaries) &&
-         append_stories(&p) && append_charts(&p) && append_settings(&p) && append(&p, "</div>\n") &&
-         (!plot->live || append_script(&p)) && append(&p, "</body>\n</html>\n");
+         append_stories(&p) && append_charts(&p) && vkft_plot_answers(plot->logs, plot->count, out, err) &&
+         append_settings(&p) && append(&p, "</div>\n") && (!plot->live || append_script(&p)) &&
+         append(&p, "</body>\n</html>\n");
     free(summaries);
     return ok;
 }

@@ -57,6 +57,7 @@ bool vkft_plot_summarize(const vkft_plot_log *log, vkft_plot_summary *s, vkft_er
               tell(log, "tokens", highest, &s->tokens, err) &&
               tell(log, "tokens_per_second", mean, &s->tokens_per_second, err) &&
               tell(log, "memory_bytes", highest, &s->memory_bytes, err) &&
+              tell(log, "skipped_steps", highest, &s->skipped_steps, err) &&
               vkft_curve_read(log, "loss", VKFT_PLOT_STEP, &loss, err) &&
               vkft_curve_read(log, "eval_loss", VKFT_PLOT_STEP, &eval, err);
     if (ok)

@@ -13,6 +13,7 @@ typedef struct vkft_plot_summary {
     double best_eval_loss, best_eval_step, last_eval_loss;
     double tokens_per_second; /* mean of the logged ones */
     double memory_bytes;      /* the largest */
+    double skipped_steps;     /* whose gradients were not finite in fp16 */
     bool overfits;            /* see vkft_overfit */
 } vkft_plot_summary;
 

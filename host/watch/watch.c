@@ -26,7 +26,9 @@ static bool read_log(const vkft_watch *watch, vkft_plot_log *log, vkft_err *err)
     log->rows = cJSON_CreateArray();
     log->settings = cJSON_CreateObject();
     log->summary = cJSON_CreateObject();
-    return (log->label && log->rows && log->settings && log->summary) || vkft_fail_memory(err, "for the page");
+    log->samples = cJSON_CreateArray();
+    return (log->label && log->rows && log->settings && log->summary && log->samples) ||
+           vkft_fail_memory(err, "for the page");
 }
 
 static bool make_page(void *context, const char *nonce, vkft_text *out, vkft_err *err)

@@ -303,6 +303,68 @@ static void test_page(void **state)
     free(other);
 }
 
+static const char answers[] = "{\"step\":2,\"prompt\":\"1 < 2?\",\"base\":\"<b>no\",\"adapter\":\"\"}\n"
+                              "{\"step\":2,\"prompt\":\"hi\",\"base\":\"ho\",\"adapter\":\"hello\"}\n"
+                              "{\"step\":4,\"prompt\":\"1 < 2?\",\"base\":\"<b>no\",\"adapter\":\"yes\"}\n"
+                              "{\"step\":4,\"prompt\":\"damaged\",\"base\":5}\n{\"step\":4,\"pro";
+
+static void expect_in_order(const char *text, const char *const *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *at = strstr(text, parts[i]);
+        if (!at)
+            fail_msg("expected '%s' in: %s", parts[i], text);
+        text = at + strlen(parts[i]);
+    }
+}
+
+/* Answers to sample prompts: prompt by prompt, before training once where the runs agree, the newest of each run; those
+ * before it of a single run alone. A line that is not whole yet is left out. */
+static void test_answers(void **state)
+{
+    (void)state;
+    size_t charts;
+    char *one = write_run("one", "trainer_log.jsonl", ("{\"step\":1,\"loss\":3}\n")),
+         *two = write_run("two", "trainer_log.jsonl", ("{\"step\":1,\"loss\":3,\"skipped_steps\":2}\n"));
+    free(write_run("one", "samples.jsonl", answers));
+    free(write_run("two", "samples.jsonl",
+                   ("{\"step\":9,\"prompt\":\"hi\",\"base\":\"ho\",\"adapter\":\" good day\"}\n"
+                    "{\"step\":9,\"prompt\":\"1 < 2?\",\"base\":\"well\",\"adapter\":\"true\"}\n")));
+    const char *paths[] = {one, two};
+    char *page = make_page(paths, 1, &charts);
+    static const char *const alone[] = {
+        "<h2>Sample answers</h2>",
+        "prompt</h3>\n<p>1 &lt; 2?</p>",
+        "before training</h3>\n<p>&lt;b&gt;no</p>",
+        "after step 4</h3>\n<p>yes</p>",
+        "<details><summary>After earlier steps</summary>\n<h3>after step 2</h3>\n<p class=\"note\">(nothing)</p>",
+        "prompt</h3>\n<p>hi</p>",
+        "before training</h3>\n<p>ho</p>",
+        "after step 2</h3>\n<p>hello</p>",
+        "</section>\n</div>"};
+    expect_in_order(page, alone, sizeof alone / sizeof *alone);
+    assert_int_equal(count_of(page, "<section>"), 2); /* none for what is damaged */
+    free(page);
+    page = make_page(paths, 2, &charts);
+    static const char *const both[] = {"<th>skipped steps</th>",
+                                       "<p>1 &lt; 2?</p>",
+                                       "before training</h3>\n<p>&lt;b&gt;no</p>",
+                                       "</span>one, after step 4</h3>\n<p>yes</p>",
+                                       "</span>two, before training</h3>\n<p>well</p>",
+                                       "</span>two, after step 9</h3>\n<p>true</p>",
+                                       "<p>hi</p>",
+                                       "before training</h3>\n<p>ho</p>",
+                                       "</span>one, after step 2</h3>\n<p>hello</p>",
+                                       "</span>two, after step 9</h3>\n<p>good day</p>"};
+    expect_in_order(page, both, sizeof both / sizeof *both);
+    assert_int_equal(count_of(page, "<section>"), count_of(page, "</section>"));
+    assert_int_equal(count_of(page, "<p>ho</p>"), 1);
+    assert_null(strstr(page, "earlier"));
+    free(page);
+    free(one);
+    free(two);
+}
+
 static void test_command(void **state)
 {
     (void)state;
@@ -342,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_axis),
         cmocka_unit_test(test_summary),
         cmocka_unit_test(test_page),
+        cmocka_unit_test(test_answers),
         cmocka_unit_test(test_command),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -109,7 +109,7 @@ def train(program, directory, *flags):
     model = ROOT / "tools/bundled"
     return [program, "train", "--model", model / "model", "--data", model / "instructions.jsonl", "--val-split", "0.2",
             "--eval-steps", "10", "--batch-size", "2", "--gradient-accumulation-steps", "1", "--output-dir", directory,
-            *flags]
+            "--sample-prompts", directory.parent / "prompts.txt", "--max-new-tokens", "16", *flags]
 
 
 def main():
@@ -122,6 +122,7 @@ def main():
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
+        (work / "prompts.txt").write_text("Name the opposite of hot.\nWhat is the capital of a country that nobody knows?\n")
         run = subprocess.Popen(train(arguments.program, work / "run", "--max-steps", "100000"), **quiet)
         while not (work / "run/trainer_log.jsonl").exists():
             time.sleep(0.2)
@@ -134,6 +135,7 @@ def main():
         browser.value("window.seen = document.querySelector('td:nth-child(3)').textContent; window.same = true")
         browser.wait("document.querySelector('td:nth-child(3)').textContent != window.seen && window.same",
                      "new steps come without loading it again")
+        browser.wait("document.querySelectorAll('.answers section').length == 2", "it has the answers to two prompts")
         browser.press("pause")
         browser.wait("document.querySelector('strong').textContent == 'paused'", "Pause pauses")
         browser.pictures(arguments.pictures, "one")
