@@ -42,7 +42,7 @@ struct subgroup_args {
 #ifndef VKFT_GLSL
 struct step_state {
     float lr;
-    float correction1;      /* 1 - beta1^t */
+    float correction1;      /* 1 - beta1^t; adafactor: t^-0.8 */
     float correction2_sqrt; /* sqrt(1 - beta2^t) */
     float clip;             /* written by clip */
     float grad_norm;        /* written by clip */

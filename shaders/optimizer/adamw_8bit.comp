@@ -11,20 +11,10 @@
 
 ARGS(adamw_8bit_args)
 
-#define BLOCK 256u
+#define MAPS 2
+#include "shaders/optimizer/codes.glsl"
+
 #define MAP_V 256u
-#define MIDPOINTS 512u
-
-shared float midpoints[512];
-
-/* Number of midpoints below x: the nearest entry, ties to the lower one. */
-uint nearest(uint map, float x)
-{
-    uint low = 0;
-    [[unroll]] for (uint step = 128; step > 0; step /= 2)
-        low += x > midpoints[map + low + step - 1] ? step : 0;
-    return low;
-}
 
 struct moments {
     float m, v;
@@ -44,9 +34,7 @@ void main()
     if (!NORM_IS_FINITE(args.step))
         return;
     uint lane = gl_LocalInvocationID.x, block = WORKGROUP, first = block * BLOCK, end = min(args.n, first + BLOCK);
-    for (uint i = lane; i < 512; i += WIDTH)
-        midpoints[i] = args.table.v[MIDPOINTS + i];
-    barrier();
+    load_midpoints(args.table);
 
     float old_m = args.absmax_m.v[block], old_v = args.absmax_v.v[block], new_m = 0.0, new_v = 0.0;
     for (uint i = first + 4 * lane; i < end; i += 4 * WIDTH) {

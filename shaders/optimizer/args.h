@@ -56,6 +56,43 @@ struct adamw_8bit_args {
     float beta1, beta2, grow1, grow2, epsilon, weight_decay, rate;
 };
 
+/* lion_8bit: lion of a tensor of n elements, whose moment is codes of the map in `table`, in blocks of 256: code [n] as
+ * bytes, absmax [blocks]. grow1 = 1 - beta1, grow2 = 1 - beta2, rounded once. */
+struct lion_8bit_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(U32) m;
+    ADDR(F32) absmax;
+    ADDR(F32) table;
+    ADDR(F32) step;
+    uint n;
+    float beta1, beta2, grow1, grow2, weight_decay, rate;
+};
+
+/* adafactor: the kernels of one matrix [rows, cols], rows * cols < 2^32; vectors have one row. g' = step.clip * g, u =
+ * g'^2 + 1e-30, grow = step.correction1 = t^-0.8, R[i] = v[i] the rows' means, C[j] = v[rows + j] the columns'.
+ *
+ * adafactor_rows, one workgroup a row: R[i] += grow * (mean_j u[i,j] - R[i]).
+ *
+ * adafactor_columns, ADAFACTOR_LANES invocations a column: C[j] += grow * (mean_i u[i,j] - C[j]).
+ *
+ * adafactor_squares: partial[w] = sum of x^2 over the w-th of `parts` equal slices, x[i,j] = g' / sqrt(R[i] / mean(R) *
+ * C[j]), mean(R) = total[0] / rows; `sum` has computed total[0] from R.
+ *
+ * adafactor: p -= lr * weight_decay * p for the first `decayed` elements; p -= lr * x / max(1, rms), rms =
+ * sqrt(total[1] / (rows * cols)), lr = rate * step.lr; `sum` has computed total[1] from partial. */
+#define ADAFACTOR_LANES 16u
+struct adafactor_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(F32) v;
+    ADDR(F32) total;
+    ADDR(F32) partial;
+    ADDR(F32) step;
+    uint rows, cols, parts, decayed;
+    float weight_decay, rate;
+};
+
 /* lion: g' = step.clip * g; p -= lr*weight_decay*p for the first `decayed` elements; p -= lr * sign(b1 m + (1-b1) g');
  * m = b2 m + (1-b2) g'. lr = rate * step.lr. n elements, flat. */
 struct lion_args {

@@ -1,4 +1,4 @@
-"""Writes bounds.json beside each golden case: how far vkft may be from what transformers computed.
+"""Writes bounds.json (bounds_VARIANT.json) beside each golden case: how far vkft may be from what transformers computed.
 
     python3 make_bounds.py OUTPUT...        each a file with what test_golden printed, on one driver
 
@@ -25,8 +25,14 @@ CEILING = dict(loss=1e-5, grad_norm=1e-4, logprobs=1e-4, gradients=1e-4)
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "golden")
 
 
+def path_of(case, what):
+    """CASE or CASE/VARIANT."""
+    directory, _, variant = case.partition("/")
+    return os.path.join(GOLDEN, directory, what + ("_" + variant if variant else "") + ".json")
+
+
 def ceiling(case, what):
-    with open(os.path.join(GOLDEN, case, "expected.json")) as f:
+    with open(path_of(case, "expected")) as f:
         flags = json.load(f)["flags"]
     nf4, double = "nf4" in flags, "--double-quant" in flags
     if nf4 and double and what in ("logprobs", "gradients"):
@@ -43,7 +49,7 @@ def main():
                 bounds[what] = max(float(value), bounds.get(what, 0.0))
     for case, values in sorted(measured.items()):
         bounds = {what: float("%.1e" % min(max(FACTOR * value, FLOOR[what]), ceiling(case, what))) for what, value in sorted(values.items())}
-        with open(os.path.join(GOLDEN, case, "bounds.json"), "w") as f:
+        with open(path_of(case, "bounds"), "w") as f:
             json.dump(bounds, f)
             f.write("\n")
         print(case, " ".join("%s %.1e -> %.1e" % (what, value, bounds[what]) for what, value in sorted(values.items())))

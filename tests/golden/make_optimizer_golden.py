@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Writes tests/data/optimizer/golden.json: parameters and optimizer state after 20 steps in float64, for test_optimizer; and
-adamw_8bit.json beside it: hashes of what bitsandbytes' AdamW8bit keeps after each of 20 steps in float32, and parameters at the end.
+"""Writes tests/data/optimizer/golden.json: parameters and optimizer state after 20 steps in float64, for test_optimizer; beside it
+adamw_8bit.json and lion_8bit.json: hashes of what bitsandbytes' AdamW8bit and Lion8bit keep after each of 20 steps in float32, and parameters at
+the end; and adafactor.json: matrices after 20 steps of transformers' Adafactor in float64.
 
-adamw and sgd are torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it). adamw_8bit of a small
-tensor is AdamW. Parameters and gradients are multiples of powers of two that the test computes by the same integer formulas.
+adamw and sgd are torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it). In 8 bits a small
+tensor is as in 32. Adafactor has the settings of transformers' Trainer, and its state is written as vkft keeps it: means of rows, then of columns. Parameters and gradients are multiples of powers of two that the test computes by the same integer formulas.
 
 bitsandbytes' library for the CPU takes codes from a table of 65536 steps (0 gets the code of 1.2e-5), which its CUDA kernel does not. Without the
 library, its kernels of the CPU quantize with its default ones, to the nearest entry, as on CUDA. PyTorch is told to use no fused multiplications,
 which not every device has, except for the maps, whose last bits depend on them.
 
-    pip install torch bitsandbytes==0.50.2; tests/golden/make_optimizer_golden.py
+    pip install torch transformers==5.24.0 bitsandbytes==0.50.2; tests/golden/make_optimizer_golden.py
 """
 import ctypes
 import json
@@ -34,6 +35,7 @@ def load_others(path):
 
 ctypes.cdll.LoadLibrary = load_others
 import bitsandbytes  # noqa: E402
+from transformers.optimization import Adafactor  # noqa: E402
 
 N, DECAYED, STEPS, MAX_NORM = 37, 20, 20, 4.0
 
@@ -69,12 +71,29 @@ def adamw(params):
     return torch.optim.AdamW(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
 
 
+def lion(params):
+    return Lion(params, betas=(0.9, 0.99), weight_decay=0.1)
+
+
+def adafactor(params):
+    return Adafactor(params, lr=1.0, weight_decay=0.1, scale_parameter=False, relative_step=False)
+
+
+def second_moments(state):
+    """Means of rows and columns; a vector is one row."""
+    if "exp_avg_sq" in state:
+        return torch.cat([state["exp_avg_sq"].mean().reshape(1), state["exp_avg_sq"]])
+    return torch.cat([state["exp_avg_sq_row"], state["exp_avg_sq_col"]])
+
+
 CUT, RATIO = 11, 4  # LoRA+: what lies from CUT on learns at RATIO times the rate
 
 KINDS = {
     "adamw": (["exp_avg", "exp_avg_sq"], adamw),
     "adamw_8bit": (["exp_avg", "exp_avg_sq"], adamw),
-    "lion": (["exp_avg"], lambda params: Lion(params, betas=(0.9, 0.99), weight_decay=0.1)),
+    "lion": (["exp_avg"], lion),
+    "lion_8bit": (["exp_avg"], lion),
+    "adafactor": (["exp_avg_sq"], adafactor),
     "sgd": (["momentum_buffer"], lambda params: torch.optim.SGD(params, lr=1.0, momentum=0.9, weight_decay=0.1)),
 }
 
@@ -94,7 +113,8 @@ def run(names, make, ratio=1):
         optimizer.step()
     result = {"parameters": torch.cat([p.detach() for p in parts]).tolist(), "grad_norm": norms}
     for name in names:
-        result[name] = torch.cat([optimizer.state[p][name] for p in parts]).tolist()
+        states = [optimizer.state[p] for p in parts]
+        result[name] = torch.cat([second_moments(s) if make is adafactor else s[name] for s in states]).tolist()
     return result
 
 
@@ -113,28 +133,48 @@ def fnv1a(data, value=0xCBF29CE484222325):
     return value
 
 
-def run_8bit():
+def matrices(dtype):
     params = []
     for shape in SHAPES_8BIT:
         n = shape[0] * shape[1]
-        values = torch.tensor([(i * 29 % 257 - 128) / 64 for i in range(n)], dtype=torch.float32)
+        values = torch.tensor([(i * 29 % 257 - 128) / 64 for i in range(n)], dtype=dtype)
         params.append(torch.nn.Parameter(values.reshape(shape)))
-    optimizer = bitsandbytes.optim.AdamW8bit(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+    return params
+
+
+def step(optimizer, params, t):
+    for p in params:
+        p.grad = torch.tensor([spread_gradient(i, t) for i in range(p.numel())], dtype=p.dtype).reshape(p.shape)
+    optimizer.param_groups[0]["lr"] = rate(t)
+    optimizer.step()
+
+
+def run_8bit(make, states):
+    params = matrices(torch.float32)
+    optimizer = make(params)
     optimizer.name2qmap = {name: torch.tensor(values) for name, values in zip(("dynamic", "udynamic"), maps)}
     hashes = []
     for t in range(1, STEPS + 1):
-        for p in params:
-            p.grad = torch.tensor([spread_gradient(i, t) for i in range(p.numel())], dtype=torch.float32).reshape(p.shape)
-        optimizer.param_groups[0]["lr"] = rate(t)
-        optimizer.step()
+        step(optimizer, params, t)
         for p in params[:2]:
             state = optimizer.state[p]
-            for code, absmax in (("state1", "absmax1"), ("state2", "absmax2")):
+            for code, absmax in (("state1", "absmax1"), ("state2", "absmax2"))[:states]:
                 hashes.append("%016x" % fnv1a(state[code].numpy().tobytes() + state[absmax].numpy().tobytes()))
     return {
         "hashes": hashes,
         "parameters": [p.detach().flatten()[::37].tolist() for p in params],
-        "small": [optimizer.state[params[2]][name].flatten().tolist() for name in ("state1", "state2")],
+        "small": [optimizer.state[params[2]][name].flatten().tolist() for name in ("state1", "state2")[:states]],
+    }
+
+
+def run_adafactor():
+    params = matrices(torch.float64)
+    optimizer = adafactor(params)
+    for t in range(1, STEPS + 1):
+        step(optimizer, params, t)
+    return {
+        "parameters": [p.detach().flatten()[::37].tolist() for p in params],
+        "exp_avg_sq": torch.cat([second_moments(optimizer.state[p]) for p in params[1:]])[::37].tolist(),
     }
 
 
@@ -144,7 +184,14 @@ def main():
     golden = {name: run(*kind) for name, kind in KINDS.items()}
     golden["loraplus"] = {name: run(*kind, RATIO)["parameters"] for name, kind in KINDS.items()}
     out.write_text(json.dumps(golden, indent=1) + "\n")
-    (out.parent / "adamw_8bit.json").write_text(json.dumps(run_8bit(), indent=1) + "\n")
+    optim = bitsandbytes.optim
+    files = {
+        "adamw_8bit": run_8bit(lambda params: optim.AdamW8bit(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1), 2),
+        "lion_8bit": run_8bit(lambda params: optim.Lion8bit(params, betas=(0.9, 0.99), weight_decay=0.1), 1),
+        "adafactor": run_adafactor(),
+    }
+    for name, values in files.items():
+        (out.parent / (name + ".json")).write_text(json.dumps(values, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Golden training runs of small random models: transformers + PEFT (+ bitsandbytes for the 4-bit cases), float32 on the CPU.
 
-    python3 make_training_golden.py OUT_DIR [CASE ...]
+    python3 make_training_golden.py OUT_DIR [CASE[/VARIANT] ...]
 
 Each case becomes OUT_DIR/CASE/ with model/ (a checkpoint as transformers saves it), adapter_init/ (a PEFT adapter), train.jsonl and
 valid.jsonl (input_ids and labels, in the order of training), gradients.safetensors (of the adapter's tensors in the first step) and expected.json:
@@ -13,6 +13,9 @@ valid.jsonl (input_ids and labels, in the order of training), gradients.safetens
     greedy          of the families: the likeliest continuation of the first training sample, with the initial adapter
                     (of the model without an adapter where the adapter's first values are made from its weights)
     experts         of mixtures: the experts of each token of the first training sample, by falling weight; [layers with experts][tokens][k]
+
+A variant of a case (VARIANTS) is the same model and data trained otherwise, for the losses and norms of 20 steps alone: expected_VARIANT.json, and
+adapter_VARIANT/ where it begins with another adapter. 8-bit optimizers are bitsandbytes', told to take the nearest codes as on CUDA (see make_optimizer_golden.py).
 
 Semantics are those of the Hugging Face Trainer: the loss of a step is the sum over all unmasked tokens of its micro batches divided by
 their number; torch.optim.AdamW; clip_grad_norm_; schedules of transformers. Batches are consecutive rows, padded on the right.
@@ -28,16 +31,19 @@ import json
 import os
 import sys
 
+import bitsandbytes
 import torch
 from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from bitsandbytes.nn import Linear4bit
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from peft.tuners.lora import LoraLayer
 from peft.utils.loftq_utils import _low_rank_decomposition
 from safetensors.torch import load_file, save_file
 from transformers.pytorch_utils import ALL_LAYERNORM_LAYERS
 from transformers.integrations.neftune import activate_neftune, deactivate_neftune
 from transformers.trainer_pt_utils import LabelSmoother, get_parameter_names
+from transformers.optimization import Adafactor
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig, get_scheduler
 from transformers import (Gemma2Config, Gemma3Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig, GraniteConfig, LlamaConfig, MistralConfig, MixtralConfig,
                           Olmo2Config, OPTConfig, Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config, T5Config)
@@ -228,6 +234,22 @@ FAMILIES = {
                         targets=["q", "v"], batch=2, untied=True, smoothing=0.2),
     "noise_granite": dict(seed=1670, kind=GraniteConfig, config=dict(SMALL, hidden_size=40, head_dim=None, embedding_multiplier=3.0, residual_multiplier=0.4,
                           attention_multiplier=0.2, logits_scaling=1.7), r=4, alpha=8, accumulation=2, noise=5.0, z=0.01),
+}
+
+# Of the cases: how an optimizer other than AdamW, or LoRA+, trains. full: all weights of the case's model, which is 4-bit no more.
+VARIANTS = {
+    "qwen2": {"adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1), "lion": dict(optim="lion", rate=3e-4),
+              "sgd": dict(optim="sgd", momentum=0.9, rate=0.1)},
+    "t5": {"loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
+    "full_llama": {"adafactor": dict(optim="adafactor")},
+    "full_t5": {"adafactor": dict(optim="adafactor")},
+    # Whose matrices are large enough for 8 bits.
+    "llama_gqa": {"adamw_8bit": dict(optim="adamw_8bit", full=True, rate=1e-3, decay=0.05, batch=2),
+                  "lion_8bit": dict(optim="lion_8bit", full=True, rate=1e-4, decay=0.05, batch=2)},
+    # Gradients of this model are large and steep: at higher rates the last bit of the weights moves losses by 1e-5.
+    "flan_t5_nf4": {"adamw_8bit": dict(optim="adamw_8bit", full=True, quant=None, rate=2e-5, decay=0.05),
+                    "lion_8bit": dict(optim="lion_8bit", full=True, quant=None, rate=3e-6, decay=0.05)},
+    "qwen2_nf4": {"adamw_8bit": dict(optim="adamw_8bit", r=96, alpha=96, targets=["k_proj"]), "loraplus": dict(loraplus=8.0)},
 }
 
 
@@ -512,7 +534,7 @@ def start_loftq(model, path):
             module.lora_A["default"].weight.data, module.lora_B["default"].weight.data = made["R"].contiguous(), made["L"].contiguous()
 
 
-def add_adapter(case, model, out):
+def add_adapter(case, model, out, folder="adapter_init"):
     if case.get("init") in ("pissa", "olora") and case.get("quant"):
         replace_quantized(model)
     model_type = model.config.model_type
@@ -534,10 +556,10 @@ def add_adapter(case, model, out):
             if "lora_B" in name:
                 p.copy_(0.05 * torch.randn_like(p))
     model.peft_config["default"].base_model_name_or_path = os.path.basename(out) + "/model"  # wherever it was made
-    model.save_pretrained(os.path.join(out, "adapter_init"))
-    path = os.path.join(out, "adapter_init", "adapter_model.safetensors")
+    model.save_pretrained(os.path.join(out, folder))
+    path = os.path.join(out, folder, "adapter_model.safetensors")
     save_file({hub_name(model, k): v for k, v in load_file(path).items()}, path, metadata=dict(format="pt"))
-    readme = os.path.join(out, "adapter_init", "README.md")
+    readme = os.path.join(out, folder, "README.md")
     if os.path.exists(readme):
         os.remove(readme)
     return model
@@ -561,6 +583,61 @@ def before_training(case, model, train):
     return expected
 
 
+class Lion(torch.optim.Optimizer):
+    def __init__(self, params, lr, betas):
+        super().__init__(params, dict(lr=lr, betas=betas))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                m = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(torch.sign(beta1 * m + (1 - beta1) * p.grad), alpha=-group["lr"])
+                m.mul_(beta2).add_(p.grad, alpha=1 - beta2)
+
+
+def nearest_codes(values, code, absmax_out, codes, blocksize):
+    flat = torch.nn.functional.pad(values.flatten(), (0, -values.numel() % blocksize)).reshape(-1, blocksize)
+    absmax = flat.abs().amax(1)
+    scaled = flat / absmax.clamp(min=torch.finfo(torch.float32).tiny)[:, None]
+    absmax_out.copy_(absmax)
+    codes.copy_(torch.bucketize(scaled, (code[1:] + code[:-1]) / 2).flatten()[:values.numel()].reshape(codes.shape))
+
+
+def with_32_bits_for_embeddings(optimizer, model):
+    """As the Trainer does."""
+    manager = bitsandbytes.optim.GlobalOptimManager.get_instance()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            manager.register_module_override(module, "weight", {"optim_bits": 32})
+    bitsandbytes.backends.cpu.ops._quant_blockwise_fp32_direct = nearest_codes
+    return optimizer
+
+
+def make_optimizer(case, model, rate, decay):
+    optim, groups, adam = case.get("optim"), parameter_groups(model, decay), dict(betas=(0.9, 0.999), eps=1e-8)
+    if "loraplus" in case:
+        return create_loraplus_optimizer(model, torch.optim.AdamW, lr=rate, loraplus_lr_ratio=case["loraplus"], loraplus_weight_decay=decay, **adam)
+    if optim == "adafactor":
+        return Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)
+    if optim == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=case["momentum"])
+    if optim == "lion":
+        return Lion(groups, lr=rate, betas=(0.9, 0.999))
+    if optim == "adamw_8bit":
+        return with_32_bits_for_embeddings(bitsandbytes.optim.AdamW8bit(groups, lr=rate, **adam), model)
+    if optim == "lion_8bit":
+        return with_32_bits_for_embeddings(bitsandbytes.optim.Lion8bit(groups, lr=rate, betas=(0.9, 0.999)), model)
+    return torch.optim.AdamW(groups, lr=rate, **adam)
+
+
+def read_jsonl(path):
+    with open(path) as f:
+        return [json.loads(line) for line in f]
+
+
 def run(case, out):
     batch, accumulation = case.get("batch", 1), case.get("accumulation", 1)
     generator = torch.Generator().manual_seed(case["seed"] + 1)
@@ -578,14 +655,37 @@ def run(case, out):
     if not case.get("full"):
         model = add_adapter(case, model, out)
 
-    rate, decay, clip = case.get("rate", 2e-3), case.get("decay", 0.01), case.get("clip", 1.0)
-    schedule, warmup = case.get("schedule", "linear"), case.get("warmup", 0)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameter_groups(model, decay), lr=rate, betas=(0.9, 0.999), eps=1e-8)
-    scheduler = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=STEPS)
     model.train()
     if "init" not in case:
         expected.update(before_training(case, model, train))
+    train_model(case, model, train, valid, expected, out)
+    finish(expected, out, "expected.json")
+
+
+def run_variant(case, out, name):
+    """The same model and data, trained otherwise."""
+    train, valid = (read_jsonl(os.path.join(out, file)) for file in ("train.jsonl", "valid.jsonl"))
+    train *= -(-case.get("batch", 1) * case.get("accumulation", 1) * STEPS // len(train))
+    torch.manual_seed(case["seed"] + 2)
+    model = load_model(case, os.path.join(out, "model"))
+    if "r" in VARIANTS[os.path.basename(out)][name]:
+        model = add_adapter(case, model, out, "adapter_" + name)
+    elif not case.get("full"):
+        model = PeftModel.from_pretrained(model, os.path.join(out, "adapter_init"), is_trainable=True)
+    model.train()
+    expected = dict(losses=[], grad_norms=[], learning_rates=[])
+    train_model(case, model, train, valid, expected)
+    finish(expected, out, "expected_%s.json" % name)
+
+
+def train_model(case, model, train, valid, expected, out=None):
+    """out: where the first gradients go."""
+    batch, accumulation = case.get("batch", 1), case.get("accumulation", 1)
+    rate, decay, clip = case.get("rate", 2e-3), case.get("decay", 0.01), case.get("clip", 1.0)
+    schedule, warmup = case.get("schedule", "linear"), case.get("warmup", 0)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = make_optimizer(case, model, rate, decay)
+    scheduler = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=STEPS)
     for step in range(STEPS):
         rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
         tokens, total = trained_tokens(rows, case.get("seq2seq")), 0.0
@@ -594,7 +694,7 @@ def run(case, out):
                 loss = loss_sum(case, model, batch_of(rows[i:i + batch]))
             (loss / tokens).backward()
             total += float(loss.detach().double())
-        if step == 0 and not case.get("full") and "init" not in case:
+        if step == 0 and out and not case.get("full") and "init" not in case:
             save_file({hub_name(model, k): p.grad.contiguous() for k, p in model.named_parameters() if p.requires_grad},
                       os.path.join(out, "gradients.safetensors"), metadata=dict(format="pt"))
         expected["losses"].append(total / tokens)
@@ -604,7 +704,7 @@ def run(case, out):
         scheduler.step()
         optimizer.zero_grad()
     expected["eval_loss"] = evaluate(case, model, valid, batch)
-    flags = dict(quant=case.get("quant", "fp32"), batch_size=batch, gradient_accumulation_steps=accumulation, max_steps=STEPS,
+    flags = dict(quant=case.get("quant", "fp32") or "fp32", batch_size=batch, gradient_accumulation_steps=accumulation, max_steps=STEPS,
                  learning_rate=rate, lr_scheduler_type=schedule, warmup_steps=warmup, weight_decay=decay, max_grad_norm=clip)
     expected["flags"] = [x for k, v in flags.items() for x in ("--" + k.replace("_", "-"), str(v))]
     expected["flags"] += ["--fine-tune-type", "full"] if case.get("full") else []
@@ -614,20 +714,29 @@ def run(case, out):
     for key, flag in ("smoothing", "--label-smoothing-factor"), ("z", "--z-loss-multiplier"), ("noise", "--neftune-noise-alpha"):
         expected["flags"] += [flag, str(case[key])] if case.get(key) else []
     expected["flags"].append("--double-quant" if case.get("double") else "--no-double-quant")
-    with open(os.path.join(out, "expected.json"), "w") as f:
+    expected["flags"] += ["--optim", case["optim"]] if "optim" in case else []
+    expected["flags"] += ["--optim-args", "momentum=%g" % case["momentum"]] if "momentum" in case else []
+    expected["flags"] += ["--loraplus-lr-ratio", "%g" % case["loraplus"]] if "loraplus" in case else []
+
+
+def finish(expected, out, file):
+    with open(os.path.join(out, file), "w") as f:
         json.dump(expected, f, indent=1)
         f.write("\n")
-    print(os.path.basename(out), expected["losses"][0], "->", expected["losses"][-1], "eval", expected["eval_loss"])
+    print(os.path.basename(out), file, expected["losses"][0], "->", expected["losses"][-1], "eval", expected["eval_loss"])
 
 
 def main():
     torch.set_num_threads(1)
+    wanted = sys.argv[2:]
     for number, (name, case) in enumerate({**CASES, **FAMILIES}.items()):
-        if len(sys.argv) > 2 and name not in sys.argv[2:]:
-            continue
-        out = os.path.join(sys.argv[1], name)
-        os.makedirs(out, exist_ok=True)
-        run({"seed": 1000 + 10 * number, **case}, out)
+        out, case = os.path.join(sys.argv[1], name), {"seed": 1000 + 10 * number, **case}
+        if not wanted or name in wanted:
+            os.makedirs(out, exist_ok=True)
+            run(case, out)
+        for variant, changes in VARIANTS.get(name, {}).items():
+            if not wanted or name in wanted or name + "/" + variant in wanted:
+                run_variant(dict(case, **changes), out, variant)
 
 
 if __name__ == "__main__":

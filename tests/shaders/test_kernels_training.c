@@ -57,8 +57,16 @@ static void test_optimizers(void **state)
         vkft_check_adamw(*state, sizes[i]);
         vkft_check_adamw_8bit(*state, sizes[i]);
         vkft_check_lion(*state, sizes[i]);
+        vkft_check_lion_8bit(*state, sizes[i]);
         vkft_check_sgd(*state, sizes[i]);
     }
+}
+
+static void test_adafactor(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {1, 31}, {1, 1003}, {31, 1}, {333, 1}, {3, 17}, {31, 333}, {257, 129}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        vkft_check_adafactor(*state, shapes[i][0], shapes[i][1]);
 }
 
 int main(void)
@@ -66,6 +74,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_cross_entropy, vkft_lab_verdict),
                                        cmocka_unit_test_teardown(test_sums, vkft_lab_verdict),
                                        cmocka_unit_test_teardown(test_clip, vkft_lab_verdict),
-                                       cmocka_unit_test_teardown(test_optimizers, vkft_lab_verdict)};
+                                       cmocka_unit_test_teardown(test_optimizers, vkft_lab_verdict),
+                                       cmocka_unit_test_teardown(test_adafactor, vkft_lab_verdict)};
     return cmocka_run_group_tests_name("kernels: training", tests, vkft_lab_setup, vkft_lab_teardown);
 }

@@ -27,7 +27,17 @@ static const flag_choice optim_choices[] = {
 #define OPTIMIZER(type, kind, place) {.name = #type, .value = VKFT_OPTIMIZER_##type},
 #include "host/trainable/optimizer/optimizers.def"
 #undef OPTIMIZER
-    {.name = "adafactor", .coming = true},
+    {.name = "ademamix", .coming = true},
+    {.name = "ademamix_8bit", .coming = true},
+    {.name = "paged_ademamix_32bit", .coming = true},
+    {.name = "paged_ademamix_8bit", .coming = true},
+    {.name = "adagrad", .coming = true},
+    {.name = "rmsprop", .coming = true},
+    {.name = "rmsprop_bnb", .coming = true},
+    {.name = "galore_adamw", .coming = true},
+    {.name = "schedule_free_adamw", .coming = true},
+    {.name = "stable_adamw", .coming = true},
+    {.name = "muon", .coming = true},
     {0},
 };
 
@@ -400,7 +410,7 @@ static const flag train_flags[] = {
      .name = "optim",
      .value = "NAME",
      .help = "optimizer; one of 8 bits keeps its moments as bitsandbytes does, a paged one keeps its state in host "
-             "memory, with the same results",
+             "memory, with the same results; adafactor keeps a value for each row and column",
      .choices = optim_choices,
      .same_run = true,
      AT(optim)},

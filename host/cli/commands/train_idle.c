@@ -19,7 +19,9 @@ WHERE(trains_all_weights, o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS)
 WHERE(has_steps, o->max_steps > 0)
 WHERE(has_no_warmup, o->lr_scheduler_type == VKFT_SCHEDULE_constant && o->warmup_steps > 0)
 WHERE(has_no_moments, is_kind(o, VKFT_OPTIMIZER_sgd))
-WHERE(has_no_denominator, is_kind(o, VKFT_OPTIMIZER_sgd) || is_kind(o, VKFT_OPTIMIZER_lion))
+WHERE(is_adafactor, is_kind(o, VKFT_OPTIMIZER_adafactor))
+WHERE(has_no_denominator,
+      has_no_moments(o) || is_adafactor(o) || is_kind(o, VKFT_OPTIMIZER_lion) || is_kind(o, VKFT_OPTIMIZER_lion_8bit))
 static bool judges(const vkft_train_options *o)
 {
     return vkft_objective_of(o->data.objective)->preferences != VKFT_PREFERENCES_NONE;
@@ -68,6 +70,8 @@ const flag_idle train_idle[] = {
     {"warmup-steps", has_no_warmup, "with --lr-scheduler-type constant; constant_with_warmup has one"},
     {"adam-beta1", has_no_moments, "with --optim sgd; its momentum is in --optim-args"},
     {"adam-beta2", has_no_moments, "with --optim sgd"},
+    {"adam-beta1", is_adafactor, "with --optim adafactor"},
+    {"adam-beta2", is_adafactor, "with --optim adafactor"},
     {"adam-epsilon", has_no_denominator, "with this --optim"},
     {"lora-dropout", has_preferences, "with this --objective, which trains without dropout"},
     {"beta", has_no_preferences, "with --objective sft"},

@@ -18,6 +18,7 @@ static void check_elements(vkft_lab *lab)
         vkft_check_adamw(lab, n);
         vkft_check_adamw_8bit(lab, n);
         vkft_check_lion(lab, n);
+        vkft_check_lion_8bit(lab, n);
         vkft_check_sgd(lab, n);
         vkft_check_sums(lab, n);
         vkft_check_clip(lab, n, 1);
@@ -51,6 +52,7 @@ static void check_rows(vkft_lab *lab)
         for (int f16 = 0; f16 < 2; f16++)
             vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU, f16);
         vkft_check_sum_rows(lab, T, C, 2);
+        vkft_check_adafactor(lab, T, C);
     }
     vkft_check_gated_f16_in_place(lab, 9, 352);
     vkft_check_rows_f16_in_place(lab, 9, 352);

@@ -53,6 +53,10 @@ void vkft_check_adamw_8bit(vkft_lab *lab, uint32_t n);
 void vkft_check_lion(vkft_lab *lab, uint32_t n);
 void vkft_check_sgd(vkft_lab *lab, uint32_t n);
 
+/* optimizers.c */
+void vkft_check_adafactor(vkft_lab *lab, uint32_t rows, uint32_t cols);
+void vkft_check_lion_8bit(vkft_lab *lab, uint32_t n);
+
 /* experts.c */
 void vkft_check_router(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k, bool normalize);
 void vkft_check_expert_order(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k);

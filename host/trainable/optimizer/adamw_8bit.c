@@ -13,7 +13,6 @@
 #include "runtime/base/size.h"
 #include "shaders/optimizer/args.h"
 
-#define BLOCK 256u
 #define SMALLEST 4096u /* values */
 #define TABLE 1024u    /* floats: two maps, and their midpoints */
 
@@ -22,17 +21,15 @@ static uint64_t elements(const vkft_parameter_tensor *t)
     return (uint64_t)t->rows * t->cols;
 }
 
-static bool is_in_f32(const vkft_parameter_tensor *t)
+uint64_t vkft_optimizer_blocks(const vkft_parameter_tensor *t)
 {
-    return elements(t) < SMALLEST || t->embedding;
+    return elements(t) < SMALLEST || t->embedding ? 0 : ceil_div_u64(elements(t), VKFT_OPTIMIZER_BLOCK);
 }
 
-/* Codes and absmax, in bytes. */
-static uint64_t values(const vkft_parameter_tensor *t)
+uint64_t vkft_optimizer_block_bytes(const vkft_parameter_tensor *t)
 {
-    if (is_in_f32(t))
-        return t->floats * sizeof(float);
-    return t->floats + ceil_div_u64(elements(t), BLOCK) * sizeof(float);
+    uint64_t blocks = vkft_optimizer_blocks(t);
+    return blocks ? t->floats + blocks * sizeof(float) : t->floats * sizeof(float);
 }
 
 static void fill_table(float *table)
@@ -46,8 +43,8 @@ static void fill_table(float *table)
 
 static void record(vkft_commands *cmds, const vkft_optimizer_options *o, const vkft_optimizer_slice *slice)
 {
-    uint64_t n = elements(slice->tensor);
-    if (is_in_f32(slice->tensor)) {
+    uint64_t n = elements(slice->tensor), blocks = vkft_optimizer_blocks(slice->tensor);
+    if (!blocks) {
         vkft_optimizer_adamw.record(cmds, o, slice);
         return;
     }
@@ -69,14 +66,13 @@ static void record(vkft_commands *cmds, const vkft_optimizer_options *o, const v
         .epsilon = (float)o->epsilon,
         .weight_decay = slice->decayed ? (float)o->weight_decay : 0,
     };
-    vkft_launch_workgroups(cmds, VKFT_KERNEL_adamw_8bit, &args, sizeof args, ceil_div_u64(n, BLOCK), 1,
-                           100.0 * (double)n);
+    vkft_launch_workgroups(cmds, VKFT_KERNEL_adamw_8bit, &args, sizeof args, blocks, 1, 100.0 * (double)n);
 }
 
 const vkft_optimizer_kind vkft_optimizer_adamw_8bit = {
     .name = "adamw_8bit",
     .state = {{"exp_avg", VKFT_U8}, {"exp_avg_sq", VKFT_U8}},
-    .values = values,
+    .values = vkft_optimizer_block_bytes,
     .table_floats = TABLE,
     .fill_table = fill_table,
     .before_step = vkft_adamw_before_step,

@@ -108,6 +108,7 @@ static void record_slice(vkft_optimizer *opt, uint32_t part_index, uint32_t firs
     vkft_optimizer_slice slice = {.p = part->p.address + at * sizeof(float),
                                   .g = part->g.address + at * sizeof(float),
                                   .step = opt->step.address,
+                                  .scratch = opt->extra.address,
                                   .table = opt->extra.address + VKFT_OPTIMIZER_PARTS * sizeof(float),
                                   .n = (uint32_t)n,
                                   .decayed = (uint32_t)(part->decayed <= at ? 0 : min_u64(part->decayed - at, n)),

@@ -31,12 +31,14 @@ typedef struct vkft_optimizer_options {
     double args[VKFT_OPTIMIZER_ARGS]; /* the kind's own */
 } vkft_optimizer_options;
 
-#define VKFT_OPTIMIZER_STATES 2u /* at most; raise it for a kind that keeps more */
+#define VKFT_OPTIMIZER_STATES 2u   /* at most; raise it for a kind that keeps more */
+#define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
 
 /* Consecutive floats of the parameter space: addresses of f32 parameters and gradients, and of the state. */
 typedef struct vkft_optimizer_slice {
     uint64_t p, g, state[VKFT_OPTIMIZER_STATES];
     uint64_t step, table;                /* struct step_state; the kind's table */
+    uint64_t scratch;                    /* VKFT_OPTIMIZER_PARTS floats, for what is recorded for this slice */
     uint32_t n, decayed;                 /* weight decay is for the first `decayed` */
     float rate;                          /* times step.lr: how fast it learns */
     const vkft_parameter_tensor *tensor; /* where the kind goes by tensors: the slice is this one; else NULL */
@@ -63,6 +65,12 @@ typedef struct vkft_optimizer_kind {
 #define OPTIMIZER(name, kind, place) extern const vkft_optimizer_kind vkft_optimizer_##kind;
 #include "host/trainable/optimizer/optimizers.def"
 #undef OPTIMIZER
+
+/* adamw_8bit.c: states in blocks of 256 codes that begin anew with each tensor, then a scale (absmax) a block; small
+ * tensors and embeddings are in f32. */
+#define VKFT_OPTIMIZER_BLOCK 256u
+uint64_t vkft_optimizer_blocks(const vkft_parameter_tensor *tensor); /* 0: it is in f32 */
+uint64_t vkft_optimizer_block_bytes(const vkft_parameter_tensor *tensor);
 
 /* adamw.c: the bias corrections of the Adam family. */
 void vkft_adamw_before_step(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
@@ -99,8 +107,6 @@ typedef struct vkft_optimizer {
     vkft_buffer step;  /* host memory, struct step_state */
     vkft_commands *update;
 } vkft_optimizer;
-
-#define VKFT_OPTIMIZER_PARTS 1024u /* partial sums of the gradient norm */
 
 /* layout: how the space is cut. tensors: what lies in it, borrowed. Weight decay is for its first `decayed` floats,
  * which end with a tensor. Parameters and state are uninitialized (see vkft_optimizer_set); gradients are zero. */

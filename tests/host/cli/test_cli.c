@@ -147,7 +147,7 @@ static void test_features_of_later_versions(void **state)
 {
     (void)state;
     static const usage_case cases[] = {
-        {"train --optim adafactor", 2, "--optim: 'adafactor' is not in this version"},
+        {"train --optim ademamix", 2, "--optim: 'ademamix' is not in this version"},
         {"train --optim adam", 2, "--optim: expected adamw"},
         {"train --report-to wandb", 2, "--report-to: 'wandb' is not in this version"},
         {"train --report-to mlflow", 2, "--report-to: 'mlflow' is not in this version"},
@@ -340,7 +340,7 @@ static void test_recipes(void **state)
         {"a.json", "[1]", 2, "expected an object"},
         {"a.json", "{\"model\": \"m\",\n\"data\" \"d\"}", 2, "line 2"},
         {"a.yaml", "model: m\nconfig: b.yaml\n", 2, "a.yaml:2: config: unknown flag"},
-        {"a.yaml", "model: m\noptim: adafactor\n", 2, "a.yaml:2: optim: 'adafactor' is not in this version"},
+        {"a.yaml", "model: m\noptim: ademamix\n", 2, "a.yaml:2: optim: 'ademamix' is not in this version"},
     };
     char *dir = vkft_test_directory();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -17,8 +17,9 @@
  * units by several times that. It falls on some tensors and not on others: in case opt one unit of one token, at 0.0002
  * of a deviation of 0.9, is a quarter of the gradient of a small tensor (and so it is where PyTorch rounds as we do).
  *
- * One case for each directory, and one more where the configuration is there in the spelling of transformers 4.
- * Arguments: the names of the cases to run.
+ * One case for each directory, and one more where the configuration is there in the spelling of transformers 4; and
+ * one for each of its variants, the same model and data trained with another optimizer: CASE/VARIANT in
+ * expected_VARIANT.json, losses and norms alone. Arguments: the names of the cases to run.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -38,7 +39,8 @@
 #define GOLDEN VKFT_TEST_DATA "/golden"
 
 typedef struct golden {
-    char name[64];
+    char name[64];                               /* of the directory */
+    char variant[32];                            /* "", or "_adafactor" for expected_adafactor.json */
     bool v4;                                     /* config_v4.json instead of config.json */
     double logprobs, gradients, loss, grad_norm; /* bounds */
     bool kinks; /* rounding may open or close a unit of ReLU: the bound is of all gradients together */
@@ -76,6 +78,25 @@ static cJSON *read_case(const char *name, const char *file)
     char path[512];
     snprintf(path, sizeof path, GOLDEN "/%s/%s", name, file);
     return vkft_test_read_json(path);
+}
+
+static cJSON *read_variant(const golden *g, const char *file)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%s.json", file, g->variant);
+    return read_case(g->name, name);
+}
+
+/* "--init-adapter PATH", or nothing where all weights are trained. */
+static void choose_adapter(const golden *g, const char *flags, char *adapter, size_t size)
+{
+    char path[600];
+    adapter[0] = 0;
+    snprintf(path, sizeof path, GOLDEN "/%s/adapter%s", g->name, g->variant);
+    if (!*g->variant || !vkft_directory_exists(path))
+        snprintf(path, sizeof path, GOLDEN "/%s/adapter_init", g->name);
+    if (vkft_directory_exists(path) && !strstr(flags, "--fine-tune-type full"))
+        snprintf(adapter, size, "--init-adapter %s", path);
 }
 
 /* The flags of expected.json as one command line; *quant receives what follows --quant. */
@@ -117,9 +138,10 @@ static void without_quant(char *flags)
 /* Prints what was measured in the form that golden/make_bounds.py reads, and fails above the bound. */
 static void check(const golden *g, const char *what, double measured, double bound)
 {
-    print_message("measured %s %s %.3e, bound %.3e\n", g->name, what, measured, bound);
+    const char *slash = *g->variant ? "/" : "", *variant = g->variant + (*g->variant == '_');
+    print_message("measured %s%s%s %s %.3e, bound %.3e\n", g->name, slash, variant, what, measured, bound);
     if (!(measured <= bound))
-        fail_msg("%s: %s is off by %.3e, more than %.3e", g->name, what, measured, bound);
+        fail_msg("%s%s%s: %s is off by %.3e, more than %.3e", g->name, slash, variant, what, measured, bound);
 }
 
 static void check_steps(const golden *g, const cJSON *expected, const cJSON *log)
@@ -349,9 +371,9 @@ static void expect_f16(const char *dir)
 static void run_case(void **state)
 {
     golden *g = *state;
-    char flags[2048], path[600], adapter[700] = "";
+    char flags[2048], path[600], adapter[700];
     char *dir = vkft_test_directory();
-    cJSON *expected = read_case(g->name, "expected.json"), *bounds = read_case(g->name, "bounds.json");
+    cJSON *expected = read_variant(g, "expected"), *bounds = read_variant(g, "bounds");
     g->logprobs = bound_of(bounds, "logprobs");
     g->gradients = bound_of(bounds, "gradients");
     g->loss = bound_of(bounds, "loss");
@@ -364,10 +386,9 @@ static void run_case(void **state)
     bool original = strstr(flags, "--init-lora-weights loftq") != NULL; /* it looks at the weights of the checkpoint */
     if (!original)
         without_quant(flags);
-    check_model(g, expected, dir);
-    snprintf(path, sizeof path, GOLDEN "/%s/adapter_init", g->name);
-    if (vkft_directory_exists(path))
-        snprintf(adapter, sizeof adapter, "--init-adapter %s", path);
+    if (!*g->variant)
+        check_model(g, expected, dir);
+    choose_adapter(g, flags, adapter, sizeof adapter);
     vkft_test_program_ok("train --model %s/model%s --data " GOLDEN
                          "/%s %s --output-dir %s/out --no-shuffle --save-steps 0 --eval-batches 0 "
                          "--no-load-best-model-at-end%s%s",
@@ -376,7 +397,7 @@ static void run_case(void **state)
         expect_f16(dir);
     snprintf(path, sizeof path, "%s/out/trainer_log.jsonl", dir);
     cJSON *log = vkft_test_read_jsonl(path);
-    if (adapter[0] && !g->v4)
+    if (adapter[0] && !g->v4 && !*g->variant)
         check_gradients(g, dir, adapter, flags);
     check_steps(g, expected, log);
     cJSON_Delete(log);
@@ -389,30 +410,58 @@ typedef struct cases {
     size_t count;
 } cases;
 
-/* The directory's case, and that of the other spelling. */
+static void add_case(cases *all, const golden *g)
+{
+    all->list = realloc(all->list, (all->count + 1) * sizeof *all->list);
+    assert_non_null(all->list);
+    all->list[all->count++] = *g;
+}
+
+typedef struct directory {
+    cases *all;
+    const char *name;
+} directory;
+
+static bool add_variant(void *context, const char *file)
+{
+    const directory *d = context;
+    static const char first[] = "expected_", last[] = ".json";
+    size_t length = strlen(file), prefix = sizeof first - 1, suffix = sizeof last - 1;
+    if (length < prefix + suffix || strncmp(file, first, prefix) != 0 || strcmp(file + length - suffix, last) != 0)
+        return true;
+    golden g = {.v4 = false};
+    snprintf(g.name, sizeof g.name, "%s", d->name);
+    snprintf(g.variant, sizeof g.variant, "%.*s", (int)(length - prefix - suffix + 1), file + prefix - 1);
+    add_case(d->all, &g);
+    return true;
+}
+
+/* The directory's case, that of the other spelling, and its variants. */
 static bool add_cases(void *context, const char *name)
 {
     cases *all = context;
     char path[600];
+    vkft_err err;
+    golden g = {.v4 = false};
+    snprintf(g.name, sizeof g.name, "%s", name);
     snprintf(path, sizeof path, GOLDEN "/%s/expected.json", name);
     if (!vkft_file_exists(path))
         return true;
+    add_case(all, &g);
+    g.v4 = true;
     snprintf(path, sizeof path, GOLDEN "/%s/model/config_v4.json", name);
-    size_t spellings = vkft_file_exists(path) ? 2 : 1;
-    all->list = realloc(all->list, (all->count + spellings) * sizeof *all->list);
-    for (size_t i = 0; i < spellings; i++) {
-        golden g = {.v4 = i == 1};
-        snprintf(g.name, sizeof g.name, "%s", name);
-        all->list[all->count++] = g;
-    }
-    return true;
+    if (vkft_file_exists(path))
+        add_case(all, &g);
+    snprintf(path, sizeof path, GOLDEN "/%s", name);
+    directory d = {.all = all, .name = name};
+    return vkft_directory_list(path, add_variant, &d, &err);
 }
 
 static int by_name(const void *a, const void *b)
 {
     const golden *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
-    return order ? order : x->v4 - y->v4;
+    int order = strcmp(x->name, y->name), variant = strcmp(x->variant, y->variant);
+    return order ? order : variant ? variant : x->v4 - y->v4;
 }
 
 /* Every architecture has a case in f32 and one in 4 bits, so that none is lost unseen. */
@@ -428,7 +477,7 @@ static void test_architectures(void **state)
     bool plain[COUNT] = {0}, nf4[COUNT] = {0};
     for (size_t k = 0; k < all->count; k++) {
         char flags[2048];
-        cJSON *expected = read_case(all->list[k].name, "expected.json");
+        cJSON *expected = read_variant(&all->list[k], "expected");
         cJSON *config = read_case(all->list[k].name, "model/config.json");
         const char *type = cJSON_GetStringValue(cJSON_GetObjectItem(config, "model_type"));
         join_flags(expected, flags, sizeof flags);
@@ -460,10 +509,13 @@ int main(int argc, char **argv)
     if (argc == 1)
         tests[count++] = (struct CMUnitTest){"architectures", test_architectures, NULL, NULL, &all};
     for (size_t i = 0; i < all.count; i++) {
+        const golden *g = &all.list[i];
         bool wanted = argc == 1;
+        snprintf(names[i], sizeof *names, "%s%s%s", g->name, *g->variant ? "/" : "", g->variant + (*g->variant == '_'));
         for (int k = 1; k < argc; k++)
-            wanted |= strcmp(argv[k], all.list[i].name) == 0;
-        snprintf(names[i], sizeof *names, "%s%s", all.list[i].name, all.list[i].v4 ? " (transformers 4)" : "");
+            wanted |= strcmp(argv[k], g->name) == 0 || strcmp(argv[k], names[i]) == 0;
+        if (g->v4)
+            snprintf(names[i] + strlen(names[i]), sizeof *names - strlen(names[i]), " (transformers 4)");
         if (wanted)
             tests[count++] = (struct CMUnitTest){names[i], run_case, NULL, NULL, &all.list[i]};
     }

@@ -1,4 +1,4 @@
-/* Each optimizer's update, clipping included, against PyTorch in float64 after 20 steps, and the state of adamw_8bit
+/* Each optimizer's update, clipping included, against PyTorch in float64 after 20 steps, and the states of 8 bits
  * against bitsandbytes, byte by byte: see tests/golden/make_optimizer_golden.py. Parameters lie in two buffers, the
  * first of which ends before the floats without weight decay begin.
  *
@@ -19,7 +19,7 @@
 #include "tests/support/kernel_test.h"
 #include "tests/support/program.h"
 
-enum { N = 37, CUT = 11, DECAYED = 20, STEPS = 20 };
+enum { N = 37, CUT = 11, DECAYED = 20, STEPS = 20, STATE = 40 };
 #define TOLERANCE 1e-6
 
 /* What the golden values were made with. */
@@ -30,13 +30,16 @@ static const vkft_optimizer_options golden_options[VKFT_OPTIMIZER_TYPES] = {
     [VKFT_OPTIMIZER_paged_adamw_8bit] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     [VKFT_OPTIMIZER_lion] = {.beta1 = 0.9, .beta2 = 0.99},
     [VKFT_OPTIMIZER_paged_lion_32bit] = {.beta1 = 0.9, .beta2 = 0.99},
+    [VKFT_OPTIMIZER_lion_8bit] = {.beta1 = 0.9, .beta2 = 0.99},
+    [VKFT_OPTIMIZER_paged_lion_8bit] = {.beta1 = 0.9, .beta2 = 0.99},
     [VKFT_OPTIMIZER_sgd] = {.args = {0.9}},
 };
 
-static vkft_parameter_tensor two_tensors[] = {
+static vkft_parameter_tensor three_tensors[] = {
     {.floats = CUT, .rows = 1, .cols = CUT},
-    {.offset = CUT, .floats = N - CUT, .rows = 1, .cols = N - CUT, .loraplus = true}};
-static const vkft_parameter_tensors tensors = {.list = two_tensors, .count = 2};
+    {.offset = CUT, .floats = DECAYED - CUT, .rows = 1, .cols = DECAYED - CUT, .loraplus = true},
+    {.offset = DECAYED, .floats = N - DECAYED, .rows = 1, .cols = N - DECAYED, .loraplus = true}};
+static const vkft_parameter_tensors tensors = {.list = three_tensors, .count = 3};
 
 static float initial(uint32_t i)
 {
@@ -86,7 +89,7 @@ static void expect_values(const char *what, const float *got, const cJSON *want)
 
 /* Runs steps first+1 ... end from the host copies p and state, and copies back. */
 static void run_steps(const vkft_kernel_fixture *f, const vkft_optimizer_options *options, uint32_t first, uint32_t end,
-                      float *p, float state[][N], float *norms)
+                      float *p, float state[][STATE], float *norms)
 {
     vkft_err err;
     vkft_optimizer opt;
@@ -118,8 +121,8 @@ static void check(const vkft_kernel_fixture *f, vkft_optimizer_type type, const 
     options.type = type;
     options.weight_decay = 0.1;
     options.max_grad_norm = 4;
-    float p[N], state[VKFT_OPTIMIZER_STATES][N], norms[STEPS];
-    float again[N], state_again[VKFT_OPTIMIZER_STATES][N];
+    float p[N], state[VKFT_OPTIMIZER_STATES][STATE], norms[STEPS];
+    float again[N], state_again[VKFT_OPTIMIZER_STATES][STATE];
     assert_non_null(want);
     for (uint32_t i = 0; i < N; i++)
         p[i] = again[i] = initial(i);
@@ -132,11 +135,11 @@ static void check(const vkft_kernel_fixture *f, vkft_optimizer_type type, const 
     run_steps(f, &options, 7, STEPS, again, state_again, norms);
     assert_memory_equal(again, p, sizeof p);
     for (uint32_t i = 0; i < vkft_optimizer_states(kind); i++)
-        assert_memory_equal(state_again[i], state[i], sizeof state[i]);
+        assert_memory_equal(state_again[i], state[i], vkft_optimizer_state_bytes(kind, i, &tensors));
 }
 
-/* LoRA+: the second tensor learns four times as fast, and so its roundings are four times as large. One buffer holds
- * both. */
+/* LoRA+: all tensors but the first learn four times as fast, and so their roundings are four times as large. One buffer
+ * holds them. */
 static void test_loraplus(void **fixture)
 {
     const vkft_kernel_fixture *f = *fixture;
@@ -189,7 +192,7 @@ static void test_gradient_not_finite(void **fixture)
             options.type = type;
             options.weight_decay = 0.1;
             options.max_grad_norm = i % 2 ? 0 : 4;
-            float p[N], was[N], state[VKFT_OPTIMIZER_STATES][N], state_was[VKFT_OPTIMIZER_STATES][N];
+            float p[N], was[N], state[VKFT_OPTIMIZER_STATES][STATE], state_was[VKFT_OPTIMIZER_STATES][STATE];
             void *copies[VKFT_OPTIMIZER_STATES], *copies_were[VKFT_OPTIMIZER_STATES];
             for (uint32_t j = 0; j < VKFT_OPTIMIZER_STATES; j++) {
                 copies[j] = state[j];
@@ -209,7 +212,7 @@ static void test_gradient_not_finite(void **fixture)
             expect_ok(vkft_optimizer_get(&opt, p, copies, &err));
             assert_memory_equal(p, was, sizeof p);
             for (uint32_t j = 0; j < vkft_optimizer_states(opt.kind); j++)
-                assert_memory_equal(state[j], state_was[j], sizeof state[j]);
+                assert_memory_equal(state[j], state_was[j], vkft_optimizer_state_bytes(opt.kind, j, &tensors));
             step(&opt, 2, &norm);
             assert_true(isfinite(norm));
             vkft_optimizer_free(&opt);
@@ -283,44 +286,26 @@ static void step_8bit(run_8bit *r, uint32_t t)
 static void expect_hashes(const run_8bit *r, uint32_t t, const cJSON *hashes)
 {
     size_t at = 0;
+    int states = (int)vkft_optimizer_states(r->opt.kind);
     for (int k = 0; k < 2; k++) {
         size_t n = elements(&list_8bit[k]), padded = list_8bit[k].floats, scales = (n + 255) / 256 * sizeof(float);
-        for (int j = 0; j < 2; j++) {
+        for (int j = 0; j < states; j++) {
             const uint8_t *codes = r->state[j] + at;
             uint64_t hash = fnv1a(codes + padded, scales, fnv1a(codes, n, 0xcbf29ce484222325));
             char text[17];
             snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-            const char *want = cJSON_GetStringValue(cJSON_GetArrayItem(hashes, (int)(t - 1) * 4 + k * 2 + j));
+            const char *want = cJSON_GetStringValue(cJSON_GetArrayItem(hashes, ((int)(t - 1) * 2 + k) * states + j));
             if (!want || strcmp(text, want) != 0)
-                fail_msg("step %u, tensor %d, moment %d: found %s, expected %s", t, k, j + 1, text, want);
+                fail_msg("%s, step %u, tensor %d, moment %d: found %s, expected %s", r->opt.kind->name, t, k, j + 1,
+                         text, want);
         }
         at += padded + scales;
     }
 }
 
-/* Every byte of the state after each of 20 steps as in bitsandbytes, with its gradients. Parameters are rounded in
- * another order. */
-static void test_equals_bitsandbytes(void **fixture)
+/* Every 37th parameter of each tensor. */
+static void expect_parameters(const run_8bit *r, const cJSON *golden)
 {
-    const vkft_kernel_fixture *f = *fixture;
-    cJSON *golden = vkft_test_read_json(VKFT_TEST_DATA "/optimizer/adamw_8bit.json");
-    run_8bit *r = malloc(sizeof *r), *paged = malloc(sizeof *paged);
-    assert_true(r && paged);
-    uint64_t held = vkft_memory_get_stats(f->dev).device_bytes;
-    open_8bit(paged, f->dev, VKFT_OPTIMIZER_paged_adamw_8bit);
-    assert_int_equal(vkft_memory_get_stats(f->dev).device_bytes - held,
-                     sizeof paged->p + sizeof paged->g + vkft_optimizer_extra_bytes(paged->opt.kind));
-    open_8bit(r, f->dev, VKFT_OPTIMIZER_adamw_8bit);
-    size_t bytes = (size_t)vkft_optimizer_state_bytes(r->opt.kind, 0, &tensors_8bit);
-    assert_int_equal(bytes, 4096 + 16 * 4 + 5184 + 21 * 4 + 128 * 4);
-    for (uint32_t t = 1; t <= STEPS; t++) {
-        step_8bit(r, t);
-        step_8bit(paged, t);
-        expect_hashes(r, t, cJSON_GetObjectItem(golden, "hashes"));
-        assert_memory_equal(paged->p, r->p, sizeof r->p);
-        for (int j = 0; j < 2; j++)
-            assert_memory_equal(paged->state[j], r->state[j], bytes);
-    }
     for (int k = 0; k < TENSORS_8BIT; k++) {
         float values[1 + 5133 / 37];
         uint32_t n = 0;
@@ -328,7 +313,34 @@ static void test_equals_bitsandbytes(void **fixture)
             values[n++] = r->p[list_8bit[k].offset + i];
         expect_values("parameters", values, cJSON_GetArrayItem(cJSON_GetObjectItem(golden, "parameters"), k));
     }
-    for (int j = 0; j < 2; j++) {
+}
+
+/* Every byte of the state after each of 20 steps as in bitsandbytes, with its gradients. Parameters are rounded in
+ * another order. */
+static void check_8bit(const vkft_kernel_fixture *f, vkft_optimizer_type type, vkft_optimizer_type paged_type,
+                       const char *file)
+{
+    cJSON *golden = vkft_test_read_json(file);
+    run_8bit *r = malloc(sizeof *r), *paged = malloc(sizeof *paged);
+    assert_true(r && paged);
+    uint64_t held = vkft_memory_get_stats(f->dev).device_bytes;
+    open_8bit(paged, f->dev, paged_type);
+    assert_int_equal(vkft_memory_get_stats(f->dev).device_bytes - held,
+                     sizeof paged->p + sizeof paged->g + vkft_optimizer_extra_bytes(paged->opt.kind));
+    open_8bit(r, f->dev, type);
+    int states = (int)vkft_optimizer_states(r->opt.kind);
+    size_t bytes = (size_t)vkft_optimizer_state_bytes(r->opt.kind, 0, &tensors_8bit);
+    assert_int_equal(bytes, 4096 + 16 * 4 + 5184 + 21 * 4 + 128 * 4);
+    for (uint32_t t = 1; t <= STEPS; t++) {
+        step_8bit(r, t);
+        step_8bit(paged, t);
+        expect_hashes(r, t, cJSON_GetObjectItem(golden, "hashes"));
+        assert_memory_equal(paged->p, r->p, sizeof r->p);
+        for (int j = 0; j < states; j++)
+            assert_memory_equal(paged->state[j], r->state[j], bytes);
+    }
+    expect_parameters(r, golden);
+    for (int j = 0; j < states; j++) {
         float small[100];
         memcpy(small, r->state[j] + bytes - 128 * 4, sizeof small);
         expect_values("moments in f32", small, cJSON_GetArrayItem(cJSON_GetObjectItem(golden, "small"), j));
@@ -337,6 +349,38 @@ static void test_equals_bitsandbytes(void **fixture)
     vkft_optimizer_free(&paged->opt);
     free(r);
     free(paged);
+    cJSON_Delete(golden);
+}
+
+static void test_equals_bitsandbytes(void **fixture)
+{
+    check_8bit(*fixture, VKFT_OPTIMIZER_adamw_8bit, VKFT_OPTIMIZER_paged_adamw_8bit,
+               VKFT_TEST_DATA "/optimizer/adamw_8bit.json");
+    check_8bit(*fixture, VKFT_OPTIMIZER_lion_8bit, VKFT_OPTIMIZER_paged_lion_8bit,
+               VKFT_TEST_DATA "/optimizer/lion_8bit.json");
+}
+
+/* Of the same matrices: their means of rows and columns, too. */
+static void test_adafactor(void **fixture)
+{
+    const vkft_kernel_fixture *f = *fixture;
+    cJSON *golden = vkft_test_read_json(VKFT_TEST_DATA "/optimizer/adafactor.json");
+    run_8bit *r = malloc(sizeof *r);
+    assert_non_null(r);
+    open_8bit(r, f->dev, VKFT_OPTIMIZER_adafactor);
+    assert_int_equal(vkft_optimizer_state_bytes(r->opt.kind, 0, &tensors_8bit),
+                     (16 + 256 + 3 + 1711 + 5 + 20) * sizeof(float));
+    for (uint32_t t = 1; t <= STEPS; t++)
+        step_8bit(r, t);
+    expect_parameters(r, golden);
+    float means[3 + 1711 + 5 + 20], some[1 + (16 + 256 + 3 + 1711 + 5 + 20) / 37];
+    memcpy(means, r->state[0] + (16 + 256) * sizeof *means, sizeof means);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < sizeof means / sizeof *means; i += 37)
+        some[n++] = means[i];
+    expect_values("exp_avg_sq", some, cJSON_GetObjectItem(golden, "exp_avg_sq"));
+    vkft_optimizer_free(&r->opt);
+    free(r);
     cJSON_Delete(golden);
 }
 
@@ -365,8 +409,8 @@ static void test_arguments(void **fixture)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch), cmocka_unit_test(test_loraplus),
-                                       cmocka_unit_test(test_equals_bitsandbytes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equals_pytorch),      cmocka_unit_test(test_loraplus),
+                                       cmocka_unit_test(test_equals_bitsandbytes), cmocka_unit_test(test_adafactor),
                                        cmocka_unit_test(test_gradient_not_finite), cmocka_unit_test(test_arguments)};
     return cmocka_run_group_tests_name("optimizers", tests, vkft_kernel_setup, vkft_kernel_teardown);
 }
