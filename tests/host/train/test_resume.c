@@ -152,6 +152,7 @@ static void test_resume_with_every_optimizer(void **state)
 {
     const fixture *f = *state;
     static const char *const flags[] = {"--save-steps 5 --optim lion --overwrite",
+                                        "--save-steps 5 --optim adafactor --overwrite",
                                         "--save-steps 5 --optim adamw_8bit --lora-r 256 --overwrite",
                                         "--save-steps 5 --optim sgd --optim-args momentum=0.9 --overwrite"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
