@@ -173,16 +173,36 @@ static bool load_data(const vkft_eval_options *o, const vkft_session *session, c
     return true;
 }
 
-static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, const vkft_dataset *data,
-                          const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
+/* What --metrics needs, for the model with its adapter and then without. */
+typedef struct answering {
+    uint32_t metrics;
+    cJSON *rows; /* an object for each answered sample; NULL: they are not wanted */
+    vkft_answers answers;
+    vkft_task_run task;
+} answering;
+
+/* Before the session's plan. */
+static bool open_task(answering *a, vkft_session *session, const vkft_eval_options *o, const vkft_sample_packs *split,
+                      const vkft_observer *observer, vkft_err *err)
 {
-    vkft_sample_packs split = {0};
+    if (!vkft_answers_open(&a->answers, session, o->max_new_tokens, observer, err) ||
+        !vkft_task_open(&a->task, &a->answers, split, a->metrics, o->metric_samples, observer, err))
+        return false;
+    bool ok = true;
+    for (int i = cJSON_GetArraySize(a->rows); ok && a->rows && (uint32_t)i < a->task.count; i++)
+        ok = cJSON_AddItemToArray(a->rows, cJSON_CreateObject());
+    return ok || vkft_fail_memory(err, "for the answers");
+}
+
+static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, const vkft_sample_packs *split,
+                          answering *a, const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
+{
     vkft_limits limits = {0};
     vkft_memory_plan plan;
     vkft_pass *pass = vkft_add_evaluation(session, err);
-    uint32_t pack_tokens = o->data.packing && !o->per_token ? o->data.max_seq_length : 0;
-    bool ok = pass && vkft_sample_packs_new(&split, data, NULL, data->count, pack_tokens, err);
-    vkft_portion portion = vkft_portion_whole(NULL, 0, &split, o->per_token ? 1 : o->batch_size, observer);
+    vkft_portion portion = vkft_portion_whole(NULL, 0, split, o->per_token ? 1 : o->batch_size, observer);
+    bool ok = pass && (!a->metrics || open_task(a, session, o, split, observer, err));
+    portion.least = a->answers.limits;
     session->smaller = vkft_portion_halve;
     session->smaller_context = &portion;
     ok = ok && vkft_portion_limits(&portion, &limits.batch, err);
@@ -191,27 +211,78 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
     ok = ok && vkft_session_plan_offload(session, &limits, &plan, observer, err) &&
          vkft_session_start(session, &plan, observer, err) &&
          (o->per_token
-              ? evaluate_per_token(session, pass, &split, o->per_token, observer, &result->loss, &result->tokens, err)
-              : vkft_evaluate(session, pass, &vkft_world_alone, &split, o->batch_size, 0, &portion, observer,
+              ? evaluate_per_token(session, pass, split, o->per_token, observer, &result->loss, &result->tokens, err)
+              : vkft_evaluate(session, pass, &vkft_world_alone, split, o->batch_size, 0, &portion, observer,
                               &result->loss, &result->tokens, err));
-    ok = ok && check_finite(result->loss, result->tokens, err);
+    ok = ok && check_finite(result->loss, result->tokens, err) &&
+         (!a->metrics || vkft_task_measure(&a->task, a->rows, o->adapter ? "adapter" : "base", err));
     if (ok)
         result->perplexity = exp(result->loss);
-    vkft_sample_packs_free(&split);
+    result->task = a->task;
+    vkft_answers_close(&a->answers);
     return ok;
+}
+
+/* The same answers without the adapter, by the same weights. */
+static bool answer_without(const vkft_model_options *model, const vkft_eval_options *o, const vkft_sample_packs *split,
+                           answering *a, const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
+{
+    vkft_session session;
+    vkft_memory_plan plan;
+    if (!vkft_session_open(&session, &(vkft_session_source){.model = *model}, observer, err))
+        return false;
+    bool ok = open_task(a, &session, o, split, observer, err) &&
+              vkft_session_plan_offload(&session, &(vkft_limits){.batch = a->answers.limits}, &plan, observer, err) &&
+              vkft_session_start(&session, &plan, observer, err) && vkft_task_measure(&a->task, a->rows, "base", err);
+    result->base = a->task;
+    vkft_answers_close(&a->answers);
+    vkft_session_close(&session);
+    return ok;
+}
+
+static bool write_answers(const char *path, const cJSON *rows, vkft_err *err)
+{
+    vkft_writer *writer = vkft_writer_open(path, err);
+    bool ok = writer != NULL;
+    const cJSON *row;
+    cJSON_ArrayForEach(row, rows)
+    {
+        char *text = ok ? cJSON_PrintUnformatted(row) : NULL;
+        ok = ok && (text || vkft_fail_memory(err, "while writing --answers")) &&
+             vkft_writer_append(writer, text, strlen(text), err) && vkft_writer_append(writer, "\n", 1, err);
+        cJSON_free(text);
+    }
+    if (ok)
+        return vkft_writer_commit(writer, err);
+    vkft_writer_abandon(writer);
+    return false;
 }
 
 bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, vkft_eval_result *result, vkft_err *err)
 {
     vkft_session session;
     vkft_dataset data = {0};
-    if (!vkft_session_open_as_trained(&session, &options->model, options->adapter, observer, err))
+    vkft_sample_packs split = {0};
+    answering a = {.rows = options->answers ? cJSON_CreateArray() : NULL};
+    uint32_t pack_tokens = options->data.packing && !options->per_token ? options->data.max_seq_length : 0;
+    if (!vkft_task_parse(options->metrics, &a.metrics, err) ||
+        !vkft_session_open_as_trained(&session, &options->model, options->adapter, observer, err)) {
+        cJSON_Delete(a.rows);
         return false;
+    }
     bool ok = load_data(options, &session, observer, &data, err) &&
-              evaluate_file(&session, options, &data, observer, result, err);
+              vkft_sample_packs_new(&split, &data, NULL, data.count, pack_tokens, err) &&
+              evaluate_file(&session, options, &split, &a, observer, result, err);
     if (!ok)
         vkft_observer_failing(observer, err);
-    vkft_dataset_free(&data);
+    const vkft_model_options model = session.options;
     vkft_session_close(&session);
+    if (ok && a.metrics && options->adapter &&
+        !(ok = answer_without(&model, options, &split, &a, observer, result, err)))
+        vkft_observer_failing(observer, err);
+    ok = ok && (!options->answers || write_answers(options->answers, a.rows, err));
+    cJSON_Delete(a.rows);
+    vkft_sample_packs_free(&split);
+    vkft_dataset_free(&data);
     return ok;
 }

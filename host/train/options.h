@@ -106,6 +106,8 @@ typedef struct vkft_train_options {
     uint32_t eval_batch_size;   /* 0: batch_size */
     uint32_t eval_batches;      /* 0: all */
     const char *sample_prompts; /* NULL, or a file of prompts that evaluations answer */
+    const char *metrics;        /* NULL, or "exact_match,f1": what evaluations compute beside the loss */
+    uint32_t metric_samples;    /* validation samples that they answer for it; 0: all */
     uint32_t max_new_tokens;    /* of what evaluations generate */
     uint32_t early_stopping_patience;
     double early_stopping_threshold;
@@ -163,6 +165,7 @@ static inline vkft_train_options vkft_train_defaults(void)
         .gradient_checkpointing = true,
         .eval_steps = 100,
         .max_new_tokens = 64,
+        .metric_samples = 100,
         .load_best_model_at_end = true,
         .save_steps = 100,
         .save_total_limit = 2,

@@ -289,6 +289,8 @@ static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)
     if (t->objective->preferences == VKFT_PREFERENCES_PAIRS &&
         !vkft_data_show_sample(t->session.text.tokenizer, t->train.samples[1], "its rejected answer", t->observer, err))
         return false;
+    if (!vkft_evaluation_begin(t, err))
+        return false;
     double started = vkft_os_seconds();
     uint64_t tokens = t->state.tokens;
     if (!train_loop(t, result, err))

@@ -7,6 +7,7 @@
 
 #include "host/session/memory.h"
 #include "host/train/evaluation/best.h"
+#include "host/train/evaluation/task.h"
 #include "host/train/options.h"
 #include "host/train/report/summary.h"
 #include "runtime/base/error.h"
@@ -43,16 +44,20 @@ typedef struct vkft_train_plan {
 bool vkft_train_plan_make(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_plan *plan,
                           vkft_err *err);
 
-/* Loss over a dataset. per_token: a .jsonl path or NULL. */
+/* Loss over a dataset, and what answers are worth, also without the adapter. per_token: a .jsonl path or NULL. */
 typedef struct vkft_eval_options {
     vkft_model_options model;
     vkft_data_options data;
     const char *adapter, *per_token;
     uint32_t batch_size;
+    const char *metrics; /* NULL, or what else is computed, of answers to: */
+    uint32_t metric_samples, max_new_tokens;
+    const char *answers; /* NULL, or a .jsonl path for these answers */
 } vkft_eval_options;
 typedef struct vkft_eval_result {
     double loss, perplexity;
     uint64_t tokens;
+    vkft_task_run task, base; /* their values; metrics 0: none. base: without the adapter, where there is one */
 } vkft_eval_result;
 bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, vkft_eval_result *result,
                vkft_err *err);

@@ -6,6 +6,7 @@
 #include "host/train/evaluation/answers.h"
 #include "host/train/evaluation/best.h"
 #include "host/train/evaluation/prompts.h"
+#include "host/train/evaluation/task.h"
 #include "host/train/run/run_directory.h"
 #include "host/train/learner.h"
 #include "host/train/packs.h"
@@ -49,6 +50,7 @@ typedef struct vkft_trainer {
     vkft_answers answerer;   /* of what evaluations ask */
     vkft_prompts prompts;    /* of --sample-prompts */
     vkft_text *base_answers; /* to them, before training */
+    vkft_task_run task;      /* --metrics */
     vkft_best best;          /* what evaluations are judged by */
     char stop_reason[VKFT_STOP_REASON];
     double overfit_step;             /* after which over-fitting was said last; -1: it was not */

@@ -38,6 +38,7 @@ static const check_room rooms[] = {
     {"formats/tensorboard", BASE},
     {"formats/chat", BASE "formats/jinja formats/tokenizer formats/native"},
     {"formats/dataset", BASE "formats/chat formats/tokenizer"},
+    {"formats/score", BASE},
     {"shaders", "shaders"},
     {"shaders/core", ""},
     {"shaders/matmul", "shaders/core"},

@@ -515,6 +515,17 @@ static const flag train_flags[] = {
      .help = "batches per evaluation; 0 means all",
      AT(eval_batches)},
     {.kind = FLAG_TEXT,
+     .name = "metrics",
+     .value = "NAMES",
+     .help = "beside the loss compare answers with those of the validation data: exact_match and f1 (SQuAD), chrf "
+             "(sacrebleu), comma separated",
+     AT(metrics)},
+    {.kind = FLAG_U32,
+     .name = "metric-samples",
+     .value = "N",
+     .help = "with --metrics: validation samples that are answered, the first ones; 0 means all",
+     AT(metric_samples)},
+    {.kind = FLAG_TEXT,
      .name = "sample-prompts",
      .value = "FILE",
      .help = "answer these prompts at each evaluation, beside the base's answers: a text file with a prompt a line, or "

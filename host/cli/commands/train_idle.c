@@ -38,7 +38,8 @@ WHERE(is_not_smoothed, !(o->data.objective == VKFT_OBJECTIVE_simpo ||
                            o->objective.loss_type == VKFT_DPO_exo_pair))))
 WHERE(trains_on_all, o->data.mask_history && !o->data.mask_prompt)
 WHERE(never_evaluates, o->eval_strategy == VKFT_WHEN_NEVER)
-WHERE(generates_nothing, !o->sample_prompts)
+WHERE(generates_nothing, !o->sample_prompts && !o->metrics)
+WHERE(has_no_metrics, !o->metrics)
 WHERE(has_no_patience, !o->early_stopping_patience)
 WHERE(has_no_best, o->eval_strategy == VKFT_WHEN_NEVER && o->load_best_model_at_end)
 WHERE(evaluates_otherwise, o->eval_strategy != VKFT_WHEN_STEPS)
@@ -90,7 +91,9 @@ const flag_idle train_idle[] = {
     {"eval-batches", never_evaluates, "with --eval-strategy no"},
     {"load-best-model-at-end", has_no_best, "with --eval-strategy no"},
     {"sample-prompts", never_evaluates, "with --eval-strategy no"},
-    {"max-new-tokens", generates_nothing, "without --sample-prompts"},
+    {"metrics", never_evaluates, "with --eval-strategy no"},
+    {"metric-samples", has_no_metrics, "without --metrics"},
+    {"max-new-tokens", generates_nothing, "without --sample-prompts or --metrics"},
     {"early-stopping-threshold", has_no_patience, "without --early-stopping-patience"},
     {"metric-for-best-model", never_evaluates, "with --eval-strategy no"},
     {"greater-is-better", never_evaluates, "with --eval-strategy no"},

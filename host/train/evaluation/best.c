@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/train/evaluation/task.h"
 #include "runtime/base/text.h"
 
 /* Adds a name to a list for people. */
@@ -15,7 +16,7 @@ static void add_name(char *list, size_t size, const char *name)
 }
 
 /* Whether an evaluation of this run logs eval_NAME; else *list: what it logs. */
-static bool is_logged(const vkft_train_options *o, const char *name, char *list, size_t size)
+static bool is_logged(const vkft_train_options *o, uint32_t metrics, const char *name, char *list, size_t size)
 {
     const vkft_objective *objective = vkft_objective_of(o->data.objective);
     bool found = strcmp(name, "loss") == 0;
@@ -25,6 +26,11 @@ static bool is_logged(const vkft_train_options *o, const char *name, char *list,
         found = found || strcmp(name, vkft_metric_name((vkft_metric)i)) == 0;
         add_name(list, size, vkft_metric_name((vkft_metric)i));
     }
+    for (int i = 0; i < VKFT_TASK_METRICS; i++)
+        if (metrics & (1u << i)) {
+            found = found || strcmp(name, vkft_task_metric_name((vkft_task_metric)i)) == 0;
+            add_name(list, size, vkft_task_metric_name((vkft_task_metric)i));
+        }
     return found;
 }
 
@@ -33,7 +39,10 @@ bool vkft_best_choose(const vkft_train_options *o, vkft_best *best, vkft_err *er
     const char *asked = o->metric_for_best_model ? o->metric_for_best_model : "loss",
                *name = strncmp(asked, "eval_", 5) == 0 ? asked + 5 : asked;
     char list[256];
-    if (!is_logged(o, name, list, sizeof list))
+    uint32_t metrics;
+    if (!vkft_task_parse(o->metrics, &metrics, err))
+        return false;
+    if (!is_logged(o, metrics, name, list, sizeof list))
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--metric-for-best-model %s: an evaluation of this run has no such number; it has %s", asked,
                          list);

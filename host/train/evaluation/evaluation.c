@@ -34,7 +34,50 @@ static bool measure(vkft_trainer *t, vkft_json_node row, vkft_train_event *event
     vkft_json_put_number(row, "epoch", event->epoch);
     vkft_metric_sums_means(&metrics, event->metrics);
     vkft_metrics_put(row, "eval_", event->metrics);
+    if (!t->task.count)
+        return true;
+    if (!vkft_task_measure(&t->task, NULL, NULL, err))
+        return false;
+    vkft_task_put(&t->task, row, "eval_");
     return true;
+}
+
+/* What the event does not tell. */
+static void say_more(const vkft_trainer *t)
+{
+    char text[128];
+    if (!t->task.count)
+        return;
+    vkft_task_text(&t->task, text, sizeof text);
+    vkft_observer_say(t->observer, "  %s of %u answers", text, t->task.count);
+}
+
+/* Measures, and tells of it; NULL: failed. */
+static cJSON *measured_row(vkft_trainer *t, vkft_train_event *event, vkft_err *err)
+{
+    bool failed = false;
+    vkft_json_node node = vkft_json_make_object(&failed);
+    bool measured = measure(t, node, event, err);
+    cJSON *row = vkft_json_made(node);
+    if (measured && row)
+        return row;
+    if (measured)
+        vkft_fail_memory(err, "while writing the log");
+    cJSON_Delete(row);
+    return NULL;
+}
+
+bool vkft_evaluation_begin(vkft_trainer *t, vkft_err *err)
+{
+    vkft_train_event event;
+    if (!t->task.count || t->state.step)
+        return true;
+    cJSON *row = measured_row(t, &event, err);
+    if (!row)
+        return false;
+    vkft_observer_say(t->observer, "before training: validation loss %.4f", event.eval_loss);
+    say_more(t);
+    return vkft_log_row(t, row, err);
 }
 
 /* Says that training and validation loss part ways, once after each lowest validation loss. */
@@ -75,13 +118,9 @@ bool vkft_evaluation_run(vkft_trainer *t, bool *stop, vkft_err *err)
 {
     vkft_train_event event;
     vkft_overfit now;
-    bool failed = false, better;
-    vkft_json_node node = vkft_json_make_object(&failed);
-    bool measured = measure(t, node, &event, err);
-    cJSON *row = vkft_json_made(node), *samples = NULL;
-    if (measured && !row)
-        measured = vkft_fail_memory(err, "while writing the log");
-    if (!measured || !(samples = vkft_samples_take(t, err))) {
+    bool better;
+    cJSON *row = measured_row(t, &event, err), *samples = row ? vkft_samples_take(t, err) : NULL;
+    if (!samples) {
         cJSON_Delete(row);
         return false;
     }
@@ -89,6 +128,7 @@ bool vkft_evaluation_run(vkft_trainer *t, bool *stop, vkft_err *err)
     double value = cJSON_IsNumber(number) ? number->valuedouble : NAN;
     if (t->step)
         t->step(t->observer->context, &event);
+    say_more(t);
     bool kept = vkft_log_row(t, row, err) && vkft_samples_keep(t, samples, err);
     cJSON_Delete(samples);
     if (!kept || !warn_of_overfitting(t, &now, err))

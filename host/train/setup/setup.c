@@ -101,6 +101,12 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
     if (objective == VKFT_OBJECTIVE_dpo && p->loss_type == VKFT_DPO_exo_pair && p->label_smoothing == 0)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--loss-type exo_pair needs --label-smoothing above 0; its paper recommends 1e-3");
+    if (o->metrics && vkft_objective_of(objective)->judge)
+        return vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "--metrics compares answers with those in the data, and --objective %s has two for each prompt; "
+            "leave it out, or see how vkft eval --metrics does on other data afterwards",
+            vkft_objective_of(objective)->name);
     if (o->early_stopping_patience && o->eval_strategy == VKFT_WHEN_NEVER)
         return vkft_fail(
             err, VKFT_ERR_INPUT,
@@ -139,10 +145,11 @@ static bool check_effects(const vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--early-stopping-patience looks at the validation loss, and this run has none; give a valid "
                          "file beside the train file, or --val-split, or leave it out");
-    if (o->sample_prompts && o->eval_strategy != VKFT_WHEN_NEVER && !t->valid.count)
+    if ((o->sample_prompts || o->metrics) && o->eval_strategy != VKFT_WHEN_NEVER && !t->valid.count)
         return vkft_fail(err, VKFT_ERR_INPUT,
-                         "--sample-prompts are answered at evaluations, and this run has no validation data; give a "
-                         "valid file beside the train file, or --val-split");
+                         "%s at evaluations, and this run has no validation data; give a valid file beside the train "
+                         "file, or --val-split",
+                         o->sample_prompts ? "--sample-prompts are answered" : "--metrics compares answers");
     for (uint64_t step = 0; step < t->total_steps && step <= t->schedule.warmup && rate == 0; step++)
         rate = vkft_learning_rate(&t->schedule, step);
     if (t->total_steps && rate == 0)
@@ -158,10 +165,16 @@ static bool check_effects(const vkft_trainer *t, vkft_err *err)
 static bool open_answers(vkft_trainer *t, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
-    if (!o->sample_prompts || !t->session.file) /* a plan from a configuration alone: nothing can be tokenized */
+    uint32_t metrics;
+    if (!vkft_task_parse(o->metrics, &metrics, err))
+        return false;
+    bool compares = metrics && t->valid.count;
+    if (!(o->sample_prompts || compares) || !t->session.file) /* of a configuration alone nothing can be tokenized */
         return true;
     bool ok =
-        vkft_answers_open(&t->answerer, &t->session, o->max_new_tokens, t->observer, err) && vkft_samples_open(t, err);
+        vkft_answers_open(&t->answerer, &t->session, o->max_new_tokens, t->observer, err) &&
+        (!o->sample_prompts || vkft_samples_open(t, err)) &&
+        (!compares || vkft_task_open(&t->task, &t->answerer, &t->valid, metrics, o->metric_samples, t->observer, err));
     t->portion.least = t->answerer.limits;
     return ok;
 }
