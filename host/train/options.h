@@ -103,12 +103,15 @@ typedef struct vkft_train_options {
     double val_split;        /* part of the training rows held out; used when there is no validation file */
     vkft_when eval_strategy; /* also after the last step, unless never */
     uint32_t eval_steps;
-    uint32_t eval_batch_size;   /* 0: batch_size */
-    uint32_t eval_batches;      /* 0: all */
-    const char *sample_prompts; /* NULL, or a file of prompts that evaluations answer */
-    const char *metrics;        /* NULL, or "exact_match,f1": what evaluations compute beside the loss */
-    uint32_t metric_samples;    /* validation samples that they answer for it; 0: all */
-    uint32_t max_new_tokens;    /* of what evaluations generate */
+    uint32_t eval_batch_size;        /* 0: batch_size */
+    uint32_t eval_batches;           /* 0: all */
+    const char *sample_prompts;      /* NULL, or a file of prompts that evaluations answer */
+    const char *metrics;             /* NULL, or "exact_match,f1": what evaluations compute beside the loss */
+    uint32_t metric_samples;         /* validation samples that they answer for it; 0: all */
+    uint32_t max_new_tokens;         /* of what evaluations generate */
+    const char *retain_data;         /* NULL, or data whose loss shows what is forgotten */
+    double max_retain_loss_increase; /* 0: no limit */
+    double replay;                   /* share of it among what is trained */
     uint32_t early_stopping_patience;
     double early_stopping_threshold;
     const char *metric_for_best_model; /* NULL: the validation loss */

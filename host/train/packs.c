@@ -145,6 +145,34 @@ void vkft_sample_packs_pair(vkft_sample_packs *split)
         split->pack[i] = 2 * i;
 }
 
+/* Puts a pack at the end. */
+static void append_pack(vkft_sample_packs *to, const vkft_sample_packs *from, uint32_t pack)
+{
+    for (uint32_t i = from->pack[pack]; i < from->pack[pack + 1]; i++)
+        to->samples[to->count++] = from->samples[i];
+    to->pack[++to->packs] = to->count;
+}
+
+bool vkft_sample_packs_mix(vkft_sample_packs *split, const vkft_sample_packs *more, vkft_err *err)
+{
+    uint64_t all = (uint64_t)split->packs + more->packs;
+    vkft_sample_packs mixed = {.samples = malloc((split->count + more->count + 1ull) * sizeof *mixed.samples),
+                               .pack = malloc((all + 1) * sizeof *mixed.pack)};
+    if (!mixed.samples || !mixed.pack) {
+        vkft_sample_packs_free(&mixed);
+        return vkft_fail_memory(err, "while mixing the data");
+    }
+    mixed.pack[0] = 0;
+    for (uint64_t i = 0, others = 0; i < all; i++)
+        if ((i + 1) * more->packs / all > others)
+            append_pack(&mixed, more, (uint32_t)others++);
+        else
+            append_pack(&mixed, split, (uint32_t)(i - others));
+    vkft_sample_packs_free(split);
+    *split = mixed;
+    return true;
+}
+
 void vkft_sample_packs_free(vkft_sample_packs *split)
 {
     free(split->samples);

@@ -23,6 +23,8 @@ bool vkft_sample_packs_new(vkft_sample_packs *split, const vkft_dataset *data, c
                            uint32_t pack_tokens, vkft_err *err);
 /* Without packing: two samples after each other stay together. */
 void vkft_sample_packs_pair(vkft_sample_packs *split);
+/* Adds the packs of another split, spread evenly among those that are there. */
+bool vkft_sample_packs_mix(vkft_sample_packs *split, const vkft_sample_packs *more, vkft_err *err);
 void vkft_sample_packs_free(vkft_sample_packs *split);
 
 /* Collects the samples of packs order[first] ... order[first+packs-1] (order NULL: in their order; fewer where the

@@ -28,8 +28,9 @@ typedef struct vkft_trainer {
     vkft_session session;
     vkft_learner learner;
     vkft_memory_plan plan;
-    vkft_dataset data, valid_data;
+    vkft_dataset data, valid_data, retain_data;
     vkft_sample_packs train, valid;
+    vkft_sample_packs retain;      /* of --retain-data, whose loss shows what is forgotten */
     vkft_mismatched mismatched[2]; /* of both, for an objective that needs them */
     const vkft_sample **samples;   /* of a micro batch */
     vkft_scored *answers;          /* twice as many, for a preference objective; else NULL */
@@ -53,6 +54,7 @@ typedef struct vkft_trainer {
     vkft_task_run task;      /* --metrics */
     vkft_best best;          /* what evaluations are judged by */
     char stop_reason[VKFT_STOP_REASON];
+    bool forgets;                    /* was said */
     double overfit_step;             /* after which over-fitting was said last; -1: it was not */
     uint64_t saved_step, sound_step; /* of the newest checkpoint; whose weights gave a finite loss; UINT64_MAX: none */
     char *resumed_from;              /* a checkpoint's directory; NULL: none */

@@ -92,6 +92,8 @@ const flag_idle train_idle[] = {
     {"load-best-model-at-end", has_no_best, "with --eval-strategy no"},
     {"sample-prompts", never_evaluates, "with --eval-strategy no"},
     {"metrics", never_evaluates, "with --eval-strategy no"},
+    {"retain-data", never_evaluates, "on evaluations with --eval-strategy no"},
+    {"max-retain-loss-increase", never_evaluates, "with --eval-strategy no"},
     {"metric-samples", has_no_metrics, "without --metrics"},
     {"max-new-tokens", generates_nothing, "without --sample-prompts or --metrics"},
     {"early-stopping-threshold", has_no_patience, "without --early-stopping-patience"},

@@ -26,6 +26,10 @@ static bool is_logged(const vkft_train_options *o, uint32_t metrics, const char 
         found = found || strcmp(name, vkft_metric_name((vkft_metric)i)) == 0;
         add_name(list, size, vkft_metric_name((vkft_metric)i));
     }
+    if (o->retain_data) {
+        found = found || strcmp(name, "retain_loss") == 0;
+        add_name(list, size, "retain_loss");
+    }
     for (int i = 0; i < VKFT_TASK_METRICS; i++)
         if (metrics & (1u << i)) {
             found = found || strcmp(name, vkft_task_metric_name((vkft_task_metric)i)) == 0;

@@ -10,6 +10,9 @@
 #include "runtime/base/json.h"
 #include "runtime/base/json/builder.h"
 
+#define RETAIN_LOSS "eval_retain_loss"
+#define FORGOTTEN 1.02 /* of the loss on retained data; less is noise */
+
 /* The row of the log, and the event that tells of it. */
 static bool measure(vkft_trainer *t, vkft_json_node row, vkft_train_event *event, vkft_err *err)
 {
@@ -34,6 +37,12 @@ static bool measure(vkft_trainer *t, vkft_json_node row, vkft_train_event *event
     vkft_json_put_number(row, "epoch", event->epoch);
     vkft_metric_sums_means(&metrics, event->metrics);
     vkft_metrics_put(row, "eval_", event->metrics);
+    if (t->retain.count) {
+        if (!vkft_evaluate(&t->session, t->learner.eval, t->world, &t->retain, vkft_eval_batch_size(o), o->eval_batches,
+                           &t->portion, t->observer, &loss, &tokens, err))
+            return false;
+        vkft_json_put_number(row, RETAIN_LOSS, loss);
+    }
     if (!t->task.count)
         return true;
     if (!vkft_task_measure(&t->task, NULL, NULL, err))
@@ -42,10 +51,34 @@ static bool measure(vkft_trainer *t, vkft_json_node row, vkft_train_event *event
     return true;
 }
 
-/* What the event does not tell. */
-static void say_more(const vkft_trainer *t)
+/* A number of a row of the log; NaN: it has none. */
+static double number_of(const cJSON *row, const char *key)
+{
+    const cJSON *number = vkft_json_member(row, key);
+    return cJSON_IsNumber(number) ? number->valuedouble : NAN;
+}
+
+/* The loss on retained data before training: of the first row that has it. */
+static double retained_before(const vkft_trainer *t)
+{
+    const cJSON *row;
+    cJSON_ArrayForEach(row, t->state.history)
+    {
+        if (vkft_json_member(row, RETAIN_LOSS))
+            return number_of(row, RETAIN_LOSS);
+    }
+    return NAN;
+}
+
+/* What the event does not tell of a row that is logged. */
+static void say_more(const vkft_trainer *t, const cJSON *row)
 {
     char text[128];
+    if (t->retain.count && t->state.step == 0)
+        vkft_observer_say(t->observer, "  loss on retained data %.4f", number_of(row, RETAIN_LOSS));
+    else if (t->retain.count)
+        vkft_observer_say(t->observer, "  loss on retained data %.4f, %.4f before training",
+                          number_of(row, RETAIN_LOSS), retained_before(t));
     if (!t->task.count)
         return;
     vkft_task_text(&t->task, text, sizeof text);
@@ -70,14 +103,16 @@ static cJSON *measured_row(vkft_trainer *t, vkft_train_event *event, vkft_err *e
 bool vkft_evaluation_begin(vkft_trainer *t, vkft_err *err)
 {
     vkft_train_event event;
-    if (!t->task.count || t->state.step)
+    if ((!t->task.count && !t->retain.count) || t->state.step)
         return true;
     cJSON *row = measured_row(t, &event, err);
     if (!row)
         return false;
     vkft_observer_say(t->observer, "before training: validation loss %.4f", event.eval_loss);
-    say_more(t);
-    return vkft_log_row(t, row, err);
+    if (!vkft_log_row(t, row, err))
+        return false;
+    say_more(t, row);
+    return true;
 }
 
 /* Says that training and validation loss part ways, once after each lowest validation loss. */
@@ -114,6 +149,28 @@ static void explain(vkft_trainer *t, const vkft_overfit *now)
                  "or more data help)");
 }
 
+/* Says once that the model forgets. Returns whether it is more than is allowed, which is then why the run ends; what is
+ * trained by then is not the best. */
+static bool forgets_too_much(vkft_trainer *t, double retained)
+{
+    double before = retained_before(t), limit = t->options->max_retain_loss_increase;
+    if (!t->retain.count)
+        return false;
+    if (retained > FORGOTTEN * before && !t->forgets) {
+        t->forgets = true;
+        vkft_observer_say(t->observer,
+                          "warning: the model forgets: the loss on retained data was %.4f before training and is %.4f; "
+                          "--replay 0.1, a lower learning rate or fewer epochs help",
+                          before, retained);
+    }
+    if (!(limit > 0) || retained - before <= limit)
+        return false;
+    snprintf(t->stop_reason, sizeof t->stop_reason,
+             "the loss on retained data has risen by %.4f, from %.4f to %.4f, and --max-retain-loss-increase is %g",
+             retained - before, before, retained, limit);
+    return true;
+}
+
 bool vkft_evaluation_run(vkft_trainer *t, bool *stop, vkft_err *err)
 {
     vkft_train_event event;
@@ -124,18 +181,23 @@ bool vkft_evaluation_run(vkft_trainer *t, bool *stop, vkft_err *err)
         cJSON_Delete(row);
         return false;
     }
-    const cJSON *number = vkft_json_member(row, t->best.key);
-    double value = cJSON_IsNumber(number) ? number->valuedouble : NAN;
+    double value = number_of(row, t->best.key), retained = number_of(row, RETAIN_LOSS);
     if (t->step)
         t->step(t->observer->context, &event);
-    say_more(t);
-    bool kept = vkft_log_row(t, row, err) && vkft_samples_keep(t, samples, err);
+    bool kept = vkft_log_row(t, row, err);
+    if (kept)
+        say_more(t, row);
+    kept = kept && vkft_samples_keep(t, samples, err);
     cJSON_Delete(samples);
     if (!kept || !warn_of_overfitting(t, &now, err))
         return false;
     t->state.evaluation_due = false;
     if (isfinite(event.eval_loss))
         t->sound_step = t->state.step;
+    if (forgets_too_much(t, retained)) {
+        *stop = true;
+        return true;
+    }
     *stop = vkft_best_judge(&t->best, t->options, value, &t->state, &better);
     if (*stop)
         explain(t, &now);

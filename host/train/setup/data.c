@@ -53,6 +53,60 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
     return ok;
 }
 
+/* As the training data are made into samples, but for what only these rows have. */
+static bool open_retained(vkft_trainer *t, vkft_err *err)
+{
+    vkft_data_options o = t->options->data;
+    bool found;
+    o.path = t->options->retain_data;
+    o.completions = o.keys = o.prompt_template = NULL;
+    o.objective = VKFT_OBJECTIVE_sft;
+    return vkft_data_open(&o, "train", &t->session.text, t->session.config, t->observer, &t->retain_data, &found,
+                          err) ||
+           vkft_fail_context(err, "--retain-data");
+}
+
+/* Mixes these samples into what is trained. */
+static bool mix(vkft_trainer *t, const uint32_t *index, uint32_t count, vkft_err *err)
+{
+    const double share = t->options->replay;
+    uint32_t wanted = (uint32_t)fmax(1, round(share / (1 - share) * t->train.packs));
+    vkft_sample_packs replayed = {0};
+    if (wanted > count)
+        vkft_observer_say(t->observer,
+                          "note: --replay %g of the training data are %u samples, and --retain-data has %u for it",
+                          share, wanted, count);
+    bool ok = take_samples(t, &replayed, &t->retain_data, index, min_u32(wanted, count), err) &&
+              vkft_sample_packs_mix(&t->train, &replayed, err);
+    if (ok)
+        vkft_observer_say(t->observer, "replay: %u of the samples that are trained are of --retain-data",
+                          replayed.count);
+    vkft_sample_packs_free(&replayed);
+    return ok;
+}
+
+/* What is replayed is not measured: a random half of the rows each. */
+static bool setup_retained(vkft_trainer *t, vkft_err *err)
+{
+    if (!t->options->retain_data)
+        return true;
+    if (!open_retained(t, err))
+        return false;
+    uint32_t n = t->retain_data.count, measured = t->options->replay > 0 ? n / 2 : n;
+    if (measured == 0)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--retain-data has 1 sample, and one half is replayed and the other measured; give more");
+    uint32_t *order = malloc((uint64_t)n * sizeof *order);
+    if (!order)
+        return vkft_fail_memory(err, "while splitting --retain-data");
+    vkft_random_permutation(t->options->seed, VKFT_STREAM_SPLIT, order, n);
+    qsort(order, measured, sizeof *order, by_index);
+    bool ok = take_samples(t, &t->retain, &t->retain_data, order, measured, err) &&
+              (measured == n || mix(t, order + measured, n - measured, err));
+    free(order);
+    return ok;
+}
+
 static void say_part_of_validation(const vkft_trainer *t)
 {
     uint32_t batches = ceil_div(t->valid.packs, vkft_eval_batch_size(t->options)), limit = t->options->eval_batches;
@@ -93,6 +147,7 @@ bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
                   ? hold_out(t, err)
                   : take_samples(t, &t->train, &t->data, NULL, t->data.count, err) &&
                         (!has_valid || take_samples(t, &t->valid, &t->valid_data, NULL, t->valid_data.count, err));
+    ok = ok && setup_retained(t, err);
     vkft_dataset *valid = has_valid ? &t->valid_data : &t->data;
     if (ok && t->objective->mismatches)
         ok = vkft_mismatched_new(&t->mismatched[0], &t->train, &t->data, t->options->batch_size, o->max_seq_length,

@@ -88,5 +88,7 @@ cJSON *vkft_trainer_fingerprint(const vkft_trainer *t)
     add_hash(f, "training data with hash", hash_samples(&t->train));
     if (t->valid.count)
         add_hash(f, "validation data with hash", hash_samples(&t->valid));
+    if (t->retain.count)
+        add_hash(f, "retained data with hash", hash_samples(&t->retain));
     return vkft_json_made(f);
 }

@@ -101,6 +101,15 @@ static bool check_options(const vkft_train_options *o, vkft_err *err)
     if (objective == VKFT_OBJECTIVE_dpo && p->loss_type == VKFT_DPO_exo_pair && p->label_smoothing == 0)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--loss-type exo_pair needs --label-smoothing above 0; its paper recommends 1e-3");
+    if (o->replay > 0 && vkft_objective_of(objective)->judge)
+        return vkft_fail(
+            err, VKFT_ERR_INPUT,
+            "--replay mixes text into supervised fine-tuning, and --objective %s compares answers; leave it "
+            "out",
+            vkft_objective_of(objective)->name);
+    if ((o->replay > 0 || o->max_retain_loss_increase > 0) && !o->retain_data)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s is about --retain-data, which is not given",
+                         o->replay > 0 ? "--replay" : "--max-retain-loss-increase");
     if (o->metrics && vkft_objective_of(objective)->judge)
         return vkft_fail(
             err, VKFT_ERR_INPUT,
@@ -145,11 +154,13 @@ static bool check_effects(const vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--early-stopping-patience looks at the validation loss, and this run has none; give a valid "
                          "file beside the train file, or --val-split, or leave it out");
-    if ((o->sample_prompts || o->metrics) && o->eval_strategy != VKFT_WHEN_NEVER && !t->valid.count)
+    if ((o->sample_prompts || o->metrics || o->retain_data) && o->eval_strategy != VKFT_WHEN_NEVER && !t->valid.count)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s at evaluations, and this run has no validation data; give a valid file beside the train "
                          "file, or --val-split",
-                         o->sample_prompts ? "--sample-prompts are answered" : "--metrics compares answers");
+                         o->sample_prompts ? "--sample-prompts are answered"
+                         : o->metrics      ? "--metrics compares answers"
+                                           : "--retain-data is measured");
     for (uint64_t step = 0; step < t->total_steps && step <= t->schedule.warmup && rate == 0; step++)
         rate = vkft_learning_rate(&t->schedule, step);
     if (t->total_steps && rate == 0)
@@ -212,6 +223,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
         return false;
     t->portion =
         vkft_portion_whole(&t->train, options->batch_size, &t->valid, vkft_eval_batch_size(options), t->observer);
+    t->portion.use[4].split = t->retain.count ? &t->retain : NULL;
+    t->portion.use[4].batch_size = vkft_eval_batch_size(options);
     for (int i = 0; i < 2 && t->objective->mismatches; i++) {
         t->portion.use[2 + i].split = &t->mismatched[i].packs;
         t->portion.use[2 + i].batch_size = t->portion.use[i].batch_size;
@@ -261,6 +274,8 @@ void vkft_trainer_close(vkft_trainer *t)
         free(t->state_copy[i]);
     vkft_sample_packs_free(&t->train);
     vkft_sample_packs_free(&t->valid);
+    vkft_sample_packs_free(&t->retain);
+    vkft_dataset_free(&t->retain_data);
     vkft_dataset_free(&t->data);
     vkft_dataset_free(&t->valid_data);
     vkft_samples_close(t);
