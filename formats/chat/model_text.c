@@ -5,6 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "formats/gguf/model.h"
 #include "runtime/base/file.h"
 #include "formats/tokenizer/files/source.h"
 #include "formats/tokenizer/files/special_tokens.h"
@@ -110,6 +111,31 @@ bool vkft_model_text_of_file(const vkft_model_file *file, const vkft_chat_option
     return of_file(file, "the model's own files", chat, text, err);
 }
 
+/* Files made of a GGUF file's keys. */
+static bool of_gguf(const char *path, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err)
+{
+    small_files files = {0};
+    vkft_gguf gguf;
+    vkft_gguf_files made = {0};
+    if (!vkft_gguf_open(path, &gguf, err))
+        return false;
+    bool ok = vkft_gguf_files_make(&gguf, &made, err);
+    const struct {
+        int file;
+        char **text;
+    } all[] = {{VKFT_FILE_CONFIG, &made.config},
+               {VKFT_FILE_TOKENIZER, &made.tokenizer},
+               {VKFT_FILE_TOKENIZER_CONFIG, &made.tokenizer_config}};
+    for (size_t i = 0; ok && i < sizeof all / sizeof *all; i++) {
+        files.owned[all[i].file] = *all[i].text;
+        files.file[all[i].file] = (vkft_small_file){*all[i].text, *all[i].text ? strlen(*all[i].text) : 0};
+        *all[i].text = NULL;
+    }
+    vkft_gguf_files_free(&made);
+    vkft_gguf_close(&gguf);
+    return finish(&files, ok, path, chat, text, err);
+}
+
 static bool open_directory(const char *dir, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err)
 {
     small_files files = {0};
@@ -138,6 +164,8 @@ bool vkft_model_text_open(const char *path, const vkft_chat_options *chat, vkft_
         return false;
     if (!found)
         return vkft_model_fail_missing(path, err);
+    if (vkft_gguf_is(path))
+        return of_gguf(path, chat, text, err);
     vkft_model_file *file = vkft_model_file_open(path, err);
     bool ok = file && of_file(file, path, chat, text, err);
     vkft_model_file_close(file);

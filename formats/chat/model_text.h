@@ -22,7 +22,7 @@ typedef struct vkft_chat_options {
 
 bool vkft_model_text_of_file(const vkft_model_file *file, const vkft_chat_options *chat, vkft_model_text *text,
                              vkft_err *err);
-/* path: a checkpoint directory, of which only the small files are read, or a .vkft file. */
+/* path: a checkpoint directory, of which only the small files are read, a GGUF file, or a .vkft file. */
 bool vkft_model_text_open(const char *path, const vkft_chat_options *chat, vkft_model_text *text, vkft_err *err);
 void vkft_model_text_free(vkft_model_text *text);
 

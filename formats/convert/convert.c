@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "formats/config/arch.h"
+#include "formats/convert/gguf_checkpoint.h"
 #include "formats/convert/notes.h"
 #include "formats/convert/prequantized.h"
 #include "formats/convert/source.h"
 #include "formats/convert/tensor.h"
+#include "formats/gguf/gguf.h"
 #include "runtime/base/size.h"
 
 /* What bitsandbytes quantizes are the linear layers of the blocks; it leaves embeddings and the head alone. */
@@ -141,6 +143,20 @@ static bool run(const vkft_hf_checkpoint *checkpoint, const plan *p, const vkft_
     return ok;
 }
 
+/* What becomes of weights that a GGUF file has quantized. */
+static bool note_decoded(cJSON *notes, const vkft_hf_checkpoint *checkpoint, vkft_storage quant)
+{
+    if (!vkft_gguf_checkpoint_is_decoded(checkpoint))
+        return true;
+    if (quant == VKFT_STORAGE_none || quant == VKFT_STORAGE_f32)
+        return vkft_note(notes, "weights of quantized GGUF types are decoded to fp32, exactly, and so take more memory "
+                                "than in the file");
+    return vkft_note(notes,
+                     "weights of quantized GGUF types are decoded and rounded once more, to %s; --quant none keeps "
+                     "their values, as fp32",
+                     vkft_quant_label(quant));
+}
+
 /* Plans and writes; the source's parts are open and checked. */
 static bool write_model(const vkft_hf_checkpoint *checkpoint, vkft_source *source, const char *out_path,
                         const vkft_convert_options *options, vkft_err *err)
@@ -148,8 +164,9 @@ static bool write_model(const vkft_hf_checkpoint *checkpoint, vkft_source *sourc
     plan p = {0};
     vkft_model_writer *writer = NULL;
     cJSON *notes = cJSON_CreateArray();
-    bool ok = (notes && vkft_note_unused(notes, &source->config, checkpoint)) ||
-              vkft_fail_memory(err, "while converting '%s'", checkpoint->dir);
+    bool ok = notes && vkft_note_unused(notes, &source->config, checkpoint);
+    ok = ok && note_decoded(notes, checkpoint, options->quant);
+    ok = ok || vkft_fail_memory(err, "while converting '%s'", checkpoint->dir);
     ok = ok && plan_tensors(checkpoint, &source->config, options, &p, notes, err) &&
          vkft_source_describe(source, checkpoint, notes, err);
     if (ok)
@@ -196,9 +213,11 @@ bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_o
     if (vkft_directory_exists(out_path))
         return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a directory; expected the name of the .vkft file to write",
                          out_path);
-    if (!vkft_source_open(hf_dir, &source, err))
+    bool is_file = !vkft_directory_exists(hf_dir) && vkft_gguf_is(hf_dir);
+    if (is_file ? !vkft_gguf_checkpoint_open(hf_dir, &source, &checkpoint, err)
+                : !vkft_source_open(hf_dir, &source, err))
         return false;
-    bool ok = vkft_hf_checkpoint_open(hf_dir, &checkpoint, err);
+    bool ok = is_file || vkft_hf_checkpoint_open(hf_dir, &checkpoint, err);
     if (ok) {
         ok = write_model(&checkpoint, &source, out_path, options, err);
         vkft_hf_checkpoint_close(&checkpoint);

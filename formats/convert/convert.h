@@ -1,4 +1,4 @@
-/* Hugging Face checkpoint directory -> native .vkft file, streaming: one tensor in memory at a time. */
+/* Hugging Face checkpoint directory or GGUF file -> native .vkft file, streaming: one tensor in memory at a time. */
 #ifndef VKFT_CONVERT_H
 #define VKFT_CONVERT_H
 
@@ -22,7 +22,8 @@ typedef struct vkft_convert_options {
  * embedding: one is stored, and holds other values. *own is false where there are no weights. */
 bool vkft_convert_finds_head(const char *hf_dir, const vkft_config *config, bool *own, vkft_err *err);
 
-/* Writes out_path through a temporary file beside it, synced and renamed; on any error nothing is left.
+/* hf_dir: a checkpoint directory, or a GGUF file (of a split model the first one), whose quantized weights are decoded.
+ * Writes out_path through a temporary file beside it, synced and renamed; on any error nothing is left.
  * Error: missing file, LFS pointer, truncated shard, missing tensor of the index, non-finite
  * weights (tensor and first index), unsupported dtype, disk full. */
 bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err);

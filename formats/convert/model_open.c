@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "formats/convert/source.h"
+#include "formats/gguf/gguf.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "formats/native/model_layout.h"
@@ -88,31 +89,56 @@ static vkft_model_file *convert_to(const char *dir, const char *path, const vkft
     return vkft_model_file_open(path, err);
 }
 
-static vkft_model_file *open_directory(const char *dir, const vkft_convert_options *options, vkft_err *err)
+/* Opens the conversion of `source` in dir under a name of its own, or in the cache directory. */
+static vkft_model_file *open_converted(const char *source, const char *dir, const char *name,
+                                       const vkft_convert_options *options, vkft_err *err)
 {
     const char *label = vkft_quant_label(options->quant);
-    char name[40], *path = NULL, *cache = NULL;
+    char *cache = NULL, *path = vkft_path_join(dir, name);
     vkft_model_file *file = NULL;
-    snprintf(name, sizeof name, "vkft-%s.vkft", label);
-    path = vkft_path_join(dir, name);
     if (!path) {
-        vkft_fail_memory(err, "while opening '%s'", dir);
+        vkft_fail_memory(err, "while opening '%s'", source);
         return NULL;
     }
     bool foreign;
-    file = open_cached(path, dir, label, &foreign);
+    file = open_cached(path, source, label, &foreign);
     if (!file && !foreign && can_write(dir, path)) {
-        file = convert_to(dir, path, options, err);
+        file = convert_to(source, path, options, err);
     } else if (!file && (cache = cache_directory(dir, err))) {
         free(path);
         path = vkft_path_join(cache, name);
         if (!path)
-            vkft_fail_memory(err, "while opening '%s'", dir);
-        else if (!(file = open_cached(path, dir, label, &foreign)))
-            file = convert_to(dir, path, options, err);
+            vkft_fail_memory(err, "while opening '%s'", source);
+        else if (!(file = open_cached(path, source, label, &foreign)))
+            file = convert_to(source, path, options, err);
     }
     free(cache);
     free(path);
+    return file;
+}
+
+static vkft_model_file *open_directory(const char *dir, const vkft_convert_options *options, vkft_err *err)
+{
+    char name[40];
+    snprintf(name, sizeof name, "vkft-%s.vkft", vkft_quant_label(options->quant));
+    return open_converted(dir, dir, name, options, err);
+}
+
+/* NAME.gguf is converted to NAME-vkft-<label>.vkft beside it. */
+static vkft_model_file *open_gguf(const char *path, const vkft_convert_options *options, vkft_err *err)
+{
+    const char *base = vkft_path_base(path);
+    size_t size = strlen(base) + 40, length = strlen(base) - (vkft_string_ends_with(base, ".gguf") ? 5 : 0);
+    char *name = malloc(size), *dir = vkft_path_parent(path);
+    vkft_model_file *file = NULL;
+    if (name && dir) {
+        snprintf(name, size, "%.*s-vkft-%s.vkft", (int)length, base, vkft_quant_label(options->quant));
+        file = open_converted(path, dir, name, options, err);
+    } else {
+        vkft_fail_memory(err, "while opening '%s'", path);
+    }
+    free(name);
+    free(dir);
     return file;
 }
 
@@ -136,7 +162,7 @@ vkft_model_kind vkft_model_kind_of(const char *path)
         return VKFT_MODEL_CHECKPOINT;
     if (!vkft_file_exists(path))
         return VKFT_MODEL_MISSING;
-    return begins_object(path) ? VKFT_MODEL_CONFIG : VKFT_MODEL_NATIVE;
+    return vkft_gguf_is(path) ? VKFT_MODEL_GGUF : begins_object(path) ? VKFT_MODEL_CONFIG : VKFT_MODEL_NATIVE;
 }
 
 vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *options, bool quant_explicit,
@@ -145,6 +171,7 @@ vkft_model_file *vkft_model_open(const char *path, const vkft_convert_options *o
     vkft_model_kind kind = vkft_model_kind_of(path);
     if (kind != VKFT_MODEL_MISSING)
         return kind == VKFT_MODEL_CHECKPOINT ? open_directory(path, options, err)
+               : kind == VKFT_MODEL_GGUF     ? open_gguf(path, options, err)
                                              : open_file(path, options, quant_explicit, err);
     bool found;
     if (!vkft_file_find(path, &found, err))

@@ -17,7 +17,7 @@ static const struct {
     const char *name, *what;
 } signs[] = {
     {"adapters.safetensors", "an adapter of MLX"},
-    {"*.gguf", "a model for llama.cpp, which cannot be read yet: download the safetensors of the original model"},
+    {"*.gguf", "a folder with a model for llama.cpp: give the GGUF file itself"},
     {"consolidated.safetensors", "a model in Mistral's own format: download its version for transformers"},
     {"consolidated.00.pth", "a model in the format of its makers: download its version for transformers"},
     {"tekken.json", "a part of a model in Mistral's own format: download its version for transformers"},

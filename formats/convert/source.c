@@ -10,6 +10,7 @@
 #include "formats/convert/recognize.h"
 #include "runtime/base/json.h"
 #include "runtime/base/os/os.h"
+#include "runtime/base/text.h"
 
 #define MAX_BLOB_BYTES 268435456
 
@@ -101,10 +102,9 @@ bool vkft_source_open(const char *dir, vkft_source *source, vkft_err *err)
                          dir);
     if (!check_config(dir, err))
         return false;
-    source->dir = malloc(strlen(dir) + 1);
-    bool ok = source->dir || vkft_fail_memory(err, "while reading '%s'", dir);
-    if (ok)
-        strcpy(source->dir, dir);
+    source->path = vkft_string_copy(dir);
+    source->dir = vkft_string_copy(dir);
+    bool ok = (source->path && source->dir) || vkft_fail_memory(err, "while reading '%s'", dir);
     for (size_t i = 0; ok && i < BLOB_NAMES; i++)
         ok = read_blob(source, blob_names[i], err);
     ok = ok && read_config(source, err);
@@ -117,6 +117,7 @@ void vkft_source_close(vkft_source *source)
 {
     for (uint32_t i = 0; i < source->blob_count; i++)
         free((char *)(uintptr_t)source->blobs[i].data);
+    free(source->path);
     free(source->dir);
     free(source->name);
     cJSON_free(source->info);
@@ -194,8 +195,8 @@ static bool add_file(cJSON *list, const char *dir, const char *name)
 
 bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpoint, const cJSON *notes, vkft_err *err)
 {
-    char *absolute = vkft_os_absolute_path(source->dir);
-    source->name = hub_name(absolute ? absolute : source->dir);
+    char *absolute = vkft_os_absolute_path(source->path);
+    source->name = hub_name(absolute ? absolute : source->path);
     if (source->name) {
         free(absolute);
     } else {
@@ -204,7 +205,7 @@ bool vkft_source_describe(vkft_source *source, const vkft_hf_checkpoint *checkpo
     cJSON *root = cJSON_CreateObject();
     cJSON *files = cJSON_AddArrayToObject(root, "source_files");
     bool ok = source->name && files;
-    for (uint32_t i = 0; ok && i < source->blob_count; i++)
+    for (uint32_t i = 0; ok && !source->files_are_made && i < source->blob_count; i++)
         ok = add_file(files, source->dir, source->blobs[i].name);
     if (checkpoint->index)
         ok = ok && add_file(files, source->dir, checkpoint->index);
@@ -239,19 +240,23 @@ static bool is_recorded(const cJSON *files, const char *name)
     return false;
 }
 
-bool vkft_source_unchanged(const char *dir, const char *info)
+bool vkft_source_unchanged(const char *path, const char *info)
 {
+    bool is_file = !vkft_directory_exists(path);
+    char *dir = is_file ? vkft_path_parent(path) : vkft_string_copy(path);
     cJSON *root = vkft_json_parse(info, strlen(info), "info", NULL);
     const cJSON *files = root ? cJSON_GetObjectItemCaseSensitive(root, "source_files") : NULL;
-    bool ok = cJSON_IsArray(files) && cJSON_IsArray(vkft_json_member(root, "notes"));
+    bool ok = dir && cJSON_IsArray(files) && cJSON_IsArray(vkft_json_member(root, "notes"));
     for (const cJSON *record = ok ? files->child : NULL; ok && record; record = record->next)
         ok = file_unchanged(dir, record);
-    for (size_t i = 0; ok && i < BLOB_NAMES; i++) { /* a tokenizer that was added later belongs into the model */
-        char *path = vkft_path_join(dir, blob_names[i]);
-        ok = path && (!vkft_file_exists(path) || is_recorded(files, blob_names[i]));
-        free(path);
+    for (size_t i = 0; ok && !is_file && i < BLOB_NAMES;
+         i++) { /* a tokenizer that was added later belongs into the model */
+        char *blob = vkft_path_join(dir, blob_names[i]);
+        ok = blob && (!vkft_file_exists(blob) || is_recorded(files, blob_names[i]));
+        free(blob);
     }
     cJSON_Delete(root);
+    free(dir);
     return ok;
 }
 

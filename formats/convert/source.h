@@ -12,12 +12,14 @@
 #define VKFT_MAX_BLOBS 16
 
 typedef struct vkft_source {
-    char *dir;
+    char *path; /* what was opened: the directory, or a GGUF file */
+    char *dir;  /* that the files lie in */
     char *name; /* hub id when the directory is one of the hub's cache, else the absolute path */
     char *info; /* JSON: {"source_files": [{"name", "size", "modified_ns", ...}], "notes": ["line", ...]} */
     vkft_config config;
     vkft_model_blob_spec blobs[VKFT_MAX_BLOBS];
     uint32_t blob_count;
+    bool files_are_made; /* the small files are made from the keys of a GGUF file */
 } vkft_source;
 
 /* Reads the small files and checks config.json. Error: no directory, no config.json, a Git-LFS pointer, a configuration
@@ -30,8 +32,8 @@ void vkft_source_close(vkft_source *source); /* zeroes it */
 /* Whether a model keeps a file of this name verbatim, as "tokenizer.json". */
 bool vkft_source_is_small_file(const char *name);
 
-/* Whether the files recorded in info are still there, the same ones, unchanged. */
-bool vkft_source_unchanged(const char *dir, const char *info);
+/* Whether the files recorded in info are still there, the same ones, unchanged. path: the directory, or a GGUF file. */
+bool vkft_source_unchanged(const char *path, const char *info);
 
 /* The lines that info keeps. */
 void vkft_source_notes(const char *info, void (*say)(void *context, const char *line), void *context);

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/tensors/ggml/ggml.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/size.h"
 #include "runtime/base/transpose.h"
 
 #define TASK ((uint64_t)1 << 16) /* elements; as f32 they fit a core's second-level cache */
 #define CHUNK (32 * TASK)
+#define MAX_BLOCK 256         /* elements of a source that are stored together */
 #define NOT_FINITE 0x7f800000 /* f32 bits from which magnitudes are not */
 
 #define STORAGE(name, header, bits, block, label, flag, super, codec)                                                  \
@@ -33,6 +35,7 @@ struct vkft_converter {
     vkft_dtype from;
     const vkft_storage_type *to;
     bool kept;                /* the bytes of the source are what is written */
+    float subtracted;         /* from every value */
     uint64_t first, elements; /* first counts from the start of the tensor */
 };
 
@@ -82,7 +85,9 @@ static void run_task(void *context, uint64_t task, uint32_t worker)
     vkft_converter *c = context;
     uint64_t begin = task * TASK, n = min_u64(c->elements - begin, TASK);
     float *x = c->scratch + worker * TASK;
-    vkft_to_f32(c->from, c->source + begin * (vkft_dtype_bits(c->from) / 8), n, x);
+    vkft_ggml_to_f32(c->from, c->source + vkft_dtype_bytes(c->from, begin), n, x);
+    for (uint64_t i = 0; c->subtracted != 0 && i < n; i++)
+        x[i] -= c->subtracted;
     uint64_t bad = first_bad(x, n, c->kept ? NOT_FINITE : c->to->codec->overflow);
     c->bad[task] = bad == UINT64_MAX ? bad : begin + bad;
     if (!c->kept)
@@ -95,8 +100,10 @@ static bool check_values(const vkft_converter *c, const vkft_shard_tensor *sourc
     for (uint64_t task = 0; task * TASK < c->elements; task++) {
         if (c->bad[task] == UINT64_MAX)
             continue;
-        float value;
-        vkft_to_f32(c->from, c->source + c->bad[task] * (vkft_dtype_bits(c->from) / 8), 1, &value);
+        const uint32_t block = vkft_dtype_block(c->from);
+        float values[MAX_BLOCK];
+        vkft_ggml_to_f32(c->from, c->source + vkft_dtype_bytes(c->from, c->bad[task] / block * block), block, values);
+        float value = values[c->bad[task] % block] - c->subtracted;
         bool finite = value - value == 0;
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': element %" PRIu64 " is %g, %s%s", source->shard->path,
                          source->tensor->name, c->first + c->bad[task], (double)value,
@@ -130,11 +137,11 @@ static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_shar
                          vkft_model_writer *writer, uint32_t index, vkft_err *err)
 {
     const vkft_file_tensor *tensor = source->tensor;
-    const uint64_t from_bits = vkft_dtype_bits(c->from), to_bits = c->to->bits;
+    const uint64_t to_bits = c->to->bits;
     bool mapped = data == vkft_tensor_file_data(source->shard, tensor);
     for (c->first = 0; c->first < tensor->elements; c->first += c->elements) {
         c->elements = min_u64(tensor->elements - c->first, CHUNK);
-        c->source = data + c->first * (from_bits / 8);
+        c->source = data + vkft_dtype_bytes(c->from, c->first);
         vkft_parallel(c->workers, ceil_div_u64(c->elements, TASK), run_task, c);
         if (!check_values(c, source, err))
             return false;
@@ -143,10 +150,20 @@ static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_shar
                                       (size_t)(ceil_div_u64(c->elements * to_bits, 8)), err))
             return false;
         if (mapped)
-            vkft_mapping_drop(&source->shard->mapping, tensor->offset + c->first * (from_bits / 8),
-                              c->elements * (from_bits / 8));
+            vkft_mapping_drop(&source->shard->mapping, tensor->offset + vkft_dtype_bytes(c->from, c->first),
+                              vkft_dtype_bytes(c->from, c->elements));
     }
     return true;
+}
+
+/* The rows of each head in the order of transformers: the first half of them are the even rows of the file. */
+static void join_halves(const uint8_t *data, const vkft_file_tensor *tensor, uint8_t *out)
+{
+    const uint64_t rows = tensor->shape[0], bytes = tensor->bytes / rows, head = rows / tensor->interleaved_heads;
+    for (uint64_t r = 0; r < rows; r++) {
+        const uint64_t in_head = r % head, half = in_head / (head / 2), pair = in_head % (head / 2);
+        memcpy(out + r * bytes, data + (r - in_head + 2 * pair + half) * bytes, (size_t)bytes);
+    }
 }
 
 bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *source, const vkft_model_spec *spec,
@@ -158,7 +175,9 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *sou
     uint8_t *copy = NULL;
     c->from = tensor->dtype;
     c->to = vkft_storage_get(spec->storage);
-    c->kept = c->from != VKFT_F64 && vkft_storage_of_dtype(c->from) == spec->storage;
+    c->subtracted = tensor->gain_plus_one ? 1.0f : 0.0f;
+    c->kept = c->from != VKFT_F64 && vkft_dtype_block(c->from) == 1 && c->subtracted == 0 &&
+              vkft_storage_of_dtype(c->from) == spec->storage;
     bool scaled = vkft_storage_is_quantized(spec->storage);
     c->scales = scaled ? calloc(ceil_div_u64(tensor->elements, c->to->block) + 1, sizeof *c->scales) : NULL;
     bool ok = !scaled || c->scales;
@@ -167,6 +186,11 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *sou
         if (ok)
             vkft_transpose(data, tensor->shape[tensor->column_major], tensor->shape[!tensor->column_major],
                            vkft_dtype_bits(c->from) / 8, copy);
+        data = copy;
+    } else if (ok && tensor->interleaved_heads) {
+        ok = (copy = malloc(tensor->bytes + 1)) != NULL;
+        if (ok)
+            join_halves(data, tensor, copy);
         data = copy;
     }
     float offset = 0;
@@ -186,14 +210,13 @@ bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *sou
 /* n values of two arrays; 0 and -0 are the same. */
 static bool same_values(const uint8_t *a, vkft_dtype a_type, const uint8_t *b, vkft_dtype b_type, uint64_t n)
 {
-    const uint64_t a_bytes = vkft_dtype_bits(a_type) / 8, b_bytes = vkft_dtype_bits(b_type) / 8;
     float x[COMPARED], y[COMPARED];
-    if (a_type == b_type && memcmp(a, b, n * a_bytes) == 0)
+    if (a_type == b_type && memcmp(a, b, vkft_dtype_bytes(a_type, n)) == 0)
         return true;
     for (uint64_t first = 0; first < n; first += COMPARED) {
         uint64_t count = min_u64(n - first, COMPARED);
-        vkft_to_f32(a_type, a + first * a_bytes, count, x);
-        vkft_to_f32(b_type, b + first * b_bytes, count, y);
+        vkft_ggml_to_f32(a_type, a + vkft_dtype_bytes(a_type, first), count, x);
+        vkft_ggml_to_f32(b_type, b + vkft_dtype_bytes(b_type, first), count, y);
         for (uint64_t i = 0; i < count; i++)
             if (!(x[i] == y[i]))
                 return false;
@@ -208,14 +231,14 @@ bool vkft_convert_same_values(const vkft_shard_tensor *a, const vkft_shard_tenso
         s->column_major != t->column_major || vkft_storage_of_dtype(s->dtype) == VKFT_STORAGE_none ||
         vkft_storage_of_dtype(t->dtype) == VKFT_STORAGE_none)
         return false;
-    const uint64_t s_bytes = vkft_dtype_bits(s->dtype) / 8, t_bytes = vkft_dtype_bits(t->dtype) / 8;
     const uint8_t *x = vkft_tensor_file_data(a->shard, s), *y = vkft_tensor_file_data(b->shard, t);
     for (uint64_t first = 0; first < s->elements; first += CHUNK) {
         uint64_t n = min_u64(s->elements - first, CHUNK);
-        if (!same_values(x + first * s_bytes, s->dtype, y + first * t_bytes, t->dtype, n))
+        const uint64_t s_at = vkft_dtype_bytes(s->dtype, first), t_at = vkft_dtype_bytes(t->dtype, first);
+        if (!same_values(x + s_at, s->dtype, y + t_at, t->dtype, n))
             return false;
-        vkft_mapping_drop(&a->shard->mapping, s->offset + first * s_bytes, n * s_bytes);
-        vkft_mapping_drop(&b->shard->mapping, t->offset + first * t_bytes, n * t_bytes);
+        vkft_mapping_drop(&a->shard->mapping, s->offset + s_at, vkft_dtype_bytes(s->dtype, n));
+        vkft_mapping_drop(&b->shard->mapping, t->offset + t_at, vkft_dtype_bytes(t->dtype, n));
     }
     return true;
 }

@@ -326,11 +326,7 @@ static bool check_kind(const char *path, const uint8_t *bytes, uint64_t size, vk
 {
     static const char *const weights[] = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz"};
     if (size >= 4 && memcmp(bytes, "GGUF", 4) == 0)
-        return vkft_fail(
-            err, VKFT_ERR_INPUT,
-            "'%s' is a GGUF file, for llama.cpp, which cannot be read yet: download the safetensors of the "
-            "original model",
-            path);
+        return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a GGUF file; expected a .vkft file", path);
     if (vkft_string_ends_with(path, ".onnx"))
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "'%s' is a model for ONNX Runtime: download the safetensors of the original model", path);

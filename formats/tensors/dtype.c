@@ -10,11 +10,17 @@
 
 static const struct {
     const char *name;
-    uint32_t bits;
+    uint32_t bits, block, block_bytes;
 } dtypes[VKFT_DTYPE_COUNT] = {
-    [VKFT_F32] = {"F32", 32}, [VKFT_F16] = {"F16", 16}, [VKFT_BF16] = {"BF16", 16}, [VKFT_F64] = {"F64", 64},
-    [VKFT_U8] = {"U8", 8},    [VKFT_I8] = {"I8", 8},    [VKFT_I16] = {"I16", 16},   [VKFT_I32] = {"I32", 32},
-    [VKFT_U32] = {"U32", 32}, [VKFT_I64] = {"I64", 64}, [VKFT_BOOL] = {"BOOL", 8},  [VKFT_F8_E4M3] = {"F8_E4M3", 8},
+    [VKFT_F32] = {"F32", 32, 1, 4},      [VKFT_F16] = {"F16", 16, 1, 2},        [VKFT_BF16] = {"BF16", 16, 1, 2},
+    [VKFT_F64] = {"F64", 64, 1, 8},      [VKFT_U8] = {"U8", 8, 1, 1},           [VKFT_I8] = {"I8", 8, 1, 1},
+    [VKFT_I16] = {"I16", 16, 1, 2},      [VKFT_I32] = {"I32", 32, 1, 4},        [VKFT_U32] = {"U32", 32, 1, 4},
+    [VKFT_I64] = {"I64", 64, 1, 8},      [VKFT_BOOL] = {"BOOL", 8, 1, 1},       [VKFT_F8_E4M3] = {"F8_E4M3", 8, 1, 1},
+    [VKFT_Q4_0] = {"Q4_0", 0, 32, 18},   [VKFT_Q4_1] = {"Q4_1", 0, 32, 20},     [VKFT_Q5_0] = {"Q5_0", 0, 32, 22},
+    [VKFT_Q5_1] = {"Q5_1", 0, 32, 24},   [VKFT_Q8_0] = {"Q8_0", 0, 32, 34},     [VKFT_Q2_K] = {"Q2_K", 0, 256, 84},
+    [VKFT_Q3_K] = {"Q3_K", 0, 256, 110}, [VKFT_Q4_K] = {"Q4_K", 0, 256, 144},   [VKFT_Q5_K] = {"Q5_K", 0, 256, 176},
+    [VKFT_Q6_K] = {"Q6_K", 0, 256, 210}, [VKFT_IQ4_NL] = {"IQ4_NL", 0, 32, 18}, [VKFT_IQ4_XS] = {"IQ4_XS", 0, 256, 136},
+    [VKFT_MXFP4] = {"MXFP4", 0, 32, 17},
 };
 
 const char *vkft_dtype_name(vkft_dtype dtype)
@@ -25,6 +31,17 @@ const char *vkft_dtype_name(vkft_dtype dtype)
 uint32_t vkft_dtype_bits(vkft_dtype dtype)
 {
     return (unsigned)dtype < VKFT_DTYPE_COUNT ? dtypes[dtype].bits : 0;
+}
+
+uint32_t vkft_dtype_block(vkft_dtype dtype)
+{
+    return dtypes[dtype].block;
+}
+
+uint64_t vkft_dtype_bytes(vkft_dtype dtype, uint64_t elements)
+{
+    const uint32_t block = dtypes[dtype].block;
+    return (elements / block + (elements % block != 0)) * dtypes[dtype].block_bytes;
 }
 
 static inline uint32_t bits_of(float x)

@@ -21,11 +21,29 @@ typedef enum vkft_dtype {
     VKFT_I64,
     VKFT_BOOL,
     VKFT_F8_E4M3, /* codes without a meaning of their own here: those of quantized weights */
+    /* ggml's: blocks of elements with their scales, see ggml/ggml.h */
+    VKFT_Q4_0,
+    VKFT_Q4_1,
+    VKFT_Q5_0,
+    VKFT_Q5_1,
+    VKFT_Q8_0,
+    VKFT_Q2_K,
+    VKFT_Q3_K,
+    VKFT_Q4_K,
+    VKFT_Q5_K,
+    VKFT_Q6_K,
+    VKFT_IQ4_NL,
+    VKFT_IQ4_XS,
+    VKFT_MXFP4,
     VKFT_DTYPE_COUNT
 } vkft_dtype;
 
 const char *vkft_dtype_name(vkft_dtype dtype); /* "F32" as safetensors spells it */
-uint32_t vkft_dtype_bits(vkft_dtype dtype);    /* bits per element */
+uint32_t vkft_dtype_bits(vkft_dtype dtype);    /* bits per element; 0: it has none of its own, see block types */
+/* Elements that are stored together: 1, or the size of ggml's block. */
+uint32_t vkft_dtype_block(vkft_dtype dtype);
+/* Of whole blocks; of elements, rounded up to them. */
+uint64_t vkft_dtype_bytes(vkft_dtype dtype, uint64_t elements);
 /* f32 <-> f16/bf16, round to nearest even; overflow gives infinity, NaN stays NaN. */
 float vkft_f16_to_f32(uint16_t bits);
 float vkft_bf16_to_f32(uint16_t bits);

@@ -91,7 +91,7 @@ vkft_storage vkft_storage_of_dtype(vkft_dtype dtype)
     case VKFT_F32: return VKFT_STORAGE_f32;
     case VKFT_F16: return VKFT_STORAGE_f16;
     case VKFT_BF16: return VKFT_STORAGE_bf16;
-    default: return VKFT_STORAGE_none;
+    default: return vkft_dtype_block(dtype) > 1 ? VKFT_STORAGE_f32 : VKFT_STORAGE_none; /* ggml's are decoded */
     }
 }
 

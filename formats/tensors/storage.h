@@ -76,7 +76,8 @@ vkft_storage vkft_storage_variant(vkft_storage quant, bool super_scales);
 
 /* Whether elements are codes that scales go with. */
 bool vkft_storage_is_quantized(vkft_storage storage);
-/* The type that keeps elements of F32, F16 or BF16 as they are, and F64 as F32; none for other dtypes. */
+/* The type that keeps elements of F32, F16 or BF16 as they are, and F64 and ggml's blocks as F32; none for other
+ * dtypes. */
 vkft_storage vkft_storage_of_dtype(vkft_dtype dtype);
 /* Bytes of every part; 0 for parts that the type does not have. false: a product overflows. */
 bool vkft_storage_part_bytes(vkft_storage storage, uint64_t rows, uint64_t cols, uint64_t bytes[VKFT_PARTS]);

@@ -18,7 +18,11 @@ typedef struct vkft_file_tensor {
     uint64_t elements;
     uint64_t offset; /* in the file */
     uint64_t bytes;
-    bool column_major; /* of a matrix; PyTorch files only */
+    bool column_major; /* of a matrix; PyTorch and GGUF files only */
+    /* What llama.cpp does to a tensor; GGUF files only. The rows of each head of a matrix or bias lie as 0, D/2, 1,
+     * D/2 + 1, ... (the number of heads; 0: they do not), and gains have 1 added. */
+    uint32_t interleaved_heads;
+    bool gain_plus_one;
 } vkft_file_tensor;
 
 typedef struct vkft_tensor_file {

@@ -101,7 +101,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
 #define CLI_MODEL_PATH_FLAG(AT)                                                                                        \
     {                                                                                                                  \
         .kind = FLAG_TEXT, .name = "model", .value = "PATH",                                                           \
-        .help = "Hugging Face checkpoint directory or .vkft file", .required = true, AT(model.path)                    \
+        .help = "Hugging Face checkpoint directory, GGUF or .vkft file", .required = true, AT(model.path)              \
     }
 
 #define CLI_ADAPTER_FLAG(AT)                                                                                           \

@@ -8,6 +8,7 @@
 #include "formats/convert/convert.h"
 #include "formats/convert/model_open.h"
 #include "formats/convert/recognize.h"
+#include "formats/gguf/model.h"
 #include "runtime/base/file.h"
 #include "runtime/base/size.h"
 #include "host/engine/matmul/gemm.h"
@@ -20,7 +21,7 @@
 static bool is_configured(const char *path)
 {
     vkft_model_kind kind = vkft_model_kind_of(path);
-    return kind == VKFT_MODEL_CHECKPOINT || kind == VKFT_MODEL_CONFIG;
+    return kind == VKFT_MODEL_CHECKPOINT || kind == VKFT_MODEL_CONFIG || kind == VKFT_MODEL_GGUF;
 }
 
 static bool open_config(vkft_session *session, const vkft_model_options *o, vkft_err *err)
@@ -28,6 +29,8 @@ static bool open_config(vkft_session *session, const vkft_model_options *o, vkft
     const char *path = o->path;
     if (o->random)
         return vkft_config_parse(o->random, strlen(o->random), path, &session->parsed, err);
+    if (vkft_model_kind_of(path) == VKFT_MODEL_GGUF)
+        return vkft_gguf_config_read(path, &session->parsed, err);
     char *file = vkft_directory_exists(path) ? vkft_path_join(path, "config.json") : strdup(path);
     char *text = NULL;
     size_t size = 0;

@@ -336,6 +336,11 @@ static bool from_ranks(maker *m)
             vkft_add_llama3_tokens(m->added, m->next_id, m->err));
 }
 
+const char *vkft_tokenizer_llama_parts(bool add_prefix)
+{
+    return add_prefix ? families[LLAMA].parts : llama_no_prefix;
+}
+
 static const char *sentencepiece_parts(const maker *m, const vkft_sentencepiece *sp)
 {
     if (m->family != &families[LLAMA])

@@ -73,7 +73,7 @@ static const flag bench_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "model",
      .value = "PATH",
-     .help = "of --tokenizer: Hugging Face checkpoint directory or .vkft file",
+     .help = "of --tokenizer: Hugging Face checkpoint directory, GGUF or .vkft file",
      .default_text = "none",
      AT(model)},
     {.kind = FLAG_HEADING, .name = "How"},

@@ -23,7 +23,7 @@ typedef struct convert_options {
 static const flag convert_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "HF_DIR",
-     .help = "directory of the checkpoint: config.json, *.safetensors, tokenizer files",
+     .help = "directory of the checkpoint: config.json, *.safetensors, tokenizer files; or a GGUF file",
      .positional = true,
      .required = true,
      AT(hf_dir)},
@@ -73,7 +73,8 @@ static const flag_idle convert_idle[] = {
 static const flag_table convert_table = {
     .command = "convert",
     .usage = "HF_DIR [-o FILE.vkft] [flags]",
-    .about = "Converts a Hugging Face checkpoint to a .vkft file: configuration, tokenizer and weights in one file.",
+    .about = "Converts a Hugging Face checkpoint or a GGUF file to a .vkft file: configuration, tokenizer and weights "
+             "in one file.",
     .flags = convert_flags,
     .count = FLAG_COUNT(convert_flags),
     .idle = convert_idle,
@@ -87,8 +88,9 @@ static vkft_model_file *convert(const convert_options *o, progress *display, vkf
                                     .progress = progress_convert,
                                     .progress_context = display};
     if (!o->output) {
-        if (vkft_file_exists(o->hf_dir)) {
-            vkft_fail(err, VKFT_ERR_INPUT, "%s: is a file; expected the directory of a checkpoint", o->hf_dir);
+        if (vkft_file_exists(o->hf_dir) && vkft_model_kind_of(o->hf_dir) != VKFT_MODEL_GGUF) {
+            vkft_fail(err, VKFT_ERR_INPUT, "%s: is a file; expected the directory of a checkpoint, or a GGUF file",
+                      o->hf_dir);
             return NULL;
         }
         return vkft_model_open(o->hf_dir, &options, true, err);

@@ -43,8 +43,8 @@ static void directories(void **state)
         {{"adapter_config.json", "{}", "tokenizer.json", "{}"}, "' is an adapter (adapter_config.json), not a model"},
         {{"adapter_config.json", "{}", "config.json", TINY "}"}, "' is an adapter (adapter_config.json), not a model"},
         {{"adapter_config.json", "{}", "adapters.safetensors", "x"}, "' is an adapter of MLX (it holds adapters."},
-        {{"x-q4.gguf", "GGUF"}, "' is a model for llama.cpp, which cannot be read yet"},
-        {{"x-q4.gguf", "GGUF", "config.json", TINY "}"}, "' is a model for llama.cpp, which cannot be read yet"},
+        {{"x-q4.gguf", "GGUF"}, "' is a folder with a model for llama.cpp: give the GGUF file itself (it holds x-q4"},
+        {{"x-q4.gguf", "GGUF", "config.json", TINY "}"}, "' is a folder with a model for llama.cpp: give the GGUF"},
         {{"consolidated.safetensors", "x", "params.json", "{}", "tekken.json", "{}"}, "' is a model in Mistral's own"},
         {{"tekken.json", "{}"}, "' is a part of a model in Mistral's own format"},
         {{"params.json", "{}"}, "' is a part of a model in the format of its makers"},
@@ -71,8 +71,8 @@ static void files(void **state)
     static const struct {
         const char *name, *text, *message;
     } cases[] = {
-        {"a.gguf", "GGUF\3", "' is a GGUF file, for llama.cpp"},
-        {"model", "GGUF\3", "' is a GGUF file, for llama.cpp"},
+        {"a.gguf", "GGUF\3", "a.gguf: the file ends at byte 5, inside its header"},
+        {"model", "GGUF\3", "model: the file ends at byte 5, inside its header"},
         {"model.onnx", "\x08\x07", "' is a model for ONNX Runtime"},
         {"model.safetensors", "x", "' is a file of weights alone: give the directory that holds it and config.json"},
         {"pytorch_model.bin", "PK\3\4", "' is a file of weights alone"},
