@@ -240,7 +240,7 @@ FAMILIES = {
 VARIANTS = {
     "qwen2": {"adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1), "lion": dict(optim="lion", rate=3e-4),
               "sgd": dict(optim="sgd", momentum=0.9, rate=0.1)},
-    "t5": {"loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
+    "t5": {"adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
     "full_llama": {"adafactor": dict(optim="adafactor")},
     "full_t5": {"adafactor": dict(optim="adafactor")},
     # Whose matrices are large enough for 8 bits.
@@ -249,7 +249,8 @@ VARIANTS = {
     # Gradients of this model are large and steep: at higher rates the last bit of the weights moves losses by 1e-5.
     "flan_t5_nf4": {"adamw_8bit": dict(optim="adamw_8bit", full=True, quant=None, rate=2e-5, decay=0.05),
                     "lion_8bit": dict(optim="lion_8bit", full=True, quant=None, rate=3e-6, decay=0.05)},
-    "qwen2_nf4": {"adamw_8bit": dict(optim="adamw_8bit", r=96, alpha=96, targets=["k_proj"]), "loraplus": dict(loraplus=8.0)},
+    "qwen2_nf4": {"adamw_8bit": dict(optim="adamw_8bit", r=96, alpha=96, targets=["k_proj"]), "adafactor": dict(optim="adafactor"),
+                  "loraplus": dict(loraplus=8.0)},
 }
 
 

@@ -322,6 +322,8 @@ static void test_flags_that_must_stay(void **state)
                                         "--mask-history",
                                         "--prompt-template",
                                         "--data-keys",
+                                        "--bias",
+                                        "--lora-bias",
                                         "--completions",
                                         "--chat-template",
                                         "--chat-template-kwargs",
