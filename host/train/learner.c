@@ -64,6 +64,13 @@ static uint64_t state_bytes(const void *owner, const vkft_limits *limits)
     return vkft_optimizer_bytes(vkft_optimizer_kind_of(learner->options.type), &learner->tensors);
 }
 
+static uint64_t copy_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_learner *learner = owner;
+    (void)limits;
+    return vkft_trainables_decayed(&learner->session->trained) * sizeof(uint16_t);
+}
+
 /* Parameters, gradients and state at once. */
 static bool allocate(void *owner, vkft_session *session, vkft_err *err)
 {
@@ -74,6 +81,8 @@ static bool allocate(void *owner, vkft_session *session, vkft_err *err)
                              vkft_trainables_decayed(trained), &learner->options, err) ||
         !vkft_optimizer_set(optimizer, learner->initial, NULL, err))
         return false;
+    if (learner->options.bf16_copy)
+        session->trained.all_weights.copies = &optimizer->copies;
     vkft_trainables_bind(trained, &optimizer->parameters, &optimizer->gradients);
     session->step = optimizer->step.address;
     return true;
@@ -87,8 +96,12 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
     if (!vkft_trainables_tensors(&session->trained, &learner->tensors, err))
         return false;
     vkft_trainables_bind_placeholders(&session->trained);
+    vkft_memory_kind master = vkft_optimizer_parameters_place(options);
     vkft_session_need(session,
-                      (vkft_holding){"trained parameters", VKFT_MEMORY_DEVICE, parameter_bytes, allocate, learner});
+                      (vkft_holding){master == VKFT_MEMORY_HOST ? "trained parameters (host)" : "trained parameters",
+                                     master, parameter_bytes, allocate, learner});
+    if (options->bf16_copy)
+        vkft_session_need(session, (vkft_holding){"bf16 weights", VKFT_MEMORY_DEVICE, copy_bytes, NULL, learner});
     vkft_session_need(session, (vkft_holding){"gradients", VKFT_MEMORY_DEVICE, gradient_bytes, NULL, learner});
     vkft_memory_kind place = vkft_optimizer_place(options->type);
     const char *name = place == VKFT_MEMORY_HOST ? "optimizer state (host)" : "optimizer state";

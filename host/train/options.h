@@ -63,6 +63,7 @@ typedef struct vkft_train_options {
     bool overwrite;
 
     vkft_trainable_kind fine_tune_type;
+    vkft_dtype param_dtype; /* of the model's weights, where all are trained: F32, or BF16 beside what is trained */
     vkft_task task_type;
 
     uint32_t lora_r;
@@ -144,6 +145,7 @@ static inline vkft_train_options vkft_train_defaults(void)
     return (vkft_train_options){
         .model = vkft_model_defaults(),
         .output_dir = "adapters",
+        .param_dtype = VKFT_F32,
         .lora_r = 16,
         .lora_alpha = 32,
         .lora_modules = {.target = "all-linear"},

@@ -41,6 +41,17 @@ bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t 
     return true;
 }
 
+void vkft_all_weights_round(vkft_all_weights *set)
+{
+    set->rounded = true;
+    for (uint32_t i = 0; i < set->model->tensor_count; i++) {
+        struct vkft_tensor_spec *spec = &set->model->tensors[i];
+        if (spec->weight)
+            spec->storage = spec->weight->storage = VKFT_STORAGE_bf16;
+    }
+    vkft_model_set_head(set->model);
+}
+
 void vkft_all_weights_free(vkft_all_weights *set)
 {
     free(set->offset);
@@ -68,6 +79,8 @@ void vkft_all_weights_bind(const vkft_all_weights *set, const vkft_parameter_spa
         uint64_t value = vkft_parameter_space_at(parameters, set->offset[i]),
                  grad = gradients ? vkft_parameter_space_at(gradients, set->offset[i]) : 0;
         if (spec->weight) {
+            if (set->copies)
+                value = vkft_parameter_space_bf16_at(set->copies, set->offset[i]);
             spec->weight->part[VKFT_PART_DATA] = value;
             spec->weight->grad = grad;
         } else {

@@ -15,10 +15,14 @@ typedef struct vkft_all_weights {
     vkft_parameter_space layout; /* without addresses */
     uint64_t decayed;            /* floats with weight decay: the first ones */
     uint64_t parameters;         /* without padding */
+    bool rounded;                /* the model's weights are in bf16, rounded from what is trained; vectors are not */
+    const vkft_parameter_space *copies; /* where those are, see vkft_optimizer; NULL: not yet */
 } vkft_all_weights;
 
 /* max_floats: of a buffer; VKFT_PARAMETER_SPACE_FLOATS but in tests. */
 bool vkft_all_weights_layout(vkft_all_weights *set, vkft_model *model, uint64_t max_floats, vkft_err *err);
+/* The model reads weights that are rounded to bf16. Before planning. */
+void vkft_all_weights_round(vkft_all_weights *set);
 void vkft_all_weights_free(vkft_all_weights *set);
 
 /* The place and shape of each tensor, list [model->tensor_count] in any order. */

@@ -57,14 +57,24 @@ static inline uint64_t vkft_parameter_space_append(vkft_parameter_space *flat, u
     return end;
 }
 
-/* The device address of float number `offset`. */
-static inline uint64_t vkft_parameter_space_at(const vkft_parameter_space *flat, uint64_t offset)
+/* The device address of value number `offset`, of so many bytes each. */
+static inline uint64_t vkft_parameter_space_value(const vkft_parameter_space *flat, uint64_t offset, uint32_t bytes)
 {
     uint32_t part = flat->parts - 1;
     assert(flat->parts && offset < vkft_parameter_space_length(flat));
     while (flat->first[part] > offset)
         part--;
-    return flat->address[part] + (offset - flat->first[part]) * sizeof(float);
+    return flat->address[part] + (offset - flat->first[part]) * bytes;
+}
+
+static inline uint64_t vkft_parameter_space_at(const vkft_parameter_space *flat, uint64_t offset)
+{
+    return vkft_parameter_space_value(flat, offset, sizeof(float));
+}
+
+static inline uint64_t vkft_parameter_space_bf16_at(const vkft_parameter_space *copies, uint64_t offset)
+{
+    return vkft_parameter_space_value(copies, offset, sizeof(uint16_t));
 }
 
 #endif

@@ -104,6 +104,13 @@ struct lion_args {
     float beta1, beta2, weight_decay, rate;
 };
 
+/* round_bf16: y = x as bf16, to nearest, two elements a word; n elements, an even number. */
+struct round_bf16_args {
+    ADDR(F32) x;
+    ADDR(U32) y;
+    uint n;
+};
+
 /* sgd: g' = step.clip * g, plus weight_decay * p for the first `decayed` elements; b = momentum b + g'; p -= lr b. lr =
  * rate * step.lr. n elements, flat. */
 struct sgd_args {

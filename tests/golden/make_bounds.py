@@ -9,6 +9,10 @@ a softmax, of a norm and of a gradient relative to its norm after all layers. Th
 anything was measured; with 4-bit weights a code that rounds the other way at a tie changes a weight, and with double quantization
 bitsandbytes' CPU kernel rounds some 8-bit scales to the neighbour of the nearest value (nf4_hashes.py).
 
+With weights rounded to bf16, one that differs in the last bit of its f32 value may go to the other neighbour, 2^-8 away. Two runs of the reference, one
+with its f32 weights disturbed by 6e-8 in each step, differ by 2e-5 to 2e-4 in losses and 1e-4 to 2e-3 in gradient norms, as vkft does; one without
+rounding differs by 5e-4 to 2e-3 and 4e-3 to 4e-2. The ceilings are below these.
+
     loss        largest relative difference of a step's loss or of the evaluation's
     grad_norm   of a step's gradient norm, relative
     logprobs    of the log-probabilities of the first training sample before training, absolute
@@ -21,6 +25,7 @@ import sys
 
 FACTOR = 8
 FLOOR = dict(loss=2e-6, grad_norm=4e-6, logprobs=1e-5, gradients=4e-6)
+ROUNDED_CEILING = dict(loss=1e-3, grad_norm=1e-2)
 CEILING = dict(loss=1e-5, grad_norm=1e-4, logprobs=1e-4, gradients=1e-4)
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "golden")
 
@@ -34,6 +39,8 @@ def path_of(case, what):
 def ceiling(case, what):
     with open(path_of(case, "expected")) as f:
         flags = json.load(f)["flags"]
+    if "--param-dtype" in flags and what in ROUNDED_CEILING:
+        return ROUNDED_CEILING[what]
     nf4, double = "nf4" in flags, "--double-quant" in flags
     if nf4 and double and what in ("logprobs", "gradients"):
         return 1e-3

@@ -228,6 +228,10 @@ FAMILIES = {
     "loftq_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=4, init="loftq", quant="nf4"),
     "loftq_t5_nf4": dict(kind=T5Config, seq2seq=True, config=dict(T5_GATED, d_model=45, d_kv=64, d_ff=53, num_heads=1, num_layers=1, num_decoder_layers=1), r=4, alpha=4, init="loftq",
                          targets=["q", "v"], batch=2, untied=True, quant="nf4"),
+    # Weights rounded to bf16 where they are multiplied, and trained in f32.
+    "bf16_llama": dict(seed=1830, kind=LlamaConfig, config=SMALL, full=True, rate=1e-3, decay=0.05, batch=2, rounded=True),
+    "bf16_t5": dict(seed=1840, kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_layers=1,
+                    num_decoder_layers=2), untied=True, full=True, rate=1e-3, decay=0.05, batch=2, rounded=True),
     # Other losses: label smoothing, and noise on embeddings with a z-loss. Granite multiplies its embedding, and the noise with it.
     "smoothed_qwen2": dict(seed=1650, kind=Qwen2Config, config=SMALL, r=4, alpha=8, batch=2, accumulation=2, mask=True, smoothing=0.1),
     "smoothed_t5": dict(seed=1660, kind=T5Config, seq2seq=True, config=dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False), r=4, alpha=8,
@@ -489,6 +493,19 @@ def philox(counter, key):
 
 
 @contextlib.contextmanager
+def rounded(case, model):
+    """Weights in bf16, as PyTorch's FSDP has them with param_dtype=torch.bfloat16: rounded copies of those in f32 that the optimizer has. Vectors, and
+    T5's biases of scores, are not rounded, nor are activations."""
+    kept = {}
+    for name, p in model.named_parameters():
+        if case.get("rounded") and p.dim() == 2 and "relative_attention_bias" not in name:
+            kept[p], p.data = p.data, p.data.bfloat16().float()
+    yield
+    for p, data in kept.items():
+        p.data = data
+
+
+@contextlib.contextmanager
 def noise(case, model, micro):
     """transformers' NEFTune, with vkft's uniform numbers of this micro batch in the place of PyTorch's."""
     if not case.get("noise"):
@@ -691,9 +708,9 @@ def train_model(case, model, train, valid, expected, out=None):
         rows = train[step * batch * accumulation:(step + 1) * batch * accumulation]
         tokens, total = trained_tokens(rows, case.get("seq2seq")), 0.0
         for i in range(0, len(rows), batch):
-            with noise(case, model, (step * batch * accumulation + i) // batch):
+            with rounded(case, model), noise(case, model, (step * batch * accumulation + i) // batch):
                 loss = loss_sum(case, model, batch_of(rows[i:i + batch]))
-            (loss / tokens).backward()
+                (loss / tokens).backward()
             total += float(loss.detach().double())
         if step == 0 and out and not case.get("full") and "init" not in case:
             save_file({hub_name(model, k): p.grad.contiguous() for k, p in model.named_parameters() if p.requires_grad},
@@ -704,11 +721,13 @@ def train_model(case, model, train, valid, expected, out=None):
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
-    expected["eval_loss"] = evaluate(case, model, valid, batch)
+    with rounded(case, model):
+        expected["eval_loss"] = evaluate(case, model, valid, batch)
     flags = dict(quant=case.get("quant", "fp32") or "fp32", batch_size=batch, gradient_accumulation_steps=accumulation, max_steps=STEPS,
                  learning_rate=rate, lr_scheduler_type=schedule, warmup_steps=warmup, weight_decay=decay, max_grad_norm=clip)
     expected["flags"] = [x for k, v in flags.items() for x in ("--" + k.replace("_", "-"), str(v))]
     expected["flags"] += ["--fine-tune-type", "full"] if case.get("full") else []
+    expected["flags"] += ["--param-dtype", "bf16"] if case.get("rounded") else []
     if "init" in case:
         expected["flags"] += ["--init-lora-weights", case["init"], "--lora-r", str(case["r"]), "--lora-alpha", str(case["alpha"]), "--lora-target-modules",
                               ",".join(case.get("targets", ALL_LINEAR))] + (["--use-rslora"] if case.get("rslora") else [])

@@ -27,6 +27,13 @@ static void test_embedding(void **state)
             vkft_check_embedding(*state, storage, shapes[i][0], shapes[i][1]);
 }
 
+static void test_round_bf16(void **state)
+{
+    static const uint32_t sizes[] = {2, 30, 334, 40002};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        vkft_check_round_bf16(*state, sizes[i]);
+}
+
 static void test_noise(void **state)
 {
     static const uint32_t shapes[][2] = {{1, 1}, {31, 7}, {3, 333}, {333, 8}};
@@ -114,6 +121,7 @@ int main(void)
         cmocka_unit_test_teardown(test_rows_f16, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_embedding, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_noise, vkft_lab_verdict),
+        cmocka_unit_test_teardown(test_round_bf16, vkft_lab_verdict),
         cmocka_unit_test_teardown(test_rows, vkft_lab_verdict),
         cmocka_unit_test(test_philox_reference),
         cmocka_unit_test_teardown(test_dropout, vkft_lab_verdict),

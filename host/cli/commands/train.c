@@ -99,6 +99,12 @@ static const flag_choice bias_choices[] = {
     {.name = "lora_only", .value = VKFT_BIAS_LORA_ONLY},
     {0},
 };
+static const flag_choice param_choices[] = {
+    {.name = "fp32", .value = VKFT_F32},
+    {.name = "bf16", .value = VKFT_BF16},
+    {0},
+};
+
 static const flag_choice init_choices[] = {
     {.name = "true", .value = VKFT_LORA_INIT_TRUE},
     {.name = "gaussian", .value = VKFT_LORA_INIT_GAUSSIAN},
@@ -139,6 +145,14 @@ static const flag train_flags[] = {
      .choices = fine_tune_choices,
      .same_run = true,
      AT(fine_tune_type)},
+    {.kind = FLAG_CHOICE,
+     .name = "param-dtype",
+     .value = "TYPE",
+     .help = "with --fine-tune-type full: weights are trained in fp32, and multiplied as they are or rounded to bf16, "
+             "as PyTorch's FSDP does with param_dtype",
+     .choices = param_choices,
+     .same_run = true,
+     AT(param_dtype)},
     {.kind = FLAG_CHOICE,
      .name = "task-type",
      .value = "TYPE",

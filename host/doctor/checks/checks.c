@@ -14,6 +14,7 @@ static void check_elements(vkft_lab *lab)
         }
         vkft_check_softcap(lab, n);
         vkft_check_dropout(lab, n);
+        vkft_check_round_bf16(lab, n + n % 2);
         vkft_check_fill_and_add(lab, n);
         vkft_check_adamw(lab, n);
         vkft_check_adamw_8bit(lab, n);

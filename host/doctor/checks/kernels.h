@@ -32,6 +32,7 @@ void vkft_check_columns(vkft_lab *lab, uint32_t T, uint32_t run, uint32_t runs, 
 void vkft_check_rope(vkft_lab *lab, uint32_t T, uint32_t H, uint32_t D, uint32_t R);
 void vkft_check_embedding(vkft_lab *lab, vkft_storage storage, uint32_t T, uint32_t C);
 void vkft_check_embedding_backward(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t offset);
+void vkft_check_round_bf16(vkft_lab *lab, uint32_t n);
 void vkft_check_noise(vkft_lab *lab, uint32_t T, uint32_t C);
 void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 void vkft_check_gather_f16(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);

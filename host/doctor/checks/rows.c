@@ -14,6 +14,7 @@
 #include "shaders/embedding/args.h"
 #include "shaders/experts/args.h"
 #include "shaders/matmul/args.h"
+#include "shaders/optimizer/args.h"
 
 #define TOLERANCE 2e-6
 #define SUM_TOLERANCE 2e-5
@@ -147,6 +148,22 @@ void vkft_check_noise(vkft_lab *lab, uint32_t T, uint32_t C)
                               .alpha = 5};
     vkft_lab_run(lab, VKFT_KERNEL_noise, &args, sizeof args, (T * C + 3) / 4, 1);
     vkft_lab_expect(lab, "x", x, want, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+/* An even number of elements; ties, both signs, what rounds up to another exponent, infinities and NaN. */
+void vkft_check_round_bf16(vkft_lab *lab, uint32_t n)
+{
+    static const uint32_t special[] = {0x3f808000, 0x3f818000, 0xbf808000, 0x3fffffff, 0x7f7fffff, 0x7f800000,
+                                       0x7fc00000, 0x7f800001, 0x00000001, 0x80000000, 0x3f80ffff, 0x3f807fff};
+    vkft_lab_begin(lab, "round_bf16, %u elements", n);
+    vkft_lab_array x = vkft_lab_random(lab, 10, n), y = vkft_lab_output(lab, n / 2), want = vkft_lab_output(lab, n / 2);
+    for (uint32_t i = 0; i < n && i < sizeof special / sizeof *special; i++)
+        x.u[i] = special[i];
+    vkft_from_f32(VKFT_BF16, x.f, n, want.u);
+    struct round_bf16_args args = {.x = x.address, .y = y.address, .n = n};
+    vkft_lab_run(lab, VKFT_KERNEL_round_bf16, &args, sizeof args, n / 2, 1);
+    vkft_lab_expect_words(lab, "y", y, want.u);
     vkft_lab_end(lab);
 }
 

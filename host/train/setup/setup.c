@@ -49,7 +49,8 @@ static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *
                                           .beta2 = o->adam_beta2,
                                           .epsilon = o->adam_epsilon,
                                           .max_grad_norm = o->max_grad_norm,
-                                          .loraplus_lr_ratio = o->loraplus_lr_ratio};
+                                          .loraplus_lr_ratio = o->loraplus_lr_ratio,
+                                          .bf16_copy = o->param_dtype == VKFT_BF16};
     return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
 }
 

@@ -124,8 +124,14 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
     if (full && o->init_adapter)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--init-adapter continues an adapter, and --fine-tune-type full trains none");
+    if (!full && o->param_dtype != VKFT_F32)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--param-dtype is for --fine-tune-type full; the frozen weights of an adapter's model are of "
+                         "--quant's type");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
                    : choose_adapter(t, &init, err) && vkft_session_prepare_adapters(r, !o->dry_run, err);
+    if (ok && full && o->param_dtype == VKFT_BF16)
+        vkft_all_weights_round(&r->trained.all_weights);
     if (ok && !o->dry_run && (ok = allocate_flat(t, err))) {
         if (full)
             ok = vkft_all_weights_init(&r->trained.all_weights, r->file, t->flat, err);

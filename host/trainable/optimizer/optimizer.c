@@ -29,6 +29,11 @@ vkft_memory_kind vkft_optimizer_place(vkft_optimizer_type type)
     return places[type];
 }
 
+vkft_memory_kind vkft_optimizer_parameters_place(const vkft_optimizer_options *options)
+{
+    return options->bf16_copy ? vkft_optimizer_place(options->type) : VKFT_MEMORY_DEVICE;
+}
+
 bool vkft_optimizer_parse_args(vkft_optimizer_options *o, const char *text, vkft_err *err)
 {
     const vkft_optimizer_kind *kind = kinds[o->type];
@@ -119,6 +124,17 @@ static void record_slice(vkft_optimizer *opt, uint32_t part_index, uint32_t firs
     opt->kind->record(opt->update, &opt->options, &slice);
 }
 
+/* The copies of what is in the parameters. */
+static void record_copies(vkft_optimizer *opt, vkft_commands *cmds)
+{
+    for (uint32_t i = 0; opt->options.bf16_copy && i < opt->parameters.parts; i++) {
+        const vkft_optimizer_part *part = &opt->part[i];
+        struct round_bf16_args args = {.x = part->p.address, .y = part->copy.address, .n = part->decayed};
+        if (args.n)
+            vkft_launch(cmds, VKFT_KERNEL_round_bf16, &args, sizeof args, args.n / 2, 1, 4.0 * args.n);
+    }
+}
+
 static void record(vkft_optimizer *opt)
 {
     vkft_commands *cmds = opt->update;
@@ -145,6 +161,8 @@ static void record(vkft_optimizer *opt)
         struct fill_args clear = {.y = part->g.address, .n = part->n, .value = 0.0f};
         vkft_launch(cmds, VKFT_KERNEL_fill, &clear, sizeof clear, part->n, 1, part->n);
     }
+    record_copies(opt, cmds);
+    record_copies(opt, opt->round);
 }
 
 static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkft_err *err)
@@ -164,8 +182,11 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
     while (part->end_tensor < opt->tensors->count && opt->tensors->list[part->end_tensor].offset < end)
         part->end_tensor++;
     part->decayed = (uint32_t)(decayed <= first ? 0 : decayed >= end ? n : decayed - first);
-    if (!vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "trained parameters", &part->p, err) ||
-        !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "gradients", &part->g, err))
+    uint64_t copied = opt->options.bf16_copy ? part->decayed * sizeof(uint16_t) : 0;
+    if (!vkft_buffer_new(dev, bytes, vkft_optimizer_parameters_place(&opt->options), "trained parameters", &part->p,
+                         err) ||
+        !vkft_buffer_new(dev, bytes, VKFT_MEMORY_DEVICE, "gradients", &part->g, err) ||
+        (copied && !vkft_buffer_new(dev, copied, VKFT_MEMORY_DEVICE, "bf16 weights", &part->copy, err)))
         return false;
     uint64_t values = count_values(opt->kind, opt->tensors, part->first_tensor, part->end_tensor);
     for (uint32_t i = 0; i < vkft_optimizer_states(opt->kind); i++)
@@ -173,6 +194,7 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
                              "optimizer state", &part->state[i], err))
             return false;
     opt->parameters.address[index] = part->p.address;
+    opt->copies.address[index] = part->copy.address;
     opt->gradients.address[index] = part->g.address;
     return vkft_buffer_fill(dev, &part->g, 0, bytes, 0, err);
 }
@@ -203,14 +225,14 @@ bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_param
     opt->dev = dev;
     opt->kind = vkft_optimizer_kind_of(options->type);
     opt->options = *options;
-    opt->parameters = opt->gradients = *layout;
+    opt->parameters = opt->gradients = opt->copies = *layout;
     opt->tensors = tensors;
     bool ok = true;
     for (uint32_t i = 0; ok && i < layout->parts; i++)
         ok = init_part(opt, i, decayed, err);
     if (ok && init_extra(opt, err) &&
         vkft_buffer_new(dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state", &opt->step, err) &&
-        (opt->update = vkft_commands_new(dev, err))) {
+        (opt->update = vkft_commands_new(dev, err)) && (opt->round = vkft_commands_new(dev, err))) {
         memset(opt->step.mapped, 0, sizeof(struct step_state));
         record(opt);
         return true;
@@ -224,10 +246,12 @@ void vkft_optimizer_free(vkft_optimizer *opt)
     if (!opt->dev)
         return;
     vkft_commands_free(opt->update);
+    vkft_commands_free(opt->round);
     for (uint32_t i = 0; i < opt->parameters.parts; i++) {
         vkft_optimizer_part *part = &opt->part[i];
         vkft_buffer_free(opt->dev, &part->p);
         vkft_buffer_free(opt->dev, &part->g);
+        vkft_buffer_free(opt->dev, &part->copy);
         for (uint32_t j = 0; j < VKFT_OPTIMIZER_STATES; j++)
             vkft_buffer_free(opt->dev, &part->state[j]);
     }
@@ -280,7 +304,7 @@ bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const void *const *
                        : vkft_buffer_fill(opt->dev, &part->state[j], 0, bytes, 0, err);
         }
     }
-    return ok;
+    return ok && (!opt->options.bf16_copy || vkft_commands_run(opt->round, err));
 }
 
 bool vkft_optimizer_get(vkft_optimizer *opt, float *p, void *const *state, vkft_err *err)

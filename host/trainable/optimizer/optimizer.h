@@ -29,6 +29,7 @@ typedef struct vkft_optimizer_options {
     double max_grad_norm;             /* 0: no clipping */
     double loraplus_lr_ratio;         /* tensors that say so learn at this many times the rate; 0: at the same */
     double args[VKFT_OPTIMIZER_ARGS]; /* the kind's own */
+    bool bf16_copy;                   /* keep one of the parameters with weight decay, for the model to read */
 } vkft_optimizer_options;
 
 #define VKFT_OPTIMIZER_STATES 2u   /* at most; raise it for a kind that keeps more */
@@ -87,11 +88,13 @@ uint64_t vkft_optimizer_state_values(const vkft_optimizer_kind *kind, const vkft
 uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, const vkft_parameter_tensors *tensors);
 uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors);
 /* Of device memory, wherever its state lies: partial sums of the gradient's norm, and the table. */
+/* Where the parameters lie: with a copy in bf16 they are read in updates alone, and lie with the state. */
+vkft_memory_kind vkft_optimizer_parameters_place(const vkft_optimizer_options *options);
 uint64_t vkft_optimizer_extra_bytes(const vkft_optimizer_kind *kind);
 
 /* A part of the parameter space, n values in each buffer. */
 typedef struct vkft_optimizer_part {
-    vkft_buffer p, g, state[VKFT_OPTIMIZER_STATES];
+    vkft_buffer p, g, state[VKFT_OPTIMIZER_STATES], copy;
     uint32_t n, decayed; /* weight decay is for the first `decayed` */
     uint32_t first_tensor, end_tensor;
 } vkft_optimizer_part;
@@ -101,11 +104,12 @@ typedef struct vkft_optimizer {
     const vkft_optimizer_kind *kind;
     vkft_optimizer_options options;
     vkft_parameter_space parameters, gradients; /* where they are */
+    vkft_parameter_space copies; /* in bf16: a float's is at half its offset in the part; with options.bf16_copy */
     const vkft_parameter_tensors *tensors;
     vkft_optimizer_part part[VKFT_PARAMETER_SPACE_PARTS];
-    vkft_buffer extra; /* sums of squared gradients, then the kind's table */
-    vkft_buffer step;  /* host memory, struct step_state */
-    vkft_commands *update;
+    vkft_buffer extra;             /* sums of squared gradients, then the kind's table */
+    vkft_buffer step;              /* host memory, struct step_state */
+    vkft_commands *update, *round; /* round: the copies from the parameters */
 } vkft_optimizer;
 
 /* layout: how the space is cut. tensors: what lies in it, borrowed. Weight decay is for its first `decayed` floats,

@@ -32,6 +32,7 @@ static const run_case cases[] = {
     {"t5", LORA "--quant nf4", "adapter_model.safetensors", false},
     {"full_llama", FULL, "model.safetensors", false},
     {"full_t5", FULL, "model.safetensors", false},
+    {"full_llama", FULL "--param-dtype bf16", "model.safetensors", false},
     {"llama_gqa", LARGE_LORA "--quant fp32", "adapter_model.safetensors", true},
     {"t5", LARGE_LORA "--quant nf4", "adapter_model.safetensors", true},
     {"full_llama", FULL, "model.safetensors", true},
@@ -104,7 +105,8 @@ static cJSON *plan(const run_case *c, const char *optim)
     return json;
 }
 
-/* The plan moves the state from the device to the host and changes nothing else; so does the run by its counter. */
+/* The plan moves the state from the device to the host, and where the model reads rounded weights those that they are
+ * rounded from, and changes nothing else; so does the run by its counter. */
 static void check_memory(const run_case *c, const cJSON *adamw, const cJSON *paged)
 {
     cJSON *before = plan(c, optimizer_of(c, false)), *after = plan(c, optimizer_of(c, true));
@@ -115,6 +117,12 @@ static void check_memory(const run_case *c, const cJSON *adamw, const cJSON *pag
         assert_true(bytes == 2 * trained);
     assert_null(cJSON_GetObjectItem(after, "optimizer state"));
     assert_true(number(after, "optimizer state (host)") == bytes);
+    if (strstr(c->flags, "bf16")) {
+        assert_true(number(after, "trained parameters (host)") == trained);
+        assert_true(number(before, "bf16 weights") == number(after, "bf16 weights"));
+        assert_true(2 * number(before, "bf16 weights") < trained && 2.1 * number(before, "bf16 weights") > trained);
+        bytes += trained;
+    }
     assert_true(number(after, "device_bytes") == number(before, "device_bytes") - bytes);
     assert_true(number(after, "host_bytes") == number(before, "host_bytes") + bytes);
     assert_true(number(adamw, "peak_memory_bytes") == number(before, "device_bytes"));

@@ -275,6 +275,7 @@ static void test_flags_that_must_stay(void **state)
                                         "--double-quant",
                                         "--compute-dtype",
                                         "--fine-tune-type",
+                                        "--param-dtype",
                                         "--lora-r",
                                         "--lora-alpha",
                                         "--lora-dropout",
