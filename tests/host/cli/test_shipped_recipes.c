@@ -39,6 +39,8 @@ static const recipe_run runs[] = {
     {"opt-125m-dpo", "opt", "preferences-ko.jsonl", "--beta 0.2", 6},
     {"chat", "opt", "chat-en.jsonl", CHAT, 3},
     {"chat", "opt", "chat-ko.jsonl", CHAT, 3},
+    {"questions", "opt", "questions-en.csv", "", 7},
+    {"questions", "opt", "questions-ko.csv", "", 7},
     {"style", "opt", "style-en.jsonl", "", 5},
     {"style", "opt", "style-ko.jsonl", "", 5},
     {"corpus", "opt", "corpus-en.txt", "", 0},
@@ -63,6 +65,7 @@ static const numbers known[] = {
     {"opt-125m-qlora", 2e-4, 8, 16, 0.1, "[\"q_proj\",\"v_proj\"]", false},
     {"opt-125m-dpo", 5e-5, 8, 16, 0, "[\"q_proj\",\"v_proj\"]", false},
     {"chat", 2e-4, 16, 32, 0.05, ALL_LINEAR, true},
+    {"questions", 2e-4, 16, 32, 0.05, ALL_LINEAR, true},
     {"style", 2e-4, 8, 16, 0.1, "[\"q_proj\",\"v_proj\"]", true},
     {"corpus", 1e-4, 32, 32, 0, ALL_LINEAR, true},
     {"flan-t5-small-instructions", 2e-4, 8, 16, 0, "[\"q\",\"v\"]", false},
@@ -93,13 +96,14 @@ static void check_log(const recipe_run *run, const char *dir)
     const numbers *n = numbers_of(run);
     bool dpo = strcmp(run->recipe, "opt-125m-dpo") == 0;
     assert_true(dpo == cJSON_HasObjectItem(rows->child, "rewards/margins"));
+    const int before = cJSON_HasObjectItem(rows->child, "eval_loss"); /* a row of before training */
     for (int i = 0; i < STEPS; i++) {
-        check_number(cJSON_GetArrayItem(rows, i), "learning_rate", n->rate * (STEPS - i) / STEPS);
+        check_number(cJSON_GetArrayItem(rows, before + i), "learning_rate", n->rate * (STEPS - i) / STEPS);
         if (run->epoch_steps)
-            check_number(cJSON_GetArrayItem(rows, i), "epoch", (i + 1.0) / run->epoch_steps);
+            check_number(cJSON_GetArrayItem(rows, before + i), "epoch", (i + 1.0) / run->epoch_steps);
     }
-    assert_int_equal(cJSON_GetArraySize(rows), STEPS + n->evaluates);
-    assert_true(n->evaluates == cJSON_HasObjectItem(cJSON_GetArrayItem(rows, STEPS), "eval_loss"));
+    assert_int_equal(cJSON_GetArraySize(rows), before + STEPS + n->evaluates);
+    assert_true(n->evaluates == cJSON_HasObjectItem(cJSON_GetArrayItem(rows, before + STEPS), "eval_loss"));
     cJSON_Delete(rows);
 }
 
