@@ -223,6 +223,21 @@ def make_sentencepiece(data):
     finish(w)
 
 
+def make_phi3(data):
+    """Few pieces, and a special token that takes the white space after it."""
+    w = gguf.GGUFWriter(os.path.join(data, "gguf", "phi3_tokens.gguf"), "phi3")
+    add_vocabulary_model(w)
+    w.add_tokenizer_model("llama")
+    w.add_token_list(["<unk>", "<s>", "</s>", "\u2581", "a", "\u2581a", "<|end|>", "<|endoftext|>"])
+    w.add_token_scores([0, 0, 0, -3, -2, -1, 0, 0])
+    w.add_token_types([2, 3, 3, 1, 1, 1, 3, 3])
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    w.add_add_bos_token(False)
+    w.add_tensor("token_embd.weight", np.zeros((8, 8), np.float32))
+    finish(w)
+
+
 def make_types(data):
     """Every type of key and of tensor, odd alignment; in two parts, too."""
     rng = np.random.default_rng(7)
@@ -263,6 +278,7 @@ def main():
     if not cases:
         make_byte_level(data)
         make_sentencepiece(data)
+        make_phi3(data)
         make_types(data)
 
 

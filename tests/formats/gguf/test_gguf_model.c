@@ -214,6 +214,26 @@ static void bring_their_tokenizers(void **state)
     }
 }
 
+/* Of Phi-3; its other special tokens, and those of other models, leave the white space. */
+static void special_tokens_take_white_space(void **state)
+{
+    static const int32_t stripped[] = {6, 5}, kept[] = {7, 3, 3, 5};
+    vkft_err err = {0};
+    vkft_model_text text;
+    vkft_ids ids = {0};
+    (void)state;
+    expect_ok(vkft_model_text_open(VKFT_TEST_DATA "/gguf/phi3_tokens.gguf", NULL, &text, &err));
+    expect_ok(vkft_tokenizer_encode(text.tokenizer, "<|end|>  a", 10, true, &ids, &err));
+    assert_int_equal(ids.count, 2);
+    assert_memory_equal(ids.data, stripped, sizeof stripped);
+    ids.count = 0;
+    expect_ok(vkft_tokenizer_encode(text.tokenizer, "<|endoftext|>  a", 16, true, &ids, &err));
+    assert_int_equal(ids.count, 4);
+    assert_memory_equal(ids.data, kept, sizeof kept);
+    vkft_ids_free(&ids);
+    vkft_model_text_free(&text);
+}
+
 typedef struct change {
     const char *gguf, *from, *to, *message; /* texts of the same length */
 } change;
@@ -260,6 +280,7 @@ int main(void)
         cmocka_unit_test(become_what_their_checkpoints_become),
         cmocka_unit_test(are_converted_once),
         cmocka_unit_test(bring_their_tokenizers),
+        cmocka_unit_test(special_tokens_take_white_space),
         cmocka_unit_test(refuse_what_they_do_not_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
