@@ -50,11 +50,13 @@ static uint64_t parameter_bytes(const void *owner, const vkft_limits *limits)
     return vkft_trainables_floats(&learner->session->trained) * sizeof(float);
 }
 
-/* With the partial sums of their norm, and the optimizer's table. */
+/* With the partial sums of their norm, and the optimizer's table and constants. */
 static uint64_t gradient_bytes(const void *owner, const vkft_limits *limits)
 {
     const vkft_learner *learner = owner;
-    return parameter_bytes(owner, limits) + vkft_optimizer_extra_bytes(vkft_optimizer_kind_of(learner->options.type));
+    const vkft_optimizer_kind *kind = vkft_optimizer_kind_of(learner->options.type);
+    return parameter_bytes(owner, limits) + vkft_optimizer_extra_bytes(kind) +
+           vkft_optimizer_constant_bytes(kind, &learner->tensors);
 }
 
 static uint64_t state_bytes(const void *owner, const vkft_limits *limits)

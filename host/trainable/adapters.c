@@ -379,6 +379,23 @@ void vkft_adapter_set_free(vkft_adapter_set *set)
     memset(set, 0, sizeof *set);
 }
 
+bool vkft_adapter_set_freeze_a(vkft_adapter_set *set, vkft_err *err)
+{
+    if (set->method != &vkft_method_lora)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--optim lorafa is for plain LoRA, and this is a %s adapter; use another --optim",
+                         set->method->name);
+    set->frozen_a = true;
+    for (uint32_t i = 0; i < set->count; i++)
+        set->parameters -= (uint64_t)set->modules[i].r * set->modules[i].linear->w.cols;
+    return true;
+}
+
+static float scale_of(const vkft_adapter_set *set, const vkft_adapted_module *m)
+{
+    return m->lora_alpha / (set->config.use_rslora ? sqrtf((float)m->r) : (float)m->r);
+}
+
 uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set)
 {
     return set->count ? set->count * tensor_count(set) + set->saved_count : 0;
@@ -391,6 +408,8 @@ void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor
             vkft_parameter_tensor *t = list++;
             t->offset = set->modules[i].offset[j];
             t->loraplus = set->method->tensor[j].loraplus;
+            t->frozen = set->frozen_a && j == 0;
+            t->lora_scale = set->frozen_a && j == 1 ? scale_of(set, &set->modules[i]) : 0;
             shape_of(set, &set->modules[i], j, &t->rows, &t->cols);
         }
     for (uint32_t i = 0; i < set->saved_count; i++) {
@@ -424,6 +443,8 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
         own.lora_alpha = set->modules[i].lora_alpha;
         uint64_t squares = set->address ? set->address + set->modules[i].row * sizeof(float) : VKFT_PLACEHOLDER_ADDRESS;
         set->method->bind(set->modules[i].linear, &own, i, squares, value, gradients ? gradient : NULL);
+        if (set->frozen_a)
+            set->modules[i].linear->lora.dA = 0;
         if (set->origin_floats) {
             uint64_t origin = set->origin_address ? set->origin_address : VKFT_PLACEHOLDER_ADDRESS;
             vkft_lora *lora = &set->modules[i].linear->lora;

@@ -40,6 +40,7 @@ typedef struct vkft_adapter_set {
     vkft_saved_tensor *saved;
     uint32_t saved_count;
     vkft_parameter_space layout; /* without addresses */
+    bool frozen_a;               /* A is not trained (LoRA-FA) */
     uint64_t decayed;            /* floats with weight decay: the first ones */
     uint64_t parameters;         /* without padding */
 
@@ -63,6 +64,8 @@ bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, con
 bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model, const vkft_adapter *adapter,
                                   vkft_err *err);
 void vkft_adapter_set_free(vkft_adapter_set *set);
+/* From now on A is not trained. Error: no plain LoRA. */
+bool vkft_adapter_set_freeze_a(vkft_adapter_set *set, vkft_err *err);
 
 /* Reads the squares of the norms of the weights' rows, where the method needs them, as the weights are stored.
  * start/row_squares.c */

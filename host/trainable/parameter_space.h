@@ -24,8 +24,10 @@ typedef struct vkft_parameter_space {
 typedef struct vkft_parameter_tensor {
     uint64_t offset, floats;
     uint32_t rows, cols;
-    bool embedding; /* its rows are looked up */
-    bool loraplus;  /* learns at the rate that LoRA+ multiplies */
+    bool embedding;   /* its rows are looked up */
+    bool frozen;      /* for an optimizer that leaves it as it is */
+    float lora_scale; /* for such an optimizer: of a B whose A is the tensor before it; else 0 */
+    bool loraplus;    /* learns at the rate that LoRA+ multiplies */
 } vkft_parameter_tensor;
 
 /* All tensors, in order of their offsets; the space is theirs without gaps. */

@@ -41,6 +41,19 @@ struct adamw_args {
     float beta1, beta2, epsilon, weight_decay, rate;
 };
 
+/* lorafa: adamw as transformers had it, after g' = step.clip * g C for rows of r elements; C [r,r], r = 0: 1. p -= lr *
+ * sqrt(1-b2^t) / (1-b1^t) * m / (sqrt(v) + eps), then the decay. n elements, flat. */
+struct lorafa_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(F32) m;
+    ADDR(F32) v;
+    ADDR(F32) c;
+    ADDR(F32) step;
+    uint n, decayed, r;
+    float beta1, beta2, epsilon, weight_decay, rate;
+};
+
 /* adamw_8bit: adamw of a tensor of n elements, whose moments are codes of the maps in `table`, in blocks of 256: code
  * [n] as bytes, absmax [blocks]. grow1 = 1 - beta1, grow2 = 1 - beta2, rounded once. */
 struct adamw_8bit_args {

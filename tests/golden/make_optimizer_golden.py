@@ -35,6 +35,7 @@ def load_others(path):
 
 ctypes.cdll.LoadLibrary = load_others
 import bitsandbytes  # noqa: E402
+from peft.optimizers.lorafa import LoraFAOptimizer  # noqa: E402
 from transformers.optimization import Adafactor  # noqa: E402
 
 N, DECAYED, STEPS, MAX_NORM = 37, 20, 20, 4.0
@@ -79,6 +80,12 @@ def adafactor(params):
     return Adafactor(params, lr=1.0, weight_decay=0.1, scale_parameter=False, relative_step=False)
 
 
+def lorafa(params):
+    for number, group in enumerate(params):
+        group |= {"names": ["tensor%d" % number], "scaling_factors": [None]}
+    return LoraFAOptimizer(params, weight_decay=0.1)
+
+
 def second_moments(state):
     """Means of rows and columns; a vector is one row."""
     if "exp_avg_sq" in state:
@@ -94,6 +101,7 @@ KINDS = {
     "lion": (["exp_avg"], lion),
     "lion_8bit": (["exp_avg"], lion),
     "adafactor": (["exp_avg_sq"], adafactor),
+    "lorafa": (["exp_avg", "exp_avg_sq"], lorafa),  # of what is no adapter
     "sgd": (["momentum_buffer"], lambda params: torch.optim.SGD(params, lr=1.0, momentum=0.9, weight_decay=0.1)),
 }
 
@@ -113,7 +121,7 @@ def run(names, make, ratio=1):
         optimizer.step()
     result = {"parameters": torch.cat([p.detach() for p in parts]).tolist(), "grad_norm": norms}
     for name in names:
-        states = [optimizer.state[p] for p in parts]
+        states = [optimizer.state["tensor%d" % i if make is lorafa else p] for i, p in enumerate(parts)]
         result[name] = torch.cat([second_moments(s) if make is adafactor else s[name] for s in states]).tolist()
     return result
 

@@ -36,7 +36,7 @@ import torch
 from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.optimizers import create_loraplus_optimizer
+from peft.optimizers import create_loraplus_optimizer, lorafa
 from peft.tuners.lora import LoraLayer
 from peft.utils.loftq_utils import _low_rank_decomposition
 from safetensors.torch import load_file, save_file
@@ -243,8 +243,8 @@ FAMILIES = {
 # Of the cases: how an optimizer other than AdamW, or LoRA+, trains. full: all weights of the case's model, which is 4-bit no more.
 VARIANTS = {
     "qwen2": {"adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1), "lion": dict(optim="lion", rate=3e-4),
-              "sgd": dict(optim="sgd", momentum=0.9, rate=0.1)},
-    "t5": {"adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
+              "sgd": dict(optim="sgd", momentum=0.9, rate=0.1), "lorafa": dict(optim="lorafa", decay=0.1)},
+    "t5": {"lorafa": dict(optim="lorafa", decay=0.1, rate=5e-4), "adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
     "full_llama": {"adafactor": dict(optim="adafactor")},
     "full_t5": {"adafactor": dict(optim="adafactor")},
     # Whose matrices are large enough for 8 bits.
@@ -253,7 +253,7 @@ VARIANTS = {
     # Gradients of this model are large and steep: at higher rates the last bit of the weights moves losses by 1e-5.
     "flan_t5_nf4": {"adamw_8bit": dict(optim="adamw_8bit", full=True, quant=None, rate=2e-5, decay=0.05),
                     "lion_8bit": dict(optim="lion_8bit", full=True, quant=None, rate=3e-6, decay=0.05)},
-    "qwen2_nf4": {"adamw_8bit": dict(optim="adamw_8bit", r=96, alpha=96, targets=["k_proj"]), "adafactor": dict(optim="adafactor"),
+    "qwen2_nf4": {"lorafa": dict(optim="lorafa"), "adamw_8bit": dict(optim="adamw_8bit", r=96, alpha=96, targets=["k_proj"]), "adafactor": dict(optim="adafactor"),
                   "loraplus": dict(loraplus=8.0)},
 }
 
@@ -638,6 +638,9 @@ def make_optimizer(case, model, rate, decay):
     optim, groups, adam = case.get("optim"), parameter_groups(model, decay), dict(betas=(0.9, 0.999), eps=1e-8)
     if "loraplus" in case:
         return create_loraplus_optimizer(model, torch.optim.AdamW, lr=rate, loraplus_lr_ratio=case["loraplus"], loraplus_weight_decay=decay, **adam)
+    if optim == "lorafa":
+        lorafa.is_bf16_available = lambda: False
+        return lorafa.create_lorafa_optimizer(model, r=case["r"], lora_alpha=case["alpha"], lr=rate, weight_decay=decay)
     if optim == "adafactor":
         return Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)
     if optim == "sgd":
@@ -735,6 +738,7 @@ def train_model(case, model, train, valid, expected, out=None):
         expected["flags"] += [flag, str(case[key])] if case.get(key) else []
     expected["flags"].append("--double-quant" if case.get("double") else "--no-double-quant")
     expected["flags"] += ["--optim", case["optim"]] if "optim" in case else []
+    expected["flags"] += ["--adam-epsilon", "1e-6"] if case.get("optim") == "lorafa" else []  # its own default
     expected["flags"] += ["--optim-args", "momentum=%g" % case["momentum"]] if "momentum" in case else []
     expected["flags"] += ["--loraplus-lr-ratio", "%g" % case["loraplus"]] if "loraplus" in case else []
 

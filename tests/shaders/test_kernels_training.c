@@ -67,6 +67,9 @@ static void test_adafactor(void **state)
     static const uint32_t shapes[][2] = {{1, 1}, {1, 31}, {1, 1003}, {31, 1}, {333, 1}, {3, 17}, {31, 333}, {257, 129}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         vkft_check_adafactor(*state, shapes[i][0], shapes[i][1]);
+    static const uint32_t adapters[][2] = {{1, 0}, {1003, 0}, {1, 1}, {31, 3}, {333, 16}, {5, 67}};
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++)
+        vkft_check_lorafa(*state, adapters[i][0], adapters[i][1]);
 }
 
 int main(void)

@@ -424,7 +424,7 @@ static const flag train_flags[] = {
      .name = "optim",
      .value = "NAME",
      .help = "optimizer; one of 8 bits keeps its moments as bitsandbytes does, a paged one keeps its state in host "
-             "memory, with the same results; adafactor keeps a value for each row and column",
+             "memory, with the same results; adafactor keeps a value for each row and column; lorafa trains B alone",
      .choices = optim_choices,
      .same_run = true,
      AT(optim)},

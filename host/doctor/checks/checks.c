@@ -54,6 +54,7 @@ static void check_rows(vkft_lab *lab)
             vkft_check_expert_gated(lab, T, C, VKFT_ACT_SILU, f16);
         vkft_check_sum_rows(lab, T, C, 2);
         vkft_check_adafactor(lab, T, C);
+        vkft_check_lorafa(lab, T, C);
     }
     vkft_check_gated_f16_in_place(lab, 9, 352);
     vkft_check_rows_f16_in_place(lab, 9, 352);

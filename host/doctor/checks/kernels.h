@@ -57,6 +57,7 @@ void vkft_check_sgd(vkft_lab *lab, uint32_t n);
 /* optimizers.c */
 void vkft_check_adafactor(vkft_lab *lab, uint32_t rows, uint32_t cols);
 void vkft_check_lion_8bit(vkft_lab *lab, uint32_t n);
+void vkft_check_lorafa(vkft_lab *lab, uint32_t rows, uint32_t r);
 
 /* experts.c */
 void vkft_check_router(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k, bool normalize);

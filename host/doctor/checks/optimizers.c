@@ -1,4 +1,5 @@
-/* Optimizers that go by tensors against double references: Adafactor and Lion in 8 bits. The others are in training.c.
+/* Optimizers that go by tensors against double references: Adafactor, Lion in 8 bits, and LoRA-FA. The others are in
+ * training.c.
  *
  * Tolerance: sums of squares of n values in f32 are exact to 1e-6 and their roots to half of that; a parameter is moved
  * by a product of four of them, of a size below 1. Test: test_kernels_training */
@@ -132,5 +133,51 @@ void vkft_check_lion_8bit(vkft_lab *lab, uint32_t n)
     vkft_lab_expect(lab, "p", p, want, TOLERANCE);
     vkft_lab_expect_words(lab, "codes", m, want_m.u);
     vkft_lab_expect(lab, "absmax", scale, want_scale, TOLERANCE);
+    vkft_lab_end(lab);
+}
+
+/* r 0: without a matrix. The last third has no weight decay. */
+void vkft_check_lorafa(vkft_lab *lab, uint32_t rows, uint32_t r)
+{
+    uint32_t n = rows * (r ? r : 1);
+    const double beta1 = (double)0.9f, beta2 = (double)0.999f, epsilon = (double)1e-6f;
+    vkft_lab_begin(lab, "lorafa [%u,%u]", rows, r);
+    vkft_lab_array p = vkft_lab_random(lab, 1, n), g = vkft_lab_random(lab, 2, n), m = vkft_lab_random(lab, 3, n),
+                   v = vkft_lab_random(lab, 4, n), c = vkft_lab_random(lab, 5, r ? r * r : 1),
+                   state = vkft_lab_words(lab, &step, sizeof step);
+    for (uint32_t i = 0; i < n; i++)
+        v.f[i] = 1 + v.f[i] * v.f[i]; /* at least a hundredth of a gradient's square, which adds up r products */
+    for (uint32_t i = 0; i < r * r; i++)
+        c.f[i] /= sqrtf((float)r);
+    double *wp = vkft_lab_wide(lab, p), *wm = vkft_lab_wide(lab, m), *wv = vkft_lab_wide(lab, v),
+           lr = (double)step.lr * (double)RATE;
+    for (uint32_t i = 0; i < n; i++) {
+        double sum = r ? 0 : (double)g.f[i];
+        for (uint32_t k = 0; k < r; k++)
+            sum += (double)g.f[i / r * r + k] * (double)c.f[k * r + i % r];
+        sum *= (double)step.clip;
+        wm[i] = beta1 * wm[i] + (1 - beta1) * sum;
+        wv[i] = beta2 * wv[i] + (1 - beta2) * sum * sum;
+        wp[i] -= lr * (double)step.correction2_sqrt / (double)step.correction1 * wm[i] / (sqrt(wv[i]) + epsilon);
+        wp[i] -= i < n - n / 3 ? lr * (double)0.1f * wp[i] : 0;
+    }
+    struct lorafa_args args = {.p = p.address,
+                               .g = g.address,
+                               .m = m.address,
+                               .v = v.address,
+                               .c = c.address,
+                               .step = state.address,
+                               .n = n,
+                               .decayed = n - n / 3,
+                               .r = r,
+                               .beta1 = 0.9f,
+                               .beta2 = 0.999f,
+                               .epsilon = 1e-6f,
+                               .weight_decay = 0.1f,
+                               .rate = RATE};
+    vkft_lab_run(lab, VKFT_KERNEL_lorafa, &args, sizeof args, n, 1);
+    vkft_lab_expect(lab, "p", p, wp, TOLERANCE);
+    vkft_lab_expect(lab, "m", m, wm, TOLERANCE);
+    vkft_lab_expect(lab, "v", v, wv, TOLERANCE);
     vkft_lab_end(lab);
 }

@@ -183,7 +183,7 @@ static vkft_tensor *dropped(vkft_graph *g, const vkft_linear *l, vkft_tensor *x)
     return xd;
 }
 
-/* The gradients of A and B from scale * dy; returns dz. */
+/* The gradients of A, unless it is frozen, and B from scale * dy; returns dz. */
 static vkft_tensor *lora_gradients(vkft_graph *g, const vkft_tape_entry *op, const vkft_tensor *dy, float scale)
 {
     const linear_state *s = op->state;
@@ -193,7 +193,8 @@ static vkft_tensor *lora_gradients(vkft_graph *g, const vkft_tape_entry *op, con
     vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, x->rows, l->lora.r);
     multiply(g, s, MATRIX_B, false, dy, NULL, dz, scale);
     add_gradient(g, s, MATRIX_B, dy, z, scale);
-    add_gradient(g, s, MATRIX_A, dz, dropped(g, l, x), 1.0f);
+    if (l->lora.dA)
+        add_gradient(g, s, MATRIX_A, dz, dropped(g, l, x), 1.0f);
     return dz;
 }
 

@@ -39,8 +39,8 @@ typedef struct vkft_lora {
     uint32_t r; /* 0: none */
     float scale;
     float dropout;
-    uint32_t layer; /* number of the module, for the dropout generator */
-    uint64_t A, B, dA, dB;
+    uint32_t layer;                 /* number of the module, for the dropout generator */
+    uint64_t A, B, dA, dB;          /* dA 0: frozen */
     uint64_t bias, dbias;           /* of B, f32 [out]; 0: none */
     uint64_t magnitude, dmagnitude; /* DoRA; 0: LoRA alone */
     uint64_t squares;               /* DoRA: of the norms of W's rows, f32 [out] */

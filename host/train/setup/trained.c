@@ -128,8 +128,14 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--param-dtype is for --fine-tune-type full; the frozen weights of an adapter's model are of "
                          "--quant's type");
+    bool frozen_a = o->optim == VKFT_OPTIMIZER_lorafa;
+    if (full && frozen_a)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--optim lorafa is for LoRA adapters, and --fine-tune-type full trains none");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
-                   : choose_adapter(t, &init, err) && vkft_session_prepare_adapters(r, !o->dry_run, err);
+                   : choose_adapter(t, &init, err) &&
+                         (!frozen_a || vkft_adapter_set_freeze_a(&r->trained.adapters, err)) &&
+                         vkft_session_prepare_adapters(r, !o->dry_run, err);
     if (ok && full && o->param_dtype == VKFT_BF16)
         vkft_all_weights_round(&r->trained.all_weights);
     if (ok && !o->dry_run && (ok = allocate_flat(t, err))) {

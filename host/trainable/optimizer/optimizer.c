@@ -86,6 +86,20 @@ uint64_t vkft_optimizer_extra_bytes(const vkft_optimizer_kind *kind)
     return (VKFT_OPTIMIZER_PARTS + kind->table_floats) * sizeof(float);
 }
 
+/* Constants of the tensors before number `end`, in floats. */
+static uint64_t count_constants(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors, uint32_t end)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; kind->constants && i < end; i++)
+        count += kind->constants(&tensors->list[i]);
+    return count;
+}
+
+uint64_t vkft_optimizer_constant_bytes(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors)
+{
+    return count_constants(kind, tensors, tensors->count) * sizeof(float);
+}
+
 /* How many times the rate a tensor learns at. */
 static float rate_of(const vkft_optimizer *opt, uint32_t tensor)
 {
@@ -115,6 +129,8 @@ static void record_slice(vkft_optimizer *opt, uint32_t part_index, uint32_t firs
                                   .step = opt->step.address,
                                   .scratch = opt->extra.address,
                                   .table = opt->extra.address + VKFT_OPTIMIZER_PARTS * sizeof(float),
+                                  .constants = opt->constants.address +
+                                               count_constants(opt->kind, opt->tensors, first) * sizeof(float),
                                   .n = (uint32_t)n,
                                   .decayed = (uint32_t)(part->decayed <= at ? 0 : min_u64(part->decayed - at, n)),
                                   .rate = rate_of(opt, first),
@@ -199,6 +215,33 @@ static bool init_part(vkft_optimizer *opt, uint32_t index, uint64_t decayed, vkf
     return vkft_buffer_fill(dev, &part->g, 0, bytes, 0, err);
 }
 
+/* None where the kind has none. */
+static bool init_constants(vkft_optimizer *opt, vkft_err *err)
+{
+    uint64_t bytes = vkft_optimizer_constant_bytes(opt->kind, opt->tensors);
+    return !bytes ||
+           vkft_buffer_new(opt->dev, bytes, VKFT_MEMORY_DEVICE, "constants of the optimizer", &opt->constants, err);
+}
+
+static bool set_constants(vkft_optimizer *opt, const float *p, vkft_err *err)
+{
+    uint64_t bytes = vkft_optimizer_constant_bytes(opt->kind, opt->tensors);
+    if (!bytes)
+        return true;
+    float *values = malloc(bytes);
+    bool ok = values != NULL;
+    for (uint32_t i = 0; ok && i < opt->tensors->count; i++) {
+        const vkft_parameter_tensor *t = &opt->tensors->list[i];
+        if (opt->kind->constants(t))
+            ok = opt->kind->fill_constants(t - 1, t, p, values + count_constants(opt->kind, opt->tensors, i));
+    }
+    if (!ok)
+        vkft_fail_memory(err, "for the constants of the optimizer");
+    ok = ok && vkft_buffer_write(opt->dev, &opt->constants, 0, values, bytes, err);
+    free(values);
+    return ok;
+}
+
 /* Memory beside parameters, gradients and state. */
 static bool init_extra(vkft_optimizer *opt, vkft_err *err)
 {
@@ -230,7 +273,7 @@ bool vkft_optimizer_init(vkft_optimizer *opt, vkft_device *dev, const vkft_param
     bool ok = true;
     for (uint32_t i = 0; ok && i < layout->parts; i++)
         ok = init_part(opt, i, decayed, err);
-    if (ok && init_extra(opt, err) &&
+    if (ok && init_extra(opt, err) && init_constants(opt, err) &&
         vkft_buffer_new(dev, sizeof(struct step_state), VKFT_MEMORY_HOST, "step state", &opt->step, err) &&
         (opt->update = vkft_commands_new(dev, err)) && (opt->round = vkft_commands_new(dev, err))) {
         memset(opt->step.mapped, 0, sizeof(struct step_state));
@@ -256,6 +299,7 @@ void vkft_optimizer_free(vkft_optimizer *opt)
             vkft_buffer_free(opt->dev, &part->state[j]);
     }
     vkft_buffer_free(opt->dev, &opt->extra);
+    vkft_buffer_free(opt->dev, &opt->constants);
     vkft_buffer_free(opt->dev, &opt->step);
     memset(opt, 0, sizeof *opt);
 }
@@ -294,7 +338,7 @@ static uint64_t state_range(const vkft_optimizer *opt, uint32_t i, const vkft_op
 
 bool vkft_optimizer_set(vkft_optimizer *opt, const float *p, const void *const *state, vkft_err *err)
 {
-    bool ok = true;
+    bool ok = set_constants(opt, p, err);
     for (uint32_t i = 0; ok && i < opt->parameters.parts; i++) {
         vkft_optimizer_part *part = &opt->part[i];
         ok = vkft_buffer_write(opt->dev, &part->p, 0, p + opt->parameters.first[i], part->n * sizeof(float), err);

@@ -40,6 +40,7 @@ typedef struct vkft_optimizer_slice {
     uint64_t p, g, state[VKFT_OPTIMIZER_STATES];
     uint64_t step, table;                /* struct step_state; the kind's table */
     uint64_t scratch;                    /* VKFT_OPTIMIZER_PARTS floats, for what is recorded for this slice */
+    uint64_t constants;                  /* those of the tensor */
     uint32_t n, decayed;                 /* weight decay is for the first `decayed` */
     float rate;                          /* times step.lr: how fast it learns */
     const vkft_parameter_tensor *tensor; /* where the kind goes by tensors: the slice is this one; else NULL */
@@ -56,6 +57,11 @@ typedef struct vkft_optimizer_kind {
     uint64_t (*values)(const vkft_parameter_tensor *tensor);
     uint32_t table_floats; /* of constants that its kernels read; 0: none */
     void (*fill_table)(float *table);
+    /* Goes by tensors: constants of one that follow from the first parameters of the one before it, f32: how many, and
+     * which. p: of the whole space. False: out of memory. NULL: there are none. */
+    uint64_t (*constants)(const vkft_parameter_tensor *tensor);
+    bool (*fill_constants)(const vkft_parameter_tensor *before, const vkft_parameter_tensor *tensor, const float *p,
+                           float *constants);
     vkft_argument args[VKFT_OPTIMIZER_ARGS]; /* in --optim-args */
     /* Writes what only this kind reads of the step's values; t from 1. NULL: nothing. */
     void (*before_step)(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
@@ -91,6 +97,7 @@ uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, const vkft_parame
 /* Where the parameters lie: with a copy in bf16 they are read in updates alone, and lie with the state. */
 vkft_memory_kind vkft_optimizer_parameters_place(const vkft_optimizer_options *options);
 uint64_t vkft_optimizer_extra_bytes(const vkft_optimizer_kind *kind);
+uint64_t vkft_optimizer_constant_bytes(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors);
 
 /* A part of the parameter space, n values in each buffer. */
 typedef struct vkft_optimizer_part {
@@ -108,6 +115,7 @@ typedef struct vkft_optimizer {
     const vkft_parameter_tensors *tensors;
     vkft_optimizer_part part[VKFT_PARAMETER_SPACE_PARTS];
     vkft_buffer extra;             /* sums of squared gradients, then the kind's table */
+    vkft_buffer constants;         /* of tensors, in their order; none: not there */
     vkft_buffer step;              /* host memory, struct step_state */
     vkft_commands *update, *round; /* round: the copies from the parameters */
 } vkft_optimizer;

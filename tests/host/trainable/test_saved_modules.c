@@ -82,13 +82,13 @@ static void expect_same(const char *dir, const char *a, const char *b)
     vkft_tensor_file_close(&y);
 }
 
-/* Also with DoRA, whose norms are not in the files. */
+/* Also with DoRA, whose norms are not in the files, and LoRA-FA, whose constants follow from A. */
 static void resumed_and_streamed(void **state)
 {
     (void)state;
     static const char *const kinds[] = {"--modules-to-save lm_head,embed_tokens", "--use-dora --lora-dropout 0.2",
-                                        "--bias all --lora-bias"};
-    for (size_t i = 0; i < 3; i++) {
+                                        "--bias all --lora-bias", "--optim lorafa"};
+    for (size_t i = 0; i < 4; i++) {
         char *dir = vkft_test_directory(), flags[400];
         copy_model(dir);
         snprintf(flags, sizeof flags, "whole --max-steps 4 --save-steps 2 %s", kinds[i]);

@@ -209,6 +209,10 @@ static void refused(void **state)
     expect_refused(dir, "mixtral_experts",
                    "--quant fp32 --init-lora-weights loftq --lora-r 4 --lora-target-modules q_proj",
                    "q_proj is not quantized; give --quant nf4");
+    expect_refused(dir, "mixtral_experts", "--quant fp32 --optim lorafa --lora-target-modules q_proj --use-dora",
+                   "--optim lorafa is for plain LoRA, and this is a DoRA adapter");
+    expect_refused(dir, "mixtral_experts", "--quant fp32 --optim lorafa --fine-tune-type full",
+                   "--optim lorafa is for LoRA adapters");
     vkft_test_remove_directory(dir);
 }
 
