@@ -245,7 +245,7 @@ static bool find_format(const char *path, const cJSON *root, const vkft_adapter_
             use_dora == config->format->use_dora && lora_bias == config->format->lora_bias)
             return true;
     }
-    return fail_unsupported(path, "peft_type", value, "LORA" MERGED, err);
+    return fail_unsupported(path, "peft_type", value, "LORA or IA3" MERGED, err);
 }
 
 static bool read_patterns(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
@@ -268,14 +268,15 @@ static bool read_config(const char *path, const cJSON *root, vkft_adapter *adapt
     vkft_adapter_config *config = &adapter->config;
     const char *base = NULL;
     double alpha = 0, dropout = 0;
-    bool ok = read_patterns(path, root, config, err) && vkft_json_get_u32(root, "r", true, &config->r, path, err) &&
-              vkft_json_get_double(root, "lora_alpha", true, &alpha, path, err) &&
+    bool lora = !config->format->ia3;
+    bool ok = read_patterns(path, root, config, err) && vkft_json_get_u32(root, "r", lora, &config->r, path, err) &&
+              vkft_json_get_double(root, "lora_alpha", lora, &alpha, path, err) &&
               vkft_json_get_double(root, "lora_dropout", false, &dropout, path, err) &&
               vkft_json_get_bool(root, "fan_in_fan_out", false, &config->fan_in_fan_out, path, err) &&
               vkft_json_get_bool(root, "use_rslora", false, &config->use_rslora, path, err) &&
               vkft_json_get_string(root, "base_model_name_or_path", false, &base, path, err) &&
               read_target_modules(path, root, adapter, err);
-    if (ok && (!config->r || !(dropout >= 0 && dropout < 1)))
+    if (ok && ((lora && !config->r) || !(dropout >= 0 && dropout < 1)))
         ok = vkft_fail(err, VKFT_ERR_INPUT,
                        "%s: r %" PRIu32 " and lora_dropout %g; expected r > 0 and 0 <= lora_dropout < 1", path,
                        config->r, dropout);
@@ -533,9 +534,43 @@ static bool add_modules_to_save(cJSON *object, char *const *names)
     return ok;
 }
 
+/* Of the target modules those whose input is multiplied, which the shapes of their tensors tell: PEFT wants names of
+ * target_modules. */
+static bool add_feedforward(cJSON *object, const vkft_adapter *adapter)
+{
+    cJSON *list = cJSON_AddArrayToObject(object, "feedforward_modules");
+    bool ok = list != NULL;
+    for (char **name = adapter->config.target_modules; ok && name && *name; name++) {
+        bool input = false;
+        for (uint32_t i = 0; i < adapter->count && !input; i++) {
+            const vkft_adapter_tensor *t = &adapter->tensors[i];
+            size_t size = strlen(t->key), end = strlen(".ia3_l"), length = strlen(*name);
+            input = t->rows == 1 && ends_with(t->key, ".ia3_l") && size > end + length &&
+                    memcmp(t->key + size - end - length, *name, length) == 0 && t->key[size - end - length - 1] == '.';
+        }
+        ok = !input || cJSON_AddItemToArray(list, cJSON_CreateString(*name));
+    }
+    return ok;
+}
+
+static bool fill_ia3_config(cJSON *o, const vkft_adapter *adapter)
+{
+    const vkft_adapter_config *config = &adapter->config;
+    return cJSON_AddNullToObject(o, "auto_mapping") && add_base_model(o, config->base_model_name_or_path) &&
+           add_setting(o, config, "exclude_modules", false) &&
+           cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) && add_feedforward(o, adapter) &&
+           cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_ia3_weights") &&
+           add_modules_to_save(o, config->modules_to_save) &&
+           cJSON_AddStringToObject(o, "peft_type", config->format->peft_type) && cJSON_AddNullToObject(o, "revision") &&
+           add_target_modules(o, adapter) &&
+           cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM");
+}
+
 static bool fill_config(cJSON *o, const vkft_adapter *adapter)
 {
     const vkft_adapter_config *config = &adapter->config;
+    if (config->format->ia3)
+        return fill_ia3_config(o, adapter);
     return add_patterns(o, "alpha_pattern", &config->alpha_pattern) && cJSON_AddNullToObject(o, "auto_mapping") &&
            add_base_model(o, config->base_model_name_or_path) &&
            cJSON_AddStringToObject(o, "bias", biases[config->bias]) &&

@@ -1,5 +1,5 @@
-/* PEFT LoRA adapters: adapter_config.json and adapter_model.safetensors (or, read only, adapter_model.bin), read and
- * written so that PEFT loads them unchanged. */
+/* PEFT adapters, LoRA and its kin: adapter_config.json and adapter_model.safetensors (or, read only,
+ * adapter_model.bin), read and written so that PEFT loads them unchanged. */
 #ifndef VKFT_ADAPTER_H
 #define VKFT_ADAPTER_H
 
@@ -15,7 +15,7 @@
 /* How a method's adapters are written: a key is "base_model.model.<module><suffix>". */
 typedef struct vkft_adapter_format {
     const char *peft_type;
-    bool use_dora, lora_bias;
+    bool use_dora, lora_bias, ia3;
     const char *suffixes[VKFT_ADAPTER_TENSORS + 1]; /* ".lora_A.weight", up to a NULL */
     bool vector[VKFT_ADAPTER_TENSORS];              /* [rows] in files, and [rows,1] here */
 } vkft_adapter_format;
@@ -43,6 +43,7 @@ typedef struct vkft_adapter_config {
     bool use_rslora;     /* scale alpha/sqrt(r) instead of alpha/r */
     vkft_lora_init init; /* of new adapters; what was read says nothing */
     vkft_adapter_bias bias;
+    char feedforward_modules[256]; /* of a new IA3 adapter: "down_proj,fc2" */
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;

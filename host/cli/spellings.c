@@ -156,8 +156,10 @@ const flag_spelling cli_spellings[] = {
     NOTHING("lora_ga_config", "none", "init-lora-weights", "init_lora_weights decides"),
     REFUSED("lora_ga_config", NULL, "init-lora-weights",
             "this initialization is not supported; use true, gaussian or orthogonal for init_lora_weights"),
-    NOTHING("peft_type", "lora", "lora-r", "the adapter is LoRA's"),
-    REFUSED("peft_type", NULL, "lora-r", "of PEFT's methods there are LoRA and DoRA (use_dora); use one of these"),
+    MEANS("peft_type", "lora", "peft-type", "lora"),
+    MEANS("peft_type", "ia3", "peft-type", "ia3"),
+    REFUSED("peft_type", NULL, "peft-type",
+            "of PEFT's methods there are LoRA, DoRA (use_dora) and IA3; use one of these"),
     NOTHING("inference_mode", "false", "lora-r", "the adapter is trained"),
 
     HEADING("transformers: GenerationConfig"),

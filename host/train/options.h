@@ -56,6 +56,8 @@ typedef struct vkft_data_options {
 
 /* The flags of `vkft train`, one member each, named alike; defaults are below. A new flag is a member here and a row in
  * host/cli/commands/train.c. Strings are borrowed. */
+typedef enum vkft_peft_type { VKFT_PEFT_LORA, VKFT_PEFT_IA3 } vkft_peft_type;
+
 typedef struct vkft_train_options {
     vkft_model_options model;
     vkft_data_options data;
@@ -66,6 +68,8 @@ typedef struct vkft_train_options {
     vkft_dtype param_dtype; /* of the model's weights, where all are trained: F32, or BF16 beside what is trained */
     vkft_task task_type;
 
+    vkft_peft_type peft_type; /* of a new adapter */
+    const char *feedforward_modules;
     uint32_t lora_r;
     float lora_alpha;
     float lora_dropout;

@@ -65,6 +65,7 @@ static vkft_adapted_module *next_module(vkft_adapter_set *set, const vkft_module
     m->expert_group = module->expert_group;
     m->r = set->config.r;
     m->lora_alpha = set->config.lora_alpha;
+    m->linear->ia3.input = vkft_ia3_is_feedforward(set->config.feedforward_modules, m->name);
     return m;
 }
 
@@ -251,6 +252,7 @@ static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const v
     if (!present)
         return true;
     vkft_adapted_module *m = next_module(set, module);
+    m->linear->ia3.input = set->method == &vkft_method_ia3 && found[0] && found[0]->rows == 1;
     if (!apply_patterns(m, &config->rank_pattern, &config->alpha_pattern, err))
         return false;
     for (uint32_t j = 0; j < tensors; j++) {
@@ -630,6 +632,17 @@ static bool select_set(const vkft_adapter_set *set, const vkft_module_targets *t
     return same;
 }
 
+/* Whether a last part of names stands for layers whose input is multiplied and for such whose output is (IA3). */
+static bool mixes_kinds(const vkft_adapter_set *set)
+{
+    for (uint32_t i = 0; i < set->count && set->method == &vkft_method_ia3; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (set->modules[i].linear->ia3.input != set->modules[j].linear->ia3.input &&
+                strcmp(vkft_module_kind(set->modules[i].name), vkft_module_kind(set->modules[j].name)) == 0)
+                return true;
+    return false;
+}
+
 /* How the configuration names the set's modules: the last parts of their names, which with what was left out select
  * them again when whole kinds were chosen. Otherwise, and always inside a multimodal model (its other parts have
  * modules with the same last names), full names and nothing else. An expression is not written: PEFT refuses one that
@@ -645,7 +658,7 @@ static bool export_targets(const vkft_adapter_set *set, vkft_adapter_config *con
         return true;
     if (!vkft_module_targets_list(&config->targets, config->target_modules, err))
         return false;
-    if (select_set(set, &config->targets))
+    if (!mixes_kinds(set) && select_set(set, &config->targets))
         return true;
     vkft_module_targets_free(&config->targets);
     free_names(config->target_modules);

@@ -34,6 +34,11 @@ typedef struct vkft_adapter_method {
     bool not_for_experts;
 } vkft_adapter_method;
 
+/* IA3: modules that are adapted where none are named, and those of them whose input is multiplied, as lists of names.
+ * False: PEFT has none for this type of model. methods/ia3.c */
+bool vkft_ia3_defaults(const char *model_type, const char **targets, const char **feedforward);
+bool vkft_ia3_is_feedforward(const char *names, const char *module);
+
 #define METHOD(name) extern const vkft_adapter_method vkft_method_##name;
 #include "host/trainable/methods.def"
 #undef METHOD

@@ -35,7 +35,7 @@ import bitsandbytes
 import torch
 from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from bitsandbytes.nn import Linear4bit
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer, lorafa
 from peft.tuners.lora import LoraLayer
 from peft.utils.loftq_utils import _low_rank_decomposition
@@ -219,6 +219,11 @@ FAMILIES = {
     "bias_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=8, targets=["q_proj", "v_proj", "up_proj"], bias="lora_only", quant="nf4", decay=0.1),
     "lora_bias_qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, lora_bias=True, batch=2, decay=0.1),
     "lora_bias_t5": dict(kind=T5Config, seq2seq=True, config=T5_GATED, r=4, alpha=8, lora_bias=True, targets=["q", "v"], batch=2, untied=True, decay=0.1),
+    # IA3, on weights stored [in,out] and in an encoder, too. Vectors begin as ones, but for these.
+    "ia3_qwen2": dict(kind=Qwen2Config, config=SMALL, ia3=["down_proj", "up_proj"], targets=["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"], batch=2, decay=0.1,
+                      rate=1e-2),
+    "ia3_gpt2_nf4": dict(kind=GPT2Config, config=dict(GPT2, n_embd=45, n_head=3, n_inner=101), ia3=["mlp.c_proj"], targets=["c_attn", "mlp.c_proj"], quant="nf4", rate=1e-2),
+    "ia3_t5": dict(kind=T5Config, seq2seq=True, config=T5_GATED, ia3=["wo"], targets=["k", "v", "wo"], batch=2, untied=True, rate=1e-2),
     # First values from the weights.
     "pissa_qwen2": dict(kind=Qwen2Config, config=SMALL, r=4, alpha=8, init="pissa", batch=2, decay=0.1),
     "pissa_qwen2_nf4": dict(kind=Qwen2Config, config=NF4_SMALL, r=4, alpha=8, init="pissa", quant="nf4"),
@@ -373,7 +378,7 @@ def unfuse(model, quant):
 
 def hub_name(model, name):
     """A tensor's name in an adapter that fits the checkpoint's names."""
-    name = name.replace(".default.", ".")
+    name = name.replace(".default.", ".").removesuffix(".default")
     name = name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector").replace(".modules_to_save.weight", ".weight")
     return name.replace(".mlp.", ".block_sparse_moe.") if model.config.model_type == "mixtral" else name
 
@@ -558,7 +563,8 @@ def add_adapter(case, model, out, folder="adapter_init"):
     model_type = model.config.model_type
     if case.get("unfused"):
         model.config.model_type = "llama"  # or PEFT looks for the experts as transformers 5 has them
-    model = get_peft_model(model, LoraConfig(
+    task = "SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"
+    model = get_peft_model(model, IA3Config(target_modules=case["targets"], feedforward_modules=case["ia3"], task_type=task) if "ia3" in case else LoraConfig(
         r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
         rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False),
         bias=case.get("bias", "none"), lora_bias=case.get("lora_bias", False),
@@ -573,6 +579,8 @@ def add_adapter(case, model, out, folder="adapter_init"):
         for name, p in model.named_parameters():
             if "lora_B" in name:
                 p.copy_(0.05 * torch.randn_like(p))
+            if "ia3_l" in name:
+                p.add_(0.1 * torch.randn_like(p))
     model.peft_config["default"].base_model_name_or_path = os.path.basename(out) + "/model"  # wherever it was made
     model.save_pretrained(os.path.join(out, folder))
     path = os.path.join(out, folder, "adapter_model.safetensors")

@@ -93,6 +93,8 @@ static const flag_choice fine_tune_choices[] = {
     {                                                                                                                  \
         .name = "pissa_niter_" #n, .value = VKFT_LORA_INIT_PISSA + (n)                                                 \
     }
+static const flag_choice peft_choices[] = {
+    {.name = "lora", .value = VKFT_PEFT_LORA}, {.name = "ia3", .value = VKFT_PEFT_IA3}, {0}};
 static const flag_choice bias_choices[] = {
     {.name = "none", .value = VKFT_BIAS_NONE},
     {.name = "all", .value = VKFT_BIAS_ALL},
@@ -159,6 +161,20 @@ static const flag train_flags[] = {
      .help = "stop unless the model is of this type, as PEFT calls it",
      .choices = task_choices,
      AT(task_type)},
+    {.kind = FLAG_CHOICE,
+     .name = "peft-type",
+     .value = "TYPE",
+     .help = "kind of a new adapter: LoRA, or vectors that multiply outputs and inputs of layers (IA3)",
+     .choices = peft_choices,
+     .same_run = true,
+     AT(peft_type)},
+    {.kind = FLAG_TEXT,
+     .name = "feedforward-modules",
+     .value = "NAMES",
+     .help = "with --peft-type ia3: of the adapted modules those whose input is multiplied",
+     .default_text = "as PEFT has it for the model",
+     .same_run = true,
+     AT(feedforward_modules)},
     {.kind = FLAG_U32,
      .name = "lora-r",
      .value = "N",

@@ -13,6 +13,9 @@
  *
  * An adapter may have an origin B0 A0, which is constant and taken off W: y -= c s x A0^T B0^T;  dx -= c s dy B0 A0.
  *
+ * With (IA)^3, u = x W^T + b and y = residual + c l u, or y = residual + c ((l x) W^T + b):  dl += c sum_t dy u, or
+ * sum_t (c dy W) x.
+ *
  * With DoRA, f = magnitude / n, n the norms of the rows of W + s B A, which the gradient takes for constants as PEFT
  * does:
  *
@@ -255,10 +258,10 @@ static vkft_tensor *dora_factors(vkft_graph *g, const linear_state *state)
 }
 
 /* y = r + scale * (f u - base + b); r, base NULL and b 0: none. */
-static void dora_rows(vkft_graph *g, const linear_state *s, const vkft_tensor *u, const vkft_tensor *base, uint64_t b,
+static void dora_rows(vkft_graph *g, uint64_t f, const vkft_tensor *u, const vkft_tensor *base, uint64_t b,
                       const vkft_tensor *r, vkft_tensor *y, float scale)
 {
-    struct dora_rows_args args = {.f = vkft_tensor_address(g, s->factors),
+    struct dora_rows_args args = {.f = f,
                                   .u = vkft_tensor_address(g, u),
                                   .base = base ? vkft_tensor_address(g, base) : 0,
                                   .b = b,
@@ -272,15 +275,17 @@ static void dora_rows(vkft_graph *g, const linear_state *s, const vkft_tensor *u
     vkft_launch_elements(g, VKFT_KERNEL_dora_rows, &args, sizeof args, n, 1, 4.0 * (double)n);
 }
 
-static void magnitude_gradient(vkft_graph *g, const linear_state *s, const vkft_tensor *dy)
+/* dm += scale * inverse * sum_t dy u. */
+static void magnitude_gradient(vkft_graph *g, const vkft_tensor *dy, const vkft_tensor *u, uint64_t inverse,
+                               uint64_t dm, float scale)
 {
     struct dora_magnitude_args args = {.dy = vkft_tensor_address(g, dy),
-                                       .u = vkft_tensor_address(g, s->u),
-                                       .inverse = vkft_tensor_address(g, s->factors) + dy->cols * sizeof(float),
-                                       .dm = s->linear->lora.dmagnitude,
+                                       .u = vkft_tensor_address(g, u),
+                                       .inverse = inverse,
+                                       .dm = dm,
                                        .T = dy->rows,
                                        .C = dy->cols,
-                                       .scale = s->scale};
+                                       .scale = scale};
     vkft_launch_elements(g, VKFT_KERNEL_dora_magnitude, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
 }
 
@@ -290,9 +295,10 @@ static void dora_backward(vkft_graph *g, const vkft_tape_entry *op)
     const linear_state *s = op->state;
     const vkft_lora *lora = &s->linear->lora;
     vkft_tensor *x = op->in[0], *dy = op->out->grad;
-    magnitude_gradient(g, s, dy);
+    magnitude_gradient(g, dy, s->u, vkft_tensor_address(g, s->factors) + dy->cols * sizeof(float), lora->dmagnitude,
+                       s->scale);
     vkft_tensor *dv = vkft_tensor_new(g, VKFT_F32, dy->rows, dy->cols);
-    dora_rows(g, s, dy, NULL, 0, NULL, dv, s->scale);
+    dora_rows(g, vkft_tensor_address(g, s->factors), dy, NULL, 0, NULL, dv, s->scale);
     vkft_tensor *dz = lora_gradients(g, op, dv, lora->scale);
     if (!x->needs_grad)
         return;
@@ -304,11 +310,40 @@ static void dora_backward(vkft_graph *g, const vkft_tape_entry *op)
         return;
     }
     multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
-    dora_rows(g, s, dy, dy, 0, NULL, dv, s->scale);
+    dora_rows(g, vkft_tensor_address(g, s->factors), dy, dy, 0, NULL, dv, s->scale);
     vkft_tensor *branch = vkft_tensor_new(g, VKFT_F32, dx->rows, dx->cols);
     multiply(g, s, MATRIX_W, false, dv, NULL, branch, 1.0f);
     multiply(g, s, MATRIX_A, false, dz, branch, branch, 1.0f);
     drop(g, lora, branch, dx, true);
+}
+
+/* The gradients of l and x. */
+static void ia3_backward(vkft_graph *g, const vkft_tape_entry *op)
+{
+    const linear_state *s = op->state;
+    const vkft_ia3 *ia3 = &s->linear->ia3;
+    vkft_tensor *x = op->in[0], *dy = op->out->grad, *inner = dy; /* of l u: x where the input is multiplied */
+    bool add;
+    if (ia3->input) {
+        inner = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
+        multiply(g, s, MATRIX_W, false, dy, NULL, inner, s->scale);
+    }
+    vkft_tensor *ones = vkft_tensor_new(g, VKFT_F32, 1, inner->cols);
+    struct fill_args fill = {.y = vkft_tensor_address(g, ones), .n = ones->cols, .value = 1.0f};
+    vkft_launch_elements(g, VKFT_KERNEL_fill, &fill, sizeof fill, fill.n, 1, fill.n);
+    magnitude_gradient(g, inner, ia3->input ? x : s->u, vkft_tensor_address(g, ones), ia3->dl,
+                       ia3->input ? 1.0f : s->scale);
+    if (!x->needs_grad)
+        return;
+    if (ia3->input) {
+        vkft_tensor *dx = vkft_grad(g, x, &add);
+        dora_rows(g, ia3->l, inner, NULL, 0, add ? dx : NULL, dx, 1.0f);
+        return;
+    }
+    vkft_tensor *dv = vkft_tensor_new(g, VKFT_F32, dy->rows, dy->cols);
+    dora_rows(g, ia3->l, dy, NULL, 0, NULL, dv, s->scale);
+    vkft_tensor *dx = vkft_grad(g, x, &add);
+    multiply(g, s, MATRIX_W, false, dv, add ? dx : NULL, dx, 1.0f);
 }
 
 /* All that reads x comes before dx, which may then lie where x was: at the output of an MLP these are the largest
@@ -318,9 +353,11 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
     const linear_state *s = op->state;
     const vkft_linear *l = s->linear;
     vkft_tensor *x = op->in[0], *residual = op->in[1], *dy = op->out->grad, *dz = NULL;
-    bool dora = s->factors != NULL;
+    bool dora = s->factors != NULL, ia3 = l->ia3.l != 0;
     if (dora)
         dora_backward(g, op);
+    if (ia3)
+        ia3_backward(g, op);
     if (l->w.grad)
         add_gradient(g, s, MATRIX_W, dy, x, s->scale);
     if (l->dbias)
@@ -329,7 +366,7 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
         vkft_column_sum(g, dy, l->lora.dbias, s->scale * l->lora.scale);
     if (l->lora.r && !dora)
         dz = lora_gradients(g, op, dy, s->scale * l->lora.scale);
-    if (x->needs_grad && !dora) {
+    if (x->needs_grad && !dora && !ia3) {
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
         multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
@@ -390,11 +427,33 @@ static vkft_tensor *forward_dora(vkft_graph *g, vkft_tensor *x, linear_state *s,
         return z;
     if (base) {
         forward_base(g, x, s, call.residual, y);
-        dora_rows(g, s, s->u, base, 0, y, y, s->scale);
+        dora_rows(g, vkft_tensor_address(g, s->factors), s->u, base, 0, y, y, s->scale);
     } else {
-        dora_rows(g, s, s->u, NULL, l->bias, call.residual, y, s->scale);
+        dora_rows(g, vkft_tensor_address(g, s->factors), s->u, NULL, l->bias, call.residual, y, s->scale);
     }
     return z;
+}
+
+/* Computes u, where the output is multiplied, and y. */
+static void forward_ia3(vkft_graph *g, vkft_tensor *x, linear_state *s, vkft_linear_call call, vkft_tensor *y)
+{
+    const vkft_ia3 *ia3 = &s->linear->ia3;
+    linear_state plain = *s;
+    if (ia3->input) {
+        vkft_f16_rows_make(g, x, true); /* others may read them */
+        if (call.only_backward)
+            return;
+        vkft_tensor *xl = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
+        dora_rows(g, ia3->l, x, NULL, 0, NULL, xl, 1.0f);
+        forward_base(g, xl, s, call.residual, y);
+        return;
+    }
+    round_input(g, s, x);
+    s->u = vkft_tensor_new(g, VKFT_F32, x->rows, s->linear->w.rows);
+    plain.scale = 1.0f;
+    forward_base(g, x, &plain, NULL, s->u);
+    if (!call.only_backward)
+        dora_rows(g, ia3->l, s->u, NULL, 0, call.residual, y, s->scale);
 }
 
 static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *given, vkft_linear_call call)
@@ -403,10 +462,13 @@ static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *g
     const vkft_linear *l = s->linear;
     uint32_t T = x->rows, out = l->w.rows;
     vkft_tensor *y = call.only_backward ? vkft_tensor_at(g, 0, VKFT_F32, T, out) : vkft_tensor_new(g, VKFT_F32, T, out);
-    y->needs_grad = x->needs_grad || l->lora.r || l->w.grad || l->dbias || (call.residual && call.residual->needs_grad);
+    y->needs_grad = x->needs_grad || l->lora.r || l->ia3.dl || l->w.grad || l->dbias ||
+                    (call.residual && call.residual->needs_grad);
     vkft_tensor *z = NULL;
     if (l->lora.magnitude) {
         z = forward_dora(g, x, s, call, y);
+    } else if (l->ia3.l) {
+        forward_ia3(g, x, s, call, y);
     } else {
         if (l->lora.r) {
             z = vkft_tensor_new(g, VKFT_F32, T, l->lora.r);

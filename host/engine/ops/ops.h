@@ -47,10 +47,17 @@ typedef struct vkft_lora {
     uint64_t A0, B0;                /* frozen, of the shapes of A and B: scale B0 A0 is taken off W; 0: nothing is */
 } vkft_lora;
 
+/* (IA)^3: the layer's output, W x + bias, is multiplied by l [out], or its input by l [in]; f32. */
+typedef struct vkft_ia3 {
+    uint64_t l, dl; /* l 0: none */
+    bool input;
+} vkft_ia3;
+
 typedef struct vkft_linear {
     vkft_weight w;        /* [out, in] */
     uint64_t bias, dbias; /* f32 [out]; bias 0: none; dbias 0: frozen */
     vkft_lora lora;
+    vkft_ia3 ia3;
 } vkft_linear;
 
 /* Linear layers of one type and shape without biases, each for the rows of one group. What is trained, and how, is that

@@ -52,6 +52,12 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
         !vkft_adapter_say_notes(set, init, vkft_session_model_name(&t->session), t->observer, err))
         return false;
     bool dora = set->method == &vkft_method_dora, lora_bias = set->method == &vkft_method_lora_bias;
+    if (set->method == &vkft_method_ia3) {
+        if (o->lora_given.modules)
+            return fail_differs(o, "--lora-target-modules", "modules of its own", err);
+        vkft_observer_say(t->observer, "adapter of %s: IA3 on %u modules", o->init_adapter, set->count);
+        return true;
+    }
     snprintf(found, sizeof found, "r %u, alpha %.9g%s%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "",
              dora        ? ", DoRA"
              : lora_bias ? ", lora_bias"
@@ -83,6 +89,28 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
     return true;
 }
 
+static bool choose_ia3(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_session *r = &t->session;
+    const char *feedforward = o->feedforward_modules, *targets = o->lora_modules.target, *usual[2] = {NULL, ""};
+    vkft_module_choice choice = o->lora_modules;
+    bool known = vkft_ia3_defaults(r->config->model_type, &usual[0], &usual[1]);
+    if (!o->lora_given.modules && !known)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--peft-type ia3: PEFT has no default modules for a model of type %s; give "
+                         "--lora-target-modules and --feedforward-modules",
+                         r->config->model_type);
+    choice.target = o->lora_given.modules ? targets : usual[0];
+    feedforward = feedforward ? feedforward : usual[1];
+    vkft_adapter_config config = {0};
+    if (strlen(feedforward) >= sizeof config.feedforward_modules)
+        return vkft_fail(err, VKFT_ERR_INPUT, "--feedforward-modules is longer than %zu characters",
+                         sizeof config.feedforward_modules - 1);
+    snprintf(config.feedforward_modules, sizeof config.feedforward_modules, "%s", feedforward);
+    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_ia3, &choice, &config, err);
+}
+
 /* The modules of the adapter, new or that of --init-adapter, whose parameters go to *init. */
 static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
 {
@@ -90,6 +118,8 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     vkft_session *r = &t->session;
     if (o->init_adapter)
         return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) && continue_adapter(t, init, err);
+    if (o->peft_type == VKFT_PEFT_IA3)
+        return choose_ia3(t, err);
     bool dropout = vkft_objective_of(o->data.objective)->preferences == VKFT_PREFERENCES_NONE;
     const vkft_adapter_config config = {.r = o->lora_r,
                                         .lora_alpha = o->lora_alpha,

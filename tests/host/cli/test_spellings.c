@@ -97,7 +97,8 @@ static const meaning meanings[] = {
     {"eva_config", "none", ""},
     {"corda_config", "none", ""},
     {"lora_ga_config", "none", ""},
-    {"peft_type", "LORA", ""},
+    {"peft_type", "LORA", "--peft-type lora"},
+    {"peft_type", "ia3", "--peft-type ia3"},
     {"peft_type", "lora", ""},
     {"inference_mode", "false", ""},
     {"iters", "7", "--max-steps 7"},
@@ -256,7 +257,7 @@ static const meaning refusals[] = {
     {"init_lora_weights", "eva", "init_lora_weights eva: it needs activations of the tr"},
     {"init_lora_weights", "mica", "init_lora_weights mica: B would be frozen; use true, g"},
     {"init_lora_weights", "false", "init_lora_weights false: A and B would both be random a"},
-    {"peft_type", "IA3", "peft_type IA3: of PEFT's methods there are LoRA and DoRA"},
+    {"peft_type", "VERA", "peft_type VERA: of PEFT's methods there are LoRA, DoRA"},
     {"load_in_4bits", "true", "unknown flag, did you mean"},
 };
 

@@ -23,12 +23,13 @@ typedef struct linear_context {
     bool bias, residual, same; /* same: the residual is x itself */
     float scale, lora_scale, dropout;
     bool lora_bias, origin;
+    enum { NO_IA3, OUTPUT_IA3, INPUT_IA3 } ia3;
     bool dora;
     double *norm; /* DoRA: of the rows of W + lora_scale B A, constants of the gradient */
     vkft_linear linear;
 } linear_context;
 
-enum { X, W, BIAS, RESIDUAL, A, B, MAGNITUDE, SQUARES, LORA_BIAS, A0, B0 };
+enum { X, W, BIAS, RESIDUAL, A, B, MAGNITUDE, SQUARES, LORA_BIAS, A0, B0, L };
 
 static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
 {
@@ -46,6 +47,10 @@ static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64
                                      .B = in[B].address,
                                      .dA = in[A].grad,
                                      .dB = in[B].grad};
+    if (k->ia3)
+        k->linear.ia3 = (vkft_ia3){.l = in[L].address ? in[L].address : VKFT_PLACEHOLDER_ADDRESS,
+                                   .dl = in[L].grad,
+                                   .input = k->ia3 == INPUT_IA3};
     if (k->lora_bias) {
         k->linear.lora.bias = in[LORA_BIAS].address ? in[LORA_BIAS].address : VKFT_PLACEHOLDER_ADDRESS;
         k->linear.lora.dbias = in[LORA_BIAS].grad;
@@ -117,7 +122,9 @@ static void linear_reference(double *const *in, double *y, const void *context)
         for (uint32_t o = 0; o < k->out; o++) {
             double sum = k->bias ? in[BIAS][o] : 0, factor = k->dora ? in[MAGNITUDE][o] / k->norm[o] : 1;
             for (uint32_t c = 0; c < k->in; c++)
-                sum += (in[X][t * k->in + c] + (factor - 1) * dropped(k, in, t, c)) * in[W][o * k->in + c];
+                sum += (in[X][t * k->in + c] + (factor - 1) * dropped(k, in, t, c)) * in[W][o * k->in + c] *
+                       (k->ia3 == INPUT_IA3 ? in[L][c] : 1);
+            sum *= k->ia3 == OUTPUT_IA3 ? in[L][o] : 1;
             for (uint32_t j = 0; j < k->r; j++)
                 sum += factor * (double)k->lora_scale * z[j] * in[B][o * k->r + j];
             sum += (double)k->lora_scale * ((k->lora_bias ? in[LORA_BIAS][o] : 0) - origin(k, in, t, o));
@@ -163,6 +170,8 @@ static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_
                                .spread = 1},
                 [A0] = {"A0", VKFT_OPERAND_FROZEN, r, k.in, .spread = spread},
                 [B0] = {"B0", VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
+                [L] = {"l", k.ia3 ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, k.ia3 == INPUT_IA3 ? k.in : k.out,
+                       .spread = 1},
             },
     };
     vkft_check_op(f, &c);
@@ -222,6 +231,20 @@ static void test_lora_bias_and_origin(void **state)
                                   .scale = 0.3f,
                                   .lora_bias = true,
                                   .origin = true});
+}
+
+static void test_ia3(void **state)
+{
+    for (int input = 0; input < 2; input++) {
+        linear_context k = {.T = 31, .in = 37, .out = 13, .ia3 = input ? INPUT_IA3 : OUTPUT_IA3};
+        check_linear(*state, input ? "ia3 of the input" : "ia3 of the output", k);
+        k.bias = k.residual = true;
+        k.scale = 0.22f;
+        k.in = 333;
+        check_linear(*state, input ? "ia3 of the input, all" : "ia3 of the output, all", k);
+        k = (linear_context){.T = 1, .in = 11, .out = 11, .same = true, .ia3 = k.ia3};
+        check_linear(*state, input ? "ia3 of the input, x is the residual" : "ia3, x is the residual", k);
+    }
 }
 
 static void test_dora(void **state)
@@ -459,13 +482,9 @@ static void test_logits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),
-                                       cmocka_unit_test(test_lora),
-                                       cmocka_unit_test(test_lora_bias_and_origin),
-                                       cmocka_unit_test(test_dora),
-                                       cmocka_unit_test(test_independent_products),
-                                       cmocka_unit_test(test_loss),
-                                       cmocka_unit_test(test_loss_chunks),
-                                       cmocka_unit_test(test_logits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),        cmocka_unit_test(test_lora_bias_and_origin),
+        cmocka_unit_test(test_ia3),    cmocka_unit_test(test_dora),        cmocka_unit_test(test_independent_products),
+        cmocka_unit_test(test_loss),   cmocka_unit_test(test_loss_chunks), cmocka_unit_test(test_logits)};
     return cmocka_run_group_tests_name("ops: linear", tests, vkft_op_setup, vkft_kernel_teardown);
 }

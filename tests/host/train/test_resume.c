@@ -325,6 +325,8 @@ static void test_flags_that_must_stay(void **state)
                                         "--data-keys",
                                         "--bias",
                                         "--lora-bias",
+                                        "--peft-type",
+                                        "--feedforward-modules",
                                         "--completions",
                                         "--chat-template",
                                         "--chat-template-kwargs",

@@ -87,8 +87,8 @@ static void resumed_and_streamed(void **state)
 {
     (void)state;
     static const char *const kinds[] = {"--modules-to-save lm_head,embed_tokens", "--use-dora --lora-dropout 0.2",
-                                        "--bias all --lora-bias", "--optim lorafa"};
-    for (size_t i = 0; i < 4; i++) {
+                                        "--bias all --lora-bias", "--optim lorafa", "--peft-type ia3"};
+    for (size_t i = 0; i < 5; i++) {
         char *dir = vkft_test_directory(), flags[400];
         copy_model(dir);
         snprintf(flags, sizeof flags, "whole --max-steps 4 --save-steps 2 %s", kinds[i]);
@@ -181,10 +181,39 @@ static void refused_biases(void **state)
     vkft_test_remove_directory(dir);
 }
 
+/* IA3 on the modules that PEFT chooses for the model, as ones, with PEFT's configuration. */
+static void ia3(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), path[600];
+    vkft_tensor_file made;
+    copy_model(dir);
+    train(dir, "out --max-steps 1 --learning-rate 1e-30 --weight-decay 0 --save-steps 0 --peft-type ia3");
+    open_adapter(dir, "out", &made);
+    assert_int_equal(made.count, 3 * 2);
+    for (uint32_t i = 0; i < made.count; i++) {
+        const vkft_file_tensor *t = &made.tensors[i];
+        const float *x = (const float *)(const void *)vkft_tensor_file_data(&made, t);
+        bool input = strstr(t->name, ".mlp.down_proj.ia3_l") != NULL;
+        assert_true(t->dims == 2 && t->shape[input ? 0 : 1] == 1 &&
+                    (input || strstr(t->name, "q_proj") || strstr(t->name, "v_proj")));
+        for (uint64_t j = 0; j < t->elements; j++)
+            assert_true(x[j] == 1);
+    }
+    vkft_tensor_file_close(&made);
+    snprintf(path, sizeof path, "%s/out/adapter_config.json", dir);
+    cJSON *config = vkft_test_read_json(path);
+    assert_string_equal(cJSON_GetObjectItem(config, "peft_type")->valuestring, "IA3");
+    assert_string_equal(cJSON_GetObjectItem(config, "feedforward_modules")->child->valuestring, "down_proj");
+    assert_null(cJSON_GetObjectItem(config, "r"));
+    cJSON_Delete(config);
+    vkft_test_remove_directory(dir);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(first_values), cmocka_unit_test(resumed_and_streamed),
-                                       cmocka_unit_test(refused), cmocka_unit_test(refused_biases),
-                                       cmocka_unit_test(wrong_files)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_values), cmocka_unit_test(resumed_and_streamed), cmocka_unit_test(ia3),
+        cmocka_unit_test(refused),      cmocka_unit_test(refused_biases),       cmocka_unit_test(wrong_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
