@@ -333,7 +333,8 @@ static void test_flags_that_must_stay(void **state)
                                         "--apply-chat-template",
                                         "--shuffle",
                                         "--seed",
-                                        "--val-split"};
+                                        "--val-split",
+                                        "--replay"};
     char path[700];
     cJSON *root = read_run_state(*state, "whole", path, sizeof path), *run = cJSON_GetObjectItem(root, "run");
     size_t flags = 0;
