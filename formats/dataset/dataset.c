@@ -17,7 +17,7 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-#define CACHE_VERSION 6u
+#define CACHE_VERSION 7u
 
 typedef struct batch {
     const vkft_row_encoder *encoder;
@@ -79,7 +79,8 @@ static bool store_row(opener *o, const vkft_encoded_row *row)
                                     .source_length = s->source_length,
                                     .trained = s->trained,
                                     .prompt_length = s->prompt_length,
-                                    .answer = s->answer};
+                                    .answer = s->answer,
+                                    .choice = s->choice};
         if (!vkft_token_store_add(&o->store, &sample, o->err))
             return false;
         o->data->truncated += s->dropped > 0;
@@ -311,6 +312,7 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
 void vkft_dataset_free(vkft_dataset *data)
 {
     free(data->samples);
+    free(data->choices);
     free(data->memory);
     vkft_mapping_close(&data->file);
     memset(data, 0, sizeof *data);

@@ -135,7 +135,7 @@ bool builder_encode_prompt(const builder *b, const char *text, vkft_ids *ids, vk
     return ok;
 }
 
-static bool encode(const builder *b, const char *text, bool special, vkft_err *err)
+bool builder_encode(const builder *b, const char *text, bool special, vkft_err *err)
 {
     bool zeros = strstr(text, "\xc0\x80") != NULL;
     char *decoded = zeros ? malloc(strlen(text) + 1) : NULL;
@@ -156,7 +156,7 @@ bool builder_end_with_eos(const builder *b, vkft_ids *ids, uint32_t first, vkft_
 static bool add_text(builder *b, const char *text, vkft_err *err)
 {
     uint32_t first = b->out->ids.count;
-    return encode(b, text, true, err) && builder_end_with_eos(b, &b->out->ids, first, err) &&
+    return builder_encode(b, text, true, err) && builder_end_with_eos(b, &b->out->ids, first, err) &&
            builder_label(b, false, err) && builder_end_sample(b, first, VKFT_BAD_EMPTY, err);
 }
 
@@ -195,14 +195,14 @@ bool builder_end_two_sides(builder *b, uint32_t first, uint32_t source_length, u
 static bool add_source_and_target(builder *b, const char *prompt, const char *completion, vkft_err *err)
 {
     uint32_t first = b->out->ids.count, dropped = 0;
-    if (!encode(b, prompt, true, err))
+    if (!builder_encode(b, prompt, true, err))
         return false;
     cut_side(b, first, &dropped);
     uint32_t source_length = b->out->ids.count - first;
     if (!vkft_ids_push(&b->out->ids, b->encoder->options->decoder_start_id, err) || !builder_label(b, true, err))
         return false;
     uint32_t target = b->out->ids.count;
-    if (!encode(b, completion, true, err) || !builder_end_with_eos(b, &b->out->ids, target, err))
+    if (!builder_encode(b, completion, true, err) || !builder_end_with_eos(b, &b->out->ids, target, err))
         return false;
     cut_side(b, target, &dropped);
     return builder_label(b, false, err) && builder_end_two_sides(b, first, source_length, dropped, VKFT_BAD_EMPTY, err);
@@ -231,7 +231,7 @@ static bool encode_joined(builder *b, uint32_t first, const char *prompt, const 
 static bool encode_apart(builder *b, const char *prompt, const char *completion, vkft_err *err)
 {
     return builder_encode_prompt(b, prompt, &b->out->ids, err) &&
-           builder_label(b, b->encoder->options->mask_prompt, err) && encode(b, completion, false, err);
+           builder_label(b, b->encoder->options->mask_prompt, err) && builder_encode(b, completion, false, err);
 }
 
 static bool add_pair(builder *b, const char *prompt, const char *completion, vkft_err *err)
@@ -319,9 +319,8 @@ static bool add_conversation(builder *b, const vkft_conversation *conversation, 
     return ok;
 }
 
-static bool add_example(void *context, const vkft_example *example, vkft_err *err)
+static bool add_sample(builder *b, const vkft_example *example, vkft_err *err)
 {
-    builder *b = context;
     if (example->choice)
         return builder_add_choice(b, example->choice, err);
     if (example->row)
@@ -329,6 +328,16 @@ static bool add_example(void *context, const vkft_example *example, vkft_err *er
     if (example->conversation.messages)
         return add_conversation(b, &example->conversation, err);
     return example->text ? add_text(b, example->text, err) : add_pair(b, example->prompt, example->completion, err);
+}
+
+static bool add_example(void *context, const vkft_example *example, vkft_err *err)
+{
+    builder *b = context;
+    uint32_t first = b->out->ids.count, before = b->out->count;
+    if (!add_sample(b, example, err))
+        return false;
+    return !example->alternatives || b->out->count == before ||
+           builder_add_alternatives(b, example, first, before, err);
 }
 
 static bool reject_example(void *context, vkft_bad_reason reason, const char *message, vkft_err *err)
@@ -352,7 +361,8 @@ bool builder_need_template(const vkft_row_encoder *e, const char *place, vkft_er
 static bool check_needs(const vkft_row_encoder *e, const char *place, vkft_err *err)
 {
     bool sides = e->format == VKFT_DATA_COMPLETION || e->format == VKFT_DATA_INSTRUCTION ||
-                 e->format == VKFT_DATA_QUESTION || e->format == VKFT_DATA_SQUAD || e->format == VKFT_DATA_TOKENS;
+                 e->format == VKFT_DATA_QUESTION || e->format == VKFT_DATA_CHOICES || e->format == VKFT_DATA_SQUAD ||
+                 e->format == VKFT_DATA_TOKENS;
     if (e->options->encoder_decoder && (!sides || e->options->apply_chat_template))
         return vkft_fail(
             err, VKFT_ERR_INPUT,

@@ -21,6 +21,7 @@ typedef struct vkft_encoded_sample {
     uint32_t dropped;                        /* tokens cut off at max_seq_length */
     uint32_t prompt_length;                  /* as in vkft_sample */
     vkft_answer answer;
+    vkft_choice_facts choice; /* choice.count samples of choices follow this one */
     bool made_call_ids;
 } vkft_encoded_sample;
 

@@ -27,6 +27,8 @@ bool builder_end_two_sides(builder *b, uint32_t first, uint32_t source_length, u
 
 /* Adds one whose ids and labels are in their place. */
 bool builder_put_sample(builder *b, vkft_encoded_sample sample, vkft_err *err);
+/* Appends the ids of a text to those of the row; special: with the special tokens around it. */
+bool builder_encode(const builder *b, const char *text, bool special, vkft_err *err);
 /* A prompt: the special tokens before it, none after it. */
 bool builder_encode_prompt(const builder *b, const char *text, vkft_ids *ids, vkft_err *err);
 /* EOS, unless the tokenizer put it there already. */
@@ -40,5 +42,9 @@ bool builder_add_tokens(builder *b, const cJSON *row, vkft_err *err);
 bool builder_push_numbers(const cJSON *array, const char *key, vkft_ids *out, char bad[120], vkft_err *err);
 /* encode_preference.c: the samples of a prompt's answers, all of them or none. */
 bool builder_add_choice(builder *b, const vkft_choice *choice, vkft_err *err);
+
+/* encode_choices.c: the samples of the alternatives, after the example's own, which is out->samples[before] and whose
+ * ids begin at `first`; both or neither. */
+bool builder_add_alternatives(builder *b, const vkft_example *example, uint32_t first, uint32_t before, vkft_err *err);
 
 #endif

@@ -8,17 +8,19 @@
 
 /* The names of the known shapes, each with other spellings that are taken without asking. */
 static const struct {
-    const char *name, *others[4];
+    const char *name, *others[5];
 } known[] = {
     {"text", {0}},
-    {"prompt", {"query", "problem", "input"}},
+    {"prompt", {"query", "problem", "input", "ctx"}},
     {"completion", {"response", "solution", "output"}},
     {"instruction", {0}},
     {"input", {"context"}},
     {"output", {"response"}},
-    {"question", {"Q"}},
+    {"question", {"Q", "question_stem"}},
     {"answer", {"A"}},
     {"answers", {0}},
+    {"answerKey", {"answer_key", "answer_idx", "answer_index", "gold"}},
+    {"choices", {"options", "endings"}},
     {"context", {0}},
     {"messages", {0}},
     {"conversations", {"conversation"}},
@@ -51,6 +53,11 @@ static const struct {
         {"instruction/input/output", {"instruction", "output"}, NULL, {"input"}, {"system", "history"}},
     [VKFT_DATA_QUESTION] =
         {"question/answer", {"question", "answer"}, "answers", {"context", "is_impossible"}, {"system", "history"}},
+    [VKFT_DATA_CHOICES] = {"question/choices/answer",
+                           {"choices", "question"},
+                           "prompt",
+                           {"answer", "answerKey", "label", "context"},
+                           {"system", "history"}},
     [VKFT_DATA_SQUAD] = {"paragraphs with questions (SQuAD)", {"paragraphs"}, NULL, {0}, {0}},
     [VKFT_DATA_MESSAGES] = {"messages", {"messages"}, NULL, {"system", "tools", "chat_template_kwargs"}, {0}},
     [VKFT_DATA_CONVERSATIONS] =
@@ -112,11 +119,12 @@ static bool read_names(vkft_data_keys *keys, const char *text, vkft_err *err)
                              text);
         *equals = 0;
         if (find_known(pair) == KNOWN)
-            return vkft_fail(err, VKFT_ERR_USAGE,
-                             "names of keys: '%.60s' is no name of a known shape; those are text, prompt, completion, "
-                             "instruction, input, output, question, answer, context, messages, conversations, system, "
-                             "history, tools, input_ids, labels, chosen, rejected and label",
-                             pair);
+            return vkft_fail(
+                err, VKFT_ERR_USAGE,
+                "names of keys: '%.60s' is no name of a known shape; those are text, prompt, completion, "
+                "instruction, input, output, question, answer, choices, context, messages, conversations, system, "
+                "history, tools, input_ids, labels, chosen, rejected and label",
+                pair);
         keys->pairs[keys->count++] = (struct vkft_data_key){pair, equals + 1};
     }
     return true;
@@ -204,7 +212,10 @@ static bool has(const vkft_data_keys *keys, const cJSON *row, const char *name, 
 
 static bool has_shape(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, bool with_null)
 {
-    const char *const *required = formats[format].required;
+    const char *const *required = formats[format].required, *const *optional = formats[format].optional;
+    if (format == VKFT_DATA_CHOICES && !has(keys, row, optional[0], with_null) &&
+        !has(keys, row, optional[1], with_null) && !has(keys, row, optional[2], with_null))
+        return false; /* nothing says which one is right */
     return has(keys, row, required[0], with_null) &&
            (!required[1] || has(keys, row, required[1], with_null) ||
             (formats[format].either && has(keys, row, formats[format].either, with_null)));
@@ -218,8 +229,8 @@ static bool is_list_of_messages(const cJSON *value)
 static bool detect(const vkft_data_keys *keys, const cJSON *row, bool with_null, vkft_data_format *format)
 {
     static const vkft_data_format order[] = {VKFT_DATA_TOKENS,      VKFT_DATA_MESSAGES, VKFT_DATA_CONVERSATIONS,
-                                             VKFT_DATA_INSTRUCTION, VKFT_DATA_QUESTION, VKFT_DATA_COMPLETION,
-                                             VKFT_DATA_SQUAD,       VKFT_DATA_TEXT};
+                                             VKFT_DATA_INSTRUCTION, VKFT_DATA_CHOICES,  VKFT_DATA_QUESTION,
+                                             VKFT_DATA_COMPLETION,  VKFT_DATA_SQUAD,    VKFT_DATA_TEXT};
     static const vkft_data_format of_choices[][2] = {
         [VKFT_PREFERENCES_PAIRS] = {VKFT_DATA_PAIR_TOKENS, VKFT_DATA_PAIRS},
         [VKFT_PREFERENCES_LABELLED] = {VKFT_DATA_LABELLED_TOKENS, VKFT_DATA_LABELLED},
@@ -329,7 +340,8 @@ bool vkft_shape_detect(const vkft_data_keys *keys, const cJSON *row, const char 
     }
     vkft_fail(err, VKFT_ERR_INPUT,
               "%s: keys found: %s; %sexpected text, or prompt and completion, or instruction and output (and "
-              "input), or question and answer (and context), or messages, or conversations, or input_ids (and "
+              "input), or question and answer (and context), or question, choices and answer, or messages, or "
+              "conversations, or input_ids (and "
               "labels)",
               place, found, hint_for(row));
     return vkft_advise(err, VKFT_ADVICE_NAME_KEYS);
@@ -361,6 +373,12 @@ static bool in_template(const vkft_data_keys *keys, const cJSON *row, const cJSO
     return false;
 }
 
+/* Whether the key in this place of formats[] is used beside a template for the prompt. */
+static bool is_answer(vkft_data_format format, size_t list, size_t at)
+{
+    return format == VKFT_DATA_CHOICES ? (list == 0 ? at == 0 : list == 1 && at < 3) : list == 0 && at == 1;
+}
+
 static bool is_used(const vkft_data_keys *keys, const cJSON *row, const cJSON *item, vkft_data_format format,
                     bool as_chat)
 {
@@ -374,7 +392,7 @@ static bool is_used(const vkft_data_keys *keys, const cJSON *row, const cJSON *i
     for (size_t l = 0; l < (as_chat ? 3 : 2); l++)
         for (size_t i = 0; i < counts[l] && lists[l][i]; i++)
             if (spelled(keys, row, lists[l][i]) == item)
-                return !own_prompt || (l == 0 && i == 1);
+                return !own_prompt || is_answer(format, l, i);
     return false;
 }
 

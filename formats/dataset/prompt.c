@@ -49,6 +49,13 @@ char *vkft_question_prompt(const char *question, const char *context)
     return join_prompt(parts, 6);
 }
 
+char *vkft_choices_prompt(const char *question, const char *context)
+{
+    bool with = context && *context;
+    const char *const parts[] = {with ? context : "", with ? "\n" : "", "Question: ", question, "\nAnswer:"};
+    return join_prompt(parts, 5);
+}
+
 char *vkft_joined_prompt(const char *first, const char *separator, const char *second)
 {
     bool both = first && *first && second && *second;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "formats/chat/chat_template.h"
-#include "formats/dataset/bad_rows.h"
+#include "formats/dataset/rows/bad_rows.h"
 #include "runtime/base/file.h"
 
 typedef enum vkft_data_format {
@@ -15,6 +15,7 @@ typedef enum vkft_data_format {
     VKFT_DATA_COMPLETION,      /* {"prompt", "completion"}; pairs of lines */
     VKFT_DATA_INSTRUCTION,     /* {"instruction", "input", "output"} */
     VKFT_DATA_QUESTION,        /* {"question", "answer", "context"} */
+    VKFT_DATA_CHOICES,         /* {"question", "choices", "answer"}: one of them (ARC, MMLU, HellaSwag) */
     VKFT_DATA_SQUAD,           /* {"paragraphs": [{"context", "qas"}]} */
     VKFT_DATA_MESSAGES,        /* {"messages", "tools"} */
     VKFT_DATA_CONVERSATIONS,   /* {"conversations", "system", "tools"} */
@@ -40,7 +41,19 @@ typedef enum vkft_preferences {
     VKFT_PREFERENCES_LABELLED, /* one that is desired or not */
 } vkft_preferences;
 
-typedef enum vkft_answer { VKFT_ANSWER_PLAIN, VKFT_ANSWER_CHOSEN, VKFT_ANSWER_REJECTED } vkft_answer;
+/* CHOICE: one of several, whose likelihoods are compared; not trained. */
+typedef enum vkft_answer {
+    VKFT_ANSWER_PLAIN,
+    VKFT_ANSWER_CHOSEN,
+    VKFT_ANSWER_REJECTED,
+    VKFT_ANSWER_CHOICE
+} vkft_answer;
+
+/* Of an answer of several: the length of its text. Of a sample that has such: how many, and which one is right. */
+typedef struct vkft_choice_facts {
+    uint32_t characters, bytes;
+    uint32_t count, right;
+} vkft_choice_facts;
 
 /* labels as transformers has them: labels[i] is ids[i] or VKFT_IGNORE_LABEL; the loss at position i-1 predicts
  * labels[i]. labels[0] never counts. The tokens that an encoder reads come first, labelled VKFT_IGNORE_LABEL; the
@@ -54,6 +67,8 @@ typedef struct vkft_sample {
     uint32_t prompt_length; /* with preferences: tokens before the answer, which goes to the end; else 0 */
     vkft_answer answer;
     double reference; /* the log-probability of the answer before training, where training needs it; set by that */
+    const struct vkft_sample *choices; /* of a row that has them: its prompt with each one, [choice.count]; else NULL */
+    vkft_choice_facts choice;
     const struct vkft_sample *mismatched; /* the prompt with another sample's answer, or NULL; set by training */
 } vkft_sample;
 
@@ -87,6 +102,8 @@ typedef struct vkft_dataset_options {
 typedef struct vkft_dataset {
     vkft_sample *samples; /* their ids and labels lie in memory or tokens */
     uint32_t count;
+    vkft_sample *choices; /* of all samples, in their order; not counted in what follows */
+    uint32_t choice_count;
     uint64_t tokens;  /* sum of lengths */
     uint64_t trained; /* of them */
     uint32_t max_length;

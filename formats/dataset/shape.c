@@ -31,12 +31,13 @@ bool visitor_fail_memory(visitor *v)
 
 bool visitor_example(visitor *v, const vkft_example *example)
 {
-    v->failed = v->failed || !v->sink->example(v->sink->context, example, v->err);
+    vkft_example whole = *example;
+    whole.alternatives = v->alternatives;
+    v->failed = v->failed || !v->sink->example(v->sink->context, &whole, v->err);
     return !v->failed;
 }
 
-/* Makes a number or a boolean the string that Python's str() gives. */
-static bool make_string(cJSON *value)
+bool visitor_make_string(cJSON *value)
 {
     char buffer[64];
     const char *text = value->valuestring;
@@ -70,7 +71,7 @@ bool visitor_text(visitor *v, cJSON *row, const char *name, bool required, const
     if (!value)
         return visitor_reject(v, VKFT_BAD_NULL, "%s is %s", key,
                               cJSON_GetObjectItemCaseSensitive(row, key) ? "null" : "missing");
-    if ((cJSON_IsNumber(value) || cJSON_IsBool(value)) && !make_string(value))
+    if ((cJSON_IsNumber(value) || cJSON_IsBool(value)) && !visitor_make_string(value))
         return visitor_fail_memory(v);
     *text = cJSON_GetStringValue(value);
     if (*text)
@@ -82,8 +83,7 @@ bool visitor_text(visitor *v, cJSON *row, const char *name, bool required, const
                           answers ? "; several answers for one prompt are preference data" : "");
 }
 
-/* Takes over prompt. */
-static void visit_pair(visitor *v, cJSON *row, char *prompt, const char *completion)
+void visit_pair(visitor *v, cJSON *row, char *prompt, const char *completion)
 {
     if (!prompt)
         visitor_fail_memory(v);
@@ -126,7 +126,7 @@ char *visitor_fill_template(visitor *v, cJSON *row, const char *context)
         size_t n = strcspn(++p, "}");
         snprintf(name, sizeof name, "%.*s", (int)min_u64(n, sizeof name - 1), p);
         cJSON *item = (cJSON *)(uintptr_t)vkft_data_member(v->keys, row, name, &key);
-        if ((cJSON_IsNumber(item) || cJSON_IsBool(item)) && !make_string(item)) {
+        if ((cJSON_IsNumber(item) || cJSON_IsBool(item)) && !visitor_make_string(item)) {
             free(text);
             return NULL;
         }
@@ -191,12 +191,7 @@ static const char *take_answer(visitor *v, cJSON *row)
         visitor_reject(v, VKFT_BAD_UNANSWERABLE, "the list of answers is empty");
         return NULL;
     }
-    if (cJSON_IsNumber(answer) &&
-        (cJSON_IsArray(vkft_json_member(row, "choices")) || cJSON_IsArray(vkft_json_member(row, "options")))) {
-        visitor_reject(v, VKFT_BAD_VALUE, "%s is the number of a choice; expected the text of the answer", key);
-        return NULL;
-    }
-    if ((cJSON_IsNumber(answer) || cJSON_IsBool(answer)) && !make_string(answer)) {
+    if ((cJSON_IsNumber(answer) || cJSON_IsBool(answer)) && !visitor_make_string(answer)) {
         visitor_fail_memory(v);
         return NULL;
     }
@@ -289,6 +284,7 @@ bool vkft_shape_examples(const vkft_data_keys *keys, cJSON *row, vkft_data_forma
         if (visitor_text(&v, row, "context", false, &context))
             visit_question(&v, row, context);
         break;
+    case VKFT_DATA_CHOICES: visit_alternatives(&v, row); break;
     case VKFT_DATA_SQUAD: visit_squad(&v, row); break;
     case VKFT_DATA_MESSAGES: visit_messages(&v, row, false); break;
     case VKFT_DATA_CONVERSATIONS: visit_messages(&v, row, true); break;

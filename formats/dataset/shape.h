@@ -17,6 +17,14 @@ typedef struct vkft_choice {
     bool desired;     /* of one */
 } vkft_choice;
 
+/* The texts of a row one of which is right. */
+typedef struct vkft_alternatives {
+    const char *prompt;      /* before each of them; of a conversation NULL: all but its last message is */
+    const char *separator;   /* between the two; "" or a space */
+    const char *const *text; /* [count] */
+    uint32_t count, right;
+} vkft_alternatives;
+
 /* One of: text; prompt and completion; conversation; choice; row (input_ids and what goes with them). Borrowed for the
  * time of the visit. */
 typedef struct vkft_example {
@@ -24,6 +32,7 @@ typedef struct vkft_example {
     const char *prompt, *completion;
     vkft_conversation conversation; /* its messages are NULL in other examples */
     const vkft_choice *choice;
+    const vkft_alternatives *alternatives; /* NULL, or what else the answer of a prompt or conversation could be */
     const cJSON *row;
 } vkft_example;
 

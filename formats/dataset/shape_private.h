@@ -14,7 +14,8 @@ typedef struct visitor {
     const vkft_data_keys *keys;
     const vkft_shape_sink *sink;
     const char *place;
-    bool failed; /* out of memory, or the sink has failed */
+    const vkft_alternatives *alternatives; /* of the example at hand, or NULL */
+    bool failed;                           /* out of memory, or the sink has failed */
     vkft_err *err;
 } visitor;
 
@@ -27,11 +28,19 @@ bool visitor_example(visitor *v, const vkft_example *example);
  * absent or null and not required. False: the example is rejected, or failed. */
 bool visitor_text(visitor *v, cJSON *row, const char *name, bool required, const char **text);
 
+/* Makes a number or a boolean the string that Python's str() gives. False: out of memory. */
+bool visitor_make_string(cJSON *value);
+
 /* shape.c: the user's template with the row's values. NULL: out of memory. */
 char *visitor_fill_template(visitor *v, cJSON *row, const char *context);
 
 /* preference.c: rows with chosen and rejected answers, or with answers that are desired or not. */
 void visit_choice(visitor *v, cJSON *row, vkft_data_format format);
+
+/* choices.c: rows with choices, one of which is the answer. */
+void visit_alternatives(visitor *v, cJSON *row);
+/* shape.c: what is made of a prompt and its answer. Takes over prompt; NULL: out of memory. */
+void visit_pair(visitor *v, cJSON *row, char *prompt, const char *completion);
 
 /* conversation.c */
 /* Appends the messages of a member to a list; a text is one of this role. */

@@ -6,12 +6,13 @@
 #include <xxhash.h>
 
 #define FLUSH_VALUES (1u << 20)
-#define MAGIC "VKFTTOK5"
+#define MAGIC "VKFTTOK6"
 
 typedef struct header {
     char magic[8];
-    uint32_t format, count, max_length, truncated, made_call_ids, zero;
+    uint32_t format, count, max_length, truncated, made_call_ids, choice_count;
     uint64_t tokens, trained, dropped_tokens;
+    uint64_t values;                  /* ids and labels of all samples and choices */
     uint64_t values_hash, index_hash; /* XXH3, 64 bits */
     vkft_bad_rows bad;
     char unused[sizeof((vkft_dataset *)0)->unused];
@@ -71,7 +72,7 @@ static bool reserve(vkft_token_store *store, size_t values, vkft_err *err)
         store->buffer = buffer;
         store->capacity = capacity;
     }
-    if (store->data->count == store->index_capacity) {
+    if (store->data->count + store->data->choice_count == store->index_capacity) {
         uint32_t capacity = store->index_capacity ? 2 * store->index_capacity : 1024;
         vkft_token_index *index = realloc(store->index, sizeof *index * capacity);
         if (!index)
@@ -86,18 +87,25 @@ bool vkft_token_store_add(vkft_token_store *store, const vkft_sample *sample, vk
 {
     vkft_dataset *data = store->data;
     uint32_t length = sample->length;
-    if (data->count == UINT32_MAX / 2)
-        return vkft_fail(err, VKFT_ERR_INPUT, "the data has more than %u samples", data->count);
+    uint32_t at = data->count + data->choice_count;
+    if (at == UINT32_MAX / 2)
+        return vkft_fail(err, VKFT_ERR_INPUT, "the data has more than %u samples", at);
     if (!reserve(store, 2ull * length, err))
         return false;
     memcpy(store->buffer + store->used, sample->ids, length * sizeof *sample->ids);
     memcpy(store->buffer + store->used + length, sample->labels, length * sizeof *sample->labels);
     store->used += 2ull * length;
-    store->index[data->count++] = (vkft_token_index){.length = length,
-                                                     .source_length = sample->source_length,
-                                                     .trained = sample->trained,
-                                                     .prompt_length = sample->prompt_length,
-                                                     .answer = sample->answer};
+    store->index[at] = (vkft_token_index){.length = length,
+                                          .source_length = sample->source_length,
+                                          .trained = sample->trained,
+                                          .prompt_length = sample->prompt_length,
+                                          .answer = sample->answer,
+                                          .choice = sample->choice};
+    if (sample->answer == VKFT_ANSWER_CHOICE) {
+        data->choice_count++;
+        return true;
+    }
+    data->count++;
     data->tokens += length;
     data->trained += sample->trained;
     if (length > data->max_length)
@@ -109,17 +117,26 @@ bool vkft_token_store_add(vkft_token_store *store, const vkft_sample *sample, vk
 static bool make_samples(vkft_dataset *data, const vkft_token_index *index, const int32_t *values, vkft_err *err)
 {
     data->samples = malloc((data->count + 1ull) * sizeof *data->samples);
-    if (!data->samples)
+    data->choices = malloc((data->choice_count + 1ull) * sizeof *data->choices);
+    if (!data->samples || !data->choices) {
+        free(data->samples);
+        free(data->choices);
+        data->samples = data->choices = NULL;
         return vkft_fail_memory(err, "for the tokens of the data");
-    for (uint32_t i = 0; i < data->count; i++) {
+    }
+    for (uint32_t i = 0, samples = 0, choices = 0; i < data->count + data->choice_count; i++) {
         uint32_t length = index[i].length;
-        data->samples[i] = (vkft_sample){.ids = values,
-                                         .labels = values + length,
-                                         .length = length,
-                                         .source_length = index[i].source_length,
-                                         .trained = index[i].trained,
-                                         .prompt_length = index[i].prompt_length,
-                                         .answer = (vkft_answer)index[i].answer};
+        bool choice = index[i].answer == VKFT_ANSWER_CHOICE;
+        *(choice ? &data->choices[choices++] : &data->samples[samples++]) =
+            (vkft_sample){.ids = values,
+                          .labels = values + length,
+                          .length = length,
+                          .source_length = index[i].source_length,
+                          .trained = index[i].trained,
+                          .prompt_length = index[i].prompt_length,
+                          .answer = (vkft_answer)index[i].answer,
+                          .choices = index[i].choice.count ? data->choices + choices : NULL,
+                          .choice = index[i].choice};
         values += 2ull * length;
     }
     return true;
@@ -128,7 +145,7 @@ static bool make_samples(vkft_dataset *data, const vkft_token_index *index, cons
 static bool commit(vkft_token_store *store, vkft_err *err)
 {
     const vkft_dataset *data = store->data;
-    size_t index_bytes = sizeof *store->index * (size_t)data->count;
+    size_t index_bytes = sizeof *store->index * ((size_t)data->count + data->choice_count);
     if (!flush(store, err) || !vkft_writer_append(store->writer, store->index, index_bytes, err))
         return false;
     header h = {.magic = MAGIC,
@@ -137,9 +154,11 @@ static bool commit(vkft_token_store *store, vkft_err *err)
                 .max_length = data->max_length,
                 .truncated = data->truncated,
                 .made_call_ids = data->made_call_ids,
+                .choice_count = data->choice_count,
                 .tokens = data->tokens,
                 .trained = data->trained,
                 .dropped_tokens = data->dropped_tokens,
+                .values = store->written,
                 .values_hash = XXH3_64bits_digest(store->hash),
                 .index_hash = XXH3_64bits(store->index, index_bytes),
                 .bad = data->bad};
@@ -173,24 +192,28 @@ bool vkft_token_store_finish(vkft_token_store *store, const char *path, vkft_err
 static bool is_whole(const vkft_mapping *file, const header *h)
 {
     if (memcmp(h->magic, MAGIC, 8) != 0 || h->unused[sizeof h->unused - 1] || !vkft_bad_rows_valid(&h->bad) ||
-        h->format >= VKFT_DATA_FORMATS || h->tokens > file->size)
+        h->format >= VKFT_DATA_FORMATS || h->values > file->size)
         return false;
-    uint64_t value_bytes = 2 * sizeof(int32_t) * h->tokens, index_bytes = sizeof(vkft_token_index) * (uint64_t)h->count;
+    const uint64_t entries = (uint64_t)h->count + h->choice_count;
+    uint64_t value_bytes = sizeof(int32_t) * h->values, index_bytes = sizeof(vkft_token_index) * entries;
     if (file->size - sizeof *h < value_bytes || file->size - sizeof *h - value_bytes != index_bytes)
         return false;
     const uint8_t *values = file->data + sizeof *h, *index = values + value_bytes;
     if (XXH3_64bits(index, (size_t)index_bytes) != h->index_hash ||
         XXH3_64bits(values, (size_t)value_bytes) != h->values_hash)
         return false;
-    uint64_t tokens = 0;
-    for (uint32_t i = 0; i < h->count; i++) {
+    uint64_t tokens = 0, held = 0, choices = 0, due = 0; /* due: of the last sample, still to come */
+    for (uint64_t i = 0; i < entries; i++) {
         const vkft_token_index *entry = (const vkft_token_index *)(const void *)index + i;
         if (entry->source_length > entry->length || entry->prompt_length > entry->length ||
-            entry->answer > VKFT_ANSWER_REJECTED)
+            entry->answer > VKFT_ANSWER_CHOICE || (entry->answer == VKFT_ANSWER_CHOICE) != (due > 0))
             return false;
-        tokens += entry->length;
+        choices += due > 0;
+        tokens += due ? 0 : entry->length;
+        held += 2ull * entry->length;
+        due = due ? due - 1 : entry->choice.count;
     }
-    return tokens == h->tokens;
+    return tokens == h->tokens && held == h->values && choices == h->choice_count && due == 0;
 }
 
 bool vkft_token_store_load(const char *path, vkft_dataset *data)
@@ -209,12 +232,13 @@ bool vkft_token_store_load(const char *path, vkft_dataset *data)
                                .max_length = h.max_length,
                                .truncated = h.truncated,
                                .made_call_ids = h.made_call_ids,
+                               .choice_count = h.choice_count,
                                .dropped_tokens = h.dropped_tokens,
                                .format = (vkft_data_format)h.format,
                                .bad = h.bad,
                                .file = file};
         memcpy(data->unused, h.unused, sizeof h.unused);
-        if (make_samples(data, (const vkft_token_index *)(const void *)(values + 2 * h.tokens), values, NULL))
+        if (make_samples(data, (const vkft_token_index *)(const void *)(values + h.values), values, NULL))
             return true;
     }
     vkft_mapping_close(&file);

@@ -2,7 +2,7 @@
  * Internal to formats.
  *
  * The file: a header, then ids [length] and labels [length] of every sample, i32, then an index of one entry per
- * sample.
+ * sample. Those of a sample's choices follow it.
  */
 #ifndef VKFT_DATASET_STORE_H
 #define VKFT_DATASET_STORE_H
@@ -11,6 +11,7 @@
 
 typedef struct vkft_token_index {
     uint32_t length, source_length, trained, prompt_length, answer; /* as in vkft_sample */
+    vkft_choice_facts choice;
 } vkft_token_index;
 
 typedef struct vkft_token_store {

@@ -14,7 +14,7 @@
 #include "host/trainable/trainables.h"
 #include "runtime/base/observer.h"
 
-#define VKFT_PASSES 4
+#define VKFT_PASSES 5
 
 typedef struct vkft_session {
     vkft_model_options options;

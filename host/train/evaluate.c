@@ -181,17 +181,30 @@ typedef struct answering {
     vkft_task_run task;
 } answering;
 
-/* Before the session's plan. */
+/* Before the session's plan; the portion then counts what is measured. */
 static bool open_task(answering *a, vkft_session *session, const vkft_eval_options *o, const vkft_sample_packs *split,
-                      const vkft_observer *observer, vkft_err *err)
+                      vkft_portion *portion, const vkft_observer *observer, vkft_err *err)
 {
-    if (!vkft_answers_open(&a->answers, session, o->max_new_tokens, observer, err) ||
-        !vkft_task_open(&a->task, &a->answers, split, a->metrics, o->metric_samples, observer, err))
+    if (vkft_task_generates(a->metrics) && !vkft_answers_open(&a->answers, session, o->max_new_tokens, observer, err))
         return false;
-    bool ok = true;
-    for (int i = cJSON_GetArraySize(a->rows); ok && a->rows && (uint32_t)i < a->task.count; i++)
-        ok = cJSON_AddItemToArray(a->rows, cJSON_CreateObject());
-    return ok || vkft_fail_memory(err, "for the answers");
+    bool opened = vkft_task_open(&a->task, session, &a->answers, split, a->metrics, o->metric_samples, o->batch_size,
+                                 observer, err);
+    a->task.portion = portion;
+    portion->least = a->answers.limits;
+    portion->use[2].split = a->task.choices.all.count ? &a->task.choices.all : NULL;
+    portion->use[2].batch_size = o->batch_size;
+    for (int i = cJSON_GetArraySize(a->rows); opened && a->rows && (uint32_t)i < a->task.count; i++)
+        if (!cJSON_AddItemToArray(a->rows, cJSON_CreateObject()))
+            return vkft_fail_memory(err, "for the answers");
+    return opened;
+}
+
+static void close_task(answering *a, vkft_task_run *result)
+{
+    vkft_task_close(&a->task);
+    *result = a->task;
+    vkft_answers_close(&a->answers);
+    a->answers = (vkft_answers){0};
 }
 
 static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, const vkft_sample_packs *split,
@@ -201,8 +214,7 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
     vkft_memory_plan plan;
     vkft_pass *pass = vkft_add_evaluation(session, err);
     vkft_portion portion = vkft_portion_whole(NULL, 0, split, o->per_token ? 1 : o->batch_size, observer);
-    bool ok = pass && (!a->metrics || open_task(a, session, o, split, observer, err));
-    portion.least = a->answers.limits;
+    bool ok = pass && (!a->metrics || open_task(a, session, o, split, &portion, observer, err));
     session->smaller = vkft_portion_halve;
     session->smaller_context = &portion;
     ok = ok && vkft_portion_limits(&portion, &limits.batch, err);
@@ -218,8 +230,7 @@ static bool evaluate_file(vkft_session *session, const vkft_eval_options *o, con
          (!a->metrics || vkft_task_measure(&a->task, a->rows, o->adapter ? "adapter" : "base", err));
     if (ok)
         result->perplexity = exp(result->loss);
-    result->task = a->task;
-    vkft_answers_close(&a->answers);
+    close_task(a, &result->task);
     return ok;
 }
 
@@ -231,11 +242,16 @@ static bool answer_without(const vkft_model_options *model, const vkft_eval_opti
     vkft_memory_plan plan;
     if (!vkft_session_open(&session, &(vkft_session_source){.model = *model}, observer, err))
         return false;
-    bool ok = open_task(a, &session, o, split, observer, err) &&
-              vkft_session_plan_offload(&session, &(vkft_limits){.batch = a->answers.limits}, &plan, observer, err) &&
-              vkft_session_start(&session, &plan, observer, err) && vkft_task_measure(&a->task, a->rows, "base", err);
-    result->base = a->task;
-    vkft_answers_close(&a->answers);
+    vkft_limits limits = {0};
+    vkft_portion portion = vkft_portion_whole(NULL, 0, split, o->batch_size, observer);
+    portion.use[1].split = NULL; /* its loss is not asked for */
+    bool ok = open_task(a, &session, o, split, &portion, observer, err);
+    session.smaller = vkft_portion_halve;
+    session.smaller_context = &portion;
+    ok = ok && vkft_portion_limits(&portion, &limits.batch, err) &&
+         vkft_session_plan_offload(&session, &limits, &plan, observer, err) &&
+         vkft_session_start(&session, &plan, observer, err) && vkft_task_measure(&a->task, a->rows, "base", err);
+    close_task(a, &result->base);
     vkft_session_close(&session);
     return ok;
 }

@@ -13,7 +13,7 @@ typedef struct vkft_portion {
     struct {
         const vkft_sample_packs *split; /* NULL: nothing */
         uint32_t batch_size;
-    } use[5];
+    } use[6];
     vkft_batch_limits least; /* what else the session is to hold: a prompt and its answer */
     uint32_t packs;          /* at most so many at a time */
     bool dropout;            /* or noise is drawn, for each portion: not as for the whole batch */

@@ -41,7 +41,8 @@ static const flag eval_flags[] = {
      .name = "metrics",
      .value = "NAMES",
      .help = "beside the loss compare answers with those of the data: exact_match and f1 (SQuAD), chrf (sacrebleu), "
-             "comma separated; with --adapter also without it",
+             "acc, acc_norm and acc_bytes (of choices, lm-evaluation-harness), comma separated; with --adapter also "
+             "without it",
      AT(metrics)},
     {.kind = FLAG_U32,
      .name = "metric-samples",

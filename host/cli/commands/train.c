@@ -548,7 +548,7 @@ static const flag train_flags[] = {
      .name = "metrics",
      .value = "NAMES",
      .help = "beside the loss compare answers with those of the validation data: exact_match and f1 (SQuAD), chrf "
-             "(sacrebleu), comma separated",
+             "(sacrebleu), acc, acc_norm and acc_bytes (of choices, lm-evaluation-harness), comma separated",
      AT(metrics)},
     {.kind = FLAG_U32,
      .name = "metric-samples",

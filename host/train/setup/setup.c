@@ -180,14 +180,18 @@ static bool open_answers(vkft_trainer *t, vkft_err *err)
     uint32_t metrics;
     if (!vkft_task_parse(o->metrics, &metrics, err))
         return false;
-    bool compares = metrics && t->valid.count;
+    bool compares = metrics && t->valid.count,
+         generates = o->sample_prompts || (compares && vkft_task_generates(metrics));
     if (!(o->sample_prompts || compares) || !t->session.file) /* of a configuration alone nothing can be tokenized */
         return true;
-    bool ok =
-        vkft_answers_open(&t->answerer, &t->session, o->max_new_tokens, t->observer, err) &&
-        (!o->sample_prompts || vkft_samples_open(t, err)) &&
-        (!compares || vkft_task_open(&t->task, &t->answerer, &t->valid, metrics, o->metric_samples, t->observer, err));
+    bool ok = (!generates || vkft_answers_open(&t->answerer, &t->session, o->max_new_tokens, t->observer, err)) &&
+              (!o->sample_prompts || vkft_samples_open(t, err)) &&
+              (!compares || vkft_task_open(&t->task, &t->session, &t->answerer, &t->valid, metrics, o->metric_samples,
+                                           vkft_eval_batch_size(o), t->observer, err));
+    t->task.portion = &t->portion;
     t->portion.least = t->answerer.limits;
+    t->portion.use[5].split = t->task.choices.all.count ? &t->task.choices.all : NULL;
+    t->portion.use[5].batch_size = vkft_eval_batch_size(o);
     return ok;
 }
 
@@ -280,6 +284,7 @@ void vkft_trainer_close(vkft_trainer *t)
     vkft_dataset_free(&t->data);
     vkft_dataset_free(&t->valid_data);
     vkft_samples_close(t);
+    vkft_task_close(&t->task);
     vkft_answers_close(&t->answerer);
     vkft_learner_close(&t->learner);
     vkft_session_close(&t->session);

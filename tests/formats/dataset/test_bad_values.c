@@ -107,7 +107,6 @@ static void test_questions(void **state)
     static const char *const rows[][2] = {
         {"{\"question\": \"q\", \"answer\": null}", "answer is null"},
         {"{\"question\": \"q\", \"answers\": {\"text\": []}}", "the list of answers is empty"},
-        {"{\"question\": \"q\", \"answer\": 1, \"choices\": [\"a\", \"b\"]}", "answer is the number of a choice"},
         {"{\"question\": \"q\", \"answers\": [[1]]}", "expected a string, or a list of answers with at least one"},
         {"{\"question\": \"q\", \"answer\": \"a\", \"is_impossible\": true}", "is_impossible is true"},
         {"{\"question\": \"q\", \"answer\": 7}", NULL},

@@ -674,16 +674,16 @@ static void test_cache_of_sources(void **state)
     expect_cached(path, &f->text, &o, &fresh, true);
 
     find_cached(cache, file);
-    size_t size, index_bytes = 2 * 5 * sizeof(uint32_t), hash_end = 72;
+    size_t size, index_bytes = 2 * 9 * sizeof(uint32_t), hash_end = 80;
     char *bytes = vkft_test_read(file, &size);
-    assert_memory_equal(bytes, "VKFTTOK5", 8);
+    assert_memory_equal(bytes, "VKFTTOK6", 8);
     assert_true(size > hash_end + 2 * fresh.tokens * sizeof(int32_t) + index_bytes);
     bytes[7] = '2';
     expect_ok(vkft_file_write(file, bytes, size, &err));
     expect_cached(path, &f->text, &o, &fresh, false);
     expect_cached(path, &f->text, &o, &fresh, true);
 
-    bytes[7] = '5';
+    bytes[7] = '6';
     char *index = bytes + size - index_bytes;
     for (uint32_t source_length = 3; source_length < 8; source_length += 4) { /* what it is; more than the sample */
         memcpy(index + sizeof(uint32_t), &source_length, sizeof source_length);

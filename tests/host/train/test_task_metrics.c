@@ -174,7 +174,8 @@ static void expect_error(const char *flags, const char *message)
 static void test_errors(void **state)
 {
     (void)state;
-    expect_error("--metrics f1,bleu", "--metrics: bleu is not known; there are exact_match, f1 and chrf");
+    expect_error("--metrics f1,bleu",
+                 "--metrics: bleu is not known; there are exact_match, f1, chrf, acc, acc_norm and acc_bytes");
     expect_error("--metrics f1 --no-mask-prompt",
                  "--metrics compares answers, and these samples are trained as a whole");
     expect_error("--metrics f1 --metric-for-best-model chrf", "it has loss, f1");

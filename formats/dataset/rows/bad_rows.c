@@ -1,5 +1,5 @@
 /* Reasons in words. See bad_rows.h. */
-#include "formats/dataset/bad_rows.h"
+#include "formats/dataset/rows/bad_rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
