@@ -482,6 +482,11 @@ vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev)
     return dev->memory->stats;
 }
 
+void vkft_memory_begin_peak(vkft_device *dev)
+{
+    dev->memory->stats.device_peak_bytes = dev->memory->stats.device_bytes;
+}
+
 bool vkft_memory_open(vkft_device *dev, vkft_err *err)
 {
     VkPhysicalDeviceMemoryProperties2 memory = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};

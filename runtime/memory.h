@@ -85,5 +85,7 @@ typedef struct vkft_heap_info {
 uint32_t vkft_memory_get_heaps(const vkft_device *dev, vkft_heap_info heaps[VKFT_MAX_HEAPS]);
 
 vkft_memory_stats vkft_memory_get_stats(const vkft_device *dev);
+/* From now on device_peak_bytes is of what comes. */
+void vkft_memory_begin_peak(vkft_device *dev);
 
 #endif

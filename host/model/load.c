@@ -16,8 +16,16 @@ bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file 
                                  : in_place->count ? VKFT_WEIGHTS_IN_PLACE
                                                    : VKFT_WEIGHTS_RESIDENT;
     uint64_t limit = min_u64(vkft_buffer_max_bytes(vkft_device_get_info(dev)), VKFT_BUFFER_BYTES);
-    if (!vkft_residency_plan(&model->residency, model->tensors, model->tensor_count, limit, are, err) ||
-        !vkft_residency_load(&model->residency, model->tensors, dev, file, in_place, progress, context, err))
+    vkft_residency planned;
+    if (!vkft_residency_plan(&planned, model->tensors, model->tensor_count, limit, are, err))
+        return false;
+    bool there = vkft_residency_serves(&model->residency, &planned);
+    vkft_residency_free(there ? &planned : &model->residency, dev);
+    if (there)
+        vkft_residency_point(&model->residency, model->tensors, file, in_place);
+    else
+        model->residency = planned;
+    if (!there && !vkft_residency_load(&model->residency, model->tensors, dev, file, in_place, progress, context, err))
         return false;
     uint32_t block = 1; /* as in the tensors: the encoder's first */
     for (uint32_t l = 0; l < model->encoder.count; l++)

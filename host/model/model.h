@@ -72,7 +72,8 @@ bool vkft_model_is_quantized(const vkft_model *model);
 bool vkft_model_setup_kernels(const vkft_model *model, vkft_device *dev, vkft_dtype operands, uint32_t positions,
                               bool training, vkft_err *err);
 
-/* Allocates the buffers and uploads all tensors, verifying their checksums; file NULL: random weights
+/* Allocates the buffers and uploads all tensors, verifying their checksums, unless the model has a residency where they
+ * lie as it needs them; one that does not serve is freed. file NULL: random weights
  * (random_weights.h). stream: the blocks' weights are read from the file block by block as they are computed; the file
  * then outlives the model. progress may be NULL; returning false stops. */
 bool vkft_model_load(vkft_model *model, vkft_device *dev, const vkft_model_file *file, bool stream,

@@ -199,12 +199,17 @@ const vkft_upload *vkft_residency_upload(const vkft_residency *residency, uint32
     return residency->ring.uploads ? &residency->ring.uploads[block - 1] : NULL;
 }
 
+static void take_offset(const struct vkft_tensor_spec *t, const vkft_model_tensor *tensor)
+{
+    if (t->weight)
+        t->weight->offset = tensor->offset;
+}
+
 /* What is read from the file later has the right checksum now. */
 static bool verify(const struct vkft_tensor_spec *t, const vkft_model_file *file, vkft_err *err)
 {
     const vkft_model_tensor *tensor = vkft_model_file_find(file, t->name);
-    if (t->weight)
-        t->weight->offset = tensor->offset;
+    take_offset(t, tensor);
     return vkft_model_file_verify(file, tensor, err);
 }
 
@@ -234,14 +239,47 @@ static bool upload(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, const
 }
 
 /* Points a weight at the file. */
-static bool use_in_place(const struct vkft_tensor_spec *t, const vkft_model_file *file, const vkft_in_place *in_place,
-                         vkft_err *err)
+static void place_in_file(const struct vkft_tensor_spec *t, const vkft_model_tensor *tensor,
+                          const vkft_in_place *in_place)
 {
-    const vkft_model_tensor *tensor = vkft_model_file_find(file, t->name);
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
         if (t->bytes[part])
             t->weight->part[part] = vkft_in_place_address(in_place, tensor->part[part]);
+}
+
+static bool use_in_place(const struct vkft_tensor_spec *t, const vkft_model_file *file, const vkft_in_place *in_place,
+                         vkft_err *err)
+{
+    place_in_file(t, vkft_model_file_find(file, t->name), in_place);
     return verify(t, file, err);
+}
+
+bool vkft_residency_serves(const vkft_residency *loaded, const vkft_residency *planned)
+{
+    bool same = loaded->loaded && !loaded->ring.slot_bytes && !planned->ring.slot_bytes &&
+                loaded->in_place == planned->in_place && loaded->range_count == planned->range_count &&
+                loaded->buffer_count == planned->buffer_count;
+    for (uint32_t i = 0; same && i < loaded->range_count; i++) {
+        const vkft_weight_range *a = &loaded->ranges[i], *b = &planned->ranges[i];
+        same = a->first == b->first && a->end == b->end && a->bytes == b->bytes && a->buffer == b->buffer &&
+               a->offset == b->offset;
+    }
+    return same;
+}
+
+void vkft_residency_point(const vkft_residency *residency, struct vkft_tensor_spec *tensors,
+                          const vkft_model_file *file, const vkft_in_place *in_place)
+{
+    for (uint32_t r = 0; r < residency->range_count; r++) {
+        const vkft_weight_range *range = &residency->ranges[r];
+        place(range, tensors, residency->buffers[range->buffer].address + range->offset, residency->in_place);
+        for (uint32_t i = range->first; i < range->end; i++) {
+            const vkft_model_tensor *tensor = vkft_model_file_find(file, tensors[i].name);
+            if (residency->in_place && tensors[i].weight)
+                place_in_file(&tensors[i], tensor, in_place);
+            take_offset(&tensors[i], tensor);
+        }
+    }
 }
 
 static bool allocate(vkft_residency *residency, vkft_device *dev, vkft_err *err)
@@ -287,5 +325,6 @@ bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *ten
                 return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while loading the model");
         }
     }
+    residency->loaded = true;
     return true;
 }

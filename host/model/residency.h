@@ -48,6 +48,7 @@ typedef struct vkft_residency {
     uint32_t buffer_count;
     vkft_weight_ring ring;
     bool in_place;
+    bool loaded; /* whole */
 } vkft_residency;
 
 /* What the weights take. */
@@ -73,6 +74,11 @@ bool vkft_residency_load(vkft_residency *residency, struct vkft_tensor_spec *ten
                          const vkft_model_file *file, const vkft_in_place *in_place,
                          bool (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes), void *context,
                          vkft_err *err);
+/* Whether weights that are loaded already lie as planned, so that they need not be loaded again; of the same file. */
+bool vkft_residency_serves(const vkft_residency *loaded, const vkft_residency *planned);
+/* Points the weights of these tensors at what is loaded, which serves them. */
+void vkft_residency_point(const vkft_residency *residency, struct vkft_tensor_spec *tensors,
+                          const vkft_model_file *file, const vkft_in_place *in_place);
 /* What has to be uploaded before a block is computed, by its number in the tensors; NULL: nothing. Valid until the
  * residency is freed. */
 const vkft_upload *vkft_residency_upload(const vkft_residency *residency, uint32_t block);

@@ -47,11 +47,7 @@ static bool plan_passes(const vkft_session *session, const vkft_limits *limits, 
 /* AUTO is known where the device is; a plan without it is for a device without matrix cores. */
 static bool expects_f16(const vkft_session *session)
 {
-    vkft_dtype dtype = session->options.compute_dtype;
-    const vkft_caps *caps = session->dev ? vkft_device_get_caps(session->dev) : NULL;
-    if (dtype == VKFT_COMPUTE_AUTO)
-        return caps && vkft_gemm_has_matrix_cores(caps);
-    return dtype == VKFT_F16 && (!caps || vkft_gemm_has_f16(caps));
+    return vkft_session_compute_dtype(session) == VKFT_F16;
 }
 
 /* Which tensors are to have rows in f16. The inputs of blocks, once they are normalized, are rounded to as many bits by

@@ -71,28 +71,63 @@ static bool check_compute_dtype(const vkft_session *session, vkft_err *err)
                      "--quant nf4, or --compute-dtype fp32");
 }
 
-/* What products are computed in on the session's device; it is kept with a run. */
+vkft_dtype vkft_session_compute_dtype(const vkft_session *session)
+{
+    vkft_dtype dtype = session->options.compute_dtype;
+    const vkft_caps *caps = session->dev ? vkft_device_get_caps(session->dev) : NULL;
+    if (caps && dtype == VKFT_COMPUTE_AUTO)
+        dtype = vkft_gemm_has_matrix_cores(caps) ? VKFT_F16 : VKFT_F32;
+    return caps && dtype == VKFT_F16 && !vkft_gemm_has_f16(caps) ? VKFT_F32 : dtype;
+}
+
+/* It is kept with a run. */
 static void settle_compute_dtype(vkft_session *session, const vkft_observer *observer)
 {
-    vkft_dtype *dtype = &session->options.compute_dtype;
-    const vkft_caps *caps = vkft_device_get_caps(session->dev);
-    if (*dtype == VKFT_COMPUTE_AUTO)
-        *dtype = vkft_gemm_has_matrix_cores(caps) ? VKFT_F16 : VKFT_F32;
-    if (*dtype != VKFT_F16)
-        return;
-    if (!vkft_gemm_has_f16(caps)) {
-        *dtype = VKFT_F32;
+    vkft_dtype *dtype = &session->options.compute_dtype, wanted = *dtype;
+    *dtype = vkft_session_compute_dtype(session);
+    if (wanted == VKFT_F16 && *dtype != VKFT_F16)
         vkft_observer_say(observer, "products are computed in fp32: vkft knows neither matrix cores of this device nor "
                                     "mixed dot products");
-        return;
-    }
-    vkft_observer_say(observer, "products with the model's weights are computed in fp16%s, sums in fp32",
-                      vkft_gemm_has_matrix_cores(caps) ? " on matrix cores" : "");
+    if (*dtype == VKFT_F16)
+        vkft_observer_say(observer, "products with the model's weights are computed in fp16%s, sums in fp32",
+                          vkft_gemm_has_matrix_cores(vkft_device_get_caps(session->dev)) ? " on matrix cores" : "");
 }
 
 static void say_note(void *context, const char *line)
 {
     vkft_observer_say(context, "%s", line);
+}
+
+static void take_from_base(vkft_session *session, vkft_base *base)
+{
+    session->base = base;
+    session->file = base->file;
+    session->dev = base->dev;
+    session->in_place = base->in_place;
+}
+
+/* Also what was opened meanwhile; not weights that are streamed, of which the device holds two blocks. */
+static void give_back(vkft_session *session, vkft_base *base)
+{
+    vkft_residency *weights = &session->model.residency;
+    base->file = session->file;
+    base->dev = session->dev;
+    base->in_place = session->in_place;
+    session->file = NULL;
+    session->dev = NULL;
+    session->in_place = (vkft_in_place){0};
+    if (!weights->loaded || weights->ring.slot_bytes)
+        return;
+    base->weights = *weights;
+    *weights = (vkft_residency){0};
+}
+
+/* Until the weights are needed the base keeps them: a session may only plan. */
+static void take_weights(vkft_session *session, vkft_base *base)
+{
+    session->model.dev = session->dev;
+    session->model.residency = base->weights;
+    base->weights = (vkft_residency){0};
 }
 
 bool vkft_session_open(vkft_session *session, const vkft_session_source *source, const vkft_observer *observer,
@@ -103,11 +138,13 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
     const vkft_model_options *o = &source->model;
     vkft_storage quant = vkft_storage_variant(o->quant, o->super_scales);
     session->options = *o;
+    if (source->base)
+        take_from_base(session, source->base);
     bool only_config = o->random || (source->only_config && is_configured(o->path));
     if (only_config) {
         if (!open_config(session, o, err))
             return false;
-    } else {
+    } else if (!session->file) {
         progress p = {observer, "converting"};
         vkft_convert_options options = {.quant = quant, .progress = on_progress, .progress_context = &p};
         session->file = vkft_model_open(o->path, &options, o->quant_explicit, err);
@@ -391,6 +428,9 @@ bool vkft_session_start(vkft_session *session, const vkft_memory_plan *plan, con
         return false;
     if (vkft_gemm_of(session->dev)->notice[0])
         vkft_observer_say(observer, "%s", vkft_gemm_of(session->dev)->notice);
+    if (session->base)
+        take_weights(session, session->base);
+    vkft_memory_begin_peak(session->dev);
     return vkft_model_load(&session->model, session->dev, session->file, plan->limits.stream_weights,
                            &session->in_place, on_progress, &p, err) &&
            allocate_holdings(session, err) &&
@@ -418,16 +458,18 @@ void vkft_session_close(vkft_session *session)
         vkft_pass_free(&session->passes[i]);
     if (session->dev) {
         free_own(session);
-        vkft_in_place_close(&session->in_place, session->dev);
         vkft_buffer_free(session->dev, &session->adapter);
         vkft_buffer_free(session->dev, &session->squares);
         vkft_buffer_free(session->dev, &session->origin);
         vkft_buffer_free(session->dev, &session->own_step);
     }
     free(session->adapter_values);
+    if (session->base)
+        give_back(session, session->base);
     vkft_trainables_free(&session->trained);
     vkft_model_free(&session->model);
     vkft_model_text_free(&session->text);
+    vkft_in_place_close(&session->in_place, session->dev);
     vkft_model_file_close(session->file);
     vkft_device_close(session->dev);
     memset(session, 0, sizeof *session);

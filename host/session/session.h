@@ -8,6 +8,7 @@
 #define VKFT_SESSION_H
 
 #include "formats/chat/model_text.h"
+#include "host/session/base.h"
 #include "host/session/memory.h"
 #include "host/session/options.h"
 #include "host/session/pass.h"
@@ -18,6 +19,7 @@
 
 typedef struct vkft_session {
     vkft_model_options options;
+    vkft_base *base;           /* NULL, or whose the file, the device and the weights are */
     vkft_model_file *file;     /* NULL when only a configuration was opened */
     const vkft_config *config; /* the file's; parsed, when only a configuration was opened */
     vkft_config parsed;
@@ -59,11 +61,15 @@ typedef struct vkft_session_source {
     vkft_model_options model;
     bool only_config;            /* the path may also be a directory that holds config.json alone, or that file */
     vkft_trainable_kind trained; /* what is to be trained, if anything is */
+    vkft_base *base;             /* NULL, or what the session shares with others, one after another; open until then */
 } vkft_session_source;
 
 /* Error: what opening a model has; a compute_dtype for quantized weights where there are none. */
 bool vkft_session_open(vkft_session *session, const vkft_session_source *source, const vkft_observer *observer,
                        vkft_err *err);
+
+/* What products are computed in on the session's device; the option as it is where that is not open. */
+vkft_dtype vkft_session_compute_dtype(const vkft_session *session);
 
 /* What the model is called: its source, or the path that was given. */
 const char *vkft_session_model_name(const vkft_session *session);

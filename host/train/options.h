@@ -141,6 +141,7 @@ typedef struct vkft_train_options {
     bool profile; /* kernel times of the steps, printed at the end */
 
     vkft_settings settings; /* all flags as text, borrowed; empty where there is no command line */
+    struct vkft_base *base; /* NULL, or what the runs of a sweep share (host/session/base.h) */
 } vkft_train_options;
 
 /* What a flag is where it is not given; the paths of model and data stay NULL. */

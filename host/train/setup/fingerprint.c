@@ -11,7 +11,7 @@
 static const char *computed(const vkft_trainer *t, const char *name, const char *value)
 {
     if (strcmp(name, "--compute-dtype") == 0) /* one of them is "auto" */
-        return vkft_compute_name(t->session.options.compute_dtype);
+        return vkft_compute_name(vkft_session_compute_dtype(&t->session));
     if (strcmp(name, "--optim") == 0) /* wherever its state lies */
         return vkft_optimizer_kind_of(t->options->optim)->name;
     return value;

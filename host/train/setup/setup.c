@@ -210,7 +210,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     bool full = options->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
     vkft_session_source source = {.model = options->model,
                                   .only_config = options->dry_run && !options->data.path,
-                                  .trained = options->fine_tune_type};
+                                  .trained = options->fine_tune_type,
+                                  .base = options->base};
     if (full && !options->model.quant_explicit)
         source.model.quant = VKFT_STORAGE_none;
     vkft_optimizer_options optimizer;
