@@ -33,6 +33,8 @@ bool vkft_train(const vkft_train_options *options, const vkft_train_observer *ob
 typedef struct vkft_train_plan {
     vkft_memory_plan memory;
     uint64_t parameters; /* that are trained */
+    vkft_best best;      /* what evaluations will be judged by */
+    bool finished;       /* nothing is left to do: it resumes a run that has ended */
     vkft_err no_device;  /* why there is none to compare with; kind NONE: there is one */
     vkft_device_info device;
     bool fits;

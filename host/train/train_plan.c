@@ -35,13 +35,38 @@ static void compare_with_device(const vkft_trainer *t, vkft_train_plan *plan)
     vkft_device_close(opened);
 }
 
+/* Whether the run that is resumed has ended, after as many steps as are wanted or early. Error: it was another one. */
+static bool find_finished(const vkft_trainer *t, bool *finished, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_run_outcome outcome;
+    cJSON *run;
+    *finished = false;
+    if (!o->data.path || !o->resume_from_checkpoint)
+        return true;
+    if (!vkft_run_outcome_read(o->output_dir, t->best.key, &outcome, &run, err))
+        return false;
+    *finished = run && (outcome.steps == t->total_steps || outcome.stopped_early);
+    cJSON *fingerprint = *finished ? vkft_trainer_fingerprint(t) : NULL;
+    const vkft_run_reading reading = {.fingerprint = fingerprint,
+                                      .settings = &o->settings,
+                                      .allow_changes = o->allow_changes,
+                                      .observer = t->observer};
+    bool ok = !*finished || ((fingerprint || vkft_fail_memory(err, "while planning the run")) &&
+                             vkft_run_compare(o->output_dir, run, &reading, err));
+    cJSON_Delete(fingerprint);
+    cJSON_Delete(run);
+    return ok;
+}
+
 bool vkft_train_plan_make(const vkft_train_options *options, const vkft_train_observer *observer, vkft_train_plan *plan,
                           vkft_err *err)
 {
     vkft_trainer t;
     *plan = (vkft_train_plan){0};
-    bool ok = vkft_trainer_open(&t, options, observer, err);
+    bool ok = vkft_trainer_open(&t, options, observer, err) && find_finished(&t, &plan->finished, err);
     if (ok) {
+        plan->best = t.best;
         plan->memory = t.plan;
         plan->parameters = vkft_trainables_parameters(&t.session.trained);
         compare_with_device(&t, plan);

@@ -1,15 +1,10 @@
-/* vkft train: the flags of a fine-tuning, and what is said before it. What is said after it is in train_says.c. */
-#include <stdlib.h>
-#include <string.h>
+/* vkft train: the flags of a fine-tuning. What is done with them is in train/command.c. */
+#include <stddef.h>
 
 #include "host/cli/cli.h"
-#include "host/cli/commands/train_idle.h"
-#include "host/cli/commands/train_says.h"
-#include "host/cli/interrupt.h"
-#include "host/cli/progress.h"
+#include "host/cli/commands/train/idle.h"
+#include "host/cli/commands/train/table.h"
 #include "host/cli/spellings.h"
-#include "host/train/train.h"
-#include "host/watch/watch.h"
 
 _Static_assert(sizeof(vkft_scheduler) == sizeof(int) && sizeof(vkft_optimizer_type) == sizeof(int) &&
                    sizeof(vkft_report_to) == sizeof(int),
@@ -70,6 +65,8 @@ static const flag_choice dpo_choices[] = {
 
 #define AT(member) .offset = offsetof(vkft_train_options, member)
 #define GIVEN(member) .given = offsetof(vkft_train_options, member)
+
+_Static_assert(offsetof(train_options, run) == 0, "these are offsets in train_options, too");
 
 static const flag_choice when_choices[] = {
     {.name = "no", .value = VKFT_WHEN_NEVER},
@@ -138,6 +135,13 @@ static const flag train_flags[] = {
      .help = "directory for the result and checkpoints",
      AT(output_dir)},
     {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace a finished run in --output-dir", AT(overwrite)},
+
+    {.kind = FLAG_TEXTS,
+     .name = "sweep",
+     .value = "NAME=X,Y,...",
+     .help = "train once with each of these values of a flag, every combination where several are swept, on one loaded "
+             "model, each into its own directory in --output-dir; 'NAME=X;Y' for values with commas",
+     .offset = offsetof(train_options, sweep)},
 
     {.kind = FLAG_HEADING, .name = "adapter"},
     {.kind = FLAG_CHOICE,
@@ -693,7 +697,7 @@ static const flag train_flags[] = {
 
 _Static_assert(FLAG_COUNT(train_flags) <= FLAGS_MAX, "raise FLAGS_MAX");
 
-static const flag_table train_table = {
+const flag_table train_table = {
     .command = "train",
     .usage = "--model PATH --data PATH [flags]",
     .about = "Trains a LoRA adapter on a model's frozen weights (4-bit by default) and writes it in PEFT's format;\n"
@@ -704,89 +708,3 @@ static const flag_table train_table = {
     .spellings = cli_spellings,
     .idle = train_idle,
 };
-
-static int plan_run(const vkft_train_options *run, const vkft_train_observer *observer, progress *display,
-                    vkft_err *err)
-{
-    vkft_train_plan plan;
-    bool ok = vkft_train_plan_make(run, observer, &plan, err);
-    progress_close(display);
-    return ok ? train_print_plan(&plan, run->json) : cli_fail(&train_table, err);
-}
-
-/* The numbers of an adapter that is trained on are its own: of the flags for a new one only those are shown that were
- * given. */
-static vkft_train_options shown_options(const vkft_train_options *run)
-{
-    vkft_train_options shown = *run;
-    if (!run->init_adapter)
-        memset(&shown.lora_given, true, sizeof shown.lora_given);
-    return shown;
-}
-
-static void print_settings(const vkft_train_options *run)
-{
-    const vkft_train_options shown = shown_options(run);
-    flags_print_settings(&train_table, &shown, stderr);
-}
-
-/* The recipe of the very run; what only asks for a plan or for this is no part of it. */
-static int print_recipe(const vkft_train_options *run)
-{
-    static const char *const without[] = {"dry-run", "print-config", NULL};
-    const vkft_train_options shown = shown_options(run);
-    vkft_err err = {0};
-    printf("# The settings of a run, written by vkft %s: vkft train -c FILE\n", cli_get_build().version);
-    return flags_print_recipe(&train_table, &shown, without, stdout, &err) ? EXIT_SUCCESS
-                                                                           : cli_fail(&train_table, &err);
-}
-
-static int train(const vkft_train_options *run, const vkft_train_observer *observer, progress *display, vkft_err *err)
-{
-    vkft_train_result result;
-    const vkft_watch watch = {.run = run->output_dir, .before_it_begins = true};
-    vkft_watch_server *server = run->watch ? vkft_watch_start(&watch, (uint16_t)run->watch_port, err) : NULL;
-    if (server)
-        fprintf(stderr, "watch this run: %s\n", vkft_watch_server_address(server));
-    bool ok = (server || !run->watch) && vkft_train(run, observer, &result, err);
-    vkft_watch_server_stop(server);
-    progress_close(display);
-    return ok ? train_print_summary(run, &result) : cli_fail(&train_table, err);
-}
-
-int cmd_train(int argc, char **argv)
-{
-    vkft_train_options options = vkft_train_defaults();
-    vkft_recipe recipe = {0};
-    int code;
-    interrupt_outlive_readers(); /* before anything is said */
-    if (!cli_flags(&train_table, &options, argc, argv, &recipe, &code))
-        return code;
-    if (options.logging_dir && !options.report_explicit)
-        options.report_to = VKFT_REPORT_TENSORBOARD;
-    const vkft_train_options *run = &options;
-    vkft_err err = {0};
-    if (!run->data.path && !run->dry_run) {
-        vkft_fail(&err, VKFT_ERR_USAGE, "--data is missing; usage: vkft train --model PATH --data PATH [flags]");
-        recipe_free(&recipe);
-        return cli_fail(&train_table, &err);
-    }
-    if (run->print_config) {
-        code = print_recipe(run);
-        recipe_free(&recipe);
-        return code;
-    }
-    if (!flags_settings(&train_table, &options, &options.settings, &err)) {
-        recipe_free(&recipe);
-        return cli_fail(&train_table, &err);
-    }
-    if (!run->dry_run)
-        print_settings(run);
-    interrupt_install();
-    progress display = progress_new(&train_table);
-    vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};
-    code = (run->dry_run ? plan_run : train)(run, &observer, &display, &err);
-    flags_settings_free(&options.settings);
-    recipe_free(&recipe);
-    return code;
-}

@@ -404,3 +404,16 @@ flags_outcome flags_parse(const flag_table *table, void *options, int argc, char
     say_idle(&p);
     return FLAGS_OK;
 }
+
+bool flags_set(const flag_table *table, void *options, const char *name, const char *value, const char *origin,
+               vkft_recipe *recipe, const flag **set, vkft_err *err)
+{
+    parse p = {.table = table, .options = options, .recipe = recipe};
+    char normal[FLAG_NAME_SIZE] = "";
+    normalize(name, strlen(name), normal);
+    const char *negated = negated_name(table, normal);
+    if (!negated && !is_known(table, normal))
+        return unknown_flag(table, normal, origin, err);
+    *set = flag_of(table, negated ? negated : normal);
+    return apply(&p, normal, value, origin, err);
+}

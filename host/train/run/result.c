@@ -12,7 +12,6 @@
 #include "runtime/base/json.h"
 #include "runtime/base/os/os.h"
 
-#define RECORD "vkft.json"
 #define CONFIG "config.json"
 #define FINISHING "while finishing the run"
 #define SMALL_FILE_LIMIT (1u << 28)
@@ -49,7 +48,7 @@ bool vkft_run_find_result(const vkft_run_directory *run, bool *found, vkft_err *
 /* vkft.json of an earlier run; NULL: there is none. */
 static cJSON *read_record(const vkft_run_directory *run)
 {
-    char *path = vkft_path_join(run->path, RECORD);
+    char *path = vkft_path_join(run->path, VKFT_RUN_RECORD);
     cJSON *record = path && vkft_file_exists(path) ? vkft_json_read_object(path, SMALL_FILE_LIMIT, NULL) : NULL;
     free(path);
     const cJSON *program = record ? vkft_json_member(record, "program") : NULL;
@@ -80,8 +79,8 @@ static state state_of(const cJSON *record, const char *path, const char *name, c
     const cJSON *files = record ? vkft_json_member(record, "files") : NULL;
     const cJSON *known = files ? vkft_json_member(files, name) : NULL;
     hash_text(text, length, hash);
-    bool ours =
-             (cJSON_IsString(known) && strcmp(known->valuestring, hash) == 0) || (record && strcmp(name, RECORD) == 0),
+    bool ours = (cJSON_IsString(known) && strcmp(known->valuestring, hash) == 0) ||
+                (record && strcmp(name, VKFT_RUN_RECORD) == 0),
          same = length == size && memcmp(text, data, size) == 0;
     free(text);
     return ours ? OURS : same ? SAME : FOREIGN;
@@ -200,7 +199,7 @@ static bool write_record(finishing *f, cJSON *summary)
     bool ok = cJSON_AddItemToObject(summary, "files", f->files);
     char *text = ok ? cJSON_Print(summary) : NULL;
     f->files = ok ? NULL : f->files;
-    ok = text ? write_small(f, RECORD, text, strlen(text)) : vkft_fail_memory(f->err, FINISHING);
+    ok = text ? write_small(f, VKFT_RUN_RECORD, text, strlen(text)) : vkft_fail_memory(f->err, FINISHING);
     cJSON_free(text);
     return ok;
 }

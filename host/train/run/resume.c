@@ -67,7 +67,7 @@ static bool differs(const char *dir, const vkft_run_reading *r, const cJSON *sto
         vkft_observer_say(r->observer, "changed: %s was %s, is %s", now->string, was, is);
     else
         vkft_fail(err, VKFT_ERR_INPUT,
-                  "%s: the checkpoint is of a run with %s %s, this one has %s; resume with the same %s, with "
+                  "%s: it is of a run with %s %s, this one has %s; resume with the same %s, with "
                   "--allow-changes, or begin another run in another --output-dir",
                   dir, now->string, was, is, flag ? "value" : "model and data");
     free(was);
@@ -76,7 +76,7 @@ static bool differs(const char *dir, const vkft_run_reading *r, const cJSON *sto
 }
 
 /* What the version that wrote the checkpoint did not record is not compared. */
-static bool same_run(const char *dir, const vkft_run_reading *r, const cJSON *stored, vkft_err *err)
+bool vkft_run_compare(const char *dir, const cJSON *stored, const vkft_run_reading *r, vkft_err *err)
 {
     const cJSON *value;
     cJSON_ArrayForEach(value, r->fingerprint)
@@ -139,7 +139,7 @@ static bool read_state(const char *dir, const vkft_run_reading *r, vkft_run_stat
             snprintf(state->best_key, sizeof state->best_key, "%s", key->valuestring);
         ok = (state->history && state->wall_times) || vkft_fail_memory(err, "while reading %s", dir);
     }
-    if (ok && !same_run(dir, r, run, err)) {
+    if (ok && !vkft_run_compare(dir, run, r, err)) {
         *other_run = true;
         ok = false;
     }

@@ -122,6 +122,23 @@ typedef struct vkft_run_reading {
 bool vkft_run_checkpoint_read(const char *path, const vkft_run_reading *reading, vkft_run_state *state, bool *damaged,
                               vkft_err *err);
 
+/* Error: the first value in which a run that has such a fingerprint differs from reading->fingerprint; file holds it.
+ */
+bool vkft_run_compare(const char *file, const cJSON *run, const vkft_run_reading *reading, vkft_err *err);
+
+/* What a finished run left of its numbers. */
+typedef struct vkft_run_outcome {
+    uint64_t steps;
+    bool stopped_early;
+    double loss; /* of training, as it was logged last; NaN: it was not */
+    double best; /* by the key that was asked for; NaN: there is none */
+    uint64_t best_step;
+} vkft_run_outcome;
+
+/* *run: the fingerprint of the finished run in a directory, to free; NULL: there is none. */
+bool vkft_run_outcome_read(const char *path, const char *best_key, vkft_run_outcome *outcome, cJSON **run,
+                           vkft_err *err);
+
 /* OUT/samples.jsonl: rows with a "step". Begin takes those of steps after this one out; add appends an array of rows.
  */
 #define VKFT_SAMPLES_NAME "samples.jsonl"

@@ -5,6 +5,7 @@
 #include "host/train/run/run_directory.h"
 
 #define VKFT_LOG_NAME "trainer_log.jsonl"
+#define VKFT_RUN_RECORD "vkft.json" /* of a finished run */
 #define VKFT_RUN_LOCK ".vkft.lock"
 #define VKFT_CHECKPOINT "checkpoint-"
 #define VKFT_BEST "best-"

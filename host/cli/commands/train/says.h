@@ -6,7 +6,7 @@
 
 /* On stderr, with json also as an object on stdout. Both return the exit code. */
 int train_print_summary(const vkft_train_options *options, const vkft_train_result *result);
-/* On stdout. */
-int train_print_plan(const vkft_train_plan *plan, bool json);
+/* On stdout. name: NULL, or the directory of one of several runs. */
+int train_print_plan(const vkft_train_plan *plan, const char *name, bool json);
 
 #endif

@@ -1,6 +1,6 @@
 /* Flags of vkft train that do nothing where others have some values; they are said, once, when they are given. What
  * depends on the data or the model is said by the run (host/train/setup/). */
-#include "host/cli/commands/train_idle.h"
+#include "host/cli/commands/train/idle.h"
 #include "host/train/options.h"
 
 #define WHERE(name, condition)                                                                                         \

@@ -1,5 +1,5 @@
 /* See train_says.h. */
-#include "host/cli/commands/train_says.h"
+#include "host/cli/commands/train/says.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -63,10 +63,12 @@ int train_print_summary(const vkft_train_options *o, const vkft_train_result *r)
     return o->json ? print_json_summary(o, r) : EXIT_SUCCESS;
 }
 
-static int print_json_plan(const vkft_memory_plan *plan)
+static int print_json_plan(const vkft_memory_plan *plan, const char *name)
 {
     bool failed = false;
     vkft_json_node json = vkft_json_make_object(&failed);
+    if (name)
+        vkft_json_put_string(json, "output_dir", name);
     for (uint32_t i = 0; i < plan->count; i++)
         vkft_json_put_number(json, plan->items[i].name, (double)plan->items[i].bytes);
     vkft_json_put_number(json, "device_bytes", (double)plan->device_bytes);
@@ -115,7 +117,11 @@ static int print_text_plan(const vkft_train_plan *plan)
     return EXIT_SUCCESS;
 }
 
-int train_print_plan(const vkft_train_plan *plan, bool json)
+int train_print_plan(const vkft_train_plan *plan, const char *name, bool json)
 {
-    return json ? print_json_plan(&plan->memory) : print_text_plan(plan);
+    if (json)
+        return print_json_plan(&plan->memory, name);
+    if (name)
+        printf("\n%s\n", name);
+    return print_text_plan(plan);
 }
