@@ -47,6 +47,7 @@ void vkft_adapter_free(vkft_adapter *adapter)
     free_list(adapter->config.modules_to_save);
     free(adapter->config.base_model_name_or_path);
     vkft_module_targets_free(&adapter->config.targets);
+    vkft_token_indices_free(&adapter->config.tokens);
     vkft_module_patterns_free(&adapter->config.rank_pattern);
     vkft_module_patterns_free(&adapter->config.alpha_pattern);
     *adapter = (vkft_adapter){0};
@@ -66,9 +67,11 @@ static bool module_of_key(const vkft_adapter_format *format, const char *key, co
     size_t size = strlen(key);
     if (strncmp(key, "base_model.model.", 17) != 0)
         return false;
-    for (uint32_t i = 0; format->suffixes[i]; i++) {
-        size_t suffix = strlen(format->suffixes[i]);
-        if (size <= 17 + suffix || strcmp(key + size - suffix, format->suffixes[i]) != 0)
+    for (uint32_t i = 0; i < 2 * VKFT_ADAPTER_TENSORS; i++) {
+        uint32_t j = i % VKFT_ADAPTER_TENSORS;
+        const char *text = i < VKFT_ADAPTER_TENSORS ? format->suffixes[j] : format->embedding[j];
+        size_t suffix = text ? strlen(text) : 0;
+        if (!text || size <= 17 + suffix || strcmp(key + size - suffix, text) != 0)
             continue;
         const char *end = key + size - suffix, *start = end;
         while (start > key && start[-1] != '.')
@@ -76,7 +79,7 @@ static bool module_of_key(const vkft_adapter_format *format, const char *key, co
         *name = start;
         *length = (size_t)(end - start);
         if (number)
-            *number = i;
+            *number = j;
         return *length > 0;
     }
     return false;
@@ -165,11 +168,8 @@ static bool check_initialization(const char *path, const cJSON *root, vkft_err *
 static bool check_supported(const char *path, const cJSON *root, vkft_err *err)
 {
     static const char *const off[] = {
-        "use_qalora",        "use_bdlora",
-        "layer_replication", "trainable_token_indices",
-        "target_parameters", "alora_invocation_tokens",
-        "arrow_config",      "kasa_config",
-        "monteclora_config", "velora_config",
+        "use_qalora",   "use_bdlora",  "layer_replication", "target_parameters", "alora_invocation_tokens",
+        "arrow_config", "kasa_config", "monteclora_config", "velora_config",     "ensure_weight_tying",
     };
     const cJSON *task = vkft_json_member(root, "task_type");
     if (task && (!cJSON_IsString(task) ||
@@ -299,12 +299,21 @@ static bool read_modules_to_save(const char *path, const cJSON *root, vkft_adapt
     return copy_list(path, "modules_to_save", value, &config->modules_to_save, err);
 }
 
-/* Whether the key is that of a module in modules_to_save, "base_model.model.lm_head.weight", or of one of the model's
- * biases. */
+static bool read_tokens(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
+{
+    return vkft_token_indices_read(&config->tokens, vkft_json_member(root, "trainable_token_indices"),
+                                   "key 'trainable_token_indices'", err) ||
+           vkft_fail_context(err, "%s", path);
+}
+
+/* Whether the key is that of a module in modules_to_save, "base_model.model.lm_head.weight", of one of the model's
+ * biases, of trained tokens, or of a copy. */
 static bool is_saved_whole(const vkft_adapter_config *config, const char *key)
 {
     size_t size = strlen(key);
-    if (config->bias && strncmp(key, "base_model.model.", 17) == 0 && ends_with(key, ".bias"))
+    if (strncmp(key, "base_model.model.", 17) == 0 &&
+        ((config->bias && ends_with(key, ".bias")) || (config->tokens.count && ends_with(key, VKFT_ADAPTER_TOKENS)) ||
+         (config->format->embedding[0] && ends_with(key, VKFT_ADAPTER_COPY))))
         return true;
     if (strncmp(key, "base_model.model.", 17) != 0 || size <= 17 + 7 || strcmp(key + size - 7, ".weight") != 0)
         return false;
@@ -408,7 +417,8 @@ static bool read_files(const char *dir, const char *config, const vkft_adapter_f
     bool ok = root && (vkft_json_keep_last(root) || vkft_fail_memory(err, "for adapter '%s'", config)) &&
               find_format(config, root, known, &adapter->config, err) && check_supported(config, root, err) &&
               read_bias(config, root, &adapter->config, err) &&
-              read_modules_to_save(config, root, &adapter->config, err) && open_weights(dir, &file, err);
+              read_modules_to_save(config, root, &adapter->config, err) &&
+              read_tokens(config, root, &adapter->config, err) && open_weights(dir, &file, err);
     if (ok)
         ok = read_tensors(&file, adapter, err) && read_config(config, root, adapter, err);
     cJSON_Delete(root);
@@ -534,6 +544,13 @@ static bool add_modules_to_save(cJSON *object, char *const *names)
     return ok;
 }
 
+/* PEFT knows it since 0.15. */
+static bool add_tokens(cJSON *object, const vkft_adapter_config *config)
+{
+    return !config->tokens.count ||
+           cJSON_AddItemToObject(object, "trainable_token_indices", vkft_token_indices_json(&config->tokens));
+}
+
 /* Of the target modules those whose input is multiplied, which the shapes of their tensors tell: PEFT wants names of
  * target_modules. */
 static bool add_feedforward(cJSON *object, const vkft_adapter *adapter)
@@ -585,7 +602,7 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
            cJSON_AddNumberToObject(o, "r", config->r) && add_patterns(o, "rank_pattern", &config->rank_pattern) &&
            cJSON_AddNullToObject(o, "revision") && add_target_modules(o, adapter) &&
            cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") &&
-           cJSON_AddBoolToObject(o, "use_dora", config->format->use_dora) &&
+           add_tokens(o, config) && cJSON_AddBoolToObject(o, "use_dora", config->format->use_dora) &&
            cJSON_AddBoolToObject(o, "use_rslora", config->use_rslora);
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "formats/peft/modules.h"
+#include "formats/peft/tokens.h"
 #include "runtime/base/error.h"
 
 #define VKFT_ADAPTER_TENSORS 3u /* of a module, at most; raise it for a method that has more */
@@ -18,6 +19,7 @@ typedef struct vkft_adapter_format {
     bool use_dora, lora_bias, ia3;
     const char *suffixes[VKFT_ADAPTER_TENSORS + 1]; /* ".lora_A.weight", up to a NULL */
     bool vector[VKFT_ADAPTER_TENSORS];              /* [rows] in files, and [rows,1] here */
+    const char *embedding[VKFT_ADAPTER_TENSORS];    /* suffixes of an embedding's tensors; NULL: it has none */
 } vkft_adapter_format;
 
 /* First values of A and B, as PEFT's init_lora_weights names them. */
@@ -47,10 +49,16 @@ typedef struct vkft_adapter_config {
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
     bool target_all_linear;
+    vkft_token_indices tokens;   /* whose rows of embedding and head are trained */
     char **modules_to_save;      /* NULL-terminated list of names of modules that are trained whole; NULL: none */
     vkft_module_targets targets; /* all that selects modules; of an adapter that is written what leaves some out */
     vkft_module_patterns rank_pattern, alpha_pattern;
 } vkft_adapter_config;
+
+/* Of what PEFT copies into an adapter of an embedding or head: the model's own matrix. */
+#define VKFT_ADAPTER_COPY ".base_layer.weight"
+/* Of the rows of trained tokens. */
+#define VKFT_ADAPTER_TOKENS ".token_adapter.trainable_tokens_delta"
 
 /* One tensor, f32, contiguous. key as in the file: "base_model.model.<module>.lora_A.weight". */
 typedef struct vkft_adapter_tensor {
@@ -67,7 +75,7 @@ typedef struct vkft_adapter {
 
 /* Reads a PEFT adapter directory in one of the known formats, NULL-terminated; F32, F16 and BF16 tensors become f32.
  * The result is malloc'ed throughout. Error: what vkft cannot apply (another
- * peft_type, token indices), a bad file, or another program's adapter. */
+ * peft_type, tied adapters), a bad file, or another program's adapter. */
 bool vkft_adapter_read(const char *dir, const vkft_adapter_format *const *known, vkft_adapter *adapter, vkft_err *err);
 void vkft_adapter_free(vkft_adapter *adapter); /* frees what is inside, zeroes it */
 

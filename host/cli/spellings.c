@@ -118,13 +118,12 @@ const flag_spelling cli_spellings[] = {
     REFUSED("init_lora_weights", "mica", "init-lora-weights", "B would be frozen; use true, gaussian or orthogonal"),
     REFUSED("init_lora_weights", "false", "init-lora-weights",
             "A and B would both be random and the model another one; use true"),
-    NOTHING("trainable_token_indices", "none", "lora-r", "nothing but the adapter is trained"),
+    NOTHING("trainable_token_indices", "none", "trainable-token-indices", "no rows of tokens are trained"),
+    NOTHING("ensure_weight_tying", "false", "lora-target-modules", "adapters of embedding and head are two"),
     REFUSED(
-        "trainable_token_indices", NULL, "lora-r",
-        "embeddings are not trained beside an adapter; train all weights with --fine-tune-type full, or leave it out"),
-    NOTHING("ensure_weight_tying", "false", "lora-r", "nothing but the adapter is trained"),
-    REFUSED("ensure_weight_tying", NULL, "lora-r",
-            "it is for modules_to_save and embeddings, which are not trained beside an adapter; leave it out"),
+        "ensure_weight_tying", NULL, "lora-target-modules",
+        "adapters of embedding and head are two, as in PEFT without it; with trainable_token_indices tied rows stay "
+        "tied; leave it out"),
     NOTHING("layer_replication", "none", "lora-r", "the model keeps its layers"),
     REFUSED("layer_replication", NULL, "lora-r", "the model keeps its layers; leave it out"),
     NOTHING("target_parameters", "none", "lora-r", "adapters are on linear layers"),

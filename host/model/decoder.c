@@ -76,10 +76,17 @@ static vkft_block_call decoder_call(const vkft_batch *batch, vkft_tensor *memory
                              .expert_choice = batch->expert_choice};
 }
 
+static vkft_tensor *embed_tokens(vkft_graph *g, const vkft_model *model, const vkft_stack *stack, uint64_t ids,
+                                 uint32_t count)
+{
+    const vkft_embedding e = {.table = &model->embedding, .lora = &stack->embedding.lora, .rows = &model->token_rows};
+    return vkft_op_embedding(g, &e, ids, count, model->embedding_scale);
+}
+
 /* What the first block reads. */
 static vkft_tensor *embed(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
 {
-    vkft_tensor *x = vkft_op_embedding(g, &model->embedding, batch->ids, batch->tokens, model->embedding_scale);
+    vkft_tensor *x = embed_tokens(g, model, &model->decoder, batch->ids, batch->tokens);
     vkft_op_noise(g, x, &batch->sequence, model->noise_scale);
     if (model->project_in.w.rows)
         x = vkft_op_linear(g, x, &model->project_in, (vkft_linear_call){0});
@@ -90,7 +97,7 @@ static vkft_tensor *embed(vkft_graph *g, const vkft_model *model, const vkft_bat
 
 static vkft_tensor *embed_source(vkft_graph *g, const vkft_model *model, const vkft_batch *batch)
 {
-    return vkft_op_embedding(g, &model->embedding, batch->source_ids, batch->source_tokens, model->embedding_scale);
+    return embed_tokens(g, model, &model->encoder, batch->source_ids, batch->source_tokens);
 }
 
 /* What the head reads: final norm and projection of the rows that are asked for. */
@@ -135,7 +142,7 @@ void vkft_decoder_train(vkft_graph *g, const vkft_model *model, const vkft_batch
     uint32_t embedded = g->tape_count;
     run_stack(g, &decoder, &decode);
     vkft_tensor *n = finish(g, model, decoder.x[L], batch->loss_row, batch->rows);
-    vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->row_weight, batch->loss, n->needs_grad);
+    vkft_op_linear_cross_entropy(g, n, &model->head, batch->target, batch->row_weight, batch->loss, true);
     vkft_tape_backward(g, embedded);
     replay_stack(g, &decoder, decode, embedded);
     vkft_tape_backward(g, encoded);

@@ -18,11 +18,14 @@ typedef struct vkft_layer {
     const vkft_upload *upload; /* of its weights, where they are streamed; NULL: they are resident */
 } vkft_layer;
 
-/* A linear layer by its name in transformers, which PEFT uses: "model.layers.3.self_attn.q_proj". */
+/* A linear layer, an embedding or the head by its name in transformers, which PEFT uses:
+ * "model.layers.3.self_attn.q_proj". */
 typedef struct vkft_module {
     char name[128];
     vkft_linear *linear;
-    bool explicit_only;    /* a router or an expert: adapted only when named, not as one of "all-linear" */
+    bool explicit_only;    /* adapted only when named, not as one of "all-linear" */
+    bool embedding, head;  /* what it is; both false: a linear layer of a block */
+    vkft_token_rows *rows; /* of an embedding or the head: rows that are trained in the place of its matrix's */
     uint32_t expert_group; /* experts that one kernel multiplies have the same number, from 1 on; 0: not an expert */
 } vkft_module;
 

@@ -71,18 +71,13 @@ void vkft_list_norm(vkft_model_list *list, vkft_norm *norm, uint32_t width, cons
         vkft_list_table(list, &norm->bias, &norm->dbias, 1, width, module, "bias");
 }
 
-vkft_module *vkft_list_linear(vkft_model_list *list, vkft_linear *linear, uint32_t out, uint32_t in, bool bias,
-                              bool never_quantized, const char *name)
+/* A module of this name, as PEFT calls it. */
+static vkft_module *add_module(vkft_model_list *list, vkft_linear *linear, const char *name)
 {
     void *modules = list->modules;
     vkft_module *module = grow(&modules, &list->module_count, &list->module_capacity, sizeof *module);
     list->modules = modules;
-    struct vkft_tensor_spec *spec = vkft_list_matrix(list, &linear->w, out, in, never_quantized, name);
-    if (spec) /* before the next one moves the list */
-        spec->linear = true;
-    if (bias)
-        vkft_list_table(list, &linear->bias, &linear->dbias, 1, out, name, "bias");
-    if (!module || !spec) {
+    if (!module) {
         list->failed = true;
         return NULL;
     }
@@ -92,6 +87,31 @@ vkft_module *vkft_list_linear(vkft_model_list *list, vkft_linear *linear, uint32
              name + (inside ? strlen(base) : 0));
     module->linear = linear;
     return module;
+}
+
+vkft_module *vkft_list_linear(vkft_model_list *list, vkft_linear *linear, uint32_t out, uint32_t in, bool bias,
+                              bool never_quantized, const char *name)
+{
+    struct vkft_tensor_spec *spec = vkft_list_matrix(list, &linear->w, out, in, never_quantized, name);
+    if (spec) /* before the next one moves the list */
+        spec->linear = true;
+    if (bias)
+        vkft_list_table(list, &linear->bias, &linear->dbias, 1, out, name, "bias");
+    return add_module(list, linear, name);
+}
+
+void vkft_list_outer(vkft_model_list *list, vkft_linear *linear, vkft_token_rows *rows, uint32_t out, uint32_t in,
+                     const char *name)
+{
+    bool head = strcmp(name, list->config->arch->head) == 0;
+    vkft_module *module = add_module(list, linear, name);
+    if (!module)
+        return;
+    linear->w = (vkft_weight){.storage = VKFT_STORAGE_f32, .rows = out, .cols = in};
+    module->explicit_only = true;
+    module->embedding = !head;
+    module->head = head;
+    module->rows = rows;
 }
 
 vkft_module *vkft_list_slot(vkft_model_list *list, const vkft_layer *layer, vkft_linear *linear, vkft_linear_slot slot,

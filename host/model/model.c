@@ -84,6 +84,14 @@ static void list_tensors(vkft_model *model, vkft_model_list *list)
         vkft_list_linear(list, &model->project_out, E, C, false, false, arch->project_out);
     if (!model->tied)
         vkft_list_matrix(list, &model->head.w, c->vocab_size, E, true, arch->head);
+    uint32_t V = c->vocab_size;
+    if (model->encoder.count) { /* both read the embedding that they share, which in transformers each calls its own */
+        vkft_list_outer(list, &model->encoder.embedding, &model->token_rows, E, V, "encoder.embed_tokens");
+        vkft_list_outer(list, &model->decoder.embedding, &model->token_rows, E, V, "decoder.embed_tokens");
+    } else {
+        vkft_list_outer(list, &model->decoder.embedding, &model->token_rows, E, V, arch->embedding);
+    }
+    vkft_list_outer(list, &model->head.adapted, &model->head.rows, V, E, arch->head);
 }
 
 /* The type that converting a checkpoint would give this matrix. */

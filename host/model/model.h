@@ -21,12 +21,14 @@ typedef struct vkft_stack {
     vkft_layer *layers;
     uint32_t count;
     vkft_norm final_norm;
+    vkft_linear embedding; /* LoRA on the embedding, as that of a linear layer [E,V]; it has no matrix */
 } vkft_stack;
 
 typedef struct vkft_model {
     const vkft_config *config;           /* the caller's, for whoever lays the model out; running asks what follows */
     vkft_stack decoder, encoder;         /* encoder.count is 0 where there is none */
     vkft_weight embedding;               /* [V,E], E = config.embedding_size */
+    vkft_token_rows token_rows;          /* trained in the place of the embedding's */
     vkft_weight positions;               /* [offset + P, C]: learned ones, added to the embedding */
     float embedding_scale;               /* of the embedding, before positions are added */
     float noise_scale;                   /* of noise that is added to it */
@@ -36,7 +38,7 @@ typedef struct vkft_model {
     bool tied;
     vkft_rotary rotary[2]; /* of config.rope and config.local_rope */
 
-    vkft_module *modules; /* all linear layers in the order in which they run, without the head */
+    vkft_module *modules; /* all linear layers in the order in which they run; then embeddings and the head */
     uint32_t module_count;
 
     bool trained;                      /* all of it: all_weights.h has the weights */

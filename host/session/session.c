@@ -231,6 +231,29 @@ bool vkft_session_write_origin(vkft_session *session, vkft_err *err)
            vkft_buffer_write(session->dev, &session->origin, 0, t->adapters.origin, origin_bytes(session, NULL), err);
 }
 
+static uint64_t token_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_session *session = owner;
+    (void)limits;
+    return vkft_adapter_set_token_bytes(&session->trained.adapters);
+}
+
+static bool upload_tokens(void *owner, vkft_session *session, vkft_err *err)
+{
+    vkft_adapter_set *set = &session->trained.adapters;
+    uint64_t bytes = token_bytes(owner, NULL);
+    uint32_t *tables = malloc(bytes);
+    if (!tables)
+        return vkft_fail_memory(err, "for trained tokens");
+    vkft_adapter_set_token_tables(set, tables);
+    bool ok = vkft_buffer_new(session->dev, bytes, VKFT_MEMORY_DEVICE, "trained tokens", &session->tokens, err) &&
+              vkft_buffer_write(session->dev, &session->tokens, 0, tables, bytes, err);
+    free(tables);
+    if (ok)
+        vkft_adapter_set_place_tokens(set, session->tokens.address);
+    return ok;
+}
+
 bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *err)
 {
     vkft_adapter_set *set = &session->trained.adapters;
@@ -240,6 +263,9 @@ bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *e
     if (set->origin_floats)
         vkft_session_need(session,
                           (vkft_holding){"first values", VKFT_MEMORY_DEVICE, origin_bytes, allocate_origin, session});
+    if (set->tokens_count)
+        vkft_session_need(session,
+                          (vkft_holding){"trained tokens", VKFT_MEMORY_DEVICE, token_bytes, upload_tokens, session});
     if (!set->rows)
         return true;
     if (read && !vkft_adapter_set_read_squares(set, session->file, err))
@@ -263,6 +289,7 @@ bool vkft_session_use_adapter(vkft_session *session, const char *dir, const vkft
     if (!vkft_adapter_read(dir, vkft_adapter_formats(), &adapter, err))
         return false;
     bool ok = vkft_adapter_set_choose_from(lora, &session->model, &adapter, err) &&
+              (!session->file || vkft_adapter_check_copies(lora, &adapter, session->file, err)) &&
               vkft_adapter_say_notes(lora, &adapter, vkft_session_model_name(session), observer, err);
     if (ok) {
         session->adapter_values = malloc((vkft_trainables_floats(&session->trained) + 1) * sizeof(float));
@@ -461,6 +488,7 @@ void vkft_session_close(vkft_session *session)
         vkft_buffer_free(session->dev, &session->adapter);
         vkft_buffer_free(session->dev, &session->squares);
         vkft_buffer_free(session->dev, &session->origin);
+        vkft_buffer_free(session->dev, &session->tokens);
         vkft_buffer_free(session->dev, &session->own_step);
     }
     free(session->adapter_values);

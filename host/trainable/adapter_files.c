@@ -45,22 +45,23 @@ static const vkft_adapter_tensor *find(const key_index *keys, const char *module
 static bool add_stored(vkft_adapter_set *set, const vkft_module *module, const vkft_adapter_config *config,
                        const key_index *keys, vkft_err *err)
 {
-    const char *const *suffixes = set->method->format.suffixes;
     const vkft_adapter_tensor *found[VKFT_ADAPTER_TENSORS];
+    vkft_adapted_module *m = vkft_adapter_set_next(set, module);
     uint32_t tensors = vkft_adapter_set_kinds(set), present = 0, rows, cols;
     for (uint32_t j = 0; j < tensors; j++)
-        present += (found[j] = find(keys, module->name, suffixes[j])) != NULL;
+        present += (found[j] = find(keys, module->name, vkft_adapter_set_suffix(set, m, j))) != NULL;
     if (!present)
         return true;
-    vkft_adapted_module *m = vkft_adapter_set_next(set, module);
     m->linear->ia3.input = set->method == &vkft_method_ia3 && found[0] && found[0]->rows == 1;
-    if (!vkft_adapted_module_apply_patterns(m, &config->rank_pattern, &config->alpha_pattern, err))
+    if (!vkft_adapted_module_check_kind(set, m, err) ||
+        !vkft_adapted_module_apply_patterns(m, &config->rank_pattern, &config->alpha_pattern, err))
         return false;
     for (uint32_t j = 0; j < tensors; j++) {
         const vkft_adapter_tensor *t = found[j];
         vkft_adapter_set_shape(set, m, j, &rows, &cols);
         if (!t)
-            return vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s has no %s", module->name, suffixes[j] + 1);
+            return vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s has no %s", module->name,
+                             vkft_adapter_set_suffix(set, m, j) + 1);
         if (t->rows != rows || t->cols != cols)
             return vkft_fail(err, VKFT_ERR_INPUT,
                              "adapter: %s has shape [%u, %u]; this model and %s %u call for [%u, %u]", t->key, t->rows,
@@ -105,9 +106,43 @@ static bool add_stored_whole(vkft_adapter_set *set, const vkft_adapter *adapter,
     return add_stored_biases(set, keys, err);
 }
 
+/* Adds the tokens whose rows the adapter holds. */
+static bool add_stored_tokens(vkft_adapter_set *set, const vkft_adapter *adapter, const key_index *keys, vkft_err *err)
+{
+    if (!vkft_adapter_set_train_tokens(set, &adapter->config.tokens, err))
+        return false;
+    for (uint32_t i = 0; i < set->tokens_count; i++) {
+        const vkft_trained_tokens *tokens = &set->tokens[i];
+        const vkft_adapter_tensor *t = find(keys, tokens->name, VKFT_ADAPTER_TOKENS);
+        if (!t || t->rows != tokens->count || t->cols != tokens->spec->cols)
+            return vkft_fail(
+                err, VKFT_ERR_INPUT,
+                "adapter: trainable_token_indices names %u tokens of %s, and no tensor of shape [%u, %u] is "
+                "there for them",
+                tokens->count, tokens->name, tokens->count, tokens->spec->cols);
+    }
+    return true;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const vkft_adapted_module *)a)->name, ((const vkft_adapted_module *)b)->name);
+}
+
+static bool is_key(const vkft_adapter_tensor *t, const char *module, const char *suffix)
+{
+    char key[192];
+    snprintf(key, sizeof key, PREFIX "%s%s", module, suffix);
+    return strcmp(t->key, key) == 0;
+}
+
+/* Whether it is PEFT's copy of the matrix of an adapted embedding or head. */
+static bool is_copy(const vkft_adapter_set *set, const vkft_adapter_tensor *t)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if ((set->modules[i].embedding || set->modules[i].head) && is_key(t, set->modules[i].name, VKFT_ADAPTER_COPY))
+            return true;
+    return false;
 }
 
 /* Whether one of the modules, which are sorted, has this tensor. */
@@ -116,11 +151,17 @@ static bool is_used(const vkft_adapter_set *set, const vkft_adapted_module *sort
     for (uint32_t i = 0; i < set->saved_count; i++)
         if (strcmp(t->key + strlen(PREFIX), set->saved[i].spec->name) == 0)
             return true;
-    for (uint32_t j = 0; j < vkft_adapter_set_kinds(set); j++) {
-        const char *suffix = set->method->format.suffixes[j];
-        size_t key = strlen(t->key), prefix = strlen(PREFIX), end = strlen(suffix);
+    for (uint32_t i = 0; i < set->tokens_count; i++)
+        if (is_key(t, set->tokens[i].name, VKFT_ADAPTER_TOKENS))
+            return true;
+    if (is_copy(set, t))
+        return true;
+    for (uint32_t j = 0; j < 2 * vkft_adapter_set_kinds(set); j++) {
+        const char *suffix = j % 2 ? set->method->format.embedding[j / 2] : set->method->format.suffixes[j / 2];
+        size_t key = strlen(t->key), prefix = strlen(PREFIX), end = suffix ? strlen(suffix) : 0;
         vkft_adapted_module wanted;
-        if (key <= prefix + end || strcmp(t->key + key - end, suffix) != 0 || key - prefix - end >= sizeof wanted.name)
+        if (!suffix || key <= prefix + end || strcmp(t->key + key - end, suffix) != 0 ||
+            key - prefix - end >= sizeof wanted.name)
             continue;
         snprintf(wanted.name, sizeof wanted.name, "%.*s", (int)(key - prefix - end), t->key + prefix);
         if (bsearch(&wanted, sorted, set->count, sizeof *sorted, by_name))
@@ -160,7 +201,10 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
     for (uint32_t i = 0; ok && i < model->module_count; i++)
         ok = add_stored(set, &model->modules[i], &adapter->config, &keys, err);
     ok = ok && add_stored_whole(set, adapter, &keys, err);
-    uint32_t used = vkft_adapter_set_kinds(set) * set->count + set->saved_count;
+    ok = ok && add_stored_tokens(set, adapter, &keys, err);
+    uint32_t used = vkft_adapter_set_kinds(set) * set->count + set->saved_count + set->tokens_count;
+    for (uint32_t i = 0; ok && i < adapter->count; i++)
+        used += is_copy(set, &adapter->tensors[i]);
     if (ok && used != adapter->count)
         ok = fail_unused(set, adapter, adapter->count - used, err);
     ok = ok && vkft_adapter_set_check_experts(set, err);
@@ -225,7 +269,7 @@ bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *ad
     bool ok = true;
     for (uint32_t i = 0; ok && i < set->count; i++)
         for (uint32_t j = 0; ok && j < vkft_adapter_set_kinds(set); j++) {
-            const char *module = set->modules[i].name, *suffix = set->method->format.suffixes[j];
+            const char *module = set->modules[i].name, *suffix = vkft_adapter_set_suffix(set, &set->modules[i], j);
             const vkft_adapter_tensor *t = find(&keys, module, suffix);
             written_shape(set, &set->modules[i], j, &rows, &cols);
             ok = (t && t->rows == rows && t->cols == cols) ||
@@ -244,6 +288,14 @@ bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *ad
         if (ok)
             memcpy(flat + saved->offset, t->data, (size_t)t->rows * t->cols * sizeof *flat);
     }
+    for (uint32_t i = 0; ok && i < set->tokens_count; i++) { /* the set has those of the adapter */
+        const vkft_trained_tokens *tokens = &set->tokens[i];
+        const vkft_adapter_tensor *t = find(&keys, tokens->name, VKFT_ADAPTER_TOKENS);
+        ok = (t && t->rows == tokens->count && t->cols == tokens->spec->cols) ||
+             vkft_fail(err, VKFT_ERR_INPUT, "adapter: %s" VKFT_ADAPTER_TOKENS " is missing", tokens->name);
+        if (ok)
+            memcpy(flat + tokens->offset, t->data, (size_t)t->rows * t->cols * sizeof *flat);
+    }
     free(keys.tensors);
     return ok;
 }
@@ -253,7 +305,7 @@ static bool export_tensor(const vkft_adapter_set *set, const vkft_adapted_module
 {
     vkft_adapter_tensor *t = &adapter->tensors[adapter->count++];
     char key[192];
-    snprintf(key, sizeof key, PREFIX "%s%s", m->name, set->method->format.suffixes[tensor]);
+    snprintf(key, sizeof key, PREFIX "%s%s", m->name, vkft_adapter_set_suffix(set, m, tensor));
     t->key = vkft_string_copy(key);
     t->data = malloc((size_t)written_shape(set, m, tensor, &t->rows, &t->cols) * sizeof *flat);
     if (!t->key || !t->data)
@@ -286,6 +338,23 @@ static bool export_saved(const vkft_saved_tensor *saved, const float *flat, vkft
         return false;
     memcpy(t->data, flat + saved->offset, bytes);
     return true;
+}
+
+static bool export_tokens(const vkft_adapter_set *set, const float *flat, vkft_adapter *adapter, vkft_err *err)
+{
+    for (uint32_t i = 0; i < set->tokens_count; i++) {
+        const vkft_trained_tokens *tokens = &set->tokens[i];
+        vkft_adapter_tensor *t = &adapter->tensors[adapter->count++];
+        char key[192];
+        snprintf(key, sizeof key, PREFIX "%s" VKFT_ADAPTER_TOKENS, tokens->name);
+        *t = (vkft_adapter_tensor){.key = vkft_string_copy(key), .rows = tokens->count, .cols = tokens->spec->cols};
+        size_t bytes = (size_t)t->rows * t->cols * sizeof *flat;
+        t->data = malloc(bytes);
+        if (!t->key || !t->data)
+            return vkft_fail_memory(err, "while writing the adapter");
+        memcpy(t->data, flat + tokens->offset, bytes);
+    }
+    return vkft_token_indices_copy(&adapter->config.tokens, &set->config.tokens, err);
 }
 
 static bool contains(char *const *list, uint32_t count, const char *name)
@@ -390,6 +459,7 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
     memset(adapter, 0, sizeof *adapter);
     adapter->config = set->config;
     adapter->config.targets = (vkft_module_targets){0};
+    adapter->config.tokens = (vkft_token_indices){0};
     adapter->config.format = &set->method->format;
     adapter->config.r *= set->origin_floats ? 2 : 1;
     adapter->config.lora_alpha *= alpha_factor(set);
@@ -401,8 +471,7 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
     for (uint32_t i = 0; i < set->saved_count; i++)
         whole += set->saved[i].spec->weight != NULL;
     char **names = adapter->config.modules_to_save = whole ? calloc(whole + 1ull, sizeof *names) : NULL;
-    adapter->tensors =
-        calloc((size_t)vkft_adapter_set_kinds(set) * set->count + set->saved_count, sizeof *adapter->tensors);
+    adapter->tensors = calloc(vkft_adapter_set_tensor_count(set), sizeof *adapter->tensors);
     bool ok = (adapter->tensors && (!whole || names) && adapter->config.base_model_name_or_path &&
                export_patterns(set, &adapter->config)) ||
               vkft_fail_memory(err, "while writing the adapter");
@@ -411,6 +480,7 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
         for (uint32_t j = 0; ok && j < vkft_adapter_set_kinds(set); j++)
             ok = export_tensor(set, &set->modules[i], j, flat, adapter) ||
                  vkft_fail_memory(err, "while writing the adapter");
+    ok = ok && export_tokens(set, flat, adapter, err);
     for (uint32_t i = 0; ok && i < set->saved_count; i++)
         ok = export_saved(&set->saved[i], flat, adapter, &names) || vkft_fail_memory(err, "while writing the adapter");
     if (!ok)

@@ -31,6 +31,12 @@ uint32_t vkft_adapter_set_written_rank(const vkft_adapter_set *set, const vkft_a
     return set->origin_floats ? 2 * m->r : m->r;
 }
 
+const char *vkft_adapter_set_suffix(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor)
+{
+    const char *embedding = m->embedding ? set->method->format.embedding[tensor] : NULL;
+    return embedding ? embedding : set->method->format.suffixes[tensor];
+}
+
 uint64_t vkft_adapter_set_shape(const vkft_adapter_set *set, const vkft_adapted_module *m, uint32_t tensor,
                                 uint32_t *rows, uint32_t *cols)
 {
@@ -49,26 +55,27 @@ bool vkft_adapter_set_reserve(vkft_adapter_set *set, const vkft_model *model, co
     set->config.target_modules = NULL;
     set->config.targets = (vkft_module_targets){0};
     set->config.modules_to_save = NULL;
+    set->config.tokens = (vkft_token_indices){0};
     set->config.rank_pattern = set->config.alpha_pattern = (vkft_module_patterns){0};
     set->modules = calloc((size_t)model->module_count, sizeof *set->modules);
     set->saved = calloc(model->tensor_count + 1ull, sizeof *set->saved);
     return (set->modules && set->saved) || vkft_fail_memory(err, "for the adapter's modules");
 }
 
-/* The place of the set's next module, filled; it is added by counting it. */
 vkft_adapted_module *vkft_adapter_set_next(vkft_adapter_set *set, const vkft_module *module)
 {
     vkft_adapted_module *m = &set->modules[set->count];
     snprintf(m->name, sizeof m->name, "%s", module->name);
     m->linear = module->linear;
     m->expert_group = module->expert_group;
+    m->embedding = module->embedding;
+    m->head = module->head;
     m->r = set->config.r;
     m->lora_alpha = set->config.lora_alpha;
     m->linear->ia3.input = vkft_ia3_is_feedforward(set->config.feedforward_modules, m->name);
     return m;
 }
 
-/* Gives each tensor its place: those with weight decay, then the others. */
 void vkft_adapter_set_lay_out(vkft_adapter_set *set)
 {
     uint32_t rows, cols;
@@ -96,12 +103,17 @@ void vkft_adapter_set_lay_out(vkft_adapter_set *set)
                 vkft_parameter_space_append(&set->layout, round_up(floats, PAD), VKFT_PARAMETER_SPACE_FLOATS);
             set->parameters += floats;
         }
+        for (uint32_t i = 0; i < set->tokens_count && pass == 0; i++) {
+            uint64_t floats = (uint64_t)set->tokens[i].count * set->tokens[i].spec->cols;
+            set->tokens[i].offset =
+                vkft_parameter_space_append(&set->layout, round_up(floats, PAD), VKFT_PARAMETER_SPACE_FLOATS);
+            set->parameters += floats;
+        }
         if (pass == 0)
             set->decayed = vkft_parameter_space_length(&set->layout);
     }
 }
 
-/* One kernel serves all experts of a layer, so all of them have adapters of one kind, or none. */
 bool vkft_adapter_set_check_experts(const vkft_adapter_set *set, vkft_err *err)
 {
     uint32_t groups = set->model->config->experts,
@@ -134,7 +146,6 @@ bool vkft_adapter_set_check_experts(const vkft_adapter_set *set, vkft_err *err)
     return ok;
 }
 
-/* Rank and alpha as the patterns say. */
 bool vkft_adapted_module_apply_patterns(vkft_adapted_module *m, const vkft_module_patterns *ranks,
                                         const vkft_module_patterns *alphas, vkft_err *err)
 {
@@ -144,6 +155,16 @@ bool vkft_adapted_module_apply_patterns(vkft_adapted_module *m, const vkft_modul
     m->r = (uint32_t)r;
     m->lora_alpha = (float)alpha;
     return true;
+}
+
+/* Embeddings and the head have plain LoRA, or nothing. */
+bool vkft_adapted_module_check_kind(const vkft_adapter_set *set, const vkft_adapted_module *m, vkft_err *err)
+{
+    return (!m->embedding && !m->head) || set->method == &vkft_method_lora ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "%s is %s of this model, and can have a plain LoRA adapter, not %s; leave it out of the target "
+                     "modules, or train with LoRA",
+                     m->name, m->head ? "the head" : "an embedding", set->method->name);
 }
 
 /* Whether the module can have these first values. */
@@ -162,6 +183,11 @@ static bool check_init(const vkft_adapter_set *set, const vkft_adapted_module *m
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "first values from the weights (--init-lora-weights pissa, olora, loftq) are for plain LoRA; "
                          "leave --use-dora out");
+    if (m->embedding || m->head)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s is %s of this model, and cannot have first values from its weights; use another "
+                         "--init-lora-weights, or leave it out of --lora-target-modules",
+                         m->name, m->head ? "the head" : "an embedding");
     if (m->expert_group)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "%s is an expert, and experts cannot have first values from their weights; use another "
@@ -187,7 +213,7 @@ static bool add_chosen(vkft_adapter_set *set, const vkft_chosen_modules *chosen,
                                                 &chosen->alphas, err))
             return false;
         const vkft_adapted_module *m = &set->modules[set->count++];
-        if (!check_init(set, m, err))
+        if (!vkft_adapted_module_check_kind(set, m, err) || !check_init(set, m, err))
             return false;
     }
     return vkft_module_targets_copy(&set->config.targets, &chosen->targets, err);
@@ -202,7 +228,7 @@ bool vkft_adapter_set_choose(vkft_adapter_set *set, const vkft_model *model, con
               vkft_adapter_set_reserve(set, model, method, config, err) && add_chosen(set, &chosen, err) &&
               vkft_adapter_set_check_experts(set, err) &&
               (!choice->save || vkft_adapter_set_save(set, choice->save, err)) &&
-              vkft_adapter_set_save_biases(set, err);
+              vkft_adapter_set_save_biases(set, err) && vkft_adapter_set_train_tokens(set, &chosen.tokens, err);
     vkft_chosen_modules_free(&chosen);
     if (ok)
         vkft_adapter_set_lay_out(set);
@@ -215,9 +241,12 @@ void vkft_adapter_set_free(vkft_adapter_set *set)
 {
     free(set->modules);
     free(set->saved);
+    for (uint32_t i = 0; i < set->tokens_count; i++)
+        free(set->tokens[i].tokens);
     free(set->squares);
     free(set->origin);
     vkft_module_targets_free(&set->config.targets);
+    vkft_token_indices_free(&set->config.tokens);
     memset(set, 0, sizeof *set);
 }
 
@@ -227,6 +256,13 @@ bool vkft_adapter_set_freeze_a(vkft_adapter_set *set, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--optim lorafa is for plain LoRA, and this is a %s adapter; use another --optim",
                          set->method->name);
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->modules[i].embedding)
+            return vkft_fail(
+                err, VKFT_ERR_INPUT,
+                "--optim lorafa is for linear layers, and %s is an embedding, whose A begins as zero; leave "
+                "it out of --lora-target-modules, or use another --optim",
+                set->modules[i].name);
     set->frozen_a = true;
     for (uint32_t i = 0; i < set->count; i++)
         set->parameters -= (uint64_t)set->modules[i].r * set->modules[i].linear->w.cols;
@@ -240,7 +276,7 @@ static float scale_of(const vkft_adapter_set *set, const vkft_adapted_module *m)
 
 uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set)
 {
-    return set->count ? set->count * vkft_adapter_set_kinds(set) + set->saved_count : 0;
+    return set->count ? set->count * vkft_adapter_set_kinds(set) + set->saved_count + set->tokens_count : 0;
 }
 
 void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor *list)
@@ -262,6 +298,9 @@ void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor
                                           .embedding = spec->weight == &set->model->embedding,
                                           .loraplus = spec->vector != NULL};
     }
+    for (uint32_t i = 0; i < set->tokens_count; i++)
+        *list++ = (vkft_parameter_tensor){
+            .offset = set->tokens[i].offset, .rows = set->tokens[i].count, .cols = set->tokens[i].spec->cols};
 }
 
 void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,
@@ -274,6 +313,7 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
         *(spec->weight ? &spec->weight->grad : spec->gradient) =
             gradients ? vkft_parameter_space_at(gradients, set->saved[i].offset) : 0;
     }
+    vkft_adapter_set_bind_tokens(set, parameters, gradients);
     for (uint32_t i = 0; i < set->count; i++) {
         uint64_t value[VKFT_ADAPTER_TENSORS], gradient[VKFT_ADAPTER_TENSORS];
         for (uint32_t j = 0; j < vkft_adapter_set_kinds(set); j++) {
@@ -308,6 +348,7 @@ bool vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *fl
                                               .first = offset,
                                               .module = set->modules[i].offset[0],
                                               .init = set->config.init,
+                                              .embedding = set->modules[i].embedding,
                                               .squares = set->squares ? set->squares + set->modules[i].row : NULL};
             if (set->method->tensor[j].init && !set->method->tensor[j].init(&start, rows, cols, flat + offset))
                 return vkft_fail_memory(err, "for the adapter's first values");

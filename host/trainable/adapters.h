@@ -17,7 +17,8 @@
 typedef struct vkft_adapted_module {
     char name[128]; /* "model.layers.0.self_attn.q_proj" */
     vkft_linear *linear;
-    uint32_t expert_group; /* as in vkft_module */
+    uint32_t expert_group; /* as in vkft_module, */
+    bool embedding, head;  /* and so are these */
     uint32_t r;            /* those of the set's config, unless its patterns say otherwise */
     float lora_alpha;
     uint64_t offset[VKFT_ADAPTER_TENSORS]; /* in floats */
@@ -31,6 +32,16 @@ typedef struct vkft_saved_tensor {
     uint64_t offset; /* in floats */
 } vkft_saved_tensor;
 
+/* Tokens whose rows of the embedding, or of the head, or of both where they are one matrix, are trained. */
+typedef struct vkft_trained_tokens {
+    char name[144];                      /* of the module in the adapter: "model.embed_tokens" */
+    const struct vkft_tensor_spec *spec; /* whose rows they are */
+    vkft_token_rows *places[2];          /* where the model has them: in the embedding, the head; NULL: not there */
+    uint32_t *tokens, count;
+    uint64_t offset;  /* in floats */
+    uint64_t address; /* of what vkft_adapter_set_token_tables writes, on the device; 0: not there yet */
+} vkft_trained_tokens;
+
 typedef struct vkft_adapter_set {
     const vkft_adapter_method *method;
     const vkft_model *model;
@@ -39,6 +50,8 @@ typedef struct vkft_adapter_set {
     uint32_t count;
     vkft_saved_tensor *saved;
     uint32_t saved_count;
+    vkft_trained_tokens tokens[2]; /* of the embedding and the head */
+    uint32_t tokens_count;
     vkft_parameter_space layout; /* without addresses */
     bool frozen_a;               /* A is not trained (LoRA-FA) */
     uint64_t decayed;            /* floats with weight decay: the first ones */
@@ -75,7 +88,8 @@ bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file 
 uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set);
 void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor *list);
 
-/* The first values of tensors that are trained as they are: those of the model. saved_tensors.c */
+/* The first values of tensors, and of rows of tokens, that are trained as they are: those of the model.
+ * saved_tensors.c */
 bool vkft_adapter_set_read_saved(const vkft_adapter_set *set, const vkft_model_file *file, float *flat, vkft_err *err);
 const char *vkft_saved_tensor_suffix(const vkft_saved_tensor *saved); /* ".weight" or ".bias" */
 /* Adds one, without its place. */
@@ -84,6 +98,15 @@ vkft_saved_tensor *vkft_adapter_set_add_saved(vkft_adapter_set *set, struct vkft
 bool vkft_adapter_set_save_biases(vkft_adapter_set *set, vkft_err *err);
 /* Adds the modules of these names, "lm_head,embed_tokens". Error: others, or one that is both. */
 bool vkft_adapter_set_save(vkft_adapter_set *set, const char *names, vkft_err *err);
+
+/* Trains the rows of these tokens; listed: they are in an adapter. Error: another module, a number that is no token's,
+ * rows of a matrix that is trained otherwise. trained_tokens.c */
+bool vkft_adapter_set_train_tokens(vkft_adapter_set *set, const vkft_token_indices *indices, vkft_err *err);
+/* The tables by which kernels find such rows, for all of set->tokens: bytes, 0 without any, and contents. _place says
+ * where on the device they lie, before vkft_adapter_set_bind. */
+uint64_t vkft_adapter_set_token_bytes(const vkft_adapter_set *set);
+void vkft_adapter_set_token_tables(const vkft_adapter_set *set, uint32_t *tables);
+void vkft_adapter_set_place_tokens(vkft_adapter_set *set, uint64_t address);
 
 /* Points the model's linear layers at their parameters and gradients (NULL for inference). */
 void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_space *parameters,
@@ -98,6 +121,10 @@ bool vkft_adapter_set_init_from_weights(vkft_adapter_set *set, const vkft_model_
                                         uint64_t seed, float *flat, const vkft_observer *observer, vkft_err *err);
 /* The rank with which a module is written: the origin is part of it. */
 uint32_t vkft_adapter_set_written_rank(const vkft_adapter_set *set, const vkft_adapted_module *module);
+/* PEFT copies the matrix of an adapted embedding or head into an adapter. Error: such a copy is not what this model
+ * has. adapter_copies.c */
+bool vkft_adapter_check_copies(const vkft_adapter_set *set, const vkft_adapter *adapter, const vkft_model_file *file,
+                               vkft_err *err);
 /* The adapter that the set was chosen from, or one with the same modules. The origin is read, too. */
 bool vkft_adapter_set_import(const vkft_adapter_set *set, const vkft_adapter *adapter, float *flat, vkft_err *err);
 /* Everything of *adapter is allocated; base_model goes into its configuration. */

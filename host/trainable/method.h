@@ -12,6 +12,7 @@ typedef struct vkft_adapter_start {
     uint64_t seed, first; /* number of the tensor's first value among all of the run, for the generator */
     uint64_t module;      /* that of the module's first tensor */
     vkft_lora_init init;
+    bool embedding;       /* of LoRA on an embedding: A zero, B standard normal, whatever init says */
     const float *squares; /* of the norms of W's rows; NULL unless the method asks for them */
 } vkft_adapter_start;
 

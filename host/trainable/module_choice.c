@@ -10,8 +10,9 @@
 
 #define MAX_RANK 65536
 
-/* Modules of checkpoints that have no adapters here. */
-static const char *const others[] = {"lm_head", "embed_out", "model.embed_tokens", "shared", "transformer.wte"};
+/* Modules of checkpoints that have no adapters here: tables of positions, and what two stacks share, which in
+ * transformers neither reads by this name. */
+static const char *const others[] = {"shared", "transformer.wpe", "model.decoder.embed_positions"};
 #define OTHERS (sizeof others / sizeof *others)
 
 const char *vkft_module_kind(const char *name)
@@ -246,6 +247,26 @@ static bool check_values(const vkft_module_patterns *patterns, const char *flag,
     return true;
 }
 
+static bool read_tokens(const char *text, vkft_token_indices *tokens, vkft_err *err)
+{
+    static const char flag[] = "--trainable-token-indices";
+    if (!text || strcmp(text, "none") == 0)
+        return true;
+    cJSON *value = parse_json(text, *text == '{' ? '{' : '[');
+    char list[4096];
+    snprintf(list, sizeof list, "[%s]", text);
+    if (!value)
+        value = strlen(text) < sizeof list - 2 ? parse_json(list, '[') : NULL;
+    bool ok = value
+                  ? vkft_token_indices_read(tokens, value, flag, err)
+                  : vkft_fail(err, VKFT_ERR_INPUT,
+                              "%s: found '%.100s', expected numbers of tokens separated by commas, or a JSON list, or "
+                              "an object such as {\"embed_tokens\": [1, 2]}",
+                              flag, text);
+    cJSON_Delete(value);
+    return ok;
+}
+
 /* Each key must be that of a chosen module. */
 static bool check_keys(const vkft_chosen_modules *chosen, const vkft_module_patterns *patterns, const char *flag,
                        const vkft_model *model, vkft_err *err)
@@ -276,8 +297,8 @@ static bool check_expression(const vkft_module_targets *targets, vkft_err *err)
             return false;
         if (named)
             return vkft_fail(err, VKFT_ERR_INPUT,
-                             "--lora-target-modules: the expression matches %s too, and neither embeddings nor the "
-                             "head of a model can have an adapter; expected one for other linear layers alone",
+                             "--lora-target-modules: the expression matches %s too, which cannot have an adapter; "
+                             "expected one for linear layers, and embed_tokens or lm_head, alone",
                              others[i]);
     }
     return true;
@@ -327,7 +348,7 @@ bool vkft_module_choice_read(const vkft_module_choice *choice, const vkft_model 
     bool ok = config || vkft_fail_memory(err, "for the adapter's modules");
     ok = ok && add_members(choice, model, config, chosen->all_linear, err) &&
          vkft_module_targets_read(&chosen->targets, config, "flags", err) && check_expression(&chosen->targets, err) &&
-         check_effect(choice, chosen, model, err) &&
+         check_effect(choice, chosen, model, err) && read_tokens(choice->tokens, &chosen->tokens, err) &&
          read_pattern(rank, "rank_pattern", choice->rank_pattern, &chosen->ranks, err) &&
          read_pattern(alpha, "alpha_pattern", choice->alpha_pattern, &chosen->alphas, err) &&
          check_values(&chosen->ranks, rank, true, err) && check_values(&chosen->alphas, alpha, false, err) &&
@@ -346,6 +367,7 @@ bool vkft_chosen_modules_have(const vkft_chosen_modules *chosen, const vkft_modu
 void vkft_chosen_modules_free(vkft_chosen_modules *chosen)
 {
     vkft_module_targets_free(&chosen->targets);
+    vkft_token_indices_free(&chosen->tokens);
     vkft_module_patterns_free(&chosen->ranks);
     vkft_module_patterns_free(&chosen->alphas);
 }

@@ -5,6 +5,7 @@
 #define VKFT_MODULE_CHOICE_H
 
 #include "formats/peft/modules.h"
+#include "formats/peft/tokens.h"
 #include "host/model/model.h"
 
 /* Borrowed texts; NULL: none. A list is "a,b" or JSON's ["a", "b"]. */
@@ -15,11 +16,13 @@ typedef struct vkft_module_choice {
     const char *layers, *layers_pattern;      /* numbers; names of what holds the layers, "layers" */
     const char *rank_pattern, *alpha_pattern; /* "q_proj=8,k_proj=4", or a JSON object */
     const char *save;                         /* names of modules that are trained whole */
+    const char *tokens; /* whose rows are trained: "1,2,3", or JSON's form of PEFT's trainable_token_indices */
 } vkft_module_choice;
 
 typedef struct vkft_chosen_modules {
     vkft_module_targets targets;
     vkft_module_patterns ranks, alphas;
+    vkft_token_indices tokens;
     bool all_linear; /* targets then name the kinds of modules that all-linear includes */
 } vkft_chosen_modules;
 

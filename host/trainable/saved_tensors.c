@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "host/model/tensor_spec.h"
-#include "host/trainable/adapters.h"
+#include "host/trainable/adapters_private.h"
 
 /* The tensor whose module ends with this name; NULL: none of those that can be saved. */
 static struct vkft_tensor_spec *find_spec(const vkft_model *model, const char *name, size_t length)
@@ -106,5 +106,5 @@ bool vkft_adapter_set_read_saved(const vkft_adapter_set *set, const vkft_model_f
             return false;
         vkft_model_tensor_decode(tensor, flat + set->saved[i].offset);
     }
-    return true;
+    return vkft_adapter_set_read_tokens(set, file, flat, err);
 }

@@ -90,10 +90,16 @@ bool vkft_trainables_write(const vkft_trainables *t, const float *flat, const vk
 /* Whether `a`, read from files, is what b writes. */
 static bool same_modules(const vkft_adapter_set *a, const vkft_adapter_set *b)
 {
-    bool same = a->method == b->method && a->count == b->count && a->saved_count == b->saved_count;
+    bool same = a->method == b->method && a->count == b->count && a->saved_count == b->saved_count &&
+                a->tokens_count == b->tokens_count;
     for (uint32_t i = 0; same && i < a->count; i++)
         same = strcmp(a->modules[i].name, b->modules[i].name) == 0 &&
                a->modules[i].r == vkft_adapter_set_written_rank(b, &b->modules[i]);
+    for (uint32_t i = 0; same && i < a->tokens_count; i++) {
+        const vkft_trained_tokens *x = &a->tokens[i], *y = &b->tokens[i];
+        same = x->spec == y->spec && x->count == y->count &&
+               memcmp(x->tokens, y->tokens, x->count * sizeof *x->tokens) == 0;
+    }
     return same;
 }
 

@@ -248,8 +248,14 @@ FAMILIES = {
 # Of the cases: how an optimizer other than AdamW, or LoRA+, trains. full: all weights of the case's model, which is 4-bit no more.
 VARIANTS = {
     "qwen2": {"adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1), "lion": dict(optim="lion", rate=3e-4),
-              "sgd": dict(optim="sgd", momentum=0.9, rate=0.1), "lorafa": dict(optim="lorafa", decay=0.1)},
-    "t5": {"lorafa": dict(optim="lorafa", decay=0.1, rate=5e-4), "adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
+              "sgd": dict(optim="sgd", momentum=0.9, rate=0.1), "lorafa": dict(optim="lorafa", decay=0.1),
+              "embed": dict(r=4, alpha=8, targets=ALL_LINEAR + ["embed_tokens", "lm_head"], batch=2, decay=0.1),
+              "tokens": dict(r=4, alpha=8, targets=["q_proj", "v_proj"], tokens={"embed_tokens": [7, 3, 60, 21], "lm_head": [5, 3]}, batch=2, decay=0.1)},
+    # Whose embedding and head are one matrix: LoRA on it is not the head's, rows of tokens are.
+    "gemma3_nf4": {"embed": dict(r=4, alpha=8, rslora=True, targets=["q_proj", "embed_tokens"]), "tokens": dict(r=4, alpha=8, targets=["q_proj"], tokens=[1, 80, 17, 4, 30])},
+    "t5": {"embed": dict(r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=5e-4, batch=2),
+           "tokens": dict(r=4, alpha=8, targets=["q", "v"], tokens=[9, 2, 44, 61], rate=5e-4, batch=2),
+           "lorafa": dict(optim="lorafa", decay=0.1, rate=5e-4), "adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
     "full_llama": {"adafactor": dict(optim="adafactor")},
     "full_t5": {"adafactor": dict(optim="adafactor")},
     # Whose matrices are large enough for 8 bits.
@@ -568,7 +574,7 @@ def add_adapter(case, model, out, folder="adapter_init"):
         r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
         rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False),
         bias=case.get("bias", "none"), lora_bias=case.get("lora_bias", False),
-        init_lora_weights=True if case.get("init") == "loftq" else case.get("init", True), modules_to_save=case.get("save"),
+        init_lora_weights=True if case.get("init") == "loftq" else case.get("init", True), modules_to_save=case.get("save"), trainable_token_indices=case.get("tokens"),
         task_type="SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"))
     model.config.model_type = model_type
     if "init" in case:
@@ -577,10 +583,12 @@ def add_adapter(case, model, out, folder="adapter_init"):
         return model
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "lora_embedding_A" in name:
                 p.copy_(0.05 * torch.randn_like(p))
             if "ia3_l" in name:
                 p.add_(0.1 * torch.randn_like(p))
+            if "trainable_tokens_delta" in name:
+                p.add_(0.05 * torch.randn_like(p))
     model.peft_config["default"].base_model_name_or_path = os.path.basename(out) + "/model"  # wherever it was made
     model.save_pretrained(os.path.join(out, folder))
     path = os.path.join(out, folder, "adapter_model.safetensors")

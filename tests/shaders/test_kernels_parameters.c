@@ -38,8 +38,12 @@ static void test_norm_gain(void **state)
 
 static void test_embedding(void **state)
 {
-    for (size_t i = 0; i < SHAPES; i++)
+    for (size_t i = 0; i < SHAPES; i++) {
         vkft_check_embedding_backward(*state, shapes[i][0], shapes[i][1], (uint32_t)i % 3);
+        vkft_check_embedding_lora(*state, shapes[i][0], shapes[i][1]);
+        vkft_check_token_rows(*state, shapes[i][0], shapes[i][1]);
+        vkft_check_token_columns(*state, shapes[i][0], shapes[i][1]);
+    }
     /* llvmpipe stops an invocation after 65535 loop iterations in total */
     vkft_check_embedding_backward(*state, 1500, 768, 2);
 }

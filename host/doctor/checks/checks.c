@@ -41,6 +41,9 @@ static void check_rows(vkft_lab *lab)
         for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
             vkft_check_embedding(lab, storage, T, C);
         vkft_check_embedding_backward(lab, T, C, (uint32_t)i % 3);
+        vkft_check_embedding_lora(lab, T, C);
+        vkft_check_token_rows(lab, T, C);
+        vkft_check_token_columns(lab, T, C);
         for (int layernorm = 0; layernorm < 2; layernorm++) {
             vkft_check_norm(lab, T, C, layernorm, layernorm ? 0 : (float)(i % 2), i % 2);
             vkft_check_norm_gain(lab, T, C, layernorm);

@@ -37,6 +37,11 @@ void vkft_check_noise(vkft_lab *lab, uint32_t T, uint32_t C);
 void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 void vkft_check_gather_f16(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 
+/* embedding.c: the kernels forwards and backwards */
+void vkft_check_embedding_lora(vkft_lab *lab, uint32_t T, uint32_t r);
+void vkft_check_token_rows(vkft_lab *lab, uint32_t T, uint32_t C);
+void vkft_check_token_columns(vkft_lab *lab, uint32_t T, uint32_t n);
+
 /* norm.c */
 void vkft_check_norm(vkft_lab *lab, uint32_t T, uint32_t C, bool layernorm, float offset, bool add);
 void vkft_check_norm_f16(vkft_lab *lab, uint32_t T, uint32_t C, float offset, bool both, bool add);

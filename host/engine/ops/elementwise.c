@@ -1,4 +1,4 @@
-/* Embedding, rotary positions, activations, sums and row gathering: ops of one kernel each way. */
+/* Rotary positions, activations, sums and row gathering: ops of one kernel each way. */
 #include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 
@@ -6,84 +6,7 @@
 #include "shaders/core/args.h"
 #include "shaders/attention/args.h"
 #include "shaders/elementwise/args.h"
-#include "shaders/embedding/args.h"
 #include "shaders/experts/args.h"
-
-static void launch_embedding(vkft_graph *g, const vkft_weight *table, struct embedding_args args)
-{
-    vkft_kernel kernel = vkft_kernel_by_type(VKFT_FAMILY_embedding, table->storage);
-    args.table = vkft_weight_ref(table);
-    args.C = table->cols;
-    vkft_launch_rows(g, kernel, &args, sizeof args, args.T, 1, (double)args.T * args.C);
-}
-
-typedef struct embedding_state {
-    uint64_t ids, dtable;
-    uint32_t offset;
-    float scale;
-} embedding_state;
-
-static void embedding_backward(vkft_graph *g, const vkft_tape_entry *op)
-{
-    const embedding_state *state = op->state;
-    vkft_tensor *dy = op->out->grad;
-    struct embedding_backward_args args = {.ids = state->ids,
-                                           .dy = vkft_tensor_address(g, dy),
-                                           .dtable = state->dtable,
-                                           .T = dy->rows,
-                                           .C = dy->cols,
-                                           .offset = state->offset,
-                                           .scale = state->scale};
-    vkft_launch_elements(g, VKFT_KERNEL_embedding_backward, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
-}
-
-static void push_embedding(vkft_graph *g, vkft_tensor *y, embedding_state state)
-{
-    vkft_tape_push(g, (vkft_tape_entry){.backward = embedding_backward, .out = y}, &state, sizeof state);
-}
-
-vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale)
-{
-    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, T, table->cols);
-    launch_embedding(g, table,
-                     (struct embedding_args){.ids = ids, .y = vkft_tensor_address(g, y), .T = T, .scale = scale});
-    y->needs_grad = table->grad != 0;
-    if (table->grad)
-        push_embedding(g, y, (embedding_state){.ids = ids, .dtable = table->grad, .scale = scale});
-    return y;
-}
-
-void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset)
-{
-    launch_embedding(
-        g, table,
-        (struct embedding_args){
-            .ids = ids, .y = vkft_tensor_address(g, x), .T = x->rows, .offset = offset, .add = 1, .scale = 1.0f});
-    if (!table->grad)
-        return;
-    x->needs_grad = true;
-    push_embedding(g, x, (embedding_state){.ids = ids, .dtable = table->grad, .offset = offset, .scale = 1.0f});
-}
-
-#define NOISE_LAYER UINT32_MAX /* for the dropout generator, whose other layers are linear ones */
-
-void vkft_op_noise(vkft_graph *g, vkft_tensor *x, const vkft_sequence *sequence, float scale)
-{
-    if (g->pass.noise == 0)
-        return;
-    uint64_t n = (uint64_t)x->rows * x->cols;
-    struct noise_args args = {.x = vkft_tensor_address(g, x),
-                              .query_range = sequence->query_range,
-                              .key_range = sequence->key_range,
-                              .step = g->step,
-                              .T = x->rows,
-                              .C = x->cols,
-                              .seed_low = (uint32_t)g->seed,
-                              .seed_high = (uint32_t)(g->seed >> 32),
-                              .layer = NOISE_LAYER,
-                              .alpha = scale * g->pass.noise};
-    vkft_launch_elements(g, VKFT_KERNEL_noise, &args, sizeof args, ceil_div_u64(n, 4), 1, 16.0 * (double)n);
-}
 
 /* direction 1 rotates forward, -1 back. */
 static void launch_rope(vkft_graph *g, const vkft_tensor *x, uint32_t D, vkft_rotary rotary, uint64_t position,

@@ -32,7 +32,7 @@
  */
 #include "host/engine/matmul/gemm.h"
 #include "host/engine/ops/f16_rows.h"
-#include "host/engine/ops/ops.h"
+#include "host/engine/ops/linear_private.h"
 
 #include "runtime/base/size.h"
 #include "shaders/elementwise/args.h"
@@ -212,6 +212,24 @@ static void add_lora_dx(vkft_graph *g, const linear_state *s, vkft_tensor *dz, v
         multiply(g, s, MATRIX_A, false, dz, NULL, branch, 1.0f);
         drop(g, lora, branch, dx, true);
     }
+}
+
+vkft_tensor *vkft_lora_inner(vkft_graph *g, const vkft_linear *linear, vkft_tensor *x)
+{
+    const linear_state s = {.linear = linear, .scale = 1.0f};
+    vkft_tensor *z = vkft_tensor_new(g, VKFT_F32, x->rows, linear->lora.r);
+    multiply(g, &s, MATRIX_A, true, dropped(g, linear, x), NULL, z, 1.0f);
+    return z;
+}
+
+void vkft_lora_inner_backward(vkft_graph *g, const vkft_linear *linear, vkft_tensor *x, vkft_tensor *dz,
+                              vkft_tensor *dx)
+{
+    const linear_state s = {.linear = linear, .scale = 1.0f, .exact = true};
+    if (linear->lora.dA)
+        add_gradient(g, &s, MATRIX_A, dz, dropped(g, linear, x), 1.0f);
+    if (dx)
+        add_lora_dx(g, &s, dz, dx);
 }
 
 /* The two products by which the origin's is taken off: z = x A0^T and y -= c s z B0^T, or, backwards, z = dy B0 and

@@ -85,8 +85,24 @@ typedef struct vkft_sequence {
     uint32_t longest;     /* upper bound of a range's length, for pacing */
 } vkft_sequence;
 
-/* y = scale * table[ids]; ids u32 [T]. */
-vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_weight *table, uint64_t ids, uint32_t T, float scale);
+/* Rows of some tokens that are trained in the place of a matrix's own. */
+typedef struct vkft_token_rows {
+    uint32_t count;       /* 0: none */
+    uint64_t rows, drows; /* f32 [count,C]; drows 0: frozen */
+    uint64_t slots;       /* u32 [V]: 1 + the token's number among them, or 0 */
+    uint64_t tokens;      /* u32 [count]: whose rows they are */
+} vkft_token_rows;
+
+/* A matrix with a row for each token, [V,C], and what may be trained on it: LoRA with A [r,V] and B [C,r], or the rows
+ * of some tokens, not both. */
+typedef struct vkft_embedding {
+    const vkft_weight *table;
+    const vkft_lora *lora;       /* NULL or r 0: none */
+    const vkft_token_rows *rows; /* NULL or count 0: none */
+} vkft_embedding;
+
+/* y = scale * (table[ids] + lora.scale * A^T[ids] B^T); ids u32 [T]. */
+vkft_tensor *vkft_op_embedding(vkft_graph *g, const vkft_embedding *embedding, uint64_t ids, uint32_t T, float scale);
 /* x += table[ids + offset] in place: learned positions. x must not have been read by another op. */
 void vkft_op_embedding_add(vkft_graph *g, vkft_tensor *x, const vkft_weight *table, uint64_t ids, uint32_t offset);
 
@@ -210,10 +226,12 @@ void vkft_op_store_rows(vkft_graph *g, const vkft_tensor *x, uint64_t index, uin
 /* dst[i] = src[index[i]], index u32 [rows]; the backward scatters, rows that were not gathered get zero. */
 vkft_tensor *vkft_op_gather(vkft_graph *g, vkft_tensor *src, uint64_t index, uint32_t rows);
 
-/* z = scale * x w^T, or with a cap softcap * tanh(that / softcap). */
+/* z = scale * (x w^T + lora.scale * dropout(x) A^T B^T), or with a cap softcap * tanh(that / softcap). */
 typedef struct vkft_head {
     vkft_weight w;        /* [V, C] */
     float scale, softcap; /* softcap 0: none */
+    vkft_linear adapted;  /* of w's shape, and LoRA on it; its matrix is w */
+    vkft_token_rows rows; /* in the place of w's; not beside LoRA */
 } vkft_head;
 
 /* loss[i] = cross entropy of head(x[i]) against target[i], with what the pass adds to it, loss f32 [rows], and with

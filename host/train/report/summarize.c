@@ -37,6 +37,9 @@ static void add_trained(const vkft_trainer *t, vkft_run_summary *s)
         add(s, "trained", "%s adapter, r %u, alpha %g, on %u modules: %llu parameters",
             set->method == &vkft_method_dora ? "DoRA" : "LoRA", set->config.r, (double)set->config.lora_alpha,
             set->count, parameters);
+    for (uint32_t i = 0; !vkft_trains_all_weights(&t->session.trained) && i < set->tokens_count; i++)
+        add(s, "tokens", "rows of %u tokens of %s%s", set->tokens[i].count, set->tokens[i].name,
+            set->tokens[i].places[0] && set->tokens[i].places[1] ? ", which the head shares" : "");
     const vkft_train_options *o = t->options;
     if (o->data.objective != VKFT_OBJECTIVE_sft)
         add(s, "objective", "%s, beta %g", vkft_objective_of(o->data.objective)->name, o->objective.beta);

@@ -56,6 +56,8 @@ static void add_adapter(vkft_json_node f, const vkft_adapter_set *set)
             hash = XXH3_64bits_withSeed(own, strlen(own), hash);
         }
     }
+    for (uint32_t i = 0; i < set->tokens_count; i++)
+        hash = XXH3_64bits_withSeed(set->tokens[i].tokens, set->tokens[i].count * sizeof *set->tokens[i].tokens, hash);
     snprintf(text, sizeof text, "r %u, alpha %.9g%s, dropout %.9g on %u modules (%016llx)", set->config.r,
              (double)set->config.lora_alpha, set->config.use_rslora ? " (rslora)" : "",
              (double)set->config.lora_dropout, set->count, (unsigned long long)hash);

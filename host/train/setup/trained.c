@@ -25,12 +25,17 @@ static bool check_modules(const vkft_trainer *t, const vkft_adapter_set *have, v
     char found[64];
     if (!vkft_adapter_set_choose(&asked, &t->session.model, have->method, &o->lora_modules, &have->config, err))
         return false;
-    bool same = asked.count == have->count && (!o->lora_modules.save || asked.saved_count == have->saved_count),
+    bool same = asked.count == have->count && (!o->lora_modules.save || asked.saved_count == have->saved_count) &&
+                (!o->lora_modules.tokens || asked.tokens_count == have->tokens_count),
          alike = true;
     for (uint32_t i = 0; same && i < asked.count; i++) {
         const vkft_adapted_module *a = &asked.modules[i], *b = &have->modules[i];
         same = strcmp(a->name, b->name) == 0;
         alike = alike && a->r == b->r && a->lora_alpha == b->lora_alpha;
+    }
+    for (uint32_t i = 0; same && o->lora_modules.tokens && i < asked.tokens_count; i++) {
+        const vkft_trained_tokens *a = &asked.tokens[i], *b = &have->tokens[i];
+        same = a->count == b->count && memcmp(a->tokens, b->tokens, a->count * sizeof *a->tokens) == 0;
     }
     vkft_adapter_set_free(&asked);
     snprintf(found, sizeof found, "%u modules", have->count);
@@ -49,6 +54,7 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
     vkft_adapter_config *c = &set->config;
     char found[64];
     if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err) ||
+        (t->session.file && !vkft_adapter_check_copies(set, init, t->session.file, err)) ||
         !vkft_adapter_say_notes(set, init, vkft_session_model_name(&t->session), t->observer, err))
         return false;
     bool dora = set->method == &vkft_method_dora, lora_bias = set->method == &vkft_method_lora_bias;
@@ -138,6 +144,29 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
     return vkft_adapter_set_choose(&r->trained.adapters, &r->model, method, &o->lora_modules, &config, err);
 }
 
+/* What concerns embeddings and the head alone. */
+static bool check_outer(const vkft_trainer *t, vkft_err *err)
+{
+    const vkft_adapter_set *set = &t->session.trained.adapters;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const vkft_adapted_module *m = &set->modules[i];
+        if (m->embedding && t->options->loraplus_lr_ratio != 1)
+            return vkft_fail(
+                err, VKFT_ERR_INPUT,
+                "--loraplus-lr-ratio is for linear layers, and %s is an embedding, which LoRA+ trains at a "
+                "rate of its own; leave it out of --lora-target-modules, or LoRA+",
+                m->name);
+        if ((m->embedding || m->head) && set->model->tied) {
+            vkft_observer_say(t->observer,
+                              "warning: embedding and head of this model are one matrix, and the adapter of %s changes "
+                              "only the %s, as in PEFT without ensure_weight_tying; merging it makes them two",
+                              m->name, m->head ? "head" : "embedding");
+            return true;
+        }
+    }
+    return true;
+}
+
 /* The host's copy of what is trained. */
 static bool allocate_flat(vkft_trainer *t, vkft_err *err)
 {
@@ -163,7 +192,7 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--optim lorafa is for LoRA adapters, and --fine-tune-type full trains none");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
-                   : choose_adapter(t, &init, err) &&
+                   : choose_adapter(t, &init, err) && check_outer(t, err) &&
                          (!frozen_a || vkft_adapter_set_freeze_a(&r->trained.adapters, err)) &&
                          vkft_session_prepare_adapters(r, !o->dry_run, err);
     if (ok && full && o->param_dtype == VKFT_BF16)

@@ -37,7 +37,9 @@ void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint
 
 const vkft_adapter_method vkft_method_lora = {
     .name = "LoRA",
-    .format = {.peft_type = "LORA", .suffixes = {".lora_A.weight", ".lora_B.weight"}},
+    .format = {.peft_type = "LORA",
+               .suffixes = {".lora_A.weight", ".lora_B.weight"},
+               .embedding = {".lora_embedding_A", ".lora_embedding_B"}},
     .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
                {.decays = true, .loraplus = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b}},
     .bind = vkft_lora_bind,

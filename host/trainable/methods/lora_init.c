@@ -69,6 +69,8 @@ static bool orthogonal(const vkft_adapter_start *start, uint32_t n, uint32_t r, 
 bool vkft_lora_init_a(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values)
 {
     double bound = 1.0 / sqrt((double)cols), deviation = 1.0 / rows;
+    if (start->embedding)
+        return true;
     if (start->init == VKFT_LORA_INIT_ORTHOGONAL)
         return orthogonal(start, cols, rows, 0, 1, cols, values);
     for (uint64_t i = 0; i < (uint64_t)rows * cols; i++)
@@ -81,5 +83,8 @@ bool vkft_lora_init_a(const vkft_adapter_start *start, uint32_t rows, uint32_t c
 
 bool vkft_lora_init_b(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values)
 {
-    return start->init != VKFT_LORA_INIT_ORTHOGONAL || orthogonal(start, rows, cols, 1, cols, 1, values);
+    for (uint64_t i = 0; start->embedding && i < (uint64_t)rows * cols; i++)
+        values[i] = (float)normal(start->seed, VKFT_STREAM_INIT, start->first + i);
+    return start->embedding || start->init != VKFT_LORA_INIT_ORTHOGONAL ||
+           orthogonal(start, rows, cols, 1, cols, 1, values);
 }

@@ -184,7 +184,11 @@ static void settings_that_change_the_result(void **state)
         {"alpha_pattern", "[4]", "key 'alpha_pattern'"},
         {"target_modules", "\"*.q_proj\"", "key 'target_modules': '*.q_proj' is no regular expression"},
         {"layer_replication", "[[0,4]]", "key 'layer_replication'"},
-        {"trainable_token_indices", "[1]", "key 'trainable_token_indices'"},
+        {"trainable_token_indices", "[1,-2]",
+         "key 'trainable_token_indices': found the number -2, expected the number"},
+        {"trainable_token_indices", "{\"wte\":[]}", "key 'trainable_token_indices': expected numbers of tokens"},
+        {"trainable_token_indices", "[3,1,3]", "key 'trainable_token_indices': token 3 is named twice"},
+        {"ensure_weight_tying", "true", "key 'ensure_weight_tying'"},
         {"init_lora_weights", "\"pissa_niter_4\"", "path_initial_model_for_weight_conversion"},
         {"r", "0", "expected r > 0"},
         {"r", NULL, "key 'r' is missing"},
@@ -249,7 +253,7 @@ static void wrong_tensors(void **state)
         float value;
         const char *message;
     } cases[] = {
-        {"base_model.model.lm_head.lora_embedding_A", VKFT_F32, 2, 1, "cannot be applied"},
+        {"base_model.model.lm_head.lora_embedding_C", VKFT_F32, 2, 1, "cannot be applied"},
         {"model.layers.0.q_proj.lora_A.weight", VKFT_F32, 2, 1, "cannot be applied"},
         {"base_model.model.lora_A.weight", VKFT_F32, 2, 1, "cannot be applied"},
         {A_KEY, VKFT_I32, 2, 1, "has dtype I32"},

@@ -185,7 +185,8 @@ static vkft_tensor *model_forward(vkft_graph *g, const vkft_operand *in, uint64_
         g->pass.z_loss = (float)changed.z_loss;
         g->pass.noise = NOISE;
     }
-    vkft_tensor *x = vkft_op_embedding(g, &k->word_table, k->ids, k->T, 2.0f);
+    const vkft_embedding words = {.table = &k->word_table};
+    vkft_tensor *x = vkft_op_embedding(g, &words, k->ids, k->T, 2.0f);
     vkft_op_noise(g, x, &k->samples, 0.5f);
     vkft_op_embedding_add(g, x, &k->place_table, k->positions, k->offset);
     vkft_op_linear_cross_entropy(g, x, &k->output, k->targets, k->weights, loss, x->needs_grad || k->output.w.grad);

@@ -356,7 +356,7 @@ static vkft_tensor *embedding_forward(vkft_graph *g, const vkft_operand *in, uin
     (void)loss;
     const embedding_context *k = context;
     vkft_weight words = vkft_operand_weight(&in[1]), places = vkft_operand_weight(&in[2]);
-    vkft_tensor *y = vkft_op_embedding(g, &words, k->ids, k->T, 3.0f);
+    vkft_tensor *y = vkft_op_embedding(g, &(vkft_embedding){.table = &words}, k->ids, k->T, 3.0f);
     vkft_op_embedding_add(g, y, &places, k->positions, k->offset);
     return vkft_op_add(g, y, in[0].tensor);
 }

@@ -214,19 +214,21 @@ static void test_modules(void **state)
     expect_ok(vkft_config_parse(moe, strlen(moe), "config.json", &config, &err));
     expect_ok(vkft_model_init(&model, &config, NULL, VKFT_STORAGE_nf4_dq, false, &err));
     uint32_t of_group[7] = {0};
-    assert_int_equal(model.module_count, 2 * (4 + 1 + 9));
+    assert_int_equal(model.module_count, 2 * (4 + 1 + 9) + 2);
     assert_int_equal(model.expert_groups, 6);
     for (uint32_t i = 0; i < model.module_count; i++) {
         const vkft_module *m = &model.modules[i];
         bool gate = strstr(m->name, ".gate") != NULL, expert = strstr(m->name, ".experts.") != NULL;
-        assert_int_equal(m->explicit_only, gate || expert);
+        assert_int_equal(m->explicit_only, gate || expert || m->embedding || m->head);
         assert_int_equal(m->expert_group != 0, expert);
         of_group[m->expert_group]++;
     }
-    assert_int_equal(of_group[0], 2 * (4 + 1));
+    assert_int_equal(of_group[0], 2 * (4 + 1) + 2);
     for (uint32_t g = 1; g <= 6; g++)
         assert_int_equal(of_group[g], 3);
-    assert_string_equal(model.modules[model.module_count - 1].name, "model.layers.1.block_sparse_moe.experts.2.w2");
+    assert_string_equal(model.modules[model.module_count - 1].name, "lm_head");
+    assert_string_equal(model.modules[model.module_count - 2].name, "model.embed_tokens");
+    assert_string_equal(model.modules[model.module_count - 3].name, "model.layers.1.block_sparse_moe.experts.2.w2");
     assert_int_equal(model.decoder.layers[1].mixture, 1);
     vkft_model_free(&model);
 }

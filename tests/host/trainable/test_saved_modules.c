@@ -3,6 +3,7 @@
  */
 #include "tests/support/expect.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,48 @@ static void first_values(void **state)
     vkft_test_remove_directory(dir);
 }
 
+/* LoRA on an embedding begins as in PEFT, A zero and B standard normal, that on the head as on other layers; rows of
+ * tokens are the model's own. */
+static void first_values_of_embeddings(void **state)
+{
+    (void)state;
+    static const uint32_t tokens[] = {9, 2, 80};
+    char *dir = vkft_test_directory();
+    vkft_tensor_file made, model;
+    vkft_err err = {0};
+    copy_model(dir);
+    train(dir, "out --max-steps 1 --learning-rate 1e-30 --weight-decay 0 --save-steps 0 --lora-target-modules "
+               "q_proj,embed_tokens,lm_head");
+    open_adapter(dir, "out", &made);
+    assert_int_equal(made.count, 2 * 2 + 2 + 2);
+    const vkft_file_tensor *a = vkft_tensor_file_find(&made, "base_model.model.model.embed_tokens.lora_embedding_A"),
+                           *b = vkft_tensor_file_find(&made, "base_model.model.model.embed_tokens.lora_embedding_B"),
+                           *head = vkft_tensor_file_find(&made, "base_model.model.lm_head.lora_B.weight");
+    assert_true(a && b && head && a->shape[1] == 83 && b->shape[0] == 36 && head->shape[0] == 83);
+    double squares = 0;
+    for (uint64_t i = 0; i < b->elements; i++)
+        squares += pow((double)((const float *)(const void *)vkft_tensor_file_data(&made, b))[i], 2);
+    for (uint64_t i = 0; i < a->elements; i++)
+        assert_true(fabsf(((const float *)(const void *)vkft_tensor_file_data(&made, a))[i]) < 1e-20f);
+    assert_true(fabs(squares / (double)b->elements - 1) < 4 * sqrt(2.0 / (double)b->elements));
+    vkft_tensor_file_close(&made);
+    train(dir, "rows --max-steps 1 --learning-rate 1e-30 --weight-decay 0 --save-steps 0 --lora-target-modules q_proj "
+               "--trainable-token-indices 9,2,80");
+    open_adapter(dir, "rows", &made);
+    expect_ok(vkft_safetensors_open(GOLDEN "/model/model.safetensors", &model, &err));
+    const vkft_file_tensor *rows = vkft_tensor_file_find(
+                               &made, "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"),
+                           *w = vkft_tensor_file_find(&model, "model.embed_tokens.weight");
+    assert_true(rows && w && rows->shape[0] == 3 && rows->shape[1] == 36);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_memory_equal((const char *)vkft_tensor_file_data(&made, rows) + i * 36 * sizeof(float),
+                            (const char *)vkft_tensor_file_data(&model, w) + tokens[i] * 36 * sizeof(float),
+                            36 * sizeof(float));
+    vkft_tensor_file_close(&made);
+    vkft_tensor_file_close(&model);
+    vkft_test_remove_directory(dir);
+}
+
 static void expect_same(const char *dir, const char *a, const char *b)
 {
     vkft_tensor_file x, y;
@@ -86,9 +129,14 @@ static void expect_same(const char *dir, const char *a, const char *b)
 static void resumed_and_streamed(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"--modules-to-save lm_head,embed_tokens", "--use-dora --lora-dropout 0.2",
-                                        "--bias all --lora-bias", "--optim lorafa", "--peft-type ia3"};
-    for (size_t i = 0; i < 5; i++) {
+    static const char *const kinds[] = {"--modules-to-save lm_head,embed_tokens",
+                                        "--use-dora --lora-dropout 0.2",
+                                        "--bias all --lora-bias",
+                                        "--optim lorafa",
+                                        "--peft-type ia3",
+                                        "--lora-target-modules q_proj,embed_tokens --lora-dropout 0.2 "
+                                        "--trainable-token-indices {\\\"lm_head\\\":[9,2]}"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char *dir = vkft_test_directory(), flags[400];
         copy_model(dir);
         snprintf(flags, sizeof flags, "whole --max-steps 4 --save-steps 2 %s", kinds[i]);
@@ -212,8 +260,12 @@ static void ia3(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_values), cmocka_unit_test(resumed_and_streamed), cmocka_unit_test(ia3),
-        cmocka_unit_test(refused),      cmocka_unit_test(refused_biases),       cmocka_unit_test(wrong_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(first_values),
+                                       cmocka_unit_test(first_values_of_embeddings),
+                                       cmocka_unit_test(resumed_and_streamed),
+                                       cmocka_unit_test(ia3),
+                                       cmocka_unit_test(refused),
+                                       cmocka_unit_test(refused_biases),
+                                       cmocka_unit_test(wrong_files)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,7 @@ const flag_idle train_idle[] = {
     {"lora-dropout", trains_all_weights, "with --fine-tune-type full"},
     {"use-rslora", trains_all_weights, "with --fine-tune-type full"},
     {"modules-to-save", trains_all_weights, "with --fine-tune-type full"},
+    {"trainable-token-indices", trains_all_weights, "with --fine-tune-type full"},
     {"lora-bias", trains_all_weights, "with --fine-tune-type full"},
     {"bias", trains_all_weights, "with --fine-tune-type full"},
     {"use-dora", trains_all_weights, "with --fine-tune-type full"},

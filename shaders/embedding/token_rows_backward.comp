@@ -1,0 +1,25 @@
+/* rows[slots[ids[t]] - 1] += scale * y[t] where the token of t has a row of its own, t ascending: a column belongs to one invocation.
+ * rows [n,C], y [T,C] f32, gradients. threads_x = C. Test: test_kernels_parameters */
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "shaders/core/common.glsl"
+#include "shaders/embedding/args.h"
+
+#define ROWS 4 /* per iteration; keeps the loop below llvmpipe's limit of iterations (common.glsl) */
+
+ARGS(token_rows_args)
+
+void main()
+{
+    uint c = INVOCATION;
+    if (c >= args.C)
+        return;
+    for (uint first = 0; first < args.T; first += ROWS)
+        [[unroll]] for (uint q = 0; q < ROWS; q++) {
+            uint t = first + q, slot = t < args.T ? args.slots.v[args.ids.v[t]] : 0u;
+            if (slot != 0) {
+                uint at = (slot - 1) * args.C + c;
+                args.rows.v[at] = fma(args.scale, args.y.v[t * args.C + c], args.rows.v[at]);
+            }
+        }
+}
