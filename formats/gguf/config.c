@@ -47,6 +47,19 @@ const vkft_gguf_arch *vkft_gguf_arch_of(const vkft_gguf *gguf, vkft_err *err)
     return found;
 }
 
+const vkft_gguf_arch *vkft_gguf_arch_for(const vkft_config *config, vkft_err *err)
+{
+    bool llama = strcmp(config->model_type, "mistral") == 0 || strcmp(config->model_type, "mixtral") == 0;
+    for (size_t i = 0; i < ARCHS; i++)
+        if (strcmp(archs[i].model_type, llama ? "llama" : config->model_type) == 0)
+            return &archs[i];
+    vkft_fail(err, VKFT_ERR_INPUT,
+              "a model of type '%s' cannot be written as a GGUF file; supported are llama, mistral, mixtral, qwen2, "
+              "qwen3, qwen3_moe, gemma2, gemma3, phi3, gpt2, granite, olmo2 and smollm3",
+              config->model_type);
+    return NULL;
+}
+
 const vkft_file_tensor *vkft_gguf_tensor(const vkft_gguf *gguf, const char *name, const vkft_tensor_file **part)
 {
     for (uint32_t i = 0; i < gguf->part_count; i++) {

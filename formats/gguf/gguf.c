@@ -52,6 +52,14 @@ static const struct ggml_type {
     [40] = {"NVFP4", VKFT_DTYPE_COUNT},
 };
 
+uint32_t vkft_gguf_type_number(vkft_dtype dtype)
+{
+    uint32_t number = 0;
+    while (!ggml_types[number].name || ggml_types[number].dtype != dtype)
+        number++;
+    return number;
+}
+
 /* What is read, from its beginning to its end. */
 typedef struct reader {
     const char *path;

@@ -6,5 +6,7 @@
 
 /* Of one element; 0: strings and arrays. */
 uint32_t vkft_gguf_type_bytes(vkft_gguf_type type);
+/* What the format calls a type of tensors that can be read. */
+uint32_t vkft_gguf_type_number(vkft_dtype dtype);
 
 #endif

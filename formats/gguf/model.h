@@ -39,6 +39,22 @@ typedef struct vkft_gguf_arch {
 } vkft_gguf_arch;
 /* Error: not known, with those that are. */
 const vkft_gguf_arch *vkft_gguf_arch_of(const vkft_gguf *gguf, vkft_err *err);
+/* That of a model; NULL: llama.cpp has none, or vkft does not know how to write it, which is the error. */
+const vkft_gguf_arch *vkft_gguf_arch_for(const vkft_config *config, vkft_err *err);
+
+/* What a weight of the model is in a GGUF file. */
+typedef struct vkft_gguf_place {
+    char name[128];         /* "blk.0.attn_q.weight" */
+    bool is_expert;         /* one matrix of a tensor [experts, rows, columns] */
+    uint32_t expert, block; /* block 0: also what is in none */
+    uint32_t interleaved_heads;
+    bool gain_plus_one;
+    bool is_linear, is_router, is_bias;
+} vkft_gguf_place;
+/* name: as vkft_arch_tensor spells it. False: it has none there. */
+bool vkft_gguf_place_of(const vkft_gguf_arch *arch, const vkft_config *config, const char *name,
+                        vkft_gguf_place *place);
+
 /* A tensor of any part; NULL: there is none. */
 const vkft_file_tensor *vkft_gguf_tensor(const vkft_gguf *gguf, const char *name, const vkft_tensor_file **part);
 

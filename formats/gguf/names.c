@@ -1,4 +1,4 @@
-/* Names of tensors: those of llama.cpp become those of transformers, from the architecture's table. */
+/* Names of tensors: those of llama.cpp become those of transformers, and back, from the architecture's table. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,4 +218,76 @@ bool vkft_gguf_rename(vkft_gguf *gguf, const vkft_config *config, vkft_err *err)
             return false;
     }
     return source != NULL;
+}
+
+/* The llama.cpp name of a module outside the blocks; NULL: none of such. */
+static const char *outside_back(const vkft_arch *arch, const char *module)
+{
+    static const char *const names[] = {"token_embd", "position_embd", "output", "output_norm"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *own = outside(arch, names[i]);
+        if (own && strcmp(own, module) == 0)
+            return names[i];
+    }
+    return NULL;
+}
+
+/* Whether a module inside a block is the one of the pattern, in which '*' stands for an expert's number. */
+static bool is_module(const char *pattern, const char *module, uint32_t *expert)
+{
+    const char *star = pattern ? strchr(pattern, '*') : NULL;
+    if (!pattern || !star)
+        return pattern && strcmp(pattern, module) == 0;
+    size_t before = (size_t)(star - pattern), digits;
+    if (strncmp(pattern, module, before) != 0 || !(digits = strspn(module + before, "0123456789")))
+        return false;
+    *expert = (uint32_t)strtoul(module + before, NULL, 10);
+    return strcmp(star + 1, module + before + digits) == 0;
+}
+
+/* The same of one inside a block; fills what is known of it. */
+static const char *inside_back(const vkft_gguf_arch *source, const vkft_config *config, const char *module,
+                               vkft_gguf_place *out)
+{
+    const vkft_stack_names *stack = &config->arch->decoder;
+    for (uint32_t s = 0; s < VKFT_LINEAR_SLOTS; s++) {
+        if (!linears[s] || !is_module(stack->linear[s], module, &out->expert))
+            continue;
+        out->is_linear = true;
+        out->is_router = s == VKFT_ROUTER;
+        out->is_expert = strchr(stack->linear[s], '*') != NULL;
+        if (source->interleaved && (s == VKFT_Q || s == VKFT_K))
+            out->interleaved_heads = s == VKFT_Q ? config->num_heads : config->num_kv_heads;
+        return linears[s];
+    }
+    for (uint32_t s = 0; s < VKFT_NORM_SLOTS; s++)
+        if (norms[s] && stack->norm[s] && strcmp(stack->norm[s], module) == 0) {
+            out->gain_plus_one = source->gain_plus_one;
+            return norms[s];
+        }
+    return NULL;
+}
+
+bool vkft_gguf_place_of(const vkft_gguf_arch *arch, const vkft_config *config, const char *name, vkft_gguf_place *out)
+{
+    const char *dot = strrchr(name, '.'), *layers = config->arch->decoder.layers;
+    char module[256], before[32] = "";
+    size_t length = dot ? (size_t)(dot - name) : 0, prefix = strlen(layers);
+    unsigned block;
+    int used = 0;
+    *out = (vkft_gguf_place){0};
+    if (!length || length >= sizeof module)
+        return false;
+    memcpy(module, name, length);
+    module[length] = 0;
+    const char *found = outside_back(config->arch, module);
+    out->gain_plus_one = found && strcmp(found, "output_norm") == 0 && arch->gain_plus_one;
+    if (!found && strncmp(module, layers, prefix) == 0 && sscanf(module + prefix, ".%5u.%n", &block, &used) == 1 &&
+        used) {
+        found = inside_back(arch, config, module + prefix + used, out);
+        out->block = block;
+        snprintf(before, sizeof before, "blk.%u.", block);
+    }
+    out->is_bias = strcmp(dot, ".bias") == 0;
+    return found && snprintf(out->name, sizeof out->name, "%s%s%s", before, found, dot) > 0;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/gguf/keys.h"
 #include "formats/gguf/model.h"
 #include "formats/tokenizer/files/models.h"
 #include "formats/tokenizer/files/source.h"
@@ -62,6 +63,66 @@ static const struct pre {
     {"tekken", WITH("null", CASED("", "\\\\p{N}")), true, false},
 };
 #define PRES (sizeof pres / sizeof *pres)
+
+/* Appends what a part of a tokenizer.json does to a text, in one spelling. */
+static void describe(const cJSON *part, vkft_text *out)
+{
+    static const char *const lists[] = {"normalizers", "pretokenizers"}, *const texts[] = {"type", "behavior"},
+                             *const switches[] = {"invert", "individual_digits", "add_prefix_space", "use_regex"};
+    const cJSON *item;
+    const char *type = cJSON_GetStringValue(vkft_json_member(part, "type"));
+    for (size_t i = 0; i < 2; i++)
+        cJSON_ArrayForEach(item, vkft_json_member(part, lists[i])) describe(item, out);
+    if (!type || strcmp(type, "Sequence") == 0)
+        return;
+    const cJSON *pattern = vkft_json_member(part, "pattern");
+    const char *regex = cJSON_GetStringValue(vkft_json_member(pattern, "Regex")),
+               *string = cJSON_GetStringValue(vkft_json_member(pattern, "String"));
+    for (size_t i = 0; i < 2; i++) {
+        const char *text = cJSON_GetStringValue(vkft_json_member(part, texts[i]));
+        vkft_text_append(out, text ? text : "", text ? strlen(text) : 0, NULL);
+        vkft_text_append(out, "|", 1, NULL);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        const cJSON *value = vkft_json_member(part, switches[i]);
+        bool by_default = i == 3 && strcmp(type, "ByteLevel") == 0;
+        vkft_text_append(out,
+                         cJSON_IsBool(value) ? (cJSON_IsTrue(value) ? "1" : "0")
+                         : by_default        ? "1"
+                                             : "0",
+                         1, NULL);
+    }
+    const char *what = regex ? regex : string ? string : "";
+    vkft_text_append(out, what, strlen(what), NULL);
+    vkft_text_append(out, "\n", 1, NULL);
+}
+
+/* The same of both parts that change what is cut. */
+static void describe_root(const cJSON *root, vkft_text *out)
+{
+    describe(vkft_json_member(root, "normalizer"), out);
+    vkft_text_append(out, "\n", 1, NULL);
+    describe(vkft_json_member(root, "pre_tokenizer"), out);
+}
+
+const char *vkft_gguf_pre_of(const cJSON *tokenizer)
+{
+    bool ignore_merges = cJSON_IsTrue(vkft_json_member(vkft_json_member(tokenizer, "model"), "ignore_merges"));
+    const char *found = NULL;
+    vkft_text wanted = {0};
+    describe_root(tokenizer, &wanted);
+    for (size_t i = 0; i < PRES && !found; i++) {
+        vkft_text text = {0};
+        cJSON *root = cJSON_Parse(pres[i].parts);
+        describe_root(root, &text);
+        if (pres[i].ignore_merges == ignore_merges && text.data && wanted.data && strcmp(text.data, wanted.data) == 0)
+            found = pres[i].name;
+        cJSON_Delete(root);
+        vkft_text_free(&text);
+    }
+    vkft_text_free(&wanted);
+    return found;
+}
 
 typedef struct maker {
     const vkft_gguf *gguf;

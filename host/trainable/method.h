@@ -24,6 +24,13 @@ typedef struct vkft_adapter_tensor_kind {
     bool (*init)(const vkft_adapter_start *start, uint32_t rows, uint32_t cols, float *values);
 } vkft_adapter_tensor_kind;
 
+/* What merges one layer's adapter into its weight. */
+typedef struct vkft_adapter_merge {
+    const vkft_adapter_tensor *const *tensor; /* in the order of format.suffixes */
+    float scale;                              /* of B A */
+    uint64_t cols;                            /* of W */
+} vkft_adapter_merge;
+
 typedef struct vkft_adapter_method {
     const char *name;                                      /* "LoRA" */
     vkft_adapter_format format;                            /* peft_type and the suffixes of keys */
@@ -31,6 +38,10 @@ typedef struct vkft_adapter_method {
     /* Points a linear layer, the set's number `index`, at its tensors and their gradients (NULL for inference). */
     void (*bind)(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
                  const uint64_t *tensors, const uint64_t *gradients);
+    /* W's rows from `first` on become those of a layer that computes the same without an adapter; its bias likewise.
+     * NULL: no weight (NULL: no bias) does. Each row is computed by itself. */
+    void (*merge)(const vkft_adapter_merge *merge, uint64_t first, uint64_t rows, float *w);
+    void (*merge_bias)(const vkft_adapter_merge *merge, uint64_t rows, float *bias);
     bool squares; /* needs those of the norms of W's rows */
     bool not_for_experts;
 } vkft_adapter_method;

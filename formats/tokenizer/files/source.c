@@ -395,30 +395,52 @@ static bool make(maker *m)
     return ok && add_all_tokens(m) && add_post_processor(m);
 }
 
-bool vkft_tokenizer_from_files(const vkft_small_file files[VKFT_TOKENIZER_FILES], vkft_tokenizer **tok, vkft_err *err)
+static bool has_tokenizer(const vkft_small_file files[])
 {
-    const vkft_small_file *json = &files[VKFT_FILE_TOKENIZER], *config = &files[VKFT_FILE_TOKENIZER_CONFIG];
-    *tok = NULL;
-    if (json->data) {
-        *tok = vkft_tokenizer_new(json->data, json->length, config->data, config->length, "tokenizer.json", err);
-        return *tok != NULL;
-    }
-    if (!(files[VKFT_FILE_VOCAB].data && files[VKFT_FILE_MERGES].data) && !files[VKFT_FILE_MODEL].data &&
-        !files[VKFT_FILE_SPIECE].data)
-        return true;
+    return files[VKFT_FILE_TOKENIZER].data || (files[VKFT_FILE_VOCAB].data && files[VKFT_FILE_MERGES].data) ||
+           files[VKFT_FILE_MODEL].data || files[VKFT_FILE_SPIECE].data;
+}
+
+/* tokenizer.json of other files. NULL: an error. */
+static cJSON *make_json(const vkft_small_file files[], vkft_err *err)
+{
     maker m = {.files = files, .err = err};
-    bool ok = make(&m);
-    if (ok && (ok = attach(&m, m.root, "added_tokens", m.added)))
+    bool ok = make(&m) && attach(&m, m.root, "added_tokens", m.added);
+    if (ok)
         m.added = NULL;
-    if (ok) {
-        *tok = vkft_tokenizer_from_json(m.root, config->data, config->length, "tokenizer", err);
-        m.root = NULL;
-    }
-    cJSON_Delete(m.root);
+    else
+        cJSON_Delete(m.root);
     cJSON_Delete(m.added);
     cJSON_Delete(m.config);
     cJSON_Delete(m.model_config);
     vkft_string_map_free(&m.known);
     vkft_string_map_free(&m.ids);
+    return ok ? m.root : NULL;
+}
+
+bool vkft_tokenizer_from_files(const vkft_small_file files[VKFT_TOKENIZER_FILES], vkft_tokenizer **tok, vkft_err *err)
+{
+    const vkft_small_file *json = &files[VKFT_FILE_TOKENIZER], *config = &files[VKFT_FILE_TOKENIZER_CONFIG];
+    *tok = NULL;
+    if (!has_tokenizer(files))
+        return true;
+    if (json->data) {
+        *tok = vkft_tokenizer_new(json->data, json->length, config->data, config->length, "tokenizer.json", err);
+        return *tok != NULL;
+    }
+    cJSON *root = make_json(files, err);
+    if (root)
+        *tok = vkft_tokenizer_from_json(root, config->data, config->length, "tokenizer", err);
     return *tok != NULL;
+}
+
+bool vkft_tokenizer_json_of_files(const vkft_small_file files[VKFT_TOKENIZER_FILES], cJSON **root, vkft_err *err)
+{
+    const vkft_small_file *json = &files[VKFT_FILE_TOKENIZER];
+    *root = NULL;
+    if (!has_tokenizer(files))
+        return true;
+    *root =
+        json->data ? vkft_json_parse_config(json->data, json->length, "tokenizer.json", err) : make_json(files, err);
+    return *root != NULL;
 }

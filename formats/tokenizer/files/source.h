@@ -33,6 +33,9 @@ typedef struct vkft_small_file {
  * known. */
 bool vkft_tokenizer_from_files(const vkft_small_file files[VKFT_TOKENIZER_FILES], vkft_tokenizer **tok, vkft_err *err);
 
+/* The same as a parsed tokenizer.json, that of the files or what is made of the others. */
+bool vkft_tokenizer_json_of_files(const vkft_small_file files[VKFT_TOKENIZER_FILES], cJSON **root, vkft_err *err);
+
 /* tokenizer.json without model and added tokens for a SentencePiece model of Llama's kind, whose texts begin with a
  * space that is added, or for one of Gemma's, where none is. */
 const char *vkft_tokenizer_llama_parts(bool add_prefix);

@@ -33,6 +33,19 @@ static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_
     linear->lora.squares = squares;
 }
 
+static void merge(const vkft_adapter_merge *m, uint64_t first, uint64_t rows, float *w)
+{
+    vkft_lora_merge(m, first, rows, w);
+    for (uint64_t i = 0; i < rows; i++) {
+        double squares = 0;
+        for (uint64_t j = 0; j < m->cols; j++)
+            squares += (double)w[i * m->cols + j] * (double)w[i * m->cols + j];
+        const float factor = (float)((double)m->tensor[2]->data[first + i] / sqrt(squares));
+        for (uint64_t j = 0; j < m->cols; j++)
+            w[i * m->cols + j] *= factor;
+    }
+}
+
 const vkft_adapter_method vkft_method_dora = {
     .name = "DoRA",
     .format = {.peft_type = "LORA",
@@ -43,6 +56,7 @@ const vkft_adapter_method vkft_method_dora = {
                {.decays = true, .loraplus = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b},
                {.decays = true, .loraplus = true, .shape = shape, .init = init}},
     .bind = bind,
+    .merge = merge,
     .squares = true,
     .not_for_experts = true,
 };

@@ -29,11 +29,33 @@ static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_
     linear->ia3.dl = gradients ? gradients[0] : 0;
 }
 
+/* l of the input is a row, of the output a column. */
+static bool is_of_input(const vkft_adapter_merge *m)
+{
+    return m->tensor[0]->rows == 1;
+}
+
+static void merge(const vkft_adapter_merge *m, uint64_t first, uint64_t rows, float *w)
+{
+    const float *l = m->tensor[0]->data;
+    for (uint64_t i = 0; i < rows; i++)
+        for (uint64_t j = 0; j < m->cols; j++)
+            w[i * m->cols + j] *= is_of_input(m) ? l[j] : l[first + i];
+}
+
+static void merge_bias(const vkft_adapter_merge *m, uint64_t rows, float *bias)
+{
+    for (uint64_t i = 0; i < rows && !is_of_input(m); i++)
+        bias[i] *= m->tensor[0]->data[i];
+}
+
 const vkft_adapter_method vkft_method_ia3 = {
     .name = "IA3",
     .format = {.peft_type = "IA3", .ia3 = true, .suffixes = {".ia3_l"}},
     .tensor = {{.decays = true, .shape = shape, .init = init}},
     .bind = bind,
+    .merge = merge,
+    .merge_bias = merge_bias,
     .not_for_experts = true,
 };
 

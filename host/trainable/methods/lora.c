@@ -35,6 +35,17 @@ void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint
     };
 }
 
+void vkft_lora_merge(const vkft_adapter_merge *merge, uint64_t first, uint64_t rows, float *w)
+{
+    const vkft_adapter_tensor *A = merge->tensor[0], *B = merge->tensor[1];
+    for (uint64_t i = 0; i < rows; i++)
+        for (uint64_t k = 0; k < A->rows; k++) {
+            const float b = merge->scale * B->data[(first + i) * B->cols + k], *a = A->data + k * merge->cols;
+            for (uint64_t j = 0; j < merge->cols; j++)
+                w[i * merge->cols + j] += b * a[j];
+        }
+}
+
 const vkft_adapter_method vkft_method_lora = {
     .name = "LoRA",
     .format = {.peft_type = "LORA",
@@ -43,4 +54,5 @@ const vkft_adapter_method vkft_method_lora = {
     .tensor = {{.decays = true, .shape = vkft_lora_shape_a, .init = vkft_lora_init_a},
                {.decays = true, .loraplus = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b}},
     .bind = vkft_lora_bind,
+    .merge = vkft_lora_merge,
 };

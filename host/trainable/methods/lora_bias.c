@@ -18,6 +18,12 @@ static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_
     linear->lora.dbias = gradients ? gradients[2] : 0;
 }
 
+static void merge_bias(const vkft_adapter_merge *merge, uint64_t rows, float *bias)
+{
+    for (uint64_t i = 0; i < rows; i++)
+        bias[i] += merge->scale * merge->tensor[2]->data[i];
+}
+
 const vkft_adapter_method vkft_method_lora_bias = {
     .name = "lora_bias",
     .format = {.peft_type = "LORA",
@@ -28,5 +34,7 @@ const vkft_adapter_method vkft_method_lora_bias = {
                {.decays = true, .loraplus = true, .shape = vkft_lora_shape_b, .init = vkft_lora_init_b},
                {.loraplus = true, .shape = shape}},
     .bind = bind,
+    .merge = vkft_lora_merge,
+    .merge_bias = merge_bias,
     .not_for_experts = true,
 };

@@ -11,4 +11,7 @@ bool vkft_lora_init_b(const vkft_adapter_start *start, uint32_t rows, uint32_t c
 void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_t index, uint64_t squares,
                     const uint64_t *tensors, const uint64_t *gradients);
 
+/* W += scale * B A */
+void vkft_lora_merge(const vkft_adapter_merge *merge, uint64_t first, uint64_t rows, float *w);
+
 #endif

@@ -59,8 +59,6 @@ static void test_commands_of_later_versions(void **state)
     (void)state;
     static const usage_case cases[] = {
         {"chat", 1, "'chat' is not in this version"},
-        {"merge", 1, "not in this version"},
-        {"export", 1, "not in this version"},
     };
     CHECK(cases);
 }
@@ -211,7 +209,7 @@ static void test_help(void **state)
     (void)state;
     static const char *const commands[] = {"devices",  "convert", "train",    "eval", "generate",
                                            "tokenize", "bench",   "template", "data"};
-    static const char *const absent[] = {"\n  chat", "merge", "export"};
+    static const char *const absent[] = {"\n  chat", "verify", "download"};
     static const char *const general[] = {"help", "--help", "-h"};
     for (size_t i = 0; i < 3; i++)
         check_stdout(general[i], commands, 9);

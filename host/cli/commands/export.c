@@ -1,0 +1,87 @@
+/* vkft export: an adapter in the form that another program takes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/weights/weights.h"
+#include "host/cli/cli.h"
+#include "host/cli/interrupt.h"
+#include "host/merge/adapter.h"
+#include "host/merge/lora_gguf.h"
+#include "runtime/base/file.h"
+
+typedef struct export_options {
+    const char *adapter, *model, *output;
+    bool gguf, overwrite;
+} export_options;
+
+#define AT(member) .offset = offsetof(export_options, member)
+
+static const flag export_flags[] = {
+    {.kind = FLAG_TEXT,
+     .name = "adapter",
+     .value = "DIR",
+     .help = "directory of the LoRA adapter",
+     .required = true,
+     AT(adapter)},
+    {.kind = FLAG_TEXT,
+     .name = "model",
+     .value = "PATH",
+     .help = "the model that it was trained on: a checkpoint directory, a GGUF or a .vkft file",
+     .default_text = "the one that the adapter names",
+     AT(model)},
+    {.kind = FLAG_SWITCH, .name = "gguf", .help = "write the LoRA file that llama.cpp's --lora takes", AT(gguf)},
+    {.kind = FLAG_TEXT,
+     .name = "output",
+     .letter = 'o',
+     .value = "FILE",
+     .help = "output file",
+     .default_text = "adapter.gguf in the adapter's directory",
+     AT(output)},
+    {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace an existing output file", AT(overwrite)},
+};
+
+static const flag_table export_table = {
+    .command = "export",
+    .usage = "--adapter DIR --gguf [-o FILE] [flags]",
+    .about = "Writes an adapter in the form that another program takes: for llama.cpp, and what is built on it.",
+    .flags = export_flags,
+    .count = FLAG_COUNT(export_flags),
+};
+
+static bool run(const export_options *o, const char *output, vkft_err *err)
+{
+    bool found = false;
+    if (!o->gguf)
+        return vkft_fail(err, VKFT_ERR_USAGE, "give --gguf, the only form there is");
+    if (!o->overwrite && !vkft_file_find(output, &found, err))
+        return false;
+    if (found)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: exists; --overwrite replaces it", output);
+    char *base = o->model ? NULL : vkft_merge_base_model(o->adapter, err);
+    vkft_weights weights = {0};
+    bool ok = (o->model || base) && vkft_weights_open(o->model ? o->model : base, NULL, &weights, err) &&
+              vkft_write_lora_gguf(o->adapter, &weights.source.config, output, err);
+    vkft_weights_close(&weights);
+    free(base);
+    return ok;
+}
+
+int cmd_export(int argc, char **argv)
+{
+    export_options options = {0};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&export_table, &options, argc, argv, &recipe, &code))
+        return code;
+    interrupt_install();
+    vkft_err err = {0};
+    char *made = options.output ? NULL : vkft_path_join(options.adapter, "adapter.gguf");
+    const char *output = options.output ? options.output : made;
+    bool ok = output ? run(&options, output, &err) : vkft_fail_memory(&err, "for the output's name");
+    if (ok)
+        printf("%s\n", output);
+    code = ok ? EXIT_SUCCESS : cli_fail(&export_table, &err);
+    free(made);
+    recipe_free(&recipe);
+    return code;
+}

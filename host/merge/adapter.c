@@ -1,0 +1,180 @@
+/* See adapter.h. */
+#include "host/merge/adapter.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/config/arch.h"
+#include "runtime/base/file.h"
+#include "runtime/base/text.h"
+
+#define PREFIX "base_model.model."
+
+void vkft_merge_adapter_close(vkft_merge_adapter *adapter)
+{
+    vkft_adapter_free(&adapter->adapter);
+    free(adapter->path);
+    free(adapter->modules);
+    free(adapter->saved);
+    *adapter = (vkft_merge_adapter){0};
+}
+
+static int compare_modules(const void *a, const void *b)
+{
+    return strcmp(((const vkft_merge_module *)a)->name, ((const vkft_merge_module *)b)->name);
+}
+
+const vkft_merge_module *vkft_merge_find_module(const vkft_merge_adapter *adapter, const char *module)
+{
+    vkft_merge_module key;
+    if (!adapter->count || (size_t)snprintf(key.name, sizeof key.name, "%s", module) >= sizeof key.name)
+        return NULL;
+    return bsearch(&key, adapter->modules, adapter->count, sizeof key, compare_modules);
+}
+
+const vkft_merge_saved *vkft_merge_find_saved(const vkft_merge_adapter *adapter, const char *name)
+{
+    for (uint32_t i = 0; i < adapter->saved_count; i++)
+        if (strcmp(adapter->saved[i].name, name) == 0)
+            return &adapter->saved[i];
+    return NULL;
+}
+
+/* The suffix of the method's that a key has; NULL: none. */
+static const char *suffix_of(const vkft_adapter_format *format, const char *key, uint32_t *number)
+{
+    for (*number = 0; format->suffixes[*number]; ++*number) {
+        const char *suffix = format->suffixes[*number];
+        if (vkft_string_ends_with(key, suffix))
+            return key + strlen(key) - strlen(suffix);
+    }
+    return NULL;
+}
+
+/* Rank and alpha of one module; PEFT knows it by the name in the key. */
+static bool find_scale(const vkft_adapter_config *config, const char *module, uint32_t rank, float *scale,
+                       vkft_err *err)
+{
+    double r = rank, alpha = (double)config->lora_alpha;
+    if (!vkft_module_patterns_find(&config->alpha_pattern, module, &alpha, err))
+        return false;
+    *scale = (float)(alpha / (config->use_rslora ? sqrt(r) : r));
+    return true;
+}
+
+static bool add_module_tensor(vkft_merge_adapter *a, const vkft_config *config, const vkft_adapter_tensor *t,
+                              const char *end, uint32_t number, vkft_err *err)
+{
+    char module[256], weight[300], canonical[256];
+    snprintf(module, sizeof module, "%.*s", (int)(end - t->key - (ptrdiff_t)strlen(PREFIX)), t->key + strlen(PREFIX));
+    snprintf(weight, sizeof weight, "%s.weight", module);
+    vkft_tensor_role role = vkft_arch_tensor(config, weight, canonical, sizeof canonical);
+    if (role == VKFT_ROLE_NONE)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': the model has no module of this name", a->path, t->key);
+    size_t length = strlen(canonical) - strlen(".weight");
+    vkft_merge_module *m = &a->modules[a->count++]; /* those of one name are joined later */
+    snprintf(m->name, sizeof m->name, "%.*s", (int)length, canonical);
+    m->tensor[number] = t;
+    return number || a->adapter.config.format->ia3 || find_scale(&a->adapter.config, module, t->rows, &m->scale, err);
+}
+
+/* PEFT puts the layer itself into the adapted one: its bias is "<module>.base_layer.bias". */
+static bool add_saved(vkft_merge_adapter *a, const vkft_config *config, const vkft_adapter_tensor *t, vkft_err *err)
+{
+    static const char inside[] = ".base_layer";
+    char name[300];
+    snprintf(name, sizeof name, "%s", t->key + strlen(PREFIX));
+    char *at = strstr(name, inside);
+    if (at)
+        memmove(at, at + strlen(inside), strlen(at) - strlen(inside) + 1);
+    vkft_merge_saved *saved = &a->saved[a->saved_count++];
+    saved->tensor = t;
+    vkft_tensor_role role = vkft_arch_tensor(config, name, saved->name, sizeof saved->name);
+    if (role == VKFT_ROLE_NONE)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': the model has no such tensor", a->path, t->key);
+    const char *embedding = config->arch->embedding;
+    bool shared = role == VKFT_ROLE_TIED_HEAD || (config->tie_word_embeddings && role == VKFT_ROLE_EMBEDDING &&
+                                                  strncmp(saved->name, embedding, strlen(embedding)) == 0);
+    return !shared || vkft_fail(err, VKFT_ERR_INPUT,
+                                "%s: tensor '%s': in this model embedding and head are one matrix, and an adapter that "
+                                "trained one of them alone cannot be merged",
+                                a->path, t->key);
+}
+
+static void join_modules(vkft_merge_adapter *a)
+{
+    uint32_t count = 0;
+    qsort(a->modules, a->count, sizeof *a->modules, compare_modules);
+    for (uint32_t i = 0; i < a->count; i++) {
+        const vkft_merge_module from = a->modules[i];
+        if (!count || strcmp(a->modules[count - 1].name, from.name) != 0)
+            a->modules[count++] = (vkft_merge_module){0};
+        vkft_merge_module *to = &a->modules[count - 1];
+        memcpy(to->name, from.name, sizeof to->name);
+        for (uint32_t k = 0; k < VKFT_ADAPTER_TENSORS; k++)
+            to->tensor[k] = from.tensor[k] ? from.tensor[k] : to->tensor[k];
+        to->scale = from.scale != 0 ? from.scale : to->scale;
+    }
+    a->count = count;
+}
+
+static bool check_module(const vkft_merge_adapter *a, const vkft_merge_module *m, vkft_err *err)
+{
+    const vkft_adapter_format *format = a->adapter.config.format;
+    for (uint32_t i = 0; format->suffixes[i]; i++)
+        if (!m->tensor[i])
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s has no tensor '%s'", a->path, m->name, format->suffixes[i]);
+    if (format->ia3)
+        return true;
+    const vkft_adapter_tensor *A = m->tensor[0], *B = m->tensor[1];
+    return A->rows == B->cols ||
+           vkft_fail(err, VKFT_ERR_INPUT, "%s: %s: lora_A is [%u, %u] and lora_B [%u, %u]; expected the same rank",
+                     a->path, m->name, A->rows, A->cols, B->rows, B->cols);
+}
+
+bool vkft_merge_adapter_open(const char *dir, const vkft_config *config, vkft_merge_adapter *a, vkft_err *err)
+{
+    *a = (vkft_merge_adapter){.path = vkft_string_copy(dir)};
+    bool ok = a->path ? vkft_adapter_read(dir, vkft_adapter_formats(), &a->adapter, err)
+                      : vkft_fail_memory(err, "for adapter '%s'", dir);
+    if (ok) {
+        a->method = vkft_adapter_method_of(a->adapter.config.format);
+        a->modules = calloc(a->adapter.count + 1ull, sizeof *a->modules);
+        a->saved = calloc(a->adapter.count + 1ull, sizeof *a->saved);
+        ok = (a->modules && a->saved) || vkft_fail_memory(err, "for adapter '%s'", dir);
+    }
+    for (uint32_t i = 0; ok && i < a->adapter.count; i++) {
+        const vkft_adapter_tensor *t = &a->adapter.tensors[i];
+        uint32_t number;
+        const char *end = suffix_of(a->adapter.config.format, t->key, &number);
+        ok = end ? add_module_tensor(a, config, t, end, number, err) : add_saved(a, config, t, err);
+    }
+    if (ok)
+        join_modules(a);
+    for (uint32_t i = 0; ok && i < a->count; i++)
+        ok = check_module(a, &a->modules[i], err);
+    if (!ok)
+        vkft_merge_adapter_close(a);
+    return ok;
+}
+
+char *vkft_merge_base_model(const char *adapter_dir, vkft_err *err)
+{
+    vkft_adapter adapter;
+    char *base = NULL;
+    if (!vkft_adapter_read(adapter_dir, vkft_adapter_formats(), &adapter, err))
+        return NULL;
+    const char *said = adapter.config.base_model_name_or_path;
+    if (said && (vkft_directory_exists(said) || vkft_file_exists(said))) {
+        base = vkft_string_copy(said);
+        if (!base)
+            vkft_fail_memory(err, "for adapter '%s'", adapter_dir);
+    } else {
+        vkft_fail(err, VKFT_ERR_USAGE, "%s: was trained on '%s', which is not there; name the model with --model",
+                  adapter_dir, said ? said : "a model without a name");
+    }
+    vkft_adapter_free(&adapter);
+    return base;
+}

@@ -1,0 +1,226 @@
+/* One weight at a time, in pieces that are cut into tasks for the threads. */
+#include "host/merge/merge.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/parallel.h"
+#include "runtime/base/size.h"
+
+#define PIECE ((uint64_t)1 << 22) /* values */
+#define TASK ((uint64_t)1 << 16)
+
+/* ---- what fits ---- */
+
+static const vkft_source_weight *find_weight(const vkft_weights *weights, const char *module, const char *ending)
+{
+    char name[300];
+    snprintf(name, sizeof name, "%s%s", module, ending);
+    for (uint32_t i = 0; i < weights->count; i++)
+        if (strcmp(weights->list[i].name, name) == 0)
+            return &weights->list[i];
+    return NULL;
+}
+
+static bool has_shape(const vkft_adapter_format *format, const vkft_merge_module *m, const vkft_source_weight *w)
+{
+    const vkft_adapter_tensor *const *t = m->tensor;
+    if (format->ia3)
+        return t[0]->rows == 1 ? t[0]->cols == w->cols : t[0]->rows == w->rows;
+    return t[0]->cols == w->cols && t[1]->rows == w->rows && (!t[2] || t[2]->rows == w->rows);
+}
+
+static bool check_adapter(const vkft_merge *m, vkft_err *err)
+{
+    const vkft_merge_adapter *a = &m->adapter;
+    const vkft_adapter_format *format = a->adapter.config.format;
+    if (!a->method->merge)
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: an adapter of type %s cannot be merged into weights", a->path,
+                         a->method->name);
+    for (uint32_t i = 0; i < a->count; i++) {
+        const vkft_merge_module *module = &a->modules[i];
+        const vkft_source_weight *w = find_weight(&m->weights, module->name, ".weight");
+        if (!w || !has_shape(format, module, w))
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: the adapter of %s does not fit the model: %s", a->path,
+                             module->name, w ? "the shapes differ" : "it has no weight there");
+        if (format->lora_bias && !find_weight(&m->weights, module->name, ".bias"))
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "%s: the adapter of %s has a bias (lora_bias), and the model has none there that it could "
+                             "be merged into",
+                             a->path, module->name);
+    }
+    for (uint32_t i = 0; i < a->saved_count; i++) {
+        const vkft_merge_saved *saved = &a->saved[i];
+        const vkft_source_weight *w = find_weight(&m->weights, saved->name, "");
+        if (!w || (uint64_t)saved->tensor->rows * saved->tensor->cols != w->rows * w->cols)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s does not fit the model: %s", a->path, saved->name,
+                             w ? "the shapes differ" : "it is not there");
+    }
+    return true;
+}
+
+bool vkft_merge_open(const vkft_merge_options *options, vkft_merge *merge, vkft_err *err)
+{
+    *merge = (vkft_merge){.options = *options};
+    bool quantized = options->from == VKFT_MERGE_QUANTIZED || options->compare;
+    bool ok = vkft_weights_open(options->model, quantized ? &options->trained : NULL, &merge->weights, err);
+    if (ok && options->adapter)
+        ok = vkft_merge_adapter_open(options->adapter, &merge->weights.source.config, &merge->adapter, err) &&
+             check_adapter(merge, err);
+    for (uint32_t i = 0; ok && i < merge->weights.count; i++)
+        merge->total += merge->weights.list[i].rows * merge->weights.list[i].cols;
+    if (!ok)
+        vkft_merge_close(merge);
+    return ok;
+}
+
+void vkft_merge_close(vkft_merge *merge)
+{
+    vkft_merge_adapter_close(&merge->adapter);
+    vkft_weights_close(&merge->weights);
+    *merge = (vkft_merge){0};
+}
+
+/* ---- one weight ---- */
+
+typedef struct piece {
+    const vkft_weight_reader *reader, *other; /* other: the original of a quantized weight; NULL: not measured */
+    const vkft_adapter_method *method;        /* NULL: the weight stays */
+    vkft_adapter_merge adapter;
+    bool is_bias;
+    const vkft_adapter_tensor *saved; /* stands in the weight's place */
+    uint64_t first, rows, task_rows, cols;
+    float *values, *originals;
+    double (*sums)[2]; /* of each task */
+} piece;
+
+static void run_task(void *context, uint64_t task, uint32_t worker)
+{
+    piece *p = context;
+    (void)worker;
+    const uint64_t begin = task * p->task_rows, rows = min_u64(p->task_rows, p->rows - begin), n = rows * p->cols;
+    float *w = p->values + begin * p->cols;
+    if (p->saved) {
+        memcpy(w, p->saved->data + (p->first + begin) * p->cols, (size_t)n * sizeof *w);
+        return;
+    }
+    vkft_weight_rows(p->reader, p->first + begin, rows, w);
+    if (p->other) {
+        float *o = p->originals + begin * p->cols;
+        double *sums = p->sums[task];
+        vkft_weight_rows(p->other, p->first + begin, rows, o);
+        sums[0] = sums[1] = 0;
+        for (uint64_t i = 0; i < n; i++) {
+            sums[0] += ((double)w[i] - (double)o[i]) * ((double)w[i] - (double)o[i]);
+            sums[1] += p->reader->quantized ? (double)o[i] * (double)o[i] : (double)w[i] * (double)w[i];
+        }
+    }
+    if (p->method && p->is_bias)
+        p->method->merge_bias(&p->adapter, p->cols, w);
+    else if (p->method)
+        p->method->merge(&p->adapter, p->first + begin, rows, w);
+}
+
+/* What the adapter does to this weight. */
+static void find_change(const vkft_merge *m, const vkft_source_weight *w, piece *p)
+{
+    char module[256];
+    size_t n = strlen(w->name);
+    const vkft_merge_saved *saved = vkft_merge_find_saved(&m->adapter, w->name);
+    p->saved = saved ? saved->tensor : NULL;
+    p->is_bias = n > 5 && strcmp(w->name + n - 5, ".bias") == 0;
+    snprintf(module, sizeof module, "%.*s", (int)(n ? n - strlen(p->is_bias ? ".bias" : ".weight") : 0), w->name);
+    const vkft_merge_module *found = vkft_merge_find_module(&m->adapter, module);
+    if (!found || (p->is_bias && !m->adapter.method->merge_bias))
+        return;
+    p->method = m->adapter.method;
+    p->adapter = (vkft_adapter_merge){.tensor = found->tensor, .scale = found->scale, .cols = w->cols};
+}
+
+static void add_difference(vkft_merge *m, const vkft_source_weight *w, double difference, double squares)
+{
+    double relative = squares > 0 ? sqrt(difference / squares) : 0;
+    m->compared++;
+    m->difference += difference;
+    m->squares += squares;
+    if (relative <= m->worst)
+        return;
+    m->worst = relative;
+    memcpy(m->worst_name, w->name, sizeof m->worst_name);
+}
+
+static bool run_pieces(vkft_merge *m, piece *p, const vkft_source_weight *w, uint64_t step,
+                       bool (*take)(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err),
+                       void *context, vkft_err *err)
+{
+    const uint64_t rows = max_u64(PIECE / w->cols / step, 1) * step;
+    const uint32_t workers = vkft_worker_count(m->options.threads);
+    double difference = 0, squares = 0;
+    for (; p->first < w->rows; p->first += p->rows) {
+        p->rows = min_u64(rows, w->rows - p->first);
+        const uint64_t tasks = ceil_div_u64(p->rows, p->task_rows);
+        vkft_parallel(workers, tasks, run_task, p);
+        for (uint64_t t = 0; p->other && t < tasks; t++) {
+            difference += p->sums[t][0];
+            squares += p->sums[t][1];
+        }
+        if (!take(context, p->values, p->first, p->rows, err))
+            return false;
+        m->done += p->rows * w->cols;
+        vkft_observer_work(&m->options.observer, "merging", m->done, m->total);
+        if (vkft_observer_interrupted(&m->options.observer))
+            return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted; nothing was written");
+    }
+    if (p->other)
+        add_difference(m, w, difference, squares);
+    return true;
+}
+
+bool vkft_merge_weight(vkft_merge *m, const vkft_source_weight *w, uint64_t step,
+                       bool (*take)(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err),
+                       void *context, vkft_err *err)
+{
+    const bool quantized = m->options.from == VKFT_MERGE_QUANTIZED;
+    const uint64_t rows = min_u64(max_u64(PIECE / w->cols / step, 1) * step, w->rows);
+    vkft_weight_reader reader = {0}, other = {0};
+    piece p = {.reader = &reader, .cols = w->cols, .task_rows = max_u64(TASK / w->cols, 1)};
+    find_change(m, w, &p);
+    bool measured = w->original && w->quantized && vkft_storage_is_quantized(w->quantized->storage) && !p.saved;
+    p.values = malloc((size_t)(rows * w->cols) * sizeof *p.values);
+    p.originals = measured ? malloc((size_t)(rows * w->cols) * sizeof *p.originals) : NULL;
+    p.sums = calloc((size_t)ceil_div_u64(rows, p.task_rows), sizeof *p.sums);
+    bool ok =
+        (p.values && p.sums && (p.originals || !measured)) || vkft_fail_memory(err, "for tensor '%s'", w->written);
+    ok = ok && vkft_weight_reader_open(w, quantized, &reader, err);
+    if (ok && measured) {
+        p.other = &other;
+        ok = vkft_weight_reader_open(w, !quantized, &other, err);
+    }
+    ok = ok && run_pieces(m, &p, w, step, take, context, err);
+    vkft_weight_reader_close(&reader);
+    vkft_weight_reader_close(&other);
+    free(p.values);
+    free(p.originals);
+    free(p.sums);
+    return ok;
+}
+
+void vkft_merge_report(const vkft_merge *m)
+{
+    const vkft_observer *o = &m->options.observer;
+    const char *label = m->weights.file ? vkft_model_file_quantization(m->weights.file) : "";
+    if (m->weights.only_quantized && !m->weights.checkpoint.count)
+        vkft_observer_say(o,
+                          "merged into the weights of '%s', which is quantized (%s): the original ones are not there",
+                          m->weights.source.path, label);
+    if (!m->compared)
+        return;
+    vkft_observer_say(
+        o,
+        "merged into the %s weights; those that %s has differ from the original ones by %.2f %% (root mean "
+        "square, %u layers), at most by %.2f %% (%s)",
+        m->options.from == VKFT_MERGE_QUANTIZED ? "quantized" : "original", label,
+        100 * sqrt(m->difference / m->squares), m->compared, 100 * m->worst, m->worst_name);
+}

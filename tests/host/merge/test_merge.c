@@ -1,0 +1,317 @@
+/* Merged models and exported adapters. That W' computes what PEFT computes with W and the adapter: log-probabilities of
+ * the golden cases, which are PEFT's. That llama.cpp's file of an adapter is the same adapter: base + scale * B A of
+ * the GGUF files is, tensor by tensor, the merged GGUF file. That GGUF files are right: those of the golden models,
+ * written by the Python package gguf (tests/data/gguf), have the same bytes.
+ */
+#include "tests/support/expect.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "formats/gguf/gguf.h"
+#include "formats/tensors/safetensors.h"
+#include "host/merge/lora_gguf.h"
+#include "host/merge/merge.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "tests/support/program.h"
+
+#define GOLDEN VKFT_TEST_DATA "/golden/"
+
+static char *dir;
+
+static int make_directory(void **state)
+{
+    (void)state;
+    dir = vkft_test_directory();
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    vkft_test_remove_directory(dir);
+    return 0;
+}
+
+static const char *in(const char *name)
+{
+    static char paths[4][512];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
+    return path;
+}
+
+static void open_merge(const char *name, bool adapter, vkft_merge *merge)
+{
+    static char model[512], path[512];
+    vkft_err err = {0};
+    snprintf(model, sizeof model, GOLDEN "%s/model", name);
+    snprintf(path, sizeof path, GOLDEN "%s/adapter_init", name);
+    const vkft_merge_options options = {.model = model, .adapter = adapter ? path : NULL};
+    expect_ok(vkft_merge_open(&options, merge, &err));
+}
+
+/* ---- beside PEFT ---- */
+
+/* A sum of a few hundred f32 products, twice: as in the golden cases themselves. */
+#define BOUND 2e-5
+
+static void check_logprobs(const char *name, const char *written)
+{
+    vkft_test_program_ok("eval --model %s --data " GOLDEN "%s/train.jsonl --per-token %s --quant none "
+                         "--max-seq-length 128",
+                         written, name, in("tokens.jsonl"));
+    char path[512];
+    snprintf(path, sizeof path, GOLDEN "%s/expected.json", name);
+    cJSON *rows = vkft_test_read_jsonl(in("tokens.jsonl")), *expected = vkft_test_read_json(path);
+    const cJSON *a = vkft_json_member(cJSON_GetArrayItem(rows, 0), "logprobs"),
+                *b = vkft_json_member(expected, "logprobs");
+    assert_int_equal(cJSON_GetArraySize(a), cJSON_GetArraySize(b));
+    for (int i = 1; i < cJSON_GetArraySize(b); i++) {
+        double x = cJSON_GetArrayItem(a, i)->valuedouble, y = cJSON_GetArrayItem(b, i)->valuedouble;
+        if (!(fabs(x - y) <= BOUND))
+            fail_msg("%s: token %d has log-probability %.7f, PEFT's is %.7f", name, i, x, y);
+    }
+    cJSON_Delete(rows);
+    cJSON_Delete(expected);
+}
+
+static void computes_what_peft_computes(void **state)
+{
+    (void)state;
+    /* plain; ranks and alphas by module; rsLoRA; transposed weights and biases; a bias of B; head and embedding;
+     * experts */
+    static const char *const cases[] = {"lora_patterns", "rslora",      "bias_gpt2",      "dora_qwen2",
+                                        "ia3_qwen2",     "saved_qwen2", "mixtral_experts"};
+    vkft_err err = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vkft_merge merge;
+        open_merge(cases[i], true, &merge);
+        expect_ok(vkft_merge_write_checkpoint(&merge, in(cases[i]), VKFT_F32, false, &err));
+        vkft_merge_close(&merge);
+        check_logprobs(cases[i], in(cases[i]));
+    }
+}
+
+/* ---- GGUF files ---- */
+
+static void open_gguf(const char *path, vkft_gguf *gguf)
+{
+    vkft_err err = {0};
+    expect_ok(vkft_gguf_open(path, gguf, &err));
+}
+
+static void write_gguf(const char *name, bool adapter, const char *to)
+{
+    vkft_err err = {0};
+    vkft_merge merge;
+    open_merge(name, adapter, &merge);
+    expect_ok(vkft_merge_write_gguf(&merge, to, 0, &err));
+    vkft_merge_close(&merge);
+}
+
+static double number(const vkft_gguf *g, const char *key)
+{
+    const vkft_gguf_value *v = vkft_gguf_find(g, key);
+    return v && !v->is_array && v->type != VKFT_GGUF_STRING ? vkft_gguf_number(v, 0) : NAN;
+}
+
+/* Every tensor and every key of the other file is in this one, with the same bytes, and no more tensors. */
+static void same_file(const char *name, const vkft_gguf *ours, const vkft_gguf *theirs, bool bf16)
+{
+    assert_int_equal(ours->parts[0].count, theirs->parts[0].count);
+    for (uint32_t i = 0; i < theirs->parts[0].count; i++) {
+        const vkft_file_tensor *b = &theirs->parts[0].tensors[i], *a = vkft_tensor_file_find(&ours->parts[0], b->name);
+        if (!a || a->dims != b->dims || memcmp(a->shape, b->shape, sizeof a->shape) != 0)
+            fail_msg("%s: tensor %s is missing or has another shape", name, b->name);
+        const float *x = (const float *)(const void *)vkft_tensor_file_data(&ours->parts[0], a);
+        float *y = malloc(b->elements * sizeof *y);
+        vkft_to_f32(b->dtype, vkft_tensor_file_data(&theirs->parts[0], b), b->elements, y);
+        assert_int_equal(a->dtype, VKFT_F32);
+        for (uint64_t k = 0; k < a->elements; k++) /* the divisors of frequencies are computed in another order */
+            if (bf16 || strncmp(a->name, "rope_", 5) == 0 ? fabsf(x[k] - y[k]) > fabsf(y[k]) / 256 : x[k] != y[k])
+                fail_msg("%s: tensor %s: value %llu is %.9g, expected %.9g", name, a->name, (unsigned long long)k,
+                         (double)x[k], (double)y[k]);
+        free(y);
+    }
+    for (uint64_t i = 0; i < theirs->value_count; i++) {
+        const vkft_gguf_value *b = &theirs->values[i];
+        if (b->is_array || b->type == VKFT_GGUF_STRING)
+            continue;
+        double x = number(ours, b->key), y = number(theirs, b->key);
+        if (!(fabs(x - y) <= 1e-6 * fabs(y)))
+            fail_msg("%s: key %s is %.9g, expected %.9g", name, b->key, x, y);
+    }
+}
+
+static void has_the_bytes_of_the_package_gguf(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"llama3_rope", "qwen2",         "qwen3", "full_qwen3_moe", "gemma2",
+                                        "gemma3",      "phi3_longrope", "gpt2",  "granite",        "olmo2"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[512];
+        vkft_gguf ours, theirs;
+        snprintf(path, sizeof path, VKFT_TEST_DATA "/gguf/%s.gguf", cases[i]);
+        /* Gemma's configurations here are no published model's, whose layers alone a file can say */
+        if (strncmp(cases[i], "gemma", 5) == 0)
+            continue;
+        write_gguf(cases[i], false, in("model.gguf"));
+        open_gguf(in("model.gguf"), &ours);
+        open_gguf(path, &theirs);
+        same_file(cases[i], &ours, &theirs, strcmp(cases[i], "llama3_rope") == 0);
+        vkft_gguf_close(&ours);
+        vkft_gguf_close(&theirs);
+    }
+}
+
+/* base + scale B A of every expert, as llama.cpp computes it, against the merged tensor. */
+static void check_lora_tensor(const vkft_tensor_file *base, const vkft_tensor_file *merged,
+                              const vkft_tensor_file *lora, float alpha, const vkft_file_tensor *t)
+{
+    char a_name[200], b_name[200];
+    snprintf(a_name, sizeof a_name, "%s.lora_a", t->name);
+    snprintf(b_name, sizeof b_name, "%s.lora_b", t->name);
+    const vkft_file_tensor *a = vkft_tensor_file_find(lora, a_name), *b = vkft_tensor_file_find(lora, b_name),
+                           *m = vkft_tensor_file_find(merged, t->name);
+    assert_non_null(m);
+    const float *W = (const void *)vkft_tensor_file_data(base, t), *M = (const void *)vkft_tensor_file_data(merged, m);
+    const uint64_t experts = t->dims == 3 ? t->shape[0] : 1, rows = t->dims > 1 ? t->shape[t->dims - 2] : 1,
+                   cols = t->shape[t->dims - 1], r = a ? a->shape[a->dims - 2] : 0;
+    const float *A = a ? (const void *)vkft_tensor_file_data(lora, a) : NULL,
+                *B = b ? (const void *)vkft_tensor_file_data(lora, b) : NULL;
+    for (uint64_t e = 0; e < experts; e++)
+        for (uint64_t i = 0; i < rows; i++)
+            for (uint64_t j = 0; j < cols; j++) {
+                const uint64_t at = (e * rows + i) * cols + j;
+                double x = (double)W[at];
+                for (uint64_t k = 0; k < r; k++)
+                    x += (double)alpha / (double)r * (double)B[(e * rows + i) * r + k] *
+                         (double)A[(e * r + k) * cols + j];
+                if (!(fabs(x - (double)M[at]) <= 1e-6))
+                    fail_msg("%s: value %llu is %.8f, merged %.8f", t->name, (unsigned long long)at, x, (double)M[at]);
+            }
+}
+
+static void lora_file_is_the_adapter(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"lora_patterns", "rslora", "gpt2", "mixtral_experts", "granite", "phi3"};
+    vkft_err err = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char adapter[512];
+        vkft_merge merge;
+        vkft_gguf base, merged, lora;
+        snprintf(adapter, sizeof adapter, GOLDEN "%s/adapter_init", cases[i]);
+        write_gguf(cases[i], false, in("base.gguf"));
+        write_gguf(cases[i], true, in("merged.gguf"));
+        open_merge(cases[i], false, &merge);
+        expect_ok(vkft_write_lora_gguf(adapter, &merge.weights.source.config, in("lora.gguf"), &err));
+        vkft_merge_close(&merge);
+        open_gguf(in("base.gguf"), &base);
+        open_gguf(in("merged.gguf"), &merged);
+        open_gguf(in("lora.gguf"), &lora);
+        assert_true(lora.parts[0].count >= 4);
+        for (uint32_t t = 0; t < base.parts[0].count; t++)
+            check_lora_tensor(&base.parts[0], &merged.parts[0], &lora.parts[0],
+                              (float)number(&lora, "adapter.lora.alpha"), &base.parts[0].tensors[t]);
+        vkft_gguf_close(&base);
+        vkft_gguf_close(&merged);
+        vkft_gguf_close(&lora);
+    }
+}
+
+/* What was a GGUF file before has the same keys and the same bytes after. */
+static void gguf_stays_what_it_was(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"llama3_rope", "gemma3", "gpt2", "byte_level", "sentencepiece"};
+    vkft_err err = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[512];
+        vkft_merge merge;
+        vkft_gguf ours, theirs;
+        snprintf(path, sizeof path, VKFT_TEST_DATA "/gguf/%s.gguf", cases[i]);
+        const vkft_merge_options options = {.model = path};
+        expect_ok(vkft_merge_open(&options, &merge, &err));
+        expect_ok(vkft_merge_write_gguf(&merge, in("again.gguf"), 0, &err));
+        vkft_merge_close(&merge);
+        open_gguf(in("again.gguf"), &ours);
+        open_gguf(path, &theirs);
+        same_file(cases[i], &ours, &theirs, false);
+        for (uint64_t k = 0; k < theirs.value_count; k++) {
+            const vkft_gguf_value *b = &theirs.values[k], *a = vkft_gguf_find(&ours, b->key);
+            if (!a || a->type != b->type || a->count != b->count)
+                fail_msg("%s: key %s is missing or another", cases[i], b->key);
+        }
+        vkft_gguf_close(&ours);
+        vkft_gguf_close(&theirs);
+    }
+}
+
+/* ---- refusals ---- */
+
+static void says_what_cannot_be_done(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *part;
+    } cases[] = {{"dora_gpt2", "no form for DoRA"},
+                 {"ia3_qwen2", "no form for IA3"},
+                 {"lora_bias_qwen2", "no form for lora_bias"},
+                 {"saved_qwen2", "no form for modules_to_save"},
+                 {"bias_gpt2", "no form for trained biases"}};
+    vkft_err err = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char adapter[512];
+        vkft_merge merge;
+        snprintf(adapter, sizeof adapter, GOLDEN "%s/adapter_init", cases[i].name);
+        open_merge(cases[i].name, false, &merge);
+        expect_failure(vkft_write_lora_gguf(adapter, &merge.weights.source.config, in("no.gguf"), &err), cases[i].part);
+        assert_false(vkft_file_exists(in("no.gguf")));
+        vkft_merge_close(&merge);
+    }
+    const vkft_merge_options other = {.model = GOLDEN "olmo2/model", .adapter = GOLDEN "qwen2/adapter_init"};
+    const vkft_merge_options bias = {.model = GOLDEN "lora_bias_qwen2/model",
+                                     .adapter = GOLDEN "lora_bias_qwen2/adapter_init"};
+    vkft_merge merge;
+    expect_failure(vkft_merge_open(&other, &merge, &err), "does not fit the model: the shapes differ");
+    expect_failure(vkft_merge_open(&bias, &merge, &err), "has a bias (lora_bias), and the model has none there");
+    open_merge("t5", false, &merge);
+    expect_failure(vkft_merge_write_gguf(&merge, in("no.gguf"), 0, &err), "of type 't5' cannot be written");
+    vkft_merge_close(&merge);
+}
+
+static void replaces_nothing_unasked(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    vkft_merge merge;
+    open_merge("qwen2", true, &merge);
+    expect_ok(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_BF16, false, &err));
+    expect_failure(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_BF16, false, &err), "--overwrite replaces it");
+    expect_ok(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_F16, true, &err));
+    expect_ok(vkft_file_write(in("twice/letter.txt"), "x", 1, &err));
+    expect_failure(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_F16, true, &err), "'letter.txt'");
+    vkft_merge_close(&merge);
+    vkft_tensor_file file;
+    expect_ok(vkft_safetensors_open(in("twice/model.safetensors"), &file, &err));
+    assert_int_equal(file.tensors[0].dtype, VKFT_F16);
+    vkft_tensor_file_close(&file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(has_the_bytes_of_the_package_gguf),
+        cmocka_unit_test(lora_file_is_the_adapter),
+        cmocka_unit_test(gguf_stays_what_it_was),
+        cmocka_unit_test(says_what_cannot_be_done),
+        cmocka_unit_test(replaces_nothing_unasked),
+        cmocka_unit_test(computes_what_peft_computes),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
