@@ -53,13 +53,40 @@ static void encode_task(void *context, uint64_t task, uint32_t worker)
                   vkft_row_encode(b->encoder, &b->slices[task], &b->rows[task], &b->errors[task]);
 }
 
+/* What follows the text at hand, of a file that is unpacked part by part. */
+static bool load_more(opener *o)
+{
+    if (!vkft_data_source_more(&o->file, o->reader.at, o->err))
+        return false;
+    vkft_row_reader_move(&o->reader, o->file.text, o->file.length, o->file.before);
+    return true;
+}
+
+/* A row that reaches the end of the text at hand may go on in what follows. That is loaded when no row of the batch is
+ * in the text any more. */
+static bool next_row(opener *o, vkft_row_slice *slice, bool *found)
+{
+    while (o->file.more) {
+        vkft_row_reader before = o->reader;
+        if (vkft_row_reader_next(&o->reader, slice, found, NULL) && *found && o->reader.at < o->reader.length)
+            return true;
+        o->reader = before;
+        *found = false;
+        if (o->batch->count > 0)
+            return true;
+        if (!load_more(o))
+            return false;
+    }
+    return vkft_row_reader_next(&o->reader, slice, found, o->err);
+}
+
 static bool fill_batch(opener *o)
 {
     batch *b = o->batch;
     size_t bytes = 0;
     bool found = true;
     for (b->count = 0; b->count < BATCH_ROWS && bytes < BATCH_BYTES; b->count++) {
-        if (!vkft_row_reader_next(&o->reader, &b->slices[b->count], &found, o->err))
+        if (!next_row(o, &b->slices[b->count], &found))
             return false;
         if (!found)
             break;
@@ -157,15 +184,24 @@ static bool detect_shape(opener *o)
     return found;
 }
 
+static bool may_be_used(void *context, const char *name)
+{
+    const opener *o = context;
+    return vkft_shape_may_use(&o->encoder.keys, o->encoder.format, name);
+}
+
 static bool encode_all(opener *o)
 {
     uint32_t workers = vkft_worker_count(0);
-    for (uint64_t done = 0; fill_batch(o); done = o->reader.at) {
+    bool first = true;
+    for (uint64_t done = 0; fill_batch(o); done = o->reader.at, first = false) {
         batch *b = o->batch;
         if (b->count == 0)
             return o->reader.kind != VKFT_ROWS_CORPUS || store_stream(o, NULL, true);
-        if (done == 0 && !detect_shape(o))
+        if (first && !detect_shape(o))
             return false;
+        if (first && o->file.table)
+            vkft_parquet_choose(o->file.table, may_be_used, o);
         o->data->format = o->encoder.format;
         o->data->bad.numbered = vkft_rows_are_numbered(&o->reader);
         vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
@@ -173,9 +209,10 @@ static bool encode_all(opener *o)
             return vkft_fail(o->err, VKFT_ERR_INTERRUPTED, "interrupted while '%s' was tokenized", o->encoder.path);
         if (!store_batch(o))
             return false;
-        vkft_data_source_drop(&o->file, done, o->reader.at - done);
+        vkft_data_source_drop(&o->file, done, o->reader.at);
         if (o->options->progress)
-            o->options->progress(o->options->progress_context, o->reader.at, o->file.length);
+            o->options->progress(o->options->progress_context, vkft_data_source_position(&o->file, o->reader.at),
+                                 vkft_data_source_size(&o->file));
     }
     return false;
 }
@@ -190,7 +227,8 @@ static char *cache_path(const opener *o)
 {
     const vkft_dataset_options *p = o->options;
     uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
-    char *dir = o->file.length >= from ? vkft_cache_directory(NULL, NULL) : NULL, *path = NULL, name[64];
+    char *dir = vkft_data_source_size(&o->file) >= from ? vkft_cache_directory(NULL, NULL) : NULL, *path = NULL,
+         name[64];
     if (dir) {
         uint64_t numbers[] = {CACHE_VERSION,
                               p->max_seq_length,
@@ -208,7 +246,7 @@ static char *cache_path(const opener *o)
                               p->preferences,
                               p->learn_chosen_prompt};
         uint64_t hash = hash_text(numbers, sizeof numbers, 0);
-        hash = hash_text(o->file.text, (size_t)o->file.length, hash);
+        hash = hash_text(o->file.file.data, (size_t)o->file.file.size, hash);
         hash = o->partner.text ? hash_text(o->partner.text, (size_t)o->partner.length, hash) : hash;
         hash = p->prompt_template ? hash_text(p->prompt_template, strlen(p->prompt_template), hash) : hash;
         hash = p->keys ? hash_text(p->keys, strlen(p->keys), hash) : hash;
@@ -238,10 +276,42 @@ static bool check_rest(const opener *o)
     return vkft_advise(o->err, vkft_bad_rows_advice(&data->bad));
 }
 
+/* The reader of a Parquet file, with the columns that may be needed. */
+static bool open_table(opener *o)
+{
+    if (o->partner.text)
+        return vkft_fail(o->err, VKFT_ERR_INPUT,
+                         "%s: a Parquet file has no lines that --completions could answer; give text files, or leave "
+                         "--completions out",
+                         o->file.table ? o->encoder.path : o->options->completions);
+    o->encoder.format = VKFT_DATA_FORMATS; /* not known yet */
+    vkft_parquet_choose(o->file.table, may_be_used, o);
+    vkft_row_reader_open_table(&o->reader, o->encoder.path, o->file.text, o->file.length);
+    return true;
+}
+
+/* Text that is unpacked part by part: what a .json file is may show only in what follows. */
 static bool open_reader(opener *o)
 {
-    return vkft_row_reader_open(&o->reader, o->encoder.path, o->file.text, o->file.length, o->partner.text,
-                                o->partner.length, o->err);
+    if (o->file.table || o->partner.table)
+        return open_table(o);
+    if (o->partner.text && !(vkft_data_source_whole(&o->file, o->err) && vkft_data_source_whole(&o->partner, o->err)))
+        return false;
+    for (bool ok = false;; vkft_row_reader_close(&o->reader)) {
+        if (o->file.length > 0 || !o->file.more) {
+            ok = vkft_row_reader_open(&o->reader, o->encoder.path, o->file.text, o->file.length, o->partner.text,
+                                      o->partner.length, o->err);
+            if (!o->file.more || (ok && !o->reader.undecided))
+                return ok;
+        }
+        if (!vkft_data_source_more(&o->file, 0, o->err))
+            return false;
+    }
+}
+
+static bool open_file(opener *o)
+{
+    return vkft_data_source_open(o->encoder.path, &o->file, o->err) && open_reader(o);
 }
 
 /* Encodes all rows into the file `cache`, or into memory where that is NULL. */
@@ -270,8 +340,9 @@ static bool tokenize(opener *o, const char *cache)
         return false;
     vkft_dataset_free(o->data);
     vkft_row_reader_close(&o->reader);
+    vkft_data_source_close(&o->file);
     o->carry.count = 0;
-    return open_reader(o) && tokenize_into(o, NULL);
+    return open_file(o) && tokenize_into(o, NULL);
 }
 
 static void close_opener(opener *o)
@@ -294,8 +365,7 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     o.encoder = (vkft_row_encoder){.path = path, .tok = tok, .options = options, .reader = &o.reader};
     const char *second = options->completions;
     bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) &&
-              vkft_data_source_open(path, &o.file, err) &&
-              (!second || vkft_data_source_open(second, &o.partner, err)) && open_reader(&o);
+              (!second || vkft_data_source_open(second, &o.partner, err)) && open_file(&o);
     o.encoder.keys.preferences = options->preferences;
     char *cache = ok ? cache_path(&o) : NULL;
     if (ok && cache && vkft_token_store_load(cache, data))
@@ -321,7 +391,7 @@ void vkft_dataset_free(vkft_dataset *data)
 /* Keeps the first name in the order of the alphabet that may be meant as data. */
 static bool keep_likely(void *context, const char *name)
 {
-    static const char *const endings[] = {".parquet", ".arrow", ".gz", ".zst"};
+    static const char *const endings[] = {".arrow"};
     char *kept = context;
     bool likely = strncmp(name, "train", 5) == 0;
     for (size_t i = 0; !likely && i < sizeof endings / sizeof *endings; i++)

@@ -20,7 +20,9 @@ void vkft_encoded_row_free(vkft_encoded_row *row)
 
 void vkft_row_encoder_place(const vkft_row_encoder *e, const vkft_row_slice *slice, char *place, size_t size)
 {
-    if (vkft_rows_are_numbered(e->reader))
+    if (e->reader->kind == VKFT_ROWS_TABLE)
+        snprintf(place, size, "%.600s: row %llu", e->path, (unsigned long long)slice->number);
+    else if (vkft_rows_are_numbered(e->reader))
         snprintf(place, size, "%.600s: row %llu (line %llu)", e->path, (unsigned long long)slice->number,
                  (unsigned long long)slice->line);
     else

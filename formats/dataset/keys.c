@@ -396,6 +396,48 @@ static bool is_used(const vkft_data_keys *keys, const cJSON *row, const cJSON *i
     return false;
 }
 
+/* Whether a key is this name of the known shapes, or another spelling of it. */
+static bool is_spelling(const vkft_data_keys *keys, const char *name, const char *key)
+{
+    size_t k = find_known(name);
+    bool is = strcmp(name, key) == 0;
+    for (size_t i = 0; !is && k < KNOWN && i < 4 && known[k].others[i]; i++)
+        is = strcmp(known[k].others[i], key) == 0;
+    for (uint32_t i = 0; !is && i < keys->count; i++)
+        is = strcmp(keys->pairs[i].name, name) == 0 && strcmp(keys->pairs[i].key, key) == 0;
+    return is;
+}
+
+static bool stands_in_template(const vkft_data_keys *keys, const char *key)
+{
+    char name[64];
+    for (const char *p = keys->prompt_template; p && (p = strchr(p, '{')) != NULL; p++) {
+        size_t n = strcspn(p + 1, "}");
+        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), p + 1);
+        if (is_spelling(keys, name, key))
+            return true;
+    }
+    return false;
+}
+
+bool vkft_shape_may_use(const vkft_data_keys *keys, vkft_data_format format, const char *key)
+{
+    static const char *const always[] = {"label", "chosen", "rejected"}; /* they may refuse the row */
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        if (is_spelling(keys, always[i], key))
+            return true;
+    for (size_t f = 0; f < VKFT_DATA_FORMATS; f++) {
+        const char *const *lists[] = {formats[f].required, &formats[f].either, formats[f].optional,
+                                      formats[f].in_chats};
+        static const size_t counts[] = {2, 1, 7, 2};
+        for (size_t l = 0; l < 4 && (f == format || format == VKFT_DATA_FORMATS); l++)
+            for (size_t i = 0; i < counts[l] && lists[l][i]; i++)
+                if (is_spelling(keys, lists[l][i], key))
+                    return true;
+    }
+    return stands_in_template(keys, key);
+}
+
 void vkft_shape_unused(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, bool as_chat, char *text,
                        size_t size)
 {

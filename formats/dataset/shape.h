@@ -65,6 +65,9 @@ bool vkft_shape_check(const vkft_data_keys *keys, const cJSON *row, vkft_data_fo
 void vkft_shape_unused(const vkft_data_keys *keys, const cJSON *row, vkft_data_format format, bool as_chat, char *text,
                        size_t size);
 
+/* Whether a key of this name may be used by rows of a format, under any of its spellings; VKFT_DATA_FORMATS: of any. */
+bool vkft_shape_may_use(const vkft_data_keys *keys, vkft_data_format format, const char *key);
+
 /* What is done with the examples of a row. */
 typedef struct vkft_shape_sink {
     bool as_chat;       /* a prompt and its answer are a conversation */

@@ -46,7 +46,7 @@ static bool check_part(const vkft_row_reader *r, const char *whole, const char *
     bool zero = text[at] == 0;
     return vkft_fail(err, VKFT_ERR_INPUT, "%s: line %llu: byte 0x%02x at offset %llu of the file %s", r->path,
                      (unsigned long long)(line + count_lines(text, at)), (unsigned char)text[at],
-                     (unsigned long long)(text + at - whole),
+                     (unsigned long long)(r->before + (uint64_t)(text + at - whole)),
                      zero ? "is no text; expected UTF-8, or UTF-16 with its byte order mark"
                           : "is not UTF-8; save the file as UTF-8");
 }
@@ -141,7 +141,7 @@ static bool open_object(vkft_row_reader *r, bool *whole, vkft_err *err)
     if (!skip_value(&object, err))
         return false;
     skip_spaces(&object);
-    *whole = object.at >= object.length;
+    *whole = r->undecided = object.at >= object.length;
     if (!*whole)
         return true;
     r->kind = VKFT_ROWS_VALUES;
@@ -206,6 +206,19 @@ static uint64_t mark_size(const char *text, uint64_t length)
     return length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
+/* Whether the file has this ending, perhaps before that of its compression. */
+static bool has_ending(const char *path, const char *ending)
+{
+    static const char *const compressed[] = {"", ".gz", ".zst"};
+    char whole[16];
+    bool found = false;
+    for (size_t i = 0; !found && i < sizeof compressed / sizeof *compressed; i++) {
+        snprintf(whole, sizeof whole, "%s%s", ending, compressed[i]);
+        found = vkft_string_ends_with(path, whole);
+    }
+    return found;
+}
+
 bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length,
                           const char *partner, uint64_t partner_length, vkft_err *err)
 {
@@ -217,17 +230,33 @@ bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char 
         reader->kind = VKFT_ROWS_PAIRS;
         return true;
     }
-    if (vkft_string_ends_with(path, ".jsonl") || vkft_string_ends_with(path, ".json"))
-        return open_json(reader, vkft_string_ends_with(path, ".jsonl"), err);
-    if (vkft_string_ends_with(path, ".csv") || vkft_string_ends_with(path, ".tsv")) {
+    if (has_ending(path, ".jsonl") || has_ending(path, ".json"))
+        return open_json(reader, has_ending(path, ".jsonl"), err);
+    if (has_ending(path, ".csv") || has_ending(path, ".tsv")) {
         reader->kind = VKFT_ROWS_CSV;
-        reader->separator = vkft_string_ends_with(path, ".tsv") ? '\t' : ',';
+        reader->separator = has_ending(path, ".tsv") ? '\t' : ',';
         return open_csv(reader, err);
     }
     reader->kind = VKFT_ROWS_CORPUS;
-    return vkft_string_ends_with(path, ".txt") ||
-           vkft_fail(err, VKFT_ERR_INPUT,
-                     "%s: this kind of file is not supported; expected .jsonl, .json, .csv, .tsv or .txt", path);
+    return has_ending(path, ".txt") ||
+           vkft_fail(
+               err, VKFT_ERR_INPUT,
+               "%s: this kind of file is not supported; expected .jsonl, .json, .csv, .tsv or .txt, these with .gz or "
+               ".zst, or .parquet",
+               path);
+}
+
+void vkft_row_reader_open_table(vkft_row_reader *reader, const char *path, const char *text, uint64_t length)
+{
+    *reader = (vkft_row_reader){.path = path, .kind = VKFT_ROWS_TABLE, .text = text, .length = length, .line = 1};
+}
+
+void vkft_row_reader_move(vkft_row_reader *reader, const char *text, uint64_t length, uint64_t before)
+{
+    reader->text = text;
+    reader->length = length;
+    reader->before = before;
+    reader->at = 0;
 }
 
 void vkft_row_reader_close(vkft_row_reader *reader)
@@ -371,7 +400,8 @@ bool vkft_row_reader_next(vkft_row_reader *reader, vkft_row_slice *slice, bool *
 {
     bool ok = true;
     switch (reader->kind) {
-    case VKFT_ROWS_LINES: next_line(reader, slice, found); break;
+    case VKFT_ROWS_LINES:
+    case VKFT_ROWS_TABLE: next_line(reader, slice, found); break;
     case VKFT_ROWS_VALUES: ok = next_value(reader, slice, found, err); break;
     case VKFT_ROWS_ARRAY: ok = next_element(reader, slice, found, err); break;
     case VKFT_ROWS_CSV: ok = next_record(reader, slice, found, err); break;
@@ -468,5 +498,5 @@ cJSON *vkft_row_parse(const vkft_row_reader *reader, const vkft_row_slice *slice
 
 bool vkft_rows_are_numbered(const vkft_row_reader *reader)
 {
-    return reader->kind == VKFT_ROWS_ARRAY;
+    return reader->kind == VKFT_ROWS_ARRAY || reader->kind == VKFT_ROWS_TABLE;
 }

@@ -1,9 +1,10 @@
-/* The rows of a data file, as slices of the mapped file: found quickly one after the other, parsed by whoever has time.
+/* The rows of a data file, as slices of its text: found quickly one after the other, parsed by whoever has time.
  * Internal to formats.
  *
  * Kinds of files: .jsonl and .json, which by their content hold one object a line, objects over several lines, an array
  * of objects, or (.json) an object whose "data" is such an array; .csv and .tsv (the first record names the columns);
- * .txt (a corpus in blocks; or with a second file of as many lines, pairs of lines).
+ * .txt (a corpus in blocks; or with a second file of as many lines, pairs of lines). ".gz" and ".zst" after these are
+ * ignored: the text is unpacked. Parquet files are tables, given as one JSON object a line.
  */
 #ifndef VKFT_DATASET_ROWS_H
 #define VKFT_DATASET_ROWS_H
@@ -22,7 +23,8 @@ typedef enum vkft_rows_kind {
     VKFT_ROWS_ARRAY,  /* JSON */
     VKFT_ROWS_CSV,
     VKFT_ROWS_CORPUS,
-    VKFT_ROWS_PAIRS
+    VKFT_ROWS_PAIRS,
+    VKFT_ROWS_TABLE
 } vkft_rows_kind;
 
 /* Large corpora are encoded in blocks of about this size that end at a line's end, before a line that begins with a
@@ -43,7 +45,9 @@ typedef struct vkft_row_reader {
     vkft_rows_kind kind;
     const char *text, *partner;
     uint64_t length, at, partner_length, partner_at;
+    uint64_t before; /* bytes of the file's text before this one */
     uint64_t number, line;
+    bool undecided;     /* of a part of a text: the next part may make it another kind */
     bool inside_object; /* array: it is a member of the file's object */
     char separator;     /* csv */
     char **columns;     /* csv */
@@ -55,6 +59,9 @@ typedef struct vkft_row_reader {
  * objects, a csv without a header. */
 bool vkft_row_reader_open(vkft_row_reader *reader, const char *path, const char *text, uint64_t length,
                           const char *partner, uint64_t partner_length, vkft_err *err);
+void vkft_row_reader_open_table(vkft_row_reader *reader, const char *path, const char *text, uint64_t length);
+/* The text from the reader's place on, and what follows it; `before` is its place in all of the text. */
+void vkft_row_reader_move(vkft_row_reader *reader, const char *text, uint64_t length, uint64_t before);
 void vkft_row_reader_close(vkft_row_reader *reader);
 
 /* *found is false at the end. Error: an array that ends early or has something after it, a quote that is not closed,

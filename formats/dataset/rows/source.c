@@ -2,6 +2,7 @@
 #include "formats/dataset/rows/source.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/utf8.h"
@@ -12,18 +13,14 @@ static const struct {
     size_t length;
     const char *name, *remedy;
 } kinds[] = {
-    {"\x1f\x8b", 2, "compressed with gzip", "unpack it with gunzip"},
     {"PK\x03\x04", 4, "a ZIP archive or a spreadsheet", "unpack it, or save the table as CSV"},
     {"PK\x05\x06", 4, "an empty ZIP archive", "give a data file"},
-    {"\x28\xb5\x2f\xfd", 4, "compressed with zstd", "unpack it with unzstd"},
     {"\xfd"
      "7zXZ",
      5, "compressed with xz", "unpack it with unxz"},
     {"BZh", 3, "compressed with bzip2", "unpack it with bunzip2"},
     {"\x04\x22\x4d\x18", 4, "compressed with lz4", "unpack it with unlz4"},
     {"7z\xbc\xaf\x27\x1c", 6, "a 7z archive", "unpack it"},
-    {"PAR1", 4, "a Parquet file",
-     "write it as JSON lines, with pandas: read_parquet(FILE).to_json('train.jsonl', orient='records', lines=True)"},
     {"ARROW1", 6, "an Arrow file",
      "write it as JSON lines, with datasets: Dataset.from_file(FILE).to_json('train.jsonl')"},
     {"\xff\xff\xff\xff", 4, "an Arrow stream",
@@ -37,6 +34,12 @@ static const struct {
     {"\xff\xfe\x00\x00", 4, "text in UTF-32", "save it as UTF-8"},
     {"\x00\x00\xfe\xff", 4, "text in UTF-32", "save it as UTF-8"},
 };
+
+static bool begins_with(const vkft_mapping *file, const char *magic)
+{
+    size_t length = strlen(magic);
+    return file->size >= length && memcmp(file->data, magic, length) == 0;
+}
 
 static bool check_kind(const char *path, const char *text, uint64_t length, vkft_err *err)
 {
@@ -56,7 +59,7 @@ static bool convert_utf16(const char *path, vkft_data_source *source, bool big, 
 {
     const uint8_t *data = source->file.data;
     uint64_t size = source->file.size;
-    vkft_text *out = &source->converted;
+    vkft_text *out = &source->memory;
     char block[4096]; /* appended as a whole */
     size_t n = 0;
     for (uint64_t i = 2; i < size; i += 2) {
@@ -84,35 +87,137 @@ static bool convert_utf16(const char *path, vkft_data_source *source, bool big, 
     return true;
 }
 
+/* A file that is unpacked part by part, none of which is at hand yet. */
+static bool open_parts(vkft_data_source *source, vkft_compression codec, vkft_err *err)
+{
+    const vkft_mapping *file = &source->file;
+    source->text = "";
+    source->length = 0;
+    source->more = true;
+    if (codec == VKFT_COMPRESSION_NONE)
+        return (source->table = vkft_parquet_open(source->path, file->data, file->size, err)) != NULL;
+    source->unpacker = vkft_unpacker_open(codec, file->data, file->size, err);
+    return source->unpacker || vkft_fail_context(err, "%s", source->path);
+}
+
+static bool open_text(vkft_data_source *source, vkft_err *err)
+{
+    if (begins_with(&source->file, "\x1f\x8b"))
+        return open_parts(source, VKFT_COMPRESSION_GZIP, err);
+    if (begins_with(&source->file, "\x28\xb5\x2f\xfd"))
+        return open_parts(source, VKFT_COMPRESSION_ZSTD, err);
+    if (begins_with(&source->file, "PAR1") || begins_with(&source->file, "PARE"))
+        return open_parts(source, VKFT_COMPRESSION_NONE, err);
+    if (!check_kind(source->path, source->text, source->length, err))
+        return false;
+    if (begins_with(&source->file, "\xff\xfe"))
+        return convert_utf16(source->path, source, false, err);
+    return !begins_with(&source->file, "\xfe\xff") || convert_utf16(source->path, source, true, err);
+}
+
 bool vkft_data_source_open(const char *path, vkft_data_source *source, vkft_err *err)
 {
-    *source = (vkft_data_source){.text = ""};
+    *source = (vkft_data_source){.path = path, .text = ""};
     if (!vkft_mapping_open(path, &source->file, err))
         return false;
     if (source->file.data)
         source->text = (const char *)source->file.data;
     source->length = source->file.size;
-    bool ok = check_kind(path, source->text, source->length, err), marked = source->length >= 2;
-    if (ok && marked && memcmp(source->text, "\xff\xfe", 2) == 0)
-        ok = convert_utf16(path, source, false, err);
-    else if (ok && marked && memcmp(source->text, "\xfe\xff", 2) == 0)
-        ok = convert_utf16(path, source, true, err);
+    bool ok = open_text(source, err);
     if (!ok)
         vkft_data_source_close(source);
     return ok;
 }
 
+/* Adds up to `step` bytes of unpacked text. */
+static bool add_unpacked(vkft_data_source *source, size_t step, vkft_err *err)
+{
+    static const size_t at_once = 1u << 20;
+    char *block = malloc(at_once);
+    size_t count = at_once;
+    bool ok = block || vkft_fail_memory(err, "while reading %s", source->path);
+    for (size_t done = 0; ok && done < step && count == at_once; done += count)
+        ok = (vkft_unpacker_read(source->unpacker, (uint8_t *)block, at_once, &count, err) ||
+              vkft_fail_context(err, "%s", source->path)) &&
+             vkft_text_append(&source->memory, block, count, err);
+    source->more = count == at_once;
+    free(block);
+    return ok;
+}
+
+/* Adds rows of about `step` bytes. */
+static bool add_rows(vkft_data_source *source, size_t step, vkft_err *err)
+{
+    size_t end = source->memory.length + step;
+    while (source->more && source->memory.length < end)
+        if (!vkft_parquet_next(source->table, &source->memory, &source->more, err) ||
+            (source->more && !vkft_text_append(&source->memory, "\n", 1, err)))
+            return false;
+    return true;
+}
+
+bool vkft_data_source_more(vkft_data_source *source, uint64_t done, vkft_err *err)
+{
+    static const size_t part = 8u << 20, limit = 1u << 30;
+    vkft_text *memory = &source->memory;
+    size_t kept = memory->length - (size_t)done;
+    bool first = source->before + memory->length == 0;
+    if (kept >= limit)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: more than a GiB of unpacked text from offset %" PRIu64
+                         " on without the end of a row; expected rows: unpack the file to see what it is",
+                         source->path, source->before + done);
+    if (kept)
+        memmove(memory->data, memory->data + done, kept);
+    memory->length = kept;
+    source->before += done;
+    size_t step = kept > part ? kept : part;
+    if (!(source->table ? add_rows(source, step, err) : add_unpacked(source, step, err)))
+        return false;
+    source->text = memory->data ? memory->data : "";
+    source->length = memory->length;
+    if (first && !source->table && source->length >= 2 &&
+        (memcmp(source->text, "\xff\xfe", 2) == 0 || memcmp(source->text, "\xfe\xff", 2) == 0))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: compressed text in UTF-16; unpack it, or save it as UTF-8",
+                         source->path);
+    return !first || source->table || check_kind(source->path, source->text, source->length, err);
+}
+
+bool vkft_data_source_whole(vkft_data_source *source, vkft_err *err)
+{
+    while (source->more)
+        if (!vkft_data_source_more(source, 0, err))
+            return false;
+    return true;
+}
+
 void vkft_data_source_close(vkft_data_source *source)
 {
+    vkft_unpacker_close(source->unpacker);
+    vkft_parquet_close(source->table);
     vkft_mapping_close(&source->file);
-    vkft_text_free(&source->converted);
+    vkft_text_free(&source->memory);
     *source = (vkft_data_source){0};
 }
 
-void vkft_data_source_drop(const vkft_data_source *source, uint64_t offset, uint64_t size)
+void vkft_data_source_drop(const vkft_data_source *source, uint64_t from, uint64_t to)
 {
-    if (!source->converted.data)
-        vkft_mapping_drop(&source->file, offset, size);
+    if (source->unpacker)
+        vkft_mapping_drop(&source->file, 0, vkft_unpacker_position(source->unpacker));
+    else if (!source->memory.data)
+        vkft_mapping_drop(&source->file, from, to - from);
+}
+
+uint64_t vkft_data_source_position(const vkft_data_source *source, uint64_t at)
+{
+    return source->unpacker ? vkft_unpacker_position(source->unpacker)
+           : source->table  ? vkft_parquet_position(source->table)
+                            : at;
+}
+
+uint64_t vkft_data_source_size(const vkft_data_source *source)
+{
+    return source->unpacker || source->table ? source->file.size : source->length;
 }
 
 size_t vkft_text_first_bad(const char *text, size_t length)

@@ -370,7 +370,7 @@ static void test_directory_without_text(void **state)
     expect_ok(vkft_file_write(path, "PAR1", 4, &err));
     snprintf(path, sizeof path, "%s/train-00000.parquet", dir);
     expect_ok(vkft_file_write(path, "PAR1", 4, &err));
-    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "test-00000.parquet: this is a Parquet file");
+    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "train-00000.parquet: the file is too short");
     expect_ok(vkft_file_remove(path, &err));
     snprintf(path, sizeof path, "%s/train.md", dir);
     expect_ok(vkft_file_write(path, "text", 4, &err));
