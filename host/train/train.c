@@ -151,17 +151,34 @@ static bool count_skipped(vkft_trainer *t, bool skipped, vkft_err *err)
                               row, step);
 }
 
+/* Milliseconds that the kernels of all passes have taken until now. */
+static double kernels_so_far(const vkft_trainer *t)
+{
+    vkft_profile_row rows[VKFT_KERNEL_COUNT] = {0};
+    double total = 0;
+    vkft_session_profile(&t->session, rows);
+    for (size_t i = 0; i < VKFT_KERNEL_COUNT; i++)
+        total += rows[i].time_ms;
+    return total;
+}
+
 /* A step with its log, evaluation and checkpoint. */
 static bool advance(vkft_trainer *t, interval *since, vkft_train_result *result, bool *stop, bool *leave, vkft_err *err)
 {
     const vkft_train_options *o = t->options;
     vkft_step_result step;
+    double kernels_ms = o->profile ? kernels_so_far(t) : 0;
     double started = vkft_os_seconds();
     if (!vkft_train_step(t, &step, err)) {
         *leave = err->kind == VKFT_ERR_INTERRUPTED; /* the step is taken again after resuming */
         return *leave || out_of_memory(t, err);
     }
-    since->seconds += vkft_os_seconds() - started;
+    double seconds = vkft_os_seconds() - started;
+    since->seconds += seconds;
+    if (o->profile) {
+        t->profiled_ms += 1000 * seconds;
+        t->profiled_kernels_ms += kernels_so_far(t) - kernels_ms;
+    }
     t->state.step++;
     t->state.tokens += step.tokens;
     if (!count_skipped(t, step.skipped, err))
@@ -259,6 +276,9 @@ static void say_profile(const vkft_trainer *t)
                           (unsigned long long)rows[i].launches, rows[i].time_ms, 100 * rows[i].time_ms / total);
     vkft_observer_say(t->observer, "matrix products: %.1f %% of %.1f ms", total > 0 ? 100 * products / total : 0,
                       total);
+    if (t->profiled_ms > 0)
+        vkft_observer_say(t->observer, "outside these kernels: %.1f %% of the %.1f ms that steps took",
+                          100 * (t->profiled_ms - t->profiled_kernels_ms) / t->profiled_ms, t->profiled_ms);
 }
 
 static bool run(vkft_trainer *t, vkft_train_result *result, vkft_err *err)

@@ -59,7 +59,8 @@ typedef struct vkft_trainer {
     uint64_t saved_step, sound_step; /* of the newest checkpoint; whose weights gave a finite loss; UINT64_MAX: none */
     char *resumed_from;              /* a checkpoint's directory; NULL: none */
     vkft_tensorboard *board;         /* or NULL */
-    cJSON *fingerprint;              /* from the start of the session on */
+    double profiled_ms, profiled_kernels_ms; /* of --profile: what steps have taken, and the kernels in them */
+    cJSON *fingerprint;                      /* from the start of the session on */
 } vkft_trainer;
 
 /* Model, data, what is trained, memory plan and schedule; no device yet. */

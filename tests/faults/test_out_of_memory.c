@@ -65,19 +65,6 @@ static uint32_t times(const fixture *f, const char *part)
     return n;
 }
 
-static void same_file(const fixture *f, const char *a, const char *b, const char *name)
-{
-    char path[700];
-    size_t sizes[2];
-    snprintf(path, sizeof path, "%s/%s/%s", f->dir, a, name);
-    char *one = vkft_test_read(path, &sizes[0]);
-    snprintf(path, sizeof path, "%s/%s/%s", f->dir, b, name);
-    char *other = vkft_test_read(path, &sizes[1]);
-    if (sizes[0] < 500 || sizes[0] != sizes[1] || memcmp(one, other, sizes[0]) != 0)
-        fail_msg("%s of %s and of %s differ", name, a, b);
-    free(one), free(other);
-}
-
 static double number(const fixture *f, const char *name)
 {
     char *text = vkft_test_read(at(f, "out"), NULL);
@@ -169,8 +156,8 @@ static void test_first_step(void **state)
     says(f, "memory ran out: batches are computed 2 samples at a time from here on, with the same sums");
     says(f, "memory ran out: batches are computed 1 sample at a time from here on, with the same sums");
     run_ok(f, "", TRAIN "--batch-size 1 --gradient-accumulation-steps 8 --output-dir alone");
-    same_file(f, "halved", "alone", "adapter_model.safetensors");
-    same_file(f, "halved", "alone", "checkpoint-3/optimizer.safetensors");
+    vkft_test_same_file(f->dir, "halved", "alone", "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "halved", "alone", "checkpoint-3/optimizer.safetensors");
     same_losses(f, "halved");
 }
 
@@ -218,7 +205,7 @@ static void test_no_memory_at_all(void **state)
     says(f, "lower --max-seq-length");
     assert_null(strstr(f->said, "lower --batch-size"));
     run_ok(f, "", TRAIN BATCHES "--output-dir ended --resume-from-checkpoint auto");
-    same_file(f, "ended", "clean", "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "ended", "clean", "adapter_model.safetensors");
     same_losses(f, "ended");
 }
 
@@ -271,8 +258,8 @@ static void test_small_buffers(void **state)
         assert_true(number(f, "activations") > 2e6);
     }
     assert_true(bytes[1] >= bytes[0] && bytes[1] < 1.2 * bytes[0]);
-    same_file(f, "small", "large", "adapter_model.safetensors");
-    same_file(f, "small", "large", "checkpoint-2/optimizer.safetensors");
+    vkft_test_same_file(f->dir, "small", "large", "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "small", "large", "checkpoint-2/optimizer.safetensors");
     assert_int_equal(run(f, "VKFT_FAULT_LARGEST=12000", TRAIN BATCHES "--output-dir none"), 1);
     says(f, "in one buffer and");
     run_ok(f, "VKFT_FAULT_LARGEST=12000", TRAIN BATCHES "--dry-run");
@@ -302,7 +289,7 @@ static void test_not_in_place(void **state)
         assert_int_equal(code, copied ? 0 : 1);
     }
     assert_true(copied);
-    same_file(f, "copied", "clean", "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "copied", "clean", "adapter_model.safetensors");
 }
 
 static void test_eval(void **state)

@@ -28,6 +28,21 @@ char *vkft_test_read(const char *path, size_t *size)
     return data;
 }
 
+void vkft_test_same_file(const char *dir, const char *a, const char *b, const char *name)
+{
+    const char *const which[] = {a, b};
+    char paths[2][700], *data[2];
+    size_t sizes[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/%s%s%s", dir, which[i], name ? "/" : "", name ? name : "");
+        data[i] = vkft_test_read(paths[i], &sizes[i]);
+    }
+    if (!sizes[0] || sizes[0] != sizes[1] || memcmp(data[0], data[1], sizes[0]) != 0)
+        fail_msg("%s and %s are empty or differ", paths[0], paths[1]);
+    free(data[0]);
+    free(data[1]);
+}
+
 static vkft_test_result run(const char *arguments)
 {
     char *dir = vkft_test_directory(), *out = vkft_path_join(dir, "out"), *err = vkft_path_join(dir, "err");

@@ -27,6 +27,8 @@ void vkft_test_copy_part(const char *from, const char *to, size_t max_bytes);
 
 /* A whole file, zero-terminated; fails the test when it cannot be read. */
 char *vkft_test_read(const char *path, size_t *size);
+/* Fails the test where DIR/A/NAME and DIR/B/NAME, or without name DIR/A and DIR/B, are not the same bytes, or empty. */
+void vkft_test_same_file(const char *dir, const char *a, const char *b, const char *name);
 /* Rows of a .jsonl file as an array. */
 cJSON *vkft_test_read_jsonl(const char *path);
 cJSON *vkft_test_read_json(const char *path);

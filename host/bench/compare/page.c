@@ -11,7 +11,7 @@ static const char head[] =
     "<meta name=\"color-scheme\" content=\"light dark\">\n<title>vkft bench</title>\n<style>\n"
     "body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; "
     "background: #ffffff; color: #1a1a1a; }\n"
-    "svg { max-width: 100%; height: auto; }\n"
+    "svg { max-width: 100%; min-width: 38rem; height: auto; }\n"
     ".scroll { overflow-x: auto; }\n"
     "table { border-collapse: collapse; margin: 1rem 0; width: 100%; }\n"
     "th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #d9d9d9; }\n"

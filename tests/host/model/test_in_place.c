@@ -35,20 +35,6 @@ static double number(const cJSON *object, const char *name)
     return cJSON_IsNumber(value) ? value->valuedouble : 0;
 }
 
-static void same_file(const char *dir, const char *name)
-{
-    char path[700];
-    size_t sizes[2];
-    char *data[2];
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%d/%s", dir, i, name);
-        data[i] = vkft_test_read(path, &sizes[i]);
-    }
-    if (sizes[0] < 1000 || sizes[0] != sizes[1] || memcmp(data[0], data[1], sizes[0]) != 0)
-        fail_msg("%s differs", name);
-    free(data[0]), free(data[1]);
-}
-
 /* Grouped queries, an encoder before the decoder, experts. */
 static void test_same_bits(void **state)
 {
@@ -76,7 +62,7 @@ static void test_same_bits(void **state)
             assert_true(in_place == way);
         }
         assert_true(frozen[1] < frozen[0] / 2);
-        same_file(dir, "adapter_model.safetensors");
+        vkft_test_same_file(dir, "0", "1", "adapter_model.safetensors");
         vkft_test_remove_directory(dir);
     }
     vkft_test_environment("VKFT_IN_PLACE", NULL);

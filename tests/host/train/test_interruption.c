@@ -112,17 +112,6 @@ static void many_rows(const vkft_test_run_fixture *f, const char *name, int rows
     free(text);
 }
 
-static void same_file(const vkft_test_run_fixture *f, const char *a, const char *b)
-{
-    size_t size_a, size_b;
-    char *text_a = vkft_test_read(vkft_test_run_at(f, a), &size_a),
-         *text_b = vkft_test_read(vkft_test_run_at(f, b), &size_b);
-    if (size_a != size_b || memcmp(text_a, text_b, size_a) != 0)
-        fail_msg("%s differs from %s", a, b);
-    free(text_a);
-    free(text_b);
-}
-
 /* The steps of the log, with an "e" before those of evaluations. */
 static void course(const vkft_test_run_fixture *f, const char *log, char *text, size_t size)
 {
@@ -173,7 +162,7 @@ static void at_any_moment(void **state)
         assert_string_equal(want, cases[i].course);
         snprintf(whole, sizeof whole, "whole-%s/adapter_model.safetensors", cases[i].name);
         snprintf(cut, sizeof cut, "cut-%s/adapter_model.safetensors", cases[i].name);
-        same_file(f, whole, cut);
+        vkft_test_same_file(f->dir, whole, cut, NULL);
         vkft_test_run_put(f, i ? "d/train.jsonl" : "d/valid.jsonl", was);
         free(was);
     }

@@ -37,19 +37,6 @@ static cJSON *run(const char *command)
     return json;
 }
 
-static void same_file(const char *dir, const char *model, const char *way, const char *name)
-{
-    char path[700];
-    size_t size_a, size_b;
-    snprintf(path, sizeof path, "%s/none/%s", dir, name);
-    char *a = vkft_test_read(path, &size_a);
-    snprintf(path, sizeof path, "%s/%s/%s", dir, way, name);
-    char *b = vkft_test_read(path, &size_b);
-    if (size_a < 1000 || size_a != size_b || memcmp(a, b, size_a) != 0)
-        fail_msg("%s with --offload %s: %s differs", model, way, name);
-    free(a), free(b);
-}
-
 static void check_model(const char *model)
 {
     char *dir = vkft_test_directory(), command[1500];
@@ -72,8 +59,8 @@ static void check_model(const char *model)
         cJSON_Delete(plan);
         if (i == 0)
             continue;
-        same_file(dir, model, ways[i], "adapter_model.safetensors");
-        same_file(dir, model, ways[i], "checkpoint-2/optimizer.safetensors");
+        vkft_test_same_file(dir, "none", ways[i], "adapter_model.safetensors");
+        vkft_test_same_file(dir, "none", ways[i], "checkpoint-2/optimizer.safetensors");
     }
     assert_true(device[1] < device[0]);
     vkft_test_remove_directory(dir);
@@ -103,7 +90,7 @@ static void test_same_bits_in_f16(void **state)
                      0, dropout, ways[i], dir, ways[i]);
             cJSON_Delete(run(command));
             if (i)
-                same_file(dir, "the bundled model", ways[i], "adapter_model.safetensors");
+                vkft_test_same_file(dir, "none", ways[i], "adapter_model.safetensors");
         }
     free(vkft_test_swap_environment("VKFT_STRATEGY", before));
     vkft_test_remove_directory(dir);

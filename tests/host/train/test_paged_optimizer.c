@@ -62,28 +62,13 @@ static cJSON *train(const char *dir, const run_case *c, const char *optim, const
     return summary;
 }
 
-static void same_file(const char *dir, const run_case *c, const char *a, const char *b, const char *name)
-{
-    char path[700];
-    size_t size_a, size_b;
-    snprintf(path, sizeof path, "%s/%s/%s", dir, a, name);
-    char *text_a = vkft_test_read(path, &size_a);
-    snprintf(path, sizeof path, "%s/%s/%s", dir, b, name);
-    char *text_b = vkft_test_read(path, &size_b);
-    assert_true(size_a > 1000);
-    if (size_a != size_b || memcmp(text_a, text_b, size_a) != 0)
-        fail_msg("%s %s: %s differs between %s and %s", c->golden, c->flags, name, a, b);
-    free(text_a);
-    free(text_b);
-}
-
 static void same_run(const char *dir, const run_case *c, const char *a, const char *b)
 {
     char trained[100];
     snprintf(trained, sizeof trained, "checkpoint-20/%s", c->trained);
-    same_file(dir, c, a, b, trained);
-    same_file(dir, c, a, b, "checkpoint-20/optimizer.safetensors");
-    same_file(dir, c, a, b, c->trained);
+    vkft_test_same_file(dir, a, b, trained);
+    vkft_test_same_file(dir, a, b, "checkpoint-20/optimizer.safetensors");
+    vkft_test_same_file(dir, a, b, c->trained);
 }
 
 static double number(const cJSON *object, const char *name)

@@ -73,20 +73,6 @@ static void train(const fixture *f, const char *out, const char *more)
                          more);
 }
 
-static void same_file(const fixture *f, const char *a, const char *b, const char *name)
-{
-    char path[700];
-    size_t size_a, size_b;
-    snprintf(path, sizeof path, "%s/%s/%s", f->dir, a, name);
-    char *text_a = vkft_test_read(path, &size_a);
-    snprintf(path, sizeof path, "%s/%s/%s", f->dir, b, name);
-    char *text_b = vkft_test_read(path, &size_b);
-    if (size_a != size_b || memcmp(text_a, text_b, size_a) != 0)
-        fail_msg("%s differs between %s and %s", name, a, b);
-    free(text_a);
-    free(text_b);
-}
-
 static void same_log(const fixture *f, const char *a, const char *b)
 {
     const char *const names[] = {a, b};
@@ -110,9 +96,9 @@ static void same_log(const fixture *f, const char *a, const char *b)
 
 static void same_run(const fixture *f, const char *a, const char *b)
 {
-    same_file(f, a, b, "adapter_model.safetensors");
-    same_file(f, a, b, "checkpoint-10/adapter_model.safetensors");
-    same_file(f, a, b, "checkpoint-10/optimizer.safetensors");
+    vkft_test_same_file(f->dir, a, b, "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, a, b, "checkpoint-10/adapter_model.safetensors");
+    vkft_test_same_file(f->dir, a, b, "checkpoint-10/optimizer.safetensors");
     same_log(f, a, b);
 }
 
@@ -254,7 +240,7 @@ static void test_rslora(void **state)
     char path[700];
     train(f, "lora", "--lora-alpha 16");
     train(f, "rslora", "--lora-alpha 8 --use-rslora");
-    same_file(f, "lora", "rslora", "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "lora", "rslora", "adapter_model.safetensors");
     same_log(f, "lora", "rslora");
     snprintf(path, sizeof path, "%s/rslora/adapter_config.json", f->dir);
     cJSON *config = vkft_test_read_json(path);
@@ -388,7 +374,7 @@ static void test_checkpoint_of_an_earlier_version(void **state)
         else
             assert_int_equal(resume_exit_code(f, "earlier"), 0);
     }
-    same_file(f, "whole", "other", "checkpoint-10/adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "whole", "other", "checkpoint-10/adapter_model.safetensors");
 }
 
 static double seconds(void)
@@ -480,7 +466,7 @@ static void test_killed_at_random_moments(void **state)
             fail();
         }
         /* Finished before it was killed. */
-        same_file(f, "timed", "killed", "adapter_model.safetensors");
+        vkft_test_same_file(f->dir, "timed", "killed", "adapter_model.safetensors");
         same_log(f, "timed", "killed");
         snprintf(out, sizeof out, "%s/killed", f->dir);
         assert_true(vkft_directory_remove(out, NULL));
@@ -489,7 +475,7 @@ static void test_killed_at_random_moments(void **state)
     snprintf(out, sizeof out, "%s/killed/adapter_model.safetensors", f->dir);
     if (access(out, F_OK) != 0)
         train(f, "killed", "--save-steps 1 --resume-from-checkpoint auto");
-    same_file(f, "timed", "killed", "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "timed", "killed", "adapter_model.safetensors");
     same_log(f, "timed", "killed");
 }
 

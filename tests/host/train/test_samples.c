@@ -54,16 +54,6 @@ static char *read_of(const char *run, const char *name, size_t *size)
     return vkft_test_read(path, size);
 }
 
-static void expect_same(const char *a, const char *b, const char *name)
-{
-    size_t size_a, size_b;
-    char *text_a = read_of(a, name, &size_a), *text_b = read_of(b, name, &size_b);
-    if (size_a != size_b || memcmp(text_a, text_b, size_a) != 0)
-        fail_msg("%s of %s and of %s differ", name, a, b);
-    free(text_a);
-    free(text_b);
-}
-
 static void expect_text(const cJSON *row, const char *key, const char *text)
 {
     const cJSON *value = cJSON_GetObjectItem(row, key);
@@ -111,7 +101,7 @@ static void test_rows(void **state)
     train(MODEL, "rows", "--max-steps 4");
     check_rows(MODEL, "rows", 2);
     vkft_test_program_ok(TRAIN, MODEL, dir, "without", "--max-steps 4");
-    expect_same("rows", "without", "checkpoint-4/adapter_model.safetensors");
+    vkft_test_same_file(dir, "rows", "without", "checkpoint-4/adapter_model.safetensors");
 }
 
 static void test_encoder(void **state)
@@ -136,8 +126,8 @@ static void test_resumed(void **state)
     char more[900];
     snprintf(more, sizeof more, "--max-steps 4 --resume-from-checkpoint %s/resumed/checkpoint-2", dir);
     train(MODEL, "resumed", more);
-    expect_same("rows", "resumed", "samples.jsonl");
-    expect_same("rows", "resumed", "checkpoint-4/adapter_model.safetensors");
+    vkft_test_same_file(dir, "rows", "resumed", "samples.jsonl");
+    vkft_test_same_file(dir, "rows", "resumed", "checkpoint-4/adapter_model.safetensors");
 }
 
 static void expect_error(const char *name, const char *content, const char *message)

@@ -196,20 +196,6 @@ static void best_of(const char *run, int *step)
     cJSON_Delete(log);
 }
 
-static void same_file(const char *a, const char *b)
-{
-    char path[700];
-    size_t size_a, size_b;
-    snprintf(path, sizeof path, "%s/%s", dir, a);
-    char *text_a = vkft_test_read(path, &size_a);
-    snprintf(path, sizeof path, "%s/%s", dir, b);
-    char *text_b = vkft_test_read(path, &size_b);
-    if (size_a != size_b || memcmp(text_a, text_b, size_a) != 0)
-        fail_msg("%s and %s differ", a, b);
-    free(text_a);
-    free(text_b);
-}
-
 /* At this rate the loss soon rises again. One checkpoint is kept, the last; the best is kept beside it, and is the
  * result: bit for bit the checkpoint of its step in a run that keeps all. */
 static void test_best_outlives_the_limit(void **state)
@@ -230,8 +216,8 @@ static void test_best_outlives_the_limit(void **state)
     snprintf(wanted, sizeof wanted, "%d", best);
     assert_string_equal(found, wanted);
     snprintf(path, sizeof path, "all/checkpoint-%d/adapter_model.safetensors", best);
-    same_file("one/adapter_model.safetensors", path);
-    same_file("all/adapter_model.safetensors", "one/checkpoint-10/adapter_model.safetensors");
+    vkft_test_same_file(dir, "one/adapter_model.safetensors", path, NULL);
+    vkft_test_same_file(dir, "all/adapter_model.safetensors", "one/checkpoint-10/adapter_model.safetensors", NULL);
 }
 
 /* Without checkpoints nothing but the newest best is ever needed. */
@@ -248,7 +234,7 @@ static void test_best_without_checkpoints(void **state)
     assert_string_equal(found, "");
     directories_of("none", "best", found, sizeof found);
     assert_string_equal(found, wanted);
-    same_file("none/adapter_model.safetensors", "one/adapter_model.safetensors");
+    vkft_test_same_file(dir, "none/adapter_model.safetensors", "one/adapter_model.safetensors", NULL);
 }
 
 /* Where patience runs out as transformers' EarlyStoppingCallback counts it, over the evaluations of a log. */

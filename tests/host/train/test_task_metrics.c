@@ -85,20 +85,6 @@ static void expect_near(const char *what, double found, double expected)
         fail_msg("%s: expected %.9g, found %.9g", what, expected, found);
 }
 
-static void expect_same_file(const char *a, const char *b)
-{
-    char path[700];
-    size_t size_a, size_b;
-    snprintf(path, sizeof path, "%s/%s", dir, a);
-    char *text_a = vkft_test_read(path, &size_a);
-    snprintf(path, sizeof path, "%s/%s", dir, b);
-    char *text_b = vkft_test_read(path, &size_b);
-    if (size_a != size_b || memcmp(text_a, text_b, size_a) != 0)
-        fail_msg("%s and %s differ", a, b);
-    free(text_a);
-    free(text_b);
-}
-
 /* What the answers in the file are worth. */
 static void score_answers(const char *key, double *exact, double *f1, double *chrf)
 {
@@ -137,8 +123,8 @@ static void test_metrics(void **state)
     (void)state;
     train("metrics", METRICS "--max-steps 40 --eval-steps 20 --save-steps 20 --metric-for-best-model f1");
     train("without", "--max-steps 40 --eval-steps 20 --save-steps 20");
-    expect_same_file("metrics/checkpoint-40/adapter_model.safetensors",
-                     "without/checkpoint-40/adapter_model.safetensors");
+    vkft_test_same_file(dir, "metrics/checkpoint-40/adapter_model.safetensors",
+                        "without/checkpoint-40/adapter_model.safetensors", NULL);
     assert_true(logged("metrics", 40, "eval_chrf") > logged("metrics", 0, "eval_chrf"));
     for (int step = 20; step <= 40; step += 20) {
         vkft_test_result r =
@@ -219,7 +205,8 @@ static void test_replay(void **state)
              ALL "--retain-data %s/retain.jsonl --replay 0.2 --resume-from-checkpoint %s/replays/checkpoint-4", dir,
              dir);
     train("resumed", flags);
-    expect_same_file("replays/checkpoint-12/model.safetensors", "resumed/checkpoint-12/model.safetensors");
+    vkft_test_same_file(dir, "replays/checkpoint-12/model.safetensors", "resumed/checkpoint-12/model.safetensors",
+                        NULL);
     assert_true(logged("resumed", 12, "eval_retain_loss") == logged("replays", 12, "eval_retain_loss"));
     snprintf(flags, sizeof flags,
              ALL "--retain-data %s/retain.jsonl --replay 0.4 --resume-from-checkpoint %s/replays/checkpoint-4", dir,
