@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <cmocka.h>
 
+#include "runtime/base/file.h"
 #include "tests/support/program.h"
 
 #define GOLDEN VKFT_TEST_DATA "/golden/llama_gqa"
@@ -269,6 +270,19 @@ static void test_small_buffers(void **state)
     free(text);
 }
 
+/* A sweep one of whose runs does not fit: that is said, and none begins. */
+static void test_sweep(void **state)
+{
+    fixture *f = *state;
+    skip_where_impossible();
+    assert_int_equal(run(f, "VKFT_FAULT_LARGEST=1000000", TRAIN BATCHES "--sweep lora_r=4,512,8 --output-dir unfit"),
+                     1);
+    says(f, "lora-r 512: trained parameters need 0.00 GiB in one buffer");
+    says(f, "1 of 3 runs of the sweep do not fit the device's memory, and none was begun");
+    assert_false(vkft_directory_exists(at(f, "unfit")));
+    run_ok(f, "VKFT_FAULT_LARGEST=1000000", TRAIN BATCHES "--sweep lora_r=4,8 --output-dir fit");
+}
+
 /* The device does not take the model file: its weights are copied, which is said, with the same bits. */
 static void test_not_in_place(void **state)
 {
@@ -311,12 +325,9 @@ static void test_eval(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step),
-                                       cmocka_unit_test(test_later),
-                                       cmocka_unit_test(test_no_memory_at_all),
-                                       cmocka_unit_test(test_start),
-                                       cmocka_unit_test(test_small_buffers),
-                                       cmocka_unit_test(test_not_in_place),
-                                       cmocka_unit_test(test_eval)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step),       cmocka_unit_test(test_later),
+                                       cmocka_unit_test(test_no_memory_at_all), cmocka_unit_test(test_start),
+                                       cmocka_unit_test(test_small_buffers),    cmocka_unit_test(test_sweep),
+                                       cmocka_unit_test(test_not_in_place),     cmocka_unit_test(test_eval)};
     return cmocka_run_group_tests_name("out of memory", tests, set_up, tear_down);
 }
