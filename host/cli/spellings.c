@@ -64,6 +64,8 @@ const flag_spelling cli_spellings[] = {
     REFUSED("stage", "rm", "objective", "reward models are not trained; use dpo, orpo, simpo or kto"),
     REFUSED("stage", "ppo", "objective", "is not supported; use dpo, orpo, simpo or kto"),
     ALSO("stage", "objective"),
+    MEANS("use_muon", "true", "optim", "muon"),
+    NOTHING("use_muon", "false", "optim", "--optim decides"),
     ALSO("pref_beta", "beta"),
     MEANS("pref_loss", "orpo", "objective", "orpo"),
     MEANS("pref_loss", "simpo", "objective", "simpo"),

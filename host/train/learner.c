@@ -47,7 +47,9 @@ static uint64_t parameter_bytes(const void *owner, const vkft_limits *limits)
 {
     const vkft_learner *learner = owner;
     (void)limits;
-    return vkft_trainables_floats(&learner->session->trained) * sizeof(float);
+    const vkft_trainables *trained = &learner->session->trained;
+    uint64_t rounded = learner->options.bf16_only ? vkft_trainables_decayed(trained) : 0;
+    return (vkft_trainables_floats(trained) - rounded) * sizeof(float);
 }
 
 /* With the partial sums of their norm, and the optimizer's table and constants. */
@@ -55,7 +57,8 @@ static uint64_t gradient_bytes(const void *owner, const vkft_limits *limits)
 {
     const vkft_learner *learner = owner;
     const vkft_optimizer_kind *kind = vkft_optimizer_kind_of(learner->options.type);
-    return parameter_bytes(owner, limits) + vkft_optimizer_extra_bytes(kind) +
+    (void)limits;
+    return vkft_trainables_floats(&learner->session->trained) * sizeof(float) + vkft_optimizer_extra_bytes(kind) +
            vkft_optimizer_constant_bytes(kind, &learner->tensors);
 }
 
@@ -64,6 +67,14 @@ static uint64_t state_bytes(const void *owner, const vkft_limits *limits)
     const vkft_learner *learner = owner;
     (void)limits;
     return vkft_optimizer_bytes(vkft_optimizer_kind_of(learner->options.type), &learner->tensors);
+}
+
+static uint64_t work_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_learner *learner = owner;
+    (void)limits;
+    return vkft_optimizer_work_bytes(&learner->options, &learner->tensors,
+                                     vkft_trainables_decayed(&learner->session->trained));
 }
 
 static uint64_t copy_bytes(const void *owner, const vkft_limits *limits)
@@ -108,6 +119,8 @@ bool vkft_learner_open(vkft_learner *learner, vkft_session *session, const vkft_
     vkft_memory_kind place = vkft_optimizer_place(options->type);
     const char *name = place == VKFT_MEMORY_HOST ? "optimizer state (host)" : "optimizer state";
     vkft_session_need(session, (vkft_holding){name, place, state_bytes, NULL, learner});
+    if (work_bytes(learner, NULL))
+        vkft_session_need(session, (vkft_holding){"optimizer work", VKFT_MEMORY_DEVICE, work_bytes, NULL, learner});
     return (learner->train = vkft_session_add_pass(session, &train, err)) &&
            (learner->eval = add_evaluation(session, learner, err));
 }

@@ -65,7 +65,8 @@ typedef struct vkft_train_options {
     bool overwrite;
 
     vkft_trainable_kind fine_tune_type;
-    vkft_dtype param_dtype; /* of the model's weights, where all are trained: F32, or BF16 beside what is trained */
+    vkft_dtype param_dtype;     /* of the model's weights, where all are trained: F32, or BF16 beside what is trained */
+    bool bf16_stochastic_round; /* BF16 is what is trained */
     vkft_task task_type;
 
     vkft_peft_type peft_type; /* of a new adapter */

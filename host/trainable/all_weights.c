@@ -66,7 +66,8 @@ void vkft_all_weights_tensors(const vkft_all_weights *set, vkft_parameter_tensor
             (vkft_parameter_tensor){.offset = set->offset[i],
                                     .rows = spec->rows,
                                     .cols = spec->cols,
-                                    .embedding = spec->weight && !spec->linear && spec->weight != &set->model->head.w};
+                                    .embedding = spec->weight && !spec->linear && spec->weight != &set->model->head.w,
+                                    .hidden = spec->linear && spec->block};
     }
 }
 

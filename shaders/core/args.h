@@ -47,7 +47,8 @@ struct step_state {
     float clip;             /* written by clip */
     float grad_norm;        /* written by clip */
     uint32_t micro_step;    /* counts micro batches since the start of training */
-    float reserved[2];
+    uint32_t update;        /* number of the step, from 1 */
+    float reserved;
 };
 #endif
 #define STEP_LR 0
@@ -56,5 +57,6 @@ struct step_state {
 #define STEP_CLIP 3
 #define STEP_GRAD_NORM 4
 #define STEP_MICRO_STEP 5
+#define STEP_UPDATE 6
 
 #endif

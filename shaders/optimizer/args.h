@@ -117,11 +117,53 @@ struct lion_args {
     float beta1, beta2, weight_decay, rate;
 };
 
+/* muon: the kernels of one matrix of n elements, g' = step.clip * g, lr = rate * step.lr; between them products, see
+ * host/trainable/optimizer/muon.c.
+ *
+ * muon_momentum: m += (1 - momentum) (g' - m); x = nesterov ? g' + momentum (m - g') : m. x may be g.
+ *
+ * muon_normalize: x /= max(sqrt(total[0]), 1e-7).
+ *
+ * muon_polynomial: x = a I + b g, [cols, cols]; MUON_A and MUON_B.
+ *
+ * muon: p -= lr * weight_decay * p; p -= lr * adjust * x. */
+#define MUON_A 3.4445f
+#define MUON_B -4.7750f
+#define MUON_C 2.0315f
+struct muon_args {
+    ADDR(F32) p;
+    ADDR(F32) g;
+    ADDR(F32) m;
+    ADDR(F32) x;
+    ADDR(F32) total;
+    ADDR(F32) step;
+    uint n, cols, nesterov;
+    float grow; /* 1 - momentum, rounded once */
+    float weight_decay, rate, adjust;
+};
+
 /* round_bf16: y = x as bf16, to nearest, two elements a word; n elements, an even number. */
 struct round_bf16_args {
     ADDR(F32) x;
     ADDR(U32) y;
     uint n;
+};
+
+/* widen_bf16: y = x, which is bf16, two elements a word; n elements, an even number. */
+struct widen_bf16_args {
+    ADDR(U32) x;
+    ADDR(F32) y;
+    uint n;
+};
+
+/* stochastic_bf16: y = x as bf16, two elements a word: the neighbour below or above, with a probability that makes the
+ * mean x. n elements, a multiple of STOCHASTIC_RUN; `first` is the number of x's first run among all parameters. */
+#define STOCHASTIC_RUN 8u
+struct stochastic_bf16_args {
+    ADDR(F32) x;
+    ADDR(U32) y;
+    ADDR(F32) step;
+    uint n, first, seed_low, seed_high;
 };
 
 /* sgd: g' = step.clip * g, plus weight_decay * p for the first `decayed` elements; b = momentum b + g'; p -= lr b. lr =

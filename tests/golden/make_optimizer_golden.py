@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes tests/data/optimizer/golden.json: parameters and optimizer state after 20 steps in float64, for test_optimizer; beside it
 adamw_8bit.json and lion_8bit.json: hashes of what bitsandbytes' AdamW8bit and Lion8bit keep after each of 20 steps in float32, and parameters at
-the end; and adafactor.json: matrices after 20 steps of transformers' Adafactor in float64.
+the end; adafactor.json: matrices after 20 steps of transformers' Adafactor in float64; and muon.json: the same of torch.optim.Muon.
+
+torch.optim.Muon iterates in bf16; here its own code does so in float64. Beside matrices AdamW trains the rest.
 
 adamw and sgd are torch.optim's; lion is the published formula (Chen et al. 2023, as google/automl and lion-pytorch have it). In 8 bits a small
 tensor is as in 32. Adafactor has the settings of transformers' Trainer, and its state is written as vkft keeps it: means of rows, then of columns. Parameters and gradients are multiples of powers of two that the test computes by the same integer formulas.
@@ -13,6 +15,7 @@ which not every device has, except for the maps, whose last bits depend on them.
     pip install torch transformers==5.24.0 bitsandbytes==0.50.2; tests/golden/make_optimizer_golden.py
 """
 import ctypes
+import inspect
 import json
 import os
 import pathlib
@@ -23,6 +26,7 @@ MAPS = "import bitsandbytes.functional as F; print([F.create_dynamic_map(signed)
 maps = json.loads(subprocess.check_output([sys.executable, "-c", MAPS]))
 os.environ["ATEN_CPU_CAPABILITY"] = "default"
 import torch  # noqa: E402
+import torch.optim._muon as muon_module  # noqa: E402
 
 load_library = ctypes.cdll.LoadLibrary
 
@@ -93,6 +97,13 @@ def second_moments(state):
     return torch.cat([state["exp_avg_sq_row"], state["exp_avg_sq_col"]])
 
 
+def orthogonalize_in_float64():
+    """torch's own function, with another type."""
+    source = inspect.getsource(muon_module._zeropower_via_newtonschulz)
+    assert source.count("torch.bfloat16") == 1
+    exec(source.replace("torch.bfloat16", "torch.float64"), muon_module.__dict__)
+
+
 CUT, RATIO = 11, 4  # LoRA+: what lies from CUT on learns at RATIO times the rate
 
 KINDS = {
@@ -102,6 +113,7 @@ KINDS = {
     "lion_8bit": (["exp_avg"], lion),
     "adafactor": (["exp_avg_sq"], adafactor),
     "lorafa": (["exp_avg", "exp_avg_sq"], lorafa),  # of what is no adapter
+    "muon": (["exp_avg", "exp_avg_sq"], adamw),  # of what is no matrix
     "sgd": (["momentum_buffer"], lambda params: torch.optim.SGD(params, lr=1.0, momentum=0.9, weight_decay=0.1)),
 }
 
@@ -186,12 +198,53 @@ def run_adafactor():
     }
 
 
+# Of test_muon, too: wide, tall, square, a row, a column, and one that is AdamW's.
+MUON_SHAPES = [(16, 24), (40, 9), (33, 33), (1, 7), (12, 1), (5, 20)]
+MUON_RUNS = [
+    dict(momentum=0.95, nesterov=True, adjust_lr_fn="match_rms_adamw"),
+    dict(momentum=0.9, nesterov=False, adjust_lr_fn="original"),
+    dict(momentum=0.95, nesterov=True, adjust_lr_fn="spectral_unclamped"),
+]
+
+
+def muon_matrices():
+    counts = [rows * cols for rows, cols in MUON_SHAPES]
+    return [torch.tensor([(i * 29 % 257 - 128) / 64 for i in range(n)], dtype=torch.float64) for n in counts]
+
+
+def muon_start():
+    return torch.cat(muon_matrices())[::7].tolist()
+
+
+def run_muon(settings):
+    params = [torch.nn.Parameter(values.reshape(shape)) for values, shape in zip(muon_matrices(), MUON_SHAPES)]
+    optimizers = [torch.optim.Muon(params[:-1], lr=1.0, weight_decay=0.1, **settings), adamw(params[-1:])]
+    for t in range(1, STEPS + 1):
+        for p in params:
+            g = [((i * 37 + t * 101 + i * t * 13) % 401 - 200) / 128 for i in range(p.numel())]
+            p.grad = torch.tensor(g, dtype=torch.float64).reshape(p.shape)
+        for optimizer, ratio in zip(optimizers, (1, 0.5)):
+            optimizer.param_groups[0]["lr"] = rate(t) * ratio
+            optimizer.step()
+    return {
+        "parameters": torch.cat([p.detach().flatten() for p in params])[::7].tolist(),
+        "momentum": torch.cat([optimizers[0].state[p]["momentum_buffer"].flatten() for p in params[:-1]])[::7].tolist(),
+    }
+
+
 def main():
     out = pathlib.Path(__file__).resolve().parent.parent / "data/optimizer/golden.json"
     out.parent.mkdir(exist_ok=True)
     golden = {name: run(*kind) for name, kind in KINDS.items()}
     golden["loraplus"] = {name: run(*kind, RATIO)["parameters"] for name, kind in KINDS.items()}
     out.write_text(json.dumps(golden, indent=1) + "\n")
+    in_bf16 = [run_muon(settings) for settings in MUON_RUNS]
+    orthogonalize_in_float64()
+    muon = [run_muon(settings) for settings in MUON_RUNS]
+    for one, other in zip(in_bf16, muon):
+        a, b, start = (torch.tensor(x) for x in (one["parameters"], other["parameters"], muon_start()))
+        print("muon: bf16 ends %.3f of the way from float64" % ((a - b).norm() / (b - start).norm()))
+    (out.parent / "muon.json").write_text(json.dumps(muon, indent=1) + "\n")
     optim = bitsandbytes.optim
     files = {
         "adamw_8bit": run_8bit(lambda params: optim.AdamW8bit(params, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1), 2),

@@ -27,12 +27,14 @@ Mixtures of experts: transformers 5 keeps the experts of a layer as two paramete
 expert. Where a case needs that, they become one module each again, as they are in checkpoints and were in transformers 4, quantized one by one.
 """
 import contextlib
+import inspect
 import json
 import os
 import sys
 
 import bitsandbytes
 import torch
+import torch.optim._muon as muon_module
 from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from bitsandbytes.nn import Linear4bit
 from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
@@ -256,8 +258,8 @@ VARIANTS = {
     "t5": {"embed": dict(r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=5e-4, batch=2),
            "tokens": dict(r=4, alpha=8, targets=["q", "v"], tokens=[9, 2, 44, 61], rate=5e-4, batch=2),
            "lorafa": dict(optim="lorafa", decay=0.1, rate=5e-4), "adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
-    "full_llama": {"adafactor": dict(optim="adafactor")},
-    "full_t5": {"adafactor": dict(optim="adafactor")},
+    "full_llama": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon")},
+    "full_t5": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon", adjust="original")},
     # Whose matrices are large enough for 8 bits.
     "llama_gqa": {"adamw_8bit": dict(optim="adamw_8bit", full=True, rate=1e-3, decay=0.05, batch=2),
                   "lion_8bit": dict(optim="lion_8bit", full=True, rate=1e-4, decay=0.05, batch=2)},
@@ -650,6 +652,27 @@ def with_32_bits_for_embeddings(optimizer, model):
     return optimizer
 
 
+MUON_SOURCE = inspect.getsource(muon_module._zeropower_via_newtonschulz)
+assert MUON_SOURCE.count("torch.bfloat16") == 1
+
+
+class Muon(torch.optim.Optimizer):
+    """torch.optim.Muon for the matrices of blocks, with its iteration in f32, and AdamW for everything else."""
+    def __init__(self, model, groups, rate, adjust):
+        exec(MUON_SOURCE.replace("torch.bfloat16", "torch.float32"), muon_module.__dict__)
+        hidden = {m.weight for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n}
+        matrices = [p for p in groups[0]["params"] if p in hidden]
+        others = [dict(group, params=[p for p in group["params"] if p not in hidden]) for group in groups]
+        self.parts = [torch.optim.Muon(matrices, lr=rate, weight_decay=groups[0]["weight_decay"], adjust_lr_fn=adjust),
+                      torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.999), eps=1e-8)]
+        super().__init__(matrices, {})
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self):
+        for part in self.parts:
+            part.step()
+
+
 def make_optimizer(case, model, rate, decay):
     optim, groups, adam = case.get("optim"), parameter_groups(model, decay), dict(betas=(0.9, 0.999), eps=1e-8)
     if "loraplus" in case:
@@ -659,6 +682,8 @@ def make_optimizer(case, model, rate, decay):
         return lorafa.create_lorafa_optimizer(model, r=case["r"], lora_alpha=case["alpha"], lr=rate, weight_decay=decay)
     if optim == "adafactor":
         return Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)
+    if optim == "muon":
+        return Muon(model, groups, rate, case.get("adjust", "match_rms_adamw"))
     if optim == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=case["momentum"])
     if optim == "lion":
@@ -756,6 +781,7 @@ def train_model(case, model, train, valid, expected, out=None):
     expected["flags"] += ["--optim", case["optim"]] if "optim" in case else []
     expected["flags"] += ["--adam-epsilon", "1e-6"] if case.get("optim") == "lorafa" else []  # its own default
     expected["flags"] += ["--optim-args", "momentum=%g" % case["momentum"]] if "momentum" in case else []
+    expected["flags"] += ["--optim-args", "adjust_lr_fn=" + case["adjust"]] if "adjust" in case else []
     expected["flags"] += ["--loraplus-lr-ratio", "%g" % case["loraplus"]] if "loraplus" in case else []
 
 

@@ -32,6 +32,9 @@ static void test_round_bf16(void **state)
     static const uint32_t sizes[] = {2, 30, 334, 40002};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         vkft_check_round_bf16(*state, sizes[i]);
+    static const uint32_t runs[] = {1, 31, 333, 4001};
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        vkft_check_stochastic_bf16(*state, runs[i]);
 }
 
 static void test_noise(void **state)

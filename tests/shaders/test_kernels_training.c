@@ -72,12 +72,20 @@ static void test_adafactor(void **state)
         vkft_check_lorafa(*state, adapters[i][0], adapters[i][1]);
 }
 
+static void test_muon(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 1}, {1, 31}, {31, 1}, {3, 17}, {333, 31}, {31, 333}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        vkft_check_muon(*state, shapes[i][0], shapes[i][1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_cross_entropy, vkft_lab_verdict),
                                        cmocka_unit_test_teardown(test_sums, vkft_lab_verdict),
                                        cmocka_unit_test_teardown(test_clip, vkft_lab_verdict),
                                        cmocka_unit_test_teardown(test_optimizers, vkft_lab_verdict),
-                                       cmocka_unit_test_teardown(test_adafactor, vkft_lab_verdict)};
+                                       cmocka_unit_test_teardown(test_adafactor, vkft_lab_verdict),
+                                       cmocka_unit_test_teardown(test_muon, vkft_lab_verdict)};
     return cmocka_run_group_tests_name("kernels: training", tests, vkft_lab_setup, vkft_lab_teardown);
 }

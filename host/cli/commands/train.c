@@ -32,7 +32,6 @@ static const flag_choice optim_choices[] = {
     {.name = "galore_adamw", .coming = true},
     {.name = "schedule_free_adamw", .coming = true},
     {.name = "stable_adamw", .coming = true},
-    {.name = "muon", .coming = true},
     {0},
 };
 
@@ -159,6 +158,12 @@ static const flag train_flags[] = {
      .choices = param_choices,
      .same_run = true,
      AT(param_dtype)},
+    {.kind = FLAG_SWITCH,
+     .name = "bf16-stochastic-round",
+     .help = "with --param-dtype bf16: no weights in fp32 are kept; each update is rounded to bf16 up or down by "
+             "chance, so that small ones are not lost, as torchao does",
+     .same_run = true,
+     AT(bf16_stochastic_round)},
     {.kind = FLAG_CHOICE,
      .name = "task-type",
      .value = "TYPE",
@@ -451,14 +456,16 @@ static const flag train_flags[] = {
      .name = "optim",
      .value = "NAME",
      .help = "optimizer; one of 8 bits keeps its moments as bitsandbytes does, a paged one keeps its state in host "
-             "memory, with the same results; adafactor keeps a value for each row and column; lorafa trains B alone",
+             "memory, with the same results; adafactor keeps a value for each row and column; lorafa trains B alone; "
+             "muon, for --fine-tune-type full, is for the matrices of blocks, beside AdamW for everything else",
      .choices = optim_choices,
      .same_run = true,
      AT(optim)},
     {.kind = FLAG_TEXT,
      .name = "optim-args",
      .value = "NAME=X,...",
-     .help = "settings that only this optimizer has; sgd: momentum=X",
+     .help = "settings that only this optimizer has; sgd: momentum=X; muon: momentum=0.95, nesterov=true, "
+             "adjust_lr_fn=match_rms_adamw (or original, spectral_unclamped), adamw_lr_ratio=1",
      .same_run = true,
      AT(optim_args)},
     {.kind = FLAG_DOUBLE,

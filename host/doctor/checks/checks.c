@@ -15,6 +15,7 @@ static void check_elements(vkft_lab *lab)
         vkft_check_softcap(lab, n);
         vkft_check_dropout(lab, n);
         vkft_check_round_bf16(lab, n + n % 2);
+        vkft_check_stochastic_bf16(lab, n);
         vkft_check_fill_and_add(lab, n);
         vkft_check_adamw(lab, n);
         vkft_check_adamw_8bit(lab, n);
@@ -58,6 +59,7 @@ static void check_rows(vkft_lab *lab)
         vkft_check_sum_rows(lab, T, C, 2);
         vkft_check_adafactor(lab, T, C);
         vkft_check_lorafa(lab, T, C);
+        vkft_check_muon(lab, T, C);
     }
     vkft_check_gated_f16_in_place(lab, 9, 352);
     vkft_check_rows_f16_in_place(lab, 9, 352);

@@ -33,6 +33,8 @@ void vkft_check_rope(vkft_lab *lab, uint32_t T, uint32_t H, uint32_t D, uint32_t
 void vkft_check_embedding(vkft_lab *lab, vkft_storage storage, uint32_t T, uint32_t C);
 void vkft_check_embedding_backward(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t offset);
 void vkft_check_round_bf16(vkft_lab *lab, uint32_t n);
+/* Runs of 8 elements; and what they are in f32 again. */
+void vkft_check_stochastic_bf16(vkft_lab *lab, uint32_t runs);
 void vkft_check_noise(vkft_lab *lab, uint32_t T, uint32_t C);
 void vkft_check_rows(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
 void vkft_check_gather_f16(vkft_lab *lab, uint32_t T, uint32_t C, uint32_t rows);
@@ -63,6 +65,7 @@ void vkft_check_sgd(vkft_lab *lab, uint32_t n);
 void vkft_check_adafactor(vkft_lab *lab, uint32_t rows, uint32_t cols);
 void vkft_check_lion_8bit(vkft_lab *lab, uint32_t n);
 void vkft_check_lorafa(vkft_lab *lab, uint32_t rows, uint32_t r);
+void vkft_check_muon(vkft_lab *lab, uint32_t rows, uint32_t cols);
 
 /* experts.c */
 void vkft_check_router(vkft_lab *lab, uint32_t T, uint32_t E, uint32_t k, bool normalize);

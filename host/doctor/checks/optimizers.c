@@ -1,5 +1,5 @@
-/* Optimizers that go by tensors against double references: Adafactor, Lion in 8 bits, and LoRA-FA. The others are in
- * training.c.
+/* Optimizers that go by tensors against double references: Adafactor, Lion in 8 bits, LoRA-FA and Muon. The others are
+ * in training.c.
  *
  * Tolerance: sums of squares of n values in f32 are exact to 1e-6 and their roots to half of that; a parameter is moved
  * by a product of four of them, of a size below 1. Test: test_kernels_training */
@@ -180,4 +180,53 @@ void vkft_check_lorafa(vkft_lab *lab, uint32_t rows, uint32_t r)
     vkft_lab_expect(lab, "m", m, wm, TOLERANCE);
     vkft_lab_expect(lab, "v", v, wv, TOLERANCE);
     vkft_lab_end(lab);
+}
+
+/* The kernels between Muon's products, the first three on one matrix, the polynomial on a square one. */
+void vkft_check_muon(vkft_lab *lab, uint32_t rows, uint32_t cols)
+{
+    const float squares = 6.25f;
+    uint32_t n = rows * cols;
+    for (uint32_t nesterov = 0; nesterov < 2; nesterov++) {
+        vkft_lab_begin(lab, "muon [%u,%u]%s", rows, cols, nesterov ? ", nesterov" : "");
+        vkft_lab_array p = vkft_lab_random(lab, 1, n), g = vkft_lab_random(lab, 2, n), m = vkft_lab_random(lab, 3, n),
+                       x = vkft_lab_output(lab, n), square = vkft_lab_random(lab, 4, cols * cols),
+                       y = vkft_lab_output(lab, cols * cols), total = vkft_lab_words(lab, &squares, sizeof squares),
+                       state = vkft_lab_words(lab, &step, sizeof step);
+        double *wp = vkft_lab_wide(lab, p), *wm = vkft_lab_wide(lab, m), *wx = vkft_lab_wide(lab, g),
+               *wy = vkft_lab_wide(lab, square), lr = (double)step.lr * (double)RATE, grow = (double)0.05f;
+        for (uint32_t i = 0; i < n; i++) {
+            double change = (double)step.clip * wx[i];
+            wm[i] += grow * (change - wm[i]);
+            wx[i] = (nesterov ? change + (1 - grow) * (wm[i] - change) : wm[i]) / sqrt((double)squares);
+            wp[i] -= lr * ((double)0.1f * wp[i] + 3 * wx[i]);
+        }
+        for (uint32_t i = 0; i < cols * cols; i++)
+            wy[i] = (double)MUON_B * wy[i] + (i / cols == i % cols ? (double)MUON_A : 0);
+        struct muon_args args = {.p = p.address,
+                                 .g = g.address,
+                                 .m = m.address,
+                                 .x = x.address,
+                                 .total = total.address,
+                                 .step = state.address,
+                                 .n = n,
+                                 .cols = cols,
+                                 .nesterov = nesterov,
+                                 .grow = 0.05f,
+                                 .weight_decay = 0.1f,
+                                 .rate = RATE,
+                                 .adjust = 3};
+        struct muon_args polynomial = {.g = square.address, .x = y.address, .n = cols * cols, .cols = cols};
+        vkft_lab_record(lab);
+        vkft_launch(lab->cmds, VKFT_KERNEL_muon_momentum, &args, sizeof args, n, 1, n);
+        vkft_launch(lab->cmds, VKFT_KERNEL_muon_normalize, &args, sizeof args, n, 1, n);
+        vkft_launch(lab->cmds, VKFT_KERNEL_muon, &args, sizeof args, n, 1, n);
+        vkft_launch(lab->cmds, VKFT_KERNEL_muon_polynomial, &polynomial, sizeof polynomial, polynomial.n, 1, n);
+        vkft_lab_execute(lab);
+        vkft_lab_expect(lab, "m", m, wm, TOLERANCE);
+        vkft_lab_expect(lab, "x", x, wx, TOLERANCE);
+        vkft_lab_expect(lab, "p", p, wp, TOLERANCE);
+        vkft_lab_expect(lab, "polynomial", y, wy, TOLERANCE);
+        vkft_lab_end(lab);
+    }
 }

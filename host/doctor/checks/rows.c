@@ -151,11 +151,12 @@ void vkft_check_noise(vkft_lab *lab, uint32_t T, uint32_t C)
     vkft_lab_end(lab);
 }
 
+static const uint32_t special[] = {0x3f808000, 0x3f818000, 0xbf808000, 0x3fffffff, 0x7f7fffff, 0x7f800000,
+                                   0x7fc00000, 0x7f800001, 0x00000001, 0x80000000, 0x3f80ffff, 0x3f807fff};
+
 /* An even number of elements; ties, both signs, what rounds up to another exponent, infinities and NaN. */
 void vkft_check_round_bf16(vkft_lab *lab, uint32_t n)
 {
-    static const uint32_t special[] = {0x3f808000, 0x3f818000, 0xbf808000, 0x3fffffff, 0x7f7fffff, 0x7f800000,
-                                       0x7fc00000, 0x7f800001, 0x00000001, 0x80000000, 0x3f80ffff, 0x3f807fff};
     vkft_lab_begin(lab, "round_bf16, %u elements", n);
     vkft_lab_array x = vkft_lab_random(lab, 10, n), y = vkft_lab_output(lab, n / 2), want = vkft_lab_output(lab, n / 2);
     for (uint32_t i = 0; i < n && i < sizeof special / sizeof *special; i++)
@@ -164,6 +165,41 @@ void vkft_check_round_bf16(vkft_lab *lab, uint32_t n)
     struct round_bf16_args args = {.x = x.address, .y = y.address, .n = n};
     vkft_lab_run(lab, VKFT_KERNEL_round_bf16, &args, sizeof args, n / 2, 1);
     vkft_lab_expect_words(lab, "y", y, want.u);
+    vkft_lab_end(lab);
+}
+
+void vkft_check_stochastic_bf16(vkft_lab *lab, uint32_t runs)
+{
+    const uint64_t seed = 0x123456789abcdef;
+    const uint32_t n = runs * STOCHASTIC_RUN, first = 77;
+    const struct step_state step = {.update = 5};
+    vkft_lab_begin(lab, "stochastic_bf16, %u elements", n);
+    vkft_lab_array x = vkft_lab_random(lab, 10, n), y = vkft_lab_output(lab, n / 2), want = vkft_lab_output(lab, n / 2),
+                   z = vkft_lab_output(lab, n), wide = vkft_lab_output(lab, n),
+                   state = vkft_lab_words(lab, &step, sizeof step);
+    for (uint32_t i = 0; i < n && i < sizeof special / sizeof *special; i++)
+        x.u[i] = special[i];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t words[4] = {first + i / STOCHASTIC_RUN, 0, step.update, 1}, q = i % STOCHASTIC_RUN;
+        vkft_reference_philox(words, (uint32_t)seed, (uint32_t)(seed >> 32));
+        uint32_t random = words[q / 2] >> (q % 2 * 16) & 0xffff, u = x.u[i], half = (u + random) >> 16;
+        if ((u & 0x7f800000) == 0x7f800000)
+            half = u >> 16 | (u & 0x7fffff ? 0x40 : 0);
+        want.u[i / 2] = q % 2 ? want.u[i / 2] | half << 16 : half;
+        wide.u[i] = half << 16;
+    }
+    struct stochastic_bf16_args args = {.x = x.address,
+                                        .y = y.address,
+                                        .step = state.address,
+                                        .n = n,
+                                        .first = first,
+                                        .seed_low = (uint32_t)seed,
+                                        .seed_high = (uint32_t)(seed >> 32)};
+    vkft_lab_run(lab, VKFT_KERNEL_stochastic_bf16, &args, sizeof args, runs, 1);
+    vkft_lab_expect_words(lab, "y", y, want.u);
+    struct widen_bf16_args widen = {.x = y.address, .y = z.address, .n = n};
+    vkft_lab_run(lab, VKFT_KERNEL_widen_bf16, &widen, sizeof widen, n / 2, 1);
+    vkft_lab_expect_words(lab, "in f32 again", z, wide.u);
     vkft_lab_end(lab);
 }
 

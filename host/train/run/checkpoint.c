@@ -145,7 +145,7 @@ static bool write_optimizer(const char *dir, const vkft_run_checkpoint *c, vkft_
         specs[i] = (vkft_safetensors_spec){.name = c->optimizer->state[i].name,
                                            .dtype = c->optimizer->state[i].dtype,
                                            .dims = 1,
-                                           .shape = {vkft_optimizer_state_values(c->optimizer, c->tensors)}};
+                                           .shape = {vkft_optimizer_state_values(c->optimizer, i, c->tensors)}};
     vkft_safetensors_writer *writer = path ? vkft_safetensors_create(path, specs, count, err) : NULL;
     free(path);
     bool ok = writer != NULL;

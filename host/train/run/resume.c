@@ -14,7 +14,6 @@
 static bool read_optimizer(const char *dir, const vkft_parameter_tensors *tensors, const vkft_optimizer_kind *kind,
                            void *const *state, vkft_err *err)
 {
-    uint64_t values = vkft_optimizer_state_values(kind, tensors);
     char *path = vkft_path_join(dir, "optimizer.safetensors");
     vkft_tensor_file file;
     bool ok = path && vkft_safetensors_open(path, &file, err);
@@ -22,6 +21,7 @@ static bool read_optimizer(const char *dir, const vkft_parameter_tensors *tensor
     if (!ok)
         return false;
     for (uint32_t i = 0; ok && i < vkft_optimizer_states(kind); i++) {
+        uint64_t values = vkft_optimizer_state_values(kind, i, tensors);
         const vkft_file_tensor *t = vkft_tensor_file_find(&file, kind->state[i].name);
         if (t && t->dtype == kind->state[i].dtype && t->elements == values)
             memcpy(state[i], vkft_tensor_file_data(&file, t), vkft_optimizer_state_bytes(kind, i, tensors));

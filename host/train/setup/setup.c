@@ -50,7 +50,9 @@ static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *
                                           .epsilon = o->adam_epsilon,
                                           .max_grad_norm = o->max_grad_norm,
                                           .loraplus_lr_ratio = o->loraplus_lr_ratio,
-                                          .bf16_copy = o->param_dtype == VKFT_BF16};
+                                          .bf16_copy = o->param_dtype == VKFT_BF16,
+                                          .bf16_only = o->bf16_stochastic_round,
+                                          .seed = o->seed};
     return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
 }
 
@@ -195,6 +197,23 @@ static bool open_answers(vkft_trainer *t, vkft_err *err)
     return ok;
 }
 
+/* What Muon trains, and what AdamW trains beside it. */
+static void say_muon(const vkft_trainer *t)
+{
+    const vkft_parameter_tensors *tensors = &t->learner.tensors;
+    unsigned long long parameters[2] = {0};
+    uint32_t count[2] = {0};
+    for (uint32_t i = 0; i < tensors->count; i++) {
+        const vkft_parameter_tensor *tensor = &tensors->list[i];
+        count[tensor->hidden]++;
+        parameters[tensor->hidden] += (uint64_t)tensor->rows * tensor->cols;
+    }
+    vkft_observer_say(t->observer,
+                      "muon trains the %u matrices of blocks, %llu parameters; adamw trains the other %u tensors, "
+                      "embeddings, output head, norms and biases, %llu parameters",
+                      count[true], parameters[true], count[false], parameters[false]);
+}
+
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err)
 {
@@ -242,6 +261,8 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     if (!open_answers(t, err) || !vkft_setup_trained(t, err) ||
         !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err))
         return false;
+    if (options->optim == VKFT_OPTIMIZER_muon)
+        say_muon(t);
     t->learner.loss = (vkft_loss_changes){.label_smoothing = options->label_smoothing_factor,
                                           .z_loss = options->z_loss_multiplier,
                                           .noise = options->neftune_noise_alpha};

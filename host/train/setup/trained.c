@@ -187,10 +187,18 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--param-dtype is for --fine-tune-type full; the frozen weights of an adapter's model are of "
                          "--quant's type");
+    if (o->bf16_stochastic_round && o->param_dtype != VKFT_BF16)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--bf16-stochastic-round is for weights that are trained in bf16; give --fine-tune-type full "
+                         "and --param-dtype bf16 as well");
     bool frozen_a = o->optim == VKFT_OPTIMIZER_lorafa;
     if (full && frozen_a)
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--optim lorafa is for LoRA adapters, and --fine-tune-type full trains none");
+    if (!full && o->optim == VKFT_OPTIMIZER_muon)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "--optim muon is for --fine-tune-type full: it makes the update of a whole matrix orthogonal, "
+                         "which an adapter's two factors are not; use adamw");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
                    : choose_adapter(t, &init, err) && check_outer(t, err) &&
                          (!frozen_a || vkft_adapter_set_freeze_a(&r->trained.adapters, err)) &&

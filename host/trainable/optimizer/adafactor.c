@@ -23,8 +23,9 @@ static shape shape_of(const vkft_parameter_tensor *t)
     return t->cols == 1 ? (shape){1, t->rows} : (shape){t->rows, t->cols};
 }
 
-static uint64_t values(const vkft_parameter_tensor *t)
+static uint64_t values(const vkft_parameter_tensor *t, uint32_t i)
 {
+    (void)i;
     shape s = shape_of(t);
     return (uint64_t)s.rows + s.cols;
 }

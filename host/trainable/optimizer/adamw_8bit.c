@@ -26,8 +26,9 @@ uint64_t vkft_optimizer_blocks(const vkft_parameter_tensor *t)
     return elements(t) < SMALLEST || t->embedding ? 0 : ceil_div_u64(elements(t), VKFT_OPTIMIZER_BLOCK);
 }
 
-uint64_t vkft_optimizer_block_bytes(const vkft_parameter_tensor *t)
+uint64_t vkft_optimizer_block_bytes(const vkft_parameter_tensor *t, uint32_t i)
 {
+    (void)i;
     uint64_t blocks = vkft_optimizer_blocks(t);
     return blocks ? t->floats + blocks * sizeof(float) : t->floats * sizeof(float);
 }

@@ -13,8 +13,9 @@
 #include "host/trainable/start/decompose.h"
 #include "shaders/optimizer/args.h"
 
-static uint64_t values(const vkft_parameter_tensor *t)
+static uint64_t values(const vkft_parameter_tensor *t, uint32_t i)
 {
+    (void)i;
     return t->frozen ? 0 : t->floats;
 }
 

@@ -20,7 +20,7 @@ typedef enum vkft_optimizer_type {
     VKFT_OPTIMIZER_TYPES
 } vkft_optimizer_type;
 
-#define VKFT_OPTIMIZER_ARGS 2u /* at most; raise it for a kind that has more */
+#define VKFT_OPTIMIZER_ARGS 4u /* at most; raise it for a kind that has more */
 
 typedef struct vkft_optimizer_options {
     vkft_optimizer_type type;
@@ -30,6 +30,8 @@ typedef struct vkft_optimizer_options {
     double loraplus_lr_ratio;         /* tensors that say so learn at this many times the rate; 0: at the same */
     double args[VKFT_OPTIMIZER_ARGS]; /* the kind's own */
     bool bf16_copy;                   /* keep one of the parameters with weight decay, for the model to read */
+    bool bf16_only; /* beside it: and nothing else of these; updates are rounded up or down by chance */
+    uint64_t seed;  /* of that chance */
 } vkft_optimizer_options;
 
 #define VKFT_OPTIMIZER_STATES 2u   /* at most; raise it for a kind that keeps more */
@@ -38,8 +40,10 @@ typedef struct vkft_optimizer_options {
 /* Consecutive floats of the parameter space: addresses of f32 parameters and gradients, and of the state. */
 typedef struct vkft_optimizer_slice {
     uint64_t p, g, state[VKFT_OPTIMIZER_STATES];
-    uint64_t step, table;                /* struct step_state; the kind's table */
-    uint64_t scratch;                    /* VKFT_OPTIMIZER_PARTS floats, for what is recorded for this slice */
+    uint64_t step, table; /* struct step_state; the kind's table */
+    uint64_t scratch;     /* VKFT_OPTIMIZER_PARTS floats, for what is recorded for this slice */
+    uint64_t work;        /* as many bytes as the kind wants for the tensor, for the same */
+    const vkft_device *dev;
     uint64_t constants;                  /* those of the tensor */
     uint32_t n, decayed;                 /* weight decay is for the first `decayed` */
     float rate;                          /* times step.lr: how fast it learns */
@@ -52,9 +56,11 @@ typedef struct vkft_optimizer_kind {
         const char *name; /* in checkpoints; NULL: no more */
         vkft_dtype dtype; /* one value for each float of the space, unless `values` says otherwise; zero at the start */
     } state[VKFT_OPTIMIZER_STATES];
-    /* Goes by tensors: values of each state for one; their bytes are a multiple of 4. NULL: slices may be any floats.
-     */
-    uint64_t (*values)(const vkft_parameter_tensor *tensor);
+    /* Goes by tensors: values of state number i for one; their bytes are a multiple of 4. NULL: slices may be any
+     * floats. */
+    uint64_t (*values)(const vkft_parameter_tensor *tensor, uint32_t i);
+    /* Goes by tensors: bytes that updates of this one need beside `scratch`. NULL: none. */
+    uint64_t (*work_bytes)(const vkft_parameter_tensor *tensor);
     uint32_t table_floats; /* of constants that its kernels read; 0: none */
     void (*fill_table)(float *table);
     /* Goes by tensors: constants of one that follow from the first parameters of the one before it, f32: how many, and
@@ -77,7 +83,7 @@ typedef struct vkft_optimizer_kind {
  * tensors and embeddings are in f32. */
 #define VKFT_OPTIMIZER_BLOCK 256u
 uint64_t vkft_optimizer_blocks(const vkft_parameter_tensor *tensor); /* 0: it is in f32 */
-uint64_t vkft_optimizer_block_bytes(const vkft_parameter_tensor *tensor);
+uint64_t vkft_optimizer_block_bytes(const vkft_parameter_tensor *tensor, uint32_t i);
 
 /* adamw.c: the bias corrections of the Adam family. */
 void vkft_adamw_before_step(const vkft_optimizer_options *options, uint64_t t, struct step_state *step);
@@ -90,7 +96,8 @@ vkft_memory_kind vkft_optimizer_place(vkft_optimizer_type type);
 bool vkft_optimizer_parse_args(vkft_optimizer_options *options, const char *text, vkft_err *err);
 uint32_t vkft_optimizer_states(const vkft_optimizer_kind *kind);
 /* Values and bytes of state number i for these tensors, and bytes of all its states. */
-uint64_t vkft_optimizer_state_values(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors);
+uint64_t vkft_optimizer_state_values(const vkft_optimizer_kind *kind, uint32_t i,
+                                     const vkft_parameter_tensors *tensors);
 uint64_t vkft_optimizer_state_bytes(const vkft_optimizer_kind *kind, uint32_t i, const vkft_parameter_tensors *tensors);
 uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors);
 /* Of device memory, wherever its state lies: partial sums of the gradient's norm, and the table. */
@@ -98,11 +105,15 @@ uint64_t vkft_optimizer_bytes(const vkft_optimizer_kind *kind, const vkft_parame
 vkft_memory_kind vkft_optimizer_parameters_place(const vkft_optimizer_options *options);
 uint64_t vkft_optimizer_extra_bytes(const vkft_optimizer_kind *kind);
 uint64_t vkft_optimizer_constant_bytes(const vkft_optimizer_kind *kind, const vkft_parameter_tensors *tensors);
+/* Of device memory that one update after the other uses; decayed: as in vkft_optimizer_init. */
+uint64_t vkft_optimizer_work_bytes(const vkft_optimizer_options *options, const vkft_parameter_tensors *tensors,
+                                   uint64_t decayed);
 
-/* A part of the parameter space, n values in each buffer. */
+/* A part of the parameter space, n values in each buffer, but without the first `rounded` in p. */
 typedef struct vkft_optimizer_part {
     vkft_buffer p, g, state[VKFT_OPTIMIZER_STATES], copy;
     uint32_t n, decayed; /* weight decay is for the first `decayed` */
+    uint32_t rounded;    /* so many are in `copy` alone: `decayed` of them or none */
     uint32_t first_tensor, end_tensor;
 } vkft_optimizer_part;
 
@@ -116,6 +127,8 @@ typedef struct vkft_optimizer {
     vkft_optimizer_part part[VKFT_PARAMETER_SPACE_PARTS];
     vkft_buffer extra;             /* sums of squared gradients, then the kind's table */
     vkft_buffer constants;         /* of tensors, in their order; none: not there */
+    vkft_buffer work;              /* vkft_optimizer_work_bytes; none: not there */
+    uint64_t unrounded_bytes;      /* of it, for parameters in f32 that lie in bf16 */
     vkft_buffer step;              /* host memory, struct step_state */
     vkft_commands *update, *round; /* round: the copies from the parameters */
 } vkft_optimizer;

@@ -61,6 +61,8 @@ static const meaning meanings[] = {
     {"resume_from_checkpoint", "true", "--resume-from-checkpoint auto"},
     {"resume_from_checkpoint", "false", ""},
     {"remove_unused_columns", "true", ""},
+    {"use_muon", "true", "--optim muon"},
+    {"use_muon", "false", ""},
     {"max_length", "512", "--max-seq-length 512"},
     {"dataset_text_field", "body", "--data-keys text=body"},
     {"load_in_4bit", "true", "--quant nf4"},

@@ -262,6 +262,7 @@ static void test_flags_that_must_stay(void **state)
                                         "--compute-dtype",
                                         "--fine-tune-type",
                                         "--param-dtype",
+                                        "--bf16-stochastic-round",
                                         "--lora-r",
                                         "--lora-alpha",
                                         "--lora-dropout",

@@ -33,6 +33,7 @@ static const vkft_optimizer_options golden_options[VKFT_OPTIMIZER_TYPES] = {
     [VKFT_OPTIMIZER_lion_8bit] = {.beta1 = 0.9, .beta2 = 0.99},
     [VKFT_OPTIMIZER_paged_lion_8bit] = {.beta1 = 0.9, .beta2 = 0.99},
     [VKFT_OPTIMIZER_sgd] = {.args = {0.9}},
+    [VKFT_OPTIMIZER_muon] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .args = {0.95, 1, 1, 1}},
     [VKFT_OPTIMIZER_lorafa] = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-6},
 };
 
