@@ -31,6 +31,9 @@ typedef struct batch {
 typedef struct opener {
     vkft_dataset *data;
     const vkft_dataset_options *options;
+    char *const *paths;
+    uint32_t path_count, path;      /* the file at hand */
+    uint64_t all_bytes, done_bytes; /* of all files; of those before this one */
     vkft_data_source file, partner;
     vkft_row_reader reader;
     vkft_row_encoder encoder;
@@ -190,92 +193,6 @@ static bool may_be_used(void *context, const char *name)
     return vkft_shape_may_use(&o->encoder.keys, o->encoder.format, name);
 }
 
-static bool encode_all(opener *o)
-{
-    uint32_t workers = vkft_worker_count(0);
-    bool first = true;
-    for (uint64_t done = 0; fill_batch(o); done = o->reader.at, first = false) {
-        batch *b = o->batch;
-        if (b->count == 0)
-            return o->reader.kind != VKFT_ROWS_CORPUS || store_stream(o, NULL, true);
-        if (first && !detect_shape(o))
-            return false;
-        if (first && o->file.table)
-            vkft_parquet_choose(o->file.table, may_be_used, o);
-        o->data->format = o->encoder.format;
-        o->data->bad.numbered = vkft_rows_are_numbered(&o->reader);
-        vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
-        if (is_interrupted(o->options))
-            return vkft_fail(o->err, VKFT_ERR_INTERRUPTED, "interrupted while '%s' was tokenized", o->encoder.path);
-        if (!store_batch(o))
-            return false;
-        vkft_data_source_drop(&o->file, done, o->reader.at);
-        if (o->options->progress)
-            o->options->progress(o->options->progress_context, vkft_data_source_position(&o->file, o->reader.at),
-                                 vkft_data_source_size(&o->file));
-    }
-    return false;
-}
-
-static uint64_t hash_text(const void *data, size_t size, uint64_t seed)
-{
-    return XXH3_64bits_withSeed(data, size, seed);
-}
-
-/* "<cache>/tokens-<hash of all that the tokens depend on>.bin", malloc'ed; NULL: this data is not cached. */
-static char *cache_path(const opener *o)
-{
-    const vkft_dataset_options *p = o->options;
-    uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
-    char *dir = vkft_data_source_size(&o->file) >= from ? vkft_cache_directory(NULL, NULL) : NULL, *path = NULL,
-         name[64];
-    if (dir) {
-        uint64_t numbers[] = {CACHE_VERSION,
-                              p->max_seq_length,
-                              p->mask_prompt,
-                              p->train_on,
-                              p->vocab_size,
-                              (uint64_t)(int64_t)p->eos_id,
-                              p->apply_chat_template,
-                              p->context_hash,
-                              o->reader.kind,
-                              p->encoder_decoder,
-                              (uint64_t)(int64_t)p->decoder_start_id,
-                              p->error_on_bad_row,
-                              p->drop_long_rows,
-                              p->preferences,
-                              p->learn_chosen_prompt};
-        uint64_t hash = hash_text(numbers, sizeof numbers, 0);
-        hash = hash_text(o->file.file.data, (size_t)o->file.file.size, hash);
-        hash = o->partner.text ? hash_text(o->partner.text, (size_t)o->partner.length, hash) : hash;
-        hash = p->prompt_template ? hash_text(p->prompt_template, strlen(p->prompt_template), hash) : hash;
-        hash = p->keys ? hash_text(p->keys, strlen(p->keys), hash) : hash;
-        snprintf(name, sizeof name, "tokens-%016" PRIx64 ".bin", hash);
-        path = vkft_path_join(dir, name);
-    }
-    free(dir);
-    return path;
-}
-
-/* Whether enough is left: a file of which more than half cannot be used is not what its user believes. */
-static bool check_rest(const opener *o)
-{
-    const vkft_dataset *data = o->data;
-    uint64_t faults = vkft_bad_rows_faults(&data->bad), bad = vkft_bad_rows_count(&data->bad);
-    if (data->count > 0 && faults <= data->count)
-        return true;
-    if (bad == 0)
-        return vkft_fail(o->err, VKFT_ERR_INPUT, "%s: no sample in the file; expected at least one row",
-                         o->encoder.path);
-    char reasons[VKFT_BAD_ROWS_TEXT];
-    vkft_bad_rows_describe(&data->bad, reasons);
-    vkft_fail(o->err, VKFT_ERR_INPUT, "%s: %s%llu of %llu rows cannot be trained on: %s; mend or remove them",
-              o->encoder.path,
-              data->count ? "more than half of the file: " : "nothing is left to train on: ", (unsigned long long)bad,
-              (unsigned long long)(bad + data->count), reasons);
-    return vkft_advise(o->err, vkft_bad_rows_advice(&data->bad));
-}
-
 /* The reader of a Parquet file, with the columns that may be needed. */
 static bool open_table(opener *o)
 {
@@ -284,7 +201,6 @@ static bool open_table(opener *o)
                          "%s: a Parquet file has no lines that --completions could answer; give text files, or leave "
                          "--completions out",
                          o->file.table ? o->encoder.path : o->options->completions);
-    o->encoder.format = VKFT_DATA_FORMATS; /* not known yet */
     vkft_parquet_choose(o->file.table, may_be_used, o);
     vkft_row_reader_open_table(&o->reader, o->encoder.path, o->file.text, o->file.length);
     return true;
@@ -311,7 +227,131 @@ static bool open_reader(opener *o)
 
 static bool open_file(opener *o)
 {
+    vkft_row_reader_close(&o->reader);
+    vkft_data_source_close(&o->file);
+    o->encoder.path = o->paths[o->path];
     return vkft_data_source_open(o->encoder.path, &o->file, o->err) && open_reader(o);
+}
+
+static bool open_next(opener *o)
+{
+    const bool corpus = o->reader.kind == VKFT_ROWS_CORPUS;
+    o->done_bytes += vkft_data_source_size(&o->file);
+    o->path++;
+    return open_file(o) &&
+           (corpus == (o->reader.kind == VKFT_ROWS_CORPUS) ||
+            vkft_fail(o->err, VKFT_ERR_INPUT,
+                      "%s: plain text and files with rows cannot be trained on together; name one kind, "
+                      "such as '*.jsonl'",
+                      o->encoder.path));
+}
+
+static bool encode_all(opener *o)
+{
+    uint32_t workers = vkft_worker_count(0);
+    bool first = true;
+    for (uint64_t done = 0; fill_batch(o); done = o->reader.at) {
+        batch *b = o->batch;
+        if (b->count == 0 && o->path + 1 == o->path_count)
+            return o->reader.kind != VKFT_ROWS_CORPUS || store_stream(o, NULL, true);
+        if (b->count == 0) {
+            if (!open_next(o))
+                return false;
+            continue;
+        }
+        if (first && !detect_shape(o))
+            return false;
+        if (first && o->file.table)
+            vkft_parquet_choose(o->file.table, may_be_used, o);
+        first = false;
+        o->data->format = o->encoder.format;
+        o->data->bad.numbered = vkft_rows_are_numbered(&o->reader);
+        vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
+        if (is_interrupted(o->options))
+            return vkft_fail(o->err, VKFT_ERR_INTERRUPTED, "interrupted while '%s' was tokenized", o->encoder.path);
+        if (!store_batch(o))
+            return false;
+        vkft_data_source_drop(&o->file, done, o->reader.at);
+        if (o->options->progress)
+            o->options->progress(o->options->progress_context,
+                                 o->done_bytes + vkft_data_source_position(&o->file, o->reader.at), o->all_bytes);
+    }
+    return false;
+}
+
+static uint64_t hash_text(const void *data, size_t size, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, size, seed);
+}
+
+/* The rest of several files, with their names, which say what they are. */
+static uint64_t hash_file(const char *path, uint64_t hash)
+{
+    vkft_mapping file;
+    const char *base = vkft_path_base(path);
+    if (vkft_mapping_open(path, &file, NULL)) {
+        hash = hash_text(file.data, (size_t)file.size, hash_text(base, strlen(base), hash));
+        vkft_mapping_close(&file);
+    }
+    return hash;
+}
+
+/* "<cache>/tokens-<hash of all that the tokens depend on>.bin", malloc'ed; NULL: this data is not cached. */
+static char *cache_path(const opener *o)
+{
+    const vkft_dataset_options *p = o->options;
+    uint64_t from = p->cache_from_bytes ? p->cache_from_bytes : VKFT_CACHE_FROM_BYTES;
+    char *dir = o->all_bytes >= from ? vkft_cache_directory(NULL, NULL) : NULL, *path = NULL, name[64];
+    if (dir) {
+        uint64_t numbers[] = {CACHE_VERSION,
+                              p->max_seq_length,
+                              p->mask_prompt,
+                              p->train_on,
+                              p->vocab_size,
+                              (uint64_t)(int64_t)p->eos_id,
+                              p->apply_chat_template,
+                              p->context_hash,
+                              o->reader.kind,
+                              p->encoder_decoder,
+                              (uint64_t)(int64_t)p->decoder_start_id,
+                              p->error_on_bad_row,
+                              p->drop_long_rows,
+                              p->preferences,
+                              p->learn_chosen_prompt};
+        uint64_t hash = hash_text(numbers, sizeof numbers, 0);
+        hash = hash_text(o->file.file.data, (size_t)o->file.file.size, hash);
+        for (uint32_t i = 1; i < o->path_count; i++)
+            hash = hash_file(o->paths[i], hash);
+        hash = o->partner.text ? hash_text(o->partner.text, (size_t)o->partner.length, hash) : hash;
+        hash = p->prompt_template ? hash_text(p->prompt_template, strlen(p->prompt_template), hash) : hash;
+        hash = p->keys ? hash_text(p->keys, strlen(p->keys), hash) : hash;
+        snprintf(name, sizeof name, "tokens-%016" PRIx64 ".bin", hash);
+        path = vkft_path_join(dir, name);
+    }
+    free(dir);
+    return path;
+}
+
+/* Whether enough is left: a file of which more than half cannot be used is not what its user believes. */
+static bool check_rest(const opener *o)
+{
+    const vkft_dataset *data = o->data;
+    uint64_t faults = vkft_bad_rows_faults(&data->bad), bad = vkft_bad_rows_count(&data->bad);
+    char reasons[VKFT_BAD_ROWS_TEXT], name[700];
+    if (data->count > 0 && faults <= data->count)
+        return true;
+    if (bad == 0)
+        return vkft_fail(o->err, VKFT_ERR_INPUT, "%s: no sample in the file; expected at least one row",
+                         o->encoder.path);
+    if (o->path_count > 1)
+        snprintf(name, sizeof name, "%.600s and %u more files", o->paths[0], o->path_count - 1);
+    else
+        snprintf(name, sizeof name, "%.600s", o->paths[0]);
+    vkft_bad_rows_describe(&data->bad, reasons);
+    vkft_fail(o->err, VKFT_ERR_INPUT, "%s: %s%llu of %llu rows cannot be trained on: %s; mend or remove them", name,
+              data->count ? "more than half of the file: " : "nothing is left to train on: ", (unsigned long long)bad,
+              (unsigned long long)(bad + data->count), reasons);
+    return vkft_advise(o->err, vkft_bad_rows_advice(&data->bad));
 }
 
 /* Encodes all rows into the file `cache`, or into memory where that is NULL. */
@@ -339,9 +379,9 @@ static bool tokenize(opener *o, const char *cache)
     if (!o->store.file_failed)
         return false;
     vkft_dataset_free(o->data);
-    vkft_row_reader_close(&o->reader);
-    vkft_data_source_close(&o->file);
     o->carry.count = 0;
+    o->path = 0;
+    o->done_bytes = 0;
     return open_file(o) && tokenize_into(o, NULL);
 }
 
@@ -357,15 +397,31 @@ static void close_opener(opener *o)
     vkft_data_source_close(&o->partner);
 }
 
-bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_dataset_options *options,
-                       vkft_dataset *data, vkft_err *err)
+static bool measure(opener *o)
 {
-    opener o = {.data = data, .options = options, .err = err};
+    for (uint32_t i = 0; i < o->path_count; i++) {
+        vkft_mapping file;
+        if (!vkft_mapping_open(o->paths[i], &file, o->err))
+            return false;
+        o->all_bytes += file.size;
+        vkft_mapping_close(&file);
+    }
+    return true;
+}
+
+bool vkft_dataset_open_files(char *const *paths, uint32_t count, const vkft_tokenizer *tok,
+                             const vkft_dataset_options *options, vkft_dataset *data, vkft_err *err)
+{
+    opener o = {.data = data, .options = options, .err = err, .paths = paths, .path_count = count};
     memset(data, 0, sizeof *data);
-    o.encoder = (vkft_row_encoder){.path = path, .tok = tok, .options = options, .reader = &o.reader};
+    o.encoder = (vkft_row_encoder){.path = paths[0], .tok = tok, .options = options, .reader = &o.reader};
+    o.encoder.format = VKFT_DATA_FORMATS; /* not known yet */
     const char *second = options->completions;
+    if (second && count > 1)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: --completions has the answers to one file, and there are %u; name one", paths[0], count);
     bool ok = vkft_data_keys_new(&o.encoder.keys, options->keys, options->prompt_template, err) &&
-              (!second || vkft_data_source_open(second, &o.partner, err)) && open_file(&o);
+              (!second || vkft_data_source_open(second, &o.partner, err)) && measure(&o) && open_file(&o);
     o.encoder.keys.preferences = options->preferences;
     char *cache = ok ? cache_path(&o) : NULL;
     if (ok && cache && vkft_token_store_load(cache, data))
@@ -379,6 +435,13 @@ bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_d
     return ok;
 }
 
+bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_dataset_options *options,
+                       vkft_dataset *data, vkft_err *err)
+{
+    char *copy = (char *)(uintptr_t)path;
+    return vkft_dataset_open_files(&copy, 1, tok, options, data, err);
+}
+
 void vkft_dataset_free(vkft_dataset *data)
 {
     free(data->samples);
@@ -386,64 +449,4 @@ void vkft_dataset_free(vkft_dataset *data)
     free(data->memory);
     vkft_mapping_close(&data->file);
     memset(data, 0, sizeof *data);
-}
-
-/* Keeps the first name in the order of the alphabet that may be meant as data. */
-static bool keep_likely(void *context, const char *name)
-{
-    static const char *const endings[] = {".arrow"};
-    char *kept = context;
-    bool likely = strncmp(name, "train", 5) == 0;
-    for (size_t i = 0; !likely && i < sizeof endings / sizeof *endings; i++)
-        likely = vkft_string_ends_with(name, endings[i]);
-    if (likely && (!*kept || strcmp(name, kept) < 0))
-        snprintf(kept, 300, "%s", name);
-    return true;
-}
-
-/* A directory without a train file; says what is wrong with one that may be meant. */
-static bool fail_without_train(const char *data, vkft_err *err)
-{
-    char name[300] = "";
-    vkft_data_source source;
-    char *path = vkft_directory_list(data, keep_likely, name, NULL) && *name ? vkft_path_join(data, name) : NULL;
-    bool there = path && vkft_file_exists(path), text = there && vkft_data_source_open(path, &source, err);
-    if (text)
-        vkft_data_source_close(&source);
-    free(path);
-    if (!there || text)
-        vkft_fail(err, VKFT_ERR_INPUT, "%s: no train.jsonl, .json, .csv, .tsv or .txt in this directory", data);
-    return false;
-}
-
-bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_err *err)
-{
-    static const char *const endings[] = {".jsonl", ".json", ".csv", ".tsv", ".txt"};
-    static const char *const valid_names[] = {"valid", "validation", "val"};
-    bool train = strcmp(split, "train") == 0, valid = strcmp(split, "valid") == 0;
-    *path = NULL;
-    bool found;
-    if (!vkft_directory_find(data, &found, err))
-        return false;
-    if (!found) {
-        *path = train ? strdup(data) : NULL;
-        return *path || !train || vkft_fail_memory(err, "while looking for the data");
-    }
-    for (size_t n = 0; n < (valid ? 3 : 1); n++)
-        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
-            char name[32];
-            snprintf(name, sizeof name, "%.20s%s", valid ? valid_names[n] : split, endings[e]);
-            char *candidate = vkft_path_join(data, name);
-            if (!candidate)
-                return vkft_fail_memory(err, "while looking for the data");
-            bool ok = vkft_file_find(candidate, &found, err);
-            if (ok && found) {
-                *path = candidate;
-                return true;
-            }
-            free(candidate);
-            if (!ok)
-                return false;
-        }
-    return !train || fail_without_train(data, err);
 }

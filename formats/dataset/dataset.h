@@ -1,4 +1,4 @@
-/* Training data: .jsonl, .json, .csv, .tsv or .txt; tokenized, masked, ready to batch.
+/* Training data: .jsonl, .json, .csv, .tsv, .txt or .parquet; tokenized, masked, ready to batch.
  *
  * The shape is detected from the keys of the first row:
  *   text         special tokens + text + EOS, all trained
@@ -26,12 +26,9 @@
  * the vocabulary; messages without a chat template. */
 bool vkft_dataset_open(const char *path, const vkft_tokenizer *tok, const vkft_dataset_options *options,
                        vkft_dataset *data, vkft_err *err);
+/* The same of several files (count > 0), whose rows come one after the other. */
+bool vkft_dataset_open_files(char *const *paths, uint32_t count, const vkft_tokenizer *tok,
+                             const vkft_dataset_options *options, vkft_dataset *data, vkft_err *err);
 void vkft_dataset_free(vkft_dataset *data);
-
-/* The file for a split inside what --data names: the file itself for "train"; in a directory, train/valid/test with any
- * of the endings
- * ("validation" and "val" also count as valid). *path is malloc'ed, NULL when the directory has no such split (an error
- * for "train"). */
-bool vkft_dataset_find(const char *data, const char *split, char **path, vkft_err *err);
 
 #endif

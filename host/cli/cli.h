@@ -143,13 +143,27 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
 /* Rows of a flag table for the vkft_data_options that a command's options hold, likewise, and for the chat template of
  * the vkft_model_options beside them. */
 #define CLI_DATA_FLAGS(AT)                                                                                             \
-    {.kind = FLAG_U32,                                                                                                 \
-     .name = "max-seq-length",                                                                                         \
-     .value = "N",                                                                                                     \
-     .help = "maximum sample length in tokens",                                                                        \
-     .range = AT_LEAST(2),                                                                                             \
+    {.kind = FLAG_TEXT,                                                                                                \
+     .name = "dataset-config",                                                                                         \
+     .value = "NAME",                                                                                                  \
+     .help = "configuration of --data, a directory whose README.md has several",                                       \
+     .default_text = "",                                                                                               \
      .same_run = true,                                                                                                 \
-     AT(data.max_seq_length)},                                                                                         \
+     AT(data.dataset_config)},                                                                                         \
+        {.kind = FLAG_TEXT,                                                                                            \
+         .name = "dataset-split",                                                                                      \
+         .value = "NAME",                                                                                              \
+         .help = "split of --data, a directory: train_sft",                                                            \
+         .default_text = "",                                                                                           \
+         .same_run = true,                                                                                             \
+         AT(data.split)},                                                                                              \
+        {.kind = FLAG_U32,                                                                                             \
+         .name = "max-seq-length",                                                                                     \
+         .value = "N",                                                                                                 \
+         .help = "maximum sample length in tokens",                                                                    \
+         .range = AT_LEAST(2),                                                                                         \
+         .same_run = true,                                                                                             \
+         AT(data.max_seq_length)},                                                                                     \
         {.kind = FLAG_CHOICE,                                                                                          \
          .name = "long-rows",                                                                                          \
          .value = "WHAT",                                                                                              \

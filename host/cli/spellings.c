@@ -54,6 +54,13 @@ const flag_spelling cli_spellings[] = {
     NOTHING("remove_unused_columns", "true", "data", "of a row only the known keys are read"),
     REFUSED("remove_unused_columns", "false", "data", "of a row only the known keys are read; leave it out"),
 
+    HEADING("TRL: ScriptArguments; the examples of transformers"),
+    ALSO("dataset_name", "data"),
+    ALSO("train_file", "data"),
+    ALSO("dataset_config_name", "dataset-config"),
+    ALSO("dataset_train_split", "dataset-split"),
+    ALSO("dataset_test_split", "dataset-validation-split"),
+
     HEADING("TRL: SFTConfig"),
     ALSO("max_length", "max-seq-length"),
     {.name = "dataset_text_field", .flag = "data-keys", .prefix = "text="},

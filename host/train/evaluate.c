@@ -167,7 +167,7 @@ static bool load_data(const vkft_eval_options *o, const vkft_session *session, c
 {
     static const char *const splits[] = {"test", "valid", "train"};
     bool found = false;
-    for (int i = 0; i < 3 && !found; i++)
+    for (int i = o->data.split ? 2 : 0; i < 3 && !found; i++) /* the split that is named stands for "train" */
         if (!vkft_data_open(&o->data, splits[i], &session->text, session->config, observer, data, &found, err))
             return false;
     return true;

@@ -40,11 +40,14 @@ typedef enum vkft_long_rows { VKFT_LONG_ROWS_TRUNCATE, VKFT_LONG_ROWS_DROP } vkf
 
 /* Where samples come from and how they are made. */
 typedef struct vkft_data_options {
-    const char *path;            /* a file, or a directory with train / valid / test files */
-    const char *completions;     /* NULL, or a text file whose lines answer those of path */
-    const char *keys;            /* NULL, or "question=Q,answer=A" */
-    const char *prompt_template; /* NULL, or "Question: {question}": template that builds each row's prompt */
-    bool apply_chat_template;    /* prompts and answers too become conversations */
+    const char *path;             /* a file, a pattern, or a directory with splits (formats/dataset/files/files.h) */
+    const char *dataset_config;   /* NULL: the default one of a directory */
+    const char *split;            /* NULL: the usual one of a directory */
+    const char *validation_split; /* the same for validation */
+    const char *completions;      /* NULL, or a text file whose lines answer those of path */
+    const char *keys;             /* NULL, or "question=Q,answer=A" */
+    const char *prompt_template;  /* NULL, or "Question: {question}": template that builds each row's prompt */
+    bool apply_chat_template;     /* prompts and answers too become conversations */
     uint32_t max_seq_length;
     bool mask_prompt;
     bool mask_history; /* train on a conversation's last assistant message only */

@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "formats/dataset/files/files.h"
 #include "host/train/trainer.h"
 #include "runtime/base/json.h"
 #include "runtime/base/utf8.h"
@@ -21,11 +23,15 @@ static bool is_interrupted(void *context)
     return vkft_observer_interrupted(observer);
 }
 
-static void say_found(const vkft_data_options *o, const char *path, const vkft_dataset *data,
+static void say_found(const vkft_data_options *o, const vkft_data_files *files, const vkft_dataset *data,
                       const vkft_observer *observer)
 {
+    const char *path = files->paths[0];
+    char more[40] = "";
+    if (files->count > 1)
+        snprintf(more, sizeof more, " and %u more files", files->count - 1);
     bool pairs = data->format == VKFT_DATA_PAIRS || data->format == VKFT_DATA_PAIR_TOKENS;
-    vkft_observer_say(observer, "data: %s: %u %s of %s, %llu tokens, longest %u%s", path,
+    vkft_observer_say(observer, "data: %s%s: %u %s of %s, %llu tokens, longest %u%s", path, more,
                       pairs ? data->count / 2 : data->count, pairs ? "pairs" : "samples",
                       vkft_data_format_name(data->format), (unsigned long long)data->tokens, data->max_length,
                       data->from_cache ? " (tokens from the cache)" : "");
@@ -121,23 +127,35 @@ void vkft_data_warn(const vkft_model_text *text, const vkft_config *config, cons
         warn_of_ends(text->tokenizer, config, data, observer);
 }
 
+static bool find_files(const vkft_data_options *o, const char *split, vkft_data_files *files, vkft_err *err)
+{
+    const char *named = strcmp(split, "train") == 0   ? o->split
+                        : strcmp(split, "valid") == 0 ? o->validation_split
+                                                      : NULL;
+    const vkft_data_request request = {
+        .data = o->path, .config = o->dataset_config, .split = named ? named : split, .named = named != NULL};
+    return vkft_data_files_find(&request, files, err);
+}
+
 bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
                     const vkft_config *config, const vkft_observer *observer, vkft_dataset *data, bool *found,
                     vkft_err *err)
 {
-    char *path;
-    if (!vkft_dataset_find(options->path, split, &path, err))
+    vkft_data_files files;
+    if (!find_files(options, split, &files, err))
         return false;
-    *found = path != NULL;
-    if (!path)
+    *found = files.count > 0;
+    if (!*found)
         return true;
     int32_t eos = text->tokenizer ? vkft_tokenizer_eos_id(text->tokenizer) : -1;
     const vkft_objective *objective = vkft_objective_of(options->objective);
-    if (objective->preferences != VKFT_PREFERENCES_NONE && config->encoder_layers)
+    if (objective->preferences != VKFT_PREFERENCES_NONE && config->encoder_layers) {
+        vkft_data_files_free(&files);
         return vkft_fail(err, VKFT_ERR_INPUT,
                          "--objective %s: the model has an encoder and a decoder, which is not supported; use "
                          "--objective sft, or a model with a decoder alone",
                          objective->name);
+    }
     vkft_dataset_options o = {
         .max_seq_length = options->max_seq_length,
         .mask_prompt = options->mask_prompt,
@@ -163,12 +181,12 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
         .progress_context = (void *)(uintptr_t)observer,
         .interrupted = is_interrupted,
     };
-    bool ok = vkft_dataset_open(path, text->tokenizer, &o, data, err);
+    bool ok = vkft_dataset_open_files(files.paths, files.count, text->tokenizer, &o, data, err);
     if (ok) {
-        say_found(options, path, data, observer);
+        say_found(options, &files, data, observer);
         vkft_data_warn(text, config, data, observer);
     }
-    free(path);
+    vkft_data_files_free(&files);
     return ok;
 }
 

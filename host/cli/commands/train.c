@@ -125,8 +125,8 @@ static const flag train_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "data",
      .value = "PATH",
-     .help = "a .jsonl, .json, .csv, .tsv or .txt file, or a directory with train, valid and test files; optional "
-             "with --dry-run",
+     .help = "a .jsonl, .json, .csv, .tsv, .txt or .parquet file, a pattern of such, or a directory with train, valid "
+             "and test files, or as it is downloaded from the hub; optional with --dry-run",
      AT(data.path)},
     {.kind = FLAG_TEXT,
      .name = "output-dir",
@@ -531,6 +531,13 @@ static const flag train_flags[] = {
      AT(gradient_checkpointing)},
 
     {.kind = FLAG_HEADING, .name = "validation"},
+    {.kind = FLAG_TEXT,
+     .name = "dataset-validation-split",
+     .value = "NAME",
+     .help = "split of --data for validation: test_sft",
+     .default_text = "validation, where there is one",
+     .same_run = true,
+     AT(data.validation_split)},
     {.kind = FLAG_DOUBLE,
      .name = "val-split",
      .value = "X",

@@ -59,7 +59,7 @@ static bool open_retained(vkft_trainer *t, vkft_err *err)
     vkft_data_options o = t->options->data;
     bool found;
     o.path = t->options->retain_data;
-    o.completions = o.keys = o.prompt_template = NULL;
+    o.completions = o.keys = o.prompt_template = o.dataset_config = o.split = NULL;
     o.objective = VKFT_OBJECTIVE_sft;
     return vkft_data_open(&o, "train", &t->session.text, t->session.config, t->observer, &t->retain_data, &found,
                           err) ||

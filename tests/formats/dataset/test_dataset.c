@@ -357,28 +357,6 @@ static void test_broken_template(void **state)
     expect_failure(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = broken}, &text, &err), "line 1");
 }
 
-/* A directory whose data is no text says so. */
-static void test_directory_without_text(void **state)
-{
-    const fixture *f = *state;
-    vkft_err err = {0};
-    char dir[600], path[700], *found;
-    snprintf(dir, sizeof dir, "%s/split", f->dir);
-    expect_ok(vkft_directory_create(dir, &err));
-    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "split: no train.jsonl");
-    snprintf(path, sizeof path, "%s/test-00000.parquet", dir);
-    expect_ok(vkft_file_write(path, "PAR1", 4, &err));
-    snprintf(path, sizeof path, "%s/train-00000.parquet", dir);
-    expect_ok(vkft_file_write(path, "PAR1", 4, &err));
-    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "train-00000.parquet: the file is too short");
-    expect_ok(vkft_file_remove(path, &err));
-    snprintf(path, sizeof path, "%s/train.md", dir);
-    expect_ok(vkft_file_write(path, "text", 4, &err));
-    snprintf(path, sizeof path, "%s/test-00000.parquet", dir);
-    expect_ok(vkft_file_remove(path, &err));
-    expect_failure(vkft_dataset_find(dir, "train", &found, &err), "split: no train.jsonl");
-}
-
 static void test_truncation_is_counted(void **state)
 {
     const fixture *f = *state;
@@ -593,23 +571,6 @@ static void test_full_cache(void **state)
     free(before);
 }
 
-/* Validation data of which it cannot be told whether it is there is not none. */
-static void test_data_that_cannot_be_looked_at(void **state)
-{
-    const fixture *f = *state;
-    vkft_err err = {0};
-    char dir[600], link[700], *found;
-    snprintf(dir, sizeof dir, "%s/looped", f->dir);
-    snprintf(link, sizeof link, "%s/valid.jsonl", dir);
-    expect_ok(vkft_directory_create(dir, &err));
-    expect_ok(vkft_dataset_find(dir, "valid", &found, &err));
-    assert_null(found);
-    if (!vkft_test_make_loop(link))
-        skip();
-    expect_failure(vkft_dataset_find(dir, "valid", &found, &err), "cannot look at");
-    assert_null(found);
-}
-
 static bool stop_after(void *context)
 {
     return __atomic_sub_fetch((int *)context, 1, __ATOMIC_RELAXED) < 0;
@@ -742,22 +703,13 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_special_tokens),
-        cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_tables_and_pairs),
-        cmocka_unit_test(test_encoder_and_decoder),
-        cmocka_unit_test(test_conversations),
-        cmocka_unit_test(test_last_turn_written_otherwise),
-        cmocka_unit_test(test_broken_template),
-        cmocka_unit_test(test_directory_without_text),
-        cmocka_unit_test(test_truncation_is_counted),
-        cmocka_unit_test(test_corpus),
-        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_full_cache),
-        cmocka_unit_test(test_interruption),
-        cmocka_unit_test(test_data_that_cannot_be_looked_at),
-        cmocka_unit_test(test_cache_of_sources),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_special_tokens),   cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_tables_and_pairs), cmocka_unit_test(test_encoder_and_decoder),
+        cmocka_unit_test(test_conversations),    cmocka_unit_test(test_last_turn_written_otherwise),
+        cmocka_unit_test(test_broken_template),  cmocka_unit_test(test_truncation_is_counted),
+        cmocka_unit_test(test_corpus),           cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_full_cache),       cmocka_unit_test(test_interruption),
+        cmocka_unit_test(test_cache_of_sources), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("dataset", tests, set_up, tear_down);
 }

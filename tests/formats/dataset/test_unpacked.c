@@ -141,6 +141,32 @@ static void says_which_column(void **state)
                    "flat_plain.parquet: row 1: this row cannot be trained on");
 }
 
+/* Files are read one after the other; Parquet files with the columns that the first one has shown to be needed. */
+static void joins_files(void **state)
+{
+    static char *const tables[] = {PARQUET "flat_dictionary.parquet", PARQUET "flat_delta.parquet",
+                                   PARQUET "flat.jsonl"};
+    static char *const mixed[] = {PARQUET "flat.jsonl", VKFT_TEST_DATA "/rows/crlf.txt"};
+    vkft_err err;
+    vkft_dataset joined, one;
+    vkft_dataset_options o = options();
+    (void)state;
+    expect_ok(vkft_dataset_open(tables[2], text.tokenizer, &o, &one, &err));
+    expect_ok(vkft_dataset_open_files(tables, 3, text.tokenizer, &o, &joined, &err));
+    assert_int_equal(joined.count, 3 * one.count);
+    for (uint32_t i = 0; i < joined.count; i++) {
+        const vkft_sample *a = &joined.samples[i], *b = &one.samples[i % one.count];
+        assert_int_equal(a->length, b->length);
+        assert_memory_equal(a->ids, b->ids, 4 * a->length);
+    }
+    vkft_dataset_free(&joined);
+    vkft_dataset_free(&one);
+    expect_failure(vkft_dataset_open_files(mixed, 2, text.tokenizer, &o, &joined, &err),
+                   "crlf.txt: plain text and files");
+    o.completions = PARQUET "flat.jsonl";
+    expect_failure(vkft_dataset_open_files(tables, 3, text.tokenizer, &o, &joined, &err), "and there are 3; name one");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +174,7 @@ int main(void)
         cmocka_unit_test(places_are_of_the_file),
         cmocka_unit_test(tables_equal_their_lines),
         cmocka_unit_test(says_which_column),
+        cmocka_unit_test(joins_files),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
