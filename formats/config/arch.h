@@ -24,6 +24,7 @@ typedef struct vkft_arch {
     const char *model_type;
     const char *base; /* the prefix that a checkpoint without the head lacks: "model." */
     const char *embedding, *positions, *project_in, *project_out, *head;
+    const char *head_module; /* what transformers calls the head since version 5; NULL: as the checkpoint does */
     vkft_stack_names decoder, encoder; /* most have a decoder alone */
     bool conv1d;                       /* linear weights are stored [in,out] */
     /* Never quantized to 4 bits, as in transformers: these layers overflow or lose too much accuracy. */

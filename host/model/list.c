@@ -101,9 +101,8 @@ vkft_module *vkft_list_linear(vkft_model_list *list, vkft_linear *linear, uint32
 }
 
 void vkft_list_outer(vkft_model_list *list, vkft_linear *linear, vkft_token_rows *rows, uint32_t out, uint32_t in,
-                     const char *name)
+                     bool head, const char *name)
 {
-    bool head = strcmp(name, list->config->arch->head) == 0;
     vkft_module *module = add_module(list, linear, name);
     if (!module)
         return;

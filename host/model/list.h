@@ -34,7 +34,7 @@ vkft_module *vkft_list_linear(vkft_model_list *list, vkft_linear *linear, uint32
                               bool never_quantized, const char *name);
 /* An embedding or the head, whose tensor is listed apart; linear: its shape as that of a linear layer, for adapters. */
 void vkft_list_outer(vkft_model_list *list, vkft_linear *linear, vkft_token_rows *rows, uint32_t out, uint32_t in,
-                     const char *name);
+                     bool head, const char *name);
 /* The linear layer of the present block in this slot; inner: its name inside the block. */
 vkft_module *vkft_list_slot(vkft_model_list *list, const vkft_layer *layer, vkft_linear *linear, vkft_linear_slot slot,
                             const char *inner);

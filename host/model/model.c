@@ -86,12 +86,13 @@ static void list_tensors(vkft_model *model, vkft_model_list *list)
         vkft_list_matrix(list, &model->head.w, c->vocab_size, E, true, arch->head);
     uint32_t V = c->vocab_size;
     if (model->encoder.count) { /* both read the embedding that they share, which in transformers each calls its own */
-        vkft_list_outer(list, &model->encoder.embedding, &model->token_rows, E, V, "encoder.embed_tokens");
-        vkft_list_outer(list, &model->decoder.embedding, &model->token_rows, E, V, "decoder.embed_tokens");
+        vkft_list_outer(list, &model->encoder.embedding, &model->token_rows, E, V, false, "encoder.embed_tokens");
+        vkft_list_outer(list, &model->decoder.embedding, &model->token_rows, E, V, false, "decoder.embed_tokens");
     } else {
-        vkft_list_outer(list, &model->decoder.embedding, &model->token_rows, E, V, arch->embedding);
+        vkft_list_outer(list, &model->decoder.embedding, &model->token_rows, E, V, false, arch->embedding);
     }
-    vkft_list_outer(list, &model->head.adapted, &model->head.rows, V, E, arch->head);
+    vkft_list_outer(list, &model->head.adapted, &model->head.rows, V, E, true,
+                    arch->head_module ? arch->head_module : arch->head);
 }
 
 /* The type that converting a checkpoint would give this matrix. */

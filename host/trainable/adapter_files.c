@@ -149,7 +149,7 @@ static bool is_copy(const vkft_adapter_set *set, const vkft_adapter_tensor *t)
 static bool is_used(const vkft_adapter_set *set, const vkft_adapted_module *sorted, const vkft_adapter_tensor *t)
 {
     for (uint32_t i = 0; i < set->saved_count; i++)
-        if (strcmp(t->key + strlen(PREFIX), set->saved[i].spec->name) == 0)
+        if (is_key(t, set->saved[i].name, vkft_saved_tensor_suffix(&set->saved[i])))
             return true;
     for (uint32_t i = 0; i < set->tokens_count; i++)
         if (is_key(t, set->tokens[i].name, VKFT_ADAPTER_TOKENS))

@@ -8,16 +8,27 @@
 #include "host/model/tensor_spec.h"
 #include "host/trainable/adapters_private.h"
 
+/* The tensor's module as PEFT calls it: the first characters of *name, as many as are returned. */
+static size_t module_of(const vkft_model *model, const struct vkft_tensor_spec *spec, const char **name)
+{
+    const char *head = spec->weight == &model->head.w ? model->config->arch->head_module : NULL;
+    *name = head ? head : spec->name;
+    return head ? strlen(head) : strlen(spec->name) - strlen(spec->vector ? ".bias" : ".weight");
+}
+
 /* The tensor whose module ends with this name; NULL: none of those that can be saved. */
 static struct vkft_tensor_spec *find_spec(const vkft_model *model, const char *name, size_t length)
 {
     for (uint32_t i = 0; i < model->tensor_count; i++) {
         struct vkft_tensor_spec *spec = &model->tensors[i];
-        size_t n = strlen(spec->name), module = n > 7 ? n - 7 : 0; /* without ".weight" */
         bool possible = spec->weight && (spec->weight == &model->head.w ||
                                          (spec->weight == &model->embedding && model->encoder.count == 0));
-        if (possible && length && length <= module && memcmp(spec->name + module - length, name, length) == 0 &&
-            (length == module || spec->name[module - length - 1] == '.'))
+        if (!possible)
+            continue;
+        const char *own;
+        size_t module = module_of(model, spec, &own);
+        if (length && length <= module && memcmp(own + module - length, name, length) == 0 &&
+            (length == module || own[module - length - 1] == '.'))
             return spec;
     }
     return NULL;
@@ -36,8 +47,9 @@ vkft_saved_tensor *vkft_adapter_set_add_saved(vkft_adapter_set *set, struct vkft
         if (spec->vector == &set->modules[i].linear->bias)
             inside = ".base_layer";
     saved->spec = spec;
-    snprintf(saved->name, sizeof saved->name, "%.*s%s",
-             (int)(strlen(spec->name) - strlen(vkft_saved_tensor_suffix(saved))), spec->name, inside);
+    const char *name;
+    size_t length = module_of(set->model, spec, &name);
+    snprintf(saved->name, sizeof saved->name, "%.*s%s", (int)length, name, inside);
     return saved;
 }
 
@@ -87,7 +99,9 @@ bool vkft_adapter_set_save(vkft_adapter_set *set, const char *names, vkft_err *e
             return vkft_fail(err, VKFT_ERR_INPUT,
                              "modules_to_save: \"%.*s\" cannot be trained whole beside an adapter in this model; "
                              "expected %s%s, or train all weights with --fine-tune-type full",
-                             (int)length, at, model->config->arch->head,
+                             (int)length, at,
+                             model->config->arch->head_module ? model->config->arch->head_module
+                                                              : model->config->arch->head,
                              model->encoder.count ? "" : " or embed_tokens");
         for (uint32_t i = 0; i < set->saved_count; i++)
             if (set->saved[i].spec == spec)

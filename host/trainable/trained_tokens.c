@@ -9,15 +9,15 @@
 #include "host/model/tensor_spec.h"
 #include "host/trainable/adapters_private.h"
 
-/* The module of a name, or its end; NULL: none. */
-static const vkft_module *find_module(const vkft_model *model, const char *name)
+/* The module that a name, or its end, is; NULL: none. Without a name the embedding, or the head. */
+static const vkft_module *find_module(const vkft_model *model, const char *name, bool head)
 {
     for (uint32_t i = 0; i < model->module_count; i++) {
         const vkft_module *module = &model->modules[i];
         size_t n = strlen(module->name), k = name ? strlen(name) : 0;
-        if (module->rows &&
-            (name ? k && k <= n && strcmp(module->name + n - k, name) == 0 && (k == n || module->name[n - k - 1] == '.')
-                  : module->embedding))
+        bool named =
+            k && k <= n && strcmp(module->name + n - k, name) == 0 && (k == n || module->name[n - k - 1] == '.');
+        if (module->rows && (name ? named : module->head == head))
             return module;
     }
     return NULL;
@@ -67,13 +67,13 @@ static bool add_tokens(vkft_adapter_set *set, const vkft_module_tokens *item, vk
 {
     const vkft_model *model = set->model;
     bool shared = is_shared(model, item->module);
-    const vkft_module *module = find_module(model, shared ? NULL : item->module);
+    const vkft_module *module = find_module(model, shared ? NULL : item->module, false);
     if (!module || (module->embedding && model->encoder.count && !shared))
         return vkft_fail(
             err, VKFT_ERR_INPUT,
             "trainable token indices: \"%s\" is neither the embedding of this model nor its head; expected "
             "%s or %s",
-            item->module, model->config->arch->embedding, model->config->arch->head);
+            item->module, model->config->arch->embedding, find_module(model, NULL, true)->name);
     if (model->encoder.count && !model->tied)
         return vkft_fail(
             err, VKFT_ERR_INPUT,
@@ -121,7 +121,7 @@ bool vkft_adapter_set_train_tokens(vkft_adapter_set *set, const vkft_token_indic
         set->tokens_count = 1;
     }
     if (tied && set->tokens_count == 1 && t[0].places[0])
-        t[0].places[1] = find_module(set->model, set->model->config->arch->head)->rows;
+        t[0].places[1] = find_module(set->model, NULL, true)->rows;
     for (uint32_t i = 0; i < set->tokens_count; i++)
         if (!check_alone(set, &t[i], err))
             return false;

@@ -8,10 +8,11 @@ import json
 import sys
 
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, LlamaConfig, T5Config
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPTNeoXConfig, LlamaConfig, T5Config
 
 MODELS = {
     "llama": LlamaConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=12, num_attention_heads=2, num_key_value_heads=1, vocab_size=32),
+    "gpt_neox": GPTNeoXConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, vocab_size=32),
     "t5": T5Config(d_model=16, d_kv=8, d_ff=24, num_layers=2, num_decoder_layers=3, num_heads=2, vocab_size=32, decoder_start_token_id=0),
 }
 
@@ -33,6 +34,10 @@ CASES = [
      dict(target="q_proj,v_proj", rank_pattern=r"q_proj=2,layers\.1\.self_attn\.v_proj=3", alpha_pattern="v_proj=5")),
     ("llama", dict(target_modules=["q_proj", "k_proj"], rank_pattern={r".*\.1[01]\..*": 7, "q_proj": 1}, alpha_pattern={"^model.layers.2.*": 0.5}),
      dict(target="q_proj,k_proj", rank_pattern=json.dumps({r".*\.1[01]\..*": 7, "q_proj": 1}), alpha_pattern="^model.layers.2.*=0.5")),
+    ("llama", dict(target_modules=["q_proj", "embed_tokens", "lm_head"], rank_pattern={"lm_head": 2}), dict(target="q_proj,embed_tokens,lm_head", rank_pattern="lm_head=2")),
+    ("llama", dict(target_modules=r"lm_head|.*v_proj"), dict(target=r"lm_head|.*v_proj")),
+    ("gpt_neox", dict(target_modules=["dense", "embed_in", "lm_head"]), dict(target="dense,embed_in,lm_head")),
+    ("t5", dict(target_modules=["q", "embed_tokens"]), dict(target="q,embed_tokens")),
     ("t5", dict(target_modules=["q", "wo"], layers_to_transform=[2]), dict(target="q,wo", layers="2")),
     ("t5", dict(target_modules=r"decoder\..*\.(q|v)", exclude_modules=["EncDecAttention.q"]),
      dict(target=r"decoder\..*\.(q|v)", exclude="EncDecAttention.q")),

@@ -23,6 +23,7 @@ const vkft_arch vkft_arch_gpt_neox = {
     .decoder.layers = "gpt_neox.layers",
     .decoder.final_norm = "gpt_neox.final_layer_norm",
     .head = "embed_out",
+    .head_module = "lm_head",
     .decoder.norm = {[VKFT_NORM_ATTENTION] = "input_layernorm", [VKFT_NORM_MLP] = "post_attention_layernorm"},
     .decoder.linear = {[VKFT_QKV] = "attention.query_key_value",
                        [VKFT_O] = "attention.dense",

@@ -10,7 +10,7 @@ typedef struct vkft_run_line {
     char text[400];
 } vkft_run_line;
 
-#define VKFT_RUN_LINES 13
+#define VKFT_RUN_LINES 15
 
 typedef struct vkft_run_summary {
     vkft_run_line lines[VKFT_RUN_LINES];
