@@ -133,8 +133,8 @@ typedef enum flags_outcome { FLAGS_OK, FLAGS_HELP, FLAGS_WRONG } flags_outcome;
 flags_outcome flags_parse(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe,
                           vkft_err *err);
 
-/* Gives one flag a value after parsing, by any of its names, with '-' or '_'. *set: the flag. origin and recipe as
- * above: what an error begins with, and what keeps the strings. */
+/* Gives one flag a value after parsing, by any of its names, with '-' or '_'. origin: what an error begins with. The
+ * recipe keeps strings that are made of the value. *set: the flag. */
 bool flags_set(const flag_table *table, void *options, const char *name, const char *value, const char *origin,
                vkft_recipe *recipe, const flag **set, vkft_err *err);
 

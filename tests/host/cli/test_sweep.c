@@ -13,20 +13,6 @@
 #define STEPS "--max-steps 4 --warmup-steps 0 --eval-steps 2 --save-steps 2 --lora-dropout 0.1 "
 #define RATES "--sweep learning_rate=1e-3,1e-2 "
 
-static void same_file(const vkft_test_run_fixture *f, const char *a, const char *b, const char *name)
-{
-    char path[2][200];
-    size_t sizes[2];
-    snprintf(path[0], sizeof path[0], "%s/%s", a, name);
-    snprintf(path[1], sizeof path[1], "%s/%s", b, name);
-    char *x = vkft_test_read(vkft_test_run_at(f, path[0]), &sizes[0]);
-    char *y = vkft_test_read(vkft_test_run_at(f, path[1]), &sizes[1]);
-    if (sizes[0] != sizes[1] || memcmp(x, y, sizes[0]) != 0)
-        fail_msg("%s is not %s", path[0], path[1]);
-    free(x);
-    free(y);
-}
-
 /* All but times. */
 static void same_log(const vkft_test_run_fixture *f, const char *a, const char *b)
 {
@@ -69,7 +55,7 @@ static void same_run(const vkft_test_run_fixture *f, const char *a, const char *
     static const char *const names[] = {"adapter_model.safetensors", "adapter_config.json",
                                         "checkpoint-4/adapter_model.safetensors", "checkpoint-4/optimizer.safetensors"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        same_file(f, a, b, names[i]);
+        vkft_test_same_file(f->dir, a, b, names[i]);
     same_log(f, a, b);
     same_record(f, a, b);
 }
@@ -182,7 +168,7 @@ static void interrupted(void **state)
     vkft_test_run_holds(f, "long/max_steps-3/vkft.json", first); /* which has the time that it took */
     free(first);
     vkft_test_train_ok(f, "whole", "--warmup-steps 0 --eval-strategy no --save-steps 50 --max-steps 400");
-    same_file(f, "long/max_steps-400", "whole", "adapter_model.safetensors");
+    vkft_test_same_file(f->dir, "long/max_steps-400", "whole", "adapter_model.safetensors");
     char *table = sweep(f, "long", 0, LONG "--resume-from-checkpoint auto", ": finished before");
     assert_true(strstr(table, "max_steps-400") && strstr(table, "training loss"));
     free(table);

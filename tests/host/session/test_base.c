@@ -65,17 +65,7 @@ static vkft_train_result train(runs *r, vkft_base *base, const char *out, uint32
 
 static void same_adapter(const runs *r, const char *a, const char *b)
 {
-    char path[600];
-    size_t sizes[2];
-    char *bytes[2];
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s/adapter_model.safetensors", r->dir, i ? b : a);
-        bytes[i] = vkft_test_read(path, &sizes[i]);
-    }
-    assert_int_equal(sizes[0], sizes[1]);
-    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
-    free(bytes[0]);
-    free(bytes[1]);
+    vkft_test_same_file(r->dir, a, b, "adapter_model.safetensors");
 }
 
 static uint64_t weight_bytes(const vkft_base *base)

@@ -80,7 +80,7 @@ static bool add_value(axis *a, const char *value, const char *origin, const trai
     return true;
 }
 
-/* "lora_r=8,16" */
+/* "lora_r=8,16". Name and values are parts of a copy that the recipe keeps. */
 static bool read_axis(const char *text, const train_options *options, axes *all, vkft_recipe *recipe, vkft_err *err)
 {
     axis *a = &all->list[all->count];

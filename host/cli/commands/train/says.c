@@ -1,4 +1,4 @@
-/* See train_says.h. */
+/* See says.h. */
 #include "host/cli/commands/train/says.h"
 
 #include <math.h>
