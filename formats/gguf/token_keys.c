@@ -240,30 +240,51 @@ static int32_t end_of_turn(const maker *m, int32_t eos, const char *chat)
     return -1;
 }
 
+/* The token that the tokenizer puts before a text, and the one past it; -1: none. */
+static bool find_frame(const maker *m, const vkft_tokenizer *tokenizer, int32_t *before, int32_t *after)
+{
+    vkft_ids plain = {0}, full = {0};
+    bool ok = vkft_tokenizer_encode(tokenizer, "a", 1, false, &plain, m->err) &&
+              vkft_tokenizer_encode(tokenizer, "a", 1, true, &full, m->err);
+    uint32_t first = 0;
+    while (ok && first + plain.count < full.count &&
+           memcmp(full.data + first, plain.data, plain.count * sizeof *plain.data) != 0)
+        first++;
+    uint32_t last = ok ? full.count - first - plain.count : 0;
+    if (ok && (first > 1 || last > 1))
+        ok = vkft_fail(m->err, VKFT_ERR_INPUT,
+                       "the tokenizer puts %u tokens before a text and %u past it; a GGUF file can say one of each",
+                       first, last);
+    *before = ok && first ? full.data[0] : -1;
+    *after = ok && last ? full.data[full.count - 1] : -1;
+    vkft_ids_free(&plain);
+    vkft_ids_free(&full);
+    return ok;
+}
+
 static bool put_special(const maker *m, const vkft_small_file files[], const char *chat)
 {
     const vkft_small_file *text = &files[VKFT_FILE_TOKENIZER_CONFIG];
     vkft_tokenizer *tokenizer = NULL;
-    vkft_ids ids = {0};
+    int32_t before, after;
     if (!vkft_tokenizer_from_files(files, &tokenizer, m->err))
         return false;
+    bool ok = find_frame(m, tokenizer, &before, &after);
     cJSON *config = text->data ? vkft_json_parse_config(text->data, text->length, "tokenizer_config.json", NULL) : NULL;
-    int32_t bos = vkft_tokenizer_bos_id(tokenizer), eos = vkft_tokenizer_eos_id(tokenizer);
+    int32_t bos = before >= 0 ? before : vkft_tokenizer_bos_id(tokenizer),
+            eos = after >= 0 ? after : vkft_tokenizer_eos_id(tokenizer);
     bos = bos >= 0 ? bos : m->config->bos_token_id;
     eos = eos >= 0 ? eos : m->config->eos_count ? m->config->eos_token_ids[0] : -1;
-    bool ok = vkft_tokenizer_encode(tokenizer, "a", 1, true, &ids, m->err);
     if (ok) {
         put_id(m, "tokenizer.ggml.bos_token_id", bos);
         put_id(m, "tokenizer.ggml.eos_token_id", eos);
         put_id(m, "tokenizer.ggml.eot_token_id", end_of_turn(m, eos, chat));
         put_id(m, "tokenizer.ggml.unknown_token_id", named(config, tokenizer, "unk_token"));
         put_id(m, "tokenizer.ggml.padding_token_id", named(config, tokenizer, "pad_token"));
-        vkft_gguf_put_bool(m->writer, "tokenizer.ggml.add_bos_token", ids.count && bos >= 0 && ids.data[0] == bos);
-        vkft_gguf_put_bool(m->writer, "tokenizer.ggml.add_eos_token",
-                           ids.count && eos >= 0 && ids.data[ids.count - 1] == eos);
+        vkft_gguf_put_bool(m->writer, "tokenizer.ggml.add_bos_token", before >= 0);
+        vkft_gguf_put_bool(m->writer, "tokenizer.ggml.add_eos_token", after >= 0);
     }
     cJSON_Delete(config);
-    vkft_ids_free(&ids);
     vkft_tokenizer_free(tokenizer);
     return ok;
 }

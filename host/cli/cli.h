@@ -10,6 +10,7 @@
 
 #include "host/cli/flags/flags.h"
 #include "host/session/options.h"
+#include "runtime/base/observer.h"
 #include "runtime/base/text.h"
 #include "runtime/base/error.h"
 
@@ -26,6 +27,7 @@ int cmd_template(int argc, char **argv);
 int cmd_data(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
 int cmd_export(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_plot(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
@@ -50,6 +52,15 @@ bool cli_has_no_super_scales(const vkft_model_options *model);
 
 /* Says what went wrong and which of the command's flags may help; returns the exit code that belongs to it. */
 int cli_fail(const flag_table *table, const vkft_err *err);
+
+/* Whether a command may write this file: there is none, or it may be replaced. */
+bool cli_check_output(const char *path, bool replace, vkft_err *err);
+/* The same of the Modelfile beside a file. */
+bool cli_check_modelfile(const char *file, bool replace, vkft_err *err);
+/* A Modelfile beside `file`, which is a GGUF file of the model or (is_adapter) of an adapter of it; says what to do
+ * with it. */
+bool cli_write_modelfile(const char *name, const char *model, const char *file, bool is_adapter,
+                         const vkft_observer *observer, vkft_err *err);
 
 /* Prints one JSON value and a newline on stdout, and frees it. NULL: out of memory, said as an error; the exit code. */
 int cli_print_json(cJSON *value);

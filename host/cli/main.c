@@ -24,13 +24,13 @@ static const cli_command commands[] = {
     {"data", cmd_data, "show what a model would be trained on"},
     {"merge", cmd_merge, "write a model with an adapter in its weights"},
     {"export", cmd_export, "write an adapter as llama.cpp takes it"},
+    {"verify", cmd_verify, "compare a GGUF file with the model that it was made from"},
     {"plot", cmd_plot, "draw training runs as a page of charts"},
     {"watch", cmd_watch, "serve the page of a run that is going on, with buttons to pause and stop it"},
     {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
     {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
     /* Not in this version, with what to do instead. */
     {"chat", NULL, "'vkft generate --instruction' answers a single prompt, with --adapter or without"},
-    {"verify", NULL, "'vkft doctor' checks kernels and devices, 'vkft eval --adapter DIR' the adapter"},
     {"download", NULL, "'hf download OWNER/NAME --local-dir DIR' does it; then --model DIR"},
 };
 

@@ -9,6 +9,7 @@
 #include "formats/config/arch.h"
 #include "runtime/base/file.h"
 #include "runtime/base/text.h"
+#include "runtime/base/transpose.h"
 
 #define PREFIX "base_model.model."
 
@@ -18,6 +19,7 @@ void vkft_merge_adapter_close(vkft_merge_adapter *adapter)
     free(adapter->path);
     free(adapter->modules);
     free(adapter->saved);
+    free(adapter->tokens);
     *adapter = (vkft_merge_adapter){0};
 }
 
@@ -42,15 +44,32 @@ const vkft_merge_saved *vkft_merge_find_saved(const vkft_merge_adapter *adapter,
     return NULL;
 }
 
-/* The suffix of the method's that a key has; NULL: none. */
-static const char *suffix_of(const vkft_adapter_format *format, const char *key, uint32_t *number)
+/* The suffix of the method's that a key has; NULL: none. *embedding: it is that of an embedding's tensor. */
+static const char *suffix_of(const vkft_adapter_format *format, const char *key, uint32_t *number, bool *embedding)
 {
-    for (*number = 0; format->suffixes[*number]; ++*number) {
-        const char *suffix = format->suffixes[*number];
-        if (vkft_string_ends_with(key, suffix))
+    for (uint32_t i = 0; i < 2 * VKFT_ADAPTER_TENSORS; i++) {
+        *number = i / 2;
+        *embedding = i % 2;
+        const char *suffix = *embedding ? format->embedding[*number] : format->suffixes[*number];
+        if (suffix && vkft_string_ends_with(key, suffix))
             return key + strlen(key) - strlen(suffix);
     }
     return NULL;
+}
+
+/* An embedding is looked up by rows, so that its A is [r,vocabulary] and its B [hidden,r], where the matrix
+ * [vocabulary, hidden] as a layer would have [r,hidden] and [vocabulary,r]: the transposes of B and A. */
+static bool transpose(vkft_adapter_tensor *t, vkft_err *err)
+{
+    const size_t bytes = (size_t)t->rows * t->cols * sizeof *t->data;
+    float *data = malloc(bytes);
+    if (!data)
+        return vkft_fail_memory(err, "for '%s'", t->key);
+    vkft_transpose(t->data, t->rows, t->cols, sizeof *data, data);
+    free(t->data);
+    const uint32_t rows = t->cols;
+    *t = (vkft_adapter_tensor){.key = t->key, .rows = rows, .cols = t->rows, .data = data};
+    return true;
 }
 
 /* Rank and alpha of one module; PEFT knows it by the name in the key. */
@@ -64,6 +83,19 @@ static bool find_scale(const vkft_adapter_config *config, const char *module, ui
     return true;
 }
 
+/* An adapter of one of embedding and head where both are one matrix. */
+static bool check_shared(const vkft_merge_adapter *a, const vkft_config *config, vkft_tensor_role role,
+                         const char *name, const vkft_adapter_tensor *t, vkft_err *err)
+{
+    const char *embedding = config->arch->embedding;
+    bool shared = role == VKFT_ROLE_TIED_HEAD || (config->tie_word_embeddings && role == VKFT_ROLE_EMBEDDING &&
+                                                  strncmp(name, embedding, strlen(embedding)) == 0);
+    return !shared || vkft_fail(err, VKFT_ERR_INPUT,
+                                "%s: tensor '%s': in this model embedding and head are one matrix, and an adapter that "
+                                "trained one of them alone cannot be merged",
+                                a->path, t->key);
+}
+
 static bool add_module_tensor(vkft_merge_adapter *a, const vkft_config *config, const vkft_adapter_tensor *t,
                               const char *end, uint32_t number, vkft_err *err)
 {
@@ -73,6 +105,8 @@ static bool add_module_tensor(vkft_merge_adapter *a, const vkft_config *config, 
     vkft_tensor_role role = vkft_arch_tensor(config, weight, canonical, sizeof canonical);
     if (role == VKFT_ROLE_NONE)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': the model has no module of this name", a->path, t->key);
+    if (!check_shared(a, config, role, canonical, t, err))
+        return false;
     size_t length = strlen(canonical) - strlen(".weight");
     vkft_merge_module *m = &a->modules[a->count++]; /* those of one name are joined later */
     snprintf(m->name, sizeof m->name, "%.*s", (int)length, canonical);
@@ -94,13 +128,56 @@ static bool add_saved(vkft_merge_adapter *a, const vkft_config *config, const vk
     vkft_tensor_role role = vkft_arch_tensor(config, name, saved->name, sizeof saved->name);
     if (role == VKFT_ROLE_NONE)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s': the model has no such tensor", a->path, t->key);
-    const char *embedding = config->arch->embedding;
-    bool shared = role == VKFT_ROLE_TIED_HEAD || (config->tie_word_embeddings && role == VKFT_ROLE_EMBEDDING &&
-                                                  strncmp(saved->name, embedding, strlen(embedding)) == 0);
-    return !shared || vkft_fail(err, VKFT_ERR_INPUT,
-                                "%s: tensor '%s': in this model embedding and head are one matrix, and an adapter that "
-                                "trained one of them alone cannot be merged",
-                                a->path, t->key);
+    return check_shared(a, config, role, saved->name, t, err);
+}
+
+/* The matrix that PEFT copies into an adapter of an embedding or head is the model's own. */
+static bool is_copy(const vkft_merge_adapter *a, const char *key)
+{
+    return a->adapter.config.format->embedding[0] && vkft_string_ends_with(key, VKFT_ADAPTER_COPY);
+}
+
+/* The tokens that the configuration names for a module, which it may name by its end; the embedding needs no name. */
+static const vkft_module_tokens *find_tokens(const vkft_adapter_config *config, const char *module, bool embedding)
+{
+    for (uint32_t i = 0; i < config->tokens.count; i++) {
+        const vkft_module_tokens *item = &config->tokens.items[i];
+        bool named = item->module && (strcmp(item->module, module) == 0 || vkft_string_ends_with(module, item->module));
+        if (named || (!item->module && embedding))
+            return item;
+    }
+    return NULL;
+}
+
+/* In a model whose head is the embedding, PEFT gives both the same rows. */
+static bool add_tokens(vkft_merge_adapter *a, const vkft_config *config, const vkft_adapter_tensor *t, vkft_err *err)
+{
+    vkft_merge_tokens *tokens = &a->tokens[a->tokens_count];
+    char module[256], weight[300];
+    snprintf(module, sizeof module, "%.*s", (int)(strlen(t->key) - strlen(PREFIX VKFT_ADAPTER_TOKENS)),
+             t->key + strlen(PREFIX));
+    snprintf(weight, sizeof weight, "%s.weight", module);
+    vkft_tensor_role role = vkft_arch_tensor(config, weight, tokens->name, sizeof tokens->name);
+    const vkft_module_tokens *item =
+        find_tokens(&a->adapter.config, module,
+                    strncmp(tokens->name, config->arch->embedding, strlen(config->arch->embedding)) == 0);
+    if (role == VKFT_ROLE_TIED_HEAD)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s': in this model the head is the embedding, whose tokens alone can be merged",
+                         a->path, t->key);
+    if (role == VKFT_ROLE_NONE || !item || item->count != t->rows)
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: tensor '%s': the model has no such module, or its trainable_token_indices "
+                         "are not %u tokens",
+                         a->path, t->key, t->rows);
+    for (uint32_t i = 0; i < item->count; i++)
+        if (item->tokens[i] >= config->vocab_size)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: trainable_token_indices: the model has no token %u", a->path,
+                             item->tokens[i]);
+    tokens->tensor = t;
+    tokens->tokens = item->tokens;
+    a->tokens_count++;
+    return true;
 }
 
 static void join_modules(vkft_merge_adapter *a)
@@ -134,6 +211,22 @@ static bool check_module(const vkft_merge_adapter *a, const vkft_merge_module *m
                      a->path, m->name, A->rows, A->cols, B->rows, B->cols);
 }
 
+static bool add_tensor(vkft_merge_adapter *a, const vkft_config *config, vkft_adapter_tensor *t, vkft_err *err)
+{
+    uint32_t number;
+    bool embedding;
+    const char *end = suffix_of(a->adapter.config.format, t->key, &number, &embedding);
+    if (is_copy(a, t->key))
+        return true;
+    if (vkft_string_ends_with(t->key, VKFT_ADAPTER_TOKENS))
+        return add_tokens(a, config, t, err);
+    if (!end)
+        return add_saved(a, config, t, err);
+    if (embedding && !transpose(t, err))
+        return false;
+    return add_module_tensor(a, config, t, end, embedding ? 1 - number : number, err);
+}
+
 bool vkft_merge_adapter_open(const char *dir, const vkft_config *config, vkft_merge_adapter *a, vkft_err *err)
 {
     *a = (vkft_merge_adapter){.path = vkft_string_copy(dir)};
@@ -143,14 +236,11 @@ bool vkft_merge_adapter_open(const char *dir, const vkft_config *config, vkft_me
         a->method = vkft_adapter_method_of(a->adapter.config.format);
         a->modules = calloc(a->adapter.count + 1ull, sizeof *a->modules);
         a->saved = calloc(a->adapter.count + 1ull, sizeof *a->saved);
-        ok = (a->modules && a->saved) || vkft_fail_memory(err, "for adapter '%s'", dir);
+        a->tokens = calloc(a->adapter.count + 1ull, sizeof *a->tokens);
+        ok = (a->modules && a->saved && a->tokens) || vkft_fail_memory(err, "for adapter '%s'", dir);
     }
-    for (uint32_t i = 0; ok && i < a->adapter.count; i++) {
-        const vkft_adapter_tensor *t = &a->adapter.tensors[i];
-        uint32_t number;
-        const char *end = suffix_of(a->adapter.config.format, t->key, &number);
-        ok = end ? add_module_tensor(a, config, t, end, number, err) : add_saved(a, config, t, err);
-    }
+    for (uint32_t i = 0; ok && i < a->adapter.count; i++)
+        ok = add_tensor(a, config, &a->adapter.tensors[i], err);
     if (ok)
         join_modules(a);
     for (uint32_t i = 0; ok && i < a->count; i++)

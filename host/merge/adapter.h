@@ -18,13 +18,21 @@ typedef struct vkft_merge_saved {
     const vkft_adapter_tensor *tensor;
 } vkft_merge_saved;
 
+/* Rows of an embedding, or of the head, in the place of the model's: those of some tokens. */
+typedef struct vkft_merge_tokens {
+    char name[256];
+    const vkft_adapter_tensor *tensor;
+    const uint32_t *tokens; /* of its rows; borrowed from the configuration */
+} vkft_merge_tokens;
+
 typedef struct vkft_merge_adapter {
     char *path;
     vkft_adapter adapter;
     const vkft_adapter_method *method;
     vkft_merge_module *modules; /* sorted by name */
     vkft_merge_saved *saved;
-    uint32_t count, saved_count;
+    vkft_merge_tokens *tokens;
+    uint32_t count, saved_count, tokens_count;
 } vkft_merge_adapter;
 
 /* Error: what vkft_adapter_read reports; a tensor that belongs to no module of the model, or has another shape than its

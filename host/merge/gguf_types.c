@@ -33,14 +33,12 @@ static bool is(const vkft_gguf_place *place, const char *module)
 static vkft_dtype mixed(const vkft_config *c, const vkft_gguf_place *place)
 {
     bool more = has_more_bits(place->block, c->num_layers), eight = c->experts == 8;
-    if (is(place, "attn_v"))
+    if (is(place, "attn_v") || is(place, "attn_qkv"))
         return eight ? VKFT_Q8_0 : more ? VKFT_Q6_K : c->num_layers == 80 ? VKFT_Q5_K : VKFT_Q4_K;
     if (is(place, "attn_k"))
         return eight ? VKFT_Q8_0 : VKFT_Q4_K;
     if (is(place, "attn_output"))
         return eight ? VKFT_Q5_K : VKFT_Q4_K;
-    if (is(place, "attn_qkv"))
-        return VKFT_Q5_K;
     if (is(place, "ffn_down") || is(place, "ffn_down_exps"))
         return more ? VKFT_Q6_K : VKFT_Q4_K;
     return VKFT_Q4_K;

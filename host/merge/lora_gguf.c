@@ -37,6 +37,7 @@ static bool check_kind(const job *j)
                        : c->format->use_dora                                            ? "DoRA"
                        : c->format->lora_bias                                           ? "lora_bias"
                        : j->adapter.saved_count && c->bias                              ? "trained biases (bias)"
+                       : j->adapter.tokens_count                                        ? "trainable_token_indices"
                        : j->adapter.saved_count                                         ? "modules_to_save"
                        : strcmp(c->format->peft_type, "LORA") || c->format->suffixes[2] ? c->format->peft_type
                                                                                         : NULL;

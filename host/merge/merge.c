@@ -58,6 +58,12 @@ static bool check_adapter(const vkft_merge *m, vkft_err *err)
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s does not fit the model: %s", a->path, saved->name,
                              w ? "the shapes differ" : "it is not there");
     }
+    for (uint32_t i = 0; i < a->tokens_count; i++) {
+        const vkft_source_weight *w = find_weight(&m->weights, a->tokens[i].name, "");
+        if (!w || a->tokens[i].tensor->cols != w->cols)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: the tokens of %s do not fit the model", a->path,
+                             a->tokens[i].name);
+    }
     return true;
 }
 
@@ -91,6 +97,7 @@ typedef struct piece {
     vkft_adapter_merge adapter;
     bool is_bias;
     const vkft_adapter_tensor *saved; /* stands in the weight's place */
+    const vkft_merge_tokens *tokens;  /* stand in the place of some of its rows */
     uint64_t first, rows, task_rows, cols;
     float *values, *originals;
     double (*sums)[2]; /* of each task */
@@ -117,6 +124,11 @@ static void run_task(void *context, uint64_t task, uint32_t worker)
             sums[1] += p->reader->quantized ? (double)o[i] * (double)o[i] : (double)w[i] * (double)w[i];
         }
     }
+    for (uint32_t i = 0; p->tokens && i < p->tokens->tensor->rows; i++) {
+        const uint64_t row = p->tokens->tokens[i] - p->first - begin;
+        if (p->tokens->tokens[i] >= p->first + begin && row < rows)
+            memcpy(w + row * p->cols, p->tokens->tensor->data + i * p->cols, (size_t)p->cols * sizeof *w);
+    }
     if (p->method && p->is_bias)
         p->method->merge_bias(&p->adapter, p->cols, w);
     else if (p->method)
@@ -130,6 +142,9 @@ static void find_change(const vkft_merge *m, const vkft_source_weight *w, piece 
     size_t n = strlen(w->name);
     const vkft_merge_saved *saved = vkft_merge_find_saved(&m->adapter, w->name);
     p->saved = saved ? saved->tensor : NULL;
+    for (uint32_t i = 0; i < m->adapter.tokens_count; i++)
+        if (strcmp(m->adapter.tokens[i].name, w->name) == 0)
+            p->tokens = &m->adapter.tokens[i];
     p->is_bias = n > 5 && strcmp(w->name + n - 5, ".bias") == 0;
     snprintf(module, sizeof module, "%.*s", (int)(n ? n - strlen(p->is_bias ? ".bias" : ".weight") : 0), w->name);
     const vkft_merge_module *found = vkft_merge_find_module(&m->adapter, module);

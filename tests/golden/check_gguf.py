@@ -91,10 +91,10 @@ def ask(what, body=None):
         return json.load(answer)
 
 
-def from_llama(inside, path, ids):
-    """The next token is forced to be one that is text by itself, so that the answer lists probabilities; they are those before that."""
-    command = ["llama-server", "-m", path, "--host", "127.0.0.1", "--port", str(PORT), "-c", "256", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "-ngl", "0"]
-    server = subprocess.Popen([*inside, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def with_server(inside, path, extra, work):
+    """What work() returns while llama-server answers for this file."""
+    command = ["llama-server", "-m", path, "--host", "127.0.0.1", "--port", str(PORT), "-c", "256", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "-ngl", "0", "-t", "1"]
+    server = subprocess.Popen([*inside, *command, *extra], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
             time.sleep(0.1)
@@ -102,16 +102,25 @@ def from_llama(inside, path, ids):
                 ask("health")
                 break
             except OSError:
-                pass
+                if server.poll() is not None:
+                    raise SystemExit(f"llama-server does not load {path} {' '.join(extra)}")
+        return work()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def from_llama(inside, path, ids, extra=()):
+    """The next token is forced to be one that is text by itself, so that the answer lists probabilities; they are those before that."""
+    def work():
         found = []
         for i in range(1, len(ids)):
             body = dict(prompt=ids[:i], n_predict=1, n_probs=404, temperature=0.0, logit_bias=[[64, 1000]])
             top = ask("completion", body)["completion_probabilities"][0]["top_logprobs"]
             found.append({t["id"]: t["logprob"] for t in top}[ids[i]])
         return found
-    finally:
-        server.terminate()
-        server.wait()
+
+    return with_server(inside, path, extra, work)
 
 
 def weights(vkft, path, out):

@@ -6,11 +6,13 @@
 #include "host/cli/cli.h"
 #include "host/cli/interrupt.h"
 #include "host/merge/adapter.h"
+#include "host/cli/progress.h"
 #include "host/merge/lora_gguf.h"
+#include "host/merge/modelfile.h"
 #include "runtime/base/file.h"
 
 typedef struct export_options {
-    const char *adapter, *model, *output;
+    const char *adapter, *model, *output, *ollama;
     bool gguf, overwrite;
 } export_options;
 
@@ -37,6 +39,12 @@ static const flag export_flags[] = {
      .help = "output file",
      .default_text = "adapter.gguf in the adapter's directory",
      AT(output)},
+    {.kind = FLAG_TEXT,
+     .name = "ollama",
+     .value = "NAME",
+     .help = "also write a Modelfile beside the file, from which 'ollama create NAME' makes a model",
+     .default_text = "none",
+     AT(ollama)},
     {.kind = FLAG_SWITCH, .name = "overwrite", .help = "replace an existing output file", AT(overwrite)},
 };
 
@@ -48,19 +56,17 @@ static const flag_table export_table = {
     .count = FLAG_COUNT(export_flags),
 };
 
-static bool run(const export_options *o, const char *output, vkft_err *err)
+static bool run(const export_options *o, const char *output, const vkft_observer *observer, vkft_err *err)
 {
-    bool found = false;
-    if (!o->gguf)
-        return vkft_fail(err, VKFT_ERR_USAGE, "give --gguf, the only form there is");
-    if (!o->overwrite && !vkft_file_find(output, &found, err))
+    if (!o->gguf && !o->ollama)
+        return vkft_fail(err, VKFT_ERR_USAGE, "give --gguf, the only form there is; --ollama NAME has it, too");
+    if (!cli_check_output(output, o->overwrite, err) || (o->ollama && !cli_check_modelfile(output, o->overwrite, err)))
         return false;
-    if (found)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: exists; --overwrite replaces it", output);
     char *base = o->model ? NULL : vkft_merge_base_model(o->adapter, err);
     vkft_weights weights = {0};
     bool ok = (o->model || base) && vkft_weights_open(o->model ? o->model : base, NULL, &weights, err) &&
-              vkft_write_lora_gguf(o->adapter, &weights.source.config, output, err);
+              vkft_write_lora_gguf(o->adapter, &weights.source.config, output, err) &&
+              (!o->ollama || cli_write_modelfile(o->ollama, o->model ? o->model : base, output, true, observer, err));
     vkft_weights_close(&weights);
     free(base);
     return ok;
@@ -77,7 +83,10 @@ int cmd_export(int argc, char **argv)
     vkft_err err = {0};
     char *made = options.output ? NULL : vkft_path_join(options.adapter, "adapter.gguf");
     const char *output = options.output ? options.output : made;
-    bool ok = output ? run(&options, output, &err) : vkft_fail_memory(&err, "for the output's name");
+    progress display = progress_new(&export_table);
+    const vkft_observer observer = progress_observer(&display);
+    bool ok = output ? run(&options, output, &observer, &err) : vkft_fail_memory(&err, "for the output's name");
+    progress_close(&display);
     if (ok)
         printf("%s\n", output);
     code = ok ? EXIT_SUCCESS : cli_fail(&export_table, &err);

@@ -13,7 +13,7 @@
 
 typedef struct merge_options {
     vkft_model_options model;
-    const char *adapter, *output, *gguf;
+    const char *adapter, *output, *gguf, *ollama;
     vkft_dtype dtype;
     int file_type;
     vkft_merge_from from;
@@ -74,6 +74,12 @@ static const flag merge_flags[] = {
      .help = "with --gguf: how weights are stored, as llama-quantize names it",
      .choices = file_types,
      AT(file_type)},
+    {.kind = FLAG_TEXT,
+     .name = "ollama",
+     .value = "NAME",
+     .help = "also write a Modelfile beside the GGUF file, from which 'ollama create NAME' makes a model",
+     .default_text = "none",
+     AT(ollama)},
     {.kind = FLAG_CHOICE,
      .name = "from",
      .value = "WHICH",
@@ -119,6 +125,7 @@ static bool has_no_directory(const void *options)
 
 static const flag_idle merge_idle[] = {
     {"type", has_no_gguf, "without --gguf"},
+    {"ollama", has_no_gguf, "without --gguf"},
     {"dtype", has_no_directory, "without --output: a GGUF file has --type"},
     {"double-quant", has_no_quantized, "without --from quantized or --quant"},
     {0},
@@ -136,12 +143,11 @@ static const flag_table merge_table = {
 
 static bool write_gguf(const merge_options *o, vkft_merge *merge, vkft_err *err)
 {
-    bool found = false;
-    if (!o->overwrite && !vkft_file_find(o->gguf, &found, err))
-        return false;
-    if (found)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: exists; --overwrite replaces it", o->gguf);
-    return vkft_merge_write_gguf(merge, o->gguf, (uint32_t)o->file_type, err);
+    return cli_check_output(o->gguf, o->overwrite, err) &&
+           (!o->ollama || cli_check_modelfile(o->gguf, o->overwrite, err)) &&
+           vkft_merge_write_gguf(merge, o->gguf, (uint32_t)o->file_type, err) &&
+           (!o->ollama ||
+            cli_write_modelfile(o->ollama, merge->options.model, o->gguf, false, &merge->options.observer, err));
 }
 
 static bool run(const merge_options *o, const char *model, progress *display, vkft_err *err)

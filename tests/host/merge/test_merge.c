@@ -16,6 +16,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "tests/support/program.h"
+#include "tests/support/tiny_model.h"
 
 #define GOLDEN VKFT_TEST_DATA "/golden/"
 
@@ -94,6 +95,81 @@ static void computes_what_peft_computes(void **state)
         vkft_merge_close(&merge);
         check_logprobs(cases[i], in(cases[i]));
     }
+}
+
+static bool copy_values(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err)
+{
+    float **to = context;
+    (void)first, (void)err;
+    memcpy(*to, values, (size_t)rows * 36 * sizeof *values);
+    *to += rows * 36;
+    return true;
+}
+
+/* All values of a weight [83,36], malloc'ed. */
+static float *values_of(vkft_merge *merge, const char *name)
+{
+    vkft_err err = {0};
+    float *values = malloc(83 * 36 * sizeof *values), *to = values;
+    for (uint32_t i = 0; i < merge->weights.count; i++)
+        if (strcmp(merge->weights.list[i].name, name) == 0)
+            expect_ok(vkft_merge_weight(merge, &merge->weights.list[i], 1, copy_values, &to, &err));
+    assert_ptr_equal(to, values + 83 * 36);
+    return values;
+}
+
+static const vkft_file_tensor *find_key(const vkft_tensor_file *file, const char *key, const float **data)
+{
+    const vkft_file_tensor *t = vkft_tensor_file_find(file, key);
+    assert_non_null(t);
+    *data = (const void *)vkft_tensor_file_data(file, t);
+    return t;
+}
+
+/* An embedding's A is [r,vocabulary] and its B [hidden,r]; trained tokens are rows. */
+static void embeddings_and_tokens(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    vkft_merge_options options = {.model = GOLDEN "qwen2/model"};
+    vkft_merge plain, merged;
+    vkft_tensor_file file;
+    const float *A, *B, *rows;
+    expect_ok(vkft_merge_open(&options, &plain, &err));
+    float *W = values_of(&plain, "model.embed_tokens.weight"), *head = values_of(&plain, "lm_head.weight");
+
+    options.adapter = GOLDEN "qwen2/adapter_embed";
+    expect_ok(vkft_merge_open(&options, &merged, &err));
+    float *M = values_of(&merged, "model.embed_tokens.weight");
+    expect_ok(vkft_safetensors_open(GOLDEN "qwen2/adapter_embed/adapter_model.safetensors", &file, &err));
+    const uint64_t r = find_key(&file, "base_model.model.model.embed_tokens.lora_embedding_A", &A)->shape[0];
+    find_key(&file, "base_model.model.model.embed_tokens.lora_embedding_B", &B);
+    const double scale = (double)merged.adapter.adapter.config.lora_alpha / (double)r;
+    for (uint64_t v = 0; v < 83; v++)
+        for (uint64_t c = 0; c < 36; c++) {
+            double x = (double)W[v * 36 + c];
+            for (uint64_t k = 0; k < r; k++)
+                x += scale * (double)B[c * r + k] * (double)A[k * 83 + v];
+            assert_true(fabs(x - (double)M[v * 36 + c]) < 1e-6);
+        }
+    free(M);
+    vkft_merge_close(&merged);
+    vkft_tensor_file_close(&file);
+
+    options.adapter = GOLDEN "qwen2/adapter_tokens";
+    expect_ok(vkft_merge_open(&options, &merged, &err));
+    M = values_of(&merged, "lm_head.weight");
+    expect_ok(vkft_safetensors_open(GOLDEN "qwen2/adapter_tokens/adapter_model.safetensors", &file, &err));
+    find_key(&file, "base_model.model.lm_head.token_adapter.trainable_tokens_delta", &rows);
+    memcpy(head + 5 * 36, rows, 36 * sizeof *rows); /* trainable_token_indices: "lm_head": [5, 3] */
+    memcpy(head + 3 * 36, rows + 36, 36 * sizeof *rows);
+    assert_memory_equal(M, head, 83 * 36 * sizeof *head);
+    free(M);
+    free(W);
+    free(head);
+    vkft_merge_close(&merged);
+    vkft_merge_close(&plain);
+    vkft_tensor_file_close(&file);
 }
 
 /* ---- GGUF files ---- */
@@ -252,6 +328,34 @@ static void gguf_stays_what_it_was(void **state)
     }
 }
 
+/* A model with a tokenizer through the programs: the file is the model, and not another one. */
+static void verify_tells_models_apart(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    vkft_tiny_model tiny = vkft_tiny_model_default();
+    tiny.vocab_size = 404;
+    tiny.max_position = 512;
+    for (int i = 0; i < 2; i++) {
+        const char *model = in(i ? "other" : "one");
+        expect_ok(vkft_directory_create(model, &err));
+        tiny.seed = (uint64_t)i + 1;
+        vkft_tiny_model_write(&tiny, model);
+        vkft_test_copy(VKFT_TEST_DATA "/tokenizers/byte_level.json",
+                       in(i ? "other/tokenizer.json" : "one/tokenizer.json"));
+    }
+    vkft_test_program_ok("merge --model %s --gguf %s --type f32 --ollama tiny", in("one"), in("one.gguf"));
+    assert_true(vkft_file_exists(in("Modelfile")));
+    vkft_test_result r = vkft_test_program("verify %s --against %s --tokens 40", in("one.gguf"), in("one"));
+    if (r.exit_code != 0 || !strstr(r.out, "are the same\nlog-probabilities of 39 tokens: differ by at most"))
+        fail_msg("verify: %d '%s' '%s'", r.exit_code, r.out, r.err);
+    vkft_test_result_free(&r);
+    r = vkft_test_program("verify %s --against %s --tokens 40", in("one.gguf"), in("other"));
+    if (r.exit_code != 1 || !strstr(r.err, "expected at most 0.001 (--max-difference)"))
+        fail_msg("verify: %d '%s' '%s'", r.exit_code, r.out, r.err);
+    vkft_test_result_free(&r);
+}
+
 /* ---- refusals ---- */
 
 static void says_what_cannot_be_done(void **state)
@@ -311,6 +415,8 @@ int main(void)
         cmocka_unit_test(gguf_stays_what_it_was),
         cmocka_unit_test(says_what_cannot_be_done),
         cmocka_unit_test(replaces_nothing_unasked),
+        cmocka_unit_test(embeddings_and_tokens),
+        cmocka_unit_test(verify_tells_models_apart),
         cmocka_unit_test(computes_what_peft_computes),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -1,0 +1,305 @@
+/* vkft verify: whether a GGUF file is the model that it was made from: tokens and log-probabilities of a text by both.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/chat/model_text.h"
+#include "formats/gguf/gguf.h"
+#include "host/cli/cli.h"
+#include "host/cli/interrupt.h"
+#include "host/cli/progress.h"
+#include "host/train/train.h"
+#include "runtime/base/directory.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "runtime/base/json/builder.h"
+#include "runtime/base/os/os.h"
+
+#define MAX_TEXT_BYTES (1u << 20)
+
+typedef struct verify_options {
+    const char *gguf, *against, *adapter, *text, *device;
+    uint32_t tokens;
+    double max_difference;
+    bool difference_given, json;
+} verify_options;
+
+#define AT(member) .offset = offsetof(verify_options, member)
+
+static const flag verify_flags[] = {
+    {.kind = FLAG_TEXT,
+     .name = "FILE.gguf",
+     .help = "the file, as 'vkft merge --gguf' or another program wrote it",
+     .positional = true,
+     .required = true,
+     AT(gguf)},
+    {.kind = FLAG_TEXT,
+     .name = "against",
+     .value = "PATH",
+     .help = "the model: a checkpoint directory, a GGUF or a .vkft file",
+     .required = true,
+     AT(against)},
+    {.kind = FLAG_TEXT,
+     .name = "adapter",
+     .value = "DIR",
+     .help = "directory of the adapter that was merged into the file",
+     .default_text = "none",
+     AT(adapter)},
+    {.kind = FLAG_TEXT,
+     .name = "text",
+     .value = "FILE",
+     .help = "text to compare with",
+     .default_text = "one in several languages, with numbers and code",
+     AT(text)},
+    {.kind = FLAG_U32,
+     .name = "tokens",
+     .value = "N",
+     .help = "tokens of it, at most, of which log-probabilities are compared",
+     .range = AT_LEAST(2),
+     AT(tokens)},
+    {.kind = FLAG_DOUBLE,
+     .name = "max-difference",
+     .value = "X",
+     .help = "largest difference of a log-probability that passes",
+     .range = AT_LEAST(0),
+     .default_text = "0.001 for f32, 0.01 for f16, 0.1 for bf16; quantized files have none",
+     .given = offsetof(verify_options, difference_given),
+     AT(max_difference)},
+    {.kind = FLAG_TEXT,
+     .name = "device",
+     .value = "N",
+     .help = "device to compute on, a number of 'vkft devices' or a part of a name",
+     .default_text = "the best one",
+     AT(device)},
+    {.kind = FLAG_SWITCH, .name = "json", .help = "print the result as a JSON object on standard output", AT(json)},
+};
+
+static const flag_table verify_table = {
+    .command = "verify",
+    .usage = "FILE.gguf --against PATH [--adapter DIR] [flags]",
+    .about = "Compares a GGUF file with the model that it was made from: the tokens of a text, and their "
+             "log-probabilities.\n"
+             "Fails when tokens differ, or log-probabilities by more than the type explains.",
+    .flags = verify_flags,
+    .count = FLAG_COUNT(verify_flags),
+};
+
+static const char sample[] =
+    "The quick brown fox doesn't jump over 13 lazy dogs; it WALKS around them, at 3.14 km/h.\n\n"
+    "def area(r):\n    return 3.14159 * r ** 2  # \"circle\"\n\n"
+    "\xEC\x98\xA4\xEB\x8A\x98\xEC\x9D\x80 \xEB\x82\xA0\xEC\x94\xA8\xEA\xB0\x80 \xEC\xA2\x8B\xEB\x8B\xA4. "
+    "\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE3\x82\x82\xE3\x80\x82 Gr\xC3\xBC\xC3\x9F"
+    "e aus K\xC3\xB6ln, na\xC3\xAFve caf\xC3\xA9s \xE2\x80\x94 \xF0\x9F\x99\x82\n"
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness. "
+    "Prices rose by 12,5 % in 2024, and then fell again. {\"name\": \"value\", \"list\": [1, 2, 3]}\n";
+
+/* What was found. */
+typedef struct result {
+    uint32_t tokens;
+    int64_t other_token; /* the first position at which tokens differ; -1: none */
+    double worst, mean, loss[2];
+    const char *type; /* of the file; NULL: quantized */
+    double allowed;   /* NaN: any difference */
+} result;
+
+/* general.file_type as what may differ. */
+static bool find_type(const char *path, result *r, vkft_err *err)
+{
+    vkft_gguf gguf;
+    uint32_t number = UINT32_MAX;
+    if (!vkft_gguf_open(path, &gguf, err))
+        return false;
+    bool ok = vkft_gguf_get_u32(&gguf, "general.file_type", false, &number, err);
+    vkft_gguf_close(&gguf);
+    r->allowed = number == 0 ? 1e-3 : number == 1 ? 1e-2 : number == 32 ? 1e-1 : NAN;
+    return ok;
+}
+
+static bool encode(const char *path, const char *text, size_t length, vkft_ids *ids, vkft_err *err)
+{
+    vkft_model_text model;
+    if (!vkft_model_text_open(path, NULL, &model, err))
+        return false;
+    bool ok = model.tokenizer
+                  ? vkft_tokenizer_encode(model.tokenizer, text, length, true, ids, err)
+                  : vkft_fail(err, VKFT_ERR_INPUT, "%s: has no tokenizer, by which a text could be compared", path);
+    vkft_model_text_free(&model);
+    return ok;
+}
+
+/* The tokens of the model, and where those of the file differ. */
+static bool compare_tokens(const verify_options *o, result *r, vkft_ids *ids, vkft_err *err)
+{
+    char *data = NULL;
+    size_t length = sizeof sample - 1;
+    vkft_ids other = {0};
+    bool ok = !o->text || vkft_file_read(o->text, MAX_TEXT_BYTES, &data, &length, err);
+    const char *text = data ? data : sample;
+    ok = ok && encode(o->against, text, length, ids, err) && encode(o->gguf, text, length, &other, err);
+    r->other_token = -1;
+    for (uint32_t i = 0; ok && r->other_token < 0 && (i < ids->count || i < other.count); i++)
+        if (i >= ids->count || i >= other.count || ids->data[i] != other.data[i])
+            r->other_token = i;
+    r->tokens = ids->count;
+    ids->count = ids->count > o->tokens ? o->tokens : ids->count;
+    if (ok && ids->count < 2)
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "the text has %u tokens; expected at least 2", ids->count);
+    vkft_ids_free(&other);
+    free(data);
+    return ok;
+}
+
+/* The paths of two small files for one evaluation. */
+typedef struct place {
+    char *directory, *data, *found;
+} place;
+
+static bool open_place(const vkft_ids *ids, place *p, vkft_err *err)
+{
+    char name[64];
+    bool failed = false;
+    vkft_json_node row = vkft_json_make_object(&failed);
+    vkft_json_put_integers(row, "input_ids", ids->data, ids->count);
+    cJSON *made = vkft_json_made(row);
+    char *text = made ? cJSON_PrintUnformatted(made) : NULL;
+    cJSON_Delete(made);
+    p->directory = vkft_cache_directory(NULL, err);
+    bool ok = p->directory != NULL;
+    snprintf(name, sizeof name, "verify-%ld.jsonl", vkft_os_process_id());
+    p->data = ok ? vkft_path_join(p->directory, name) : NULL;
+    snprintf(name, sizeof name, "verify-%ld-found.jsonl", vkft_os_process_id());
+    p->found = ok ? vkft_path_join(p->directory, name) : NULL;
+    ok = ok && ((text && p->data && p->found) || vkft_fail_memory(err, "for the text's tokens"));
+    ok = ok && vkft_file_write(p->data, text, strlen(text), err);
+    cJSON_free(text);
+    return ok;
+}
+
+static void close_place(place *p)
+{
+    if (p->data)
+        vkft_file_remove(p->data, NULL);
+    if (p->found)
+        vkft_file_remove(p->found, NULL);
+    free(p->directory);
+    free(p->data);
+    free(p->found);
+}
+
+/* Log-probabilities of the tokens from the second on, at `values`. */
+static bool evaluate(const verify_options *o, const char *model, const char *adapter, const place *p, uint32_t count,
+                     double *values, const vkft_observer *observer, double *loss, vkft_err *err)
+{
+    vkft_train_options train = vkft_train_defaults();
+    vkft_eval_options run = {.model = train.model, .batch_size = 1, .data = train.data};
+    vkft_eval_result found = {0};
+    char *text = NULL;
+    size_t size;
+    run.model.path = model;
+    run.model.device = o->device;
+    run.model.quant = VKFT_STORAGE_none;
+    run.model.quant_explicit = false;
+    run.model.compute_dtype = VKFT_F32;
+    run.model.compute_explicit = true;
+    run.adapter = adapter;
+    run.data.path = p->data;
+    run.per_token = p->found;
+    if (!vkft_eval(&run, observer, &found, err) || !vkft_file_read(p->found, MAX_TEXT_BYTES, &text, &size, err))
+        return false;
+    cJSON *row = vkft_json_parse(text, strcspn(text, "\n"), p->found, err);
+    const cJSON *list = vkft_json_member(row, "logprobs");
+    bool ok =
+        cJSON_GetArraySize(list) == (int)count ||
+        vkft_fail(err, VKFT_ERR_INPUT, "%s: %d log-probabilities of %u tokens", model, cJSON_GetArraySize(list), count);
+    const cJSON *item = ok ? list->child->next : NULL;
+    for (uint32_t i = 0; item; item = item->next)
+        values[i++] = item->valuedouble;
+    *loss = found.loss;
+    cJSON_Delete(row);
+    free(text);
+    return ok;
+}
+
+static bool compare_logprobs(const verify_options *o, const vkft_ids *ids, const vkft_observer *observer, result *r,
+                             vkft_err *err)
+{
+    place p = {0};
+    const uint32_t count = ids->count - 1;
+    double *values = calloc(2ull * ids->count, sizeof *values);
+    bool ok = (values || vkft_fail_memory(err, "for log-probabilities")) && open_place(ids, &p, err) &&
+              evaluate(o, o->against, o->adapter, &p, ids->count, values, observer, &r->loss[0], err) &&
+              evaluate(o, o->gguf, NULL, &p, ids->count, values + count, observer, &r->loss[1], err);
+    for (uint32_t i = 0; ok && i < count; i++) {
+        double difference = fabs(values[i] - values[count + i]);
+        r->worst = difference > r->worst || isnan(difference) ? difference : r->worst;
+        r->mean += difference / count;
+    }
+    close_place(&p);
+    free(values);
+    return ok;
+}
+
+static bool passes(const result *r)
+{
+    return r->other_token < 0 && (isnan(r->allowed) || r->worst <= r->allowed);
+}
+
+static int report(const verify_options *o, const result *r, uint32_t compared)
+{
+    if (o->json) {
+        bool failed = false;
+        vkft_json_node root = vkft_json_make_object(&failed);
+        vkft_json_put_bool(root, "same", passes(r));
+        vkft_json_put_number(root, "tokens", r->tokens);
+        vkft_json_put_number(root, "first_other_token", r->other_token < 0 ? NAN : (double)r->other_token);
+        vkft_json_put_number(root, "compared", compared);
+        vkft_json_put_number(root, "max_difference", r->worst);
+        vkft_json_put_number(root, "mean_difference", r->mean);
+        vkft_json_put_number(root, "loss", r->loss[0]);
+        vkft_json_put_number(root, "gguf_loss", r->loss[1]);
+        int code = cli_print_json(vkft_json_made(root));
+        return code ? code : passes(r) ? EXIT_SUCCESS : EXIT_WORK_FAILED;
+    }
+    if (r->other_token < 0)
+        printf("tokens: all %u are the same\n", r->tokens);
+    else
+        printf("tokens: they differ from number %lld on\n", (long long)r->other_token + 1);
+    printf("log-probabilities of %u tokens: differ by at most %.2g, on average by %.2g\n", compared, r->worst, r->mean);
+    printf("loss: %.5f, of the file %.5f (perplexity %.3f and %.3f)\n", r->loss[0], r->loss[1], exp(r->loss[0]),
+           exp(r->loss[1]));
+    if (passes(r))
+        return EXIT_SUCCESS;
+    if (r->other_token < 0)
+        fprintf(stderr,
+                "vkft verify: error: log-probabilities differ by %.2g; expected at most %g (--max-difference)\n",
+                r->worst, r->allowed);
+    else
+        fprintf(stderr, "vkft verify: error: the tokenizers differ\n");
+    return EXIT_WORK_FAILED;
+}
+
+int cmd_verify(int argc, char **argv)
+{
+    verify_options options = {.tokens = 200};
+    vkft_recipe recipe = {0};
+    int code;
+    if (!cli_flags(&verify_table, &options, argc, argv, &recipe, &code))
+        return code;
+    interrupt_install();
+    vkft_err err = {0};
+    progress display = progress_new(&verify_table);
+    vkft_observer observer = progress_observer(&display);
+    observer.message = NULL; /* what an evaluation says of data is of no use here */
+    vkft_ids ids = {0};
+    result r = {0};
+    bool ok = find_type(options.gguf, &r, &err) && compare_tokens(&options, &r, &ids, &err);
+    if (options.difference_given)
+        r.allowed = options.max_difference;
+    ok = ok && compare_logprobs(&options, &ids, &observer, &r, &err);
+    progress_close(&display);
+    code = ok ? report(&options, &r, ids.count - 1) : cli_fail(&verify_table, &err);
+    vkft_ids_free(&ids);
+    recipe_free(&recipe);
+    return code;
+}
