@@ -224,10 +224,20 @@ static char *token_text(const maker *m, int32_t id)
     return text.data;
 }
 
+/* The text of the token that the tokenizer puts before every text by itself; NULL: none. */
+static char *leading_token(const maker *m)
+{
+    vkft_ids ids = {0};
+    int32_t bos = m->text.tokenizer ? vkft_tokenizer_bos_id(m->text.tokenizer) : -1;
+    bool leads = bos >= 0 && vkft_tokenizer_encode(m->text.tokenizer, "a", 1, true, &ids, NULL) && ids.data[0] == bos;
+    vkft_ids_free(&ids);
+    return leads ? token_text(m, bos) : NULL;
+}
+
 static void put_template(maker *m)
 {
     bool has_system = false;
-    char *bos = m->text.tokenizer ? token_text(m, vkft_tokenizer_bos_id(m->text.tokenizer)) : NULL;
+    char *bos = leading_token(m);
     char *go = m->text.chat ? vkft_go_template(m->text.chat, bos, &has_system) : NULL;
     if (go) {
         put(m, "TEMPLATE \"\"\"");

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "host/merge/modelfile.h"
+#include "runtime/base/file.h"
+#include "tests/support/program.h"
 
 static char *go_of(const char *jinja, const char *bos, bool *has_system)
 {
@@ -91,9 +93,46 @@ static void what_cannot_be_said(void **state)
     }
 }
 
+/* A bos that the tokenizer puts in front is not in the template, and one that it does not is. */
+static void bos_once(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"bos_token\":\"<|begin|>\",\"eos_token\":"
+        "\"<|end|>\",\"chat_template\":\"{% for m in messages %}<|begin|>{{ m['content'] }}<|end|>"
+        "{% endfor %}\"}";
+    vkft_err err = {0};
+    const vkft_observer nobody = {0};
+    char *dir = vkft_test_directory(), *tokenizer = vkft_path_join(dir, "tokenizer.json"),
+         *settings = vkft_path_join(dir, "tokenizer_config.json"), *path = vkft_path_join(dir, "Modelfile");
+    size_t size;
+    char *json = vkft_test_read(VKFT_TEST_DATA "/tokenizers/byte_level.json", &size);
+    const vkft_modelfile modelfile = {.from = "./x.gguf", .adapter = "./a.gguf", .model = dir};
+    expect_ok(vkft_file_write(settings, config, sizeof config - 1, &err));
+    for (int leads = 1; leads >= 0; leads--) {
+        if (!leads)
+            memcpy(strstr(json, "\"post_processor\""), "\"past_processor\"", 16);
+        expect_ok(vkft_file_write(tokenizer, json, size, &err));
+        expect_ok(vkft_write_modelfile(&modelfile, path, &nobody, &err));
+        char *text = vkft_test_read(path, &size);
+        size = strlen(json);
+        if (!strstr(text, leads ? "{{ if eq $i 0 }}{{ else" : "{{ if eq $i 0 }}<|begin|>{{ else") ||
+            strncmp(text, "FROM ./x.gguf\nADAPTER ./a.gguf\n", 31) != 0 ||
+            !strstr(text, "PARAMETER stop \"<|end|>\"\n"))
+            fail_msg("leads %d: '%s'", leads, text);
+        free(text);
+    }
+    free(json);
+    free(tokenizer);
+    free(settings);
+    free(path);
+    vkft_test_remove_directory(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(chatml), cmocka_unit_test(merged_system),
-                                       cmocka_unit_test(without_system), cmocka_unit_test(what_cannot_be_said)};
+                                       cmocka_unit_test(without_system), cmocka_unit_test(what_cannot_be_said),
+                                       cmocka_unit_test(bos_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
