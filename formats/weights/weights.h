@@ -35,8 +35,7 @@ typedef struct vkft_weights {
 } vkft_weights;
 
 /* trained: what --quant was in training, so that quantized weights are there too, which are converted where they are
- * not up to date; NULL: only the original ones. Error: what conversion reports; several vkft_source_weight of one name.
- */
+ * not up to date; NULL: only the original ones. Error: what conversion reports. */
 bool vkft_weights_open(const char *path, const vkft_convert_options *trained, vkft_weights *weights, vkft_err *err);
 void vkft_weights_close(vkft_weights *weights); /* zeroes it */
 

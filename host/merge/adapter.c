@@ -234,6 +234,10 @@ bool vkft_merge_adapter_open(const char *dir, const vkft_config *config, vkft_me
                       : vkft_fail_memory(err, "for adapter '%s'", dir);
     if (ok) {
         a->method = vkft_adapter_method_of(a->adapter.config.format);
+        ok = a->method->merge ||
+             vkft_fail(err, VKFT_ERR_INPUT, "%s: a %s adapter cannot be merged or exported", a->path, a->method->name);
+    }
+    if (ok) {
         a->modules = calloc(a->adapter.count + 1ull, sizeof *a->modules);
         a->saved = calloc(a->adapter.count + 1ull, sizeof *a->saved);
         a->tokens = calloc(a->adapter.count + 1ull, sizeof *a->tokens);

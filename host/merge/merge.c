@@ -36,9 +36,6 @@ static bool check_adapter(const vkft_merge *m, vkft_err *err)
 {
     const vkft_merge_adapter *a = &m->adapter;
     const vkft_adapter_format *format = a->adapter.config.format;
-    if (!a->method->merge)
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: an adapter of type %s cannot be merged into weights", a->path,
-                         a->method->name);
     for (uint32_t i = 0; i < a->count; i++) {
         const vkft_merge_module *module = &a->modules[i];
         const vkft_source_weight *w = find_weight(&m->weights, module->name, ".weight");
