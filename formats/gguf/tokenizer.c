@@ -36,8 +36,7 @@
 #define BYTE_LEVEL "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
 #define DIGITS                                                                                                         \
     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":true}," BYTE_LEVEL "]}"
-#define WITH(normalizer, pre)                                                                                          \
-    "{\"normalizer\":" normalizer ",\"pre_tokenizer\":" pre ",\"decoder\":{\"type\":\"ByteLevel\"}}"
+#define WITH(normalizer, pre) "{\"normalizer\":" normalizer ",\"pre_tokenizer\":" pre ",\"decoder\":" BYTE_LEVEL "}"
 #define NFC "{\"type\":\"NFC\"}"
 
 /* The parts of tokenizer.json for a name in tokenizer.ggml.pre. */

@@ -260,6 +260,11 @@ static bool write_files(output *o)
     for (uint32_t i = 0; ok && i < o->shards; i++)
         ok = write_shard(o, i);
     ok = ok && write_index(o) && write_config(o);
+    if (o->merge->weights.is_gguf)
+        vkft_observer_say(
+            &o->merge->options.observer,
+            "the tokenizer's files are made from the GGUF file's keys: that texts begin with a bos token is "
+            "said in tokenizer_config.json alone (add_bos_token)");
     for (uint32_t i = 0; ok && i < source->blob_count; i++)
         ok = strcmp(source->blobs[i].name, "config.json") == 0 ||
              write_text(o, source->blobs[i].name, source->blobs[i].data, source->blobs[i].size);

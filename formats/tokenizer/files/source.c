@@ -35,7 +35,7 @@ const char *const vkft_tokenizer_file_names[VKFT_TOKENIZER_FILES] = {
     "\"},"                                                                                                             \
     "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}" more "]}"
 
-#define LLAMA_DECODER BYTES_DECODER(",{\"type\":\"Strip\",\"content\":\" \",\"start\":1}")
+#define LLAMA_DECODER BYTES_DECODER(",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}")
 #define T5_PARTS                                                                                                       \
     "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," METASPACE(          \
         "always", "true") "]},"                                                                                        \
