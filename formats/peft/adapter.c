@@ -41,6 +41,10 @@ void vkft_adapter_free(vkft_adapter *adapter)
         free(adapter->tensors[i].data);
     }
     free(adapter->tensors);
+    for (int i = 0; i < 2; i++) {
+        free(adapter->projection[i].key);
+        free(adapter->projection[i].data);
+    }
     for (char **name = adapter->config.target_modules; name && *name; name++)
         free(*name);
     free(adapter->config.target_modules);
@@ -83,6 +87,15 @@ static bool module_of_key(const vkft_adapter_format *format, const char *key, co
         return *length > 0;
     }
     return false;
+}
+
+/* Which of the matrices that modules share; 2: none. */
+static int projection_of_key(const vkft_adapter_format *format, const char *key)
+{
+    return !format->vera                           ? 2
+           : strcmp(key, "base_model.vera_A") == 0 ? 0
+           : strcmp(key, "base_model.vera_B") == 0 ? 1
+                                                   : 2;
 }
 
 /* Whether a file has it as a vector. */
@@ -219,6 +232,8 @@ static const char *const biases[] = {
 static bool read_bias(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
 {
     const cJSON *value = vkft_json_member(root, "bias");
+    if (config->format->vera && value && !(cJSON_IsString(value) && strcmp(value->valuestring, "none") == 0))
+        return fail_unsupported(path, "bias", value, "none with VeRA" MERGED, err);
     for (int i = 0; value && i < 3; i++)
         if (cJSON_IsString(value) && strcmp(value->valuestring, biases[i]) == 0) {
             config->bias = (vkft_adapter_bias)i;
@@ -245,7 +260,7 @@ static bool find_format(const char *path, const cJSON *root, const vkft_adapter_
             use_dora == config->format->use_dora && lora_bias == config->format->lora_bias)
             return true;
     }
-    return fail_unsupported(path, "peft_type", value, "LORA or IA3" MERGED, err);
+    return fail_unsupported(path, "peft_type", value, "LORA, IA3 or VERA" MERGED, err);
 }
 
 static bool read_patterns(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
@@ -267,25 +282,30 @@ static bool read_config(const char *path, const cJSON *root, vkft_adapter *adapt
 {
     vkft_adapter_config *config = &adapter->config;
     const char *base = NULL;
-    double alpha = 0, dropout = 0;
-    bool lora = !config->format->ia3;
-    bool ok = read_patterns(path, root, config, err) && vkft_json_get_u32(root, "r", lora, &config->r, path, err) &&
-              vkft_json_get_double(root, "lora_alpha", lora, &alpha, path, err) &&
-              vkft_json_get_double(root, "lora_dropout", false, &dropout, path, err) &&
+    double alpha = 0, dropout = 0, d_initial = 0.1;
+    bool ranked = !config->format->ia3, vera = config->format->vera;
+    const char *dropout_key = vera ? "vera_dropout" : "lora_dropout";
+    config->save_projection = vera;
+    bool ok = read_patterns(path, root, config, err) && vkft_json_get_u32(root, "r", ranked, &config->r, path, err) &&
+              vkft_json_get_double(root, "lora_alpha", ranked && !vera, &alpha, path, err) &&
+              vkft_json_get_double(root, dropout_key, false, &dropout, path, err) &&
+              vkft_json_get_u32(root, "projection_prng_key", false, &config->projection_prng_key, path, err) &&
+              vkft_json_get_bool(root, "save_projection", false, &config->save_projection, path, err) &&
+              vkft_json_get_double(root, "d_initial", false, &d_initial, path, err) &&
               vkft_json_get_bool(root, "fan_in_fan_out", false, &config->fan_in_fan_out, path, err) &&
               vkft_json_get_bool(root, "use_rslora", false, &config->use_rslora, path, err) &&
               vkft_json_get_string(root, "base_model_name_or_path", false, &base, path, err) &&
               read_target_modules(path, root, adapter, err);
-    if (ok && ((lora && !config->r) || !(dropout >= 0 && dropout < 1)))
-        ok = vkft_fail(err, VKFT_ERR_INPUT,
-                       "%s: r %" PRIu32 " and lora_dropout %g; expected r > 0 and 0 <= lora_dropout < 1", path,
-                       config->r, dropout);
+    if (ok && ((ranked && !config->r) || !(dropout >= 0 && dropout < 1)))
+        ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: r %" PRIu32 " and %s %g; expected r > 0 and 0 <= %s < 1", path,
+                       config->r, dropout_key, dropout, dropout_key);
     if (ok && base && !(config->base_model_name_or_path = vkft_string_copy(base)))
         ok = vkft_fail_memory(err, "for adapter '%s'", path);
     if (ok && !isfinite((float)alpha))
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: lora_alpha %g is too large for a 32-bit number", path, alpha);
     config->lora_alpha = (float)alpha;
     config->lora_dropout = (float)dropout;
+    config->d_initial = (float)d_initial;
     return ok;
 }
 
@@ -356,7 +376,8 @@ static bool read_tensor(const vkft_tensor_file *file, const vkft_file_tensor *fr
     const vkft_adapter_format *format = config->format;
     const char *name;
     size_t length;
-    if (!module_of_key(format, from->name, &name, &length, NULL) && !is_saved_whole(config, from->name))
+    if (!module_of_key(format, from->name, &name, &length, NULL) && !is_saved_whole(config, from->name) &&
+        projection_of_key(format, from->name) == 2)
         return fail_key(file->path, from->name, format, err);
     if (from->dtype != VKFT_F32 && from->dtype != VKFT_F16 && from->dtype != VKFT_BF16)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' has dtype %s; supported are F32, F16 and BF16",
@@ -388,8 +409,11 @@ static bool read_tensors(const vkft_tensor_file *file, vkft_adapter *adapter, vk
     bool ok = adapter->tensors || vkft_fail_memory(err, "for adapter '%s'", file->path);
     if (ok && !file->count)
         ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: no tensors", file->path);
-    for (uint32_t i = 0; ok && i < file->count; i++)
-        ok = read_tensor(file, &file->tensors[i], &adapter->config, &adapter->tensors[adapter->count++], err);
+    for (uint32_t i = 0; ok && i < file->count; i++) {
+        int shared = projection_of_key(adapter->config.format, file->tensors[i].name);
+        vkft_adapter_tensor *to = shared < 2 ? &adapter->projection[shared] : &adapter->tensors[adapter->count++];
+        ok = read_tensor(file, &file->tensors[i], &adapter->config, to, err);
+    }
     return ok;
 }
 
@@ -583,11 +607,30 @@ static bool fill_ia3_config(cJSON *o, const vkft_adapter *adapter)
            cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM");
 }
 
+static bool fill_vera_config(cJSON *o, const vkft_adapter *adapter)
+{
+    const vkft_adapter_config *config = &adapter->config;
+    return cJSON_AddNullToObject(o, "auto_mapping") && add_base_model(o, config->base_model_name_or_path) &&
+           cJSON_AddStringToObject(o, "bias", "none") && add_float(o, "d_initial", config->d_initial) &&
+           cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) &&
+           cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_weights") &&
+           add_setting(o, config, "layers_pattern", true) && add_setting(o, config, "layers_to_transform", true) &&
+           add_modules_to_save(o, config->modules_to_save) &&
+           cJSON_AddStringToObject(o, "peft_type", config->format->peft_type) &&
+           cJSON_AddNumberToObject(o, "projection_prng_key", config->projection_prng_key) &&
+           cJSON_AddNumberToObject(o, "r", config->r) && cJSON_AddNullToObject(o, "revision") &&
+           cJSON_AddBoolToObject(o, "save_projection", config->save_projection) && add_target_modules(o, adapter) &&
+           cJSON_AddStringToObject(o, "task_type", config->seq2seq ? "SEQ_2_SEQ_LM" : "CAUSAL_LM") &&
+           add_float(o, "vera_dropout", config->lora_dropout);
+}
+
 static bool fill_config(cJSON *o, const vkft_adapter *adapter)
 {
     const vkft_adapter_config *config = &adapter->config;
     if (config->format->ia3)
         return fill_ia3_config(o, adapter);
+    if (config->format->vera)
+        return fill_vera_config(o, adapter);
     return add_patterns(o, "alpha_pattern", &config->alpha_pattern) && cJSON_AddNullToObject(o, "auto_mapping") &&
            add_base_model(o, config->base_model_name_or_path) &&
            cJSON_AddStringToObject(o, "bias", biases[config->bias]) &&
@@ -618,21 +661,22 @@ static bool write_config(const char *path, const vkft_adapter *adapter, vkft_err
 
 static bool write_weights(const char *path, const vkft_adapter *adapter, vkft_err *err)
 {
-    vkft_safetensors_spec *specs = calloc((size_t)adapter->count + 1, sizeof *specs);
+    uint32_t shared = adapter->projection[0].data ? 2 : 0, count = shared + adapter->count;
+    vkft_safetensors_spec *specs = calloc((size_t)count + 1, sizeof *specs);
     if (!specs)
         return vkft_fail_memory(err, "for adapter '%s'", path);
-    for (uint32_t i = 0; i < adapter->count; i++) {
-        const vkft_adapter_tensor *t = &adapter->tensors[i];
+    for (uint32_t i = 0; i < count; i++) {
+        const vkft_adapter_tensor *t = i < shared ? &adapter->projection[i] : &adapter->tensors[i - shared];
         specs[i] = (vkft_safetensors_spec){.name = t->key,
                                            .dtype = VKFT_F32,
                                            .dims = is_vector(adapter->config.format, t->key) ? 1 : 2,
                                            .shape = {t->rows, t->cols}};
     }
-    vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, adapter->count, err);
+    vkft_safetensors_writer *writer = vkft_safetensors_create(path, specs, count, err);
     free(specs);
     bool ok = writer != NULL;
-    for (uint32_t i = 0; ok && i < adapter->count; i++) {
-        const vkft_adapter_tensor *t = &adapter->tensors[i];
+    for (uint32_t i = 0; ok && i < count; i++) {
+        const vkft_adapter_tensor *t = i < shared ? &adapter->projection[i] : &adapter->tensors[i - shared];
         ok = vkft_safetensors_append(writer, t->data, (size_t)t->rows * t->cols * sizeof *t->data, err);
     }
     if (ok)

@@ -16,7 +16,7 @@
 /* How a method's adapters are written: a key is "base_model.model.<module><suffix>". */
 typedef struct vkft_adapter_format {
     const char *peft_type;
-    bool use_dora, lora_bias, ia3;
+    bool use_dora, lora_bias, ia3, vera;
     const char *suffixes[VKFT_ADAPTER_TENSORS + 1]; /* ".lora_A.weight", up to a NULL */
     bool vector[VKFT_ADAPTER_TENSORS];              /* [rows] in files, and [rows,1] here */
     const char *embedding[VKFT_ADAPTER_TENSORS];    /* suffixes of an embedding's tensors; NULL: it has none */
@@ -45,6 +45,9 @@ typedef struct vkft_adapter_config {
     bool use_rslora;     /* scale alpha/sqrt(r) instead of alpha/r */
     vkft_lora_init init; /* of new adapters; what was read says nothing */
     vkft_adapter_bias bias;
+    uint32_t projection_prng_key; /* VeRA: of the matrices that modules share */
+    bool save_projection;         /* these are in the file */
+    float d_initial;
     char feedforward_modules[256]; /* of a new IA3 adapter: "down_proj,fc2" */
     char *base_model_name_or_path;
     char **target_modules; /* NULL-terminated list of names; NULL with target_all_linear */
@@ -70,6 +73,7 @@ typedef struct vkft_adapter_tensor {
 typedef struct vkft_adapter {
     vkft_adapter_config config;
     vkft_adapter_tensor *tensors;
+    vkft_adapter_tensor projection[2]; /* VeRA: vera_A and vera_B, where the file has them; data NULL: it has not */
     uint32_t count;
 } vkft_adapter;
 

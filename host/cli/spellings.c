@@ -166,8 +166,10 @@ const flag_spelling cli_spellings[] = {
             "this initialization is not supported; use true, gaussian or orthogonal for init_lora_weights"),
     MEANS("peft_type", "lora", "peft-type", "lora"),
     MEANS("peft_type", "ia3", "peft-type", "ia3"),
+    MEANS("peft_type", "vera", "peft-type", "vera"),
+    ALSO("vera_dropout", "lora-dropout"),
     REFUSED("peft_type", NULL, "peft-type",
-            "of PEFT's methods there are LoRA, DoRA (use_dora) and IA3; use one of these"),
+            "of PEFT's methods there are LoRA, DoRA (use_dora), IA3 and VeRA; use one of these"),
     NOTHING("inference_mode", "false", "lora-r", "the adapter is trained"),
 
     HEADING("transformers: GenerationConfig"),

@@ -203,7 +203,7 @@ static bool check_module(const vkft_merge_adapter *a, const vkft_merge_module *m
     for (uint32_t i = 0; format->suffixes[i]; i++)
         if (!m->tensor[i])
             return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s has no tensor '%s'", a->path, m->name, format->suffixes[i]);
-    if (format->ia3)
+    if (format->ia3 || format->vera)
         return true;
     const vkft_adapter_tensor *A = m->tensor[0], *B = m->tensor[1];
     return A->rows == B->cols ||

@@ -254,6 +254,24 @@ static bool upload_tokens(void *owner, vkft_session *session, vkft_err *err)
     return ok;
 }
 
+static uint64_t projection_bytes(const void *owner, const vkft_limits *limits)
+{
+    const vkft_session *session = owner;
+    (void)limits;
+    return session->trained.adapters.projection.floats * sizeof(float);
+}
+
+static bool upload_projection(void *owner, vkft_session *session, vkft_err *err)
+{
+    uint64_t bytes = projection_bytes(owner, NULL);
+    vkft_adapter_set *set = &session->trained.adapters;
+    if (!vkft_buffer_new(session->dev, bytes, VKFT_MEMORY_DEVICE, "shared matrices", &session->projection, err) ||
+        !vkft_buffer_write(session->dev, &session->projection, 0, set->projection.values, bytes, err))
+        return false;
+    set->projection.address = session->projection.address;
+    return true;
+}
+
 bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *err)
 {
     vkft_adapter_set *set = &session->trained.adapters;
@@ -266,6 +284,11 @@ bool vkft_session_prepare_adapters(vkft_session *session, bool read, vkft_err *e
     if (set->tokens_count)
         vkft_session_need(session,
                           (vkft_holding){"trained tokens", VKFT_MEMORY_DEVICE, token_bytes, upload_tokens, session});
+    if (read && !vkft_adapter_set_make_projection(set, err))
+        return false;
+    if (set->projection.floats)
+        vkft_session_need(session, (vkft_holding){"shared matrices", VKFT_MEMORY_DEVICE, projection_bytes,
+                                                  upload_projection, session});
     if (!set->rows)
         return true;
     if (read && !vkft_adapter_set_read_squares(set, session->file, err))
@@ -487,6 +510,7 @@ void vkft_session_close(vkft_session *session)
         free_own(session);
         vkft_buffer_free(session->dev, &session->adapter);
         vkft_buffer_free(session->dev, &session->squares);
+        vkft_buffer_free(session->dev, &session->projection);
         vkft_buffer_free(session->dev, &session->origin);
         vkft_buffer_free(session->dev, &session->tokens);
         vkft_buffer_free(session->dev, &session->own_step);

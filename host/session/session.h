@@ -28,9 +28,10 @@ typedef struct vkft_session {
     vkft_trainables trained; /* an adapter, or all weights */
     float *adapter_values;   /* of vkft_session_use_adapter, until they are on the device */
     vkft_buffer adapter;
-    vkft_buffer squares; /* of the norms of adapted weights' rows, see adapters.h */
-    vkft_buffer tokens;  /* tables of tokens whose rows are trained, see adapters.h */
-    vkft_buffer origin;  /* first values whose product is taken off weights, see adapters.h */
+    vkft_buffer squares;    /* of the norms of adapted weights' rows, see adapters.h */
+    vkft_buffer tokens;     /* tables of tokens whose rows are trained, see adapters.h */
+    vkft_buffer projection; /* matrices that adapters share, see adapters.h */
+    vkft_buffer origin;     /* first values whose product is taken off weights, see adapters.h */
 
     vkft_holding holdings[VKFT_PLAN_ITEMS];
     uint32_t holding_count;

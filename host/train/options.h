@@ -59,7 +59,7 @@ typedef struct vkft_data_options {
 
 /* The flags of `vkft train`, one member each, named alike; defaults are below. A new flag is a member here and a row in
  * host/cli/commands/train.c. Strings are borrowed. */
-typedef enum vkft_peft_type { VKFT_PEFT_LORA, VKFT_PEFT_IA3 } vkft_peft_type;
+typedef enum vkft_peft_type { VKFT_PEFT_LORA, VKFT_PEFT_IA3, VKFT_PEFT_VERA } vkft_peft_type;
 
 typedef struct vkft_train_options {
     vkft_model_options model;
@@ -74,6 +74,9 @@ typedef struct vkft_train_options {
 
     vkft_peft_type peft_type; /* of a new adapter */
     const char *feedforward_modules;
+    uint32_t projection_prng_key;
+    bool save_projection;
+    float d_initial;
     uint32_t lora_r;
     float lora_alpha;
     float lora_dropout;
@@ -157,6 +160,8 @@ static inline vkft_train_options vkft_train_defaults(void)
         .param_dtype = VKFT_F32,
         .lora_r = 16,
         .lora_alpha = 32,
+        .save_projection = true,
+        .d_initial = 0.1f,
         .lora_modules = {.target = "all-linear"},
         .objective = vkft_objective_defaults(),
         .num_train_epochs = 3,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "host/model/tensor_spec.h"
+#include "runtime/base/json.h"
 #include "runtime/base/text.h"
 
 #define PREFIX "base_model.model."
@@ -211,7 +212,8 @@ bool vkft_adapter_set_choose_from(vkft_adapter_set *set, const vkft_model *model
     free(keys.tensors);
     if (ok)
         vkft_adapter_set_lay_out(set);
-    else
+    ok = ok && (!set->projection.floats || vkft_adapter_set_read_projection(set, adapter, err));
+    if (!ok)
         vkft_adapter_set_free(set);
     return ok;
 }
@@ -411,11 +413,13 @@ static bool mixes_kinds(const vkft_adapter_set *set)
 
 /* How the configuration names the set's modules: the last parts of their names, which with what was left out select
  * them again when whole kinds were chosen. Otherwise, and always inside a multimodal model (its other parts have
- * modules with the same last names), full names and nothing else. An expression is not written: PEFT refuses one that
- * matches what is no linear layer, and which names a model has besides is not known here. */
+ * modules with the same last names) and where PEFT's method knows no exclude_modules (VeRA), full names and nothing
+ * else. An expression is not written: PEFT refuses one that matches what is no linear layer, and which names a model
+ * has besides is not known here. */
 static bool export_targets(const vkft_adapter_set *set, vkft_adapter_config *config, vkft_err *err)
 {
-    bool short_names = !set->model->config->multimodal_type[0];
+    bool short_names = !set->model->config->multimodal_type[0] &&
+                       (!set->method->projection || !vkft_json_member(set->config.targets.config, "exclude_modules"));
     if (short_names && !vkft_module_targets_copy(&config->targets, &set->config.targets, err))
         return false;
     if (!(config->target_modules = name_list(set, !short_names)))
@@ -473,7 +477,7 @@ bool vkft_adapter_set_export(const vkft_adapter_set *set, const float *flat, con
     char **names = adapter->config.modules_to_save = whole ? calloc(whole + 1ull, sizeof *names) : NULL;
     adapter->tensors = calloc(vkft_adapter_set_tensor_count(set), sizeof *adapter->tensors);
     bool ok = (adapter->tensors && (!whole || names) && adapter->config.base_model_name_or_path &&
-               export_patterns(set, &adapter->config)) ||
+               export_patterns(set, &adapter->config) && vkft_adapter_set_write_projection(set, adapter)) ||
               vkft_fail_memory(err, "while writing the adapter");
     ok = ok && export_targets(set, &adapter->config, err);
     for (uint32_t i = 0; ok && i < set->count; i++)

@@ -83,6 +83,8 @@ void vkft_adapter_set_lay_out(vkft_adapter_set *set)
         set->modules[i].row = set->rows;
         set->rows += set->modules[i].linear->w.rows;
     }
+    if (set->method->projection)
+        vkft_adapter_set_lay_out_projection(set);
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < set->count; i++)
             for (uint32_t j = 0; j < vkft_adapter_set_kinds(set); j++) {
@@ -245,6 +247,7 @@ void vkft_adapter_set_free(vkft_adapter_set *set)
         free(set->tokens[i].tokens);
     free(set->squares);
     free(set->origin);
+    free(set->projection.values);
     vkft_module_targets_free(&set->config.targets);
     vkft_token_indices_free(&set->config.tokens);
     memset(set, 0, sizeof *set);
@@ -327,6 +330,11 @@ void vkft_adapter_set_bind(const vkft_adapter_set *set, const vkft_parameter_spa
         set->method->bind(set->modules[i].linear, &own, i, squares, value, gradients ? gradient : NULL);
         if (set->frozen_a)
             set->modules[i].linear->lora.dA = 0;
+        if (set->projection.floats) {
+            uint64_t at = set->projection.address ? set->projection.address : VKFT_PLACEHOLDER_ADDRESS;
+            set->modules[i].linear->lora.A = at + set->modules[i].projection * sizeof(float);
+            set->modules[i].linear->lora.B = at;
+        }
         if (set->origin_floats) {
             uint64_t origin = set->origin_address ? set->origin_address : VKFT_PLACEHOLDER_ADDRESS;
             vkft_lora *lora = &set->modules[i].linear->lora;
@@ -348,6 +356,7 @@ bool vkft_adapter_set_init(const vkft_adapter_set *set, uint64_t seed, float *fl
                                               .first = offset,
                                               .module = set->modules[i].offset[0],
                                               .init = set->config.init,
+                                              .d_initial = set->config.d_initial,
                                               .embedding = set->modules[i].embedding,
                                               .squares = set->squares ? set->squares + set->modules[i].row : NULL};
             if (set->method->tensor[j].init && !set->method->tensor[j].init(&start, rows, cols, flat + offset))

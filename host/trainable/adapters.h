@@ -23,6 +23,7 @@ typedef struct vkft_adapted_module {
     float lora_alpha;
     uint64_t offset[VKFT_ADAPTER_TENSORS]; /* in floats */
     uint64_t row;                          /* in squares */
+    uint64_t projection;                   /* of A in the set's projection, in floats */
 } vkft_adapted_module;
 
 /* A tensor of the model that is trained as it is, beside adapters: the embedding, the head, or a bias. */
@@ -66,6 +67,14 @@ typedef struct vkft_adapter_set {
     uint64_t origin_floats;  /* 0: no such thing */
     float *origin;           /* NULL: not computed yet */
     uint64_t origin_address; /* on the device */
+
+    /* VeRA: the matrices that all modules share, see start/projection.c; B first. */
+    struct {
+        uint64_t floats; /* 0: no such thing */
+        uint32_t in, out;
+        float *values;    /* NULL: not made yet */
+        uint64_t address; /* on the device */
+    } projection;
 } vkft_adapter_set;
 
 /* New adapters of this method. Of config the numbers are used. Error: what vkft_module_choice_read refuses; experts of
@@ -83,6 +92,14 @@ bool vkft_adapter_set_freeze_a(vkft_adapter_set *set, vkft_err *err);
 /* Reads the squares of the norms of the weights' rows, where the method needs them, as the weights are stored.
  * start/row_squares.c */
 bool vkft_adapter_set_read_squares(vkft_adapter_set *set, const vkft_model_file *file, vkft_err *err);
+
+/* VeRA's matrices: their place, once all modules are in the set; first values by the key of the set's config, where
+ * there are none yet; those of an adapter that has them, else the same; and *adapter gets them where it is to.
+ * start/projection.c */
+void vkft_adapter_set_lay_out_projection(vkft_adapter_set *set);
+bool vkft_adapter_set_make_projection(vkft_adapter_set *set, vkft_err *err);
+bool vkft_adapter_set_read_projection(vkft_adapter_set *set, const vkft_adapter *adapter, vkft_err *err);
+bool vkft_adapter_set_write_projection(const vkft_adapter_set *set, vkft_adapter *adapter);
 
 /* The place and shape of each tensor, list [vkft_adapter_set_tensor_count] in any order. */
 uint32_t vkft_adapter_set_tensor_count(const vkft_adapter_set *set);

@@ -12,7 +12,8 @@ typedef struct vkft_adapter_start {
     uint64_t seed, first; /* number of the tensor's first value among all of the run, for the generator */
     uint64_t module;      /* that of the module's first tensor */
     vkft_lora_init init;
-    bool embedding;       /* of LoRA on an embedding: A zero, B standard normal, whatever init says */
+    bool embedding; /* of LoRA on an embedding: A zero, B standard normal, whatever init says */
+    float d_initial;
     const float *squares; /* of the norms of W's rows; NULL unless the method asks for them */
 } vkft_adapter_start;
 
@@ -42,7 +43,8 @@ typedef struct vkft_adapter_method {
      * NULL: no weight (NULL: no bias) does. Each row is computed by itself. */
     void (*merge)(const vkft_adapter_merge *merge, uint64_t first, uint64_t rows, float *w);
     void (*merge_bias)(const vkft_adapter_merge *merge, uint64_t rows, float *bias);
-    bool squares; /* needs those of the norms of W's rows */
+    bool squares;    /* needs those of the norms of W's rows */
+    bool projection; /* has matrices that all modules share */
     bool not_for_experts;
 } vkft_adapter_method;
 

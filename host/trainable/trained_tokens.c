@@ -102,6 +102,11 @@ bool vkft_adapter_set_train_tokens(vkft_adapter_set *set, const vkft_token_indic
 {
     bool tied = set->model->tied, same = indices->count == 2 && same_tokens(&indices->items[0], &indices->items[1]);
     vkft_trained_tokens *t = set->tokens;
+    if (indices->count && (set->method->format.ia3 || set->method->format.vera))
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "trainable token indices are trained beside LoRA, as in PEFT, and %s is another method; leave "
+                         "them out",
+                         set->method->name);
     if (indices->count > 2)
         return vkft_fail(err, VKFT_ERR_INPUT, "trainable token indices: found %u modules, expected at most 2",
                          indices->count);

@@ -37,7 +37,7 @@ import torch
 import torch.optim._muon as muon_module
 from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from bitsandbytes.nn import Linear4bit
-from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, VeraConfig, get_peft_model
 from peft.optimizers import create_loraplus_optimizer, lorafa
 from peft.tuners.lora import LoraLayer
 from peft.utils.loftq_utils import _low_rank_decomposition
@@ -247,15 +247,17 @@ FAMILIES = {
                           attention_multiplier=0.2, logits_scaling=1.7), r=4, alpha=8, accumulation=2, noise=5.0, z=0.01),
 }
 
-# Of the cases: how an optimizer other than AdamW, or LoRA+, trains. full: all weights of the case's model, which is 4-bit no more.
+# Of the cases: how an optimizer other than AdamW, LoRA+ or another adapter (VeRA) trains. full: all weights of the case's model, which is 4-bit no more.
 VARIANTS = {
     "qwen2": {"adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1), "lion": dict(optim="lion", rate=3e-4),
               "sgd": dict(optim="sgd", momentum=0.9, rate=0.1), "lorafa": dict(optim="lorafa", decay=0.1),
               "embed": dict(r=4, alpha=8, targets=ALL_LINEAR + ["embed_tokens", "lm_head"], batch=2, decay=0.1),
-              "tokens": dict(r=4, alpha=8, targets=["q_proj", "v_proj"], tokens={"embed_tokens": [7, 3, 60, 21], "lm_head": [5, 3]}, batch=2, decay=0.1)},
+              "tokens": dict(r=4, alpha=8, targets=["q_proj", "v_proj"], tokens={"embed_tokens": [7, 3, 60, 21], "lm_head": [5, 3]}, batch=2, decay=0.1),
+              "vera": dict(vera=dict(projection_prng_key=3), r=24, rate=1e-2, decay=0.1)},
     # Whose embedding and head are one matrix: LoRA on it is not the head's, rows of tokens are.
     "gemma3_nf4": {"embed": dict(r=4, alpha=8, rslora=True, targets=["q_proj", "embed_tokens"]), "tokens": dict(r=4, alpha=8, targets=["q_proj"], tokens=[1, 80, 17, 4, 30])},
-    "t5": {"embed": dict(r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=5e-4, batch=2),
+    "t5": {"vera": dict(vera=dict(projection_prng_key=7, save_projection=False, d_initial=0.2), r=20, rate=1e-2, decay=0.1),
+           "embed": dict(r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=5e-4, batch=2),
            "tokens": dict(r=4, alpha=8, targets=["q", "v"], tokens=[9, 2, 44, 61], rate=5e-4, batch=2),
            "lorafa": dict(optim="lorafa", decay=0.1, rate=5e-4), "adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
     "full_llama": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon")},
@@ -572,7 +574,8 @@ def add_adapter(case, model, out, folder="adapter_init"):
     if case.get("unfused"):
         model.config.model_type = "llama"  # or PEFT looks for the experts as transformers 5 has them
     task = "SEQ_2_SEQ_LM" if case.get("seq2seq") else "CAUSAL_LM"
-    model = get_peft_model(model, IA3Config(target_modules=case["targets"], feedforward_modules=case["ia3"], task_type=task) if "ia3" in case else LoraConfig(
+    model = get_peft_model(model, IA3Config(target_modules=case["targets"], feedforward_modules=case["ia3"], task_type=task) if "ia3" in case
+                           else VeraConfig(r=case["r"], target_modules=case.get("targets", ALL_LINEAR), task_type=task, **case["vera"]) if "vera" in case else LoraConfig(
         r=case["r"], lora_alpha=case["alpha"], use_rslora=case.get("rslora", False), target_modules=case.get("targets", ALL_LINEAR),
         rank_pattern=case.get("rank_pattern", {}), alpha_pattern=case.get("alpha_pattern", {}), use_dora=case.get("dora", False),
         bias=case.get("bias", "none"), lora_bias=case.get("lora_bias", False),
@@ -586,6 +589,8 @@ def add_adapter(case, model, out, folder="adapter_init"):
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_B" in name or "lora_embedding_A" in name:
+                p.copy_(0.05 * torch.randn_like(p))
+            if "vera_lambda_b" in name:
                 p.copy_(0.05 * torch.randn_like(p))
             if "ia3_l" in name:
                 p.add_(0.1 * torch.randn_like(p))

@@ -17,7 +17,7 @@ typedef enum vkft_operand_kind {
     VKFT_OPERAND_FROZEN,    /* f32 memory */
 } vkft_operand_kind;
 
-#define VKFT_MAX_OPERANDS 12
+#define VKFT_MAX_OPERANDS 14
 
 typedef struct vkft_operand {
     const char *name;

@@ -90,7 +90,11 @@ static const flag_choice fine_tune_choices[] = {
         .name = "pissa_niter_" #n, .value = VKFT_LORA_INIT_PISSA + (n)                                                 \
     }
 static const flag_choice peft_choices[] = {
-    {.name = "lora", .value = VKFT_PEFT_LORA}, {.name = "ia3", .value = VKFT_PEFT_IA3}, {0}};
+    {.name = "lora", .value = VKFT_PEFT_LORA},
+    {.name = "ia3", .value = VKFT_PEFT_IA3},
+    {.name = "vera", .value = VKFT_PEFT_VERA},
+    {0},
+};
 static const flag_choice bias_choices[] = {
     {.name = "none", .value = VKFT_BIAS_NONE},
     {.name = "all", .value = VKFT_BIAS_ALL},
@@ -173,7 +177,8 @@ static const flag train_flags[] = {
     {.kind = FLAG_CHOICE,
      .name = "peft-type",
      .value = "TYPE",
-     .help = "kind of a new adapter: LoRA, or vectors that multiply outputs and inputs of layers (IA3)",
+     .help = "kind of a new adapter: LoRA, vectors that multiply outputs and inputs of layers (IA3), or vectors "
+             "that multiply random matrices which all layers share (VeRA)",
      .choices = peft_choices,
      .same_run = true,
      AT(peft_type)},
@@ -184,6 +189,23 @@ static const flag train_flags[] = {
      .default_text = "as PEFT has it for the model",
      .same_run = true,
      AT(feedforward_modules)},
+    {.kind = FLAG_U32,
+     .name = "projection-prng-key",
+     .value = "N",
+     .help = "with --peft-type vera: key of the random numbers in the shared matrices",
+     .same_run = true,
+     AT(projection_prng_key)},
+    {.kind = FLAG_SWITCH,
+     .name = "save-projection",
+     .help = "with --peft-type vera: write the shared matrices with the adapter",
+     .same_run = true,
+     AT(save_projection)},
+    {.kind = FLAG_FLOAT,
+     .name = "d-initial",
+     .value = "X",
+     .help = "with --peft-type vera: first value of the vectors between the matrices",
+     .same_run = true,
+     AT(d_initial)},
     {.kind = FLAG_U32,
      .name = "lora-r",
      .value = "N",

@@ -120,7 +120,7 @@ typedef struct flag_table {
 } flag_table;
 
 #define FLAG_COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
-#define FLAGS_MAX 120 /* rows of a table */
+#define FLAGS_MAX 132 /* rows of a table */
 #define SPELLINGS_MAX 220
 #define FLAG_NAME_SIZE 64
 #define FLAG_TEXTS_MAX 16

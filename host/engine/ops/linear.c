@@ -13,6 +13,10 @@
  *
  * An adapter may have an origin B0 A0, which is constant and taken off W: y -= c s x A0^T B0^T;  dx -= c s dy B0 A0.
  *
+ * With VeRA, z0 = xd A^T, z = d z0 and y = residual + c (x W^T + b0 + b (z B^T)), where A and B are frozen:
+ *
+ *   db += c sum_t dy (z B^T);  dz = (c b dy) B;  dd += sum_t dz z0;  dx += c dy W + mask/(1-p) * ((d dz) A)
+ *
  * With (IA)^3, u = x W^T + b and y = residual + c l u, or y = residual + c ((l x) W^T + b):  dl += c sum_t dy u, or
  * sum_t (c dy W) x.
  *
@@ -27,8 +31,8 @@
  * A^T B_c^T): products with the rows of A, and no matrix of W's size. A row of W + s B A that is far shorter than W's
  * loses digits, as any small difference does.
  *
- * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA), Liu et al. 2024 (DoRA). Test: test_ops_linear,
- * test_ops_gradients, test_ops_experts
+ * Source: Hu et al. 2021 (LoRA), Dettmers et al. 2023 (QLoRA), Liu et al. 2024 (DoRA), Kopiczko et al. 2024 (VeRA).
+ * Test: test_ops_linear, test_ops_gradients, test_ops_experts
  */
 #include "host/engine/matmul/gemm.h"
 #include "host/engine/ops/f16_rows.h"
@@ -307,6 +311,37 @@ static void magnitude_gradient(vkft_graph *g, const vkft_tensor *dy, const vkft_
     vkft_launch_elements(g, VKFT_KERNEL_dora_magnitude, &args, sizeof args, args.C, 1, 2.0 * args.T * args.C);
 }
 
+/* df += scale * sum_t dy u. */
+static void factor_gradient(vkft_graph *g, const vkft_tensor *dy, const vkft_tensor *u, uint64_t df, float scale)
+{
+    vkft_tensor *ones = vkft_tensor_new(g, VKFT_F32, 1, dy->cols);
+    struct fill_args fill = {.y = vkft_tensor_address(g, ones), .n = ones->cols, .value = 1.0f};
+    vkft_launch_elements(g, VKFT_KERNEL_fill, &fill, sizeof fill, fill.n, 1, fill.n);
+    magnitude_gradient(g, dy, u, vkft_tensor_address(g, ones), df, scale);
+}
+
+/* f x, a factor for each column. */
+static vkft_tensor *times_factors(vkft_graph *g, uint64_t f, const vkft_tensor *x, float scale)
+{
+    vkft_tensor *y = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
+    dora_rows(g, f, x, NULL, 0, NULL, y, scale);
+    return y;
+}
+
+/* The gradients of b and d; returns d dz. z B^T is computed again: it is as large as the layer's output. */
+static vkft_tensor *vera_gradients(vkft_graph *g, const vkft_tape_entry *op, const vkft_tensor *dy)
+{
+    const linear_state *s = op->state;
+    const vkft_lora *lora = &s->linear->lora;
+    vkft_tensor *z0 = op->saved, *u = vkft_tensor_new(g, VKFT_F32, dy->rows, dy->cols);
+    multiply(g, s, MATRIX_B, true, times_factors(g, lora->d, z0, 1.0f), NULL, u, 1.0f);
+    factor_gradient(g, dy, u, lora->db, s->scale);
+    vkft_tensor *dz = vkft_tensor_new(g, VKFT_F32, dy->rows, lora->r);
+    multiply(g, s, MATRIX_B, false, times_factors(g, lora->b, dy, s->scale), NULL, dz, 1.0f);
+    factor_gradient(g, dz, z0, lora->dd, 1.0f);
+    return times_factors(g, lora->d, dz, 1.0f);
+}
+
 /* The gradients of what is trained and of x. */
 static void dora_backward(vkft_graph *g, const vkft_tape_entry *op)
 {
@@ -346,11 +381,7 @@ static void ia3_backward(vkft_graph *g, const vkft_tape_entry *op)
         inner = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
         multiply(g, s, MATRIX_W, false, dy, NULL, inner, s->scale);
     }
-    vkft_tensor *ones = vkft_tensor_new(g, VKFT_F32, 1, inner->cols);
-    struct fill_args fill = {.y = vkft_tensor_address(g, ones), .n = ones->cols, .value = 1.0f};
-    vkft_launch_elements(g, VKFT_KERNEL_fill, &fill, sizeof fill, fill.n, 1, fill.n);
-    magnitude_gradient(g, inner, ia3->input ? x : s->u, vkft_tensor_address(g, ones), ia3->dl,
-                       ia3->input ? 1.0f : s->scale);
+    factor_gradient(g, inner, ia3->input ? x : s->u, ia3->dl, ia3->input ? 1.0f : s->scale);
     if (!x->needs_grad)
         return;
     if (ia3->input) {
@@ -382,7 +413,9 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
         vkft_column_sum(g, dy, l->dbias, s->scale);
     if (l->lora.dbias)
         vkft_column_sum(g, dy, l->lora.dbias, s->scale * l->lora.scale);
-    if (l->lora.r && !dora)
+    if (l->lora.b)
+        dz = vera_gradients(g, op, dy);
+    else if (l->lora.r && !dora)
         dz = lora_gradients(g, op, dy, s->scale * l->lora.scale);
     if (x->needs_grad && !dora && !ia3) {
         bool add;
@@ -497,8 +530,13 @@ static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *g
         if (!call.only_backward)
             forward_base(g, x, s, call.residual, y);
         subtract_origin(g, s, true, z0, y);
-        if (z && !call.only_backward)
+        if (l->lora.b && !call.only_backward) {
+            vkft_tensor *u = vkft_tensor_new(g, VKFT_F32, T, out);
+            multiply(g, s, MATRIX_B, true, times_factors(g, l->lora.d, z, 1.0f), NULL, u, 1.0f);
+            dora_rows(g, l->lora.b, u, NULL, 0, y, y, s->scale);
+        } else if (z && !call.only_backward) {
             multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
+        }
         if (l->lora.bias && !call.only_backward)
             add_bias(g, l->lora.bias, y, y, s->scale * l->lora.scale);
     }

@@ -34,6 +34,7 @@ bool vkft_ops_setup(vkft_device *dev, const vkft_ops_constants *constants, vkft_
 bool vkft_attention_selftest(vkft_device *dev, const vkft_ops_constants *constants, vkft_err *err);
 
 /* LoRA on a linear layer: y += scale * B A dropout(x). A [r,in] and B [out,r] f32, with gradients of the same layout.
+ * VeRA: y += b * (B (d * (A dropout(x)))).
  * DoRA: besides, each row of W + scale B A is multiplied by magnitude / its norm, f32 [out]. */
 typedef struct vkft_lora {
     uint32_t r; /* 0: none */
@@ -44,6 +45,7 @@ typedef struct vkft_lora {
     uint64_t bias, dbias;           /* of B, f32 [out]; 0: none */
     uint64_t magnitude, dmagnitude; /* DoRA; 0: LoRA alone */
     uint64_t squares;               /* DoRA: of the norms of W's rows, f32 [out] */
+    uint64_t b, d, db, dd;          /* VeRA: f32 [out] and [r], that of B (d A) b; 0: none; A and B are frozen then */
     uint64_t A0, B0;                /* frozen, of the shapes of A and B: scale B0 A0 is taken off W; 0: nothing is */
 } vkft_lora;
 

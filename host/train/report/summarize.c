@@ -33,6 +33,9 @@ static void add_trained(const vkft_trainer *t, vkft_run_summary *s)
         add(s, "trained", "all weights: %llu parameters", parameters);
     else if (!set->config.r)
         add(s, "trained", "%s adapter on %u modules: %llu parameters", set->method->name, set->count, parameters);
+    else if (set->projection.floats)
+        add(s, "trained", "%s adapter, r %u, on %u modules: %llu parameters", set->method->name, set->config.r,
+            set->count, parameters);
     else
         add(s, "trained", "%s adapter, r %u, alpha %g, on %u modules: %llu parameters",
             set->method == &vkft_method_dora ? "DoRA" : "LoRA", set->config.r, (double)set->config.lora_alpha,

@@ -64,6 +64,20 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
         vkft_observer_say(t->observer, "adapter of %s: IA3 on %u modules", o->init_adapter, set->count);
         return true;
     }
+    if (set->method == &vkft_method_vera) {
+        snprintf(found, sizeof found, "VeRA, r %u", c->r);
+        if (o->lora_given.r && o->lora_r != c->r)
+            return fail_differs(o, "--lora-r", found, err);
+        if (o->lora_given.modules && !check_modules(t, set, err))
+            return false;
+        if (o->lora_given.dropout)
+            c->lora_dropout = o->lora_dropout;
+        if (vkft_objective_of(o->data.objective)->preferences != VKFT_PREFERENCES_NONE)
+            c->lora_dropout = 0;
+        vkft_observer_say(t->observer, "adapter of %s: %s, dropout %.9g, on %u modules", o->init_adapter, found,
+                          (double)c->lora_dropout, set->count);
+        return true;
+    }
     snprintf(found, sizeof found, "r %u, alpha %.9g%s%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "",
              dora        ? ", DoRA"
              : lora_bias ? ", lora_bias"
@@ -117,6 +131,21 @@ static bool choose_ia3(vkft_trainer *t, vkft_err *err)
     return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_ia3, &choice, &config, err);
 }
 
+static bool choose_vera(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    vkft_session *r = &t->session;
+    bool dropout = vkft_objective_of(o->data.objective)->preferences == VKFT_PREFERENCES_NONE;
+    vkft_module_choice choice = o->lora_modules;
+    choice.rank_pattern = choice.alpha_pattern = NULL; /* they have no effect, which is said */
+    const vkft_adapter_config config = {.r = o->lora_r,
+                                        .lora_dropout = dropout ? o->lora_dropout : 0,
+                                        .projection_prng_key = o->projection_prng_key,
+                                        .save_projection = o->save_projection,
+                                        .d_initial = o->d_initial};
+    return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_vera, &choice, &config, err);
+}
+
 /* The modules of the adapter, new or that of --init-adapter, whose parameters go to *init. */
 static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
 {
@@ -126,6 +155,8 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
         return vkft_adapter_read(o->init_adapter, vkft_adapter_formats(), init, err) && continue_adapter(t, init, err);
     if (o->peft_type == VKFT_PEFT_IA3)
         return choose_ia3(t, err);
+    if (o->peft_type == VKFT_PEFT_VERA)
+        return choose_vera(t, err);
     bool dropout = vkft_objective_of(o->data.objective)->preferences == VKFT_PREFERENCES_NONE;
     const vkft_adapter_config config = {.r = o->lora_r,
                                         .lora_alpha = o->lora_alpha,

@@ -164,7 +164,7 @@ static void settings_that_change_the_result(void **state)
     static const struct {
         const char *key, *value, *message;
     } cases[] = {
-        {"peft_type", "\"VERA\"", "key 'peft_type': found the string 'VERA'"},
+        {"peft_type", "\"LOHA\"", "key 'peft_type': found the string 'LOHA'"},
         {"peft_type", NULL, "key 'peft_type': found nothing"},
         {"task_type", "\"SEQ_CLS\"", "key 'task_type'"},
         {"bias", "\"boft_only\"",

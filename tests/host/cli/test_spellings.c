@@ -102,6 +102,8 @@ static const meaning meanings[] = {
     {"lora_ga_config", "none", ""},
     {"peft_type", "LORA", "--peft-type lora"},
     {"peft_type", "ia3", "--peft-type ia3"},
+    {"peft_type", "vera", "--peft-type vera"},
+    {"vera_dropout", "0.1", "--lora-dropout 0.1"},
     {"peft_type", "lora", ""},
     {"inference_mode", "false", ""},
     {"iters", "7", "--max-steps 7"},
@@ -259,7 +261,7 @@ static const meaning refusals[] = {
     {"init_lora_weights", "eva", "init_lora_weights eva: it needs activations of the tr"},
     {"init_lora_weights", "mica", "init_lora_weights mica: B would be frozen; use true, g"},
     {"init_lora_weights", "false", "init_lora_weights false: A and B would both be random a"},
-    {"peft_type", "VERA", "peft_type VERA: of PEFT's methods there are LoRA, DoRA"},
+    {"peft_type", "LOHA", "peft_type LOHA: of PEFT's methods there are LoRA, DoRA"},
     {"load_in_4bits", "true", "unknown flag, did you mean"},
 };
 

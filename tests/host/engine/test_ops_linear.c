@@ -22,14 +22,14 @@ typedef struct linear_context {
     uint32_t T, in, out, r;
     bool bias, residual, same; /* same: the residual is x itself */
     float scale, lora_scale, dropout;
-    bool lora_bias, origin;
+    bool lora_bias, origin, vera;
     enum { NO_IA3, OUTPUT_IA3, INPUT_IA3 } ia3;
     bool dora;
     double *norm; /* DoRA: of the rows of W + lora_scale B A, constants of the gradient */
     vkft_linear linear;
 } linear_context;
 
-enum { X, W, BIAS, RESIDUAL, A, B, MAGNITUDE, SQUARES, LORA_BIAS, A0, B0, L };
+enum { X, W, BIAS, RESIDUAL, A, B, MAGNITUDE, SQUARES, LORA_BIAS, A0, B0, L, VERA_B, VERA_D };
 
 static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64_t loss, void *context)
 {
@@ -54,6 +54,12 @@ static vkft_tensor *linear_forward(vkft_graph *g, const vkft_operand *in, uint64
     if (k->lora_bias) {
         k->linear.lora.bias = in[LORA_BIAS].address ? in[LORA_BIAS].address : VKFT_PLACEHOLDER_ADDRESS;
         k->linear.lora.dbias = in[LORA_BIAS].grad;
+    }
+    if (k->vera) {
+        k->linear.lora.b = in[VERA_B].address ? in[VERA_B].address : VKFT_PLACEHOLDER_ADDRESS;
+        k->linear.lora.d = in[VERA_D].address;
+        k->linear.lora.db = in[VERA_B].grad;
+        k->linear.lora.dd = in[VERA_D].grad;
     }
     if (k->origin) {
         k->linear.lora.A0 = in[A0].address ? in[A0].address : VKFT_PLACEHOLDER_ADDRESS;
@@ -88,13 +94,13 @@ static double origin(const linear_context *k, double *const *in, uint32_t t, uin
     return sum;
 }
 
-/* z[t] = A dropout(x[t]) */
+/* z[t] = A dropout(x[t]), times d with VeRA */
 static void lora_rank(const linear_context *k, double *const *in, uint32_t t, double *z)
 {
     for (uint32_t j = 0; j < k->r; j++) {
         z[j] = 0;
         for (uint32_t c = 0; c < k->in; c++)
-            z[j] += dropped(k, in, t, c) * in[A][j * k->in + c];
+            z[j] += dropped(k, in, t, c) * in[A][j * k->in + c] * (k->vera ? in[VERA_D][j] : 1);
     }
 }
 
@@ -126,7 +132,7 @@ static void linear_reference(double *const *in, double *y, const void *context)
                        (k->ia3 == INPUT_IA3 ? in[L][c] : 1);
             sum *= k->ia3 == OUTPUT_IA3 ? in[L][o] : 1;
             for (uint32_t j = 0; j < k->r; j++)
-                sum += factor * (double)k->lora_scale * z[j] * in[B][o * k->r + j];
+                sum += factor * (double)k->lora_scale * z[j] * in[B][o * k->r + j] * (k->vera ? in[VERA_B][o] : 1);
             sum += (double)k->lora_scale * ((k->lora_bias ? in[LORA_BIAS][o] : 0) - origin(k, in, t, o));
             uint32_t at = t * k->out + o;
             y[at] = scale * sum + (k->same ? in[X][at] : k->residual ? in[RESIDUAL][at] : 0);
@@ -137,6 +143,7 @@ static void linear_reference(double *const *in, double *y, const void *context)
 static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_context k)
 {
     uint32_t r = k.r ? k.r : 1;
+    vkft_operand_kind kind = k.r && !k.vera ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN;
     float spread = (float)(1 / sqrt((double)k.in)), *w = vkft_random_array(77, k.out * k.in),
           *squares = calloc(k.out, sizeof *squares);
     double norm[64] = {0};
@@ -161,8 +168,8 @@ static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_
                 [BIAS] = {"bias", VKFT_OPERAND_FROZEN, 1, k.out, .spread = 1},
                 [RESIDUAL] = {"residual", k.residual ? VKFT_OPERAND_TENSOR : VKFT_OPERAND_CONSTANT, k.T, k.out,
                               .spread = 1},
-                [A] = {"A", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, r, k.in, .spread = spread},
-                [B] = {"B", k.r ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
+                [A] = {"A", kind, r, k.in, .spread = spread},
+                [B] = {"B", kind, k.out, r, .spread = 1},
                 [MAGNITUDE] = {"magnitude", k.dora ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, k.out,
                                .spread = 1},
                 [SQUARES] = {"squares", VKFT_OPERAND_FROZEN, 1, k.out, .values = squares},
@@ -172,6 +179,8 @@ static void check_linear(const vkft_kernel_fixture *f, const char *name, linear_
                 [B0] = {"B0", VKFT_OPERAND_FROZEN, k.out, r, .spread = 1},
                 [L] = {"l", k.ia3 ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, k.ia3 == INPUT_IA3 ? k.in : k.out,
                        .spread = 1},
+                [VERA_B] = {"b", k.vera ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, k.out, .spread = 1},
+                [VERA_D] = {"d", k.vera ? VKFT_OPERAND_PARAMETER : VKFT_OPERAND_FROZEN, 1, r, .spread = 1},
             },
     };
     vkft_check_op(f, &c);
@@ -245,6 +254,20 @@ static void test_ia3(void **state)
         k = (linear_context){.T = 1, .in = 11, .out = 11, .same = true, .ia3 = k.ia3};
         check_linear(*state, input ? "ia3 of the input, x is the residual" : "ia3, x is the residual", k);
     }
+}
+
+static void test_vera(void **state)
+{
+    linear_context k = {.T = 1, .in = 1, .out = 1, .r = 1, .lora_scale = 1, .vera = true};
+    check_linear(*state, "vera, 1x1", k);
+    k = (linear_context){.T = 31, .in = 37, .out = 13, .r = 15, .lora_scale = 1, .vera = true};
+    check_linear(*state, "vera", k);
+    k.bias = k.residual = true;
+    k.scale = 0.22f;
+    check_linear(*state, "vera, all", k);
+    k = (linear_context){
+        .T = 13, .in = 31, .out = 31, .r = 7, .lora_scale = 1, .dropout = 0.5f, .same = true, .vera = true};
+    check_linear(*state, "vera, dropout, x is the residual", k);
 }
 
 static void test_dora(void **state)
@@ -482,9 +505,15 @@ static void test_logits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear), cmocka_unit_test(test_lora),        cmocka_unit_test(test_lora_bias_and_origin),
-        cmocka_unit_test(test_ia3),    cmocka_unit_test(test_dora),        cmocka_unit_test(test_independent_products),
-        cmocka_unit_test(test_loss),   cmocka_unit_test(test_loss_chunks), cmocka_unit_test(test_logits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_linear),
+                                       cmocka_unit_test(test_lora),
+                                       cmocka_unit_test(test_lora_bias_and_origin),
+                                       cmocka_unit_test(test_ia3),
+                                       cmocka_unit_test(test_vera),
+                                       cmocka_unit_test(test_dora),
+                                       cmocka_unit_test(test_independent_products),
+                                       cmocka_unit_test(test_loss),
+                                       cmocka_unit_test(test_loss_chunks),
+                                       cmocka_unit_test(test_logits)};
     return cmocka_run_group_tests_name("ops: linear", tests, vkft_op_setup, vkft_kernel_teardown);
 }

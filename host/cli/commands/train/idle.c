@@ -16,8 +16,10 @@ static bool is_kind(const vkft_train_options *o, vkft_optimizer_type type)
 }
 
 WHERE(trains_all_weights, o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS)
-WHERE(has_no_lora, o->peft_type == VKFT_PEFT_IA3 && !trains_all_weights(o))
-WHERE(has_lora, o->peft_type == VKFT_PEFT_LORA && !o->init_adapter)
+WHERE(has_no_rank, o->peft_type == VKFT_PEFT_IA3 && !trains_all_weights(o))
+WHERE(has_no_lora, o->peft_type != VKFT_PEFT_LORA && !trains_all_weights(o))
+WHERE(has_no_ia3, o->peft_type != VKFT_PEFT_IA3 && !o->init_adapter)
+WHERE(has_no_new_vera, o->peft_type != VKFT_PEFT_VERA || o->init_adapter)
 WHERE(has_steps, o->max_steps > 0)
 WHERE(has_no_warmup, o->lr_scheduler_type == VKFT_SCHEDULE_constant && o->warmup_steps > 0)
 WHERE(has_no_moments, is_kind(o, VKFT_OPTIMIZER_sgd))
@@ -70,18 +72,21 @@ const flag_idle train_idle[] = {
     {"rank-pattern", trains_all_weights, "with --fine-tune-type full"},
     {"alpha-pattern", trains_all_weights, "with --fine-tune-type full"},
     {"peft-type", trains_all_weights, "with --fine-tune-type full"},
-    {"lora-r", has_no_lora, "with --peft-type ia3"},
-    {"lora-alpha", has_no_lora, "with --peft-type ia3"},
-    {"lora-dropout", has_no_lora, "with --peft-type ia3"},
-    {"use-rslora", has_no_lora, "with --peft-type ia3"},
-    {"use-dora", has_no_lora, "with --peft-type ia3"},
-    {"lora-bias", has_no_lora, "with --peft-type ia3"},
-    {"bias", has_no_lora, "with --peft-type ia3"},
-    {"init-lora-weights", has_no_lora, "with --peft-type ia3"},
-    {"rank-pattern", has_no_lora, "with --peft-type ia3"},
-    {"alpha-pattern", has_no_lora, "with --peft-type ia3"},
-    {"loraplus-lr-ratio", has_no_lora, "with --peft-type ia3"},
-    {"feedforward-modules", has_lora, "without --peft-type ia3"},
+    {"lora-r", has_no_rank, "with --peft-type ia3"},
+    {"lora-alpha", has_no_lora, "with this --peft-type"},
+    {"lora-dropout", has_no_rank, "with --peft-type ia3"},
+    {"use-rslora", has_no_lora, "with this --peft-type"},
+    {"use-dora", has_no_lora, "with this --peft-type"},
+    {"lora-bias", has_no_lora, "with this --peft-type"},
+    {"bias", has_no_lora, "with this --peft-type"},
+    {"init-lora-weights", has_no_lora, "with this --peft-type"},
+    {"rank-pattern", has_no_lora, "with this --peft-type"},
+    {"alpha-pattern", has_no_lora, "with this --peft-type"},
+    {"loraplus-lr-ratio", has_no_lora, "with this --peft-type"},
+    {"feedforward-modules", has_no_ia3, "without --peft-type ia3"},
+    {"projection-prng-key", has_no_new_vera, "without a new adapter of --peft-type vera"},
+    {"save-projection", has_no_new_vera, "without a new adapter of --peft-type vera"},
+    {"d-initial", has_no_new_vera, "without a new adapter of --peft-type vera"},
     {"double-quant", has_no_super_scales, "without --quant nf4"},
     {"num-train-epochs", has_steps, "with --max-steps"},
     {"warmup-steps", has_no_warmup, "with --lr-scheduler-type constant; constant_with_warmup has one"},
