@@ -65,6 +65,9 @@ static const meaning meanings[] = {
     {"use_muon", "false", ""},
     {"max_length", "512", "--max-seq-length 512"},
     {"dataset_text_field", "body", "--data-keys text=body"},
+    {"dataset_config_name", "main", "--dataset-config main"},
+    {"dataset_train_split", "train_sft", "--dataset-split train_sft"},
+    {"dataset_test_split", "test_sft", "--dataset-validation-split test_sft"},
     {"load_in_4bit", "true", "--quant nf4"},
     {"load_in_4bit", "false", "--quant none"},
     {"load_in_8bit", "false", ""},
@@ -285,14 +288,28 @@ static void test_refusals(void **state)
     }
 }
 
+/* Other names of --data, which is in all commands of the cases above. */
+static void test_data(void **state)
+{
+    static const char *const names[] = {"dataset_name", "train_file"};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        vkft_test_result r = vkft_test_program("train --model %s/none --%s rows.jsonl --print-config", dir, names[i]);
+        if (r.exit_code || !strstr(r.out, "data: \"rows.jsonl\""))
+            fail_msg("--%s: found '%s' '%s'", names[i], r.out, r.err);
+        vkft_test_result_free(&r);
+    }
+}
+
 /* No row of the table is without a case here. */
 static void test_every_row_has_a_case(void **state)
 {
     (void)state;
     for (const flag_spelling *row = cli_spellings; row->name; row++) {
         bool refused = row->verdict == SPELLING_REFUSED,
-             found = !row->flag || !strcmp(row->flag, "adapter") || !strcmp(row->flag, "max-new-tokens") ||
-                     !strcmp(row->flag, "temperature") || !strcmp(row->flag, "stop") || /* of generate */
+             found = !row->flag || !strcmp(row->flag, "data") || !strcmp(row->flag, "adapter") ||
+                     !strcmp(row->flag, "max-new-tokens") || !strcmp(row->flag, "temperature") ||
+                     !strcmp(row->flag, "stop") || /* of generate */
                      !strcmp(row->flag, "context") || !strcmp(row->flag, "device") ||
                      !strcmp(row->flag, "new-tokens") || !strcmp(row->flag, "format"); /* of bench */
         const meaning *cases = refused ? refusals : meanings;
@@ -401,13 +418,10 @@ static void test_texts_are_no_switches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meanings),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_every_row_has_a_case),
-        cmocka_unit_test(test_other_commands),
-        cmocka_unit_test(test_texts_are_no_switches),
-        cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_two_names_must_agree),
+        cmocka_unit_test(test_meanings),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_data),           cmocka_unit_test(test_every_row_has_a_case),
+        cmocka_unit_test(test_other_commands), cmocka_unit_test(test_texts_are_no_switches),
+        cmocka_unit_test(test_switches),       cmocka_unit_test(test_two_names_must_agree),
     };
     return cmocka_run_group_tests_name("spellings", tests, make_directory, remove_directory);
 }
