@@ -273,6 +273,7 @@ static bool write_files(output *o)
 
 typedef struct visit {
     const char *dir;
+    bool unfinished; /* left by a merge that was killed: may also hold files that were being written */
     vkft_err *err;
 } visit;
 
@@ -282,7 +283,8 @@ static bool is_part(void *context, const char *name)
     const visit *v = context;
     bool weights = strncmp(name, "model", 5) == 0 && (vkft_string_ends_with(name, ".safetensors") ||
                                                       vkft_string_ends_with(name, ".safetensors.index.json"));
-    return weights || vkft_source_is_small_file(name) || strcmp(name, "additional_chat_templates") == 0 ||
+    bool unfinished = v->unfinished && vkft_string_ends_with(name, ".tmp");
+    return weights || unfinished || vkft_source_is_small_file(name) || strcmp(name, "additional_chat_templates") == 0 ||
            vkft_fail(
                v->err, VKFT_ERR_INPUT,
                "'%s' holds '%s', which is no part of a merged model; --overwrite replaces a directory with such a "
@@ -290,9 +292,27 @@ static bool is_part(void *context, const char *name)
                v->dir, name);
 }
 
-static bool check_place(const char *dir, bool replace, vkft_err *err)
+/* Whether two paths are the same but for slashes at the end and "./" at the beginning. */
+static bool same_path(const char *a, const char *b)
 {
-    visit v = {dir, err};
+    while (strncmp(a, "./", 2) == 0)
+        a += 2;
+    while (strncmp(b, "./", 2) == 0)
+        b += 2;
+    size_t n = strlen(a), m = strlen(b);
+    while (n && (a[n - 1] == '/' || a[n - 1] == '\\'))
+        n--;
+    while (m && (b[m - 1] == '/' || b[m - 1] == '\\'))
+        m--;
+    return n == m && strncmp(a, b, n) == 0;
+}
+
+static bool check_place(const char *dir, const char *model, bool replace, vkft_err *err)
+{
+    visit v = {dir, false, err};
+    if (same_path(dir, model))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: is the model that is merged; expected another directory to write",
+                         dir);
     if (vkft_file_exists(dir))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: is a file; expected the name of a directory to write", dir);
     if (!vkft_directory_exists(dir))
@@ -302,10 +322,18 @@ static bool check_place(const char *dir, bool replace, vkft_err *err)
     return vkft_directory_list(dir, is_part, &v, err);
 }
 
+/* Removes what a merge that was killed has left there, and nothing else. */
+static bool clear(const char *work, vkft_err *err)
+{
+    visit v = {work, true, err};
+    return !vkft_directory_exists(work) ||
+           (vkft_directory_list(work, is_part, &v, err) && vkft_directory_remove(work, err));
+}
+
 bool vkft_merge_write_checkpoint(vkft_merge *merge, const char *dir, vkft_dtype dtype, bool replace, vkft_err *err)
 {
     vkft_text work = {0};
-    if (!check_place(dir, replace, err))
+    if (!check_place(dir, merge->options.model, replace, err))
         return false;
     size_t length = strlen(dir);
     while (length > 1 && (dir[length - 1] == '/' || dir[length - 1] == '\\'))
@@ -313,13 +341,15 @@ bool vkft_merge_write_checkpoint(vkft_merge *merge, const char *dir, vkft_dtype 
     if (!vkft_text_append(&work, dir, length, err) || !vkft_text_append(&work, ".tmp", 4, err))
         return false;
     output o = {.merge = merge, .dir = work.data, .dtype = dtype, .err = err};
-    bool ok = vkft_directory_remove(work.data, err) && vkft_directory_create(work.data, err) && write_files(&o);
+    bool ok = clear(work.data, err);
+    bool made = ok && vkft_directory_create(work.data, err);
+    ok = made && write_files(&o);
     ok = ok && (!replace || vkft_directory_remove(dir, err));
     work.data[length] = 0;
     char *to = ok ? vkft_string_copy(work.data) : NULL;
     work.data[length] = '.';
     ok = ok && (to || vkft_fail_memory(err, "while writing '%s'", dir)) && vkft_directory_rename(work.data, to, err);
-    if (!ok)
+    if (made && !ok)
         vkft_directory_remove(work.data, NULL);
     free(to);
     free(o.encoded);

@@ -13,6 +13,7 @@
 #include "formats/tensors/safetensors.h"
 #include "host/merge/lora_gguf.h"
 #include "host/merge/merge.h"
+#include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "tests/support/program.h"
@@ -400,6 +401,13 @@ static void replaces_nothing_unasked(void **state)
     expect_ok(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_F16, true, &err));
     expect_ok(vkft_file_write(in("twice/letter.txt"), "x", 1, &err));
     expect_failure(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_F16, true, &err), "'letter.txt'");
+    expect_ok(vkft_directory_create(in("other.tmp"), &err)); /* where a merge into "other" would work */
+    expect_ok(vkft_file_write(in("other.tmp/letter.txt"), "x", 1, &err));
+    expect_failure(vkft_merge_write_checkpoint(&merge, in("other"), VKFT_F16, true, &err), "'letter.txt'");
+    assert_true(vkft_file_exists(in("other.tmp/letter.txt")));
+    char itself[700];
+    snprintf(itself, sizeof itself, "%s/", merge.options.model);
+    expect_failure(vkft_merge_write_checkpoint(&merge, itself, VKFT_F16, true, &err), "is the model that is merged");
     vkft_merge_close(&merge);
     vkft_tensor_file file;
     expect_ok(vkft_safetensors_open(in("twice/model.safetensors"), &file, &err));
