@@ -47,6 +47,7 @@ static bool fail_native(void)
 {
     switch (GetLastError()) {
     case ERROR_FILE_NOT_FOUND:
+    case ERROR_INVALID_NAME: /* of a pattern, such as a*.jsonl, which no file can be called */
     case ERROR_PATH_NOT_FOUND: errno = ENOENT; break;
     case ERROR_ACCESS_DENIED:
     case ERROR_SHARING_VIOLATION: errno = EACCES; break;
