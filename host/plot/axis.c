@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "runtime/base/text.h"
 
@@ -70,9 +71,12 @@ double vkft_axis_place(const vkft_axis *axis, double value)
 
 void vkft_axis_text(const vkft_axis *axis, double value, char *text, size_t size)
 {
-    if (axis->bytes)
+    char *zero;
+    if (axis->bytes) { /* "448 MiB": the room beside the chart is narrow */
         vkft_bytes_text((uint64_t)fmax(0, value), text, size);
-    else if (fabs(value) >= 1e6)
+        if ((zero = strstr(text, ".0 ")) != NULL)
+            memmove(zero, zero + 2, strlen(zero + 2) + 1);
+    } else if (fabs(value) >= 1e6)
         snprintf(text, size, "%gM", value / 1e6);
     else if (fabs(value) >= 1e4)
         snprintf(text, size, "%gk", value / 1e3);
