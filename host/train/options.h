@@ -147,8 +147,9 @@ typedef struct vkft_train_options {
     bool json;    /* machine-readable summary on stdout */
     bool profile; /* kernel times of the steps, printed at the end */
 
-    vkft_settings settings; /* all flags as text, borrowed; empty where there is no command line */
-    struct vkft_base *base; /* NULL, or what the runs of a sweep share (host/session/base.h) */
+    vkft_settings settings;               /* all flags as text, borrowed; empty where there is no command line */
+    struct vkft_base *base;               /* NULL, or what the runs of a sweep share (host/session/base.h) */
+    struct vkft_shared_data *shared_data; /* the same of their data (host/train/setup/shared_data.h) */
 } vkft_train_options;
 
 /* What a flag is where it is not given; the paths of model and data stay NULL. */

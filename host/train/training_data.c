@@ -137,6 +137,20 @@ static bool find_files(const vkft_data_options *o, const char *split, vkft_data_
     return vkft_data_files_find(&request, files, err);
 }
 
+bool vkft_data_say(const vkft_data_options *options, const char *split, const vkft_model_text *text,
+                   const vkft_config *config, const vkft_observer *observer, const vkft_dataset *data, vkft_err *err)
+{
+    vkft_data_files files;
+    if (!find_files(options, split, &files, err))
+        return false;
+    if (files.count) {
+        say_found(options, &files, data, observer);
+        vkft_data_warn(text, config, data, observer);
+    }
+    vkft_data_files_free(&files);
+    return true;
+}
+
 bool vkft_data_open(const vkft_data_options *options, const char *split, const vkft_model_text *text,
                     const vkft_config *config, const vkft_observer *observer, vkft_dataset *data, bool *found,
                     vkft_err *err)

@@ -13,6 +13,10 @@ bool vkft_data_open(const vkft_data_options *options, const char *split, const v
                     const vkft_config *config, const vkft_observer *observer, vkft_dataset *data, bool *found,
                     vkft_err *err);
 
+/* Says what vkft_data_open says of such data, of those that are open already. */
+bool vkft_data_say(const vkft_data_options *options, const char *split, const vkft_model_text *text,
+                   const vkft_config *config, const vkft_observer *observer, const vkft_dataset *data, vkft_err *err);
+
 /* Says what is right as it stands but seldom meant: texts that begin with BOS twice, answers that no token of the model
  * ends. */
 void vkft_data_warn(const vkft_model_text *text, const vkft_config *config, const vkft_dataset *data,

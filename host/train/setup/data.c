@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host/train/setup/shared_data.h"
 #include "host/train/training_data.h"
 #include "runtime/base/random.h"
 #include "runtime/base/size.h"
@@ -53,6 +54,23 @@ static bool hold_out(vkft_trainer *t, vkft_err *err)
     return ok;
 }
 
+/* Opens a part of the data, or takes what a run before this one has opened. */
+static bool open_part(vkft_trainer *t, vkft_shared_part part, const vkft_data_options *o, vkft_dataset *data,
+                      bool *found, vkft_err *err)
+{
+    const vkft_session *r = &t->session;
+    const char *split = part == VKFT_SHARED_VALID ? "valid" : "train";
+    vkft_shared_data *shared = t->options->shared_data;
+    *found = shared && vkft_shared_data_take(shared, part, o, r->text.hash, data);
+    if (*found)
+        return vkft_data_say(o, split, &r->text, r->config, t->observer, data, err);
+    if (!vkft_data_open(o, split, &r->text, r->config, t->observer, data, found, err))
+        return false;
+    if (shared && *found)
+        vkft_shared_data_opened(shared, part, o, r->text.hash);
+    return true;
+}
+
 /* As the training data are made into samples, but for what only these rows have. */
 static bool open_retained(vkft_trainer *t, vkft_err *err)
 {
@@ -61,8 +79,7 @@ static bool open_retained(vkft_trainer *t, vkft_err *err)
     o.path = t->options->retain_data;
     o.completions = o.keys = o.prompt_template = o.dataset_config = o.split = NULL;
     o.objective = VKFT_OBJECTIVE_sft;
-    return vkft_data_open(&o, "train", &t->session.text, t->session.config, t->observer, &t->retain_data, &found,
-                          err) ||
+    return open_part(t, VKFT_SHARED_RETAINED, &o, &t->retain_data, &found, err) ||
            vkft_fail_context(err, "--retain-data");
 }
 
@@ -137,11 +154,10 @@ static void say_unused(const vkft_trainer *t, bool has_valid)
 
 bool vkft_setup_data(vkft_trainer *t, vkft_err *err)
 {
-    const vkft_session *r = &t->session;
     const vkft_data_options *o = &t->options->data;
     bool found, has_valid;
-    if (!vkft_data_open(o, "train", &r->text, r->config, t->observer, &t->data, &found, err) ||
-        !vkft_data_open(o, "valid", &r->text, r->config, t->observer, &t->valid_data, &has_valid, err))
+    if (!open_part(t, VKFT_SHARED_TRAIN, o, &t->data, &found, err) ||
+        !open_part(t, VKFT_SHARED_VALID, o, &t->valid_data, &has_valid, err))
         return false;
     bool ok = !has_valid && t->options->val_split > 0
                   ? hold_out(t, err)

@@ -7,6 +7,7 @@
 
 #include "host/train/evaluation/samples.h"
 #include "host/train/schedule.h"
+#include "host/train/setup/shared_data.h"
 #include "runtime/base/size.h"
 
 static bool batch_limits(const vkft_trainer *t, vkft_batch_limits *limits, vkft_err *err)
@@ -283,6 +284,18 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
            vkft_fail_memory(err, "while preparing the run");
 }
 
+/* Frees the data, or leaves them for the next run. */
+static void close_data(vkft_trainer *t)
+{
+    vkft_dataset *const parts[] = {
+        [VKFT_SHARED_TRAIN] = &t->data, [VKFT_SHARED_VALID] = &t->valid_data, [VKFT_SHARED_RETAINED] = &t->retain_data};
+    for (int part = 0; part < VKFT_SHARED_PARTS; part++) {
+        if (t->options->shared_data)
+            vkft_shared_data_leave(t->options->shared_data, (vkft_shared_part)part, parts[part]);
+        vkft_dataset_free(parts[part]);
+    }
+}
+
 void vkft_trainer_close(vkft_trainer *t)
 {
     vkft_run_directory_close(&t->run);
@@ -302,9 +315,7 @@ void vkft_trainer_close(vkft_trainer *t)
     vkft_sample_packs_free(&t->train);
     vkft_sample_packs_free(&t->valid);
     vkft_sample_packs_free(&t->retain);
-    vkft_dataset_free(&t->retain_data);
-    vkft_dataset_free(&t->data);
-    vkft_dataset_free(&t->valid_data);
+    close_data(t);
     vkft_samples_close(t);
     vkft_task_close(&t->task);
     vkft_answers_close(&t->answerer);

@@ -12,6 +12,7 @@
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/session/base.h"
+#include "host/train/setup/shared_data.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json/builder.h"
 #include "runtime/base/os/machine.h"
@@ -237,12 +238,16 @@ int train_sweep(const train_options *options, vkft_recipe *recipe)
 {
     train_combinations all;
     vkft_base base = {0};
+    vkft_shared_data data = {0};
     vkft_err err = {0};
     if (!train_combinations_make(options, recipe, &all, &err))
         return cli_fail(&train_table, &err);
-    for (uint32_t i = 0; i < all.count; i++)
+    for (uint32_t i = 0; i < all.count; i++) {
         all.list[i].options.run.base = &base;
+        all.list[i].options.run.shared_data = &data;
+    }
     int code = run(&all, &err);
+    vkft_shared_data_close(&data);
     vkft_base_close(&base);
     train_combinations_free(&all);
     return code;
