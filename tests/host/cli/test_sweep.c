@@ -130,6 +130,21 @@ static void other_flags(void **state)
     same_run(f, "others/lora_target_modules-all-linear_max_seq_length-8_use_dora-false", "o2");
 }
 
+/* Adapters of another kind, and rows of tokens beside them, are those of the run alone, also after one of LoRA. */
+static void other_adapters(void **state)
+{
+    const vkft_test_run_fixture *f = *state;
+    free(sweep(f, "kinds", 0, STEPS "--sweep peft-type=lora,vera", "run 2 of 2"));
+    vkft_test_train_ok(f, "k1", STEPS "--peft-type vera");
+    same_run(f, "kinds/peft_type-vera", "k1");
+    char *table = sweep(f, "tokens", 0, STEPS "--sweep 'trainable-token-indices=3,5;7' --sweep use-dora=true,false",
+                        "run 4 of 4");
+    assert_non_null(strstr(table, "trainable_token_indices-3-5_use_dora-true"));
+    free(table);
+    vkft_test_train_ok(f, "k2", STEPS "--trainable-token-indices 7");
+    same_run(f, "tokens/trainable_token_indices-7_use_dora-false", "k2");
+}
+
 /* In the middle, beside one that stops early. */
 static void one_fails(void **state)
 {
@@ -149,7 +164,8 @@ static void one_fails(void **state)
     cJSON_Delete(record);
 }
 
-#define LONG "--warmup-steps 0 --eval-strategy no --save-steps 50 --sweep max_steps=3,400,2 "
+#define ENDLESS "200" /* steps: enough for a signal to come before the last one */
+#define LONG "--warmup-steps 0 --eval-strategy no --save-steps 40 --sweep max_steps=3," ENDLESS ",2 "
 
 static void interrupted(void **state)
 {
@@ -157,9 +173,9 @@ static void interrupted(void **state)
     if (vkft_test_program_is_foreign())
         skip();
     pid_t pid = vkft_test_run_start(f, "long", VKFT_TEST_RUN_FLAGS " " LONG);
-    vkft_test_run_wait_for(f, "long/max_steps-400/checkpoint-50");
+    vkft_test_run_wait_for(f, "long/max_steps-" ENDLESS "/checkpoint-40");
     assert_int_equal(vkft_test_run_end(f, pid, SIGINT, "continue with --resume-from-checkpoint auto"), 130);
-    vkft_test_run_absent(f, "long/max_steps-400/vkft.json");
+    vkft_test_run_absent(f, "long/max_steps-" ENDLESS "/vkft.json");
     vkft_test_run_absent(f, "long/max_steps-2");
     vkft_test_run_put(f, "before/adapter_model.safetensors", "");
     free(sweep(f, "long", 1, LONG, "use --resume-from-checkpoint auto to go on with a sweep"));
@@ -167,10 +183,10 @@ static void interrupted(void **state)
     free(sweep(f, "long", 0, LONG "--resume-from-checkpoint auto", "run 1 of 3: max-steps 3, in "));
     vkft_test_run_holds(f, "long/max_steps-3/vkft.json", first); /* which has the time that it took */
     free(first);
-    vkft_test_train_ok(f, "whole", "--warmup-steps 0 --eval-strategy no --save-steps 50 --max-steps 400");
-    vkft_test_same_file(f->dir, "long/max_steps-400", "whole", "adapter_model.safetensors");
+    vkft_test_train_ok(f, "whole", "--warmup-steps 0 --eval-strategy no --save-steps 40 --max-steps " ENDLESS);
+    vkft_test_same_file(f->dir, "long/max_steps-" ENDLESS, "whole", "adapter_model.safetensors");
     char *table = sweep(f, "long", 0, LONG "--resume-from-checkpoint auto", ": finished before");
-    assert_true(strstr(table, "max_steps-400") && strstr(table, "training loss"));
+    assert_true(strstr(table, "max_steps-" ENDLESS) && strstr(table, "training loss"));
     free(table);
     /* other runs than those that ended are not taken for them */
     free(sweep(f, "long", 1, LONG "--resume-from-checkpoint auto --weight-decay 0.5",
@@ -233,8 +249,9 @@ static void planned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_as_alone), cmocka_unit_test(other_flags), cmocka_unit_test(one_fails),
-        cmocka_unit_test(interrupted),   cmocka_unit_test(refused),     cmocka_unit_test(planned),
+        cmocka_unit_test(same_as_alone), cmocka_unit_test(other_flags), cmocka_unit_test(other_adapters),
+        cmocka_unit_test(one_fails),     cmocka_unit_test(interrupted), cmocka_unit_test(refused),
+        cmocka_unit_test(planned),
     };
     return cmocka_run_group_tests_name("sweep", tests, vkft_test_run_set_up, vkft_test_run_tear_down);
 }
