@@ -1,10 +1,7 @@
-"""GGUF files against llama.cpp itself: small random models of every architecture are written as GGUF (make_gguf_fixtures.py), and the log-probabilities
-of a text's tokens from `vkft eval --per-token` are compared with those of transformers and of llama-server on the same file. Then llama-quantize writes
-the Llama in its types and back in F32, and both must become the same weights here.
-
-    python3 check_gguf.py VKFT BYTE_LEVEL_JSON WORK_DIR [ROOT]
-
-ROOT: a directory in which llama.cpp is installed, for chroot; WORK_DIR has the same path there. Needs torch, transformers and gguf.
+"""GGUF files against llama.cpp itself, a part of check_llama_cpp.py: small random models of every architecture are written as GGUF
+(make_gguf_fixtures.py), and the log-probabilities of a text's tokens from `vkft eval --per-token` are compared with those of transformers and of
+llama.cpp on the same file. Then llama-quantize writes the Llama in its types and back in F32: both must become the same weights here, bit for bit, and 20
+steps of training over both must have the same losses.
 """
 import json
 import os
@@ -12,9 +9,6 @@ import random
 import shutil
 import struct
 import subprocess
-import sys
-import time
-import urllib.request
 
 import gguf
 import make_gguf_fixtures as fixtures
@@ -23,7 +17,7 @@ import torch
 from transformers import (AutoModelForCausalLM, Gemma2Config, Gemma3TextConfig, GPT2Config, GraniteConfig, LlamaConfig, MistralConfig, Olmo2Config,
                           Phi3Config, Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config)
 
-PORT = 18182
+TOKENS = 200  # of the text
 BASE = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=404, bos_token_id=400,
             eos_token_id=401, pad_token_id=None, max_position_embeddings=256, initializer_range=0.12, rms_norm_eps=1e-5, tie_word_embeddings=False)
 HEADS = dict(BASE, head_dim=16)
@@ -46,8 +40,14 @@ MODELS = {
 }
 # llama.cpp's GELU is a table of f16 numbers.
 BOUNDS = dict(gemma2=3e-3, gemma3=3e-3, gpt2=3e-3)
-BOUND = 2e-5
+BOUND = 3e-5
+LOSS_BOUND = 1e-5  # of a step over a quantized file and over the same values as f32
 TYPES = ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4_MOE"]
+
+
+def text():
+    rng = random.Random(1)
+    return [400] + [rng.randrange(400) for _ in range(TOKENS)]
 
 
 def make_model(config, path, tokenizer):
@@ -85,44 +85,6 @@ def from_vkft(vkft, path, work, ids):
         return json.loads(f.readline())["logprobs"][1:]
 
 
-def ask(what, body=None):
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/{what}", json.dumps(body).encode() if body else None, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
-
-
-def with_server(inside, path, extra, work):
-    """What work() returns while llama-server answers for this file."""
-    command = ["llama-server", "-m", path, "--host", "127.0.0.1", "--port", str(PORT), "-c", "256", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "-ngl", "0", "-t", "1"]
-    server = subprocess.Popen([*inside, *command, *extra], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            time.sleep(0.1)
-            try:
-                ask("health")
-                break
-            except OSError:
-                if server.poll() is not None:
-                    raise SystemExit(f"llama-server does not load {path} {' '.join(extra)}")
-        return work()
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def from_llama(inside, path, ids, extra=()):
-    """The next token is forced to be one that is text by itself, so that the answer lists probabilities; they are those before that."""
-    def work():
-        found = []
-        for i in range(1, len(ids)):
-            body = dict(prompt=ids[:i], n_predict=1, n_probs=404, temperature=0.0, logit_bias=[[64, 1000]])
-            top = ask("completion", body)["completion_probabilities"][0]["top_logprobs"]
-            found.append({t["id"]: t["logprob"] for t in top}[ids[i]])
-        return found
-
-    return with_server(inside, path, extra, work)
-
-
 def weights(vkft, path, out):
     """Names and checksums of what a file is converted to."""
     subprocess.run([vkft, "convert", path, "-o", out, "--overwrite", "--quant", "fp32"], check=True, capture_output=True)
@@ -132,42 +94,60 @@ def weights(vkft, path, out):
     return sorted((t["name"], t["shape"], t["checksum"]) for t in header["tensors"])
 
 
-def main():
-    vkft, tokenizer, work = sys.argv[1:4]
-    root = sys.argv[4] if len(sys.argv) > 4 else ""
-    inside = ["chroot", root] if root else []
-    there = root + work
-    for directory in {work, there}:
-        os.makedirs(directory, exist_ok=True)
-    torch.manual_seed(5)
-    random.seed(1)
-    ids = [400] + [random.randrange(400) for _ in range(60)]
+def losses(vkft, path, work):
+    """Of 20 steps of LoRA."""
+    data, out = os.path.join(work, "train.jsonl"), os.path.join(work, "run")
+    rng = random.Random(3)
+    with open(data, "w") as f:
+        for _ in range(40):
+            f.write(json.dumps(dict(input_ids=[400] + [rng.randrange(400) for _ in range(rng.randrange(8, 40))])) + "\n")
+    shutil.rmtree(out, ignore_errors=True)
+    subprocess.run([vkft, "train", "--model", path, "--data", data, "--output-dir", out, "--max-steps", "20", "--logging-steps", "1", "--quant", "none",
+                    "--lr", "1e-3", "--batch-size", "2"], check=True, capture_output=True)
+    with open(os.path.join(out, "log.jsonl")) as f:
+        rows = [json.loads(line) for line in f]
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+def check_models(vkft, tokenizer, work, llama, names=()):
     failed = False
-    for name, config in MODELS.items():
+    ids = text()
+    for name in names or MODELS:
+        torch.manual_seed(5)
         path = os.path.join(work, name)
         shutil.rmtree(path, ignore_errors=True)
-        model = make_model(config, path, tokenizer)
-        if root:
-            shutil.copy(path + ".gguf", there)
+        model = make_model(MODELS[name], path, tokenizer)
+        llama.bring(path + ".gguf")
         ours = from_vkft(vkft, path + ".gguf", work, ids)
-        others = [from_vkft(vkft, path, work, ids), from_transformers(model, ids), from_llama(inside, path + ".gguf", ids)]
+        others = [from_vkft(vkft, path, work, ids), from_transformers(model, ids), llama.logprobs(path + ".gguf", ids)]
         worst = [max(abs(a - b) for a, b in zip(ours, other)) for other in others]
         bad = worst[0] > BOUND or worst[1] > BOUND or worst[2] > BOUNDS.get(name, BOUND)
         failed |= bad
         print(f"{name:10} directory {worst[0]:.1e}  transformers {worst[1]:.1e}  llama.cpp {worst[2]:.1e}{'  TOO MUCH' if bad else ''}", flush=True)
+    return failed
+
+
+def check_types(vkft, tokenizer, work, llama):
+    failed = False
     big = os.path.join(work, "big")
     make_model(LlamaConfig(**dict(HEADS, hidden_size=256, intermediate_size=512)), big, tokenizer)
-    if root:
-        shutil.copy(big + ".gguf", there)
+    llama.bring(big + ".gguf")
     for kind in TYPES:
         file, back = f"{big}-{kind}.gguf", f"{big}-{kind}-back.gguf"
-        subprocess.run([*inside, "llama-quantize", big + ".gguf", file, kind, "1"], check=True, capture_output=True)
-        subprocess.run([*inside, "llama-quantize", "--allow-requantize", file, back, "F32", "1"], check=True, capture_output=True)
-        same = weights(vkft, root + file, big + "-a.vkft") == weights(vkft, root + back, big + "-b.vkft")
-        failed |= not same
-        print(f"{kind:10} {'the same weights as llama.cpp' if same else 'OTHER WEIGHTS'}", flush=True)
-    sys.exit(failed)
+        llama.quantize(big + ".gguf", file, kind)
+        llama.quantize(file, back, "F32", "--allow-requantize")
+        paths = [llama.outside(file), llama.outside(back)]
+        same = weights(vkft, paths[0], big + "-a.vkft") == weights(vkft, paths[1], big + "-b.vkft")
+        runs = [losses(vkft, path, work) for path in paths]
+        worst = max(abs(a - b) for a, b in zip(*runs))
+        bad = not same or worst > LOSS_BOUND or len(runs[0]) < 20 or not runs[0][-1] < runs[0][0]
+        failed |= bad
+        print(f"{kind:10} {'the same weights as llama.cpp' if same else 'OTHER WEIGHTS'}, {len(runs[0])} losses from {runs[0][0]:.4f} to {runs[0][-1]:.4f}, "
+              f"which differ by {worst:.1e}{'  BAD' if bad else ''}", flush=True)
+    return failed
 
 
-if __name__ == "__main__":
-    main()
+def check(vkft, data, work, llama, names=()):
+    tokenizer = os.path.join(data, "tokenizers", "byte_level.json")
+    failed = check_models(vkft, tokenizer, work, llama, names)
+    return check_types(vkft, tokenizer, work, llama) | failed

@@ -14,9 +14,9 @@ from gguf.constants import MODEL_ARCH
 from safetensors.torch import load_file
 
 ARCHS = dict(llama="LLAMA", mistral="LLAMA", qwen2="QWEN2", qwen3="QWEN3", qwen3_moe="QWEN3MOE", gemma2="GEMMA2", gemma3_text="GEMMA3", phi3="PHI3",
-             gpt2="GPT2", granite="GRANITE", olmo2="OLMO2", smollm3="SMOLLM3")
+             gpt2="GPT2", granite="GRANITE", olmo2="OLMO2", smollm3="SMOLLM3", mixtral="LLAMA")
 CASES = ["llama3_rope", "qwen2", "qwen3", "full_qwen3_moe", "gemma2", "gemma3", "phi3_longrope", "gpt2", "granite", "olmo2"]
-PERMUTED = ("llama", "mistral", "granite", "smollm3")
+PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
 
 
 def permute(weights, heads):
@@ -152,14 +152,14 @@ def add_vocabulary_model(w):
     w.add_layer_norm_rms_eps(1e-5)
 
 
-def add_byte_level(w, path):
+def add_byte_level(w, path, pre="llama-bpe"):
     """The tokenizer of a tokenizer.json as convert_hf_to_gguf.py writes Llama 3's; returns the number of its tokens."""
     with open(path) as f:
         t = json.load(f)
     tokens = {id: token for token, id in t["model"]["vocab"].items()} | {a["id"]: a["content"] for a in t["added_tokens"]}
     added = {a["id"]: a["special"] for a in t["added_tokens"]}
     w.add_tokenizer_model("gpt2")
-    w.add_tokenizer_pre("llama-bpe")
+    w.add_tokenizer_pre(pre)
     w.add_token_list([tokens[i] for i in range(len(tokens))])
     w.add_token_types([gguf.TokenType.NORMAL if i not in added else gguf.TokenType.CONTROL if added[i] else gguf.TokenType.USER_DEFINED
                        for i in range(len(tokens))])

@@ -1,5 +1,5 @@
-/* vkft verify: whether a GGUF file is the model that it was made from: tokens and log-probabilities of a text by both.
- */
+/* vkft verify: whether a GGUF file is the model that it was made from: tokens and log-probabilities of a text by both,
+ * and by llama.cpp where it is installed. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,17 +9,19 @@
 #include "host/cli/cli.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
+#include "host/merge/llama_cpp.h"
 #include "host/train/train.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "runtime/base/json/builder.h"
 #include "runtime/base/os/os.h"
+#include "runtime/base/size.h"
 
 #define MAX_TEXT_BYTES (1u << 20)
 
 typedef struct verify_options {
-    const char *gguf, *against, *adapter, *text, *device;
+    const char *gguf, *against, *adapter, *text, *device, *llama_cpp;
     uint32_t tokens;
     double max_difference;
     bool difference_given, json;
@@ -67,6 +69,12 @@ static const flag verify_flags[] = {
      .given = offsetof(verify_options, difference_given),
      AT(max_difference)},
     {.kind = FLAG_TEXT,
+     .name = "llama-cpp",
+     .value = "DIR",
+     .help = "directory of llama-tokenize and llama-perplexity, by which the file is read once more",
+     .default_text = "those of PATH, if any",
+     AT(llama_cpp)},
+    {.kind = FLAG_TEXT,
      .name = "device",
      .value = "N",
      .help = "device to compute on, a number of 'vkft devices' or a part of a name",
@@ -79,7 +87,8 @@ static const flag_table verify_table = {
     .command = "verify",
     .usage = "FILE.gguf --against PATH [--adapter DIR] [flags]",
     .about = "Compares a GGUF file with the model that it was made from: the tokens of a text, and their "
-             "log-probabilities.\n"
+             "log-probabilities;\n"
+             "and with what llama.cpp's own programs say of it, where they are installed.\n"
              "Fails when tokens differ, or log-probabilities by more than the type explains.",
     .flags = verify_flags,
     .count = FLAG_COUNT(verify_flags),
@@ -99,8 +108,11 @@ typedef struct result {
     uint32_t tokens;
     int64_t other_token; /* the first position at which tokens differ; -1: none */
     double worst, mean, loss[2];
-    const char *type; /* of the file; NULL: quantized */
-    double allowed;   /* NaN: any difference */
+    double allowed; /* NaN: any difference */
+    bool llama;     /* asked, too; what follows is then from its programs, about the file */
+    uint32_t llama_tokens, llama_compared;
+    int64_t llama_other_token;
+    double llama_worst, llama_mean, llama_step, llama_allowed;
 } result;
 
 /* general.file_type as what may differ. */
@@ -113,6 +125,7 @@ static bool find_type(const char *path, result *r, vkft_err *err)
     bool ok = vkft_gguf_get_u32(&gguf, "general.file_type", false, &number, err);
     vkft_gguf_close(&gguf);
     r->allowed = number == 0 ? 1e-3 : number == 1 ? 1e-2 : number == 32 ? 1e-1 : NAN;
+    r->llama_allowed = number == 0 ? 5e-3 : number == 1 ? 5e-2 : number == 32 ? 5e-1 : NAN;
     return ok;
 }
 
@@ -128,63 +141,84 @@ static bool encode(const char *path, const char *text, size_t length, vkft_ids *
     return ok;
 }
 
+/* The first place at which two lists differ; -1: they are the same. */
+static int64_t first_other(const vkft_ids *a, const vkft_ids *b)
+{
+    for (uint32_t i = 0; i < a->count || i < b->count; i++)
+        if (i >= a->count || i >= b->count || a->data[i] != b->data[i])
+            return i;
+    return -1;
+}
+
 /* The tokens of the model, and where those of the file differ. */
-static bool compare_tokens(const verify_options *o, result *r, vkft_ids *ids, vkft_err *err)
+static bool compare_tokens(const verify_options *o, const vkft_text *text, result *r, vkft_ids *ids, vkft_ids *of_file,
+                           vkft_err *err)
+{
+    bool ok = encode(o->against, text->data, text->length, ids, err) &&
+              encode(o->gguf, text->data, text->length, of_file, err);
+    r->other_token = ok ? first_other(ids, of_file) : -1;
+    r->tokens = ids->count;
+    ids->count = ids->count > o->tokens ? o->tokens : ids->count;
+    return ok && (ids->count >= 2 ||
+                  vkft_fail(err, VKFT_ERR_INPUT, "the text has %u tokens; expected at least 2", ids->count));
+}
+
+static bool read_text(const verify_options *o, vkft_text *text, vkft_err *err)
 {
     char *data = NULL;
     size_t length = sizeof sample - 1;
-    vkft_ids other = {0};
-    bool ok = !o->text || vkft_file_read(o->text, MAX_TEXT_BYTES, &data, &length, err);
-    const char *text = data ? data : sample;
-    ok = ok && encode(o->against, text, length, ids, err) && encode(o->gguf, text, length, &other, err);
-    r->other_token = -1;
-    for (uint32_t i = 0; ok && r->other_token < 0 && (i < ids->count || i < other.count); i++)
-        if (i >= ids->count || i >= other.count || ids->data[i] != other.data[i])
-            r->other_token = i;
-    r->tokens = ids->count;
-    ids->count = ids->count > o->tokens ? o->tokens : ids->count;
-    if (ok && ids->count < 2)
-        ok = vkft_fail(err, VKFT_ERR_INPUT, "the text has %u tokens; expected at least 2", ids->count);
-    vkft_ids_free(&other);
+    bool ok = (!o->text || vkft_file_read(o->text, MAX_TEXT_BYTES, &data, &length, err)) &&
+              vkft_text_append(text, data ? data : sample, length, err);
     free(data);
     return ok;
 }
 
-/* The paths of two small files for one evaluation. */
+/* The paths of small files for one evaluation, and for llama.cpp. */
 typedef struct place {
-    char *directory, *data, *found;
+    char *directory, *data, *found, *text, *scratch;
 } place;
 
-static bool open_place(const vkft_ids *ids, place *p, vkft_err *err)
+static char *path_in(const place *p, const char *what)
 {
     char name[64];
+    snprintf(name, sizeof name, "verify-%ld%s", vkft_os_process_id(), what);
+    return vkft_path_join(p->directory, name);
+}
+
+static bool open_place(place *p, vkft_err *err)
+{
+    p->directory = vkft_cache_directory(NULL, err);
+    if (!p->directory)
+        return false;
+    p->data = path_in(p, ".jsonl");
+    p->found = path_in(p, "-found.jsonl");
+    p->text = path_in(p, ".txt");
+    p->scratch = path_in(p, ".logprobs");
+    return (p->data && p->found && p->text && p->scratch) || vkft_fail_memory(err, "for the text's tokens");
+}
+
+static void close_place(place *p)
+{
+    char *const files[] = {p->data, p->found, p->text, p->scratch};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (files[i])
+            vkft_file_remove(files[i], NULL);
+        free(files[i]);
+    }
+    free(p->directory);
+}
+
+static bool write_ids(const place *p, const vkft_ids *ids, vkft_err *err)
+{
     bool failed = false;
     vkft_json_node row = vkft_json_make_object(&failed);
     vkft_json_put_integers(row, "input_ids", ids->data, ids->count);
     cJSON *made = vkft_json_made(row);
     char *text = made ? cJSON_PrintUnformatted(made) : NULL;
+    bool ok = text ? vkft_file_write(p->data, text, strlen(text), err) : vkft_fail_memory(err, "for the text's tokens");
     cJSON_Delete(made);
-    p->directory = vkft_cache_directory(NULL, err);
-    bool ok = p->directory != NULL;
-    snprintf(name, sizeof name, "verify-%ld.jsonl", vkft_os_process_id());
-    p->data = ok ? vkft_path_join(p->directory, name) : NULL;
-    snprintf(name, sizeof name, "verify-%ld-found.jsonl", vkft_os_process_id());
-    p->found = ok ? vkft_path_join(p->directory, name) : NULL;
-    ok = ok && ((text && p->data && p->found) || vkft_fail_memory(err, "for the text's tokens"));
-    ok = ok && vkft_file_write(p->data, text, strlen(text), err);
     cJSON_free(text);
     return ok;
-}
-
-static void close_place(place *p)
-{
-    if (p->data)
-        vkft_file_remove(p->data, NULL);
-    if (p->found)
-        vkft_file_remove(p->found, NULL);
-    free(p->directory);
-    free(p->data);
-    free(p->found);
 }
 
 /* Log-probabilities of the tokens from the second on, at `values`. */
@@ -221,45 +255,169 @@ static bool evaluate(const verify_options *o, const char *model, const char *ada
     return ok;
 }
 
-static bool compare_logprobs(const verify_options *o, const vkft_ids *ids, const vkft_observer *observer, result *r,
-                             vkft_err *err)
+static bool compare_logprobs(const verify_options *o, const vkft_ids *ids, const place *p,
+                             const vkft_observer *observer, result *r, vkft_err *err)
 {
-    place p = {0};
     const uint32_t count = ids->count - 1;
     double *values = calloc(2ull * ids->count, sizeof *values);
-    bool ok = (values || vkft_fail_memory(err, "for log-probabilities")) && open_place(ids, &p, err) &&
-              evaluate(o, o->against, o->adapter, &p, ids->count, values, observer, &r->loss[0], err) &&
-              evaluate(o, o->gguf, NULL, &p, ids->count, values + count, observer, &r->loss[1], err);
+    bool ok = (values || vkft_fail_memory(err, "for log-probabilities")) && write_ids(p, ids, err) &&
+              evaluate(o, o->against, o->adapter, p, ids->count, values, observer, &r->loss[0], err) &&
+              evaluate(o, o->gguf, NULL, p, ids->count, values + count, observer, &r->loss[1], err);
     for (uint32_t i = 0; ok && i < count; i++) {
         double difference = fabs(values[i] - values[count + i]);
         r->worst = difference > r->worst || isnan(difference) ? difference : r->worst;
         r->mean += difference / count;
     }
-    close_place(&p);
     free(values);
     return ok;
 }
+
+/* ---- llama.cpp ---- */
+
+/* The text twice: the program wants two contexts' worth of tokens. */
+static bool write_twice(const place *p, const vkft_text *text, vkft_err *err)
+{
+    vkft_text twice = {0};
+    bool ok = vkft_text_append(&twice, text->data, text->length, err) && vkft_text_append(&twice, "\n", 1, err) &&
+              vkft_text_append(&twice, text->data, text->length, err) && vkft_text_append(&twice, "\n", 1, err) &&
+              vkft_file_write(p->text, twice.data, twice.length, err);
+    vkft_text_free(&twice);
+    return ok;
+}
+
+/* Its log-probabilities of its own tokens, beside those that are computed here of the same ones. */
+static bool compare_its_logprobs(const verify_options *o, const vkft_llama_cpp *programs, uint32_t context,
+                                 const place *p, const vkft_observer *observer, result *r, vkft_err *err)
+{
+    vkft_llama_cpp_logprobs its;
+    double loss, *values = calloc(context, sizeof *values);
+    bool ok = (values || vkft_fail_memory(err, "for log-probabilities")) &&
+              vkft_llama_cpp_logprobs_of(programs, o->gguf, p->text, p->scratch, context, &its, err);
+    if (!ok) {
+        free(values);
+        return false;
+    }
+    ok = write_ids(p, &its.ids, err) && evaluate(o, o->gguf, NULL, p, context, values, observer, &loss, err);
+    r->llama_compared = context - its.first;
+    r->llama_step = its.step;
+    for (uint32_t i = its.first; ok && i < context; i++) {
+        const uint32_t at = i - its.first;
+        double difference = fabs(values[i - 1] - its.values[at]);
+        if (!isnan(its.floors[at])) /* at most that */
+            difference = fmax(0, values[i - 1] - its.floors[at]);
+        r->llama_worst = difference > r->llama_worst || isnan(difference) ? difference : r->llama_worst;
+        r->llama_mean += difference / r->llama_compared;
+    }
+    vkft_llama_cpp_logprobs_free(&its);
+    free(values);
+    return ok;
+}
+
+#define MIN_CONTEXT 8u
+
+static bool compare_with_llama_cpp(const verify_options *o, const vkft_text *text, const vkft_ids *of_file,
+                                   const place *p, const vkft_observer *observer, result *r, vkft_err *err)
+{
+    vkft_llama_cpp programs;
+    vkft_ids its = {0};
+    if (!vkft_llama_cpp_find(o->llama_cpp, &programs, err))
+        return false;
+    if (!programs.tokenize)
+        return true;
+    bool ok = vkft_file_write(p->text, text->data, text->length, err) &&
+              vkft_llama_cpp_tokens(&programs, o->gguf, p->text, &its, err) && write_twice(p, text, err);
+    const uint32_t context = min_u32(its.count, 2 * o->tokens) / 2 * 2;
+    r->llama = ok;
+    r->llama_tokens = its.count;
+    r->llama_other_token = ok ? first_other(of_file, &its) : -1;
+    if (ok && context >= MIN_CONTEXT)
+        ok = compare_its_logprobs(o, &programs, context, p, observer, r, err);
+    vkft_ids_free(&its);
+    vkft_llama_cpp_free(&programs);
+    return ok;
+}
+
+/* ---- the result ---- */
 
 static bool passes(const result *r)
 {
     return r->other_token < 0 && (isnan(r->allowed) || r->worst <= r->allowed);
 }
 
+/* Its numbers are steps of 16 bits. */
+static double allowed_by_llama_cpp(const result *r)
+{
+    return r->llama_allowed + r->llama_step / 2;
+}
+
+static bool llama_cpp_agrees(const result *r)
+{
+    return !r->llama ||
+           (r->llama_other_token < 0 && (isnan(r->llama_allowed) || r->llama_worst <= allowed_by_llama_cpp(r)));
+}
+
+static int print_object(const result *r, uint32_t compared)
+{
+    bool failed = false;
+    vkft_json_node root = vkft_json_make_object(&failed);
+    vkft_json_put_bool(root, "same", passes(r) && llama_cpp_agrees(r));
+    vkft_json_put_number(root, "tokens", r->tokens);
+    vkft_json_put_number(root, "first_other_token", r->other_token < 0 ? NAN : (double)r->other_token);
+    vkft_json_put_number(root, "compared", compared);
+    vkft_json_put_number(root, "max_difference", r->worst);
+    vkft_json_put_number(root, "mean_difference", r->mean);
+    vkft_json_put_number(root, "loss", r->loss[0]);
+    vkft_json_put_number(root, "gguf_loss", r->loss[1]);
+    if (r->llama) {
+        vkft_json_node its = vkft_json_put_object(root, "llama_cpp");
+        vkft_json_put_number(its, "tokens", r->llama_tokens);
+        vkft_json_put_number(its, "first_other_token", r->llama_other_token < 0 ? NAN : (double)r->llama_other_token);
+        vkft_json_put_number(its, "compared", r->llama_compared);
+        vkft_json_put_number(its, "max_difference", r->llama_worst);
+        vkft_json_put_number(its, "mean_difference", r->llama_mean);
+    }
+    return cli_print_json(vkft_json_made(root));
+}
+
+static void print_llama_cpp(const result *r)
+{
+    if (!r->llama) {
+        printf("llama.cpp: not asked, since no directory of PATH has its llama-tokenize and llama-perplexity "
+               "(--llama-cpp names one)\n");
+        return;
+    }
+    if (r->llama_other_token < 0)
+        printf("llama.cpp: all %u tokens are the same", r->llama_tokens);
+    else
+        printf("llama.cpp: tokens differ from number %lld on", (long long)r->llama_other_token + 1);
+    if (r->llama_compared)
+        printf("; log-probabilities of %u differ by at most %.2g, on average by %.2g\n", r->llama_compared,
+               r->llama_worst, r->llama_mean);
+    else
+        printf("; too few for log-probabilities\n");
+}
+
+static void print_error(const result *r)
+{
+    static const char head[] = "vkft verify: error:";
+    if (r->other_token >= 0)
+        fprintf(stderr, "%s the tokenizers differ\n", head);
+    else if (!passes(r))
+        fprintf(stderr, "%s log-probabilities differ by %.2g; expected at most %g (--max-difference)\n", head, r->worst,
+                r->allowed);
+    else if (r->llama_other_token >= 0)
+        fprintf(stderr, "%s llama.cpp's tokens differ\n", head);
+    else
+        fprintf(stderr, "%s llama.cpp's log-probabilities differ by %.2g; expected at most %.2g (--max-difference)\n",
+                head, r->llama_worst, allowed_by_llama_cpp(r));
+}
+
 static int report(const verify_options *o, const result *r, uint32_t compared)
 {
+    const int verdict = passes(r) && llama_cpp_agrees(r) ? EXIT_SUCCESS : EXIT_WORK_FAILED;
     if (o->json) {
-        bool failed = false;
-        vkft_json_node root = vkft_json_make_object(&failed);
-        vkft_json_put_bool(root, "same", passes(r));
-        vkft_json_put_number(root, "tokens", r->tokens);
-        vkft_json_put_number(root, "first_other_token", r->other_token < 0 ? NAN : (double)r->other_token);
-        vkft_json_put_number(root, "compared", compared);
-        vkft_json_put_number(root, "max_difference", r->worst);
-        vkft_json_put_number(root, "mean_difference", r->mean);
-        vkft_json_put_number(root, "loss", r->loss[0]);
-        vkft_json_put_number(root, "gguf_loss", r->loss[1]);
-        int code = cli_print_json(vkft_json_made(root));
-        return code ? code : passes(r) ? EXIT_SUCCESS : EXIT_WORK_FAILED;
+        int code = print_object(r, compared);
+        return code ? code : verdict;
     }
     if (r->other_token < 0)
         printf("tokens: all %u are the same\n", r->tokens);
@@ -268,15 +426,10 @@ static int report(const verify_options *o, const result *r, uint32_t compared)
     printf("log-probabilities of %u tokens: differ by at most %.2g, on average by %.2g\n", compared, r->worst, r->mean);
     printf("loss: %.5f, of the file %.5f (perplexity %.3f and %.3f)\n", r->loss[0], r->loss[1], exp(r->loss[0]),
            exp(r->loss[1]));
-    if (passes(r))
-        return EXIT_SUCCESS;
-    if (r->other_token < 0)
-        fprintf(stderr,
-                "vkft verify: error: log-probabilities differ by %.2g; expected at most %g (--max-difference)\n",
-                r->worst, r->allowed);
-    else
-        fprintf(stderr, "vkft verify: error: the tokenizers differ\n");
-    return EXIT_WORK_FAILED;
+    print_llama_cpp(r);
+    if (verdict)
+        print_error(r);
+    return verdict;
 }
 
 int cmd_verify(int argc, char **argv)
@@ -291,15 +444,22 @@ int cmd_verify(int argc, char **argv)
     progress display = progress_new(&verify_table);
     vkft_observer observer = progress_observer(&display);
     observer.message = NULL; /* what an evaluation says of data is of no use here */
-    vkft_ids ids = {0};
+    vkft_text text = {0};
+    vkft_ids ids = {0}, of_file = {0};
+    place p = {0};
     result r = {0};
-    bool ok = find_type(options.gguf, &r, &err) && compare_tokens(&options, &r, &ids, &err);
+    bool ok = find_type(options.gguf, &r, &err) && read_text(&options, &text, &err) &&
+              compare_tokens(&options, &text, &r, &ids, &of_file, &err) && open_place(&p, &err);
     if (options.difference_given)
-        r.allowed = options.max_difference;
-    ok = ok && compare_logprobs(&options, &ids, &observer, &r, &err);
+        r.allowed = r.llama_allowed = options.max_difference;
+    ok = ok && compare_logprobs(&options, &ids, &p, &observer, &r, &err) &&
+         compare_with_llama_cpp(&options, &text, &of_file, &p, &observer, &r, &err);
     progress_close(&display);
+    close_place(&p);
     code = ok ? report(&options, &r, ids.count - 1) : cli_fail(&verify_table, &err);
     vkft_ids_free(&ids);
+    vkft_ids_free(&of_file);
+    vkft_text_free(&text);
     recipe_free(&recipe);
     return code;
 }

@@ -76,13 +76,18 @@ static int spawn(pid_t *pid, const char *path, char **arguments, char **environm
 vkft_os_child *vkft_os_child_start(const char *const *arguments, const char *const *environment)
 {
     char path[4096];
+    return program_path(path, sizeof path) ? vkft_os_program_start(path, arguments, environment) : NULL;
+}
+
+vkft_os_child *vkft_os_program_start(const char *path, const char *const *arguments, const char *const *environment)
+{
     const char *const program[] = {path, NULL};
     int ends[2] = {-1, -1}, error = 0;
     vkft_os_child *child = calloc(1, sizeof *child);
     char **args = join(program, arguments), **env = join(environment, (const char *const *)environ);
     if (!child || !args || !env)
         error = ENOMEM;
-    else if (!program_path(path, sizeof path) || pipe(ends) != 0)
+    else if (pipe(ends) != 0)
         error = errno;
     if (!error) {
         fcntl(ends[0], F_SETFD, FD_CLOEXEC);

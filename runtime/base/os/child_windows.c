@@ -66,14 +66,17 @@ static void swap_environment(const char *const *environment, wchar_t **before, b
     }
 }
 
-vkft_os_child *vkft_os_child_start(const char *const *arguments, const char *const *environment)
+/* program NULL: this one. */
+static vkft_os_child *start(const char *program, const char *const *arguments, const char *const *environment)
 {
     vkft_os_child *child = calloc(1, sizeof *child);
     wchar_t *path = calloc(COMMAND_CHARS, sizeof *path), *command = calloc(COMMAND_CHARS, sizeof *command);
     wchar_t *before[16] = {0};
     HANDLE write_end = NULL, input = INVALID_HANDLE_VALUE;
     SECURITY_ATTRIBUTES inherit = {.nLength = sizeof inherit, .bInheritHandle = TRUE};
-    bool ok = child && path && command && GetModuleFileNameW(NULL, path, COMMAND_CHARS - 1);
+    bool ok = child && path && command &&
+              (program ? MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, program, -1, path, COMMAND_CHARS - 1) > 0
+                       : GetModuleFileNameW(NULL, path, COMMAND_CHARS - 1) > 0);
     ok = ok && append(command, COMMAND_CHARS, L"\"") && append(command, COMMAND_CHARS, path) &&
          append(command, COMMAND_CHARS, L"\"");
     for (size_t i = 0; ok && arguments[i]; i++)
@@ -84,14 +87,14 @@ vkft_os_child *vkft_os_child_start(const char *const *arguments, const char *con
         input = CreateFileW(L"NUL", GENERIC_READ, 0, &inherit, OPEN_EXISTING, 0, NULL);
     }
     if (ok) {
-        STARTUPINFOW start = {.cb = sizeof start,
-                              .dwFlags = STARTF_USESTDHANDLES,
-                              .hStdInput = input,
-                              .hStdOutput = write_end,
-                              .hStdError = write_end};
+        STARTUPINFOW how = {.cb = sizeof how,
+                            .dwFlags = STARTF_USESTDHANDLES,
+                            .hStdInput = input,
+                            .hStdOutput = write_end,
+                            .hStdError = write_end};
         PROCESS_INFORMATION started;
         swap_environment(environment, before, true);
-        ok = CreateProcessW(path, command, NULL, NULL, TRUE, 0, NULL, NULL, &start, &started);
+        ok = CreateProcessW(path, command, NULL, NULL, TRUE, 0, NULL, NULL, &how, &started);
         swap_environment(environment, before, false);
         if (ok) {
             CloseHandle(started.hThread);
@@ -110,6 +113,16 @@ vkft_os_child *vkft_os_child_start(const char *const *arguments, const char *con
     free(child);
     errno = EIO;
     return NULL;
+}
+
+vkft_os_child *vkft_os_child_start(const char *const *arguments, const char *const *environment)
+{
+    return start(NULL, arguments, environment);
+}
+
+vkft_os_child *vkft_os_program_start(const char *path, const char *const *arguments, const char *const *environment)
+{
+    return start(path, arguments, environment);
 }
 
 long long vkft_os_child_read(vkft_os_child *child, void *data, size_t size, double seconds)
