@@ -111,7 +111,8 @@ static bool add_module_tensor(vkft_merge_adapter *a, const vkft_config *config, 
     vkft_merge_module *m = &a->modules[a->count++]; /* those of one name are joined later */
     snprintf(m->name, sizeof m->name, "%.*s", (int)length, canonical);
     m->tensor[number] = t;
-    return number || a->adapter.config.format->ia3 || find_scale(&a->adapter.config, module, t->rows, &m->scale, err);
+    const vkft_adapter_format *format = a->adapter.config.format;
+    return number || format->ia3 || format->vera || find_scale(&a->adapter.config, module, t->rows, &m->scale, err);
 }
 
 /* PEFT puts the layer itself into the adapted one: its bias is "<module>.base_layer.bias". */

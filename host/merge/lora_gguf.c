@@ -34,6 +34,7 @@ static bool check_kind(const job *j)
 {
     const vkft_adapter_config *c = &j->adapter.adapter.config;
     const char *what = c->format->ia3                                                   ? "IA3"
+                       : c->format->vera                                                ? "VeRA"
                        : c->format->use_dora                                            ? "DoRA"
                        : c->format->lora_bias                                           ? "lora_bias"
                        : j->adapter.saved_count && c->bias                              ? "trained biases (bias)"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/trainable/start/vera_matrices.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/size.h"
 
@@ -29,6 +30,8 @@ static bool has_shape(const vkft_adapter_format *format, const vkft_merge_module
     const vkft_adapter_tensor *const *t = m->tensor;
     if (format->ia3)
         return t[0]->rows == 1 ? t[0]->cols == w->cols : t[0]->rows == w->rows;
+    if (format->vera)
+        return t[0]->rows == w->rows;
     return t[0]->cols == w->cols && t[1]->rows == w->rows && (!t[2] || t[2]->rows == w->rows);
 }
 
@@ -64,6 +67,37 @@ static bool check_adapter(const vkft_merge *m, vkft_err *err)
     return true;
 }
 
+/* The matrices that VeRA's modules share; those that are made are as large as the largest module. */
+static bool find_projection(vkft_merge *m, vkft_err *err)
+{
+    const vkft_adapter *adapter = &m->adapter.adapter;
+    const uint32_t r = adapter->config.r;
+    uint32_t in = 0, out = 0;
+    if (!m->adapter.method->projection)
+        return true;
+    for (uint32_t i = 0; i < m->adapter.count; i++) {
+        const vkft_merge_module *module = &m->adapter.modules[i];
+        const vkft_source_weight *w = find_weight(&m->weights, module->name, ".weight");
+        in = max_u32(in, (uint32_t)w->cols);
+        out = max_u32(out, (uint32_t)w->rows);
+        if (module->tensor[1]->rows != r)
+            return vkft_fail(err, VKFT_ERR_INPUT, "%s: %s: vera_lambda_d has %u values; expected %u, r of the adapter",
+                             m->adapter.path, module->name, module->tensor[1]->rows, r);
+    }
+    if (adapter->config.save_projection) {
+        m->shared[0] = adapter->projection[0].data;
+        m->shared[1] = adapter->projection[1].data;
+        m->stride = adapter->projection[0].cols;
+        return vkft_vera_matrices_check(adapter, in, out, err) || vkft_fail_context(err, "%s", m->adapter.path);
+    }
+    m->stride = in;
+    if (!vkft_vera_matrices(adapter->config.projection_prng_key, r, in, out, &m->made[0], &m->made[1], err))
+        return false;
+    m->shared[0] = m->made[0];
+    m->shared[1] = m->made[1];
+    return true;
+}
+
 bool vkft_merge_open(const vkft_merge_options *options, vkft_merge *merge, vkft_err *err)
 {
     *merge = (vkft_merge){.options = *options};
@@ -71,7 +105,7 @@ bool vkft_merge_open(const vkft_merge_options *options, vkft_merge *merge, vkft_
     bool ok = vkft_weights_open(options->model, quantized ? &options->trained : NULL, &merge->weights, err);
     if (ok && options->adapter)
         ok = vkft_merge_adapter_open(options->adapter, &merge->weights.source.config, &merge->adapter, err) &&
-             check_adapter(merge, err);
+             check_adapter(merge, err) && find_projection(merge, err);
     for (uint32_t i = 0; ok && i < merge->weights.count; i++)
         merge->total += merge->weights.list[i].rows * merge->weights.list[i].cols;
     if (!ok)
@@ -82,6 +116,8 @@ bool vkft_merge_open(const vkft_merge_options *options, vkft_merge *merge, vkft_
 void vkft_merge_close(vkft_merge *merge)
 {
     vkft_merge_adapter_close(&merge->adapter);
+    free(merge->made[0]);
+    free(merge->made[1]);
     vkft_weights_close(&merge->weights);
     *merge = (vkft_merge){0};
 }
@@ -148,7 +184,12 @@ static void find_change(const vkft_merge *m, const vkft_source_weight *w, piece 
     if (!found || (p->is_bias && !m->adapter.method->merge_bias))
         return;
     p->method = m->adapter.method;
-    p->adapter = (vkft_adapter_merge){.tensor = found->tensor, .scale = found->scale, .cols = w->cols};
+    p->adapter = (vkft_adapter_merge){.tensor = found->tensor,
+                                      .scale = found->scale,
+                                      .cols = w->cols,
+                                      .A = m->shared[0],
+                                      .B = m->shared[1],
+                                      .stride = m->stride};
 }
 
 static void add_difference(vkft_merge *m, const vkft_source_weight *w, double difference, double squares)

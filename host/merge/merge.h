@@ -28,6 +28,9 @@ typedef struct vkft_merge {
     vkft_merge_options options;
     vkft_weights weights;
     vkft_merge_adapter adapter; /* of zeros without one */
+    float *made[2];             /* VeRA's A and B, where they are not in the adapter's file */
+    const float *shared[2];     /* these, or the adapter's */
+    uint32_t stride;            /* of A */
     uint64_t done, total;       /* values */
     double difference, squares; /* sums over the quantized weights: (Wq - W)^2, W^2 */
     double worst;               /* relative root mean square difference of one of them, and its name */

@@ -30,6 +30,8 @@ typedef struct vkft_adapter_merge {
     const vkft_adapter_tensor *const *tensor; /* in the order of format.suffixes */
     float scale;                              /* of B A */
     uint64_t cols;                            /* of W */
+    const float *A, *B;                       /* VeRA: the shared matrices, [r,stride] and [rows at least,r] */
+    uint32_t stride;
 } vkft_adapter_merge;
 
 typedef struct vkft_adapter_method {

@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 CASES = ["llama_gqa", "rslora", "lora_patterns", "dora_qwen2", "dora_gpt2", "ia3_qwen2", "saved_qwen2", "bias_gpt2", "qwen2", "qwen3", "gemma2", "gemma3",
-         "phi3", "gpt2", "gpt_neox", "opt", "granite", "olmo2", "smollm3", "mistral", "qwen2/embed", "qwen2/tokens", "t5", "ia3_t5", "dora_t5", "saved_t5"]
+         "phi3", "gpt2", "gpt_neox", "opt", "granite", "olmo2", "smollm3", "mistral", "qwen2/embed", "qwen2/tokens", "qwen2/vera", "t5/vera", "t5", "ia3_t5", "dora_t5", "saved_t5"]
 BOUND = 1e-4
 
 

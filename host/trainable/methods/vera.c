@@ -1,7 +1,7 @@
 /* VeRA: y += b * (B (d * (A dropout(x)))), A and B random, the same for all layers and not trained; d [r] and b [out]
  * are. d begins as d_initial, b as zero. The matrices are those of the largest layers, of which others take the first
  * columns of A and rows of B (start/projection.c). The ops compute it: host/engine/ops. Source: Kopiczko et al. 2024.
- * Test: test_ops_linear, test_vera, the golden variants vera
+ * Test: test_ops_linear, test_vera, test_merge, the golden variants vera
  */
 #include "host/trainable/method.h"
 
@@ -43,6 +43,19 @@ static void bind(vkft_linear *linear, const vkft_adapter_config *config, uint32_
     };
 }
 
+/* W' = W + b * B (d * A), * by rows. */
+static void merge(const vkft_adapter_merge *m, uint64_t first, uint64_t rows, float *w)
+{
+    const float *b = m->tensor[0]->data, *d = m->tensor[1]->data;
+    const uint64_t r = m->tensor[1]->rows;
+    for (uint64_t i = 0; i < rows; i++)
+        for (uint64_t k = 0; k < r; k++) {
+            const float factor = b[first + i] * m->B[(first + i) * r + k] * d[k], *a = m->A + k * m->stride;
+            for (uint64_t j = 0; j < m->cols; j++)
+                w[i * m->cols + j] += factor * a[j];
+        }
+}
+
 const vkft_adapter_method vkft_method_vera = {
     .name = "VeRA",
     .format = {.peft_type = "VERA",
@@ -51,6 +64,7 @@ const vkft_adapter_method vkft_method_vera = {
                .vector = {true, true}},
     .tensor = {{.decays = true, .shape = shape_b}, {.decays = true, .shape = shape_d, .init = init_d}},
     .bind = bind,
+    .merge = merge,
     .projection = true,
     .not_for_experts = true,
 };

@@ -11,6 +11,7 @@
 
 #include "host/trainable/start/start_private.h"
 #include "host/trainable/start/torch_random.h"
+#include "host/trainable/start/vera_matrices.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
 
@@ -56,42 +57,60 @@ static bool allocate(vkft_adapter_set *set, vkft_err *err)
     return set->projection.values || vkft_fail_memory(err, "for the matrices of the adapter");
 }
 
+bool vkft_vera_matrices(uint32_t key, uint32_t r, uint32_t in, uint32_t out, float **a, float **b, vkft_err *err)
+{
+    vkft_torch_random random;
+    *a = malloc((size_t)r * in * sizeof **a);
+    *b = malloc((size_t)out * r * sizeof **b);
+    if (!*a || !*b) {
+        free(*a);
+        free(*b);
+        *a = *b = NULL;
+        return vkft_fail_memory(err, "for the matrices of the adapter");
+    }
+    vkft_torch_random_seed(&random, key);
+    vkft_torch_random_uniform(&random, (float)(sqrt(3.0) * (sqrt(2.0) / sqrt(in))), *a, (size_t)r * in);
+    vkft_torch_random_uniform(&random, (float)(sqrt(3.0) * (sqrt(2.0) / sqrt(r))), *b, (size_t)out * r);
+    return true;
+}
+
 bool vkft_adapter_set_make_projection(vkft_adapter_set *set, vkft_err *err)
 {
-    uint32_t r = set->config.r, in = set->projection.in, out = set->projection.out;
+    float *a, *b;
     if (!set->projection.floats || set->projection.values)
         return true;
-    float *a = malloc((size_t)r * in * sizeof *a), *b = malloc((size_t)out * r * sizeof *b);
-    bool ok = ((a && b) || vkft_fail_memory(err, "for the matrices of the adapter")) && allocate(set, err);
-    if (ok) {
-        vkft_torch_random random;
-        vkft_torch_random_seed(&random, set->config.projection_prng_key);
-        vkft_torch_random_uniform(&random, (float)(sqrt(3.0) * (sqrt(2.0) / sqrt(in))), a, (size_t)r * in);
-        vkft_torch_random_uniform(&random, (float)(sqrt(3.0) * (sqrt(2.0) / sqrt(r))), b, (size_t)out * r);
-        slice(set, a, in, b);
-    }
+    if (!vkft_vera_matrices(set->config.projection_prng_key, set->config.r, set->projection.in, set->projection.out, &a,
+                            &b, err))
+        return false;
+    bool ok = allocate(set, err);
+    if (ok)
+        slice(set, a, set->projection.in, b);
     free(a);
     free(b);
     return ok;
+}
+
+bool vkft_vera_matrices_check(const vkft_adapter *adapter, uint32_t in, uint32_t out, vkft_err *err)
+{
+    const vkft_adapter_tensor *a = &adapter->projection[0], *b = &adapter->projection[1];
+    const uint32_t r = adapter->config.r;
+    for (int i = 0; i < 2; i++)
+        if (!adapter->projection[i].data)
+            return vkft_fail(err, VKFT_ERR_INPUT, "adapter: save_projection is true, and %s is missing", keys[i]);
+    return (a->rows == r && a->cols >= in && b->rows >= out && b->cols == r) ||
+           vkft_fail(err, VKFT_ERR_INPUT,
+                     "adapter: vera_A [%u, %u] and vera_B [%u, %u]; this model and r %u call for [%u, %u] and [%u, "
+                     "%u] at least",
+                     a->rows, a->cols, b->rows, b->cols, r, r, in, out, r);
 }
 
 bool vkft_adapter_set_read_projection(vkft_adapter_set *set, const vkft_adapter *adapter, vkft_err *err)
 {
     if (!adapter->config.save_projection)
         return vkft_adapter_set_make_projection(set, err);
-    const vkft_adapter_tensor *a = &adapter->projection[0], *b = &adapter->projection[1];
-    uint32_t r = set->config.r;
-    for (int i = 0; i < 2; i++)
-        if (!adapter->projection[i].data)
-            return vkft_fail(err, VKFT_ERR_INPUT, "adapter: save_projection is true, and %s is missing", keys[i]);
-    if (a->rows != r || a->cols < set->projection.in || b->rows < set->projection.out || b->cols != r)
-        return vkft_fail(err, VKFT_ERR_INPUT,
-                         "adapter: vera_A [%u, %u] and vera_B [%u, %u]; this model and r %u call for [%u, %u] and [%u, "
-                         "%u] at least",
-                         a->rows, a->cols, b->rows, b->cols, r, r, set->projection.in, set->projection.out, r);
-    if (!allocate(set, err))
+    if (!vkft_vera_matrices_check(adapter, set->projection.in, set->projection.out, err) || !allocate(set, err))
         return false;
-    slice(set, a->data, a->cols, b->data);
+    slice(set, adapter->projection[0].data, adapter->projection[0].cols, adapter->projection[1].data);
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include "formats/tensors/safetensors.h"
 #include "host/merge/lora_gguf.h"
 #include "host/merge/merge.h"
+#include "host/trainable/start/vera_matrices.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
@@ -96,6 +97,59 @@ static void computes_what_peft_computes(void **state)
         vkft_merge_close(&merge);
         check_logprobs(cases[i], in(cases[i]));
     }
+}
+
+static cJSON *logprobs_of(const char *arguments)
+{
+    vkft_test_program_ok("eval --model %s --data " GOLDEN "qwen2/train.jsonl --per-token %s --quant none "
+                         "--max-seq-length 128",
+                         arguments, in("tokens.jsonl"));
+    return vkft_test_read_jsonl(in("tokens.jsonl"));
+}
+
+/* The log-probability of a token of the first row. */
+static double value_at(const cJSON *rows, int token)
+{
+    const cJSON *list = vkft_json_member(cJSON_GetArrayItem(rows, 0), "logprobs");
+    assert_in_range(token, 1, cJSON_GetArraySize(list) - 1);
+    return cJSON_GetArrayItem(list, token)->valuedouble;
+}
+
+/* VeRA, whose matrices in the file are those that its key makes: the merged model is the model with the adapter. */
+static void merges_vera(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    vkft_merge merge;
+    vkft_merge_options options = {.model = GOLDEN "qwen2/model", .adapter = GOLDEN "qwen2/adapter_vera"};
+    expect_ok(vkft_merge_open(&options, &merge, &err));
+    assert_null(merge.made[0]);
+    expect_ok(vkft_merge_write_checkpoint(&merge, in("vera"), VKFT_F32, false, &err));
+    expect_failure(vkft_write_lora_gguf(options.adapter, &merge.weights.source.config, in("no.gguf"), &err),
+                   "no form for VeRA");
+    vkft_adapter adapter;
+    expect_ok(vkft_adapter_read(options.adapter, vkft_adapter_formats(), &adapter, &err));
+    float *a, *b;
+    const vkft_adapter_tensor *saved = adapter.projection;
+    expect_ok(vkft_vera_matrices(adapter.config.projection_prng_key, adapter.config.r, saved[0].cols, saved[1].rows, &a,
+                                 &b, &err));
+    assert_memory_equal(a, saved[0].data, (size_t)saved[0].rows * saved[0].cols * sizeof *a);
+    assert_memory_equal(b, saved[1].data, (size_t)saved[1].rows * saved[1].cols * sizeof *b);
+    assert_int_equal(merge.stride, saved[0].cols);
+    free(a);
+    free(b);
+    vkft_adapter_free(&adapter);
+    vkft_merge_close(&merge);
+    cJSON *rows[3] = {logprobs_of(in("vera")), logprobs_of(GOLDEN "qwen2/model --adapter " GOLDEN "qwen2/adapter_vera"),
+                      logprobs_of(GOLDEN "qwen2/model")};
+    double worst[2] = {0};
+    for (int i = 0; i < 2; i++)
+        for (int k = 1; k < 8; k++)
+            worst[i] = fmax(worst[i], fabs(value_at(rows[i], k) - value_at(rows[i + 1], k)));
+    for (int i = 0; i < 3; i++)
+        cJSON_Delete(rows[i]);
+    if (!(worst[0] <= BOUND) || !(worst[1] > 100 * BOUND))
+        fail_msg("%g from the adapter, which is %g from the model", worst[0], worst[1]);
 }
 
 static bool copy_values(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err)
@@ -426,6 +480,7 @@ int main(void)
         cmocka_unit_test(embeddings_and_tokens),
         cmocka_unit_test(verify_tells_models_apart),
         cmocka_unit_test(computes_what_peft_computes),
+        cmocka_unit_test(merges_vera),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
