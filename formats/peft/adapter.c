@@ -226,20 +226,24 @@ static bool read_target_modules(const char *path, const cJSON *root, vkft_adapte
     return config->target_modules != NULL;
 }
 
-static const char *const biases[] = {
-    [VKFT_BIAS_NONE] = "none", [VKFT_BIAS_ALL] = "all", [VKFT_BIAS_LORA_ONLY] = "lora_only"};
+static const char *bias_name(const vkft_adapter_config *config, vkft_adapter_bias bias)
+{
+    static const char *const names[] = {
+        [VKFT_BIAS_NONE] = "none", [VKFT_BIAS_ALL] = "all", [VKFT_BIAS_LORA_ONLY] = "lora_only"};
+    return config->format->vera && bias == VKFT_BIAS_LORA_ONLY ? "vera_only" : names[bias];
+}
 
 static bool read_bias(const char *path, const cJSON *root, vkft_adapter_config *config, vkft_err *err)
 {
     const cJSON *value = vkft_json_member(root, "bias");
-    if (config->format->vera && value && !(cJSON_IsString(value) && strcmp(value->valuestring, "none") == 0))
-        return fail_unsupported(path, "bias", value, "none with VeRA" MERGED, err);
     for (int i = 0; value && i < 3; i++)
-        if (cJSON_IsString(value) && strcmp(value->valuestring, biases[i]) == 0) {
+        if (cJSON_IsString(value) && strcmp(value->valuestring, bias_name(config, (vkft_adapter_bias)i)) == 0) {
             config->bias = (vkft_adapter_bias)i;
             return true;
         }
-    return !value || fail_unsupported(path, "bias", value, "none, all or lora_only" MERGED, err);
+    return !value || fail_unsupported(
+                         path, "bias", value,
+                         config->format->vera ? "none, all or vera_only" MERGED : "none, all or lora_only" MERGED, err);
 }
 
 /* The known format that peft_type, use_dora and lora_bias name. */
@@ -611,7 +615,8 @@ static bool fill_vera_config(cJSON *o, const vkft_adapter *adapter)
 {
     const vkft_adapter_config *config = &adapter->config;
     return cJSON_AddNullToObject(o, "auto_mapping") && add_base_model(o, config->base_model_name_or_path) &&
-           cJSON_AddStringToObject(o, "bias", "none") && add_float(o, "d_initial", config->d_initial) &&
+           cJSON_AddStringToObject(o, "bias", bias_name(config, config->bias)) &&
+           add_float(o, "d_initial", config->d_initial) &&
            cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) &&
            cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_weights") &&
            add_setting(o, config, "layers_pattern", true) && add_setting(o, config, "layers_to_transform", true) &&
@@ -633,7 +638,7 @@ static bool fill_config(cJSON *o, const vkft_adapter *adapter)
         return fill_vera_config(o, adapter);
     return add_patterns(o, "alpha_pattern", &config->alpha_pattern) && cJSON_AddNullToObject(o, "auto_mapping") &&
            add_base_model(o, config->base_model_name_or_path) &&
-           cJSON_AddStringToObject(o, "bias", biases[config->bias]) &&
+           cJSON_AddStringToObject(o, "bias", bias_name(config, config->bias)) &&
            add_setting(o, config, "exclude_modules", false) && /* PEFT knows it since 0.14 */
            cJSON_AddBoolToObject(o, "fan_in_fan_out", config->fan_in_fan_out) &&
            cJSON_AddTrueToObject(o, "inference_mode") && cJSON_AddTrueToObject(o, "init_lora_weights") &&

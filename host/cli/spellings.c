@@ -154,7 +154,11 @@ const flag_spelling cli_spellings[] = {
     REFUSED("velora_config", NULL, "lora-r", "VeLoRA is not supported; use LoRA, or use_dora"),
     NOTHING("loftq_config", "none", "init-lora-weights", "init_lora_weights decides"),
     REFUSED("loftq_config", NULL, "init-lora-weights",
-            "with init_lora_weights loftq it is loftq_bits 4 and loftq_iter 1, PEFT's defaults; leave it out"),
+            "with init_lora_weights loftq it is loftq_bits 4 and loftq_iter 1, PEFT's defaults; more iterations would "
+            "quantize other weights, on which alone the adapter is right; leave it out"),
+    REFUSED("loftq_iter", NULL, "init-lora-weights",
+            "loftq is one iteration, PEFT's default; more would quantize other weights, on which alone the adapter is "
+            "right; leave it out"),
     NOTHING("eva_config", "none", "init-lora-weights", "init_lora_weights decides"),
     REFUSED("eva_config", NULL, "init-lora-weights",
             "this initialization is not supported; use true, gaussian or orthogonal for init_lora_weights"),
@@ -171,6 +175,7 @@ const flag_spelling cli_spellings[] = {
     REFUSED("peft_type", NULL, "peft-type",
             "of PEFT's methods there are LoRA, DoRA (use_dora), IA3 and VeRA; use one of these"),
     NOTHING("inference_mode", "false", "lora-r", "the adapter is trained"),
+    ALSO("loraplus_weight_decay", "weight-decay"),
 
     HEADING("transformers: GenerationConfig"),
     ALSO("stop_strings", "stop"),

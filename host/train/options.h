@@ -105,8 +105,9 @@ typedef struct vkft_train_options {
     vkft_optimizer_type optim;
     const char *optim_args; /* NULL, or "momentum=0.9": what only this optimizer has */
     double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
-    double max_grad_norm;     /* 0: no clipping */
-    double loraplus_lr_ratio; /* LoRA+: of B's rate to A's */
+    double max_grad_norm;         /* 0: no clipping */
+    double loraplus_lr_ratio;     /* LoRA+: of B's rate to A's; 1: none */
+    double loraplus_lr_embedding; /* with it: the rate of LoRA on embeddings */
 
     bool shuffle;
     uint64_t seed;
@@ -179,6 +180,7 @@ static inline vkft_train_options vkft_train_defaults(void)
         .adam_epsilon = 1e-8,
         .max_grad_norm = 1.0,
         .loraplus_lr_ratio = 1,
+        .loraplus_lr_embedding = 1e-6,
         .data = {.max_seq_length = 2048, .mask_prompt = true},
         .shuffle = true,
         .seed = 42,

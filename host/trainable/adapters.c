@@ -289,6 +289,7 @@ void vkft_adapter_set_tensors(const vkft_adapter_set *set, vkft_parameter_tensor
             vkft_parameter_tensor *t = list++;
             t->offset = set->modules[i].offset[j];
             t->loraplus = set->method->tensor[j].loraplus;
+            t->lora_embedding = set->modules[i].embedding;
             t->frozen = set->frozen_a && j == 0;
             t->lora_scale = set->frozen_a && j == 1 ? scale_of(set, &set->modules[i]) : 0;
             vkft_adapter_set_shape(set, &set->modules[i], j, &t->rows, &t->cols);

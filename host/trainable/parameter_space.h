@@ -24,11 +24,12 @@ typedef struct vkft_parameter_space {
 typedef struct vkft_parameter_tensor {
     uint64_t offset, floats;
     uint32_t rows, cols;
-    bool embedding;   /* its rows are looked up */
-    bool hidden;      /* the matrix of a linear layer inside a block, for an optimizer that goes by matrices */
-    bool frozen;      /* for an optimizer that leaves it as it is */
-    float lora_scale; /* for such an optimizer: of a B whose A is the tensor before it; else 0 */
-    bool loraplus;    /* learns at the rate that LoRA+ multiplies */
+    bool embedding;      /* its rows are looked up */
+    bool hidden;         /* the matrix of a linear layer inside a block, for an optimizer that goes by matrices */
+    bool frozen;         /* for an optimizer that leaves it as it is */
+    float lora_scale;    /* for such an optimizer: of a B whose A is the tensor before it; else 0 */
+    bool loraplus;       /* learns at the rate that LoRA+ multiplies */
+    bool lora_embedding; /* is LoRA on an embedding, for which LoRA+ has another rate */
 } vkft_parameter_tensor;
 
 /* All tensors, in order of their offsets; the space is theirs without gaps. */

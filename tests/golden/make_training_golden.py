@@ -253,11 +253,16 @@ VARIANTS = {
               "sgd": dict(optim="sgd", momentum=0.9, rate=0.1), "lorafa": dict(optim="lorafa", decay=0.1),
               "embed": dict(r=4, alpha=8, targets=ALL_LINEAR + ["embed_tokens", "lm_head"], batch=2, decay=0.1),
               "tokens": dict(r=4, alpha=8, targets=["q_proj", "v_proj"], tokens={"embed_tokens": [7, 3, 60, 21], "lm_head": [5, 3]}, batch=2, decay=0.1),
-              "vera": dict(vera=dict(projection_prng_key=3), r=24, rate=1e-2, decay=0.1)},
+              "vera": dict(vera=dict(projection_prng_key=3), r=24, rate=1e-2, decay=0.1),
+              "loraplus_embed": dict(loraplus=8.0, embedding_rate=5e-3, r=4, alpha=8, targets=["q_proj", "embed_tokens"], decay=0.1),
+              "loraplus_vera": dict(loraplus=4.0, vera=dict(projection_prng_key=3), r=24, decay=0.1),
+              "bias_vera": dict(vera=dict(projection_prng_key=3, bias="all"), r=24, rate=1e-2, decay=0.1)},
     # Whose embedding and head are one matrix: LoRA on it is not the head's, rows of tokens are.
     "gemma3_nf4": {"embed": dict(r=4, alpha=8, rslora=True, targets=["q_proj", "embed_tokens"]), "tokens": dict(r=4, alpha=8, targets=["q_proj"], tokens=[1, 80, 17, 4, 30])},
     "t5": {"vera": dict(vera=dict(projection_prng_key=7, save_projection=False, d_initial=0.2), r=20, rate=1e-2, decay=0.1),
            "embed": dict(r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=5e-4, batch=2),
+           "loraplus_embed": dict(loraplus=8.0, embedding_rate=2e-3, r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=2e-4, batch=2, decay=0.1),
+           "loraplus_vera": dict(loraplus=4.0, vera=dict(projection_prng_key=7), r=20, decay=0.1),
            "tokens": dict(r=4, alpha=8, targets=["q", "v"], tokens=[9, 2, 44, 61], rate=5e-4, batch=2),
            "lorafa": dict(optim="lorafa", decay=0.1, rate=5e-4), "adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
     "full_llama": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon")},
@@ -681,7 +686,8 @@ class Muon(torch.optim.Optimizer):
 def make_optimizer(case, model, rate, decay):
     optim, groups, adam = case.get("optim"), parameter_groups(model, decay), dict(betas=(0.9, 0.999), eps=1e-8)
     if "loraplus" in case:
-        return create_loraplus_optimizer(model, torch.optim.AdamW, lr=rate, loraplus_lr_ratio=case["loraplus"], loraplus_weight_decay=decay, **adam)
+        embedding = dict(loraplus_lr_embedding=case["embedding_rate"]) if "embedding_rate" in case else {}
+        return create_loraplus_optimizer(model, torch.optim.AdamW, lr=rate, loraplus_lr_ratio=case["loraplus"], loraplus_weight_decay=decay, **embedding, **adam)
     if optim == "lorafa":
         lorafa.is_bf16_available = lambda: False
         return lorafa.create_lorafa_optimizer(model, r=case["r"], lora_alpha=case["alpha"], lr=rate, weight_decay=decay)
@@ -788,6 +794,7 @@ def train_model(case, model, train, valid, expected, out=None):
     expected["flags"] += ["--optim-args", "momentum=%g" % case["momentum"]] if "momentum" in case else []
     expected["flags"] += ["--optim-args", "adjust_lr_fn=" + case["adjust"]] if "adjust" in case else []
     expected["flags"] += ["--loraplus-lr-ratio", "%g" % case["loraplus"]] if "loraplus" in case else []
+    expected["flags"] += ["--loraplus-lr-embedding", "%g" % case["embedding_rate"]] if "embedding_rate" in case else []
 
 
 def finish(expected, out, file):

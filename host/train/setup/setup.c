@@ -44,16 +44,19 @@ static void schedule(vkft_trainer *t)
 
 static bool read_optimizer(const vkft_train_options *o, vkft_optimizer_options *optimizer, vkft_err *err)
 {
-    *optimizer = (vkft_optimizer_options){.type = o->optim,
-                                          .weight_decay = o->weight_decay,
-                                          .beta1 = o->adam_beta1,
-                                          .beta2 = o->adam_beta2,
-                                          .epsilon = o->adam_epsilon,
-                                          .max_grad_norm = o->max_grad_norm,
-                                          .loraplus_lr_ratio = o->loraplus_lr_ratio,
-                                          .bf16_copy = o->param_dtype == VKFT_BF16,
-                                          .bf16_only = o->bf16_stochastic_round,
-                                          .seed = o->seed};
+    bool plus = o->loraplus_lr_ratio != 1;
+    *optimizer = (vkft_optimizer_options){
+        .type = o->optim,
+        .weight_decay = o->weight_decay,
+        .beta1 = o->adam_beta1,
+        .beta2 = o->adam_beta2,
+        .epsilon = o->adam_epsilon,
+        .max_grad_norm = o->max_grad_norm,
+        .loraplus_lr_ratio = plus ? o->loraplus_lr_ratio : 0,
+        .loraplus_embedding_ratio = plus && o->learning_rate > 0 ? o->loraplus_lr_embedding / o->learning_rate : 0,
+        .bf16_copy = o->param_dtype == VKFT_BF16,
+        .bf16_only = o->bf16_stochastic_round,
+        .seed = o->seed};
     return vkft_optimizer_parse_args(optimizer, o->optim_args, err);
 }
 

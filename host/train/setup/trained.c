@@ -142,7 +142,8 @@ static bool choose_vera(vkft_trainer *t, vkft_err *err)
                                         .lora_dropout = dropout ? o->lora_dropout : 0,
                                         .projection_prng_key = o->projection_prng_key,
                                         .save_projection = o->save_projection,
-                                        .d_initial = o->d_initial};
+                                        .d_initial = o->d_initial,
+                                        .bias = o->bias};
     return vkft_adapter_set_choose(&r->trained.adapters, &r->model, &vkft_method_vera, &choice, &config, err);
 }
 
@@ -176,26 +177,25 @@ static bool choose_adapter(vkft_trainer *t, vkft_adapter *init, vkft_err *err)
 }
 
 /* What concerns embeddings and the head alone. */
-static bool check_outer(const vkft_trainer *t, vkft_err *err)
+static void say_outer(const vkft_trainer *t)
 {
     const vkft_adapter_set *set = &t->session.trained.adapters;
+    const vkft_train_options *o = t->options, usual = vkft_train_defaults();
+    bool embedding = false;
+    for (uint32_t i = 0; i < set->count; i++)
+        embedding = embedding || set->modules[i].embedding;
+    if (!embedding && o->loraplus_lr_ratio != 1 && o->loraplus_lr_embedding != usual.loraplus_lr_embedding)
+        vkft_observer_say(t->observer, "note: --loraplus-lr-embedding has no effect: no embedding has an adapter");
     for (uint32_t i = 0; i < set->count; i++) {
         const vkft_adapted_module *m = &set->modules[i];
-        if (m->embedding && t->options->loraplus_lr_ratio != 1)
-            return vkft_fail(
-                err, VKFT_ERR_INPUT,
-                "--loraplus-lr-ratio is for linear layers, and %s is an embedding, which LoRA+ trains at a "
-                "rate of its own; leave it out of --lora-target-modules, or LoRA+",
-                m->name);
         if ((m->embedding || m->head) && set->model->tied) {
             vkft_observer_say(t->observer,
                               "warning: embedding and head of this model are one matrix, and the adapter of %s changes "
                               "only the %s, as in PEFT without ensure_weight_tying; merging it makes them two",
                               m->name, m->head ? "head" : "embedding");
-            return true;
+            return;
         }
     }
-    return true;
 }
 
 /* The host's copy of what is trained. */
@@ -231,9 +231,11 @@ bool vkft_setup_trained(vkft_trainer *t, vkft_err *err)
                          "--optim muon is for --fine-tune-type full: it makes the update of a whole matrix orthogonal, "
                          "which an adapter's two factors are not; use adamw");
     bool ok = full ? vkft_all_weights_layout(&r->trained.all_weights, &r->model, VKFT_PARAMETER_SPACE_FLOATS, err)
-                   : choose_adapter(t, &init, err) && check_outer(t, err) &&
+                   : choose_adapter(t, &init, err) &&
                          (!frozen_a || vkft_adapter_set_freeze_a(&r->trained.adapters, err)) &&
                          vkft_session_prepare_adapters(r, !o->dry_run, err);
+    if (ok && !full)
+        say_outer(t);
     if (ok && full && o->param_dtype == VKFT_BF16)
         vkft_all_weights_round(&r->trained.all_weights);
     if (ok && !o->dry_run && (ok = allocate_flat(t, err))) {

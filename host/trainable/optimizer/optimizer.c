@@ -130,8 +130,11 @@ uint64_t vkft_optimizer_work_bytes(const vkft_optimizer_options *options, const 
 /* How many times the rate a tensor learns at. */
 static float rate_of(const vkft_optimizer *opt, uint32_t tensor)
 {
+    const vkft_parameter_tensor *t = &opt->tensors->list[tensor];
     double ratio = opt->options.loraplus_lr_ratio;
-    return opt->tensors->list[tensor].loraplus && ratio > 0 ? (float)ratio : 1.0f;
+    if (ratio <= 0)
+        return 1;
+    return t->lora_embedding ? (float)opt->options.loraplus_embedding_ratio : t->loraplus ? (float)ratio : 1.0f;
 }
 
 /* One past the last tensor of the slice that begins with this one. */

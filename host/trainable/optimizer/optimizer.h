@@ -27,7 +27,8 @@ typedef struct vkft_optimizer_options {
     double weight_decay;
     double beta1, beta2, epsilon;     /* of the Adam family */
     double max_grad_norm;             /* 0: no clipping */
-    double loraplus_lr_ratio;         /* tensors that say so learn at this many times the rate; 0: at the same */
+    double loraplus_lr_ratio;         /* tensors that say so learn at this many times the rate; 0: all at the same */
+    double loraplus_embedding_ratio;  /* with it: the same of LoRA on embeddings */
     double args[VKFT_OPTIMIZER_ARGS]; /* the kind's own */
     bool bf16_copy;                   /* keep one of the parameters with weight decay, for the model to read */
     bool bf16_only; /* beside it: and nothing else of these; updates are rounded up or down by chance */

@@ -8,60 +8,38 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "formats/chat/model_text.h"
-#include "formats/dataset/dataset.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
+#include "tests/support/rows_test.h"
 
-#define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
 static const char chat[] =
     "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}({{ m.content }}){{ eos_token }}"
     "{% endgeneration %}{% else %}({{ m.role }} {{ m.content }}){% endif %}{% endfor %}";
 
-typedef struct fixture {
-    char *dir;
-    vkft_model_text text;
-} fixture;
+static vkft_test_rows bundled;
 
 static int set_up(void **state)
 {
-    fixture *f = calloc(1, sizeof *f);
-    char path[600];
-    vkft_err err = {0};
-    f->dir = vkft_test_directory();
-    snprintf(path, sizeof path, "%s/t.jinja", f->dir);
-    expect_ok(vkft_file_write(path, chat, strlen(chat), &err));
-    expect_ok(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = path}, &f->text, &err));
-    *state = f;
+    vkft_test_rows_begin(&bundled, chat);
+    *state = &bundled;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    fixture *f = *state;
-    vkft_model_text_free(&f->text);
-    vkft_test_remove_directory(f->dir);
-    free(f);
+    vkft_test_rows_end(*state);
     return 0;
 }
 
 /* Without a part the row is one sample. */
-static void expect_row(const fixture *f, const char *row, const char *part, bool encoder)
+static void expect_row(const vkft_test_rows *f, const char *row, const char *part, bool encoder)
 {
-    char path[600];
     vkft_err err = {0};
     vkft_dataset data;
-    const vkft_dataset_options o = {.max_seq_length = 64,
-                                    .mask_prompt = true,
-                                    .error_on_bad_row = true,
-                                    .encoder_decoder = encoder,
-                                    .decoder_start_id = 1,
-                                    .vocab_size = vkft_tokenizer_vocab_size(f->text.tokenizer),
-                                    .eos_id = vkft_tokenizer_eos_id(f->text.tokenizer),
-                                    .chat = f->text.chat};
-    snprintf(path, sizeof path, "%s/row.jsonl", f->dir);
-    expect_ok(vkft_file_write(path, row, strlen(row), &err));
-    bool ok = vkft_dataset_open(path, f->text.tokenizer, &o, &data, &err);
+    vkft_dataset_options o = vkft_test_rows_options(f, 64);
+    o.encoder_decoder = encoder;
+    o.decoder_start_id = 1;
+    bool ok = vkft_test_rows_open(f, row, &o, &data, &err);
     if (ok == (part != NULL) || (part && !strstr(err.message, part)))
         fail_msg("%s: expected \"%s\", found \"%s\"", row, part ? part : "a sample", ok ? "a sample" : err.message);
     if (ok) {

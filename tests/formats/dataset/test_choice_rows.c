@@ -9,56 +9,31 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "formats/chat/model_text.h"
-#include "formats/dataset/dataset.h"
 #include "runtime/base/directory.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
-
-#define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
+#include "tests/support/rows_test.h"
 
 static const char chat[] = "{% for m in messages %}{{ '[' + m.role + ']' + m.content + eos_token }}{% endfor %}"
                            "{% if add_generation_prompt %}[assistant]{% endif %}";
 
-typedef struct fixture {
-    char *dir;
-    vkft_model_text text;
-} fixture;
+static vkft_test_rows bundled;
 
 static int set_up(void **state)
 {
-    fixture *f = calloc(1, sizeof *f);
-    char path[600];
-    vkft_err err = {0};
-    f->dir = vkft_test_directory();
-    snprintf(path, sizeof path, "%s/t.jinja", f->dir);
-    expect_ok(vkft_file_write(path, chat, strlen(chat), &err));
-    expect_ok(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = path}, &f->text, &err));
-    *state = f;
+    vkft_test_rows_begin(&bundled, chat);
+    *state = &bundled;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    fixture *f = *state;
-    vkft_model_text_free(&f->text);
-    vkft_test_remove_directory(f->dir);
-    free(f);
+    vkft_test_rows_end(*state);
     return 0;
 }
 
-static vkft_dataset_options options_for(const fixture *f)
-{
-    return (vkft_dataset_options){.max_seq_length = 256,
-                                  .mask_prompt = true,
-                                  .error_on_bad_row = true,
-                                  .vocab_size = vkft_tokenizer_vocab_size(f->text.tokenizer),
-                                  .eos_id = vkft_tokenizer_eos_id(f->text.tokenizer),
-                                  .chat = f->text.chat};
-}
-
 /* The tokens of which this is the label or not, as text. */
-static void append_part(const fixture *f, const vkft_sample *s, bool trained, vkft_text *out)
+static void append_part(const vkft_test_rows *f, const vkft_sample *s, bool trained, vkft_text *out)
 {
     vkft_ids ids = {0};
     for (uint32_t i = 0; i < s->length; i++)
@@ -70,7 +45,7 @@ static void append_part(const fixture *f, const vkft_sample *s, bool trained, vk
 }
 
 /* "prompt|answer|": of the sample, and then the answers of its choices; '*' before the right one. */
-static char *show(const fixture *f, const vkft_sample *s)
+static char *show(const vkft_test_rows *f, const vkft_sample *s)
 {
     vkft_text out = {0};
     append_part(f, s, false, &out);
@@ -91,14 +66,11 @@ static char *show(const fixture *f, const vkft_sample *s)
 }
 
 /* What the row becomes, or a part of the reason why it is rejected. */
-static void expect_row(const fixture *f, const char *row, const vkft_dataset_options *o, const char *expected)
+static void expect_row(const vkft_test_rows *f, const char *row, const vkft_dataset_options *o, const char *expected)
 {
-    char path[600];
     vkft_err err = {0};
     vkft_dataset data;
-    snprintf(path, sizeof path, "%s/row.jsonl", f->dir);
-    expect_ok(vkft_file_write(path, row, strlen(row), &err));
-    if (!vkft_dataset_open(path, f->text.tokenizer, o, &data, &err)) {
+    if (!vkft_test_rows_open(f, row, o, &data, &err)) {
         if (!strstr(err.message, expected))
             fail_msg("%s: expected \"%s\", found \"%s\"", row, expected, err.message);
         return;
@@ -131,7 +103,7 @@ static void test_forms(void **state)
         {"{\"query\": \"He runs\\n\", \"choices\": [\"on.\", \"up.\"], \"gold\": 0}", "He runs\n|on.|*on.|up.|"},
         {"{\"question\": \"q?\", \"choices\": [3, 4], \"answer\": 1}", "Question: q?\nAnswer:| 4| 3|* 4|"},
     };
-    vkft_dataset_options o = options_for(*state);
+    vkft_dataset_options o = vkft_test_rows_options(*state, 256);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_row(*state, rows[i][0], &o, rows[i][1]);
 }
@@ -139,7 +111,7 @@ static void test_forms(void **state)
 static void test_prompts(void **state)
 {
     static const char row[] = "{\"question\": \"q?\", \"choices\": [\"x\", \"y\"], \"answer\": 1, \"topic\": \"t\"}";
-    vkft_dataset_options o = options_for(*state);
+    vkft_dataset_options o = vkft_test_rows_options(*state, 256);
     o.prompt_template = "{topic}: {question}\\n";
     expect_row(*state, row, &o, "t: q?\n|y|x|*y|");
     o.prompt_template = "{question}\\n{choices}\\nAnswer:";
@@ -166,7 +138,7 @@ static void test_rejected(void **state)
         {"{\"ctx\": \"c\", \"endings\": [\"x\", \"y\"], \"label\": \"\"}", "label is empty"},
         {"{\"question\": \"q\", \"choices\": [\"x\", \"y\"], \"answer\": null}", "answer is missing or null"},
     };
-    vkft_dataset_options o = options_for(*state);
+    vkft_dataset_options o = vkft_test_rows_options(*state, 256);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_row(*state, rows[i][0], &o, rows[i][1]);
     o.max_seq_length = 8;
@@ -177,12 +149,12 @@ static void test_rejected(void **state)
 /* Two rows, kept and read again. */
 static void test_cache(void **state)
 {
-    const fixture *f = *state;
+    const vkft_test_rows *f = *state;
     static const char rows[] = "{\"question\": \"q?\", \"choices\": [\"x\", \"y\", \"z\"], \"answer\": 1}\n"
                                "{\"question\": \"r?\", \"choices\": [\"u\", \"v\"], \"answer\": 0}\n";
     char path[600], *before = vkft_test_swap_environment("XDG_CACHE_HOME", f->dir);
     vkft_err err = {0};
-    vkft_dataset_options o = options_for(f);
+    vkft_dataset_options o = vkft_test_rows_options(f, 256);
     o.cache_from_bytes = 1;
     snprintf(path, sizeof path, "%s/rows.jsonl", f->dir);
     expect_ok(vkft_file_write(path, rows, strlen(rows), &err));

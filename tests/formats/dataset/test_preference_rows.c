@@ -9,30 +9,20 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "formats/chat/model_text.h"
-#include "formats/dataset/dataset.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
-
-#define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
+#include "tests/support/rows_test.h"
 
 typedef struct fixture {
-    char *dir;
-    vkft_model_text text;
+    vkft_test_rows rows;
     cJSON *cases;
 } fixture;
 
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
-    char path[600];
-    vkft_err err = {0};
-    f->dir = vkft_test_directory();
     f->cases = vkft_test_read_json(VKFT_TEST_DATA "/golden_preference/rows.json");
-    const char *template = cJSON_GetStringValue(cJSON_GetObjectItem(f->cases, "template"));
-    snprintf(path, sizeof path, "%s/t.jinja", f->dir);
-    expect_ok(vkft_file_write(path, template, strlen(template), &err));
-    expect_ok(vkft_model_text_open(MODEL, &(vkft_chat_options){.file = path}, &f->text, &err));
+    vkft_test_rows_begin(&f->rows, cJSON_GetStringValue(cJSON_GetObjectItem(f->cases, "template")));
     *state = f;
     return 0;
 }
@@ -40,31 +30,17 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    vkft_model_text_free(&f->text);
+    vkft_test_rows_end(&f->rows);
     cJSON_Delete(f->cases);
-    vkft_test_remove_directory(f->dir);
     free(f);
     return 0;
 }
 
 static vkft_dataset_options options(const fixture *f, vkft_preferences preferences)
 {
-    return (vkft_dataset_options){.max_seq_length = 512,
-                                  .mask_prompt = true,
-                                  .error_on_bad_row = true,
-                                  .preferences = preferences,
-                                  .vocab_size = vkft_tokenizer_vocab_size(f->text.tokenizer),
-                                  .eos_id = vkft_tokenizer_eos_id(f->text.tokenizer),
-                                  .chat = f->text.chat};
-}
-
-static bool open_row(const fixture *f, const char *row, const vkft_dataset_options *o, vkft_dataset *data,
-                     vkft_err *err)
-{
-    char path[600];
-    snprintf(path, sizeof path, "%s/row.jsonl", f->dir);
-    assert_true(vkft_file_write(path, row, strlen(row), err));
-    return vkft_dataset_open(path, f->text.tokenizer, o, data, err);
+    vkft_dataset_options o = vkft_test_rows_options(&f->rows, 512);
+    o.preferences = preferences;
+    return o;
 }
 
 /* The prompt's ids and those of the answer, cut to `max` tokens; the prompt is masked. */
@@ -97,7 +73,7 @@ static void test_pairs(void **state)
             vkft_dataset data;
             vkft_dataset_options o = options(f, VKFT_PREFERENCES_PAIRS);
             o.max_seq_length = max;
-            if (!open_row(f, row, &o, &data, &err))
+            if (!vkft_test_rows_open(&f->rows, row, &o, &data, &err))
                 fail_msg("%s: %s", row, err.message);
             assert_int_equal(data.count, 2);
             same_sample(row, &data.samples[0], prompt, cJSON_GetObjectItem(ids, "chosen_ids"), max);
@@ -122,7 +98,7 @@ static void test_labelled(void **state)
         bool good = cJSON_IsTrue(cJSON_GetObjectItem(cJSON_GetObjectItem(item, "row"), "label"));
         const cJSON *ids = cJSON_GetObjectItem(item, "ids");
         const vkft_dataset_options o = options(f, VKFT_PREFERENCES_LABELLED);
-        if (!open_row(f, row, &o, &data, &err))
+        if (!vkft_test_rows_open(&f->rows, row, &o, &data, &err))
             fail_msg("%s: %s", row, err.message);
         assert_int_equal(data.count, 1);
         same_sample(row, data.samples, cJSON_GetObjectItem(ids, "prompt_ids"),
@@ -141,7 +117,8 @@ static void test_chosen_prompt(void **state)
     vkft_dataset data;
     vkft_dataset_options o = options(f, VKFT_PREFERENCES_PAIRS);
     o.learn_chosen_prompt = true;
-    expect_ok(open_row(f, "{\"prompt\": \"a b c\", \"chosen\": \" d\", \"rejected\": \" e\"}\n", &o, &data, &err));
+    expect_ok(vkft_test_rows_open(&f->rows, "{\"prompt\": \"a b c\", \"chosen\": \" d\", \"rejected\": \" e\"}\n", &o,
+                                  &data, &err));
     assert_int_equal(data.samples[0].trained, data.samples[0].length - 1);
     assert_true(data.samples[0].labels[1] == data.samples[0].ids[1] && data.samples[0].prompt_length > 1);
     assert_int_equal(data.samples[1].trained, data.samples[1].length - data.samples[1].prompt_length);
@@ -170,7 +147,7 @@ static void test_text_and_messages(void **state)
         for (int k = 0; k < 2; k++) {
             vkft_err err = {0};
             const vkft_dataset_options o = options(f, VKFT_PREFERENCES_PAIRS);
-            if (!open_row(f, same[i][k], &o, &data[k], &err))
+            if (!vkft_test_rows_open(&f->rows, same[i][k], &o, &data[k], &err))
                 fail_msg("%s: %s", same[i][k], err.message);
             assert_int_equal(data[k].count, 2);
         }
@@ -189,7 +166,7 @@ static void refuses(const fixture *f, vkft_preferences preferences, const char *
     vkft_err err = {0};
     vkft_dataset data;
     const vkft_dataset_options o = options(f, preferences);
-    if (open_row(f, row, &o, &data, &err) || !strstr(err.message, part))
+    if (vkft_test_rows_open(&f->rows, row, &o, &data, &err) || !strstr(err.message, part))
         fail_msg("%s: expected '%s', found '%s'", row, part, err.message);
 }
 

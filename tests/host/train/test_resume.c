@@ -302,6 +302,7 @@ static void test_flags_that_must_stay(void **state)
                                         "--adam-beta2",
                                         "--adam-epsilon",
                                         "--loraplus-lr-ratio",
+                                        "--loraplus-lr-embedding",
                                         "--max-grad-norm",
                                         "--max-seq-length",
                                         "--long-rows",

@@ -16,6 +16,7 @@ static bool is_kind(const vkft_train_options *o, vkft_optimizer_type type)
 }
 
 WHERE(trains_all_weights, o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS)
+WHERE(has_no_loraplus, o->loraplus_lr_ratio == 1 && !trains_all_weights(o))
 WHERE(has_no_rank, o->peft_type == VKFT_PEFT_IA3 && !trains_all_weights(o))
 WHERE(has_no_lora, o->peft_type != VKFT_PEFT_LORA && !trains_all_weights(o))
 WHERE(has_no_ia3, o->peft_type != VKFT_PEFT_IA3 && !o->init_adapter)
@@ -66,6 +67,7 @@ const flag_idle train_idle[] = {
     {"init-lora-weights", trains_all_weights, "with --fine-tune-type full"},
     {"lora-target-modules", trains_all_weights, "with --fine-tune-type full"},
     {"loraplus-lr-ratio", trains_all_weights, "with --fine-tune-type full"},
+    {"loraplus-lr-embedding", trains_all_weights, "with --fine-tune-type full"},
     {"exclude-modules", trains_all_weights, "with --fine-tune-type full"},
     {"layers-to-transform", trains_all_weights, "with --fine-tune-type full"},
     {"layers-pattern", trains_all_weights, "with --fine-tune-type full"},
@@ -78,11 +80,12 @@ const flag_idle train_idle[] = {
     {"use-rslora", has_no_lora, "with this --peft-type"},
     {"use-dora", has_no_lora, "with this --peft-type"},
     {"lora-bias", has_no_lora, "with this --peft-type"},
-    {"bias", has_no_lora, "with this --peft-type"},
+    {"bias", has_no_rank, "with --peft-type ia3"},
     {"init-lora-weights", has_no_lora, "with this --peft-type"},
     {"rank-pattern", has_no_lora, "with this --peft-type"},
     {"alpha-pattern", has_no_lora, "with this --peft-type"},
-    {"loraplus-lr-ratio", has_no_lora, "with this --peft-type"},
+    {"loraplus-lr-ratio", has_no_rank, "with --peft-type ia3"},
+    {"loraplus-lr-embedding", has_no_loraplus, "without --loraplus-lr-ratio"},
     {"feedforward-modules", has_no_ia3, "without --peft-type ia3"},
     {"projection-prng-key", has_no_new_vera, "without a new adapter of --peft-type vera"},
     {"save-projection", has_no_new_vera, "without a new adapter of --peft-type vera"},
