@@ -172,6 +172,7 @@ const flag_spelling cli_spellings[] = {
     MEANS("peft_type", "ia3", "peft-type", "ia3"),
     MEANS("peft_type", "vera", "peft-type", "vera"),
     ALSO("vera_dropout", "lora-dropout"),
+    MEANS("bias", "vera_only", "bias", "lora_only"),
     REFUSED("peft_type", NULL, "peft-type",
             "of PEFT's methods there are LoRA, DoRA (use_dora), IA3 and VeRA; use one of these"),
     NOTHING("inference_mode", "false", "lora-r", "the adapter is trained"),

@@ -166,6 +166,42 @@ static void memory(void **state)
     vkft_test_remove_directory(dir);
 }
 
+/* Of adapted layers alone, under PEFT's name; they are read again. */
+static void biases(void **state)
+{
+    char *dir = vkft_test_directory(), path[600], flags[700];
+    (void)state;
+    train_ok(dir, "with --max-steps 2 --save-steps 0 --bias lora_only");
+    snprintf(path, sizeof path, "%s/with/adapter_config.json", dir);
+    cJSON *config = vkft_test_read_json(path);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(config, "bias")), "vera_only");
+    cJSON_Delete(config);
+    vkft_tensor_file made;
+    open_adapter(dir, "with", &made);
+    assert_non_null(vkft_tensor_file_find(&made, "base_model.model.model.layers.0.self_attn.q_proj.base_layer.bias"));
+    uint32_t count = made.count;
+    vkft_tensor_file_close(&made);
+    assert_true(isfinite(loss_of(dir, "with")));
+    snprintf(flags, sizeof flags, "again --max-steps 1 --save-steps 0 --init-adapter %s/with", dir);
+    train_ok(dir, flags);
+    vkft_tensor_file again;
+    open_adapter(dir, "again", &again);
+    assert_int_equal(again.count, count);
+    vkft_tensor_file_close(&again);
+    vkft_test_remove_directory(dir);
+}
+
+/* All of VeRA's vectors learn at LoRA+'s rate, as in PEFT: that of another run. */
+static void loraplus(void **state)
+{
+    char *dir = vkft_test_directory();
+    (void)state;
+    train_ok(dir, "plain --max-steps 2 --save-steps 0");
+    train_ok(dir, "plus --max-steps 2 --save-steps 0 --learning-rate 0.0025 --loraplus-lr-ratio 4");
+    expect_same(dir, "plus", "plain", 0);
+    vkft_test_remove_directory(dir);
+}
+
 static void refused(void **state)
 {
     static const char *const experts =
@@ -181,6 +217,7 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(random_numbers), cmocka_unit_test(files),
-                                       cmocka_unit_test(memory), cmocka_unit_test(refused)};
+                                       cmocka_unit_test(memory),         cmocka_unit_test(biases),
+                                       cmocka_unit_test(loraplus),       cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
