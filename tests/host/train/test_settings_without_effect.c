@@ -149,10 +149,13 @@ static void flags_without_effect(void **state)
           "--save-steps has no effect without --save-strategy steps",
           "--logging-steps has no effect without --logging-strategy steps",
           "--logging-dir has no effect with --report-to none", "--allow-changes has no effect without"}},
-        {"--max-steps 1 --optim adafactor --adam-beta2 0.9 --adam-epsilon 1e-6",
-         {"--adam-beta2 has no effect with --optim adafactor", "--adam-epsilon has no effect with this --optim"}},
-        {"--max-steps 1 --eval-strategy no --eval-batches 3 --load-best-model-at-end",
-         {"--eval-batches has no effect with --eval-strategy no", "--load-best-model-at-end has no effect with"}},
+        {"--max-steps 1 --optim adafactor --adam-beta2 0.9 --adam-epsilon 1e-6 --loraplus-lr-embedding 1e-5",
+         {"--adam-beta2 has no effect with --optim adafactor", "--adam-epsilon has no effect with this --optim",
+          "--loraplus-lr-embedding has no effect without --loraplus-lr-ratio"}},
+        {"--max-steps 1 --eval-strategy no --eval-batches 3 --load-best-model-at-end --loraplus-lr-ratio 2 "
+         "--loraplus-lr-embedding 1e-5",
+         {"--eval-batches has no effect with --eval-strategy no", "--load-best-model-at-end has no effect with",
+          "--loraplus-lr-embedding has no effect: no embedding has an adapter"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char flags[600], note[200];
