@@ -16,6 +16,6 @@ void main()
     float sum = 0.0;
     for (uint t = 0; t < args.T; t += ROWS)
         [[unroll]] for (uint q = 0; q < ROWS; q++)
-            sum += t + q < args.T ? args.x.v[(t + q) * args.C + c] : 0.0;
+            sum += t + q < args.T ? args.x.v[min(t + q, args.T - 1) * args.C + c] : 0.0;
     args.y.v[c] = fma(args.scale, sum, args.y.v[c]);
 }

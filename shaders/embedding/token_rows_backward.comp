@@ -14,10 +14,11 @@ void main()
     uint c = INVOCATION;
     if (c >= args.C)
         return;
+    /* Past the last row the last one is read again: compilers may load what a condition guards before they test it. */
     for (uint first = 0; first < args.T; first += ROWS)
         [[unroll]] for (uint q = 0; q < ROWS; q++) {
-            uint t = first + q, slot = t < args.T ? args.slots.v[args.ids.v[t]] : 0u;
-            if (slot != 0) {
+            uint t = min(first + q, args.T - 1), slot = args.slots.v[args.ids.v[t]];
+            if (first + q < args.T && slot != 0) {
                 uint at = (slot - 1) * args.C + c;
                 args.rows.v[at] = fma(args.scale, args.y.v[t * args.C + c], args.rows.v[at]);
             }
