@@ -64,7 +64,8 @@ static void open_merge(const char *name, bool adapter, vkft_merge *merge)
 
 static void check_logprobs(const char *name, const char *written)
 {
-    vkft_test_program_ok("eval --model %s --data " GOLDEN "%s/train.jsonl --per-token %s --quant none "
+    vkft_test_program_ok("eval --model %s --data " GOLDEN
+                         "%s/train.jsonl --per-token %s --quant none --compute-dtype fp32 "
                          "--max-seq-length 128",
                          written, name, in("tokens.jsonl"));
     char path[512];
@@ -101,7 +102,8 @@ static void computes_what_peft_computes(void **state)
 
 static cJSON *logprobs_of(const char *arguments)
 {
-    vkft_test_program_ok("eval --model %s --data " GOLDEN "qwen2/train.jsonl --per-token %s --quant none "
+    vkft_test_program_ok("eval --model %s --data " GOLDEN
+                         "qwen2/train.jsonl --per-token %s --quant none --compute-dtype fp32 "
                          "--max-seq-length 128",
                          arguments, in("tokens.jsonl"));
     return vkft_test_read_jsonl(in("tokens.jsonl"));
