@@ -59,7 +59,7 @@ static const struct pre {
     {"starcoder", WITH("null", DIGITS), false, false},
     {"refact", WITH("null", DIGITS), false, false},
     {"gpt-4o", WITH("null", CASED(ENDINGS "?", "\\\\p{N}{1,3}")), false, false},
-    {"tekken", WITH("null", CASED("", "\\\\p{N}")), true, false},
+    {"tekken", WITH("null", CASED("", "\\\\p{N}")), true, true},
 };
 #define PRES (sizeof pres / sizeof *pres)
 

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from compare_tokenizers import make_string  # noqa: E402
 
 STRINGS = 2000
+SPARE = 8  # rows of the embedding past the vocabulary, for tokens that the kind of a tokenizer adds
 PRES = ["gpt-2", "phi-2", "olmo", "mpt", "llama-bpe", "llama3", "llama-v3", "dbrx", "smaug-bpe", "qwen2", "deepseek-r1-qwen", "smollm", "starcoder", "refact",
         "gpt-4o", "tekken"]
 CONFIG = dict(architectures=["LlamaForCausalLM"], model_type="llama", hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
@@ -43,10 +44,10 @@ def report(name, what, ours, theirs, texts, added):
     """Prints how many differ, and returns whether any does for no known reason: llama.cpp does not compose characters (NFC) where the model's tokenizer does,
     and its tokenizer of SentencePiece's kind puts a space after special tokens."""
     wrong = [t for a, b, t in zip(ours, theirs, texts) if a != b]
-    composed = [t for t in wrong if unicodedata.normalize("NFC", t) == t]
-    rest = [t for t in composed if not any(s in t for s in added)]
+    plain = [t for t in wrong if not any(s in t for s in added)]
+    rest = [t for t in plain if unicodedata.normalize("NFC", t) == t]
     print(f"{name:22} {what:10} {len(wrong)} of {len(texts)} strings have other tokens"
-          + (f": {len(wrong) - len(composed)} not in NFC, {len(composed) - len(rest)} of the others with special tokens, {len(rest)} others" if wrong else "")
+          + (f": {len(wrong) - len(plain)} with special tokens, {len(plain) - len(rest)} of the others not in NFC, {len(rest)} others" if wrong else "")
           + (f": {rest[0]!r}" if rest else ""), flush=True)
     return bool(rest)
 
@@ -93,7 +94,7 @@ def size_of(directory):
         else:
             with open(model, "rb") as f:
                 count = sum(1 for _ in f)
-    return max([count, *(i + 1 for i in added)]), sorted(added.values())
+    return max([count, *(i + 1 for i in added)]) + SPARE, sorted(added.values())
 
 
 def make_checkpoint(files, path):
@@ -109,13 +110,13 @@ def make_checkpoint(files, path):
     tensors.update({"model.norm.weight": ones, "model.embed_tokens.weight": np.zeros((count, 8), np.float32)})
     save_file(tensors, path + "/model.safetensors")
     with open(path + "/config.json", "w") as f:
-        json.dump(dict(CONFIG, vocab_size=count, bos_token_id=1, eos_token_id=2), f)
+        json.dump(dict(CONFIG, vocab_size=count), f)
     return added
 
 
 def check_checkpoint(vkft, work, llama, files, texts_from):
     name = os.path.basename(files.rstrip("/"))
-    path = os.path.join(work, "tokens-" + name)
+    path = os.path.join(work, "tokens-" + name.replace("phi", "p"))  # llama.cpp expects tokens of Phi-3 by the model's name
     file = path + ".gguf"
     added = make_checkpoint(files, path)
     merged = subprocess.run([vkft, "merge", "--model", path, "--gguf", file, "--type", "f32", "--overwrite"], capture_output=True, text=True)
