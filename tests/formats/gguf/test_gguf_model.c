@@ -234,6 +234,56 @@ static void special_tokens_take_white_space(void **state)
     vkft_model_text_free(&text);
 }
 
+static uint8_t *find_bytes(uint8_t *data, size_t size, const char *text)
+{
+    const size_t length = strlen(text);
+    for (size_t i = 0; i + length <= size; i++)
+        if (memcmp(data + i, text, length) == 0)
+            return data + i;
+    fail_msg("no '%s' in the file", text);
+    return NULL;
+}
+
+/* The first token of a text by byte_level.gguf under another name of its rules, which is 3 letters shorter at most; the
+ * template has as many more, so that all else stays in its place. */
+static int32_t first_token(const char *pre, const char *path)
+{
+    static const char old[] = "llama-bpe", begin[] = "{% for m in messages %}<|begin|>";
+    const size_t shorter = strlen(old) - strlen(pre);
+    char *read;
+    size_t size;
+    vkft_err err = {0};
+    vkft_model_text text;
+    vkft_ids ids = {0};
+    expect_ok(vkft_file_read(VKFT_TEST_DATA "/gguf/byte_level.gguf", 1 << 20, &read, &size, &err));
+    uint8_t *data = (uint8_t *)read, *name = find_bytes(data, size, old), *chat = find_bytes(data, size, begin);
+    name[-8] = (uint8_t)strlen(pre);
+    chat[-8] = (uint8_t)(chat[-8] + shorter);
+    memcpy(name, pre, strlen(pre));
+    memmove(name + strlen(pre), name + strlen(old), (size_t)(chat - name) - strlen(old));
+    memset(chat - shorter, ' ', shorter);
+    expect_ok(vkft_file_write(path, data, size, &err));
+    free(read);
+    expect_ok(vkft_model_text_open(path, NULL, &text, &err));
+    expect_ok(vkft_tokenizer_encode(text.tokenizer, "a", 1, true, &ids, &err));
+    const int32_t first = ids.data[0];
+    vkft_ids_free(&ids);
+    vkft_model_text_free(&text);
+    return first;
+}
+
+/* Where tokenizer.ggml.add_bos_token is missing the rules decide. */
+static void begin_with_bos_by_their_rules(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), *path = vkft_path_join(dir, "model.gguf");
+    assert_int_equal(first_token("llama-bpe", path), 400);
+    assert_int_equal(first_token("tekken", path), 400);
+    assert_int_not_equal(first_token("smaug-bpe", path), 400);
+    vkft_test_remove_directory(dir);
+    free(path);
+}
+
 typedef struct change {
     const char *gguf, *from, *to, *message; /* texts of the same length */
 } change;
@@ -281,6 +331,7 @@ int main(void)
         cmocka_unit_test(are_converted_once),
         cmocka_unit_test(bring_their_tokenizers),
         cmocka_unit_test(special_tokens_take_white_space),
+        cmocka_unit_test(begin_with_bos_by_their_rules),
         cmocka_unit_test(refuse_what_they_do_not_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
