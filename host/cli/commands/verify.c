@@ -221,6 +221,22 @@ static bool write_ids(const place *p, const vkft_ids *ids, vkft_err *err)
     return ok;
 }
 
+/* With the weights as they were before a run quantized them, as vkft merge takes them; where there are no such, those
+ * that there are. */
+static bool evaluate_original(vkft_eval_options *run, const vkft_observer *observer, vkft_eval_result *found,
+                              vkft_err *err)
+{
+    run->model.quant = VKFT_STORAGE_none;
+    run->model.quant_explicit = run->adapter != NULL;
+    if (vkft_eval(run, observer, found, err))
+        return true;
+    if (err->advice != VKFT_ADVICE_KEEP_QUANTIZATION)
+        return false;
+    *err = (vkft_err){0};
+    run->model.quant_explicit = false;
+    return vkft_eval(run, observer, found, err);
+}
+
 /* Log-probabilities of the tokens from the second on, at `values`. */
 static bool evaluate(const verify_options *o, const char *model, const char *adapter, const place *p, uint32_t count,
                      double *values, const vkft_observer *observer, double *loss, vkft_err *err)
@@ -232,14 +248,12 @@ static bool evaluate(const verify_options *o, const char *model, const char *ada
     size_t size;
     run.model.path = model;
     run.model.device = o->device;
-    run.model.quant = VKFT_STORAGE_none;
-    run.model.quant_explicit = false;
     run.model.compute_dtype = VKFT_F32;
     run.model.compute_explicit = true;
     run.adapter = adapter;
     run.data.path = p->data;
     run.per_token = p->found;
-    if (!vkft_eval(&run, observer, &found, err) || !vkft_file_read(p->found, MAX_TEXT_BYTES, &text, &size, err))
+    if (!evaluate_original(&run, observer, &found, err) || !vkft_file_read(p->found, MAX_TEXT_BYTES, &text, &size, err))
         return false;
     cJSON *row = vkft_json_parse(text, strcspn(text, "\n"), p->found, err);
     const cJSON *list = vkft_json_member(row, "logprobs");
