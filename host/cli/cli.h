@@ -32,6 +32,7 @@ int cmd_plot(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_download(int argc, char **argv);
 
 /* Which program this is; main says so before it runs a command. */
 typedef struct cli_build {
@@ -114,7 +115,9 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
 #define CLI_MODEL_PATH_FLAG(AT)                                                                                        \
     {                                                                                                                  \
         .kind = FLAG_TEXT, .name = "model", .value = "PATH",                                                           \
-        .help = "Hugging Face checkpoint directory, GGUF or .vkft file", .required = true, AT(model.path)              \
+        .help =                                                                                                        \
+            "Hugging Face checkpoint directory, GGUF or .vkft file, or its name on the hub: OWNER/NAME[@REVISION]",    \
+        .required = true, .hub = FLAG_HUB_MODEL, AT(model.path)                                                        \
     }
 
 #define CLI_ADAPTER_FLAG(AT)                                                                                           \

@@ -28,10 +28,10 @@ static const cli_command commands[] = {
     {"plot", cmd_plot, "draw training runs as a page of charts"},
     {"watch", cmd_watch, "serve the page of a run that is going on, with buttons to pause and stop it"},
     {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
+    {"download", cmd_download, "bring a model or a dataset from the hub into the cache"},
     {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
     /* Not in this version, with what to do instead. */
     {"chat", NULL, "'vkft generate --instruction' answers a single prompt, with --adapter or without"},
-    {"download", NULL, "'hf download OWNER/NAME --local-dir DIR' does it; then --model DIR"},
 };
 
 static void print_help(FILE *out)

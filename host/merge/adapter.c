@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/config/arch.h"
+#include "host/hub/name.h"
 #include "runtime/base/file.h"
 #include "runtime/base/text.h"
 #include "runtime/base/transpose.h"
@@ -262,7 +263,9 @@ char *vkft_merge_base_model(const char *adapter_dir, vkft_err *err)
     if (!vkft_adapter_read(adapter_dir, vkft_adapter_formats(), &adapter, err))
         return NULL;
     const char *said = adapter.config.base_model_name_or_path;
-    if (said && (vkft_directory_exists(said) || vkft_file_exists(said))) {
+    vkft_hub_name name;
+    if (said &&
+        (vkft_directory_exists(said) || vkft_file_exists(said) || vkft_hub_name_parse(said, VKFT_HUB_MODEL, &name))) {
         base = vkft_string_copy(said);
         if (!base)
             vkft_fail_memory(err, "for adapter '%s'", adapter_dir);

@@ -40,7 +40,8 @@ typedef struct vkft_merge_adapter {
 bool vkft_merge_adapter_open(const char *dir, const vkft_config *config, vkft_merge_adapter *adapter, vkft_err *err);
 void vkft_merge_adapter_close(vkft_merge_adapter *adapter); /* zeroes it */
 
-/* The model that the adapter says it was trained on, malloc'ed; NULL: an error, with what to do. */
+/* The model that the adapter says it was trained on, a path or a name on the hub, malloc'ed; NULL: an error, with what
+ * to do. */
 char *vkft_merge_base_model(const char *adapter_dir, vkft_err *err);
 
 /* Of a module "model.layers.0.self_attn.q_proj"; NULL: it has no adapter. */

@@ -150,6 +150,15 @@ static bool split_of(const char *path, const char **split, size_t *length)
 
 /* --- the files of a directory ------------------------------------------------------------------------------------- */
 
+/* Whether a part of the path is the name of a file or directory that is left out. */
+static bool is_hidden(const char *path)
+{
+    for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
+        if (part[0] == '.' || strncmp(part, "__", 2) == 0)
+            return true;
+    return false;
+}
+
 typedef struct walk {
     finder *f;
     const char *root, *below; /* what is listed: a directory in the root, "" for itself */
@@ -162,7 +171,7 @@ static bool take_entry(void *context, const char *name)
 {
     const walk *w = context;
     finder *f = w->f;
-    if (name[0] == '.' || strncmp(name, "__", 2) == 0)
+    if (is_hidden(name))
         return true;
     char *path = *w->below ? vkft_path_join(w->below, name) : vkft_string_copy(name);
     char *whole = path ? vkft_path_join(w->root, path) : NULL;
@@ -188,9 +197,17 @@ static bool walk_into(const walk *w)
     return ok;
 }
 
+static bool take_listed(finder *f)
+{
+    for (uint32_t i = 0; i < f->request->listed_count; i++)
+        if (!is_hidden(f->request->listed[i]) && !add_path(&f->all, f->request->listed[i], f->err))
+            return false;
+    return true;
+}
+
 static bool list_files(finder *f, const char *root)
 {
-    if (!walk_into(&(walk){f, root, "", 0}))
+    if (!(f->request->listed_count ? take_listed(f) : walk_into(&(walk){f, root, "", 0})))
         return false;
     if (f->all.count)
         qsort(f->all.paths, f->all.count, sizeof *f->all.paths, vkft_string_compare);

@@ -25,6 +25,9 @@ typedef struct vkft_data_request {
     const char *config; /* of a directory with several; NULL: the default one */
     const char *split;  /* "train", "valid", "test": also under their other names; or `named` */
     bool named;         /* the user has named this split: it has to be there, under this name */
+    /* Not 0: the directory's files, as paths in it, though only its README.md need be there. */
+    const char *const *listed;
+    uint32_t listed_count;
 } vkft_data_request;
 
 /* The files of the split; none where there is no such split, which is an error for "train" and a named one. */

@@ -8,6 +8,7 @@
 #include "host/bench/compare/compare.h"
 #include "host/bench/report/report.h"
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/cli/spellings.h"
@@ -75,6 +76,7 @@ static const flag bench_flags[] = {
      .value = "PATH",
      .help = "of --tokenizer: Hugging Face checkpoint directory, GGUF or .vkft file",
      .default_text = "none",
+     .hub = FLAG_HUB_MODEL,
      AT(model)},
     {.kind = FLAG_HEADING, .name = "How"},
     {.kind = FLAG_CHOICE,
@@ -421,6 +423,8 @@ int cmd_bench(int argc, char **argv)
         code = cli_fail(&bench_table, &err);
     } else if (options.compare) {
         code = bench_compare(&options, files, count, &err);
+    } else if (options.tokenizer && !cli_fetch(&bench_table, &options, false, &recipe, &err)) {
+        code = cli_fail(&bench_table, &err);
     } else if (options.tokenizer) {
         code = bench_tokenizer(&options, &err);
     } else {

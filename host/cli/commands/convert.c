@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "formats/convert/model_open.h"
 #include "runtime/base/file.h"
 #include "host/cli/interrupt.h"
@@ -23,9 +24,11 @@ typedef struct convert_options {
 static const flag convert_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "HF_DIR",
-     .help = "directory of the checkpoint: config.json, *.safetensors, tokenizer files; or a GGUF file",
+     .help =
+         "directory of the checkpoint: config.json, *.safetensors, tokenizer files; a GGUF file; or a name on the hub",
      .positional = true,
      .required = true,
+     .hub = FLAG_HUB_MODEL,
      AT(hf_dir)},
     {.kind = FLAG_TEXT,
      .name = "output",
@@ -139,7 +142,8 @@ int cmd_convert(int argc, char **argv)
     interrupt_install();
     vkft_err err = {0};
     progress display = progress_new(&convert_table);
-    vkft_model_file *file = convert(&options, &display, &err);
+    vkft_model_file *file =
+        cli_fetch(&convert_table, &options, false, &recipe, &err) ? convert(&options, &display, &err) : NULL;
     if (file)
         vkft_model_notes(file, progress_message, &display);
     progress_close(&display);

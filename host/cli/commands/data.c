@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/spellings.h"
 #include "host/train/training_data.h"
 #include "runtime/base/file.h"
@@ -27,8 +28,9 @@ static const flag data_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "PATH",
      .positional = true,
-     .help = "data file, or a directory with a train file",
+     .help = "data file, or a directory with a train file, or a dataset's name on the hub",
      .required = true,
+     .hub = FLAG_HUB_DATASET,
      AT(data.path)},
     CLI_MODEL_PATH_FLAG(AT),
     CLI_OBJECTIVE_FLAG(AT),
@@ -285,7 +287,7 @@ int cmd_data(int argc, char **argv)
     observer.message = NULL;
     vkft_err err = {0};
     code = EXIT_SUCCESS;
-    bool ok = run(&options, &observer, &code, &err);
+    bool ok = cli_fetch(&data_table, &options, false, &recipe, &err) && run(&options, &observer, &code, &err);
     progress_close(&display);
     if (!ok)
         code = cli_fail(&data_table, &err);

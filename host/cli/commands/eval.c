@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/spellings.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
@@ -22,8 +23,9 @@ static const flag eval_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "data",
      .value = "PATH",
-     .help = "data file, or a directory with a test or valid file",
+     .help = "data file, or a directory with a test or valid file, or a dataset's name on the hub",
      .required = true,
+     .hub = FLAG_HUB_DATASET,
      AT(data.path)},
     {.kind = FLAG_TEXT,
      .name = "per-token",
@@ -146,7 +148,8 @@ int cmd_eval(int argc, char **argv)
     vkft_observer observer = progress_observer(&display);
     vkft_eval_result result = {0};
     vkft_err err = {0};
-    bool ok = vkft_eval(&options.run, &observer, &result, &err);
+    bool ok =
+        cli_fetch(&eval_table, &options, false, &recipe, &err) && vkft_eval(&options.run, &observer, &result, &err);
     progress_close(&display);
     code = ok ? print_result(&result, options.json) : cli_fail(&eval_table, &err);
     recipe_free(&recipe);

@@ -4,6 +4,7 @@
 
 #include "formats/weights/weights.h"
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/interrupt.h"
 #include "host/merge/adapter.h"
 #include "host/cli/progress.h"
@@ -30,6 +31,7 @@ static const flag export_flags[] = {
      .value = "PATH",
      .help = "the model that it was trained on: a checkpoint directory, a GGUF or a .vkft file",
      .default_text = "the one that the adapter names",
+     .hub = FLAG_HUB_MODEL,
      AT(model)},
     {.kind = FLAG_SWITCH, .name = "gguf", .help = "write the LoRA file that llama.cpp's --lora takes", AT(gguf)},
     {.kind = FLAG_TEXT,
@@ -64,7 +66,8 @@ static bool run(const export_options *o, const char *output, const vkft_observer
         return false;
     char *base = o->model ? NULL : vkft_merge_base_model(o->adapter, err);
     vkft_weights weights = {0};
-    bool ok = (o->model || base) && vkft_weights_open(o->model ? o->model : base, NULL, &weights, err) &&
+    bool ok = (o->model || (base && cli_fetch_model(&export_table, &base, err))) &&
+              vkft_weights_open(o->model ? o->model : base, NULL, &weights, err) &&
               vkft_write_lora_gguf(o->adapter, &weights.source.config, output, err) &&
               (!o->ollama || cli_write_modelfile(o->ollama, o->model ? o->model : base, output, true, observer, err));
     vkft_weights_close(&weights);
@@ -85,7 +88,9 @@ int cmd_export(int argc, char **argv)
     const char *output = options.output ? options.output : made;
     progress display = progress_new(&export_table);
     const vkft_observer observer = progress_observer(&display);
-    bool ok = output ? run(&options, output, &observer, &err) : vkft_fail_memory(&err, "for the output's name");
+    bool ok = output
+                  ? cli_fetch(&export_table, &options, false, &recipe, &err) && run(&options, output, &observer, &err)
+                  : vkft_fail_memory(&err, "for the output's name");
     progress_close(&display);
     if (ok)
         printf("%s\n", output);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/spellings.h"
 #include "host/generate/generate.h"
 #include "host/cli/interrupt.h"
@@ -265,7 +266,8 @@ int cmd_generate(int argc, char **argv)
     bool ok = prepare_prompt(&options, &prompt, &ids, &err);
     if (ok) {
         interrupt_install();
-        ok = vkft_generate(&options.run, &observer, &result, &err);
+        ok = cli_fetch(&generate_table, &options, false, &recipe, &err) &&
+             vkft_generate(&options.run, &observer, &result, &err);
     }
     if (ok && out.failed)
         ok = vkft_fail_memory(&err, "for the generated text");

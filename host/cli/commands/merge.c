@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/merge/gguf_types.h"
@@ -42,6 +43,7 @@ static const flag merge_flags[] = {
      .value = "PATH",
      .help = "the model that the adapter was trained on: a checkpoint directory, a GGUF or a .vkft file",
      .default_text = "the one that the adapter names",
+     .hub = FLAG_HUB_MODEL,
      AT(model.path)},
     {.kind = FLAG_TEXT,
      .name = "adapter",
@@ -191,8 +193,9 @@ int cmd_merge(int argc, char **argv)
     bool ok = options.model.path || options.adapter ||
               vkft_fail(&err, VKFT_ERR_USAGE, "give --model PATH, --adapter DIR or both");
     if (ok && !options.model.path)
-        ok = (base = vkft_merge_base_model(options.adapter, &err)) != NULL;
-    ok = ok && run(&options, base ? base : options.model.path, &display, &err);
+        ok = (base = vkft_merge_base_model(options.adapter, &err)) && cli_fetch_model(&merge_table, &base, &err);
+    ok = ok && cli_fetch(&merge_table, &options, false, &recipe, &err) &&
+         run(&options, base ? base : options.model.path, &display, &err);
     progress_close(&display);
     if (ok)
         printf("%s\n", options.gguf ? options.gguf : options.output);

@@ -5,6 +5,7 @@
 
 #include "formats/chat/chat_template.h"
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/session/options.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
@@ -128,7 +129,8 @@ int cmd_template(int argc, char **argv)
     vkft_err err = {0};
     vkft_model_text text = {0};
     cJSON *root = read_conversation(options.input, &err);
-    bool ok = root && vkft_model_text_open(options.model.path, &options.model.chat, &text, &err) &&
+    bool ok = root && cli_fetch(&template_table, &options, false, &recipe, &err) &&
+              vkft_model_text_open(options.model.path, &options.model.chat, &text, &err) &&
               run(&options, &text, root, &err);
     code = ok ? EXIT_SUCCESS : cli_fail(&template_table, &err);
     cJSON_Delete(root);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/session/options.h"
 #include "runtime/base/json.h"
 #include "formats/chat/model_text.h"
@@ -110,8 +111,9 @@ int cmd_tokenize(int argc, char **argv)
     if (!cli_flags(&tokenize_table, &options, argc, argv, &recipe, &code))
         return code;
     vkft_err err = {0};
-    vkft_model_text text;
-    bool ok = vkft_model_text_open(options.model.path, NULL, &text, &err);
+    vkft_model_text text = {0};
+    bool ok = cli_fetch(&tokenize_table, &options, false, &recipe, &err) &&
+              vkft_model_text_open(options.model.path, NULL, &text, &err);
     if (ok && !text.tokenizer)
         ok = vkft_fail(&err, VKFT_ERR_INPUT, "%s: the model has no tokenizer", options.model.path);
     ok = ok && run(text.tokenizer, &options, &err);

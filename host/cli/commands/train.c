@@ -130,7 +130,8 @@ static const flag train_flags[] = {
      .name = "data",
      .value = "PATH",
      .help = "a .jsonl, .json, .csv, .tsv, .txt or .parquet file, a pattern of such, or a directory with train, valid "
-             "and test files, or as it is downloaded from the hub; optional with --dry-run",
+             "and test files, or as it is downloaded from the hub, or its name there; optional with --dry-run",
+     .hub = FLAG_HUB_DATASET,
      AT(data.path)},
     {.kind = FLAG_TEXT,
      .name = "output-dir",
@@ -625,6 +626,7 @@ static const flag train_flags[] = {
      .name = "retain-data",
      .value = "PATH",
      .help = "text or rows of what the model is not to forget: evaluations measure their loss, also before training",
+     .hub = FLAG_HUB_DATASET,
      AT(retain_data)},
     {.kind = FLAG_DOUBLE,
      .name = "max-retain-loss-increase",

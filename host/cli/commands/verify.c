@@ -7,6 +7,7 @@
 #include "formats/chat/model_text.h"
 #include "formats/gguf/gguf.h"
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/progress.h"
 #include "host/merge/llama_cpp.h"
@@ -35,12 +36,14 @@ static const flag verify_flags[] = {
      .help = "the file, as 'vkft merge --gguf' or another program wrote it",
      .positional = true,
      .required = true,
+     .hub = FLAG_HUB_MODEL,
      AT(gguf)},
     {.kind = FLAG_TEXT,
      .name = "against",
      .value = "PATH",
      .help = "the model: a checkpoint directory, a GGUF or a .vkft file",
      .required = true,
+     .hub = FLAG_HUB_MODEL,
      AT(against)},
     {.kind = FLAG_TEXT,
      .name = "adapter",
@@ -462,8 +465,9 @@ int cmd_verify(int argc, char **argv)
     vkft_ids ids = {0}, of_file = {0};
     place p = {0};
     result r = {0};
-    bool ok = find_type(options.gguf, &r, &err) && read_text(&options, &text, &err) &&
-              compare_tokens(&options, &text, &r, &ids, &of_file, &err) && open_place(&p, &err);
+    bool ok = cli_fetch(&verify_table, &options, false, &recipe, &err) && find_type(options.gguf, &r, &err) &&
+              read_text(&options, &text, &err) && compare_tokens(&options, &text, &r, &ids, &of_file, &err) &&
+              open_place(&p, &err);
     if (options.difference_given)
         r.allowed = r.llama_allowed = options.max_difference;
     ok = ok && compare_logprobs(&options, &ids, &p, &observer, &r, &err) &&

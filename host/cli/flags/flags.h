@@ -67,6 +67,9 @@ typedef struct flag_range {
         .min = (low), .max = (high), .above_min = true                                                                 \
     }
 
+/* What a path may also be, in its name on the hub (host/cli/fetch.h). */
+typedef enum flag_hub { FLAG_HUB_NONE, FLAG_HUB_MODEL, FLAG_HUB_DATASET } flag_hub;
+
 typedef struct flag {
     flag_kind kind;
     const char *name;  /* "learning-rate"; of a heading its text; of a positional argument what usage calls it */
@@ -80,6 +83,7 @@ typedef struct flag {
     const char *bare;           /* FLAG_TEXT: what the flag means without a value; NULL: a value is required */
     const char *default_text;   /* what help says instead of the value in the options; "" for nothing */
     bool required, positional, may_be_empty;
+    flag_hub hub;  /* FLAG_TEXT */
     bool same_run; /* a resumed run must have the same value; otherwise it may change */
 } flag;
 

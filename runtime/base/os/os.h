@@ -54,6 +54,8 @@ void vkft_os_drop_pages(const void *address, uint64_t size);
 bool vkft_os_rename(const char *from, const char *to);
 bool vkft_os_rename_open(int fd, const char *from, const char *to); /* closes the file, which is `from` */
 bool vkft_os_remove(const char *path);                              /* a file, or a link to anything */
+/* A symbolic link. Fails with ENOTSUP on Windows, where most users may not make one. */
+bool vkft_os_make_link(const char *target, const char *path);
 bool vkft_os_sync_directory(const char *path);
 bool vkft_os_remove_directory(const char *path); /* an empty one */
 /* Succeeds when the directory exists already. only_mine: a new one is for this user alone. */

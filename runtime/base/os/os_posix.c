@@ -98,6 +98,11 @@ bool vkft_os_remove(const char *path)
     return unlink(path) == 0;
 }
 
+bool vkft_os_make_link(const char *target, const char *path)
+{
+    return symlink(target, path) == 0;
+}
+
 bool vkft_os_sync_directory(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

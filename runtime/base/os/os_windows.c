@@ -164,6 +164,13 @@ bool vkft_os_rename_open(int fd, const char *from, const char *to)
     return _close(fd) == 0 && vkft_os_rename(from, to);
 }
 
+bool vkft_os_make_link(const char *target, const char *path)
+{
+    (void)target, (void)path;
+    errno = ENOTSUP;
+    return false;
+}
+
 bool vkft_os_remove(const char *path)
 {
     vkft_os_info info;

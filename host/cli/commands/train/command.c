@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/cli/fetch.h"
 #include "host/cli/commands/train/says.h"
 #include "host/cli/commands/train/sweep.h"
 #include "host/cli/commands/train/table.h"
@@ -57,11 +58,21 @@ static int train(const vkft_train_options *run, const vkft_train_observer *obser
     return ok ? train_print_summary(run, &result) : cli_fail(&train_table, err);
 }
 
-static int train_or_plan(train_options *options, vkft_err *err)
+/* Of a plan without data the configuration alone is enough. */
+static bool fetch(train_options *options, vkft_recipe *recipe, vkft_err *err)
+{
+    return cli_fetch(&train_table, options, options->run.dry_run && !options->run.data.path, recipe, err);
+}
+
+static int train_or_plan(train_options *options, vkft_recipe *recipe, vkft_err *err)
 {
     vkft_train_options *run = &options->run;
     if (!flags_settings(&train_table, options, &run->settings, err))
         return cli_fail(&train_table, err);
+    if (!fetch(options, recipe, err)) { /* after the settings, which keep the names */
+        flags_settings_free(&run->settings);
+        return cli_fail(&train_table, err);
+    }
     progress display = progress_new(&train_table);
     vkft_train_observer observer = {.general = progress_observer(&display), .step = progress_step};
     int code = (run->dry_run ? plan_run : train)(run, &observer, &display, err);
@@ -90,7 +101,10 @@ int cmd_train(int argc, char **argv)
         if (!run->dry_run)
             print_settings(&options);
         interrupt_install();
-        code = options.sweep[0] ? train_sweep(&options, &recipe) : train_or_plan(&options, &err);
+        if (!options.sweep[0])
+            code = train_or_plan(&options, &recipe, &err);
+        else
+            code = fetch(&options, &recipe, &err) ? train_sweep(&options, &recipe) : cli_fail(&train_table, &err);
     }
     recipe_free(&recipe);
     return code;

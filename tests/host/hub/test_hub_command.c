@@ -1,0 +1,168 @@
+/* The program with names of the hub in the place of paths, from a hub on the loopback address. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime/base/directory.h"
+#include "runtime/base/file.h"
+#include "tests/support/expect.h"
+#include "tests/support/hub/hub_server.h"
+#include "tests/support/program.h"
+#include "tests/support/system/system.h"
+
+#define MODEL VKFT_PROJECT_DIR "/tools/bundled/model"
+#define TRAIN                                                                                                          \
+    "train --model o/m --data o/d --max-steps 1 --gradient-accumulation-steps 1 --max-seq-length 32 --eval-strategy "  \
+    "no --quant fp32 --output-dir "
+#define COMMIT_DIR "models--o--m/snapshots/" HUB_COMMIT
+
+static const char *const variables[] = {"HF_ENDPOINT", "HF_HOME",       "HF_HUB_CACHE",   "HUGGINGFACE_HUB_CACHE",
+                                        "HF_TOKEN",    "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"};
+enum { VARIABLES = sizeof variables / sizeof *variables };
+
+typedef struct fixture {
+    hub_server *server;
+    char *dir, *before[VARIABLES];
+} fixture;
+
+static int set_up(void **state)
+{
+    static const char rows[] = "{\"text\": \"Once upon a time there was a cat.\"}\n{\"text\": \"The dog ran.\"}\n";
+    fixture *f = calloc(1, sizeof *f);
+    *state = f;
+    for (int i = 0; i < VARIABLES; i++)
+        f->before[i] = vkft_test_swap_environment(variables[i], NULL);
+    f->dir = vkft_test_directory();
+    f->server = vkft_test_program_is_foreign() ? NULL : hub_server_start();
+    if (!f->server)
+        return 0;
+    hub_server_add_directory(f->server, "models", "o/m", MODEL);
+    hub_server_add(f->server, "datasets", "o/d", "data/train.jsonl", rows, strlen(rows), true);
+    vkft_test_environment("HF_ENDPOINT", hub_server_endpoint(f->server));
+    vkft_test_environment("HF_HOME", f->dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    for (int i = 0; i < VARIABLES; i++) {
+        vkft_test_environment(variables[i], f->before[i]);
+        free(f->before[i]);
+    }
+    hub_server_stop(f->server);
+    vkft_test_remove_directory(f->dir);
+    free(f);
+    return 0;
+}
+
+static fixture *with_server(void **state)
+{
+    fixture *f = *state;
+    if (!f->server)
+        skip(); /* built without libmicrohttpd or libcurl, or the program is another system's */
+    return f;
+}
+
+static void expect_said(vkft_test_result r, int code, const char *part)
+{
+    if (r.exit_code != code || (!strstr(r.err, part) && !strstr(r.out, part)))
+        fail_msg("exit code %d, expected '%s': %s%s", r.exit_code, part, r.out, r.err);
+    vkft_test_result_free(&r);
+}
+
+/* Once from the hub, once from the cache with the hub gone; the model is known by its name afterwards. */
+static void test_train(void **state)
+{
+    fixture *f = with_server(state);
+    expect_said(vkft_test_program(TRAIN "'%s/out'", f->dir), 0, "downloading o/m: ");
+    unsigned files = hub_server_counts(f->server).files;
+    assert_true(files > 3);
+    char path[600];
+    snprintf(path, sizeof path, "%s/out/adapter_config.json", f->dir);
+    char *config = vkft_test_read(path, NULL);
+    assert_non_null(strstr(config, "\"base_model_name_or_path\":"));
+    assert_non_null(strstr(config, "\"o/m\""));
+    free(config);
+    expect_said(vkft_test_program("generate --model o/m --adapter '%s/out' --prompt Once --max-new-tokens 2", f->dir),
+                0, "new: ");
+    /* The adapter names its model. */
+    vkft_test_program_ok("merge --adapter '%s/out' --output '%s/merged'", f->dir, f->dir);
+    assert_int_equal(hub_server_counts(f->server).files, files);
+    hub_server_stop(f->server);
+    f->server = NULL;
+    vkft_test_environment("HF_HUB_OFFLINE", "1");
+    vkft_test_program_ok(TRAIN "'%s/again'", f->dir);
+    vkft_test_same_file(f->dir, "out", "again", "adapter_model.safetensors");
+    expect_said(vkft_test_program("train --model o/other --data o/d"), 1, "HF_HUB_OFFLINE is set");
+}
+
+/* A plan needs the configuration alone. */
+static void test_plan(void **state)
+{
+    fixture *f = with_server(state);
+    vkft_test_program_ok("train --model o/m --dry-run --output-dir '%s/out'", f->dir);
+    assert_int_equal(hub_server_counts(f->server).files, 1);
+}
+
+static void test_download(void **state)
+{
+    fixture *f = with_server(state);
+    char path[600];
+    vkft_test_result r = vkft_test_program("download o/m");
+    assert_int_equal(r.exit_code, 0);
+    snprintf(path, sizeof path, "%s/hub/" COMMIT_DIR "\n", f->dir);
+    assert_string_equal(r.out, path);
+    vkft_test_result_free(&r);
+    snprintf(path, sizeof path, "\"path\":\"%s/hub/datasets--o--d/snapshots/" HUB_COMMIT "\"", f->dir);
+    expect_said(vkft_test_program("download o/d --repo-type dataset --include '*.jsonl' --json --revision main"), 0,
+                path);
+    expect_said(vkft_test_program("download o/d"), 1, "nothing of this name");
+    expect_said(vkft_test_program("download o"), 2, "expected OWNER/NAME");
+    expect_said(vkft_test_program("download o/m@main --revision main"), 2, "once");
+    expect_said(vkft_test_program("download o/m --exclude '*'"), 1, "none of its");
+    hub_server_fault(f->server, (hub_fault){HUB_REFUSE, .status = 403, .code = "GatedRepo", .of_list = true});
+    expect_said(vkft_test_program("download o/m"), 1, "access to it has to be asked for");
+}
+
+/* What is here comes first. */
+static void test_paths_first(void **state)
+{
+    fixture *f = with_server(state);
+    char here[600];
+    vkft_err err;
+    snprintf(here, sizeof here, "%s/o/m", f->dir);
+    expect_ok(vkft_directory_create(here, &err));
+    char *before = getcwd(NULL, 0);
+    assert_int_equal(chdir(f->dir), 0);
+    expect_said(vkft_test_program("tokenize --model o/m"), 1, "o/m");
+    assert_int_equal(hub_server_counts(f->server).lists, 0);
+    assert_int_equal(chdir(before), 0);
+    free(before);
+}
+
+/* Two at once: each file comes once. */
+static void test_two_at_once(void **state)
+{
+    fixture *f = with_server(state);
+    size_t size = 3 << 20;
+    char *data = calloc(1, size);
+    hub_server_add(f->server, "models", "o/b", "big.gguf", data, size, true);
+    free(data);
+    for (int i = 0; i < 12; i++) /* one of them has to wait */
+        hub_server_fault(f->server, (hub_fault){.kind = HUB_BREAK, .at = 100000});
+    vkft_test_result r =
+        vkft_test_program("download o/b & a=$!; '%s' download o/b & wait $a && wait $!", vkft_test_program_path());
+    if (r.exit_code != 0)
+        fail_msg("%s", r.err);
+    assert_int_equal(hub_server_counts(f->server).bytes, size);
+    vkft_test_result_free(&r);
+}
+
+int main(void)
+{
+#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {test(test_train), test(test_plan), test(test_download), test(test_paths_first),
+                                       test(test_two_at_once)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
