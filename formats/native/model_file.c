@@ -385,25 +385,12 @@ static bool read_config(vkft_model_file *file, vkft_err *err)
     return vkft_config_parse(text, length, where, &file->config, err);
 }
 
-/* "OWNER/NAME" of letters, digits and "-_.". */
-static bool is_hub_name(const char *path)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    size_t owner = strspn(path, letters), name = path[owner] == '/' ? strspn(path + owner + 1, letters) : 0;
-    return owner && name && path[0] != '.' && path[owner + 1] != '.' && !path[owner + 1 + name] &&
-           !vkft_string_ends_with(path, ".vkft");
-}
-
 bool vkft_model_fail_missing(const char *path, vkft_err *err)
 {
-    static const char expected[] = "expected a .vkft file or a Hugging Face checkpoint directory";
-    if (!is_hub_name(path))
-        return vkft_fail(err, VKFT_ERR_IO, "'%s' does not exist; %s", path, expected);
-    const char *name = strchr(path, '/') + 1;
     return vkft_fail(err, VKFT_ERR_IO,
-                     "'%s' does not exist; %s. A model of this name on the hub: hf download %s --local-dir %s, then "
-                     "--model %s",
-                     path, expected, path, name, name);
+                     "'%s' does not exist; expected a .vkft file or a Hugging Face checkpoint directory, or a name on "
+                     "the hub: OWNER/NAME",
+                     path);
 }
 
 vkft_model_file *vkft_model_file_open(const char *path, vkft_err *err)

@@ -28,7 +28,7 @@ typedef struct vkft_model_tensor {
     float offset; /* as in vkft_stored */
 } vkft_model_tensor;
 
-/* The error of a --model that is not there: what was expected, and how to get a model of such a name from the hub. */
+/* The error of a --model that is not there: what was expected. */
 bool vkft_model_fail_missing(const char *path, vkft_err *err);
 
 /* Maps and checks the file: magic, version, every offset and size. Checksums of tensors are verified by
