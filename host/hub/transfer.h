@@ -4,7 +4,7 @@
 #define VKFT_HUB_TRANSFER_H
 
 #include "host/hub/cache.h"
-#include "host/hub/http.h"
+#include "host/hub/http/http.h"
 
 /* What it takes to fetch from one repository at one commit. */
 typedef struct vkft_hub_source {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "host/hub/choice.h"
-#include "host/hub/head.h"
+#include "host/hub/http/answer.h"
 #include "host/hub/settings.h"
 #include "host/hub/transfer.h"
 #include "runtime/base/file.h"

@@ -6,19 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "host/hub/settings.h"
+#include "host/hub/http/answer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/observer.h"
-
-/* What the head of an answer says. */
-typedef struct vkft_hub_answer {
-    long status;
-    uint64_t first;            /* of the bytes that the body has, by Content-Range; 0 without */
-    uint64_t whole;            /* bytes of the whole file; UINT64_MAX: not said */
-    long retry_after;          /* seconds; -1: not said */
-    char tag[80];              /* X-Linked-Etag, else ETag, without quotation marks */
-    char code[48], words[256]; /* X-Error-Code, X-Error-Message */
-} vkft_hub_answer;
 
 typedef enum vkft_hub_start {
     VKFT_HUB_SEND,  /* send the request */
@@ -47,9 +37,5 @@ typedef struct vkft_hub_get {
  * this build has no libcurl. */
 bool vkft_hub_run(const vkft_hub_settings *settings, const vkft_hub_get *gets, uint32_t count, unsigned max_failures,
                   const vkft_observer *observer, bool *unreachable, vkft_err *err);
-
-/* Fills err with what an answer that is no success means; returns false. */
-bool vkft_hub_fail_answer(const vkft_hub_settings *settings, const char *what, const vkft_hub_answer *answer,
-                          vkft_err *err);
 
 #endif

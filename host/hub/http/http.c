@@ -1,6 +1,6 @@
 /* See http.h. libcurl could follow redirects and repeat requests itself; both are done here, because what is sent to
  * which host, and what is fetched again, are what must not go wrong. */
-#include "host/hub/http.h"
+#include "host/hub/http/http.h"
 
 #ifdef VKFT_HAVE_HUB
 
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/hub/head.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 

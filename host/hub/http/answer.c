@@ -1,5 +1,5 @@
 /* The hub's refusals in words. */
-#include "host/hub/http.h"
+#include "host/hub/http/answer.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* See head.h. */
-#include "host/hub/head.h"
+/* Lines of heads. See answer.h. */
+#include "host/hub/http/answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
