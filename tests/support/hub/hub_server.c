@@ -21,6 +21,8 @@
 #include "runtime/base/text.h"
 #include "tests/support/program.h"
 
+#define POINTER_HASH "2222222222222222222222222222222222222222" /* of the file in git that stands for a large one */
+
 enum { MAX_FILES = 64, MAX_FAULTS = 128 };
 
 typedef struct file {
@@ -186,7 +188,7 @@ static enum MHD_Result redirect(struct MHD_Connection *connection, const file *f
     MHD_add_response_header(response, "Location", to);
     MHD_add_response_header(response, "X-Repo-Commit", HUB_COMMIT);
     if (f) {
-        MHD_add_response_header(response, "ETag", "\"2222222222222222222222222222222222222222\"");
+        MHD_add_response_header(response, "ETag", "\"" POINTER_HASH "\"");
         snprintf(text, sizeof text, "\"%s\"", f->hash);
         if (wrong_tag)
             text[1] = text[1] == '0' ? '1' : '0';
@@ -305,6 +307,32 @@ static enum MHD_Result answer_file(port *p, struct MHD_Connection *connection, c
     return redirect(connection, f, to, faulty && fault.kind == HUB_WRONG_TAG);
 }
 
+/* TYPE/OWNER/NAME/tree/COMMIT, which later versions of huggingface_hub ask for. */
+static enum MHD_Result answer_tree(port *p, struct MHD_Connection *connection, const char *rest)
+{
+    char *list = NULL, whole[300];
+    size_t length = 0;
+    unsigned count = 0;
+    FILE *out = open_memstream(&list, &length);
+    fprintf(out, "[");
+    for (unsigned i = 0; i < p->server->count; i++) {
+        const file *f = &p->server->files[i];
+        snprintf(whole, sizeof whole, "%s/%s/tree/" HUB_COMMIT, f->type, f->repository);
+        if (strcmp(rest, whole) != 0)
+            continue;
+        fprintf(out, "%s{\"type\":\"file\",\"path\":\"%s\",\"size\":%zu,\"oid\":\"%.40s\"", count++ ? "," : "", f->path,
+                f->size, f->large ? POINTER_HASH : f->hash);
+        if (f->large)
+            fprintf(out, ",\"lfs\":{\"oid\":\"%s\",\"size\":%zu,\"pointerSize\":134}", f->hash, f->size);
+        fprintf(out, "}");
+    }
+    fprintf(out, "]");
+    fclose(out);
+    enum MHD_Result result = send_response(connection, MHD_HTTP_OK, text_response(list));
+    free(list);
+    return result;
+}
+
 static enum MHD_Result answer_list(port *p, struct MHD_Connection *connection, const char *type, const char *rest)
 {
     hub_server *s = p->server;
@@ -327,7 +355,7 @@ static enum MHD_Result answer_list(port *p, struct MHD_Connection *connection, c
             strncmp(f->repository, rest, repository) != 0)
             continue;
         fprintf(out, "%s{\"rfilename\":\"%s\",\"size\":%zu,\"blobId\":\"%.40s\"", count++ ? "," : "", f->path, f->size,
-                f->large ? "2222222222222222222222222222222222222222" : f->hash);
+                f->large ? POINTER_HASH : f->hash);
         if (f->large)
             fprintf(out, ",\"lfs\":{\"sha256\":\"%s\",\"size\":%zu,\"pointerSize\":134}", f->hash, f->size);
         fprintf(out, "}");
@@ -372,6 +400,8 @@ static enum MHD_Result answer_hub(port *p, struct MHD_Connection *connection, co
         url += 7;
     if (s->token && !trusted && !detoured)
         return refuse(connection, 401, "GatedRepo");
+    if (strncmp(url, "/api/", 5) == 0 && strstr(url, "/tree/"))
+        return answer_tree(p, connection, url + 5);
     if (strncmp(url, "/api/models/", 12) == 0)
         return answer_list(p, connection, "models", url + 12);
     if (strncmp(url, "/api/datasets/", 14) == 0)
