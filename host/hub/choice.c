@@ -147,7 +147,7 @@ static bool choose_shards(const vkft_hub_wish *wish, vkft_hub_listing *listing, 
             const char *shard = cJSON_GetStringValue(entry);
             if (ok && (!shard || !want(listing, shard)))
                 ok = vkft_fail(err, VKFT_ERR_INPUT, "%s: %s names the file '%.200s', which is not there", wish->text,
-                               index, shard ? shard : "");
+                               index, shard && vkft_hub_is_path(shard) ? shard : "?");
         }
     cJSON_Delete(root);
     free(path);

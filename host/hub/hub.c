@@ -62,11 +62,21 @@ static bool fetch_files(fetch *f, vkft_err *err)
            vkft_hub_cache_refer(f->source.cache, f->wish->name.revision, commit, err);
 }
 
-/* Whether a commit is named, of a model whose files say whether they are all there: the hub need not be asked. */
+/* Whether a commit is named, of a model, whose files tell whether they are all there: the hub need not be asked. */
 static bool is_pinned(const vkft_hub_wish *wish)
 {
     return wish->name.type == VKFT_HUB_MODEL && !wish->all && !wish->include && !wish->exclude &&
            vkft_hub_is_hash(wish->name.revision, VKFT_HUB_SHA1_DIGITS);
+}
+
+/* Which tokenizer a model has is not written anywhere: without any, the hub is asked. */
+static bool has_tokenizer(const fetch *f)
+{
+    static const char *const files[] = {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json"};
+    bool has = vkft_hub_chosen_gguf(f->wish, &f->listing) != NULL;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        has |= vkft_hub_listing_find(&f->listing, files[i]) != NULL;
+    return has;
 }
 
 static bool run(fetch *f, vkft_err *err)
@@ -74,7 +84,7 @@ static bool run(fetch *f, vkft_err *err)
     bool unreachable;
     if (f->source.settings->offline)
         return use_cache(f, NULL, err);
-    if (is_pinned(f->wish) && use_cache(f, NULL, NULL))
+    if (is_pinned(f->wish) && use_cache(f, NULL, NULL) && has_tokenizer(f))
         return true;
     vkft_hub_listing_free(&f->listing);
     free(f->dir);

@@ -55,10 +55,10 @@ static bool add_sibling(vkft_hub_listing *listing, const cJSON *entry, const cha
         !vkft_json_get_string(lfs ? lfs : entry, lfs ? "sha256" : "blobId", true, &hash, where, err))
         return vkft_fail_context(err, "the hub's list of files");
     if (!vkft_hub_is_path(path))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: a file has the path '%.200s', which leads out of the repository",
-                         where, path);
+        return vkft_fail(err, VKFT_ERR_INPUT,
+                         "%s: the hub lists a file whose path leads out of the repository, or is none", where);
     if (!vkft_hub_is_hash(hash, lfs ? VKFT_HUB_SHA256_DIGITS : VKFT_HUB_SHA1_DIGITS))
-        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %.200s: '%.80s' is no hash of a file", where, path, hash);
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: %.200s: what the hub has as its hash is none", where, path);
     return add(listing, path, size, hash, err);
 }
 
@@ -75,7 +75,7 @@ bool vkft_hub_listing_parse(const char *text, size_t length, const vkft_hub_name
         vkft_json_get_string(root, "sha", true, &commit, where, err) &&
         vkft_json_get_array(root, "siblings", true, &siblings, where, err) &&
         (vkft_hub_is_hash(commit, VKFT_HUB_SHA1_DIGITS) ||
-         vkft_fail(err, VKFT_ERR_INPUT, "%s: '%.80s' is no commit", where, commit));
+         vkft_fail(err, VKFT_ERR_INPUT, "%s: what the hub has as its commit is none", where));
     if (ok)
         snprintf(listing->commit, sizeof listing->commit, "%s", commit);
     if (ok)

@@ -10,8 +10,9 @@ static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW
 
 bool vkft_hub_is_path(const char *path)
 {
-    if (!*path || strpbrk(path, "\\:\n\r"))
-        return false;
+    for (const char *c = path; *c; c++) /* what a terminal obeys is in no name, either */
+        if (*c == '\\' || *c == ':' || (unsigned char)*c < ' ' || *c == 127)
+            return false;
     for (const char *part = path;; part++) {
         size_t length = strcspn(part, "/");
         if (length == 0 || strncmp(part, "..", length) == 0)
