@@ -27,7 +27,7 @@ DATA = ROOT / "recipes/data"
 
 class Server:
     def __init__(self, build):
-        arguments = [build / "tests/serve_hub", "models", "o/m", MODEL, "datasets", "o/d", DATA]
+        arguments = [build / "tests" / "serve_hub", "models", "o/m", MODEL, "datasets", "o/d", DATA]
         self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.endpoint = self.process.stdout.readline().strip()
 
