@@ -19,7 +19,7 @@
 /* What bitsandbytes quantizes are the linear layers of the blocks; it leaves embeddings and the head alone. */
 static vkft_storage target_storage(vkft_tensor_role role, vkft_storage found, vkft_storage quant)
 {
-    if (role == VKFT_ROLE_VECTOR || role == VKFT_ROLE_TABLE || quant == VKFT_STORAGE_none)
+    if (role == VKFT_ROLE_VECTOR || role == VKFT_ROLE_TABLE || vkft_storage_keeps(quant))
         return found;
     return vkft_storage_is_quantized(quant) && role != VKFT_ROLE_LINEAR ? found : quant;
 }
@@ -42,7 +42,7 @@ static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_
     if (j->quantized) {
         const vkft_stored *w = &j->parts.stored;
         *spec = (vkft_model_spec){.name = j->name, .storage = w->storage, .dims = 2, .shape = {w->rows, w->cols}};
-        if (options->quant == VKFT_STORAGE_none || vkft_storage_is_quantized(options->quant))
+        if (vkft_storage_keeps(options->quant) || vkft_storage_is_quantized(options->quant))
             return true;
         vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor '%s' is quantized already (%s); convert the original checkpoint",
                   path, tensor->name, vkft_storage_get(w->storage)->label);
@@ -60,6 +60,14 @@ static bool plan_tensor(const job *j, vkft_tensor_role role, const vkft_convert_
     for (uint32_t d = 0; d < dims; d++)
         spec->shape[d] = tensor->shape[j->swapped ? dims - 1 - d : d];
     return true;
+}
+
+/* Whether the checkpoint's form of the tensor may be kept. */
+static bool may_be_kept(vkft_tensor_role role, vkft_dtype dtype, vkft_storage quant)
+{
+    if (vkft_dtype_block(dtype) > 1)
+        return quant == VKFT_STORAGE_stored && role != VKFT_ROLE_VECTOR && role != VKFT_ROLE_TABLE;
+    return role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED;
 }
 
 /* A conversion: the tensors that belong to the model, in the order in which they lie on disk. */
@@ -109,7 +117,7 @@ static bool plan_tensors(const vkft_hf_checkpoint *checkpoint, const vkft_config
             continue;
         j->swapped = config->arch->conv1d && (role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED);
         j->transposed = j->swapped != tensor->column_major;
-        if ((role == VKFT_ROLE_LINEAR || role == VKFT_ROLE_NEVER_QUANTIZED) &&
+        if (may_be_kept(role, tensor->dtype, options->quant) &&
             !vkft_prequantized_find(checkpoint, j->source, &j->parts, &j->quantized, err))
             return false;
         if (!plan_tensor(j, role, options, &p->specs[p->count], err))
@@ -132,7 +140,7 @@ static bool run(const vkft_hf_checkpoint *checkpoint, const plan *p, const vkft_
     bool ok = converter != NULL;
     for (uint32_t i = 0; ok && i < p->count; i++) {
         const job *j = &p->jobs[i];
-        ok = j->quantized ? vkft_prequantized_write(&j->parts, writer, i, err)
+        ok = j->quantized ? vkft_prequantized_write(&j->parts, options->threads, writer, i, err)
                           : vkft_convert_tensor(converter, j->source, &p->specs[i], writer, i, j->transposed, err);
         done += j->source->tensor->bytes;
         if (ok && options->progress && !options->progress(options->progress_context, done, p->bytes))
@@ -143,11 +151,30 @@ static bool run(const vkft_hf_checkpoint *checkpoint, const plan *p, const vkft_
     return ok;
 }
 
-/* What becomes of weights that a GGUF file has quantized. */
-static bool note_decoded(cJSON *notes, const vkft_hf_checkpoint *checkpoint, vkft_storage quant)
+/* Of the blocks of a GGUF file those that no storage type keeps. */
+static bool note_stored(cJSON *notes, const plan *p)
 {
-    if (!vkft_gguf_checkpoint_is_decoded(checkpoint))
+    const char *decoded = NULL;
+    bool kept = false;
+    for (uint32_t i = 0; i < p->count; i++) {
+        kept |= p->jobs[i].quantized;
+        if (!p->jobs[i].quantized && vkft_dtype_block(p->jobs[i].source->tensor->dtype) > 1)
+            decoded = vkft_dtype_name(p->jobs[i].source->tensor->dtype);
+    }
+    return (!kept || vkft_note(notes, "weights are kept as the GGUF file has them: their values are llama.cpp's")) &&
+           (!decoded || vkft_note(notes,
+                                  "weights of the type %s are decoded to fp32, exactly, and so take more memory "
+                                  "than in the file",
+                                  decoded));
+}
+
+/* What becomes of weights that a GGUF file has quantized. */
+static bool note_decoded(cJSON *notes, const vkft_hf_checkpoint *checkpoint, const plan *p, vkft_storage quant)
+{
+    if (!vkft_gguf_checkpoint_is_quantized(checkpoint))
         return true;
+    if (quant == VKFT_STORAGE_stored)
+        return note_stored(notes, p);
     if (quant == VKFT_STORAGE_none || quant == VKFT_STORAGE_f32)
         return vkft_note(notes, "weights of quantized GGUF types are decoded to fp32, exactly, and so take more memory "
                                 "than in the file");
@@ -165,10 +192,11 @@ static bool write_model(const vkft_hf_checkpoint *checkpoint, vkft_source *sourc
     vkft_model_writer *writer = NULL;
     cJSON *notes = cJSON_CreateArray();
     bool ok = notes && vkft_note_unused(notes, &source->config, checkpoint);
-    ok = ok && note_decoded(notes, checkpoint, options->quant);
     ok = ok || vkft_fail_memory(err, "while converting '%s'", checkpoint->dir);
-    ok = ok && plan_tensors(checkpoint, &source->config, options, &p, notes, err) &&
-         vkft_source_describe(source, checkpoint, notes, err);
+    ok = ok && plan_tensors(checkpoint, &source->config, options, &p, notes, err);
+    ok = ok && (note_decoded(notes, checkpoint, &p, options->quant) ||
+                vkft_fail_memory(err, "while converting '%s'", checkpoint->dir));
+    ok = ok && vkft_source_describe(source, checkpoint, notes, err);
     if (ok)
         writer = vkft_model_writer_open(out_path, source->name, vkft_quant_label(options->quant), source->info,
                                         source->blobs, source->blob_count, p.specs, p.count, err);

@@ -78,10 +78,23 @@ bool vkft_gguf_checkpoint_open(const char *path, vkft_source *source, vkft_hf_ch
     return ok;
 }
 
-bool vkft_gguf_checkpoint_is_decoded(const vkft_hf_checkpoint *checkpoint)
+bool vkft_gguf_checkpoint_is_quantized(const vkft_hf_checkpoint *checkpoint)
 {
     for (uint32_t i = 0; i < checkpoint->count; i++)
         if (vkft_dtype_block(checkpoint->tensors[i].tensor->dtype) > 1)
             return true;
     return false;
+}
+
+bool vkft_gguf_file_is_quantized(const char *path, bool *quantized, vkft_err *err)
+{
+    vkft_gguf gguf;
+    *quantized = false;
+    if (!vkft_gguf_open(path, &gguf, err))
+        return false;
+    for (uint32_t i = 0; i < gguf.part_count; i++)
+        for (uint32_t t = 0; t < gguf.parts[i].count; t++)
+            *quantized |= vkft_dtype_block(gguf.parts[i].tensors[t].dtype) > 1;
+    vkft_gguf_close(&gguf);
+    return true;
 }

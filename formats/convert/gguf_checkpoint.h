@@ -9,7 +9,9 @@
  * that is not supported. */
 bool vkft_gguf_checkpoint_open(const char *path, vkft_source *source, vkft_hf_checkpoint *checkpoint, vkft_err *err);
 
-/* Whether a tensor is of one of ggml's quantized types, which are decoded. */
-bool vkft_gguf_checkpoint_is_decoded(const vkft_hf_checkpoint *checkpoint);
+/* Whether a tensor is of one of ggml's quantized types. */
+bool vkft_gguf_checkpoint_is_quantized(const vkft_hf_checkpoint *checkpoint);
+/* The same of a file that is not open. Error: as vkft_gguf_open. */
+bool vkft_gguf_file_is_quantized(const char *path, bool *quantized, vkft_err *err);
 
 #endif

@@ -13,8 +13,8 @@ bool vkft_prequantized_check(const char *dir, const void *quantization_config, c
 /* What belongs to this weight; *found is false when it is not quantized. */
 bool vkft_prequantized_find(const vkft_hf_checkpoint *checkpoint, const vkft_shard_tensor *weight,
                             vkft_prequantized_weight *parts, bool *found, vkft_err *err);
-/* Error: an element that is not finite; whatever writing reports. */
-bool vkft_prequantized_write(const vkft_prequantized_weight *parts, vkft_model_writer *writer, uint32_t index,
-                             vkft_err *err);
+/* threads: 0: one per core. Error: an element that is not finite; whatever writing reports. */
+bool vkft_prequantized_write(const vkft_prequantized_weight *parts, uint32_t threads, vkft_model_writer *writer,
+                             uint32_t index, vkft_err *err);
 
 #endif

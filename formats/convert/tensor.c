@@ -156,14 +156,12 @@ static bool write_values(vkft_converter *c, const uint8_t *data, const vkft_shar
     return true;
 }
 
-/* The rows of each head in the order of transformers: the first half of them are the even rows of the file. */
+/* The rows of each head in the order of transformers. */
 static void join_halves(const uint8_t *data, const vkft_file_tensor *tensor, uint8_t *out)
 {
-    const uint64_t rows = tensor->shape[0], bytes = tensor->bytes / rows, head = rows / tensor->interleaved_heads;
-    for (uint64_t r = 0; r < rows; r++) {
-        const uint64_t in_head = r % head, half = in_head / (head / 2), pair = in_head % (head / 2);
-        memcpy(out + r * bytes, data + (r - in_head + 2 * pair + half) * bytes, (size_t)bytes);
-    }
+    const uint64_t rows = tensor->shape[0], bytes = tensor->bytes / rows;
+    for (uint64_t r = 0; r < rows; r++)
+        memcpy(out + r * bytes, data + vkft_file_tensor_row(tensor, rows, r) * bytes, (size_t)bytes);
 }
 
 bool vkft_convert_tensor(vkft_converter *converter, const vkft_shard_tensor *source, const vkft_model_spec *spec,

@@ -11,6 +11,8 @@ typedef struct vkft_prequantized_weight {
     vkft_stored stored;
     vkft_shard_tensor source[VKFT_PARTS]; /* where a part is mapped; no tensor for parts that were made */
     void *made;                           /* memory of these, for free() */
+    /* Not NULL: all parts are made as they are written, from the only source: those of `rows` rows from `first` on. */
+    void (*cut)(const struct vkft_prequantized_weight *w, uint64_t first, uint64_t rows, void *const part[VKFT_PARTS]);
 } vkft_prequantized_weight;
 
 /* How the other tensors of the checkpoint are found; false: there is none of this name. */
@@ -38,6 +40,6 @@ typedef struct vkft_prequantizer {
 
 #define VKFT_FP8_BLOCK 128 /* rows and columns that share a scale */
 
-extern const vkft_prequantizer vkft_bitsandbytes, vkft_fp8_checkpoint;
+extern const vkft_prequantizer vkft_bitsandbytes, vkft_fp8_checkpoint, vkft_gguf_blocks;
 
 #endif

@@ -60,12 +60,12 @@ const vkft_storage_type *vkft_storage_get(vkft_storage storage)
 
 const char *vkft_quant_label(vkft_storage quant)
 {
-    return quant == VKFT_STORAGE_none ? "none" : types[quant].label;
+    return quant == VKFT_STORAGE_none ? "none" : quant == VKFT_STORAGE_stored ? "stored" : types[quant].label;
 }
 
 bool vkft_storage_named(const char *label, vkft_storage *storage)
 {
-    for (int i = 0; i <= VKFT_STORAGE_none; i++)
+    for (int i = 0; i <= VKFT_STORAGE_stored; i++)
         if (strcmp(vkft_quant_label((vkft_storage)i), label) == 0) {
             *storage = (vkft_storage)i;
             return true;
@@ -75,7 +75,7 @@ bool vkft_storage_named(const char *label, vkft_storage *storage)
 
 vkft_storage vkft_storage_variant(vkft_storage quant, bool super_scales)
 {
-    bool has = quant != VKFT_STORAGE_none && types[quant].super != VKFT_STORAGE_none;
+    bool has = !vkft_storage_keeps(quant) && types[quant].super != VKFT_STORAGE_none;
     return super_scales && has ? types[quant].super : quant;
 }
 
@@ -98,9 +98,10 @@ vkft_storage vkft_storage_of_dtype(vkft_dtype dtype)
 bool vkft_storage_part_bytes(vkft_storage storage, uint64_t rows, uint64_t cols, uint64_t bytes[VKFT_PARTS])
 {
     const vkft_storage_type *type = &types[storage];
+    const uint64_t unit = type->codec->whole_blocks ? type->block : 1;
     uint64_t bits;
-    if (__builtin_mul_overflow(rows, cols, &bits) || __builtin_mul_overflow(bits, (uint64_t)type->bits, &bits) ||
-        bits > UINT64_MAX - 7)
+    if (__builtin_mul_overflow(rows, cols, &bits) || __builtin_add_overflow(bits, unit - 1, &bits) ||
+        __builtin_mul_overflow(bits / unit * unit, (uint64_t)type->bits, &bits) || bits > UINT64_MAX - 7)
         return false;
     bytes[VKFT_PART_DATA] = (bits + 7) / 8;
     for (vkft_part part = VKFT_PART_SCALES; part < VKFT_PARTS; part++)

@@ -18,7 +18,8 @@ typedef enum vkft_storage {
 #include "formats/tensors/storage.def"
 #undef STORAGE
     VKFT_STORAGE_COUNT,
-    VKFT_STORAGE_none = VKFT_STORAGE_COUNT /* no type: of kernels that multiply no weight, of what is not converted */
+    VKFT_STORAGE_none = VKFT_STORAGE_COUNT, /* no type: of kernels that multiply no weight, of what is not converted */
+    VKFT_STORAGE_stored                     /* no type: the same, and blocks of a GGUF file are kept, not decoded */
 } vkft_storage;
 
 /* The arrays of a weight, in the order in which they lie in a file and enter its checksum. */
@@ -48,12 +49,15 @@ typedef struct vkft_codec {
     /* Codes of n elements, the first of which begins a block, and a scale per block. NULL: the type is only taken from
      * checkpoints that have it. */
     void (*encode)(const float *x, uint64_t n, uint8_t *data, float *scales);
+    /* Of types without encode: random bytes in all parts become a weight, finite and below 2^14. NULL: they are one. */
+    void (*tame)(void *const part[VKFT_PARTS], const uint64_t bytes[VKFT_PARTS]);
     /* All scales of a matrix to the parts past the data; NULL where there are none. */
     void (*finish)(const float *scales, uint64_t rows, uint64_t cols, void *const part[VKFT_PARTS], float *offset);
     void (*decode)(const vkft_stored *w, float *y); /* y [rows, cols] */
     /* The first element that is not finite; UINT64_MAX: there is none. NULL: elements are checked before they are
      * encoded, since no checkpoint holds this type. */
     uint64_t (*first_not_finite)(const vkft_stored *w);
+    bool whole_blocks; /* the parts of a matrix hold whole blocks, the last one too */
     /* Whose checkpoints hold this type, see prequantized.h; NULL: it is only made by conversion. */
     const struct vkft_prequantizer *prequantizer;
 } vkft_codec;
@@ -67,7 +71,13 @@ typedef struct vkft_storage_type {
 
 const vkft_storage_type *vkft_storage_get(vkft_storage storage);
 
-/* The label of a type, or "none". */
+/* Whether what --quant names is no type to convert to. */
+static inline bool vkft_storage_keeps(vkft_storage quant)
+{
+    return quant >= VKFT_STORAGE_COUNT;
+}
+
+/* The label of a type, "none" or "stored". */
 const char *vkft_quant_label(vkft_storage quant);
 /* The type of a label; false: there is none. */
 bool vkft_storage_named(const char *label, vkft_storage *storage);

@@ -82,3 +82,13 @@ const uint8_t *vkft_tensor_file_data(const vkft_tensor_file *file, const vkft_fi
 {
     return file->mapping.data + tensor->offset;
 }
+
+/* The first half of a head's rows are its even rows in the file. */
+uint64_t vkft_file_tensor_row(const vkft_file_tensor *tensor, uint64_t rows, uint64_t r)
+{
+    if (!tensor->interleaved_heads)
+        return r;
+    const uint64_t head = rows / tensor->interleaved_heads, in = r % head, half = in / (head / 2),
+                   pair = in % (head / 2);
+    return r - in + 2 * pair + half;
+}

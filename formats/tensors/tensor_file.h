@@ -46,6 +46,9 @@ const vkft_file_tensor *vkft_tensor_file_find(const vkft_tensor_file *file, cons
 /* The tensor's bytes in the mapping; no alignment is promised. */
 const uint8_t *vkft_tensor_file_data(const vkft_tensor_file *file, const vkft_file_tensor *tensor);
 
+/* Where row r of `rows` lies in the tensor, or element r of a bias: r itself, or as interleaved_heads says. */
+uint64_t vkft_file_tensor_row(const vkft_file_tensor *tensor, uint64_t rows, uint64_t r);
+
 /* Fails with a message when the first bytes of a file say that it is a Git-LFS pointer or a web page. */
 bool vkft_check_download(const char *path, const uint8_t *data, uint64_t size, vkft_err *err);
 /* The same for a file that is no PyTorch pickle either. */

@@ -231,13 +231,6 @@ bool vkft_weight_reader_open(const vkft_source_weight *weight, bool quantized, v
     return true;
 }
 
-/* The row of the file in which row r lies: each head's two halves alternate in it. */
-static uint64_t interleaved(const vkft_file_tensor *t, uint64_t count, uint64_t r)
-{
-    const uint64_t head = count / t->interleaved_heads, in = r % head, half = in / (head / 2), pair = in % (head / 2);
-    return r - in + 2 * pair + half;
-}
-
 void vkft_weight_rows(const vkft_weight_reader *reader, uint64_t first, uint64_t rows, float *out)
 {
     const vkft_source_weight *w = reader->weight;
@@ -257,11 +250,12 @@ void vkft_weight_rows(const vkft_weight_reader *reader, uint64_t first, uint64_t
     const uint8_t *data = vkft_tensor_file_data(w->original->shard, t);
     if (t->interleaved_heads && w->dims == 2)
         for (uint64_t r = 0; r < rows; r++)
-            vkft_ggml_to_f32(t->dtype, data + vkft_dtype_bytes(t->dtype, interleaved(t, w->rows, first + r) * w->cols),
+            vkft_ggml_to_f32(t->dtype,
+                             data + vkft_dtype_bytes(t->dtype, vkft_file_tensor_row(t, w->rows, first + r) * w->cols),
                              w->cols, out + r * w->cols);
     else if (t->interleaved_heads) /* a bias, whose elements are the rows */
         for (uint64_t i = 0; i < n; i++)
-            vkft_ggml_to_f32(t->dtype, data + vkft_dtype_bytes(t->dtype, interleaved(t, n, i)), 1, out + i);
+            vkft_ggml_to_f32(t->dtype, data + vkft_dtype_bytes(t->dtype, vkft_file_tensor_row(t, n, i)), 1, out + i);
     else
         vkft_ggml_to_f32(t->dtype, data + vkft_dtype_bytes(t->dtype, begin), n, out);
     for (uint64_t i = 0; t->gain_plus_one && i < n; i++)

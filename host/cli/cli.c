@@ -19,6 +19,7 @@ _Static_assert(sizeof(vkft_storage) == sizeof(int) && sizeof(vkft_dtype) == size
 const flag_choice cli_quant_choices[] = {
 #include "formats/tensors/storage.def"
     {.name = "none", .value = VKFT_STORAGE_none},
+    {.name = "stored", .value = VKFT_STORAGE_stored},
     {0},
 };
 #undef STORAGE

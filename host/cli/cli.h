@@ -82,7 +82,8 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
         {.kind = FLAG_CHOICE,                                                                                          \
          .name = "quant",                                                                                              \
          .value = "TYPE",                                                                                              \
-         .help = "storage type of the model's weights; none: that of the checkpoint",                                  \
+         .help = "storage type of the model's weights; none: that of the checkpoint, stored: also of a GGUF file's "   \
+                 "blocks",                                                                                             \
          .choices = cli_quant_choices,                                                                                 \
          .same_run = true,                                                                                             \
          AT(model.quant),                                                                                              \

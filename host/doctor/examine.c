@@ -221,6 +221,8 @@ static void check_strategies(vkft_device *dev, const vkft_doctor_listener *to)
     }
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++) {
         bool only[VKFT_STORAGE_COUNT] = {false};
+        if (vkft_storage_get(storage)->codec->whole_blocks && vkft_device_get_caps(dev)->software)
+            continue; /* slow to compile there, and checked when such a model is opened */
         only[storage] = true;
         if (!vkft_gemm_selftest(dev, only, true, &err))
             vkft_doctor_tell(to, "problem", NULL, "%s", err.message);

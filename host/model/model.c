@@ -98,7 +98,7 @@ static void list_tensors(vkft_model *model, vkft_model_list *list)
 /* The type that converting a checkpoint would give this matrix. */
 static vkft_storage converted_storage(const vkft_model *model, const struct vkft_tensor_spec *spec, vkft_storage quant)
 {
-    bool kept = quant == VKFT_STORAGE_none || (vkft_storage_is_quantized(quant) && spec->never_quantized);
+    bool kept = vkft_storage_keeps(quant) || (vkft_storage_is_quantized(quant) && spec->never_quantized);
     return kept ? vkft_storage_of_dtype(model->config->dtype) : quant;
 }
 
@@ -118,8 +118,7 @@ static void shape_text(char *text, size_t size, uint64_t rows, uint64_t cols)
         snprintf(text, size, "[%llu]", (unsigned long long)rows);
 }
 
-static bool take_from_file(const vkft_model *model, struct vkft_tensor_spec *spec, const vkft_model_file *file,
-                           vkft_err *err)
+static bool take_from_file(struct vkft_tensor_spec *spec, const vkft_model_file *file, vkft_err *err)
 {
     const vkft_model_tensor *tensor = vkft_model_file_find(file, spec->name);
     const char *path = vkft_model_file_path(file);
@@ -138,8 +137,7 @@ static bool take_from_file(const vkft_model *model, struct vkft_tensor_spec *spe
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has shape %s; config.json calls for %s", path, spec->name,
                          found, expected);
     }
-    bool looked_up = spec->weight == &model->embedding || spec->weight == &model->positions;
-    if (vkft_storage_is_quantized(tensor->storage) && (spec->vector || looked_up))
+    if (vkft_storage_is_quantized(tensor->storage) && spec->vector)
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: tensor %s has type %s; expected F32, F16 or BF16", path, spec->name,
                          vkft_storage_get(tensor->storage)->header);
     spec->storage = spec->vector ? VKFT_STORAGE_f32 : tensor->storage;
@@ -242,7 +240,7 @@ bool vkft_model_init(vkft_model *model, const vkft_config *config, const vkft_mo
     for (uint32_t i = 0; i < model->tensor_count; i++) {
         struct vkft_tensor_spec *spec = &model->tensors[i];
         if (file) {
-            if (!take_from_file(model, spec, file, err))
+            if (!take_from_file(spec, file, err))
                 goto fail;
         } else {
             spec->storage = spec->vector ? VKFT_STORAGE_f32 : converted_storage(model, spec, quant);

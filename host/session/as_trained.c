@@ -78,10 +78,10 @@ static bool find_record(const char *dir, record *r, vkft_err *err)
 static void flags_text(vkft_storage storage, char *text, size_t size)
 {
     vkft_storage plain = storage;
-    for (int i = 0; i < VKFT_STORAGE_COUNT && storage != VKFT_STORAGE_none; i++)
+    for (int i = 0; i < VKFT_STORAGE_COUNT && !vkft_storage_keeps(storage); i++)
         if (vkft_storage_get((vkft_storage)i)->super == storage)
             plain = (vkft_storage)i;
-    bool may_double = plain != VKFT_STORAGE_none && vkft_storage_get(plain)->super != VKFT_STORAGE_none;
+    bool may_double = !vkft_storage_keeps(plain) && vkft_storage_get(plain)->super != VKFT_STORAGE_none;
     snprintf(text, size, "--quant %s%s", vkft_quant_label(plain),
              plain != storage ? " --double-quant"
              : may_double     ? " --no-double-quant"
@@ -136,6 +136,7 @@ bool vkft_session_open_as_trained(vkft_session *session, const vkft_model_option
     if (!model->quant_explicit && (r.found || whole)) {
         source.model.quant = r.found ? r.weights : VKFT_STORAGE_none;
         source.model.super_scales = false; /* the type says it */
+        source.model.quant_settled = true;
     }
     if (!vkft_session_open(session, &source, observer, err))
         return false;

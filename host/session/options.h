@@ -33,6 +33,8 @@ typedef struct vkft_model_options {
     vkft_storage quant;     /* what a checkpoint is converted to, see vkft_convert_options */
     bool super_scales;      /* to its variant whose scales are quantized too */
     bool quant_explicit;    /* the user asked for it; otherwise a .vkft file is used as it is */
+    bool quant_settled;     /* by what was or will be trained; otherwise quantized weights of a GGUF file stay as stored
+                             * unless the user asked for something else */
     /* What matrix products round their operands to: F32 nothing; BF16 with quantized weights; F16 all but adapters,
      * rows scaled by powers of two, where the device has matrix cores; VKFT_COMPUTE_AUTO: F16 there, else F32. */
     vkft_dtype compute_dtype;

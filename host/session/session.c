@@ -146,7 +146,10 @@ bool vkft_session_open(vkft_session *session, const vkft_session_source *source,
             return false;
     } else if (!session->file) {
         progress p = {observer, "converting"};
-        vkft_convert_options options = {.quant = quant, .progress = on_progress, .progress_context = &p};
+        vkft_convert_options options = {.quant = quant,
+                                        .keep_blocks = !o->quant_explicit && !o->quant_settled,
+                                        .progress = on_progress,
+                                        .progress_context = &p};
         session->file = vkft_model_open(o->path, &options, o->quant_explicit, err);
         if (!session->file)
             return false;

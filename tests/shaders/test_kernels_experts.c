@@ -16,6 +16,7 @@
 #include "shaders/experts/args.h"
 #include "shaders/matmul/args.h"
 #include "host/engine/matmul/gemm.h"
+#include "tests/support/sampled_type.h"
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/system/system.h"
@@ -199,7 +200,7 @@ static void check_products(const vkft_kernel_fixture *f, vkft_dtype operands, co
 {
     for (size_t s = 0; s < count; s++)
         for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-            for (int transposed = 0; transposed < 2; transposed++)
+            for (int transposed = 0; vkft_test_sampled_type(storage, 4, 10) && transposed < 2; transposed++)
                 check_product(f, &(trial){.storage = storage,
                                           .operands = vkft_storage_is_quantized(storage) ? operands : VKFT_F32,
                                           .transposed = transposed,
@@ -276,7 +277,8 @@ static void test_tiles(void **state)
     const vkft_kernel_fixture *f = *state;
     vkft_gemm *gemm = use_strategy(f, "tile,direct", VKFT_F32);
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-        check_tile(f, many_rows, storage, VKFT_F32, storage % 2, 2);
+        if (vkft_test_sampled_type(storage, 5, 5))
+            check_tile(f, many_rows, storage, VKFT_F32, storage % 2, 2);
     check_tiles(f, many_rows, VKFT_F32, 0);
     gemm->tiles.block_count = 1;
     gemm->tiles.blocks[0] = (vkft_block){4, 4, 32, 8, 8, 4, 0, true};
@@ -307,6 +309,8 @@ static void check_f16(const vkft_kernel_fixture *f, const char *name, uint32_t t
     snprintf(kernels[1], sizeof kernels[1], "grouped_%s_nt_", name);
     for (uint32_t i = 0; i < 4 * VKFT_STORAGE_COUNT; i++) {
         vkft_storage storage = (vkft_storage)(i / 4);
+        if (!vkft_test_sampled_type(storage, 6, 10))
+            continue;
         bool transposed = i / 2 % 2, all = storage == VKFT_STORAGE_nf4_dq;
         for (size_t s = all ? 0 : 2; s < sizeof tile_shapes / sizeof *tile_shapes; s++) {
             if (!all && s + 1 == sizeof tile_shapes / sizeof *tile_shapes)

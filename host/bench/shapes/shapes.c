@@ -67,7 +67,7 @@ const vkft_bench_reference *vkft_bench_reference_find(const char *shape, uint32_
                                                       float lora_alpha, vkft_storage quant)
 {
     bool quantized = quant == VKFT_STORAGE_nf4_dq;
-    if (!quantized && quant != VKFT_STORAGE_none && vkft_storage_is_quantized(quant))
+    if (!quantized && !vkft_storage_keeps(quant) && vkft_storage_is_quantized(quant))
         return NULL;
     for (const vkft_bench_reference *r = references; r->shape; r++)
         if (strcmp(r->shape, shape) == 0 && r->tokens == tokens && r->lora_r == lora_r && r->lora_alpha == lora_alpha &&

@@ -80,6 +80,18 @@ double *vkft_reference_rows_f16(uint32_t M, uint32_t K, uint32_t ld, const float
     return rows;
 }
 
+/* Any bytes that the type calls a weight. */
+static void tame_parts(vkft_reference_weight *w, uint64_t seed)
+{
+    uint64_t s = seed * 0x9e3779b97f4a7c15u + 1;
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        for (uint64_t i = 0; i < w->bytes[part]; i++) {
+            s = s * 6364136223846793005u + 1442695040888963407u;
+            ((uint8_t *)w->part[part])[i] = (uint8_t)(s >> 56);
+        }
+    vkft_storage_get(w->storage)->codec->tame(w->part, w->bytes);
+}
+
 /* Codes and scales of a type without an encoder: any will do, but for the NaN of 8-bit floats. */
 static void random_parts(vkft_reference_weight *w, uint64_t seed)
 {
@@ -141,6 +153,8 @@ vkft_reference_weight vkft_reference_weight_new(vkft_storage storage, uint32_t r
             w.value[i] *= 1.0f + (float)(i / 64 % 5); /* blocks of different size */
         if (vkft_storage_get(storage)->codec->encode)
             ok = encode(&w);
+        else if (vkft_storage_get(storage)->codec->tame)
+            tame_parts(&w, seed);
         else
             random_parts(&w, seed);
     }

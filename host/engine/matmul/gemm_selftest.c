@@ -87,6 +87,15 @@ static void invent_parts(matrix *w, uint64_t stream)
         ((float *)w->part[scales])[i] = 0.25f + (float)(i % 5);
 }
 
+/* The same of a type that says which bytes are a weight. */
+static void tame_parts(const vkft_codec *codec, matrix *w, uint64_t stream)
+{
+    for (uint32_t part = 0; part < VKFT_PARTS; part++)
+        for (uint64_t i = 0; i < w->bytes[part]; i++)
+            ((uint8_t *)w->part[part])[i] = (uint8_t)vkft_random_bits(11 + part, stream, i);
+    codec->tame(w->part, w->bytes);
+}
+
 static void free_matrix(matrix *w)
 {
     for (uint32_t part = 0; part < VKFT_PARTS; part++)
@@ -112,6 +121,8 @@ static bool make_matrix(test *t, vkft_storage storage, uint32_t shape, uint32_t 
         type->codec->encode(w->value, out * in, w->part[VKFT_PART_DATA], scales);
         if (type->codec->finish)
             type->codec->finish(scales, out, in, w->part, &w->added);
+    } else if (type->codec->tame) {
+        tame_parts(type->codec, w, 1 + number);
     } else {
         invent_parts(w, 1 + number);
     }

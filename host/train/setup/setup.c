@@ -235,8 +235,10 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
                                   .only_config = options->dry_run && !options->data.path,
                                   .trained = options->fine_tune_type,
                                   .base = options->base};
-    if (full && !options->model.quant_explicit)
+    if (full && !options->model.quant_explicit) {
         source.model.quant = VKFT_STORAGE_none;
+        source.model.quant_settled = true;
+    }
     vkft_optimizer_options optimizer;
     if (!check_options(options, err) || !vkft_best_choose(options, &t->best, err) ||
         !read_optimizer(options, &optimizer, err) || !read_schedule(t, err) ||

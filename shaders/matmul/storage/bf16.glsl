@@ -4,4 +4,4 @@ vec2 pair_of(uint word)
     return uintBitsToFloat(uvec2(word << 16, word & 0xffff0000u));
 }
 
-#include "shaders/matmul/storage/pairs.glsl"
+#include "shaders/matmul/storage/shared/pairs.glsl"

@@ -4,4 +4,4 @@ vec2 pair_of(uint word)
     return unpackHalf2x16(word);
 }
 
-#include "shaders/matmul/storage/pairs.glsl"
+#include "shaders/matmul/storage/shared/pairs.glsl"

@@ -22,6 +22,7 @@
 #include "runtime/memory.h"
 #include "tests/support/expect.h"
 #include "host/doctor/reference/matmul.h"
+#include "tests/support/sampled_type.h"
 #include "tests/support/system/system.h"
 
 #define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */
@@ -284,7 +285,8 @@ static void test_product_type(fixture *f, vkft_storage storage)
 static void test_types(void **state)
 {
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-        test_product_type(*state, storage);
+        if (vkft_test_sampled_type(storage, 0, 5))
+            test_product_type(*state, storage);
 }
 
 static void set_operands(fixture *f, vkft_dtype operands)
@@ -345,6 +347,8 @@ static void f16_products(fixture *f)
     };
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++) {
         bool all = storage == VKFT_STORAGE_f32 || storage == VKFT_STORAGE_nf4_dq;
+        if (!vkft_test_sampled_type(storage, 1, 5))
+            continue;
         if (all)
             test_product_type(f, storage);
         for (size_t i = 0; i < (all ? sizeof trials / sizeof *trials : 3); i++) {
@@ -520,7 +524,8 @@ static void test_strategies(void **state)
         vkft_test_environment("VKFT_STRATEGY", names[s]);
         check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
         for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-            for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+            for (size_t i = 0; vkft_test_sampled_type(storage, (uint32_t)s, 10) && i < sizeof trials / sizeof *trials;
+                 i++) {
                 const char *used = vkft_gemm_of(f->dev)->usable[storage][1][0][0]->name;
                 assert_memory_equal(used, names[s], strlen(used));
                 run_both_ways(f, storage, trials[i], i + 1);
@@ -578,7 +583,7 @@ static void decodes_exactly(fixture *f, const vkft_reference_weight *w, uint32_t
 static void test_decodes_exactly(void **state)
 {
     for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-        for (uint32_t cols = 333; cols <= 336; cols += 3) {
+        for (uint32_t cols = 333; vkft_test_sampled_type(storage, 0, 5) && cols <= 336; cols += 3) {
             vkft_reference_weight w = vkft_reference_weight_new(storage, 64, cols, 99);
             decodes_exactly(*state, &w, 8);  /* few rows */
             decodes_exactly(*state, &w, 64); /* by a panel */

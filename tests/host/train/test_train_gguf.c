@@ -1,0 +1,165 @@
+/* LoRA over the weights of GGUF files as they are stored: the same losses as over the f32 values that they decode to,
+ * whatever the types, also of one file that mixes them. Files are vkft merge's, whose blocks are llama-quantize's
+ * (test_ggml_encode). What was trained on is remembered. */
+#include "tests/support/expect.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "formats/native/model_file.h"
+#include "host/session/as_trained.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "runtime/base/random.h"
+#include "tests/support/program.h"
+#include "tests/support/tiny_model.h"
+
+#define STEPS 20
+#define TOLERANCE 1e-5 /* the same products of the same values, added in another order at most */
+
+static char *dir;
+
+static void write_data(const char *path, uint32_t vocabulary)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    for (uint64_t row = 0; row < 12; row++) {
+        fprintf(file, "{\"input_ids\": [1");
+        uint64_t length = 3 + vkft_random_bits(1, 1, row) % 20;
+        for (uint64_t i = 0; i < length; i++)
+            fprintf(file, ", %u", (unsigned)(vkft_random_bits(1, 2 + row, i) % vocabulary));
+        fprintf(file, "]}\n");
+    }
+    fclose(file);
+}
+
+static int make_models(void **state)
+{
+    (void)state;
+    dir = vkft_test_directory();
+    const char *const names[] = {"small", "large"}; /* blocks of 32, and of 256 */
+    for (int i = 0; i < 2; i++) {
+        char path[512];
+        vkft_err err = {0};
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        vkft_tiny_model model = vkft_tiny_model_default();
+        model.hidden_size = i ? 256 : 64;
+        model.intermediate_size = i ? 512 : 96;
+        expect_ok(vkft_directory_create(path, &err));
+        vkft_tiny_model_write(&model, path);
+    }
+    char path[512];
+    snprintf(path, sizeof path, "%s/data.jsonl", dir);
+    write_data(path, 91);
+    return 0;
+}
+
+static int remove_models(void **state)
+{
+    (void)state;
+    vkft_test_remove_directory(dir);
+    return 0;
+}
+
+static void train(const char *model, const char *out, const char *flags)
+{
+    vkft_test_program_ok("train --model %s/%s --data %s/data.jsonl --output-dir %s/%s --max-steps %d --batch-size 2 "
+                         "--lora-r 4 --learning-rate 1e-2 --seed 3 %s",
+                         dir, model, dir, dir, out, STEPS, flags);
+}
+
+static double number(const cJSON *row, const char *key)
+{
+    const cJSON *member = vkft_json_member(row, key);
+    assert_true(cJSON_IsNumber(member));
+    return member->valuedouble;
+}
+
+static void compare_losses(const char *one, const char *two)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, one);
+    cJSON *a = vkft_test_read_jsonl(path);
+    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, two);
+    cJSON *b = vkft_test_read_jsonl(path);
+    int steps = 0;
+    for (const cJSON *x = a->child, *y = b->child; x && y; x = x->next, y = y->next) {
+        if (!vkft_json_member(x, "grad_norm"))
+            continue;
+        steps++;
+        if (!(fabs(number(x, "loss") - number(y, "loss")) <= TOLERANCE))
+            fail_msg("step %d: the loss is %.9g as stored, %.9g over f32", steps, number(x, "loss"), number(y, "loss"));
+    }
+    assert_int_equal(steps, STEPS);
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+}
+
+/* With what an adapter is used again. */
+static void expect_remembered(const char *out, const char *label)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s/vkft.json", dir, out);
+    cJSON *root = vkft_test_read_json(path);
+    const cJSON *weights = vkft_json_member(vkft_json_member(root, "run"), VKFT_RECORD_WEIGHTS);
+    assert_true(cJSON_IsString(weights));
+    assert_string_equal(weights->valuestring, label);
+    cJSON_Delete(root);
+}
+
+/* Which types the converted file has, as a set of bits. */
+static uint32_t types_of(const char *name)
+{
+    char path[600];
+    vkft_err err = {0};
+    uint32_t types = 0;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    vkft_model_file *file = vkft_model_file_open(path, &err);
+    if (!file)
+        fail_msg("%s", err.message);
+    assert_string_equal(vkft_model_file_quantization(file), "stored");
+    for (uint32_t i = 0; i < vkft_model_file_tensor_count(file); i++) {
+        const vkft_model_tensor *t = vkft_model_file_tensor(file, i);
+        assert_true(t->dims == 1 || vkft_storage_is_quantized(t->storage));
+        types |= t->dims == 1 ? 0 : 1u << t->storage;
+    }
+    vkft_model_file_close(file);
+    return types;
+}
+
+static void trains_alike(const char *model, const char *type, uint32_t types)
+{
+    char name[64], stored[64], decoded[64];
+    snprintf(name, sizeof name, "%s-%s.gguf", model, type);
+    snprintf(stored, sizeof stored, "%s-%s-stored", model, type);
+    snprintf(decoded, sizeof decoded, "%s-%s-decoded", model, type);
+    vkft_test_program_ok("merge --model %s/%s --gguf %s/%s --type %s", dir, model, dir, name, type);
+    train(name, stored, "");
+    train(name, decoded, "--quant none");
+    compare_losses(stored, decoded);
+    expect_remembered(stored, "stored");
+    expect_remembered(decoded, "none");
+    snprintf(name, sizeof name, "%s-%s-vkft-stored.vkft", model, type);
+    assert_int_equal(types_of(name), types);
+}
+
+#define BIT(type) (1u << VKFT_STORAGE_##type)
+
+static void blocks_of_32(void **state)
+{
+    (void)state;
+    trains_alike("small", "q4_0", BIT(q4_0) | BIT(q8_0)); /* the latter is the head */
+}
+
+static void blocks_of_256(void **state)
+{
+    (void)state;
+    trains_alike("large", "q4_K_M", BIT(q4_k) | BIT(q6_k));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_of_32), cmocka_unit_test(blocks_of_256)};
+    return cmocka_run_group_tests(tests, make_models, remove_models);
+}
