@@ -9,7 +9,8 @@
 
 typedef struct vkft_convert_options {
     /* A plain type: all linear weights and embeddings are rounded to it. A quantized one: only linear weights of the
-     * layers are, and what the checkpoint has in a quantized type already is kept. none: all is kept, but blocks of a GGUF file are decoded to f32; stored: all is. */
+     * layers are, and what the checkpoint has in a quantized type already is kept. none: all is kept, but blocks of a
+     * GGUF file are decoded to f32. stored: these are kept, too. */
     vkft_storage quant;
     bool keep_blocks; /* of vkft_model_open: from a GGUF file with quantized weights they are taken as stored */
     uint32_t threads; /* 0: one per core */
@@ -23,7 +24,7 @@ typedef struct vkft_convert_options {
  * embedding: one is stored, and holds other values. *own is false where there are no weights. */
 bool vkft_convert_finds_head(const char *hf_dir, const vkft_config *config, bool *own, vkft_err *err);
 
-/* hf_dir: a checkpoint directory, or a GGUF file (of a split model the first one), whose quantized weights are kept or decoded as options->quant says.
+/* hf_dir: a checkpoint directory, or a GGUF file (of a split model the first one).
  * Writes out_path through a temporary file beside it, synced and renamed; on any error nothing is left.
  * Error: missing file, LFS pointer, truncated shard, missing tensor of the index, non-finite
  * weights (tensor and first index), unsupported dtype, disk full. */

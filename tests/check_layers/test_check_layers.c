@@ -44,6 +44,7 @@ static const check_room rooms[] = {
     {"formats/dataset", BASE "formats/chat formats/tokenizer formats/compress formats/parquet"},
     {"formats/score", BASE},
     {"shaders", "shaders"},
+    {"shaders/kernels", "formats/tensors"}, /* rows of storage.def, for each of which there is a kernel */
     {"shaders/core", ""},
     {"shaders/matmul", "shaders/core"},
     {"shaders/elementwise", "shaders/core"},

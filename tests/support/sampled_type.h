@@ -11,4 +11,12 @@ static inline bool vkft_test_sampled_type(vkft_storage storage, uint32_t turn, u
     return !vkft_storage_get(storage)->codec->whole_blocks || ((uint32_t)storage + turn) % of == 0;
 }
 
+/* The first of such types from this one on; VKFT_STORAGE_COUNT: there are no more. */
+static inline vkft_storage vkft_test_next_type(vkft_storage storage, uint32_t turn, uint32_t of)
+{
+    while (storage < VKFT_STORAGE_COUNT && !vkft_test_sampled_type(storage, turn, of))
+        storage++;
+    return storage;
+}
+
 #endif

@@ -11,7 +11,6 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,9 +283,8 @@ static void test_product_type(fixture *f, vkft_storage storage)
 
 static void test_types(void **state)
 {
-    for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-        if (vkft_test_sampled_type(storage, 0, 5))
-            test_product_type(*state, storage);
+    for (vkft_storage type = 0; (type = vkft_test_next_type(type, 0, 5)) < VKFT_STORAGE_COUNT; type++)
+        test_product_type(*state, type);
 }
 
 static void set_operands(fixture *f, vkft_dtype operands)
@@ -345,10 +343,8 @@ static void f16_products(fixture *f)
         {.M = 9, .out = 16, .in = 2048, .scale = 1.5f, .R = ANOTHER},  /* K in slices */
         {.M = 9, .out = 1032, .in = 16, .scale = 1.5f, .R = ITSELF},   /* the same of NN */
     };
-    for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++) {
+    for (vkft_storage storage = 0; (storage = vkft_test_next_type(storage, 1, 5)) < VKFT_STORAGE_COUNT; storage++) {
         bool all = storage == VKFT_STORAGE_f32 || storage == VKFT_STORAGE_nf4_dq;
-        if (!vkft_test_sampled_type(storage, 1, 5))
-            continue;
         if (all)
             test_product_type(f, storage);
         for (size_t i = 0; i < (all ? sizeof trials / sizeof *trials : 3); i++) {
@@ -523,12 +519,11 @@ static void test_strategies(void **state)
     for (size_t s = 0; s < sizeof names / sizeof *names; s++) {
         vkft_test_environment("VKFT_STRATEGY", names[s]);
         check(vkft_gemm_setup(f->dev, VKFT_F32, &err), &err);
-        for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-            for (size_t i = 0; vkft_test_sampled_type(storage, (uint32_t)s, 10) && i < sizeof trials / sizeof *trials;
-                 i++) {
-                const char *used = vkft_gemm_of(f->dev)->usable[storage][1][0][0]->name;
+        for (vkft_storage type = 0; (type = vkft_test_next_type(type, (uint32_t)s, 10)) < VKFT_STORAGE_COUNT; type++)
+            for (size_t i = 0; i < sizeof trials / sizeof *trials; i++) {
+                const char *used = vkft_gemm_of(f->dev)->usable[type][1][0][0]->name;
                 assert_memory_equal(used, names[s], strlen(used));
-                run_both_ways(f, storage, trials[i], i + 1);
+                run_both_ways(f, type, trials[i], i + 1);
             }
     }
     vkft_test_environment("VKFT_STRATEGY", "panel");
@@ -582,9 +577,9 @@ static void decodes_exactly(fixture *f, const vkft_reference_weight *w, uint32_t
 
 static void test_decodes_exactly(void **state)
 {
-    for (vkft_storage storage = 0; storage < VKFT_STORAGE_COUNT; storage++)
-        for (uint32_t cols = 333; vkft_test_sampled_type(storage, 0, 5) && cols <= 336; cols += 3) {
-            vkft_reference_weight w = vkft_reference_weight_new(storage, 64, cols, 99);
+    for (vkft_storage type = 0; (type = vkft_test_next_type(type, 0, 5)) < VKFT_STORAGE_COUNT; type++)
+        for (uint32_t cols = 333; cols <= 336; cols += 3) {
+            vkft_reference_weight w = vkft_reference_weight_new(type, 64, cols, 99);
             decodes_exactly(*state, &w, 8);  /* few rows */
             decodes_exactly(*state, &w, 64); /* by a panel */
             vkft_reference_weight_free(&w);
