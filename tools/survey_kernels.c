@@ -2,10 +2,11 @@
  *
  *     VKFT_STATISTICS=1 survey_kernels [HEAD_SIZE...] [KERNEL...]
  *
- * One line of JSON for the device, then one for each pipeline: every kernel (or those whose names begin like an
- * argument) with the constants that vkft chooses for attention of these head sizes (64 and 128 unless named), with and
- * without capped scores and biases, and for products with operands of each type. Pipelines that the device does not use
- * are left out. VKFT_STATISTICS=code adds their instructions as text. tools/survey runs this for each chip.
+ * One line of JSON for the device, then one for each pipeline: every kernel (but those of some types of GGUF
+ * files; or those whose names begin like an argument) with the constants that vkft chooses for attention of these head
+ * sizes (64 and 128 unless named), with and without capped scores and biases, and for products with operands of each
+ * type. Pipelines that the device does not use are left out. VKFT_STATISTICS=code adds their instructions as text.
+ * tools/survey runs this for each chip.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,12 +47,24 @@ static bool print(vkft_json_node line)
     return text || (fputs("out of memory\n", stderr), false);
 }
 
+/* Kernels of types of GGUF files that others stand for: q4_k and q6_k load and compute the most, q8_0 has the widest
+ * codes. */
+static bool is_alike(const char *name)
+{
+    static const char *const endings[] = {"_q5_k", "_q5_0", "_q5_1", "_q4_0", "_q4_1", "_iq4_nl", "_mxfp4"};
+    const size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (length > strlen(endings[i]) && strcmp(name + length - strlen(endings[i]), endings[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool is_asked_for(const survey *s, vkft_kernel kernel)
 {
     for (int i = 0; i < s->name_count; i++)
         if (strncmp(vkft_kernel_name(kernel), s->names[i], strlen(s->names[i])) == 0)
             return true;
-    return s->name_count == 0;
+    return s->name_count == 0 && !is_alike(vkft_kernel_name(kernel));
 }
 
 static bool is_attention(vkft_kernel kernel)
