@@ -130,7 +130,7 @@ static void test_wrong_value(void **state)
         {"train --lora-r 0", 2, "--lora-r: expected a whole number"},
         {"train --lora-alpha 1e39", 2, "found '1e39'"},
         {"train --val-split 1", 2, "--val-split"},
-        {"train --quant q4_0", 2, "--quant: expected nf4, bf16, fp16, fp32, none, found 'q4_0'"},
+        {"train --quant q4_0", 2, "--quant: expected nf4, bf16, fp16, fp32, none, stored, found 'q4_0'"},
         {"train --lr-scheduler-type step", 2, "inverse_sqrt, warmup_stable_decay, found 'step'"},
         {"train --lr-scheduler-type greedy", 2, "'greedy' is not in this version"},
         {"train --shuffle=maybe", 2, "--shuffle: expected true or false, found 'maybe'"},

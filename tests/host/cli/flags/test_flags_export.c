@@ -107,10 +107,10 @@ static void test_values(void **state)
 {
     (void)state;
     static const char *const expected[][2] = {
-        {"bash", "train,--quant) words='nf4 bf16 fp16 fp32 none'"},
-        {"zsh", ":(nf4 bf16 fp16 fp32 none)'"},
-        {"fish", "-x -a 'nf4 bf16 fp16 fp32 none'"},
-        {"man", "nf4, bf16, fp16, fp32, none (default nf4)"},
+        {"bash", "train,--quant) words='nf4 bf16 fp16 fp32 none stored'"},
+        {"zsh", ":(nf4 bf16 fp16 fp32 none stored)'"},
+        {"fish", "-x -a 'nf4 bf16 fp16 fp32 none stored'"},
+        {"man", "nf4, bf16, fp16, fp32, none, stored (default nf4)"},
     };
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         char *part = part_of(expected[i][0], "train");
