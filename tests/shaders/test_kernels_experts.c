@@ -16,7 +16,7 @@
 #include "shaders/experts/args.h"
 #include "shaders/matmul/args.h"
 #include "host/engine/matmul/gemm.h"
-#include "tests/support/sampled_type.h"
+#include "tests/support/gguf/sampled_type.h"
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/system/system.h"

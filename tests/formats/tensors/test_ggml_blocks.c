@@ -1,5 +1,5 @@
 /* ggml's block types as they are kept: their parts decode to the values of the blocks, bit for bit. */
-#include "tests/support/ggml_blocks.h"
+#include "tests/support/gguf/ggml_blocks.h"
 
 static vkft_stored stored_of(const vkft_test_blocks *w)
 {

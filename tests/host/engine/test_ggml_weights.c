@@ -3,7 +3,7 @@
  *
  * On a software device a pipeline takes a third of a second to compile, so each type is multiplied by one strategy
  * there: they take turns, and test_matmul has the others. */
-#include "tests/support/ggml_blocks.h"
+#include "tests/support/gguf/ggml_blocks.h"
 
 #include "host/engine/matmul/gemm.h"
 #include "runtime/kernels.h"

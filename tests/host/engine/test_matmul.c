@@ -21,7 +21,7 @@
 #include "runtime/memory.h"
 #include "tests/support/expect.h"
 #include "host/doctor/reference/matmul.h"
-#include "tests/support/sampled_type.h"
+#include "tests/support/gguf/sampled_type.h"
 #include "tests/support/system/system.h"
 
 #define CANARY 0x7fc0beefu /* a NaN: reading it spoils a result, and a write over it shows */

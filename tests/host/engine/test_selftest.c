@@ -10,7 +10,7 @@
 
 #include "host/engine/matmul/gemm.h"
 #include "runtime/device_cache.h"
-#include "tests/support/sampled_type.h"
+#include "tests/support/gguf/sampled_type.h"
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
 #include "tests/support/program.h"
