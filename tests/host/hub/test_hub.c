@@ -18,7 +18,7 @@ static char token[] = TOKEN, wrong_token[] = "wrong";
 
 typedef struct fixture {
     hub_server *server;
-    char *dir;
+    char *dir, endpoint[64]; /* it outlives the server */
     vkft_hub_settings settings;
     uint8_t big[BIG];
     uint64_t total; /* bytes of the model o/n */
@@ -31,6 +31,13 @@ static void add(fixture *f, const char *path, size_t size, bool large)
     f->total += size;
 }
 
+static void name_server(fixture *f)
+{
+    snprintf(f->endpoint, sizeof f->endpoint, "%s", hub_server_endpoint(f->server));
+    f->settings.endpoint = f->endpoint;
+    hub_server_require_token(f->server, TOKEN);
+}
+
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
@@ -39,11 +46,8 @@ static int set_up(void **state)
     if (!f->server)
         return 0;
     f->dir = vkft_test_directory();
-    f->settings = (vkft_hub_settings){.endpoint = (char *)(uintptr_t)hub_server_endpoint(f->server),
-                                      .token = token,
-                                      .cache = f->dir,
-                                      .backoff = 0.002};
-    hub_server_require_token(f->server, TOKEN);
+    f->settings = (vkft_hub_settings){.token = token, .cache = f->dir, .backoff = 0.002};
+    name_server(f);
     uint32_t x = 1;
     for (int i = 0; i < BIG; i++)
         f->big[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
@@ -234,8 +238,7 @@ static void test_wrong_content(void **state)
         assert_false(vkft_file_exists(path));
         hub_server_stop(f->server); /* and another one without the fault */
         f->server = hub_server_start();
-        f->settings.endpoint = (char *)(uintptr_t)hub_server_endpoint(f->server);
-        hub_server_require_token(f->server, TOKEN);
+        name_server(f);
         f->total = 0;
         add(f, "config.json", SMALL, false);
         add(f, "tokenizer.json", SMALL + 1, false);
