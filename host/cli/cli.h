@@ -22,6 +22,7 @@ int cmd_convert(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
+int cmd_chat(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_template(int argc, char **argv);
 int cmd_data(int argc, char **argv);
@@ -130,6 +131,58 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
     {                                                                                                                  \
         .kind = FLAG_TEXT, .name = "device", .value = "NAME",                                                          \
         .help = "index, part of a name, or UUID of 'vkft devices'", .default_text = "the best one", AT(model.device)   \
+    }
+
+/* Rows for how a text is continued, of the vkft_generate_options that a command's options hold. */
+#define CLI_SAMPLING_FLAGS(AT, GIVEN)                                                                                  \
+    {.kind = FLAG_FLOAT,                                                                                               \
+     .name = "temperature",                                                                                            \
+     .value = "X",                                                                                                     \
+     .help = "sampling temperature; 0 always picks the most likely token",                                             \
+     .range = AT_LEAST(0),                                                                                             \
+     AT(temperature),                                                                                                  \
+     GIVEN(temperature_given)},                                                                                        \
+        {.kind = FLAG_FLOAT,                                                                                           \
+         .name = "top-p",                                                                                              \
+         .value = "X",                                                                                                 \
+         .help = "sample from the most likely tokens whose probabilities sum to at least X; 1 means all",              \
+         .range = ABOVE_TO(0, 1),                                                                                      \
+         AT(top_p),                                                                                                    \
+         GIVEN(top_p_given)},                                                                                          \
+        {.kind = FLAG_U32,                                                                                             \
+         .name = "top-k",                                                                                              \
+         .value = "N",                                                                                                 \
+         .help = "sample from the N most likely tokens; 0 means all",                                                  \
+         AT(top_k),                                                                                                    \
+         GIVEN(top_k_given)},                                                                                          \
+        {.kind = FLAG_FLOAT,                                                                                           \
+         .name = "min-p",                                                                                              \
+         .value = "X",                                                                                                 \
+         .help = "sample from the tokens that are at least X times as likely as the likeliest; 0 means all",           \
+         .range = BETWEEN(0, 1),                                                                                       \
+         AT(min_p),                                                                                                    \
+         GIVEN(min_p_given)},                                                                                          \
+        {.kind = FLAG_FLOAT,                                                                                           \
+         .name = "repetition-penalty",                                                                                 \
+         .value = "X",                                                                                                 \
+         .help = "make tokens that are there already less likely; 1 means off",                                        \
+         .range = ABOVE(0),                                                                                            \
+         AT(repetition_penalty),                                                                                       \
+         GIVEN(repetition_penalty_given)},                                                                             \
+        {.kind = FLAG_U32,                                                                                             \
+         .name = "no-repeat-ngram-size",                                                                               \
+         .value = "N",                                                                                                 \
+         .help = "no N tokens in a row come twice; 0 means off",                                                       \
+         AT(no_repeat_ngram_size),                                                                                     \
+         GIVEN(no_repeat_ngram_size_given)},                                                                           \
+        {.kind = FLAG_TEXTS,                                                                                           \
+         .name = "stop",                                                                                               \
+         .value = "TEXT",                                                                                              \
+         .help = "end where the generated text has this in it",                                                        \
+         .default_text = "what generation_config.json says",                                                           \
+         AT(stop)},                                                                                                    \
+    {                                                                                                                  \
+        .kind = FLAG_U64, .name = "seed", .value = "N", .help = "random seed of the sampler", AT(seed)                 \
     }
 
 /* Of commands with conversations. */

@@ -10,6 +10,8 @@
 #include <string.h>
 
 static volatile sig_atomic_t requested;
+static volatile sig_atomic_t must_end; /* what came is no Ctrl-C */
+static volatile sig_atomic_t silent;
 static volatile sig_atomic_t first_ms; /* when the first Ctrl-C came */
 
 #define NOTICE "\nvkft: stopping; Ctrl-C once more ends at once\n"
@@ -21,6 +23,21 @@ bool interrupt_requested(void *context)
 {
     (void)context;
     return requested != 0;
+}
+
+bool interrupt_forget(void)
+{
+    if (must_end)
+        return false;
+    first_ms = 0;
+    requested = 0;
+    return true;
+}
+
+void interrupt_install_silent(void)
+{
+    silent = 1;
+    interrupt_install();
 }
 
 #ifdef _WIN32
@@ -37,8 +54,10 @@ static BOOL WINAPI on_console_event(DWORD event)
         ExitProcess(EXIT_INTERRUPTED);
     first_ms = requested ? first_ms : now;
     requested = 1;
+    must_end = must_end || (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT);
     DWORD written;
-    WriteFile(GetStdHandle(STD_ERROR_HANDLE), NOTICE, sizeof NOTICE - 1, &written, NULL);
+    if (!silent)
+        WriteFile(GetStdHandle(STD_ERROR_HANDLE), NOTICE, sizeof NOTICE - 1, &written, NULL);
     if (closes)
         Sleep(30000);
     return TRUE;
@@ -76,7 +95,9 @@ static void on_signal(int number)
         _exit(EXIT_INTERRUPTED);
     if (number == SIGINT && !first_ms)
         first_ms = now_ms();
-    if (!requested && write(STDERR_FILENO, NOTICE, sizeof NOTICE - 1) < 0)
+    if (number != SIGINT)
+        must_end = 1;
+    if (!silent && !requested && write(STDERR_FILENO, NOTICE, sizeof NOTICE - 1) < 0)
         requested = 1; /* nowhere to say it; stopping is what matters */
     requested = 1;
     errno = saved;

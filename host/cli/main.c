@@ -19,6 +19,7 @@ static const cli_command commands[] = {
     {"train", cmd_train, "fine-tune a model with LoRA or QLoRA, or train all its weights"},
     {"eval", cmd_eval, "measure loss and perplexity over a dataset"},
     {"generate", cmd_generate, "continue a prompt, with or without an adapter"},
+    {"chat", cmd_chat, "talk with a model, with or without an adapter"},
     {"tokenize", cmd_tokenize, "convert text to token ids and back"},
     {"template", cmd_template, "render a conversation with the model's chat template"},
     {"data", cmd_data, "show what a model would be trained on"},
@@ -31,7 +32,6 @@ static const cli_command commands[] = {
     {"download", cmd_download, "bring a model or a dataset from the hub into the cache"},
     {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
     /* Not in this version, with what to do instead. */
-    {"chat", NULL, "'vkft generate --instruction' answers a single prompt, with --adapter or without"},
 };
 
 static void print_help(FILE *out)

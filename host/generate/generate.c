@@ -56,7 +56,7 @@ bool vkft_generate(const vkft_generate_options *options, const vkft_generate_obs
     vkft_ids prompt = {0};
     vkft_batch_limits limits;
     *result = (vkft_generate_result){0};
-    if (!vkft_session_open_as_trained(&session, &options->model, options->adapter, &observer->general, err))
+    if (!vkft_session_open_as_trained(&session, &options->model, options->adapter, NULL, &observer->general, err))
         return false;
     bool ok = encode_prompt(options, &session, &prompt, err) && vkft_generator_open(&gen, &session, err) &&
               vkft_generator_begin(&gen, options, observer, prompt.data, prompt.count, &limits, err) &&

@@ -102,20 +102,24 @@ static bool check_logits(const vkft_generator *gen, vkft_err *err)
                      n - finite, n, gen->ids.count);
 }
 
-/* Runs the tokens from `first` on that the cache does not hold yet; the logits are of the last one. */
-static bool extend(vkft_generator *gen, uint32_t first, vkft_err *err)
+/* Runs the tokens that the cache does not hold yet; the logits are of the last one. *interrupted: between two of many
+ * chunks; there are no logits. */
+static bool extend(vkft_generator *gen, bool *interrupted, vkft_err *err)
 {
     vkft_session *r = gen->session;
     uint32_t end = gen->ids.count;
     bool other_tables = vkft_session_set_length(r, end);
     if (other_tables && r->config->rope.type == VKFT_ROPE_LONGROPE)
-        first = 0; /* cached keys were rotated by other factors; dynamic scaling keeps them, as transformers does */
-    while (first < end) {
-        uint32_t count = min_u32(end - first, r->batch.limits.tokens);
-        vkft_batch_fill_next(&r->batch, gen->ids.data + first, count, first, r->config->sliding_window);
+        gen->cached = 0; /* keys were rotated by other factors; dynamic scaling keeps them, as transformers does */
+    while (gen->cached < end) {
+        uint32_t count = min_u32(end - gen->cached, r->batch.limits.tokens);
+        vkft_batch_fill_next(&r->batch, gen->ids.data + gen->cached, count, gen->cached, r->config->sliding_window);
         if (!vkft_pass_run(gen->next, &r->model, &r->batch, err))
             return false;
-        first += count;
+        gen->cached += count;
+        *interrupted = gen->cached < end && vkft_observer_interrupted(&gen->observer->general);
+        if (*interrupted)
+            return true;
     }
     memcpy(gen->logits_host, gen->logits.mapped, logits_bytes(gen, NULL));
     return check_logits(gen, err);
@@ -135,20 +139,32 @@ static bool is_stop(const vkft_generator *gen, size_t from, const char *stop)
     return gen->text.length && strstr(gen->text.data + (from > length ? from - length : 0), stop);
 }
 
-/* Looks for the strings that end the text in the new part of it, which may complete one. */
-static bool has_stop(vkft_generator *gen, const vkft_text *new_part, bool *stop, vkft_err *err)
+const char *vkft_generator_stop(const vkft_generator *gen, uint32_t index)
 {
     const vkft_text *strings = &gen->model_defaults.stop_strings;
     const char *const *own = gen->options->stop;
+    if (own[0]) {
+        uint32_t count = 0;
+        while (own[count])
+            count++;
+        return index < count ? own[index] : NULL;
+    }
+    for (size_t at = 0; at < strings->length; at += strlen(strings->data + at) + 1)
+        if (index-- == 0)
+            return strings->data + at;
+    return NULL;
+}
+
+/* Looks for the strings that end the text in the new part of it, which may complete one. */
+static bool has_stop(vkft_generator *gen, const vkft_text *new_part, bool *stop, vkft_err *err)
+{
     size_t from = gen->text.length;
-    if ((!own[0] && !strings->length) || !new_part->length)
+    if (!vkft_generator_stop(gen, 0) || !new_part->length)
         return true;
     if (!vkft_text_append(&gen->text, new_part->data, new_part->length, err))
         return false;
-    for (uint32_t i = 0; own[i]; i++)
-        *stop |= is_stop(gen, from, own[i]);
-    for (size_t at = 0; !own[0] && at < strings->length; at += strlen(strings->data + at) + 1)
-        *stop |= is_stop(gen, from, strings->data + at);
+    for (uint32_t i = 0; vkft_generator_stop(gen, i); i++)
+        *stop |= is_stop(gen, from, vkft_generator_stop(gen, i));
     return true;
 }
 
@@ -205,34 +221,56 @@ static bool choose_token(vkft_generator *gen, uint64_t index, int32_t *id, vkft_
     return true;
 }
 
+/* The prompt, as far as the cache does not hold it. */
+static bool read_prompt(vkft_generator *gen, vkft_generate_result *result, bool *interrupted, vkft_err *err)
+{
+    double started = vkft_os_seconds();
+    result->prompt_tokens = gen->prompt_tokens;
+    result->kept_tokens = gen->cached;
+    vkft_session_set_length(gen->session, gen->ids.count);
+    if (!encode_source(gen, err) || !extend(gen, interrupted, err))
+        return false;
+    result->prompt_seconds = vkft_os_seconds() - started;
+    return true;
+}
+
+/* Why the text ends here, unless it goes on. */
+static bool is_ended(const vkft_generator *gen, bool stop, vkft_generate_result *result)
+{
+    bool interrupted = vkft_observer_interrupted(&gen->observer->general),
+         full = result->new_tokens == gen->settings.max_new_tokens, no_room = gen->ids.count >= gen->positions;
+    result->end = stop          ? VKFT_TEXT_ENDED_BY_STRING
+                  : interrupted ? VKFT_TEXT_INTERRUPTED
+                  : full        ? VKFT_TEXT_ENDED_BY_LENGTH
+                                : VKFT_TEXT_ENDED_BY_ROOM;
+    return stop || interrupted || full || no_room;
+}
+
 static bool continue_text(vkft_generator *gen, vkft_text_stream *stream, vkft_generate_result *result, vkft_err *err)
 {
     const vkft_generate_observer *observer = gen->observer;
-    uint32_t wanted = gen->settings.max_new_tokens;
-    double started = vkft_os_seconds();
-    result->prompt_tokens = gen->prompt_tokens;
-    vkft_session_set_length(gen->session, gen->ids.count);
-    if (!encode_source(gen, err) || !extend(gen, 0, err))
+    bool stop = false, interrupted = false;
+    if (!read_prompt(gen, result, &interrupted, err))
         return false;
-    result->prompt_seconds = vkft_os_seconds() - started;
-    started = vkft_os_seconds();
-    bool stop = false;
-    while (!stop && result->new_tokens < wanted) {
+    double started = vkft_os_seconds();
+    while (!interrupted) {
         int32_t id = -1;
         if (!choose_token(gen, result->new_tokens, &id, err))
             return false;
         result->new_tokens++;
+        result->end = VKFT_TEXT_ENDED_BY_TOKEN;
         if (ends(gen, id))
             break;
         if (!vkft_ids_push(&gen->ids, id, err) || !emit(gen, stream, id, &stop, err))
             return false;
-        bool interrupted = vkft_observer_interrupted(&observer->general);
-        if (stop || interrupted || gen->ids.count >= gen->positions || result->new_tokens == wanted)
+        if (is_ended(gen, stop, result))
             break;
-        if (!extend(gen, gen->ids.count - 1, err))
+        if (!extend(gen, &interrupted, err))
             return false;
     }
-    if (gen->ids.count >= gen->positions && result->new_tokens < wanted)
+    if (interrupted)
+        result->end = VKFT_TEXT_INTERRUPTED;
+    if (gen->ids.count >= gen->positions && result->new_tokens < gen->settings.max_new_tokens && !gen->max_positions)
         vkft_observer_say(&observer->general, "ended after %u tokens, prompt included: the model has no more positions",
                           gen->ids.count);
     result->new_seconds = vkft_os_seconds() - started;
@@ -270,13 +308,33 @@ void vkft_generator_close(vkft_generator *gen)
     *gen = (vkft_generator){0};
 }
 
+vkft_batch_limits vkft_generator_limits(uint32_t positions)
+{
+    return (vkft_batch_limits){.tokens = min_u32(positions, PROMPT_CHUNK), .rows = 1, .positions = positions};
+}
+
+/* How many tokens of the new text the cache holds already; the last one is always computed, for its logits. Positions
+ * that are scaled by the length of the text have other keys in another text. */
+static uint32_t count_cached(const vkft_generator *gen, const int32_t *ids, uint32_t count)
+{
+    vkft_rope_type rope = gen->session->config->rope.type;
+    uint32_t same = 0;
+    if (!gen->keeps || gen->encode || rope == VKFT_ROPE_DYNAMIC || rope == VKFT_ROPE_LONGROPE)
+        return 0;
+    while (same < gen->cached && same + 1 < count && gen->ids.data[same] == ids[same])
+        same++;
+    return same;
+}
+
 bool vkft_generator_begin(vkft_generator *gen, const vkft_generate_options *options,
                           const vkft_generate_observer *observer, const int32_t *ids, uint32_t count,
                           vkft_batch_limits *limits, vkft_err *err)
 {
     const vkft_config *c = gen->session->config;
+    const uint32_t limit = gen->max_positions ? gen->max_positions : c->max_position;
     gen->options = options;
     gen->observer = observer;
+    gen->cached = count_cached(gen, ids, count);
     gen->ids.count = 0;
     gen->text.length = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -288,14 +346,13 @@ bool vkft_generator_begin(vkft_generator *gen, const vkft_generate_options *opti
         return false;
     uint64_t wanted = (uint64_t)gen->ids.count + gen->settings.max_new_tokens;
     uint32_t source = c->encoder_layers ? gen->source.count : 0;
-    if (gen->ids.count >= c->max_position)
+    if (gen->ids.count >= limit)
         return vkft_fail(err, VKFT_ERR_INPUT, "the prompt has %u tokens and the model takes at most %u", gen->ids.count,
-                         c->max_position);
-    gen->positions = wanted < c->max_position ? (uint32_t)wanted : c->max_position;
-    *limits = (vkft_batch_limits){.tokens = min_u32(gen->ids.count, PROMPT_CHUNK),
-                                  .source_tokens = source,
-                                  .rows = 1,
-                                  .positions = max_u32(gen->positions, source)};
+                         limit);
+    gen->positions = wanted < limit ? (uint32_t)wanted : limit;
+    *limits = vkft_generator_limits(max_u32(gen->positions, source));
+    limits->tokens = min_u32(gen->ids.count, PROMPT_CHUNK);
+    limits->source_tokens = source;
     return true;
 }
 

@@ -51,8 +51,19 @@ typedef struct vkft_generate_observer {
     void (*token)(void *context, int32_t id);
 } vkft_generate_observer;
 
+/* Why a text ended. */
+typedef enum vkft_text_end {
+    VKFT_TEXT_ENDED_BY_TOKEN,  /* the model has ended it */
+    VKFT_TEXT_ENDED_BY_STRING, /* it has one of the strings that end it */
+    VKFT_TEXT_ENDED_BY_LENGTH, /* max_new_tokens */
+    VKFT_TEXT_ENDED_BY_ROOM,   /* no positions are left */
+    VKFT_TEXT_INTERRUPTED,
+} vkft_text_end;
+
 typedef struct vkft_generate_result {
     uint32_t prompt_tokens, new_tokens;
+    uint32_t kept_tokens; /* of the prompt: their keys and values were there already */
+    vkft_text_end end;
     double prompt_seconds, new_seconds;
 } vkft_generate_result;
 

@@ -126,9 +126,9 @@ static void choose_products(vkft_session *session, const record *r, const vkft_o
 }
 
 bool vkft_session_open_as_trained(vkft_session *session, const vkft_model_options *model, const char *adapter,
-                                  const vkft_observer *observer, vkft_err *err)
+                                  vkft_base *base, const vkft_observer *observer, vkft_err *err)
 {
-    vkft_session_source source = {.model = *model};
+    vkft_session_source source = {.model = *model, .base = base};
     record r = {0}, of_model = {0}; /* random weights have none */
     if ((!model->random && !find_record(model->path, &of_model, err)) || (adapter && !find_record(adapter, &r, err)))
         return false;

@@ -9,9 +9,9 @@
 #define VKFT_RECORD_WEIGHTS "weights stored as"
 
 /* The model with the adapter of this directory, which may be NULL. A model that was trained whole is used as it is
- * stored. Says what was chosen, and what differs from the training. Error: those of vkft_session_open and of
- * vkft_session_use_adapter. */
+ * stored. base: as in vkft_session_source. Says what was chosen, and what differs from the training. Error: those of
+ * vkft_session_open and of vkft_session_use_adapter. */
 bool vkft_session_open_as_trained(vkft_session *session, const vkft_model_options *model, const char *adapter,
-                                  const vkft_observer *observer, vkft_err *err);
+                                  vkft_base *base, const vkft_observer *observer, vkft_err *err);
 
 #endif

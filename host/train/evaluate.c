@@ -282,7 +282,7 @@ bool vkft_eval(const vkft_eval_options *options, const vkft_observer *observer, 
     answering a = {.rows = options->answers ? cJSON_CreateArray() : NULL};
     uint32_t pack_tokens = options->data.packing && !options->per_token ? options->data.max_seq_length : 0;
     if (!vkft_task_parse(options->metrics, &a.metrics, err) ||
-        !vkft_session_open_as_trained(&session, &options->model, options->adapter, observer, err)) {
+        !vkft_session_open_as_trained(&session, &options->model, options->adapter, NULL, observer, err)) {
         cJSON_Delete(a.rows);
         return false;
     }

@@ -56,6 +56,7 @@ static const check_room rooms[] = {
     {"host/session", SESSION},
     {"host/train", ABOVE "host/generate"},
     {"host/generate", ABOVE},
+    {"host/chat", ABOVE "host/generate"},
     {"host/merge", BASE "formats host/trainable host/hub"},
     {"host/hub", BASE "formats/dataset"},
     {"host/plot", BASE "host/train"},
