@@ -22,7 +22,7 @@ line_input *line_input_open(bool edits, vkft_err *err);
 void line_input_close(line_input *input);
 
 /* Replaces *line by the next one without its newline. Error: a read error, a zero byte, a line above 64 MiB. What is no
- * UTF-8 becomes U+FFFD. Test: test_line_input, test_chat_terminal */
+ * UTF-8 becomes U+FFFD. Test: test_chat, test_chat_terminal */
 line_input_outcome line_input_read(line_input *input, const char *prompt, vkft_text *line, vkft_err *err);
 
 /* Whether both standard input and standard output are a terminal. */

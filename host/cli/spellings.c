@@ -188,6 +188,13 @@ const flag_spelling cli_spellings[] = {
     ALSO("max_tokens", "max-new-tokens"),
     ALSO("temp", "temperature"),
 
+    HEADING("llama.cpp"),
+    ALSO("n_predict", "max-new-tokens"),
+    ALSO("ctx_size", "context"),
+    ALSO("repeat_penalty", "repetition-penalty"),
+    ALSO("system_prompt", "system"),
+    ALSO("sys", "system"),
+
     HEADING("T5X, Liger Kernel"),
     ALSO("z_loss", "z-loss-multiplier"),
     ALSO("lse_square_scale", "z-loss-multiplier"),

@@ -50,6 +50,7 @@ static const flag chat_flags[] = {
      AT(max_new_tokens),
      GIVEN(max_new_tokens_given)},
     CLI_SAMPLING_FLAGS(AT, GIVEN),
+    {.kind = FLAG_SWITCH, .name = "ignore-eos", .help = "continue after the end-of-text token", AT(ignore_eos)},
     {.kind = FLAG_SWITCH,
      .name = "json",
      .help = "each line of standard input is a question, plain or as JSON; each answer is one line of JSON",
