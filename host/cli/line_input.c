@@ -172,7 +172,18 @@ static int read_byte(line_input *input, char *byte)
     return n < 0 && errno == EIO && !input->interrupted ? 0 : (int)n;
 }
 
-/* The next character. Bytes that are none are left out, as the C library's own decoding does. */
+/* Whether these bytes, which are no character yet, may become one. */
+static bool may_become_one(const char *bytes, size_t count)
+{
+    uint8_t first = (uint8_t)bytes[0];
+    size_t whole = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 1;
+    for (size_t i = 1; i < count; i++)
+        if (((uint8_t)bytes[i] & 0xc0) != 0x80)
+            return false;
+    return count < whole;
+}
+
+/* The next character. Bytes that are part of none are left out, as the library's own decoding does. */
 static int read_character(EditLine *editor, wchar_t *out)
 {
     line_input *input;
@@ -181,11 +192,15 @@ static int read_character(EditLine *editor, wchar_t *out)
     el_get(editor, EL_CLIENTDATA, &input);
     for (int n; (n = read_byte(input, bytes + count)) > 0;) {
         count++;
+        if (count > 1 && vkft_utf8_length(bytes, count) != count && !may_become_one(bytes, count)) {
+            bytes[0] = bytes[count - 1]; /* may begin another one */
+            count = 1;
+        }
         if (vkft_utf8_length(bytes, count) == count) {
             *out = (wchar_t)vkft_utf8_decode(bytes, count);
             return 1;
         }
-        if (count == sizeof bytes)
+        if (!may_become_one(bytes, count))
             count = 0;
     }
     return input->interrupted || input->failed ? -1 : 0;
@@ -254,6 +269,7 @@ static line_input_outcome edit_line(line_input *input, vkft_text *line, vkft_err
     if (resized)
         el_resize(input->editor);
     resized = 0;
+    el_set(input->editor, EL_PREP_TERM, 1); /* before the prompt, for who types as soon as it is there */
     const wchar_t *wide = el_wgets(input->editor, &count);
     if (input->interrupted)
         return LINE_INPUT_INTERRUPTED;

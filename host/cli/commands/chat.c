@@ -92,8 +92,11 @@ typedef struct chat {
 
 static void write_out(chat *c, const char *text, size_t length)
 {
+    if (c->write_error)
+        return;
     errno = 0;
-    if (!c->write_error && (fwrite(text, 1, length, stdout) != length || fflush(stdout) != 0))
+    fwrite(text, 1, length, stdout);
+    if (fflush(stdout) != 0 || ferror(stdout)) /* fwrite does not tell of a line whose end could not be written */
         c->write_error = errno ? errno : EIO;
 }
 
@@ -349,6 +352,8 @@ static int run(chat *c, const vkft_talk_options *options)
     line_input_close(c->input);
     if (c->write_error == EPIPE)
         return EXIT_CLOSED_PIPE;
+    if (c->write_error == EIO && c->person) /* the terminal is gone */
+        return EXIT_INTERRUPTED;
     if (c->write_error && code == EXIT_SUCCESS) {
         errno = c->write_error;
         vkft_fail_errno(&err, "cannot write to standard output");

@@ -312,7 +312,8 @@ static void test_every_row_has_a_case(void **state)
         bool refused = row->verdict == SPELLING_REFUSED,
              found = !row->flag || !strcmp(row->flag, "data") || !strcmp(row->flag, "adapter") ||
                      !strcmp(row->flag, "max-new-tokens") || !strcmp(row->flag, "temperature") ||
-                     !strcmp(row->flag, "stop") || /* of generate */
+                     !strcmp(row->flag, "stop") || !strcmp(row->flag, "repetition-penalty") || /* of generate */
+                     !strcmp(row->flag, "system") ||                                           /* of chat */
                      !strcmp(row->flag, "context") || !strcmp(row->flag, "device") ||
                      !strcmp(row->flag, "new-tokens") || !strcmp(row->flag, "format"); /* of bench */
         const meaning *cases = refused ? refusals : meanings;
@@ -335,6 +336,11 @@ static void test_other_commands(void **state)
         {"eval --adapter_path a --load_in_4bit", "--model is missing"},
         {"generate --temp=-1", "--temp: expected a number, at least 0"},
         {"generate --max_tokens x", "--max_tokens: expected a whole number"},
+        {"generate --repeat-penalty 0", "--repeat-penalty: expected a number, above 0"},
+        {"chat --n-predict 0", "--n-predict: expected a whole number, at least 1"},
+        {"chat --ctx-size 1", "--ctx-size: expected a whole number, at least 2"},
+        {"chat --sys a", "--model is missing"},
+        {"chat --system_prompt a", "--model is missing"},
         {"bench --n_prompt 1", "--n_prompt: expected a whole number, at least 2"},
         {"bench --n_gen=-1", "--n_gen: expected a whole number, at least 0"},
         {"bench --output sql", "--output: expected table, markdown, csv, json, jsonl, found 'sql'"},
