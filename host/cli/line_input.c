@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "host/cli/interrupt.h"
+#include "host/cli/terminal.h"
 #include "runtime/base/utf8.h"
 
 #define MAX_LINE_BYTES (64u << 20)
@@ -30,6 +31,7 @@
 #include <histedit.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <wchar.h>
 #endif
 
 #endif
@@ -206,6 +208,49 @@ static int read_character(EditLine *editor, wchar_t *out)
     return input->interrupted || input->failed ? -1 : 0;
 }
 
+/* What is pasted comes between two marks, where the terminal has them ("bracketed paste"). Its lines are one message,
+ * and nothing in it is a command of the editor. */
+#define PASTES_ARE_MARKED "\x1b[?2004h"
+#define PASTES_ARE_PLAIN "\x1b[?2004l"
+#define PASTE_BEGINS "\\e[200~"
+#define PASTE_ENDS L"\x1b[201~"
+
+/* Room for one more character. */
+static bool grow(wchar_t **text, size_t count, size_t *capacity)
+{
+    if (count < *capacity)
+        return true;
+    size_t larger = *capacity ? 2 * *capacity : 256;
+    wchar_t *grown = realloc(*text, larger * sizeof **text);
+    if (!grown)
+        return false;
+    *text = grown;
+    *capacity = larger;
+    return true;
+}
+
+static unsigned char take_paste(EditLine *editor, int key)
+{
+    static const wchar_t mark[] = PASTE_ENDS;
+    const size_t length = sizeof mark / sizeof *mark - 1;
+    wchar_t *text = NULL;
+    size_t count = 0, capacity = 0;
+    bool whole = false;
+    (void)key;
+    while (!whole && count < MAX_LINE_BYTES / sizeof *text && grow(&text, count, &capacity) &&
+           read_character(editor, text + count) == 1) {
+        if (text[count] == L'\r')
+            text[count] = L'\n';
+        count++;
+        whole = count >= length && wmemcmp(text + count - length, mark, length) == 0;
+    }
+    if (whole)
+        text[count - length] = 0;
+    bool inserted = whole && (count == length || el_winsertstr(editor, text) == 0);
+    free(text);
+    return inserted ? CC_REFRESH : CC_ERROR;
+}
+
 /* The library prints wide characters by the locale; vkft's text is UTF-8 whatever that is. */
 static void use_utf8(void)
 {
@@ -233,6 +278,8 @@ static bool open_editor(line_input *input)
     el_wset(input->editor, EL_HIST, history_w, input->history);
     el_wset(input->editor, EL_GETCFN, read_character);
     el_source(input->editor, NULL);
+    el_set(input->editor, EL_ADDFN, "vkft-paste", "Insert what is pasted", take_paste);
+    el_set(input->editor, EL_BIND, PASTE_BEGINS, "vkft-paste", NULL);
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_resize;
@@ -265,12 +312,18 @@ static line_input_outcome edit_line(line_input *input, vkft_text *line, vkft_err
 {
     int count = 0;
     HistEventW event;
+    const bool marks = terminal_stdout_is_terminal(); /* and no dumb one */
+    if (marks)
+        fputs(PASTES_ARE_MARKED, stdout);
     fflush(stdout);
     if (resized)
         el_resize(input->editor);
     resized = 0;
     el_set(input->editor, EL_PREP_TERM, 1); /* before the prompt, for who types as soon as it is there */
     const wchar_t *wide = el_wgets(input->editor, &count);
+    if (marks)
+        fputs(PASTES_ARE_PLAIN, stdout);
+    fflush(stdout);
     if (input->interrupted)
         return LINE_INPUT_INTERRUPTED;
     if (input->failed) {

@@ -226,6 +226,23 @@ static void test_korean(void **state)
     }
 }
 
+/* What is pasted is one message, whatever lines and keys are in it, and is not sent before Enter. */
+static void test_paste(void **state)
+{
+    (void)state;
+    skip_elsewhere();
+    terminal t = start("--max-new-tokens 3 --temperature 0");
+    wait_for_start(&t);
+    type(&t, "앞 \x1b[200~first\r\tsecond \x7f\r/exit\x1b[201~ 뒤\r");
+    wait_for(&t, "[the answer ends here");
+    char *question = saved(&t, "pasted.jsonl", 0);
+    assert_string_equal(question, "앞 first\n\tsecond \x7f\n/exit 뒤");
+    free(question);
+    type(&t, CTRL_D);
+    assert_int_equal(wait_for_exit(&t), 0);
+    end(&t);
+}
+
 /* A line far longer than the screen, and than the 4095 bytes of the terminal's own editing, comes whole; so does one
  * during which the window gets other sizes. */
 static void test_long_lines_and_resizing(void **state)
@@ -364,9 +381,13 @@ static void test_closed_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_korean),  cmocka_unit_test(test_long_lines_and_resizing),
-        cmocka_unit_test(test_ctrl_c),  cmocka_unit_test(test_ctrl_c_twice),
-        cmocka_unit_test(test_hang_up), cmocka_unit_test(test_closed_pipe),
+        cmocka_unit_test(test_korean),
+        cmocka_unit_test(test_paste),
+        cmocka_unit_test(test_long_lines_and_resizing),
+        cmocka_unit_test(test_ctrl_c),
+        cmocka_unit_test(test_ctrl_c_twice),
+        cmocka_unit_test(test_hang_up),
+        cmocka_unit_test(test_closed_pipe),
     };
     return cmocka_run_group_tests_name("chat_terminal", tests, set_up, tear_down);
 }
