@@ -165,6 +165,17 @@ static void test_what_is_kept(void **state)
         vkft_reply_free(&kept);
         vkft_reply_free(&whole);
     }
+    /* A conversation that begins as the last one did and goes on otherwise: only the beginning is kept. */
+    heard h = {0};
+    vkft_reply reply;
+    say(keeping, "/clear", &h, &reply);
+    vkft_reply_free(&reply);
+    say(forgetful, "/clear", &h, &reply);
+    vkft_reply_free(&reply);
+    char *kept = ask(keeping, "What is the sea?"), *whole = ask(forgetful, "What is the sea?");
+    assert_string_equal(kept, whole);
+    assert_true(keeping->speaker.generator.cached > 0);
+    free(kept), free(whole);
     end(keeping);
     end(forgetful);
 }
