@@ -235,6 +235,7 @@ static void test_paste(void **state)
     wait_for_start(&t);
     type(&t, "앞 \x1b[200~first\r\tsecond \x7f\r/exit\x1b[201~ 뒤\r");
     wait_for(&t, "[the answer ends here");
+    wait_for(&t, "> ");
     char *question = saved(&t, "pasted.jsonl", 0);
     assert_string_equal(question, "앞 first\n\tsecond \x7f\n/exit 뒤");
     free(question);
@@ -272,8 +273,9 @@ static void test_long_lines_and_resizing(void **state)
     type(&t, "wide window");
     resize(&t, 2, 1); /* as small as it gets */
     type(&t, "!\r");
-    wait_for(&t, "the system prompt");
+    wait_for(&t, "the system prompt is");
     resize(&t, 24, 80);
+    wait_for(&t, "> ");
     system = saved(&t, "resized.jsonl", 0);
     assert_string_equal(system, "narrow window, 좁은 창, wide window!");
     free(system);
