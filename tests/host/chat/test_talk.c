@@ -12,7 +12,7 @@
 #include "host/chat/talk.h"
 #include "runtime/base/file.h"
 #include "tests/support/expect.h"
-#include "tests/support/loud_adapter.h"
+#include "tests/support/generate/loud_adapter.h"
 #include "tests/support/program.h"
 
 #define ANSWER 12 /* tokens */

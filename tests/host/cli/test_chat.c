@@ -11,7 +11,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/text.h"
 #include "tests/support/expect.h"
-#include "tests/support/loud_adapter.h"
+#include "tests/support/generate/loud_adapter.h"
 #include "tests/support/program.h"
 
 #define CHAT "chat --model " VKFT_TEST_BUNDLED " --chat-template " VKFT_TEST_TEMPLATE " --temperature 0 "

@@ -22,7 +22,7 @@
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 #include "tests/support/expect.h"
-#include "tests/support/loud_adapter.h"
+#include "tests/support/generate/loud_adapter.h"
 #include "tests/support/program.h"
 #include "tests/support/system/system.h"
 

@@ -1,4 +1,4 @@
-#include "tests/support/loud_adapter.h"
+#include "tests/support/generate/loud_adapter.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
