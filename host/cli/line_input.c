@@ -229,7 +229,7 @@ static bool grow(wchar_t **text, size_t count, size_t *capacity)
     return true;
 }
 
-static unsigned char take_paste(EditLine *editor, int key)
+static unsigned char take_paste(EditLine *editor, wint_t key)
 {
     static const wchar_t mark[] = PASTE_ENDS;
     const size_t length = sizeof mark / sizeof *mark - 1;
@@ -278,7 +278,8 @@ static bool open_editor(line_input *input)
     el_wset(input->editor, EL_HIST, history_w, input->history);
     el_wset(input->editor, EL_GETCFN, read_character);
     el_source(input->editor, NULL);
-    el_set(input->editor, EL_ADDFN, "vkft-paste", "Insert what is pasted", take_paste);
+    /* el_set would copy the texts, and lose the copies */
+    el_wset(input->editor, EL_ADDFN, L"vkft-paste", L"Insert what is pasted", take_paste);
     el_set(input->editor, EL_BIND, PASTE_BEGINS, "vkft-paste", NULL);
     struct sigaction action;
     memset(&action, 0, sizeof action);
