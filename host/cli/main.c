@@ -31,7 +31,6 @@ static const cli_command commands[] = {
     {"bench", cmd_bench, "measure the speed of a device, and compare devices"},
     {"download", cmd_download, "bring a model or a dataset from the hub into the cache"},
     {"doctor", cmd_doctor, "examine the system and its devices, and say what mends them"},
-    /* Not in this version, with what to do instead. */
 };
 
 static void print_help(FILE *out)

@@ -54,15 +54,6 @@ static void test_unknown_command(void **state)
     CHECK(cases);
 }
 
-static void test_commands_of_later_versions(void **state)
-{
-    (void)state;
-    static const usage_case cases[] = {
-        {"download", 1, "'download' is not in this version"},
-    };
-    CHECK(cases);
-}
-
 static void test_unknown_flag(void **state)
 {
     (void)state;
@@ -506,7 +497,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_command),
-        cmocka_unit_test(test_commands_of_later_versions),
         cmocka_unit_test(test_unknown_flag),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_wrong_value),
