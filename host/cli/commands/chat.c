@@ -5,6 +5,7 @@
 
 #include "host/chat/talk.h"
 #include "host/cli/cli.h"
+#include "host/cli/fetch.h"
 #include "host/cli/interrupt.h"
 #include "host/cli/line_input.h"
 #include "host/cli/progress.h"
@@ -378,8 +379,12 @@ int cmd_chat(int argc, char **argv)
         c->json = options.json;
         c->person = !options.json && line_input_has_person();
         interrupt_install_silent();
-        code = run(c, &options.run);
-        vkft_talk_close(&c->talk);
+        if (cli_fetch(&chat_table, &options, false, &recipe, &err)) {
+            code = run(c, &options.run);
+            vkft_talk_close(&c->talk);
+        } else {
+            code = cli_fail(&chat_table, &err);
+        }
     }
     free(c);
     recipe_free(&recipe);
