@@ -2,6 +2,11 @@
 # Rows with the same storage type and defines are a group. glslc compiles a group at once, because it needs ten times longer to start
 # than to compile one kernel.
 set(VKFT_SHADER_DIR ${CMAKE_CURRENT_LIST_DIR})
+set(VKFT_SPIRV "" CACHE PATH "the folder spirv of another build of these sources, whose kernels are taken instead of compiling them again")
+if(VKFT_SPIRV)
+  target_include_directories(vkft_runtime PRIVATE ${VKFT_SPIRV})
+  return()
+endif()
 find_program(GLSLC glslc)
 find_program(GLSLANG NAMES glslangValidator glslang)
 find_program(SPIRV_OPT spirv-opt)
