@@ -259,7 +259,8 @@ VARIANTS = {
               "bias_vera": dict(vera=dict(projection_prng_key=3, bias="all"), r=24, rate=1e-2, decay=0.1)},
     # Whose embedding and head are one matrix: LoRA on it is not the head's, rows of tokens are.
     "gemma3_nf4": {"embed": dict(r=4, alpha=8, rslora=True, targets=["q_proj", "embed_tokens"]), "tokens": dict(r=4, alpha=8, targets=["q_proj"], tokens=[1, 80, 17, 4, 30])},
-    "t5": {"vera": dict(vera=dict(projection_prng_key=7, save_projection=False, d_initial=0.2), r=20, rate=1e-2, decay=0.1),
+    # With a rate of 1e-2 an input of ReLU is within a rounding of 0 in step 7 of t5/vera, and its gradient there or not there.
+    "t5": {"vera": dict(vera=dict(projection_prng_key=7, save_projection=False, d_initial=0.2), r=20, rate=8e-3, decay=0.1),
            "embed": dict(r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=5e-4, batch=2),
            "loraplus_embed": dict(loraplus=8.0, embedding_rate=2e-3, r=4, alpha=8, targets=["q", "v", "embed_tokens"], rate=2e-4, batch=2, decay=0.1),
            "loraplus_vera": dict(loraplus=4.0, vera=dict(projection_prng_key=7), r=20, decay=0.1),
