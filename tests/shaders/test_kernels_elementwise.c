@@ -105,6 +105,8 @@ static void test_bias_rows(void **state)
 
 static void test_rows_f16(void **state)
 {
+    if (!vkft_lab_can_run(*state, VKFT_KERNEL_rows_f16))
+        vkft_lab_skip("the device has no 16-bit floats");
     vkft_check_rows_f16(*state, 1, 1);
     vkft_check_rows_f16(*state, 31, 37);
     vkft_check_rows_f16(*state, 9, 333);

@@ -31,6 +31,15 @@ int vkft_lab_teardown(void **state)
     return 0;
 }
 
+static bool skipped;
+
+void vkft_lab_skip(const char *why)
+{
+    skipped = true;
+    print_message("%s\n", why);
+    skip();
+}
+
 int vkft_lab_verdict(void **state)
 {
     vkft_lab *lab = *state;
@@ -39,9 +48,10 @@ int vkft_lab_verdict(void **state)
         print_error("%s\n", wrong->what);
     else if (lab->lost)
         print_error("%s\n", lab->err.message);
-    else if (!lab->count)
+    else if (!lab->count && !skipped)
         print_error("nothing was checked\n");
-    bool ok = !wrong && !lab->lost && lab->count;
+    bool ok = !wrong && !lab->lost && (lab->count || skipped);
     lab->count = 0;
+    skipped = false;
     return !ok;
 }

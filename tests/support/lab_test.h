@@ -8,6 +8,9 @@
 int vkft_lab_setup(void **state);
 int vkft_lab_teardown(void **state);
 
+/* Ends a test that this device cannot run; its verdict is good. */
+void vkft_lab_skip(const char *why);
+
 /* For each test: fails it when a check found something wrong. */
 int vkft_lab_verdict(void **state);
 
