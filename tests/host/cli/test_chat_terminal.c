@@ -239,6 +239,7 @@ static void test_paste(void **state)
     char *question = saved(&t, "pasted.jsonl", 0);
     assert_string_equal(question, "앞 first\n\tsecond \x7f\n/exit 뒤");
     free(question);
+    wait_for(&t, "> ");
     type(&t, CTRL_D);
     assert_int_equal(wait_for_exit(&t), 0);
     end(&t);
@@ -279,6 +280,7 @@ static void test_long_lines_and_resizing(void **state)
     system = saved(&t, "resized.jsonl", 0);
     assert_string_equal(system, "narrow window, 좁은 창, wide window!");
     free(system);
+    wait_for(&t, "> ");
     type(&t, "/exit\r");
     assert_int_equal(wait_for_exit(&t), 0);
     end(&t);
