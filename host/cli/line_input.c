@@ -103,12 +103,6 @@ bool line_input_has_person(void)
 /* Static storage, because a signal handler is given no context. */
 static volatile sig_atomic_t resized;
 
-static void on_resize(int number)
-{
-    (void)number;
-    resized = 1;
-}
-
 /* Waits until there is something to read. false: a request to stop came. on_resized may be NULL. */
 static bool wait_for_input(line_input *input, void (*on_resized)(line_input *input))
 {
@@ -257,6 +251,12 @@ static void use_utf8(void)
     setlocale(LC_CTYPE, "");
     if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0 && !setlocale(LC_CTYPE, "C.UTF-8"))
         setlocale(LC_CTYPE, "en_US.UTF-8");
+}
+
+static void on_resize(int number)
+{
+    (void)number;
+    resized = 1;
 }
 
 static bool open_editor(line_input *input)
