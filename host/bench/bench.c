@@ -30,7 +30,7 @@ typedef struct bench {
     const vkft_bench_observer *observer;
     vkft_bench_observer forward; /* completes each row */
     vkft_device_info info;
-    double started, cpu_peak;
+    double started;
     double gflops; /* of a training step's products, as far as is known */
     vkft_telemetry *telemetry;
 } bench;
@@ -179,12 +179,11 @@ static bool open_bench(bench *b, vkft_err *err)
     if (!dev)
         return false;
     b->info = *vkft_device_get_info(dev);
-    b->cpu_peak = b->info.caps.software ? vkft_cpu_fma_peak() : 0;
-    b->observer->begin(b->observer->general.context, &b->info, b->cpu_peak);
+    b->observer->begin(b->observer->general.context, &b->info, b->info.caps.software ? vkft_cpu_fma_peak() : 0);
     warn_busy(b);
     double f32 = 0; /* GFLOP/s */
     bool ok = !o->peaks || vkft_bench_peaks(dev, &b->forward, &f32, err);
-    ok = ok && (!o->kernels || vkft_bench_products(dev, b->cpu_peak > 0 ? b->cpu_peak : f32, &b->forward, err));
+    ok = ok && (!o->kernels || vkft_bench_products(dev, f32, &b->forward, err));
     ok = ok && (!o->steps || vkft_bench_probe(dev, VKFT_STORAGE_nf4_dq, &b->gflops, err));
     vkft_device_close(dev);
     return ok;

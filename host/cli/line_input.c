@@ -284,6 +284,7 @@ static bool open_editor(line_input *input)
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_resize;
+    action.sa_flags = SA_RESTART; /* what is being written is not cut off; pselect returns all the same */
     sigemptyset(&action.sa_mask);
     sigaction(SIGWINCH, &action, &input->resize_before);
     return true;

@@ -12,6 +12,7 @@
 #include "runtime/base/size.h"
 #include "shaders/matmul/args.h"
 #include "runtime/commands.h"
+#include "host/bench/kernels/cpu_peak.h"
 #include "host/bench/kernels/fastest.h"
 #include "host/engine/matmul/gemm.h"
 #include "runtime/memory.h"
@@ -187,7 +188,15 @@ static uint32_t list_cases(bench_case cases[MAX_CASES])
     return count;
 }
 
-bool vkft_bench_products(vkft_device *dev, double peak, const vkft_bench_observer *observer, vkft_err *err)
+/* In percent. A CPU's own peak is measured beside each row: how fast a CPU is changes with what else it does. */
+static double share_of_peak(vkft_device *dev, const vkft_bench_row *row, double device_peak)
+{
+    const bool software = vkft_device_get_caps(dev)->software;
+    const double peak = software ? vkft_cpu_fma_peak() : device_peak;
+    return peak > 0 ? 100 * (software ? row->per_cpu_second : row->value) / peak : 0;
+}
+
+bool vkft_bench_products(vkft_device *dev, double device_peak, const vkft_bench_observer *observer, vkft_err *err)
 {
     bench_case cases[MAX_CASES];
     uint32_t count = list_cases(cases);
@@ -199,8 +208,7 @@ bool vkft_bench_products(vkft_device *dev, double peak, const vkft_bench_observe
             return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while measuring");
         if (!measure(dev, &cases[i], CASE_MS, &row, err))
             return false;
-        if (peak > 0)
-            row.percent_of_peak = 100 * (row.per_cpu_second > 0 ? row.per_cpu_second : row.value) / peak;
+        row.percent_of_peak = share_of_peak(dev, &row, device_peak);
         observer->row(observer->general.context, &row);
     }
     return true;
