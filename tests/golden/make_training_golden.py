@@ -254,7 +254,7 @@ VARIANTS = {
               "embed": dict(r=4, alpha=8, targets=ALL_LINEAR + ["embed_tokens", "lm_head"], batch=2, decay=0.1),
               "tokens": dict(r=4, alpha=8, targets=["q_proj", "v_proj"], tokens={"embed_tokens": [7, 3, 60, 21], "lm_head": [5, 3]}, batch=2, decay=0.1),
               "vera": dict(vera=dict(projection_prng_key=3), r=24, rate=1e-2, decay=0.1),
-              "loraplus_embed": dict(loraplus=8.0, embedding_rate=5e-3, r=4, alpha=8, targets=["q_proj", "embed_tokens"], decay=0.1),
+              "loraplus_embed": dict(loraplus=8.0, embedding_rate=2e-3, r=4, alpha=8, targets=["q_proj", "embed_tokens"], decay=0.1),
               "loraplus_vera": dict(loraplus=4.0, vera=dict(projection_prng_key=3), r=24, decay=0.1),
               "bias_vera": dict(vera=dict(projection_prng_key=3, bias="all"), r=24, rate=1e-2, decay=0.1)},
     # Whose embedding and head are one matrix: LoRA on it is not the head's, rows of tokens are.
