@@ -106,6 +106,37 @@ void vkft_test_remove_directory(char *path)
     free(path);
 }
 
+static char *group_folder; /* one group runs at a time */
+
+int vkft_test_folder_set_up(void **state)
+{
+    (void)state;
+    group_folder = vkft_test_directory();
+    return 0;
+}
+
+int vkft_test_folder_tear_down(void **state)
+{
+    (void)state;
+    vkft_test_remove_directory(group_folder);
+    group_folder = NULL;
+    return 0;
+}
+
+const char *vkft_test_folder(void)
+{
+    return group_folder;
+}
+
+const char *vkft_test_in(const char *name)
+{
+    static char paths[4][1024];
+    static uint32_t next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", group_folder, name);
+    return path;
+}
+
 void vkft_test_copy(const char *from, const char *to)
 {
     vkft_test_copy_part(from, to, SIZE_MAX);

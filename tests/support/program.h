@@ -21,6 +21,13 @@ void vkft_test_program_ok(const char *format, ...) VKFT_PRINTF(1, 2);
 char *vkft_test_directory(void);
 void vkft_test_remove_directory(char *path);
 
+/* One that the tests of a group share: to make and to remove it. */
+int vkft_test_folder_set_up(void **state);
+int vkft_test_folder_tear_down(void **state);
+/* Its path, and that of what it has under this name; the latter is good for the next three calls. */
+const char *vkft_test_folder(void);
+const char *vkft_test_in(const char *name);
+
 /* Copies a file, or its first max_bytes; creates the directory that `to` lies in. Fails the test when it cannot. */
 void vkft_test_copy(const char *from, const char *to);
 void vkft_test_copy_part(const char *from, const char *to, size_t max_bytes);

@@ -16,28 +16,11 @@
 
 #define CHAT "chat --model " VKFT_TEST_BUNDLED " --chat-template " VKFT_TEST_TEMPLATE " --temperature 0 "
 
-static char *dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    dir = vkft_test_directory();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    vkft_test_remove_directory(dir);
-    return 0;
-}
-
 /* The program, given these lines as its standard input. */
 static vkft_test_result chat(const char *flags, const char *lines)
 {
     vkft_err err = {0};
-    char path[600];
-    snprintf(path, sizeof path, "%s/lines", dir);
+    const char *path = vkft_test_in("lines");
     expect_ok(vkft_file_write(path, lines, strlen(lines), &err));
     return vkft_test_program(CHAT "%s < %s", flags, path);
 }
@@ -46,8 +29,7 @@ static vkft_test_result chat(const char *flags, const char *lines)
 static cJSON *rows_of(const vkft_test_result *result)
 {
     vkft_err err = {0};
-    char path[600];
-    snprintf(path, sizeof path, "%s/rows.jsonl", dir);
+    const char *path = vkft_test_in("rows.jsonl");
     expect_ok(vkft_file_write(path, result->out, strlen(result->out), &err));
     return vkft_test_read_jsonl(path);
 }
@@ -146,10 +128,9 @@ static void test_lines_that_cannot_be_answered(void **state)
 static void test_adapter(void **state)
 {
     (void)state;
-    char adapter[600], flags[700];
-    snprintf(adapter, sizeof adapter, "%s/adapter", dir);
-    snprintf(flags, sizeof flags, "--json --max-new-tokens 8 --adapter %s", adapter);
-    vkft_test_write_loud_adapter(adapter);
+    char flags[1200];
+    snprintf(flags, sizeof flags, "--json --max-new-tokens 8 --adapter %s", vkft_test_in("adapter"));
+    vkft_test_write_loud_adapter(vkft_test_in("adapter"));
     vkft_test_result r = chat(flags, "What is crow in Korean?\n/compare\n/adapter\n/regenerate\n");
     cJSON *rows = rows_of(&r);
     assert_int_equal(r.exit_code, 0);
@@ -200,5 +181,5 @@ int main(void)
         cmocka_unit_test(test_adapter),  cmocka_unit_test(test_plain),
         cmocka_unit_test(test_refusals),
     };
-    return cmocka_run_group_tests_name("chat", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("chat", tests, vkft_test_folder_set_up, vkft_test_folder_tear_down);
 }

@@ -39,22 +39,6 @@ typedef struct terminal {
     size_t seen;      /* up to where it was waited for */
 } terminal;
 
-static char *dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    dir = vkft_test_directory();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    vkft_test_remove_directory(dir);
-    return 0;
-}
-
 static void skip_elsewhere(void)
 {
     if (!vkft_test_program_is_foreign())
@@ -91,7 +75,7 @@ static terminal start(const char *flags)
             close(slave);
         signal(SIGINT, SIG_DFL); /* a script starts background programs with SIGINT ignored */
         setenv("TERM", "xterm", 1);
-        setenv("HOME", dir, 1);
+        setenv("HOME", vkft_test_folder(), 1);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }
@@ -178,7 +162,7 @@ static void end(terminal *t)
 static char *saved(terminal *t, const char *name, int message)
 {
     char path[600], line[700];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", vkft_test_folder(), name);
     snprintf(line, sizeof line, "/save %s\r", path);
     type(t, line);
     wait_for(t, "saved, as a row");
@@ -352,7 +336,7 @@ static void test_closed_pipe(void **state)
     for (int ignored = 0; ignored < 2; ignored++) {
         int in[2], out[2];
         char path[600];
-        snprintf(path, sizeof path, "%s/said", dir);
+        snprintf(path, sizeof path, "%s/said", vkft_test_folder());
         assert_true(pipe(in) == 0 && pipe(out) == 0);
         pid_t pid = fork();
         if (pid == 0) {
@@ -394,5 +378,5 @@ int main(void)
         cmocka_unit_test(test_hang_up),
         cmocka_unit_test(test_closed_pipe),
     };
-    return cmocka_run_group_tests_name("chat_terminal", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("chat_terminal", tests, vkft_test_folder_set_up, vkft_test_folder_tear_down);
 }

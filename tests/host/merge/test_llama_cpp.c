@@ -24,44 +24,19 @@
 #define LOWEST (-20.0F)
 #define STEP (20.0F / 65535)
 
-static char *dir;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    dir = vkft_test_directory();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    vkft_test_remove_directory(dir);
-    return 0;
-}
-
-static const char *in(const char *name)
-{
-    static char paths[4][512];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
-    return path;
-}
-
 static void write_text(const char *name, const char *text)
 {
     vkft_err err = {0};
-    expect_ok(vkft_file_write(in(name), text, strlen(text), &err));
+    expect_ok(vkft_file_write(vkft_test_in(name), text, strlen(text), &err));
 }
 
 /* A script in the directory; DIR in it stands for the directory. */
 static void write_script(const char *name, const char *format)
 {
     char text[1024];
-    snprintf(text, sizeof text, format, dir);
+    snprintf(text, sizeof text, format, vkft_test_folder());
     write_text(name, text);
-    assert_int_equal(chmod(in(name), 0755), 0);
+    assert_int_equal(chmod(vkft_test_in(name), 0755), 0);
 }
 
 /* Programs that say what lies in "tokens" and "logprobs". */
@@ -97,7 +72,7 @@ static void write_logprobs(const vkft_ids *ids, const double *values)
         row[4 + ids->data[i]] = (uint16_t)lround(fmax(0, (values[i] - (double)LOWEST) / (double)STEP));
         expect_ok(vkft_text_append(&file, (const char *)row, sizeof row, &err));
     }
-    expect_ok(vkft_file_write(in("logprobs"), file.data, file.length, &err));
+    expect_ok(vkft_file_write(vkft_test_in("logprobs"), file.data, file.length, &err));
     vkft_text_free(&file);
 }
 
@@ -106,11 +81,13 @@ static void finds_programs(void **state)
     (void)state;
     vkft_err err = {0};
     vkft_llama_cpp programs;
-    expect_failure(vkft_llama_cpp_find(dir, &programs, &err), "there is no llama-tokenize in this directory");
+    expect_failure(vkft_llama_cpp_find(vkft_test_folder(), &programs, &err),
+                   "there is no llama-tokenize in this directory");
     write_script("llama-tokenize", "#!/bin/sh\n# %s\n");
-    expect_failure(vkft_llama_cpp_find(dir, &programs, &err), "there is no llama-perplexity in this directory");
+    expect_failure(vkft_llama_cpp_find(vkft_test_folder(), &programs, &err),
+                   "there is no llama-perplexity in this directory");
     char path[1024];
-    snprintf(path, sizeof path, "/nowhere::%s", dir);
+    snprintf(path, sizeof path, "/nowhere::%s", vkft_test_folder());
     char *before = vkft_test_swap_environment("PATH", path);
     expect_ok(vkft_llama_cpp_find(NULL, &programs, &err));
     assert_null(programs.tokenize);
@@ -118,8 +95,8 @@ static void finds_programs(void **state)
     expect_ok(vkft_llama_cpp_find(NULL, &programs, &err));
     free(vkft_test_swap_environment("PATH", before));
     free(before);
-    assert_string_equal(programs.tokenize, in("llama-tokenize"));
-    assert_string_equal(programs.perplexity, in("llama-perplexity"));
+    assert_string_equal(programs.tokenize, vkft_test_in("llama-tokenize"));
+    assert_string_equal(programs.perplexity, vkft_test_in("llama-perplexity"));
     vkft_llama_cpp_free(&programs);
 }
 
@@ -136,12 +113,12 @@ static void reads_what_they_say(void **state)
     write_programs();
     write_tokens(&ids);
     write_logprobs(&ids, values);
-    expect_ok(vkft_llama_cpp_find(dir, &programs, &err));
+    expect_ok(vkft_llama_cpp_find(vkft_test_folder(), &programs, &err));
     expect_ok(vkft_llama_cpp_tokens(&programs, "m", "t", &tokens, &err));
     assert_int_equal(tokens.count, 8);
     assert_memory_equal(tokens.data, data, sizeof data);
-    expect_ok(vkft_llama_cpp_logprobs_of(&programs, "m", "t", in("scratch"), 8, &found, &err));
-    assert_false(vkft_file_exists(in("scratch")));
+    expect_ok(vkft_llama_cpp_logprobs_of(&programs, "m", "t", vkft_test_in("scratch"), 8, &found, &err));
+    assert_false(vkft_file_exists(vkft_test_in("scratch")));
     assert_int_equal(found.first, 5);
     assert_memory_equal(found.ids.data, data, sizeof data);
     assert_true(fabs(found.values[0] + 1.25) <= (double)STEP / 2 && isnan(found.floors[0]));
@@ -149,15 +126,19 @@ static void reads_what_they_say(void **state)
     assert_true(found.floors[2] == (double)LOWEST);
     vkft_llama_cpp_logprobs_free(&found);
     /* another context than was asked for, too short, tokens that are none, another file */
-    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", in("scratch"), 10, &found, &err), "is not what");
-    vkft_test_copy_part(in("logprobs"), in("part"), 900);
-    vkft_test_copy(in("part"), in("logprobs"));
-    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", in("scratch"), 8, &found, &err), "is not what");
+    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", vkft_test_in("scratch"), 10, &found, &err),
+                   "is not what");
+    vkft_test_copy_part(vkft_test_in("logprobs"), vkft_test_in("part"), 900);
+    vkft_test_copy(vkft_test_in("part"), vkft_test_in("logprobs"));
+    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", vkft_test_in("scratch"), 8, &found, &err),
+                   "is not what");
     data[2] = VOCABULARY;
     write_logprobs(&(vkft_ids){.data = data, .count = 4}, values);
-    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", in("scratch"), 4, &found, &err), "token 404 of 404");
+    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", vkft_test_in("scratch"), 4, &found, &err),
+                   "token 404 of 404");
     write_text("logprobs", "_logits_");
-    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", in("scratch"), 8, &found, &err), "is not what");
+    expect_failure(vkft_llama_cpp_logprobs_of(&programs, "m", "t", vkft_test_in("scratch"), 8, &found, &err),
+                   "is not what");
     write_text("tokens", "[1, two]\n");
     expect_failure(vkft_llama_cpp_tokens(&programs, "m", "t", &tokens, &err), "found 'two]");
     write_text("tokens", "no list\n");
@@ -176,7 +157,7 @@ static void encode(vkft_ids *ids)
 {
     vkft_err err = {0};
     vkft_model_text model;
-    expect_ok(vkft_model_text_open(in("model.gguf"), NULL, &model, &err));
+    expect_ok(vkft_model_text_open(vkft_test_in("model.gguf"), NULL, &model, &err));
     expect_ok(vkft_tokenizer_encode(model.tokenizer, text, strlen(text), true, ids, &err));
     vkft_model_text_free(&model);
     ids->count = ids->count / 2 * 2;
@@ -190,9 +171,9 @@ static void evaluate(const vkft_ids *ids, double *values)
         n += (size_t)snprintf(row + n, sizeof row - n, "%s%d", i ? "," : "", ids->data[i]);
     snprintf(row + n, sizeof row - n, "]}\n");
     write_text("ids.jsonl", row);
-    vkft_test_program_ok("eval --model %s --data %s --per-token %s --quant none", in("model.gguf"), in("ids.jsonl"),
-                         in("found.jsonl"));
-    cJSON *rows = vkft_test_read_jsonl(in("found.jsonl"));
+    vkft_test_program_ok("eval --model %s --data %s --per-token %s --quant none", vkft_test_in("model.gguf"),
+                         vkft_test_in("ids.jsonl"), vkft_test_in("found.jsonl"));
+    cJSON *rows = vkft_test_read_jsonl(vkft_test_in("found.jsonl"));
     const cJSON *list = cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 0), "logprobs");
     for (uint32_t i = 1; i < ids->count; i++)
         values[i] = cJSON_GetArrayItem(list, (int)i)->valuedouble;
@@ -201,8 +182,9 @@ static void evaluate(const vkft_ids *ids, double *values)
 
 static void expect_verdict(const char *more, int code, const char *out, const char *error)
 {
-    vkft_test_result r = vkft_test_program("verify %s --against %s --text %s --llama-cpp %s %s", in("model.gguf"),
-                                           in("model"), in("text"), dir, more);
+    vkft_test_result r =
+        vkft_test_program("verify %s --against %s --text %s --llama-cpp %s %s", vkft_test_in("model.gguf"),
+                          vkft_test_in("model"), vkft_test_in("text"), vkft_test_folder(), more);
     if (r.exit_code != code || !strstr(r.out, out) || !strstr(r.err, error))
         fail_msg("%d '%s' '%s'", r.exit_code, r.out, r.err);
     vkft_test_result_free(&r);
@@ -218,10 +200,10 @@ static void verify_asks_them(void **state)
     vkft_err err = {0};
     vkft_tiny_model tiny = vkft_tiny_model_default();
     tiny.vocab_size = VOCABULARY;
-    expect_ok(vkft_directory_create(in("model"), &err));
-    vkft_tiny_model_write(&tiny, in("model"));
-    vkft_test_copy(VKFT_TEST_DATA "/tokenizers/byte_level.json", in("model/tokenizer.json"));
-    vkft_test_program_ok("merge --model %s --gguf %s --type f32", in("model"), in("model.gguf"));
+    expect_ok(vkft_directory_create(vkft_test_in("model"), &err));
+    vkft_tiny_model_write(&tiny, vkft_test_in("model"));
+    vkft_test_copy(VKFT_TEST_DATA "/tokenizers/byte_level.json", vkft_test_in("model/tokenizer.json"));
+    vkft_test_program_ok("merge --model %s --gguf %s --type f32", vkft_test_in("model"), vkft_test_in("model.gguf"));
     write_text("text", text);
     vkft_ids ids = {0}, all = {0};
     double values[256];
@@ -244,8 +226,8 @@ static void verify_asks_them(void **state)
     vkft_ids_free(&ids);
     vkft_ids_free(&all);
     char *before = vkft_test_swap_environment("PATH", "/usr/bin/nowhere:/bin");
-    vkft_test_result r =
-        vkft_test_program("verify %s --against %s --text %s", in("model.gguf"), in("model"), in("text"));
+    vkft_test_result r = vkft_test_program("verify %s --against %s --text %s", vkft_test_in("model.gguf"),
+                                           vkft_test_in("model"), vkft_test_in("text"));
     free(vkft_test_swap_environment("PATH", before));
     free(before);
     if (r.exit_code != 0 || !strstr(r.out, "llama.cpp: not asked, since no directory of PATH"))
@@ -260,5 +242,5 @@ int main(void)
         cmocka_unit_test(reads_what_they_say),
         cmocka_unit_test(verify_asks_them),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, vkft_test_folder_set_up, vkft_test_folder_tear_down);
 }

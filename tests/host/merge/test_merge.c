@@ -22,31 +22,6 @@
 
 #define GOLDEN VKFT_TEST_DATA "/golden/"
 
-static char *dir;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    dir = vkft_test_directory();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    vkft_test_remove_directory(dir);
-    return 0;
-}
-
-static const char *in(const char *name)
-{
-    static char paths[4][512];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
-    return path;
-}
-
 static void open_merge(const char *name, bool adapter, vkft_merge *merge)
 {
     static char model[512], path[512];
@@ -67,10 +42,10 @@ static void check_logprobs(const char *name, const char *written)
     vkft_test_program_ok("eval --model %s --data " GOLDEN
                          "%s/train.jsonl --per-token %s --quant none --compute-dtype fp32 "
                          "--max-seq-length 128",
-                         written, name, in("tokens.jsonl"));
+                         written, name, vkft_test_in("tokens.jsonl"));
     char path[512];
     snprintf(path, sizeof path, GOLDEN "%s/expected.json", name);
-    cJSON *rows = vkft_test_read_jsonl(in("tokens.jsonl")), *expected = vkft_test_read_json(path);
+    cJSON *rows = vkft_test_read_jsonl(vkft_test_in("tokens.jsonl")), *expected = vkft_test_read_json(path);
     const cJSON *a = vkft_json_member(cJSON_GetArrayItem(rows, 0), "logprobs"),
                 *b = vkft_json_member(expected, "logprobs");
     assert_int_equal(cJSON_GetArraySize(a), cJSON_GetArraySize(b));
@@ -94,9 +69,9 @@ static void computes_what_peft_computes(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vkft_merge merge;
         open_merge(cases[i], true, &merge);
-        expect_ok(vkft_merge_write_checkpoint(&merge, in(cases[i]), VKFT_F32, false, &err));
+        expect_ok(vkft_merge_write_checkpoint(&merge, vkft_test_in(cases[i]), VKFT_F32, false, &err));
         vkft_merge_close(&merge);
-        check_logprobs(cases[i], in(cases[i]));
+        check_logprobs(cases[i], vkft_test_in(cases[i]));
     }
 }
 
@@ -105,8 +80,8 @@ static cJSON *logprobs_of(const char *arguments)
     vkft_test_program_ok("eval --model %s --data " GOLDEN
                          "qwen2/train.jsonl --per-token %s --quant none --compute-dtype fp32 "
                          "--max-seq-length 128",
-                         arguments, in("tokens.jsonl"));
-    return vkft_test_read_jsonl(in("tokens.jsonl"));
+                         arguments, vkft_test_in("tokens.jsonl"));
+    return vkft_test_read_jsonl(vkft_test_in("tokens.jsonl"));
 }
 
 /* The log-probability of a token of the first row. */
@@ -126,8 +101,8 @@ static void merges_vera(void **state)
     vkft_merge_options options = {.model = GOLDEN "qwen2/model", .adapter = GOLDEN "qwen2/adapter_vera"};
     expect_ok(vkft_merge_open(&options, &merge, &err));
     assert_null(merge.made[0]);
-    expect_ok(vkft_merge_write_checkpoint(&merge, in("vera"), VKFT_F32, false, &err));
-    expect_failure(vkft_write_lora_gguf(options.adapter, &merge.weights.source.config, in("no.gguf"), &err),
+    expect_ok(vkft_merge_write_checkpoint(&merge, vkft_test_in("vera"), VKFT_F32, false, &err));
+    expect_failure(vkft_write_lora_gguf(options.adapter, &merge.weights.source.config, vkft_test_in("no.gguf"), &err),
                    "no form for VeRA");
     vkft_adapter adapter;
     expect_ok(vkft_adapter_read(options.adapter, vkft_adapter_formats(), &adapter, &err));
@@ -142,7 +117,8 @@ static void merges_vera(void **state)
     free(b);
     vkft_adapter_free(&adapter);
     vkft_merge_close(&merge);
-    cJSON *rows[3] = {logprobs_of(in("vera")), logprobs_of(GOLDEN "qwen2/model --adapter " GOLDEN "qwen2/adapter_vera"),
+    cJSON *rows[3] = {logprobs_of(vkft_test_in("vera")),
+                      logprobs_of(GOLDEN "qwen2/model --adapter " GOLDEN "qwen2/adapter_vera"),
                       logprobs_of(GOLDEN "qwen2/model")};
     double worst[2] = {0};
     for (int i = 0; i < 2; i++)
@@ -292,8 +268,8 @@ static void has_the_bytes_of_the_package_gguf(void **state)
         /* Gemma's configurations here are no published model's, whose layers alone a file can say */
         if (strncmp(cases[i], "gemma", 5) == 0)
             continue;
-        write_gguf(cases[i], false, in("model.gguf"));
-        open_gguf(in("model.gguf"), &ours);
+        write_gguf(cases[i], false, vkft_test_in("model.gguf"));
+        open_gguf(vkft_test_in("model.gguf"), &ours);
         open_gguf(path, &theirs);
         same_file(cases[i], &ours, &theirs, strcmp(cases[i], "llama3_rope") == 0);
         vkft_gguf_close(&ours);
@@ -339,14 +315,14 @@ static void lora_file_is_the_adapter(void **state)
         vkft_merge merge;
         vkft_gguf base, merged, lora;
         snprintf(adapter, sizeof adapter, GOLDEN "%s/adapter_init", cases[i]);
-        write_gguf(cases[i], false, in("base.gguf"));
-        write_gguf(cases[i], true, in("merged.gguf"));
+        write_gguf(cases[i], false, vkft_test_in("base.gguf"));
+        write_gguf(cases[i], true, vkft_test_in("merged.gguf"));
         open_merge(cases[i], false, &merge);
-        expect_ok(vkft_write_lora_gguf(adapter, &merge.weights.source.config, in("lora.gguf"), &err));
+        expect_ok(vkft_write_lora_gguf(adapter, &merge.weights.source.config, vkft_test_in("lora.gguf"), &err));
         vkft_merge_close(&merge);
-        open_gguf(in("base.gguf"), &base);
-        open_gguf(in("merged.gguf"), &merged);
-        open_gguf(in("lora.gguf"), &lora);
+        open_gguf(vkft_test_in("base.gguf"), &base);
+        open_gguf(vkft_test_in("merged.gguf"), &merged);
+        open_gguf(vkft_test_in("lora.gguf"), &lora);
         assert_true(lora.parts[0].count >= 4);
         for (uint32_t t = 0; t < base.parts[0].count; t++)
             check_lora_tensor(&base.parts[0], &merged.parts[0], &lora.parts[0],
@@ -370,9 +346,9 @@ static void gguf_stays_what_it_was(void **state)
         snprintf(path, sizeof path, VKFT_TEST_DATA "/gguf/%s.gguf", cases[i]);
         const vkft_merge_options options = {.model = path};
         expect_ok(vkft_merge_open(&options, &merge, &err));
-        expect_ok(vkft_merge_write_gguf(&merge, in("again.gguf"), 0, &err));
+        expect_ok(vkft_merge_write_gguf(&merge, vkft_test_in("again.gguf"), 0, &err));
         vkft_merge_close(&merge);
-        open_gguf(in("again.gguf"), &ours);
+        open_gguf(vkft_test_in("again.gguf"), &ours);
         open_gguf(path, &theirs);
         same_file(cases[i], &ours, &theirs, false);
         for (uint64_t k = 0; k < theirs.value_count; k++) {
@@ -394,20 +370,22 @@ static void verify_tells_models_apart(void **state)
     tiny.vocab_size = 404;
     tiny.max_position = 512;
     for (int i = 0; i < 2; i++) {
-        const char *model = in(i ? "other" : "one");
+        const char *model = vkft_test_in(i ? "other" : "one");
         expect_ok(vkft_directory_create(model, &err));
         tiny.seed = (uint64_t)i + 1;
         vkft_tiny_model_write(&tiny, model);
         vkft_test_copy(VKFT_TEST_DATA "/tokenizers/byte_level.json",
-                       in(i ? "other/tokenizer.json" : "one/tokenizer.json"));
+                       vkft_test_in(i ? "other/tokenizer.json" : "one/tokenizer.json"));
     }
-    vkft_test_program_ok("merge --model %s --gguf %s --type f32 --ollama tiny", in("one"), in("one.gguf"));
-    assert_true(vkft_file_exists(in("Modelfile")));
-    vkft_test_result r = vkft_test_program("verify %s --against %s --tokens 40", in("one.gguf"), in("one"));
+    vkft_test_program_ok("merge --model %s --gguf %s --type f32 --ollama tiny", vkft_test_in("one"),
+                         vkft_test_in("one.gguf"));
+    assert_true(vkft_file_exists(vkft_test_in("Modelfile")));
+    vkft_test_result r =
+        vkft_test_program("verify %s --against %s --tokens 40", vkft_test_in("one.gguf"), vkft_test_in("one"));
     if (r.exit_code != 0 || !strstr(r.out, "are the same\nlog-probabilities of 39 tokens: differ by at most"))
         fail_msg("verify: %d '%s' '%s'", r.exit_code, r.out, r.err);
     vkft_test_result_free(&r);
-    r = vkft_test_program("verify %s --against %s --tokens 40", in("one.gguf"), in("other"));
+    r = vkft_test_program("verify %s --against %s --tokens 40", vkft_test_in("one.gguf"), vkft_test_in("other"));
     if (r.exit_code != 1 || !strstr(r.err, "expected at most 0.001 (--max-difference)"))
         fail_msg("verify: %d '%s' '%s'", r.exit_code, r.out, r.err);
     vkft_test_result_free(&r);
@@ -431,8 +409,9 @@ static void says_what_cannot_be_done(void **state)
         vkft_merge merge;
         snprintf(adapter, sizeof adapter, GOLDEN "%s/adapter_init", cases[i].name);
         open_merge(cases[i].name, false, &merge);
-        expect_failure(vkft_write_lora_gguf(adapter, &merge.weights.source.config, in("no.gguf"), &err), cases[i].part);
-        assert_false(vkft_file_exists(in("no.gguf")));
+        expect_failure(vkft_write_lora_gguf(adapter, &merge.weights.source.config, vkft_test_in("no.gguf"), &err),
+                       cases[i].part);
+        assert_false(vkft_file_exists(vkft_test_in("no.gguf")));
         vkft_merge_close(&merge);
     }
     const vkft_merge_options other = {.model = GOLDEN "olmo2/model", .adapter = GOLDEN "qwen2/adapter_init"};
@@ -442,7 +421,7 @@ static void says_what_cannot_be_done(void **state)
     expect_failure(vkft_merge_open(&other, &merge, &err), "does not fit the model: the shapes differ");
     expect_failure(vkft_merge_open(&bias, &merge, &err), "has a bias (lora_bias), and the model has none there");
     open_merge("t5", false, &merge);
-    expect_failure(vkft_merge_write_gguf(&merge, in("no.gguf"), 0, &err), "of type 't5' cannot be written");
+    expect_failure(vkft_merge_write_gguf(&merge, vkft_test_in("no.gguf"), 0, &err), "of type 't5' cannot be written");
     vkft_merge_close(&merge);
 }
 
@@ -452,21 +431,22 @@ static void replaces_nothing_unasked(void **state)
     vkft_err err = {0};
     vkft_merge merge;
     open_merge("qwen2", true, &merge);
-    expect_ok(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_BF16, false, &err));
-    expect_failure(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_BF16, false, &err), "--overwrite replaces it");
-    expect_ok(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_F16, true, &err));
-    expect_ok(vkft_file_write(in("twice/letter.txt"), "x", 1, &err));
-    expect_failure(vkft_merge_write_checkpoint(&merge, in("twice"), VKFT_F16, true, &err), "'letter.txt'");
-    expect_ok(vkft_directory_create(in("other.tmp"), &err)); /* where a merge into "other" would work */
-    expect_ok(vkft_file_write(in("other.tmp/letter.txt"), "x", 1, &err));
-    expect_failure(vkft_merge_write_checkpoint(&merge, in("other"), VKFT_F16, true, &err), "'letter.txt'");
-    assert_true(vkft_file_exists(in("other.tmp/letter.txt")));
+    expect_ok(vkft_merge_write_checkpoint(&merge, vkft_test_in("twice"), VKFT_BF16, false, &err));
+    expect_failure(vkft_merge_write_checkpoint(&merge, vkft_test_in("twice"), VKFT_BF16, false, &err),
+                   "--overwrite replaces it");
+    expect_ok(vkft_merge_write_checkpoint(&merge, vkft_test_in("twice"), VKFT_F16, true, &err));
+    expect_ok(vkft_file_write(vkft_test_in("twice/letter.txt"), "x", 1, &err));
+    expect_failure(vkft_merge_write_checkpoint(&merge, vkft_test_in("twice"), VKFT_F16, true, &err), "'letter.txt'");
+    expect_ok(vkft_directory_create(vkft_test_in("other.tmp"), &err)); /* where a merge into "other" would work */
+    expect_ok(vkft_file_write(vkft_test_in("other.tmp/letter.txt"), "x", 1, &err));
+    expect_failure(vkft_merge_write_checkpoint(&merge, vkft_test_in("other"), VKFT_F16, true, &err), "'letter.txt'");
+    assert_true(vkft_file_exists(vkft_test_in("other.tmp/letter.txt")));
     char itself[700];
     snprintf(itself, sizeof itself, "%s/", merge.options.model);
     expect_failure(vkft_merge_write_checkpoint(&merge, itself, VKFT_F16, true, &err), "is the model that is merged");
     vkft_merge_close(&merge);
     vkft_tensor_file file;
-    expect_ok(vkft_safetensors_open(in("twice/model.safetensors"), &file, &err));
+    expect_ok(vkft_safetensors_open(vkft_test_in("twice/model.safetensors"), &file, &err));
     assert_int_equal(file.tensors[0].dtype, VKFT_F16);
     vkft_tensor_file_close(&file);
 }
@@ -484,5 +464,5 @@ int main(void)
         cmocka_unit_test(computes_what_peft_computes),
         cmocka_unit_test(merges_vera),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, vkft_test_folder_set_up, vkft_test_folder_tear_down);
 }

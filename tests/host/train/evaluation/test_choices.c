@@ -16,22 +16,6 @@
 #define DIR VKFT_TEST_DATA "/choices"
 #define ALL "--metrics acc,acc_norm,acc_bytes "
 
-static char *dir;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    dir = vkft_test_directory();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    vkft_test_remove_directory(dir);
-    return 0;
-}
-
 static double number_of(const cJSON *object, const char *key)
 {
     const cJSON *number = cJSON_GetObjectItem(object, key);
@@ -44,7 +28,7 @@ static cJSON *evaluate(const char *model, const cJSON *golden, const char *more)
         vkft_test_program("eval --model " VKFT_TEST_DATA "/recipes/%s --quant fp32 --compute-dtype fp32 --data " DIR
                           "/%s.jsonl %s --json --answers %s/answers.jsonl --batch-size 5 %s",
                           model, cJSON_GetObjectItem(golden, "data")->valuestring,
-                          cJSON_GetObjectItem(golden, "flags")->valuestring, dir, more);
+                          cJSON_GetObjectItem(golden, "flags")->valuestring, vkft_test_folder(), more);
     if (r.exit_code != 0)
         fail_msg("%s", r.err);
     cJSON *printed = cJSON_Parse(r.out);
@@ -56,7 +40,7 @@ static cJSON *evaluate(const char *model, const cJSON *golden, const char *more)
 static void expect_logprobs(const char *model, const cJSON *golden)
 {
     char path[700];
-    snprintf(path, sizeof path, "%s/answers.jsonl", dir);
+    snprintf(path, sizeof path, "%s/answers.jsonl", vkft_test_folder());
     cJSON *rows = vkft_test_read_jsonl(path);
     const cJSON *row = rows->child, *expected, *want;
     cJSON_ArrayForEach(expected, cJSON_GetObjectItem(golden, "logprobs"))
@@ -100,9 +84,9 @@ static void test_training(void **state)
 {
     char path[700];
     (void)state;
-    snprintf(path, sizeof path, "%s/data/train.jsonl", dir);
+    snprintf(path, sizeof path, "%s/data/train.jsonl", vkft_test_folder());
     vkft_test_copy(DIR "/arc.jsonl", path);
-    snprintf(path, sizeof path, "%s/data/valid.jsonl", dir);
+    snprintf(path, sizeof path, "%s/data/valid.jsonl", vkft_test_folder());
     vkft_test_copy(DIR "/arc.jsonl", path);
     vkft_test_program_ok(
         "train --model " VKFT_TEST_DATA "/recipes/opt --data %s/data --quant fp32 --fine-tune-type full "
@@ -110,8 +94,8 @@ static void test_training(void **state)
         "constant --warmup-steps 0 --max-steps 60 --eval-steps 10 --save-steps 10 --label-smoothing-factor "
         "0.1 --metrics acc,exact_match --max-new-tokens 8 --metric-for-best-model acc "
         "--early-stopping-patience 2 --output-dir %s/run",
-        dir, dir);
-    snprintf(path, sizeof path, "%s/run/trainer_log.jsonl", dir);
+        vkft_test_folder(), vkft_test_folder());
+    snprintf(path, sizeof path, "%s/run/trainer_log.jsonl", vkft_test_folder());
     cJSON *log = vkft_test_read_jsonl(path), *row;
     double first = NAN, best = NAN;
     cJSON_ArrayForEach(row, log)
@@ -124,11 +108,11 @@ static void test_training(void **state)
     assert_true(first < 1 && best == 1);
     vkft_test_result r = vkft_test_program("eval --model %s/run --data %s/data/valid.jsonl --json --metrics acc "
                                            "--answers %s/answers.jsonl",
-                                           dir, dir, dir);
+                                           vkft_test_folder(), vkft_test_folder(), vkft_test_folder());
     assert_int_equal(r.exit_code, 0);
     cJSON *printed = cJSON_Parse(r.out);
     assert_true(number_of(printed, "acc") == 1);
-    snprintf(path, sizeof path, "%s/answers.jsonl", dir);
+    snprintf(path, sizeof path, "%s/answers.jsonl", vkft_test_folder());
     cJSON *answers = vkft_test_read_jsonl(path);
     assert_string_equal(cJSON_GetObjectItem(answers->child, "base_choice")->valuestring, " rain");
     assert_string_equal(cJSON_GetObjectItem(answers->child, "reference")->valuestring, " rain");
@@ -155,5 +139,5 @@ int main(void)
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_errors),
     };
-    return cmocka_run_group_tests_name("choices", tests, make_directory, remove_directory);
+    return cmocka_run_group_tests_name("choices", tests, vkft_test_folder_set_up, vkft_test_folder_tear_down);
 }
