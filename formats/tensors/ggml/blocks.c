@@ -138,21 +138,37 @@ static void join_block(const layout *l, const places *p, const vkft_stored *w, u
             memcpy(b + l->field[f].at, (const uint8_t *)w->part[f] + i * l->field[f].bytes, l->field[f].bytes);
 }
 
-static void decode(const vkft_stored *w, float *y)
+/* Calls visit with each block of a matrix as ggml has it, of whose values `count` from `first` on are the matrix's,
+ * until it returns false. */
+static void visit_blocks(const vkft_stored *w,
+                         bool (*visit)(void *context, const layout *l, const uint8_t *b, uint64_t first,
+                                       uint32_t count),
+                         void *context)
 {
     const layout *l = layout_of(w->storage);
     const uint32_t block = vkft_dtype_block(l->dtype);
     const uint64_t n = w->rows * w->cols;
     places p;
     uint8_t b[MAX_BYTES];
-    float last[MAX_BLOCK];
+    bool more = true;
     find_places(l, &p);
-    for (uint64_t i = 0; i < n; i += block) {
+    for (uint64_t i = 0; more && i < n; i += block) {
         join_block(l, &p, w, i / block, b);
-        vkft_ggml_to_f32(l->dtype, b, block, n - i < block ? last : y + i);
-        if (n - i < block)
-            memcpy(y + i, last, (size_t)(n - i) * sizeof *y);
+        more = visit(context, l, b, i, (uint32_t)min_u64(block, n - i));
     }
+}
+
+static bool decode_block(void *context, const layout *l, const uint8_t *b, uint64_t first, uint32_t count)
+{
+    float values[MAX_BLOCK];
+    vkft_ggml_to_f32(l->dtype, b, vkft_dtype_block(l->dtype), values);
+    memcpy((float *)context + first, values, count * sizeof *values);
+    return true;
+}
+
+static void decode(const vkft_stored *w, float *y)
+{
+    visit_blocks(w, decode_block, y);
 }
 
 /* Whether the scales of a block may make values that are not finite; those of f16 always do. */
@@ -164,25 +180,25 @@ static bool is_suspicious(const layout *l, const uint8_t *b)
     return l->dtype == VKFT_MXFP4 && b[0] > 250;
 }
 
+static bool find_not_finite(void *context, const layout *l, const uint8_t *b, uint64_t first, uint32_t count)
+{
+    float values[MAX_BLOCK];
+    if (!is_suspicious(l, b))
+        return true;
+    vkft_ggml_to_f32(l->dtype, b, vkft_dtype_block(l->dtype), values);
+    for (uint32_t e = 0; e < count; e++)
+        if (!isfinite(values[e])) {
+            *(uint64_t *)context = first + e;
+            return false;
+        }
+    return true;
+}
+
 static uint64_t first_not_finite(const vkft_stored *w)
 {
-    const layout *l = layout_of(w->storage);
-    const uint32_t block = vkft_dtype_block(l->dtype);
-    const uint64_t n = w->rows * w->cols;
-    places p;
-    uint8_t b[MAX_BYTES];
-    float y[MAX_BLOCK];
-    find_places(l, &p);
-    for (uint64_t i = 0; i < n; i += block) {
-        join_block(l, &p, w, i / block, b);
-        if (!is_suspicious(l, b))
-            continue;
-        vkft_ggml_to_f32(l->dtype, b, block, y);
-        for (uint64_t e = 0; e < block && i + e < n; e++)
-            if (!isfinite(y[e]))
-                return i + e;
-    }
-    return UINT64_MAX;
+    uint64_t found = UINT64_MAX;
+    visit_blocks(w, find_not_finite, &found);
+    return found;
 }
 
 static uint64_t part_bytes(vkft_storage storage, vkft_part part, uint64_t elements)
