@@ -40,8 +40,7 @@ static void print_help(FILE *out)
             "usage: vkft <command> [flags]\n\n",
             VKFT_VERSION);
     for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
-        if (commands[i].run)
-            fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(
         out,
         "\n'vkft help <command>' lists the flags of a command, 'vkft help spellings' the names of other programs.\n");
@@ -58,11 +57,9 @@ static const cli_command *find_command(const char *name)
 static int unknown_command(const char *name)
 {
     const char *names[FLAG_COUNT(commands)];
-    uint32_t count = 0;
     for (uint32_t i = 0; i < FLAG_COUNT(commands); i++)
-        if (commands[i].run)
-            names[count++] = commands[i].name;
-    const char *near = vkft_string_nearest(name, names, count);
+        names[i] = commands[i].name;
+    const char *near = vkft_string_nearest(name, names, FLAG_COUNT(commands));
     if (near)
         fprintf(stderr, "vkft: error: unknown command '%s', did you mean '%s'?\n", name, near);
     else
@@ -73,12 +70,7 @@ static int unknown_command(const char *name)
 static int run_command(const char *name, int argc, char **argv)
 {
     const cli_command *c = find_command(name);
-    if (!c)
-        return unknown_command(name);
-    if (c->run)
-        return c->run(argc, argv);
-    fprintf(stderr, "vkft: error: the command '%s' is not in this version; %s\n", name, c->summary);
-    return EXIT_WORK_FAILED;
+    return c ? c->run(argc, argv) : unknown_command(name);
 }
 
 /* vkft help --format FORMAT: manual page or completions of the whole program. */
@@ -91,8 +83,7 @@ static int export_help(const char *format)
     for (uint32_t i = 0; i < FLAG_COUNT(commands); i++) {
         char help_flag[32], *arguments[] = {help_flag};
         snprintf(help_flag, sizeof help_flag, "--help=%s", format);
-        if (commands[i].run)
-            commands[i].run(1, arguments);
+        commands[i].run(1, arguments);
     }
     flags_export_end(format, stdout);
     return EXIT_SUCCESS;
