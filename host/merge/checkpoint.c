@@ -8,6 +8,7 @@
 #include "host/merge/merge.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/json.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 #include "runtime/base/transpose.h"
 
@@ -292,25 +293,10 @@ static bool is_part(void *context, const char *name)
                v->dir, name);
 }
 
-/* Whether two paths are the same but for slashes at the end and "./" at the beginning. */
-static bool same_path(const char *a, const char *b)
-{
-    while (strncmp(a, "./", 2) == 0)
-        a += 2;
-    while (strncmp(b, "./", 2) == 0)
-        b += 2;
-    size_t n = strlen(a), m = strlen(b);
-    while (n && (a[n - 1] == '/' || a[n - 1] == '\\'))
-        n--;
-    while (m && (b[m - 1] == '/' || b[m - 1] == '\\'))
-        m--;
-    return n == m && strncmp(a, b, n) == 0;
-}
-
 static bool check_place(const char *dir, const char *model, bool replace, vkft_err *err)
 {
     visit v = {dir, false, err};
-    if (same_path(dir, model))
+    if (vkft_os_is_same(dir, model))
         return vkft_fail(err, VKFT_ERR_INPUT, "%s: is the model that is merged; expected another directory to write",
                          dir);
     if (vkft_file_exists(dir))
@@ -335,20 +321,17 @@ bool vkft_merge_write_checkpoint(vkft_merge *merge, const char *dir, vkft_dtype 
     vkft_text work = {0};
     if (!check_place(dir, merge->options.model, replace, err))
         return false;
-    size_t length = strlen(dir);
-    while (length > 1 && (dir[length - 1] == '/' || dir[length - 1] == '\\'))
-        length--;
-    if (!vkft_text_append(&work, dir, length, err) || !vkft_text_append(&work, ".tmp", 4, err))
-        return false;
+    char *to = vkft_string_copy(dir);
+    size_t length = to ? strlen(to) : 0;
+    while (length > 1 && vkft_os_is_separator(to[length - 1]))
+        to[--length] = 0;
+    bool ok = to || vkft_fail_memory(err, "while writing '%s'", dir);
+    ok = ok && vkft_text_append(&work, to, length, err) && vkft_text_append(&work, ".tmp", 4, err) &&
+         clear(work.data, err);
     output o = {.merge = merge, .dir = work.data, .dtype = dtype, .err = err};
-    bool ok = clear(work.data, err);
     bool made = ok && vkft_directory_create(work.data, err);
-    ok = made && write_files(&o);
-    ok = ok && (!replace || vkft_directory_remove(dir, err));
-    work.data[length] = 0;
-    char *to = ok ? vkft_string_copy(work.data) : NULL;
-    work.data[length] = '.';
-    ok = ok && (to || vkft_fail_memory(err, "while writing '%s'", dir)) && vkft_directory_rename(work.data, to, err);
+    ok = made && write_files(&o) && (!replace || vkft_directory_remove(to, err)) &&
+         vkft_directory_rename(work.data, to, err);
     if (made && !ok)
         vkft_directory_remove(work.data, NULL);
     free(to);

@@ -53,8 +53,8 @@ void vkft_merge_report(const vkft_merge *merge);
 
 /* Writes a checkpoint directory as transformers does: safetensors in shards of at most 5 GB with an index, config.json,
  * and the small files as they are. dtype: F32, F16 or BF16. The directory appears whole or not at all; replace: one
- * that holds a checkpoint and nothing else may be there. Error: what vkft_merge_open reports; a value that does not
- * fit the type; disk full. */
+ * that holds a checkpoint and nothing else may be there. Error: what vkft_merge_open reports; the directory is the
+ * model's; a value that does not fit the type; disk full. */
 bool vkft_merge_write_checkpoint(vkft_merge *merge, const char *dir, vkft_dtype dtype, bool replace, vkft_err *err);
 
 /* Writes a GGUF file with everything that llama.cpp needs: configuration, tokenizer, chat template. file_type: a number

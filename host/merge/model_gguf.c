@@ -15,6 +15,7 @@
 #include "host/merge/gguf_types.h"
 #include "host/merge/merge.h"
 #include "runtime/base/json.h"
+#include "runtime/base/os/os.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/size.h"
 #include "runtime/base/text.h"
@@ -315,6 +316,8 @@ static bool write_file(output *o, const char *path)
 bool vkft_merge_write_gguf(vkft_merge *merge, const char *path, uint32_t file_type, vkft_err *err)
 {
     output o = {.merge = merge, .config = &merge->weights.source.config, .file_type = file_type, .err = err};
+    if (vkft_os_is_same(path, merge->options.model))
+        return vkft_fail(err, VKFT_ERR_INPUT, "%s: is the model that is merged; expected another file to write", path);
     o.arch = vkft_gguf_arch_for(o.config, err);
     o.writer = o.arch ? vkft_gguf_writer_new(err) : NULL;
     bool ok = o.writer && write_file(&o, path);

@@ -35,16 +35,6 @@ static bool take(vkft_run_directory *run, vkft_err *err)
     return ok;
 }
 
-/* Whether both paths lead to the same directory. */
-static bool same_directory(const char *a, const char *b)
-{
-    char *whole_a = vkft_os_absolute_path(a), *whole_b = vkft_os_absolute_path(b);
-    bool same = whole_a && whole_b && strcmp(whole_a, whole_b) == 0;
-    free(whole_a);
-    free(whole_b);
-    return same;
-}
-
 /* Whether a checkpoint lies in the directory, be it as a link to another place. */
 static bool lies_in(const char *checkpoint, const char *dir)
 {
@@ -54,7 +44,7 @@ static bool lies_in(const char *checkpoint, const char *dir)
         copy[--length] = 0;
     if (copy)
         parent = vkft_path_parent(copy);
-    bool in = parent && same_directory(parent, dir);
+    bool in = parent && vkft_os_is_same(parent, dir);
     free(parent);
     free(copy);
     return in;

@@ -62,7 +62,10 @@ bool vkft_os_remove_directory(const char *path); /* an empty one */
 bool vkft_os_make_directory(const char *path, bool only_mine);
 /* Calls visit with each entry's name except . and .., until it returns false; then *complete is false. */
 bool vkft_os_list(const char *path, bool (*visit)(void *context, const char *name), void *context, bool *complete);
-char *vkft_os_absolute_path(const char *path); /* malloc'ed, links resolved; the path must exist */
+/* malloc'ed. Links are resolved and the path must exist, but on Windows, which does neither. */
+char *vkft_os_absolute_path(const char *path);
+/* Whether both paths lead to the same file or directory, be it through links; false where one of them leads nowhere. */
+bool vkft_os_is_same(const char *a, const char *b);
 
 typedef struct vkft_os_info {
     bool is_directory, is_regular;

@@ -163,6 +163,12 @@ bool vkft_os_stat(const char *path, vkft_os_info *info)
     return true;
 }
 
+bool vkft_os_is_same(const char *a, const char *b)
+{
+    struct stat one, two;
+    return stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 bool vkft_os_stat_entry(const char *path, vkft_os_info *info)
 {
     struct stat st;

@@ -280,6 +280,27 @@ char *vkft_os_absolute_path(const char *path)
     return result;
 }
 
+/* The volume and the number of what the path leads to. */
+static bool identify(const char *path, BY_HANDLE_FILE_INFORMATION *info)
+{
+    wchar_t *name = wide(path);
+    HANDLE file = name ? CreateFileW(name, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                                     OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL) /* directories too */
+                       : INVALID_HANDLE_VALUE;
+    bool ok = file != INVALID_HANDLE_VALUE && GetFileInformationByHandle(file, info);
+    if (file != INVALID_HANDLE_VALUE)
+        CloseHandle(file);
+    free(name);
+    return ok;
+}
+
+bool vkft_os_is_same(const char *a, const char *b)
+{
+    BY_HANDLE_FILE_INFORMATION one, two;
+    return identify(a, &one) && identify(b, &two) && one.dwVolumeSerialNumber == two.dwVolumeSerialNumber &&
+           one.nFileIndexHigh == two.nFileIndexHigh && one.nFileIndexLow == two.nFileIndexLow;
+}
+
 /* Attributes are those of the entry; a link to a directory has the one of a directory, too. */
 static bool stat_entry(const char *path, vkft_os_info *info)
 {

@@ -17,6 +17,7 @@
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
+#include "runtime/base/os/os.h"
 #include "tests/support/program.h"
 #include "tests/support/tiny_model.h"
 
@@ -347,6 +348,7 @@ static void gguf_stays_what_it_was(void **state)
         const vkft_merge_options options = {.model = path};
         expect_ok(vkft_merge_open(&options, &merge, &err));
         expect_ok(vkft_merge_write_gguf(&merge, vkft_test_in("again.gguf"), 0, &err));
+        expect_failure(vkft_merge_write_gguf(&merge, path, 0, &err), "is the model that is merged");
         vkft_merge_close(&merge);
         open_gguf(vkft_test_in("again.gguf"), &ours);
         open_gguf(path, &theirs);
@@ -444,6 +446,9 @@ static void replaces_nothing_unasked(void **state)
     char itself[700];
     snprintf(itself, sizeof itself, "%s/", merge.options.model);
     expect_failure(vkft_merge_write_checkpoint(&merge, itself, VKFT_F16, true, &err), "is the model that is merged");
+    if (vkft_os_make_link(merge.options.model, vkft_test_in("link")))
+        expect_failure(vkft_merge_write_checkpoint(&merge, vkft_test_in("link"), VKFT_F16, true, &err),
+                       "is the model that is merged");
     vkft_merge_close(&merge);
     vkft_tensor_file file;
     expect_ok(vkft_safetensors_open(vkft_test_in("twice/model.safetensors"), &file, &err));

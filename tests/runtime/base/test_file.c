@@ -381,6 +381,34 @@ static void clocks_run_forward(void **state)
     assert_true(vkft_os_memory_available() > 1 << 20);
 }
 
+/* A file and a directory by other names: through links, and with steps that lead nowhere else. */
+static void same_places(void **state)
+{
+    (void)state;
+    char *dir = vkft_test_directory(), *a = vkft_path_join(dir, "a"), *b = vkft_path_join(dir, "b"),
+         *again = vkft_path_join(dir, ".//a/../a/"), *file = vkft_path_join(a, "file"),
+         *other = vkft_path_join(b, "file"), *link = vkft_path_join(dir, "link"),
+         *inside = vkft_path_join(link, "file");
+    vkft_err err = {0};
+    expect_ok(vkft_directory_create(a, &err));
+    expect_ok(vkft_directory_create(b, &err));
+    expect_ok(vkft_file_write(file, "x", 1, &err));
+    expect_ok(vkft_file_write(other, "x", 1, &err));
+    assert_true(vkft_os_is_same(a, again));
+    assert_true(vkft_os_is_same(file, file));
+    assert_false(vkft_os_is_same(a, b));
+    assert_false(vkft_os_is_same(file, other));
+    assert_false(vkft_os_is_same(link, link)); /* is not there */
+    if (vkft_os_make_link(a, link)) {
+        assert_true(vkft_os_is_same(a, link));
+        assert_true(vkft_os_is_same(file, inside));
+    }
+    char *const all[] = {a, b, again, file, other, link, inside};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    vkft_test_remove_directory(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +418,7 @@ int main(void)
         cmocka_unit_test(reading),
         cmocka_unit_test(cache_directory),
         cmocka_unit_test(streams_and_removal),
+        cmocka_unit_test(same_places),
         cmocka_unit_test(clocks_run_forward),
         cmocka_unit_test(json_positions),
         cmocka_unit_test(json_strings),
