@@ -234,20 +234,36 @@ bool vkft_convert_finds_head(const char *hf_dir, const vkft_config *config, bool
     return true;
 }
 
+bool vkft_convert_settle(const char *path, const vkft_convert_options *options, vkft_convert_options *settled,
+                         vkft_err *err)
+{
+    bool quantized = false;
+    *settled = *options;
+    settled->keep_blocks = false;
+    if (options->keep_blocks && vkft_gguf_is(path) && !vkft_gguf_file_is_quantized(path, &quantized, err))
+        return false;
+    if (quantized)
+        settled->quant = VKFT_STORAGE_stored;
+    return true;
+}
+
 bool vkft_convert(const char *hf_dir, const char *out_path, const vkft_convert_options *options, vkft_err *err)
 {
     vkft_hf_checkpoint checkpoint;
     vkft_source source = {0};
+    vkft_convert_options settled;
     if (vkft_directory_exists(out_path))
         return vkft_fail(err, VKFT_ERR_INPUT, "'%s' is a directory; expected the name of the .vkft file to write",
                          out_path);
     bool is_file = !vkft_directory_exists(hf_dir) && vkft_gguf_is(hf_dir);
+    if (!vkft_convert_settle(hf_dir, options, &settled, err))
+        return false;
     if (is_file ? !vkft_gguf_checkpoint_open(hf_dir, &source, &checkpoint, err)
                 : !vkft_source_open(hf_dir, &source, err))
         return false;
     bool ok = is_file || vkft_hf_checkpoint_open(hf_dir, &checkpoint, err);
     if (ok) {
-        ok = write_model(&checkpoint, &source, out_path, options, err);
+        ok = write_model(&checkpoint, &source, out_path, &settled, err);
         vkft_hf_checkpoint_close(&checkpoint);
     }
     vkft_source_close(&source);

@@ -125,23 +125,11 @@ static vkft_model_file *open_directory(const char *dir, const vkft_convert_optio
     return open_converted(dir, dir, name, options, err);
 }
 
-/* The options of a conversion whose caller left it to the file. */
-static bool settle(const char *path, const vkft_convert_options *options, vkft_convert_options *settled, vkft_err *err)
-{
-    bool quantized = false;
-    *settled = *options;
-    if (options->keep_blocks && !vkft_gguf_file_is_quantized(path, &quantized, err))
-        return false;
-    if (quantized)
-        settled->quant = VKFT_STORAGE_stored;
-    return true;
-}
-
 /* NAME.gguf is converted to NAME-vkft-<label>.vkft beside it. */
 static vkft_model_file *open_gguf(const char *path, const vkft_convert_options *asked, vkft_err *err)
 {
     vkft_convert_options settled, *options = &settled;
-    if (!settle(path, asked, &settled, err))
+    if (!vkft_convert_settle(path, asked, &settled, err))
         return NULL;
     const char *base = vkft_path_base(path);
     size_t size = strlen(base) + 40, length = strlen(base) - (vkft_string_ends_with(base, ".gguf") ? 5 : 0);

@@ -46,10 +46,10 @@ cli_build cli_get_build(void);
  * was said. */
 bool cli_flags(const flag_table *table, void *options, int argc, char **argv, vkft_recipe *recipe, int *code);
 
-/* --double-quant for a storage type without scales. */
 /* All of the standard input, which may have at most `limit` bytes and no zero byte. */
 bool cli_read_input(size_t limit, vkft_text *text, vkft_err *err);
 
+/* --double-quant for a storage type without scales. */
 bool cli_has_no_super_scales(const vkft_model_options *model);
 
 /* Says what went wrong and which of the command's flags may help; returns the exit code that belongs to it. */
@@ -76,6 +76,9 @@ extern const flag_choice cli_offload_choices[];
 extern const flag_choice cli_x_choices[];       /* what charts of runs run over */
 extern const flag_choice cli_compute_choices[]; /* what products with them are computed in */
 
+/* --quant where it is not given (vkft_convert_options, keep_blocks). */
+#define CLI_QUANT_DEFAULT "nf4; stored for a GGUF file with quantized weights"
+
 /* Rows of a flag table for the vkft_model_options that a command's options hold; AT(model.path) must expand to the
  * offset of that member, GIVEN(model.quant_explicit) too. */
 #define CLI_MODEL_FLAGS(AT, GIVEN)                                                                                     \
@@ -86,6 +89,7 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
          .help = "storage type of the model's weights; none: that of the checkpoint, stored: also of a GGUF file's "   \
                  "blocks",                                                                                             \
          .choices = cli_quant_choices,                                                                                 \
+         .default_text = CLI_QUANT_DEFAULT,                                                                            \
          .same_run = true,                                                                                             \
          AT(model.quant),                                                                                              \
          GIVEN(model.quant_explicit)},                                                                                 \

@@ -15,6 +15,7 @@
 typedef struct convert_options {
     const char *hf_dir, *output;
     vkft_storage quant;
+    bool quant_given;
     bool super_scales, overwrite, json;
     uint32_t threads;
 } convert_options;
@@ -42,8 +43,14 @@ static const flag convert_flags[] = {
      .value = "TYPE",
      .help = "storage type of the weights",
      .choices = cli_quant_choices,
-     AT(quant)},
-    {.kind = FLAG_SWITCH, .name = "double-quant", .help = "with nf4: also quantize the scales", AT(super_scales)},
+     .default_text = CLI_QUANT_DEFAULT,
+     AT(quant),
+     .given = offsetof(convert_options, quant_given)},
+    {.kind = FLAG_SWITCH,
+     .name = "double-quant",
+     .help = "with nf4: also quantize the scales",
+     AT(super_scales),
+     .given = offsetof(convert_options, quant_given)},
     {.kind = FLAG_U32,
      .name = "threads",
      .value = "N",
@@ -87,6 +94,7 @@ static const flag_table convert_table = {
 static vkft_model_file *convert(const convert_options *o, progress *display, vkft_err *err)
 {
     vkft_convert_options options = {.quant = vkft_storage_variant(o->quant, o->super_scales),
+                                    .keep_blocks = !o->quant_given,
                                     .threads = o->threads,
                                     .progress = progress_convert,
                                     .progress_context = display};

@@ -93,6 +93,7 @@ static const flag merge_flags[] = {
      .value = "TYPE",
      .help = "what training had as --quant; given with --from original, the difference is measured and said",
      .choices = cli_quant_choices,
+     .default_text = CLI_QUANT_DEFAULT,
      AT(model.quant),
      .given = offsetof(merge_options, model.quant_explicit)},
     {.kind = FLAG_SWITCH,
