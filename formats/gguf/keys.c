@@ -43,7 +43,7 @@ static void put_text(const maker *m, const char *name, const char *value)
 
 static bool fail(const maker *m, const char *what)
 {
-    return vkft_fail(m->err, VKFT_ERR_INPUT, "a GGUF file of a model of type '%s' cannot say %s, which this one has",
+    return vkft_fail(m->err, VKFT_ERR_INPUT, "a GGUF file of a model of type '%s' cannot say what this model has: %s",
                      m->c->model_type, what);
 }
 
@@ -57,9 +57,9 @@ static bool check_layers(const maker *m)
     for (uint32_t l = 0; l < c->num_layers; l++) {
         bool window = c->sliding_window && (c->layers[l] & VKFT_LAYER_WINDOW);
         if ((gemma2 && window != (l % 2 == 0)) || (gemma3 && window != ((l + 1) % 6 != 0)))
-            return fail(m, "which layers have a window, other than in the published models,");
+            return fail(m, "which layers have a window, other than in the published models");
         if (!!(c->layers[l] & VKFT_LAYER_NO_ROPE) != (is(m, "smollm3") && (l + 1) % 4 == 0))
-            return fail(m, "which layers have no rotary positions, other than every fourth one of SmolLM3,");
+            return fail(m, "which layers have no rotary positions, other than every fourth one of SmolLM3");
         if (!!(c->layers[l] & VKFT_LAYER_EXPERTS) != (c->experts != 0))
             return fail(m, "which layers are mixtures of experts");
         if (c->layer_intermediate_size[l] && c->layer_intermediate_size[l] != c->intermediate_size)
