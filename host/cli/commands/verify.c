@@ -255,6 +255,7 @@ static bool evaluate(const verify_options *o, const char *model, const char *ada
     run.model.compute_explicit = true;
     run.adapter = adapter;
     run.data.path = p->data;
+    run.data.max_seq_length = count; /* one row, whole */
     run.per_token = p->found;
     if (!evaluate_original(&run, observer, &found, err) || !vkft_file_read(p->found, MAX_TEXT_BYTES, &text, &size, err))
         return false;
@@ -265,7 +266,7 @@ static bool evaluate(const verify_options *o, const char *model, const char *ada
         vkft_fail(err, VKFT_ERR_INPUT, "%s: %d log-probabilities of %u tokens", model, cJSON_GetArraySize(list), count);
     const cJSON *item = ok ? list->child->next : NULL;
     for (uint32_t i = 0; item; item = item->next)
-        values[i++] = item->valuedouble;
+        values[i++] = cJSON_IsNumber(item) ? item->valuedouble : NAN;
     *loss = found.loss;
     cJSON_Delete(row);
     free(text);
@@ -358,7 +359,7 @@ static bool compare_with_llama_cpp(const verify_options *o, const vkft_text *tex
 
 static bool passes(const result *r)
 {
-    return r->other_token < 0 && (isnan(r->allowed) || r->worst <= r->allowed);
+    return r->other_token < 0 && !isnan(r->worst) && (isnan(r->allowed) || r->worst <= r->allowed);
 }
 
 /* Its numbers are steps of 16 bits. */
@@ -369,8 +370,8 @@ static double allowed_by_llama_cpp(const result *r)
 
 static bool llama_cpp_agrees(const result *r)
 {
-    return !r->llama ||
-           (r->llama_other_token < 0 && (isnan(r->llama_allowed) || r->llama_worst <= allowed_by_llama_cpp(r)));
+    return !r->llama || (r->llama_other_token < 0 && !isnan(r->llama_worst) &&
+                         (isnan(r->llama_allowed) || r->llama_worst <= allowed_by_llama_cpp(r)));
 }
 
 static int print_object(const result *r, uint32_t compared)
@@ -419,6 +420,8 @@ static void print_error(const result *r)
     static const char head[] = "vkft verify: error:";
     if (r->other_token >= 0)
         fprintf(stderr, "%s the tokenizers differ\n", head);
+    else if (isnan(r->worst) || isnan(r->llama_worst))
+        fprintf(stderr, "%s a log-probability is not a number: the weights overflow, or are damaged\n", head);
     else if (!passes(r))
         fprintf(stderr, "%s log-probabilities differ by %.2g; expected at most %g (--max-difference)\n", head, r->worst,
                 r->allowed);
