@@ -95,13 +95,20 @@ static void put_string(vkft_gguf_writer *writer, const char *key, const char *te
     vkft_gguf_put_string(writer, key, text, strlen(text));
 }
 
+/* alpha of all modules; llama.cpp takes B A as it is where this is 0, instead of nothing. */
+static float alpha_of(const job *j)
+{
+    const float alpha = j->adapter.adapter.config.lora_alpha;
+    return alpha != 0 ? alpha : 1;
+}
+
 static void announce(const job *j, vkft_gguf_writer *writer)
 {
     const char *base = j->adapter.adapter.config.base_model_name_or_path;
     put_string(writer, "general.architecture", j->arch->name);
     put_string(writer, "general.type", "adapter");
     put_string(writer, "adapter.type", "lora");
-    vkft_gguf_put_f32(writer, "adapter.lora.alpha", (double)j->adapter.adapter.config.lora_alpha);
+    vkft_gguf_put_f32(writer, "adapter.lora.alpha", (double)alpha_of(j));
     vkft_gguf_put_u32(writer, "general.file_type", 0);
     vkft_gguf_put_u32(writer, "general.quantization_version", 2);
     if (base)
@@ -123,7 +130,7 @@ static void announce(const job *j, vkft_gguf_writer *writer)
 static void arrange(const job *j, const pair *p, const vkft_merge_module *m, float *out)
 {
     const vkft_adapter_tensor *B = m->tensor[1];
-    const float factor = m->scale / (j->adapter.adapter.config.lora_alpha / (float)B->cols);
+    const float factor = m->scale / (alpha_of(j) / (float)B->cols);
     const uint32_t head = p->place.interleaved_heads ? B->rows / p->place.interleaved_heads : 0;
     for (uint32_t r = 0; r < B->rows; r++) {
         uint32_t in = head ? r % head : 0, from = head ? r - in + in % 2 * (head / 2) + in / 2 : r;

@@ -6,8 +6,8 @@
 #include "host/cli/cli.h"
 #include "host/cli/fetch.h"
 #include "host/cli/interrupt.h"
-#include "host/merge/adapter.h"
 #include "host/cli/progress.h"
+#include "host/merge/adapter.h"
 #include "host/merge/lora_gguf.h"
 #include "host/merge/modelfile.h"
 #include "runtime/base/file.h"
@@ -61,7 +61,8 @@ static const flag_table export_table = {
 static bool run(const export_options *o, const char *output, const vkft_observer *observer, vkft_err *err)
 {
     if (!o->gguf && !o->ollama)
-        return vkft_fail(err, VKFT_ERR_USAGE, "give --gguf, the only form there is; --ollama NAME has it, too");
+        return vkft_fail(err, VKFT_ERR_USAGE,
+                         "give --gguf for llama.cpp's LoRA file, or --ollama NAME for it and a Modelfile");
     if (!cli_check_output(output, o->overwrite, err) || (o->ollama && !cli_check_modelfile(output, o->overwrite, err)))
         return false;
     char *base = o->model ? NULL : vkft_merge_base_model(o->adapter, err);
