@@ -1,6 +1,6 @@
-/* LoRA over the weights of GGUF files as they are stored: the same losses as over the f32 values that they decode to,
- * of one that mixes four types. It is vkft merge's, whose blocks are llama-quantize's (test_ggml_encode). What was
- * trained on is remembered. */
+/* LoRA over a GGUF file's weights as they are stored: the same losses as over the f32 values that they decode to. The
+ * file mixes four types, as vkft merge writes it. An adapter remembers which weights it was trained on, and vkft
+ * convert makes the file that training uses. */
 #include "tests/support/expect.h"
 
 #include <math.h>
@@ -15,10 +15,8 @@
 #include "tests/support/program.h"
 #include "tests/support/tiny_model.h"
 
-#define STEPS 20
+#define STEPS 4        /* from the second one on, losses have updates in them */
 #define TOLERANCE 1e-5 /* the same products of the same values, added in another order at most */
-
-static char *dir;
 
 static void write_data(const char *path, uint32_t vocabulary)
 {
@@ -36,33 +34,22 @@ static void write_data(const char *path, uint32_t vocabulary)
 
 static int make_model(void **state)
 {
-    (void)state;
-    dir = vkft_test_directory();
-    char path[512];
     vkft_err err = {0};
-    snprintf(path, sizeof path, "%s/model", dir);
+    vkft_test_folder_set_up(state);
     vkft_tiny_model model = vkft_tiny_model_default();
     model.hidden_size = 256;
     model.intermediate_size = 96; /* blocks of 256 do not fit its rows */
-    expect_ok(vkft_directory_create(path, &err));
-    vkft_tiny_model_write(&model, path);
-    snprintf(path, sizeof path, "%s/data.jsonl", dir);
-    write_data(path, 91);
-    return 0;
-}
-
-static int remove_model(void **state)
-{
-    (void)state;
-    vkft_test_remove_directory(dir);
+    expect_ok(vkft_directory_create(vkft_test_in("model"), &err));
+    vkft_tiny_model_write(&model, vkft_test_in("model"));
+    write_data(vkft_test_in("data.jsonl"), 91);
     return 0;
 }
 
 static void train(const char *model, const char *out, const char *flags)
 {
-    vkft_test_program_ok("train --model %s/%s --data %s/data.jsonl --output-dir %s/%s --max-steps %d --batch-size 2 "
-                         "--lora-r 4 --learning-rate 1e-2 --seed 3 %s",
-                         dir, model, dir, dir, out, STEPS, flags);
+    vkft_test_program_ok("train --model %s --data %s --output-dir %s --max-steps %d --batch-size 2 --lora-r 4 "
+                         "--learning-rate 1e-2 --seed 3 %s",
+                         vkft_test_in(model), vkft_test_in("data.jsonl"), vkft_test_in(out), STEPS, flags);
 }
 
 static double number(const cJSON *row, const char *key)
@@ -74,11 +61,7 @@ static double number(const cJSON *row, const char *key)
 
 static void compare_losses(const char *one, const char *two)
 {
-    char path[600];
-    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, one);
-    cJSON *a = vkft_test_read_jsonl(path);
-    snprintf(path, sizeof path, "%s/%s/trainer_log.jsonl", dir, two);
-    cJSON *b = vkft_test_read_jsonl(path);
+    cJSON *a = vkft_test_read_jsonl(vkft_test_in(one)), *b = vkft_test_read_jsonl(vkft_test_in(two));
     int steps = 0;
     for (const cJSON *x = a->child, *y = b->child; x && y; x = x->next, y = y->next) {
         if (!vkft_json_member(x, "grad_norm"))
@@ -95,9 +78,7 @@ static void compare_losses(const char *one, const char *two)
 /* With what an adapter is used again. */
 static void expect_remembered(const char *out, const char *label)
 {
-    char path[600];
-    snprintf(path, sizeof path, "%s/%s/vkft.json", dir, out);
-    cJSON *root = vkft_test_read_json(path);
+    cJSON *root = vkft_test_read_json(vkft_test_in(out));
     const cJSON *weights = vkft_json_member(vkft_json_member(root, "run"), VKFT_RECORD_WEIGHTS);
     assert_true(cJSON_IsString(weights));
     assert_string_equal(weights->valuestring, label);
@@ -107,11 +88,9 @@ static void expect_remembered(const char *out, const char *label)
 /* Which types the converted file has, as a set of bits. */
 static uint32_t types_of(const char *name)
 {
-    char path[600];
     vkft_err err = {0};
     uint32_t types = 0;
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    vkft_model_file *file = vkft_model_file_open(path, &err);
+    vkft_model_file *file = vkft_model_file_open(vkft_test_in(name), &err);
     if (!file)
         fail_msg("%s", err.message);
     assert_string_equal(vkft_model_file_quantization(file), "stored");
@@ -129,17 +108,24 @@ static uint32_t types_of(const char *name)
 static void trains_alike(void **state)
 {
     (void)state;
-    vkft_test_program_ok("merge --model %s/model --gguf %s/mixed.gguf --type q4_K_M", dir, dir);
+    static const uint32_t types = BIT(q4_k) | BIT(q6_k) | BIT(q5_0) | BIT(q8_0);
+    vkft_test_program_ok("merge --model %s --gguf %s --type q4_K_M", vkft_test_in("model"), vkft_test_in("mixed.gguf"));
     train("mixed.gguf", "stored", "");
     train("mixed.gguf", "decoded", "--quant none");
-    compare_losses("stored", "decoded");
-    expect_remembered("stored", "stored");
-    expect_remembered("decoded", "none");
-    assert_int_equal(types_of("mixed-vkft-stored.vkft"), BIT(q4_k) | BIT(q6_k) | BIT(q5_0) | BIT(q8_0));
+    compare_losses("stored/trainer_log.jsonl", "decoded/trainer_log.jsonl");
+    expect_remembered("stored/vkft.json", "stored");
+    expect_remembered("decoded/vkft.json", "none");
+    assert_int_equal(types_of("mixed-vkft-stored.vkft"), types);
+
+    vkft_test_result r = vkft_test_program("convert %s", vkft_test_in("mixed.gguf"));
+    assert_non_null(strstr(r.out, "mixed-vkft-stored.vkft: "));
+    vkft_test_result_free(&r);
+    vkft_test_program_ok("convert %s -o %s", vkft_test_in("mixed.gguf"), vkft_test_in("named.vkft"));
+    assert_int_equal(types_of("named.vkft"), types);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(trains_alike)};
-    return cmocka_run_group_tests(tests, make_model, remove_model);
+    return cmocka_run_group_tests(tests, make_model, vkft_test_folder_tear_down);
 }
