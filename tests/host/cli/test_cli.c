@@ -225,7 +225,7 @@ static void test_help_defaults(void **state)
     (void)state;
     static const char *const parts[] = {
         "(default adapters)",
-        "(default nf4)",
+        "(default nf4; stored for a GGUF file with quantized weights)",
         "--lora-r N",
         "(default 16;",
         "(default 32;",

@@ -110,7 +110,7 @@ static void test_values(void **state)
         {"bash", "train,--quant) words='nf4 bf16 fp16 fp32 none stored'"},
         {"zsh", ":(nf4 bf16 fp16 fp32 none stored)'"},
         {"fish", "-x -a 'nf4 bf16 fp16 fp32 none stored'"},
-        {"man", "nf4, bf16, fp16, fp32, none, stored (default nf4)"},
+        {"man", "nf4, bf16, fp16, fp32, none, stored (default nf4; stored for"},
     };
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         char *part = part_of(expected[i][0], "train");
