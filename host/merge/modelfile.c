@@ -135,22 +135,29 @@ static bool same_text(const vkft_chat_template *chat, const char *bos, const pie
     return same;
 }
 
-/* Literal text of a Go template; not what would be an action, or end the text in the Modelfile. */
+/* Literal text of a Go template; not what would be an action, become one with what follows, or end the text in the
+ * Modelfile. */
 static bool append_literal(vkft_text *out, const char *text)
 {
-    return !strstr(text, "{{") && !strstr(text, "\"\"\"") && vkft_text_append(out, text, strlen(text), NULL);
+    return !strstr(text, "{{") && !vkft_string_ends_with(text, "{") && !strstr(text, "\"\"\"") &&
+           vkft_text_append(out, text, strlen(text), NULL);
 }
 
+/* A system prompt that the model does not take is left out, and the question after it is then the first message. */
 static char *write_go(const pieces *p, bool has_system)
 {
     const char *const parts[] = {
+        /* an action, and the text after it */
         "{{ range $i, $m := .Messages }}{{ if eq $m.Role \"system\" }}",
         has_system ? p->before_system : "",
         has_system ? "{{ $m.Content }}" : "",
         has_system ? p->after_system : "",
-        "{{ else if eq $m.Role \"user\" }}{{ if eq $i 0 }}",
+        "{{ else if eq $m.Role \"user\" }}",
+        "",
+        has_system ? "{{ if eq $i 0 }}"
+                   : "{{ if or (eq $i 0) (and (eq $i 1) (eq (index $.Messages 0).Role \"system\")) }}",
         p->first,
-        "{{ else if or (ne $i 1) (ne (index $.Messages 0).Role \"system\") }}",
+        has_system ? "{{ else if or (ne $i 1) (ne (index $.Messages 0).Role \"system\") }}" : "{{ else }}",
         p->before_user,
         "{{ end }}{{ $m.Content }}",
         p->after_user,
@@ -162,10 +169,9 @@ static char *write_go(const pieces *p, bool has_system)
         p->prompt,
     };
     vkft_text out = {0};
-    bool ok = true;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        ok = ok && (strncmp(parts[i], "{{ ", 3) == 0 ? vkft_text_append(&out, parts[i], strlen(parts[i]), NULL)
-                                                     : append_literal(&out, parts[i]));
+    bool ok = !vkft_string_ends_with(p->prompt, "\"");
+    for (size_t i = 0; ok && i < sizeof parts / sizeof *parts; i++)
+        ok = i % 2 ? append_literal(&out, parts[i]) : vkft_text_append(&out, parts[i], strlen(parts[i]), NULL);
     if (!ok)
         vkft_text_free(&out);
     return out.data;

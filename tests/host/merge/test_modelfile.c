@@ -72,10 +72,16 @@ static void without_system(void **state)
               NULL, &has_system);
     assert_non_null(go);
     assert_false(has_system);
+    assert_string_equal(
+        go, "{{ range $i, $m := .Messages }}{{ if eq $m.Role \"system\" }}{{ else if eq $m.Role \"user\" }}"
+            "{{ if or (eq $i 0) (and (eq $i 1) (eq (index $.Messages 0).Role \"system\")) }}[user]{{ else }}[user]"
+            "{{ end }}{{ $m.Content }}{{ else if eq $m.Role \"assistant\" }}[assistant]{{ $m.Content }}"
+            "{{ end }}{{ end }}[assistant]");
     free(go);
 }
 
-/* Messages that are numbered, or cut, cannot be put together of pieces; nor text that Go would read as an action. */
+/* Messages that are numbered, or cut, cannot be put together of pieces; nor text that Go would read as an action, or a
+ * Modelfile as the end of the template. */
 static void what_cannot_be_said(void **state)
 {
     (void)state;
@@ -84,6 +90,9 @@ static void what_cannot_be_said(void **state)
         "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] | upper }}{% endfor %}[a]",
         "{% for m in messages[-1:] %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}[a]",
         "{% for m in messages %}{{ '{{' }}{{ m['role'] }}]{{ m['content'] }}{% endfor %}[a]",
+        "{% for m in messages %}{{ '{{ .System }}' }}{{ m['content'] }}{% endfor %}[a]",
+        "{% for m in messages %}[{{ m['role'] }}]{{ '{' }}{{ m['content'] }}{% endfor %}[a]",
+        "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}\"",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool has_system;
