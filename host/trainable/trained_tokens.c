@@ -79,8 +79,6 @@ static bool add_tokens(vkft_adapter_set *set, const vkft_module_tokens *item, vk
             err, VKFT_ERR_INPUT,
             "trainable token indices: this encoder-decoder has a head apart from its embedding, and PEFT "
             "puts rows of the one into the other; leave them out, or train with --modules-to-save lm_head");
-    if (set->method == &vkft_method_ia3)
-        return vkft_fail(err, VKFT_ERR_INPUT, "trainable token indices are for LoRA, as in PEFT, not IA3");
     vkft_trained_tokens *tokens = &set->tokens[set->tokens_count++];
     tokens->spec = find_spec(model, module->head);
     snprintf(tokens->name, sizeof tokens->name, "%s", shared ? model->config->arch->embedding : module->name);
