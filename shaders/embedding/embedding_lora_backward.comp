@@ -15,13 +15,11 @@ void main()
     uint k = INVOCATION / EMBEDDING_LORA_PARTS, part = INVOCATION % EMBEDDING_LORA_PARTS;
     if (k >= args.r)
         return;
+    /* Past the last row the last one is read again: compilers may load what a condition guards before they test it. */
     for (uint first = 0; first < args.T; first += ROWS)
         [[unroll]] for (uint q = 0; q < ROWS; q++) {
-            uint t = first + q;
-            if (t < args.T) {
-                uint id = args.ids.v[t];
-                if (id % EMBEDDING_LORA_PARTS == part)
-                    args.a.v[k * args.V + id] += args.z.v[t * args.r + k];
-            }
+            uint t = min(first + q, args.T - 1), id = args.ids.v[t];
+            if (first + q < args.T && id % EMBEDDING_LORA_PARTS == part)
+                args.a.v[k * args.V + id] += args.z.v[t * args.r + k];
         }
 }
