@@ -162,23 +162,49 @@ static char *link_target(const vkft_hub_file *file, vkft_err *err)
     return text.data;
 }
 
-/* By a link; where there are none, the blob itself moves there, as huggingface_hub does it. */
-static bool put(const char *target, const char *blob, const char *path, vkft_err *err)
+/* *made: false where there are no links. */
+static bool make_link(const char *target, const char *path, bool *made, vkft_err *err)
 {
-    if (vkft_os_make_link(target, path) || errno == EEXIST)
-        return true;
-    if (errno != ENOTSUP && errno != EPERM && errno != EOPNOTSUPP)
-        return vkft_fail_errno(err, "cannot create '%s'", path);
+    *made = vkft_os_make_link(target, path) || errno == EEXIST;
+    return *made || errno == ENOTSUP || errno == EPERM || errno == EOPNOTSUPP ||
+           vkft_fail_errno(err, "cannot create '%s'", path);
+}
+
+/* Whether a wanted file further down the list has the same content. */
+static bool comes_again(const vkft_hub_listing *listing, uint32_t i)
+{
+    for (uint32_t j = i + 1; j < listing->count; j++)
+        if (listing->files[j].wanted && strcmp(listing->files[j].hash, listing->files[i].hash) == 0)
+            return true;
+    return false;
+}
+
+static bool copy(const char *from, const char *to, vkft_err *err)
+{
+    vkft_mapping file;
+    if (!vkft_mapping_open(from, &file, err))
+        return false;
+    bool ok = vkft_file_write(to, file.data, (size_t)file.size, err);
+    vkft_mapping_close(&file);
+    return ok;
+}
+
+/* The blob itself moves there, as huggingface_hub does it. */
+static bool move(const char *blob, const char *path, vkft_err *err)
+{
     return vkft_os_rename(blob, path) || vkft_fail_errno(err, "cannot rename '%s' to '%s'", blob, path);
 }
 
-bool vkft_hub_cache_link(const vkft_hub_cache *cache, const vkft_hub_file *file, const char *commit, vkft_err *err)
+bool vkft_hub_cache_link(const vkft_hub_cache *cache, const vkft_hub_listing *listing, uint32_t i, vkft_err *err)
 {
+    const vkft_hub_file *file = &listing->files[i];
     char *blob = vkft_hub_cache_blob(cache, file->hash, err), *target = link_target(file, err),
-         *path = join(err, cache->repository, "snapshots", commit, file->path, NULL);
-    bool ok = blob && target && path;
+         *path = join(err, cache->repository, "snapshots", listing->commit, file->path, NULL);
+    bool ok = blob && target && path, linked = true;
     if (ok && !vkft_file_exists(path))
-        ok = make_parent(path, err) && put(target, blob, path, err);
+        ok = make_parent(path, err) && make_link(target, path, &linked, err);
+    if (ok && !linked)
+        ok = comes_again(listing, i) ? copy(blob, path, err) : move(blob, path, err);
     free(blob);
     free(target);
     free(path);

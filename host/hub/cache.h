@@ -32,7 +32,8 @@ bool vkft_hub_cache_refer(const vkft_hub_cache *cache, const char *revision, con
  * removed. */
 bool vkft_hub_cache_has(const vkft_hub_cache *cache, const vkft_hub_file *file, const char *commit, bool *has,
                         vkft_err *err);
-/* Puts a file whose blob is there into the snapshot. */
-bool vkft_hub_cache_link(const vkft_hub_cache *cache, const vkft_hub_file *file, const char *commit, vkft_err *err);
+/* Puts the files[i] of the list, whose blob is there, into the snapshot, unless it is in it. Where there are no links,
+ * the blob stays only as long as a later wanted file has the same content. */
+bool vkft_hub_cache_link(const vkft_hub_cache *cache, const vkft_hub_listing *listing, uint32_t i, vkft_err *err);
 
 #endif

@@ -22,24 +22,40 @@ static bool is_on(const char *name)
     return on;
 }
 
-/* $HF_HOME, else huggingface/ in the user's cache directory, which Windows has at another place for Python's programs.
- */
+/* The first of these variables that is set; a NULL ends them. malloc'ed, or NULL. */
+static char *first_set(const char *const *names)
+{
+    char *value = NULL;
+    for (; *names && !value; names++)
+        value = vkft_os_environment(*names);
+    return value;
+}
+
+/* The user's cache directory as Python's programs see it: on Windows in another place than its own programs. */
+static char *user_cache(void)
+{
+    if (!vkft_os_is_windows())
+        return vkft_os_user_cache_directory();
+    char *path = vkft_os_environment("XDG_CACHE_HOME"), *user = path ? NULL : vkft_os_environment("USERPROFILE");
+    if (user)
+        path = vkft_path_join(user, ".cache");
+    free(user);
+    return path;
+}
+
+/* $HF_HOME, else huggingface/ in the user's cache directory. */
 static char *home(void)
 {
-    char *named = vkft_os_environment("HF_HOME");
-    if (named)
-        return named;
-    char *user = vkft_os_is_windows() ? vkft_os_environment("USERPROFILE") : vkft_os_user_cache_directory(),
-         *path = user ? vkft_path_join(user, vkft_os_is_windows() ? ".cache/huggingface" : "huggingface") : NULL;
-    free(user);
+    char *path = vkft_os_environment("HF_HOME"), *cache = path ? NULL : user_cache();
+    if (cache)
+        path = vkft_path_join(cache, "huggingface");
+    free(cache);
     return path;
 }
 
 static char *cache_directory(const char *home_path)
 {
-    char *path = vkft_os_environment("HF_HUB_CACHE");
-    if (!path)
-        path = vkft_os_environment("HUGGINGFACE_HUB_CACHE");
+    char *path = first_set((const char *const[]){"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", NULL});
     return path ? path : home_path ? vkft_path_join(home_path, "hub") : NULL;
 }
 
@@ -55,9 +71,7 @@ static void trim(char *text)
 
 static char *read_token(const char *home_path)
 {
-    char *token = vkft_os_environment("HF_TOKEN");
-    if (!token)
-        token = vkft_os_environment("HUGGING_FACE_HUB_TOKEN");
+    char *token = first_set((const char *const[]){"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", NULL});
     if (!token) {
         char *path = vkft_os_environment("HF_TOKEN_PATH");
         if (!path && home_path)
@@ -90,6 +104,8 @@ bool vkft_hub_settings_read(vkft_hub_settings *settings, vkft_err *err)
     *settings = (vkft_hub_settings){.endpoint = vkft_os_environment("HF_ENDPOINT"),
                                     .token = read_token(home_path),
                                     .cache = cache_directory(home_path),
+                                    .certificates = first_set((const char *const[]){
+                                        "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", NULL}),
                                     .offline = is_on("HF_HUB_OFFLINE") || is_on("TRANSFORMERS_OFFLINE"),
                                     .backoff = 1};
     free(home_path);
@@ -115,5 +131,6 @@ void vkft_hub_settings_free(vkft_hub_settings *settings)
     free(settings->endpoint);
     free(settings->token);
     free(settings->cache);
+    free(settings->certificates);
     *settings = (vkft_hub_settings){0};
 }

@@ -10,6 +10,9 @@ typedef struct vkft_hub_settings {
     char *endpoint; /* "https://huggingface.co", or $HF_ENDPOINT; no '/' at its end */
     char *token;    /* $HF_TOKEN, else what the file $HF_TOKEN_PATH or $HF_HOME/token holds; NULL: none */
     char *cache;    /* $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, else huggingface/hub in the user's cache */
+    /* $REQUESTS_CA_BUNDLE, $CURL_CA_BUNDLE or $SSL_CERT_FILE: a file or a directory with the certificates to trust;
+     * NULL: the system's */
+    char *certificates;
     bool offline;   /* $HF_HUB_OFFLINE or $TRANSFORMERS_OFFLINE */
     double backoff; /* seconds before a request that failed twice is sent again, doubled each time */
 } vkft_hub_settings;

@@ -378,6 +378,6 @@ bool vkft_hub_fetch_wanted(const vkft_hub_source *source, const vkft_hub_listing
     bool ok = fetch_missing(source, listing, err);
     for (uint32_t i = 0; ok && i < listing->count; i++)
         if (listing->files[i].wanted)
-            ok = vkft_hub_cache_link(source->cache, &listing->files[i], listing->commit, err);
+            ok = vkft_hub_cache_link(source->cache, listing, i, err);
     return ok;
 }

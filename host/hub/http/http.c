@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 
@@ -79,6 +80,18 @@ static bool same_origin(const char *a, const char *b)
     curl_url_cleanup(x);
     curl_url_cleanup(y);
     return same;
+}
+
+/* "host:port" of an address, for messages. */
+static void host_of(const char *address, char *text, size_t size)
+{
+    CURLU *url = curl_url();
+    bool ok = url && curl_url_set(url, CURLUPART_URL, address, 0) == CURLUE_OK;
+    char *host = ok ? part_of(url, CURLUPART_HOST) : NULL, *port = ok ? part_of(url, CURLUPART_PORT) : NULL;
+    snprintf(text, size, "%s:%s", host ? host : "the server", port ? port : "?");
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(url);
 }
 
 static bool is_https(const char *url)
@@ -162,6 +175,16 @@ static void set_protocols(CURL *easy)
 #endif
 }
 
+/* Windows looks at lists of what was revoked; where none can be reached, this program goes on, as browsers do. */
+static void set_certificates(CURL *easy, const char *path)
+{
+#if LIBCURL_VERSION_NUM >= 0x074600
+    curl_easy_setopt(easy, CURLOPT_SSL_OPTIONS, (long)CURLSSLOPT_REVOKE_BEST_EFFORT);
+#endif
+    if (path)
+        curl_easy_setopt(easy, vkft_directory_exists(path) ? CURLOPT_CAPATH : CURLOPT_CAINFO, path);
+}
+
 static bool send_request(request *r)
 {
     engine *e = r->engine;
@@ -174,6 +197,7 @@ static bool send_request(request *r)
     r->bytes = 0;
     r->curl_says[0] = 0;
     set_protocols(easy);
+    set_certificates(easy, e->settings->certificates);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "vkft");
@@ -265,9 +289,36 @@ static bool repeat(request *r, const char *why, bool answered)
 
 static bool is_final(CURLcode code)
 {
-    return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
-           code == CURLE_SSL_CERTPROBLEM || code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
+    return code == CURLE_SSL_CERTPROBLEM || code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
            code == CURLE_OUT_OF_MEMORY;
+}
+
+static bool fail_trust(const request *r, CURLcode code, const char *host, const char *why)
+{
+    const char *what = r->get->what, *file = r->engine->settings->certificates;
+    if (code == CURLE_SSL_CACERT_BADFILE && file)
+        return vkft_fail(r->engine->err, VKFT_ERR_INPUT,
+                         "%s: '%s', which REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE names, cannot be read as "
+                         "a file of certificates",
+                         what, file);
+    return vkft_fail(r->engine->err, VKFT_ERR_IO,
+                     "%s: the certificate of %s is not trusted (%s); check this machine's clock and its trusted "
+                     "certificates (on Linux the package ca-certificates); for a proxy or a mirror with a certificate "
+                     "of its own, let REQUESTS_CA_BUNDLE name a file with it",
+                     what, host, why);
+}
+
+/* What curl says is wrong, in one line, with the host. */
+static void say_why(const request *r, CURLcode code, const char *host, char *why, size_t size)
+{
+    const char *says = r->curl_says[0] ? r->curl_says : curl_easy_strerror(code);
+    char name[300];
+    snprintf(name, sizeof name, "%.*s", (int)(strrchr(host, ':') - host), host);
+    bool named = code == CURLE_PEER_FAILED_VERIFICATION || strstr(says, name);
+    snprintf(why, size, named ? "%s" : "%s (%s)", says, host);
+    for (char *c = why; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
 }
 
 static bool follow(request *r, const char *to)
@@ -308,15 +359,18 @@ static bool finish(request *r, CURLcode code)
 {
     engine *e = r->engine;
     long status = r->answer.status;
-    char *to = NULL, why[CURL_ERROR_SIZE + 40];
+    char *to = NULL, host[300], why[CURL_ERROR_SIZE + sizeof host];
     if (e->failed) /* in a callback, which said why */
         return false;
-    snprintf(why, sizeof why, "%s", r->curl_says[0] ? r->curl_says : curl_easy_strerror(code));
+    host_of(r->url ? r->url : r->get->url, host, sizeof host);
+    say_why(r, code, host, why, sizeof why);
     curl_easy_getinfo(r->easy, CURLINFO_REDIRECT_URL, &to);
     char *next = to ? vkft_string_copy(to) : NULL;
     end_request(r);
     bool ok;
-    if (code != CURLE_OK && is_final(code))
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+        ok = fail_trust(r, code, host, why);
+    else if (code != CURLE_OK && is_final(code))
         ok = vkft_fail(e->err, VKFT_ERR_IO, "%s: %s", r->get->what, why);
     else if (code != CURLE_OK)
         ok = repeat(r, why, false);

@@ -1,5 +1,6 @@
 /* Downloads from a hub on the loopback address: what breaks off goes on, what is wrong is not taken, no byte is fetched
  * twice, and the token stays with the hub. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -497,6 +498,67 @@ static void test_datasets(void **state)
     expect_failure(fetch_name(f, "o/q", VKFT_HUB_DATASET, &path, &err), "'o/q@refs/convert/parquet'");
 }
 
+/* A certificate that nobody has signed is trusted where the settings name it, and nowhere else. */
+static void test_certificates(void **state)
+{
+    fixture *f = with_server(state);
+    vkft_err err;
+    char *path, host[80];
+    hub_server_stop(f->server);
+    f->server = hub_server_start_https();
+    if (!f->server)
+        skip(); /* libmicrohttpd is built without TLS */
+    name_server(f);
+    hub_server_add(f->server, "datasets", "o/d", "a.jsonl", f->big, 700, false);
+    expect_failure(fetch_name(f, "o/d", VKFT_HUB_DATASET, &path, &err), "let REQUESTS_CA_BUNDLE name a file with it");
+    snprintf(host, sizeof host, "o/d: the certificate of %s is not trusted (", f->endpoint + strlen("https://"));
+    assert_int_equal(strncmp(err.message, host, strlen(host)), 0);
+    assert_null(strchr(err.message, '\n'));
+    f->settings.certificates = (char[]){HUB_CERTIFICATE};
+    expect_ok(fetch_name(f, "o/d", VKFT_HUB_DATASET, &path, &err));
+    free(path);
+    assert_int_equal(hub_server_counts(f->server).bytes, 700);
+    f->settings.certificates = (char[]){HUB_CERTIFICATE ".not"};
+    expect_failure(fetch_name(f, "o/d", VKFT_HUB_DATASET, &path, &err), "cannot be read as a file of certificates");
+    assert_int_equal(hub_server_counts(f->server).lists, 1);
+}
+
+/* On a file system without links the files themselves are in the snapshot; content that comes twice comes once. */
+static bool no_links;
+
+bool __real_vkft_os_make_link(const char *target, const char *path);
+bool __wrap_vkft_os_make_link(const char *target, const char *path);
+bool __wrap_vkft_os_make_link(const char *target, const char *path)
+{
+    errno = ENOTSUP;
+    return !no_links && __real_vkft_os_make_link(target, path);
+}
+
+static void test_no_links(void **state)
+{
+    static const char *const names[] = {"a.jsonl", "b.jsonl", "c/a.jsonl"};
+    fixture *f = with_server(state);
+    vkft_err err;
+    char *path, file[700];
+    for (int i = 0; i < 3; i++)
+        hub_server_add(f->server, "datasets", "o/d", names[i], f->big, i == 1 ? 10 : 5000, true);
+    no_links = true;
+    bool ok = fetch_name(f, "o/d", VKFT_HUB_DATASET, &path, &err);
+    no_links = false;
+    expect_ok(ok);
+    for (int i = 0; i < 3; i++) {
+        vkft_os_info info;
+        snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        assert_true(vkft_os_stat_entry(file, &info) && info.is_regular && info.size == (i == 1 ? 10 : 5000));
+    }
+    free(path);
+    assert_int_equal(hub_server_counts(f->server).bytes, 5010);
+    assert_int_equal(check_blobs(f, "datasets--o--d").whole, 0);
+    expect_ok(fetch_name(f, "o/d", VKFT_HUB_DATASET, &path, &err)); /* all is there */
+    free(path);
+    assert_int_equal(hub_server_counts(f->server).bytes, 5010);
+}
+
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -506,7 +568,8 @@ int main(void)
         test(test_ranges),        test(test_refusals),
         test(test_list_again),    test(test_shards),
         test(test_offline),       test(test_interrupted_and_damaged),
-        test(test_datasets),
+        test(test_datasets),      test(test_certificates),
+        test(test_no_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@ typedef struct port {
 
 struct hub_server {
     port hub, content;
+    char *certificate, *key; /* NULL: http alone */
     char endpoint[64];
     pthread_mutex_t lock;
     file files[MAX_FILES];
@@ -449,20 +450,38 @@ static void open_port(hub_server *s, port *p, bool is_hub)
     const struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     p->server = s;
     p->is_hub = is_hub;
-    p->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, on_request, p, MHD_OPTION_SOCK_ADDR,
-                                 (const struct sockaddr *)&place, MHD_OPTION_END);
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, s->certificate},
+                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, s->key},
+                                   {MHD_OPTION_END, 0, NULL}};
+    p->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | (s->key ? MHD_USE_TLS : 0), 0, NULL, NULL,
+                                 on_request, p, MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&place,
+                                 MHD_OPTION_ARRAY, s->key ? tls : &tls[2], MHD_OPTION_END);
     assert_non_null(p->daemon);
     p->number = MHD_get_daemon_info(p->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
 }
 
-hub_server *hub_server_start(void)
+static hub_server *start(hub_server *s)
 {
-    hub_server *s = calloc(1, sizeof *s);
     pthread_mutex_init(&s->lock, NULL);
     open_port(s, &s->hub, true);
     open_port(s, &s->content, false);
-    snprintf(s->endpoint, sizeof s->endpoint, "http://127.0.0.1:%u", s->hub.number);
+    snprintf(s->endpoint, sizeof s->endpoint, "%s://127.0.0.1:%u", s->key ? "https" : "http", s->hub.number);
     return s;
+}
+
+hub_server *hub_server_start(void)
+{
+    return start(calloc(1, sizeof(hub_server)));
+}
+
+hub_server *hub_server_start_https(void)
+{
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return NULL;
+    hub_server *s = calloc(1, sizeof *s);
+    s->certificate = vkft_test_read(HUB_CERTIFICATE, NULL);
+    s->key = vkft_test_read(VKFT_TEST_DATA "/hub/key.pem", NULL);
+    return start(s);
 }
 
 void hub_server_stop(hub_server *s)
@@ -478,12 +497,19 @@ void hub_server_stop(hub_server *s)
         free(s->files[i].data);
     }
     pthread_mutex_destroy(&s->lock);
+    free(s->certificate);
+    free(s->key);
     free(s);
 }
 
 #else
 
 hub_server *hub_server_start(void)
+{
+    return NULL;
+}
+
+hub_server *hub_server_start_https(void)
 {
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define HUB_COMMIT "0123456789abcdef0123456789abcdef01234567" /* of all repositories; main leads to it */
+#define HUB_CERTIFICATE VKFT_TEST_DATA "/hub/certificate.pem"
 
 typedef enum hub_fault_kind {
     HUB_BREAK,        /* the connection ends in mid-file, after `at` bytes */
@@ -41,6 +42,9 @@ typedef struct hub_server hub_server;
 
 /* NULL: this build has no web server. */
 hub_server *hub_server_start(void);
+/* The same with TLS, for small files alone, by a certificate that no system trusts: HUB_CERTIFICATE. NULL: the web server
+ * has no TLS. */
+hub_server *hub_server_start_https(void);
 void hub_server_stop(hub_server *s);
 const char *hub_server_endpoint(const hub_server *s);
 
