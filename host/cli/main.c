@@ -9,6 +9,7 @@
 #include "host/cli/spellings.h"
 #include "host/cli/terminal.h"
 #include "host/cli/truncation.h"
+#include "host/hub/http/http.h"
 #include "runtime/base/os/os.h"
 #include "runtime/base/text.h"
 #include "runtime/kernels.h"
@@ -89,11 +90,14 @@ static int export_help(const char *format)
     return EXIT_SUCCESS;
 }
 
-/* What a report of a fault should name: version, commit, and a hash of the embedded kernels, which depend on the shader
- * compiler. */
+/* What a report of a fault should name: version, commit, a hash of the embedded kernels, which depend on the shader
+ * compiler, and what downloads go through. */
 static int print_version(void)
 {
-    printf("vkft %s\ncommit %s\nkernels %016llx\n", VKFT_VERSION, VKFT_COMMIT, (unsigned long long)vkft_kernels_hash());
+    char http[120];
+    vkft_hub_http_name(http, sizeof http);
+    printf("vkft %s\ncommit %s\nkernels %016llx\ndownloads %s\n", VKFT_VERSION, VKFT_COMMIT,
+           (unsigned long long)vkft_kernels_hash(), http);
     return EXIT_SUCCESS;
 }
 

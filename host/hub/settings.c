@@ -101,13 +101,13 @@ static bool is_header(const char *text)
 bool vkft_hub_settings_read(vkft_hub_settings *settings, vkft_err *err)
 {
     char *home_path = home();
-    *settings = (vkft_hub_settings){.endpoint = vkft_os_environment("HF_ENDPOINT"),
-                                    .token = read_token(home_path),
-                                    .cache = cache_directory(home_path),
-                                    .certificates = first_set((const char *const[]){
-                                        "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", NULL}),
-                                    .offline = is_on("HF_HUB_OFFLINE") || is_on("TRANSFORMERS_OFFLINE"),
-                                    .backoff = 1};
+    *settings = (vkft_hub_settings){
+        .endpoint = vkft_os_environment("HF_ENDPOINT"),
+        .token = read_token(home_path),
+        .cache = cache_directory(home_path),
+        .certificates = first_set((const char *const[]){"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", NULL}),
+        .offline = is_on("HF_HUB_OFFLINE") || is_on("TRANSFORMERS_OFFLINE"),
+        .backoff = 1};
     free(home_path);
     if (!settings->endpoint)
         settings->endpoint = vkft_string_copy("https://huggingface.co");

@@ -477,7 +477,15 @@ bool vkft_hub_run(const vkft_hub_settings *settings, const vkft_hub_get *gets, u
     return ok;
 }
 
+void vkft_hub_http_name(char *text, size_t size)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    snprintf(text, size, "libcurl %s, %s", v->version, v->ssl_version ? v->ssl_version : "no TLS");
+}
+
 #else
+
+#include <stdio.h>
 
 bool vkft_hub_run(const vkft_hub_settings *settings, const vkft_hub_get *gets, uint32_t count, unsigned max_failures,
                   const vkft_observer *observer, bool *unreachable, vkft_err *err)
@@ -488,6 +496,11 @@ bool vkft_hub_run(const vkft_hub_settings *settings, const vkft_hub_get *gets, u
     return vkft_fail(err, VKFT_ERR_INPUT,
                      "this vkft was built without libcurl and downloads nothing; what 'hf download OWNER/NAME' has "
                      "brought into the cache is found by its name, too");
+}
+
+void vkft_hub_http_name(char *text, size_t size)
+{
+    snprintf(text, size, "no libcurl");
 }
 
 #endif

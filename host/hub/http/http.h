@@ -38,4 +38,7 @@ typedef struct vkft_hub_get {
 bool vkft_hub_run(const vkft_hub_settings *settings, const vkft_hub_get *gets, uint32_t count, unsigned max_failures,
                   const vkft_observer *observer, bool *unreachable, vkft_err *err);
 
+/* "libcurl 7.88.1, OpenSSL/3.0.17": what it is done with; "no libcurl". */
+void vkft_hub_http_name(char *text, size_t size);
+
 #endif

@@ -31,6 +31,27 @@ static wchar_t *wide(const char *text)
     return result;
 }
 
+/* A path of a file. Windows takes more than 260 characters only after \\?\, and then a whole path. */
+static wchar_t *wide_path(const char *path)
+{
+    enum { SHORT = 240 };
+    wchar_t *name = wide(path);
+    DWORD size = name ? GetFullPathNameW(name, 0, NULL, NULL) : 0;
+    if (size <= SHORT)
+        return name;
+    wchar_t *whole = malloc((size + 4) * sizeof *whole);
+    if (whole)
+        GetFullPathNameW(name, size, whole + 4, NULL);
+    else
+        errno = ENOMEM;
+    if (whole && wcsncmp(whole + 4, L"\\\\", 2) == 0) { /* of another machine, or prefixed already */
+        free(whole);
+        return name;
+    }
+    free(name);
+    return whole ? wmemcpy(whole, L"\\\\?\\", 4) : NULL;
+}
+
 static char *narrow(const wchar_t *text)
 {
     int n = WideCharToMultiByte(CP_UTF8, 0, text, -1, NULL, 0, NULL, NULL);
@@ -62,7 +83,7 @@ static bool fail_native(void)
 
 static int open_wide(const char *path, int flags)
 {
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     if (!name)
         return -1;
     int fd = _wopen(name, flags | _O_BINARY, _S_IREAD | _S_IWRITE);
@@ -150,7 +171,7 @@ void vkft_os_drop_pages(const void *address, uint64_t size)
 
 bool vkft_os_rename(const char *from, const char *to)
 {
-    wchar_t *wide_from = wide(from), *wide_to = wide(to);
+    wchar_t *wide_from = wide_path(from), *wide_to = wide_path(to);
     bool ok = wide_from && wide_to;
     if (ok && !MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
         ok = fail_native();
@@ -174,7 +195,7 @@ bool vkft_os_make_link(const char *target, const char *path)
 bool vkft_os_remove(const char *path)
 {
     vkft_os_info info;
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     bool linked_directory = vkft_os_stat_entry(path, &info) && info.is_link && info.is_directory;
     bool ok = name && (linked_directory ? _wrmdir(name) == 0 : _wunlink(name) == 0);
     free(name);
@@ -213,7 +234,7 @@ static long read_owner(const wchar_t *name)
 int vkft_os_lock_file(const char *path, long *owner)
 {
     *owner = 0;
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     if (!name)
         return -1;
     HANDLE file = CreateFileW(name, GENERIC_READ | GENERIC_WRITE | DELETE, FILE_SHARE_READ, NULL, OPEN_ALWAYS,
@@ -244,7 +265,7 @@ void vkft_os_unlock_file(int fd, const char *path)
 
 bool vkft_os_is_locked(const char *path)
 {
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     HANDLE file = name ? CreateFileW(name, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                                      OPEN_EXISTING, FILE_FLAG_OPEN_REPARSE_POINT, NULL)
                        : INVALID_HANDLE_VALUE;
@@ -264,7 +285,7 @@ bool vkft_os_sync_directory(const char *path)
 bool vkft_os_make_directory(const char *path, bool only_mine)
 {
     (void)only_mine;
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     bool ok = name && (_wmkdir(name) == 0 || errno == EEXIST);
     free(name);
     return ok;
@@ -280,10 +301,10 @@ char *vkft_os_absolute_path(const char *path)
     return result;
 }
 
-/* The volume and the number of what the path leads to. */
+/* The volume, the number and the size of what the path leads to. */
 static bool identify(const char *path, BY_HANDLE_FILE_INFORMATION *info)
 {
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     HANDLE file = name ? CreateFileW(name, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
                                      OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL) /* directories too */
                        : INVALID_HANDLE_VALUE;
@@ -301,26 +322,30 @@ bool vkft_os_is_same(const char *a, const char *b)
            one.nFileIndexHigh == two.nFileIndexHigh && one.nFileIndexLow == two.nFileIndexLow;
 }
 
+static void describe(DWORD attributes, FILETIME written, DWORD size_high, DWORD size_low, vkft_os_info *info)
+{
+    int64_t ticks = (int64_t)((uint64_t)written.dwHighDateTime << 32 | written.dwLowDateTime);
+    *info = (vkft_os_info){.is_mine = true}; /* the user's directories are closed to others */
+    info->is_directory = (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+    info->is_regular = !(attributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE));
+    info->is_link = (attributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0;
+    info->is_read_only = !info->is_directory && (attributes & FILE_ATTRIBUTE_READONLY);
+    info->size = (uint64_t)size_high << 32 | size_low;
+    info->modified_ns = (ticks - 116444736000000000) * 100; /* ticks of 100 ns since 1601 */
+}
+
 /* Attributes are those of the entry; a link to a directory has the one of a directory, too. */
 static bool stat_entry(const char *path, vkft_os_info *info)
 {
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     if (!name)
         return false;
     WIN32_FILE_ATTRIBUTE_DATA data;
+    *info = (vkft_os_info){.is_mine = true};
     bool ok = GetFileAttributesExW(name, GetFileExInfoStandard, &data) || fail_native();
     free(name);
-    *info = (vkft_os_info){.is_mine = true}; /* the user's directories are closed to others */
-    if (ok) {
-        int64_t ticks =
-            (int64_t)((uint64_t)data.ftLastWriteTime.dwHighDateTime << 32 | data.ftLastWriteTime.dwLowDateTime);
-        info->is_directory = (data.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
-        info->is_regular = !(data.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE));
-        info->is_link = (data.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0;
-        info->is_read_only = !info->is_directory && (data.dwFileAttributes & FILE_ATTRIBUTE_READONLY);
-        info->size = (uint64_t)data.nFileSizeHigh << 32 | data.nFileSizeLow;
-        info->modified_ns = (ticks - 116444736000000000) * 100; /* ticks of 100 ns since 1601 */
-    }
+    if (ok)
+        describe(data.dwFileAttributes, data.ftLastWriteTime, data.nFileSizeHigh, data.nFileSizeLow, info);
     return ok;
 }
 
@@ -329,9 +354,19 @@ bool vkft_os_stat_entry(const char *path, vkft_os_info *info)
     return stat_entry(path, info);
 }
 
+/* What a link leads to, which has a size of its own. */
+static bool stat_target(const char *path, vkft_os_info *info)
+{
+    BY_HANDLE_FILE_INFORMATION data;
+    bool ok = identify(path, &data) || fail_native();
+    if (ok)
+        describe(data.dwFileAttributes, data.ftLastWriteTime, data.nFileSizeHigh, data.nFileSizeLow, info);
+    return ok;
+}
+
 bool vkft_os_stat(const char *path, vkft_os_info *info)
 {
-    bool ok = stat_entry(path, info);
+    bool ok = stat_entry(path, info) && (!info->is_link || stat_target(path, info));
     info->is_link = false;
     return ok;
 }
@@ -382,7 +417,7 @@ bool vkft_os_stat_open(int fd, vkft_os_info *info)
 
 FILE *vkft_os_open_stream(const char *path, bool append)
 {
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     vkft_os_info info;
     bool link = vkft_os_stat_entry(path, &info) && info.is_link;
     FILE *stream = name && !link ? _wfopen(name, append ? L"ab" : L"wb") : NULL;
@@ -431,7 +466,7 @@ void vkft_os_open_standard_streams(void)
 
 bool vkft_os_remove_directory(const char *path)
 {
-    wchar_t *name = wide(path);
+    wchar_t *name = wide_path(path);
     bool ok = name && _wrmdir(name) == 0;
     free(name);
     return ok;

@@ -275,6 +275,7 @@ static void test_version(void **state)
                      5);
     assert_true(strcmp(commit, "unknown") == 0 || strspn(commit, "0123456789abcdef") >= 7);
     assert_int_not_equal(kernels, 0);
+    assert_non_null(strstr(r.out, "\ndownloads "));
     vkft_test_result_free(&r);
 }
 

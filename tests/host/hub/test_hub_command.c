@@ -18,7 +18,7 @@
 
 static const char *const variables[] = {"HF_ENDPOINT", "HF_HOME",       "HF_HUB_CACHE",   "HUGGINGFACE_HUB_CACHE",
                                         "HF_TOKEN",    "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"};
-enum { VARIABLES = sizeof variables / sizeof *variables };
+enum { VARIABLES = sizeof variables / sizeof *variables, BIG = 300000 };
 
 typedef struct fixture {
     hub_server *server;
@@ -125,6 +125,42 @@ static void test_download(void **state)
     expect_said(vkft_test_program("download o/m"), 1, "access to it has to be asked for");
 }
 
+/* What a run had to leave, the next one goes on with; what is wrong is not taken. The name is none of ASCII. */
+static void test_goes_on(void **state)
+{
+    fixture *f = with_server(state);
+    char path[600], *data = calloc(1, BIG);
+    size_t size;
+    for (int i = 0; i < BIG; i++)
+        data[i] = (char)(i * i >> 7);
+    hub_server_add(f->server, "models", "o/b", "모형.gguf", data, BIG, true);
+    hub_server_fault(f->server, (hub_fault){.kind = HUB_BREAK, .at = 100000});
+    hub_server_fault(f->server, (hub_fault){.kind = HUB_STATUS, .status = 404});
+    expect_said(vkft_test_program("download o/b"), 1, "has no such");
+    assert_int_equal(hub_server_counts(f->server).bytes, 100000);
+    hub_server_fault(f->server, (hub_fault){.kind = HUB_WRONG_BYTE});
+    hub_server_fault(f->server, (hub_fault){.kind = HUB_WRONG_BYTE}); /* the part may have been wrong: all of it once */
+    expect_said(vkft_test_program("download o/b"), 1, "does not have the hash");
+    assert_int_equal(hub_server_counts(f->server).bytes, 2 * BIG);
+    hub_server_fault(f->server, (hub_fault){.kind = HUB_BREAK, .at = 200000});
+    snprintf(path, sizeof path, "%s/hub/models--o--b/snapshots/" HUB_COMMIT "/모형.gguf", f->dir);
+    expect_said(vkft_test_program("download o/b"), 0, path);
+    assert_int_equal(hub_server_counts(f->server).bytes, 3 * BIG);
+    char *got = vkft_test_read(path, &size);
+    assert_int_equal(size, BIG);
+    assert_memory_equal(got, data, BIG);
+    free(got);
+    free(data);
+}
+
+/* The program of Windows has the TLS of Windows. */
+static void test_tls(void **state)
+{
+    with_server(state);
+    expect_said(vkft_test_program("--version"), 0,
+                vkft_test_program_is_foreign() ? ", Schannel" : "downloads libcurl ");
+}
+
 /* What is here comes first. */
 static void test_paths_first(void **state)
 {
@@ -162,7 +198,8 @@ static void test_two_at_once(void **state)
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    const struct CMUnitTest tests[] = {test(test_train), test(test_plan), test(test_download), test(test_paths_first),
+    const struct CMUnitTest tests[] = {test(test_train),      test(test_plan), test(test_download),
+                                       test(test_goes_on),    test(test_tls),  test(test_paths_first),
                                        test(test_two_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "host/hub/settings.h"
 #include "host/hub/transfer.h"
 #include "runtime/base/file.h"
+#include "runtime/base/os/machine.h"
 #include "tests/support/expect.h"
 #include "tests/support/program.h"
 
@@ -264,9 +265,10 @@ static void test_urls(void **state)
 }
 
 /* Sets a variable and keeps what it was, for the end of the test. */
-static char *variables[] = {"HF_HUB_CACHE",   "HUGGINGFACE_HUB_CACHE",  "HF_HOME",
-                            "HF_TOKEN",       "HF_TOKEN_PATH",          "HF_ENDPOINT",
-                            "HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN", "TRANSFORMERS_OFFLINE"};
+static char *variables[] = {"HF_HUB_CACHE",         "HUGGINGFACE_HUB_CACHE", "HF_HOME",        "HF_TOKEN",
+                            "HF_TOKEN_PATH",        "HF_ENDPOINT",           "HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOKEN",
+                            "TRANSFORMERS_OFFLINE", "XDG_CACHE_HOME",        "HOME",           "USERPROFILE",
+                            "REQUESTS_CA_BUNDLE",   "CURL_CA_BUNDLE",        "SSL_CERT_FILE"};
 enum { VARIABLES = sizeof variables / sizeof *variables };
 
 static void test_settings(void **state)
@@ -278,6 +280,19 @@ static void test_settings(void **state)
     for (int i = 0; i < VARIABLES; i++)
         before[i] = vkft_test_swap_environment(variables[i], NULL);
     vkft_hub_settings s;
+    free(vkft_test_swap_environment(vkft_os_is_windows() ? "USERPROFILE" : "HOME", "/home/x"));
+    free(vkft_test_swap_environment("SSL_CERT_FILE", "/certificates"));
+    expect_ok(vkft_hub_settings_read(&s, &err));
+    assert_string_equal(s.cache, "/home/x/.cache/huggingface/hub");
+    assert_string_equal(s.certificates, "/certificates");
+    vkft_hub_settings_free(&s);
+    free(vkft_test_swap_environment("XDG_CACHE_HOME", "/caches"));
+    free(vkft_test_swap_environment("CURL_CA_BUNDLE", "/others"));
+    expect_ok(vkft_hub_settings_read(&s, &err));
+    assert_string_equal(s.cache, "/caches/huggingface/hub");
+    assert_string_equal(s.certificates, "/others");
+    vkft_hub_settings_free(&s);
+
     free(vkft_test_swap_environment("HF_HOME", dir));
     expect_ok(vkft_hub_settings_read(&s, &err));
     assert_string_equal(s.endpoint, "https://huggingface.co");

@@ -409,6 +409,31 @@ static void same_places(void **state)
     vkft_test_remove_directory(dir);
 }
 
+/* Longer than the 260 characters that Windows takes of a plain path. */
+static void long_paths(void **state)
+{
+    (void)state;
+    vkft_err err;
+    char *base = vkft_test_directory(), dir[600], from[700], to[700];
+    int n = snprintf(dir, sizeof dir, "%s", base);
+    for (int i = 0; i < 5; i++)
+        n += snprintf(dir + n, sizeof dir - (size_t)n, "/%060d", i);
+    snprintf(from, sizeof from, "%s/from", dir);
+    snprintf(to, sizeof to, "%s/to", dir);
+    expect_ok(vkft_directory_create(dir, &err));
+    expect_ok(vkft_file_write(from, "abc", 3, &err));
+    assert_true(vkft_os_rename(from, to));
+    char *text = vkft_test_read(to, NULL);
+    assert_string_equal(text, "abc");
+    free(text);
+    vkft_os_info info;
+    assert_true(vkft_os_stat(to, &info) && info.is_regular && info.size == 3);
+    assert_true(vkft_directory_exists(dir));
+    expect_ok(vkft_file_remove(to, &err));
+    assert_false(vkft_file_exists(to));
+    vkft_test_remove_directory(base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +444,7 @@ int main(void)
         cmocka_unit_test(cache_directory),
         cmocka_unit_test(streams_and_removal),
         cmocka_unit_test(same_places),
+        cmocka_unit_test(long_paths),
         cmocka_unit_test(clocks_run_forward),
         cmocka_unit_test(json_positions),
         cmocka_unit_test(json_strings),

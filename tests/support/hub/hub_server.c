@@ -454,8 +454,8 @@ static void open_port(hub_server *s, port *p, bool is_hub)
                                    {MHD_OPTION_HTTPS_MEM_KEY, 0, s->key},
                                    {MHD_OPTION_END, 0, NULL}};
     p->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | (s->key ? MHD_USE_TLS : 0), 0, NULL, NULL,
-                                 on_request, p, MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&place,
-                                 MHD_OPTION_ARRAY, s->key ? tls : &tls[2], MHD_OPTION_END);
+                                 on_request, p, MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&place, MHD_OPTION_ARRAY,
+                                 s->key ? tls : &tls[2], MHD_OPTION_END);
     assert_non_null(p->daemon);
     p->number = MHD_get_daemon_info(p->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
 }

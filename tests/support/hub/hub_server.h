@@ -42,8 +42,8 @@ typedef struct hub_server hub_server;
 
 /* NULL: this build has no web server. */
 hub_server *hub_server_start(void);
-/* The same with TLS, for small files alone, by a certificate that no system trusts: HUB_CERTIFICATE. NULL: the web server
- * has no TLS. */
+/* The same with TLS, for small files alone, by a certificate that no system trusts: HUB_CERTIFICATE. NULL: the web
+ * server has no TLS. */
 hub_server *hub_server_start_https(void);
 void hub_server_stop(hub_server *s);
 const char *hub_server_endpoint(const hub_server *s);
