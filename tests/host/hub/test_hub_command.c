@@ -16,8 +16,10 @@
     "no --quant fp32 --output-dir "
 #define COMMIT_DIR "models--o--m/snapshots/" HUB_COMMIT
 
-static const char *const variables[] = {"HF_ENDPOINT", "HF_HOME",       "HF_HUB_CACHE",   "HUGGINGFACE_HUB_CACHE",
-                                        "HF_TOKEN",    "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"};
+static const char *const variables[] = {
+    "HF_ENDPOINT",        "HF_HOME",        "HF_HUB_CACHE",   "HUGGINGFACE_HUB_CACHE",
+    "HF_TOKEN",           "HF_TOKEN_PATH",  "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"};
 enum { VARIABLES = sizeof variables / sizeof *variables, BIG = 300000 };
 
 typedef struct fixture {
@@ -153,12 +155,24 @@ static void test_goes_on(void **state)
     free(data);
 }
 
-/* The program of Windows has the TLS of Windows. */
+/* The program of Windows has the TLS of Windows, which looks for names of hosts alone in certificates. */
 static void test_tls(void **state)
 {
-    with_server(state);
+    fixture *f = with_server(state);
+    char endpoint[100];
     expect_said(vkft_test_program("--version"), 0,
                 vkft_test_program_is_foreign() ? ", Schannel" : "downloads libcurl ");
+    hub_server_stop(f->server);
+    f->server = hub_server_start_https();
+    if (!f->server)
+        skip(); /* libmicrohttpd is built without TLS */
+    hub_server_add(f->server, "datasets", "o/d", "a.jsonl", "{}", 2, false);
+    snprintf(endpoint, sizeof endpoint, "https://localhost%s", strrchr(hub_server_endpoint(f->server), ':'));
+    vkft_test_environment("HF_ENDPOINT", endpoint);
+    expect_said(vkft_test_program("download o/d --repo-type dataset"), 1, "is not trusted (");
+    vkft_test_environment("SSL_CERT_FILE", HUB_CERTIFICATE);
+    expect_said(vkft_test_program("download o/d --repo-type dataset"), 0, "datasets--o--d");
+    assert_int_equal(hub_server_counts(f->server).bytes, 2);
 }
 
 /* What is here comes first. */
