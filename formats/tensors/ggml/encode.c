@@ -172,57 +172,88 @@ static void q6_k(const float *x, uint8_t *b)
     }
 }
 
-/* Of 32 values, codes 0..top: the fit x ~ scale * code - minimum, with larger weights for larger values. */
-static float fit_scale_min(const float x[32], int top, float first, int steps, uint8_t code[32], float *minimum)
+/* What fits of 32 values need: larger weights for larger values, and sums. */
+typedef struct group {
+    float weight[32], low, high, w_sum, x_sum;
+} group;
+
+static group weigh(const float x[32])
 {
-    float weight[32], squares = 0, low = x[0], high = x[0];
+    group g = {.low = x[0], .high = x[0]};
+    float squares = 0;
     for (int i = 0; i < 32; i++)
         squares += x[i] * x[i];
     const float spread = sqrtf(squares / 32);
     for (int i = 0; i < 32; i++)
-        weight[i] = spread + fabsf(x[i]);
-    float w_sum = weight[0], x_sum = w_sum * x[0];
+        g.weight[i] = spread + fabsf(x[i]);
+    g.w_sum = g.weight[0];
+    g.x_sum = g.w_sum * x[0];
     for (int i = 1; i < 32; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-        w_sum += weight[i];
-        x_sum += weight[i] * x[i];
+        g.low = x[i] < g.low ? x[i] : g.low;
+        g.high = x[i] > g.high ? x[i] : g.high;
+        g.w_sum += g.weight[i];
+        g.x_sum += g.weight[i] * x[i];
     }
-    low = low > 0 ? 0 : low;
+    return g;
+}
+
+/* Codes of values whose step is 1 / inverse, and the scale and the negative minimum that fit these best; false: none
+ * do. */
+static bool fit_codes(const float x[32], const group *g, float inverse, float low, int top, uint8_t code[32], float *s,
+                      float *m)
+{
+    float l_sum = 0, ll_sum = 0, xl_sum = 0;
+    for (int i = 0; i < 32; i++) {
+        const int l = clamp(nearest(inverse * (x[i] - low)), 0, top);
+        code[i] = (uint8_t)l;
+        l_sum += g->weight[i] * (float)l;
+        ll_sum += g->weight[i] * (float)l * (float)l;
+        xl_sum += g->weight[i] * (float)l * x[i];
+    }
+    const float determinant = g->w_sum * ll_sum - l_sum * l_sum;
+    if (!(determinant > 0))
+        return false;
+    *s = (g->w_sum * xl_sum - g->x_sum * l_sum) / determinant;
+    *m = (ll_sum * g->x_sum - l_sum * xl_sum) / determinant;
+    if (*m > 0) {
+        *m = 0;
+        *s = xl_sum / ll_sum;
+    }
+    return true;
+}
+
+static float error_of(const float x[32], const group *g, const uint8_t code[32], float s, float m)
+{
+    float e = 0;
+    for (int i = 0; i < 32; i++) {
+        const float difference = s * (float)code[i] + m - x[i];
+        e += g->weight[i] * (difference * difference);
+    }
+    return e;
+}
+
+/* Of 32 values, codes 0..top: the fit x ~ scale * code - minimum. */
+static float fit_scale_min(const float x[32], int top, float first, int steps, uint8_t code[32], float *minimum)
+{
+    const group g = weigh(x);
+    float low = g.low > 0 ? 0 : g.low, scale = 0, error = 0;
     memset(code, 0, 32);
     *minimum = -low;
-    if (high == low)
+    if (g.high == low)
         return 0;
-    float scale = 0, error = 0;
     for (int trial = -1; trial <= steps; trial++) { /* the first one keeps the plain scale and minimum */
         const float steps_below = trial < 0 ? (float)top : first + 0.1f * (float)trial + (float)top;
-        const float inverse = steps_below / (high - low); /* low: of the best trial so far, as in the reference */
+        const float inverse = steps_below / (g.high - low); /* low: of the best trial so far, as in the reference */
         uint8_t c[32];
-        float l_sum = 0, ll_sum = 0, xl_sum = 0;
-        for (int i = 0; i < 32; i++) {
-            const int l = clamp(nearest(inverse * (x[i] - low)), 0, top);
-            c[i] = (uint8_t)l;
-            l_sum += weight[i] * (float)l;
-            ll_sum += weight[i] * (float)l * (float)l;
-            xl_sum += weight[i] * (float)l * x[i];
+        float s, m;
+        bool fits = fit_codes(x, &g, inverse, low, top, c, &s, &m);
+        if (trial < 0) {
+            s = 1 / inverse;
+            m = low;
+        } else if (!fits) {
+            continue;
         }
-        float s = 1 / inverse, m = low;
-        if (trial >= 0) {
-            const float determinant = w_sum * ll_sum - l_sum * l_sum;
-            if (!(determinant > 0))
-                continue;
-            s = (w_sum * xl_sum - x_sum * l_sum) / determinant;
-            m = (ll_sum * x_sum - l_sum * xl_sum) / determinant;
-            if (m > 0) {
-                m = 0;
-                s = xl_sum / ll_sum;
-            }
-        }
-        float e = 0;
-        for (int i = 0; i < 32; i++) {
-            const float difference = s * (float)c[i] + m - x[i];
-            e += weight[i] * (difference * difference);
-        }
+        const float e = error_of(x, &g, c, s, m);
         if (trial >= 0 && !(e < error))
             continue;
         memcpy(code, c, sizeof c);
