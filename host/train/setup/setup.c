@@ -218,6 +218,37 @@ static void say_muon(const vkft_trainer *t)
                       count[true], parameters[true], count[false], parameters[false]);
 }
 
+/* What a step and an evaluation hold at a time: whole batches, until memory is short. */
+static void open_portion(vkft_trainer *t)
+{
+    const vkft_train_options *options = t->options;
+    t->portion =
+        vkft_portion_whole(&t->train, options->batch_size, &t->valid, vkft_eval_batch_size(options), t->observer);
+    t->portion.use[4].split = t->retain.count ? &t->retain : NULL;
+    t->portion.use[4].batch_size = vkft_eval_batch_size(options);
+    for (int i = 0; i < 2 && t->objective->mismatches; i++) {
+        t->portion.use[2 + i].split = &t->mismatched[i].packs;
+        t->portion.use[2 + i].batch_size = t->portion.use[i].batch_size;
+    }
+    t->portion.dropout = (options->lora_dropout > 0 && t->objective->preferences == VKFT_PREFERENCES_NONE) ||
+                         options->neftune_noise_alpha > 0;
+    t->session.smaller = vkft_portion_halve;
+    t->session.smaller_context = &t->portion;
+}
+
+static bool allocate(vkft_trainer *t, vkft_err *err)
+{
+    t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
+    const uint64_t max_samples = max_u32(t->train.count, t->valid.count) + 1ull;
+    bool judged = t->objective->judge != NULL;
+    t->samples = malloc(max_samples * sizeof *t->samples);
+    t->answers = judged ? malloc(2 * max_samples * sizeof *t->answers) : NULL;
+    t->state.history = cJSON_CreateArray();
+    t->state.wall_times = cJSON_CreateArray();
+    return (t->order && t->samples && (t->answers || !judged) && t->state.history && t->state.wall_times) ||
+           vkft_fail_memory(err, "while preparing the run");
+}
+
 bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const vkft_train_observer *observer,
                        vkft_err *err)
 {
@@ -252,18 +283,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
                               options->gradient_checkpointing ? VKFT_CHECKPOINTING_DEVICE : VKFT_CHECKPOINTING_OFF};
     if (!(options->data.path ? vkft_setup_data(t, err) : true))
         return false;
-    t->portion =
-        vkft_portion_whole(&t->train, options->batch_size, &t->valid, vkft_eval_batch_size(options), t->observer);
-    t->portion.use[4].split = t->retain.count ? &t->retain : NULL;
-    t->portion.use[4].batch_size = vkft_eval_batch_size(options);
-    for (int i = 0; i < 2 && t->objective->mismatches; i++) {
-        t->portion.use[2 + i].split = &t->mismatched[i].packs;
-        t->portion.use[2 + i].batch_size = t->portion.use[i].batch_size;
-    }
-    t->portion.dropout = (options->lora_dropout > 0 && t->objective->preferences == VKFT_PREFERENCES_NONE) ||
-                         options->neftune_noise_alpha > 0;
-    t->session.smaller = vkft_portion_halve;
-    t->session.smaller_context = &t->portion;
+    open_portion(t);
     if (!open_answers(t, err) || !vkft_setup_trained(t, err) ||
         !vkft_learner_open(&t->learner, &t->session, &optimizer, t->flat, err))
         return false;
@@ -278,15 +298,7 @@ bool vkft_trainer_open(vkft_trainer *t, const vkft_train_options *options, const
     schedule(t);
     if (!check_effects(t, err))
         return false;
-    t->order = malloc((t->train.packs + 1ull) * sizeof *t->order);
-    const uint64_t most = max_u32(t->train.count, t->valid.count) + 1ull;
-    bool judged = t->objective->judge != NULL;
-    t->samples = malloc(most * sizeof *t->samples);
-    t->answers = judged ? malloc(2 * most * sizeof *t->answers) : NULL;
-    t->state.history = cJSON_CreateArray();
-    t->state.wall_times = cJSON_CreateArray();
-    return (t->order && t->samples && (t->answers || !judged) && t->state.history && t->state.wall_times) ||
-           vkft_fail_memory(err, "while preparing the run");
+    return allocate(t, err);
 }
 
 /* Frees the data, or leaves them for the next run. */
