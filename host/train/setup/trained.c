@@ -46,38 +46,52 @@ static bool check_modules(const vkft_trainer *t, const vkft_adapter_set *have, v
            fail_differs(o, "--rank-pattern or --alpha-pattern", "other ranks or alphas", err);
 }
 
-/* What is asked for must be what the adapter has; dropout alone is of the training, and may be another. */
-static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err *err)
+/* Dropout alone is of the training, and may be another; found: what else the adapter has. */
+static void settle_dropout(vkft_trainer *t, const char *found)
 {
     const vkft_train_options *o = t->options;
     vkft_adapter_set *set = &t->session.trained.adapters;
-    vkft_adapter_config *c = &set->config;
+    if (o->lora_given.dropout)
+        set->config.lora_dropout = o->lora_dropout;
+    if (vkft_objective_of(o->data.objective)->preferences != VKFT_PREFERENCES_NONE)
+        set->config.lora_dropout = 0;
+    vkft_observer_say(t->observer, "adapter of %s: %s, dropout %.9g, on %u modules", o->init_adapter, found,
+                      (double)set->config.lora_dropout, set->count);
+}
+
+static bool continue_ia3(const vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    if (o->lora_given.modules)
+        return fail_differs(o, "--lora-target-modules", "modules of its own", err);
+    vkft_observer_say(t->observer, "adapter of %s: IA3 on %u modules", o->init_adapter,
+                      t->session.trained.adapters.count);
+    return true;
+}
+
+static bool continue_vera(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    const vkft_adapter_config *c = &t->session.trained.adapters.config;
     char found[64];
-    if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err) ||
-        (t->session.file && !vkft_adapter_check_copies(set, init, t->session.file, err)) ||
-        !vkft_adapter_say_notes(set, init, vkft_session_model_name(&t->session), t->observer, err))
+    snprintf(found, sizeof found, "VeRA, r %u", c->r);
+    if (o->lora_given.r && o->lora_r != c->r)
+        return fail_differs(o, "--lora-r", found, err);
+    if (o->lora_given.bias && o->bias != c->bias)
+        return fail_differs(o, "--bias", "another bias", err);
+    if (o->lora_given.modules && !check_modules(t, &t->session.trained.adapters, err))
         return false;
+    settle_dropout(t, found);
+    return true;
+}
+
+static bool continue_lora(vkft_trainer *t, vkft_err *err)
+{
+    const vkft_train_options *o = t->options;
+    const vkft_adapter_set *set = &t->session.trained.adapters;
+    const vkft_adapter_config *c = &set->config;
     bool dora = set->method == &vkft_method_dora, lora_bias = set->method == &vkft_method_lora_bias;
-    if (set->method == &vkft_method_ia3) {
-        if (o->lora_given.modules)
-            return fail_differs(o, "--lora-target-modules", "modules of its own", err);
-        vkft_observer_say(t->observer, "adapter of %s: IA3 on %u modules", o->init_adapter, set->count);
-        return true;
-    }
-    if (set->method == &vkft_method_vera) {
-        snprintf(found, sizeof found, "VeRA, r %u", c->r);
-        if (o->lora_given.r && o->lora_r != c->r)
-            return fail_differs(o, "--lora-r", found, err);
-        if (o->lora_given.modules && !check_modules(t, set, err))
-            return false;
-        if (o->lora_given.dropout)
-            c->lora_dropout = o->lora_dropout;
-        if (vkft_objective_of(o->data.objective)->preferences != VKFT_PREFERENCES_NONE)
-            c->lora_dropout = 0;
-        vkft_observer_say(t->observer, "adapter of %s: %s, dropout %.9g, on %u modules", o->init_adapter, found,
-                          (double)c->lora_dropout, set->count);
-        return true;
-    }
+    char found[64];
     snprintf(found, sizeof found, "r %u, alpha %.9g%s%s", c->r, (double)c->lora_alpha, c->use_rslora ? ", rsLoRA" : "",
              dora        ? ", DoRA"
              : lora_bias ? ", lora_bias"
@@ -100,13 +114,21 @@ static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err
         return fail_differs(o, "--bias", "another bias", err);
     if ((o->lora_given.modules || o->lora_given.patterns) && !check_modules(t, set, err))
         return false;
-    if (o->lora_given.dropout)
-        c->lora_dropout = o->lora_dropout;
-    if (vkft_objective_of(o->data.objective)->preferences != VKFT_PREFERENCES_NONE)
-        c->lora_dropout = 0;
-    vkft_observer_say(t->observer, "adapter of %s: %s, dropout %.9g, on %u modules", o->init_adapter, found,
-                      (double)c->lora_dropout, set->count);
+    settle_dropout(t, found);
     return true;
+}
+
+/* What is asked for must be what the adapter has. */
+static bool continue_adapter(vkft_trainer *t, const vkft_adapter *init, vkft_err *err)
+{
+    vkft_adapter_set *set = &t->session.trained.adapters;
+    if (!vkft_adapter_set_choose_from(set, &t->session.model, init, err) ||
+        (t->session.file && !vkft_adapter_check_copies(set, init, t->session.file, err)) ||
+        !vkft_adapter_say_notes(set, init, vkft_session_model_name(&t->session), t->observer, err))
+        return false;
+    return set->method == &vkft_method_ia3    ? continue_ia3(t, err)
+           : set->method == &vkft_method_vera ? continue_vera(t, err)
+                                              : continue_lora(t, err);
 }
 
 static bool choose_ia3(vkft_trainer *t, vkft_err *err)

@@ -188,6 +188,11 @@ static void biases(void **state)
     open_adapter(dir, "again", &again);
     assert_int_equal(again.count, count);
     vkft_tensor_file_close(&again);
+    snprintf(flags, sizeof flags, "other --bias none --init-adapter %s/with", dir);
+    vkft_test_result r = train(dir, flags);
+    assert_int_equal(r.exit_code, 1);
+    assert_non_null(strstr(r.err, "which has another bias; --bias asks for something else"));
+    vkft_test_result_free(&r);
     vkft_test_remove_directory(dir);
 }
 
