@@ -148,8 +148,7 @@ bool parquet_delta_next(parquet_delta *d, int64_t *value);
 /* Where the bytes of an opened sequence end. */
 bool parquet_delta_end(const parquet_delta *d, const uint8_t **end);
 
-/* --- columns -------------------------------------------------------------------------------------------------------
- */
+/* --- columns ---------------------------------------------------------------------------------------------------- */
 
 typedef struct parquet_bytes {
     const uint8_t *data; /* of a number: little-endian, as the file has it */
