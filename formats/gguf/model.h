@@ -55,6 +55,10 @@ typedef struct vkft_gguf_place {
 bool vkft_gguf_place_of(const vkft_gguf_arch *arch, const vkft_config *config, const char *name,
                         vkft_gguf_place *place);
 
+/* Which row of the model is row r of such a tensor with interleaved heads of so many rows: a head's two halves
+ * alternate. The reverse of vkft_file_tensor_row. */
+uint64_t vkft_gguf_interleaved_row(uint64_t r, uint64_t head);
+
 /* A tensor of any part; NULL: there is none. */
 const vkft_file_tensor *vkft_gguf_tensor(const vkft_gguf *gguf, const char *name, const vkft_tensor_file **part);
 

@@ -291,3 +291,9 @@ bool vkft_gguf_place_of(const vkft_gguf_arch *arch, const vkft_config *config, c
     out->is_bias = strcmp(dot, ".bias") == 0;
     return found && snprintf(out->name, sizeof out->name, "%s%s%s", before, found, dot) > 0;
 }
+
+uint64_t vkft_gguf_interleaved_row(uint64_t r, uint64_t head)
+{
+    const uint64_t in = r % head;
+    return r - in + in % 2 * (head / 2) + in / 2;
+}

@@ -133,9 +133,9 @@ static void arrange(const job *j, const pair *p, const vkft_merge_module *m, flo
     const float factor = m->scale / (alpha_of(j) / (float)B->cols);
     const uint32_t head = p->place.interleaved_heads ? B->rows / p->place.interleaved_heads : 0;
     for (uint32_t r = 0; r < B->rows; r++) {
-        uint32_t in = head ? r % head : 0, from = head ? r - in + in % 2 * (head / 2) + in / 2 : r;
+        const uint64_t from = head ? vkft_gguf_interleaved_row(r, head) : r;
         for (uint32_t k = 0; k < B->cols; k++) {
-            float value = B->data[(size_t)from * B->cols + k];
+            float value = B->data[from * B->cols + k];
             out[(size_t)r * B->cols + k] = factor == 1 ? value : value * factor;
         }
     }

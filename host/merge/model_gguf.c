@@ -229,8 +229,8 @@ static void interleave(output *o, uint64_t head, uint64_t step)
 {
     const uint64_t rows = o->rows * o->weight->cols / step;
     for (uint64_t r = 0; r < rows; r++) {
-        const uint64_t in = r % head, from = r - in + in % 2 * (head / 2) + in / 2;
-        memcpy(o->rearranged + r * step, o->values + from * step, (size_t)step * sizeof *o->values);
+        const float *from = o->values + vkft_gguf_interleaved_row(r, head) * step;
+        memcpy(o->rearranged + r * step, from, (size_t)step * sizeof *from);
     }
     o->values = o->rearranged;
 }
