@@ -87,16 +87,6 @@ bool vkft_speaker_use_adapter(vkft_speaker *speaker, bool adapted, const vkft_ob
            start(speaker, &silent, err);
 }
 
-static bool check_ids(const vkft_session *session, const vkft_ids *ids, vkft_err *err)
-{
-    for (uint32_t i = 0; i < ids->count; i++)
-        if ((uint32_t)ids->data[i] >= session->config->vocab_size)
-            return vkft_fail(err, VKFT_ERR_INPUT,
-                             "the tokenizer gives id %d, but the model's vocabulary has %u entries", ids->data[i],
-                             session->config->vocab_size);
-    return true;
-}
-
 bool vkft_speaker_encode(const vkft_speaker *speaker, const cJSON *messages, vkft_ids *ids, vkft_err *err)
 {
     const vkft_session *session = &speaker->session;
@@ -105,7 +95,7 @@ bool vkft_speaker_encode(const vkft_speaker *speaker, const cJSON *messages, vkf
     bool ok = vkft_chat_template_render(session->text.chat, &conversation, true, &out, err) &&
               vkft_tokenizer_encode(session->text.tokenizer, out.text.data ? out.text.data : "", out.text.length, false,
                                     ids, err) &&
-              check_ids(session, ids, err);
+              vkft_generator_check_ids(session, ids, err);
     vkft_jinja_output_free(&out);
     return ok;
 }

@@ -32,11 +32,7 @@ static bool encode_prompt(const vkft_generate_options *o, const vkft_session *se
         free(wrapped);
         if (!ok)
             return false;
-        for (uint32_t i = 0; i < ids->count; i++)
-            if ((uint32_t)ids->data[i] >= session->config->vocab_size)
-                return vkft_fail(err, VKFT_ERR_INPUT,
-                                 "the tokenizer gives id %d, but the model's vocabulary has %u entries", ids->data[i],
-                                 session->config->vocab_size);
+        return vkft_generator_check_ids(session, ids, err);
     }
     return true;
 }

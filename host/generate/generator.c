@@ -326,6 +326,16 @@ static uint32_t count_cached(const vkft_generator *gen, const int32_t *ids, uint
     return same;
 }
 
+bool vkft_generator_check_ids(const vkft_session *session, const vkft_ids *ids, vkft_err *err)
+{
+    for (uint32_t i = 0; i < ids->count; i++)
+        if ((uint32_t)ids->data[i] >= session->config->vocab_size)
+            return vkft_fail(err, VKFT_ERR_INPUT,
+                             "the tokenizer gives id %d, but the model's vocabulary has %u entries", ids->data[i],
+                             session->config->vocab_size);
+    return true;
+}
+
 bool vkft_generator_begin(vkft_generator *gen, const vkft_generate_options *options,
                           const vkft_generate_observer *observer, const int32_t *ids, uint32_t count,
                           vkft_batch_limits *limits, vkft_err *err)

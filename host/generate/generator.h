@@ -48,6 +48,8 @@ void vkft_generator_close(vkft_generator *gen);
 bool vkft_generator_begin(vkft_generator *gen, const vkft_generate_options *options,
                           const vkft_generate_observer *observer, const int32_t *ids, uint32_t count,
                           vkft_batch_limits *limits, vkft_err *err);
+/* Error: the tokenizer has made an id that the model has no row for. */
+bool vkft_generator_check_ids(const vkft_session *session, const vkft_ids *ids, vkft_err *err);
 /* What texts of so many tokens, prompt included, need of the session; of a model without an encoder. */
 vkft_batch_limits vkft_generator_limits(uint32_t positions);
 /* The strings that end the present text: the user's, else those of the model's authors; NULL past the last one. */
