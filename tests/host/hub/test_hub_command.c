@@ -169,6 +169,7 @@ static void test_tls(void **state)
     hub_server_add(f->server, "datasets", "o/d", "a.jsonl", "{}", 2, false);
     snprintf(endpoint, sizeof endpoint, "https://localhost%s", strrchr(hub_server_endpoint(f->server), ':'));
     vkft_test_environment("HF_ENDPOINT", endpoint);
+    vkft_test_environment("SSL_CERT_FILE", VKFT_TEST_DATA "/hub/other.pem"); /* without it, Wine trusts everybody */
     expect_said(vkft_test_program("download o/d --repo-type dataset"), 1, "is not trusted (");
     vkft_test_environment("SSL_CERT_FILE", HUB_CERTIFICATE);
     expect_said(vkft_test_program("download o/d --repo-type dataset"), 0, "datasets--o--d");
