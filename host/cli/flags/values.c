@@ -2,6 +2,7 @@
 #include "host/cli/flags/flags_private.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +16,13 @@ static const char *choice_name(const flag *f, const void *member)
     return "";
 }
 
-/* The shortest text that reads back as x; single: as a float. */
+/* The shortest text that reads back as x; single: as a float. Whole numbers that people write out are written out. */
 static void number_text(double x, bool single, char *text, size_t size)
 {
+    if (fabs(x) < 1e6 && x == floor(x)) {
+        snprintf(text, size, "%.0f", x);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, size, "%.*g", digits, x);
         double back = strtod(text, NULL);

@@ -86,6 +86,11 @@ static void numbers_read_back(void **state)
     assert_string_equal(text, "0.30000000000000004");
     flag_value_text(&flags[2], &o, text, sizeof text);
     assert_string_equal(text, "16777216");
+    o = (options){.rate = 170, .alpha = 20};
+    flag_value_text(&flags[1], &o, text, sizeof text);
+    assert_string_equal(text, "170");
+    flag_value_text(&flags[2], &o, text, sizeof text);
+    assert_string_equal(text, "20");
 }
 
 static void long_texts_are_whole(void **state)
