@@ -14,12 +14,11 @@ void main()
     uint c = INVOCATION;
     if (c >= args.C)
         return;
+    /* Past the last row the last one is read again: compilers may load what a condition guards before they test it. */
     for (uint first = 0; first < args.T; first += ROWS)
         [[unroll]] for (uint q = 0; q < ROWS; q++) {
-            uint t = first + q;
-            if (t < args.T) {
-                uint at = (args.ids.v[t] + args.offset) * args.C + c;
+            uint t = min(first + q, args.T - 1), at = (args.ids.v[t] + args.offset) * args.C + c;
+            if (first + q < args.T)
                 args.dtable.v[at] = fma(args.scale, args.dy.v[t * args.C + c], args.dtable.v[at]);
-            }
         }
 }
