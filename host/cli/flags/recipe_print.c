@@ -64,8 +64,8 @@ static bool has_no_value(const flag *f, const void *options, const char *value)
 {
     if (f->kind == FLAG_TEXT || f->kind == FLAG_TEXTS)
         return !first_text(f, options);
-    if (f->default_text && !is_given(f, options))
-        return true;
+    if (f->default_text && !is_given(f, options)) /* "nf4; stored for ..." begins with its value */
+        return f->kind != FLAG_CHOICE || strncmp(f->default_text, value, strlen(value)) != 0;
     return f->default_text && f->kind != FLAG_SWITCH && f->kind != FLAG_CHOICE &&
            !flag_in_range(&f->range, strtod(value, NULL));
 }
@@ -98,7 +98,8 @@ static bool print_flag(const flag_table *table, const flag *f, const void *optio
     if (none && f->default_text && *f->default_text && strcmp(f->default_text, "none") != 0)
         fprintf(out, "   # %s", f->default_text);
     else if (why && !none)
-        fprintf(out, "   # %s%s", *why ? "no effect " : "the default", why);
+        fprintf(out, "   # %s%s%s%s", *why ? "no effect " : "the default", why, !*why && f->default_text ? ": " : "",
+                !*why && f->default_text ? f->default_text : "");
     fputc('\n', out);
     return true;
 }
