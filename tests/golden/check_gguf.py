@@ -1,7 +1,7 @@
 """GGUF files against llama.cpp itself, a part of check_llama_cpp.py: small random models of every architecture are written as GGUF
 (make_gguf_fixtures.py), and the log-probabilities of a text's tokens from `vkft eval --per-token` are compared with those of transformers and of
-llama.cpp on the same file. Then llama-quantize writes the Llama in its types and back in F32: both must become the same weights here, bit for bit, and 20
-steps of training over both must have the same losses. NAME: of models, or "types" for the second half.
+llama.cpp on the same file. Then llama-quantize writes a Llama in its types (in MXFP4, which is for experts, a mixture) and back in F32: both must become the
+same weights here, bit for bit, and 20 steps of training over the blocks as they are stored must have the losses of those over F32. NAME: of models or of types, or "types" for the second half.
 """
 import json
 import os
@@ -95,14 +95,14 @@ def weights(vkft, path, out):
 
 
 def losses(vkft, path, work):
-    """Of 20 steps of LoRA."""
+    """Of 20 steps of LoRA over the weights as they are stored."""
     data, out = os.path.join(work, "train.jsonl"), os.path.join(work, "run")
     rng = random.Random(3)
     with open(data, "w") as f:
         for _ in range(40):
             f.write(json.dumps(dict(input_ids=[400] + [rng.randrange(400) for _ in range(rng.randrange(8, 40))])) + "\n")
     shutil.rmtree(out, ignore_errors=True)
-    subprocess.run([vkft, "train", "--model", path, "--data", data, "--output-dir", out, "--max-steps", "20", "--logging-steps", "1", "--quant", "none",
+    subprocess.run([vkft, "train", "--model", path, "--data", data, "--output-dir", out, "--max-steps", "20", "--logging-steps", "1", "--quant", "stored",
                     "--learning-rate", "1e-3", "--batch-size", "2"], check=True, capture_output=True)
     with open(os.path.join(out, "trainer_log.jsonl")) as f:
         rows = [json.loads(line) for line in f]
@@ -127,12 +127,15 @@ def check_models(vkft, tokenizer, work, llama, names):
     return failed
 
 
-def check_types(vkft, tokenizer, work, llama):
+def check_types(vkft, tokenizer, work, llama, kinds):
     failed = False
-    big = os.path.join(work, "big")
-    make_model(LlamaConfig(**dict(HEADS, hidden_size=256, intermediate_size=512)), big, tokenizer)
-    llama.bring(big + ".gguf")
-    for kind in TYPES:
+    wide = dict(HEADS, hidden_size=256, intermediate_size=512)
+    mixture = Qwen3MoeConfig(**dict(wide, moe_intermediate_size=256, num_experts=4, num_experts_per_tok=2, norm_topk_prob=True))
+    for name, config in dict(dense=LlamaConfig(**wide), mixture=mixture).items():
+        make_model(config, os.path.join(work, name), tokenizer)
+        llama.bring(os.path.join(work, name) + ".gguf")
+    for kind in kinds or TYPES:
+        big = os.path.join(work, "mixture" if kind == "MXFP4_MOE" else "dense")
         file, back = f"{big}-{kind}.gguf", f"{big}-{kind}-back.gguf"
         llama.quantize(big + ".gguf", file, kind)
         llama.quantize(file, back, "F32", "--allow-requantize")
@@ -151,6 +154,7 @@ def check(vkft, data, work, llama, names=()):
     tokenizer = os.path.join(data, "tokenizers", "byte_level.json")
     models = [n for n in names if n in MODELS] if names else MODELS
     failed = check_models(vkft, tokenizer, work, llama, models)
-    if not names or "types" in names:
-        failed |= check_types(vkft, tokenizer, work, llama)
+    kinds = [n for n in names if n in TYPES]
+    if not names or kinds or "types" in names:
+        failed |= check_types(vkft, tokenizer, work, llama, kinds)
     return failed
