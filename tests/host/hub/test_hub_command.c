@@ -134,7 +134,7 @@ static void test_goes_on(void **state)
     char path[600], *data = calloc(1, BIG);
     size_t size;
     for (int i = 0; i < BIG; i++)
-        data[i] = (char)(i * i >> 7);
+        data[i] = (char)((unsigned)i * (unsigned)i >> 7);
     hub_server_add(f->server, "models", "o/b", "모형.gguf", data, BIG, true);
     hub_server_fault(f->server, (hub_fault){.kind = HUB_BREAK, .at = 100000});
     hub_server_fault(f->server, (hub_fault){.kind = HUB_STATUS, .status = 404});
