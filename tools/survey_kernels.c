@@ -48,10 +48,10 @@ static bool print(vkft_json_node line)
 }
 
 /* Kernels of types of GGUF files that others stand for: q4_k and q6_k load and compute the most, q8_0 has the widest
- * codes. */
+ * codes, mxfp4 numbers that are no arithmetic. */
 static bool is_alike(const char *name)
 {
-    static const char *const endings[] = {"_q5_k", "_q5_0", "_q5_1", "_q4_0", "_q4_1", "_iq4_nl", "_mxfp4"};
+    static const char *const endings[] = {"_q5_k", "_q5_0", "_q5_1", "_q4_0", "_q4_1", "_iq4_nl"};
     const size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (length > strlen(endings[i]) && strcmp(name + length - strlen(endings[i]), endings[i]) == 0)

@@ -57,11 +57,13 @@ const uint PAIR = 2;
 const uint X_RUNS = BM * BK / 8, W_RUNS = BN * BK / 8 / PAIR;
 const uint X_EACH = (X_RUNS + WIDTH - 1) / WIDTH, W_EACH = (W_RUNS + WIDTH - 1) / WIDTH;
 
+/* Matrices must begin at 16 bytes, and no variable says so: each has a multiple of 16 bytes, so that the next begins there, too. */
 shared f16vec2 x_tile[BM * LD];
 shared f16vec2 w_tile[BN * LD];
 shared float staged[WIDTH / SUBGROUP * TM * TN]; /* a matrix of sums of each subgroup on its way to Y */
 #ifdef EXPERTS
-shared uint end_row; /* of the group: here it takes no register while sums take most of them */
+shared uint of_group[4]; /* where its rows end, and its number: here they take no registers while sums take most of them */
+#define end_row of_group[0]
 #else
 #define end_row args.M
 #endif
@@ -179,6 +181,7 @@ void main()
     if (!find_rows(WORKGROUP % tiles, BM, m0, end_of_group))
         return;
     end_row = end_of_group;
+    of_group[1] = expert;
     if (AHEAD != 0)
         expert_weight = weight_of(expert);
 #else
@@ -201,7 +204,7 @@ void main()
     do {
         if (AHEAD == 0) {
 #ifdef EXPERTS
-            expert_weight = weight_of(expert); /* for this step alone, to save registers, too */
+            expert_weight = weight_of(of_group[1]); /* for this step alone, to save registers, too */
 #endif
             load(k0);
             decode(k0);

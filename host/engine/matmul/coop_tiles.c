@@ -38,7 +38,7 @@ static uint32_t shared_bytes(const vkft_coop_tiles *tiles, vkft_coop_size size)
 {
     const vkft_coop_tile *t = &tiles->sizes[size];
     uint32_t subgroups = vkft_coop_width(tiles, size) / tiles->subgroup;
-    return (t->bm + t->bn) * (COOP_STEP + 8) * 2 + subgroups * tiles->M * tiles->N * 4 + (256 + 16) * 4 + 4;
+    return (t->bm + t->bn) * (COOP_STEP + 8) * 2 + subgroups * tiles->M * tiles->N * 4 + (256 + 16) * 4 + 16;
 }
 
 static bool fits(const vkft_caps *caps, const vkft_coop_tiles *tiles)

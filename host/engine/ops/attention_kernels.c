@@ -108,7 +108,8 @@ static uint32_t coop_bytes(const vkft_coop_tiles *m, vkft_attention_part part, u
     uint32_t split = split_of(m, part, head), own = subgroups / split * m->M;
     uint32_t tiles = part == VKFT_ATTENTION_FORWARD ? 1 : 2, factors = part == VKFT_ATTENTION_DKV ? 2 : 1;
     uint32_t halves = tiles * (own + COOP_OTHER_ROWS) * (head / 2 + 4) + factors * own * (COOP_OTHER_ROWS / 2 + 4);
-    return 4 * (halves + subgroups * m->M * (COOP_OTHER_ROWS / split + 4)) + 4 * own + 20 * subgroups;
+    return 4 * (halves + subgroups * m->M * (COOP_OTHER_ROWS / split + 4)) + 4 * own +
+           20 * (uint32_t)round_up(subgroups, 4);
 }
 
 /* The kernel for matrix cores; its rows are 0 where there is none for this part, head size or device. */

@@ -12,7 +12,7 @@ ARGS(attention_backward_args)
 
 const uint AT_K = 0, AT_V = OWN_TILE, AT_Q = 2 * OWN_TILE, AT_DOUT = AT_Q + OTHER_TILE, AT_P = AT_DOUT + OTHER_TILE, AT_DS = AT_P + FACTORS;
 shared f16vec2 halves[AT_DS + FACTORS];
-shared vec2 peaks[SUBGROUPS]; /* largest factors: p, ds */
+shared vec2 peaks[A_SUBGROUP]; /* largest factors: p, ds */
 
 void main()
 {

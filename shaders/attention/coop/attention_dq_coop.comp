@@ -12,7 +12,7 @@ ARGS(attention_backward_args)
 
 const uint AT_Q = 0, AT_DOUT = OWN_TILE, AT_K = 2 * OWN_TILE, AT_V = AT_K + OTHER_TILE, AT_FACTORS = AT_V + OTHER_TILE;
 shared f16vec2 halves[AT_FACTORS + FACTORS];
-shared float peaks[SUBGROUPS]; /* largest factors */
+shared float peaks[A_SUBGROUP]; /* largest factors */
 
 void main()
 {

@@ -38,10 +38,12 @@ const uint LD_PAIRS = OTHER_ROWS / 2 + 4; /* of the factors' tile */
 const uint LD_SUMS = COLUMNS + 4;         /* of the sums' tile, in floats */
 const uint OWN_TILE = OWN_ROWS * LD, OTHER_TILE = OTHER_ROWS * LD, FACTORS = OWN_ROWS * LD_PAIRS, SUMS = SUBGROUPS * TM * LD_SUMS;
 
-/* A kernel declares: shared f16vec2 halves[...]. */
+/* Matrices must begin at 16 bytes, and no variable says so: each has a multiple of 16 bytes, so that the next begins there, too.
+ * A kernel declares: shared f16vec2 halves[...]. */
+const uint A_SUBGROUP = (SUBGROUPS + 3) / 4 * 4; /* elements of an array with one for each subgroup */
 shared float sums[SUMS];
-shared float largest[SUBGROUPS];
-shared uvec2 spans[SUBGROUPS];
+shared float largest[A_SUBGROUP];
+shared uvec2 spans[A_SUBGROUP];
 
 #define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA>
 #define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB>
