@@ -178,12 +178,22 @@ bool vkft_gemm_drop(vkft_device *dev, const vkft_strategy *strategy, vkft_gemm_c
     return kept > 0;
 }
 
+/* Of one matrix; those of groups are never computed in the same pass. */
+static vkft_range weight_range(const vkft_product *p)
+{
+    uint64_t bytes[VKFT_PARTS];
+    if (p->groups || !vkft_storage_part_bytes(p->w->storage, p->w->rows, p->w->cols, bytes))
+        return (vkft_range){0};
+    return (vkft_range){p->w->part[VKFT_PART_DATA], bytes[VKFT_PART_DATA]};
+}
+
 void vkft_product_touch(const vkft_matmul_ctx *ctx, const vkft_product *p, bool scratch)
 {
     vkft_range Y = vkft_rows_range(p->Y, p->M, vkft_product_ldy(p), vkft_product_n(p));
     vkft_range X = vkft_rows_range(p->X, p->M, vkft_product_ldx(p), vkft_product_k(p));
     const vkft_touch touch = {
         .reads = {X,
+                  weight_range(p),
                   {p->R, p->R ? Y.bytes : 0},
                   vkft_f16_range(p->f16, p->M, vkft_product_k(p)),
                   {p->f16.inverse, p->f16.rows ? p->M * sizeof(float) : 0}},
