@@ -31,12 +31,12 @@ static bool make_constant(vkft_device *dev, vkft_buffer *buffer, uint64_t offset
     return vkft_buffer_fill(dev, buffer, offset, 4ull * t->rows * t->cols, pattern, err);
 }
 
-/* The element that a random byte stands for, in the storage type: (byte - 128) 2^-12. */
+/* The element that a random byte stands for, in the storage type: (2 byte - 255) 2^-13, whose mean is 0. */
 static void make_elements(const vkft_storage_type *type, uint8_t elements[256 * 4])
 {
     float values[256];
     for (int i = 0; i < 256; i++)
-        values[i] = (float)(i - 128) * 0x1p-12f;
+        values[i] = (float)(2 * i - 255) * 0x1p-13f;
     type->codec->encode(values, 256, elements, NULL);
 }
 
@@ -64,7 +64,9 @@ static bool make_data(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, co
     return ok;
 }
 
-/* Scales of blocks, as the type keeps them, past the data. bytes: without padding. */
+/* Scales of blocks, as the type keeps them, past the data. They have both signs, because the mean of NF4's codes is not
+ * 0: a matrix whose elements have a mean makes all rows of a model's states alike, layer by layer, and nothing that is
+ * computed of such states is exact. bytes: without padding. */
 static bool make_scales(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, const struct vkft_tensor_spec *t,
                         const uint64_t bytes[VKFT_PARTS], uint64_t stream, vkft_err *err)
 {
@@ -80,7 +82,8 @@ static bool make_scales(vkft_device *dev, vkft_buffer *buffer, uint64_t offset, 
     for (uint64_t i = 0; ok && i < blocks; i++) {
         if (i % 8 == 0)
             random_bytes(stream, i, 8, random);
-        scales[i] = (float)(384 + random[i % 8]) * 0x1p-13f * 0.640625f; /* 0.03 to 0.05, exact */
+        const float sign = random[i % 8] % 2 ? -1 : 1;
+        scales[i] = sign * (float)(384 + random[i % 8]) * 0x1p-13f * 0.640625f; /* 0.03 to 0.05, exact */
     }
     if (ok)
         type->codec->finish(scales, t->rows, t->cols, part, &t->weight->offset);

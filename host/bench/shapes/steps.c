@@ -15,7 +15,7 @@
 #include "runtime/memory.h"
 
 #define SEED 20
-#define CHECK_RATE 1e-3   /* learning rate of the steps that are checked */
+#define CHECK_RATE 1e-4   /* learning rate of the steps that are checked */
 #define MEASURE_RATE 1e-4 /* and of those that are measured */
 #define TELEMETRY_S 0.2   /* between readings of the card */
 #define SHORT_CHECK 64u   /* tokens that every shape has a reference for */

@@ -75,7 +75,8 @@ static void test_values(void **state)
             product += (double)values[i] * other[i];
         }
         double deviation = sqrt(squares / COUNT);
-        assert_true(fabs(sum / COUNT) < 1e-3);
+        assert_true(fabs(sum / COUNT) <
+                    5 * deviation / sqrt(COUNT)); /* also of types in blocks, whose signs are random */
         assert_true(deviation > 0.017 && deviation < 0.023);
         assert_true(fabs(product / COUNT) <
                     4 * deviation * deviation / sqrt(COUNT)); /* another tensor is another one */
@@ -85,7 +86,7 @@ static void test_values(void **state)
         free(values), free(again), free(other);
     }
     /* A value of the generator's, so that no version makes other weights unseen. */
-    assert_true(plain[0] == -23 * 0x1p-12f && plain[COUNT - 1] == -125 * 0x1p-12f);
+    assert_true(plain[0] == -45 * 0x1p-13f && plain[COUNT - 1] == -249 * 0x1p-13f);
     free(plain);
     vkft_device_close(dev);
 }
