@@ -181,9 +181,9 @@ static bool open_bench(bench *b, vkft_err *err)
     b->info = *vkft_device_get_info(dev);
     b->observer->begin(b->observer->general.context, &b->info, b->info.caps.software ? vkft_cpu_fma_peak() : 0);
     warn_busy(b);
-    double f32 = 0; /* GFLOP/s */
-    bool ok = !o->peaks || vkft_bench_peaks(dev, &b->forward, &f32, err);
-    ok = ok && (!o->kernels || vkft_bench_products(dev, f32, &b->forward, err));
+    vkft_bench_peak peak = {0};
+    bool ok = !o->peaks || vkft_bench_peaks(dev, &b->forward, &peak, err);
+    ok = ok && (!o->kernels || vkft_bench_products(dev, o->compute_dtype, &peak, &b->forward, err));
     ok = ok && (!o->steps || vkft_bench_probe(dev, VKFT_STORAGE_nf4_dq, &b->gflops, err));
     vkft_device_close(dev);
     return ok;

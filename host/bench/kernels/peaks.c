@@ -104,6 +104,12 @@ static uint32_t invocations_of(const peaks *p)
     return p->info->caps.software ? 1u << 12 : 1u << 19;
 }
 
+/* What products are compared with. */
+static double speed_of(const peaks *p, const vkft_bench_row *row)
+{
+    return p->info->caps.software ? row->per_cpu_second : row->value;
+}
+
 static bool measure_fma(const peaks *p, double *f32, vkft_err *err)
 {
     static const struct {
@@ -119,7 +125,7 @@ static bool measure_fma(const peaks *p, double *f32, vkft_err *err)
         if (interrupted(p, err) || !measure_arithmetic(p, &a, &row, err))
             return false;
         if (a.kernel == VKFT_KERNEL_peak_fma_f32)
-            *f32 = p->info->caps.software ? row.per_cpu_second : row.value;
+            *f32 = speed_of(p, &row);
         tell(p, &row);
     }
     return true;
@@ -146,7 +152,7 @@ static bool make_factors(const peaks *p, vkft_buffer *factors, vkft_err *err)
            vkft_buffer_write(p->dev, factors, 0, values, sizeof values, err);
 }
 
-static bool measure_matrices(const peaks *p, uint64_t factors, vkft_err *err)
+static bool measure_matrices(const peaks *p, uint64_t factors, double *f16, vkft_err *err)
 {
     static const struct {
         vkft_kernel kernel;
@@ -170,6 +176,8 @@ static bool measure_matrices(const peaks *p, uint64_t factors, vkft_err *err)
                                vkft_caps_subgroup_size(&p->info->caps, width, subgroup) ? subgroup : 0, constants, 3);
         if (interrupted(p, err) || !measure_arithmetic(p, &a, &row, err))
             return false;
+        if (a.kernel == VKFT_KERNEL_peak_matrix_f16_f32)
+            *f16 = speed_of(p, &row);
         tell(p, &row);
     }
     return true;
@@ -267,13 +275,14 @@ static bool measure_launches(const peaks *p, vkft_err *err)
     return ok;
 }
 
-bool vkft_bench_peaks(vkft_device *dev, const vkft_bench_observer *observer, double *f32, vkft_err *err)
+bool vkft_bench_peaks(vkft_device *dev, const vkft_bench_observer *observer, vkft_bench_peak *peak, vkft_err *err)
 {
     const peaks p = {.dev = dev, .info = vkft_device_get_info(dev), .observer = observer};
     vkft_buffer factors = {0};
-    *f32 = 0;
-    bool ok = measure_fma(&p, f32, err) && make_factors(&p, &factors, err) &&
-              measure_matrices(&p, factors.address, err) && measure_memory(&p, err) && measure_launches(&p, err);
+    *peak = (vkft_bench_peak){0};
+    bool ok = measure_fma(&p, &peak->f32, err) && make_factors(&p, &factors, err) &&
+              measure_matrices(&p, factors.address, &peak->matrix, err) && measure_memory(&p, err) &&
+              measure_launches(&p, err);
     vkft_buffer_free(dev, &factors);
     return ok;
 }

@@ -162,8 +162,8 @@ static bool is_measured(vkft_storage type, uint32_t n)
     return n == 2048 || vkft_storage_get(type)->codec->prequantizer != &vkft_gguf_blocks;
 }
 
-/* Square products of all kinds, then shapes that a training step and generation have. */
-static uint32_t list_cases(bench_case cases[MAX_CASES])
+/* Square products of all kinds, then shapes that a training step and generation have; large ones only of a GPU. */
+static uint32_t list_cases(bench_case cases[MAX_CASES], bool software)
 {
     static const uint32_t sizes[] = {512, 1024, 2048};
     uint32_t count = 0;
@@ -179,6 +179,11 @@ static uint32_t list_cases(bench_case cases[MAX_CASES])
         cases[count++] = (bench_case){d, VKFT_STORAGE_f32, 512, 4096, 4096, 0};
         cases[count++] = (bench_case){d, VKFT_STORAGE_nf4_dq, 512, 4096, 4096, 0};
     }
+    for (uint32_t d = NT; !software && d <= NN; d++) {
+        cases[count++] = (bench_case){d, VKFT_STORAGE_bf16, 4096, 4096, 4096, 0};
+        cases[count++] = (bench_case){d, VKFT_STORAGE_nf4_dq, 4096, 4096, 4096, 0};
+        cases[count++] = (bench_case){d, VKFT_STORAGE_nf4_dq, 2048, 14336, 4096, 0};
+    }
     cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 16, 4096, 2048, 0}; /* dA at rank 16 */
     cases[count++] = (bench_case){TN, VKFT_STORAGE_f32, 4096, 16, 2048, 0}; /* dB */
     cases[count++] = (bench_case){NT, VKFT_STORAGE_bf16, 1, 4096, 4096, 0}; /* generation */
@@ -186,6 +191,12 @@ static uint32_t list_cases(bench_case cases[MAX_CASES])
     cases[count++] = (bench_case){NT, VKFT_STORAGE_nf4_dq, 4096, 768, 2048, 128}; /* 512 tokens, 8 of 128 experts */
     cases[count++] = (bench_case){NN, VKFT_STORAGE_nf4_dq, 4096, 2048, 768, 128};
     return count;
+}
+
+/* What the operands of a case are rounded to: gradients of matrices and single rows are not on matrix cores. */
+static vkft_dtype compute_of(const bench_case *c, vkft_dtype compute)
+{
+    return compute == VKFT_F16 && (c->direction == TN || c->M == 1) ? VKFT_F32 : compute;
 }
 
 /* In percent. A CPU's own peak is measured beside each row: how fast a CPU is changes with what else it does. */
@@ -196,11 +207,16 @@ static double share_of_peak(vkft_device *dev, const vkft_bench_row *row, double 
     return peak > 0 ? 100 * (software ? row->per_cpu_second : row->value) / peak : 0;
 }
 
-bool vkft_bench_products(vkft_device *dev, double device_peak, const vkft_bench_observer *observer, vkft_err *err)
+bool vkft_bench_products(vkft_device *dev, vkft_dtype compute, const vkft_bench_peak *peak,
+                         const vkft_bench_observer *observer, vkft_err *err)
 {
+    const vkft_caps *caps = vkft_device_get_caps(dev);
+    if (compute == VKFT_COMPUTE_AUTO)
+        compute = vkft_gemm_has_matrix_cores(caps) ? VKFT_F16 : VKFT_F32;
+    const bool matrix = compute == VKFT_F16 && vkft_gemm_has_matrix_cores(caps);
     bench_case cases[MAX_CASES];
-    uint32_t count = list_cases(cases);
-    if (!vkft_gemm_setup(dev, VKFT_F32, err))
+    uint32_t count = list_cases(cases, caps->software);
+    if (!vkft_gemm_setup(dev, compute, err))
         return false;
     for (uint32_t i = 0; i < count; i++) {
         vkft_bench_row row;
@@ -208,7 +224,9 @@ bool vkft_bench_products(vkft_device *dev, double device_peak, const vkft_bench_
             return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted while measuring");
         if (!measure(dev, &cases[i], CASE_MS, &row, err))
             return false;
-        row.percent_of_peak = share_of_peak(dev, &row, device_peak);
+        const vkft_dtype rounded = compute_of(&cases[i], compute);
+        row.compute = vkft_compute_name(rounded);
+        row.percent_of_peak = share_of_peak(dev, &row, matrix && rounded == VKFT_F16 ? peak->matrix : peak->f32);
         observer->row(observer->general.context, &row);
     }
     return true;

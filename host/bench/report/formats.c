@@ -41,8 +41,8 @@ void vkft_bench_setting_text(const cJSON *row, char *text, size_t size)
     char adapter[24] = "", samples[24] = "";
     text[0] = 0;
     if (vkft_bench_number(row, "m") > 0)
-        snprintf(text, size, "%.0fx%.0fx%.0f", vkft_bench_number(row, "m"), vkft_bench_number(row, "n"),
-                 vkft_bench_number(row, "k"));
+        snprintf(text, size, "%.0fx%.0fx%.0f%s%s", vkft_bench_number(row, "m"), vkft_bench_number(row, "n"),
+                 vkft_bench_number(row, "k"), compute[0] ? " " : "", compute);
     if (!quant[0])
         return;
     if (r > 0)

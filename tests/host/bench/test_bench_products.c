@@ -59,12 +59,15 @@ static void test_all(void **state)
     vkft_err err = {0};
     seen s = {0};
     const vkft_bench_observer observer = {.general = {.context = &s, .interrupted = interrupted}, .row = on_row};
-    expect_ok(vkft_bench_products(f->dev, 200, &observer, &err));
-    assert_int_equal(s.count, 3 * (2 * VKFT_STORAGE_COUNT + 1) - 2 * 2 * GGUF_TYPES + 4 + 2 + 2 + 2);
+    const vkft_bench_peak peak = {.f32 = 200, .matrix = 200};
+    expect_ok(vkft_bench_products(f->dev, VKFT_COMPUTE_AUTO, &peak, &observer, &err));
+    const uint32_t large = vkft_device_get_caps(f->dev)->software ? 0 : 6;
+    assert_int_equal(s.count, 3 * (2 * VKFT_STORAGE_COUNT + 1) - 2 * 2 * GGUF_TYPES + 4 + large + 2 + 2 + 2);
     assert_int_equal(s.grouped, 2);
     assert_int_equal(s.outer, 5);
     s = (seen){.stop = true};
-    expect_failure(vkft_bench_products(f->dev, 200, &observer, &err), "interrupted while measuring");
+    expect_failure(vkft_bench_products(f->dev, VKFT_COMPUTE_AUTO, &peak, &observer, &err),
+                   "interrupted while measuring");
     assert_int_equal(err.kind, VKFT_ERR_INTERRUPTED);
 }
 
