@@ -33,12 +33,21 @@ static int print_json_summary(const vkft_train_options *o, const vkft_train_resu
     return cli_print_json(vkft_json_made(json));
 }
 
+/* As the command line has it: of a model from the hub its name there, not the path of what was downloaded. */
+static const char *model_name(const vkft_train_options *o)
+{
+    for (uint32_t i = 0; i < o->settings.count; i++)
+        if (strcmp(o->settings.list[i].name, "model") == 0)
+            return o->settings.list[i].value;
+    return o->model.path;
+}
+
 /* Commands to be pasted into a shell: one that uses the result as it was trained, one that draws the run. */
 static void print_command(const vkft_train_options *o, const vkft_train_result *r)
 {
     vkft_text text = {0};
     bool full = o->fine_tune_type == VKFT_TRAINABLE_ALL_WEIGHTS;
-    bool ok = vkft_text_append_argument(&text, vkft_os_is_windows(), full ? o->output_dir : o->model.path, NULL);
+    bool ok = vkft_text_append_argument(&text, vkft_os_is_windows(), full ? o->output_dir : model_name(o), NULL);
     if (ok && !full)
         ok = vkft_text_append(&text, " --adapter ", strlen(" --adapter "), NULL) &&
              vkft_text_append_argument(&text, vkft_os_is_windows(), o->output_dir, NULL);
