@@ -16,7 +16,7 @@
 
 #define GOLDEN VKFT_TEST_DATA "/golden/llama_gqa"
 #define ON "--model " GOLDEN "/model --data " GOLDEN " --quant nf4 "
-#define TRAIN "train " ON "--lora-r 4 --max-steps 3 --report-to none --eval-steps 1 "
+#define TRAIN "train " ON "--lora-r 4 --max-steps 3 --report-to none --eval-steps 1 --compute-dtype fp32 "
 #define BATCHES "--batch-size 4 --gradient-accumulation-steps 2 "
 #define SMALLER "at a time from here on"
 

@@ -262,8 +262,12 @@ static void test_damaged_pipeline_cache(void **state)
         expect_ok(vkft_file_write(path, damages[i].bytes, damages[i].size, &err));
         use_device();
         size_t now;
-        free(vkft_test_read(path, &now));
-        assert_true(now >= size);
+        char *kept = vkft_test_read(path, &now);
+        const bool same = now == damages[i].size && memcmp(kept, damages[i].bytes, now) == 0;
+        assert_true(
+            now > 10 &&
+            (!same || i + 1 == sizeof damages / sizeof *damages)); /* NVIDIA's driver makes another one of other size */
+        free(kept);
     }
     if (before)
         vkft_test_environment("VKFT_CACHE_DIR", before);

@@ -53,15 +53,15 @@ static bool is_forced(const char *strategy)
     return names && strncmp(names, strategy, strlen(strategy)) == 0;
 }
 
-/* Asks for f16 where it is not the default. */
-static const char *f16_flag(void)
-{
-    return is_forced("dot") || is_forced("half") ? " --compute-dtype fp16" : "";
-}
-
 static bool in_f16(void)
 {
-    return is_forced("coop") || *f16_flag();
+    return is_forced("coop") || is_forced("dot") || is_forced("half");
+}
+
+/* A card with matrix cores computes in f16 unless it is told otherwise. */
+static const char *compute_flag(void)
+{
+    return in_f16() ? " --compute-dtype fp16" : " --compute-dtype fp32";
 }
 
 static double relative(double got, double want)
@@ -235,7 +235,7 @@ static void check_gradients(const golden *g, const char *dir, const char *adapte
                          "--save-steps 0 --max-steps 1 --max-grad-norm 0 --weight-decay 0 --adam-epsilon 1e7 "
                          "--learning-rate 1e10 --warmup-steps 0 "
                          "--lr-scheduler-type constant",
-                         dir, g->name, adapter, flags, dir, f16_flag());
+                         dir, g->name, adapter, flags, dir, compute_flag());
     vkft_tensor_file before, after, want;
     snprintf(wanted, sizeof wanted, GOLDEN "/%s", g->name);
     snprintf(made, sizeof made, "%s/one", dir);
@@ -276,7 +276,7 @@ static void check_model(const golden *g, const cJSON *expected, const char *dir)
     vkft_test_copy_part(path, first, strcspn(rows_text, "\n") + 1);
     free(rows_text);
     vkft_test_program_ok("eval --model %s/model.vkft %s --data %s/first.jsonl --per-token %s/tokens.jsonl%s", dir,
-                         adapter, dir, dir, f16_flag());
+                         adapter, dir, dir, compute_flag());
     snprintf(path, sizeof path, "%s/tokens.jsonl", dir);
     cJSON *rows = vkft_test_read_jsonl(path);
     const cJSON *got = cJSON_GetObjectItem(cJSON_GetArrayItem(rows, 0), "logprobs");
@@ -299,7 +299,7 @@ static void check_model(const golden *g, const cJSON *expected, const char *dir)
     cJSON_Delete(rows);
     vkft_test_result run = vkft_test_program("generate --model %s/model.vkft %s --prompt-ids %s --max-new-tokens %d "
                                              "--temperature 0 --ignore-eos --json%s",
-                                             dir, adapter, prompt, cJSON_GetArraySize(greedy), f16_flag());
+                                             dir, adapter, prompt, cJSON_GetArraySize(greedy), compute_flag());
     assert_int_equal(run.exit_code, 0);
     cJSON *result = cJSON_Parse(run.out);
     vkft_test_result_free(&run);
@@ -393,7 +393,7 @@ static void run_case(void **state)
     vkft_test_program_ok("train --model %s/model%s --data " GOLDEN
                          "/%s %s --output-dir %s/out --no-shuffle --save-steps 0 --eval-batches 0 "
                          "--no-load-best-model-at-end%s%s",
-                         dir, original ? "" : ".vkft", g->name, adapter, dir, flags, f16_flag());
+                         dir, original ? "" : ".vkft", g->name, adapter, dir, flags, compute_flag());
     if (in_f16())
         expect_f16(dir);
     snprintf(path, sizeof path, "%s/out/trainer_log.jsonl", dir);

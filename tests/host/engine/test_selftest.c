@@ -129,6 +129,11 @@ static void test_tile(void **state)
     vkft_test_environment("VKFT_STRATEGY", "tile,panel,direct");
     vkft_device *dev = open_device(VKFT_F32);
     const vkft_block b = vkft_gemm_of(dev)->tiles.blocks[0];
+    if (b.rows / 2 * b.lanes_m >= 19) {
+        vkft_device_close(dev);
+        print_message("half a block of this device has all rows of the self-test\n");
+        skip();
+    }
     const uint32_t half[] = {b.rows / 2, b.columns, b.band, 0, b.lanes_m, b.lanes_n, b.depth, 0, 0, 0};
     for (uint32_t i = 0; i < VKFT_KERNEL_VARIANTS; i++)
         vkft_kernel_specialize(dev, vkft_kernel_variant(VKFT_KERNEL_matmul_tile_nt_bf16, i), b.lanes_m * b.lanes_n, 0,

@@ -17,7 +17,7 @@
 #define GOLDEN VKFT_TEST_DATA "/golden/"
 #define TRAIN                                                                                                          \
     "train --model " GOLDEN "llama_gqa/model --data " GOLDEN "llama_gqa --output-dir %s/%s --quant fp32 --batch-size " \
-    "4 --gradient-accumulation-steps 1 --save-total-limit 100 --no-load-best-model-at-end %s"
+    "4 --gradient-accumulation-steps 1 --save-total-limit 100 --no-load-best-model-at-end --compute-dtype fp32 %s"
 
 static char *dir;
 
