@@ -128,7 +128,8 @@ extern const flag_choice cli_compute_choices[]; /* what products with them are c
 
 #define CLI_ADAPTER_FLAG(AT)                                                                                           \
     {                                                                                                                  \
-        .kind = FLAG_TEXT, .name = "adapter", .value = "DIR", .help = "PEFT adapter to apply", AT(adapter)             \
+        .kind = FLAG_TEXT, .name = "adapter", .value = "DIR",                                                          \
+        .help = "PEFT adapter to apply: directory, or its name on the hub", .hub = FLAG_HUB_ADAPTER, AT(adapter)       \
     }
 
 #define CLI_DEVICE_FLAG(AT)                                                                                            \

@@ -38,7 +38,7 @@ static bool fetch_flag(const flag_table *table, const flag *f, void *options, bo
 {
     static const char *const config[] = {"config.json", NULL};
     const char **value = (const char **)((char *)options + f->offset);
-    vkft_hub_wish wish = {.text = *value};
+    vkft_hub_wish wish = {.text = *value, .adapter = f->hub == FLAG_HUB_ADAPTER};
     if (!*value || !is_hub_name(*value, f->hub, &wish.name))
         return true;
     if (f->hub == FLAG_HUB_MODEL && only_config && !wish.name.file[0])

@@ -97,7 +97,7 @@ static bool fail_model(const vkft_hub_wish *wish, const vkft_hub_listing *listin
     static const struct {
         const char *file, *what;
     } signs[] = {
-        {"adapter_config.json", "an adapter, not a model: give the model as --model, and the adapter's directory"},
+        {"adapter_config.json", "an adapter, not a model: give the model as --model, and it as --adapter"},
         {"model_index.json", "a pipeline of diffusers, not a language model"},
         {"consolidated.safetensors", "a model in the format of its makers: use its version for transformers"},
         {"tf_model.h5", "a model for TensorFlow: use one that has safetensors"},
@@ -129,6 +129,17 @@ static bool choose_model(const vkft_hub_wish *wish, vkft_hub_listing *listing, v
         if (want(listing, kinds[i].weights) || want(listing, kinds[i].index))
             break;
     return true;
+}
+
+static bool choose_adapter(const vkft_hub_wish *wish, vkft_hub_listing *listing, vkft_err *err)
+{
+    if (want(listing, "adapter_config.json") &&
+        (want(listing, "adapter_model.safetensors") || want(listing, "adapter_model.bin")))
+        return true;
+    return vkft_fail(
+        err, VKFT_ERR_INPUT,
+        "%s has no adapter: expected adapter_config.json and adapter_model.safetensors, as PEFT writes them",
+        wish->text);
 }
 
 /* The shards that an index names. */
@@ -236,6 +247,8 @@ bool vkft_hub_choose_first(const vkft_hub_wish *wish, vkft_hub_listing *listing,
         return vkft_fail(err, VKFT_ERR_INPUT, "%s has no files", wish->text);
     if (has_patterns(wish))
         return choose_by_patterns(wish, listing, err);
+    if (wish->adapter)
+        return choose_adapter(wish, listing, err);
     if (wish->name.type == VKFT_HUB_MODEL)
         return choose_model(wish, listing, err);
     want(listing, "README.md");
@@ -244,7 +257,7 @@ bool vkft_hub_choose_first(const vkft_hub_wish *wish, vkft_hub_listing *listing,
 
 bool vkft_hub_choose_rest(const vkft_hub_wish *wish, vkft_hub_listing *listing, const char *dir, vkft_err *err)
 {
-    if (has_patterns(wish))
+    if (has_patterns(wish) || wish->adapter)
         return true;
     return wish->name.type == VKFT_HUB_MODEL ? choose_rest_of_model(wish, listing, dir, err)
                                              : choose_data(wish, listing, dir, err);
@@ -252,7 +265,7 @@ bool vkft_hub_choose_rest(const vkft_hub_wish *wish, vkft_hub_listing *listing, 
 
 const vkft_hub_file *vkft_hub_chosen_gguf(const vkft_hub_wish *wish, const vkft_hub_listing *listing)
 {
-    if (has_patterns(wish) || wish->name.type != VKFT_HUB_MODEL)
+    if (has_patterns(wish) || wish->adapter || wish->name.type != VKFT_HUB_MODEL)
         return NULL;
     for (uint32_t i = 0; i < listing->count; i++) /* of a split model the first comes first */
         if (listing->files[i].wanted && vkft_string_ends_with(listing->files[i].path, ".gguf"))

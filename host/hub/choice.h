@@ -14,11 +14,12 @@ typedef struct vkft_hub_wish {
     /* Up to a NULL. If any are here, all files that match one of the first and none of the others are wanted, whatever
      * they are for; '*' stands for any characters, also '/', as in huggingface_hub. */
     const char *const *include, *const *exclude;
-    bool all; /* the same with every file included */
+    bool all;     /* the same with every file included */
+    bool adapter; /* of a model's repository: it is to have a PEFT adapter, and nothing else of it is wanted */
 } vkft_hub_wish;
 
 /* Marks what can be known from the list alone: a model's configuration and tokenizer, the weights that lie in one file,
- * a GGUF file; a dataset's card. Error: nothing here that could be a model. */
+ * a GGUF file; an adapter; a dataset's card. Error: nothing here that could be a model, or an adapter. */
 bool vkft_hub_choose_first(const vkft_hub_wish *wish, vkft_hub_listing *listing, vkft_err *err);
 /* Marks the rest, which those in dir say: the shards of an index, the files of a configuration. */
 bool vkft_hub_choose_rest(const vkft_hub_wish *wish, vkft_hub_listing *listing, const char *dir, vkft_err *err);

@@ -84,7 +84,7 @@ static bool run(fetch *f, vkft_err *err)
     bool unreachable;
     if (f->source.settings->offline)
         return use_cache(f, NULL, err);
-    if (is_pinned(f->wish) && use_cache(f, NULL, NULL) && has_tokenizer(f))
+    if (is_pinned(f->wish) && use_cache(f, NULL, NULL) && (f->wish->adapter || has_tokenizer(f)))
         return true;
     vkft_hub_listing_free(&f->listing);
     free(f->dir);

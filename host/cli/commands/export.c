@@ -23,8 +23,9 @@ static const flag export_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "adapter",
      .value = "DIR",
-     .help = "directory of the LoRA adapter",
+     .help = "the LoRA adapter: directory, or its name on the hub",
      .required = true,
+     .hub = FLAG_HUB_ADAPTER,
      AT(adapter)},
     {.kind = FLAG_TEXT,
      .name = "model",
@@ -85,13 +86,17 @@ int cmd_export(int argc, char **argv)
         return code;
     interrupt_install();
     vkft_err err = {0};
-    char *made = options.output ? NULL : vkft_path_join(options.adapter, "adapter.gguf");
-    const char *output = options.output ? options.output : made;
+    const char *named = options.adapter, *output = options.output;
+    char *made = NULL;
     progress display = progress_new(&export_table);
     const vkft_observer observer = progress_observer(&display);
-    bool ok = output
-                  ? cli_fetch(&export_table, &options, false, &recipe, &err) && run(&options, output, &observer, &err)
-                  : vkft_fail_memory(&err, "for the output's name");
+    bool ok = cli_fetch(&export_table, &options, false, &recipe, &err);
+    if (ok && !output && options.adapter != named)
+        ok = vkft_fail(&err, VKFT_ERR_USAGE,
+                       "--output is missing: the adapter lies in the cache, where nothing else is written");
+    if (ok && !output && !(output = made = vkft_path_join(options.adapter, "adapter.gguf")))
+        ok = vkft_fail_memory(&err, "for the output's name");
+    ok = ok && run(&options, output, &observer, &err);
     progress_close(&display);
     if (ok)
         printf("%s\n", output);

@@ -48,8 +48,9 @@ static const flag merge_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "adapter",
      .value = "DIR",
-     .help = "directory of the adapter",
+     .help = "the adapter: directory, or its name on the hub",
      .default_text = "none: the model as it is",
+     .hub = FLAG_HUB_ADAPTER,
      AT(adapter)},
     {.kind = FLAG_TEXT,
      .name = "output",
@@ -196,10 +197,10 @@ int cmd_merge(int argc, char **argv)
     char *base = NULL;
     bool ok = options.model.path || options.adapter ||
               vkft_fail(&err, VKFT_ERR_USAGE, "give --model PATH, --adapter DIR or both");
+    ok = ok && cli_fetch(&merge_table, &options, false, &recipe, &err);
     if (ok && !options.model.path)
         ok = (base = vkft_merge_base_model(options.adapter, &err)) && cli_fetch_model(&merge_table, &base, &err);
-    ok = ok && cli_fetch(&merge_table, &options, false, &recipe, &err) &&
-         run(&options, base ? base : options.model.path, &display, &err);
+    ok = ok && run(&options, base ? base : options.model.path, &display, &err);
     progress_close(&display);
     if (ok)
         printf("%s\n", options.gguf ? options.gguf : options.output);

@@ -330,7 +330,8 @@ static const flag train_flags[] = {
     {.kind = FLAG_TEXT,
      .name = "init-adapter",
      .value = "DIR",
-     .help = "continue training from this PEFT adapter",
+     .help = "continue training from this PEFT adapter: directory, or its name on the hub",
+     .hub = FLAG_HUB_ADAPTER,
      .same_run = true,
      AT(init_adapter)},
 

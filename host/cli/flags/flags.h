@@ -68,7 +68,7 @@ typedef struct flag_range {
     }
 
 /* What a path may also be, in its name on the hub (host/cli/fetch.h). */
-typedef enum flag_hub { FLAG_HUB_NONE, FLAG_HUB_MODEL, FLAG_HUB_DATASET } flag_hub;
+typedef enum flag_hub { FLAG_HUB_NONE, FLAG_HUB_MODEL, FLAG_HUB_ADAPTER, FLAG_HUB_DATASET } flag_hub;
 
 typedef struct flag {
     flag_kind kind;

@@ -91,9 +91,24 @@ static void test_train(void **state)
     /* The adapter names its model. */
     vkft_test_program_ok("merge --adapter '%s/out' --output '%s/merged'", f->dir, f->dir);
     assert_int_equal(hub_server_counts(f->server).files, files);
+    /* And it may lie on the hub itself, of which nothing else is downloaded. */
+    snprintf(path, sizeof path, "%s/out", f->dir);
+    hub_server_add_directory(f->server, "models", "o/a", path);
+    expect_said(vkft_test_program("generate --model o/m --adapter o/a --prompt Once --max-new-tokens 2"), 0, "new: ");
+    assert_int_equal(hub_server_counts(f->server).files, files + 2);
+    vkft_test_program_ok(TRAIN "'%s/further' --init-adapter o/a", f->dir);
+    vkft_test_program_ok("merge --adapter o/a --output '%s/merged-too'", f->dir);
+    vkft_test_same_file(f->dir, "merged", "merged-too", "model.safetensors");
+    expect_said(vkft_test_program("export --adapter o/a --gguf"), 2, "--output is missing");
+    vkft_test_program_ok("export --adapter o/a --gguf --output '%s/a.gguf'", f->dir);
+    assert_int_equal(hub_server_counts(f->server).files, files + 2);
+    expect_said(vkft_test_program("generate --model o/m --adapter o/m --prompt Once"), 1,
+                "o/m has no adapter: expected ");
+    expect_said(vkft_test_program("generate --model o/a --prompt Once"), 1, "o/a is an adapter, not a model");
     hub_server_stop(f->server);
     f->server = NULL;
     vkft_test_environment("HF_HUB_OFFLINE", "1");
+    vkft_test_program_ok("generate --model o/m --adapter o/a --prompt Once --max-new-tokens 2");
     expect_said(vkft_test_program(TRAIN "'%s/again'", f->dir), 0, "vkft generate --model o/m --adapter ");
     vkft_test_same_file(f->dir, "out", "again", "adapter_model.safetensors");
     expect_said(vkft_test_program("train --model o/other --data o/d"), 1, "HF_HUB_OFFLINE is set");
