@@ -14,8 +14,9 @@ typedef struct vkft_hub_wish {
     /* Up to a NULL. If any are here, all files that match one of the first and none of the others are wanted, whatever
      * they are for; '*' stands for any characters, also '/', as in huggingface_hub. */
     const char *const *include, *const *exclude;
-    bool all;     /* the same with every file included */
-    bool adapter; /* of a model's repository: it is to have a PEFT adapter, and nothing else of it is wanted */
+    bool all;              /* the same with every file included */
+    bool adapter;          /* of a model's repository: it is to have a PEFT adapter, and nothing else of it is wanted */
+    const char *local_dir; /* the files are copied to this directory; NULL: they stay in the cache */
 } vkft_hub_wish;
 
 /* Marks what can be known from the list alone: a model's configuration and tokenizer, the weights that lie in one file,

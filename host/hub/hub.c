@@ -6,17 +6,19 @@
 #include <string.h>
 
 #include "host/hub/cache.h"
+#include "host/hub/local_copy.h"
 #include "host/hub/transfer.h"
 #include "runtime/base/file.h"
+#include "runtime/base/text.h"
 
 typedef struct fetch {
     const vkft_hub_wish *wish;
     vkft_hub_source source;
     vkft_hub_listing listing;
-    char *dir; /* the snapshot */
+    char *dir; /* the snapshot; local_dir when the files are there */
 } fetch;
 
-/* The path of what was chosen in the snapshot. */
+/* The path of what was chosen. */
 static char *chosen_path(const fetch *f, vkft_err *err)
 {
     const vkft_hub_file *gguf = vkft_hub_chosen_gguf(f->wish, &f->listing);
@@ -99,6 +101,18 @@ static bool run(fetch *f, vkft_err *err)
     return false;
 }
 
+static bool copy_to_local_dir(fetch *f, vkft_err *err)
+{
+    const char *to = f->wish->local_dir;
+    if (!to)
+        return true;
+    if (!vkft_hub_copy_wanted(&f->listing, f->dir, to, f->source.observer, err))
+        return false;
+    free(f->dir);
+    f->dir = vkft_string_copy(to);
+    return f->dir || vkft_fail_memory(err, "for a path");
+}
+
 bool vkft_hub_fetch(const vkft_hub_wish *wish, const vkft_hub_settings *settings, const vkft_observer *observer,
                     char **path, vkft_err *err)
 {
@@ -112,7 +126,7 @@ bool vkft_hub_fetch(const vkft_hub_wish *wish, const vkft_hub_settings *settings
     fetch f = {.wish = wish,
                .source = {.settings = settings, .name = &wish->name, .cache = &cache, .observer = observer}};
     bool ok = vkft_hub_cache_open(settings->cache, &wish->name, &cache, err) && run(&f, err) &&
-              (*path = chosen_path(&f, err)) != NULL;
+              copy_to_local_dir(&f, err) && (*path = chosen_path(&f, err)) != NULL;
     vkft_hub_listing_free(&f.listing);
     free(f.dir);
     vkft_hub_cache_close(&cache);

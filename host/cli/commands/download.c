@@ -1,4 +1,4 @@
-/* vkft download: a model or a dataset from the hub, into the cache that all commands look into. */
+/* vkft download: a model or a dataset from the hub, into the cache that all commands look into, or also a directory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "runtime/base/json/builder.h"
 
 typedef struct download_options {
-    const char *name, *type, *revision;
+    const char *name, *type, *revision, *local_dir;
     const char *include[FLAG_TEXTS_MAX + 1], *exclude[FLAG_TEXTS_MAX + 1];
     bool all, json;
 } download_options;
@@ -44,6 +44,11 @@ static const flag download_flags[] = {
      .help = "do not fetch the files that match",
      .default_text = "none",
      AT(exclude)},
+    {.kind = FLAG_TEXT,
+     .name = "local-dir",
+     .value = "DIR",
+     .help = "also copy the files to this directory, and print it; a file there with another content is an error",
+     AT(local_dir)},
     {.kind = FLAG_SWITCH, .name = "all", .help = "fetch all files", AT(all)},
     {.kind = FLAG_SWITCH, .name = "json", .help = "print the result as a JSON object on standard output", AT(json)},
 };
@@ -60,7 +65,8 @@ static const flag_table download_table = {
 static bool make_wish(const download_options *o, vkft_hub_wish *wish, vkft_err *err)
 {
     vkft_hub_type type = strcmp(o->type, "dataset") == 0 ? VKFT_HUB_DATASET : VKFT_HUB_MODEL;
-    *wish = (vkft_hub_wish){.text = o->name, .include = o->include, .exclude = o->exclude, .all = o->all};
+    *wish = (vkft_hub_wish){
+        .text = o->name, .include = o->include, .exclude = o->exclude, .all = o->all, .local_dir = o->local_dir};
     if (!vkft_hub_name_parse(o->name, type, &wish->name))
         return vkft_fail(err, VKFT_ERR_USAGE, "NAME: found '%.200s', expected OWNER/NAME or OWNER/NAME@REVISION",
                          o->name);

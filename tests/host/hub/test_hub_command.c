@@ -142,6 +142,43 @@ static void test_download(void **state)
     expect_said(vkft_test_program("download o/m"), 1, "access to it has to be asked for");
 }
 
+/* The files in a directory of one's own: what is there already stays, whatever it is. */
+static void test_local_dir(void **state)
+{
+    fixture *f = with_server(state);
+    char path[600], printed[600];
+    vkft_err err;
+    snprintf(path, sizeof path, "%s/my models/m/config.json", f->dir);
+    snprintf(printed, sizeof printed, "%s/my models/m\n", f->dir);
+    expect_said(vkft_test_program("download o/m --local-dir '%s/my models/m'", f->dir), 0, printed);
+    vkft_test_same_file(f->dir, "hub/" COMMIT_DIR, "my models/m", "config.json");
+    vkft_test_same_file(f->dir, "hub/" COMMIT_DIR, "my models/m", "tokenizer.json");
+    vkft_test_program_ok("generate --model '%s/my models/m' --prompt Once --max-new-tokens 2", f->dir);
+    unsigned files = hub_server_counts(f->server).files;
+
+    expect_ok(vkft_file_remove(path, &err));
+    expect_said(vkft_test_program("download o/m --local-dir '%s/my models/m'", f->dir), 0, printed);
+    vkft_test_same_file(f->dir, "hub/" COMMIT_DIR, "my models/m", "config.json");
+    expect_ok(vkft_file_write(path, "mine", 4, &err));
+    snprintf(path, sizeof path, "%s/my models/m/tokenizer.json", f->dir);
+    expect_ok(vkft_file_remove(path, &err));
+    expect_said(vkft_test_program("download o/m --local-dir '%s/my models/m'", f->dir), 1,
+                "config.json' is there with another content");
+    assert_false(vkft_file_exists(path)); /* nothing is written then */
+    snprintf(path, sizeof path, "%s/my models/m/config.json", f->dir);
+    size_t size;
+    char *text = vkft_test_read(path, &size);
+    assert_int_equal(size, 4);
+    free(text);
+    assert_int_equal(hub_server_counts(f->server).files, files);
+
+    hub_server_add(f->server, "models", "o/g", "sub/a.gguf", "GGUF", 4, true);
+    snprintf(printed, sizeof printed, "%s/g/sub/a.gguf\n", f->dir);
+    expect_said(vkft_test_program("download o/g --local-dir '%s/g'", f->dir), 0, printed);
+    vkft_test_environment("HF_HUB_OFFLINE", "1");
+    expect_said(vkft_test_program("download o/g --local-dir '%s/h'", f->dir), 0, "/h/sub/a.gguf\n");
+}
+
 /* What a run had to leave, the next one goes on with; what is wrong is not taken. The name is none of ASCII. */
 static void test_goes_on(void **state)
 {
@@ -228,8 +265,8 @@ static void test_two_at_once(void **state)
 int main(void)
 {
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    const struct CMUnitTest tests[] = {test(test_train),      test(test_plan), test(test_download),
-                                       test(test_goes_on),    test(test_tls),  test(test_paths_first),
-                                       test(test_two_at_once)};
+    const struct CMUnitTest tests[] = {test(test_train),       test(test_plan),       test(test_download),
+                                       test(test_local_dir),   test(test_goes_on),    test(test_tls),
+                                       test(test_paths_first), test(test_two_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
