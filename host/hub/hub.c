@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/hub/cache.h"
-#include "host/hub/local_copy.h"
+#include "host/hub/cache/cache.h"
+#include "host/hub/cache/local_copy.h"
 #include "host/hub/transfer.h"
 #include "runtime/base/file.h"
 #include "runtime/base/text.h"

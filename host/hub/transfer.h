@@ -3,7 +3,7 @@
 #ifndef VKFT_HUB_TRANSFER_H
 #define VKFT_HUB_TRANSFER_H
 
-#include "host/hub/cache.h"
+#include "host/hub/cache/cache.h"
 #include "host/hub/http/http.h"
 
 /* What it takes to fetch from one repository at one commit. */

@@ -1,5 +1,5 @@
 /* See cache.h. */
-#include "host/hub/cache.h"
+#include "host/hub/cache/cache.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* See local_copy.h. */
-#include "host/hub/local_copy.h"
+#include "host/hub/cache/local_copy.h"
 
 #include <stdlib.h>
 #include <string.h>
