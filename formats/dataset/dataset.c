@@ -17,7 +17,7 @@
 
 #define BATCH_ROWS 1024u
 #define BATCH_BYTES (8u << 20)
-#define CACHE_VERSION 7u
+#define CACHE_VERSION 8u
 
 typedef struct batch {
     const vkft_row_encoder *encoder;
@@ -146,15 +146,20 @@ static bool store_stream(opener *o, const vkft_ids *more, bool end)
 /* Counts the row's examples that are no samples; the first is the end where that is wanted. */
 static bool count_rejected(opener *o, const vkft_row_slice *slice, const vkft_encoded_row *row)
 {
+    const bool is_row = vkft_rows_are_numbered(&o->reader);
+    const vkft_bad_place place = {.file = o->path_count > 1 ? vkft_path_base(o->encoder.path) : NULL,
+                                  .file_number = o->path,
+                                  .number = is_row ? slice->number : slice->line,
+                                  .is_row = is_row};
     for (uint32_t i = 0; i < row->rejected_count; i++) {
         const vkft_rejected *r = &row->rejected[i];
         if (o->options->error_on_bad_row && vkft_bad_reason_is_fault(r->reason)) {
-            char place[700];
-            vkft_row_encoder_place(&o->encoder, slice, place, sizeof place);
-            vkft_fail(o->err, VKFT_ERR_INPUT, "%s: this row cannot be trained on: %s", place, r->message);
+            char where[700];
+            vkft_row_encoder_place(&o->encoder, slice, where, sizeof where);
+            vkft_fail(o->err, VKFT_ERR_INPUT, "%s: this row cannot be trained on: %s", where, r->message);
             return vkft_advise(o->err, VKFT_ADVICE_SKIP_ROWS);
         }
-        vkft_bad_rows_add(&o->data->bad, r->reason, o->data->bad.numbered ? slice->number : slice->line, r->message);
+        vkft_bad_rows_add(&o->data->bad, r->reason, &place, r->message);
     }
     return true;
 }
@@ -265,7 +270,6 @@ static bool encode_all(opener *o)
             vkft_parquet_choose(o->file.table, may_be_used, o);
         first = false;
         o->data->format = o->encoder.format;
-        o->data->bad.numbered = vkft_rows_are_numbered(&o->reader);
         vkft_parallel(min_u32(workers, b->count), b->count, encode_task, b);
         if (is_interrupted(o->options))
             return vkft_fail(o->err, VKFT_ERR_INTERRUPTED, "interrupted while '%s' was tokenized", o->encoder.path);
@@ -284,13 +288,18 @@ static uint64_t hash_text(const void *data, size_t size, uint64_t seed)
     return XXH3_64bits_withSeed(data, size, seed);
 }
 
+static uint64_t hash_name(const char *path, uint64_t hash)
+{
+    const char *base = vkft_path_base(path);
+    return hash_text(base, strlen(base), hash);
+}
+
 /* The rest of several files, with their names, which say what they are. */
 static uint64_t hash_file(const char *path, uint64_t hash)
 {
     vkft_mapping file;
-    const char *base = vkft_path_base(path);
     if (vkft_mapping_open(path, &file, NULL)) {
-        hash = hash_text(file.data, (size_t)file.size, hash_text(base, strlen(base), hash));
+        hash = hash_text(file.data, (size_t)file.size, hash_name(path, hash));
         vkft_mapping_close(&file);
     }
     return hash;
@@ -320,6 +329,8 @@ static char *cache_path(const opener *o)
                               p->learn_chosen_prompt};
         uint64_t hash = hash_text(numbers, sizeof numbers, 0);
         hash = hash_text(o->file.file.data, (size_t)o->file.file.size, hash);
+        if (o->path_count > 1)
+            hash = hash_name(o->paths[0], hash);
         for (uint32_t i = 1; i < o->path_count; i++)
             hash = hash_file(o->paths[i], hash);
         hash = o->partner.text ? hash_text(o->partner.text, (size_t)o->partner.length, hash) : hash;

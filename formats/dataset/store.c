@@ -6,7 +6,7 @@
 #include <xxhash.h>
 
 #define FLUSH_VALUES (1u << 20)
-#define MAGIC "VKFTTOK6"
+#define MAGIC "VKFTTOK7"
 
 typedef struct header {
     char magic[8];

@@ -55,13 +55,25 @@ void vkft_clean_line(char *line, size_t size)
     line[n] = 0;
 }
 
-void vkft_bad_rows_add(vkft_bad_rows *bad, vkft_bad_reason reason, uint64_t place, const char *message)
+static uint32_t place_count(const vkft_bad_rows *bad, vkft_bad_reason reason)
 {
-    uint64_t n = bad->count[reason]++;
-    if (n == 0)
+    uint32_t n = 0;
+    while (n < PLACES && bad->place[reason][n])
+        n++;
+    return n;
+}
+
+void vkft_bad_rows_add(vkft_bad_rows *bad, vkft_bad_reason reason, const vkft_bad_place *place, const char *message)
+{
+    if (bad->count[reason]++ == 0) {
         snprintf(bad->first[reason], sizeof bad->first[reason], "%s", message);
-    if (n < PLACES)
-        bad->place[reason][n] = place;
+        snprintf(bad->file[reason], sizeof bad->file[reason], "%s", place->file ? place->file : "");
+        bad->file_number[reason] = place->file_number;
+        bad->is_row[reason] = place->is_row;
+    }
+    uint32_t n = place_count(bad, reason);
+    if (n < PLACES && place->file_number == bad->file_number[reason])
+        bad->place[reason][n] = place->number;
 }
 
 uint64_t vkft_bad_rows_count(const vkft_bad_rows *bad)
@@ -88,20 +100,28 @@ vkft_advice vkft_bad_rows_advice(const vkft_bad_rows *bad)
     return reasons[most].advice;
 }
 
+/* "a.jsonl, lines 3, 7, ...: what is wrong with the first" */
+static void describe_places(const vkft_bad_rows *bad, vkft_bad_reason reason, char *text, size_t size)
+{
+    const uint32_t places = place_count(bad, reason);
+    int n = snprintf(text, size, "%s%s%s%s ", bad->file[reason], bad->file[reason][0] ? ", " : "",
+                     bad->is_row[reason] ? "row" : "line", places > 1 ? "s" : "");
+    for (uint32_t p = 0; p < places; p++)
+        n += snprintf(text + n, size - (size_t)n, "%s%" PRIu64, p ? ", " : "", bad->place[reason][p]);
+    snprintf(text + n, size - (size_t)n, "%s: %s", bad->count[reason] > places ? ", ..." : "", bad->first[reason]);
+}
+
 void vkft_bad_rows_describe(const vkft_bad_rows *bad, char text[VKFT_BAD_ROWS_TEXT])
 {
     size_t length = 0;
     text[0] = 0;
-    for (int i = 0; i < VKFT_BAD_REASONS; i++) {
-        uint64_t count = bad->count[i];
-        char places[100];
-        int n = 0;
-        for (uint64_t p = 0; p < count && p < PLACES; p++)
-            n += snprintf(places + n, sizeof places - (size_t)n, "%s%" PRIu64, p ? ", " : "", bad->place[i][p]);
-        if (count && length < VKFT_BAD_ROWS_TEXT)
-            length += (size_t)snprintf(text + length, VKFT_BAD_ROWS_TEXT - length, "%s%" PRIu64 " %s (%s%s %s%s: %s)",
-                                       length ? ", " : "", count, reasons[i].words, bad->numbered ? "row" : "line",
-                                       count > 1 ? "s" : "", places, count > PLACES ? ", ..." : "", bad->first[i]);
+    for (int i = 0; i < VKFT_BAD_REASONS && length < VKFT_BAD_ROWS_TEXT; i++) {
+        char places[400]; /* four numbers of 20 digits beside the texts of vkft_bad_rows */
+        if (!bad->count[i])
+            continue;
+        describe_places(bad, (vkft_bad_reason)i, places, sizeof places);
+        length += (size_t)snprintf(text + length, VKFT_BAD_ROWS_TEXT - length, "%s%" PRIu64 " %s (%s)",
+                                   length ? ", " : "", bad->count[i], reasons[i].words, places);
     }
     if (length >= VKFT_BAD_ROWS_TEXT)
         memcpy(text + VKFT_BAD_ROWS_TEXT - 4, "...", 4);
@@ -111,7 +131,7 @@ void vkft_bad_rows_describe(const vkft_bad_rows *bad, char text[VKFT_BAD_ROWS_TE
 bool vkft_bad_rows_valid(const vkft_bad_rows *bad)
 {
     for (int i = 0; i < VKFT_BAD_REASONS; i++)
-        if (!memchr(bad->first[i], 0, sizeof bad->first[i]))
+        if (!memchr(bad->first[i], 0, sizeof bad->first[i]) || !memchr(bad->file[i], 0, sizeof bad->file[i]))
             return false;
     return true;
 }

@@ -21,15 +21,23 @@ typedef enum vkft_bad_reason {
     VKFT_BAD_REASONS
 } vkft_bad_reason;
 
+typedef struct vkft_bad_place {
+    const char *file; /* its name; NULL: there is only one */
+    uint32_t file_number;
+    uint64_t number; /* from 1 */
+    bool is_row;     /* the number is that of a row, not of a line */
+} vkft_bad_place;
+
 /* Plain data: it is kept with cached tokens. */
 typedef struct vkft_bad_rows {
     uint64_t count[VKFT_BAD_REASONS];
-    uint64_t place[VKFT_BAD_REASONS][4]; /* of the first ones: lines, or numbers of rows */
+    uint64_t place[VKFT_BAD_REASONS][4]; /* numbers of the first ones that are in the file of the very first; 0: none */
     char first[VKFT_BAD_REASONS][160];   /* what is wrong with the first one */
-    uint32_t numbered;                   /* whether places are numbers of rows */
+    char file[VKFT_BAD_REASONS][64];     /* where it is; "": there is only one */
+    uint32_t file_number[VKFT_BAD_REASONS], is_row[VKFT_BAD_REASONS];
 } vkft_bad_rows;
 
-void vkft_bad_rows_add(vkft_bad_rows *bad, vkft_bad_reason reason, uint64_t place, const char *message);
+void vkft_bad_rows_add(vkft_bad_rows *bad, vkft_bad_reason reason, const vkft_bad_place *place, const char *message);
 uint64_t vkft_bad_rows_count(const vkft_bad_rows *bad);
 /* Those that something is wrong with: not what the data marks itself, or what the user wants dropped. */
 uint64_t vkft_bad_rows_faults(const vkft_bad_rows *bad);
@@ -40,8 +48,8 @@ const char *vkft_bad_reason_name(vkft_bad_reason reason);
 vkft_advice vkft_bad_rows_advice(const vkft_bad_rows *bad);
 #define VKFT_BAD_ROWS_TEXT 900 /* what fits in a message beside the name of a file */
 
-/* "2 with a null or missing value (lines 3, 7: completion is null), 1 ...": one line, ending in ... where more does not
- * fit. */
+/* "2 with a null or missing value (lines 3, 7: completion is null), 1 ...", of several files "(a.jsonl, lines 3, 7:
+ * ..." with the places in the first of them: one line, ending in ... where more does not fit. */
 void vkft_bad_rows_describe(const vkft_bad_rows *bad, char text[VKFT_BAD_ROWS_TEXT]);
 
 /* Whether what a file says is such a count: its texts end. */

@@ -637,14 +637,14 @@ static void test_cache_of_sources(void **state)
     find_cached(cache, file);
     size_t size, index_bytes = 2 * 9 * sizeof(uint32_t), hash_end = 80;
     char *bytes = vkft_test_read(file, &size);
-    assert_memory_equal(bytes, "VKFTTOK6", 8);
+    assert_memory_equal(bytes, "VKFTTOK7", 8);
     assert_true(size > hash_end + 2 * fresh.tokens * sizeof(int32_t) + index_bytes);
     bytes[7] = '2';
     expect_ok(vkft_file_write(file, bytes, size, &err));
     expect_cached(path, &f->text, &o, &fresh, false);
     expect_cached(path, &f->text, &o, &fresh, true);
 
-    bytes[7] = '6';
+    bytes[7] = '7';
     char *index = bytes + size - index_bytes;
     for (uint32_t source_length = 3; source_length < 8; source_length += 4) { /* what it is; more than the sample */
         memcpy(index + sizeof(uint32_t), &source_length, sizeof source_length);

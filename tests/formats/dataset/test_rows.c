@@ -175,17 +175,37 @@ static void test_every_file_has_a_case(void **state)
     expect_ok(vkft_directory_list(DIR, has_case, *state, &err));
 }
 
+/* Of several files the numbers are those of one, which is named. */
+static void test_files_of_bad_rows(void **state)
+{
+    (void)state;
+    vkft_bad_rows bad = {0};
+    char text[VKFT_BAD_ROWS_TEXT];
+    vkft_bad_rows_add(&bad, VKFT_BAD_NULL, &(vkft_bad_place){.file = "b.jsonl", .number = 3}, "text is missing");
+    vkft_bad_rows_describe(&bad, text);
+    assert_string_equal(text, "1 with a null or missing value (b.jsonl, line 3: text is missing)");
+    vkft_bad_rows_add(&bad, VKFT_BAD_NULL, &(vkft_bad_place){.file = "b.jsonl", .number = 7}, "text is null");
+    vkft_bad_rows_add(&bad, VKFT_BAD_NULL,
+                      &(vkft_bad_place){.file = "c.csv", .file_number = 1, .number = 2, .is_row = true}, "none");
+    vkft_bad_rows_add(&bad, VKFT_BAD_EMPTY,
+                      &(vkft_bad_place){.file = "c.csv", .file_number = 1, .number = 4, .is_row = true}, "empty");
+    vkft_bad_rows_describe(&bad, text);
+    assert_string_equal(text, "3 with a null or missing value (b.jsonl, lines 3, 7, ...: text is missing), "
+                              "1 with nothing to train on (c.csv, row 4: empty)");
+}
+
 /* More reasons than fit in a line: it stays one line of whole characters, and says that there are more. */
 static void test_many_reasons(void **state)
 {
     (void)state;
-    vkft_bad_rows bad = {.numbered = 1};
+    vkft_bad_rows bad = {0};
     char text[VKFT_BAD_ROWS_TEXT], message[160];
     for (size_t i = 0; i + 3 < sizeof message; i += 3)
         memcpy(message + i, "\xe2\x82\xac", 4);
     for (int i = 0; i < VKFT_BAD_REASONS; i++)
-        for (uint64_t place = 1; place <= 5; place++)
-            vkft_bad_rows_add(&bad, (vkft_bad_reason)i, UINT64_MAX - place, message);
+        for (uint64_t n = 1; n <= 5; n++)
+            vkft_bad_rows_add(&bad, (vkft_bad_reason)i,
+                              &(vkft_bad_place){.file = message, .number = UINT64_MAX - n, .is_row = true}, message);
     vkft_bad_rows_describe(&bad, text);
     assert_true(strlen(text) < sizeof text && vkft_utf8_valid(text, strlen(text)));
     assert_string_equal(text + strlen(text) - 3, "...");
@@ -201,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_every_file_has_a_case),
+        cmocka_unit_test(test_files_of_bad_rows),
         cmocka_unit_test(test_many_reasons),
     };
     return cmocka_run_group_tests_name("rows", tests, set_up, tear_down);
