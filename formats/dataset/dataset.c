@@ -355,12 +355,13 @@ static bool check_rest(const opener *o)
         return vkft_fail(o->err, VKFT_ERR_INPUT, "%s: no sample in the file; expected at least one row",
                          o->encoder.path);
     if (o->path_count > 1)
-        snprintf(name, sizeof name, "%.600s and %u more files", o->paths[0], o->path_count - 1);
+        snprintf(name, sizeof name, "%.600s and %u more file%s", o->paths[0], o->path_count - 1,
+                 o->path_count > 2 ? "s" : "");
     else
         snprintf(name, sizeof name, "%.600s", o->paths[0]);
     vkft_bad_rows_describe(&data->bad, reasons);
     vkft_fail(o->err, VKFT_ERR_INPUT, "%s: %s%llu of %llu rows cannot be trained on: %s; mend or remove them", name,
-              data->count ? "more than half of the file: " : "nothing is left to train on: ", (unsigned long long)bad,
+              data->count ? "more than half: " : "nothing is left to train on: ", (unsigned long long)bad,
               (unsigned long long)(bad + data->count), reasons);
     return vkft_advise(o->err, vkft_bad_rows_advice(&data->bad));
 }

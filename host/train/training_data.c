@@ -29,7 +29,7 @@ static void say_found(const vkft_data_options *o, const vkft_data_files *files, 
     const char *path = files->paths[0];
     char more[40] = "";
     if (files->count > 1)
-        snprintf(more, sizeof more, " and %u more files", files->count - 1);
+        snprintf(more, sizeof more, " and %u more file%s", files->count - 1, files->count > 2 ? "s" : "");
     bool pairs = data->format == VKFT_DATA_PAIRS || data->format == VKFT_DATA_PAIR_TOKENS;
     vkft_observer_say(observer, "data: %s%s: %u %s of %s, %llu tokens, longest %u%s", path, more,
                       pairs ? data->count / 2 : data->count, pairs ? "pairs" : "samples",

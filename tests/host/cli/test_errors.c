@@ -98,7 +98,7 @@ static void test_bad_data(void **state)
     refuses(f, "object.json", "{\"version\": [1]}", "", "keys found: version");
     refuses(f, "string.json", "\"text\"", "", "expected an array");
     refuses(f, "half.jsonl", "{\"input_ids\": [1, 2]}\n{\"input_ids\": [3]}\n{\"input_ids\": null}\n", "",
-            "more than half of the file: 2 of 3 rows cannot be trained on");
+            "more than half: 2 of 3 rows cannot be trained on");
     refuses(f, "stop.jsonl", "{\"input_ids\": [1, 2]}\n{\"input_ids\": [3]}\n", "--on-bad-row error",
             "line 2: this row cannot be trained on: 1 token, 0 of them masked; leave such rows out with --on-bad-row "
             "skip");
