@@ -58,6 +58,7 @@ static const check_room rooms[] = {
     {"host/generate", ABOVE},
     {"host/chat", ABOVE "host/generate"},
     {"host/merge", BASE "formats host/trainable host/hub"},
+    {"host/verify", ABOVE "host/train"},
     {"host/hub", BASE "formats/dataset"},
     {"host/plot", BASE "host/train"},
     {"host/watch", BASE "host/train host/plot"},

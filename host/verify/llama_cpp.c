@@ -2,7 +2,7 @@
  * contexts; all their tokens, int32; then a row for each of the last n - 1 - n/2 tokens of a context: f32 step, f32
  * lowest log-probability, and a uint16 per token, in V + 4 uint16, V made even: log p = lowest + step q. What is 16
  * below the largest is cut off to q = 0. */
-#include "host/merge/llama_cpp.h"
+#include "host/verify/llama_cpp.h"
 
 #include <math.h>
 #include <stdio.h>

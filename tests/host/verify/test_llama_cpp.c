@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "formats/chat/model_text.h"
-#include "host/merge/llama_cpp.h"
+#include "host/verify/llama_cpp.h"
 #include "runtime/base/file.h"
 #include "runtime/base/os/child.h"
 #include "tests/support/expect.h"
