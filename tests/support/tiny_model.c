@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/random.h"
 #include "tools/random_checkpoint.h"
 
 vkft_tiny_model vkft_tiny_model_default(void)
@@ -96,4 +97,18 @@ void vkft_tiny_model_write(const vkft_tiny_model *model, const char *dir)
     free(path);
     if (!ok)
         fail_msg("tiny model: %s", err.message);
+}
+
+void vkft_tiny_model_write_rows(uint32_t vocab_size, const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    for (uint64_t row = 0; row < 12; row++) {
+        fprintf(file, "{\"input_ids\": [1");
+        uint64_t length = 3 + vkft_random_bits(1, 1, row) % 20;
+        for (uint64_t i = 0; i < length; i++)
+            fprintf(file, ", %u", (unsigned)(vkft_random_bits(1, 2 + row, i) % vocab_size));
+        fprintf(file, "]}\n");
+    }
+    fclose(file);
 }

@@ -27,4 +27,7 @@ vkft_tiny_model vkft_tiny_model_default(void);
 /* Writes config.json and the weights into the existing directory; fails the test on any error. */
 void vkft_tiny_model_write(const vkft_tiny_model *model, const char *dir);
 
+/* Writes twelve rows of {"input_ids"}, 4 to 23 random tokens each. */
+void vkft_tiny_model_write_rows(uint32_t vocab_size, const char *path);
+
 #endif

@@ -20,7 +20,7 @@ static const char *choice_name(const flag *f, const void *member)
 static void number_text(double x, bool single, char *text, size_t size)
 {
     if (fabs(x) < 1e6 && x == floor(x)) {
-        snprintf(text, size, "%.0f", x);
+        snprintf(text, size, "%.0f", x == 0 ? 0.0 : x); /* -0 is 0 */
         return;
     }
     for (int digits = 1; digits <= 17; digits++) {

@@ -11,26 +11,11 @@
 #include "host/session/as_trained.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
-#include "runtime/base/random.h"
 #include "tests/support/program.h"
 #include "tests/support/tiny_model.h"
 
 #define STEPS 4        /* from the second one on, losses have updates in them */
 #define TOLERANCE 1e-5 /* the same products of the same values, added in another order at most */
-
-static void write_data(const char *path, uint32_t vocabulary)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    for (uint64_t row = 0; row < 12; row++) {
-        fprintf(file, "{\"input_ids\": [1");
-        uint64_t length = 3 + vkft_random_bits(1, 1, row) % 20;
-        for (uint64_t i = 0; i < length; i++)
-            fprintf(file, ", %u", (unsigned)(vkft_random_bits(1, 2 + row, i) % vocabulary));
-        fprintf(file, "]}\n");
-    }
-    fclose(file);
-}
 
 static int make_model(void **state)
 {
@@ -41,7 +26,7 @@ static int make_model(void **state)
     model.intermediate_size = 96; /* blocks of 256 do not fit its rows */
     expect_ok(vkft_directory_create(vkft_test_in("model"), &err));
     vkft_tiny_model_write(&model, vkft_test_in("model"));
-    write_data(vkft_test_in("data.jsonl"), 91);
+    vkft_tiny_model_write_rows(91, vkft_test_in("data.jsonl"));
     return 0;
 }
 

@@ -16,31 +16,6 @@
 #define BUNDLED VKFT_PROJECT_DIR "/tools/bundled/model"
 #define FLAGS "--batch-size 1 --gradient-accumulation-steps 1 --save-strategy no"
 
-static char *dir;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    dir = vkft_test_directory();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    vkft_test_remove_directory(dir);
-    return 0;
-}
-
-static char *at(const char *name)
-{
-    static char path[4][512];
-    static unsigned next;
-    char *text = path[next++ % 4];
-    snprintf(text, sizeof path[0], "%.200s/%.200s", dir, name);
-    return text;
-}
-
 static void write_rows(const char *name, int count)
 {
     static const char row[] = "{\"prompt\": \"one two\", \"completion\": \" three\"}\n";
@@ -48,7 +23,8 @@ static void write_rows(const char *name, int count)
     vkft_err err;
     for (int i = 0; i < count; i++)
         strcat(text, row);
-    char *path = at(name), *parent = vkft_path_parent(path);
+    const char *path = vkft_test_in(name);
+    char *parent = vkft_path_parent(path);
     expect_ok(vkft_directory_create(parent, &err));
     free(parent);
     expect_ok(vkft_file_write(path, text, strlen(text), &err));
@@ -60,7 +36,7 @@ static void copy_model(const char *to)
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char from[600], path[700];
         snprintf(from, sizeof from, BUNDLED "/%s", files[i]);
-        snprintf(path, sizeof path, "%s/%s", at(to), files[i]);
+        snprintf(path, sizeof path, "%s/%s", vkft_test_in(to), files[i]);
         vkft_test_copy(from, path);
     }
 }
@@ -78,7 +54,7 @@ static void test_everywhere(void **state)
     write_rows("rows.jsonl", 10);
     vkft_test_result r = vkft_test_program(
         "train --model " BUNDLED " --data %s --output-dir %s --max-steps 3 --val-split 0.2 --eval-steps 1 " FLAGS,
-        at("rows.jsonl"), at("out"));
+        vkft_test_in("rows.jsonl"), vkft_test_in("out"));
     assert_int_equal(r.exit_code, 0);
     static const char *const said[] = {
         "\ndone\n  trained     LoRA adapter, r 16, alpha 32, on 28 modules: ",
@@ -90,11 +66,11 @@ static void test_everywhere(void **state)
     };
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         expect_part(r.err, said[i]);
-    cJSON *record = vkft_test_read_json(at("out/vkft.json")), *line,
+    cJSON *record = vkft_test_read_json(vkft_test_in("out/vkft.json")), *line,
           *lines = cJSON_GetObjectItemCaseSensitive(record, "summary");
-    char *card = vkft_test_read(at("out/README.md"), NULL);
-    snprintf(page, sizeof page, "%s", at("page.html"));
-    vkft_test_program_ok("plot %s -o %s", at("out"), page);
+    char *card = vkft_test_read(vkft_test_in("out/README.md"), NULL);
+    snprintf(page, sizeof page, "%s", vkft_test_in("page.html"));
+    vkft_test_program_ok("plot %s -o %s", vkft_test_in("out"), page);
     char *html = vkft_test_read(page, NULL);
     assert_true(cJSON_GetArraySize(lines) >= 9);
     cJSON_ArrayForEach(line, lines)
@@ -110,7 +86,7 @@ static void test_everywhere(void **state)
     static const char metadata[] = "---\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- sft\n- "
                                    "vkft\n---\n\n# Adapter for model\n";
     assert_int_equal(strncmp(card, metadata, strlen(metadata)), 0);
-    assert_null(strstr(card, dir)); /* nor any other path of this machine */
+    assert_null(strstr(card, vkft_test_folder())); /* nor any other path of this machine */
     assert_null(strstr(card, VKFT_PROJECT_DIR));
     cJSON_Delete(record);
     free(card);
@@ -125,8 +101,9 @@ static void test_names(void **state)
     copy_model("models--some-owner--a_Model-1.5/snapshots/0123abcd");
     write_rows("a|b_*<i>.jsonl", 3);
     vkft_test_program_ok("train --model %s --data '%s' --output-dir %s --max-steps 1 --use-dora " FLAGS,
-                         at("models--some-owner--a_Model-1.5/snapshots/0123abcd"), at("a|b_*<i>.jsonl"), at("named"));
-    char *card = vkft_test_read(at("named/README.md"), NULL);
+                         vkft_test_in("models--some-owner--a_Model-1.5/snapshots/0123abcd"),
+                         vkft_test_in("a|b_*<i>.jsonl"), vkft_test_in("named"));
+    char *card = vkft_test_read(vkft_test_in("named/README.md"), NULL);
     expect_part(card, "---\nbase_model: some-owner/a_Model-1.5\nbase_model_relation: adapter\nlibrary_name: peft\n");
     expect_part(card, "tags:\n- lora\n- dora\n- sft\n- vkft\n---\n");
     expect_part(card, "\n# Adapter for some-owner/a\\_Model-1.5\n");
@@ -142,8 +119,8 @@ static void test_all_weights(void **state)
     write_rows("few.jsonl", 3);
     vkft_test_program_ok("train --model " BUNDLED " --data %s --output-dir %s --max-steps 1 --fine-tune-type full "
                          "--quant fp32 " FLAGS,
-                         at("few.jsonl"), at("full"));
-    char *card = vkft_test_read(at("full/README.md"), NULL);
+                         vkft_test_in("few.jsonl"), vkft_test_in("full"));
+    char *card = vkft_test_read(vkft_test_in("full/README.md"), NULL);
     expect_part(card, "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- sft\n- vkft\n---\n");
     expect_part(card, "\n# Fine-tuned model\n");
     expect_part(card, "| trained | all weights: ");
@@ -158,10 +135,10 @@ static void test_stopped_early(void **state)
     vkft_err err;
     static const char valid[] = "{\"prompt\": \"one two\", \"completion\": \" something else entirely\"}\n";
     write_rows("data/train.jsonl", 2);
-    expect_ok(vkft_file_write(at("data/valid.jsonl"), valid, strlen(valid), &err));
+    expect_ok(vkft_file_write(vkft_test_in("data/valid.jsonl"), valid, strlen(valid), &err));
     vkft_test_result r = vkft_test_program("train --model " BUNDLED " --data %s --output-dir %s --max-steps 40 "
                                            "--eval-steps 4 --early-stopping-patience 2 --learning-rate 0.02 " FLAGS,
-                                           at("data"), at("early"));
+                                           vkft_test_in("data"), vkft_test_in("early"));
     assert_int_equal(r.exit_code, 0);
     expect_part(r.err, "\n  stopped     ");
     expect_part(r.err, "\n  validation  1 samples of the valid file\n");
@@ -178,5 +155,5 @@ int main(void)
         cmocka_unit_test(test_all_weights),
         cmocka_unit_test(test_stopped_early),
     };
-    return cmocka_run_group_tests_name("card", tests, make_directory, remove_directory);
+    return cmocka_run_group_tests_name("card", tests, vkft_test_folder_set_up, vkft_test_folder_tear_down);
 }

@@ -12,27 +12,12 @@
 #include "formats/tensors/safetensors.h"
 #include "runtime/base/directory.h"
 #include "runtime/base/file.h"
-#include "runtime/base/random.h"
 #include "tests/support/expect.h"
 #include "tests/support/fp8_checkpoint.h"
 #include "tests/support/program.h"
 #include "tests/support/tiny_model.h"
 
 #define TOLERANCE 1e-6 /* the same products of the same values: only what a driver contracts could differ */
-
-static void write_data(const char *path)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    for (uint64_t row = 0; row < 12; row++) {
-        fprintf(file, "{\"input_ids\": [1");
-        uint64_t length = 3 + vkft_random_bits(1, 1, row) % 20;
-        for (uint64_t i = 0; i < length; i++)
-            fprintf(file, ", %u", (unsigned)(vkft_random_bits(1, 2 + row, i) % 91));
-        fprintf(file, "]}\n");
-    }
-    fclose(file);
-}
 
 static void train(const char *dir, const char *model, const char *quant)
 {
@@ -112,7 +97,7 @@ static void trains_alike(const vkft_test_fp8_spelling *spelling)
     model.intermediate_size = 203; /* runs of 8 that lie in two blocks */
     vkft_tiny_model_write(&model, source);
     vkft_test_fp8_checkpoint(source, fp8, f32, spelling);
-    write_data(data);
+    vkft_tiny_model_write_rows(91, data);
     train(dir, "fp8", "nf4"); /* keeps what is quantized already */
     train(dir, "f32", "fp32");
     compare_logs(dir);
