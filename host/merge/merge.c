@@ -10,7 +10,7 @@
 #include "runtime/base/parallel.h"
 #include "runtime/base/size.h"
 
-#define PIECE ((uint64_t)1 << 22) /* values */
+#define PIECE ((uint64_t)1 << 21) /* values */
 #define TASK ((uint64_t)1 << 16)
 
 /* ---- what fits ---- */
@@ -124,6 +124,16 @@ void vkft_merge_close(vkft_merge *merge)
 
 /* ---- one weight ---- */
 
+/* A piece that is computed, and handed to whoever writes it while the next one is computed. */
+typedef struct handover {
+    bool (*take)(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err);
+    void *context;
+    const float *values;
+    uint64_t first, rows; /* rows 0: there is none yet */
+    vkft_err *err;
+    bool ok;
+} handover;
+
 typedef struct piece {
     const vkft_weight_reader *reader, *other; /* other: the original of a quantized weight; NULL: not measured */
     const vkft_adapter_method *method;        /* NULL: the weight stays */
@@ -134,12 +144,17 @@ typedef struct piece {
     uint64_t first, rows, task_rows, cols;
     float *values, *originals;
     double (*sums)[2]; /* of each task */
+    handover last;
 } piece;
 
-static void run_task(void *context, uint64_t task, uint32_t worker)
+static void hand_over(handover *h)
 {
-    piece *p = context;
-    (void)worker;
+    if (h->rows && h->ok)
+        h->ok = h->take(h->context, h->values, h->first, h->rows, h->err);
+}
+
+static void compute(piece *p, uint64_t task)
+{
     const uint64_t begin = task * p->task_rows, rows = min_u64(p->task_rows, p->rows - begin), n = rows * p->cols;
     float *w = p->values + begin * p->cols;
     if (p->saved) {
@@ -166,6 +181,17 @@ static void run_task(void *context, uint64_t task, uint32_t worker)
         p->method->merge_bias(&p->adapter, p->cols, w);
     else if (p->method)
         p->method->merge(&p->adapter, p->first + begin, rows, w);
+}
+
+/* Task 0 hands over what was computed before. */
+static void run_task(void *context, uint64_t task, uint32_t worker)
+{
+    piece *p = context;
+    (void)worker;
+    if (task == 0)
+        hand_over(&p->last);
+    else
+        compute(p, task - 1);
 }
 
 /* What the adapter does to this weight. */
@@ -204,31 +230,34 @@ static void add_difference(vkft_merge *m, const vkft_source_weight *w, double di
     memcpy(m->worst_name, w->name, sizeof m->worst_name);
 }
 
-static bool run_pieces(vkft_merge *m, piece *p, const vkft_source_weight *w, uint64_t step,
-                       bool (*take)(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err),
-                       void *context, vkft_err *err)
+static bool run_pieces(vkft_merge *m, piece *p, const vkft_source_weight *w, uint64_t rows, float *const buffers[2],
+                       vkft_err *err)
 {
-    const uint64_t rows = max_u64(PIECE / w->cols / step, 1) * step;
     const uint32_t workers = vkft_worker_count(m->options.threads);
     double difference = 0, squares = 0;
-    for (; p->first < w->rows; p->first += p->rows) {
+    for (uint32_t number = 0; p->first < w->rows; p->first += p->rows, number++) {
         p->rows = min_u64(rows, w->rows - p->first);
+        p->values = buffers[number % 2];
         const uint64_t tasks = ceil_div_u64(p->rows, p->task_rows);
-        vkft_parallel(workers, tasks, run_task, p);
+        vkft_parallel(workers, 1 + tasks, run_task, p);
         for (uint64_t t = 0; p->other && t < tasks; t++) {
             difference += p->sums[t][0];
             squares += p->sums[t][1];
         }
-        if (!take(context, p->values, p->first, p->rows, err))
+        if (!p->last.ok)
             return false;
+        p->last.values = p->values;
+        p->last.first = p->first;
+        p->last.rows = p->rows;
         m->done += p->rows * w->cols;
         vkft_observer_work(&m->options.observer, "merging", m->done, m->total);
         if (vkft_observer_interrupted(&m->options.observer))
             return vkft_fail(err, VKFT_ERR_INTERRUPTED, "interrupted; nothing was written");
     }
+    hand_over(&p->last);
     if (p->other)
         add_difference(m, w, difference, squares);
-    return true;
+    return p->last.ok;
 }
 
 bool vkft_merge_weight(vkft_merge *m, const vkft_source_weight *w, uint64_t step,
@@ -238,23 +267,29 @@ bool vkft_merge_weight(vkft_merge *m, const vkft_source_weight *w, uint64_t step
     const bool quantized = m->options.from == VKFT_MERGE_QUANTIZED;
     const uint64_t rows = min_u64(max_u64(PIECE / w->cols / step, 1) * step, w->rows);
     vkft_weight_reader reader = {0}, other = {0};
-    piece p = {.reader = &reader, .cols = w->cols, .task_rows = max_u64(TASK / w->cols, 1)};
+    piece p = {.reader = &reader,
+               .cols = w->cols,
+               .task_rows = max_u64(TASK / w->cols, 1),
+               .last = {.take = take, .context = context, .err = err, .ok = true}};
     find_change(m, w, &p);
     bool measured = w->original && w->quantized && vkft_storage_is_quantized(w->quantized->storage) && !p.saved;
-    p.values = malloc((size_t)(rows * w->cols) * sizeof *p.values);
+    float *buffers[2] = {NULL};
+    for (int i = 0; i < (rows < w->rows ? 2 : 1); i++)
+        buffers[i] = malloc((size_t)(rows * w->cols) * sizeof *buffers[i]);
     p.originals = measured ? malloc((size_t)(rows * w->cols) * sizeof *p.originals) : NULL;
     p.sums = calloc((size_t)ceil_div_u64(rows, p.task_rows), sizeof *p.sums);
-    bool ok =
-        (p.values && p.sums && (p.originals || !measured)) || vkft_fail_memory(err, "for tensor '%s'", w->written);
+    bool ok = (buffers[0] && (buffers[1] || rows == w->rows) && p.sums && (p.originals || !measured)) ||
+              vkft_fail_memory(err, "for tensor '%s'", w->written);
     ok = ok && vkft_weight_reader_open(w, quantized, &reader, err);
     if (ok && measured) {
         p.other = &other;
         ok = vkft_weight_reader_open(w, !quantized, &other, err);
     }
-    ok = ok && run_pieces(m, &p, w, step, take, context, err);
+    ok = ok && run_pieces(m, &p, w, rows, buffers, err);
     vkft_weight_reader_close(&reader);
     vkft_weight_reader_close(&other);
-    free(p.values);
+    free(buffers[0]);
+    free(buffers[1]);
     free(p.originals);
     free(p.sums);
     return ok;

@@ -43,7 +43,7 @@ bool vkft_merge_open(const vkft_merge_options *options, vkft_merge *merge, vkft_
 void vkft_merge_close(vkft_merge *merge);
 
 /* Computes a weight of the list in pieces of whole rows, each a multiple of `step` rows, and calls take with each in
- * order. */
+ * order, on one thread at a time, while the next piece is computed. */
 bool vkft_merge_weight(vkft_merge *merge, const vkft_source_weight *weight, uint64_t step,
                        bool (*take)(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err),
                        void *context, vkft_err *err);

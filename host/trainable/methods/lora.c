@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 void vkft_lora_shape_a(const vkft_linear *linear, uint32_t r, uint32_t *rows, uint32_t *cols)
 {
@@ -35,15 +36,29 @@ void vkft_lora_bind(vkft_linear *linear, const vkft_adapter_config *config, uint
     };
 }
 
+enum { LANES = 16 }; /* columns whose sums stay in registers */
+
 void vkft_lora_merge(const vkft_adapter_merge *merge, uint64_t first, uint64_t rows, float *w)
 {
     const vkft_adapter_tensor *A = merge->tensor[0], *B = merge->tensor[1];
-    for (uint64_t i = 0; i < rows; i++)
-        for (uint64_t k = 0; k < A->rows; k++) {
-            const float b = merge->scale * B->data[(first + i) * B->cols + k], *a = A->data + k * merge->cols;
-            for (uint64_t j = 0; j < merge->cols; j++)
-                w[i * merge->cols + j] += b * a[j];
+    const uint64_t cols = merge->cols, whole = cols - cols % LANES;
+    for (uint64_t i = 0; i < rows; i++) {
+        const float *b = B->data + (first + i) * B->cols;
+        float *row = w + i * cols;
+        for (uint64_t j = 0; j < whole; j += LANES) {
+            float sum[LANES];
+            memcpy(sum, row + j, sizeof sum);
+            for (uint64_t k = 0; k < A->rows; k++) {
+                const float x = merge->scale * b[k], *a = A->data + k * cols + j;
+                for (int lane = 0; lane < LANES; lane++)
+                    sum[lane] += x * a[lane];
+            }
+            memcpy(row + j, sum, sizeof sum);
         }
+        for (uint64_t j = whole; j < cols; j++)
+            for (uint64_t k = 0; k < A->rows; k++)
+                row[j] += merge->scale * b[k] * A->data[k * cols + j];
+    }
 }
 
 const vkft_adapter_method vkft_method_lora = {
