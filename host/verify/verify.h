@@ -25,7 +25,7 @@ typedef struct vkft_verify_result {
     bool llama;          /* asked, too; what follows is then from its programs, about the file */
     uint32_t llama_tokens, llama_compared;
     int64_t llama_other_token;
-    double llama_worst, llama_mean, llama_allowed;
+    double llama_worst, llama_mean, llama_allowed; /* with half a step of the numbers that its programs tell */
 } vkft_verify_result;
 
 /* Error: a file that cannot be read, a text of one token, a device that fails; interrupted. That they differ is none.

@@ -48,8 +48,8 @@ const char *vkft_bad_reason_name(vkft_bad_reason reason);
 vkft_advice vkft_bad_rows_advice(const vkft_bad_rows *bad);
 #define VKFT_BAD_ROWS_TEXT 900 /* what fits in a message beside the name of a file */
 
-/* "2 with a null or missing value (lines 3, 7: completion is null), 1 ...", of several files "(a.jsonl, lines 3, 7:
- * ..." with the places in the first of them: one line, ending in ... where more does not fit. */
+/* "2 with a null or missing value (lines 3, 7: completion is null), 1 ...": one line, ending in ... where more does not
+ * fit. Of several files "(a.jsonl, lines 3, 7: ...)", with the places in the file of the first one. */
 void vkft_bad_rows_describe(const vkft_bad_rows *bad, char text[VKFT_BAD_ROWS_TEXT]);
 
 /* Whether what a file says is such a count: its texts end. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/size.h"
 
 enum { BLOCK_BYTES = 8 << 20 };
 
@@ -20,7 +21,7 @@ static bool interrupted(const local_copy *c, vkft_err *err)
 
 static uint64_t block_size(const vkft_mapping *file, uint64_t offset)
 {
-    return file->size - offset < BLOCK_BYTES ? file->size - offset : BLOCK_BYTES;
+    return min_u64(file->size - offset, BLOCK_BYTES);
 }
 
 /* *missing: there is nothing at this path. */

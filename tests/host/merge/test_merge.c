@@ -33,6 +33,62 @@ static void open_merge(const char *name, bool adapter, vkft_merge *merge)
     expect_ok(vkft_merge_open(&options, merge, &err));
 }
 
+/* ---- pieces ---- */
+
+typedef struct taken {
+    float *values;
+    uint64_t cols, next; /* the row that is due */
+    uint32_t calls, fails_at;
+} taken;
+
+static bool take_piece(void *context, const float *values, uint64_t first, uint64_t rows, vkft_err *err)
+{
+    taken *t = context;
+    assert_int_equal(first, t->next);
+    memcpy(t->values + first * t->cols, values, (size_t)(rows * t->cols) * sizeof *values);
+    t->next += rows;
+    return ++t->calls != t->fails_at || vkft_fail(err, VKFT_ERR_IO, "the disk is full");
+}
+
+/* A weight of several pieces, each of which is taken while the next one is computed: all of it comes, in order; nothing
+ * comes after an error. */
+static void comes_in_pieces(void **state)
+{
+    (void)state;
+    vkft_err err = {0};
+    vkft_merge merge;
+    vkft_weight_reader reader;
+    vkft_tiny_model model = vkft_tiny_model_default();
+    model.vocab_size = 200000;
+    expect_ok(vkft_directory_create(vkft_test_in("large"), &err));
+    vkft_tiny_model_write(&model, vkft_test_in("large"));
+    const vkft_merge_options options = {.model = vkft_test_in("large"), .threads = 3};
+    expect_ok(vkft_merge_open(&options, &merge, &err));
+    const vkft_source_weight *w = merge.weights.list;
+    while (w->rows != model.vocab_size)
+        w++;
+    const uint64_t count = w->rows * w->cols;
+    float *expected = malloc((size_t)count * sizeof *expected);
+    taken t = {.values = calloc((size_t)count, sizeof *t.values), .cols = w->cols};
+    assert_true(expected && t.values);
+    expect_ok(vkft_weight_reader_open(w, false, &reader, &err));
+    vkft_weight_rows(&reader, 0, w->rows, expected);
+    vkft_weight_reader_close(&reader);
+    expect_ok(vkft_merge_weight(&merge, w, 1, take_piece, &t, &err));
+    assert_true(t.calls > 2);
+    assert_int_equal(t.next, w->rows);
+    assert_memory_equal(t.values, expected, (size_t)count * sizeof *expected);
+    const uint32_t calls = t.calls;
+    for (uint32_t fails_at = 1; fails_at <= calls; fails_at++) {
+        t = (taken){.values = t.values, .cols = w->cols, .fails_at = fails_at};
+        expect_failure(vkft_merge_weight(&merge, w, 1, take_piece, &t, &err), "the disk is full");
+        assert_int_equal(t.calls, fails_at);
+    }
+    free(expected);
+    free(t.values);
+    vkft_merge_close(&merge);
+}
+
 /* ---- beside PEFT ---- */
 
 /* A sum of a few hundred f32 products, twice: as in the golden cases themselves. */
@@ -466,6 +522,7 @@ int main(void)
         cmocka_unit_test(replaces_nothing_unasked),
         cmocka_unit_test(embeddings_and_tokens),
         cmocka_unit_test(verify_tells_models_apart),
+        cmocka_unit_test(comes_in_pieces),
         cmocka_unit_test(computes_what_peft_computes),
         cmocka_unit_test(merges_vera),
     };
