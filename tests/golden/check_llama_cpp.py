@@ -2,8 +2,8 @@
 
     python3 check_llama_cpp.py VKFT TESTS_DATA_DIR WORK_DIR [ROOT [PART [NAME ...]]]
 
-ROOT: a directory in which llama.cpp is installed, for chroot; WORK_DIR has the same path there. "" or "/" is this system. Beside llama.cpp's programs
-it needs a C compiler and libllama-dev there; here torch, transformers, peft and gguf. PART: read (check_gguf.py), written
+ROOT: a directory in which llama.cpp is installed, for chroot; WORK_DIR has the same path there. "" or "/" is this system. Needed there (Debian's names):
+llama.cpp, libllama-dev, libggml0-backend-blas and a C compiler; here torch, transformers, peft and gguf. PART: read (check_gguf.py), written
 (check_gguf_written.py) or tokens (check_gguf_tokens.py), all unless given; NAME: of models or tokenizers.
 """
 import os

@@ -36,9 +36,9 @@ class LlamaCpp:
         if self.root:
             shutil.copy(path, self.root + path)
 
-    def logprobs(self, path, ids, lora=None):
-        """Of each token but the first; paths as they are in the root."""
-        return [float(line) for line in self.run(self.program, path, lora or "-", text=" ".join(map(str, ids))).split()]
+    def logprobs(self, path, ids, lora=None, products="cpu"):
+        """Of each token but the first; paths as they are in the root. products: cpu or blas, as llama_logprobs.c has them."""
+        return [float(line) for line in self.run(self.program, path, lora or "-", products, text=" ".join(map(str, ids))).split()]
 
     def quantize(self, source, to, kind, *flags):
         self.run("llama-quantize", *flags, source, to, kind, "1")

@@ -1,7 +1,10 @@
 /* Log-probabilities of a text's tokens by llama.cpp's library: keys and values in f32, no flash attention, one thread.
  *
- *     llama_logprobs FILE.gguf LORA.gguf|- < IDS        prints one number a line, of the second token to the last
+ *     llama_logprobs FILE.gguf LORA.gguf|- cpu|blas < IDS        prints one number a line, of the second token to the last
  *
+ * cpu: llama.cpp's own products, which round the other operand where weights are not f32. blas: its BLAS backend (Debian:
+ * libggml0-backend-blas), which decodes weights of any type to f32 and multiplies in f32; experts' products and narrow ones, as of
+ * a LoRA, are still its own.
  * IDS: numbers, separated by white space. check_llama_cpp.py compiles it.
  */
 #include <llama.h>
@@ -39,14 +42,22 @@ int main(int argc, char **argv)
 {
     llama_token ids[MAX_TOKENS];
     int count = 0;
-    if (argc != 3)
-        fail("expected FILE.gguf LORA.gguf|-");
+    if (argc != 4 || (strcmp(argv[3], "cpu") != 0 && strcmp(argv[3], "blas") != 0))
+        fail("expected FILE.gguf LORA.gguf|- cpu|blas");
+    const int by_blas = strcmp(argv[3], "blas") == 0;
     while (count < MAX_TOKENS && scanf("%d", &ids[count]) == 1)
         count++;
     llama_log_set(quiet, NULL);
     ggml_backend_load_all();
+    ggml_backend_reg_t blas = ggml_backend_reg_by_name("BLAS");
+    if (by_blas && !blas)
+        fail("llama.cpp's BLAS backend is not installed");
+    if (!by_blas && blas)
+        ggml_backend_unload(blas);
     struct llama_model_params model_params = llama_model_default_params();
     model_params.n_gpu_layers = 0;
+    if (by_blas)
+        model_params.use_extra_bufts = false; // weights that are laid out for the CPU's products are not for BLAS
     struct llama_model *model = llama_model_load_from_file(argv[1], model_params);
     if (!model)
         fail("the model does not load");

@@ -266,8 +266,10 @@ VARIANTS = {
            "loraplus_vera": dict(loraplus=4.0, vera=dict(projection_prng_key=7), r=20, decay=0.1),
            "tokens": dict(r=4, alpha=8, targets=["q", "v"], tokens=[9, 2, 44, 61], rate=5e-4, batch=2),
            "lorafa": dict(optim="lorafa", decay=0.1, rate=5e-4), "adafactor": dict(optim="adafactor"), "loraplus": dict(loraplus=8.0, decay=0.1, rate=5e-4), "lion": dict(optim="lion", rate=3e-4), "sgd": dict(optim="sgd", momentum=0.9, rate=1e-2)},
-    "full_llama": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon")},
-    "full_t5": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon", adjust="original")},
+    # muon_bf16 is torch.optim.Muon as it is. Its roundings come by chance, and grow with the rate.
+    "full_llama": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon"), "muon_bf16": dict(optim="muon", iterate="bfloat16", rate=5e-5)},
+    "full_t5": {"adafactor": dict(optim="adafactor"), "muon": dict(optim="muon", adjust="original"),
+                "muon_bf16": dict(optim="muon", adjust="original", iterate="bfloat16", rate=5e-5)},
     # Whose matrices are large enough for 8 bits.
     "llama_gqa": {"adamw_8bit": dict(optim="adamw_8bit", full=True, rate=1e-3, decay=0.05, batch=2),
                   "lion_8bit": dict(optim="lion_8bit", full=True, rate=1e-4, decay=0.05, batch=2)},
@@ -668,9 +670,9 @@ assert MUON_SOURCE.count("torch.bfloat16") == 1
 
 
 class Muon(torch.optim.Optimizer):
-    """torch.optim.Muon for the matrices of blocks, with its iteration in f32, and AdamW for everything else."""
-    def __init__(self, model, groups, rate, adjust):
-        exec(MUON_SOURCE.replace("torch.bfloat16", "torch.float32"), muon_module.__dict__)
+    """torch.optim.Muon for the matrices of blocks, with its iteration in this type, and AdamW for everything else."""
+    def __init__(self, model, groups, rate, adjust, iterate):
+        exec(MUON_SOURCE.replace("torch.bfloat16", "torch." + iterate), muon_module.__dict__)
         hidden = {m.weight for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n}
         matrices = [p for p in groups[0]["params"] if p in hidden]
         others = [dict(group, params=[p for p in group["params"] if p not in hidden]) for group in groups]
@@ -695,7 +697,7 @@ def make_optimizer(case, model, rate, decay):
     if optim == "adafactor":
         return Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)
     if optim == "muon":
-        return Muon(model, groups, rate, case.get("adjust", "match_rms_adamw"))
+        return Muon(model, groups, rate, case.get("adjust", "match_rms_adamw"), case.get("iterate", "float32"))
     if optim == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=case["momentum"])
     if optim == "lion":
