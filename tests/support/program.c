@@ -43,6 +43,16 @@ void vkft_test_same_file(const char *dir, const char *a, const char *b, const ch
     free(data[1]);
 }
 
+/* A foreign program's lines end as those of its system. */
+static void make_lines_ours(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; from++)
+        if (from[0] != '\r' || from[1] != '\n')
+            *to++ = *from;
+    *to = '\0';
+}
+
 static vkft_test_result run(const char *arguments)
 {
     if (!getenv("HF_ENDPOINT")) /* no test asks the hub itself */
@@ -51,6 +61,8 @@ static vkft_test_result run(const char *arguments)
     vkft_test_result result = {.exit_code = vkft_test_run(arguments, out, err)};
     result.out = vkft_test_read(out, NULL);
     result.err = vkft_test_read(err, NULL);
+    if (vkft_test_program_is_foreign())
+        make_lines_ours(result.err);
     free(out);
     free(err);
     vkft_test_remove_directory(dir);
