@@ -1,12 +1,12 @@
 /* Log-probabilities of a text's tokens by llama.cpp's library: keys and values in f32, no flash attention, one thread.
  *
- *     llama_logprobs FILE.gguf LORA.gguf|- cpu|blas < IDS        prints one number a line, of the second token to the
- * last
+ *     llama_logprobs FILE.gguf LORA.gguf|- cpu|blas < IDS        prints a number a line, second token to last
  *
- * cpu: llama.cpp's own products, which round the other operand where weights are not f32. blas: its BLAS backend
- * (Debian: libggml0-backend-blas), which decodes weights of any type to f32 and multiplies in f32; experts' products
- * and narrow ones, as of a LoRA, are still its own. IDS: numbers, separated by white space. check_llama_cpp.py compiles
- * it.
+ * cpu: llama.cpp's own products, which round the other operand where weights are not f32.
+ * blas: its BLAS backend (Debian: libggml0-backend-blas), which decodes weights of any type to f32 and multiplies in
+ * f32; experts' products and narrow ones, as of a LoRA, are still its own.
+ *
+ * IDS: numbers, separated by white space. check_llama_cpp.py compiles it.
  */
 #include <llama.h>
 #include <math.h>
