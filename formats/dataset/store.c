@@ -126,17 +126,19 @@ static bool make_samples(vkft_dataset *data, const vkft_token_index *index, cons
     }
     for (uint32_t i = 0, samples = 0, choices = 0; i < data->count + data->choice_count; i++) {
         uint32_t length = index[i].length;
-        bool choice = index[i].answer == VKFT_ANSWER_CHOICE;
-        *(choice ? &data->choices[choices++] : &data->samples[samples++]) =
-            (vkft_sample){.ids = values,
-                          .labels = values + length,
-                          .length = length,
-                          .source_length = index[i].source_length,
-                          .trained = index[i].trained,
-                          .prompt_length = index[i].prompt_length,
-                          .answer = (vkft_answer)index[i].answer,
-                          .choices = index[i].choice.count ? data->choices + choices : NULL,
-                          .choice = index[i].choice};
+        const vkft_sample sample = {.ids = values,
+                                    .labels = values + length,
+                                    .length = length,
+                                    .source_length = index[i].source_length,
+                                    .trained = index[i].trained,
+                                    .prompt_length = index[i].prompt_length,
+                                    .answer = (vkft_answer)index[i].answer,
+                                    .choices = index[i].choice.count ? data->choices + choices : NULL,
+                                    .choice = index[i].choice};
+        if (index[i].answer == VKFT_ANSWER_CHOICE)
+            data->choices[choices++] = sample;
+        else
+            data->samples[samples++] = sample;
         values += 2ull * length;
     }
     return true;

@@ -39,7 +39,7 @@ static void on_row(void *context, const vkft_bench_row *row)
 {
     const bench *b = context;
     vkft_bench_row complete = *row;
-    if (b->info.caps.software && !complete.per_cpu_second && complete.cpu_ms > 0)
+    if (b->info.caps.software && complete.per_cpu_second == 0 && complete.cpu_ms > 0)
         complete.per_cpu_second = complete.value * complete.wall_ms / complete.cpu_ms;
     b->observer->row(b->observer->general.context, &complete);
 }
@@ -83,7 +83,7 @@ static bool plan_shape(const bench *b, const vkft_bench_shape *shape, bool named
                                     .telemetry = b->telemetry,
                                     .new_tokens = o->new_tokens,
                                     .measure = {.repetitions = o->repetitions, .window_ms = 200, .warm_up_ms = 20e3}};
-    if (named || !o->time_limit)
+    if (named || o->time_limit == 0)
         return true;
     const double left = time_left(b), seconds = step_gflop(shape, o->context) / b->gflops;
     const double brief = seconds * SHORT_CONTEXT / o->context;

@@ -73,7 +73,7 @@ bool vkft_bench_measure(const vkft_bench_plan *plan, const vkft_bench_work *work
     if (!warm_up(plan, work, timing, &last_ms, err))
         return false;
     uint32_t n = 0;
-    for (; n < wanted && (n < 2 || !plan->limit_ms || spent < plan->limit_ms); n++) {
+    for (; n < wanted && (n < 2 || plan->limit_ms == 0 || spent < plan->limit_ms); n++) {
         if (!run_window(work, timing->runs, &wall[n], &cpu[n], err))
             return false;
         spent += wall[n] * timing->runs;

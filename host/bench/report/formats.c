@@ -66,7 +66,7 @@ void vkft_bench_speed_text(const cJSON *row, char *text, size_t size)
         return;
     }
     text[0] = 0;
-    if (!vkft_bench_number(row, "value"))
+    if (vkft_bench_number(row, "value") == 0)
         return;
     number_text(vkft_bench_number(row, "value"), number, sizeof number);
     snprintf(text, size, "%s %s", number, vkft_bench_string(row, "unit"));

@@ -88,7 +88,7 @@ static void put_result(vkft_json_node o, const vkft_bench_row *row)
     static const char *const checks[] = {
         [VKFT_BENCH_UNCHECKED] = "none", [VKFT_BENCH_PASS] = "pass", [VKFT_BENCH_FAIL] = "fail"};
     vkft_json_put_string(o, "unit", row->unit);
-    if (row->check == VKFT_BENCH_FAIL || !row->value) {
+    if (row->check == VKFT_BENCH_FAIL || row->value == 0) {
         vkft_json_put_null(o, "value");
     } else {
         vkft_json_put_number(o, "value", rounded(row->value, 6));

@@ -139,7 +139,7 @@ vkft_telemetry_sample vkft_telemetry_read(const vkft_telemetry *t)
     s.power_w = read_number(t->hwmon, power, 1e-6, 0);
     s.temperature_c = read_number(t->hwmon, temperature, 1e-3, 0);
     s.clock_mhz = read_number(t->hwmon, clock, 1e-6, 0);
-    if (!s.clock_mhz)
+    if (s.clock_mhz == 0)
         s.clock_mhz = read_number(t->card, intel_clock, 1, 0);
     s.busy_percent = read_number(t->card, busy, 1, -1);
     return s;

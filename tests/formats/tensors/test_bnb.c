@@ -49,8 +49,8 @@ static bool find(const void *context, const char *name, vkft_shard_tensor *found
     c->changed.dtype = c->change.elements ? c->change.dtype : t->dtype;
     found->tensor = &c->changed;
     if (c->change.data) {
-        c->other = (vkft_tensor_file){.path = c->file.path,
-                                      .mapping = {(const uint8_t *)c->change.data, strlen(c->change.data)}};
+        c->other = (vkft_tensor_file){
+            .path = c->file.path, .mapping = {.data = (const uint8_t *)c->change.data, .size = strlen(c->change.data)}};
         c->changed.offset = 0;
         c->changed.bytes = strlen(c->change.data);
         found->shard = &c->other;

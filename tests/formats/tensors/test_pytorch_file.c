@@ -197,7 +197,7 @@ static void damaged_files(void **state)
             memcpy(exact, good, length);
             for (int i = 0; round >= 3000 && i < 1 + round % 4; i++)
                 exact[(size_t)rand() % length] = (uint8_t)rand();
-            vkft_tensor_file file = {.path = strdup("damaged.bin"), .mapping = {exact, length}};
+            vkft_tensor_file file = {.path = strdup("damaged.bin"), .mapping = {.data = exact, .size = length}};
             vkft_err err = {0};
             bool ok = vkft_pytorch_read(&file, &err);
             assert_true(ok || err.message[0]);

@@ -30,7 +30,7 @@ static bool read_bytes(const char *data, size_t size, vkft_tensor_file *file, vk
 {
     uint8_t *exact = malloc(size);
     memcpy(exact, data, size);
-    *file = (vkft_tensor_file){.path = strdup("old.bin"), .mapping = {exact, size}};
+    *file = (vkft_tensor_file){.path = strdup("old.bin"), .mapping = {.data = exact, .size = size}};
     return vkft_pytorch_read(file, err);
 }
 

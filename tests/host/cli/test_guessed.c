@@ -390,8 +390,8 @@ static void test_print_config(void **state)
 {
     static const char *const runs[] = {
         "--model m --data d",
-        "--model 'a \"b\"' --data \"$(printf 'x\\ty#: 한\\\\\\177')\" --prompt-template 'Q: {question}\nA:' "
-        "--no-shuffle",
+        ("--model 'a \"b\"' --data \"$(printf 'x\\ty#: 한\\\\\\177')\" --prompt-template 'Q: {question}\nA:' "
+         "--no-shuffle"),
         "--model m --data d --max-steps 3 --fine-tune-type full --quant nf4 --learning-rate 1.23456789e-5",
         "--model m --data d --objective dpo --beta 0.25 --init-adapter a --lora-r 4 --resume-from-checkpoint",
         "--model m --data d --logging-dir l --eval-strategy no --save-strategy epoch --seed 18446744073709551615",

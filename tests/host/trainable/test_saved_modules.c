@@ -134,8 +134,8 @@ static void resumed_and_streamed(void **state)
                                         "--bias all --lora-bias",
                                         "--optim lorafa",
                                         "--peft-type ia3",
-                                        "--lora-target-modules q_proj,embed_tokens --lora-dropout 0.2 "
-                                        "--trainable-token-indices {\\\"lm_head\\\":[9,2]}"};
+                                        ("--lora-target-modules q_proj,embed_tokens --lora-dropout 0.2 "
+                                         "--trainable-token-indices {\\\"lm_head\\\":[9,2]}")};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char *dir = vkft_test_directory(), flags[400];
         copy_model(dir);
