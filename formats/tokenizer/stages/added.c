@@ -203,9 +203,12 @@ static size_t character_before(const char *text, size_t end)
     return at;
 }
 
+/* \w of Unicode's regular expressions (UTS #18, annex C), by which the package tokenizers finds the ends of words: what
+ * is alphabetic, marks, decimal digits, connectors, and the two characters that control joining. */
 static bool is_word(const char *s, size_t n)
 {
-    switch (utf8proc_category((utf8proc_int32_t)vkft_utf8_decode(s, n))) {
+    const uint32_t point = vkft_utf8_decode(s, n);
+    switch (utf8proc_category((utf8proc_int32_t)point)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
     case UTF8PROC_CATEGORY_LT:
@@ -213,12 +216,14 @@ static bool is_word(const char *s, size_t n)
     case UTF8PROC_CATEGORY_LO:
     case UTF8PROC_CATEGORY_ND:
     case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO:
     case UTF8PROC_CATEGORY_PC:
     case UTF8PROC_CATEGORY_MN:
     case UTF8PROC_CATEGORY_MC:
     case UTF8PROC_CATEGORY_ME: return true;
-    default: return false;
+    case UTF8PROC_CATEGORY_SO: /* letters in circles and squares */
+        return (point >= 0x24b6 && point <= 0x24e9) || (point >= 0x1f130 && point <= 0x1f149) ||
+               (point >= 0x1f150 && point <= 0x1f169) || (point >= 0x1f170 && point <= 0x1f189);
+    default: return point == 0x200c || point == 0x200d;
     }
 }
 

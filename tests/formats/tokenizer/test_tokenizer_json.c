@@ -218,6 +218,8 @@ static void test_added_tokens(void **state)
     gives(ADDED("{\"id\":14,\"content\":\"<s>\",\"special\":true,\"rstrip\":true,\"normalized\":false},"
                 "{\"id\":4,\"content\":\"é\",\"lstrip\":true,\"normalized\":false,\"single_word\":true}"),
           "a<s>  \u3000b aéb é é", "0 14 1 0 4 1 4 4");
+    gives(ADDED("{\"id\":14,\"content\":\"ba\",\"single_word\":true}"), "²ba ₂ba ba² ⓐba baⓐ 🄰ba \u200cba \u200dba ⅷba",
+          "14 14 14 1 0 1 0 1 0 1 0 1 0 1 0");
     refused(ADDED("{\"content\":\"x\"}"), "added_tokens: key 'id' is missing");
     refused(ADDED("{\"id\":5}"), "added_tokens: key 'content' is missing");
     refused(ADDED("{\"id\":-1,\"content\":\"x\"}"), "added_tokens: the id -1 of \"x\" is out of range");
