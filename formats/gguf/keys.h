@@ -19,9 +19,10 @@ bool vkft_gguf_put_config(vkft_gguf_writer *writer, const vkft_gguf_arch *arch, 
 bool vkft_gguf_append_tables(vkft_gguf_writer *writer, const vkft_config *config, vkft_err *err);
 
 /* The tokenizer's keys. chat_template may be NULL. vocab_size: rows of the embedding, to which the list of tokens is
- * filled up. A model without a tokenizer gets none. Error: a tokenizer that llama.cpp does not know. */
+ * filled up. A model without a tokenizer gets none, which is said. Error: a tokenizer that llama.cpp does not know. */
 bool vkft_gguf_put_tokenizer(vkft_gguf_writer *writer, const vkft_small_file files[VKFT_TOKENIZER_FILES],
-                             const vkft_config *config, const char *chat_template, vkft_err *err);
+                             const vkft_config *config, const char *chat_template, const vkft_observer *observer,
+                             vkft_err *err);
 
 /* For vkft_gguf_put_tokenizer: the name in tokenizer.ggml.pre for the parts of a tokenizer.json; NULL: none fits. */
 const char *vkft_gguf_pre_of(const cJSON *tokenizer);

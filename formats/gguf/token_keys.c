@@ -290,22 +290,24 @@ static bool put_special(const maker *m, const vkft_small_file files[], const cha
 }
 
 /* A model without a tokenizer still has ids that mean something. */
-static void put_without(const maker *m)
+static void put_without(const maker *m, const vkft_observer *observer)
 {
+    vkft_observer_say(observer, "the model has no tokenizer, so the file has none: llama.cpp reads no text with it");
     put_text(m, "tokenizer.ggml.model", "no_vocab");
     put_id(m, "tokenizer.ggml.bos_token_id", m->config->bos_token_id);
     put_id(m, "tokenizer.ggml.eos_token_id", m->config->eos_count ? m->config->eos_token_ids[0] : -1);
 }
 
 bool vkft_gguf_put_tokenizer(vkft_gguf_writer *writer, const vkft_small_file files[VKFT_TOKENIZER_FILES],
-                             const vkft_config *config, const char *chat_template, vkft_err *err)
+                             const vkft_config *config, const char *chat_template, const vkft_observer *observer,
+                             vkft_err *err)
 {
     maker m = {.writer = writer, .config = config, .count = config->vocab_size, .err = err};
     cJSON *root;
     if (!vkft_tokenizer_json_of_files(files, &root, err))
         return false;
     if (!root) {
-        put_without(&m);
+        put_without(&m, observer);
         return true;
     }
     m.root = root;

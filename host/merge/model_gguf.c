@@ -202,7 +202,7 @@ static bool make_tokenizer(output *o)
         files[i].data = vkft_weights_blob(weights, vkft_tokenizer_file_names[i], &files[i].length);
     bool ok = vkft_special_tokens_config(files, &complete, o->err);
     files[VKFT_FILE_TOKENIZER_CONFIG] = (vkft_small_file){complete, complete ? strlen(complete) : 0};
-    ok = ok && vkft_gguf_put_tokenizer(o->writer, files, o->config, chat, o->err);
+    ok = ok && vkft_gguf_put_tokenizer(o->writer, files, o->config, chat, &o->merge->options.observer, o->err);
     free(complete);
     free(chat);
     return ok || vkft_fail_context(o->err, "'%s'", weights->source.path);

@@ -483,6 +483,24 @@ static void says_what_cannot_be_done(void **state)
     vkft_merge_close(&merge);
 }
 
+static void take_line(void *context, const char *line)
+{
+    snprintf(context, 256, "%s", line);
+}
+
+static void says_that_there_is_no_tokenizer(void **state)
+{
+    (void)state;
+    char line[256] = "";
+    vkft_err err = {0};
+    vkft_merge merge;
+    open_merge("llama_gqa", false, &merge);
+    merge.options.observer = (vkft_observer){.context = line, .message = take_line};
+    expect_ok(vkft_merge_write_gguf(&merge, vkft_test_in("mute.gguf"), 0, &err));
+    vkft_merge_close(&merge);
+    assert_non_null(strstr(line, "the model has no tokenizer, so the file has none"));
+}
+
 static void replaces_nothing_unasked(void **state)
 {
     (void)state;
@@ -519,6 +537,7 @@ int main(void)
         cmocka_unit_test(lora_file_is_the_adapter),
         cmocka_unit_test(gguf_stays_what_it_was),
         cmocka_unit_test(says_what_cannot_be_done),
+        cmocka_unit_test(says_that_there_is_no_tokenizer),
         cmocka_unit_test(replaces_nothing_unasked),
         cmocka_unit_test(embeddings_and_tokens),
         cmocka_unit_test(verify_tells_models_apart),
