@@ -9,7 +9,7 @@ typedef struct vkft_range {
     uint64_t address, bytes; /* bytes 0: nothing */
 } vkft_range;
 
-#define VKFT_TOUCH_READS 5
+#define VKFT_TOUCH_READS 7
 typedef struct vkft_touch {
     vkft_range reads[VKFT_TOUCH_READS], writes[2];
 } vkft_touch;

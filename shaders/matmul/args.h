@@ -143,21 +143,33 @@ struct rows_f32_args {
 /* matmul_coop, matmul_dot: Y[m,n] = R + scale * inverse[m] * sum over k in slice s of X[m,k] op(W)[k,n]; slice s =
  * workgroup id y holds `slice` of the K, a multiple of COOP_STEP; slices together are K rounded up to such a multiple.
  * X and inverse as rows_f16 makes them, ldx a multiple of COOP_STEP. R, Y f32 with row stride ldy; slice s of Y begins
- * at s*M*ldy. R when add != 0 (R may be Y).
- * grouped_coop, grouped_dot: the same with a matrix for each group of rows; X and Y begin with row `first` of
- * all groups' rows. */
-struct matmul_coop_args {
-    STRUCT(weight_ref) W;
-    ADDR(U32) X;
-    ADDR(F32) inverse;
-    ADDR(F32) R;
-    ADDR(F32) Y;
-    uint M, N, K;
-    uint ldx, ldy;
-    uint slice;
-    uint add;
+ * at s*M*ldy. R when add != 0 (R may be Y). */
+#define F16_PRODUCT_ARGS                                                                                               \
+    STRUCT(weight_ref) W;                                                                                              \
+    ADDR(U32) X;                                                                                                       \
+    ADDR(F32) inverse;                                                                                                 \
+    ADDR(F32) R;                                                                                                       \
+    ADDR(F32) Y;                                                                                                       \
+    uint M, N, K;                                                                                                      \
+    uint ldx, ldy;                                                                                                     \
+    uint slice;                                                                                                        \
+    uint add;                                                                                                          \
     float scale;
-    /* in place of W: */
+
+/* matmul_coop also adds a branch, as a LoRA's: slice 0 of Y gets + scale * branch * sum over k < r of Z[m,k]
+ * op(V)[k,n], Z f32 [M,r], V f32 [N,r] where W is [N,K], else [r,N]; r 0: none. */
+struct matmul_coop_args {
+    F16_PRODUCT_ARGS
+    ADDR(F32) Z;
+    ADDR(F32) V;
+    uint r;
+    float branch;
+};
+
+/* grouped_coop, grouped_dot: a matrix for each group of rows in place of W; X and Y begin with row `first` of all
+ * groups' rows. */
+struct grouped_coop_args {
+    F16_PRODUCT_ARGS
     ADDR(U32) weights; /* weight_ref [groups] */
     ADDR(U32) group;   /* as in grouped_args */
     uint groups, first;

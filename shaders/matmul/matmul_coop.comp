@@ -1,5 +1,6 @@
-/* Y[M,N] = R + scale * inverse[m] * X[M,K] op(W), op(W) = W^T of W [N,K] or, without TRANSPOSED, W of W [K,N]: the product for devices with matrix
- * cores. X are rows of f16 (rows_f16.comp), W is decoded to f16 here, in shared memory; sums are f32.
+/* Y[M,N] = R + scale * (inverse[m] * X[M,K] op(W) + branch * Z[M,r] op(V)), op(W) = W^T of W [N,K] or, without TRANSPOSED, W of W [K,N], and so V:
+ * the product for devices with matrix cores, with a LoRA's branch. X are rows of f16 (rows_f16.comp), W is decoded to f16 here, in shared memory; sums
+ * are f32.
  *
  * A workgroup computes BM x BN of Y, each of its subgroups SM x SN, in cooperative matrices of TM x TN x TK. In shared memory lie COOP_STEP columns of
  * X's rows and of op(W)'s columns, both with k contiguous, which is what matrix cores want to load; a row has 8 halves of padding, so that consecutive
@@ -8,6 +9,10 @@
  *
  * Edges: rows past M, columns past N and k past K read elements within the matrix. What comes of the first two is not stored; the third are multiplied
  * by the zeros at the end of X's rows.
+ *
+ * The branch is some more steps, of the first slice. Z is scaled by X's factor, since the sums are the same: X's largest magnitude is near 2^15 then, and
+ * Z's may be larger, so that 2^-8 is left to V. What is past f16's range all the same (Z 2^9 times as large as X, or branch * V past 2^8) becomes an
+ * infinity, which shows in the loss at once.
  *
  * EXPERTS: each group of rows with a separate W; a tile ends where its group does (expert_tiles.glsl).
  *
@@ -22,13 +27,15 @@
 #include "shaders/core/common.glsl"
 #include "shaders/matmul/args.h"
 
-ARGS(matmul_coop_args)
 #ifdef EXPERTS
+ARGS(grouped_coop_args)
 /* Of the rows that the launch is for. */
 uint row_of(uint group)
 {
     return min(max(args.group.v[2 * group], args.first) - args.first, args.M);
 }
+#else
+ARGS(matmul_coop_args)
 #endif
 #include "shaders/matmul/expert_tiles.glsl"
 #define SHARED_TABLES
@@ -44,6 +51,7 @@ layout(constant_id = 7) const uint SN = 32;
 layout(constant_id = 8) const uint SUBGROUP = 32;
 layout(constant_id = 9) const uint ALIGNED = 0; /* runs of W are aligned (storage/weight.glsl); others are not loaded ahead */
 layout(constant_id = 10) const uint AHEAD = 1; /* 0: a step is loaded when it is needed, which saves registers */
+layout(constant_id = 11) const uint BRANCH = 1; /* 0: there is none, which saves more */
 
 const uint BK = COOP_STEP, LD = (BK + 8) / 2; /* LD: row stride in shared memory, in pairs of halves */
 const uint ROWS = SM / TM, COLUMNS = SN / TN; /* of a subgroup's matrices */
@@ -68,7 +76,7 @@ shared uint of_group[4]; /* where its rows end, and its number: here they take n
 #define end_row args.M
 #endif
 
-uint id, m0, n0;
+uint id, m0, n0, sm, sn; /* sm, sn: of a subgroup in the tile */
 uvec4 x_next[X_EACH];
 raw8 w_next[W_EACH * PAIR];
 f16vec2 w_half[W_EACH * PAIR * 4];
@@ -172,6 +180,63 @@ void write()
     }
 }
 
+#ifndef EXPERTS
+float of_z(uint m, uint k)
+{
+    float z = args.Z.v[m * args.r + min(k, args.r - 1)];
+    return k < args.r ? z : 0.0;
+}
+
+float of_v(uint n, uint k)
+{
+    uint n_in = min(n, args.N - 1), k_in = min(k, args.r - 1);
+#ifdef TRANSPOSED
+    float v = args.V.v[n_in * args.r + k_in];
+#else
+    float v = args.V.v[k_in * args.N + n_in];
+#endif
+    return k < args.r ? v : 0.0;
+}
+
+/* Columns k0 to k0 + BK of Z and op(V), as a step. */
+void write_branch(uint k0)
+{
+    [[dont_unroll]] for (uint i = id; i < BM * BK / 2; i += WIDTH) {
+        uint row = i / (BK / 2), pair = i % (BK / 2), m = min(m0 + row, args.M - 1), k = k0 + 2 * pair;
+        float factor = uintBitsToFloat((254 - 8 << 23) - floatBitsToUint(args.inverse.v[m])); /* 2^-8 / inverse, a power of two */
+        x_tile[row * LD + pair] = f16vec2(vec2(of_z(m, k), of_z(m, k + 1)) * factor);
+    }
+    [[dont_unroll]] for (uint i = id; i < BN * BK / 2; i += WIDTH) {
+#ifdef TRANSPOSED
+        uint column = i / (BK / 2), pair = i % (BK / 2); /* as V lies in memory */
+#else
+        uint column = i % BN, pair = i / BN;
+#endif
+        uint n = n0 + column, k = k0 + 2 * pair;
+        w_tile[column * LD + pair] = f16vec2(vec2(of_v(n, k), of_v(n, k + 1)) * (256.0 * args.branch));
+    }
+}
+#endif
+
+#define SUM coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>
+SUM sums[ROWS * COLUMNS];
+
+/* Adds the step in shared memory. */
+void multiply()
+{
+    [[unroll]] for (uint k = 0; k < BK; k += TK) {
+        coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA> x[ROWS];
+        [[unroll]] for (uint i = 0; i < ROWS; i++)
+            coopMatLoad(x[i], x_tile, (sm + i * TM) * LD + k / 2, LD, gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
+            coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB> w;
+            coopMatLoad(w, w_tile, (sn + j * TN) * LD + k / 2, LD, gl_CooperativeMatrixLayoutColumnMajor);
+            [[unroll]] for (uint i = 0; i < ROWS; i++)
+                sums[i * COLUMNS + j] = coopMatMulAdd(x[i], w, sums[i * COLUMNS + j]);
+        }
+    }
+}
+
 void main()
 {
     id = gl_LocalInvocationID.x;
@@ -188,12 +253,12 @@ void main()
     m0 = WORKGROUP % tiles * BM;
 #endif
     n0 = WORKGROUP / tiles * BN;
-    uint sm = gl_SubgroupID / (BN / SN) * SM, sn = gl_SubgroupID % (BN / SN) * SN;
+    sm = gl_SubgroupID / (BN / SN) * SM;
+    sn = gl_SubgroupID % (BN / SN) * SN;
 
     load_tables(id);
-    coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator> sums[ROWS * COLUMNS];
     [[unroll]] for (uint i = 0; i < ROWS * COLUMNS; i++)
-        sums[i] = coopmat<float, gl_ScopeSubgroup, TM, TN, gl_MatrixUseAccumulator>(0.0);
+        sums[i] = SUM(0.0);
 
     uint k0 = gl_WorkGroupID.y * args.slice, end = k0 + args.slice;
     if (AHEAD != 0)
@@ -215,21 +280,19 @@ void main()
         uint next = min(k0, end - BK);
         if (AHEAD != 0)
             load(next);
-        [[unroll]] for (uint k = 0; k < BK; k += TK) {
-            coopmat<float16_t, gl_ScopeSubgroup, TM, TK, gl_MatrixUseA> x[ROWS];
-            [[unroll]] for (uint i = 0; i < ROWS; i++)
-                coopMatLoad(x[i], x_tile, (sm + i * TM) * LD + k / 2, LD, gl_CooperativeMatrixLayoutRowMajor);
-            [[unroll]] for (uint j = 0; j < COLUMNS; j++) {
-                coopmat<float16_t, gl_ScopeSubgroup, TK, TN, gl_MatrixUseB> w;
-                coopMatLoad(w, w_tile, (sn + j * TN) * LD + k / 2, LD, gl_CooperativeMatrixLayoutColumnMajor);
-                [[unroll]] for (uint i = 0; i < ROWS; i++)
-                    sums[i * COLUMNS + j] = coopMatMulAdd(x[i], w, sums[i * COLUMNS + j]);
-            }
-        }
+        multiply();
         if (AHEAD != 0)
             decode(next);
         barrier();
     } while (k0 < end);
+#ifndef EXPERTS
+    [[dont_unroll]] for (uint k = 0; BRANCH != 0 && gl_WorkGroupID.y == 0 && k < args.r; k += BK) {
+        write_branch(k);
+        barrier();
+        multiply();
+        barrier();
+    }
+#endif
 
     /* A matrix at a time, by code that stands here once: only the matrix itself must be named by a constant. */
     uint slice = gl_WorkGroupID.y * args.M, stage = gl_SubgroupID * TM * TN;

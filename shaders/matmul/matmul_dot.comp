@@ -26,13 +26,15 @@
 #include "shaders/matmul/args.h"
 #include "shaders/matmul/matmul.glsl"
 
-ARGS(matmul_coop_args)
 #ifdef EXPERTS
+ARGS(grouped_coop_args)
 /* Of the rows that the launch is for. */
 uint row_of(uint group)
 {
     return min(max(args.group.v[2 * group], args.first) - args.first, args.M);
 }
+#else
+ARGS(matmul_coop_args)
 #endif
 #include "shaders/matmul/expert_tiles.glsl"
 #include "shaders/matmul/store.glsl"

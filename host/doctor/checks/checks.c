@@ -124,8 +124,8 @@ static void check_products(vkft_lab *lab, vkft_dtype operands)
 {
     static const vkft_product_check shapes[] = {
         {.M = 1, .out = 31, .in = 333, .scale = 1},
-        {.M = 5, .out = 9, .in = 129, .pad_x = 3, .pad_y = 2, .add = true, .scale = -2},
-        {.M = 70, .out = 65, .in = 129, .add = true, .scale = 0.25f},
+        {.M = 5, .out = 9, .in = 129, .pad_x = 3, .pad_y = 2, .add = true, .scale = -2, .r = 5},
+        {.M = 70, .out = 65, .in = 129, .add = true, .scale = 0.25f, .r = 40},
         {.M = 33, .out = 333, .in = 65, .scale = 1},
     };
     if (lab->lost || !vkft_gemm_setup(lab->dev, operands, &lab->err)) {

@@ -14,6 +14,7 @@
 
 #define GROUPS 3u
 #define BOUND(K) (((K) + 3.0) * 0x1p-24)
+#define BRANCH 0.5f
 
 /* Rows of each group: a third, none, the rest. */
 static void make_groups(uint32_t M, uint32_t first[GROUPS + 1], uint32_t table[2 * GROUPS + 2])
@@ -64,9 +65,11 @@ static bool make_matrices(vkft_lab *lab, matrices *m, vkft_storage storage, uint
     return true;
 }
 
-/* Element (m,n) of the product by its definition: what is expected of Y, and how far it may be off. */
+/* Element (m,n) of the product by its definition: what is expected of Y, and how far it may be off. z, v: of a branch
+ * of r. */
 static void reference(const vkft_product_check *c, const vkft_strategy *strategy, bool transposed, const double *x,
-                      const double *w, uint32_t m, uint32_t K, uint32_t ldx, uint32_t n, double *want, double *bound)
+                      const double *w, const float *z, const float *v, uint32_t r, uint32_t m, uint32_t K, uint32_t ldx,
+                      uint32_t n, double *want, double *bound)
 {
     double sum = 0, magnitude = 0, inputs = 0, scale = fabs((double)c->scale), added = c->add ? *want : 0;
     for (uint32_t k = 0; k < K; k++) {
@@ -75,7 +78,15 @@ static void reference(const vkft_product_check *c, const vkft_strategy *strategy
         magnitude += fabs(term);
         inputs += fabs(x[(size_t)m * ldx + k]);
     }
-    *bound = BOUND(K) * (scale * magnitude + fabs(added));
+    for (uint32_t k = 0; k < r; k++) {
+        uint32_t N = transposed ? c->out : c->in;
+        double input = (double)z[m * r + k] * (double)(BRANCH / c->scale),
+               term = input * (double)v[transposed ? n * r + k : k * N + n];
+        sum += term;
+        magnitude += fabs(term);
+        inputs += fabs(input);
+    }
+    *bound = BOUND(K + r) * (scale * magnitude + fabs(added));
     if (strategy->rounds)
         *bound = 4 * *bound + scale * (0x1p-9 * magnitude + 0x1p-14 * inputs);
     *want = added + (double)c->scale * sum;
@@ -94,6 +105,7 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
     const uint32_t K = class.transposed ? c->in : c->out, N = class.transposed ? c->out : c->in, M = c->M,
                    ldx = K + c->pad_x, ldy = N + c->pad_y;
     const vkft_dtype operands = operands_of(gemm, class.storage);
+    const uint32_t r = !class.grouped && strategy->adds_branch && strategy->adds_branch(gemm) ? c->r : 0;
     const uint64_t scratch_bytes = vkft_product_scratch_bytes(c->out, c->in);
     matrices m;
     vkft_lab_begin(lab, "product %s, %s%s%s%s, %u rows with [%u,%u]", strategy->name,
@@ -107,6 +119,7 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
     vkft_lab_array x = vkft_lab_random(lab, 3, M * ldx),
                    y = c->add ? vkft_lab_random(lab, 4, M * ldy) : vkft_lab_output(lab, M * ldy);
     uint32_t first[GROUPS + 1] = {0, M, M, M}, table[2 * GROUPS + 2];
+    vkft_lab_array z = vkft_lab_random(lab, 9, M * r), v = vkft_lab_random(lab, 10, N * r);
     struct weight_ref refs[GROUPS] = {{0}};
     if (class.grouped) {
         make_groups(M, first, table);
@@ -125,8 +138,8 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
     for (uint32_t g = 0; g < GROUPS; g++)
         for (uint32_t i = first[g]; i < first[g + 1]; i++)
             for (uint32_t n = 0; n < N; n++)
-                reference(c, strategy, class.transposed, wide, m.values[g], i, K, ldx, n, &want[(size_t)i * ldy + n],
-                          &bound[(size_t)i * ldy + n]);
+                reference(c, strategy, class.transposed, wide, m.values[g], z.f, v.f, r, i, K, ldx, n,
+                          &want[(size_t)i * ldy + n], &bound[(size_t)i * ldy + n]);
     const vkft_matmul_ctx ctx = {.dev = lab->dev,
                                  .cmds = lab->cmds,
                                  .scratch = vkft_lab_scratch(lab, scratch_bytes),
@@ -144,7 +157,8 @@ void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_
                                      .Y = y.address,
                                      .ldx = ldx,
                                      .ldy = ldy,
-                                     .scale = c->scale});
+                                     .scale = c->scale,
+                                     .branch = {.Z = z.address, .V = v.address, .r = r, .scale = BRANCH}});
     vkft_lab_execute(lab);
     for (uint32_t i = 0; i < VKFT_KERNEL_SET_WORDS; i++)
         lab->strategic.bits[i] |= lab->launched.bits[i];

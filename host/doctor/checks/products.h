@@ -10,9 +10,11 @@ typedef struct vkft_product_check {
     uint32_t pad_x, pad_y; /* row strides beyond the columns */
     bool add;              /* to what Y holds */
     float scale;
+    uint32_t r; /* of a branch, where the strategy adds it */
 } vkft_product_check;
 
-/* Y (+)= scale X op(W) by this strategy; grouped: with a matrix for each of three groups of rows, one of them empty. */
+/* Y (+)= scale X op(W) + 0.5 Z op(V) by this strategy; grouped: with a matrix for each of three groups of rows, one of
+ * them empty. */
 void vkft_check_product(vkft_lab *lab, const vkft_strategy *strategy, vkft_gemm_class class,
                         const vkft_product_check *check);
 /* Y += scale X^T Z, X [K,M] and Z [K,N]; grouped likewise. in_f16: 1: X is rows in f16; 2: Z is; 0: neither. */

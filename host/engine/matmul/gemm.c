@@ -196,32 +196,60 @@ void vkft_product_touch(const vkft_matmul_ctx *ctx, const vkft_product *p, bool 
                   weight_range(p),
                   {p->R, p->R ? Y.bytes : 0},
                   vkft_f16_range(p->f16, p->M, vkft_product_k(p)),
-                  {p->f16.inverse, p->f16.rows ? p->M * sizeof(float) : 0}},
+                  {p->f16.inverse, p->f16.rows ? p->M * sizeof(float) : 0},
+                  {p->branch.Z, (uint64_t)p->M * p->branch.r * sizeof(float)},
+                  {p->branch.V, (uint64_t)vkft_product_n(p) * p->branch.r * sizeof(float)}},
         .writes = {Y, {ctx->scratch, scratch ? ctx->scratch_bytes : 0}},
     };
     vkft_commands_touch(ctx->cmds, &touch);
 }
 
-static void record(const vkft_matmul_ctx *ctx, const vkft_product *p, const vkft_choice *choice)
+/* How the product is computed; *variant: of the strategy's kernels. */
+static const vkft_strategy *strategy_for(const vkft_gemm *gemm, const vkft_matmul_ctx *ctx, const vkft_product *p,
+                                         const vkft_choice *choice, uint32_t *variant)
 {
-    const vkft_gemm *gemm = vkft_gemm_of(ctx->dev);
+    *variant = gemm->variant;
     if (choice && choice->strategy && choice->strategy->suits(gemm, ctx, p)) {
-        vkft_gemm chosen = *gemm;
-        chosen.variant = choice->variant;
-        choice->strategy->record(&chosen, ctx, p);
-        return;
+        *variant = choice->variant;
+        return choice->strategy;
     }
     const vkft_strategy *const *s = gemm->usable[p->w->storage][p->transposed][p->groups != NULL];
     while (s[1] && !(*s)->suits(gemm, ctx, p))
         s++;
-    (*s)->record(gemm, ctx, p);
+    return *s;
+}
+
+/* Y += the branch of a product that was computed without it. */
+static void add_branch(const vkft_matmul_ctx *ctx, const vkft_product *p)
+{
+    uint32_t N = vkft_product_n(p);
+    vkft_weight V = {.storage = VKFT_STORAGE_f32,
+                     .rows = p->transposed ? N : p->branch.r,
+                     .cols = p->transposed ? p->branch.r : N,
+                     .part = {p->branch.V}};
+    vkft_multiply(ctx, &(vkft_product){.w = &V,
+                                       .transposed = p->transposed,
+                                       .M = p->M,
+                                       .X = p->branch.Z,
+                                       .R = p->Y,
+                                       .Y = p->Y,
+                                       .ldy = p->ldy,
+                                       .scale = p->branch.scale,
+                                       .exact = true});
 }
 
 void vkft_multiply_by(const vkft_matmul_ctx *ctx, const vkft_product *p, const vkft_choice *choice)
 {
-    vkft_product_touch(ctx, p, true);
-    record(ctx, p, choice);
+    vkft_gemm gemm = *vkft_gemm_of(ctx->dev);
+    const vkft_strategy *strategy = strategy_for(&gemm, ctx, p, choice, &gemm.variant);
+    vkft_product product = *p;
+    if (!strategy->adds_branch || !strategy->adds_branch(&gemm) || p->scale == 0) /* it is relative to the scale */
+        product.branch.r = 0;
+    vkft_product_touch(ctx, &product, true);
+    strategy->record(&gemm, ctx, &product);
     vkft_commands_touch(ctx->cmds, NULL);
+    if (product.branch.r != p->branch.r)
+        add_branch(ctx, p);
 }
 
 void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *p)

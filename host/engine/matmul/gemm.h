@@ -31,6 +31,8 @@ typedef struct vkft_strategy {
     vkft_kernel (*kernel)(vkft_gemm_class class);
     /* Whether the device and the operands allow it, beyond what its kernels need; NULL: always. */
     bool (*possible)(const vkft_gemm *gemm);
+    /* Whether it adds a product's branch, too; NULL: never. The branch is a product of its own then. */
+    bool (*adds_branch)(const vkft_gemm *gemm);
     /* Chooses widths and constants of its kernels. */
     void (*prepare)(vkft_device *dev, const vkft_gemm *gemm);
     /* Scratch for a weight of this shape; NULL: none. */

@@ -6,6 +6,8 @@
  * infinity, which shows in the loss at once. Weights that a run trains through an adapter's own matrices (`exact`) are
  * left to other strategies.
  *
+ * A product's branch is some more of K: Y is written once, and not read again for it.
+ *
  * Converted rows are in scratch: as many at a time as there is room for. Where Y has too few tiles for the device, K is
  * cut in slices and matmul_sum adds them, in order.
  *
@@ -35,14 +37,20 @@ static bool possible(const vkft_gemm *gemm)
     return gemm->operands == VKFT_F16 && gemm->coop;
 }
 
+static bool adds_branch(const vkft_gemm *gemm)
+{
+    return gemm->coop->branch;
+}
+
 static void prepare(vkft_device *dev, const vkft_gemm *gemm)
 {
     const vkft_coop_tiles *tiles = gemm->coop;
     for (vkft_coop_size size = 0; tiles && size < VKFT_COOP_SIZES; size++) {
         const vkft_coop_tile *t = &tiles->sizes[size];
-        const uint32_t constants[] = {
-            tiles->M,    tiles->N, tiles->K, t->bm, t->bn, t->sm, t->sn, tiles->subgroup, size != VKFT_COOP_UNALIGNED,
-            tiles->ahead};
+        const uint32_t constants[] = {tiles->M,     tiles->N,        tiles->K,
+                                      t->bm,        t->bn,           t->sm,
+                                      t->sn,        tiles->subgroup, size != VKFT_COOP_UNALIGNED,
+                                      tiles->ahead, tiles->branch};
         for (uint32_t i = 0; i < 4 * VKFT_STORAGE_COUNT; i++) {
             vkft_gemm_class class = {i / 4, i / 2 % 2, i % 2};
             vkft_kernel_specialize(dev, vkft_kernel_variant(kernel_of(class), size), vkft_coop_width(tiles, size),
@@ -119,6 +127,13 @@ static vkft_f16_rows convert(const vkft_matmul_ctx *ctx, const vkft_product *p, 
     return f16;
 }
 
+/* Of the two kinds of kernels, which begin alike. */
+typedef union product_args {
+    struct matmul_coop_args plain;
+    struct grouped_coop_args grouped;
+} product_args;
+_Static_assert(sizeof(struct matmul_coop_args) == sizeof(struct grouped_coop_args), "one size for all launches");
+
 /* Rows `first` to first + M of the product. */
 static void record_rows(const vkft_matmul_ctx *ctx, const vkft_product *p, uint32_t first, uint32_t M,
                         const vkft_f16_launch *launch)
@@ -127,40 +142,50 @@ static void record_rows(const vkft_matmul_ctx *ctx, const vkft_product *p, uint3
     uint64_t offset = (uint64_t)first * ldy * sizeof(float);
     bool converted = !p->f16.rows;
     const vkft_f16_rows X = converted ? convert(ctx, p, first, M) : p->f16;
-    struct matmul_coop_args args = {.W = vkft_weight_ref(p->w),
-                                    .X = X.rows,
-                                    .inverse = X.inverse,
-                                    .R = p->R ? p->R + offset : 0,
-                                    .Y = p->Y + offset,
-                                    .M = M,
-                                    .N = N,
-                                    .K = K,
-                                    .ldx = X.stride,
-                                    .ldy = ldy,
-                                    .slice = vkft_f16_row_length(K),
-                                    .add = p->R != 0,
-                                    .scale = p->scale,
-                                    .weights = p->weights,
-                                    .group = p->groups ? p->groups->table : 0,
-                                    .groups = p->groups ? p->groups->groups : 0,
-                                    .first = first};
-    struct matmul_sum_args sum = {.R = args.R, .Y = args.Y, .n = M * N, .add = args.add, .scale = p->scale};
-    uint32_t parts = 1, steps = args.slice / COOP_STEP;
+    product_args launch_args;
+    struct matmul_coop_args *args = &launch_args.plain;
+    *args = (struct matmul_coop_args){.W = vkft_weight_ref(p->w),
+                                      .X = X.rows,
+                                      .inverse = X.inverse,
+                                      .R = p->R ? p->R + offset : 0,
+                                      .Y = p->Y + offset,
+                                      .M = M,
+                                      .N = N,
+                                      .K = K,
+                                      .ldx = X.stride,
+                                      .ldy = ldy,
+                                      .slice = vkft_f16_row_length(K),
+                                      .add = p->R != 0,
+                                      .scale = p->scale};
+    if (p->groups) {
+        launch_args.grouped.weights = p->weights;
+        launch_args.grouped.group = p->groups->table;
+        launch_args.grouped.groups = p->groups->groups;
+        launch_args.grouped.first = first;
+    } else if (p->branch.r) {
+        args->Z = p->branch.Z + (uint64_t)first * p->branch.r * sizeof(float);
+        args->V = p->branch.V;
+        args->r = p->branch.r;
+        args->branch = p->branch.scale / p->scale;
+    }
+    struct matmul_sum_args sum = {.R = args->R, .Y = args->Y, .n = M * N, .add = args->add, .scale = p->scale};
+    uint32_t parts = 1, steps = args->slice / COOP_STEP;
     uint64_t used = converted ? vkft_f16_rows_bytes(M, K) : 0;
     if (ldy == N && used < ctx->scratch_bytes)
         parts = slices(launch, K, sum.n, ctx->scratch_bytes - used);
     while (steps % parts) /* slices are of one length, so that the kernel has no end to remember */
         parts--;
     if (parts > 1) {
-        args.slice = steps / parts * COOP_STEP;
+        args->slice = steps / parts * COOP_STEP;
         sum.parts = parts;
-        sum.partial = args.Y = ctx->scratch + used;
-        args.add = 0;
-        args.scale = 1.0f;
+        sum.partial = args->Y = ctx->scratch + used;
+        args->add = 0;
+        args->scale = 1.0f;
     } else if (!converted) {
         vkft_product_touch(ctx, p, false);
     }
-    vkft_launch_workgroups(ctx->cmds, launch->kernel, &args, sizeof args, launch->workgroups, parts, 2.0 * M * N * K);
+    vkft_launch_workgroups(ctx->cmds, launch->kernel, &launch_args, sizeof launch_args, launch->workgroups, parts,
+                           2.0 * M * N * (K + p->branch.r));
     if (parts > 1)
         vkft_launch(ctx->cmds, VKFT_KERNEL_matmul_sum, &sum, sizeof sum, sum.n, 1, (double)parts * sum.n);
 }
@@ -231,6 +256,7 @@ const vkft_strategy vkft_gemm_coop = {.name = "coop",
                                       .shapes = shapes,
                                       .kernel = kernel_of,
                                       .possible = possible,
+                                      .adds_branch = adds_branch,
                                       .prepare = prepare,
                                       .scratch_bytes = vkft_f16_scratch_bytes,
                                       .suits = suits,

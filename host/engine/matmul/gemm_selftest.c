@@ -1,12 +1,13 @@
 /* Each strategy multiplies small odd-shaped matrices, and the CPU checks the results: drivers that miscompile a kernel,
  * or list a capability that does not work, are found before a run begins rather than in its losses.
  *
- * Y = 0.5 X op(W), X of 19 rows; with groups the rows belong to two matrices. W is [41,133], and again [24,192], whose
- * rows are aligned and whole blocks: kernels may read these in another way. The bound is that of any
- * order of f32 sums of what the product is said to multiply: (K + 3) u sum |x w|, u = 2^-24. Where a strategy rounds
- * operands to f16, each changes by at most 2^-10 of itself, rounded to either side, and a weight below 2^-14, where
- * some devices have nothing but 0, by itself; matrix cores may cut what a sum loses rather than round it, at two bits
- * more: 2^-9 sum |x w| + 2^-14 sum |x| + 4 (K + 3) u sum |x w|.
+ * Y = 0.5 X op(W), X of 19 rows; with groups the rows belong to two matrices; where a strategy adds a product's branch
+ * there is one, 0.25 Z op(V), of the same random values, whose products belong to the sums below. W is [41,133], and
+ * again [24,192], whose rows are aligned and whole blocks: kernels may read these in another way. The bound is that of
+ * any order of f32 sums of what the product is said to multiply: (K + 3) u sum |x w|, u = 2^-24. Where a strategy
+ * rounds operands to f16, each changes by at most 2^-10 of itself, rounded to either side, and a weight below 2^-14,
+ * where some devices have nothing but 0, by itself; matrix cores may cut what a sum loses rather than round it, at two
+ * bits more: 2^-9 sum |x w| + 2^-14 sum |x| + 4 (K + 3) u sum |x w|.
  *
  * Results are lines of text in the device's file of the cache directory, which begins with the hash of all kernels:
  *
@@ -32,6 +33,8 @@
 #define GROUPS 2u
 #define FIRST_ROWS 6u /* of the first group */
 #define SCALE 0.5f
+#define BRANCH 0.25f
+#define RANK 7u              /* of the branch */
 #define WIDEST 192u          /* row of W or of W^T */
 #define WEIGHTS (41u * 133u) /* of the larger one */
 #define ALIGNMENT 256u
@@ -182,11 +185,20 @@ static double operand(const vkft_gemm *gemm, vkft_storage storage, float x)
     return (double)(rounds ? vkft_bf16_to_f32(vkft_f32_to_bf16(x)) : x);
 }
 
+/* Z [ROWS,RANK] and V are what X begins with. */
+static vkft_branch branch_of(const vkft_gemm *gemm, const test *t, const vkft_strategy *strategy, vkft_gemm_class class)
+{
+    const uint64_t X = t->buffer.address + AT_X;
+    bool there = !class.grouped && strategy->adds_branch && strategy->adds_branch(gemm);
+    return there ? (vkft_branch){.Z = X, .V = X, .r = RANK, .scale = BRANCH} : (vkft_branch){0};
+}
+
 static bool is_right(const vkft_gemm *gemm, const test *t, const vkft_strategy *strategy, vkft_gemm_class class,
                      uint32_t shape)
 {
     uint32_t out = shapes[shape].out, in = shapes[shape].in;
     uint32_t N = class.transposed ? out : in, K = class.transposed ? in : out;
+    uint32_t r = branch_of(gemm, t, strategy, class).r;
     for (uint32_t m = 0; m < ROWS; m++) {
         const matrix *w = &t->matrices[shape][class.grouped && m >= FIRST_ROWS];
         for (uint32_t n = 0; n < N; n++) {
@@ -198,7 +210,14 @@ static bool is_right(const vkft_gemm *gemm, const test *t, const vkft_strategy *
                 size += fabs(term);
                 inputs += fabs((double)t->x[m * K + k]);
             }
-            double sums = (K + 3) * 0x1p-24 * size,
+            for (uint32_t k = 0; k < r; k++) {
+                double z = (double)t->x[m * r + k] * (double)(BRANCH / SCALE),
+                       term = z * (double)t->x[class.transposed ? n * r + k : k * N + n];
+                sum += term;
+                size += fabs(term);
+                inputs += fabs(z);
+            }
+            double sums = (K + r + 3) * 0x1p-24 * size,
                    bound = strategy->rounds ? 0x1p-9 * size + 0x1p-14 * inputs + 4 * sums : sums;
             if (!(fabs((double)t->y[m * N + n] - (double)SCALE * sum) <= (double)SCALE * bound))
                 return false;
@@ -226,7 +245,8 @@ static void record(const vkft_gemm *gemm, const test *t, const vkft_strategy *st
                                   .M = ROWS,
                                   .X = base + AT_X,
                                   .Y = base + AT_Y,
-                                  .scale = SCALE};
+                                  .scale = SCALE,
+                                  .branch = branch_of(gemm, t, strategy, class)};
     strategy->record(gemm, &ctx, &product);
 }
 

@@ -39,6 +39,14 @@ uint32_t vkft_f16_row_length(uint32_t K);
 uint64_t vkft_f16_inverse_bytes(uint32_t M);
 uint64_t vkft_f16_rows_bytes(uint32_t M, uint32_t K);
 
+/* What a LoRA adds: scale * Z[M,r] op(V), op(V) being V^T of V [N,r] or V of V [r,N], as the product's W; all in f32.
+ */
+typedef struct vkft_branch {
+    uint64_t Z, V; /* addresses, contiguous */
+    uint32_t r;    /* 0: nothing */
+    float scale;
+} vkft_branch;
+
 /* Y[M,N] = R + scale * X[M,K] op(W), op(W) [K,N] being W^T of W [N,K] or W of W [K,N]. */
 typedef struct vkft_product {
     const vkft_weight *w;        /* with groups: of the first one, for storage type and shape */
@@ -50,7 +58,8 @@ typedef struct vkft_product {
     vkft_f16_rows f16; /* X once more, for products in f16; 0: they convert X themselves */
     uint32_t ldx, ldy; /* row strides of X, and of R and Y; 0: contiguous */
     float scale;
-    bool exact; /* f32 operands are not rounded, whatever type products are computed in */
+    vkft_branch branch; /* is added to Y, in f16 where the product is; without groups, and where W may be in f16 */
+    bool exact;         /* f32 operands are not rounded, whatever type products are computed in */
 } vkft_product;
 
 void vkft_multiply(const vkft_matmul_ctx *ctx, const vkft_product *product);

@@ -130,9 +130,9 @@ static uint64_t table_of(const linear_state *s, uint32_t number)
     return s->grouped->tables + (uint64_t)number * s->grouped->groups * sizeof(struct weight_ref);
 }
 
-/* y = add + scale * x op(W); add: NULL, y itself or another tensor. */
-static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool transposed, const vkft_tensor *x,
-                     const vkft_tensor *add, const vkft_tensor *y, float scale)
+/* y = add + scale * x op(W) + the branch; add: NULL, y itself or another tensor. */
+static void multiply_with(vkft_graph *g, const linear_state *s, matrix which, bool transposed, const vkft_tensor *x,
+                          const vkft_tensor *add, const vkft_tensor *y, float scale, vkft_branch branch)
 {
     vkft_weight w = matrix_of(s->linear, which);
     vkft_product product = {.w = &w,
@@ -142,6 +142,7 @@ static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool tr
                             .R = add ? vkft_tensor_address(g, add) : 0,
                             .Y = vkft_tensor_address(g, y),
                             .scale = scale,
+                            .branch = branch,
                             .exact = s->exact || which != MATRIX_W};
     vkft_grouping groups;
     if (s->grouped) {
@@ -152,6 +153,21 @@ static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool tr
     if (!product.exact && !vkft_product_has_few_rows(&product))
         product.f16 = vkft_f16_rows_of(g, x);
     vkft_multiply(&g->product, &product);
+}
+
+static void multiply(vkft_graph *g, const linear_state *s, matrix which, bool transposed, const vkft_tensor *x,
+                     const vkft_tensor *add, const vkft_tensor *y, float scale)
+{
+    multiply_with(g, s, which, transposed, x, add, y, scale, (vkft_branch){0});
+}
+
+/* z V as the product with W adds it; nothing where it is to be added apart: with groups, and where an origin is taken
+ * off in between. z: NULL, or what there is of the LoRA. */
+static vkft_branch branch_of(vkft_graph *g, const linear_state *s, const vkft_tensor *z, uint64_t V, float scale)
+{
+    if (!z || s->grouped || s->linear->lora.A0)
+        return (vkft_branch){0};
+    return (vkft_branch){.Z = vkft_tensor_address(g, z), .V = V, .r = z->cols, .scale = scale};
 }
 
 /* The matrix's gradient += scale * x^T z. Of activations and their gradients that products read in f16, gradients of
@@ -420,9 +436,10 @@ static void backward(vkft_graph *g, const vkft_tape_entry *op)
     if (x->needs_grad && !dora && !ia3) {
         bool add;
         vkft_tensor *dx = vkft_grad(g, x, &add);
-        multiply(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale);
+        vkft_branch branch = branch_of(g, s, drops(g, &l->lora) ? NULL : dz, l->lora.A, 1.0f);
+        multiply_with(g, s, MATRIX_W, false, dy, add ? dx : NULL, dx, s->scale, branch);
         subtract_origin(g, s, false, origin_rows(g, s, false, dy), dx);
-        if (dz)
+        if (dz && !branch.r)
             add_lora_dx(g, s, dz, dx);
     }
     if (residual && residual->needs_grad)
@@ -443,15 +460,16 @@ static void add_bias(vkft_graph *g, uint64_t bias, vkft_tensor *residual, vkft_t
     vkft_launch_elements(g, VKFT_KERNEL_bias_rows, &args, sizeof args, n, 1, 2.0 * n);
 }
 
-/* y = residual + scale * (x W^T + bias). */
-static void forward_base(vkft_graph *g, vkft_tensor *x, const linear_state *s, vkft_tensor *residual, vkft_tensor *y)
+/* y = residual + scale * (x W^T + bias) + the branch. */
+static void forward_base(vkft_graph *g, vkft_tensor *x, const linear_state *s, vkft_tensor *residual, vkft_tensor *y,
+                         vkft_branch branch)
 {
     vkft_tensor *added = residual;
     if (s->linear->bias) {
         add_bias(g, s->linear->bias, residual, y, s->scale); /* for the product to be added to */
         added = y;
     }
-    multiply(g, s, MATRIX_W, true, x, added, y, s->scale);
+    multiply_with(g, s, MATRIX_W, true, x, added, y, s->scale, branch);
 }
 
 /* Past the product with A nothing reads x in f32, unless its elements are dropped or its matrix is trained. */
@@ -477,7 +495,7 @@ static vkft_tensor *forward_dora(vkft_graph *g, vkft_tensor *x, linear_state *s,
     if (call.only_backward)
         return z;
     if (base) {
-        forward_base(g, x, s, call.residual, y);
+        forward_base(g, x, s, call.residual, y, (vkft_branch){0});
         dora_rows(g, vkft_tensor_address(g, s->factors), s->u, base, 0, y, y, s->scale);
     } else {
         dora_rows(g, vkft_tensor_address(g, s->factors), s->u, NULL, l->bias, call.residual, y, s->scale);
@@ -496,13 +514,13 @@ static void forward_ia3(vkft_graph *g, vkft_tensor *x, linear_state *s, vkft_lin
             return;
         vkft_tensor *xl = vkft_tensor_new(g, VKFT_F32, x->rows, x->cols);
         dora_rows(g, ia3->l, x, NULL, 0, NULL, xl, 1.0f);
-        forward_base(g, xl, s, call.residual, y);
+        forward_base(g, xl, s, call.residual, y, (vkft_branch){0});
         return;
     }
     round_input(g, s, x);
     s->u = vkft_tensor_new(g, VKFT_F32, x->rows, s->linear->w.rows);
     plain.scale = 1.0f;
-    forward_base(g, x, &plain, NULL, s->u);
+    forward_base(g, x, &plain, NULL, s->u, (vkft_branch){0});
     if (!call.only_backward)
         dora_rows(g, ia3->l, s->u, NULL, 0, call.residual, y, s->scale);
 }
@@ -527,14 +545,15 @@ static vkft_tensor *forward(vkft_graph *g, vkft_tensor *x, const linear_state *g
         }
         vkft_tensor *z0 = call.only_backward ? NULL : origin_rows(g, s, true, x);
         round_input(g, s, x);
+        vkft_branch branch = branch_of(g, s, l->lora.b ? NULL : z, l->lora.B, s->scale * l->lora.scale);
         if (!call.only_backward)
-            forward_base(g, x, s, call.residual, y);
+            forward_base(g, x, s, call.residual, y, branch);
         subtract_origin(g, s, true, z0, y);
         if (l->lora.b && !call.only_backward) {
             vkft_tensor *u = vkft_tensor_new(g, VKFT_F32, T, out);
             multiply(g, s, MATRIX_B, true, times_factors(g, l->lora.d, z, 1.0f), NULL, u, 1.0f);
             dora_rows(g, l->lora.b, u, NULL, 0, y, y, s->scale);
-        } else if (z && !call.only_backward) {
+        } else if (z && !branch.r && !call.only_backward) {
             multiply(g, s, MATRIX_B, true, z, y, y, s->scale * l->lora.scale);
         }
         if (l->lora.bias && !call.only_backward)

@@ -11,8 +11,8 @@
 #include "tests/support/expect.h"
 #include "tests/support/kernel_test.h"
 
-static const vkft_coop_tiles amd = {16,  16,   16,    64,
-                                    128, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}};
+static const vkft_coop_tiles amd = {
+    16, 16, 16, 64, 128, true, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}};
 static vkft_gemm gemm = {.coop = &amd, .operands = VKFT_F16};
 static const vkft_strategy *strategy = &vkft_gemm_coop;
 

@@ -118,7 +118,10 @@ typedef struct trial {
     float scale;
     uint64_t scratch_bytes;
     bool exact;
+    uint32_t r; /* of a branch, which is added at BRANCH times its product */
 } trial;
+
+#define BRANCH -0.75f
 
 static vkft_weight place_weight(fixture *f, const vkft_reference_weight *w)
 {
@@ -130,7 +133,7 @@ static vkft_weight place_weight(fixture *f, const vkft_reference_weight *w)
 }
 
 static void record_product(const vkft_matmul_ctx *ctx, const trial *t, const vkft_weight *w, uint64_t X, uint64_t R,
-                           uint64_t Y)
+                           uint64_t Y, vkft_branch branch)
 {
     uint32_t K = t->transposed ? t->in : t->out, N = t->transposed ? t->out : t->in;
     vkft_multiply(ctx, &(vkft_product){.w = w,
@@ -142,7 +145,34 @@ static void record_product(const vkft_matmul_ctx *ctx, const trial *t, const vkf
                                        .ldx = K + t->pad_x,
                                        .ldy = N + t->pad_y,
                                        .scale = t->scale,
+                                       .branch = branch,
                                        .exact = t->exact});
+}
+
+/* Adds a branch to the exact product and its size, which t->scale multiplies. In f16 Z and V are rounded at powers of
+ * two: of X's row and 2^-8, and of the branch and 2^8. */
+static void add_branch(const trial *t, bool in_f16, uint32_t N, uint32_t K, uint32_t ldx, const float *x,
+                       const float *z, const float *v, double *exact, double *size)
+{
+    const float factor = BRANCH / t->scale;
+    for (uint32_t m = 0; m < t->M; m++) {
+        double largest = 0;
+        for (uint32_t k = 0; k < K; k++)
+            largest = fmax(largest, fabs((double)x[(size_t)m * ldx + k]));
+        const int exponent = 14 - ilogb(largest) - 8;
+        for (uint32_t n = 0; n < N; n++)
+            for (uint32_t k = 0; k < t->r; k++) {
+                float a = z[(size_t)m * t->r + k], b = v[t->transposed ? (size_t)n * t->r + k : (size_t)k * N + n];
+                double term = (double)a * (double)b * (double)BRANCH / (double)t->scale;
+                if (in_f16) {
+                    uint16_t half_a = vkft_f32_to_f16((float)ldexp((double)a, exponent)),
+                             half_b = vkft_f32_to_f16(256 * factor * b);
+                    term = ldexp((double)vkft_f16_to_f32(half_a) * (double)vkft_f16_to_f32(half_b), -exponent - 8);
+                }
+                exact[(size_t)m * N + n] += term;
+                size[(size_t)m * N + n] += fabs(term);
+            }
+    }
 }
 
 /* Compares Y, rows of stride ldy, with R + scale * exact; the padding must be untouched canary. */
@@ -162,7 +192,8 @@ static void compare(const trial *t, uint32_t N, uint32_t K, const float *Y, cons
                 continue;
             }
             double r = R ? (double)R[at] : 0, expected = r + (double)t->scale * exact[(size_t)m * N + n];
-            double bound = (K + 3.0) * u * (fabs((double)t->scale) * size[(size_t)m * N + n] + fabs(r));
+            double bound =
+                (K + t->r + 3.0 + (t->r > 0)) * u * (fabs((double)t->scale) * size[(size_t)m * N + n] + fabs(r));
             if (!(fabs((double)Y[at] - expected) <= bound))
                 fail_msg("M %u out %u in %u %s row %u column %u: got %.9g, expected %.9g +- %.2g", t->M, t->out, t->in,
                          t->transposed ? "NT" : "NN", m, n, (double)Y[at], expected, bound);
@@ -207,13 +238,26 @@ static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t
     double *exact = malloc((size_t)t->M * N * sizeof *exact), *size = malloc((size_t)t->M * N * sizeof *size);
     (t->transposed ? vkft_reference_nt : vkft_reference_nn)(t->M, N, K, packed, values, exact, size);
 
+    const vkft_gemm *gemm = vkft_gemm_of(f->dev);
+    const vkft_strategy *first = gemm->usable[w->storage][t->transposed][0][0];
+    float *z = malloc(((size_t)t->M * t->r + 1) * sizeof *z), *v = malloc(((size_t)N * t->r + 1) * sizeof *v);
+    vkft_reference_random(9, (size_t)t->M * t->r, z);
+    vkft_reference_random(10, (size_t)N * t->r, v);
+    add_branch(t, operands == VKFT_F16 && first->adds_branch && first->adds_branch(gemm), N, K, ldx, x, z, v, exact,
+               size);
+
     vkft_weight weight = place_weight(f, w);
+    vkft_branch branch = {.r = t->r, .scale = BRANCH};
+    if (t->r) {
+        branch.Z = place(f, z, (size_t)t->M * t->r * sizeof *z)->address;
+        branch.V = place(f, v, (size_t)N * t->r * sizeof *v)->address;
+    }
     guarded *X = place(f, x, nx * sizeof *x), *Y = place(f, t->R == ITSELF ? r : NULL, ny * sizeof *y);
     guarded *R = t->R == ANOTHER ? place(f, r, ny * sizeof *r) : Y, *scratch = place(f, NULL, t->scratch_bytes);
     vkft_commands *cmds = vkft_commands_new(f->dev, &err);
     check(cmds != NULL, &err);
     vkft_matmul_ctx ctx = {.dev = f->dev, .cmds = cmds, .scratch = scratch->address, .scratch_bytes = t->scratch_bytes};
-    record_product(&ctx, t, &weight, X->address, t->R == NOTHING ? 0 : R->address, Y->address);
+    record_product(&ctx, t, &weight, X->address, t->R == NOTHING ? 0 : R->address, Y->address, branch);
     check(vkft_commands_run(cmds, &err), &err);
     take(f, Y, y);
     compare(t, N, K, y, t->R == NOTHING ? NULL : r, exact, size);
@@ -226,7 +270,8 @@ static void run_trial(fixture *f, const vkft_reference_weight *w, const trial *t
 
     vkft_commands_free(cmds);
     release_all(f);
-    free(x), free(r), free(y), free(again), free(wide), free(packed), free(values), free(exact), free(size);
+    free(x), free(r), free(y), free(again), free(wide), free(packed), free(values), free(exact), free(size), free(z),
+        free(v);
 }
 
 /* A trial both ways, with a weight of its own and all the scratch that it wants. */
@@ -247,17 +292,18 @@ static void test_product_type(fixture *f, vkft_storage storage)
         /* few rows */
         {.M = 1, .out = 1, .in = 1, .scale = 1},
         {.M = 1, .out = 31, .in = 333, .scale = 1, .R = ANOTHER},
-        {.M = 3, .out = 17, .in = 8, .scale = 0.5f, .pad_x = 3, .pad_y = 5},
+        {.M = 3, .out = 17, .in = 8, .scale = 0.5f, .pad_x = 3, .pad_y = 5, .r = 4},
         {.M = 8, .out = 72, .in = 64, .scale = 1, .R = ITSELF},
         {.M = 5, .out = 9, .in = 129, .scale = -2, .R = ITSELF, .pad_y = 2},
         /* many rows */
         {.M = 9, .out = 1, .in = 1, .scale = 1},
-        {.M = 9, .out = 16, .in = 1, .scale = 1},
+        {.M = 9, .out = 16, .in = 1, .scale = 1, .r = 1},
         {.M = 31, .out = 333, .in = 31, .scale = 1, .R = ITSELF, .pad_x = 1},
-        {.M = 33, .out = 65, .in = 129, .scale = 0.25f, .R = ANOTHER, .pad_x = 5, .pad_y = 3},
+        {.M = 33, .out = 65, .in = 129, .scale = 0.25f, .R = ANOTHER, .pad_x = 5, .pad_y = 3, .r = 37},
         {.M = 64, .out = 48, .in = 333, .scale = 1, .pad_y = 1},
-        {.M = 70, .out = 40, .in = 128, .scale = 2, .R = ITSELF},
-        {.M = 17, .out = 300, .in = 2100, .scale = 1.5f, .R = ANOTHER, .pad_x = 4}, /* several panels along K */
+        {.M = 70, .out = 40, .in = 128, .scale = 2, .R = ITSELF, .r = 16},
+        {.M = 17, .out = 300, .in = 2100, .scale = 1.5f, .R = ANOTHER, .pad_x = 4, .r = 70}, /* several panels along K
+                                                                                              */
         {.M = 17, .out = 2061, .in = 43, .scale = 1, .R = ITSELF},
     };
     for (uint32_t i = 0; i < sizeof trials / sizeof *trials; i++) {
@@ -508,7 +554,7 @@ static void test_strategies(void **state)
     static const trial trials[] = {
         {.M = 1, .out = 31, .in = 333, .scale = 1, .R = ANOTHER},
         {.M = 5, .out = 9, .in = 129, .scale = -2, .R = ITSELF, .pad_y = 2},
-        {.M = 33, .out = 65, .in = 129, .scale = 0.25f, .R = ANOTHER, .pad_x = 5, .pad_y = 3},
+        {.M = 33, .out = 65, .in = 129, .scale = 0.25f, .R = ANOTHER, .pad_x = 5, .pad_y = 3, .r = 37},
         {.M = 17, .out = 300, .in = 2100, .scale = 1.5f},
         {.M = 33, .out = 72, .in = 136, .scale = 0.25f, .R = ANOTHER, .pad_x = 4, .pad_y = 1}, /* aligned */
         {.M = 70, .out = 16, .in = 2056, .scale = 1.5f, .R = ITSELF},
