@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 /* A device with everything, of this driver and version, after quirks.def. */
 static vkft_caps after_quirks(vkft_driver driver, uint32_t version)

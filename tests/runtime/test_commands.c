@@ -18,7 +18,7 @@
 #include "shaders/core/args.h"
 #include "shaders/optimizer/args.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/program.h"
 #include "tests/support/system/system.h"
 

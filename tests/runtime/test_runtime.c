@@ -14,7 +14,7 @@
 #include "runtime/base/directory.h"
 #include "tests/support/expect.h"
 #include "runtime/base/file.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/program.h"
 #include "tests/support/system/system.h"
 #include "runtime/base/random.h"

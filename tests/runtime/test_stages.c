@@ -7,7 +7,7 @@
 
 #include "shaders/elementwise/args.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 /* Writes the number everywhere. */
 static bool fill_number(void *context, uint32_t number, void *memory, vkft_err *err)

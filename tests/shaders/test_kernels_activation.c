@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "shaders/elementwise/args.h"
-#include "tests/support/lab_test.h"
+#include "tests/support/kernels/lab_test.h"
 
 _Static_assert(VKFT_ACT_SILU == ACTIVATION_SILU && VKFT_ACT_GELU == ACTIVATION_GELU &&
                    VKFT_ACT_GELU_TANH == ACTIVATION_GELU_TANH && VKFT_ACT_RELU == ACTIVATION_RELU,

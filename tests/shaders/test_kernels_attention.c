@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "shaders/attention/args.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "host/engine/matmul/coop_tiles.h"
 #include "host/engine/ops/attention_kernels.h"
 #include "tests/support/system/system.h"

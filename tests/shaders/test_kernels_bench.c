@@ -13,7 +13,7 @@
 #include "runtime/base/random.h"
 #include "shaders/bench/args.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 /* Sum of the chains' numbers s = a s + b, from 0, 1, ... on. */
 static double chains(uint32_t lanes, uint32_t steps, double a, double b)

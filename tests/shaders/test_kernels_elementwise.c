@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "host/doctor/reference/ops.h"
-#include "tests/support/lab_test.h"
+#include "tests/support/kernels/lab_test.h"
 
 static void test_rope(void **state)
 {

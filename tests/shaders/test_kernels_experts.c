@@ -18,7 +18,7 @@
 #include "host/engine/matmul/gemm.h"
 #include "tests/support/gguf/sampled_type.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/system/system.h"
 #include "host/doctor/checks/kernels.h"
 #include "host/doctor/reference/matmul.h"

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/support/lab_test.h"
+#include "tests/support/kernels/lab_test.h"
 
 static void check_shapes(vkft_lab *lab, bool layer, float offset)
 {

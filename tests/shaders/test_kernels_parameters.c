@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/support/lab_test.h"
+#include "tests/support/kernels/lab_test.h"
 
 static const uint32_t shapes[][2] = {{1, 1}, {1, 7}, {31, 8}, {333, 37}, {5, 333}, {2, 1025}};
 #define SHAPES (sizeof shapes / sizeof *shapes)

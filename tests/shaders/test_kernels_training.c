@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/support/lab_test.h"
+#include "tests/support/kernels/lab_test.h"
 
 static void test_cross_entropy(void **state)
 {

@@ -10,7 +10,7 @@
 #include "host/bench/kernels/fastest.h"
 #include "host/bench/kernels/products.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 bool __wrap_vkft_bench_fastest(vkft_device *dev, vkft_commands *cmds, double work, double minimum_ms,
                                vkft_bench_row *row, vkft_err *err);

@@ -10,7 +10,7 @@
 #include "host/engine/matmul/gemm.h"
 #include "shaders/elementwise/args.h"
 #include "tests/support/expect.h"
-#include "tests/support/lab_test.h"
+#include "tests/support/kernels/lab_test.h"
 #include "tests/support/system/system.h"
 
 /* Kernels that compute nothing for a run: of measurements, and of the opening of a device. */

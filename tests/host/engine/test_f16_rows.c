@@ -12,7 +12,7 @@
 #include "host/engine/ops/f16_rows.h"
 #include "host/engine/ops/ops.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/program.h"
 #include "tests/support/system/system.h"
 

@@ -9,7 +9,7 @@
 
 #include "host/engine/matmul/gemm.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 static const vkft_coop_tiles amd = {
     16, 16, 16, 64, 128, true, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}};

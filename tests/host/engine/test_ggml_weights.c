@@ -9,7 +9,7 @@
 #include "runtime/kernels.h"
 #include "shaders/embedding/args.h"
 #include "shaders/matmul/args.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 enum { ROWS = 12, COLS = 512 };
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/support/op_test.h"
+#include "tests/support/kernels/op_test.h"
 #include "host/doctor/reference/ops.h"
 #include "runtime/base/size.h"
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/support/op_test.h"
+#include "tests/support/kernels/op_test.h"
 #include "host/doctor/reference/ops.h"
 
 #define TOLERANCE 5e-6

@@ -8,7 +8,7 @@
 
 #include "host/engine/matmul/gemm.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/system/system.h"
 
 #define SIZE 8u

@@ -12,7 +12,7 @@
 #include "runtime/device_cache.h"
 #include "tests/support/gguf/sampled_type.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/program.h"
 #include "tests/support/system/system.h"
 

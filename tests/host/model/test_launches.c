@@ -13,7 +13,7 @@
 #include "host/model/decoder.h"
 #include "host/trainable/trainables.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/system/system.h"
 
 #define TOKENS 2048u

@@ -13,7 +13,7 @@
 #include "host/model/tensor_spec.h"
 #include "host/trainable/all_weights.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 #define TOKENS 9u
 

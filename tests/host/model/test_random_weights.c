@@ -11,7 +11,7 @@
 
 #include "host/model/random_weights.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 #define ROWS 333u
 #define COLS 1031u

@@ -18,7 +18,7 @@
 #include "host/trainable/optimizer/optimizer.h"
 #include "runtime/base/size.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/program.h"
 
 #define TOLERANCE 5e-6

@@ -16,7 +16,7 @@
 
 #include "host/trainable/optimizer/optimizer.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "tests/support/program.h"
 
 enum { N = 37, CUT = 11, DECAYED = 20, STEPS = 20, STATE = 40 };

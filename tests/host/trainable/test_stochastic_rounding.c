@@ -14,7 +14,7 @@
 #include "host/engine/matmul/gemm.h"
 #include "host/trainable/optimizer/optimizer.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 enum { SEED = 99, TENSORS = 4, FLOATS = 4096 + 256 + 128 + 64, DECAYED = FLOATS - 64 };
 

@@ -10,7 +10,7 @@
 #include "runtime/check/subgroups.h"
 #include "runtime/device_cache.h"
 #include "tests/support/expect.h"
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 /* Opening has passed, and left what it found. */
 static void test_passed(void **state)

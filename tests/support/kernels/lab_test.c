@@ -1,5 +1,5 @@
 /* See lab_test.h. */
-#include "tests/support/lab_test.h"
+#include "tests/support/kernels/lab_test.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Helpers of the kernel tests. */
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 
 #include <math.h>
 #include <setjmp.h>

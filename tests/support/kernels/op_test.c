@@ -1,5 +1,5 @@
 /* See op_test.h. */
-#include "tests/support/op_test.h"
+#include "tests/support/kernels/op_test.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 #ifndef VKFT_OP_TEST_H
 #define VKFT_OP_TEST_H
 
-#include "tests/support/kernel_test.h"
+#include "tests/support/kernels/kernel_test.h"
 #include "host/engine/ops/ops.h"
 
 typedef enum vkft_operand_kind {
