@@ -318,14 +318,14 @@ class Graph:
 
 
 def main_loop(row, chip):
-    """The loop with the most multiply-adds of its own. Loops inside it count once (`inner` says how many there are), because nothing tells how often
-    they run: the share is then an upper bound."""
+    """The loop with the most multiply-adds of its own; of two the one with fewer loops inside it, for a product's other loop is its branch's.
+    Loops inside it count once (`inner` says how many there are), because nothing tells how often they run: the share is then an upper bound."""
     if chip.icd not in MACHINES or not row.get("code"):
         return None
     machine = MACHINES[chip.icd](row, RATES[chip.rates])
     graph = Graph(machine.parse(row["code"]))
     loops = graph.loops()
-    best, most = None, 0
+    best, most = None, (0, 0)
 
     def instructions(blocks):
         return [i for b in sorted(blocks) for i in graph.blocks[b]]
@@ -333,6 +333,6 @@ def main_loop(row, chip):
     for first, body in loops.items():
         inner = [b for f, b in loops.items() if f != first and b < body]
         own = Loop(instructions(body.difference(*inner)), machine).useful
-        if own > most:
-            best, most = Loop(instructions(body), machine, len(inner)), own
+        if own and (own, -len(inner)) > most:
+            best, most = Loop(instructions(body), machine, len(inner)), (own, -len(inner))
     return best
