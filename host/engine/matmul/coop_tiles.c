@@ -4,7 +4,8 @@
  * matrices are for tests.
  *
  * Tiles are the largest whose sums, operands and addresses fit the registers of such a card without spilling, as its
- * compiler reports.
+ * compiler reports. A branch is added where that leaves the main loop as it is: Intel's compiler spills, and Mesa's for
+ * NVIDIA copies all sums in each step, once there is a second loop.
  */
 #include "host/engine/matmul/coop_tiles.h"
 
@@ -14,7 +15,7 @@
 
 static const vkft_coop_tiles rows[] = {
     {16, 16, 16, 64, 128, true, true, false, {{128, 128, 64, 64}, {64, 64, 32, 64}, {64, 64, 32, 64}}},
-    {16, 16, 16, 32, 128, true, true, false, {{128, 128, 32, 64}, {64, 64, 32, 32}, {64, 64, 32, 32}}},
+    {16, 16, 16, 32, 128, true, false, false, {{128, 128, 32, 64}, {64, 64, 32, 32}, {64, 64, 32, 32}}},
     {8, 16, 16, 16, 64, false, false, false, {{128, 128, 32, 16}, {64, 64, 32, 16}, {32, 32, 8, 16}}},
     {8, 8, 16, 8, 128, false, false, true, {{32, 32, 8, 8}, {32, 32, 8, 8}, {32, 32, 8, 8}}},
     {8, 8, 8, 8, 16, true, true, true, {{32, 32, 16, 8}, {16, 16, 8, 8}, {16, 16, 8, 8}}},

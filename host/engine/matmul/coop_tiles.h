@@ -24,7 +24,7 @@ typedef struct vkft_coop_tiles {
     uint32_t subgroup;
     uint32_t workgroups; /* that keep such a device busy */
     bool ahead;          /* registers suffice to load a step while the one before is multiplied */
-    bool branch;         /* and to add a product's branch */
+    bool branch;         /* the product adds its branch */
     bool forced_only;    /* not known to be faster than f32 products: used where VKFT_STRATEGY=coop asks for it */
     vkft_coop_tile sizes[VKFT_COOP_SIZES];
 } vkft_coop_tiles;
